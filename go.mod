@@ -1,0 +1,3 @@
+module ocipipe
+
+go 1.25

@@ -1,0 +1,68 @@
+// Package blockio moves bytes to and from files at positions: spool files for
+// what a pipe cannot give twice, and a positioned writer for images.
+package blockio
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Spool is a temporary file without a name that grows at its end and can be
+// read anywhere, also by other goroutines while it grows. It vanishes with the
+// process, whatever ends it.
+type Spool struct {
+	f    *os.File
+	mu   sync.Mutex
+	size int64
+}
+
+// NewSpool makes an empty spool in dir, or in $TMPDIR if dir is "".
+func NewSpool(dir string) (*Spool, error) {
+	f, err := os.CreateTemp(dir, ".ocipipe-spool-*")
+	if err != nil {
+		return nil, fmt.Errorf("make spool file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("unlink spool file: %w", err)
+	}
+	return &Spool{f: f}, nil
+}
+
+// Write appends p. One goroutine at a time may call it.
+func (s *Spool) Write(p []byte) (int, error) {
+	n, err := s.f.WriteAt(p, s.Size())
+	s.mu.Lock()
+	s.size += int64(n)
+	s.mu.Unlock()
+	if err != nil {
+		err = fmt.Errorf("write spool file: %w", err)
+	}
+	return n, err
+}
+
+// Size is the number of bytes written so far.
+func (s *Spool) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+// ReadAt reads what was written at off.
+func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
+	n, err := s.f.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("read spool file: %w", err)
+	}
+	return n, err
+}
+
+// Section is what lies in s from off to off+n.
+func (s *Spool) Section(off, n int64) *io.SectionReader {
+	return io.NewSectionReader(s, off, n)
+}
+
+// Close frees the file. Contents that lie in it cannot be read any more.
+func (s *Spool) Close() error { return s.f.Close() }

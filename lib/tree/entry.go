@@ -1,0 +1,164 @@
+// Package tree is the model that every stage shares: a file ([Entry]), where
+// files come from ([Source]) and where they go ([Sink]). It reads and writes the
+// tree stream, holds a tree in memory, and merges layers.
+//
+// FORMAT.md in this directory specifies the stream for authors of filters.
+//
+// A tree takes one of two forms. A flat tree is what a machine sees: no
+// whiteouts, every directory with attributes of its own. A layer is a change to
+// the tree below it, and has four marks more, all of them in Entry:
+//
+//	whiteout   a character device 0:0 hides the name below
+//	opaque     xattr trusted.overlay.opaque=y hides what the directory holds below
+//	NoChange   a directory that the layer only implies: attributes not stated
+//	Lower      a hard link whose target lies in a layer below
+package tree
+
+import (
+	"io"
+	"time"
+)
+
+// Type is the kind of a file.
+type Type uint8
+
+// The kinds of files, in the order in which FORMAT.md lists them.
+const (
+	File Type = iota + 1
+	Dir
+	Link
+	Char
+	Block
+	Fifo
+	Socket
+)
+
+// Entry is one name in a tree with all that is known of its inode.
+//
+// Paths are bytes and relative to the root: "." is the root, "a/b" a file below
+// it. They are clean: no empty, "." or ".." component, no leading or trailing
+// slash.
+type Entry struct {
+	Path     string
+	Link     string // target of a symbolic link, any bytes but NUL
+	Hardlink string // path of the name whose inode this one is bound to; "" if it is an inode of its own
+
+	Time     Time
+	Size     int64 // of a file, holes included; 0 for every other type
+	UID, GID uint32
+	Dev      Device // of a character or block device
+	Nlink    uint32 // names of the inode (directories: 2 + subdirectories) where the holder of a whole tree counted them, else 0
+
+	Mode     uint16 // permission bits, 07777 at most
+	Type     Type
+	Lower    bool // with Hardlink: its target lies in a layer below
+	NoChange bool // directory that a layer only implies; Mode, UID, GID, Time are not stated
+
+	Extents []Extent  // where a sparse file has data; nil: everywhere; empty but not nil: nowhere
+	Xattrs  []Xattr   // in byte order of the names, each once
+	Extra   []Keyword // sha256digest and x- keywords of the stream, in byte order, each once
+
+	Content Content // data of a file; nil if it has none (DataSize is 0, Hardlink is set, or the stream carries no data)
+}
+
+// Time is a moment as file systems store it: Sec seconds since 1970, which may
+// be negative, plus Nsec nanoseconds, 0 to 999999999. 1.5 s before 1970 is
+// {-2, 500000000}.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// Compare returns -1, 0 or +1 as t is before, at or after u.
+func (t Time) Compare(u Time) int {
+	switch {
+	case t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec:
+		return -1
+	case t == u:
+		return 0
+	}
+	return 1
+}
+
+// TimeOf converts the instant t.
+func TimeOf(t time.Time) Time {
+	return Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
+}
+
+// Device is a device number as the Linux kernel counts it.
+type Device struct {
+	Major, Minor uint32
+}
+
+// Extent is a run of data in a sparse file, in bytes.
+type Extent struct {
+	Off, Len int64
+}
+
+// End is the offset just behind x.
+func (x Extent) End() int64 { return x.Off + x.Len }
+
+// Xattr is one extended attribute with its full name ("security.capability").
+type Xattr struct {
+	Name, Value string
+}
+
+// Keyword is a word of the stream that the model does not interpret.
+type Keyword struct {
+	Name, Value string
+}
+
+// Content is the data of one regular file.
+//
+// WriteTo writes the data bytes: those of the entry's extents one after the
+// other, or all Size bytes where it has no extents. Holes are left out. It
+// returns an error if fewer bytes can be had than the entry promises.
+//
+// Content that is not read from a pipe can be written any number of times until
+// its source is closed. From a stream it can be written once, before the next
+// call of Next; what is not asked for is skipped.
+type Content interface {
+	io.WriterTo
+}
+
+// Opaque is the extended attribute, as overlayfs has it, of a directory that
+// hides what lower layers put there.
+var Opaque = Xattr{Name: "trusted.overlay.opaque", Value: "y"}
+
+// IsWhiteout reports whether e deletes its name from the layers below.
+func (e *Entry) IsWhiteout() bool {
+	return e.Type == Char && e.Dev == Device{}
+}
+
+// IsOpaque reports whether e is a directory that hides what the layers below
+// hold in it.
+func (e *Entry) IsOpaque() bool {
+	v, ok := e.Xattr(Opaque.Name)
+	return ok && v == Opaque.Value && e.Type == Dir
+}
+
+// Xattr returns the value of the extended attribute called name.
+func (e *Entry) Xattr(name string) (value string, ok bool) {
+	for _, x := range e.Xattrs {
+		if x.Name == name {
+			return x.Value, true
+		}
+	}
+	return "", false
+}
+
+// DataSize is the number of bytes that e's content writes: its size without the
+// holes.
+func (e *Entry) DataSize() int64 {
+	if e.Type != File || e.Hardlink != "" {
+		return 0
+	}
+	if e.Extents == nil {
+		return e.Size
+	}
+	var n int64
+	for _, x := range e.Extents {
+		n += x.Len
+	}
+	return n
+}
