@@ -1,0 +1,288 @@
+package tree
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Tree is a tree of files in memory: names and attributes, and contents by
+// reference.
+type Tree struct {
+	root *Node
+}
+
+// Node is a name in a Tree. Two names of one inode are two nodes that share an
+// Entry.
+type Node struct {
+	// Entry is the inode; its Path is empty. A directory that was only implied
+	// has an Entry with NoChange set.
+	Entry *Entry
+
+	name     string
+	children map[string]*Node // nil while empty
+}
+
+// New makes a tree that holds an implied root directory.
+func New() *Tree {
+	return &Tree{root: impliedDir(".")}
+}
+
+func impliedDir(name string) *Node {
+	return &Node{name: name, Entry: &Entry{Type: Dir, NoChange: true}}
+}
+
+// Root is the root directory of t.
+func (t *Tree) Root() *Node { return t.root }
+
+// Name is the last component of n's path, "." for the root.
+func (n *Node) Name() string { return n.name }
+
+// Child is what n, a directory, holds under name, or nil.
+func (n *Node) Child(name string) *Node { return n.children[name] }
+
+// Children are the names in n in unsigned byte order, in a slice of the caller's.
+func (n *Node) Children() []*Node {
+	if len(n.children) == 0 {
+		return nil
+	}
+	list := make([]*Node, 0, len(n.children))
+	for _, c := range n.children {
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
+	return list
+}
+
+// set puts c into n, in place of what has its name.
+func (n *Node) set(c *Node) {
+	if n.children == nil {
+		n.children = make(map[string]*Node)
+	}
+	n.children[c.name] = c
+}
+
+// Lookup finds path, taken literally: no symbolic link is followed. It returns
+// nil if there is nothing.
+func (t *Tree) Lookup(path string) *Node {
+	n := t.root
+	if path == "." {
+		return n
+	}
+	for more := true; more && n != nil; {
+		var name string
+		name, path, more = strings.Cut(path, "/")
+		n = n.children[name]
+	}
+	return n
+}
+
+// Put places e as a record of a stream does: it replaces what has its path, but
+// a directory over a directory keeps the children, and one with NoChange only
+// adds its opaque mark. Parents that are missing, or are no directories, become
+// implied directories. A hard link (not one with Lower) binds to the inode that
+// its target has now.
+//
+// It returns the Entry that t holds: a copy of e without Path, whose Content the
+// caller may replace, or the inode that a hard link was bound to.
+func (t *Tree) Put(e *Entry) (*Entry, error) {
+	inode, err := t.inode(e)
+	if err != nil {
+		return nil, err
+	}
+	if e.Path == "." {
+		if e.Type != Dir {
+			return nil, fmt.Errorf("%s: the root must be a directory", e.Path)
+		}
+		return t.root.putDir(inode), nil
+	}
+	dir, base := t.root, e.Path
+	if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
+		dir, base = t.mkdirAll(e.Path[:i]), e.Path[i+1:]
+	}
+	old := dir.children[base]
+	if old != nil && old.Entry.Type == Dir && e.Type == Dir {
+		return old.putDir(inode), nil
+	}
+	if old == nil {
+		old = &Node{name: strings.Clone(base)} // not a part of the whole path
+		dir.set(old)
+	}
+	old.Entry, old.children = inode, nil
+	return inode, nil
+}
+
+// inode is the Entry for e in the tree: a copy, or that of its hard link's target.
+func (t *Tree) inode(e *Entry) (*Entry, error) {
+	if e.Hardlink == "" || e.Lower {
+		kept := *e
+		kept.Path = ""
+		return &kept, nil
+	}
+	target := t.Lookup(e.Hardlink)
+	if target == nil {
+		return nil, fmt.Errorf("%s: hard link to %s, which does not exist", e.Path, e.Hardlink)
+	}
+	if target.Entry.Type == Dir {
+		return nil, fmt.Errorf("%s: hard link to %s, which is a directory", e.Path, e.Hardlink)
+	}
+	return target.Entry, nil
+}
+
+// putDir gives the directory n the attributes of e.
+func (n *Node) putDir(e *Entry) *Entry {
+	if !e.NoChange {
+		n.Entry = e
+	} else if e.IsOpaque() && !n.Entry.IsOpaque() {
+		n.Entry.Xattrs = withOpaque(n.Entry.Xattrs)
+	}
+	return n.Entry
+}
+
+// mkdirAll returns the directory at path, taken literally, making implied
+// directories of what is missing or is none.
+func (t *Tree) mkdirAll(path string) *Node {
+	n := t.root
+	if path == "." {
+		return n
+	}
+	for more := true; more; {
+		var name string
+		name, path, more = strings.Cut(path, "/")
+		c := n.children[name]
+		if c == nil || c.Entry.Type != Dir {
+			c = impliedDir(strings.Clone(name))
+			n.set(c)
+		}
+		n = c
+	}
+	return n
+}
+
+func withOpaque(xs []Xattr) []Xattr {
+	xs = append(slices.Clone(xs), Opaque)
+	slices.SortFunc(xs, func(a, b Xattr) int { return cmp.Compare(a.Name, b.Name) })
+	return xs
+}
+
+func withoutOpaque(xs []Xattr) []Xattr {
+	return slices.DeleteFunc(slices.Clone(xs), func(x Xattr) bool { return x.Name == Opaque.Name })
+}
+
+// maxLinks is how many symbolic links one path may lead through, as in
+// containerd's resolver; the kernel allows 40.
+const maxLinks = 255
+
+// ResolveDir follows the symbolic links in path as a process would whose root
+// directory is t's: "/" leads to the root, ".." never above it. The last
+// component is followed too. The result names the same place without links;
+// components that do not exist are kept as they are.
+func (t *Tree) ResolveDir(path string) (string, error) {
+	if !t.hasLink(path) {
+		return path, nil
+	}
+	var (
+		names []string // of the way so far
+		nodes = []*Node{t.root}
+		links int
+		rest  = path
+	)
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if len(names) > 0 {
+				names, nodes = names[:len(names)-1], nodes[:len(nodes)-1]
+			}
+			continue
+		}
+		var c *Node
+		if at := nodes[len(nodes)-1]; at != nil {
+			c = at.children[name]
+		}
+		if c == nil || c.Entry.Type != Link {
+			names, nodes = append(names, name), append(nodes, c)
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: more than %d symbolic links on the way", path, maxLinks)
+		}
+		if strings.HasPrefix(c.Entry.Link, "/") {
+			names, nodes = names[:0], nodes[:1]
+		}
+		rest = c.Entry.Link + "/" + rest
+	}
+	if len(names) == 0 {
+		return ".", nil
+	}
+	return strings.Join(names, "/"), nil
+}
+
+// hasLink reports whether a component of path is a symbolic link, so that the
+// common case of ResolveDir allocates nothing.
+func (t *Tree) hasLink(path string) bool {
+	n := t.root
+	for more := path != "."; more && n != nil; {
+		var name string
+		name, path, more = strings.Cut(path, "/")
+		if n = n.children[name]; n != nil && n.Entry.Type == Link {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve is ResolveDir for a path whose last component is not followed.
+func (t *Tree) resolve(path string) (string, error) {
+	dir, base := ".", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, base = path[:i], path[i+1:]
+	}
+	dir, err := t.ResolveDir(dir)
+	if err != nil {
+		return "", err
+	}
+	return join(dir, base), nil
+}
+
+// join is the path of name in the directory dir.
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// CountLinks sets Nlink of every inode in t: the number of its names, or for a
+// directory 2 and the number of its subdirectories.
+func (t *Tree) CountLinks() {
+	t.each(func(n *Node) { n.Entry.Nlink = 0 })
+	t.each(func(n *Node) {
+		if n.Entry.Type != Dir {
+			n.Entry.Nlink++
+			return
+		}
+		n.Entry.Nlink = 2
+		for _, c := range n.children {
+			if c.Entry.Type == Dir {
+				n.Entry.Nlink++
+			}
+		}
+	})
+}
+
+// each calls fn for every node, in no particular order.
+func (t *Tree) each(fn func(*Node)) {
+	var visit func(*Node)
+	visit = func(n *Node) {
+		fn(n)
+		for _, c := range n.children {
+			visit(c)
+		}
+	}
+	visit(t.root)
+}

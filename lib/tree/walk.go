@@ -1,0 +1,92 @@
+package tree
+
+import "io"
+
+// Form says what a directory that is only implied becomes when a tree is written.
+type Form int
+
+const (
+	Flat  Form = iota // a directory 0755 of root, of the time 0
+	Layer             // nothing, or with an opaque mark a record with NoChange
+)
+
+// Source yields t in canonical order: the root first, then depth first, names in
+// unsigned byte order; the first name of an inode is the file, the others are
+// hard links to it. In a flat tree every directory is there; the caller sees to
+// it that t has no marks of a layer. The tree must not change meanwhile, and is
+// as valid after Close as before.
+func (t *Tree) Source(form Form) Source {
+	t.CountLinks()
+	return &treeSource{
+		form:  form,
+		first: make(map[*Entry]string),
+		stack: []level{{nodes: []*Node{t.root}}},
+	}
+}
+
+type treeSource struct {
+	form  Form
+	first map[*Entry]string // the path under which an inode of several names was yielded
+	stack []level
+	path  []byte // of the directory on top of the stack, with a slash behind
+	entry Entry
+}
+
+// level is what is still to come of one directory.
+type level struct {
+	nodes []*Node
+	path  int // length of treeSource.path for them
+}
+
+func (s *treeSource) Close() error { return nil }
+
+func (s *treeSource) Next() (*Entry, error) {
+	for len(s.stack) > 0 {
+		top := &s.stack[len(s.stack)-1]
+		if len(top.nodes) == 0 {
+			s.stack = s.stack[:len(s.stack)-1]
+			continue
+		}
+		n := top.nodes[0]
+		top.nodes = top.nodes[1:]
+		s.path = append(s.path[:top.path], n.name...)
+		s.fill(n)
+		if n.Entry.Type == Dir {
+			s.descend(n)
+		}
+		if s.form == Layer && s.entry.NoChange && !s.entry.IsOpaque() {
+			continue
+		}
+		return &s.entry, nil
+	}
+	return nil, io.EOF
+}
+
+func (s *treeSource) descend(n *Node) {
+	if n.name == "." {
+		s.path = s.path[:0]
+	} else {
+		s.path = append(s.path, '/')
+	}
+	s.stack = append(s.stack, level{nodes: n.Children(), path: len(s.path)})
+}
+
+// fill makes s.entry the record of n, whose path is s.path.
+func (s *treeSource) fill(n *Node) {
+	s.entry = *n.Entry
+	e := &s.entry
+	e.Path = string(s.path)
+	if e.NoChange {
+		e.Mode = 0o755
+		e.NoChange = s.form == Layer
+		return
+	}
+	if e.Type == Dir || e.Nlink == 1 {
+		return
+	}
+	if path, ok := s.first[n.Entry]; ok {
+		e.Hardlink, e.Lower, e.Content = path, false, nil
+	} else {
+		s.first[n.Entry] = e.Path
+	}
+}
