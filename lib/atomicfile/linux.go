@@ -1,0 +1,179 @@
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// followLinks resolves the last component of path while it is a symbolic link;
+// the kernel resolves the rest. The result need not exist.
+func followLinks(path string) (string, error) {
+	if path == "" {
+		return "", unix.ENOENT
+	}
+	for range 40 {
+		link, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a link, or an error that shows again
+		}
+		if !filepath.IsAbs(link) {
+			// Not filepath.Join, which takes ".." out without looking.
+			link = path[:strings.LastIndexByte(path, '/')+1] + link
+		}
+		path = link
+	}
+	return "", unix.ELOOP
+}
+
+// openInPlace opens a pipe or a device. A block device must not be mounted.
+func openInPlace(path, target string, fi fs.FileInfo) (*File, error) {
+	flags := os.O_WRONLY
+	if fi.Mode().Type() == fs.ModeDevice {
+		flags |= os.O_EXCL
+	}
+	w, err := os.OpenFile(target, flags, 0)
+	if err != nil {
+		return nil, named(path, err)
+	}
+	return &File{File: w, target: path}, nil
+}
+
+func createBeside(path, target string) (*File, error) {
+	dirName, base := "./", target
+	if i := strings.LastIndexByte(target, '/'); i >= 0 {
+		dirName, base = target[:i+1], target[i+1:] // filepath.Dir would clean it
+	}
+	if base == "" || base == "." || base == ".." {
+		return nil, unix.EISDIR
+	}
+	dir, err := os.Open(dirName)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{target: path, dir: dir, base: base}
+	fd, err := openUnnamed(int(dir.Fd()), ".")
+	if err != nil {
+		fd, err = f.openNamed()
+	}
+	if err != nil {
+		dir.Close()
+		return nil, &fs.PathError{Op: "create", Path: path, Err: err}
+	}
+	f.File = os.NewFile(uintptr(fd), path)
+	return f, nil
+}
+
+// openUnnamed makes a file without a name that can be given one through
+// /proc/self/fd.
+func openUnnamed(dirfd int, dir string) (int, error) {
+	fd, err := unix.Openat(dirfd, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o666)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Access(procPath(fd), unix.F_OK); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
+
+func (f *File) openNamed() (fd int, err error) {
+	f.temp, err = tryNames(func(name string) error {
+		fd, err = unix.Openat(int(f.dir.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666)
+		return err
+	})
+	return fd, err
+}
+
+// tryNames calls do with names for a temporary file until one is free.
+func tryNames(do func(name string) error) (string, error) {
+	for range 1000 {
+		name := fmt.Sprintf(".ocipipe-tmp-%08x", rand.Uint32())
+		err := do(name)
+		if err == nil {
+			return name, nil
+		}
+		if !errors.Is(err, unix.EEXIST) {
+			return "", err
+		}
+	}
+	return "", unix.EEXIST
+}
+
+// moveIntoPlace gives the complete file its name.
+func (f *File) moveIntoPlace() error {
+	if f.InPlace() {
+		return nil
+	}
+	if f.temp == "" {
+		if done, err := f.linkIntoPlace(); done || err != nil {
+			return err
+		}
+	}
+	dirfd := int(f.dir.Fd())
+	if err := unix.Renameat(dirfd, f.temp, dirfd, f.base); err != nil {
+		return &fs.PathError{Op: "rename", Path: f.target, Err: err}
+	}
+	return nil
+}
+
+// linkIntoPlace names a file that has none: after the target if that is free,
+// else with a temporary name that is left to rename.
+func (f *File) linkIntoPlace() (done bool, err error) {
+	link := func(name string) error {
+		return unix.Linkat(unix.AT_FDCWD, procPath(int(f.File.Fd())), int(f.dir.Fd()), name, unix.AT_SYMLINK_FOLLOW)
+	}
+	err = link(f.base)
+	if errors.Is(err, unix.EEXIST) {
+		f.temp, err = tryNames(link)
+		if err == nil {
+			return false, nil
+		}
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "link", Path: f.target, Err: err}
+	}
+	return true, nil
+}
+
+// syncDir makes the new name durable, where directories can be synced.
+func (f *File) syncDir() error {
+	if f.InPlace() {
+		return nil
+	}
+	err := f.dir.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	return err
+}
+
+// Unnamed makes a file in dir, or in $TMPDIR if dir is "", that has no name and
+// so vanishes with the process, whatever ends it.
+func Unnamed(dir string) (*os.File, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), dir+"/(spool)"), nil
+	}
+	f, err := os.CreateTemp(dir, ".ocipipe-tmp-*")
+	if err != nil {
+		return nil, named(dir, err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, named(dir, err)
+	}
+	return f, nil
+}
