@@ -1,0 +1,151 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The words of the stream; FORMAT.md has the grammar.
+const (
+	magic       = "#mtree ocipipe-tree 1 data="
+	propPrefix  = "#:"
+	endPrefix   = "#end "
+	abortPrefix = "#abort message="
+	xattrPrefix = "xattr."
+	extraPrefix = "x-"
+	digestWord  = "sha256digest"
+)
+
+// Limits that belong to the format.
+const (
+	MaxLine      = 1 << 20 // bytes of a line, its LF included
+	MaxPath      = 4095    // bytes of a path or a link's target, as Linux has it
+	MaxName      = 255     // bytes of one component, or of an xattr's name
+	MaxValue     = 65535   // bytes of an xattr's value
+	maxExtentLen = 512 << 10
+	maxAbort     = 1 << 10 // bytes of the abort line's message
+	abortWindow  = 4 << 10 // where a reader looks for it
+)
+
+// ErrCorrupt is what every error about the form of a stream wraps.
+var ErrCorrupt = errors.New("not a valid tree stream")
+
+// Data says what a stream carries of the files' contents.
+type Data int
+
+const (
+	Inline       Data = iota // contents follow their records
+	None                     // no contents: an mtree(5) that gomtree reads
+	NonePortable             // no contents: an mtree(5) that bsdtar and NetBSD's mtree read
+)
+
+// Property says where a stream came from. Nothing trusts it.
+type Property struct {
+	Key, Value string
+}
+
+var typeNames = [...]string{
+	File: "file", Dir: "dir", Link: "link", Char: "char", Block: "block", Fifo: "fifo", Socket: "socket",
+}
+
+// String is the word that the stream has for t.
+func (t Type) String() string {
+	if int(t) < len(typeNames) && t != 0 {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type %d", uint8(t))
+}
+
+// plain tells the bytes that stand for themselves in a line.
+var plain = func() (t [256]bool) {
+	for c := 0x21; c <= 0x7e; c++ {
+		t[c] = true
+	}
+	for _, c := range []byte(`\#*?[=`) {
+		t[c] = false
+	}
+	return
+}()
+
+// appendEscaped writes s as the stream has names: every byte that is not plain
+// as \ooo.
+func appendEscaped(b []byte, s string) []byte {
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if plain[c] {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		b = append(b, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		from = i + 1
+	}
+	return append(b, s[from:]...)
+}
+
+// unescape is the inverse of appendEscaped. Besides it accepts \ooo for any byte
+// but NUL; it refuses every other escape and raw bytes that are not plain.
+func unescape(b []byte) (string, error) {
+	n := 0 // escapes
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if plain[c] {
+			continue
+		}
+		if c != '\\' {
+			return "", fmt.Errorf("byte 0x%02x must be written \\%03o", c, c)
+		}
+		if !isOctal(b[i:]) {
+			return "", fmt.Errorf("escape %q is not \\001 to \\377", b[i:min(i+4, len(b))])
+		}
+		n, i = n+1, i+3
+	}
+	if n == 0 {
+		return string(b), nil
+	}
+	out := make([]byte, 0, len(b)-3*n)
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '\\' {
+			c = (b[i+1]-'0')<<6 | (b[i+2]-'0')<<3 | b[i+3] - '0'
+			i += 3
+		}
+		out = append(out, c)
+	}
+	return string(out), nil
+}
+
+// isOctal reports whether b begins with an escape \001 to \377.
+func isOctal(b []byte) bool {
+	return len(b) >= 4 && b[1] >= '0' && b[1] <= '3' && b[2]&^7 == '0' && b[3]&^7 == '0' &&
+		(b[1] != '0' || b[2] != '0' || b[3] != '0')
+}
+
+// CheckPath returns an error unless path is "." or a clean relative path within
+// the limits of the stream: components of 1 to 255 bytes that are not "." or
+// "..", no NUL, 4095 bytes at most.
+func CheckPath(path string) error {
+	if path == "." {
+		return nil
+	}
+	if len(path) > MaxPath {
+		return fmt.Errorf("path of %d bytes, over %d", len(path), MaxPath)
+	}
+	from := 0
+	for i := 0; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			if path[i] == 0 {
+				return errors.New("NUL in path")
+			}
+			continue
+		}
+		switch name := path[from:i]; {
+		case name == "" || name == "." || name == "..":
+			return fmt.Errorf("path component %q", name)
+		case len(name) > MaxName:
+			return fmt.Errorf("path component of %d bytes, over %d", len(name), MaxName)
+		}
+		from = i + 1
+	}
+	return nil
+}

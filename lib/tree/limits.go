@@ -1,0 +1,82 @@
+package tree
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Limits bound what a hostile source can make a tool do. A zero is no limit; the
+// tags are the flags of the tools, with defaults that real images never meet.
+type Limits struct {
+	Entries    int64 `name:"max-entries" default:"50000000" placeholder:"N" group:"Limits on the input" help:"Entries."`
+	Depth      int64 `name:"max-depth" default:"1000" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
+	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
+	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
+	XattrBytes int64 `name:"max-xattr-bytes" default:"1M" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Names and values of one entry's extended attributes."`
+}
+
+// LimitError says which limit an entry exceeds and how it is raised.
+type LimitError struct {
+	Path  string
+	What  string
+	Limit int64
+	Flag  string
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s: %s, over the limit of %d", printable(e.Path), e.What, e.Limit)
+}
+
+// Hint names the flag that raises the limit.
+func (e *LimitError) Hint() string { return "--" + e.Flag + " raises the limit" }
+
+// Limit passes on src's entries and fails at the first that exceeds l.
+func Limit(src Source, l Limits) Source {
+	return &limiter{Source: src, limits: l}
+}
+
+type limiter struct {
+	Source
+	limits  Limits
+	entries int64
+	total   int64
+}
+
+func (l *limiter) Next() (*Entry, error) {
+	e, err := l.Source.Next()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(e); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (l *limiter) check(e *Entry) error {
+	l.entries++
+	data := e.DataSize()
+	if data > 1<<63-1-l.total {
+		data = 1<<63 - 1 - l.total
+	}
+	l.total += data
+	xattrs := int64(0)
+	for _, x := range e.Xattrs {
+		xattrs += int64(len(x.Name) + len(x.Value))
+	}
+	for _, c := range []struct {
+		got, limit int64
+		flag, what string
+	}{
+		{l.entries, l.limits.Entries, "max-entries", "entry number %d"},
+		{int64(strings.Count(e.Path, "/")) + 1, l.limits.Depth, "max-depth", "%d path components"},
+		{e.Size, l.limits.FileSize, "max-file-size", "file of %d bytes"},
+		{l.total, l.limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
+		{xattrs, l.limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
+	} {
+		if c.limit > 0 && c.got > c.limit {
+			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Flag: c.flag}
+		}
+	}
+	return nil
+}

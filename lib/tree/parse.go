@@ -1,0 +1,431 @@
+package tree
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"slices"
+)
+
+// fields are the words of one record, as they stand in the line. They are used
+// again for each record, so that parsing allocates what the Entry keeps and
+// nothing else.
+type fields struct {
+	path  []byte
+	kind  Type
+	known [numWords][]byte // value of each word; nil if absent
+	xattr []word
+	extra []word
+	text  []byte // for decoding
+}
+
+type word struct{ name, value []byte }
+
+// The keywords of a record.
+const (
+	wordType = iota
+	wordMode
+	wordUID
+	wordGID
+	wordTime
+	wordSize
+	wordLink
+	wordDevice
+	wordHardlink
+	wordLower
+	wordExtents
+	wordNoChange
+	wordDigest
+	wordNlink
+	numWords
+)
+
+// bare is the value of a keyword that has none.
+var bare = []byte{}
+
+// wordIndex tells which keyword name is, -1 if it is none of ours.
+func wordIndex(name []byte) int {
+	switch string(name) {
+	case "type":
+		return wordType
+	case "mode":
+		return wordMode
+	case "uid":
+		return wordUID
+	case "gid":
+		return wordGID
+	case "time":
+		return wordTime
+	case "size":
+		return wordSize
+	case "link":
+		return wordLink
+	case "device":
+		return wordDevice
+	case "hardlink":
+		return wordHardlink
+	case "lower":
+		return wordLower
+	case "extents":
+		return wordExtents
+	case "nochange":
+		return wordNoChange
+	case digestWord:
+		return wordDigest
+	case "nlink":
+		return wordNlink
+	}
+	return -1
+}
+
+// parse splits line into words and checks which there are.
+func (f *fields) parse(line []byte, form Data) error {
+	f.known = [numWords][]byte{}
+	f.xattr, f.extra = f.xattr[:0], f.extra[:0]
+	var rest []byte
+	f.path, rest, _ = bytes.Cut(line, []byte(" "))
+	for more := len(f.path) < len(line); more; {
+		i := bytes.IndexByte(rest, ' ')
+		w := rest
+		if more = i >= 0; more {
+			w, rest = rest[:i], rest[i+1:]
+		}
+		if err := f.word(w); err != nil {
+			return err
+		}
+	}
+	if form == Inline && (f.known[wordDigest] != nil || f.known[wordNlink] != nil) {
+		return corrupt("%s: a word that only a stream without data has", f.path)
+	}
+	if form != Inline && f.known[wordExtents] != nil {
+		return corrupt("%s: extents in a stream without data", f.path)
+	}
+	return nil
+}
+
+func (f *fields) word(w []byte) error {
+	name, value := w, bare
+	eq := bytes.IndexByte(w, '=')
+	if eq >= 0 {
+		name, value = w[:eq], w[eq+1:]
+	}
+	i := wordIndex(name)
+	switch {
+	case i >= 0:
+		if f.known[i] != nil {
+			return corrupt("%s: keyword %s appears twice", f.path, name)
+		}
+		if isBare := i == wordLower || i == wordNoChange; isBare != (eq < 0) {
+			return corrupt("%s: keyword %s with or without a value", f.path, name)
+		}
+		f.known[i] = value
+	case eq >= 0 && bytes.HasPrefix(name, []byte(xattrPrefix)):
+		f.xattr = append(f.xattr, word{name[len(xattrPrefix):], value})
+	case eq >= 0 && bytes.HasPrefix(name, []byte(extraPrefix)):
+		f.extra = append(f.extra, word{name, value})
+	case len(name) == 0:
+		return corrupt("%s: empty keyword", f.path)
+	default:
+		return corrupt("%s: unknown keyword %q", f.path, name)
+	}
+	return nil
+}
+
+// entry makes e of the words. The error names the keyword at fault.
+func (f *fields) entry(e *Entry) error {
+	*e = Entry{}
+	var err error
+	if e.Path, err = parsePath(f.path); err != nil {
+		return err
+	}
+	if err := f.common(e); err != nil {
+		return err
+	}
+	if err := f.byType(e); err != nil {
+		return err
+	}
+	if err := f.marks(e); err != nil {
+		return err
+	}
+	if v := f.known[wordExtents]; v != nil {
+		if e.Type != File {
+			return errors.New("extents belong to files")
+		}
+		if e.Extents, err = parseExtents(v, e.Size); err != nil {
+			return err
+		}
+	}
+	if err := f.xattrs(e); err != nil {
+		return err
+	}
+	return f.extras(e)
+}
+
+// parsePath decodes "." or "./a/b".
+func parsePath(b []byte) (string, error) {
+	if string(b) == "." {
+		return ".", nil
+	}
+	b, ok := bytes.CutPrefix(b, []byte("./"))
+	if !ok {
+		return "", errors.New("path does not begin with ./")
+	}
+	path, err := unescape(b)
+	if err != nil {
+		return "", err
+	}
+	if path == "." {
+		return "", errors.New(`path component "."`)
+	}
+	return path, CheckPath(path)
+}
+
+// common reads what every record has.
+func (f *fields) common(e *Entry) error {
+	e.Type = Type(slices.Index(typeNames[1:], string(f.known[wordType])) + 1)
+	if e.Type == 0 {
+		return errors.New("type is missing or unknown")
+	}
+	mode := f.known[wordMode]
+	if len(mode) != 4 {
+		return errors.New("mode is not four octal digits")
+	}
+	for _, c := range mode {
+		if c < '0' || c > '7' {
+			return errors.New("mode is not four octal digits")
+		}
+		e.Mode = e.Mode<<3 | uint16(c-'0')
+	}
+	uid, okUID := parseUint(f.known[wordUID], 1<<32-1)
+	gid, okGID := parseUint(f.known[wordGID], 1<<32-1)
+	if !okUID || !okGID {
+		return errors.New("uid or gid is missing or not a number of 32 bits")
+	}
+	e.UID, e.GID = uint32(uid), uint32(gid)
+	var ok bool
+	if e.Time, ok = parseTime(f.known[wordTime]); !ok {
+		return errors.New("time is not seconds, a point and nine digits")
+	}
+	if v := f.known[wordNlink]; v != nil {
+		n, ok := parseUint(v, 1<<32-1)
+		if !ok {
+			return errors.New("nlink is not a number of 32 bits")
+		}
+		e.Nlink = uint32(n)
+	}
+	return nil
+}
+
+// byType reads the words that belong to one type, and refuses them elsewhere.
+func (f *fields) byType(e *Entry) error {
+	size, link, device := f.known[wordSize], f.known[wordLink], f.known[wordDevice]
+	if (size != nil) != (e.Type == File) {
+		return errors.New("size belongs to every file, and to nothing else")
+	}
+	if (link != nil) != (e.Type == Link) {
+		return errors.New("link belongs to every symbolic link, and to nothing else")
+	}
+	if (device != nil) != (e.Type == Char || e.Type == Block) {
+		return errors.New("device belongs to every device, and to nothing else")
+	}
+	switch {
+	case size != nil:
+		n, ok := parseUint(size, 1<<63-1)
+		if !ok {
+			return errors.New("size is not a number of 63 bits")
+		}
+		e.Size = int64(n)
+	case link != nil:
+		return f.link(e, link)
+	case device != nil:
+		var ok bool
+		if e.Dev, ok = parseDevice(device); !ok {
+			return errors.New("device is not native,MAJOR,MINOR")
+		}
+	}
+	return nil
+}
+
+func (f *fields) link(e *Entry, value []byte) error {
+	target, err := unescape(value)
+	if err != nil {
+		return err
+	}
+	if target == "" || len(target) > MaxPath {
+		return errors.New("link target is empty or over 4095 bytes")
+	}
+	e.Link = target
+	return nil
+}
+
+// marks reads hardlink and what a layer says beside the attributes.
+func (f *fields) marks(e *Entry) error {
+	e.Lower = f.known[wordLower] != nil
+	e.NoChange = f.known[wordNoChange] != nil
+	if e.NoChange && e.Type != Dir {
+		return errors.New("nochange belongs to directories")
+	}
+	v := f.known[wordHardlink]
+	if v == nil {
+		if e.Lower {
+			return errors.New("lower without hardlink")
+		}
+		return nil
+	}
+	if e.Type == Dir {
+		return errors.New("hard link to a directory")
+	}
+	var err error
+	if e.Hardlink, err = parsePath(v); err != nil {
+		return err
+	}
+	if e.Lower && (e.Type != File || e.Size != 0) {
+		return errors.New("a link to a layer below must be a file of size 0")
+	}
+	return nil
+}
+
+func (f *fields) xattrs(e *Entry) error {
+	if len(f.xattr) == 0 {
+		return nil
+	}
+	e.Xattrs = make([]Xattr, len(f.xattr))
+	for i, w := range f.xattr {
+		name, err := unescape(w.name)
+		if err != nil {
+			return err
+		}
+		if name == "" || len(name) > MaxName {
+			return errors.New("xattr name is empty or over 255 bytes")
+		}
+		f.text, err = base64.StdEncoding.Strict().AppendDecode(f.text[:0], w.value)
+		if err != nil {
+			return errors.New("xattr value is not base64")
+		}
+		if len(f.text) > MaxValue {
+			return errors.New("xattr value over 65535 bytes")
+		}
+		e.Xattrs[i] = Xattr{name, string(f.text)}
+	}
+	return sortUnique(e.Xattrs, func(x Xattr) string { return x.Name })
+}
+
+func (f *fields) extras(e *Entry) error {
+	if v := f.known[wordDigest]; v != nil {
+		if _, err := hex.DecodeString(string(v)); err != nil || len(v) != 64 {
+			return errors.New(digestWord + " is not 64 hex digits")
+		}
+		e.Extra = append(e.Extra, Keyword{digestWord, string(v)})
+	}
+	for _, w := range f.extra {
+		name, err := unescape(w.name)
+		if err != nil {
+			return err
+		}
+		value, err := unescape(w.value)
+		if err != nil {
+			return err
+		}
+		e.Extra = append(e.Extra, Keyword{name, value})
+	}
+	return sortUnique(e.Extra, func(k Keyword) string { return k.Name })
+}
+
+// sortUnique sorts list by name unless it is in order already.
+func sortUnique[T any](list []T, name func(T) string) error {
+	byName := func(a, b T) int { return cmp.Compare(name(a), name(b)) }
+	if !slices.IsSortedFunc(list, byName) {
+		slices.SortFunc(list, byName)
+	}
+	for i := 1; i < len(list); i++ {
+		if name(list[i-1]) == name(list[i]) {
+			return errors.New("keyword " + printable(name(list[i])) + " appears twice")
+		}
+	}
+	return nil
+}
+
+// parseUint reads decimal digits without leading zeros, up to limit.
+func parseUint(b []byte, limit uint64) (n uint64, ok bool) {
+	if len(b) == 0 || len(b) > 19 || b[0] == '0' && len(b) > 1 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, n <= limit
+}
+
+// parseTime reads [-]SECONDS.NNNNNNNNN.
+func parseTime(b []byte) (t Time, ok bool) {
+	if len(b) < 11 || b[len(b)-10] != '.' {
+		return t, false
+	}
+	for _, c := range b[len(b)-9:] {
+		if c < '0' || c > '9' {
+			return t, false
+		}
+		t.Nsec = t.Nsec*10 + uint32(c-'0')
+	}
+	digits := b[:len(b)-10]
+	negative := digits[0] == '-'
+	if negative {
+		digits = digits[1:]
+	}
+	sec, ok := parseUint(digits, 1<<63-1)
+	if negative {
+		t.Sec = -int64(sec)
+		return t, ok && sec > 0
+	}
+	t.Sec = int64(sec)
+	return t, ok
+}
+
+// parseDevice reads native,MAJOR,MINOR.
+func parseDevice(b []byte) (d Device, ok bool) {
+	b, ok = bytes.CutPrefix(b, []byte("native,"))
+	i := bytes.IndexByte(b, ',')
+	if !ok || i < 0 {
+		return d, false
+	}
+	major, ok1 := parseUint(b[:i], 1<<32-1)
+	minor, ok2 := parseUint(b[i+1:], 1<<32-1)
+	return Device{uint32(major), uint32(minor)}, ok1 && ok2
+}
+
+// parseExtents reads OFF+LEN,... or "-": ascending, not touching, not empty, all
+// within size.
+func parseExtents(b []byte, size int64) ([]Extent, error) {
+	xs := []Extent{}
+	if string(b) == "-" {
+		return xs, nil
+	}
+	end := int64(-1)
+	for more := true; more; {
+		var one []byte
+		one, b, more = bytes.Cut(b, []byte(","))
+		i := bytes.IndexByte(one, '+')
+		if i < 0 {
+			return nil, errors.New("extents are not OFFSET+LENGTH,...")
+		}
+		off, ok1 := parseUint(one[:i], 1<<63-1)
+		n, ok2 := parseUint(one[i+1:], 1<<63-1)
+		x := Extent{int64(off), int64(n)}
+		switch {
+		case !ok1 || !ok2:
+			return nil, errors.New("extents are not OFFSET+LENGTH,...")
+		case x.Len == 0 || x.Off <= end:
+			return nil, errors.New("extents are empty, touch, or do not ascend")
+		case x.Off > size || x.Len > size-x.Off:
+			return nil, errors.New("extents reach past the size")
+		}
+		end = x.End()
+		xs = append(xs, x)
+	}
+	return xs, nil
+}

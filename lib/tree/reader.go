@@ -1,0 +1,430 @@
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// ReaderOptions say what a Reader insists on.
+type ReaderOptions struct {
+	RequireCRC bool // the end line must have a CRC
+	NeedData   bool // refuse a stream that carries no contents
+}
+
+// Reader is a Source that reads a tree stream. It checks every rule of the
+// format; errors about it wrap ErrCorrupt and name record and byte, and a stream
+// that ends early gives io.ErrUnexpectedEOF, or the cause that its writer left in
+// an abort line ([AbortError]).
+type Reader struct {
+	in      input
+	opts    ReaderOptions
+	data    Data
+	props   []Property
+	entry   Entry
+	payload int64 // bytes of the current entry's content that were not read yet
+	trailer bool  // the LF behind them is still to come
+	records int64
+	bytes   int64
+	err     error
+	scratch fields
+}
+
+// AbortError is the cause that an earlier stage gave for a stream that it could
+// not complete.
+type AbortError struct{ Message string }
+
+func (e *AbortError) Error() string { return "earlier stage failed: " + e.Message }
+
+// NewReader reads the head of a stream: its first line and properties.
+func NewReader(r io.Reader, opts ReaderOptions) (*Reader, error) {
+	s := &Reader{in: newInput(r), opts: opts}
+	if err := s.head(); err != nil {
+		return nil, s.fail(err)
+	}
+	return s, nil
+}
+
+// Data says whether contents follow: Inline or None.
+func (s *Reader) Data() Data { return s.data }
+
+// Props are the stream's properties.
+func (s *Reader) Props() []Property { return s.props }
+
+// Close does nothing: a Reader holds nothing but memory.
+func (s *Reader) Close() error { return nil }
+
+func (s *Reader) head() error {
+	line, err := s.in.line()
+	if err != nil {
+		if err == io.ErrUnexpectedEOF && s.in.offset() == 0 && len(line) == 0 {
+			return errors.New("input is empty")
+		}
+		if !bytes.HasPrefix(line, []byte(magic)) {
+			return corrupt("first line is not %q", magic+"...")
+		}
+		return err
+	}
+	switch string(line) {
+	case magic + "inline":
+		s.data = Inline
+	case magic + "none":
+		s.data = None
+	default:
+		return corrupt("first line is not %q", magic+"inline")
+	}
+	if s.data == None && s.opts.NeedData {
+		return errors.New("stream carries no contents (data=none)")
+	}
+	for {
+		if ahead, err := s.in.peek(len(propPrefix)); err != nil || string(ahead) != propPrefix {
+			return nil // what is wrong with the next line is for Next to say
+		}
+		if line, err = s.in.line(); err != nil {
+			return err
+		}
+		if err := s.prop(line[len(propPrefix):]); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Reader) prop(b []byte) error {
+	key, value, ok := bytes.Cut(b, []byte("="))
+	if !ok || !isPropKey(key) {
+		return corrupt("property without a valid key")
+	}
+	for _, p := range s.props {
+		if p.Key == string(key) {
+			return corrupt("property %s appears twice", key)
+		}
+	}
+	v, err := unescape(value)
+	if err != nil {
+		return corrupt("property %s: %w", key, err)
+	}
+	s.props = append(s.props, Property{string(key), v})
+	return nil
+}
+
+// isPropKey reports whether b is [a-z][a-z0-9.-]*.
+func isPropKey(b []byte) bool {
+	for i, c := range b {
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '-')) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// Next returns the next entry; its content can be written until the call after.
+func (s *Reader) Next() (*Entry, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	err := s.skipPayload()
+	if err == nil {
+		err = s.next()
+	}
+	if err != nil {
+		s.err = err
+		if err != io.EOF {
+			s.err = s.fail(err)
+		}
+		return nil, s.err
+	}
+	return &s.entry, nil
+}
+
+func (s *Reader) next() error {
+	start := s.in.offset()
+	line, err := s.in.line()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(line) == 0:
+		return s.blank()
+	case line[0] == '#':
+		return s.end(line, start)
+	}
+	if err := s.scratch.parse(line, s.data); err != nil {
+		return err
+	}
+	if err := s.scratch.entry(&s.entry); err != nil {
+		return corrupt("%s: %w", printable(s.entry.Path), err)
+	}
+	s.records++
+	if s.data == Inline {
+		if s.payload = s.entry.DataSize(); s.payload > 0 {
+			s.trailer = true
+			s.bytes += s.payload
+			s.entry.Content = (*streamContent)(s)
+		}
+	}
+	return nil
+}
+
+// blank tells an abort line, which follows a blank one, from an error.
+func (s *Reader) blank() error {
+	if ahead, err := s.in.peek(len(abortPrefix)); err == nil && string(ahead) == abortPrefix {
+		return io.ErrUnexpectedEOF
+	}
+	return corrupt("blank line")
+}
+
+// end checks the end line, which began at the offset start, and that nothing
+// follows.
+func (s *Reader) end(line []byte, start int64) error {
+	if !bytes.HasPrefix(line, []byte(endPrefix)) {
+		if bytes.HasPrefix(line, []byte(abortPrefix)) {
+			return io.ErrUnexpectedEOF
+		}
+		return corrupt("comment in the middle of the stream")
+	}
+	var records, size int64
+	var crc uint64
+	words := bytes.Split(line[len(endPrefix):], []byte(" "))
+	ok := len(words) == 2 || len(words) == 3
+	ok = ok && cutNumber(words[0], "records=", &records) && cutNumber(words[1], "bytes=", &size)
+	if ok && len(words) == 3 {
+		crc, ok = cutCRC(words[2])
+	}
+	if !ok {
+		return corrupt("malformed end line")
+	}
+	if records != s.records || size != s.bytes {
+		return corrupt("end line counts %d records and %d bytes, the stream has %d and %d",
+			records, size, s.records, s.bytes)
+	}
+	if len(words) == 2 && s.opts.RequireCRC {
+		return corrupt("end line has no CRC")
+	}
+	if len(words) == 3 && uint32(crc) != s.in.crcBefore(start) {
+		return corrupt("CRC-32 is %08x, the end line says %08x", s.in.crcBefore(start), crc)
+	}
+	if _, err := s.in.peek(1); err == nil {
+		return corrupt("data behind the end line")
+	} else if err != io.ErrUnexpectedEOF {
+		return err
+	}
+	return io.EOF
+}
+
+func cutNumber(b []byte, word string, n *int64) bool {
+	b, ok := bytes.CutPrefix(b, []byte(word))
+	if !ok {
+		return false
+	}
+	v, ok := parseUint(b, 1<<63-1)
+	*n = int64(v)
+	return ok
+}
+
+func cutCRC(b []byte) (crc uint64, ok bool) {
+	b, ok = bytes.CutPrefix(b, []byte("crc32="))
+	if !ok || len(b) != 8 {
+		return 0, false
+	}
+	for _, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		crc = crc<<4 | uint64(c)
+	}
+	return crc, true
+}
+
+// streamContent is the content of a Reader's current entry.
+type streamContent Reader
+
+func (c *streamContent) WriteTo(w io.Writer) (int64, error) {
+	n := c.payload
+	if n != c.entry.DataSize() {
+		return 0, errors.New("content of a stream can be read only once")
+	}
+	for c.payload > 0 {
+		b, err := c.in.some(c.payload)
+		if err != nil {
+			return n - c.payload, (*Reader)(c).fail(err)
+		}
+		c.payload -= int64(len(b))
+		if _, err := w.Write(b); err != nil {
+			return n - c.payload, err
+		}
+	}
+	return n, nil
+}
+
+// skipPayload passes over what was not read of the current content and the LF
+// behind it.
+func (s *Reader) skipPayload() error {
+	for s.payload > 0 {
+		b, err := s.in.some(s.payload)
+		if err != nil {
+			return err
+		}
+		s.payload -= int64(len(b))
+	}
+	if !s.trailer {
+		return nil
+	}
+	s.trailer = false
+	b, err := s.in.some(1)
+	if err != nil {
+		return err
+	}
+	if b[0] != '\n' {
+		return corrupt("%s: no line feed behind the content", printable(s.entry.Path))
+	}
+	return nil
+}
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
+}
+
+// fail says where err happened, or gives the cause that the writer left where the
+// stream is cut short.
+func (s *Reader) fail(err error) error {
+	switch {
+	case err == io.ErrUnexpectedEOF:
+		if cause := s.in.abortMessage(); cause != nil {
+			return cause
+		}
+		return fmt.Errorf("tree stream is cut short at byte %d: %w", s.in.offset()+int64(s.in.end-s.in.pos), err)
+	case errors.Is(err, ErrCorrupt):
+		return fmt.Errorf("record %d, before byte %d: %w", s.records+1, s.in.offset(), err)
+	}
+	return err
+}
+
+func printable(path string) string { return string(appendEscaped(nil, path)) }
+
+// input is the stream's bytes in a large buffer, with a CRC of what was taken.
+type input struct {
+	r        io.Reader
+	buf      []byte
+	pos, end int
+	crc      uint32 // of everything before hashed
+	hashed   int    // in buf
+	base     int64  // offset of buf in the stream
+	err      error  // of r; io.ErrUnexpectedEOF at its end
+}
+
+func newInput(r io.Reader) input {
+	return input{r: r, buf: make([]byte, abortWindow+MaxLine+bufSize)}
+}
+
+// offset is where the next byte stands in the stream.
+func (in *input) offset() int64 { return in.base + int64(in.pos) }
+
+// more reads at least one byte behind what is there. Where the room is short it
+// moves what was not taken to the front, and the window before it in which an
+// abort line may stand.
+func (in *input) more() error {
+	if in.err != nil {
+		return in.err
+	}
+	if len(in.buf)-in.end < bufSize && in.pos > abortWindow {
+		in.crc = crc32.Update(in.crc, crc32.IEEETable, in.buf[in.hashed:in.pos])
+		from := in.pos - abortWindow
+		copy(in.buf, in.buf[from:in.end])
+		in.base += int64(from)
+		in.pos, in.end, in.hashed = in.pos-from, in.end-from, in.pos-from
+	}
+	for range 100 {
+		n, err := in.r.Read(in.buf[in.end:])
+		in.end += n
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		in.err = err
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// peek returns the next n bytes without taking them.
+func (in *input) peek(n int) ([]byte, error) {
+	for in.end-in.pos < n {
+		if err := in.more(); err != nil {
+			return nil, err
+		}
+	}
+	return in.buf[in.pos : in.pos+n], nil
+}
+
+// line takes a line and returns it without its LF; it is valid until the next
+// call. Where the input ends first it returns what there is and the error.
+func (in *input) line() ([]byte, error) {
+	seen := 0
+	for {
+		if i := bytes.IndexByte(in.buf[in.pos+seen:in.end], '\n'); i >= 0 && seen+i < MaxLine {
+			line := in.buf[in.pos : in.pos+seen+i]
+			in.pos += seen + i + 1
+			return line, nil
+		}
+		if seen = in.end - in.pos; seen >= MaxLine {
+			return nil, corrupt("line longer than %d bytes", MaxLine)
+		}
+		if err := in.more(); err != nil {
+			return in.buf[in.pos:in.end], err
+		}
+	}
+}
+
+// some takes between 1 and n bytes, as many as there are at hand.
+func (in *input) some(n int64) ([]byte, error) {
+	if in.pos == in.end {
+		if err := in.more(); err != nil {
+			return nil, err
+		}
+	}
+	b := in.buf[in.pos:in.end]
+	if int64(len(b)) > n {
+		b = b[:n]
+	}
+	in.pos += len(b)
+	return b, nil
+}
+
+// crcBefore is the CRC of everything before the offset off, which must still be
+// in the buffer.
+func (in *input) crcBefore(off int64) uint32 {
+	return crc32.Update(in.crc, crc32.IEEETable, in.buf[in.hashed:off-in.base])
+}
+
+// abortMessage looks for an abort line at the end of the input, which has been
+// reached or must be near, and returns the cause that it gives, or nil.
+func (in *input) abortMessage() error {
+	for in.err == nil && in.end-in.pos < abortWindow {
+		in.more()
+	}
+	tail := in.buf[max(0, in.end-abortWindow):in.end]
+	i := bytes.LastIndex(tail, []byte("\n"+abortPrefix))
+	if i < 0 || tail[len(tail)-1] != '\n' || in.err != io.ErrUnexpectedEOF {
+		return nil
+	}
+	msg := tail[i+1+len(abortPrefix) : len(tail)-1]
+	text, err := unescape(msg)
+	if err != nil || len(msg) > maxAbort {
+		return nil
+	}
+	return &AbortError{Message: text}
+}

@@ -1,0 +1,157 @@
+package tree
+
+import (
+	"io"
+	"slices"
+)
+
+// WriteExpanded writes the whole file e to w, its holes as zeros.
+func WriteExpanded(w io.Writer, e *Entry) error {
+	if e.Size == 0 {
+		return nil
+	}
+	whole := []Extent{{0, e.Size}}
+	if e.Extents == nil {
+		_, err := e.Content.WriteTo(w)
+		return err
+	}
+	x := expander{w: w, data: e.Extents, out: whole}
+	return x.run(e.Content)
+}
+
+// LimitExtents fills the smallest gaps of e with zeros, if its list of extents
+// would take more than 512 KiB of a line.
+func LimitExtents(e *Entry) {
+	if len(e.Extents) < maxExtentLen/int(len("18446744073709551615")*2) || extentsLen(e.Extents) <= maxExtentLen {
+		return
+	}
+	low, high := int64(0), e.Size // gaps up to high are filled, up to low is not enough
+	for low+1 < high {
+		mid := low + (high-low)/2
+		if extentsLen(fillGaps(e.Extents, mid)) <= maxExtentLen {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	filled := fillGaps(e.Extents, high)
+	e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
+	e.Extents = filled
+}
+
+// fillGaps joins the extents that are at most gap bytes apart.
+func fillGaps(xs []Extent, gap int64) []Extent {
+	out := []Extent{xs[0]}
+	for _, x := range xs[1:] {
+		if last := &out[len(out)-1]; x.Off-last.End() <= gap {
+			last.Len = x.End() - last.Off
+		} else {
+			out = append(out, x)
+		}
+	}
+	return slices.Clip(out)
+}
+
+func extentsLen(xs []Extent) int {
+	n := 0
+	b := make([]byte, 0, 64)
+	for i := range xs {
+		n += len(appendExtents(b, xs[i:i+1])) + 1
+	}
+	return n
+}
+
+// filledContent is content whose extents were joined.
+type filledContent struct {
+	content   Content
+	data, out []Extent
+}
+
+func (c *filledContent) WriteTo(w io.Writer) (int64, error) {
+	counted := &countingWriter{w: w}
+	x := expander{w: counted, data: c.data, out: c.out}
+	err := x.run(c.content)
+	return counted.n, err
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// expander takes the data of a sparse file and writes the file as it is in the
+// ranges out, which cover the data: zeros where they have no data.
+type expander struct {
+	w    io.Writer
+	data []Extent
+	out  []Extent
+	pos  int64 // in the file
+}
+
+func (x *expander) run(c Content) error {
+	if len(x.out) > 0 {
+		x.pos = x.out[0].Off
+	}
+	if len(x.data) > 0 {
+		if _, err := c.WriteTo(x); err != nil {
+			return err
+		}
+	}
+	return x.advance(-1)
+}
+
+// Write takes data in the order of the extents.
+func (x *expander) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		if len(x.data) == 0 {
+			return n, io.ErrShortWrite // more than the extents have room for
+		}
+		at := x.data[0]
+		if err := x.advance(at.Off); err != nil {
+			return n, err
+		}
+		m := min(int64(len(p)), at.End()-x.pos)
+		if _, err := x.w.Write(p[:m]); err != nil {
+			return n, err
+		}
+		x.pos += m
+		n, p = n+int(m), p[m:]
+		if x.pos == at.End() {
+			x.data = x.data[1:]
+		}
+	}
+	return n, nil
+}
+
+// advance writes zeros up to the offset to, or to the end of all ranges if it is
+// negative.
+func (x *expander) advance(to int64) error {
+	for len(x.out) > 0 && (to < 0 || x.out[0].End() <= to) {
+		if err := x.zeros(x.out[0].End() - x.pos); err != nil {
+			return err
+		}
+		if x.out = x.out[1:]; len(x.out) > 0 {
+			x.pos = x.out[0].Off
+		}
+	}
+	return x.zeros(to - x.pos)
+}
+
+var zeroBlock [64 << 10]byte
+
+func (x *expander) zeros(n int64) error {
+	for n > 0 {
+		m := min(n, int64(len(zeroBlock)))
+		if _, err := x.w.Write(zeroBlock[:m]); err != nil {
+			return err
+		}
+		n, x.pos = n-m, x.pos+m
+	}
+	return nil
+}
