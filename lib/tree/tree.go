@@ -67,10 +67,7 @@ func (n *Node) set(c *Node) {
 // nil if there is nothing.
 func (t *Tree) Lookup(path string) *Node {
 	n := t.root
-	if path == "." {
-		return n
-	}
-	for more := true; more && n != nil; {
+	for more := path != "."; more && n != nil; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
 		n = n.children[name]
@@ -99,7 +96,7 @@ func (t *Tree) Put(e *Entry) (*Entry, error) {
 	}
 	dir, base := t.root, e.Path
 	if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
-		dir, base = t.mkdirAll(e.Path[:i]), e.Path[i+1:]
+		dir, base = t.mkdirAll(e.Path[:i], impliedDir), e.Path[i+1:]
 	}
 	old := dir.children[base]
 	if old != nil && old.Entry.Type == Dir && e.Type == Dir {
@@ -140,19 +137,16 @@ func (n *Node) putDir(e *Entry) *Entry {
 	return n.Entry
 }
 
-// mkdirAll returns the directory at path, taken literally, making implied
-// directories of what is missing or is none.
-func (t *Tree) mkdirAll(path string) *Node {
+// mkdirAll returns the directory at path, taken literally, and makes directories
+// of what is missing or is none.
+func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
 	n := t.root
-	if path == "." {
-		return n
-	}
-	for more := true; more; {
+	for more := path != "."; more; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
 		c := n.children[name]
 		if c == nil || c.Entry.Type != Dir {
-			c = impliedDir(strings.Clone(name))
+			c = make(strings.Clone(name))
 			n.set(c)
 		}
 		n = c
