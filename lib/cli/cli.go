@@ -1,0 +1,118 @@
+// Package cli is what every tool shares at its edge: flags, standard streams,
+// output files, messages, exit codes and signals. Only cmd/ imports it.
+//
+// A tool is a struct of kong flags with a Run method:
+//
+//	type tool struct {
+//		cli.Output
+//		Input string `arg:"" optional:"" default:"-" help:"..."`
+//	}
+//
+//	func main() { cli.Main("tree2x", "Turn a tree stream into ...", &tool{}) }
+//
+//	func (t *tool) Run(env *cli.Env) error {
+//		in, err := env.Open(t.Input)
+//		if err != nil {
+//			return err
+//		}
+//		defer in.Close()
+//		out, err := env.Stream(t.Output.Path, cli.Binary)
+//		if err != nil {
+//			return err
+//		}
+//		if err := lib.Convert(out, in); err != nil {
+//			return err // the output is aborted
+//		}
+//		return out.Commit()
+//	}
+//
+// What Run returns is printed once, as "tool: where: what: cause", and decides
+// the exit code:
+//
+//	0    nil: done, every output committed
+//	1    any other error
+//	2    an error made by [Usage], or by kong
+//	75   an error with a method Temporary() bool that returns true, the first
+//	     in the chain that has it (syscall.Errno's own does not count)
+//	128+n  the process died of signal n; SIGPIPE where stdout was closed
+//
+// An error in the chain with a method Hint() string adds "tool: hint: ...". So
+// libraries decide both without importing this package.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Tool is a pointer to a struct of kong flags and arguments. Run does the work;
+// outputs that it has opened but not committed when it returns are aborted.
+type Tool interface {
+	Run(env *Env) error
+}
+
+// The exit codes.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitTemporary = 75
+	exitPipe      = 128 + int(syscall.SIGPIPE)
+)
+
+// Main runs tool on the arguments and streams of the process and ends the
+// process. It adds the flags --help, --version and --quiet to those of tool.
+func Main(name, about string, tool Tool) {
+	env := newEnv(name, Streams{os.Stdin, os.Stdout, os.Stderr})
+	env.catchSignals()
+	os.Exit(env.run(about, tool, os.Args[1:]))
+}
+
+// Run is Main for tests: the same on other arguments and streams, without
+// signals. It returns the exit code, 141 where the process would have died of
+// SIGPIPE.
+func Run(name, about string, tool Tool, args []string, s Streams) int {
+	return newEnv(name, s).run(about, tool, args)
+}
+
+func (e *Env) run(about string, tool Tool, args []string) int {
+	done, err := e.parse(about, tool, args)
+	if err == nil && !done {
+		err = tool.Run(e)
+	}
+	open := e.end()
+	if err == nil && open != "" {
+		err = fmt.Errorf("%s: output was not completed", open)
+	}
+	return e.report(err)
+}
+
+// parse fills tool and e from the arguments and the environment. It is done
+// where a flag such as --help was all there was to do.
+func (e *Env) parse(about string, tool Tool, args []string) (done bool, err error) {
+	var common struct {
+		Quiet   bool    `help:"No warnings."`
+		Version version `help:"Print the version and exit."`
+		Help    help    `short:"h" help:"Print this and exit."`
+	}
+	p, err := kong.New(tool, kong.Name(e.name), kong.Description(about),
+		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}), kong.ValueFormatter(describe),
+		kong.NamedMapper("size", kong.MapperFunc(decodeSize)))
+	if err != nil {
+		panic(err) // the struct is wrong, not the input
+	}
+	var shown *printed
+	if _, err := p.Parse(args); errors.As(err, &shown) {
+		return true, shown.err
+	} else if err != nil {
+		return false, &usageError{text: err.Error(), hint: "see " + e.name + " --help"}
+	}
+	e.Quiet = common.Quiet
+	e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+	return false, err
+}

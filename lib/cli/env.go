@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Streams are what a tool is connected to.
+type Streams struct {
+	Stdin, Stdout *os.File
+	Stderr        io.Writer
+}
+
+// Env is what a running tool has around it.
+type Env struct {
+	// Context ends when Run has returned.
+	Context context.Context
+
+	Stdin, Stdout *os.File // for Open, Stream and Image; data goes through those
+
+	Epoch *int64 // SOURCE_DATE_EPOCH, seconds since 1970; nil if unset
+	Quiet bool   // --quiet: Warn says nothing
+
+	name   string
+	cancel context.CancelFunc
+
+	sayMu  sync.Mutex
+	stderr io.Writer
+
+	mu      sync.Mutex // held for good by a signal that ends the process
+	ended   bool
+	inputs  []fs.FileInfo
+	targets []fs.FileInfo
+	outputs []output
+}
+
+// output is a Stream or an Image.
+type output interface {
+	Abort()
+	flush()          // lets go of what is buffered for a reader of a failed stream
+	pending() string // its name unless it is over
+}
+
+func newEnv(name string, s Streams) *Env {
+	e := &Env{name: name, Stdin: s.Stdin, Stdout: s.Stdout, stderr: s.Stderr}
+	e.Context, e.cancel = context.WithCancel(context.Background())
+	return e
+}
+
+// end aborts what Run left open, and returns the name of one such output. Where
+// a signal is about to end the process, it does not return.
+func (e *Env) end() (open string) {
+	e.cancel()
+	for _, o := range e.outputs {
+		if o.pending() != "" {
+			o.flush() // may wait for the reader, so a signal must not have to wait for it
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	return e.abortAll()
+}
+
+func (e *Env) abortAll() (open string) {
+	for _, o := range e.outputs {
+		if name := o.pending(); name != "" {
+			open = name
+			o.Abort()
+		}
+	}
+	return open
+}
+
+// catchSignals makes the signals that end a process take its unfinished outputs
+// with it. Those that were ignored at the start (nohup) stay ignored. SIGPIPE is
+// left to the runtime, which dies of it on a write to standard output.
+func (e *Env) catchSignals() {
+	c := make(chan os.Signal, 1)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(sig) {
+			signal.Notify(c, sig)
+		}
+	}
+	go func() {
+		sig := (<-c).(syscall.Signal)
+		e.mu.Lock() // not released: nothing is reported and no output begins any more
+		if !e.ended {
+			e.abortAll()
+		}
+		die(sig)
+	}()
+}
+
+// die ends the process by sig, so that whoever waits for it sees that.
+func die(sig syscall.Signal) {
+	signal.Reset(sig)
+	syscall.Kill(syscall.Getpid(), sig)
+	time.Sleep(time.Second) // the signal is on its way, unless it is blocked
+	os.Exit(128 + int(sig))
+}

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/atomicfile"
+)
+
+// How messages call the standard streams.
+const (
+	stdinName  = "standard input"
+	stdoutName = "standard output"
+)
+
+func isStandard(path string) bool { return path == "" || path == "-" }
+
+// Open opens an input; "-" and "" are standard input. It refuses a terminal,
+// widens a pipe, and refuses what is an output already.
+func (e *Env) Open(path string) (*os.File, error) {
+	f := e.Stdin
+	if !isStandard(path) {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+	} else if isTerminal(f) {
+		return nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
+	}
+	if err := e.addInput(f.Stat()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	widen(f)
+	return f, nil
+}
+
+// Reads notes an input that a library opens by its name, so that an output to
+// the same file is refused.
+func (e *Env) Reads(path string) error {
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // who opens it says so better
+	}
+	return e.addInput(fi, err)
+}
+
+// SpoolDir is where spool files lie: in tmpdir if that is given, beside a
+// regular output file, else in $TMPDIR.
+func (e *Env) SpoolDir(output, tmpdir string) string {
+	if tmpdir != "" {
+		return tmpdir
+	}
+	if isStandard(output) {
+		return os.TempDir()
+	}
+	if fi, err := os.Stat(output); err == nil && !fi.Mode().IsRegular() {
+		return os.TempDir()
+	}
+	return filepath.Dir(output)
+}
+
+func (e *Env) addInput(fi fs.FileInfo, err error) error {
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inputs = append(e.inputs, fi)
+	return refuseSame(fi, e.targets)
+}
+
+// addTarget notes that fi is going to be overwritten.
+func (e *Env) addTarget(fi fs.FileInfo) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.targets = append(e.targets, fi)
+	return refuseSame(fi, e.inputs)
+}
+
+func refuseSame(fi fs.FileInfo, others []fs.FileInfo) error {
+	if !holdsData(fi) {
+		return nil
+	}
+	for _, other := range others {
+		if os.SameFile(fi, other) {
+			return Usage("%s: is input and output at once", fi.Name())
+		}
+	}
+	return nil
+}
+
+// holdsData reports whether fi is a regular file or a disk, not a pipe, a
+// terminal or /dev/null, which one may well read and write at once.
+func holdsData(fi fs.FileInfo) bool {
+	return fi.Mode().IsRegular() || fi.Mode().Type() == fs.ModeDevice
+}
+
+func (e *Env) addOutput(o output) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.outputs = append(e.outputs, o)
+}
+
+// control calls do with the descriptor of f. Unlike f.Fd it leaves the flags of
+// the open file, which other processes share, as they are.
+func control(f *os.File, do func(fd int) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := c.Control(func(fd uintptr) { err = do(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func isTerminal(f *os.File) bool {
+	return control(f, func(fd int) error {
+		_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	}) == nil
+}
+
+// widen makes a pipe hold 1 MiB, or what an unprivileged user is allowed; that
+// makes it up to four times as fast.
+func widen(f *os.File) {
+	control(f, func(fd int) error {
+		have, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+		for want := 1 << 20; err == nil && want > have; want /= 2 {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, want); err == nil {
+				break
+			}
+		}
+		return nil
+	})
+}
+
+// isFresh reports whether f is an empty regular file at offset 0 that does not
+// append: one that is ours to fill in any order, and to empty again.
+func isFresh(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() != 0 {
+		return false
+	}
+	if off, err := f.Seek(0, io.SeekCurrent); err != nil || off != 0 {
+		return false
+	}
+	appends := true
+	control(f, func(fd int) error {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		appends = err != nil || flags&unix.O_APPEND != 0
+		return nil
+	})
+	return !appends
+}
+
+// closeCopy closes a duplicate of f: network file systems report only then what
+// became of the writes.
+func closeCopy(f *os.File) error {
+	fd := -1
+	err := control(f, func(orig int) (err error) {
+		fd, err = unix.FcntlInt(uintptr(orig), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err == nil {
+		err = unix.Close(fd)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "close", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// openTarget opens what both kinds of output share: it refuses an input, and
+// for binary data a terminal. The file is nil for standard output.
+func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
+	if isStandard(path) {
+		if kind == Binary && isTerminal(e.Stdout) {
+			return nil, Hint(Usage("%s: is a terminal, and the data is binary", stdoutName), "use -o FILE, or connect a pipe")
+		}
+		fi, err := e.Stdout.Stat()
+		if err != nil {
+			return nil, err
+		}
+		return nil, e.addTarget(fi)
+	}
+	if fi, err := os.Stat(path); err == nil {
+		if err := e.addTarget(fi); err != nil {
+			return nil, err
+		}
+	}
+	return atomicfile.Create(path)
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Output is the flag -o, to be embedded.
+type Output struct {
+	Path string `name:"output" short:"o" placeholder:"FILE" help:"Write FILE, completely or not at all, in place of standard output."`
+}
+
+// Temp is the flag --tmpdir, to be embedded by tools that spool.
+type Temp struct {
+	Dir string `name:"tmpdir" placeholder:"DIR" help:"Directory for spool files; without it that of the -o file, or $$TMPDIR."`
+}
+
+// Time is a flag that holds a moment: seconds since 1970, with up to nine
+// decimals and negative ones too, or RFC 3339. It converts to tree.Time, and a
+// *Time, which is nil where the flag is absent, to *tree.Time.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// UnmarshalText parses the value of the flag.
+func (t *Time) UnmarshalText(text []byte) error {
+	s := string(text)
+	if rfc, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		*t = Time{rfc.Unix(), uint32(rfc.Nanosecond())}
+		return nil
+	}
+	whole, decimals, dot := strings.Cut(s, ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	var nsec uint64
+	if err == nil && dot && len(decimals) <= 9 {
+		nsec, err = strconv.ParseUint((decimals + "000000000")[:9], 10, 32)
+	}
+	if err != nil || strings.HasPrefix(s, "+") || dot && (decimals == "" || len(decimals) > 9) || sec == math.MinInt64 {
+		return fmt.Errorf("%q is not a time: want seconds since 1970 or, say, 2024-01-31T12:00:00Z", s)
+	}
+	if nsec != 0 && whole[0] == '-' { // -1.5 is 2 s before, and half a second on
+		sec, nsec = sec-1, 1e9-nsec
+	}
+	*t = Time{sec, uint32(nsec)}
+	return nil
+}
+
+// decodeSize is the kong type "size": bytes, or with K, M, G, T (or KiB and so
+// on) multiples of 1024, into any integer field.
+func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
+	var s string
+	if err := ctx.Scan.PopValueInto("size", &s); err != nil {
+		return err
+	}
+	n, err := parseSize(s)
+	if err != nil {
+		return err
+	}
+	tooLarge := fmt.Errorf("%q is too large", s)
+	if target.CanUint() {
+		if target.OverflowUint(uint64(n)) {
+			return tooLarge
+		}
+		target.SetUint(uint64(n))
+		return nil
+	}
+	if target.OverflowInt(n) {
+		return tooLarge
+	}
+	target.SetInt(n)
+	return nil
+}
+
+func parseSize(s string) (int64, error) {
+	digits := strings.TrimRight(s, "KMGTiB")
+	shift, ok := map[string]int{"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%q is not a size: want bytes, or 64K, 64M, 4GiB", s)
+	}
+	if n > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("%q is too large", s)
+	}
+	return int64(n) << shift, nil
+}
+
+// describe shows the default of a flag whose placeholder hides it.
+func describe(v *kong.Value) string {
+	text := kong.DefaultHelpValueFormatter(v)
+	if v.Flag == nil || !v.HasDefault || v.Flag.PlaceHolder == "" || v.Flag.PlaceHolder == v.Default || v.Default == "" {
+		return text
+	}
+	return strings.TrimSuffix(text, ".") + " (default " + v.Default + ")."
+}
+
+// sourceDateEpoch parses SOURCE_DATE_EPOCH as reproducible-builds.org specifies
+// it: seconds since 1970. Empty counts as absent.
+func sourceDateEpoch(s string) (*int64, error) {
+	if s == "" {
+		return nil, nil
+	}
+	const year10000 = 253402300800
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil || n >= year10000 {
+		return nil, Usage("SOURCE_DATE_EPOCH: %q is not a number of seconds since 1970", s)
+	}
+	epoch := int64(n)
+	return &epoch, nil
+}
+
+// printed ends the parsing once --help or --version has been served.
+type printed struct{ err error }
+
+func (p *printed) Error() string { return "printed" }
+
+// help is the flag --help.
+type help bool
+
+// BeforeReset prints the usage before kong misses the required arguments.
+func (help) BeforeReset(ctx *kong.Context) error {
+	return &printed{ctx.PrintUsage(false)}
+}
+
+// version is the flag --version.
+type version bool
+
+// BeforeReset prints what the binary says of itself.
+func (version) BeforeReset(ctx *kong.Context) error {
+	info, _ := debug.ReadBuildInfo()
+	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, versionText(info))
+	return &printed{err}
+}
+
+// versionText is the module's version with the revision that it was built from:
+// "v1.2.0 (0123456789ab)", "(devel)" where the build recorded nothing.
+func versionText(info *debug.BuildInfo) string {
+	if info == nil {
+		return "(unknown)"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	text := info.Main.Version
+	if text == "" {
+		text = "(devel)"
+	}
+	rev := set["vcs.revision"]
+	if rev == "" {
+		return text
+	}
+	if len(rev) > 12 {
+		rev = rev[:12]
+	}
+	if set["vcs.modified"] == "true" {
+		rev += ", modified"
+	}
+	return text + " (" + rev + ")"
+}

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"ocipipe/lib/atomicfile"
+)
+
+// Kind says whether data may be shown on a terminal.
+type Kind bool
+
+// The kinds of output.
+const (
+	Text   Kind = false
+	Binary Kind = true
+)
+
+// blockSize is the size from which writes pass a Stream without being gathered.
+// Below it a wide pipe is not filled in one go.
+const blockSize = 256 << 10
+
+// Stream is an output that is written from its beginning to its end. It gathers
+// small writes; one of 256 KiB or more goes to the file as it is, so that who
+// has a buffer of that size pays for no second copy.
+type Stream struct {
+	env  *Env
+	name string
+	out  *os.File
+	file *atomicfile.File // nil for standard output
+	buf  []byte
+	err  error // the first one of a write
+
+	mu    sync.Mutex // held while standard output is written, if it is fresh
+	fresh bool       // see isFresh: Abort empties it
+	over  bool
+}
+
+// Stream opens the sequential output of the tool: FILE of -o FILE, which is
+// replaced at Commit, or standard output for "-" and "". Binary refuses a
+// terminal. A pipe is widened. One goroutine writes.
+//
+// Without Commit, or after a failed one, FILE is as it was; standard output, if
+// it was an empty file at its beginning, is empty again; what went into a pipe
+// has gone, including what was still buffered when Run returned its error.
+func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
+	file, err := e.openTarget(path, kind)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{env: e, name: path, file: file}
+	if file != nil {
+		s.out = file.File
+	} else {
+		s.name, s.out, s.fresh = stdoutName, e.Stdout, isFresh(e.Stdout)
+	}
+	widen(s.out)
+	e.addOutput(s)
+	return s, nil
+}
+
+// Write takes p. Its first error is returned by every later call, and by Commit.
+func (s *Stream) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 && s.err == nil {
+		if len(s.buf) == 0 && len(p) >= blockSize {
+			s.put(p)
+			break
+		}
+		if s.buf == nil {
+			s.buf = make([]byte, 0, blockSize)
+		}
+		room := min(len(p), blockSize-len(s.buf))
+		s.buf = append(s.buf, p[:room]...)
+		p = p[room:]
+		if len(s.buf) == blockSize {
+			s.flush()
+		}
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	return n, nil
+}
+
+// Commit writes out what is buffered and completes the output.
+func (s *Stream) Commit() error {
+	s.flush()
+	switch {
+	case s.err != nil:
+	case s.file != nil:
+		s.err = s.file.Commit()
+	default:
+		s.err = closeCopy(s.out)
+	}
+	if s.err != nil {
+		return s.err // and stays pending, so that it is aborted
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return errAborted
+	}
+	s.over = true
+	return nil
+}
+
+// Abort gives the output up; see Env.Stream. It does nothing after Commit.
+func (s *Stream) Abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.over = true
+	if s.file != nil {
+		s.file.Abort()
+	} else if s.fresh {
+		makeEmpty(s.out)
+	}
+}
+
+var errAborted = errors.New("aborted")
+
+func (s *Stream) pending() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return ""
+	}
+	return s.name
+}
+
+func (s *Stream) flush() {
+	if s.err == nil && len(s.buf) > 0 {
+		s.put(s.buf)
+		s.buf = s.buf[:0]
+	}
+}
+
+func (s *Stream) put(p []byte) {
+	if s.fresh {
+		// An Abort must not come before a write, which would fill the file again.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.over {
+			s.err = errAborted
+			return
+		}
+	}
+	_, s.err = s.out.Write(p)
+}
+
+func makeEmpty(f *os.File) {
+	f.Truncate(0)
+	f.Seek(0, 0)
+}
