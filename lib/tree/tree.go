@@ -88,26 +88,38 @@ func (t *Tree) Put(e *Entry) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Path == "." {
-		if e.Type != Dir {
-			return nil, fmt.Errorf("%s: the root must be a directory", e.Path)
+	if e.NoChange {
+		if old := t.Lookup(e.Path); old != nil && old.Entry.Type == Dir {
+			return old.mark(e), nil
 		}
-		return t.root.putDir(inode), nil
 	}
-	dir, base := t.root, e.Path
-	if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
-		dir, base = t.mkdirAll(e.Path[:i], impliedDir), e.Path[i+1:]
+	if e.Path == "." && e.Type != Dir {
+		return nil, fmt.Errorf("%s: the root must be a directory", e.Path)
 	}
-	old := dir.children[base]
-	if old != nil && old.Entry.Type == Dir && e.Type == Dir {
-		return old.putDir(inode), nil
-	}
-	if old == nil {
-		old = &Node{name: strings.Clone(base)} // not a part of the whole path
-		dir.set(old)
-	}
-	old.Entry, old.children = inode, nil
+	t.Set(e.Path, inode)
 	return inode, nil
+}
+
+// Set makes inode what path names, in place of what has that path; only where
+// both are directories the children stay. Parents that are missing, or are no
+// directories, become implied directories.
+func (t *Tree) Set(path string, inode *Entry) {
+	if path == "." {
+		t.root.Entry = inode
+		return
+	}
+	dir, base := t.root, path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, base = t.mkdirAll(path[:i], impliedDir), path[i+1:]
+	}
+	n := dir.children[base]
+	if n == nil {
+		n = &Node{name: strings.Clone(base)} // not a part of the whole path
+		dir.set(n)
+	} else if n.Entry.Type != Dir || inode.Type != Dir {
+		n.children = nil
+	}
+	n.Entry = inode
 }
 
 // inode is the Entry for e in the tree: a copy, or that of its hard link's target.
@@ -127,11 +139,10 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	return target.Entry, nil
 }
 
-// putDir gives the directory n the attributes of e.
-func (n *Node) putDir(e *Entry) *Entry {
-	if !e.NoChange {
-		n.Entry = e
-	} else if e.IsOpaque() && !n.Entry.IsOpaque() {
+// mark gives the directory n the opaque mark if e, which changes nothing else,
+// has it.
+func (n *Node) mark(e *Entry) *Entry {
+	if e.IsOpaque() && !n.Entry.IsOpaque() {
 		n.Entry.Xattrs = withOpaque(n.Entry.Xattrs)
 	}
 	return n.Entry
