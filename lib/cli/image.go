@@ -21,7 +21,7 @@ type Image struct {
 	env    *Env
 	name   string
 	file   *atomicfile.File // nil for standard output
-	spools bool        // File is a spool that Commit copies
+	spools bool             // File is a spool that Commit copies
 
 	mu   sync.Mutex
 	over bool

@@ -1,0 +1,114 @@
+// Package reftest is for tests only: it finds and runs the reference tools,
+// mounts images, and compares what two file trees hold.
+package reftest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Skip ends t as skipped because of what is missing. Where CI is "true" it
+// fails: a check that may silently not run is not a check.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	why := fmt.Sprintf(format, args...)
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true, and this cannot run: %s", why)
+	}
+	t.Skip(why)
+}
+
+// Need returns the path of the tool, whose version it logs, or skips t.
+func Need(t testing.TB, tool string) string {
+	t.Helper()
+	path, err := find(tool)
+	if err != nil {
+		Skip(t, "%s is not installed", tool)
+	}
+	t.Logf("%s: %s", tool, version(tool, path))
+	return path
+}
+
+// NeedRoot skips t unless it runs as root.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Skip(t, "not root")
+	}
+}
+
+// Run runs the tool, which it needs, and returns its standard output. It fails t
+// unless the tool exits with 0.
+func Run(t testing.TB, tool string, args ...string) string {
+	t.Helper()
+	out, err := Try(t, tool, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Try is Run, but hands the failure of the tool, with what it printed, to the
+// caller.
+func Try(t testing.TB, tool string, args ...string) (stdout string, err error) {
+	t.Helper()
+	return TryInput(t, nil, tool, args...)
+}
+
+// TryInput is Try with something on standard input.
+func TryInput(t testing.TB, stdin []byte, tool string, args ...string) (stdout string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(Need(t, tool), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s %s: %w\n%s%s", tool, strings.Join(args, " "), err, out.Bytes(), errs.Bytes())
+	}
+	return out.String(), nil
+}
+
+// find also looks where root's tools are, which users rarely have in PATH.
+func find(tool string) (string, error) {
+	path, err := exec.LookPath(tool)
+	for _, dir := range []string{"/usr/local/sbin/", "/usr/sbin/", "/sbin/"} {
+		if err != nil {
+			path, err = exec.LookPath(dir + tool)
+		}
+	}
+	return path, err
+}
+
+// versionArgs is how to ask those tools that do not know --version.
+var versionArgs = map[string][]string{
+	"debugfs": {"-V"}, "e2fsck": {"-V"}, "mke2fs": {"-V"}, "mkfs.ext4": {"-V"}, "dumpe2fs": {"-V"}, "resize2fs": {"-V"},
+	"mkfs.erofs": {"-V"}, "fsck.erofs": {"-V"}, "dump.erofs": {"-V"},
+	"mtree": nil, // NetBSD's has none
+}
+
+var versions sync.Map
+
+// version is the first line that the tool says of itself.
+func version(tool, path string) string {
+	if v, ok := versions.Load(tool); ok {
+		return v.(string)
+	}
+	args, special := versionArgs[tool]
+	if !special {
+		args = []string{"--version"}
+	}
+	v := "version unknown"
+	if len(args) > 0 {
+		out, _ := exec.Command(path, args...).CombinedOutput()
+		if line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); line != "" {
+			v = line
+		}
+	}
+	versions.Store(tool, v)
+	return v
+}
