@@ -1,0 +1,401 @@
+package oci
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"ocipipe/lib/blockio"
+)
+
+// Bounds on what the headers of an archive can make us keep.
+const (
+	maxEntries   = 1 << 18
+	maxNameBytes = 32 << 20 // of all names and link targets
+	maxLinks     = 16       // links to follow from one name
+	copySize     = 256 << 10
+)
+
+// archive is an image archive whose entries can be read while it still arrives.
+// Their contents lie in data: the archive file itself, or the spool that the
+// contents of an archive from a pipe are copied to.
+type archive struct {
+	data  io.ReaderAt
+	close func() error
+	names int // bytes of all names, only the scan uses it
+
+	mu      sync.Mutex
+	change  sync.Cond
+	entries map[string]entry
+	have    int64 // bytes of data that are there
+	ended   bool
+	err     error // why it ended early
+}
+
+// entry is a file in an archive, or a link to one.
+type entry struct {
+	off, size int64
+	link      string // the name that it stands for; "" for a file
+}
+
+func newArchive(data io.ReaderAt, close func() error) *archive {
+	a := &archive{data: data, close: close, entries: map[string]entry{}}
+	a.change.L = &a.mu
+	return a
+}
+
+// indexArchive lists the entries of an archive of size bytes in r. Closing it
+// calls close.
+func indexArchive(r io.ReaderAt, size int64, close func() error) (*archive, error) {
+	a := newArchive(r, close)
+	in := seekCounter{&counter{r: io.NewSectionReader(r, 0, size)}}
+	if err := a.scan(in.counter, tar.NewReader(in), nil); err != nil {
+		close()
+		return nil, err
+	}
+	a.have, a.ended = math.MaxInt64, true
+	return a, nil
+}
+
+// spoolArchive reads an archive from r in the background and keeps the contents
+// of its entries in a spool file. A compressed archive is decompressed. The end
+// of r is waited for by nobody but wait; closing the archive abandons it.
+func spoolArchive(r io.Reader, tmpDir string) (*archive, error) {
+	spool, err := blockio.NewSpool(tmpDir)
+	if err != nil {
+		return nil, err
+	}
+	a := newArchive(spool, spool.Close)
+	go func() { a.end(a.receive(r, spool)) }()
+	return a, nil
+}
+
+// receive scans the archive in r, and reads r to its end so that its writer can
+// end well.
+func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
+	in := &counter{piped: true}
+	plain, done, err := decompress(bufio.NewReaderSize(r, copySize))
+	if err != nil {
+		return in.explain(err)
+	}
+	defer done()
+	in.r = plain
+	if err := a.scan(in, tar.NewReader(in), spool); err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, make([]byte, copySize)); err != nil {
+		return in.explain(err)
+	}
+	return nil
+}
+
+// scan reads tr, which reads in, to its end mark and adds its entries. With a
+// spool it copies their contents there.
+func (a *archive) scan(in *counter, tr *tar.Reader, spool *blockio.Spool) error {
+	buf := make([]byte, copySize)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		switch {
+		case err == io.EOF && !in.eof:
+			return nil
+		case err != nil:
+			return in.explain(err)
+		case n == maxEntries:
+			return fmt.Errorf("%w: archive of more than %d entries", ErrUnsupported, maxEntries)
+		}
+		off := in.n
+		if spool != nil {
+			off = spool.Size()
+		}
+		isNew, err := a.add(h, off)
+		if err != nil {
+			return fmt.Errorf("archive: byte %d: %w", in.n, err)
+		}
+		if spool == nil || !isNew {
+			continue
+		}
+		if err := a.store(in, tr, spool, buf); err != nil {
+			return err
+		}
+	}
+}
+
+// store copies the content of the current entry of tr to spool.
+func (a *archive) store(in *counter, tr *tar.Reader, spool *blockio.Spool, buf []byte) error {
+	for {
+		n, err := tr.Read(buf)
+		if n > 0 {
+			if _, err := spool.Write(buf[:n]); err != nil {
+				return err
+			}
+			a.mu.Lock()
+			a.have += int64(n)
+			a.change.Broadcast()
+			a.mu.Unlock()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return in.explain(err)
+		}
+	}
+}
+
+// add notes the entry of h, whose content begins at off, unless it is of no use:
+// directories and such, and a blob that is there already, since its digest says
+// what it is. The names that say what an archive is must not come twice; of
+// others the last counts, as where a tar is extracted.
+func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
+	name := cleanName(h.Name)
+	e := entry{off: off, size: h.Size}
+	switch {
+	case isSparse(h):
+		return false, fmt.Errorf("%w: %s: a sparse file", ErrUnsupported, name)
+	case h.Typeflag == tar.TypeLink:
+		e = entry{link: cleanName(h.Linkname)}
+	case h.Typeflag == tar.TypeSymlink && path.IsAbs(h.Linkname):
+		e = entry{link: cleanName(h.Linkname)}
+	case h.Typeflag == tar.TypeSymlink:
+		e = entry{link: cleanName(path.Join(path.Dir(name), h.Linkname))}
+	case h.Typeflag != tar.TypeReg:
+		return false, nil
+	}
+	if a.names += len(name) + len(e.link); a.names > maxNameBytes {
+		return false, fmt.Errorf("%w: more than %d bytes of names", ErrUnsupported, maxNameBytes)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, dup := a.entries[name]; dup {
+		switch {
+		case name == indexName || name == dockerName:
+			return false, fmt.Errorf("%w: %s is there twice", ErrCorrupt, name)
+		case strings.HasPrefix(name, blobsDir+"/"):
+			return false, nil
+		}
+	}
+	a.entries[name] = e
+	a.change.Broadcast()
+	return true, nil
+}
+
+func isSparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
+}
+
+// cleanName is name as a key of the entries: from the root of the archive, which
+// no ".." leaves.
+func cleanName(name string) string { return path.Clean("/" + name)[1:] }
+
+// end notes that no more will arrive.
+func (a *archive) end(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended, a.err = true, err
+	a.change.Broadcast()
+}
+
+// await blocks until ready, which is called with a.mu held, is true, or ctx is
+// done. The caller holds a.mu.
+func (a *archive) await(ctx context.Context, ready func() bool) error {
+	if ready() {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.change.Broadcast()
+	})
+	defer stop()
+	for !ready() {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		a.change.Wait()
+	}
+	return nil
+}
+
+// wait blocks until all has arrived.
+func (a *archive) wait(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.await(ctx, func() bool { return a.ended }); err != nil {
+		return err
+	}
+	return a.err
+}
+
+// has blocks until the archive has the file name, or has ended without it.
+func (a *archive) has(ctx context.Context, name string) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := func() bool { _, ok := a.entries[name]; return ok }
+	if err := a.await(ctx, func() bool { return a.ended || found() }); err != nil {
+		return false, err
+	}
+	if found() {
+		return true, nil
+	}
+	return false, a.err
+}
+
+// find returns the file that name leads to, once its header is there.
+func (a *archive) find(ctx context.Context, name string) (entry, error) {
+	at := name
+	for range maxLinks {
+		ok, err := a.has(ctx, at)
+		if err != nil {
+			return entry{}, err
+		}
+		if !ok {
+			return entry{}, fmt.Errorf("%w: the archive has no %s", ErrNotFound, name)
+		}
+		a.mu.Lock()
+		e := a.entries[at]
+		a.mu.Unlock()
+		if e.link == "" {
+			return e, nil
+		}
+		at = e.link
+	}
+	return entry{}, fmt.Errorf("%w: %s: more than %d links", ErrCorrupt, name, maxLinks)
+}
+
+// open reads the file that name leads to, as far as it has arrived, and waits
+// for the rest.
+func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
+	e, err := a.find(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &arriving{a: a, ctx: ctx, pos: e.off, end: e.off + e.size}, e.size, nil
+}
+
+// list returns the names that are there.
+func (a *archive) list() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.entries))
+}
+
+func (a *archive) Close() error { return a.close() }
+
+// arriving reads a file of an archive.
+type arriving struct {
+	a        *archive
+	ctx      context.Context
+	pos, end int64
+}
+
+func (r *arriving) Read(p []byte) (int, error) {
+	if r.pos == r.end {
+		return 0, io.EOF
+	}
+	have, err := r.await()
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.a.data.ReadAt(p[:min(int64(len(p)), have-r.pos)], r.pos)
+	r.pos += int64(n)
+	if n > 0 || err == nil {
+		return n, nil // an error will come again
+	}
+	if err == io.EOF {
+		err = fmt.Errorf("read archive: %w", io.ErrUnexpectedEOF)
+	}
+	return 0, err
+}
+
+// await blocks until a byte can be read and says how far it can be read.
+func (r *arriving) await() (have int64, err error) {
+	a := r.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.await(r.ctx, func() bool { return a.have > r.pos || a.ended }); err != nil {
+		return 0, err
+	}
+	if a.have > r.pos {
+		return min(a.have, r.end), nil
+	}
+	if a.err != nil {
+		return 0, a.err
+	}
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (r *arriving) Close() error { return nil }
+
+// counter counts the bytes of an archive and remembers how they ended.
+type counter struct {
+	r     io.Reader
+	piped bool
+	n     int64
+	eof   bool
+	err   error
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	switch {
+	case n > 0 && err == io.EOF:
+		err = nil // it will come again
+	case err == io.EOF:
+		c.eof = true
+	case err != nil:
+		c.err = err
+	}
+	return n, err
+}
+
+// seekCounter is a counter of what can be skipped without reading.
+type seekCounter struct{ *counter }
+
+func (c seekCounter) Seek(off int64, whence int) (int64, error) {
+	n, err := c.r.(io.Seeker).Seek(off, whence)
+	if err == nil {
+		c.n = n
+	}
+	return n, err
+}
+
+// explain says what err, which reading the archive gave, means to the user.
+func (c *counter) explain(err error) error {
+	switch {
+	case c.err == io.ErrUnexpectedEOF, c.err == nil && c.eof:
+		return &cutError{at: c.n, piped: c.piped}
+	case c.err != nil:
+		return fmt.Errorf("read archive: byte %d: %w", c.n, c.err)
+	}
+	return fmt.Errorf("%w: archive: byte %d: %v", ErrCorrupt, c.n, err)
+}
+
+// cutError is the end of an archive before its end mark.
+type cutError struct {
+	at    int64
+	piped bool
+}
+
+func (e *cutError) Error() string {
+	s := fmt.Sprintf("archive is cut short at byte %d", e.at)
+	if e.piped {
+		s += " (see the message of the stage that wrote it)"
+	}
+	return s
+}
+
+func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }

@@ -1,0 +1,23 @@
+// Package oci opens container images wherever they lie and writes them as OCI
+// archives. It reads registries, OCI image layouts (directories), OCI archives
+// and the archives of `docker save`, the latter two also from a pipe, and yields
+// for each image its manifest, its configuration and its layers.
+//
+// Nothing is believed that no digest vouches for: manifests and configurations
+// are verified before they are parsed, layers while they are read. Names in an
+// archive are keys of a map, never paths of the file system; a digest becomes a
+// path only after it was validated.
+//
+// Images of a docker archive have no manifest. They get one: the canonical OCI
+// manifest over their uncompressed layers, so that the same image has the same
+// digest whoever saved it. An archive that docker 25 or newer wrote has an OCI
+// index too, and counts as an OCI archive.
+//
+// Symbolic links in a layout directory are followed wherever they lead, since
+// build systems assemble layouts from links; what they lead to must be a regular
+// file. Links in an archive lead to other entries of the archive.
+//
+// Not supported: Docker schema 1 manifests, archives of docker before 1.10 (no
+// manifest.json), encrypted layers, sparse files as entries of an archive,
+// layers that can be had only from foreign URLs.
+package oci

@@ -1,0 +1,254 @@
+package oci
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/blockio"
+)
+
+// dockerImage is an element of manifest.json in an archive of docker save.
+type dockerImage struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+// openDocker opens the image that tag names, or the only one, of a docker
+// archive, all of which has arrived.
+func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Image, error) {
+	if err := a.wait(ctx); err != nil {
+		return nil, err
+	}
+	list, err := readDockerList(ctx, a, opts)
+	if err != nil {
+		return nil, err
+	}
+	di, err := pickDocker(list, tag)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readFile(ctx, a, cleanName(di.Config), opts.maxMetadata())
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	conf, err := parseConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(conf.RootFS.DiffIDs); n != len(di.Layers) {
+		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, dockerName, len(di.Layers), n)
+	}
+	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir}
+	img, err := b.image(ctx, di, raw, conf)
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	l, err := newLoader(b, opts)
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	l.compare(conf.platform)
+	return img, nil
+}
+
+func readDockerList(ctx context.Context, a *archive, opts Options) ([]dockerImage, error) {
+	data, err := readFile(ctx, a, dockerName, opts.maxMetadata())
+	if err != nil {
+		return nil, err
+	}
+	var list []dockerImage
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrCorrupt, dockerName, err)
+	}
+	return list, nil
+}
+
+func readFile(ctx context.Context, a *archive, name string, max int64) ([]byte, error) {
+	r, _, err := a.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := readLimited(r, max)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
+}
+
+func pickDocker(list []dockerImage, tag string) (dockerImage, error) {
+	switch {
+	case len(list) == 0:
+		return dockerImage{}, fmt.Errorf("%w: %s lists no image", ErrUnsupported, dockerName)
+	case tag == "" && len(list) == 1:
+		return list[0], nil
+	}
+	var names []string
+	for _, di := range list {
+		isTag := func(t string) bool { return t == tag || sameName(t, tag) || strings.HasSuffix(t, ":"+tag) }
+		if tag != "" && slices.ContainsFunc(di.RepoTags, isTag) {
+			return di, nil
+		}
+		names = append(names, di.RepoTags...)
+	}
+	slices.Sort(names)
+	if tag == "" {
+		return dockerImage{}, fmt.Errorf("%w: several images and no tag given: available: %s", ErrUnsupported, strings.Join(names, ", "))
+	}
+	return dockerImage{}, fmt.Errorf("tag %q: %w: available: %s", tag, ErrNotFound, strings.Join(names, ", "))
+}
+
+// dockerBlobs holds the uncompressed layers of a docker archive by diff-id.
+type dockerBlobs struct {
+	a      *archive
+	at     map[digest.Digest]place
+	spool  *blockio.Spool // layers that were compressed; nil if none was
+	limit  int64
+	tmpDir string
+}
+
+// place is where a layer lies: in a file of the archive, or in the spool.
+type place struct {
+	name      string
+	off, size int64
+}
+
+// image makes the image of di: its layers located, its manifest written.
+func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, conf configFile) (*Image, error) {
+	img := &Image{
+		MediaType: string(types.OCIManifestSchema1),
+		Config:    raw, ConfigMediaType: string(types.OCIConfigJSON), ConfigDigest: digest.FromBytes(raw),
+		Platform: conf.platform.String(), blobs: b, closers: []io.Closer{b},
+	}
+	if len(di.RepoTags) > 0 {
+		img.Tag = di.RepoTags[0][strings.LastIndexByte(di.RepoTags[0], ':')+1:]
+	}
+	for i, name := range di.Layers {
+		d := descriptor{MediaType: types.OCIUncompressedLayer, Digest: conf.RootFS.DiffIDs[i]}
+		layer := Layer{Index: i, Digest: d.Digest, DiffID: d.Digest, MediaType: string(d.MediaType), blobs: b}
+		if err := layer.check(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i, err)
+		}
+		p, err := b.locate(ctx, d.Digest, cleanName(name))
+		if err != nil {
+			return nil, fmt.Errorf("layer %d: %s: %w", i, name, err)
+		}
+		d.Size, layer.Size = p.size, p.size
+		layer.desc = d
+		img.Layers = append(img.Layers, layer)
+	}
+	img.Manifest = canonicalManifest(img)
+	img.Digest = digest.FromBytes(img.Manifest)
+	return img, nil
+}
+
+// locate finds the layer id in the file name, and unpacks it if it must.
+func (b *dockerBlobs) locate(ctx context.Context, id digest.Digest, name string) (place, error) {
+	if p, ok := b.at[id]; ok {
+		return p, nil
+	}
+	r, size, err := b.a.open(ctx, name)
+	if err != nil {
+		return place{}, err
+	}
+	defer r.Close()
+	p := place{name: name, size: size}
+	br := bufio.NewReaderSize(r, copySize)
+	if magic, _ := br.Peek(4); isGzip(magic) || isZstd(magic) {
+		if p, err = b.unpack(br); err != nil {
+			return place{}, err
+		}
+	}
+	b.at[id] = p
+	return p, nil
+}
+
+// unpack decompresses a layer to the spool. Whether it is the right one is found
+// when it is read.
+func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
+	plain, done, err := decompress(r)
+	if err != nil {
+		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	defer done()
+	if b.spool == nil {
+		if b.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
+			return place{}, err
+		}
+	}
+	p := place{off: b.spool.Size()}
+	in := &counter{r: io.LimitReader(plain, b.limit+1)}
+	p.size, err = io.CopyBuffer(struct{ io.Writer }{b.spool}, in, make([]byte, copySize))
+	switch {
+	case in.err != nil:
+		return place{}, fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
+	case err != nil:
+		return place{}, err
+	case p.size > b.limit:
+		return place{}, fmt.Errorf("%w: unpacks to more than %d bytes (limit --max-layer)", ErrUnsupported, b.limit)
+	}
+	return p, nil
+}
+
+func (b *dockerBlobs) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	p, ok := b.at[d.Digest]
+	switch {
+	case !ok:
+		return nil, 0, fmt.Errorf("%s: %w", d.Digest, ErrNotFound)
+	case p.name == "":
+		return io.NopCloser(b.spool.Section(p.off, p.size)), p.size, nil
+	}
+	return b.a.open(ctx, p.name)
+}
+
+func (b *dockerBlobs) manifest(context.Context, descriptor) (io.ReadCloser, int64, error) {
+	return nil, 0, errors.New("a docker archive has no manifest")
+}
+
+// Close frees the unpacked layers, not the archive.
+func (b *dockerBlobs) Close() error {
+	if b.spool == nil {
+		return nil
+	}
+	return b.spool.Close()
+}
+
+// canonicalManifest writes the manifest of an image that has none.
+func canonicalManifest(img *Image) []byte {
+	m := struct {
+		document
+		Layers []descriptor `json:"layers"`
+	}{
+		document: document{
+			SchemaVersion: 2,
+			MediaType:     types.OCIManifestSchema1,
+			Config:        &descriptor{MediaType: types.OCIConfigJSON, Digest: img.ConfigDigest, Size: int64(len(img.Config))},
+		},
+		Layers: make([]descriptor, 0, len(img.Layers)),
+	}
+	for _, l := range img.Layers {
+		m.Layers = append(m.Layers, l.desc)
+	}
+	return mustJSON(m)
+}
+
+// mustJSON encodes our own structs, which always can be.
+func mustJSON(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

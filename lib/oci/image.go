@@ -1,0 +1,166 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// What can be wrong with an image. Errors wrap one of these where it applies.
+var (
+	ErrCorrupt     = errors.New("corrupt image")
+	ErrUnsupported = errors.New("unsupported image")
+	ErrNotFound    = errors.New("not found")
+)
+
+// Options say how an image is opened. The zero value is useful.
+type Options struct {
+	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture.
+	Platform string
+	// TmpDir is where archives from a pipe are kept; "" is $TMPDIR.
+	TmpDir string
+	// OpenFile opens archives and directories, and "-", in place of os.Open.
+	OpenFile func(path string) (*os.File, error)
+	// Warn takes messages to the user; nil drops them.
+	Warn func(msg string)
+	// MaxMetadata limits the bytes of an index, a manifest or a configuration,
+	// --max-metadata on the command line; 0 is DefaultMaxMetadata.
+	MaxMetadata int64
+	// MaxLayer limits the bytes that a compressed layer of a docker archive may
+	// unpack to, --max-layer on the command line; 0 is DefaultMaxLayer.
+	MaxLayer int64
+}
+
+// Limits that images met in the wild stay far below.
+const (
+	DefaultMaxMetadata = 16 << 20
+	DefaultMaxLayer    = 64 << 30
+)
+
+func (o Options) open(path string) (*os.File, error) {
+	if o.OpenFile != nil {
+		return o.OpenFile(path)
+	}
+	return os.Open(path)
+}
+
+func (o Options) warn(format string, args ...any) {
+	if o.Warn != nil {
+		o.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) maxMetadata() int64 {
+	if o.MaxMetadata > 0 {
+		return o.MaxMetadata
+	}
+	return DefaultMaxMetadata
+}
+
+func (o Options) maxLayer() int64 {
+	if o.MaxLayer > 0 {
+		return o.MaxLayer
+	}
+	return DefaultMaxLayer
+}
+
+// Image is one image of one platform. Its manifest and configuration are
+// verified; its layers are verified as they are read.
+type Image struct {
+	Manifest  []byte // as stored, what Digest is over
+	MediaType string // of the manifest
+	Digest    digest.Digest
+
+	Config          []byte
+	ConfigMediaType string
+	ConfigDigest    digest.Digest
+
+	Platform string  // OS/ARCH[/VARIANT] as the configuration says
+	Tag      string  // the name that its source gives it, or ""
+	Layers   []Layer // bottom to top
+
+	blobs   blobs
+	closers []io.Closer
+}
+
+// Layer is one layer of an image.
+type Layer struct {
+	Index     int           // 0 is the bottom
+	Digest    digest.Digest // of the blob
+	DiffID    digest.Digest // of the uncompressed tar, as the configuration says
+	Size      int64         // of the blob
+	MediaType string
+
+	desc  descriptor
+	blobs blobs
+}
+
+// Open starts to read the layer's blob. The reader fails, at the latest where it
+// would report io.EOF, if the bytes are not those of Digest and Size: only what
+// was read up to io.EOF may be believed. Layers can be read concurrently, and
+// more than once, until the image is closed.
+func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, err := openVerified(ctx, l.blobs, l.desc)
+	if err != nil {
+		return nil, fmt.Errorf("layer %d: %w", l.Index, foreign(l.desc, err))
+	}
+	r.where = fmt.Sprintf("layer %d", l.Index)
+	return r, nil
+}
+
+// foreign explains a blob that is missing because it is not distributed with
+// its image.
+func foreign(d descriptor, err error) error {
+	if len(d.URLs) == 0 || !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w: foreign layer %s is not distributed with the image, only from %q",
+		ErrUnsupported, d.Digest, d.URLs[0])
+}
+
+// Layer finds the layer that sel names: its number from 0 at the bottom, its
+// digest or its diff-id. Of equal layers it returns the lowest.
+func (img *Image) Layer(sel string) (*Layer, error) {
+	i := slices.IndexFunc(img.Layers, func(l Layer) bool {
+		return l.Digest.String() == sel || l.DiffID.String() == sel
+	})
+	if i >= 0 {
+		return &img.Layers[i], nil
+	}
+	n, err := strconv.Atoi(sel)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("layer %q: %w: neither a number nor a digest of this image", sel, ErrNotFound)
+	case n < 0 || n >= len(img.Layers):
+		return nil, fmt.Errorf("layer %d: %w: the image has %d", n, ErrNotFound, len(img.Layers))
+	}
+	return &img.Layers[n], nil
+}
+
+// Finish reads the rest of an archive that comes from a pipe, so that its writer
+// can end well, and returns an error if the archive is cut short or broken.
+// It does nothing for other images.
+func (img *Image) Finish(ctx context.Context) error {
+	for _, c := range img.closers {
+		if a, ok := c.(*archive); ok {
+			return a.wait(ctx)
+		}
+	}
+	return nil
+}
+
+// Close frees what the image holds. Layers cannot be read any more.
+func (img *Image) Close() error {
+	var errs []error
+	for _, c := range img.closers {
+		errs = append(errs, c.Close())
+	}
+	img.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,191 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/opencontainers/go-digest"
+)
+
+// Names in a layout and in archives.
+const (
+	layoutName = "oci-layout"
+	indexName  = "index.json"
+	blobsDir   = "blobs"
+	dockerName = "manifest.json" // of docker save
+	legacyName = "repositories"  // of docker save before 1.10, and later beside manifest.json
+)
+
+// files is a directory or an archive: whatever has files with names.
+type files interface {
+	// open returns the content of a file and its size. A file that is not there
+	// is ErrNotFound.
+	open(ctx context.Context, name string) (io.ReadCloser, int64, error)
+}
+
+// layout finds the blobs of an OCI image layout among files.
+type layout struct{ files }
+
+func (l layout) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	return l.open(ctx, blobName(d.Digest))
+}
+
+func (l layout) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	return l.blob(ctx, d)
+}
+
+// blobName is where a layout keeps the blob d, which must be valid.
+func blobName(d digest.Digest) string {
+	return blobsDir + "/" + d.Algorithm().String() + "/" + d.Encoded()
+}
+
+// dir is a layout directory.
+type dir string
+
+func (d dir) open(_ context.Context, name string) (io.ReadCloser, int64, error) {
+	return openRegular(filepath.Join(string(d), filepath.FromSlash(name)))
+}
+
+// openRegular opens a file, through links, if it is a regular one: a named pipe
+// would make us wait for ever.
+func openRegular(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err):
+		return nil, 0, fmt.Errorf("%s: %w", path, ErrNotFound)
+	case err != nil:
+		return nil, 0, err
+	case !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s: %w: not a regular file", path, ErrCorrupt)
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
+}
+
+// openLayout opens the image that sel names, or the only one, of the layout f.
+func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Image, error) {
+	l, err := newLoader(layout{f}, opts)
+	if err != nil {
+		return nil, err
+	}
+	if sel.digest != "" {
+		return l.load(ctx, descriptor{Digest: sel.digest, Size: -1})
+	}
+	index, err := readIndex(ctx, f, opts)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pick(index.Manifests, sel.tag)
+	if err != nil {
+		return nil, err
+	}
+	img, err := l.chooseTop(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	img.Tag = refName(list[0])
+	return img, nil
+}
+
+func readIndex(ctx context.Context, f files, opts Options) (document, error) {
+	var index document
+	r, _, err := f.open(ctx, indexName)
+	if err != nil {
+		return index, err
+	}
+	defer r.Close()
+	data, err := readLimited(r, opts.maxMetadata())
+	if err != nil {
+		return index, fmt.Errorf("%s: %w", indexName, err)
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return index, fmt.Errorf("%w: %s: %v", ErrCorrupt, indexName, err)
+	}
+	return index, nil
+}
+
+// chooseTop loads the image among those that one name of a layout stands for. An
+// only one is taken as it is.
+func (l *loader) chooseTop(ctx context.Context, list []descriptor) (*Image, error) {
+	if len(list) == 1 {
+		return l.load(ctx, list[0])
+	}
+	return l.choose(ctx, list, 0)
+}
+
+// pick returns the descriptors that tag names. Without a tag all must have one
+// name, or none.
+func pick(list []descriptor, tag string) ([]descriptor, error) {
+	list = slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool {
+		return d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown()
+	})
+	if tag != "" {
+		found := slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool { return !d.isCalled(tag) })
+		if len(found) == 0 {
+			return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(list))
+		}
+		return found, nil
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: %s lists no image", ErrUnsupported, indexName)
+	}
+	for _, d := range list[1:] {
+		if d.Digest != list[0].Digest && fullName(d) != fullName(list[0]) {
+			return nil, fmt.Errorf("%w: several images and no tag given: %s", ErrUnsupported, available(list))
+		}
+	}
+	return list, nil
+}
+
+// isCalled reports whether tag names d: the tag itself, or a full name however
+// it is abbreviated.
+func (d descriptor) isCalled(tag string) bool {
+	ref, full := d.Annotations[annotationRefName], d.Annotations[annotationFullName]
+	return tag == ref || tag == full || sameName(tag, ref) || sameName(tag, full)
+}
+
+// sameName reports whether a and b are one name as docker expands it. Mere tags
+// are not names.
+func sameName(a, b string) bool {
+	if !strings.ContainsAny(a, ":/") || !strings.ContainsAny(b, ":/") {
+		return false
+	}
+	x, err := name.NewTag(a)
+	if err != nil {
+		return false
+	}
+	y, err := name.NewTag(b)
+	return err == nil && x.Name() == y.Name()
+}
+
+// refName is the tag that a layout gives d.
+func refName(d descriptor) string { return d.Annotations[annotationRefName] }
+
+// fullName is the longest name that a layout gives d.
+func fullName(d descriptor) string {
+	if n := d.Annotations[annotationFullName]; n != "" {
+		return n
+	}
+	return refName(d)
+}
+
+// available lists the names of an index for the user to choose from.
+func available(list []descriptor) string {
+	var names []string
+	for _, d := range list {
+		n := fullName(d)
+		if n == "" {
+			n = "@" + d.Digest.String()
+		}
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return "available: " + strings.Join(slices.Compact(names), ", ")
+}

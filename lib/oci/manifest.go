@@ -1,0 +1,346 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+)
+
+// A descriptor names a blob and says what it is.
+type descriptor struct {
+	MediaType   types.MediaType   `json:"mediaType,omitempty"`
+	Digest      digest.Digest     `json:"digest"`
+	Size        int64             `json:"size"` // -1: not known, only of what a user named by digest
+	URLs        []string          `json:"urls,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Platform    *platform         `json:"platform,omitempty"`
+}
+
+// document is what an index or a manifest holds, in the OCI form or Docker's.
+type document struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     types.MediaType `json:"mediaType,omitempty"`
+	ArtifactType  string          `json:"artifactType,omitempty"`
+	Config        *descriptor     `json:"config,omitempty"`
+	Layers        []descriptor    `json:"layers,omitempty"`
+	Manifests     []descriptor    `json:"manifests,omitempty"`
+}
+
+// configFile is the part of a configuration that matters here.
+type configFile struct {
+	platform
+	RootFS struct {
+		Type    string          `json:"type"`
+		DiffIDs []digest.Digest `json:"diff_ids"`
+	} `json:"rootfs"`
+}
+
+// Annotations that builders put on descriptors.
+const (
+	annotationRefName  = "org.opencontainers.image.ref.name"
+	annotationFullName = "io.containerd.image.name"
+	annotationDocker   = "vnd.docker.reference.type" // an attestation, not an image
+)
+
+// Bounds on what an index can make us read.
+const (
+	maxDocuments = 256 // indexes and manifests read for one image
+	maxNesting   = 8   // indexes within indexes
+)
+
+// parseDocument decodes an index or a manifest and says which it is. One that
+// could be taken for either is refused, since others would take it differently.
+func parseDocument(data []byte, d descriptor) (doc document, isIndex bool, err error) {
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return doc, false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, d.Digest, err)
+	}
+	if doc.MediaType == "" {
+		doc.MediaType = d.MediaType
+	}
+	isIndex = doc.Manifests != nil
+	isManifest := doc.Config != nil || doc.Layers != nil
+	switch {
+	case doc.SchemaVersion == 1:
+		return doc, false, fmt.Errorf("%w: manifest %s: docker schema 1", ErrUnsupported, d.Digest)
+	case isIndex && isManifest,
+		isIndex && doc.MediaType.IsImage(), isManifest && doc.MediaType.IsIndex(),
+		isIndex && d.MediaType.IsImage(), isManifest && d.MediaType.IsIndex():
+		return doc, false, fmt.Errorf("%w: manifest %s: both an index and the manifest of an image", ErrCorrupt, d.Digest)
+	case !isIndex && doc.Config == nil && doc.MediaType.IsIndex():
+		return doc, true, nil
+	case !isIndex && doc.Config == nil:
+		return doc, false, fmt.Errorf("%w: manifest %s: neither an index nor the manifest of an image", ErrUnsupported, d.Digest)
+	}
+	return doc, isIndex, nil
+}
+
+// loader turns a descriptor into an image.
+type loader struct {
+	blobs
+	opts Options
+	want platform
+	read int // documents so far
+}
+
+func newLoader(b blobs, opts Options) (*loader, error) {
+	want, err := parsePlatform(opts.Platform)
+	return &loader{blobs: b, opts: opts, want: want}, err
+}
+
+// document reads and verifies the index or manifest of d.
+func (l *loader) document(ctx context.Context, d descriptor) ([]byte, error) {
+	if l.read++; l.read > maxDocuments {
+		return nil, fmt.Errorf("%w: more than %d manifests to read", ErrUnsupported, maxDocuments)
+	}
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	r, _, err := l.manifest(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	defer r.Close()
+	data, err := readDocument(r, d, l.opts.maxMetadata())
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	return data, nil
+}
+
+// load reads the image of d, which may be an index.
+func (l *loader) load(ctx context.Context, d descriptor) (*Image, error) {
+	data, err := l.document(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return l.loadData(ctx, d, data, 0)
+}
+
+// loadData is load where the document has been read and verified.
+func (l *loader) loadData(ctx context.Context, d descriptor, data []byte, depth int) (*Image, error) {
+	doc, isIndex, err := parseDocument(data, d)
+	if err != nil {
+		return nil, err
+	}
+	if !isIndex {
+		return l.image(ctx, d.Digest, data, doc)
+	}
+	if depth == maxNesting {
+		return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
+	}
+	return l.choose(ctx, doc.Manifests, depth)
+}
+
+// choose loads the image of an index that serves the wanted platform best; of
+// equals the first.
+func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
+	found, err := l.candidates(ctx, list, depth, nil)
+	if err != nil {
+		return nil, err
+	}
+	best, at := -1, -1
+	for i, c := range found {
+		if r := l.want.rank(c.platform); r >= 0 && (best < 0 || r < best) {
+			best, at = r, i
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("%w: the index lists no image", ErrUnsupported)
+	case len(found) == 1 && found[0].desc.Platform == nil:
+		at = 0 // no choice was meant
+	case at < 0:
+		return nil, fmt.Errorf("platform %s: %w: available: %s", l.want, ErrNotFound, platforms(found))
+	}
+	c := found[at]
+	if c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
+		l.opts.warn("no image for %s: taking %s", l.want, c.platform)
+	}
+	if c.data == nil {
+		if c.data, err = l.document(ctx, c.desc); err != nil {
+			return nil, err
+		}
+	}
+	return l.loadData(ctx, c.desc, c.data, maxNesting)
+}
+
+// candidate is an image that an index offers.
+type candidate struct {
+	desc     descriptor
+	platform platform
+	data     []byte // the manifest where it had to be read
+}
+
+// candidates lists the images of an index and of the indexes in it. Where the
+// index does not say for which platform an image is, its configuration does.
+func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, found []candidate) ([]candidate, error) {
+	for _, d := range list {
+		if d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown() {
+			continue
+		}
+		if d.Platform != nil && !d.MediaType.IsIndex() {
+			found = append(found, candidate{desc: d, platform: *d.Platform})
+			continue
+		}
+		data, err := l.document(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		doc, isIndex, err := parseDocument(data, d)
+		switch {
+		case err != nil:
+			return nil, err
+		case isIndex && depth+1 >= maxNesting:
+			return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
+		case isIndex:
+			if found, err = l.candidates(ctx, doc.Manifests, depth+1, found); err != nil {
+				return nil, err
+			}
+		default:
+			c, err := l.unlabelled(ctx, d, data, doc, len(list) == 1)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}
+
+// unlabelled is the candidate of a manifest whose index states no platform. An
+// only one needs none.
+func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc document, only bool) (candidate, error) {
+	c := candidate{desc: d, data: data}
+	if only || !isConfig(doc.Config.MediaType) {
+		return c, nil
+	}
+	_, conf, err := l.config(ctx, *doc.Config)
+	c.platform = conf.platform
+	return c, err
+}
+
+func platforms(list []candidate) string {
+	var s []string
+	for _, c := range list {
+		if p := c.platform.String(); p != "/" && !slices.Contains(s, p) {
+			s = append(s, p)
+		}
+	}
+	slices.Sort(s)
+	return strings.Join(s, ", ")
+}
+
+// image makes the image of a manifest.
+func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc document) (*Image, error) {
+	if !isConfig(doc.Config.MediaType) {
+		kind := doc.ArtifactType
+		if kind == "" {
+			kind = string(doc.Config.MediaType)
+		}
+		return nil, fmt.Errorf("%w: %s is an artifact of type %q, not a container image", ErrUnsupported, dig, kind)
+	}
+	raw, conf, err := l.config(ctx, *doc.Config)
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{
+		Manifest: data, MediaType: string(doc.MediaType), Digest: dig,
+		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
+		Platform: conf.platform.String(), blobs: l.blobs,
+	}
+	if img.MediaType == "" {
+		img.MediaType = string(types.OCIManifestSchema1)
+	}
+	if n := len(conf.RootFS.DiffIDs); n != len(doc.Layers) {
+		return nil, fmt.Errorf("%w: the manifest has %d layers, the configuration %d diff_ids", ErrCorrupt, len(doc.Layers), n)
+	}
+	for i, d := range doc.Layers {
+		layer := Layer{Index: i, Digest: d.Digest, DiffID: conf.RootFS.DiffIDs[i], Size: d.Size,
+			MediaType: string(d.MediaType), desc: d, blobs: l.blobs}
+		if err := layer.check(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i, err)
+		}
+		img.Layers = append(img.Layers, layer)
+	}
+	l.compare(conf.platform)
+	return img, nil
+}
+
+// compare warns where an image that was the only one is not for the platform
+// that the user asked for.
+func (l *loader) compare(have platform) {
+	if l.opts.Platform != "" && l.want.rank(have) < 0 {
+		l.opts.warn("the image is for %s, not for %s", have, l.want)
+	}
+}
+
+// config reads, verifies and decodes a configuration.
+func (l *loader) config(ctx context.Context, d descriptor) (raw []byte, conf configFile, err error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, conf, fmt.Errorf("configuration: %w", err)
+	}
+	if d.Size < 0 {
+		return nil, conf, fmt.Errorf("%w: configuration: size %d", ErrCorrupt, d.Size)
+	}
+	r, _, err := l.blob(ctx, d)
+	if err != nil {
+		return nil, conf, fmt.Errorf("configuration: %w", err)
+	}
+	defer r.Close()
+	if raw, err = readDocument(r, d, l.opts.maxMetadata()); err != nil {
+		return nil, conf, fmt.Errorf("configuration: %w", err)
+	}
+	conf, err = parseConfig(raw)
+	return raw, conf, err
+}
+
+func parseConfig(raw []byte) (configFile, error) {
+	var conf configFile
+	if err := json.Unmarshal(raw, &conf); err != nil {
+		return conf, fmt.Errorf("%w: configuration: %v", ErrCorrupt, err)
+	}
+	return conf, nil
+}
+
+// check refuses a layer that could not be used.
+func (l *Layer) check() error {
+	if err := checkDigest(l.Digest); err != nil {
+		return err
+	}
+	if err := checkDigest(l.DiffID); err != nil {
+		return fmt.Errorf("diff-id: %w", err)
+	}
+	if l.Size < 0 {
+		return fmt.Errorf("%w: size %d", ErrCorrupt, l.Size)
+	}
+	if !isLayer(l.MediaType) {
+		return fmt.Errorf("%w: media type %q is no file system layer", ErrUnsupported, l.MediaType)
+	}
+	return nil
+}
+
+// isConfig reports whether m is the configuration of a container image.
+func isConfig(m types.MediaType) bool {
+	return m == types.OCIConfigJSON || m == types.DockerConfigJSON
+}
+
+// isLayer reports whether m is a tar in one of the compressions that are read.
+// A missing type passes: the content says what it is.
+func isLayer(m string) bool {
+	for _, base := range []string{
+		"application/vnd.oci.image.layer.v1.tar",
+		"application/vnd.oci.image.layer.nondistributable.v1.tar",
+		"application/vnd.docker.image.rootfs.diff.tar",
+		"application/vnd.docker.image.rootfs.foreign.diff.tar",
+	} {
+		if rest, ok := strings.CutPrefix(m, base); ok {
+			return slices.Contains([]string{"", "+gzip", "+zstd", ".gzip", ".zstd"}, rest)
+		}
+	}
+	return m == ""
+}

@@ -1,0 +1,195 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Open opens the image that ref names:
+//
+//	oci:DIR[:TAG|@DIGEST]        an OCI image layout
+//	oci-archive:FILE[:TAG]       an archive of one; "-" is standard input
+//	docker-archive:FILE[:TAG]    what docker save writes
+//	[REGISTRY/]NAME[:TAG|@DIGEST]
+//
+// What a file holds is found by its content, whichever of the first three is
+// said.
+func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
+	for _, scheme := range []string{"oci:", "oci-archive:", "docker-archive:"} {
+		if rest, ok := strings.CutPrefix(ref, scheme); ok {
+			path, sel, err := splitPath(rest)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", ref, err)
+			}
+			return openPath(ctx, path, sel, opts)
+		}
+	}
+	return openRegistry(ctx, strings.TrimPrefix(ref, "docker://"), opts)
+}
+
+// OpenPath opens the only image of a layout directory or an archive file.
+func OpenPath(ctx context.Context, path string, opts Options) (*Image, error) {
+	return openPath(ctx, path, selector{}, opts)
+}
+
+// OpenArchive opens the only image of the archive in r. It reads r to its end,
+// in the background, while the image is used, and does not close it; a regular
+// file it reads at the offsets it needs instead.
+func OpenArchive(ctx context.Context, r io.Reader, opts Options) (*Image, error) {
+	return openReader(ctx, r, selector{}, opts)
+}
+
+// selector says which image of several is meant.
+type selector struct {
+	tag    string
+	digest digest.Digest
+}
+
+var atDigest = regexp.MustCompile(`^(.*)@([a-z0-9+._-]+:[0-9a-zA-Z]+)$`)
+
+// splitPath splits PATH[:TAG|@DIGEST]. A path that exists as it stands has no
+// tag; otherwise the shortest path that exists counts, and if none does, what
+// stands before the first colon.
+func splitPath(s string) (string, selector, error) {
+	if m := atDigest.FindStringSubmatch(s); m != nil && !exists(s) {
+		d := digest.Digest(m[2])
+		return m[1], selector{digest: d}, checkDigest(d)
+	}
+	first, tag, found := strings.Cut(s, ":")
+	if !found || exists(s) {
+		return s, selector{}, nil
+	}
+	for i, c := range s {
+		if c == ':' && exists(s[:i]) {
+			return s[:i], selector{tag: s[i+1:]}, nil
+		}
+	}
+	return first, selector{tag: tag}, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func openPath(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
+	img, err := openFile(ctx, path, sel, opts)
+	var p *os.PathError
+	if err != nil && !errors.As(err, &p) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return img, err
+}
+
+func openFile(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
+	f, err := opts.open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if info.IsDir() {
+		f.Close()
+		return openDir(ctx, dir(path), sel, opts)
+	}
+	img, err := openReader(ctx, f, sel, opts)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	img.closers = append(img.closers, f)
+	return img, nil
+}
+
+func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
+	if !exists(string(d) + "/" + indexName) {
+		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, indexName)
+	}
+	return openLayout(ctx, d, sel, opts)
+}
+
+// openReader opens an archive in place if r can be read anywhere, and through a
+// spool otherwise.
+func openReader(ctx context.Context, r io.Reader, sel selector, opts Options) (*Image, error) {
+	a, err := readArchive(r, opts)
+	if err != nil {
+		return nil, err
+	}
+	img, err := openContent(ctx, a, sel, opts)
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	img.closers = append(img.closers, a)
+	return img, nil
+}
+
+func readArchive(r io.Reader, opts Options) (*archive, error) {
+	if f, ok := r.(*os.File); ok {
+		if at, size := inPlace(f); at != nil {
+			return indexArchive(at, size, func() error { return nil })
+		}
+	}
+	return spoolArchive(r, opts.TmpDir)
+}
+
+// inPlace returns what remains of f where f is a regular file that needs no
+// decompression, else nil.
+func inPlace(f *os.File) (io.ReaderAt, int64) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, 0
+	}
+	off, err := f.Seek(0, io.SeekCurrent)
+	if err != nil || off > info.Size() {
+		return nil, 0
+	}
+	magic := make([]byte, 4)
+	if n, _ := f.ReadAt(magic, off); isGzip(magic[:n]) || isZstd(magic[:n]) {
+		return nil, 0
+	}
+	size := info.Size() - off
+	return io.NewSectionReader(f, off, size), size
+}
+
+// openContent finds out what the archive holds. An OCI index is believed as soon
+// as it arrives, anything else once all is there.
+func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
+	isOCI, err := a.has(ctx, indexName)
+	if err != nil {
+		return nil, err
+	}
+	if isOCI || sel.digest != "" {
+		return openLayout(ctx, a, sel, opts)
+	}
+	if ok, err := a.has(ctx, dockerName); err != nil || ok {
+		return openDocker(ctx, a, sel.tag, opts)
+	}
+	if ok, _ := a.has(ctx, legacyName); ok {
+		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, dockerName)
+	}
+	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, indexName, dockerName)
+}
+
+var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
+
+// IsArchiveName reports whether first, the name of the first entry of a tar,
+// says that the tar is an image archive and not a layer.
+func IsArchiveName(first string) bool {
+	switch first = path.Clean(strings.TrimPrefix(first, "./")); first {
+	case layoutName, indexName, dockerName, legacyName, blobsDir:
+		return true
+	}
+	return strings.HasPrefix(first, blobsDir+"/") || archiveName.MatchString(first)
+}

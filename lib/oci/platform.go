@@ -1,0 +1,147 @@
+package oci
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// platform is what an image runs on.
+type platform struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+	Variant      string `json:"variant,omitempty"`
+}
+
+func (p platform) String() string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
+}
+
+// isUnknown reports whether p is how builders mark what is not an image, such
+// as attestations.
+func (p platform) isUnknown() bool { return p.OS == "unknown" && p.Architecture == "unknown" }
+
+// CheckPlatform reports what is wrong with s as Options.Platform.
+func CheckPlatform(s string) error {
+	_, err := parsePlatform(s)
+	return err
+}
+
+// parsePlatform reads OS/ARCH[/VARIANT]; "" is linux on this architecture.
+func parsePlatform(s string) (platform, error) {
+	if s == "" {
+		return platform{OS: "linux", Architecture: runtime.GOARCH}.normal(), nil
+	}
+	f := strings.Split(s, "/")
+	if len(f) < 2 || len(f) > 3 || slices.Contains(f, "") {
+		return platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
+	}
+	p := platform{OS: f[0], Architecture: f[1]}
+	if len(f) == 3 {
+		p.Variant = f[2]
+	}
+	return p.normal(), nil
+}
+
+// normal is p in the one spelling that containerd compares: known aliases
+// replaced, the variant left out where it is the architecture's only or first.
+func (p platform) normal() platform {
+	p.OS, p.Architecture, p.Variant = strings.ToLower(p.OS), strings.ToLower(p.Architecture), strings.ToLower(p.Variant)
+	if p.OS == "macos" {
+		p.OS = "darwin"
+	}
+	switch p.Architecture {
+	case "i386":
+		p.Architecture, p.Variant = "386", ""
+	case "x86_64", "x86-64", "amd64":
+		p.Architecture = "amd64"
+		if p.Variant == "v1" {
+			p.Variant = ""
+		}
+	case "aarch64", "arm64":
+		p.Architecture = "arm64"
+		if p.Variant == "8" || p.Variant == "v8" || p.Variant == "v8.0" {
+			p.Variant = ""
+		}
+	case "armhf":
+		p.Architecture, p.Variant = "arm", "v7"
+	case "armel":
+		p.Architecture, p.Variant = "arm", "v6"
+	case "arm":
+		switch p.Variant {
+		case "", "7":
+			p.Variant = "v7"
+		case "5", "6", "8":
+			p.Variant = "v" + p.Variant
+		}
+	}
+	return p
+}
+
+// runs lists, best first, the platforms whose images run on p: containerd's
+// order. An older variant runs on a newer one, 386 on amd64, arm on arm64.
+func (p platform) runs() []platform {
+	list := []platform{p}
+	older := func(arch, variant string, first int) {
+		n, err := strconv.Atoi(strings.TrimPrefix(variant, "v"))
+		if err != nil || n > 99 {
+			return
+		}
+		for n--; n >= first; n-- {
+			list = append(list, platform{OS: p.OS, Architecture: arch, Variant: "v" + strconv.Itoa(n)}.normal())
+		}
+	}
+	switch p.Architecture {
+	case "amd64":
+		older("amd64", p.Variant, 1)
+		list = append(list, platform{OS: p.OS, Architecture: "386"})
+	case "arm":
+		older("arm", p.Variant, 5)
+	case "arm64":
+		list = append(list, olderARM64(p)...)
+		older("arm", "v9", 5)
+	}
+	return list
+}
+
+// olderARM64 counts down the variants of 64-bit ARM. Each v9.N contains v8.N+5.
+func olderARM64(p platform) []platform {
+	major, minor, _ := strings.Cut(strings.TrimPrefix(p.Variant, "v"), ".")
+	m, err := strconv.Atoi(major)
+	if err != nil || m < 8 || m > 9 {
+		return nil
+	}
+	n, err := strconv.Atoi(minor)
+	if err != nil || n < 0 || n > 99 {
+		n = 0
+	}
+	var list []platform
+	add := func(major, minor int) {
+		v := fmt.Sprintf("v%d", major)
+		if minor > 0 {
+			v += "." + strconv.Itoa(minor)
+		}
+		list = append(list, platform{OS: p.OS, Architecture: "arm64", Variant: v}.normal())
+	}
+	for i := n - 1; i >= 0; i-- {
+		add(m, i)
+	}
+	if m == 9 {
+		for i := n + 5; i >= 0; i-- {
+			add(8, i)
+		}
+	}
+	return list
+}
+
+// rank is how well an image of platform have serves p: 0 is best, -1 not at all.
+func (p platform) rank(have platform) int {
+	have = have.normal()
+	return slices.Index(p.runs(), have)
+}

@@ -1,0 +1,126 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	_ "crypto/sha256" // digests are of either kind
+	_ "crypto/sha512"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// blobs is where the blobs of an image lie.
+type blobs interface {
+	// blob returns the bytes of d, which nobody has verified, and their number,
+	// or -1 where that is not known.
+	blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error)
+	// manifest is blob for indexes and manifests, which a registry keeps apart.
+	manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error)
+}
+
+// checkDigest accepts the two algorithms of the specification, in the one
+// spelling that is safe as a path.
+func checkDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("%w: digest %q: %v", ErrCorrupt, d, err)
+	}
+	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
+		return fmt.Errorf("%w: digest %q: algorithm %s is neither sha256 nor sha512", ErrUnsupported, d, a)
+	}
+	return nil
+}
+
+// openVerified opens the blob of d, whose size must be known.
+func openVerified(ctx context.Context, b blobs, d descriptor) (*verified, error) {
+	if d.Size < 0 {
+		return nil, fmt.Errorf("%w: %s: size %d", ErrCorrupt, d.Digest, d.Size)
+	}
+	r, size, err := b.blob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if size >= 0 && size != d.Size {
+		r.Close()
+		return nil, fmt.Errorf("%w: %s: size is %d, the manifest says %d", ErrCorrupt, d.Digest, size, d.Size)
+	}
+	return &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: "blob"}, nil
+}
+
+// verified passes on the bytes of a blob and, at their end, fails unless they
+// are the right ones.
+type verified struct {
+	r     io.ReadCloser
+	hash  hash.Hash
+	desc  descriptor
+	where string
+	n     int64
+	err   error
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	if v.err != nil || len(p) == 0 {
+		return 0, v.err
+	}
+	n, err := v.r.Read(p)
+	v.n += int64(n)
+	v.hash.Write(p[:n])
+	switch {
+	case v.n > v.desc.Size:
+		n, err = 0, v.corrupt("more than the %d bytes that the manifest says", v.desc.Size)
+	case err == io.EOF:
+		err = v.check()
+	case err != nil:
+		err = fmt.Errorf("%s: %w", v.where, err)
+	}
+	v.err = err
+	return n, err
+}
+
+// check is what io.EOF must pass.
+func (v *verified) check() error {
+	if v.n != v.desc.Size {
+		return v.corrupt("%d bytes, the manifest says %d", v.n, v.desc.Size)
+	}
+	if got := digest.NewDigest(v.desc.Digest.Algorithm(), v.hash); got != v.desc.Digest {
+		return v.corrupt("the bytes are those of %s", got)
+	}
+	return io.EOF
+}
+
+func (v *verified) corrupt(format string, args ...any) error {
+	return fmt.Errorf("%s: %w: expected %s: %s", v.where, ErrCorrupt, v.desc.Digest, fmt.Sprintf(format, args...))
+}
+
+func (v *verified) Close() error { return v.r.Close() }
+
+// readDocument reads and verifies an index, a manifest or a configuration. A
+// size of -1 in d is not checked.
+func readDocument(r io.Reader, d descriptor, max int64) ([]byte, error) {
+	data, err := readLimited(r, max)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+	}
+	if d.Size >= 0 && d.Size != int64(len(data)) {
+		return nil, fmt.Errorf("%w: %s: size is %d, its descriptor says %d", ErrCorrupt, d.Digest, len(data), d.Size)
+	}
+	if got := d.Digest.Algorithm().FromBytes(data); got != d.Digest {
+		return nil, fmt.Errorf("%w: expected %s, the bytes are those of %s", ErrCorrupt, d.Digest, got)
+	}
+	return data, nil
+}
+
+// readLimited reads r to its end, which must come within max bytes.
+func readLimited(r io.Reader, max int64) ([]byte, error) {
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(r, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > max {
+		return nil, fmt.Errorf("%w: longer than %d bytes (limit --max-metadata)", ErrUnsupported, max)
+	}
+	return b.Bytes(), nil
+}
