@@ -30,7 +30,7 @@ func Need(t testing.TB, tool string) string {
 	if err != nil {
 		Skip(t, "%s is not installed", tool)
 	}
-	t.Logf("%s: %s", tool, version(tool, path))
+	t.Logf("%s: %s", tool, version(tool))
 	return path
 }
 
@@ -84,27 +84,28 @@ func find(tool string) (string, error) {
 	return path, err
 }
 
-// versionArgs is how to ask those tools that do not know --version.
-var versionArgs = map[string][]string{
-	"debugfs": {"-V"}, "e2fsck": {"-V"}, "mke2fs": {"-V"}, "mkfs.ext4": {"-V"}, "dumpe2fs": {"-V"}, "resize2fs": {"-V"},
-	"mkfs.erofs": {"-V"}, "fsck.erofs": {"-V"}, "dump.erofs": {"-V"},
-	"mtree": nil, // NetBSD's has none
+// versionCommands are for tools that do not know --version.
+var versionCommands = map[string]string{
+	"debugfs": "debugfs -V", "e2fsck": "e2fsck -V", "mke2fs": "mke2fs -V", "mkfs.ext4": "mke2fs -V",
+	"dumpe2fs": "dumpe2fs -V", "resize2fs": "dumpe2fs -V", // resize2fs says it only as it works
+	"mkfs.erofs": "fsck.erofs -V", "fsck.erofs": "fsck.erofs -V", "dump.erofs": "dump.erofs -V",
+	"mtree": "dpkg-query -W mtree-netbsd", // NetBSD's has none
 }
 
 var versions sync.Map
 
 // version is the first line that the tool says of itself.
-func version(tool, path string) string {
+func version(tool string) string {
 	if v, ok := versions.Load(tool); ok {
 		return v.(string)
 	}
-	args, special := versionArgs[tool]
-	if !special {
-		args = []string{"--version"}
+	args := []string{tool, "--version"}
+	if c, ok := versionCommands[tool]; ok {
+		args = strings.Fields(c)
 	}
 	v := "version unknown"
-	if len(args) > 0 {
-		out, _ := exec.Command(path, args...).CombinedOutput()
+	if path, err := find(args[0]); err == nil {
+		out, _ := exec.Command(path, args[1:]...).CombinedOutput()
 		if line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); line != "" {
 			v = line
 		}

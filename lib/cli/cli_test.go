@@ -1,0 +1,461 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is also the tool that the tests run.
+func TestMain(m *testing.M) {
+	if os.Getenv("CLI_TEST_PROBE") != "" {
+		Main("probe", "A tool that does as it is told.", &probe{})
+	}
+	os.Exit(m.Run())
+}
+
+type probe struct {
+	Output
+	Temp
+	Do    string `default:"copy" placeholder:"WHAT" help:"What to do."`
+	Image bool   `help:"Write at random."`
+	Text  bool   `help:"The data is text."`
+	Limit int64  `type:"size" default:"64M" placeholder:"SIZE" help:"A size."`
+	Mtime *Time  `placeholder:"TIME" help:"A time."`
+	In    string `arg:"" optional:"" default:"-" help:"Input."`
+}
+
+type probeOutput interface {
+	io.Writer
+	Commit() error
+	Abort()
+}
+
+type again struct{ error }
+
+func (again) Temporary() bool { return true }
+
+func (p *probe) Run(env *Env) error {
+	switch p.Do {
+	case "usage":
+		return Usage("--do: wrong")
+	case "hint":
+		return Hint(fmt.Errorf("a/b: entry: %w", fs.ErrNotExist), "try this")
+	case "again":
+		return fmt.Errorf("registry: pull: %w", again{errors.New("status 503")})
+	case "emfile":
+		return &fs.PathError{Op: "open", Path: "f", Err: syscall.EMFILE}
+	case "hostile":
+		return errors.New("a\x1b[31m\xff\r: entry:\nbad \u0085é")
+	case "warn":
+		env.Warn("odd\nthing")
+		return nil
+	case "values":
+		fmt.Fprintln(env.Stdout, p.Limit, *p.Mtime, *env.Epoch)
+		return nil
+	case "panic":
+		panic("a bug")
+	case "context":
+		return env.Context.Err()
+	}
+	return p.write(env)
+}
+
+func (p *probe) write(env *Env) error {
+	in, err := env.Open(p.In)
+	if err != nil {
+		return err
+	}
+	var out probeOutput
+	if p.Image {
+		out, err = env.Image(p.Path, p.Dir)
+	} else {
+		out, err = env.Stream(p.Path, Kind(!p.Text))
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(struct{ io.Writer }{out}, in); err != nil {
+		return err
+	}
+	switch p.Do {
+	case "fail":
+		return errors.New("a/b: entry: bad")
+	case "forget":
+		return nil
+	case "abort":
+		out.Abort()
+		return nil
+	case "hang":
+		if s, ok := out.(*Stream); ok {
+			s.flush() // as after much data
+		}
+		fmt.Fprintln(os.Stderr, "ready")
+		if !p.Image {
+			select {}
+		}
+		for { // in the middle of a write when the signal comes
+			if _, err := out.Write(make([]byte, 1<<16)); err != nil {
+				return err
+			}
+		}
+	case "sparse":
+		img := out.(*Image)
+		if _, err := img.WriteAt([]byte("end"), 3<<20); err != nil {
+			return err
+		}
+		if err := img.Truncate(5 << 20); err != nil {
+			return err
+		}
+		b := make([]byte, 2)
+		if _, err := img.ReadAt(b, 3<<20); err != nil || string(b) != "en" {
+			return fmt.Errorf("read back %q: %w", b, err)
+		}
+	}
+	return out.Commit()
+}
+
+// command is the probe as a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "CLI_TEST_PROBE=1", "TMPDIR="+t.TempDir())
+	cmd.Stdin = strings.NewReader("input")
+	return cmd
+}
+
+// run returns how cmd ended ("0", "1", "interrupt") and what it printed.
+func run(t *testing.T, cmd *exec.Cmd) (status, stderr string) {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return statusOf(cmd), errs.String()
+}
+
+func statusOf(cmd *exec.Cmd) string {
+	ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ws.Signaled() {
+		return ws.Signal().String()
+	}
+	return fmt.Sprint(ws.ExitStatus())
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		name, args, status, stderr string
+	}{
+		{"done", "", "0", ""},
+		{"failed", "--do=fail", "1", "probe: a/b: entry: bad\n"},
+		{"usage from kong", "--nonsense", "2", "probe: unknown flag --nonsense\nprobe: hint: see probe --help\n"},
+		{"too many arguments", "a b", "2", "probe: unexpected argument b\nprobe: hint: see probe --help\n"},
+		{"usage from Run", "--do=usage", "2", "probe: --do: wrong\n"},
+		{"hint", "--do=hint", "1", "probe: a/b: entry: file does not exist\nprobe: hint: try this\n"},
+		{"temporary", "--do=again", "75", "probe: registry: pull: status 503\n"},
+		{"temporary only in name", "--do=emfile", "1", "probe: f: open: too many open files\n"},
+		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é` + "\n"},
+		{"warning", "--do=warn", "0", "probe: warning: odd; thing\n"},
+		{"quiet", "--do=warn --quiet", "0", ""},
+		{"missing input", "/no/input", "1", "probe: /no/input: open: no such file or directory\n"},
+		{"directory as input", "/", "1", "probe: /: read: is a directory\n"},
+		{"forgotten output", "--do=forget", "1", "probe: standard output: output was not completed\n"},
+		{"aborted output", "--do=abort", "0", ""},
+		{"no directory", "-o /no/dir/x", "1", "probe: /no/dir/x: open: no such file or directory\n"},
+		{"target is a directory", "-o /", "1", "probe: /: open: is a directory\n"},
+		{"full disk", "-o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
+		{"full disk, image", "--image -o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
+		{"no tmpdir", "--image --tmpdir=/no/dir", "1", "probe: make spool file: /no/dir: open: no such file or directory\n"},
+		{"bad size", "--limit=5KB", "2", "probe: --limit: \"5KB\" is not a size: want bytes, or 64K, 64M, 4GiB\nprobe: hint: see probe --help\n"},
+		{"context", "--do=context", "0", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, stderr := run(t, command(t, strings.Fields(c.args)...))
+			if status != c.status || stderr != c.stderr {
+				t.Errorf("status %s and %q, want %s and %q", status, stderr, c.status, c.stderr)
+			}
+		})
+	}
+	status, stderr := run(t, command(t, "--do=panic"))
+	if status != "2" || !strings.Contains(stderr, "panic: a bug") {
+		t.Errorf("a bug ends with %s and %q", status, stderr)
+	}
+}
+
+func TestStandardOutputErrors(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range []string{"", "--image", "--help", "--version"} {
+		cmd := command(t, strings.Fields(args)...)
+		cmd.Stdout = full
+		status, stderr := run(t, cmd)
+		if status != "1" || stderr != "probe: standard output: write: no space left on device\n" {
+			t.Errorf("%q to a full disk: %s, %q", args, status, stderr)
+		}
+	}
+	for _, args := range []string{"", "--image"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd := command(t, strings.Fields(args)...)
+		cmd.Stdout = w
+		status, stderr := run(t, cmd)
+		w.Close()
+		if status != "broken pipe" || stderr != "" {
+			t.Errorf("%q to a closed pipe: %s, %q", args, status, stderr)
+		}
+	}
+}
+
+// TestInProcess runs the probe within the test.
+func TestInProcess(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.WriteString("input")
+	in.Seek(0, 0)
+	var errs bytes.Buffer
+	code := Run("probe", "About.", &probe{}, nil, Streams{in, w, &errs})
+	w.Close()
+	b, err := io.ReadAll(r)
+	if code != 0 || string(b) != "input" || errs.String() != "" || err != nil {
+		t.Errorf("%d, %q, %q, %v", code, b, errs.String(), err)
+	}
+
+	r, w, _ = os.Pipe()
+	r.Close()
+	defer w.Close()
+	if in, err = os.Open(in.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if code := Run("probe", "About.", &probe{}, nil, Streams{in, w, &errs}); code != 141 || errs.String() != "" {
+		t.Errorf("closed pipe: %d, %q", code, errs.String())
+	}
+}
+
+// TestAbortReachesPipe: what a failed writer still had to say goes out.
+func TestAbortReachesPipe(t *testing.T) {
+	cmd := command(t, "--do=fail")
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if status, _ := run(t, cmd); status != "1" || out.String() != "input" {
+		t.Errorf("status %s, output %q", status, out.String())
+	}
+}
+
+// TestInputIsOutput: no output may go to the file that is read.
+func TestInputIsOutput(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(path, []byte("data"), 0o666)
+	link := path + "-link"
+	os.Symlink("file", link)
+	hard := path + "-hard"
+	os.Link(path, hard)
+	for _, args := range []string{
+		path + " -o " + path, path + " -o " + link, hard + " -o " + path, "--image -o " + path + " " + path, "-o " + path,
+	} {
+		cmd := command(t, strings.Fields(args)...)
+		in, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin = in
+		status, stderr := run(t, cmd)
+		in.Close()
+		if status != "2" || !strings.HasSuffix(stderr, ": is input and output at once\n") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: %s, %q", args, status, stderr)
+		}
+	}
+	cmd := command(t, path)
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout = out
+	if status, stderr := run(t, cmd); status != "2" {
+		t.Errorf(">>: %s, %q", status, stderr)
+	}
+	if b, _ := os.ReadFile(path); string(b) != "data" {
+		t.Errorf("the file is now %q", b)
+	}
+}
+
+// signalled starts cmd, waits until it says it is ready, and sends sig.
+func signalled(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) (status string) {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make([]byte, 6)
+	if _, err := io.ReadFull(stderr, ready); err != nil || string(ready) != "ready\n" {
+		t.Fatalf("the probe said %q, %v", ready, err)
+	}
+	time.Sleep(10 * time.Millisecond)
+	cmd.Process.Signal(sig)
+	rest, _ := io.ReadAll(stderr)
+	cmd.Wait()
+	if len(rest) > 0 {
+		t.Errorf("printed %q", rest)
+	}
+	return statusOf(cmd)
+}
+
+func TestSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		for _, args := range []string{"--do=hang", "--do=hang --image"} {
+			t.Run(sig.String()+" "+args, func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "out")
+				os.WriteFile(path, []byte("old"), 0o666)
+				cmd := command(t, append(strings.Fields(args), "-o", path)...)
+				if status := signalled(t, cmd, sig); status != sig.String() {
+					t.Errorf("-o: died of %s", status)
+				}
+				if b, _ := os.ReadFile(path); string(b) != "old" {
+					t.Errorf("the target holds %d bytes", len(b))
+				}
+				if names, _ := filepath.Glob(dir + "/.*"); len(names) > 0 {
+					t.Errorf("debris: %q", names)
+				}
+
+				out, err := os.Create(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer out.Close()
+				cmd = command(t, strings.Fields(args)...)
+				cmd.Stdout = out
+				if status := signalled(t, cmd, sig); status != sig.String() {
+					t.Errorf("stdout: died of %s", status)
+				}
+				if fi, _ := out.Stat(); fi.Size() != 0 {
+					t.Errorf("stdout holds %d bytes", fi.Size())
+				}
+			})
+		}
+	}
+}
+
+// TestSignalWhileStuck: nobody reads the pipe, and the tool can still be stopped.
+func TestSignalWhileStuck(t *testing.T) {
+	for _, do := range []string{"copy", "fail"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := command(t, "--do="+do)
+		cmd.Stdin = bytes.NewReader(make([]byte, 3<<20))
+		cmd.Stdout = w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		time.Sleep(200 * time.Millisecond)
+		cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+		timer.Stop()
+		r.Close()
+		if status := statusOf(cmd); status != "terminated" {
+			t.Errorf("%s: ended with %s", do, status)
+		}
+	}
+}
+
+// TestIgnoredSignal: nohup stays in force.
+func TestIgnoredSignal(t *testing.T) {
+	cmd := command(t)
+	sh := exec.Command("sh", "-c", `trap '' HUP; "$0" --do=hang & sleep 0.3; kill -HUP $!; sleep 0.1; kill -TERM $!; wait $!`, cmd.Path)
+	sh.Env = cmd.Env
+	sh.Stdin = strings.NewReader("")
+	if status, _ := run(t, sh); status != "143" {
+		t.Errorf("ended with %s, want 143 (SIGTERM after an ignored SIGHUP)", status)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	out, err := command(t, "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Usage: probe [<in>] [flags]", "A tool that does as it is told.", "-o, --output=FILE", "A size (default 64M).", "What to do (default copy).", "--tmpdir=DIR", "$TMPDIR", "--quiet", "--version", "-h, --help"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("--help does not say %q:\n%s", want, out)
+		}
+	}
+	out, err = command(t, "--version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "probe ") || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("--version: %q, %v", out, err)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	for _, c := range []struct{ args, status, stderr string }{
+		{"", "2", "probe: standard output: is a terminal, and the data is binary\nprobe: hint: use -o FILE, or connect a pipe\n"},
+		{"--image", "2", "probe: standard output: is a terminal, and the data is binary\nprobe: hint: use -o FILE, or connect a pipe\n"},
+		{"--text", "0", ""},
+		{"-o /dev/null", "0", ""},
+	} {
+		cmd := command(t, strings.Fields(c.args)...)
+		cmd.Stdout = terminal(t)
+		if status, stderr := run(t, cmd); status != c.status || stderr != c.stderr {
+			t.Errorf("%q: %s, %q", c.args, status, stderr)
+		}
+	}
+	cmd := command(t)
+	cmd.Stdin = terminal(t)
+	if status, stderr := run(t, cmd); status != "2" || !strings.HasPrefix(stderr, "probe: standard input: is a terminal\n") {
+		t.Errorf("terminal as input: %s, %q", status, stderr)
+	}
+}
+
+// terminal opens a pseudo terminal and returns the side that a tool would have.
+func terminal(t *testing.T) *os.File {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return slave
+}

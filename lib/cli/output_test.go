@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// shell runs a line in which "probe" is the tool with these flags.
+func shell(t *testing.T, dir, flags, line string) (status, stderr string) {
+	t.Helper()
+	cmd := command(t)
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "probe() { '" + os.Args[0] + "' " + flags + " \"$@\"; }\n" + line}
+	cmd.Dir, cmd.Stdin = dir, nil
+	return run(t, cmd)
+}
+
+// TestStandardOutput is what a user sees of the rules of Stream and Image.
+func TestStandardOutput(t *testing.T) {
+	for _, c := range []struct {
+		name, line   string
+		status, file string // the file called out in the end; "-" for none
+	}{
+		{"new file", "echo new | probe > out", "0", "new\n"},
+		{"replaced", "echo old > out; echo new | probe -o out", "0", "new\n"},
+		{"failure empties", "echo new | probe --do=fail > out", "1", ""},
+		{"forgotten empties", "echo new | probe --do=forget > out", "1", ""},
+		{"append", "echo old > out; echo new | probe >> out", "0", "old\nnew\n"},
+		{"append to nothing", "echo new | probe >> out", "0", "new\n"},
+		{"failure keeps what was appended to", "echo old > out; probe --do=fail < /dev/null >> out", "1", "old\n"},
+		{"behind others", "{ echo first; echo new | probe; echo last; } > out", "0", "first\nnew\nlast\n"},
+		{"before others", "{ echo new | probe; echo last; } > out", "0", "new\nlast\n"},
+		{"failure behind others", "{ echo first; probe --do=fail < /dev/null; } > out", "1", "first\n"},
+		{"failure before others", "{ echo new | probe --do=fail; echo last; } > out", "0", "last\n"},
+		{"not truncated", "echo longer than that > out; echo new | probe 1<> out", "0", "new\ner than that\n"},
+		{"read and write", "echo new | probe 1<> out", "0", "new\n"},
+		{"pipe", "echo new | probe | cat > out", "0", "new\n"},
+		{"fifo", "mkfifo p; cat p > out & echo new | probe -o p; wait; test -p p", "0", "new\n"},
+		{"fifo, failure", "mkfifo p; cat p > /dev/null & echo new | probe --do=fail -o p || { wait; test -p p; }", "0", "-"},
+		{"failure leaves the target", "echo old > out; echo new | probe --do=fail -o out", "1", "old\n"},
+		{"failure makes no target", "echo new | probe --do=fail -o out", "1", "-"},
+		{"symlink", "echo old > out; ln -s out l; echo new | probe -o l; test -L l", "0", "new\n"},
+		{"dash", "echo new | probe -o - - > out", "0", "new\n"},
+	} {
+		for _, flags := range []string{"", "--image"} {
+			t.Run(c.name+flags, func(t *testing.T) {
+				dir := t.TempDir()
+				status, stderr := shell(t, dir, flags, c.line)
+				if status != c.status {
+					t.Errorf("status %s, want %s; %q", status, c.status, stderr)
+				}
+				b, err := os.ReadFile(filepath.Join(dir, "out"))
+				if c.file == "-" && err == nil || c.file != "-" && string(b) != c.file {
+					t.Errorf("out holds %q, %v; want %q", b, err, c.file)
+				}
+				if debris, _ := filepath.Glob(dir + "/.*"); len(debris) > 0 {
+					t.Errorf("debris: %q", debris)
+				}
+			})
+		}
+	}
+}
+
+// TestSparseImage: holes stay holes in a file and become zeros in a pipe.
+func TestSparseImage(t *testing.T) {
+	want := make([]byte, 5<<20)
+	copy(want, "input")
+	copy(want[3<<20:], "end")
+	for _, line := range []string{
+		"probe --image --do=sparse > out",
+		"probe --image --do=sparse -o out",
+		"probe --image --do=sparse | cat > out",
+		"probe --image --do=sparse >> out",
+	} {
+		dir := t.TempDir()
+		if status, stderr := shell(t, dir, "", "printf input | "+line); status != "0" {
+			t.Errorf("%s: %s, %q", line, status, stderr)
+		}
+		path := filepath.Join(dir, "out")
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: wrong bytes, %v", line, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		if in := st.Blocks * 512; !strings.ContainsAny(line[5:], "|") && !strings.Contains(line, ">>") && in >= 1<<20 {
+			t.Errorf("%s: occupies %d bytes", line, in)
+		}
+	}
+}
+
+// newTestEnv is an Env on pipes and files of the test.
+func newTestEnv(t *testing.T, stdout *os.File) *Env {
+	t.Helper()
+	in, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	return newEnv("test", Streams{in, stdout, io.Discard})
+}
+
+func TestWidePipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, err := newTestEnv(t, w).Stream("", Binary); err != nil {
+		t.Fatal(err)
+	}
+	size, err := unix.FcntlInt(r.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil || size != 1<<20 {
+		t.Errorf("pipe holds %d, %v", size, err)
+	}
+}
+
+// TestStreamWrites: pieces of any size arrive in order, and in large writes.
+func TestStreamWrites(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	env := newTestEnv(t, w)
+	s, err := env.Stream("", Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	got := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(r)
+		got <- b
+	}()
+	for i, n := range []int{1, blockSize - 1, blockSize, 3, blockSize + 1, 2*blockSize - 4, 0, 5, 3 * blockSize} {
+		p := bytes.Repeat([]byte{byte('a' + i)}, n)
+		want.Write(p)
+		if m, err := s.Write(p); m != n || err != nil {
+			t.Errorf("write of %d: %d, %v", n, m, err)
+		}
+	}
+	if err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if b := <-got; !bytes.Equal(b, want.Bytes()) {
+		t.Error("the bytes arrived changed")
+	}
+}
+
+// TestStreamKeepsError: the first failure is the one that counts.
+func TestStreamKeepsError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	s, err := newTestEnv(t, full).Stream("", Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := s.Write(make([]byte, blockSize))
+	s.out.Close()
+	_, second := s.Write([]byte("x"))
+	if first == nil || second != first || s.Commit() != first {
+		t.Errorf("errors %v, %v, %v", first, second, s.Commit())
+	}
+}
+
+func TestSpoolDir(t *testing.T) {
+	t.Setenv("TMPDIR", "/env")
+	env := newTestEnv(t, os.Stdout)
+	for _, c := range []struct{ output, tmpdir, want string }{
+		{"", "", "/env"}, {"-", "", "/env"}, {"x/out", "", "x"}, {"out", "", "."}, {"/dev/null", "", "/env"}, {"x/out", "/flag", "/flag"}, {"", "/flag", "/flag"},
+	} {
+		if got := env.SpoolDir(c.output, c.tmpdir); got != c.want {
+			t.Errorf("SpoolDir(%q, %q) = %q, want %q", c.output, c.tmpdir, got, c.want)
+		}
+	}
+}
+
+func TestReads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	os.WriteFile(path, []byte("x"), 0o600)
+	env := newTestEnv(t, os.Stdout)
+	if err := env.Reads(path + "-missing"); err != nil {
+		t.Error(err)
+	}
+	if err := env.Reads(path); err != nil {
+		t.Error(err)
+	}
+	if _, err := env.Stream(path, Binary); err == nil {
+		t.Error("Stream overwrites what Reads named")
+	}
+	env = newTestEnv(t, os.Stdout)
+	s, err := env.Stream(path, Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Abort()
+	if f, err := env.Open(path); err == nil {
+		t.Errorf("Open reads what Stream overwrites: %v", f.Name())
+	}
+}
