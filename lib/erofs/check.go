@@ -1,0 +1,109 @@
+package erofs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"ocipipe/lib/tree"
+)
+
+// verify reads the image of size bytes back and compares every inode with what
+// was added, and every content with the hash that was taken when it was written.
+func (w *Writer) verify(size int64) error {
+	img, err := Open(w.out, size)
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	form := tree.Flat
+	if w.opts.Layer {
+		form = tree.Layer
+	}
+	want, have := w.tree.Source(form), img.Source()
+	defer have.Close()
+	for {
+		a, err := want.Next()
+		if err != nil && err != io.EOF {
+			return err
+		}
+		b, err2 := have.Next()
+		if err2 != nil && err2 != io.EOF {
+			return fmt.Errorf("check: %w", err2)
+		}
+		switch {
+		case err == io.EOF && err2 == io.EOF:
+			return nil
+		case err2 == io.EOF || err == nil && a.Path < b.Path:
+			return fmt.Errorf("check: %s: not in the image", a.Path)
+		case err == io.EOF || a.Path != b.Path:
+			return fmt.Errorf("check: %s: in the image, but was not added", b.Path)
+		}
+		if err := w.compare(a, b); err != nil {
+			return fmt.Errorf("check: %s: %w", a.Path, err)
+		}
+	}
+}
+
+// compare returns an error that names the first thing in which b, from the image,
+// is not a.
+func (w *Writer) compare(a, b *tree.Entry) error {
+	differs := func(what string, a, b any) error {
+		return fmt.Errorf("%s: %v in the image, %v was added", what, b, a)
+	}
+	switch {
+	case a.Type != b.Type:
+		return differs("type", a.Type, b.Type)
+	case a.Hardlink != b.Hardlink:
+		return differs("hard link", a.Hardlink, b.Hardlink)
+	case a.Lower != b.Lower || a.NoChange != b.NoChange:
+		return errors.New("mark of a layer differs")
+	case !slices.Equal(a.Xattrs, b.Xattrs):
+		return differs("xattrs", a.Xattrs, b.Xattrs)
+	case a.Mode != b.Mode && !a.NoChange:
+		return differs("mode", a.Mode, b.Mode)
+	case (a.UID != b.UID || a.GID != b.GID) && !a.NoChange:
+		return differs("owner", [2]uint32{a.UID, a.GID}, [2]uint32{b.UID, b.GID})
+	case a.Time != b.Time && !a.NoChange:
+		return differs("time", a.Time, b.Time)
+	case a.Nlink != b.Nlink:
+		return differs("number of links", a.Nlink, b.Nlink)
+	case a.Size != b.Size:
+		return differs("size", a.Size, b.Size)
+	case a.Link != b.Link:
+		return differs("link target", a.Link, b.Link)
+	case a.Dev != b.Dev:
+		return differs("device", a.Dev, b.Dev)
+	}
+	it, _ := a.Content.(*item)
+	if a.Type != tree.File || it == nil || a.Size == 0 || a.Hardlink != "" {
+		return nil
+	}
+	return w.compareContent(it, a, b)
+}
+
+// compareContent compares where the data is, and its hash.
+func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
+	var runs []tree.Extent
+	if it.layout == chunkBased {
+		runs = chunkRuns(a.Extents, a.Size, w.bs<<it.chunkBits)
+		if len(runs) == 1 && runs[0].Len == a.Size {
+			runs = nil
+		}
+	}
+	if !slices.Equal(runs, b.Extents) {
+		return errors.New("holes are not where they were")
+	}
+	h := w.hash
+	h.Reset()
+	if b.Content != nil {
+		if _, err := b.Content.WriteTo(h); err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(h.Sum(nil), it.hash[:]) {
+		return errors.New("content is not what was written")
+	}
+	return nil
+}

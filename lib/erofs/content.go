@@ -1,0 +1,274 @@
+package erofs
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"sync"
+
+	"ocipipe/lib/tree"
+)
+
+const (
+	copyBuf  = 256 << 10
+	smallMax = pageSize / 2 // contents up to this come through the pages
+	maxRuns  = 1 << 22      // of one file
+)
+
+// content is the data of a file in an image. It is a tree.Content and an
+// io.ReaderAt over the whole file, holes included.
+type content struct {
+	img  *Image
+	size int64
+	runs []run // ascending; between them are holes
+	err  error // why the data cannot be had, though all else is known
+	two  [2]run
+}
+
+// run is a piece of data: n bytes at off in the file, at pos in the image.
+type run struct {
+	off, n, pos int64
+}
+
+// extents are the runs as an Entry has them.
+func (c *content) extents() []tree.Extent {
+	if c.err != nil {
+		return nil
+	}
+	xs := []tree.Extent{}
+	for _, r := range c.runs {
+		if k := len(xs); k > 0 && xs[k-1].End() == r.off {
+			xs[k-1].Len += r.n
+			continue
+		}
+		xs = append(xs, tree.Extent{Off: r.off, Len: r.n})
+	}
+	if len(xs) == 1 && xs[0].Len == c.size {
+		return nil
+	}
+	return xs
+}
+
+var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
+
+// WriteTo writes the data without the holes.
+func (c *content) WriteTo(w io.Writer) (total int64, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	buf := buffers.Get().(*[copyBuf]byte)
+	defer buffers.Put(buf)
+	for _, r := range c.runs {
+		for r.n > 0 {
+			b := buf[:min(r.n, copyBuf)]
+			if err := c.read(b, r.pos); err != nil {
+				return total, err
+			}
+			n, err := w.Write(b)
+			total += int64(n)
+			if err != nil {
+				return total, err
+			}
+			r.pos, r.n = r.pos+int64(n), r.n-int64(n)
+		}
+	}
+	return total, nil
+}
+
+// read fills p from pos in the image.
+func (c *content) read(p []byte, pos int64) error {
+	if len(p) <= smallMax {
+		return c.img.read(p, pos)
+	}
+	n, err := c.img.r.ReadAt(p, pos)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("byte %d: %w", pos+int64(n), err)
+}
+
+// ReadAt reads the file, its holes as zeros.
+func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if off < 0 || off >= c.size {
+		return 0, io.EOF
+	}
+	if rest := c.size - off; int64(len(p)) > rest {
+		p, err = p[:rest], io.EOF
+	}
+	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].off+c.runs[i].n > off })
+	for n < len(p) {
+		hole := c.size
+		if i < len(c.runs) {
+			hole = c.runs[i].off
+		}
+		if at := off + int64(n); at < hole {
+			k := min(int64(len(p)-n), hole-at)
+			clear(p[n : n+int(k)])
+			n += int(k)
+			continue
+		}
+		r := c.runs[i]
+		skip := off + int64(n) - r.off
+		k := min(int64(len(p)-n), r.n-skip)
+		if err := c.read(p[n:n+int(k)], r.pos+skip); err != nil {
+			return n, err
+		}
+		n += int(k)
+		i++
+	}
+	return n, err
+}
+
+// add appends a run, or extends the last one.
+func (c *content) add(r run) {
+	if k := len(c.runs); k > 0 {
+		if last := &c.runs[k-1]; last.off+last.n == r.off && last.pos+last.n == r.pos {
+			last.n += r.n
+			return
+		}
+	}
+	c.runs = append(c.runs, r)
+}
+
+// data finds the data of ino, and checks that all of it is in the image. Data that
+// this package cannot read leaves its reason in the content.
+func (img *Image) data(ino *foundInode) (*content, error) {
+	c := &content{img: img, size: ino.size}
+	c.runs = c.two[:0]
+	var err error
+	switch ino.layout {
+	case flatPlain:
+		err = img.plainRuns(c, ino, ino.size)
+	case flatInline:
+		err = img.inlineRuns(c, ino)
+	case chunkBased:
+		err = img.chunkRuns(c, ino)
+	default:
+		c.err = unsupported(ino.off, "compressed data")
+	}
+	return c, err
+}
+
+// plainRuns adds the first n bytes, which are whole blocks.
+func (img *Image) plainRuns(c *content, ino *foundInode, n int64) error {
+	if n == 0 || ino.data == nullBlock && (!ino.extended || ino.high == 0xFFFF) && ino.layout == flatPlain {
+		return nil // a hole of the size of the file, since Linux 6.15
+	}
+	return img.addBlocks(c, ino, run{n: n}, 0, ino.data)
+}
+
+// inlineRuns adds whole blocks and the end of the data behind the inode.
+func (img *Image) inlineRuns(c *content, ino *foundInode) error {
+	if ino.size == 0 {
+		return nil
+	}
+	whole := (blocks(ino.size, img.bs) - 1) * img.bs
+	if err := img.plainRuns(c, ino, whole); err != nil {
+		return err
+	}
+	tail := run{off: whole, n: ino.size - whole, pos: ino.end()}
+	if tail.pos%img.bs+tail.n > img.bs {
+		return corrupt(ino.off, "inline data of inode %d crosses a block boundary", ino.nid)
+	}
+	if tail.n > img.size-tail.pos {
+		return corrupt(tail.pos, "inline data of inode %d is beyond the end of the image", ino.nid)
+	}
+	c.add(tail)
+	return nil
+}
+
+// chunkRuns adds what the chunk map says.
+func (img *Image) chunkRuns(c *content, ino *foundInode) error {
+	format := ino.data & 0xFFFF
+	if format&^(chunkBitsMask|chunkIndexes) != 0 {
+		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
+	}
+	unit := int64(chunkEntrySize)
+	if format&chunkIndexes != 0 {
+		unit = chunkIndexSize
+	}
+	chunk := img.bs << (format & chunkBitsMask)
+	pos, count := roundUp(ino.end(), unit), blocks(ino.size, chunk)
+	if pos > img.size || count > (img.size-pos)/unit {
+		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
+	}
+	var buf [4096]byte
+	for i := int64(0); i < count; i++ {
+		at := i * unit % int64(len(buf))
+		if at == 0 {
+			if err := img.read(buf[:min(int64(len(buf)), (count-i)*unit)], pos+i*unit); err != nil {
+				return err
+			}
+		}
+		var device uint16
+		block := uint32(0)
+		if unit == chunkIndexSize {
+			device, block = decodeChunkIndex(buf[at:])
+		} else {
+			block = decodeChunkEntry(buf[at:])
+		}
+		if block == nullBlock {
+			continue
+		}
+		if err := img.addBlocks(c, ino, run{off: i * chunk, n: min(chunk, ino.size-i*chunk)}, device, block); err != nil {
+			return err
+		}
+		if len(c.runs) > maxRuns {
+			return unsupported(ino.off, "inode %d has more than %d extents", ino.nid, maxRuns)
+		}
+	}
+	return nil
+}
+
+// addBlocks adds r, whose data begins at a block of a device. Device 0 is the
+// image itself; the others can only be read where they have been appended to it.
+func (img *Image) addBlocks(c *content, ino *foundInode, r run, device uint16, block uint32) error {
+	first := int64(block)
+	if n := len(img.devices); n > 0 && device != 0 {
+		if device &= deviceMask(n); int(device) > n {
+			return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, device, n)
+		}
+		if device != 0 {
+			slot := img.devices[device-1]
+			if slot.first == 0 || (int64(slot.first)+int64(slot.blocks))*img.bs > img.size {
+				c.err = unsupported(ino.off, "data on extra device %d", device)
+				return nil
+			}
+			first += int64(slot.first)
+		}
+	}
+	r.pos = first * img.bs
+	if r.pos > img.size || r.n > img.size-r.pos {
+		if img.onDevice(first) {
+			c.err = unsupported(ino.off, "data on an extra device")
+			return nil
+		}
+		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of the image", ino.nid, block)
+	}
+	c.add(r)
+	return nil
+}
+
+// deviceMask is what the kernel makes of a device id: the bits that n devices need.
+func deviceMask(n int) uint16 {
+	mask := uint16(1)
+	for int(mask) < n {
+		mask = mask<<1 | 1
+	}
+	return mask
+}
+
+// onDevice reports whether block is one of an extra device, by the addresses that
+// all devices have together.
+func (img *Image) onDevice(block int64) bool {
+	return slices.ContainsFunc(img.devices, func(d deviceSlot) bool {
+		return d.first > 0 && block >= int64(d.first) && block-int64(d.first) < int64(d.blocks)
+	})
+}

@@ -1,0 +1,31 @@
+// Package erofs writes and reads EROFS images: the read-only file system of the
+// Linux kernel (fs/erofs), uncompressed.
+//
+// What is written mounts on Linux 5.15 and later; block sizes below 4096 need
+// 6.4, and no kernel mounts blocks that are larger than its pages. An image is one
+// device. All of it is a function of the entries and options: times come from the
+// entries, the UUID from a digest over metadata and contents.
+//
+// # Byte map of an image
+//
+//	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes
+//	2  1152   metadata up to the next block boundary ("head"): the root first
+//	3         file data: whole blocks, in the order in which the files came
+//	4         whole blocks of directories, and symbolic links that are not inline
+//	5         metadata: inodes, each with its xattrs and then its inline tail or chunk map
+//
+// meta_blkaddr is 0, so that the number of an inode (nid) is its byte offset / 32,
+// and the head holds metadata like any block of section 5. Only if the root does
+// not fit into the head (blocks of 512 bytes, or very large xattrs), section 2 is
+// empty and meta_blkaddr points at section 5. Shared xattrs are packed into
+// section 5 as if they were one more inode. Sections 3 to 5 may be empty; a small
+// image is one block of 4096 bytes. The image ends at a multiple of its block
+// size and of 4096. The superblock is written last.
+//
+// # What is not in here
+//
+// Compressed files are listed by the reader, but their content is refused. So is
+// content on extra devices. Images with 48-bit addresses or compressed metadata are refused
+// as a whole. A path whose record comes again later in the input leaves the blocks
+// of its first content in the image, unused.
+package erofs

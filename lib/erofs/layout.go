@@ -1,0 +1,435 @@
+package erofs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// The xattrs in which a layer image keeps what only a layer has.
+var (
+	markImplied = tree.Xattr{Name: markPrefix + "implied", Value: "y"} // Entry.NoChange
+	markOrigin  = tree.Xattr{Name: "trusted.overlay.origin"}           // on a directory that holds whiteouts
+)
+
+const (
+	markPrefix = "trusted.ocipipe."
+	markLink   = markPrefix + "link" // Entry.Lower; the value is Entry.Hardlink
+)
+
+// item is an inode on its way into the image. It stands as Content in the Entry
+// that the tree holds: what it adds to the Entry is where things are.
+type item struct {
+	entry     *tree.Entry
+	dir       *dirItem // of a directory
+	start     int64    // first block of the data
+	tail      int64    // of a file whose tail is inline: where it waits
+	nid       uint64
+	hash      [hashSize]byte // of a file's data
+	ino       uint32         // 1 and up; 0: not placed yet
+	xattrs    int32          // bytes
+	layout    layout
+	chunkBits uint8
+	extended  bool
+}
+
+// dirItem is what a directory needs more.
+type dirItem struct {
+	node      *tree.Node
+	parent    *item
+	size      int64
+	whiteouts bool // it holds some
+}
+
+// WriteTo is there because Contents have it.
+func (it *item) WriteTo(io.Writer) (int64, error) {
+	return 0, errors.New("content has gone into the image")
+}
+
+// size is the length of the inode's data.
+func (it *item) size() int64 {
+	switch e := it.entry; {
+	case it.dir != nil:
+		return it.dir.size
+	case e.Type == tree.Link:
+		return int64(len(e.Link))
+	case e.Type == tree.File && !e.Lower:
+		return e.Size
+	}
+	return 0
+}
+
+// inlineSize is how many bytes of data follow the inode: the part of the last
+// block, or nothing.
+func (it *item) inlineSize(bs int64) int64 {
+	if it.layout != flatInline {
+		return 0
+	}
+	return it.size() % bs
+}
+
+// plan says where everything goes.
+type plan struct {
+	bs     int64
+	layer  bool
+	items  []*item // depth first, names in byte order: the root first
+	epoch  tree.Time
+	shared xattrTable
+	packer packer
+
+	implied   tree.Time // of directories that are only implied
+	dirStart  int64     // block where section 4 begins
+	metaStart int64     // block where section 5 begins
+	metaBlock int64     // as in the superblock
+	xattrs    int64     // where the shared ones are, in bytes
+	end       int64     // length of the image in bytes
+	chunked   bool      // there is a chunk map
+}
+
+// headEnd is where the first block boundary behind the superblock is.
+func headEnd(bs int64) int64 { return roundUp(superOffset+superSize, bs) }
+
+// make plans the image of t whose file data ends at block dataEnd. Links are
+// counted.
+func (p *plan) make(t *tree.Tree, dataEnd int64) error {
+	root := p.collect(t.Root(), nil)
+	p.chooseEpoch()
+	for _, it := range p.items {
+		p.shared.count(p.xattrList(it))
+	}
+	p.shared.choose()
+	for _, it := range p.items {
+		if err := p.measure(it, root); err != nil {
+			return fmt.Errorf("%s: %w", pathOf(t, it), err)
+		}
+	}
+	p.dirStart = dataEnd
+	p.placeBlocks()
+	p.placeItems()
+	if p.end/p.bs > maxBlocks {
+		return fmt.Errorf("image of %d bytes: over the 2^32 blocks of the format", p.end)
+	}
+	return nil
+}
+
+// collect adds the inode of n and of all below it, each once.
+func (p *plan) collect(n *tree.Node, parent *item) *item {
+	it, _ := n.Entry.Content.(*item)
+	if it == nil {
+		it = &item{entry: n.Entry}
+		n.Entry.Content = it
+	}
+	if it.ino != 0 {
+		return it // another name of a hard link
+	}
+	p.items = append(p.items, it)
+	it.ino = uint32(len(p.items))
+	if n.Entry.Type != tree.Dir {
+		return it
+	}
+	if parent == nil {
+		parent = it
+	}
+	it.dir = &dirItem{node: n, parent: parent}
+	children := n.Children()
+	for _, c := range children {
+		p.collect(c, it)
+		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
+	}
+	it.dir.size = dirSize(dirNames(children), p.bs)
+	if n.Entry.NoChange {
+		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
+	}
+	if it.dir.whiteouts { // else the mark would be there twice
+		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == markOrigin })
+	}
+	return it
+}
+
+// chooseEpoch takes the time that most inodes have which can be compact once they
+// have it; of several the earliest.
+func (p *plan) chooseEpoch() {
+	count := make(map[tree.Time]int)
+	for _, it := range p.items {
+		if it.fitsCompact() {
+			count[it.entry.Time]++
+		}
+	}
+	most := 0
+	for t, n := range count {
+		if n > most || n == most && t.Compare(p.epoch) < 0 {
+			p.epoch, most = t, n
+		}
+	}
+}
+
+// fitsCompact reports whether a compact inode holds all of it but its time.
+func (it *item) fitsCompact() bool {
+	e := it.entry
+	return max(e.UID, e.GID, e.Nlink) <= math.MaxUint16 && it.size() <= math.MaxUint32
+}
+
+// xattrList is what is stored: the entry's own xattrs and the marks, in byte order.
+func (p *plan) xattrList(it *item) []tree.Xattr {
+	var marks []tree.Xattr
+	if it.entry.NoChange && p.layer {
+		marks = append(marks, markImplied)
+	}
+	if it.dir != nil && it.dir.whiteouts {
+		marks = append(marks, markOrigin)
+	}
+	if it.entry.Lower {
+		marks = append(marks, tree.Xattr{Name: markLink, Value: it.entry.Hardlink})
+	}
+	if marks == nil {
+		return it.entry.Xattrs
+	}
+	marks = append(marks, it.entry.Xattrs...)
+	slices.SortFunc(marks, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+	return marks
+}
+
+// measure decides the form of it. The layout of files is already decided: their
+// data has been written.
+func (p *plan) measure(it, root *item) error {
+	n := p.shared.bodySize(p.xattrList(it))
+	if n > xattrBodyMax {
+		return fmt.Errorf("xattrs take %d bytes, over the %d of the format", n, xattrBodyMax)
+	}
+	it.xattrs = int32(n)
+	it.extended = it.entry.Time != p.epoch || !it.fitsCompact()
+	p.chunked = p.chunked || it.layout == chunkBased
+	if it.dir == nil && it.entry.Type != tree.Link {
+		return nil
+	}
+	room := p.bs
+	if it == root {
+		room = headEnd(p.bs) - superOffset - superSize
+		if it.bareSize() > room { // see placeItems
+			p.metaBlock, room = -1, p.bs
+		}
+	}
+	tail := it.size() % p.bs
+	if tail != 0 && it.bareSize()+tail <= room && (it.dir != nil || it.size() < p.bs) {
+		it.layout = flatInline
+	}
+	return nil
+}
+
+// bareSize is the length of the inode and its xattrs.
+func (it *item) bareSize() int64 {
+	if it.extended {
+		return extendedSize + int64(it.xattrs)
+	}
+	return compactSize + int64(it.xattrs)
+}
+
+// fullSize is the length of the inode with all that follows it.
+func (it *item) fullSize(bs int64) int64 {
+	if it.layout == chunkBased {
+		return roundUp(it.bareSize(), chunkIndexSize) + mapSize(it.size(), bs<<it.chunkBits)
+	}
+	return it.bareSize() + it.inlineSize(bs)
+}
+
+// outside is how many blocks of section 4 it has.
+func (it *item) outside(bs int64) int64 {
+	switch {
+	case it.dir == nil && it.entry.Type != tree.Link:
+		return 0
+	case it.layout == flatInline:
+		return it.size() / bs
+	}
+	return blocks(it.size(), bs)
+}
+
+// placeBlocks lays out section 4.
+func (p *plan) placeBlocks() {
+	p.metaStart = p.dirStart
+	for _, it := range p.items {
+		if n := it.outside(p.bs); n > 0 {
+			it.start = p.metaStart
+			p.metaStart += n
+		}
+	}
+}
+
+// placeItems lays out the head and section 5, the root first, as its nid must be
+// small.
+func (p *plan) placeItems() {
+	p.packer.init(p.bs, p.metaStart*p.bs)
+	if p.metaBlock < 0 {
+		p.metaBlock = p.metaStart
+	} else {
+		p.packer.open(headEnd(p.bs), headEnd(p.bs)-superOffset-superSize)
+	}
+	for _, it := range p.items {
+		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / slotSize)
+	}
+	if p.shared.size > 0 {
+		p.xattrs = p.packer.place(p.shared.size)
+		p.shared.place(p.xattrs % p.bs)
+	}
+	p.end = roundUp(p.packer.end, max(p.bs, imageAlign))
+}
+
+// offset is where it is, in bytes.
+func (p *plan) offset(it *item) int64 { return p.metaBlock*p.bs + int64(it.nid)*slotSize }
+
+// inode is the record of it.
+func (p *plan) inode(it *item) inode {
+	e := it.entry
+	n := inode{
+		extended:   it.extended,
+		layout:     it.layout,
+		xattrCount: xattrCount(int64(it.xattrs)),
+		mode:       fileTypes[e.Type].mode | e.Mode&modePermMask,
+		size:       it.size(),
+		time:       e.Time,
+		ino:        it.ino,
+		uid:        e.UID, gid: e.GID,
+		nlink: e.Nlink,
+	}
+	switch {
+	case e.Type == tree.Char || e.Type == tree.Block:
+		n.data = encodeDevice(e.Dev)
+	case it.layout == chunkBased:
+		n.data = uint32(it.chunkBits) | chunkIndexes
+	case it.start > 0:
+		n.data = uint32(it.start)
+	case it.layout == flatInline:
+		n.data = nullBlock
+	}
+	return n
+}
+
+// pathOf finds the first path of it in t, for a message.
+func pathOf(t *tree.Tree, it *item) string {
+	var find func(n *tree.Node, path string) string
+	find = func(n *tree.Node, path string) string {
+		if n.Entry.Content == tree.Content(it) {
+			return path
+		}
+		for _, c := range n.Children() {
+			name := c.Name()
+			if path != "." {
+				name = path + "/" + name
+			}
+			if found := find(c, name); found != "" {
+				return found
+			}
+		}
+		return ""
+	}
+	return find(t.Root(), ".")
+}
+
+// dirName is one entry of a directory; node is nil for the dots.
+type dirName struct {
+	name string
+	node *tree.Node
+}
+
+// dirNames are the names of a directory as they are stored: the dots have no place
+// of their own in the order of bytes.
+func dirNames(children []*tree.Node) []dirName {
+	names := make([]dirName, 0, len(children)+2)
+	dots := []string{".", ".."}
+	for _, c := range children {
+		for len(dots) > 0 && dots[0] < c.Name() {
+			names, dots = append(names, dirName{name: dots[0]}), dots[1:]
+		}
+		names = append(names, dirName{c.Name(), c})
+	}
+	for _, d := range dots {
+		names = append(names, dirName{name: d})
+	}
+	return names
+}
+
+// fillDirBlock tells how many of names the next block takes, and how many of its
+// bytes they use.
+func fillDirBlock(names []dirName, bs int64) (n int, used int64) {
+	for _, d := range names {
+		k := int64(direntSize + len(d.name))
+		if used+k > bs {
+			break
+		}
+		n++
+		used += k
+	}
+	return n, used
+}
+
+// dirSize is the length of a directory: whole blocks and what the last one uses.
+func dirSize(names []dirName, bs int64) (size int64) {
+	for {
+		n, used := fillDirBlock(names, bs)
+		if names = names[n:]; len(names) == 0 {
+			return size + used
+		}
+		size += bs
+	}
+}
+
+// packer fills blocks with items of any size, best fit first: for each number of
+// free slots it keeps the blocks that have so many left. An item of at most a block
+// lies in one block; a longer one begins its own, and the next ones follow.
+type packer struct {
+	bs   int64
+	end  int64                                   // of the last block
+	ends [1<<maxBlockBits/slotSize + 1][]int64   // by free slots: where such blocks end
+	some [1<<maxBlockBits/slotSize/64 + 1]uint64 // bit n: ends[n] is not empty
+}
+
+func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
+
+// open makes the last n bytes before end available.
+func (k *packer) open(end, n int64) {
+	if slots := n / slotSize; slots > 0 {
+		k.ends[slots] = append(k.ends[slots], end)
+		k.some[slots/64] |= 1 << (slots % 64)
+	}
+}
+
+// place finds room for n bytes and returns their offset.
+func (k *packer) place(n int64) int64 {
+	n = roundUp(n, slotSize)
+	if slots, ok := k.find(n / slotSize); ok && n <= k.bs {
+		ends := k.ends[slots]
+		end := ends[len(ends)-1]
+		k.ends[slots] = ends[:len(ends)-1]
+		if len(ends) == 1 {
+			k.some[slots/64] &^= 1 << (slots % 64)
+		}
+		free := slots * slotSize
+		k.open(end, free-n)
+		return end - free
+	}
+	off := k.end
+	k.end += roundUp(n, k.bs)
+	k.open(k.end, k.end-off-n)
+	return off
+}
+
+// find is the smallest number of free slots, at least n, that some block has.
+func (k *packer) find(n int64) (int64, bool) {
+	if n >= int64(len(k.ends)) {
+		return 0, false
+	}
+	word := k.some[n/64] &^ (1<<(n%64) - 1)
+	for i := n / 64; ; word = k.some[i] {
+		if word != 0 {
+			return i*64 + int64(bits.TrailingZeros64(word)), true
+		}
+		if i++; i == int64(len(k.some)) {
+			return 0, false
+		}
+	}
+}

@@ -1,0 +1,280 @@
+package erofs
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/zeebo/blake3"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+const hashSize = 32
+
+// metadataWriter writes the sections behind the file data, and keeps a digest of
+// them.
+type metadataWriter struct {
+	*plan
+	out    *blockio.Writer
+	tail   *tails
+	head   []byte // sections 1 and 2
+	digest *blake3.Hasher
+	block  []byte // scratch: a block of a directory
+	item   []byte // scratch: an inode with what follows
+	err    error
+}
+
+// writeMetadata writes all but the file data: sections 4 and 5, then 1 and 2.
+func (w *Writer) writeMetadata(p *plan) error {
+	m := &metadataWriter{
+		plan:   p,
+		out:    w.data,
+		tail:   w.tail,
+		head:   make([]byte, headEnd(p.bs)),
+		digest: blake3.New(),
+	}
+	for _, it := range p.items {
+		if it.outside(p.bs) > 0 {
+			m.writeBlocks(it)
+		}
+	}
+	m.writeItems()
+	if m.err == nil {
+		m.err = m.out.Flush()
+	}
+	if m.err != nil {
+		return m.err
+	}
+	m.writeSuper(&w.opts)
+	_, err := w.out.WriteAt(m.head, 0)
+	return err
+}
+
+// put appends p to the image.
+func (m *metadataWriter) put(p []byte) {
+	if m.err == nil {
+		m.digest.Write(p)
+		_, m.err = m.out.Write(p)
+	}
+}
+
+// pad puts zeros up to off.
+func (m *metadataWriter) pad(off int64) {
+	for n := off - m.out.Offset(); n > 0 && m.err == nil; n = off - m.out.Offset() {
+		m.put(zeros[:min(n, int64(len(zeros)))])
+	}
+}
+
+// writeBlocks writes what it has in section 4.
+func (m *metadataWriter) writeBlocks(it *item) {
+	n := it.outside(m.bs)
+	if it.dir == nil {
+		m.put([]byte(it.entry.Link))
+	} else {
+		m.eachDirBlock(it, func(i int64, block []byte) {
+			if i < n {
+				m.put(block)
+				m.pad(roundUp(m.out.Offset(), m.bs))
+			}
+		})
+	}
+	m.pad(roundUp(m.out.Offset(), m.bs))
+}
+
+// eachDirBlock calls fn for each block of a directory; all but the last are whole.
+func (m *metadataWriter) eachDirBlock(it *item, fn func(i int64, block []byte)) {
+	names := dirNames(it.dir.node.Children())
+	for i := int64(0); len(names) > 0; i++ {
+		n, used := fillDirBlock(names, m.bs)
+		block := m.encodeDirBlock(it, names[:n])
+		if names = names[n:]; len(names) > 0 {
+			block = append(block, zeros[:m.bs-used]...)
+		}
+		fn(i, block)
+	}
+}
+
+// encodeDirBlock makes a block of directory it with the given names.
+func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
+	b := slices.Grow(m.block[:0], int(m.bs))[:len(names)*direntSize]
+	for i, d := range names {
+		child, kind := it, tree.Dir
+		switch {
+		case d.node != nil:
+			child, kind = d.node.Entry.Content.(*item), d.node.Entry.Type
+		case d.name == "..":
+			child = it.dir.parent
+		}
+		dirent{child.nid, uint16(len(b)), fileTypes[kind].dirent}.encode(b[i*direntSize:])
+		b = append(b, d.name...)
+	}
+	m.block = b
+	return b
+}
+
+// writeItems writes the metadata in the head and in section 5, in ascending order.
+func (m *metadataWriter) writeItems() {
+	byPlace := slices.Clone(m.items)
+	slices.SortFunc(byPlace, func(a, b *item) int { return cmp.Compare(a.nid, b.nid) })
+	shared := m.shared.size > 0
+	for _, it := range byPlace {
+		if shared && m.xattrs < m.offset(it) {
+			m.putAt(m.xattrs, m.shared.encode())
+			shared = false
+		}
+		m.writeItem(it)
+	}
+	if shared {
+		m.putAt(m.xattrs, m.shared.encode())
+	}
+	m.pad(m.end)
+}
+
+// putAt puts p, a piece of metadata that lies at off.
+func (m *metadataWriter) putAt(off int64, p []byte) {
+	if off < int64(len(m.head)) {
+		copy(m.head[off:], p) // the packer has seen to it that it fits
+		return
+	}
+	m.pad(off)
+	m.put(p)
+}
+
+// writeItem writes an inode with what follows it.
+func (m *metadataWriter) writeItem(it *item) {
+	n := m.inode(it)
+	b := append(m.item[:0], zeros[:n.recordSize()]...)
+	n.encode(b)
+	b = m.shared.appendBody(b, m.xattrList(it))
+	if int64(len(b)) != it.bareSize() {
+		panic(fmt.Sprintf("inode of %d bytes, planned were %d", len(b), it.bareSize()))
+	}
+	off := m.offset(it)
+	switch it.layout {
+	case flatInline:
+		b = m.appendTail(b, it)
+		m.putAt(off, b)
+	case chunkBased:
+		b = append(b, zeros[:roundUp(int64(len(b)), chunkIndexSize)-int64(len(b))]...)
+		m.putAt(off, b)
+		m.writeMap(it, off+int64(len(b)))
+	default:
+		m.putAt(off, b)
+	}
+	m.item = b
+}
+
+// appendTail appends the inline end of it's data.
+func (m *metadataWriter) appendTail(b []byte, it *item) []byte {
+	switch n := it.inlineSize(m.bs); {
+	case it.dir != nil:
+		last := it.dir.size / m.bs
+		m.eachDirBlock(it, func(i int64, block []byte) {
+			if i == last {
+				b = append(b, block...)
+			}
+		})
+	case it.entry.Type == tree.Link:
+		b = append(b, it.entry.Link...)
+	default:
+		b = append(b, zeros[:n]...)
+		if err := m.tail.read(b[int64(len(b))-n:], it.tail); err != nil && m.err == nil {
+			m.err = err
+		}
+	}
+	return b
+}
+
+// writeMap writes the chunk map of it at off: the runs lie one after the other
+// from it.start on.
+func (m *metadataWriter) writeMap(it *item, off int64) {
+	var (
+		e     = it.entry
+		chunk = m.bs << it.chunkBits
+		block = it.start
+		next  = int64(0) // chunk
+		b     []byte
+	)
+	entry := func(v uint32) {
+		b = append(b, zeros[:chunkIndexSize]...)
+		encodeChunkIndex(b[len(b)-chunkIndexSize:], v)
+		if next++; len(b) >= len(zeros) {
+			m.putAt(off, b)
+			off += int64(len(b))
+			b = b[:0]
+		}
+	}
+	eachRun(e.Extents, e.Size, chunk, func(run tree.Extent) {
+		for next < run.Off/chunk {
+			entry(nullBlock)
+		}
+		for left := run.Len; left > 0; left -= chunk {
+			entry(uint32(block))
+			block += blocks(min(left, chunk), m.bs)
+		}
+	})
+	for next < blocks(e.Size, chunk) {
+		entry(nullBlock)
+	}
+	m.putAt(off, b)
+}
+
+// writeSuper completes the head. Everything else has been written.
+func (m *metadataWriter) writeSuper(opts *Options) {
+	super := superblock{
+		Magic:     superMagic,
+		Compat:    compatChecksum | compatMtime,
+		BlockBits: uint8(log2(m.bs)),
+		RootNid:   uint16(m.items[0].nid),
+		Inodes:    uint64(len(m.items)),
+		Epoch:     m.epoch.Sec,
+		FixedNsec: m.epoch.Nsec,
+		Blocks:    uint32(m.end / m.bs),
+		MetaBlock: uint32(m.metaBlock),
+	}
+	copy(super.Label[:], opts.Label)
+	if m.shared.any {
+		super.Compat |= compatXattrFilter
+		super.XattrBlock = uint32(m.xattrs / m.bs)
+	}
+	if m.chunked {
+		super.Incompat |= incompatChunked
+	}
+	if opts.BuildTime != nil {
+		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {
+			super.BuildTime = uint32(after)
+		}
+	}
+	super.encode(m.head[superOffset:])
+	if opts.UUID != nil {
+		super.UUID = *opts.UUID
+	} else {
+		super.UUID = m.contentUUID()
+	}
+	super.encode(m.head[superOffset:])
+	super.Checksum = superChecksum(m.head[superOffset:]) // the head ends where the checksum does
+	super.encode(m.head[superOffset:])
+}
+
+// contentUUID is a UUID of version 8 from all metadata, the superblock without
+// UUID and checksum included, and the hashes of all files.
+func (m *metadataWriter) contentUUID() (id [16]byte) {
+	m.digest.Write(m.head)
+	for _, it := range m.items {
+		m.digest.Write(it.hash[:])
+	}
+	copy(id[:], m.digest.Sum(nil))
+	id[6] = id[6]&0x0F | 0x80
+	id[8] = id[8]&0x3F | 0x80
+	return id
+}
+
+func log2(n int64) (bits int) {
+	for ; n > 1; n >>= 1 {
+		bits++
+	}
+	return bits
+}

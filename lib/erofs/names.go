@@ -1,0 +1,320 @@
+package erofs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"io/fs"
+	"sort"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// named is one entry of a directory.
+type named struct {
+	name string
+	nid  uint64
+	kind uint8
+}
+
+// readDirBlock decodes the block of directory dir at off in its data. Names are
+// checked; their order is checked within the block.
+func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf []byte) ([]named, error) {
+	b := buf[:min(int64(len(buf)), dir.size-off)]
+	if _, err := data.ReadAt(b, off); err != nil && err != io.EOF {
+		return nil, err
+	}
+	bad := func(format string, args ...any) ([]named, error) {
+		return nil, corrupt(dir.off, "directory %d, block at %d: %s", dir.nid, off, fmt.Sprintf(format, args...))
+	}
+	if len(b) < direntSize {
+		return bad("%d bytes are too few for an entry", len(b))
+	}
+	first := int(decodeDirent(b).name)
+	if first < direntSize || first%direntSize != 0 || first > len(b) {
+		return bad("first name at %d", first)
+	}
+	text := string(b[first:]) // all names of the block in one string
+	list := make([]named, first/direntSize)
+	for i := range list {
+		d := decodeDirent(b[i*direntSize:])
+		start, end := int(d.name), len(b)
+		if i+1 < len(list) {
+			end = int(decodeDirent(b[(i+1)*direntSize:]).name)
+		}
+		if start < first || end < start || end > len(b) {
+			return bad("name %d lies from %d to %d", i, start, end)
+		}
+		name := text[start-first : end-first]
+		if i+1 == len(list) {
+			name, _, _ = strings.Cut(name, "\x00")
+		}
+		if len(name) == 0 || len(name) > nameMax || strings.ContainsAny(name, "/\x00") {
+			return bad("name %q", name)
+		}
+		if i > 0 && name <= list[i-1].name {
+			return bad("%q comes behind %q", name, list[i-1].name)
+		}
+		list[i] = named{name, d.nid, d.kind}
+	}
+	return list, nil
+}
+
+// readDir reads the directory dir, without the dots. These are checked if they
+// are there.
+func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
+	data, err := img.dirData(dir)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		all  []named
+		last string
+		buf  = make([]byte, img.bs)
+	)
+	for off := int64(0); off < dir.size; off += img.bs {
+		list, err := img.readDirBlock(dir, data, off, buf)
+		if err != nil {
+			return nil, err
+		}
+		if list[0].name <= last {
+			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes behind %q", dir.nid, off, list[0].name, last)
+		}
+		last = list[len(list)-1].name
+		for _, d := range list {
+			switch {
+			case d.name != "." && d.name != "..":
+				all = append(all, d)
+			case d.name == "." && d.nid != dir.nid || d.name == ".." && d.nid != parent:
+				return nil, corrupt(dir.off, "directory %d: %q is inode %d", dir.nid, d.name, d.nid)
+			}
+		}
+	}
+	return all, nil
+}
+
+// dirData is where the blocks of dir are.
+func (img *Image) dirData(dir *foundInode) (*content, error) {
+	c, err := img.data(dir)
+	if err == nil {
+		err = c.err
+	}
+	return c, err
+}
+
+// lookup finds name in dir as the kernel does: by halving, first among the blocks.
+func (img *Image) lookup(dir *foundInode, name string) (named, error) {
+	data, err := img.dirData(dir)
+	if err != nil {
+		return named{}, err
+	}
+	buf := make([]byte, img.bs)
+	var list []named // of the last block that does not begin behind name
+	sort.Search(int(blocks(dir.size, img.bs)), func(i int) bool {
+		if err != nil {
+			return true
+		}
+		var l []named
+		if l, err = img.readDirBlock(dir, data, int64(i)*img.bs, buf); err != nil || l[0].name > name {
+			return true
+		}
+		list = l
+		return false
+	})
+	if err != nil {
+		return named{}, err
+	}
+	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
+	if i == len(list) || list[i].name != name {
+		return named{}, fs.ErrNotExist
+	}
+	return list[i], nil
+}
+
+// Lookup finds the file at path, taken literally: no symbolic link is followed.
+// It reads only the directories on the way. The Entry is what stands in the
+// image, with the marks of a layer as Source has them; of an inode with several
+// names each is a file. The error is fs.ErrNotExist if there is no such file.
+func (img *Image) Lookup(path string) (*tree.Entry, error) {
+	if err := tree.CheckPath(path); err != nil {
+		return nil, err
+	}
+	e, err := img.lookupPath(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	e.Path = path
+	return e, nil
+}
+
+func (img *Image) lookupPath(path string) (*tree.Entry, error) {
+	ino, err := img.readInode(uint64(img.super.RootNid))
+	for rest := path; rest != "" && path != "." && err == nil; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if ino.kind() != tree.Dir {
+			return nil, fs.ErrNotExist
+		}
+		d, err := img.lookup(ino, name)
+		if err != nil {
+			return nil, err
+		}
+		if ino, err = img.readInode(d.nid); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.size)})
+	if err != nil {
+		return nil, err
+	}
+	unmark(&e)
+	return &e, nil
+}
+
+// xattrReader reads xattrs, those that are shared once only. What it reads is
+// bounded by a budget.
+type xattrReader struct {
+	img    *Image
+	shared map[uint32]tree.Xattr
+	budget int64
+}
+
+func (x *xattrReader) charge(n, off int64) error {
+	if x.budget -= n; x.budget < 0 {
+		return corrupt(off, "metadata overlaps: there is more of it than the image holds")
+	}
+	return nil
+}
+
+// read returns the xattrs of ino in byte order of their names. Those with a name
+// that Linux does not know are left out, as it does; of two with one name the
+// first counts.
+func (x *xattrReader) read(ino *foundInode) ([]tree.Xattr, error) {
+	n := xattrBodySize(ino.xattrCount)
+	if n == 0 {
+		return nil, nil
+	}
+	off := ino.off + ino.recordSize()
+	if err := x.charge(n, off); err != nil {
+		return nil, err
+	}
+	b := make([]byte, n)
+	if err := x.img.read(b, off); err != nil {
+		return nil, err
+	}
+	entries := xattrHeadSize + xattrIDSize*int64(b[4])
+	if entries > n {
+		return nil, corrupt(off, "%d shared xattrs in %d bytes", b[4], n)
+	}
+	var list []tree.Xattr
+	for at := entries; at < n; {
+		attr, k, err := x.decode(b[at:], off+at)
+		if err != nil {
+			return nil, err
+		}
+		list = addXattr(list, attr)
+		at += k
+	}
+	for at := int64(xattrHeadSize); at < entries; at += xattrIDSize {
+		attr, err := x.readShared(binary.LittleEndian.Uint32(b[at:]))
+		if err != nil {
+			return nil, err
+		}
+		list = addXattr(list, attr)
+	}
+	return list, nil
+}
+
+// addXattr puts attr into its place in list.
+func addXattr(list []tree.Xattr, attr tree.Xattr) []tree.Xattr {
+	i := sort.Search(len(list), func(i int) bool { return list[i].Name >= attr.Name })
+	if attr.Name == "" || i < len(list) && list[i].Name == attr.Name {
+		return list
+	}
+	list = append(list, tree.Xattr{})
+	copy(list[i+1:], list[i:])
+	list[i] = attr
+	return list
+}
+
+// decode reads the entry that begins b and is padded to k bytes. Its Name is empty
+// if Linux does not show it.
+func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err error) {
+	if len(b) < xattrEntSize {
+		return attr, 0, corrupt(off, "xattr is beyond the end of its area")
+	}
+	name, value := int(b[0]), int(binary.LittleEndian.Uint16(b[2:]))
+	if len(b)-xattrEntSize < name+value {
+		return attr, 0, corrupt(off, "xattr is beyond the end of its area")
+	}
+	prefix, ok, err := x.img.xattrPrefix(b[1], off)
+	if err != nil {
+		return attr, 0, err
+	}
+	rest := b[xattrEntSize : xattrEntSize+name+value]
+	if ok {
+		attr = tree.Xattr{Name: prefix + string(rest[:name]), Value: string(rest[name:])}
+	}
+	if len(attr.Name) > nameMax || strings.IndexByte(attr.Name, 0) >= 0 {
+		return attr, 0, corrupt(off, "xattr name %q", attr.Name)
+	}
+	k = roundUp(int64(xattrEntSize+name+value), xattrAlign)
+	return attr, min(k, int64(len(b))), nil
+}
+
+// readShared reads the shared xattr id.
+func (x *xattrReader) readShared(id uint32) (tree.Xattr, error) {
+	if attr, ok := x.shared[id]; ok {
+		return attr, nil
+	}
+	off := int64(x.img.super.XattrBlock)*x.img.bs + xattrIDSize*int64(id)
+	var head [xattrEntSize]byte
+	if err := x.img.read(head[:], off); err != nil {
+		return tree.Xattr{}, err
+	}
+	n := xattrEntSize + int64(head[0]) + int64(binary.LittleEndian.Uint16(head[2:]))
+	if err := x.charge(n, off); err != nil {
+		return tree.Xattr{}, err
+	}
+	b := make([]byte, n)
+	if err := x.img.read(b, off); err != nil {
+		return tree.Xattr{}, err
+	}
+	attr, _, err := x.decode(b, off)
+	if err != nil {
+		return attr, err
+	}
+	if x.shared == nil {
+		x.shared = make(map[uint32]tree.Xattr)
+	}
+	x.shared[id] = attr
+	return attr, nil
+}
+
+// xattrPrefix is what index stands for.
+func (img *Image) xattrPrefix(index uint8, off int64) (string, bool, error) {
+	if index&longPrefix == 0 {
+		prefix, ok := shortPrefix(index)
+		return prefix, ok, nil
+	}
+	i := int(index &^ longPrefix)
+	if i < len(img.prefixes) {
+		return img.prefixes[i], true, nil
+	}
+	if img.noPrefix != nil {
+		return "", false, img.noPrefix
+	}
+	return "", false, corrupt(off, "xattr prefix %d of %d", i, len(img.prefixes))
+}
+
+// shortPrefix is the prefix with this index, if Linux shows names that have it.
+func shortPrefix(index uint8) (string, bool) {
+	if index == 0 || int(index) >= len(xattrPrefixes) || index == lustrePrefix {
+		return "", false
+	}
+	return xattrPrefixes[index].name, true
+}

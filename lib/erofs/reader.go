@@ -1,0 +1,386 @@
+package erofs
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// Image is an image to be read. Its methods, and contents that came from it, may
+// be used by several goroutines.
+type Image struct {
+	r        io.ReaderAt
+	size     int64 // of all that can be read
+	super    superblock
+	bs       int64
+	meta     *pages
+	devices  []deviceSlot
+	prefixes []string // long xattr prefixes, complete
+	noPrefix error    // why prefixes is empty though there are some
+}
+
+// Open checks the superblock of the image in the first size bytes of r, and that
+// its root is a directory. It is not told from a truncated image what lies behind
+// the blocks that the superblock counts.
+func Open(r io.ReaderAt, size int64) (*Image, error) {
+	img := &Image{r: r, size: size, meta: newPages(r)}
+	if err := img.readSuper(); err != nil {
+		return nil, err
+	}
+	if err := img.readDevices(); err != nil {
+		return nil, err
+	}
+	if err := img.readPrefixes(); err != nil {
+		return nil, err
+	}
+	root, err := img.readInode(uint64(img.super.RootNid))
+	if err != nil {
+		return nil, fmt.Errorf("root: %w", err)
+	}
+	if root.kind() != tree.Dir {
+		return nil, corrupt(root.off, "root is no directory")
+	}
+	return img, nil
+}
+
+// UUID is the image's.
+func (img *Image) UUID() [16]byte { return img.super.UUID }
+
+// Label is the image's volume name.
+func (img *Image) Label() string {
+	label, _, _ := bytes.Cut(img.super.Label[:], []byte{0})
+	return string(label)
+}
+
+// BlockSize is the length of a block in bytes.
+func (img *Image) BlockSize() int64 { return img.bs }
+
+func corrupt(off int64, format string, args ...any) error {
+	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrCorrupt)
+}
+
+func unsupported(off int64, format string, args ...any) error {
+	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrUnsupported)
+}
+
+// read fills p with metadata from off. It is an error if the image ends before.
+func (img *Image) read(p []byte, off int64) error {
+	if off < 0 || off > img.size || int64(len(p)) > img.size-off {
+		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.size)
+	}
+	if _, err := img.meta.ReadAt(p, off); err != nil {
+		return fmt.Errorf("byte %d: %w", off, err)
+	}
+	return nil
+}
+
+func (img *Image) readSuper() error {
+	var b [superSize]byte
+	s := &img.super
+	if img.size < superOffset+superSize {
+		return corrupt(0, "%d bytes are too few for a superblock", img.size)
+	}
+	if err := img.read(b[:], superOffset); err != nil {
+		return err
+	}
+	s.decode(b[:])
+	if s.Magic != superMagic {
+		return corrupt(superOffset, "no EROFS superblock here")
+	}
+	if s.BlockBits < minBlockBits || s.BlockBits > maxBlockBits {
+		return corrupt(superOffset, "block size of 2^%d bytes", s.BlockBits)
+	}
+	img.bs = 1 << s.BlockBits
+	if err := img.checkFeatures(); err != nil {
+		return err
+	}
+	if s.DirBlockBits != 0 {
+		return unsupported(superOffset, "directory blocks of 2^%d blocks", s.DirBlockBits)
+	}
+	if end := superOffset + s.size(); end > img.size {
+		return corrupt(superOffset, "superblock of %d bytes is beyond the end of the image", s.size())
+	}
+	if s.FixedNsec >= 1e9 {
+		return corrupt(superOffset, "%d nanoseconds", s.FixedNsec)
+	}
+	if s.Compat&compatChecksum != 0 {
+		if err := img.checkSum(); err != nil {
+			return err
+		}
+	}
+	if length := int64(s.Blocks) * img.bs; length > img.size {
+		return corrupt(img.size, "image is cut short: it has %d bytes", length)
+	}
+	return nil
+}
+
+// checkFeatures refuses features that change what this package reads.
+func (img *Image) checkFeatures() error {
+	unknown := img.super.Incompat &^ incompatKnown
+	var names []string
+	for _, f := range []struct {
+		flag incompatFlags
+		name string
+	}{
+		{incompat48Bit, "48-bit addresses (0x80)"},
+		{incompatMetabox, "compressed metadata (0x100)"},
+		{unknown &^ (incompat48Bit | incompatMetabox), fmt.Sprintf("features %#x", uint32(unknown))},
+	} {
+		if unknown&f.flag != 0 {
+			names = append(names, f.name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return unsupported(superOffset, "%s", strings.Join(names, ", "))
+}
+
+func (img *Image) checkSum() error {
+	n := checksumLen(img.bs)
+	if n > img.size-superOffset {
+		return corrupt(img.size, "image is cut short in its first block")
+	}
+	b := make([]byte, n)
+	if err := img.read(b, superOffset); err != nil {
+		return err
+	}
+	if sum := superChecksum(b); sum != img.super.Checksum {
+		return corrupt(superOffset, "superblock has checksum %#08x, says %#08x", sum, img.super.Checksum)
+	}
+	return nil
+}
+
+func (img *Image) readDevices() error {
+	s := &img.super
+	if s.Incompat&incompatDevices == 0 {
+		return nil
+	}
+	off, n := int64(s.DeviceSlot)*deviceSlotSize, int64(s.ExtraDevices)
+	if off+n*deviceSlotSize > img.size {
+		return corrupt(off, "table of %d devices is beyond the end of the image", n)
+	}
+	for i := range n {
+		var b [deviceSlotSize]byte
+		if err := img.read(b[:], off+i*deviceSlotSize); err != nil {
+			return err
+		}
+		img.devices = append(img.devices, decodeDeviceSlot(b[:]))
+	}
+	return nil
+}
+
+// readPrefixes reads the long xattr prefixes. They lie at a plain offset, or in
+// the inode that holds the ends of compressed files, which may be compressed.
+func (img *Image) readPrefixes() error {
+	s := &img.super
+	if s.Incompat&incompatPrefixes == 0 || s.PrefixCount == 0 {
+		return nil
+	}
+	var table io.ReaderAt = imageReader{img}
+	if s.Incompat&incompatFragments != 0 && s.PackedNid != 0 && s.Compat&compatPlainPrefix == 0 {
+		ino, err := img.readInode(s.PackedNid)
+		if err != nil {
+			return fmt.Errorf("xattr prefixes: %w", err)
+		}
+		c, err := img.data(ino)
+		if err == nil {
+			err = c.err
+		}
+		if errors.Is(err, ErrUnsupported) {
+			img.noPrefix = fmt.Errorf("long xattr prefixes: %w", err)
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("xattr prefixes: %w", err)
+		}
+		table = c
+	}
+	off := int64(s.PrefixStart) * 4
+	for range s.PrefixCount {
+		prefix, n, err := readPrefix(table, off)
+		if err != nil {
+			return fmt.Errorf("xattr prefixes: %w", err)
+		}
+		img.prefixes = append(img.prefixes, prefix)
+		off += n
+	}
+	return nil
+}
+
+// readPrefix reads a long prefix: length (2 bytes) of what follows, index of the
+// short prefix, the rest; padded to 4 bytes.
+func readPrefix(r io.ReaderAt, off int64) (prefix string, n int64, err error) {
+	var b [2 + 1 + nameMax]byte
+	if _, err := r.ReadAt(b[:2], off); err != nil {
+		return "", 0, err
+	}
+	n = int64(binary.LittleEndian.Uint16(b[:]))
+	if n < 1 || n > 1+nameMax {
+		return "", 0, corrupt(off, "prefix of %d bytes", n)
+	}
+	if _, err := r.ReadAt(b[2:2+n], off+2); err != nil {
+		return "", 0, err
+	}
+	short, ok := shortPrefix(b[2])
+	if !ok {
+		return "", 0, corrupt(off, "prefix index %d", b[2])
+	}
+	return short + string(b[3:2+n]), roundUp(2+n, xattrAlign), nil
+}
+
+// imageReader reads metadata by its offset in the image.
+type imageReader struct{ img *Image }
+
+func (r imageReader) ReadAt(p []byte, off int64) (int, error) {
+	if err := r.img.read(p, off); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// foundInode is an inode with where it is.
+type foundInode struct {
+	inode
+	nid uint64
+	off int64
+}
+
+func (ino *foundInode) kind() tree.Type { return typeOfMode(ino.mode) }
+
+// end is the offset behind the inode and its xattrs.
+func (ino *foundInode) end() int64 {
+	return ino.off + ino.recordSize() + xattrBodySize(ino.xattrCount)
+}
+
+// readInode reads and checks the inode nid. Where its data is has not been checked
+// yet.
+func (img *Image) readInode(nid uint64) (*foundInode, error) {
+	base := int64(img.super.MetaBlock) * img.bs
+	if base > img.size || nid > uint64(img.size-base)/slotSize {
+		return nil, corrupt(base, "inode %d is beyond the end of the image at %d", nid, img.size)
+	}
+	ino := &foundInode{nid: nid, off: base + int64(nid)*slotSize}
+	var b [extendedSize]byte
+	if err := img.read(b[:compactSize], ino.off); err != nil {
+		return nil, err
+	}
+	if n := inodeSize(b[:]); n > compactSize {
+		if err := img.read(b[compactSize:n], ino.off+compactSize); err != nil {
+			return nil, err
+		}
+	}
+	switch ok := ino.decode(b[:], &img.super); {
+	case !ok && ino.size < 0:
+		return nil, corrupt(ino.off, "inode %d has a negative size", nid)
+	case !ok:
+		return nil, unsupported(ino.off, "inode %d has format %#x", nid, binary.LittleEndian.Uint16(b[:]))
+	case ino.kind() == 0:
+		return nil, corrupt(ino.off, "inode %d has mode %#o", nid, ino.mode)
+	case ino.time.Nsec >= 1e9:
+		return nil, corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.time.Nsec)
+	case ino.end() > img.size:
+		return nil, corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
+	}
+	return ino, nil
+}
+
+// entry makes an Entry of ino, with its xattrs and marks as they are stored, and
+// with content.
+func (img *Image) entry(ino *foundInode, xs *xattrReader) (e tree.Entry, err error) {
+	e = tree.Entry{
+		Type:  ino.kind(),
+		Time:  ino.time,
+		UID:   ino.uid,
+		GID:   ino.gid,
+		Nlink: ino.nlink,
+		Mode:  ino.mode & modePermMask,
+	}
+	if e.Xattrs, err = xs.read(ino); err != nil {
+		return e, err
+	}
+	switch e.Type {
+	case tree.Char, tree.Block:
+		e.Dev = decodeDevice(ino.data)
+	case tree.Link:
+		e.Link, err = img.readLink(ino)
+	case tree.File:
+		err = img.setContent(&e, ino)
+	}
+	return e, err
+}
+
+func (img *Image) readLink(ino *foundInode) (string, error) {
+	if ino.size < 1 || ino.size > linkMax {
+		return "", corrupt(ino.off, "link target of %d bytes", ino.size)
+	}
+	c, err := img.data(ino)
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, ino.size)
+	if _, err := c.ReadAt(b, 0); err != nil {
+		return "", err
+	}
+	if bytes.IndexByte(b, 0) >= 0 {
+		return "", corrupt(ino.off, "link target with a zero byte")
+	}
+	return string(b), nil
+}
+
+// setContent gives e, a file, its size, holes and content.
+func (img *Image) setContent(e *tree.Entry, ino *foundInode) error {
+	e.Size = ino.size
+	if e.Size == 0 {
+		return nil
+	}
+	c, err := img.data(ino)
+	if err != nil {
+		return err
+	}
+	e.Extents = c.extents()
+	if e.DataSize() > 0 {
+		e.Content = c
+	}
+	return nil
+}
+
+// unmark turns the marks of a layer image into what they stand for. It reports
+// false if e, a directory, is only implied and has nothing to say.
+func unmark(e *tree.Entry) (stated bool) {
+	if target, ok := e.Xattr(markLink); ok && e.Type == tree.File && e.Size == 0 && tree.CheckPath(target) == nil {
+		e.Hardlink, e.Lower = target, true
+		e.Xattrs = without(e.Xattrs, markLink)
+	}
+	if v, ok := e.Xattr(markImplied.Name); ok && v == markImplied.Value && e.Type == tree.Dir {
+		e.NoChange = true
+		e.Xattrs = without(e.Xattrs, markImplied.Name)
+		return len(e.Xattrs) > 0
+	}
+	return true
+}
+
+func without(xs []tree.Xattr, name string) []tree.Xattr {
+	var kept []tree.Xattr
+	for _, x := range xs {
+		if x.Name != name {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+// dataBudget is how much metadata may be read from an image of size bytes in one
+// pass: no byte serves two inodes, but for what is shared on purpose.
+func dataBudget(size int64) int64 {
+	if size > math.MaxInt64/2 {
+		return math.MaxInt64
+	}
+	return size + 1<<20
+}

@@ -1,0 +1,169 @@
+package erofs
+
+import (
+	"fmt"
+	"io"
+
+	"ocipipe/lib/tree"
+)
+
+// Source yields the files of img in canonical order: the root first, then depth
+// first, names in unsigned byte order; the first name of an inode is the file, the
+// others are hard links to it. Contents lie in the image and are good as long
+// as the reader below it. A file whose content cannot be read, as it is compressed
+// or on another device, says so only when it is asked for it.
+//
+// The marks of a layer image become what they stand for: a directory that is only
+// implied has no record, or one with NoChange if it has xattrs.
+func (img *Image) Source() tree.Source {
+	return &source{
+		img:   img,
+		xs:    xattrReader{img: img, budget: dataBudget(img.size)},
+		first: make(map[uint64]string),
+	}
+}
+
+type source struct {
+	img   *Image
+	xs    xattrReader
+	first map[uint64]string // every inode that was met, with its first path
+	stack []openDir
+	path  []byte // of the directory on top of the stack, with a slash behind
+	entry tree.Entry
+	err   error
+}
+
+// openDir is what is still to come of one directory.
+type openDir struct {
+	nid   uint64
+	names []named
+	path  int // length of source.path in it
+}
+
+// Close does nothing: a source holds nothing but memory.
+func (s *source) Close() error { return nil }
+
+func (s *source) Next() (*tree.Entry, error) {
+	for s.err == nil {
+		stated, err := s.next()
+		if err != nil {
+			s.err = err
+		} else if stated {
+			return &s.entry, nil
+		}
+	}
+	return nil, s.err
+}
+
+// next reads the next entry. It reports false if that has no record of its own.
+func (s *source) next() (bool, error) {
+	if len(s.first) == 0 {
+		root := uint64(s.img.super.RootNid)
+		return s.enter(named{".", root, 0}, root)
+	}
+	for len(s.stack) > 0 {
+		top := &s.stack[len(s.stack)-1]
+		if len(top.names) > 0 {
+			d := top.names[0]
+			top.names = top.names[1:]
+			s.path = append(s.path[:top.path], d.name...)
+			return s.enter(d, top.nid)
+		}
+		s.stack = s.stack[:len(s.stack)-1]
+	}
+	return false, io.EOF
+}
+
+// enter makes s.entry of d, a name in the directory parent, and opens it if it
+// is a directory itself.
+func (s *source) enter(d named, parent uint64) (bool, error) {
+	path := string(s.path)
+	if d.name == "." {
+		path = "."
+	}
+	stated, err := s.fill(d, parent, path)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	return stated, nil
+}
+
+func (s *source) fill(d named, parent uint64, path string) (bool, error) {
+	ino, err := s.img.readInode(d.nid)
+	if err != nil {
+		return false, err
+	}
+	if err := tree.CheckPath(path); err != nil {
+		return false, corrupt(ino.off, "%s", err)
+	}
+	first, seen := s.first[d.nid]
+	if !seen {
+		s.first[d.nid] = path
+	} else if ino.kind() == tree.Dir {
+		return false, corrupt(ino.off, "directory %d is %s too", d.nid, first)
+	}
+	if err := s.xs.charge(ino.recordSize()+s.inlineData(ino), ino.off); err != nil {
+		return false, err
+	}
+	if s.entry, err = s.img.entry(ino, &s.xs); err != nil {
+		return false, err
+	}
+	s.entry.Path = path
+	stated := unmark(&s.entry)
+	if seen {
+		s.entry.Hardlink, s.entry.Lower, s.entry.Content = first, false, nil
+		return true, nil
+	}
+	if s.entry.Type == tree.Dir {
+		err = s.open(ino, parent, path)
+	}
+	if _, ok := s.entry.Xattr(markOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
+		err = s.dropOrigin()
+		stated = stated && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
+	}
+	return stated, err
+}
+
+// inlineData is how much metadata the content of ino is.
+func (s *source) inlineData(ino *foundInode) int64 {
+	if ino.kind() == tree.Dir || ino.kind() == tree.Link {
+		return ino.size
+	}
+	return 0
+}
+
+// open makes the directory ino the top of the stack.
+func (s *source) open(ino *foundInode, parent uint64, path string) error {
+	names, err := s.img.readDir(ino, parent)
+	if err != nil {
+		return err
+	}
+	s.path = s.path[:0]
+	if path != "." {
+		s.path = append(append(s.path, path...), '/')
+	}
+	s.stack = append(s.stack, openDir{nid: ino.nid, names: names, path: len(s.path)})
+	return nil
+}
+
+// dropOrigin takes the mark off s.entry, the directory on top of the stack, that a
+// directory has because of the whiteouts in it.
+func (s *source) dropOrigin() error {
+	if v, _ := s.entry.Xattr(markOrigin.Name); v != markOrigin.Value {
+		return nil
+	}
+	for _, d := range s.stack[len(s.stack)-1].names {
+		if d.kind != 0 && d.kind != fileTypes[tree.Char].dirent {
+			continue
+		}
+		ino, err := s.img.readInode(d.nid)
+		if err != nil {
+			return err
+		}
+		if ino.kind() == tree.Char && ino.data == 0 {
+			s.entry.Xattrs = without(s.entry.Xattrs, markOrigin.Name)
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+package erofs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+// ErrNeedsLayer is wrapped by the errors about entries that only the image of a
+// layer can hold.
+var ErrNeedsLayer = errors.New("only the image of a layer can hold it")
+
+// DefaultBlockSize is the page size of most machines, which the kernel can mount
+// from its first EROFS on.
+const DefaultBlockSize = 4096
+
+// Options say what image to write.
+type Options struct {
+	Layer     bool         // keep whiteouts and other marks of a layer; regular files lie in whole blocks
+	BlockSize int          // a power of two from 512 to 65536; 0: DefaultBlockSize
+	Label     string       // volume name, at most 15 bytes
+	UUID      *[16]byte    // nil: from the content
+	Mtime     *tree.Time   // of every file, in place of its own
+	Clamp     *tree.Time   // later times become this
+	BuildTime *int64       // when the image was built, in seconds; nil: not stated
+	SpoolDir  string       // for the ends of files, many at a time; "": $TMPDIR
+	Check     bool         // read the image back and compare it with what was added
+	Warn      func(string) // for what is left out; nil: nobody wants to know
+}
+
+// Output is where an image goes: a file that is empty and can be read back.
+type Output interface {
+	io.WriterAt
+	io.ReaderAt
+}
+
+// Writer is a tree.Sink that writes an image. The whole blocks of a file's
+// content go into the image when it is added; names, attributes and the ends of
+// files follow at Close.
+type Writer struct {
+	opts Options
+	bs   int64
+	out  Output
+	tree *tree.Tree
+	data *blockio.Writer
+	tail *tails
+	hash *blake3.Hasher // nil if no hash of contents is needed
+	slab []item
+	err  error
+
+	content contentWriter  // of the file that is being added
+	whole   [1]tree.Extent // its extents, if it is not sparse
+
+	dropped warning // xattrs that the format has no place for
+}
+
+var errClosed = errors.New("image is already complete")
+
+// NewWriter begins an image in out. Nothing is valid before Close.
+func NewWriter(out Output, opts Options) (*Writer, error) {
+	if opts.BlockSize == 0 {
+		opts.BlockSize = DefaultBlockSize
+	}
+	if n := opts.BlockSize; bits.OnesCount(uint(n)) != 1 || n < 1<<minBlockBits || n > 1<<maxBlockBits {
+		return nil, fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<minBlockBits, 1<<maxBlockBits)
+	}
+	if len(opts.Label) > labelMax || strings.IndexByte(opts.Label, 0) >= 0 {
+		return nil, fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", opts.Label, labelMax)
+	}
+	w := &Writer{
+		opts: opts,
+		bs:   int64(opts.BlockSize),
+		out:  out,
+		tree: tree.New(),
+		tail: &tails{dir: opts.SpoolDir},
+	}
+	w.data = blockio.NewWriter(out, headEnd(w.bs))
+	if opts.UUID == nil || opts.Check {
+		w.hash = blake3.New()
+	}
+	return w, nil
+}
+
+// Add takes e, and reads its content.
+func (w *Writer) Add(e *tree.Entry) error {
+	if w.err == nil {
+		w.err = w.add(e)
+	}
+	return w.err
+}
+
+func (w *Writer) add(e *tree.Entry) error {
+	if err := w.check(e); err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
+	kept := *e
+	kept.Time = w.retime(e.Time)
+	kept.Xattrs = w.keepXattrs(e)
+	kept.Content = nil
+	held, err := w.tree.Put(&kept)
+	if err != nil {
+		return err
+	}
+	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
+		return nil
+	}
+	it := w.newItem()
+	it.entry, held.Content = held, it
+	if err := w.writeContent(it, e.Content); err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
+	return nil
+}
+
+// newItem takes items from slabs: one allocation for many.
+func (w *Writer) newItem() *item {
+	if len(w.slab) == 0 {
+		w.slab = make([]item, 256)
+	}
+	it := &w.slab[0]
+	w.slab = w.slab[1:]
+	return it
+}
+
+// check tells whether an image of this kind can hold e.
+func (w *Writer) check(e *tree.Entry) error {
+	if err := tree.CheckPath(e.Path); err != nil {
+		return err
+	}
+	if err := w.checkForm(e); err != nil {
+		return err
+	}
+	switch e.Type {
+	case tree.Link:
+		if n := len(e.Link); n == 0 || n > linkMax {
+			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, linkMax)
+		}
+	case tree.Char, tree.Block:
+		if e.Dev.Major > maxMajor || e.Dev.Minor > maxMinor {
+			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, maxMajor, maxMinor)
+		}
+	case tree.File:
+		if e.Content == nil && e.DataSize() > 0 {
+			return errors.New("comes without its content")
+		}
+		return checkExtents(e.Extents, e.Size)
+	case tree.Dir, tree.Fifo, tree.Socket:
+	default:
+		return fmt.Errorf("unknown type %d", e.Type)
+	}
+	return nil
+}
+
+// checkForm refuses the marks of a layer in a flat image.
+func (w *Writer) checkForm(e *tree.Entry) error {
+	switch {
+	case w.opts.Layer:
+		return nil
+	case e.IsWhiteout():
+		return fmt.Errorf("whiteout: %w", ErrNeedsLayer)
+	case e.IsOpaque():
+		return fmt.Errorf("opaque directory: %w", ErrNeedsLayer)
+	case e.Lower:
+		return fmt.Errorf("hard link to %s in a layer below: %w", e.Hardlink, ErrNeedsLayer)
+	}
+	return nil
+}
+
+// retime applies the options about times to t.
+func (w *Writer) retime(t tree.Time) tree.Time {
+	if w.opts.Mtime != nil {
+		t = *w.opts.Mtime
+	}
+	if c := w.opts.Clamp; c != nil && t.Compare(*c) > 0 {
+		t = *c
+	}
+	return t
+}
+
+// keepXattrs are the xattrs of e that the image can hold.
+func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
+	if !slices.ContainsFunc(e.Xattrs, w.drops) {
+		return e.Xattrs
+	}
+	kept := make([]tree.Xattr, 0, len(e.Xattrs))
+	for _, x := range e.Xattrs {
+		if w.drops(x) {
+			w.dropped.note(e.Path + ": xattr " + x.Name)
+		} else {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+// drops reports whether x is left out: the format has no number for its prefix,
+// or it would be read as a mark of a layer that nobody made.
+func (w *Writer) drops(x tree.Xattr) bool {
+	_, _, ok := splitXattr(x.Name)
+	return !ok || strings.HasPrefix(x.Name, markPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
+}
+
+// Close completes the image, and checks it if that was asked for. It does not
+// sync or close the output.
+func (w *Writer) Close() error {
+	if w.err == nil {
+		w.err = w.finish()
+	}
+	err := w.err
+	if err == nil {
+		w.err = errClosed
+	}
+	return errors.Join(err, w.tail.close())
+}
+
+func (w *Writer) finish() error {
+	w.tree.CountLinks()
+	p := &plan{bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{})}
+	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
+		return err
+	}
+	w.warn(p)
+	if err := w.writeMetadata(p); err != nil {
+		return err
+	}
+	if w.opts.Check {
+		return w.verify(p.end)
+	}
+	return nil
+}
+
+// warn says once for each kind what the image does not hold as it was.
+func (w *Writer) warn(p *plan) {
+	if w.opts.Warn == nil {
+		return
+	}
+	if w.dropped.count > 0 {
+		w.opts.Warn(w.dropped.text("left out", "%d more"))
+	}
+	var marks warning
+	for _, it := range p.items {
+		e := it.entry
+		switch {
+		case !p.layer:
+		case e.NoChange && it.dir.parent != it:
+			marks.note("a directory that is only implied")
+		case e.Lower:
+			marks.note("a hard link to a layer below")
+		case it.dir != nil && it.dir.parent == it && e.IsOpaque():
+			marks.note("an opaque root")
+		}
+	}
+	if marks.count > 0 {
+		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.count, marks.first))
+	}
+}
+
+// warning counts what is all told in one line.
+type warning struct {
+	first string
+	count int
+}
+
+func (n *warning) note(what string) {
+	if n.count == 0 {
+		n.first = what
+	}
+	n.count++
+}
+
+func (n *warning) text(what, more string) string {
+	s := n.first + ": " + what
+	if n.count > 1 {
+		s += fmt.Sprintf(" ("+more+")", n.count-1)
+	}
+	return s
+}
