@@ -1,0 +1,114 @@
+package layer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Compression of a layer, found by its first bytes.
+type Compression string
+
+// The compressions that are read.
+const (
+	Plain Compression = "plain"
+	Gzip  Compression = "gzip"
+	Zstd  Compression = "zstd"
+)
+
+// Detect tells the compression of a stream by its first bytes, of which there
+// should be at least six. What is not known as compressed is plain; a compression
+// that is known but not read is an error.
+func Detect(head []byte) (Compression, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		return Gzip, nil
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")),
+		len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte("\x2a\x4d\x18")): // skippable frame
+		return Zstd, nil
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return "", fmt.Errorf("%w: bzip2 compression", ErrUnsupported)
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		return "", fmt.Errorf("%w: xz compression", ErrUnsupported)
+	}
+	return Plain, nil
+}
+
+// Decompress returns what r holds, decompressed: gzip with any number of members,
+// zstd with any number of frames, skippable ones too, or r itself. The reader
+// below is read to its end. Close frees memory and does not close r.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	below := &errorKeeper{r: r}
+	in := bufio.NewReaderSize(below, 1<<20)
+	head, err := in.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	kind, err := Detect(head)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case Gzip:
+		z, err := gzip.NewReader(in)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil, fmt.Errorf("gzip stream is cut short: %w", io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		return &decompressor{name: "gzip", r: z, below: below, close: z.Close}, nil
+	case Zstd:
+		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
+		// already; the window is what the reference decoder takes by default.
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		if err != nil {
+			return nil, err
+		}
+		return &decompressor{name: "zstd", r: z, below: below, close: func() error { z.Close(); return nil }}, nil
+	}
+	return io.NopCloser(in), nil
+}
+
+// decompressor tells errors in the compressed data from those of the reader below.
+type decompressor struct {
+	name  string
+	r     io.Reader
+	below *errorKeeper
+	close func() error
+}
+
+func (d *decompressor) Close() error { return d.close() }
+
+func (d *decompressor) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	switch {
+	case err == nil || err == io.EOF:
+	case d.below.err != nil:
+		err = d.below.err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%s stream is cut short: %w", d.name, err)
+	default:
+		err = fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
+	}
+	return n, err
+}
+
+// errorKeeper remembers the error of a reader, its end apart.
+type errorKeeper struct {
+	r   io.Reader
+	err error
+}
+
+func (k *errorKeeper) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if err != nil && err != io.EOF {
+		k.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,36 @@
+// Package layer turns the layers of OCI images, tar archives plain or compressed,
+// into the entries of the tree model and back.
+//
+// [Reader] is a tree.Source over one layer in the layer's own order, in one pass.
+// It knows every dialect of tar: V7, ustar, GNU and pax names and numbers, sparse
+// files in GNU tar's old form and its three pax forms, extended attributes as
+// star and libarchive write them. Why not archive/tar: it tells neither where the
+// holes of a sparse file are, nor at which byte an archive is bad, nor a cut
+// archive from a complete one.
+//
+// A layer is resolved by itself first: names through the symbolic links that the
+// layer made before, hard links to what the layer has under the target's name, now
+// or, if it has nothing yet, later. What it does not have itself is left to the
+// layers below, when tree.Tree.Apply puts it on top of them.
+//
+// [Writer] is the sink: a pax archive, in the form of a layer if asked for.
+package layer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrCorrupt is what every error about the form of a layer wraps.
+var ErrCorrupt = errors.New("corrupt layer")
+
+// ErrUnsupported is what errors about forms that are valid, but not read, wrap.
+var ErrUnsupported = errors.New("not supported")
+
+func corruptAt(off int64, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return fmt.Errorf("%w: byte %d of the tar: %w", ErrCorrupt, off, err)
+}

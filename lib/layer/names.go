@@ -1,0 +1,313 @@
+package layer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// mark is what the name of a tar entry says, whatever its type (OCI image-spec,
+// layer.md, "Whiteouts"). Some builders ship whiteouts as hard links.
+type mark int
+
+const (
+	plain    mark = iota
+	whiteout      // .wh.NAME: the path is that of NAME
+	opaque        // .wh..wh..opq: the path is that of its directory
+	ignored       // metadata of aufs
+)
+
+const whiteoutPrefix = ".wh."
+
+// cleanName is the path of an entry without leading, trailing and double slashes
+// and "." components, and what its name marks.
+func cleanName(name string) (clean string, m mark, err error) {
+	clean, err = cleanPath(name)
+	if err != nil {
+		return "", plain, err
+	}
+	dir, base := split(clean)
+	for _, part := range strings.Split(dir, "/") {
+		if isAufs(part) {
+			return "", ignored, nil
+		}
+		if strings.HasPrefix(part, whiteoutPrefix) {
+			return "", plain, errors.New("whiteout in place of a directory")
+		}
+	}
+	hidden, ok := strings.CutPrefix(base, whiteoutPrefix)
+	switch {
+	case !ok:
+		return clean, plain, nil
+	case base == ".wh..wh..opq":
+		return dir, opaque, nil
+	case isAufs(base):
+		return "", ignored, nil
+	case hidden == "" || hidden == "." || hidden == ".." || strings.HasPrefix(hidden, whiteoutPrefix):
+		return "", plain, errors.New("not a name that a whiteout can hide")
+	}
+	return path.Join(dir, hidden), whiteout, nil
+}
+
+// isAufs reports whether a component is metadata of aufs that old builders left
+// in layers.
+func isAufs(part string) bool {
+	return part == ".wh..wh.plnk" || part == ".wh..wh.aufs" || part == ".wh..wh.orph"
+}
+
+// cleanPath makes a path of the model of a tar's name. A component ".." is an
+// error: it would lead nobody knows where.
+func cleanPath(name string) (string, error) {
+	if name == "" {
+		return "", errors.New("empty name")
+	}
+	clean := strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
+	err := tree.CheckPath(clean)
+	if err == nil {
+		return clean, nil
+	}
+	parts := slices.DeleteFunc(strings.Split(name, "/"), func(p string) bool { return p == "" || p == "." })
+	if len(parts) == 0 {
+		return ".", nil
+	}
+	clean = strings.Join(parts, "/")
+	return clean, tree.CheckPath(clean)
+}
+
+// cleanTarget is cleanPath for the target of a hard link.
+func cleanTarget(name string) (string, error) {
+	clean, err := cleanPath(name)
+	if err == nil && clean == "." {
+		err = errors.New("it is the root directory")
+	}
+	return clean, err
+}
+
+func split(clean string) (dir, base string) {
+	if i := strings.LastIndexByte(clean, '/'); i >= 0 {
+		return clean[:i], clean[i+1:]
+	}
+	return ".", clean
+}
+
+// names knows which names a layer has made so far, and says what entries of the
+// stream follow from each entry of the tar.
+//
+// Whiteouts and opaque marks act on the layers below wherever they stand in the
+// tar, so they are kept until its end. The tree therefore holds what is real in
+// the layer, and no directory that only a whiteout would imply.
+type names struct {
+	emit    func(*tree.Entry)
+	tree    *tree.Tree // without contents
+	whited  map[string]bool
+	opaques map[string]bool
+	waiting map[string][]*pendingLink // by the target they wait for
+	pending []*pendingLink            // all of them, in order
+}
+
+// pendingLink is a hard link whose target the layer does not have yet.
+type pendingLink struct {
+	path, target string
+	inode        *tree.Entry // stands in the tree for it, until something replaces it
+}
+
+// someDir is the inode of all directories that have attributes.
+var someDir = &tree.Entry{Type: tree.Dir}
+
+func newNames(emit func(*tree.Entry)) *names {
+	return &names{
+		emit:    emit,
+		tree:    tree.New(),
+		whited:  make(map[string]bool),
+		opaques: make(map[string]bool),
+		waiting: make(map[string][]*pendingLink),
+	}
+}
+
+// resolve follows the symbolic links that the layer has made in the parents of at.
+func (n *names) resolve(at string) (string, error) {
+	dir, base := split(at)
+	real, err := n.tree.ResolveDir(dir)
+	if err != nil || real == dir {
+		return at, err
+	}
+	at = path.Join(real, base)
+	return at, tree.CheckPath(at)
+}
+
+// add takes an entry that is neither a whiteout nor a hard link.
+func (n *names) add(e *tree.Entry) (err error) {
+	if e.Path, err = n.resolve(e.Path); err != nil {
+		return err
+	}
+	if e.Type == tree.Dir {
+		n.tree.Set(e.Path, someDir)
+		n.emit(e)
+		return nil
+	}
+	if e.Path == "." {
+		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
+	}
+	inode := *e
+	inode.Path, inode.Content = "", nil
+	n.tree.Set(e.Path, &inode)
+	n.emit(e)
+	n.wake(e.Path)
+	return nil
+}
+
+// link takes a hard link.
+func (n *names) link(at, target string) (err error) {
+	if target, err = n.resolve(target); err != nil {
+		return err
+	}
+	if at, err = n.resolve(at); err != nil {
+		return err
+	}
+	if at == "." {
+		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
+	}
+	switch old := n.tree.Lookup(target); {
+	case old == nil:
+		n.wait(at, target)
+	case old.Entry.Type == tree.Dir:
+		return errDirLink(target)
+	case old.Entry.Hardlink != "":
+		n.wait(at, old.Entry.Hardlink)
+	case at != target:
+		n.bind(at, target, old.Entry)
+	}
+	return nil
+}
+
+func errDirLink(target string) error {
+	return fmt.Errorf("%w: hard link to %s, which is a directory", ErrCorrupt, target)
+}
+
+// bind emits the link at to the inode of target.
+func (n *names) bind(at, target string, inode *tree.Entry) {
+	e := *inode
+	e.Path, e.Hardlink = at, target
+	n.tree.Set(at, inode)
+	n.emit(&e)
+	n.wake(at)
+}
+
+// wait keeps a link until its target comes.
+func (n *names) wait(at, target string) {
+	p := &pendingLink{path: at, target: target, inode: &tree.Entry{Type: tree.File, Hardlink: target}}
+	n.tree.Set(at, p.inode)
+	n.pending = append(n.pending, p)
+	n.waiting[target] = append(n.waiting[target], p)
+}
+
+// wake binds the links that wait for target, which has just come.
+func (n *names) wake(target string) {
+	links, ok := n.waiting[target]
+	if !ok {
+		return
+	}
+	delete(n.waiting, target)
+	inode := n.tree.Lookup(target).Entry
+	for _, p := range links {
+		if n.waits(p) {
+			n.bind(p.path, target, inode)
+		}
+	}
+}
+
+// waits reports whether p still stands where it was made.
+func (n *names) waits(p *pendingLink) bool {
+	at := n.tree.Lookup(p.path)
+	return at != nil && at.Entry == p.inode
+}
+
+// whiteout takes the whiteout of at.
+func (n *names) whiteout(at string) error {
+	at, err := n.resolve(at)
+	n.whited[at] = true
+	return err
+}
+
+// opaque takes the opaque mark of dir.
+func (n *names) opaque(dir string) error {
+	dir, err := n.tree.ResolveDir(dir)
+	n.opaques[dir] = true
+	return err
+}
+
+// finish emits, at the end of the layer, what refers to the layers below: links
+// whose targets did not come, and the marks.
+func (n *names) finish() error {
+	for _, p := range n.pending {
+		if !n.waits(p) {
+			continue
+		}
+		if at := n.tree.Lookup(p.target); at != nil && at.Entry.Type == tree.Dir {
+			return fmt.Errorf("%s: %w", p.path, errDirLink(p.target))
+		}
+		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Hardlink: p.target, Lower: true})
+	}
+	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
+		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
+			n.tree.Set(dir, &tree.Entry{Type: tree.Dir, NoChange: true})
+		}
+		n.whited[dir] = n.whited[dir] // so that one loop has all marks
+	}
+	for _, at := range slices.Sorted(maps.Keys(n.whited)) {
+		n.mark(at)
+	}
+	return nil
+}
+
+// mark emits what a whiteout or an opaque mark comes to. What the layer has at
+// the same path hides what lies below, unless it is a directory: that is opaque.
+func (n *names) mark(at string) {
+	e := tree.Entry{Path: at}
+	switch old := n.tree.Lookup(at); {
+	case old == nil:
+		if n.hidden(at) {
+			return
+		}
+		e.Type = tree.Char
+	case old.Entry.Type != tree.Dir:
+		return
+	default:
+		// A directory that the layer only implies, but whites out below it, is
+		// a new one.
+		isNew := old.Entry.NoChange && n.whited[at]
+		e.Type, e.Mode, e.NoChange = tree.Dir, 0o755, !isNew
+		e.Xattrs = []tree.Xattr{tree.Opaque}
+	}
+	n.emit(&e)
+}
+
+// hidden reports whether nothing of the layers below shows at the path at, which
+// the layer does not have: a parent is no directory, or is whited out and not
+// made again.
+func (n *names) hidden(at string) bool {
+	for dir, _ := split(at); dir != "."; dir, _ = split(dir) {
+		if old := n.tree.Lookup(dir); old != nil {
+			return old.Entry.Type != tree.Dir
+		}
+		if n.whited[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+// covered reports whether a parent of at is something else than a directory.
+func (n *names) covered(at string) bool {
+	for dir, _ := split(at); dir != "."; dir, _ = split(dir) {
+		if old := n.tree.Lookup(dir); old != nil {
+			return old.Entry.Type != tree.Dir
+		}
+	}
+	return false
+}

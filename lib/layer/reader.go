@@ -1,0 +1,260 @@
+package layer
+
+import (
+	_ "crypto/sha256" // an algorithm of diff-ids
+	_ "crypto/sha512" // another
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+// Options say how a layer is read.
+type Options struct {
+	// DiffID is the digest that the uncompressed tar must have, all that follows
+	// the archive included; "" if it is not known. Only then is anything hashed.
+	DiffID digest.Digest
+
+	// AllowUnterminated accepts a tar without the blocks that end an archive. A
+	// DiffID vouches for such a tar as well.
+	AllowUnterminated bool
+
+	// AllowZeroDevice drops character devices 0:0, which would become whiteouts,
+	// instead of refusing the layer.
+	AllowZeroDevice bool
+
+	Warn func(msg string) // may be nil
+}
+
+// Reader is a tree.Source over one layer, in its own order, with the marks of a
+// layer. Contents can be written once, before the next call of Next.
+type Reader struct {
+	opts     Options
+	tar      *tarReader
+	ahead    *blockio.Ahead
+	unpacked io.ReadCloser
+	hash     hash.Hash
+	names    *names
+	queue    []tree.Entry // what the last entry of the tar means
+	next     int          // in queue
+	finished bool
+	err      error
+	dropped  int // xattrs that a layer may not have
+}
+
+// NewReader starts to read the layer r, a tar that may be compressed with gzip or
+// zstd. Decompression and hashing go on in goroutines of their own.
+func NewReader(r io.Reader, opts Options) (*Reader, error) {
+	l := &Reader{opts: opts}
+	var tap io.Writer
+	if opts.DiffID != "" {
+		if err := opts.DiffID.Validate(); err != nil {
+			return nil, fmt.Errorf("diff-id %s: %w", opts.DiffID, err)
+		}
+		l.hash = opts.DiffID.Algorithm().Hash()
+		tap = l.hash
+	}
+	var err error
+	if l.unpacked, err = Decompress(r); err != nil {
+		return nil, err
+	}
+	l.ahead = blockio.NewAhead(l.unpacked, tap)
+	l.tar = newTarReader(l.ahead)
+	l.names = newNames(func(e *tree.Entry) { l.queue = append(l.queue, *e) })
+	return l, nil
+}
+
+// Close stops reading.
+func (l *Reader) Close() error {
+	l.ahead.Close()
+	return nil
+}
+
+// Next returns the next entry. After the last it has verified the diff-id, and
+// found the end of the archive.
+func (l *Reader) Next() (*tree.Entry, error) {
+	for l.err == nil && l.next == len(l.queue) {
+		l.queue, l.next = l.queue[:0], 0
+		if l.finished {
+			l.err = io.EOF
+		} else if err := l.step(); err != nil {
+			l.err = l.located(err)
+		}
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	l.next++
+	return &l.queue[l.next-1], nil
+}
+
+// located says where a layer ends that is cut short.
+func (l *Reader) located(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("layer is cut short at byte %d of the tar: %w", l.tar.off, err)
+	}
+	return err
+}
+
+// step puts what the next entry of the tar means into the queue; that may be
+// nothing.
+func (l *Reader) step() error {
+	h, err := l.tar.next()
+	if err == io.EOF {
+		return l.finish()
+	}
+	if err != nil {
+		return err
+	}
+	return l.take(h)
+}
+
+// finish checks that the layer is whole, and lets go of links whose targets lie
+// below.
+func (l *Reader) finish() error {
+	l.finished = true
+	terminated := l.tar.ended
+	if err := l.tar.drain(); err != nil {
+		return err
+	}
+	if l.hash != nil {
+		if got := digest.NewDigest(l.opts.DiffID.Algorithm(), l.hash); got != l.opts.DiffID {
+			return fmt.Errorf("%w: diff-id is %s, expected %s", ErrCorrupt, got, l.opts.DiffID)
+		}
+	} else if !terminated && !l.opts.AllowUnterminated {
+		return fmt.Errorf("no end-of-archive blocks: %w", io.ErrUnexpectedEOF)
+	}
+	if l.dropped > 1 && l.opts.Warn != nil {
+		l.opts.Warn(fmt.Sprintf("%d reserved extended attributes dropped in all", l.dropped))
+	}
+	return l.names.finish()
+}
+
+// take puts what the entry h means into the queue.
+func (l *Reader) take(h *header) error {
+	path, mark, err := cleanName(h.name)
+	if err != nil {
+		return fmt.Errorf("%w: entry %q: %w", ErrCorrupt, h.name, err)
+	}
+	switch mark {
+	case ignored:
+		return nil
+	case whiteout:
+		err = l.names.whiteout(path)
+	case opaque:
+		err = l.names.opaque(path)
+	default:
+		err = l.takeFile(h, path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (l *Reader) takeFile(h *header, path string) error {
+	if h.kind == typeHardlink {
+		target, err := cleanPath(h.link)
+		if err != nil {
+			return fmt.Errorf("%w: hard link to %q: %w", ErrCorrupt, h.link, err)
+		}
+		return l.names.link(path, target)
+	}
+	e := tree.Entry{Path: path}
+	if err := l.setType(h, &e); err != nil {
+		return err
+	}
+	if e.IsWhiteout() {
+		return l.zeroDevice()
+	}
+	if err := l.setAttributes(h, &e); err != nil {
+		return err
+	}
+	return l.names.add(&e)
+}
+
+// setType takes over the type of h and what belongs to it.
+func (l *Reader) setType(h *header, e *tree.Entry) error {
+	switch h.kind {
+	case typeFileV7:
+		if h.name[len(h.name)-1] == '/' {
+			e.Type = tree.Dir
+			return nil
+		}
+		l.setFile(h, e)
+	case typeFile, typeContiguous, typeSparse:
+		l.setFile(h, e)
+	case typeSymlink:
+		e.Type, e.Link = tree.Link, h.link
+		if h.link == "" || len(h.link) > tree.MaxPath {
+			return fmt.Errorf("%w: symbolic link with a target of %d bytes", ErrCorrupt, len(h.link))
+		}
+	case typeChar:
+		e.Type, e.Dev = tree.Char, h.dev
+	case typeBlock:
+		e.Type, e.Dev = tree.Block, h.dev
+	case typeDir:
+		e.Type = tree.Dir
+	case typeFifo:
+		e.Type = tree.Fifo
+	default:
+		return fmt.Errorf("%w: tar entry of type %q", ErrUnsupported, h.kind)
+	}
+	return nil
+}
+
+func (l *Reader) setFile(h *header, e *tree.Entry) {
+	e.Type, e.Size, e.Extents = tree.File, h.size, h.sparse
+	if e.DataSize() > 0 {
+		e.Content = (*content)(l)
+		tree.LimitExtents(e)
+	}
+}
+
+// content is the data of the entry of the tar that was read last.
+type content Reader
+
+func (c *content) WriteTo(w io.Writer) (int64, error) {
+	n, err := c.tar.WriteTo(w)
+	return n, (*Reader)(c).located(err)
+}
+
+func (l *Reader) zeroDevice() error {
+	if l.opts.AllowZeroDevice {
+		return nil
+	}
+	return &zeroDeviceError{fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)}
+}
+
+type zeroDeviceError struct{ error }
+
+func (e *zeroDeviceError) Unwrap() error { return e.error }
+func (e *zeroDeviceError) Hint() string  { return "--allow-zero-device drops such entries" }
+
+// setAttributes checks and takes over what every type has.
+func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
+	for _, id := range []int64{h.uid, h.gid} {
+		if id < 0 || id >= math.MaxUint32 { // 2^32-1 is chown's "leave it"
+			return fmt.Errorf("%w: owner %d:%d, not within 0 to 4294967294", ErrCorrupt, h.uid, h.gid)
+		}
+	}
+	e.UID, e.GID = uint32(h.uid), uint32(h.gid)
+	e.Mode = uint16(h.mode & 0o7777)
+	e.Time = h.mtime
+	for _, x := range h.xattrs {
+		if !reserved(x.Name) {
+			e.Xattrs = append(e.Xattrs, x)
+			continue
+		}
+		if l.dropped++; l.dropped == 1 && l.opts.Warn != nil {
+			l.opts.Warn(fmt.Sprintf("%s: extended attribute %s dropped: a layer may not steer overlayfs", e.Path, x.Name))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package layer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxExtended bounds an extended header or a long name, in bytes.
+const maxExtended = 4 << 20
+
+// tarReader reads the entries of a tar stream: V7, ustar, GNU and pax, all four
+// forms of sparse files.
+type tarReader struct {
+	in   *bufio.Reader
+	off  int64 // bytes taken from in
+	left int64 // of the current entry's data
+	pad  int64 // behind it
+	h    header
+
+	// ended says that the two blocks of zeros were seen that end an archive.
+	ended bool
+}
+
+func newTarReader(r io.Reader) *tarReader {
+	return &tarReader{in: bufio.NewReaderSize(r, 1<<20)}
+}
+
+// next returns the next entry's header, valid until the call after, or io.EOF
+// where the archive or its stream ends between two entries.
+func (t *tarReader) next() (*header, error) {
+	if t.ended {
+		return nil, io.EOF
+	}
+	if err := t.skip(t.left + t.pad); err != nil {
+		return nil, err
+	}
+	t.left, t.pad = 0, 0
+	var longName, longLink string
+	var records []byte
+	for extended := false; ; extended = true {
+		at := t.off
+		block, err := t.header()
+		if err == io.EOF && extended {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := t.h.decode(block); err != nil {
+			return nil, corruptAt(at, err)
+		}
+		switch t.h.kind {
+		case typeLongName, typeLongLink, typePax, typePaxGlobal:
+			text, err := t.extended()
+			if err != nil {
+				return nil, err
+			}
+			switch t.h.kind {
+			case typeLongName:
+				longName = cString(text)
+			case typeLongLink:
+				longLink = cString(text)
+			case typePax:
+				records = text
+			}
+			continue
+		}
+		if longName != "" {
+			t.h.name = longName
+		}
+		if longLink != "" {
+			t.h.link = longLink
+		}
+		if err := t.finish(block, records); err != nil {
+			return nil, err
+		}
+		return &t.h, nil
+	}
+}
+
+// finish completes t.h, whose block is given, by the records of its extended
+// header, and finds where its data lies.
+func (t *tarReader) finish(block, records []byte) error {
+	h, at := &t.h, t.off-blockSize
+	var pairs []int64
+	more := false
+	if h.kind == typeSparse {
+		var err error
+		if pairs, more, err = h.gnuSparse(block); err != nil {
+			return corruptAt(at, err)
+		}
+	}
+	if err := h.pax(records); err != nil {
+		return corruptAt(at, err)
+	}
+	switch h.kind {
+	case typeHardlink, typeSymlink, typeChar, typeBlock, typeDir, typeFifo:
+		h.size = 0 // these have no data, whatever the header says
+	}
+	if h.size < 0 {
+		return corruptAt(at, errors.New("negative size"))
+	}
+	t.left, t.pad = h.size, -h.size&(blockSize-1)
+	var err error
+	switch {
+	case h.kind == typeSparse:
+		err = t.gnuExtensions(pairs, more)
+	case h.mapInData:
+		err = t.mapInData()
+	}
+	if err != nil {
+		return err
+	}
+	return t.checkSparse(at)
+}
+
+// gnuExtensions reads the extension blocks of an old GNU sparse header.
+func (t *tarReader) gnuExtensions(pairs []int64, more bool) (err error) {
+	for more {
+		block, err := t.block()
+		if err != nil {
+			return cut(err)
+		}
+		next, err := gnuPairs(block, extensionPairs)
+		if err != nil || len(pairs) > 2*maxSparse {
+			return corruptAt(t.off-blockSize, errSparse)
+		}
+		pairs, more = append(pairs, next...), block[offExtendedMore] != 0
+	}
+	if t.h.sparse, err = extents(pairs, t.h.realSize); err != nil {
+		return corruptAt(t.off, err)
+	}
+	return nil
+}
+
+// mapInData reads the map of a pax 1.0 sparse file.
+func (t *tarReader) mapInData() error {
+	pairs, err := sparseMap(func() ([]byte, error) {
+		if t.left < blockSize {
+			return nil, errSparse
+		}
+		t.left -= blockSize
+		b, err := t.block()
+		return b, cut(err)
+	})
+	if err == nil {
+		t.h.sparse, err = extents(pairs, t.h.realSize)
+	}
+	if errors.Is(err, errSparse) {
+		err = corruptAt(t.off, err)
+	}
+	return err
+}
+
+// checkSparse compares the map of a sparse file with the data that it has.
+func (t *tarReader) checkSparse(at int64) error {
+	if t.h.sparse == nil {
+		return nil
+	}
+	data := int64(0)
+	for _, x := range t.h.sparse {
+		data += x.Len
+	}
+	if data != t.left {
+		return corruptAt(at, fmt.Errorf("sparse file has %d bytes of data, its map says %d", t.left, data))
+	}
+	if data == t.h.realSize {
+		t.h.sparse = nil // no hole in it
+	}
+	t.h.size = t.h.realSize
+	return nil
+}
+
+// extended reads the data of an extended header or a long name.
+func (t *tarReader) extended() ([]byte, error) {
+	n := t.h.size
+	if n < 0 || n > maxExtended {
+		return nil, corruptAt(t.off-blockSize, fmt.Errorf("extended header of %d bytes, over %d", n, maxExtended))
+	}
+	text := make([]byte, 0, min(n, 64<<10))
+	for int64(len(text)) < n {
+		b, err := t.some(n - int64(len(text)))
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, b...)
+	}
+	return text, t.skip(-n & (blockSize - 1))
+}
+
+// header returns the next block that is not part of the archive's end.
+func (t *tarReader) header() ([]byte, error) {
+	block, err := t.block()
+	if err != nil || !isZero(block) {
+		return block, err
+	}
+	block, err = t.block()
+	if err != nil {
+		return nil, err
+	}
+	if !isZero(block) {
+		return nil, corruptAt(t.off-blockSize, errors.New("a single block of zeros between entries"))
+	}
+	t.ended = true
+	return nil, io.EOF
+}
+
+// block takes the next block; io.EOF if there is no byte of it.
+func (t *tarReader) block() ([]byte, error) {
+	b, err := t.in.Peek(blockSize)
+	t.in.Discard(len(b))
+	t.off += int64(len(b))
+	if err == io.EOF && len(b) > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}
+
+// some takes between 1 and n bytes, as many as there are at hand.
+func (t *tarReader) some(n int64) ([]byte, error) {
+	if t.in.Buffered() == 0 {
+		if _, err := t.in.Peek(1); err != nil {
+			return nil, cut(err)
+		}
+	}
+	b, err := t.in.Peek(int(min(n, int64(t.in.Buffered()))))
+	t.in.Discard(len(b))
+	t.off += int64(len(b))
+	return b, err
+}
+
+func (t *tarReader) skip(n int64) error {
+	for n > 0 {
+		b, err := t.some(n)
+		if err != nil {
+			return err
+		}
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// WriteTo writes the current entry's data to w.
+func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
+	for t.left > 0 {
+		b, err := t.some(t.left)
+		if err != nil {
+			return n, err
+		}
+		t.left -= int64(len(b))
+		m, err := w.Write(b)
+		n += int64(m)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// drain reads what follows the archive, which its digest covers too.
+func (t *tarReader) drain() error {
+	n, err := io.Copy(io.Discard, t.in)
+	t.off += n
+	return err
+}
+
+// cut makes the end of the input in the middle of an entry an error.
+func cut(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func isZero(block []byte) bool {
+	for _, c := range block {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
