@@ -210,3 +210,35 @@ func TestReads(t *testing.T) {
 		t.Errorf("Open reads what Stream overwrites: %v", f.Name())
 	}
 }
+
+func TestFresh(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, c := range []struct {
+		name    string
+		flags   int
+		content string
+		offset  int64
+		want    bool
+	}{
+		{"empty", os.O_WRONLY, "", 0, true},
+		{"behind its end", os.O_WRONLY, "", 5, false},
+		{"appending", os.O_WRONLY | os.O_APPEND, "", 0, false},
+		{"not empty", os.O_RDWR, "x", 0, false},
+	} {
+		os.WriteFile(path, []byte(c.content), 0o600)
+		f, err := os.OpenFile(path, c.flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Seek(c.offset, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if got := isFresh(f); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		f.Close()
+	}
+	if null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0); err != nil || isFresh(null) {
+		t.Errorf("/dev/null is fresh, %v", err)
+	}
+}
