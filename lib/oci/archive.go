@@ -84,6 +84,7 @@ func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
 	plain, done, err := decompress(bufio.NewReaderSize(r, copySize))
 	if err != nil {
+		in.err = err
 		return in.explain(err)
 	}
 	defer done()
@@ -376,7 +377,7 @@ func (c seekCounter) Seek(off int64, whence int) (int64, error) {
 // explain says what err, which reading the archive gave, means to the user.
 func (c *counter) explain(err error) error {
 	switch {
-	case c.err == io.ErrUnexpectedEOF, c.err == nil && c.eof:
+	case c.err == io.ErrUnexpectedEOF, c.err == io.EOF, c.err == nil && c.eof:
 		return &cutError{at: c.n, piped: c.piped}
 	case c.err != nil:
 		return fmt.Errorf("read archive: byte %d: %w", c.n, c.err)

@@ -14,9 +14,9 @@ func ListText(w io.Writer, img *Image) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "manifest\t%s\n", img.Digest)
 	fmt.Fprintf(tw, "config\t%s\n", img.ConfigDigest)
-	fmt.Fprintf(tw, "platform\t%q\n", img.Platform)
+	fmt.Fprintf(tw, "platform\t%s\n", printable(img.Platform))
 	if img.Tag != "" {
-		fmt.Fprintf(tw, "tag\t%q\n", img.Tag)
+		fmt.Fprintf(tw, "tag\t%s\n", printable(img.Tag))
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -3,11 +3,11 @@ package oci
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -177,15 +177,22 @@ func explainNetwork(ctx context.Context, err error) error {
 	if errors.As(err, &te) {
 		return explainStatus(te)
 	}
-	var (
-		cert   *tls.CertificateVerificationError
-		record tls.RecordHeaderError
-		host   x509.HostnameError
-	)
-	if errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &host) {
+	if isFinal(err) {
 		return err
 	}
 	return temporaryError{err}
+}
+
+// isFinal reports whether a request failed for a reason that stays: the name of
+// the registry, or what it is.
+func isFinal(err error) bool {
+	var (
+		dns    *net.DNSError
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+	)
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &record) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func explainStatus(te *transport.Error) error {
@@ -217,6 +224,11 @@ func registryMessage(te *transport.Error) string {
 	if len(s) > 300 {
 		s = s[:300] + "..."
 	}
+	return printable(s)
+}
+
+// printable is s without what a terminal might obey.
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '

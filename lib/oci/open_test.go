@@ -1,0 +1,515 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+)
+
+var ctx = context.Background()
+
+// linux is what tests choose unless they say otherwise, on any host.
+var linux = Options{Platform: "linux/amd64"}
+
+func TestOpenEveryKind(t *testing.T) {
+	for _, compress := range []string{"", "gzip", "zstd"} {
+		for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
+			for _, docker := range []bool{false, true} {
+				ti := simple(t)
+				ti.compress, ti.alg, ti.docker = compress, alg, docker
+				p := newPack()
+				d := p.image(t, ti)
+				p.index(d)
+				t.Run(fmt.Sprintf("%s,%s,docker=%v", compress, alg, docker), func(t *testing.T) {
+					forms(t, p, func(t *testing.T, img *Image, err error) {
+						must(t, err)
+						ti.check(t, img)
+						if img.Digest != d.Digest || img.MediaType != string(d.MediaType) {
+							t.Errorf("manifest %s %s, want %s %s", img.MediaType, img.Digest, d.MediaType, d.Digest)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// forms opens p as a directory, as a file, from pipes in two orders, and
+// compressed.
+func forms(t *testing.T, p *pack, check func(t *testing.T, img *Image, err error)) {
+	do := func(name string, open func() (*Image, error)) {
+		t.Run(name, func(t *testing.T) {
+			img, err := open()
+			if err == nil {
+				defer img.Close()
+			}
+			check(t, img, err)
+		})
+	}
+	file := filepath.Join(t.TempDir(), "a.tar")
+	must(t, os.WriteFile(file, p.tar(t), 0o666))
+	do("dir", func() (*Image, error) { return OpenPath(ctx, p.dir(t), linux) })
+	do("file", func() (*Image, error) { return OpenPath(ctx, file, linux) })
+	do("pipe", func() (*Image, error) { return OpenArchive(ctx, pipe(p.tar(t), nil), linux) })
+	do("pipe, manifest first", func() (*Image, error) {
+		return OpenArchive(ctx, pipe(p.streamed().tar(t), nil), linux)
+	})
+	for _, how := range []string{"gzip", "zstd"} {
+		must(t, os.WriteFile(file+how, compressed(t, how, p.tar(t)), 0o666))
+		do(how, func() (*Image, error) { return OpenPath(ctx, file+how, linux) })
+	}
+}
+
+func TestSelect(t *testing.T) {
+	p := newPack()
+	one, two := simple(t), simple(t)
+	two.layers = two.layers[:1]
+	d1, d2 := p.image(t, one), p.image(t, two)
+	full := d2
+	full.Annotations = map[string]string{annotationRefName: "latest", annotationFullName: "docker.io/library/two:latest"}
+	p.index(named(d1, "v1"), named(d2, "example.org/x/y:v2"), full)
+	dir := p.dir(t)
+	for _, c := range []struct {
+		ref  string
+		want digest.Digest
+		err  error
+		says string
+	}{
+		{ref: ":v1", want: d1.Digest},
+		{ref: ":example.org/x/y:v2", want: d2.Digest},
+		{ref: ":latest", want: d2.Digest},
+		{ref: ":two:latest", want: d2.Digest},
+		{ref: ":two", err: ErrNotFound, says: "v1"},
+		{ref: "@" + d1.Digest.String(), want: d1.Digest},
+		{ref: "", err: ErrUnsupported, says: "docker.io/library/two:latest, example.org/x/y:v2, v1"},
+		{ref: ":v3", err: ErrNotFound, says: `tag "v3"`},
+		{ref: "@sha256:" + strings.Repeat("0", 64), err: ErrNotFound, says: "no"},
+		{ref: "@sha256:..", err: os.ErrNotExist, says: "@sha256"}, // it can only be a path
+		{ref: "@md5:" + strings.Repeat("0", 32), err: ErrCorrupt, says: "md5"},
+		{ref: "@sha384:" + strings.Repeat("0", 96), err: ErrUnsupported, says: "sha384"},
+	} {
+		t.Run(c.ref, func(t *testing.T) {
+			img, err := Open(ctx, "oci:"+dir+c.ref, linux)
+			if c.err == nil {
+				must(t, err)
+				if img.Digest != c.want {
+					t.Errorf("got %s, want %s", img.Digest, c.want)
+				}
+			} else if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.says) {
+				t.Errorf("got %v, want %v with %q", err, c.err, c.says)
+			}
+		})
+	}
+}
+
+func TestSplitPath(t *testing.T) {
+	dir := t.TempDir()
+	colon := filepath.Join(dir, "a:b")
+	must(t, os.Mkdir(colon, 0o777))
+	for in, want := range map[string][2]string{
+		colon:             {colon, ""},
+		colon + ":tag":    {colon, "tag"},
+		dir + ":x/y:z":    {dir, "x/y:z"},
+		"/no/such":        {"/no/such", ""},
+		"/no/such:tag":    {"/no/such", "tag"},
+		"-":               {"-", ""},
+		"-:tag":           {"-", "tag"},
+		dir + "/a@b.c":    {dir + "/a@b.c", ""},
+		dir + ":user@tag": {dir, "user@tag"},
+	} {
+		path, sel, err := splitPath(in)
+		if err != nil || path != want[0] || sel.tag != want[1] {
+			t.Errorf("%s: %s %s %v, want %s", in, path, sel.tag, err, want)
+		}
+	}
+}
+
+func TestIndexes(t *testing.T) {
+	ti := simple(t)
+	variant := func(arch, v string) testImage {
+		c := ti
+		c.plat = platform{OS: "linux", Architecture: arch, Variant: v}
+		return c
+	}
+	p := newPack()
+	v5, v6, v7 := p.image(t, variant("arm", "v5")), p.image(t, variant("arm", "v6")), p.image(t, variant("arm", "v7"))
+	a64, a64v8 := p.image(t, variant("arm64", "")), p.image(t, variant("arm64", "v8"))
+	x, x3, i386 := p.image(t, variant("amd64", "")), p.image(t, variant("amd64", "v3")), p.image(t, variant("386", ""))
+	riscv := p.image(t, variant("riscv64", ""))
+	bare := riscv
+	bare.Platform = nil
+	attestation := p.json(types.OCIManifestSchema1, document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &descriptor{MediaType: "x"}})
+	attestation.Annotations = map[string]string{annotationDocker: "attestation-manifest"}
+	unknown := v5
+	unknown.Platform = &platform{OS: "unknown", Architecture: "unknown"}
+	for _, c := range []struct {
+		name, platform string
+		list           []descriptor
+		want           descriptor
+		says           string
+	}{
+		{"exact", "linux/arm/v7", []descriptor{v6, v7, v5}, v7, ""},
+		{"v7 takes v6", "linux/arm/v7", []descriptor{v5, v6}, v6, ""},
+		{"v7 takes v5", "linux/arm/v7", []descriptor{v5}, v5, ""},
+		{"v6 does not take v7", "linux/arm/v6", []descriptor{v7, x}, descriptor{}, "linux/amd64, linux/arm/v7"},
+		{"arm is v7", "linux/arm", []descriptor{v5, v6, v7}, v7, ""},
+		{"arm64 is v8", "linux/arm64", []descriptor{v7, a64v8}, a64v8, ""},
+		{"v8 is arm64", "linux/arm64/v8", []descriptor{v7, a64}, a64, ""},
+		{"arm64 takes arm", "linux/arm64", []descriptor{v6, v7, x}, v7, ""},
+		{"v9 takes v8", "linux/arm64/v9", []descriptor{v7, a64v8}, a64v8, ""},
+		{"aarch64", "linux/aarch64", []descriptor{x, a64}, a64, ""},
+		{"amd64 without variant", "linux/amd64", []descriptor{x3, x}, x, ""},
+		{"amd64/v3", "linux/amd64/v3", []descriptor{x, x3}, x3, ""},
+		{"amd64/v2 takes v1", "linux/amd64/v2", []descriptor{x3, x}, x, ""},
+		{"amd64 takes 386", "linux/x86_64", []descriptor{v7, i386}, i386, ""},
+		{"first of equals", "linux/amd64", []descriptor{x, x}, x, ""},
+		{"attestation", "linux/amd64", []descriptor{attestation, x}, x, ""},
+		{"unknown", "linux/amd64", []descriptor{unknown, x}, x, ""},
+		{"only attestations", "linux/amd64", []descriptor{attestation, unknown}, descriptor{}, "no image"},
+		{"config says", "linux/riscv64", []descriptor{x, bare}, riscv, ""},
+		{"config says no", "linux/s390x", []descriptor{x, bare}, descriptor{}, "available: linux/amd64, linux/riscv64"},
+		{"only one, unlabelled", "linux/amd64", []descriptor{bare}, riscv, ""},
+		{"only one, labelled", "linux/amd64", []descriptor{a64}, descriptor{}, "platform linux/amd64: not found: available: linux/arm64"},
+		{"empty", "linux/amd64", nil, descriptor{}, "no image"},
+	} {
+		nest := func(t *testing.T, depth int) {
+			list := c.list
+			for range depth {
+				list = []descriptor{p.json(types.DockerManifestList, document{SchemaVersion: 2, MediaType: types.DockerManifestList, Manifests: list})}
+			}
+			if c.list == nil {
+				list = []descriptor{p.json(types.OCIImageIndex, map[string]any{"schemaVersion": 2, "manifests": []int{}})}
+			}
+			img, err := OpenPath(ctx, p.index(list...).dir(t), Options{Platform: c.platform})
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("got %v, want %q", err, c.says)
+				}
+				return
+			}
+			must(t, err)
+			if img.Digest != c.want.Digest {
+				t.Errorf("got %s", img.Platform)
+			}
+		}
+		t.Run(c.name, func(t *testing.T) { nest(t, 1) })
+		t.Run(c.name+", nested", func(t *testing.T) { nest(t, 3) })
+	}
+	t.Run("single is taken as it is", func(t *testing.T) {
+		var warned []string
+		img, err := OpenPath(ctx, p.index(a64).dir(t), Options{Platform: "linux/amd64", Warn: func(m string) { warned = append(warned, m) }})
+		must(t, err)
+		if img.Digest != a64.Digest || len(warned) != 1 || !strings.Contains(warned[0], "linux/arm64") {
+			t.Errorf("got %s, warnings %q", img.Platform, warned)
+		}
+	})
+	t.Run("platforms beside each other in index.json", func(t *testing.T) {
+		img, err := OpenPath(ctx, p.index(a64, x).dir(t), linux)
+		must(t, err)
+		if img.Digest != x.Digest {
+			t.Errorf("got %s", img.Platform)
+		}
+	})
+	t.Run("too deep", func(t *testing.T) {
+		list := []descriptor{x}
+		for range maxNesting + 2 {
+			list = []descriptor{p.json(types.OCIImageIndex, document{SchemaVersion: 2, Manifests: list})}
+		}
+		_, err := OpenPath(ctx, p.index(list...).dir(t), linux)
+		if !errors.Is(err, ErrUnsupported) {
+			t.Error(err)
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		_, err := OpenPath(ctx, p.index(slices.Repeat([]descriptor{bare}, maxDocuments+1)...).dir(t), linux)
+		if err == nil || !strings.Contains(err.Error(), "more than 256") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBadPlatform(t *testing.T) {
+	for _, s := range []string{"linux", "linux/", "/amd64", "linux/arm/v7/x", "linux//v7"} {
+		if CheckPlatform(s) == nil {
+			t.Errorf("%q is accepted", s)
+		}
+	}
+}
+
+// TestRefuse breaks one thing of an image at a time.
+func TestRefuse(t *testing.T) {
+	zero := digest.Digest("sha256:" + strings.Repeat("0", 64))
+	for _, c := range []struct {
+		name   string
+		want   error
+		says   string
+		break_ func(m *document, conf map[string]any)
+	}{
+		{"artifact", ErrUnsupported, `artifact of type "application/vnd.helm"`, func(m *document, _ map[string]any) { m.Config.MediaType = "application/vnd.helm" }},
+		{"artifact type", ErrUnsupported, `artifact of type "a/b"`, func(m *document, _ map[string]any) {
+			m.ArtifactType, m.Config.MediaType = "a/b", "application/vnd.oci.empty.v1+json"
+		}},
+		{"no diff ids", ErrCorrupt, "3 layers, the configuration 0 diff_ids", func(_ *document, c map[string]any) { delete(c, "rootfs") }},
+		{"diff ids", ErrCorrupt, "3 layers, the configuration 1 diff_ids", func(_ *document, c map[string]any) {
+			c["rootfs"] = map[string]any{"diff_ids": []digest.Digest{zero}}
+		}},
+		{"diff id", ErrCorrupt, "layer 1: diff-id", func(_ *document, c map[string]any) {
+			c["rootfs"] = map[string]any{"diff_ids": []digest.Digest{zero, "../../etc", zero}}
+		}},
+		{"layer type", ErrUnsupported, `layer 1: unsupported image: media type "text/html"`, func(m *document, _ map[string]any) { m.Layers[1].MediaType = "text/html" }},
+		{"encrypted", ErrUnsupported, "encrypted", func(m *document, _ map[string]any) { m.Layers[1].MediaType += "+encrypted" }},
+		{"layer digest", ErrCorrupt, "layer 0", func(m *document, _ map[string]any) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }},
+		{"layer upper case", ErrCorrupt, "layer 0", func(m *document, _ map[string]any) { m.Layers[0].Digest = digest.Digest(strings.ToUpper(string(zero))) }},
+		{"layer size", ErrCorrupt, "layer 2", func(m *document, _ map[string]any) { m.Layers[2].Size = -1 }},
+		{"config digest", ErrNotFound, "configuration", func(m *document, _ map[string]any) { m.Config.Digest = zero }},
+		{"config algorithm", ErrUnsupported, "sha384", func(m *document, _ map[string]any) {
+			m.Config.Digest = digest.Digest("sha384:" + strings.Repeat("0", 96))
+		}},
+		{"config size", ErrCorrupt, "configuration", func(m *document, _ map[string]any) { m.Config.Size++ }},
+		{"config negative", ErrCorrupt, "configuration", func(m *document, _ map[string]any) { m.Config.Size = -1 }},
+		{"no config", ErrUnsupported, "neither", func(m *document, _ map[string]any) { m.Config = nil }},
+		{"both", ErrCorrupt, "both", func(m *document, _ map[string]any) {
+			m.Manifests = []descriptor{}
+			m.Manifests = append(m.Manifests, *m.Config)
+		}},
+		{"index by type", ErrCorrupt, "both", func(m *document, _ map[string]any) { m.MediaType = types.OCIImageIndex }},
+		{"schema 1", ErrUnsupported, "schema 1", func(m *document, _ map[string]any) { m.SchemaVersion = 1 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPack()
+			old := p.image(t, simple(t))
+			doc, _, err := parseDocument(p.files[blobName(old.Digest)], old)
+			must(t, err)
+			conf := map[string]any{"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": []digest.Digest{zero, zero, zero}}}
+			c.break_(&doc, conf)
+			if doc.Config != nil && doc.Config.MediaType == types.OCIConfigJSON && doc.Config.Digest != zero && doc.Config.Digest.Algorithm() == digest.SHA256 {
+				d := p.json(types.OCIConfigJSON, conf)
+				d.Size += map[bool]int64{true: 1}[c.name == "config size"]
+				if doc.Config.Size < 0 {
+					d.Size = -1
+				}
+				doc.Config = &d
+			}
+			p.index(p.json("", doc))
+			forms(t, p, func(t *testing.T, img *Image, err error) {
+				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("got %v, want %v with %q", err, c.want, c.says)
+				}
+			})
+		})
+	}
+}
+
+// TestCorruptBlobs changes what lies under a digest.
+func TestCorruptBlobs(t *testing.T) {
+	ti := simple(t)
+	p := newPack()
+	p.index(p.image(t, ti))
+	whole := p.files
+	for name, data := range whole {
+		if !strings.HasPrefix(name, blobsDir) {
+			continue
+		}
+		for _, change := range []struct {
+			name string
+			data []byte
+			want error
+		}{
+			{"flip", append([]byte{data[0] ^ 1}, data[1:]...), ErrCorrupt},
+			{"shorter", data[:len(data)-1], ErrCorrupt},
+			{"longer", append(bytes.Clone(data), 0), ErrCorrupt},
+			{"empty", nil, ErrCorrupt},
+		} {
+			p.files = map[string][]byte{}
+			for n, d := range whole {
+				p.files[n] = d
+			}
+			p.files[name] = change.data
+			t.Run(name[:15]+" "+change.name, func(t *testing.T) {
+				forms(t, p, func(t *testing.T, img *Image, err error) {
+					if err == nil {
+						_, err = contents(img)
+						if err != nil && !strings.Contains(err.Error(), "layer ") {
+							t.Errorf("%v does not name the layer", err)
+						}
+					}
+					if !errors.Is(err, change.want) {
+						t.Errorf("got %v, want %v", err, change.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestVerify sees that the reader of a layer, whose size is right, tells wrong
+// bytes, and that it says which were expected.
+func TestVerify(t *testing.T) {
+	p := newPack()
+	d := p.image(t, simple(t))
+	p.index(d)
+	img, err := OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	l := img.Layers[1]
+	name := blobName(l.Digest)
+	p.files[name] = append(bytes.Clone(p.files[name][:l.Size-1]), p.files[name][l.Size-1]^1)
+	img, err = OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	got, err := content(&img.Layers[1])
+	if len(got) != int(l.Size) || !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("read %d bytes, %v", len(got), err)
+	}
+	for _, s := range []string{"layer 1", l.Digest.String(), digest.FromBytes(got).String()} {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("%v does not name %s", err, s)
+		}
+	}
+	if err := WriteLayer(ctx, &bytes.Buffer{}, img, "1"); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
+	}
+	if err := WriteArchive(ctx, &bytes.Buffer{}, img); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
+	}
+}
+
+func TestForeignLayer(t *testing.T) {
+	p := newPack()
+	d := p.image(t, simple(t))
+	doc, _, err := parseDocument(p.files[blobName(d.Digest)], d)
+	must(t, err)
+	doc.Layers[0].URLs = []string{"https://example.com/layer"}
+	doc.Layers[0].MediaType = types.DockerForeignLayer
+	p.index(p.json(types.OCIManifestSchema1, doc))
+	img, err := OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	simple(t).check(t, img) // the blob is there
+
+	doc.Layers[0].Digest = digest.Digest("sha256:" + strings.Repeat("1", 64))
+	p.index(p.json(types.OCIManifestSchema1, doc))
+	img, err = OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	_, err = content(&img.Layers[0])
+	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "foreign layer") || !strings.Contains(err.Error(), "example.com") {
+		t.Error(err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	p := newPack()
+	ti := simple(t)
+	p.index(p.image(t, ti))
+	for _, max := range []int64{10, 400, 600} {
+		opts := linux
+		opts.MaxMetadata = max
+		_, err := OpenPath(ctx, p.dir(t), opts)
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "--max-metadata") {
+			t.Errorf("%d: %v", max, err)
+		}
+	}
+	deep := strings.Repeat(`{"a":`, 1<<20) + "1" + strings.Repeat("}", 1<<20)
+	for _, name := range []string{indexName, p.names[len(p.names)-3]} {
+		q := newPack()
+		q.index(q.image(t, ti))
+		q.files[name] = []byte(deep)
+		if _, err := OpenPath(ctx, q.dir(t), linux); !errors.Is(err, ErrCorrupt) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLayoutDirectory(t *testing.T) {
+	ti := simple(t)
+	p := newPack()
+	p.index(p.image(t, ti))
+	t.Run("symbolic links", func(t *testing.T) {
+		from, to := p.dir(t), t.TempDir()
+		must(t, filepath.Walk(from, func(path string, info os.FileInfo, err error) error {
+			rel, _ := filepath.Rel(from, path)
+			if info.IsDir() {
+				return os.MkdirAll(filepath.Join(to, rel), 0o777)
+			}
+			return os.Symlink(path, filepath.Join(to, rel))
+		}))
+		img, err := OpenPath(ctx, to, linux)
+		must(t, err)
+		ti.check(t, img)
+	})
+	t.Run("not a layout", func(t *testing.T) {
+		if _, err := OpenPath(ctx, t.TempDir(), linux); !errors.Is(err, ErrUnsupported) {
+			t.Error(err)
+		}
+	})
+	t.Run("missing", func(t *testing.T) {
+		if _, err := OpenPath(ctx, "/no/such", linux); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+	})
+	t.Run("blob is a directory", func(t *testing.T) {
+		dir := p.dir(t)
+		img, err := OpenPath(ctx, dir, linux)
+		must(t, err)
+		name := filepath.Join(dir, blobName(img.Layers[0].Digest))
+		must(t, os.Remove(name))
+		must(t, os.Mkdir(name, 0o777))
+		if _, err := content(&img.Layers[0]); !errors.Is(err, ErrCorrupt) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFindLayer(t *testing.T) {
+	p := newPack()
+	p.index(p.image(t, simple(t)))
+	img, err := OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	for sel, want := range map[string]int{
+		"0": 0, "2": 2, img.Layers[1].Digest.String(): 1, img.Layers[1].DiffID.String(): 1, img.Layers[2].Digest.String(): 0,
+		"3": -1, "-1": -1, "": -1, "sha256:": -1, "9999999999999999999999": -1,
+	} {
+		l, err := img.Layer(sel)
+		if want < 0 {
+			if !errors.Is(err, ErrNotFound) {
+				t.Errorf("%q: %v", sel, err)
+			}
+		} else if err != nil || l.Index != want {
+			t.Errorf("%q: %v, %v", sel, l, err)
+		}
+	}
+}
+
+func TestIsArchiveName(t *testing.T) {
+	hex := strings.Repeat("0f", 32)
+	for _, s := range []string{"oci-layout", "./oci-layout", "index.json", "manifest.json", "repositories", "blobs/", "blobs/sha256/" + hex,
+		hex, hex + "/", hex + "/VERSION", hex + ".json", hex + ".tar", hex + ".tar.gz", "sha256:" + hex} {
+		if !IsArchiveName(s) {
+			t.Errorf("%s is not recognised", s)
+		}
+	}
+	for _, s := range []string{"", ".", "./", "etc/", "blobs.d", "a/index.json", hex[1:], hex + "0", hex + ".txt", "bin/" + hex} {
+		if IsArchiveName(s) {
+			t.Errorf("%s is recognised", s)
+		}
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer w.Close()
+	defer r.Close()
+	if _, err := OpenArchive(ctx, r, linux); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
