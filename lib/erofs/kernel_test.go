@@ -173,7 +173,7 @@ func TestKernelFlat(t *testing.T) {
 
 // TestFsck runs fsck.erofs, whose exit code does not tell of every error.
 func TestFsck(t *testing.T) {
-	for _, opts := range []Options{{}, {Layer: true}, {BlockSize: 512}} {
+	for _, opts := range []Options{{}, {Layer: true}} { // Debian's 1.5 knows one block size
 		name := write(t, opts, corpus()...).Name()
 		if out := reftest.Run(t, "fsck.erofs", name); strings.Contains(out, "<E>") {
 			t.Errorf("%+v: %s", opts, out)

@@ -221,6 +221,14 @@ func (w *Writer) Close() error {
 	return errors.Join(err, w.tail.close())
 }
 
+// Abort gives the image up and frees what the Writer holds.
+func (w *Writer) Abort(cause error) {
+	if w.err == nil {
+		w.err = cause
+	}
+	w.tail.close()
+}
+
 func (w *Writer) finish() error {
 	w.tree.CountLinks()
 	p := &plan{bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{})}

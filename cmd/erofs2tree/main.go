@@ -1,0 +1,76 @@
+// erofs2tree reads an EROFS image and writes what is in it as a tree stream, in
+// canonical order.
+//
+//	erofs2tree rootfs.erofs | tree2tar > rootfs.tar
+package main
+
+import (
+	"io"
+	"os"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/cli"
+	"ocipipe/lib/erofs"
+	"ocipipe/lib/tree"
+)
+
+type tool struct {
+	Image string `arg:"" help:"EROFS image; - is standard input. A pipe is copied to a spool file first."`
+
+	NoData form `name:"no-data" placeholder:"=portable" help:"Names and attributes only, as mtree(5) for gomtree; =portable: for bsdtar and NetBSD's mtree."`
+	Digest bool `help:"With --no-data: add the SHA-256 of each file."`
+
+	cli.Output
+	cli.Temp
+	tree.Limits
+}
+
+func main() {
+	cli.Main("erofs2tree", "Write the content of an EROFS image as a tree stream.", &tool{})
+}
+
+// Run writes the stream.
+func (t *tool) Run(env *cli.Env) error {
+	if t.Digest && tree.Data(t.NoData) == tree.Inline {
+		return cli.Usage("--digest needs --no-data")
+	}
+	in, err := env.Open(t.Image)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	file, size, err := random(in, env.SpoolDir(t.Output.Path, t.Temp.Dir))
+	if err != nil {
+		return err
+	}
+	img, err := erofs.Open(file, size)
+	if err != nil {
+		return err
+	}
+	kind := cli.Binary
+	if tree.Data(t.NoData) != tree.Inline {
+		kind = cli.Text
+	}
+	out, err := env.Stream(t.Output.Path, kind)
+	if err != nil {
+		return err
+	}
+	w := tree.NewWriter(out, tree.WriterOptions{Data: tree.Data(t.NoData), Digest: t.Digest})
+	if err := tree.Copy(w, tree.Limit(img.Source(), t.Limits)); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// random is f, or a copy of it in a spool file where f cannot be read at random.
+func random(f *os.File, dir string) (io.ReaderAt, int64, error) {
+	if size, err := f.Seek(0, io.SeekEnd); err == nil {
+		return f, size, nil
+	}
+	spool, err := blockio.NewSpool(dir) // goes with the process
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := io.CopyBuffer(struct{ io.Writer }{spool}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	return spool, size, err
+}
