@@ -2,6 +2,7 @@ package layer
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -281,4 +282,14 @@ func isZero(block []byte) bool {
 		}
 	}
 	return true
+}
+
+// FirstName is the name of the first entry of a plain tar that begins with head,
+// "" if it is none or needs more bytes.
+func FirstName(head []byte) string {
+	h, err := newTarReader(bytes.NewReader(head)).next()
+	if err != nil {
+		return ""
+	}
+	return h.name
 }

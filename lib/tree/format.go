@@ -3,6 +3,7 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // The words of the stream; FORMAT.md has the grammar.
@@ -38,6 +39,10 @@ const (
 	None                     // no contents: an mtree(5) that gomtree reads
 	NonePortable             // no contents: an mtree(5) that bsdtar and NetBSD's mtree read
 )
+
+// NoDevice is the number of a device whose record does not tell it, as in the
+// form that gomtree reads. No device of Linux has it.
+var NoDevice = Device{1<<32 - 1, 1<<32 - 1}
 
 // Property says where a stream came from. Nothing trusts it.
 type Property struct {
@@ -86,33 +91,36 @@ func appendEscaped(b []byte, s string) []byte {
 // unescape is the inverse of appendEscaped. Besides it accepts \ooo for any byte
 // but NUL; it refuses every other escape and raw bytes that are not plain.
 func unescape(b []byte) (string, error) {
-	n := 0 // escapes
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		if plain[c] {
-			continue
-		}
-		if c != '\\' {
-			return "", fmt.Errorf("byte 0x%02x must be written \\%03o", c, c)
-		}
-		if !isOctal(b[i:]) {
-			return "", fmt.Errorf("escape %q is not \\001 to \\377", b[i:min(i+4, len(b))])
-		}
-		n, i = n+1, i+3
-	}
-	if n == 0 {
+	n := plainLen(b)
+	if n == len(b) {
 		return string(b), nil
 	}
-	out := make([]byte, 0, len(b)-3*n)
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		if c == '\\' {
-			c = (b[i+1]-'0')<<6 | (b[i+2]-'0')<<3 | b[i+3] - '0'
-			i += 3
+	out := make([]byte, 0, len(b))
+	for {
+		out = append(out, b[:n]...)
+		if b = b[n:]; len(b) == 0 {
+			return string(out), nil
 		}
-		out = append(out, c)
+		if b[0] != '\\' {
+			return "", fmt.Errorf("byte 0x%02x must be written \\%03o", b[0], b[0])
+		}
+		if !isOctal(b) {
+			return "", fmt.Errorf("escape %q is not \\001 to \\377", b[:min(4, len(b))])
+		}
+		out = append(out, (b[1]-'0')<<6|(b[2]-'0')<<3|b[3]-'0')
+		b = b[4:]
+		n = plainLen(b)
 	}
-	return string(out), nil
+}
+
+// plainLen is how many plain bytes b begins with.
+func plainLen(b []byte) int {
+	for i, c := range b {
+		if !plain[c] {
+			return i
+		}
+	}
+	return len(b)
 }
 
 // isOctal reports whether b begins with an escape \001 to \377.
@@ -131,21 +139,29 @@ func CheckPath(path string) error {
 	if len(path) > MaxPath {
 		return fmt.Errorf("path of %d bytes, over %d", len(path), MaxPath)
 	}
-	from := 0
-	for i := 0; i <= len(path); i++ {
-		if i < len(path) && path[i] != '/' {
-			if path[i] == 0 {
-				return errors.New("NUL in path")
-			}
-			continue
-		}
-		switch name := path[from:i]; {
+	if strings.IndexByte(path, 0) >= 0 {
+		return errors.New("NUL in path")
+	}
+	for more := true; more; {
+		var name string
+		switch name, path, more = strings.Cut(path, "/"); {
 		case name == "" || name == "." || name == "..":
 			return fmt.Errorf("path component %q", name)
 		case len(name) > MaxName:
 			return fmt.Errorf("path component of %d bytes, over %d", len(name), MaxName)
 		}
-		from = i + 1
 	}
 	return nil
+}
+
+// ParseNoData is the form that --no-data asks for: None for "", NonePortable for
+// "portable".
+func ParseNoData(value string) (Data, error) {
+	switch value {
+	case "":
+		return None, nil
+	case "portable":
+		return NonePortable, nil
+	}
+	return Inline, fmt.Errorf("--no-data=%s: the forms are --no-data and --no-data=portable", value)
 }

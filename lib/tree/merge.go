@@ -101,7 +101,7 @@ func (a *applier) bind(n *Node, path string) error {
 // linkTarget is the inode that path names, its parents followed through symbolic
 // links.
 func (t *Tree) linkTarget(path string) (*Entry, error) {
-	real, err := t.resolve(path)
+	real, err := t.Resolve(path)
 	if err != nil {
 		return nil, err
 	}

@@ -241,8 +241,8 @@ func (t *Tree) hasLink(path string) bool {
 	return false
 }
 
-// resolve is ResolveDir for a path whose last component is not followed.
-func (t *Tree) resolve(path string) (string, error) {
+// Resolve is ResolveDir for a path whose last component is not followed.
+func (t *Tree) Resolve(path string) (string, error) {
 	dir, base := ".", path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		dir, base = path[:i], path[i+1:]

@@ -1,0 +1,77 @@
+// tar2tree reads layers, or an image whose layers it merges, and writes a tree
+// stream.
+//
+// Its input is one layer (a tar, plain or compressed with gzip or zstd), an image
+// archive as oci-fetch, docker save, skopeo or podman write it, an image layout
+// directory, or several layers from bottom to top.
+//
+//	tar2tree < layer.tar.gz | tree2erofs --layer > layer.erofs
+package main
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/tree"
+)
+
+type tool struct {
+	Inputs []string `arg:"" optional:"" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
+
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto looks at the first entry of the tar; a compressed stream is always a layer."`
+	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
+	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
+	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`
+	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
+	Platform   string        `placeholder:"OS/ARCH[/VARIANT]" help:"Platform to choose from an index; without it linux on this architecture."`
+	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
+
+	AllowUnterminated bool `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
+	AllowZeroDevice   bool `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+
+	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
+	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
+
+	cli.Output
+	cli.Temp
+	tree.Limits
+}
+
+func main() {
+	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
+}
+
+// Run copies the tree that the input makes to a stream.
+func (t *tool) Run(env *cli.Env) error {
+	opts := tree.WriterOptions{Stage: "tar2tree", Digest: t.Digest}
+	kind := cli.Binary
+	if t.NoData.Set {
+		var err error
+		if opts.Data, err = tree.ParseNoData(t.NoData.Value); err != nil {
+			return cli.Usage("%v", err)
+		}
+		kind = cli.Text
+	} else if t.Digest {
+		return cli.Usage("--digest needs --no-data")
+	}
+	if t.DiffID != "" {
+		if err := t.DiffID.Validate(); err != nil {
+			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
+		}
+	}
+	out, err := env.Stream(t.Output.Path, kind)
+	if err != nil {
+		return err
+	}
+	src, props, err := t.open(env)
+	if err != nil {
+		tree.NewWriter(out, opts).Abort(err)
+		return err
+	}
+	defer src.Close()
+	opts.Props = props
+	if err := tree.Copy(tree.NewWriter(out, opts), src); err != nil {
+		return err
+	}
+	return out.Commit()
+}

@@ -1,0 +1,142 @@
+package layer
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+// spool keeps the contents of one layer in a file, one behind the other.
+type spool struct {
+	file   *blockio.Spool
+	buf    []byte // not yet in file; while contents are read, what lies at window
+	size   int64  // of file and buf
+	window int64
+}
+
+const (
+	spoolBuf    = 1 << 20
+	spoolWindow = 128 << 10 // read ahead in one layer; there may be many
+)
+
+func newSpool(dir string) (*spool, error) {
+	file, err := blockio.NewSpool(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &spool{file: file, buf: make([]byte, 0, spoolBuf)}, nil
+}
+
+// keep copies e's content to the end of the spool.
+func (s *spool) keep(e *tree.Entry) (tree.Content, error) {
+	at := s.size
+	if _, err := e.Content.WriteTo(s); err != nil {
+		return nil, err
+	}
+	if n := s.size - at; n != e.DataSize() {
+		return nil, fmt.Errorf("content has %d bytes instead of %d", n, e.DataSize())
+	}
+	return spooled{s, at, s.size - at}, nil
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	s.size += int64(len(p))
+	if len(s.buf)+len(p) <= spoolBuf {
+		s.buf = append(s.buf, p...)
+		return len(p), nil
+	}
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	if len(p) < spoolBuf/2 {
+		s.buf = append(s.buf, p...)
+		return len(p), nil
+	}
+	return s.file.Write(p)
+}
+
+// flush ends the writing of what is in buf.
+func (s *spool) flush() error {
+	_, err := s.file.Write(s.buf)
+	s.buf = s.buf[:0]
+	return err
+}
+
+// complete turns from writing to reading.
+func (s *spool) complete() error {
+	err := s.flush()
+	s.buf = nil // comes again if anything is read
+	return err
+}
+
+// read returns the n bytes at off, at most spoolWindow. Where contents are asked
+// for in about the order in which they came it reads ahead, otherwise only what is
+// asked for.
+func (s *spool) read(off, n int64) ([]byte, error) {
+	end := s.window + int64(len(s.buf))
+	if off < s.window || off+n > end {
+		ahead := n
+		if near := off - end; near >= -spoolWindow && near < spoolWindow {
+			ahead = spoolWindow
+		}
+		if err := s.load(off, min(ahead, s.size-off)); err != nil {
+			return nil, err
+		}
+	}
+	b := s.buf[off-s.window:]
+	return b[:n], nil
+}
+
+func (s *spool) load(off, n int64) error {
+	if s.buf == nil {
+		s.buf = make([]byte, 0, spoolWindow)
+	}
+	s.buf = s.buf[:n]
+	s.window = off
+	if _, err := s.file.ReadAt(s.buf, off); err != nil {
+		s.buf = s.buf[:0]
+		return err
+	}
+	return nil
+}
+
+// spooled is content in a spool.
+type spooled struct {
+	s      *spool
+	off, n int64
+}
+
+func (c spooled) WriteTo(w io.Writer) (int64, error) {
+	if c.n > spoolWindow {
+		return c.copyLarge(w)
+	}
+	b, err := c.s.read(c.off, c.n)
+	if err != nil {
+		return 0, err
+	}
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+var largeBufs = sync.Pool{New: func() any { return new([spoolBuf]byte) }}
+
+// copyLarge writes content that does not fit into a window.
+func (c spooled) copyLarge(w io.Writer) (done int64, err error) {
+	buf := largeBufs.Get().(*[spoolBuf]byte)
+	defer largeBufs.Put(buf)
+	for done < c.n {
+		b := buf[:min(c.n-done, spoolBuf)]
+		if _, err := c.s.file.ReadAt(b, c.off+done); err != nil {
+			return done, err
+		}
+		m, err := w.Write(b)
+		done += int64(m)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
