@@ -6,10 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 
@@ -284,13 +282,6 @@ func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, 
 		return nil, 0, err
 	}
 	return &arriving{a: a, ctx: ctx, pos: e.off, end: e.off + e.size}, e.size, nil
-}
-
-// list returns the names that are there.
-func (a *archive) list() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Sorted(maps.Keys(a.entries))
 }
 
 func (a *archive) Close() error { return a.close() }

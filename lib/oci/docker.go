@@ -88,26 +88,38 @@ func readFile(ctx context.Context, a *archive, name string, max int64) ([]byte, 
 	return data, nil
 }
 
+// pickDocker returns the image that tag names, in full or, if only one image has
+// it, by the tag alone.
 func pickDocker(list []dockerImage, tag string) (dockerImage, error) {
-	switch {
-	case len(list) == 0:
+	if len(list) == 0 {
 		return dockerImage{}, fmt.Errorf("%w: %s lists no image", ErrUnsupported, dockerName)
-	case tag == "" && len(list) == 1:
-		return list[0], nil
 	}
+	calls := []func(t string) bool{
+		func(t string) bool { return tag == "" || t == tag || sameName(t, tag) },
+		func(t string) bool { return strings.HasSuffix(t, ":"+tag) },
+	}
+	for _, isCalled := range calls {
+		found := slices.DeleteFunc(slices.Clone(list), func(di dockerImage) bool {
+			return !slices.ContainsFunc(di.RepoTags, isCalled) && tag != ""
+		})
+		switch len(found) {
+		case 0:
+			continue
+		case 1:
+			return found[0], nil
+		}
+		return dockerImage{}, ambiguous(tag, repoTags(found))
+	}
+	return dockerImage{}, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, repoTags(list))
+}
+
+func repoTags(list []dockerImage) string {
 	var names []string
 	for _, di := range list {
-		isTag := func(t string) bool { return t == tag || sameName(t, tag) || strings.HasSuffix(t, ":"+tag) }
-		if tag != "" && slices.ContainsFunc(di.RepoTags, isTag) {
-			return di, nil
-		}
 		names = append(names, di.RepoTags...)
 	}
 	slices.Sort(names)
-	if tag == "" {
-		return dockerImage{}, fmt.Errorf("%w: several images and no tag given: available: %s", ErrUnsupported, strings.Join(names, ", "))
-	}
-	return dockerImage{}, fmt.Errorf("tag %q: %w: available: %s", tag, ErrNotFound, strings.Join(names, ", "))
+	return "available: " + strings.Join(names, ", ")
 }
 
 // dockerBlobs holds the uncompressed layers of a docker archive by diff-id.

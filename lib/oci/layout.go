@@ -120,28 +120,36 @@ func (l *loader) chooseTop(ctx context.Context, list []descriptor) (*Image, erro
 	return l.choose(ctx, list, 0)
 }
 
-// pick returns the descriptors that tag names. Without a tag all must have one
-// name, or none.
+// pick returns the descriptors that tag names, or all without a tag. They must
+// have one name, or none: an index may list an image once for each platform.
 func pick(list []descriptor, tag string) ([]descriptor, error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool {
 		return d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown()
 	})
+	found := list
 	if tag != "" {
-		found := slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool { return !d.isCalled(tag) })
-		if len(found) == 0 {
-			return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(list))
-		}
-		return found, nil
+		found = slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool { return !d.isCalled(tag) })
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		return nil, fmt.Errorf("%w: %s lists no image", ErrUnsupported, indexName)
+	case len(found) == 0:
+		return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(list))
 	}
-	for _, d := range list[1:] {
-		if d.Digest != list[0].Digest && fullName(d) != fullName(list[0]) {
-			return nil, fmt.Errorf("%w: several images and no tag given: %s", ErrUnsupported, available(list))
+	for _, d := range found[1:] {
+		if d.Digest != found[0].Digest && fullName(d) != fullName(found[0]) {
+			return nil, ambiguous(tag, available(found))
 		}
 	}
-	return list, nil
+	return found, nil
+}
+
+// ambiguous is the error where tag, or no tag, names several images.
+func ambiguous(tag, available string) error {
+	if tag == "" {
+		return fmt.Errorf("%w: several images and no tag given: %s", ErrUnsupported, available)
+	}
+	return fmt.Errorf("%w: tag %q names several images: %s", ErrUnsupported, tag, available)
 }
 
 // isCalled reports whether tag names d: the tag itself, or a full name however

@@ -77,7 +77,11 @@ func TestSelect(t *testing.T) {
 	d1, d2 := p.image(t, one), p.image(t, two)
 	full := d2
 	full.Annotations = map[string]string{annotationRefName: "latest", annotationFullName: "docker.io/library/two:latest"}
-	p.index(named(d1, "v1"), named(d2, "example.org/x/y:v2"), full)
+	twice := func(d descriptor, name string) descriptor {
+		d.Annotations = map[string]string{annotationRefName: "twice", annotationFullName: name + ":twice"}
+		return d
+	}
+	p.index(named(d1, "v1"), named(d2, "example.org/x/y:v2"), full, twice(d1, "a"), twice(d2, "b"))
 	dir := p.dir(t)
 	for _, c := range []struct {
 		ref  string
@@ -91,7 +95,8 @@ func TestSelect(t *testing.T) {
 		{ref: ":two:latest", want: d2.Digest},
 		{ref: ":two", err: ErrNotFound, says: "v1"},
 		{ref: "@" + d1.Digest.String(), want: d1.Digest},
-		{ref: "", err: ErrUnsupported, says: "docker.io/library/two:latest, example.org/x/y:v2, v1"},
+		{ref: "", err: ErrUnsupported, says: "available: a:twice, b:twice, docker.io/library/two:latest, example.org/x/y:v2, v1"},
+		{ref: ":twice", err: ErrUnsupported, says: "available: a:twice, b:twice"},
 		{ref: ":v3", err: ErrNotFound, says: `tag "v3"`},
 		{ref: "@sha256:" + strings.Repeat("0", 64), err: ErrNotFound, says: "no"},
 		{ref: "@sha256:..", err: os.ErrNotExist, says: "@sha256"}, // it can only be a path
