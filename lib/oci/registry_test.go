@@ -2,9 +2,11 @@ package oci
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -143,16 +145,17 @@ func TestRegistryFailures(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-	t.Run("certificate", func(t *testing.T) {
-		s := httptest.NewTLSServer(nil)
-		defer s.Close()
-		s.Config.ErrorLog = nil
-		port := s.URL[strings.LastIndexByte(s.URL, ':')+1:]
-		_, err := Open(ctx, "localhost.localdomain.invalid:"+port+"/r", linux)
-		if err == nil || temporary(err) {
-			t.Errorf("%v", err)
+	for _, err := range []error{
+		&net.OpError{Err: &net.DNSError{IsNotFound: true}}, &tls.CertificateVerificationError{Err: io.EOF},
+		tls.RecordHeaderError{}, fmt.Errorf("x: %w", http.ErrSchemeMismatch),
+	} {
+		if temporary(explainNetwork(ctx, err)) {
+			t.Errorf("%v is worth a retry", err)
 		}
-	})
+	}
+	if !temporary(explainNetwork(ctx, &net.OpError{Err: &net.DNSError{IsTimeout: true}})) {
+		t.Error("a DNS server that does not answer is not worth a retry")
+	}
 }
 
 // TestRegistryLayerFailures breaks the answer for a layer.
