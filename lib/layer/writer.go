@@ -1,0 +1,337 @@
+package layer
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"ocipipe/lib/tree"
+)
+
+// WriterOptions say what kind of archive is written.
+type WriterOptions struct {
+	// Layer writes the marks of a layer as the OCI image specification has them:
+	// .wh. files. Without it a tree that has marks is refused.
+	Layer bool
+}
+
+// Writer is a tree.Sink that writes a pax archive: ustar headers, and extended
+// ones for what does not fit, sparse files in GNU tar's pax format 1.0. It keeps
+// the order of the entries, and makes many small writes.
+type Writer struct {
+	w    io.Writer
+	opts WriterOptions
+	err  error
+}
+
+// NewWriter starts an archive on w.
+func NewWriter(w io.Writer, opts WriterOptions) *Writer {
+	return &Writer{w: w, opts: opts}
+}
+
+// MarkError is a mark of a layer in a tree that should be flat.
+type MarkError struct {
+	Path, What string
+}
+
+func (e *MarkError) Error() string {
+	return fmt.Sprintf("%s: %s: the tree is a layer", e.Path, e.What)
+}
+
+// Hint names the flag that writes marks.
+func (e *MarkError) Hint() string { return "--oci writes the tar of a layer" }
+
+// Add writes the entries that e comes to.
+func (t *Writer) Add(e *tree.Entry) error {
+	if t.err == nil {
+		if t.err = t.add(e); t.err != nil && !errors.As(t.err, new(*MarkError)) {
+			t.err = fmt.Errorf("%s: %w", e.Path, t.err)
+		}
+	}
+	return t.err
+}
+
+// Close writes the end of the archive. It does not close the writer below.
+func (t *Writer) Close() error {
+	if t.err != nil {
+		return t.err
+	}
+	if _, t.err = t.w.Write(make([]byte, 2*blockSize)); t.err != nil {
+		return t.err
+	}
+	t.err = errors.New("archive is already complete")
+	return nil
+}
+
+func (t *Writer) add(e *tree.Entry) error {
+	if !t.opts.Layer {
+		if what := markOf(e); what != "" {
+			return &MarkError{e.Path, what}
+		}
+		return t.file(e)
+	}
+	dir, base := split(e.Path)
+	switch {
+	case strings.HasPrefix(base, whiteoutPrefix):
+		return errors.New("the name would be taken for a whiteout")
+	case e.IsWhiteout():
+		return t.empty(path.Join(dir, whiteoutPrefix+base))
+	case !e.IsOpaque():
+		return t.file(e)
+	case !e.NoChange:
+		if err := t.file(e); err != nil {
+			return err
+		}
+	}
+	return t.empty(path.Join(e.Path, whiteoutPrefix+whiteoutPrefix+".opq"))
+}
+
+// markOf says which mark of a layer e has, "" if none.
+func markOf(e *tree.Entry) string {
+	switch {
+	case e.IsWhiteout():
+		return "whiteout"
+	case e.IsOpaque():
+		return "opaque directory"
+	case e.NoChange:
+		return "directory without attributes"
+	case e.Lower:
+		return "hard link to a layer below"
+	}
+	return ""
+}
+
+// empty writes a file that is a mark.
+func (t *Writer) empty(name string) error {
+	return t.entry(&tree.Entry{Type: tree.File}, name, typeFile, 0)
+}
+
+func (t *Writer) file(e *tree.Entry) error {
+	name := e.Path
+	if name == "." {
+		name = "./"
+	} else if e.Type == tree.Dir {
+		name += "/"
+	}
+	if e.Hardlink != "" {
+		return t.entry(e, name, typeHardlink, 0)
+	}
+	switch e.Type {
+	case tree.File:
+		if e.Extents != nil {
+			return t.sparse(e, name)
+		}
+		if err := t.entry(e, name, typeFile, e.Size); err != nil {
+			return err
+		}
+		return t.data(e, e.Size)
+	case tree.Dir:
+		return t.entry(e, name, typeDir, 0)
+	case tree.Link:
+		return t.entry(e, name, typeSymlink, 0)
+	case tree.Char:
+		return t.entry(e, name, typeChar, 0)
+	case tree.Block:
+		return t.entry(e, name, typeBlock, 0)
+	case tree.Fifo:
+		return t.entry(e, name, typeFifo, 0)
+	}
+	return fmt.Errorf("%w: tar has no %s", ErrUnsupported, e.Type)
+}
+
+// data writes e's content, and zeros up to the end of the block; n bytes in all
+// were written since the header but for the content's own.
+func (t *Writer) data(e *tree.Entry, size int64) error {
+	want := e.DataSize()
+	if want > 0 {
+		if e.Content == nil {
+			return errors.New("the source carries no data")
+		}
+		n, err := e.Content.WriteTo(t.w)
+		if err == nil && n != want {
+			err = fmt.Errorf("content has %d bytes instead of %d", n, want)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.write(make([]byte, -size&(blockSize-1)))
+}
+
+// sparse writes a file with holes: its map in front of the data.
+func (t *Writer) sparse(e *tree.Entry, name string) error {
+	xs := e.Extents
+	if n := len(xs); n == 0 || xs[n-1].End() < e.Size {
+		xs = append(xs[:n:n], tree.Extent{Off: e.Size}) // as GNU tar says where the last hole ends
+	}
+	table := strconv.AppendInt(nil, int64(len(xs)), 10)
+	for _, x := range xs {
+		table = strconv.AppendInt(append(table, '\n'), x.Off, 10)
+		table = strconv.AppendInt(append(table, '\n'), x.Len, 10)
+	}
+	table = append(table, '\n')
+	table = append(table, make([]byte, -len(table)&(blockSize-1))...)
+	dir, base := split(name)
+	var r records
+	r.add("GNU.sparse.major", "1")
+	r.add("GNU.sparse.minor", "0")
+	r.add("GNU.sparse.name", name)
+	r.add("GNU.sparse.realsize", strconv.FormatInt(e.Size, 10))
+	size := int64(len(table)) + e.DataSize()
+	if err := t.entry(e, path.Join(dir, "GNUSparseFile.0", base), typeFile, size, r...); err != nil {
+		return err
+	}
+	if err := t.write(table); err != nil {
+		return err
+	}
+	return t.data(e, size)
+}
+
+func (t *Writer) write(b []byte) error {
+	_, err := t.w.Write(b)
+	return err
+}
+
+// records are the lines of an extended header.
+type records []byte
+
+// add appends "LEN KEY=VALUE\n", LEN counting itself.
+func (r *records) add(key, value string) {
+	n := len(key) + len(value) + 3
+	size := n + len(strconv.Itoa(n))
+	if len(strconv.Itoa(size)) > len(strconv.Itoa(n)) {
+		size++
+	}
+	*r = fmt.Appendf(*r, "%d %s=%s\n", size, key, value)
+}
+
+// entry writes the headers of e under a name, before size bytes of data; extra
+// are records that its extended header must have.
+func (t *Writer) entry(e *tree.Entry, name string, kind byte, size int64, extra ...byte) error {
+	r := records(extra)
+	link := e.Link
+	if kind == typeHardlink {
+		link = e.Hardlink
+	}
+	var b [blockSize]byte
+	r.text(b[0:100], "path", name)
+	r.text(b[157:257], "linkpath", link)
+	octal(b[100:108], int64(e.Mode))
+	r.number(b[108:116], "uid", int64(e.UID))
+	r.number(b[116:124], "gid", int64(e.GID))
+	r.number(b[124:136], "size", size)
+	r.time(b[136:148], e.Time)
+	b[156] = kind
+	copy(b[257:], "ustar\x0000")
+	if kind == typeChar || kind == typeBlock {
+		r.number(b[329:337], "SCHILY.devmajor", int64(e.Dev.Major))
+		r.number(b[337:345], "SCHILY.devminor", int64(e.Dev.Minor))
+	}
+	r.xattrs(e.Xattrs)
+	if len(r) > maxExtended {
+		return fmt.Errorf("extended header of %d bytes, over %d", len(r), maxExtended)
+	}
+	if len(r) > 0 {
+		if err := t.extended(r); err != nil {
+			return err
+		}
+	}
+	sum(&b)
+	return t.write(b[:])
+}
+
+// extended writes r as the extended header of the next entry.
+func (t *Writer) extended(r records) error {
+	var b [blockSize]byte
+	copy(b[:], "PaxHeaders/entry")
+	for _, f := range [][]byte{b[108:116], b[116:124], b[136:148]} {
+		octal(f, 0)
+	}
+	octal(b[100:108], 0o644)
+	octal(b[124:136], int64(len(r)))
+	b[156] = typePax
+	copy(b[257:], "ustar\x0000")
+	sum(&b)
+	if err := t.write(b[:]); err != nil {
+		return err
+	}
+	return t.write(append(r, make([]byte, -len(r)&(blockSize-1))...))
+}
+
+// text puts s into the field f, and what does not fit into a record.
+func (r *records) text(f []byte, key, s string) {
+	if copy(f, s) == len(s) {
+		return
+	}
+	if !utf8.ValidString(s) && !strings.Contains(string(*r), " hdrcharset=") {
+		r.add("hdrcharset", "BINARY")
+	}
+	r.add(key, s)
+}
+
+// number puts n into the field f, and what does not fit into a record.
+func (r *records) number(f []byte, key string, n int64) {
+	if n < 1<<(3*(len(f)-1)) {
+		octal(f, n)
+		return
+	}
+	octal(f, 0)
+	r.add(key, strconv.FormatInt(n, 10))
+}
+
+func (r *records) time(f []byte, t tree.Time) {
+	if t.Sec >= 0 && t.Sec < 1<<33 {
+		octal(f, t.Sec)
+		if t.Nsec == 0 {
+			return
+		}
+	} else {
+		octal(f, 0)
+	}
+	sign, sec, nsec := "", t.Sec, t.Nsec
+	if sec < 0 && nsec > 0 {
+		sec, nsec = sec+1, 1e9-nsec
+	}
+	if t.Sec < 0 {
+		sign, sec = "-", -sec
+	}
+	text := fmt.Sprintf("%s%d.%09d", sign, sec, nsec)
+	r.add("mtime", strings.TrimSuffix(strings.TrimRight(text, "0"), "."))
+}
+
+// xattrs writes them as star does; where a name has a "=", which ends the key of
+// a record, as libarchive does.
+func (r *records) xattrs(xs []tree.Xattr) {
+	for _, x := range xs {
+		switch {
+		case x == tree.Opaque:
+		case strings.Contains(x.Name, "="):
+			r.add("LIBARCHIVE.xattr."+url.QueryEscape(x.Name), base64.RawStdEncoding.EncodeToString([]byte(x.Value)))
+		default:
+			r.add("SCHILY.xattr."+x.Name, x.Value)
+		}
+	}
+}
+
+// octal fills f with the digits of n and a NUL; n must fit.
+func octal(f []byte, n int64) {
+	for i := len(f) - 2; i >= 0; i-- {
+		f[i], n = '0'+byte(n&7), n>>3
+	}
+}
+
+// sum sets the header's checksum.
+func sum(b *[blockSize]byte) {
+	total := int64(0)
+	copy(b[148:156], "        ")
+	for _, c := range b {
+		total += int64(c)
+	}
+	octal(b[148:155], total)
+}
