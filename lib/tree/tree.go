@@ -124,6 +124,13 @@ func (t *Tree) Set(path string, inode *Entry) {
 
 // inode is the Entry for e in the tree: a copy, or that of its hard link's target.
 func (t *Tree) inode(e *Entry) (*Entry, error) {
+	if e.NoChange {
+		implied := impliedDir("").Entry
+		if e.IsOpaque() {
+			implied.Xattrs = []Xattr{Opaque}
+		}
+		return implied, nil
+	}
 	if e.Hardlink == "" || e.Lower {
 		kept := *e
 		kept.Path = ""
@@ -131,10 +138,10 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	}
 	target := t.Lookup(e.Hardlink)
 	if target == nil {
-		return nil, fmt.Errorf("%s: hard link to %s, which does not exist", e.Path, e.Hardlink)
+		return nil, fmt.Errorf("%s: hard link to %s, which does not exist", printable(e.Path), printable(e.Hardlink))
 	}
 	if target.Entry.Type == Dir {
-		return nil, fmt.Errorf("%s: hard link to %s, which is a directory", e.Path, e.Hardlink)
+		return nil, fmt.Errorf("%s: hard link to %s, which is a directory", printable(e.Path), printable(e.Hardlink))
 	}
 	return target.Entry, nil
 }
