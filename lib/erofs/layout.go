@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -269,7 +270,7 @@ func (p *plan) placeItems() {
 	} else {
 		p.packer.open(headEnd(p.bs), headEnd(p.bs)-superOffset-superSize)
 	}
-	for _, it := range p.items {
+	for _, it := range p.packingOrder() {
 		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / slotSize)
 	}
 	if p.shared.size > 0 {
@@ -277,6 +278,24 @@ func (p *plan) placeItems() {
 		p.shared.place(p.xattrs % p.bs)
 	}
 	p.end = roundUp(p.packer.end, max(p.bs, imageAlign))
+}
+
+// packWindow is how many inodes in the order of the tree are packed as one lot.
+const packWindow = 2048
+
+// packingOrder is the root, and then lot by lot the largest first: what is placed
+// last fills gaps best if it is small. Lots keep together what is near in the tree.
+func (p *plan) packingOrder() []*item {
+	order := slices.Clone(p.items)
+	for lot := range slices.Chunk(order[1:], packWindow) {
+		slices.SortFunc(lot, func(a, b *item) int {
+			if c := cmp.Compare(blocks(b.fullSize(p.bs), slotSize), blocks(a.fullSize(p.bs), slotSize)); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.ino, b.ino)
+		})
+	}
+	return order
 }
 
 // offset is where it is, in bytes.
