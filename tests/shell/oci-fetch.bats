@@ -1,0 +1,187 @@
+# oci-fetch: sources, parts, failures.
+
+load helpers
+setup() {
+	common_setup
+	demo_image demo
+}
+
+# archive FILE: the demo image as oci-fetch writes it.
+archive() { oci-fetch -o "$1" oci:demo:demo; }
+
+@test "an archive on standard output, which reads as the same archive" {
+	run --separate-stderr bash -c 'oci-fetch oci:demo:demo > a.tar'
+	assert_ok
+	[ "$(tar -tf a.tar | head -n 2)" = $'oci-layout\nindex.json' ] || fail "the manifest does not come first"
+	run --separate-stderr bash -c 'oci-fetch oci-archive:- < a.tar | cmp - a.tar && cat a.tar | oci-fetch docker-archive:-:demo | cmp - a.tar'
+	assert_ok
+	assert_output ''
+	assert_no_debris a.tar demo
+}
+
+@test "-o FILE gives what standard output gives" {
+	run --separate-stderr oci-fetch oci:demo -o a.tar
+	assert_ok
+	assert_output ''
+	oci-fetch oci:demo | cmp - a.tar
+}
+
+@test "the same bytes under other circumstances" {
+	oci-fetch oci:demo >a.tar
+	mkdir elsewhere other
+	(cd elsewhere && umask 077 && TZ=Asia/Tokyo TMPDIR=../other GOMAXPROCS=1 oci-fetch oci:../demo | cmp - ../a.tar)
+}
+
+@test "each layer by its digest, its diff-id and its number" {
+	n=0
+	for d in $(oci-fetch --list --digests oci:demo); do
+		oci-fetch --layer "$d" oci:demo >layer
+		[ "sha256:$(sha256sum <layer | cut -d' ' -f1)" = "$d" ] || fail "layer $d differs"
+		oci-fetch --layer "$n" oci:demo | cmp - layer
+		n=$((n + 1))
+	done
+	[ "$n" -eq 3 ] || fail "$n layers"
+	run --separate-stderr oci-fetch --layer 3 oci:demo
+	assert_error oci-fetch 1 'layer 3: not found: the image has 3'
+}
+
+@test "--manifest and --config are the bytes of their digests" {
+	run --separate-stderr bash -c 'oci-fetch --list oci:demo'
+	assert_ok
+	[[ $output == *"sha256:$(oci-fetch --manifest oci:demo | sha256sum | cut -d' ' -f1)"* ]] || show "no digest of the manifest"
+	[[ $output == *"sha256:$(oci-fetch --config oci:demo | sha256sum | cut -d' ' -f1)"* ]] || show "no digest of the configuration"
+}
+
+@test "--list as JSON" {
+	run --separate-stderr oci-fetch --list --json oci:demo
+	assert_ok
+	[ "$(python3 -c 'import json,sys; print(*(l["digest"] for l in json.load(sys.stdin)["layers"]), sep="\n")' <<<"$output")" = \
+		"$(oci-fetch --list --digests oci:demo)" ] || show "other layers"
+}
+
+@test "usage errors" {
+	run --separate-stderr oci-fetch
+	assert_error oci-fetch 2 'expected "<ref>"'
+	run --separate-stderr oci-fetch --manifest --config oci:demo
+	assert_error oci-fetch 2 "can't be used together"
+	run --separate-stderr oci-fetch --layer 0 --list oci:demo
+	assert_error oci-fetch 2 "can't be used together"
+	run --separate-stderr oci-fetch --list --json --digests oci:demo
+	assert_error oci-fetch 2 "can't be used together"
+	run --separate-stderr oci-fetch --digests oci:demo
+	assert_error oci-fetch 2 '--json and --digests need --list'
+	run --separate-stderr oci-fetch --platform linux oci:demo
+	assert_error oci-fetch 2 'platform "linux": want OS/ARCH'
+	run --separate-stderr oci-fetch --max-metadata many oci:demo
+	assert_error oci-fetch 2 '"many" is not a size'
+	assert_no_debris demo
+}
+
+@test "missing input" {
+	echo before >out
+	run --separate-stderr oci-fetch -o out oci:none
+	assert_error oci-fetch 1 'none: open: no such file or directory'
+	run --separate-stderr oci-fetch -o out oci:demo:none
+	assert_error oci-fetch 1 'demo: tag "none": not found: available: demo'
+	run --separate-stderr oci-fetch ./demo
+	assert_error oci-fetch 1 'write oci:DIR'
+	[ "$(<out)" = before ] || fail "out was changed"
+	assert_no_debris demo out
+}
+
+@test "a missing and a corrupt blob" {
+	top=demo/blobs/sha256/$(oci-fetch --list --digests oci:demo | tail -n 1 | cut -d: -f2)
+	chmod u+w "$top"
+	printf X | dd of="$top" bs=1 seek=20 conv=notrunc status=none
+	echo before >out
+	run --separate-stderr oci-fetch -o out oci:demo
+	assert_error oci-fetch 1 "layer 2: corrupt image: expected sha256:${top##*/}: the bytes are those of sha256:"
+	rm "$top"
+	run --separate-stderr oci-fetch -o out oci:demo
+	assert_error oci-fetch 1 'layer 2: '
+	[ "$(<out)" = before ] || fail "out was changed"
+	run --separate-stderr bash -c 'oci-fetch oci:demo >fresh'
+	assert_error oci-fetch 1 'layer 2: '
+	assert_empty fresh
+	assert_no_debris demo out fresh
+}
+
+@test "truncated input" {
+	archive a.tar
+	size=$(stat -c %s a.tar)
+	for n in 0 100 3000 $((size / 2)) $((size - 1)); do
+		run --separate-stderr bash -c "head -c $n a.tar | oci-fetch -o out oci-archive:-"
+		assert_error oci-fetch 1 "archive is cut short at byte $n (see the message of the stage that wrote it)"
+		head -c "$n" a.tar >cut.tar
+		run --separate-stderr oci-fetch -o out oci-archive:cut.tar
+		assert_error oci-fetch 1 'cut.tar: archive is cut short at byte'
+	done
+	assert_no_debris demo a.tar cut.tar
+}
+
+@test "not an archive" {
+	small_layer layer.tar
+	run --separate-stderr oci-fetch oci-archive:layer.tar
+	assert_error oci-fetch 1 'layer.tar: unsupported image: not an image archive'
+	head -c 5000 /dev/urandom >junk
+	run --separate-stderr bash -c 'cat junk | oci-fetch oci-archive:-'
+	assert_error oci-fetch 1 'corrupt image: archive: byte 512'
+}
+
+@test "a full disk" {
+	run --separate-stderr bash -c 'oci-fetch oci:demo >/dev/full'
+	assert_error oci-fetch 1 'standard output: write: no space left on device'
+	run --separate-stderr bash -c 'oci-fetch --list oci:demo >/dev/full'
+	assert_error oci-fetch 1 'standard output: write: no space left on device'
+	assert_no_debris demo
+}
+
+@test "an output that cannot be made" {
+	run --separate-stderr oci-fetch -o none/out oci:demo
+	assert_error oci-fetch 1 'none'
+	archive a.tar
+	run --separate-stderr oci-fetch -o a.tar oci-archive:a.tar
+	assert_error oci-fetch 2 'a.tar: is input and output at once'
+	assert_no_debris demo a.tar
+}
+
+@test "a closed pipe is quiet" {
+	run --separate-stderr bash -c 'oci-fetch oci:demo | true; echo "${PIPESTATUS[0]}"'
+	[[ $output == 141 || $output == 0 ]] || show "exit code" # 0: the pipe took all of it first
+	[ -z "$stderr" ] || show "not quiet"
+	mkfifo pipe
+	run --separate-stderr bash -c 'exec 3<>pipe 4>pipe 3<&-; oci-fetch oci:demo >&4; echo $?'
+	assert_output 141
+	[ -z "$stderr" ] || show "not quiet"
+}
+
+@test "an interrupt leaves nothing" {
+	echo before >out
+	interrupted INT oci-fetch -o out oci-archive:-
+	assert_error_free 130
+	[ "$(<out)" = before ] || fail "out was changed"
+	interrupted TERM oci-fetch oci-archive:-
+	assert_error_free 143
+	assert_empty out
+	assert_no_debris demo out
+}
+
+# assert_error_free STATUS: died of a signal without a word.
+assert_error_free() {
+	assert_status "$1"
+	[ -z "$stderr" ] || show "standard error is not empty"
+}
+
+@test "binary data does not go to a terminal" {
+	on_terminal 'oci-fetch oci:demo'
+	assert_status 2
+	[[ $output == *'standard output: is a terminal'* ]] || show "another reason"
+	on_terminal 'oci-fetch --list --digests oci:demo'
+	assert_status 0
+	[[ $output == sha256:* ]] || show "no list"
+}
+
+@test "a registry that does not answer is worth a retry" {
+	run --separate-stderr oci-fetch 127.0.0.1:1/a/b:c
+	assert_error oci-fetch 75 'refused'
+}
