@@ -1,0 +1,62 @@
+# "make" builds the tools into bin/; README.md says what else there is.
+
+PREFIX ?= /usr/local
+GO ?= go
+
+# The revision goes into --version where git can tell it.
+ifeq (,$(findstring -buildvcs,$(GOFLAGS)))
+export GOFLAGS := $(GOFLAGS) -buildvcs=$(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo true || echo false)
+endif
+export GO
+
+.NOTPARALLEL:
+.PHONY: build demo test setup lint unit race shell interop soak bench golden clean install
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+# make demo IMAGE=alpine takes a real image from its registry.
+demo: build
+	tests/shell/demo.sh $(IMAGE)
+
+test: setup build lint unit race shell interop
+
+# Installs what the tests need (as root on Debian), or says what is missing.
+setup:
+	tests/shell/setup.sh
+
+lint:
+	tests/shell/lint.sh
+
+# The test of imports reads what Go's test cache does not see.
+unit:
+	$(GO) test -count=1 ./lib
+	$(GO) run ./lib/reftest/gotest unit -skip '^TestInterop' ./...
+
+race:
+	tests/shell/race.sh
+
+shell: build
+	tests/shell/bats.sh
+
+# Against the reference tools and, as root, the kernel.
+interop:
+	$(GO) run ./lib/reftest/gotest interop -count=1 -run '^TestInterop' ./...
+
+# FUZZTIME is for each fuzz test.
+soak: build
+	tests/shell/soak.sh
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+golden:
+	GOLDEN=update $(GO) test -count=1 -run Golden ./...
+	git diff -- '*/testdata/golden*'
+
+clean:
+	rm -rf bin
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin

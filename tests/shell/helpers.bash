@@ -1,0 +1,173 @@
+# Helpers of the bats files. Each begins with:
+#
+#     load helpers
+#     setup() { common_setup; }
+#
+# and then every test runs in an empty directory, with our tools in PATH and an
+# empty $TMPDIR of its own. Run a tool with
+#
+#     run --separate-stderr tree2erofs -o out.erofs in.tree
+#
+# and look at $status, $output and $stderr with the assertions below; check what
+# a failure left behind with assert_no_debris.
+
+# shellcheck shell=bash disable=SC2154 # status, output and stderr are bats'
+bats_require_minimum_version 1.5.0
+
+REPO=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+BIN=$REPO/bin
+
+# common_setup is the setup of every file.
+common_setup() {
+	build_once
+	PATH=$BIN:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+	export PATH LC_ALL=C.UTF-8 TZ=UTC
+	export TMPDIR=$BATS_TEST_TMPDIR/tmp
+	unset SOURCE_DATE_EPOCH
+	mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/work"
+	cd "$BATS_TEST_TMPDIR/work" || return
+}
+
+# build_once builds the tools unless make, which has done so, runs the tests.
+build_once() {
+	[ -n "${MAKELEVEL:-}" ] && return
+	once built make -s -C "$REPO" build
+}
+
+# once NAME COMMAND... runs COMMAND the first time it is called in this run of
+# bats, also where files run in parallel.
+once() {
+	local mark=$BATS_RUN_TMPDIR/once-$1
+	shift
+	(
+		flock 9
+		[ -e "$mark" ] || { "$@" 9>&- && touch "$mark"; }
+	) 9>"$mark.lock"
+}
+
+# need TOOL... skips the test where one is not installed; fails it under CI=true.
+need() {
+	local tool
+	for tool in "$@"; do
+		command -v "$tool" >/dev/null || skip_or_fail "$tool is not installed" || return
+	done
+}
+
+need_root() { [ "$(id -u)" = 0 ] || skip_or_fail "not root"; }
+
+skip_or_fail() {
+	if [ "${CI:-}" = true ]; then
+		fail "CI=true, and this cannot run: $1"
+	else
+		skip "$1"
+	fi
+}
+
+fail() {
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+# show prints what the last run left, for a failed assertion.
+show() {
+	fail "$1" "status: $status" "stdout: ${output:0:2000}" "stderr: ${stderr:-}"
+}
+
+assert_status() { [ "$status" -eq "$1" ] || show "status is not $1"; }
+
+assert_output() { [ "$output" = "$1" ] || show "standard output is not: $1"; }
+
+# assert_ok: exit code 0 and not a word on standard error.
+assert_ok() {
+	assert_status 0 || return
+	[ -z "$stderr" ] || show "standard error is not empty"
+}
+
+# assert_error TOOL STATUS TEXT: the exit code, nothing on standard output, and
+# one line "TOOL: ..." with TEXT in it; a hint may follow.
+assert_error() {
+	assert_status "$2" || return
+	[ -z "$output" ] || show "standard output is not empty" || return
+	assert_stderr_line "$1" "$3"
+}
+
+# assert_stderr_line TOOL TEXT is assert_error where other things went out too.
+assert_stderr_line() {
+	local lines
+	lines=$(grep -vc "^$1: hint: " <<<"$stderr") || true
+	[ "$lines" -eq 1 ] || show "standard error is not one line and a hint" || return
+	[[ $stderr == "$1: "* ]] || show "standard error does not begin with $1:" || return
+	[[ $stderr == *"$2"* ]] || show "standard error does not say: $2"
+}
+
+# assert_no_debris NAME...: the directory holds just these names, and $TMPDIR
+# nothing.
+assert_no_debris() {
+	local want have
+	want=$(printf '%s\n' "$@" | sort)
+	have=$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)
+	[ "$have" = "$want" ] || fail "the directory holds:" "$have" "and not:" "$want" || return
+	have=$(find "$TMPDIR" -mindepth 1)
+	[ -z "$have" ] || fail "TMPDIR holds:" "$have"
+}
+
+# assert_empty FILE: it exists and has no bytes.
+assert_empty() {
+	[[ -f $1 && ! -s $1 ]] || fail "$1 is not an empty file: $(ls -l "$1" 2>&1)"
+}
+
+# demo_image DIR copies the layout of lib/reftest/demoimage there: image DIR:demo.
+demo_image() {
+	once demo go_demo_image
+	cp -r "$BATS_RUN_TMPDIR/demo" "$1"
+}
+
+go_demo_image() {
+	mkdir "$BATS_RUN_TMPDIR/demo"
+	(cd "$REPO" && "${GO:-go}" run ./lib/reftest/demoimage "$BATS_RUN_TMPDIR/demo")
+}
+
+# small_layer FILE writes a layer tar, not compressed, the same bytes each time.
+small_layer() {
+	local dir
+	dir=$(mktemp -d -p "$BATS_TEST_TMPDIR")
+	mkdir -p "$dir/etc" "$dir/bin"
+	echo vm1 >"$dir/etc/hostname"
+	head -c 100000 /dev/zero | tr '\0' x >"$dir/bin/big"
+	ln -s big "$dir/bin/link"
+	ln "$dir/etc/hostname" "$dir/etc/hostname.orig"
+	tar -C "$dir" --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf "$1" .
+	rm -r "$dir"
+}
+
+# on_terminal LINE runs the shell line with a terminal as standard output, input
+# and error, unless it redirects them. The exit code is in $status.
+on_terminal() {
+	need script
+	run script -qec "$1" /dev/null </dev/null
+}
+
+# interrupted SIGNAL COMMAND...: runs COMMAND with a standard input that never
+# ends, sends it SIGNAL after half a second, and puts its exit code, 128+n where it
+# died of a signal, into $status. Standard output goes to the file called out if
+# COMMAND has no -o.
+interrupted() {
+	local signal=$1 pid
+	shift
+	[ -p "$BATS_TEST_TMPDIR/never" ] || mkfifo "$BATS_TEST_TMPDIR/never"
+	# Job control, because without it the shell starts jobs with SIGINT ignored.
+	set -m
+	if [[ " $* " == *" -o "* ]]; then
+		"$@" <>"$BATS_TEST_TMPDIR/never" 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+	else
+		"$@" <>"$BATS_TEST_TMPDIR/never" >out 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+	fi
+	pid=$!
+	sleep 0.5
+	kill -s "$signal" "$pid"
+	status=0
+	wait "$pid" 2>/dev/null || status=$?
+	set +m
+	output=
+	stderr=$(<"$BATS_TEST_TMPDIR/stderr")
+}

@@ -1,0 +1,81 @@
+# The assertions of helpers.bash, each with a wrong answer.
+
+load helpers
+setup() { common_setup; }
+
+# refused COMMAND... succeeds if COMMAND fails.
+refused() {
+	if ("$@") 2>/dev/null; then
+		fail "accepted: $*"
+	fi
+}
+
+@test "assert_error tells apart" {
+	status=1 output='' stderr='tool: where: cause'
+	assert_error tool 1 'where: cause'
+	refused assert_error tool 2 'where: cause'
+	refused assert_error other 1 'where: cause'
+	refused assert_error tool 1 'elsewhere'
+	stderr=$'tool: where: cause\ntool: hint: do this'
+	assert_error tool 1 'where: cause'
+	stderr=$'tool: where: cause\ntool: more'
+	refused assert_error tool 1 'where: cause'
+	stderr='' output=''
+	refused assert_error tool 1 ''
+	stderr='tool: where: cause' output='x'
+	refused assert_error tool 1 'where: cause'
+	assert_stderr_line tool 'where: cause'
+}
+
+@test "assert_ok tells apart" {
+	status=0 output='data' stderr=''
+	assert_ok
+	assert_output data
+	refused assert_output dat
+	stderr='tool: warning: x'
+	refused assert_ok
+	status=1 stderr=''
+	refused assert_ok
+}
+
+@test "assert_no_debris tells apart" {
+	touch a .b
+	assert_no_debris a .b
+	refused assert_no_debris a
+	refused assert_no_debris a .b c
+	touch "$TMPDIR/x"
+	refused assert_no_debris a .b
+}
+
+@test "assert_empty tells apart" {
+	touch empty
+	echo x >full
+	assert_empty empty
+	refused assert_empty full
+	refused assert_empty missing
+}
+
+@test "interrupted sends the signal" {
+	interrupted TERM sleep 60
+	assert_status 143
+	interrupted INT sh -c 'echo begun; exec sleep 60'
+	assert_status 130
+	[ "$(<out)" = begun ]
+}
+
+@test "on_terminal is a terminal" {
+	on_terminal 'test -t 1 && exit 7'
+	assert_status 7
+}
+
+@test "a missing tool skips, and fails under CI" {
+	CI=true refused need no-such-tool
+}
+
+@test "small images are the same each time" {
+	small_layer a.tar
+	small_layer b.tar
+	cmp a.tar b.tar
+	demo_image demo
+	[ -s demo/index.json ]
+}

@@ -1,0 +1,9 @@
+#!/bin/bash
+# The packages with goroutines under the race detector, which needs a C compiler.
+set -euo pipefail
+
+if ! command -v gcc >/dev/null; then
+	echo "race: no gcc, so the race detector does not run"
+	exit 0
+fi
+CGO_ENABLED=1 "${GO:-go}" run ./lib/reftest/gotest race -race -short -skip '^TestInterop' ./lib/...
