@@ -107,7 +107,7 @@ func unescape(b []byte) (string, error) {
 		if !isOctal(b) {
 			return "", fmt.Errorf("escape %q is not \\001 to \\377", b[:min(4, len(b))])
 		}
-		out = append(out, (b[1]-'0')<<6|(b[2]-'0')<<3|b[3]-'0')
+		out = append(out, (b[1]&7)<<6|(b[2]&7)<<3|b[3]&7)
 		b = b[4:]
 		n = plainLen(b)
 	}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -13,8 +13,6 @@ import (
 // again for each record, so that parsing allocates what the Entry keeps and
 // nothing else.
 type fields struct {
-	path  []byte
-	kind  Type
 	known [numWords][]byte // value of each word; nil if absent
 	xattr []word
 	extra []word
@@ -41,9 +39,6 @@ const (
 	wordNlink
 	numWords
 )
-
-// bare is the value of a keyword that has none.
-var bare = []byte{}
 
 // wordIndex tells which keyword name is, -1 if it is none of ours.
 func wordIndex(name []byte) int {
@@ -80,87 +75,80 @@ func wordIndex(name []byte) int {
 	return -1
 }
 
-// parse splits line into words and checks which there are.
-func (f *fields) parse(line []byte, form Data) error {
-	f.known = [numWords][]byte{}
-	f.xattr, f.extra = f.xattr[:0], f.extra[:0]
-	var rest []byte
-	f.path, rest, _ = bytes.Cut(line, []byte(" "))
-	for more := len(f.path) < len(line); more; {
-		i := bytes.IndexByte(rest, ' ')
-		w := rest
-		if more = i >= 0; more {
-			w, rest = rest[:i], rest[i+1:]
-		}
-		if err := f.word(w); err != nil {
-			return err
-		}
-	}
-	if form == Inline && (f.known[wordDigest] != nil || f.known[wordNlink] != nil) {
-		return corrupt("%s: a word that only a stream without data has", f.path)
-	}
-	if form != Inline && f.known[wordExtents] != nil {
-		return corrupt("%s: extents in a stream without data", f.path)
-	}
-	return nil
-}
-
-func (f *fields) word(w []byte) error {
-	name, value := w, bare
-	eq := bytes.IndexByte(w, '=')
-	if eq >= 0 {
-		name, value = w[:eq], w[eq+1:]
-	}
-	i := wordIndex(name)
-	switch {
-	case i >= 0:
-		if f.known[i] != nil {
-			return corrupt("%s: keyword %s appears twice", f.path, name)
-		}
-		if isBare := i == wordLower || i == wordNoChange; isBare != (eq < 0) {
-			return corrupt("%s: keyword %s with or without a value", f.path, name)
-		}
-		f.known[i] = value
-	case eq >= 0 && bytes.HasPrefix(name, []byte(xattrPrefix)):
-		f.xattr = append(f.xattr, word{name[len(xattrPrefix):], value})
-	case eq >= 0 && bytes.HasPrefix(name, []byte(extraPrefix)):
-		f.extra = append(f.extra, word{name, value})
-	case len(name) == 0:
-		return corrupt("%s: empty keyword", f.path)
-	default:
-		return corrupt("%s: unknown keyword %q", f.path, name)
-	}
-	return nil
-}
-
-// entry makes e of the words. The error names the keyword at fault.
-func (f *fields) entry(e *Entry) error {
+// parse makes e of line, a record without its LF. After an error e has its Path
+// if that is not what is wrong.
+func (f *fields) parse(e *Entry, line []byte, form Data) (err error) {
 	*e = Entry{}
-	var err error
-	if e.Path, err = parsePath(f.path); err != nil {
+	path, rest, more := bytes.Cut(line, []byte(" "))
+	if e.Path, err = parsePath(path); err != nil {
 		return err
 	}
-	if err := f.common(e); err != nil {
+	if err := f.split(rest, more); err != nil {
 		return err
 	}
-	if err := f.byType(e); err != nil {
+	if err := f.common(e, form); err != nil {
+		return err
+	}
+	if err := f.byType(e, form); err != nil {
 		return err
 	}
 	if err := f.marks(e); err != nil {
 		return err
 	}
-	if v := f.known[wordExtents]; v != nil {
-		if e.Type != File {
-			return errors.New("extents belong to files")
+	return f.rest(e, form)
+}
+
+// split takes the words of b apart; more says whether there is one.
+func (f *fields) split(b []byte, more bool) error {
+	f.known = [numWords][]byte{}
+	f.xattr, f.extra = f.xattr[:0], f.extra[:0]
+	for more {
+		name := 0 // its length; names are short, so this is faster than bytes.IndexByte
+		for name < len(b) && b[name] != '=' && b[name] != ' ' {
+			name++
 		}
-		if e.Extents, err = parseExtents(v, e.Size); err != nil {
+		end := bytes.IndexByte(b[name:], ' ')
+		if more = end >= 0; !more {
+			end = len(b) - name
+		}
+		if err := f.word(b[:name], b[name:name+end]); err != nil {
 			return err
 		}
+		if more {
+			b = b[name+end+1:]
+		}
 	}
-	if err := f.xattrs(e); err != nil {
-		return err
+	return nil
+}
+
+// word takes a keyword and its value, which has the "=" before it or is empty.
+func (f *fields) word(name, value []byte) error {
+	hasValue := len(value) > 0
+	if hasValue {
+		value = value[1:]
 	}
-	return f.extras(e)
+	i := wordIndex(name)
+	switch {
+	case i >= 0:
+		if f.known[i] != nil {
+			return fmt.Errorf("keyword %s appears twice", name)
+		}
+		if isBare := i == wordLower || i == wordNoChange; isBare && hasValue {
+			return fmt.Errorf("keyword %s has a value", name)
+		} else if !isBare && !hasValue {
+			return fmt.Errorf("keyword %s has no value", name)
+		}
+		f.known[i] = value
+	case hasValue && bytes.HasPrefix(name, []byte(xattrPrefix)):
+		f.xattr = append(f.xattr, word{name[len(xattrPrefix):], value})
+	case hasValue && bytes.HasPrefix(name, []byte(extraPrefix)) && len(name) > len(extraPrefix):
+		f.extra = append(f.extra, word{name, value})
+	case len(name) == 0 && !hasValue:
+		return errors.New("more than one space, or one at the end")
+	default:
+		return fmt.Errorf("unknown keyword %q", name)
+	}
+	return nil
 }
 
 // parsePath decodes "." or "./a/b".
@@ -183,20 +171,13 @@ func parsePath(b []byte) (string, error) {
 }
 
 // common reads what every record has.
-func (f *fields) common(e *Entry) error {
-	e.Type = Type(slices.Index(typeNames[1:], string(f.known[wordType])) + 1)
-	if e.Type == 0 {
+func (f *fields) common(e *Entry, form Data) error {
+	var ok bool
+	if e.Type = parseType(f.known[wordType]); e.Type == 0 {
 		return errors.New("type is missing or unknown")
 	}
-	mode := f.known[wordMode]
-	if len(mode) != 4 {
+	if e.Mode, ok = parseMode(f.known[wordMode], form); !ok {
 		return errors.New("mode is not four octal digits")
-	}
-	for _, c := range mode {
-		if c < '0' || c > '7' {
-			return errors.New("mode is not four octal digits")
-		}
-		e.Mode = e.Mode<<3 | uint16(c-'0')
 	}
 	uid, okUID := parseUint(f.known[wordUID], 1<<32-1)
 	gid, okGID := parseUint(f.known[wordGID], 1<<32-1)
@@ -204,22 +185,24 @@ func (f *fields) common(e *Entry) error {
 		return errors.New("uid or gid is missing or not a number of 32 bits")
 	}
 	e.UID, e.GID = uint32(uid), uint32(gid)
-	var ok bool
 	if e.Time, ok = parseTime(f.known[wordTime]); !ok {
 		return errors.New("time is not seconds, a point and nine digits")
 	}
 	if v := f.known[wordNlink]; v != nil {
 		n, ok := parseUint(v, 1<<32-1)
-		if !ok {
-			return errors.New("nlink is not a number of 32 bits")
+		if !ok || form == Inline {
+			return errors.New("nlink is a number of 32 bits in a stream without data")
 		}
 		e.Nlink = uint32(n)
+	}
+	if e.Path == "." && e.Type != Dir {
+		return errors.New("the root is not a directory")
 	}
 	return nil
 }
 
 // byType reads the words that belong to one type, and refuses them elsewhere.
-func (f *fields) byType(e *Entry) error {
+func (f *fields) byType(e *Entry, form Data) error {
 	size, link, device := f.known[wordSize], f.known[wordLink], f.known[wordDevice]
 	if (size != nil) != (e.Type == File) {
 		return errors.New("size belongs to every file, and to nothing else")
@@ -227,7 +210,8 @@ func (f *fields) byType(e *Entry) error {
 	if (link != nil) != (e.Type == Link) {
 		return errors.New("link belongs to every symbolic link, and to nothing else")
 	}
-	if (device != nil) != (e.Type == Char || e.Type == Block) {
+	isDevice := e.Type == Char || e.Type == Block
+	if device != nil && !isDevice || device == nil && isDevice && form == Inline {
 		return errors.New("device belongs to every device, and to nothing else")
 	}
 	switch {
@@ -238,25 +222,15 @@ func (f *fields) byType(e *Entry) error {
 		}
 		e.Size = int64(n)
 	case link != nil:
-		return f.link(e, link)
+		return parseLink(e, link, form)
 	case device != nil:
 		var ok bool
 		if e.Dev, ok = parseDevice(device); !ok {
 			return errors.New("device is not native,MAJOR,MINOR")
 		}
+	case isDevice:
+		e.Dev = NoDevice
 	}
-	return nil
-}
-
-func (f *fields) link(e *Entry, value []byte) error {
-	target, err := unescape(value)
-	if err != nil {
-		return err
-	}
-	if target == "" || len(target) > MaxPath {
-		return errors.New("link target is empty or over 4095 bytes")
-	}
-	e.Link = target
 	return nil
 }
 
@@ -274,17 +248,51 @@ func (f *fields) marks(e *Entry) error {
 		}
 		return nil
 	}
-	if e.Type == Dir {
-		return errors.New("hard link to a directory")
-	}
 	var err error
 	if e.Hardlink, err = parsePath(v); err != nil {
-		return err
+		return fmt.Errorf("hardlink: %w", err)
+	}
+	if e.Type == Dir || e.Hardlink == "." {
+		return errors.New("hard link to a directory")
 	}
 	if e.Lower && (e.Type != File || e.Size != 0) {
 		return errors.New("a link to a layer below must be a file of size 0")
 	}
 	return nil
+}
+
+// rest reads the words that few records have.
+func (f *fields) rest(e *Entry, form Data) (err error) {
+	if v := f.known[wordExtents]; v != nil {
+		if e.Type != File || form != Inline {
+			return errors.New("extents belong to files in a stream with data")
+		}
+		if e.Extents, err = parseExtents(v, e.Size); err != nil {
+			return err
+		}
+	}
+	if v := f.known[wordDigest]; v != nil {
+		if e.Type != File || form == Inline {
+			return errors.New("sha256digest belongs to files in a stream without data")
+		}
+		if !isDigest(v) {
+			return errors.New("sha256digest is not 64 lower-case hex digits")
+		}
+		e.Extra = append(e.Extra, Keyword{digestWord, string(v)})
+	}
+	if err := f.xattrs(e); err != nil {
+		return err
+	}
+	return f.extras(e)
+}
+
+func isDigest(b []byte) bool {
+	for _, c := range b {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return len(b) == 64
 }
 
 func (f *fields) xattrs(e *Entry) error {
@@ -301,24 +309,21 @@ func (f *fields) xattrs(e *Entry) error {
 			return errors.New("xattr name is empty or over 255 bytes")
 		}
 		f.text, err = base64.StdEncoding.Strict().AppendDecode(f.text[:0], w.value)
-		if err != nil {
+		if err != nil || bytes.IndexByte(w.value, '\r') >= 0 { // which the decoder skips
 			return errors.New("xattr value is not base64")
 		}
 		if len(f.text) > MaxValue {
 			return errors.New("xattr value over 65535 bytes")
 		}
 		e.Xattrs[i] = Xattr{name, string(f.text)}
+		if e.NoChange && e.Xattrs[i] != Opaque {
+			return errors.New("nochange with an xattr that is not the opaque mark")
+		}
 	}
 	return sortUnique(e.Xattrs, func(x Xattr) string { return x.Name })
 }
 
 func (f *fields) extras(e *Entry) error {
-	if v := f.known[wordDigest]; v != nil {
-		if _, err := hex.DecodeString(string(v)); err != nil || len(v) != 64 {
-			return errors.New(digestWord + " is not 64 hex digits")
-		}
-		e.Extra = append(e.Extra, Keyword{digestWord, string(v)})
-	}
 	for _, w := range f.extra {
 		name, err := unescape(w.name)
 		if err != nil {
@@ -345,6 +350,31 @@ func sortUnique[T any](list []T, name func(T) string) error {
 		}
 	}
 	return nil
+}
+
+// parseType returns 0 for a word that is no type.
+func parseType(b []byte) Type {
+	for i, name := range typeNames {
+		if string(b) == name && i > 0 {
+			return Type(i)
+		}
+	}
+	return 0
+}
+
+// parseMode reads four octal digits, or in a stream without data what C's %#o
+// prints.
+func parseMode(b []byte, form Data) (mode uint16, ok bool) {
+	if form == Inline && len(b) != 4 || len(b) == 0 || len(b) > 5 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '7' {
+			return 0, false
+		}
+		mode = mode<<3 | uint16(c-'0')
+	}
+	return mode, mode <= 0o7777
 }
 
 // parseUint reads decimal digits without leading zeros, up to limit.
@@ -377,13 +407,30 @@ func parseTime(b []byte) (t Time, ok bool) {
 	if negative {
 		digits = digits[1:]
 	}
-	sec, ok := parseUint(digits, 1<<63-1)
 	if negative {
-		t.Sec = -int64(sec)
+		sec, ok := parseUint(digits, 1<<63)
+		t.Sec = -int64(sec) // -2^63 is its own negative
 		return t, ok && sec > 0
 	}
+	sec, ok := parseUint(digits, 1<<63-1)
 	t.Sec = int64(sec)
 	return t, ok
+}
+
+// parseLink reads the target of the symbolic link e. Where there are no data it is
+// written as gomtree compares it, with "=" as it is and "\\" for a backslash.
+func parseLink(e *Entry, value []byte, form Data) (err error) {
+	if form != Inline {
+		value = bytes.ReplaceAll(value, []byte(`\\`), []byte(`\134`))
+		value = bytes.ReplaceAll(value, []byte("="), []byte(`\075`))
+	}
+	if e.Link, err = unescape(value); err != nil {
+		return fmt.Errorf("link: %w", err)
+	}
+	if e.Link == "" || len(e.Link) > MaxPath {
+		return errors.New("link target is empty or over 4095 bytes")
+	}
+	return nil
 }
 
 // parseDevice reads native,MAJOR,MINOR.

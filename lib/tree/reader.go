@@ -59,10 +59,12 @@ func (s *Reader) Close() error { return nil }
 func (s *Reader) head() error {
 	line, err := s.in.line()
 	if err != nil {
-		if err == io.ErrUnexpectedEOF && s.in.offset() == 0 && len(line) == 0 {
+		switch {
+		case err != io.ErrUnexpectedEOF:
+			return err
+		case len(line) == 0:
 			return errors.New("input is empty")
-		}
-		if !bytes.HasPrefix(line, []byte(magic)) {
+		case !bytes.HasPrefix(line, []byte(magic)):
 			return corrupt("first line is not %q", magic+"...")
 		}
 		return err
@@ -151,10 +153,10 @@ func (s *Reader) next() error {
 	case line[0] == '#':
 		return s.end(line, start)
 	}
-	if err := s.scratch.parse(line, s.data); err != nil {
-		return err
-	}
-	if err := s.scratch.entry(&s.entry); err != nil {
+	if err := s.scratch.parse(&s.entry, line, s.data); err != nil {
+		if s.entry.Path == "" {
+			return corrupt("%w", err)
+		}
 		return corrupt("%s: %w", printable(s.entry.Path), err)
 	}
 	s.records++
@@ -294,19 +296,22 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
 }
 
-// fail says where err happened, or gives the cause that the writer left where the
-// stream is cut short.
+// fail says where err happened, or gives the cause that the writer left. It looks
+// for one not only where the input ends early: an abort line that stands where
+// content was promised may look like a fault in the next record.
 func (s *Reader) fail(err error) error {
-	switch {
-	case err == io.ErrUnexpectedEOF:
-		if cause := s.in.abortMessage(); cause != nil {
-			return cause
-		}
-		return fmt.Errorf("tree stream is cut short at byte %d: %w", s.in.offset()+int64(s.in.end-s.in.pos), err)
-	case errors.Is(err, ErrCorrupt):
-		return fmt.Errorf("record %d, before byte %d: %w", s.records+1, s.in.offset(), err)
+	cut := err == io.ErrUnexpectedEOF
+	if !cut && !errors.Is(err, ErrCorrupt) {
+		return err
 	}
-	return err
+	at := s.in.offset()
+	if cause := s.in.abortMessage(); cause != nil {
+		return cause
+	}
+	if cut {
+		return fmt.Errorf("tree stream is cut short at byte %d: %w", s.in.base+int64(s.in.end), err)
+	}
+	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
 
 func printable(path string) string { return string(appendEscaped(nil, path)) }
@@ -322,8 +327,11 @@ type input struct {
 	err      error  // of r; io.ErrUnexpectedEOF at its end
 }
 
+// chunk is how much is read at once, a good part of what a wide pipe holds.
+const chunk = 256 << 10
+
 func newInput(r io.Reader) input {
-	return input{r: r, buf: make([]byte, abortWindow+MaxLine+bufSize)}
+	return input{r: r, buf: make([]byte, abortWindow+MaxLine+chunk)}
 }
 
 // offset is where the next byte stands in the stream.
@@ -336,7 +344,7 @@ func (in *input) more() error {
 	if in.err != nil {
 		return in.err
 	}
-	if len(in.buf)-in.end < bufSize && in.pos > abortWindow {
+	if len(in.buf)-in.end < chunk && in.pos > abortWindow {
 		in.crc = crc32.Update(in.crc, crc32.IEEETable, in.buf[in.hashed:in.pos])
 		from := in.pos - abortWindow
 		copy(in.buf, in.buf[from:in.end])
@@ -344,7 +352,7 @@ func (in *input) more() error {
 		in.pos, in.end, in.hashed = in.pos-from, in.end-from, in.pos-from
 	}
 	for range 100 {
-		n, err := in.r.Read(in.buf[in.end:])
+		n, err := in.r.Read(in.buf[in.end:min(in.end+chunk, len(in.buf))])
 		in.end += n
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -357,7 +365,8 @@ func (in *input) more() error {
 			return err
 		}
 	}
-	return io.ErrNoProgress
+	in.err = io.ErrNoProgress
+	return in.err
 }
 
 // peek returns the next n bytes without taking them.

@@ -7,15 +7,17 @@ import (
 
 // WriteExpanded writes the whole file e to w, its holes as zeros.
 func WriteExpanded(w io.Writer, e *Entry) error {
+	if e.Content == nil && e.DataSize() > 0 {
+		return errNoData
+	}
 	if e.Size == 0 {
 		return nil
 	}
-	whole := []Extent{{0, e.Size}}
 	if e.Extents == nil {
 		_, err := e.Content.WriteTo(w)
 		return err
 	}
-	x := expander{w: w, data: e.Extents, out: whole}
+	x := expander{w: w, data: e.Extents, out: []Extent{{0, e.Size}}}
 	return x.run(e.Content)
 }
 
@@ -35,7 +37,9 @@ func LimitExtents(e *Entry) {
 		}
 	}
 	filled := fillGaps(e.Extents, high)
-	e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
+	if e.Content != nil {
+		e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
+	}
 	e.Extents = filled
 }
 

@@ -29,11 +29,16 @@ type Writer struct {
 	crc     uint32 // of what has left buf
 	records int64
 	bytes   int64
+	left    int64 // of the current content
 	err     error
 }
 
-// bufSize is what a pipe takes in one write once it is widened.
-const bufSize = 1 << 20
+// A buffer is written once it holds minWrite bytes; it has room for twice that,
+// so that most contents go through it.
+const (
+	minWrite = 256 << 10
+	bufSize  = 2 * minWrite
+)
 
 // NewWriter starts a stream on w.
 func NewWriter(w io.Writer, opts WriterOptions) *Writer {
@@ -65,26 +70,45 @@ func (s *Writer) Add(e *Entry) error {
 }
 
 func (s *Writer) add(e *Entry) error {
-	if err := s.flushFor(1); err != nil {
-		return err
+	digest, err := s.digest(e)
+	if err != nil {
+		return fmt.Errorf("%s: %w", printable(e.Path), err)
 	}
 	start := len(s.buf)
-	s.buf = appendRecord(s.buf, e, s.opts.Data)
-	if s.opts.Digest && e.Type == File && e.Hardlink == "" {
-		if err := s.appendDigest(e); err != nil {
-			s.buf = s.buf[:start] // no half record before an abort line
-			return fmt.Errorf("%s: %w", e.Path, err)
-		}
-	}
-	s.buf = append(s.buf, '\n')
+	s.buf = append(appendRecord(s.buf, e, s.opts.Data, digest), '\n')
 	if n := len(s.buf) - start; n > MaxLine {
-		return fmt.Errorf("%s: record of %d bytes, over the %d of a line", e.Path, n, MaxLine)
+		s.buf = s.buf[:start] // or an abort line could not be read behind it
+		return fmt.Errorf("%s: record of %d bytes, over the %d of a line", printable(e.Path), n, MaxLine)
 	}
 	s.records++
-	if s.opts.Data != Inline {
-		return nil
+	if s.opts.Data == Inline {
+		if err := s.payload(e); err != nil {
+			return fmt.Errorf("%s: %w", printable(e.Path), err)
+		}
 	}
-	return s.payload(e)
+	if len(s.buf) >= minWrite {
+		return s.flush()
+	}
+	return nil
+}
+
+// digest is the SHA-256 of e's content, holes as zeros, or "": where it was asked
+// for, or stands in the stream without data that e comes from.
+func (s *Writer) digest(e *Entry) (string, error) {
+	if s.opts.Data == Inline || e.Type != File {
+		return "", nil
+	}
+	if len(e.Extra) > 0 && e.Extra[0].Name == digestWord {
+		return e.Extra[0].Value, nil
+	}
+	if !s.opts.Digest || e.Hardlink != "" {
+		return "", nil
+	}
+	h := sha256.New()
+	if err := WriteExpanded(h, e); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // payload writes e's content and the LF behind it.
@@ -94,48 +118,43 @@ func (s *Writer) payload(e *Entry) error {
 		return nil
 	}
 	if e.Content == nil {
-		return fmt.Errorf("%s: the source carries no data", e.Path)
+		return errNoData
 	}
-	p := payload{s: s}
-	_, err := e.Content.WriteTo(&p)
-	if err == nil && p.n != want {
-		err = fmt.Errorf("content has %d bytes instead of %d", p.n, want)
+	s.left = want
+	if _, err := e.Content.WriteTo((*payload)(s)); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", e.Path, err)
+	if s.left > 0 {
+		return fmt.Errorf("content ends %d bytes short of %d", s.left, want)
 	}
 	s.bytes += want
 	s.buf = append(s.buf, '\n')
 	return nil
 }
 
-// payload is where a content goes: small pieces into the writer's buffer, large
-// ones past it.
-type payload struct {
-	s *Writer
-	n int64
-}
+var errNoData = errors.New("the source carries no data")
 
+// payload is a Writer as the current content sees it.
+type payload Writer
+
+// Write puts small pieces into the buffer and large ones past it.
 func (p *payload) Write(b []byte) (int, error) {
-	s := p.s
-	if err := s.flushFor(len(b)); err != nil {
-		return 0, err
+	s := (*Writer)(p)
+	if int64(len(b)) > s.left {
+		return 0, errors.New("content is longer than its size")
 	}
-	p.n += int64(len(b))
-	if len(b) < cap(s.buf)-len(s.buf) {
-		s.buf = append(s.buf, b...)
-		return len(b), nil
+	if len(b) >= minWrite || len(s.buf)+len(b) > bufSize {
+		if err := s.flush(); err != nil {
+			return 0, err
+		}
 	}
-	s.crc = crc32.Update(s.crc, crc32.IEEETable, b)
-	return s.w.Write(b)
-}
-
-// flushFor writes the buffer out unless n bytes more fit into it.
-func (s *Writer) flushFor(n int) error {
-	if len(s.buf)+n < bufSize*3/4 {
-		return nil
+	s.left -= int64(len(b))
+	if len(b) >= minWrite {
+		s.crc = crc32.Update(s.crc, crc32.IEEETable, b)
+		return s.w.Write(b)
 	}
-	return s.flush()
+	s.buf = append(s.buf, b...)
+	return len(b), nil
 }
 
 func (s *Writer) flush() error {
@@ -185,12 +204,13 @@ func (s *Writer) Abort(cause error) {
 	}
 }
 
-// appendRecord writes the line of e, without its LF.
-func appendRecord(b []byte, e *Entry, form Data) []byte {
+// appendRecord writes the line of e, without its LF. Streams without data have
+// what the tools that they are for compare, in the way they write it; FORMAT.md
+// says what is left out.
+func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	b = appendPath(b, e.Path)
 	b = append(append(b, " type="...), e.Type.String()...)
-	b = append(b, " mode="...)
-	b = append(b, '0'+byte(e.Mode>>9&7), '0'+byte(e.Mode>>6&7), '0'+byte(e.Mode>>3&7), '0'+byte(e.Mode&7))
+	b = appendMode(append(b, " mode="...), e.Mode, form)
 	b = strconv.AppendUint(append(b, " uid="...), uint64(e.UID), 10)
 	b = strconv.AppendUint(append(b, " gid="...), uint64(e.GID), 10)
 	b = appendTime(append(b, " time="...), e.Time)
@@ -198,18 +218,18 @@ func appendRecord(b []byte, e *Entry, form Data) []byte {
 	case File:
 		b = strconv.AppendInt(append(b, " size="...), e.Size, 10)
 	case Link:
-		b = appendEscaped(append(b, " link="...), e.Link)
+		b = appendLink(append(b, " link="...), e.Link, form)
 	case Char, Block:
+		if form == None && !e.IsWhiteout() || form != Inline && e.Dev == NoDevice {
+			break
+		}
 		b = strconv.AppendUint(append(b, " device=native,"...), uint64(e.Dev.Major), 10)
 		b = strconv.AppendUint(append(b, ','), uint64(e.Dev.Minor), 10)
 	}
-	if form == NonePortable {
-		if e.Nlink > 0 {
-			b = strconv.AppendUint(append(b, " nlink="...), uint64(e.Nlink), 10)
-		}
-		return b
+	if form != Inline && e.Nlink > 0 && e.Type != Dir {
+		b = strconv.AppendUint(append(b, " nlink="...), uint64(e.Nlink), 10)
 	}
-	if e.Hardlink != "" {
+	if e.Hardlink != "" && (form == Inline || form == None && e.Lower) {
 		b = appendPath(append(b, " hardlink="...), e.Hardlink)
 		if e.Lower {
 			b = append(b, " lower"...)
@@ -218,19 +238,58 @@ func appendRecord(b []byte, e *Entry, form Data) []byte {
 	if e.Extents != nil && form == Inline {
 		b = appendExtents(append(b, " extents="...), e.Extents)
 	}
-	if e.NoChange {
+	if e.NoChange && form != NonePortable {
 		b = append(b, " nochange"...)
 	}
-	for _, x := range e.Xattrs {
+	if digest != "" {
+		b = append(append(b, " "+digestWord+"="...), digest...)
+	}
+	if form == NonePortable {
+		return b
+	}
+	if form == Inline || e.Type == File || e.Type == Dir {
+		b = appendXattrs(b, e.Xattrs)
+	}
+	for _, x := range e.Extra {
+		if x.Name != digestWord {
+			b = appendEscaped(append(b, ' '), x.Name)
+			b = appendEscaped(append(b, '='), x.Value)
+		}
+	}
+	return b
+}
+
+func appendXattrs(b []byte, xs []Xattr) []byte {
+	for _, x := range xs {
 		b = appendEscaped(append(b, " "+xattrPrefix...), x.Name)
 		b = base64.StdEncoding.AppendEncode(append(b, '='), []byte(x.Value))
 	}
-	for _, x := range e.Extra {
-		if x.Name == digestWord {
-			continue
+	return b
+}
+
+// appendMode writes four octal digits, or what C's %#o prints, which is what
+// gomtree compares.
+func appendMode(b []byte, mode uint16, form Data) []byte {
+	if form == Inline {
+		return append(b, '0'+byte(mode>>9&7), '0'+byte(mode>>6&7), '0'+byte(mode>>3&7), '0'+byte(mode&7))
+	}
+	return fmt.Appendf(b, "%#o", mode)
+}
+
+// appendLink writes the target of a symbolic link; see parseLink.
+func appendLink(b []byte, target string, form Data) []byte {
+	if form != None {
+		return appendEscaped(b, target)
+	}
+	for i := range len(target) {
+		switch c := target[i]; c {
+		case '=':
+			b = append(b, c)
+		case '\\':
+			b = append(b, `\\`...)
+		default:
+			b = appendEscaped(b, target[i:i+1])
 		}
-		b = appendEscaped(append(b, ' '), x.Name)
-		b = appendEscaped(append(b, '='), x.Value)
 	}
 	return b
 }
@@ -263,15 +322,4 @@ func appendExtents(b []byte, xs []Extent) []byte {
 		b = strconv.AppendInt(append(b, '+'), x.Len, 10)
 	}
 	return b
-}
-
-// appendDigest adds the SHA-256 of the whole file, holes as zeros.
-func (s *Writer) appendDigest(e *Entry) error {
-	h := sha256.New()
-	if err := WriteExpanded(h, e); err != nil {
-		return err
-	}
-	s.buf = append(s.buf, " "+digestWord+"="...)
-	s.buf = hex.AppendEncode(s.buf, h.Sum(nil))
-	return nil
 }
