@@ -55,7 +55,7 @@ golden:
 	git diff -- '*/testdata/golden*'
 
 clean:
-	rm -rf bin
+	rm -rf bin demo
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -1,0 +1,50 @@
+#!/bin/bash
+# demo.sh [IMAGE]: turns an image into an EROFS disk, in the directory demo, and
+# shows it. Without IMAGE, which may be any reference that oci-fetch takes, it is
+# a small one that the repository makes itself.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+rm -rf demo
+mkdir demo
+PATH=$PWD/bin:$PATH:/usr/sbin:/sbin
+excerpt=" | sed -n 1,40p" # of what a real image would print pages of
+
+# show LINE prints the shell line and runs it.
+show() {
+	printf '\n$ %s\n' "$1"
+	bash -c "$1"
+}
+
+if [ -n "${1:-}" ]; then
+	printf -v ref %q "$1"
+else
+	ref=oci:demo/image:demo
+	excerpt=
+	echo "making a small image of three layers in demo/image"
+	mkdir demo/image
+	"${GO:-go}" run ./lib/reftest/demoimage demo/image
+fi
+
+show "oci-fetch --list $ref"
+show "oci-fetch $ref | tar2tree | tree2erofs > demo/rootfs.erofs"
+show "ls -l demo/rootfs.erofs"
+show "erofs2tree --no-data demo/rootfs.erofs$excerpt"
+
+# Reading the image back gives the tree that it was made of, so the same image.
+show "erofs2tree demo/rootfs.erofs | tree2erofs --check | cmp - demo/rootfs.erofs && echo checked"
+
+if [ "$(id -u)" != 0 ]; then
+	printf '\nnot root, so it is not mounted; as root: mount -t erofs -o ro,loop demo/rootfs.erofs /mnt\n'
+	exit
+fi
+mkdir demo/mnt
+if show "mount -t erofs -o ro,loop demo/rootfs.erofs demo/mnt"; then
+	trap 'umount demo/mnt' EXIT
+	show "ls -lR demo/mnt$excerpt"
+	if [ -z "${1:-}" ]; then
+		show "getcap demo/mnt/bin/ping; chroot demo/mnt /init"
+	fi
+else
+	echo "it cannot be mounted here"
+fi
