@@ -160,6 +160,9 @@ func versionText(info *debug.BuildInfo) string {
 	if len(rev) > 12 {
 		rev = rev[:12]
 	}
+	if strings.Contains(text, rev) {
+		return text // a pseudo-version, which has it all
+	}
 	if set["vcs.modified"] == "true" {
 		rev += ", modified"
 	}

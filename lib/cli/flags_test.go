@@ -105,6 +105,7 @@ func TestVersionText(t *testing.T) {
 		{info("v1.2.3"), "v1.2.3"},
 		{info("(devel)", "vcs.revision", "0123456789abcdef", "vcs.modified", "false"), "(devel) (0123456789ab)"},
 		{info("v1.2.3", "vcs.revision", "0123456789abcdef", "vcs.modified", "true"), "v1.2.3 (0123456789ab, modified)"},
+		{info("v0.0.0-20240102030405-0123456789ab+dirty", "vcs.revision", "0123456789abcdef", "vcs.modified", "true"), "v0.0.0-20240102030405-0123456789ab+dirty"},
 	} {
 		if got := versionText(c.info); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
