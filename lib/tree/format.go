@@ -24,6 +24,7 @@ const (
 	MaxName      = 255     // bytes of one component, or of an xattr's name
 	MaxValue     = 65535   // bytes of an xattr's value
 	maxExtentLen = 512 << 10
+	maxProps     = 100
 	maxAbort     = 1 << 10 // bytes of the abort line's message
 	abortWindow  = 4 << 10 // where a reader looks for it
 )

@@ -90,6 +90,9 @@ func (s *Reader) head() error {
 		if err := s.prop(line[len(propPrefix):]); err != nil {
 			return err
 		}
+		if len(s.props) > maxProps || s.in.offset() > MaxLine {
+			return corrupt("more than %d properties, or over %d bytes of them", maxProps, MaxLine)
+		}
 	}
 }
 

@@ -253,6 +253,12 @@ func TestReaderRefuses(t *testing.T) {
 	path := func(p string) string { return head + p + " type=dir" + attrs + "\n" + end(1, 0) }
 	bare := func(words string) string { return head + "./a " + words + "\n" + end(1, 0) }
 	noData := func(words string) string { return none + "./a " + words + "\n" + end(1, 0) }
+	props := func(n int, value string) (s string) {
+		for i := range n {
+			s += fmt.Sprintf("#:p%d=%s\n", i, value)
+		}
+		return s
+	}
 	sum := strings.Repeat("0a", 32)
 	many := strings.Repeat("/"+strings.Repeat("d", 255), 16)
 
@@ -261,6 +267,7 @@ func TestReaderRefuses(t *testing.T) {
 		"nothing at all":     head + end(0, 0),
 		"file":               file(" size=0"),
 		"any order":          bare("gid=1 uid=0 size=0 time=0.000000000 mode=0644 type=file"),
+		"100 properties":     head + props(100, strings.Repeat("v", MaxLine/101)) + end(0, 0),
 		"crc":                sealed(head+root, 1, 0),
 		"upper-case crc":     head + "#end records=0 bytes=0 crc32=" + fmt.Sprintf("%08X", crc32.ChecksumIEEE([]byte(head))) + "\n",
 		"escaped letters":    path(`./\141\057b`),
@@ -297,6 +304,8 @@ func TestReaderRefuses(t *testing.T) {
 		{"empty property key", head + "#:=b\n" + end(0, 0), "property"},
 		{"property twice", head + "#:a=b\n#:a=c\n" + end(0, 0), "property a appears twice"},
 		{"raw property value", head + "#:a=b c\n" + end(0, 0), "must be written \\040"},
+		{"101 properties", head + props(101, "") + end(0, 0), "more than 100 properties"},
+		{"large properties", head + props(3, strings.Repeat("v", MaxLine/3)) + end(0, 0), "bytes of them"},
 		{"property behind a record", head + root + "#:a=b\n" + end(1, 0), "comment"},
 
 		{"comment", head + "# hello\n" + end(0, 0), "comment"},
