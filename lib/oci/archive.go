@@ -158,7 +158,7 @@ func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	e := entry{off: off, size: h.Size}
 	switch {
 	case isSparse(h):
-		return false, fmt.Errorf("%w: %s: a sparse file", ErrUnsupported, name)
+		return false, fmt.Errorf("%w: %.200s: a sparse file", ErrUnsupported, name)
 	case h.Typeflag == tar.TypeLink:
 		e = entry{link: cleanName(h.Linkname)}
 	case h.Typeflag == tar.TypeSymlink && path.IsAbs(h.Linkname):
@@ -261,7 +261,7 @@ func (a *archive) find(ctx context.Context, name string) (entry, error) {
 			return entry{}, err
 		}
 		if !ok {
-			return entry{}, fmt.Errorf("%w: the archive has no %s", ErrNotFound, name)
+			return entry{}, fmt.Errorf("%w: the archive has no %.200s", ErrNotFound, name)
 		}
 		a.mu.Lock()
 		e := a.entries[at]
@@ -271,7 +271,7 @@ func (a *archive) find(ctx context.Context, name string) (entry, error) {
 		}
 		at = e.link
 	}
-	return entry{}, fmt.Errorf("%w: %s: more than %d links", ErrCorrupt, name, maxLinks)
+	return entry{}, fmt.Errorf("%w: %.200s: more than %d links", ErrCorrupt, name, maxLinks)
 }
 
 // open reads the file that name leads to, as far as it has arrived, and waits

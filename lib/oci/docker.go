@@ -69,8 +69,8 @@ func readDockerList(ctx context.Context, a *archive, opts Options) ([]dockerImag
 		return nil, err
 	}
 	var list []dockerImage
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", ErrCorrupt, dockerName, err)
+	if err := decode(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", dockerName, err)
 	}
 	return list, nil
 }
@@ -118,8 +118,7 @@ func repoTags(list []dockerImage) string {
 	for _, di := range list {
 		names = append(names, di.RepoTags...)
 	}
-	slices.Sort(names)
-	return "available: " + strings.Join(names, ", ")
+	return choices(names)
 }
 
 // dockerBlobs holds the uncompressed layers of a docker archive by diff-id.
@@ -155,7 +154,7 @@ func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, con
 		}
 		p, err := b.locate(ctx, d.Digest, cleanName(name))
 		if err != nil {
-			return nil, fmt.Errorf("layer %d: %s: %w", i, name, err)
+			return nil, fmt.Errorf("layer %d: %.200s: %w", i, name, err)
 		}
 		d.Size, layer.Size = p.size, p.size
 		layer.desc = d

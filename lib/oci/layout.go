@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -105,8 +104,8 @@ func readIndex(ctx context.Context, f files, opts Options) (document, error) {
 	if err != nil {
 		return index, fmt.Errorf("%s: %w", indexName, err)
 	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return index, fmt.Errorf("%w: %s: %v", ErrCorrupt, indexName, err)
+	if err := decode(data, &index); err != nil {
+		return index, fmt.Errorf("%s: %w", indexName, err)
 	}
 	return index, nil
 }
@@ -194,6 +193,5 @@ func available(list []descriptor) string {
 		}
 		names = append(names, n)
 	}
-	slices.Sort(names)
-	return "available: " + strings.Join(slices.Compact(names), ", ")
+	return choices(names)
 }

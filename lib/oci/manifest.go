@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,13 +52,43 @@ const (
 const (
 	maxDocuments = 256 // indexes and manifests read for one image
 	maxNesting   = 8   // indexes within indexes
+	maxObjects   = 1 << 16
 )
+
+// decode parses JSON whose length is limited, and what it can expand to.
+func decode(data []byte, v any) error {
+	if bytes.Count(data, []byte("{")) > maxObjects {
+		return fmt.Errorf("%w: JSON of more than %d objects", ErrUnsupported, maxObjects)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// choices lists names for the user to choose from: each once, in order, not
+// more than a screen can hold.
+func choices(names []string) string {
+	const most, longest = 20, 100
+	slices.Sort(names)
+	names = slices.Compact(names)
+	more := ""
+	if n := len(names) - most; n > 0 {
+		names, more = names[:most], fmt.Sprintf(" and %d more", n)
+	}
+	for i, n := range names {
+		if len(n) > longest {
+			names[i] = n[:longest] + "..."
+		}
+	}
+	return "available: " + strings.Join(names, ", ") + more
+}
 
 // parseDocument decodes an index or a manifest and says which it is. One that
 // could be taken for either is refused, since others would take it differently.
 func parseDocument(data []byte, d descriptor) (doc document, isIndex bool, err error) {
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return doc, false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, d.Digest, err)
+	if err := decode(data, &doc); err != nil {
+		return doc, false, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if doc.MediaType == "" {
 		doc.MediaType = d.MediaType
@@ -155,7 +186,7 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	case len(found) == 1 && found[0].desc.Platform == nil:
 		at = 0 // no choice was meant
 	case at < 0:
-		return nil, fmt.Errorf("platform %s: %w: available: %s", l.want, ErrNotFound, platforms(found))
+		return nil, fmt.Errorf("platform %s: %w: %s", l.want, ErrNotFound, platforms(found))
 	}
 	c := found[at]
 	if c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
@@ -227,12 +258,11 @@ func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc 
 func platforms(list []candidate) string {
 	var s []string
 	for _, c := range list {
-		if p := c.platform.String(); p != "/" && !slices.Contains(s, p) {
+		if p := c.platform.String(); p != "/" {
 			s = append(s, p)
 		}
 	}
-	slices.Sort(s)
-	return strings.Join(s, ", ")
+	return choices(s)
 }
 
 // image makes the image of a manifest.
@@ -242,7 +272,7 @@ func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc 
 		if kind == "" {
 			kind = string(doc.Config.MediaType)
 		}
-		return nil, fmt.Errorf("%w: %s is an artifact of type %q, not a container image", ErrUnsupported, dig, kind)
+		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, dig, kind)
 	}
 	raw, conf, err := l.config(ctx, *doc.Config)
 	if err != nil {
@@ -319,7 +349,7 @@ func (l *Layer) check() error {
 		return fmt.Errorf("%w: size %d", ErrCorrupt, l.Size)
 	}
 	if !isLayer(l.MediaType) {
-		return fmt.Errorf("%w: media type %q is no file system layer", ErrUnsupported, l.MediaType)
+		return fmt.Errorf("%w: media type %.100q is no file system layer", ErrUnsupported, l.MediaType)
 	}
 	return nil
 }

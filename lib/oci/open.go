@@ -26,6 +26,9 @@ func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 	for _, scheme := range []string{"oci:", "oci-archive:", "docker-archive:"} {
 		if rest, ok := strings.CutPrefix(ref, scheme); ok {
 			path, sel, err := splitPath(rest)
+			if err == nil && path == "" {
+				err = errors.New("names no file")
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", ref, err)
 			}

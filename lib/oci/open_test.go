@@ -95,6 +95,7 @@ func TestSelect(t *testing.T) {
 		{ref: ":two:latest", want: d2.Digest},
 		{ref: ":two", err: ErrNotFound, says: "v1"},
 		{ref: "@" + d1.Digest.String(), want: d1.Digest},
+		{ref: "@sha256:" + strings.Repeat("0", 1<<20), err: ErrCorrupt, says: "digest"},
 		{ref: "", err: ErrUnsupported, says: "available: a:twice, b:twice, docker.io/library/two:latest, example.org/x/y:v2, v1"},
 		{ref: ":twice", err: ErrUnsupported, says: "available: a:twice, b:twice"},
 		{ref: ":v3", err: ErrNotFound, says: `tag "v3"`},
@@ -114,6 +115,9 @@ func TestSelect(t *testing.T) {
 				t.Errorf("got %v, want %v with %q", err, c.err, c.says)
 			}
 		})
+	}
+	if _, err := Open(ctx, "oci:", linux); err == nil || !strings.Contains(err.Error(), "names no file") {
+		t.Error(err)
 	}
 }
 
@@ -421,7 +425,18 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%d: %v", max, err)
 		}
 	}
-	deep := strings.Repeat(`{"a":`, 1<<20) + "1" + strings.Repeat("}", 1<<20)
+	deep := `{"a":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}"
+	many := `{"manifests":[` + strings.Repeat("{},", maxObjects) + "{}]}"
+	if _, err := openLayout(ctx, newPackOf(indexName, many), selector{}, linux); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "65536 objects") {
+		t.Error(err)
+	}
+	var list []descriptor
+	for i := range 1000 {
+		list = append(list, named(descriptor{Digest: digest.FromString(fmt.Sprint(i))}, strings.Repeat("x", 1000)+fmt.Sprint(i)))
+	}
+	if _, err := openLayout(ctx, newPack().index(list...), selector{}, linux); err == nil || len(err.Error()) > 3000 || !strings.HasSuffix(err.Error(), "... and 980 more") {
+		t.Error(err)
+	}
 	for _, name := range []string{indexName, p.names[len(p.names)-3]} {
 		q := newPack()
 		q.index(q.image(t, ti))
@@ -505,6 +520,12 @@ func TestIsArchiveName(t *testing.T) {
 			t.Errorf("%s is recognised", s)
 		}
 	}
+}
+
+func newPackOf(name, data string) *pack {
+	p := newPack()
+	p.add(name, []byte(data))
+	return p
 }
 
 func TestCancel(t *testing.T) {

@@ -25,7 +25,7 @@ type blobs interface {
 // spelling that is safe as a path.
 func checkDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
-		return fmt.Errorf("%w: digest %q: %v", ErrCorrupt, d, err)
+		return fmt.Errorf("%w: digest %.150q: %v", ErrCorrupt, d, err)
 	}
 	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
 		return fmt.Errorf("%w: digest %q: algorithm %s is neither sha256 nor sha512", ErrUnsupported, d, a)

@@ -1,0 +1,56 @@
+package oci
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestList(t *testing.T) {
+	ti := simple(t)
+	p := newPack()
+	p.index(named(p.image(t, ti), "v\x1b1"))
+	img, err := OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+
+	var text, digests, js bytes.Buffer
+	must(t, ListText(&text, img))
+	for _, s := range []string{"platform  linux/amd64\n", "tag       v 1\n", img.Digest.String(), img.ConfigDigest.String(),
+		"\n1      ", img.Layers[1].Digest.String() + "  " + img.Layers[1].DiffID.String() + "  application/vnd.oci.image.layer.v1.tar+gzip\n"} {
+		if !strings.Contains(text.String(), s) {
+			t.Errorf("no %q in\n%s", s, text.String())
+		}
+	}
+
+	must(t, ListDigests(&digests, img))
+	want := ""
+	for _, l := range img.Layers {
+		want += l.Digest.String() + "\n"
+	}
+	if digests.String() != want {
+		t.Errorf("digests\n%s, want\n%s", digests.String(), want)
+	}
+
+	must(t, ListJSON(&js, img))
+	var got struct {
+		Manifest, Config struct{ Digest digest.Digest }
+		Platform, Tag    string
+		Layers           []struct {
+			MediaType      string
+			Digest, DiffID digest.Digest
+			Size           int64
+		}
+	}
+	must(t, json.Unmarshal(js.Bytes(), &got))
+	if got.Manifest.Digest != img.Digest || got.Config.Digest != img.ConfigDigest || got.Platform != "linux/amd64" || got.Tag != "v\x1b1" || len(got.Layers) != 3 {
+		t.Errorf("%s", js.String())
+	}
+	for i, l := range got.Layers {
+		if w := img.Layers[i]; l.Digest != w.Digest || l.DiffID != w.DiffID || l.Size != w.Size || l.MediaType != w.MediaType {
+			t.Errorf("layer %d: %+v", i, l)
+		}
+	}
+}
