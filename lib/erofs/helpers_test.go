@@ -72,6 +72,7 @@ func with(e tree.Entry, change func(e *tree.Entry)) tree.Entry {
 }
 
 func xattrs(e tree.Entry, pairs ...string) tree.Entry {
+	e.Xattrs = slices.Clone(e.Xattrs)
 	for i := 0; i < len(pairs); i += 2 {
 		e.Xattrs = append(e.Xattrs, tree.Xattr{Name: pairs[i], Value: pairs[i+1]})
 	}

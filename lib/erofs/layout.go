@@ -320,10 +320,10 @@ func (p *plan) inode(it *item) inode {
 		n.data = encodeDevice(e.Dev)
 	case it.layout == chunkBased:
 		n.data = uint32(it.chunkBits) | chunkIndexes
-	case it.start > 0:
-		n.data = uint32(it.start)
-	case it.layout == flatInline:
+	case it.layout == flatInline && n.size < p.bs:
 		n.data = nullBlock
+	default:
+		n.data = uint32(it.start)
 	}
 	return n
 }

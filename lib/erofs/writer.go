@@ -138,6 +138,11 @@ func (w *Writer) check(e *tree.Entry) error {
 	if err := w.checkForm(e); err != nil {
 		return err
 	}
+	for _, x := range e.Xattrs {
+		if err := checkXattr(x); err != nil && !w.drops(x) {
+			return err
+		}
+	}
 	switch e.Type {
 	case tree.Link:
 		if n := len(e.Link); n == 0 || n > linkMax {

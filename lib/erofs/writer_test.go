@@ -1,21 +1,535 @@
 package erofs
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"strings"
 	"testing"
 
 	"ocipipe/lib/tree"
 )
 
+var forms = map[bool]tree.Form{false: tree.Flat, true: tree.Layer}
+
 func TestRoundTrip(t *testing.T) {
-	for _, opts := range []Options{{}, {Layer: true}, {BlockSize: 512}, {BlockSize: 1024}, {BlockSize: 65536}} {
+	for _, opts := range []Options{{}, {Layer: true}, {BlockSize: 512}, {BlockSize: 1024, Layer: true}, {BlockSize: 65536}} {
 		b := build(t, opts, corpus()...)
-		form := tree.Flat
-		if opts.Layer {
-			form = tree.Layer
-		}
-		want := canonical(t, form, corpus()...)
+		want := canonical(t, forms[opts.Layer], corpus()...)
 		if d := firstDifference(want, stream(t, open(t, b).Source())); d != "" {
 			t.Errorf("%+v: %s", opts, d)
 		}
+		if align := max(opts.BlockSize, imageAlign); len(b)%align != 0 {
+			t.Errorf("%+v: image of %d bytes", opts, len(b))
+		}
+	}
+}
+
+// The sizes of a file around those where its layout changes.
+func TestFileSizes(t *testing.T) {
+	for _, bs := range []int{512, 4096} {
+		sizes := []int{0, 1, 2 * bs, 2*bs + 1}
+		for n := bs - 70; n <= bs+1; n++ {
+			sizes = append(sizes, n)
+		}
+		for _, layer := range []bool{false, true} {
+			var es []tree.Entry
+			for i, n := range sizes {
+				es = append(es, file(fmt.Sprintf("f%d", i), pattern(byte(i), n)))
+				es = append(es, xattrs(file(fmt.Sprintf("x%d", i), pattern(byte(i), n)), "user.a", fmt.Sprint(i)))
+				es = append(es, with(file(fmt.Sprintf("e%d", i), pattern(byte(i), n)), func(e *tree.Entry) { e.UID = 1 << 20 }))
+			}
+			img := open(t, build(t, Options{BlockSize: bs, Layer: layer}, es...))
+			if d := firstDifference(canonical(t, forms[layer], es...), stream(t, img.Source())); d != "" {
+				t.Errorf("blocks of %d: %s", bs, d)
+			}
+		}
+	}
+}
+
+func TestLinkSizes(t *testing.T) {
+	for _, bs := range []int{512, 4096} {
+		var es []tree.Entry
+		for _, n := range []int{1, bs - 100, bs - 65, bs - 64, bs - 33, bs - 32, bs - 31, bs - 1, bs, bs + 1, linkMax} {
+			es = append(es, symlink(fmt.Sprint("l", n), strings.Repeat("x", min(n, linkMax))))
+		}
+		img := open(t, build(t, Options{BlockSize: bs}, es...))
+		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+			t.Errorf("blocks of %d: %s", bs, d)
+		}
+	}
+}
+
+func TestDirSizes(t *testing.T) {
+	for _, n := range []int{0, 1, 3, 240, 241, 242, 243, 3000, 50000} {
+		for _, where := range []string{"d/", ""} {
+			es := []tree.Entry{dir("."), dir("d")}
+			for i := range n {
+				es = append(es, file(fmt.Sprintf("%s%05d", where, (i*7919)%n), nil))
+			}
+			img := open(t, build(t, Options{}, es...))
+			if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+				t.Errorf("%d files: %s", n, d)
+			}
+			for _, i := range []int{0, n / 2, n - 1} {
+				if _, err := img.Lookup(fmt.Sprintf("%s%05d", where, i)); n > 0 && err != nil {
+					t.Errorf("%d files: %v", n, err)
+				}
+			}
+		}
+	}
+}
+
+func TestTinyImages(t *testing.T) {
+	es := []tree.Entry{dir("."), symlink("bin", "usr/bin"), file("a", pattern(1, 300)), xattrs(file("b", pattern(2, 500)), "user.x", "y")}
+	if n := len(build(t, Options{}, es...)); n != 4096 {
+		t.Errorf("image of %d bytes, expected one block", n)
+	}
+	if n := len(build(t, Options{})); n != 4096 {
+		t.Errorf("empty image of %d bytes, expected one block", n)
+	}
+	for _, bs := range []int{512, 1024, 2048} {
+		if n := len(build(t, Options{BlockSize: bs})); n != 4096 {
+			t.Errorf("empty image of %d bytes with blocks of %d", n, bs)
+		}
+	}
+}
+
+// A root whose xattrs leave the head no room for it moves the base of all nids.
+func TestLargeRoot(t *testing.T) {
+	for _, bs := range []int{512, 4096} {
+		root := dir(".")
+		for i := range 50 {
+			root = xattrs(root, fmt.Sprintf("user.%d", i), strings.Repeat("v", 100+i))
+		}
+		es := append(corpus()[1:], root)
+		img := open(t, build(t, Options{BlockSize: bs}, es...))
+		if img.super.MetaBlock == 0 {
+			t.Error("nids count from block 0")
+		}
+		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+			t.Errorf("blocks of %d: %s", bs, d)
+		}
+	}
+}
+
+func TestXattrLimits(t *testing.T) {
+	many := func(n int) tree.Entry {
+		e := file("f", nil)
+		for i := range n {
+			e = xattrs(e, fmt.Sprintf("user.%03d", i), strings.Repeat("v", 40))
+		}
+		return e
+	}
+	shared := func(n int) []tree.Entry { // so many, each in two files
+		a := many(n)
+		b := a
+		b.Path = "g"
+		return []tree.Entry{a, b}
+	}
+	full := dir("full") // as many bytes as an inode may have: 3*(4+1+65535) + 12 + 65520 is 262148 with the last
+	for i, n := range []int{xattrValueMax, xattrValueMax, xattrValueMax} {
+		full = xattrs(full, "user."+string(rune('a'+i)), strings.Repeat("v", n))
+	}
+	used := xattrHeadSize + 3*roundUp(xattrEntSize+1+xattrValueMax, 4)
+	last := strings.Repeat("v", int(xattrBodyMax-used-xattrEntSize-1))
+	for _, c := range []struct {
+		name string
+		es   []tree.Entry
+		err  string
+	}{
+		{"longest name", []tree.Entry{xattrs(file("f", nil), "user."+strings.Repeat("n", 250), "v")}, ""},
+		{"name too long", []tree.Entry{xattrs(file("f", nil), "user."+strings.Repeat("n", 251), "v")}, "f: xattr user.nnn"},
+		{"longest value", []tree.Entry{xattrs(file("f", nil), "user.a", strings.Repeat("v", 65535))}, ""},
+		{"value too long", []tree.Entry{xattrs(file("f", nil), "user.a", strings.Repeat("v", 65536))}, "f: xattr user.a: value of 65536 bytes"},
+		{"as much as fits", []tree.Entry{xattrs(full, "user.d", last)}, ""},
+		{"too much", []tree.Entry{xattrs(full, "user.d", last+"v")}, "full: xattrs take 262152 bytes"},
+		{"255 shared", shared(255), ""},
+		{"more than 255 shared", shared(300), ""},
+		{"the longest value shared", []tree.Entry{xattrs(file("f", nil), "user.a", strings.Repeat("v", 65535)), xattrs(file("g", nil), "user.a", strings.Repeat("v", 65535))}, ""},
+	} {
+		m := &image{}
+		err := writeTo(m, Options{Check: true}, c.es)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v, expected %q", c.name, err, c.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if d := firstDifference(canonical(t, tree.Flat, c.es...), stream(t, open(t, m.b).Source())); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+	}
+}
+
+func TestSharedXattrsSaveBytes(t *testing.T) {
+	var same, other []tree.Entry
+	for i := range 1000 {
+		same = append(same, xattrs(file(fmt.Sprint(i), nil), "security.selinux", "system_u:object_r:usr_t:s0 "+strings.Repeat("x", 100)))
+		other = append(other, xattrs(file(fmt.Sprint(i), nil), "security.selinux", fmt.Sprintf("system_u:object_r:usr_t:s0 %0100d", i)))
+	}
+	if a, b := len(build(t, Options{}, same...)), len(build(t, Options{}, other...)); a > b/2 {
+		t.Errorf("image of %d bytes with one label, %d with many", a, b)
+	}
+}
+
+func TestDropped(t *testing.T) {
+	var warnings []string
+	opts := Options{Warn: func(s string) { warnings = append(warnings, s) }}
+	img := open(t, build(t, opts,
+		xattrs(file("a", nil), "system.nfs4_acl", "x", "user.kept", "y"),
+		xattrs(file("b", nil), "btrfs.compression", "x", markLink, "a"),
+		xattrs(file("c", nil), "system.posix_acl_access", "\x02\x00\x00\x00")))
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "a: xattr system.nfs4_acl") || !strings.Contains(warnings[0], "2 more") {
+		t.Errorf("warnings %q", warnings)
+	}
+	files := list(t, img)
+	if x := fmt.Sprint(files["a"].Xattrs, files["b"].Xattrs, files["c"].Xattrs); x != "[{user.kept y}] [] [{system.posix_acl_access \x02\x00\x00\x00}]" {
+		t.Errorf("xattrs %q", x)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		e     tree.Entry
+		layer bool // needs one
+		err   string
+	}{
+		{"whiteout", device("d/w", tree.Char, 0, 0), true, "d/w: whiteout"},
+		{"opaque", xattrs(dir("o"), tree.Opaque.Name, "y"), true, "o: opaque directory"},
+		{"lower", with(hardlink("l", "below"), func(e *tree.Entry) { e.Lower = true }), true, "l: hard link to below in a layer below"},
+		{"link to nothing", hardlink("l", "nowhere"), false, "l: hard link to nowhere, which does not exist"},
+		{"path", file("a/../b", nil), false, "a/../b"},
+		{"name of 256 bytes", file(strings.Repeat("n", 256), nil), false, "nnn"},
+		{"empty target", symlink("l", ""), false, "l: link target of 0 bytes"},
+		{"long target", symlink("l", strings.Repeat("x", 4096)), false, "l: link target of 4096 bytes"},
+		{"device", device("d", tree.Block, 4096, 0), false, "d: device 4096:0"},
+		{"no content", tree.Entry{Path: "f", Type: tree.File, Size: 1}, false, "f: comes without its content"},
+		{"content too short", with(file("f", pattern(1, 9)), func(e *tree.Entry) { e.Size = 10 }), false, "f: content ends 1 bytes early"},
+		{"content too long", with(file("f", pattern(1, 9)), func(e *tree.Entry) { e.Size = 8 }), false, "f: content is longer"},
+		{"extents", sparse("f", 10, []tree.Extent{{Off: 8, Len: 5}}), false, "f: bad extent 8+5"},
+		{"type", tree.Entry{Path: "f"}, false, "f: unknown type"},
+	} {
+		m := &image{}
+		err := writeTo(m, Options{}, []tree.Entry{c.e})
+		if err == nil || !strings.Contains(err.Error(), c.err) || errors.Is(err, ErrNeedsLayer) != c.layer {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.layer {
+			if err := writeTo(&image{}, Options{Layer: true, Check: true}, []tree.Entry{c.e}); err != nil {
+				t.Errorf("%s in a layer: %v", c.name, err)
+			}
+		}
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, opts := range []Options{{BlockSize: 256}, {BlockSize: 131072}, {BlockSize: 4097}, {BlockSize: -4096}, {Label: "sixteen bytes ab"}, {Label: "a\x00b"}} {
+		if _, err := NewWriter(&image{}, opts); err == nil {
+			t.Errorf("%+v is accepted", opts)
+		}
+	}
+}
+
+// Errors are final, and the superblock is not there without success.
+func TestErrorsStick(t *testing.T) {
+	m := &image{}
+	w, err := NewWriter(m, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, bad := file("a", pattern(1, 5000)), symlink("b", "")
+	if err := w.Add(&good); err != nil {
+		t.Fatal(err)
+	}
+	first := w.Add(&bad)
+	if again, closed := w.Add(&good), w.Close(); first == nil || !errors.Is(again, first) || !errors.Is(closed, first) {
+		t.Errorf("%v, then %v and %v", first, again, closed)
+	}
+	if _, err := Open(m, int64(len(m.b))); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("open: %v", err)
+	}
+}
+
+// brokenOutput fails at one of its writes.
+type brokenOutput struct {
+	image
+	left int
+}
+
+var errFull = errors.New("disk is full")
+
+func (o *brokenOutput) WriteAt(p []byte, off int64) (int, error) {
+	if o.left--; o.left < 0 {
+		return 0, errFull
+	}
+	return o.image.WriteAt(p, off)
+}
+
+func TestFullDisk(t *testing.T) {
+	for n := range 10 {
+		out := &brokenOutput{left: n}
+		err := writeTo(out, Options{}, corpus())
+		if err == nil && n > 1 {
+			return
+		}
+		if !errors.Is(err, errFull) {
+			t.Errorf("%d writes: %v", n, err)
+		}
+	}
+	t.Error("ten writes are not enough")
+}
+
+func TestTimes(t *testing.T) {
+	at := func(path string, sec int64, nsec uint32) tree.Entry {
+		return with(file(path, nil), func(e *tree.Entry) { e.Time = tree.Time{Sec: sec, Nsec: nsec} })
+	}
+	es := []tree.Entry{
+		at("zero", 0, 0), at("before", -1, 999999999), at("far", math.MaxInt64, 1), at("farther", math.MinInt64, 0),
+		at("a", 5, 5), at("b", 5, 5), at("c", 9, 9), at("d", 9, 9),
+	}
+	img := open(t, build(t, Options{}, es...))
+	if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+		t.Error(d)
+	}
+	if epoch := (tree.Time{Sec: img.super.Epoch, Nsec: img.super.FixedNsec}); epoch != (tree.Time{}) {
+		t.Errorf("epoch %v: zero comes with the implied root twice, and first", epoch)
+	}
+	moment := tree.Time{Sec: 7, Nsec: 7}
+	files := list(t, open(t, build(t, Options{Mtime: &moment}, es...)))
+	for path, e := range files {
+		if e.Time != moment {
+			t.Errorf("%s has the time %v with Mtime", path, e.Time)
+		}
+	}
+	files = list(t, open(t, build(t, Options{Clamp: &moment}, es...)))
+	for path, want := range map[string]tree.Time{".": {}, "before": {Sec: -1, Nsec: 999999999}, "far": moment, "b": {Sec: 5, Nsec: 5}, "c": moment} {
+		if files[path].Time != want {
+			t.Errorf("%s has the time %v with Clamp", path, files[path].Time)
+		}
+	}
+}
+
+func TestSuperblockOptions(t *testing.T) {
+	built := int64(1700000100)
+	b := build(t, Options{Label: "fifteen bytes!!", BuildTime: &built, UUID: &[16]byte{1, 2, 3}}, with(dir("."), func(e *tree.Entry) { e.Time = tree.Time{Sec: 1700000000} }))
+	img := open(t, b)
+	if img.Label() != "fifteen bytes!!" || img.UUID() != [16]byte{1, 2, 3} || img.super.BuildTime != 100 {
+		t.Errorf("superblock %+v", img.super)
+	}
+}
+
+func TestUUID(t *testing.T) {
+	seen := make(map[[16]byte]string)
+	for name, es := range map[string][]tree.Entry{
+		"as it is":        {file("f", pattern(1, 8192))},
+		"other content":   {file("f", pattern(2, 8192))},
+		"other tail":      {file("f", pattern(1, 8193))},
+		"other name":      {file("g", pattern(1, 8192))},
+		"other mode":      {with(file("f", pattern(1, 8192)), func(e *tree.Entry) { e.Mode = 0o600 })},
+		"other order":     {file("f", pattern(1, 8192)), file("h", nil)},
+		"an xattr":        {xattrs(file("f", pattern(1, 8192)), "user.a", "b")},
+		"a hole":          {sparse("f", 8192, []tree.Extent{})},
+		"a hard link too": {file("f", pattern(1, 8192)), hardlink("g", "f")},
+	} {
+		id := open(t, build(t, Options{}, es...)).UUID()
+		if other, ok := seen[id]; ok {
+			t.Errorf("%s and %s have the UUID %x", name, other, id)
+		}
+		if seen[id] = name; id[6]>>4 != 8 || id[8]>>6 != 2 {
+			t.Errorf("%x is not of version 8", id)
+		}
+	}
+}
+
+// Nothing but input and options gets into an image.
+func TestSameBytes(t *testing.T) {
+	first := build(t, Options{SpoolDir: t.TempDir()}, corpus()...)
+	t.Setenv("TZ", "Pacific/Chatham")
+	t.Setenv("TMPDIR", t.TempDir())
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if !bytes.Equal(first, build(t, Options{}, corpus()...)) {
+		t.Error("two images of one tree differ")
+	}
+}
+
+// The order of records that stand for the same tree shows in places only, and the
+// check does not show at all.
+func TestCheckChangesNothing(t *testing.T) {
+	m := &image{}
+	if err := writeTo(m, Options{}, corpus()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(m.b, build(t, Options{}, corpus()...)) {
+		t.Error("the image differs with a check")
+	}
+}
+
+// Later records of a path replace the earlier ones.
+func TestReplaced(t *testing.T) {
+	es := []tree.Entry{
+		file("a", pattern(1, 10000)), hardlink("b", "a"), file("a", pattern(2, 5000)),
+		file("d/x", pattern(3, 10)), xattrs(dir("d"), "user.a", "b"),
+		file("e/x", pattern(4, 10)), symlink("e", "d"),
+		symlink("s", "x"), dir("s"), file("s/y", nil),
+	}
+	img := open(t, build(t, Options{}, es...))
+	if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+		t.Error(d)
+	}
+}
+
+// flipping is an output that gives one byte back changed.
+type flipping struct {
+	image
+	at int64
+}
+
+func (f *flipping) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.image.ReadAt(p, off)
+	if i := f.at - off; i >= 0 && i < int64(n) {
+		p[i] ^= 1
+	}
+	return n, err
+}
+
+func TestCheckFindsAFlippedByte(t *testing.T) {
+	fill := xattrs(dir("."), "user.fill", strings.Repeat("f", 200)) // so that nothing else is in the head
+	es := []tree.Entry{fill, file("sub/large", pattern(1, 100256)), file("tail", pattern(2, 100)), xattrs(symlink("l", "target"), "trusted.a", "value")}
+	opts := Options{BlockSize: 512}
+	b := build(t, opts, es...)
+	for _, c := range []struct {
+		name, err string
+		at        int
+	}{
+		{"content", "sub/large: content", bytes.Index(b, pattern(1, 100)) + 50000},
+		{"inline end of it", "sub/large: content", bytes.Index(b, pattern(1, 100256)[100200:]) + 50},
+		{"inline file", "tail: content", bytes.Index(b, pattern(2, 100)) + 7},
+		{"link target", "l: link target", bytes.Index(b, []byte("target"))},
+		{"xattr value", "l: xattrs", bytes.Index(b, []byte("value"))},
+		{"name, in the first block", "checksum", bytes.Index(b, []byte("subtail")) + 3},
+	} {
+		opts.Check = true
+		err := writeTo(&flipping{at: int64(c.at)}, opts, es)
+		if err == nil || !strings.HasPrefix(err.Error(), "check: ") || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v, expected %q", c.name, err, c.err)
+		}
+	}
+}
+
+// zeroFile is an output past all sizes that keeps what is not zero.
+type zeroFile struct {
+	blocks map[int64][]byte
+	size   int64
+}
+
+func (z *zeroFile) WriteAt(p []byte, off int64) (int, error) {
+	for i := 0; i < len(p); {
+		at, in := (off+int64(i))/4096, int((off+int64(i))%4096)
+		n := min(len(p)-i, 4096-in)
+		if bytes.Count(p[i:i+n], []byte{0}) < n || z.blocks[at] != nil {
+			if z.blocks[at] == nil {
+				z.blocks[at] = make([]byte, 4096)
+			}
+			copy(z.blocks[at][in:], p[i:i+n])
+		}
+		i += n
+	}
+	z.size = max(z.size, off+int64(len(p)))
+	return len(p), nil
+}
+
+func (z *zeroFile) ReadAt(p []byte, off int64) (int, error) {
+	for i := 0; i < len(p); {
+		at, in := (off+int64(i))/4096, int((off+int64(i))%4096)
+		n := min(len(p)-i, 4096-in)
+		clear(p[i : i+n])
+		if b := z.blocks[at]; b != nil {
+			copy(p[i:i+n], b[in:])
+		}
+		i += n
+	}
+	return len(p), nil
+}
+
+// manyZeros is content of so many bytes, all but the first and the last zero.
+type manyZeros int64
+
+func (n manyZeros) WriteTo(w io.Writer) (int64, error) {
+	b := make([]byte, 1<<20)
+	for off := int64(0); off < int64(n); off += int64(len(b)) {
+		b = b[:min(int64(len(b)), int64(n)-off)]
+		b[0], b[len(b)-1] = 0, 0
+		if off == 0 {
+			b[0] = 1
+		}
+		if off+int64(len(b)) == int64(n) {
+			b[len(b)-1] = 2
+		}
+		if _, err := w.Write(b); err != nil {
+			return off, err
+		}
+	}
+	return int64(n), nil
+}
+
+func TestPast4GiB(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 4 GiB into memory that is not there")
+	}
+	const size = 4<<30 + 5
+	z := &zeroFile{blocks: make(map[int64][]byte)}
+	es := []tree.Entry{
+		{Path: "large", Type: tree.File, Size: size, Content: manyZeros(size)},
+		file("behind", pattern(1, 5000)),
+		sparse("sparse", 1<<45, []tree.Extent{{Off: 1 << 44, Len: 10}}),
+	}
+	if err := writeTo(z, Options{UUID: new([16]byte)}, es); err != nil {
+		t.Fatal(err)
+	}
+	img, err := Open(z, z.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := list(t, img)
+	var b [6]byte
+	e := files["large"]
+	if _, err := e.Content.(io.ReaderAt).ReadAt(b[:], size-6); err != io.EOF && err != nil || e.Size != size || b != [6]byte{5: 2} {
+		t.Errorf("size %d, end %v, %v", e.Size, b, err)
+	}
+	e = files["behind"]
+	if _, err := e.Content.(io.ReaderAt).ReadAt(b[:], 0); err != nil || !bytes.Equal(b[:], pattern(1, 6)) {
+		t.Errorf("behind: %v, %v", b, err)
+	}
+	if e = files["sparse"]; e.Size != 1<<45 || e.DataSize() > 64<<20 {
+		t.Errorf("sparse: %d bytes, %d of data", e.Size, e.DataSize())
+	}
+}
+
+// Many ends of files go through the spool file, and nothing is left of it.
+func TestSpool(t *testing.T) {
+	tmp := t.TempDir()
+	var es []tree.Entry
+	for i := range 4000 {
+		es = append(es, file(fmt.Sprint(i), pattern(byte(i), 1000+i)))
+	}
+	img := open(t, build(t, Options{SpoolDir: tmp}, es...))
+	if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
+		t.Error(d)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if err := writeTo(&image{}, Options{SpoolDir: tmp + "/none"}, es); err == nil {
+		t.Error("no error without a place for the spool file")
 	}
 }
