@@ -198,12 +198,20 @@ func (n *names) bind(at, target string, inode *tree.Entry) {
 	n.wake(at)
 }
 
-// wait keeps a link until its target comes.
+// wait keeps a link until its target comes. What it takes the place of goes at once:
+// the link may never be emitted, if something takes its place in turn.
 func (n *names) wait(at, target string) {
+	if n.tree.Lookup(at) != nil {
+		n.emit(lowerLink(at, target))
+	}
 	p := &pendingLink{path: at, target: target, inode: &tree.Entry{Type: tree.File, Hardlink: target}}
 	n.tree.Set(at, p.inode)
 	n.pending = append(n.pending, p)
 	n.waiting[target] = append(n.waiting[target], p)
+}
+
+func lowerLink(at, target string) *tree.Entry {
+	return &tree.Entry{Path: at, Type: tree.File, Mode: 0o644, Hardlink: target, Lower: true}
 }
 
 // wake binds the links that wait for target, which has just come.
@@ -251,7 +259,7 @@ func (n *names) finish() error {
 		if at := n.tree.Lookup(p.target); at != nil && at.Entry.Type == tree.Dir {
 			return fmt.Errorf("%s: %w", p.path, errDirLink(p.target))
 		}
-		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Hardlink: p.target, Lower: true})
+		n.emit(lowerLink(p.path, p.target))
 	}
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {

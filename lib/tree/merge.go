@@ -35,8 +35,7 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 // Apply changes t, a flat tree, as layer says. The layer is used up: its inodes
 // become those of t.
 //
-// A layer is a set of changes, applied in canonical order whatever the order it
-// was written in:
+// A layer is a set of changes, the same whatever the order it was written in:
 //
 //   - Whiteouts and opaque marks hide what is in t, never what layer holds itself.
 //   - A link to a layer below binds to the inode that t has there before anything
@@ -47,13 +46,16 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //     follows a symbolic link of t inside the root; missing, or in place of another
 //     file, it is 0755 of root at the time 0. Where all that it holds are
 //     whiteouts it is not made.
+//   - Where two names of the layer come to be one by way of a symbolic link of t,
+//     they are applied in canonical order.
 //
 // After an error t is of no use.
 func (t *Tree) Apply(layer *Tree) error {
 	a := applier{t: t}
-	if err := a.bind(layer.root, "."); err != nil {
+	if err := a.look(layer.root, ".", t.root, "."); err != nil {
 		return err
 	}
+	a.hide()
 	if !layer.root.Entry.NoChange {
 		t.root.Entry = flat(layer.root.Entry)
 	}
@@ -69,33 +71,93 @@ func newDir(name string) *Node {
 	return &Node{name: name, Entry: &Entry{Type: Dir, Mode: 0o755}}
 }
 
+// applier first finds out what a layer refers to in the tree below it, then hides
+// what it hides there, and only then adds what it adds.
 type applier struct {
 	t     *Tree
 	bound map[*Entry]*Entry // links of the layer to layers below, and their inodes
+	gone  []hidden
+	clear []*Node // directories of t that become empty
 }
 
-// bind finds the inodes of t that the directory n of the layer, at path, links to.
-func (a *applier) bind(n *Node, path string) error {
+// hidden is a name in a directory of t.
+type hidden struct {
+	dir  *Node
+	name string
+}
+
+// look notes what the directory n of the layer, at path, hides in the layers below
+// and what it links to there. What shows of them under n is the directory below,
+// at real; it is nil if nothing does.
+func (a *applier) look(n *Node, path string, below *Node, real string) error {
+	if below != nil && n.Entry.IsOpaque() {
+		a.clear = append(a.clear, below)
+		below = nil
+	}
 	for _, c := range n.Children() {
-		at := join(path, c.name)
-		if c.Entry.Type == Dir {
-			if err := a.bind(c, at); err != nil {
-				return err
+		var err error
+		switch {
+		case c.Entry.Type == Dir:
+			at := join(path, c.name)
+			if below == nil {
+				err = a.look(c, at, nil, "")
+			} else {
+				lower, lowerAt := a.shown(c, below, join(real, c.name))
+				err = a.look(c, at, lower, lowerAt)
 			}
+		case c.Entry.Lower:
+			err = a.bind(c, path)
+		case c.Entry.IsWhiteout() && below != nil:
+			a.gone = append(a.gone, hidden{below, c.name})
 		}
-		if !c.Entry.Lower || a.bound[c.Entry] != nil {
-			continue
-		}
-		target, err := a.t.linkTarget(c.Entry.Hardlink)
 		if err != nil {
-			return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(at), printable(c.Entry.Hardlink), err)
+			return err
 		}
-		if a.bound == nil {
-			a.bound = make(map[*Entry]*Entry)
-		}
-		a.bound[c.Entry] = target
 	}
 	return nil
+}
+
+// shown is the directory of t that shows under the directory c of the layer, and
+// its path: what is at path in the directory below or, if c is only implied, where
+// a symbolic link there leads.
+func (a *applier) shown(c, below *Node, path string) (*Node, string) {
+	n := below.children[c.name]
+	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
+		var err error
+		if path, err = a.t.ResolveDir(path); err != nil {
+			return nil, "" // to hide what cannot be reached is not an error
+		}
+		n = a.t.Lookup(path)
+	}
+	if n == nil || n.Entry.Type != Dir {
+		return nil, ""
+	}
+	return n, path
+}
+
+// bind finds the inode of t that c, in the directory dir of the layer, links to.
+func (a *applier) bind(c *Node, dir string) error {
+	if a.bound[c.Entry] != nil {
+		return nil
+	}
+	target, err := a.t.linkTarget(c.Entry.Hardlink)
+	if err != nil {
+		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(join(dir, c.name)), printable(c.Entry.Hardlink), err)
+	}
+	if a.bound == nil {
+		a.bound = make(map[*Entry]*Entry)
+	}
+	a.bound[c.Entry] = target
+	return nil
+}
+
+func (a *applier) hide() {
+	for _, n := range a.clear {
+		n.children = nil
+	}
+	for _, h := range a.gone {
+		delete(h.dir.children, h.name)
+	}
 }
 
 // linkTarget is the inode that path names, its parents followed through symbolic
@@ -115,17 +177,13 @@ func (t *Tree) linkTarget(path string) (*Entry, error) {
 	}
 }
 
-// dir applies what the layer holds in src to the directory dst of t, whose path
-// is path.
+// dir adds what the layer holds in src to the directory dst of t, whose path is
+// path.
 func (a *applier) dir(dst *Node, path string, src *Node) error {
-	if src.Entry.IsOpaque() {
-		dst.children = nil
-	}
 	for _, c := range src.Children() {
 		var err error
 		switch {
-		case c.Entry.IsWhiteout():
-			delete(dst.children, c.name)
+		case c.Entry.IsWhiteout(): // hidden already
 		case c.Entry.Type != Dir:
 			a.file(dst, c)
 		case c.Entry.NoChange:
@@ -147,7 +205,7 @@ func (a *applier) file(dst, c *Node) {
 	dst.set(c)
 }
 
-// explicit applies a directory that the layer has with its attributes.
+// explicit adds a directory that the layer has with its attributes.
 func (a *applier) explicit(dst *Node, path string, c *Node) error {
 	old := dst.children[c.name]
 	if old == nil || old.Entry.Type != Dir {
@@ -158,36 +216,30 @@ func (a *applier) explicit(dst *Node, path string, c *Node) error {
 	return a.dir(old, path, c)
 }
 
-// implied applies a directory that the layer only implies.
+// implied adds a directory that the layer only implies.
 func (a *applier) implied(dst *Node, path string, c *Node) error {
 	old := dst.children[c.name]
 	switch {
 	case old != nil && old.Entry.Type == Dir:
 		return a.dir(old, path, c)
-	case old != nil && old.Entry.Type == Link:
-		return a.through(path, c)
 	case !c.makes():
 		return nil
+	case old != nil && old.Entry.Type == Link:
+		return a.through(path, c)
 	}
 	old = newDir(c.name)
 	dst.set(old)
 	return a.dir(old, path, c)
 }
 
-// through applies the implied directory c where path is a symbolic link in t.
+// through adds what the implied directory c holds where path is a symbolic link
+// in t.
 func (a *applier) through(path string, c *Node) error {
 	real, err := a.t.ResolveDir(path)
 	if err != nil {
 		return err
 	}
-	dst := a.t.Lookup(real)
-	if dst == nil || dst.Entry.Type != Dir {
-		if !c.makes() {
-			return nil
-		}
-		dst = a.t.mkdirAll(real, newDir)
-	}
-	return a.dir(dst, real, c)
+	return a.dir(a.t.mkdirAll(real, newDir), real, c)
 }
 
 // makes reports whether the implied directory n puts anything into the tree

@@ -1,0 +1,379 @@
+package layer_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// This file is the reference model of what layers come to: maps from paths to
+// inodes, and the rules, in the order in which one would say them, without a
+// thought for speed. The tests compare it with the real thing.
+
+// inode is a file without its names; names of one inode share the pointer.
+type inode struct {
+	typ     tree.Type
+	what    string // attributes and content, in words
+	link    string // of a symbolic link
+	implied bool   // a directory whose attributes the layer does not state
+	waits   string // stands for a hard link to this path, which may still come
+}
+
+func newDir() *inode { return &inode{typ: tree.Dir, what: plainDir} }
+
+// modelLayer is a layer resolved by itself.
+type modelLayer struct {
+	names    map[string]*inode
+	whiteout map[string]bool
+	opaque   map[string]bool
+}
+
+var errModel = errors.New("the model refuses this")
+
+// model merges layers, given from bottom to top.
+func model(layers [][]item) (map[string]*inode, error) {
+	flat := map[string]*inode{".": newDir()}
+	for _, items := range layers {
+		l, err := readModel(items)
+		if err == nil {
+			err = l.applyTo(flat)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return flat, nil
+}
+
+// readModel resolves the entries of one tar, in their order.
+func readModel(items []item) (*modelLayer, error) {
+	l := &modelLayer{map[string]*inode{}, map[string]bool{}, map[string]bool{}}
+	for _, it := range items {
+		if err := l.read(it); err != nil {
+			return nil, err
+		}
+	}
+	for p, n := range l.names {
+		if t := l.names[n.waits]; n.waits != "" && t != nil && t.typ == tree.Dir {
+			return nil, fmt.Errorf("%w: %s links to a directory", errModel, p)
+		}
+	}
+	for dir := range l.opaque { // exists where nothing of the layer itself is in the way
+		if l.names[dir] == nil && !l.blocked(dir) {
+			l.put(dir, &inode{typ: tree.Dir, implied: true})
+		}
+	}
+	for p := range l.whiteout { // a directory that the layer deletes and has is a new one
+		if n := l.names[p]; n != nil && n.typ == tree.Dir {
+			l.opaque[p] = true
+			if n.implied {
+				l.names[p] = newDir()
+			}
+		}
+	}
+	return l, nil
+}
+
+func (l *modelLayer) read(it item) error {
+	name := path.Clean("/" + it.name)[1:]
+	if name == "" {
+		name = "."
+	}
+	dir, base := path.Split(name)
+	dir, err := follow(l.names, dir)
+	if err != nil {
+		return err
+	}
+	hidden, isMark := strings.CutPrefix(base, ".wh.")
+	switch {
+	case strings.HasPrefix(base, ".wh..wh.plnk"):
+		return nil
+	case base == ".wh..wh..opq":
+		l.opaque[dir] = true
+		return nil
+	case isMark:
+		l.whiteout[path.Join(dir, hidden)] = true
+		return nil
+	}
+	at := path.Join(dir, base)
+	if it.kind == '1' {
+		return l.readLink(at, it)
+	}
+	return l.arrive(at, it.inode())
+}
+
+// arrive puts n at p, and binds the links that wait for it.
+func (l *modelLayer) arrive(p string, n *inode) error {
+	if p == "." && n.typ != tree.Dir {
+		return fmt.Errorf("%w: root is no directory", errModel)
+	}
+	l.put(p, n)
+	if n.typ == tree.Dir {
+		return nil
+	}
+	for q, m := range l.names {
+		if m.waits == p {
+			l.names[q] = n
+		}
+	}
+	return nil
+}
+
+func (l *modelLayer) readLink(at string, it item) error {
+	dir, base := path.Split(path.Clean("/" + it.link)[1:])
+	dir, err := follow(l.names, dir)
+	if err != nil {
+		return err
+	}
+	target := path.Join(dir, base)
+	switch n := l.names[target]; {
+	case at == "." || n != nil && n.typ == tree.Dir:
+		return fmt.Errorf("%w: hard link of a directory", errModel)
+	case n != nil && target == at:
+		return nil
+	case n != nil && n.waits == "":
+		return l.arrive(at, n)
+	case n != nil:
+		l.put(at, &inode{waits: n.waits})
+	default:
+		l.put(at, &inode{waits: target})
+	}
+	return nil
+}
+
+// put makes n what p names: what is there goes, with all below unless it stays a
+// directory, and parents are directories.
+func (l *modelLayer) put(p string, n *inode) {
+	if p == "." {
+		l.names[p] = n
+		return
+	}
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if old := l.names[dir]; old == nil || old.typ != tree.Dir {
+			l.names[dir] = &inode{typ: tree.Dir, implied: true}
+		}
+	}
+	if n.typ != tree.Dir {
+		removeBelow(l.names, p)
+	}
+	l.names[p] = n
+}
+
+// blocked reports whether a parent of p is no directory in the layer.
+func (l *modelLayer) blocked(p string) bool {
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if n := l.names[dir]; n != nil && n.typ != tree.Dir {
+			return true
+		}
+	}
+	return false
+}
+
+// applyTo puts the layer on top of the tree below.
+func (l *modelLayer) applyTo(below map[string]*inode) error {
+	// Links to layers below bind to what is there before anything changes.
+	for p, n := range l.names {
+		if n.waits == "" {
+			continue
+		}
+		dir, base := path.Split(n.waits)
+		dir, err := follow(below, dir)
+		if err != nil {
+			return err
+		}
+		target := below[path.Join(dir, base)]
+		if target == nil || target.typ == tree.Dir {
+			return fmt.Errorf("%w: %s links to %s, which is not there", errModel, p, n.waits)
+		}
+		l.names[p] = target
+	}
+	// Whiteouts and opaque marks act on what is below, and on nothing else.
+	var gone []string
+	for p := range l.whiteout {
+		if dir, ok := l.shows(below, path.Dir(p)); ok && l.names[p] == nil {
+			gone = append(gone, path.Join(dir, path.Base(p)))
+		}
+	}
+	for p := range l.opaque {
+		if dir, ok := l.shows(below, p); ok {
+			gone = append(gone, children(below, dir)...)
+		}
+	}
+	for _, p := range gone {
+		removeBelow(below, p)
+		delete(below, p)
+	}
+	return l.addTo(below)
+}
+
+// shows says which directory below the layer's directory p lets through, if any.
+func (l *modelLayer) shows(below map[string]*inode, p string) (real string, ok bool) {
+	real = "."
+	if p == "." {
+		return real, true
+	}
+	at := ""
+	for _, name := range strings.Split(p, "/") {
+		if l.opaque[cmp.Or(at, ".")] || l.whiteout[path.Join(at, name)] && l.names[path.Join(at, name)] == nil {
+			return "", false
+		}
+		at, real = path.Join(at, name), path.Join(real, name)
+		n, lower := l.names[at], below[real]
+		if lower != nil && lower.typ == tree.Link && (n == nil || n.implied) {
+			var err error
+			if real, err = follow(below, real); err != nil {
+				return "", false
+			}
+			lower = below[real]
+		}
+		if lower == nil || lower.typ != tree.Dir || n != nil && n.typ != tree.Dir {
+			return "", false
+		}
+	}
+	return real, true
+}
+
+// addTo adds the names of the layer to the tree below, in canonical order.
+func (l *modelLayer) addTo(below map[string]*inode) error {
+	if n := l.names["."]; n != nil && !n.implied {
+		below["."] = n
+	}
+	real := map[string]string{".": "."} // where directories of the layer come to lie
+	for _, p := range canonical(l.names) {
+		dir, made := real[path.Dir(p)]
+		if p == "." || !made {
+			continue
+		}
+		n, at := l.names[p], path.Join(dir, path.Base(p))
+		old := below[at]
+		switch {
+		case n.typ != tree.Dir:
+			removeBelow(below, at)
+			below[at] = n
+			// Where a symbolic link made it take the place of a directory of this
+			// layer, that is lost with all it was going to hold.
+			maps.DeleteFunc(real, func(_, r string) bool { return r == at || strings.HasPrefix(r, at+"/") })
+			continue
+		case !n.implied:
+			makeDirs(below, at)
+			below[at] = n
+		case old != nil && old.typ == tree.Link:
+			var err error
+			if at, err = follow(below, at); err != nil {
+				return err
+			}
+			fallthrough
+		default:
+			if d := below[at]; (d == nil || d.typ != tree.Dir) && !l.makes(p) {
+				continue
+			}
+			makeDirs(below, at)
+		}
+		real[p] = at
+	}
+	return nil
+}
+
+// makes reports whether the directory p of the layer brings anything but
+// whiteouts.
+func (l *modelLayer) makes(p string) bool {
+	for q, n := range l.names {
+		if (q == p || strings.HasPrefix(q, p+"/")) && (!n.implied || l.opaque[q]) {
+			return true
+		}
+	}
+	return false
+}
+
+// makeDirs makes a directory of p and of all its parents.
+func makeDirs(m map[string]*inode, p string) {
+	for ; p != "."; p = path.Dir(p) {
+		if n := m[p]; n == nil || n.typ != tree.Dir {
+			m[p] = newDir()
+		}
+	}
+}
+
+func removeBelow(m map[string]*inode, p string) {
+	maps.DeleteFunc(m, func(q string, _ *inode) bool { return strings.HasPrefix(q, p+"/") })
+}
+
+func children(m map[string]*inode, dir string) (list []string) {
+	for q := range m {
+		if q != "." && path.Dir(q) == dir {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
+// follow is the place that p leads to in a root directory that holds m. What does
+// not exist stays as it is.
+func follow(m map[string]*inode, p string) (string, error) {
+	at := "."
+	links := 0
+	for rest := strings.Split(p, "/"); len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		next := path.Join("/", at, name)[1:]
+		if next == "" {
+			next = "."
+		}
+		n := m[next]
+		if n == nil || n.typ != tree.Link {
+			at = next
+			continue
+		}
+		if links++; links > 255 {
+			return "", fmt.Errorf("%w: loop of links at %s", errModel, p)
+		}
+		if strings.HasPrefix(n.link, "/") {
+			at = "."
+		}
+		rest = append(strings.Split(n.link, "/"), rest...)
+	}
+	return at, nil
+}
+
+// canonical are the paths of m, depth first, names in byte order.
+func canonical(m map[string]*inode) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		if a == "." || b == "." {
+			return cmp.Compare(b2i(a != "."), b2i(b != "."))
+		}
+		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	})
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// describeModel lists a flat tree, a line a name, in canonical order.
+func describeModel(m map[string]*inode) string {
+	var b strings.Builder
+	first := map[*inode]string{}
+	for _, p := range canonical(m) {
+		n := m[p]
+		fmt.Fprintf(&b, "%s %s", p, n.what)
+		if f, ok := first[n]; ok && n.typ != tree.Dir {
+			fmt.Fprintf(&b, " = %s", f)
+		} else {
+			first[n] = p
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
