@@ -130,7 +130,7 @@ func (p *probe) write(env *Env) error {
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "CLI_TEST_PROBE=1", "TMPDIR="+t.TempDir())
+	cmd.Env = append(os.Environ(), "CLI_TEST_PROBE=1", "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0")
 	cmd.Stdin = strings.NewReader("input")
 	return cmd
 }
