@@ -85,6 +85,11 @@ func (l *modelLayer) read(it item) error {
 	if name == "" {
 		name = "."
 	}
+	for _, aufs := range []string{".wh..wh.plnk", ".wh..wh.aufs", ".wh..wh.orph"} {
+		if slices.Contains(strings.Split(name, "/"), aufs) {
+			return nil
+		}
+	}
 	dir, base := path.Split(name)
 	dir, err := follow(l.names, dir)
 	if err != nil {
@@ -92,8 +97,6 @@ func (l *modelLayer) read(it item) error {
 	}
 	hidden, isMark := strings.CutPrefix(base, ".wh.")
 	switch {
-	case strings.HasPrefix(base, ".wh..wh.plnk"):
-		return nil
 	case base == ".wh..wh..opq":
 		l.opaque[dir] = true
 		return nil
@@ -117,9 +120,9 @@ func (l *modelLayer) arrive(p string, n *inode) error {
 	if n.typ == tree.Dir {
 		return nil
 	}
-	for q, m := range l.names {
-		if m.waits == p {
-			l.names[q] = n
+	for _, q := range canonical(l.names) {
+		if m := l.names[q]; m != nil && m.waits == p {
+			l.arrive(q, n)
 		}
 	}
 	return nil
