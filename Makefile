@@ -47,7 +47,9 @@ interop:
 soak: build
 	tests/shell/soak.sh
 
-bench:
+# The tools in pipelines beside mkfs.erofs (or $MKFS_EROFS), then the libraries.
+bench: build
+	PATH="$(CURDIR)/bin:$$PATH" $(GO) run ./lib/reftest/bench
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 golden:

@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/reftest"
+)
+
+// TestInteropImages takes each image through the whole pipeline. What umoci
+// unpacks is what must be there: in the mounted image, in the tree stream, and after a way back through erofs2tree and tree2tar.
+func TestInteropImages(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		layers  int
+		overlay bool // the layers state every directory
+		long    bool
+	}{
+		{"busybox", 2, false, false},
+		{"debian", 3, true, false},
+		{"npm-small", 1, true, false},
+		{"npm", 1, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.long {
+				reftest.Long(t)
+			}
+			layout := filepath.Join(realImage(t, c.name), "oci")
+			dir := t.TempDir()
+			shell(t, dir, fmt.Sprintf("oci-fetch oci:%s:image | tar2tree | tree2erofs --check > rootfs.erofs", layout))
+			want := unpacked(t, layout, dir)
+
+			t.Run("stream", func(t *testing.T) {
+				reftest.Compare(t, want, facts(t, dir, fmt.Sprintf("oci-fetch oci:%s:image | tar2tree", layout)))
+			})
+			t.Run("reader", func(t *testing.T) {
+				reftest.Compare(t, want, facts(t, dir, "erofs2tree rootfs.erofs"))
+			})
+			t.Run("back", func(t *testing.T) {
+				reftest.Compare(t, want, facts(t, dir, "erofs2tree rootfs.erofs | tree2tar -z gzip | tar2tree"))
+			})
+			t.Run("listing", func(t *testing.T) {
+				shell(t, dir, fmt.Sprintf("cmp <(oci-fetch oci:%s:image | tar2tree --no-data --digest) <(erofs2tree --no-data --digest rootfs.erofs)", layout))
+			})
+			t.Run("fsck", func(t *testing.T) {
+				out := reftest.Run(t, "fsck.erofs", filepath.Join(dir, "rootfs.erofs"))
+				if strings.Contains(strings.ToLower(out), "error") && !strings.Contains(out, "No errors found") {
+					t.Errorf("fsck.erofs: %s", out)
+				}
+			})
+			t.Run("kernel", func(t *testing.T) {
+				mounted := reftest.Mount(t, "erofs", filepath.Join(dir, "rootfs.erofs"), "")
+				reftest.Compare(t, want, reftest.Walk(t, mounted, reftest.Look{}))
+			})
+			if c.overlay {
+				t.Run("overlay", func(t *testing.T) {
+					reftest.Compare(t, want, stacked(t, layout, dir, c.layers))
+				})
+			}
+		})
+	}
+}
+
+// unpacked is what umoci makes of the image. It must run as root, to set owners
+// and make devices.
+func unpacked(t *testing.T, layout, dir string) []reftest.Fact {
+	t.Helper()
+	reftest.NeedRoot(t)
+	bundle := filepath.Join(dir, "bundle")
+	defer os.RemoveAll(bundle)
+	reftest.Run(t, "umoci", "unpack", "--image", layout+":image", bundle)
+	return reftest.Walk(t, filepath.Join(bundle, "rootfs"), reftest.Look{})
+}
+
+// stacked mounts each layer as an image of its own and has overlayfs merge them.
+func stacked(t *testing.T, layout, dir string, layers int) []reftest.Fact {
+	t.Helper()
+	var mounts []string
+	for i := range layers {
+		image := fmt.Sprintf("layer%d.erofs", i)
+		shell(t, dir, fmt.Sprintf("oci-fetch oci:%s:image --layer %d | tar2tree | tree2erofs --layer > %s", layout, i, image))
+		mounts = append(mounts, reftest.Mount(t, "erofs", filepath.Join(dir, image), ""))
+	}
+	return reftest.Walk(t, reftest.Overlay(t, mounts...), reftest.Look{})
+}
