@@ -37,13 +37,9 @@ type Data int
 
 const (
 	Inline       Data = iota // contents follow their records
-	None                     // no contents: an mtree(5) that gomtree reads
+	None                     // no contents: mtree(5) in gomtree's spelling, with all the words
 	NonePortable             // no contents: an mtree(5) that bsdtar and NetBSD's mtree read
 )
-
-// NoDevice is the number of a device whose record does not tell it, as in the
-// form that gomtree reads. No device of Linux has it.
-var NoDevice = Device{1<<32 - 1, 1<<32 - 1}
 
 // Property says where a stream came from. Nothing trusts it.
 type Property struct {

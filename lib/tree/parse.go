@@ -210,8 +210,7 @@ func (f *fields) byType(e *Entry, form Data) error {
 	if (link != nil) != (e.Type == Link) {
 		return errors.New("link belongs to every symbolic link, and to nothing else")
 	}
-	isDevice := e.Type == Char || e.Type == Block
-	if device != nil && !isDevice || device == nil && isDevice && form == Inline {
+	if (device != nil) != (e.Type == Char || e.Type == Block) {
 		return errors.New("device belongs to every device, and to nothing else")
 	}
 	switch {
@@ -228,8 +227,6 @@ func (f *fields) byType(e *Entry, form Data) error {
 		if e.Dev, ok = parseDevice(device); !ok {
 			return errors.New("device is not native,MAJOR,MINOR")
 		}
-	case isDevice:
-		e.Dev = NoDevice
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func sample(t testing.TB) ([]got, []Property, string) {
 		{Entry: Entry{Path: "empty", Type: File, Extra: []Keyword{{"x-", ""}, {"x-a", "b c"}}[1:]}},
 		{Entry: Entry{Path: "link", Type: Link, Mode: 0o777, Link: `../=\#`, Time: Time{1 << 40, 999999999}}},
 		{Entry: Entry{Path: "dev/c", Type: Char, Dev: Device{1, 3}}},
-		{Entry: Entry{Path: "dev/b", Type: Block, Dev: Device{1<<32 - 1, 1<<32 - 1}}},
+		{Entry: Entry{Path: "dev/b", Type: Block, Dev: Device{1<<32 - 1, 1<<32 - 2}}},
 		{Entry: Entry{Path: "gone", Type: Char}},
 		{Entry: Entry{Path: "fifo", Type: Fifo}},
 		{Entry: Entry{Path: "sock", Type: Socket, Nlink: 0}},
@@ -283,7 +283,6 @@ func TestReaderRefuses(t *testing.T) {
 		"mode without zeros": noData("type=file mode=0 uid=0 gid=0 time=0.000000000 size=7 nlink=2 sha256digest=" + sum),
 		"mode of gomtree":    noData("type=fifo mode=07777 uid=0 gid=0 time=0.000000000"),
 		"link of gomtree":    noData(`type=link mode=0777 uid=0 gid=0 time=0.000000000 link=a=b\\134`),
-		"device left out":    noData("type=char mode=0644 uid=0 gid=0 time=0.000000000"),
 	}
 	for name, in := range accepted {
 		if _, _, err := readAll(strings.NewReader(in), ReaderOptions{}); err != nil {
@@ -373,6 +372,7 @@ func TestReaderRefuses(t *testing.T) {
 		{"raw target", bare("type=link" + attrs + " link=a=b"), "link: byte 0x3d"},
 		{"file with target", file(" size=0 link=a"), "link belongs"},
 		{"no device", bare("type=char" + attrs), "device belongs"},
+		{"no device without data", noData("type=char" + attrs), "device belongs"},
 		{"fifo with device", bare("type=fifo" + attrs + " device=native,1,2"), "device belongs"},
 		{"device of NetBSD", bare("type=block" + attrs + " device=0x103"), "device is not"},
 		{"device with subunit", bare("type=block" + attrs + " device=native,1,2,3"), "device is not"},

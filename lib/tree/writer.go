@@ -185,7 +185,10 @@ func (s *Writer) Abort(cause error) {
 	if s.err == errClosed {
 		return
 	}
-	text := s.opts.Stage + ": " + cause.Error()
+	text := cause.Error()
+	if s.opts.Stage != "" {
+		text = s.opts.Stage + ": " + text
+	}
 	if earlier := (*AbortError)(nil); errors.As(cause, &earlier) {
 		text = earlier.Message
 	}
@@ -205,8 +208,8 @@ func (s *Writer) Abort(cause error) {
 }
 
 // appendRecord writes the line of e, without its LF. Streams without data have
-// what the tools that they are for compare, in the way they write it; FORMAT.md
-// says what is left out.
+// what the tools that they are for know, in the spelling that these compare;
+// FORMAT.md says what is left out.
 func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	b = appendPath(b, e.Path)
 	b = append(append(b, " type="...), e.Type.String()...)
@@ -220,16 +223,16 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	case Link:
 		b = appendLink(append(b, " link="...), e.Link, form)
 	case Char, Block:
-		if form == None && !e.IsWhiteout() || form != Inline && e.Dev == NoDevice {
-			break
-		}
 		b = strconv.AppendUint(append(b, " device=native,"...), uint64(e.Dev.Major), 10)
 		b = strconv.AppendUint(append(b, ','), uint64(e.Dev.Minor), 10)
 	}
-	if form != Inline && e.Nlink > 0 && e.Type != Dir {
-		b = strconv.AppendUint(append(b, " nlink="...), uint64(e.Nlink), 10)
+	if form == NonePortable {
+		if e.Nlink > 0 && e.Type != Dir {
+			b = strconv.AppendUint(append(b, " nlink="...), uint64(e.Nlink), 10)
+		}
+		return appendDigest(b, digest)
 	}
-	if e.Hardlink != "" && (form == Inline || form == None && e.Lower) {
+	if e.Hardlink != "" {
 		b = appendPath(append(b, " hardlink="...), e.Hardlink)
 		if e.Lower {
 			b = append(b, " lower"...)
@@ -238,17 +241,13 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	if e.Extents != nil && form == Inline {
 		b = appendExtents(append(b, " extents="...), e.Extents)
 	}
-	if e.NoChange && form != NonePortable {
+	if e.NoChange {
 		b = append(b, " nochange"...)
 	}
-	if digest != "" {
-		b = append(append(b, " "+digestWord+"="...), digest...)
-	}
-	if form == NonePortable {
-		return b
-	}
-	if form == Inline || e.Type == File || e.Type == Dir {
-		b = appendXattrs(b, e.Xattrs)
+	b = appendDigest(b, digest)
+	for _, x := range e.Xattrs {
+		b = appendEscaped(append(b, " "+xattrPrefix...), x.Name)
+		b = base64.StdEncoding.AppendEncode(append(b, '='), []byte(x.Value))
 	}
 	for _, x := range e.Extra {
 		if x.Name != digestWord {
@@ -259,12 +258,11 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	return b
 }
 
-func appendXattrs(b []byte, xs []Xattr) []byte {
-	for _, x := range xs {
-		b = appendEscaped(append(b, " "+xattrPrefix...), x.Name)
-		b = base64.StdEncoding.AppendEncode(append(b, '='), []byte(x.Value))
+func appendDigest(b []byte, digest string) []byte {
+	if digest == "" {
+		return b
 	}
-	return b
+	return append(append(b, " "+digestWord+"="...), digest...)
 }
 
 // appendMode writes four octal digits, or what C's %#o prints, which is what
