@@ -29,6 +29,7 @@ var cases = []struct{ name, stack, want string }{
 	{"P3 target that the layer deletes first, link first", "file a | hard b -> a; .wh.a", "b#1"},
 	{"P3 target that the layer replaces later", "file a | hard b -> a; file a", "a#3 b=a"},
 	{"P3 through a lower symlink", "file usr/lib/a; sym lib -> usr/lib | hard b -> lib/a", "b#1 lib#2 usr/+ usr/lib/+ usr/lib/a=b"},
+	{"P3 through a lower symlink to a file of the layer", "file usr/lib/a; sym lib -> usr/lib | file usr/lib/a; hard b -> lib/a", "b#3 lib#2 usr/+ usr/lib/+ usr/lib/a=b"},
 	{"P3 exchange of two lower names", "file a; file b | hard c -> a; hard d -> b; hard a -> d; hard b -> c", "a#2 b#1 c=b d=a"},
 	{"P4 link without its directory", "file t; hard x/y -> t", "t#1 x/+ x/y=t"},
 	{"P5 link to a symlink", "sym s -> t; hard h -> s", "h#1 s=h"},

@@ -19,6 +19,7 @@ import (
 // inode is a file without its names; names of one inode share the pointer.
 type inode struct {
 	typ     tree.Type
+	id      int    // of the item that made it, for who wants to know
 	what    string // attributes and content, in words
 	link    string // of a symbolic link
 	implied bool   // a directory whose attributes the layer does not state
@@ -181,6 +182,7 @@ func (l *modelLayer) blocked(p string) bool {
 // applyTo puts the layer on top of the tree below.
 func (l *modelLayer) applyTo(below map[string]*inode) error {
 	// Links to layers below bind to what is there before anything changes.
+	bound := map[string]*inode{}
 	for p, n := range l.names {
 		if n.waits == "" {
 			continue
@@ -191,11 +193,16 @@ func (l *modelLayer) applyTo(below map[string]*inode) error {
 			return err
 		}
 		target := below[path.Join(dir, base)]
+		// ... or, if symbolic links lead back into what the layer has, to that.
+		if own := l.names[path.Join(dir, base)]; own != nil && own.waits == "" && own.typ != tree.Dir {
+			target = own
+		}
 		if target == nil || target.typ == tree.Dir {
 			return fmt.Errorf("%w: %s links to %s, which is not there", errModel, p, n.waits)
 		}
-		l.names[p] = target
+		bound[p] = target
 	}
+	maps.Copy(l.names, bound)
 	// Whiteouts and opaque marks act on what is below, and on nothing else.
 	var gone []string
 	for p := range l.whiteout {

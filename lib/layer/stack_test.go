@@ -102,8 +102,8 @@ func (it item) header() (*tar.Header, string) {
 	case tar.TypeChar, tar.TypeBlock:
 		h.Devmajor, h.Devminor = 8, int64(it.id)
 	}
-	if it.id%4 == 0 && it.kind != tar.TypeSymlink && it.kind != tar.TypeLink {
-		h.PAXRecords["SCHILY.xattr.trusted.id"] = fmt.Sprintf("%d\x00", it.id)
+	if it.id%4 == 0 && (it.kind == tar.TypeReg || it.kind == tar.TypeDir) {
+		h.PAXRecords["SCHILY.xattr.user.id"] = fmt.Sprintf("%d\x00", it.id)
 	}
 	return h, content
 }
@@ -113,7 +113,7 @@ const plainDir = "dir 0755 0 0 0.000000000"
 // inode is what the entry makes, in the words of describe.
 func (it item) inode() *inode {
 	h, content := it.header()
-	n := &inode{link: it.link}
+	n := &inode{id: it.id, link: it.link}
 	e := &tree.Entry{
 		Mode: uint16(h.Mode), UID: uint32(h.Uid), GID: uint32(h.Gid), Time: tree.TimeOf(h.ModTime), Size: h.Size, Link: it.link,
 	}

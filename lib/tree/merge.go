@@ -39,7 +39,8 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //
 //   - Whiteouts and opaque marks hide what is in t, never what layer holds itself.
 //   - A link to a layer below binds to the inode that t has there before anything
-//     of layer is applied; a missing target is an error.
+//     of layer is applied; a missing target is an error. Where the target's parents
+//     are symbolic links of t to a place where layer has a file, it is that one.
 //   - A directory of the layer takes the place of anything in t but a directory,
 //     whose children stay.
 //   - A directory that the layer only implies leaves a directory of t as it is and
@@ -51,7 +52,7 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //
 // After an error t is of no use.
 func (t *Tree) Apply(layer *Tree) error {
-	a := applier{t: t}
+	a := applier{t: t, layer: layer}
 	if err := a.look(layer.root, ".", t.root, "."); err != nil {
 		return err
 	}
@@ -75,6 +76,7 @@ func newDir(name string) *Node {
 // what it hides there, and only then adds what it adds.
 type applier struct {
 	t     *Tree
+	layer *Tree
 	bound map[*Entry]*Entry // links of the layer to layers below, and their inodes
 	gone  []hidden
 	clear []*Node // directories of t that become empty
@@ -140,7 +142,7 @@ func (a *applier) bind(c *Node, dir string) error {
 	if a.bound[c.Entry] != nil {
 		return nil
 	}
-	target, err := a.t.linkTarget(c.Entry.Hardlink)
+	target, err := a.linkTarget(c.Entry.Hardlink)
 	if err != nil {
 		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(join(dir, c.name)), printable(c.Entry.Hardlink), err)
 	}
@@ -161,13 +163,17 @@ func (a *applier) hide() {
 }
 
 // linkTarget is the inode that path names, its parents followed through symbolic
-// links.
-func (t *Tree) linkTarget(path string) (*Entry, error) {
-	real, err := t.Resolve(path)
+// links of t. What the layer itself has at the end of the way counts first, as it
+// does for a path without links.
+func (a *applier) linkTarget(path string) (*Entry, error) {
+	real, err := a.t.Resolve(path)
 	if err != nil {
 		return nil, err
 	}
-	switch n := t.Lookup(real); {
+	if n := a.layer.Lookup(real); n != nil && n.Entry.Type != Dir && !n.Entry.Lower && !n.Entry.IsWhiteout() {
+		return n.Entry, nil
+	}
+	switch n := a.t.Lookup(real); {
 	case n == nil:
 		return nil, errors.New("it does not exist")
 	case n.Entry.Type == Dir:
