@@ -1,0 +1,328 @@
+package gunzip
+
+import (
+	"bytes"
+	"compress/flate"
+	stdgzip "compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// samples are inputs that between them use every kind of block and code.
+func samples() map[string][]byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := make([]byte, 300_000)
+	for i := range random {
+		random[i] = byte(rng.Uint32())
+	}
+	few := make([]byte, 700_000)
+	for i := range few {
+		few[i] = "abcdefgh"[rng.IntN(8)]
+	}
+	var words bytes.Buffer
+	for words.Len() < 900_000 {
+		fmt.Fprintf(&words, "%d %s\n", rng.IntN(5000), strings.Repeat("xyz", rng.IntN(9)))
+	}
+	skewed := make([]byte, 400_000) // long codes
+	for i := range skewed {
+		skewed[i] = byte(rng.ExpFloat64() * 12)
+	}
+	far := append(bytes.Clone(random[:windowSize]), random[:windowSize]...)
+	return map[string][]byte{
+		"empty": nil, "one byte": {7}, "zeros": make([]byte, 3*outLimit), "random": random,
+		"few letters": few, "words": words.Bytes(), "skewed": skewed, "farthest distance": far,
+		"runs of two": bytes.Repeat([]byte("ab"), 100_000), "runs of three": bytes.Repeat([]byte("abc"), 100_000),
+		"runs of seven": bytes.Repeat([]byte("abcdefg"), 50_000),
+	}
+}
+
+func compress(t testing.TB, data []byte, level int) []byte {
+	var b bytes.Buffer
+	z, err := stdgzip.NewWriterLevel(&b, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.Write(data)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestRoundTrip(t *testing.T) {
+	for name, data := range samples() {
+		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6} {
+			z := compress(t, data, level)
+			for how, r := range map[string]io.Reader{
+				"whole":       bytes.NewReader(z),
+				"half reads":  iotest.HalfReader(bytes.NewReader(z)),
+				"data at EOF": iotest.DataErrReader(bytes.NewReader(z)),
+			} {
+				got, err := io.ReadAll(NewReader(r))
+				if err != nil || !bytes.Equal(got, data) {
+					t.Errorf("%s, level %d, %s: %d bytes, %v; want %d", name, level, how, len(got), err, len(data))
+				}
+			}
+			var w bytes.Buffer
+			if n, err := NewReader(bytes.NewReader(z)).WriteTo(&w); err != nil || n != int64(len(data)) || !bytes.Equal(w.Bytes(), data) {
+				t.Errorf("%s, level %d: WriteTo: %d bytes, %v", name, level, n, err)
+			}
+		}
+	}
+}
+
+// Any size of reads, below and above, gives the same bytes.
+func TestReadSizes(t *testing.T) {
+	data := samples()["words"][:60_000]
+	z := compress(t, data, 6)
+	for _, below := range []int{1, 2, 7, 8, 15, 16, 17, 1000} {
+		for _, above := range []int{1, 3, 4096, 1 << 20} {
+			r := NewReader(&chunked{bytes.NewReader(z), below})
+			var got []byte
+			buf := make([]byte, above)
+			var err error
+			for err == nil {
+				var n int
+				n, err = r.Read(buf)
+				got = append(got, buf[:n]...)
+			}
+			if err != io.EOF || !bytes.Equal(got, data) {
+				t.Fatalf("reads of %d below, %d above: %d bytes, %v", below, above, len(got), err)
+			}
+		}
+	}
+}
+
+type chunked struct {
+	r io.Reader
+	n int
+}
+
+func (c *chunked) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
+
+func TestMembers(t *testing.T) {
+	var z, want []byte
+	words := samples()["words"]
+	for i := range 2000 { // more than a buffer of output in all
+		part := words[i*100 : i*100+i%300]
+		z = append(z, compress(t, part, 1+i%9)...)
+		want = append(want, part...)
+	}
+	got, err := io.ReadAll(NewReader(bytes.NewReader(z)))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes, %v; want %d", len(got), err, len(want))
+	}
+	// A member sees nothing of the one before.
+	var b bytes.Buffer
+	w, _ := flate.NewWriterDict(&b, 9, []byte("hello, hello, hello"))
+	w.Write([]byte("hello, hello"))
+	w.Close()
+	stolen := append(compress(t, []byte("hello, hello, hello"), 9), "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"...)
+	if _, err := io.ReadAll(NewReader(bytes.NewReader(append(stolen, b.Bytes()...)))); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("distance into the member before: %v", err)
+	}
+}
+
+func TestHeaderFields(t *testing.T) {
+	var b bytes.Buffer
+	z := stdgzip.NewWriter(&b)
+	z.Name, z.Comment, z.Extra = "name", "comment", bytes.Repeat([]byte("x"), 60_000)
+	z.Write([]byte("data"))
+	z.Close()
+	got, err := io.ReadAll(NewReader(&b))
+	if err != nil || string(got) != "data" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	// With a checksum of the header, right and wrong (RFC 1952, 2.3.1.2).
+	body := compress(t, []byte("data"), 6)[10:]
+	head := "\x1f\x8b\x08\x02\x00\x00\x00\x00\x00\xff"
+	for sum, ok := range map[string]bool{"\x9d\x1a": false, headerSum(head): true} {
+		_, err := io.ReadAll(NewReader(io.MultiReader(strings.NewReader(head+sum), bytes.NewReader(body))))
+		if (err == nil) != ok {
+			t.Errorf("header checksum %x: %v", sum, err)
+		}
+	}
+}
+
+// headerSum is the CRC-16 of a member's header, taken from a member without data.
+func headerSum(head string) string {
+	r := NewReader(strings.NewReader(head + "\x00\x00"))
+	h := header{f: &r.f, crc: new(uint32)}
+	h.bytes(10)
+	return string([]byte{byte(*h.crc), byte(*h.crc >> 8)})
+}
+
+func TestBehindTheEnd(t *testing.T) {
+	z := compress(t, []byte("data"), 6)
+	for _, c := range []struct {
+		name, tail, want string
+	}{
+		{"nothing", "", ""},
+		{"zeros", strings.Repeat("\x00", 700_000), ""},
+		{"garbage", "garbage", "garbage behind the end"},
+		{"garbage behind zeros", "\x00\x00g", "garbage behind the end"},
+		{"a cut header", "\x1f\x8b\x08", "unexpected EOF"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := io.ReadAll(NewReader(strings.NewReader(string(z) + c.tail)))
+			if string(got) != "data" {
+				t.Errorf("got %q", got)
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	if _, err := io.ReadAll(NewReader(strings.NewReader(string(z) + "garbage"))); !strings.Contains(err.Error(), fmt.Sprintf("byte %d:", len(z))) {
+		t.Errorf("%v does not say where the garbage begins: byte %d", err, len(z))
+	}
+}
+
+func TestTruncated(t *testing.T) {
+	z := compress(t, samples()["words"][:3000], 6)
+	for n := range z {
+		if _, err := io.ReadAll(NewReader(bytes.NewReader(z[:n]))); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("cut at %d of %d: %v", n, len(z), err)
+		}
+	}
+}
+
+// A flipped bit is an error, unless it says nothing about the data, such as those
+// that fill up the last byte of the deflate stream.
+func TestFlipped(t *testing.T) {
+	data := samples()["words"][:3000]
+	z := compress(t, data, 6)
+	for i := range len(z) * 8 {
+		if i/8 >= 4 && i/8 < 10 || i/8 == 3 {
+			continue // time, extra flags, system; flags may announce harmless fields
+		}
+		bad := bytes.Clone(z)
+		bad[i/8] ^= 1 << (i % 8)
+		if got, err := io.ReadAll(NewReader(bytes.NewReader(bad))); err == nil && !bytes.Equal(got, data) {
+			t.Fatalf("bit %d flipped: no error, but other data", i)
+		}
+	}
+}
+
+func TestReadError(t *testing.T) {
+	z := compress(t, samples()["random"], 6)
+	broken := errors.New("broken")
+	r := io.MultiReader(bytes.NewReader(z[:100_000]), iotest.ErrReader(broken))
+	if _, err := io.ReadAll(NewReader(r)); err != broken {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if _, err := io.ReadAll(NewReader(strings.NewReader("not gzip at all"))); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("no gzip: %v", err)
+	}
+}
+
+// decode is what another decompressor makes of z.
+func decode(open func(io.Reader) (io.Reader, error), z []byte) ([]byte, error) {
+	r, err := open(bytes.NewReader(z))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(r, 64<<20))
+}
+
+// FuzzReader compares with compress/gzip and klauspost's: the same bytes, or an
+// error in all three. Two things only we accept, as GNU gzip does: zeros behind
+// the last member, and names of any length.
+func FuzzReader(f *testing.F) {
+	for _, data := range samples() {
+		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6, 9} {
+			data := data[:min(len(data), 4000)]
+			z := compress(f, data, level)
+			if got, err := io.ReadAll(NewReader(bytes.NewReader(z))); err != nil || !bytes.Equal(got, data) {
+				f.Fatalf("seed: %v", err)
+			}
+			f.Add(z, uint16(len(z)))
+			f.Add(append(z, z...), uint16(17))
+		}
+	}
+	f.Fuzz(func(t *testing.T, z []byte, size uint16) {
+		got, err := io.ReadAll(io.LimitReader(NewReader(&chunked{bytes.NewReader(z), int(size) + 1}), 64<<20))
+		std, stdErr := decode(func(r io.Reader) (io.Reader, error) { return stdgzip.NewReader(r) }, z)
+		kp, kpErr := decode(func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }, z)
+		if stdErr == nil && (err != nil || !bytes.Equal(got, std)) {
+			t.Errorf("compress/gzip: %d bytes; ours: %d, %v", len(std), len(got), err)
+		}
+		if kpErr == nil && (err != nil || !bytes.Equal(got, kp)) {
+			t.Errorf("klauspost: %d bytes; ours: %d, %v", len(kp), len(got), err)
+		}
+		if err == nil && stdErr != nil && !bytes.HasSuffix(z, []byte{0}) && !errors.Is(stdErr, stdgzip.ErrHeader) {
+			t.Errorf("ours: %d bytes; compress/gzip: %v", len(got), stdErr)
+		}
+	})
+}
+
+// FuzzInflate is FuzzReader for the deflate stream alone, which a fuzzer cannot
+// reach past the checksum.
+func FuzzInflate(f *testing.F) {
+	for _, data := range samples() {
+		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6, 9} {
+			z := compress(f, data[:min(len(data), 4000)], level)
+			f.Add(z[10 : len(z)-8])
+		}
+	}
+	f.Fuzz(func(t *testing.T, z []byte) {
+		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(z)), 8<<20))
+		r := NewReader(bytes.NewReader(z))
+		var got []byte
+		r.f.begin()
+		var err error
+		for err == nil && r.f.state != atEnd && len(got) < 8<<20 {
+			r.f.room()
+			from := r.f.w
+			err = r.f.run()
+			got = append(got, r.f.out[from:r.f.w]...)
+		}
+		got = got[:min(len(got), 8<<20)]
+		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
+			t.Errorf("ours: %d bytes, %v; compress/flate: %d, %v", len(got), err, len(want), wantErr)
+		}
+	})
+}
+
+// BenchmarkInflate decompresses the file that OCIPIPE_GZIP names, or the samples.
+func BenchmarkInflate(b *testing.B) {
+	var z []byte
+	if name := os.Getenv("OCIPIPE_GZIP"); name != "" {
+		var err error
+		if z, err = os.ReadFile(name); err != nil {
+			b.Fatal(err)
+		}
+	} else {
+		z = compress(b, bytes.Repeat(samples()["words"], 8), 6)
+	}
+	for _, c := range []struct {
+		name string
+		open func(r io.Reader) (io.Reader, error)
+	}{
+		{"ocipipe", func(r io.Reader) (io.Reader, error) { return NewReader(r), nil }},
+		{"klauspost", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+		{"compress/gzip", func(r io.Reader) (io.Reader, error) { return stdgzip.NewReader(r) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				r, err := c.open(bytes.NewReader(z))
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, err := io.Copy(io.Discard, r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(n)
+			}
+		})
+	}
+}

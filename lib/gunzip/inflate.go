@@ -1,0 +1,525 @@
+package gunzip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	// chunk is about how much is decompressed before it is handed on.
+	chunk = 256 << 10
+
+	// outLimit is up to where a symbol may begin in the buffer of output, and slack
+	// what must be left behind it: three literals, a match, and the word by which
+	// copying may go past its end.
+	outLimit = windowSize + chunk
+	slack    = 3 + 258 + 8
+
+	// inLimit is the input that a round of the fast loop takes at most: two words.
+	inLimit = 16
+
+	inSize = 256 << 10
+)
+
+// ErrCorrupt is what every error about the form of a gzip stream wraps.
+var ErrCorrupt = errors.New("corrupt gzip stream")
+
+// state is what comes next in a deflate stream.
+type state int
+
+const (
+	atHeader state = iota // of a block
+	inStored
+	inCodes
+	atEnd // of the stream
+)
+
+// inflater decompresses one deflate stream after the other.
+type inflater struct {
+	r   io.Reader
+	in  []byte
+	pos int   // in in, of the next byte that bits does not have
+	end int   // of what was read into in
+	off int64 // of in in the input
+	eof bool  // of r
+
+	bits  uint64 // the next nbits bits; above them nothing, or what comes at pos
+	nbits uint
+
+	out  [outLimit + slack]byte
+	w    int // where the next byte goes
+	base int // where the current stream begins, or 0 if that is more than a window ago
+
+	state state
+	last  bool // the current block is the stream's last
+	left  int  // bytes to come of a stored block
+
+	lit  [litSize]entry
+	dist [distSize]entry
+}
+
+// begin makes f ready for a stream at the current position.
+func (f *inflater) begin() {
+	f.state, f.base = atHeader, f.w
+}
+
+// room moves the last window of output to the front if the buffer is full.
+func (f *inflater) room() {
+	if f.w < outLimit {
+		return
+	}
+	shift := f.w - windowSize
+	copy(f.out[:], f.out[shift:f.w])
+	f.w = windowSize
+	f.base = max(0, f.base-shift)
+}
+
+// run decompresses until the buffer is full or the stream ends.
+func (f *inflater) run() error {
+	for f.w < outLimit && f.state != atEnd {
+		var err error
+		switch f.state {
+		case atHeader:
+			err = f.header()
+		case inStored:
+			err = f.stored()
+		case inCodes:
+			err = f.codes()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endBlock goes on behind a block.
+func (f *inflater) endBlock() {
+	f.state = atHeader
+	if f.last {
+		f.state = atEnd
+		f.align()
+	}
+}
+
+// offset is where in the input decompression is.
+func (f *inflater) offset() int64 {
+	return f.off + int64(f.pos) - int64(f.nbits/8)
+}
+
+func (f *inflater) corrupt(what string) error {
+	return fmt.Errorf("%w: byte %d: %s", ErrCorrupt, f.offset(), what)
+}
+
+// fill reads more input; io.ErrUnexpectedEOF if there is none.
+func (f *inflater) fill() error {
+	if f.eof {
+		return io.ErrUnexpectedEOF
+	}
+	if from := f.pos - 8; from > 0 { // align may go back by what bits holds
+		copy(f.in, f.in[from:f.end])
+		f.off += int64(from)
+		f.pos, f.end = f.pos-from, f.end-from
+	}
+	for range 100 {
+		n, err := f.r.Read(f.in[f.end:])
+		f.end += n
+		f.eof = err == io.EOF
+		if n > 0 || f.eof {
+			if n == 0 {
+				return io.ErrUnexpectedEOF
+			}
+			return nil // an error will come again
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// need makes sure that there are n bits, 56 at most.
+func (f *inflater) need(n uint) error {
+	for f.nbits < n {
+		if f.pos == f.end {
+			if err := f.fill(); err != nil {
+				return err
+			}
+		}
+		f.bits |= uint64(f.in[f.pos]) << f.nbits
+		f.pos++
+		f.nbits += 8
+	}
+	return nil
+}
+
+// take takes n bits, which are there.
+func (f *inflater) take(n uint) uint {
+	v := uint(f.bits & (1<<n - 1))
+	f.bits >>= n
+	f.nbits -= n
+	return v
+}
+
+// align drops what is left of the current byte and returns whole bytes to in.
+func (f *inflater) align() {
+	f.pos -= int(f.nbits / 8)
+	f.bits, f.nbits = 0, 0
+}
+
+// header reads the header of a block (RFC 1951, 3.2.3).
+func (f *inflater) header() error {
+	if err := f.need(3); err != nil {
+		return err
+	}
+	f.last = f.take(1) == 1
+	switch f.take(2) {
+	case 0:
+		return f.storedHeader()
+	case 1:
+		return f.fixedCodes()
+	case 2:
+		return f.dynamicCodes()
+	}
+	return f.corrupt("block of a type that does not exist")
+}
+
+func (f *inflater) storedHeader() error {
+	f.align()
+	if err := f.need(32); err != nil {
+		return err
+	}
+	n, inverse := f.take(16), f.take(16)
+	if n != ^inverse&0xffff {
+		return f.corrupt("stored block whose length does not match its complement")
+	}
+	f.left, f.state = int(n), inStored
+	f.align()
+	return nil
+}
+
+func (f *inflater) stored() error {
+	if f.left == 0 {
+		f.endBlock()
+		return nil
+	}
+	if f.pos == f.end {
+		if err := f.fill(); err != nil {
+			return err
+		}
+	}
+	n := min(f.left, f.end-f.pos, len(f.out)-f.w)
+	copy(f.out[f.w:f.w+n], f.in[f.pos:])
+	f.w, f.pos, f.left = f.w+n, f.pos+n, f.left-n
+	return nil
+}
+
+// fixedCodes sets the codes of RFC 1951, 3.2.6.
+func (f *inflater) fixedCodes() error {
+	var lens [288]uint8
+	for i := range lens {
+		switch {
+		case i < 144:
+			lens[i] = 8
+		case i < 256:
+			lens[i] = 9
+		case i < 280:
+			lens[i] = 7
+		default:
+			lens[i] = 8
+		}
+	}
+	build(f.lit[:], litBits, lens[:], litEntries[:])
+	for i := range 32 {
+		lens[i] = 5
+	}
+	build(f.dist[:], distBits, lens[:32], distEntries[:])
+	f.state = inCodes
+	return nil
+}
+
+// lengthOrder is the order in which the lengths of the code for lengths come.
+var lengthOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+
+// lengthEntries are the symbols of that code, as literals.
+var lengthEntries = func() (e [19]entry) {
+	for i := range e {
+		e[i] = isLiteral | entry(i)<<16
+	}
+	return
+}()
+
+// dynamicCodes reads the codes of a block (RFC 1951, 3.2.7).
+func (f *inflater) dynamicCodes() error {
+	if err := f.need(14); err != nil {
+		return err
+	}
+	nlit, ndist, nlen := int(f.take(5))+257, int(f.take(5))+1, int(f.take(4))+4
+	if nlit > maxLitCodes || ndist > maxDistCodes {
+		return f.corrupt("more symbols than there are")
+	}
+	var lens [19]uint8
+	for _, sym := range lengthOrder[:nlen] {
+		if err := f.need(3); err != nil {
+			return err
+		}
+		lens[sym] = uint8(f.take(3))
+	}
+	var table [1 << lengthBits]entry
+	if !build(table[:], lengthBits, lens[:], lengthEntries[:]) {
+		return f.corrupt("impossible code for the lengths of codes")
+	}
+	var both [maxLitCodes + maxDistCodes]uint8
+	if err := f.readLengths(both[:nlit+ndist], &table); err != nil {
+		return err
+	}
+	if !build(f.lit[:], litBits, both[:nlit], litEntries[:]) ||
+		!build(f.dist[:], distBits, both[nlit:nlit+ndist], distEntries[:]) {
+		return f.corrupt("impossible code")
+	}
+	f.state = inCodes
+	return nil
+}
+
+// readLengths decodes the lengths of both codes.
+func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) error {
+	for i := 0; i < len(lens); {
+		e, err := f.symbol(table[:], lengthBits)
+		if err != nil {
+			return err
+		}
+		sym := uint8(e >> 16)
+		if sym < 16 {
+			lens[i] = sym
+			i++
+			continue
+		}
+		var bits, repeat uint
+		var value uint8
+		switch sym {
+		case 16:
+			if i == 0 {
+				return f.corrupt("repeated length without one before it")
+			}
+			bits, repeat, value = 2, 3, lens[i-1]
+		case 17:
+			bits, repeat = 3, 3
+		default:
+			bits, repeat = 7, 11
+		}
+		if err := f.need(bits); err != nil {
+			return err
+		}
+		n := int(repeat + f.take(bits))
+		if n > len(lens)-i {
+			return f.corrupt("more lengths than symbols")
+		}
+		for range n {
+			lens[i] = value
+			i++
+		}
+	}
+	return nil
+}
+
+// symbol decodes one symbol bit by bit as far as the input needs it, drops its
+// code and returns its entry.
+func (f *inflater) symbol(table []entry, root uint) (entry, error) {
+	for {
+		e := table[f.bits&(1<<root-1)]
+		if e&isSubtable != 0 && e&isOther != 0 && e&isLiteral == 0 {
+			e = table[e.second(f.bits, root)]
+		}
+		n := e.codeLen()
+		if n <= f.nbits && (n > 0 || f.nbits >= maxCodeLen) {
+			if n == 0 {
+				return 0, f.corrupt("bits that are no code")
+			}
+			f.take(n)
+			return e, nil
+		}
+		if err := f.need(f.nbits + 1); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// codes decodes symbols until the buffer is full or the block ends.
+func (f *inflater) codes() error {
+	for f.w < outLimit && f.state == inCodes {
+		for f.end-f.pos < inLimit && !f.eof {
+			if err := f.fill(); err != nil && err != io.ErrUnexpectedEOF {
+				return err
+			}
+		}
+		var err error
+		if f.end-f.pos >= inLimit {
+			err = f.fast()
+		} else {
+			err = f.slow()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slow decodes one symbol, and the distance if it is a length.
+func (f *inflater) slow() error {
+	e, err := f.symbol(f.lit[:], litBits)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e&isLiteral != 0:
+		f.out[f.w] = byte(e >> 16)
+		f.w++
+		return nil
+	case e&isOther != 0:
+		if e&isEnd == 0 {
+			return f.corrupt("symbol that does not exist")
+		}
+		f.endBlock()
+		return nil
+	}
+	length, err := f.extra(e)
+	if err != nil {
+		return err
+	}
+	if e, err = f.symbol(f.dist[:], distBits); err != nil {
+		return err
+	}
+	if e&isOther != 0 {
+		return f.corrupt("distance that does not exist")
+	}
+	distance, err := f.extra(e)
+	if err != nil {
+		return err
+	}
+	if distance > f.w-f.base {
+		return f.corrupt("distance to before the beginning")
+	}
+	for range length {
+		f.out[f.w] = f.out[f.w-distance]
+		f.w++
+	}
+	return nil
+}
+
+// extra takes the extra bits of e, whose code has been dropped.
+func (f *inflater) extra(e entry) (int, error) {
+	n := e.drop() - e.codeLen()
+	if err := f.need(n); err != nil {
+		return 0, err
+	}
+	return int(e>>16) + int(f.take(n)), nil
+}
+
+// fast decodes symbols as long as there is input for a round and room for a match.
+func (f *inflater) fast() error {
+	var (
+		in    = f.in[:f.end]
+		pos   = f.pos
+		stop  = f.end - inLimit
+		bits  = f.bits
+		nbits = f.nbits
+		out   = f.out[:]
+		w     = f.w
+		lit   = &f.lit
+		what  = ""
+	)
+	for pos <= stop && w < outLimit {
+		bits |= binary.LittleEndian.Uint64(in[pos:]) << (nbits & 63)
+		pos += int(63-nbits) >> 3
+		nbits |= 56
+		e := lit[bits&(1<<litBits-1)]
+		if e >= isLiteral {
+			bits, nbits = bits>>e.drop(), nbits-e.drop()
+			out[w] = byte(e >> 16)
+			w++
+			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
+				bits, nbits = bits>>e.drop(), nbits-e.drop()
+				out[w] = byte(e >> 16)
+				w++
+				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
+					bits, nbits = bits>>e.drop(), nbits-e.drop()
+					out[w] = byte(e >> 16)
+					w++
+					continue
+				}
+			}
+		}
+		if e&isOther != 0 {
+			if e&isSubtable != 0 {
+				e = lit[e.second(bits, litBits)&(litSize-1)]
+			}
+			if e >= isLiteral {
+				bits, nbits = bits>>e.drop(), nbits-e.drop()
+				out[w] = byte(e >> 16)
+				w++
+				continue
+			}
+			if e&isOther != 0 {
+				if e&isEnd == 0 {
+					what = "symbol that does not exist"
+					break
+				}
+				bits, nbits = bits>>e.drop(), nbits-e.drop()
+				f.bits, f.nbits, f.pos, f.w = bits, nbits, pos, w
+				f.endBlock()
+				return nil
+			}
+		}
+		length := e.value(bits)
+		bits, nbits = bits>>e.drop(), nbits-e.drop()
+
+		bits |= binary.LittleEndian.Uint64(in[pos:]) << (nbits & 63)
+		pos += int(63-nbits) >> 3
+		nbits |= 56
+		e = f.dist[bits&(1<<distBits-1)]
+		if e&isOther != 0 {
+			if e&isSubtable != 0 {
+				e = f.dist[e.second(bits, distBits)&(distSize-1)]
+			}
+			if e&isOther != 0 {
+				what = "distance that does not exist"
+				break
+			}
+		}
+		distance := e.value(bits)
+		bits, nbits = bits>>e.drop(), nbits-e.drop()
+		if distance > w-f.base {
+			what = "distance to before the beginning"
+			break
+		}
+		end := w + length
+		from := w - distance
+		switch {
+		case distance >= 8:
+			for w < end {
+				binary.LittleEndian.PutUint64(out[w:], binary.LittleEndian.Uint64(out[from:]))
+				w, from = w+8, from+8
+			}
+		case distance == 1:
+			word := uint64(out[from]) * 0x0101010101010101
+			for w < end {
+				binary.LittleEndian.PutUint64(out[w:], word)
+				w += 8
+			}
+		default:
+			for w < end {
+				out[w] = out[from]
+				w, from = w+1, from+1
+			}
+		}
+		w = end
+	}
+	f.bits, f.nbits, f.pos, f.w = bits, nbits, pos, w
+	if what != "" {
+		return f.corrupt(what)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package gunzip
+
+import "math/bits"
+
+// Limits of RFC 1951.
+const (
+	maxCodeLen   = 15
+	maxLitCodes  = 286 // more are sent only in fixed blocks, and are not valid there
+	maxDistCodes = 30
+	windowSize   = 32 << 10
+)
+
+const (
+	litBits  = 11 // looked up at once for a literal or a length
+	distBits = 8  // and for a distance
+
+	lengthBits = 7 // the longest code for the lengths of codes
+
+	// The second tables need at most 2342 and 402 entries in all (zlib's enough.c,
+	// for 288 codes by 11 bits and 32 by 8); powers of two spare bounds checks.
+	litSize  = 4096
+	distSize = 1024
+)
+
+// An entry of a table tells what the next bits mean:
+//
+//	31     it is a literal
+//	16-23  the literal; 16-30 the base of a length or a distance; the index of a
+//	       second table
+//	15     none of these: see 13 and 14
+//	14     a second table has to be asked
+//	13     end of block; with neither, no code has these bits
+//	8-11   bits of the code; for a second table, bits of its index
+//	0-5    bits to drop: those of the code and the extra bits behind it
+type entry uint32
+
+const (
+	isLiteral  entry = 1 << 31
+	isOther    entry = 1 << 15
+	isSubtable entry = 1 << 14
+	isEnd      entry = 1 << 13
+	noCode           = isOther
+)
+
+// drop is the number of bits that e stands for.
+func (e entry) drop() uint { return uint(e) & 63 }
+
+// codeLen is the number of bits of the code itself, 0 if e is none.
+func (e entry) codeLen() uint { return uint(e>>8) & 15 }
+
+// value is the base of a length or a distance and its extra bits from b, which
+// begins with the code.
+func (e entry) value(b uint64) int {
+	return int(e>>16) + int(b&(1<<e.drop()-1)>>e.codeLen())
+}
+
+// second is where in its table to look on, after b's first root bits.
+func (e entry) second(b uint64, root uint) uint64 {
+	return uint64(e>>16) + b>>root&(1<<e.codeLen()-1)
+}
+
+// RFC 1951, 3.2.5: the base and the extra bits of each symbol.
+var (
+	lengthBase  = [29]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
+	lengthExtra = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
+	distBase    = [30]uint16{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}
+	distExtra   = [30]uint8{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13}
+)
+
+// litEntries and distEntries are the entries of the symbols, without the bits of
+// the code.
+var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
+	for i := range lit {
+		switch {
+		case i < 256:
+			lit[i] = isLiteral | entry(i)<<16
+		case i == 256:
+			lit[i] = isOther | isEnd
+		case i < maxLitCodes:
+			lit[i] = entry(lengthBase[i-257])<<16 | entry(lengthExtra[i-257])
+		default:
+			lit[i] = noCode
+		}
+	}
+	for i := range dist {
+		dist[i] = noCode
+		if i < maxDistCodes {
+			dist[i] = entry(distBase[i])<<16 | entry(distExtra[i])
+		}
+	}
+	return
+}()
+
+// code is a Huffman code as its lengths describe it.
+type code struct {
+	count   [maxCodeLen + 1]int // codes of each length
+	sorted  [288]uint16         // symbols in order of their codes: by length, then by number
+	symbols int                 // in sorted
+	maxLen  int
+}
+
+// describe counts and sorts the lengths of a code, a length for each symbol. It
+// returns false if they are over-subscribed or leave codes unused, unless that is
+// the other half of a single bit, or everything.
+func (c *code) describe(lens []uint8) bool {
+	*c = code{}
+	for _, n := range lens {
+		c.count[n]++
+	}
+	c.count[0] = 0
+	var at [maxCodeLen + 1]int
+	left := 1 // codes of the current length not taken
+	for n := 1; n <= maxCodeLen; n++ {
+		at[n] = c.symbols
+		if left = left<<1 - c.count[n]; left < 0 {
+			return false
+		}
+		if c.symbols += c.count[n]; c.count[n] > 0 {
+			c.maxLen = n
+		}
+	}
+	for sym, n := range lens {
+		if n > 0 {
+			c.sorted[at[n]] = uint16(sym)
+			at[n]++
+		}
+	}
+	return left == 0 || c.symbols == 0 || c.symbols == 1 && c.maxLen == 1
+}
+
+// build fills table, which is looked up by root bits, for the code lengths of
+// symbols. It returns false if no code has those lengths.
+func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
+	var c code
+	if !c.describe(lens) {
+		return false
+	}
+	if c.maxLen <= 1 { // not every entry gets a code
+		for i := range table[:1<<root] {
+			table[i] = noCode
+		}
+	}
+	var (
+		prefix = uint(1) << root // of the second table being filled; none yet
+		start  uint
+		size   uint              // bits of its index
+		next   = uint(1) << root // where the next one goes
+		huff   uint              // the current code
+		length uint
+	)
+	for _, sym := range c.sorted[:c.symbols] {
+		n := uint(lens[sym])
+		huff <<= n - length
+		length = n
+		first := uint(bits.Reverse16(uint16(huff))) >> (16 - n) // deflate sends codes highest bit first
+		huff++
+		e := symbols[sym] + entry(n)<<8 + entry(n)
+		if n <= root {
+			for i := first; i < 1<<root; i += 1 << n {
+				table[i] = e
+			}
+			c.count[n]--
+			continue
+		}
+		if p := first & (1<<root - 1); p != prefix {
+			prefix, start, size = p, next, c.secondBits(n, root)
+			next += 1 << size
+			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<8 | entry(root)
+		}
+		for i := first >> root; i < 1<<size; i += 1 << (n - root) {
+			table[start+i] = e
+		}
+		c.count[n]--
+	}
+	return true
+}
+
+// secondBits is the size of the second table that begins with a code of n bits:
+// large enough for the codes that follow it and share its first root bits. The
+// counts are those of the codes still to come.
+func (c *code) secondBits(n, root uint) uint {
+	size := n - root
+	for left := 1<<size - c.count[n]; left > 0 && int(root+size) < c.maxLen; {
+		size++
+		left = left<<1 - c.count[root+size]
+	}
+	return size
+}
