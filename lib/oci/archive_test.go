@@ -343,6 +343,13 @@ func TestOddArchives(t *testing.T) {
 	t.Run("blob twice", func(t *testing.T) {
 		ok(t, appendTar(fresh().tar(t), fresh().tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
 	})
+	t.Run("blob twice, the second wrong", func(t *testing.T) {
+		wrong := fresh()
+		for n, data := range wrong.files {
+			wrong.files[n] = append(bytes.Clone(data), 'x')
+		}
+		ok(t, appendTar(fresh().tar(t), wrong.tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
+	})
 	t.Run("index twice", func(t *testing.T) {
 		refused(t, appendTar(fresh().tar(t), fresh().tar(t), func(*tar.Header) bool { return true }), ErrCorrupt, "index.json is there twice")
 	})

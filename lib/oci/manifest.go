@@ -233,7 +233,7 @@ func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, f
 				return nil, err
 			}
 		default:
-			c, err := l.unlabelled(ctx, d, data, doc, len(list) == 1)
+			c, err := l.unlabelled(ctx, d, data, doc)
 			if err != nil {
 				return nil, err
 			}
@@ -243,11 +243,10 @@ func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, f
 	return found, nil
 }
 
-// unlabelled is the candidate of a manifest whose index states no platform. An
-// only one needs none.
-func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc document, only bool) (candidate, error) {
+// unlabelled is the candidate of a manifest whose index states no platform.
+func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc document) (candidate, error) {
 	c := candidate{desc: d, data: data}
-	if only || !isConfig(doc.Config.MediaType) {
+	if !isConfig(doc.Config.MediaType) {
 		return c, nil
 	}
 	_, conf, err := l.config(ctx, *doc.Config)

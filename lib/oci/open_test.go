@@ -291,6 +291,9 @@ func TestRefuse(t *testing.T) {
 			m.Manifests = []descriptor{}
 			m.Manifests = append(m.Manifests, *m.Config)
 		}},
+		{"both, of no type", ErrCorrupt, "both", func(m *document, _ map[string]any) {
+			m.MediaType, m.Manifests = "", []descriptor{*m.Config}
+		}},
 		{"index by type", ErrCorrupt, "both", func(m *document, _ map[string]any) { m.MediaType = types.OCIImageIndex }},
 		{"schema 1", ErrUnsupported, "schema 1", func(m *document, _ map[string]any) { m.SchemaVersion = 1 }},
 	} {
@@ -382,6 +385,15 @@ func TestVerify(t *testing.T) {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("%v does not name %s", err, s)
 		}
+	}
+	p.files[name] = p.files[name][1:]
+	if _, err := img.Layers[1].Open(ctx); err != nil {
+		t.Error(err) // the file is still the old one
+	}
+	shorter, err := OpenPath(ctx, p.dir(t), linux)
+	must(t, err)
+	if _, err := shorter.Layers[1].Open(ctx); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "layer 1") {
+		t.Errorf("a file of another size opens: %v", err)
 	}
 	if err := WriteLayer(ctx, &bytes.Buffer{}, img, "1"); !errors.Is(err, ErrCorrupt) {
 		t.Error(err)
