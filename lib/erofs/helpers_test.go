@@ -231,7 +231,7 @@ func corpus() []tree.Entry {
 		xattrs(file("x", pattern(11, 5000)), "user.mime", "text/plain", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
 		xattrs(dir("xd"), "user.a", "", "trusted.t", "v", "user."+strings.Repeat("k", 250), strings.Repeat("v", 3000)),
 		xattrs(symlink("xs", "x"), "trusted.s", "on a link"),
-		sparse("hole", 1<<26, []tree.Extent{}),
+		sparse("hole", 1<<22, []tree.Extent{}),
 		sparse("sparse", 1<<20+100, []tree.Extent{{Off: 4096, Len: 4096}, {Off: 65536 + 10, Len: 100}, {Off: 1<<20 + 50, Len: 50}}),
 		sparse("tail-hole", 100000, []tree.Extent{{Off: 0, Len: 5000}}),
 		file("deep/a/b/c/implied", pattern(12, 12)),

@@ -270,12 +270,14 @@ func (p *plan) placeItems() {
 	} else {
 		p.packer.open(headEnd(p.bs), headEnd(p.bs)-superOffset-superSize)
 	}
-	for _, it := range p.packingOrder() {
+	for i, it := range p.packingOrder() {
 		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / slotSize)
-	}
-	if p.shared.size > 0 {
-		p.xattrs = p.packer.place(p.shared.size)
-		p.shared.place(p.xattrs % p.bs)
+		if i == 0 && p.shared.size > 0 {
+			// Not at the end of the image, where go-erofs cannot read them: it
+			// wants a whole block from there on.
+			p.xattrs = p.packer.place(p.shared.size)
+			p.shared.place(p.xattrs % p.bs)
+		}
 	}
 	p.end = roundUp(p.packer.end, max(p.bs, imageAlign))
 }

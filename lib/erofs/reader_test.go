@@ -19,7 +19,7 @@ func drain(b []byte) error {
 	if err != nil {
 		return err
 	}
-	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 1 << 30, Entries: 1 << 20})
+	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 4 << 20, FileSize: 1 << 40, Entries: 1 << 20})
 	for {
 		e, err := src.Next()
 		if err == io.EOF {
