@@ -429,6 +429,30 @@ func TestStdinOffset(t *testing.T) {
 	simple(t).check(t, img)
 }
 
+// TestLargeFile has an entry of 9 GiB, a hole, before everything else.
+func TestLargeFile(t *testing.T) {
+	const size = 9 << 30
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	must(t, err)
+	defer f.Close()
+	w := tar.NewWriter(f)
+	must(t, w.WriteHeader(&tar.Header{Name: "large", Typeflag: tar.TypeReg, Size: size}))
+	end, err := f.Seek(size, io.SeekCurrent)
+	must(t, err)
+	_, err = f.Write(ours(t, simple(t)))
+	must(t, err)
+	_, err = f.Seek(0, io.SeekStart)
+	must(t, err)
+	img, err := OpenArchive(ctx, f, linux)
+	must(t, err)
+	simple(t).check(t, img)
+	must(t, f.Truncate(end-1))
+	var cut *cutError
+	if _, err := OpenArchive(ctx, f, linux); !errors.As(err, &cut) {
+		t.Error(err)
+	}
+}
+
 func TestSpoolLeavesNothing(t *testing.T) {
 	opts := linux
 	opts.TmpDir = t.TempDir()

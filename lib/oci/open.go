@@ -86,10 +86,13 @@ func exists(path string) bool {
 func openPath(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
 	img, err := openFile(ctx, path, sel, opts)
 	var p *os.PathError
-	if err != nil && !errors.As(err, &p) {
-		err = fmt.Errorf("%s: %w", path, err)
+	switch {
+	case err == nil, errors.As(err, &p): // which names a file already
+		return img, err
+	case path == "-":
+		path = "standard input"
 	}
-	return img, err
+	return nil, fmt.Errorf("%s: %w", path, err)
 }
 
 func openFile(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
