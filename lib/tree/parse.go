@@ -321,6 +321,9 @@ func (f *fields) xattrs(e *Entry) error {
 }
 
 func (f *fields) extras(e *Entry) error {
+	if len(f.extra) == 0 {
+		return nil
+	}
 	for _, w := range f.extra {
 		name, err := unescape(w.name)
 		if err != nil {

@@ -551,10 +551,12 @@ func TestAbortLine(t *testing.T) {
 
 // TestAbortAtBufferEdges has an abort line where the buffer moves.
 func TestAbortAtBufferEdges(t *testing.T) {
-	for _, size := range []int{chunk, len(newInput(nil).buf), 3 << 20} {
-		for d := -2 * len("\n#abort message=why\n"); d < 4; d++ {
+	line := "\n#abort message=" + strings.Repeat("m", maxAbort) + "\n"
+	whole := len(newInput(nil).buf)
+	for _, size := range []int{chunk, whole - chunk, whole - chunk/2, whole, 3 << 20} {
+		for _, d := range []int{-len(line) - 1, -len(line), -len(line) + 1, -len(line) / 2, -2, -1, 0, 1} {
 			in := head + "./a type=file" + attrs + " size=99999999\n"
-			in += strings.Repeat("x", size+d-len(in)) + "\n#abort message=why\n"
+			in += strings.Repeat("x", size+d-len(in)) + line
 			_, _, err := readAll(strings.NewReader(in), ReaderOptions{})
 			var cause *AbortError
 			if !errors.As(err, &cause) {

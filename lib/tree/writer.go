@@ -70,6 +70,11 @@ func (s *Writer) Add(e *Entry) error {
 }
 
 func (s *Writer) add(e *Entry) error {
+	if s.opts.Data == Inline && e.Extents != nil {
+		limited := *e
+		LimitExtents(&limited)
+		e = &limited
+	}
 	digest, err := s.digest(e)
 	if err != nil {
 		return fmt.Errorf("%s: %w", printable(e.Path), err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -79,6 +80,27 @@ func TestWriterPieces(t *testing.T) {
 		if err != nil || len(back) != 1 || back[0].data != strings.Repeat("p", n) {
 			t.Errorf("%v: %v", list, err)
 		}
+	}
+}
+
+// TestWriterLimitsExtents has a source that does not.
+func TestWriterLimitsExtents(t *testing.T) {
+	e, data := sparseFile(rand.New(rand.NewPCG(7, 8)), 100_000, 1000)
+	text, err := writeAll([]got{{Entry: *e, data: string(data)}}, WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, _, err := readAll(strings.NewReader(text), ReaderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	back[0].Content = fixed(back[0].data)
+	if err := WriteExpanded(&b, &back[0].Entry); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b.Bytes(), expanded(e, data)) || len(back[0].Extents) >= len(e.Extents) {
+		t.Errorf("contents differ, or %d extents are as many as %d", len(back[0].Extents), len(e.Extents))
 	}
 }
 
