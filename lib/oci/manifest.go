@@ -211,6 +211,9 @@ type candidate struct {
 // index does not say for which platform an image is, its configuration does.
 func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, found []candidate) ([]candidate, error) {
 	for _, d := range list {
+		if d.Platform != nil && *d.Platform == (platform{}) {
+			d.Platform = nil
+		}
 		if d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown() {
 			continue
 		}
@@ -282,7 +285,7 @@ func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc 
 		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
 		Platform: conf.platform.String(), blobs: l.blobs,
 	}
-	if img.MediaType == "" {
+	if !doc.MediaType.IsImage() { // neither the manifest nor its index say
 		img.MediaType = string(types.OCIManifestSchema1)
 	}
 	if n := len(conf.RootFS.DiffIDs); n != len(doc.Layers) {

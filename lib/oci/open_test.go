@@ -3,12 +3,14 @@ package oci
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -157,6 +159,8 @@ func TestIndexes(t *testing.T) {
 	riscv := p.image(t, variant("riscv64", ""))
 	bare := riscv
 	bare.Platform = nil
+	empty := bare
+	empty.Platform = &platform{}
 	attestation := p.json(types.OCIManifestSchema1, document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &descriptor{MediaType: "x"}})
 	attestation.Annotations = map[string]string{annotationDocker: "attestation-manifest"}
 	unknown := v5
@@ -186,6 +190,7 @@ func TestIndexes(t *testing.T) {
 		{"unknown", "linux/amd64", []descriptor{unknown, x}, x, ""},
 		{"only attestations", "linux/amd64", []descriptor{attestation, unknown}, descriptor{}, "no image"},
 		{"config says", "linux/riscv64", []descriptor{x, bare}, riscv, ""},
+		{"config says, not an empty platform", "linux/riscv64", []descriptor{x, empty}, riscv, ""},
 		{"config says no", "linux/s390x", []descriptor{x, bare}, descriptor{}, "available: linux/amd64, linux/riscv64"},
 		{"only one, unlabelled", "linux/amd64", []descriptor{bare}, riscv, ""},
 		{"only one, labelled", "linux/amd64", []descriptor{a64}, descriptor{}, "platform linux/amd64: not found: available: linux/arm64"},
@@ -227,6 +232,16 @@ func TestIndexes(t *testing.T) {
 		must(t, err)
 		if img.Digest != x.Digest {
 			t.Errorf("got %s", img.Platform)
+		}
+	})
+	t.Run("a type that means nothing", func(t *testing.T) {
+		var doc document
+		must(t, json.Unmarshal(p.files[blobName(x.Digest)], &doc))
+		doc.MediaType = ""
+		img, err := OpenPath(ctx, p.index(p.json("text/html", doc)).dir(t), linux)
+		must(t, err)
+		if img.MediaType != string(types.OCIManifestSchema1) {
+			t.Errorf("type %q", img.MediaType)
 		}
 	})
 	t.Run("too deep", func(t *testing.T) {
@@ -486,14 +501,14 @@ func TestLayoutDirectory(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("blob is a directory", func(t *testing.T) {
+	t.Run("blob is a named pipe", func(t *testing.T) {
 		dir := p.dir(t)
 		img, err := OpenPath(ctx, dir, linux)
 		must(t, err)
 		name := filepath.Join(dir, blobName(img.Layers[0].Digest))
 		must(t, os.Remove(name))
-		must(t, os.Mkdir(name, 0o777))
-		if _, err := content(&img.Layers[0]); !errors.Is(err, ErrCorrupt) {
+		must(t, syscall.Mkfifo(name, 0o666))
+		if _, err := content(&img.Layers[0]); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "not a regular file") {
 			t.Error(err)
 		}
 	})
