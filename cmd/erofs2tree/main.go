@@ -34,19 +34,6 @@ func (t *tool) Run(env *cli.Env) error {
 	if t.Digest && tree.Data(t.NoData) == tree.Inline {
 		return cli.Usage("--digest needs --no-data")
 	}
-	in, err := env.Open(t.Image)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	file, size, err := random(in, env.SpoolDir(t.Output.Path, t.Temp.Dir))
-	if err != nil {
-		return err
-	}
-	img, err := erofs.Open(file, size)
-	if err != nil {
-		return err
-	}
 	kind := cli.Binary
 	if tree.Data(t.NoData) != tree.Inline {
 		kind = cli.Text
@@ -55,11 +42,29 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	w := tree.NewWriter(out, tree.WriterOptions{Data: tree.Data(t.NoData), Digest: t.Digest})
+	w := tree.NewWriter(out, tree.WriterOptions{Stage: "erofs2tree", Data: tree.Data(t.NoData), Digest: t.Digest})
+	img, err := t.open(env)
+	if err != nil {
+		w.Abort(err)
+		return err
+	}
 	if err := tree.Copy(w, tree.Limit(img.Source(), t.Limits)); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// open opens the image, which is closed with the process.
+func (t *tool) open(env *cli.Env) (*erofs.Image, error) {
+	in, err := env.Open(t.Image)
+	if err != nil {
+		return nil, err
+	}
+	file, size, err := random(in, env.SpoolDir(t.Output.Path, t.Temp.Dir))
+	if err != nil {
+		return nil, err
+	}
+	return erofs.Open(file, size)
 }
 
 // random is f, or a copy of it in a spool file where f cannot be read at random.
