@@ -3,6 +3,7 @@
 //
 //	go run ./lib/reftest/bigtar large     # 620 MB in 22 files
 //	go run ./lib/reftest/bigtar onedir    # 50,000 small files in one directory
+//	go run ./lib/reftest/bigtar medium    # 12 MB: more than all pipes hold
 package main
 
 import (
@@ -24,6 +25,11 @@ var kinds = map[string]func(*archive){
 		a.add("data/disk1", 150_000_000)
 		a.add("data/disk2", 620_000_000-a.bytes)
 	},
+	"medium": func(a *archive) {
+		for i := range int64(300) {
+			a.add(fmt.Sprintf("file-%03d", i), i*271)
+		}
+	},
 	"onedir": func(a *archive) {
 		a.add("many/", 0)
 		for i := range 50_000 {
@@ -34,7 +40,7 @@ var kinds = map[string]func(*archive){
 
 func main() {
 	if len(os.Args) != 2 || kinds[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bigtar large|onedir")
+		fmt.Fprintln(os.Stderr, "usage: bigtar large|medium|onedir")
 		os.Exit(2)
 	}
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
