@@ -301,6 +301,9 @@ func parsePaxTime(s string) (t tree.Time, err error) {
 	}
 	t.Nsec = uint32(nsec)
 	if strings.HasPrefix(whole, "-") && nsec > 0 {
+		if t.Sec == math.MinInt64 {
+			return t, errForm
+		}
 		t.Sec, t.Nsec = t.Sec-1, 1e9-t.Nsec
 	}
 	return t, nil

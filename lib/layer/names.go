@@ -79,15 +79,6 @@ func cleanPath(name string) (string, error) {
 	return clean, tree.CheckPath(clean)
 }
 
-// cleanTarget is cleanPath for the target of a hard link.
-func cleanTarget(name string) (string, error) {
-	clean, err := cleanPath(name)
-	if err == nil && clean == "." {
-		err = errors.New("it is the root directory")
-	}
-	return clean, err
-}
-
 func split(clean string) (dir, base string) {
 	if i := strings.LastIndexByte(clean, '/'); i >= 0 {
 		return clean[:i], clean[i+1:]
@@ -132,12 +123,31 @@ func newNames(emit func(*tree.Entry)) *names {
 // resolve follows the symbolic links that the layer has made in the parents of at.
 func (n *names) resolve(at string) (string, error) {
 	dir, base := split(at)
-	real, err := n.tree.ResolveDir(dir)
+	real, err := n.resolveDir(dir)
 	if err != nil || real == dir {
 		return at, err
 	}
 	at = path.Join(real, base)
-	return at, tree.CheckPath(at)
+	return at, checkResolved(at)
+}
+
+// resolveDir is resolve for a directory, which may be such a link itself.
+func (n *names) resolveDir(dir string) (string, error) {
+	real, err := n.tree.ResolveDir(dir)
+	if err != nil {
+		return dir, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if real == dir {
+		return dir, nil
+	}
+	return real, checkResolved(real)
+}
+
+func checkResolved(at string) error {
+	if err := tree.CheckPath(at); err != nil {
+		return fmt.Errorf("%w: where symbolic links lead: %w", ErrCorrupt, err)
+	}
+	return nil
 }
 
 // add takes an entry that is neither a whiteout nor a hard link.
@@ -238,15 +248,21 @@ func (n *names) waits(p *pendingLink) bool {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
+	if err != nil {
+		return err
+	}
 	n.whited[at] = true
-	return err
+	return nil
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
-	dir, err := n.tree.ResolveDir(dir)
+	dir, err := n.resolveDir(dir)
+	if err != nil {
+		return err
+	}
 	n.opaques[dir] = true
-	return err
+	return nil
 }
 
 // finish emits, at the end of the layer, what refers to the layers below: links
