@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"ocipipe/lib/gunzip"
 )
 
 // Compression of a layer, found by its first bytes.
@@ -44,29 +45,23 @@ func Detect(head []byte) (Compression, error) {
 // below is read to its end. Close frees memory and does not close r.
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	below := &errorKeeper{r: r}
-	in := bufio.NewReaderSize(below, 1<<20)
-	head, err := in.Peek(6)
-	if err != nil && err != io.EOF {
+	head := make([]byte, 6)
+	n, err := io.ReadFull(below, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
-	kind, err := Detect(head)
+	in := io.MultiReader(bytes.NewReader(head[:n]), below)
+	kind, err := Detect(head[:n])
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case Gzip:
-		z, err := gzip.NewReader(in)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, fmt.Errorf("gzip stream is cut short: %w", io.ErrUnexpectedEOF)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-		return &decompressor{name: "gzip", r: z, below: below, close: z.Close}, nil
+		return &decompressor{name: "gzip", r: gunzip.NewReader(in), below: below, close: func() error { return nil }}, nil
 	case Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
 		// already; the window is what the reference decoder takes by default.
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(bufio.NewReaderSize(in, 256<<10), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, err
 		}
