@@ -126,9 +126,7 @@ func (s *contentWriter) zero(off int64) error {
 // put writes p at the beginning of the first run, which holds all of it.
 func (s *contentWriter) put(p []byte) error {
 	run := &s.runs[0]
-	if s.w.hash != nil {
-		s.w.hash.Write(p)
-	}
+	defer s.w.sum(p)()
 	n := min(int64(len(p)), max(0, s.inline-run.Off))
 	if _, err := s.w.data.Write(p[:n]); err != nil {
 		return err
@@ -141,6 +139,27 @@ func (s *contentWriter) put(p []byte) error {
 		s.runs = s.runs[1:]
 	}
 	return nil
+}
+
+// hashAside is from which length on a piece is hashed while it is written.
+const hashAside = 128 << 10
+
+// sum adds p to the hash of the current content. The caller writes p and then
+// calls done.
+func (w *Writer) sum(p []byte) (done func()) {
+	if w.hash == nil {
+		return func() {}
+	}
+	if len(p) < hashAside {
+		w.hash.Write(p)
+		return func() {}
+	}
+	summed := make(chan struct{})
+	go func() {
+		w.hash.Write(p)
+		close(summed)
+	}()
+	return func() { <-summed }
 }
 
 const tailBuf = 4 << 20

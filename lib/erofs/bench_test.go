@@ -1,0 +1,82 @@
+package erofs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ocipipe/lib/tree"
+)
+
+// smallFiles is a tree of n files of 10 bytes to 30 KiB, most of them small.
+func smallFiles(n int) []tree.Entry {
+	es := []tree.Entry{dir(".")}
+	noise := pattern(1, 1<<16)
+	for i := range n {
+		size := 10 + (i*7919)%(1<<(4+i%12))
+		e := file(fmt.Sprintf("node_modules/package-%d/lib/file-%d.js", i/100, i), noise[i%1000:][:size])
+		e.Time = tree.Time{Sec: testTime.Sec + int64(i%50)}
+		es = append(es, e)
+	}
+	return es
+}
+
+func BenchmarkSmallFiles(b *testing.B) {
+	es := smallFiles(120000)
+	var bytes int64
+	for i := range es {
+		bytes += es[i].Size
+	}
+	for _, c := range []struct {
+		name string
+		opts Options
+	}{
+		{"flat", Options{}},
+		{"layer", Options{Layer: true}},
+		{"no-hash", Options{UUID: new([16]byte)}},
+		{"check", Options{Check: true}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(bytes)
+			b.ReportAllocs()
+			for range b.N {
+				f, err := os.Create(filepath.Join(b.TempDir(), "image"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := writeTo(f, c.opts, es); err != nil {
+					b.Fatal(err)
+				}
+				f.Close()
+			}
+		})
+	}
+}
+
+func BenchmarkLargeDirectory(b *testing.B) {
+	es := []tree.Entry{dir(".")}
+	for i := range 50000 {
+		es = append(es, file(fmt.Sprintf("d/%d", i*7919%50000), nil))
+	}
+	for range b.N {
+		if err := writeTo(&image{}, Options{}, es); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReader(b *testing.B) {
+	img := open(b, build(b, Options{}, smallFiles(20000)...))
+	for range b.N {
+		src := img.Source()
+		for n := 0; ; n++ {
+			if _, err := src.Next(); err != nil {
+				if n < 20000 {
+					b.Fatal(err)
+				}
+				break
+			}
+		}
+	}
+}

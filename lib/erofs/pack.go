@@ -1,0 +1,87 @@
+package erofs
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// packer fills blocks with items of any size, best fit first: for each number of
+// free slots it keeps the blocks that have so many left. An item of at most a block
+// lies in one block; a longer one begins its own, and the next ones follow.
+type packer struct {
+	bs   int64
+	end  int64                                   // of the last block
+	ends [1<<maxBlockBits/slotSize + 1][]int64   // by free slots: where such blocks end
+	some [1<<maxBlockBits/slotSize/64 + 1]uint64 // bit n: ends[n] is not empty
+}
+
+func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
+
+// open makes the last n bytes before end available.
+func (k *packer) open(end, n int64) {
+	if slots := n / slotSize; slots > 0 {
+		k.ends[slots] = append(k.ends[slots], end)
+		k.some[slots/64] |= 1 << (slots % 64)
+	}
+}
+
+// place finds room for n bytes and returns their offset.
+func (k *packer) place(n int64) int64 {
+	n = roundUp(n, slotSize)
+	if slots, ok := k.find(n / slotSize); ok && n <= k.bs {
+		ends := k.ends[slots]
+		end := ends[len(ends)-1]
+		k.ends[slots] = ends[:len(ends)-1]
+		if len(ends) == 1 {
+			k.some[slots/64] &^= 1 << (slots % 64)
+		}
+		free := slots * slotSize
+		k.open(end, free-n)
+		return end - free
+	}
+	off := k.end
+	k.end += roundUp(n, k.bs)
+	k.open(k.end, k.end-off-n)
+	return off
+}
+
+// find is the smallest number of free slots, at least n, that some block has.
+func (k *packer) find(n int64) (int64, bool) {
+	if n >= int64(len(k.ends)) {
+		return 0, false
+	}
+	word := k.some[n/64] &^ (1<<(n%64) - 1)
+	for i := n / 64; ; word = k.some[i] {
+		if word != 0 {
+			return i*64 + int64(bits.TrailingZeros64(word)), true
+		}
+		if i++; i == int64(len(k.some)) {
+			return 0, false
+		}
+	}
+}
+
+// packWindow is how many inodes in the order of the tree are packed as one lot.
+const packWindow = 2048
+
+const maxSlots = 1 << 50 // more than any inode has
+
+// packingOrder is the root, and then lot by lot the largest first: what is placed
+// last fills gaps best if it is small. Lots keep together what is near in the tree.
+func (p *plan) packingOrder() []*item {
+	order := make([]*item, 0, len(p.items))
+	order = append(order, p.items[0])
+	keys := make([]uint64, 0, packWindow) // size, then place in the lot
+	for lot := range slices.Chunk(p.items[1:], packWindow) {
+		keys = keys[:0]
+		for i, it := range lot {
+			slots := blocks(it.fullSize(p.bs), slotSize)
+			keys = append(keys, uint64(maxSlots-slots)*packWindow+uint64(i))
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			order = append(order, lot[k%packWindow])
+		}
+	}
+	return order
+}
