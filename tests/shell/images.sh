@@ -161,7 +161,7 @@ oci_marks() {
 	done
 }
 
-# npm_layer PACKAGE...: of these versions, and of nothing later than the date.
+# npm_layer PACKAGE...: the versions of a certain day.
 npm_layer() {
 	need npm
 	mkdir -p root/app home
@@ -179,15 +179,14 @@ npm_layer() {
 }
 
 make_npm-small() {
-	npm_layer date-fns@3.6.0 lodash@4.17.21 rxjs@7.8.1
+	npm_layer date-fns@3 lodash@4 rxjs@7
 	image layer.tar
 	compress
 }
 
 make_npm() {
-	npm_layer @mui/icons-material@5.16.4 @fluentui/react-icons@2.0.249 @tabler/icons@3.11.0 \
-		antd@5.19.3 aws-sdk@2.1664.0 core-js@3.37.1 date-fns@3.6.0 googleapis@140.0.1 \
-		lodash@4.17.21 lodash-es@4.17.21 rxjs@7.8.1 three@0.166.1 typescript@5.5.4
+	npm_layer @mui/icons-material@5 @fluentui/react-icons@2 @tabler/icons@3 @tabler/icons-react@3 antd@5 aws-sdk@2 \
+		core-js@3 date-fns@3 googleapis@140 lodash@4 lodash-es@4 rxjs@7 three@0.166 typescript@5
 	image layer.tar
 	compress
 }
@@ -196,8 +195,8 @@ make_npm() {
 make_debs() {
 	need dpkg-deb apt-get
 	mkdir debs root
-	(cd debs && apt-get -q download clang-14 libclang-cpp14 libllvm14 llvm-14 gcc-12 g++-12 cpp-12 golang-1.19-go \
-		openjdk-17-jre-headless nodejs=18* git perl-modules-5.36 python3.11-minimal libpython3.11-stdlib vim-runtime) >&2 ||
+	(cd debs && apt-get -q download clang-14 libclang-cpp14 libllvm14 llvm-14 gcc-12 g++-12 cpp-12 \
+		openjdk-17-jre-headless libnode108 git perl-modules-5.36 python3.11-minimal libpython3.11-stdlib vim-runtime) >&2 ||
 		cannot "debs: no package archive to load from"
 	local deb
 	for deb in debs/*.deb; do
