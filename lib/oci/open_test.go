@@ -204,7 +204,7 @@ func TestIndexes(t *testing.T) {
 			if c.list == nil {
 				list = []descriptor{p.json(types.OCIImageIndex, map[string]any{"schemaVersion": 2, "manifests": []int{}})}
 			}
-			img, err := OpenPath(ctx, p.index(list...).dir(t), Options{Platform: c.platform})
+			img, err := openLayout(ctx, p.index(list...), selector{}, Options{Platform: c.platform})
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %q", err, c.says)
@@ -221,14 +221,14 @@ func TestIndexes(t *testing.T) {
 	}
 	t.Run("single is taken as it is", func(t *testing.T) {
 		var warned []string
-		img, err := OpenPath(ctx, p.index(a64).dir(t), Options{Platform: "linux/amd64", Warn: func(m string) { warned = append(warned, m) }})
+		img, err := openLayout(ctx, p.index(a64), selector{}, Options{Platform: "linux/amd64", Warn: func(m string) { warned = append(warned, m) }})
 		must(t, err)
 		if img.Digest != a64.Digest || len(warned) != 1 || !strings.Contains(warned[0], "linux/arm64") {
 			t.Errorf("got %s, warnings %q", img.Platform, warned)
 		}
 	})
 	t.Run("platforms beside each other in index.json", func(t *testing.T) {
-		img, err := OpenPath(ctx, p.index(a64, x).dir(t), linux)
+		img, err := openLayout(ctx, p.index(a64, x), selector{}, linux)
 		must(t, err)
 		if img.Digest != x.Digest {
 			t.Errorf("got %s", img.Platform)
@@ -238,7 +238,7 @@ func TestIndexes(t *testing.T) {
 		var doc document
 		must(t, json.Unmarshal(p.files[blobName(x.Digest)], &doc))
 		doc.MediaType = ""
-		img, err := OpenPath(ctx, p.index(p.json("text/html", doc)).dir(t), linux)
+		img, err := openLayout(ctx, p.index(p.json("text/html", doc)), selector{}, linux)
 		must(t, err)
 		if img.MediaType != string(types.OCIManifestSchema1) {
 			t.Errorf("type %q", img.MediaType)
@@ -249,13 +249,13 @@ func TestIndexes(t *testing.T) {
 		for range maxNesting + 2 {
 			list = []descriptor{p.json(types.OCIImageIndex, document{SchemaVersion: 2, Manifests: list})}
 		}
-		_, err := OpenPath(ctx, p.index(list...).dir(t), linux)
+		_, err := openLayout(ctx, p.index(list...), selector{}, linux)
 		if !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
 		}
 	})
 	t.Run("too many", func(t *testing.T) {
-		_, err := OpenPath(ctx, p.index(slices.Repeat([]descriptor{bare}, maxDocuments+1)...).dir(t), linux)
+		_, err := openLayout(ctx, p.index(slices.Repeat([]descriptor{bare}, maxDocuments+1)...), selector{}, linux)
 		if err == nil || !strings.Contains(err.Error(), "more than 256") {
 			t.Error(err)
 		}

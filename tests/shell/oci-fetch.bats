@@ -137,6 +137,18 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_no_debris demo
 }
 
+@test "a full spool" {
+	archive a.tar
+	# shellcheck disable=SC2016 # for the inner shell
+	run --separate-stderr bash -c 'ulimit -f 100; cat a.tar | oci-fetch --layer 0 oci-archive:- | cat >/dev/null; exit "${PIPESTATUS[1]}"'
+	assert_error oci-fetch 1 'write spool file: '
+	run --separate-stderr oci-fetch --tmpdir none oci-archive:- <a.tar
+	assert_status 0 # a file needs no spool
+	run --separate-stderr bash -c 'cat a.tar | oci-fetch --tmpdir none oci-archive:-'
+	assert_error oci-fetch 1 'make spool file: '
+	assert_no_debris demo a.tar
+}
+
 @test "an output that cannot be made" {
 	run --separate-stderr oci-fetch -o none/out oci:demo
 	assert_error oci-fetch 1 'none'
