@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/blockio"
 )
@@ -125,15 +127,16 @@ func repoTags(list []dockerImage) string {
 type dockerBlobs struct {
 	a      *archive
 	at     map[digest.Digest]place
-	spool  *blockio.Spool // layers that were compressed; nil if none was
 	limit  int64
 	tmpDir string
 }
 
-// place is where a layer lies: in a file of the archive, or in the spool.
+// place is where a layer lies: in a file of the archive or, if it was compressed
+// there, in a spool file.
 type place struct {
-	name      string
-	off, size int64
+	name  string
+	spool *blockio.Spool
+	size  int64
 }
 
 // image makes the image of di: its layers located, its manifest written.
@@ -146,71 +149,85 @@ func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, con
 	if len(di.RepoTags) > 0 {
 		img.Tag = di.RepoTags[0][strings.LastIndexByte(di.RepoTags[0], ':')+1:]
 	}
-	for i, name := range di.Layers {
-		d := descriptor{MediaType: types.OCIUncompressedLayer, Digest: conf.RootFS.DiffIDs[i]}
-		layer := Layer{Index: i, Digest: d.Digest, DiffID: d.Digest, MediaType: string(d.MediaType), blobs: b}
-		if err := layer.check(); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i, err)
-		}
-		p, err := b.locate(ctx, d.Digest, cleanName(name))
-		if err != nil {
-			return nil, fmt.Errorf("layer %d: %.200s: %w", i, name, err)
-		}
-		d.Size, layer.Size = p.size, p.size
-		layer.desc = d
-		img.Layers = append(img.Layers, layer)
+	if err := b.locateAll(ctx, di.Layers, conf.RootFS.DiffIDs); err != nil {
+		return nil, err
+	}
+	for i, id := range conf.RootFS.DiffIDs {
+		d := descriptor{MediaType: types.OCIUncompressedLayer, Digest: id, Size: b.at[id].size}
+		img.Layers = append(img.Layers, Layer{Index: i, Digest: id, DiffID: id, Size: d.Size,
+			MediaType: string(d.MediaType), desc: d, blobs: b})
 	}
 	img.Manifest = canonicalManifest(img)
 	img.Digest = digest.FromBytes(img.Manifest)
 	return img, nil
 }
 
-// locate finds the layer id in the file name, and unpacks it if it must.
-func (b *dockerBlobs) locate(ctx context.Context, id digest.Digest, name string) (place, error) {
-	if p, ok := b.at[id]; ok {
-		return p, nil
+// locateAll finds the layers ids in the files names, and unpacks in parallel
+// those that it must. The error is that of the lowest layer that has one.
+func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []digest.Digest) error {
+	places, errs := make([]place, len(ids)), make([]error, len(ids))
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	seen := map[digest.Digest]bool{}
+	for i, id := range ids {
+		if errs[i] = checkDigest(id); errs[i] != nil || seen[id] {
+			continue
+		}
+		seen[id] = true
+		work.Go(func() error {
+			places[i], errs[i] = b.locate(ctx, cleanName(names[i]))
+			return nil
+		})
 	}
+	work.Wait()
+	for i, p := range places {
+		if _, dup := b.at[ids[i]]; !dup {
+			b.at[ids[i]] = p
+		}
+	}
+	for i, err := range errs {
+		if err != nil {
+			return fmt.Errorf("layer %d: %.200s: %w", i, names[i], err)
+		}
+	}
+	return nil
+}
+
+// locate finds the layer in the file name, and unpacks it if it must.
+func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	r, size, err := b.a.open(ctx, name)
 	if err != nil {
 		return place{}, err
 	}
 	defer r.Close()
-	p := place{name: name, size: size}
 	br := bufio.NewReaderSize(r, copySize)
 	if magic, _ := br.Peek(4); isGzip(magic) || isZstd(magic) {
-		if p, err = b.unpack(br); err != nil {
-			return place{}, err
-		}
+		return b.unpack(br)
 	}
-	b.at[id] = p
-	return p, nil
+	return place{name: name, size: size}, nil
 }
 
-// unpack decompresses a layer to the spool. Whether it is the right one is found
-// when it is read.
+// unpack decompresses a layer to a spool file. Whether it is the right one is
+// found when it is read.
 func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
 	plain, done, err := decompress(r)
 	if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
 	defer done()
-	if b.spool == nil {
-		if b.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
-			return place{}, err
-		}
+	p := place{}
+	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
+		return place{}, err
 	}
-	p := place{off: b.spool.Size()}
 	in := &counter{r: io.LimitReader(plain, b.limit+1)}
-	p.size, err = io.CopyBuffer(struct{ io.Writer }{b.spool}, in, make([]byte, copySize))
+	p.size, err = io.CopyBuffer(struct{ io.Writer }{p.spool}, in, make([]byte, copySize))
 	switch {
 	case in.err != nil:
-		return place{}, fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
-	case err != nil:
-		return place{}, err
-	case p.size > b.limit:
-		return place{}, fmt.Errorf("%w: unpacks to more than %d bytes (limit --max-layer)", ErrUnsupported, b.limit)
+		err = fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
+	case err == nil && p.size > b.limit:
+		err = fmt.Errorf("%w: unpacks to more than %d bytes (limit --max-layer)", ErrUnsupported, b.limit)
 	}
-	return p, nil
+	return p, err
 }
 
 func (b *dockerBlobs) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
@@ -218,8 +235,8 @@ func (b *dockerBlobs) blob(ctx context.Context, d descriptor) (io.ReadCloser, in
 	switch {
 	case !ok:
 		return nil, 0, fmt.Errorf("%s: %w", d.Digest, ErrNotFound)
-	case p.name == "":
-		return io.NopCloser(b.spool.Section(p.off, p.size)), p.size, nil
+	case p.spool != nil:
+		return io.NopCloser(p.spool.Section(0, p.size)), p.size, nil
 	}
 	return b.a.open(ctx, p.name)
 }
@@ -230,10 +247,13 @@ func (b *dockerBlobs) manifest(context.Context, descriptor) (io.ReadCloser, int6
 
 // Close frees the unpacked layers, not the archive.
 func (b *dockerBlobs) Close() error {
-	if b.spool == nil {
-		return nil
+	var errs []error
+	for _, p := range b.at {
+		if p.spool != nil {
+			errs = append(errs, p.spool.Close())
+		}
 	}
-	return b.spool.Close()
+	return errors.Join(errs...)
 }
 
 // canonicalManifest writes the manifest of an image that has none.

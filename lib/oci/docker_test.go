@@ -166,6 +166,10 @@ func TestDockerRefuse(t *testing.T) {
 		{"no layer", ErrNotFound, "layer 1", linux, func(_ *pack, di *dockerImage) { di.Layers[1] = "x" }},
 		{"no config", ErrNotFound, "configuration", linux, func(_ *pack, di *dockerImage) { di.Config = "../../../etc/passwd" }},
 		{"bad config", ErrCorrupt, "configuration", linux, func(p *pack, di *dockerImage) { p.files[di.Config] = []byte("x") }},
+		{"bad diff-id", ErrCorrupt, "layer 2", linux, func(p *pack, di *dockerImage) {
+			id := digest.FromBytes(ti.layers[0])
+			p.files[di.Config] = config(amd64, []digest.Digest{id, id, "sha256:../../x"})
+		}},
 		{"bad gzip", ErrCorrupt, "layer 0", linux, func(p *pack, di *dockerImage) { p.files[di.Layers[0]][15] ^= 0xff }},
 		{"cut gzip", ErrCorrupt, "layer 0", linux, func(p *pack, di *dockerImage) { p.files[di.Layers[0]] = p.files[di.Layers[0]][:40] }},
 		{"bomb", ErrUnsupported, "--max-layer", Options{MaxLayer: 1000}, func(*pack, *dockerImage) {}},
