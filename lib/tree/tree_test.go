@@ -199,6 +199,18 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestLookupReplaced looks for what a replaced directory held.
+func TestLookupReplaced(t *testing.T) {
+	tree := put(t, fileEntry("d/a", 1), fileEntry("d", 1))
+	if tree.Lookup("d/a") != nil {
+		t.Error("d/a is still there")
+	}
+	e := hardEntry("x", "d/a")
+	if _, err := tree.Put(&e); err == nil {
+		t.Error("d/a can still be linked to")
+	}
+}
+
 func TestResolveDir(t *testing.T) {
 	tree := put(t,
 		dirEntry("usr/bin"), linkEntry("bin", "usr/bin"), linkEntry("abs", "/usr"), linkEntry("up", "../../.."),
