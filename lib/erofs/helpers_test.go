@@ -233,6 +233,8 @@ func corpus() []tree.Entry {
 		xattrs(symlink("xs", "x"), "trusted.s", "on a link"),
 		sparse("hole", 1<<22, []tree.Extent{}),
 		sparse("sparse", 1<<20+100, []tree.Extent{{Off: 4096, Len: 4096}, {Off: 65536 + 10, Len: 100}, {Off: 1<<20 + 50, Len: 50}}),
+		with(file("group", nil), func(e *tree.Entry) { e.GID = 70000 }),
+		xattrs(sparse("sparse-x", 50000, []tree.Extent{{Off: 20000, Len: 1}}), "user.a", "b"), // the map is not right behind them
 		sparse("tail-hole", 100000, []tree.Extent{{Off: 0, Len: 5000}}),
 		file("deep/a/b/c/implied", pattern(12, 12)),
 	}

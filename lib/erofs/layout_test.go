@@ -100,6 +100,7 @@ func TestChunkBits(t *testing.T) {
 		{"1 MiB, every other block", 1 << 20, every(8192, 4096, 1<<20), true, 1<<19 + 2048},
 		{"100 MiB, half of it in small pieces", 100 << 20, every(32768, 16384, 100<<20), true, 51 << 20},
 		{"100 MiB, half of it in large pieces", 100 << 20, every(1<<20, 1<<19, 100<<20), true, 50<<20 + 1600},
+		{"1 GiB, 64 small pieces", 1 << 30, every(16<<20, 60<<10, 1<<30), false, 5 << 20},
 		{"one byte", 1 << 20, []tree.Extent{{Off: 1<<20 - 1, Len: 1}}, true, 4096 + 2048},
 	} {
 		bits := chunkBits(c.xs, c.size, 4096)

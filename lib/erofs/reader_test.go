@@ -203,19 +203,43 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// Directories that share their blocks make more work than the image is long.
-func TestOverlappingDirectories(t *testing.T) {
-	es := []tree.Entry{dir(".")}
-	for i := range 2000 {
-		es = append(es, dir(fmt.Sprintf("large/%0100d", i)), dir(fmt.Sprintf("d%d", i)))
+// Xattrs that lie over each other make more work than the image is long.
+func TestXattrBudget(t *testing.T) {
+	var es []tree.Entry
+	for i := range 10 {
+		es = append(es, xattrs(file(fmt.Sprint(i), nil), "user.a", strings.Repeat("v", 1000), fmt.Sprintf("user.%d", i), "w"))
 	}
-	b := build(t, Options{UUID: new([16]byte)}, es...)
+	img := open(t, build(t, Options{}, es...))
+	for _, c := range []struct {
+		budget int64
+		ok     bool
+	}{
+		{32, false}, {1000, false}, {1010 + 32, false}, {1010 + 10*32, true},
+	} {
+		xs := &xattrReader{img: img, budget: c.budget}
+		var err error
+		for i := range 10 {
+			if err == nil {
+				_, err = xs.read(inodeFor(t, img, fmt.Sprint(i)))
+			}
+		}
+		if c.ok && err != nil || !c.ok && (!errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "overlaps")) {
+			t.Errorf("budget of %d: %v", c.budget, err)
+		}
+	}
+	src := img.Source().(*source)
+	src.xs.budget = 1500
+	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+		t.Errorf("source: %v", err)
+	}
+}
+
+// Directories that share their blocks are told by their dots.
+func TestSharedDirectory(t *testing.T) {
+	b := build(t, Options{UUID: new([16]byte)}, file("a/f", nil), file("b/f", nil))
 	b[superOffset+8] &^= byte(compatChecksum)
-	large := bytes.Clone(b[inodeAt(t, b, "large").off:][:compactSize])
-	for i := range 2000 {
-		off := inodeAt(t, b, fmt.Sprintf("d%d", i)).off
-		copy(b[off:], large)
-	}
+	one, other := inodeAt(t, b, "a"), inodeAt(t, b, "b")
+	copy(b[one.off:one.end()+one.size], b[other.off:other.end()+other.size])
 	if err := drain(b); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("have %v", err)
 	}

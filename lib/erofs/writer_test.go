@@ -426,6 +426,77 @@ func TestCheckFindsAFlippedByte(t *testing.T) {
 	}
 }
 
+// Every attribute counts in the check.
+func TestCompare(t *testing.T) {
+	w := &Writer{}
+	whole := func() *tree.Entry {
+		e := xattrs(file("f", nil), "user.a", "b")
+		e.Nlink, e.UID, e.GID = 1, 2, 3
+		return &e
+	}
+	if err := w.compare(whole(), whole()); err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(e *tree.Entry){
+		"type":            func(e *tree.Entry) { e.Type = tree.Fifo },
+		"mode":            func(e *tree.Entry) { e.Mode ^= 1 },
+		"uid":             func(e *tree.Entry) { e.UID++ },
+		"gid":             func(e *tree.Entry) { e.GID++ },
+		"seconds":         func(e *tree.Entry) { e.Time.Sec++ },
+		"nanoseconds":     func(e *tree.Entry) { e.Time.Nsec++ },
+		"size":            func(e *tree.Entry) { e.Size++ },
+		"links":           func(e *tree.Entry) { e.Nlink++ },
+		"hard link":       func(e *tree.Entry) { e.Hardlink = "x" },
+		"lower":           func(e *tree.Entry) { e.Lower = true },
+		"implied":         func(e *tree.Entry) { e.NoChange = true },
+		"target":          func(e *tree.Entry) { e.Link = "x" },
+		"device":          func(e *tree.Entry) { e.Dev.Minor++ },
+		"xattr value":     func(e *tree.Entry) { e.Xattrs[0].Value = "c" },
+		"xattr name":      func(e *tree.Entry) { e.Xattrs[0].Name = "user.b" },
+		"number of xattr": func(e *tree.Entry) { e.Xattrs = nil },
+	} {
+		e := whole()
+		change(e)
+		if w.compare(whole(), e) == nil {
+			t.Errorf("%s: no difference is seen", what)
+		}
+	}
+}
+
+// A tree that is not the image's is told from it, whichever has more.
+func TestVerifyPaths(t *testing.T) {
+	for _, c := range []struct {
+		add  string
+		drop bool
+		err  string
+	}{
+		{"a", false, "a: not in the image"}, {"z", false, "z: not in the image"},
+		{"m", true, "m: in the image, but was not added"},
+	} {
+		m := &image{}
+		w, err := NewWriter(m, Options{Check: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := file("m", nil)
+		if err := errors.Join(w.Add(&e), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		more := file(c.add, nil)
+		if c.drop {
+			w.tree = tree.New()
+			root := dir(".")
+			root.Time, root.Mode = tree.Time{}, 0o755
+			w.tree.Put(&root)
+		} else if _, err := w.tree.Put(&more); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.verify(int64(len(m.b))); err == nil || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v", c.add, err)
+		}
+	}
+}
+
 // zeroFile is an output past all sizes that keeps what is not zero.
 type zeroFile struct {
 	blocks map[int64][]byte
