@@ -1,0 +1,148 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/erofs"
+	"ocipipe/lib/tree"
+)
+
+type content string
+
+func (c content) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, string(c))
+	return int64(n), err
+}
+
+// image writes an image with one file and returns its name.
+func image(t *testing.T) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := erofs.NewWriter(f, erofs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add(&tree.Entry{Path: "hello", Type: tree.File, Mode: 0o644, Size: 6, Content: content("hello\n")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// run runs the tool with stdin and returns what it writes and says.
+func run(t *testing.T, stdin *os.File, args ...string) (code int, out, said string) {
+	t.Helper()
+	var files [2]*os.File
+	for i := range files {
+		f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	if stdin == nil {
+		stdin = files[0]
+	}
+	code = cli.Run("erofs2tree", "", &tool{}, args, cli.Streams{Stdin: stdin, Stdout: files[0], Stderr: files[1]})
+	b, _ := os.ReadFile(files[0].Name())
+	text, _ := os.ReadFile(files[1].Name())
+	return code, string(b), string(text)
+}
+
+const (
+	records = ". type=dir mode=0755 uid=0 gid=0 time=0.000000000\n" +
+		"./hello type=file mode=0644 uid=0 gid=0 time=0.000000000 size=6"
+	digest = " sha256digest=5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+)
+
+func TestForms(t *testing.T) {
+	name := image(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "data=inline\n" + records + "\nhello\n\n#end records=2 bytes=6 "},
+		{[]string{"--no-data"}, records + "\n#"},
+		{[]string{"--no-data", "--digest"}, records + digest + "\n#"},
+		{[]string{"--no-data=portable"}, "type=file mode=0644"},
+	} {
+		code, out, said := run(t, nil, append(c.args, name)...)
+		if code != 0 || said != "" || !strings.Contains(out, c.want) {
+			t.Errorf("%q: code %d: %s%s", c.args, code, said, out)
+		}
+	}
+}
+
+// Standard input may be a file or a pipe.
+func TestStandardInput(t *testing.T) {
+	name := image(t)
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, want, _ := run(t, nil, name)
+	if code, out, said := run(t, file, "-"); code != 0 || out != want {
+		t.Errorf("file: code %d: %s", code, said)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	go func() {
+		b, _ := os.ReadFile(name)
+		w.Write(b)
+		w.Close()
+	}()
+	if code, out, said := run(t, r, "-"); code != 0 || out != want {
+		t.Errorf("pipe: code %d: %s", code, said)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	name := image(t)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, broken := name+".short", name+".broken"
+	b[1024+100] ^= 1
+	if err := os.WriteFile(broken, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(short, b[:2000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		said string
+	}{
+		{"no argument", nil, 2, "image"},
+		{"no file", []string{name + ".none"}, 1, "no such file"},
+		{"truncated", []string{short}, 1, "cut short"},
+		{"checksum", []string{broken}, 1, "byte 1024: superblock has checksum"},
+		{"digest with data", []string{"--digest", name}, 2, "--no-data"},
+		{"unknown form", []string{"--no-data=x", name}, 2, "portable"},
+		{"limit", []string{"--max-entries=1", name}, 1, "--max-entries"},
+	} {
+		code, out, said := run(t, nil, c.args...)
+		if code != c.code || !strings.Contains(said, c.said) || !strings.HasPrefix(said, "erofs2tree: ") || out != "" {
+			t.Errorf("%s: code %d, %d bytes: %s", c.name, code, len(out), said)
+		}
+	}
+}
