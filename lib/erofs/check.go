@@ -1,7 +1,6 @@
 package erofs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -95,14 +94,13 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 	if !slices.Equal(runs, b.Extents) {
 		return errors.New("holes are not where they were")
 	}
-	h := w.hash
-	h.Reset()
+	w.hash.Reset()
 	if b.Content != nil {
-		if _, err := b.Content.WriteTo(h); err != nil {
+		if _, err := b.Content.WriteTo(w.hash); err != nil {
 			return err
 		}
 	}
-	if !bytes.Equal(h.Sum(nil), it.hash[:]) {
+	if w.sumUp() != it.hash {
 		return errors.New("content is not what was written")
 	}
 	return nil

@@ -40,7 +40,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		return err
 	}
 	if w.hash != nil {
-		w.hash.Sum(it.hash[:0])
+		it.hash = w.sumUp()
 	}
 	return w.data.Zero(roundUp(w.data.Offset(), w.bs))
 }
@@ -160,6 +160,13 @@ func (w *Writer) sum(p []byte) (done func()) {
 		close(summed)
 	}()
 	return func() { <-summed }
+}
+
+// sumUp is the hash of what was given to sum since the last Reset.
+func (w *Writer) sumUp() hash {
+	var b [2 * len(hash{})]byte
+	w.hash.Sum(b[:0])
+	return hash(b[:])
 }
 
 const tailBuf = 4 << 20

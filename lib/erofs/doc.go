@@ -22,6 +22,27 @@
 // image is one block of 4096 bytes. The image ends at a multiple of its block
 // size and of 4096. The superblock is written last.
 //
+// # Layers
+//
+// The image of a layer keeps whiteouts (character devices 0:0) and the xattr
+// trusted.overlay.opaque as overlayfs has them, and no regular file of it is inline,
+// so that all data has block addresses. Three xattrs say what else a layer has:
+//
+//	trusted.ocipipe.implied=y    a directory that the layer only implies
+//	trusted.ocipipe.link=PATH    (on an empty file) a hard link to PATH in a layer below
+//	trusted.overlay.origin=      a directory that holds whiteouts: overlayfs then
+//	                             hides them also where no layer below has it
+//
+// The reader turns them back into what they stand for. Flat images have none.
+//
+// # Content
+//
+// A file that is not sparse lies in consecutive blocks, its end behind the inode
+// where that fits. A sparse one has a map of chunks; their size is chosen so that
+// holes stay exact to the block while the map is short. Xattrs of several inodes are
+// stored once where that saves bytes. Prefixes that Linux does not show in EROFS
+// are dropped with a warning.
+//
 // # What is not in here
 //
 // Compressed files are listed by the reader, but their content is refused. So is

@@ -30,9 +30,9 @@ type item struct {
 	start     int64    // first block of the data
 	tail      int64    // of a file whose tail is inline: where it waits
 	nid       uint64
-	hash      [hashSize]byte // of a file's data
-	ino       uint32         // 1 and up; 0: not placed yet
-	xattrs    int32          // bytes
+	hash      hash   // of a file's data
+	ino       uint32 // 1 and up; 0: not placed yet
+	xattrs    int32  // bytes
 	layout    layout
 	chunkBits uint8
 	extended  bool
@@ -78,6 +78,7 @@ type plan struct {
 	bs     int64
 	layer  bool
 	items  []*item // depth first, names in byte order: the root first
+	placed []*item // the same as they were placed
 	epoch  tree.Time
 	shared xattrTable
 	packer packer
@@ -268,7 +269,8 @@ func (p *plan) placeItems() {
 	} else {
 		p.packer.open(headEnd(p.bs), headEnd(p.bs)-superOffset-superSize)
 	}
-	for i, it := range p.packingOrder() {
+	p.placed = p.packingOrder()
+	for i, it := range p.placed {
 		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / slotSize)
 		if i == 0 && p.shared.size > 0 {
 			// Not at the end of the image, where go-erofs cannot read them: it

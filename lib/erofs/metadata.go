@@ -12,7 +12,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-const hashSize = 32
+// hash is the first half of a BLAKE3: there is one for every file in memory.
+type hash [16]byte
 
 // metadataWriter writes the sections behind the file data, and keeps a digest of
 // them.
@@ -117,10 +118,9 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 
 // writeItems writes the metadata in the head and in section 5, in ascending order.
 func (m *metadataWriter) writeItems() {
-	byPlace := slices.Clone(m.items)
-	slices.SortFunc(byPlace, func(a, b *item) int { return cmp.Compare(a.nid, b.nid) })
+	slices.SortFunc(m.placed, func(a, b *item) int { return cmp.Compare(a.nid, b.nid) })
 	shared := m.shared.size > 0
-	for _, it := range byPlace {
+	for _, it := range m.placed {
 		if shared && m.xattrs < m.offset(it) {
 			m.putAt(m.xattrs, m.shared.encode())
 			shared = false

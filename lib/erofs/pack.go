@@ -69,8 +69,7 @@ const maxSlots = 1 << 50 // more than any inode has
 // packingOrder is the root, and then lot by lot the largest first: what is placed
 // last fills gaps best if it is small. Lots keep together what is near in the tree.
 func (p *plan) packingOrder() []*item {
-	order := make([]*item, 0, len(p.items))
-	order = append(order, p.items[0])
+	order := append(make([]*item, 0, len(p.items)), p.items[0])
 	keys := make([]uint64, 0, packWindow) // size, then place in the lot
 	for lot := range slices.Chunk(p.items[1:], packWindow) {
 		keys = keys[:0]

@@ -46,15 +46,16 @@ type Output interface {
 // content go into the image when it is added; names, attributes and the ends of
 // files follow at Close.
 type Writer struct {
-	opts Options
-	bs   int64
-	out  Output
-	tree *tree.Tree
-	data *blockio.Writer
-	tail *tails
-	hash *blake3.Hasher // nil if no hash of contents is needed
-	slab []item
-	err  error
+	opts  Options
+	bs    int64
+	out   Output
+	tree  *tree.Tree
+	data  *blockio.Writer
+	tail  *tails
+	hash  *blake3.Hasher // nil if no hash of contents is needed
+	slab  []item
+	added int
+	err   error
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
@@ -109,6 +110,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if err != nil {
 		return err
 	}
+	w.added++
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
@@ -236,7 +238,7 @@ func (w *Writer) Abort(cause error) {
 
 func (w *Writer) finish() error {
 	w.tree.CountLinks()
-	p := &plan{bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{})}
+	p := &plan{bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1)}
 	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
 		return err
 	}
