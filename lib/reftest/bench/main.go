@@ -1,18 +1,15 @@
 // Bench measures the tools as a user runs them, in a pipeline, beside the tools
 // that do the same:
 //
-//	go run ./lib/reftest/bench [-n 3] [-dir DIR] [ROW...]
+//	go run ./lib/reftest/bench [-n 5] [-json FILE] [-base OLD.json] [ROW...]
 //
-// It makes its input once, in DIR, and runs ours and the peer in turn. A time
-// counts only after both images have been listed with contents' digests and the
-// lists are equal. CPU and memory are sums over the processes of a pipeline.
-// Peers that are not there are named as missing. MKFS_EROFS names another
-// mkfs.erofs than the one in PATH.
+// tests/shell/images.sh makes the inputs once. Each contender of a row runs once
+// to warm up, and what that wrote must list, with the digests of all contents, as
+// what ours wrote does; no time is taken of one that wrote something else. Then
+// they run in turn. A peer or an input that is not there is named as missing.
 package main
 
 import (
-	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,134 +19,138 @@ import (
 	"strings"
 )
 
-// row is one kind of work: how ours does it, and a peer.
-type row struct {
-	name  string
-	input string
-	ours  [][]string // a pipeline; reads the input, writes the image
-	peer  [][]string // with {in} and {out} replaced
-}
-
-func rows() []row {
-	ours := [][]string{{"tar2tree"}, {"tree2erofs"}}
-	mkfs := mkfsErofs()
-	plain := func(args ...string) [][]string {
-		return [][]string{append(append([]string{mkfs, "--quiet", "--tar=f"}, args...), "{out}", "{in}")}
-	}
-	return []row{
-		{name: "gzip", input: "large.tar.gz", ours: ours, peer: plain("--ungzip")},
-		{name: "plain", input: "large.tar", ours: ours, peer: plain("--sort=none", "-E^inline_data")},
-		{name: "small", input: "small.tar", ours: ours, peer: plain()},
-		{name: "directory", input: "directory.tar", ours: ours, peer: plain()},
-	}
-}
-
 func main() {
-	runs := flag.Int("n", 3, "runs of each, of which the median counts")
-	dir := flag.String("dir", filepath.Join(os.TempDir(), "ocipipe-bench"), "where input and output lie")
+	b := bench{}
+	flag.IntVar(&b.runs, "n", 5, "runs of each, of which the medians count")
+	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "ocipipe-bench"), "where output lies")
+	flag.StringVar(&b.json, "json", os.Getenv("JSON"), "write the figures there; without it to bench.json in the directory of -dir")
+	flag.StringVar(&b.base, "base", os.Getenv("BASE"), "compare with the figures of a former run")
 	flag.Parse()
-	if err := bench(*dir, *runs, flag.Args()); err != nil {
+	if b.json == "" {
+		b.json = filepath.Join(b.dir, "bench.json")
+	}
+	if err := b.run(flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func bench(dir string, runs int, only []string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+type bench struct {
+	runs            int
+	dir, json, base string
+	report          report
+}
+
+func (b *bench) run(only []string) error {
+	if err := os.MkdirAll(b.dir, 0o777); err != nil {
 		return err
 	}
-	fmt.Printf("%-10s %-12s %8s %8s %9s %10s  %s\n", "row", "by", "wall s", "CPU s", "RSS MiB", "image MB", "wall, CPU, size of the peer's")
+	os.Setenv("TMPDIR", b.dir) // spool files lie where the images do
+	former, err := readReport(b.base)
+	if err != nil {
+		return err
+	}
+	b.report.Machine = machine(b.dir)
+	fmt.Println(b.report.Machine)
+	fmt.Printf("%d runs of each after one to warm up, in turn; medians\n", b.runs)
 	for _, r := range rows() {
 		if len(only) > 0 && !slices.Contains(only, r.name) {
 			continue
 		}
-		if err := r.run(dir, runs); err != nil {
+		if err := b.row(r); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
-	return nil
+	b.report.compare(former)
+	return b.report.write(b.json)
 }
 
-func (r row) run(dir string, runs int) error {
-	in, err := input(dir, r.input)
-	if err != nil {
-		return err
+// row measures the contenders, the first of which is ours.
+func (b *bench) row(r row) error {
+	fmt.Printf("\n%s: %s\n", r.name, r.work)
+	in, why := input(r.input)
+	if why != "" {
+		fmt.Printf("  missing: %s\n", why)
+		return nil
 	}
-	why := peerMissing(r.peer[0][0])
-	a, b := filepath.Join(dir, "ours.erofs"), filepath.Join(dir, "peer.erofs")
-	defer os.Remove(a)
-	defer os.Remove(b)
-	var ours, peer []sample
-	for range runs {
-		s, err := measure(r.ours, in, a)
+	var able []contender
+	for _, c := range r.contenders {
+		why, err := b.warmUp(r, c, in, len(able) == 0)
 		if err != nil {
 			return err
 		}
-		ours = append(ours, s)
 		if why != "" {
+			fmt.Printf("  missing: %s: %s\n", c.name, why)
 			continue
 		}
-		if s, err = measure(r.peer, in, b); err != nil {
-			return err
+		able = append(able, c)
+	}
+	samples := make([][]sample, len(able))
+	for range b.runs {
+		for i, c := range able {
+			s, err := measure(c.line, in, b.out(i))
+			if err != nil {
+				return err
+			}
+			samples[i] = append(samples[i], s)
+			os.RemoveAll(b.out(i))
 		}
-		peer = append(peer, s)
 	}
-	o := median(ours)
-	if why != "" {
-		o.print(r.name, "ours", "")
-		fmt.Printf("%-10s %-12s missing: %s\n", r.name, "mkfs.erofs", why)
-		return nil
+	for i, c := range able {
+		b.report.add(r.name, c.name, samples[0], samples[i])
 	}
-	if err := sameTree(a, b); err != nil {
-		return err
-	}
-	p := median(peer)
-	o.print(r.name, "ours", fmt.Sprintf("%.2f, %.2f, %.3f", o.wall/p.wall, o.cpu/p.cpu, o.size/p.size))
-	p.print(r.name, "mkfs.erofs", "")
 	return nil
 }
 
-func mkfsErofs() string {
-	if path := os.Getenv("MKFS_EROFS"); path != "" {
-		return path
+func (b *bench) out(i int) string { return filepath.Join(b.dir, fmt.Sprintf("out%d", i)) }
+
+// warmUp runs c once and compares what it wrote with what ours did, which is kept
+// as a list. It says why a peer cannot be measured.
+func (b *bench) warmUp(r row, c contender, in string, ours bool) (missing string, err error) {
+	if c.missing != nil {
+		if why := c.missing(); why != "" {
+			return why, nil
+		}
 	}
-	return "mkfs.erofs"
+	out := b.out(0)
+	defer os.RemoveAll(out)
+	if _, err := measure(c.line, in, out); err != nil {
+		if ours {
+			return "", err
+		}
+		return err.Error(), nil
+	}
+	list := filepath.Join(b.dir, "list")
+	if !ours {
+		list = filepath.Join(b.dir, "list.peer")
+	}
+	how := r.list
+	if c.list != "" {
+		how = c.list
+	}
+	cmd := exec.Command("bash", "-c", "set -euo pipefail; ("+fill(how, in, out)+") >"+list)
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("list what %s wrote: %w: %s", c.name, err, msg)
+	}
+	if ours {
+		return "", nil
+	}
+	if msg, err := exec.Command("bash", "-c", fmt.Sprintf("cd %s && diff list list.peer | head -n 5; exit ${PIPESTATUS[0]}", b.dir)).Output(); err != nil {
+		return "it wrote something else:\n    " + strings.ReplaceAll(strings.TrimSpace(string(msg)), "\n", "\n    "), nil
+	}
+	return "", nil
 }
 
-// peerMissing says why mkfs.erofs cannot be compared with; "" if it can.
-func peerMissing(tool string) string {
-	path, err := exec.LookPath(tool)
+// input returns a path such as NAME/layer.tar below what images.sh makes, or why
+// there is none.
+func input(path string) (file, missing string) {
+	name, rest, _ := strings.Cut(path, "/")
+	cmd := exec.Command("tests/shell/images.sh", name)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	dir, err := cmd.Output()
 	if err != nil {
-		return "not installed"
+		return "", fmt.Sprintf("%v: %s", err, strings.TrimSpace(stderr.String()))
 	}
-	help, _ := exec.Command(path, "--help").CombinedOutput()
-	if !strings.Contains(string(help), "--tar") {
-		return path + " knows no --tar; MKFS_EROFS names a newer one"
-	}
-	return ""
-}
-
-// sameTree compares all that two images hold.
-func sameTree(a, b string) error {
-	var lists [2][]byte
-	for i, image := range []string{a, b} {
-		out, err := exec.Command("erofs2tree", "--no-data", "--digest", image).Output()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return fmt.Errorf("list %s: %s", filepath.Base(image), exit.Stderr)
-		} else if err != nil {
-			return err
-		}
-		lists[i] = out
-	}
-	if bytes.Equal(lists[0], lists[1]) {
-		return nil
-	}
-	x, y := bytes.Split(lists[0], []byte("\n")), bytes.Split(lists[1], []byte("\n"))
-	for i := range min(len(x), len(y)) {
-		if !bytes.Equal(x[i], y[i]) {
-			return fmt.Errorf("the images differ:\n ours %s\n peer %s", x[i], y[i])
-		}
-	}
-	return fmt.Errorf("the images have %d and %d entries", len(x), len(y))
+	return filepath.Join(strings.TrimSpace(string(dir)), rest), ""
 }

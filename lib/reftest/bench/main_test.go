@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,25 +11,40 @@ import (
 func TestMeasure(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
-	os.WriteFile(in, []byte("b\na\n"), 0o666)
-	for _, pipeline := range [][][]string{{{"cat"}, {"sort"}, {"cat"}}, {{"sort", "-o", "{out}", "{in}"}}} {
-		s, err := measure(pipeline, in, out)
+	if err := os.WriteFile(in, []byte("b\na\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"cat | sort | cat", "sort -o {out} {in}", "cat {in} | sort", "sort | tee {out}"} {
+		s, err := measure(line, in, out)
 		if b, _ := os.ReadFile(out); err != nil || string(b) != "a\nb\n" {
-			t.Errorf("%v: %q, %v", pipeline, b, err)
+			t.Errorf("%s: %q, %v", line, b, err)
 		}
-		if s.wall <= 0 || s.rss <= 0 || s.size != 4e-6 {
-			t.Errorf("%v: %+v", pipeline, s)
+		if s.wall <= 0 || s.maxRSS <= 0 || s.sumRSS < s.maxRSS || math.Abs(s.size-4e-6) > 1e-12 {
+			t.Errorf("%s: %+v", line, s)
 		}
 	}
-	_, err := measure([][]string{{"cat"}, {"sh", "-c", "cat >/dev/null; echo why >&2; exit 3"}}, in, out)
-	if err == nil || !strings.Contains(err.Error(), "exit status 3: why") {
+	_, err := measure("cat | sort --no-such-flag | cat", in, out)
+	if err == nil || !strings.Contains(err.Error(), "sort --no-such-flag: exit status 2: ") {
 		t.Errorf("a failed stage: %v", err)
 	}
 }
 
-func TestMedian(t *testing.T) {
-	m := median([]sample{{wall: 3, cpu: 1}, {wall: 1, cpu: 2}, {wall: 2, cpu: 3}})
-	if m.wall != 2 || m.cpu != 2 {
-		t.Errorf("%+v", m)
+func TestReport(t *testing.T) {
+	ours := []sample{{wall: 3, cpu: 1}, {wall: 1, cpu: 2}, {wall: 2, cpu: 3}}
+	peer := []sample{{wall: 30, cpu: 2}, {wall: 2, cpu: 2}, {wall: 8, cpu: 2}}
+	var r report
+	r.add("row", "ours", ours, ours)
+	r.add("row", "peer", ours, peer)
+	for i, want := range []result{{Wall: 2, CPU: 2, WallRatio: 1, CPURatio: 1}, {Wall: 8, CPU: 2, WallRatio: 0.25, CPURatio: 1}} {
+		if x := r.Results[i]; x.Wall != want.Wall || x.CPU != want.CPU || x.WallRatio != want.WallRatio || x.CPURatio != want.CPURatio {
+			t.Errorf("%+v, want %+v", x, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "json")
+	if err := r.write(path); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := readReport(path); err != nil || len(back.Results) != 2 || back.Results[1] != r.Results[1] {
+		t.Errorf("%+v, %v", back, err)
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,74 +16,81 @@ import (
 
 // sample is one run of a pipeline.
 type sample struct {
-	wall, cpu float64 // seconds
-	rss       float64 // MiB, the peaks of all processes added
-	size      float64 // MB of output
+	wall, cpu      float64 // seconds
+	sumRSS, maxRSS float64 // MiB: the peaks of all processes added, and the largest
+	size           float64 // MB of output
 }
 
-func (s sample) print(row, by, note string) {
-	fmt.Printf("%-10s %-12s %8.2f %8.2f %9.0f %10.1f  %s\n", row, by, s.wall, s.cpu, s.rss, s.size, note)
-}
+func (s sample) Wall() float64   { return s.wall }
+func (s sample) CPU() float64    { return s.cpu }
+func (s sample) SumRSS() float64 { return s.sumRSS }
+func (s sample) MaxRSS() float64 { return s.maxRSS }
+func (s sample) Size() float64   { return s.size }
 
-// measure runs the pipeline with in as its input and out as its output: both
-// streams, unless a command names them as {in} and {out}.
-func measure(pipeline [][]string, in, out string) (s sample, err error) {
-	os.Remove(out)
-	stdin, err := os.Open(in)
+// measure runs a line such as "a | b {out}" with in as its input and out as its
+// output: both streams, unless a command names them as {in} and {out}.
+func measure(line, in, out string) (s sample, err error) {
+	os.RemoveAll(out)
+	syscall.Sync() // what the run before left to write is not on our account
+	cmds, files, err := pipeline(line, in, out)
 	if err != nil {
 		return s, err
 	}
-	defer stdin.Close()
-	var cmds []*exec.Cmd
-	var pipes []*os.File // the parent's ends, to be closed once all have started
-	next := stdin
-	for _, args := range pipeline {
-		cmd := exec.Command(args[0], fill(args[1:], in, out)...)
-		cmd.Stdin, cmd.Stderr = next, &bytes.Buffer{}
-		if len(cmds) < len(pipeline)-1 {
-			r, w, err := os.Pipe()
-			if err != nil {
-				return s, err
-			}
-			cmd.Stdout, next = w, r
-			pipes = append(pipes, r, w)
-		}
-		cmds = append(cmds, cmd)
-	}
-	if !strings.Contains(fmt.Sprint(pipeline), "{out}") {
-		f, err := os.Create(out)
-		if err != nil {
-			return s, err
-		}
-		cmds[len(cmds)-1].Stdout = f
-		pipes = append(pipes, f)
-	}
-	if s, err = timed(cmds, pipes); err != nil {
+	if s, err = timed(cmds, files); err != nil {
 		return s, err
 	}
-	fi, err := os.Stat(out)
-	if err == nil {
-		s.size = float64(fi.Size()) / 1e6
-	}
+	s.size, err = sizeOf(out)
 	return s, err
 }
 
-func fill(args []string, in, out string) []string {
-	r := strings.NewReplacer("{in}", in, "{out}", out)
-	filled := make([]string, len(args))
-	for i, a := range args {
-		filled[i] = r.Replace(a)
+// pipeline connects the commands; the files are to be closed once all have started.
+func pipeline(line, in, out string) (cmds []*exec.Cmd, files []*os.File, err error) {
+	stages := strings.Split(line, " | ")
+	for i, stage := range stages {
+		words := strings.Fields(stage)
+		for j := range words {
+			words[j] = fill(words[j], in, out)
+		}
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Stderr = &bytes.Buffer{}
+		if i > 0 {
+			r, w, err := os.Pipe()
+			if err != nil {
+				return nil, nil, err
+			}
+			cmd.Stdin, cmds[i-1].Stdout = r, w
+			files = append(files, r, w)
+		}
+		cmds = append(cmds, cmd)
 	}
-	return filled
+	if !strings.Contains(line, "{in}") {
+		f, err := os.Open(in)
+		if err != nil {
+			return nil, nil, err
+		}
+		cmds[0].Stdin, files = f, append(files, f)
+	}
+	if !strings.Contains(line, "{out}") {
+		f, err := os.Create(out)
+		if err != nil {
+			return nil, nil, err
+		}
+		cmds[len(cmds)-1].Stdout, files = f, append(files, f)
+	}
+	return cmds, files, nil
 }
 
-func timed(cmds []*exec.Cmd, pipes []*os.File) (s sample, err error) {
+func fill(s, in, out string) string {
+	return strings.NewReplacer("{in}", in, "{out}", out).Replace(s)
+}
+
+func timed(cmds []*exec.Cmd, files []*os.File) (s sample, err error) {
 	start := time.Now()
 	for _, cmd := range cmds {
 		err = errors.Join(err, cmd.Start())
 	}
-	for _, p := range pipes {
-		p.Close()
+	for _, f := range files {
+		f.Close()
 	}
 	for _, cmd := range cmds {
 		if cmd.Process == nil {
@@ -90,12 +99,28 @@ func timed(cmds []*exec.Cmd, pipes []*os.File) (s sample, err error) {
 		if werr := cmd.Wait(); werr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), werr, cmd.Stderr))
 		}
-		usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		rss := float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
 		s.cpu += (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-		s.rss += float64(usage.Maxrss) / 1024
+		s.sumRSS += rss
+		s.maxRSS = max(s.maxRSS, rss)
 	}
 	s.wall = time.Since(start).Seconds()
 	return s, err
+}
+
+// sizeOf is in MB: of a file, or of all files below a directory.
+func sizeOf(path string) (mb float64, err error) {
+	err = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().IsRegular() {
+			mb += float64(info.Size()) / 1e6
+		}
+		return err
+	})
+	return mb, err
 }
 
 // median takes each figure by itself.
@@ -105,11 +130,12 @@ func median(samples []sample) sample {
 		for _, s := range samples {
 			v = append(v, of(s))
 		}
-		slices.Sort(v)
-		return v[len(v)/2]
+		return middle(v)
 	}
-	return sample{
-		wall: mid(func(s sample) float64 { return s.wall }), cpu: mid(func(s sample) float64 { return s.cpu }),
-		rss: mid(func(s sample) float64 { return s.rss }), size: mid(func(s sample) float64 { return s.size }),
-	}
+	return sample{mid(sample.Wall), mid(sample.CPU), mid(sample.SumRSS), mid(sample.MaxRSS), mid(sample.Size)}
+}
+
+func middle(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }

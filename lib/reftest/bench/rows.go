@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// row is one kind of work, done by ours first.
+type row struct {
+	name, work string
+	input      string // of images.sh: NAME/FILE
+	list       string // shell line that lists what a contender wrote
+	contenders []contender
+}
+
+// contender is one way to do the work: a pipeline in which {in} and {out} are
+// replaced. Without {in} its standard input, without {out} its output, is the file.
+type contender struct {
+	name    string
+	line    string
+	list    string        // in place of the row's
+	missing func() string // why it cannot run; "" if it can
+}
+
+// Lists of an image, and of a directory. Other writers of archives do not know
+// which files are hard links of others, so the count is left out.
+const (
+	listImage = `erofs2tree --no-data --digest {out} | sed "s/ nlink=[0-9]*//"`
+	listDir   = `tar -C {out}/rootfs --format=posix --xattrs --xattrs-include="*" --numeric-owner -c . |
+		tar2tree --sort --no-data --digest | sed "s/ nlink=[0-9]*//"`
+)
+
+func rows() []row {
+	mkfs := mkfsErofs()
+	missing := func() string { return tarMissing(mkfs) }
+	erofs := func(name, work, input, flag string) row {
+		return row{name: name, work: work, input: input, list: listImage, contenders: []contender{
+			{name: "ours", line: "tar2tree | tree2erofs"},
+			{name: "mkfs.erofs, default", line: mkfs + " --quiet --tar=f" + flag + " {out} {in}", missing: missing},
+			{name: "mkfs.erofs, best flags", line: mkfs + " --quiet --tar=f" + flag + " --sort=none -E^inline_data {out} {in}", missing: missing},
+		}}
+	}
+	gzip := erofs("gzip", "layer of Debian packages, gzip, to EROFS; ours verifies", "debs/layer.tar.gz", " --ungzip")
+	npm := erofs("npm", "layer of small npm files, plain, to EROFS", "npm/layer.tar", "")
+	npm.contenders = append(npm.contenders, goErofs())
+	many := erofs("directory", "50,000 files in one directory, plain, to EROFS", "onedir/layer.tar", "")
+	many.contenders = append(many.contenders, goErofs())
+	return []row{
+		gzip,
+		erofs("packages", "the same layer, plain, to EROFS", "debs/layer.tar", ""),
+		erofs("large", "620 MB in large files, plain, to EROFS", "large/layer.tar", ""),
+		npm,
+		erofs("npm-gzip", "the same layer, gzip, to EROFS", "npm/layer.tar.gz", " --ungzip"),
+		many,
+		{
+			name: "image", work: "Debian image of three gzip layers to one root", input: "debian/oci", list: listImage,
+			contenders: []contender{
+				{name: "ours", line: "oci-fetch oci:{in}:image | tar2tree | tree2erofs"},
+				{name: "ours, from the layout", line: "tar2tree {in} | tree2erofs"},
+				{name: "umoci unpack", line: "umoci unpack --image {in}:image {out}", list: listDir, missing: needs("umoci")},
+			},
+		}, {
+			name: "archive", work: "Debian image from a layout to an archive", input: "debian/oci",
+			list: "oci-fetch oci-archive:{out} --list --digests",
+			contenders: []contender{
+				{name: "ours", line: "oci-fetch oci:{in}:image"},
+				{name: "skopeo copy", line: "skopeo copy --quiet oci:{in}:image oci-archive:{out}:image", missing: needs("skopeo")},
+			},
+		}, {
+			name: "back", work: "EROFS to tar, and a stream of it", input: "npm/layer.tar", list: "tar2tree --sort --no-data --digest < {out}",
+			contenders: []contender{{name: "ours", line: "tar2tree | tree2erofs | erofs2tree - | tree2tar"}},
+		},
+	}
+}
+
+func mkfsErofs() string {
+	if path := os.Getenv("MKFS_EROFS"); path != "" {
+		return path
+	}
+	return "mkfs.erofs"
+}
+
+func needs(tool string) func() string {
+	return func() string {
+		if _, err := exec.LookPath(tool); err != nil {
+			return "not installed"
+		}
+		return ""
+	}
+}
+
+// tarMissing says why mkfs.erofs does not read archives; "" if it does.
+func tarMissing(mkfs string) string {
+	path, err := exec.LookPath(mkfs)
+	if err != nil {
+		return "not installed; MKFS_EROFS names one elsewhere"
+	}
+	help, _ := exec.Command(path, "--help").CombinedOutput()
+	if !strings.Contains(string(help), "--tar") {
+		return path + " knows no --tar; MKFS_EROFS names a newer one"
+	}
+	return ""
+}
+
+// goErofs is a loop over the library go-erofs, built beside the output.
+func goErofs() contender {
+	bin := filepath.Join(os.TempDir(), "ocipipe-bench-goerofs")
+	return contender{name: "go-erofs loop", line: bin + " {out}", missing: func() string {
+		if out, err := exec.Command("go", "build", "-o", bin, "ocipipe/lib/reftest/bench/goerofs").CombinedOutput(); err != nil {
+			return string(out)
+		}
+		return ""
+	}}
+}
