@@ -186,15 +186,10 @@ func (img *Image) inlineRuns(c *content, ino *foundInode) error {
 
 // chunkRuns adds what the chunk map says.
 func (img *Image) chunkRuns(c *content, ino *foundInode) error {
-	format := ino.data & 0xFFFF
-	if format&^(chunkBitsMask|chunkIndexes) != 0 {
+	if format := ino.data & 0xFFFF; format&^(chunkBitsMask|chunkIndexes) != 0 {
 		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
 	}
-	unit := int64(chunkEntrySize)
-	if format&chunkIndexes != 0 {
-		unit = chunkIndexSize
-	}
-	chunk := img.bs << (format & chunkBitsMask)
+	chunk, unit := ino.chunks(img.bs)
 	pos, count := roundUp(ino.end(), unit), blocks(ino.size, chunk)
 	if pos > img.size || count > (img.size-pos)/unit {
 		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
@@ -225,6 +220,16 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 		}
 	}
 	return nil
+}
+
+// chunks is how long the chunks of a chunk based inode are, and the entries of its
+// map.
+func (ino *foundInode) chunks(bs int64) (chunk, unit int64) {
+	unit = chunkEntrySize
+	if ino.data&chunkIndexes != 0 {
+		unit = chunkIndexSize
+	}
+	return bs << (ino.data & chunkBitsMask), unit
 }
 
 // addBlocks adds r, whose data begins at a block of a device. Device 0 is the

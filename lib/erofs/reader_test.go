@@ -234,6 +234,22 @@ func TestXattrBudget(t *testing.T) {
 	}
 }
 
+// So do chunk maps.
+func TestChunkMapBudget(t *testing.T) {
+	const size = 8192 * 512
+	es := []tree.Entry{sparse("a", size, []tree.Extent{{Off: 0, Len: 1}, {Off: 4096, Len: 1}})}
+	b := build(t, Options{BlockSize: 512, UUID: new([16]byte)}, es...)
+	src := open(t, b).Source().(*source)
+	ino := inodeFor(t, src.img, "a")
+	if chunk, unit := ino.chunks(512); src.metadata(ino) != size/chunk*unit || src.metadata(ino) < 8 {
+		t.Errorf("a map of %d bytes is counted as %d", size/chunk*unit, src.metadata(ino))
+	}
+	src.xs.budget = 100 + src.metadata(ino) - 50
+	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+		t.Errorf("have %v", err)
+	}
+}
+
 // Directories that share their blocks are told by their dots.
 func TestSharedDirectory(t *testing.T) {
 	b := build(t, Options{UUID: new([16]byte)}, file("a/f", nil), file("b/f", nil))

@@ -102,7 +102,7 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	} else if ino.kind() == tree.Dir {
 		return false, corrupt(ino.off, "directory %d is %s too", d.nid, first)
 	}
-	if err := s.xs.charge(ino.recordSize()+s.inlineData(ino), ino.off); err != nil {
+	if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
 		return false, err
 	}
 	if s.entry, err = s.img.entry(ino, &s.xs); err != nil {
@@ -124,10 +124,14 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	return stated, err
 }
 
-// inlineData is how much metadata the content of ino is.
-func (s *source) inlineData(ino *foundInode) int64 {
-	if ino.kind() == tree.Dir || ino.kind() == tree.Link {
-		return ino.size
+// metadata is how much there is to read for ino but its record and xattrs.
+func (s *source) metadata(ino *foundInode) int64 {
+	switch kind := ino.kind(); {
+	case kind == tree.Dir || kind == tree.Link:
+		return min(ino.size, s.img.size)
+	case kind == tree.File && ino.layout == chunkBased:
+		chunk, unit := ino.chunks(s.img.bs)
+		return min(blocks(ino.size, chunk), s.img.size/unit) * unit
 	}
 	return 0
 }
