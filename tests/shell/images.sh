@@ -161,14 +161,14 @@ oci_marks() {
 	done
 }
 
-# npm_layer PACKAGE...: the versions of a certain day.
+# npm_layer PACKAGE@VERSION...
 npm_layer() {
 	need npm
 	mkdir -p root/app home
 	(
 		cd root/app
 		echo '{"name":"app","version":"1.0.0","private":true}' >package.json
-		HOME=$PWD/../../home npm install --before=2024-08-01 --ignore-scripts --legacy-peer-deps --omit=optional \
+		HOME=$PWD/../../home npm install --ignore-scripts --legacy-peer-deps --omit=optional \
 			--no-audit --no-fund --no-package-lock --loglevel=error "$@"
 	) >&2 || cannot "$name: npm has no registry to load from"
 	rm -f root/app/node_modules/.package-lock.json
@@ -179,14 +179,15 @@ npm_layer() {
 }
 
 make_npm-small() {
-	npm_layer date-fns@3 lodash@4 rxjs@7
+	npm_layer date-fns@3.6.0 lodash@4.17.21 rxjs@7.8.1
 	image layer.tar
 	compress
 }
 
 make_npm() {
-	npm_layer @mui/icons-material@5 @fluentui/react-icons@2 @tabler/icons@3 @tabler/icons-react@3 antd@5 aws-sdk@2 \
-		core-js@3 date-fns@3 googleapis@140 lodash@4 lodash-es@4 rxjs@7 three@0.166 typescript@5
+	npm_layer @mui/icons-material@5.8.4 @tabler/icons@3.51.0 @tabler/icons-react@3.51.0 @phosphor-icons/react@2.1.7 \
+		antd@5.9.4 aws-sdk@2.999.0 core-js@3.40.0 date-fns@3.6.0 googleapis@140.0.1 lodash@4.17.21 lodash-es@4.17.21 \
+		rxjs@7.8.1 three@0.166.1 typescript@5.5.4
 	image layer.tar
 	compress
 }
