@@ -56,17 +56,31 @@ func facts(t testing.TB, src tree.Source) (list []reftest.Fact) {
 					t.Fatal(err)
 				}
 			}
-			f.Sum = fmt.Sprintf("%x", h.Sum(nil))
+			f.Sum, f.Extents = fmt.Sprintf("%x", h.Sum(nil)), extentsText(e)
 		}
 		if e.Type != tree.Dir {
 			f.Nlink = uint64(e.Nlink)
 		}
 		if e.Hardlink != "" {
-			f.SameAs, f.Sum = e.Hardlink, byPath[e.Hardlink].Sum
+			first := byPath[e.Hardlink]
+			f.SameAs, f.Sum, f.Extents = e.Hardlink, first.Sum, first.Extents
 		}
 		byPath[e.Path] = f
 		list = append(list, f)
 	}
+}
+
+// extentsText are the extents of e as reftest prints them.
+func extentsText(e *tree.Entry) string {
+	xs := e.Extents
+	if xs == nil && e.Size > 0 {
+		xs = []tree.Extent{{Len: e.Size}}
+	}
+	var list []string
+	for _, x := range xs {
+		list = append(list, fmt.Sprintf("%d+%d", x.Off, x.Len))
+	}
+	return cmp.Or(strings.Join(list, ","), "-")
 }
 
 // unpacker puts layers, from bottom to top, into a directory that does not exist.
@@ -202,7 +216,7 @@ func compareUnpacked(t testing.TB, tars [][]byte, unpack unpacker) []string {
 	}
 	got := reftest.Walk(t, dir, reftest.Look{})
 	forgetNow(want, got)
-	return reftest.Diff(want, got)
+	return reftest.Diff(want, got, "Extents")
 }
 
 func tars(t testing.TB, layers [][]item) (list [][]byte) {

@@ -95,11 +95,11 @@ func paxRecord(key, value string) string {
 
 // pax is an extended header of the records, KEY, VALUE, ...
 func pax(records ...string) raw {
-	h := raw{name: "PaxHeaders/x", kind: 'x'}
+	var b strings.Builder
 	for i := 0; i < len(records); i += 2 {
-		h.data += paxRecord(records[i], records[i+1])
+		b.WriteString(paxRecord(records[i], records[i+1]))
 	}
-	return h
+	return raw{name: "PaxHeaders/x", kind: 'x', data: b.String()}
 }
 
 // base256 is n in two's complement, size bytes, the first bit set.

@@ -1,0 +1,320 @@
+package layer_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"ocipipe/lib/layer"
+	"ocipipe/lib/tree"
+)
+
+// bounded fails t if do takes long, or allocates more than the given number of MiB.
+func bounded(t *testing.T, mib uint64, do func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	do()
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > mib {
+		t.Errorf("allocated %d MiB, over %d", n, mib)
+	}
+	if took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestClaims are headers that promise more than there is.
+func TestClaims(t *testing.T) {
+	for name, headers := range map[string][]raw{
+		"file of 2^62 bytes":              {{name: "a", size: base256(1<<62, 12)}},
+		"file of 2^63-1 bytes":            {{name: "a", size: base256(1<<63-1, 12)}},
+		"pax size":                        {pax("size", "9223372036854775807"), {name: "a"}},
+		"sparse file with all that data":  {pax("GNU.sparse.size", "9223372036854775807", "GNU.sparse.map", "0,9223372036854775807", "size", "9223372036854775807"), {name: "a"}},
+		"long name of 4 MiB":              {{kind: 'L', name: "x", size: base256(4<<20, 12)}},
+		"extended header of 4 MiB":        {{kind: 'x', name: "x", size: base256(4<<20, 12)}},
+		"sparse map in the data":          {pax("GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.realsize", "1"), {name: "a", size: base256(1<<40, 12), data: "1048576\n"}},
+		"extension blocks that never end": {{kind: 'S', magic: "ustar  \x00", name: "a", prefix: strings.Repeat("\x00", 137) + "\x01"}},
+	} {
+		bounded(t, 16, func() {
+			data := rawTar(headers...)
+			if _, err := readAll(t, data[:len(data)-1024], layer.Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+// TestManyExtents reads sparse files of 70,000 pieces, about what an extended
+// header of 4 MiB can hold in form 0.0, in all four forms.
+func TestManyExtents(t *testing.T) {
+	const n = 70_000
+	size := fmt.Sprint(n * 1000)
+	at := func(i int) int { return i*1000 + i*7919%977 } // no two gaps alike for long
+	var data, list, table strings.Builder
+	fmt.Fprintf(&table, "%d\n", n)
+	var oldGNU []raw
+	pair := func(i int) string { return fmt.Sprintf("%011o\x00%011o\x00", at(i), 1) }
+	head := raw{kind: 'S', magic: "ustar  \x00", name: "f"}
+	head.prefix = strings.Repeat("\x00", 41)
+	var pairs []string
+	var zeroZero []string
+	for i := range n {
+		data.WriteByte(byte(i))
+		fmt.Fprintf(&list, ",%d,1", at(i))
+		fmt.Fprintf(&table, "%d\n1\n", at(i))
+		pairs = append(pairs, pair(i))
+		zeroZero = append(zeroZero, "GNU.sparse.offset", fmt.Sprint(at(i)), "GNU.sparse.numbytes", "1")
+	}
+	head.prefix += strings.Join(pairs[:4], "") + "\x01" + fmt.Sprintf("%011o", n*1000)
+	head.size = fmt.Sprintf("%011o", n)
+	oldGNU = append(oldGNU, head)
+	oldGNUTar := head.bytes()
+	for rest := pairs[4:]; len(rest) > 0; {
+		m := min(21, len(rest))
+		block := make([]byte, 512)
+		copy(block, strings.Join(rest[:m], ""))
+		if rest = rest[m:]; len(rest) > 0 {
+			block[504] = 1
+		}
+		oldGNUTar = append(oldGNUTar, block...)
+	}
+	oldGNUTar = append(append(oldGNUTar, data.String()...), make([]byte, -n&511)...)
+	oldGNUTar = append(oldGNUTar, endBlocks...)
+	padded := table.String() + strings.Repeat("\x00", -table.Len()&511)
+	for name, archive := range map[string][]byte{
+		"old GNU": oldGNUTar,
+		"pax 0.0": rawTar(pax(append([]string{"GNU.sparse.size", size, "GNU.sparse.numblocks", fmt.Sprint(n)}, zeroZero...)...), raw{name: "f", data: data.String()}),
+		"pax 0.1": rawTar(pax("GNU.sparse.size", size, "GNU.sparse.name", "f", "GNU.sparse.map", list.String()[1:]), raw{name: "GNUSparseFile.1/f", data: data.String()}),
+		"pax 1.0": rawTar(pax("GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.name", "f", "GNU.sparse.realsize", size), raw{name: "GNUSparseFile.1/f", data: padded + data.String()}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var entry *tree.Entry
+			var got string
+			bounded(t, 600, func() {
+				loaded, err := layer.Load(input("x", archive, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer loaded.Close()
+				entry = loaded.Lookup("f").Entry
+				got = contentOf(t, entry)
+			})
+			if len(got) != n*1000 || entry.Size != n*1000 || len(entry.Extents) < 1000 {
+				t.Fatalf("%d bytes, size %d, %d extents", len(got), entry.Size, len(entry.Extents))
+			}
+			for i := range got {
+				want := byte(0)
+				if i == at(i/1000) {
+					want = byte(i / 1000)
+				}
+				if got[i] != want {
+					t.Fatalf("byte %d is %d, want %d", i, got[i], want)
+				}
+			}
+		})
+	}
+}
+
+// TestManyRecords reads extended headers full of small records.
+func TestManyRecords(t *testing.T) {
+	h := raw{kind: 'x', name: "x", data: strings.Repeat("6 a=b\n", 600_000)}
+	bounded(t, 200, func() {
+		if _, err := readAll(t, rawTar(h, raw{name: "a"}, h, raw{name: "b"}), layer.Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+	var records []string
+	for i := range 20_000 {
+		records = append(records, fmt.Sprintf("SCHILY.xattr.user.%d", i), "x")
+	}
+	bounded(t, 200, func() {
+		_, err := layer.Load(input("x", rawTar(pax(records...), raw{name: "a"}), layer.Options{}),
+			layer.LoadOptions{SpoolDir: t.TempDir(), Limits: tree.Limits{XattrBytes: 64 << 10}})
+		var limit *tree.LimitError
+		if !errors.As(err, &limit) || limit.Flag != "max-xattr-bytes" {
+			t.Errorf("20,000 xattrs: %v", err)
+		}
+	})
+}
+
+// TestDeepPaths has as many components as a path can.
+func TestDeepPaths(t *testing.T) {
+	deep := strings.Repeat("d/", 2047) + "f"
+	var headers []raw
+	for i := range 200 {
+		headers = append(headers, pax("path", deep, "uid", fmt.Sprint(i)), raw{name: "x"})
+	}
+	bounded(t, 200, func() {
+		loaded, err := layer.Load(input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer loaded.Close()
+		if e := loaded.Lookup(deep); e == nil || e.Entry.UID != 199 {
+			t.Error("the file is not there")
+		}
+	})
+}
+
+// TestManyLinks has links that wait, and chains of them, in numbers.
+func TestManyLinks(t *testing.T) {
+	const n = 50_000
+	var waiting, chain []raw
+	for i := range n {
+		waiting = append(waiting, raw{kind: '1', name: fmt.Sprintf("l%d", i), link: "t"})
+		chain = append(chain, raw{kind: '1', name: fmt.Sprintf("c%d", i), link: fmt.Sprintf("c%d", i+1)})
+	}
+	for name, headers := range map[string][]raw{
+		"to one target":      append(waiting, raw{name: "t"}),
+		"each to the next":   append(chain, raw{name: fmt.Sprintf("c%d", n)}),
+		"that never comes":   waiting,
+		"over and over":      append(append(waiting, waiting...), raw{name: "t"}),
+		"which is a symlink": append(waiting, raw{kind: '2', name: "t", link: "l0"}),
+	} {
+		bounded(t, 600, func() {
+			loaded, err := layer.Load(input(name, rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			loaded.CountLinks()
+			if got := len(loaded.Root().Children()); got < n {
+				t.Errorf("%s: %d names", name, got)
+			}
+			loaded.Close()
+		})
+	}
+}
+
+// TestBomb stops at the limit, long before the end of what gzip makes of little.
+func TestBomb(t *testing.T) {
+	const size = 1 << 28
+	bomb := gzipped(t, raw{name: "a", size: base256(1<<40, 12)}.bytes(), make([]byte, size))
+	bounded(t, 64, func() {
+		_, err := layer.Load(input("x", bomb, layer.Options{}), layer.LoadOptions{
+			SpoolDir: t.TempDir(), Limits: tree.Limits{FileSize: 1 << 30},
+		})
+		var limit *tree.LimitError
+		if !errors.As(err, &limit) || limit.Flag != "max-file-size" {
+			t.Error(err)
+		}
+	})
+}
+
+// TestManyLayers merges 130 layers, more than a process of old had descriptors
+// left for (P17).
+func TestManyLayers(t *testing.T) {
+	var layers [][]item
+	for i := range 130 {
+		layers = append(layers, parseStack(fmt.Sprintf("file d/f%d #%d; file same #%d; file old%d; .wh.old%d", i, i, i, i, i-1))[0])
+	}
+	want, err := model(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, jobs := range []int{1, 8} {
+		got, err := mergeTars(t, layers, jobs)
+		if err != nil || got != describeModel(want) {
+			t.Errorf("-j%d: %v\n%s", jobs, err, got)
+		}
+	}
+}
+
+// TestLowestErrorCounts has faults in several layers.
+func TestLowestErrorCounts(t *testing.T) {
+	good := tarOf(t, parseStack("file a")[0])
+	for _, jobs := range []int{1, 2, 8} {
+		for range 20 {
+			in := []layer.Input{
+				input("layer 0", good, layer.Options{}),
+				input("layer 1", good[:700], layer.Options{}),
+				input("layer 2", []byte("junk"), layer.Options{}),
+				input("layer 3", tarOf(t, parseStack("hard x -> missing")[0]), layer.Options{}),
+			}
+			_, err := layer.Merge(in, layer.LoadOptions{Jobs: jobs, SpoolDir: t.TempDir()})
+			if err == nil || !strings.HasPrefix(err.Error(), "layer 1: ") || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("-j%d: %v", jobs, err)
+			}
+		}
+	}
+	_, err := layer.Merge([]layer.Input{
+		input("layer 0", good, layer.Options{}), input("layer 1", tarOf(t, parseStack("hard x/y -> b")[0]), layer.Options{}),
+	}, layer.LoadOptions{SpoolDir: t.TempDir()})
+	if want := "layer 1: x/y: hard link to b in a layer below: it does not exist"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// TestSpool has contents around the sizes of the spool's buffers, read in order,
+// backwards, and twice.
+func TestSpool(t *testing.T) {
+	var headers []raw
+	sizes := []int{0, 1, 511, 512, 513, 128<<10 - 1, 128 << 10, 128<<10 + 1, 512 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20, 5, 6}
+	for i, n := range sizes {
+		headers = append(headers, raw{name: fmt.Sprintf("f%02d", i), data: strings.Repeat(string(rune('a'+i)), n)})
+	}
+	loaded, err := layer.Load(input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loaded.Close()
+	check := func(i int) {
+		e := loaded.Lookup(fmt.Sprintf("f%02d", i)).Entry
+		if e.Content == nil {
+			if sizes[i] != 0 {
+				t.Errorf("file %d has no content", i)
+			}
+			return
+		}
+		var b bytes.Buffer
+		if n, err := e.Content.WriteTo(&b); err != nil || n != int64(sizes[i]) {
+			t.Errorf("file %d: %d bytes, %v", i, n, err)
+		}
+		if b.String() != headers[i].data {
+			t.Errorf("file %d is not what it was", i)
+		}
+	}
+	for i := range sizes {
+		check(i)
+		check(len(sizes) - 1 - i)
+	}
+}
+
+func TestPutFile(t *testing.T) {
+	load := func() *layer.Loaded {
+		merged, err := layer.Merge(inputs(t, parseStack("dir etc; sym conf -> /etc; file etc/old; sym etc/link -> old; file plain")), layer.LoadOptions{SpoolDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { merged.Close() })
+		return merged
+	}
+	for _, c := range []struct{ path, at string }{
+		{"etc/config.json", "etc/config.json"}, {"/etc/config.json", "etc/config.json"}, {"conf/old", "etc/old"},
+		{"etc/link", "etc/link"}, {"new/dir/file", "new/dir/file"}, {"plain/x", "plain/x"},
+		{"etc", "etc"},
+	} {
+		l := load()
+		if err := l.PutFile(c.path, []byte("{}")); err != nil {
+			t.Errorf("%s: %v", c.path, err)
+			continue
+		}
+		n := l.Lookup(c.at)
+		if n == nil || attributes(n.Entry) != "file 0644 0 0 0.000000000 size=2" || contentOf(t, n.Entry) != "{}" {
+			t.Errorf("%s: %v", c.path, n)
+		}
+	}
+	for _, bad := range []string{"", ".", "/", "../x"} {
+		if err := load().PutFile(bad, nil); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
