@@ -58,9 +58,6 @@ func (img *Image) Label() string {
 	return string(label)
 }
 
-// BlockSize is the length of a block in bytes.
-func (img *Image) BlockSize() int64 { return img.bs }
-
 func corrupt(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrCorrupt)
 }

@@ -335,6 +335,63 @@ func inodeFor(t *testing.T, img *Image, path string) *foundInode {
 	return ino
 }
 
+// Long prefixes, as mkfs.erofs --xattr-prefix makes them.
+func TestLongPrefixes(t *testing.T) {
+	table := data("\x06\x00\x01long." + "\x08\x00\x04overlay" + "\x00\x00") // each padded to 4
+	b := build(t, Options{Layer: true, UUID: new([16]byte)}, dir("."), file("table", table), xattrs(file("f", nil), "user.a", "value one"))
+	b[superOffset+8] = 0
+	b[superOffset+80] |= byte(incompatPrefixes)
+	b[superOffset+91] = 2
+	binary.LittleEndian.PutUint32(b[superOffset+92:], 4096/4)
+	entry := bytes.Index(b, []byte("avalue one")) - xattrEntSize
+	b[entry+1] = longPrefix | 0
+	if e := list(t, open(t, b))["f"]; fmt.Sprint(e.Xattrs) != "[{user.long.a value one}]" {
+		t.Errorf("xattrs %v", e.Xattrs)
+	}
+	b[entry+1] = longPrefix | 1
+	if e := list(t, open(t, b))["f"]; fmt.Sprint(e.Xattrs) != "[{trusted.overlaya value one}]" {
+		t.Errorf("xattrs %v", e.Xattrs)
+	}
+	for _, c := range []struct {
+		name string
+		off  int
+		put  byte
+		err  string
+	}{
+		{"no such prefix", entry + 1, longPrefix | 2, "xattr prefix 2 of 2"},
+		{"empty prefix", 4096, 0, "prefix of 0 bytes"},
+		{"long prefix", 4097, 2, "prefix of 518 bytes"},
+		{"unknown short prefix", 4098, 9, "prefix index 9"},
+		{"table beyond the end", superOffset + 95, 0x10, "beyond the end"},
+	} {
+		broken := bytes.Clone(b)
+		broken[c.off] = c.put
+		if err := drain(broken); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// Since 6.15 the kernel takes a first block of all ones for a hole.
+func TestFlatHole(t *testing.T) {
+	whole := build(t, Options{Layer: true, UUID: new([16]byte)}, file("f", pattern(1, 5000)), with(file("g", pattern(2, 5000)), func(e *tree.Entry) { e.UID = 1 << 20 }))
+	whole[superOffset+8] = 0
+	for _, path := range []string{"f", "g"} {
+		b := bytes.Clone(whole)
+		ino := inodeAt(t, b, path)
+		binary.LittleEndian.PutUint32(b[ino.off+16:], nullBlock)
+		if ino.extended {
+			if err := drain(b); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s, high bits 0: %v", path, err)
+			}
+			binary.LittleEndian.PutUint16(b[ino.off+6:], 0xFFFF)
+		}
+		if e := list(t, open(t, b))[path]; e.Size != 5000 || e.Extents == nil || len(e.Extents) > 0 || e.Content != nil {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
+}
+
 // brokenReader fails behind some offset.
 type brokenReader struct {
 	b   []byte
