@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -57,7 +58,12 @@ func TestClaims(t *testing.T) {
 func TestManyExtents(t *testing.T) {
 	const n = 70_000
 	size := fmt.Sprint(n * 1000)
-	at := func(i int) int { return i*1000 + i*7919%977 } // no two gaps alike for long
+	rng := rand.New(rand.NewPCG(1, 2))
+	offsets := make([]int, n) // with gaps of all sizes
+	for i := range offsets {
+		offsets[i] = i*1000 + rng.IntN(990)
+	}
+	at := func(i int) int { return offsets[i] }
 	var data, list, table strings.Builder
 	fmt.Fprintf(&table, "%d\n", n)
 	var oldGNU []raw
