@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"ocipipe/lib/tree"
@@ -166,5 +169,40 @@ func TestGolden(t *testing.T) {
 	b = build(t, Options{UUID: &uuid}, root, hello)
 	if !bytes.Equal(b, goldenImage(t)) {
 		t.Error("this is not what mkfs.erofs makes of it")
+	}
+}
+
+// goldenFile has the SHA-256 of the images of all that the other tests use. A
+// digest there changes only with a commit that says why.
+const goldenFile = "testdata/golden.sha256"
+
+func TestGoldenImages(t *testing.T) {
+	built := int64(1700000000)
+	var have strings.Builder
+	for _, c := range []struct {
+		name string
+		opts Options
+		es   []tree.Entry
+	}{
+		{"flat", Options{}, corpus()},
+		{"layer", Options{Layer: true}, append(corpus(), layer()...)},
+		{"flat-512", Options{BlockSize: 512, Label: "label", BuildTime: &built}, corpus()},
+		{"flat-65536", Options{BlockSize: 65536}, corpus()},
+		{"small-files", Options{}, smallFiles(5000)},
+		{"empty", Options{}, nil},
+	} {
+		fmt.Fprintf(&have, "%x  %s\n", sum256(build(t, c.opts, c.es...)), c.name)
+	}
+	if os.Getenv("GOLDEN") == "update" {
+		if err := os.WriteFile(goldenFile, []byte(have.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(goldenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := firstDifference(string(want), have.String()); d != "" {
+		t.Error(d)
 	}
 }
