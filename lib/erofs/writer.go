@@ -258,7 +258,7 @@ func (w *Writer) warn(p *plan) {
 		return
 	}
 	if w.dropped.count > 0 {
-		w.opts.Warn(w.dropped.text("left out", "%d more"))
+		w.opts.Warn(w.dropped.text())
 	}
 	var marks warning
 	for _, it := range p.items {
@@ -291,10 +291,10 @@ func (n *warning) note(what string) {
 	n.count++
 }
 
-func (n *warning) text(what, more string) string {
-	s := n.first + ": " + what
+func (n *warning) text() string {
+	s := n.first + ": left out"
 	if n.count > 1 {
-		s += fmt.Sprintf(" ("+more+")", n.count-1)
+		s += fmt.Sprintf(", and %d more", n.count-1)
 	}
 	return s
 }

@@ -1,0 +1,78 @@
+package blockio
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Pieces of all sizes, copied or not, arrive in order and where they belong.
+func TestWriter(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const start = 4096
+	w := NewWriter(f, start)
+	want := make([]byte, start)
+	for i, n := range []int{0, 1, 4095, directMin - 1, directMin, 3, directMin - 1, directMin - 1, directMin - 1, directMin - 1, writerBuf, writerBuf + 1, 17} {
+		p := bytes.Repeat([]byte{byte(i + 1)}, n)
+		if k, err := w.Write(p); k != n || err != nil {
+			t.Fatalf("write of %d: %d, %v", n, k, err)
+		}
+		want = append(want, p...)
+		if i%3 == 0 {
+			to := (w.Offset() + 4095) / 4096 * 4096
+			if err := w.Zero(to); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, make([]byte, to-int64(len(want)))...)
+		}
+		if w.Offset() != int64(len(want)) {
+			t.Fatalf("offset %d, expected %d", w.Offset(), len(want))
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(have, want) {
+		t.Errorf("%d bytes, expected %d; %v", len(have), len(want), err)
+	}
+}
+
+type failing struct{ left int }
+
+var errFull = errors.New("full")
+
+func (f *failing) WriteAt(p []byte, off int64) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWriterErrorSticks(t *testing.T) {
+	f := &failing{left: 1}
+	w := NewWriter(f, 0)
+	large := make([]byte, writerBuf)
+	if _, err := w.Write(large); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(large); !errors.Is(err, errFull) {
+		t.Errorf("second write: %v", err)
+	}
+	f.left = 10
+	_, err := w.Write([]byte("x"))
+	for what, err := range map[string]error{"write": err, "zero": w.Zero(10 << 20), "flush": w.Flush()} {
+		if !errors.Is(err, errFull) {
+			t.Errorf("%s after an error: %v", what, err)
+		}
+	}
+	if f.left != 10 {
+		t.Errorf("%d more writes were tried", 10-f.left)
+	}
+}
