@@ -1,0 +1,430 @@
+# tar2tree: every kind of input, every flag, failures.
+
+load helpers
+setup() {
+	common_setup
+	small_layer layer.tar
+}
+
+# The same image as a layout, demo, and as an archive, image.tar.
+image() {
+	demo_image demo
+	oci-fetch -o image.tar oci:demo:demo
+}
+
+# listing of a layer or a stream's source: without contents and checksums, which
+# say nothing that sizes do not.
+listing() { tar2tree --no-data "$@" | grep -v '^#'; }
+
+# layer_of FILE NAME...: a layer of files that hold their names.
+layer_of() {
+	local file=$PWD/$1 dir name
+	shift
+	dir=$(mktemp -d -p "$BATS_TEST_TMPDIR")
+	for name; do
+		mkdir -p "$dir/$(dirname "$name")"
+		echo "$name" >"$dir/$name"
+	done
+	(cd "$dir" && tar --mtime=@1 --owner=0 --group=0 --numeric-owner --mode=0644 --no-recursion -cf "$file" -- "$@")
+	rm -r "$dir"
+}
+
+@test "a layer from standard input, a file, and -" {
+	run --separate-stderr bash -c 'tar2tree <layer.tar >a.tree'
+	assert_ok
+	assert_output ''
+	run --separate-stderr bash -c 'tar2tree layer.tar | cmp - a.tree && cat layer.tar | tar2tree | cmp - a.tree && cat layer.tar | tar2tree - | cmp - a.tree'
+	assert_ok
+	run --separate-stderr tar2tree -o b.tree layer.tar
+	assert_ok
+	assert_output ''
+	cmp a.tree b.tree
+	[ "$(head -n 2 a.tree)" = $'#mtree ocipipe-tree 1 data=inline\n. type=dir mode=0755 uid=0 gid=0 time=1700000000.000000000' ] ||
+		fail "not the stream: $(head -n 2 a.tree)"
+	[ "$(grep -ac '^\./' a.tree)" -eq 6 ] || fail "not six names below the root"
+	grep -aqx vm1 a.tree || fail "no content"
+	[[ $(tail -n 1 a.tree) =~ ^'#end records=7 bytes=100004 crc32='[0-9a-f]{8}$ ]] || fail "end: $(tail -n 1 a.tree)"
+	assert_no_debris layer.tar a.tree b.tree
+}
+
+@test "compressed layers are known by their content" {
+	need zstd
+	tar2tree layer.tar >want
+	gzip -k layer.tar
+	zstd -q layer.tar
+	head -c 700 layer.tar | gzip >members
+	tail -c +701 layer.tar | gzip >>members
+	for file in layer.tar.gz layer.tar.zst members; do
+		mv "$file" plain-name
+		run --separate-stderr bash -c 'tar2tree plain-name | cmp - want && tar2tree --input=layer <plain-name | cmp - want'
+		assert_ok
+	done
+}
+
+@test "bzip2 and xz are refused in words" {
+	need bzip2 xz
+	for tool in bzip2 xz; do
+		$tool -k <layer.tar >packed
+		run --separate-stderr tar2tree -o out packed
+		assert_error tar2tree 1 "not supported: $tool compression"
+	done
+	assert_no_debris layer.tar packed
+}
+
+@test "an image: archive as file and pipe, directory, by --input" {
+	image
+	run --separate-stderr bash -c 'tar2tree image.tar >want'
+	assert_ok
+	for line in 'cat image.tar | tar2tree' 'tar2tree <image.tar' 'tar2tree demo' 'tar2tree -j1 demo' 'tar2tree -j8 demo' \
+		'oci-fetch oci:demo | tar2tree --input=image' 'tar2tree --platform linux/amd64 demo'; do
+		run --separate-stderr bash -c "$line | cmp - want"
+		assert_ok
+	done
+	grep -aq "^#:manifest=sha256:$(oci-fetch --manifest oci:demo | sha256sum | cut -d' ' -f1)\$" want || fail "no manifest property"
+	grep -aqx '#:layers=3' want || fail "no layers property"
+	listing image.tar >names
+	! grep -q '\.wh\.\|device=native,0,0\|trusted\.' names || fail "marks in a flat tree"
+	cut -d' ' -f1 names >have
+	LC_ALL=C sort -c have || fail "names are not in order"
+}
+
+@test "a docker archive" {
+	need skopeo
+	image
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	run --separate-stderr bash -c 'cat docker.tar | tar2tree'
+	assert_status 0
+	[ -z "$stderr" ] || show "standard error is not empty"
+	diff <(listing demo) <(listing docker.tar)
+}
+
+@test "--layer by number, digest and diff-id" {
+	image
+	n=0
+	for d in $(oci-fetch --list --digests oci:demo); do
+		oci-fetch --layer "$n" oci:demo | gzip -dcf | sha256sum | cut -d' ' -f1 >id
+		run --separate-stderr bash -c "tar2tree --layer $n image.tar >by-number"
+		assert_ok
+		grep -aqx "#:diff-id=sha256:$(<id)" by-number || fail "no diff-id"
+		for by in "$d" "sha256:$(<id)"; do
+			run --separate-stderr bash -c "tar2tree --layer $by demo | cmp - by-number && cat image.tar | tar2tree --layer $by | cmp - by-number"
+			assert_ok
+		done
+		oci-fetch --layer "$n" oci:demo | tar2tree | grep -av '^#' >alone
+		grep -av '^#' by-number | cmp - alone
+		n=$((n + 1))
+	done
+	[ "$n" -eq 3 ] || fail "$n layers"
+	run --separate-stderr tar2tree -o out --layer 3 demo
+	assert_error tar2tree 1 'layer 3: not found: the image has 3'
+	assert_no_debris layer.tar demo image.tar id by-number alone
+}
+
+@test "several layers, bottom to top" {
+	layer_of 0 a d/b d/c
+	layer_of 1 d/.wh.b e
+	layer_of 2 d/.wh..wh..opq d/new
+	run --separate-stderr bash -c 'tar2tree --no-data 0 1 | grep -v "^#" | cut -d" " -f1'
+	assert_output $'.\n./a\n./d\n./d/c\n./e'
+	run --separate-stderr bash -c 'tar2tree --no-data 0 1 2 | grep -v "^#" | cut -d" " -f1'
+	assert_output $'.\n./a\n./d\n./d/new\n./e'
+	gzip 1
+	run --separate-stderr bash -c 'cat 2 | tar2tree --no-data 0 1.gz - | grep -v "^#" | cut -d" " -f1'
+	assert_output $'.\n./a\n./d\n./d/new\n./e'
+	run --separate-stderr bash -c 'tar2tree 0 1.gz | head -n 2 | tail -n 1'
+	assert_output '#:layers=2'
+}
+
+@test "one layer keeps its marks; --sort orders it" {
+	layer_of l z/.wh.x b/.wh..wh..opq b/f a
+	run --separate-stderr listing l
+	assert_ok
+	assert_output './b/f type=file mode=0644 uid=0 gid=0 time=1.000000000 size=4
+./a type=file mode=0644 uid=0 gid=0 time=1.000000000 size=2
+./b type=dir mode=0755 uid=0 gid=0 time=0.000000000 nochange xattr.trusted.overlay.opaque=eQ==
+./z/x type=char mode=0 uid=0 gid=0 time=0.000000000 device=native,0,0'
+	run --separate-stderr listing --sort l
+	assert_ok
+	assert_output './a type=file mode=0644 uid=0 gid=0 time=1.000000000 size=2
+./b type=dir mode=0755 uid=0 gid=0 time=0.000000000 nochange xattr.trusted.overlay.opaque=eQ==
+./b/f type=file mode=0644 uid=0 gid=0 time=1.000000000 size=4
+./z/x type=char mode=0 uid=0 gid=0 time=0.000000000 device=native,0,0'
+	assert_no_debris layer.tar l
+}
+
+@test "--no-data, --no-data=portable, --digest" {
+	run --separate-stderr tar2tree --no-data layer.tar
+	assert_ok
+	[[ $output == '#mtree ocipipe-tree 1 data=none'* ]] || show "not data=none"
+	[[ $output != *vm1* ]] || show "content"
+	[[ $output == *'./etc/hostname.orig type=file'*'hardlink=./etc/hostname'* || $output == *'hardlink=./etc/hostname.orig'* ]] || show "no hard link"
+	run --separate-stderr tar2tree --no-data --digest layer.tar
+	assert_ok
+	[[ $output == *"sha256digest=$(echo vm1 | sha256sum | cut -d' ' -f1)"* ]] || show "no digest"
+	run --separate-stderr tar2tree --no-data=portable --sort layer.tar
+	assert_ok
+	[[ $output != *hardlink* && $output == *nlink=2* ]] || show "not portable"
+	run --separate-stderr tar2tree --no-data=other layer.tar
+	assert_error tar2tree 2 '--no-data=other: the forms are'
+	run --separate-stderr tar2tree --digest layer.tar
+	assert_error tar2tree 2 '--digest needs --no-data'
+}
+
+@test "--config-file puts the configuration into the tree" {
+	image
+	oci-fetch --config oci:demo >config
+	run --separate-stderr bash -c 'tar2tree --config-file /etc/oci/config.json demo | tree2tar | tar -xOf - etc/oci/config.json | cmp - config'
+	assert_ok
+	[[ $(listing --config-file etc/oci/config.json demo) == *"./etc/oci/config.json type=file mode=0644 uid=0 gid=0 time=0.000000000 size=$(stat -c %s config)"* ]] ||
+		fail "other attributes"
+	run --separate-stderr tar2tree --config-file a/../b -o out demo
+	assert_error tar2tree 1 'a/../b: '
+	run --separate-stderr tar2tree --config-file x -o out layer.tar
+	assert_error tar2tree 2 '--layer and --config-file need an image'
+	assert_no_debris layer.tar demo image.tar config
+}
+
+@test "--diff-id verifies, padding included" {
+	id() { echo "sha256:$(sha256sum <"$1" | cut -d' ' -f1)"; }
+	right=$(id layer.tar)
+	run --separate-stderr bash -c "gzip <layer.tar | tar2tree --diff-id $right | head -n 2 | tail -n 1"
+	assert_ok
+	assert_output "#:diff-id=$right"
+	(cat layer.tar && head -c 512 /dev/zero) >padded.tar
+	run --separate-stderr tar2tree --diff-id "$(id padded.tar)" -o out padded.tar
+	assert_ok
+	rm out
+	echo before >out
+	run --separate-stderr tar2tree --diff-id "$right" -o out padded.tar
+	assert_error tar2tree 1 "corrupt layer: diff-id is $(id padded.tar), expected $right"
+	[ "$(<out)" = before ] || fail "out was changed"
+	run --separate-stderr bash -c "tar2tree --diff-id $right padded.tar | tail -n 1"
+	[[ $output == '#abort message=tar2tree:\040corrupt\040layer:'* ]] || show "no abort line"
+	run --separate-stderr tar2tree --diff-id sha256:12 layer.tar
+	assert_error tar2tree 2 '--diff-id: invalid checksum digest length'
+	assert_no_debris layer.tar padded.tar out
+}
+
+@test "usage errors" {
+	image
+	run --separate-stderr tar2tree --input=tar layer.tar
+	assert_error tar2tree 2 '--input'
+	run --separate-stderr tar2tree -o out --layer 0 layer.tar
+	assert_error tar2tree 2 'need an image; the input is a layer'
+	run --separate-stderr tar2tree -o out --layer 0 layer.tar layer.tar
+	assert_error tar2tree 2 'take a single input'
+	run --separate-stderr tar2tree -o out --diff-id "sha256:$(printf '%064d' 0)" image.tar
+	assert_error tar2tree 2 '--diff-id is for a single layer'
+	run --separate-stderr tar2tree --max-file-size=much layer.tar
+	assert_error tar2tree 2 '"much" is not a size'
+	run --separate-stderr tar2tree -o layer.tar layer.tar
+	assert_error tar2tree 2 'layer.tar: is input and output at once'
+	tar -tf layer.tar >/dev/null || fail "the input was changed"
+	assert_no_debris layer.tar demo image.tar
+}
+
+@test "missing and empty input" {
+	run --separate-stderr tar2tree -o out none.tar
+	assert_error tar2tree 1 'none.tar: open: no such file or directory'
+	run --separate-stderr tar2tree -o out layer.tar none.tar
+	assert_error tar2tree 1 'none.tar: open: no such file or directory'
+	run --separate-stderr tar2tree -o out /dev/null
+	assert_error tar2tree 1 'layer is cut short at byte 0 of the tar'
+	mkdir empty
+	run --separate-stderr tar2tree -o out empty
+	assert_error tar2tree 1 'empty'
+	run --separate-stderr tar2tree -o out --tmpdir none layer.tar layer.tar
+	assert_error tar2tree 1 'make spool file: '
+	rmdir empty
+	assert_no_debris layer.tar
+}
+
+@test "truncated input" {
+	gzip -k layer.tar
+	size=$(stat -c %s layer.tar)
+	echo before >out
+	for n in 1 511 512 513 2048 50000 $((size - 10240)) 50688; do
+		run --separate-stderr bash -c "head -c $n layer.tar | tar2tree -o out"
+		assert_error tar2tree 1 'layer is cut short at byte '
+	done
+	for n in 3 30 $(($(stat -c %s layer.tar.gz) / 2)) $(($(stat -c %s layer.tar.gz) - 1)); do
+		run --separate-stderr bash -c "head -c $n layer.tar.gz | tar2tree -o out"
+		assert_error tar2tree 1 'cut short'
+		run --separate-stderr bash -c "head -c $n layer.tar.gz | tar2tree --sort >fresh"
+		assert_error tar2tree 1 'cut short'
+	done
+	[ "$(<out)" = before ] || fail "out was changed"
+	assert_no_debris layer.tar layer.tar.gz out fresh
+}
+
+@test "a tar without its end" {
+	tar -b 1 -cf short.tar -C / --files-from /dev/null
+	small_layer whole.tar
+	end=$(($(tar -tRf whole.tar --show-omitted-dirs | tail -n 1 | sed 's/block \([0-9]*\):.*/\1/') * 512))
+	head -c "$end" whole.tar >cut.tar
+	run --separate-stderr tar2tree -o out cut.tar
+	assert_error tar2tree 1 'no end-of-archive blocks'
+	run --separate-stderr bash -c 'tar2tree --allow-unterminated cut.tar | cmp - <(tar2tree whole.tar)'
+	assert_ok
+	run --separate-stderr tar2tree -o out --diff-id "sha256:$(sha256sum <cut.tar | cut -d' ' -f1)" cut.tar
+	assert_ok
+}
+
+@test "corrupt input" {
+	gzip -k layer.tar
+	size=$(stat -c %s layer.tar.gz)
+	printf XXXX | dd of=layer.tar.gz bs=1 seek=$((size - 8)) conv=notrunc status=none
+	run --separate-stderr tar2tree -o out layer.tar.gz
+	assert_error tar2tree 1 'corrupt layer: gzip: '
+	printf X | dd of=layer.tar bs=1 seek=520 conv=notrunc status=none
+	run --separate-stderr tar2tree -o out layer.tar
+	assert_error tar2tree 1 'corrupt layer: byte 512 of the tar: header checksum does not match'
+	seq 100000 >junk
+	run --separate-stderr tar2tree -o out junk
+	assert_error tar2tree 1 'corrupt layer: byte 0 of the tar: '
+	rm junk
+	assert_no_debris layer.tar layer.tar.gz
+}
+
+@test "hostile names, and links to nowhere" {
+	tar -P -cf up --transform 's,^,../,' layer.tar
+	run --separate-stderr tar2tree -o out up
+	assert_error tar2tree 1 'corrupt layer: entry "../layer.tar": path component ".."'
+	layer_of bad d/.wh.
+	run --separate-stderr tar2tree -o out bad
+	assert_error tar2tree 1 'entry "d/.wh.": not a name that a whiteout can hide'
+	touch a && ln a b
+	tar -cf link a b && tar --delete -f link a
+	run --separate-stderr tar2tree -o out link link
+	assert_error tar2tree 1 'link: b: hard link to a in a layer below: it does not exist'
+	run --separate-stderr listing link
+	assert_ok
+	assert_output './b type=file mode=0644 uid=0 gid=0 time=0.000000000 size=0 hardlink=./a lower'
+	rm up bad link a b
+	assert_no_debris layer.tar
+}
+
+@test "reserved attributes are dropped with one warning, zero devices refused" {
+	need python3
+	python3 - <<'EOF'
+import tarfile
+with tarfile.open("x.tar", "w", format=tarfile.PAX_FORMAT) as t:
+    for name in "a", "b":
+        i = tarfile.TarInfo(name)
+        i.pax_headers = {"SCHILY.xattr.trusted.overlay.redirect": "/etc", "SCHILY.xattr.user.kept": "k"}
+        t.addfile(i)
+with tarfile.open("zero.tar", "w") as t:
+    i = tarfile.TarInfo("zero")
+    i.type = tarfile.CHRTYPE
+    t.addfile(i)
+EOF
+	run --separate-stderr listing x.tar
+	assert_status 0
+	[[ $output == *xattr.user.kept=aw==* && $output != *overlay* ]] || show "attributes"
+	[ "$stderr" = 'tar2tree: warning: a: extended attribute trusted.overlay.redirect dropped: a layer may not steer overlayfs
+tar2tree: warning: 2 reserved extended attributes dropped in all' ] || show "other warnings"
+	run --separate-stderr listing --quiet x.tar
+	assert_ok
+	run --separate-stderr tar2tree -o out zero.tar
+	assert_error tar2tree 1 'zero: corrupt layer: character device 0:0, which would hide what lies below'
+	[[ $stderr == *'tar2tree: hint: --allow-zero-device drops such entries' ]] || show "no hint"
+	run --separate-stderr tar2tree --no-data --allow-zero-device zero.tar
+	assert_ok
+	[[ $output == *'#end records=0 '* ]] || show "records"
+	assert_no_debris layer.tar x.tar zero.tar
+}
+
+@test "limits name their flags" {
+	layer_of deep a/b/c/d
+	for limit in --max-entries=2 --max-file-size=99999 --max-total-size=100003; do
+		for more in '' --sort; do
+			# shellcheck disable=SC2086 # no word where it is empty
+			run --separate-stderr tar2tree -o out $limit $more layer.tar
+			assert_error tar2tree 1 'over the limit of'
+			[[ $stderr == *"tar2tree: hint: ${limit%=*} raises the limit" ]] || show "no hint"
+		done
+	done
+	run --separate-stderr tar2tree -o out --max-depth=3 deep
+	assert_error tar2tree 1 'a/b/c/d: 4 path components, over the limit of 3'
+	run --separate-stderr tar2tree -o out --max-entries=7 --max-file-size=100000 --max-total-size=100004 layer.tar
+	assert_ok
+	assert_no_debris layer.tar deep out
+}
+
+@test "/dev/full" {
+	run --separate-stderr bash -c 'tar2tree layer.tar >/dev/full'
+	assert_error tar2tree 1 'standard output: write: no space left on device'
+	run --separate-stderr bash -c 'tar2tree --no-data layer.tar >/dev/full'
+	assert_error tar2tree 1 'standard output: write: no space left on device'
+	assert_no_debris layer.tar
+}
+
+@test "closed pipe" {
+	head -c 20000000 /dev/zero >zeros
+	tar -cf large.tar zeros
+	run --separate-stderr bash -c 'tar2tree large.tar | head -c 100 >/dev/null; exit "${PIPESTATUS[0]}"'
+	assert_status 141
+	[ -z "$stderr" ] || show "standard error is not empty"
+	rm zeros
+	assert_no_debris layer.tar large.tar
+}
+
+@test "interrupt" {
+	for signal in INT TERM HUP; do
+		echo before >kept
+		interrupted "$signal" tar2tree -o kept
+		[ "$status" -eq $((128 + $(kill -l "$signal"))) ] || show "not ended by SIG$signal"
+		[ "$(<kept)" = before ] || fail "the target was changed"
+		[ -z "$stderr" ] || show "standard error is not empty"
+	done
+	assert_no_debris layer.tar kept
+}
+
+@test "target that cannot be written" {
+	run --separate-stderr tar2tree -o none/out layer.tar
+	assert_error tar2tree 1 'none'
+	mkdir dir
+	run --separate-stderr tar2tree -o dir layer.tar
+	assert_error tar2tree 1 'dir'
+	assert_no_debris layer.tar dir
+}
+
+@test "terminal as standard output" {
+	on_terminal 'tar2tree layer.tar'
+	assert_status 2
+	[[ $output == *'tar2tree: standard output: is a terminal, and the data is binary'* ]] || show "another message"
+	on_terminal 'tar2tree --no-data layer.tar'
+	assert_status 0
+	[[ $output == *'./etc/hostname type=file'* ]] || show "no listing"
+	on_terminal 'tar2tree -o out'
+	assert_status 2
+	[[ $output == *'standard input: is a terminal'* ]] || show "another message"
+	assert_no_debris layer.tar
+}
+
+@test "the stage before is killed" {
+	need gzip
+	head -c 3000000 /dev/urandom >random
+	tar -cf large.tar random
+	run --separate-stderr bash -c '{ head -c 1000000 large.tar; kill -KILL $BASHPID; } | tar2tree -o out; exit "${PIPESTATUS[1]}"'
+	assert_status 1
+	assert_output ''
+	[[ $stderr == *'tar2tree: random: layer is cut short at byte 1000000 of the tar'* ]] || show "another message"
+	rm random
+	assert_no_debris layer.tar large.tar
+}
+
+@test "the next stage tells the cause" {
+	run --separate-stderr bash -c 'head -c 1000 layer.tar | tar2tree 2>/dev/null | tree2erofs -o out'
+	assert_error tree2erofs 1 'earlier stage failed: tar2tree: layer is cut short at byte 1000 of the tar'
+	run --separate-stderr bash -c 'tar2tree none 2>/dev/null | tree2erofs -o out'
+	assert_error tree2erofs 1 'earlier stage failed: tar2tree: '
+	assert_no_debris layer.tar
+}
+
+@test "the same bytes under other circumstances" {
+	image
+	tar2tree demo >want
+	mkdir other
+	(cd / && umask 077 && TZ=Asia/Tokyo TMPDIR=$OLDPWD/other GOMAXPROCS=1 tar2tree "$OLDPWD/demo" | cmp - "$OLDPWD/want")
+}
