@@ -17,8 +17,8 @@ import (
 type tool struct {
 	Image string `arg:"" help:"EROFS image; - is standard input. A pipe is copied to a spool file first."`
 
-	NoData form `name:"no-data" placeholder:"=portable" help:"Names and attributes only, as mtree(5) for gomtree; =portable: for bsdtar and NetBSD's mtree."`
-	Digest bool `help:"With --no-data: add the SHA-256 of each file."`
+	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
+	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
 
 	cli.Output
 	cli.Temp
@@ -31,18 +31,22 @@ func main() {
 
 // Run writes the stream.
 func (t *tool) Run(env *cli.Env) error {
-	if t.Digest && tree.Data(t.NoData) == tree.Inline {
-		return cli.Usage("--digest needs --no-data")
-	}
+	opts := tree.WriterOptions{Stage: "erofs2tree", Digest: t.Digest}
 	kind := cli.Binary
-	if tree.Data(t.NoData) != tree.Inline {
+	if t.NoData.Set {
+		var err error
+		if opts.Data, err = tree.ParseNoData(t.NoData.Value); err != nil {
+			return cli.Usage("%v", err)
+		}
 		kind = cli.Text
+	} else if t.Digest {
+		return cli.Usage("--digest needs --no-data")
 	}
 	out, err := env.Stream(t.Output.Path, kind)
 	if err != nil {
 		return err
 	}
-	w := tree.NewWriter(out, tree.WriterOptions{Stage: "erofs2tree", Data: tree.Data(t.NoData), Digest: t.Digest})
+	w := tree.NewWriter(out, opts)
 	img, err := t.open(env)
 	if err != nil {
 		w.Abort(err)

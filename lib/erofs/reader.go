@@ -259,11 +259,13 @@ func (ino *foundInode) end() int64 {
 // readInode reads and checks the inode nid. Where its data is has not been checked
 // yet.
 func (img *Image) readInode(nid uint64) (*foundInode, error) {
-	base := int64(img.super.MetaBlock) * img.bs
-	if base > img.size || nid > uint64(img.size-base)/slotSize {
-		return nil, corrupt(base, "inode %d is beyond the end of the image at %d", nid, img.size)
+	// The kernel computes modulo 2^64, and mkfs.erofs relies on it for inodes
+	// that lie before the metadata's base.
+	off := uint64(img.super.MetaBlock)*uint64(img.bs) + nid*slotSize
+	if off > uint64(img.size) {
+		return nil, corrupt(img.size, "inode %d is beyond the end of the image", nid)
 	}
-	ino := &foundInode{nid: nid, off: base + int64(nid)*slotSize}
+	ino := &foundInode{nid: nid, off: int64(off)}
 	var b [extendedSize]byte
 	if err := img.read(b[:compactSize], ino.off); err != nil {
 		return nil, err
@@ -357,8 +359,11 @@ func unmark(e *tree.Entry) (stated bool) {
 	}
 	if v, ok := e.Xattr(markImplied.Name); ok && v == markImplied.Value && e.Type == tree.Dir {
 		e.NoChange = true
-		e.Xattrs = without(e.Xattrs, markImplied.Name)
-		return len(e.Xattrs) > 0
+		if !e.IsOpaque() {
+			e.Xattrs = nil
+			return false
+		}
+		e.Xattrs = []tree.Xattr{tree.Opaque} // nothing else is stated
 	}
 	return true
 }

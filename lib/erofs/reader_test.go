@@ -464,3 +464,26 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// mkfs.erofs 1.9.3 gives inodes that lie before the metadata's base a number that
+// wraps around 2^64, and the kernel finds them.
+func TestInodeBeforeBase(t *testing.T) {
+	b := build(t, Options{}, dir("."), file("a", pattern(1, 10)))
+	img, err := Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := uint64(img.super.RootNid)
+	want, err := img.readInode(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img.super.MetaBlock = 7
+	got, err := img.readInode(root - 7*uint64(img.bs)/slotSize)
+	if err != nil || got.off != want.off || got.mode != want.mode {
+		t.Errorf("inode before the base: %+v, %v; want %+v", got, err, want)
+	}
+	if _, err := img.readInode(1 << 62); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("inode far behind the end: %v", err)
+	}
+}
