@@ -3,7 +3,6 @@ package erofs
 import (
 	"fmt"
 	"io"
-	"slices"
 	"sort"
 	"sync"
 
@@ -23,12 +22,14 @@ type content struct {
 	size int64
 	runs []run // ascending; between them are holes
 	err  error // why the data cannot be had, though all else is known
-	two  [2]run
+	one  [1]run
 }
 
-// run is a piece of data: n bytes at off in the file, at pos in the image.
+// run is a piece of data: n bytes at off in the file, at pos on a device. Device 0
+// is the image itself.
 type run struct {
 	off, n, pos int64
+	device      int
 }
 
 // extents are the runs as an Entry has them.
@@ -62,7 +63,7 @@ func (c *content) WriteTo(w io.Writer) (total int64, err error) {
 	for _, r := range c.runs {
 		for r.n > 0 {
 			b := buf[:min(r.n, copyBuf)]
-			if err := c.read(b, r.pos); err != nil {
+			if err := c.read(b, r.device, r.pos); err != nil {
 				return total, err
 			}
 			n, err := w.Write(b)
@@ -76,19 +77,23 @@ func (c *content) WriteTo(w io.Writer) (total int64, err error) {
 	return total, nil
 }
 
-// read fills p from pos in the image.
-func (c *content) read(p []byte, pos int64) error {
+// read fills p from pos on a device.
+func (c *content) read(p []byte, device int, pos int64) error {
+	from := c.img.part(device)
+	var n int
+	var err error
 	if len(p) <= smallMax {
-		return c.img.read(p, pos)
+		n, err = from.pages.ReadAt(p, pos)
+	} else {
+		n, err = from.R.ReadAt(p, pos)
 	}
-	n, err := c.img.r.ReadAt(p, pos)
 	if n == len(p) {
 		return nil
 	}
 	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("byte %d: %w", pos+int64(n), err)
+	return fmt.Errorf("%sbyte %d: %w", from.prefix(), pos+int64(n), err)
 }
 
 // ReadAt reads the file, its holes as zeros.
@@ -117,7 +122,7 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 		r := c.runs[i]
 		skip := off + int64(n) - r.off
 		k := min(int64(len(p)-n), r.n-skip)
-		if err := c.read(p[n:n+int(k)], r.pos+skip); err != nil {
+		if err := c.read(p[n:n+int(k)], r.device, r.pos+skip); err != nil {
 			return n, err
 		}
 		n += int(k)
@@ -129,7 +134,7 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 // add appends a run, or extends the last one.
 func (c *content) add(r run) {
 	if k := len(c.runs); k > 0 {
-		if last := &c.runs[k-1]; last.off+last.n == r.off && last.pos+last.n == r.pos {
+		if last := &c.runs[k-1]; last.off+last.n == r.off && last.pos+last.n == r.pos && last.device == r.device {
 			last.n += r.n
 			return
 		}
@@ -141,7 +146,7 @@ func (c *content) add(r run) {
 // this package cannot read leaves its reason in the content.
 func (img *Image) data(ino *foundInode) (*content, error) {
 	c := &content{img: img, size: ino.size}
-	c.runs = c.two[:0]
+	c.runs = c.one[:0]
 	var err error
 	switch ino.layout {
 	case flatPlain:
@@ -177,7 +182,7 @@ func (img *Image) inlineRuns(c *content, ino *foundInode) error {
 	if tail.pos%img.bs+tail.n > img.bs {
 		return corrupt(ino.off, "inline data of inode %d crosses a block boundary", ino.nid)
 	}
-	if tail.n > img.size-tail.pos {
+	if tail.n > img.self.Size-tail.pos {
 		return corrupt(tail.pos, "inline data of inode %d is beyond the end of the image", ino.nid)
 	}
 	c.add(tail)
@@ -191,7 +196,7 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 	}
 	chunk, unit := ino.chunks(img.bs)
 	pos, count := roundUp(ino.end(), unit), blocks(ino.size, chunk)
-	if pos > img.size || count > (img.size-pos)/unit {
+	if pos > img.self.Size || count > (img.self.Size-pos)/unit {
 		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
 	}
 	var buf [4096]byte
@@ -233,29 +238,33 @@ func (ino *foundInode) chunks(bs int64) (chunk, unit int64) {
 }
 
 // addBlocks adds r, whose data begins at a block of a device. Device 0 is the
-// image itself; the others can only be read where they have been appended to it.
+// image itself, or by the addresses that all devices have together any of them.
 func (img *Image) addBlocks(c *content, ino *foundInode, r run, device uint16, block uint32) error {
-	first := int64(block)
-	if n := len(img.devices); n > 0 && device != 0 {
-		if device &= deviceMask(n); int(device) > n {
-			return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, device, n)
-		}
-		if device != 0 {
-			slot := img.devices[device-1]
-			if slot.first == 0 || (int64(slot.first)+int64(slot.blocks))*img.bs > img.size {
-				c.err = unsupported(ino.off, "data on extra device %d", device)
-				return nil
-			}
-			first += int64(slot.first)
-		}
+	at, n := int64(block), len(img.devices)
+	if n > 0 {
+		r.device = int(device & deviceMask(n))
 	}
-	r.pos = first * img.bs
-	if r.pos > img.size || r.n > img.size-r.pos {
-		if img.onDevice(first) {
-			c.err = unsupported(ino.off, "data on an extra device")
+	if r.device > n {
+		return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, r.device, n)
+	}
+	if r.device == 0 && n > 0 {
+		r.device, at = img.resolve(at)
+	}
+	end := img.self.Size
+	if r.device > 0 {
+		switch slot := &img.devices[r.device-1]; {
+		case img.extra != nil:
+			end = img.extra[r.device-1].Size
+		case img.holds(slot):
+			r.device, at, end = 0, at+int64(slot.first), img.endOf(slot)
+		default:
+			c.err = unsupported(ino.off, "data on extra device %d, which is not at hand", r.device)
 			return nil
 		}
-		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of the image", ino.nid, block)
+	}
+	r.pos = at * img.bs
+	if r.pos > end || r.n > end-r.pos {
+		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of %s", ino.nid, block, img.deviceName(r.device))
 	}
 	c.add(r)
 	return nil
@@ -268,12 +277,4 @@ func deviceMask(n int) uint16 {
 		mask = mask<<1 | 1
 	}
 	return mask
-}
-
-// onDevice reports whether block is one of an extra device, by the addresses that
-// all devices have together.
-func (img *Image) onDevice(block int64) bool {
-	return slices.ContainsFunc(img.devices, func(d deviceSlot) bool {
-		return d.first > 0 && block >= int64(d.first) && block-int64(d.first) < int64(d.blocks)
-	})
 }

@@ -30,6 +30,7 @@ const (
 	chunkIndexSize = 8
 	chunkEntrySize = 4 // of a chunk map without device ids
 	deviceSlotSize = 128
+	deviceTagSize  = 64
 	xattrHeadSize  = 12
 	xattrEntSize   = 4
 	xattrIDSize    = 4
@@ -66,7 +67,7 @@ const (
 	incompatLZ4         incompatFlags = 0x001
 	incompatCompression incompatFlags = 0x002
 	incompatChunked     incompatFlags = 0x004 // Linux 5.15
-	incompatDevices     incompatFlags = 0x008
+	incompatDevices     incompatFlags = 0x008 // Linux 5.16
 	incompatTailPacking incompatFlags = 0x010
 	incompatFragments   incompatFlags = 0x020
 	incompatPrefixes    incompatFlags = 0x040 // long xattr prefixes, Linux 6.4
@@ -369,15 +370,38 @@ func decodeChunkIndex(b []byte) (device uint16, block uint32) {
 // Without device ids, an entry of a chunk map is the block alone.
 func decodeChunkEntry(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 
-// Of a device slot (struct erofs_deviceslot) only the two numbers matter here.
+// deviceSlot is struct erofs_deviceslot: where more of the data is. Device n has
+// slot n-1.
+//
+//	off size field   meaning                                          range
+//	  0   64 tag     what it is: a UUID as hex digits, or any text    NUL-padded
+//	 64    4 blocks  length of the device
+//	 68    4 first   block at which it begins if all devices are      0: nowhere
+//	                 one behind the other
+//	 72   56 -       0 without 48-bit addresses
 type deviceSlot struct {
-	blocks uint32 // length of the device
-	first  uint32 // where it begins if all devices are concatenated; 0: nowhere
+	tag    [deviceTagSize]byte
+	blocks uint32
+	first  uint32
+}
+
+func (s *deviceSlot) encode(b []byte) {
+	copy(b, s.tag[:])
+	binary.LittleEndian.PutUint32(b[deviceTagSize:], s.blocks)
+	binary.LittleEndian.PutUint32(b[deviceTagSize+4:], s.first)
 }
 
 func decodeDeviceSlot(b []byte) deviceSlot {
-	return deviceSlot{binary.LittleEndian.Uint32(b[64:]), binary.LittleEndian.Uint32(b[68:])}
+	return deviceSlot{
+		tag:    [deviceTagSize]byte(b),
+		blocks: binary.LittleEndian.Uint32(b[deviceTagSize:]),
+		first:  binary.LittleEndian.Uint32(b[deviceTagSize+4:]),
+	}
 }
+
+// end is the block behind the device, by the addresses that all devices have
+// together.
+func (s *deviceSlot) end() int64 { return int64(s.first) + int64(s.blocks) }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 

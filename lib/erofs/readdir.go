@@ -166,7 +166,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.size)})
+	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.self.Size)})
 	if err != nil {
 		return nil, err
 	}

@@ -15,12 +15,12 @@ import (
 // Image is an image to be read. Its methods, and contents that came from it, may
 // be used by several goroutines.
 type Image struct {
-	r        io.ReaderAt
-	size     int64 // of all that can be read
+	self     part
 	super    superblock
 	bs       int64
-	meta     *pages
 	devices  []deviceSlot
+	extra    []part   // the devices themselves; nil if only the image is at hand
+	unified  []extent // where devices are among the addresses of all, ascending
 	prefixes []string // long xattr prefixes, complete
 	noPrefix error    // why prefixes is empty though there are some
 }
@@ -28,12 +28,21 @@ type Image struct {
 // Open checks the superblock of the image in the first size bytes of r, and that
 // its root is a directory. It is not told from a truncated image what lies behind
 // the blocks that the superblock counts.
-func Open(r io.ReaderAt, size int64) (*Image, error) {
-	img := &Image{r: r, size: size, meta: newPages(r)}
+//
+// An image whose data is on more devices has a table of them, and either all of
+// these are given, in its order, or they may lie behind it in r; otherwise contents
+// cannot be read. They are checked to be the images that the table names, as far as
+// it does. To an image without a table those that are given count as what follows
+// it on its own device.
+func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
+	img := &Image{self: part{Device{R: r, Size: size}, newPages(r)}}
 	if err := img.readSuper(); err != nil {
 		return nil, err
 	}
-	if err := img.readDevices(); err != nil {
+	if err := img.checkLength(devices); err != nil {
+		return nil, err
+	}
+	if err := img.readDevices(devices); err != nil {
 		return nil, err
 	}
 	if err := img.readPrefixes(); err != nil {
@@ -68,10 +77,10 @@ func unsupported(off int64, format string, args ...any) error {
 
 // read fills p with metadata from off. It is an error if the image ends before.
 func (img *Image) read(p []byte, off int64) error {
-	if off < 0 || off > img.size || int64(len(p)) > img.size-off {
-		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.size)
+	if off < 0 || off > img.self.Size || int64(len(p)) > img.self.Size-off {
+		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.self.Size)
 	}
-	if _, err := img.meta.ReadAt(p, off); err != nil {
+	if _, err := img.self.pages.ReadAt(p, off); err != nil {
 		return fmt.Errorf("byte %d: %w", off, err)
 	}
 	return nil
@@ -80,8 +89,8 @@ func (img *Image) read(p []byte, off int64) error {
 func (img *Image) readSuper() error {
 	var b [superSize]byte
 	s := &img.super
-	if img.size < superOffset+superSize {
-		return corrupt(0, "%d bytes are too few for a superblock", img.size)
+	if img.self.Size < superOffset+superSize {
+		return corrupt(0, "%d bytes are too few for a superblock", img.self.Size)
 	}
 	if err := img.read(b[:], superOffset); err != nil {
 		return err
@@ -100,7 +109,7 @@ func (img *Image) readSuper() error {
 	if s.DirBlockBits != 0 {
 		return unsupported(superOffset, "directory blocks of 2^%d blocks", s.DirBlockBits)
 	}
-	if end := superOffset + s.size(); end > img.size {
+	if end := superOffset + s.size(); end > img.self.Size {
 		return corrupt(superOffset, "superblock of %d bytes is beyond the end of the image", s.size())
 	}
 	if s.FixedNsec >= 1e9 {
@@ -110,9 +119,6 @@ func (img *Image) readSuper() error {
 		if err := img.checkSum(); err != nil {
 			return err
 		}
-	}
-	if length := int64(s.Blocks) * img.bs; length > img.size {
-		return corrupt(img.size, "image is cut short: it has %d bytes", length)
 	}
 	return nil
 }
@@ -141,8 +147,8 @@ func (img *Image) checkFeatures() error {
 
 func (img *Image) checkSum() error {
 	n := checksumLen(img.bs)
-	if n > img.size-superOffset {
-		return corrupt(img.size, "image is cut short in its first block")
+	if n > img.self.Size-superOffset {
+		return corrupt(img.self.Size, "image is cut short in its first block")
 	}
 	b := make([]byte, n)
 	if err := img.read(b, superOffset); err != nil {
@@ -150,25 +156,6 @@ func (img *Image) checkSum() error {
 	}
 	if sum := superChecksum(b); sum != img.super.Checksum {
 		return corrupt(superOffset, "superblock has checksum %#08x, says %#08x", sum, img.super.Checksum)
-	}
-	return nil
-}
-
-func (img *Image) readDevices() error {
-	s := &img.super
-	if s.Incompat&incompatDevices == 0 {
-		return nil
-	}
-	off, n := int64(s.DeviceSlot)*deviceSlotSize, int64(s.ExtraDevices)
-	if off+n*deviceSlotSize > img.size {
-		return corrupt(off, "table of %d devices is beyond the end of the image", n)
-	}
-	for i := range n {
-		var b [deviceSlotSize]byte
-		if err := img.read(b[:], off+i*deviceSlotSize); err != nil {
-			return err
-		}
-		img.devices = append(img.devices, decodeDeviceSlot(b[:]))
 	}
 	return nil
 }
@@ -262,8 +249,8 @@ func (img *Image) readInode(nid uint64) (*foundInode, error) {
 	// The kernel computes modulo 2^64, and mkfs.erofs relies on it for inodes
 	// that lie before the metadata's base.
 	off := uint64(img.super.MetaBlock)*uint64(img.bs) + nid*slotSize
-	if off > uint64(img.size) {
-		return nil, corrupt(img.size, "inode %d is beyond the end of the image", nid)
+	if off > uint64(img.self.Size) {
+		return nil, corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
 	}
 	ino := &foundInode{nid: nid, off: int64(off)}
 	var b [extendedSize]byte
@@ -284,7 +271,7 @@ func (img *Image) readInode(nid uint64) (*foundInode, error) {
 		return nil, corrupt(ino.off, "inode %d has mode %#o", nid, ino.mode)
 	case ino.time.Nsec >= 1e9:
 		return nil, corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.time.Nsec)
-	case ino.end() > img.size:
+	case ino.end() > img.self.Size:
 		return nil, corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
 	}
 	return ino, nil

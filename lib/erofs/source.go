@@ -18,7 +18,7 @@ import (
 func (img *Image) Source() tree.Source {
 	return &source{
 		img:   img,
-		xs:    xattrReader{img: img, budget: dataBudget(img.size)},
+		xs:    xattrReader{img: img, budget: dataBudget(img.self.Size)},
 		first: make(map[uint64]string),
 	}
 }
@@ -128,10 +128,10 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 func (s *source) metadata(ino *foundInode) int64 {
 	switch kind := ino.kind(); {
 	case kind == tree.Dir || kind == tree.Link:
-		return min(ino.size, s.img.size)
+		return min(ino.size, s.img.self.Size)
 	case kind == tree.File && ino.layout == chunkBased:
 		chunk, unit := ino.chunks(s.img.bs)
-		return min(blocks(ino.size, chunk), s.img.size/unit) * unit
+		return min(blocks(ino.size, chunk), s.img.self.Size/unit) * unit
 	}
 	return 0
 }

@@ -1,0 +1,245 @@
+package erofs
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sort"
+)
+
+const maxDevices = 1<<16 - 1
+
+// Device is a file or disk that holds data of an image, or an image.
+type Device struct {
+	Name string // for messages
+	R    io.ReaderAt
+	Size int64
+}
+
+// Devices makes a device of each file, regular or a disk, but of a file that comes
+// again none: that is the same device. Which one a file has become is in of. The
+// files stay the caller's.
+func Devices(files []*os.File) (devices []Device, of []int, err error) {
+	var infos []os.FileInfo
+	for _, f := range files {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, nil, err
+		}
+		i := slices.IndexFunc(infos, func(other os.FileInfo) bool { return os.SameFile(info, other) })
+		if i < 0 {
+			size, err := f.Seek(0, io.SeekEnd)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: cannot be read at random: %w", f.Name(), err)
+			}
+			i = len(devices)
+			infos, devices = append(infos, info), append(devices, Device{f.Name(), f, size})
+		}
+		of = append(of, i)
+	}
+	return devices, of, nil
+}
+
+// part is a device to be read.
+type part struct {
+	Device
+	pages *pages
+}
+
+// prefix names the device in messages; the image itself needs no name.
+func (p *part) prefix() string {
+	if p.Name == "" {
+		return ""
+	}
+	return p.Name + ": "
+}
+
+// extent is a range of blocks that belongs to a device.
+type extent struct {
+	first, end int64
+	device     int
+}
+
+// part is the device with this number.
+func (img *Image) part(device int) *part {
+	if device == 0 {
+		return &img.self
+	}
+	return &img.extra[device-1]
+}
+
+func (img *Image) deviceName(device int) string {
+	if device == 0 {
+		return "the image"
+	}
+	return "device " + img.extra[device-1].Name
+}
+
+// checkLength compares what the superblock counts with what is there. That is the
+// image alone if a table has the devices.
+func (img *Image) checkLength(devices []Device) error {
+	have := img.self.Size
+	if img.super.Incompat&incompatDevices == 0 {
+		for _, d := range devices {
+			have += d.Size
+		}
+	}
+	if length := int64(img.super.Blocks) * img.bs; length > have {
+		return corrupt(have, "image is cut short: it has %d bytes", length)
+	}
+	return nil
+}
+
+// readDevices reads the table of devices, and finds them among those given or in
+// the image itself.
+func (img *Image) readDevices(given []Device) error {
+	if img.super.Incompat&incompatDevices != 0 {
+		if err := img.readSlots(); err != nil {
+			return err
+		}
+	} else if err := img.makeSlots(given); err != nil {
+		return err
+	}
+	if len(given) > 0 && len(given) != len(img.devices) {
+		return fmt.Errorf("image has its data on %d devices, and %d are given", len(img.devices), len(given))
+	}
+	for _, d := range given {
+		img.extra = append(img.extra, part{d, newPages(d.R)})
+	}
+	for i := range img.devices {
+		if err := img.checkDevice(i); err != nil {
+			return err
+		}
+	}
+	return img.unify()
+}
+
+func (img *Image) readSlots() error {
+	off, n := int64(img.super.DeviceSlot)*deviceSlotSize, int64(img.super.ExtraDevices)
+	if off+n*deviceSlotSize > img.self.Size {
+		return corrupt(off, "table of %d devices is beyond the end of the image", n)
+	}
+	for i := range n {
+		var b [deviceSlotSize]byte
+		if err := img.read(b[:], off+i*deviceSlotSize); err != nil {
+			return err
+		}
+		img.devices = append(img.devices, decodeDeviceSlot(b[:]))
+	}
+	return nil
+}
+
+// makeSlots makes a table for an image that has none.
+func (img *Image) makeSlots(given []Device) error {
+	end := img.self.Size
+	for _, d := range given {
+		if end%img.bs != 0 || (end+d.Size)/img.bs > maxBlocks {
+			return fmt.Errorf("%s: cannot follow at byte %d: the blocks have %d bytes, and there are up to 2^32", d.Name, end, img.bs)
+		}
+		img.devices = append(img.devices, deviceSlot{first: uint32(end / img.bs), blocks: uint32(d.Size / img.bs)})
+		end += d.Size
+	}
+	return nil
+}
+
+// checkDevice compares a device with its slot, if it is at hand.
+func (img *Image) checkDevice(i int) error {
+	slot := &img.devices[i]
+	size := int64(slot.blocks) * img.bs
+	var r io.ReaderAt
+	switch {
+	case img.extra != nil:
+		d := img.extra[i]
+		if d.Size < size {
+			return fmt.Errorf("device %d, %s: is cut short: it had %d bytes, now %d: %w", i+1, d.Name, size, d.Size, ErrCorrupt)
+		}
+		r = d.R
+	case img.holds(slot):
+		r = io.NewSectionReader(img.self.R, int64(slot.first)*img.bs, size)
+	default:
+		return nil
+	}
+	if err := slot.identify(r); err != nil {
+		return fmt.Errorf("device %d, %s: %w", i+1, img.nameOf(i), err)
+	}
+	return nil
+}
+
+func (img *Image) nameOf(i int) string {
+	if img.extra != nil {
+		return img.extra[i].Name
+	}
+	return fmt.Sprintf("at block %d", img.devices[i].first)
+}
+
+// identify checks that what can be read from r is the image whose UUID the tag is,
+// if it is one. mkfs.erofs also tags so the tar that an image without data of its
+// own refers to.
+func (s *deviceSlot) identify(r io.ReaderAt) error {
+	tag, _, _ := bytes.Cut(s.tag[:], []byte{0})
+	if _, err := hex.DecodeString(string(tag)); err != nil || len(tag) != 2*len(superblock{}.UUID) {
+		return nil
+	}
+	var head [superOffset + superSize]byte
+	if n, err := r.ReadAt(head[:], 0); err != nil && (err != io.EOF || n < len(head)) {
+		return err
+	}
+	var super superblock
+	super.decode(head[superOffset:])
+	if have := hex.EncodeToString(super.UUID[:]); super.Magic == superMagic && have != string(tag) {
+		return fmt.Errorf("is the image with the UUID %s, expected is %s", have, tag)
+	} else if super.Magic != superMagic && string(head[257:262]) != "ustar" {
+		return fmt.Errorf("is no EROFS image, expected is the one with the UUID %s", tag)
+	}
+	return nil
+}
+
+// tagOf is the tag that names the image id.
+func tagOf(id [16]byte) (tag [deviceTagSize]byte) {
+	hex.Encode(tag[:], id[:])
+	return tag
+}
+
+// holds reports whether the device lies behind the image, in the same file.
+func (img *Image) holds(slot *deviceSlot) bool {
+	return slot.first > 0 && slot.end()*img.bs <= img.self.Size
+}
+
+// endOf is the byte behind a device in the same file. Early versions of mkfs.erofs do not
+// say how long it is.
+func (img *Image) endOf(slot *deviceSlot) int64 {
+	if slot.blocks == 0 {
+		return img.self.Size
+	}
+	return slot.end() * img.bs
+}
+
+// unify prepares resolve.
+func (img *Image) unify() error {
+	for i, slot := range img.devices {
+		if slot.first > 0 && slot.blocks > 0 {
+			img.unified = append(img.unified, extent{int64(slot.first), slot.end(), i + 1})
+		}
+	}
+	slices.SortFunc(img.unified, func(a, b extent) int { return cmp.Compare(a.first, b.first) })
+	for i := 1; i < len(img.unified); i++ {
+		if a, b := img.unified[i-1], img.unified[i]; a.end > b.first {
+			return corrupt(superOffset, "devices %d and %d have blocks in common", a.device, b.device)
+		}
+	}
+	return nil
+}
+
+// resolve tells on which device a block is by the addresses that all devices have
+// together, and which of its blocks that is.
+func (img *Image) resolve(block int64) (device int, at int64) {
+	i := sort.Search(len(img.unified), func(i int) bool { return img.unified[i].end > block })
+	if i < len(img.unified) && img.unified[i].first <= block {
+		return img.unified[i].device, block - img.unified[i].first
+	}
+	return 0, block
+}
