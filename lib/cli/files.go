@@ -72,7 +72,11 @@ func (e *Env) addInput(fi fs.FileInfo, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.inputs = append(e.inputs, fi)
-	return refuseSame(fi, e.targets)
+	if err := refuseSame(fi, e.targets); err != nil {
+		e.abortAll() // or the cause would be written into the input
+		return err
+	}
+	return nil
 }
 
 // addTarget notes that fi is going to be overwritten.

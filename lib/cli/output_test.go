@@ -211,6 +211,34 @@ func TestReads(t *testing.T) {
 	}
 }
 
+// TestCauseNotIntoInput: a tool that says in its stream why it failed does not say so
+// in its own input.
+func TestCauseNotIntoInput(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	os.WriteFile(path, []byte("input"), 0o600)
+	for _, flags := range []int{os.O_RDWR, os.O_WRONLY | os.O_APPEND} {
+		f, err := os.OpenFile(path, flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		env := newTestEnv(t, f)
+		s, err := env.Stream("", Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := env.Open(path); err == nil {
+			t.Error("Open reads what Stream writes")
+		}
+		s.Write([]byte("cause"))
+		s.Write(make([]byte, blockSize))
+		env.end()
+		if b, err := os.ReadFile(path); string(b) != "input" {
+			t.Errorf("the input holds %.20q, %v", b, err)
+		}
+	}
+}
+
 func TestFresh(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	for _, c := range []struct {

@@ -32,7 +32,7 @@ type Stream struct {
 	buf  []byte
 	err  error // the first one of a write
 
-	mu    sync.Mutex // held while standard output is written, if it is fresh
+	mu    sync.Mutex // held while standard output is written, if that is fresh
 	fresh bool       // see isFresh: Abort empties it
 	over  bool
 }
@@ -140,14 +140,17 @@ func (s *Stream) flush() {
 }
 
 func (s *Stream) put(p []byte) {
+	s.mu.Lock()
+	over := s.over
 	if s.fresh {
-		// An Abort must not come before a write, which would fill the file again.
-		s.mu.Lock()
+		// An Abort must not come before the write, which would fill the file again.
 		defer s.mu.Unlock()
-		if s.over {
-			s.err = errAborted
-			return
-		}
+	} else {
+		s.mu.Unlock() // a pipe may block
+	}
+	if over {
+		s.err = errAborted
+		return
 	}
 	_, s.err = s.out.Write(p)
 }
