@@ -1,0 +1,99 @@
+package blockio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// NextData is where the first data of f at or behind off lies: from there to
+// end, at most size. All of f is data where the file system does not tell; where
+// there is no more, both are size. It moves the offset of f.
+func NextData(f *os.File, off, size int64) (from, end int64, err error) {
+	if off >= size {
+		return size, size, nil
+	}
+	switch from, err = f.Seek(off, unix.SEEK_DATA); {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case errors.Is(err, unix.EINVAL):
+		return off, size, nil // a block device, or a file system without holes
+	case err != nil:
+		return 0, 0, err
+	case from >= size:
+		return size, size, nil
+	}
+	switch end, err = f.Seek(from, unix.SEEK_HOLE); {
+	case errors.Is(err, unix.EINVAL):
+		return from, size, nil
+	case err != nil:
+		return 0, 0, err
+	}
+	return from, min(end, size), nil
+}
+
+// CopySparse copies the first n bytes of src to where dst, which has no data
+// there, is at to. The two share blocks where the file system can do that and the
+// positions allow it; otherwise the kernel copies the data of src, or, last, this
+// process does. Holes stay holes; one at the end does not lengthen dst.
+func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
+	if clone(dst, to, src, n) {
+		return nil
+	}
+	for off := int64(0); off < n; {
+		from, end, err := NextData(src, off, n)
+		if err != nil {
+			return err
+		}
+		if err := copyRange(dst, to+from, src, from, end-from); err != nil {
+			return err
+		}
+		off = end
+	}
+	return nil
+}
+
+// clone reports whether dst now shares the blocks of src. Why it cannot, and
+// there are many reasons, does not matter: copying finds out what is an error.
+func clone(dst *os.File, to int64, src *os.File, n int64) bool {
+	return unix.IoctlFileCloneRange(int(dst.Fd()), &unix.FileCloneRange{
+		Src_fd: int64(src.Fd()), Src_length: uint64(n), Dest_offset: uint64(to),
+	}) == nil
+}
+
+// copyRange lets the kernel copy as long as it does, and does the rest itself.
+func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
+	for n > 0 {
+		rf, wt := from, to
+		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, 1<<30)), 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || done == 0 { // 0 also where src is not what it says it is
+			break
+		}
+		from, to, n = from+int64(done), to+int64(done), n-int64(done)
+	}
+	if n == 0 {
+		return nil
+	}
+	return CopyAt(dst, to, src, from, n)
+}
+
+// CopyAt copies n bytes at from in r to where w is at to, through memory. It is
+// an error if r has less.
+func CopyAt(w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
+	out := NewWriter(w, to)
+	in := struct{ io.Reader }{io.NewSectionReader(r, from, n)}
+	done, err := io.CopyBuffer(struct{ io.Writer }{out}, in, make([]byte, min(n, writerBuf)))
+	if err == nil && done < n {
+		err = fmt.Errorf("byte %d: %w", from+done, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}

@@ -1,0 +1,98 @@
+package blockio
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// sparseFile has data at 0 and at 1 MiB, and ends in a hole.
+func sparseFile(t *testing.T, size int64) *os.File {
+	t.Helper()
+	f := newFile(t)
+	for _, off := range []int64{0, 1 << 20} {
+		if _, err := f.WriteAt(bytes.Repeat([]byte{0xA5}, 4096), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func newFile(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestNextData(t *testing.T) {
+	f := sparseFile(t, 2<<20)
+	for _, c := range []struct{ off, size, from, end int64 }{
+		{0, 2 << 20, 0, 4096},
+		{100, 2 << 20, 100, 4096},
+		{4096, 2 << 20, 1 << 20, 1<<20 + 4096},
+		{4096, 1 << 20, 1 << 20, 1 << 20},
+		{0, 100, 0, 100},
+		{1<<20 + 4096, 2 << 20, 2 << 20, 2 << 20},
+		{2 << 20, 2 << 20, 2 << 20, 2 << 20},
+	} {
+		from, end, err := NextData(f, c.off, c.size)
+		if err != nil || from != c.from || end != c.end {
+			t.Errorf("from %d of %d: %d to %d, %v; want %d to %d", c.off, c.size, from, end, err, c.from, c.end)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, _, err := NextData(r, 0, 10); err == nil {
+		t.Error("a pipe has data at an offset")
+	}
+}
+
+func TestCopySparse(t *testing.T) {
+	const size = 2 << 20
+	src := sparseFile(t, size)
+	for _, to := range []int64{0, 4096, 512} {
+		dst := newFile(t)
+		if err := CopySparse(dst, to, src, size); err != nil {
+			t.Fatal(err)
+		}
+		if err := dst.Truncate(to + size); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := os.ReadFile(src.Name())
+		have, _ := os.ReadFile(dst.Name())
+		if !bytes.Equal(have, append(make([]byte, to), want...)) {
+			t.Errorf("at %d: other bytes", to)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(dst.Name(), &st); err != nil || st.Blocks*512 > 64<<10 {
+			t.Errorf("at %d: %d bytes allocated, %v", to, st.Blocks*512, err)
+		}
+	}
+}
+
+func TestCopyShort(t *testing.T) {
+	src := sparseFile(t, 2<<20)
+	dst := newFile(t)
+	if err := copyRange(dst, 0, src, 1<<20, 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("of a file that is shorter: %v", err)
+	}
+	if err := CopyAt(&failing{}, 0, src, 0, 10); err == nil {
+		t.Error("the error of a write is lost")
+	}
+}
