@@ -1,0 +1,135 @@
+// wrap-vmdk presents images, one behind the other, as one virtual disk: by a VMDK
+// descriptor that names them, or by a disk that contains them.
+//
+//	wrap-vmdk -o disk.vmdk fsmeta.erofs 000.erofs 001.erofs
+package main
+
+import (
+	"errors"
+	"io"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/cli"
+	"ocipipe/lib/vmdk"
+)
+
+type tool struct {
+	Extents []string `arg:"" optional:"" name:"extent" help:"Files or block devices, in the order of the disk. - is standard input, alone, and the default, for --format=stream, raw and gpt."`
+
+	Format   string `enum:"flat,stream,raw,dm-linear,gpt" default:"flat" help:"flat: descriptor that names the extents. stream: stream-optimized VMDK. raw: their concatenation. gpt: the same as a partition. dm-linear: table for dmsetup, of block devices."`
+	Split    bool   `help:"flat: no piece beyond 2 GiB, for readers that insist."`
+	Absolute bool   `help:"flat: absolute names. Without it they are relative to the directory of the output, or for a pipe to the working directory."`
+	Force    bool   `help:"Also what some readers refuse, as names of other characters than A-Z a-z 0-9 . _ - /, and extents that do not fit together."`
+	Size     int64  `type:"size" placeholder:"SIZE" help:"stream: the size of standard input, which is then written as it comes."`
+	Jobs     int    `short:"j" placeholder:"N" help:"stream: workers, in place of one a processor."`
+	Level    int    `default:"6" placeholder:"N" help:"stream: compression, 1 to 9."`
+
+	Check string `placeholder:"DISK" help:"Read a descriptor and its extents, or another disk of these formats, and say what is wrong."`
+
+	cli.Output
+	cli.Temp
+}
+
+func main() {
+	cli.Main("wrap-vmdk", "Present images as one virtual disk. "+
+		"Attach a descriptor read-only where its extents are shared: QEMU writes to those that it may write to.", &tool{})
+}
+
+// Run writes the disk, or checks one.
+func (t *tool) Run(env *cli.Env) error {
+	if err := t.usage(); err != nil {
+		return err
+	}
+	if t.Check != "" {
+		return vmdk.Check(t.Check, env.Warn)
+	}
+	if t.fromStdin() && t.Size > 0 {
+		return t.pipe(env)
+	}
+	disk, err := t.open(env)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	if err := disk.Verify(); err != nil && !t.forced(err) {
+		return t.hint(err)
+	}
+	return t.hint(t.write(env, disk))
+}
+
+func (t *tool) usage() error {
+	stdin := t.fromStdin()
+	switch {
+	case t.Check != "" && (len(t.Extents) > 0 || t.Path != ""):
+		return cli.Usage("--check takes no extents and no -o")
+	case t.Check != "":
+		return nil
+	case (t.Split || t.Absolute) && t.Format != "flat":
+		return cli.Usage("--split and --absolute are for --format=flat")
+	case t.Size != 0 && (t.Format != "stream" || !stdin):
+		return cli.Usage("--size is for --format=stream from standard input")
+	case t.Size%vmdk.SectorSize != 0:
+		return cli.Usage("--size: %d is not a multiple of %d", t.Size, vmdk.SectorSize)
+	case t.Jobs < 0:
+		return cli.Usage("--jobs: %d is not a number of workers", t.Jobs)
+	case t.Level < 1 || t.Level > 9:
+		return cli.Usage("--level: %d is not between 1 and 9", t.Level)
+	case stdin && (t.Format == "flat" || t.Format == "dm-linear"):
+		return cli.Usage("--format=%s names its extents: it needs files", t.Format)
+	}
+	for _, path := range t.Extents {
+		if path == "-" && !stdin {
+			return cli.Usage("standard input cannot be one of several extents")
+		}
+	}
+	return nil
+}
+
+func (t *tool) fromStdin() bool {
+	return len(t.Extents) == 0 || len(t.Extents) == 1 && t.Extents[0] == "-"
+}
+
+// forced reports whether --force makes err no error.
+func (t *tool) forced(err error) bool {
+	var f *vmdk.ForceableError
+	return t.Force && errors.As(err, &f)
+}
+
+func (t *tool) hint(err error) error {
+	var f *vmdk.ForceableError
+	if errors.As(err, &f) {
+		return cli.Hint(err, "use --force if what reads the disk takes it")
+	}
+	return err
+}
+
+// open opens the extents, or standard input, by way of a spool file if it is a pipe.
+func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
+	if !t.fromStdin() {
+		for _, path := range t.Extents {
+			if err := env.Reads(path); err != nil {
+				return nil, err
+			}
+		}
+		return vmdk.Open(t.Extents)
+	}
+	in, err := env.Open("-")
+	if err != nil {
+		return nil, err
+	}
+	fi, err := in.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if off, err := in.Seek(0, io.SeekCurrent); err == nil && off == 0 && fi.Mode().IsRegular() {
+		return vmdk.FromFile("standard input", in)
+	}
+	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // goes with the process
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyBuffer(spool, struct{ io.Reader }{in}, make([]byte, 1<<20)); err != nil {
+		return nil, err
+	}
+	return vmdk.FromReaderAt("standard input", spool, spool.Size())
+}

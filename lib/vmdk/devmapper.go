@@ -1,0 +1,28 @@
+package vmdk
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// DeviceMapper is the table of a device-mapper device of the disk, for dmsetup
+// create. It names extents as block devices: what is a file has to be attached to
+// a loop device first, and is named to warn.
+func (d *Disk) DeviceMapper(warn func(string)) ([]byte, error) {
+	var b bytes.Buffer
+	for _, e := range d.extents {
+		path, err := realPath(e.path)
+		if err != nil {
+			return nil, err
+		}
+		if strings.ContainsAny(path, " \t\n\v\f\r\\\x00") {
+			return nil, fmt.Errorf("%w: %q: a table has no spaces and backslashes in names", ErrUnsupported, path)
+		}
+		if !e.node && warn != nil {
+			warn(fmt.Sprintf("%s: is a file: dmsetup wants the loop device that it is attached to", e.path))
+		}
+		fmt.Fprintf(&b, "%d %d linear %s 0\n", e.start/SectorSize, e.size/SectorSize, path)
+	}
+	return b.Bytes(), nil
+}

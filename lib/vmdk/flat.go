@@ -1,0 +1,99 @@
+package vmdk
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// splitSectors is how large VMware makes the pieces of a split disk: 2047 MiB.
+const splitSectors = 4192256
+
+// FlatOptions are for [Disk.Descriptor].
+type FlatOptions struct {
+	Dir      string // where the descriptor is going to lie, and names begin; "" is the working directory
+	Absolute bool   // names begin at the root
+	Split    bool   // no line beyond 2 GiB
+	Force    bool   // also names and numbers of lines that some readers refuse
+}
+
+// Descriptor describes the disk by lines that name its extents: one each, without
+// an offset, which imago up to 0.2.3 gets wrong, unless they are split.
+func (d *Disk) Descriptor(o FlatOptions) (*Descriptor, error) {
+	desc := &Descriptor{CID: d.CID(), CreateType: createSplit}
+	for _, e := range d.extents {
+		name, err := e.name(o)
+		if err != nil {
+			return nil, err
+		}
+		desc.Lines = append(desc.Lines, e.lines(name, o.Split)...)
+	}
+	if len(desc.Lines) == 1 {
+		desc.CreateType = createFlat
+	}
+	if n := len(desc.Lines); n > maxLines && !o.Force {
+		return nil, &ForceableError{fmt.Errorf("%w: %d extents: VirtualBox reads %d", ErrUnsupported, n, maxLines)}
+	}
+	return desc, nil
+}
+
+func (e *extent) lines(name string, split bool) (lines []Line) {
+	sectors, most := e.size/SectorSize, e.size/SectorSize
+	if split {
+		most = splitSectors
+	}
+	for off := int64(0); off < sectors; off += most {
+		lines = append(lines, Line{min(most, sectors-off), typeFlat, name, off})
+	}
+	return lines
+}
+
+// name is how a descriptor in o.Dir calls the extent.
+func (e *extent) name(o FlatOptions) (string, error) {
+	path, err := realPath(e.path)
+	if err != nil {
+		return "", err
+	}
+	if !o.Absolute {
+		dir, err := filepath.Abs(o.Dir)
+		if err == nil {
+			dir, err = filepath.EvalSymlinks(dir)
+		}
+		if err == nil {
+			path, err = filepath.Rel(dir, path)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if err := checkName(path); err != nil {
+		return "", err
+	}
+	if i := strings.IndexFunc(path, notPortable); i >= 0 && !o.Force {
+		return "", &ForceableError{fmt.Errorf("%w: %q: not every reader takes %q in a name", ErrUnsupported, path, []rune(path[i:])[0])}
+	}
+	return path, nil
+}
+
+// realPath is path from the root on with no symbolic link but perhaps its last
+// name, so that ".." in what is relative to it means the same to the kernel.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// notPortable reports whether some reader stumbles over r: a space ends a name
+// for cloud-hypervisor, a colon begins a protocol for QEMU, the rest is caution.
+func notPortable(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/", r))
+}
+
+// ForceableError is an error about what works with some readers all the same.
+type ForceableError struct{ error }
+
+// Unwrap returns the error itself.
+func (f *ForceableError) Unwrap() error { return f.error }

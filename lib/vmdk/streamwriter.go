@@ -1,0 +1,210 @@
+package vmdk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// StreamOptions are for WriteStream and WriteStreamFrom.
+type StreamOptions struct {
+	Jobs  int // workers that compress; 0 is one a processor
+	Level int // of compression, 1 to 9; 0 is DefaultLevel
+}
+
+// WriteStream writes the disk as a stream-optimized VMDK, from its beginning to
+// its end. Holes of the extents are not read, and grains of zeros not written.
+// The bytes depend on the content of the disk and the level only, not on Jobs or
+// where its extents meet: WriteStreamFrom gives the same.
+func (d *Disk) WriteStream(w io.Writer, o StreamOptions) error {
+	first := make([]byte, min(d.size, headSize))
+	if err := d.readAt(first, 0); err != nil {
+		return err
+	}
+	return writeStream(w, &diskGrains{disk: d}, d.size, first, o)
+}
+
+// WriteStreamFrom is WriteStream for a disk of size bytes that r gives in order.
+// Both less and more than that is an error. After an error of w it may be that r
+// is still being read.
+func WriteStreamFrom(w io.Writer, r io.Reader, size int64, o StreamOptions) error {
+	if size <= 0 || size%SectorSize != 0 {
+		return fmt.Errorf("size of %d bytes is not a multiple of %d", size, SectorSize)
+	}
+	first := make([]byte, min(size, headSize))
+	if n, err := io.ReadFull(r, first); err != nil {
+		return shortInput(int64(n), size, err)
+	}
+	src := &readerGrains{r: io.MultiReader(bytes.NewReader(first), r), size: size}
+	return writeStream(w, src, size, first, o)
+}
+
+func shortInput(n, size int64, err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("input ends at byte %d of %d: %w", n, size, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+func writeStream(w io.Writer, src grains, size int64, first []byte, o StreamOptions) error {
+	if size > maxCapacity {
+		return fmt.Errorf("%w: a disk of %d bytes: stream-optimized ones end at %d", ErrUnsupported, size, int64(maxCapacity))
+	}
+	s := &streamWriter{w: w, header: newHeader(size, dirAtEnd)}
+	s.dir = make([]uint32, s.header.tables())
+	cid := contentID(digest(purposeCID, []head{{size, first}}))
+	if err := s.begin(size, cid); err != nil {
+		return err
+	}
+	if err := compress(src, o, s.grain); err != nil {
+		return err
+	}
+	return s.end()
+}
+
+// streamWriter writes the sections of a stream; see the byte map in doc.go.
+type streamWriter struct {
+	w      io.Writer
+	header *header
+	pos    int64 // sectors written
+	table  [tableEntries]uint32
+	number int64 // of table
+	used   bool  // table has entries
+	dir    []uint32
+}
+
+// streamName stands in the descriptor where other files would have to be found.
+const streamName = "disk.vmdk"
+
+func (s *streamWriter) begin(size int64, cid uint32) error {
+	desc := Descriptor{CID: cid, CreateType: createStream, Lines: []Line{{Sectors: size / SectorSize, Type: typeSparse, Name: streamName}}}
+	text, err := desc.Encode()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, overhead*SectorSize)
+	copy(b, s.header.encode())
+	copy(b[textSector*SectorSize:][:textSectors*SectorSize], text)
+	return s.write(b)
+}
+
+func (s *streamWriter) write(b []byte) error {
+	s.pos += int64(len(b)) / SectorSize
+	if s.pos > math.MaxUint32 {
+		return fmt.Errorf("%w: the compressed disk is larger than 2 TiB", ErrUnsupported)
+	}
+	_, err := s.w.Write(b)
+	return err
+}
+
+// grain writes grain number n: a marker, and the data up to a whole sector.
+func (s *streamWriter) grain(n int64, b []byte) error {
+	if err := s.through(n / tableEntries); err != nil {
+		return err
+	}
+	s.table[n%tableEntries], s.used = uint32(s.pos), true
+	return s.write(b)
+}
+
+// through writes the table, unless it is empty or still the one called number.
+func (s *streamWriter) through(number int64) error {
+	if number == s.number {
+		return nil
+	}
+	if s.used {
+		b := make([]byte, markerSize, markerSize+tableSize)
+		marker{Value: tableSectors, Type: markTable}.encode(b)
+		s.dir[s.number] = uint32(s.pos + 1)
+		if err := s.write(appendNumbers(b, s.table[:])); err != nil {
+			return err
+		}
+		s.table, s.used = [tableEntries]uint32{}, false
+	}
+	s.number = number
+	return nil
+}
+
+func appendNumbers(b []byte, numbers []uint32) []byte {
+	for _, n := range numbers {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	return b
+}
+
+// end writes what stands behind the grains.
+func (s *streamWriter) end() error {
+	if err := s.through(-1); err != nil {
+		return err
+	}
+	sectors := roundUp(int64(len(s.dir))*4, SectorSize) / SectorSize
+	b := make([]byte, markerSize, (sectors+4)*SectorSize)
+	marker{Value: uint64(sectors), Type: markDir}.encode(b)
+	s.header.Dir = uint64(s.pos + 1)
+	b = appendNumbers(b, s.dir)[:(1+sectors)*SectorSize]
+
+	foot := make([]byte, markerSize)
+	marker{Value: 1, Type: markFooter}.encode(foot)
+	b = append(append(b, foot...), s.header.encode()...)
+	return s.write(append(b, make([]byte, markerSize)...)) // the end of the stream is markEnd, all 0
+}
+
+// grains is what a stream is made of: the grains of a disk, in order.
+type grains interface {
+	// next fills p with the next grain that may be more than zeros, and returns its
+	// number; io.EOF behind the last. The end of the last one is zero.
+	next(p []byte) (number int64, err error)
+}
+
+// diskGrains passes over the holes of a disk.
+type diskGrains struct {
+	disk *Disk
+	pos  int64 // what is before it has been given
+	end  int64 // of the data at pos
+}
+
+func (g *diskGrains) next(p []byte) (int64, error) {
+	if g.pos >= g.end {
+		from, end, err := g.disk.nextData(g.pos)
+		if err != nil {
+			return 0, err
+		}
+		if from == g.disk.size {
+			return 0, io.EOF
+		}
+		g.pos, g.end = from/grainSize*grainSize, end // not back: from is not before pos
+	}
+	at := g.pos
+	n := min(grainSize, g.disk.size-at)
+	clear(p[n:])
+	g.pos += grainSize
+	return at / grainSize, g.disk.readAt(p[:n], at)
+}
+
+// readerGrains reads a disk from its beginning to its end.
+type readerGrains struct {
+	r    io.Reader
+	pos  int64
+	size int64
+}
+
+func (g *readerGrains) next(p []byte) (int64, error) {
+	if g.pos == g.size {
+		if n, err := io.ReadFull(g.r, p[:1]); n > 0 {
+			return 0, fmt.Errorf("input goes on behind byte %d", g.size)
+		} else if !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		return 0, io.EOF
+	}
+	n := min(grainSize, g.size-g.pos)
+	if n, err := io.ReadFull(g.r, p[:n]); err != nil {
+		return 0, shortInput(g.pos+int64(n), g.size, err)
+	}
+	clear(p[n:])
+	number := g.pos / grainSize
+	g.pos += n
+	return number, nil
+}
