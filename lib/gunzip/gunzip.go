@@ -25,7 +25,7 @@ type Reader struct {
 // input that ends inside a member is io.ErrUnexpectedEOF; io.EOF comes only after
 // everything was verified.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{f: inflater{r: r, in: make([]byte, inSize)}}
+	return &Reader{f: inflater{r: r}}
 }
 
 // Read returns decompressed bytes.

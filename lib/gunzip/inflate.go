@@ -7,20 +7,20 @@ import (
 	"io"
 )
 
+// The buffers have sizes that are powers of two, and a word more: an index that is
+// masked needs no bounds check, and a word can be read or written at each.
 const (
-	// chunk is about how much is decompressed before it is handed on.
-	chunk = 256 << 10
+	inSize  = 256 << 10
+	outSize = 256 << 10
+	word    = 8
 
-	// outLimit is up to where a symbol may begin in the buffer of output, and slack
-	// what must be left behind it: three literals, a match, and the word by which
-	// copying may go past its end.
-	outLimit = windowSize + chunk
-	slack    = 3 + 258 + 8
+	// outLimit is up to where in the buffer of output a symbol may begin. What is
+	// left behind it takes three literals, a match, and the words by which copying
+	// may go past its end.
+	outLimit = outSize - (3 + 258 + 2*word)
 
-	// inLimit is the input that a round of the fast loop takes at most: two words.
-	inLimit = 16
-
-	inSize = 256 << 10
+	// inRound is the input that a round of the fast loop takes at most.
+	inRound = 2 * word
 )
 
 // ErrCorrupt is what every error about the form of a gzip stream wraps.
@@ -39,7 +39,7 @@ const (
 // inflater decompresses one deflate stream after the other.
 type inflater struct {
 	r   io.Reader
-	in  []byte
+	in  [inSize + word]byte
 	pos int   // in in, of the next byte that bits does not have
 	end int   // of what was read into in
 	off int64 // of in in the input
@@ -48,7 +48,7 @@ type inflater struct {
 	bits  uint64 // the next nbits bits; above them nothing, or what comes at pos
 	nbits uint
 
-	out  [outLimit + slack]byte
+	out  [outSize + 2*word]byte
 	w    int // where the next byte goes
 	base int // where the current stream begins, or 0 if that is more than a window ago
 
@@ -118,13 +118,13 @@ func (f *inflater) fill() error {
 	if f.eof {
 		return io.ErrUnexpectedEOF
 	}
-	if from := f.pos - 8; from > 0 { // align may go back by what bits holds
-		copy(f.in, f.in[from:f.end])
+	if from := f.pos - word; from > 0 { // align may go back by what bits holds
+		copy(f.in[:], f.in[from:f.end])
 		f.off += int64(from)
 		f.pos, f.end = f.pos-from, f.end-from
 	}
 	for range 100 {
-		n, err := f.r.Read(f.in[f.end:])
+		n, err := f.r.Read(f.in[f.end:inSize])
 		f.end += n
 		f.eof = err == io.EOF
 		if n > 0 || f.eof {
@@ -210,7 +210,7 @@ func (f *inflater) stored() error {
 			return err
 		}
 	}
-	n := min(f.left, f.end-f.pos, len(f.out)-f.w)
+	n := min(f.left, f.end-f.pos, outSize-f.w)
 	copy(f.out[f.w:f.w+n], f.in[f.pos:])
 	f.w, f.pos, f.left = f.w+n, f.pos+n, f.left-n
 	return nil
@@ -349,13 +349,13 @@ func (f *inflater) symbol(table []entry, root uint) (entry, error) {
 // codes decodes symbols until the buffer is full or the block ends.
 func (f *inflater) codes() error {
 	for f.w < outLimit && f.state == inCodes {
-		for f.end-f.pos < inLimit && !f.eof {
+		for f.end-f.pos < inRound && !f.eof {
 			if err := f.fill(); err != nil && err != io.ErrUnexpectedEOF {
 				return err
 			}
 		}
 		var err error
-		if f.end-f.pos >= inLimit {
+		if f.end-f.pos >= inRound {
 			err = f.fast()
 		} else {
 			err = f.slow()
@@ -419,34 +419,35 @@ func (f *inflater) extra(e entry) (int, error) {
 }
 
 // fast decodes symbols as long as there is input for a round and room for a match.
+// Only the low six bits of nbits count here: that spares a mask for each symbol.
 func (f *inflater) fast() error {
 	var (
-		in    = f.in[:f.end]
+		in    = &f.in
 		pos   = f.pos
-		stop  = f.end - inLimit
+		stop  = f.end - inRound
 		bits  = f.bits
 		nbits = f.nbits
-		out   = f.out[:]
+		out   = &f.out
 		w     = f.w
 		lit   = &f.lit
 		what  = ""
 	)
 	for pos <= stop && w < outLimit {
-		bits |= binary.LittleEndian.Uint64(in[pos:]) << (nbits & 63)
-		pos += int(63-nbits) >> 3
+		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+		pos += int(^nbits>>3) & 7
 		nbits |= 56
 		e := lit[bits&(1<<litBits-1)]
-		if e >= isLiteral {
-			bits, nbits = bits>>e.drop(), nbits-e.drop()
-			out[w] = byte(e >> 16)
+		if at := w & (outSize - 1); e >= isLiteral {
+			bits, nbits = bits>>e.drop(), nbits-uint(e)
+			out[at] = byte(e >> 16)
 			w++
 			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-e.drop()
-				out[w] = byte(e >> 16)
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				out[at+1] = byte(e >> 16)
 				w++
 				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-					bits, nbits = bits>>e.drop(), nbits-e.drop()
-					out[w] = byte(e >> 16)
+					bits, nbits = bits>>e.drop(), nbits-uint(e)
+					out[at+2] = byte(e >> 16)
 					w++
 					continue
 				}
@@ -457,8 +458,8 @@ func (f *inflater) fast() error {
 				e = lit[e.second(bits, litBits)&(litSize-1)]
 			}
 			if e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-e.drop()
-				out[w] = byte(e >> 16)
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				out[w&(outSize-1)] = byte(e >> 16)
 				w++
 				continue
 			}
@@ -467,17 +468,17 @@ func (f *inflater) fast() error {
 					what = "symbol that does not exist"
 					break
 				}
-				bits, nbits = bits>>e.drop(), nbits-e.drop()
-				f.bits, f.nbits, f.pos, f.w = bits, nbits, pos, w
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
 				f.endBlock()
 				return nil
 			}
 		}
 		length := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-e.drop()
+		bits, nbits = bits>>e.drop(), nbits-uint(e)
 
-		bits |= binary.LittleEndian.Uint64(in[pos:]) << (nbits & 63)
-		pos += int(63-nbits) >> 3
+		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+		pos += int(^nbits>>3) & 7
 		nbits |= 56
 		e = f.dist[bits&(1<<distBits-1)]
 		if e&isOther != 0 {
@@ -490,34 +491,33 @@ func (f *inflater) fast() error {
 			}
 		}
 		distance := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-e.drop()
+		bits, nbits = bits>>e.drop(), nbits-uint(e)
 		if distance > w-f.base {
 			what = "distance to before the beginning"
 			break
 		}
-		end := w + length
-		from := w - distance
+		at, from := w&(outSize-1), (w-distance)&(outSize-1)
+		w += length
 		switch {
 		case distance >= 8:
-			for w < end {
-				binary.LittleEndian.PutUint64(out[w:], binary.LittleEndian.Uint64(out[from:]))
-				w, from = w+8, from+8
+			// Most matches end within two words: there is no loop to guess.
+			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
+			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
+			for n := 16; n < length; n += 8 {
+				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+n)&(outSize-1):]))
 			}
 		case distance == 1:
-			word := uint64(out[from]) * 0x0101010101010101
-			for w < end {
-				binary.LittleEndian.PutUint64(out[w:], word)
-				w += 8
+			run := uint64(out[from]) * 0x0101010101010101
+			for n := 0; n < length; n += 8 {
+				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
 			}
 		default:
-			for w < end {
-				out[w] = out[from]
-				w, from = w+1, from+1
+			for n := range length {
+				out[(at+n)&(outSize-1)] = out[(from+n)&(outSize-1)]
 			}
 		}
-		w = end
 	}
-	f.bits, f.nbits, f.pos, f.w = bits, nbits, pos, w
+	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
 	if what != "" {
 		return f.corrupt(what)
 	}
