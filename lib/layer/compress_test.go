@@ -183,7 +183,7 @@ func TestReaderBelowFails(t *testing.T) {
 	for name, data := range map[string][]byte{"plain": whole, "gzip": gzipped(t, whole), "zstd": zstdFrames(t, whole)} {
 		for _, n := range []int{0, 3, 10, len(data) / 2, len(data) - 1, len(data)} {
 			_, err := readFrom(t, failing{bytes.NewReader(data[:n]), cause}, layer.Options{})
-			if !errors.Is(err, cause) {
+			if !errors.Is(err, cause) || errors.Is(err, layer.ErrCorrupt) {
 				t.Errorf("%s, after %d of %d bytes: %v", name, n, len(data), err)
 			}
 		}

@@ -170,6 +170,26 @@ func TestMergeEqualsModel(t *testing.T) {
 	}
 }
 
+// TestCheckStackHasTeeth gives it wrong answers.
+func TestCheckStackHasTeeth(t *testing.T) {
+	layers := parseStack("file a #4; hard b -> a; dir d")
+	right, err := mergeTars(t, layers, 1)
+	if err != nil || checkStack(layers, func([][]item) (string, error) { return right, nil }) != "" {
+		t.Fatal("the right answer is wrong")
+	}
+	for _, change := range [][2]string{
+		{" = a", ""}, {"1004", "1005"}, {"0404", "0400"}, {"000004.0", "000004.1"}, {"content 4", "content 5"}, {"user.id", "user.ie"}, {"d dir", "e dir"},
+	} {
+		wrong := strings.Replace(right, change[0], change[1], 1)
+		if wrong == right || checkStack(layers, func([][]item) (string, error) { return wrong, nil }) == "" {
+			t.Errorf("%q in place of %q is not noticed", change[1], change[0])
+		}
+	}
+	if checkStack(layers, func([][]item) (string, error) { return "", io.EOF }) == "" {
+		t.Error("an error is not noticed")
+	}
+}
+
 // TestRandomStacksAreValid keeps the generator from making mostly stacks that are
 // refused, with which the other test would say little.
 func TestRandomStacksAreValid(t *testing.T) {
@@ -295,6 +315,9 @@ func sequences(n int) (list [][]item) {
 
 // TestMergeExhaustive merges every two layers of up to two entries each.
 func TestMergeExhaustive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	var uppers, lowers []prepared
 	for _, items := range sequences(2) {
 		uppers = append(uppers, prepare(t, items, 10))
