@@ -10,8 +10,10 @@
 package main
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +77,13 @@ func (b *bench) row(r row) error {
 	}
 	var able []contender
 	for _, c := range r.contenders {
+		if strings.Contains(c.line, "{diff-id}") {
+			sum, err := diffID(in)
+			if err != nil {
+				return err
+			}
+			c.line = strings.ReplaceAll(c.line, "{diff-id}", sum)
+		}
 		why, err := b.warmUp(r, c, in, len(able) == 0)
 		if err != nil {
 			return err
@@ -139,6 +148,18 @@ func (b *bench) warmUp(r row, c contender, in string, ours bool) (missing string
 		return "it wrote something else:\n    " + strings.ReplaceAll(strings.TrimSpace(string(msg)), "\n", "\n    "), nil
 	}
 	return "", nil
+}
+
+// diffID is the digest of the plain layer that lies beside in.
+func diffID(in string) (string, error) {
+	f, err := os.Open(filepath.Join(filepath.Dir(in), "layer.tar"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return fmt.Sprintf("sha256:%x", h.Sum(nil)), err
 }
 
 // input returns a path such as NAME/layer.tar below what images.sh makes, or why
