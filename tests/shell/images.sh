@@ -20,7 +20,7 @@ umask 022
 # A recipe that changes what it makes gets a higher version.
 declare -A version=(
 	[busybox]=1 [debian-base]=1 [debian]=1 [npm-small]=1 [npm]=1
-	[debs]=1 [large]=1 [onedir]=1 [sparse]=1
+	[debs]=1 [large]=1 [onedir]=1 [sparse]=2
 )
 
 cannot() {
@@ -215,7 +215,7 @@ make_large() { bigtar large; }
 make_onedir() { bigtar onedir; }
 make_sparse() {
 	mkdir root
-	truncate -s 10G root/hole
+	truncate -s 5G root/hole
 	truncate -s 1G root/ends
 	printf begin | dd of=root/ends conv=notrunc status=none
 	printf end | dd of=root/ends bs=1 seek=1073741821 conv=notrunc status=none

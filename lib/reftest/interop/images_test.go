@@ -83,3 +83,30 @@ func stacked(t *testing.T, layout, dir string, layers int) []reftest.Fact {
 	}
 	return reftest.Walk(t, reftest.Overlay(t, mounts...), reftest.Look{})
 }
+
+// TestInteropLayers does it with single layers of odd shapes. GNU tar says what
+// they hold.
+func TestInteropLayers(t *testing.T) {
+	reftest.Long(t)
+	reftest.NeedRoot(t)
+	for _, name := range []string{"sparse", "onedir", "large"} {
+		t.Run(name, func(t *testing.T) {
+			layer := filepath.Join(realImage(t, name), "layer.tar")
+			dir := t.TempDir()
+			reftest.Run(t, "mkdir", filepath.Join(dir, "root"))
+			reftest.Run(t, "tar", "-C", filepath.Join(dir, "root"), "--numeric-owner", "-xpf", layer)
+			want := reftest.Walk(t, filepath.Join(dir, "root"), reftest.Look{})
+			reftest.Compare(t, want, facts(t, dir, fmt.Sprintf("tar2tree < %s", layer)))
+			for _, flags := range []string{"", "--layer"} {
+				shell(t, dir, fmt.Sprintf("tar2tree < %s | tree2erofs %s > image.erofs", layer, flags))
+				shell(t, dir, "fsck.erofs image.erofs")
+				mounted := reftest.Mount(t, "erofs", filepath.Join(dir, "image.erofs"), "")
+				reftest.Compare(t, want, reftest.Walk(t, mounted, reftest.Look{}))
+				reftest.Compare(t, want, facts(t, dir, "erofs2tree image.erofs"))
+				if err := os.Remove(filepath.Join(dir, "image.erofs")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
