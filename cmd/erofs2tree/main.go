@@ -1,5 +1,5 @@
-// erofs2tree reads an EROFS image and writes what is in it as a tree stream, in
-// canonical order.
+// erofs2tree reads an EROFS image, or the images of several layers, and writes
+// what is in it as a tree stream, in canonical order.
 //
 //	erofs2tree rootfs.erofs | tree2tar > rootfs.tar
 package main
@@ -7,6 +7,7 @@ package main
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
@@ -15,7 +16,8 @@ import (
 )
 
 type tool struct {
-	Image string `arg:"" help:"EROFS image; - is standard input. A pipe is copied to a spool file first."`
+	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input, and a pipe is copied to a spool file first. Several are layers from bottom to top, and are merged: files that can be read at random."`
+	Device []string `sep:"none" placeholder:"FILE" help:"Where the image has its data, as the layers of one of metadata alone: in the order of its table, each once."`
 
 	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
 	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
@@ -26,7 +28,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("erofs2tree", "Write the content of an EROFS image as a tree stream.", &tool{})
+	cli.Main("erofs2tree", "Write the content of an EROFS image, or of layers merged, as a tree stream.", &tool{})
 }
 
 // Run writes the stream.
@@ -42,25 +44,37 @@ func (t *tool) Run(env *cli.Env) error {
 	} else if t.Digest {
 		return cli.Usage("--digest needs --no-data")
 	}
+	if len(t.Images) > 1 && len(t.Device) > 0 {
+		return cli.Usage("--device is for a single image")
+	}
 	out, err := env.Stream(t.Output.Path, kind)
 	if err != nil {
 		return err
 	}
-	w := tree.NewWriter(out, opts)
-	img, err := t.open(env)
+	src, err := t.open(env)
 	if err != nil {
-		w.Abort(err)
+		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
-	if err := tree.Copy(w, tree.Limit(img.Source(), t.Limits)); err != nil {
+	if len(t.Images) > 1 { // as tar2tree says of the same layers
+		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
+	}
+	if err := tree.Copy(tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
 	return out.Commit()
 }
 
-// open opens the image, which is closed with the process.
-func (t *tool) open(env *cli.Env) (*erofs.Image, error) {
-	in, err := env.Open(t.Image)
+// open opens the images, which are closed with the process.
+func (t *tool) open(env *cli.Env) (tree.Source, error) {
+	if len(t.Images) > 1 {
+		return t.merge(env)
+	}
+	devices, _, err := openDevices(env, t.Device)
+	if err != nil {
+		return nil, err
+	}
+	in, err := env.Open(t.Images[0])
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +82,39 @@ func (t *tool) open(env *cli.Env) (*erofs.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return erofs.Open(file, size)
+	img, err := erofs.Open(file, size, devices...)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(img.Source(), t.Limits), nil
+}
+
+func (t *tool) merge(env *cli.Env) (tree.Source, error) {
+	devices, of, err := openDevices(env, t.Images)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := erofs.OpenLayers(devices, of)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := erofs.Merge(layers, erofs.MergeOptions{Limits: t.Limits, Warn: env.Warn})
+	if err != nil {
+		return nil, err
+	}
+	return merged.Source(tree.Flat), nil
+}
+
+func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
+	var files []*os.File
+	for _, path := range paths {
+		f, err := env.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, f)
+	}
+	return erofs.Devices(files)
 }
 
 // random is f, or a copy of it in a spool file where f cannot be read at random.

@@ -9,11 +9,19 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// verify reads the image of size bytes back and compares every inode with what
-// was added, and every content with the hash that was taken when it was written.
-func (w *Writer) verify(size int64) error {
-	img, err := Open(w.out, size)
+// verify reads the image back and compares every inode with what was added, and
+// every content with the hash that was taken when it was written or, if it is on
+// a device, with where it is there.
+func (w *Writer) verify(p *plan) error {
+	var devices []Device
+	for _, l := range w.devices {
+		devices = append(devices, Device{l.Name, l.Image.self.R, l.Image.self.Size})
+	}
+	img, err := Open(w.out, p.end, devices...)
 	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if err := w.compareTable(p, img); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
 	form := tree.Flat
@@ -84,6 +92,9 @@ func (w *Writer) compare(a, b *tree.Entry) error {
 
 // compareContent compares where the data is, and its hash.
 func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
+	if w.devices != nil {
+		return w.compareRuns(it.lies, b)
+	}
 	var runs []tree.Extent
 	if it.layout == chunkBased {
 		runs = chunkRuns(a.Extents, a.Size, w.bs<<it.chunkBits)
@@ -102,6 +113,45 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 	}
 	if w.sumUp() != it.hash {
 		return errors.New("content is not what was written")
+	}
+	return nil
+}
+
+// compareTable compares the devices in the image with those that were planned.
+func (w *Writer) compareTable(p *plan, img *Image) error {
+	if len(img.devices) != len(p.slots) {
+		return fmt.Errorf("%d devices in the image, planned were %d", len(img.devices), len(p.slots))
+	}
+	for i, want := range p.slots {
+		if p.table == 0 {
+			want.tag = [deviceTagSize]byte{} // there is no place for it
+		}
+		if have := img.devices[i]; have != want {
+			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.blocks, have.first, want.blocks, want.first)
+		}
+	}
+	return nil
+}
+
+// compareRuns compares where e, from the image, has its data with where the layer
+// has it that want comes from.
+func (w *Writer) compareRuns(want *content, e *tree.Entry) error {
+	have, _ := e.Content.(*content)
+	if want == nil || have == nil {
+		if want != nil || have != nil {
+			return errors.New("data or a hole is not where it was")
+		}
+		return nil
+	}
+	if have.err != nil {
+		return have.err
+	}
+	device := slices.IndexFunc(w.devices, func(l Layer) bool { return l.Image == want.img })
+	same := slices.EqualFunc(want.runs, have.runs, func(a, b run) bool {
+		return a.off == b.off && a.n == b.n && a.pos == b.pos && b.device == device+1
+	})
+	if !same {
+		return fmt.Errorf("data is not where %s has it", w.devices[device].Name)
 	}
 	return nil
 }

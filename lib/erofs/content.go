@@ -258,7 +258,7 @@ func (img *Image) addBlocks(c *content, ino *foundInode, r run, device uint16, b
 		case img.holds(slot):
 			r.device, at, end = 0, at+int64(slot.first), img.endOf(slot)
 		default:
-			c.err = unsupported(ino.off, "data on extra device %d, which is not at hand", r.device)
+			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.device, ErrNoDevice)
 			return nil
 		}
 	}

@@ -150,30 +150,23 @@ func (img *Image) makeSlots(given []Device) error {
 func (img *Image) checkDevice(i int) error {
 	slot := &img.devices[i]
 	size := int64(slot.blocks) * img.bs
-	var r io.ReaderAt
+	var d Device
 	switch {
 	case img.extra != nil:
-		d := img.extra[i]
-		if d.Size < size {
-			return fmt.Errorf("device %d, %s: is cut short: it had %d bytes, now %d: %w", i+1, d.Name, size, d.Size, ErrCorrupt)
-		}
-		r = d.R
+		d = img.extra[i].Device
 	case img.holds(slot):
-		r = io.NewSectionReader(img.self.R, int64(slot.first)*img.bs, size)
+		d = Device{fmt.Sprintf("at block %d", slot.first), io.NewSectionReader(img.self.R, int64(slot.first)*img.bs, size), size}
 	default:
 		return nil
 	}
-	if err := slot.identify(r); err != nil {
-		return fmt.Errorf("device %d, %s: %w", i+1, img.nameOf(i), err)
+	err := slot.identify(d.R)
+	if err == nil && d.Size < size {
+		err = fmt.Errorf("has %d bytes, expected are %d", d.Size, size)
+	}
+	if err != nil {
+		return fmt.Errorf("device %d, %s: %w", i+1, d.Name, err)
 	}
 	return nil
-}
-
-func (img *Image) nameOf(i int) string {
-	if img.extra != nil {
-		return img.extra[i].Name
-	}
-	return fmt.Sprintf("at block %d", img.devices[i].first)
 }
 
 // identify checks that what can be read from r is the image whose UUID the tag is,
@@ -185,7 +178,7 @@ func (s *deviceSlot) identify(r io.ReaderAt) error {
 		return nil
 	}
 	var head [superOffset + superSize]byte
-	if n, err := r.ReadAt(head[:], 0); err != nil && (err != io.EOF || n < len(head)) {
+	if _, err := r.ReadAt(head[:], 0); err != nil && err != io.EOF {
 		return err
 	}
 	var super superblock

@@ -3,13 +3,15 @@
 //
 // What is written mounts on Linux 5.15 and later; block sizes below 4096 need
 // 6.4, and no kernel mounts blocks that are larger than its pages. An image is one
-// device. All of it is a function of the entries and options: times come from the
-// entries, the UUID from a digest over metadata and contents.
+// device, or metadata alone over those of layers. All of it is a function of the
+// entries and options: times come from the entries, the UUID from a digest over
+// metadata and contents.
 //
 // # Byte map of an image
 //
 //	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes
-//	2  1152   metadata up to the next block boundary ("head"): the root first
+//	          where there are devices: a slot of 128 bytes for each from 1152 on
+//	2  -      metadata up to the next block boundary ("head"): the root first
 //	3         file data: whole blocks, in the order in which the files came
 //	4         whole blocks of directories, and symbolic links that are not inline
 //	5         metadata: inodes, each with its xattrs and then its inline tail or chunk map
@@ -35,6 +37,21 @@
 //
 // The reader turns them back into what they stand for. Flat images have none.
 //
+// # Layers merged
+//
+// An image of metadata alone (fsmeta) has no section 3. All its contents are blocks
+// of layer images, and their addresses count as if these followed the image, one
+// behind the other in the order of the device table: a contiguous file needs no
+// more than its inode. So one image serves three ways of mounting:
+//
+//	-o device=LAYER,...     each layer once, in the order of the table; Linux 5.16
+//	one device, a table     the layers behind the image; Linux 6.4
+//	one device, no table    the same on any kernel, and that way only
+//
+// Without a table the superblock counts the blocks of the layers too. A slot's tag is
+// the layer's UUID in hex. Nothing but metadata of the layers is read, and no
+// content of theirs is proved to be what it was: that is the UUID's word.
+//
 // # Content
 //
 // A file that is not sparse lies in consecutive blocks, its end behind the inode
@@ -45,8 +62,8 @@
 //
 // # What is not in here
 //
-// Compressed files are listed by the reader, but their content is refused. So is
-// content on extra devices. Images with 48-bit addresses or compressed metadata are refused
+// Compressed files are listed by the reader, but their content is refused, and none
+// of them can be in a layer that is merged without reading it. Images with 48-bit addresses or compressed metadata are refused
 // as a whole. A path whose record comes again later in the input leaves the blocks
 // of its first content in the image, unused.
 package erofs

@@ -3,6 +3,7 @@ package erofs
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 
 	"ocipipe/lib/tree"
@@ -15,6 +16,9 @@ var (
 	// ErrUnsupported is wrapped by the errors about what this package does not
 	// read though it may be valid.
 	ErrUnsupported = errors.New("unsupported EROFS feature")
+	// ErrNoDevice is wrapped by the errors about content on a device that was not
+	// given to Open.
+	ErrNoDevice = fmt.Errorf("the device is not at hand: %w", ErrUnsupported)
 )
 
 const (

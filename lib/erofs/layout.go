@@ -27,6 +27,7 @@ const (
 type item struct {
 	entry     *tree.Entry
 	dir       *dirItem // of a directory
+	lies      *content // of a file whose data is in another image
 	start     int64    // first block of the data
 	tail      int64    // of a file whose tail is inline: where it waits
 	nid       uint64
@@ -83,17 +84,37 @@ type plan struct {
 	shared xattrTable
 	packer packer
 
+	table  int                         // length of the table of devices
+	slots  []deviceSlot                // the devices, in the table or not
+	merged bool                        // contents are on devices
+	retime func(t tree.Time) tree.Time // for merged; nil: times stay
+
 	implied   tree.Time // of directories that are only implied
 	dirStart  int64     // block where section 4 begins
 	metaStart int64     // block where section 5 begins
 	metaBlock int64     // as in the superblock
 	xattrs    int64     // where the shared ones are, in bytes
 	end       int64     // length of the image in bytes
+	total     int64     // the same with its devices
 	chunked   bool      // there is a chunk map
 }
 
-// headEnd is where the first block boundary behind the superblock is.
-func headEnd(bs int64) int64 { return roundUp(superOffset+superSize, bs) }
+// tableEnd is where a table of so many devices ends, which follows the superblock.
+func tableEnd(devices int) int64 {
+	return superOffset + superSize + int64(devices)*deviceSlotSize
+}
+
+// headEnd is where the first block boundary behind that is.
+func headEnd(bs int64, devices int) int64 { return roundUp(tableEnd(devices), bs) }
+
+// headRoom is how much metadata has room behind the table of devices. It is
+// nothing where the root, which comes first, would get too large a number.
+func (p *plan) headRoom() int64 {
+	if tableEnd(p.table) > rootMax*slotSize {
+		return 0
+	}
+	return headEnd(p.bs, p.table) - tableEnd(p.table)
+}
 
 // make plans the image of t whose file data ends at block dataEnd. Links are
 // counted.
@@ -123,6 +144,9 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	it, _ := n.Entry.Content.(*item)
 	if it == nil {
 		it = &item{entry: n.Entry}
+		if p.merged {
+			p.adopt(it)
+		}
 		n.Entry.Content = it
 	}
 	if it.ino != 0 {
@@ -150,6 +174,14 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == markOrigin })
 	}
 	return it
+}
+
+// adopt does for an inode of a merged tree what Writer.Add does for others.
+func (p *plan) adopt(it *item) {
+	it.entry.Time = p.retime(it.entry.Time)
+	if it.entry.Type == tree.File && it.entry.Size > 0 {
+		it.locate(p.bs)
+	}
 }
 
 // chooseEpoch takes the time that most inodes have which can be compact once they
@@ -210,7 +242,7 @@ func (p *plan) measure(it, root *item) error {
 	}
 	room := p.bs
 	if it == root {
-		room = headEnd(p.bs) - superOffset - superSize
+		room = p.headRoom()
 		if it.bareSize() > room { // see placeItems
 			p.metaBlock, room = -1, p.bs
 		}
@@ -267,7 +299,7 @@ func (p *plan) placeItems() {
 	if p.metaBlock < 0 {
 		p.metaBlock = p.metaStart
 	} else {
-		p.packer.open(headEnd(p.bs), headEnd(p.bs)-superOffset-superSize)
+		p.packer.open(headEnd(p.bs, p.table), p.headRoom())
 	}
 	p.placed = p.packingOrder()
 	for i, it := range p.placed {

@@ -34,7 +34,7 @@ func (w *Writer) writeMetadata(p *plan) error {
 		plan:   p,
 		out:    w.data,
 		tail:   w.tail,
-		head:   make([]byte, headEnd(p.bs)),
+		head:   make([]byte, headEnd(p.bs, p.table)),
 		digest: blake3.New(),
 	}
 	for _, it := range p.items {
@@ -49,6 +49,7 @@ func (w *Writer) writeMetadata(p *plan) error {
 	if m.err != nil {
 		return m.err
 	}
+	m.writeTable()
 	m.writeSuper(&w.opts)
 	_, err := w.out.WriteAt(m.head, 0)
 	return err
@@ -188,13 +189,10 @@ func (m *metadataWriter) appendTail(b []byte, it *item) []byte {
 	return b
 }
 
-// writeMap writes the chunk map of it at off: the runs lie one after the other
-// from it.start on.
+// writeMap writes the chunk map of it at off.
 func (m *metadataWriter) writeMap(it *item, off int64) {
 	var (
-		e     = it.entry
 		chunk = m.bs << it.chunkBits
-		block = it.start
 		next  = int64(0) // chunk
 		b     []byte
 	)
@@ -207,19 +205,41 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 			b = b[:0]
 		}
 	}
-	eachRun(e.Extents, e.Size, chunk, func(run tree.Extent) {
+	m.eachPiece(it, chunk, func(run tree.Extent, block int64) {
 		for next < run.Off/chunk {
 			entry(nullBlock)
 		}
-		for left := run.Len; left > 0; left -= chunk {
-			entry(uint32(block))
-			block += blocks(min(left, chunk), m.bs)
+		for next*chunk < run.End() {
+			entry(uint32(block + (next*chunk-run.Off)/m.bs))
 		}
 	})
-	for next < blocks(e.Size, chunk) {
+	for next < blocks(it.size(), chunk) {
 		entry(nullBlock)
 	}
 	m.putAt(off, b)
+}
+
+// eachPiece calls fn for each run of chunks of it with data, and the block from
+// which on that lies.
+func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
+	block := it.start
+	if it.lies != nil {
+		for _, r := range it.lies.runs {
+			fn(tree.Extent{Off: r.off, Len: r.n}, block+r.pos/m.bs)
+		}
+		return
+	}
+	eachRun(it.entry.Extents, it.entry.Size, chunk, func(run tree.Extent) {
+		fn(run, block)
+		block += blocks(run.Len, m.bs)
+	})
+}
+
+// writeTable puts the table of devices into the head.
+func (m *metadataWriter) writeTable() {
+	for i := range m.table {
+		m.slots[i].encode(m.head[tableEnd(i):])
+	}
 }
 
 // writeSuper completes the head. Everything else has been written.
@@ -232,7 +252,7 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 		Inodes:    uint64(len(m.items)),
 		Epoch:     m.epoch.Sec,
 		FixedNsec: m.epoch.Nsec,
-		Blocks:    uint32(m.end / m.bs),
+		Blocks:    uint32(m.ownBlocks()),
 		MetaBlock: uint32(m.metaBlock),
 	}
 	copy(super.Label[:], opts.Label)
@@ -242,6 +262,11 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	}
 	if m.chunked {
 		super.Incompat |= incompatChunked
+	}
+	if m.table > 0 {
+		super.Incompat |= incompatDevices
+		super.ExtraDevices = uint16(m.table)
+		super.DeviceSlot = uint16(tableEnd(0) / deviceSlotSize)
 	}
 	if opts.BuildTime != nil {
 		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {
@@ -255,14 +280,26 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 		super.UUID = m.contentUUID()
 	}
 	super.encode(m.head[superOffset:])
-	super.Checksum = superChecksum(m.head[superOffset:]) // the head ends where the checksum does
+	super.Checksum = superChecksum(m.head[superOffset : superOffset+checksumLen(m.bs)])
 	super.encode(m.head[superOffset:])
 }
 
+// ownBlocks is how many blocks the image has on its device, where without a table
+// its devices follow.
+func (m *metadataWriter) ownBlocks() int64 {
+	if m.table == 0 {
+		return m.total / m.bs
+	}
+	return m.end / m.bs
+}
+
 // contentUUID is a UUID of version 8 from all metadata, the superblock without
-// UUID and checksum included, and the hashes of all files.
+// UUID and checksum included, the UUIDs of devices, and the hashes of all files.
 func (m *metadataWriter) contentUUID() (id [16]byte) {
 	m.digest.Write(m.head)
+	for _, s := range m.slots {
+		m.digest.Write(s.tag[:])
+	}
 	for _, it := range m.items {
 		m.digest.Write(it.hash[:])
 	}

@@ -34,6 +34,21 @@ type Options struct {
 	SpoolDir  string       // for the ends of files, many at a time; "": $TMPDIR
 	Check     bool         // read the image back and compare it with what was added
 	Warn      func(string) // for what is left out; nil: nobody wants to know
+
+	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
+	// device on which the image lies, and not devices of their own.
+	NoDeviceTable bool
+}
+
+// Validate tells whether an image can have these options.
+func (o *Options) Validate() error {
+	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<minBlockBits || n > 1<<maxBlockBits) {
+		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<minBlockBits, 1<<maxBlockBits)
+	}
+	if len(o.Label) > labelMax || strings.IndexByte(o.Label, 0) >= 0 {
+		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, labelMax)
+	}
+	return nil
 }
 
 // Output is where an image goes: a file that is empty and can be read back.
@@ -57,6 +72,8 @@ type Writer struct {
 	added int
 	err   error
 
+	devices []Layer // where contents are, in WriteFsmeta
+
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
 
@@ -67,14 +84,11 @@ var errClosed = errors.New("image is already complete")
 
 // NewWriter begins an image in out. Nothing is valid before Close.
 func NewWriter(out Output, opts Options) (*Writer, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
 	if opts.BlockSize == 0 {
 		opts.BlockSize = DefaultBlockSize
-	}
-	if n := opts.BlockSize; bits.OnesCount(uint(n)) != 1 || n < 1<<minBlockBits || n > 1<<maxBlockBits {
-		return nil, fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<minBlockBits, 1<<maxBlockBits)
-	}
-	if len(opts.Label) > labelMax || strings.IndexByte(opts.Label, 0) >= 0 {
-		return nil, fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", opts.Label, labelMax)
 	}
 	w := &Writer{
 		opts: opts,
@@ -83,7 +97,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		tree: tree.New(),
 		tail: &tails{dir: opts.SpoolDir},
 	}
-	w.data = blockio.NewWriter(out, headEnd(w.bs))
+	w.data = blockio.NewWriter(out, headEnd(w.bs, 0))
 	if opts.UUID == nil || opts.Check {
 		w.hash = blake3.New()
 	}
@@ -238,8 +252,14 @@ func (w *Writer) Abort(cause error) {
 
 func (w *Writer) finish() error {
 	w.tree.CountLinks()
-	p := &plan{bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1)}
+	p := &plan{
+		bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
+		table: w.slots(), merged: w.devices != nil, retime: w.retime,
+	}
 	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
+		return err
+	}
+	if err := p.placeDevices(w.devices); err != nil {
 		return err
 	}
 	w.warn(p)
@@ -247,7 +267,7 @@ func (w *Writer) finish() error {
 		return err
 	}
 	if w.opts.Check {
-		return w.verify(p.end)
+		return w.verify(p)
 	}
 	return nil
 }
@@ -289,6 +309,13 @@ func (n *warning) note(what string) {
 		n.first = what
 	}
 	n.count++
+}
+
+func (n *warning) add(m warning) {
+	if n.count == 0 {
+		n.first = m.first
+	}
+	n.count += m.count
 }
 
 func (n *warning) text() string {

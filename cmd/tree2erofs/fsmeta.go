@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/erofs"
+)
+
+// merge writes the image of metadata that merges the layers.
+func (t *tool) merge(env *cli.Env) error {
+	if err := t.mergeUsage(); err != nil {
+		return err
+	}
+	opts := t.options(env)
+	opts.NoDeviceTable = t.DeviceTable == "no"
+	if err := opts.Validate(); err != nil {
+		return cli.Usage("%v", err)
+	}
+	var files []*os.File
+	for _, path := range t.Inputs {
+		f, err := env.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	devices, of, err := erofs.Devices(files)
+	if err != nil {
+		return err
+	}
+	layers, err := erofs.OpenLayers(devices, of)
+	if err != nil {
+		return err
+	}
+	out, err := env.Image(t.Output.Path, t.Temp.Dir)
+	if err != nil {
+		return err
+	}
+	err = erofs.WriteFsmeta(out, layers, t.Limits, opts)
+	if errors.Is(err, erofs.ErrNotAddressable) {
+		return cli.Hint(err, "tree2erofs --layer makes layers that fit, or mkfs.erofs -E^inline_data without -z")
+	}
+	if err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+func (t *tool) mergeUsage() error {
+	switch {
+	case len(t.Inputs) == 0:
+		return cli.Usage("--fsmeta needs the images of layers")
+	case t.Layer:
+		return cli.Usage("--fsmeta makes a flat image, and --layer one of a layer")
+	case t.BlockSize != 0:
+		return cli.Usage("--fsmeta has the block size of the layers, no --block-size")
+	case t.RequireCRC:
+		return cli.Usage("--fsmeta reads images, and --require-crc is about streams")
+	}
+	for _, path := range t.Inputs {
+		if path == "-" {
+			return cli.Usage("--fsmeta refers to files, not to standard input")
+		}
+	}
+	return nil
+}

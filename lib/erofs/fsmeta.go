@@ -1,0 +1,132 @@
+package erofs
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+// ErrLayers is wrapped by the errors about layer images that do not go together.
+var ErrLayers = errors.New("layer images do not fit")
+
+// WriteFsmeta writes into out an image of metadata alone, that of layers merged
+// from bottom to top. Its contents stay in the layers, of which only metadata is
+// read. These are the devices behind it, each once, where it stands first.
+//
+// The block size is that of the layers; opts has none, and no Layer. Check reads
+// back what was written, with the layers as its devices, and compares it with the
+// merged tree and each content's place.
+func WriteFsmeta(out Output, layers []Layer, limits tree.Limits, opts Options) error {
+	if opts.Layer || opts.BlockSize != 0 {
+		return errors.New("an image of merged layers is flat, and has their block size")
+	}
+	devices, err := layerDevices(layers)
+	if err != nil {
+		return err
+	}
+	opts.BlockSize = int(layers[0].Image.bs)
+	w, err := NewWriter(out, opts)
+	if err != nil {
+		return err
+	}
+	w.devices = devices
+	w.data = blockio.NewWriter(out, headEnd(w.bs, w.slots()))
+	w.tree, err = Merge(layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
+	if err != nil {
+		w.Abort(err)
+		return err
+	}
+	return w.Close()
+}
+
+// layerDevices are the distinct images among layers.
+func layerDevices(layers []Layer) (devices []Layer, err error) {
+	if len(layers) == 0 {
+		return nil, fmt.Errorf("%w: there are none", ErrLayers)
+	}
+	first, seen := layers[0], make(map[*Image]bool)
+	for _, l := range layers {
+		img := l.Image
+		switch {
+		case img.bs != first.Image.bs:
+			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, img.bs, first.Name, first.Image.bs)
+		case img.self.Size%img.bs != 0:
+			return nil, fmt.Errorf("%s: %w: %d bytes are not a multiple of the block size %d", l.Name, ErrLayers, img.self.Size, img.bs)
+		}
+		if !seen[img] {
+			seen[img] = true
+			devices = append(devices, l)
+		}
+	}
+	if len(devices) > maxDevices {
+		return nil, fmt.Errorf("%w: %d are over the %d of the format", ErrLayers, len(devices), maxDevices)
+	}
+	return devices, nil
+}
+
+// slots is the length of the table of devices.
+func (w *Writer) slots() int {
+	if w.opts.NoDeviceTable {
+		return 0
+	}
+	return len(w.devices)
+}
+
+// locate makes it, a file whose content is in another image, refer to that.
+func (it *item) locate(bs int64) {
+	c, _ := it.entry.Content.(*content)
+	it.lies = c
+	if c != nil && len(c.runs) == 1 && c.runs[0].n == c.size {
+		it.start = c.runs[0].pos / bs
+		return
+	}
+	it.layout = chunkBased
+	var runs []run
+	if c != nil {
+		runs = c.runs
+	}
+	it.chunkBits = exactBits(runs, it.entry.Size, bs)
+}
+
+// exactBits is the size, bs<<bits, of the smallest of the chunks with the shortest
+// map in which each chunk is either a hole or contiguous.
+func exactBits(runs []run, size, bs int64) uint8 {
+	breaks := int64(0) // all the blocks, in one word, at which something ends
+	for _, r := range runs {
+		breaks |= r.off / bs
+		if end := r.off + r.n; end < size {
+			breaks |= end / bs
+		}
+	}
+	exact := uint8(min(bits.TrailingZeros64(uint64(breaks)), maxChunkBits))
+	return smallestMap(exact, size, bs)
+}
+
+// placeDevices lays the devices one behind the other and the image, and moves what
+// refers to them.
+func (p *plan) placeDevices(devices []Layer) error {
+	base := make(map[*Image]int64, len(devices))
+	end := p.end
+	for _, d := range devices {
+		base[d.Image] = end / p.bs
+		p.slots = append(p.slots, deviceSlot{
+			tag:    tagOf(d.Image.UUID()),
+			blocks: uint32(d.Image.self.Size / p.bs),
+			first:  uint32(end / p.bs),
+		})
+		end += d.Image.self.Size
+		if end/p.bs > maxBlocks {
+			return fmt.Errorf("%s: %w: over 2^32 blocks together", d.Name, ErrLayers)
+		}
+	}
+	for _, it := range p.items {
+		if it.lies != nil {
+			it.start += base[it.lies.img]
+		}
+	}
+	p.total = end
+	return nil
+}

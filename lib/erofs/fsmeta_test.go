@@ -1,0 +1,526 @@
+package erofs
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
+)
+
+// stack is layers with everything that merging does, from bottom to top.
+func stack() [][]tree.Entry {
+	lower := func(path, target string) tree.Entry {
+		return with(hardlink(path, target), func(e *tree.Entry) { e.Lower = true })
+	}
+	gone := func(path string) tree.Entry { return device(path, tree.Char, 0, 0) }
+	return [][]tree.Entry{
+		corpus(),
+		{
+			gone("one"),
+			gone("many/007"),
+			lower("upper-link", "large"),
+			lower("upper-sym", "sym"),
+			file("deep/a/b/new", pattern(40, 9000)), // deep/a is only implied
+			file("sym/through", pattern(41, 4096)),  // lands in sub/empty
+			xattrs(dir("xd"), tree.Opaque.Name, "y", "user.new", "1"),
+			file("xd/only", pattern(42, 100)),
+			sparse("sparse2", 1<<20, []tree.Extent{{Off: 8192, Len: 4096}, {Off: 1<<20 - 4096, Len: 4096}}),
+			sparse("hole2", 12345678, []tree.Extent{}),
+			file("block", nil),
+		},
+		{
+			with(dir("."), func(e *tree.Entry) { e.Mode, e.GID = 0o700, 9 }),
+			gone("upper-sym"),
+			file("upper-link", pattern(43, 70000)),
+			file("made/here", pattern(44, 8192)), // made is only implied, and nothing is below
+			lower("made/link", "deep/a/b/new"),
+			hardlink("made/twice", "made/here"),
+			dir("sub"),
+			symlink("many/008", "009"),
+		},
+	}
+}
+
+// mergeEntries is the flat tree that layers come to.
+func mergeEntries(t testing.TB, layers ...[]tree.Entry) *tree.Tree {
+	t.Helper()
+	merged := tree.NewFlat()
+	for _, es := range layers {
+		l := tree.New()
+		for i := range es {
+			if _, err := l.Put(&es[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := merged.Apply(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return merged
+}
+
+// layersOf makes a layer image of each list of entries, in memory.
+func layersOf(t testing.TB, opts Options, lists ...[]tree.Entry) (layers []Layer) {
+	t.Helper()
+	opts.Layer = true
+	for i, es := range lists {
+		layers = append(layers, Layer{fmt.Sprintf("layer %d", i), open(t, build(t, opts, es...))})
+	}
+	return layers
+}
+
+func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
+	t.Helper()
+	m := &image{}
+	opts.Check = true
+	if err := WriteFsmeta(m, layers, tree.Limits{}, opts); err != nil {
+		t.Fatal(err)
+	}
+	return m.b
+}
+
+func devicesOf(layers []Layer) (devices []Device) {
+	for _, l := range layers {
+		devices = append(devices, Device{l.Name, l.Image.self.R, l.Image.self.Size})
+	}
+	return devices
+}
+
+// contentOf is all of a layer image.
+func contentOf(t testing.TB, l Layer) []byte {
+	t.Helper()
+	b := make([]byte, l.Image.self.Size)
+	if _, err := l.Image.self.R.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// What is merged is what the same layers come to in memory, whichever way the
+// devices are given.
+func TestFsmeta(t *testing.T) {
+	want := stream(t, mergeEntries(t, stack()...).Source(tree.Flat))
+	for _, bs := range []int{512, 4096} {
+		layers := layersOf(t, Options{BlockSize: bs}, stack()...)
+		for _, noTable := range []bool{false, true} {
+			b := fsmeta(t, Options{NoDeviceTable: noTable}, layers...)
+			img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk := slices.Clone(b)
+			for _, l := range layers {
+				disk = append(disk, contentOf(t, l)...)
+			}
+			for how, img := range map[string]*Image{"devices": img, "one device": open(t, disk)} {
+				if d := firstDifference(want, stream(t, img.Source())); d != "" {
+					t.Errorf("blocks of %d, no table %v, %s: %s", bs, noTable, how, d)
+				}
+			}
+			if _, err := Open(bytes.NewReader(b), int64(len(b))); (err != nil) != noTable {
+				t.Errorf("without devices, no table %v: %v", noTable, err)
+			}
+		}
+		merged, err := Merge(layers, MergeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := firstDifference(want, stream(t, merged.Source(tree.Flat))); d != "" {
+			t.Errorf("merged alone: %s", d)
+		}
+	}
+}
+
+// Without a device, names and attributes can be read and contents not.
+func TestFsmetaAlone(t *testing.T) {
+	layers := layersOf(t, Options{}, stack()...)
+	e, err := open(t, fsmeta(t, Options{}, layers...)).Lookup("large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, ErrNoDevice) || !errors.Is(err, ErrUnsupported) {
+		t.Errorf("content: %v", err)
+	}
+}
+
+// kernelWays mounts an fsmeta with its layers each way, and calls check with where.
+func kernelWays(t *testing.T, layers []Layer, check func(how, at string)) {
+	t.Helper()
+	dir := t.TempDir()
+	save := func(name string, parts ...[]byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, bytes.Join(parts, nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	var parts [][]byte
+	var options []string
+	for i, l := range layers {
+		parts = append(parts, contentOf(t, l))
+		options = append(options, "device="+reftest.Loop(t, save(fmt.Sprintf("layer%d", i), parts[i])))
+	}
+	table, none := fsmeta(t, Options{}, layers...), fsmeta(t, Options{NoDeviceTable: true}, layers...)
+	check("device=", reftest.Mount(t, "erofs", save("table", table), strings.Join(options, ",")))
+	check("one device", reftest.Mount(t, "erofs", save("disk", append([][]byte{table}, parts...)...), ""))
+	check("no table", reftest.Mount(t, "erofs", save("plain", append([][]byte{none}, parts...)...), ""))
+}
+
+func TestKernelFsmeta(t *testing.T) {
+	for _, bs := range []int{512, 4096} {
+		kernelWays(t, layersOf(t, Options{BlockSize: bs}, stack()...), func(how, at string) {
+			if err := compareMount(at, mergeEntries(t, stack()...).Source(tree.Flat)); err != nil {
+				t.Errorf("blocks of %d, %s: %v", bs, how, err)
+			}
+		})
+	}
+}
+
+// A table of so many devices that it passes the first block, and one so long that the
+// root has to go elsewhere.
+func TestManyDevices(t *testing.T) {
+	one := build(t, Options{Layer: true, BlockSize: 512}, dir("."), file("a", pattern(1, 600)))
+	top := build(t, Options{Layer: true, BlockSize: 512}, file("b", pattern(2, 600)))
+	for _, n := range []int{1, 3, 23, 24, 40, rootMax * slotSize / deviceSlotSize} {
+		var layers []Layer
+		for i := range n {
+			b := one
+			if i == n-1 {
+				b = top
+			}
+			layers = append(layers, Layer{fmt.Sprint(i), open(t, b)})
+		}
+		b := fsmeta(t, Options{}, layers...)
+		img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
+		if err != nil {
+			t.Fatalf("%d: %v", n, err)
+		}
+		e, err := img.Lookup("b")
+		var content bytes.Buffer
+		if err == nil {
+			_, err = e.Content.WriteTo(&content)
+		}
+		if err != nil || !bytes.Equal(content.Bytes(), pattern(2, 600)) {
+			t.Errorf("%d: %v", n, err)
+		}
+		if n == 40 {
+			kernelWays(t, layers, func(how, at string) {
+				if b, err := os.ReadFile(at + "/b"); err != nil || !bytes.Equal(b, pattern(2, 600)) {
+					t.Errorf("%s: %v", how, err)
+				}
+			})
+		}
+	}
+}
+
+// An image that comes twice is one device.
+func TestLayerTwice(t *testing.T) {
+	layers := layersOf(t, Options{}, []tree.Entry{file("a", pattern(1, 10))}, []tree.Entry{file("a", pattern(2, 10)), file("b", pattern(3, 10))})
+	layers = append(layers, layers[0])
+	b := fsmeta(t, Options{}, layers...)
+	img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers[:2])...)
+	if err != nil || len(img.devices) != 2 {
+		t.Fatalf("%d devices, %v", len(img.devices), err)
+	}
+	for path, want := range map[string]data{"a": pattern(1, 10), "b": pattern(3, 10)} {
+		var content bytes.Buffer
+		e, err := img.Lookup(path)
+		if err == nil {
+			_, err = e.Content.WriteTo(&content)
+		}
+		if err != nil || !bytes.Equal(content.Bytes(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A file costs its inode and name, whatever its size; a contiguous one has no map.
+func TestFsmetaSize(t *testing.T) {
+	const size = 64 << 20
+	layer := &zeroFile{blocks: map[int64][]byte{}}
+	if err := writeTo(layer, Options{Layer: true, UUID: new([16]byte)}, []tree.Entry{
+		dir("."), {Path: "large", Type: tree.File, Size: size, Content: manyZeros(size)},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	img, err := Open(layer, roundUp(layer.size, imageAlign))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := fsmeta(t, Options{}, Layer{"large", img})
+	if len(b) != 4096 {
+		t.Errorf("%d bytes", len(b))
+	}
+	if ino := inodeFor(t, open(t, b), "large"); ino.layout != flatPlain || ino.size != size {
+		t.Errorf("%+v", ino)
+	}
+}
+
+func TestExactBits(t *testing.T) {
+	const bs = 4096
+	for _, c := range []struct {
+		name string
+		size int64
+		runs []run
+		want uint8
+	}{
+		{"all hole", 100 * bs, nil, 7},
+		{"one block", 1, nil, 0},
+		{"head", 100 * bs, []run{{n: bs}}, 0},
+		{"first half", 64 * bs, []run{{n: 32 * bs}}, 5},
+		{"to the end", 64*bs + 5, []run{{off: 48 * bs, n: 16*bs + 5}}, 4},
+		{"two places", 64 * bs, []run{{n: 16 * bs, pos: 99 * bs}, {off: 16 * bs, n: 48 * bs}}, 4},
+		{"odd", 64 * bs, []run{{off: 8 * bs, n: 6 * bs}}, 1},
+	} {
+		if bits := exactBits(c.runs, c.size, bs); bits != c.want {
+			t.Errorf("%s: chunks of 2^%d blocks, expected 2^%d", c.name, bits, c.want)
+		}
+	}
+}
+
+// tampered is an output that is not as it was written when it is read back.
+type tampered struct {
+	image
+	change func(b []byte)
+}
+
+func (o *tampered) ReadAt(p []byte, off int64) (int, error) {
+	if o.change != nil {
+		o.change(o.b)
+		o.change = nil
+		sign(o.b)
+	}
+	return o.image.ReadAt(p, off)
+}
+
+// sign puts the right checksum into an image.
+func sign(b []byte) {
+	s := b[superOffset:4096]
+	binary.LittleEndian.PutUint32(s[4:], superChecksum(s))
+}
+
+func TestCheckFsmeta(t *testing.T) {
+	layers := layersOf(t, Options{}, stack()...)
+	clean := open(t, fsmeta(t, Options{}, layers...))
+	flat, mapped := inodeFor(t, clean, "large"), inodeFor(t, clean, "sparse2")
+	if flat.layout != flatPlain || mapped.layout != chunkBased {
+		t.Fatal("files are not as this test wants them")
+	}
+	add := func(off int64, n uint32) func(b []byte) {
+		return func(b []byte) {
+			binary.LittleEndian.PutUint32(b[off:], binary.LittleEndian.Uint32(b[off:])+n)
+		}
+	}
+	slot := func(i int) int64 { return tableEnd(i) }
+	index := int64(-1) // of the first chunk that is no hole
+	b := contentOf(t, Layer{Image: clean})
+	for at := roundUp(mapped.end(), 8) + 4; index < 0; at += 8 {
+		if binary.LittleEndian.Uint32(b[at:]) != nullBlock {
+			index = at
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(b []byte)
+		err    string
+	}{
+		{"nothing", func([]byte) {}, ""},
+		{"flat extent, next block", add(flat.off+16, 1), "a-link: data is not where layer 0 has it"},
+		{"flat extent, block before", add(flat.off+16, ^uint32(0)), "data is not where"},
+		{"flat extent, beyond", add(flat.off+16, 1<<20), "beyond the end"},
+		{"chunk, next block", add(index, 1), "data is not where layer 1 has it"},
+		{"chunk, another device", add(index-2, 1<<16|2), "sparse2"},
+		{"UUID", func(b []byte) { b[slot(1)] = "10"[b[slot(1)]&1] }, "device 2, layer 1: is the image with the UUID"},
+		{"blocks", add(slot(0)+64, ^uint32(0)), "device 1: "},
+		{"too many blocks", add(slot(2)+64, 1), "device 3, layer 2: has "},
+		{"first", add(slot(2)+68, 1), "device 3: "},
+		{"overlap", add(slot(2)+68, ^uint32(0)), "have blocks in common"},
+		{"two slots swapped", func(b []byte) {
+			first := slices.Clone(b[slot(0):slot(1)])
+			copy(b[slot(0):], b[slot(1):slot(2)])
+			copy(b[slot(1):], first)
+		}, "device 1, layer 0: is the image with the UUID"},
+		{"a slot less", func(b []byte) { b[superOffset+86]-- }, "on 2 devices, and 3 are given"},
+	} {
+		err := WriteFsmeta(&tampered{change: c.change}, layers, tree.Limits{}, Options{Check: true})
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), "check: ") || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// Devices that are not those of the image.
+func TestWrongDevices(t *testing.T) {
+	layers := layersOf(t, Options{}, stack()...)
+	b := fsmeta(t, Options{}, layers...)
+	other := layersOf(t, Options{}, append(stack()[0], file("more", nil)))[0]
+	d := devicesOf(layers)
+	short := d[1]
+	short.Size -= 4096
+	junk := Device{"junk", bytes.NewReader(make([]byte, 1<<20)), 1 << 20}
+	for _, c := range []struct {
+		name    string
+		devices []Device
+		err     string
+	}{
+		{"swapped", []Device{d[1], d[0], d[2]}, "device 1, layer 1: is the image with the UUID"},
+		{"one less", d[:2], "on 3 devices, and 2 are given"},
+		{"one more", append(slices.Clone(d), d[0]), "on 3 devices, and 4 are given"},
+		{"changed", []Device{devicesOf([]Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
+		{"short", []Device{d[0], short, d[2]}, "device 2, layer 1: has "},
+		{"junk", []Device{d[0], d[1], junk}, "device 3, junk: is no EROFS image"},
+		{"empty", []Device{d[0], d[1], {"empty", bytes.NewReader(nil), 0}}, "device 3, empty: is no EROFS image"},
+	} {
+		if _, err := Open(bytes.NewReader(b), int64(len(b)), c.devices...); err == nil || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	disk := slices.Clone(b)
+	for _, i := range []int{0, 2, 1} { // the right length
+		disk = append(disk, contentOf(t, layers[i])...)
+	}
+	if _, err := Open(bytes.NewReader(disk), int64(len(disk))); err == nil || !strings.Contains(err.Error(), "device 2, at block ") {
+		t.Errorf("wrong order on one device: %v", err)
+	}
+	b = fsmeta(t, Options{NoDeviceTable: true}, layers...)
+	if _, err := Open(bytes.NewReader(b), int64(len(b)), d[:2]...); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("no table, one less: %v", err)
+	}
+}
+
+func TestLayersThatDoNotFit(t *testing.T) {
+	good := layersOf(t, Options{}, []tree.Entry{dir("."), file("a", pattern(1, 10))})[0]
+	inline := Layer{"inline", open(t, build(t, Options{}, dir("d"), file("d/a", pattern(1, 10))))}
+	small := layersOf(t, Options{BlockSize: 512}, []tree.Entry{file("a", nil)})[0]
+	b := append(contentOf(t, good), 1, 2, 3)
+	merged := fsmeta(t, Options{}, good)
+	over, err := Open(bytes.NewReader(merged), int64(len(merged)), devicesOf([]Layer{good})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lower := layersOf(t, Options{}, []tree.Entry{with(hardlink("b", "missing"), func(e *tree.Entry) { e.Lower = true })})[0]
+	for _, c := range []struct {
+		name   string
+		layers []Layer
+		opts   Options
+		is     error
+		err    string
+	}{
+		{"none", nil, Options{}, ErrLayers, "none"},
+		{"inline", []Layer{good, inline}, Options{}, ErrNotAddressable, "inline: d/a: "},
+		{"block size", []Layer{good, small}, Options{}, ErrLayers, "512"},
+		{"length", []Layer{{"long", open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
+		{"merged before", []Layer{{"fsmeta", over}}, Options{}, ErrNotAddressable, "fsmeta: a: "},
+		{"layer", []Layer{good}, Options{Layer: true}, nil, "flat"},
+		{"label", []Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
+		{"link", []Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
+	} {
+		err := WriteFsmeta(&image{}, c.layers, tree.Limits{}, c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.err) || c.is != nil && !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	var limit *tree.LimitError
+	if err := WriteFsmeta(&image{}, []Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
+		t.Errorf("limit: %v", err)
+	}
+}
+
+// Attributes that no layer may have are left out and counted.
+func TestReservedXattrs(t *testing.T) {
+	var said []string
+	warn := func(s string) { said = append(said, s) }
+	b := build(t, Options{Layer: true},
+		xattrs(dir("d"), "trusted.overlay.redirect", "/etc", "user.overlay.opaque", "y", "user.a", "b"),
+		xattrs(file("f", nil), tree.Opaque.Name, "y"))
+	merged, err := Merge([]Layer{{"foreign", open(t, b)}}, MergeOptions{Warn: warn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if xs := merged.Lookup("d").Entry.Xattrs; len(xs) != 1 || xs[0].Name != "user.a" || len(merged.Lookup("f").Entry.Xattrs) > 0 {
+		t.Errorf("%q", xs)
+	}
+	if len(said) != 1 || said[0] != "foreign: d: xattr trusted.overlay.redirect: left out, and 2 more" {
+		t.Errorf("%q", said)
+	}
+}
+
+func TestFsmetaOptions(t *testing.T) {
+	layers := layersOf(t, Options{}, stack()...)
+	b := fsmeta(t, Options{}, layers...)
+	if !bytes.Equal(b, fsmeta(t, Options{}, layers...)) {
+		t.Error("two images of the same layers differ")
+	}
+	ids := map[[16]byte]bool{}
+	same := build(t, Options{Layer: true, UUID: &[16]byte{1}}, stack()[0]...)
+	for _, b := range [][]byte{
+		b, fsmeta(t, Options{NoDeviceTable: true}, layers...), fsmeta(t, Options{}, layers[:2]...),
+		fsmeta(t, Options{}, Layer{"", open(t, same)}, layers[1], layers[2]),
+		fsmeta(t, Options{NoDeviceTable: true}, Layer{"", open(t, same)}, layers[1], layers[2]),
+	} {
+		ids[superOf(t, b).UUID] = true
+	}
+	if len(ids) != 5 {
+		t.Errorf("%d different UUIDs of 5 images", len(ids))
+	}
+	early := tree.Time{Sec: 5}
+	img := open(t, fsmeta(t, Options{Mtime: &early, Label: "root", UUID: &[16]byte{9}}, layers...))
+	if img.Label() != "root" || img.UUID() != [16]byte{9} {
+		t.Errorf("label %q, UUID %x", img.Label(), img.UUID())
+	}
+	for path, e := range list(t, img) {
+		if e.Time != early {
+			t.Fatalf("%s is of %v", path, e.Time)
+		}
+	}
+}
+
+// superOf is the superblock of an image that may lack its devices.
+func superOf(t testing.TB, b []byte) (s superblock) {
+	t.Helper()
+	s.decode(b[superOffset:])
+	return s
+}
+
+// Devices knows a file by what it is, not by its name.
+func TestDevices(t *testing.T) {
+	dir := t.TempDir()
+	var files []*os.File
+	for _, name := range []string{"a", "b", "a2", "b"} {
+		path := filepath.Join(dir, name)
+		if name == "a2" {
+			if err := os.Link(filepath.Join(dir, "a"), path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	files[1].WriteString("123")
+	devices, of, err := Devices(files)
+	if err != nil || len(devices) != 2 || !slices.Equal(of, []int{0, 1, 0, 1}) || devices[1].Size != 3 {
+		t.Errorf("%v %v %v", devices, of, err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, _, err := Devices([]*os.File{r}); err == nil {
+		t.Error("a pipe is taken")
+	}
+}
