@@ -11,14 +11,15 @@ import (
 
 // NextData is where the first data of f at or behind off lies: from there to
 // end, at most size. All of f is data where the file system does not tell; where
-// there is no more, both are size. It moves the offset of f.
+// there is no more, both are size. It is an error if f ends before. It moves the
+// offset of f.
 func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	if off >= size {
 		return size, size, nil
 	}
 	switch from, err = f.Seek(off, unix.SEEK_DATA); {
 	case errors.Is(err, unix.ENXIO):
-		return size, size, nil
+		return size, size, reaches(f, size)
 	case errors.Is(err, unix.EINVAL):
 		return off, size, nil // a block device, or a file system without holes
 	case err != nil:
@@ -33,6 +34,15 @@ func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 		return 0, 0, err
 	}
 	return from, min(end, size), nil
+}
+
+// reaches tells a hole up to size from a file that ends before.
+func reaches(f *os.File, size int64) error {
+	end, err := f.Seek(0, io.SeekEnd)
+	if err == nil && end < size {
+		err = &os.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("byte %d: %w", end, io.ErrUnexpectedEOF)}
+	}
+	return err
 }
 
 // CopySparse copies the first n bytes of src to where dst, which has no data

@@ -52,6 +52,9 @@ func TestNextData(t *testing.T) {
 			t.Errorf("from %d of %d: %d to %d, %v; want %d to %d", c.off, c.size, from, end, err, c.from, c.end)
 		}
 	}
+	if _, _, err := NextData(f, 1<<20+4096, 3<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("behind the end: %v", err)
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -86,9 +86,12 @@ func (d *Disk) verifyImage(e *extent, img *erofsImage, first bool) error {
 }
 
 // verifyDevices compares the device table of the first extent with the others, or
-// with what lies in the same extent.
+// with what lies in the same extent behind the image.
 func (d *Disk) verifyDevices(e *extent, img *erofsImage) error {
 	n := len(d.extents) - 1
+	if n == 0 && e.size <= img.size {
+		return nil // its devices are other disks
+	}
 	if n > 0 && n < img.devices {
 		return &ForceableError{fmt.Errorf("%s: %w: names %d devices, and %d extents follow", e.path, ErrCorrupt, img.devices, n)}
 	}

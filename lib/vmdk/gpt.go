@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"unicode/utf16"
 )
 
@@ -209,7 +210,7 @@ func checkGPT(disk bounded) error {
 	if same != *second || second.Other != first.Self {
 		return fmt.Errorf("%w: the two GPT headers differ", ErrCorrupt)
 	}
-	return checkPartitions(first, table)
+	return checkPartitions(disk, first, table)
 }
 
 func readGPT(disk bounded, off int64) (*gptHeader, []byte, error) {
@@ -237,7 +238,7 @@ func readGPT(disk bounded, off int64) (*gptHeader, []byte, error) {
 	return h, table, nil
 }
 
-func checkPartitions(h *gptHeader, table []byte) error {
+func checkPartitions(disk bounded, h *gptHeader, table []byte) error {
 	for i := 0; i < len(table); i += gptEntrySize {
 		var e gptEntry
 		if _, err := binary.Decode(table[i:], binary.LittleEndian, &e); err != nil {
@@ -246,13 +247,24 @@ func checkPartitions(h *gptHeader, table []byte) error {
 		if e.Type == (guid{}) {
 			continue
 		}
-		if e.First < h.First || e.Last > h.Last || e.First > e.Last {
-			return fmt.Errorf("%w: partition %d from sector %d to %d is not inside %d to %d", ErrCorrupt,
-				i/gptEntrySize+1, e.First, e.Last, h.First, h.Last)
-		}
-		if e.First%(gptAlign/SectorSize) != 0 {
-			return fmt.Errorf("%w: partition %d begins at sector %d, inside a block of %d bytes", ErrUnsupported, i/gptEntrySize+1, e.First, gptAlign)
+		if err := e.check(disk, h); err != nil {
+			return fmt.Errorf("partition %d: %w", i/gptEntrySize+1, err)
 		}
 	}
 	return nil
+}
+
+func (e *gptEntry) check(disk bounded, h *gptHeader) error {
+	if e.First < h.First || e.Last > h.Last || e.First > e.Last {
+		return fmt.Errorf("%w: from sector %d to %d is not inside %d to %d", ErrCorrupt, e.First, e.Last, h.First, h.Last)
+	}
+	if e.First%(gptAlign/SectorSize) != 0 {
+		return fmt.Errorf("%w: begins at sector %d, inside a block of %d bytes", ErrUnsupported, e.First, gptAlign)
+	}
+	size := int64(e.Last-e.First+1) * SectorSize
+	d, err := FromReaderAt("image", io.NewSectionReader(disk.r, int64(e.First)*SectorSize, size), size)
+	if err != nil {
+		return err
+	}
+	return d.Verify()
 }
