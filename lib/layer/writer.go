@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -78,10 +79,12 @@ func (t *Writer) add(e *tree.Entry) error {
 	}
 	dir, base := split(e.Path)
 	switch {
-	case strings.HasPrefix(base, whiteoutPrefix):
+	case strings.HasPrefix(e.Path, whiteoutPrefix) || strings.Contains(e.Path, "/"+whiteoutPrefix):
 		return errors.New("the name would be taken for a whiteout")
 	case e.IsWhiteout():
 		return t.empty(path.Join(dir, whiteoutPrefix+base))
+	case !e.IsOpaque() && e.NoChange:
+		return nil // an entry would change it
 	case !e.IsOpaque():
 		return t.file(e)
 	case !e.NoChange:
@@ -109,6 +112,9 @@ func markOf(e *tree.Entry) string {
 
 // empty writes a file that is a mark.
 func (t *Writer) empty(name string) error {
+	if err := tree.CheckPath(name); err != nil {
+		return fmt.Errorf("too long for a mark of a layer: %w", err)
+	}
 	return t.entry(&tree.Entry{Type: tree.File}, name, typeFile, 0)
 }
 
@@ -181,7 +187,7 @@ func (t *Writer) sparse(e *tree.Entry, name string) error {
 	var r records
 	r.add("GNU.sparse.major", "1")
 	r.add("GNU.sparse.minor", "0")
-	r.add("GNU.sparse.name", name)
+	r.name("GNU.sparse.name", name)
 	r.add("GNU.sparse.realsize", strconv.FormatInt(e.Size, 10))
 	size := int64(len(table)) + e.DataSize()
 	if err := t.entry(e, path.Join(dir, "GNUSparseFile.0", base), typeFile, size, r...); err != nil {
@@ -266,10 +272,14 @@ func (t *Writer) extended(r records) error {
 
 // text puts s into the field f, and what does not fit into a record.
 func (r *records) text(f []byte, key, s string) {
-	if copy(f, s) == len(s) {
-		return
+	if copy(f, s) < len(s) {
+		r.name(key, s)
 	}
-	if !utf8.ValidString(s) && !strings.Contains(string(*r), " hdrcharset=") {
+}
+
+// name adds a record that may be any bytes.
+func (r *records) name(key, s string) {
+	if !utf8.ValidString(s) && !bytes.Contains(*r, []byte(" hdrcharset=BINARY\n")) {
 		r.add("hdrcharset", "BINARY")
 	}
 	r.add(key, s)
@@ -301,18 +311,19 @@ func (r *records) time(f []byte, t tree.Time) {
 	if t.Sec < 0 {
 		sign, sec = "-", -sec
 	}
-	text := fmt.Sprintf("%s%d.%09d", sign, sec, nsec)
+	text := fmt.Sprintf("%s%d.%09d", sign, uint64(sec), nsec) // -2^63 is its own negative
 	r.add("mtime", strings.TrimSuffix(strings.TrimRight(text, "0"), "."))
 }
 
 // xattrs writes them as star does; where a name has a "=", which ends the key of
-// a record, as libarchive does.
+// a record, as libarchive does, which takes a "+" for itself.
 func (r *records) xattrs(xs []tree.Xattr) {
 	for _, x := range xs {
 		switch {
 		case x == tree.Opaque:
 		case strings.Contains(x.Name, "="):
-			r.add("LIBARCHIVE.xattr."+url.QueryEscape(x.Name), base64.RawStdEncoding.EncodeToString([]byte(x.Value)))
+			name := strings.ReplaceAll(url.QueryEscape(x.Name), "+", "%20")
+			r.add("LIBARCHIVE.xattr."+name, base64.RawStdEncoding.EncodeToString([]byte(x.Value)))
 		default:
 			r.add("SCHILY.xattr."+x.Name, x.Value)
 		}
