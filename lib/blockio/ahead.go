@@ -6,30 +6,44 @@ import (
 )
 
 // Ahead reads another reader in a goroutine of its own, a few large buffers
-// ahead, and lets a third goroutine see every byte on the way, to hash it.
+// ahead, and lets a third goroutine see every byte on the way, to hash it. The
+// buffers are handed on as they are: nothing is copied but what Read returns and
+// what Peek has to join.
 type Ahead struct {
 	free chan *aheadBuf
-	full chan *aheadBuf // to Read; closed at the end
+	full chan *aheadBuf // to the consumer; closed at the end
 	seen chan struct{}  // closed when tap has had everything
 	stop chan struct{}
-	cur  *aheadBuf
-	pos  int
 	err  error // what ended the reader; valid once full is closed
+
+	cur    *aheadBuf
+	pos    int    // in cur
+	joined []byte // what comes before cur's, where Peek needed it in one piece
+	join   []byte // the memory of joined
 }
 
 type aheadBuf struct {
-	data []byte
-	refs atomic.Int32 // Read and the tap
+	mem, data []byte       // data lies in mem
+	refs      atomic.Int32 // the consumer and the tap
 }
 
 const (
-	aheadSize  = 512 << 10
-	aheadCount = 6
+	aheadSize  = 256 << 10
+	aheadCount = 8
 )
 
-// NewAhead starts to read r. The tap, unless it is nil, is given every byte in
-// order; its errors are ignored. Only Close may be called while r blocks; the
-// goroutine then ends when r returns.
+// ChunkReader is a reader that can produce its data in the memory of the caller,
+// without copying it there. ReadChunk is given at least ChunkSize bytes and
+// returns the part of them in which the next data is; the memory must keep that
+// data until the call after returns.
+type ChunkReader interface {
+	ChunkSize() int
+	ReadChunk(mem []byte) (data []byte, err error)
+}
+
+// NewAhead starts to read r, by ReadChunk if it is a ChunkReader. The tap, unless
+// it is nil, is given every byte in order; its errors are ignored. Only Close may
+// be called while r blocks; the goroutine then ends when r returns.
 func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	a := &Ahead{
 		free: make(chan *aheadBuf, aheadCount),
@@ -40,6 +54,10 @@ func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	for range aheadCount {
 		a.free <- &aheadBuf{}
 	}
+	chunks, ok := r.(ChunkReader)
+	if !ok {
+		chunks = fullReads{r}
+	}
 	var tapped chan *aheadBuf
 	if tap == nil {
 		close(a.seen)
@@ -47,12 +65,12 @@ func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 		tapped = make(chan *aheadBuf, aheadCount)
 		go a.feed(tap, tapped)
 	}
-	go a.fill(r, tapped)
+	go a.fill(chunks, tapped)
 	return a
 }
 
 // fill reads r until it ends or Close is called.
-func (a *Ahead) fill(r io.Reader, tapped chan<- *aheadBuf) {
+func (a *Ahead) fill(r ChunkReader, tapped chan<- *aheadBuf) {
 	defer close(a.full)
 	if tapped != nil {
 		defer close(tapped)
@@ -65,12 +83,10 @@ func (a *Ahead) fill(r io.Reader, tapped chan<- *aheadBuf) {
 			a.err = io.ErrClosedPipe
 			return
 		}
-		if b.data == nil {
-			b.data = make([]byte, aheadSize)
+		if b.mem == nil {
+			b.mem = make([]byte, r.ChunkSize())
 		}
-		var n int
-		n, a.err = readSome(r, b.data[:aheadSize])
-		b.data = b.data[:n]
+		b.data, a.err = r.ReadChunk(b.mem)
 		b.refs.Store(1)
 		if tapped != nil {
 			b.refs.Store(2)
@@ -80,14 +96,21 @@ func (a *Ahead) fill(r io.Reader, tapped chan<- *aheadBuf) {
 	}
 }
 
-// readSome fills p, but for the end of r or an error, so that buffers travel full.
-func readSome(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
+// fullReads makes a ChunkReader of any reader.
+type fullReads struct{ r io.Reader }
+
+func (fullReads) ChunkSize() int { return aheadSize }
+
+// ReadChunk fills mem, but for the end of r or an error, so that buffers travel
+// full.
+func (f fullReads) ReadChunk(mem []byte) (data []byte, err error) {
+	n := 0
+	for n < len(mem) && err == nil {
 		var m int
-		m, err = r.Read(p[n:])
+		m, err = f.r.Read(mem[n:])
 		n += m
 	}
-	return n, err
+	return mem[:n], err
 }
 
 func (a *Ahead) feed(tap io.Writer, tapped <-chan *aheadBuf) {
@@ -104,24 +127,86 @@ func (a *Ahead) release(b *aheadBuf) {
 	}
 }
 
-// Read returns the next bytes, and what ended the reader behind the last. It
-// returns io.EOF only after the tap has seen everything.
-func (a *Ahead) Read(p []byte) (int, error) {
-	for a.cur == nil || a.pos == len(a.cur.data) {
-		if a.cur != nil {
-			a.release(a.cur)
-			a.cur = nil
-		}
-		b, ok := <-a.full
-		if !ok {
-			<-a.seen
-			return 0, a.err
-		}
-		a.cur, a.pos = b, 0
+// rest is what can be had without waiting, in one piece.
+func (a *Ahead) rest() []byte {
+	switch {
+	case len(a.joined) > 0:
+		return a.joined
+	case a.cur != nil:
+		return a.cur.data[a.pos:]
 	}
-	n := copy(p, a.cur.data[a.pos:])
-	a.pos += n
+	return nil
+}
+
+// Buffered is the number of bytes that Peek returns without waiting or copying.
+func (a *Ahead) Buffered() int { return len(a.rest()) }
+
+// Peek returns the next n bytes without taking them, or fewer and the error that
+// ends the reader: io.EOF, after the tap has seen everything, or another. The
+// bytes are valid until the next call of Peek or Read.
+func (a *Ahead) Peek(n int) ([]byte, error) {
+	for len(a.rest()) < n {
+		if err := a.more(n); err != nil {
+			return a.rest(), err
+		}
+	}
+	return a.rest()[:n], nil
+}
+
+// more makes rest longer, up to n bytes where it has to be joined for that.
+func (a *Ahead) more(n int) error {
+	if rest := a.rest(); len(rest) > 0 && len(a.joined) == 0 {
+		a.join = append(a.join[:0], rest...)
+		a.joined, a.pos = a.join, len(a.cur.data)
+	}
+	if a.cur == nil || a.pos == len(a.cur.data) {
+		if err := a.next(); err != nil {
+			return err
+		}
+	}
+	if len(a.joined) > 0 {
+		k := min(n-len(a.joined), len(a.cur.data)-a.pos)
+		a.joined = append(a.joined, a.cur.data[a.pos:a.pos+k]...)
+		a.pos += k
+	}
+	return nil
+}
+
+// next takes the next buffer.
+func (a *Ahead) next() error {
+	if a.cur != nil {
+		a.release(a.cur)
+		a.cur = nil
+	}
+	b, ok := <-a.full
+	if !ok {
+		<-a.seen
+		return a.err
+	}
+	a.cur, a.pos = b, 0
+	return nil
+}
+
+// Discard takes n bytes, of those that Peek has just returned.
+func (a *Ahead) Discard(n int) (int, error) {
+	if len(a.joined) > 0 {
+		a.joined = a.joined[n:]
+	} else if a.cur != nil {
+		a.pos += n
+	}
 	return n, nil
+}
+
+// Read returns the next bytes, and what ended the reader behind the last.
+func (a *Ahead) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if _, err := a.Peek(1); err != nil {
+		return 0, err
+	}
+	n := copy(p, a.rest())
+	return a.Discard(n)
 }
 
 // Close ends the goroutines, as soon as the reader below returns from the call

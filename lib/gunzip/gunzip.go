@@ -25,7 +25,7 @@ type Reader struct {
 // input that ends inside a member is io.ErrUnexpectedEOF; io.EOF comes only after
 // everything was verified.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{f: inflater{r: r}}
+	return &Reader{f: inflater{r: r, out: new(output)}}
 }
 
 // Read returns decompressed bytes.
@@ -65,11 +65,33 @@ func (z *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// more decompresses a chunk, or goes to the next member. What was there before
-// has been returned.
-func (z *Reader) more() {
-	z.f.room()
+// ChunkSize is the size of the memory that ReadChunk needs.
+func (z *Reader) ChunkSize() int { return len(output{}) }
+
+// ReadChunk decompresses into mem and returns the part of it where the next bytes
+// are: at least one, or the error behind the last. They must stay as they are until
+// the call after returns, as what follows may repeat them.
+func (z *Reader) ReadChunk(mem []byte) ([]byte, error) {
+	z.f.switchTo((*output)(mem))
 	z.ready = z.f.w
+	z.decompress()
+	data := z.f.out[z.ready:z.f.w]
+	z.ready = z.f.w
+	if len(data) > 0 {
+		return data, nil
+	}
+	return nil, z.err
+}
+
+// more decompresses a chunk. What was there before has been returned.
+func (z *Reader) more() {
+	z.f.room(z.f.out)
+	z.ready = z.f.w
+	z.decompress()
+}
+
+// decompress goes on until the buffer is full, the input ends, or fails.
+func (z *Reader) decompress() {
 	for z.err == nil && z.f.w < outLimit {
 		if !z.inner {
 			if z.err = z.member(); z.err != nil {

@@ -79,6 +79,32 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// ReadChunk into several buffers in turn, as a reader ahead uses it.
+func TestReadChunk(t *testing.T) {
+	for name, data := range samples() {
+		z := NewReader(bytes.NewReader(append(compress(t, data, 6), compress(t, data, 1)...)))
+		mem := [3][]byte{}
+		for i := range mem {
+			mem[i] = make([]byte, z.ChunkSize())
+		}
+		var got []byte
+		for i := 0; ; i++ {
+			b, err := z.ReadChunk(mem[i%3])
+			got = append(got, b...)
+			clear(mem[(i+1)%3]) // what is two calls old is ours
+			if err == io.EOF {
+				break
+			}
+			if err != nil || len(b) == 0 {
+				t.Fatalf("%s: %d bytes, %v", name, len(b), err)
+			}
+		}
+		if !bytes.Equal(got, append(bytes.Clone(data), data...)) {
+			t.Errorf("%s: %d bytes of %d", name, len(got), 2*len(data))
+		}
+	}
+}
+
 // Any size of reads, below and above, gives the same bytes.
 func TestReadSizes(t *testing.T) {
 	data := samples()["words"][:60_000]
@@ -280,7 +306,7 @@ func FuzzInflate(f *testing.F) {
 		r.f.begin()
 		var err error
 		for err == nil && r.f.state != atEnd && len(got) < 8<<20 {
-			r.f.room()
+			r.f.room(r.f.out)
 			from := r.f.w
 			err = r.f.run()
 			got = append(got, r.f.out[from:r.f.w]...)

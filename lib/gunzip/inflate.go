@@ -48,7 +48,7 @@ type inflater struct {
 	bits  uint64 // the next nbits bits; above them nothing, or what comes at pos
 	nbits uint
 
-	out  [outSize + 2*word]byte
+	out  *output
 	w    int // where the next byte goes
 	base int // where the current stream begins, or 0 if that is more than a window ago
 
@@ -60,19 +60,29 @@ type inflater struct {
 	dist [distSize]entry
 }
 
+// output is a buffer of what was decompressed, at its beginning the last window of
+// the buffer before.
+type output [outSize + 2*word]byte
+
 // begin makes f ready for a stream at the current position.
 func (f *inflater) begin() {
 	f.state, f.base = atHeader, f.w
 }
 
-// room moves the last window of output to the front if the buffer is full.
-func (f *inflater) room() {
+// room goes on in next, which may be the buffer in use, if that is full.
+func (f *inflater) room(next *output) {
 	if f.w < outLimit {
 		return
 	}
-	shift := f.w - windowSize
-	copy(f.out[:], f.out[shift:f.w])
-	f.w = windowSize
+	f.switchTo(next)
+}
+
+// switchTo goes on in next with the last window of what is there.
+func (f *inflater) switchTo(next *output) {
+	shift := max(0, f.w-windowSize)
+	copy(next[:], f.out[shift:f.w])
+	f.out = next
+	f.w -= shift
 	f.base = max(0, f.base-shift)
 }
 
@@ -427,7 +437,7 @@ func (f *inflater) fast() error {
 		stop  = f.end - inRound
 		bits  = f.bits
 		nbits = f.nbits
-		out   = &f.out
+		out   = f.out
 		w     = f.w
 		lit   = &f.lit
 		what  = ""

@@ -42,7 +42,8 @@ func Detect(head []byte) (Compression, error) {
 
 // Decompress returns what r holds, decompressed: gzip with any number of members,
 // zstd with any number of frames, skippable ones too, or r itself. The reader
-// below is read to its end. Close frees memory and does not close r.
+// below is read to its end. Where the result is a blockio.ChunkReader too, that is
+// the faster way. Close frees memory and does not close r.
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	below := &errorKeeper{r: r}
 	head := make([]byte, 6)
@@ -57,7 +58,8 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 	}
 	switch kind {
 	case Gzip:
-		return &decompressor{name: "gzip", r: gunzip.NewReader(in), below: below, close: func() error { return nil }}, nil
+		z := gunzip.NewReader(in)
+		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, nil
 	case Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
 		// already; the window is what the reference decoder takes by default.
@@ -65,7 +67,7 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &decompressor{name: "zstd", r: z, below: below, close: func() error { z.Close(); return nil }}, nil
+		return &decompressor{name: "zstd", r: z, below: below, close: z.Close}, nil
 	}
 	return io.NopCloser(in), nil
 }
@@ -75,23 +77,42 @@ type decompressor struct {
 	name  string
 	r     io.Reader
 	below *errorKeeper
-	close func() error
+	close func()
 }
 
-func (d *decompressor) Close() error { return d.close() }
+func (d *decompressor) Close() error {
+	d.close()
+	return nil
+}
 
 func (d *decompressor) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
+	return n, d.explain(err)
+}
+
+func (d *decompressor) explain(err error) error {
 	switch {
 	case err == nil || err == io.EOF:
+		return err
 	case d.below.err != nil:
-		err = d.below.err
+		return d.below.err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = fmt.Errorf("%s stream is cut short: %w", d.name, err)
-	default:
-		err = fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
+		return fmt.Errorf("%s stream is cut short: %w", d.name, err)
 	}
-	return n, err
+	return fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
+}
+
+// gunzipper is a decompressor that is a blockio.ChunkReader as well.
+type gunzipper struct {
+	decompressor
+	z *gunzip.Reader
+}
+
+func (g *gunzipper) ChunkSize() int { return g.z.ChunkSize() }
+
+func (g *gunzipper) ReadChunk(mem []byte) ([]byte, error) {
+	data, err := g.z.ReadChunk(mem)
+	return data, g.explain(err)
 }
 
 // errorKeeper remembers the error of a reader, its end apart.

@@ -65,7 +65,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 		return nil, err
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
-	l.tar = newTarReader(l.ahead)
+	l.tar = &tarReader{in: l.ahead}
 	l.names = newNames(func(e *tree.Entry) { l.queue = append(l.queue, *e) })
 	return l, nil
 }

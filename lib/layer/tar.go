@@ -14,7 +14,7 @@ const maxExtended = 4 << 20
 // tarReader reads the entries of a tar stream: V7, ustar, GNU and pax, all four
 // forms of sparse files.
 type tarReader struct {
-	in   *bufio.Reader
+	in   window
 	off  int64 // bytes taken from in
 	left int64 // of the current entry's data
 	pad  int64 // behind it
@@ -24,8 +24,13 @@ type tarReader struct {
 	ended bool
 }
 
-func newTarReader(r io.Reader) *tarReader {
-	return &tarReader{in: bufio.NewReaderSize(r, 1<<20)}
+// window is a reader that shows its next bytes before they are taken:
+// blockio.Ahead or bufio.Reader.
+type window interface {
+	io.Reader
+	Buffered() int
+	Peek(n int) ([]byte, error)
+	Discard(n int) (int, error)
 }
 
 // next returns the next entry's header, valid until the call after, or io.EOF
@@ -287,7 +292,7 @@ func isZero(block []byte) bool {
 // FirstName is the name of the first entry of a plain tar that begins with head,
 // "" if it is none or needs more bytes.
 func FirstName(head []byte) string {
-	h, err := newTarReader(bytes.NewReader(head)).next()
+	h, err := (&tarReader{in: bufio.NewReader(bytes.NewReader(head))}).next()
 	if err != nil {
 		return ""
 	}
