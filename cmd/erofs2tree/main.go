@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -59,7 +60,11 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	if err := tree.Copy(tree.NewWriter(out, opts), src); err != nil {
+	err = tree.Copy(tree.NewWriter(out, opts), src)
+	if errors.Is(err, erofs.ErrNoDevice) {
+		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
+	}
+	if err != nil {
 		return err
 	}
 	return out.Commit()

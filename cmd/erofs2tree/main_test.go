@@ -22,16 +22,21 @@ func (c content) WriteTo(w io.Writer) (int64, error) {
 // image writes an image with one file and returns its name.
 func image(t *testing.T) string {
 	t.Helper()
+	return imageOf(t, erofs.Options{}, "hello\n")
+}
+
+func imageOf(t *testing.T, opts erofs.Options, text string) string {
+	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "image"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := erofs.NewWriter(f, erofs.Options{})
+	w, err := erofs.NewWriter(f, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Add(&tree.Entry{Path: "hello", Type: tree.File, Mode: 0o644, Size: 6, Content: content("hello\n")}); err != nil {
+	if err := w.Add(&tree.Entry{Path: "hello", Type: tree.File, Mode: 0o644, Size: int64(len(text)), Content: content(text)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -143,6 +148,77 @@ func TestFailures(t *testing.T) {
 		code, out, said := run(t, nil, c.args...)
 		if code != c.code || !strings.Contains(said, c.said) || !strings.HasPrefix(said, "erofs2tree: ") || out != "" {
 			t.Errorf("%s: code %d, %d bytes: %s", c.name, code, len(out), said)
+		}
+	}
+}
+
+// fsmeta merges the layers and returns the name of the image.
+func fsmeta(t *testing.T, opts erofs.Options, names ...string) string {
+	t.Helper()
+	var files []*os.File
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	devices, of, err := erofs.Devices(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := erofs.OpenLayers(devices, of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(filepath.Join(t.TempDir(), "fsmeta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := erofs.WriteFsmeta(out, layers, tree.Limits{}, opts); err != nil {
+		t.Fatal(err)
+	}
+	return out.Name()
+}
+
+// Several layers are merged, the same whether they are given alone or as the
+// devices of an fsmeta.
+func TestLayers(t *testing.T) {
+	a, b := imageOf(t, erofs.Options{Layer: true}, "first\n"), imageOf(t, erofs.Options{Layer: true}, "second")
+	f, noTable := fsmeta(t, erofs.Options{}, a, b), fsmeta(t, erofs.Options{NoDeviceTable: true}, a, b)
+	const want = ". type=dir mode=0755 uid=0 gid=0 time=0.000000000\n" +
+		"./hello type=file mode=0644 uid=0 gid=0 time=0.000000000 size=6\nsecond\n#end "
+	for _, args := range [][]string{
+		{a, b}, {a, b, a, b}, {f, "--device", a, "--device", b}, {"--device", a, "--device=" + b, "--device", a, f},
+		{noTable, "--device", a, "--device", b},
+	} {
+		code, out, said := run(t, nil, args...)
+		if code != 0 || said != "" || !strings.Contains(out, want) {
+			t.Errorf("%q: code %d: %s%s", args, code, said, out)
+		}
+	}
+	if _, out, _ := run(t, nil, a, b, a); !strings.Contains(out, "\n#:layers=3\n") || !strings.Contains(out, "first\n") {
+		t.Errorf("three layers: %s", out)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{[]string{a, b, "--device", a}, 2, "single image"},
+		{[]string{f, "--device", b, "--device", a}, 1, "device 1, " + b + ": is the image with the UUID"},
+		{[]string{f, "--device", a}, 1, "2 devices, and 1 are given"},
+		{[]string{f}, 1, "hint: name the layers: --device"},
+		{[]string{noTable}, 1, "cut short"},
+		{[]string{a, b + ".none"}, 1, "no such file"},
+		{[]string{a, "/dev/null"}, 1, "/dev/null: "},
+		{[]string{a, b, "--max-file-size=5"}, 1, a + ": hello: file of 6 bytes"},
+	} {
+		code, _, said := run(t, nil, c.args...)
+		if code != c.code || !strings.Contains(said, c.said) || !strings.HasPrefix(said, "erofs2tree: ") {
+			t.Errorf("%q: code %d: %s", c.args, code, said)
 		}
 	}
 }

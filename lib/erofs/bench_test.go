@@ -80,3 +80,35 @@ func BenchmarkReader(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFsmeta merges ten layers of 4000 small files.
+func BenchmarkFsmeta(b *testing.B) {
+	lists := make([][]tree.Entry, 10)
+	for l := range lists {
+		lists[l] = append(lists[l], dir("."), dir("usr"), dir("usr/lib"))
+		for i := range 720 {
+			if i%6 == 0 {
+				lists[l] = append(lists[l], dir(fmt.Sprintf("usr/lib/mod%d", i/6)))
+			}
+			lists[l] = append(lists[l], dir(fmt.Sprintf("usr/lib/mod%d/sub%d", i/6, i%6)))
+		}
+		for i := range 4000 {
+			at := (i*7919 + l*31) % 720
+			lists[l] = append(lists[l], file(fmt.Sprintf("usr/lib/mod%d/sub%d/file-%d-%d.js", at/6, at%6, l, i), pattern(byte(i), 100)))
+		}
+	}
+	layers := layersOf(b, Options{BlockSize: 512}, lists...) // small blocks for a small benchmark
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range layers { // nothing cached
+			img, err := Open(layers[i].Image.self.R, layers[i].Image.self.Size)
+			if err != nil {
+				b.Fatal(err)
+			}
+			layers[i].Image = img
+		}
+		if err := WriteFsmeta(&image{b: make([]byte, 0, 16<<20)}, layers, tree.Limits{}, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

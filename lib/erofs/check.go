@@ -15,7 +15,7 @@ import (
 func (w *Writer) verify(p *plan) error {
 	var devices []Device
 	for _, l := range w.devices {
-		devices = append(devices, Device{l.Name, l.Image.self.R, l.Image.self.Size})
+		devices = append(devices, l.Image.Device(l.Name))
 	}
 	img, err := Open(w.out, p.end, devices...)
 	if err != nil {

@@ -44,6 +44,11 @@ func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	return devices, of, nil
 }
 
+// Device is the image itself, as what another image has its data on.
+func (img *Image) Device(name string) Device {
+	return Device{name, img.self.R, img.self.Size}
+}
+
 // part is a device to be read.
 type part struct {
 	Device

@@ -90,7 +90,7 @@ func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
 
 func devicesOf(layers []Layer) (devices []Device) {
 	for _, l := range layers {
-		devices = append(devices, Device{l.Name, l.Image.self.R, l.Image.self.Size})
+		devices = append(devices, l.Image.Device(l.Name))
 	}
 	return devices
 }
