@@ -124,14 +124,18 @@ func FuzzGPT(f *testing.F) {
 	if err := checkedGPT(seed); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(seed[:1024+256], seed[len(seed)-gptTail:])
-	f.Fuzz(func(t *testing.T, head, tail []byte) {
-		b := bytes.Clone(seed)
-		copy(b, head)
-		copy(b[max(0, len(b)-len(tail)):], tail)
-		for _, at := range []int{512, len(b) - 512} { // past the checksums
-			binary.LittleEndian.PutUint32(b[at+16:], 0)
-			binary.LittleEndian.PutUint32(b[at+16:], crc32.ChecksumIEEE(b[at:at+gptHeaderSize]))
+	f.Add(seed[512:512+gptHeaderSize], seed[1024:1024+gptEntrySize])
+	f.Fuzz(func(t *testing.T, header, entries []byte) {
+		b, le, last := bytes.Clone(seed), binary.LittleEndian, len(seed)-SectorSize
+		copy(b[512:512+gptHeaderSize], header)
+		copy(b[1024:1024+gptTable], entries)
+		le.PutUint32(b[512+88:], crc32.ChecksumIEEE(b[1024:1024+gptTable]))
+		copy(b[last:], b[512:1024])
+		le.PutUint64(b[last+24:], uint64(last/SectorSize))
+		le.PutUint64(b[last+32:], 1)
+		for _, at := range []int{512, last} { // past the checksums
+			le.PutUint32(b[at+16:], 0)
+			le.PutUint32(b[at+16:], crc32.ChecksumIEEE(b[at:at+gptHeaderSize]))
 		}
 		_ = checkedGPT(b)
 	})
