@@ -50,6 +50,11 @@ var errDone = errors.New("already committed")
 //
 // The errors of Create name path.
 func Create(path string) (*File, error) {
+	// What the kernel finds may have no name to be followed to: /dev/stdout is a
+	// link to "pipe:[1234]".
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return openInPlace(path, path, fi)
+	}
 	target, err := followLinks(path)
 	if err != nil {
 		return nil, named(path, err)
@@ -60,7 +65,7 @@ func Create(path string) (*File, error) {
 	case err != nil:
 		return nil, named(path, err)
 	case !fi.Mode().IsRegular():
-		return openInPlace(path, target, fi)
+		return openInPlace(path, target, fi) // it came in between
 	default:
 		if err := unix.Faccessat(unix.AT_FDCWD, target, unix.W_OK, unix.AT_EACCESS); err != nil {
 			return nil, fmt.Errorf("%s: write: %w", path, err)

@@ -250,6 +250,41 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
+// TestNameless: a pipe that has no name but through a descriptor, as /dev/stdout
+// and what a shell makes of >(command).
+func TestNameless(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	link := filepath.Join(t.TempDir(), "link")
+	name := fmt.Sprintf("/proc/self/fd/%d", w.Fd())
+	if err := os.Symlink(name, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{name, link} {
+		f, err := Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.InPlace() {
+			t.Errorf("%s is not written in place", path)
+		}
+		if _, err := f.WriteString("data"); err != nil {
+			t.Error(err)
+		}
+		if err := f.Commit(); err != nil {
+			t.Error(err)
+		}
+		got := make([]byte, 4)
+		if _, err := io.ReadFull(r, got); err != nil || string(got) != "data" {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
+}
+
 func TestCreateErrors(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
