@@ -44,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -110,9 +111,18 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 	if _, err := p.Parse(args); errors.As(err, &shown) {
 		return true, shown.err
 	} else if err != nil {
-		return false, &usageError{text: err.Error(), hint: "see " + e.name + " --help"}
+		return false, &usageError{text: usageText(err), hint: "see " + e.name + " --help"}
 	}
 	e.Quiet = common.Quiet
 	e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
 	return false, err
+}
+
+// usageText is what kong says, but for its words about a missing value.
+func usageText(err error) string {
+	if flag, ok := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); ok {
+		flag, _, _ = strings.Cut(flag, ": expected ")
+		return flag + ": value is missing"
+	}
+	return err.Error()
 }

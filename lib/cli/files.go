@@ -186,7 +186,7 @@ func closeCopy(f *os.File) error {
 func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 	if isStandard(path) {
 		if kind == Binary && isTerminal(e.Stdout) {
-			return nil, Hint(Usage("%s: is a terminal, and the data is binary", stdoutName), "use -o FILE, or connect a pipe")
+			return nil, errTerminal(stdoutName)
 		}
 		fi, err := e.Stdout.Stat()
 		if err != nil {
@@ -199,5 +199,14 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 			return nil, err
 		}
 	}
-	return atomicfile.Create(path)
+	file, err := atomicfile.Create(path)
+	if err == nil && kind == Binary && file.InPlace() && isTerminal(file.File) {
+		file.Abort()
+		return nil, errTerminal(path)
+	}
+	return file, err
+}
+
+func errTerminal(path string) error {
+	return Hint(Usage("%s: is a terminal, and the data is binary", path), "use -o FILE, or connect a pipe")
 }
