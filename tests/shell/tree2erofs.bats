@@ -62,6 +62,16 @@ full_disk() {
 	assert_no_debris layer.tar in.tree a b c
 }
 
+@test "-o /dev/stdout and other pipes without a name" {
+	tree2erofs -o want in.tree
+	for line in 'tree2erofs -o /dev/stdout in.tree | cmp - want' 'tree2erofs -o >(cat >out) in.tree; wait $!; cmp out want' \
+		'tree2erofs -o /dev/stdout in.tree >out; cmp out want'; do
+		run --separate-stderr bash -c "set -e; $line"
+		assert_ok
+	done
+	assert_no_debris layer.tar in.tree want out
+}
+
 @test "an empty tree" {
 	stream >empty
 	run --separate-stderr tree2erofs --check -o out empty
@@ -181,7 +191,7 @@ full_disk() {
 	for c in '--block-size=5000|block size 5000 is not a power of two from 512 to 65536' '--block-size=131072|block size' '--block-size=4k|--block-size' \
 		'--label=sixteen-bytes-ok|does not fit: at most 15 bytes' '--uuid=1234|is not a UUID such as' \
 		'--mtime=yesterday|is not a time' '--clamp-mtime=1.0000000001|is not a time' '--max-entries=many|--max-entries' \
-		'in.tree in.tree|unexpected argument' '-o|output'; do
+		'-o|--output: value is missing'; do
 		# shellcheck disable=SC2086 # several words
 		run --separate-stderr tree2erofs in.tree ${c%|*}
 		assert_error tree2erofs 2 "${c#*|}"
@@ -351,6 +361,9 @@ full_disk() {
 	on_terminal 'tree2erofs in.tree'
 	assert_status 2
 	[[ $output == *'tree2erofs: standard output: is a terminal, and the data is binary'*'hint: use -o FILE, or connect a pipe'* ]] || show "another message"
+	on_terminal 'tree2erofs -o /dev/tty in.tree'
+	assert_status 2
+	[[ $output == *'tree2erofs: /dev/tty: is a terminal, and the data is binary'* ]] || show "another message"
 	on_terminal 'tree2erofs -o out'
 	assert_status 2
 	[[ $output == *'tree2erofs: standard input: is a terminal'* ]] || show "another message"
