@@ -41,7 +41,7 @@ func (t *tool) merge(env *cli.Env) error {
 	}
 	err = erofs.WriteFsmeta(out, layers, t.Limits, opts)
 	if errors.Is(err, erofs.ErrNotAddressable) {
-		return cli.Hint(err, "tree2erofs --layer makes layers that fit, or mkfs.erofs -E^inline_data without -z")
+		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
 	}
 	if err != nil {
 		return err
