@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ReaderOptions say what a Reader insists on.
@@ -317,7 +320,22 @@ func (s *Reader) fail(err error) error {
 	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
 
-func printable(path string) string { return string(appendEscaped(nil, path)) }
+// printable is path as a message shows it: as it is, but for bytes that steer a
+// terminal or are no text.
+func printable(path string) string {
+	var b strings.Builder
+	for i, r := range path {
+		_, n := utf8.DecodeRuneInString(path[i:])
+		if r != utf8.RuneError && !unicode.IsControl(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(path[i : i+n]) {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+	}
+	return b.String()
+}
 
 // input is the stream's bytes in a large buffer, with a CRC of what was taken.
 type input struct {

@@ -473,7 +473,7 @@ func TestReaderErrors(t *testing.T) {
 	in := head + root + `./a\033[31m` + " type=fifo\n"
 	in = strings.Replace(in, "[", `\133`, 1)
 	_, _, err := readAll(strings.NewReader(in), ReaderOptions{})
-	want := fmt.Sprintf(`record 2, before byte %d: not a valid tree stream: a\033\13331m: mode is not`, len(in))
+	want := fmt.Sprintf(`record 2, before byte %d: not a valid tree stream: a\033[31m: mode is not`, len(in))
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error is %v, want %s", err, want)
 	}
