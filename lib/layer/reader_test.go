@@ -495,6 +495,7 @@ func TestEmptyLayers(t *testing.T) {
 		{"512 zeros", make([]byte, 512), layer.Options{}, false},
 		{"1024 zeros", make([]byte, 1024), layer.Options{}, true},
 		{"10240 zeros", make([]byte, 10240), layer.Options{}, true},
+		{"zeros, then an image", append(make([]byte, 10240), 0xe2), layer.Options{}, false},
 		{"1 byte", []byte{0}, layer.Options{AllowUnterminated: true}, false},
 		{"text", []byte("not a tar at all"), layer.Options{}, false},
 		{"text of a block", bytes.Repeat([]byte("not a tar\n"), 52), layer.Options{}, false},

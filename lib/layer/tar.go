@@ -20,8 +20,8 @@ type tarReader struct {
 	pad  int64 // behind it
 	h    header
 
-	// ended says that the two blocks of zeros were seen that end an archive.
-	ended bool
+	any   bool // an entry was read
+	ended bool // the two blocks of zeros were seen that end an archive
 }
 
 // window is a reader that shows its next bytes before they are taken:
@@ -82,6 +82,7 @@ func (t *tarReader) next() (*header, error) {
 		if err := t.finish(block, records); err != nil {
 			return nil, err
 		}
+		t.any = true
 		return &t.h, nil
 	}
 }
@@ -265,11 +266,22 @@ func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// drain reads what follows the archive, which its digest covers too.
+// drain reads what follows the archive, which its digest covers too. Zeros and then
+// other data without any entry are no archive but, say, the image of a disk.
 func (t *tarReader) drain() error {
-	n, err := io.Copy(io.Discard, t.in)
-	t.off += n
-	return err
+	for {
+		if _, err := t.in.Peek(1); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		b, _ := t.in.Peek(t.in.Buffered())
+		if !t.any && !isZero(b) {
+			return corruptAt(0, errors.New("zeros and then other data, which is no tar"))
+		}
+		t.in.Discard(len(b))
+		t.off += int64(len(b))
+	}
 }
 
 // cut makes the end of the input in the middle of an entry an error.
