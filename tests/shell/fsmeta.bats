@@ -1,0 +1,236 @@
+# tree2erofs --fsmeta and erofs2tree with layers: an image in layers, merged,
+# mounted each way; layers that are missing, short, changed, in the wrong order.
+
+load helpers
+setup() {
+	common_setup
+	loops=()
+}
+teardown() {
+	! mountpoint -q at || umount at
+	! mountpoint -q full || umount full
+	[ ${#loops[@]} = 0 ] || losetup -d "${loops[@]}"
+}
+
+# layers makes 0.tar to 2.tar with all that merging does, and images of them.
+layers() {
+	local tar="tar --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner --format=posix" i
+	mkdir -p 0/usr/bin 0/etc/old 0/etc/cleared 0/var
+	ln -s usr/bin 0/bin
+	seq 20000 >0/usr/bin/numbers
+	ln 0/usr/bin/numbers 0/var/numbers
+	echo one >0/etc/one
+	: >0/etc/old/file
+	echo hidden >0/etc/cleared/hidden
+	truncate -s 1M 0/var/sparse
+	echo data | dd of=0/var/sparse bs=1 seek=500000 conv=notrunc status=none
+	mkdir -p 1/bin 1/etc/cleared
+	seq 3000 >1/bin/more # only implied: ends up in usr/bin
+	: >1/etc/.wh.old
+	: >1/etc/cleared/.wh..wh..opq
+	echo shown >1/etc/cleared/shown
+	ln 0/usr/bin/numbers 1/again # a link to the layer below
+	mkdir -p 2/etc
+	echo two >2/etc/one
+	chmod 600 2/etc/one
+	(cd 0 && $tar -Scf ../0.tar .)
+	(cd 1 && $tar -cf ../1.tar bin/more etc etc/.wh.old)
+	# GNU tar makes a link of two names in one archive only.
+	(cd 1 && mkdir -p usr/bin && ln ../0/usr/bin/numbers usr/bin/numbers && $tar -cf ../link.tar usr/bin/numbers again)
+	tar --delete -f link.tar usr/bin/numbers
+	tar -Af 1.tar link.tar
+	(cd 2 && $tar -cf ../2.tar etc)
+	rm -r 0 1 2 link.tar
+	for i in 0 1 2; do
+		tar2tree $i.tar | tree2erofs --quiet --layer -o $i.erofs
+	done
+	tar2tree -o want.tree 0.tar 1.tar 2.tar
+	tar2tree --no-data --digest -o want.list 0.tar 1.tar 2.tar
+}
+
+list() { erofs2tree --no-data --digest "$@"; }
+devices=(--device 0.erofs --device 1.erofs --device 2.erofs)
+
+# loop FILE sets $loop to a device with it.
+loop() {
+	loop=$(losetup -rf --show "$1") || skip_or_fail "no loop device" || return
+	loops+=("$loop")
+}
+
+# assert_mounted DEVICE OPTIONS: it shows what the layers come to.
+assert_mounted() {
+	mkdir -p at
+	mount -t erofs -o "ro,$2" "$1" at || fail "$1 with $2 is not mounted" || return
+	diff -r --no-dereference at flat || fail "other contents with $2" || return
+	diff <(cd at && find . -printf '%p %y %m %U:%G %T@ %l\n' | sort) <(cd flat && find . -printf '%p %y %m %U:%G %T@ %l\n' | sort) ||
+		fail "other attributes with $2" || return
+	[ at/again -ef at/usr/bin/numbers ] || fail "the link is lost with $2" || return
+	umount at
+}
+
+@test "layers merge as their tars do" {
+	layers
+	run --separate-stderr bash -c 'erofs2tree 0.erofs 1.erofs 2.erofs | tree2tar | tar2tree --sort --no-data --digest'
+	assert_ok
+	[ "$(grep -v '^#' <<<"$output")" = "$(grep -v '^#' want.list)" ] || show "another tree"
+	run --separate-stderr list 0.erofs 1.erofs 2.erofs
+	assert_ok
+	assert_output "$(<want.list)"
+	[ "$(erofs2tree 0.erofs 1.erofs 2.erofs | head -n 2 | tail -n 1)" = '#:layers=3' ] || fail "it does not say of how many"
+	grep -q '^./usr/bin/more ' want.list || fail "the test does not test symbolic links"
+	grep -q '^./usr/bin/numbers .* hardlink=./again' want.list || fail "the test does not test hard links"
+	! grep -q 'etc/old\|hidden' want.list || fail "the test does not test whiteouts"
+}
+
+@test "an fsmeta, with its devices and on one disk" {
+	layers
+	for table in yes no; do
+		run --separate-stderr tree2erofs --fsmeta --check --device-table=$table -o fsmeta 0.erofs 1.erofs 2.erofs
+		assert_ok
+		assert_output ''
+		[ "$(stat -c %s fsmeta)" -le 8192 ] || fail "it is $(stat -c %s fsmeta) bytes long"
+		tree2erofs --fsmeta --device-table=$table 0.erofs 1.erofs 2.erofs | cmp - fsmeta
+		cat fsmeta 0.erofs 1.erofs 2.erofs >disk
+		run --separate-stderr list fsmeta "${devices[@]}"
+		assert_ok
+		assert_output "$(<want.list)"
+		run --separate-stderr list disk
+		assert_ok
+		assert_output "$(<want.list)"
+		run --separate-stderr bash -c "erofs2tree disk | cmp - <(erofs2tree fsmeta ${devices[*]})"
+		assert_ok
+	done
+	need fsck.erofs
+	fsck.erofs disk >/dev/null || fail "fsck.erofs refuses it"
+}
+
+@test "the kernel mounts it each way" {
+	need_root
+	need losetup
+	layers
+	mkdir flat
+	tree2tar want.tree | tar -C flat -xp --numeric-owner
+	tree2erofs --fsmeta -o fsmeta 0.erofs 1.erofs 2.erofs
+	tree2erofs --fsmeta --device-table=no -o plain 0.erofs 1.erofs 2.erofs
+	cat fsmeta [0-2].erofs >disk
+	cat plain [0-2].erofs >plaindisk
+	options=
+	for i in 0 1 2; do
+		loop $i.erofs
+		options+=,device=$loop
+	done
+	loop fsmeta
+	assert_mounted "$loop" "${options#,}"
+	loop disk
+	assert_mounted "$loop" noatime
+	loop plaindisk
+	assert_mounted "$loop" noatime
+}
+
+@test "a layer that comes twice is one device" {
+	layers
+	ln 0.erofs same.erofs
+	tree2erofs --fsmeta -o once 0.erofs 1.erofs
+	tree2erofs --fsmeta -o twice 0.erofs 1.erofs same.erofs
+	[ "$(od -An -tu2 -j 1110 -N 2 once)" = "$(od -An -tu2 -j 1110 -N 2 twice)" ] || fail "another number of devices"
+	run --separate-stderr list twice --device 0.erofs --device 1.erofs
+	assert_ok
+	assert_output "$(list 0.erofs 1.erofs same.erofs)"
+	run --separate-stderr list twice --device 0.erofs --device 1.erofs --device same.erofs
+	assert_ok
+}
+
+@test "an fsmeta costs what its names cost" {
+	truncate -s 3G sparse
+	tar --sparse-version=1.0 -Scf sparse.tar sparse
+	rm sparse
+	head -c 30000000 /dev/zero >large
+	tar cf large.tar large
+	rm large
+	for name in sparse large; do tar2tree $name.tar | tree2erofs --quiet --layer -o $name.erofs; done
+	tree2erofs --fsmeta --check -o fsmeta large.erofs sparse.erofs
+	[ "$(stat -c %s fsmeta)" = 4096 ] || fail "it is $(stat -c %s fsmeta) bytes long"
+}
+
+@test "wrong layers are named" {
+	layers
+	tree2erofs --fsmeta -o fsmeta 0.erofs 1.erofs 2.erofs
+	cp 1.erofs other.erofs
+	printf x | dd of=other.erofs bs=1 seek=1080 conv=notrunc status=none # of its UUID
+	head -c 8192 0.erofs >short.erofs
+	head -c 100000 /dev/urandom >junk.erofs
+	for case in \
+		'0.erofs 2.erofs 1.erofs|device 2, 2.erofs: is the image with the UUID' \
+		'0.erofs 1.erofs|on 3 devices, and 2 are given' \
+		'0.erofs other.erofs 2.erofs|device 2, other.erofs: ' \
+		'short.erofs 1.erofs 2.erofs|device 1, short.erofs: has 8192 bytes' \
+		'0.erofs 1.erofs junk.erofs|device 3, junk.erofs: is no EROFS image' \
+		'0.erofs 1.erofs none|none: open: no such file'; do
+		args=()
+		for file in ${case%|*}; do args+=(--device "$file"); done
+		run --separate-stderr erofs2tree -o out fsmeta "${args[@]}"
+		assert_error erofs2tree 1 "${case#*|}"
+	done
+	cat fsmeta 0.erofs 2.erofs 1.erofs >disk
+	run --separate-stderr erofs2tree -o out disk
+	assert_error erofs2tree 1 'is the image with the UUID'
+	cat fsmeta 0.erofs 1.erofs >disk
+	run --separate-stderr erofs2tree -o out disk
+	assert_error erofs2tree 1 'the device is not at hand'
+	run --separate-stderr erofs2tree -o out fsmeta
+	assert_error erofs2tree 1 'the device is not at hand'
+	[[ $stderr == *'hint: name the layers: --device'* ]] || show "no hint"
+	[ ! -e out ] || fail "there is output"
+}
+
+@test "layers that cannot be merged" {
+	layers
+	tree2erofs -o inline.erofs <(tar2tree --sort 0.tar)
+	tree2erofs --layer --block-size=512 -o small.erofs <(tar2tree 0.tar)
+	head -c 10000 0.erofs >short.erofs
+	for case in \
+		'0.erofs inline.erofs|inline.erofs: etc/cleared/hidden: no other image can refer to it' \
+		'0.erofs small.erofs|blocks of 512 bytes' \
+		'short.erofs|short.erofs: byte 10000: image is cut short' \
+		'1.erofs|1.erofs: again: hard link to usr/bin/numbers in a layer below: it does not exist' \
+		'0.erofs none|none: open: no such file' \
+		'0.tar|0.tar: ' \
+		'/dev/null|/dev/null: '; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr tree2erofs --fsmeta -o out ${case%|*}
+		assert_error tree2erofs 1 "${case#*|}"
+		[ ! -e out ] || fail "there is output"
+	done
+	run --separate-stderr tree2erofs --fsmeta 0.erofs inline.erofs
+	[[ $stderr == *'hint: make the layer with tree2erofs --layer'* ]] || show "no hint"
+}
+
+@test "usage" {
+	for line in '--fsmeta' '--fsmeta -' '--fsmeta --layer a' '--fsmeta --block-size=512 a' '--fsmeta --require-crc a' \
+		'--device-table=no a' '--fsmeta --device-table=some a' 'a b'; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr tree2erofs -o out $line
+		assert_error tree2erofs 2 ''
+	done
+	run --separate-stderr erofs2tree a b --device c
+	assert_error erofs2tree 2 'single image'
+	run --separate-stderr tree2erofs --help
+	assert_status 0
+	[[ $output == *5.16*6.4* ]] || show "no kernel versions"
+	assert_no_debris
+}
+
+@test "a full disk, and a pipe that closes" {
+	layers
+	run --separate-stderr bash -c 'tree2erofs --fsmeta 0.erofs 1.erofs 2.erofs >/dev/full'
+	assert_error tree2erofs 1 'no space left'
+	run --separate-stderr bash -c 'set -o pipefail; erofs2tree 0.erofs 1.erofs 2.erofs | head -n 1 >/dev/null'
+	[[ $status = 0 || $status = 141 ]] || show "status is not 141"
+	need_root
+	mkdir full
+	mount -t tmpfs -o size=4k tmpfs full || skip_or_fail "mounting is not allowed here"
+	echo filled >full/file
+	run --separate-stderr tree2erofs --fsmeta -o full/out 0.erofs 1.erofs 2.erofs
+	assert_error tree2erofs 1 'no space left'
+	[ "$(ls full)" = file ] || fail "something is left: $(ls full)"
+}
