@@ -19,7 +19,7 @@ const module = "ocipipe/"
 // that does not exist yet is fine; one that is not listed is not.
 var allowed = map[string][]string{
 	"atomicfile":  {},
-	"blockio":     {},
+	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
 	"tree":        {"blockio"},
 	"cas":         {"atomicfile"},
 	"gunzip":      {},

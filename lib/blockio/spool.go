@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"ocipipe/lib/atomicfile"
 )
 
 // Spool is a temporary file without a name that grows at its end and can be
@@ -20,13 +22,9 @@ type Spool struct {
 
 // NewSpool makes an empty spool in dir, or in $TMPDIR if dir is "".
 func NewSpool(dir string) (*Spool, error) {
-	f, err := os.CreateTemp(dir, ".ocipipe-spool-*")
+	f, err := atomicfile.Unnamed(dir)
 	if err != nil {
 		return nil, fmt.Errorf("make spool file: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("unlink spool file: %w", err)
 	}
 	return &Spool{f: f}, nil
 }
