@@ -97,7 +97,7 @@ func (d *decompressor) explain(err error) error {
 	case d.below.err != nil:
 		return d.below.err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%s stream is cut short: %w", d.name, err)
+		return &cutError{d.name + " stream is cut short"}
 	}
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
 }

@@ -67,6 +67,7 @@ type header struct {
 	mtime      tree.Time
 	dev        tree.Device
 	xattrs     []tree.Xattr
+	libarchive []tree.Xattr // those in libarchive's form, until they are sorted in
 	sparse     []tree.Extent // nil: not sparse
 	realSize   int64         // of a sparse file
 	mapInData  bool          // a sparse file whose map stands before its data
@@ -210,6 +211,7 @@ func (h *header) pax(records []byte) error {
 			return fmt.Errorf("pax record %s: %w", key, err)
 		}
 	}
+	h.sortXattrs()
 	return sparse.finish(h)
 }
 
@@ -230,7 +232,7 @@ func cutRecord(b []byte) (key, value string, rest []byte, err error) {
 // record applies one pax record. An empty value leaves what the header block has.
 func (h *header) record(key, value string, sparse *paxSparse) error {
 	if name, ok := strings.CutPrefix(key, "SCHILY.xattr."); ok {
-		return h.setXattr(name, value, true)
+		return h.schilyXattr(name, value)
 	}
 	if name, ok := strings.CutPrefix(key, "LIBARCHIVE.xattr."); ok {
 		return h.libarchiveXattr(name, value)

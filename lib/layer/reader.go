@@ -3,7 +3,6 @@ package layer
 import (
 	_ "crypto/sha256" // an algorithm of diff-ids
 	_ "crypto/sha512" // another
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -96,11 +95,17 @@ func (l *Reader) Next() (*tree.Entry, error) {
 
 // located says where a layer ends that is cut short.
 func (l *Reader) located(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("layer is cut short at byte %d of the tar: %w", l.tar.off, err)
+	if err == io.ErrUnexpectedEOF {
+		return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}
 	}
 	return err
 }
+
+// cutError is input that ends too early.
+type cutError struct{ what string }
+
+func (e *cutError) Error() string { return e.what + " (see the message of the stage that wrote it)" }
+func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // step puts what the next entry of the tar means into the queue; that may be
 // nothing.
@@ -128,12 +133,20 @@ func (l *Reader) finish() error {
 			return fmt.Errorf("%w: diff-id is %s, expected %s", ErrCorrupt, got, l.opts.DiffID)
 		}
 	} else if !terminated && !l.opts.AllowUnterminated {
-		return fmt.Errorf("no end-of-archive blocks: %w", io.ErrUnexpectedEOF)
+		return l.unterminated()
 	}
 	if l.dropped > 1 && l.opts.Warn != nil {
 		l.opts.Warn(fmt.Sprintf("%d reserved extended attributes dropped in all", l.dropped))
 	}
 	return l.names.finish()
+}
+
+func (l *Reader) unterminated() error {
+	what := "it has no end-of-archive blocks"
+	if l.tar.off == 0 {
+		what = "the input is empty"
+	}
+	return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, what)}
 }
 
 // take puts what the entry h means into the queue.

@@ -11,24 +11,23 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// setXattr adds an extended attribute. Where a tar has it in both forms, as
-// libarchive writes it, SCHILY's (override) counts.
-func (h *header) setXattr(name, value string, override bool) error {
+// checkXattr returns the attribute if a tree can have it.
+func checkXattr(name, value string) (tree.Xattr, error) {
+	x := tree.Xattr{Name: name, Value: value}
 	if name == "" || len(name) > tree.MaxName || strings.IndexByte(name, 0) >= 0 {
-		return errors.New("xattr name is empty, has a NUL, or is over 255 bytes")
+		return x, errors.New("xattr name is empty, has a NUL, or is over 255 bytes")
 	}
 	if len(value) > tree.MaxValue {
-		return fmt.Errorf("xattr value of %d bytes, over %d", len(value), tree.MaxValue)
+		return x, fmt.Errorf("xattr value of %d bytes, over %d", len(value), tree.MaxValue)
 	}
-	i, found := slices.BinarySearchFunc(h.xattrs, name, func(x tree.Xattr, name string) int {
-		return strings.Compare(x.Name, name)
-	})
-	if !found {
-		h.xattrs = slices.Insert(h.xattrs, i, tree.Xattr{Name: name, Value: value})
-	} else if override {
-		h.xattrs[i].Value = value
-	}
-	return nil
+	return x, nil
+}
+
+// schilyXattr adds an attribute in star's form, of which the last counts.
+func (h *header) schilyXattr(name, value string) error {
+	x, err := checkXattr(name, value)
+	h.xattrs = append(h.xattrs, x)
+	return err
 }
 
 // libarchiveXattr adds an attribute in libarchive's form: the name in URL
@@ -42,7 +41,24 @@ func (h *header) libarchiveXattr(name, value string) error {
 	if err != nil {
 		return errors.New("value is not base64")
 	}
-	return h.setXattr(name, string(v), false)
+	x, err := checkXattr(name, string(v))
+	h.libarchive = append(h.libarchive, x)
+	return err
+}
+
+// sortXattrs brings the attributes into byte order, each name once. Where a tar has
+// one in both forms, as libarchive writes it, SCHILY's counts. There may be as many
+// as fit into a header.
+func (h *header) sortXattrs() {
+	slices.Reverse(h.libarchive) // the first of these counts
+	all := append(h.libarchive, h.xattrs...)
+	slices.SortStableFunc(all, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+	h.xattrs = nil
+	for i, x := range all {
+		if i+1 == len(all) || all[i+1].Name != x.Name {
+			h.xattrs = append(h.xattrs, x)
+		}
+	}
 }
 
 // reserved reports whether an attribute steers overlayfs or this project, which

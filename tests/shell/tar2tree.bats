@@ -229,7 +229,7 @@ layer_of() {
 	run --separate-stderr tar2tree -o out layer.tar none.tar
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
 	run --separate-stderr tar2tree -o out /dev/null
-	assert_error tar2tree 1 'layer is cut short at byte 0 of the tar'
+	assert_error tar2tree 1 'layer is cut short at byte 0 of the tar: the input is empty (see the message of the stage that wrote it)'
 	mkdir empty
 	run --separate-stderr tar2tree -o out empty
 	assert_error tar2tree 1 'empty'
