@@ -21,6 +21,7 @@ mtree           mtree-netbsd     mtree read by others
 docker-registry docker-registry  fetching from a registry
 busybox         busybox-static   a real root file system
 debootstrap     debootstrap      a real root file system
+npm             npm              a real image of many small files
 setfattr        attr             extended attributes
 getcap          libcap2-bin      capabilities
 zstd            zstd             compressed layers
