@@ -67,7 +67,7 @@ type header struct {
 	mtime      tree.Time
 	dev        tree.Device
 	xattrs     []tree.Xattr
-	libarchive []tree.Xattr // those in libarchive's form, until they are sorted in
+	libarchive []tree.Xattr  // those in libarchive's form, until they are sorted in
 	sparse     []tree.Extent // nil: not sparse
 	realSize   int64         // of a sparse file
 	mapInData  bool          // a sparse file whose map stands before its data
