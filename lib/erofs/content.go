@@ -145,9 +145,14 @@ func (c *content) add(r run) {
 // data finds the data of ino, and checks that all of it is in the image. Data that
 // this package cannot read leaves its reason in the content.
 func (img *Image) data(ino *foundInode) (*content, error) {
-	c := &content{img: img, size: ino.size}
+	c := new(content)
+	return c, img.find(c, ino)
+}
+
+// find is data for a content that is there already, empty.
+func (img *Image) find(c *content, ino *foundInode) (err error) {
+	c.img, c.size = img, ino.size
 	c.runs = c.one[:0]
-	var err error
 	switch ino.layout {
 	case flatPlain:
 		err = img.plainRuns(c, ino, ino.size)
@@ -158,7 +163,7 @@ func (img *Image) data(ino *foundInode) (*content, error) {
 	default:
 		c.err = unsupported(ino.off, "compressed data")
 	}
-	return c, err
+	return err
 }
 
 // plainRuns adds the first n bytes, which are whole blocks.

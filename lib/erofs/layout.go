@@ -41,7 +41,7 @@ type item struct {
 
 // dirItem is what a directory needs more.
 type dirItem struct {
-	node      *tree.Node
+	children  []*tree.Node
 	parent    *item
 	size      int64
 	whiteouts bool // it holds some
@@ -160,13 +160,12 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	if parent == nil {
 		parent = it
 	}
-	it.dir = &dirItem{node: n, parent: parent}
-	children := n.Children()
-	for _, c := range children {
+	it.dir = &dirItem{children: n.Children(), parent: parent}
+	for _, c := range it.dir.children {
 		p.collect(c, it)
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
-	it.dir.size = dirSize(dirNames(children), p.bs)
+	it.dir.size = dirSize(dirNames(it.dir.children), p.bs)
 	if n.Entry.NoChange {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}

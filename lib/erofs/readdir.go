@@ -70,7 +70,7 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 	var (
 		all  []named
 		last string
-		buf  = make([]byte, img.bs)
+		buf  = make([]byte, min(img.bs, dir.size))
 	)
 	for off := int64(0); off < dir.size; off += img.bs {
 		list, err := img.readDirBlock(dir, data, off, buf)
@@ -81,6 +81,9 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes behind %q", dir.nid, off, list[0].name, last)
 		}
 		last = list[len(list)-1].name
+		if all == nil {
+			all = list[:0] // of one block the names stay where they are
+		}
 		for _, d := range list {
 			switch {
 			case d.name != "." && d.name != "..":
@@ -166,7 +169,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.self.Size)})
+	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.self.Size)}, new(content))
 	if err != nil {
 		return nil, err
 	}

@@ -246,40 +246,48 @@ func (ino *foundInode) end() int64 {
 // readInode reads and checks the inode nid. Where its data is has not been checked
 // yet.
 func (img *Image) readInode(nid uint64) (*foundInode, error) {
-	// The kernel computes modulo 2^64, and mkfs.erofs relies on it for inodes
-	// that lie before the metadata's base.
-	off := uint64(img.super.MetaBlock)*uint64(img.bs) + nid*slotSize
-	if off > uint64(img.self.Size) {
-		return nil, corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
-	}
-	ino := &foundInode{nid: nid, off: int64(off)}
-	var b [extendedSize]byte
-	if err := img.read(b[:compactSize], ino.off); err != nil {
+	ino := new(foundInode)
+	if err := img.readInodeInto(ino, nid); err != nil {
 		return nil, err
-	}
-	if n := inodeSize(b[:]); n > compactSize {
-		if err := img.read(b[compactSize:n], ino.off+compactSize); err != nil {
-			return nil, err
-		}
-	}
-	switch ok := ino.decode(b[:], &img.super); {
-	case !ok && ino.size < 0:
-		return nil, corrupt(ino.off, "inode %d has a negative size", nid)
-	case !ok:
-		return nil, unsupported(ino.off, "inode %d has format %#x", nid, binary.LittleEndian.Uint16(b[:]))
-	case ino.kind() == 0:
-		return nil, corrupt(ino.off, "inode %d has mode %#o", nid, ino.mode)
-	case ino.time.Nsec >= 1e9:
-		return nil, corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.time.Nsec)
-	case ino.end() > img.self.Size:
-		return nil, corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
 	}
 	return ino, nil
 }
 
+func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
+	// The kernel computes modulo 2^64, and mkfs.erofs relies on it for inodes
+	// that lie before the metadata's base.
+	off := uint64(img.super.MetaBlock)*uint64(img.bs) + nid*slotSize
+	if off > uint64(img.self.Size) {
+		return corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
+	}
+	ino.nid, ino.off = nid, int64(off)
+	var b [extendedSize]byte
+	if err := img.read(b[:compactSize], ino.off); err != nil {
+		return err
+	}
+	if n := inodeSize(b[:]); n > compactSize {
+		if err := img.read(b[compactSize:n], ino.off+compactSize); err != nil {
+			return err
+		}
+	}
+	switch ok := ino.decode(b[:], &img.super); {
+	case !ok && ino.size < 0:
+		return corrupt(ino.off, "inode %d has a negative size", nid)
+	case !ok:
+		return unsupported(ino.off, "inode %d has format %#x", nid, binary.LittleEndian.Uint16(b[:]))
+	case ino.kind() == 0:
+		return corrupt(ino.off, "inode %d has mode %#o", nid, ino.mode)
+	case ino.time.Nsec >= 1e9:
+		return corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.time.Nsec)
+	case ino.end() > img.self.Size:
+		return corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
+	}
+	return nil
+}
+
 // entry makes an Entry of ino, with its xattrs and marks as they are stored, and
-// with content.
-func (img *Image) entry(ino *foundInode, xs *xattrReader) (e tree.Entry, err error) {
+// with content, for which c has room.
+func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.Entry, err error) {
 	e = tree.Entry{
 		Type:  ino.kind(),
 		Time:  ino.time,
@@ -297,7 +305,7 @@ func (img *Image) entry(ino *foundInode, xs *xattrReader) (e tree.Entry, err err
 	case tree.Link:
 		e.Link, err = img.readLink(ino)
 	case tree.File:
-		err = img.setContent(&e, ino)
+		err = img.setContent(&e, ino, c)
 	}
 	return e, err
 }
@@ -320,14 +328,13 @@ func (img *Image) readLink(ino *foundInode) (string, error) {
 	return string(b), nil
 }
 
-// setContent gives e, a file, its size, holes and content.
-func (img *Image) setContent(e *tree.Entry, ino *foundInode) error {
+// setContent gives e, a file, its size, holes and content, for which c has room.
+func (img *Image) setContent(e *tree.Entry, ino *foundInode, c *content) error {
 	e.Size = ino.size
 	if e.Size == 0 {
 		return nil
 	}
-	c, err := img.data(ino)
-	if err != nil {
+	if err := img.find(c, ino); err != nil {
 		return err
 	}
 	e.Extents = c.extents()

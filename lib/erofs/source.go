@@ -19,7 +19,7 @@ func (img *Image) Source() tree.Source {
 	return &source{
 		img:   img,
 		xs:    xattrReader{img: img, budget: dataBudget(img.self.Size)},
-		first: make(map[uint64]string),
+		first: make(map[uint64]string, min(img.super.Inodes, uint64(img.self.Size)/slotSize, 1<<16)),
 	}
 }
 
@@ -30,6 +30,8 @@ type source struct {
 	stack []openDir
 	path  []byte // of the directory on top of the stack, with a slash behind
 	entry tree.Entry
+	ino   foundInode
+	room  []content // for what comes next: one allocation for many
 	err   error
 }
 
@@ -89,8 +91,8 @@ func (s *source) enter(d named, parent uint64) (bool, error) {
 }
 
 func (s *source) fill(d named, parent uint64, path string) (bool, error) {
-	ino, err := s.img.readInode(d.nid)
-	if err != nil {
+	ino := &s.ino
+	if err := s.img.readInodeInto(ino, d.nid); err != nil {
 		return false, err
 	}
 	if err := tree.CheckPath(path); err != nil {
@@ -105,7 +107,8 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
 		return false, err
 	}
-	if s.entry, err = s.img.entry(ino, &s.xs); err != nil {
+	var err error
+	if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
 		return false, err
 	}
 	s.entry.Path = path
@@ -122,6 +125,18 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 		stated = stated && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
 	}
 	return stated, err
+}
+
+// newContent is empty, unless the last one has not been used.
+func (s *source) newContent() *content {
+	if len(s.room) == 0 {
+		s.room = make([]content, 64)
+	}
+	if c := &s.room[0]; c.img == nil {
+		return c
+	}
+	s.room = s.room[1:]
+	return s.newContent()
 }
 
 // metadata is how much there is to read for ino but its record and xattrs.
