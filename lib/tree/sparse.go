@@ -2,6 +2,7 @@ package tree
 
 import (
 	"io"
+	"math"
 	"slices"
 )
 
@@ -27,27 +28,42 @@ func LimitExtents(e *Entry) {
 	if len(e.Extents) < maxExtentLen/int(len("18446744073709551615")*2) || extentsLen(e.Extents) <= maxExtentLen {
 		return
 	}
-	low, high := int64(0), e.Size // gaps up to high are filled, up to low is not enough
-	for low+1 < high {
-		mid := low + (high-low)/2
-		if extentsLen(fillGaps(e.Extents, mid)) <= maxExtentLen {
-			high = mid
-		} else {
-			low = mid
-		}
-	}
-	filled := fillGaps(e.Extents, high)
+	fits := func(xs []Extent) bool { return extentsLen(xs) <= maxExtentLen }
+	gap := leastTrue(e.Size, func(gap int64) bool { return fits(fillGaps(e.Extents, gap, math.MaxInt64)) })
+	// Of the gaps of that size no more than it takes.
+	equal := leastTrue(int64(len(e.Extents)), func(n int64) bool { return fits(fillGaps(e.Extents, gap, n)) })
+	filled := fillGaps(e.Extents, gap, equal)
 	if e.Content != nil {
 		e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
 	}
 	e.Extents = filled
 }
 
-// fillGaps joins the extents that are at most gap bytes apart.
-func fillGaps(xs []Extent, gap int64) []Extent {
+// leastTrue is the least number from 1 to high for which ok, which stays true from
+// there on, is true; it must be for high.
+func leastTrue(high int64, ok func(int64) bool) int64 {
+	low := int64(0) // it is not
+	for low+1 < high {
+		if mid := low + (high-low)/2; ok(mid) {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	return high
+}
+
+// fillGaps joins the extents that are less than gap bytes apart, and the first
+// equal pairs of those that are just as much.
+func fillGaps(xs []Extent, gap, equal int64) []Extent {
 	out := []Extent{xs[0]}
 	for _, x := range xs[1:] {
-		if last := &out[len(out)-1]; x.Off-last.End() <= gap {
+		last := &out[len(out)-1]
+		between := x.Off - last.End()
+		if between == gap {
+			equal--
+		}
+		if between < gap || between == gap && equal >= 0 {
 			last.Len = x.End() - last.Off
 		} else {
 			out = append(out, x)

@@ -166,3 +166,20 @@ func TestLimitExtentsFar(t *testing.T) {
 		t.Errorf("the list has %d bytes", n)
 	}
 }
+
+// TestLimitExtentsEqual has gaps that are all alike: filling every one of them
+// would make terabytes of what is sparse.
+func TestLimitExtentsEqual(t *testing.T) {
+	const n, step = 70_000, 1 << 30
+	e := &Entry{Path: "sparse", Type: File, Size: n * step}
+	for i := range int64(n) {
+		e.Extents = append(e.Extents, Extent{i * step, 1})
+	}
+	LimitExtents(e)
+	if got := extentsLen(e.Extents); got > maxExtentLen || got < maxExtentLen*9/10 {
+		t.Errorf("list of %d bytes, the limit is %d", got, maxExtentLen)
+	}
+	if data, all := e.DataSize(), e.Size; data > all*3/4 {
+		t.Errorf("%d bytes of data of %d", data, all)
+	}
+}

@@ -182,9 +182,12 @@ func withoutOpaque(xs []Xattr) []Xattr {
 	return slices.DeleteFunc(slices.Clone(xs), func(x Xattr) bool { return x.Name == Opaque.Name })
 }
 
-// maxLinks is how many symbolic links one path may lead through, as in
-// containerd's resolver; the kernel allows 40.
-const maxLinks = 255
+// Bounds of the way that one path may take through symbolic links: their number, as
+// in containerd's resolver (the kernel allows 40), and the length of all targets.
+const (
+	maxLinks    = 255
+	maxLinkText = 16 * MaxPath
+)
 
 // ResolveDir follows the symbolic links in path as a process would whose root
 // directory is t's: "/" leads to the root, ".." never above it. The last
@@ -198,6 +201,7 @@ func (t *Tree) ResolveDir(path string) (string, error) {
 		names []string // of the way so far
 		nodes = []*Node{t.root}
 		links int
+		text  int
 		rest  = path
 	)
 	for rest != "" {
@@ -220,8 +224,12 @@ func (t *Tree) ResolveDir(path string) (string, error) {
 			names, nodes = append(names, name), append(nodes, c)
 			continue
 		}
-		if links++; links > maxLinks {
+		links, text = links+1, text+len(c.Entry.Link)
+		if links > maxLinks {
 			return "", fmt.Errorf("%s: more than %d symbolic links on the way", path, maxLinks)
+		}
+		if text > maxLinkText {
+			return "", fmt.Errorf("%s: symbolic links of more than %d bytes on the way", path, maxLinkText)
 		}
 		if strings.HasPrefix(c.Entry.Link, "/") {
 			names, nodes = names[:0], nodes[:1]

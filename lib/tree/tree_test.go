@@ -354,3 +354,20 @@ func TestReadCanonical(t *testing.T) {
 		t.Errorf("read back %q, want %q", got, want)
 	}
 }
+
+// TestResolveDirLong has links whose targets climb and descend for ever.
+func TestResolveDirLong(t *testing.T) {
+	tr := New()
+	for i := range 100 {
+		target := strings.Repeat("../", 1300) + fmt.Sprintf("l%d", i+1)
+		if _, err := tr.Put(&Entry{Path: fmt.Sprintf("l%d", i), Type: Link, Link: target}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tr.ResolveDir("l99"); err != nil {
+		t.Errorf("one long link: %v", err)
+	}
+	if got, err := tr.ResolveDir("l0"); err == nil {
+		t.Errorf("a hundred long links lead to %s", got)
+	}
+}
