@@ -11,7 +11,9 @@
 // A layer is resolved by itself first: names through the symbolic links that the
 // layer made before, hard links to what the layer has under the target's name, now
 // or, if it has nothing yet, later. What it does not have itself is left to the
-// layers below, when tree.Tree.Apply puts it on top of them.
+// layers below, when tree.Tree.Apply puts it on top of them. So a ".." in the target
+// of a symbolic link leads up from what the layer has, not from where a link of a
+// layer below would lead.
 //
 // [Writer] is the sink: a pax archive, in the form of a layer if asked for.
 package layer
