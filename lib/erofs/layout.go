@@ -52,6 +52,18 @@ func (it *item) WriteTo(io.Writer) (int64, error) {
 	return 0, errors.New("content has gone into the image")
 }
 
+// itemSlab makes items, many in one allocation.
+type itemSlab []item
+
+func (s *itemSlab) next() *item {
+	if len(*s) == 0 {
+		*s = make([]item, 256)
+	}
+	it := &(*s)[0]
+	*s = (*s)[1:]
+	return it
+}
+
 // size is the length of the inode's data.
 func (it *item) size() int64 {
 	switch e := it.entry; {
@@ -78,6 +90,7 @@ func (it *item) inlineSize(bs int64) int64 {
 type plan struct {
 	bs     int64
 	layer  bool
+	slab   itemSlab
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same as they were placed
 	epoch  tree.Time
@@ -116,8 +129,7 @@ func (p *plan) headRoom() int64 {
 	return headEnd(p.bs, p.table) - tableEnd(p.table)
 }
 
-// make plans the image of t whose file data ends at block dataEnd. Links are
-// counted.
+// make plans the image of t whose file data ends at block dataEnd.
 func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	root := p.collect(t.Root(), nil)
 	p.chooseEpoch()
@@ -139,30 +151,36 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	return nil
 }
 
-// collect adds the inode of n and of all below it, each once.
+// collect adds the inode of n and of all below it, each once, and counts its links.
 func (p *plan) collect(n *tree.Node, parent *item) *item {
 	it, _ := n.Entry.Content.(*item)
 	if it == nil {
-		it = &item{entry: n.Entry}
+		it = p.slab.next()
+		it.entry = n.Entry
 		if p.merged {
 			p.adopt(it)
 		}
 		n.Entry.Content = it
 	}
 	if it.ino != 0 {
+		it.entry.Nlink++
 		return it // another name of a hard link
 	}
 	p.items = append(p.items, it)
 	it.ino = uint32(len(p.items))
-	if n.Entry.Type != tree.Dir {
+	if n.Entry.Nlink = 1; n.Entry.Type != tree.Dir {
 		return it
 	}
+	n.Entry.Nlink = 2
 	if parent == nil {
 		parent = it
 	}
 	it.dir = &dirItem{children: n.Children(), parent: parent}
 	for _, c := range it.dir.children {
 		p.collect(c, it)
+		if c.Entry.Type == tree.Dir {
+			n.Entry.Nlink++
+		}
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
 	it.dir.size = dirSize(dirNames(it.dir.children), p.bs)

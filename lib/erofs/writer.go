@@ -68,7 +68,7 @@ type Writer struct {
 	data  *blockio.Writer
 	tail  *tails
 	hash  *blake3.Hasher // nil if no hash of contents is needed
-	slab  []item
+	slab  itemSlab
 	added int
 	err   error
 
@@ -128,22 +128,12 @@ func (w *Writer) add(e *tree.Entry) error {
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
-	it := w.newItem()
+	it := w.slab.next()
 	it.entry, held.Content = held, it
 	if err := w.writeContent(it, e.Content); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	return nil
-}
-
-// newItem takes items from slabs: one allocation for many.
-func (w *Writer) newItem() *item {
-	if len(w.slab) == 0 {
-		w.slab = make([]item, 256)
-	}
-	it := &w.slab[0]
-	w.slab = w.slab[1:]
-	return it
 }
 
 // check tells whether an image of this kind can hold e.
@@ -251,7 +241,6 @@ func (w *Writer) Abort(cause error) {
 }
 
 func (w *Writer) finish() error {
-	w.tree.CountLinks()
 	p := &plan{
 		bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
 		table: w.slots(), merged: w.devices != nil, retime: w.retime,
