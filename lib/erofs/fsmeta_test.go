@@ -524,3 +524,36 @@ func TestDevices(t *testing.T) {
 		t.Error("a pipe is taken")
 	}
 }
+
+// FuzzFsmeta reads broken images with the devices of a good one, and merges them
+// with a good layer. What can be merged must hold what it was merged from.
+func FuzzFsmeta(f *testing.F) {
+	opts := Options{BlockSize: 512, UUID: new([16]byte)}
+	layers := layersOf(f, opts,
+		[]tree.Entry{file("a", pattern(1, 1000)), file("d/b", pattern(2, 100)), symlink("s", "d")},
+		[]tree.Entry{device("a", tree.Char, 0, 0), sparse("s/sparse", 9000, []tree.Extent{{Off: 600, Len: 10}}), hardlink("h", "s/sparse")})
+	for _, b := range [][]byte{
+		fsmeta(f, Options{UUID: new([16]byte)}, layers...),
+		fsmeta(f, Options{UUID: new([16]byte), NoDeviceTable: true}, layers...),
+		contentOf(f, layers[0]), contentOf(f, layers[1]), victim(f),
+	} {
+		b[superOffset+8] &^= byte(compatChecksum)
+		if alone, with := drain(b), drain(b, devicesOf(layers)...); alone != nil && with != nil {
+			f.Fatalf("seed is not accepted: %v; with devices: %v", alone, with)
+		}
+		f.Add(b)
+	}
+	limits := tree.Limits{FileSize: 1 << 30, Entries: 1 << 16}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		drain(b, devicesOf(layers)...)
+		drain(b, devicesOf(layers[:1])...)
+		img, err := Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return
+		}
+		stack := []Layer{layers[0], {"fuzzed", img}, layers[1]}
+		if err := WriteFsmeta(&image{}, stack, limits, Options{Check: true}); err != nil && strings.Contains(err.Error(), "check: ") {
+			t.Fatal(err)
+		}
+	})
+}

@@ -14,8 +14,8 @@ import (
 )
 
 // drain reads everything in an image.
-func drain(b []byte) error {
-	img, err := Open(bytes.NewReader(b), int64(len(b)))
+func drain(b []byte, devices ...Device) error {
+	img, err := Open(bytes.NewReader(b), int64(len(b)), devices...)
 	if err != nil {
 		return err
 	}
