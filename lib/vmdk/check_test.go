@@ -43,6 +43,10 @@ func TestVerify(t *testing.T) {
 			f["l3"] = f["l3"][:8192]
 		}, false, "EROFS image of 12288 bytes is cut short at 8192"},
 		{"image alone, cut", "l2", func(f map[string][]byte) { f["l2"] = f["l2"][:4096] }, false, "cut short at 4096"},
+		{"48-bit addresses, size not known", "l2", func(f map[string][]byte) {
+			f["l2"] = f["l2"][:4096]
+			f["l2"][erofsSuper+80] = erofs48Bit
+		}, false, ""},
 		{"not whole blocks", "l2", func(f map[string][]byte) { f["l2"] = append(f["l2"], make([]byte, 512)...) }, false, "not a multiple of the EROFS block size 4096"},
 		{"between blocks", "x l2", func(f map[string][]byte) { f["x"] = make([]byte, 512) }, true, "begins at byte 512 of the disk, inside an EROFS block"},
 		{"without a device table", "m2 l2 l3", func(f map[string][]byte) {

@@ -193,7 +193,7 @@ func (p *parser) value(key, value string) error {
 		}
 	case "CID", "parentCID":
 		n, err := strconv.ParseUint(value, 16, 32)
-		if err != nil || len(value) != 8 {
+		if err != nil || len(value) > 8 { // QEMU leaves out zeros
 			return fmt.Errorf("%w: %s is %.40q, not 8 hex digits", ErrCorrupt, key, value)
 		}
 		if key == "CID" {

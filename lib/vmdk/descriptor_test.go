@@ -44,6 +44,9 @@ func TestDescriptorText(t *testing.T) {
 			t.Errorf("%+v, %v", d, err)
 		}
 	}
+	if d, err := ParseDescriptor([]byte(strings.Replace(twoExtentsText, "CID=000000", "CID=", 1))); err != nil || d.CID != 0x1f {
+		t.Errorf("a short CID: %+v, %v", d, err) // QEMU's
+	}
 	stream := Descriptor{CID: 1, CreateType: createStream, Lines: []Line{{Sectors: 16066, Type: typeSparse, Name: "x.vmdk"}}}
 	text, err = stream.Encode()
 	if err != nil || !strings.Contains(string(text), "\nRW 16066 SPARSE \"x.vmdk\"\n") ||
@@ -106,7 +109,7 @@ func TestDescriptorRefused(t *testing.T) {
 		{"twice", "version=1\n", "version=1\nversion=1\n", ErrCorrupt, "line 3: "},
 		{"unknown key", "parentCID", "changeTrackPath=x\nparentCID", ErrUnsupported, "line 4: "},
 		{"no CID", "CID=0000001f\n", "", ErrCorrupt, "without CID"},
-		{"short CID", "CID=0000001f", "CID=1f", ErrCorrupt, "line 3: "},
+		{"long CID", "CID=0000001f", "CID=00000001f", ErrCorrupt, "line 3: "},
 		{"no digits", "CID=0000001f", "CID=0000001g", ErrCorrupt, "line 3: "},
 		{"empty value", "CID=0000001f", "CID=", ErrCorrupt, "line 3: "},
 		{"no parentCID", "parentCID=ffffffff\n", "", ErrCorrupt, "without parentCID"},
@@ -121,6 +124,7 @@ func TestDescriptorRefused(t *testing.T) {
 		{"ZERO", extent, "RW 16 ZERO", ErrUnsupported, "ZERO"},
 		{"VMFS", extent, `RW 16 VMFS "x"`, ErrUnsupported, "line 8: "},
 		{"sparse among flat", extent, `RW 16 SPARSE "x"`, ErrUnsupported, "SPARSE extents"},
+		{"two streams", "", "", ErrUnsupported, "SPARSE extents in streamOptimized"},
 		{"lower case", "RW 16", "rw 16", ErrCorrupt, "line 8: "},
 		{"two spaces", "RW 16 FLAT", "RW  16 FLAT", ErrUnsupported, "line 8: "},
 		{"no quotes", `"fsmeta.erofs"`, "fsmeta.erofs", ErrCorrupt, "line 8: "},
@@ -143,6 +147,9 @@ func TestDescriptorRefused(t *testing.T) {
 		{"too long", "#DDB", "#" + strings.Repeat("x", maxText), ErrUnsupported, "readers take"},
 	} {
 		text := strings.Replace(twoExtentsText, c.old, c.new, 1)
+		if c.name == "two streams" {
+			text = strings.NewReplacer("twoGbMaxExtentFlat", "streamOptimized", "FLAT", "SPARSE", `" 0`, `"`, `" 7`, `"`).Replace(text)
+		}
 		if text == twoExtentsText {
 			t.Errorf("%s: nothing is changed", c.name)
 		}

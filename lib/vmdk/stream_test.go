@@ -156,6 +156,10 @@ func TestStreamDeterministic(t *testing.T) {
 			t.Errorf("other bytes with %d workers", jobs)
 		}
 	}
+	var piped bytes.Buffer // the buffer of the last grain has been used before
+	if err := WriteStreamFrom(&piped, bytes.NewReader(b), int64(len(b)), StreamOptions{Jobs: 1}); err != nil || sha256.Sum256(piped.Bytes()) != want {
+		t.Errorf("other bytes from a pipe, %v", err)
+	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if sha256.Sum256(pack(t, b, StreamOptions{})) != want {
 		t.Error("other bytes with one processor")
@@ -331,6 +335,25 @@ func packGrain(t testing.TB, b []byte, sector uint64) []byte {
 	}
 	marker{Value: sector, Size: uint32(out.Len() - markerHead)}.encode(out.Bytes())
 	return append(out.Bytes(), make([]byte, roundUp(int64(out.Len()), SectorSize)-int64(out.Len()))...)
+}
+
+// TestStreamShortGrain: only the last one may lack what is behind the disk.
+func TestStreamShortGrain(t *testing.T) {
+	b := bytes.Repeat([]byte("two grains"), 820)[:8192]
+	good := compact(t, b, false)
+	s, err := OpenStream(bytes.NewReader(good), int64(len(good)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := append(bytes.Clone(good), packGrain(t, b[:512], 0)...)
+	s.bounded = bounded{bytes.NewReader(short), int64(len(short))}
+	p := make([]byte, 4096)
+	says(t, "in the middle", s.grain(p, 0, uint32(len(good)/SectorSize)), ErrCorrupt, "decompresses to 512 bytes")
+	s.header.Capacity = 1
+	p = bytes.Repeat([]byte("x"), 4096)
+	if err := s.grain(p, 0, uint32(len(good)/SectorSize)); err != nil || !bytes.Equal(p[:512], b[:512]) || !isZero(p[512:]) {
+		t.Errorf("the last: %v", err)
+	}
 }
 
 // FuzzStream: what is read gives the same disk once it is written again.

@@ -394,3 +394,32 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	assert_status 0
 	[[ $output == *'RW '* ]] || show "no descriptor"
 }
+
+@test "metadata with its layers" {
+	demo_image demo
+	n=0
+	for d in $(oci-fetch --list --digests oci:demo); do
+		oci-fetch --layer "$d" oci:demo | tar2tree --input layer | tree2erofs --quiet --layer -o "l$n.erofs"
+		n=$((n + 1))
+	done
+	tree2erofs --fsmeta -o fsmeta.erofs l?.erofs
+	run --separate-stderr wrap-vmdk -o disk.vmdk fsmeta.erofs l?.erofs
+	assert_ok
+	run --separate-stderr wrap-vmdk --check disk.vmdk
+	assert_ok
+	run --separate-stderr wrap-vmdk -o out fsmeta.erofs l1.erofs l0.erofs l2.erofs
+	assert_error wrap-vmdk 1 'fsmeta.erofs: device 1: corrupt disk: '
+	run --separate-stderr wrap-vmdk -o out fsmeta.erofs l0.erofs l2.erofs l1.erofs # of one size
+	assert_error wrap-vmdk 1 'fsmeta.erofs: device 2: corrupt disk: is the image with the UUID'
+	run --separate-stderr wrap-vmdk -o out fsmeta.erofs l0.erofs l1.erofs
+	assert_error wrap-vmdk 1 'names 3 devices, and 2 extents follow'
+	run --separate-stderr wrap-vmdk fsmeta.erofs
+	assert_ok # its layers may be other disks
+	wrap-vmdk --format raw -o disk.raw fsmeta.erofs l?.erofs
+	wrap-vmdk --check disk.raw
+	tail -c +4097 disk.raw >>fsmeta.erofs # as cat would have made it
+	cmp fsmeta.erofs disk.raw
+	truncate -s -4096 disk.raw
+	run --separate-stderr wrap-vmdk --check disk.raw
+	assert_error wrap-vmdk 1 'disk.raw: raw disk: device 3: corrupt disk: lies from'
+}
