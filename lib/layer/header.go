@@ -133,19 +133,29 @@ func (h *header) prefix(b []byte) {
 // checksumOK verifies the sum of the block's bytes, its own field as spaces.
 // Some old tars summed signed bytes.
 func checksumOK(b []byte) bool {
+	const spaces = 8 * ' '
+	field := b[148:156]
 	var want int64
-	if parseNumber(b[148:156], &want) != nil {
+	if parseNumber(field, &want) != nil {
 		return false
 	}
-	var sum, signed int64
-	for i, c := range b[:blockSize] {
-		if i >= 148 && i < 156 {
-			c = ' '
-		}
-		sum += int64(c)
-		signed += int64(int8(c))
+	if want == sumBytes(b[:blockSize])-sumBytes(field)+spaces {
+		return true
 	}
-	return want == sum || want == signed
+	signed := int64(spaces)
+	for i, c := range b[:blockSize] {
+		if i < 148 || i >= 156 {
+			signed += int64(int8(c))
+		}
+	}
+	return want == signed
+}
+
+func sumBytes(b []byte) (sum int64) {
+	for _, c := range b {
+		sum += int64(c)
+	}
+	return sum
 }
 
 // cString is b up to its first NUL.
@@ -162,14 +172,17 @@ func parseNumber(b []byte, to *int64) error {
 	if b[0]&0x80 != 0 {
 		return parseBase256(b, to)
 	}
-	digits := strings.Trim(cString(bytes.TrimLeft(b, " \x00")), " ")
-	if digits == "" {
-		*to = 0
-		return nil
+	digits := bytes.TrimLeft(b, " \x00")
+	if i := bytes.IndexByte(digits, 0); i >= 0 {
+		digits = digits[:i]
 	}
-	n, err := strconv.ParseUint(digits, 8, 63)
-	if err != nil {
-		return fmt.Errorf("%q is not an octal number", digits)
+	digits = bytes.TrimRight(digits, " ")
+	var n uint64
+	for _, c := range digits {
+		if c < '0' || c > '7' || n>>60 != 0 {
+			return fmt.Errorf("%q is not an octal number", digits)
+		}
+		n = n<<3 | uint64(c-'0')
 	}
 	*to = int64(n)
 	return nil

@@ -32,12 +32,14 @@ func cleanName(name string) (clean string, m mark, err error) {
 		return "", plain, err
 	}
 	dir, base := split(clean)
-	for _, part := range strings.Split(dir, "/") {
-		if isAufs(part) {
-			return "", ignored, nil
-		}
-		if strings.HasPrefix(part, whiteoutPrefix) {
-			return "", plain, errors.New("whiteout in place of a directory")
+	if strings.Contains(dir, whiteoutPrefix) {
+		for part := range strings.SplitSeq(dir, "/") {
+			if isAufs(part) {
+				return "", ignored, nil
+			}
+			if strings.HasPrefix(part, whiteoutPrefix) {
+				return "", plain, errors.New("whiteout in place of a directory")
+			}
 		}
 	}
 	hidden, ok := strings.CutPrefix(base, whiteoutPrefix)
