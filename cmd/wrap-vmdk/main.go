@@ -6,9 +6,7 @@ package main
 
 import (
 	"errors"
-	"io"
 
-	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/vmdk"
 )
@@ -57,38 +55,6 @@ func (t *tool) Run(env *cli.Env) error {
 	return t.hint(t.write(env, disk))
 }
 
-func (t *tool) usage() error {
-	stdin := t.fromStdin()
-	switch {
-	case t.Check != "" && (len(t.Extents) > 0 || t.Path != ""):
-		return cli.Usage("--check takes no extents and no -o")
-	case t.Check != "":
-		return nil
-	case (t.Split || t.Absolute) && t.Format != "flat":
-		return cli.Usage("--split and --absolute are for --format=flat")
-	case t.Size != 0 && (t.Format != "stream" || !stdin):
-		return cli.Usage("--size is for --format=stream from standard input")
-	case t.Size%vmdk.SectorSize != 0:
-		return cli.Usage("--size: %d is not a multiple of %d", t.Size, vmdk.SectorSize)
-	case t.Jobs < 0:
-		return cli.Usage("--jobs: %d is not a number of workers", t.Jobs)
-	case t.Level < 1 || t.Level > 9:
-		return cli.Usage("--level: %d is not between 1 and 9", t.Level)
-	case stdin && (t.Format == "flat" || t.Format == "dm-linear"):
-		return cli.Usage("--format=%s names its extents: it needs files", t.Format)
-	}
-	for _, path := range t.Extents {
-		if path == "-" && !stdin {
-			return cli.Usage("standard input cannot be one of several extents")
-		}
-	}
-	return nil
-}
-
-func (t *tool) fromStdin() bool {
-	return len(t.Extents) == 0 || len(t.Extents) == 1 && t.Extents[0] == "-"
-}
-
 // forced reports whether --force makes err no error.
 func (t *tool) forced(err error) bool {
 	var f *vmdk.ForceableError
@@ -101,35 +67,4 @@ func (t *tool) hint(err error) error {
 		return cli.Hint(err, "use --force if what reads the disk takes it")
 	}
 	return err
-}
-
-// open opens the extents, or standard input, by way of a spool file if it is a pipe.
-func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
-	if !t.fromStdin() {
-		for _, path := range t.Extents {
-			if err := env.Reads(path); err != nil {
-				return nil, err
-			}
-		}
-		return vmdk.Open(t.Extents)
-	}
-	in, err := env.Open("-")
-	if err != nil {
-		return nil, err
-	}
-	fi, err := in.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if off, err := in.Seek(0, io.SeekCurrent); err == nil && off == 0 && fi.Mode().IsRegular() {
-		return vmdk.FromFile("standard input", in)
-	}
-	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // goes with the process
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.CopyBuffer(spool, struct{ io.Reader }{in}, make([]byte, 1<<20)); err != nil {
-		return nil, err
-	}
-	return vmdk.FromReaderAt("standard input", spool, spool.Size())
 }

@@ -55,6 +55,9 @@ func unpack(b []byte) ([]byte, error) {
 func TestStream(t *testing.T) {
 	mixed := make([]byte, 3*grainSize)
 	copy(mixed[grainSize+100:], noise(1000, 9))
+	table := make([]byte, tableEntries*grainSize)
+	copy(table, noise(512, 5))
+	copy(table[len(table)-grainSize:], noise(grainSize, 5))
 	for name, b := range map[string][]byte{
 		"one sector":         noise(512, 1),
 		"zero sector":        make([]byte, 512),
@@ -63,8 +66,8 @@ func TestStream(t *testing.T) {
 		"grain and one":      noise(grainSize+512, 4),
 		"zeros":              make([]byte, 10*grainSize),
 		"zeros around":       mixed,
-		"a table":            noise(tableEntries*grainSize, 5),
-		"a table and sector": append(make([]byte, tableEntries*grainSize), noise(512, 6)...),
+		"a table":            table,
+		"a table and sector": append(bytes.Clone(table), noise(512, 6)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := pack(t, b, StreamOptions{Level: 1})
@@ -149,7 +152,7 @@ func TestStreamSections(t *testing.T) {
 
 // TestStreamDeterministic: neither workers nor processors show in the bytes.
 func TestStreamDeterministic(t *testing.T) {
-	b := noise(40*grainSize+512, 7)
+	b := noise(20*grainSize+512, 7)
 	want := sha256.Sum256(pack(t, b, StreamOptions{Jobs: 1}))
 	for _, jobs := range []int{0, 2, 3, 16, 1 << 30} {
 		if sha256.Sum256(pack(t, b, StreamOptions{Jobs: jobs})) != want {
