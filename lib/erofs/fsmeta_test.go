@@ -190,7 +190,7 @@ func TestKernelFsmeta(t *testing.T) {
 func TestManyDevices(t *testing.T) {
 	one := build(t, Options{Layer: true, BlockSize: 512}, dir("."), file("a", pattern(1, 600)))
 	top := build(t, Options{Layer: true, BlockSize: 512}, file("b", pattern(2, 600)))
-	for _, n := range []int{1, 3, 23, 24, 40, rootMax * slotSize / deviceSlotSize} {
+	for _, n := range []int{1, 3, 23, 24, 40, rootMax*slotSize/deviceSlotSize + 1} {
 		var layers []Layer
 		for i := range n {
 			b := one
@@ -337,6 +337,7 @@ func TestCheckFsmeta(t *testing.T) {
 		{"flat extent, next block", add(flat.off+16, 1), "a-link: data is not where layer 0 has it"},
 		{"flat extent, block before", add(flat.off+16, ^uint32(0)), "data is not where"},
 		{"flat extent, beyond", add(flat.off+16, 1<<20), "beyond the end"},
+		{"flat extent, same block of the next layer", add(inodeFor(t, clean, "!bang").off+16, clean.devices[0].blocks), "!bang: data is not where layer 0 has it"},
 		{"chunk, next block", add(index, 1), "data is not where layer 1 has it"},
 		{"chunk, another device", add(index-2, 1<<16|2), "sparse2"},
 		{"UUID", func(b []byte) { b[slot(1)] = "10"[b[slot(1)]&1] }, "device 2, layer 1: is the image with the UUID"},
@@ -489,6 +490,29 @@ func superOf(t testing.TB, b []byte) (s superblock) {
 	t.Helper()
 	s.decode(b[superOffset:])
 	return s
+}
+
+func TestResolve(t *testing.T) {
+	img := &Image{devices: []deviceSlot{{first: 20, blocks: 5}, {blocks: 9}, {first: 10, blocks: 5}, {first: 15}}}
+	if err := img.unify(); err != nil {
+		t.Fatal(err)
+	}
+	for block, want := range map[int64][2]int64{0: {0, 0}, 9: {0, 9}, 10: {3, 0}, 14: {3, 4}, 15: {0, 15}, 19: {0, 19}, 20: {1, 0}, 24: {1, 4}, 25: {0, 25}} {
+		if device, at := img.resolve(block); int64(device) != want[0] || at != want[1] {
+			t.Errorf("block %d is %d of device %d, expected %v", block, at, device, want)
+		}
+	}
+}
+
+// Runs that are neighbours by number, but on different devices, stay apart.
+func TestRunsOfDevices(t *testing.T) {
+	var c content
+	c.add(run{n: 10})
+	c.add(run{off: 10, n: 10, pos: 10, device: 1})
+	c.add(run{off: 20, n: 10, pos: 20, device: 1})
+	if len(c.runs) != 2 || c.runs[1].n != 20 {
+		t.Errorf("%v", c.runs)
+	}
 }
 
 // Devices knows a file by what it is, not by its name.
