@@ -170,6 +170,23 @@ func TestDeepPaths(t *testing.T) {
 	})
 }
 
+// TestDeepMerge applies directories that are only implied, each below the next.
+func TestDeepMerge(t *testing.T) {
+	var headers []raw
+	for i := range 150 {
+		deep := fmt.Sprintf("%03d/", i) + strings.Repeat("d/", 2040) + "f"
+		headers = append(headers, pax("path", deep), raw{name: "x"})
+	}
+	data := rawTar(headers...)
+	bounded(t, 1000, func() {
+		merged, err := layer.Merge([]layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		merged.Close()
+	})
+}
+
 // TestManyLinks has links that wait, and chains of them, in numbers.
 func TestManyLinks(t *testing.T) {
 	const n = 50_000

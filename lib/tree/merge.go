@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // ReadLayer reads all of src into a tree that keeps the marks of a layer. Where
@@ -53,14 +55,15 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 // After an error t is of no use.
 func (t *Tree) Apply(layer *Tree) error {
 	a := applier{t: t, layer: layer}
-	if err := a.look(layer.root, ".", t.root, "."); err != nil {
+	if err := a.look(layer.root, nil, t.root, nil); err != nil {
 		return err
 	}
 	a.hide()
+	layer.root.prune()
 	if !layer.root.Entry.NoChange {
 		t.root.Entry = flat(layer.root.Entry)
 	}
-	return a.dir(t.root, ".", layer.root)
+	return a.dir(t.root, nil, layer.root)
 }
 
 // NewFlat makes a tree to apply layers to: a root 0755 of root at the time 0.
@@ -82,6 +85,34 @@ type applier struct {
 	clear []*Node // directories of t that become empty
 }
 
+// place is a path that is put together only where it is asked for: at every level
+// of a deep tree that would cost the square of the depth. nil is the root.
+type place struct {
+	up   *place
+	name string // or the whole path
+}
+
+func placeOf(path string) *place {
+	if path == "." {
+		return nil
+	}
+	return &place{name: path}
+}
+
+func (p *place) join(name string) *place { return &place{p, name} }
+
+func (p *place) String() string {
+	if p == nil {
+		return "."
+	}
+	var names []string
+	for ; p != nil; p = p.up {
+		names = append(names, p.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
+
 // hidden is a name in a directory of t.
 type hidden struct {
 	dir  *Node
@@ -91,7 +122,7 @@ type hidden struct {
 // look notes what the directory n of the layer, at path, hides in the layers below
 // and what it links to there. What shows of them under n is the directory below,
 // at real; it is nil if nothing does.
-func (a *applier) look(n *Node, path string, below *Node, real string) error {
+func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 	if below != nil && n.Entry.IsOpaque() {
 		a.clear = append(a.clear, below)
 		below = nil
@@ -100,11 +131,11 @@ func (a *applier) look(n *Node, path string, below *Node, real string) error {
 		var err error
 		switch {
 		case c.Entry.Type == Dir:
-			at := join(path, c.name)
+			at := path.join(c.name)
 			if below == nil {
-				err = a.look(c, at, nil, "")
+				err = a.look(c, at, nil, nil)
 			} else {
-				lower, lowerAt := a.shown(c, below, join(real, c.name))
+				lower, lowerAt := a.shown(c, below, real.join(c.name))
 				err = a.look(c, at, lower, lowerAt)
 			}
 		case c.Entry.Lower:
@@ -122,29 +153,29 @@ func (a *applier) look(n *Node, path string, below *Node, real string) error {
 // shown is the directory of t that shows under the directory c of the layer, and
 // its path: what is at path in the directory below or, if c is only implied, where
 // a symbolic link there leads.
-func (a *applier) shown(c, below *Node, path string) (*Node, string) {
+func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
 	n := below.children[c.name]
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
-		var err error
-		if path, err = a.t.ResolveDir(path); err != nil {
-			return nil, "" // to hide what cannot be reached is not an error
+		to, err := a.t.ResolveDir(path.String())
+		if err != nil {
+			return nil, nil // to hide what cannot be reached is not an error
 		}
-		n = a.t.Lookup(path)
+		n, path = a.t.Lookup(to), placeOf(to)
 	}
 	if n == nil || n.Entry.Type != Dir {
-		return nil, ""
+		return nil, nil
 	}
 	return n, path
 }
 
 // bind finds the inode of t that c, in the directory dir of the layer, links to.
-func (a *applier) bind(c *Node, dir string) error {
+func (a *applier) bind(c *Node, dir *place) error {
 	if a.bound[c.Entry] != nil {
 		return nil
 	}
 	target, err := a.linkTarget(c.Entry.Hardlink)
 	if err != nil {
-		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(join(dir, c.name)), printable(c.Entry.Hardlink), err)
+		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.join(c.name).String()), printable(c.Entry.Hardlink), err)
 	}
 	if a.bound == nil {
 		a.bound = make(map[*Entry]*Entry)
@@ -185,17 +216,16 @@ func (a *applier) linkTarget(path string) (*Entry, error) {
 
 // dir adds what the layer holds in src to the directory dst of t, whose path is
 // path.
-func (a *applier) dir(dst *Node, path string, src *Node) error {
+func (a *applier) dir(dst *Node, path *place, src *Node) error {
 	for _, c := range src.Children() {
 		var err error
 		switch {
-		case c.Entry.IsWhiteout(): // hidden already
 		case c.Entry.Type != Dir:
 			a.file(dst, c)
 		case c.Entry.NoChange:
-			err = a.implied(dst, join(path, c.name), c)
+			err = a.implied(dst, path.join(c.name), c)
 		default:
-			err = a.explicit(dst, join(path, c.name), c)
+			err = a.explicit(dst, path.join(c.name), c)
 		}
 		if err != nil {
 			return err
@@ -212,7 +242,7 @@ func (a *applier) file(dst, c *Node) {
 }
 
 // explicit adds a directory that the layer has with its attributes.
-func (a *applier) explicit(dst *Node, path string, c *Node) error {
+func (a *applier) explicit(dst *Node, path *place, c *Node) error {
 	old := dst.children[c.name]
 	if old == nil || old.Entry.Type != Dir {
 		old = &Node{name: c.name}
@@ -223,13 +253,11 @@ func (a *applier) explicit(dst *Node, path string, c *Node) error {
 }
 
 // implied adds a directory that the layer only implies.
-func (a *applier) implied(dst *Node, path string, c *Node) error {
+func (a *applier) implied(dst *Node, path *place, c *Node) error {
 	old := dst.children[c.name]
 	switch {
 	case old != nil && old.Entry.Type == Dir:
 		return a.dir(old, path, c)
-	case !c.makes():
-		return nil
 	case old != nil && old.Entry.Type == Link:
 		return a.through(path, c)
 	}
@@ -240,26 +268,26 @@ func (a *applier) implied(dst *Node, path string, c *Node) error {
 
 // through adds what the implied directory c holds where path is a symbolic link
 // in t.
-func (a *applier) through(path string, c *Node) error {
-	real, err := a.t.ResolveDir(path)
+func (a *applier) through(path *place, c *Node) error {
+	real, err := a.t.ResolveDir(path.String())
 	if err != nil {
 		return err
 	}
-	return a.dir(a.t.mkdirAll(real, newDir), real, c)
+	return a.dir(a.t.mkdirAll(real, newDir), placeOf(real), c)
 }
 
-// makes reports whether the implied directory n puts anything into the tree
-// below it, or only takes away from it.
-func (n *Node) makes() bool {
-	if !n.Entry.NoChange || n.Entry.IsOpaque() {
-		return true
-	}
-	for _, c := range n.children {
-		if !c.Entry.IsWhiteout() && (c.Entry.Type != Dir || c.makes()) {
-			return true
+// prune takes whiteouts, once they have hidden what they hide, out of the directory
+// n, and implied directories that put nothing else into the tree below.
+func (n *Node) prune() {
+	for name, c := range n.children {
+		if c.Entry.Type == Dir {
+			c.prune()
+		}
+		empty := c.Entry.NoChange && !c.Entry.IsOpaque() && len(c.children) == 0
+		if empty || c.Entry.IsWhiteout() {
+			delete(n.children, name)
 		}
 	}
-	return false
 }
 
 // flat is the directory e without the marks of a layer.
