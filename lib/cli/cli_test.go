@@ -57,7 +57,7 @@ func (p *probe) Run(env *Env) error {
 	case "emfile":
 		return &fs.PathError{Op: "open", Path: "f", Err: syscall.EMFILE}
 	case "hostile":
-		return errors.New("a\x1b[31m\xff\r: entry:\nbad \u0085é")
+		return errors.New("a\x1b[31m\xff\r: entry:\nbad \u0085é\u202e\u200b")
 	case "warn":
 		env.Warn("odd\nthing")
 		return nil
@@ -167,7 +167,7 @@ func TestExitCodes(t *testing.T) {
 		{"hint", "--do=hint", "1", "probe: a/b: entry: file does not exist\nprobe: hint: try this\n"},
 		{"temporary", "--do=again", "75", "probe: registry: pull: status 503\n"},
 		{"temporary only in name", "--do=emfile", "1", "probe: f: open: too many open files\n"},
-		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é` + "\n"},
+		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é\342\200\256\342\200\213` + "\n"},
 		{"warning", "--do=warn", "0", "probe: warning: odd; thing\n"},
 		{"quiet", "--do=warn --quiet", "0", ""},
 		{"missing input", "/no/input", "1", "probe: /no/input: open: no such file or directory\n"},

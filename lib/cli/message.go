@@ -107,13 +107,13 @@ func (e *Env) say(kind, msg string) {
 }
 
 // oneLine makes of msg, which may quote a hostile name, one line that a terminal
-// shows and does not obey.
+// shows as it is: neither obeys, nor turns around as Unicode can have it.
 func oneLine(msg string) string {
 	msg = strings.ReplaceAll(strings.TrimSpace(msg), "\n", "; ")
 	var b strings.Builder
 	for len(msg) > 0 {
 		r, n := utf8.DecodeRuneInString(msg)
-		if r == utf8.RuneError && n == 1 || unicode.IsControl(r) {
+		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
 			for _, c := range []byte(msg[:n]) {
 				fmt.Fprintf(&b, `\%03o`, c)
 			}
