@@ -28,6 +28,7 @@ type WriterOptions struct {
 type Writer struct {
 	w    io.Writer
 	opts WriterOptions
+	open bool // a file's data are being written
 	err  error
 }
 
@@ -68,6 +69,17 @@ func (t *Writer) Close() error {
 	}
 	t.err = errors.New("archive is already complete")
 	return nil
+}
+
+// Abort sees to it that every reader finds the archive cut short. Some do not miss
+// the blocks at its end, but all miss what an extended header announces.
+func (t *Writer) Abort(cause error) {
+	if !t.open {
+		t.write(extendedHeader(blockSize)) // nothing can be done about a second error
+	}
+	if t.err == nil {
+		t.err = cause
+	}
 }
 
 func (t *Writer) add(e *tree.Entry) error {
@@ -155,6 +167,7 @@ func (t *Writer) file(e *tree.Entry) error {
 // were written since the header but for the content's own.
 func (t *Writer) data(e *tree.Entry, size int64) error {
 	want := e.DataSize()
+	t.open = true
 	if want > 0 {
 		if e.Content == nil {
 			return errors.New("the source carries no data")
@@ -167,6 +180,7 @@ func (t *Writer) data(e *tree.Entry, size int64) error {
 			return err
 		}
 	}
+	t.open = false
 	return t.write(make([]byte, -size&(blockSize-1)))
 }
 
@@ -254,20 +268,25 @@ func (t *Writer) entry(e *tree.Entry, name string, kind byte, size int64, extra 
 
 // extended writes r as the extended header of the next entry.
 func (t *Writer) extended(r records) error {
+	if err := t.write(extendedHeader(len(r))); err != nil {
+		return err
+	}
+	return t.write(append(r, make([]byte, -len(r)&(blockSize-1))...))
+}
+
+// extendedHeader is the header before n bytes of records.
+func extendedHeader(n int) []byte {
 	var b [blockSize]byte
 	copy(b[:], "PaxHeaders/entry")
 	for _, f := range [][]byte{b[108:116], b[116:124], b[136:148]} {
 		octal(f, 0)
 	}
 	octal(b[100:108], 0o644)
-	octal(b[124:136], int64(len(r)))
+	octal(b[124:136], int64(n))
 	b[156] = typePax
 	copy(b[257:], "ustar\x0000")
 	sum(&b)
-	if err := t.write(b[:]); err != nil {
-		return err
-	}
-	return t.write(append(r, make([]byte, -len(r)&(blockSize-1))...))
+	return b[:]
 }
 
 // text puts s into the field f, and what does not fit into a record.

@@ -434,6 +434,47 @@ func TestWriterFails(t *testing.T) {
 	}
 }
 
+// TestWriterAborts: nobody takes what was written for an archive.
+func TestWriterAborts(t *testing.T) {
+	small := aFile("a", "")
+	for _, last := range []*tree.Entry{
+		nil, small, aFile("b", strings.Repeat("x", 512)), sparse("s", 1<<20, tree.Extent{Off: 0, Len: 4096}), {Path: "s", Type: tree.Socket},
+		short(513, 0), short(513, 1), short(513, 512), short(1024, 512), short(1024, 1023), short(1024, 513), short(100, 99),
+	} {
+		var b bytes.Buffer
+		w := layer.NewWriter(&b, layer.WriterOptions{})
+		w.Add(small)
+		cause := errors.New("cause")
+		if last != nil {
+			if err := w.Add(last); err != nil {
+				cause = err
+			}
+		}
+		w.Abort(cause)
+		size := b.Len()
+		if err := w.Add(small); err != cause || w.Close() != cause || b.Len() != size {
+			t.Errorf("%v: after Abort: %v, %v", last, err, w.Close())
+		}
+		if _, err := readAll(t, b.Bytes(), layer.Options{AllowUnterminated: true}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%v: our reader: %v", last, err)
+		}
+		r, err := tar.NewReader(&b), error(nil)
+		for err == nil {
+			if _, err = r.Next(); err == nil {
+				_, err = io.Copy(io.Discard, r)
+			}
+		}
+		if err == io.EOF {
+			t.Errorf("%v: archive/tar reads all of it", last)
+		}
+	}
+}
+
+// short is a file whose content ends early.
+func short(size int64, n int) *tree.Entry {
+	return &tree.Entry{Path: "short", Type: tree.File, Size: size, Content: bytesContent(make([]byte, n))}
+}
+
 func TestWriterIsOver(t *testing.T) {
 	w := layer.NewWriter(io.Discard, layer.WriterOptions{})
 	if err := w.Close(); err != nil {

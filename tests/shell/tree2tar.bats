@@ -204,6 +204,19 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 	assert_no_debris layer.tar in.tree out fresh
 }
 
+@test "a failure is one for whoever reads the tar, too" {
+	need bsdtar
+	stream "./a type=fifo $plain" "./run/s type=socket $plain" >socket
+	for line in 'head -c 700 in.tree | tree2tar' 'head -c 50000 in.tree | tree2tar' 'tree2tar socket' 'tree2tar -z gzip socket' 'tree2tar none'; do
+		for reader in 'tar -tf -' 'bsdtar -tf -' 'tar2tree -o out'; do
+			[[ $line != *gzip* || $reader != 'tar '* ]] || reader='tar -tzf -'
+			run --separate-stderr bash -c "($line) 2>/dev/null | $reader >/dev/null"
+			[ "$status" != 0 ] || [[ $line$reader == *none*bsdtar* ]] || show "$line | $reader"
+		done
+	done
+	assert_no_debris layer.tar in.tree socket
+}
+
 @test "corrupt stream" {
 	sed 's/^vm1$/vm2/' in.tree >content
 	sed 's/mode=0755/mode=0754/' in.tree >attribute
