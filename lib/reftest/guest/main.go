@@ -1,0 +1,204 @@
+// Guest is the first process of the machines that "make boot" starts. It mounts
+// the EROFS image on the disk "root", with those called "layer0", "layer1" and so
+// on as its devices, under an overlay whose upper file system is on the disk
+// "upper", and writes what it sees, in the form of "tar2tree --no-data --digest",
+// to the disk "list". Then it writes to the overlay, mounts all of it once more,
+// looks whether it kept that, and switches the machine off. A line "guest: ..." on
+// the console tells each step, the last one "guest: done" or "guest: failed: ...".
+//
+//	guest DIR    # prints the list of a directory, anywhere
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		if len(os.Args) != 2 {
+			fmt.Fprintln(os.Stderr, "usage: guest DIR")
+			os.Exit(2)
+		}
+		if err := list(os.Stdout, os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, "guest:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Println("guest: failed:", err)
+	} else {
+		fmt.Println("guest: done")
+	}
+	unix.Sync()
+	time.Sleep(100 * time.Millisecond) // for the console
+	fmt.Println(unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
+}
+
+func run() error {
+	var release unix.Utsname
+	if err := unix.Uname(&release); err != nil {
+		return err
+	}
+	fmt.Println("guest: Linux", unix.ByteSliceToString(release.Release[:]))
+	if err := mount("dev", "/dev", "devtmpfs", 0, ""); err != nil {
+		return err
+	}
+	if err := mount("sys", "/sys", "sysfs", 0, ""); err != nil {
+		return err
+	}
+	if err := loadModules("/modules"); err != nil {
+		return err
+	}
+	disks, err := findDisks()
+	if err != nil {
+		return err
+	}
+	if err := mountRoot(disks); err != nil {
+		return err
+	}
+	sum, n, err := writeList(disks["list"])
+	if err != nil {
+		return err
+	}
+	fmt.Printf("guest: list of %d bytes, sha256 %x\n", n, sum)
+	return tryWriting(disks)
+}
+
+// loadModules loads all in dir, in the order of their names.
+func loadModules(dir string) error {
+	files, err := filepath.Glob(dir + "/*.ko")
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", 0)
+		f.Close()
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("load module %s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}
+
+// findDisks maps the serial numbers of the disks to their devices. It waits for
+// the three that are always there.
+func findDisks() (map[string]string, error) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		disks := map[string]string{}
+		files, err := filepath.Glob("/sys/block/vd*/serial")
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range files {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			disks[strings.TrimSpace(string(b))] = "/dev/" + filepath.Base(filepath.Dir(path))
+		}
+		if disks["root"] != "" && disks["upper"] != "" && disks["list"] != "" {
+			return disks, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("only the disks %v", disks)
+		}
+	}
+}
+
+// mountRoot stacks the overlay at /root: that of the image at /lower and of the
+// directories upper and work at /rw.
+func mountRoot(disks map[string]string) error {
+	var options []string
+	for i := 0; disks[fmt.Sprintf("layer%d", i)] != ""; i++ {
+		options = append(options, "device="+disks[fmt.Sprintf("layer%d", i)])
+	}
+	if err := mount(disks["root"], "/lower", "erofs", unix.MS_RDONLY, strings.Join(options, ",")); err != nil {
+		return err
+	}
+	if err := mount(disks["upper"], "/rw", "ext4", 0, ""); err != nil {
+		return err
+	}
+	if err := makeUpper("/rw/upper", "/lower"); err != nil {
+		return err
+	}
+	if err := os.MkdirAll("/rw/work", 0o755); err != nil {
+		return err
+	}
+	return mount("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work")
+}
+
+// makeUpper makes the directory upper, unless it is there, with the attributes of
+// lower: overlayfs shows those of the upper one for the root.
+func makeUpper(upper, lower string) error {
+	if err := os.Mkdir(upper, 0o755); errors.Is(err, os.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(lower, &st); err != nil {
+		return err
+	}
+	if err := unix.Chown(upper, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Chmod(upper, st.Mode&0o7777); err != nil {
+		return err
+	}
+	names, err := xattrNames(lower)
+	if err != nil {
+		return err
+	}
+	value := make([]byte, 64<<10)
+	for _, name := range names {
+		n, err := unix.Lgetxattr(lower, name, value)
+		if err == nil {
+			err = unix.Lsetxattr(upper, name, value[:n], 0)
+		}
+		if err != nil {
+			return fmt.Errorf("xattr %s of the root: %w", name, err)
+		}
+	}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, upper, []unix.Timespec{st.Mtim, st.Mtim}, 0)
+}
+
+func mount(source, target, fstype string, flags uintptr, options string) error {
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(source, target, fstype, flags, options); err != nil {
+		return fmt.Errorf("mount %s as %s with %q: %w", source, fstype, options, err)
+	}
+	return nil
+}
+
+// writeList writes the list of /root to the device.
+func writeList(device string) (sum []byte, n int64, err error) {
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if err := list(io.MultiWriter(f, h), "/root"); err != nil {
+		return nil, 0, err
+	}
+	if n, err = f.Seek(0, io.SeekCurrent); err != nil {
+		return nil, 0, err
+	}
+	return h.Sum(nil), n, f.Sync()
+}
