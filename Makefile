@@ -10,7 +10,7 @@ endif
 export GO
 
 .NOTPARALLEL:
-.PHONY: build demo test setup lint unit race shell interop soak bench golden clean install
+.PHONY: build demo test setup lint unit race shell interop soak boot bench golden clean install
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -46,6 +46,10 @@ interop:
 # FUZZTIME is for each fuzz test.
 soak: build
 	tests/shell/soak.sh
+
+# Virtual machines on Debian's kernels; make boot IMAGE=alpine takes a real image.
+boot: build
+	tests/shell/boot.sh $(IMAGE)
 
 # The tools in pipelines beside mkfs.erofs (or $MKFS_EROFS), then the libraries.
 bench: build

@@ -14,6 +14,9 @@ fsck.erofs      erofs-utils      EROFS: comparison with the reference tools
 dump.erofs      erofs-utils      EROFS: comparison with the reference tools
 mke2fs          e2fsprogs        ext4: comparison with the reference tools
 qemu-img        qemu-utils       VMDK: comparison with the reference tools
+qemu-system-x86_64 qemu-system-x86 disks booted
+cpio            cpio             disks booted
+xz              xz-utils         disks booted
 skopeo          skopeo           OCI images made and read by others
 umoci           umoci            layers unpacked by others
 bsdtar          libarchive-tools tar and mtree read by others

@@ -1,0 +1,114 @@
+#!/bin/bash
+# boot.sh [IMAGE [FORM...]]: turns an image into disks and boots a virtual machine
+# with each, on Debian's kernels. The tree that a machine sees must be the one that
+# tar2tree merges, and the machine must be able to write over it. Without IMAGE,
+# which may be any reference that oci-fetch takes, it is the small one that the
+# repository makes itself, and then one of Debian (images.sh).
+#
+# Exit code 1: a boot failed; 3: something that boots need is missing.
+set -euo pipefail
+shopt -s inherit_errexit
+
+here=$(cd "${0%/*}" && pwd)
+repo=$(cd "$here/../.." && pwd)
+PATH=$repo/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+# form, kernel, what the machine gets
+table='
+flat    default flat image, raw
+vmdk    default flat image, in a VMDK
+stream  default flat image, in a stream-optimized VMDK
+devices default fsmeta and layers, a disk each, -o device=
+layered default fsmeta --device-table=no and layers, in one VMDK
+table   newer   fsmeta and layers, in one VMDK
+'
+forms=(flat vmdk stream devices layered table)
+
+# kernels are found once, and so is what machines run on.
+find_kernels() {
+	kernel[default]=$("$here/kernel.sh" default) || exit
+	BOOT_ACCEL=${BOOT_ACCEL:-$("$here/vm.sh" --accel "${kernel[default]}")} || exit
+	export BOOT_ACCEL
+	kernel[newer]=$("$here/kernel.sh" newer) || {
+		[ $? = 3 ] || exit 1
+		echo "boot: no kernel of 6.4 or later, so fsmeta with its device table is not booted in one VMDK"
+	}
+}
+
+# make_disks: from image.tar all that the forms need, and the list of the tree.
+make_disks() {
+	local digest i=0
+	tar2tree --no-data --digest -o list image.tar
+	tar2tree image.tar | tree2erofs -o flat
+	wrap-vmdk -o flat.vmdk flat
+	wrap-vmdk --format stream -o stream.vmdk flat
+	layers=()
+	for digest in $(oci-fetch --list --digests oci-archive:image.tar); do
+		layers+=("layer$i")
+		oci-fetch --layer "$digest" oci-archive:image.tar | tar2tree --input layer | tree2erofs --quiet --layer -o "layer$i"
+		i=$((i + 1))
+	done
+	tree2erofs --fsmeta -o fsmeta "${layers[@]}"
+	tree2erofs --fsmeta --device-table=no -o plain "${layers[@]}"
+	wrap-vmdk -o table.vmdk fsmeta "${layers[@]}"
+	wrap-vmdk -o layered.vmdk plain "${layers[@]}"
+}
+
+# boot FORM, in the directory of the disks
+boot() {
+	local k what disks
+	read -r _ k what <<<"$(grep "^$1 " <<<"$table")"
+	case $1 in
+	flat) disks=(flat) ;;
+	devices) disks=(fsmeta "${layers[@]}") ;;
+	vmdk) disks=(flat.vmdk) ;;
+	*) disks=("$1.vmdk") ;;
+	esac
+	[ -n "${kernel[$k]:-}" ] || return 3
+	printf '%s\n    ' "$what"
+	"$here/vm.sh" "${kernel[$k]}" list "${disks[@]}"
+}
+
+# image REF boots the image in each form.
+image() {
+	local form
+	mkdir "$work/disks"
+	oci-fetch -o "$work/disks/image.tar" "$1" # before cd: the reference may be relative
+	cd "$work/disks"
+	make_disks
+	printf 'boot: %s: %d names in %d layers, flat image of %d bytes, fsmeta of %d\n' "$1" \
+		"$(grep -vc '^#' list)" "${#layers[@]}" "$(stat -c %s flat)" "$(stat -c %s fsmeta)"
+	for form in "${forms[@]}"; do
+		boot "$form" || failed=$((failed == 1 ? 1 : $?)) # 3 only where nothing worse
+	done
+	cd "$repo"
+	rm -rf "$work/disks"
+}
+
+if [ $# -gt 1 ]; then
+	forms=("${@:2}")
+	for form in "${forms[@]}"; do
+		grep -q "^$form " <<<"$table" || {
+			echo "boot: no form $form" >&2
+			exit 2
+		}
+	done
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+declare -A kernel=()
+find_kernels
+if [ -n "${1:-}" ]; then
+	image "$1"
+else
+	mkdir "$work/demo"
+	(cd "$repo" && "${GO:-go}" run ./lib/reftest/demoimage "$work/demo")
+	image "oci:$work/demo:demo"
+	if debian=$("$here/images.sh" debian); then
+		image "oci:$debian/oci:image"
+	else
+		echo "boot: the image of Debian cannot be made here, so it is not booted"
+	fi
+fi
+exit "$failed"

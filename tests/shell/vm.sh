@@ -1,0 +1,138 @@
+#!/bin/bash
+# Boots a virtual machine that mounts an EROFS image, and compares what it sees
+# with what it should.
+#
+#     vm.sh KERNEL LIST DISK [LAYER...]
+#     vm.sh --accel KERNEL
+#
+# KERNEL is what kernel.sh prints, LIST what "tar2tree --no-data --digest" says of
+# the image, DISK a VMDK (*.vmdk) or a raw image; with LAYERs each is a disk more,
+# and the image is mounted with "-o device=" for each. lib/reftest/guest is what
+# runs in the machine: it lists the tree below an overlay with a second disk, then
+# writes to that. The second form prints what the machine is to run on, kvm or tcg,
+# which BOOT_ACCEL says to the first. BOOT_TIMEOUT is for one machine, in seconds.
+#
+# Exit code 1: it did not boot, or saw something else; 3: a program is missing.
+set -euo pipefail
+
+here=$(cd "${0%/*}" && pwd)
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL=C
+limit=${BOOT_TIMEOUT:-180}
+
+for tool in qemu-system-x86_64 cpio mke2fs debugfs e2fsck; do
+	command -v "$tool" >/dev/null || {
+		echo "vm.sh: $tool is not installed" >&2
+		exit 3
+	}
+done
+
+# machine SECONDS ARGUMENT...: runs a machine with a console on standard output.
+machine() {
+	local seconds=$1
+	shift
+	timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -nodefaults -no-user-config -display none -serial stdio \
+		-no-reboot -machine q35 -m 512 -kernel "$kernel/vmlinuz" "$@" </dev/null
+}
+
+# accel prints kvm where a kernel comes up in it: that /dev/kvm is there is not enough.
+accel() {
+	if [ -w /dev/kvm ] && grep -q 'Linux version' <(
+		machine 5 -accel kvm -cpu host -append 'console=ttyS0 earlyprintk=serial panic=-1' 2>/dev/null
+	); then
+		echo kvm
+	else
+		echo tcg
+	fi
+}
+
+# failed TEXT shows the end of the console with it.
+failed() {
+	echo "vm.sh: $1; the console's last lines:" >&2
+	tail -n 15 console | sed 's/^/    /' >&2
+	exit 1
+}
+
+# disk NAME FILE [OPTION] adds to the machine.
+disk() {
+	local format=raw
+	[[ $2 == *.vmdk ]] && format=vmdk
+	arguments+=(-drive "if=none,id=$1,format=$format,file=${2//,/,,}${3:-}" -device "virtio-blk-pci,drive=$1,serial=$1")
+}
+
+# initramfs is the guest program with the modules of the kernel.
+initramfs() {
+	mkdir -p root/dev
+	(cd "$here/../.." && CGO_ENABLED=0 "${GO:-go}" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/root/init" ./lib/reftest/guest)
+	cp -r "$kernel/modules" root/modules
+	(cd root && find . | sort | cpio --quiet -o -H newc) >initramfs
+}
+
+# check_upper: what the machine wrote is on its disk, as overlayfs keeps it.
+check_upper() {
+	local deleted
+	e2fsck -fn upper >e2fsck.log 2>&1 || failed "the upper disk is damaged: $(tail -n 3 e2fsck.log)"
+	[ "$(debugfs -R 'cat /upper/guest-new' upper 2>/dev/null)" = new ] || failed "the new file is not on the upper disk"
+	deleted=$(sed -n 's/^guest: wrote .*, deleted //p' console)
+	debugfs -R "stat \"/upper$deleted\"" upper 2>/dev/null | grep -q 'Device major/minor number: 00:00' ||
+		failed "there is no whiteout of $deleted on the upper disk"
+}
+
+if [ "${1:-}" = --accel ]; then
+	kernel=$2
+	accel
+	exit
+fi
+[ $# -ge 3 ] || {
+	echo "usage: vm.sh KERNEL LIST DISK [LAYER...]" >&2
+	exit 2
+}
+kernel=$(realpath "$1")
+list=$(realpath "$2")
+arguments=()
+disk root "$(realpath "$3")" ,readonly=on
+shift 3
+layer=0
+for file; do
+	disk "layer$layer" "$(realpath "$file")" ,readonly=on
+	layer=$((layer + 1))
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+accel=${BOOT_ACCEL:-$(accel)}
+initramfs
+grep -v '^#' "$list" >want
+truncate -s 256M upper
+mke2fs -q -t ext4 upper
+truncate -s $(($(stat -c %s want) * 2 + 1048576)) list
+disk upper upper
+disk list list
+cpu=host
+[ "$accel" = kvm ] || cpu=qemu64 # starts faster than max
+started=$EPOCHREALTIME
+status=0
+machine "$limit" -accel "$accel" -cpu "$cpu" -initrd initramfs "${arguments[@]}" \
+	-append 'console=ttyS0 loglevel=4 panic=-1' >console.raw 2>&1 || status=$?
+took=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+tr -d '\r' <console.raw >console
+
+case $status in
+0) ;;
+124 | 137) failed "the machine was not done after $limit seconds" ;;
+*) failed "qemu ended with exit code $status" ;;
+esac
+size=$(sed -nE 's/^guest: list of ([0-9]+) bytes.*/\1/p' console)
+[ -n "$size" ] || failed "the machine did not mount the image"
+sum=$(sed -nE 's/^guest: list of .* sha256 ([0-9a-f]{64})$/\1/p' console)
+head -c "$size" list >got
+[ "$(sha256sum <got)" = "$sum  -" ] || failed "the list did not come out of the machine as it was"
+if [ "$(sha256sum <want)" != "$sum  -" ]; then
+	echo "vm.sh: the machine sees another tree:" >&2
+	diff want got | sed -n '1,10s/^/    /p' >&2
+	exit 1
+fi
+grep -qx 'guest: done' console || failed "writing to the overlay failed"
+check_upper
+echo "Linux $(sed -n 's/^guest: Linux //p' console), $accel, $took s: $(wc -l <want) names, digest ${sum:0:16} in both"
