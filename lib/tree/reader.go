@@ -59,6 +59,16 @@ func (s *Reader) Props() []Property { return s.props }
 // Close does nothing: a Reader holds nothing but memory.
 func (s *Reader) Close() error { return nil }
 
+// errForeign is input of another kind.
+var errForeign error = &foreignError{corrupt("first line is not %q", magic+"inline")}
+
+type foreignError struct{ error }
+
+func (e *foreignError) Unwrap() error { return e.error }
+func (e *foreignError) Hint() string {
+	return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
+}
+
 func (s *Reader) head() error {
 	line, err := s.in.line()
 	if err != nil {
@@ -68,7 +78,7 @@ func (s *Reader) head() error {
 		case len(line) == 0:
 			return errors.New("input is empty")
 		case !bytes.HasPrefix(line, []byte(magic)):
-			return corrupt("first line is not %q", magic+"...")
+			return errForeign
 		}
 		return err
 	}
@@ -78,7 +88,7 @@ func (s *Reader) head() error {
 	case magic + "none":
 		s.data = None
 	default:
-		return corrupt("first line is not %q", magic+"inline")
+		return errForeign
 	}
 	if s.data == None && s.opts.NeedData {
 		return errors.New("stream carries no contents (data=none)")
