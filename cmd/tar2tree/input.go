@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -35,10 +39,13 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		return t.openImage(env, img)
 	}
 	f, err := env.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
+		return nil, nil, cli.Hint(err, "oci-fetch takes references: oci-fetch "+path+" | tar2tree")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	in, isImage, err := t.sniff(f)
+	in, isImage, err := t.sniff(env, f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,7 +61,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 
 // sniff finds out whether f holds an image, and returns a reader of all of f: f
 // itself if it is a regular file, which can be read at random.
-func (t *tool) sniff(f *os.File) (in io.Reader, isImage bool, err error) {
+func (t *tool) sniff(env *cli.Env, f *os.File) (in io.Reader, isImage bool, err error) {
 	var head []byte
 	if off, err := f.Seek(0, io.SeekCurrent); err == nil {
 		buf := make([]byte, sniffed)
@@ -76,7 +83,25 @@ func (t *tool) sniff(f *os.File) (in io.Reader, isImage bool, err error) {
 	case "image":
 		return in, true, nil
 	}
-	return in, oci.IsArchiveName(layer.FirstName(head)), nil
+	if name := layer.FirstName(head); name != "" {
+		return in, oci.IsArchiveName(name), nil
+	}
+	if oci.IsArchiveName(layer.FirstName(unpack(head))) {
+		env.Warn("the compressed input, taken for a layer, looks like an image archive; --input=image takes it for one")
+	}
+	return in, false, nil
+}
+
+// unpack is the beginning of what head, the beginning of a compressed stream, holds.
+func unpack(head []byte) []byte {
+	z, err := layer.Decompress(bytes.NewReader(head))
+	if err != nil {
+		return nil
+	}
+	defer z.Close()
+	buf := make([]byte, 8<<10)
+	n, _ := io.ReadFull(z, buf) // whoever reads all of it says what is wrong
+	return buf[:n]
 }
 
 // openLayers merges the layers that the arguments name.

@@ -88,6 +88,20 @@ layer_of() {
 	LC_ALL=C sort -c have || fail "names are not in order"
 }
 
+@test "an image archive that was compressed is a layer, with a warning" {
+	image
+	gzip -k image.tar
+	for line in 'tar2tree --no-data image.tar.gz' 'cat image.tar.gz | tar2tree --no-data'; do
+		run --separate-stderr bash -c "$line"
+		assert_status 0
+		[[ $output == *./index.json* ]] || show "not a layer"
+		[ "$stderr" = 'tar2tree: warning: the compressed input, taken for a layer, looks like an image archive; --input=image takes it for one' ] ||
+			show "another warning"
+	done
+	run --separate-stderr bash -c 'tar2tree --input=image image.tar.gz | cmp - <(tar2tree image.tar); tar2tree --quiet --input=layer image.tar.gz | grep -aq "^./index.json "'
+	assert_ok
+}
+
 @test "a docker archive" {
 	need skopeo
 	image
@@ -226,6 +240,9 @@ layer_of() {
 @test "missing and empty input" {
 	run --separate-stderr tar2tree -o out none.tar
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
+	run --separate-stderr tar2tree -o out oci:demo:demo
+	assert_error tar2tree 1 'oci:demo:demo: open: no such file or directory'
+	[[ $stderr == *'hint: oci-fetch takes references: oci-fetch oci:demo:demo | tar2tree' ]] || show "no hint"
 	run --separate-stderr tar2tree -o out layer.tar none.tar
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
 	run --separate-stderr tar2tree -o out /dev/null
