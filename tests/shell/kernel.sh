@@ -34,8 +34,8 @@ metapackage() {
 	esac
 }
 
-# build prints the package that holds the kernel.
-build() { apt-cache depends "$1" 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1; }
+# build prints the package that holds the kernel, or nothing.
+build() { { apt-cache depends "$1" 2>/dev/null || true; } | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p'; }
 
 # download PACKAGE: as root with new lists where the archive has moved on.
 download() {
@@ -74,6 +74,10 @@ unpack() {
 
 [ "$(uname -m)" = x86_64 ] || cannot "only for x86_64"
 command -v apt-get >/dev/null || cannot "not a Debian, where the kernel comes from"
+# A new machine may have no lists of packages yet.
+if [ -z "$(build linux-image-cloud-amd64)" ] && [ "$(id -u)" = 0 ]; then
+	apt-get -qq update >&2 || true
+fi
 meta=$(metapackage "${1:-}")
 [ -n "$meta" ] || cannot "this Debian has no kernel of 6.4 or later"
 package=$(build "$meta")
