@@ -75,6 +75,18 @@ func (b *bench) row(r row) error {
 		fmt.Printf("  missing: %s\n", why)
 		return nil
 	}
+	work := workDir(b.out(0))
+	os.RemoveAll(work)
+	defer os.RemoveAll(work)
+	if r.prepare != "" {
+		if err := os.MkdirAll(work, 0o777); err != nil {
+			return err
+		}
+		cmd := exec.Command("bash", "-c", "set -euo pipefail; "+fill(r.prepare, in, b.out(0)))
+		if msg, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("prepare: %w: %s", err, msg)
+		}
+	}
 	var able []contender
 	for _, c := range r.contenders {
 		if strings.Contains(c.line, "{diff-id}") {

@@ -63,7 +63,7 @@ func pipeline(line, in, out string) (cmds []*exec.Cmd, files []*os.File, err err
 		}
 		cmds = append(cmds, cmd)
 	}
-	if !strings.Contains(line, "{in}") {
+	if !strings.Contains(line, "{in}") && !strings.Contains(line, "{work}") {
 		f, err := os.Open(in)
 		if err != nil {
 			return nil, nil, err
@@ -81,8 +81,11 @@ func pipeline(line, in, out string) (cmds []*exec.Cmd, files []*os.File, err err
 }
 
 func fill(s, in, out string) string {
-	return strings.NewReplacer("{in}", in, "{out}", out).Replace(s)
+	return strings.NewReplacer("{in}", in, "{out}", out, "{work}", workDir(out)).Replace(s)
 }
+
+// workDir is where the prepared input of a row lies: beside its output.
+func workDir(out string) string { return filepath.Join(filepath.Dir(out), "work") }
 
 func timed(cmds []*exec.Cmd, files []*os.File) (s sample, err error) {
 	start := time.Now()

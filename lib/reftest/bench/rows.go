@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,12 +12,14 @@ import (
 type row struct {
 	name, work string
 	input      string // of images.sh: NAME/FILE
+	prepare    string // shell line that makes {work}, a directory, of the input once
 	list       string // shell line that lists what a contender wrote
 	contenders []contender
 }
 
-// contender is one way to do the work: a pipeline in which {in}, {out} and
-// {diff-id}, the digest of the plain layer, are replaced. Without {in} its standard input, without {out} its output, is the file.
+// contender is one way to do the work: a pipeline in which {in}, {out}, {work} and
+// {diff-id}, the digest of the plain layer, are replaced. Without {in} and {work} its
+// standard input, without {out} its output, is the file.
 type contender struct {
 	name    string
 	line    string
@@ -28,7 +31,9 @@ type contender struct {
 // which files are hard links of others, so the count is left out.
 const (
 	listImage = `erofs2tree --no-data --digest {out} | sed "s/ nlink=[0-9]*//"`
-	listDir   = `tar -C {out}/rootfs --format=posix --xattrs --xattrs-include="*" --numeric-owner -c . |
+	listDir   = listRoot + "/rootfs" + listRest
+	listRoot  = `tar -C {out}`
+	listRest  = ` --format=posix --xattrs --xattrs-include="*" --numeric-owner -c . |
 		tar2tree --sort --no-data --digest | sed "s/ nlink=[0-9]*//"`
 )
 
@@ -72,6 +77,46 @@ func rows() []row {
 		}, {
 			name: "back", work: "EROFS to tar, and a stream of it", input: "npm/layer.tar", list: "tar2tree --sort --no-data --digest < {out}",
 			contenders: []contender{{name: "ours", line: "tar2tree | tree2erofs | erofs2tree - | tree2tar"}},
+		},
+		fsmeta(mkfs, "fsmeta3", 3),
+		fsmeta(mkfs, "fsmeta10", 10),
+		{
+			name: "extract", work: "layer of small npm files, EROFS to a stream", input: "npm/layer.tar",
+			prepare: "tar2tree {in} | tree2erofs > {work}/image.erofs",
+			list:    `tree2erofs {out} | erofs2tree - --no-data --digest`,
+			contenders: []contender{
+				{name: "ours", line: "erofs2tree {work}/image.erofs"},
+				{name: "fsck.erofs --extract", line: "fsck.erofs --extract={out} {work}/image.erofs", list: listRoot + listRest, missing: needs("fsck.erofs")},
+			},
+		}, {
+			name: "stream", work: "EROFS image to a stream-optimized VMDK", input: "npm/layer.tar",
+			prepare: "tar2tree {in} | tree2erofs > {work}/image.erofs",
+			list:    `qemu-img convert -f vmdk -O raw {out} {out}.raw && sha256sum < {out}.raw; rm -f {out}.raw`,
+			contenders: []contender{
+				{name: "ours", line: "wrap-vmdk --format stream {work}/image.erofs"},
+				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
+			},
+		},
+	}
+}
+
+// fsmeta is a row about n layers of 40,000 files in all, each in a directory of its
+// own.
+func fsmeta(mkfs, name string, n int) row {
+	var images []string
+	for i := range n {
+		images = append(images, fmt.Sprintf("{work}/%02d.erofs", i))
+	}
+	layers := strings.Join(images, " ")
+	devices := " --device " + strings.Join(images, " --device ")
+	return row{
+		name: name, work: fmt.Sprintf("metadata of %d layers, 40,000 files in all, merged", n), input: "onedir/layer.tar",
+		prepare: fmt.Sprintf(`for i in $(seq -f %%02g 0 %d); do
+			go run ./lib/reftest/bigtar layer $((10#$i)) %d | tar2tree | tree2erofs --layer > {work}/$i.erofs; done`, n-1, 40_000/n),
+		list: "erofs2tree --no-data --digest {out}" + devices + ` | sed -e "s/ nlink=[0-9]*//" -e "/^#/d" -e "/^\. /d"`, // mkfs.erofs has a root of its own
+		contenders: []contender{
+			{name: "ours", line: "tree2erofs --fsmeta " + layers},
+			{name: "mkfs.erofs rebuild", line: mkfs + " --quiet {out} " + layers, missing: func() string { return tarMissing(mkfs) }},
 		},
 	}
 }
