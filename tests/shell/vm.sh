@@ -135,4 +135,4 @@ if [ "$(sha256sum <want)" != "$sum  -" ]; then
 fi
 grep -qx 'guest: done' console || failed "writing to the overlay failed"
 check_upper
-echo "Linux $(sed -n 's/^guest: Linux //p' console), $accel, $took s: $(wc -l <want) names, digest ${sum:0:16} in both"
+echo "Linux $(sed -n 's/^guest: Linux //p' console), $accel, $took s: $(wc -l <want) names, digest ${sum:0:16} in both, writes kept"
