@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -63,6 +64,9 @@ func Merge(inputs []Input, opts LoadOptions) (*Loaded, error) {
 		}
 		if err != nil {
 			merged.Close()
+			if strings.HasPrefix(err.Error(), in.Name+": ") {
+				return nil, err // who opened it has said so
+			}
 			return nil, fmt.Errorf("%s: %w", in.Name, err)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 // Limits bound what a hostile source can make a tool do. A zero is no limit; the
 // tags are the flags of the tools, with defaults that real images never meet.
 type Limits struct {
-	Entries    int64 `name:"max-entries" default:"50000000" placeholder:"N" group:"Limits on the input" help:"Entries."`
-	Depth      int64 `name:"max-depth" default:"1000" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
+	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
+	Depth      int64 `name:"max-depth" default:"255" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
 	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
 	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
 	XattrBytes int64 `name:"max-xattr-bytes" default:"1M" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Names and values of one entry's extended attributes."`
@@ -38,6 +38,7 @@ func Limit(src Source, l Limits) Source {
 type limiter struct {
 	Source
 	limits  Limits
+	prev    string // path of the entry before
 	entries int64
 	total   int64
 }
@@ -54,7 +55,8 @@ func (l *limiter) Next() (*Entry, error) {
 }
 
 func (l *limiter) check(e *Entry) error {
-	l.entries++
+	l.entries += newNames(l.prev, e.Path)
+	l.prev = e.Path
 	data := e.DataSize()
 	if data > 1<<63-1-l.total {
 		data = 1<<63 - 1 - l.total
@@ -68,7 +70,7 @@ func (l *limiter) check(e *Entry) error {
 		got, limit int64
 		flag, what string
 	}{
-		{l.entries, l.limits.Entries, "max-entries", "entry number %d"},
+		{l.entries, l.limits.Entries, "max-entries", "entry or implied directory number %d"},
 		{int64(strings.Count(e.Path, "/")) + 1, l.limits.Depth, "max-depth", "%d path components"},
 		{e.Size, l.limits.FileSize, "max-file-size", "file of %d bytes"},
 		{l.total, l.limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
@@ -79,4 +81,20 @@ func (l *limiter) check(e *Entry) error {
 		}
 	}
 	return nil
+}
+
+// newNames is how many names path can make in a tree that has prev: its own and
+// those of directories that it may imply. Paths in an order that jumps count
+// directories again; a short input cannot make a large tree uncounted.
+func newNames(prev, path string) int64 {
+	shared := 0 // up to behind a slash
+	for i := 0; i < min(len(prev), len(path)) && prev[i] == path[i]; i++ {
+		if path[i] == '/' {
+			shared = i + 1
+		}
+	}
+	if len(path) > len(prev) && path[len(prev)] == '/' && path[:len(prev)] == prev {
+		shared = len(prev) + 1
+	}
+	return int64(strings.Count(path[shared:], "/")) + 1
 }

@@ -33,7 +33,7 @@ func TestLimits(t *testing.T) {
 		path, msg string
 		flag      string
 	}{
-		{Limits{Entries: 4}, "link", "entry number 4, over the limit of 3", "max-entries"},
+		{Limits{Entries: 6}, "link", "entry or implied directory number 6, over the limit of 5", "max-entries"},
 		{Limits{Depth: 3}, "a/b/c", "3 path components, over the limit of 2", "max-depth"},
 		{Limits{FileSize: 1000}, `sparse\012`, "file of 1000 bytes, over the limit of 999", "max-file-size"},
 		{Limits{TotalSize: 150}, `sparse\012`, "150 bytes of data up to here, over the limit of 149", "max-total-size"},
@@ -92,6 +92,20 @@ func drain(s Source) error {
 			return nil
 		} else if err != nil {
 			return err
+		}
+	}
+}
+
+func TestNewNames(t *testing.T) {
+	for _, c := range []struct {
+		prev, path string
+		want       int64
+	}{
+		{"", ".", 1}, {".", "a", 1}, {".", "a/b/c", 3}, {"a", "a/b", 1}, {"a", "a/b/c", 2}, {"a/b", "a/b", 1},
+		{"a/b", "a/c", 1}, {"a/b", "ab/c", 2}, {"ab", "a/b", 2}, {"a/b/c", "a", 1}, {"x/y/z", "a/b", 2},
+	} {
+		if got := newNames(c.prev, c.path); got != c.want {
+			t.Errorf("newNames(%q, %q) = %d, want %d", c.prev, c.path, got, c.want)
 		}
 	}
 }

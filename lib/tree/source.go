@@ -1,6 +1,9 @@
 package tree
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // Source yields the entries of a tree one after the other.
 //
@@ -45,6 +48,9 @@ func Copy(dst Sink, src Source) error {
 			err = dst.Add(e)
 		}
 		if err != nil {
+			if earlier := (*AbortError)(nil); errors.As(err, &earlier) {
+				err = earlier // says which entry it was itself
+			}
 			if a, ok := dst.(Aborter); ok {
 				a.Abort(err)
 			}
