@@ -51,7 +51,7 @@ write_accel() { "$vm" --accel "$kernel" >"$BATS_RUN_TMPDIR/accel" 2>"$BATS_TEST_
 	run --separate-stderr "$vm" "$kernel" list disk
 	assert_status 1
 	[ -z "$output" ] || show "it says something"
-	[[ $stderr == 'vm.sh: the machine did not mount the image;'*'guest: failed: mount /dev/vda as erofs'* ]] || show "not the console"
+	[[ $stderr == 'vm.sh: the machine did not list the tree;'*'guest: failed: mount /dev/vda as erofs'* ]] || show "not the console"
 	assert_no_debris disk list
 }
 

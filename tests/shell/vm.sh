@@ -124,7 +124,7 @@ case $status in
 *) failed "qemu ended with exit code $status" ;;
 esac
 size=$(sed -nE 's/^guest: list of ([0-9]+) bytes.*/\1/p' console)
-[ -n "$size" ] || failed "the machine did not mount the image"
+[ -n "$size" ] || failed "the machine did not list the tree"
 sum=$(sed -nE 's/^guest: list of .* sha256 ([0-9a-f]{64})$/\1/p' console)
 head -c "$size" list >got
 [ "$(sha256sum <got)" = "$sum  -" ] || failed "the list did not come out of the machine as it was"
