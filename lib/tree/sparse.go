@@ -28,11 +28,17 @@ func LimitExtents(e *Entry) {
 	if len(e.Extents) < maxExtentLen/int(len("18446744073709551615")*2) || extentsLen(e.Extents) <= maxExtentLen {
 		return
 	}
-	fits := func(xs []Extent) bool { return extentsLen(xs) <= maxExtentLen }
-	gap := leastTrue(e.Size, func(gap int64) bool { return fits(fillGaps(e.Extents, gap, math.MaxInt64)) })
+	fits := func(gap, equal int64) bool {
+		n := 0
+		eachFilled(e.Extents, gap, equal, func(x Extent) { n += extentLen(x) })
+		return n <= maxExtentLen
+	}
+	gap := leastTrue(e.Size, func(gap int64) bool { return fits(gap, math.MaxInt64) })
 	// Of the gaps of that size no more than it takes.
-	equal := leastTrue(int64(len(e.Extents)), func(n int64) bool { return fits(fillGaps(e.Extents, gap, n)) })
-	filled := fillGaps(e.Extents, gap, equal)
+	equal := leastTrue(int64(len(e.Extents)), func(n int64) bool { return fits(gap, n) })
+	var filled []Extent
+	eachFilled(e.Extents, gap, equal, func(x Extent) { filled = append(filled, x) })
+	filled = slices.Clip(filled)
 	if e.Content != nil {
 		e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
 	}
@@ -53,12 +59,12 @@ func leastTrue(high int64, ok func(int64) bool) int64 {
 	return high
 }
 
-// fillGaps joins the extents that are less than gap bytes apart, and the first
-// equal pairs of those that are just as much.
-func fillGaps(xs []Extent, gap, equal int64) []Extent {
-	out := []Extent{xs[0]}
+// eachFilled calls fn for the extents that are left when those are joined that are
+// less than gap bytes apart, and the first equal pairs of those that are just as
+// much.
+func eachFilled(xs []Extent, gap, equal int64, fn func(Extent)) {
+	last := xs[0]
 	for _, x := range xs[1:] {
-		last := &out[len(out)-1]
 		between := x.Off - last.End()
 		if between == gap {
 			equal--
@@ -66,19 +72,24 @@ func fillGaps(xs []Extent, gap, equal int64) []Extent {
 		if between < gap || between == gap && equal >= 0 {
 			last.Len = x.End() - last.Off
 		} else {
-			out = append(out, x)
+			fn(last)
+			last = x
 		}
 	}
-	return slices.Clip(out)
+	fn(last)
 }
 
-func extentsLen(xs []Extent) int {
-	n := 0
-	b := make([]byte, 0, 64)
-	for i := range xs {
-		n += len(appendExtents(b, xs[i:i+1])) + 1
+// extentsLen is the length of the list, written out.
+func extentsLen(xs []Extent) (n int) {
+	for _, x := range xs {
+		n += extentLen(x)
 	}
 	return n
+}
+
+func extentLen(x Extent) int {
+	var b [2 * len("18446744073709551615")]byte
+	return len(appendExtents(b[:0], []Extent{x})) + 1
 }
 
 // filledContent is content whose extents were joined.
