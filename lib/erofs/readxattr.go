@@ -92,7 +92,8 @@ func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err
 	if ok {
 		attr = tree.Xattr{Name: prefix + string(rest[:name]), Value: string(rest[name:])}
 	}
-	if len(attr.Name) > nameMax || strings.IndexByte(attr.Name, 0) >= 0 {
+	_, _, whole := splitXattr(attr.Name) // a prefix alone is no name, nor is more than an ACL's
+	if len(attr.Name) > nameMax || strings.IndexByte(attr.Name, 0) >= 0 || ok && !whole {
 		return attr, 0, corrupt(off, "xattr name %q", attr.Name)
 	}
 	k = roundUp(int64(xattrEntSize+name+value), xattrAlign)
