@@ -29,6 +29,9 @@ type Options struct {
 	OpenFile func(path string) (*os.File, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
+	// Progress is told how the download of layers goes. It is called from any
+	// goroutine, must be quick and must not block. nil is told nothing.
+	Progress func(Event)
 	// MaxMetadata limits the bytes of an index, a manifest or a configuration,
 	// --max-metadata on the command line; 0 is DefaultMaxMetadata.
 	MaxMetadata int64
@@ -53,6 +56,12 @@ func (o Options) open(path string) (*os.File, error) {
 func (o Options) warn(format string, args ...any) {
 	if o.Warn != nil {
 		o.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) event(e Event) {
+	if o.Progress != nil {
+		o.Progress(e)
 	}
 }
 
