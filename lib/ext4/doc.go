@@ -1,0 +1,2 @@
+// Package ext4 writes, grows and reads ext4 file systems.
+package ext4
