@@ -97,7 +97,7 @@ func check(p pkg) (faults []string) {
 		}
 	}
 	for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-		if i == p.ImportPath || i == module+"lib/reftest" {
+		if i == p.ImportPath || i == module+"lib/reftest" || strings.HasPrefix(i, module+"lib/reftest/") {
 			continue
 		}
 		if why := forbidden(name, i); why != "" {
@@ -133,7 +133,7 @@ func forbidden(name, i string) string {
 	switch {
 	case !isLib:
 		return "nothing imports a tool"
-	case target == "reftest":
+	case target == "reftest", ownerOf(target) == "reftest" && ownerOf(name) != "reftest":
 		return "for tests only"
 	case !inLib:
 		return "" // a tool may use any of them
@@ -170,6 +170,10 @@ func TestLaw(t *testing.T) {
 		{"reftest in a tool", pkg{ImportPath: "ocipipe/cmd/tar2tree", Imports: []string{"ocipipe/lib/reftest"}}, "for tests only"},
 		{"tool", pkg{ImportPath: "ocipipe/cmd/tar2tree", Imports: []string{"ocipipe/lib/cli", "ocipipe/lib/layer"}}, ""},
 		{"tool in a tool", pkg{ImportPath: "ocipipe/cmd/tar2tree", TestImports: []string{"ocipipe/cmd/tree2tar"}}, "nothing imports a tool"},
+		{"test with a part of reftest", pkg{ImportPath: "ocipipe/lib/oci", TestImports: []string{"ocipipe/lib/reftest/registry"}}, ""},
+		{"part of reftest in a tool", pkg{ImportPath: "ocipipe/cmd/oci-fetch", Imports: []string{"ocipipe/lib/reftest/registry"}}, "for tests only"},
+		{"part of reftest in lib", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"ocipipe/lib/reftest/registry"}}, "for tests only"},
+		{"part of reftest in another", pkg{ImportPath: "ocipipe/lib/reftest/registry/cmd", Imports: []string{"ocipipe/lib/reftest/registry"}}, ""},
 		{"below reftest", pkg{ImportPath: "ocipipe/lib/reftest/demoimage", Imports: []string{"archive/tar"}}, ""},
 	} {
 		faults := check(c.p)

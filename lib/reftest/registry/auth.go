@@ -1,0 +1,106 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// token is what a client was given.
+type token struct {
+	scopes  []string
+	expires time.Time // zero is never
+}
+
+// admits reports whether the request for a repository may pass; it has answered
+// one that may not. The empty repository is the one of no image.
+func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) bool {
+	s.mu.Lock()
+	b := s.behaviour
+	s.mu.Unlock()
+	switch b.Auth {
+	case "":
+		return true
+	case "basic":
+		if user, password, _ := r.BasicAuth(); user == b.User && password == b.Password {
+			return true
+		}
+		challenge(w, b, `Basic realm="test, with a comma"`, "")
+		return false
+	}
+	scope := "repository:" + repo + ":pull"
+	value, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	s.mu.Lock()
+	t, known := s.tokens[value]
+	s.mu.Unlock()
+	expired := known && !t.expires.IsZero() && time.Now().After(t.expires)
+	if known && !expired && (repo == "" || slices.Contains(t.scopes, scope)) {
+		return true
+	}
+	realm := s.scheme() + s.Host + "/token"
+	c := fmt.Sprintf(`Bearer realm=%q,service="test, with a comma"`, realm)
+	if repo != "" {
+		c += fmt.Sprintf(",scope=%q", scope)
+	}
+	if given {
+		c += `,error="invalid_token"`
+	}
+	if expired {
+		s.count(func(c *counters) { c.Expired++ })
+	}
+	challenge(w, b, c, realm)
+	return false
+}
+
+func challenge(w http.ResponseWriter, b Behaviour, usual, realm string) {
+	if b.Challenge != "" {
+		usual = strings.ReplaceAll(b.Challenge, "{realm}", realm)
+	}
+	w.Header().Set("WWW-Authenticate", usual)
+	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+}
+
+// token is the endpoint where clients get one: by GET with a password, if any, or
+// by POST with an identity token, as OAuth 2 has it.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	b := s.behaviour
+	s.mu.Unlock()
+	user, password, basic := r.BasicAuth()
+	ok := b.User == "" && !basic || basic && user == b.User && password == b.Password
+	if r.Method == http.MethodPost {
+		ok = b.IdentityToken != "" && r.PostFormValue("grant_type") == "refresh_token" && r.PostFormValue("refresh_token") == b.IdentityToken ||
+			r.PostFormValue("grant_type") == "password" && r.PostFormValue("username") == b.User && r.PostFormValue("password") == b.Password
+	}
+	if !ok {
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
+		return
+	}
+	t := token{}
+	for _, scope := range append(r.URL.Query()["scope"], r.PostForm["scope"]...) {
+		t.scopes = append(t.scopes, strings.Fields(scope)...)
+	}
+	answer := map[string]any{}
+	if b.TokenLife > 0 {
+		t.expires = time.Now().Add(time.Duration(b.TokenLife))
+	}
+	if !b.NoExpiry && b.TokenLife > 0 {
+		answer["expires_in"] = max(int(time.Duration(b.TokenLife).Seconds()), 1)
+	}
+	s.mu.Lock()
+	value := fmt.Sprintf("token-number-%d", len(s.tokens))
+	s.tokens[value] = t
+	s.stats.Tokens++
+	s.mu.Unlock()
+	if b.TokenField != "access_token" {
+		answer["token"] = value
+	}
+	if b.TokenField == "access_token" || b.TokenField == "both" {
+		answer["access_token"] = value
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(answer)
+}

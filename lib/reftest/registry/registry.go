@@ -1,0 +1,231 @@
+// Package registry is a registry for tests. It serves images out of memory or
+// out of a layout directory, misbehaves as it is told, and counts what it served:
+//
+//	reg, err := registry.Start(registry.Config{})
+//	img := reg.AddImage("r", "v1", layer0, layer1)
+//	reg.Behave(registry.Behaviour{Rules: []registry.Rule{{Match: "/blobs/", Times: 1, Status: 503}}})
+//	... fetch reg.Host + "/r:v1" ...
+//	reg.Stats().Blobs[img.Layers[0]].Again == 0
+//
+// The command below it, cmd, is the same for shell tests, told what to do by HTTP.
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Server is the registry. The zero value is not useful; see Start.
+type Server struct {
+	// Host is where the registry listens, HOST:PORT; Storage where it redirects
+	// blobs to, if it does; Control takes orders, always without TLS.
+	Host, Storage, Control string
+	// Certs is what a client needs for TLS; nil without.
+	Certs *Certs
+
+	stop []func() error
+
+	mu        sync.Mutex
+	blobs     map[string]blob              // by digest
+	tags      map[string]map[string]string // repository, then tag, to digest
+	behaviour Behaviour
+	used      []int // how often each rule has matched
+	random    *rand.Rand
+	tokens    map[string]token
+	stats     counters
+}
+
+// blob is the bytes of one digest.
+type blob struct {
+	size int64
+	data []byte // in memory, or in the file path
+	path string
+}
+
+func (b blob) open() (io.ReadSeekCloser, error) {
+	if b.path == "" {
+		return struct {
+			io.ReadSeeker
+			io.Closer
+		}{bytes.NewReader(b.data), io.NopCloser(nil)}, nil
+	}
+	return os.Open(b.path)
+}
+
+func (s *Server) blobOf(digest string) (blob, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.blobs[digest]
+	return b, ok
+}
+
+var route = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
+
+// registry answers what a client asks the registry.
+func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
+	x := s.begin(w, r, "registry")
+	defer x.end()
+	if x.fails() {
+		return
+	}
+	m := route.FindStringSubmatch(r.URL.Path)
+	repo := ""
+	if m != nil {
+		repo = m[1]
+	}
+	switch {
+	case r.URL.Path == "/token":
+		s.token(w, r)
+	case !s.admits(w, r, repo):
+	case r.URL.Path == "/v2/":
+		w.Write([]byte("{}"))
+	case m == nil:
+		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no such route")
+	case m[2] == "manifests":
+		s.manifest(x, repo, m[3])
+	case x.Redirect:
+		s.redirect(x, m[3])
+	default:
+		x.blob(m[3], "BLOB_UNKNOWN")
+	}
+}
+
+// storage answers at the other host. Like the stores of cloud providers it takes
+// no second kind of credentials.
+func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
+	x := s.begin(w, r, "storage")
+	defer x.end()
+	if x.fails() {
+		return
+	}
+	expires, err := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
+	switch {
+	case r.Header.Get("Authorization") != "":
+		s.count(func(c *counters) { c.Leaks++ })
+		refuse(w, http.StatusBadRequest, "InvalidArgument", "only one auth mechanism allowed")
+	case err != nil || time.Now().UnixNano() > expires:
+		refuse(w, http.StatusForbidden, "AccessDenied", "request has expired")
+	default:
+		x.blob(path.Base(r.URL.Path), "NoSuchKey")
+	}
+}
+
+func (s *Server) redirect(x *exchange, digest string) {
+	life := time.Duration(x.RedirectLife)
+	if life == 0 {
+		life = time.Hour
+	}
+	expires := strconv.FormatInt(time.Now().Add(life).UnixNano(), 10)
+	http.Redirect(x.w, x.r, s.scheme()+s.Storage+"/store/"+digest+"?expires="+expires, http.StatusTemporaryRedirect)
+}
+
+func (s *Server) scheme() string {
+	if s.Certs != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
+func (s *Server) manifest(x *exchange, repo, ref string) {
+	s.mu.Lock()
+	digest, ok := s.tags[repo][ref]
+	if !ok && s.tags[repo] != nil {
+		digest = ref
+	}
+	s.mu.Unlock()
+	b, ok := s.blobOf(digest)
+	if !ok {
+		refuse(x.w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
+		return
+	}
+	x.w.Header().Set("Content-Type", mediaType(b))
+	x.w.Header().Set("Docker-Content-Digest", digest)
+	x.send(digest, b, "")
+}
+
+// mediaType is what the manifest b says of itself.
+func mediaType(b blob) string {
+	m := manifest{MediaType: "application/vnd.oci.image.manifest.v1+json"}
+	f, err := b.open()
+	if err == nil {
+		defer f.Close()
+		json.NewDecoder(f).Decode(&m)
+	}
+	return m.MediaType
+}
+
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	type e struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	b, err := json.Marshal(map[string][]e{"errors": {{code, message}}})
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// Behave makes the server behave like that from now on.
+func (s *Server) Behave(b Behaviour) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behaviour, s.used = b, make([]int, len(b.Rules))
+	s.random = rand.New(rand.NewPCG(b.Seed, 0))
+}
+
+// control takes orders: PUT /behave a Behaviour as JSON, GET /stats, POST /reset
+// to count from zero.
+func (s *Server) control(w http.ResponseWriter, r *http.Request) {
+	switch r.Method + " " + r.URL.Path {
+	case "PUT /behave":
+		dec := json.NewDecoder(r.Body)
+		dec.DisallowUnknownFields()
+		var b Behaviour
+		err := dec.Decode(&b)
+		if err == nil {
+			err = b.check()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.Behave(b)
+	case "GET /stats":
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.Encode(s.Stats())
+	case "POST /reset":
+		s.Reset()
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// wait sleeps unless the client leaves.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+var errLeft = errors.New("the client has left")

@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Stats is what a server has served.
+type Stats struct {
+	Requests    map[string]int // "GET /v2/r/blobs/sha256:..." to how many; storage is "GET storage/..."
+	Connections int            // that were made
+	Running     int            // requests that are being answered
+	Most        int            // requests that were answered at once
+	Tokens      int            // that were given out
+	Expired     int            // requests with a token that was good once
+	Leaks       int            // requests to the storage with credentials
+	Blobs       map[string]Served
+}
+
+// Served is how much of a blob, or manifest, was sent. What was sent last before a
+// connection broke need not have arrived.
+type Served struct {
+	Size   int64
+	Bytes  int64  // sent, each time counted
+	Unique int64  // bytes of the blob that were sent at least once
+	Again  int64  // Bytes - Unique
+	Spans  []Span // what was sent how often, ascending
+}
+
+// Span is a part of a blob.
+type Span struct {
+	From, To int64 // To is behind the last byte
+	Times    int
+}
+
+type counters struct {
+	Stats
+	sizes map[string]int64
+	edges map[string]map[int64]int // of what was sent: +1 where it began, -1 where it ended
+}
+
+func newCounters() counters {
+	return counters{Stats: Stats{Requests: map[string]int{}}, sizes: map[string]int64{}, edges: map[string]map[int64]int{}}
+}
+
+func (s *Server) count(do func(c *counters)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do(&s.stats)
+}
+
+func (c *counters) request(r *http.Request, host string) {
+	path := strings.TrimSuffix(host, "registry") + r.URL.Path
+	c.Requests[r.Method+" "+path]++
+	c.Running++
+	c.Most = max(c.Most, c.Running)
+}
+
+func (c *counters) served(digest string, size, from, n int64) {
+	c.sizes[digest] = size
+	e := c.edges[digest]
+	if e == nil {
+		e = map[int64]int{}
+		c.edges[digest] = e
+	}
+	e[from]++
+	e[from+n]--
+}
+
+// Stats returns what was served since Start or Reset.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats.Stats
+	st.Requests = maps.Clone(st.Requests)
+	st.Blobs = map[string]Served{}
+	for digest, edges := range s.stats.edges {
+		st.Blobs[digest] = sum(s.stats.sizes[digest], edges)
+	}
+	return st
+}
+
+func sum(size int64, edges map[int64]int) Served {
+	v := Served{Size: size}
+	at := slices.Collect(maps.Keys(edges))
+	sort.Slice(at, func(i, j int) bool { return at[i] < at[j] })
+	times := 0
+	for i, off := range at {
+		if edges[off] == 0 {
+			continue
+		}
+		if n := len(v.Spans); n > 0 && v.Spans[n-1].To == 0 {
+			v.Spans[n-1].To = off
+		}
+		if times += edges[off]; times > 0 && i < len(at)-1 {
+			v.Spans = append(v.Spans, Span{From: off, Times: times})
+		}
+	}
+	for _, p := range v.Spans {
+		v.Unique += p.To - p.From
+		v.Bytes += (p.To - p.From) * int64(p.Times)
+	}
+	v.Again = v.Bytes - v.Unique
+	return v
+}
+
+// Reset counts from zero.
+func (s *Server) Reset() {
+	s.count(func(c *counters) {
+		running := c.Running
+		*c = newCounters()
+		c.Running = running
+	})
+}
