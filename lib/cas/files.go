@@ -1,0 +1,143 @@
+package cas
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// path is where the file called name is.
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// storeError marks err, if there is one, as being about keeping something.
+func storeError(err error) error {
+	if err == nil || errors.Is(err, ErrStore) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrStore, err)
+}
+
+// read returns the content of a small file.
+func (s *Store) read(name string, max int64) ([]byte, error) {
+	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("%s: longer than %d bytes", name, max)
+	}
+	return data, err
+}
+
+// openFile opens a file for writing, which it makes with the permissions of the
+// cache if it is not there, and the directory too.
+func (s *Store) openFile(name string, flags int) (*os.File, error) {
+	perm := s.mode&0o666 | 0o600
+	open := func() (*os.File, error) {
+		return os.OpenFile(s.path(name), flags|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm)
+	}
+	f, err := open()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.mkdirAll(filepath.Dir(name)); err == nil {
+			f, err = open()
+		}
+	}
+	if err != nil {
+		return nil, storeError(err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s: not a regular file", s.path(name))
+	case info.Mode().Perm()&perm != perm: // new, less the umask; or somebody else's
+		f.Chmod(perm)
+	}
+	if err != nil {
+		f.Close()
+		return nil, storeError(err)
+	}
+	return f, nil
+}
+
+// mkdirAll makes the directory name and those above it, up to the cache itself.
+func (s *Store) mkdirAll(name string) error {
+	if name == "." {
+		return nil
+	}
+	if info, err := os.Stat(s.path(name)); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := s.mkdirAll(filepath.Dir(name)); err != nil {
+		return err
+	}
+	err := os.Mkdir(s.path(name), s.mode.Perm()|0o700)
+	if errors.Is(err, fs.ErrExist) { // another process was faster
+		return nil
+	}
+	if err == nil {
+		err = os.Chmod(s.path(name), s.mode|0o700)
+	}
+	if err == nil {
+		err = s.syncDir(filepath.Dir(name))
+	}
+	return storeError(err)
+}
+
+// replace puts data in the place of the file called name, whose lock is held.
+func (s *Store) replace(name string, data []byte) error {
+	temp := filepath.Join("tmp", name)
+	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
+	if errors.Is(err, fs.ErrPermission) { // somebody else's, who was killed
+		os.Remove(s.path(temp))
+		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = s.publish(f, temp, name)
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(s.path(temp))
+	}
+	return storeError(err)
+}
+
+// publish makes f, which is called temp, durable, and calls it name.
+func (s *Store) publish(f *os.File, temp, name string) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := s.mkdirAll(filepath.Dir(name)); err != nil {
+		return err
+	}
+	if err := os.Rename(s.path(temp), s.path(name)); err != nil {
+		return err
+	}
+	return s.syncDir(filepath.Dir(name))
+}
+
+// syncDir makes the names in a directory durable, where that can be done.
+func (s *Store) syncDir(name string) error {
+	d, err := os.Open(s.path(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// held is a lock that is held.
+type held struct {
+	f    *os.File
+	path string
+}
+
+// errBusy is what tryLock returns where somebody else holds the lock.
+var errBusy = errors.New("locked by somebody else")
+
+// How often to ask again for a lock that is held: the kernel's own waiting cannot
+// be cancelled.
+const (
+	firstWait = time.Millisecond
+	lastWait  = 50 * time.Millisecond
+)
+
+// lock waits until it holds the lock called name. Two of one process exclude each
+// other like those of two.
+func (s *Store) lock(ctx context.Context, name string) (*held, error) {
+	return s.waitFor(ctx, name, func() {})
+}
+
+// lockBlob is lock for the blob of d. It says when it has to wait.
+func (s *Store) lockBlob(ctx context.Context, d digest.Digest) (*held, error) {
+	return s.waitFor(ctx, partName(d), func() {
+		if s.opts.Waiting != nil {
+			s.opts.Waiting(d)
+		}
+	})
+}
+
+func (s *Store) waitFor(ctx context.Context, name string, waiting func()) (*held, error) {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		l, err := s.tryLock(name)
+		if !errors.Is(err, errBusy) {
+			return l, err
+		}
+		if wait == firstWait {
+			waiting()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// tryLock takes the lock called name if nobody holds it.
+func (s *Store) tryLock(name string) (*held, error) {
+	for {
+		l, err := s.openLock(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(l.f); err != nil {
+			l.f.Close()
+			return nil, err
+		}
+		if l.current() {
+			return l, nil
+		}
+		l.f.Close() // its holder has removed it
+	}
+}
+
+func (s *Store) openLock(name string) (*held, error) {
+	name = filepath.Join("locks", name)
+	f, err := s.openFile(name, os.O_RDWR)
+	if errors.Is(err, fs.ErrPermission) {
+		// Somebody else's file can still be locked, but for NFS.
+		if r, rerr := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0); rerr == nil {
+			f, err = r, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &held{f, s.path(name)}, nil
+}
+
+func flock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return errBusy
+		default:
+			return storeError(fmt.Errorf("%s: lock: %w", f.Name(), err))
+		}
+	}
+}
+
+// current reports whether the file that is locked is still the one of its name.
+func (l *held) current() bool {
+	mine, err := l.f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(l.path)
+	return err == nil && os.SameFile(mine, named)
+}
+
+// release lets go of the lock, and removes its file if asked to: others who have
+// it open find out.
+func (l *held) release(remove bool) {
+	if remove {
+		os.Remove(l.path)
+	}
+	l.f.Close()
+}

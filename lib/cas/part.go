@@ -1,0 +1,453 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// A Part is a blob on its way into the cache. Whoever has it holds the lock of the
+// blob, and must end with Commit, Discard or Close. Its methods may be called from
+// several goroutines.
+//
+// Content arrives in ranges, in any order, each byte once. It is hashed in the
+// background as far as there is no gap before it, so that a reader can pass it on
+// while the rest arrives and Commit has little left to do.
+type Part struct {
+	s       *Store
+	digest  digest.Digest
+	size    int64
+	resumed bool
+
+	f      *os.File
+	ranges journal
+	lock   *held
+
+	hashed chan struct{} // closed when sum is there
+	sum    error         // nil, or why the content is not the blob
+
+	mu      sync.Mutex
+	have    ranges        // written
+	claimed ranges        // written or being written
+	changed chan struct{} // closed, and replaced, when have or over changes
+	over    error         // why nothing more will come; nil before
+}
+
+var (
+	errCommitted = errors.New("already committed")
+	errDiscarded = errors.New("discarded")
+)
+
+func partName(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() }
+
+// Begin takes the lock of the blob d, for which it waits, and looks again: the
+// error is ErrExists if somebody else has put the blob meanwhile, and Blob opens
+// it. Otherwise the part may have ranges already, which a former process left.
+//
+// An error that is ErrStore means that the blob cannot be kept here.
+func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
+	if err := checkDigest(d); err != nil {
+		return nil, err
+	}
+	if size < 0 {
+		return nil, fmt.Errorf("blob %s: size %d", d, size)
+	}
+	l, err := s.lockBlob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if b, err := s.Blob(d); err == nil {
+		b.Close()
+		l.release(true)
+		return nil, ErrExists
+	}
+	p, err := s.openPart(ctx, d, size)
+	if err != nil {
+		l.release(true)
+		return nil, err
+	}
+	p.lock = l
+	go p.hash()
+	return p, nil
+}
+
+// openPart opens what there is of the blob of d, whose lock is held.
+func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
+	p := &Part{s: s, digest: d, size: size, hashed: make(chan struct{}), changed: make(chan struct{})}
+	if s.opts.Fresh {
+		p.remove()
+	}
+	err := p.open()
+	if errors.Is(err, fs.ErrPermission) { // somebody else's
+		p.remove()
+		err = p.open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.have, err = p.ranges.load(ctx, p.f, size)
+	if err == nil {
+		err = p.fit()
+	}
+	if err != nil {
+		p.f.Close()
+		p.ranges.f.Close()
+		return nil, err
+	}
+	p.claimed = slices.Clone(p.have)
+	p.resumed = len(p.have) > 0
+	return p, nil
+}
+
+func (p *Part) file() string    { return "tmp/" + partName(p.digest) + ".part" }
+func (p *Part) journal() string { return "tmp/" + partName(p.digest) + ".ranges" }
+
+func (p *Part) open() (err error) {
+	if p.f, err = p.s.openFile(p.file(), os.O_RDWR); err != nil {
+		return err
+	}
+	if p.ranges.f, err = p.s.openFile(p.journal(), os.O_RDWR|os.O_APPEND); err != nil {
+		p.f.Close()
+	}
+	return err
+}
+
+// remove removes the files, the journal last: alone it means nothing.
+func (p *Part) remove() {
+	os.Remove(p.s.path(p.file()))
+	os.Remove(p.s.path(p.journal()))
+}
+
+// fit cuts off what is beyond the size, and makes sure that the rest has room.
+func (p *Part) fit() error {
+	info, err := p.f.Stat()
+	if err == nil && info.Size() > p.size {
+		err = p.f.Truncate(p.size)
+	}
+	if err != nil {
+		return storeError(err)
+	}
+	need := int64(0)
+	for _, x := range p.have.missing(p.size) {
+		need += x.End - x.Off
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(p.f.Fd()), &st); err == nil && st.Blocks > 0 && need/max(st.Bsize, 1) > int64(st.Bavail) {
+		return storeError(fmt.Errorf("blob of %d bytes: %w", p.size, unix.ENOSPC))
+	}
+	return nil
+}
+
+// Size is the size of the complete blob.
+func (p *Part) Size() int64 { return p.size }
+
+// Resumed reports whether a former process left some of the content. If Commit
+// returns ErrMismatch then, that may be to blame and not the source.
+func (p *Part) Resumed() bool { return p.resumed }
+
+// Have returns the ranges that have been written, and Missing those that have not,
+// in order.
+func (p *Part) Have() []Range {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.have)
+}
+
+// Missing returns the ranges that have not been written, in order.
+func (p *Part) Missing() []Range {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.have.missing(p.size)
+}
+
+// WriteAt writes a range of the content, which survives the process once WriteAt
+// has returned. A byte can be written once; it is an error if any of b is there or
+// being written. Each call costs a line of the journal: 64 KiB or more are good.
+func (p *Part) WriteAt(b []byte, off int64) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	x := Range{off, off + int64(len(b))}
+	if err := p.claim(x); err != nil {
+		return 0, err
+	}
+	n, err := p.f.WriteAt(b, off)
+	if err == nil {
+		err = p.ranges.add(x, b)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.claimed = p.claimed.remove(x)
+		if p.over != nil { // closed meanwhile
+			return n, p.over
+		}
+		return n, storeError(err)
+	}
+	p.have = p.have.add(x)
+	p.wake()
+	return n, nil
+}
+
+func (p *Part) claim(x Range) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.over != nil:
+		return p.over
+	case x.Off < 0 || x.End > p.size:
+		return fmt.Errorf("blob %s: bytes %d to %d of %d", p.digest, x.Off, x.End, p.size)
+	case p.claimed.overlaps(x):
+		return fmt.Errorf("blob %s: bytes %d to %d written twice", p.digest, x.Off, x.End)
+	}
+	p.claimed = p.claimed.add(x)
+	return nil
+}
+
+// ReadAt reads content that has arrived, as Have says.
+func (p *Part) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, off) }
+
+// wake tells those who wait that something has changed; mu is held.
+func (p *Part) wake() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// arrived waits until the byte at off is there, and returns the end of what
+// follows it without a gap.
+func (p *Part) arrived(ctx context.Context, off int64) (int64, error) {
+	for {
+		p.mu.Lock()
+		end, over, changed := p.have.endAt(off), p.over, p.changed
+		p.mu.Unlock()
+		if end > off {
+			return end, nil
+		}
+		if over != nil {
+			return 0, over
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+func (p *Part) isOver() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
+}
+
+// syncEach is after how many bytes the kernel is asked to start writing them to
+// the disk, so that the fsync at the end does not have to wait for all of them.
+const syncEach = 8 << 20
+
+// hash follows the content as it arrives, until all of it is there.
+func (p *Part) hash() {
+	defer close(p.hashed)
+	h := p.digest.Algorithm().Hash()
+	buf := make([]byte, min(bufferSize, max(p.size, 1)))
+	for off, synced := int64(0), int64(0); off < p.size; {
+		end, err := p.arrived(context.Background(), off)
+		if over := p.isOver(); over != nil {
+			err = over
+		}
+		if err != nil {
+			p.sum = err
+			return
+		}
+		n, err := p.f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
+		if n == 0 {
+			p.sum = storeError(err)
+			return
+		}
+		h.Write(buf[:n])
+		if off += int64(n); off-synced >= syncEach {
+			unix.SyncFileRange(int(p.f.Fd()), synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
+			synced = off
+		}
+	}
+	if sum := digest.NewDigest(p.digest.Algorithm(), h); sum != p.digest {
+		p.sum = fmt.Errorf("blob %s: %w, but %s", p.digest, ErrMismatch, sum)
+	}
+}
+
+// verdict waits until all content has arrived and been hashed.
+func (p *Part) verdict(ctx context.Context) error {
+	select {
+	case <-p.hashed:
+		return p.sum
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Commit verifies the content, all of which must be there, makes it durable and
+// puts it in its place. The error is ErrMismatch for content that is not that of
+// the digest, of which nothing is kept. Whatever Commit returns, the part is over.
+func (p *Part) Commit(ctx context.Context) error {
+	if m := p.Missing(); len(m) > 0 {
+		p.Close()
+		return fmt.Errorf("blob %s: %w at byte %d of %d", p.digest, io.ErrUnexpectedEOF, m[0].Off, p.size)
+	}
+	if err := p.verdict(ctx); err != nil {
+		if ctx.Err() != nil {
+			p.Close()
+		} else {
+			p.Discard()
+		}
+		return err
+	}
+	if !p.end(errCommitted) {
+		return p.isOver()
+	}
+	err := p.put()
+	p.f.Close()
+	p.remove()
+	p.lock.release(true)
+	return storeError(err)
+}
+
+func (p *Part) put() error {
+	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob
+	if err := p.s.publish(p.f, p.file(), blobName(p.digest)); err != nil {
+		return err
+	}
+	info, err := p.f.Stat()
+	if err == nil {
+		p.s.judge(p.digest, info, true)
+	}
+	return err
+}
+
+// Close lets go of the lock and keeps what has arrived for the next Begin. After
+// Commit or Discard it does nothing, so that it can be deferred.
+func (p *Part) Close() error { return p.CloseWithError(os.ErrClosed) }
+
+// CloseWithError is Close, where readers that wait for content get err.
+func (p *Part) CloseWithError(err error) error {
+	if p.end(err) {
+		p.f.Close()
+		p.lock.release(true)
+	}
+	return nil
+}
+
+// Discard is Close, but nothing is kept.
+func (p *Part) Discard() {
+	if p.end(errDiscarded) {
+		p.f.Close()
+		p.remove()
+		p.lock.release(true)
+	}
+}
+
+// end makes why the reason that nothing more comes, and waits for the hash to
+// stop. It reports whether this call was the first one.
+func (p *Part) end(why error) bool {
+	p.mu.Lock()
+	first := p.over == nil
+	if first {
+		p.over = why
+		p.wake()
+	}
+	p.mu.Unlock()
+	if first {
+		<-p.hashed
+		p.ranges.f.Close()
+	}
+	return first
+}
+
+// NewReader returns a reader of the content from its beginning, which waits for
+// what has not arrived. At the end it waits for the hash and returns io.EOF only
+// if the digest is right, else an error that is ErrMismatch. If the part is closed
+// before all has arrived it returns the error that it was closed with.
+//
+// The reader has its own file: it goes on after Commit, and is to be closed.
+func (p *Part) NewReader(ctx context.Context) (io.ReadCloser, error) {
+	f, err := duplicate(p.f)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return &partReader{ctx: ctx, p: p, f: f}, nil
+}
+
+// duplicate returns another descriptor of f. It shares the position with f.
+func duplicate(f *os.File) (*os.File, error) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	if cerr := c.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: f.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+type partReader struct {
+	ctx context.Context
+	p   *Part
+	f   *os.File
+	off int64
+}
+
+func (r *partReader) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if r.off == r.p.size {
+		if err := r.p.verdict(r.ctx); err != nil {
+			return 0, err
+		}
+		return 0, io.EOF
+	}
+	end, err := r.p.arrived(r.ctx, r.off)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.f.ReadAt(b[:min(int64(len(b)), end-r.off)], r.off)
+	r.off += int64(n)
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+func (r *partReader) Close() error { return r.f.Close() }
+
+// Put stores a small blob. It is there if Put succeeds, by whoever.
+func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
+	if b, err := s.Blob(d); err == nil {
+		return b.Close()
+	}
+	p, err := s.Begin(ctx, d, int64(len(data)))
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	for _, x := range p.Missing() {
+		if _, err := p.WriteAt(data[x.Off:x.End], x.Off); err != nil {
+			p.Discard()
+			return err
+		}
+	}
+	return p.Commit(ctx)
+}

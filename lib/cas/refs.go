@@ -1,0 +1,196 @@
+package cas
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	indexName  = "index.json"
+	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
+	maxIndex   = 64 << 20
+)
+
+// Annotations of an entry of index.json.
+const (
+	annotationName = "org.opencontainers.image.ref.name"
+	annotationTop  = "ocipipe.ref.digest" // of the index that the reference names
+)
+
+// A Ref is an image that is complete in the cache, under a reference.
+type Ref struct {
+	Name      string        // the full reference, as others will ask for it
+	MediaType string        // of the manifest
+	Digest    digest.Digest // of the manifest
+	Size      int64         // of the manifest
+	Platform  *Platform     // as the index says it; nil without an index
+	// Top is the digest of what the reference names in the registry: of the index
+	// that the manifest was taken from. "" stands for the manifest itself.
+	Top digest.Digest
+}
+
+// A Platform is what an image runs on.
+type Platform struct {
+	Architecture string   `json:"architecture"`
+	OS           string   `json:"os"`
+	OSVersion    string   `json:"os.version,omitempty"`
+	OSFeatures   []string `json:"os.features,omitempty"`
+	Variant      string   `json:"variant,omitempty"`
+}
+
+// entry is a descriptor of index.json. What others have written there is kept.
+type entry struct {
+	MediaType   string            `json:"mediaType,omitempty"`
+	Digest      digest.Digest     `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Platform    *Platform         `json:"platform,omitempty"`
+}
+
+// Refs returns the images that name stands for: none, one, or one for each
+// platform, the one that was put last first. It takes no lock.
+func (s *Store) Refs(name string) ([]Ref, error) {
+	_, list, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	var refs []Ref
+	for _, raw := range list {
+		if e := decodeEntry(raw); e.named(name) {
+			refs = append(refs, Ref{name, e.MediaType, e.Digest, e.Size, e.Platform, digest.Digest(e.Annotations[annotationTop])})
+		}
+	}
+	return refs, nil
+}
+
+// SetRef lists the image r in index.json. All its blobs must be in the cache; the
+// error is fs.ErrNotExist, and nothing is listed, if one is not. What the reference
+// stood for before is replaced, but for other platforms of the same index.
+func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
+	if err := checkDigest(r.Digest); err != nil {
+		return err
+	}
+	for _, d := range append([]digest.Digest{r.Digest}, blobs...) {
+		b, err := s.Blob(d)
+		if err != nil {
+			return fmt.Errorf("%s is not complete: %w", r.Name, err)
+		}
+		b.Close()
+	}
+	if done, err := s.isSet(r); err != nil || done {
+		return err
+	}
+	l, err := s.lock(ctx, indexName)
+	if err != nil {
+		return err
+	}
+	defer l.release(false)
+	fields, list, err := s.readIndex()
+	if err != nil {
+		return err
+	}
+	list, err = setEntry(list, r)
+	if err != nil {
+		return err
+	}
+	return s.writeIndex(fields, list)
+}
+
+// isSet reports whether r is listed already, as it is.
+func (s *Store) isSet(r Ref) (bool, error) {
+	_, list, err := s.readIndex()
+	if err != nil {
+		return false, err
+	}
+	changed, err := setEntry(slices.Clone(list), r)
+	same := slices.EqualFunc(list, changed, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	return same, err
+}
+
+// setEntry returns list with r in front of the entries of its name.
+func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
+	annotations := map[string]string{annotationName: r.Name}
+	if r.Top != "" {
+		annotations[annotationTop] = r.Top.String()
+	}
+	raw, err := json.Marshal(entry{r.MediaType, r.Digest, r.Size, annotations, r.Platform})
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(list, func(old json.RawMessage) bool { return bytes.Equal(old, raw) }) {
+		return list, nil
+	}
+	at := len(list)
+	var kept []json.RawMessage
+	for _, old := range list {
+		e := decodeEntry(old)
+		if !e.named(r.Name) {
+			kept = append(kept, old)
+			continue
+		}
+		at = min(at, len(kept))
+		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !e.Platform.equal(r.Platform) {
+			kept = append(kept, old)
+		}
+	}
+	return slices.Insert(kept, min(at, len(kept)), json.RawMessage(raw)), nil
+}
+
+func (e entry) named(name string) bool { return e.Annotations[annotationName] == name }
+
+func (p *Platform) equal(q *Platform) bool {
+	if p == nil || q == nil {
+		return p == q
+	}
+	return p.OS == q.OS && p.Architecture == q.Architecture && p.Variant == q.Variant && p.OSVersion == q.OSVersion
+}
+
+// decodeEntry returns what an entry says; one of others that says something else
+// is nobody's.
+func decodeEntry(raw json.RawMessage) (e entry) {
+	if json.Unmarshal(raw, &e) != nil || checkDigest(e.Digest) != nil {
+		return entry{}
+	}
+	return e
+}
+
+// readIndex returns the fields of index.json, and its entries.
+func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
+	data, err := s.read(indexName, maxIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = []byte(emptyIndex), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err = json.Unmarshal(data, &fields); err == nil && fields["manifests"] != nil {
+		err = json.Unmarshal(fields["manifests"], &list)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), err)
+	}
+	if fields == nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), fs.ErrInvalid)
+	}
+	return fields, list, nil
+}
+
+func (s *Store) writeIndex(fields map[string]json.RawMessage, list []json.RawMessage) error {
+	manifests, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	fields["manifests"] = manifests
+	data, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return s.replace(indexName, append(data, '\n'))
+}

@@ -1,0 +1,269 @@
+package cas
+
+import (
+	"context"
+	_ "crypto/sha256" // for go-digest
+	_ "crypto/sha512"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrExists is what Begin returns for a blob that is there already.
+	ErrExists = errors.New("already in the cache")
+	// ErrMismatch is what Commit and a reader return for content that does not have
+	// its digest.
+	ErrMismatch = errors.New("content does not have its digest")
+	// ErrStore is in every error that is only about keeping something: read-only,
+	// not permitted, disk full, no locks. The caller may go on without the cache.
+	ErrStore = errors.New("cannot write to the cache")
+	// ErrNotCache is in the error of Open for a directory of something else, or of a
+	// version that is not known here.
+	ErrNotCache = errors.New("not a cache")
+)
+
+// Options say how a Store behaves.
+type Options struct {
+	// Verify has blobs hashed before they are handed out, once for each Store. One
+	// that does not have its digest is warned of and passed over, so that it is
+	// fetched anew and replaced.
+	Verify bool
+	// Fresh passes over whatever was there before Open: everything is fetched anew,
+	// once, and replaces what is there.
+	Fresh bool
+	// Warn takes messages to the user; nil drops them.
+	Warn func(msg string)
+	// Waiting is called when Begin has to wait for another holder of the lock of d,
+	// which usually is a process that fetches it; nil for nothing.
+	Waiting func(d digest.Digest)
+}
+
+// A Store is a cache in a directory. Its methods may be called from several
+// goroutines, and the directory be used by several processes.
+type Store struct {
+	dir  string
+	opts Options
+	mode fs.FileMode // of dir: permissions and setgid, for whatever is made in it
+
+	mu    sync.Mutex
+	known map[digest.Digest]verdict
+}
+
+// verdict is what a Store knows of one file with the name of a blob.
+type verdict struct {
+	file fs.FileInfo
+	good bool
+}
+
+const layoutVersion = "1.0.0"
+
+// Open opens the cache in dir, which it makes if there is nothing, or only an
+// empty directory. Any OCI image layout will do. A directory that cannot be
+// written will do if it is a layout already.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	s := &Store{dir: dir, opts: o, known: map[digest.Digest]verdict{}}
+	err := s.checkLayout()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.create(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cache %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// Dir is the directory, as it was given to Open.
+func (s *Store) Dir() string { return s.dir }
+
+// checkLayout returns nil for a layout that can be used, fs.ErrNotExist for a
+// directory that is not there or has no oci-layout.
+func (s *Store) checkLayout() error {
+	info, err := os.Stat(s.dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%w: not a directory", ErrNotCache)
+	}
+	s.mode = info.Mode() & (fs.ModePerm | fs.ModeSetgid)
+	data, err := s.read("oci-layout", 4096)
+	if err != nil {
+		return err
+	}
+	var l struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := json.Unmarshal(data, &l); err != nil {
+		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, err)
+	}
+	if l.Version != layoutVersion {
+		return fmt.Errorf("%w: oci-layout: version %.20q, not %q", ErrNotCache, l.Version, layoutVersion)
+	}
+	return nil
+}
+
+// create makes dir a layout. Others may be doing the same; whoever is first does
+// it, and oci-layout is what comes last.
+func (s *Store) create(ctx context.Context) error {
+	if err := os.MkdirAll(s.dir, 0o777); err != nil {
+		return storeError(err)
+	}
+	info, err := os.Stat(s.dir)
+	if err != nil {
+		return err
+	}
+	s.mode = info.Mode() & (fs.ModePerm | fs.ModeSetgid)
+	if err := s.checkEmpty(); err != nil {
+		return err
+	}
+	l, err := s.lock(ctx, indexName)
+	if err != nil {
+		return err
+	}
+	defer l.release(false)
+	if err := s.checkLayout(); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.mkdirAll("blobs"); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.path(indexName)); err != nil {
+		if err := s.replace(indexName, []byte(emptyIndex)); err != nil {
+			return err
+		}
+	}
+	return s.replace("oci-layout", []byte(`{"imageLayoutVersion":"`+layoutVersion+`"}`+"\n"))
+}
+
+// checkEmpty refuses a directory with anything in it that a creation of ours,
+// perhaps one that was cut off, does not leave.
+func (s *Store) checkEmpty() error {
+	ents, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	ours := []string{"blobs", indexName, "locks", "oci-layout", "tmp", "lost+found"}
+	for _, e := range ents {
+		if !slices.Contains(ours, e.Name()) {
+			return fmt.Errorf("%w: it has no oci-layout, but %q", ErrNotCache, e.Name())
+		}
+	}
+	return nil
+}
+
+// A Blob is an open blob, to be closed by whoever got it. It stays readable
+// whatever happens to the cache.
+type Blob struct {
+	*os.File
+	Size int64
+}
+
+// Blob opens the blob of d. The error is fs.ErrNotExist if there is none, or none
+// that can be used. Its bytes have their digest if it was put here by us and the
+// disk keeps them; only with Options.Verify have they been hashed again.
+func (s *Store) Blob(d digest.Digest) (*Blob, error) {
+	if err := checkDigest(d); err != nil {
+		return nil, err
+	}
+	// Not to wait for the other end of a named pipe.
+	f, err := os.OpenFile(s.path(blobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.warn("%v: not used", err)
+		}
+		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() && s.usable(d, f, info) {
+		return &Blob{f, info.Size()}, nil
+	}
+	f.Close()
+	return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// PassOver has the blob of d treated as missing by this Store until it has been
+// put again: what the caller has read of it does not have its digest.
+func (s *Store) PassOver(d digest.Digest) error {
+	if err := checkDigest(d); err != nil {
+		return err
+	}
+	info, err := os.Stat(s.path(blobName(d)))
+	if err == nil {
+		s.judge(d, info, false)
+	}
+	return nil
+}
+
+// usable reports whether the file f may be handed out as the blob of d.
+func (s *Store) usable(d digest.Digest, f *os.File, info fs.FileInfo) bool {
+	s.mu.Lock()
+	v, ok := s.known[d]
+	s.mu.Unlock()
+	switch {
+	case ok && os.SameFile(v.file, info) && v.file.ModTime().Equal(info.ModTime()) && v.file.Size() == info.Size():
+		return v.good
+	case s.opts.Fresh:
+		return false
+	case !s.opts.Verify:
+		return true
+	}
+	good := false
+	sum, err := hash(d.Algorithm(), f)
+	switch {
+	case err != nil:
+		s.warn("%s: %v: fetched anew", s.path(blobName(d)), err)
+	case sum != d:
+		s.warn("%s: corrupt, its digest is %s: fetched anew", s.path(blobName(d)), sum)
+	default:
+		_, err := f.Seek(0, io.SeekStart)
+		good = err == nil
+	}
+	s.judge(d, info, good)
+	return good
+}
+
+func (s *Store) judge(d digest.Digest, info fs.FileInfo, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[d] = verdict{info, good}
+}
+
+func hash(a digest.Algorithm, r io.Reader) (digest.Digest, error) {
+	h := a.Hash()
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, make([]byte, bufferSize)); err != nil {
+		return "", err
+	}
+	return digest.NewDigest(a, h), nil
+}
+
+// checkDigest refuses what must not become the name of a file.
+func checkDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %.150q: %w", d, err)
+	}
+	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
+		return fmt.Errorf("digest %q: algorithm %s is neither sha256 nor sha512", d, a)
+	}
+	return nil
+}
+
+// blobName is where the blob d lies, which must be valid.
+func blobName(d digest.Digest) string {
+	return filepath.Join("blobs", d.Algorithm().String(), d.Encoded())
+}
+
+func (s *Store) warn(format string, args ...any) {
+	if s.opts.Warn != nil {
+		s.opts.Warn(fmt.Sprintf(format, args...))
+	}
+}
