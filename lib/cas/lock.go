@@ -124,6 +124,9 @@ func (l *held) current() bool {
 // release lets go of the lock, and removes its file if asked to: others who have
 // it open find out.
 func (l *held) release(remove bool) {
+	if l == nil {
+		return
+	}
 	if remove {
 		os.Remove(l.path)
 	}

@@ -29,7 +29,7 @@ type Part struct {
 
 	f      *os.File
 	ranges journal
-	lock   *held
+	lock   *held // nil where s is: a spool
 
 	hashed chan struct{} // closed when sum is there
 	sum    error         // nil, or why the content is not the blob
@@ -122,6 +122,9 @@ func (p *Part) open() (err error) {
 
 // remove removes the files, the journal last: alone it means nothing.
 func (p *Part) remove() {
+	if p.isSpool() {
+		return
+	}
 	os.Remove(p.s.path(p.file()))
 	os.Remove(p.s.path(p.journal()))
 }
@@ -272,7 +275,7 @@ func (p *Part) hash() {
 			return
 		}
 		h.Write(buf[:n])
-		if off += int64(n); off-synced >= syncEach {
+		if off += int64(n); off-synced >= syncEach && !p.isSpool() {
 			unix.SyncFileRange(int(p.f.Fd()), synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
 			synced = off
 		}
@@ -307,6 +310,9 @@ func (p *Part) Commit(ctx context.Context) error {
 			p.Discard()
 		}
 		return err
+	}
+	if p.isSpool() {
+		return p.isOver()
 	}
 	if !p.end(errCommitted) {
 		return p.isOver()
