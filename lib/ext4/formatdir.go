@@ -90,7 +90,7 @@ const (
 	htreeRootLimit = (htreeTailOffset - htreeRootTable) / htreeEntrySize // 507, with a tail
 	htreeNodeLimit = (htreeTailOffset - htreeNodeTable) / htreeEntrySize // 510
 
-	htreeMaxLevels = 2 // of nodes below the root; 3 with largedir
+	htreeMaxLevels = 1 // of nodes between root and leaves; 2 with largedir (dx_probe)
 )
 
 // htreeInfo is struct dx_root_info.
@@ -99,7 +99,7 @@ const (
 //	  0    4 -          0
 //	  4    1 Version    of the hash, +3 never stored here    hashLegacy to hashTea
 //	  5    1 Length     of this record                       8
-//	  6    1 Levels     of nodes below the root              at most htreeMaxLevels
+//	  6    1 Levels     of nodes between root and leaves     at most htreeMaxLevels
 //	  7    1 Flags                                           0
 type htreeInfo struct {
 	Version uint8
