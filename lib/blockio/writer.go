@@ -1,44 +1,64 @@
 package blockio
 
-import "io"
-
-const (
-	writerBuf = 1 << 20 // what one write call takes at least, where there is so much
-	directMin = writerBuf / 4
+import (
+	"io"
+	"sync"
 )
 
-// Writer writes a file from an offset on, in large writes. The first error sticks:
-// every later call does nothing and returns it.
+const (
+	writerBuf   = 1 << 20 // what one write call takes at least, where there is so much
+	writerCount = 4       // of buffers
+	directMin   = writerBuf / 4
+)
+
+// Writer writes a file from an offset on, in large writes. Small pieces are
+// gathered in buffers that goroutines write while the caller goes on. The first
+// error sticks: every call after it does nothing and returns it.
 type Writer struct {
-	w   io.WriterAt
-	buf []byte
-	off int64 // where buf goes
+	w      io.WriterAt
+	buf    []byte
+	off    int64          // where buf goes
+	free   chan []byte    // buffers, at first without memory
+	busy   sync.WaitGroup // goroutines that write others
+	tap    io.Writer
+	tapped chan struct{} // closed once the tap has had all before buf
+
+	mu  sync.Mutex
 	err error
 }
 
 // NewWriter makes a Writer that begins at off.
 func NewWriter(w io.WriterAt, off int64) *Writer {
-	return &Writer{w: w, off: off}
+	n := &Writer{w: w, off: off, free: make(chan []byte, writerCount), tapped: make(chan struct{})}
+	for range writerCount {
+		n.free <- nil
+	}
+	close(n.tapped)
+	return n
 }
+
+// Tap lets to see every byte in order, to hash it; Flush waits for it, and its
+// errors are ignored. It is called before anything is written.
+func (w *Writer) Tap(to io.Writer) { w.tap = to }
 
 // Offset is where the next byte goes.
 func (w *Writer) Offset() int64 { return w.off + int64(len(w.buf)) }
 
 // Write appends p. Large pieces are not copied.
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.buf == nil {
-		w.buf = make([]byte, 0, writerBuf)
-	}
 	if len(p) >= directMin || len(w.buf)+len(p) > cap(w.buf) {
 		w.flush()
 	}
-	if len(p) < directMin {
+	if len(p) >= directMin {
+		w.direct(p)
+	} else if len(p) > 0 {
+		if w.buf == nil {
+			w.take()
+		}
 		w.buf = append(w.buf, p...)
-	} else {
-		w.write(p)
 	}
-	if w.err != nil {
-		return 0, w.err
+	if err := w.failed(); err != nil {
+		return 0, err
 	}
 	return len(p), nil
 }
@@ -46,33 +66,88 @@ func (w *Writer) Write(p []byte) (int, error) {
 var zeros [64 << 10]byte
 
 // Zero writes zeros up to off, which is not below Offset.
-func (w *Writer) Zero(off int64) error {
-	for n := off - w.Offset(); n > 0 && w.err == nil; n = off - w.Offset() {
-		w.Write(zeros[:min(n, int64(len(zeros)))])
+func (w *Writer) Zero(off int64) (err error) {
+	for n := off - w.Offset(); n > 0 && err == nil; n = off - w.Offset() {
+		_, err = w.Write(zeros[:min(n, int64(len(zeros)))])
 	}
-	return w.err
+	return err
 }
 
-// Flush writes what is still in memory.
+// Flush writes what is still in memory, and waits for all that was begun.
 func (w *Writer) Flush() error {
 	w.flush()
-	return w.err
+	w.busy.Wait()
+	return w.failed()
 }
 
+// take waits for a buffer.
+func (w *Writer) take() {
+	if w.buf = <-w.free; w.buf == nil {
+		w.buf = make([]byte, 0, writerBuf)
+	}
+}
+
+// flush lets a goroutine write the buffer.
 func (w *Writer) flush() {
-	if len(w.buf) > 0 {
-		w.write(w.buf)
-		w.buf = w.buf[:0]
+	if len(w.buf) == 0 {
+		return
+	}
+	b, off := w.buf, w.off
+	see := w.turn(b)
+	w.buf = nil
+	w.busy.Add(1)
+	go func() {
+		defer w.busy.Done()
+		see()
+		w.write(b, off)
+		w.free <- b[:0]
+	}()
+}
+
+// direct writes p while the tap sees it.
+func (w *Writer) direct(p []byte) {
+	off := w.off
+	see := w.turn(p)
+	seen := make(chan struct{})
+	go func() {
+		see()
+		close(seen)
+	}()
+	w.write(p, off)
+	<-seen
+}
+
+// turn counts p, the next bytes, as written and returns what shows them to the tap
+// when it is their turn.
+func (w *Writer) turn(p []byte) (see func()) {
+	w.off += int64(len(p))
+	if w.tap == nil {
+		return func() {}
+	}
+	before, after := w.tapped, make(chan struct{})
+	w.tapped = after
+	return func() {
+		<-before
+		w.tap.Write(p)
+		close(after)
 	}
 }
 
-func (w *Writer) write(p []byte) {
-	if w.err != nil {
+func (w *Writer) write(p []byte, off int64) {
+	if w.failed() != nil {
 		return
 	}
-	if _, err := w.w.WriteAt(p, w.off); err != nil {
-		w.err = err
-		return
+	if _, err := w.w.WriteAt(p, off); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err == nil {
+			w.err = err
+		}
 	}
-	w.off += int64(len(p))
+}
+
+func (w *Writer) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }

@@ -44,6 +44,49 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// The tap sees all bytes in their order, whichever goroutine writes them, and
+// Flush comes after it.
+func TestWriterTap(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var seen, want bytes.Buffer
+	w := NewWriter(f, 10)
+	w.Tap(&seen)
+	for i := range 3000 {
+		p := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 1+i*i%5000)
+		if i%500 == 0 {
+			p = bytes.Repeat(p, directMin)[:directMin+i]
+		}
+		want.Write(p)
+		if _, err := w.Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(have[10:], want.Bytes()) || !bytes.Equal(seen.Bytes(), want.Bytes()) {
+		t.Errorf("%d bytes in the file, %d seen, expected %d; %v", len(have)-10, seen.Len(), want.Len(), err)
+	}
+}
+
+// What a goroutine could not write is an error of Flush, at the latest.
+func TestWriterErrorBehind(t *testing.T) {
+	w := NewWriter(&failing{}, 0)
+	if _, err := w.Write([]byte("small")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.Flush(); !errors.Is(err, errFull) {
+			t.Errorf("flush: %v", err)
+		}
+	}
+}
+
 type failing struct{ left int }
 
 var errFull = errors.New("full")

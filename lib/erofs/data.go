@@ -33,14 +33,11 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	if need := blocks(runsLen(xs, e.Size, chunk), w.bs); need > maxBlocks-it.start {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
-	if w.hash != nil {
-		w.hash.Reset()
-	}
 	if err := s.copy(c); err != nil {
 		return err
 	}
 	if w.hash != nil {
-		it.hash = w.sumUp()
+		w.hashes[it] = w.sumUp()
 	}
 	return w.data.Zero(roundUp(w.data.Offset(), w.bs))
 }
@@ -126,7 +123,9 @@ func (s *contentWriter) zero(off int64) error {
 // put writes p at the beginning of the first run, which holds all of it.
 func (s *contentWriter) put(p []byte) error {
 	run := &s.runs[0]
-	defer s.w.sum(p)()
+	if s.w.hash != nil {
+		s.w.hash.Write(p)
+	}
 	n := min(int64(len(p)), max(0, s.inline-run.Off))
 	if _, err := s.w.data.Write(p[:n]); err != nil {
 		return err
@@ -141,44 +140,25 @@ func (s *contentWriter) put(p []byte) error {
 	return nil
 }
 
-// hashAside is from which length on a piece is hashed while it is written.
-const hashAside = 128 << 10
-
-// sum adds p to the hash of the current content. The caller writes p and then
-// calls done.
-func (w *Writer) sum(p []byte) (done func()) {
-	if w.hash == nil {
-		return func() {}
-	}
-	if len(p) < hashAside {
-		w.hash.Write(p)
-		return func() {}
-	}
-	summed := make(chan struct{})
-	go func() {
-		w.hash.Write(p)
-		close(summed)
-	}()
-	return func() { <-summed }
+// sumUp is the hash of the current content, and begins that of the next.
+func (w *Writer) sumUp() (h hash) {
+	w.hash.Sum(h[:0])
+	w.hash.Reset()
+	return h
 }
 
-// sumUp is the hash of what was given to sum since the last Reset.
-func (w *Writer) sumUp() hash {
-	var b [2 * len(hash{})]byte
-	w.hash.Sum(b[:0])
-	return hash(b[:])
-}
-
-const tailBuf = 4 << 20
+const tailBuf = 2 << 20
 
 // tails keeps the ends of files until the metadata is written: in memory while
 // they are few, in a spool file otherwise.
 type tails struct {
-	dir   string
-	buf   []byte // what has not been spooled yet
-	spool *blockio.Spool
-	base  int64 // length of the spool
-	pages *pages
+	dir     string
+	buf     []byte // what has not been spooled yet
+	base    int64  // where buf begins
+	spool   *blockio.Spool
+	pages   *pages
+	writing chan error // of a buffer that a goroutine spools; nil if there is none
+	spare   []byte     // that buffer, or an empty one
 }
 
 // offset is where the next tail goes.
@@ -195,9 +175,25 @@ func (t *tails) write(p []byte) (err error) {
 		}
 		t.pages = newPages(t.spool)
 	}
-	_, err = t.spool.Write(t.buf)
-	t.base += int64(len(t.buf))
-	t.buf = t.buf[:0]
+	if err := t.wait(); err != nil {
+		return err
+	}
+	full, spool, done := t.buf, t.spool, make(chan error, 1)
+	go func() {
+		_, err := spool.Write(full)
+		done <- err
+	}()
+	t.base += int64(len(full))
+	t.buf, t.spare, t.writing = t.spare[:0], full, done
+	return nil
+}
+
+// wait waits for what is being spooled. It must be called before read.
+func (t *tails) wait() (err error) {
+	if t.writing != nil {
+		err = <-t.writing
+		t.writing = nil
+	}
 	return err
 }
 
@@ -217,11 +213,12 @@ func (t *tails) read(p []byte, off int64) error {
 }
 
 func (t *tails) close() error {
-	t.buf = nil
+	err := t.wait()
+	t.buf, t.spare = nil, nil
 	if t.spool == nil {
-		return nil
+		return err
 	}
 	s := t.spool
 	t.spool = nil
-	return s.Close()
+	return errors.Join(err, s.Close())
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 
-	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
@@ -33,7 +32,7 @@ func WriteFsmeta(out Output, layers []Layer, limits tree.Limits, opts Options) e
 		return err
 	}
 	w.devices = devices
-	w.data = blockio.NewWriter(out, headEnd(w.bs, w.slots()))
+	w.beginAt(headEnd(w.bs, w.slots()))
 	w.tree, err = Merge(layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
 	if err != nil {
 		w.Abort(err)

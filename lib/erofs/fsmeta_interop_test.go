@@ -80,7 +80,7 @@ func TestForeignLayers(t *testing.T) {
 
 func openWith(t testing.TB, b []byte, layers []Layer) *Image {
 	t.Helper()
-	img, err := Open(&image{b}, int64(len(b)), devicesOf(layers)...)
+	img, err := Open(&image{b: b}, int64(len(b)), devicesOf(layers)...)
 	if err != nil {
 		t.Fatal(err)
 	}

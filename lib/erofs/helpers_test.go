@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"ocipipe/lib/tree"
@@ -110,13 +111,18 @@ func writeTo(out Output, opts Options, entries []tree.Entry) error {
 }
 
 // image is an image in memory; it is a Reader and an Output.
-type image struct{ b []byte }
+type image struct {
+	mu sync.Mutex // a Writer writes from several goroutines
+	b  []byte
+}
 
 func (m *image) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(m.b).ReadAt(p, off)
 }
 
 func (m *image) WriteAt(p []byte, off int64) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if end := int(off) + len(p); end > len(m.b) {
 		m.b = append(m.b, make([]byte, end-len(m.b))...)
 	}

@@ -31,7 +31,6 @@ type item struct {
 	start     int64    // first block of the data
 	tail      int64    // of a file whose tail is inline: where it waits
 	nid       uint64
-	hash      hash   // of a file's data
 	ino       uint32 // 1 and up; 0: not placed yet
 	xattrs    int32  // bytes
 	layout    layout

@@ -12,30 +12,29 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is the first half of a BLAKE3: there is one for every file in memory.
-type hash [16]byte
-
-// metadataWriter writes the sections behind the file data, and keeps a digest of
-// them.
+// metadataWriter writes the sections behind the file data.
 type metadataWriter struct {
 	*plan
 	out    *blockio.Writer
 	tail   *tails
-	head   []byte // sections 1 and 2
-	digest *blake3.Hasher
-	block  []byte // scratch: a block of a directory
-	item   []byte // scratch: an inode with what follows
+	head   []byte         // sections 1 and 2
+	digest *blake3.Hasher // of all behind the head; nil if the UUID is given
+	block  []byte         // scratch: a block of a directory
+	item   []byte         // scratch: an inode with what follows
 	err    error
 }
 
 // writeMetadata writes all but the file data: sections 4 and 5, then 1 and 2.
 func (w *Writer) writeMetadata(p *plan) error {
+	if err := w.tail.wait(); err != nil {
+		return err
+	}
 	m := &metadataWriter{
 		plan:   p,
 		out:    w.data,
 		tail:   w.tail,
 		head:   make([]byte, headEnd(p.bs, p.table)),
-		digest: blake3.New(),
+		digest: w.digest,
 	}
 	for _, it := range p.items {
 		if it.outside(p.bs) > 0 {
@@ -58,7 +57,6 @@ func (w *Writer) writeMetadata(p *plan) error {
 // put appends p to the image.
 func (m *metadataWriter) put(p []byte) {
 	if m.err == nil {
-		m.digest.Write(p)
 		_, m.err = m.out.Write(p)
 	}
 }
@@ -293,15 +291,12 @@ func (m *metadataWriter) ownBlocks() int64 {
 	return m.end / m.bs
 }
 
-// contentUUID is a UUID of version 8 from all metadata, the superblock without
-// UUID and checksum included, the UUIDs of devices, and the hashes of all files.
+// contentUUID is a UUID of version 8 from all of the image, the superblock without
+// UUID and checksum, and the UUIDs of devices.
 func (m *metadataWriter) contentUUID() (id [16]byte) {
 	m.digest.Write(m.head)
 	for _, s := range m.slots {
 		m.digest.Write(s.tag[:])
-	}
-	for _, it := range m.items {
-		m.digest.Write(it.hash[:])
 	}
 	copy(id[:], m.digest.Sum(nil))
 	id[6] = id[6]&0x0F | 0x80

@@ -51,7 +51,8 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Output is where an image goes: a file that is empty and can be read back.
+// Output is where an image goes: a file that is empty and can be read back. It is
+// written from several goroutines.
 type Output interface {
 	io.WriterAt
 	io.ReaderAt
@@ -67,10 +68,13 @@ type Writer struct {
 	tree  *tree.Tree
 	data  *blockio.Writer
 	tail  *tails
-	hash  *blake3.Hasher // nil if no hash of contents is needed
 	slab  itemSlab
 	added int
 	err   error
+
+	digest *blake3.Hasher // of the image behind the head; nil if the UUID is given
+	hash   *blake3.Hasher // of the current content; nil if it will not be checked
+	hashes map[*item]hash
 
 	devices []Layer // where contents are, in WriteFsmeta
 
@@ -97,11 +101,20 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		tree: tree.New(),
 		tail: &tails{dir: opts.SpoolDir},
 	}
-	w.data = blockio.NewWriter(out, headEnd(w.bs, 0))
-	if opts.UUID == nil || opts.Check {
-		w.hash = blake3.New()
+	w.beginAt(headEnd(w.bs, 0))
+	if opts.Check {
+		w.hash, w.hashes = blake3.New(), map[*item]hash{}
 	}
 	return w, nil
+}
+
+// beginAt makes off the end of the head.
+func (w *Writer) beginAt(off int64) {
+	w.data = blockio.NewWriter(w.out, off)
+	if w.opts.UUID == nil {
+		w.digest = blake3.New()
+		w.data.Tap(w.digest)
+	}
 }
 
 // Add takes e, and reads its content.
@@ -229,7 +242,7 @@ func (w *Writer) Close() error {
 	if err == nil {
 		w.err = errClosed
 	}
-	return errors.Join(err, w.tail.close())
+	return errors.Join(err, w.release())
 }
 
 // Abort gives the image up and frees what the Writer holds.
@@ -237,7 +250,14 @@ func (w *Writer) Abort(cause error) {
 	if w.err == nil {
 		w.err = cause
 	}
-	w.tail.close()
+	w.release()
+}
+
+// release waits for writes that are under way, so that the output may be closed,
+// and frees the spool.
+func (w *Writer) release() error {
+	w.data.Flush() // its error is known already
+	return w.tail.close()
 }
 
 func (w *Writer) finish() error {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ocipipe/lib/tree"
@@ -263,13 +265,13 @@ func TestErrorsStick(t *testing.T) {
 // brokenOutput fails at one of its writes.
 type brokenOutput struct {
 	image
-	left int
+	left atomic.Int32
 }
 
 var errFull = errors.New("disk is full")
 
 func (o *brokenOutput) WriteAt(p []byte, off int64) (int, error) {
-	if o.left--; o.left < 0 {
+	if o.left.Add(-1) < 0 {
 		return 0, errFull
 	}
 	return o.image.WriteAt(p, off)
@@ -277,7 +279,8 @@ func (o *brokenOutput) WriteAt(p []byte, off int64) (int, error) {
 
 func TestFullDisk(t *testing.T) {
 	for n := range 10 {
-		out := &brokenOutput{left: n}
+		out := &brokenOutput{}
+		out.left.Store(int32(n))
 		err := writeTo(out, Options{}, corpus())
 		if err == nil && n > 1 {
 			return
@@ -499,11 +502,14 @@ func TestVerifyPaths(t *testing.T) {
 
 // zeroFile is an output past all sizes that keeps what is not zero.
 type zeroFile struct {
+	mu     sync.Mutex
 	blocks map[int64][]byte
 	size   int64
 }
 
 func (z *zeroFile) WriteAt(p []byte, off int64) (int, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
 	for i := 0; i < len(p); {
 		at, in := (off+int64(i))/4096, int((off+int64(i))%4096)
 		n := min(len(p)-i, 4096-in)
