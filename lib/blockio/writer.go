@@ -44,6 +44,15 @@ func (w *Writer) Tap(to io.Writer) { w.tap = to }
 // Offset is where the next byte goes.
 func (w *Writer) Offset() int64 { return w.off + int64(len(w.buf)) }
 
+// Move continues at off.
+func (w *Writer) Move(off int64) error {
+	if off != w.Offset() {
+		w.flush()
+		w.off = off
+	}
+	return w.failed()
+}
+
 // Write appends p. Large pieces are not copied.
 func (w *Writer) Write(p []byte) (int, error) {
 	if len(p) >= directMin || len(w.buf)+len(p) > cap(w.buf) {

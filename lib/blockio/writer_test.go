@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,6 +42,29 @@ func TestWriter(t *testing.T) {
 	have, err := os.ReadFile(f.Name())
 	if err != nil || !bytes.Equal(have, want) {
 		t.Errorf("%d bytes, expected %d; %v", len(have), len(want), err)
+	}
+}
+
+// What comes after Move is where it says, and what came before stays.
+func TestWriterMove(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := NewWriter(f, 5)
+	for i, at := range []int64{5, 20, 23, 10} {
+		if err := w.Move(at); err != nil || w.Offset() != at {
+			t.Fatalf("moved to %d, is at %d: %v", at, w.Offset(), err)
+		}
+		w.Write(bytes.Repeat([]byte{byte('a' + i)}, 3))
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile(f.Name())
+	if want := ".....aaa..ddd.......bbbccc"; strings.ReplaceAll(string(have), "\x00", ".") != want || err != nil {
+		t.Errorf("file holds %q, expected %q; %v", have, want, err)
 	}
 }
 
