@@ -44,7 +44,7 @@ func (s *Store) collect(d digest.Digest, before time.Time) error {
 	}
 	defer l.release(true)
 	p := &Part{s: s, digest: d}
-	info, err := os.Lstat(s.path(p.file()))
+	info, err := os.Lstat(s.path(p.partFile()))
 	_, berr := os.Stat(s.path(blobName(d)))
 	if err != nil || berr == nil || info.ModTime().Before(before) {
 		p.remove()

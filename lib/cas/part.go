@@ -27,12 +27,15 @@ type Part struct {
 	size    int64
 	resumed bool
 
-	f      *os.File
-	ranges journal
-	lock   *held // nil where s is: a spool
+	f    *os.File
+	log  journal
+	lock *held // nil where s is: a spool
 
 	hashed chan struct{} // closed when sum is there
 	sum    error         // nil, or why the content is not the blob
+
+	put    chan struct{} // closed when Commit has put the blob, or not: putErr
+	putErr error
 
 	mu      sync.Mutex
 	have    ranges        // written
@@ -81,7 +84,7 @@ func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, 
 
 // openPart opens what there is of the blob of d, whose lock is held.
 func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
-	p := &Part{s: s, digest: d, size: size, hashed: make(chan struct{}), changed: make(chan struct{})}
+	p := &Part{s: s, digest: d, size: size, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
 	if s.opts.Fresh {
 		p.remove()
 	}
@@ -93,13 +96,13 @@ func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Par
 	if err != nil {
 		return nil, err
 	}
-	p.have, err = p.ranges.load(ctx, p.f, size)
+	p.have, err = p.log.load(ctx, p.f, size)
 	if err == nil {
 		err = p.fit()
 	}
 	if err != nil {
 		p.f.Close()
-		p.ranges.f.Close()
+		p.log.f.Close()
 		return nil, err
 	}
 	p.claimed = slices.Clone(p.have)
@@ -107,14 +110,14 @@ func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Par
 	return p, nil
 }
 
-func (p *Part) file() string    { return "tmp/" + partName(p.digest) + ".part" }
-func (p *Part) journal() string { return "tmp/" + partName(p.digest) + ".ranges" }
+func (p *Part) partFile() string    { return "tmp/" + partName(p.digest) + ".part" }
+func (p *Part) journalFile() string { return "tmp/" + partName(p.digest) + ".ranges" }
 
 func (p *Part) open() (err error) {
-	if p.f, err = p.s.openFile(p.file(), os.O_RDWR); err != nil {
+	if p.f, err = p.s.openFile(p.partFile(), os.O_RDWR); err != nil {
 		return err
 	}
-	if p.ranges.f, err = p.s.openFile(p.journal(), os.O_RDWR|os.O_APPEND); err != nil {
+	if p.log.f, err = p.s.openFile(p.journalFile(), os.O_RDWR|os.O_APPEND); err != nil {
 		p.f.Close()
 	}
 	return err
@@ -125,8 +128,8 @@ func (p *Part) remove() {
 	if p.isSpool() {
 		return
 	}
-	os.Remove(p.s.path(p.file()))
-	os.Remove(p.s.path(p.journal()))
+	os.Remove(p.s.path(p.partFile()))
+	os.Remove(p.s.path(p.journalFile()))
 }
 
 // fit cuts off what is beyond the size, and makes sure that the rest has room.
@@ -184,7 +187,7 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 	}
 	n, err := p.f.WriteAt(b, off)
 	if err == nil {
-		err = p.ranges.add(x, b)
+		err = p.log.add(x, b)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -317,16 +320,17 @@ func (p *Part) Commit(ctx context.Context) error {
 	if !p.end(errCommitted) {
 		return p.isOver()
 	}
-	err := p.put()
+	p.putErr = storeError(p.publish())
+	close(p.put)
 	p.f.Close()
 	p.remove()
 	p.lock.release(true)
-	return storeError(err)
+	return p.putErr
 }
 
-func (p *Part) put() error {
+func (p *Part) publish() error {
 	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob
-	if err := p.s.publish(p.f, p.file(), blobName(p.digest)); err != nil {
+	if err := p.s.publish(p.f, p.partFile(), blobName(p.digest)); err != nil {
 		return err
 	}
 	info, err := p.f.Stat()
@@ -370,7 +374,7 @@ func (p *Part) end(why error) bool {
 	p.mu.Unlock()
 	if first {
 		<-p.hashed
-		p.ranges.f.Close()
+		p.log.f.Close()
 	}
 	return first
 }
@@ -380,13 +384,40 @@ func (p *Part) end(why error) bool {
 // if the digest is right, else an error that is ErrMismatch. If the part is closed
 // before all has arrived it returns the error that it was closed with.
 //
-// The reader has its own file: it goes on after Commit, and is to be closed.
+// The reader has its own file: it goes on after Commit, and is to be closed. After
+// Commit has put the blob NewReader opens that.
 func (p *Part) NewReader(ctx context.Context) (io.ReadCloser, error) {
+	switch over := p.isOver(); {
+	case over == errCommitted:
+		return p.reopen(ctx)
+	case over != nil:
+		return nil, over
+	}
 	f, err := duplicate(p.f)
+	if errors.Is(err, os.ErrClosed) { // just now, and over says why
+		return p.NewReader(ctx)
+	}
 	if err != nil {
 		return nil, storeError(err)
 	}
 	return &partReader{ctx: ctx, p: p, f: f}, nil
+}
+
+// reopen waits for the end of Commit and opens the blob.
+func (p *Part) reopen(ctx context.Context) (io.ReadCloser, error) {
+	select {
+	case <-p.put:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if p.putErr != nil {
+		return nil, p.putErr
+	}
+	b, err := p.s.Blob(p.digest)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // duplicate returns another descriptor of f. It shares the position with f.

@@ -1,0 +1,184 @@
+package cas
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	manifestType = "application/vnd.oci.image.manifest.v1+json"
+	dockerType   = "application/vnd.docker.distribution.manifest.v2+json"
+)
+
+var amd64, arm64 = &Platform{OS: "linux", Architecture: "amd64"}, &Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
+
+// image puts a manifest and returns a reference to it.
+func image(t testing.TB, s *Store, name string, seed int, p *Platform, top string) Ref {
+	t.Helper()
+	data := fmt.Appendf(nil, `{"seed":%d}`, seed)
+	r := Ref{Name: name, MediaType: manifestType, Digest: put(t, s, data), Size: int64(len(data)), Platform: p}
+	if top != "" {
+		r.Top = digest.FromString(top)
+	}
+	return r
+}
+
+func setRef(t testing.TB, s *Store, r Ref) {
+	t.Helper()
+	if err := s.SetRef(ctx, r, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantRefs(t testing.TB, s *Store, name string, want ...Ref) {
+	t.Helper()
+	got, err := s.Refs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, _ := json.Marshal(got)
+	w, _ := json.Marshal(want)
+	if len(got) != len(want) || len(got) > 0 && string(g) != string(w) {
+		t.Errorf("%s is %s, want %s", name, g, w)
+	}
+}
+
+func TestRefs(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	wantRefs(t, s, "r.io/a:1")
+	a := image(t, s, "r.io/a:1", 1, nil, "")
+	setRef(t, s, a)
+	wantRefs(t, s, "r.io/a:1", a)
+
+	same := a // a second name of one manifest
+	same.Name = "r.io/b:1"
+	setRef(t, s, same)
+	wantRefs(t, s, "r.io/a:1", a)
+	wantRefs(t, s, "r.io/b:1", same)
+
+	// The tag moves to an index, of which another platform is fetched, and again.
+	x := image(t, s, "r.io/a:1", 2, amd64, "index")
+	y := image(t, s, "r.io/a:1", 3, arm64, "index")
+	setRef(t, s, x)
+	wantRefs(t, s, "r.io/a:1", x)
+	setRef(t, s, y)
+	wantRefs(t, s, "r.io/a:1", y, x)
+	before, _ := os.Stat(s.path(indexName))
+	setRef(t, s, x)
+	wantRefs(t, s, "r.io/a:1", y, x)
+	if after, _ := os.Stat(s.path(indexName)); !os.SameFile(before, after) {
+		t.Error("index.json was written for nothing")
+	}
+
+	// The index moves: what was taken from the old one goes.
+	z := image(t, s, "r.io/a:1", 4, amd64, "next index")
+	setRef(t, s, z)
+	wantRefs(t, s, "r.io/a:1", z)
+	wantRefs(t, s, "r.io/b:1", same)
+	wantRefs(t, s, "r.io/a")
+	wantRefs(t, s, "")
+	wantRefs(t, open(t, s.Dir(), Options{}), "r.io/a:1", z)
+	wantClean(t, s.Dir())
+}
+
+func TestRefIncomplete(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	r := image(t, s, "a:1", 1, nil, "")
+	layer := put(t, s, content(1, 100))
+	err := s.SetRef(ctx, r, []digest.Digest{layer, digest.FromString("nowhere")})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), digest.FromString("nowhere").String()) {
+		t.Errorf("a layer is missing: %v", err)
+	}
+	wantRefs(t, s, "a:1")
+	r.Digest = digest.FromString("nowhere")
+	if err := s.SetRef(ctx, r, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the manifest is missing: %v", err)
+	}
+	wantRefs(t, s, "a:1")
+}
+
+// TestForeignIndex keeps what others have written into index.json.
+func TestForeignIndex(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	d := digest.FromString("x")
+	foreign := fmt.Sprintf(`{
+  "schemaVersion": 2, "more": {"a": [1, 2]}, "annotations": {"b": "c"},
+  "manifests": [
+    {"mediaType": "x/y", "digest": "%s", "size": 3, "data": "eHh4", "annotations": {"k": "v"}},
+    {"digest": 7}, null, "text"
+  ]
+}`, d)
+	if err := os.WriteFile(s.path(indexName), []byte(foreign), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r := image(t, s, "a:1", 1, nil, "")
+	setRef(t, s, r)
+	wantRefs(t, s, "a:1", r)
+	data, _ := os.ReadFile(s.path(indexName))
+	for _, want := range []string{
+		fmt.Sprintf(`{"mediaType":"x/y","digest":"%s","size":3,"data":"eHh4","annotations":{"k":"v"}},{"digest":7},null,"text",{`, d),
+		`"more":{"a":[1,2]}`, `"annotations":{"b":"c"}`,
+	} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("index.json has no %s: %s", want, data)
+		}
+	}
+}
+
+func TestBadIndex(t *testing.T) {
+	for _, bad := range []string{"", "{", "null", "[]", `{"manifests": 5}`, "\x00\x00\x00"} {
+		s := open(t, t.TempDir(), Options{})
+		r := image(t, s, "a:1", 1, nil, "")
+		os.WriteFile(s.path(indexName), []byte(bad), 0o666)
+		if _, err := s.Refs("a:1"); err == nil || !strings.Contains(err.Error(), s.path(indexName)) {
+			t.Errorf("Refs with %q: %v", bad, err)
+		}
+		if err := s.SetRef(ctx, r, nil); err == nil || !strings.Contains(err.Error(), s.path(indexName)) {
+			t.Errorf("SetRef with %q: %v", bad, err)
+		}
+		if got, _ := os.ReadFile(s.path(indexName)); string(got) != bad {
+			t.Errorf("%q was overwritten", bad)
+		}
+	}
+	s := open(t, t.TempDir(), Options{})
+	os.Remove(s.path(indexName))
+	wantRefs(t, s, "a:1")
+	r := image(t, s, "a:1", 1, nil, "")
+	setRef(t, s, r)
+	wantRefs(t, s, "a:1", r)
+}
+
+// TestRefsAtOnce has many list images at once: none is lost.
+func TestRefsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			s := open(t, dir, Options{})
+			for j := range 8 {
+				setRef(t, s, image(t, s, fmt.Sprintf("a:%d", i*8+j), i, nil, ""))
+				setRef(t, s, image(t, s, "both:1", j%2, nil, ""))
+			}
+		})
+	}
+	wg.Wait()
+	s := open(t, dir, Options{})
+	for i := range 64 {
+		wantRefs(t, s, fmt.Sprintf("a:%d", i), image(t, s, fmt.Sprintf("a:%d", i), i/8, nil, ""))
+	}
+	if refs, err := s.Refs("both:1"); err != nil || len(refs) != 1 {
+		t.Errorf("both:1 is %v, %v", refs, err)
+	}
+	_, list, _ := s.readIndex()
+	if len(list) != 65 {
+		t.Errorf("%d entries", len(list))
+	}
+}

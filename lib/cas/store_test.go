@@ -1,0 +1,570 @@
+package cas
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ocipipe/lib/reftest"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+var ctx = context.Background()
+
+// content returns n bytes that are like no others.
+func content(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	var key [32]byte
+	key[0], key[1], key[2] = byte(seed), byte(seed>>8), byte(n)
+	rand.NewChaCha8(key).Read(b)
+	return b
+}
+
+func open(t testing.TB, dir string, o Options) *Store {
+	t.Helper()
+	s, err := Open(ctx, dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func put(t testing.TB, s *Store, data []byte) digest.Digest {
+	t.Helper()
+	d := digest.FromBytes(data)
+	if err := s.Put(ctx, d, data); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func begin(t testing.TB, s *Store, data []byte) *Part {
+	t.Helper()
+	p, err := s.Begin(ctx, digest.FromBytes(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func write(t testing.TB, p *Part, data []byte, x Range) {
+	t.Helper()
+	if n, err := p.WriteAt(data[x.Off:x.End], x.Off); err != nil || n != int(x.End-x.Off) {
+		t.Fatalf("write %v: %d, %v", x, n, err)
+	}
+}
+
+func wantBlob(t testing.TB, s *Store, data []byte) {
+	t.Helper()
+	b, err := s.Blob(digest.FromBytes(data))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer b.Close()
+	got, err := io.ReadAll(b)
+	if err != nil || !bytes.Equal(got, data) || b.Size != int64(len(data)) {
+		t.Errorf("blob of %d bytes: read %d, %v, size %d", len(data), len(got), err, b.Size)
+	}
+}
+
+func wantMiss(t testing.TB, s *Store, d digest.Digest) {
+	t.Helper()
+	if b, err := s.Blob(d); err == nil {
+		b.Close()
+		t.Errorf("%s is in the cache", d)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// wantClean checks that the cache holds nothing but what is complete.
+func wantClean(t testing.TB, dir string) {
+	t.Helper()
+	for _, sub := range []string{"tmp", "locks"} {
+		ents, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+		for _, e := range ents {
+			if e.Name() != indexName {
+				t.Errorf("debris: %s/%s", sub, e.Name())
+			}
+		}
+	}
+}
+
+func blobFile(dir string, data []byte) string {
+	return filepath.Join(dir, blobName(digest.FromBytes(data)))
+}
+
+func TestOpen(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string // "" for a directory
+		err   string            // "" if it is opened
+	}{
+		{"empty", nil, ""},
+		{"its own file system", map[string]string{"lost+found": ""}, ""},
+		{"a creation that was cut off", map[string]string{"locks": "", "locks/index.json": "\n", "tmp": "", "tmp/index.json": "{", "blobs": ""}, ""},
+		{"a layout of others", map[string]string{"oci-layout": `{"imageLayoutVersion": "1.0.0", "x": 1}`, "more": "x"}, ""},
+		{"something else", map[string]string{"photo.jpg": "x"}, `not a cache: it has no oci-layout, but "photo.jpg"`},
+		{"another version", map[string]string{"oci-layout": `{"imageLayoutVersion": "2.0.0"}`}, `not a cache: oci-layout: version "2.0.0", not "1.0.0"`},
+		{"no version", map[string]string{"oci-layout": `{}`}, `not a cache: oci-layout: version "", not "1.0.0"`},
+		{"no JSON", map[string]string{"oci-layout": `hello`}, `not a cache: oci-layout: invalid character`},
+		{"endless", map[string]string{"oci-layout": strings.Repeat(" ", 5000)}, `oci-layout: longer than 4096 bytes`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range slices.Sorted(maps.Keys(c.files)) {
+				makeFile(t, filepath.Join(dir, name), c.files[name])
+			}
+			s, err := Open(ctx, dir, Options{})
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), "cache "+dir+": ") || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("error %v, want %q", err, c.err)
+				}
+				if _, err := os.Stat(filepath.Join(dir, "blobs")); err == nil {
+					t.Error("something was made in it")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := content(1, 1000)
+			put(t, s, data)
+			wantBlob(t, open(t, dir, Options{Verify: true}), data)
+			wantClean(t, dir)
+		})
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o666)
+	if _, err := Open(ctx, file, Options{}); !errors.Is(err, ErrNotCache) {
+		t.Errorf("a file: %v", err)
+	}
+	if _, err := Open(ctx, file+"/below", Options{}); err == nil {
+		t.Error("below a file: no error")
+	}
+}
+
+func makeFile(t *testing.T, path, content string) {
+	t.Helper()
+	var err error
+	if content == "" {
+		err = os.Mkdir(path, 0o777)
+	} else {
+		err = os.WriteFile(path, []byte(content), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOpenAtOnce has many make one cache.
+func TestOpenAtOnce(t *testing.T) {
+	for range 20 {
+		dir := filepath.Join(t.TempDir(), "new")
+		errs := make(chan error)
+		for range 8 {
+			go func() {
+				s, err := Open(ctx, dir, Options{})
+				if err == nil {
+					err = s.Put(ctx, digest.FromString("x"), []byte("x"))
+				}
+				errs <- err
+			}()
+		}
+		for range 8 {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestBlobNames(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	hex := strings.Repeat("a", 64)
+	for _, d := range []digest.Digest{
+		"", "sha256:", "sha256:" + digest.Digest(hex[1:]), "sha256:../../../../etc/passwd", "md5:d41d8cd98f00b204e9800998ecf8427e",
+		digest.Digest("sha384:" + hex + hex[:32]), digest.Digest("SHA256:" + hex), digest.Digest("sha256:" + strings.ToUpper(hex)),
+	} {
+		if _, err := s.Blob(d); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Blob %q: %v", d, err)
+		}
+		if _, err := s.Begin(ctx, d, 1); err == nil || errors.Is(err, ErrStore) {
+			t.Errorf("Begin %q: %v", d, err)
+		}
+		if err := s.PassOver(d); err == nil {
+			t.Errorf("PassOver %q: no error", d)
+		}
+	}
+	wantMiss(t, s, digest.Digest("sha256:"+hex))
+	data := content(1, 100)
+	d := digest.SHA512.FromBytes(data)
+	if err := s.Put(ctx, d, data); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Blob(d); err != nil {
+		t.Error(err)
+	} else {
+		b.Close()
+	}
+}
+
+// TestOddBlobs puts what is not a blob where one should be.
+func TestOddBlobs(t *testing.T) {
+	data := content(1, 100)
+	for _, c := range []struct {
+		name  string
+		make  func(path string) error
+		found bool
+	}{
+		{"a named pipe", func(path string) error { return unix.Mkfifo(path, 0o666) }, false},
+		{"a directory", func(path string) error { return os.Mkdir(path, 0o777) }, false},
+		{"a link to itself", func(path string) error { return os.Symlink(filepath.Base(path), path) }, false},
+		{"a link to nothing", func(path string) error { return os.Symlink("nothing", path) }, false},
+		{"a device", func(path string) error { return os.Symlink("/dev/zero", path) }, false},
+		{"a link to a file", func(path string) error {
+			os.WriteFile(path+"x", data, 0o666)
+			return os.Symlink(path+"x", path)
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, t.TempDir(), Options{})
+			path := blobFile(s.Dir(), data)
+			os.MkdirAll(filepath.Dir(path), 0o777)
+			if err := c.make(path); err != nil {
+				t.Fatal(err)
+			}
+			if c.found {
+				wantBlob(t, s, data)
+				return
+			}
+			wantMiss(t, s, digest.FromBytes(data))
+			err := s.Put(ctx, digest.FromBytes(data), data)
+			if c.name == "a directory" {
+				if !errors.Is(err, ErrStore) {
+					t.Errorf("put over it: %v", err)
+				}
+			} else if err != nil {
+				t.Error(err)
+			} else {
+				wantBlob(t, s, data)
+			}
+			wantClean(t, s.Dir())
+		})
+	}
+}
+
+// corrupt changes a byte of the blob data, but neither its size nor its time.
+func corrupt(t testing.TB, dir string, data []byte) {
+	t.Helper()
+	path := blobFile(dir, data)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := slices.Clone(data)
+	bad[len(bad)/2] ^= 1
+	os.Chmod(path, 0o666)
+	if err := os.WriteFile(path, bad, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	os.Chtimes(path, time.Time{}, info.ModTime())
+}
+
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	good, bad := content(1, 300_000), content(2, 300_000)
+	plain := open(t, dir, Options{})
+	put(t, plain, good)
+	put(t, plain, bad)
+	corrupt(t, dir, bad)
+
+	var warned []string
+	s := open(t, dir, Options{Verify: true, Warn: func(m string) { warned = append(warned, m) }})
+	wantBlob(t, s, good)
+	for range 3 {
+		wantMiss(t, s, digest.FromBytes(bad))
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], blobFile(dir, bad)+": corrupt, its digest is sha256:") {
+		t.Errorf("warnings %q", warned)
+	}
+	put(t, s, bad)
+	wantBlob(t, s, bad)
+	wantBlob(t, open(t, dir, Options{Verify: true}), bad)
+	wantClean(t, dir)
+	if len(warned) != 1 {
+		t.Errorf("warnings %q", warned[1:])
+	}
+}
+
+func TestPassOver(t *testing.T) {
+	dir := t.TempDir()
+	data := content(1, 1000)
+	s := open(t, dir, Options{})
+	d := put(t, s, data)
+	corrupt(t, dir, data)
+	if err := s.PassOver(d); err != nil {
+		t.Fatal(err)
+	}
+	wantMiss(t, s, d)
+	put(t, s, data)
+	wantBlob(t, s, data)
+}
+
+func TestFresh(t *testing.T) {
+	dir := t.TempDir()
+	data, other := content(1, 1000), content(2, 1000)
+	old := open(t, dir, Options{})
+	d := put(t, old, data)
+	p := begin(t, old, other)
+	write(t, p, other, Range{0, 500})
+	p.Close()
+
+	s := open(t, dir, Options{Fresh: true})
+	wantMiss(t, s, d)
+	put(t, s, data)
+	wantBlob(t, s, data)
+	if _, err := s.Begin(ctx, d, 1000); !errors.Is(err, ErrExists) {
+		t.Errorf("the second time: %v", err)
+	}
+	if p := begin(t, s, other); len(p.Have()) > 0 {
+		t.Errorf("Fresh has %v of a former process", p.Have())
+	}
+}
+
+// TestPermissions has two users share a directory of their group, whose umasks
+// say otherwise.
+func TestPermissions(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	for _, c := range []struct{ dir, file, sub fs.FileMode }{
+		{0o700, 0o400, 0o700},
+		{0o755, 0o444, 0o755},
+		{0o775 | fs.ModeSetgid, 0o444, 0o775 | fs.ModeSetgid},
+		{0o777, 0o444, 0o777},
+	} {
+		t.Run(fmt.Sprint(c.dir), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "cache")
+			os.Mkdir(dir, 0o700)
+			if err := os.Chmod(dir, c.dir); err != nil {
+				t.Fatal(err)
+			}
+			data, rest := content(1, 1000), content(2, 1000)
+			s := open(t, dir, Options{})
+			put(t, s, data)
+			p := begin(t, s, rest)
+			write(t, p, rest, Range{0, 1})
+			const mask = fs.ModePerm | fs.ModeSetgid
+			for path, want := range map[string]fs.FileMode{
+				blobFile(dir, data): c.file, dir + "/index.json": c.dir & 0o666, dir + "/oci-layout": c.dir & 0o666,
+				dir + "/blobs": c.sub, dir + "/blobs/sha256": c.sub, dir + "/tmp": c.sub, dir + "/locks": c.sub,
+				dir + "/" + p.partFile(): c.dir & 0o666, dir + "/" + p.journalFile(): c.dir & 0o666,
+				dir + "/locks/index.json": c.dir & 0o666,
+			} {
+				if info, err := os.Stat(path); err != nil {
+					t.Error(err)
+				} else if info.Mode()&mask != want {
+					t.Errorf("%s is %v, want %v", path, info.Mode()&mask, want)
+				}
+			}
+		})
+	}
+}
+
+// tmpfs returns a directory of a file system of size bytes.
+func tmpfs(t *testing.T, size int) string {
+	reftest.NeedRoot(t)
+	dir := t.TempDir()
+	switch err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size)); {
+	case errors.Is(err, unix.EPERM):
+		reftest.Skip(t, "mounting is not allowed here")
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+			unix.Unmount(dir, unix.MNT_DETACH)
+		}
+	})
+	return dir
+}
+
+// TestReadOnly opens a cache on a file system that is mounted read-only.
+func TestReadOnly(t *testing.T) {
+	dir := tmpfs(t, 1<<20)
+	good, bad, rest := content(1, 1000), content(2, 1000), content(3, 1000)
+	s := open(t, dir, Options{})
+	put(t, s, good)
+	put(t, s, bad)
+	corrupt(t, dir, bad)
+	ref := Ref{Name: "a:b", MediaType: manifestType, Digest: digest.FromBytes(good), Size: 1000}
+	if err := s.SetRef(ctx, ref, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{{}, {Verify: true}} {
+		s := open(t, dir, o)
+		wantBlob(t, s, good)
+		if o.Verify {
+			wantMiss(t, s, digest.FromBytes(bad))
+		}
+		wantUnwritable(t, s, rest, ref, unix.EROFS)
+		if err := s.Collect(ctx, time.Time{}); err != nil {
+			t.Errorf("Collect: %v", err)
+		}
+	}
+	if _, err := Open(ctx, dir+"/new", Options{}); !errors.Is(err, ErrStore) {
+		t.Errorf("making one: %v", err)
+	}
+}
+
+// wantUnwritable checks that s, where ref is listed, says that it cannot write
+// because of why.
+func wantUnwritable(t *testing.T, s *Store, rest []byte, ref Ref, why error) {
+	t.Helper()
+	check := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, ErrStore) || !errors.Is(err, why) || !strings.Contains(err.Error(), s.Dir()) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	check("Put", s.Put(ctx, digest.FromBytes(rest), rest))
+	_, err := s.Begin(ctx, digest.FromBytes(rest), int64(len(rest)))
+	check("Begin", err)
+	if err := s.SetRef(ctx, ref, nil); err != nil {
+		t.Errorf("SetRef of what is set: %v", err)
+	}
+	if refs, err := s.Refs(ref.Name); err != nil || len(refs) != 1 {
+		t.Errorf("Refs: %v, %v", refs, err)
+	}
+	ref.Name = "c:d"
+	check("SetRef", s.SetRef(ctx, ref, nil))
+}
+
+// TestDiskFull fills the disk by other means while a part is written.
+func TestDiskFull(t *testing.T) {
+	dir := tmpfs(t, 2<<20)
+	s := open(t, dir, Options{})
+	data := content(1, 1<<20)
+	small := put(t, s, content(2, 1000))
+	if _, err := s.Begin(ctx, small, 1000); !errors.Is(err, ErrExists) {
+		t.Error(err)
+	}
+
+	huge := digest.FromString("never there")
+	if _, err := s.Begin(ctx, huge, 1<<50); !errors.Is(err, ErrStore) || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a blob that has no room: %v", err)
+	}
+	p := begin(t, s, data)
+	r, err := p.NewReader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	write(t, p, data, Range{0, 500_000})
+	fill(t, dir)
+	n := int64(500_000)
+	for err == nil && n < int64(len(data)) {
+		end := min(n+65536, int64(len(data)))
+		if _, err = p.WriteAt(data[n:end], n); err == nil {
+			n = end
+		}
+	}
+	if !errors.Is(err, ErrStore) || !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("write: %v", err)
+	}
+	p.CloseWithError(err)
+	got, rerr := io.ReadAll(r)
+	if !errors.Is(rerr, unix.ENOSPC) || !bytes.Equal(got, data[:n]) {
+		t.Errorf("read %d bytes of %d, then %v", len(got), n, rerr)
+	}
+	wantMiss(t, s, digest.FromBytes(data))
+	if err := s.Put(ctx, digest.FromString("x"), []byte("x")); err != nil && !errors.Is(err, ErrStore) {
+		t.Errorf("put: %v", err)
+	}
+	wantBlob(t, open(t, dir, Options{}), content(2, 1000))
+
+	os.Remove(dir + "/filler")
+	p = begin(t, s, data)
+	if got := p.Have(); !slices.Equal(got, []Range{{0, n}}) {
+		t.Errorf("kept %v of %d", got, n)
+	}
+	write(t, p, data, Range{n, int64(len(data))})
+	if err := p.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantBlob(t, s, data)
+}
+
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(dir + "/filler")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// TestCollect has everything be older than the time given, or nothing.
+func TestCollect(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		dir := t.TempDir()
+		s := open(t, dir, Options{})
+		done, left, held := content(1, 1000), content(2, 1000), content(3, 1000)
+		put(t, s, done)
+		os.WriteFile(filepath.Join(dir, "tmp", partName(digest.FromBytes(done))+".ranges"), []byte("0 1 00000000\n"), 0o666)
+		os.WriteFile(filepath.Join(dir, "tmp", "note"), []byte("somebody's"), 0o666)
+		p := begin(t, s, left)
+		write(t, p, left, Range{0, 500})
+		p.Close()
+		h := begin(t, s, held)
+		write(t, h, held, Range{0, 500})
+
+		before := time.Time{}
+		if old {
+			before = time.Now().Add(time.Hour)
+		}
+		if err := s.Collect(ctx, before); err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"note", partName(digest.FromBytes(held)) + ".part", partName(digest.FromBytes(held)) + ".ranges"}
+		if !old {
+			names = append(names, partName(digest.FromBytes(left))+".part", partName(digest.FromBytes(left))+".ranges")
+		}
+		slices.Sort(names)
+		var got []string
+		ents, _ := os.ReadDir(dir + "/tmp")
+		for _, e := range ents {
+			got = append(got, e.Name())
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("old %v: left %q, want %q", old, got, names)
+		}
+	}
+}
