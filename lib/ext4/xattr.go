@@ -1,0 +1,285 @@
+package ext4
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// xattrPrefixes are the prefixes that Linux shows again. Those with whole set are
+// names of their own. There is a number for "system." too, but no such name is
+// shown that is not a list of access control.
+var xattrPrefixes = [...]struct {
+	index uint8
+	name  string
+	whole bool
+}{
+	{xattrUser, "user.", false},
+	{xattrACLAccess, "system.posix_acl_access", true},
+	{xattrACLDefault, "system.posix_acl_default", true},
+	{xattrTrusted, "trusted.", false},
+	{xattrSecurity, "security.", false},
+}
+
+// splitXattr finds the prefix of name; ok is false if the format has no place for
+// such a name.
+func splitXattr(name string) (index uint8, rest string, ok bool) {
+	for _, p := range xattrPrefixes {
+		if rest, found := strings.CutPrefix(name, p.name); found && (rest == "") == p.whole {
+			return p.index, rest, true
+		}
+	}
+	return 0, "", false
+}
+
+// joinXattr is the inverse of splitXattr; known is false for an index that Linux
+// does not show, ok if it is one that no such name can have.
+func joinXattr(index uint8, rest string) (name string, known, ok bool) {
+	for _, p := range xattrPrefixes {
+		if p.index == index {
+			return p.name + rest, true, (rest == "") == p.whole && len(p.name)+len(rest) <= nameMax && strings.IndexByte(rest, 0) < 0
+		}
+	}
+	return "", false, true
+}
+
+// storedXattr is an xattr as the format has it.
+type storedXattr struct {
+	index uint8
+	name  string // without the prefix
+	value []byte
+	from  *tree.Xattr
+}
+
+// size is what x takes of an inode or block.
+func (x *storedXattr) size() int {
+	return xattrEntSize + padXattr(len(x.name)) + padXattr(len(x.value))
+}
+
+func padXattr(n int) int { return (n + xattrAlign - 1) &^ (xattrAlign - 1) }
+
+// xattrBlockRoom is what all xattrs in a block may take.
+const xattrBlockRoom = blockSize - xattrHeadSize - xattrEndSize
+
+// planXattrs encodes xs: all of them behind the inode, in an area of room bytes, if
+// they fit, else in a block; in both where the block alone is too small. inline is
+// the area and block the block, or nil. The block belongs to one inode and has no
+// checksum: see setXattrRefs and sealXattrBlock. Equal xs make equal blocks.
+func planXattrs(xs []tree.Xattr, room int) (inline, block []byte, err error) {
+	stored, err := storeXattrs(xs)
+	if err != nil {
+		return nil, nil, err
+	}
+	room -= xattrMagicSize + xattrEndSize
+	inside, outside := stored, []storedXattr(nil)
+	if total := xattrsSize(stored); total > room {
+		inside, outside = nil, stored
+		if total > xattrBlockRoom {
+			inside, outside = divideXattrs(stored, room)
+		}
+	}
+	if total := xattrsSize(outside); total > xattrBlockRoom {
+		large := slices.MaxFunc(outside, func(a, b storedXattr) int { return cmp.Compare(a.size(), b.size()) })
+		return nil, nil, fmt.Errorf("xattr %s: value of %d bytes; all that do not fit into the inode take %d, over the %d of a block",
+			large.from.Name, len(large.value), total, xattrBlockRoom)
+	}
+	if len(inside) > 0 {
+		inline = make([]byte, room+xattrMagicSize+xattrEndSize)
+		binary.LittleEndian.PutUint32(inline, xattrMagic)
+		encodeXattrs(inline, inside, xattrMagicSize, xattrMagicSize)
+	}
+	if len(outside) > 0 {
+		block = make([]byte, blockSize)
+		hash := encodeXattrs(block, outside, xattrHeadSize, 0)
+		(&xattrHead{Magic: xattrMagic, Refs: 1, Blocks: 1, Hash: hash}).encode(block)
+	}
+	return inline, block, nil
+}
+
+// storeXattrs turns xs into what is stored, in the order that blocks have.
+func storeXattrs(xs []tree.Xattr) ([]storedXattr, error) {
+	stored := make([]storedXattr, 0, len(xs))
+	for i := range xs {
+		x := &xs[i]
+		index, rest, ok := splitXattr(x.Name)
+		if !ok || len(x.Name) > nameMax {
+			return nil, fmt.Errorf("xattr %s: no name that the format knows", x.Name)
+		}
+		value := []byte(x.Value)
+		if index == xattrACLAccess || index == xattrACLDefault {
+			var err error
+			if value, err = packACL(x.Value); err != nil {
+				return nil, fmt.Errorf("xattr %s: %w", x.Name, err)
+			}
+			if value == nil {
+				continue
+			}
+		}
+		stored = append(stored, storedXattr{index, rest, value, x})
+	}
+	slices.SortFunc(stored, func(a, b storedXattr) int {
+		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(len(a.name), len(b.name)), strings.Compare(a.name, b.name))
+	})
+	return stored, nil
+}
+
+func xattrsSize(xs []storedXattr) (n int) {
+	for i := range xs {
+		n += xs[i].size()
+	}
+	return n
+}
+
+// divideXattrs puts into the inode what fits there, one after the other.
+func divideXattrs(xs []storedXattr, room int) (inside, outside []storedXattr) {
+	for _, x := range xs {
+		if n := x.size(); n <= room {
+			inside, room = append(inside, x), room-n
+		} else {
+			outside = append(outside, x)
+		}
+	}
+	return inside, outside
+}
+
+// encodeXattrs writes entries to b from byte at on, values from its end backwards.
+// Offsets of values count from byte base. Only in a block, whose base is 0, entries
+// have hashes; it returns that of all.
+func encodeXattrs(b []byte, xs []storedXattr, at, base int) (hash uint32) {
+	end := len(b)
+	for _, x := range xs {
+		entry := xattrEntry{NameLen: uint8(len(x.name)), Index: x.index, ValueSize: uint32(len(x.value))}
+		if len(x.value) > 0 {
+			end -= padXattr(len(x.value))
+			copy(b[end:], x.value)
+			entry.ValueOff = uint16(end - base)
+		}
+		if base == 0 {
+			entry.Hash = hashXattr(x.name, x.value)
+			hash = hash<<16 ^ hash>>16 ^ entry.Hash
+		}
+		entry.encode(b[at:])
+		copy(b[at+xattrEntSize:], x.name)
+		at += xattrEntSize + padXattr(len(x.name))
+	}
+	return hash
+}
+
+// hashXattr is the hash in an entry (ext4_xattr_hash_entry): over the name, then
+// over the value in words.
+func hashXattr(name string, value []byte) (hash uint32) {
+	for i := range len(name) {
+		hash = hash<<5 ^ hash>>27 ^ uint32(name[i])
+	}
+	for len(value) > 0 {
+		var word [4]byte
+		value = value[copy(word[:], value):]
+		hash = hash<<16 ^ hash>>16 ^ binary.LittleEndian.Uint32(word[:])
+	}
+	return hash
+}
+
+// setXattrRefs says in a block of xattrs how many inodes, at most xattrMaxRefs,
+// have it.
+func setXattrRefs(block []byte, n uint32) {
+	var head xattrHead
+	head.decode(block)
+	head.Refs = n
+	head.encode(block)
+}
+
+// sealXattrBlock stores the checksum of a block of xattrs that will lie at block
+// at.
+func sealXattrBlock(block []byte, at uint64, s seed) {
+	var head xattrHead
+	head.decode(block)
+	head.Checksum = s.xattrBlock(at, block)
+	head.encode(block)
+}
+
+// appendInodeXattrs appends to list what is in area, that behind the fields of an
+// inode. There may be nothing.
+func appendInodeXattrs(list []tree.Xattr, area []byte) ([]tree.Xattr, error) {
+	if len(area) < xattrMagicSize || binary.LittleEndian.Uint32(area) != xattrMagic {
+		return list, nil
+	}
+	return appendXattrs(list, area, xattrMagicSize, xattrMagicSize)
+}
+
+// appendBlockXattrs appends to list what is in a block of xattrs. Its checksum is
+// left to the caller.
+func appendBlockXattrs(list []tree.Xattr, block []byte) ([]tree.Xattr, error) {
+	var head xattrHead
+	head.decode(block)
+	if head.Magic != xattrMagic || head.Blocks != 1 || head.Refs == 0 || head.Refs > xattrMaxRefs {
+		return nil, broken("block of xattrs with the magic number %#08x, %d blocks and %d users", head.Magic, head.Blocks, head.Refs)
+	}
+	return appendXattrs(list, block, xattrHeadSize, 0)
+}
+
+// appendXattrs reads entries from byte at of b on. Names that Linux does not show
+// are left out. All values together are not longer than b.
+func appendXattrs(list []tree.Xattr, b []byte, at, base int) ([]tree.Xattr, error) {
+	left := len(b)
+	for {
+		if len(b)-at < xattrEndSize {
+			return nil, broken("xattrs do not end within their %d bytes", len(b))
+		}
+		if binary.LittleEndian.Uint32(b[at:]) == 0 {
+			return list, nil
+		}
+		if len(b)-at < xattrEntSize {
+			return nil, broken("xattr at byte %d of %d", at, len(b))
+		}
+		var entry xattrEntry
+		entry.decode(b[at:])
+		next := at + xattrEntSize + padXattr(int(entry.NameLen))
+		if entry.ValueIno != 0 {
+			return nil, fmt.Errorf("%w: value of an xattr in inode %d", ErrUnsupported, entry.ValueIno)
+		}
+		from := base + int(entry.ValueOff)
+		if next > len(b) || entry.ValueSize > uint32(left) || entry.ValueSize > 0 && (from < next || from+int(entry.ValueSize) > len(b)) {
+			return nil, broken("xattr at byte %d of %d with %d bytes at %d", at, len(b), entry.ValueSize, from)
+		}
+		var value []byte
+		if entry.ValueSize > 0 {
+			value = b[from:][:entry.ValueSize]
+		}
+		x, known, err := loadXattr(entry.Index, string(b[at+xattrEntSize:][:entry.NameLen]), value)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			list = append(list, x)
+		}
+		left -= len(value)
+		at = next
+	}
+}
+
+// loadXattr is what a stored xattr stands for.
+func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool, err error) {
+	name, known, ok := joinXattr(index, rest)
+	if !ok {
+		return x, false, broken("xattr name %q behind prefix %d", rest, index)
+	}
+	x = tree.Xattr{Name: name, Value: string(value)}
+	if known && (index == xattrACLAccess || index == xattrACLDefault) {
+		if x.Value, err = unpackACL(value); err != nil {
+			return x, false, broken("xattr %s: %s", name, err)
+		}
+		known = len(x.Value) > aclHeadSize // one without entries is none
+	}
+	return x, known, nil
+}
+
+// sortXattrs brings what was read into the order of an Entry. Of two with one name
+// the first counts.
+func sortXattrs(list []tree.Xattr) []tree.Xattr {
+	slices.SortStableFunc(list, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(list, func(a, b tree.Xattr) bool { return a.Name == b.Name })
+}
