@@ -30,6 +30,7 @@ getcap          libcap2-bin      capabilities
 zstd            zstd             compressed layers
 python3         python3          filters written from FORMAT.md
 jq              jq               JSON output
+strace          strace           processes killed at each system call
 file            file             whether the tools are static
 losetup         mount            mounted images
 '
