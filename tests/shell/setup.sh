@@ -4,7 +4,7 @@
 # CI=true a missing tool is a failure.
 set -euo pipefail
 
-# command, Debian package, what needs it
+# command, Debian package or go:PACKAGE, what needs it
 needs='
 bats            bats             tests of the tools in tests/shell
 shellcheck      shellcheck       lint of shell files
@@ -13,11 +13,13 @@ mkfs.erofs      erofs-utils      EROFS: comparison with the reference tools
 fsck.erofs      erofs-utils      EROFS: comparison with the reference tools
 dump.erofs      erofs-utils      EROFS: comparison with the reference tools
 mke2fs          e2fsprogs        ext4: comparison with the reference tools
+fuse2fs         fuse2fs          ext4: images read by another implementation
 qemu-img        qemu-utils       VMDK: comparison with the reference tools
 qemu-system-x86_64 qemu-system-x86 disks booted
 cpio            cpio             disks booted
 xz              xz-utils         disks booted
 skopeo          skopeo           OCI images made and read by others
+crane           go:github.com/google/go-containerregistry/cmd/crane@v0.22.1 OCI images read by others
 umoci           umoci            layers unpacked by others
 bsdtar          libarchive-tools tar and mtree read by others
 mtree           mtree-netbsd     mtree read by others
@@ -48,9 +50,9 @@ each_missing() {
 }
 
 package() { printf '%s\n' "$2"; }
-report() { printf 'setup: no %s (Debian: %s), so this is skipped: %s\n' "$1" "$2" "$3"; }
+report() { printf 'setup: no %s (package %s), so this is skipped: %s\n' "$1" "$2" "$3"; }
 
-mapfile -t packages < <(each_missing package | sort -u)
+mapfile -t packages < <(each_missing package | grep -v ^go: | sort -u)
 if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
 	echo "setup: installing ${packages[*]}"
 	export DEBIAN_FRONTEND=noninteractive
@@ -58,6 +60,12 @@ if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]
 	# One by one where all at once fails: what can be had is worth having.
 	apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null ||
 		for p in "${packages[@]}"; do apt-get -qq install -y --no-install-recommends "$p" >/dev/null || true; done
+fi
+if [ "$(id -u)" = 0 ]; then
+	each_missing package | sed -n s/^go://p | while read -r p; do
+		echo "setup: installing $p"
+		GOBIN=/usr/local/bin "${GO:-go}" install "$p" || true
+	done
 fi
 missing=$(each_missing report)
 if [ -n "$missing" ]; then
