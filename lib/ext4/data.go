@@ -1,0 +1,207 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"ocipipe/lib/tree"
+)
+
+// maxFileSize is that of the format: blocks are numbered with 32 bits.
+const maxFileSize = extentMaxLogical * blockSize
+
+// checkExtents tells whether e has ascending, separate extents in its size.
+func checkExtents(e *tree.Entry) error {
+	if e.Size < 0 || e.Size > maxFileSize {
+		return fmt.Errorf("%d bytes: the format ends at %d", e.Size, int64(maxFileSize))
+	}
+	end := int64(0)
+	for i, x := range e.Extents {
+		if x.Len <= 0 || x.Off < end || x.Len > e.Size-x.Off || i > 0 && x.Off == end {
+			return fmt.Errorf("bad extent %d+%d in a file of %d bytes", x.Off, x.Len, e.Size)
+		}
+		end = x.End()
+	}
+	return nil
+}
+
+// eachPart calls fn for the runs of blocks of the file e that hold data.
+func eachPart(e *tree.Entry, fn func(logical uint32, n uint64)) {
+	if e.Extents == nil {
+		if e.Size > 0 {
+			fn(0, divUp(uint64(e.Size), blockSize))
+		}
+		return
+	}
+	var first, end uint64
+	for _, x := range e.Extents {
+		from, to := uint64(x.Off)/blockSize, divUp(uint64(x.End()), blockSize)
+		if from > end {
+			if end > first {
+				fn(uint32(first), end-first)
+			}
+			first = from
+		}
+		end = to
+	}
+	if end > first {
+		fn(uint32(first), end-first)
+	}
+}
+
+// dataBlocks is how many blocks the file e has.
+func dataBlocks(e *tree.Entry) (n uint64) {
+	eachPart(e, func(_ uint32, k uint64) { n += k })
+	return n
+}
+
+// writeContent puts the data of it, a file that is not empty, where it stays.
+func (w *Writer) writeContent(it *item, c tree.Content) error {
+	e := it.entry
+	need := dataBlocks(e)
+	it.start = w.files.settle()
+	if !w.fits(need) {
+		w.files.pieces(need, func(area) {})
+		return nil // and Close tells what would have been enough
+	}
+	if w.hash != nil {
+		w.hash.Reset()
+	}
+	s := &w.content
+	s.begin(w, e, need)
+	if c != nil {
+		if _, err := c.WriteTo(s); err != nil {
+			return err
+		}
+	}
+	if err := s.finish(); err != nil {
+		return err
+	}
+	if w.hash != nil {
+		it.hash = w.sumUp()
+	}
+	return nil
+}
+
+// contentWriter takes the bytes of a file's extents and writes those of its
+// blocks: the extents and zeros around them.
+type contentWriter struct {
+	w       *Writer
+	extents []tree.Extent // still to come, the first one maybe in part
+	off     int64         // in the file, of what is written next
+	blocks  uint64        // for which there is no place yet
+	left    int64         // bytes of the place that there is
+	buf     []tree.Extent
+}
+
+func (s *contentWriter) begin(w *Writer, e *tree.Entry, blocks uint64) {
+	s.buf = append(s.buf[:0], e.Extents...)
+	if e.Extents == nil {
+		s.buf = append(s.buf, tree.Extent{Len: e.Size})
+	}
+	s.w, s.extents, s.off, s.blocks, s.left = w, s.buf, 0, blocks, 0
+}
+
+var errTooLong = errors.New("content is longer than its size says")
+
+func (s *contentWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		if len(s.extents) == 0 {
+			return n, errTooLong
+		}
+		x := &s.extents[0]
+		if err := s.advance(x.Off); err != nil {
+			return n, err
+		}
+		k := min(int64(len(p)), x.Len)
+		done := s.w.sum(p[:k])
+		err := s.put(p[:k])
+		if done(); err != nil {
+			return n, err
+		}
+		p, n = p[k:], n+int(k)
+		*x = tree.Extent{Off: x.Off + k, Len: x.Len - k}
+		if x.Len == 0 {
+			s.extents = s.extents[1:]
+		}
+	}
+	return n, nil
+}
+
+// finish completes the last block.
+func (s *contentWriter) finish() error {
+	if len(s.extents) > 0 {
+		return fmt.Errorf("content ends %d bytes early: %w", (&tree.Entry{Type: tree.File, Extents: s.extents}).DataSize(), io.ErrUnexpectedEOF)
+	}
+	return s.zero(roundUp(s.off))
+}
+
+// advance writes zeros up to off, but for whole blocks that are a hole.
+func (s *contentWriter) advance(off int64) error {
+	if s.off >= off {
+		return nil
+	}
+	if err := s.zero(min(roundUp(s.off), off)); err != nil {
+		return err
+	}
+	s.off = max(s.off, off-off%blockSize)
+	return s.zero(off)
+}
+
+func roundUp(n int64) int64 { return (n + blockSize - 1) &^ (blockSize - 1) }
+
+var zeros [blockSize]byte
+
+// zero writes zeros up to off, less than a block.
+func (s *contentWriter) zero(off int64) error {
+	return s.put(zeros[:off-s.off])
+}
+
+// put writes p, the next bytes of the file's blocks.
+func (s *contentWriter) put(p []byte) error {
+	s.off += int64(len(p))
+	for len(p) > 0 {
+		if s.left == 0 {
+			a := s.w.files.piece(s.blocks)
+			if err := s.w.data.Move(int64(a.start) * blockSize); err != nil {
+				return err
+			}
+			s.blocks, s.left = s.blocks-a.n, int64(a.n)*blockSize
+		}
+		k := min(int64(len(p)), s.left)
+		if _, err := s.w.data.Write(p[:k]); err != nil {
+			return err
+		}
+		p, s.left = p[k:], s.left-k
+	}
+	return nil
+}
+
+// hashAside is from which length on a piece is hashed while it is written.
+const hashAside = 128 << 10
+
+// sum adds p to the hash of the current content. The caller writes p and then
+// calls done.
+func (w *Writer) sum(p []byte) (done func()) {
+	if w.hash == nil {
+		return func() {}
+	}
+	if len(p) < hashAside {
+		w.hash.Write(p)
+		return func() {}
+	}
+	summed := make(chan struct{})
+	go func() {
+		w.hash.Write(p)
+		close(summed)
+	}()
+	return func() { <-summed }
+}
+
+// sumUp is the hash of what was given to sum since the last Reset.
+func (w *Writer) sumUp() (h hash) {
+	var b [32]byte
+	w.hash.Sum(b[:0])
+	return hash(b[:])
+}

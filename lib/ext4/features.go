@@ -1,0 +1,125 @@
+package ext4
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Features are what of the format can be left out, or added. The zero value is
+// what mke2fs 1.47 makes.
+type Features uint32
+
+// feature is a bit of Features: one that differs from what is usual.
+type feature struct {
+	bit  Features
+	name string
+	off  bool // not there unless it is asked for
+	root bool // a root file system needs it
+	why  string
+}
+
+// Bits of Features, by the names of e2fsprogs.
+const (
+	bit64 Features = 1 << iota
+	flexBG
+	metadataCsum
+	metadataCsumSeed
+	resizeInode
+	dirIndex
+	hugeFile
+	dirNlink
+)
+
+// features are all, in the order in which Help lists them.
+var features = []feature{
+	{bit: bit64, name: "64bit", why: "more than 16 TiB, checksums of 32 bits for bitmaps"},
+	{bit: metadataCsum, name: "metadata_csum", why: "checksums; without it all bitmaps are written"},
+	{bit: metadataCsumSeed, name: "metadata_csum_seed", off: true, why: "the UUID can be changed while mounted; Linux 4.4"},
+	{bit: flexBG, name: "flex_bg", root: true, why: "metadata of 16 groups together"},
+	{bit: resizeInode, name: "resize_inode", why: "room for descriptors when it grows"},
+	{bit: dirIndex, name: "dir_index", why: "hashed directories"},
+	{bit: hugeFile, name: "huge_file", why: "files of more than 2 TiB"},
+	{bit: dirNlink, name: "dir_nlink", why: "more than 64998 directories in one"},
+}
+
+// has reports whether f has the feature.
+func (f Features) has(bit Features) bool {
+	for _, k := range features {
+		if k.bit == bit {
+			return (f&bit != 0) == k.off
+		}
+	}
+	panic("no such feature")
+}
+
+// ParseFeatures reads a list as mke2fs -O takes it: "^64bit,metadata_csum_seed".
+func ParseFeatures(list string) (f Features, err error) {
+	for _, word := range strings.Split(list, ",") {
+		if word == "" {
+			continue
+		}
+		name, without := strings.CutPrefix(word, "^")
+		i := 0
+		for i < len(features) && features[i].name != name {
+			i++
+		}
+		if i == len(features) {
+			return 0, fmt.Errorf("unknown feature %q: there are %s", name, featureNames())
+		}
+		if f &^= features[i].bit; without != features[i].off {
+			f |= features[i].bit
+		}
+	}
+	if f.has(metadataCsumSeed) && !f.has(metadataCsum) {
+		return 0, fmt.Errorf("metadata_csum_seed needs metadata_csum")
+	}
+	return f, nil
+}
+
+func featureNames() string {
+	var names []string
+	for _, k := range features {
+		names = append(names, k.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// words are the feature words of the superblock.
+func (f Features) words() (compat compatFlags, incompat incompatFlags, ro roCompatFlags) {
+	compat = compatExtAttr
+	incompat = incompatFiletype | incompatExtents
+	ro = roCompatSparseSuper | roCompatLargeFile | roCompatExtraISize
+	if f.has(resizeInode) {
+		compat |= compatResizeInode
+	}
+	if f.has(dirIndex) {
+		compat |= compatDirIndex
+	}
+	if f.has(bit64) {
+		incompat |= incompat64Bit
+	}
+	if f.has(flexBG) {
+		incompat |= incompatFlexBG
+	}
+	if f.has(metadataCsumSeed) {
+		incompat |= incompatCsumSeed
+	}
+	if f.has(metadataCsum) {
+		ro |= roCompatMetadataCsum
+	}
+	if f.has(hugeFile) {
+		ro |= roCompatHugeFile
+	}
+	if f.has(dirNlink) {
+		ro |= roCompatDirNlink
+	}
+	return compat, incompat, ro
+}
+
+// descSize is how long a group descriptor is.
+func (f Features) descSize() uint32 {
+	if f.has(bit64) {
+		return groupDescSize
+	}
+	return smallGroupDescSize
+}

@@ -1,0 +1,187 @@
+package ext4
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// layout says where everything is that is of no file.
+type layout struct {
+	geo     geometry
+	places  []groupPlace
+	areas   []area // of places
+	journal []area
+	nodes   []uint64 // blocks of its extent tree
+	resize  uint64   // block of the resize inode; 0: none
+	end     uint64   // nothing of it lies at or behind this block
+}
+
+const (
+	maxJournal      = 10240000 // blocks, as mke2fs has it
+	defaultReserved = 127
+)
+
+// errNoRoom is wrapped by what a larger size cures.
+var errNoRoom = errors.New("the size is too small")
+
+// area is how many blocks follow a superblock, for descriptors and more of them,
+// where gdt blocks are in use.
+func (o *Options) area(gdt uint64) uint64 {
+	desc := o.Features.descSize()
+	n := gdt + defaultReserved
+	switch {
+	case !o.Features.has(resizeInode):
+		return gdt
+	case o.MaxSize != 0:
+		n = gdtBlocks(uint64(o.MaxSize)/blockSize, desc)
+	case o.Size == 0:
+		n = gdtBlocks(DefaultMaxSize/blockSize, desc)
+	}
+	return max(gdt, min(n, gdtBlocks(maxResizeBlock, desc)))
+}
+
+// geometry divides so many blocks.
+func (o *Options) geometry(blocks, inodes uint64) (g geometry, err error) {
+	g = geometry{blocks: blocks, descSize: o.Features.descSize()}
+	if o.Features.has(flexBG) {
+		g.logFlex = defaultLogFlex
+	}
+	if err := g.setGroups(inodes); err != nil {
+		return g, err
+	}
+	g.reserved = uint32(o.area(uint64(g.gdt))) - g.gdt
+	return g, nil
+}
+
+// shorten is geometry without a last group that would have no room for data.
+func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
+	for {
+		g, err := o.geometry(blocks, inodes)
+		if err != nil || g.lastGroupShort() == 0 {
+			return g, err
+		}
+		if g.groups == 1 {
+			return g, fmt.Errorf("no room for the metadata: %w", errNoRoom)
+		}
+		blocks -= g.groupBlocks(g.groups - 1)
+	}
+}
+
+// journalLength is how many blocks of journal there are on so many.
+func (o *Options) journalLength(blocks uint64) uint64 {
+	if o.Journal != nil {
+		return uint64(*o.Journal) / blockSize
+	}
+	return journalBlocks(blocks)
+}
+
+// inFront plans as mke2fs does: the metadata of each flex run at its start, the
+// journal in the middle. The areas that are taken so are those of the cursor.
+func (o *Options) inFront(blocks, inodes uint64) (*layout, cursor, error) {
+	g, err := o.shorten(blocks, inodes)
+	if err != nil {
+		return nil, cursor{}, err
+	}
+	l := &layout{geo: g}
+	l.places, l.areas, l.end = g.place(0)
+	c := cursor{taken: merge(g.superAreas(), l.areas)}
+	if n := o.journalLength(blocks); n > 0 {
+		j := c.at(uint64(l.middle(&c)) * blocksPerGroup)
+		j.pieces(n, func(a area) { l.journal = append(l.journal, a) })
+		l.end = max(l.end, j.next)
+		c = cursor{taken: merge(c.taken, l.journal)}
+	}
+	if l.end > g.blocks {
+		return nil, c, fmt.Errorf("no room for metadata and journal: %w", errNoRoom)
+	}
+	return l, c, nil
+}
+
+// behind plans journal and metadata behind the files, which end where c is. The
+// metadata of flex runs that begin later is at their start.
+func (o *Options) behind(c cursor, g geometry) *layout {
+	l := &layout{geo: g}
+	c.pieces(o.journalLength(g.blocks), func(a area) { l.journal = append(l.journal, a) })
+	l.claim(&c)
+	l.places, l.areas, l.end = g.place(c.next)
+	return l
+}
+
+// claim takes the blocks of the resize inode and of the journal's extent tree.
+func (l *layout) claim(c *cursor) {
+	if l.geo.reserved > 0 {
+		l.resize = c.piece(1).start
+	}
+	for range extentTreeBlocks(l.journalRuns()) {
+		l.nodes = append(l.nodes, c.piece(1).start)
+	}
+}
+
+// journalRuns is where the journal lies.
+func (l *layout) journalRuns() (list []run) {
+	logical := uint32(0)
+	for _, a := range l.journal {
+		list = append(list, run{logical, uint32(a.n), a.start})
+		logical += uint32(a.n)
+	}
+	return list
+}
+
+// journalLen is how many blocks the journal has.
+func (l *layout) journalLen() (n uint64) {
+	for _, a := range l.journal {
+		n += a.n
+	}
+	return n
+}
+
+// used is how many blocks the metadata takes.
+func (l *layout) used() uint64 {
+	n := l.geo.fixed() + l.journalLen() + uint64(extentTreeBlocks(l.journalRuns()))
+	if l.geo.reserved > 0 {
+		n++
+	}
+	return n
+}
+
+// middle is the group where mke2fs begins the journal: of two or three next to
+// the middle the first of those with the most room.
+func (l *layout) middle(c *cursor) uint32 {
+	flex := uint32(1) << l.geo.logFlex
+	group := uint32(l.geo.blocks / 2 / blocksPerGroup)
+	first := max(group, 1) - 1
+	if flex > 1 && group > flex {
+		group &^= flex - 1
+		for group < l.geo.groups && l.free(c, group) == 0 {
+			group++
+		}
+		if group == l.geo.groups {
+			group = 0
+		}
+		first = group
+	}
+	best := first
+	for i := first + 1; i <= min(group+1, l.geo.groups-1); i++ {
+		if l.free(c, i) > l.free(c, best) {
+			best = i
+		}
+	}
+	return best
+}
+
+// free is how many blocks of a group c can give.
+func (l *layout) free(c *cursor, group uint32) (n uint64) {
+	end := uint64(group)*blocksPerGroup + l.geo.groupBlocks(group)
+	for at := c.at(uint64(group) * blocksPerGroup); at.settle() < end; {
+		n += at.piece(end - at.next).n
+	}
+	return n
+}
+
+func merge(a, b []area) []area {
+	list := slices.Concat(a, b)
+	slices.SortFunc(list, func(a, b area) int { return cmp.Compare(a.start, b.start) })
+	return list
+}

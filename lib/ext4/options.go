@@ -1,0 +1,137 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// ErrNeedsUpper is wrapped by the errors about entries that only the upper disk
+// of an overlay can hold.
+var ErrNeedsUpper = errors.New("only the upper disk of an overlay can hold it")
+
+// Options say what file system to write.
+type Options struct {
+	// Upper makes the upper disk of an overlay: the entries come below /upper,
+	// with whiteouts and opaque directories, and there is an empty /work.
+	Upper bool
+
+	Size    int64 // in bytes; 0: what the content needs and FreeSpace (not with Upper)
+	MaxSize int64 // to which it can grow by resize_inode; 0: 127 more blocks of descriptors, that is 1 TiB
+
+	Shrink     bool   // with Size 0: as small as can be
+	FreeSpace  *int64 // with Size 0: bytes for more files; nil: a quarter of what is in use, at least DefaultFree
+	FreeInodes *int64 // inodes for more files; nil: as BytesPerInode says
+
+	Inodes        int64  // in all; 0: as the others say
+	BytesPerInode int64  // 0: as mke2fs chooses by the size, or of FreeSpace one for 16384
+	Journal       *int64 // bytes of the journal, 0: none; nil: as mke2fs chooses by the size
+	Features      Features
+
+	Label string     // volume name, at most 16 bytes
+	UUID  *[16]byte  // nil: from content and options
+	Mtime *tree.Time // of every file, in place of its own
+	Clamp *tree.Time // later times become this
+	Epoch *int64     // when the file system was made, in seconds; nil: 0
+
+	Root *tree.Entry // with Upper: attributes of /upper where no entry "." states them; nil: 0755 of root
+	Mode *uint16     // with Upper: permissions of /upper, whoever states others
+
+	Check bool         // read the file system back and compare it with what was added
+	Warn  func(string) // for what is left out; nil: nobody wants to know
+}
+
+// Limits of sizes, in bytes.
+const (
+	MinUpper       = 64 << 20
+	MaxSize        = 64 << 40
+	DefaultFree    = 512 << 20
+	DefaultMaxSize = 1 << 40
+
+	minBytesPerInode  = 1024
+	freeBytesPerInode = 16384
+	sizeUnit          = 1 << 20 // sizes that follow from the content are multiples
+)
+
+// Output is where a file system goes: a file that is empty and can be read back.
+type Output interface {
+	io.WriterAt
+	io.ReaderAt
+	Truncate(size int64) error
+}
+
+// Validate tells whether a file system can have these options.
+func (o *Options) Validate() error {
+	if err := o.validateSize(); err != nil {
+		return err
+	}
+	if j := o.Journal; j != nil && *j != 0 && (*j < journalMin*blockSize || *j > maxJournal*blockSize) {
+		return fmt.Errorf("journal of %d bytes: none, or from %d to %d", *j, journalMin*blockSize, int64(maxJournal*blockSize))
+	}
+	if n := o.BytesPerInode; n != 0 && (n < minBytesPerInode || n > 1<<40) {
+		return fmt.Errorf("%d bytes for an inode: from %d to %d", n, minBytesPerInode, int64(1)<<40)
+	}
+	if len(o.Label) > labelSize || strings.IndexByte(o.Label, 0) >= 0 {
+		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, labelSize)
+	}
+	if e := o.Epoch; e != nil && (*e < 0 || *e>>40 != 0) {
+		return fmt.Errorf("time %d does not fit into a superblock", *e)
+	}
+	if !o.Upper && !o.Features.has(flexBG) {
+		return errors.New("a root file system needs flex_bg: its metadata lies behind the files")
+	}
+	return nil
+}
+
+func (o *Options) validateSize() error {
+	most := int64(MaxSize)
+	if !o.Features.has(bit64) {
+		most = maxResizeBlock * blockSize
+	}
+	switch {
+	case o.Size < 0 || o.MaxSize < 0 || o.Inodes < 0:
+		return errors.New("a size is negative")
+	case o.Upper && o.Size < MinUpper:
+		return fmt.Errorf("size %d is too small: from %d on", o.Size, MinUpper)
+	case o.Size > most:
+		return fmt.Errorf("size %d is too large: up to %d", o.Size, most)
+	case o.Upper && (o.Shrink || o.FreeSpace != nil || o.FreeInodes != nil):
+		return errors.New("an upper disk has a size")
+	case o.Size != 0 && (o.Shrink || o.FreeSpace != nil):
+		return errors.New("there is a size: the free space follows from it")
+	case o.Shrink && o.FreeSpace != nil:
+		return errors.New("the smallest size has no free space")
+	case o.FreeSpace != nil && (*o.FreeSpace < 0 || *o.FreeSpace > most), o.FreeInodes != nil && (*o.FreeInodes < 0 || *o.FreeInodes>>32 != 0):
+		return errors.New("free space or inodes out of range")
+	case o.MaxSize != 0 && !o.Features.has(resizeInode):
+		return errors.New("without resize_inode there is no room to reserve")
+	case o.MaxSize != 0 && o.MaxSize < o.Size:
+		return fmt.Errorf("it cannot grow to %d bytes: it has %d", o.MaxSize, o.Size)
+	}
+	if o.MaxSize > maxResizeBlock*blockSize || o.Size > maxResizeBlock*blockSize && o.MaxSize != 0 {
+		return fmt.Errorf("resize_inode ends below %d bytes; behind that only a kernel grows it", int64(maxResizeBlock+1)*blockSize)
+	}
+	if most := o.reservable(); o.MaxSize > most {
+		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, most)
+	}
+	return nil
+}
+
+// reservable is how large a file system can become that has all the reserved
+// blocks that the format allows.
+func (o *Options) reservable() int64 {
+	desc := o.Features.descSize()
+	gdt := gdtBlocks(max(1, uint64(o.Size)/blockSize), desc) + maxReservedGDT
+	return int64(min(gdt*descsPerBlock(desc)*blocksPerGroup, maxResizeBlock) * blockSize)
+}
+
+// normal is o without what a size rules out.
+func (o Options) normal() Options {
+	if o.Size > maxResizeBlock*blockSize && o.Features.has(resizeInode) {
+		o.Features |= resizeInode // the bit says that it is not there
+	}
+	return o
+}
