@@ -10,6 +10,9 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/registry"
 )
 
 // What can be wrong with an image. Errors wrap one of these where it applies.
@@ -23,12 +26,24 @@ var (
 type Options struct {
 	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture.
 	Platform string
-	// TmpDir is where archives from a pipe are kept; "" is $TMPDIR.
+	// TmpDir is where archives from a pipe are kept, and layers that no cache
+	// takes; "" is $TMPDIR.
 	TmpDir string
 	// OpenFile opens archives and directories, and "-", in place of os.Open.
 	OpenFile func(path string) (*os.File, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
+	// Registry says how registries are spoken to. Its Warn may be nil.
+	Registry registry.Options
+	// Cache keeps what registries sent, and has it for the next time; nil is none.
+	Cache *cas.Store
+	// Pull says when a registry is asked for what Cache has.
+	Pull PullPolicy
+	// Jobs is how many layers are downloaded at a time; 0 is DefaultJobs.
+	Jobs int
+	// AllowForeign fetches layers from the URLs in a manifest, if the registry
+	// does not have them.
+	AllowForeign bool
 	// Progress is told how the download of layers goes. It is called from any
 	// goroutine, must be quick and must not block. nil is told nothing.
 	Progress func(Event)
@@ -46,6 +61,9 @@ const (
 	DefaultMaxLayer    = 64 << 30
 )
 
+// DefaultJobs is how many layers are downloaded at a time.
+const DefaultJobs = 4
+
 func (o Options) open(path string) (*os.File, error) {
 	if o.OpenFile != nil {
 		return o.OpenFile(path)
@@ -58,6 +76,17 @@ func (o Options) warn(format string, args ...any) {
 		o.Warn(fmt.Sprintf(format, args...))
 	}
 }
+
+func (o Options) jobs() int {
+	if o.Jobs > 0 {
+		return o.Jobs
+	}
+	return DefaultJobs
+}
+
+// isSerial reports whether nothing is to happen at once: then layers without a
+// cache go through no file.
+func (o Options) isSerial() bool { return o.jobs() == 1 && o.Registry.Connections == 1 }
 
 func (o Options) event(e Event) {
 	if o.Progress != nil {
@@ -96,6 +125,9 @@ type Image struct {
 
 	blobs   blobs
 	closers []io.Closer
+	remote  *remote       // nil where it is not from a registry
+	top     digest.Digest // of the index that it is from; "" without one
+	offered *platform     // what that index says
 }
 
 // Layer is one layer of an image.
@@ -115,12 +147,21 @@ type Layer struct {
 // was read up to io.EOF may be believed. Layers can be read concurrently, and
 // more than once, until the image is closed.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
-	r, err := openVerified(ctx, l.blobs, l.desc)
+	desc := l.desc
+	desc.layer = l.Index
+	r, err := openVerified(ctx, l.blobs, desc, fmt.Sprintf("layer %d", l.Index))
 	if err != nil {
-		return nil, fmt.Errorf("layer %d: %w", l.Index, foreign(l.desc, err))
+		return nil, nameLayer(fmt.Sprintf("layer %d", l.Index), foreign(l.desc, err))
 	}
-	r.where = fmt.Sprintf("layer %d", l.Index)
 	return r, nil
+}
+
+// nameLayer says which layer err is about, unless it says so itself.
+func nameLayer(where string, err error) error {
+	if errors.As(err, new(*layerError)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", where, err)
 }
 
 // foreign explains a blob that is missing because it is not distributed with
@@ -129,7 +170,7 @@ func foreign(d descriptor, err error) error {
 	if len(d.URLs) == 0 || !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return fmt.Errorf("%w: foreign layer %s is not distributed with the image, only from %q",
+	return fmt.Errorf("%w: foreign layer %s is not distributed with the image, only from %q (--allow-foreign fetches it there)",
 		ErrUnsupported, d.Digest, d.URLs[0])
 }
 
@@ -154,8 +195,12 @@ func (img *Image) Layer(sel string) (*Layer, error) {
 
 // Finish reads the rest of an archive that comes from a pipe, so that its writer
 // can end well, and returns an error if the archive is cut short or broken.
-// It does nothing for other images.
+// An image from a registry that is complete in the cache it lists there under its
+// name. It does nothing for other images.
 func (img *Image) Finish(ctx context.Context) error {
+	if img.remote != nil {
+		img.remote.record(ctx, img)
+	}
 	for _, c := range img.closers {
 		if a, ok := c.(*archive); ok {
 			return a.wait(ctx)

@@ -107,6 +107,9 @@ func readIndex(ctx context.Context, f files, opts Options) (document, error) {
 	if err := decode(data, &index); err != nil {
 		return index, fmt.Errorf("%s: %w", indexName, err)
 	}
+	if err := checkSizes(index.Manifests); err != nil {
+		return index, fmt.Errorf("%s: %w", indexName, err)
+	}
 	return index, nil
 }
 

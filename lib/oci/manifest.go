@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -20,6 +21,9 @@ type descriptor struct {
 	URLs        []string          `json:"urls,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Platform    *platform         `json:"platform,omitempty"`
+	Data        []byte            `json:"data,omitempty"` // the blob itself
+
+	layer int // of which layer this is, for events
 }
 
 // document is what an index or a manifest holds, in the OCI form or Docker's.
@@ -93,6 +97,9 @@ func parseDocument(data []byte, d descriptor) (doc document, isIndex bool, err e
 	if doc.MediaType == "" {
 		doc.MediaType = d.MediaType
 	}
+	if err := checkSizes(doc.Manifests); err != nil {
+		return doc, false, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
 	isIndex = doc.Manifests != nil
 	isManifest := doc.Config != nil || doc.Layers != nil
 	switch {
@@ -110,6 +117,16 @@ func parseDocument(data []byte, d descriptor) (doc document, isIndex bool, err e
 	return doc, isIndex, nil
 }
 
+// checkSizes refuses what would pass for a manifest of which the size is unknown.
+func checkSizes(list []descriptor) error {
+	for _, d := range list {
+		if d.Size < 0 {
+			return fmt.Errorf("%w: %.150q: size %d", ErrCorrupt, d.Digest, d.Size)
+		}
+	}
+	return nil
+}
+
 // loader turns a descriptor into an image.
 type loader struct {
 	blobs
@@ -120,7 +137,24 @@ type loader struct {
 
 func newLoader(b blobs, opts Options) (*loader, error) {
 	want, err := parsePlatform(opts.Platform)
-	return &loader{blobs: b, opts: opts, want: want}, err
+	return &loader{blobs: embedded{b}, opts: opts, want: want}, err
+}
+
+// embedded finds blobs in their descriptors first.
+type embedded struct{ blobs }
+
+func (e embedded) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	if d.Data != nil {
+		return io.NopCloser(bytes.NewReader(d.Data)), int64(len(d.Data)), nil
+	}
+	return e.blobs.blob(ctx, d)
+}
+
+func (e embedded) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	if d.Data != nil {
+		return e.blob(ctx, d)
+	}
+	return e.blobs.manifest(ctx, d)
 }
 
 // document reads and verifies the index or manifest of d.
@@ -197,7 +231,11 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 			return nil, err
 		}
 	}
-	return l.loadData(ctx, c.desc, c.data, maxNesting)
+	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
+	if err == nil {
+		img.offered = c.desc.Platform
+	}
+	return img, err
 }
 
 // candidate is an image that an index offers.

@@ -16,12 +16,14 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/registry"
 )
 
 var ctx = context.Background()
 
 // linux is what tests choose unless they say otherwise, on any host.
-var linux = Options{Platform: "linux/amd64"}
+var linux = Options{Platform: "linux/amd64", Registry: registry.Options{Retries: -1}}
 
 func TestOpenEveryKind(t *testing.T) {
 	for _, compress := range []string{"", "gzip", "zstd"} {

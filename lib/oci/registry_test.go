@@ -2,11 +2,9 @@ package oci
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -41,7 +39,6 @@ func fakeRegistry(t *testing.T, p *pack, d descriptor, before func(w http.Respon
 		}
 	}))
 	t.Cleanup(s.Close)
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
@@ -145,17 +142,6 @@ func TestRegistryFailures(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-	for _, err := range []error{
-		&net.OpError{Err: &net.DNSError{IsNotFound: true}}, &tls.CertificateVerificationError{Err: io.EOF},
-		tls.RecordHeaderError{}, fmt.Errorf("x: %w", http.ErrSchemeMismatch),
-	} {
-		if temporary(explainNetwork(ctx, err)) {
-			t.Errorf("%v is worth a retry", err)
-		}
-	}
-	if !temporary(explainNetwork(ctx, &net.OpError{Err: &net.DNSError{IsTimeout: true}})) {
-		t.Error("a DNS server that does not answer is not worth a retry")
-	}
 }
 
 // TestRegistryLayerFailures breaks the answer for a layer.
@@ -173,12 +159,8 @@ func TestRegistryLayerFailures(t *testing.T) {
 			w.Write(data[:20])
 		}, true, "layer 0: connection broke off"},
 		{"cut, length unknown", func(w http.ResponseWriter, data []byte) { w.Write(data[:20]); w.(http.Flusher).Flush() }, false, "20 bytes"},
-		{"flipped", func(w http.ResponseWriter, data []byte) { data[9] ^= 1; w.Write(data) }, false, "the bytes are those of sha256:"},
+		{"flipped", func(w http.ResponseWriter, data []byte) { data[9] ^= 1; w.Write(data) }, false, "does not have its digest"},
 		{"longer", func(w http.ResponseWriter, data []byte) { w.Write(append(data, 0)) }, false, "the manifest says"},
-		{"longer, length unknown", func(w http.ResponseWriter, data []byte) {
-			w.(http.Flusher).Flush()
-			w.Write(append(data, make([]byte, 1<<20)...))
-		}, false, "more than the"},
 		{"gone", func(w http.ResponseWriter, data []byte) { w.WriteHeader(404) }, false, "layer 0: registry:"},
 		{"limit", func(w http.ResponseWriter, data []byte) { w.WriteHeader(429) }, true, "layer 0: registry:"},
 	} {
@@ -230,9 +212,11 @@ func TestRegistryRedirect(t *testing.T) {
 	if _, err := Open(ctx, host+"/r:v1", linux); err == nil || temporary(err) || !strings.Contains(err.Error(), "401") {
 		t.Errorf("without credentials: %v", err)
 	}
+	opts := linux
+	opts.Registry.AuthFiles = []string{filepath.Join(t.TempDir(), "config.json")}
 	auth := fmt.Sprintf(`{"auths":{%q:{"username":"me","password":"secret"}}}`, host)
-	must(t, os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(auth), 0o666))
-	img, err := Open(ctx, host+"/r:v1", linux)
+	must(t, os.WriteFile(opts.Registry.AuthFiles[0], []byte(auth), 0o666))
+	img, err := Open(ctx, host+"/r:v1", opts)
 	must(t, err)
 	ti.check(t, img)
 }

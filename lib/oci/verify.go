@@ -33,8 +33,9 @@ func checkDigest(d digest.Digest) error {
 	return nil
 }
 
-// openVerified opens the blob of d, whose size must be known.
-func openVerified(ctx context.Context, b blobs, d descriptor) (*verified, error) {
+// openVerified opens the blob of d, whose size must be known. where is how errors
+// call it.
+func openVerified(ctx context.Context, b blobs, d descriptor, where string) (io.ReadCloser, error) {
 	if d.Size < 0 {
 		return nil, fmt.Errorf("%w: %s: size %d", ErrCorrupt, d.Digest, d.Size)
 	}
@@ -46,7 +47,24 @@ func openVerified(ctx context.Context, b blobs, d descriptor) (*verified, error)
 		r.Close()
 		return nil, fmt.Errorf("%w: %s: size is %d, the manifest says %d", ErrCorrupt, d.Digest, size, d.Size)
 	}
-	return &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: "blob"}, nil
+	if _, ok := r.(interface{ isVerified() }); ok {
+		return &labelled{r, where}, nil
+	}
+	return &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: where}, nil
+}
+
+// labelled is a reader that is verified already, whose errors say what it reads.
+type labelled struct {
+	io.ReadCloser
+	where string
+}
+
+func (n *labelled) Read(p []byte) (int, error) {
+	k, err := n.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = nameLayer(n.where, err)
+	}
+	return k, err
 }
 
 // verified passes on the bytes of a blob and, at their end, fails unless they
@@ -73,7 +91,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = v.check()
 	case err != nil:
-		err = fmt.Errorf("%s: %w", v.where, err)
+		err = nameLayer(v.where, err)
 	}
 	v.err = err
 	return n, err

@@ -19,6 +19,9 @@ import (
 // verified. After an error what was written lacks its end mark, which readers
 // report.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
+	if err := img.Prefetch(); err != nil {
+		return err
+	}
 	a := archiveWriter{tw: tar.NewWriter(w), done: map[string]bool{}}
 	a.bytes(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`))
 	a.bytes(indexName, indexOf(img))

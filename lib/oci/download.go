@@ -1,0 +1,389 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/registry"
+)
+
+// eventsApart is the least time between two events about the bytes of a layer.
+const eventsApart = 50 * time.Millisecond
+
+// download is a layer on its way, for any number of readers. It arrives in a part
+// of the cache, or in a spool file; where neither can be had each reader has a
+// stream of its own.
+type download struct {
+	r     *remote
+	desc  descriptor
+	layer int
+	all   bool // one of all: that it fails ends the others
+
+	ready chan struct{} // closed when what follows is known
+	kind  sourceKind
+	part  *cas.Part
+	err   error // for sourceNone: why
+
+	done  atomic.Int64
+	event atomic.Int64 // when the last one was sent, in nanoseconds from start
+	start time.Time
+}
+
+// sourceKind is where readers of a layer find it.
+type sourceKind int
+
+const (
+	sourceNone   sourceKind = iota // nowhere
+	sourceCache                    // complete in the cache
+	sourcePart                     // in part
+	sourceStream                   // in the registry alone
+)
+
+// Prefetch starts to download all layers of an image from a registry, several at
+// a time. Layer.Open then gives what has arrived and waits for the rest. Once one
+// layer fails the others do too. For other images it does nothing.
+//
+// With PullNever it returns an error that names every layer that is missing.
+func (img *Image) Prefetch() error {
+	r := img.remote
+	if r == nil {
+		return nil
+	}
+	if r.opts.Pull == PullNever {
+		return r.checkComplete(img)
+	}
+	var fresh []*download
+	for i := range img.Layers {
+		l := &img.Layers[i]
+		if l.desc.Data != nil {
+			continue
+		}
+		if d, isNew := r.download(l.desc, i, true); isNew {
+			r.opts.event(Event{Kind: EventQueued, Layer: i, Digest: l.Digest, Total: l.Size})
+			fresh = append(fresh, d)
+		}
+	}
+	r.wg.Add(1)
+	go func() {
+		defer r.wg.Done()
+		for _, d := range fresh { // in order, so that the first get the first slots
+			if !d.fromCache() {
+				select {
+				case r.jobs <- struct{}{}:
+				case <-r.ctx.Done():
+				}
+				r.wg.Add(1)
+				go func() {
+					defer r.wg.Done()
+					d.run()
+					<-r.jobs
+				}()
+			}
+		}
+	}()
+	return nil
+}
+
+// checkComplete names what the cache lacks of the layers of img.
+func (r *remote) checkComplete(img *Image) error {
+	var missing []string
+	for _, l := range img.Layers {
+		if l.desc.Data == nil && !r.has(l.Digest) {
+			missing = append(missing, fmt.Sprintf("layer %d %s", l.Index, l.Digest))
+		}
+	}
+	if missing != nil {
+		return r.absent(strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// download returns the one of a layer, which is new if nobody has asked for it
+// yet: then the caller runs it.
+func (r *remote) download(d descriptor, layer int, all bool) (_ *download, isNew bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.downloads[d.Digest]; old != nil {
+		return old, false
+	}
+	n := &download{r: r, desc: d, layer: layer, all: all, ready: make(chan struct{}), start: time.Now()}
+	r.downloads[d.Digest] = n
+	return n, true
+}
+
+// blob is a layer, of which the index is not known here; see Layer.Open.
+func (r *remote) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	if isConfig(d.MediaType) {
+		return r.config(ctx, d)
+	}
+	n, isNew := r.download(d, d.layer, false)
+	if isNew {
+		r.wg.Add(1)
+		go func() {
+			defer r.wg.Done()
+			if !n.fromCache() {
+				n.run()
+			}
+		}()
+	}
+	return n.open(ctx)
+}
+
+// is settles where readers find the layer.
+func (d *download) is(k sourceKind, err error) {
+	d.kind, d.err = k, err
+	close(d.ready)
+}
+
+// fromCache reports whether the cache has the layer already.
+func (d *download) fromCache() bool {
+	b, err := d.inCache()
+	if err != nil {
+		return false
+	}
+	b.Close()
+	d.send(Event{Kind: EventCached, Done: d.desc.Size})
+	d.is(sourceCache, nil)
+	return true
+}
+
+// inCache opens the layer in the cache. One of another size is passed over.
+func (d *download) inCache() (*cas.Blob, error) {
+	if d.r.cache == nil {
+		return nil, ErrNotFound
+	}
+	b, err := d.r.cache.Blob(d.desc.Digest)
+	if err == nil && b.Size != d.desc.Size {
+		b.Close()
+		d.r.passOver(d.desc.Digest)
+		return nil, ErrNotFound
+	}
+	return b, err
+}
+
+// run fetches the layer.
+func (d *download) run() {
+	ctx := d.r.ctx
+	switch {
+	case ctx.Err() != nil:
+		d.is(sourceNone, context.Cause(ctx))
+		return
+	case d.r.opts.Pull == PullNever:
+		d.is(sourceNone, d.r.absent(d.desc.Digest.String()))
+		return
+	}
+	part, err := d.begin(ctx)
+	switch {
+	case errors.Is(err, cas.ErrExists):
+		if !d.fromCache() {
+			d.is(sourceStream, nil) // it has gone again
+		}
+		return
+	case ctx.Err() != nil:
+		d.is(sourceNone, context.Cause(ctx))
+		return
+	case part == nil:
+		d.is(sourceStream, nil)
+		return
+	}
+	d.part = part
+	missing := spans(part.Missing())
+	have := d.desc.Size
+	for _, m := range missing {
+		have -= m.End - m.Off
+	}
+	d.done.Store(have)
+	d.send(Event{Kind: EventStarted, Done: have})
+	d.is(sourcePart, nil)
+	d.finish(ctx, d.fetch(ctx, missing))
+}
+
+// begin makes a place for the layer: in the cache, in a spool file if it cannot
+// be kept there, or nil where there is none.
+func (d *download) begin(ctx context.Context) (*cas.Part, error) {
+	if d.r.cache != nil {
+		p, err := d.r.cache.Begin(ctx, d.desc.Digest, d.desc.Size)
+		if err == nil || errors.Is(err, cas.ErrExists) || ctx.Err() != nil {
+			return p, err
+		}
+		d.r.warnStore(err)
+	} else if d.r.opts.isSerial() {
+		return nil, nil
+	}
+	f, err := atomicfile.Unnamed(d.r.opts.TmpDir)
+	if err != nil {
+		d.r.warned.Do(func() { d.r.opts.warn("make spool file: %v: layers come one after the other", err) })
+		return nil, nil
+	}
+	return cas.Spool(f, d.desc.Digest, d.desc.Size)
+}
+
+func spans(list []cas.Range) []registry.Span {
+	s := make([]registry.Span, len(list))
+	for i, x := range list {
+		s[i] = registry.Span{Off: x.Off, End: x.End}
+	}
+	return s
+}
+
+// storeError is a failure to keep what has arrived.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
+func (d *download) fetch(ctx context.Context, missing []registry.Span) error {
+	write := func(p []byte, off int64) error {
+		if _, err := d.part.WriteAt(p, off); err != nil {
+			return storeError{err}
+		}
+		done := d.done.Add(int64(len(p)))
+		now, last := int64(time.Since(d.start)), d.event.Load()
+		if now-last > int64(eventsApart) && d.event.CompareAndSwap(last, now) {
+			d.send(Event{Kind: EventBytes, Done: done})
+		}
+		return nil
+	}
+	return d.r.repo.Fetch(ctx, d.r.source(d.desc), missing, write, d.r.retries(d.layer, d.desc.Digest))
+}
+
+// source is what the registry is asked for.
+func (r *remote) source(d descriptor) registry.Blob {
+	b := registry.Blob{Digest: d.Digest, Size: d.Size}
+	if r.opts.AllowForeign {
+		b.URLs = d.URLs
+	}
+	return b
+}
+
+// finish ends the download, of which err is what became.
+func (d *download) finish(ctx context.Context, err error) {
+	if err == nil {
+		resumed := d.part.Resumed()
+		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
+			err = d.mismatch(err, resumed)
+		} else if err != nil && ctx.Err() == nil {
+			// All of it is there and right, only it cannot be kept.
+			d.r.warnStore(err)
+			err = nil
+		}
+	}
+	var store storeError
+	switch {
+	case err == nil:
+		d.send(Event{Kind: EventDone, Done: d.desc.Size})
+		return
+	case errors.As(err, &store) && ctx.Err() == nil: // readers go on by themselves
+		d.r.warnStore(store.error)
+		d.part.CloseWithError(store)
+		d.part.Discard()
+		return
+	}
+	err = foreign(d.desc, explain(err))
+	if ctx.Err() == nil {
+		d.send(Event{Kind: EventFailed, Done: d.done.Load(), Err: err})
+	}
+	d.part.CloseWithError(err)
+	if d.all {
+		d.r.cancel(&layerError{d.layer, err})
+	}
+}
+
+// mismatch is the error for bytes that are not those of the digest. Bytes from an
+// earlier run may be to blame, which are gone now.
+func (d *download) mismatch(err error, resumed bool) error {
+	err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	if resumed {
+		err = tryAgain{fmt.Errorf("%w (what an earlier run had left of it has been removed)", err)}
+	}
+	return err
+}
+
+// tryAgain is an error that another run may not meet.
+type tryAgain struct{ error }
+
+func (e tryAgain) Unwrap() error { return e.error }
+
+// Temporary reports that a retry may help.
+func (tryAgain) Temporary() bool { return true }
+
+// layerError is why all downloads ended.
+type layerError struct {
+	layer int
+	err   error
+}
+
+func (e *layerError) Error() string { return fmt.Sprintf("layer %d: %v", e.layer, e.err) }
+func (e *layerError) Unwrap() error { return e.err }
+
+func (d *download) send(e Event) {
+	e.Layer, e.Digest, e.Total = d.layer, d.desc.Digest, d.desc.Size
+	d.r.opts.event(e)
+}
+
+func (d *download) close() {
+	if d.part != nil {
+		d.part.Close()
+	}
+}
+
+// open returns a reader of the layer, from its beginning.
+func (d *download) open(ctx context.Context) (io.ReadCloser, int64, error) {
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return nil, 0, context.Cause(ctx)
+	}
+	switch d.kind {
+	case sourceNone:
+		return nil, 0, d.err
+	case sourceCache:
+		b, err := d.inCache()
+		if err == nil {
+			return trusted{b.File}, b.Size, nil
+		}
+	case sourcePart:
+		if r, err := d.follow(ctx); err == nil {
+			return r, d.desc.Size, nil
+		}
+		if b, err := d.inCache(); err == nil { // committed meanwhile
+			return trusted{b.File}, b.Size, nil
+		}
+		if err := context.Cause(d.r.ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	s, err := d.stream(ctx, 0)
+	return s, -1, err
+}
+
+// stream reads the layer from the registry for one reader alone.
+func (d *download) stream(ctx context.Context, off int64) (io.ReadCloser, error) {
+	s, err := d.r.repo.Stream(ctx, d.r.source(d.desc), off, d.r.retries(d.layer, d.desc.Digest))
+	if err != nil {
+		return nil, explain(err)
+	}
+	return explained{s}, nil
+}
+
+// explained is a stream whose errors are those of this package.
+type explained struct{ io.ReadCloser }
+
+func (e explained) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != io.EOF {
+		err = explain(err)
+	}
+	return n, err
+}
+
+// isReadOnly reports whether err is that of a file system that nobody may write.
+func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

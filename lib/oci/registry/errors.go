@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// ErrNotFound is wrapped where a registry does not have what it was asked for.
+var ErrNotFound = errors.New("not found")
+
+// ErrProtocol is wrapped where the answer of a registry contradicts itself or
+// what it was asked for.
+var ErrProtocol = errors.New("wrong answer")
+
+// Error is a failure of the network or the refusal of a registry.
+type Error struct {
+	Err    error
+	Status int           // of the answer; 0 without one
+	After  time.Duration // how long the server asks to wait; 0 if it does not
+	retry  bool
+	hint   string
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Temporary reports that a retry may help.
+func (e *Error) Temporary() bool { return e.retry }
+
+// Hint is advice to the user, or "".
+func (e *Error) Hint() string { return e.hint }
+
+// Is makes a 404 an ErrNotFound, in the registry's own words.
+func (e *Error) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// Temporary reports whether err may not happen again.
+func Temporary(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.retry
+}
+
+// explain says what err, which the network gave, means.
+func explain(ctx context.Context, err error) error {
+	var known *Error
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &known):
+		return err
+	}
+	return &Error{Err: err, retry: !isFinal(err)}
+}
+
+// isFinal reports whether a request failed for a reason that stays: the name of
+// the registry, or what it is.
+func isFinal(err error) bool {
+	var (
+		dns    *net.DNSError
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		alert  tls.AlertError
+	)
+	const internalError = 80
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &record) ||
+		errors.As(err, &alert) && alert != internalError ||
+		errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, ErrProtocol)
+}
+
+// maxErrorBody is how much of an answer is read for its message.
+const maxErrorBody = 64 << 10
+
+// refusal is the error of an answer other than what was hoped for. who is the
+// host that gave it.
+func (c *Client) refusal(who string, resp *http.Response) *Error {
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	text := c.scrub(serverMessage(resp, data))
+	if who != "registry" {
+		who = printable(who)
+	}
+	code := resp.StatusCode
+	return &Error{
+		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, text, code),
+		Status: code,
+		After:  retryAfter(resp.Header, c.now),
+		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
+			code >= 500 && code != http.StatusNotImplemented,
+	}
+}
+
+// serverMessage is what the server says, in one line that is safe to print: the
+// messages of the specification, those of token servers, or a line of plain text.
+func serverMessage(resp *http.Response, data []byte) string {
+	var body struct {
+		Errors []struct{ Code, Message string }
+		// of token servers
+		Error            string
+		ErrorDescription string `json:"error_description"`
+		Details          string
+		Message          string
+	}
+	json.Unmarshal(data, &body) // what cannot be read stays empty
+	var parts []string
+	for _, e := range body.Errors {
+		parts = append(parts, strings.Trim(e.Code+": "+e.Message, ": "))
+	}
+	if len(parts) == 0 {
+		for _, s := range []string{body.Error, body.ErrorDescription, body.Details, body.Message} {
+			if s != "" {
+				parts = append(parts, s)
+			}
+		}
+	}
+	if len(parts) == 0 && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+		line, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
+		parts = append(parts, line)
+	}
+	s := strings.Join(parts, "; ")
+	if s == "" {
+		s = http.StatusText(resp.StatusCode)
+	}
+	if s == "" {
+		s = "no reason given"
+	}
+	if len(s) > 300 {
+		s = s[:300] + "..."
+	}
+	return printable(s)
+}
+
+// printable is s without what a terminal might obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,254 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Span is the bytes of a blob from Off up to but not including End.
+type Span struct{ Off, End int64 }
+
+// How a blob is cut up to be fetched by several connections at once. Pieces are
+// small enough that a reader of the beginning gets it soon, and that the last
+// ones end together.
+const (
+	minPiece   = 1 << 20
+	maxPiece   = 16 << 20
+	chunkSize  = 256 << 10 // of writes
+	perConnect = 4         // pieces for each connection, if they are not too small
+)
+
+// Fetch fetches the missing bytes of b, whose size must be known, in several
+// ranges at once where the registry sends them. write is given each byte once,
+// from several goroutines; an error of write ends the fetch and is returned as it
+// is. What was written before another error can be kept: call again with the rest.
+func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write func(p []byte, off int64) error, notify func(Retry)) error {
+	total := int64(0)
+	for _, m := range missing {
+		total += m.End - m.Off
+	}
+	if total == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	f := &fetch{r: r, ctx: ctx, b: b, write: write, notify: notify, workers: 1, stop: cancel}
+	piece := min(max(total/int64(cap(r.c.slots)*perConnect), minPiece), maxPiece)
+	if cap(r.c.slots) == 1 {
+		piece = total
+	}
+	for _, m := range missing {
+		for off := m.Off; off < m.End; off += piece {
+			f.todo = append(f.todo, Span{off, min(off+piece, m.End)})
+		}
+	}
+	f.split = len(f.todo) > 1
+	f.work(true)
+	f.others.Wait()
+	if f.err == nil && len(f.todo) > 0 { // put back by those who could not get it
+		f.work(true)
+	}
+	return f.err
+}
+
+// fetch is one call of Fetch.
+type fetch struct {
+	r      *Repository
+	ctx    context.Context
+	b      Blob
+	write  func(p []byte, off int64) error
+	notify func(Retry)
+	stop   context.CancelCauseFunc
+	others sync.WaitGroup
+	split  bool // several pieces: worth asking for ranges
+
+	mu      sync.Mutex
+	todo    []Span // in order
+	workers int
+	noRange bool // the server sends all or nothing
+	err     error
+}
+
+// take returns the next piece.
+func (f *fetch) take(first bool) (s Span, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || len(f.todo) == 0 || f.noRange && !first {
+		return s, false
+	}
+	s, f.todo = f.todo[0], f.todo[1:]
+	return s, true
+}
+
+// putBack returns what is left of a piece.
+func (f *fetch) putBack(s Span) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := 0
+	for at < len(f.todo) && f.todo[at].Off < s.Off {
+		at++
+	}
+	f.todo = append(f.todo[:at], append([]Span{s}, f.todo[at:]...)...)
+}
+
+func (f *fetch) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.stop(err)
+}
+
+// ranged notes whether the server sends ranges. The first time that it does,
+// others join in.
+func (f *fetch) ranged(yes bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !yes {
+		f.noRange = true
+		return
+	}
+	if f.noRange {
+		return
+	}
+	for n := min(cap(f.r.c.slots), len(f.todo)+f.workers); f.workers < n; f.workers++ {
+		f.others.Add(1)
+		go func() {
+			defer f.others.Done()
+			f.work(false)
+		}()
+	}
+}
+
+func (f *fetch) asks() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.noRange
+}
+
+// work fetches pieces until there are none. The first worker goes on where the
+// server sends no ranges; the others leave that to it.
+func (f *fetch) work(first bool) {
+	buf := make([]byte, chunkSize)
+	tries := attempts{c: f.r.c, notify: f.notify}
+	var in *incoming
+	defer func() { in.close() }()
+	for {
+		s, ok := f.take(first)
+		if !ok {
+			return
+		}
+		for s.Off < s.End {
+			err := f.piece(&in, &s, buf, first, &tries)
+			if err == nil {
+				continue
+			}
+			in.close()
+			in = nil
+			if !first && !f.asks() {
+				f.putBack(s)
+				return
+			}
+			if errors.Is(err, errRange) {
+				continue // not asking for one any more
+			}
+			if err := tries.again(f.ctx, err); err != nil {
+				f.fail(err)
+				return
+			}
+		}
+		if in != nil && in.ranged && in.pos >= in.end {
+			in.close()
+			in = nil
+		}
+	}
+}
+
+// writeError is an error of who takes the bytes.
+type writeError struct{ error }
+
+func (e writeError) Unwrap() error { return e.error }
+
+// piece opens s, unless what is coming in reaches it, and writes it.
+func (f *fetch) piece(in **incoming, s *Span, buf []byte, first bool, tries *attempts) error {
+	if *in == nil || (*in).pos > s.Off || (*in).end >= 0 && (*in).end <= s.Off {
+		(*in).close()
+		*in = nil
+		if err := f.open(in, *s, first); err != nil {
+			return err
+		}
+	}
+	if err := (*in).skip(s.Off, buf); err != nil {
+		return err
+	}
+	for s.Off < s.End {
+		n, err := fill(*in, buf[:min(int64(len(buf)), s.End-s.Off)])
+		if n > 0 {
+			if werr := f.write(buf[:n], s.Off); werr != nil {
+				f.fail(werr)
+				return writeError{werr}
+			}
+			s.Off += int64(n)
+			tries.progress()
+		}
+		switch {
+		case err == io.EOF && s.Off < s.End && (*in).ranged && n > 0:
+			return nil // less than was asked for; the rest is asked for next
+		case err == io.EOF && s.Off < s.End:
+			return &Error{Err: fmt.Errorf("%s: %w: %d bytes, the manifest says %d", f.b.Digest, ErrSize, s.Off, f.b.Size)}
+		case err != nil && err != io.EOF:
+			return err
+		}
+	}
+	return nil // what may follow the last byte is not of the blob
+}
+
+// patience is how long bytes of a slow connection are gathered.
+const patience = 200 * time.Millisecond
+
+// fill reads until p is full, something stops it, or enough time has passed.
+func fill(in *incoming, p []byte) (n int, err error) {
+	for start := time.Now(); n < len(p) && err == nil && (n == 0 || time.Since(start) < patience); {
+		var m int
+		m, err = in.read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
+// open waits for a slot and asks for s, or for all where there are no ranges.
+func (f *fetch) open(in **incoming, s Span, first bool) error {
+	if err := f.r.c.acquire(f.ctx); err != nil {
+		return err
+	}
+	ask := f.asks() && (f.split || s.Off > 0)
+	end := s.End
+	if !f.split {
+		end = -1
+	}
+	got, err := f.r.open(f.ctx, f.b, s.Off, end, ask)
+	if err != nil {
+		f.r.c.release()
+		if errors.Is(err, errRange) {
+			if !ask {
+				return &Error{Err: fmt.Errorf("%w: %v", ErrProtocol, err)}
+			}
+			f.ranged(false)
+		}
+		return err
+	}
+	got.release = f.r.c.release
+	*in = got
+	if ask && f.split {
+		f.ranged(got.ranged)
+		if !got.ranged && !first {
+			return errRange // and leave it to the first
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Blob is what is known of a blob before it is fetched.
+type Blob struct {
+	Digest digest.Digest
+	Size   int64    // -1: not known, and then neither checked nor fetched in ranges
+	URLs   []string // where else it is, if the registry does not have it
+}
+
+// incoming is a blob, or a range of one, on its way.
+type incoming struct {
+	body     io.ReadCloser
+	from     *endpoint
+	pos, end int64 // of the blob; end is -1 where nobody knows
+	ranged   bool  // the server sends what was asked for, not all
+	release  func()
+}
+
+// errRange says that a server cannot be asked for a range.
+var errRange = errors.New("ranges are not to be had")
+
+// open asks for the bytes of b from off up to end, which is -1 for all that
+// follow, and for them alone if ask is true. A server may send everything in any
+// case: then pos is 0.
+func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool) (*incoming, error) {
+	h := http.Header{}
+	if ask {
+		last := ""
+		if end >= 0 {
+			last = strconv.FormatInt(end-1, 10)
+		}
+		h.Set("Range", fmt.Sprintf("bytes=%d-%s", off, last))
+	}
+	a, err := r.do(ctx, http.MethodGet, "blobs", b.Digest.String(), h, blobCodes...)
+	if errors.Is(err, ErrNotFound) {
+		if other, oerr := r.elsewhere(ctx, b, h); other != nil || oerr != nil {
+			a, err = other, oerr
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	in, err := b.check(a, off, end, ask)
+	if err != nil {
+		a.Body.Close()
+		if a.from != nil && a.from.isMirror && !errors.Is(err, errRange) {
+			a.from.strikes.Store(maxStrikes) // the next attempt asks somebody else
+			err = &Error{Err: err, retry: true}
+		}
+		return nil, err
+	}
+	in.from = a.from
+	return in, nil
+}
+
+var blobCodes = []int{http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable}
+
+// elsewhere tries the URLs of b, to which no credentials go.
+func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *answer, err error) {
+	for _, s := range b.URLs {
+		u, perr := url.Parse(s)
+		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !isLoopback(u.Host)) {
+			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable(s[:min(len(s), 200)]))}
+			continue
+		}
+		u.User = nil
+		if a, err = r.c.follow(ctx, http.MethodGet, u, h, nil); err != nil {
+			continue
+		}
+		for _, code := range blobCodes {
+			if a.StatusCode == code {
+				return a, nil
+			}
+		}
+		err = r.c.refusal(a.host, a.Response)
+		drain(a.Response)
+	}
+	return nil, err
+}
+
+// check compares an answer with what was asked for. The error wraps errRange if
+// it may be better without asking for a range.
+func (b Blob) check(a *answer, off, end int64, ask bool) (*incoming, error) {
+	in := &incoming{body: a.Body, end: b.Size}
+	switch {
+	case a.StatusCode == http.StatusOK:
+		if b.Size >= 0 && a.ContentLength >= 0 && a.ContentLength != b.Size {
+			return nil, b.wrong(a.ContentLength)
+		}
+		if a.ContentLength < 0 && len(a.TransferEncoding) > 0 {
+			in.end = -1 // the server marks the end itself
+		}
+		return in, nil
+	case !ask || a.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return nil, fmt.Errorf("%w: HTTP %d", errRange, a.StatusCode)
+	}
+	from, to, total, ok := contentRange(a.Header.Get("Content-Range"))
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	switch {
+	case !ok, strings.HasPrefix(kind, "multipart/"), from != off, end >= 0 && to > end, b.Size >= 0 && to > b.Size,
+		a.ContentLength >= 0 && a.ContentLength != to-from:
+		return nil, fmt.Errorf("%w: the answer holds another", errRange)
+	case total >= 0 && b.Size >= 0 && total != b.Size:
+		return nil, b.wrong(total)
+	}
+	in.pos, in.end, in.ranged = from, to, true
+	return in, nil
+}
+
+// wrong is the error where the registry's blob has another size.
+func (b Blob) wrong(size int64) error {
+	return &Error{Err: fmt.Errorf("%s: %w: size is %d, the manifest says %d", b.Digest, ErrSize, size, b.Size)}
+}
+
+// ErrSize is wrapped where a blob has not the size that the manifest says.
+var ErrSize = errors.New("wrong size")
+
+// contentRange reads "bytes FROM-LAST/TOTAL"; total is -1 for "*", and to is
+// behind the last.
+func contentRange(s string) (from, to, total int64, ok bool) {
+	unit, rest, _ := strings.Cut(s, " ")
+	span, all, _ := strings.Cut(strings.TrimSpace(rest), "/")
+	first, last, found := strings.Cut(span, "-")
+	from, err1 := strconv.ParseInt(first, 10, 64)
+	to, err2 := strconv.ParseInt(last, 10, 64)
+	total, err3 := strconv.ParseInt(all, 10, 64)
+	if all == "*" {
+		total, err3 = -1, nil
+	}
+	ok = strings.EqualFold(unit, "bytes") && found && err1 == nil && err2 == nil && err3 == nil &&
+		0 <= from && from <= to && to < 1<<62
+	return from, to + 1, total, ok
+}
+
+// read is Read of the body, where an end that comes too early is an error that
+// passes, and counts against a mirror.
+func (in *incoming) read(p []byte) (int, error) {
+	n, err := in.body.Read(p)
+	in.pos += int64(n)
+	if err == io.EOF && in.end >= 0 && in.pos < in.end {
+		err = &Error{Err: fmt.Errorf("connection broke off: %w", io.ErrUnexpectedEOF), retry: true}
+	}
+	if err != nil && err != io.EOF && in.from != nil && in.from.isMirror {
+		in.from.strikes.Add(1)
+	}
+	return n, err
+}
+
+// skip reads up to off, which must not be before pos.
+func (in *incoming) skip(off int64, buf []byte) error {
+	for in.pos < off {
+		_, err := in.read(buf[:min(int64(len(buf)), off-in.pos)])
+		if err == io.EOF && in.pos < off {
+			return &Error{Err: fmt.Errorf("%w: the blob ends at byte %d", ErrSize, in.pos)}
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *incoming) close() {
+	if in != nil {
+		in.body.Close()
+		if in.release != nil {
+			in.release()
+		}
+	}
+}

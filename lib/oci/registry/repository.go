@@ -1,0 +1,187 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	_ "crypto/sha256" // digests are of either kind
+	_ "crypto/sha512"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Repository is one repository of a registry, and of its mirrors.
+type Repository struct {
+	c       *Client
+	name    string
+	mirrors []*endpoint
+	origin  *endpoint
+}
+
+// Repository returns the repository called name at host, HOST or HOST:PORT.
+func (c *Client) Repository(host, name string) (*Repository, error) {
+	r := &Repository{c: c, name: name, origin: &endpoint{c: c, host: host, plain: c.opts.Insecure || isLoopback(host)}}
+	for _, m := range c.opts.Mirrors {
+		e, err := c.mirror(m)
+		if err != nil {
+			return nil, err
+		}
+		r.mirrors = append(r.mirrors, e)
+	}
+	return r, nil
+}
+
+// CheckMirror reports what is wrong with s as an element of Options.Mirrors.
+func CheckMirror(s string) error {
+	_, err := (&Client{}).mirror(s)
+	return err
+}
+
+// mirror reads [http[s]://]HOST[:PORT][/PREFIX].
+func (c *Client) mirror(s string) (*endpoint, error) {
+	full := s
+	if !strings.Contains(s, "://") {
+		full = "https://" + s
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("mirror %q: want [http://]HOST[:PORT][/PREFIX]", s)
+	}
+	e := &endpoint{c: c, host: u.Host, isMirror: true, plain: c.opts.Insecure || isLoopback(u.Host)}
+	if full == s {
+		e.scheme = u.Scheme
+	}
+	if p := strings.Trim(u.Path, "/"); p != "" {
+		e.prefix = p + "/"
+	}
+	return e, nil
+}
+
+// isLoopback reports whether host is this machine.
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+// maxStrikes is after how many breaks of a connection a mirror is left alone.
+const maxStrikes = 3
+
+// do asks the mirrors and then the registry, until one has it. The answer has one
+// of the codes.
+func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, codes ...int) (*answer, error) {
+	for _, e := range r.mirrors {
+		if e.strikes.Load() >= maxStrikes {
+			continue
+		}
+		a, err := e.ask(ctx, method, r.name, kind, id, h, codes)
+		if err == nil || ctx.Err() != nil {
+			return a, err
+		}
+		if !errors.Is(err, ErrNotFound) && e.strikes.Swap(maxStrikes) < maxStrikes {
+			r.c.warn("mirror %v: asking %s", err, r.origin.host)
+		}
+	}
+	return r.origin.ask(ctx, method, r.name, kind, id, h, codes)
+}
+
+// ask is do for one of them.
+func (e *endpoint) ask(ctx context.Context, method, repo, kind, id string, h http.Header, codes []int) (*answer, error) {
+	a, err := e.do(ctx, method, "/v2/"+e.prefix+repo+"/"+kind+"/"+id, h)
+	if err != nil {
+		return nil, err
+	}
+	for _, code := range codes {
+		if a.StatusCode == code {
+			return a, nil
+		}
+	}
+	defer drain(a.Response)
+	who := "registry"
+	if e.isMirror || a.host != e.host {
+		who = a.host
+	}
+	refused := e.c.refusal(who, a.Response)
+	e.c.login(a.url, e).advise(refused)
+	return nil, refused
+}
+
+// Manifest is a manifest or an index as a registry sent it.
+type Manifest struct {
+	Data      []byte
+	MediaType string // as the registry says, without parameters
+}
+
+// accepted is every kind of manifest that a reader of images can use.
+var accepted = []string{strings.Join([]string{
+	"application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.docker.distribution.manifest.v2+json",
+}, ", ")}
+
+// ErrTooLarge is wrapped where a manifest is larger than allowed.
+var ErrTooLarge = errors.New("too large")
+
+// Manifest fetches the manifest or index that ref, a tag or a digest, names now,
+// of max bytes at most. That it has the digest is for the caller to verify, but
+// what a registry says of its own answer to a tag must be true.
+func (r *Repository) Manifest(ctx context.Context, ref string, max int64, notify func(Retry)) (Manifest, error) {
+	var m Manifest
+	err := r.c.retry(ctx, notify, func() (err error) {
+		m, err = r.manifest(ctx, ref, max)
+		return err
+	})
+	return m, err
+}
+
+func (r *Repository) manifest(ctx context.Context, ref string, max int64) (Manifest, error) {
+	a, err := r.do(ctx, http.MethodGet, "manifests", ref, http.Header{"Accept": accepted}, http.StatusOK)
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer a.Body.Close()
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(a.Body, max+1))
+	if err != nil {
+		return Manifest{}, err
+	}
+	if n > max {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, max)}
+	}
+	said := digest.Digest(a.Header.Get("Docker-Content-Digest"))
+	if said.Validate() == nil && !strings.Contains(ref, ":") {
+		if got := said.Algorithm().FromBytes(b.Bytes()); got != said {
+			return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, got, said)}
+		}
+	}
+	mediaType, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	return Manifest{b.Bytes(), mediaType}, nil
+}
+
+// Resolve asks which digest tag has now, without fetching the manifest. It is ""
+// where the registry does not say so; nothing has verified it.
+func (r *Repository) Resolve(ctx context.Context, tag string, notify func(Retry)) (digest.Digest, error) {
+	var d digest.Digest
+	err := r.c.retry(ctx, notify, func() error {
+		a, err := r.do(ctx, http.MethodHead, "manifests", tag, http.Header{"Accept": accepted}, http.StatusOK)
+		if err != nil {
+			return err
+		}
+		drain(a.Response)
+		d = digest.Digest(a.Header.Get("Docker-Content-Digest"))
+		return nil
+	})
+	if err != nil || d.Validate() != nil {
+		return "", err
+	}
+	return d, nil
+}

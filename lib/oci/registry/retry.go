@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The waits between attempts double from minWait to maxWait, each varied by up
+// to half of it so that clients which failed together do not come back together.
+const (
+	minWait = 500 * time.Millisecond
+	maxWait = 30 * time.Second
+)
+
+// longestWait is how long a server may ask us to wait; more is a failure.
+const longestWait = 5 * time.Minute
+
+// Retry is an attempt that follows a failed one.
+type Retry struct {
+	Attempt int // 1 is the first after a failure
+	Wait    time.Duration
+	Err     error // why
+}
+
+// attempts counts failures and waits between them.
+type attempts struct {
+	c      *Client
+	notify func(Retry) // may be nil
+	failed int
+}
+
+// progress says that something went well: the count begins anew.
+func (a *attempts) progress() { a.failed = 0 }
+
+// again waits until the next attempt is due, and returns nil; or what err means
+// if there is to be none.
+func (a *attempts) again(ctx context.Context, err error) error {
+	err = explain(ctx, err)
+	if ctx.Err() != nil || !Temporary(err) || a.failed >= a.c.retries {
+		return err
+	}
+	a.failed++
+	wait := backoff(a.failed)
+	var e *Error
+	if errors.As(err, &e) && e.After > 0 {
+		if e.After > longestWait {
+			return fmt.Errorf("asks to wait %s: %w", e.After.Round(time.Second), err)
+		}
+		wait = e.After
+	}
+	if a.notify != nil {
+		a.notify(Retry{Attempt: a.failed, Wait: wait, Err: err})
+	}
+	if !a.c.sleep(ctx, wait) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// retry calls op until it succeeds, fails for good, or has failed too often.
+func (c *Client) retry(ctx context.Context, notify func(Retry), op func() error) error {
+	a := attempts{c: c, notify: notify}
+	for {
+		err := op()
+		if err == nil {
+			return nil
+		}
+		if err := a.again(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// backoff is the wait before attempt n.
+func backoff(n int) time.Duration {
+	wait := maxWait
+	if n < 8 {
+		wait = min(minWait<<(n-1), maxWait)
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// retryAfter reads the header of that name: seconds, or a date, which is compared
+// with the one that the server thinks it is.
+func retryAfter(h http.Header, now func() time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseInt(v, 10, 32); err == nil {
+		return max(0, time.Duration(n)*time.Second)
+	}
+	date, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	from, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		from = now()
+	}
+	return max(0, date.Sub(from))
+}
+
+// sleep waits for d and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,95 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Stream reads a blob from a byte on, in one stream that goes on where it broke.
+type Stream struct {
+	r     *Repository
+	ctx   context.Context
+	b     Blob
+	pos   int64
+	tries attempts
+	in    *incoming
+	noAsk bool // the server cannot be asked for ranges
+	err   error
+}
+
+// Stream opens b at byte off. Nothing past a wrong answer is read; whether the
+// bytes are right is for the caller to verify. More than b.Size bytes may come.
+func (r *Repository) Stream(ctx context.Context, b Blob, off int64, notify func(Retry)) (*Stream, error) {
+	s := &Stream{r: r, ctx: ctx, b: b, pos: off, tries: attempts{c: r.c, notify: notify}}
+	if off == b.Size && off > 0 {
+		s.err = io.EOF
+		return s, nil
+	}
+	return s, s.reopen()
+}
+
+// reopen asks for what follows pos until somebody sends it.
+func (s *Stream) reopen() error {
+	for {
+		err := s.open()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errRange) && !s.noAsk:
+			s.noAsk = true
+			continue
+		case errors.Is(err, errRange):
+			err = &Error{Err: fmt.Errorf("%w: %v", ErrProtocol, err)}
+		}
+		if err := s.tries.again(s.ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Stream) open() error {
+	in, err := s.r.open(s.ctx, s.b, s.pos, -1, s.pos > 0 && !s.noAsk)
+	if err != nil {
+		return err
+	}
+	if err := in.skip(s.pos, make([]byte, 32<<10)); err != nil {
+		in.close()
+		return err
+	}
+	s.in = in
+	return nil
+}
+
+// Read reads the blob.
+func (s *Stream) Read(p []byte) (int, error) {
+	for s.err == nil {
+		n, err := s.in.read(p)
+		s.pos += int64(n)
+		if n > 0 {
+			s.tries.progress()
+		}
+		if err != nil && err != io.EOF {
+			s.in.close()
+			s.in = nil
+			if err = s.tries.again(s.ctx, err); err == nil {
+				err = s.reopen()
+			}
+		} else if err == io.EOF && s.in.ranged && s.in.end < s.b.Size {
+			s.in.close() // less than was asked for
+			err = s.reopen()
+		}
+		s.err = err
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, s.err
+}
+
+// Close ends the download.
+func (s *Stream) Close() error {
+	s.in.close()
+	return nil
+}

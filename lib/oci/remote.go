@@ -1,0 +1,396 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/registry"
+)
+
+// PullPolicy says when a registry is asked for what is in the cache.
+type PullPolicy int
+
+// The policies. Without a cache the first two are the same, and nothing is there
+// for the third.
+const (
+	PullIfMissing PullPolicy = iota // what is there is taken
+	PullAlways                      // the registry says what a tag means now
+	PullNever                       // no network
+)
+
+// remote is one repository of a registry, with the cache before it.
+type remote struct {
+	opts   Options
+	name   string // of the image, in full
+	client *registry.Client
+	repo   *registry.Repository
+	cache  *cas.Store // nil: none
+
+	ctx    context.Context // of downloads; ends with the image
+	cancel context.CancelCauseFunc
+	jobs   chan struct{}
+	wg     sync.WaitGroup
+	warned sync.Once // that the cache cannot be written
+
+	mu        sync.Mutex
+	downloads map[digest.Digest]*download
+}
+
+// openRegistry opens the image that s names in a registry.
+func openRegistry(ctx context.Context, s string, opts Options) (*Image, error) {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || s == "-" {
+		return nil, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s)
+	}
+	ref, err := name.ParseReference(s)
+	if err != nil {
+		return nil, hintAtPath(s, fmt.Errorf("%q is not the name of an image: %w", s, err))
+	}
+	img, err := fetchImage(ctx, ref, opts)
+	if err != nil {
+		return nil, hintAtPath(s, fmt.Errorf("%s: %w", s, err))
+	}
+	return img, nil
+}
+
+// hintError is an error with advice for the user.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+// Hint is the advice.
+func (e *hintError) Hint() string { return e.hint }
+
+// hintAtPath adds to err that s, which was taken for the name of an image, is
+// also that of a file or layout.
+func hintAtPath(s string, err error) error {
+	path, _, perr := splitPath(s)
+	if perr != nil {
+		return err
+	}
+	info, serr := os.Stat(path)
+	switch {
+	case serr != nil:
+		return err
+	case info.Mode().IsRegular():
+		return &hintError{err, "for the file write oci-archive:" + s}
+	case exists(filepath.Join(path, indexName)):
+		return &hintError{err, "for the layout in that directory write oci:" + s}
+	}
+	return err
+}
+
+func fetchImage(ctx context.Context, ref name.Reference, opts Options) (*Image, error) {
+	r, err := newRemote(ctx, ref, opts)
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.image(ctx, ref)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	img.remote = r
+	img.closers = append(img.closers, r)
+	return img, nil
+}
+
+func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, error) {
+	conf := opts.Registry
+	if conf.Warn == nil {
+		conf.Warn = opts.Warn
+	}
+	client, err := registry.New(conf)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := client.Repository(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
+	if err != nil {
+		return nil, err
+	}
+	r := &remote{
+		opts: opts, name: fullReference(ref), client: client, repo: repo, cache: opts.Cache,
+		jobs: make(chan struct{}, opts.jobs()), downloads: map[digest.Digest]*download{},
+	}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	return r, nil
+}
+
+// fullReference is how the cache calls ref: with registry and tag, Docker Hub
+// being docker.io.
+func fullReference(ref name.Reference) string {
+	return strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1)
+}
+
+// image loads the image of ref.
+func (r *remote) image(ctx context.Context, ref name.Reference) (*Image, error) {
+	l, err := newLoader(r, r.opts)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := ref.(name.Digest); ok {
+		return r.load(ctx, l, descriptor{Digest: digest.Digest(d.DigestStr()), Size: -1}, nil)
+	}
+	tag := ref.Identifier()
+	d, data, err := r.resolve(ctx, tag)
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.load(ctx, l, d, data)
+	if err != nil {
+		return nil, err
+	}
+	img.Tag = tag
+	return img, nil
+}
+
+// load makes the image of d, whose manifest or index may have been read.
+func (r *remote) load(ctx context.Context, l *loader, d descriptor, data []byte) (img *Image, err error) {
+	if data == nil {
+		img, err = l.load(ctx, d)
+	} else {
+		img, err = l.loadData(ctx, d, data, 0)
+	}
+	if err == nil && img.Digest != d.Digest {
+		img.top = d.Digest
+	}
+	return img, err
+}
+
+// resolve finds what tag means: in the cache, if that is allowed, or now. The
+// manifest or index comes with it where it had to be fetched.
+func (r *remote) resolve(ctx context.Context, tag string) (d descriptor, data []byte, err error) {
+	if r.opts.Pull != PullAlways {
+		if d, ok := r.known(); ok {
+			return d, nil, nil
+		}
+	}
+	if r.opts.Pull == PullNever {
+		return d, nil, r.absent("its manifest")
+	}
+	if r.opts.Pull == PullAlways && r.cache != nil {
+		dig, err := r.repo.Resolve(ctx, tag, r.retries(-1, ""))
+		if err == nil && checkDigest(dig) == nil && r.has(dig) {
+			return descriptor{Digest: dig, Size: -1}, nil, nil
+		}
+	} // a registry that cannot say it is asked for the manifest itself
+	m, err := r.fetchManifest(ctx, tag)
+	if err != nil {
+		return d, nil, fmt.Errorf("manifest: %w", err)
+	}
+	d = descriptor{MediaType: types.MediaType(m.MediaType), Digest: digest.FromBytes(m.Data), Size: int64(len(m.Data))}
+	r.keep(ctx, d.Digest, m.Data)
+	return d, m.Data, nil
+}
+
+// known is what the cache has under the name of the image: the index that it was
+// taken from, or the manifest.
+func (r *remote) known() (descriptor, bool) {
+	if r.cache == nil {
+		return descriptor{}, false
+	}
+	refs, err := r.cache.Refs(r.name)
+	if err != nil {
+		r.opts.warn("%v", err)
+	}
+	for _, ref := range refs {
+		if ref.Top != "" && checkDigest(ref.Top) == nil && r.has(ref.Top) {
+			return descriptor{Digest: ref.Top, Size: -1}, true
+		}
+		if ref.Top == "" && r.has(ref.Digest) {
+			return descriptor{MediaType: types.MediaType(ref.MediaType), Digest: ref.Digest, Size: ref.Size}, true
+		}
+	}
+	return descriptor{}, false
+}
+
+// has reports whether the cache has the blob d.
+func (r *remote) has(d digest.Digest) bool {
+	if r.cache == nil {
+		return false
+	}
+	b, err := r.cache.Blob(d)
+	if err != nil {
+		return false
+	}
+	b.Close()
+	return true
+}
+
+// absent is the error of PullNever for what.
+func (r *remote) absent(what string) error {
+	if r.cache == nil {
+		return fmt.Errorf("%w: %s: there is no cache (--pull never)", ErrNotFound, what)
+	}
+	return fmt.Errorf("%w in the cache %s: %s (--pull never)", ErrNotFound, r.cache.Dir(), what)
+}
+
+func (r *remote) fetchManifest(ctx context.Context, ref string) (registry.Manifest, error) {
+	m, err := r.repo.Manifest(ctx, ref, r.opts.maxMetadata(), r.retries(-1, ""))
+	if errors.Is(err, registry.ErrTooLarge) {
+		err = fmt.Errorf("%w: longer than %d bytes (limit --max-metadata)", ErrUnsupported, r.opts.maxMetadata())
+	}
+	return m, explain(err)
+}
+
+// manifest returns a manifest or an index. What comes from the registry goes into
+// the cache if it is the right one.
+func (r *remote) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	return r.document(ctx, d, "manifest "+d.Digest.String(), func() ([]byte, error) {
+		m, err := r.fetchManifest(ctx, d.Digest.String())
+		return m.Data, err
+	})
+}
+
+// config is manifest for a configuration.
+func (r *remote) config(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	return r.document(ctx, d, "configuration "+d.Digest.String(), func() ([]byte, error) {
+		s, err := r.repo.Stream(ctx, registry.Blob{Digest: d.Digest, Size: d.Size}, 0, r.retries(-1, d.Digest))
+		if err != nil {
+			return nil, explain(err)
+		}
+		defer s.Close()
+		data, err := readLimited(s, r.opts.maxMetadata())
+		return data, explain(err)
+	})
+}
+
+func (r *remote) document(ctx context.Context, d descriptor, what string, fetch func() ([]byte, error)) (io.ReadCloser, int64, error) {
+	if data, ok := r.cached(d); ok {
+		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+	}
+	if r.opts.Pull == PullNever {
+		return nil, 0, r.absent(what)
+	}
+	data, err := fetch()
+	if err != nil {
+		return nil, 0, err
+	}
+	if d.Digest.Algorithm().FromBytes(data) == d.Digest { // who reads it says so if not
+		r.keep(ctx, d.Digest, data)
+	}
+	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+}
+
+// cached reads a document that the cache has. One that is not what it should be
+// is passed over.
+func (r *remote) cached(d descriptor) ([]byte, bool) {
+	if r.cache == nil {
+		return nil, false
+	}
+	b, err := r.cache.Blob(d.Digest)
+	if err != nil {
+		return nil, false
+	}
+	defer b.Close()
+	data, err := readLimited(b, r.opts.maxMetadata())
+	if err == nil && d.Digest.Algorithm().FromBytes(data) == d.Digest {
+		return data, true
+	}
+	r.passOver(d.Digest)
+	return nil, false
+}
+
+func (r *remote) passOver(d digest.Digest) {
+	r.opts.warn("cache %s: %s is corrupt: not used", r.cache.Dir(), d)
+	if err := r.cache.PassOver(d); err != nil {
+		r.opts.warn("%v", err)
+	}
+}
+
+// keep puts a document into the cache.
+func (r *remote) keep(ctx context.Context, d digest.Digest, data []byte) {
+	if r.cache == nil {
+		return
+	}
+	if err := r.cache.Put(ctx, d, data); err != nil && ctx.Err() == nil {
+		r.warnStore(err)
+	}
+}
+
+// warnStore says, once, that the cache cannot be written, unless it is meant to be
+// read only.
+func (r *remote) warnStore(err error) {
+	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+		return
+	}
+	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
+}
+
+// record lists img in the cache, under its name, if all of it is there.
+func (r *remote) record(ctx context.Context, img *Image) {
+	if r.cache == nil || r.opts.Pull == PullNever {
+		return
+	}
+	blobs := []digest.Digest{img.ConfigDigest}
+	for _, l := range img.Layers {
+		if l.desc.Data != nil {
+			r.keep(ctx, l.Digest, l.desc.Data)
+		}
+		blobs = append(blobs, l.Digest)
+	}
+	if img.top != "" {
+		blobs = append(blobs, img.top)
+	}
+	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Top: img.top}
+	if p := img.offered; p != nil {
+		ref.Platform = &cas.Platform{Architecture: p.Architecture, OS: p.OS, Variant: p.Variant}
+	}
+	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+		r.warnStore(err)
+	}
+}
+
+// retries passes on that a request is tried again.
+func (r *remote) retries(layer int, d digest.Digest) func(registry.Retry) {
+	return func(t registry.Retry) {
+		r.opts.event(Event{Kind: EventRetry, Layer: layer, Digest: d, Attempt: t.Attempt, Wait: t.Wait, Err: t.Err})
+	}
+}
+
+// Close ends all downloads. What has arrived stays in the cache.
+func (r *remote) Close() error {
+	r.cancel(fs.ErrClosed)
+	r.wg.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.downloads {
+		d.close()
+	}
+	r.client.Close()
+	return nil
+}
+
+// explain makes errors of the registry those of this package.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, registry.ErrNotFound):
+		return notFoundError{err}
+	case errors.Is(err, registry.ErrSize), errors.Is(err, registry.ErrProtocol):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// notFoundError is ErrNotFound in the registry's own words.
+type notFoundError struct{ error }
+
+func (e notFoundError) Unwrap() error      { return e.error }
+func (notFoundError) Is(target error) bool { return target == ErrNotFound }
