@@ -1,0 +1,379 @@
+package ext4
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// Source yields the files of img in canonical order: the root first, then depth
+// first, names in unsigned byte order; the first name of an inode is the file, the
+// others are hard links to it. Blocks that were reserved and never written are
+// holes. Contents lie in the image and are good as long as the reader below it.
+//
+// A directory lost+found that only a file system needs is left out: in the
+// root, inode 11, empty, of root alone, without xattrs, and of more than one block.
+//
+// The end, io.EOF, also says that every inode has as many names as it counts and
+// that no block belongs to two of them.
+func (img *Image) Source() tree.Source { return img.source(".", rootIno, rootIno) }
+
+// Subtree is Source for what lies at and below path, a directory that becomes the
+// root. Of inodes that have other names elsewhere it yields those that it has. No
+// symbolic link in path is followed.
+func (img *Image) Subtree(path string) (tree.Source, error) {
+	root, parent, err := img.lookup(path)
+	if err == nil && root.kind() != tree.Dir {
+		err = errors.New("is no directory")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return img.source(path, root.number, parent), nil
+}
+
+func (img *Image) source(at string, root, parent uint32) *source {
+	return &source{
+		img: img, at: at, root: root, parent: parent,
+		xattrs: xattrReader{img: img},
+		seen:   make(numbers), links: make(map[uint32]*links),
+	}
+}
+
+type source struct {
+	img    *Image
+	at     string // of the root in the image
+	root   uint32
+	parent uint32 // of the root
+	keep   bool   // lost+found too
+	begun  bool
+
+	xattrs xattrReader
+	owned  claims
+	seen   numbers
+	links  map[uint32]*links // of inodes with several names
+	stack  []openDir
+	path   []byte // of the directory on top of the stack, with a slash behind
+	entry  tree.Entry
+	ino    foundInode
+	err    error
+
+	// visit, if there is one, is told of every inode once, with its data.
+	visit func(ino *foundInode, c *content, names []dirent) error
+}
+
+// links is what is known of an inode with several names.
+type links struct {
+	first string
+	count uint32 // as the inode says
+	found uint32
+}
+
+// openDir is what is still to come of one directory.
+type openDir struct {
+	number uint32
+	names  []dirent
+	path   int // length of source.path in it
+}
+
+// Close does nothing: a source holds nothing but memory.
+func (s *source) Close() error { return nil }
+
+func (s *source) Next() (*tree.Entry, error) {
+	for s.err == nil {
+		kept, err := s.next()
+		if err == io.EOF {
+			err = cmp.Or(s.finish(), io.EOF)
+		}
+		if err != nil {
+			s.err = err
+		} else if kept {
+			return &s.entry, nil
+		}
+	}
+	return nil, s.err
+}
+
+// next reads the next entry. It reports false if that is left out.
+func (s *source) next() (bool, error) {
+	if !s.begun {
+		s.begun = true
+		return s.enter(dirent{".", s.root, kindDir}, s.parent)
+	}
+	for len(s.stack) > 0 {
+		top := &s.stack[len(s.stack)-1]
+		if len(top.names) > 0 {
+			d := top.names[0]
+			top.names = top.names[1:]
+			s.path = append(s.path[:top.path], d.name...)
+			return s.enter(d, top.number)
+		}
+		s.stack = s.stack[:len(s.stack)-1]
+	}
+	return false, io.EOF
+}
+
+// finish checks what only shows at the end.
+func (s *source) finish() error {
+	if err := s.owned.settle(); err != nil {
+		return err
+	}
+	var wrong []uint32
+	for number, l := range s.links {
+		if l.found > l.count || l.found < l.count && s.root == rootIno {
+			wrong = append(wrong, number)
+		}
+	}
+	if wrong == nil {
+		return nil
+	}
+	number := slices.Min(wrong)
+	l := s.links[number]
+	return fmt.Errorf("%s: inode %d has %d names, counts %d: %w", l.first, number, l.found, l.count, ErrCorrupt)
+}
+
+// enter makes s.entry of d, a name in the directory parent, and opens it if it is
+// a directory itself.
+func (s *source) enter(d dirent, parent uint32) (bool, error) {
+	path := string(s.path)
+	if d.name == "." {
+		path = "."
+	}
+	kept, err := s.fill(d, parent, path)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	return kept, nil
+}
+
+func (s *source) fill(d dirent, parent uint32, path string) (bool, error) {
+	ino := &s.ino
+	if err := s.img.readEntry(ino, d); err != nil {
+		return false, err
+	}
+	if err := tree.CheckPath(path); err != nil {
+		return false, corrupt(ino.off, "%s", err)
+	}
+	first, again, err := s.name(ino, path)
+	if err != nil {
+		return false, err
+	}
+	owned := &s.owned
+	if again {
+		owned = nil
+	}
+	c, err := s.img.fill(&s.entry, ino, owned)
+	if err == nil {
+		s.entry.Xattrs, err = s.xattrs.read(ino, owned)
+	}
+	s.entry.Path = path
+	if err != nil || again {
+		s.entry.Hardlink, s.entry.Content = first, nil
+		return true, err
+	}
+	var names []dirent
+	if ino.kind() == tree.Dir {
+		if names, c, err = s.open(ino, parent, path); err != nil {
+			return false, err
+		}
+	}
+	if s.visit != nil {
+		if err := s.visit(ino, c, names); err != nil {
+			return false, err
+		}
+	}
+	return s.keep || !isLostFound(ino, names, &s.entry, s.at), nil
+}
+
+// name takes note of a name of ino. It reports whether it has another, and if so
+// the first one.
+func (s *source) name(ino *foundInode, path string) (first string, again bool, err error) {
+	again = !s.seen.add(ino.number)
+	switch {
+	case ino.kind() != tree.Dir && ino.Links > 1:
+	case again:
+		return "", true, corrupt(ino.off, "inode %d has a second name", ino.number)
+	default:
+		return "", false, nil
+	}
+	l := s.links[ino.number]
+	if l == nil {
+		l = &links{first: path, count: uint32(ino.Links)}
+		s.links[ino.number] = l
+	}
+	l.found++
+	return l.first, again, nil
+}
+
+// open makes the directory ino the top of the stack.
+func (s *source) open(ino *foundInode, parent uint32, path string) ([]dirent, *content, error) {
+	names, c, err := s.img.readDir(ino, parent, &s.owned)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(names, func(a, b dirent) int { return cmp.Compare(a.name, b.name) })
+	for i, d := range names {
+		if d.name == "." || d.name == ".." || i > 0 && d.name == names[i-1].name {
+			return nil, nil, corrupt(ino.off, "directory %d has the name %q twice", ino.number, d.name)
+		}
+	}
+	if s.entry.Nlink, err = s.img.countLinks(ino, names); err != nil {
+		return nil, nil, err
+	}
+	s.path = s.path[:0]
+	if path != "." {
+		s.path = append(append(s.path, path...), '/')
+	}
+	s.stack = append(s.stack, openDir{number: ino.number, names: names, path: len(s.path)})
+	return names, c, nil
+}
+
+// countLinks is 2 and the number of subdirectories, which has to be what the
+// directory ino says, or that there are more than it can count.
+func (img *Image) countLinks(ino *foundInode, names []dirent) (uint32, error) {
+	n := uint32(2)
+	for _, d := range names {
+		kind := d.kind
+		if kind == kindUnknown {
+			child, err := img.readInode(d.ino)
+			if err != nil {
+				return 0, err
+			}
+			kind = kinds[child.Mode>>12].dirent
+		}
+		if kind == kindDir {
+			n++
+		}
+	}
+	if n != uint32(ino.Links) && (ino.Links != 1 || img.super.RoCompat&roCompatDirNlink == 0) {
+		return 0, corrupt(ino.off, "directory %d has %d links, counts %d", ino.number, n, ino.Links)
+	}
+	return n, nil
+}
+
+// isLostFound reports whether ino is a lost+found that nobody put into the tree.
+func isLostFound(ino *foundInode, names []dirent, e *tree.Entry, root string) bool {
+	return root == "." && e.Path == "lost+found" && ino.number == lostFoundIno && ino.kind() == tree.Dir && len(names) == 0 &&
+		e.Mode == 0o700 && e.UID == 0 && e.GID == 0 && e.Xattrs == nil && ino.Size > blockSize
+}
+
+// readEntry reads the inode that d names.
+func (img *Image) readEntry(ino *foundInode, d dirent) error {
+	if d.ino < img.super.FirstIno && (d.ino != rootIno || d.name != ".") {
+		return corrupt(superOffset, "%q is inode %d, which has no name", d.name, d.ino)
+	}
+	if err := img.readInodeInto(ino, d.ino); err != nil {
+		return err
+	}
+	if kind := kinds[ino.Mode>>12].dirent; d.kind != kind && d.kind != kindUnknown {
+		return corrupt(ino.off, "inode %d is of kind %d, its name says %d", ino.number, kind, d.kind)
+	}
+	if ino.Flags&flagEAInode != 0 {
+		return corrupt(ino.off, "inode %d holds the value of an xattr", ino.number)
+	}
+	return nil
+}
+
+// fill makes e of ino, without path and xattrs. The content is nil for what has
+// no blocks of its own.
+func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *content, err error) {
+	time, _ := ino.Mtime.decode()
+	*e = tree.Entry{
+		Type: ino.kind(), Mode: ino.Mode & modePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
+	}
+	switch e.Type {
+	case tree.Dir:
+	case tree.File:
+		c = new(content)
+		if err := img.find(c, ino, owned); err != nil {
+			return nil, err
+		}
+		e.Size, e.Extents = c.size, c.extents()
+		if len(c.runs) > 0 {
+			e.Content = c
+		}
+	case tree.Link:
+		c = new(content)
+		e.Link, err = img.readLink(c, ino, owned)
+	default:
+		if e.Type == tree.Char || e.Type == tree.Block {
+			e.Dev = decodeDevice(&ino.Block)
+		}
+		err = ino.checkPlain()
+	}
+	return c, err
+}
+
+// Lookup finds the file at path, taken literally: no symbolic link is followed.
+// It reads only the directories on the way. Of an inode with several names each
+// is a file. The error is fs.ErrNotExist if there is no such file.
+func (img *Image) Lookup(path string) (*tree.Entry, error) {
+	e, err := img.lookupEntry(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return e, nil
+}
+
+func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
+	ino, parent, err := img.lookup(path)
+	if err != nil {
+		return nil, err
+	}
+	e := new(tree.Entry)
+	if _, err := img.fill(e, ino, nil); err != nil {
+		return nil, err
+	}
+	xs := xattrReader{img: img}
+	if e.Xattrs, err = xs.read(ino, nil); err != nil {
+		return nil, err
+	}
+	if e.Type == tree.Dir {
+		names, _, err := img.readDir(ino, parent, nil)
+		if err != nil {
+			return nil, err
+		}
+		if e.Nlink, err = img.countLinks(ino, names); err != nil {
+			return nil, err
+		}
+	}
+	e.Path = path
+	return e, nil
+}
+
+// lookup finds the inode of path, and the number of the directory that has it.
+func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error) {
+	if err := tree.CheckPath(path); err != nil {
+		return nil, 0, err
+	}
+	if ino, err = img.readInode(rootIno); err != nil {
+		return nil, 0, err
+	}
+	parent = rootIno
+	for rest := path; rest != "" && path != "."; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if ino.kind() != tree.Dir {
+			return nil, 0, fs.ErrNotExist
+		}
+		names, _, err := img.readDir(ino, parent, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		i := slices.IndexFunc(names, func(d dirent) bool { return d.name == name })
+		if i < 0 {
+			return nil, 0, fs.ErrNotExist
+		}
+		parent = ino.number
+		if err := img.readEntry(ino, names[i]); err != nil {
+			return nil, 0, err
+		}
+	}
+	return ino, parent, nil
+}
