@@ -21,7 +21,7 @@ type tool struct {
 	DeviceTable string    `enum:"yes,no" default:"yes" placeholder:"yes|no" help:"With --fsmeta: name the layers as devices. Without the table any kernel mounts it with the layers behind it on one device, and only so."`
 	BlockSize   int       `placeholder:"BYTES" help:"512 to 65536, or 4096 without this. Linux mounts 4096 since 5.15, less since 6.4, more only with pages as large."`
 	Label       string    `placeholder:"NAME" help:"Volume name, at most 15 bytes."`
-	UUID        *uuid     `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content."`
+	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content."`
 	Mtime       *cli.Time `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
 	ClampMtime  *cli.Time `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
 	Check       bool      `help:"Read the finished image back and compare all of it with the input."`
