@@ -13,7 +13,7 @@ import (
 // whole blocks into the image, an inline tail into the spool.
 func (w *Writer) writeContent(it *item, c tree.Content) error {
 	e := it.entry
-	it.start = w.data.Offset() / w.bs
+	start := w.data.Offset() / w.bs
 	xs := e.Extents
 	if xs == nil {
 		w.whole[0].Len = e.Size
@@ -30,9 +30,10 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		it.layout, it.tail = flatInline, w.tail.offset()
 		s.inline = e.Size / w.bs * w.bs
 	}
-	if need := blocks(runsLen(xs, e.Size, chunk), w.bs); need > maxBlocks-it.start {
+	if need := blocks(runsLen(xs, e.Size, chunk), w.bs); need > maxBlocks-start {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
+	it.start = uint32(start)
 	if err := s.copy(c); err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (it *item) locate(bs int64) {
 	c, _ := it.entry.Content.(*content)
 	it.lies = c
 	if c != nil && len(c.runs) == 1 && c.runs[0].n == c.size {
-		it.start = c.runs[0].pos / bs
+		it.start = uint32(c.runs[0].pos / bs)
 		return
 	}
 	it.layout = chunkBased
@@ -123,7 +123,7 @@ func (p *plan) placeDevices(devices []Layer) error {
 	}
 	for _, it := range p.items {
 		if it.lies != nil {
-			it.start += base[it.lies.img]
+			it.start += uint32(base[it.lies.img])
 		}
 	}
 	p.total = end

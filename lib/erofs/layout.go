@@ -28,9 +28,9 @@ type item struct {
 	entry     *tree.Entry
 	dir       *dirItem // of a directory
 	lies      *content // of a file whose data is in another image
-	start     int64    // first block of the data
 	tail      int64    // of a file whose tail is inline: where it waits
 	nid       uint64
+	start     uint32 // first block of the data
 	ino       uint32 // 1 and up; 0: not placed yet
 	xattrs    int32  // bytes
 	layout    layout
@@ -302,7 +302,7 @@ func (p *plan) placeBlocks() {
 	p.metaStart = p.dirStart
 	for _, it := range p.items {
 		if n := it.outside(p.bs); n > 0 {
-			it.start = p.metaStart
+			it.start = uint32(p.metaStart) // too much of it is an error in the end
 			p.metaStart += n
 		}
 	}
@@ -355,7 +355,7 @@ func (p *plan) inode(it *item) inode {
 	case it.layout == flatInline && n.size < p.bs:
 		n.data = nullBlock
 	default:
-		n.data = uint32(it.start)
+		n.data = it.start
 	}
 	return n
 }

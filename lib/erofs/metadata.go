@@ -220,7 +220,7 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 // eachPiece calls fn for each run of chunks of it with data, and the block from
 // which on that lies.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
-	block := it.start
+	block := int64(it.start)
 	if it.lies != nil {
 		for _, r := range it.lies.runs {
 			fn(tree.Extent{Off: r.off, Len: r.n}, block+r.pos/m.bs)
