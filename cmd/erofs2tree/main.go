@@ -34,21 +34,15 @@ func main() {
 
 // Run writes the stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts := tree.WriterOptions{Stage: "erofs2tree", Digest: t.Digest}
-	kind := cli.Binary
-	if t.NoData.Set {
-		var err error
-		if opts.Data, err = tree.ParseNoData(t.NoData.Value); err != nil {
-			return cli.Usage("%v", err)
-		}
-		kind = cli.Text
-	} else if t.Digest {
-		return cli.Usage("--digest needs --no-data")
+	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
+	if err != nil {
+		return cli.Usage("%v", err)
 	}
+	opts.Stage = "erofs2tree"
 	if len(t.Images) > 1 && len(t.Device) > 0 {
 		return cli.Usage("--device is for a single image")
 	}
-	out, err := env.Stream(t.Output.Path, kind)
+	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
 	if err != nil {
 		return err
 	}

@@ -43,23 +43,17 @@ func main() {
 
 // Run copies the tree that the input makes to a stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts := tree.WriterOptions{Stage: "tar2tree", Digest: t.Digest}
-	kind := cli.Binary
-	if t.NoData.Set {
-		var err error
-		if opts.Data, err = tree.ParseNoData(t.NoData.Value); err != nil {
-			return cli.Usage("%v", err)
-		}
-		kind = cli.Text
-	} else if t.Digest {
-		return cli.Usage("--digest needs --no-data")
+	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
+	if err != nil {
+		return cli.Usage("%v", err)
 	}
+	opts.Stage = "tar2tree"
 	if t.DiffID != "" {
 		if err := t.DiffID.Validate(); err != nil {
 			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
 		}
 	}
-	out, err := env.Stream(t.Output.Path, kind)
+	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
 	if err != nil {
 		return err
 	}

@@ -151,14 +151,20 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// ParseNoData is the form that --no-data asks for: None for "", NonePortable for
-// "portable".
-func ParseNoData(value string) (Data, error) {
-	switch value {
-	case "":
-		return None, nil
-	case "portable":
-		return NonePortable, nil
+// FlagOptions are the options of a stream as tools are told them: whether there is
+// a flag --no-data, what stands behind its equals sign, and whether --digest.
+func FlagOptions(noData bool, form string, digest bool) (WriterOptions, error) {
+	opts := WriterOptions{Digest: digest}
+	switch {
+	case !noData && digest:
+		return opts, errors.New("--digest needs --no-data")
+	case !noData:
+	case form == "":
+		opts.Data = None
+	case form == "portable":
+		opts.Data = NonePortable
+	default:
+		return opts, fmt.Errorf("--no-data=%s: the forms are --no-data and --no-data=portable", form)
 	}
-	return Inline, fmt.Errorf("--no-data=%s: the forms are --no-data and --no-data=portable", value)
+	return opts, nil
 }
