@@ -8,6 +8,9 @@
 //	tmp/ALGORITHM-HEX.ranges     which ranges of it (see journal.go)
 //	locks/NAME                   empty; held by flock by whoever writes NAME
 //
+// skopeo takes the first entry of a name, so what was listed last comes first, and
+// finds by name only OCI manifests, not docker's (1.9 at least). crane reads all.
+//
 // (refs.json, layers/, fsmeta/, vmdk/ and rootfs/ belong to later packages.)
 //
 // The rules that let many processes share it, and any of them be killed:
