@@ -1,6 +1,7 @@
 // oci-fetch reads an image from a registry, an OCI image layout, an OCI archive
 // or an archive of docker save, and writes it as an OCI archive, or one part of
-// it. Every byte it writes has been verified against its digest.
+// it. Every byte it writes has been verified against its digest. What comes from
+// a registry it keeps in a cache.
 //
 //	oci-fetch docker.io/library/alpine | tar2tree | tree2erofs > rootfs.erofs
 package main
@@ -26,6 +27,7 @@ type tool struct {
 	MaxMetadata int64  `type:"size" default:"16MiB" placeholder:"SIZE" help:"Largest index, manifest or configuration."`
 	MaxLayer    int64  `type:"size" default:"64GiB" placeholder:"SIZE" help:"Most that a compressed layer of a docker archive may unpack to."`
 
+	remote
 	cli.Output
 	cli.Temp
 }
@@ -42,6 +44,9 @@ func (t *tool) Run(env *cli.Env) error {
 	if (t.JSON || t.Digests) && !t.List {
 		return cli.Usage("--json and --digests need --list")
 	}
+	if err := t.remote.check(t.Ref); err != nil {
+		return err
+	}
 	kind := cli.Binary
 	if t.Manifest || t.Config || t.List {
 		kind = cli.Text
@@ -50,10 +55,14 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	img, err := oci.Open(env.Context, t.Ref, oci.Options{
+	opts := oci.Options{
 		Platform: t.Platform, TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn,
 		MaxMetadata: t.MaxMetadata, MaxLayer: t.MaxLayer,
-	})
+	}
+	if err := t.remote.fill(env, t.Ref, &opts); err != nil {
+		return err
+	}
+	img, err := oci.Open(env.Context, t.Ref, opts)
 	if err != nil {
 		return err
 	}

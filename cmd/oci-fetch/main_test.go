@@ -171,8 +171,8 @@ func unpacked(t *testing.T, image string) {
 	}
 }
 
-// registry runs Debian's docker-registry until stop is called, on a free port.
-func registry(t *testing.T, htpasswd string) (host string, stop func()) {
+// dockerRegistry runs Debian's docker-registry until stop is called, on a free port.
+func dockerRegistry(t *testing.T, htpasswd string) (host string, stop func()) {
 	t.Helper()
 	path := reftest.Need(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -204,11 +204,23 @@ func registry(t *testing.T, htpasswd string) (host string, stop func()) {
 	return "", nil
 }
 
+// isolate gives the tool a cache and credentials of its own; the latter lie in
+// config.json in the directory conf.
+func isolate(t *testing.T) (conf string) {
+	t.Helper()
+	conf = t.TempDir()
+	t.Setenv("DOCKER_CONFIG", conf)
+	t.Setenv("REGISTRY_AUTH_FILE", "") // so that it is restored
+	os.Unsetenv("REGISTRY_AUTH_FILE")  // docker-registry takes it for a setting of its own
+	t.Setenv("OCIPIPE_CACHE", filepath.Join(t.TempDir(), "cache"))
+	return conf
+}
+
 func TestDockerRegistry(t *testing.T) {
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	isolate(t)
 	src := "oci:" + layout(t) + ":v1"
 	want := good(t, nil, src)
-	host, stop := registry(t, "")
+	host, stop := dockerRegistry(t, "")
 	skopeo(t, "copy", "--dest-tls-verify=false", src, "docker://"+host+"/a/b:v1")
 	skopeo(t, "copy", "--dest-tls-verify=false", "--format", "v2s2", src, "docker://"+host+"/a/b:schema2")
 	if good(t, nil, host+"/a/b:v1") != want {
@@ -235,16 +247,18 @@ func TestDockerRegistry(t *testing.T) {
 		}
 	}
 	stop()
-	if r := fetch(t, nil, host+"/a/b:v1"); r.code != 75 || r.stdout != "" || !strings.Contains(r.stderr, "refused") {
+	if good(t, nil, host+"/a/b:v1") != want || good(t, nil, "--pull", "never", host+"/a/b:v1") != want {
+		t.Error("the image in the cache differs")
+	}
+	if r := fetch(t, nil, "--pull=always", "--retries=0", host+"/a/b:v1"); r.code != 75 || r.stdout != "" || !strings.Contains(r.stderr, "refused") {
 		t.Errorf("killed registry: exit %d, %d bytes, %s", r.code, len(r.stdout), r.stderr)
 	}
 }
 
 func TestDockerRegistryLogin(t *testing.T) {
-	conf := t.TempDir()
-	t.Setenv("DOCKER_CONFIG", conf)
+	conf := isolate(t)
 	src := "oci:" + layout(t) + ":v1"
-	host, _ := registry(t, "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n") // "secret"
+	host, _ := dockerRegistry(t, "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n") // "secret"
 	skopeo(t, "copy", "--dest-tls-verify=false", "--dest-creds", "me:secret", src, "docker://"+host+"/a:v1")
 	if r := fetch(t, nil, host+"/a:v1"); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "UNAUTHORIZED") {
 		t.Errorf("anonymous: exit %d %s", r.code, r.stderr)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -23,7 +24,7 @@ import (
 // What a file holds is found by its content, whichever of the first three is
 // said.
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
-	for _, scheme := range []string{"oci:", "oci-archive:", "docker-archive:"} {
+	for _, scheme := range fileSchemes {
 		if rest, ok := strings.CutPrefix(ref, scheme); ok {
 			path, sel, err := splitPath(rest)
 			if err == nil && path == "" {
@@ -36,6 +37,13 @@ func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 		}
 	}
 	return openRegistry(ctx, strings.TrimPrefix(ref, "docker://"), opts)
+}
+
+var fileSchemes = []string{"oci:", "oci-archive:", "docker-archive:"}
+
+// InRegistry reports whether Open would look for ref in a registry.
+func InRegistry(ref string) bool {
+	return !slices.ContainsFunc(fileSchemes, func(s string) bool { return strings.HasPrefix(ref, s) })
 }
 
 // OpenPath opens the only image of a layout directory or an archive file.

@@ -185,6 +185,9 @@ func (r *remote) resolve(ctx context.Context, tag string) (d descriptor, data []
 	}
 	if r.opts.Pull == PullAlways && r.cache != nil {
 		dig, err := r.repo.Resolve(ctx, tag, r.retries(-1, ""))
+		if registry.Temporary(err) || ctx.Err() != nil {
+			return d, nil, fmt.Errorf("manifest: %w", err)
+		}
 		if err == nil && checkDigest(dig) == nil && r.has(dig) {
 			return descriptor{Digest: dig, Size: -1}, nil, nil
 		}
