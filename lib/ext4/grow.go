@@ -1,0 +1,466 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// GrowFile is the disk that grows: an *os.File, open for reading and writing.
+type GrowFile interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Seeker // to find out the size
+	Truncate(size int64) error
+	Sync() error
+}
+
+// GrowOptions say how.
+type GrowOptions struct {
+	// Size is what the disk is to have, in bytes. A part of a block at its end is
+	// left out, and so is a last group too small for its own metadata.
+	Size int64
+	// Device says that the disk is a block device: it keeps its size, and what it
+	// held behind the file system need not be zero.
+	Device bool
+}
+
+// Grow makes the file system on f larger, in place. A journal that was left by a
+// disk that was not unmounted is replayed first. What this package does not know, and
+// what is damaged as far as it looks, is refused before anything is written.
+//
+// With a journal, the change is one transaction in it: a crash at any point leaves
+// the old or the new file system, for a kernel or e2fsck to replay. Until then a
+// file may be longer than the old one, which does no harm. The new groups are
+// written before, where nobody looks yet, and the backups of the superblock in old
+// groups after. Without a journal, or in one that is too short, the disk is marked
+// as not clean meanwhile, and e2fsck -fy brings it back if it was interrupted.
+//
+// On an error without [ErrGrowing] the disk holds what it held; that of a journal
+// that was replayed has not changed by that.
+//
+// Growing to the size that it has is an error, too, unless the journal had to be
+// replayed: it may have been what an interrupted Grow left to do.
+func Grow(f GrowFile, opts GrowOptions) error {
+	g, err := planGrowth(f, opts)
+	if err != nil {
+		return err
+	}
+	if g.recovery != nil {
+		if err := g.recovery.apply(f, &g.old); err != nil {
+			return fmt.Errorf("replay the journal: %w: %w", ErrGrowing, err)
+		}
+	}
+	if g.new.blocks() == g.old.blocks() {
+		return nil // it was the replay that did it
+	}
+	return g.run()
+}
+
+// ErrGrowing is wrapped by the errors of a Grow that stopped in the middle, so
+// that the journal has to be replayed, or e2fsck to run. Another Grow replays too.
+var ErrGrowing = errors.New("stopped half-way, to be completed by e2fsck -fy")
+
+// growth is a change to a file system, planned to the last byte.
+type growth struct {
+	f        GrowFile
+	opts     GrowOptions
+	size     int64 // of the disk, before
+	img      *Image
+	journal  *journalFile // nil: none
+	recovery *recovery    // nil: the journal is empty
+	old, new superblock
+	desc     []byte // descriptors of all groups, in whole blocks
+	first    int    // the first block of desc that changes
+	runs     []groupRun
+	changed  map[uint64][]byte // blocks of the old file system
+}
+
+// planGrowth finds out all that will be written. It writes nothing.
+func planGrowth(f GrowFile, opts GrowOptions) (*growth, error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	g := &growth{f: f, opts: opts, size: size, changed: make(map[uint64][]byte)}
+	if err := g.open(f); err != nil {
+		return nil, err
+	}
+	if err := g.readOld(); err != nil {
+		return nil, err
+	}
+	if err := g.resize(); err != nil {
+		return nil, err
+	}
+	if g.new.blocks() == g.old.blocks() {
+		return g, nil
+	}
+	g.first = int(g.old.groups() * uint64(g.old.descSize()) / blockSize)
+	for _, step := range []func() error{g.extendLastGroup, g.addGroups, g.moveReserved} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	g.finishSuper()
+	return g, nil
+}
+
+// What a file system may have that grows. Most features do not touch what is
+// changed here.
+const (
+	compatGrows   = compatKnown
+	incompatGrows = incompatKnown | incompatEAInode | incompatLargeDir | incompatInlineData | incompatEncrypt | incompatCasefold
+	roCompatGrows = roCompatKnown | roCompatQuota | roCompatProject | roCompatVerity
+)
+
+// open looks at the superblock and the journal of what f holds. Afterwards img
+// shows the disk as the replay of its journal will leave it.
+func (g *growth) open(f io.ReaderAt) error {
+	img, err := openToGrow(f, g.size)
+	if err != nil {
+		return err
+	}
+	g.img = img
+	dirty := img.super.Incompat&incompatRecover != 0
+	if img.super.Compat&compatJournal == 0 {
+		if dirty {
+			return corrupt(superOffset, "a journal to be replayed, and no journal")
+		}
+		return nil
+	}
+	if g.journal, err = img.openJournal(); err != nil {
+		return err
+	}
+	switch js := &g.journal.super; {
+	case js.Errno != 0:
+		return &dirtyError{fmt.Sprintf("the journal has been given up by a kernel (error %d)", int32(js.Errno))}
+	case !dirty && js.Start != 0:
+		return &dirtyError{"the journal has transactions that the superblock does not know of"}
+	case !dirty:
+		return nil
+	}
+	if g.recovery, err = g.journal.recover(); err != nil {
+		return err
+	}
+	if g.img, err = openToGrow(&recovered{r: f, rec: g.recovery}, g.size); err != nil {
+		return fmt.Errorf("with the journal replayed: %w", err)
+	}
+	g.img.super.Incompat &^= incompatRecover
+	return nil
+}
+
+// openToGrow opens a file system that may have a journal to be replayed.
+func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
+	img := &Image{r: r, size: size, pages: newPages(r)}
+	if size < superOffset+superSize {
+		return nil, corrupt(0, "%d bytes are too few for a superblock", size)
+	}
+	var b [superSize]byte
+	if err := img.read(b[:], superOffset); err != nil {
+		return nil, err
+	}
+	s := &img.super
+	s.decode(b[:])
+	switch {
+	case s.Magic != superMagic:
+		return nil, corrupt(superOffset, "no ext4 superblock here")
+	case s.Rev != dynamicRev:
+		return nil, unsupported(superOffset, "revision %d", s.Rev)
+	case s.Compat&^compatGrows != 0 || s.Incompat&^incompatGrows != 0 || s.RoCompat&^roCompatGrows != 0:
+		return nil, unsupported(superOffset, "growing with features %#x, %#x and %#x", uint32(s.Compat&^compatGrows),
+			uint32(s.Incompat&^incompatGrows), uint32(s.RoCompat&^roCompatGrows))
+	case img.hasSums() && s.ChecksumType != checksumCRC32C:
+		return nil, unsupported(superOffset, "checksums of type %d", s.ChecksumType)
+	case img.hasSums() && s.Checksum != superChecksum(b[:]):
+		return nil, corrupt(superOffset, "superblock has checksum %#08x, says %#08x", superChecksum(b[:]), s.Checksum)
+	}
+	img.seed = s.seed()
+	if err := s.checkGeometry(size); err != nil {
+		return nil, err
+	}
+	return img, s.checkToGrow()
+}
+
+// checkToGrow is checkGeometry and checkState for what grows.
+func (s *superblock) checkToGrow() error {
+	switch {
+	case s.BlocksPerGroup != blocksPerGroup:
+		return unsupported(superOffset, "groups of %d blocks", s.BlocksPerGroup)
+	case s.descSize() > groupDescSize:
+		return unsupported(superOffset, "group descriptors of %d bytes", s.DescSize)
+	case s.State&stateErrors != 0 || s.ErrorCount != 0:
+		return &dirtyError{"marked as damaged by a kernel"}
+	case s.State != stateClean:
+		return &dirtyError{"it was not unmounted"}
+	case s.Compat&compatResizeInode == 0 && s.ReservedGDT != 0:
+		return unsupported(superOffset, "reserved blocks of descriptors without a resize inode")
+	case s.Compat&compatResizeInode != 0 && s.RoCompat&roCompatSparseSuper == 0:
+		return unsupported(superOffset, "a resize inode without sparse_super")
+	case s.ReservedGDT > maxReservedGDT || s.superBlocks(0) >= min(blocksPerGroup, s.blocks()):
+		return corrupt(superOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.blocks())
+	}
+	return nil
+}
+
+// descBlocks is how many blocks the descriptors take.
+func (s *superblock) descBlocks() uint64 {
+	return divUp(s.groups(), descsPerBlock(uint32(s.descSize())))
+}
+
+// superBlocks is what group g begins with: superblock, descriptors and their
+// reserve, or nothing. Growing does not change it.
+func (s *superblock) superBlocks(g uint64) uint64 {
+	if !s.hasBackup(g) {
+		return 0
+	}
+	return 1 + s.descBlocks() + uint64(s.ReservedGDT)
+}
+
+// readOld reads all descriptors and takes the counts of free blocks and inodes
+// from them: those of the superblock may be old.
+func (g *growth) readOld() error {
+	s := &g.img.super
+	g.old = *s
+	if s.Compat&compatOrphanFile == 0 && s.RoCompat&roCompatOrphans != 0 {
+		return corrupt(superOffset, "orphans without an orphan file")
+	}
+	g.desc = make([]byte, s.descBlocks()*blockSize)
+	if err := g.img.read(g.desc[:s.groups()*uint64(s.descSize())], blockSize); err != nil {
+		return err
+	}
+	var blocks, inodes uint64
+	for n := range s.groups() {
+		var d groupDesc
+		if err := g.img.readGroup(&d, n); err != nil {
+			return err
+		}
+		if d.FreeBlocks > blocksPerGroup || d.FreeInodes > s.InodesPerGroup {
+			return corrupt(s.descOffset(n), "group %d has %d free blocks and %d free inodes", n, d.FreeBlocks, d.FreeInodes)
+		}
+		blocks, inodes = blocks+uint64(d.FreeBlocks), inodes+uint64(d.FreeInodes)
+	}
+	g.old.setFreeBlocks(blocks)
+	g.old.FreeInodes = uint32(inodes)
+	g.new = g.old
+	return nil
+}
+
+// growLimit is the first number that no block has: those of a resize inode have 32
+// bits.
+const growLimit = 1<<32 - 1
+
+// sizeError is about a size that a file system cannot grow to.
+type sizeError struct{ what, hint string }
+
+func (e *sizeError) Error() string { return e.what }
+func (e *sizeError) Hint() string  { return e.hint }
+
+// resize finds the new number of blocks and groups.
+func (g *growth) resize() error {
+	s := &g.new
+	blocks := uint64(max(g.opts.Size, 0)) / blockSize
+	if blocks > growLimit {
+		return &sizeError{what: fmt.Sprintf("%d bytes: only less than 16 TiB can be grown to", g.opts.Size)}
+	}
+	s.setBlocks(blocks)
+	last := s.groups() - 1
+	if rest := blocks % blocksPerGroup; rest != 0 && s.groups() > g.old.groups() &&
+		rest < g.old.superBlocks(last)+2+s.tableBlocks()+lastGroupRoom {
+		blocks -= rest
+		s.setBlocks(blocks)
+	}
+	switch have := g.old.blocks(); {
+	case blocks < have:
+		return &sizeError{what: fmt.Sprintf("it has %d bytes, more than %d, and cannot shrink", have*blockSize, g.opts.Size)}
+	case blocks == have && g.recovery == nil:
+		return &sizeError{what: fmt.Sprintf("it has %d bytes already; the next larger size is %d", have*blockSize, g.nextSize())}
+	case g.opts.Device && int64(blocks)*blockSize > g.size:
+		return &sizeError{what: fmt.Sprintf("the device has only %d bytes", g.size)}
+	}
+	if most := g.mostGroups(); s.groups() > most {
+		e := &sizeError{what: fmt.Sprintf("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
+			most*blocksPerGroup*blockSize, s.ReservedGDT, s.InodesPerGroup)}
+		if g.old.groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup) {
+			e.hint = "resize2fs grows it further, by moving blocks"
+		}
+		return e
+	}
+	s.Inodes = uint32(s.groups() * uint64(s.InodesPerGroup))
+	s.ReservedGDT -= uint16(s.descBlocks() - g.old.descBlocks())
+	return nil
+}
+
+// nextSize is the smallest one that is larger.
+func (g *growth) nextSize() uint64 {
+	s := &g.old
+	if s.blocks()%blocksPerGroup != 0 {
+		return (s.blocks() + 1) * blockSize
+	}
+	return (s.blocks() + s.superBlocks(s.groups()) + 2 + s.tableBlocks() + lastGroupRoom) * blockSize
+}
+
+// mostGroups is how many groups there can be.
+func (g *growth) mostGroups() uint64 {
+	s := &g.old
+	perBlock := descsPerBlock(uint32(s.descSize()))
+	return min((s.descBlocks()+uint64(s.ReservedGDT))*perBlock, growLimit/uint64(s.InodesPerGroup))
+}
+
+// finishSuper completes the new superblock.
+func (g *growth) finishSuper() {
+	s := &g.new
+	reserved, rest := bits.Mul64(g.old.reservedBlocks(), s.blocks())
+	reserved, _ = bits.Div64(reserved, rest, g.old.blocks())
+	s.ReservedLo, s.ReservedHi = split(reserved)
+}
+
+// block returns the block of the old file system as the plan has it, to be
+// changed.
+func (g *growth) block(n uint64) ([]byte, error) {
+	if b := g.changed[n]; b != nil {
+		return b, nil
+	}
+	b := make([]byte, blockSize)
+	if err := g.img.read(b, int64(n)*blockSize); err != nil {
+		return nil, err
+	}
+	g.changed[n] = b
+	return b, nil
+}
+
+// writes are the changed blocks, in order.
+func (g *growth) writes() (list []logBlock) {
+	for _, n := range slices.Sorted(maps.Keys(g.changed)) {
+		list = append(list, logBlock{n, g.changed[n]})
+	}
+	return list
+}
+
+// run carries the plan out.
+func (g *growth) run() error {
+	err := g.prepare()
+	if err == nil {
+		journal := g.journal
+		if n := len(g.changed); journal != nil && journal.form.transactionLength(n) <= int(journal.super.Length-journal.super.First) {
+			return g.throughJournal()
+		}
+		return g.inOrder()
+	}
+	return g.undo(err)
+}
+
+// undo puts back what nobody has looked at so far.
+func (g *growth) undo(err error) error {
+	if !g.opts.Device && g.size < int64(g.new.blocks())*blockSize {
+		if err := g.f.Truncate(g.size); err != nil {
+			return fmt.Errorf("%w, and %w", err, err)
+		}
+	}
+	return err
+}
+
+// prepare writes what lies behind the old file system.
+func (g *growth) prepare() error {
+	if size := int64(g.new.blocks()) * blockSize; size > g.size {
+		if err := g.f.Truncate(size); err != nil {
+			return err
+		}
+	}
+	for _, r := range g.runs {
+		if err := g.writeRun(r); err != nil {
+			return err
+		}
+	}
+	return g.f.Sync()
+}
+
+// throughJournal makes the change a transaction of the journal and then does what
+// a replay would do. Its number is not used again, so that what a crash leaves in
+// the log cannot become part of another one.
+func (g *growth) throughJournal() error {
+	sequence := g.journal.super.Sequence
+	super := g.old
+	super.Incompat |= incompatRecover
+	err := g.journal.setLog(g.f, 0, sequence+1)
+	if err == nil {
+		err = writeSuper(g.f, &super) // nothing to be replayed so far
+	}
+	if err == nil {
+		err = g.writeLog(sequence)
+	}
+	if err != nil {
+		if e := writeSuper(g.f, &g.old); e != nil {
+			return fmt.Errorf("%w: %w", ErrGrowing, err)
+		}
+		return g.undo(err)
+	}
+	err = g.journal.setLog(g.f, g.journal.super.First, sequence) // from here on the file system is the new one
+	if err == nil {
+		err = g.checkpoint()
+	}
+	if err == nil {
+		err = g.journal.setLog(g.f, 0, sequence+1)
+	}
+	if err == nil {
+		err = writeSuper(g.f, &g.new)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGrowing, err)
+	}
+	return nil
+}
+
+// writeLog writes the transaction into the log, which is empty.
+func (g *growth) writeLog(sequence uint32) error {
+	j := g.journal
+	super := g.new
+	super.Incompat |= incompatRecover // until the log is empty again
+	super.seal(g.changed[0][superOffset:])
+	at := j.super.First
+	for _, b := range j.form.transaction(sequence, g.writes()) {
+		if _, err := g.f.WriteAt(b, int64(j.physical(at))*blockSize); err != nil {
+			return err
+		}
+		at = j.next(at)
+	}
+	return g.f.Sync()
+}
+
+// checkpoint writes all changed blocks to where they belong, and the backups.
+func (g *growth) checkpoint() error {
+	err := writeHome(g.f, slices.Sorted(maps.Keys(g.changed)), func(n uint64) error {
+		return g.write(g.changed[n], n)
+	})
+	if err != nil {
+		return err
+	}
+	for n := uint64(1); n < g.old.groups(); n++ {
+		if err := g.writeBackup(n, g.first); err != nil {
+			return err
+		}
+	}
+	return g.f.Sync()
+}
+
+// inOrder makes the change without a journal: the superblock last.
+func (g *growth) inOrder() error {
+	super := g.old
+	super.State &^= stateClean
+	err := writeSuper(g.f, &super)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGrowing, err)
+	}
+	super = g.new
+	super.State &^= stateClean
+	super.seal(g.changed[0][superOffset:])
+	if err = g.checkpoint(); err == nil {
+		err = writeSuper(g.f, &g.new)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGrowing, err)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package ext4
+
+import (
+	"os"
+
+	"ocipipe/lib/blockio"
+)
+
+// groupRun is a run of new groups, whose metadata lies together in its first ones:
+// all bitmaps of blocks, all bitmaps of inodes, all inode tables. Without flex_bg
+// each group is a run.
+type groupRun struct {
+	first, end uint64 // groups
+	bitmaps    uint64 // of blocks, then as many of inodes
+	tables     []uint64
+	used       []area // by all of them
+}
+
+// maxRun is how many groups a run has at most, also where flex_bg allows more: as
+// many as mke2fs joins.
+const maxRun = 16
+
+// addGroups plans the new groups.
+func (g *growth) addGroups() error {
+	s := &g.new
+	join := uint64(1)
+	if s.Incompat&incompatFlexBG != 0 {
+		join = min(uint64(1)<<min(s.LogGroupsPerFlex, 31), maxRun)
+	}
+	for first := g.old.groups(); first < s.groups(); {
+		end := min(first/join*join+join, s.groups())
+		r, ok := g.layRun(first, end)
+		if !ok { // in less than one piece
+			end = first + 1
+			r, ok = g.layRun(first, end)
+		}
+		if !ok {
+			return corrupt(superOffset, "group %d has no room for %d blocks of inodes", first, s.tableBlocks())
+		}
+		g.runs = append(g.runs, r)
+		first = end
+	}
+	g.desc = append(g.desc, make([]byte, s.descBlocks()*blockSize-uint64(len(g.desc)))...)
+	for _, r := range g.runs {
+		for n := r.first; n < r.end; n++ {
+			g.describe(r, n)
+		}
+	}
+	return nil
+}
+
+// layRun places the metadata of the groups from first to end. It reports false if
+// it does not fit, also because it is cut up by superblocks.
+func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
+	r = groupRun{first: first, end: end}
+	var supers []area
+	for n := first; n < end; n++ {
+		if g.old.hasBackup(n) {
+			supers = append(supers, area{n * blocksPerGroup, g.old.superBlocks(n)})
+		}
+	}
+	c := cursor{taken: supers, next: first * blocksPerGroup}
+	take := func(n uint64) uint64 {
+		start := c.whole(n)
+		r.used = append(r.used, area{start, n})
+		return start
+	}
+	r.bitmaps = take(2 * (end - first))
+	for range end - first {
+		r.tables = append(r.tables, take(g.new.tableBlocks()))
+	}
+	return r, c.next <= min(end*blocksPerGroup, g.new.blocks())
+}
+
+// groupBlocks is how many blocks group n has.
+func (s *superblock) groupBlocks(n uint64) uint64 {
+	return min(s.blocks()-n*blocksPerGroup, blocksPerGroup)
+}
+
+// bitmap is that of the blocks of the new group n, a group of r. It reports how
+// many of them hold metadata.
+func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
+	b = make([]byte, blockSize)
+	base, blocks := n*blocksPerGroup, g.new.groupBlocks(n)
+	used = g.old.superBlocks(n)
+	setBits(b, 0, used)
+	for _, u := range r.used {
+		if start, end := max(u.start, base), min(u.end(), base+blocks); start < end {
+			setBits(b, start-base, end-base)
+			used += end - start
+		}
+	}
+	setBits(b, blocks, blocksPerGroup) // there are no such blocks
+	return b, used
+}
+
+// describe writes the descriptor of the new group n, a group of r, which has no
+// inodes in use.
+func (g *growth) describe(r groupRun, n uint64) {
+	s := &g.new
+	i := n - r.first
+	b, used := g.bitmap(r, n)
+	d := groupDesc{
+		BlockBitmap: r.bitmaps + i, InodeBitmap: r.bitmaps + (r.end - r.first) + i, InodeTable: r.tables[i],
+		FreeBlocks: uint32(s.groupBlocks(n) - used), FreeInodes: s.InodesPerGroup,
+	}
+	if g.img.hasSums() {
+		d.Unused, d.Flags = s.InodesPerGroup, inodeUninit
+		if !g.opts.Device {
+			d.Flags |= tableZeroed // else a kernel does that when it has time
+		}
+		if used == 0 && n != s.groups()-1 {
+			d.Flags |= blockUninit
+		} else {
+			d.BlockBitmapSum = g.img.seed.bitmap(b)
+		}
+	}
+	g.encodeGroup(&d, n)
+	s.setFreeBlocks(s.freeBlocks() + uint64(d.FreeBlocks))
+	s.FreeInodes += d.FreeInodes
+	if s.Overhead != 0 { // 0: a kernel counts when it mounts
+		s.Overhead += uint32(g.old.superBlocks(n) + 2 + s.tableBlocks())
+	}
+}
+
+// encodeGroup puts the descriptor of group n where the plan has it.
+func (g *growth) encodeGroup(d *groupDesc, n uint64) {
+	size := uint64(g.new.descSize())
+	b := g.desc[n*size : (n+1)*size]
+	d.encode(b)
+	if g.img.hasSums() {
+		g.img.seed.sealGroup(uint32(n), b)
+	}
+}
+
+// decodeGroup returns the descriptor of group n as the plan has it.
+func (g *growth) decodeGroup(n uint64) (d groupDesc) {
+	size := uint64(g.new.descSize())
+	d.decode(g.desc[n*size : (n+1)*size])
+	return d
+}
+
+// extendLastGroup gives the last of the old groups the blocks that it lacks.
+func (g *growth) extendLastGroup() error {
+	n := g.old.groups() - 1
+	have, want := g.old.groupBlocks(n), g.new.groupBlocks(n)
+	if have == want {
+		return nil
+	}
+	d := g.decodeGroup(n)
+	b, err := g.block(d.BlockBitmap)
+	if err != nil {
+		return err
+	}
+	at := int64(d.BlockBitmap) * blockSize
+	sum := g.img.seed.bitmap(b)
+	if g.old.descSize() < groupDescSize {
+		sum &= 0xFFFF
+	}
+	switch {
+	case d.Flags&blockUninit != 0:
+		return corrupt(at, "the last group has no bitmap")
+	case g.img.hasSums() && sum != d.BlockBitmapSum:
+		return corrupt(at, "bitmap of the last group has checksum %#08x, says %#08x", sum, d.BlockBitmapSum)
+	case uint64(countBits(b, 0, have)) != have-uint64(d.FreeBlocks):
+		return corrupt(at, "the last group has %d blocks in use, says %d", countBits(b, 0, have), have-uint64(d.FreeBlocks))
+	}
+	clearBits(b, have, want)
+	d.FreeBlocks += uint32(want - have)
+	if g.img.hasSums() {
+		d.BlockBitmapSum = g.img.seed.bitmap(b)
+	}
+	g.encodeGroup(&d, n)
+	g.new.setFreeBlocks(g.new.freeBlocks() + want - have)
+	g.first = int(n * uint64(g.old.descSize()) / blockSize)
+	return nil
+}
+
+// writeRun writes the new groups of r: bitmaps, backups, and inode tables where
+// the disk is not zero.
+func (g *growth) writeRun(r groupRun) error {
+	for n := r.first; n < r.end; n++ {
+		d := g.decodeGroup(n)
+		if d.Flags&blockUninit == 0 {
+			b, _ := g.bitmap(r, n)
+			if err := g.write(b, d.BlockBitmap); err != nil {
+				return err
+			}
+		}
+		if d.Flags&inodeUninit == 0 {
+			b := make([]byte, blockSize)
+			setBits(b, uint64(g.new.InodesPerGroup), blocksPerGroup)
+			if err := g.write(b, d.InodeBitmap); err != nil {
+				return err
+			}
+		}
+		if d.Flags&inodeUninit == 0 || d.Flags&tableZeroed != 0 {
+			if err := g.zero(int64(d.InodeTable)*blockSize, int64(d.InodeTable+g.new.tableBlocks())*blockSize); err != nil {
+				return err
+			}
+		}
+		if err := g.writeBackup(n, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *growth) write(b []byte, block uint64) error {
+	_, err := g.f.WriteAt(b, int64(block)*blockSize)
+	return err
+}
+
+// writeBackup writes the superblock and the descriptors, from a block of them on,
+// to group n if it has copies. As mke2fs does, it does not call a copy clean.
+func (g *growth) writeBackup(n uint64, from int) error {
+	if !g.new.hasBackup(n) {
+		return nil
+	}
+	super := g.new
+	super.BlockGroup, super.State = uint16(n), 0
+	b := make([]byte, blockSize)
+	super.seal(b)
+	if err := g.write(b, n*blocksPerGroup); err != nil {
+		return err
+	}
+	return g.write(g.desc[from*blockSize:], n*blocksPerGroup+1+uint64(from))
+}
+
+// zero makes the bytes from start to end zero. Behind the end that the disk had
+// they are.
+func (g *growth) zero(start, end int64) error {
+	end = min(end, g.size)
+	zeros := make([]byte, 256<<10)
+	for start < end {
+		data, stop := start, end
+		if f, ok := g.f.(*os.File); ok && !g.opts.Device {
+			var err error
+			if data, stop, err = blockio.NextData(f, start, end); err != nil {
+				return err
+			}
+		}
+		for data < stop {
+			n, err := g.f.WriteAt(zeros[:min(stop-data, int64(len(zeros)))], data)
+			if err != nil {
+				return err
+			}
+			data += int64(n)
+		}
+		start = stop
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package ext4
+
+import "encoding/binary"
+
+// The blocks behind the descriptors that are reserved for more of them belong to
+// the file of inode 7, so that nobody else takes them. Its double-indirect block
+// lists those of group 0; these are used as indirect blocks themselves, and list
+// their copies in the groups with backups (ext4_resize_begin, and
+// ext2fs_create_resize_inode of e2fsprogs).
+const (
+	resizeSlot = 13 // in i_block
+	wordSize   = 4
+	wordsBlock = blockSize / wordSize
+)
+
+// moveReserved plans the descriptors, which grow into reserved blocks, and the
+// resize inode, whose lists lose those and get what new groups have.
+func (g *growth) moveReserved() error {
+	for i := g.first; i < len(g.desc)/blockSize; i++ {
+		g.changed[1+uint64(i)] = g.desc[i*blockSize : (i+1)*blockSize]
+	}
+	if _, err := g.block(0); err != nil {
+		return err
+	}
+	if g.old.Compat&compatResizeInode == 0 {
+		return nil
+	}
+	var ino foundInode
+	if err := g.img.loadInode(&ino, resizeIno); err != nil {
+		return err
+	}
+	dind := uint64(binary.LittleEndian.Uint32(ino.Block[resizeSlot*wordSize:]))
+	if err := g.checkReserved(&ino, dind); err != nil {
+		return err
+	}
+	if err := g.listReserved(dind); err != nil {
+		return err
+	}
+	b, err := g.block(uint64(ino.off) / blockSize)
+	if err != nil {
+		return err
+	}
+	raw := b[ino.off%blockSize:][:len(ino.raw)]
+	ino.Blocks = g.new.reservedSectors()
+	ino.encode(raw)
+	if g.img.hasSums() {
+		ino.sum.seal(raw)
+	}
+	return nil
+}
+
+// reservedSectors is what inode 7 counts.
+func (s *superblock) reservedSectors() uint64 {
+	return sectorBlocks * (1 + uint64(s.ReservedGDT)*uint64(1+len(s.backups())))
+}
+
+// backups are the groups with copies of the superblock.
+func (s *superblock) backups() (list []uint64) {
+	for n := uint64(1); n < s.groups(); n++ {
+		if s.hasBackup(n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// checkReserved refuses a resize inode that is not exactly what it should be.
+func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
+	bad := func() error {
+		return &dirtyError{"the resize inode is not as it should be"}
+	}
+	if ino.Mode&modeKind != modeFile || ino.Flags&flagExtents != 0 || ino.Links != 1 || ino.Blocks != g.old.reservedSectors() ||
+		dind < g.old.superBlocks(0) {
+		return bad()
+	}
+	list := make([]byte, blockSize)
+	if err := g.img.readBlock(list, dind); err != nil {
+		return err
+	}
+	want, b := make([]byte, blockSize), make([]byte, blockSize)
+	first := g.old.descBlocks()
+	for n := first; n < first+uint64(g.old.ReservedGDT); n++ {
+		binary.LittleEndian.PutUint32(want[n%wordsBlock*wordSize:], uint32(1+n))
+		if err := g.img.readBlock(b, 1+n); err != nil {
+			return err
+		}
+		if string(b) != string(g.old.copiesOf(1+n)) {
+			return bad()
+		}
+	}
+	if string(list) != string(want) {
+		return bad()
+	}
+	return nil
+}
+
+// copiesOf lists the copies of a reserved block.
+func (s *superblock) copiesOf(block uint64) []byte {
+	b := make([]byte, blockSize)
+	for i, n := range s.backups() {
+		binary.LittleEndian.PutUint32(b[i*wordSize:], uint32(n*blocksPerGroup+block))
+	}
+	return b
+}
+
+// listReserved plans the lists of what is still reserved.
+func (g *growth) listReserved(dind uint64) error {
+	list, err := g.block(dind)
+	if err != nil {
+		return err
+	}
+	for n := g.old.descBlocks(); n < g.new.descBlocks(); n++ {
+		clear(list[n%wordsBlock*wordSize:][:wordSize])
+	}
+	if len(g.new.backups()) == len(g.old.backups()) {
+		return nil
+	}
+	first := g.new.descBlocks()
+	for n := first; n < first+uint64(g.new.ReservedGDT); n++ {
+		g.changed[1+n] = g.new.copiesOf(1 + n)
+	}
+	return nil
+}
+
+func clearBits(b []byte, from, to uint64) {
+	for ; from < to; from++ {
+		b[from/8] &^= 1 << (from % 8)
+	}
+}
+
+func countBits(b []byte, from, to uint64) (n int) {
+	for ; from < to; from++ {
+		n += int(b[from/8] >> (from % 8) & 1)
+	}
+	return n
+}
