@@ -30,7 +30,10 @@ func (w *Writer) finish() error {
 	if err != nil {
 		return err
 	}
-	return w.writeMetadata(l, items)
+	if err := w.writeMetadata(l, items); err != nil || !w.opts.Check {
+		return err
+	}
+	return w.verify(int64(l.geo.blocks) * blockSize)
 }
 
 // noteImplied counts the directories of an upper disk whose attributes nobody
@@ -358,12 +361,14 @@ func (w *Writer) sized(live, inodes uint64) (*layout, error) {
 	used := live
 	for !w.short {
 		free := o.free(used)
-		g, err := o.geometry(blocks, o.inodes(blocks, inodes, free))
-		if err != nil {
-			return nil, err
+		want := o.inodes(blocks, inodes, free)
+		if want < inodes {
+			return nil, tooFewInodes(want, inodes)
 		}
-		if g.inodes() < inodes {
-			return nil, tooFewInodes(g.inodes(), inodes)
+		g := o.geometry(blocks, want)
+		if g.inodes() < want {
+			blocks += blocksPerGroup // each has room for so many
+			continue
 		}
 		l := o.behind(w.files, g)
 		used = max(used, live+l.used())

@@ -17,8 +17,8 @@ import (
 // others are hard links to it. Blocks that were reserved and never written are
 // holes. Contents lie in the image and are good as long as the reader below it.
 //
-// A directory lost+found that only a file system needs is left out: in the
-// root, inode 11, empty, of root alone, without xattrs, and of more than one block.
+// The directory lost+found that was made with the file system is left out: in the
+// root, inode 11, as old, empty, of root alone, without xattrs.
 //
 // The end, io.EOF, also says that every inode has as many names as it counts and
 // that no block belongs to two of them.
@@ -188,7 +188,7 @@ func (s *source) fill(d dirent, parent uint32, path string) (bool, error) {
 			return false, err
 		}
 	}
-	return s.keep || !isLostFound(ino, names, &s.entry, s.at), nil
+	return s.keep || s.at != "." || !s.img.isLostFound(ino, names, &s.entry), nil
 }
 
 // name takes note of a name of ino. It reports whether it has another, and if so
@@ -257,10 +257,13 @@ func (img *Image) countLinks(ino *foundInode, names []dirent) (uint32, error) {
 	return n, nil
 }
 
-// isLostFound reports whether ino is a lost+found that nobody put into the tree.
-func isLostFound(ino *foundInode, names []dirent, e *tree.Entry, root string) bool {
-	return root == "." && e.Path == "lost+found" && ino.number == lostFoundIno && ino.kind() == tree.Dir && len(names) == 0 &&
-		e.Mode == 0o700 && e.UID == 0 && e.GID == 0 && e.Xattrs == nil && ino.Size > blockSize
+// isLostFound reports whether ino is a lost+found that was made with the file
+// system, not put into the tree.
+func (img *Image) isLostFound(ino *foundInode, names []dirent, e *tree.Entry) bool {
+	made := int64(img.super.MakeTime) | int64(img.super.MakeTimeHi)<<32
+	return e.Path == lostFoundDir && ino.number == lostFoundIno && e.Type == tree.Dir && len(names) == 0 &&
+		e.Mode == 0o700 && e.UID == 0 && e.GID == 0 && e.Xattrs == nil &&
+		e.Time.Sec >= made && e.Time.Sec < made+60 && ino.Size > blockSize
 }
 
 // readEntry reads the inode that d names.

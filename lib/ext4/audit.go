@@ -1,0 +1,401 @@
+package ext4
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// audit checks the structure of img as e2fsck does: that every block and inode
+// belongs to one thing and is marked so, that counts and checksums are right and
+// every directory leads where it says. It returns the first thing that is wrong.
+// fresh says that nobody has written to it since it was made, so that the copies
+// of superblock and descriptors must be equal, too.
+func (img *Image) audit(fresh bool, each func(e *tree.Entry) error) error {
+	if img.super.Incompat&incompatMetaBG != 0 {
+		return unsupported(superOffset, "meta_bg")
+	}
+	a := auditor{img: img, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
+	a.source = img.source(".", rootIno, rootIno)
+	a.source.keep = true
+	a.source.visit = a.visit
+	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type auditor struct {
+	img    *Image
+	fresh  bool
+	each   func(e *tree.Entry) error
+	source *source           // has what inodes own, and their numbers
+	fixed  claims            // what the file system needs, whatever it holds
+	dirs   map[uint64]uint32 // directories in each group
+
+	overhead   uint64 // blocks of fixed, and of the journal
+	freeBlocks uint64
+	freeInodes uint64
+}
+
+// layout claims the blocks of fixed metadata.
+func (a *auditor) layout() error {
+	s := &a.img.super
+	var d groupDesc
+	for g := range s.groups() {
+		if err := a.img.readGroup(&d, g); err != nil {
+			return err
+		}
+		first := g * uint64(s.BlocksPerGroup)
+		own := claim{first, min(first+uint64(s.BlocksPerGroup), s.blocks())}
+		if err := a.fix(first, s.superBlocks(g), own); err != nil {
+			return err
+		}
+		if s.Incompat&incompatFlexBG != 0 {
+			own = claim{0, s.blocks()}
+		}
+		err := cmp.Or(a.fix(d.BlockBitmap, 1, own), a.fix(d.InodeBitmap, 1, own), a.fix(d.InodeTable, s.tableBlocks(), own))
+		if err != nil {
+			return fmt.Errorf("group %d: %w", g, err)
+		}
+		last := g == s.groups()-1
+		if d.Flags&blockUninit != 0 && (g == 0 || last) || !a.img.hasSums() && d.Flags&(blockUninit|inodeUninit) != 0 && s.RoCompat&roCompatGdtCsum == 0 {
+			return corrupt(s.descOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
+		}
+	}
+	if s.Incompat&incompatMMP != 0 {
+		if err := a.fix(s.MMPBlock, 1, claim{1, s.blocks()}); err != nil {
+			return err
+		}
+		a.overhead-- // is not counted
+	}
+	return a.fixed.settle()
+}
+
+// fix claims n blocks from first on, which must be among own.
+func (a *auditor) fix(first, n uint64, own claim) error {
+	if first < own.first || first > own.end || n > own.end-first {
+		return corrupt(int64(first)*blockSize, "%d blocks at %d are outside of their group", n, first)
+	}
+	a.overhead += n
+	return cmp.Or(a.fixed.add(first, n), a.source.owned.add(first, n))
+}
+
+// walk visits everything that has a name.
+func (a *auditor) walk() error {
+	for {
+		e, err := a.source.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && a.each != nil {
+			err = a.each(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// visit checks what only a checker minds in an inode.
+func (a *auditor) visit(ino *foundInode, c *content, names []dirent) error {
+	if err := a.inode(ino, c); err != nil {
+		return err
+	}
+	if ino.kind() != tree.Dir {
+		return nil
+	}
+	for _, d := range names {
+		if d.kind == kindUnknown && a.img.super.Incompat&incompatFiletype != 0 {
+			return corrupt(ino.off, "directory %d does not say what %q is", ino.number, d.name)
+		}
+	}
+	a.dirs[uint64((ino.number-1)/a.img.super.InodesPerGroup)]++
+	if ino.Flags&flagIndex == 0 {
+		return nil
+	}
+	block := make([]byte, blockSize)
+	err := checkIndex(uint32(c.size/blockSize), a.img.dirOptions(), func(i uint32) ([]byte, error) {
+		_, err := c.ReadAt(block, int64(i)*blockSize)
+		return bytes.Clone(block), err
+	})
+	if err != nil {
+		return fmt.Errorf("directory %d at byte %d: %w", ino.number, ino.off, err)
+	}
+	return nil
+}
+
+// xattrs checks who has the blocks of xattrs, and what they say of themselves.
+func (a *auditor) xattrs() error {
+	blocks := a.source.xattrs.blocks
+	block := make([]byte, blockSize)
+	for _, at := range slices.Sorted(maps.Keys(blocks)) {
+		b, off := blocks[at], int64(at)*blockSize
+		if b.refs != b.used {
+			return corrupt(off, "block of xattrs counts %d users, has %d", b.refs, b.used)
+		}
+		if err := a.img.readBlock(block, at); err != nil {
+			return err
+		}
+		if err := checkXattrHashes(block); err != nil {
+			return fmt.Errorf("byte %d: %w", off, err)
+		}
+	}
+	return nil
+}
+
+// checkXattrHashes checks the hashes of the entries in a valid block of xattrs.
+// Those of names with bytes above 127 depend on the kernel.
+func checkXattrHashes(block []byte) error {
+	for at := xattrHeadSize; binary.LittleEndian.Uint32(block[at:]) != 0; {
+		var e xattrEntry
+		e.decode(block[at:])
+		name := string(block[at+xattrEntSize:][:e.NameLen])
+		value := block[e.ValueOff:][:e.ValueSize]
+		if strings.IndexFunc(name, func(r rune) bool { return r > 127 }) < 0 && e.Hash != hashXattr(name, value) {
+			return broken("xattr %q has hash %#08x, says %#08x", name, hashXattr(name, value), e.Hash)
+		}
+		at += xattrEntSize + padXattr(int(e.NameLen))
+	}
+	return nil
+}
+
+// dirOptions are what the superblock says about directories.
+func (img *Image) dirOptions() dirOptions {
+	s := &img.super
+	return dirOptions{
+		index: s.Compat&compatDirIndex != 0, hashSeed: s.HashSeed, unsigned: s.Flags&unsignedHash != 0, checksums: img.hasSums(),
+	}
+}
+
+// inode checks an inode whose blocks are c, which is nil if it has none.
+func (a *auditor) inode(ino *foundInode, c *content) error {
+	blocks := uint64(0)
+	if c != nil {
+		blocks = uint64(c.blocks)
+	}
+	if ino.FileACL != 0 {
+		blocks++
+	}
+	if ino.Flags&flagHugeFile == 0 {
+		blocks *= sectorBlocks
+	}
+	switch {
+	case ino.Blocks != blocks:
+		return corrupt(ino.off, "inode %d counts %d blocks (i_blocks), has %d", ino.number, ino.Blocks, blocks)
+	case ino.Dtime != 0:
+		return corrupt(ino.off, "inode %d was deleted at %d", ino.number, ino.Dtime)
+	case ino.Flags&flagIndex != 0 && (ino.kind() != tree.Dir || a.img.super.Compat&compatDirIndex == 0):
+		return corrupt(ino.off, "inode %d has an index", ino.number)
+	case ino.kind() == tree.Link && ino.Size <= fastMax && ino.Flags&flagExtents != 0:
+		return corrupt(ino.off, "inode %d has a short target in a block", ino.number)
+	}
+	for _, s := range []stamp{ino.Atime, ino.Ctime, ino.Crtime} {
+		if _, ok := s.decode(); !ok {
+			return corrupt(ino.off, "inode %d has %d nanoseconds", ino.number, s.Extra>>2)
+		}
+	}
+	return nil
+}
+
+// bitmaps compares each group with what was found to be in use.
+func (a *auditor) bitmaps() error {
+	s := &a.img.super
+	owned, fixed := a.source.owned.sorted, a.fixed.sorted
+	block, want := make([]byte, blockSize), make([]byte, blockSize)
+	var d groupDesc
+	for g := range s.groups() {
+		if err := a.img.readGroup(&d, g); err != nil {
+			return err
+		}
+		first := g * uint64(s.BlocksPerGroup)
+		end := min(first+uint64(s.BlocksPerGroup), s.blocks())
+		clear(want)
+		used := mark(want, &owned, first, end)
+		if d.Flags&blockUninit != 0 {
+			if n := mark(nil, &fixed, first, end); n != used {
+				return corrupt(s.descOffset(g), "group %d has %d blocks in use, and no bitmap", g, used-n)
+			}
+		} else {
+			mark(nil, &fixed, first, end)
+			if err := a.bitmap(block, want, d.BlockBitmap, end-first, uint64(s.BlocksPerGroup), d.BlockBitmapSum); err != nil {
+				return fmt.Errorf("block bitmap of group %d: %w", g, err)
+			}
+		}
+		free := end - first - used
+		if uint64(d.FreeBlocks) != free {
+			return corrupt(s.descOffset(g), "group %d counts %d free blocks, has %d", g, d.FreeBlocks, free)
+		}
+		a.freeBlocks += free
+		if err := a.inodes(g, &d, block, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark sets the bits of b for what is claimed from first to end, and returns how
+// much that is. What ends there leaves the list.
+func mark(b []byte, list *[]claim, first, end uint64) (used uint64) {
+	for len(*list) > 0 && (*list)[0].first < end {
+		c := (*list)[0]
+		from, to := max(c.first, first), min(c.end, end)
+		used += to - from
+		if b != nil {
+			setBits(b, from-first, to-first)
+		}
+		if c.end > end {
+			break
+		}
+		*list = (*list)[1:]
+	}
+	return used
+}
+
+// bitmap reads a bitmap at a block, of n bits and the rest ones, and compares it
+// with want. Its checksum is over full bits.
+func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
+	if err := a.img.readBlock(b, at); err != nil {
+		return err
+	}
+	off := int64(at) * blockSize
+	setBits(want, n, 8*blockSize)
+	for i := range b {
+		if b[i] != want[i] {
+			return corrupt(off+int64(i), "bits are %08b, should be %08b", b[i], want[i])
+		}
+	}
+	have := a.img.seed.bitmap(b[:full/8])
+	if a.img.super.descSize() < groupDescSize {
+		have &= 0xFFFF
+	}
+	if a.img.hasSums() && have != sum {
+		return corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
+	}
+	return nil
+}
+
+// inodes checks the inodes of group g.
+func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
+	s := &a.img.super
+	n := s.InodesPerGroup
+	clear(want)
+	used := uint32(0)
+	for i := range n {
+		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.has(number) {
+			want[i/8] |= 1 << (i % 8)
+			used++
+		} else if err := a.free(number, i, d); err != nil {
+			return err
+		}
+	}
+	switch {
+	case d.FreeInodes != n-used:
+		return corrupt(s.descOffset(g), "group %d counts %d free inodes, has %d", g, d.FreeInodes, n-used)
+	case d.Dirs != a.dirs[g]:
+		return corrupt(s.descOffset(g), "group %d counts %d directories, has %d", g, d.Dirs, a.dirs[g])
+	case d.Flags&inodeUninit != 0 && used > 0:
+		return corrupt(s.descOffset(g), "group %d has %d inodes in use, and no bitmap", g, used)
+	}
+	a.freeInodes += uint64(n - used)
+	if d.Flags&inodeUninit != 0 {
+		return nil
+	}
+	if err := a.bitmap(block, want, d.InodeBitmap, uint64(n), uint64(n), d.InodeBitmapSum); err != nil {
+		return fmt.Errorf("inode bitmap of group %d: %w", g, err)
+	}
+	return nil
+}
+
+// free checks that an inode without a name, the one at index in group d, is not
+// in use.
+func (a *auditor) free(number, index uint32, d *groupDesc) error {
+	if d.Flags&inodeUninit != 0 || a.img.hasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
+		return nil
+	}
+	var b [smallInodeSize]byte
+	off := int64(d.InodeTable)*blockSize + int64(index)*int64(a.img.super.InodeSize)
+	if err := a.img.read(b[:], off); err != nil {
+		return err
+	}
+	if links := binary.LittleEndian.Uint16(b[0x1A:]); links != 0 {
+		return corrupt(off, "inode %d counts %d links, but no directory has it", number, links)
+	}
+	return nil
+}
+
+// totals compares the superblock with the groups.
+func (a *auditor) totals() error {
+	s := &a.img.super
+	switch {
+	case s.freeBlocks() != a.freeBlocks:
+		return corrupt(superOffset, "superblock counts %d free blocks, there are %d", s.freeBlocks(), a.freeBlocks)
+	case uint64(s.FreeInodes) != a.freeInodes:
+		return corrupt(superOffset, "superblock counts %d free inodes, there are %d", s.FreeInodes, a.freeInodes)
+	case s.reservedBlocks() > s.blocks():
+		return corrupt(superOffset, "%d of %d blocks are reserved", s.reservedBlocks(), s.blocks())
+	case s.Overhead != 0 && uint64(s.Overhead) != a.overhead:
+		return corrupt(superOffset, "superblock counts %d blocks of metadata, there are %d", s.Overhead, a.overhead)
+	case s.LastOrphan != 0:
+		return corrupt(superOffset, "inode %d is to be deleted", s.LastOrphan)
+	case s.ErrorCount != 0:
+		return corrupt(superOffset, "%d errors were noted", s.ErrorCount)
+	}
+	return nil
+}
+
+// backups compares the copies of superblock and descriptors with the first ones.
+func (a *auditor) backups() error {
+	s := &a.img.super
+	if !a.fresh {
+		return nil
+	}
+	first, copied := make([]byte, blockSize), make([]byte, blockSize)
+	for g := uint64(1); g < s.groups(); g++ {
+		if !s.hasBackup(g) {
+			continue
+		}
+		at := g * uint64(s.BlocksPerGroup)
+		if err := a.backupSuper(g, copied); err != nil {
+			return err
+		}
+		for i := range s.descBlocks() {
+			if err := cmp.Or(a.img.readBlock(first, 1+i), a.img.readBlock(copied, at+1+i)); err != nil {
+				return err
+			}
+			if !bytes.Equal(first, copied) {
+				return corrupt(int64(at+1+i)*blockSize, "copy of the descriptors in group %d differs", g)
+			}
+		}
+	}
+	return nil
+}
+
+// backupSuper compares the copy of the superblock in group g, which says where it is
+// and need not say that all is clean.
+func (a *auditor) backupSuper(g uint64, b []byte) error {
+	at := g * uint64(a.img.super.BlocksPerGroup)
+	if err := a.img.readBlock(b, at); err != nil {
+		return err
+	}
+	var have superblock
+	have.decode(b)
+	if sum := superChecksum(b); a.img.hasSums() && have.Checksum != sum {
+		return corrupt(int64(at)*blockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
+	}
+	want := a.img.super
+	want.BlockGroup, want.State, want.Checksum = uint16(g), have.State, have.Checksum
+	if have != want {
+		return corrupt(int64(at)*blockSize, "copy of the superblock in group %d differs", g)
+	}
+	return nil
+}

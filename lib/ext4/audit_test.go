@@ -1,0 +1,383 @@
+package ext4
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/reftest"
+)
+
+// patient is an image in which something is changed, and changed back.
+type patient struct {
+	t    *testing.T
+	file *os.File
+	img  *Image
+	undo []func()
+}
+
+// newPatient is an image of mke2fs with two groups, a journal, and one of each kind
+// of inode.
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	name := mke2fs(t, 300<<20, "-E", "lazy_itable_init=0,nodiscard", "-O", "orphan_file")
+	writeMounted(t, name, func(dir string) { populate(t, dir) })
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	p := &patient{t: t, file: f}
+	p.reopen()
+	if err := p.img.audit(false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if said := p.e2fsck(); said != "" {
+		t.Fatal(said)
+	}
+	return p
+}
+
+func (p *patient) reopen() {
+	p.t.Helper()
+	fi, err := p.file.Stat()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if p.img, err = Open(p.file, fi.Size()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// audit opens and audits the image as it is now.
+func (p *patient) audit() error {
+	fi, err := p.file.Stat()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	img, err := Open(p.file, fi.Size())
+	if err != nil {
+		return err
+	}
+	return img.audit(false, nil)
+}
+
+// e2fsck is what e2fsck has to say; it exits with 0 on some complaints.
+func (p *patient) e2fsck() string {
+	out, err := reftest.Try(p.t, "e2fsck", "-fn", p.file.Name())
+	if err != nil {
+		return err.Error()
+	}
+	for _, sign := range []string{"?", "IGNORED", "differences", "WARNING"} {
+		if strings.Contains(out, sign) {
+			return out
+		}
+	}
+	return ""
+}
+
+// edit changes n bytes at off, until restore.
+func (p *patient) edit(off int64, n int, fn func(b []byte)) {
+	p.t.Helper()
+	b := make([]byte, n)
+	if _, err := p.file.ReadAt(b, off); err != nil {
+		p.t.Fatal(err)
+	}
+	old := slices.Clone(b)
+	p.undo = append(p.undo, func() { p.file.WriteAt(old, off) })
+	fn(b)
+	if _, err := p.file.WriteAt(b, off); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *patient) restore() {
+	for _, fn := range slices.Backward(p.undo) {
+		fn()
+	}
+	p.undo = nil
+}
+
+// super, group, inode and block change one of these and its checksum.
+func (p *patient) super(fn func(s *superblock)) {
+	p.edit(superOffset, superSize, func(b []byte) {
+		s := p.img.super
+		fn(&s)
+		s.seal(b)
+	})
+}
+
+func (p *patient) group(g uint64, fn func(d *groupDesc)) {
+	p.edit(p.img.super.descOffset(g), groupDescSize, func(b []byte) {
+		var d groupDesc
+		d.decode(b)
+		fn(&d)
+		d.encode(b)
+		p.img.seed.sealGroup(uint32(g), b)
+	})
+}
+
+func (p *patient) find(path string) *foundInode {
+	p.t.Helper()
+	ino, _, err := p.img.lookup(path)
+	if err != nil {
+		p.t.Fatal(path, err)
+	}
+	return ino
+}
+
+func (p *patient) number(n uint32) *foundInode {
+	p.t.Helper()
+	ino, err := p.img.readInode(n)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return ino
+}
+
+func (p *patient) inode(ino *foundInode, fn func(ino *inode)) {
+	p.edit(ino.off, len(ino.raw), func(b []byte) {
+		fn(&ino.inode)
+		ino.encode(b)
+		ino.sum.seal(b)
+	})
+}
+
+// dir changes block i of a directory; leaf says that it is none of an index.
+func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
+	ino := p.find(path)
+	_, c, err := p.img.readDir(ino, p.parent(path), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var disk int64
+	for _, r := range c.runs {
+		if off := int64(i) * blockSize; off >= r.at() && off < r.at()+r.length(c.size) {
+			disk = r.disk() + off - r.at()
+		}
+	}
+	p.edit(disk, blockSize, func(b []byte) {
+		fn(b)
+		if table := htreeTable(b); !leaf && table > 0 {
+			count := int(binary.LittleEndian.Uint16(b[table+2:]))
+			binary.LittleEndian.PutUint32(b[htreeSumOffset:], ino.sum.htree(b, table, count))
+		} else if leaf {
+			binary.LittleEndian.PutUint32(b[dirTailOffset+direntHeadSize:], ino.sum.dirLeaf(b))
+		}
+	})
+}
+
+func (p *patient) parent(path string) uint32 {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return p.find(path[:i]).number
+	}
+	return rootIno
+}
+
+// extents changes the first node of the tree of path that is a block.
+func (p *patient) extents(path string, seal bool, fn func(b []byte)) {
+	ino := p.find(path)
+	var x extentIndex
+	x.decode(ino.Block[extentHeadSize:])
+	p.edit(int64(x.Child)*blockSize, blockSize, func(b []byte) {
+		fn(b)
+		if seal {
+			binary.LittleEndian.PutUint32(b[extentSumOffset:], ino.sum.extentBlock(b))
+		}
+	})
+}
+
+// Everything that e2fsck notices is noticed, and the other way round but for what
+// the table says.
+func TestInteropAudit(t *testing.T) {
+	p := newPatient(t)
+	s := &p.img.super
+	var d, last groupDesc
+	lastGroup := s.groups() - 1
+	if err := errors.Join(p.img.readGroup(&d, 0), p.img.readGroup(&last, lastGroup)); err != nil {
+		t.Fatal(err)
+	}
+	blockAt := func(n uint64) int64 { return int64(n) * blockSize }
+	flip := func(b []byte) { b[0] ^= 1 }
+	for _, c := range []struct {
+		name  string
+		harm  func()
+		err   string
+		quiet bool // e2fsck has nothing to say
+	}{
+		{"superblock checksum", func() { p.edit(superOffset+superSumOffset, 1, flip) }, "superblock has checksum", false},
+		{"inodes", func() { p.super(func(s *superblock) { s.Inodes-- }) }, "inodes in", false},
+		{"free blocks", func() { p.super(func(s *superblock) { s.FreeBlocksLo++ }) }, "free blocks, there are", false},
+		{"free inodes", func() { p.super(func(s *superblock) { s.FreeInodes-- }) }, "free inodes, there are", false},
+		{"blocks", func() { p.super(func(s *superblock) { s.BlocksLo += 8 }) }, "cut short", false},
+		{"state", func() { p.super(func(s *superblock) { s.State = stateClean | stateErrors }) }, "damaged", true},
+		{"checksum type", func() { p.super(func(s *superblock) { s.ChecksumType = 2 }) }, "checksums of type 2", false},
+		{"descriptor size", func() { p.super(func(s *superblock) { s.DescSize = 48 }) }, "group descriptors of 48 bytes", false},
+		{"first inode", func() { p.super(func(s *superblock) { s.FirstIno = 5 }) }, "first inode", false},
+		{"reserved without resize_inode", func() { p.super(func(s *superblock) { s.Compat &^= compatResizeInode }) }, "without resize_inode", false},
+		{"overhead", func() { p.super(func(s *superblock) { s.Overhead++ }) }, "blocks of metadata", true},
+		{"orphan list", func() { p.super(func(s *superblock) { s.LastOrphan = 15 }) }, "to be deleted", true},
+		{"journal's backup", func() { p.super(func(s *superblock) { s.JnlBlocks[3]++ }) }, "copy of its inode", true},
+		{"errors", func() { p.super(func(s *superblock) { s.ErrorCount = 3 }) }, "errors were noted", true},
+
+		{"descriptor checksum", func() { p.edit(s.descOffset(0)+groupSumOffset, 1, flip) }, "descriptor of group 0", false},
+		{"last descriptor's checksum", func() { p.edit(s.descOffset(lastGroup)+groupSumOffset, 1, flip) }, "descriptor of group", false},
+		{"group's free blocks", func() { p.group(0, func(d *groupDesc) { d.FreeBlocks++ }) }, "free blocks, has", false},
+		{"group's free inodes", func() { p.group(0, func(d *groupDesc) { d.FreeInodes++ }) }, "free inodes, has", false},
+		{"group's directories", func() { p.group(0, func(d *groupDesc) { d.Dirs-- }) }, "directories, has", false},
+		{"last group without bitmap", func() { p.group(lastGroup, func(d *groupDesc) { d.Flags |= blockUninit }) }, "bitmaps must be there", false},
+		{"inodes hidden", func() { p.group(0, func(d *groupDesc) { d.Unused = s.InodesPerGroup - 20 }) }, "never used", false},
+		{"group without inodes", func() { p.group(0, func(d *groupDesc) { d.Flags |= inodeUninit; d.Unused = s.InodesPerGroup }) }, "never used", false},
+		{"place of a bitmap", func() { p.group(0, func(d *groupDesc) { d.BlockBitmap = 1 << 40 }) }, "bitmaps and table at", false},
+		{"bitmap in the table", func() { p.group(0, func(d *groupDesc) { d.BlockBitmap = d.InodeTable }) }, "more than one", false},
+
+		{"block marked", func() { p.edit(blockAt(last.BlockBitmap)+100, 1, flip) }, "bits are", false},
+		{"block not marked", func() { p.edit(blockAt(d.BlockBitmap), 1, flip) }, "bits are 11111110", false},
+		{"padding of a block bitmap", func() { p.edit(blockAt(last.BlockBitmap)+4095, 1, flip) }, "bits are", false},
+		{"block bitmap's checksum", func() { p.group(0, func(d *groupDesc) { d.BlockBitmapSum ^= 1 }) }, "checksum is", false},
+		{"inode bitmap's checksum", func() { p.group(0, func(d *groupDesc) { d.InodeBitmapSum ^= 1 }) }, "checksum is", false},
+		{"inode not marked", func() { p.edit(blockAt(d.InodeBitmap)+1, 1, func(b []byte) { b[0] &^= 8 }) }, "bits are", false},
+		{"padding of an inode bitmap", func() { p.edit(blockAt(d.InodeBitmap)+4095, 1, flip) }, "bits are", false},
+
+		{"root's checksum", func() { p.edit(p.number(rootIno).off+inodeSumLo, 1, flip) }, "root: byte", false},
+		{"inode's checksum", func() { p.edit(p.find("file1").off+inodeSumHi, 1, flip) }, "has checksum", false},
+		{"mode", func() { p.inode(p.find("file1"), func(n *inode) { n.Mode &= modePerm }) }, "has mode", false},
+		{"links", func() { p.inode(p.find("file1"), func(n *inode) { n.Links++ }) }, "3 names, counts 4", false},
+		{"one link of three", func() { p.inode(p.find("file1"), func(n *inode) { n.Links = 1 }) }, "a second name", false},
+		{"no links", func() { p.inode(p.find("file4097"), func(n *inode) { n.Links = 0 }) }, "not in use", false},
+		{"directory's links", func() { p.inode(p.find("sub"), func(n *inode) { n.Links++ }) }, "has 3 links, counts 4", false},
+		{"i_blocks", func() { p.inode(p.find("file4097"), func(n *inode) { n.Blocks += 8 }) }, "i_blocks", false},
+		{"i_blocks of a device", func() { p.inode(p.find("null"), func(n *inode) { n.Blocks += 8 }) }, "i_blocks", false},
+		{"short size", func() { p.inode(p.find("file4097"), func(n *inode) { n.Size = 1 }) }, "data up to block 2", false},
+		{"dtime", func() { p.inode(p.find("file4097"), func(n *inode) { n.Dtime = 7 }) }, "was deleted", false},
+		{"nanoseconds", func() { p.inode(p.find("file4097"), func(n *inode) { n.Mtime.Extra = 1e9 << 2 }) }, "1000000000 nanoseconds", true},
+		{"extra size", func() { p.inode(p.find("file4097"), func(n *inode) { n.ExtraISize = 34 }) }, "34 extra bytes", false},
+		{"fast link with extents", func() { p.inode(p.find("sym"), func(n *inode) { n.Flags |= flagExtents }) }, "magic number", false},
+		{"length of a fast link", func() { p.inode(p.find("sym"), func(n *inode) { n.Size++ }) }, "link target of 6 bytes has 5", false},
+		{"length of a slow link", func() { p.inode(p.find("sym60"), func(n *inode) { n.Size++ }) }, "link target of 61 bytes has 60", false},
+		{"device with extents", func() { p.inode(p.find("null"), func(n *inode) { n.Flags |= flagExtents }) }, "has data", false},
+		{"fifo with a size", func() { p.inode(p.find("fifo"), func(n *inode) { n.Size = 1 }) }, "has data", false},
+		{"index on a file", func() { p.inode(p.find("file4097"), func(n *inode) { n.Flags |= flagIndex }) }, "has an index", false},
+		{"block map", func() { p.inode(p.find("file4097"), func(n *inode) { n.Flags &^= flagExtents }) }, "block map", false},
+		{"xattrs in an inode", func() { p.edit(p.find("file1").off+inodeFixedSize+xattrMagicSize, 1, func(b []byte) { b[0] = 200 }) }, "has checksum", false},
+		{"inode without a name", func() {
+			p.inode(p.find("file0"), func(n *inode) {}) // the same again
+			ino := p.find("sub/empty")
+			p.dir("sub", 0, true, func(b []byte) { cutEntry(b, ino.number) })
+		}, "has 2 links, counts 3", false},
+		{"file without a name", func() {
+			ino := p.find("fifo")
+			p.dir(".", 0, true, func(b []byte) { cutEntry(b, ino.number) })
+		}, "no directory has it", false},
+
+		{"extents' magic", func() { p.inode(p.find("file4097"), func(n *inode) { n.Block[0]++ }) }, "magic number", false},
+		{"extents' depth", func() { p.inode(p.find("file4097"), func(n *inode) { n.Block[6] = 9 }) }, "depth 9", false},
+		{"extent beyond the end", func() { p.inode(p.find("file4097"), func(n *inode) { n.Block[18] = 1 }) }, "has blocks", false},
+		{"extent of length 0", func() { p.inode(p.find("file4097"), func(n *inode) { n.Block[16] = 0 }) }, "extent of 0 blocks", false},
+		{"shared block", func() {
+			other := p.find("file1").Block
+			p.inode(p.find("file4097"), func(n *inode) { copy(n.Block[20:24], other[20:24]) })
+		}, "more than one", false},
+		{"block of the inode table", func() {
+			p.inode(p.find("file4097"), func(n *inode) { binary.LittleEndian.PutUint32(n.Block[20:], uint32(d.InodeTable)) })
+		}, "more than one", false},
+		{"extent block's checksum", func() { p.extents("sparse", false, func(b []byte) { b[extentSumOffset]++ }) }, "wrong checksum", false},
+		{"order of extents", func() { p.extents("sparse", true, func(b []byte) { b[extentHeadSize+extentSize] = 0 }) }, "extent of 1 blocks at block 0", false},
+		{"first extent in a block", func() { p.extents("sparse", true, func(b []byte) { b[0]++ }) }, "magic number", false},
+
+		{"directory block's checksum", func() { p.dir("sub", 0, false, func(b []byte) { b[dirTailOffset+direntHeadSize]++ }) }, "wrong checksum", false},
+		{"tail", func() { p.dir("sub", 0, false, func(b []byte) { b[dirTailOffset+7] = 0 }) }, "without a checksum", false},
+		{"kind of a directory's name", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+7] = kindFifo }) }, "has 2 links", false},
+		{"kind of a name", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+16+7] = kindFifo }) }, "its name says 5", false},
+		{"no kind", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+7] = 0 }) }, "does not say what", true},
+		{"length of an entry", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+4] = 10 }) }, "directory entry of 10 bytes", false},
+		{"length of a name", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+6] = 200 }) }, "directory entry", false},
+		{"slash", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+8] = '/' }) }, "directory entry", false},
+		{"dot", func() { p.dir("sub", 0, true, func(b []byte) { b[0]++ }) }, "begin with itself", false},
+		{"dots", func() { p.dir("sub", 0, true, func(b []byte) { b[dotSize]++ }) }, "begin with itself", false},
+		{"inode that is not", func() { p.dir("sub", 0, true, func(b []byte) { b[2*dotSize+2] = 255 }) }, "inode 16711", false},
+		{"name of a special inode", func() { p.dir("sub", 0, true, func(b []byte) { copy(b[2*dotSize:], []byte{7, 0, 0, 0}) }) }, "has no name", false},
+		{"size of a directory", func() { p.inode(p.find("sub"), func(n *inode) { n.Size = 8192 }) }, "8192 bytes, or holes", false},
+		{"index", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable+htreeEntrySize+3]++ }) }, "has hash", false},
+		{"index's limit", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable]++ }) }, "should have room for", false},
+		{"index's block", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable+htreeEntrySize+4]++ }) }, "has hash", false},
+		{"index's hash version", func() { p.dir("many", 0, false, func(b []byte) { b[htreeInfoOffset+4] = 9 }) }, "with hash 9", false},
+		{"index's checksum", func() { p.dir("many", 0, true, func(b []byte) { b[htreeSumOffset]++ }) }, "wrong checksum", false},
+
+		{"xattr block's checksum", func() { p.edit(blockAt(p.find("file4096").FileACL)+xattrSumOffset, 1, flip) }, "has checksum", false},
+		{"xattr block's users", func() { p.xattrs("file4096", func(b []byte) { b[4]++ }) }, "users", false},
+		{"xattr block's hash", func() { p.xattrs("file4096", func(b []byte) { b[xattrHeadSize+12]++ }) }, "hash", false},
+		{"xattr value beyond the end", func() { p.xattrs("file4096", func(b []byte) { b[xattrHeadSize+3] = 0xFF }) }, "xattr at byte", false},
+		{"xattr block's magic", func() { p.xattrs("file4096", func(b []byte) { b[0]++ }) }, "magic number", false},
+
+		{"journal's inode", func() { p.inode(p.number(journalIno), func(n *inode) { n.Links = 0 }) }, "journal: ", false},
+		{"journal's size", func() { p.inode(p.number(journalIno), func(n *inode) { n.Size -= blockSize }) }, "journal: ", false},
+		{"journal's magic", func() { p.edit(p.journalAt(), 1, flip) }, "journal: no magic", false},
+		{"journal's length", func() { p.edit(p.journalAt()+16, 4, func(b []byte) { clear(b); b[3] = 200 }) }, "journal: ", false},
+		{"resize inode's size", func() { p.inode(p.number(resizeIno), func(n *inode) { n.Size++ }) }, "resize inode: ", true},
+		{"resize inode's links", func() { p.inode(p.number(resizeIno), func(n *inode) { n.Links = 2 }) }, "resize inode: ", true},
+		{"resize inode's list", func() { p.edit(blockAt(1+s.descBlocks()), 4, flip) }, "resize inode: ", false},
+		{"orphan file", func() { p.edit(p.orphanAt()+orphanSumOffset, 1, flip) }, "orphan file: ", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p.t = t
+			defer p.restore()
+			c.harm()
+			if err := p.audit(); err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%v, expected %q", err, c.err)
+			} else if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
+				t.Errorf("neither corrupt nor unsupported: %v", err)
+			}
+			if said := p.e2fsck(); (said == "") != c.quiet {
+				t.Errorf("e2fsck says %q", said)
+			}
+		})
+	}
+	p.t = t
+	if err := p.audit(); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+}
+
+// cutEntry joins the entry of an inode to the one before it.
+func cutEntry(b []byte, number uint32) {
+	before := 0
+	for at := 0; at < dirTailOffset; {
+		var head direntHead
+		head.decode(b[at:])
+		if head.Ino == number && at > dotSize {
+			size := binary.LittleEndian.Uint16(b[before+4:]) + head.RecLen
+			binary.LittleEndian.PutUint16(b[before+4:], size)
+			return
+		}
+		before, at = at, at+int(head.RecLen)
+	}
+}
+
+// xattrs changes the block of xattrs of path.
+func (p *patient) xattrs(path string, fn func(b []byte)) {
+	at := p.find(path).FileACL
+	p.edit(int64(at)*blockSize, blockSize, func(b []byte) {
+		fn(b)
+		binary.LittleEndian.PutUint32(b[xattrSumOffset:], p.img.seed.xattrBlock(at, b))
+	})
+}
+
+func (p *patient) journalAt() int64 {
+	j, err := p.img.openJournal()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return j.at
+}
+
+func (p *patient) orphanAt() int64 {
+	c := new(content)
+	if err := p.img.find(c, p.number(p.img.super.OrphanIno), nil); err != nil {
+		p.t.Fatal(err)
+	}
+	return c.runs[0].disk()
+}

@@ -1,0 +1,153 @@
+package ext4
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"ocipipe/lib/tree"
+)
+
+// verify reads the file system back, compares every inode with what was added,
+// every content with the hash that was taken when it was written, and all
+// metadata with what it should be.
+func (w *Writer) verify(size int64) error {
+	img, err := Open(w.out, size)
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	want := w.tree.Source(tree.Flat)
+	defer want.Close()
+	err = img.audit(true, func(have *tree.Entry) error {
+		e, err := want.Next()
+		switch {
+		case err == io.EOF || err == nil && e.Path > have.Path:
+			return fmt.Errorf("%s: in the file system, but was not added", have.Path)
+		case err != nil:
+			return err
+		case e.Path != have.Path:
+			return fmt.Errorf("%s: not in the file system", e.Path)
+		}
+		if err := w.compare(e, have); err != nil {
+			return fmt.Errorf("%s: %w", e.Path, err)
+		}
+		return nil
+	})
+	if err == nil {
+		var left *tree.Entry
+		if left, err = want.Next(); err == nil {
+			err = fmt.Errorf("%s: not in the file system", left.Path)
+		} else if err == io.EOF {
+			return nil
+		}
+	}
+	return fmt.Errorf("check: %w", err)
+}
+
+// compare returns an error that names the first thing in which have, from the file
+// system, is not want.
+func (w *Writer) compare(want, have *tree.Entry) error {
+	differs := func(what string, want, have any) error {
+		return fmt.Errorf("%s: %v in the file system, %v was added", what, have, want)
+	}
+	switch {
+	case want.Type != have.Type:
+		return differs("type", want.Type, have.Type)
+	case want.Hardlink != have.Hardlink:
+		return differs("hard link", want.Hardlink, have.Hardlink)
+	case !slices.Equal(want.Xattrs, have.Xattrs):
+		return differs("xattrs", want.Xattrs, have.Xattrs)
+	case want.Mode != have.Mode:
+		return differs("mode", want.Mode, have.Mode)
+	case want.UID != have.UID || want.GID != have.GID:
+		return differs("owner", [2]uint32{want.UID, want.GID}, [2]uint32{have.UID, have.GID})
+	case want.Time != have.Time:
+		return differs("time", want.Time, have.Time)
+	case want.Nlink != have.Nlink:
+		return differs("number of links", want.Nlink, have.Nlink)
+	case want.Size != have.Size:
+		return differs("size", want.Size, have.Size)
+	case want.Link != have.Link:
+		return differs("link target", want.Link, have.Link)
+	case want.Dev != have.Dev:
+		return differs("device", want.Dev, have.Dev)
+	}
+	if want.Type != tree.File || want.Size == 0 || want.Hardlink != "" {
+		return nil
+	}
+	return w.compareContent(want, have)
+}
+
+// compareContent compares where the data is, and its hash.
+func (w *Writer) compareContent(want, have *tree.Entry) error {
+	blocks := []tree.Extent{}
+	eachPart(want, func(logical uint32, n uint64) {
+		off := int64(logical) * blockSize
+		blocks = append(blocks, tree.Extent{Off: off, Len: min(int64(n)*blockSize, want.Size-off)})
+	})
+	if len(blocks) == 1 && blocks[0].Len == want.Size {
+		blocks = nil
+	}
+	if !slices.Equal(blocks, have.Extents) || (blocks == nil) != (have.Extents == nil) {
+		return errors.New("holes are not where they were")
+	}
+	w.hash.Reset()
+	sum := &extentsWriter{w: w.hash, data: whole(want.Extents, want.Size), blocks: whole(blocks, want.Size)}
+	if have.Content != nil {
+		if _, err := have.Content.WriteTo(sum); err != nil {
+			return err
+		}
+	}
+	if it, ok := want.Content.(*item); !ok || w.sumUp() != it.hash {
+		return errors.New("content is not what was written")
+	}
+	return nil
+}
+
+// whole is a copy of xs, where nil stands for all of a file.
+func whole(xs []tree.Extent, size int64) []tree.Extent {
+	if xs == nil {
+		return []tree.Extent{{Len: size}}
+	}
+	return slices.Clone(xs)
+}
+
+// extentsWriter takes the blocks of a file and passes on what is data. The rest of
+// the blocks must be zeros.
+type extentsWriter struct {
+	w      io.Writer
+	data   []tree.Extent // still to come, the first one maybe in part
+	blocks []tree.Extent // likewise
+}
+
+func (x *extentsWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		at := &x.blocks[0]
+		k := min(int64(len(p)), at.Len)
+		if len(x.data) > 0 && x.data[0].Off <= at.Off {
+			k = min(k, x.data[0].Len)
+			if _, err := x.w.Write(p[:k]); err != nil {
+				return n, err
+			}
+			x.data[0].Off, x.data[0].Len = x.data[0].Off+k, x.data[0].Len-k
+			if x.data[0].Len == 0 {
+				x.data = x.data[1:]
+			}
+		} else {
+			if len(x.data) > 0 {
+				k = min(k, x.data[0].Off-at.Off)
+			}
+			if len(bytes.TrimLeft(p[:k], "\x00")) > 0 {
+				return n, errors.New("there is something in a hole")
+			}
+		}
+		at.Off, at.Len = at.Off+k, at.Len-k
+		if at.Len == 0 {
+			x.blocks = x.blocks[1:]
+		}
+		p, n = p[k:], n+int(k)
+	}
+	return n, nil
+}
