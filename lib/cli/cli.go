@@ -66,7 +66,8 @@ const (
 )
 
 // Main runs tool on the arguments and streams of the process and ends the
-// process. It adds the flags --help, --version and --quiet to those of tool.
+// process. It adds the flags --help, --version, --quiet, --progress and --progress-fd
+// to those of tool.
 func Main(name, about string, tool Tool) {
 	env := newEnv(name, Streams{os.Stdin, os.Stdout, os.Stderr})
 	env.catchSignals()
@@ -85,7 +86,7 @@ func (e *Env) run(about string, tool Tool, args []string) int {
 	if err == nil && !done {
 		err = tool.Run(e)
 	}
-	open := e.end()
+	open := e.end(err == nil)
 	if err == nil && open != "" {
 		err = fmt.Errorf("%s: output was not completed", open)
 	}
@@ -96,7 +97,8 @@ func (e *Env) run(about string, tool Tool, args []string) int {
 // where a flag such as --help was all there was to do.
 func (e *Env) parse(about string, tool Tool, args []string) (done bool, err error) {
 	var common struct {
-		Quiet   bool    `help:"No warnings."`
+		Quiet bool `help:"No warnings, and no progress unless it is asked for."`
+		progressFlags
 		Version version `help:"Print the version and exit."`
 		Help    help    `short:"h" help:"Print this and exit."`
 	}
@@ -114,8 +116,10 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 		return false, &usageError{text: usageText(err), hint: "see " + e.name + " --help"}
 	}
 	e.Quiet = common.Quiet
-	e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
-	return false, err
+	if e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return false, err
+	}
+	return false, e.showProgress(common.progressFlags)
 }
 
 // usageText is what kong says, but for its words about a missing value.

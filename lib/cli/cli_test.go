@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The test binary is also the tool that the tests run.
@@ -33,6 +31,7 @@ type probe struct {
 	Text  bool   `help:"The data is text."`
 	Limit int64  `type:"size" default:"64M" placeholder:"SIZE" help:"A size."`
 	Mtime *Time  `placeholder:"TIME" help:"A time."`
+	Bars  string `help:"For --do=progress, see there."`
 	In    string `arg:"" optional:"" default:"-" help:"Input."`
 }
 
@@ -68,6 +67,8 @@ func (p *probe) Run(env *Env) error {
 		panic("a bug")
 	case "context":
 		return env.Context.Err()
+	case "progress":
+		return p.progress(env)
 	}
 	return p.write(env)
 }
@@ -440,22 +441,6 @@ func TestTerminal(t *testing.T) {
 // terminal opens a pseudo terminal and returns the side that a tool would have.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { slave.Close() })
+	_, slave := pty(t, 24)
 	return slave
 }

@@ -33,6 +33,8 @@ type Env struct {
 	sayMu  sync.Mutex
 	stderr io.Writer
 
+	progress *Progress
+
 	mu      sync.Mutex // held for good by a signal that ends the process
 	ended   bool
 	inputs  []fs.FileInfo
@@ -48,20 +50,22 @@ type output interface {
 }
 
 func newEnv(name string, s Streams) *Env {
-	e := &Env{name: name, Stdin: s.Stdin, Stdout: s.Stdout, stderr: s.Stderr}
+	e := &Env{name: name, Stdin: s.Stdin, Stdout: s.Stdout, stderr: s.Stderr, progress: newProgress(nil, 0)}
 	e.Context, e.cancel = context.WithCancel(context.Background())
 	return e
 }
 
-// end aborts what Run left open, and returns the name of one such output. Where
-// a signal is about to end the process, it does not return.
-func (e *Env) end() (open string) {
+// end aborts what Run, which went well or did not, left open, and returns the name
+// of one such output. Where a signal is about to end the process, it does not
+// return.
+func (e *Env) end(well bool) (open string) {
 	e.cancel()
 	for _, o := range e.outputs {
 		if o.pending() != "" {
 			o.flush() // may wait for the reader, so a signal must not have to wait for it
 		}
 	}
+	e.progress.finish(well, lastDraw)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
@@ -93,6 +97,7 @@ func (e *Env) catchSignals() {
 		e.mu.Lock() // not released: nothing is reported and no output begins any more
 		if !e.ended {
 			e.abortAll()
+			e.progress.finish(false, signalDraw)
 		}
 		die(sig)
 	}()

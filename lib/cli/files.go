@@ -32,10 +32,12 @@ func (e *Env) Open(path string) (*os.File, error) {
 	} else if isTerminal(f) {
 		return nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
 	}
-	if err := e.addInput(f.Stat()); err != nil {
+	info, err := f.Stat()
+	if err := e.addInput(info, err); err != nil {
 		f.Close()
 		return nil, err
 	}
+	e.progress.input(f, info)
 	widen(f)
 	return f, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type Image struct {
 	name   string
 	file   *atomicfile.File // nil for standard output
 	spools bool             // File is a spool that Commit copies
+
+	written atomic.Int64 // for the progress, once File is closed
 
 	mu   sync.Mutex
 	over bool
@@ -56,6 +59,7 @@ func (e *Env) Image(path, tmpdir string) (*Image, error) {
 		}
 		widen(i.dest())
 	}
+	e.progress.output(i.File, func() int64 { return max(i.written.Load(), allocated(i.File)) })
 	e.addOutput(i)
 	return i, nil
 }
@@ -88,6 +92,7 @@ func (i *Image) dest() *os.File {
 // Commit completes the output. Standard output is left at the end of the image,
 // for what a shell may write behind it.
 func (i *Image) Commit() error {
+	i.written.Store(allocated(i.File))
 	if err := i.complete(); err != nil {
 		return err // and stays pending, so that it is aborted
 	}

@@ -101,9 +101,13 @@ func (e *Env) message(err error) string {
 }
 
 func (e *Env) say(kind, msg string) {
+	line := fmt.Appendf(nil, "%s: %s%s\n", e.name, kind, oneLine(msg))
+	if e.progress.say(line) {
+		return
+	}
 	e.sayMu.Lock()
 	defer e.sayMu.Unlock()
-	fmt.Fprintf(e.stderr, "%s: %s%s\n", e.name, kind, oneLine(msg))
+	e.stderr.Write(line)
 }
 
 // oneLine makes of msg, which may quote a hostile name, one line that a terminal

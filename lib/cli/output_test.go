@@ -232,7 +232,7 @@ func TestCauseNotIntoInput(t *testing.T) {
 		}
 		s.Write([]byte("cause"))
 		s.Write(make([]byte, blockSize))
-		env.end()
+		env.end(true)
 		if b, err := os.ReadFile(path); string(b) != "input" {
 			t.Errorf("the input holds %.20q, %v", b, err)
 		}

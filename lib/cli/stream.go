@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"ocipipe/lib/atomicfile"
 )
@@ -32,6 +33,8 @@ type Stream struct {
 	buf  []byte
 	err  error // the first one of a write
 
+	written atomic.Int64 // for the progress
+
 	mu    sync.Mutex // held while standard output is written, if that is fresh
 	fresh bool       // see isFresh: Abort empties it
 	over  bool
@@ -56,6 +59,7 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 		s.name, s.out, s.fresh = stdoutName, e.Stdout, isFresh(e.Stdout)
 	}
 	widen(s.out)
+	e.progress.output(s.out, s.written.Load)
 	e.addOutput(s)
 	return s, nil
 }
@@ -152,7 +156,9 @@ func (s *Stream) put(p []byte) {
 		s.err = errAborted
 		return
 	}
-	_, s.err = s.out.Write(p)
+	n, err := s.out.Write(p)
+	s.written.Add(int64(n))
+	s.err = err
 }
 
 func makeEmpty(f *os.File) {

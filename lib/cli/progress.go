@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Progress shows how far the work is: on a terminal as bars, in a log as lines, to
+// a program as JSON, as --progress says. A tool starts a [Bar] for each piece of
+// its work; where it starts none, what Open, Stream and Image have handed out is
+// watched (see watch).
+//
+// Showing never holds up the work. Bars are counters, which one goroutine looks at
+// a few times a second; if it waits for a terminal that is stopped, or for a
+// reader that does not read, only what is shown gets old.
+type Progress struct {
+	display display // nil: nothing is shown
+	every   time.Duration
+	patient bool // nothing of work that takes less than patience
+	muted   atomic.Bool
+	watch   watch
+
+	mu      sync.Mutex
+	started bool
+	ids     int
+	bars    []*Bar // not yet shown to the end
+
+	begin time.Time
+	well  atomic.Bool // how the work ended
+	end   sync.Once
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+// display shows bars; only the goroutine of Progress calls draw and close.
+type display interface {
+	// draw shows bars as they are now. It is called one last time with final, when
+	// the work is over.
+	draw(now time.Time, bars []*Bar, final bool)
+	// say prints a line among what is shown; false if the caller has to.
+	say(line []byte) bool
+}
+
+const (
+	patience    = 400 * time.Millisecond
+	lastDraw    = time.Second            // that the end of the work waits for a display
+	signalDraw  = 300 * time.Millisecond // that a signal waits
+	rateHorizon = 4 * time.Second        // how far back the rate looks
+)
+
+// Progress is what the tool shows of its work; it is never nil.
+func (e *Env) Progress() *Progress { return e.progress }
+
+// newProgress shows with d, every so often; nil shows nothing.
+func newProgress(d display, every time.Duration) *Progress {
+	return &Progress{display: d, every: every, begin: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
+}
+
+// Start begins a piece of work of total bytes, 0 if that is not known. JSON has
+// attrs, pairs of a name and a value, beside the name of the bar.
+func (p *Progress) Start(name string, total int64, attrs ...string) *Bar {
+	p.watch.off.Store(true)
+	return p.add(time.Now(), name, total, attrs)
+}
+
+func (p *Progress) add(begin time.Time, name string, total int64, attrs []string) *Bar {
+	b := &Bar{name: oneLine(name), attrs: attrs, begin: begin}
+	b.total.Store(total)
+	if p.display == nil {
+		return b
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ids++
+	b.id = p.ids
+	p.bars = append(p.bars, b)
+	p.startLocked()
+	return b
+}
+
+func (p *Progress) startLocked() {
+	if !p.started {
+		p.started = true
+		go p.run()
+	}
+}
+
+// mute shows nothing any more, unless it was asked for by name.
+func (p *Progress) mute() {
+	if p.patient {
+		p.muted.Store(true)
+	}
+}
+
+// run looks at the bars until finish.
+func (p *Progress) run() {
+	defer close(p.done)
+	tick := time.NewTicker(p.every)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			if !p.patient || now.Sub(p.begin) >= patience {
+				p.look(now, false)
+			}
+		case <-p.stop:
+			p.look(time.Now(), true)
+			return
+		}
+	}
+}
+
+func (p *Progress) look(now time.Time, final bool) {
+	p.watch.look(p, final && p.well.Load())
+	p.mu.Lock()
+	bars := slices.Clone(p.bars)
+	p.bars = slices.DeleteFunc(p.bars, (*Bar).isOver) // this is the last time that they are shown
+	p.mu.Unlock()
+	for _, b := range bars {
+		b.sample(now)
+	}
+	if p.muted.Load() {
+		bars = nil
+	}
+	if p.patient {
+		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.shown.news.over && !b.shown.begun })
+	}
+	p.display.draw(now, bars, final)
+}
+
+// finish shows the last state, of work that went well or did not, and takes bars
+// from the terminal. It gives up after the time limit.
+func (p *Progress) finish(well bool, limit time.Duration) {
+	p.mu.Lock()
+	running := p.started
+	p.started = true // no more
+	p.mu.Unlock()
+	if !running {
+		return
+	}
+	p.end.Do(func() {
+		p.well.Store(well)
+		close(p.stop)
+	})
+	select {
+	case <-p.done:
+	case <-time.After(limit):
+	}
+}
+
+// say prints a line so that it does not tear what is shown; false if the caller
+// has to print it.
+func (p *Progress) say(line []byte) bool { return p.display != nil && p.display.say(line) }
+
+// Bar is a piece of work. Its methods may be called from any goroutine, and do not
+// wait.
+type Bar struct {
+	id    int
+	name  string
+	attrs []string
+	begin time.Time
+
+	count atomic.Int64
+	base  atomic.Int64 // of count, what was there before the work began
+	total atomic.Int64
+
+	mu   sync.Mutex
+	news news
+
+	shown shown // of the goroutine that looks
+}
+
+// news is what became of a bar, beside its count.
+type news struct {
+	retries int // how often Retry was called
+	attempt int
+	wait    time.Duration
+	cause   string // of the last retry
+	at      int64  // where count was then
+
+	over    bool
+	skipped string
+	failed  string
+	end     time.Time
+}
+
+// shown is what a display keeps with a bar.
+type shown struct {
+	count   int64
+	total   int64
+	fetched int64   // of count, since the bar began
+	rate    float64 // bytes a second
+	sampled time.Time
+	news    news
+
+	begun   bool
+	retries int
+	last    time.Time // of a line
+	lastAt  int64     // count in it
+	widget  *widget
+}
+
+// Add counts n more bytes.
+func (b *Bar) Add(n int64) { b.count.Add(n) }
+
+// Set says that n bytes are done.
+func (b *Bar) Set(n int64) { b.count.Store(n) }
+
+// Resume is Set for bytes that were there before: they do not count as speed.
+func (b *Bar) Resume(n int64) {
+	b.base.Store(n)
+	b.count.Store(n)
+}
+
+// SetTotal says how many bytes there will be.
+func (b *Bar) SetTotal(n int64) { b.total.Store(n) }
+
+// Retry says that attempt number n follows in wait, because of err.
+func (b *Bar) Retry(n int, wait time.Duration, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.news.retries++
+	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, text(err), b.count.Load()
+}
+
+// Done ends the bar: well if err is nil. What follows changes nothing.
+func (b *Bar) Done(err error) { b.over("", text(err)) }
+
+// Skip ends the bar because there is nothing to do: "cached".
+func (b *Bar) Skip(why string) { b.over(oneLine(why), "") }
+
+func (b *Bar) over(skipped, failed string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.news.over {
+		b.news.over, b.news.skipped, b.news.failed, b.news.end = true, skipped, failed, time.Now()
+	}
+}
+
+func (b *Bar) isOver() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.news.over
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return oneLine(err.Error())
+}
+
+// sample takes the state of b for a display to show.
+func (b *Bar) sample(now time.Time) {
+	s := &b.shown
+	b.mu.Lock()
+	s.news = b.news
+	b.mu.Unlock()
+	if s.sampled.IsZero() {
+		s.sampled = b.begin
+	}
+	s.count, s.total = b.count.Load(), b.total.Load()
+	fetched := s.count - b.base.Load()
+	if dt := now.Sub(s.sampled); dt > 0 && now.After(b.begin) {
+		rate := max(float64(fetched-s.fetched), 0) / dt.Seconds()
+		s.rate += (rate - s.rate) * min(float64(dt)/float64(min(now.Sub(b.begin), rateHorizon)), 1)
+		s.fetched, s.sampled = fetched, now
+	}
+}
+
+// left is the time that the rest will take; negative if nobody knows.
+func (s *shown) left() time.Duration {
+	if s.total <= 0 || s.rate < 1 || s.count > s.total {
+		return -1
+	}
+	return time.Duration(float64(s.total-s.count) / s.rate * float64(time.Second))
+}
+
+// waits reports whether nothing has come since the last retry.
+func (s *shown) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }

@@ -1,0 +1,655 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// progress plays the work that --bars names.
+func (p *probe) progress(env *Env) error {
+	prog := env.Progress()
+	pause := func() { time.Sleep(2*linesEvery - linesEvery/2) }
+	if prog.patient {
+		pause = func() { time.Sleep(patience + 2*barsEvery) }
+	}
+	switch p.Bars {
+	case "ends":
+		a := prog.Start("a", 1000, "digest", "sha256:00", "layer", "0")
+		a.Resume(100)
+		a.Add(300)
+		pause()
+		a.Retry(2, 1500*time.Millisecond, errors.New("con\nnection\x1b reset"))
+		pause()
+		a.Set(1000)
+		a.Done(nil)
+		a.Done(errors.New("too late"))
+		prog.Start("b", 0).Skip("cached")
+		prog.Start("c", 50).Done(errors.New("digest is wrong"))
+		return nil
+	case "fail", "hang":
+		for i := range 3 {
+			prog.Start(fmt.Sprintf("layer %d", i), 1000).Add(500)
+		}
+		pause()
+		if p.Bars == "hang" {
+			fmt.Fprintln(env.Stdout, "ready")
+			select {}
+		}
+		return errors.New("a/b: entry: bad")
+	case "warn": // from several goroutines, while bars come and go
+		var wg sync.WaitGroup
+		for i := range 12 {
+			wg.Go(func() {
+				for j := range 8 {
+					b := prog.Start(fmt.Sprintf("layer %d.%d", i, j), 1000)
+					for range 10 {
+						b.Add(100)
+						time.Sleep(6 * time.Millisecond)
+					}
+					env.Warn(fmt.Sprintf("odd %d.%d", i, j))
+					b.Done(nil)
+				}
+			})
+		}
+		wg.Wait()
+		return nil
+	case "busy": // far more than a pipe or a terminal holds
+		for i := range 3000 {
+			prog.Start(fmt.Sprintf("layer %d %s", i, strings.Repeat("x", 100)), 1000).Add(10)
+		}
+		pause()
+		return nil
+	}
+	return Usage("--bars=%s", p.Bars)
+}
+
+// pty makes a pseudo terminal of so many rows.
+func pty(t *testing.T, rows uint16) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	var n int
+	err = control(master, func(fd int) (err error) {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: 80}); err != nil {
+			return err
+		}
+		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+// onTerminal starts the probe with a terminal of its own as standard error, and
+// the environment env. What the terminal shows is sent once the probe has ended.
+func onTerminal(t *testing.T, rows uint16, cmd *exec.Cmd) (shown func() string) {
+	t.Helper()
+	master, slave := pty(t, rows)
+	cmd.Stderr = slave
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	raw := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(master) // ends with EIO when the last has closed it
+		raw <- string(b)
+	}()
+	return func() string {
+		cmd.Wait()
+		select {
+		case s := <-raw:
+			return s
+		case <-time.After(10 * time.Second):
+			t.Fatal("the terminal is still open")
+			return ""
+		}
+	}
+}
+
+var escape = regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`)
+
+// screen is what a terminal shows after raw, with all that has scrolled away.
+// Lines longer than the terminal is wide, and what is not known, fail t.
+func screen(t *testing.T, raw string, rows int) []string {
+	t.Helper()
+	lines := []string{""}
+	top, y, x := 0, 0, 0
+	for len(raw) > 0 {
+		switch m := escape.FindStringSubmatch(raw); {
+		case m != nil:
+			n, _ := strconv.Atoi(m[1])
+			switch m[2] {
+			case "A":
+				y = max(y-max(n, 1), top)
+			case "J":
+				lines = lines[:y+1]
+				lines[y] = lines[y][:min(x, len(lines[y]))]
+			default:
+				t.Fatalf("the terminal gets %q", m[0])
+			}
+			raw = raw[len(m[0]):]
+			continue
+		case raw[0] == '\r':
+			x = 0
+		case raw[0] == '\n':
+			y++
+			if y == len(lines) {
+				lines = append(lines, "")
+			}
+			top = max(top, y-rows+1)
+		case raw[0] < ' ':
+			t.Fatalf("the terminal gets %q", raw[0])
+		default:
+			if x != len(lines[y]) {
+				lines[y] = lines[y][:x] // nothing of ours writes over other text
+			}
+			lines[y] += raw[:1]
+			x++
+		}
+		raw = raw[1:]
+	}
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	return lines
+}
+
+// playing is the probe that plays some work.
+func playing(t *testing.T, args ...string) *exec.Cmd {
+	return command(t, append([]string{"--do=progress"}, args...)...)
+}
+
+func TestBars(t *testing.T) {
+	t.Parallel()
+	cmd := playing(t, "--bars=ends")
+	raw := onTerminal(t, 24, cmd)()
+	if s := statusOf(cmd); s != "0" {
+		t.Fatalf("status %s: %q", s, raw)
+	}
+	for _, part := range []string{"a [", "==>", "]      400 B / 1000 B ", " B/s ", `attempt 2 in 1.5s: con; nection\033 reset`} {
+		if !strings.Contains(raw, part) {
+			t.Errorf("no %q in %q", part, raw)
+		}
+	}
+	if lines := screen(t, raw, 24); len(lines) != 0 {
+		t.Errorf("left on the screen: %q", lines)
+	}
+}
+
+func TestBarsOfFailure(t *testing.T) {
+	t.Parallel()
+	cmd := playing(t, "--bars=fail")
+	raw := onTerminal(t, 24, cmd)()
+	lines := screen(t, raw, 24)
+	if s := statusOf(cmd); s != "1" || !slices.Equal(lines, []string{"probe: a/b: entry: bad"}) || !strings.Contains(raw, "layer 2") {
+		t.Errorf("status %s, screen %q, from %q", s, lines, raw)
+	}
+}
+
+func TestBarsOfSignal(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd := playing(t, "--bars=hang")
+		ready, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := onTerminal(t, 24, cmd)
+		io.ReadFull(ready, make([]byte, len("ready\n")))
+		cmd.Process.Signal(sig)
+		raw := shown()
+		if s := statusOf(cmd); s != sig.String() || len(screen(t, raw, 24)) != 0 || !strings.Contains(raw, "layer 2") {
+			t.Errorf("status %s, screen %q", s, screen(t, raw, 24))
+		}
+	}
+}
+
+// TestBarsAndWarnings: no warning is torn or lost, nothing else remains, and on a
+// low terminal some bars are just not seen.
+func TestBarsAndWarnings(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{24, 6, 1} {
+		cmd := playing(t, "--bars=warn")
+		raw := onTerminal(t, uint16(rows), cmd)()
+		var want []string
+		for i := range 12 {
+			for j := range 8 {
+				want = append(want, fmt.Sprintf("probe: warning: odd %d.%d", i, j))
+			}
+		}
+		lines := screen(t, raw, rows)
+		slices.Sort(want)
+		slices.Sort(lines)
+		if !slices.Equal(lines, want) {
+			t.Errorf("%d rows: %q", rows, lines)
+		}
+		if strings.Contains(raw, "layer ") != (rows > 2) {
+			t.Errorf("%d rows: bars are, or are not, shown", rows)
+		}
+	}
+}
+
+// TestBarsInBackground: a job in the background does not draw over another's work.
+func TestBarsInBackground(t *testing.T) {
+	t.Parallel()
+	cmd := playing(t, "--bars=fail")
+	cmd.Args = append([]string{"sh", "-c", `set -m; "$0" "$@" & wait $!`}, cmd.Args...)
+	cmd.Path = "/bin/sh"
+	if raw := onTerminal(t, 24, cmd)(); raw != "probe: a/b: entry: bad\r\n" {
+		t.Errorf("%q", raw)
+	}
+}
+
+// TestProgressAuto: when bars are drawn if nobody asks for them.
+func TestProgressAuto(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("input"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		args  []string
+		env   string
+		shows string // of what the terminal gets
+	}{
+		{"terminal", nil, "", "["},
+		{"none", []string{"--progress=none"}, "", ""},
+		{"quiet", []string{"--quiet"}, "", ""},
+		{"quiet, but asked for", []string{"--quiet", "--progress=tty"}, "", "["},
+		{"dumb", nil, "TERM=dumb", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
+		{"unknown", nil, "TERM=", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
+		{"plain", []string{"--progress=plain"}, "", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
+		{"json", []string{"--progress=json"}, "", `"event":"start"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cmd := playing(t, append(c.args, "--bars=fail")...)
+			shown := func() string {
+				master, slave := pty(t, 24)
+				cmd.Stderr = slave
+				cmd.Env = append(cmd.Env, "TERM=xterm", c.env)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				slave.Close()
+				raw, _ := io.ReadAll(master)
+				cmd.Wait()
+				return string(raw)
+			}()
+			const fails = "probe: a/b: entry: bad\r\n"
+			if c.shows == "" && shown != fails || !strings.Contains(shown, c.shows) || !strings.HasSuffix(shown, fails) {
+				t.Errorf("%q", shown)
+			}
+		})
+	}
+	t.Run("not a terminal", func(t *testing.T) {
+		if _, stderr := run(t, playing(t, "--bars=fail")); stderr != "probe: a/b: entry: bad\n" {
+			t.Errorf("%q", stderr)
+		}
+	})
+}
+
+// TestProgressMuted: a filter behind a pipe, or one that writes to the terminal,
+// leaves it alone.
+func TestProgressMuted(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	_, tty := pty(t, 24)
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, c := range []struct {
+		name        string
+		args        []string
+		stdin, stdo *os.File
+		muted       bool
+	}{
+		{"file to file", nil, file, file, false},
+		{"from a pipe", nil, r, file, true},
+		{"to a terminal", []string{"--text"}, file, tty, true},
+		{"from a pipe, asked for", []string{"--progress=tty"}, r, file, false},
+	} {
+		_, stderr := pty(t, 24)
+		t.Setenv("TERM", "xterm")
+		env := newEnv("probe", Streams{c.stdin, c.stdo, stderr})
+		if _, err := env.parse("", &probe{}, c.args); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := env.Open("-"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := env.Stream("-", Kind(c.stdo == file)); err != nil && c.stdo != file {
+			t.Fatal(err)
+		}
+		if m := env.progress.muted.Load(); m != c.muted {
+			t.Errorf("%s: muted %v", c.name, m)
+		}
+		env.end(true)
+	}
+}
+
+// events runs the probe and returns the JSON that it writes to descriptor 3.
+func events(t *testing.T, args ...string) []map[string]any {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := command(t, append(args, "--progress-fd=3")...)
+	cmd.ExtraFiles = []*os.File{file}
+	if status, stderr := run(t, cmd); status != "0" || stderr != "" {
+		t.Fatalf("status %s: %s", status, stderr)
+	}
+	b, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseEvents(t, b)
+}
+
+func parseEvents(t *testing.T, b []byte) (list []map[string]any) {
+	t.Helper()
+	for _, line := range bytes.SplitAfter(b, []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		m := map[string]any{}
+		if err := json.Unmarshal(line, &m); err != nil || line[len(line)-1] != '\n' {
+			t.Fatalf("%q: %v", line, err)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func TestProgressJSON(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, e := range events(t, "--do=progress", "--bars=ends") {
+		if e["tool"] != "probe" || e["elapsed"].(float64) < 0 || e["rate"].(float64) < 0 {
+			t.Errorf("%v", e)
+		}
+		got = append(got, fmt.Sprintln(e["event"], e["id"], e["name"], e["done"], e["total"]))
+		switch e["event"] {
+		case "start":
+			if e["name"] == "a" && (e["digest"] != "sha256:00" || e["layer"] != "0") {
+				t.Errorf("%v", e)
+			}
+		case "retry":
+			if e["attempt"] != 2.0 || e["wait"] != 1.5 || e["error"] != `con; nection\033 reset` {
+				t.Errorf("%v", e)
+			}
+		case "skipped":
+			if e["reason"] != "cached" {
+				t.Errorf("%v", e)
+			}
+		case "failed":
+			if e["error"] != "digest is wrong" {
+				t.Errorf("%v", e)
+			}
+		}
+	}
+	want := []string{
+		"start 1 a 400 1000\n", "retry 1 a 400 1000\n", "done 1 a 1000 1000\n",
+		"start 2 b 0 <nil>\n", "skipped 2 b 0 <nil>\n", "start 3 c 0 50\n", "failed 3 c 0 50\n",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestProgressPlain(t *testing.T) {
+	t.Parallel()
+	status, stderr := run(t, playing(t, "--progress=plain", "--bars=ends"))
+	want := `^probe: a: 400 B of 1000 B \(40 %\)
+probe: a: attempt 2 in 1\.5s: con; nection\\033 reset
+probe: a: done, 1000 B in .*s
+probe: b: cached
+probe: c: 0 B of 50 B \(0 %\)
+probe: c: digest is wrong
+$`
+	if status != "0" || !regexp.MustCompile(want).MatchString(stderr) {
+		t.Errorf("status %s: %s", status, stderr)
+	}
+}
+
+// TestProgressPlainSteps: lines come with every tenth, and in time without.
+func TestProgressPlainSteps(t *testing.T) {
+	var out bytes.Buffer
+	d := &plain{tool: "t", out: &out}
+	b := &Bar{name: "x"}
+	b.total.Store(100 << 20)
+	now := time.Unix(0, 0)
+	b.begin = now
+	at := func(after time.Duration, mib int64) {
+		b.Set(mib << 20)
+		b.sample(now.Add(after))
+		d.draw(now.Add(after), []*Bar{b}, false)
+	}
+	at(0, 0)
+	at(500*time.Millisecond, 30)
+	at(1*time.Second, 40) // a tenth, and a second
+	at(3*time.Second, 41)
+	at(7*time.Second, 42) // six seconds
+	at(20*time.Second, 42)
+	want := "t: x: 0 B of 100.0 MiB (0 %)\n" +
+		"t: x: 40.0 MiB of 100.0 MiB (40 %), 40.0 MiB/s, 1.5s left\n" +
+		"t: x: 42.0 MiB of 100.0 MiB (42 %), 256.0 KiB/s, 3m52s left\n" // over the last four seconds
+	if got := out.String(); got != want {
+		t.Errorf("%s want %s", got, want)
+	}
+}
+
+// TestProgressStuck: the work ends although nobody reads what is shown.
+func TestProgressStuck(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	for _, form := range []string{"json", "plain"} {
+		cmd := playing(t, "--bars=busy", "--progress-fd=3", "--progress="+form)
+		cmd.ExtraFiles = []*os.File{w}
+		ends(t, cmd)
+	}
+	cmd := playing(t, "--bars=busy")
+	master, slave := pty(t, 2000)
+	cmd.Stderr = slave
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	ends(t, cmd)
+	master.Close()
+}
+
+// ends sees that cmd ends well, in a time that has nothing to do with its speed.
+func ends(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%q: %v", cmd.Args, err)
+	}
+}
+
+// TestProgressGone: it ends as well where who read it has gone.
+func TestProgressGone(t *testing.T) {
+	t.Parallel()
+	for _, fd := range []string{"2", "3"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd := playing(t, "--bars=ends", "--progress=json", "--progress-fd="+fd)
+		if fd == "2" {
+			cmd.Stderr = w
+		}
+		cmd.ExtraFiles = []*os.File{w}
+		ends(t, cmd)
+		w.Close()
+	}
+}
+
+func TestProgressDescriptor(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	for fd, says := range map[string]string{
+		"-1": "is not open", "99": "is not open", "1": "carries the data", "3": "is not open for writing", "4": "is not a file, a pipe", "x": "",
+	} {
+		cmd := playing(t, "--bars=ends", "--progress-fd="+fd)
+		cmd.ExtraFiles = []*os.File{r, dir}
+		if status, stderr := run(t, cmd); status != "2" || !strings.Contains(stderr, says) {
+			t.Errorf("%s: status %s: %s", fd, status, stderr)
+		}
+	}
+}
+
+// TestWatch: what is shown of tools that show nothing themselves.
+func TestWatch(t *testing.T) {
+	const n = 1000
+	dir := t.TempDir()
+	open := func(name string) *os.File {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, make([]byte, n), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	var out bytes.Buffer
+	p := newProgress(&jsonLines{tool: "t", out: &out}, time.Hour)
+	written := int64(0)
+	a, b := open("a"), open("b")
+	for _, f := range []*os.File{a, b} {
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.input(f, info)
+	}
+	p.output(a, func() int64 { return written })
+	var shown []string
+	look := func() {
+		out.Reset()
+		now := time.Now().Add(time.Hour) // so that every change is shown
+		for _, bar := range p.bars {
+			bar.shown.last = time.Time{}
+		}
+		p.look(now, false)
+		for _, e := range parseEvents(t, out.Bytes()) {
+			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["done"], " of ", e["total"]))
+		}
+		shown = append(shown, "")
+	}
+	look()
+	io.ReadFull(a, make([]byte, 300))
+	look()
+	a.Close() // counts as read
+	look()
+	io.ReadAll(b)
+	written = 700
+	look()
+	p.watch.ended = time.Time{}.Add(time.Hour) // long ago
+	look()
+	written = 0 // closed, too
+	look()
+	p.watch.look(p, true)
+	look()
+	want := []string{
+		"", "start read inputs 300 of 2000", "", "progress read inputs 1000 of 2000", "", "done read inputs 2000 of 2000", "",
+		"start written 700 of <nil>", "", "", "done written 700 of <nil>", "",
+	}
+	if !slices.Equal(shown, want) {
+		t.Errorf("%q, want %q", shown, want)
+	}
+	p.finish(true, time.Second)
+}
+
+// TestWatchRandom: a file that is read at random tells nothing; what is written
+// does.
+func TestWatchRandom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(path, make([]byte, 1000), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{}, {"--image", "-o", path + ".out"}} {
+		var last map[string]any
+		for _, e := range events(t, append(args, path)...) {
+			last = e
+		}
+		if last["event"] != "done" || last["name"] != "written" || last["done"].(float64) < 1000 {
+			t.Errorf("%q: %v", args, last)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 1<<20 - 1: "1.0 MiB", 5 << 40: "5.0 TiB", 1<<63 - 1: "8.0 EiB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1234 * time.Millisecond: "1.2s", 90*time.Second + 1: "1m30s", 2 * time.Hour: "2h0m", 99*time.Hour + 5*time.Minute: "99h5m", 1 << 60: "days",
+	} {
+		if got := rounded(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// progressFlags are in every tool.
+type progressFlags struct {
+	Progress   string `enum:"auto,tty,plain,json,none" default:"auto" placeholder:"FORM" help:"How to show how far the work is, on standard error: tty as bars, plain as lines for a log, json for programs, none. Auto is tty on a terminal, unless the input is a pipe, and else none."`
+	ProgressFD *int   `name:"progress-fd" placeholder:"N" help:"Show it on this file descriptor: as json, unless it is a terminal or --progress says otherwise."`
+}
+
+const (
+	barsEvery  = 100 * time.Millisecond
+	linesEvery = 200 * time.Millisecond
+)
+
+// showProgress opens the display that the flags ask for.
+func (e *Env) showProgress(flags progressFlags) error {
+	form, auto := flags.Progress, flags.Progress == "auto"
+	file, isFile := e.stderr.(*os.File)
+	var out io.Writer = lockedWriter{&e.sayMu, e.stderr}
+	if flags.ProgressFD != nil {
+		var err error
+		if file, err = openDescriptor(*flags.ProgressFD); err != nil {
+			return Usage("--progress-fd %d: %v", *flags.ProgressFD, err)
+		}
+		isFile, out = true, file
+	}
+	if auto {
+		form = autoForm(isFile && isTerminal(file), flags.ProgressFD != nil, e.Quiet)
+		auto = form != "json"
+	}
+	if flags.ProgressFD == nil && isFile && form != "none" {
+		// With a number of its own, so that a reader who leaves does not end the process.
+		var err error
+		if file, err = duplicate(file); err != nil {
+			return fmt.Errorf("standard error: %w", err)
+		}
+		out = lockedWriter{&e.sayMu, file}
+	}
+	p := e.progress
+	switch form {
+	case "tty":
+		if !isFile {
+			return Usage("--progress=tty: standard error is no file")
+		}
+		p = newProgress(newBars(file), barsEvery)
+	case "plain":
+		p = newProgress(&plain{tool: e.name, out: out}, linesEvery)
+	case "json":
+		p = newProgress(&jsonLines{tool: e.name, out: out}, linesEvery)
+	}
+	p.patient = auto
+	e.mu.Lock() // a signal may come
+	defer e.mu.Unlock()
+	e.progress = p
+	return nil
+}
+
+// autoForm is the form where none is asked for.
+func autoForm(terminal, descriptor, quiet bool) string {
+	term := os.Getenv("TERM")
+	switch {
+	case !terminal && descriptor:
+		return "json"
+	case !terminal || quiet && !descriptor:
+		return "none"
+	case term == "" || term == "dumb":
+		return "plain"
+	}
+	return "tty"
+}
+
+// lockedWriter writes lines between other lines.
+type lockedWriter struct {
+	mu *sync.Mutex
+	io.Writer
+}
+
+func (w lockedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Writer.Write(b)
+}
+
+// openDescriptor is what the process that started this one has left open as n for
+// us to write to.
+func openDescriptor(n int) (*os.File, error) {
+	var st unix.Stat_t
+	if n < 0 || unix.Fstat(n, &st) != nil {
+		return nil, fmt.Errorf("is not open")
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFREG:
+	default:
+		return nil, fmt.Errorf("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
+	}
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return nil, fmt.Errorf("is not open for writing")
+	}
+	if n == 1 {
+		return nil, fmt.Errorf("is standard output, which carries the data")
+	}
+	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", n)), nil
+}
+
+// duplicate is f under another number.
+func duplicate(f *os.File) (*os.File, error) {
+	fd := -1
+	err := control(f, func(orig int) (err error) {
+		fd, err = unix.FcntlInt(uintptr(orig), unix.F_DUPFD_CLOEXEC, 3)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
