@@ -129,13 +129,17 @@ func (t *tool) openLayer(env *cli.Env, in io.Reader) (tree.Source, []tree.Proper
 	if t.Layer != "" || t.ConfigFile != "" {
 		return nil, nil, cli.Usage("--layer and --config-file need an image; the input is a layer")
 	}
+	r, ok := in.(io.ReadCloser)
+	if !ok {
+		r = io.NopCloser(in)
+	}
 	var props []tree.Property
 	if t.DiffID != "" {
 		props = append(props, tree.Property{Key: "diff-id", Value: string(t.DiffID)})
 	}
 	src, err := t.oneLayer(env, layer.Input{
 		Options: t.layerOptions(env, t.DiffID),
-		Open:    func() (io.ReadCloser, error) { return io.NopCloser(in), nil },
+		Open:    func() (io.ReadCloser, error) { return r, nil },
 	})
 	return src, props, err
 }

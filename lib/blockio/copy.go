@@ -9,6 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// FileWriter is a writer that can take bytes from the file in which they lie, and
+// so without a copy.
+type FileWriter interface {
+	// WriteFrom writes p, which f holds at off too, and goes on to hold.
+	WriteFrom(f *os.File, off int64, p []byte) (int, error)
+}
+
+// WriteFrom writes p to w; a FileWriter is told that f holds it at off. A nil f
+// says that no file does.
+func WriteFrom(w io.Writer, f *os.File, off int64, p []byte) (int, error) {
+	if fw, ok := w.(FileWriter); ok && f != nil {
+		return fw.WriteFrom(f, off, p)
+	}
+	return w.Write(p)
+}
+
 // NextData is where the first data of f at or behind off lies: from there to
 // end, at most size. All of f is data where the file system does not tell; where
 // there is no more, both are size. It is an error if f ends before. It moves the

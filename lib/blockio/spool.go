@@ -62,5 +62,8 @@ func (s *Spool) Section(off, n int64) *io.SectionReader {
 	return io.NewSectionReader(s, off, n)
 }
 
+// File is where s keeps its bytes, for WriteFrom.
+func (s *Spool) File() *os.File { return s.f }
+
 // Close frees the file. Contents that lie in it cannot be read any more.
 func (s *Spool) Close() error { return s.f.Close() }

@@ -147,6 +147,31 @@ func widen(f *os.File) {
 	})
 }
 
+// splice moves n bytes of f at off into pipe without copying them, and returns how
+// many the kernel took.
+func splice(pipe, f *os.File, off int64, n int) (done int) {
+	out, err := pipe.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	control(f, func(from int) error {
+		return out.Write(func(to uintptr) bool {
+			for done < n {
+				k, err := unix.Splice(from, &off, int(to), nil, n-done, 0)
+				if err == unix.EAGAIN {
+					return false
+				}
+				if k <= 0 && err != unix.EINTR {
+					break
+				}
+				done += max(int(k), 0)
+			}
+			return true
+		})
+	})
+	return done
+}
+
 // isFresh reports whether f is an empty regular file at offset 0 that does not
 // append: one that is ours to fill in any order, and to empty again.
 func isFresh(f *os.File) bool {

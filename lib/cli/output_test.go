@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -154,6 +155,87 @@ func TestStreamWrites(t *testing.T) {
 	if b := <-got; !bytes.Equal(b, want.Bytes()) {
 		t.Error("the bytes arrived changed")
 	}
+}
+
+// TestStreamWriteFrom: what lies in a file arrives as what is written does, and in
+// a pipe without a copy.
+func TestStreamWriteFrom(t *testing.T) {
+	data := make([]byte, 8*blockSize)
+	for i := range data {
+		data[i] = byte(i>>8) ^ byte(i)
+	}
+	path := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	write := func(s *Stream) (want []byte) {
+		for i, n := range []int{blockSize, 17, blockSize + 1, 0, 5 * blockSize, blockSize - 1, 2 * blockSize} {
+			off := 4095 * i
+			want = append(append(want, data[off:off+n]...), 'x')
+			if m, err := s.WriteFrom(f, int64(off), data[off:off+n]); m != n || err != nil {
+				t.Errorf("%d: %d, %v", n, m, err)
+			}
+			s.Write([]byte("x"))
+		}
+		if err := s.Commit(); err != nil {
+			t.Error(err)
+		}
+		return want
+	}
+	t.Run("pipe", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got := make(chan []byte)
+		go func() {
+			b, _ := io.ReadAll(r)
+			got <- b
+		}()
+		s, err := newTestEnv(t, w).Stream("", Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := write(s)
+		w.Close()
+		if b := <-got; !bytes.Equal(b, want) {
+			t.Error("the bytes arrived changed")
+		}
+		if s.noSplice {
+			t.Error("all of it was copied")
+		}
+	})
+	t.Run("file", func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "out")
+		s, err := newTestEnv(t, os.Stdout).Stream(out, Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := write(s)
+		if b, err := os.ReadFile(out); err != nil || !bytes.Equal(b, want) {
+			t.Errorf("the file differs, %v", err)
+		}
+	})
+	t.Run("nobody reads", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newTestEnv(t, w).Stream("", Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		if _, err := s.WriteFrom(f, 0, data); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // TestStreamKeepsError: the first failure is the one that counts.

@@ -33,7 +33,8 @@ type Stream struct {
 	buf  []byte
 	err  error // the first one of a write
 
-	written atomic.Int64 // for the progress
+	written  atomic.Int64 // for the progress
+	noSplice bool         // out is not a pipe, or its kernel does not like the file
 
 	mu    sync.Mutex // held while standard output is written, if that is fresh
 	fresh bool       // see isFresh: Abort empties it
@@ -67,11 +68,12 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 // Write takes p. Its first error is returned by every later call, and by Commit.
 func (s *Stream) Write(p []byte) (int, error) {
 	n := len(p)
+	if n >= blockSize {
+		s.flush()
+		s.put(p)
+		p = nil
+	}
 	for len(p) > 0 && s.err == nil {
-		if len(s.buf) == 0 && len(p) >= blockSize {
-			s.put(p)
-			break
-		}
 		if s.buf == nil {
 			s.buf = make([]byte, 0, blockSize)
 		}
@@ -86,6 +88,22 @@ func (s *Stream) Write(p []byte) (int, error) {
 		return 0, s.err
 	}
 	return n, nil
+}
+
+// WriteFrom is Write of what f holds at off too, and goes on to hold: a pipe can
+// have the file's own memory. It makes a Stream a blockio.FileWriter.
+func (s *Stream) WriteFrom(f *os.File, off int64, p []byte) (n int, err error) {
+	if len(p) >= blockSize && !s.noSplice {
+		if s.flush(); s.err != nil {
+			return 0, s.err
+		}
+		n = splice(s.out, f, off, len(p))
+		s.written.Add(int64(n))
+		s.noSplice = n < len(p)
+	}
+	// What splice could not do, for whatever reason, a write does, or fails of.
+	m, err := s.Write(p[n:])
+	return n + m, err
 }
 
 // Commit writes out what is buffered and completes the output.
@@ -137,13 +155,16 @@ func (s *Stream) pending() string {
 }
 
 func (s *Stream) flush() {
-	if s.err == nil && len(s.buf) > 0 {
+	if len(s.buf) > 0 {
 		s.put(s.buf)
 		s.buf = s.buf[:0]
 	}
 }
 
 func (s *Stream) put(p []byte) {
+	if s.err != nil {
+		return
+	}
 	s.mu.Lock()
 	over := s.over
 	if s.fresh {

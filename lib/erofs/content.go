@@ -3,9 +3,11 @@ package erofs
 import (
 	"fmt"
 	"io"
+	"os"
 	"sort"
 	"sync"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
@@ -66,7 +68,8 @@ func (c *content) WriteTo(w io.Writer) (total int64, err error) {
 			if err := c.read(b, r.device, r.pos); err != nil {
 				return total, err
 			}
-			n, err := w.Write(b)
+			file, _ := c.img.part(r.device).R.(*os.File)
+			n, err := blockio.WriteFrom(w, file, r.pos, b)
 			total += int64(n)
 			if err != nil {
 				return total, err

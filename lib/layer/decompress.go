@@ -45,31 +45,36 @@ func Detect(head []byte) (Compression, error) {
 // below is read to its end. Where the result is a blockio.ChunkReader too, that is
 // the faster way. Close frees memory and does not close r.
 func Decompress(r io.Reader) (io.ReadCloser, error) {
+	unpacked, _, err := decompress(r)
+	return unpacked, err
+}
+
+func decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 	below := &errorKeeper{r: r}
 	head := make([]byte, 6)
 	n, err := io.ReadFull(below, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, err
+		return nil, "", err
 	}
 	in := io.MultiReader(bytes.NewReader(head[:n]), below)
 	kind, err := Detect(head[:n])
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	switch kind {
 	case Gzip:
 		z := gunzip.NewReader(in)
-		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, nil
+		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, kind, nil
 	case Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
 		// already; the window is what the reference decoder takes by default.
 		z, err := zstd.NewReader(bufio.NewReaderSize(in, 256<<10), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return &decompressor{name: "zstd", r: z, below: below, close: z.Close}, nil
+		return &decompressor{name: "zstd", r: z, below: below, close: z.Close}, kind, nil
 	}
-	return io.NopCloser(in), nil
+	return io.NopCloser(in), kind, nil
 }
 
 // decompressor tells errors in the compressed data from those of the reader below.

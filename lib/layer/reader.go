@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"math"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 
@@ -59,14 +60,37 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 		l.hash = opts.DiffID.Algorithm().Hash()
 		tap = l.hash
 	}
+	l.tar = &tarReader{}
+	l.tar.file, l.tar.base = inFile(r)
 	var err error
-	if l.unpacked, err = Decompress(r); err != nil {
+	var kind Compression
+	if l.unpacked, kind, err = decompress(r); err != nil {
 		return nil, err
 	}
+	if kind != Plain {
+		l.tar.file = nil
+	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
-	l.tar = &tarReader{in: l.ahead}
+	l.tar.in = l.ahead
 	l.names = newNames(func(e *tree.Entry) { l.queue = append(l.queue, *e) })
 	return l, nil
+}
+
+// inFile is the regular file that r is, and where it will be read next.
+func inFile(r io.Reader) (*os.File, int64) {
+	f, ok := r.(*os.File)
+	if !ok {
+		return nil, 0
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, 0
+	}
+	off, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, 0
+	}
+	return f, off
 }
 
 // Close stops reading.

@@ -3,11 +3,14 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -577,5 +580,78 @@ func TestLimits(t *testing.T) {
 		if !errors.As(err, &limit) || limit.Flag != flag || !strings.Contains(limit.Hint(), "--"+flag) {
 			t.Errorf("%s: %v", flag, err)
 		}
+	}
+}
+
+// placed checks that what it is given lies where that is said.
+type placed struct {
+	t     *testing.T
+	bytes int
+}
+
+func (w *placed) Write(p []byte) (int, error) {
+	w.t.Error("data without its place")
+	return len(p), nil
+}
+
+func (w *placed) WriteFrom(f *os.File, off int64, p []byte) (int, error) {
+	there := make([]byte, len(p))
+	if _, err := f.ReadAt(there, off); err != nil || !bytes.Equal(there, p) {
+		w.t.Errorf("%d bytes do not lie at %d: %v", len(p), off, err)
+	}
+	w.bytes += len(p)
+	return len(p), nil
+}
+
+// The data of a plain layer in a file is known to lie there, wherever in the file
+// the layer begins; that of a compressed one is not.
+func TestContentInFile(t *testing.T) {
+	large := strings.Repeat("0123456789abcde", 100_000)
+	plain := rawTar(raw{name: "a", data: "small"}, raw{name: "b", data: large})
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.WriteString("what comes before")
+	f.Write(plain)
+	f.Seek(17, io.SeekStart)
+	w := &placed{t: t}
+	r, err := layer.NewReader(f, layer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Content.WriteTo(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := len(large) + 5; w.bytes != want {
+		t.Errorf("%d bytes, expected %d", w.bytes, want)
+	}
+
+	f.Truncate(0)
+	f.Seek(0, io.SeekStart)
+	z := gzip.NewWriter(f)
+	z.Write(plain)
+	z.Close()
+	f.Seek(0, io.SeekStart)
+	if r, err = layer.NewReader(f, layer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unplaced := &placed{t: new(testing.T)}
+	if _, err := e.Content.WriteTo(unplaced); err != nil || unplaced.bytes > 0 {
+		t.Errorf("data of a compressed layer: %v, %d bytes in the file", err, unplaced.bytes)
 	}
 }

@@ -132,7 +132,7 @@ func (c spooled) copyLarge(w io.Writer) (done int64, err error) {
 		if _, err := c.s.file.ReadAt(b, c.off+done); err != nil {
 			return done, err
 		}
-		m, err := w.Write(b)
+		m, err := blockio.WriteFrom(w, c.s.file.File(), c.off+done, b)
 		done += int64(m)
 		if err != nil {
 			return done, err

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+
+	"ocipipe/lib/blockio"
 )
 
 // maxExtended bounds an extended header or a long name, in bytes.
@@ -15,6 +18,8 @@ const maxExtended = 4 << 20
 // forms of sparse files.
 type tarReader struct {
 	in   window
+	file *os.File // where the tar lies as it is, from base on; nil if nowhere
+	base int64
 	off  int64 // bytes taken from in
 	left int64 // of the current entry's data
 	pad  int64 // behind it
@@ -257,7 +262,7 @@ func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 			return n, err
 		}
 		t.left -= int64(len(b))
-		m, err := w.Write(b)
+		m, err := blockio.WriteFrom(w, t.file, t.base+t.off-int64(len(b)), b)
 		n += int64(m)
 		if err != nil {
 			return n, err

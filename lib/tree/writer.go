@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"strconv"
+
+	"ocipipe/lib/blockio"
 )
 
 // WriterOptions say what form a stream takes.
@@ -143,7 +146,10 @@ var errNoData = errors.New("the source carries no data")
 type payload Writer
 
 // Write puts small pieces into the buffer and large ones past it.
-func (p *payload) Write(b []byte) (int, error) {
+func (p *payload) Write(b []byte) (int, error) { return p.WriteFrom(nil, 0, b) }
+
+// WriteFrom is Write of what f holds at off; see blockio.FileWriter.
+func (p *payload) WriteFrom(f *os.File, off int64, b []byte) (int, error) {
 	s := (*Writer)(p)
 	if int64(len(b)) > s.left {
 		return 0, errors.New("content is longer than its size")
@@ -156,7 +162,7 @@ func (p *payload) Write(b []byte) (int, error) {
 	s.left -= int64(len(b))
 	if len(b) >= minWrite {
 		s.crc = crc32.Update(s.crc, crc32.IEEETable, b)
-		return s.w.Write(b)
+		return blockio.WriteFrom(s.w, f, off, b)
 	}
 	s.buf = append(s.buf, b...)
 	return len(b), nil
