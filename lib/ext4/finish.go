@@ -359,7 +359,7 @@ func (w *Writer) sized(live, inodes uint64) (*layout, error) {
 		unit = 1
 	}
 	used := live
-	for !w.short {
+	for !w.short && blocks <= w.limit {
 		free := o.free(used)
 		want := o.inodes(blocks, inodes, free)
 		if want < inodes {
@@ -376,9 +376,7 @@ func (w *Writer) sized(live, inodes uint64) (*layout, error) {
 		if need = divUp(need, unit) * unit; need <= blocks {
 			return l, nil
 		}
-		if blocks = need; blocks > w.limit {
-			break
-		}
+		blocks = need
 	}
 	return nil, fmt.Errorf("what was added, and the free space, do not fit into %d bytes, to which there is room to grow: %w", w.limit*blockSize, errNoRoom)
 }

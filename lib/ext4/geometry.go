@@ -1,9 +1,6 @@
 package ext4
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // geometry is what of a file system follows from its size and features.
 type geometry struct {
@@ -112,22 +109,15 @@ func (g *geometry) fixed() uint64 {
 	return n + uint64(len(backupGroups(g.groups)))*g.superArea(0)
 }
 
-// setGroups divides g.blocks into groups with at least so many inodes in all.
-func (g *geometry) setGroups(inodes uint64) error {
+// setGroups divides g.blocks into groups with at least so many inodes in all, or
+// as many as can be.
+func (g *geometry) setGroups(inodes uint64) {
 	groups := divUp(g.blocks, blocksPerGroup)
-	if groups > math.MaxUint32 {
-		return fmt.Errorf("%d blocks are too many", g.blocks)
-	}
-	g.groups = uint32(groups)
+	g.groups = uint32(groups) // at most MaxSize
 	g.gdt = uint32(gdtBlocks(g.blocks, g.descSize))
-	ipg := divUp(max(inodes, firstIno), groups)
-	ipg = divUp(ipg, inodesPerBlock) * inodesPerBlock
-	if ipg > maxInodesPerGroup || ipg*groups > math.MaxUint32 {
-		most := min(maxInodesPerGroup*groups, math.MaxUint32/groups/inodesPerBlock*inodesPerBlock*groups)
-		return fmt.Errorf("%d inodes do not fit, at most %d do", inodes, most)
-	}
-	g.ipg = uint32(ipg)
-	return nil
+	ipg := divUp(divUp(max(inodes, firstIno), groups), inodesPerBlock) * inodesPerBlock
+	most := min(maxInodesPerGroup, math.MaxUint32/groups/inodesPerBlock*inodesPerBlock)
+	g.ipg = uint32(min(ipg, most))
 }
 
 // lastGroupShort is how many blocks the last group has too few to be of use; 0:

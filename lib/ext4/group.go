@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// bitmaps say which blocks are in use. A group without any has none.
+// bitmaps say which blocks belong to inodes. A group without any has none.
 type bitmaps struct {
 	groups []*[blockSize]byte
 	used   uint64
@@ -41,16 +41,6 @@ func (m *bitmaps) mark(a area) {
 	}
 }
 
-// free is how many blocks of group g, which has n, are not in use.
-func (m *bitmaps) free(g uint32, n uint64) uint64 {
-	if b := m.groups[g]; b != nil {
-		for i := 0; i < blockSize; i += 8 {
-			n -= uint64(bits.OnesCount64(binary.LittleEndian.Uint64(b[i:])))
-		}
-	}
-	return n
-}
-
 // setBits sets the bits of b from first up to end.
 func setBits(b []byte, first, end uint64) {
 	for ; first < end && first%8 != 0; first++ {
@@ -70,11 +60,13 @@ type groupWriter struct {
 	feat   Features
 	seed   seed
 	places []groupPlace
-	blocks *bitmaps
+	files  *bitmaps
+	fixed  []area   // in use, too; ascending
 	dirs   []uint32 // directories whose inode is in the group; may be shorter
 	last   uint32   // the highest inode in use, all below are too
 	put    func(block uint64, data []byte) error
 
+	room       [blockSize]byte // of one bitmap
 	freeBlocks uint64
 }
 
@@ -98,34 +90,55 @@ func (w *groupWriter) write() (gdt []byte, err error) {
 func (w *groupWriter) group(g uint32) (groupDesc, error) {
 	p, ipg := w.places[g], w.geo.ipg
 	used := min(w.last-min(w.last, g*ipg), ipg)
-	n := w.geo.groupBlocks(g)
-	d := groupDesc{
-		BlockBitmap: p.blockBitmap, InodeBitmap: p.inodeBitmap, InodeTable: p.inodeTable,
-		FreeBlocks: uint32(w.blocks.free(g, n)),
-		FreeInodes: ipg - used,
-		Flags:      tableZeroed,
-	}
+	d := groupDesc{BlockBitmap: p.blockBitmap, InodeBitmap: p.inodeBitmap, InodeTable: p.inodeTable, FreeInodes: ipg - used}
 	if int(g) < len(w.dirs) {
 		d.Dirs = w.dirs[g]
 	}
-	w.freeBlocks += uint64(d.FreeBlocks)
-	sums := w.feat.has(metadataCsum)
+	sums := w.feat.has(metadataCsum) // without it flags have no meaning
 	if sums {
 		d.Unused = d.FreeInodes
-	} else {
-		d.Flags = 0 // none has a meaning without checksums
+		d.Flags = tableZeroed
 	}
 	if used == 0 && sums {
 		d.Flags |= inodeUninit
 	} else if err := w.inodeBitmap(&d, used); err != nil {
 		return d, err
 	}
+	bitmap, n := w.bitmap(g), w.geo.groupBlocks(g)
+	d.FreeBlocks = uint32(n) - countOnes(bitmap)
+	w.freeBlocks += uint64(d.FreeBlocks)
 	// mke2fs has no such group first or last, nor one with metadata in it.
-	if w.blocks.groups[g] == nil && sums && g > 0 && g < w.geo.groups-1 {
+	if sums && d.FreeBlocks == blocksPerGroup && g < w.geo.groups-1 {
 		d.Flags |= blockUninit
 		return d, nil
 	}
-	return d, w.blockBitmap(&d, g, n)
+	return d, w.blockBitmap(&d, bitmap, n)
+}
+
+// bitmap says which blocks of group g are in use, for groups one after the other.
+func (w *groupWriter) bitmap(g uint32) []byte {
+	clear(w.room[:])
+	if b := w.files.groups[g]; b != nil {
+		w.room = *b
+	}
+	start := uint64(g) * blocksPerGroup
+	end := start + blocksPerGroup
+	for len(w.fixed) > 0 && w.fixed[0].start < end {
+		a := w.fixed[0]
+		setBits(w.room[:], max(a.start, start)-start, min(a.end(), end)-start)
+		if a.end() > end {
+			break
+		}
+		w.fixed = w.fixed[1:]
+	}
+	return w.room[:]
+}
+
+func countOnes(b []byte) (n uint32) {
+	for ; len(b) > 0; b = b[8:] {
+		n += uint32(bits.OnesCount64(binary.LittleEndian.Uint64(b)))
+	}
+	return n
 }
 
 // inodeBitmap writes the bitmap of a group whose first used inodes are in use.
@@ -137,19 +150,14 @@ func (w *groupWriter) inodeBitmap(d *groupDesc, used uint32) error {
 	return w.put(d.InodeBitmap, b[:])
 }
 
-// blockBitmap writes the bitmap of group g, which has n blocks. One of zeros stays
-// a hole.
-func (w *groupWriter) blockBitmap(d *groupDesc, g uint32, n uint64) error {
-	var b [blockSize]byte
-	if m := w.blocks.groups[g]; m != nil {
-		b = *m
-	}
-	setBits(b[:], n, blocksPerGroup)
-	d.BlockBitmapSum = w.sum(b[:])
-	if w.blocks.groups[g] == nil && n == blocksPerGroup {
+// blockBitmap writes the bitmap of a group of n blocks. One of zeros stays a hole.
+func (w *groupWriter) blockBitmap(d *groupDesc, b []byte, n uint64) error {
+	setBits(b, n, blocksPerGroup)
+	d.BlockBitmapSum = w.sum(b)
+	if d.FreeBlocks == blocksPerGroup {
 		return nil
 	}
-	return w.put(d.BlockBitmap, b[:])
+	return w.put(d.BlockBitmap, b)
 }
 
 // sum is the checksum of a bitmap as far as a descriptor has room.

@@ -43,27 +43,28 @@ func (o *Options) area(gdt uint64) uint64 {
 }
 
 // geometry divides so many blocks.
-func (o *Options) geometry(blocks, inodes uint64) (g geometry, err error) {
+func (o *Options) geometry(blocks, inodes uint64) (g geometry) {
 	g = geometry{blocks: blocks, descSize: o.Features.descSize()}
 	if o.Features.has(flexBG) {
 		g.logFlex = defaultLogFlex
 	}
-	if err := g.setGroups(inodes); err != nil {
-		return g, err
-	}
+	g.setGroups(inodes)
 	g.reserved = uint32(o.area(uint64(g.gdt))) - g.gdt
-	return g, nil
+	return g
 }
 
 // shorten is geometry without a last group that would have no room for data.
 func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 	for {
-		g, err := o.geometry(blocks, inodes)
-		if err != nil || g.lastGroupShort() == 0 {
-			return g, err
-		}
-		if g.groups == 1 {
+		g := o.geometry(blocks, inodes)
+		switch {
+		case g.lastGroupShort() > 0 && g.groups > 1:
+		case g.lastGroupShort() > 0:
 			return g, fmt.Errorf("no room for the metadata: %w", errNoRoom)
+		case g.inodes() < uint64(o.Inodes):
+			return g, tooFewInodes(g.inodes(), uint64(o.Inodes))
+		default:
+			return g, nil
 		}
 		blocks -= g.groupBlocks(g.groups - 1)
 	}

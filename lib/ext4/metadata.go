@@ -10,6 +10,10 @@ import (
 // writeMetadata writes what has its place by l: the journal, the resize inode,
 // inode tables, bitmaps and descriptors, and the superblock last.
 func (w *Writer) writeMetadata(l *layout, items []*item) error {
+	size := max(w.opts.Size&^(blockSize-1), int64(l.geo.blocks)*blockSize)
+	if err := w.out.Truncate(size); err != nil {
+		return err
+	}
 	m := &metadataWriter{Writer: w, l: l, last: firstIno - 1 + uint32(len(items)) - 1}
 	m.super = m.newSuper()
 	for _, step := range []func() error{
@@ -257,15 +261,16 @@ func (m *metadataWriter) writeGroups(items []*item) error {
 	g := &m.l.geo
 	groups := groupWriter{
 		geo: g, feat: m.opts.Features, seed: m.seed, places: m.l.places,
-		blocks: m.inUse(items), dirs: m.dirs, last: m.last, put: m.put,
+		files: m.inUse(items), fixed: merge(g.superAreas(), m.l.areas), dirs: m.dirs, last: m.last, put: m.put,
 	}
+	used := groups.files.used + g.fixed()
 	gdt, err := groups.write()
 	if err != nil {
 		return err
 	}
 	m.free = groups.freeBlocks
-	if have := g.blocks - groups.blocks.used; m.free != have {
-		panic(fmt.Sprintf("bitmaps have %d free blocks, %d are", m.free, have)) // something has two owners
+	if m.free != g.blocks-used {
+		panic(fmt.Sprintf("%d of %d blocks are in use, bitmaps have %d free", used, g.blocks, m.free)) // one has two owners
 	}
 	for _, i := range backupGroups(g.groups) {
 		if err := m.put(uint64(i)*blocksPerGroup+1, gdt); err != nil {
@@ -275,13 +280,11 @@ func (m *metadataWriter) writeGroups(items []*item) error {
 	return nil
 }
 
-// inUse marks every block that has an owner.
+// inUse marks every block that belongs to an inode.
 func (m *metadataWriter) inUse(items []*item) *bitmaps {
 	b := newBitmaps(m.l.geo.groups)
-	for _, list := range [][]area{m.l.geo.superAreas(), m.l.areas, m.l.journal} {
-		for _, a := range list {
-			b.mark(a)
-		}
+	for _, a := range m.l.journal {
+		b.mark(a)
 	}
 	for _, block := range m.l.nodes {
 		b.mark(area{block, 1})
@@ -305,13 +308,8 @@ func (m *metadataWriter) inUse(items []*item) *bitmaps {
 	return b
 }
 
-// writeSupers sets the length of the output and writes the superblock, its copies
-// first.
+// writeSupers writes the superblock, its copies first.
 func (m *metadataWriter) writeSupers() error {
-	length := m.opts.Size &^ (blockSize - 1)
-	if err := m.out.Truncate(max(length, int64(m.l.geo.blocks)*blockSize)); err != nil {
-		return err
-	}
 	s := &m.super
 	s.setFreeBlocks(m.free)
 	s.FreeInodes = s.Inodes - m.last
