@@ -1,0 +1,189 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
+)
+
+// lowerImage is an EROFS image with these files, each with its name as content, and
+// directories.
+func lowerImage(t *testing.T, names ...string) string {
+	t.Helper()
+	reftest.NeedRoot(t)
+	root := t.TempDir()
+	for _, name := range names {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("lower "+name), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(os.Chown(root, 7, 70000), os.Chmod(root, 0o2751), unix.Lsetxattr(root, "user.lower", []byte("root"), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(t.TempDir(), "lower.erofs")
+	reftest.Run(t, "mkfs.erofs", "--quiet", image, root)
+	return image
+}
+
+// overlay mounts the upper disk over lower, lets fn work there, and unmounts all.
+func overlay(t *testing.T, lower, upper string, fn func(dir string)) {
+	t.Helper()
+	writeMounted(t, upper, func(disk string) {
+		dir := t.TempDir()
+		options := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, disk, disk)
+		reftest.Run(t, "mount", "-t", "overlay", "-o", options, "overlay", dir)
+		defer reftest.Run(t, "umount", dir)
+		fn(dir)
+	})
+}
+
+// overlayFiles are the contents of files below dir, by name; of directories "/".
+func overlayFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, f := range reftest.Walk(t, dir, reftest.Look{}) {
+		switch f.Type {
+		case "file":
+			b, err := os.ReadFile(filepath.Join(dir, f.Path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[f.Path] = string(b)
+		case "dir":
+			files[f.Path] = "/"
+		default:
+			files[f.Path] = f.Type
+		}
+	}
+	return files
+}
+
+func expectFiles(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	got := overlayFiles(t, dir)
+	for name, content := range want {
+		if got[name] != content {
+			t.Errorf("%s is %q, want %q", name, got[name], content)
+		}
+		delete(got, name)
+	}
+	if len(got) > 0 {
+		t.Errorf("should not be there: %q", got)
+	}
+}
+
+func textFile(path, content string) tree.Entry {
+	return tree.Entry{Path: path, Type: tree.File, Mode: 0o604, UID: 9, Size: int64(len(content)), Content: text(content)}
+}
+
+// TestInteropOverlay: a seeded upper disk over a lower image patches, hides and
+// replaces; what is then done there is there after a second mount.
+func TestInteropOverlay(t *testing.T) {
+	lower := reftest.Mount(t, "erofs", lowerImage(t,
+		"kept", "patched", "deleted", "copied", "renamed", "removed", "dir/kept", "dir/deleted", "dir/copied", "opaque/hidden", "gone/a", "gone/b", "replaced/x"), "")
+	upper := imageFile(t, Options{Upper: true, Size: 256 << 20, Check: true},
+		tree.Entry{Path: ".", Type: tree.Dir, Mode: 0o1711, UID: 3, GID: 4, Time: tree.Time{Sec: 1e9, Nsec: 5}, Xattrs: []tree.Xattr{{Name: "user.root", Value: "upper"}}},
+		textFile("patched", "upper patched"),
+		tree.Entry{Path: "deleted", Type: tree.Char},
+		tree.Entry{Path: "dir", Type: tree.Dir, Mode: 0o700},
+		textFile("dir/new", "upper dir/new"),
+		tree.Entry{Path: "dir/deleted", Type: tree.Char},
+		tree.Entry{Path: "opaque", Type: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{tree.Opaque}},
+		textFile("opaque/new", "upper opaque/new"),
+		tree.Entry{Path: "gone", Type: tree.Char},
+		textFile("replaced", "was a directory"),
+	)
+	seeded := map[string]string{
+		".": "/", "kept": "lower kept", "patched": "upper patched", "copied": "lower copied", "renamed": "lower renamed", "removed": "lower removed",
+		"dir": "/", "dir/kept": "lower dir/kept", "dir/new": "upper dir/new", "dir/copied": "lower dir/copied",
+		"opaque": "/", "opaque/new": "upper opaque/new", "replaced": "was a directory",
+	}
+	worked := map[string]string{
+		".": "/", "kept": "lower kept", "patched": "upper patched and more", "copied": "lower copied and more", "moved": "lower renamed", "deleted": "made anew",
+		"dir": "/", "dir/kept": "lower dir/kept", "dir/copied": "lower dir/copied and more",
+		"opaque": "/", "gone": "/", "gone/c": "new", "replaced": "was a directory",
+	}
+	overlay(t, lower, upper, func(dir string) {
+		expectFiles(t, dir, seeded)
+		root := reftest.Walk(t, dir, reftest.Look{})[0]
+		if root.Mode != 0o1711 || root.UID != 3 || root.GID != 4 || root.Time != "1000000000.000000005" || root.Xattrs["user.root"] != "upper" {
+			t.Errorf("the root is %+v", root)
+		}
+		workInOverlay(t, dir)
+		expectFiles(t, dir, worked)
+	})
+	fsck(t, upper)
+	overlay(t, lower, upper, func(dir string) {
+		expectFiles(t, dir, worked)
+		if err := os.Remove(filepath.Join(dir, "moved")); err != nil {
+			t.Error(err)
+		}
+	})
+	fsck(t, upper)
+}
+
+func workInOverlay(t *testing.T, dir string) {
+	t.Helper()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	more := func(name string) error {
+		f, err := os.OpenFile(at(name), os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			_, err = f.WriteString(" and more")
+			err = errors.Join(err, f.Close())
+		}
+		return err
+	}
+	err := errors.Join(
+		more("patched"), more("copied"), more("dir/copied"),
+		os.Rename(at("renamed"), at("moved")),
+		os.Remove(at("removed")),
+		os.Remove(at("dir/new")),
+		os.Remove(at("opaque/new")),
+		os.WriteFile(at("deleted"), []byte("made anew"), 0o644),
+		os.Mkdir(at("gone"), 0o755),
+		os.WriteFile(at("gone/c"), []byte("new"), 0o644),
+		os.Chmod(at("dir"), 0o711),
+		unix.Lsetxattr(at("copied"), "user.x", []byte("y"), 0),
+	)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInteropOverlayRoot: an empty upper shows the attributes that it was told, and
+// those of the lower root where it was given that.
+func TestInteropOverlayRoot(t *testing.T) {
+	lower := reftest.Mount(t, "erofs", lowerImage(t, "file"), "")
+	look := func(opts Options) (root reftest.Fact) {
+		upper := imageFile(t, opts)
+		overlay(t, lower, upper, func(dir string) { root = reftest.Walk(t, dir, reftest.Look{})[0] })
+		fsck(t, upper)
+		return root
+	}
+	want := reftest.Walk(t, lower, reftest.Look{})[0]
+	e := tree.Entry{Path: ".", Type: tree.Dir, Mode: uint16(want.Mode), UID: want.UID, GID: want.GID, Xattrs: []tree.Xattr{{Name: "user.lower", Value: "root"}}}
+	if _, err := fmt.Sscanf(strings.Replace(want.Time, ".", " ", 1), "%d %d", &e.Time.Sec, &e.Time.Nsec); err != nil {
+		t.Fatal(err)
+	}
+	reftest.Compare(t, []reftest.Fact{want}, []reftest.Fact{look(Options{Upper: true, Size: MinUpper, Root: &e})})
+	mode := uint16(0o1777)
+	if root := look(Options{Upper: true, Size: MinUpper, Root: &e, Mode: &mode}); root.Mode != 0o1777 || root.UID != 7 {
+		t.Errorf("with a mode: %+v", root)
+	}
+	if root := look(Options{Upper: true, Size: MinUpper}); root.Mode != 0o755 || root.UID != 0 || root.Xattrs != nil {
+		t.Errorf("of nothing: %+v", root)
+	}
+}
