@@ -57,7 +57,7 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	opts := oci.Options{
 		Platform: t.Platform, TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn,
-		MaxMetadata: t.MaxMetadata, MaxLayer: t.MaxLayer,
+		MaxMetadata: t.MaxMetadata, MaxLayer: t.MaxLayer, Progress: showLayers(env.Progress()),
 	}
 	if err := t.remote.fill(env, t.Ref, &opts); err != nil {
 		return err

@@ -61,15 +61,22 @@ func newProgress(d display, every time.Duration) *Progress {
 // Start begins a piece of work of total bytes, 0 if that is not known. JSON has
 // attrs, pairs of a name and a value, beside the name of the bar.
 func (p *Progress) Start(name string, total int64, attrs ...string) *Bar {
-	p.watch.off.Store(true)
-	return p.add(time.Now(), name, total, attrs)
+	b := p.Queue(name, total, attrs...)
+	b.Begin()
+	return b
 }
 
-func (p *Progress) add(begin time.Time, name string, total int64, attrs []string) *Bar {
-	b := &Bar{name: oneLine(name), attrs: attrs, begin: begin}
+// Queue announces a piece of work, as Start; it begins later, if at all.
+func (p *Progress) Queue(name string, total int64, attrs ...string) *Bar {
+	b := &Bar{p: p, name: oneLine(name), attrs: attrs}
 	b.total.Store(total)
+	p.add(b)
+	return b
+}
+
+func (p *Progress) add(b *Bar) {
 	if p.display == nil {
-		return b
+		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +84,6 @@ func (p *Progress) add(begin time.Time, name string, total int64, attrs []string
 	b.id = p.ids
 	p.bars = append(p.bars, b)
 	p.startLocked()
-	return b
 }
 
 func (p *Progress) startLocked() {
@@ -157,10 +163,10 @@ func (p *Progress) say(line []byte) bool { return p.display != nil && p.display.
 // Bar is a piece of work. Its methods may be called from any goroutine, and do not
 // wait.
 type Bar struct {
+	p     *Progress
 	id    int
 	name  string
 	attrs []string
-	begin time.Time
 
 	count atomic.Int64
 	base  atomic.Int64 // of count, what was there before the work began
@@ -174,6 +180,8 @@ type Bar struct {
 
 // news is what became of a bar, beside its count.
 type news struct {
+	begin time.Time // zero until then
+
 	retries int // how often Retry was called
 	attempt int
 	wait    time.Duration
@@ -195,11 +203,26 @@ type shown struct {
 	sampled time.Time
 	news    news
 
+	queued  bool // shown as that
 	begun   bool
 	retries int
 	last    time.Time // of a line
 	lastAt  int64     // count in it
 	widget  *widget
+}
+
+// Begin says that the work begins now.
+func (b *Bar) Begin() {
+	b.p.watch.off.Store(true)
+	b.beginAt(time.Now())
+}
+
+func (b *Bar) beginAt(t time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.news.begin.IsZero() {
+		b.news.begin = t
+	}
 }
 
 // Add counts n more bytes.
@@ -258,16 +281,31 @@ func (b *Bar) sample(now time.Time) {
 	b.mu.Lock()
 	s.news = b.news
 	b.mu.Unlock()
-	if s.sampled.IsZero() {
-		s.sampled = b.begin
-	}
 	s.count, s.total = b.count.Load(), b.total.Load()
+	begin := s.news.begin
+	if begin.IsZero() {
+		return
+	}
+	if s.sampled.IsZero() {
+		s.sampled = begin
+	}
 	fetched := s.count - b.base.Load()
-	if dt := now.Sub(s.sampled); dt > 0 && now.After(b.begin) {
+	if dt := now.Sub(s.sampled); dt > 0 && now.After(begin) {
 		rate := max(float64(fetched-s.fetched), 0) / dt.Seconds()
-		s.rate += (rate - s.rate) * min(float64(dt)/float64(min(now.Sub(b.begin), rateHorizon)), 1)
+		s.rate += (rate - s.rate) * min(float64(dt)/float64(min(now.Sub(begin), rateHorizon)), 1)
 		s.fetched, s.sampled = fetched, now
 	}
+}
+
+// elapsed is how long the bar has been at work.
+func (s *shown) elapsed(now time.Time) time.Duration {
+	switch {
+	case s.news.begin.IsZero():
+		return 0
+	case s.news.over:
+		now = s.news.end
+	}
+	return max(now.Sub(s.news.begin), 0)
 }
 
 // left is the time that the rest will take; negative if nobody knows.

@@ -30,6 +30,7 @@ func (p *probe) progress(env *Env) error {
 	}
 	switch p.Bars {
 	case "ends":
+		late := prog.Queue("late", 7)
 		a := prog.Start("a", 1000, "digest", "sha256:00", "layer", "0")
 		a.Resume(100)
 		a.Add(300)
@@ -39,8 +40,9 @@ func (p *probe) progress(env *Env) error {
 		a.Set(1000)
 		a.Done(nil)
 		a.Done(errors.New("too late"))
-		prog.Start("b", 0).Skip("cached")
+		prog.Queue("b", 0).Skip("cached")
 		prog.Start("c", 50).Done(errors.New("digest is wrong"))
+		late.Begin()
 		return nil
 	case "fail", "hang":
 		for i := range 3 {
@@ -428,8 +430,8 @@ func TestProgressJSON(t *testing.T) {
 		}
 	}
 	want := []string{
-		"start 1 a 400 1000\n", "retry 1 a 400 1000\n", "done 1 a 1000 1000\n",
-		"start 2 b 0 <nil>\n", "skipped 2 b 0 <nil>\n", "start 3 c 0 50\n", "failed 3 c 0 50\n",
+		"queued 1 late 0 7\n", "start 2 a 400 1000\n", "retry 2 a 400 1000\n", "start 1 late 0 7\n", "done 2 a 1000 1000\n",
+		"skipped 3 b 0 <nil>\n", "start 4 c 0 50\n", "failed 4 c 0 50\n",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -441,6 +443,7 @@ func TestProgressPlain(t *testing.T) {
 	status, stderr := run(t, playing(t, "--progress=plain", "--bars=ends"))
 	want := `^probe: a: 400 B of 1000 B \(40 %\)
 probe: a: attempt 2 in 1\.5s: con; nection\\033 reset
+probe: late: 0 B of 7 B \(0 %\)
 probe: a: done, 1000 B in .*s
 probe: b: cached
 probe: c: 0 B of 50 B \(0 %\)
@@ -458,7 +461,7 @@ func TestProgressPlainSteps(t *testing.T) {
 	b := &Bar{name: "x"}
 	b.total.Store(100 << 20)
 	now := time.Unix(0, 0)
-	b.begin = now
+	b.beginAt(now)
 	at := func(after time.Duration, mib int64) {
 		b.Set(mib << 20)
 		b.sample(now.Add(after))

@@ -83,7 +83,7 @@ func (d *bars) draw(_ time.Time, all []*Bar, final bool) {
 	}
 	for _, b := range all {
 		s := &b.shown
-		if s.widget == nil && room > 0 && !s.news.over {
+		if s.widget == nil && room > 0 && !s.news.begin.IsZero() && !s.news.over {
 			room--
 			s.begun, s.widget = true, d.widget(b)
 		}

@@ -31,6 +31,9 @@ func (d *plain) draw(now time.Time, bars []*Bar, _ bool) {
 
 func (d *plain) bar(now time.Time, b *Bar) {
 	s := &b.shown
+	if s.news.begin.IsZero() && !s.news.over {
+		return
+	}
 	if !s.begun && s.news.skipped == "" {
 		s.begun, s.last, s.lastAt = true, now, s.count
 		d.line(b, counted(s))
@@ -92,7 +95,7 @@ func endText(b *Bar) string {
 	case n.skipped != "":
 		return n.skipped
 	default:
-		return fmt.Sprintf("done, %s in %s", size(s.count), rounded(max(n.end.Sub(b.begin), 0)))
+		return fmt.Sprintf("done, %s in %s", size(s.count), rounded(s.elapsed(n.end)))
 	}
 }
 
@@ -137,7 +140,7 @@ const jsonEvery = 250 * time.Millisecond
 // record is what a line of JSON holds; the attributes of the bar come on top.
 type record struct {
 	Tool  string `json:"tool"`
-	Event string `json:"event"` // start progress retry done skipped failed
+	Event string `json:"event"` // queued start progress retry done skipped failed
 	ID    int    `json:"id"`    // of the bar, from 1
 	Name  string `json:"name"`
 
@@ -163,7 +166,11 @@ func (d *jsonLines) draw(now time.Time, bars []*Bar, final bool) {
 
 func (d *jsonLines) bar(now time.Time, b *Bar, final bool) {
 	s := &b.shown
-	if !s.begun {
+	switch waits := s.news.begin.IsZero(); {
+	case waits && !s.queued && !s.news.over:
+		s.queued = true
+		d.line(now, b, record{Event: "queued"})
+	case !waits && !s.begun:
 		s.begun, s.last, s.lastAt = true, now, s.count
 		d.line(now, b, record{Event: "start"})
 	}
@@ -178,7 +185,7 @@ func (d *jsonLines) bar(now time.Time, b *Bar, final bool) {
 		d.line(now, b, record{Event: "skipped", Reason: n.skipped})
 	case n.over:
 		d.line(now, b, record{Event: "done"})
-	case s.count != s.lastAt && (final || now.Sub(s.last) >= jsonEvery):
+	case s.begun && s.count != s.lastAt && (final || now.Sub(s.last) >= jsonEvery):
 		s.last, s.lastAt = now, s.count
 		d.line(now, b, record{Event: "progress"})
 	}
@@ -193,7 +200,7 @@ func (d *jsonLines) line(now time.Time, b *Bar, r record) {
 	if left := s.left(); left >= 0 && !s.news.over {
 		r.Left = seconds(left)
 	}
-	r.Elapsed = *seconds(max(now.Sub(b.begin), 0))
+	r.Elapsed = *seconds(s.elapsed(now))
 	line, err := json.Marshal(r)
 	if err != nil {
 		panic(err) // a record of our own

@@ -98,7 +98,8 @@ func (w *watch) reading(p *Progress) bool {
 	done, total := w.progress()
 	now := done > 0 && done < total
 	if now && w.read == nil {
-		w.read = p.add(p.begin, "read "+w.name(), total, nil)
+		w.read = p.Queue("read "+w.name(), total)
+		w.read.beginAt(p.begin)
 	}
 	if w.read != nil {
 		w.read.SetTotal(total)
@@ -120,7 +121,8 @@ func (w *watch) writing(p *Progress, done bool) {
 		w.ended = time.Now()
 	}
 	if w.written == nil && sum > 0 && (w.read == nil || !done && time.Since(w.ended) > time.Second) {
-		w.written = p.add(p.begin, "written", 0, nil)
+		w.written = p.Queue("written", 0)
+		w.written.beginAt(p.begin)
 	}
 	if w.written != nil {
 		w.written.Set(max(sum, w.written.count.Load())) // an output may be closed by now

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/oci"
+)
+
+// layerBars shows the events of downloads, one bar a layer.
+type layerBars struct {
+	show *cli.Progress
+
+	mu   sync.Mutex
+	bars map[int]*cli.Bar // by layer; -1 while a manifest or configuration is tried again
+}
+
+func showLayers(p *cli.Progress) func(oci.Event) {
+	l := &layerBars{show: p, bars: map[int]*cli.Bar{}}
+	return l.event
+}
+
+func (l *layerBars) event(e oci.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.bars[-1]; b != nil && e.Layer >= 0 { // it has come
+		b.Done(nil)
+		delete(l.bars, -1)
+	}
+	b := l.bar(e)
+	switch e.Kind {
+	case oci.EventCached:
+		b.Skip("in the cache")
+	case oci.EventStarted:
+		b.Begin()
+		b.Resume(e.Done)
+	case oci.EventBytes:
+		b.Set(e.Done)
+	case oci.EventRetry:
+		b.Begin()
+		b.Retry(e.Attempt, e.Wait, e.Err)
+	case oci.EventDone:
+		b.Set(e.Done)
+		b.Done(nil)
+	case oci.EventFailed:
+		b.Done(e.Err)
+	}
+}
+
+func (l *layerBars) bar(e oci.Event) *cli.Bar {
+	b := l.bars[e.Layer]
+	if b == nil {
+		name, attrs := "manifest", []string(nil)
+		if e.Layer >= 0 {
+			name = fmt.Sprintf("layer %d %s", e.Layer, short(e.Digest))
+			attrs = []string{"layer", strconv.Itoa(e.Layer), "digest", e.Digest.String()}
+		} else if e.Digest != "" {
+			name = "configuration"
+		}
+		b = l.show.Queue(name, e.Total, attrs...)
+		l.bars[e.Layer] = b
+	}
+	return b
+}
+
+// short is enough of a digest to know it by.
+func short(d digest.Digest) string {
+	hex := d.Encoded()
+	return hex[:min(len(hex), 12)]
+}
