@@ -69,11 +69,11 @@ func isFinal(err error) bool {
 		dns    *net.DNSError
 		cert   *tls.CertificateVerificationError
 		record tls.RecordHeaderError
-		alert  tls.AlertError
+		op     *net.OpError
 	)
-	const internalError = 80
+	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
 	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &record) ||
-		errors.As(err, &alert) && alert != internalError ||
+		errors.As(err, &op) && op.Op == alert ||
 		errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, ErrProtocol)
 }
 

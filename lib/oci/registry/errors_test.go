@@ -20,8 +20,8 @@ func TestExplain(t *testing.T) {
 		{&net.OpError{Err: &net.DNSError{IsTimeout: true}}, true},
 		{&tls.CertificateVerificationError{Err: io.EOF}, false},
 		{tls.RecordHeaderError{}, false},
-		{tls.AlertError(116), false}, // certificate required
-		{tls.AlertError(80), true},
+		{&net.OpError{Op: "remote error", Err: io.EOF}, false}, // an alert of TLS
+		{&net.OpError{Op: "read", Err: io.EOF}, true},
 		{fmt.Errorf("x: %w", http.ErrSchemeMismatch), false},
 		{io.ErrUnexpectedEOF, true},
 		{&Error{Err: io.EOF}, false},

@@ -1,0 +1,249 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	fake "ocipipe/lib/reftest/registry"
+)
+
+func asError(err error, e **Error) bool { return errors.As(err, e) }
+
+// certsOf writes the certificates of s to a directory.
+func certsOf(t *testing.T, s *fake.Server) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	must(t, s.Certs.Write(dir))
+	return dir
+}
+
+func caOf(t *testing.T, s *fake.Server) string { return certsOf(t, s) + "/ca.pem" }
+
+func TestTLS(t *testing.T) {
+	plain := start(t, fake.Config{}, fake.Behaviour{})
+	secure := start(t, fake.Config{TLS: true}, fake.Behaviour{})
+	mutual := start(t, fake.Config{TLS: true, ClientCert: true}, fake.Behaviour{})
+	http2 := start(t, fake.Config{TLS: true, HTTP2: true}, fake.Behaviour{})
+	ca, certs := caOf(t, secure), certsOf(t, mutual)
+	other := "localhost" + plain.Host[strings.LastIndexByte(plain.Host, ':'):]
+	for _, c := range []struct {
+		name string
+		host string
+		opts Options
+		says string
+	}{
+		{"plain to this machine", plain.Host, Options{}, ""},
+		{"plain to this machine by name", other, Options{}, ""},
+		{"made authority", secure.Host, Options{CACert: ca}, ""},
+		{"unknown authority", secure.Host, Options{}, "certificate signed by unknown authority"},
+		{"insecure is not careless", secure.Host, Options{Insecure: true}, "certificate signed by unknown authority"},
+		{"client certificate", mutual.Host, Options{CACert: certs + "/ca.pem", ClientCert: certs + "/client.pem", ClientKey: certs + "/client.key"}, ""},
+		{"no client certificate", mutual.Host, Options{CACert: certs + "/ca.pem"}, "certificate required"},
+		{"HTTP/2", http2.Host, Options{CACert: caOf(t, http2)}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, s := range []*fake.Server{plain, secure, mutual, http2} {
+				s.AddImage("r", "v1", data(100))
+			}
+			r, w := open(t, c.host, c.opts)
+			_, err := r.Manifest(ctx, "v1", 1<<20, nil)
+			switch {
+			case c.says == "" && err != nil:
+				t.Error(err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || Temporary(err) || len(w.list) > 0):
+				t.Errorf("%v (temporary %v), want %q", err, Temporary(err), c.says)
+			}
+		})
+	}
+	for name, o := range map[string]Options{
+		"no file":     {CACert: "/no/such"},
+		"no PEM":      {CACert: authFileOf(t, "", "x")},
+		"no key":      {ClientCert: ca},
+		"key for CA":  {ClientCert: ca, ClientKey: ca},
+		"no key file": {ClientCert: ca, ClientKey: "/no/such"},
+	} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%s: passes", name)
+		}
+	}
+}
+
+// TestPlainElsewhere: other machines are spoken to by plain HTTP only if that is
+// allowed. The proxy stands for them.
+func TestPlainElsewhere(t *testing.T) {
+	s := start(t, fake.Config{}, fake.Behaviour{})
+	s.AddImage("r", "v1", data(10))
+	for _, insecure := range []bool{false, true} {
+		r, _ := open(t, "registry.example:5000", Options{Insecure: insecure, Retries: -1})
+		r.c.transport.(*http.Transport).DialContext = (&redirectDialer{s.Host}).dial
+		_, err := r.Manifest(ctx, "v1", 1<<20, nil)
+		if (err == nil) != insecure || err != nil && Temporary(err) {
+			t.Errorf("insecure %v: %v", insecure, err)
+		}
+	}
+}
+
+// TestNobodyThere: a host that refuses, and a name that is none.
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	l.Close()
+	r, w := open(t, l.Addr().String(), Options{Retries: 2})
+	_, err = r.Manifest(ctx, "v1", 1<<20, nil)
+	if !Temporary(err) || len(w.list) != 2 || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v after %d waits", err, len(w.list))
+	}
+	r, w = open(t, "registry.invalid", Options{})
+	r.c.transport.(*http.Transport).DialContext = noName
+	_, err = r.Manifest(ctx, "v1", 1<<20, nil)
+	if err == nil || Temporary(err) || len(w.list) != 0 {
+		t.Errorf("%v (temporary %v) after %d waits", err, Temporary(err), len(w.list))
+	}
+}
+
+func TestMirrors(t *testing.T) {
+	big := data(3 << 20)
+	for _, c := range []struct {
+		name   string
+		b      fake.Behaviour // of the mirror
+		prefix string
+		empty  bool // the mirror has nothing
+		origin bool // the registry is asked too
+		warns  bool
+	}{
+		{"has it", fake.Behaviour{}, "", false, false, false},
+		{"has it elsewhere", fake.Behaviour{}, "/proxy/hub", false, false, false},
+		{"has it not", fake.Behaviour{}, "", true, true, false},
+		{"is down", fake.Behaviour{Rules: []fake.Rule{{Status: 503}}}, "", false, true, true},
+		{"denies", fake.Behaviour{Auth: "basic", User: "x", Password: "y"}, "", false, true, true},
+		{"breaks in the middle", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Break: "reset", Within: 1000}}}, "", false, true, false},
+		{"has a wrong size", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Length: 7}}}, "", false, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mirror, origin := start(t, fake.Config{}, c.b), start(t, fake.Config{}, fake.Behaviour{Auth: "basic", User: "me", Password: "secret"})
+			origin.AddImage("r", "v1", big)
+			if !c.empty {
+				mirror.AddImage(strings.TrimPrefix(c.prefix+"/r", "/"), "v1", big)
+			}
+			warned := 0
+			r, _ := open(t, origin.Host, Options{Username: "me", Password: "secret", Mirrors: []string{"http://" + mirror.Host + c.prefix},
+				Warn: func(string) { warned++ }, Connections: 2})
+			if _, err := r.Manifest(ctx, "v1", 1<<20, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := fetchAll(t, r, blobOf(big)); err != nil || !bytes.Equal(got, big) {
+				t.Fatal(err)
+			}
+			if asked := len(origin.Stats().Requests) > 0; asked != c.origin {
+				t.Errorf("the registry was asked: %v", asked)
+			}
+			if (warned > 0) != c.warns || warned > 1 {
+				t.Errorf("%d warnings", warned)
+			}
+		})
+	}
+	for _, s := range []string{"", "http://", "ftp://x", "a b", "http://u:p@x", "x?y"} {
+		if CheckMirror(s) == nil {
+			t.Errorf("mirror %q passes", s)
+		}
+	}
+	for _, s := range []string{"x", "x:5000", "x:5000/a/b", "http://x", "[::1]:5000"} {
+		if err := CheckMirror(s); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestManifest: what a registry says of its answer must be true.
+func TestManifest(t *testing.T) {
+	s := start(t, fake.Config{}, fake.Behaviour{})
+	img := s.AddImage("r", "v1", data(10))
+	r, _ := open(t, s.Host, Options{})
+	m, err := r.Manifest(ctx, "v1", 1<<20, nil)
+	must(t, err)
+	if m.MediaType != "application/vnd.oci.image.manifest.v1+json" || len(m.Data) == 0 {
+		t.Errorf("%s, %d bytes", m.MediaType, len(m.Data))
+	}
+	if _, err := r.Manifest(ctx, "v1", int64(len(m.Data))-1, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+	if _, err := r.Manifest(ctx, "v1", int64(len(m.Data)), nil); err != nil {
+		t.Error(err)
+	}
+	if d, err := r.Resolve(ctx, "v1", nil); err != nil || d.String() != img.Manifest {
+		t.Errorf("%s, %v", d, err)
+	}
+	if _, err := r.Manifest(ctx, "v2", 1<<20, nil); !errors.Is(err, ErrNotFound) || err.Error() != "registry: MANIFEST_UNKNOWN: manifest unknown (HTTP 404)" {
+		t.Errorf("not there: %v", err)
+	}
+	s.Behave(fake.Behaviour{Rules: []fake.Rule{{Match: "/manifests/", Flip: 5}}})
+	if _, err := r.Manifest(ctx, "v1", 1<<20, nil); !errors.Is(err, ErrProtocol) || Temporary(err) {
+		t.Errorf("flipped: %v", err)
+	}
+}
+
+// TestForeign: layers from elsewhere, where nobody logs in.
+func TestForeign(t *testing.T) {
+	big := data(2 << 20)
+	s := start(t, fake.Config{}, fake.Behaviour{})
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "" {
+			t.Error("credentials went elsewhere")
+		}
+		if req.URL.Path == "/blob" {
+			http.ServeContent(w, req, "", fileTime, bytes.NewReader(big))
+			return
+		}
+		w.WriteHeader(404)
+	}))
+	defer elsewhere.Close()
+	r, _ := open(t, s.Host, Options{Username: "me", Password: "secret"})
+	b := blobOf(big)
+	if _, err := fetchAll(t, r, b); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no URLs: %v", err)
+	}
+	b.URLs = []string{"ftp://x/blob", "file:///etc/passwd", elsewhere.URL + "/gone", elsewhere.URL + "/blob"}
+	if got, err := fetchAll(t, r, b); err != nil || !bytes.Equal(got, big) {
+		t.Error(err)
+	}
+	b.URLs = b.URLs[:2]
+	if _, err := fetchAll(t, r, b); err == nil || !strings.Contains(err.Error(), "not a URL that layers are fetched from") {
+		t.Error(err)
+	}
+	s.AddBlob(big)
+	if got, err := fetchAll(t, r, b); err != nil || !bytes.Equal(got, big) {
+		t.Errorf("the registry has it: %v", err)
+	}
+}
+
+func TestIsLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "localhost:5000": true, "127.0.0.1": true, "127.1.2.3:1": true, "[::1]:5000": true, "::1": true, "a.localhost": true,
+		"example.org": false, "10.0.0.1:5000": false, "localhost.example": false, "[fe80::1]": false, "": false,
+	} {
+		if got := isLoopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+var fileTime = time.Unix(1, 0)
+
+// redirectDialer connects to one address whatever it is asked for.
+type redirectDialer struct{ to string }
+
+func (d redirectDialer) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, d.to)
+}
+
+// noName is how a name that does not exist fails.
+func noName(context.Context, string, string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "registry.invalid", IsNotFound: true}}
+}
