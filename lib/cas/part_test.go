@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -326,8 +327,8 @@ func TestLockFileRemoved(t *testing.T) {
 		wg.Go(func() {
 			for j := range 200 {
 				l, err := s.tryLock("x")
-				if errors.Is(err, errBusy) {
-					continue
+				for errors.Is(err, errBusy) {
+					l, err = s.tryLock("x")
 				}
 				if err != nil {
 					t.Error(err)
@@ -336,6 +337,7 @@ func TestLockFileRemoved(t *testing.T) {
 				if n := inside.Add(1); n != 1 {
 					t.Errorf("%d hold the lock", n)
 				}
+				runtime.Gosched()
 				inside.Add(-1)
 				l.release((i+j)%2 == 0)
 			}

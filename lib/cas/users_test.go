@@ -90,6 +90,8 @@ func TestUsersTogether(t *testing.T) {
 	os.Chmod(filepath.Join(dir, "tmp", partName(digest.FromBytes(second))+".part"), 0o600)
 	os.Chmod(blobFile(dir, third), 0)
 	os.WriteFile(filepath.Join(dir, "tmp", indexName), []byte("cut off"), 0o600)
+	os.Chmod(filepath.Join(dir, "locks", indexName), 0o644)
+	os.WriteFile(filepath.Join(dir, "locks", partName(digest.FromBytes(first))), nil, 0o644)
 
 	as(t, 12345, func() {
 		var warned []string
