@@ -24,6 +24,8 @@ umoci           umoci            layers unpacked by others
 bsdtar          libarchive-tools tar and mtree read by others
 mtree           mtree-netbsd     mtree read by others
 docker-registry docker-registry  fetching from a registry
+htpasswd        apache2-utils    fetching from a registry with a password
+curl            curl             fetching from a registry that misbehaves
 busybox         busybox-static   a real root file system
 debootstrap     debootstrap      a real root file system
 npm             npm              a real image of many small files
