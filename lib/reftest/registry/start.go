@@ -79,7 +79,7 @@ func (s *Server) listen(addr string, conf *tls.Config, h http.Handler, counted b
 		return "", err
 	}
 	server := &http.Server{
-		Handler: h, TLSConfig: conf, ErrorLog: log.New(io.Discard, "", 0),
+		Handler: h, TLSConfig: conf.Clone(), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			if counted {
 				s.count(func(c *counters) { c.Connections++ })
