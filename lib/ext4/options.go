@@ -47,6 +47,7 @@ type Options struct {
 // Limits of sizes, in bytes.
 const (
 	MinUpper       = 64 << 20
+	MinRoot        = 1 << 20
 	MaxSize        = 64 << 40
 	DefaultFree    = 512 << 20
 	DefaultMaxSize = 1 << 40
@@ -96,6 +97,8 @@ func (o *Options) validateSize() error {
 		return errors.New("a size is negative")
 	case o.Upper && o.Size < MinUpper:
 		return fmt.Errorf("size %d is too small: from %d on", o.Size, MinUpper)
+	case o.Size > 0 && o.Size < MinRoot:
+		return fmt.Errorf("size %d is too small: from %d on", o.Size, MinRoot)
 	case o.Size > most:
 		return fmt.Errorf("size %d is too large: up to %d", o.Size, most)
 	case o.Upper && (o.Shrink || o.FreeSpace != nil || o.FreeInodes != nil):
