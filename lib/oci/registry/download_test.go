@@ -114,7 +114,7 @@ func TestResumeIsNoRestart(t *testing.T) {
 
 // TestConnections: as many at once as are allowed, over all blobs, and kept alive.
 func TestConnections(t *testing.T) {
-	s := start(t, fake.Config{}, fake.Behaviour{Latency: fake.Duration(20 * time.Millisecond)})
+	s := start(t, fake.Config{}, fake.Behaviour{Latency: fake.Duration(100 * time.Millisecond)})
 	a, b := data(6<<20), data(6<<20+1)
 	s.AddBlob(a)
 	s.AddBlob(b)

@@ -98,7 +98,7 @@ func (e *endpoint) mayBePlain(err error) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, _, noPort := net.SplitHostPort(e.host)
-	return e.scheme == "" && (errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, http.ErrSchemeMismatch) ||
+	return e.scheme != "https" && (errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, http.ErrSchemeMismatch) ||
 		errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
 		noPort != nil && errors.Is(err, syscall.ECONNREFUSED))
 }
