@@ -303,7 +303,7 @@ func TestInteropAudit(t *testing.T) {
 		{"size of a directory", func() { p.inode(p.find("sub"), func(n *inode) { n.Size = 8192 }) }, "8192 bytes, or holes", false},
 		{"index", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable+htreeEntrySize+3]++ }) }, "has hash", false},
 		{"index's limit", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable]++ }) }, "should have room for", false},
-		{"index's block", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable+htreeEntrySize+4]++ }) }, "has hash", false},
+		{"index's block", func() { p.dir("many", 0, false, func(b []byte) { b[htreeRootTable+htreeEntrySize+4]++ }) }, "many: directory", false},
 		{"index's hash version", func() { p.dir("many", 0, false, func(b []byte) { b[htreeInfoOffset+4] = 9 }) }, "with hash 9", false},
 		{"index's checksum", func() { p.dir("many", 0, true, func(b []byte) { b[htreeSumOffset]++ }) }, "wrong checksum", false},
 

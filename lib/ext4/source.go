@@ -86,22 +86,17 @@ type openDir struct {
 func (s *source) Close() error { return nil }
 
 func (s *source) Next() (*tree.Entry, error) {
-	for s.err == nil {
-		kept, err := s.next()
-		if err == io.EOF {
-			err = cmp.Or(s.finish(), io.EOF)
-		}
-		if err != nil {
-			s.err = err
-		} else if kept {
-			return &s.entry, nil
-		}
+	if s.err == nil {
+		s.err = s.next()
 	}
-	return nil, s.err
+	if s.err != nil {
+		return nil, s.err
+	}
+	return &s.entry, nil
 }
 
-// next reads the next entry. It reports false if that is left out.
-func (s *source) next() (bool, error) {
+// next reads the next entry.
+func (s *source) next() error {
 	if !s.begun {
 		s.begun = true
 		return s.enter(dirent{".", s.root, kindDir}, s.parent)
@@ -116,7 +111,7 @@ func (s *source) next() (bool, error) {
 		}
 		s.stack = s.stack[:len(s.stack)-1]
 	}
-	return false, io.EOF
+	return cmp.Or(s.finish(), io.EOF)
 }
 
 // finish checks what only shows at the end.
@@ -140,29 +135,28 @@ func (s *source) finish() error {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it is
 // a directory itself.
-func (s *source) enter(d dirent, parent uint32) (bool, error) {
+func (s *source) enter(d dirent, parent uint32) error {
 	path := string(s.path)
 	if d.name == "." {
 		path = "."
 	}
-	kept, err := s.fill(d, parent, path)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
+	if err := s.fill(d, parent, path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return kept, nil
+	return nil
 }
 
-func (s *source) fill(d dirent, parent uint32, path string) (bool, error) {
+func (s *source) fill(d dirent, parent uint32, path string) error {
 	ino := &s.ino
 	if err := s.img.readEntry(ino, d); err != nil {
-		return false, err
+		return err
 	}
 	if err := tree.CheckPath(path); err != nil {
-		return false, corrupt(ino.off, "%s", err)
+		return corrupt(ino.off, "%s", err)
 	}
 	first, again, err := s.name(ino, path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	owned := &s.owned
 	if again {
@@ -175,20 +169,18 @@ func (s *source) fill(d dirent, parent uint32, path string) (bool, error) {
 	s.entry.Path = path
 	if err != nil || again {
 		s.entry.Hardlink, s.entry.Content = first, nil
-		return true, err
+		return err
 	}
 	var names []dirent
 	if ino.kind() == tree.Dir {
 		if names, c, err = s.open(ino, parent, path); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if s.visit != nil {
-		if err := s.visit(ino, c, names); err != nil {
-			return false, err
-		}
+		return s.visit(ino, c, names)
 	}
-	return s.keep || s.at != "." || !s.img.isLostFound(ino, names, &s.entry), nil
+	return nil
 }
 
 // name takes note of a name of ino. It reports whether it has another, and if so
@@ -226,6 +218,11 @@ func (s *source) open(ino *foundInode, parent uint32, path string) ([]dirent, *c
 	if s.entry.Nlink, err = s.img.countLinks(ino, names); err != nil {
 		return nil, nil, err
 	}
+	if ino.number == rootIno && !s.keep {
+		if names, err = s.withoutLostFound(names); err != nil {
+			return nil, nil, err
+		}
+	}
 	s.path = s.path[:0]
 	if path != "." {
 		s.path = append(append(s.path, path...), '/')
@@ -257,13 +254,31 @@ func (img *Image) countLinks(ino *foundInode, names []dirent) (uint32, error) {
 	return n, nil
 }
 
-// isLostFound reports whether ino is a lost+found that was made with the file
-// system, not put into the tree.
-func (img *Image) isLostFound(ino *foundInode, names []dirent, e *tree.Entry) bool {
-	made := int64(img.super.MakeTime) | int64(img.super.MakeTimeHi)<<32
-	return e.Path == lostFoundDir && ino.number == lostFoundIno && e.Type == tree.Dir && len(names) == 0 &&
-		e.Mode == 0o700 && e.UID == 0 && e.GID == 0 && e.Xattrs == nil &&
-		e.Time.Sec >= made && e.Time.Sec < made+60 && ino.Size > blockSize
+// withoutLostFound takes lost+found out of names, those in the root, if it was
+// made with the file system, not put into the tree.
+func (s *source) withoutLostFound(names []dirent) ([]dirent, error) {
+	i := slices.IndexFunc(names, func(d dirent) bool { return d.name == lostFoundDir && d.ino == lostFoundIno })
+	if i < 0 {
+		return names, nil
+	}
+	ino, err := s.img.readInode(lostFoundIno)
+	if err != nil || ino.Mode != modeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == blockSize || ino.Links != 2 {
+		return names, err
+	}
+	made := int64(s.img.super.MakeTime) | int64(s.img.super.MakeTimeHi)<<32
+	if t, _ := ino.Mtime.decode(); t.Sec < made || t.Sec > made+60 {
+		return names, nil
+	}
+	xs, err := (&xattrReader{img: s.img}).read(ino, nil)
+	if err != nil || len(xs) > 0 {
+		return names, err
+	}
+	below, _, err := s.img.readDir(ino, rootIno, nil)
+	if err != nil || len(below) > 0 {
+		return names, err
+	}
+	s.entry.Nlink--
+	return slices.Delete(names, i, i+1), nil
 }
 
 // readEntry reads the inode that d names.
@@ -315,7 +330,8 @@ func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *conten
 
 // Lookup finds the file at path, taken literally: no symbolic link is followed.
 // It reads only the directories on the way. Of an inode with several names each
-// is a file. The error is fs.ErrNotExist if there is no such file.
+// is a file; lost+found is a directory like others. The error is fs.ErrNotExist if
+// there is no such file.
 func (img *Image) Lookup(path string) (*tree.Entry, error) {
 	e, err := img.lookupEntry(path)
 	if err != nil {
