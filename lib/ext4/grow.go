@@ -187,8 +187,6 @@ func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
 // checkToGrow is checkGeometry and checkState for what grows.
 func (s *superblock) checkToGrow() error {
 	switch {
-	case s.BlocksPerGroup != blocksPerGroup:
-		return unsupported(superOffset, "groups of %d blocks", s.BlocksPerGroup)
 	case s.descSize() > groupDescSize:
 		return unsupported(superOffset, "group descriptors of %d bytes", s.DescSize)
 	case s.State&stateErrors != 0 || s.ErrorCount != 0:
@@ -199,11 +197,14 @@ func (s *superblock) checkToGrow() error {
 		return unsupported(superOffset, "reserved blocks of descriptors without a resize inode")
 	case s.Compat&compatResizeInode != 0 && s.RoCompat&roCompatSparseSuper == 0:
 		return unsupported(superOffset, "a resize inode without sparse_super")
-	case s.ReservedGDT > maxReservedGDT || s.superBlocks(0) >= min(blocksPerGroup, s.blocks()):
+	case s.ReservedGDT > maxReservedGDT || s.superBlocks(0) >= min(s.perGroup(), s.blocks()):
 		return corrupt(superOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.blocks())
 	}
 	return nil
 }
+
+// perGroup is how many blocks a group has, but for the last one.
+func (s *superblock) perGroup() uint64 { return uint64(s.BlocksPerGroup) }
 
 // descBlocks is how many blocks the descriptors take.
 func (s *superblock) descBlocks() uint64 {
@@ -237,7 +238,7 @@ func (g *growth) readOld() error {
 		if err := g.img.readGroup(&d, n); err != nil {
 			return err
 		}
-		if d.FreeBlocks > blocksPerGroup || d.FreeInodes > s.InodesPerGroup {
+		if d.FreeBlocks > s.BlocksPerGroup || d.FreeInodes > s.InodesPerGroup {
 			return corrupt(s.descOffset(n), "group %d has %d free blocks and %d free inodes", n, d.FreeBlocks, d.FreeInodes)
 		}
 		blocks, inodes = blocks+uint64(d.FreeBlocks), inodes+uint64(d.FreeInodes)
@@ -267,7 +268,7 @@ func (g *growth) resize() error {
 	}
 	s.setBlocks(blocks)
 	last := s.groups() - 1
-	if rest := blocks % blocksPerGroup; rest != 0 && s.groups() > g.old.groups() &&
+	if rest := blocks % s.perGroup(); rest != 0 && s.groups() > g.old.groups() &&
 		rest < g.old.superBlocks(last)+2+s.tableBlocks()+lastGroupRoom {
 		blocks -= rest
 		s.setBlocks(blocks)
@@ -282,7 +283,7 @@ func (g *growth) resize() error {
 	}
 	if most := g.mostGroups(); s.groups() > most {
 		e := &sizeError{what: fmt.Sprintf("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
-			most*blocksPerGroup*blockSize, s.ReservedGDT, s.InodesPerGroup)}
+			most*s.perGroup()*blockSize, s.ReservedGDT, s.InodesPerGroup)}
 		if g.old.groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup) {
 			e.hint = "resize2fs grows it further, by moving blocks"
 		}
@@ -296,7 +297,7 @@ func (g *growth) resize() error {
 // nextSize is the smallest one that is larger.
 func (g *growth) nextSize() uint64 {
 	s := &g.old
-	if s.blocks()%blocksPerGroup != 0 {
+	if s.blocks()%s.perGroup() != 0 {
 		return (s.blocks() + 1) * blockSize
 	}
 	return (s.blocks() + s.superBlocks(s.groups()) + 2 + s.tableBlocks() + lastGroupRoom) * blockSize

@@ -56,10 +56,10 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	var supers []area
 	for n := first; n < end; n++ {
 		if g.old.hasBackup(n) {
-			supers = append(supers, area{n * blocksPerGroup, g.old.superBlocks(n)})
+			supers = append(supers, area{n * g.new.perGroup(), g.old.superBlocks(n)})
 		}
 	}
-	c := cursor{taken: supers, next: first * blocksPerGroup}
+	c := cursor{taken: supers, next: first * g.new.perGroup()}
 	take := func(n uint64) uint64 {
 		start := c.whole(n)
 		r.used = append(r.used, area{start, n})
@@ -69,19 +69,19 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	for range end - first {
 		r.tables = append(r.tables, take(g.new.tableBlocks()))
 	}
-	return r, c.next <= min(end*blocksPerGroup, g.new.blocks())
+	return r, c.next <= min(end*g.new.perGroup(), g.new.blocks())
 }
 
 // groupBlocks is how many blocks group n has.
 func (s *superblock) groupBlocks(n uint64) uint64 {
-	return min(s.blocks()-n*blocksPerGroup, blocksPerGroup)
+	return min(s.blocks()-n*s.perGroup(), s.perGroup())
 }
 
 // bitmap is that of the blocks of the new group n, a group of r. It reports how
 // many of them hold metadata.
 func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 	b = make([]byte, blockSize)
-	base, blocks := n*blocksPerGroup, g.new.groupBlocks(n)
+	base, blocks := n*g.new.perGroup(), g.new.groupBlocks(n)
 	used = g.old.superBlocks(n)
 	setBits(b, 0, used)
 	for _, u := range r.used {
@@ -92,6 +92,15 @@ func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 	}
 	setBits(b, blocks, blocksPerGroup) // there are no such blocks
 	return b, used
+}
+
+// bitmapSum is the checksum of the bitmap of blocks b as a descriptor has it.
+func (g *growth) bitmapSum(b []byte) uint32 {
+	sum := g.img.seed.bitmap(b[:g.new.perGroup()/8])
+	if g.new.descSize() < groupDescSize {
+		sum &= 0xFFFF
+	}
+	return sum
 }
 
 // describe writes the descriptor of the new group n, a group of r, which has no
@@ -112,7 +121,7 @@ func (g *growth) describe(r groupRun, n uint64) {
 		if used == 0 && n != s.groups()-1 {
 			d.Flags |= blockUninit
 		} else {
-			d.BlockBitmapSum = g.img.seed.bitmap(b)
+			d.BlockBitmapSum = g.bitmapSum(b)
 		}
 	}
 	g.encodeGroup(&d, n)
@@ -153,10 +162,7 @@ func (g *growth) extendLastGroup() error {
 		return err
 	}
 	at := int64(d.BlockBitmap) * blockSize
-	sum := g.img.seed.bitmap(b)
-	if g.old.descSize() < groupDescSize {
-		sum &= 0xFFFF
-	}
+	sum := g.bitmapSum(b)
 	switch {
 	case d.Flags&blockUninit != 0:
 		return corrupt(at, "the last group has no bitmap")
@@ -168,7 +174,7 @@ func (g *growth) extendLastGroup() error {
 	clearBits(b, have, want)
 	d.FreeBlocks += uint32(want - have)
 	if g.img.hasSums() {
-		d.BlockBitmapSum = g.img.seed.bitmap(b)
+		d.BlockBitmapSum = g.bitmapSum(b)
 	}
 	g.encodeGroup(&d, n)
 	g.new.setFreeBlocks(g.new.freeBlocks() + want - have)
@@ -221,10 +227,10 @@ func (g *growth) writeBackup(n uint64, from int) error {
 	super.BlockGroup, super.State = uint16(n), 0
 	b := make([]byte, blockSize)
 	super.seal(b)
-	if err := g.write(b, n*blocksPerGroup); err != nil {
+	if err := g.write(b, n*g.new.perGroup()); err != nil {
 		return err
 	}
-	return g.write(g.desc[from*blockSize:], n*blocksPerGroup+1+uint64(from))
+	return g.write(g.desc[from*blockSize:], n*g.new.perGroup()+1+uint64(from))
 }
 
 // zero makes the bytes from start to end zero. Behind the end that the disk had

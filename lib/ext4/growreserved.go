@@ -98,7 +98,7 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 func (s *superblock) copiesOf(block uint64) []byte {
 	b := make([]byte, blockSize)
 	for i, n := range s.backups() {
-		binary.LittleEndian.PutUint32(b[i*wordSize:], uint32(n*blocksPerGroup+block))
+		binary.LittleEndian.PutUint32(b[i*wordSize:], uint32(n*s.perGroup()+block))
 	}
 	return b
 }
