@@ -22,7 +22,7 @@ type tool struct {
 	Grow string `placeholder:"FILE" help:"Make the file system in FILE larger, in place. A journal that was left by a crash is replayed first. It must not be mounted."`
 
 	RootMode *mode  `placeholder:"MODE" help:"Permissions of /upper, which are those of the overlay's root, in octal."`
-	RootFrom string `placeholder:"IMAGE" help:"Take the attributes of /upper from the root of an EROFS or ext4 image, where --tree does not state them; else they are 0755, root."`
+	RootFrom string `placeholder:"IMAGE" help:"Take the attributes of /upper from the root of an EROFS or ext4 image, that below it, where --tree does not state them; likewise those of directories that the stream only implies. Without this they are 0755, root."`
 
 	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" help:"Length of the journal, 4M or more; without this as mke2fs chooses by the size, up to 1G. It takes no space before it is used."`
 	ReserveGrowth int64           `type:"size" placeholder:"SIZE" help:"To how much it can grow by the resize inode, which any kernel and resize2fs know; below 16T. Without this to 1T more or less."`
@@ -100,7 +100,7 @@ func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {
 		return opts, cli.Usage("%v", err)
 	}
 	if t.RootFrom != "" {
-		opts.Root, err = rootOf(env, t.RootFrom)
+		opts.Below, err = lookupIn(env, t.RootFrom)
 	}
 	return opts, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,38 +13,40 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Where the superblocks of both formats are, and their magic numbers in it.
+// Where the superblocks of both formats have their magic numbers.
 const (
-	superEnd    = 1024 + 64
 	erofsOffset = 1024
 	erofsMagic  = 0xE0F5E1E2
 	ext4Offset  = 1024 + 56
 	ext4Magic   = 0xEF53
+	magicsEnd   = ext4Offset + 2
 )
 
-// rootOf is the root directory of an image; nil if that has no attributes.
-func rootOf(env *cli.Env, path string) (*tree.Entry, error) {
+// lookupIn opens an image and returns what finds a path in it. The image is closed
+// with the process.
+func lookupIn(env *cli.Env, path string) (lookup func(string) (*tree.Entry, error), err error) {
 	f, err := env.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	e, err := lookupRoot(f)
-	if err != nil {
+	if lookup, err = openImage(f); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if e.NoChange {
-		return nil, nil
-	}
-	return e, nil
+	return func(at string) (*tree.Entry, error) {
+		e, err := lookup(at)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return e, err
+	}, nil
 }
 
-func lookupRoot(f *os.File) (*tree.Entry, error) {
+func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 	size, err := f.Seek(0, io.SeekEnd) // a device has it too
 	if err != nil {
 		return nil, err
 	}
-	var b [superEnd]byte
+	var b [magicsEnd]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil && err != io.EOF {
 		return nil, err
 	}
@@ -53,13 +56,13 @@ func lookupRoot(f *os.File) (*tree.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		return img.Lookup(".")
+		return img.Lookup, nil
 	case binary.LittleEndian.Uint16(b[ext4Offset:]) == ext4Magic:
 		img, err := ext4.Open(f, size)
 		if err != nil {
 			return nil, err
 		}
-		return img.Lookup(".")
+		return img.Lookup, nil
 	}
-	return nil, fmt.Errorf("neither EROFS nor ext4")
+	return nil, errors.New("neither EROFS nor ext4")
 }

@@ -13,13 +13,14 @@ import (
 // finish writes all that is not the content of files. What is of a file or a
 // directory comes first: it has its place right behind the contents.
 func (w *Writer) finish() error {
-	w.addOwn()
-	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+3), implied: w.retime(".", tree.Time{})}
+	if err := w.addOwn(); err != nil {
+		return err
+	}
+	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+3), implied: w.ownTime()}
 	if w.opts.UUID == nil {
 		c.digest = blake3.New()
 	}
 	c.visit(w.tree.Root(), rootIno)
-	w.noteImplied(w.tree.Lookup(upperDir), "")
 	w.identify(c.digest)
 	w.warn()
 	items := append([]*item{c.root}, c.items...)
@@ -34,22 +35,6 @@ func (w *Writer) finish() error {
 		return err
 	}
 	return w.verify(int64(l.geo.blocks) * blockSize)
-}
-
-// noteImplied counts the directories of an upper disk whose attributes nobody
-// stated.
-func (w *Writer) noteImplied(n *tree.Node, path string) {
-	if !w.opts.Upper {
-		return
-	}
-	for _, c := range n.Children() {
-		if c.Entry.Type == tree.Dir {
-			if c.Entry.NoChange {
-				w.implied.note(path + c.Name())
-			}
-			w.noteImplied(c, path+c.Name()+"/")
-		}
-	}
 }
 
 // identify chooses what makes this file system another than others: from digest,
@@ -299,10 +284,6 @@ func (w *Writer) layout(items []*item) (*layout, error) {
 	return nil, w.tooSmall(live, inodes)
 }
 
-func tooFewInodes(have, want uint64) error {
-	return fmt.Errorf("%d inodes are needed, the file system would have %d", want, have)
-}
-
 // live is how many blocks items have.
 func (w *Writer) live(items []*item) uint64 {
 	n := uint64(len(w.acls))
@@ -335,7 +316,7 @@ func (w *Writer) tooSmall(live, inodes uint64) error {
 		blocks += sizeUnit / blockSize
 		o.Size = int64(blocks * blockSize)
 		if o.Size > MaxSize {
-			return fmt.Errorf("what was added does not fit into %d bytes: %w", w.opts.Size, errNoRoom)
+			return &roomError{text: fmt.Sprintf("what was added does not fit into %d bytes, nor into any size", w.opts.Size)}
 		}
 		g, err := o.shorten(blocks, o.inodes(blocks, inodes, 0))
 		if err != nil {
@@ -348,7 +329,7 @@ func (w *Writer) tooSmall(live, inodes uint64) error {
 		}
 		blocks = max(blocks, need/256*256-256)
 	}
-	return fmt.Errorf("what was added does not fit into %d bytes: it takes at least %d MiB: %w", w.opts.Size, blocks/256, errNoRoom)
+	return &roomError{fmt.Sprintf("what was added does not fit into %d bytes", w.opts.Size), fmt.Sprintf("--size %dM is enough", o.Size/sizeUnit)}
 }
 
 // sized is the layout of a file system whose size follows from its content.
@@ -378,7 +359,7 @@ func (w *Writer) sized(live, inodes uint64) (*layout, error) {
 		}
 		blocks = need
 	}
-	return nil, fmt.Errorf("what was added, and the free space, do not fit into %d bytes, to which there is room to grow: %w", w.limit*blockSize, errNoRoom)
+	return nil, &roomError{fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", w.limit*blockSize), "--max-size raises this, or --size states it"}
 }
 
 // free is how many blocks are left for more files where so many are in use.

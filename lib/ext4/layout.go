@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -23,8 +22,18 @@ const (
 	defaultReserved = 127
 )
 
-// errNoRoom is wrapped by what a larger size cures.
-var errNoRoom = errors.New("the size is too small")
+// roomError says that a size is too small, and what would be enough.
+type roomError struct{ text, hint string }
+
+func (e *roomError) Error() string { return e.text }
+func (e *roomError) Hint() string  { return e.hint }
+
+// errNoRoom is of a size that is too small whatever is to be in it.
+var errNoRoom = &roomError{"there is no room for the metadata and the journal", "a larger --size, or a smaller --journal"}
+
+func tooFewInodes(have, want uint64) error {
+	return &roomError{fmt.Sprintf("%d inodes are needed, there would be %d", want, have), "a larger --inodes, or --size"}
+}
 
 // area is how many blocks follow a superblock, for descriptors and more of them,
 // where gdt blocks are in use.
@@ -60,7 +69,7 @@ func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 		switch {
 		case g.lastGroupShort() > 0 && g.groups > 1:
 		case g.lastGroupShort() > 0:
-			return g, fmt.Errorf("no room for the metadata: %w", errNoRoom)
+			return g, errNoRoom
 		case g.inodes() < uint64(o.Inodes):
 			return g, tooFewInodes(g.inodes(), uint64(o.Inodes))
 		default:
@@ -95,7 +104,7 @@ func (o *Options) inFront(blocks, inodes uint64) (*layout, cursor, error) {
 		c = cursor{taken: merge(c.taken, l.journal)}
 	}
 	if l.end > g.blocks {
-		return nil, c, fmt.Errorf("no room for metadata and journal: %w", errNoRoom)
+		return nil, c, errNoRoom
 	}
 	return l, c, nil
 }

@@ -37,8 +37,11 @@ type Options struct {
 	Clamp *tree.Time // later times become this
 	Epoch *int64     // when the file system was made, in seconds; nil: 0
 
-	Root *tree.Entry // with Upper: attributes of /upper where no entry "." states them; nil: 0755 of root
-	Mode *uint16     // with Upper: permissions of /upper, whoever states others
+	// Below looks up what lies below an upper disk. The directory ".", and others
+	// that are only implied by what they hold, take the attributes that it has
+	// there. nil, or fs.ErrNotExist: 0755 of root.
+	Below func(path string) (*tree.Entry, error)
+	Mode  *uint16 // with Upper: permissions of /upper, whoever states others
 
 	Check bool         // read the file system back and compare it with what was added
 	Warn  func(string) // for what is left out; nil: nobody wants to know

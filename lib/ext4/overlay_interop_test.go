@@ -178,9 +178,10 @@ func TestInteropOverlayRoot(t *testing.T) {
 	if _, err := fmt.Sscanf(strings.Replace(want.Time, ".", " ", 1), "%d %d", &e.Time.Sec, &e.Time.Nsec); err != nil {
 		t.Fatal(err)
 	}
-	reftest.Compare(t, []reftest.Fact{want}, []reftest.Fact{look(Options{Upper: true, Size: MinUpper, Root: &e})})
+	below := func(string) (*tree.Entry, error) { return &e, nil }
+	reftest.Compare(t, []reftest.Fact{want}, []reftest.Fact{look(Options{Upper: true, Size: MinUpper, Below: below})})
 	mode := uint16(0o1777)
-	if root := look(Options{Upper: true, Size: MinUpper, Root: &e, Mode: &mode}); root.Mode != 0o1777 || root.UID != 7 {
+	if root := look(Options{Upper: true, Size: MinUpper, Below: below, Mode: &mode}); root.Mode != 0o1777 || root.UID != 7 {
 		t.Errorf("with a mode: %+v", root)
 	}
 	if root := look(Options{Upper: true, Size: MinUpper}); root.Mode != 0o755 || root.UID != 0 || root.Xattrs != nil {

@@ -1,6 +1,14 @@
 package ext4
 
-import "ocipipe/lib/tree"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
 
 const (
 	upperDir     = "upper"
@@ -29,21 +37,25 @@ func join2(dir, path string) string {
 }
 
 // ownTime is of what no entry states a time for.
-func (w *Writer) ownTime() tree.Time {
+func (w *Writer) ownTime() (t tree.Time) {
 	if w.opts.Epoch != nil {
-		return tree.Time{Sec: *w.opts.Epoch}
+		t.Sec = *w.opts.Epoch
 	}
-	return tree.Time{}
+	return w.retime(".", t)
 }
 
-// addOwn adds the directories that are there whatever was added.
-func (w *Writer) addOwn() {
+// addOwn adds the directories that are there whatever was added, and states what
+// nobody did of others.
+func (w *Writer) addOwn() error {
 	own := func(path string, mode uint16) {
 		w.tree.Set(path, &tree.Entry{Type: tree.Dir, Mode: mode, Time: w.ownTime()})
 	}
 	if w.opts.Upper {
-		if root := w.tree.Lookup(upperDir); root == nil || root.Entry.NoChange {
-			w.setUpper(root)
+		if w.tree.Lookup(upperDir) == nil {
+			w.tree.Set(upperDir, &tree.Entry{Type: tree.Dir, NoChange: true})
+		}
+		if err := w.stateImplied(w.tree.Lookup(upperDir), "."); err != nil {
+			return err
 		}
 		if m := w.opts.Mode; m != nil {
 			w.tree.Lookup(upperDir).Entry.Mode = *m
@@ -54,29 +66,68 @@ func (w *Writer) addOwn() {
 	if w.tree.Lookup(lostFoundDir) == nil {
 		own(lostFoundDir, 0o700)
 	}
+	return nil
 }
 
-// setUpper states the attributes of /upper that no entry did.
-func (w *Writer) setUpper(old *tree.Node) {
-	e := &tree.Entry{Type: tree.Dir, Mode: 0o755, Time: w.ownTime()}
-	if from := w.opts.Root; from != nil {
-		e.Mode, e.UID, e.GID, e.Time = from.Mode, from.UID, from.GID, w.retime(".", from.Time)
-		e.Xattrs = w.keepXattrs(&tree.Entry{Path: ".", Xattrs: from.Xattrs})
+// stateImplied gives n and the directories below it attributes where they are only
+// implied: those of the directory that they will hide, or 0755 of root.
+func (w *Writer) stateImplied(n *tree.Node, path string) error {
+	if n.Entry.NoChange {
+		if err := w.state(n.Entry, path); err != nil {
+			return err
+		}
 	}
-	if old != nil && old.Entry.IsOpaque() {
-		e.Xattrs = withXattr(e.Xattrs, tree.Opaque)
+	for _, c := range n.Children() {
+		if c.Entry.Type != tree.Dir {
+			continue
+		}
+		below := c.Name()
+		if path != "." {
+			below = path + "/" + below
+		}
+		if err := w.stateImplied(c, below); err != nil {
+			return err
+		}
 	}
-	w.tree.Set(upperDir, e)
+	return nil
 }
 
-// withXattr is xs, which is in byte order, and x.
-func withXattr(xs []tree.Xattr, x tree.Xattr) []tree.Xattr {
-	var list []tree.Xattr
-	for len(xs) > 0 && xs[0].Name < x.Name {
-		list, xs = append(list, xs[0]), xs[1:]
+func (w *Writer) state(e *tree.Entry, path string) error {
+	opaque := e.IsOpaque()
+	*e = tree.Entry{Type: tree.Dir, Mode: 0o755, Time: w.ownTime()}
+	if err := w.stateAs(e, path); err != nil {
+		return err
 	}
-	if len(xs) > 0 && xs[0].Name == x.Name {
-		xs = xs[1:]
+	if opaque {
+		e.Xattrs = append(e.Xattrs, tree.Opaque)
+		slices.SortFunc(e.Xattrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 	}
-	return append(append(list, x), xs...)
+	return nil
 }
+
+// stateAs takes what Options.Below says of path. Marks of overlayfs stay where
+// they are.
+func (w *Writer) stateAs(e *tree.Entry, path string) error {
+	var from *tree.Entry
+	if w.opts.Below != nil {
+		var err error
+		if from, err = w.opts.Below(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("attributes of %s: %w", path, err)
+		}
+	}
+	if from == nil || from.Type != tree.Dir || from.NoChange {
+		if path != "." {
+			w.implied.note(path)
+		}
+		return nil
+	}
+	e.Mode, e.UID, e.GID, e.Time = from.Mode, from.UID, from.GID, w.retime(path, from.Time)
+	for _, x := range w.keepXattrs(&tree.Entry{Path: path, Xattrs: from.Xattrs}) {
+		if !strings.HasPrefix(x.Name, overlayPrefix) {
+			e.Xattrs = append(e.Xattrs, x)
+		}
+	}
+	return nil
+}
+
+const overlayPrefix = "trusted.overlay."

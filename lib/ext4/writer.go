@@ -271,7 +271,7 @@ func (w *Writer) warn() {
 		w.opts.Warn(w.clamped.text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
 	}
 	if w.implied.count > 0 {
-		w.opts.Warn(w.implied.text("only implied by what it holds, so it hides the attributes of the directory below with 0755 of root"))
+		w.opts.Warn(w.implied.text("a directory that is only implied; 0755 of root hide what it is below"))
 	}
 }
 
