@@ -3,6 +3,7 @@ package cas
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -11,23 +12,24 @@ import (
 )
 
 // Collect removes what killed processes have left: the parts of blobs that are
-// there meanwhile, and those that nobody has written to since before. What
-// somebody holds the lock of stays. An error is ErrStore or that of ctx.
+// there meanwhile, those that nobody has written to since before, and lock files.
+// What somebody holds the lock of stays. An error is ErrStore or that of ctx.
 func (s *Store) Collect(ctx context.Context, before time.Time) error {
-	ents, err := os.ReadDir(s.path("tmp"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	left := map[digest.Digest]bool{}
+	for _, dir := range []string{"tmp", "locks"} {
+		ents, err := os.ReadDir(s.path(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storeError(err)
+		}
+		for _, e := range ents {
+			if d, ok := digestOf(e.Name()); ok {
+				left[d] = true
+			}
+		}
 	}
-	if err != nil {
-		return storeError(err)
-	}
-	for _, e := range ents {
+	for d := range left {
 		if err := context.Cause(ctx); err != nil {
 			return err
-		}
-		d, ok := digestOf(e.Name())
-		if !ok {
-			continue
 		}
 		if err := s.collect(d, before); err != nil && !errors.Is(err, errBusy) {
 			return err
@@ -36,7 +38,8 @@ func (s *Store) Collect(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// collect removes the part of d and its journal, if they are of no use.
+// collect removes the part of d and its journal, if they are of no use, and the
+// lock file in any case.
 func (s *Store) collect(d digest.Digest, before time.Time) error {
 	l, err := s.tryLock(partName(d))
 	if err != nil {
@@ -52,11 +55,10 @@ func (s *Store) collect(d digest.Digest, before time.Time) error {
 	return nil
 }
 
-// digestOf is the digest of the blob that the file name in tmp is about.
+// digestOf is the digest of the blob that a file in tmp or locks is about.
 func digestOf(name string) (digest.Digest, bool) {
-	name, isPart := strings.CutSuffix(name, ".part")
-	name, isJournal := strings.CutSuffix(name, ".ranges")
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".part"), ".ranges")
 	algorithm, hex, _ := strings.Cut(name, "-")
 	d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return d, isPart != isJournal && checkDigest(d) == nil
+	return d, checkDigest(d) == nil
 }

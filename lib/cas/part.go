@@ -63,6 +63,15 @@ func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, 
 	if size < 0 {
 		return nil, fmt.Errorf("blob %s: size %d", d, size)
 	}
+	l, err := s.lockMissing(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return s.startPart(ctx, d, size, l)
+}
+
+// lockMissing takes the lock of the blob d, unless it is there.
+func (s *Store) lockMissing(ctx context.Context, d digest.Digest) (*held, error) {
 	l, err := s.lockBlob(ctx, d)
 	if err != nil {
 		return nil, err
@@ -72,6 +81,11 @@ func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, 
 		l.release(true)
 		return nil, ErrExists
 	}
+	return l, nil
+}
+
+// startPart makes the part whose lock is l, which it lets go of if it fails.
+func (s *Store) startPart(ctx context.Context, d digest.Digest, size int64, l *held) (*Part, error) {
 	p, err := s.openPart(ctx, d, size)
 	if err != nil {
 		l.release(true)
@@ -348,6 +362,9 @@ func (p *Part) Close() error { return p.CloseWithError(os.ErrClosed) }
 func (p *Part) CloseWithError(err error) error {
 	if p.end(err) {
 		p.f.Close()
+		if len(p.Have()) == 0 {
+			p.remove()
+		}
 		p.lock.release(true)
 	}
 	return nil
@@ -472,10 +489,31 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	if b, err := s.Blob(d); err == nil {
 		return b.Close()
 	}
-	p, err := s.Begin(ctx, d, int64(len(data)))
+	err := s.Fill(ctx, d, func() ([]byte, error) { return data, nil })
 	if errors.Is(err, ErrExists) {
 		return nil
 	}
+	return err
+}
+
+// Fill stores the small blob that fetch returns, which it calls with the lock of
+// the blob, so that of many who want it one fetches it: for the others it returns
+// ErrExists. An error of fetch is returned as it is. If the error is ErrStore,
+// fetch may have been called or not.
+func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte, error)) error {
+	if err := checkDigest(d); err != nil {
+		return err
+	}
+	l, err := s.lockMissing(ctx, d)
+	if err != nil {
+		return err
+	}
+	data, err := fetch()
+	if err != nil {
+		l.release(true)
+		return err
+	}
+	p, err := s.startPart(ctx, d, int64(len(data)), l)
 	if err != nil {
 		return err
 	}

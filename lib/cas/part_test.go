@@ -318,6 +318,41 @@ func TestBeginWaits(t *testing.T) {
 	}
 }
 
+// TestFill has many want one small blob: one of them fetches it.
+func TestFill(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	data := content(1, 1000)
+	d := digest.FromBytes(data)
+	lost := errors.New("connection lost")
+	if err := s.Fill(ctx, d, func() ([]byte, error) { return nil, lost }); err != lost {
+		t.Errorf("an error of fetch: %v", err)
+	}
+	if err := s.Fill(ctx, d, func() ([]byte, error) { return data[1:], nil }); !errors.Is(err, ErrMismatch) {
+		t.Errorf("another blob: %v", err)
+	}
+	var wg sync.WaitGroup
+	var fetched, found atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			err := s.Fill(ctx, d, func() ([]byte, error) {
+				fetched.Add(1)
+				return data, nil
+			})
+			if errors.Is(err, ErrExists) {
+				found.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if fetched.Load() != 1 || found.Load() != 7 {
+		t.Errorf("%d fetched it, %d found it", fetched.Load(), found.Load())
+	}
+	wantBlob(t, s, data)
+	wantClean(t, s.Dir())
+}
+
 // TestLockFileRemoved has many take one lock whose file comes and goes.
 func TestLockFileRemoved(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})

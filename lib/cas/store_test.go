@@ -543,6 +543,7 @@ func TestCollect(t *testing.T) {
 		p := begin(t, s, left)
 		write(t, p, left, Range{0, 500})
 		p.Close()
+		os.WriteFile(filepath.Join(dir, "locks", partName(digest.FromBytes(left))), nil, 0o666)
 		h := begin(t, s, held)
 		write(t, h, held, Range{0, 500})
 
@@ -565,6 +566,10 @@ func TestCollect(t *testing.T) {
 		}
 		if !slices.Equal(got, names) {
 			t.Errorf("old %v: left %q, want %q", old, got, names)
+		}
+		locks, _ := filepath.Glob(dir + "/locks/sha256-*")
+		if want := []string{s.path("locks/" + partName(digest.FromBytes(held)))}; !slices.Equal(locks, want) {
+			t.Errorf("lock files %q, want %q", locks, want)
 		}
 	}
 }
