@@ -281,6 +281,9 @@ func FuzzReader(f *testing.F) {
 		if stdErr == nil && (err != nil || !bytes.Equal(got, std)) {
 			t.Errorf("compress/gzip: %d bytes; ours: %d, %v", len(std), len(got), err)
 		}
+		if stdErr == io.ErrUnexpectedEOF {
+			kpErr = stdErr // klauspost's takes some headers that are cut for the end
+		}
 		if kpErr == nil && (err != nil || !bytes.Equal(got, kp)) {
 			t.Errorf("klauspost: %d bytes; ours: %d, %v", len(kp), len(got), err)
 		}

@@ -430,6 +430,8 @@ func (f *inflater) extra(e entry) (int, error) {
 
 // fast decodes symbols as long as there is input for a round and room for a match.
 // Only the low six bits of nbits count here: that spares a mask for each symbol.
+// A round begins with bits filled and the entry of the next symbol looked up: that
+// goes on while the match of the round before is still being copied.
 func (f *inflater) fast() error {
 	var (
 		in    = &f.in
@@ -442,11 +444,11 @@ func (f *inflater) fast() error {
 		lit   = &f.lit
 		what  = ""
 	)
+	bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+	pos += int(^nbits>>3) & 7
+	nbits |= 56
+	e := lit[bits&(1<<litBits-1)]
 	for pos <= stop && w < outLimit {
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
-		e := lit[bits&(1<<litBits-1)]
 		if at := w & (outSize - 1); e >= isLiteral {
 			bits, nbits = bits>>e.drop(), nbits-uint(e)
 			out[at] = byte(e >> 16)
@@ -459,6 +461,10 @@ func (f *inflater) fast() error {
 					bits, nbits = bits>>e.drop(), nbits-uint(e)
 					out[at+2] = byte(e >> 16)
 					w++
+					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+					pos += int(^nbits>>3) & 7
+					nbits |= 56
+					e = lit[bits&(1<<litBits-1)]
 					continue
 				}
 			}
@@ -471,6 +477,10 @@ func (f *inflater) fast() error {
 				bits, nbits = bits>>e.drop(), nbits-uint(e)
 				out[w&(outSize-1)] = byte(e >> 16)
 				w++
+				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+				pos += int(^nbits>>3) & 7
+				nbits |= 56
+				e = lit[bits&(1<<litBits-1)]
 				continue
 			}
 			if e&isOther != 0 {
@@ -506,6 +516,10 @@ func (f *inflater) fast() error {
 			what = "distance to before the beginning"
 			break
 		}
+		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+		pos += int(^nbits>>3) & 7
+		nbits |= 56
+		e = lit[bits&(1<<litBits-1)]
 		at, from := w&(outSize-1), (w-distance)&(outSize-1)
 		w += length
 		switch {
