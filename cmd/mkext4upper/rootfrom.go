@@ -24,12 +24,13 @@ const (
 
 // lookupIn opens an image and returns what finds a path in it. The image is closed
 // with the process.
-func lookupIn(env *cli.Env, path string) (lookup func(string) (*tree.Entry, error), err error) {
+func lookupIn(env *cli.Env, path string) (func(string) (*tree.Entry, error), error) {
 	f, err := env.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if lookup, err = openImage(f); err != nil {
+	lookup, err := openImage(f)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return func(at string) (*tree.Entry, error) {
