@@ -171,3 +171,56 @@ interrupted() {
 	output=
 	stderr=$(<"$BATS_TEST_TMPDIR/stderr")
 }
+
+# clean IMAGE: e2fsck has nothing to say about the ext4 file system; its exit code
+# alone does not tell.
+clean() {
+	need e2fsck
+	local said status=0
+	said=$(e2fsck -fn "$1" 2>/dev/null) || status=$?
+	if [ "$status" != 0 ] || grep -qE '\?|IGNORED|differences|WARNING' <<<"$said"; then
+		fail "e2fsck: $status:" "$said"
+	fi
+}
+
+# super IMAGE NAME: what dumpe2fs has on the line NAME.
+super() {
+	need dumpe2fs
+	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
+}
+
+# mount_image TYPE IMAGE DIR [OPTION] mounts it, read-only unless OPTION is rw.
+mount_image() {
+	need_root
+	mkdir -p "$3"
+	local options=loop,${4:-ro}
+	[ "$1" != ext4 ] || [ -n "${4:-}" ] || options+=,noload
+	mount -t "$1" -o "$options" "$2" "$3" || skip_or_fail "mounting is not allowed here"
+}
+
+# unmount_all is for the end of tests that mount.
+unmount_all() {
+	local dir
+	for dir in $(awk -v below="$BATS_TEST_TMPDIR/" 'index($2, below) == 1 { print $2 }' /proc/mounts | tac); do
+		umount "$dir"
+	done
+}
+
+# full_disk SIZE mounts one of that size as full.
+full_disk() {
+	need_root
+	mkdir full
+	mount -t tmpfs -o size="$1" tmpfs full || skip_or_fail "mounting is not allowed here"
+}
+
+# need_guest makes the command guest, which lists a directory as tar2tree lists
+# streams with --no-data --digest.
+need_guest() {
+	need_root
+	once guest go_guest
+	PATH=$BATS_RUN_TMPDIR/guest:$PATH
+}
+
+go_guest() {
+	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -o "$BATS_RUN_TMPDIR/guest/guest" ./lib/reftest/guest)
+}
