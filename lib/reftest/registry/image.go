@@ -37,7 +37,7 @@ type Image struct {
 	Layers           []string
 }
 
-// AddBlob serves data, in every repository, and returns its digest.
+// AddBlob serves data, in every repository that has a tag, and returns its digest.
 func (s *Server) AddBlob(data []byte) (digest string) {
 	digest = fmt.Sprintf("sha256:%x", sha256.Sum256(data))
 	s.put(digest, blob{size: int64(len(data)), data: data})

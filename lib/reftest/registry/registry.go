@@ -70,6 +70,13 @@ func (s *Server) blobOf(digest string) (blob, bool) {
 	return b, ok
 }
 
+// has reports whether there is such a repository.
+func (s *Server) has(repo string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tags[repo] != nil
+}
+
 var route = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
 
 // registry answers what a client asks the registry.
@@ -92,6 +99,8 @@ func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("{}"))
 	case m == nil:
 		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no such route")
+	case !s.has(repo):
+		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
 	case m[2] == "manifests":
 		s.manifest(x, repo, m[3])
 	case x.Redirect:
@@ -140,10 +149,10 @@ func (s *Server) scheme() string {
 func (s *Server) manifest(x *exchange, repo, ref string) {
 	s.mu.Lock()
 	digest, ok := s.tags[repo][ref]
-	if !ok && s.tags[repo] != nil {
+	s.mu.Unlock()
+	if !ok {
 		digest = ref
 	}
-	s.mu.Unlock()
 	b, ok := s.blobOf(digest)
 	if !ok {
 		refuse(x.w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")

@@ -81,7 +81,7 @@ func TestGood(t *testing.T) {
 	if b := get(t, "HEAD", base+"blobs/"+img.Layers[0]); b.status != 200 || b.header.Get("Content-Length") != strconv.Itoa(len(layer)) {
 		t.Errorf("head: %+v", b)
 	}
-	for path, says := range map[string]string{"manifests/v2": "MANIFEST_UNKNOWN", "blobs/sha256:00": "BLOB_UNKNOWN", "other": "UNSUPPORTED"} {
+	for path, says := range map[string]string{"manifests/v2": "MANIFEST_UNKNOWN", "blobs/sha256:00": "BLOB_UNKNOWN", "other": "UNSUPPORTED", "s/manifests/v1": "NAME_UNKNOWN", "s/blobs/" + img.Layers[0]: "NAME_UNKNOWN"} {
 		if b := get(t, "GET", base+path); b.status != 404 || !strings.Contains(b.body, says) {
 			t.Errorf("%s: %+v", path, b)
 		}
