@@ -155,7 +155,7 @@ func (r *remote) cache(env *cli.Env) (*cas.Store, error) {
 	}
 	opts := cas.Options{Verify: r.VerifyCache, Fresh: r.Force, Warn: env.Warn}
 	if r.Cache != "" {
-		return cas.Open(env.Context, r.Cache, opts)
+		return openCache(env, r.Cache, opts)
 	}
 	home, _ := os.UserHomeDir()
 	base := os.Getenv("XDG_CACHE_HOME")
@@ -168,10 +168,26 @@ func (r *remote) cache(env *cli.Env) (*cas.Store, error) {
 		}
 		return nil, nil
 	}
-	s, err := cas.Open(env.Context, filepath.Join(base, "ocipipe"), opts)
+	s, err := openCache(env, filepath.Join(base, "ocipipe"), opts)
 	if err != nil && r.Pull != "never" {
 		env.Warn(err.Error() + ": going on without it")
 		return nil, nil
 	}
 	return s, err
+}
+
+// keepParts is for how long a download that was broken off can be gone on with.
+const keepParts = 7 * 24 * time.Hour
+
+// openCache opens the cache in dir and removes what killed processes left there
+// long ago. That it cannot do so, in one that is read-only, does not matter.
+func openCache(env *cli.Env, dir string, opts cas.Options) (*cas.Store, error) {
+	s, err := cas.Open(env.Context, dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Collect(env.Context, time.Now().Add(-keepParts)); err != nil && !errors.Is(err, cas.ErrStore) {
+		return nil, err
+	}
+	return s, nil
 }
