@@ -213,7 +213,7 @@ func (w *Writer) placeXattrs(items []*item) error {
 				return err
 			}
 			w.acls = append(w.acls, it.acl)
-			setXattrRefs(block, uint32(min(u.n, most)))
+			setXattrRefs(block, uint32((u.n-1)%most+1)) // the rest in full blocks
 			if w.opts.Features.has(metadataCsum) {
 				sealXattrBlock(block, it.acl, w.seed)
 			}
