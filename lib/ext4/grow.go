@@ -54,8 +54,8 @@ func Grow(f GrowFile, opts GrowOptions) error {
 			return fmt.Errorf("replay the journal: %w: %w", ErrGrowing, err)
 		}
 	}
-	if g.new.blocks() == g.old.blocks() {
-		return nil // it was the replay that did it
+	if g.new.blocks() == g.old.blocks() { // it was the replay that did it, but for the backups
+		return g.writeBackups(0)
 	}
 	return g.run()
 }
@@ -116,6 +116,28 @@ const (
 	roCompatGrows = roCompatKnown | roCompatQuota | roCompatProject | roCompatVerity
 )
 
+// unknownToGrow names the features of s that are not known here.
+func (s *superblock) unknownToGrow() string {
+	compat, incompat, ro := s.Compat&^compatGrows, s.Incompat&^incompatGrows, s.RoCompat&^roCompatGrows
+	switch {
+	case incompat != 0:
+		return incompat.String()
+	case compat&compatFastCommit != 0:
+		return "fast_commit"
+	case compat&compatSparseSuper2 != 0:
+		return "sparse_super2"
+	case compat != 0:
+		return fmt.Sprintf("compatible feature %#x", uint32(compat))
+	case ro&roCompatBigalloc != 0:
+		return "bigalloc"
+	case ro&roCompatGdtCsum != 0:
+		return "uninit_bg"
+	case ro != 0:
+		return fmt.Sprintf("read-only compatible feature %#x", uint32(ro))
+	}
+	return ""
+}
+
 // open looks at the superblock and the journal of what f holds. Afterwards img
 // shows the disk as the replay of its journal will leave it.
 func (g *growth) open(f io.ReaderAt) error {
@@ -169,9 +191,8 @@ func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, corrupt(superOffset, "no ext4 superblock here")
 	case s.Rev != dynamicRev:
 		return nil, unsupported(superOffset, "revision %d", s.Rev)
-	case s.Compat&^compatGrows != 0 || s.Incompat&^incompatGrows != 0 || s.RoCompat&^roCompatGrows != 0:
-		return nil, unsupported(superOffset, "growing with features %#x, %#x and %#x", uint32(s.Compat&^compatGrows),
-			uint32(s.Incompat&^incompatGrows), uint32(s.RoCompat&^roCompatGrows))
+	case s.unknownToGrow() != "":
+		return nil, unsupported(superOffset, "growing with %s", s.unknownToGrow())
 	case img.hasSums() && s.ChecksumType != checksumCRC32C:
 		return nil, unsupported(superOffset, "checksums of type %d", s.ChecksumType)
 	case img.hasSums() && s.Checksum != superChecksum(b[:]):
@@ -197,6 +218,8 @@ func (s *superblock) checkToGrow() error {
 		return unsupported(superOffset, "reserved blocks of descriptors without a resize inode")
 	case s.Compat&compatResizeInode != 0 && s.RoCompat&roCompatSparseSuper == 0:
 		return unsupported(superOffset, "a resize inode without sparse_super")
+	case s.reservedBlocks() > s.blocks():
+		return corrupt(superOffset, "%d blocks reserved for root, of %d", s.reservedBlocks(), s.blocks())
 	case s.ReservedGDT > maxReservedGDT || s.superBlocks(0) >= min(s.perGroup(), s.blocks()):
 		return corrupt(superOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.blocks())
 	}
@@ -313,8 +336,8 @@ func (g *growth) mostGroups() uint64 {
 // finishSuper completes the new superblock.
 func (g *growth) finishSuper() {
 	s := &g.new
-	reserved, rest := bits.Mul64(g.old.reservedBlocks(), s.blocks())
-	reserved, _ = bits.Div64(reserved, rest, g.old.blocks())
+	hi, lo := bits.Mul64(g.old.reservedBlocks(), s.blocks())
+	reserved, _ := bits.Div64(hi, lo, g.old.blocks()) // as large a part as before
 	s.ReservedLo, s.ReservedHi = split(reserved)
 }
 
@@ -438,8 +461,14 @@ func (g *growth) checkpoint() error {
 	if err != nil {
 		return err
 	}
+	return g.writeBackups(g.first)
+}
+
+// writeBackups writes the backups in old groups, descriptors from a block of them
+// on.
+func (g *growth) writeBackups(from int) error {
 	for n := uint64(1); n < g.old.groups(); n++ {
-		if err := g.writeBackup(n, g.first); err != nil {
+		if err := g.writeBackup(n, from); err != nil {
 			return err
 		}
 	}

@@ -161,7 +161,7 @@ func (s *journalSuper) check(b []byte, fileBlocks int64) error {
 	case s.Incompat&journalAsyncCommit != 0:
 		return fmt.Errorf("journal: asynchronous commits: %w", ErrUnsupported)
 	case s.Incompat&^journalKnown != 0 || s.ROCompat != 0:
-		return fmt.Errorf("journal: features %#x/%#x: %w", s.Incompat, s.ROCompat, ErrUnsupported)
+		return fmt.Errorf("journal: features %#x/%#x: %w", s.Incompat&^journalKnown, s.ROCompat, ErrUnsupported)
 	case s.Incompat&journalSumV2 != 0 && s.Incompat&journalSumV3 != 0, s.hasSums() && s.Compat&journalCompatSum != 0:
 		return fmt.Errorf("journal: two kinds of checksums at once: %w", ErrCorrupt)
 	case s.hasSums() && s.SumType != sumCRC32C:

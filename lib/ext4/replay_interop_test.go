@@ -210,6 +210,14 @@ func TestInteropReplay(t *testing.T) {
 			reftest.Run(t, "e2fsck", "-y", "-E", "journal_only", tornRef)
 			replayed(t, torn)
 			compareImages(t, tornRef, torn)
+			dirty := copyImage(t, image)
+			if err := growFile(dirty, 300<<20); err != nil {
+				t.Fatal(err)
+			}
+			if hasOrphans(t, dirty) { // the kernel removes them
+				writeMounted(t, dirty, func(string) {})
+			}
+			fsckQuiet(t, dirty)
 			replayed(t, image)
 			t.Logf("%+v", stats)
 			if seen.add(stats); stats.blocks == 0 {

@@ -1,0 +1,390 @@
+package ext4
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+)
+
+// growable is an upper disk in memory.
+func growable(t testing.TB, opts Options) *disk {
+	t.Helper()
+	return loadDisk(t, upper(t, opts))
+}
+
+// What is not known, not clean or not possible is refused, with what would help,
+// before anything is written.
+func TestGrowRefuses(t *testing.T) {
+	const size = 128 << 20
+	super := func(change func(s *superblock)) func(d *disk) {
+		return func(d *disk) {
+			var s superblock
+			b := make([]byte, superSize)
+			d.ReadAt(b, superOffset)
+			s.decode(b)
+			change(&s)
+			s.seal(b)
+			d.put(b, superOffset)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(d *disk)
+		opts   GrowOptions
+		err    error // nil: one about the size
+		text   string
+		hint   string
+	}{
+		{"shrinking", nil, GrowOptions{Size: 32 << 20}, nil, "cannot shrink", ""},
+		{"equal", nil, GrowOptions{Size: 64 << 20}, nil, "67108864 bytes already; the next larger size is 67112960", ""},
+		{"less than a block", nil, GrowOptions{Size: 64<<20 + 4095}, nil, "already", ""},
+		{"negative", nil, GrowOptions{Size: -1}, nil, "cannot shrink", ""},
+		{"too large", nil, GrowOptions{Size: 16 << 40}, nil, "less than 16 TiB", ""},
+		{"largest number", nil, GrowOptions{Size: math.MaxInt64}, nil, "less than 16 TiB", ""},
+		{"no reserve", nil, GrowOptions{Size: 2 << 40}, nil, "1099511627776 bytes at most", "resize2fs"},
+		{"small device", nil, GrowOptions{Size: size, Device: true}, nil, "only 67108864", ""},
+		{"file cut short", func(d *disk) { d.do(diskOp{size: 63 << 20}) }, GrowOptions{Size: size}, ErrCorrupt, "cut short", ""},
+		{"empty", func(d *disk) { d.do(diskOp{size: 0}) }, GrowOptions{Size: size}, ErrCorrupt, "0 bytes", ""},
+		{"no magic", func(d *disk) { d.put(make([]byte, 4096), 0) }, GrowOptions{Size: size}, ErrCorrupt, "no ext4 superblock", ""},
+		{"damaged superblock", func(d *disk) { d.put([]byte{1}, superOffset+0x300) }, GrowOptions{Size: size}, ErrCorrupt, "checksum", ""},
+		{"errors", super(func(s *superblock) { s.State |= stateErrors }), GrowOptions{Size: size}, ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"error count", super(func(s *superblock) { s.ErrorCount = 1 }), GrowOptions{Size: size}, ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"not unmounted", super(func(s *superblock) { s.State = 0 }), GrowOptions{Size: size}, ErrUnsupported, "not unmounted", "e2fsck"},
+		{"meta_bg", super(func(s *superblock) { s.Incompat |= incompatMetaBG }), GrowOptions{Size: size}, ErrUnsupported, "meta_bg", ""},
+		{"mmp", super(func(s *superblock) { s.Incompat |= incompatMMP }), GrowOptions{Size: size}, ErrUnsupported, "mmp", ""},
+		{"unknown incompat", super(func(s *superblock) { s.Incompat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
+		{"unknown compat", super(func(s *superblock) { s.Compat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
+		{"unknown ro", super(func(s *superblock) { s.RoCompat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
+		{"bigalloc", super(func(s *superblock) { s.RoCompat |= roCompatBigalloc }), GrowOptions{Size: size}, ErrUnsupported, "bigalloc", ""},
+		{"fast commits", super(func(s *superblock) { s.Compat |= compatFastCommit }), GrowOptions{Size: size}, ErrUnsupported, "fast_commit", ""},
+		{"blocks of 1024", super(func(s *superblock) { s.LogBlockSize = 0 }), GrowOptions{Size: size}, ErrUnsupported, "blocks of 1024", ""},
+		{"external journal", super(func(s *superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), GrowOptions{Size: size}, ErrUnsupported, "another device", ""},
+		{"reserve and no inode", super(func(s *superblock) { s.Compat &^= compatResizeInode }), GrowOptions{Size: size}, ErrUnsupported, "without a resize inode", ""},
+		{"reserve", super(func(s *superblock) { s.ReservedGDT-- }), GrowOptions{Size: size}, ErrUnsupported, "resize inode", "e2fsck"},
+		{"recover without journal", super(func(s *superblock) { s.Compat &^= compatJournal; s.Incompat |= incompatRecover }), GrowOptions{Size: size}, ErrCorrupt, "no journal", ""},
+		{"descriptor", func(d *disk) { d.put([]byte{7}, 4096+0x0C) }, GrowOptions{Size: size}, ErrCorrupt, "descriptor of group 0", ""},
+		{"list of copies", func(d *disk) { d.put([]byte{7}, 2*4096) }, GrowOptions{Size: size}, ErrUnsupported, "resize inode", "e2fsck"},
+		{"log", func(d *disk) {
+			g, err := openGrowth(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.journal.setLog(d, 1, 7)
+			d.ops = nil
+		}, GrowOptions{Size: size}, ErrUnsupported, "does not know of", "e2fsck"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := growable(t, Options{Size: 64 << 20})
+			if c.change != nil {
+				c.change(d)
+			}
+			before := d.clone()
+			err := Grow(d, c.opts)
+			var size *sizeError
+			var hint interface{ Hint() string }
+			switch {
+			case err == nil || !strings.Contains(err.Error(), c.text):
+				t.Errorf("%v, want %q", err, c.text)
+			case c.err != nil && !errors.Is(err, c.err), c.err == nil && !errors.As(err, &size):
+				t.Errorf("%v: kind of error", err)
+			case c.hint != "" && (!errors.As(err, &hint) || !strings.Contains(hint.Hint(), c.hint)):
+				t.Errorf("%v: no hint of %s", err, c.hint)
+			}
+			if len(d.ops) > 0 || !d.equal(before) {
+				t.Error("the disk was written to")
+			}
+		})
+	}
+}
+
+// A bitmap of the last group that is not what its descriptor says is refused.
+func TestGrowLastGroup(t *testing.T) {
+	for _, bit := range []int64{0, 2000, 4090} {
+		d := growable(t, Options{Size: 100 << 20})
+		g, err := openGrowth(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc := g.decodeGroup(0)
+		d.put([]byte{0xA5}, int64(desc.BlockBitmap)*blockSize+bit)
+		if err := Grow(d, GrowOptions{Size: 120 << 20}); !errors.Is(err, ErrCorrupt) || len(d.ops) > 0 {
+			t.Errorf("byte %d: %v", bit, err)
+		}
+	}
+}
+
+// The same growth gives the same bytes, in one step and after a crash.
+func TestGrowSame(t *testing.T) {
+	start := growable(t, Options{Size: 200 << 20})
+	one, two := start.clone(), start.clone()
+	for _, d := range []*disk{one, two} {
+		if err := Grow(d, GrowOptions{Size: 20 << 30}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !one.equal(two) {
+		t.Error("two growths differ")
+	}
+	crashed := start.clone()
+	for _, op := range one.ops {
+		if crashed.do(op); op.sync && startOf(t, crashed) != 0 {
+			break
+		}
+	}
+	if err := Grow(crashed, GrowOptions{Size: 20 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	if !clearLog(t, crashed).equal(clearLog(t, one)) {
+		t.Error("after a crash it differs")
+	}
+}
+
+func startOf(t testing.TB, d *disk) uint32 {
+	t.Helper()
+	img, err := openToGrow(d, d.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := img.openJournal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j.super.Start
+}
+
+// clearLog empties the journal but for its superblock, in which the number of the
+// next transaction is made 1.
+func clearLog(t testing.TB, d *disk) *disk {
+	t.Helper()
+	d = d.clone()
+	g, err := openGrowth(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := g.journal.super.First; n < g.journal.super.Length; n++ {
+		delete(d.blocks, int64(g.journal.physical(n)))
+	}
+	if err := g.journal.setLog(d, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A device keeps its size. What it held is not taken for zero: a kernel is told
+// that inode tables are to be cleared, or they are, where there are no checksums to
+// tell.
+func TestGrowDevice(t *testing.T) {
+	for _, list := range []string{"", "^metadata_csum"} {
+		features, err := ParseFeatures(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := growable(t, Options{Size: 64 << 20, Features: features})
+		size := int64(300 << 20)
+		d.do(diskOp{size: size})
+		for at := int64(64 << 20); at < size; at += blockSize {
+			d.put(bytes.Repeat([]byte{0xEE}, blockSize), at)
+		}
+		if err := Grow(d, GrowOptions{Size: 200 << 20, Device: true}); err != nil {
+			t.Fatal(err)
+		}
+		g, err := openGrowth(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.size != size {
+			t.Errorf("the device has %d bytes", d.size)
+		}
+		desc := g.decodeGroup(1)
+		table := d.blocks[int64(desc.InodeTable)]
+		zero := bytes.Equal(table, make([]byte, blockSize))
+		if list == "" && (desc.Flags != inodeUninit || zero) || list != "" && (desc.Flags != 0 || !zero) {
+			t.Errorf("%q: flags %d, table is zero: %v", list, desc.Flags, zero)
+		}
+	}
+}
+
+// A file may already be long and hold something behind the file system.
+func TestGrowLongFile(t *testing.T) {
+	name := upper(t, Options{Size: 64 << 20})
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xEE}, 100<<20), 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(1 << 30); err != nil {
+		t.Fatal(err)
+	}
+	if err := Grow(f, GrowOptions{Size: 500 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	d := loadDisk(t, name)
+	if d.size != 1<<30 {
+		t.Errorf("the file has %d bytes", d.size)
+	}
+	g, err := openGrowth(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(1); n < g.old.groups(); n++ {
+		desc := g.decodeGroup(n)
+		for i := range g.old.tableBlocks() {
+			if b := d.blocks[int64(desc.InodeTable+i)]; len(bytes.Trim(b, "\x00")) > 0 {
+				t.Fatalf("block %d of the inode table of group %d is not zero", i, n)
+			}
+		}
+	}
+}
+
+// FuzzGrow damages disks. Nothing panics, and a disk that is refused is as it was.
+func FuzzGrow(f *testing.F) {
+	none, err := ParseFeatures("^metadata_csum")
+	if err != nil {
+		f.Fatal(err)
+	}
+	short := int64(journalMinBlocks * blockSize)
+	var disks []*disk
+	for _, features := range []Features{0, none} {
+		disks = append(disks, growable(f, Options{Size: 200 << 20, MaxSize: 40 << 30, Features: features, Journal: &short}))
+	}
+	for _, kind := range []logKind{logKinds[0], logKinds[3], logKinds[7]} {
+		x := newDirty(f, kind, 700)
+		x.history()
+		disks = append(disks, x.disk)
+	}
+	// Places that everything depends on: where the disks differ from zero, but data.
+	for i := range disks {
+		f.Add(uint8(i), []byte{}, true)
+		f.Add(uint8(i), []byte{0, 0, 4, 0x18, 1}, true)
+		f.Add(uint8(i), []byte{0, 0, 4, 0x28, 1, 0, 1, 0, 0, 9}, false)
+		if err := Grow(disks[i].clone(), GrowOptions{Size: 9 << 30}); err != nil {
+			f.Fatalf("seed %d: %v", i, err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, changes []byte, reseal bool) {
+		d := disks[int(which)%len(disks)].clone()
+		// A change is the number of a block that is not zero, where in it, and what.
+		numbers := sortedBlocks(d)
+		for ; len(changes) >= 5; changes = changes[5:] {
+			n := int(binary.BigEndian.Uint16(changes)) % len(numbers)
+			at := int64(binary.BigEndian.Uint16(changes[2:])) % blockSize
+			d.put(changes[4:5], numbers[n]*blockSize+at)
+		}
+		if reseal {
+			resealDisk(d)
+		}
+		before := d.clone()
+		size := int64(300 << 20)
+		if which >= 0x80 {
+			size = 9 << 30 // with more blocks of descriptors
+		}
+		err := Grow(d, GrowOptions{Size: size})
+		if err != nil && (len(d.ops) > 0 || !d.equal(before)) {
+			t.Errorf("the disk was written to, and then: %v", err)
+		}
+		if err == nil {
+			Grow(d, GrowOptions{Size: size + blockSize})
+		}
+	})
+}
+
+// No byte of the records that growing starts from makes it panic, or write and then
+// refuse.
+func TestGrowSweep(t *testing.T) {
+	start := growable(t, Options{Size: 64 << 20})
+	g, err := openGrowth(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	desc := g.decodeGroup(0)
+	table := int64(desc.InodeTable) * blockSize
+	refused, step := 0, int64(13)
+	if soak() {
+		step = 1
+	}
+	for _, span := range [][2]int64{
+		{superOffset, superSize}, {blockSize, 64}, {table + 6*256, 2 * 256}, {g.journal.at, 0x100}, {2 * blockSize, 64},
+	} {
+		for at := span[0]; at < span[0]+span[1]; at += step {
+			for _, value := range []byte{0, 1, 0x7F, 0xFF} {
+				d := start.clone()
+				d.put([]byte{value}, at)
+				resealDisk(d)
+				before := d.clone()
+				err := Grow(d, GrowOptions{Size: 70 << 20})
+				if err == nil {
+					continue
+				}
+				if refused++; len(d.ops) > 0 || !d.equal(before) {
+					t.Errorf("byte %d is %#x: the disk was written to, and then: %v", at, value, err)
+				}
+			}
+		}
+	}
+	if refused < 50 {
+		t.Errorf("only %d disks were refused", refused)
+	}
+}
+
+func sortedBlocks(d *disk) (list []int64) {
+	for n := range d.size / blockSize {
+		if d.blocks[n] != nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// resealDisk makes the checksums right that guard what is checked otherwise.
+func resealDisk(d *disk) {
+	var s superblock
+	b := make([]byte, superSize)
+	d.ReadAt(b, superOffset)
+	s.decode(b)
+	s.seal(b)
+	d.put(b, superOffset)
+	if s.checkGeometry(d.size) != nil || s.RoCompat&roCompatMetadataCsum == 0 {
+		return
+	}
+	room := make([]byte, 1024)
+	for n := range min(s.groups(), 100) {
+		raw := room[:s.descSize()]
+		d.ReadAt(raw, s.descOffset(n))
+		s.seed().sealGroup(uint32(n), raw)
+		d.put(raw, s.descOffset(n))
+	}
+	img := &Image{r: d, size: d.size, pages: newPages(d), super: s, seed: s.seed()}
+	for _, number := range []uint32{resizeIno, journalIno} {
+		var ino foundInode
+		img.loadInode(&ino, number)
+		if ino.off > 0 && ino.off < d.size-int64(s.InodeSize) {
+			raw := make([]byte, s.InodeSize)
+			d.ReadAt(raw, ino.off)
+			img.seed.inode(number, ino.Generation).seal(raw)
+			d.put(raw, ino.off)
+		}
+	}
+	img = &Image{r: d, size: d.size, pages: newPages(d), super: s, seed: s.seed()}
+	if j, _ := img.openJournal(); j != nil {
+		raw := make([]byte, journalSuperSize)
+		j.super.encode(raw)
+		d.put(raw, j.at)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	d := growable(t, Options{Size: 64 << 20})
+	d.fail = 1
+	err := Grow(d, GrowOptions{Size: 128 << 20})
+	if err == nil || fmt.Sprint(err) != errFull.Error() {
+		t.Errorf("a disk that did not change: %v", err)
+	}
+}

@@ -1,0 +1,377 @@
+package ext4
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/reftest"
+)
+
+func TestJournalRecords(t *testing.T) {
+	if n := binary.Size(journalSuper{}); n != journalSuperSize {
+		t.Errorf("the superblock has %d bytes, not %d", n, journalSuperSize)
+	}
+	b := make([]byte, journalSuperSize)
+	for i := range b {
+		b[i] = byte(i * 7)
+	}
+	var s journalSuper
+	s.decode(b)
+	s.Incompat = 0
+	clear(b[0x28:0x2C])
+	clear(b[journalSumOffset:][:4])
+	again := make([]byte, journalSuperSize)
+	if s.encode(again); !bytes.Equal(b, again) {
+		t.Error("decoded and encoded it is another one")
+	}
+	s = journalSuper{Magic: journalMagic, Type: journalSuperV2, BlockSize: 4096, Length: 16384, First: 1, Sequence: 1, Incompat: 0x12, Users: 1, SumType: sumCRC32C}
+	if s.encode(b); s.Sum != 0xA70403DF || binary.BigEndian.Uint32(b[journalSumOffset:]) != s.Sum || journalSuperSum(b) != s.Sum {
+		t.Errorf("checksum %08x", s.Sum)
+	}
+	if f := s.form(); f.seed != 0xBD8F6515 || f.sums != 3 || !f.wide {
+		t.Errorf("form %+v", f)
+	}
+	if sum := crc32BE(^uint32(0), []byte("123456789")); sum != 0x0376E6E7 { // CRC-32/MPEG-2
+		t.Errorf("CRC with its highest bit first: %08x", sum)
+	}
+}
+
+// The empty journal is that of mke2fs.
+func TestInteropJournalSuperblock(t *testing.T) {
+	image := mke2fs(t, 200<<20, "-b", "4096")
+	d := loadDisk(t, image)
+	g, err := openGrowth(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, blockSize)
+	if _, err := d.ReadAt(b, g.journal.at); err != nil {
+		t.Fatal(err)
+	}
+	if want := journalSuperblock(4096, g.old.UUID); !bytes.Equal(b, want) {
+		t.Errorf("%x\nwant\n%x", b[:0x60], want[:0x60])
+	}
+}
+
+// A kind of journal.
+type logKind struct {
+	name             string
+	compat, incompat uint32
+}
+
+var logKinds = []logKind{
+	{"none", 0, 0},
+	{"none, 64 bits", 0, journal64Bit},
+	{"version 1", journalCompatSum, 0},
+	{"version 1, 64 bits", journalCompatSum, journal64Bit},
+	{"version 2", 0, journalSumV2},
+	{"version 2, 64 bits", 0, journalSumV2 | journal64Bit | journalHasRevokes},
+	{"version 3", 0, journalSumV3},
+	{"version 3, 64 bits", 0, journalSumV3 | journal64Bit | journalHasRevokes},
+}
+
+// dirtyDisk is a disk with a journal to be replayed.
+type dirtyDisk struct {
+	*disk
+	j  *journalFile
+	at uint32 // where the log goes on
+}
+
+// newDirty makes a disk whose log begins at block start, and has nothing yet.
+func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
+	t.Helper()
+	d := loadDisk(t, upper(t, Options{Size: 64 << 20}))
+	img, err := openToGrow(d, d.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := img.openJournal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := &j.super
+	js.Compat, js.Incompat, js.Start, js.Sequence = kind.compat, kind.incompat, start, 100
+	if js.hasSums() {
+		js.SumType = sumCRC32C
+	}
+	j.form = js.form()
+	x := &dirtyDisk{disk: d, j: j, at: start}
+	x.seal(t)
+	super := img.super
+	super.Incompat |= incompatRecover
+	if err := writeSuper(d, &super); err != nil {
+		t.Fatal(err)
+	}
+	d.ops = nil
+	return x
+}
+
+// seal writes the journal's superblock.
+func (x *dirtyDisk) seal(t testing.TB) {
+	t.Helper()
+	if err := x.j.setLog(x.disk, x.j.super.Start, x.j.super.Sequence); err != nil {
+		t.Fatal(err)
+	}
+	x.ops = nil
+}
+
+// add appends blocks to the log, and returns where they are.
+func (x *dirtyDisk) add(log [][]byte) (at []int64) {
+	for _, b := range log {
+		at = append(at, int64(x.j.physical(x.at))*blockSize)
+		x.put(b, at[len(at)-1])
+		x.at = x.j.next(x.at)
+	}
+	return at
+}
+
+// revokes encodes a block of them.
+func (f *logForm) revokes(sequence uint32, blocks ...uint64) []byte {
+	b := make([]byte, blockSize)
+	journalHead{journalRevoke, sequence}.encode(b)
+	at := revokeHeadSize
+	for _, block := range blocks {
+		if f.wide {
+			binary.BigEndian.PutUint64(b[at:], block)
+			at += 8
+		} else {
+			binary.BigEndian.PutUint32(b[at:], uint32(block))
+			at += 4
+		}
+	}
+	binary.BigEndian.PutUint32(b[journalHeadSize:], uint32(at))
+	if f.sums > 1 {
+		binary.BigEndian.PutUint32(b[blockSize-journalTailSize:], f.tailSum(b))
+	}
+	return b
+}
+
+// filled is a block whose content tells which it is.
+func filled(text string) []byte {
+	return bytes.Repeat([]byte(fmt.Sprintf("%-64s", text)), blockSize/64)
+}
+
+// escapable is one that has to be escaped.
+func escapable(text string) []byte {
+	b := filled(text)
+	binary.BigEndian.PutUint32(b, journalMagic)
+	return b
+}
+
+// Blocks of the disk that nothing else uses.
+const spare = 9000
+
+// history writes four transactions: blocks that change, that are revoked and come
+// again, and more than one descriptor has room for; then one without an end. It
+// returns what the replay should leave, and where the last commit is.
+func (x *dirtyDisk) history() (want map[uint64][]byte, lastCommit int64) {
+	f := &x.j.form
+	x.add(f.transaction(100, []logBlock{
+		{spare, filled("old")}, {spare + 1, filled("kept")}, {spare + 2, escapable("escaped")}, {spare + 3, filled("revoked")},
+		{spare + 4, filled("revoked and written")}, {spare + 5, filled("revoked with it")},
+	}))
+	second := f.transaction(101, []logBlock{{spare + 5, filled("revoked")}})
+	commit := second[len(second)-1]
+	x.add(append(second[:len(second)-1:len(second)-1], f.revokes(101, spare+3, spare+4, spare+5), commit))
+	var many []logBlock
+	want = make(map[uint64][]byte)
+	for i := range uint64(600) {
+		many = append(many, logBlock{spare + 10 + i, filled(fmt.Sprint("many ", i))})
+		want[spare+10+i] = many[i].data
+	}
+	x.add(f.transaction(102, many))
+	at := x.add(f.transaction(103, []logBlock{{spare, escapable("new")}, {spare + 4, filled("again")}}))
+	unended := f.transaction(104, []logBlock{{spare + 1, filled("never")}})
+	x.add(unended[:len(unended)-1])
+	want[spare], want[spare+1], want[spare+2], want[spare+4] = escapable("new"), filled("kept"), escapable("escaped"), filled("again")
+	want[spare+3], want[spare+5] = make([]byte, blockSize), make([]byte, blockSize)
+	return want, at[len(at)-1]
+}
+
+func (x *dirtyDisk) replay() error {
+	g, err := openGrowth(x.disk)
+	if err != nil {
+		return err
+	}
+	return g.recovery.apply(x.disk, &g.old)
+}
+
+func (x *dirtyDisk) compare(t testing.TB, want map[uint64][]byte) {
+	t.Helper()
+	b := make([]byte, blockSize)
+	for n, data := range want {
+		if _, err := x.ReadAt(b, int64(n)*blockSize); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b, data) {
+			t.Errorf("block spare+%d is %.30q, want %.30q", n-spare, b, data)
+		}
+	}
+}
+
+// Logs of all kinds are replayed, also those that go on at the beginning.
+func TestReplay(t *testing.T) {
+	for _, kind := range logKinds {
+		for _, start := range []uint32{1, 400, 1023} {
+			x := newDirty(t, kind, start)
+			want, _ := x.history()
+			if err := x.replay(); err != nil {
+				t.Fatalf("%s: %v", kind.name, err)
+			}
+			x.compare(t, want)
+			g, err := openGrowth(x.disk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.recovery != nil || g.journal.super.Start != 0 || g.journal.super.Sequence != 105 {
+				t.Errorf("%s: the log is at %d, transaction %d", kind.name, g.journal.super.Start, g.journal.super.Sequence)
+			}
+		}
+	}
+}
+
+// e2fsck reads the same from logs of all kinds.
+func TestInteropReplayKinds(t *testing.T) {
+	for _, kind := range logKinds {
+		x := newDirty(t, kind, 700)
+		x.history()
+		ref := x.save(t)
+		reftest.Run(t, "e2fsck", "-y", "-E", "journal_only", ref)
+		if err := x.replay(); err != nil {
+			t.Fatalf("%s: %v", kind.name, err)
+		}
+		compareImages(t, ref, x.save(t))
+	}
+}
+
+// What was interrupted has not happened; what is damaged is refused, unless it is
+// left from another journal.
+func TestReplayDamage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		sums   []int
+		damage func(x *dirtyDisk, commit int64)
+		torn   bool // the last transaction is left out; else the journal is refused
+	}{
+		{"no commit", []int{0, 1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put(make([]byte, blockSize), commit) }, true},
+		{"commit of another number", []int{0, 1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit+8) }, true},
+		{"commit", []int{2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit+100) }, false},
+		{"data", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-blockSize+100) }, false},
+		{"descriptor", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-3*blockSize+200) }, false},
+		{"old descriptor", []int{2, 3}, func(x *dirtyDisk, commit int64) {
+			x.put([]byte{9}, commit-3*blockSize+200)
+			x.setTimes(1000, 10)
+		}, true},
+		{"old commit", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) {
+			x.setTimes(1000, 10)
+			x.put([]byte{9}, commit+commitSumOffset)
+		}, true},
+	} {
+		for _, kind := range logKinds {
+			x := newDirty(t, kind, 1)
+			want, commit := x.history()
+			if !slices.Contains(c.sums, x.j.form.sums) {
+				continue
+			}
+			c.damage(x, commit)
+			before := x.clone()
+			err := x.replay()
+			if c.torn {
+				want[spare], want[spare+4] = filled("old"), make([]byte, blockSize)
+				x.compare(t, want)
+			} else if !errors.Is(err, ErrCorrupt) || len(x.ops) > 0 || !before.equal(x.disk) {
+				t.Errorf("%s, %s: %v", c.name, kind.name, err)
+			}
+			if c.torn && err != nil {
+				t.Errorf("%s, %s: %v", c.name, kind.name, err)
+			}
+		}
+	}
+}
+
+// setTimes sets the times of the commits: of all, and of the last one.
+func (x *dirtyDisk) setTimes(all, last uint64) {
+	b := make([]byte, blockSize)
+	for n := x.j.super.First; n < x.j.super.Length; n++ {
+		at := int64(x.j.physical(n)) * blockSize
+		x.ReadAt(b, at)
+		head, ok := decodeJournalHead(b)
+		if !ok || head.kind != journalCommit {
+			continue
+		}
+		binary.BigEndian.PutUint64(b[commitTimeOffset:], all)
+		if head.sequence == 103 {
+			binary.BigEndian.PutUint64(b[commitTimeOffset:], last)
+		}
+		if x.j.form.sums > 1 {
+			binary.BigEndian.PutUint32(b[commitSumOffset:], x.j.form.commitSum(b))
+		}
+		x.put(b, at)
+	}
+}
+
+// What is not understood is refused by name, before anything is written.
+func TestReplayRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(x *dirtyDisk)
+		err    error
+		text   string
+	}{
+		{"fast commits", func(x *dirtyDisk) { x.j.super.Incompat |= journalFastCommit }, ErrUnsupported, "fast commits"},
+		{"fast blocks", func(x *dirtyDisk) { x.j.super.FastBlocks = 256 }, ErrUnsupported, "fast commits"},
+		{"async", func(x *dirtyDisk) { x.j.super.Incompat |= journalAsyncCommit }, ErrUnsupported, "asynchronous"},
+		{"feature", func(x *dirtyDisk) { x.j.super.Incompat |= 0x40 }, ErrUnsupported, "0x40"},
+		{"version 1", func(x *dirtyDisk) { x.j.super.Type = journalSuperV1 }, ErrUnsupported, "version 1"},
+		{"magic", func(x *dirtyDisk) { x.j.super.Magic++ }, ErrCorrupt, "magic"},
+		{"sums", func(x *dirtyDisk) { x.j.super.Incompat |= journalSumV2 }, ErrCorrupt, "two kinds"},
+		{"sum type", func(x *dirtyDisk) { x.j.super.SumType = 1 }, ErrUnsupported, "type 1"},
+		{"block size", func(x *dirtyDisk) { x.j.super.BlockSize = 1024 }, ErrCorrupt, "1024"},
+		{"length", func(x *dirtyDisk) { x.j.super.Length++ }, ErrCorrupt, "1025"},
+		{"first", func(x *dirtyDisk) { x.j.super.First = 0 }, ErrCorrupt, "blocks 0"},
+		{"start", func(x *dirtyDisk) { x.j.super.Start = 1024 }, ErrCorrupt, "starts at"},
+		{"given up", func(x *dirtyDisk) { x.j.super.Errno = 1<<32 - 5 }, ErrUnsupported, "error -5"},
+		{"outside", func(x *dirtyDisk) { x.add(x.j.form.transaction(100, []logBlock{{1 << 40, filled("far")}})) }, ErrCorrupt, "may change"},
+		{"itself", func(x *dirtyDisk) {
+			x.add(x.j.form.transaction(100, []logBlock{{x.j.physical(5), filled("journal")}}))
+		}, ErrCorrupt, "may change"},
+		{"endless", func(x *dirtyDisk) {
+			b := make([]byte, blockSize)
+			journalHead{journalDescriptor, 100}.encode(b)
+			x.j.form.encodeTag(b[journalHeadSize:], logTag{block: spare, flags: tagSameUUID | tagLast})
+			binary.BigEndian.PutUint32(b[blockSize-journalTailSize:], x.j.form.tailSum(b))
+			for n := x.j.super.First; n < x.j.super.Length; n++ {
+				x.add([][]byte{b})
+			}
+		}, ErrCorrupt, "longer than"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := newDirty(t, logKinds[7], 1)
+			c.change(x)
+			x.seal(t)
+			err := Grow(x.disk, GrowOptions{Size: 128 << 20})
+			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.text) || len(x.ops) > 0 {
+				t.Errorf("%v; %d writes", err, len(x.ops))
+			}
+		})
+	}
+}
+
+// A file without the right to be written to stays as it is.
+func TestGrowReadOnly(t *testing.T) {
+	name := upper(t, Options{Size: 64 << 20})
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Grow(f, GrowOptions{Size: 128 << 20}); err == nil || errors.Is(err, ErrGrowing) {
+		t.Error(err)
+	}
+}
