@@ -371,8 +371,11 @@ func (p *Part) CloseWithError(err error) error {
 }
 
 // Discard is Close, but nothing is kept.
-func (p *Part) Discard() {
-	if p.end(errDiscarded) {
+func (p *Part) Discard() { p.DiscardWithError(errDiscarded) }
+
+// DiscardWithError is CloseWithError, but nothing is kept.
+func (p *Part) DiscardWithError(err error) {
+	if p.end(err) {
 		p.f.Close()
 		p.remove()
 		p.lock.release(true)

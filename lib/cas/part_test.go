@@ -257,6 +257,20 @@ func TestPartReader(t *testing.T) {
 	if _, err := p.NewReader(ctx); err == nil {
 		t.Error("a reader of what is closed")
 	}
+	p = begin(t, s, data)
+	c, _ := p.NewReader(ctx)
+	defer c.Close()
+	over := make(chan struct{})
+	time.AfterFunc(5*time.Millisecond, func() {
+		p.DiscardWithError(lost)
+		close(over)
+	})
+	if _, err := io.ReadAll(c); !errors.Is(err, lost) {
+		t.Errorf("discarded: %v", err)
+	}
+	<-over
+	p.Close()
+	wantClean(t, s.Dir())
 }
 
 // TestBeginWaits has one goroutine wait for another to put a blob, to leave it, or
