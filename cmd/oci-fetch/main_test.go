@@ -266,7 +266,7 @@ func TestDockerRegistryLogin(t *testing.T) {
 	for password, code := range map[string]int{"secret": 0, "wrong": 1} {
 		auth := fmt.Sprintf(`{"auths":{%q:{"username":"me","password":%q}}}`, host, password)
 		must(t, os.WriteFile(conf+"/config.json", []byte(auth), 0o666))
-		if r := fetch(t, nil, host+"/a:v1"); r.code != code {
+		if r := fetch(t, nil, "--no-cache", host+"/a:v1"); r.code != code {
 			t.Errorf("%s: exit %d %s", password, r.code, r.stderr)
 		}
 	}

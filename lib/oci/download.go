@@ -28,6 +28,7 @@ type download struct {
 	layer int
 	all   bool // one of all: that it fails ends the others
 
+	ended chan struct{} // closed when nothing more happens
 	ready chan struct{} // closed when what follows is known
 	kind  sourceKind
 	part  *cas.Part
@@ -76,18 +77,17 @@ func (img *Image) Prefetch() error {
 	go func() {
 		defer r.wg.Done()
 		for _, d := range fresh { // in order, so that the first get the first slots
-			if !d.fromCache() {
-				select {
-				case r.jobs <- struct{}{}:
-				case <-r.ctx.Done():
-				}
-				r.wg.Add(1)
-				go func() {
-					defer r.wg.Done()
-					d.run()
-					<-r.jobs
-				}()
+			if d.fromCache() {
+				close(d.ended)
+				continue
 			}
+			r.jobs <- struct{}{} // those before have one each, and give it back when r ends
+			r.wg.Add(1)
+			go func() {
+				defer r.wg.Done()
+				d.run()
+				<-r.jobs
+			}()
 		}
 	}()
 	return nil
@@ -115,7 +115,7 @@ func (r *remote) download(d descriptor, layer int, all bool) (_ *download, isNew
 	if old := r.downloads[d.Digest]; old != nil {
 		return old, false
 	}
-	n := &download{r: r, desc: d, layer: layer, all: all, ready: make(chan struct{}), start: time.Now()}
+	n := &download{r: r, desc: d, layer: layer, all: all, ended: make(chan struct{}), ready: make(chan struct{}), start: time.Now()}
 	r.downloads[d.Digest] = n
 	return n, true
 }
@@ -130,7 +130,9 @@ func (r *remote) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, 
 		r.wg.Add(1)
 		go func() {
 			defer r.wg.Done()
-			if !n.fromCache() {
+			if n.fromCache() {
+				close(n.ended)
+			} else {
 				n.run()
 			}
 		}()
@@ -172,6 +174,7 @@ func (d *download) inCache() (*cas.Blob, error) {
 
 // run fetches the layer.
 func (d *download) run() {
+	defer close(d.ended)
 	ctx := d.r.ctx
 	switch {
 	case ctx.Err() != nil:
@@ -184,11 +187,14 @@ func (d *download) run() {
 	part, err := d.begin(ctx)
 	switch {
 	case errors.Is(err, cas.ErrExists):
-		if !d.fromCache() {
-			d.is(sourceStream, nil) // it has gone again
+		if !d.fromCache() { // it has gone again
+			d.is(sourceStream, nil)
 		}
 		return
 	case ctx.Err() != nil:
+		if part != nil {
+			part.Close()
+		}
 		d.is(sourceNone, context.Cause(ctx))
 		return
 	case part == nil:

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -280,14 +282,41 @@ func (r *remote) document(ctx context.Context, d descriptor, what string, fetch 
 	if r.opts.Pull == PullNever {
 		return nil, 0, r.absent(what)
 	}
-	data, err := fetch()
+	data, err := r.fetchOnce(ctx, d, fetch)
 	if err != nil {
 		return nil, 0, err
 	}
-	if d.Digest.Algorithm().FromBytes(data) == d.Digest { // who reads it says so if not
-		r.keep(ctx, d.Digest, data)
-	}
 	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+}
+
+// fetchOnce calls fetch and keeps what it returns, unless somebody else, whom it
+// waits for, has done so meanwhile.
+func (r *remote) fetchOnce(ctx context.Context, d descriptor, fetch func() ([]byte, error)) (data []byte, err error) {
+	if r.cache == nil {
+		return fetch()
+	}
+	called := false
+	err = r.cache.Fill(ctx, d.Digest, func() (_ []byte, err error) {
+		called = true
+		data, err = fetch()
+		return data, err
+	})
+	switch {
+	case err == nil, errors.Is(err, cas.ErrMismatch): // who reads it says so
+		return data, nil
+	case errors.Is(err, cas.ErrExists):
+		if data, ok := r.cached(d); ok {
+			return data, nil
+		}
+	case !errors.Is(err, cas.ErrStore):
+		return nil, err
+	default:
+		r.warnStore(err)
+	}
+	if called {
+		return data, nil
+	}
+	return fetch()
 }
 
 // cached reads a document that the cache has. One that is not what it should be
@@ -340,6 +369,10 @@ func (r *remote) record(ctx context.Context, img *Image) {
 	if r.cache == nil || r.opts.Pull == PullNever {
 		return
 	}
+	r.settle(ctx)
+	// What was embedded in a descriptor is not there yet.
+	r.keep(ctx, img.Digest, img.Manifest)
+	r.keep(ctx, img.ConfigDigest, img.Config)
 	blobs := []digest.Digest{img.ConfigDigest}
 	for _, l := range img.Layers {
 		if l.desc.Data != nil {
@@ -356,6 +389,20 @@ func (r *remote) record(ctx context.Context, img *Image) {
 	}
 	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		r.warnStore(err)
+	}
+}
+
+// settle waits for the downloads that have begun: a reader may be through with a
+// layer before that is in its place.
+func (r *remote) settle(ctx context.Context) {
+	r.mu.Lock()
+	list := slices.Collect(maps.Values(r.downloads))
+	r.mu.Unlock()
+	for _, d := range list {
+		select {
+		case <-d.ended:
+		case <-ctx.Done():
+		}
 	}
 }
 
