@@ -51,7 +51,8 @@ soak: build
 boot: build
 	tests/shell/boot.sh $(IMAGE)
 
-# The tools in pipelines beside mkfs.erofs (or $MKFS_EROFS), then the libraries.
+# The tools in pipelines beside others that do the same, then the libraries.
+# BASE= is the JSON of a former run (JSON= names this one's) to compare with.
 bench: build
 	PATH="$(CURDIR)/bin:$$PATH" $(GO) run ./lib/reftest/bench
 	$(GO) test -run '^$$' -bench . -benchmem ./...

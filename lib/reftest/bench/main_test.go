@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"cat | sort | cat", "sort -o {out} {in}", "cat {in} | sort", "sort | tee {out}"} {
-		s, err := measure(line, in, out)
+		s, err := (&bench{}).measure(row{}, contender{line: line}, in, out)
 		if b, _ := os.ReadFile(out); err != nil || string(b) != "a\nb\n" {
 			t.Errorf("%s: %q, %v", line, b, err)
 		}
@@ -46,5 +47,89 @@ func TestReport(t *testing.T) {
 	}
 	if back, err := readReport(path); err != nil || len(back.Results) != 2 || back.Results[1] != r.Results[1] {
 		t.Errorf("%+v, %v", back, err)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	var then, now report
+	then.Machine = "slow"
+	ours, peer := []sample{{wall: 2, cpu: 4, sumRSS: 8, size: 16}}, []sample{{wall: 1, cpu: 1, sumRSS: 1, size: 0}}
+	then.add("row", "ours", ours, ours)
+	then.add("row", "peer", ours, peer)
+	then.add("gone", "ours", ours, ours)
+	path := filepath.Join(t.TempDir(), "json")
+	if err := then.write(path); err != nil {
+		t.Fatal(err)
+	}
+	former, err := readReport(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours = []sample{{wall: 1, cpu: 1, sumRSS: 1, size: 1}}
+	now.add("row", "ours", ours, ours)
+	now.add("row", "peer", ours, peer)
+	now.add("new", "ours", ours, ours)
+	var b strings.Builder
+	now.compare(&b, former, true)
+	want := []string{
+		"Before: slow",
+		"new / old wall CPU memory output",
+		"row ours 0.50 0.25 0.12 0.0625",
+		"row peer 1.00 1.00 1.00 1.0000",
+		"ratio of ours to it 0.50 0.25 0.12 0.0625",
+		"new ours was not measured then",
+		"gone ours is not measured now",
+	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	for i := range max(len(lines), len(want)) {
+		if i >= len(lines) || i >= len(want) || strings.Join(strings.Fields(lines[i]), " ") != want[i] {
+			t.Fatalf("%s\nwant %q", b.String(), want)
+		}
+	}
+	b.Reset()
+	if now.compare(&b, former, false); strings.Contains(b.String(), "gone") {
+		t.Errorf("a row that nobody asked for: %s", b.String())
+	}
+	for name, text := range map[string]string{"empty": "", "other": "{}", "list": "[1]"} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := readReport(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+}
+
+// A run that took long is measured once.
+func TestOnce(t *testing.T) {
+	var r report
+	one, three := []sample{{wall: 2}}, []sample{{wall: 1}, {wall: 1}, {wall: 1}}
+	r.add("row", "ours", three, three)
+	r.add("row", "slow", three, one)
+	r.add("row", "quick", one, three)
+	if r.Results[1].WallRatio != 0.5 || r.Results[2].WallRatio != 2 {
+		t.Errorf("%+v", r.Results)
+	}
+}
+
+// Every row fills in what its lines have.
+func TestRows(t *testing.T) {
+	names := map[string]bool{}
+	for _, r := range rows() {
+		if names[r.name] || r.contenders[0].name != "ours" {
+			t.Errorf("%s: there twice, or not by ours first", r.name)
+		}
+		names[r.name] = true
+		for _, c := range r.contenders {
+			line := fill(strings.ReplaceAll(c.line, "{diff-id}", ""), "IN", "OUT") + fill(c.list+r.list+r.prepare, "IN", "OUT")
+			if left := regexp.MustCompile(`\{[a-z-]+\}`).FindString(line); left != "" {
+				t.Errorf("%s: %s: nothing fills in %s", r.name, c.name, left)
+			}
+		}
+	}
+	for _, name := range []string{"empty-4G", "empty-64G", "empty-1T", "ext4-npm", "ext4-large", "ext4-directory"} {
+		if !names[name] {
+			t.Errorf("no row %s", name)
+		}
 	}
 }

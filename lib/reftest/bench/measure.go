@@ -36,11 +36,7 @@ func measure(line, in, out string) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	if s, err = timed(cmds, files); err != nil {
-		return s, err
-	}
-	s.size, err = sizeOf(out)
-	return s, err
+	return timed(cmds, files)
 }
 
 // pipeline connects the commands; the files are to be closed once all have started.
@@ -111,15 +107,20 @@ func timed(cmds []*exec.Cmd, files []*os.File) (s sample, err error) {
 	return s, err
 }
 
-// sizeOf is in MB: of a file, or of all files below a directory.
-func sizeOf(path string) (mb float64, err error) {
+// sizeOf is in MB: of a file, or of all files below a directory; of sparse ones
+// what is allocated.
+func sizeOf(path string, sparse bool) (mb float64, err error) {
 	err = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		info, err := d.Info()
 		if err == nil && info.Mode().IsRegular() {
-			mb += float64(info.Size()) / 1e6
+			size := info.Size()
+			if sparse {
+				size = info.Sys().(*syscall.Stat_t).Blocks * 512
+			}
+			mb += float64(size) / 1e6
 		}
 		return err
 	})

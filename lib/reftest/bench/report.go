@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -32,7 +33,7 @@ func (r *report) add(row, by string, ours, own []sample) {
 	m := median(own)
 	ratio := func(of func(sample) float64) float64 {
 		var v []float64
-		for i := range own {
+		for i := range min(len(ours), len(own)) {
 			v = append(v, of(ours[i])/max(of(own[i]), 1e-9))
 		}
 		return middle(v)
@@ -45,7 +46,7 @@ func (r *report) add(row, by string, ours, own []sample) {
 	if len(r.Results) == 0 || r.Results[len(r.Results)-1].Row != row {
 		fmt.Printf("  %-24s %7s %7s %8s %8s %9s   %s\n", "", "wall s", "CPU s", "sum MiB", "max MiB", "output MB", "ours by it: wall, CPU, sum of memory, size")
 	}
-	fmt.Printf("  %-24s %7.2f %7.2f %8.0f %8.0f %9.1f", x.By, x.Wall, x.CPU, x.SumRSS, x.MaxRSS, x.Size)
+	fmt.Printf("  %-24s %7.3f %7.3f %8.0f %8.0f %9.1f", x.By, x.Wall, x.CPU, x.SumRSS, x.MaxRSS, x.Size)
 	if by != "ours" {
 		fmt.Printf("   %.2f  %.2f  %.2f  %.4f", x.WallRatio, x.CPURatio, x.SumRatio, x.SizeRate)
 	}
@@ -54,23 +55,52 @@ func (r *report) add(row, by string, ours, own []sample) {
 }
 
 // compare prints what became of ours since the former report, also as seen by
-// peers, which cancels out what the machine was busy with.
-func (r *report) compare(former *report) {
-	if former == nil {
-		return
+// peers, which cancels out what the machine was busy with. What was not measured in
+// both is named; all says that everything should be there.
+func (r *report) compare(w io.Writer, former *report, all bool) {
+	fmt.Fprintf(w, "\nBefore: %s\n  %-14s %-24s %8s %8s %8s %8s\n", former.Machine, "", "new / old", "wall", "CPU", "memory", "output")
+	line := func(row, what string, n, o [4]float64) {
+		fmt.Fprintf(w, "  %-14s %-24s %8.2f %8.2f %8.2f %8.4f\n", row, what,
+			quotient(n[0], o[0]), quotient(n[1], o[1]), quotient(n[2], o[2]), quotient(n[3], o[3]))
 	}
-	fmt.Printf("\nBefore: %s\n  %-12s %-24s %12s %12s %12s\n", former.Machine, "", "new / old", "wall", "CPU", "output")
 	for _, x := range r.Results {
-		i := slices.IndexFunc(former.Results, func(o result) bool { return o.Row == x.Row && o.By == x.By })
-		if i < 0 {
+		o, ok := former.find(x)
+		if !ok {
+			fmt.Fprintf(w, "  %-14s %-24s was not measured then\n", x.Row, x.By)
 			continue
 		}
-		o := former.Results[i]
-		fmt.Printf("  %-12s %-24s %12.2f %12.2f %12.4f\n", x.Row, x.By, x.Wall/o.Wall, x.CPU/o.CPU, x.Size/o.Size)
+		line(x.Row, x.By, x.figures(), o.figures())
 		if x.By != "ours" {
-			fmt.Printf("  %-12s %-24s %12.2f %12.2f %12.4f\n", "", "  ratio of ours to it", x.WallRatio/o.WallRatio, x.CPURatio/o.CPURatio, x.SizeRate/o.SizeRate)
+			line("", "  ratio of ours to it", x.ratios(), o.ratios())
 		}
 	}
+	for _, o := range former.Results {
+		if _, ok := r.find(o); !ok && all {
+			fmt.Fprintf(w, "  %-14s %-24s is not measured now\n", o.Row, o.By)
+		}
+	}
+}
+
+func (x result) figures() [4]float64 { return [4]float64{x.Wall, x.CPU, x.SumRSS, x.Size} }
+func (x result) ratios() [4]float64 {
+	return [4]float64{x.WallRatio, x.CPURatio, x.SumRatio, x.SizeRate}
+}
+
+// find is the result of the same contender of the same row.
+func (r *report) find(x result) (result, bool) {
+	i := slices.IndexFunc(r.Results, func(o result) bool { return o.Row == x.Row && o.By == x.By })
+	if i < 0 {
+		return result{}, false
+	}
+	return r.Results[i], true
+}
+
+// quotient is 1 for two that are both nothing.
+func quotient(n, o float64) float64 {
+	if n == o {
+		return 1
+	}
+	return n / max(o, 1e-9)
 }
 
 func (r *report) write(path string) error {
@@ -94,6 +124,9 @@ func readReport(path string) (*report, error) {
 	r := new(report)
 	if err := json.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(r.Results) == 0 {
+		return nil, fmt.Errorf("%s: has no figures", path)
 	}
 	return r, nil
 }

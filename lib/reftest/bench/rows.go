@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,9 +12,11 @@ import (
 // row is one kind of work, done by ours first.
 type row struct {
 	name, work string
-	input      string // of images.sh: NAME/FILE
+	input      string // of images.sh: NAME/FILE; "" if there is none
 	prepare    string // shell line that makes {work}, a directory, of the input once
 	list       string // shell line that lists what a contender wrote
+	sparse     bool   // of the output only what is allocated counts
+	missing    func() string
 	contenders []contender
 }
 
@@ -53,7 +56,7 @@ func rows() []row {
 	npm.contenders = append(npm.contenders, goErofs())
 	many := erofs("directory", "50,000 files in one directory, plain, to EROFS", "onedir/layer.tar", "")
 	many.contenders = append(many.contenders, goErofs())
-	return []row{
+	return append([]row{
 		gzip,
 		erofs("packages", "the same layer, plain, to EROFS", "debs/layer.tar", ""),
 		erofs("large", "620 MB in large files, plain, to EROFS", "large/layer.tar", ""),
@@ -97,36 +100,40 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}
+	}, ext4Rows()...)
 }
 
 // fsmeta is a row about n layers of 40,000 files in all, each in a directory of its
-// own.
+// own. go-erofs merges only such as have their data in files of their own.
 func fsmeta(mkfs, name string, n int) row {
-	var images []string
+	var images, indexes, data []string
 	for i := range n {
-		images = append(images, fmt.Sprintf("{work}/%02d.erofs", i))
+		at := fmt.Sprintf("{work}/%02d", i)
+		images = append(images, at+".erofs")
+		indexes = append(indexes, at+".index "+at+".data")
+		data = append(data, at+".data")
 	}
 	layers := strings.Join(images, " ")
-	devices := " --device " + strings.Join(images, " --device ")
+	list := func(devices []string) string { // mkfs.erofs has a root of its own
+		return "erofs2tree --no-data --digest {out} --device " + strings.Join(devices, " --device ") +
+			` | sed -e "s/ nlink=[0-9]*//" -e "/^#/d" -e "/^\. /d"`
+	}
 	return row{
 		name: name, work: fmt.Sprintf("metadata of %d layers, 40,000 files in all, merged", n), input: "onedir/layer.tar",
-		prepare: fmt.Sprintf(`for i in $(seq -f %%02g 0 %d); do
-			go run ./lib/reftest/bigtar layer $((10#$i)) %d | tar2tree | tree2erofs --layer > {work}/$i.erofs; done`, n-1, 40_000/n),
-		list: "erofs2tree --no-data --digest {out}" + devices + ` | sed -e "s/ nlink=[0-9]*//" -e "/^#/d" -e "/^\. /d"`, // mkfs.erofs has a root of its own
+		prepare: fmt.Sprintf(`go build -o {work}/goerofs ./lib/reftest/bench/goerofs; for i in $(seq -f %%02g 0 %d); do
+			go run ./lib/reftest/bigtar layer $((10#$i)) %d > {work}/tar
+			tar2tree < {work}/tar | tree2erofs --layer > {work}/$i.erofs
+			{work}/goerofs index {work}/$i.index {work}/$i.data < {work}/tar; done`, n-1, 40_000/n),
+		list: list(images),
 		contenders: []contender{
 			{name: "ours", line: "tree2erofs --fsmeta " + layers},
 			{name: "mkfs.erofs rebuild", line: mkfs + " --quiet {out} " + layers, missing: func() string { return tarMissing(mkfs) }},
+			{name: "go-erofs MetadataOnly", line: "{work}/goerofs merge {out} " + strings.Join(indexes, " "), list: list(data)},
 		},
 	}
 }
 
-func mkfsErofs() string {
-	if path := os.Getenv("MKFS_EROFS"); path != "" {
-		return path
-	}
-	return "mkfs.erofs"
-}
+func mkfsErofs() string { return cmp.Or(os.Getenv("MKFS_EROFS"), "mkfs.erofs") }
 
 func needs(tool string) func() string {
 	return func() string {
@@ -153,7 +160,7 @@ func tarMissing(mkfs string) string {
 // goErofs is a loop over the library go-erofs, built beside the output.
 func goErofs() contender {
 	bin := filepath.Join(os.TempDir(), "ocipipe-bench-goerofs")
-	return contender{name: "go-erofs loop", line: bin + " {out}", missing: func() string {
+	return contender{name: "go-erofs loop", line: bin + " pack {out}", missing: func() string {
 		if out, err := exec.Command("go", "build", "-o", bin, "ocipipe/lib/reftest/bench/goerofs").CombinedOutput(); err != nil {
 			return string(out)
 		}

@@ -1,7 +1,10 @@
-// Goerofs is a peer of "tar2tree | tree2erofs" in the benchmark: the shortest
-// loop from a tar on standard input to an image, over github.com/erofs/go-erofs.
+// Goerofs is a peer in the benchmark, over github.com/erofs/go-erofs: the shortest
+// loop from a tar on standard input to an image, to one of metadata with the data in
+// a file of its own, and from several of these to one of all their metadata.
 //
-//	goerofs IMAGE < layer.tar
+//	goerofs pack IMAGE < layer.tar
+//	goerofs index IMAGE DATA < layer.tar
+//	goerofs merge IMAGE INDEX DATA [INDEX DATA]...
 package main
 
 import (
@@ -19,28 +22,72 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: goerofs IMAGE")
+	if len(os.Args) < 3 {
+		fmt.Fprintln(os.Stderr, "usage: goerofs pack|index|merge IMAGE [FILE...]")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		fmt.Fprintf(os.Stderr, "goerofs: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(image string) error {
+func run(what, image string, files []string) error {
 	out, err := os.Create(image)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	w := erofs.Create(out, erofs.WithTempDir(filepath.Dir(image)), erofs.WithBuildTime(0, 0))
+	opts := []erofs.CreateOpt{erofs.WithTempDir(filepath.Dir(image)), erofs.WithBuildTime(0, 0)}
+	if what == "index" {
+		data, err := os.Create(files[0])
+		if err != nil {
+			return err
+		}
+		defer data.Close()
+		opts = append(opts, erofs.WithDataFile(data))
+	}
+	w := erofs.Create(out, opts...)
+	if what == "merge" {
+		for i := 0; i < len(files); i += 2 {
+			err = errors.Join(err, merge(w, files[i], files[i+1]))
+		}
+	} else {
+		err = pack(w)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+func merge(w *erofs.Writer, index, data string) error {
+	f, err := os.Open(index)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d, err := os.Open(data)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	layer, err := erofs.Open(f, erofs.WithExtraDevices(d))
+	if err != nil {
+		return err
+	}
+	return w.CopyFrom(layer, erofs.MetadataOnly(), erofs.Merge())
+}
+
+func pack(w *erofs.Writer) error {
 	in := tar.NewReader(bufio.NewReaderSize(os.Stdin, 1<<20))
 	for {
 		h, err := in.Next()
 		if err == io.EOF {
-			break
+			return nil
 		}
 		if err == nil {
 			err = add(w, in, h)
@@ -49,10 +96,6 @@ func run(image string) error {
 			return err
 		}
 	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return out.Close()
 }
 
 func add(w *erofs.Writer, in io.Reader, h *tar.Header) error {

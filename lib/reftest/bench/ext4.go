@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// What a disk holds: the geometry of an empty one that e2fsck has nothing to say
+// about, and the files of another as the kernel shows them, but for the root, which
+// not all set, and lost+found, which not all have.
+const (
+	listEmpty = `PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn {out} >&2;
+		dumpe2fs -h {out} 2>/dev/null | grep -E "^(Block (count|size)|Inode count|Total journal size):"`
+	listMounted = `mkdir -p {work}/mnt; mount -o ro,loop {out} {work}/mnt; trap "umount {work}/mnt" EXIT;
+		tar -C {work}/mnt --exclude=./lost+found --format=posix --xattrs --xattrs-include="*" --numeric-owner -c . |
+		tar2tree --sort --no-data --digest | sed -e "s/ nlink=[0-9]*//" -e "/^#/d" -e "/^\. /d"`
+	unpack = `mkdir {work}/root; tar -C {work}/root --xattrs --xattrs-include="*" --numeric-owner -xpf {in}`
+)
+
+// ext4Rows are about writable disks, empty and with files.
+func ext4Rows() []row {
+	mke2fs := cmp.Or(os.Getenv("MKE2FS"), "mke2fs")
+	missing := func() string {
+		if _, err := lookSbin(mke2fs); err != nil {
+			return "not installed; MKE2FS names one elsewhere"
+		}
+		return ""
+	}
+	if path, err := lookSbin(mke2fs); err == nil {
+		mke2fs = path
+	}
+	empty := func(name, size string) row {
+		return row{name: name, work: "an empty ext4 disk of " + size, list: listEmpty, sparse: true, contenders: []contender{
+			{name: "ours", line: "mkext4upper --size " + size + " -o {out}"},
+			{name: "mke2fs, default", line: mke2fs + " -q -F -t ext4 {out} " + size, missing: missing},
+			{name: "mke2fs, best flags", line: mke2fs + " -q -F -t ext4 -E assume_storage_prezeroed=1 {out} " + size, missing: missing},
+		}}
+	}
+	files := func(name, work, input string) row {
+		rest := " {out} 2G"
+		return row{
+			name: name, work: work + ", plain, to ext4", input: input, prepare: unpack, list: listMounted, sparse: true, missing: notRoot,
+			contenders: []contender{
+				{name: "ours", line: "tar2tree --input layer | tree2ext4"},
+				{name: "mke2fs -d, archive", line: mke2fs + " -q -F -t ext4 -N 200000 -d {in}" + rest, missing: func() string { return archiveMissing(mke2fs) }},
+				{name: "mke2fs -d, directory", line: mke2fs + " -q -F -t ext4 -N 200000 -d {work}/root" + rest, missing: missing},
+				{name: "tar2ext4", line: "tar2ext4 -i {in} -o {out}", missing: needs("tar2ext4")},
+			},
+		}
+	}
+	return []row{
+		empty("empty-4G", "4G"), empty("empty-64G", "64G"), empty("empty-1T", "1T"),
+		files("ext4-npm", "layer of small npm files", "npm/layer.tar"),
+		files("ext4-large", "620 MB in large files", "large/layer.tar"),
+		files("ext4-directory", "50,000 files in one directory", "onedir/layer.tar"),
+	}
+}
+
+// lookSbin also looks where root's tools are.
+func lookSbin(tool string) (string, error) {
+	path, err := exec.LookPath(tool)
+	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
+		if err != nil && !strings.Contains(tool, "/") {
+			path, err = exec.LookPath(dir + tool)
+		}
+	}
+	return path, err
+}
+
+// archiveMissing says why mke2fs -d does not read archives; "" if it may. Whether
+// it finds libarchive only shows when it runs.
+func archiveMissing(mke2fs string) string {
+	out, err := exec.Command(mke2fs, "-V").CombinedOutput()
+	if err != nil {
+		return "not installed; MKE2FS names one elsewhere"
+	}
+	var major, minor, patch int
+	fmt.Sscanf(string(out), "mke2fs %d.%d.%d", &major, &minor, &patch)
+	if major*1_000_000+minor*1000+patch < 1_047_001 {
+		return fmt.Sprintf("%s %d.%d.%d reads no archives, 1.47.1 does; MKE2FS names one elsewhere", mke2fs, major, minor, patch)
+	}
+	return ""
+}
+
+func notRoot() string {
+	if os.Geteuid() != 0 {
+		return "not root, who can mount what was written"
+	}
+	return ""
+}
