@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,14 +155,18 @@ func pullChunk(p *Part, url string, off, end int64) error {
 // source serves layers in chunks, and counts.
 type source struct {
 	*httptest.Server
+	exe    string // that pulls
+	dir    string // of caches
 	mu     sync.Mutex
 	chunks int // asked for
 	repeat int // of those, the ones that had been asked for before
 	seen   map[string]bool
+	twice  map[string]bool
 }
 
 func newSource(t testing.TB) *source {
-	src := &source{seen: map[string]bool{}}
+	src := &source{seen: map[string]bool{}, twice: map[string]bool{}}
+	src.exe, src.dir = program(t)
 	src.Server = httptest.NewServer(src)
 	t.Cleanup(src.Close)
 	return src
@@ -179,22 +184,43 @@ func (src *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	src.chunks++
 	if src.seen[r.URL.String()] {
 		src.repeat++
+		src.twice[r.URL.String()] = true
 	}
 	src.seen[r.URL.String()] = true
 	src.mu.Unlock()
 	w.Write(layerOf(n)[off:end])
 }
 
-// pull starts a process that pulls a number of images.
-func (src *source) pull(t testing.TB, dir string, seed uint64, number int, wrap ...string) (*exec.Cmd, *bytes.Buffer) {
+// program is a copy of this binary that any user can run, and the directory that
+// the caches of a test are in.
+func program(t testing.TB) (exe, dir string) {
 	t.Helper()
-	exe, err := os.Executable()
+	dir = shared(t, 0o777)
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append(wrap, exe)
+	data, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe = filepath.Join(dir, "puller")
+	if err := os.WriteFile(exe, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return exe, dir
+}
+
+// pull starts a process that pulls a number of images: not as root, who may do
+// more than others.
+func (src *source) pull(t testing.TB, dir string, seed uint64, number int, wrap ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	args := append(wrap, src.exe)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("CAS_PULL=%s %s %d %d", dir, src.URL, seed, number))
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -269,7 +295,8 @@ func wantPulled(t testing.TB, src *source, dir string) {
 // TestProcesses has processes pull the same and different images at once, without
 // accidents: each byte is fetched once.
 func TestProcesses(t *testing.T) {
-	src, dir := newSource(t), t.TempDir()
+	src := newSource(t)
+	dir := src.dir + "/cache"
 	var all []*exec.Cmd
 	var outs []*bytes.Buffer
 	for i := range 10 {
@@ -298,14 +325,18 @@ func TestKilled(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(5, 6))
 	killed, images, repeats := 0, 0, 0
+	start := time.Now()
+	wantPulled(t, newSource(t), shared(t, 0o777)+"/cache")
+	long := time.Since(start) // two pulls, one of them of nothing
 	for range rounds {
-		src, dir := newSource(t), t.TempDir()
+		src := newSource(t)
+		dir := src.dir + "/cache"
 		var kills atomic.Int32
 		for range 3 {
 			var wg sync.WaitGroup
 			for range processes {
 				cmd, out := src.pull(t, dir, rnd.Uint64(), 1+rnd.IntN(numImages))
-				timer := time.AfterFunc(time.Duration(rnd.IntN(int(60*time.Millisecond))), func() { cmd.Process.Kill() })
+				timer := time.AfterFunc(time.Duration(rnd.Int64N(int64(long))), func() { cmd.Process.Kill() })
 				wg.Go(func() {
 					err := cmd.Wait()
 					timer.Stop()
@@ -332,7 +363,7 @@ func TestKilled(t *testing.T) {
 		}
 		repeats += src.repeat
 		src.Close()
-		os.RemoveAll(dir)
+		os.RemoveAll(src.dir)
 		if t.Failed() {
 			return
 		}
@@ -344,15 +375,16 @@ func TestKilled(t *testing.T) {
 // changes files, then another one, in a new cache, at its second, and so on.
 func TestKilledAtEachStep(t *testing.T) {
 	reftest.Need(t, "strace")
-	step := 5
+	calls, step := []string{"renameat", "fsync"}, 2
 	if os.Getenv("SOAK") == "true" {
-		step = 1
+		calls, step = []string{"openat", "pwrite64", "write", "fsync", "renameat", "unlinkat", "flock", "fchmod", "mkdirat"}, 1
 	}
-	for _, call := range []string{"openat", "pwrite64", "write", "fsync", "renameat", "unlinkat", "flock", "fchmod", "mkdirat"} {
+	for _, call := range calls {
 		t.Run(call, func(t *testing.T) {
 			src, cut := newSource(t), 0
 			for n := 1; ; n += step {
-				dir := t.TempDir()
+				dir := filepath.Join(src.dir, fmt.Sprint(n))
+				src.repeat, src.seen = 0, map[string]bool{}
 				inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n)
 				cmd, out := src.pull(t, dir, 7, 1, "strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace="+call, "-e", inject)
 				err := cmd.Wait()
@@ -362,6 +394,9 @@ func TestKilledAtEachStep(t *testing.T) {
 				cut++
 				checkCache(t, dir)
 				wantPulled(t, src, dir)
+				if src.repeat > 8 {
+					t.Errorf("%d of %d chunks were fetched more than once", src.repeat, src.chunks)
+				}
 				if t.Failed() {
 					t.Fatalf("at %s number %d: %v %s", call, n, err, out)
 				}
@@ -371,5 +406,28 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Errorf("no %s", call)
 			}
 		})
+	}
+}
+
+// TestKilledBeforeRename kills a process when it puts a complete layer in its
+// place: nothing of that layer is fetched again.
+func TestKilledBeforeRename(t *testing.T) {
+	reftest.Need(t, "strace")
+	const layer = 6
+	src := newSource(t)
+	dir := src.dir + "/cache"
+	part := (&Part{digest: digest.FromBytes(layerOf(layer))}).partFile()
+	cmd, out := src.pull(t, dir, 7, numImages, "strace", "-qq", "-f", "-o", "/dev/null", "-P", filepath.Join(dir, part), "-e", "trace=renameat", "-e", "inject=renameat:signal=KILL")
+	if err := cmd.Wait(); err == nil {
+		t.Fatalf("was not killed: %s", out)
+	}
+	if info, err := os.Stat(filepath.Join(dir, part)); err != nil || info.Size() != int64(len(layerOf(layer))) {
+		t.Fatalf("the part is not complete: %v", err)
+	}
+	wantPulled(t, src, dir)
+	for url := range src.twice {
+		if strings.HasPrefix(url, fmt.Sprintf("/%d?", layer)) {
+			t.Errorf("fetched again: %s", url)
+		}
 	}
 }

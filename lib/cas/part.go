@@ -117,6 +117,9 @@ func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Par
 	if err != nil {
 		p.f.Close()
 		p.log.f.Close()
+		if len(p.have) == 0 && errors.Is(err, ErrStore) {
+			p.remove()
+		}
 		return nil, err
 	}
 	p.claimed = slices.Clone(p.have)
@@ -343,10 +346,10 @@ func (p *Part) Commit(ctx context.Context) error {
 }
 
 func (p *Part) publish() error {
-	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob
 	if err := p.s.publish(p.f, p.partFile(), blobName(p.digest)); err != nil {
 		return err
 	}
+	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob; only now, since a part must stay writable
 	info, err := p.f.Stat()
 	if err == nil {
 		p.s.judge(p.digest, info, true)

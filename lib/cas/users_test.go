@@ -35,9 +35,9 @@ func as(t *testing.T, id int, f func()) {
 }
 
 // shared is a cache directory that each user can get at, of mode.
-func shared(t *testing.T, mode fs.FileMode) string {
+func shared(t testing.TB, mode fs.FileMode) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "ocipipe-cas-")
+	dir, err := os.MkdirTemp("", "ocipipe-cas-")
 	if err != nil {
 		t.Fatal(err)
 	}
