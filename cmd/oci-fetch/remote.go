@@ -168,7 +168,9 @@ func (r *remote) cache(env *cli.Env) (*cas.Store, error) {
 		}
 		return nil, nil
 	}
-	s, err := openCache(env, filepath.Join(base, "ocipipe"), opts)
+	dir := filepath.Join(base, "ocipipe")
+	os.MkdirAll(dir, 0o700) // what is private stays so; a failure shows again
+	s, err := openCache(env, dir, opts)
 	if err != nil && r.Pull != "never" {
 		env.Warn(err.Error() + ": going on without it")
 		return nil, nil
