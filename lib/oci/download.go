@@ -33,6 +33,7 @@ type download struct {
 	kind  sourceKind
 	part  *cas.Part
 	err   error // for sourceNone: why
+	final error // once ended: why part is not the layer
 
 	done  atomic.Int64
 	event atomic.Int64 // when the last one was sent, in nanoseconds from start
@@ -289,11 +290,11 @@ func (d *download) finish(ctx context.Context, err error) {
 		return
 	case errors.As(err, &store) && ctx.Err() == nil: // readers go on by themselves
 		d.r.warnStore(store.error)
-		d.part.CloseWithError(store)
-		d.part.Discard()
+		d.part.DiscardWithError(store)
 		return
 	}
 	err = foreign(d.desc, explain(err))
+	d.final = err
 	if ctx.Err() == nil {
 		d.send(Event{Kind: EventFailed, Done: d.done.Load(), Err: err})
 	}
@@ -360,11 +361,12 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, int64, error) {
 		if r, err := d.follow(ctx); err == nil {
 			return r, d.desc.Size, nil
 		}
-		if b, err := d.inCache(); err == nil { // committed meanwhile
-			return trusted{b.File}, b.Size, nil
+		<-d.ended // since the part is
+		if d.final != nil {
+			return nil, 0, d.final
 		}
-		if err := context.Cause(d.r.ctx); err != nil {
-			return nil, 0, err
+		if b, err := d.inCache(); err == nil {
+			return trusted{b.File}, b.Size, nil
 		}
 	}
 	s, err := d.stream(ctx, 0)

@@ -625,12 +625,13 @@ func TestCloseEndsDownloads(t *testing.T) {
 	must(t, img.Prefetch())
 	r, err := img.Layers[0].Open(ctx)
 	must(t, err)
-	time.AfterFunc(100*time.Millisecond, func() { img.Close() })
+	closed := make(chan error)
+	time.AfterFunc(100*time.Millisecond, func() { closed <- img.Close() })
 	begin := time.Now()
 	if _, err := r.Read(make([]byte, 1<<20)); err == nil {
 		_, err = r.Read(make([]byte, 1<<20))
 	}
-	img.Close()
+	must(t, <-closed)
 	if d := time.Since(begin); d > 3*time.Second {
 		t.Errorf("it took %s", d)
 	}
