@@ -23,7 +23,7 @@ func (img *Image) audit(fresh bool, each func(e *tree.Entry) error) error {
 		return unsupported(superOffset, "meta_bg")
 	}
 	a := auditor{img: img, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
-	a.source = img.source(".", rootIno, rootIno)
+	a.source = img.source(rootIno, rootIno)
 	a.source.keep = true
 	a.source.visit = a.visit
 	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {
@@ -291,7 +291,7 @@ func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
 	clear(want)
 	used := uint32(0)
 	for i := range n {
-		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.has(number) {
+		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.has(uint64(number)) {
 			want[i/8] |= 1 << (i % 8)
 			used++
 		} else if err := a.free(number, i, d); err != nil {

@@ -40,7 +40,7 @@ func (a *auditor) hidden(number uint32) (*foundInode, *content, error) {
 	if ino.kind() != tree.File || ino.Links != 1 {
 		return nil, nil, corrupt(ino.off, "inode %d has mode %#o and %d links", number, ino.Mode, ino.Links)
 	}
-	if !a.source.seen.add(number) {
+	if !a.source.seen.add(uint64(number)) {
 		return nil, nil, corrupt(ino.off, "inode %d serves two purposes", number)
 	}
 	if ino.Flags&flagExtents == 0 {

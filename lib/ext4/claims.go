@@ -10,6 +10,7 @@ import (
 type claims struct {
 	sorted []claim // ascending, not touching
 	fresh  []claim // as they came
+	dirs   numbers // blocks of directories: what is in them is kept, so none is read twice
 }
 
 type claim struct{ first, end uint64 }
@@ -57,11 +58,11 @@ func (c *claims) settle() error {
 	return nil
 }
 
-// numbers is a set of inode numbers, kept by the 4096.
-type numbers map[uint32]*[64]uint64
+// numbers is a set of numbers, kept by the 4096.
+type numbers map[uint64]*[64]uint64
 
 // add puts n into the set. It reports false if it was there.
-func (s numbers) add(n uint32) bool {
+func (s numbers) add(n uint64) bool {
 	page := s[n>>12]
 	if page == nil {
 		page = new([64]uint64)
@@ -76,7 +77,7 @@ func (s numbers) add(n uint32) bool {
 }
 
 // has reports whether n is in the set.
-func (s numbers) has(n uint32) bool {
+func (s numbers) has(n uint64) bool {
 	page := s[n>>12]
 	return page != nil && page[n>>6&63]>>(n&63)&1 != 0
 }

@@ -415,3 +415,24 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A directory that has one block over and over is not read over and over.
+func TestRepeatedDirectoryBlock(t *testing.T) {
+	for _, source := range []bool{true, false} {
+		m := victim(t, noSums(t))
+		ino := m.find(t, "sub")
+		(&extentHead{Magic: extentMagic, Entries: 2, Max: extentRootMax}).encode(ino.Block[:])
+		(&extentLeaf{1, 1, uint64(dataAt(ino) / blockSize)}).encode(ino.Block[extentHeadSize+extentSize:])
+		ino.Size = 2 * blockSize
+		ino.encode(ino.raw)
+		m.WriteAt(ino.raw, ino.off)
+		err := drain(m, m.size)
+		if !source {
+			img, _ := Open(m, m.size)
+			_, err = img.Lookup("sub/one")
+		}
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {
+			t.Errorf("have %v", err)
+		}
+	}
+}

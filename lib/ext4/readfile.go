@@ -1,13 +1,12 @@
 package ext4
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"sort"
 	"sync"
-
-	"encoding/binary"
 
 	"ocipipe/lib/tree"
 )
@@ -216,13 +215,18 @@ func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list [
 	if ino.Size == 0 || ino.Size%blockSize != 0 || c.extents() != nil {
 		return nil, nil, corrupt(ino.off, "directory %d has %d bytes, or holes", ino.number, ino.Size)
 	}
-	block := make([]byte, blockSize)
-	for off := int64(0); off < c.size; off += blockSize {
-		if _, err := c.ReadAt(block, off); err != nil {
-			return nil, nil, err
-		}
-		if list, err = img.readDirBlock(list, block, ino); err != nil {
-			return nil, nil, fmt.Errorf("directory %d at byte %d, block at %d: %w", ino.number, ino.off, off, err)
+	seen := make(numbers)
+	if owned != nil {
+		seen = owned.dirs
+	}
+	for _, r := range c.runs {
+		for at := r.physical; at < r.physical+uint64(r.blocks); at++ {
+			if !seen.add(at) {
+				return nil, nil, corrupt(ino.off, "directory %d has block %d, which belongs to more than one file", ino.number, at)
+			}
+			if list, err = img.readDirBlock(list, at, ino); err != nil {
+				return nil, nil, fmt.Errorf("directory %d at byte %d, block %d: %w", ino.number, ino.off, at, err)
+			}
 		}
 	}
 	if len(list) < 2 || list[0].name != "." || list[0].ino != ino.number || list[1].name != ".." || list[1].ino != parent {
@@ -232,11 +236,15 @@ func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list [
 }
 
 // readDirBlock appends what is in a block of the directory ino to list.
-func (img *Image) readDirBlock(list []dirent, block []byte, ino *foundInode) ([]dirent, error) {
+func (img *Image) readDirBlock(list []dirent, at uint64, ino *foundInode) ([]dirent, error) {
+	var block [blockSize]byte
+	if err := img.readBlock(block[:], at); err != nil {
+		return nil, err
+	}
 	if img.hasSums() {
-		if err := checkDirBlock(block, ino.Flags&flagIndex != 0, ino.sum); err != nil {
+		if err := checkDirBlock(block[:], ino.Flags&flagIndex != 0, ino.sum); err != nil {
 			return nil, err
 		}
 	}
-	return appendDirents(list, block)
+	return appendDirents(list, block[:])
 }

@@ -22,7 +22,7 @@ import (
 //
 // The end, io.EOF, also says that every inode has as many names as it counts and
 // that no block belongs to two of them.
-func (img *Image) Source() tree.Source { return img.source(".", rootIno, rootIno) }
+func (img *Image) Source() tree.Source { return img.source(rootIno, rootIno) }
 
 // Subtree is Source for what lies at and below path, a directory that becomes the
 // root. Of inodes that have other names elsewhere it yields those that it has. No
@@ -35,20 +35,19 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return img.source(path, root.number, parent), nil
+	return img.source(root.number, parent), nil
 }
 
-func (img *Image) source(at string, root, parent uint32) *source {
+func (img *Image) source(root, parent uint32) *source {
 	return &source{
-		img: img, at: at, root: root, parent: parent,
-		xattrs: xattrReader{img: img},
-		seen:   make(numbers), links: make(map[uint32]*links),
+		img: img, root: root, parent: parent,
+		xattrs: xattrReader{img: img}, owned: claims{dirs: make(numbers)},
+		seen: make(numbers), links: make(map[uint32]*links),
 	}
 }
 
 type source struct {
 	img    *Image
-	at     string // of the root in the image
 	root   uint32
 	parent uint32 // of the root
 	keep   bool   // lost+found too
@@ -152,7 +151,7 @@ func (s *source) fill(d dirent, parent uint32, path string) error {
 		return err
 	}
 	if err := tree.CheckPath(path); err != nil {
-		return corrupt(ino.off, "%s", err)
+		return unsupported(ino.off, "%s", err)
 	}
 	first, again, err := s.name(ino, path)
 	if err != nil {
@@ -186,7 +185,7 @@ func (s *source) fill(d dirent, parent uint32, path string) error {
 // name takes note of a name of ino. It reports whether it has another, and if so
 // the first one.
 func (s *source) name(ino *foundInode, path string) (first string, again bool, err error) {
-	again = !s.seen.add(ino.number)
+	again = !s.seen.add(uint64(ino.number))
 	switch {
 	case ino.kind() != tree.Dir && ino.Links > 1:
 	case again:
