@@ -321,7 +321,7 @@ func TestProcesses(t *testing.T) {
 func TestKilled(t *testing.T) {
 	rounds, processes := 3, 6
 	if os.Getenv("SOAK") == "true" {
-		rounds, processes = 200, 20
+		rounds, processes = 100, 20
 	}
 	rnd := rand.New(rand.NewPCG(5, 6))
 	killed, images, repeats := 0, 0, 0

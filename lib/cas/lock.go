@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,19 +31,7 @@ const (
 // lock waits until it holds the lock called name. Two of one process exclude each
 // other like those of two.
 func (s *Store) lock(ctx context.Context, name string) (*held, error) {
-	return s.waitFor(ctx, name, func() {})
-}
-
-// lockBlob is lock for the blob of d. It says when it has to wait.
-func (s *Store) lockBlob(ctx context.Context, d digest.Digest) (*held, error) {
-	return s.waitFor(ctx, partName(d), func() {
-		if s.opts.Waiting != nil {
-			s.opts.Waiting(d)
-		}
-	})
-}
-
-func (s *Store) waitFor(ctx context.Context, name string, waiting func()) (*held, error) {
+	waited := time.Duration(0)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -53,12 +40,12 @@ func (s *Store) waitFor(ctx context.Context, name string, waiting func()) (*held
 		if !errors.Is(err, errBusy) {
 			return l, err
 		}
-		if wait == firstWait {
-			waiting()
-		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
+		}
+		if waited += wait; waited >= s.calm && waited-wait < s.calm {
+			s.warn("waiting for another process, which has %s locked", s.path(filepath.Join("locks", name)))
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, 
 
 // lockMissing takes the lock of the blob d, unless it is there.
 func (s *Store) lockMissing(ctx context.Context, d digest.Digest) (*held, error) {
-	l, err := s.lockBlob(ctx, d)
+	l, err := s.lock(ctx, partName(d))
 	if err != nil {
 		return nil, err
 	}
@@ -169,20 +169,9 @@ func (p *Part) fit() error {
 	return nil
 }
 
-// Size is the size of the complete blob.
-func (p *Part) Size() int64 { return p.size }
-
 // Resumed reports whether a former process left some of the content. If Commit
 // returns ErrMismatch then, that may be to blame and not the source.
 func (p *Part) Resumed() bool { return p.resumed }
-
-// Have returns the ranges that have been written, and Missing those that have not,
-// in order.
-func (p *Part) Have() []Range {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.have)
-}
 
 // Missing returns the ranges that have not been written, in order.
 func (p *Part) Missing() []Range {
@@ -234,9 +223,6 @@ func (p *Part) claim(x Range) error {
 	p.claimed = p.claimed.add(x)
 	return nil
 }
-
-// ReadAt reads content that has arrived, as Have says.
-func (p *Part) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, off) }
 
 // wake tells those who wait that something has changed; mu is held.
 func (p *Part) wake() {
@@ -309,10 +295,14 @@ func (p *Part) hash() {
 func (p *Part) verdict(ctx context.Context) error {
 	select {
 	case <-p.hashed:
-		return p.sum
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		select {
+		case <-p.hashed: // a context that ends because of it must not hide it
+		default:
+			return context.Cause(ctx)
+		}
 	}
+	return p.sum
 }
 
 // Commit verifies the content, all of which must be there, makes it durable and
@@ -324,10 +314,10 @@ func (p *Part) Commit(ctx context.Context) error {
 		return fmt.Errorf("blob %s: %w at byte %d of %d", p.digest, io.ErrUnexpectedEOF, m[0].Off, p.size)
 	}
 	if err := p.verdict(ctx); err != nil {
-		if ctx.Err() != nil {
-			p.Close()
-		} else {
+		if ctx.Err() == nil || errors.Is(err, ErrMismatch) {
 			p.Discard()
+		} else {
+			p.Close()
 		}
 		return err
 	}
@@ -365,12 +355,18 @@ func (p *Part) Close() error { return p.CloseWithError(os.ErrClosed) }
 func (p *Part) CloseWithError(err error) error {
 	if p.end(err) {
 		p.f.Close()
-		if len(p.Have()) == 0 {
+		if p.isEmpty() {
 			p.remove()
 		}
 		p.lock.release(true)
 	}
 	return nil
+}
+
+func (p *Part) isEmpty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.have) == 0
 }
 
 // Discard is Close, but nothing is kept.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -43,9 +44,6 @@ type Options struct {
 	Fresh bool
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
-	// Waiting is called when Begin has to wait for another holder of the lock of d,
-	// which usually is a process that fetches it; nil for nothing.
-	Waiting func(d digest.Digest)
 }
 
 // A Store is a cache in a directory. Its methods may be called from several
@@ -53,7 +51,8 @@ type Options struct {
 type Store struct {
 	dir  string
 	opts Options
-	mode fs.FileMode // of dir: permissions and setgid, for whatever is made in it
+	mode fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
+	calm time.Duration // after which waiting for a lock is worth a warning
 
 	mu    sync.Mutex
 	known map[digest.Digest]verdict
@@ -71,7 +70,7 @@ const layoutVersion = "1.0.0"
 // empty directory. Any OCI image layout will do. A directory that cannot be
 // written will do if it is a layout already.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, known: map[digest.Digest]verdict{}}
+	s := &Store{dir: dir, opts: o, calm: 10 * time.Second, known: map[digest.Digest]verdict{}}
 	err := s.checkLayout()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.create(ctx)

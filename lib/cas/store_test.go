@@ -61,6 +61,13 @@ func begin(t testing.TB, s *Store, data []byte) *Part {
 	return p
 }
 
+// has is what has arrived of p.
+func has(p *Part) ranges {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.have)
+}
+
 func write(t testing.TB, p *Part, data []byte, x Range) {
 	t.Helper()
 	if n, err := p.WriteAt(data[x.Off:x.End], x.Off); err != nil || n != int(x.End-x.Off) {
@@ -345,8 +352,8 @@ func TestFresh(t *testing.T) {
 	if _, err := s.Begin(ctx, d, 1000); !errors.Is(err, ErrExists) {
 		t.Errorf("the second time: %v", err)
 	}
-	if p := begin(t, s, other); len(p.Have()) > 0 {
-		t.Errorf("Fresh has %v of a former process", p.Have())
+	if p := begin(t, s, other); len(has(p)) > 0 {
+		t.Errorf("Fresh has %v of a former process", has(p))
 	}
 }
 
@@ -506,7 +513,7 @@ func TestDiskFull(t *testing.T) {
 
 	os.Remove(dir + "/filler")
 	p = begin(t, s, data)
-	if got := p.Have(); !slices.Equal(got, []Range{{0, n}}) {
+	if got := has(p); !slices.Equal(got, []Range{{0, n}}) {
 		t.Errorf("kept %v of %d", got, n)
 	}
 	write(t, p, data, Range{n, int64(len(data))})

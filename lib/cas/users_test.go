@@ -106,8 +106,8 @@ func TestUsersTogether(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if want := [][]Range{{{0, 500}}, nil, nil}[i]; !slices.Equal(p.Have(), want) {
-				t.Errorf("blob %d has %v, want %v", i, p.Have(), want)
+			if want := [][]Range{{{0, 500}}, nil, nil}[i]; !slices.Equal(has(p), want) {
+				t.Errorf("blob %d has %v, want %v", i, has(p), want)
 			}
 			for _, x := range p.Missing() {
 				write(t, p, data, x)
