@@ -6,10 +6,11 @@
 
 # shellcheck shell=bash disable=SC2154 # status, output and stderr are bats'
 
-# registries_setup is for setup: a home of its own, so that no credentials and no
-# cache of the user are seen.
+# registries_setup is the end of setup: a home of its own, so that no credentials
+# and no cache of the user are seen. Go would build everything anew there.
 registries_setup() {
 	need skopeo curl jq
+	once bad_registry build_bad_registry
 	export HOME=$BATS_TEST_TMPDIR/home
 	mkdir "$HOME"
 	unset OCIPIPE_CACHE XDG_CACHE_HOME XDG_RUNTIME_DIR XDG_CONFIG_HOME REGISTRY_AUTH_FILE DOCKER_CONFIG
@@ -65,7 +66,6 @@ convert() {
 # bad_registry [FLAG...] starts ours: $reg, $storage and $control are where it
 # listens.
 bad_registry() {
-	once bad_registry build_bad_registry
 	local out registry=
 	out=$(mktemp -p "$BATS_TEST_TMPDIR")
 	"$BATS_RUN_TMPDIR/bad_registry" "$@" serve >"$out" 3>&- &
@@ -82,7 +82,6 @@ build_bad_registry() {
 
 # certificates DIR makes an authority, and what it signs: ca.pem, server.pem ...
 certificates() {
-	once bad_registry build_bad_registry
 	mkdir "$1"
 	"$BATS_RUN_TMPDIR/bad_registry" certs "$1"
 }

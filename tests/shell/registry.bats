@@ -5,8 +5,8 @@ load helpers
 load registries
 setup() {
 	common_setup
-	registries_setup
 	demo_image demo
+	registries_setup
 }
 teardown() { stop_registries; }
 
