@@ -1,0 +1,35 @@
+package ext4
+
+import (
+	"os"
+	"testing"
+
+	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
+)
+
+// TestGoldenImages has the SHA-256 of file systems. A digest in testdata changes
+// only with a commit that says why: users keep disks by their digests.
+func TestGoldenImages(t *testing.T) {
+	at, none := int64(1700000000), int64(0)
+	root := dir(".", 0o1777)
+	changes := []*tree.Entry{root, whiteout("gone"), file("implied/f", pattern(1, 5000))}
+	for _, c := range []struct {
+		name    string
+		opts    Options
+		entries []*tree.Entry
+	}{
+		{"root", Options{FreeSpace: &none}, corpus()},
+		{"root-shrink", Options{Shrink: true, Label: "label", Epoch: &at}, corpus()},
+		{"root-old", Options{Size: 128 << 20, Journal: &none, Features: bit64 | metadataCsum | resizeInode | dirIndex | hugeFile | dirNlink}, corpus()},
+		{"upper", Options{Upper: true, Size: MinUpper}, changes},
+		{"upper-empty", Options{Upper: true, Size: 256 << 20, Epoch: &at, MaxSize: 4 << 40, Features: metadataCsumSeed}, nil},
+	} {
+		f, err := os.Open(build(t, c.opts, c.entries...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		reftest.Golden(t, c.name+".ext4", f)
+	}
+}
