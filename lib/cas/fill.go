@@ -1,0 +1,51 @@
+package cas
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Put stores a small blob. It is there if Put succeeds, by whoever.
+func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
+	if b, err := s.Blob(d); err == nil {
+		return b.Close()
+	}
+	err := s.Fill(ctx, d, func() ([]byte, error) { return data, nil })
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// Fill stores the small blob that fetch returns, which it calls with the lock of
+// the blob, so that of many who want it one fetches it: for the others it returns
+// ErrExists. An error of fetch is returned as it is. If the error is ErrStore,
+// fetch may have been called or not.
+func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte, error)) error {
+	if err := checkDigest(d); err != nil {
+		return err
+	}
+	l, err := s.lockMissing(ctx, d)
+	if err != nil {
+		return err
+	}
+	data, err := fetch()
+	if err != nil {
+		l.release(true)
+		return err
+	}
+	p, err := s.startPart(ctx, d, int64(len(data)), l)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	for _, x := range p.Missing() {
+		if _, err := p.WriteAt(data[x.Off:x.End], x.Off); err != nil {
+			p.Discard()
+			return err
+		}
+	}
+	return p.Commit(ctx)
+}
