@@ -120,6 +120,9 @@ func blobsOf(t *testing.T, manifest []byte) []blob {
 // round has processes pull, of which some are killed, or none.
 func (c *cacheTest) round(t *testing.T, processes int, kill bool) (killed int) {
 	before := c.missing(t)
+	for c.server.Stats().Running > 0 { // what was killed may still be served
+		time.Sleep(10 * time.Millisecond)
+	}
 	c.server.Reset()
 	c.server.Behave(c.behaviour(kill))
 	var mu sync.Mutex

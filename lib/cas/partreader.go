@@ -3,11 +3,11 @@ package cas
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/sys/unix"
 	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // NewReader returns a reader of the content from its beginning, which waits for
