@@ -8,8 +8,8 @@
 # KERNEL is what kernel.sh prints, LIST what "tar2tree --no-data --digest" says of
 # the image, DISK a VMDK (*.vmdk) or a raw image; with LAYERs each is a disk more,
 # and the image is mounted with "-o device=" for each. lib/reftest/guest is what
-# runs in the machine: it lists the tree below an overlay with a second disk, then
-# writes to that. The second form prints what the machine is to run on, kvm or tcg,
+# runs in the machine: it lists the tree below an overlay with a second disk, one
+# of mkext4upper that it grows while it is mounted, then writes to that. The second form prints what the machine is to run on, kvm or tcg,
 # which BOOT_ACCEL says to the first. BOOT_TIMEOUT is for one machine, in seconds.
 #
 # Exit code 1: it did not boot, or saw something else; 3: a program is missing.
@@ -20,7 +20,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL=C
 limit=${BOOT_TIMEOUT:-180}
 
-for tool in qemu-system-x86_64 cpio mke2fs debugfs e2fsck; do
+for tool in qemu-system-x86_64 cpio mkext4upper dumpe2fs debugfs e2fsck; do
 	command -v "$tool" >/dev/null || {
 		echo "vm.sh: $tool is not installed" >&2
 		exit 3
@@ -68,10 +68,12 @@ initramfs() {
 	(cd root && find . | sort | cpio --quiet -o -H newc) >initramfs
 }
 
-# check_upper: what the machine wrote is on its disk, as overlayfs keeps it.
+# check_upper: the file system has grown, and what the machine wrote is on its disk, as
+# overlayfs keeps it.
 check_upper() {
 	local deleted
 	e2fsck -fn upper >e2fsck.log 2>&1 || failed "the upper disk is damaged: $(tail -n 3 e2fsck.log)"
+	dumpe2fs -h upper 2>/dev/null | grep -qx 'Block count: *5242880' || failed "the upper disk has not grown"
 	[ "$(debugfs -R 'cat /upper/guest-new' upper 2>/dev/null)" = new ] || failed "the new file is not on the upper disk"
 	deleted=$(sed -n 's/^guest: wrote .*, deleted //p' console)
 	debugfs -R "stat \"/upper$deleted\"" upper 2>/dev/null | grep -q 'Device major/minor number: 00:00' ||
@@ -104,8 +106,8 @@ cd "$work"
 accel=${BOOT_ACCEL:-$(accel)}
 initramfs
 grep -v '^#' "$list" >want
-truncate -s 256M upper
-mke2fs -q -t ext4 upper
+mkext4upper --size 64M -o upper
+truncate -s 20G upper # the machine makes the file system as large
 truncate -s $(($(stat -c %s want) * 2 + 1048576)) list
 disk upper upper
 disk list list

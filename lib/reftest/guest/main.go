@@ -1,7 +1,7 @@
 // Guest is the first process of the machines that "make boot" starts. It mounts
 // the EROFS image on the disk "root", with those called "layer0", "layer1" and so
 // on as its devices, under an overlay whose upper file system is on the disk
-// "upper", and writes what it sees, in the form of "tar2tree --no-data --digest",
+// "upper" and is made as large as that, and writes what it sees, in the form of "tar2tree --no-data --digest",
 // to the disk "list". Then it writes to the overlay, mounts all of it once more,
 // looks whether it kept that, and switches the machine off. A line "guest: ..." on
 // the console tells each step, the last one "guest: done" or "guest: failed: ...".
@@ -132,6 +132,9 @@ func mountRoot(disks map[string]string) error {
 	if err := mount(disks["upper"], "/rw", "ext4", 0, ""); err != nil {
 		return err
 	}
+	if err := grow("/rw", disks["upper"]); err != nil {
+		return err
+	}
 	if err := makeUpper("/rw/upper", "/lower"); err != nil {
 		return err
 	}
@@ -141,12 +144,36 @@ func mountRoot(disks map[string]string) error {
 	return mount("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work")
 }
 
-// makeUpper makes the directory upper, unless it is there, with the attributes of
-// lower: overlayfs shows those of the upper one for the root.
+// grow has the kernel make the ext4 file system mounted at dir as large as its
+// device, as resize2fs does.
+func grow(dir, device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	f.Close()
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	const resize = 0x40086610 // EXT4_IOC_RESIZE_FS: takes a number of blocks in 8 bytes, as this has them
+	n := uint64(size) / 4096
+	blocks := unix.Winsize{Row: uint16(n), Col: uint16(n >> 16), Xpixel: uint16(n >> 32), Ypixel: uint16(n >> 48)}
+	if err := unix.IoctlSetWinsize(int(d.Fd()), resize, &blocks); err != nil {
+		return fmt.Errorf("grow the upper file system to %d blocks: %w", n, err)
+	}
+	return nil
+}
+
+// makeUpper makes the directory upper, unless it is there, and gives it the attributes
+// of lower: overlayfs shows those of the upper one for the root.
 func makeUpper(upper, lower string) error {
-	if err := os.Mkdir(upper, 0o755); errors.Is(err, os.ErrExist) {
-		return nil
-	} else if err != nil {
+	if err := os.Mkdir(upper, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	var st unix.Stat_t
