@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"ocipipe/lib/reftest"
@@ -52,12 +54,34 @@ func TestInteropImages(t *testing.T) {
 				mounted := reftest.Mount(t, "erofs", filepath.Join(dir, "rootfs.erofs"), "")
 				reftest.Compare(t, want, reftest.Walk(t, mounted, reftest.Look{}))
 			})
+			t.Run("ext4", func(t *testing.T) {
+				compareExt4(t, fmt.Sprintf("oci-fetch oci:%s:image | tar2tree", layout), dir, want)
+			})
 			if c.overlay {
 				t.Run("overlay", func(t *testing.T) {
 					reftest.Compare(t, want, stacked(t, layout, dir, c.layers))
 				})
 			}
 		})
+	}
+}
+
+// compareExt4 makes root file systems of what the line streams, one with room and
+// one as small as can be.
+func compareExt4(t *testing.T, line, dir string, want []reftest.Fact) {
+	t.Helper()
+	for _, flags := range []string{"--check", "--shrink --journal none"} {
+		shell(t, dir, fmt.Sprintf("%s | tree2ext4 %s > rootfs.ext4", line, flags))
+		out, err := reftest.Try(t, "e2fsck", "-fn", filepath.Join(dir, "rootfs.ext4"))
+		if err != nil || regexp.MustCompile(`\?|IGNORED|differences|WARNING`).MatchString(out) {
+			t.Errorf("%s: e2fsck: %v\n%s", flags, err, out)
+		}
+		got := reftest.Walk(t, reftest.Mount(t, "ext4", filepath.Join(dir, "rootfs.ext4"), "noload"), reftest.Look{})
+		got = slices.DeleteFunc(got, func(f reftest.Fact) bool { return f.Path == "lost+found" })
+		reftest.Compare(t, want, got)
+		if err := os.Remove(filepath.Join(dir, "rootfs.ext4")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -97,6 +121,7 @@ func TestInteropLayers(t *testing.T) {
 			reftest.Run(t, "tar", "-C", filepath.Join(dir, "root"), "--numeric-owner", "-xpf", layer)
 			want := reftest.Walk(t, filepath.Join(dir, "root"), reftest.Look{})
 			reftest.Compare(t, want, facts(t, dir, fmt.Sprintf("tar2tree < %s", layer)))
+			compareExt4(t, "tar2tree < "+layer, dir, want)
 			for _, flags := range []string{"", "--layer"} {
 				shell(t, dir, fmt.Sprintf("tar2tree < %s | tree2erofs %s > image.erofs", layer, flags))
 				shell(t, dir, "fsck.erofs image.erofs")
