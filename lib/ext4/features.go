@@ -64,7 +64,7 @@ func ParseFeatures(list string) (f Features, err error) {
 			i++
 		}
 		if i == len(features) {
-			return 0, fmt.Errorf("unknown feature %q: there are %s", name, featureNames())
+			return 0, fmt.Errorf("unknown feature %q: there are %s", name, strings.Join(FeatureNames(), ", "))
 		}
 		if f &^= features[i].bit; without != features[i].off {
 			f |= features[i].bit
@@ -76,12 +76,13 @@ func ParseFeatures(list string) (f Features, err error) {
 	return f, nil
 }
 
-func featureNames() string {
+// FeatureNames are the features that ParseFeatures knows.
+func FeatureNames() []string {
 	var names []string
 	for _, k := range features {
 		names = append(names, k.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // words are the feature words of the superblock.

@@ -70,6 +70,9 @@ func (m *metadataWriter) newSuper() superblock {
 		Overhead:         uint32(g.fixed() + m.l.journalLen()),
 	}
 	s.Compat, s.Incompat, s.RoCompat = o.Features.words()
+	if g.reserved == 0 {
+		s.Compat &^= compatResizeInode // e2fsck refuses the inode without blocks
+	}
 	if len(m.l.journal) > 0 {
 		s.Compat |= compatJournal
 		s.JournalIno = journalIno

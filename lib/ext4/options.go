@@ -133,11 +133,3 @@ func (o *Options) reservable() int64 {
 	gdt := gdtBlocks(max(1, uint64(o.Size)/blockSize), desc) + maxReservedGDT
 	return int64(min(gdt*descsPerBlock(desc)*blocksPerGroup, maxResizeBlock) * blockSize)
 }
-
-// normal is o without what a size rules out.
-func (o Options) normal() Options {
-	if o.Size > maxResizeBlock*blockSize && o.Features.has(resizeInode) {
-		o.Features |= resizeInode // the bit says that it is not there
-	}
-	return o
-}

@@ -48,7 +48,6 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	opts = opts.normal()
 	w := &Writer{opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
 	if opts.UUID == nil || opts.Check {
 		w.hash = blake3.New()
