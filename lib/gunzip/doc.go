@@ -10,6 +10,14 @@
 // happens in one loop that runs while at least 16 bytes of input and the room for
 // a match are there; a second, careful one handles the last bytes.
 //
+// How it uses more than one core, if it is asked to (Ahead). To find the symbols of
+// a deflate block nothing needs to be known but where it begins. So goroutines look
+// in later parts of the input for what may be the header of a block and decode from
+// there to tokens, literals and matches not yet copied. Who decompresses in order
+// takes the tokens if it comes to that very bit, and has to copy only; otherwise
+// the work was in vain. Streams of one block, or of members or stored blocks
+// without end, gain nothing, and are soon left alone.
+//
 // What is accepted. Any number of members one behind the other, then nothing, or
 // zeros, which GNU gzip ignores too. Checksum and length of every member are
 // verified. Codes are accepted as compress/flate does: complete ones, a single

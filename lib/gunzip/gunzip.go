@@ -16,6 +16,7 @@ type Reader struct {
 	size  uint32 // of the current member, as far as crc covers it
 	inner bool   // a member has begun and its trailer was not read
 	err   error
+	ahead *ahead // nil as long as one goroutine does all
 }
 
 // NewReader decompresses r. That r holds a gzip stream is checked by the first
@@ -99,7 +100,11 @@ func (z *Reader) decompress() {
 			}
 		}
 		from := z.f.w
-		z.err = z.f.run()
+		if z.ahead != nil {
+			z.err = z.ahead.run()
+		} else {
+			z.err = z.f.run()
+		}
 		z.crc = crc32.Update(z.crc, crc32.IEEETable, z.f.out[from:z.f.w])
 		z.size += uint32(z.f.w - from)
 		if z.err == nil && z.f.state == atEnd {

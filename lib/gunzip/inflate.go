@@ -14,10 +14,10 @@ const (
 	outSize = 256 << 10
 	word    = 8
 
-	// outLimit is up to where in the buffer of output a symbol may begin. What is
-	// left behind it takes three literals, a match, and the words by which copying
-	// may go past its end.
-	outLimit = outSize - (3 + 258 + 2*word)
+	// outLimit is up to where in the buffer of output a symbol or a token may begin.
+	// What is left behind it takes the literals, a match, and the words by which
+	// copying may go past its end.
+	outLimit = outSize - (maxRun + 258 + 2*word)
 
 	// inRound is the input that a round of the fast loop takes at most.
 	inRound = 2 * word
@@ -89,20 +89,22 @@ func (f *inflater) switchTo(next *output) {
 // run decompresses until the buffer is full or the stream ends.
 func (f *inflater) run() error {
 	for f.w < outLimit && f.state != atEnd {
-		var err error
-		switch f.state {
-		case atHeader:
-			err = f.header()
-		case inStored:
-			err = f.stored()
-		case inCodes:
-			err = f.codes()
-		}
-		if err != nil {
+		if err := f.step(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// step goes on until what comes next changes, or the buffer is full.
+func (f *inflater) step() error {
+	switch f.state {
+	case atHeader:
+		return f.header()
+	case inStored:
+		return f.stored()
+	}
+	return f.codes()
 }
 
 // endBlock goes on behind a block.
@@ -114,7 +116,24 @@ func (f *inflater) endBlock() {
 	}
 }
 
-// offset is where in the input decompression is.
+// bit is where in the input decompression is.
+func (f *inflater) bit() int64 { return (f.off+int64(f.pos))*8 - int64(f.nbits) }
+
+// reset makes f go on with what its reader gives next, which is at off.
+func (f *inflater) reset(off int64) {
+	f.pos, f.end, f.off, f.eof, f.bits, f.nbits = 0, 0, off, false, 0, 0
+}
+
+// jump goes to a bit of what is in in.
+func (f *inflater) jump(bit int) {
+	f.pos, f.bits, f.nbits = bit/8, 0, 0
+	if bit%8 > 0 {
+		f.bits, f.nbits = uint64(f.in[f.pos]>>(bit%8)), uint(8-bit%8)
+		f.pos++
+	}
+}
+
+// offset is the byte in which that is, or before which.
 func (f *inflater) offset() int64 {
 	return f.off + int64(f.pos) - int64(f.nbits/8)
 }

@@ -1,0 +1,246 @@
+package gunzip
+
+import (
+	"encoding/binary"
+	"io"
+)
+
+// A token stands for some literals and, unless noMatch is set, a match behind them:
+//
+//	31     noMatch
+//	23-30  number of literals
+//	8-22   distance of the match less 1
+//	0-7    its length less 3
+//
+// To find tokens, nothing needs to be known of what was decompressed before.
+type token uint32
+
+const (
+	noMatch token = 1 << 31
+	maxRun        = 255 // literals of a token
+
+	tokenCount = 32 << 10
+	litCount   = 64 << 10
+
+	// Up to there may a round of symbols begin: behind it are the literals of a
+	// round, and the tokens of all literals.
+	tokenLimit = tokenCount - litCount/maxRun - 2
+	litLimit   = litCount - 2*word
+)
+
+// tokens are a piece of a deflate stream. The sizes are powers of two for the sake
+// of bounds checks.
+type tokens struct {
+	tok [tokenCount]token
+	lit [litCount + word]byte
+	n   int // of tok
+	l   int // of lit
+	at  int // in lit, where literals begin that have no token yet
+}
+
+func (s *tokens) full() bool { return s.n > tokenLimit || s.l > litLimit }
+
+// flush makes tokens of literals until at most rest are left without one.
+func (s *tokens) flush(rest int) {
+	for s.l-s.at > rest {
+		run := min(s.l-s.at, maxRun)
+		s.tok[s.n] = noMatch | token(run)<<23
+		s.n++
+		s.at += run
+	}
+}
+
+// place is where in tokens execution is.
+type place struct{ n, l int }
+
+// execute decompresses from p on until s ends or f's buffer is full. What a match
+// may refer to must be there.
+func (s *tokens) execute(f *inflater, p place) place {
+	var (
+		out = f.out
+		w   = f.w
+		tok = s.tok[:s.n]
+		l   = p.l
+		n   = p.n
+	)
+	for ; n < len(tok) && w < outLimit; n++ {
+		t := tok[n]
+		run := int(t >> 23 & maxRun)
+		binary.LittleEndian.PutUint64(out[w&(outSize-1):], binary.LittleEndian.Uint64(s.lit[l&(litCount-1):]))
+		for i := 8; i < run; i += 8 {
+			binary.LittleEndian.PutUint64(out[(w+i)&(outSize-1):], binary.LittleEndian.Uint64(s.lit[(l+i)&(litCount-1):]))
+		}
+		w, l = w+run, l+run
+		if t&noMatch != 0 {
+			continue
+		}
+		length, distance := int(t&0xff)+3, int(t>>8&(windowSize-1))+1
+		at, from := w&(outSize-1), (w-distance)&(outSize-1)
+		w += length
+		switch {
+		case distance >= 8:
+			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
+			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
+			for i := 16; i < length; i += 8 {
+				binary.LittleEndian.PutUint64(out[(at+i)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+i)&(outSize-1):]))
+			}
+		case distance == 1:
+			run := uint64(out[from]) * 0x0101010101010101
+			for i := 0; i < length; i += 8 {
+				binary.LittleEndian.PutUint64(out[(at+i)&(outSize-1):], run)
+			}
+		default:
+			for i := range length {
+				out[(at+i)&(outSize-1)] = out[(from+i)&(outSize-1)]
+			}
+		}
+	}
+	f.w = w
+	return place{n, l}
+}
+
+// tokenizer decodes a deflate stream to tokens.
+type tokenizer struct {
+	inflater
+	to *tokens
+}
+
+// step goes on until what comes next changes, or the tokens are full.
+func (t *tokenizer) step() error {
+	switch t.state {
+	case atHeader:
+		return t.header()
+	case inStored:
+		return t.stored()
+	}
+	for t.state == inCodes && !t.to.full() {
+		for t.end-t.pos < inRound {
+			if err := t.fill(); err != nil {
+				return err // what is left is not worth a slow loop
+			}
+		}
+		if err := t.symbols(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tokenizer) stored() error {
+	if t.left == 0 {
+		t.endBlock()
+		return nil
+	}
+	if t.pos == t.end {
+		if err := t.fill(); err != nil {
+			return err
+		}
+	}
+	s := t.to
+	n := min(t.left, t.end-t.pos, litCount-s.l)
+	copy(s.lit[s.l:s.l+n], t.in[t.pos:])
+	s.l, t.pos, t.left = s.l+n, t.pos+n, t.left-n
+	return nil
+}
+
+// symbols is to tokens what fast is to bytes; see there.
+func (t *tokenizer) symbols() error {
+	var (
+		in    = &t.in
+		pos   = t.pos
+		stop  = t.end - inRound
+		bits  = t.bits
+		nbits = t.nbits
+		s     = t.to
+		l     = s.l
+		n     = s.n
+		lit   = &t.lit
+		bad   = false
+	)
+	bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+	pos += int(^nbits>>3) & 7
+	nbits |= 56
+	e := lit[bits&(1<<litBits-1)]
+	for pos <= stop && n <= tokenLimit && l <= litLimit {
+		if at := l & (litCount - 1); e >= isLiteral {
+			bits, nbits = bits>>e.drop(), nbits-uint(e)
+			s.lit[at] = byte(e >> 16)
+			l++
+			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				s.lit[at+1] = byte(e >> 16)
+				l++
+				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
+					bits, nbits = bits>>e.drop(), nbits-uint(e)
+					s.lit[at+2] = byte(e >> 16)
+					l++
+					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+					pos += int(^nbits>>3) & 7
+					nbits |= 56
+					e = lit[bits&(1<<litBits-1)]
+					continue
+				}
+			}
+		}
+		if e&isOther != 0 {
+			if e&isSubtable != 0 {
+				e = lit[e.second(bits, litBits)&(litSize-1)]
+			}
+			if e >= isLiteral {
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				s.lit[l&(litCount-1)] = byte(e >> 16)
+				l++
+				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+				pos += int(^nbits>>3) & 7
+				nbits |= 56
+				e = lit[bits&(1<<litBits-1)]
+				continue
+			}
+			if e&isOther != 0 {
+				if e&isEnd == 0 {
+					bad = true
+					break
+				}
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
+				t.bits, t.nbits, t.pos, s.l, s.n = bits, nbits&63, pos, l, n
+				t.endBlock()
+				return nil
+			}
+		}
+		length := e.value(bits)
+		bits, nbits = bits>>e.drop(), nbits-uint(e)
+
+		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+		pos += int(^nbits>>3) & 7
+		nbits |= 56
+		e = t.dist[bits&(1<<distBits-1)]
+		if e&isOther != 0 {
+			if e&isSubtable != 0 {
+				e = t.dist[e.second(bits, distBits)&(distSize-1)]
+			}
+			if e&isOther != 0 {
+				bad = true
+				break
+			}
+		}
+		distance := e.value(bits)
+		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+		pos += int(^nbits>>3) & 7
+		nbits |= 56
+		e = lit[bits&(1<<litBits-1)]
+		if l-s.at > maxRun {
+			s.l, s.n = l, n
+			s.flush(maxRun)
+			n = s.n
+		}
+		s.tok[n&(tokenCount-1)] = token(l-s.at)<<23 | token(distance-1)<<8 | token(length-3)
+		n++
+		s.at = l
+	}
+	t.bits, t.nbits, t.pos, s.l, s.n = bits, nbits&63, pos, l, n
+	if bad {
+		return io.ErrUnexpectedEOF // it is found again, and explained, in order
+	}
+	return nil
+}
