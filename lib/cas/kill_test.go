@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -429,5 +430,44 @@ func TestKilledBeforeRename(t *testing.T) {
 		if strings.HasPrefix(url, fmt.Sprintf("/%d?", layer)) {
 			t.Errorf("fetched again: %s", url)
 		}
+	}
+}
+
+// TestDurable has strace see that whatever gets a name that counts has been synced
+// before, and the directory of the name afterwards.
+func TestDurable(t *testing.T) {
+	reftest.Need(t, "strace")
+	src := newSource(t)
+	dir := src.dir + "/cache"
+	trace := src.dir + "/trace"
+	cmd, out := src.pull(t, dir, 7, 1, "strace", "-qq", "-f", "-y", "-s", "400", "-o", trace, "-e", "trace=fsync,renameat")
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("pull: %v: %s", err, out)
+	}
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synced, waiting, renames := map[string]bool{}, map[string]int{}, 0
+	call := regexp.MustCompile(`^\d+ +(?:fsync\(\d+<([^>]*)>|renameat\([^"]*"([^"]*)", [^"]*"([^"]*)")`)
+	for line := range strings.Lines(string(data)) {
+		switch m := call.FindStringSubmatch(line); {
+		case m == nil:
+		case m[1] != "":
+			synced[m[1]] = true
+			delete(waiting, m[1])
+		default:
+			renames++
+			if !synced[m[2]] {
+				t.Errorf("%s became %s without fsync", m[2], m[3])
+			}
+			waiting[filepath.Dir(m[3])]++
+		}
+	}
+	if len(waiting) > 0 {
+		t.Errorf("directories not synced after names in them changed: %v", waiting)
+	}
+	if want := 2 + 3 + 1 + 1; renames != want { // the layout, layers, a manifest, the index
+		t.Errorf("%d renames, not %d: %s", renames, want, data)
 	}
 }

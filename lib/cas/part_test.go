@@ -100,14 +100,7 @@ func writeSome(t *testing.T, p *Part, data []byte, rnd *rand.Rand, fraction int)
 // written counts.
 func TestJournalDamage(t *testing.T) {
 	data := content(1, 1000)
-	line := func(off, end int64) string {
-		name := t.TempDir() + "/x"
-		f, _ := os.Create(name)
-		defer f.Close()
-		journal{f}.add(Range{off, end}, data[off:end])
-		b, _ := os.ReadFile(name)
-		return string(b)
-	}
+	line := func(off, end int64) string { return string(journalOf(t, data, Range{off, end})) }
 	for _, c := range []struct {
 		name, journal string
 		part          []byte
