@@ -48,7 +48,7 @@ type cachedImage struct {
 func TestCacheShared(t *testing.T) {
 	cycles, processes, size := 1, 6, 200_000
 	if os.Getenv("SOAK") == "true" {
-		cycles, processes, size = 60, 20, 6_000_000
+		cycles, processes, size = 40, 20, 6_000_000
 	}
 	for i := range cycles {
 		c := newCacheTest(t, uint64(i), size)
