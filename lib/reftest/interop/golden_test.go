@@ -35,6 +35,10 @@ func TestGolden(t *testing.T) {
 		{"layer0.erofs", "tar2tree layer0.tar | tree2erofs --layer --quiet"},
 		{"layer1.erofs", "tar2tree layer1.tar | tree2erofs --layer --quiet"},
 		{"layer2.erofs", "tar2tree layer2.tar | tree2erofs --layer --quiet"},
+		{"merged.ext4", "tar2tree layer?.tar | tree2ext4 --free-space none"},
+		{"merged.label.ext4", "tar2tree layer?.tar | tree2ext4 --label golden --shrink --clamp-mtime 1600000000 --features ^64bit,metadata_csum_seed"},
+		{"upper.ext4", "tar2tree layer0.tar | mkext4upper --tree - --size 64M --quiet"},
+		{"upper.empty.ext4", "mkext4upper --size 64M --root-mode 1777"},
 		{"merged.tar", "tar2tree layer?.tar | tree2tar"},
 		{"layer1.oci.tar", "tar2tree layer1.tar | tree2tar --oci"},
 	} {
