@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,6 +322,38 @@ func TestVerify(t *testing.T) {
 	if len(warned) != 1 {
 		t.Errorf("warnings %q", warned[1:])
 	}
+}
+
+// TestVerifyAtOnce has many find a corrupt blob: one of them fetches it anew.
+func TestVerifyAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	data := content(1, 300_000)
+	d := put(t, open(t, dir, Options{}), data)
+	corrupt(t, dir, data)
+	var wg, ready sync.WaitGroup
+	var fetched atomic.Int32
+	ready.Add(8)
+	for range 8 {
+		wg.Go(func() {
+			s := open(t, dir, Options{Verify: true})
+			wantMiss(t, s, d)
+			ready.Done()
+			ready.Wait()
+			err := s.Fill(ctx, d, func() ([]byte, error) {
+				fetched.Add(1)
+				return data, nil
+			})
+			if err != nil && !errors.Is(err, ErrExists) {
+				t.Error(err)
+			}
+			wantBlob(t, s, data)
+		})
+	}
+	wg.Wait()
+	if n := fetched.Load(); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+	wantClean(t, dir)
 }
 
 func TestPassOver(t *testing.T) {
