@@ -127,14 +127,19 @@ func (l *login) renew(ctx context.Context, resp *http.Response, old string) (boo
 	return true, nil
 }
 
-// usable is the first challenge that we can meet.
+// usable is the first challenge that we can meet: of those with a token server, of
+// which the anonymous get a token too, before those for a password.
 func usable(list []challenge) *challenge {
+	var password *challenge
 	for _, ch := range list {
-		if ch.scheme == "basic" || ch.scheme == "bearer" && ch.params["realm"] != "" {
+		switch {
+		case ch.scheme == "bearer" && ch.params["realm"] != "":
 			return &ch
+		case ch.scheme == "basic" && password == nil:
+			password = &ch
 		}
 	}
-	return nil
+	return password
 }
 
 // ping asks for the challenge that a registry did not send with its refusal.

@@ -92,6 +92,7 @@ func TestLogin(t *testing.T) {
 		{"bearer, nobody", bearer, ``, Options{}, "incorrect username or password (HTTP 401)", true},
 		{"bearer, no scope", with(bearer, func(b *fake.Behaviour) { b.Challenge = `Bearer realm="{realm}"` }), good, Options{}, "", false},
 		{"bearer after another", with(bearer, func(b *fake.Behaviour) { b.Challenge = `Negotiate, Bearer realm="{realm}"` }), good, Options{}, "", false},
+		{"bearer after basic, anonymous", fake.Behaviour{Auth: "bearer", Challenge: `Basic realm="x", Bearer realm="{realm}"`}, `{}`, Options{}, "", false},
 		{"bearer without realm", with(bearer, func(b *fake.Behaviour) { b.Challenge = `Bearer` }), `{}`, Options{}, "HTTP 401", true},
 		{"bearer, realm is no URL", with(bearer, func(b *fake.Behaviour) { b.Challenge = `Bearer realm="x"` }), `{}`, Options{}, "names no token server", false},
 		{"identity token", fake.Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "identity"},
