@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -319,39 +318,4 @@ func FuzzInflate(f *testing.F) {
 			t.Errorf("ours: %d bytes, %v; compress/flate: %d, %v", len(got), err, len(want), wantErr)
 		}
 	})
-}
-
-// BenchmarkInflate decompresses the file that OCIPIPE_GZIP names, or the samples.
-func BenchmarkInflate(b *testing.B) {
-	var z []byte
-	if name := os.Getenv("OCIPIPE_GZIP"); name != "" {
-		var err error
-		if z, err = os.ReadFile(name); err != nil {
-			b.Fatal(err)
-		}
-	} else {
-		z = compress(b, bytes.Repeat(samples()["words"], 8), 6)
-	}
-	for _, c := range []struct {
-		name string
-		open func(r io.Reader) (io.Reader, error)
-	}{
-		{"ocipipe", func(r io.Reader) (io.Reader, error) { return NewReader(r), nil }},
-		{"klauspost", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
-		{"compress/gzip", func(r io.Reader) (io.Reader, error) { return stdgzip.NewReader(r) }},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			for b.Loop() {
-				r, err := c.open(bytes.NewReader(z))
-				if err != nil {
-					b.Fatal(err)
-				}
-				n, err := io.Copy(io.Discard, r)
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.SetBytes(n)
-			}
-		})
-	}
 }
