@@ -172,63 +172,6 @@ func (w *Writer) directory(it *item) ([]byte, error) {
 	return b, nil
 }
 
-// placeXattrs writes the blocks of xattrs. Inodes whose blocks are equal share one.
-func (w *Writer) placeXattrs(items []*item) error {
-	type users struct {
-		first *item
-		n     int
-	}
-	count := make(map[[32]byte]*users)
-	each := func(fn func(it *item, block []byte, u *users) error) error {
-		for _, it := range items {
-			if len(it.entry.Xattrs) == 0 {
-				continue
-			}
-			_, block, err := planXattrs(it.entry.Xattrs, inodeSize-inodeFixedSize)
-			if err != nil {
-				return w.blame(it, err)
-			}
-			if block == nil {
-				continue
-			}
-			key := blake3.Sum256(block)
-			if count[key] == nil {
-				count[key] = new(users)
-			}
-			if err := fn(it, block, count[key]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := each(func(_ *item, _ []byte, u *users) error { u.n++; return nil }); err != nil {
-		return err
-	}
-	// u.n counts those that have none yet.
-	return each(func(it *item, block []byte, u *users) (err error) {
-		const most = xattrMaxRefs
-		if u.first == nil {
-			u.first = it
-			if it.acl, err = w.take(); err != nil {
-				return err
-			}
-			w.acls = append(w.acls, it.acl)
-			setXattrRefs(block, uint32((u.n-1)%most+1)) // the rest in full blocks
-			if w.opts.Features.has(metadataCsum) {
-				sealXattrBlock(block, it.acl, w.seed)
-			}
-			if err := w.put(it.acl, block); err != nil {
-				return err
-			}
-		}
-		it.acl = u.first.acl
-		if u.n--; u.n%most == 0 {
-			u.first = nil
-		}
-		return nil
-	})
-}
-
 // pathOf finds the first path of it, for a message, as the caller knows it.
 func (w *Writer) pathOf(it *item) string {
 	root, prefix := w.tree.Root(), ""

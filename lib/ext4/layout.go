@@ -35,18 +35,19 @@ func tooFewInodes(have, want uint64) error {
 	return &roomError{fmt.Sprintf("%d inodes are needed, there would be %d", want, have), "a larger --inodes, or --size"}
 }
 
-// area is how many blocks follow a superblock, for descriptors and more of them,
-// where gdt blocks are in use.
+// area is how many blocks behind a superblock are kept for descriptors, where gdt
+// blocks are in use. Without resize_inode those that are not needed are free in the
+// end, but no file was there: nobody knew.
 func (o *Options) area(gdt uint64) uint64 {
 	desc := o.Features.descSize()
 	n := gdt + defaultReserved
 	switch {
-	case !o.Features.has(resizeInode):
-		return gdt
 	case o.MaxSize != 0:
 		n = gdtBlocks(uint64(o.MaxSize)/blockSize, desc)
 	case o.Size == 0:
 		n = gdtBlocks(DefaultMaxSize/blockSize, desc)
+	case !o.Features.has(resizeInode):
+		return gdt
 	}
 	return max(gdt, min(n, gdtBlocks(maxResizeBlock, desc)))
 }
@@ -58,7 +59,9 @@ func (o *Options) geometry(blocks, inodes uint64) (g geometry) {
 		g.logFlex = defaultLogFlex
 	}
 	g.setGroups(inodes)
-	g.reserved = uint32(o.area(uint64(g.gdt))) - g.gdt
+	if o.Features.has(resizeInode) {
+		g.reserved = uint32(o.area(uint64(g.gdt))) - g.gdt
+	}
 	return g
 }
 

@@ -69,8 +69,22 @@ func (m *metadataWriter) newSuper() superblock {
 		LogGroupsPerFlex: g.logFlex,
 		Overhead:         uint32(g.fixed() + m.l.journalLen()),
 	}
-	s.Compat, s.Incompat, s.RoCompat = o.Features.words()
-	if g.reserved == 0 {
+	copy(s.Label[:], o.Label)
+	s.setBlocks(g.blocks)
+	m.setFeatures(&s)
+	if o.Epoch != nil {
+		lo, hi := split(uint64(*o.Epoch))
+		s.MakeTime, s.WriteTime, s.LastCheck = lo, lo, lo
+		s.MakeTimeHi, s.WriteTimeHi, s.LastCheckHi = uint8(hi), uint8(hi), uint8(hi)
+	}
+	return s
+}
+
+// setFeatures states the features, and what has a meaning with one only.
+func (m *metadataWriter) setFeatures(s *superblock) {
+	f := m.opts.Features
+	s.Compat, s.Incompat, s.RoCompat = f.words()
+	if m.l.geo.reserved == 0 {
 		s.Compat &^= compatResizeInode // e2fsck refuses the inode without blocks
 	}
 	if len(m.l.journal) > 0 {
@@ -78,23 +92,15 @@ func (m *metadataWriter) newSuper() superblock {
 		s.JournalIno = journalIno
 		s.JnlBackupType = journalBackupBlocks
 	}
-	if o.Features.has(bit64) {
+	if f.has(bit64) {
 		s.DescSize = groupDescSize
 	}
-	if o.Features.has(metadataCsum) {
+	if f.has(metadataCsum) {
 		s.ChecksumType = checksumCRC32C
 	}
-	if o.Features.has(metadataCsumSeed) {
+	if f.has(metadataCsumSeed) {
 		s.ChecksumSeed = uint32(m.seed)
 	}
-	copy(s.Label[:], o.Label)
-	s.setBlocks(g.blocks)
-	if o.Epoch != nil {
-		lo, hi := split(uint64(*o.Epoch))
-		s.MakeTime, s.WriteTime, s.LastCheck = lo, lo, lo
-		s.MakeTimeHi, s.WriteTimeHi, s.LastCheckHi = uint8(hi), uint8(hi), uint8(hi)
-	}
-	return s
 }
 
 // writeJournal writes the one block that an empty journal has, its extent tree,
@@ -207,7 +213,7 @@ func (m *metadataWriter) flushInodes() error {
 
 func (m *metadataWriter) writeInode(it *item) error {
 	e := it.entry
-	xattrs, _, err := planXattrs(e.Xattrs, inodeSize-inodeFixedSize)
+	xattrs, _, err := planXattrs(e.Xattrs, xattrRoom)
 	if err != nil {
 		return err
 	}

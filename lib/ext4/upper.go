@@ -57,9 +57,11 @@ func (w *Writer) addOwn() error {
 		if err := w.stateImplied(w.tree.Lookup(upperDir), "."); err != nil {
 			return err
 		}
+		root := w.tree.Lookup(upperDir).Entry
 		if m := w.opts.Mode; m != nil {
-			w.tree.Lookup(upperDir).Entry.Mode = *m
+			root.Mode = *m
 		}
+		w.opaque = root.IsOpaque()
 		own(".", 0o755)
 		own(workDir, 0o755)
 	}

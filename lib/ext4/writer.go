@@ -39,6 +39,7 @@ type Writer struct {
 	dropped warning // xattrs that the format has no place for
 	clamped warning // times that it cannot hold
 	implied warning // directories of an upper disk
+	opaque  bool    // its root is
 }
 
 var errClosed = errors.New("file system is already complete")
@@ -67,7 +68,7 @@ func (w *Writer) begin() (err error) {
 		return nil
 	}
 	gdt := gdtBlocks(max(blocks, 1), o.Features.descSize())
-	room := geometry{gdt: uint32(o.area(gdt))} // for all that it may become
+	room := geometry{gdt: uint32(o.area(gdt))}
 	w.limit = uint64(room.gdt) * descsPerBlock(o.Features.descSize()) * blocksPerGroup
 	if blocks > 0 {
 		w.limit = blocks
@@ -268,6 +269,9 @@ func (w *Writer) warn() {
 	}
 	if w.clamped.count > 0 {
 		w.opts.Warn(w.clamped.text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
+	}
+	if w.opaque {
+		w.opts.Warn("the root is opaque: overlayfs shows what is below it all the same")
 	}
 	if w.implied.count > 0 {
 		w.opts.Warn(w.implied.text("a directory that is only implied; 0755 of root hide what it is below"))

@@ -529,6 +529,10 @@ func TestUpper(t *testing.T) {
 		t.Errorf("said %q, expected %q", said, want)
 	}
 	said = nil
+	look(opts, []*tree.Entry{{Path: ".", Type: tree.Dir, NoChange: true, Xattrs: []tree.Xattr{tree.Opaque}}})
+	if len(said) != 1 || !strings.HasPrefix(said[0], "the root is opaque") {
+		t.Errorf("an opaque root: said %q", said)
+	}
 	if have := look(opts, nil)("upper"); have != "dir 555 99:0 2 []" {
 		t.Errorf("empty, from below: %s", have)
 	}
@@ -664,8 +668,33 @@ func TestLargeFile(t *testing.T) {
 	if ino.Size != 5<<30+1 || head.Depth != 1 || ino.Blocks != (5<<18+1+1)*sectorBlocks {
 		t.Errorf("%d bytes, depth %d, %d sectors", ino.Size, head.Depth, ino.Blocks)
 	}
+	if s := superOf(t, h); s.ReservedGDT == 0 {
+		t.Error("no descriptors are reserved")
+	}
 	e, err := img.Lookup("last")
 	if err != nil || e.Size != maxFileSize || len(e.Extents) != 2 || e.Extents[1].Off != maxFileSize-blockSize {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// A file system whose size follows from the content has room for all descriptors
+// that it may need, also where none are reserved in the end.
+func TestLargeWithoutReserve(t *testing.T) {
+	h := new(holes)
+	id := [16]byte{1}
+	const size = 9 << 30 // more than a block of descriptors
+	large := &tree.Entry{Path: "large", Type: tree.File, Size: size, Content: zeroContent(size)}
+	if err := writeTo(h, Options{UUID: &id, Features: resizeInode}, []*tree.Entry{large}); err != nil {
+		t.Fatal(err)
+	}
+	img, err := Open(h, h.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := img.audit(true, func(*tree.Entry) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if s := superOf(t, h); s.ReservedGDT != 0 || s.Compat&compatResizeInode != 0 || s.groups() < 73 {
+		t.Errorf("%d blocks are reserved, features %#x", s.ReservedGDT, s.Compat)
 	}
 }

@@ -1,0 +1,73 @@
+package ext4
+
+import "github.com/zeebo/blake3"
+
+// xattrRoom is what an inode has behind its fields.
+const xattrRoom = inodeSize - inodeFixedSize
+
+// xattrUsers are the inodes with equal blocks of xattrs.
+type xattrUsers struct {
+	left int    // for which there is no block yet
+	at   uint64 // the last one that was written
+	room int    // for how many more it counts
+}
+
+// placeXattrs writes the blocks of xattrs. Inodes whose blocks are equal share one,
+// or more where they are over xattrMaxRefs.
+func (w *Writer) placeXattrs(items []*item) error {
+	users := make(map[[32]byte]*xattrUsers)
+	err := w.eachXattrBlock(items, func(_ *item, block []byte) error {
+		key := blake3.Sum256(block)
+		if users[key] == nil {
+			users[key] = new(xattrUsers)
+		}
+		users[key].left++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.eachXattrBlock(items, func(it *item, block []byte) error {
+		u := users[blake3.Sum256(block)]
+		if u.room == 0 {
+			if err := w.writeXattrBlock(u, block); err != nil {
+				return err
+			}
+		}
+		it.acl = u.at
+		u.room--
+		return nil
+	})
+}
+
+// eachXattrBlock calls fn for each of items whose xattrs do not fit into the inode.
+func (w *Writer) eachXattrBlock(items []*item, fn func(it *item, block []byte) error) error {
+	for _, it := range items {
+		if len(it.entry.Xattrs) == 0 {
+			continue
+		}
+		_, block, err := planXattrs(it.entry.Xattrs, xattrRoom)
+		if err == nil && block != nil {
+			err = fn(it, block)
+		}
+		if err != nil {
+			return w.blame(it, err)
+		}
+	}
+	return nil
+}
+
+// writeXattrBlock writes block for as many of u as can share one.
+func (w *Writer) writeXattrBlock(u *xattrUsers, block []byte) (err error) {
+	if u.at, err = w.take(); err != nil {
+		return err
+	}
+	w.acls = append(w.acls, u.at)
+	u.room = min(u.left, xattrMaxRefs)
+	u.left -= u.room
+	setXattrRefs(block, uint32(u.room))
+	if w.opts.Features.has(metadataCsum) {
+		sealXattrBlock(block, u.at, w.seed)
+	}
+	return w.put(u.at, block)
+}
