@@ -69,6 +69,8 @@ func (p *probe) Run(env *Env) error {
 		return env.Context.Err()
 	case "progress":
 		return p.progress(env)
+	case "guard", "guard to the end":
+		return env.Guard("disk", p.guarded)
 	}
 	return p.write(env)
 }

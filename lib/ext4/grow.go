@@ -26,6 +26,10 @@ type GrowOptions struct {
 	// Device says that the disk is a block device: it keeps its size, and what it
 	// held behind the file system need not be zero.
 	Device bool
+	// Stop, when it is closed, ends Grow with ErrStopped if the disk can still be put
+	// back. From when on it cannot, no more than what is in memory is left to be
+	// written.
+	Stop <-chan struct{}
 }
 
 // Grow makes the file system on f larger, in place. A journal that was left by a
@@ -39,8 +43,8 @@ type GrowOptions struct {
 // groups after. Without a journal, or in one that is too short, the disk is marked
 // as not clean meanwhile, and e2fsck -fy brings it back if it was interrupted.
 //
-// On an error without [ErrGrowing] the disk holds what it held; that of a journal
-// that was replayed has not changed by that.
+// On an error without [ErrGrowing] the file system is what it was, if only with
+// its journal replayed.
 //
 // Growing to the size that it has is an error, too, unless the journal had to be
 // replayed: it may have been what an interrupted Grow left to do.
@@ -63,6 +67,9 @@ func Grow(f GrowFile, opts GrowOptions) error {
 // ErrGrowing is wrapped by the errors of a Grow that stopped in the middle, so
 // that the journal has to be replayed, or e2fsck to run. Another Grow replays too.
 var ErrGrowing = errors.New("stopped half-way, to be completed by e2fsck -fy")
+
+// ErrStopped is wrapped by the error of a Grow that was stopped in time.
+var ErrStopped = errors.New("stopped")
 
 // growth is a change to a file system, planned to the last byte.
 type growth struct {
@@ -367,23 +374,37 @@ func (g *growth) writes() (list []logBlock) {
 func (g *growth) run() error {
 	err := g.prepare()
 	if err == nil {
-		journal := g.journal
-		if n := len(g.changed); journal != nil && journal.form.transactionLength(n) <= int(journal.super.Length-journal.super.First) {
-			return g.throughJournal()
-		}
-		return g.inOrder()
+		err = g.stopped()
 	}
-	return g.undo(err)
+	if err != nil {
+		return g.undo(err)
+	}
+	journal := g.journal
+	if n := len(g.changed); journal != nil && journal.form.transactionLength(n) <= int(journal.super.Length-journal.super.First) {
+		return g.throughJournal()
+	}
+	return g.inOrder()
 }
 
-// undo puts back what nobody has looked at so far.
+// stopped is an error if nobody wants to go on.
+func (g *growth) stopped() error {
+	select {
+	case <-g.opts.Stop:
+		return ErrStopped
+	default:
+		return nil
+	}
+}
+
+// undo gives the disk the size that it had. What was written lies behind the file
+// system, and is of no concern to it.
 func (g *growth) undo(err error) error {
 	if !g.opts.Device && g.size < int64(g.new.blocks())*blockSize {
-		if err := g.f.Truncate(g.size); err != nil {
-			return fmt.Errorf("%w, and %w", err, err)
+		if e := g.f.Truncate(g.size); e != nil {
+			return fmt.Errorf("%w; the file system is as it was, but the file is longer: %w", err, e)
 		}
 	}
-	return err
+	return fmt.Errorf("%w; the file system is as it was", err)
 }
 
 // prepare writes what lies behind the old file system.
@@ -394,6 +415,9 @@ func (g *growth) prepare() error {
 		}
 	}
 	for _, r := range g.runs {
+		if err := g.stopped(); err != nil {
+			return err
+		}
 		if err := g.writeRun(r); err != nil {
 			return err
 		}

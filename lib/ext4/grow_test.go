@@ -380,11 +380,14 @@ func resealDisk(d *disk) {
 	}
 }
 
-func TestMessages(t *testing.T) {
+// Who stops it in time gets the disk back.
+func TestGrowStop(t *testing.T) {
 	d := growable(t, Options{Size: 64 << 20})
-	d.fail = 1
-	err := Grow(d, GrowOptions{Size: 128 << 20})
-	if err == nil || fmt.Sprint(err) != errFull.Error() {
-		t.Errorf("a disk that did not change: %v", err)
+	before := d.clone()
+	stop := make(chan struct{})
+	close(stop)
+	err := Grow(d, GrowOptions{Size: 128 << 20, Stop: stop})
+	if !errors.Is(err, ErrStopped) || fmt.Sprint(err) != "stopped; the file system is as it was" || !d.equal(before) {
+		t.Error(err)
 	}
 }

@@ -233,12 +233,13 @@ func (g *growth) writeBackup(n uint64, from int) error {
 	return g.write(g.desc[from*blockSize:], n*g.new.perGroup()+1+uint64(from))
 }
 
+// noData is what there is much to write of.
+var noData [256 << 10]byte
+
 // zero makes the bytes from start to end zero. Behind the end that the disk had
 // they are.
 func (g *growth) zero(start, end int64) error {
-	end = min(end, g.size)
-	zeros := make([]byte, 256<<10)
-	for start < end {
+	for end = min(end, g.size); start < end; {
 		data, stop := start, end
 		if f, ok := g.f.(*os.File); ok && !g.opts.Device {
 			var err error
@@ -247,7 +248,7 @@ func (g *growth) zero(start, end int64) error {
 			}
 		}
 		for data < stop {
-			n, err := g.f.WriteAt(zeros[:min(stop-data, int64(len(zeros)))], data)
+			n, err := g.f.WriteAt(noData[:min(stop-data, int64(len(noData)))], data)
 			if err != nil {
 				return err
 			}

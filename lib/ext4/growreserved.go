@@ -54,15 +54,9 @@ func (s *superblock) reservedSectors() uint64 {
 	return sectorBlocks * (1 + uint64(s.ReservedGDT)*uint64(1+len(s.backups())))
 }
 
-// backups are the groups with copies of the superblock.
-func (s *superblock) backups() (list []uint64) {
-	for n := uint64(1); n < s.groups(); n++ {
-		if s.hasBackup(n) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
+// backups are the groups with copies of the superblock: there is a resize inode only
+// with sparse_super.
+func (s *superblock) backups() []uint32 { return backupGroups(uint32(s.groups()))[1:] }
 
 // checkReserved refuses a resize inode that is not exactly what it should be.
 func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
@@ -98,7 +92,7 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 func (s *superblock) copiesOf(block uint64) []byte {
 	b := make([]byte, blockSize)
 	for i, n := range s.backups() {
-		binary.LittleEndian.PutUint32(b[i*wordSize:], uint32(n*s.perGroup()+block))
+		binary.LittleEndian.PutUint32(b[i*wordSize:], n*s.BlocksPerGroup+uint32(block))
 	}
 	return b
 }

@@ -400,7 +400,9 @@ func (f *logForm) transaction(sequence uint32, blocks []logBlock) (log [][]byte)
 	for len(blocks) > 0 {
 		n := min(len(blocks), f.tagsPerDescriptor())
 		for _, b := range f.descriptor(sequence, blocks[:n]) {
-			v1 = crc32BE(v1, b)
+			if f.sums == 1 {
+				v1 = crc32BE(v1, b)
+			}
 			log = append(log, b)
 		}
 		blocks = blocks[n:]

@@ -189,7 +189,9 @@ func (s *logScan) block(b []byte) (at uint32, err error) {
 
 func (s *logScan) descriptor(b []byte) error {
 	s.suspect = s.suspect || !s.j.form.tailOK(b)
-	s.v1 = crc32BE(s.v1, b)
+	if s.j.form.sums == 1 {
+		s.v1 = crc32BE(s.v1, b)
+	}
 	tags := s.j.form.decodeTags(b)
 	if s.left -= int64(len(tags)); s.left < 0 {
 		return nil
