@@ -39,13 +39,13 @@ func usedImages(t *testing.T, each func(t *testing.T, image, below string, entri
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, journal := int64(48<<20), int64(4<<20)
+	free, journal := int64(24<<20), int64(4<<20)
 	for _, c := range []struct {
 		name string
 		opts Options
 	}{
 		{"root", Options{FreeSpace: &free, Journal: &journal}},
-		{"upper", Options{Upper: true, Size: 150 << 20, Journal: &journal}},
+		{"upper", Options{Upper: true, Size: 80 << 20, Journal: &journal}},
 		{"old", Options{FreeSpace: &free, Journal: &journal, Features: features}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -130,6 +130,19 @@ func TestInteropWorkLong(t *testing.T) {
 	})
 }
 
+// TestInteropWorkGrown works on images that we have grown, twice with work between.
+func TestInteropWorkGrown(t *testing.T) {
+	usedImages(t, func(t *testing.T, image, below string, entries []tree.Entry) {
+		for _, size := range []int64{700 << 20, 9 << 30} {
+			if err := growFile(image, size); err != nil {
+				t.Fatal(err)
+			}
+			fsck(t, image)
+			t.Run(fmt.Sprint(size), func(t *testing.T) { workRandomly(t, image, below, entries, 1500) })
+		}
+	})
+}
+
 func workRandomly(t *testing.T, image, below string, entries []tree.Entry, steps int) {
 	t.Helper()
 	var before []reftest.Fact
@@ -140,7 +153,6 @@ func workRandomly(t *testing.T, image, below string, entries []tree.Entry, steps
 		for range steps {
 			w.step(t)
 		}
-		unix.Sync()
 		before = reftest.Walk(t, work, look)
 	})
 	fsck(t, image)
