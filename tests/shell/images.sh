@@ -20,7 +20,7 @@ umask 022
 # A recipe that changes what it makes gets a higher version.
 declare -A version=(
 	[busybox]=1 [debian-base]=1 [debian]=1 [npm-small]=1 [npm]=1
-	[debs]=1 [large]=1 [onedir]=1 [sparse]=2
+	[debs]=1 [large]=1 [onedir]=1 [files]=1 [sparse]=2
 )
 
 cannot() {
@@ -209,10 +209,11 @@ make_debs() {
 }
 
 bigtar() {
-	(cd "$here/../.." && "${GO:-go}" run ./lib/reftest/bigtar "$1") >layer.tar
+	(cd "$here/../.." && "${GO:-go}" run ./lib/reftest/bigtar "$@") >layer.tar
 }
 make_large() { bigtar large; }
 make_onedir() { bigtar onedir; }
+make_files() { bigtar layer 0 100000; }
 make_sparse() {
 	mkdir root
 	truncate -s 5G root/hole

@@ -53,7 +53,7 @@ func ext4Rows() []row {
 	}
 	return []row{
 		empty("empty-4G", "4G"), empty("empty-64G", "64G"), empty("empty-1T", "1T"),
-		files("ext4-npm", "layer of small npm files", "npm/layer.tar"),
+		files("ext4-files", "100,000 small files, twenty in a directory", "files/layer.tar"),
 		files("ext4-large", "620 MB in large files", "large/layer.tar"),
 		files("ext4-directory", "50,000 files in one directory", "onedir/layer.tar"),
 	}

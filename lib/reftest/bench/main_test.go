@@ -127,7 +127,7 @@ func TestRows(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"empty-4G", "empty-64G", "empty-1T", "ext4-npm", "ext4-large", "ext4-directory"} {
+	for _, name := range []string{"empty-4G", "empty-64G", "empty-1T", "ext4-files", "ext4-large", "ext4-directory"} {
 		if !names[name] {
 			t.Errorf("no row %s", name)
 		}
