@@ -54,6 +54,7 @@ type Client struct {
 	retries   int
 	timeout   time.Duration
 	slots     chan struct{} // one for each connection that a blob may use
+	joinAfter time.Duration
 
 	// Tests put their own here.
 	now   func() time.Time
@@ -70,7 +71,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, now: time.Now, sleep: sleep, logins: map[string]*login{}}
+	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, joinAfter: joinAfter, now: time.Now, sleep: sleep, logins: map[string]*login{}}
 	switch {
 	case c.retries == 0:
 		c.retries = DefaultRetries

@@ -48,6 +48,7 @@ func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write fu
 	}
 	f.split = len(f.todo) > 1
 	f.work(true)
+	f.end()
 	f.others.Wait()
 	if f.err == nil && len(f.todo) > 0 { // put back by those who could not get it
 		f.work(true)
@@ -67,7 +68,9 @@ type fetch struct {
 	split  bool // several pieces: worth asking for ranges
 
 	mu      sync.Mutex
-	todo    []Span // in order
+	todo    []Span      // in order
+	joining *time.Timer // runs join; nil until the server has sent a range
+	over    bool        // nobody may join any more
 	workers int
 	noRange bool // the server sends all or nothing
 	err     error
@@ -104,16 +107,26 @@ func (f *fetch) fail(err error) {
 	f.stop(err)
 }
 
-// ranged notes whether the server sends ranges. The first time that it does,
-// others join in.
+// joinAfter is how long one connection is left alone with a blob: where that is
+// enough to get far, more would only be in each other's way.
+const joinAfter = 200 * time.Millisecond
+
+// ranged notes whether the server sends ranges. If it does, others join in later.
 func (f *fetch) ranged(yes bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !yes {
+	switch {
+	case !yes:
 		f.noRange = true
-		return
+	case f.joining == nil:
+		f.joining = time.AfterFunc(f.r.c.joinAfter, f.join)
 	}
-	if f.noRange {
+}
+
+func (f *fetch) join() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || f.noRange {
 		return
 	}
 	for n := min(cap(f.r.c.slots), len(f.todo)+f.workers); f.workers < n; f.workers++ {
@@ -122,6 +135,16 @@ func (f *fetch) ranged(yes bool) {
 			defer f.others.Done()
 			f.work(false)
 		}()
+	}
+}
+
+// end keeps others from joining.
+func (f *fetch) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	if f.joining != nil {
+		f.joining.Stop()
 	}
 }
 

@@ -29,6 +29,7 @@ func start(t *testing.T, c fake.Config, b fake.Behaviour) *fake.Server {
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	s.Behave(b)
+	s.Tag("r", "known", "") // or it would know no blobs of r
 	return s
 }
 
@@ -55,7 +56,7 @@ func open(t *testing.T, host string, opts Options) (*Repository, *waits) {
 	must(t, err)
 	t.Cleanup(c.Close)
 	w := &waits{}
-	c.sleep = w.sleep
+	c.sleep, c.joinAfter = w.sleep, 0
 	r, err := c.Repository(host, "r")
 	must(t, err)
 	return r, w
