@@ -8,6 +8,10 @@
 // archive are keys of a map, never paths of the file system; a digest becomes a
 // path only after it was validated.
 //
+// What comes from a registry goes into a cache, if there is one, and is taken from
+// there the next time: see Options.Cache and PullPolicy. Several layers arrive at a
+// time, in the cache or in spool files, and can be read while they do.
+//
 // Images of a docker archive have no manifest. They get one: the canonical OCI
 // manifest over their uncompressed layers, so that the same image has the same
 // digest whoever saved it. An archive that docker 25 or newer wrote has an OCI
@@ -18,6 +22,6 @@
 // file. Links in an archive lead to other entries of the archive.
 //
 // Not supported: Docker schema 1 manifests, archives of docker before 1.10 (no
-// manifest.json), encrypted layers, sparse files as entries of an archive,
-// layers that can be had only from foreign URLs.
+// manifest.json), encrypted layers, sparse files as entries of an archive.
+// Layers that can be had only from foreign URLs need Options.AllowForeign.
 package oci

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
@@ -392,6 +390,3 @@ func (e explained) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// isReadOnly reports whether err is that of a file system that nobody may write.
-func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
