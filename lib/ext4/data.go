@@ -60,6 +60,7 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 func (w *Writer) writeContent(it *item, c tree.Content) error {
 	e := it.entry
 	need := dataBlocks(e)
+	w.contents += need
 	it.start = w.files.settle()
 	if !w.fits(need) {
 		w.files.pieces(need, func(area) {})

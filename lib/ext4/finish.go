@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zeebo/blake3"
 
@@ -85,7 +86,7 @@ func (w *Writer) put(block uint64, data []byte) error {
 	return err
 }
 
-// take is the next free block.
+// take is the next free block. Whether there was one shows in the end.
 func (w *Writer) take() (uint64, error) {
 	w.fits(1)
 	return w.files.piece(1).start, nil
@@ -174,30 +175,23 @@ func (w *Writer) directory(it *item) ([]byte, error) {
 
 // pathOf finds the first path of it, for a message, as the caller knows it.
 func (w *Writer) pathOf(it *item) string {
-	root, prefix := w.tree.Root(), ""
-	if w.opts.Upper {
-		root, prefix = w.tree.Lookup(upperDir), upperDir+"/"
-	}
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {
 		if n.Entry == it.entry {
 			return path
 		}
 		for _, c := range n.Children() {
-			name := c.Name()
-			if path != "." {
-				name = path + "/" + name
-			}
-			if found := find(c, name); found != "" {
+			if found := find(c, joinPath(path, c.Name())); found != "" {
 				return found
 			}
 		}
 		return ""
 	}
-	if path := find(root, "."); path != "" {
-		return path
+	path := find(w.tree.Root(), ".")
+	if w.opts.Upper {
+		return strings.TrimPrefix(path, upperDir+"/")
 	}
-	return prefix + it.entry.Type.String()
+	return path
 }
 
 // layout says where the metadata goes, now that the files have their places.
@@ -227,11 +221,16 @@ func (w *Writer) layout(items []*item) (*layout, error) {
 	return nil, w.tooSmall(live, inodes)
 }
 
-// live is how many blocks items have.
+// live is how many blocks items have. Those of contents that were replaced are
+// free, but have to be there.
 func (w *Writer) live(items []*item) uint64 {
 	n := uint64(len(w.acls))
+	w.replaced = w.contents
 	for _, it := range items {
 		n += it.blocks()
+		if it.entry.Type == tree.File {
+			w.replaced -= it.blocks()
+		}
 		if it.nodes != 0 {
 			n += uint64(extentTreeBlocks(it.runs(&w.files)))
 		}
@@ -254,9 +253,10 @@ func (w *Writer) checkUpper(live, inodes uint64) (*layout, error) {
 // tooSmall says how large it would have to be.
 func (w *Writer) tooSmall(live, inodes uint64) error {
 	o := w.opts
-	blocks := uint64(o.Size) / blockSize
+	const unit = sizeUnit / blockSize
+	blocks := uint64(o.Size) / sizeUnit * unit
 	for {
-		blocks += sizeUnit / blockSize
+		blocks += unit
 		o.Size = int64(blocks * blockSize)
 		if o.Size > MaxSize {
 			return &roomError{text: fmt.Sprintf("what was added does not fit into %d bytes, nor into any size", w.opts.Size)}
@@ -266,11 +266,11 @@ func (w *Writer) tooSmall(live, inodes uint64) error {
 			continue
 		}
 		l := &layout{geo: g, journal: []area{{0, o.journalLength(blocks)}}}
-		need := live + l.used()
+		need := live + w.replaced + l.used()
 		if need <= g.blocks {
 			break
 		}
-		blocks = max(blocks, need/256*256-256)
+		blocks = max(blocks, need/unit*unit-unit)
 	}
 	return &roomError{fmt.Sprintf("what was added does not fit into %d bytes", w.opts.Size), fmt.Sprintf("--size %dM is enough", o.Size/sizeUnit)}
 }

@@ -23,15 +23,19 @@ func (w *Writer) below(e *tree.Entry) {
 	if !w.opts.Upper {
 		return
 	}
-	e.Path = join2(upperDir, e.Path)
+	e.Path = joinPath(upperDir, e.Path)
 	if e.Hardlink != "" {
-		e.Hardlink = join2(upperDir, e.Hardlink)
+		e.Hardlink = joinPath(upperDir, e.Hardlink)
 	}
 }
 
-func join2(dir, path string) string {
-	if path == "." {
+// joinPath is path below dir; "." is either itself.
+func joinPath(dir, path string) string {
+	switch {
+	case path == ".":
 		return dir
+	case dir == ".":
+		return path
 	}
 	return dir + "/" + path
 }
@@ -83,11 +87,7 @@ func (w *Writer) stateImplied(n *tree.Node, path string) error {
 		if c.Entry.Type != tree.Dir {
 			continue
 		}
-		below := c.Name()
-		if path != "." {
-			below = path + "/" + below
-		}
-		if err := w.stateImplied(c, below); err != nil {
+		if err := w.stateImplied(c, joinPath(path, c.Name())); err != nil {
 			return err
 		}
 	}

@@ -16,18 +16,20 @@ import (
 // Writer is a tree.Sink that writes a file system. The content of a file goes to
 // its place when it is added; all else follows at Close.
 type Writer struct {
-	opts  Options
-	out   Output
-	tree  *tree.Tree
-	data  *blockio.Writer
-	files cursor  // where the next file goes
-	limit uint64  // files have to end before this block
-	short bool    // they do not: from then on they are only counted
-	plan  *layout // of an upper disk
-	hash  *blake3.Hasher
-	slab  itemSlab
-	added int
-	err   error
+	opts     Options
+	out      Output
+	tree     *tree.Tree
+	data     *blockio.Writer
+	files    cursor  // where the next file goes
+	limit    uint64  // files have to end before this block
+	short    bool    // they do not: from then on they are only counted
+	contents uint64  // blocks of all contents that came
+	replaced uint64  // of those that something replaced
+	plan     *layout // of an upper disk
+	hash     *blake3.Hasher
+	slab     itemSlab
+	added    int
+	err      error
 
 	uuid     [16]byte
 	hashSeed [4]uint32
@@ -247,6 +249,8 @@ func (w *Writer) Close() error {
 	err := w.err
 	if err == nil {
 		w.err = errClosed
+	} else {
+		w.Abort(err)
 	}
 	return err
 }

@@ -212,6 +212,9 @@ func TestTooSmall(t *testing.T) {
 		{"tiny root", Options{Size: MinRoot}, entries},
 		{"root, no journal", Options{Size: 20 << 20, Journal: new(int64)}, entries},
 		{"many in a root", Options{Size: 5 << 20}, many},
+		{"replaced in a root", Options{Size: 50 << 20}, append(slices.Clone(entries), entries...)},
+		{"replaced in an upper disk", Options{Upper: true, Size: MinUpper}, append(slices.Clone(entries), entries...)},
+		{"half a MiB", Options{Size: 20<<20 + 512<<10}, entries},
 	} {
 		err := writeTo(new(memory), c.opts, c.entries)
 		var hint interface{ Hint() string }
