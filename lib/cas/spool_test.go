@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -20,11 +18,7 @@ func TestSpool(t *testing.T) {
 		want digest.Digest
 		err  error
 	}{{"right", digest.FromBytes(data), nil}, {"wrong", digest.FromString("x"), ErrMismatch}} {
-		f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := Spool(f, c.want, int64(len(data)))
+		p, err := Spool(t.TempDir(), c.want, int64(len(data)))
 		if err != nil {
 			t.Fatal(err)
 		}

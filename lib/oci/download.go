@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
 )
@@ -224,12 +223,12 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	} else if d.r.opts.isSerial() {
 		return nil, nil
 	}
-	f, err := atomicfile.Unnamed(d.r.opts.TmpDir)
+	p, err := cas.Spool(d.r.opts.TmpDir, d.desc.Digest, d.desc.Size)
 	if err != nil {
-		d.r.warned.Do(func() { d.r.opts.warn("make spool file: %v: layers come one after the other", err) })
+		d.r.warned.Do(func() { d.r.opts.warn("%v: layers come one after the other", err) })
 		return nil, nil
 	}
-	return cas.Spool(f, d.desc.Digest, d.desc.Size)
+	return p, nil
 }
 
 func spans(list []cas.Range) []registry.Span {
