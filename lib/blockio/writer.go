@@ -37,8 +37,9 @@ func NewWriter(w io.WriterAt, off int64) *Writer {
 	return n
 }
 
-// Tap lets to see every byte in order, to hash it; Flush waits for it, and its
-// errors are ignored. It is called before anything is written.
+// Tap lets to see every byte that is written from now on, in the order of the
+// calls, to hash it; its errors are ignored. Flush waits for it, and comes before
+// another Tap; nil ends it.
 func (w *Writer) Tap(to io.Writer) { w.tap = to }
 
 // Offset is where the next byte goes.

@@ -66,9 +66,6 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		w.files.pieces(need, func(area) {})
 		return nil // and Close tells what would have been enough
 	}
-	if w.hash != nil {
-		w.hash.Reset()
-	}
 	s := &w.content
 	s.begin(w, e, need)
 	if c != nil {
@@ -80,7 +77,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		return err
 	}
 	if w.hash != nil {
-		it.hash = w.sumUp()
+		w.hashes[it] = w.sumUp()
 	}
 	return nil
 }
@@ -116,9 +113,10 @@ func (s *contentWriter) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 		k := min(int64(len(p)), x.Len)
-		done := s.w.sum(p[:k])
-		err := s.put(p[:k])
-		if done(); err != nil {
+		if s.w.hash != nil {
+			s.w.hash.Write(p[:k])
+		}
+		if err := s.put(p[:k]); err != nil {
 			return n, err
 		}
 		p, n = p[k:], n+int(k)
@@ -179,30 +177,9 @@ func (s *contentWriter) put(p []byte) error {
 	return nil
 }
 
-// hashAside is from which length on a piece is hashed while it is written.
-const hashAside = 128 << 10
-
-// sum adds p to the hash of the current content. The caller writes p and then
-// calls done.
-func (w *Writer) sum(p []byte) (done func()) {
-	if w.hash == nil {
-		return func() {}
-	}
-	if len(p) < hashAside {
-		w.hash.Write(p)
-		return func() {}
-	}
-	summed := make(chan struct{})
-	go func() {
-		w.hash.Write(p)
-		close(summed)
-	}()
-	return func() { <-summed }
-}
-
-// sumUp is the hash of what was given to sum since the last Reset.
+// sumUp is the hash of the current content, and begins that of the next.
 func (w *Writer) sumUp() (h hash) {
-	var b [32]byte
-	w.hash.Sum(b[:0])
-	return hash(b[:])
+	w.hash.Sum(h[:0])
+	w.hash.Reset()
+	return h
 }

@@ -17,12 +17,13 @@ func (w *Writer) finish() error {
 	if err := w.addOwn(); err != nil {
 		return err
 	}
-	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+3), implied: w.ownTime()}
-	if w.opts.UUID == nil {
-		c.digest = blake3.New()
+	if err := w.data.Flush(); err != nil { // the digest has seen all contents
+		return err
 	}
+	w.data.Tap(nil)
+	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+3), implied: w.ownTime(), digest: w.digest}
 	c.visit(w.tree.Root(), rootIno)
-	w.identify(c.digest)
+	w.identify(w.digest)
 	w.warn()
 	items := append([]*item{c.root}, c.items...)
 	if err := w.placeItems(items); err != nil {

@@ -11,8 +11,6 @@ import (
 	"ocipipe/lib/tree"
 )
 
-type hash [16]byte
-
 // item is an inode on its way into the file system. It stands as Content in the
 // Entry that the tree holds.
 type item struct {
@@ -22,7 +20,6 @@ type item struct {
 	nodes uint64 // first block of the extent tree, likewise
 	acl   uint64 // block of xattrs; 0: none
 	ino   uint32 // 0: none yet
-	hash  hash   // of a file's data
 }
 
 // dirItem is what a directory needs more.
@@ -152,8 +149,11 @@ func (c *collector) sum(name string, it *item, parent uint32, all bool) {
 		for _, x := range e.Xattrs {
 			b = text(text(b, x.Name), x.Value)
 		}
+		b = le.AppendUint32(b, uint32(len(e.Extents)))
+		for _, x := range e.Extents {
+			b = le.AppendUint64(le.AppendUint64(b, uint64(x.Off)), uint64(x.Len))
+		}
 		b = le.AppendUint64(b, it.start)
-		b = append(b, it.hash[:]...)
 	}
 	c.digest.Write(b)
 	c.buf = b

@@ -26,10 +26,13 @@ type Writer struct {
 	contents uint64  // blocks of all contents that came
 	replaced uint64  // of those that something replaced
 	plan     *layout // of an upper disk
-	hash     *blake3.Hasher
 	slab     itemSlab
 	added    int
 	err      error
+
+	digest *blake3.Hasher // of all contents, and in the end of what files are besides; nil if the UUID is given
+	hash   *blake3.Hasher // of the current content; nil if it will not be checked
+	hashes map[*item]hash
 
 	uuid     [16]byte
 	hashSeed [4]uint32
@@ -52,8 +55,12 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
-	if opts.UUID == nil || opts.Check {
-		w.hash = blake3.New()
+	if opts.UUID == nil {
+		w.digest = blake3.New()
+		w.data.Tap(w.digest)
+	}
+	if opts.Check {
+		w.hash, w.hashes = blake3.New(), map[*item]hash{}
 	}
 	return w, w.begin()
 }

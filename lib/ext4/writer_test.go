@@ -388,6 +388,8 @@ func TestUUID(t *testing.T) {
 	}{
 		{"plain", Options{}, nil}, {"content", Options{}, changed}, {"name", Options{}, file("another", nil)},
 		{"xattr", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Xattrs: []tree.Xattr{{Name: "user.a", Value: "b"}}}},
+		{"a hole behind", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 0, Len: 4096}}, Content: pattern(1, 4096)}},
+		{"a hole before", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 4096, Len: 4096}}, Content: pattern(1, 4096)}},
 		{"label", Options{Label: "x"}, nil}, {"time", Options{Epoch: &at}, nil}, {"size", Options{Size: 1 << 30}, nil},
 		{"free", Options{FreeSpace: &free}, nil}, {"features", Options{Features: bit64}, nil}, {"journal", Options{Journal: new(int64)}, nil},
 		{"upper", Options{Upper: true, Size: 1 << 30}, nil}, {"given", Options{UUID: &id}, nil},
