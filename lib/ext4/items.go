@@ -201,8 +201,8 @@ func (it *item) eachPart(fn func(logical uint32, n uint64)) {
 func (it *item) check(f Features) error {
 	e := it.entry
 	switch {
-	case it.dir != nil && e.Nlink >= nlinkMax && !f.has(dirNlink):
-		return fmt.Errorf("%d directories in it: over %d without dir_nlink", it.dir.subdirs, nlinkMax-3)
+	case it.dir != nil && e.Nlink > nlinkMax && !f.has(dirNlink):
+		return fmt.Errorf("%d directories in it: over %d without dir_nlink", it.dir.subdirs, nlinkMax-2)
 	case it.dir == nil && e.Nlink > nlinkMax:
 		return fmt.Errorf("%d names: the format ends at %d", e.Nlink, nlinkMax)
 	}

@@ -252,7 +252,7 @@ func (m *metadataWriter) extents(it *item, n *inode) (used int, err error) {
 		if it.dir.indexed {
 			n.Flags |= flagIndex
 		}
-		if it.entry.Nlink >= nlinkMax {
+		if it.entry.Nlink > nlinkMax {
 			n.Links = 1 // there are more than can be counted
 		}
 	case it.entry.Type == tree.Link:

@@ -236,3 +236,26 @@ func TestInteropAllocated(t *testing.T) {
 		}
 	}
 }
+
+// TestInteropManyDirs: as many directories in one as can be counted, and one more.
+func TestInteropManyDirs(t *testing.T) {
+	var entries []*tree.Entry
+	for i := range nlinkMax - 3 { // lost+found is one, too, and . and .. count
+		entries = append(entries, dir(fmt.Sprintf("d%05d", i), 0o755))
+	}
+	for _, c := range []struct {
+		more  int
+		links uint64
+	}{{0, nlinkMax}, {1, 1}} {
+		path := build(t, Options{Shrink: true, Check: true}, append(entries, dir("more", 0o755))[:len(entries)+c.more]...)
+		fsck(t, path)
+		var st unix.Stat_t
+		if err := unix.Stat(reftest.Mount(t, "ext4", path, "noload"), &st); err != nil || uint64(st.Nlink) != c.links {
+			t.Errorf("%d more: the root has %d links; %v", c.more, st.Nlink, err)
+		}
+	}
+	err := writeTo(new(memory), Options{Features: dirNlink}, append(entries, dir("more", 0o755)))
+	if err == nil || !strings.HasPrefix(err.Error(), ".: 64999 directories in it") {
+		t.Errorf("without dir_nlink: %v", err)
+	}
+}
