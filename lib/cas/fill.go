@@ -7,6 +7,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+// maxSmall is how large a blob may be that a process has left and Fill takes.
+const maxSmall = 64 << 20
+
 // Put stores a small blob. It is there if Put succeeds, by whoever.
 func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	if b, err := s.Blob(d); err == nil {
@@ -31,10 +34,12 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte,
 	if err != nil {
 		return err
 	}
-	data, err := fetch()
-	if err != nil {
-		l.release(true)
-		return err
+	data, left := s.leftOver(d)
+	if !left {
+		if data, err = fetch(); err != nil {
+			l.release(true)
+			return err
+		}
 	}
 	p, err := s.startPart(ctx, d, int64(len(data)), l)
 	if err != nil {
@@ -47,5 +52,18 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte,
 			return err
 		}
 	}
-	return p.Commit(ctx)
+	if err := p.Commit(ctx); err != nil || !left {
+		return err
+	}
+	return ErrExists
+}
+
+// leftOver is the content of d where a process was killed after it had written all
+// of it.
+func (s *Store) leftOver(d digest.Digest) ([]byte, bool) {
+	if s.opts.Fresh {
+		return nil, false
+	}
+	data, err := s.read((&Part{digest: d}).partFile(), maxSmall)
+	return data, err == nil && d.Algorithm().FromBytes(data) == d
 }

@@ -334,6 +334,14 @@ func TestFill(t *testing.T) {
 	if err := s.Fill(ctx, d, func() ([]byte, error) { return data[1:], nil }); !errors.Is(err, ErrMismatch) {
 		t.Errorf("another blob: %v", err)
 	}
+	p := begin(t, s, data)
+	write(t, p, data, Range{0, 1000})
+	p.Close() // as if it had been killed
+	if err := s.Fill(ctx, d, func() ([]byte, error) { return nil, lost }); !errors.Is(err, ErrExists) {
+		t.Errorf("what was left: %v", err)
+	}
+	wantBlob(t, s, data)
+	s = open(t, t.TempDir(), Options{})
 	var wg sync.WaitGroup
 	var fetched, found atomic.Int32
 	for range 8 {

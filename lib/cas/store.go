@@ -70,7 +70,7 @@ const layoutVersion = "1.0.0"
 // empty directory. Any OCI image layout will do. A directory that cannot be
 // written will do if it is a layout already.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, calm: 10 * time.Second, known: map[digest.Digest]verdict{}}
+	s := &Store{dir: dir, opts: o, calm: 30 * time.Second, known: map[digest.Digest]verdict{}}
 	err := s.checkLayout()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.create(ctx)
