@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -24,14 +25,17 @@ import (
 	"ocipipe/lib/reftest/registry"
 )
 
+const numImages = 6 // of which image i has layers i, i+1, i+2 and i+1 again
+
 // cacheTest is one cache that many processes use, and the registry behind it.
 type cacheTest struct {
 	bin, dir string
 	server   *registry.Server
+	layers   [][]byte
 	images   []cachedImage
 	sizes    map[digest.Digest]int64 // of their layers and configurations
 	rnd      *rand.Rand
-	again    int64 // bytes fetched more than once in rounds with kills
+	fetched  int64 // bytes of blobs, in all rounds
 }
 
 // cachedImage is an image of the registry, and the hash of what the tool writes
@@ -56,16 +60,21 @@ func TestCacheShared(t *testing.T) {
 			c.round(t, processes, false)
 			must(t, os.RemoveAll(c.dir))
 		}
+		c.fetched = 0
 		kills := 0
 		for range 3 {
 			kills += c.round(t, processes, true)
 		}
 		c.round(t, processes, false)
+		wasted := c.fetched
+		for _, size := range c.sizes {
+			wasted -= size
+		}
 		c.offline(t)
 		if t.Failed() {
 			t.Fatalf("in cycle %d", i)
 		}
-		t.Logf("cycle %d: %d killed, %d KiB fetched again in their rounds", i, kills, c.again>>10)
+		t.Logf("cycle %d: %d killed, %d KiB fetched, %d KiB of it again", i, kills, c.fetched>>10, wasted>>10)
 		os.RemoveAll(c.dir)
 		c.server.Close()
 	}
@@ -73,22 +82,18 @@ func TestCacheShared(t *testing.T) {
 
 func newCacheTest(t *testing.T, seed uint64, size int) *cacheTest {
 	t.Helper()
-	server, err := registry.Start(registry.Config{})
-	must(t, err)
-	t.Cleanup(func() { server.Close() })
-	c := &cacheTest{bin: filepath.Join(t.TempDir(), "oci-fetch"), dir: filepath.Join(t.TempDir(), "cache"), server: server, sizes: map[digest.Digest]int64{}, rnd: rand.New(rand.NewPCG(seed, 1))}
+	c := &cacheTest{bin: filepath.Join(t.TempDir(), "oci-fetch"), dir: filepath.Join(t.TempDir(), "cache"), sizes: map[digest.Digest]int64{}, rnd: rand.New(rand.NewPCG(seed, 1))}
 	build := exec.Command("go", "build", "-o", c.bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
-	var layers [][]byte
 	for i := range 8 {
-		layers = append(layers, registry.Layer(seed*100+uint64(i), 1+c.rnd.IntN(size)))
+		c.layers = append(c.layers, registry.Layer(seed*100+uint64(i), 1+c.rnd.IntN(size)))
 	}
-	for i := range 6 {
-		server.AddImage("r", fmt.Sprint(i), layers[i], layers[i+1], layers[i+2], layers[i+1])
-		ref := fmt.Sprintf("%s/r:%d", server.Host, i)
+	c.restart(t)
+	for i := range numImages {
+		ref := fmt.Sprintf("%s/r:%d", c.server.Host, i)
 		out, err := exec.Command(c.bin, "--no-cache", ref).Output()
 		must(t, err)
 		c.images = append(c.images, cachedImage{ref, sha256.Sum256(out)})
@@ -99,6 +104,24 @@ func newCacheTest(t *testing.T, seed uint64, size int) *cacheTest {
 		}
 	}
 	return c
+}
+
+// restart ends the registry and starts one like it in its place, which has served
+// nothing: what a killed process has asked for must not count later.
+func (c *cacheTest) restart(t *testing.T) {
+	t.Helper()
+	var conf registry.Config
+	if c.server != nil {
+		conf.Addr = c.server.Host
+		must(t, c.server.Close())
+	}
+	server, err := registry.Start(conf)
+	must(t, err)
+	t.Cleanup(func() { server.Close() })
+	for i := range numImages {
+		server.AddImage("r", fmt.Sprint(i), c.layers[i], c.layers[i+1], c.layers[i+2], c.layers[i+1])
+	}
+	c.server = server
 }
 
 type blob struct {
@@ -120,10 +143,7 @@ func blobsOf(t *testing.T, manifest []byte) []blob {
 // round has processes pull, of which some are killed, or none.
 func (c *cacheTest) round(t *testing.T, processes int, kill bool) (killed int) {
 	before := c.missing(t)
-	for c.server.Stats().Running > 0 { // what was killed may still be served
-		time.Sleep(10 * time.Millisecond)
-	}
-	c.server.Reset()
+	c.restart(t)
 	c.server.Behave(c.behaviour(kill))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -186,7 +206,7 @@ func (c *cacheTest) pull(t *testing.T, img cachedImage, args []string, signal sy
 	switch state := cmd.ProcessState.Sys().(syscall.WaitStatus); {
 	case err == nil && [32]byte(sum.Sum(nil)) != img.want:
 		t.Errorf("oci-fetch %q: another archive than without the cache: %s", args, stderr.String())
-	case err == nil && stderr.Len() > 0:
+	case err == nil && stderr.Len() > 0 && !strings.Contains(stderr.String(), "warning: waiting for another process"):
 		t.Errorf("oci-fetch %q: %s", args, stderr.String())
 	case err != nil && (signal == 0 || state.Signal() != signal && state.ExitStatus() != 128+int(signal)):
 		t.Errorf("oci-fetch %q: %v: %s", args, err, stderr.String())
@@ -228,7 +248,7 @@ func (c *cacheTest) account(t *testing.T, before map[digest.Digest][]cas.Range, 
 		for _, x := range stats.Blobs[d.String()].Spans {
 			got = append(got, cas.Range{Off: x.From, End: x.To})
 		}
-		c.again += stats.Blobs[d.String()].Again
+		c.fetched += stats.Blobs[d.String()].Bytes
 		switch {
 		case len(missing) == 0 && len(got) > 0:
 			t.Errorf("%s was there, and %v of it fetched", d, got)
@@ -272,7 +292,7 @@ func (c *cacheTest) check(t *testing.T) {
 // and nothing else.
 func (c *cacheTest) offline(t *testing.T) {
 	t.Helper()
-	c.server.Reset()
+	c.restart(t)
 	for _, img := range c.images {
 		c.pull(t, img, []string{"--pull", "never", "--verify-cache", "--cache", c.dir, img.ref}, 0, 0)
 		reftest.Run(t, "skopeo", "copy", "oci:"+c.dir+":"+img.ref, "dir:"+t.TempDir())
