@@ -200,7 +200,7 @@ func TestBars(t *testing.T) {
 	if s := statusOf(cmd); s != "0" {
 		t.Fatalf("status %s: %q", s, raw)
 	}
-	for _, part := range []string{"a [", "==>", "]      400 B / 1000 B ", " B/s ", `attempt 2 in 1.5s: con; nection\033 reset`} {
+	for _, part := range []string{"a [", "==>", "]      400 B / 1000 B ", " B/s ", `retry 2 in 1.5s: con; nection\033 reset`} {
 		if !strings.Contains(raw, part) {
 			t.Errorf("no %q in %q", part, raw)
 		}
@@ -442,7 +442,7 @@ func TestProgressPlain(t *testing.T) {
 	t.Parallel()
 	status, stderr := run(t, playing(t, "--progress=plain", "--bars=ends"))
 	want := `^probe: a: 400 B of 1000 B \(40 %\)
-probe: a: attempt 2 in 1\.5s: con; nection\\033 reset
+probe: a: retry 2 in 1\.5s: con; nection\\033 reset
 probe: late: 0 B of 7 B \(0 %\)
 probe: a: done, 1000 B in .*s
 probe: b: cached

@@ -84,7 +84,7 @@ func speed(s *shown) string {
 }
 
 func retryText(n news) string {
-	return fmt.Sprintf("attempt %d in %s: %s", n.attempt, rounded(n.wait), n.cause)
+	return fmt.Sprintf("retry %d in %s: %s", n.attempt, rounded(n.wait), n.cause)
 }
 
 func endText(b *Bar) string {
