@@ -71,7 +71,7 @@ func (b *bench) run(only []string) error {
 }
 
 // row measures the contenders, the first of which is ours.
-func (b *bench) row(r row) error {
+func (b *bench) row(r row) (err error) {
 	fmt.Printf("\n%s: %s\n", r.name, r.work)
 	in, why := input(r.input)
 	if why == "" && r.missing != nil {
@@ -93,8 +93,19 @@ func (b *bench) row(r row) error {
 			return fmt.Errorf("prepare: %w: %s", err, msg)
 		}
 	}
+	host := ""
+	if r.serve != nil {
+		var stop func()
+		if host, stop, err = r.serve(work); stop != nil {
+			defer stop()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	var able []measured
 	for _, c := range r.contenders {
+		c.line = strings.ReplaceAll(c.line, "{host}", host)
 		if strings.Contains(c.line, "{diff-id}") {
 			sum, err := diffID(in)
 			if err != nil {

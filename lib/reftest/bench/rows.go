@@ -17,11 +17,12 @@ type row struct {
 	list       string // shell line that lists what a contender wrote
 	sparse     bool   // of the output only what is allocated counts
 	missing    func() string
+	serve      func(work string) (host string, stop func(), err error) // of a registry, {host}
 	contenders []contender
 }
 
-// contender is one way to do the work: a pipeline in which {in}, {out}, {work} and
-// {diff-id}, the digest of the plain layer, are replaced. Without {in} and {work} its
+// contender is one way to do the work: a pipeline in which {in}, {out}, {work}, {host}
+// and {diff-id}, the digest of the plain layer, are replaced. Without {in} and {work} its
 // standard input, without {out} its output, is the file.
 type contender struct {
 	name    string
@@ -100,7 +101,7 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}, ext4Rows()...)
+	}, append(ext4Rows(), fetchRows()...)...)
 }
 
 // fsmeta is a row about n layers of 40,000 files in all, each in a directory of its
