@@ -126,7 +126,7 @@ var growVariants = []struct {
 	{name: "no reserve", mkfs: "-E resize=3000000", most: 16 << 10, slow: true},
 	{name: "inodes of 128 bytes", mkfs: "-I 128", slow: true},
 	{name: "inodes of 1024 bytes", mkfs: "-I 1024 -i 4096", slow: true},
-	{name: "other features", mkfs: "-O ea_inode,inline_data,large_dir,quota,project", slow: true},
+	{name: "other features", mkfs: "-O ea_inode,inline_data,large_dir,verity", slow: true},
 	{name: "small groups", mkfs: "-g 8192", slow: true},
 	{name: "ours", ours: ","},
 	{name: "ours, old", ours: "^metadata_csum,^64bit,^flex_bg"},

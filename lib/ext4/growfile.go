@@ -23,7 +23,7 @@ var ErrInUse = errors.New("is in use")
 func OpenToGrow(name string) (f *os.File, device bool, err error) {
 	fi, err := os.Stat(name) // opening a fifo would wait
 	if err != nil {
-		return nil, false, err
+		return nil, false, &fs.PathError{Op: "open", Path: name, Err: errors.Unwrap(err)}
 	}
 	device = fi.Mode().Type() == fs.ModeDevice
 	flags := os.O_RDWR

@@ -419,7 +419,9 @@ func TestInteropLarge(t *testing.T) {
 	}
 	image := imageFile(t, Options{Check: true}, entries...)
 	mounted := reftest.Mount(t, "ext4", image, "noload")
-	reftest.Compare(t, treeFacts(t, entries[:1])[1:], reftest.Walk(t, filepath.Join(mounted, "large"), reftest.Look{Extents: true}), "Path", "SameAs")
+	got := reftest.Walk(t, filepath.Join(mounted, "large"), reftest.Look{Extents: true})
+	got[0].Path, got[0].SameAs = "large", "large"
+	reftest.Compare(t, treeFacts(t, entries[:1])[1:], got)
 	f, err := os.Open(filepath.Join(mounted, "sparse"))
 	if err != nil {
 		t.Fatal(err)
@@ -427,8 +429,8 @@ func TestInteropLarge(t *testing.T) {
 	defer f.Close()
 	want := make([]byte, 10005)
 	noise{6, 10005}.WriteTo((*sliceWriter)(&want))
-	got := make([]byte, 10000)
-	if _, err := f.ReadAt(got, 5<<40); err != nil || string(got) != string(want[5:]) {
+	part := make([]byte, 10000)
+	if _, err := f.ReadAt(part, 5<<40); err != nil || string(part) != string(want[5:]) {
 		t.Errorf("content in the midst of the sparse file differs (%v)", err)
 	}
 	if fi, err := f.Stat(); err != nil || fi.Size() != 10<<40 {

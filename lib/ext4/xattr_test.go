@@ -70,7 +70,7 @@ func TestXattrs(t *testing.T) {
 // In a block, entries come in order of prefix, length and name, in any order of the
 // input.
 func TestXattrBlock(t *testing.T) {
-	xs := pairs("user.bb", "1", "trusted.z", strings.Repeat("v", 100), "user.a", "2", "user.ba", "", "security.s", "3")
+	xs := pairs("user.bb", "1", "trusted.z", strings.Repeat("v", 100), "user.a", "2", "user.ba", "", "security.s", "3", "user.c", "4")
 	_, block, err := planXattrs(xs, testRoom)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestXattrBlock(t *testing.T) {
 	for i, x := range got {
 		names[i] = x.Name
 	}
-	if want := "user.a user.ba user.bb trusted.z security.s"; err != nil || strings.Join(names, " ") != want {
+	if want := "user.a user.c user.ba user.bb trusted.z security.s"; err != nil || strings.Join(names, " ") != want {
 		t.Errorf("%q, want %q (%v)", names, want, err)
 	}
 	slices.Reverse(xs)

@@ -13,8 +13,8 @@ blocks() { super "$1" 'Block count'; }
 	need qemu-io flock
 	mkext4upper --size 64M -o disk
 	cp --sparse=always disk before
-	for holder in 'flock disk -c' 'flock -s disk -c'; do
-		run --separate-stderr $holder 'mkext4upper --grow disk --size 1G'
+	for kind in --exclusive --shared; do
+		run --separate-stderr flock $kind disk mkext4upper --grow disk --size 1G
 		assert_error mkext4upper 1 'disk: is in use: locked by another program'
 	done
 	# A machine monitor: qemu's kind of lock.
