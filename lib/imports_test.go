@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"tree":        {"blockio"},
 	"cas":         {"atomicfile"},
 	"gunzip":      {},
-	"oci":         {"cas", "blockio"}, // blockio: archives from a pipe are spooled
+	"oci":         {"cas", "gunzip", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "blockio"},
 	"erofs":       {"tree", "blockio"},
 	"ext4":        {"tree", "blockio"},

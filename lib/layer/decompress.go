@@ -45,11 +45,21 @@ func Detect(head []byte) (Compression, error) {
 // below is read to its end. Where the result is a blockio.ChunkReader too, that is
 // the faster way. Close frees memory and does not close r.
 func Decompress(r io.Reader) (io.ReadCloser, error) {
-	unpacked, _, err := decompress(r)
+	unpacked, _, err := decompress(r, 0)
 	return unpacked, err
 }
 
-func decompress(r io.Reader) (io.ReadCloser, Compression, error) {
+// decodersAhead is how many goroutines may decode one of so many gzip streams ahead.
+// They take a third more processor time, which the reader and the next stage of a
+// pipeline can use as well: those have two processors of each stream.
+func decodersAhead(processors, streams int) int {
+	return max(0, min(processors/max(streams, 1)-2, maxAhead))
+}
+
+// maxAhead is how many decoders keep pace with a reader.
+const maxAhead = 4
+
+func decompress(r io.Reader, ahead int) (io.ReadCloser, Compression, error) {
 	below := &errorKeeper{r: r}
 	head := make([]byte, 6)
 	n, err := io.ReadFull(below, head)
@@ -64,6 +74,7 @@ func decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 	switch kind {
 	case Gzip:
 		z := gunzip.NewReader(in)
+		z.Ahead(ahead)
 		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, kind, nil
 	case Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours

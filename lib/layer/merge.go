@@ -86,6 +86,7 @@ func loadAll(inputs []Input, opts LoadOptions) []chan loadResult {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
+	jobs = min(jobs, len(inputs))
 	slots := make(chan struct{}, jobs)
 	results := make([]chan loadResult, len(inputs))
 	for i := range results {
@@ -93,6 +94,7 @@ func loadAll(inputs []Input, opts LoadOptions) []chan loadResult {
 	}
 	go func() {
 		for i, in := range inputs {
+			in.Options.Parallel = jobs
 			slots <- struct{}{}
 			go func() {
 				t, s, err := load(in, opts)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,6 +21,10 @@ type Options struct {
 	// DiffID is the digest that the uncompressed tar must have, all that follows
 	// the archive included; "" if it is not known. Only then is anything hashed.
 	DiffID digest.Digest
+
+	// Parallel is how many layers are read at the same time, this one among them;
+	// 0 means 1. What it leaves of the processors decodes gzip ahead.
+	Parallel int
 
 	// AllowUnterminated accepts a tar without the blocks that end an archive. A
 	// DiffID vouches for such a tar as well.
@@ -64,7 +69,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.tar.file, l.tar.base = inFile(r)
 	var err error
 	var kind Compression
-	if l.unpacked, kind, err = decompress(r); err != nil {
+	if l.unpacked, kind, err = decompress(r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel)); err != nil {
 		return nil, err
 	}
 	if kind != Plain {

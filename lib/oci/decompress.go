@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"ocipipe/lib/gunzip"
 )
 
 // zstdMaxWindow bounds the memory of a decoder; zstd --ultra --long=27 needs it.
@@ -21,11 +22,7 @@ func decompress(r *bufio.Reader) (plain io.Reader, done func(), err error) {
 	}
 	switch {
 	case isGzip(magic):
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, func() { z.Close() }, nil
+		return gunzip.NewReader(r), func() {}, nil
 	case isZstd(magic):
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdMaxWindow))
 		if err != nil {
