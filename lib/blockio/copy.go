@@ -16,6 +16,24 @@ type FileWriter interface {
 	WriteFrom(f *os.File, off int64, p []byte) (int, error)
 }
 
+// FileTaker is a writer that can take what lies in a file without its passing
+// through memory.
+type FileTaker interface {
+	io.Writer
+	// TakeFrom writes as much as it can take so of the n bytes that f holds at
+	// off, and goes on to hold. Where that is less than n, Write does the rest or
+	// tells why not.
+	TakeFrom(f *os.File, off, n int64) int64
+}
+
+// TakeFrom is w.TakeFrom; what is no FileTaker takes nothing.
+func TakeFrom(w io.Writer, f *os.File, off, n int64) int64 {
+	if t, ok := w.(FileTaker); ok {
+		return t.TakeFrom(f, off, n)
+	}
+	return 0
+}
+
 // WriteFrom writes p to w; a FileWriter is told that f holds it at off. A nil f
 // says that no file does.
 func WriteFrom(w io.Writer, f *os.File, off int64, p []byte) (int, error) {

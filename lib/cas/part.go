@@ -20,7 +20,8 @@ import (
 //
 // Content arrives in ranges, in any order, each byte once. It is hashed in the
 // background as far as there is no gap before it, so that a reader can pass it on
-// while the rest arrives and Commit has little left to do.
+// while the rest arrives and Commit has little left to do. What arrives in order is
+// hashed from memory while it is written; the rest is read back.
 type Part struct {
 	s       *Store
 	digest  digest.Digest
@@ -28,6 +29,8 @@ type Part struct {
 	resumed bool
 
 	f    *os.File
+	base int64 // of the content in f
+	stay bool  // f outlives the part, and will be synced
 	log  journal
 	lock *held // nil where s is: a spool
 
@@ -40,7 +43,10 @@ type Part struct {
 	mu      sync.Mutex
 	have    ranges        // written
 	claimed ranges        // written or being written
-	changed chan struct{} // closed, and replaced, when have or over changes
+	changed chan struct{} // closed, and replaced, when have, fed or over changes
+	waiting int64         // where the hash waits for content; -1 if it does not
+	fed     *feed         // what it is to go on with there
+	failed  error         // of a write: what was hashed may not be what is there
 	over    error         // why nothing more will come; nil before
 }
 
@@ -98,7 +104,7 @@ func (s *Store) startPart(ctx context.Context, d digest.Digest, size int64, l *h
 
 // openPart opens what there is of the blob of d, whose lock is held.
 func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
-	p := &Part{s: s, digest: d, size: size, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
+	p := &Part{s: s, digest: d, size: size, stay: true, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
 	if s.opts.Fresh {
 		p.remove()
 	}
@@ -180,20 +186,34 @@ func (p *Part) Missing() []Range {
 	return p.have.missing(p.size)
 }
 
+// feed is content for the hash, in the hands of who writes it.
+type feed struct {
+	data []byte
+	done chan struct{}
+}
+
 // WriteAt writes a range of the content, which survives the process once WriteAt
 // has returned. A byte can be written once; it is an error if any of b is there or
 // being written. Each call costs a line of the journal: 64 KiB or more are good.
+// After an error the part cannot become the blob.
 func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
 	x := Range{off, off + int64(len(b))}
-	if err := p.claim(x); err != nil {
+	fed, err := p.claim(x, b)
+	if err != nil {
 		return 0, err
 	}
-	n, err := p.f.WriteAt(b, off)
+	n, err := p.f.WriteAt(b, p.base+off)
 	if err == nil {
 		err = p.log.add(x, b)
+	}
+	if fed != nil {
+		select {
+		case <-fed.done:
+		case <-p.hashed: // without it
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -202,26 +222,35 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 		if p.over != nil { // closed meanwhile
 			return n, p.over
 		}
-		return n, storeError(err)
+		p.failed = storeError(err)
+		return n, p.failed
 	}
 	p.have = p.have.add(x)
 	p.wake()
 	return n, nil
 }
 
-func (p *Part) claim(x Range) error {
+// claim notes that b, the range x, is being written, and gives it to the hash if
+// that waits for it.
+func (p *Part) claim(x Range, b []byte) (*feed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.over != nil:
-		return p.over
+		return nil, p.over
 	case x.Off < 0 || x.End > p.size:
-		return fmt.Errorf("blob %s: bytes %d to %d of %d", p.digest, x.Off, x.End, p.size)
+		return nil, fmt.Errorf("blob %s: bytes %d to %d of %d", p.digest, x.Off, x.End, p.size)
 	case p.claimed.overlaps(x):
-		return fmt.Errorf("blob %s: bytes %d to %d written twice", p.digest, x.Off, x.End)
+		return nil, fmt.Errorf("blob %s: bytes %d to %d written twice", p.digest, x.Off, x.End)
 	}
 	p.claimed = p.claimed.add(x)
-	return nil
+	if p.waiting != x.Off {
+		return nil, nil
+	}
+	f := &feed{b, make(chan struct{})}
+	p.waiting, p.fed = -1, f
+	p.wake()
+	return f, nil
 }
 
 // wake tells those who wait that something has changed; mu is held.
@@ -251,6 +280,28 @@ func (p *Part) arrived(ctx context.Context, off int64) (int64, error) {
 	}
 }
 
+// next waits for content at off and returns where it ends, or the content itself
+// if that is just being written.
+func (p *Part) next(off int64) (end int64, fed *feed, err error) {
+	for {
+		p.mu.Lock()
+		end, fed = p.have.endAt(off), p.fed
+		over, changed := p.over, p.changed
+		p.waiting, p.fed = -1, nil
+		if fed == nil && end <= off {
+			p.waiting = off
+		}
+		p.mu.Unlock()
+		if over != nil {
+			return 0, nil, over
+		}
+		if fed != nil || end > off {
+			return end, fed, nil
+		}
+		<-changed
+	}
+}
+
 func (p *Part) isOver() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,22 +318,23 @@ func (p *Part) hash() {
 	h := p.digest.Algorithm().Hash()
 	buf := make([]byte, min(bufferSize, max(p.size, 1)))
 	for off, synced := int64(0), int64(0); off < p.size; {
-		end, err := p.arrived(context.Background(), off)
-		if over := p.isOver(); over != nil {
-			err = over
-		}
+		end, fed, err := p.next(off)
 		if err != nil {
 			p.sum = err
 			return
 		}
-		n, err := p.f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
-		if n == 0 {
+		var n int
+		if fed != nil {
+			n, _ = h.Write(fed.data)
+			close(fed.done)
+		} else if n, err = p.f.ReadAt(buf[:min(int64(len(buf)), end-off)], p.base+off); n == 0 {
 			p.sum = storeError(err)
 			return
+		} else {
+			h.Write(buf[:n])
 		}
-		h.Write(buf[:n])
-		if off += int64(n); off-synced >= syncEach && !p.isSpool() {
-			unix.SyncFileRange(int(p.f.Fd()), synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
+		if off += int64(n); off-synced >= syncEach && p.stay {
+			unix.SyncFileRange(int(p.f.Fd()), p.base+synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
 			synced = off
 		}
 	}
@@ -301,6 +353,11 @@ func (p *Part) verdict(ctx context.Context) error {
 		default:
 			return context.Cause(ctx)
 		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return p.failed
 	}
 	return p.sum
 }

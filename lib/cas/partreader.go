@@ -17,7 +17,7 @@ import (
 //
 // The reader has its own file: it goes on after Commit, and is to be closed. After
 // Commit has put the blob NewReader opens that.
-func (p *Part) NewReader(ctx context.Context) (io.ReadCloser, error) {
+func (p *Part) NewReader(ctx context.Context) (*PartReader, error) {
 	switch over := p.isOver(); {
 	case over == errCommitted:
 		return p.reopen(ctx)
@@ -31,11 +31,11 @@ func (p *Part) NewReader(ctx context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return &partReader{ctx: ctx, p: p, f: f}, nil
+	return &PartReader{ctx: ctx, p: p, f: f}, nil
 }
 
 // reopen waits for the end of Commit and opens the blob.
-func (p *Part) reopen(ctx context.Context) (io.ReadCloser, error) {
+func (p *Part) reopen(ctx context.Context) (*PartReader, error) {
 	select {
 	case <-p.put:
 	case <-ctx.Done():
@@ -48,7 +48,7 @@ func (p *Part) reopen(ctx context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, nil
+	return &PartReader{ctx: ctx, p: p, f: b.File}, nil
 }
 
 // duplicate returns another descriptor of f. It shares the position with f.
@@ -67,28 +67,24 @@ func duplicate(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-type partReader struct {
+// PartReader reads a part; see NewReader.
+type PartReader struct {
 	ctx context.Context
 	p   *Part
 	f   *os.File
 	off int64
 }
 
-func (r *partReader) Read(b []byte) (int, error) {
+// Read reads what has arrived, and waits if that is nothing.
+func (r *PartReader) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	if r.off == r.p.size {
-		if err := r.p.verdict(r.ctx); err != nil {
-			return 0, err
-		}
-		return 0, io.EOF
-	}
-	end, err := r.p.arrived(r.ctx, r.off)
+	end, err := r.wait()
 	if err != nil {
 		return 0, err
 	}
-	n, err := r.f.ReadAt(b[:min(int64(len(b)), end-r.off)], r.off)
+	n, err := r.f.ReadAt(b[:min(int64(len(b)), end-r.off)], r.p.base+r.off)
 	r.off += int64(n)
 	if n > 0 {
 		err = nil
@@ -96,4 +92,30 @@ func (r *partReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (r *partReader) Close() error { return r.f.Close() }
+// Next waits as Read does, and says where what follows lies: n bytes of f at off.
+// Skip goes on behind as many of them.
+func (r *PartReader) Next() (f *os.File, off, n int64, err error) {
+	end, err := r.wait()
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return r.f, r.p.base + r.off, end - r.off, nil
+}
+
+// Skip leaves out n bytes of those that Next has returned.
+func (r *PartReader) Skip(n int64) { r.off += n }
+
+// wait returns up to where the content has arrived, which is beyond off, or the
+// verdict at the end.
+func (r *PartReader) wait() (end int64, err error) {
+	if r.off < r.p.size {
+		return r.p.arrived(r.ctx, r.off)
+	}
+	if err := r.p.verdict(r.ctx); err != nil {
+		return 0, err
+	}
+	return 0, io.EOF
+}
+
+// Close closes the file.
+func (r *PartReader) Close() error { return r.f.Close() }

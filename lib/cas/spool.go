@@ -2,6 +2,7 @@ package cas
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 
@@ -12,17 +13,34 @@ import (
 // dir, or in $TMPDIR if that is "", and nothing outlives it. Commit only verifies;
 // readers can be had until Close.
 func Spool(dir string, d digest.Digest, size int64) (*Part, error) {
-	if err := checkDigest(d); err != nil {
-		return nil, err
-	}
-	if size < 0 {
-		return nil, fmt.Errorf("blob %s: size %d", d, size)
-	}
 	f, err := atomicfile.Unnamed(dir)
 	if err != nil {
 		return nil, fmt.Errorf("make spool file: %w", err)
 	}
-	p := &Part{f: f, digest: d, size: size, hashed: make(chan struct{}), changed: make(chan struct{})}
+	return spool(&Part{f: f, digest: d, size: size})
+}
+
+// SpoolAt is Spool, but the content lies in f, which stays open, from off on. It is
+// there to stay.
+func SpoolAt(f *os.File, off int64, d digest.Digest, size int64) (*Part, error) {
+	own, err := duplicate(f)
+	if err != nil {
+		return nil, err
+	}
+	return spool(&Part{f: own, base: off, stay: true, digest: d, size: size})
+}
+
+// spool starts p, and closes its file if that fails.
+func spool(p *Part) (*Part, error) {
+	err := checkDigest(p.digest)
+	if err == nil && p.size < 0 {
+		err = fmt.Errorf("blob %s: size %d", p.digest, p.size)
+	}
+	if err != nil {
+		p.f.Close()
+		return nil, err
+	}
+	p.hashed, p.changed = make(chan struct{}), make(chan struct{})
 	go p.hash()
 	return p, nil
 }

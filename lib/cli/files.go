@@ -149,7 +149,7 @@ func widen(f *os.File) {
 
 // splice moves n bytes of f at off into pipe without copying them, and returns how
 // many the kernel took.
-func splice(pipe, f *os.File, off int64, n int) (done int) {
+func splice(pipe, f *os.File, off, n int64) (done int64) {
 	out, err := pipe.SyscallConn()
 	if err != nil {
 		return 0
@@ -157,16 +157,34 @@ func splice(pipe, f *os.File, off int64, n int) (done int) {
 	control(f, func(from int) error {
 		return out.Write(func(to uintptr) bool {
 			for done < n {
-				k, err := unix.Splice(from, &off, int(to), nil, n-done, 0)
+				k, err := unix.Splice(from, &off, int(to), nil, int(n-done), 0)
 				if err == unix.EAGAIN {
 					return false
 				}
 				if k <= 0 && err != unix.EINTR {
 					break
 				}
-				done += max(int(k), 0)
+				done += max(k, 0)
 			}
 			return true
+		})
+	})
+	return done
+}
+
+// copyRange has the kernel copy n bytes of f at off to where out is, and returns how
+// many it did.
+func copyRange(out, f *os.File, off, n int64) (done int64) {
+	control(f, func(from int) error {
+		return control(out, func(to int) error {
+			for done < n {
+				k, err := unix.CopyFileRange(from, &off, to, nil, int(n-done), 0)
+				if k <= 0 && err != unix.EINTR {
+					break
+				}
+				done += int64(max(k, 0))
+			}
+			return nil
 		})
 	})
 	return done

@@ -207,7 +207,7 @@ func TestStreamWriteFrom(t *testing.T) {
 		if b := <-got; !bytes.Equal(b, want) {
 			t.Error("the bytes arrived changed")
 		}
-		if s.noSplice {
+		if s.move == nil {
 			t.Error("all of it was copied")
 		}
 	})
@@ -236,6 +236,114 @@ func TestStreamWriteFrom(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestStreamTakeFrom: the kernel moves what lies in a file to a pipe or a file.
+func TestStreamTakeFrom(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 2<<20/16)
+	in, err := os.Create(filepath.Join(t.TempDir(), "in"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	in.Write(data)
+	want := append(append([]byte("first"), data[1000:]...), "last"...)
+	write := func(s *Stream) {
+		s.Write([]byte("first"))
+		if n := s.TakeFrom(in, 1000, int64(len(data)-1000)); n != int64(len(data)-1000) {
+			t.Errorf("%d bytes were taken", n)
+		}
+		s.Write([]byte("last"))
+		if err := s.Commit(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("pipe", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		s, err := newTestEnv(t, w).Stream("", Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			write(s)
+			w.Close()
+		}()
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, want %d, or others: %v", len(got), len(want), err)
+		}
+	})
+	path := filepath.Join(t.TempDir(), "out")
+	t.Run("file", func(t *testing.T) {
+		s, err := newTestEnv(t, os.Stdout).Stream(path, Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(s)
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, want %d, or others: %v", len(got), len(want), err)
+		}
+	})
+	t.Run("too short", func(t *testing.T) {
+		s, err := newTestEnv(t, os.Stdout).Stream(path, Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Abort()
+		if n := s.TakeFrom(in, 1000, int64(len(data))); n != int64(len(data)-1000) {
+			t.Errorf("%d bytes were taken of %d", n, len(data)-1000)
+		}
+	})
+	t.Run("aborted", func(t *testing.T) {
+		s, err := newTestEnv(t, os.Stdout).Stream(path, Binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Abort()
+		if n := s.TakeFrom(in, 0, 10); n != 0 {
+			t.Errorf("%d bytes were taken", n)
+		}
+		if _, err := s.Write([]byte("x")); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+// TestStreamPlace: what others write to its place, and what is written around it.
+func TestStreamPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	s, err := newTestEnv(t, os.Stdout).Stream(path, Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write([]byte("first"))
+	f, off := s.Place()
+	if f == nil || off != 5 {
+		t.Fatalf("place %v, %d", f, off)
+	}
+	if err := s.Skip(6); err != nil {
+		t.Error(err)
+	}
+	s.Write([]byte("last"))
+	f.WriteAt([]byte("second"), off)
+	if err := s.Commit(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "firstsecondlast" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, name := range []string{"-", "/dev/null"} {
+		s, err := newTestEnv(t, os.Stderr).Stream(name, Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, _ := s.Place(); f != nil {
+			t.Errorf("%s has a place", name)
+		}
+	}
 }
 
 // TestStreamKeepsError: the first failure is the one that counts.

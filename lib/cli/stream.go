@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -33,8 +34,10 @@ type Stream struct {
 	buf  []byte
 	err  error // the first one of a write
 
-	written  atomic.Int64 // for the progress
-	noSplice bool         // out is not a pipe, or its kernel does not like the file
+	written atomic.Int64 // for the progress
+
+	// How the kernel moves what lies in a file to out; nil once it could not.
+	move func(out, f *os.File, off, n int64) int64
 
 	mu    sync.Mutex // held while standard output is written, if that is fresh
 	fresh bool       // see isFresh: Abort empties it
@@ -58,6 +61,10 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 		s.out = file.File
 	} else {
 		s.name, s.out, s.fresh = stdoutName, e.Stdout, isFresh(e.Stdout)
+	}
+	s.move = splice
+	if fi, err := s.out.Stat(); err == nil && fi.Mode().IsRegular() {
+		s.move = copyRange
 	}
 	widen(s.out)
 	e.progress.output(s.out, s.written.Load)
@@ -93,17 +100,55 @@ func (s *Stream) Write(p []byte) (int, error) {
 // WriteFrom is Write of what f holds at off too, and goes on to hold: a pipe can
 // have the file's own memory. It makes a Stream a blockio.FileWriter.
 func (s *Stream) WriteFrom(f *os.File, off int64, p []byte) (n int, err error) {
-	if len(p) >= blockSize && !s.noSplice {
-		if s.flush(); s.err != nil {
-			return 0, s.err
-		}
-		n = splice(s.out, f, off, len(p))
-		s.written.Add(int64(n))
-		s.noSplice = n < len(p)
+	if len(p) >= blockSize {
+		n = int(s.TakeFrom(f, off, int64(len(p))))
 	}
-	// What splice could not do, for whatever reason, a write does, or fails of.
 	m, err := s.Write(p[n:])
 	return n + m, err
+}
+
+// TakeFrom is Write of up to n bytes that f holds at off, and goes on to hold, of
+// which it returns how many: a pipe can have the file's own memory, and a file a
+// copy that the kernel makes. It makes a Stream a blockio.FileTaker.
+func (s *Stream) TakeFrom(f *os.File, off, n int64) (done int64) {
+	for done < n && s.move != nil {
+		if s.flush(); s.err != nil {
+			break
+		}
+		want := min(n-done, takeSize)
+		var took int64
+		s.exclusive(func() { took = s.move(s.out, f, off+done, want) })
+		s.written.Add(took)
+		if done += took; took < want { // whatever the reason, a write does it, or fails of it
+			s.move = nil
+		}
+	}
+	return done
+}
+
+// takeSize is how much is taken before an Abort can be seen.
+const takeSize = 8 << 20
+
+// Place returns the file that is written and where in it the next byte goes, if
+// what follows may be written there by other means, in any order and while the
+// tool runs; Skip then goes on behind it. Otherwise the file is nil.
+func (s *Stream) Place() (f *os.File, off int64) {
+	if s.file == nil || s.file.InPlace() {
+		return nil, 0
+	}
+	if s.flush(); s.err != nil {
+		return nil, 0
+	}
+	return s.out, s.written.Load()
+}
+
+// Skip leaves out n bytes, which are there, or will be; see Place.
+func (s *Stream) Skip(n int64) error {
+	if s.flush(); s.err == nil {
+		_, s.err = s.out.Seek(n, io.SeekCurrent)
+		s.written.Add(n)
+	}
+	return s.err
 }
 
 // Commit writes out what is buffered and completes the output.
@@ -165,6 +210,15 @@ func (s *Stream) put(p []byte) {
 	if s.err != nil {
 		return
 	}
+	s.exclusive(func() {
+		n, err := s.out.Write(p)
+		s.written.Add(int64(n))
+		s.err = err
+	})
+}
+
+// exclusive calls write unless the output has been given up.
+func (s *Stream) exclusive(write func()) {
 	s.mu.Lock()
 	over := s.over
 	if s.fresh {
@@ -177,9 +231,7 @@ func (s *Stream) put(p []byte) {
 		s.err = errAborted
 		return
 	}
-	n, err := s.out.Write(p)
-	s.written.Add(int64(n))
-	s.err = err
+	write()
 }
 
 func makeEmpty(f *os.File) {

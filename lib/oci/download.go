@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
@@ -32,9 +35,18 @@ type download struct {
 	err   error // for sourceNone: why
 	final error // once ended: why part is not the layer
 
+	place spot // of the layer in what is being written, if it has one
+	there bool // once ended: that it is in its place
+
 	done  atomic.Int64
 	event atomic.Int64 // when the last one was sent, in nanoseconds from start
 	start time.Time
+}
+
+// spot is where in a file something goes.
+type spot struct {
+	f   *os.File // nil: nowhere
+	off int64
 }
 
 // sourceKind is where readers of a layer find it.
@@ -52,7 +64,10 @@ const (
 // layer fails the others do too. For other images it does nothing.
 //
 // With PullNever it returns an error that names every layer that is missing.
-func (img *Image) Prefetch() error {
+func (img *Image) Prefetch() error { return img.prefetch(nil) }
+
+// prefetch is Prefetch, where layers that are not kept in a cache can go to places.
+func (img *Image) prefetch(places map[digest.Digest]spot) error {
 	r := img.remote
 	if r == nil {
 		return nil
@@ -67,6 +82,7 @@ func (img *Image) Prefetch() error {
 			continue
 		}
 		if d, isNew := r.download(l.desc, i, true); isNew {
+			d.place = places[l.Digest]
 			r.opts.event(Event{Kind: EventQueued, Layer: i, Digest: l.Digest, Total: l.Size})
 			fresh = append(fresh, d)
 		}
@@ -220,6 +236,11 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 			return p, err
 		}
 		d.r.warnStore(err)
+	} else if d.place.f != nil {
+		if p, err := cas.SpoolAt(d.place.f, d.place.off, d.desc.Digest, d.desc.Size); err == nil {
+			d.there = true
+			return p, nil
+		}
 	} else if d.r.opts.isSerial() {
 		return nil, nil
 	}
@@ -287,6 +308,7 @@ func (d *download) finish(ctx context.Context, err error) {
 		return
 	case errors.As(err, &store) && ctx.Err() == nil: // readers go on by themselves
 		d.r.warnStore(store.error)
+		d.there = false
 		d.part.DiscardWithError(store)
 		return
 	}
@@ -352,7 +374,7 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, int64, error) {
 	case sourceCache:
 		b, err := d.inCache()
 		if err == nil {
-			return trusted{b.File}, b.Size, nil
+			return trusted{b}, b.Size, nil
 		}
 	case sourcePart:
 		if r, err := d.follow(ctx); err == nil {
@@ -363,11 +385,35 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, int64, error) {
 			return nil, 0, d.final
 		}
 		if b, err := d.inCache(); err == nil {
-			return trusted{b.File}, b.Size, nil
+			return trusted{b}, b.Size, nil
 		}
 	}
 	s, err := d.stream(ctx, 0)
 	return s, -1, err
+}
+
+// inPlace waits for a layer that goes to its place by itself, and reports whether it
+// did.
+func (img *Image) inPlace(ctx context.Context, l *Layer) (bool, error) {
+	r := img.remote
+	if r == nil {
+		return false, nil
+	}
+	r.mu.Lock()
+	d := r.downloads[l.Digest]
+	r.mu.Unlock()
+	if d == nil || d.place.f == nil {
+		return false, nil
+	}
+	select {
+	case <-d.ended:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	if d.final != nil {
+		return false, nameLayer(fmt.Sprintf("layer %d", l.Index), d.final)
+	}
+	return d.there, nil
 }
 
 // stream reads the layer from the registry for one reader alone.

@@ -6,27 +6,56 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
 )
 
+// fileSource is a reader whose bytes lie in a file, and can be copied from there.
+type fileSource interface {
+	// copyTo writes what is left to w, and fails as Read would.
+	copyTo(w io.Writer) error
+}
+
+// copyAll copies r to w, through no memory if that can be.
+func copyAll(w io.Writer, r io.Reader) error {
+	if s, ok := r.(fileSource); ok {
+		return s.copyTo(w)
+	}
+	return copyBytes(w, r)
+}
+
+func copyBytes(w io.Writer, r io.Reader) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, copySize))
+	return err
+}
+
 // trusted is a blob that has been verified: when it was put into the cache.
-type trusted struct{ *os.File }
+type trusted struct{ *cas.Blob }
 
 func (trusted) isVerified() {}
+
+func (t trusted) copyTo(w io.Writer) error {
+	done := blockio.TakeFrom(w, t.File, 0, t.Size)
+	if _, err := t.Seek(done, io.SeekStart); err != nil {
+		return err
+	}
+	return copyBytes(w, t)
+}
 
 // following reads a layer that arrives in a part. Where the part cannot take any
 // more it goes on with a stream, and hashes what it has read anew.
 type following struct {
 	ctx   context.Context
 	d     *download
-	r     io.ReadCloser
-	again io.ReadCloser // the part from its beginning, for the hash
+	part  *cas.PartReader
+	again *cas.PartReader // the part from its beginning, for the hash
 	off   int64
-	hash  hash.Hash // nil while the part verifies
+
+	stream io.ReadCloser // nil while the part is read
+	hash   hash.Hash     // of all, if there is a stream
 }
 
 func (*following) isVerified() {}
@@ -41,32 +70,50 @@ func (d *download) follow(ctx context.Context) (io.ReadCloser, error) {
 		r.Close()
 		return nil, err
 	}
-	return &following{ctx: ctx, d: d, r: r, again: again}, nil
+	return &following{ctx: ctx, d: d, part: r, again: again}, nil
 }
 
-func (f *following) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	f.off += int64(n)
-	if f.hash != nil {
-		f.hash.Write(p[:n])
+func (f *following) Read(p []byte) (n int, err error) {
+	if f.stream == nil {
+		n, err = f.part.Read(p)
+		f.off += int64(n)
+		return n, f.goOn(err)
 	}
-	var store storeError
-	switch {
-	case err == nil || err == io.EOF && f.hash == nil:
-		return n, err
-	case err == io.EOF:
-		return n, f.check()
-	case f.hash == nil && errors.As(err, &store):
-		if err := f.leave(); err != nil {
-			return n, err
+	n, err = f.stream.Read(p)
+	f.off += int64(n)
+	f.hash.Write(p[:n])
+	if err == io.EOF {
+		err = f.check()
+	}
+	return n, err
+}
+
+func (f *following) copyTo(w io.Writer) error {
+	for taken := true; taken && f.stream == nil; {
+		file, off, n, err := f.part.Next()
+		if err != nil {
+			break // Read says the same
 		}
-		return n, nil
+		took := blockio.TakeFrom(w, file, off, n)
+		f.part.Skip(took)
+		f.off += took
+		taken = took == n
+	}
+	return copyBytes(w, f)
+}
+
+// goOn is what an error of the part means: none, if a stream takes its place.
+func (f *following) goOn(err error) error {
+	switch {
+	case err == nil || err == io.EOF:
+	case errors.As(err, new(storeError)):
+		err = f.leave()
 	case errors.Is(err, cas.ErrMismatch):
 		err = f.d.mismatch(err, f.d.part.Resumed())
 	case f.d.r.ctx.Err() != nil:
 		err = context.Cause(f.d.r.ctx)
 	}
-	return n, err
+	return err
 }
 
 // leave goes on without the part.
@@ -76,12 +123,10 @@ func (f *following) leave() error {
 		return err
 	}
 	s, err := f.d.stream(f.ctx, f.off)
-	if err != nil {
-		return err
+	if err == nil {
+		f.stream, f.hash = s, h
 	}
-	f.r.Close()
-	f.r, f.hash = s, h
-	return nil
+	return err
 }
 
 // check is what the end of a stream must pass.
@@ -95,5 +140,8 @@ func (f *following) check() error {
 
 func (f *following) Close() error {
 	f.again.Close()
-	return f.r.Close()
+	if f.stream != nil {
+		f.stream.Close()
+	}
+	return f.part.Close()
 }

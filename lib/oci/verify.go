@@ -67,6 +67,14 @@ func (n *labelled) Read(p []byte) (int, error) {
 	return k, err
 }
 
+func (n *labelled) copyTo(w io.Writer) error {
+	err := copyAll(w, n.ReadCloser)
+	if err != nil {
+		err = nameLayer(n.where, err)
+	}
+	return err
+}
+
 // verified passes on the bytes of a blob and, at their end, fails unless they
 // are the right ones.
 type verified struct {

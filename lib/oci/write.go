@@ -2,8 +2,10 @@ package oci
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"io"
+	"os"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,27 +21,39 @@ import (
 // verified. After an error what was written lacks its end mark, which readers
 // report.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
-	if err := img.Prefetch(); err != nil {
-		return err
-	}
-	a := archiveWriter{tw: tar.NewWriter(w), done: map[string]bool{}}
+	a := tarPlan{done: map[string]bool{}}
 	a.bytes(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`))
 	a.bytes(indexName, indexOf(img))
 	a.dir(blobsDir)
-	a.blobBytes(img.Digest, img.Manifest)
-	a.blobBytes(img.ConfigDigest, img.Config)
+	a.blob(img.Digest, img.Manifest)
+	a.blob(img.ConfigDigest, img.Config)
 	for i := range img.Layers {
-		if a.err == nil {
-			a.layer(ctx, &img.Layers[i])
-		}
-	}
-	if a.err == nil {
-		a.err = img.Finish(ctx)
+		a.layer(&img.Layers[i])
 	}
 	if a.err != nil {
 		return a.err
 	}
-	return a.tw.Close()
+	a.add(piece{data: make([]byte, 2*tarBlock)}) // the end mark
+	out, _ := w.(Placer)
+	if err := img.prefetch(a.places(out)); err != nil {
+		return err
+	}
+	for _, p := range a.pieces {
+		if err := p.write(ctx, w, out, img); err != nil {
+			return err
+		}
+	}
+	return img.Finish(ctx)
+}
+
+// Placer is a file that is written from its beginning to its end, of which parts
+// can be left to others.
+type Placer interface {
+	// Place returns the file and where in it the next byte goes, or nil if it can
+	// be written in order only.
+	Place() (f *os.File, off int64)
+	// Skip leaves out n bytes.
+	Skip(n int64) error
 }
 
 // indexOf is an index that lists img alone.
@@ -54,38 +68,62 @@ func indexOf(img *Image) []byte {
 	return mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{d}})
 }
 
-// archiveWriter writes tar entries whose headers say nothing of this host. Its
-// first error sticks.
-type archiveWriter struct {
-	tw   *tar.Writer
-	done map[string]bool
-	buf  []byte
-	err  error
+const tarBlock = 512
+
+// tarPlan is a tar that has not been written yet. Its headers say nothing of this
+// host.
+type tarPlan struct {
+	pieces []piece
+	size   int64
+	done   map[string]bool
+	err    error // of a header, the first one
 }
 
-func (a *archiveWriter) header(h tar.Header) {
-	h.ModTime = time.Unix(0, 0)
-	if a.err == nil {
-		a.err = a.tw.WriteHeader(&h)
+// piece is some bytes of a tar: those of a layer, or data.
+type piece struct {
+	off   int64
+	layer *Layer
+	data  []byte
+}
+
+func (a *tarPlan) add(p piece) {
+	p.off = a.size
+	if a.pieces = append(a.pieces, p); p.layer != nil {
+		a.size += p.layer.Size
+	} else {
+		a.size += int64(len(p.data))
 	}
 }
 
-func (a *archiveWriter) dir(name string) {
+func (a *tarPlan) header(h tar.Header) {
+	h.ModTime = time.Unix(0, 0)
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(&h); err != nil && a.err == nil {
+		a.err = err
+	}
+	a.add(piece{data: b.Bytes()})
+}
+
+func (a *tarPlan) dir(name string) {
 	if !a.done[name] {
 		a.done[name] = true
 		a.header(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755})
 	}
 }
 
-func (a *archiveWriter) bytes(name string, data []byte) {
-	a.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: int64(len(data))})
-	if a.err == nil {
-		_, a.err = a.tw.Write(data)
-	}
+// file adds one of size bytes, which p holds.
+func (a *tarPlan) file(name string, size int64, p piece) {
+	a.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: size})
+	a.add(p)
+	a.add(piece{data: make([]byte, -size&(tarBlock-1))})
 }
 
-// isNew reports whether the blob d is not there yet, and makes its directory.
-func (a *archiveWriter) isNew(d digest.Digest) bool {
+func (a *tarPlan) bytes(name string, data []byte) {
+	a.file(name, int64(len(data)), piece{data: data})
+}
+
+// isNew reports whether the blob d is not there yet, and adds its directory.
+func (a *tarPlan) isNew(d digest.Digest) bool {
 	if a.done[blobName(d)] {
 		return false
 	}
@@ -94,31 +132,55 @@ func (a *archiveWriter) isNew(d digest.Digest) bool {
 	return true
 }
 
-func (a *archiveWriter) blobBytes(d digest.Digest, data []byte) {
+func (a *tarPlan) blob(d digest.Digest, data []byte) {
 	if a.isNew(d) {
 		a.bytes(blobName(d), data)
 	}
 }
 
-// layer copies a layer, verified up to its last byte.
-func (a *archiveWriter) layer(ctx context.Context, l *Layer) {
-	if !a.isNew(l.Digest) {
-		return
+func (a *tarPlan) layer(l *Layer) {
+	if a.isNew(l.Digest) {
+		a.file(blobName(l.Digest), l.Size, piece{layer: l})
 	}
-	r, err := l.Open(ctx)
+}
+
+// places is where in out the layers go; nil if that takes no bytes out of order.
+func (a *tarPlan) places(out Placer) map[digest.Digest]spot {
+	if out == nil {
+		return nil
+	}
+	f, base := out.Place()
+	if f == nil {
+		return nil
+	}
+	list := map[digest.Digest]spot{}
+	for _, p := range a.pieces {
+		if p.layer != nil {
+			list[p.layer.Digest] = spot{f, base + p.off}
+		}
+	}
+	return list
+}
+
+// write writes p to w, a layer verified up to its last byte. What came to its place
+// in out by itself is skipped.
+func (p piece) write(ctx context.Context, w io.Writer, out Placer, img *Image) error {
+	if p.layer == nil {
+		_, err := w.Write(p.data)
+		return err
+	}
+	switch there, err := img.inPlace(ctx, p.layer); {
+	case err != nil:
+		return err
+	case there:
+		return out.Skip(p.layer.Size)
+	}
+	r, err := p.layer.Open(ctx)
 	if err != nil {
-		a.err = err
-		return
+		return err
 	}
 	defer r.Close()
-	a.header(tar.Header{Typeflag: tar.TypeReg, Name: blobName(l.Digest), Mode: 0o444, Size: l.Size})
-	if a.err != nil {
-		return
-	}
-	if a.buf == nil {
-		a.buf = make([]byte, copySize)
-	}
-	_, a.err = io.CopyBuffer(struct{ io.Writer }{a.tw}, struct{ io.Reader }{r}, a.buf)
+	return copyAll(w, r)
 }
 
 // WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w.
@@ -133,6 +195,5 @@ func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error 
 		return err
 	}
 	defer r.Close()
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, copySize))
-	return err
+	return copyAll(w, r)
 }
