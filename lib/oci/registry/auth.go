@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -27,12 +28,24 @@ type login struct {
 	from    *endpoint // non-nil if this is a registry, not where a redirect led
 	scope   string
 	busy    chan struct{} // held while logging in
-	cred    *Credential   // nil until it was looked up
 	offered *challenge    // the last one that was used
 	pinged  bool
 
 	mu   sync.Mutex
-	auth string // the header; "" is anonymous
+	cred *Credential // nil until it was looked up, with busy held
+	auth string      // the header; "" is anonymous
+}
+
+// mayLogIn reports whether credentials may go to u, where e is or has redirected:
+// never in the clear, unless that is allowed of the host.
+func (e *endpoint) mayLogIn(u *url.URL) bool {
+	switch {
+	case e == nil: // it is a URL from a manifest
+		return false
+	case u.Host == e.host:
+		return slices.Contains(e.schemes(), u.Scheme)
+	}
+	return u.Scheme == "https" || e.c.opts.Insecure || isLoopback(u.Host)
 }
 
 // login returns that of the host of u.
@@ -43,15 +56,13 @@ func (c *Client) login(u *url.URL, from *endpoint) *login {
 	l := c.logins[key]
 	if l == nil {
 		l = &login{c: c, u: url.URL{Scheme: u.Scheme, Host: u.Host}, busy: make(chan struct{}, 1)}
-		if from != nil && from.host == u.Host {
+		if from.host == u.Host {
 			l.from = from
 		}
-		c.logins[key] = l
-	}
-	if l.scope == "" {
 		if name, ok := repositoryOf(u.Path); ok {
 			l.scope = "repository:" + name + ":pull"
 		}
+		c.logins[key] = l
 	}
 	return l
 }
@@ -183,6 +194,8 @@ func (l *login) lookUp(ctx context.Context) error {
 	for _, s := range []string{cred.Password, cred.IdentityToken, cred.RegistryToken, basic(cred)} {
 		l.c.keepSecret(strings.TrimPrefix(s, "Basic "))
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.cred = &cred
 	return nil
 }
@@ -312,6 +325,8 @@ func (l *login) readToken(resp *http.Response, host string) (string, error) {
 
 // advise adds a hint to a refusal of who has not logged in.
 func (l *login) advise(e *Error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && l.cred != nil && *l.cred == (Credential{}) {
 		e.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", l.u.Host)
 	}

@@ -97,6 +97,8 @@ func New(opts Options) (*Client, error) {
 		IdleConnTimeout:       90 * time.Second,
 		DisableCompression:    true, // a blob is its bytes
 		ReadBufferSize:        64 << 10,
+
+		MaxResponseHeaderBytes: 256 << 10,
 	}
 	return c, nil
 }

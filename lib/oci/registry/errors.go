@@ -80,17 +80,23 @@ func isFinal(err error) bool {
 // maxErrorBody is how much of an answer is read for its message.
 const maxErrorBody = 64 << 10
 
+// maxMessage is how much of that message is passed on.
+const maxMessage = 300
+
 // refusal is the error of an answer other than what was hoped for. who is the
 // host that gave it.
 func (c *Client) refusal(who string, resp *http.Response) *Error {
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	text := c.scrub(serverMessage(resp, data))
+	text := c.scrub(serverMessage(resp, data)) // before it is cut
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "..."
+	}
 	if who != "registry" {
 		who = printable(who)
 	}
 	code := resp.StatusCode
 	return &Error{
-		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, text, code),
+		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, printable(text), code),
 		Status: code,
 		After:  retryAfter(resp.Header, c.now),
 		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
@@ -98,8 +104,8 @@ func (c *Client) refusal(who string, resp *http.Response) *Error {
 	}
 }
 
-// serverMessage is what the server says, in one line that is safe to print: the
-// messages of the specification, those of token servers, or a line of plain text.
+// serverMessage is what the server says: the messages of the specification, those
+// of token servers, or a line of plain text.
 func serverMessage(resp *http.Response, data []byte) string {
 	var body struct {
 		Errors []struct{ Code, Message string }
@@ -132,10 +138,7 @@ func serverMessage(resp *http.Response, data []byte) string {
 	if s == "" {
 		s = "no reason given"
 	}
-	if len(s) > 300 {
-		s = s[:300] + "..."
-	}
-	return printable(s)
+	return s
 }
 
 // printable is s without what a terminal might obey.

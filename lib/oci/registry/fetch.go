@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,17 +37,12 @@ func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write fu
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	f := &fetch{r: r, ctx: ctx, b: b, write: write, notify: notify, workers: 1, stop: cancel}
-	piece := min(max(total/int64(cap(r.c.slots)*perConnect), minPiece), maxPiece)
+	f := &fetch{r: r, ctx: ctx, b: b, write: write, notify: notify, workers: 1, stop: cancel, todo: slices.Clone(missing)}
+	f.most = min(max(total/int64(cap(r.c.slots)*perConnect), minPiece), maxPiece)
 	if cap(r.c.slots) == 1 {
-		piece = total
+		f.most = total
 	}
-	for _, m := range missing {
-		for off := m.Off; off < m.End; off += piece {
-			f.todo = append(f.todo, Span{off, min(off+piece, m.End)})
-		}
-	}
-	f.split = len(f.todo) > 1
+	f.split = f.pieces() > 1
 	f.work(true)
 	f.end()
 	f.others.Wait()
@@ -65,10 +61,11 @@ type fetch struct {
 	notify func(Retry)
 	stop   context.CancelCauseFunc
 	others sync.WaitGroup
-	split  bool // several pieces: worth asking for ranges
+	most   int64 // bytes of a piece
+	split  bool  // several pieces: worth asking for ranges
 
 	mu      sync.Mutex
-	todo    []Span      // in order
+	todo    []Span      // in order; pieces are cut off when they are taken
 	joining *time.Timer // runs join; nil until the server has sent a range
 	over    bool        // nobody may join any more
 	workers int
@@ -83,19 +80,33 @@ func (f *fetch) take(first bool) (s Span, ok bool) {
 	if f.err != nil || len(f.todo) == 0 || f.noRange && !first {
 		return s, false
 	}
-	s, f.todo = f.todo[0], f.todo[1:]
+	s = f.todo[0]
+	if s.End-s.Off > f.most {
+		s.End = s.Off + f.most
+		f.todo[0].Off = s.End
+	} else {
+		f.todo = f.todo[1:]
+	}
 	return s, true
+}
+
+// pieces is how many are left to take.
+func (f *fetch) pieces() (n int64) {
+	for _, s := range f.todo {
+		n += (s.End-s.Off-1)/f.most + 1
+	}
+	return n
 }
 
 // putBack returns what is left of a piece.
 func (f *fetch) putBack(s Span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at := 0
-	for at < len(f.todo) && f.todo[at].Off < s.Off {
-		at++
+	at := slices.IndexFunc(f.todo, func(t Span) bool { return t.Off > s.Off })
+	if at < 0 {
+		at = len(f.todo)
 	}
-	f.todo = append(f.todo[:at], append([]Span{s}, f.todo[at:]...)...)
+	f.todo = slices.Insert(f.todo, at, s)
 }
 
 func (f *fetch) fail(err error) {
@@ -129,7 +140,8 @@ func (f *fetch) join() {
 	if f.over || f.noRange {
 		return
 	}
-	for n := min(cap(f.r.c.slots), len(f.todo)+f.workers); f.workers < n; f.workers++ {
+	n := int(min(int64(cap(f.r.c.slots)), f.pieces()+int64(f.workers)))
+	for ; f.workers < n; f.workers++ {
 		f.others.Add(1)
 		go func() {
 			defer f.others.Done()
