@@ -419,3 +419,24 @@ func TestCacheRemoved(t *testing.T) {
 		t.Errorf("Begin: %v", err)
 	}
 }
+
+// TestPartShrinks: a part that somebody else cuts off while it is read has not come
+// to its end.
+func TestPartShrinks(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	data := content(1, 1000)
+	p := begin(t, s, data)
+	defer p.Discard()
+	write(t, p, data, Range{0, 1000})
+	r, err := p.NewReader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := os.Truncate(s.path(p.partFile()), 400); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 400 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}

@@ -3,6 +3,7 @@ package cas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -86,8 +87,11 @@ func (r *PartReader) Read(b []byte) (int, error) {
 	}
 	n, err := r.f.ReadAt(b[:min(int64(len(b)), end-r.off)], r.p.base+r.off)
 	r.off += int64(n)
-	if n > 0 {
+	switch {
+	case n > 0:
 		err = nil
+	case err == io.EOF:
+		err = fmt.Errorf("%s: %w: somebody has changed it", r.f.Name(), io.ErrUnexpectedEOF)
 	}
 	return n, err
 }

@@ -37,6 +37,17 @@ type trusted struct{ *cas.Blob }
 
 func (trusted) isVerified() {}
 
+func (t trusted) Read(p []byte) (int, error) {
+	n, err := t.Blob.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	if at, serr := t.Seek(0, io.SeekCurrent); serr != nil || at < t.Size {
+		err = fmt.Errorf("%s: %w: somebody has changed it", t.Name(), io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
 func (t trusted) copyTo(w io.Writer) error {
 	done := blockio.TakeFrom(w, t.File, 0, t.Size)
 	if _, err := t.Seek(done, io.SeekStart); err != nil {
@@ -82,6 +93,9 @@ func (f *following) Read(p []byte) (n int, err error) {
 	n, err = f.stream.Read(p)
 	f.off += int64(n)
 	f.hash.Write(p[:n])
+	if f.off > f.d.desc.Size {
+		return 0, fmt.Errorf("%w: %s: more than the %d bytes that the manifest says", ErrCorrupt, f.d.desc.Digest, f.d.desc.Size)
+	}
 	if err == io.EOF {
 		err = f.check()
 	}
