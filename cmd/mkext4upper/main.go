@@ -18,7 +18,7 @@ import (
 
 type tool struct {
 	Size int64  `required:"" type:"size" placeholder:"SIZE" help:"Size of the disk: 64M to 64T."`
-	Tree string `placeholder:"FILE" help:"Tree stream for /upper, of one layer or merged; - is standard input. Whiteouts and opaque directories act as in a layer."`
+	Tree string `placeholder:"FILE" help:"Tree stream for /upper, of one layer or merged; - is standard input, which is not read without this. Whiteouts and opaque directories act as in a layer."`
 	Grow string `placeholder:"FILE" help:"Make the file system in FILE larger, in place. A journal that was left by a crash is replayed first. It must not be mounted."`
 
 	RootMode *mode  `placeholder:"MODE" help:"Permissions of /upper, which are those of the overlay's root, in octal."`
