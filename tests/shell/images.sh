@@ -19,7 +19,7 @@ umask 022
 
 # A recipe that changes what it makes gets a higher version.
 declare -A version=(
-	[busybox]=1 [debian-base]=1 [debian]=1 [npm-small]=1 [npm]=1
+	[busybox]=1 [debian-base]=1 [debian]=1 [npm-small]=1 [npm]=1 [stack]=1
 	[debs]=1 [large]=1 [onedir]=1 [files]=1 [sparse]=2
 )
 
@@ -206,6 +206,16 @@ make_debs() {
 	pack root layer.tar
 	compress
 	rm -rf debs root
+}
+
+# Layers of all three kinds.
+make_stack() {
+	need umoci
+	local list=() name
+	for name in debian-base debs npm-small; do
+		list+=("$(make "$name")/layer.tar")
+	done
+	image "${list[@]}"
 }
 
 bigtar() {
