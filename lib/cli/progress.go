@@ -208,7 +208,6 @@ type shown struct {
 	retries int
 	last    time.Time // of a line
 	lastAt  int64     // count in it
-	widget  *widget
 }
 
 // Begin says that the work begins now.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -263,6 +265,79 @@ func TestBarsAndWarnings(t *testing.T) {
 	}
 }
 
+// TestBarsAndLastWords: what a tool says just before it ends is on the terminal,
+// whether or not it had bars.
+func TestBarsAndLastWords(t *testing.T) {
+	t.Parallel()
+	for range 40 {
+		cmd := playing(t, "--bars=none")
+		if raw := onTerminal(t, 24, cmd)(); raw != "probe: --bars=none\r\n" || statusOf(cmd) != "2" {
+			t.Fatalf("status %s: %q", statusOf(cmd), raw)
+		}
+	}
+}
+
+// TestBarsElsewhere: messages go to standard error wherever the bars are.
+func TestBarsElsewhere(t *testing.T) {
+	t.Parallel()
+	const fails = "probe: a/b: entry: bad"
+	master, slave := pty(t, 24)
+	cmd := playing(t, "--bars=fail", "--progress=tty", "--progress-fd=3")
+	cmd.ExtraFiles = []*os.File{slave}
+	if status, stderr := run(t, cmd); status != "1" || stderr != fails+"\n" {
+		t.Errorf("status %s: %q", status, stderr)
+	}
+	slave.Close()
+	raw, _ := io.ReadAll(master)
+	if lines := screen(t, string(raw), 24); len(lines) != 0 || !strings.Contains(string(raw), "layer 2") {
+		t.Errorf("screen %q, from %q", lines, raw)
+	}
+
+	file, err := os.Create(filepath.Join(t.TempDir(), "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd = playing(t, "--bars=warn", "--progress=tty", "--progress-fd=3")
+	cmd.ExtraFiles = []*os.File{file}
+	if _, stderr := run(t, cmd); strings.Count(stderr, "probe: warning: odd ") != 96 {
+		t.Errorf("%q", stderr)
+	}
+}
+
+// TestDrawing: lines fit, also where they are narrow or names are wide.
+func TestDrawing(t *testing.T) {
+	now := time.Unix(100, 0)
+	var list []*Bar
+	for i, name := range []string{"a", "\u540d\u524d.tar", "much longer than all the others " + strings.Repeat("x", 100), "\u0435\u0301"} {
+		b := &Bar{name: name}
+		b.beginAt(now)
+		b.total.Store([]int64{1000, 0, 1000, 1000}[i])
+		b.Set([]int64{500, 500, 1000, 1 << 62}[i])
+		b.sample(now)
+		list = append(list, b)
+	}
+	for cols := range 200 {
+		lines := strings.SplitAfter(string(drawing(list, cols)), "\n")
+		if len(lines) != len(list)+1 {
+			t.Fatalf("%d columns: %q", cols, lines)
+		}
+		for _, line := range lines[:len(list)] {
+			if w := width(strings.TrimSuffix(line, "\n")); w > cols || !utf8.ValidString(line) {
+				t.Errorf("%d columns: %q", cols, line)
+			}
+		}
+	}
+	want := "" +
+		"a                          [=>   ]      500 B / 1000 B            0 B/s         \n" +
+		"\u540d\u524d.tar                                500 B                     0 B/s         \n" +
+		"much longer than all the o [=====]     1000 B / 1000 B            0 B/s         \n" +
+		"\u0435\u0301                         [=====]    4.0 EiB / 1000 B            0 B/s         \n"
+	if got := string(drawing(list, 80)); got != want {
+		t.Errorf("\n%s want\n%s", got, want)
+	}
+}
+
 // TestBarsInBackground: a job in the background does not draw over another's work.
 func TestBarsInBackground(t *testing.T) {
 	t.Parallel()
@@ -404,14 +479,21 @@ func parseEvents(t *testing.T, b []byte) (list []map[string]any) {
 
 func TestProgressJSON(t *testing.T) {
 	t.Parallel()
-	var got []string
+	got := map[string]string{} // by name; what comes between, and when, is up to the clock
 	for _, e := range events(t, "--do=progress", "--bars=ends") {
 		if e["tool"] != "probe" || e["elapsed"].(float64) < 0 || e["rate"].(float64) < 0 {
 			t.Errorf("%v", e)
 		}
-		got = append(got, fmt.Sprintln(e["event"], e["id"], e["name"], e["done"], e["total"]))
+		at, name := e["done"], e["name"].(string)
 		switch e["event"] {
+		case "progress":
+			continue
+		case "queued":
+			if name != "late" {
+				continue
+			}
 		case "start":
+			at = "?"
 			if e["name"] == "a" && (e["digest"] != "sha256:00" || e["layer"] != "0") {
 				t.Errorf("%v", e)
 			}
@@ -428,12 +510,15 @@ func TestProgressJSON(t *testing.T) {
 				t.Errorf("%v", e)
 			}
 		}
+		got[name] += fmt.Sprintf("%v %v %v %v; ", e["event"], e["id"], at, e["total"])
 	}
-	want := []string{
-		"queued 1 late 0 7\n", "start 2 a 400 1000\n", "retry 2 a 400 1000\n", "start 1 late 0 7\n", "done 2 a 1000 1000\n",
-		"skipped 3 b 0 <nil>\n", "start 4 c 0 50\n", "failed 4 c 0 50\n",
+	want := map[string]string{
+		"late": "queued 1 0 7; start 1 ? 7; ",
+		"a":    "start 2 ? 1000; retry 2 400 1000; done 2 1000 1000; ",
+		"b":    "skipped 3 0 <nil>; ",
+		"c":    "start 4 ? 50; failed 4 0 50; ",
 	}
-	if !slices.Equal(got, want) {
+	if !maps.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -1,127 +1,116 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/sys/unix"
 )
 
 // bars shows bars on a terminal, below what else is printed, and takes them away
-// at the end. They have no colours.
+// at the end. They have no colours. Whatever is written has been written when the
+// method returns: a tool may end at once after its last message.
 type bars struct {
-	tty     *os.File
-	refresh chan any
-	gone    chan struct{} // closed when the container has ended, also by itself
+	tty    *os.File
+	stderr io.Writer // where messages go if that is a terminal, else nil
 
-	mu        sync.Mutex
-	container *mpb.Progress // nil once it is closed
+	mu    sync.Mutex
+	frame []byte // what stands on the terminal; the cursor is on the line below
 }
 
-// widget is a bar on the terminal.
-type widget struct {
-	bar  *mpb.Bar
-	text atomic.Pointer[string]
-}
-
-func newBars(tty *os.File) *bars {
-	d := &bars{tty: tty, refresh: make(chan any), gone: make(chan struct{})}
-	ended := make(chan any)
-	d.container = mpb.New(mpb.WithOutput(tty), mpb.WithManualRefresh(d.refresh), mpb.WithShutdownNotifier(ended))
-	go func() {
-		<-ended
-		close(d.gone)
-	}()
-	return d
-}
-
-// frames has the container draw n times.
-func (d *bars) frames(n int) {
-	for range n {
-		select {
-		case d.refresh <- nil:
-		case <-d.gone:
-		}
-	}
-}
-
-// removal is how many frames it takes until a bar that was given up is gone, and
-// its line is cleared.
-const removal = 3
-
-// draw shows the bars that have begun and fit. A process in the background shows
-// nothing: the terminal is another's.
+// draw shows the bars that are at work and fit.
 func (d *bars) draw(_ time.Time, all []*Bar, final bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	room, removed := height(d.tty)-2, false
+	rows, cols := winsize(d.tty)
+	var shown []*Bar
 	for _, b := range all {
-		switch {
-		case b.shown.widget == nil:
-		case final, b.shown.news.over:
-			b.shown.widget.bar.Abort(true)
-			removed = true
-		default:
-			room--
+		if n := b.shown.news; !final && !n.begin.IsZero() && !n.over && len(shown) < rows-2 {
+			shown = append(shown, b)
 		}
 	}
-	if removed || final {
-		d.frames(removal)
+	d.show(nil, drawing(shown, cols-1))
+}
+
+// say prints line above the bars.
+func (d *bars) say(line []byte) bool {
+	if d.stderr == nil {
+		return false
 	}
-	if final {
-		d.container.Shutdown()
-		d.container = nil
-		return
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.show(line, d.frame)
+	return true
+}
+
+// show has frame in place of the one that is shown, and above it line. A process
+// in the background shows no frame: the terminal is another's, who may have
+// written anything below the last one.
+func (d *bars) show(line, frame []byte) {
 	if !foreground(d.tty) {
-		return
+		d.frame, frame = nil, nil
 	}
-	for _, b := range all {
+	var erase []byte
+	if n := bytes.Count(d.frame, []byte("\n")); n > 0 {
+		erase = fmt.Appendf(nil, "\r\x1b[%dA\x1b[J", n)
+	}
+	if len(line) > 0 {
+		d.put(erase)
+		d.stderr.Write(line)
+		erase = nil
+	}
+	d.put(append(erase, frame...))
+	d.frame = frame
+}
+
+func (d *bars) put(text []byte) {
+	if len(text) > 0 {
+		d.tty.Write(text)
+	}
+}
+
+// drawing is a line for each bar, no wider than cols.
+func drawing(bars []*Bar, cols int) []byte {
+	names := 0
+	for _, b := range bars {
+		names = max(names, min(width(b.name), cols/3))
+	}
+	var text []byte
+	for _, b := range bars {
 		s := &b.shown
-		if s.widget == nil && room > 0 && !s.news.begin.IsZero() && !s.news.over {
-			room--
-			s.begun, s.widget = true, d.widget(b)
+		behind := columns(s)
+		room := cols - names - len(behind) - len("  ")
+		if s.waits() {
+			behind = retryText(s.news)
 		}
-		if s.widget != nil && !s.news.over {
-			b.show()
-		}
+		name := clip(b.name, names)
+		line := name + strings.Repeat(" ", names-width(name)) + " " + gauge(s, room) + " " + behind
+		text = append(append(text, clip(line, cols)...), '\n')
 	}
-	d.frames(1)
+	return text
 }
 
-// widget adds b to what the terminal shows; nil where that has gone.
-func (d *bars) widget(b *Bar) *widget {
-	w := new(widget)
-	w.text.Store(new(string))
-	filler := mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]").Build()
-	if b.shown.total <= 0 {
-		filler = mpb.NopStyle().Build()
+// gauge is "[===>   ]", of so many cells; blank where the total is not known, and
+// nothing where that is too narrow.
+func gauge(s *shown, cells int) string {
+	inside := cells - len("[]")
+	switch {
+	case inside < 3:
+		return ""
+	case s.total <= 0:
+		return strings.Repeat(" ", cells)
 	}
-	var err error
-	w.bar, err = d.container.Add(0, filler, mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Name(b.name, decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *w.text.Load() })))
-	if err != nil {
-		return nil
+	full := int(float64(inside) * min(float64(max(s.count, 0))/float64(s.total), 1))
+	bar := strings.Repeat("=", full)
+	if 0 < full && full < inside {
+		bar = bar[1:] + ">"
 	}
-	return w
-}
-
-// show hands the state of b to its widget.
-func (b *Bar) show() {
-	s := &b.shown
-	text := columns(s)
-	if s.waits() {
-		text = retryText(s.news)
-	}
-	s.widget.text.Store(&text)
-	s.widget.bar.SetTotal(max(s.total, s.count), false)
-	s.widget.bar.SetCurrent(s.count)
+	return "[" + bar + strings.Repeat(" ", inside-full) + "]"
 }
 
 // columns is what stands behind a bar, always as wide, so that bars keep still.
@@ -136,17 +125,31 @@ func columns(s *shown) string {
 	return fmt.Sprintf("%10s %-12s %12s %8s", size(s.count), total, size(int64(s.rate))+"/s", left)
 }
 
-func (d *bars) say(line []byte) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.container == nil {
-		return false
+// width is how many cells of a terminal s, which is printable, takes at most.
+func width(s string) (cells int) {
+	for _, r := range s {
+		cells += runeWidth(r)
 	}
-	if _, err := d.container.Write(line); err != nil {
-		return false
+	return cells
+}
+
+// clip is as much of s as surely fits into so many cells.
+func clip(s string, cells int) string {
+	for i, r := range s {
+		if cells -= runeWidth(r); cells < 0 {
+			return s[:i]
+		}
 	}
-	d.frames(1)
-	return true
+	return s
+}
+
+// runeWidth takes everything from Hangul on for wide. Some of it is not, which
+// costs a name some room, where a line too wide would tear the drawing.
+func runeWidth(r rune) int {
+	if r >= 0x1100 {
+		return 2
+	}
+	return 1
 }
 
 func foreground(tty *os.File) bool {
@@ -158,13 +161,18 @@ func foreground(tty *os.File) bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
-func height(tty *os.File) int {
-	rows := 24
+// winsize is the size of a terminal, or what is usual if it does not tell.
+func winsize(tty *os.File) (rows, cols int) {
+	rows, cols = 24, 80
 	control(tty, func(fd int) error {
-		if size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil && size.Row > 0 {
+		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err == nil && size.Row > 0 {
 			rows = int(size.Row)
+		}
+		if err == nil && size.Col > 0 {
+			cols = int(size.Col)
 		}
 		return nil
 	})
-	return rows
+	return rows, cols
 }

@@ -23,45 +23,69 @@ const (
 
 // showProgress opens the display that the flags ask for.
 func (e *Env) showProgress(flags progressFlags) error {
-	form, auto := flags.Progress, flags.Progress == "auto"
-	file, isFile := e.stderr.(*os.File)
-	var out io.Writer = lockedWriter{&e.sayMu, e.stderr}
-	if flags.ProgressFD != nil {
-		var err error
-		if file, err = openDescriptor(*flags.ProgressFD); err != nil {
+	out, own := e.stderr, flags.ProgressFD != nil
+	if own {
+		file, err := openDescriptor(*flags.ProgressFD)
+		if err != nil {
 			return Usage("--progress-fd %d: %v", *flags.ProgressFD, err)
 		}
-		isFile, out = true, file
+		out = file
 	}
-	if auto {
-		form = autoForm(isFile && isTerminal(file), flags.ProgressFD != nil, e.Quiet)
-		auto = form != "json"
+	form, every := flags.Progress, linesEvery
+	if form == "auto" {
+		form = autoForm(showsOnTerminal(out), own, e.Quiet)
 	}
-	if flags.ProgressFD == nil && isFile && form != "none" {
-		// With a number of its own, so that a reader who leaves does not end the process.
-		var err error
-		if file, err = duplicate(file); err != nil {
-			return fmt.Errorf("standard error: %w", err)
-		}
-		out = lockedWriter{&e.sayMu, file}
-	}
-	p := e.progress
 	switch form {
+	case "none":
+		return nil
 	case "tty":
-		if !isFile {
-			return Usage("--progress=tty: standard error is no file")
-		}
-		p = newProgress(newBars(file), barsEvery)
-	case "plain":
-		p = newProgress(&plain{tool: e.name, out: out}, linesEvery)
-	case "json":
-		p = newProgress(&jsonLines{tool: e.name, out: out}, linesEvery)
+		every = barsEvery
 	}
-	p.patient = auto
+	d, err := e.openDisplay(form, out, own)
+	if err != nil {
+		return err
+	}
+	p := newProgress(d, every)
+	p.patient = flags.Progress == "auto" && form != "json"
 	e.mu.Lock() // a signal may come
 	defer e.mu.Unlock()
 	e.progress = p
 	return nil
+}
+
+// openDisplay makes a display that writes to out: a descriptor of its own, or
+// standard error.
+func (e *Env) openDisplay(form string, out io.Writer, own bool) (display, error) {
+	file, isFile := out.(*os.File)
+	if isFile && !own {
+		// With a number of its own, so that a reader who leaves does not end the process.
+		var err error
+		if file, err = duplicate(file); err != nil {
+			return nil, fmt.Errorf("standard error: %w", err)
+		}
+		out = file
+	}
+	if !own {
+		out = lockedWriter{&e.sayMu, out}
+	}
+	switch {
+	case form == "plain":
+		return &plain{tool: e.name, out: out}, nil
+	case form == "json":
+		return &jsonLines{tool: e.name, out: out}, nil
+	case !isFile:
+		return nil, Usage("--progress=tty: standard error is no file")
+	}
+	d := &bars{tty: file}
+	if !own || showsOnTerminal(e.stderr) {
+		d.stderr = e.stderr
+	}
+	return d, nil
+}
+
+func showsOnTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isTerminal(f)
 }
 
 // autoForm is the form where none is asked for.
