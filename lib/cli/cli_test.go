@@ -55,6 +55,8 @@ func (p *probe) Run(env *Env) error {
 		return fmt.Errorf("registry: pull: %w", again{errors.New("status 503")})
 	case "emfile":
 		return &fs.PathError{Op: "open", Path: "f", Err: syscall.EMFILE}
+	case "long":
+		return errors.New(strings.Repeat("x", 1<<20) + ": cause")
 	case "hostile":
 		return errors.New("a\x1b[31m\xff\r: entry:\nbad \u0085é\u202e\u200b")
 	case "warn":
@@ -171,6 +173,8 @@ func TestExitCodes(t *testing.T) {
 		{"temporary", "--do=again", "75", "probe: registry: pull: status 503\n"},
 		{"temporary only in name", "--do=emfile", "1", "probe: f: open: too many open files\n"},
 		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é\342\200\256\342\200\213` + "\n"},
+		{"long text", "--do=long", "1",
+			"probe: " + strings.Repeat("x", 2048) + " [...] " + strings.Repeat("x", 2048-len(": cause")) + ": cause\n"},
 		{"warning", "--do=warn", "0", "probe: warning: odd; thing\n"},
 		{"quiet", "--do=warn --quiet", "0", ""},
 		{"missing input", "/no/input", "1", "probe: /no/input: open: no such file or directory\n"},

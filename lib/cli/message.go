@@ -110,10 +110,18 @@ func (e *Env) say(kind, msg string) {
 	e.stderr.Write(line)
 }
 
-// oneLine makes of msg, which may quote a hostile name, one line that a terminal
-// shows as it is: neither obeys, nor turns around as Unicode can have it.
+// messageLimit is how much of a message is shown, half of it from the end, where the
+// cause is: it may quote a stranger, as package http quotes an answer that is none.
+const messageLimit = 4 << 10
+
+// oneLine makes of msg, which may quote a hostile name, one line of bounded length
+// that a terminal shows as it is: neither obeys, nor turns around as Unicode can
+// have it.
 func oneLine(msg string) string {
 	msg = strings.ReplaceAll(strings.TrimSpace(msg), "\n", "; ")
+	if len(msg) > messageLimit {
+		msg = msg[:messageLimit/2] + " [...] " + msg[len(msg)-messageLimit/2:]
+	}
 	var b strings.Builder
 	for len(msg) > 0 {
 		r, n := utf8.DecodeRuneInString(msg)
