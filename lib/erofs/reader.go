@@ -288,7 +288,22 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 // entry makes an Entry of ino, with its xattrs and marks as they are stored, and
 // with content, for which c has room.
 func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.Entry, err error) {
-	e = tree.Entry{
+	e = ino.attributes()
+	if e.Xattrs, err = xs.read(ino); err != nil {
+		return e, err
+	}
+	switch e.Type {
+	case tree.Link:
+		e.Link, err = img.readLink(ino)
+	case tree.File:
+		err = img.setContent(&e, ino, c)
+	}
+	return e, err
+}
+
+// attributes is an Entry of what the record of ino says by itself.
+func (ino *foundInode) attributes() tree.Entry {
+	e := tree.Entry{
 		Type:  ino.kind(),
 		Time:  ino.time,
 		UID:   ino.uid,
@@ -296,18 +311,13 @@ func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.En
 		Nlink: ino.nlink,
 		Mode:  ino.mode & modePermMask,
 	}
-	if e.Xattrs, err = xs.read(ino); err != nil {
-		return e, err
-	}
 	switch e.Type {
 	case tree.Char, tree.Block:
 		e.Dev = decodeDevice(ino.data)
-	case tree.Link:
-		e.Link, err = img.readLink(ino)
 	case tree.File:
-		err = img.setContent(&e, ino, c)
+		e.Size = ino.size
 	}
-	return e, err
+	return e
 }
 
 func (img *Image) readLink(ino *foundInode) (string, error) {
@@ -330,7 +340,6 @@ func (img *Image) readLink(ino *foundInode) (string, error) {
 
 // setContent gives e, a file, its size, holes and content, for which c has room.
 func (img *Image) setContent(e *tree.Entry, ino *foundInode, c *content) error {
-	e.Size = ino.size
 	if e.Size == 0 {
 		return nil
 	}

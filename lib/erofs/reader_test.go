@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -247,6 +249,50 @@ func TestChunkMapBudget(t *testing.T) {
 	src.xs.budget = 100 + src.metadata(ino) - 50
 	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("have %v", err)
+	}
+}
+
+// Names of one inode are no metadata that overlaps, however much there is of it.
+func TestManyNames(t *testing.T) {
+	mapped := sparse("map", 64<<20, []tree.Extent{{Off: 0, Len: 1}, {Off: 4096, Len: 1}})
+	for _, first := range []tree.Entry{
+		xattrs(file("xattrs", nil), "user.a", strings.Repeat("v", 4000)),
+		{Path: "link", Type: tree.Link, Mode: 0o777, Link: strings.Repeat("l", 4000), Nlink: 1},
+		mapped,
+		file("record", nil),
+	} {
+		es := []tree.Entry{first}
+		for i := range 1000 {
+			e := first
+			e.Path, e.Hardlink, e.Content = fmt.Sprintf("z%03d", i), first.Path, nil
+			es = append(es, e)
+		}
+		src := open(t, build(t, Options{}, es...)).Source().(*source)
+		src.xs.budget = 128 << 10
+		var names int
+		var read tree.Entry
+		for {
+			e, err := src.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", first.Path, err)
+			}
+			if e.Hardlink == "" {
+				read = *e
+				continue
+			}
+			names++
+			want := read
+			want.Path, want.Hardlink, want.Content = e.Path, first.Path, nil
+			if !reflect.DeepEqual(*e, want) || e.Size != first.Size || e.Link != first.Link || !slices.Equal(e.Xattrs, first.Xattrs) {
+				t.Fatalf("%+v is %+v", want, e)
+			}
+		}
+		if names != 1000 {
+			t.Errorf("%s: %d hard links", first.Path, names)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package erofs
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"ocipipe/lib/tree"
 )
@@ -17,22 +18,29 @@ import (
 // implied has no record, or one with NoChange if it has xattrs.
 func (img *Image) Source() tree.Source {
 	return &source{
-		img:   img,
-		xs:    xattrReader{img: img, budget: dataBudget(img.self.Size)},
-		first: make(map[uint64]string, min(img.super.Inodes, uint64(img.self.Size)/slotSize, 1<<16)),
+		img: img,
+		xs:  xattrReader{img: img, budget: dataBudget(img.self.Size)},
+		met: make(map[uint64]metInode, min(img.super.Inodes, uint64(img.self.Size)/slotSize, 1<<16)),
 	}
 }
 
 type source struct {
 	img   *Image
 	xs    xattrReader
-	first map[uint64]string // every inode that was met, with its first path
+	met   map[uint64]metInode
 	stack []openDir
 	path  []byte // of the directory on top of the stack, with a slash behind
 	entry tree.Entry
 	ino   foundInode
 	room  []content // for what comes next: one allocation for many
 	err   error
+}
+
+// metInode is an inode that was met. It is read once, or hard links to a large one
+// would look like metadata that overlaps.
+type metInode struct {
+	path  string      // the first
+	entry *tree.Entry // of an inode with more names, if that says more than its record
 }
 
 // openDir is what is still to come of one directory.
@@ -59,7 +67,7 @@ func (s *source) Next() (*tree.Entry, error) {
 
 // next reads the next entry. It reports false if that has no record of its own.
 func (s *source) next() (bool, error) {
-	if len(s.first) == 0 {
+	if len(s.met) == 0 {
 		root := uint64(s.img.super.RootNid)
 		return s.enter(named{".", root, 0}, root)
 	}
@@ -98,25 +106,38 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	if err := tree.CheckPath(path); err != nil {
 		return false, corrupt(ino.off, "%s", err)
 	}
-	first, seen := s.first[d.nid]
-	if !seen {
-		s.first[d.nid] = path
-	} else if ino.kind() == tree.Dir {
-		return false, corrupt(ino.off, "directory %d is %s too", d.nid, first)
+	met, seen := s.met[d.nid]
+	if seen && ino.kind() == tree.Dir {
+		return false, corrupt(ino.off, "directory %d is %s too", d.nid, met.path)
 	}
-	if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
-		return false, err
-	}
-	var err error
-	if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
-		return false, err
+	stated := true
+	switch {
+	case seen && met.entry != nil:
+		s.entry = *met.entry
+		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
+	case seen && ino.nlink > 1:
+		s.entry = ino.attributes()
+	default:
+		if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
+			return false, err
+		}
+		var err error
+		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
+			return false, err
+		}
+		stated = unmark(&s.entry)
+		if e := s.entry; ino.nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
+			met.entry = &e
+		}
 	}
 	s.entry.Path = path
-	stated := unmark(&s.entry)
 	if seen {
-		s.entry.Hardlink, s.entry.Lower, s.entry.Content = first, false, nil
+		s.entry.Hardlink, s.entry.Lower, s.entry.Content = met.path, false, nil
 		return true, nil
 	}
+	met.path = path
+	s.met[d.nid] = met
+	var err error
 	if s.entry.Type == tree.Dir {
 		err = s.open(ino, parent, path)
 	}
