@@ -44,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -71,13 +72,20 @@ const (
 // to those of tool.
 func Main(name, about string, tool Tool) {
 	if os.Getenv("GOGC") == "" {
-		// Garbage may be half of what is in use, not as much again: 30 MiB less
-		// for a million entries, and no time for what most images have.
-		debug.SetGCPercent(50)
+		limitGarbage()
 	}
 	env := newEnv(name, Streams{os.Stdin, os.Stdout, os.Stderr})
 	env.catchSignals()
 	os.Exit(env.run(about, tool, os.Args[1:]))
+}
+
+// limitGarbage lets garbage be half of what is in use, not as much again: 30 MiB less
+// for a million entries. Before the heap has 8 MiB nothing is collected, which would
+// be a third of the work of a process that does little.
+func limitGarbage() {
+	debug.SetGCPercent(200) // of the least heap that the runtime counts with, 4 MiB
+	first := new([16]byte)
+	runtime.SetFinalizer(first, func(*[16]byte) { debug.SetGCPercent(50) }) // something was collected
 }
 
 // Run is Main for tests: the same on other arguments and streams, without

@@ -9,6 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"syscall"
 	"testing"
@@ -449,4 +452,26 @@ func terminal(t *testing.T) *os.File {
 	t.Helper()
 	_, slave := pty(t, 24)
 	return slave
+}
+
+// Nothing is collected of a small heap; of what comes later a third is garbage.
+func TestLimitGarbage(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	percent := func() uint64 {
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	limitGarbage()
+	if have := percent(); have != 200 {
+		t.Errorf("before the first collection: %d", have)
+	}
+	for range 1000 {
+		runtime.GC()
+		if percent() == 50 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("afterwards: %d", percent())
 }

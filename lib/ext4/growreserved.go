@@ -71,14 +71,14 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 	if err := g.img.readBlock(list, dind); err != nil {
 		return err
 	}
-	want, b := make([]byte, blockSize), make([]byte, blockSize)
+	want, b, copies := make([]byte, blockSize), make([]byte, blockSize), make([]byte, blockSize)
 	first := g.old.descBlocks()
 	for n := first; n < first+uint64(g.old.ReservedGDT); n++ {
 		binary.LittleEndian.PutUint32(want[n%wordsBlock*wordSize:], uint32(1+n))
 		if err := g.img.readBlock(b, 1+n); err != nil {
 			return err
 		}
-		if string(b) != string(g.old.copiesOf(1+n)) {
+		if g.old.listCopies(copies, 1+n); string(b) != string(copies) {
 			return bad()
 		}
 	}
@@ -88,13 +88,12 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 	return nil
 }
 
-// copiesOf lists the copies of a reserved block.
-func (s *superblock) copiesOf(block uint64) []byte {
-	b := make([]byte, blockSize)
+// listCopies fills b, a zeroed block or the list of another reserved block, with the
+// copies of a reserved block.
+func (s *superblock) listCopies(b []byte, block uint64) {
 	for i, n := range s.backups() {
 		binary.LittleEndian.PutUint32(b[i*wordSize:], n*s.BlocksPerGroup+uint32(block))
 	}
-	return b
 }
 
 // listReserved plans the lists of what is still reserved.
@@ -111,7 +110,9 @@ func (g *growth) listReserved(dind uint64) error {
 	}
 	first := g.new.descBlocks()
 	for n := first; n < first+uint64(g.new.ReservedGDT); n++ {
-		g.changed[1+n] = g.new.copiesOf(1 + n)
+		b := make([]byte, blockSize)
+		g.new.listCopies(b, 1+n)
+		g.changed[1+n] = b
 	}
 	return nil
 }

@@ -156,14 +156,16 @@ func (m *metadataWriter) writeResize() error {
 	if err := m.putInode(resizeIno, &n, nil); err != nil {
 		return err
 	}
-	list := make([]byte, blockSize)
+	list, copies := make([]byte, blockSize), make([]byte, blockSize)
 	for i := range uint64(m.l.geo.reserved) {
 		block := 1 + uint64(m.l.geo.gdt) + i
 		binary.LittleEndian.PutUint32(list[(block-1)%wordsBlock*wordSize:], uint32(block))
-		if copies := m.super.copiesOf(block); m.l.geo.groups > 1 {
-			if err := m.put(block, copies); err != nil {
-				return err
-			}
+		if m.l.geo.groups == 1 {
+			continue
+		}
+		m.super.listCopies(copies, block)
+		if err := m.put(block, copies); err != nil {
+			return err
 		}
 	}
 	return m.put(m.l.resize, list)
