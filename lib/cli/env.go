@@ -103,6 +103,18 @@ func (e *Env) catchSignals() {
 	}()
 }
 
+// keepPipe has a write to a standard output that nobody reads fail, where it would
+// end the process. It is for who has to call dieOfPipe later.
+func keepPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
+// dieOfPipe takes bars from the terminal, and ends the process as SIGPIPE would
+// have done it before keepPipe.
+func (e *Env) dieOfPipe() {
+	e.progress.finish(false, signalDraw)
+	signal.Reset(syscall.SIGPIPE)
+	e.Stdout.Write([]byte{0}) // the runtime dies of it, if it is descriptor 1
+}
+
 // die ends the process by sig, so that whoever waits for it sees that.
 func die(sig syscall.Signal) {
 	signal.Reset(sig)

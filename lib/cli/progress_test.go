@@ -46,7 +46,7 @@ func (p *probe) progress(env *Env) error {
 		prog.Start("c", 50).Done(errors.New("digest is wrong"))
 		late.Begin()
 		return nil
-	case "fail", "hang":
+	case "fail", "hang", "pipe":
 		for i := range 3 {
 			prog.Start(fmt.Sprintf("layer %d", i), 1000).Add(500)
 		}
@@ -54,6 +54,9 @@ func (p *probe) progress(env *Env) error {
 		if p.Bars == "hang" {
 			fmt.Fprintln(env.Stdout, "ready")
 			select {}
+		}
+		if p.Bars == "pipe" {
+			return p.fill(env)
 		}
 		return errors.New("a/b: entry: bad")
 	case "warn": // from several goroutines, while bars come and go
@@ -81,6 +84,16 @@ func (p *probe) progress(env *Env) error {
 		return nil
 	}
 	return Usage("--bars=%s", p.Bars)
+}
+
+// fill writes to standard output as long as that goes well.
+func (p *probe) fill(env *Env) error {
+	out, err := env.Stream("-", Binary)
+	for err == nil {
+		_, err = out.Write(make([]byte, blockSize))
+	}
+	time.Sleep(20 * time.Second) // the process is expected to have ended
+	return err
 }
 
 // pty makes a pseudo terminal of so many rows.
@@ -318,23 +331,57 @@ func TestDrawing(t *testing.T) {
 		list = append(list, b)
 	}
 	for cols := range 200 {
-		lines := strings.SplitAfter(string(drawing(list, cols)), "\n")
-		if len(lines) != len(list)+1 {
+		text, back := strings.CutSuffix(string(drawing(list, cols)), "\r\x1b[4A")
+		lines := strings.Split(text, "\n")
+		if !back || len(lines) != 1+len(list) {
 			t.Fatalf("%d columns: %q", cols, lines)
 		}
-		for _, line := range lines[:len(list)] {
-			if w := width(strings.TrimSuffix(line, "\n")); w > cols || !utf8.ValidString(line) {
+		for _, line := range lines {
+			if width(line) > cols || !utf8.ValidString(line) {
 				t.Errorf("%d columns: %q", cols, line)
 			}
 		}
 	}
 	want := "" +
-		"a                          [=>   ]      500 B / 1000 B            0 B/s         \n" +
-		"\u540d\u524d.tar                                500 B                     0 B/s         \n" +
-		"much longer than all the o [=====]     1000 B / 1000 B            0 B/s         \n" +
-		"\u0435\u0301                         [=====]    4.0 EiB / 1000 B            0 B/s         \n"
+		"\na                          [=>   ]      500 B / 1000 B            0 B/s         " +
+		"\n\u540d\u524d.tar                                500 B                     0 B/s         " +
+		"\nmuch longer than all the o [=====]     1000 B / 1000 B            0 B/s         " +
+		"\n\u0435\u0301                         [=====]    4.0 EiB / 1000 B            0 B/s         \r\x1b[4A"
 	if got := string(drawing(list, 80)); got != want {
 		t.Errorf("\n%s want\n%s", got, want)
+	}
+}
+
+// TestBarsAmongOthers: what another process prints on the terminal stays.
+func TestBarsAmongOthers(t *testing.T) {
+	t.Parallel()
+	cmd := playing(t, "--bars=hang")
+	cmd.Args = append([]string{"sh", "-c", `trap : INT; "$0" "$@" | { read _; echo "tree2x: bad" >&2; sleep 0.5; kill -INT 0; }`}, cmd.Args...)
+	cmd.Path = "/bin/sh"
+	raw := onTerminal(t, 24, cmd)()
+	_, after, _ := strings.Cut(raw, "tree2x: bad")
+	if lines := screen(t, raw, 24); !slices.Equal(lines, []string{"tree2x: bad"}) || !strings.Contains(after, "layer 2") {
+		t.Errorf("screen %q, from %q", lines, raw)
+	}
+}
+
+// TestBarsOfClosedPipe: a tool that dies because nobody reads its output takes its
+// bars away.
+func TestBarsOfClosedPipe(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := playing(t, "--bars=pipe")
+	cmd.Stdout = w
+	shown := onTerminal(t, 24, cmd)
+	w.Close()
+	io.ReadFull(r, make([]byte, 1))
+	r.Close()
+	raw := shown()
+	if s, lines := statusOf(cmd), screen(t, raw, 24); s != syscall.SIGPIPE.String() || len(lines) != 0 || !strings.Contains(raw, "layer 2") {
+		t.Errorf("status %s, screen %q", s, lines)
 	}
 }
 

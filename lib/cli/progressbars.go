@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -12,15 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bars shows bars on a terminal, below what else is printed, and takes them away
-// at the end. They have no colours. Whatever is written has been written when the
-// method returns: a tool may end at once after its last message.
+// bars shows bars on a terminal, below what is printed, and takes them away at the
+// end. They have no colours. Whatever is written has been written when the method
+// returns: a tool may end at once after its last message.
+//
+// The cursor stays on an empty line above the bars. So what another process prints
+// there, say the next tool of the pipeline why it fails, is kept: the next frame
+// begins below it.
 type bars struct {
 	tty    *os.File
 	stderr io.Writer // where messages go if that is a terminal, else nil
 
 	mu    sync.Mutex
-	frame []byte // what stands on the terminal; the cursor is on the line below
+	frame []byte // what the terminal shows
 }
 
 // draw shows the bars that are at work and fit.
@@ -49,15 +52,14 @@ func (d *bars) say(line []byte) bool {
 }
 
 // show has frame in place of the one that is shown, and above it line. A process
-// in the background shows no frame: the terminal is another's, who may have
-// written anything below the last one.
+// in the background shows no frame, and erases none: the terminal is another's.
 func (d *bars) show(line, frame []byte) {
 	if !foreground(d.tty) {
 		d.frame, frame = nil, nil
 	}
 	var erase []byte
-	if n := bytes.Count(d.frame, []byte("\n")); n > 0 {
-		erase = fmt.Appendf(nil, "\r\x1b[%dA\x1b[J", n)
+	if len(d.frame) > 0 {
+		erase = []byte("\r\x1b[J")
 	}
 	if len(line) > 0 {
 		d.put(erase)
@@ -74,8 +76,12 @@ func (d *bars) put(text []byte) {
 	}
 }
 
-// drawing is a line for each bar, no wider than cols.
+// drawing is a line for each bar, no wider than cols, below an empty one to which
+// the cursor returns.
 func drawing(bars []*Bar, cols int) []byte {
+	if len(bars) == 0 {
+		return nil
+	}
 	names := 0
 	for _, b := range bars {
 		names = max(names, min(width(b.name), cols/3))
@@ -90,9 +96,9 @@ func drawing(bars []*Bar, cols int) []byte {
 		}
 		name := clip(b.name, names)
 		line := name + strings.Repeat(" ", names-width(name)) + " " + gauge(s, room) + " " + behind
-		text = append(append(text, clip(line, cols)...), '\n')
+		text = append(append(text, '\n'), clip(line, cols)...)
 	}
-	return text
+	return fmt.Appendf(text, "\r\x1b[%dA", len(bars))
 }
 
 // gauge is "[===>   ]", of so many cells; blank where the total is not known, and

@@ -76,6 +76,7 @@ func (e *Env) openDisplay(form string, out io.Writer, own bool) (display, error)
 	case !isFile:
 		return nil, Usage("--progress=tty: standard error is no file")
 	}
+	keepPipe()
 	d := &bars{tty: file}
 	if !own || showsOnTerminal(e.stderr) {
 		d.stderr = e.stderr

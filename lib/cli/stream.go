@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"ocipipe/lib/atomicfile"
 )
@@ -215,6 +216,9 @@ func (s *Stream) put(p []byte) {
 		s.written.Add(int64(n))
 		s.err = err
 	})
+	if s.file == nil && errors.Is(s.err, syscall.EPIPE) {
+		s.env.dieOfPipe()
+	}
 }
 
 // exclusive calls write unless the output has been given up.
