@@ -189,11 +189,11 @@ refuses() {
 	assert_status 0
 	cmp want.tar out
 	[[ $output == *"layer 0 "*"[="*"MiB/s"* && $output == *"layer 1 "* ]] || show "no bars"
-	[[ $output == *$'A\e[J' ]] || show "the bars were not removed"
+	[[ $output == *$'A\r\e[J' ]] || show "the bars were not removed"
 	rm out
 	behave '{"Rate":300000}'
 	TERM=xterm run script -qec "stty cols 100 rows 30; timeout -s INT --foreground 1.5 oci-fetch --no-cache -o out $ref" /dev/null </dev/null
-	[[ $output == *"layer 0 "*$'A\e[J' ]] || show "the bars were not removed"
+	[[ $output == *"layer 0 "*$'A\r\e[J' ]] || show "the bars were not removed"
 	assert_no_debris want.tar
 	behave '{"Rate":2000000,"Rules":[{"Match":"/blobs/'"$layer"'","Wait":"1s","Status":403,"Code":"DENIED","Message":"no more"}]}'
 	TERM=xterm run script -qec "stty cols 100 rows 30; oci-fetch --no-cache -o out $ref" /dev/null </dev/null
