@@ -122,11 +122,12 @@ func (p *Progress) look(now time.Time, final bool) {
 	p.watch.look(p, final && p.well.Load())
 	p.mu.Lock()
 	bars := slices.Clone(p.bars)
-	p.bars = slices.DeleteFunc(p.bars, (*Bar).isOver) // this is the last time that they are shown
-	p.mu.Unlock()
 	for _, b := range bars {
 		b.sample(now)
 	}
+	// What is over in this sample, not what is by now, is shown for the last time.
+	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.shown.news.over })
+	p.mu.Unlock()
 	if p.muted.Load() {
 		bars = nil
 	}
@@ -259,12 +260,6 @@ func (b *Bar) over(skipped, failed string) {
 	if !b.news.over {
 		b.news.over, b.news.skipped, b.news.failed, b.news.end = true, skipped, failed, time.Now()
 	}
-}
-
-func (b *Bar) isOver() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.news.over
 }
 
 func text(err error) string {

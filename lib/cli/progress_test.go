@@ -691,6 +691,43 @@ func TestProgressDescriptor(t *testing.T) {
 	}
 }
 
+// ended counts how often the end of each bar is shown.
+type ended map[int]int
+
+func (d ended) say([]byte) bool { return false }
+
+func (d ended) draw(_ time.Time, bars []*Bar, _ bool) {
+	for _, b := range bars {
+		if b.shown.news.over {
+			d[b.id]++
+		}
+	}
+}
+
+// TestBarEndsOnce: also where a bar ends while it is looked at.
+func TestBarEndsOnce(t *testing.T) {
+	d := ended{}
+	p := newProgress(d, time.Microsecond)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 25_000 {
+				p.Start("x", 0).Done(nil)
+			}
+		})
+	}
+	wg.Wait()
+	p.finish(true, time.Minute)
+	for id, n := range d {
+		if n != 1 {
+			t.Fatalf("the end of bar %d was shown %d times", id, n)
+		}
+	}
+	if len(d) != 100_000 {
+		t.Errorf("%d bars ended", len(d))
+	}
+}
+
 // TestWatch: what is shown of tools that show nothing themselves.
 func TestWatch(t *testing.T) {
 	const n = 1000
