@@ -192,6 +192,20 @@ func (src *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(layerOf(n)[off:end])
 }
 
+// counted returns how many chunks were asked for, and how many of them again.
+func (src *source) counted() (chunks, repeat int) {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	return src.chunks, src.repeat
+}
+
+// forget begins to count anew what is asked for again.
+func (src *source) forget() {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	src.repeat, src.seen = 0, map[string]bool{}
+}
+
 // program is a copy of this binary that any user can run, and the directory that
 // the caches of a test are in.
 func program(t testing.TB) (exe, dir string) {
@@ -281,10 +295,11 @@ func wantPulled(t testing.TB, src *source, dir string) {
 	if n := checkCache(t, dir); n != numImages {
 		t.Errorf("%d images of %d", n, numImages)
 	}
-	before := src.chunks
+	before, _ := src.counted()
 	cmd, out = src.pull(t, dir, 2, numImages)
-	if err := cmd.Wait(); err != nil || src.chunks != before {
-		t.Errorf("pull of what is there: %v, %d requests: %s", err, src.chunks-before, out)
+	err := cmd.Wait()
+	if after, _ := src.counted(); err != nil || after != before {
+		t.Errorf("pull of what is there: %v, %d requests: %s", err, after-before, out)
 	}
 	for _, name := range []string{"*.part", "*.ranges"} {
 		if left, _ := filepath.Glob(filepath.Join(dir, "tmp", name)); len(left) > 0 {
@@ -311,8 +326,8 @@ func TestProcesses(t *testing.T) {
 	}
 	checkCache(t, dir)
 	wantPulled(t, src, dir)
-	if src.repeat != 0 {
-		t.Errorf("%d of %d chunks were fetched more than once", src.repeat, src.chunks)
+	if chunks, repeat := src.counted(); repeat != 0 {
+		t.Errorf("%d of %d chunks were fetched more than once", repeat, chunks)
 	}
 	wantClean(t, dir)
 }
@@ -359,10 +374,11 @@ func TestKilled(t *testing.T) {
 		killed += int(kills.Load())
 		wantPulled(t, src, dir)
 		// Each has four layers at a time, of which it fetches two chunks at a time.
-		if src.repeat > 8*int(kills.Load()) {
-			t.Errorf("%d of %d chunks were fetched more than once, with %d processes killed", src.repeat, src.chunks, kills.Load())
+		chunks, repeat := src.counted()
+		if repeat > 8*int(kills.Load()) {
+			t.Errorf("%d of %d chunks were fetched more than once, with %d processes killed", repeat, chunks, kills.Load())
 		}
-		repeats += src.repeat
+		repeats += repeat
 		src.Close()
 		os.RemoveAll(src.dir)
 		if t.Failed() {
@@ -385,7 +401,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			src, cut := newSource(t), 0
 			for n := 1; ; n += step {
 				dir := filepath.Join(src.dir, fmt.Sprint(n))
-				src.repeat, src.seen = 0, map[string]bool{}
+				src.forget()
 				inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n)
 				cmd, out := src.pull(t, dir, 7, 1, "strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace="+call, "-e", inject)
 				err := cmd.Wait()
@@ -395,8 +411,8 @@ func TestKilledAtEachStep(t *testing.T) {
 				cut++
 				checkCache(t, dir)
 				wantPulled(t, src, dir)
-				if src.repeat > 8 {
-					t.Errorf("%d of %d chunks were fetched more than once", src.repeat, src.chunks)
+				if chunks, repeat := src.counted(); repeat > 8 {
+					t.Errorf("%d of %d chunks were fetched more than once", repeat, chunks)
 				}
 				if t.Failed() {
 					t.Fatalf("at %s number %d: %v %s", call, n, err, out)
@@ -426,6 +442,7 @@ func TestKilledBeforeRename(t *testing.T) {
 		t.Fatalf("the part is not complete: %v", err)
 	}
 	wantPulled(t, src, dir)
+	src.Close() // so that nobody counts any more
 	for url := range src.twice {
 		if strings.HasPrefix(url, fmt.Sprintf("/%d?", layer)) {
 			t.Errorf("fetched again: %s", url)
