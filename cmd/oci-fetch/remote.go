@@ -26,7 +26,7 @@ type remote struct {
 
 	Jobs        int           `short:"j" default:"4" placeholder:"N" help:"Layers to download at a time."`
 	Connections int           `default:"6" placeholder:"N" help:"Most connections for blobs; large ones are fetched in several ranges."`
-	Retries     int           `default:"5" placeholder:"N" help:"Attempts after one that got nothing, each after a longer wait."`
+	Retries     int           `default:"5" placeholder:"N" help:"Attempts after one that got next to nothing, each after a longer wait."`
 	Timeout     time.Duration `default:"30s" placeholder:"TIME" help:"How long a registry may be silent."`
 
 	Authfile      string   `placeholder:"FILE" help:"Credentials, in place of $$REGISTRY_AUTH_FILE or those of docker and podman."`

@@ -105,7 +105,7 @@ func TestResumeIsNoRestart(t *testing.T) {
 			t.Errorf("%d bytes were sent for twice %d, with %d retries", served.Bytes, b.Size, len(w.list))
 		}
 		for _, d := range w.list {
-			if d > minWait {
+			if d > 4*minWait { // two breaks in a row may come soon
 				t.Errorf("waited %s although bytes had come", d)
 			}
 		}

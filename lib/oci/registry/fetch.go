@@ -229,7 +229,7 @@ func (f *fetch) piece(in **incoming, s *Span, buf []byte, first bool, tries *att
 				return writeError{werr}
 			}
 			s.Off += int64(n)
-			tries.progress()
+			tries.progress(n)
 		}
 		switch {
 		case err == io.EOF && s.Off < s.End && (*in).ranged && n > 0:

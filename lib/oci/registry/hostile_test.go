@@ -128,3 +128,19 @@ func TestForeignLogin(t *testing.T) {
 		t.Errorf("%v, asked %d times", err, asked)
 	}
 }
+
+// TestCrumbs: a few bytes an attempt are no reason to go on for ever.
+func TestCrumbs(t *testing.T) {
+	big := data(3 << 20)
+	s := start(t, fake.Config{}, fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Break: "reset", At: 5}}})
+	s.AddBlob(big)
+	for how, get := range map[string]func(r *Repository) error{
+		"ranges": func(r *Repository) error { _, err := fetchAll(t, r, blobOf(big)); return err },
+		"stream": func(r *Repository) error { _, err := stream(r, blobOf(big), 0); return err },
+	} {
+		r, w := open(t, s.Host, Options{Connections: 1, Retries: 3})
+		if err := get(r); !Temporary(err) || len(w.list) != 3 {
+			t.Errorf("%s: %v after %d retries", how, err, len(w.list))
+		}
+	}
+}

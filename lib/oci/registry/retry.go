@@ -33,10 +33,18 @@ type attempts struct {
 	c      *Client
 	notify func(Retry) // may be nil
 	failed int
+	got    int64 // bytes since the last failure
 }
 
-// progress says that something went well: the count begins anew.
-func (a *attempts) progress() { a.failed = 0 }
+// enough is how many bytes make a failed attempt worth it.
+const enough = 16 << 10
+
+// progress says that n bytes more have come: after enough the count begins anew.
+func (a *attempts) progress(n int) {
+	if a.got += int64(n); a.got >= enough {
+		a.failed = 0
+	}
+}
 
 // again waits until the next attempt is due, and returns nil; or what err means
 // if there is to be none.
@@ -46,6 +54,7 @@ func (a *attempts) again(ctx context.Context, err error) error {
 		return err
 	}
 	a.failed++
+	a.got = 0
 	wait := backoff(a.failed)
 	var e *Error
 	if errors.As(err, &e) && e.After > 0 {

@@ -67,9 +67,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	for s.err == nil {
 		n, err := s.in.read(p)
 		s.pos += int64(n)
-		if n > 0 {
-			s.tries.progress()
-		}
+		s.tries.progress(n)
 		if err != nil && err != io.EOF {
 			s.in.close()
 			s.in = nil
