@@ -222,7 +222,9 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 		if p.over != nil { // closed meanwhile
 			return n, p.over
 		}
-		p.failed = storeError(err)
+		if p.failed = err; !p.isSpool() {
+			p.failed = storeError(err)
+		}
 		return n, p.failed
 	}
 	p.have = p.have.add(x)

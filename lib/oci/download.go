@@ -246,10 +246,27 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	}
 	p, err := cas.Spool(d.r.opts.TmpDir, d.desc.Digest, d.desc.Size)
 	if err != nil {
-		d.r.warned.Do(func() { d.r.opts.warn("%v: layers come one after the other", err) })
+		d.r.warnSerial(err)
 		return nil, nil
 	}
 	return p, nil
+}
+
+// cannotKeep says what err, for which the part is none any more, means. Who writes
+// a file meets the cause again.
+func (d *download) cannotKeep(err error) {
+	d.there = false
+	switch {
+	case d.r.cache != nil:
+		d.r.warnStore(err)
+	case d.place.f == nil:
+		d.r.warnSerial(err)
+	}
+}
+
+// warnSerial says, once, that there is nowhere to put what comes early.
+func (r *remote) warnSerial(err error) {
+	r.warned.Do(func() { r.opts.warn("%v: layers come one after the other", err) })
 }
 
 func spans(list []cas.Range) []registry.Span {
@@ -296,8 +313,8 @@ func (d *download) finish(ctx context.Context, err error) {
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
 			err = d.mismatch(err, resumed)
 		} else if err != nil && ctx.Err() == nil {
-			// All of it is there and right, only it cannot be kept.
-			d.r.warnStore(err)
+			// All of it has come, only it cannot be kept; readers see to it themselves.
+			d.cannotKeep(err)
 			err = nil
 		}
 	}
@@ -307,8 +324,7 @@ func (d *download) finish(ctx context.Context, err error) {
 		d.send(Event{Kind: EventDone, Done: d.desc.Size})
 		return
 	case errors.As(err, &store) && ctx.Err() == nil: // readers go on by themselves
-		d.r.warnStore(store.error)
-		d.there = false
+		d.cannotKeep(store.error)
 		d.part.DiscardWithError(store)
 		return
 	}

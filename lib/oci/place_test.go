@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
@@ -106,8 +107,26 @@ func TestWriteInPlaceFails(t *testing.T) {
 		dir := t.TempDir()
 		must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"))
 		defer unix.Unmount(dir, 0)
-		if _, _, err := p.pullInto(filepath.Join(dir, "out"), "r:v1"); !errors.Is(err, unix.ENOSPC) {
-			t.Errorf("error %v", err)
+		p.warned = nil
+		if _, _, err := p.pullInto(filepath.Join(dir, "out"), "r:v1"); !errors.Is(err, unix.ENOSPC) || len(p.warned) > 0 {
+			t.Errorf("error %v, warned %q", err, p.warned)
+		}
+	})
+	t.Run("cannot be read back", func(t *testing.T) {
+		f, err := os.OpenFile(filepath.Join(t.TempDir(), "out"), os.O_CREATE|os.O_WRONLY, 0o666)
+		must(t, err)
+		defer f.Close()
+		data := []byte("what is here")
+		desc := descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+		part, err := cas.SpoolAt(f, 0, desc.Digest, desc.Size)
+		must(t, err)
+		_, err = part.WriteAt(data[5:], 5)
+		must(t, err)
+		_, err = part.WriteAt(data[:5], 0)
+		must(t, err)
+		d := download{r: &remote{}, desc: desc, part: part, place: spot{f: f}, there: true}
+		if d.finish(ctx, nil); d.there {
+			t.Error("passes for verified")
 		}
 	})
 }

@@ -432,6 +432,11 @@ func TestUnwritableCache(t *testing.T) {
 			t.Errorf("%s: %v, equal %v, warned %q", c.name, err, bytes.Equal(got, want), p.warned)
 		}
 	}
+	p.dir, p.opts.TmpDir, p.warned = "", mount("2m"), nil
+	if got, err := p.pull("r:v1", cas.Options{}); err != nil || !bytes.Equal(got, want) || len(p.warned) != 1 ||
+		!strings.Contains(p.warned[0], "no space left on device: layers come one after the other") || strings.Contains(p.warned[0], "cache") {
+		t.Errorf("no cache, and the spool is full: %v, warned %q", err, p.warned)
+	}
 	// all of it serves, nothing is written, and nothing is said
 	p.dir, p.warned, p.opts.TmpDir = mount("20m"), nil, t.TempDir()
 	p.want("r:v1")
