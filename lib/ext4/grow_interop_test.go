@@ -51,7 +51,7 @@ func grown(t testing.TB, name string, blocks int64) {
 	if err := growFile(name, blocks*blockSize); err != nil {
 		t.Fatal(err)
 	}
-	fsckQuiet(t, name)
+	fsck(t, name)
 	reftest.Run(t, "resize2fs", "-f", ref, fmt.Sprint(blocks))
 	sameNumbers(t, name, ref)
 	os.Remove(ref)
@@ -156,10 +156,10 @@ func TestInteropGrowVariants(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			image := variantImage(t, c.mkfs, c.ours, 150<<20)
 			use(t, image, "before")
-			fsckQuiet(t, image)
+			fsck(t, image)
 			grown(t, image, 700<<8)
 			use(t, image, "between")
-			fsckQuiet(t, image)
+			fsck(t, image)
 			if c.most == 0 {
 				grown(t, image, 9000<<8)
 			} else if err := growFile(image, c.most<<20+1<<30); err == nil || !strings.Contains(err.Error(), strconv.FormatInt(c.most<<20, 10)) {
@@ -167,7 +167,7 @@ func TestInteropGrowVariants(t *testing.T) {
 			}
 			reftest.Run(t, "e2fsck", "-fp", image)
 			reftest.Run(t, "resize2fs", image, "9500M")
-			fsckQuiet(t, image)
+			fsck(t, image)
 			use(t, image, "after")
 			online(t, image, 9600)
 			if c.most == 0 { // what resize2fs made without a resize inode may be meta_bg
@@ -194,7 +194,7 @@ func online(t testing.TB, image string, mib int64) {
 			t.Error(err)
 		}
 	})
-	fsckQuiet(t, image)
+	fsck(t, image)
 	super := readSuper(t, image)
 	if blocks := super.blocks(); blocks != uint64(mib)<<8 {
 		t.Errorf("%d blocks after it was resized online to %d", blocks, mib<<8)
@@ -229,7 +229,7 @@ func TestInteropGrowLarge(t *testing.T) {
 			if err := growFile(image, c.to); err != nil {
 				t.Fatal(err)
 			}
-			fsckQuiet(t, image)
+			fsck(t, image)
 		})
 	}
 }

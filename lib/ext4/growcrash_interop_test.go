@@ -52,7 +52,7 @@ func TestInteropGrowCrash(t *testing.T) {
 			if err := Grow(grown, GrowOptions{Size: c.to << 20}); err != nil {
 				t.Fatal(err)
 			}
-			fsckQuiet(t, grown.save(t))
+			fsck(t, grown.save(t))
 			seen := checkStates(t, start, grown, parts, c.ordered)
 			if got := reftest.Run(t, "debugfs", "-R", "cat /file", grown.save(t)); got != crashContent {
 				t.Errorf("the file has %d other bytes", len(got))
@@ -77,10 +77,10 @@ func checkStates(t *testing.T, start, grown *disk, parts int, repair bool) map[u
 	for _, crash := range crashStates(start, grown.ops, parts) {
 		name := crash.disk.save(t)
 		out, err := reftest.Try(t, "e2fsck", "-fy", name) // exits with 1 where it did something
-		if says := e2fsckComplaint(out); says != nil && !repair {
+		if says := complaint(out); says != nil && !repair {
 			t.Errorf("%s: %v, %v", crash.name, says, err)
 		}
-		fsckQuiet(t, name)
+		fsck(t, name)
 		if out, err := reftest.Try(t, "debugfs", "-R", "cat /file", name); repair && (err != nil || out != crashContent) {
 			t.Errorf("%s: the file has %d other bytes, %v", crash.name, len(out), err)
 		}
@@ -140,13 +140,13 @@ func mountCrashed(t testing.TB, image string) {
 		}
 	}
 	if err == nil {
-		err = e2fsckComplaint(out)
+		err = complaint(out)
 	}
 	if err != nil {
 		t.Errorf("after a mount: %v", err)
 	}
 	writeMounted(t, image, func(string) {})
-	fsckQuiet(t, image)
+	fsck(t, image)
 }
 
 // crashState is a disk as a crash may leave it.
@@ -221,7 +221,7 @@ func TestInteropGrowFails(t *testing.T) {
 		d.fail = 0
 		if !errors.Is(err, ErrGrowing) {
 			name := d.save(t)
-			fsckQuiet(t, name)
+			fsck(t, name)
 			if sizeOf(t, d) != sizeOf(t, start) || d.size != start.size {
 				t.Errorf("operation %d: has changed, and says only %v", n, err)
 			}
@@ -229,7 +229,7 @@ func TestInteropGrowFails(t *testing.T) {
 		if err := Grow(d, GrowOptions{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
 			t.Errorf("operation %d: again: %v", n, err)
 		}
-		fsckQuiet(t, d.save(t))
+		fsck(t, d.save(t))
 		if t.Failed() {
 			return
 		}

@@ -8,26 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
-
-// complaints is what e2fsck prints about what it does not call an error.
-var complaints = regexp.MustCompile(`\?|IGNORED|differences|WARNING|[Pp]adding|wrong|corrupt`)
-
-// fsck lets e2fsck look at the image, and fails t if it has anything to say.
-func fsck(t testing.TB, path string) {
-	t.Helper()
-	out, err := reftest.Try(t, "e2fsck", "-fn", path)
-	if err != nil || complaints.MatchString(out) {
-		t.Fatalf("e2fsck -fn: %v\n%s", err, out)
-	}
-}
 
 // build writes a file system of entries and returns its path.
 func build(t testing.TB, opts Options, entries ...*tree.Entry) string {
