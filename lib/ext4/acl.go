@@ -71,6 +71,16 @@ func packACL(value string) ([]byte, error) {
 	return out, nil
 }
 
+// shownACL is a list in the form of system calls as they will show it: with no ID where
+// none counts. One without entries is empty.
+func shownACL(value string) (string, error) {
+	b, err := packACL(value)
+	if b == nil {
+		return "", err
+	}
+	return unpackACL(b)
+}
+
 // aclFollows reports whether an entry with tag may come behind those with the tags
 // in seen. They come in order of their tags; users and groups need a mask behind.
 func aclFollows(tag, seen uint16) bool {

@@ -3,7 +3,12 @@ package ext4
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
+
+	"ocipipe/lib/tree"
 )
 
 // aclOf is a list in the form of system calls.
@@ -41,6 +46,37 @@ func TestACL(t *testing.T) {
 		if back, err := unpackACL(disk); err != nil || back != c.value {
 			t.Errorf("%s: read back as %x (%v)", c.name, back, err)
 		}
+	}
+}
+
+// What is checked is what a list means: IDs where none count, and a list without
+// entries, are not in the file system.
+func TestACLShown(t *testing.T) {
+	zeros := aclOf([3]uint32{1, 7, 0}, [3]uint32{2, 6, 5}, [3]uint32{4, 5, 0}, [3]uint32{16, 7, 9}, [3]uint32{32, 0, 0})
+	shown := aclOf([3]uint32{1, 7, aclNoID}, [3]uint32{2, 6, 5}, [3]uint32{4, 5, aclNoID}, [3]uint32{16, 7, aclNoID}, [3]uint32{32, 0, aclNoID})
+	d := dir("d", 0o755)
+	d.Xattrs = pairs("system.posix_acl_access", zeros, "system.posix_acl_default", aclOf(), "user.a", "1")
+	for _, opts := range []Options{{Check: true}, {Check: true, Upper: true, Size: MinUpper}} {
+		m := new(memory)
+		if err := writeTo(m, opts, []*tree.Entry{d}); err != nil {
+			t.Fatal(err)
+		}
+		img, err := Open(m, m.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := "d"
+		if opts.Upper {
+			path = "upper/d"
+		}
+		if e, err := img.Lookup(path); err != nil || !slices.Equal(e.Xattrs, pairs("system.posix_acl_access", shown, "user.a", "1")) {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	d.Xattrs = pairs("system.posix_acl_access", "1")
+	w, _ := NewWriter(new(memory), Options{})
+	if err := w.Add(d); !errors.Is(err, errACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
+		t.Error(err)
 	}
 }
 

@@ -124,7 +124,11 @@ func (w *Writer) stateAs(e *tree.Entry, path string) error {
 		return nil
 	}
 	e.Mode, e.UID, e.GID, e.Time = from.Mode, from.UID, from.GID, w.retime(path, from.Time)
-	for _, x := range w.keepXattrs(&tree.Entry{Path: path, Xattrs: from.Xattrs}) {
+	kept, err := w.keepXattrs(&tree.Entry{Path: path, Xattrs: from.Xattrs})
+	if err != nil {
+		return fmt.Errorf("attributes of %s: %w", path, err)
+	}
+	for _, x := range kept {
 		if !strings.HasPrefix(x.Name, overlayPrefix) {
 			e.Xattrs = append(e.Xattrs, x)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/zeebo/blake3"
@@ -128,8 +127,11 @@ func (w *Writer) add(e *tree.Entry) error {
 	}
 	kept := *e
 	kept.Time = w.retime(e.Path, e.Time)
-	kept.Xattrs = w.keepXattrs(e)
 	kept.Content = nil
+	var err error
+	if kept.Xattrs, err = w.keepXattrs(e); err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
 	w.below(&kept)
 	held, err := w.tree.Put(&kept)
 	if err != nil {
@@ -224,20 +226,27 @@ func (w *Writer) retime(path string, t tree.Time) tree.Time {
 // words for.
 const markPrefix = "trusted.ocipipe."
 
-// keepXattrs are the xattrs of e that the file system can hold.
-func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
-	if !slices.ContainsFunc(e.Xattrs, w.drops) {
-		return e.Xattrs
-	}
+// keepXattrs are the xattrs of e as the file system will show them, those that it can
+// hold.
+func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 	kept := make([]tree.Xattr, 0, len(e.Xattrs))
 	for _, x := range e.Xattrs {
 		if w.drops(x) {
 			w.dropped.note(e.Path + ": xattr " + x.Name)
-		} else {
-			kept = append(kept, x)
+			continue
 		}
+		if index, _, _ := splitXattr(x.Name); isACL(index) {
+			var err error
+			if x.Value, err = shownACL(x.Value); err != nil {
+				return nil, fmt.Errorf("xattr %s: %w", x.Name, err)
+			}
+			if x.Value == "" {
+				continue
+			}
+		}
+		kept = append(kept, x)
 	}
-	return kept
+	return kept, nil
 }
 
 // drops reports whether x is left out: the format has no number for its prefix,

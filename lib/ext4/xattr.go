@@ -36,6 +36,10 @@ func splitXattr(name string) (index uint8, rest string, ok bool) {
 	return 0, "", false
 }
 
+// isACL reports whether index is of lists of access control, which have a form of
+// their own.
+func isACL(index uint8) bool { return index == xattrACLAccess || index == xattrACLDefault }
+
 // joinXattr is the inverse of splitXattr; known is false for an index that Linux
 // does not show, ok if it is one that no such name can have.
 func joinXattr(index uint8, rest string) (name string, known, ok bool) {
@@ -110,13 +114,10 @@ func storeXattrs(xs []tree.Xattr) ([]storedXattr, error) {
 			return nil, fmt.Errorf("xattr %s: no name that the format knows", x.Name)
 		}
 		value := []byte(x.Value)
-		if index == xattrACLAccess || index == xattrACLDefault {
+		if isACL(index) {
 			var err error
 			if value, err = packACL(x.Value); err != nil {
 				return nil, fmt.Errorf("xattr %s: %w", x.Name, err)
-			}
-			if value == nil {
-				continue
 			}
 		}
 		stored = append(stored, storedXattr{index, rest, value, x})
@@ -268,7 +269,7 @@ func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool
 		return x, false, broken("xattr name %q behind prefix %d", rest, index)
 	}
 	x = tree.Xattr{Name: name, Value: string(value)}
-	if known && (index == xattrACLAccess || index == xattrACLDefault) {
+	if isACL(index) {
 		if x.Value, err = unpackACL(value); err != nil {
 			return x, false, broken("xattr %s: %s", name, err)
 		}
