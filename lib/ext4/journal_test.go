@@ -341,6 +341,19 @@ func TestReplayRefuses(t *testing.T) {
 		{"itself", func(x *dirtyDisk) {
 			x.add(x.j.form.transaction(100, []logBlock{{x.j.physical(5), filled("journal")}}))
 		}, ErrCorrupt, "may change"},
+		{"blocks twice", func(x *dirtyDisk) {
+			var ino foundInode
+			if err := x.j.img.loadInode(&ino, journalIno); err != nil {
+				t.Fatal(err)
+			}
+			half, at := uint32(x.j.blocks()/2), x.j.physical(0)
+			if _, err := extentTree(&ino.Block, []run{{0, half, at}, {half, half, at}}, ino.sum, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			ino.encode(ino.raw)
+			ino.sum.seal(ino.raw)
+			x.put(ino.raw, ino.off)
+		}, ErrCorrupt, "more than one"},
 		{"endless", func(x *dirtyDisk) {
 			b := make([]byte, blockSize)
 			journalHead{journalDescriptor, 100}.encode(b)

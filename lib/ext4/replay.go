@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -46,6 +47,7 @@ func (j *journalFile) findBlocks(ino *foundInode) error {
 	if ino.Mode&modeKind != modeFile || ino.Flags&flagExtents == 0 {
 		return unsupported(ino.off, "inode %d is no file with extents", journalIno)
 	}
+	var owned claims // one block read again and again would be a log without end
 	w := extentWalk{
 		read: func(block uint64) ([]byte, error) {
 			b := make([]byte, blockSize)
@@ -65,10 +67,10 @@ func (j *journalFile) findBlocks(ino *foundInode) error {
 				return corrupt(ino.off, "%d blocks at block %d of %d", r.blocks, r.physical, end)
 			}
 			j.runs = append(j.runs, r)
-			return nil
+			return owned.add(r.physical, uint64(r.blocks))
 		},
 	}
-	if err := w.walk(ino.Block[:]); err != nil {
+	if err := cmp.Or(w.walk(ino.Block[:]), owned.settle()); err != nil {
 		return err
 	}
 	if j.blocks() == 0 {
