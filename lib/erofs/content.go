@@ -13,8 +13,8 @@ import (
 
 const (
 	copyBuf  = 256 << 10
-	smallMax = pageSize / 2 // contents up to this come through the pages
-	maxRuns  = 1 << 22      // of one file
+	smallMax = blockio.PageSize / 2 // contents up to this come through the pages
+	maxRuns  = 1 << 22              // of one file
 )
 
 // content is the data of a file in an image. It is a tree.Content and an

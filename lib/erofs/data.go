@@ -157,7 +157,7 @@ type tails struct {
 	buf     []byte // what has not been spooled yet
 	base    int64  // where buf begins
 	spool   *blockio.Spool
-	pages   *pages
+	pages   *blockio.Pages
 	writing chan error // of a buffer that a goroutine spools; nil if there is none
 	spare   []byte     // that buffer, or an empty one
 }
@@ -174,7 +174,7 @@ func (t *tails) write(p []byte) (err error) {
 		if t.spool, err = blockio.NewSpool(t.dir); err != nil {
 			return err
 		}
-		t.pages = newPages(t.spool)
+		t.pages = blockio.NewPages(t.spool)
 	}
 	if err := t.wait(); err != nil {
 		return err

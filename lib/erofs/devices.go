@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"sort"
+
+	"ocipipe/lib/blockio"
 )
 
 const maxDevices = 1<<16 - 1
@@ -52,7 +54,7 @@ func (img *Image) Device(name string) Device {
 // part is a device to be read.
 type part struct {
 	Device
-	pages *pages
+	pages *blockio.Pages
 }
 
 // prefix names the device in messages; the image itself needs no name.
@@ -113,7 +115,7 @@ func (img *Image) readDevices(given []Device) error {
 		return fmt.Errorf("image has its data on %d devices, and %d are given", len(img.devices), len(given))
 	}
 	for _, d := range given {
-		img.extra = append(img.extra, part{d, newPages(d.R)})
+		img.extra = append(img.extra, part{d, blockio.NewPages(d.R)})
 	}
 	for i := range img.devices {
 		if err := img.checkDevice(i); err != nil {

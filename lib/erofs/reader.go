@@ -9,6 +9,7 @@ import (
 	"math"
 	"strings"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
@@ -35,7 +36,7 @@ type Image struct {
 // it does. To an image without a table those that are given count as what follows
 // it on its own device.
 func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
-	img := &Image{self: part{Device{R: r, Size: size}, newPages(r)}}
+	img := &Image{self: part{Device{R: r, Size: size}, blockio.NewPages(r)}}
 	if err := img.readSuper(); err != nil {
 		return nil, err
 	}

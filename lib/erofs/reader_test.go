@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
@@ -455,7 +456,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 
 func TestReadErrors(t *testing.T) {
 	b := build(t, Options{}, corpus()...)
-	for _, off := range []int64{0, pageSize, 4 * pageSize} {
+	for _, off := range []int64{0, blockio.PageSize, 4 * blockio.PageSize} {
 		img, err := Open(brokenReader{b, off}, int64(len(b)))
 		if err == nil {
 			err = tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), img.Source())

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+
+	"ocipipe/lib/blockio"
 )
 
 // GrowFile is the disk that grows: an *os.File, open for reading and writing.
@@ -183,7 +185,7 @@ func (g *growth) open(f io.ReaderAt) error {
 
 // openToGrow opens a file system that may have a journal to be replayed.
 func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
-	img := &Image{r: r, size: size, pages: newPages(r)}
+	img := &Image{r: r, size: size, pages: blockio.NewPages(r)}
 	if size < superOffset+superSize {
 		return nil, corrupt(0, "%d bytes are too few for a superblock", size)
 	}

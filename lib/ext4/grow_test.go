@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/blockio"
 )
 
 // growable is an upper disk in memory.
@@ -361,7 +363,7 @@ func resealDisk(d *disk) {
 		s.seed().sealGroup(uint32(n), raw)
 		d.put(raw, s.descOffset(n))
 	}
-	img := &Image{r: d, size: d.size, pages: newPages(d), super: s, seed: s.seed()}
+	img := &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.seed()}
 	for _, number := range []uint32{resizeIno, journalIno} {
 		var ino foundInode
 		img.loadInode(&ino, number)
@@ -372,7 +374,7 @@ func resealDisk(d *disk) {
 			d.put(raw, ino.off)
 		}
 	}
-	img = &Image{r: d, size: d.size, pages: newPages(d), super: s, seed: s.seed()}
+	img = &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.seed()}
 	if j, _ := img.openJournal(); j != nil {
 		raw := make([]byte, journalSuperSize)
 		j.super.encode(raw)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
@@ -15,7 +16,7 @@ import (
 type Image struct {
 	r     io.ReaderAt
 	size  int64
-	pages *pages
+	pages *blockio.Pages
 	super superblock
 	seed  seed
 }
@@ -73,7 +74,7 @@ func (e *dirtyError) Hint() string {
 // of other sizes than 4096. Checksums are checked where the file system has
 // metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
-	img := &Image{r: r, size: size, pages: newPages(r)}
+	img := &Image{r: r, size: size, pages: blockio.NewPages(r)}
 	if err := img.readSuper(); err != nil {
 		return nil, err
 	}

@@ -8,12 +8,13 @@ import (
 	"sort"
 	"sync"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
 )
 
 const (
 	copyBuf  = 256 << 10
-	smallMax = pageSize / 2 // contents up to this come through the pages
+	smallMax = blockio.PageSize / 2 // contents up to this come through the pages
 )
 
 // content is the data of a file in an image. It is a tree.Content and an

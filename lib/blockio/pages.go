@@ -1,18 +1,19 @@
-package ext4
+package blockio
 
 import (
 	"io"
 	"sync"
 )
 
-const (
-	pageSize = 64 << 10
-	numPages = 64
-)
+// PageSize is how much Pages reads at once.
+const PageSize = 64 << 10
 
-// pages reads small pieces through a cache of what lies around them: inodes are
-// 256 bytes, mostly in ascending order, and so are small files.
-type pages struct {
+const numPages = 64
+
+// Pages reads small pieces of an image through a cache of what lies around them:
+// inodes have 32 to 256 bytes, and they and small files are mostly read in ascending
+// order. Several goroutines may use it.
+type Pages struct {
 	r  io.ReaderAt
 	mu sync.Mutex
 	// A page is only ever at its number modulo numPages. The one in slot i is
@@ -21,19 +22,20 @@ type pages struct {
 	data   [numPages][]byte
 }
 
-func newPages(r io.ReaderAt) *pages { return &pages{r: r} }
+// NewPages is an empty cache of what r has.
+func NewPages(r io.ReaderAt) *Pages { return &Pages{r: r} }
 
 // ReadAt fills p. It is an error, io.ErrUnexpectedEOF, if there is less.
-func (c *pages) ReadAt(p []byte, off int64) (int, error) {
+func (c *Pages) ReadAt(p []byte, off int64) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
 	for n < len(p) {
-		page, err := c.page(off / pageSize)
+		page, err := c.page(off / PageSize)
 		if err != nil {
 			return n, err
 		}
-		at := int(off % pageSize)
+		at := int(off % PageSize)
 		if at >= len(page) {
 			return n, io.ErrUnexpectedEOF
 		}
@@ -43,16 +45,16 @@ func (c *pages) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (c *pages) page(number int64) ([]byte, error) {
+func (c *Pages) page(number int64) ([]byte, error) {
 	slot := number % numPages
 	page := c.data[slot]
 	if len(page) > 0 && c.number[slot] == number {
 		return page, nil
 	}
 	if cap(page) == 0 {
-		page = make([]byte, pageSize)
+		page = make([]byte, PageSize)
 	}
-	n, err := c.r.ReadAt(page[:pageSize], number*pageSize)
+	n, err := c.r.ReadAt(page[:PageSize], number*PageSize)
 	if err != nil && err != io.EOF {
 		c.data[slot] = page[:0]
 		return nil, err
