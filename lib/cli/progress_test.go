@@ -39,12 +39,12 @@ func (p *probe) progress(env *Env) error {
 		pause()
 		a.Retry(2, 1500*time.Millisecond, errors.New("con\nnection\x1b reset"))
 		pause()
+		late.Begin() // shown before the end of a, whether or not a look comes between
 		a.Set(1000)
 		a.Done(nil)
 		a.Done(errors.New("too late"))
 		prog.Queue("b", 0).Skip("cached")
 		prog.Start("c", 50).Done(errors.New("digest is wrong"))
-		late.Begin()
 		return nil
 	case "fail", "hang", "pipe":
 		for i := range 3 {
