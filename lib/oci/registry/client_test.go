@@ -38,15 +38,16 @@ func TestTLS(t *testing.T) {
 		host string
 		opts Options
 		says string
+		hint string
 	}{
-		{"plain to this machine", plain.Host, Options{}, ""},
-		{"plain to this machine by name", other, Options{}, ""},
-		{"made authority", secure.Host, Options{CACert: ca}, ""},
-		{"unknown authority", secure.Host, Options{}, "certificate signed by unknown authority"},
-		{"insecure is not careless", secure.Host, Options{Insecure: true}, "certificate signed by unknown authority"},
-		{"client certificate", mutual.Host, Options{CACert: certs + "/ca.pem", ClientCert: certs + "/client.pem", ClientKey: certs + "/client.key"}, ""},
-		{"no client certificate", mutual.Host, Options{CACert: certs + "/ca.pem"}, "certificate required"},
-		{"HTTP/2", http2.Host, Options{CACert: caOf(t, http2)}, ""},
+		{"plain to this machine", plain.Host, Options{}, "", ""},
+		{"plain to this machine by name", other, Options{}, "", ""},
+		{"made authority", secure.Host, Options{CACert: ca}, "", ""},
+		{"unknown authority", secure.Host, Options{}, "certificate signed by unknown authority", "--ca-cert"},
+		{"insecure is not careless", secure.Host, Options{Insecure: true}, "certificate signed by unknown authority", "--ca-cert"},
+		{"client certificate", mutual.Host, Options{CACert: certs + "/ca.pem", ClientCert: certs + "/client.pem", ClientKey: certs + "/client.key"}, "", ""},
+		{"no client certificate", mutual.Host, Options{CACert: certs + "/ca.pem"}, "certificate required", "--client-cert"},
+		{"HTTP/2", http2.Host, Options{CACert: caOf(t, http2)}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, s := range []*fake.Server{plain, secure, mutual, http2} {
@@ -59,6 +60,10 @@ func TestTLS(t *testing.T) {
 				t.Error(err)
 			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || Temporary(err) || len(w.list) > 0):
 				t.Errorf("%v (temporary %v), want %q", err, Temporary(err), c.says)
+			}
+			var e *Error
+			if asError(err, &e); e != nil && !strings.Contains(e.Hint(), c.hint) {
+				t.Errorf("hint %q, want %q", e.Hint(), c.hint)
 			}
 		})
 	}
@@ -84,7 +89,8 @@ func TestPlainElsewhere(t *testing.T) {
 		r, _ := open(t, "registry.example:5000", Options{Insecure: insecure, Retries: -1})
 		r.c.transport.(*http.Transport).DialContext = (&redirectDialer{s.Host}).dial
 		_, err := r.Manifest(ctx, "v1", 1<<20, nil)
-		if (err == nil) != insecure || err != nil && Temporary(err) {
+		var e *Error
+		if (err == nil) != insecure || err != nil && (Temporary(err) || !asError(err, &e) || !strings.Contains(e.Hint(), "--insecure")) {
 			t.Errorf("insecure %v: %v", insecure, err)
 		}
 	}

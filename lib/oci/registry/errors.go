@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,22 +60,33 @@ func explain(ctx context.Context, err error) error {
 	case errors.As(err, &known):
 		return err
 	}
-	return &Error{Err: err, retry: !isFinal(err)}
+	final, hint := isFinal(err)
+	return &Error{Err: err, retry: !final, hint: hint}
 }
 
 // isFinal reports whether a request failed for a reason that stays: the name of
-// the registry, or what it is.
-func isFinal(err error) bool {
+// the registry, or what it is. The hint says what would change that, if anything.
+func isFinal(err error) (final bool, hint string) {
 	var (
-		dns    *net.DNSError
-		cert   *tls.CertificateVerificationError
-		record tls.RecordHeaderError
-		op     *net.OpError
+		dns     *net.DNSError
+		unknown x509.UnknownAuthorityError
+		cert    *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		op      *net.OpError
 	)
 	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &record) ||
-		errors.As(err, &op) && op.Op == alert ||
-		errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, ErrProtocol)
+	switch {
+	case errors.As(err, &unknown):
+		return true, "--ca-cert FILE names an authority to trust"
+	case errors.As(err, &op) && op.Op == alert:
+		if strings.Contains(err.Error(), "certificate required") {
+			hint = "--client-cert FILE and --client-key FILE show who you are"
+		}
+		return true, hint
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return true, "--insecure allows plain HTTP"
+	}
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol), ""
 }
 
 // maxErrorBody is how much of an answer is read for its message.
