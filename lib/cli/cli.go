@@ -44,8 +44,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -124,9 +126,14 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 		panic(err) // the struct is wrong, not the input
 	}
 	var shown *printed
-	if _, err := p.Parse(args); errors.As(err, &shown) {
+	parsed, err := p.Parse(args)
+	if errors.As(err, &shown) {
 		return true, shown.err
-	} else if err != nil {
+	}
+	if err == nil {
+		err = checkEmpty(parsed)
+	}
+	if err != nil {
 		return false, &usageError{text: usageText(err), hint: "see " + e.name + " --help"}
 	}
 	e.Quiet = common.Quiet
@@ -134,6 +141,23 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 		return false, err
 	}
 	return false, e.showProgress(common.progressFlags)
+}
+
+// checkEmpty refuses a flag whose value was given as "", as by a shell variable that
+// is not set: a tool would do as if the flag were not there.
+func checkEmpty(parsed *kong.Context) error {
+	for _, p := range parsed.Path {
+		if p.Flag == nil || p.Resolved {
+			continue
+		}
+		switch v := p.Flag.Target; v.Kind() {
+		case reflect.String, reflect.Slice: // kong makes nothing of an empty list
+			if v.Len() == 0 {
+				return fmt.Errorf("--%s: value is empty", p.Flag.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // usageText is what kong says, but for its words about a missing value.

@@ -29,13 +29,14 @@ func TestMain(m *testing.M) {
 type probe struct {
 	Output
 	Temp
-	Do    string `default:"copy" placeholder:"WHAT" help:"What to do."`
-	Image bool   `help:"Write at random."`
-	Text  bool   `help:"The data is text."`
-	Limit int64  `type:"size" default:"64M" placeholder:"SIZE" help:"A size."`
-	Mtime *Time  `placeholder:"TIME" help:"A time."`
-	Bars  string `help:"For --do=progress, see there."`
-	In    string `arg:"" optional:"" default:"-" help:"Input."`
+	Do    string   `default:"copy" placeholder:"WHAT" help:"What to do."`
+	Image bool     `help:"Write at random."`
+	Text  bool     `help:"The data is text."`
+	Limit int64    `type:"size" default:"64M" placeholder:"SIZE" help:"A size."`
+	Mtime *Time    `placeholder:"TIME" help:"A time."`
+	Bars  string   `help:"For --do=progress, see there."`
+	List  []string `help:"Names."`
+	In    string   `arg:"" optional:"" default:"-" help:"Input."`
 }
 
 type probeOutput interface {
@@ -190,6 +191,8 @@ func TestExitCodes(t *testing.T) {
 		{"full disk, image", "--image -o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
 		{"no tmpdir", "--image --tmpdir=/no/dir", "1", "probe: make spool file: /no/dir: open: no such file or directory\n"},
 		{"bad size", "--limit=5KB", "2", "probe: --limit: \"5KB\" is not a size: want bytes, or 64K, 64M, 4GiB\nprobe: hint: see probe --help\n"},
+		{"empty value", "--output=", "2", "probe: --output: value is empty\nprobe: hint: see probe --help\n"},
+		{"empty list", "--list=", "2", "probe: --list: value is empty\nprobe: hint: see probe --help\n"},
 		{"context", "--do=context", "0", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
