@@ -71,7 +71,7 @@ refuses() {
 	image
 	fetches '{"Auth":"bearer","TokenField":"access_token","NoExpiry":true}'
 	fetches '{"Auth":"bearer","TokenField":"both","TokenLife":"1h"}'
-	fetches '{"Auth":"bearer","Challenge":"Basic realm=\"x, y\", Bearer service=\"a, b\",realm=\"{realm}\""}'
+	fetches '{"Auth":"bearer","Challenge":"Basic realm=\"x, y\"\nBearer service=\"a, b\",realm=\"{realm}\""}'
 	fetches '{"Auth":"bearer","TokenLife":"300ms","Rate":2000000,"Rules":[{"Match":"blobs/","Break":"reset","At":400000,"Times":6}]}'
 	[ "$(served .Tokens)" -gt 1 ] || fail "$(served .Tokens) tokens"
 	[ "$(served .Expired)" -gt 0 ] || fail "no token expired"

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,6 @@ type Client struct {
 	sleep func(context.Context, time.Duration) bool
 
 	mu      sync.Mutex
-	logins  map[string]*login // by scheme://host
 	secrets []string
 }
 
@@ -71,7 +71,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, joinAfter: joinAfter, now: time.Now, sleep: sleep, logins: map[string]*login{}}
+	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, joinAfter: joinAfter, now: time.Now, sleep: sleep}
 	switch {
 	case c.retries == 0:
 		c.retries = DefaultRetries
@@ -86,6 +86,9 @@ func New(opts Options) (*Client, error) {
 		n = DefaultConnections
 	}
 	c.slots = make(chan struct{}, n)
+	if c.opts.UserAgent == "" {
+		c.opts.UserAgent = "ocipipe"
+	}
 	c.keepSecret(opts.Password)
 	c.transport = &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -145,14 +148,15 @@ func (c *Client) warn(format string, args ...any) {
 	}
 }
 
-// keepSecret makes scrub strike s out.
-func (c *Client) keepSecret(s string) {
-	if len(s) < 4 { // would strike out innocent letters
-		return
-	}
+// keepSecret makes scrub strike these out.
+func (c *Client) keepSecret(secrets ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.secrets = append(c.secrets, s)
+	for _, s := range secrets {
+		if len(s) >= 4 && !slices.Contains(c.secrets, s) { // less would strike out innocent letters
+			c.secrets = append(c.secrets, s)
+		}
+	}
 }
 
 // scrub is s without secrets, which a server may send back.

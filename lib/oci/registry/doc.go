@@ -11,10 +11,11 @@
 //
 // Nothing here verifies digests: who asks for a blob does.
 //
-// Credentials go to the host that they are for and to the token server that this
-// host names, never to where a redirect leads. Errors name hosts, not URLs, whose
-// queries may be signed, and have whatever was sent as a secret struck out.
+// Logging in is package login's: each repository of each registry and mirror has a
+// login of its own. A redirect leads to where nobody is known, and not from TLS to
+// where there is none. Errors name hosts, not URLs, whose queries may be signed, and
+// have whatever was sent as a secret struck out.
 //
 // Not supported: Docker's certs.d directories (use CACert, ClientCert), HTTP/2
-// (a download in ranges wants several connections), Negotiate and Digest logins.
+// (a download in ranges wants several connections).
 package registry

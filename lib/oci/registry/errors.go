@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"ocipipe/lib/oci/login"
 )
 
 // ErrNotFound is wrapped where a registry does not have what it was asked for.
@@ -20,7 +22,7 @@ var ErrNotFound = errors.New("not found")
 
 // ErrProtocol is wrapped where the answer of a registry contradicts itself or
 // what it was asked for.
-var ErrProtocol = errors.New("wrong answer")
+var ErrProtocol = login.ErrProtocol
 
 // Error is a failure of the network or the refusal of a registry.
 type Error struct {
@@ -64,6 +66,8 @@ func explain(ctx context.Context, err error) error {
 	return &Error{Err: err, retry: !final, hint: hint}
 }
 
+const hintInsecure = "--insecure allows plain HTTP"
+
 // isFinal reports whether a request failed for a reason that stays: the name of
 // the registry, or what it is. The hint says what would change that, if anything.
 func isFinal(err error) (final bool, hint string) {
@@ -84,9 +88,10 @@ func isFinal(err error) (final bool, hint string) {
 		}
 		return true, hint
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return true, "--insecure allows plain HTTP"
+		return true, hintInsecure
 	}
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol), ""
+	final = errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
+	return final, ""
 }
 
 // maxErrorBody is how much of an answer is read for its message.

@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -60,50 +57,6 @@ func TestHeaderLength(t *testing.T) {
 	_, err := r.Manifest(ctx, "v1", 1<<20, nil)
 	if err == nil || !strings.Contains(err.Error(), "headers exceeded") {
 		t.Errorf("%v", err)
-	}
-}
-
-// TestNotInTheClear: who speaks TLS and redirects to a server that does not, of the
-// same name even, has not made us send credentials in the clear.
-func TestNotInTheClear(t *testing.T) {
-	asks := func(w http.ResponseWriter, req *http.Request) bool {
-		if _, _, ok := req.BasicAuth(); ok {
-			return false
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
-		w.WriteHeader(401)
-		return true
-	}
-	asked := 0
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		asked++
-		if !asks(w, req) {
-			t.Errorf("credentials of %s went in the clear", req.Host)
-		}
-	}))
-	defer plain.Close()
-	const host, other = "registry.example:443", "store.example"
-	for _, to := range []string{host, other} {
-		secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			if !asks(w, req) {
-				http.Redirect(w, req, "http://"+to+"/x", http.StatusFound)
-			}
-		}))
-		defer secure.Close()
-		for _, opts := range []Options{
-			{AuthFiles: []string{authFileOf(t, host, `{"auths":{"HOST":{"auth":"bWU6c2VjcmV0"},"`+other+`":{"auth":"bWU6c2VjcmV0"}}}`)}},
-			{Username: "me", Password: "secret"},
-		} {
-			asked = 0
-			r, _ := open(t, host, opts)
-			r.c.transport.(*http.Transport).DialContext = redirectDialer{plain.Listener.Addr().String()}.dial
-			r.c.transport.(*http.Transport).DialTLSContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, network, secure.Listener.Addr().String())
-			}
-			if _, err := r.Manifest(ctx, "v1", 1<<20, nil); err == nil || !strings.Contains(err.Error(), "401") || asked == 0 {
-				t.Errorf("%s: %v, asked %d times", to, err, asked)
-			}
-		}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/login"
 )
 
 // Blob is what is known of a blob before it is fetched.
@@ -87,7 +89,7 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 			}
 		}
 		err = r.c.refusal(a.host, a.Response)
-		drain(a.Response)
+		login.Drain(a.Response)
 	}
 	return nil, err
 }

@@ -12,9 +12,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/login"
 )
 
 // Repository is one repository of a registry, and of its mirrors.
@@ -26,11 +30,22 @@ type Repository struct {
 }
 
 // Repository returns the repository called name at host, HOST or HOST:PORT.
-func (c *Client) Repository(host, name string) (*Repository, error) {
+func (c *Client) Repository(host, name string) (_ *Repository, err error) {
+	var files, keys authn.Keychain
+	files = login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
+	if keys = files; c.opts.Username != "" {
+		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
+	}
 	r := &Repository{c: c, name: name, origin: &endpoint{c: c, host: host, plain: c.opts.Insecure || isLoopback(host)}}
+	if r.origin.login, err = login.New(c.wire(), host, name, keys); err != nil {
+		return nil, err
+	}
 	for _, m := range c.opts.Mirrors {
 		e, err := c.mirror(m)
 		if err != nil {
+			return nil, err
+		}
+		if e.login, err = login.New(c.wire(), e.host, e.prefix+name, files); err != nil {
 			return nil, err
 		}
 		r.mirrors = append(r.mirrors, e)
@@ -99,21 +114,29 @@ func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Hea
 func (e *endpoint) ask(ctx context.Context, method, repo, kind, id string, h http.Header, codes []int) (*answer, error) {
 	a, err := e.do(ctx, method, "/v2/"+e.prefix+repo+"/"+kind+"/"+id, h)
 	if err != nil {
-		return nil, err
+		return nil, e.advise(err)
 	}
-	for _, code := range codes {
-		if a.StatusCode == code {
-			return a, nil
-		}
+	if slices.Contains(codes, a.StatusCode) {
+		return a, nil
 	}
-	defer drain(a.Response)
+	defer login.Drain(a.Response)
+	if a.host != e.host {
+		return nil, e.c.refusal(a.host, a.Response)
+	}
 	who := "registry"
-	if e.isMirror || a.host != e.host {
+	if e.isMirror {
 		who = a.host
 	}
-	refused := e.c.refusal(who, a.Response)
-	e.c.login(a.url, e).advise(refused)
-	return nil, refused
+	return nil, e.advise(e.c.refusal(who, a.Response))
+}
+
+// advise adds a hint to the refusal of who has not logged in.
+func (e *endpoint) advise(err error) error {
+	var refused *Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) && e.login.Anonymous() {
+		refused.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", e.host)
+	}
+	return err
 }
 
 // Manifest is a manifest or an index as a registry sent it.
@@ -176,7 +199,7 @@ func (r *Repository) Resolve(ctx context.Context, tag string, notify func(Retry)
 		if err != nil {
 			return err
 		}
-		drain(a.Response)
+		login.Drain(a.Response)
 		d = digest.Digest(a.Header.Get("Docker-Content-Digest"))
 		return nil
 	})

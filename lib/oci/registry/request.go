@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ocipipe/lib/oci/login"
 )
 
 // maxRedirects is how many redirects in a row are followed.
@@ -26,8 +29,7 @@ var errStalled = errors.New("stalled")
 type answer struct {
 	*http.Response
 	from *endpoint // who was asked; nil for a URL of somebody else
-	url  *url.URL  // of who answered in the end
-	host string    // there
+	host string    // of who answered in the end
 }
 
 // endpoint is a registry, or a mirror of one.
@@ -37,6 +39,7 @@ type endpoint struct {
 	prefix   string // of repositories, with its slash
 	isMirror bool
 	plain    bool // may be spoken to without TLS
+	login    *login.Login
 
 	mu     sync.Mutex
 	scheme string // "" until it is known
@@ -103,27 +106,29 @@ func (e *endpoint) mayBePlain(err error) bool {
 		noPort != nil && errors.Is(err, syscall.ECONNREFUSED))
 }
 
-// follow sends a request and goes where redirects lead. Each host gets the
-// authorization that is its own, or none.
+// owns reports whether u is at this endpoint, spoken to as it is.
+func (e *endpoint) owns(u *url.URL) bool {
+	return u.Host == e.host && slices.Contains(e.schemes(), u.Scheme)
+}
+
+// follow sends a request and goes where redirects lead, but not from TLS to where
+// there is none, unless that is allowed. Credentials stay with the endpoint.
 func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*answer, error) {
 	for range maxRedirects {
 		resp, err := c.ask(ctx, method, u, h, from)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Host, explain(ctx, err))
 		}
-		where := resp.Header.Get("Location")
-		switch resp.StatusCode {
-		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		default:
-			where = ""
-		}
-		if where == "" {
-			return &answer{resp, from, u, u.Host}, nil
+		if !login.IsRedirect(resp) {
+			return &answer{resp, from, u.Host}, nil
 		}
 		resp.Body.Close()
-		next, err := u.Parse(where)
-		if err != nil || next.Host == "" || next.Scheme != "https" && next.Scheme != "http" {
+		next, err := u.Parse(resp.Header.Get("Location"))
+		switch {
+		case err != nil || next.Host == "" || next.Scheme != "https" && next.Scheme != "http":
 			return nil, &Error{Err: fmt.Errorf("%s: %w: a redirect to no web address", u.Host, ErrProtocol)}
+		case u.Scheme == "https" && next.Scheme == "http" && !c.opts.Insecure:
+			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), hint: hintInsecure}
 		}
 		next.User = nil
 		u = next
@@ -131,69 +136,52 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 	return nil, &Error{Err: fmt.Errorf("%s: %w: more than %d redirects", u.Host, ErrProtocol, maxRedirects)}
 }
 
-// ask sends a request to one host, and logs in there if that is asked for.
+// ask sends a request to one host: with the login of from if that is the host,
+// where from has redirected as anybody, and to the URL of a manifest as it is.
 func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*http.Response, error) {
-	if !from.mayLogIn(u) {
-		return c.send(ctx, method, u, h, "", nil)
-	}
-	l := c.login(u, from)
-	for try := 0; ; try++ {
-		auth := l.header()
-		resp, err := c.send(ctx, method, u, h, auth, nil)
-		if err != nil || try == maxLogins || !l.isRefusal(resp, auth) {
-			return resp, err
+	build := func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+		if err == nil {
+			maps.Copy(req.Header, h)
 		}
-		again, err := l.renew(ctx, resp, auth)
+		return req, err
+	}
+	switch {
+	case from == nil:
+		req, err := build(ctx)
 		if err != nil {
-			resp.Body.Close()
 			return nil, err
 		}
-		if !again {
-			return resp, nil
-		}
-		drain(resp)
+		return c.send(req)
+	case from.owns(u):
+		return from.login.Do(ctx, build)
 	}
+	l, err := login.Elsewhere(c.wire(), u.Host)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	return l.Do(ctx, build)
 }
 
-// drain reads what little there is of a body, so that the connection can be used
-// again.
-func drain(resp *http.Response) {
-	io.CopyN(io.Discard, resp.Body, maxErrorBody)
-	resp.Body.Close()
+// wire is what logins need of us.
+func (c *Client) wire() login.Wire {
+	return login.Wire{Send: c.send, Timeout: c.timeout, Secret: c.keepSecret,
+		Refusal: func(who string, resp *http.Response) error { return c.refusal(who, resp) }}
 }
 
-// send makes one exchange on one connection.
-func (c *Client) send(ctx context.Context, method string, u *url.URL, h http.Header, auth string, form url.Values) (*http.Response, error) {
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	rctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(rctx, method, u.String(), body)
+// send makes an exchange on one connection, in our name. The body of the answer
+// notices where it stalls.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	own := req.Clone(ctx)
+	own.Header.Set("Accept-Encoding", "identity")
+	own.Header.Set("User-Agent", c.opts.UserAgent)
+	resp, err := c.transport.RoundTrip(own)
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	for k, v := range h {
-		req.Header[k] = v
-	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("User-Agent", "ocipipe")
-	if c.opts.UserAgent != "" {
-		req.Header.Set("User-Agent", c.opts.UserAgent)
-	}
-	if auth != "" {
-		req.Header.Set("Authorization", auth)
-	}
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = newWatched(ctx, resp.Body, c.timeout, cancel)
+	resp.Body = newWatched(req.Context(), resp.Body, c.timeout, cancel)
 	return resp, nil
 }
 

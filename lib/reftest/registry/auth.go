@@ -59,7 +59,7 @@ func challenge(w http.ResponseWriter, b Behaviour, usual, realm string) {
 	if b.Challenge != "" {
 		usual = strings.ReplaceAll(b.Challenge, "{realm}", realm)
 	}
-	w.Header().Set("WWW-Authenticate", usual)
+	w.Header()["Www-Authenticate"] = strings.Split(usual, "\n")
 	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 }
 

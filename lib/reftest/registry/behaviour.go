@@ -22,7 +22,7 @@ type Behaviour struct {
 	TokenLife     Duration // bearer: how long a token is good; 0 is for good
 	TokenField    string   // bearer: "token" (and that is ""), "access_token" or "both"
 	NoExpiry      bool     // bearer: the answer lacks expires_in
-	Challenge     string   // in place of the usual WWW-Authenticate; {realm} is replaced
+	Challenge     string   // in place of the usual WWW-Authenticate, a line a header; {realm} is replaced
 
 	Redirect     bool     // blobs lie at Server.Storage, which refuses Authorization
 	RedirectLife Duration // how long the URL there is good; 0 is an hour

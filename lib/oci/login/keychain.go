@@ -1,0 +1,215 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/cli/cli/config/types"
+	"github.com/docker/docker-credential-helpers/client"
+	"github.com/docker/docker-credential-helpers/credentials"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Files is an [authn.Keychain] over docker's config.json and podman's auth.json.
+//
+// A credential helper of the host comes before the store of all, and that before
+// the file itself. Its keys are HOST or, as podman has it, HOST/PATH, of which the
+// longest that a repository begins with counts; docker's old ones are URLs of the
+// API. All names of Docker Hub are one.
+type Files struct {
+	// Paths are the files, of which the first that knows a repository counts. One
+	// that does not exist is skipped.
+	Paths []string
+	Warn  func(msg string) // takes messages to the user; nil drops them
+}
+
+// Password is an [authn.Keychain] that has one user's password for everything.
+type Password struct{ Username, Password string }
+
+// Resolve returns it.
+func (p Password) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return authn.FromConfig(authn.AuthConfig{Username: p.Username, Password: p.Password}), nil
+}
+
+// Resolve is ResolveContext without an end but that of a helper's time.
+func (f Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
+	return f.ResolveContext(context.Background(), r)
+}
+
+// ResolveContext returns the credentials for r, a repository or a registry, or
+// [authn.Anonymous]. Errors name the file, and show no secret.
+func (f Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
+	for _, file := range f.Paths {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found, err := f.find(ctx, data, r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		cred := authn.AuthConfig{Username: found.Username, Password: found.Password,
+			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken}
+		if cred.Username == "<token>" { // as which docker keeps an identity token
+			cred = authn.AuthConfig{IdentityToken: cred.Password}
+		}
+		if cred != (authn.AuthConfig{}) {
+			return authn.FromConfig(cred), nil
+		}
+	}
+	return authn.Anonymous, nil
+}
+
+// find returns what the file with these contents has for r.
+func (f Files) find(ctx context.Context, data []byte, r authn.Resource) (types.AuthConfig, error) {
+	conf, err := config.LoadFromReader(bytes.NewReader(data))
+	if err != nil {
+		return types.AuthConfig{}, err
+	}
+	host := hostOf(r.RegistryStr())
+	for _, key := range slices.Sorted(maps.Keys(conf.CredentialHelpers)) {
+		if hostOf(key) == host && !strings.Contains(key, "/") {
+			return askHelper(ctx, conf.CredentialHelpers[key], key)
+		}
+	}
+	if conf.CredentialsStore != "" {
+		if host == name.DefaultRegistry {
+			host = authn.DefaultAuthKey
+		}
+		cred, err := askHelper(ctx, conf.CredentialsStore, host)
+		switch {
+		case errors.Is(err, exec.ErrNotFound) && f.Warn != nil: // the configuration of another machine
+			f.Warn("credentials: " + err.Error())
+		case errors.Is(err, exec.ErrNotFound):
+		case err != nil || !isEmpty(cred):
+			return cred, err
+		}
+	}
+	return entry(conf, keyOf(r.String())), nil
+}
+
+// entry is what the file itself has for where, HOST/PATH, or most of its components.
+func entry(conf *configfile.ConfigFile, where string) types.AuthConfig {
+	keys := slices.Sorted(maps.Keys(conf.AuthConfigs))
+	for ; where != "." && where != "/"; where = path.Dir(where) {
+		for _, key := range keys {
+			if cred := conf.AuthConfigs[key]; keyOf(key) == where && !isEmpty(cred) {
+				return cred
+			}
+		}
+	}
+	return types.AuthConfig{}
+}
+
+func isEmpty(cred types.AuthConfig) bool {
+	cred.ServerAddress = ""
+	return cred == types.AuthConfig{}
+}
+
+// hostOf is the host of a key.
+func hostOf(key string) string {
+	host, _, _ := strings.Cut(keyOf(key), "/")
+	return host
+}
+
+// keyOf brings a key to the form HOST[/PATH].
+func keyOf(key string) string {
+	key = strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://")
+	host, path, _ := strings.Cut(strings.TrimSuffix(key, "/"), "/")
+	host = strings.ToLower(host)
+	if host == "docker.io" || host == "registry-1.docker.io" {
+		host = name.DefaultRegistry
+	}
+	if path == "" || path == "v1" || path == "v2" {
+		return host
+	}
+	return host + "/" + path
+}
+
+// Limits of a credential helper: its time, in which a user may have to type
+// something, and its answer in bytes.
+const (
+	helperTimeout   = time.Minute
+	maxHelperAnswer = 64 << 10
+)
+
+// askHelper gets what the credential helper called suffix has for key.
+func askHelper(ctx context.Context, suffix, key string) (cred types.AuthConfig, err error) {
+	name := "docker-credential-" + suffix
+	if strings.ContainsRune(suffix, '/') {
+		return cred, fmt.Errorf("%q is not the name of a credential helper", suffix)
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		return cred, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, helperTimeout, fmt.Errorf("no answer within %s", helperTimeout))
+	defer cancel()
+	got, err := client.Get(func(args ...string) client.Program {
+		h := helper{exec.CommandContext(ctx, name, args...)}
+		h.WaitDelay = time.Second
+		return h
+	}, key)
+	switch {
+	case ctx.Err() != nil:
+		return cred, fmt.Errorf("%s: %w", name, context.Cause(ctx))
+	case credentials.IsErrCredentialsNotFound(err):
+		return cred, nil
+	case err != nil:
+		return cred, fmt.Errorf("%s: %s", name, complaint(err.Error()))
+	}
+	return types.AuthConfig{Username: got.Username, Password: got.Secret}, nil
+}
+
+// helper is a [client.Program] that ends with a context, and whose output has a bound.
+type helper struct{ *exec.Cmd }
+
+func (h helper) Input(in io.Reader) { h.Stdin = in }
+
+func (h helper) Output() ([]byte, error) {
+	var out bounded
+	h.Stdout = &out
+	err := h.Run()
+	return out.b, err
+}
+
+type bounded struct{ b []byte }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(b.b)+len(p) > maxHelperAnswer {
+		return 0, fmt.Errorf("answers with more than %d bytes", maxHelperAnswer)
+	}
+	b.b = append(b.b, p...)
+	return len(p), nil
+}
+
+// complaint is what a terminal may be shown of a helper's failure.
+func complaint(s string) string {
+	if strings.Contains(s, "Secret") { // its answer, with the secret
+		return "failed"
+	}
+	s, _, _ = strings.Cut(s, "\n")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s[:min(len(s), 300)])
+}

@@ -1,0 +1,212 @@
+package login
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Wire is how a registry is reached.
+type Wire struct {
+	Send    func(*http.Request) (*http.Response, error) // makes one exchange, and follows no redirect
+	Timeout time.Duration                               // of each request that a login makes
+	// Refusal makes an error of an answer other than what was hoped for.
+	Refusal func(who string, resp *http.Response) error
+	// Secret is told what nobody may be shown.
+	Secret func(secrets ...string)
+}
+
+// Login is how one host lets us have one repository: anonymously until it refuses,
+// then by what package transport makes of its challenge. It is good for requests
+// made at the same time.
+type Login struct {
+	wire   Wire
+	repo   name.Repository // whose registry is the host
+	scopes []string
+	keys   authn.Keychain
+	busy   chan struct{} // held while logging in
+
+	mu        sync.Mutex
+	auth      authn.Authenticator // nil until it was looked up
+	via       http.RoundTripper   // nil until logged in
+	challenge []string            // that was met then
+}
+
+// New returns the login to repo at host, HOST or HOST:PORT, for pulling. keys are
+// asked once, when the host first refuses something.
+func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
+	reg, err := name.NewRegistry(host)
+	if err != nil {
+		return nil, err
+	}
+	l := &Login{wire: w, repo: reg.Repo(repo), keys: keys, busy: make(chan struct{}, 1)}
+	l.scopes = []string{l.repo.Scope(transport.PullScope)}
+	return l, nil
+}
+
+// Elsewhere returns the login to where a redirect has led. Nobody is known there; a
+// token server may still give tokens to anybody.
+func Elsewhere(w Wire, host string) (*Login, error) {
+	l, err := New(w, host, "", nil)
+	if err == nil {
+		l.scopes, l.auth = nil, authn.Anonymous
+	}
+	return l, err
+}
+
+// Anonymous reports that credentials were looked for, and not found.
+func (l *Login) Anonymous() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.auth == authn.Anonymous
+}
+
+// maxLogins is how often one request may log in: the token of the first may have
+// expired when it is used.
+const maxLogins = 2
+
+// Do sends the request that build makes, and logs in where the host asks for that.
+func (l *Login) Do(ctx context.Context, build func(context.Context) (*http.Request, error)) (*http.Response, error) {
+	for try := 0; ; try++ {
+		via := l.current()
+		resp, err := l.send(ctx, via, build)
+		if err != nil || try == maxLogins || !isRefusal(resp, via) {
+			return resp, err
+		}
+		again, err := l.renew(ctx, resp, via)
+		if err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+		if !again {
+			return resp, nil
+		}
+		Drain(resp)
+	}
+}
+
+func (l *Login) current() http.RoundTripper {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.via
+}
+
+func (l *Login) send(ctx context.Context, via http.RoundTripper, build func(context.Context) (*http.Request, error)) (*http.Response, error) {
+	ctx, mark := withMark(ctx)
+	req, err := build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if via == nil {
+		return l.wire.Send(req)
+	}
+	*mark = req
+	resp, err := via.RoundTrip(req)
+	return resp, plain(ctx, err)
+}
+
+// isRefusal reports whether logging in, perhaps anew, may change the answer.
+// Besides 401 that is 400 and 403, with which some registries meet an expired
+// token, and without one 404, which hides what one may not see.
+func isRefusal(resp *http.Response, via http.RoundTripper) bool {
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
+		return true
+	}
+	return resp.StatusCode == http.StatusNotFound && via == nil
+}
+
+// renew logs in after resp has refused what old is, and reports whether to try
+// again.
+func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTripper) (bool, error) {
+	select {
+	case l.busy <- struct{}{}:
+		defer func() { <-l.busy }()
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	if l.current() != old {
+		return true, nil // somebody else did
+	}
+	if err := l.lookUp(ctx); err != nil {
+		return false, err
+	}
+	challenge := usable(resp.Header)
+	if challenge == nil && resp.StatusCode != http.StatusUnauthorized {
+		challenge = l.challenge // the token has expired, and the registry says it oddly
+	}
+	if !l.promises(resp, challenge, old) {
+		return false, nil
+	}
+	b := &beneath{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
+	via, err := b.logIn(ctx)
+	if err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.via, l.challenge = via, b.challenge
+	return true, nil
+}
+
+// promises reports whether a login that meets challenge, or without one the answer
+// to a ping, can give more than old did.
+func (l *Login) promises(resp *http.Response, challenge []string, old http.RoundTripper) bool {
+	anonymous := l.auth == authn.Anonymous
+	switch {
+	case old != nil && (resp.StatusCode == http.StatusUnauthorized || !isBearer(l.challenge)):
+		return false // with 401 the transport has asked for another token itself
+	case challenge != nil:
+		return !anonymous || isBearer(challenge)
+	}
+	return l.keys != nil && (!anonymous || resp.StatusCode == http.StatusUnauthorized)
+}
+
+// lookUp finds the credentials, once.
+func (l *Login) lookUp(ctx context.Context) error {
+	if l.auth != nil {
+		return nil
+	}
+	auth, err := authn.Resolve(ctx, l.keys, l.repo)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCredentials, err)
+	}
+	cred, err := authn.Authorization(ctx, auth)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCredentials, err)
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(cred.Username + ":" + cred.Password))
+	l.wire.Secret(cred.Password, cred.IdentityToken, cred.RegistryToken, basic)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.auth = auth
+	return nil
+}
+
+// usable is the challenges of h that can be met, the best first: those with a token
+// server, of which the anonymous get a token too, before those for a password.
+func usable(h http.Header) []string {
+	var tokens, passwords []string
+	for _, c := range h.Values("WWW-Authenticate") {
+		scheme, params, _ := strings.Cut(strings.ToLower(c), " ")
+		switch {
+		case scheme == "bearer" && strings.Contains(params, "realm="):
+			tokens = append(tokens, c)
+		case scheme == "basic":
+			passwords = append(passwords, c)
+		}
+	}
+	return append(tokens, passwords...)
+}
+
+func isBearer(challenge []string) bool {
+	return len(challenge) > 0 && strings.EqualFold(challenge[0][:min(len(challenge[0]), len("bearer"))], "bearer")
+}
