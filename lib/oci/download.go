@@ -342,7 +342,7 @@ func (d *download) finish(ctx context.Context, err error) {
 // mismatch is the error for bytes that are not those of the digest. Bytes from an
 // earlier run may be to blame, which are gone now.
 func (d *download) mismatch(err error, resumed bool) error {
-	err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	err = d.r.blame(fmt.Errorf("%w: %w", ErrCorrupt, err))
 	if resumed {
 		err = tryAgain{fmt.Errorf("%w (what an earlier run had left of it has been removed)", err)}
 	}

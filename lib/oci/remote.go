@@ -103,7 +103,7 @@ func fetchImage(ctx context.Context, ref name.Reference, opts Options) (*Image, 
 	img, err := r.image(ctx, ref)
 	if err != nil {
 		r.Close()
-		return nil, err
+		return nil, r.blame(err)
 	}
 	img.remote = r
 	img.closers = append(img.closers, r)
@@ -129,6 +129,16 @@ func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, 
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return r, nil
+}
+
+// blame adds to err, where it is about wrong bytes, the mirrors that may have sent
+// them.
+func (r *remote) blame(err error) error {
+	mirrors := r.repo.Mirrors()
+	if len(mirrors) == 0 || !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return &hintError{err, "it came through the mirror " + strings.Join(mirrors, ", ")}
 }
 
 // fullReference is how the cache calls ref: with registry and tag, Docker Hub

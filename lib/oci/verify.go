@@ -50,7 +50,11 @@ func openVerified(ctx context.Context, b blobs, d descriptor, where string) (io.
 	if _, ok := r.(interface{ isVerified() }); ok {
 		return &labelled{r, where}, nil
 	}
-	return &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: where}, nil
+	v := &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: where}
+	if far, ok := b.(*remote); ok {
+		v.blame = far.blame
+	}
+	return v, nil
 }
 
 // labelled is a reader that is verified already, whose errors say what it reads.
@@ -82,6 +86,7 @@ type verified struct {
 	hash  hash.Hash
 	desc  descriptor
 	where string
+	blame func(error) error // says who may have sent it; may be nil
 	n     int64
 	err   error
 }
@@ -117,7 +122,11 @@ func (v *verified) check() error {
 }
 
 func (v *verified) corrupt(format string, args ...any) error {
-	return fmt.Errorf("%s: %w: expected %s: %s", v.where, ErrCorrupt, v.desc.Digest, fmt.Sprintf(format, args...))
+	err := fmt.Errorf("%s: %w: expected %s: %s", v.where, ErrCorrupt, v.desc.Digest, fmt.Sprintf(format, args...))
+	if v.blame != nil {
+		err = v.blame(err)
+	}
+	return err
 }
 
 func (v *verified) Close() error { return v.r.Close() }

@@ -293,6 +293,13 @@ two_platforms() {
 	run --separate-stderr oci-fetch --no-cache --mirror "$reg" -o got.tar "$origin/r:demo"
 	assert_ok
 	oci-fetch oci:demo | cmp - got.tar
+	# Bytes that only a digest tells from the right ones.
+	behave '{"Rules":[{"Match":"/blobs/'"$(digests oci:demo | head -n 1)"'","Flip":5}]}'
+	for flags in -j1 -j4; do
+		run --separate-stderr oci-fetch --no-cache "$flags" --mirror "$reg" -o bad.tar "$origin/r:demo"
+		assert_error oci-fetch 1 'corrupt image'
+		[[ $stderr == *"hint: it came through the mirror $reg"* ]] || show "who sent it?"
+	done
 	control=$origin_control
 	[ "$(served '.Requests | length')" = 0 ] || fail "the registry was asked"
 	run --separate-stderr oci-fetch --no-cache --mirror 127.0.0.1:1 --mirror "$reg/none" -o got.tar "$origin/r:demo"

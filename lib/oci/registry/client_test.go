@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -130,7 +131,7 @@ func TestMirrors(t *testing.T) {
 		{"is down", fake.Behaviour{Rules: []fake.Rule{{Status: 503}}}, "", false, true, true},
 		{"denies", fake.Behaviour{Auth: "basic", User: "x", Password: "y"}, "", false, true, true},
 		{"breaks in the middle", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Break: "reset", Within: 1000}}}, "", false, true, false},
-		{"has a wrong size", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Length: 7}}}, "", false, true, false},
+		{"has a wrong size", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Length: 7}}}, "", false, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mirror, origin := start(t, fake.Config{}, c.b), start(t, fake.Config{}, fake.Behaviour{Auth: "basic", User: "me", Password: "secret"})
@@ -163,6 +164,53 @@ func TestMirrors(t *testing.T) {
 	for _, s := range []string{"x", "x:5000", "x:5000/a/b", "http://x", "[::1]:5000"} {
 		if err := CheckMirror(s); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestPortal: a mirror that answers everything with 200 and a page of its own, as a
+// captive portal does, is named and passed over.
+func TestPortal(t *testing.T) {
+	big := data(3 << 20)
+	origin := start(t, fake.Config{}, fake.Behaviour{})
+	img := origin.AddImage("r", "v1", big)
+	ways := map[string]func(r *Repository) error{
+		"tag":    func(r *Repository) error { _, err := r.Manifest(ctx, "v1", 1<<20, nil); return err },
+		"digest": func(r *Repository) error { _, err := r.Manifest(ctx, img.Manifest, 1<<20, nil); return err },
+		"blob": func(r *Repository) error {
+			got, err := fetchAll(t, r, blobOf(big))
+			if err == nil && !bytes.Equal(got, big) {
+				err = errors.New("other bytes")
+			}
+			return err
+		},
+		"stream": func(r *Repository) error {
+			got, err := stream(r, blobOf(big), 0)
+			if err == nil && !bytes.Equal(got, big) {
+				err = errors.New("other bytes")
+			}
+			return err
+		},
+	}
+	for page, text := range map[string]string{"HTML": "<html>Log in!</html>", "JSON": `{"error":"log in"}`, "nothing": ""} {
+		for _, chunked := range []bool{false, true} {
+			portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if chunked {
+					w.(http.Flusher).Flush()
+				}
+				io.WriteString(w, text)
+			}))
+			defer portal.Close()
+			for name, get := range ways {
+				var warned []string
+				r, _ := open(t, origin.Host, Options{Mirrors: []string{portal.URL}, Warn: func(s string) { warned = append(warned, s) }, Connections: 2})
+				if err := get(r); err != nil {
+					t.Errorf("%s, chunked %v, %s: %v", page, chunked, name, err)
+				}
+				if host := strings.TrimPrefix(portal.URL, "http://"); len(warned) != 1 || !strings.Contains(warned[0], "mirror "+host+": ") || strings.Count(warned[0], host) != 1 {
+					t.Errorf("%s, chunked %v, %s: warned %q", page, chunked, name, warned)
+				}
+			}
 		}
 	}
 }

@@ -40,6 +40,10 @@ func TestDownload(t *testing.T) {
 		}}, ""},
 		{"ranges ignored later", fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Skip: 2, Range: "ignore"}}}, ""},
 		{"ranges refused", blob(fake.Rule{Range: "refuse"}), ""},
+		{"ranges called a bad request", fake.Behaviour{Rules: []fake.Rule{{Match: "Range: ", Status: 400}}}, ""},
+		{"ranges not allowed", fake.Behaviour{Rules: []fake.Rule{{Match: "Range: ", Status: 405}}}, ""},
+		{"ranges not implemented", fake.Behaviour{Rules: []fake.Rule{{Match: "Range: ", Status: 501}}}, ""},
+		{"nothing implemented", blob(fake.Rule{Status: 501, Code: "UNSUPPORTED"}), "UNSUPPORTED"},
 		{"short ranges", blob(fake.Rule{Range: "short"}), ""},
 		{"other ranges", blob(fake.Rule{Range: "start"}), ""},
 		{"no Content-Range", blob(fake.Rule{Range: "unlabeled"}), ""},
@@ -242,7 +246,7 @@ func TestCloseDelimited(t *testing.T) {
 		fmt.Fprintf(conn, "HTTP/1.1 206 Partial\r\nContent-Range: bytes 400-999/1000\r\nConnection: close\r\n\r\n%s", small[400:])
 	}))
 	defer s.Close()
-	r, _ := open(t, "x", Options{Mirrors: []string{s.URL}})
+	r, _ := open(t, strings.TrimPrefix(s.URL, "http://"), Options{})
 	if got, err := stream(r, blobOf(small), 0); err != nil || !bytes.Equal(got, small) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}

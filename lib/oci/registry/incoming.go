@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,27 +48,33 @@ func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool)
 		}
 		h.Set("Range", fmt.Sprintf("bytes=%d-%s", off, last))
 	}
-	a, err := r.do(ctx, http.MethodGet, "blobs", b.Digest.String(), h, blobCodes...)
+	var in *incoming
+	use := func(a *answer) (err error) {
+		if in, err = b.check(a, off, end, ask); err != nil {
+			a.Body.Close()
+		}
+		return err
+	}
+	err := r.do(ctx, http.MethodGet, "blobs", b.Digest.String(), h, use, blobCodes...)
 	if errors.Is(err, ErrNotFound) {
-		if other, oerr := r.elsewhere(ctx, b, h); other != nil || oerr != nil {
-			a, err = other, oerr
+		if other, oerr := r.elsewhere(ctx, b, h); other != nil {
+			err = use(other)
+		} else if oerr != nil {
+			err = oerr
 		}
+	}
+	var refused *Error
+	if ask && errors.As(err, &refused) && slices.Contains(noRangeCodes, refused.Status) {
+		err = fmt.Errorf("%w: %w", errRange, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	in, err := b.check(a, off, end, ask)
-	if err != nil {
-		a.Body.Close()
-		if a.from != nil && a.from.isMirror && !errors.Is(err, errRange) {
-			a.from.strikes.Store(maxStrikes) // the next attempt asks somebody else
-			err = &Error{Err: err, retry: true}
-		}
-		return nil, err
-	}
-	in.from = a.from
 	return in, nil
 }
+
+// noRangeCodes are answers to a request for a range by those who know none.
+var noRangeCodes = []int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}
 
 var blobCodes = []int{http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable}
 
@@ -97,11 +104,14 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 // check compares an answer with what was asked for. The error wraps errRange if
 // it may be better without asking for a range.
 func (b Blob) check(a *answer, off, end int64, ask bool) (*incoming, error) {
-	in := &incoming{body: a.Body, end: b.Size}
+	in := &incoming{body: a.Body, from: a.from, end: b.Size}
 	switch {
 	case a.StatusCode == http.StatusOK:
 		if b.Size >= 0 && a.ContentLength >= 0 && a.ContentLength != b.Size {
 			return nil, b.wrong(a.ContentLength)
+		}
+		if b.Size >= 0 && a.ContentLength < 0 && a.from != nil && a.from.isMirror { // a captive portal, perhaps
+			return nil, &Error{Err: fmt.Errorf("%w: it does not say how long the blob is", ErrProtocol)}
 		}
 		if a.ContentLength < 0 && len(a.TransferEncoding) > 0 {
 			in.end = -1 // the server marks the end itself

@@ -1,10 +1,10 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	_ "crypto/sha256" // digests are of either kind
 	_ "crypto/sha512"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,22 +92,52 @@ func isLoopback(host string) bool {
 // maxStrikes is after how many breaks of a connection a mirror is left alone.
 const maxStrikes = 3
 
-// do asks the mirrors and then the registry, until one has it. The answer has one
-// of the codes.
-func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, codes ...int) (*answer, error) {
+// do asks the mirrors and then the registry, until one has an answer with one of the
+// codes that use, which closes it, has no fault to find with. What a mirror sends
+// wrongly is a reason to ask the registry; of ranges it may ask again.
+func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) error {
 	for _, e := range r.mirrors {
 		if e.strikes.Load() >= maxStrikes {
 			continue
 		}
 		a, err := e.ask(ctx, method, r.name, kind, id, h, codes)
-		if err == nil || ctx.Err() != nil {
-			return a, err
+		if err == nil {
+			err = use(a)
+		}
+		if err == nil {
+			e.used.Store(true)
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, errRange) {
+			return err
 		}
 		if !errors.Is(err, ErrNotFound) && e.strikes.Swap(maxStrikes) < maxStrikes {
-			r.c.warn("mirror %v: asking %s", err, r.origin.host)
+			r.c.warn("mirror %s: asking %s", nameMirror(e, err), r.origin.host)
 		}
 	}
-	return r.origin.ask(ctx, method, r.name, kind, id, h, codes)
+	a, err := r.origin.ask(ctx, method, r.name, kind, id, h, codes)
+	if err != nil {
+		return err
+	}
+	return use(a)
+}
+
+// nameMirror is err with the host of e before it, once.
+func nameMirror(e *endpoint, err error) string {
+	if text := err.Error(); strings.HasPrefix(text, e.host+": ") {
+		return text
+	}
+	return e.host + ": " + err.Error()
+}
+
+// Mirrors returns the hosts of the mirrors that have sent something: those to blame
+// where that has not its digest.
+func (r *Repository) Mirrors() (hosts []string) {
+	for _, e := range r.mirrors {
+		if e.used.Load() {
+			hosts = append(hosts, e.host)
+		}
+	}
+	return hosts
 }
 
 // ask is do for one of them.
@@ -166,28 +196,47 @@ func (r *Repository) Manifest(ctx context.Context, ref string, max int64, notify
 	return m, err
 }
 
-func (r *Repository) manifest(ctx context.Context, ref string, max int64) (Manifest, error) {
-	a, err := r.do(ctx, http.MethodGet, "manifests", ref, http.Header{"Accept": accepted}, http.StatusOK)
+func (r *Repository) manifest(ctx context.Context, ref string, max int64) (m Manifest, err error) {
+	err = r.do(ctx, http.MethodGet, "manifests", ref, http.Header{"Accept": accepted}, func(a *answer) error {
+		defer a.Body.Close()
+		m, err = readManifest(a, ref, max)
+		return err
+	}, http.StatusOK)
+	return m, err
+}
+
+func readManifest(a *answer, ref string, max int64) (Manifest, error) {
+	data, err := io.ReadAll(io.LimitReader(a.Body, max+1))
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer a.Body.Close()
-	var b bytes.Buffer
-	n, err := io.Copy(&b, io.LimitReader(a.Body, max+1))
-	if err != nil {
-		return Manifest{}, err
-	}
-	if n > max {
+	if int64(len(data)) > max {
 		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, max)}
 	}
-	said := digest.Digest(a.Header.Get("Docker-Content-Digest"))
-	if said.Validate() == nil && !strings.Contains(ref, ":") {
-		if got := said.Algorithm().FromBytes(b.Bytes()); got != said {
-			return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, got, said)}
-		}
+	said, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
+	if asked.Validate() == nil {
+		said = ""
+	}
+	if said.Validate() == nil && said.Algorithm().FromBytes(data) != said {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, said.Algorithm().FromBytes(data), said)}
+	}
+	if a.from.isMirror && !isManifest(data, asked) {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: what it sent is not the manifest", ErrProtocol)}
 	}
 	mediaType, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
-	return Manifest{b.Bytes(), mediaType}, nil
+	return Manifest{data, mediaType}, nil
+}
+
+// isManifest tells a manifest or index, which has the digest if asked is one, from
+// what captive portals send.
+func isManifest(data []byte, asked digest.Digest) bool {
+	if asked.Validate() == nil {
+		return asked.Algorithm().FromBytes(data) == asked
+	}
+	var m struct {
+		SchemaVersion int `json:"schemaVersion"`
+	}
+	return json.Unmarshal(data, &m) == nil && m.SchemaVersion > 0
 }
 
 // Resolve asks which digest tag has now, without fetching the manifest. It is ""
@@ -195,13 +244,11 @@ func (r *Repository) manifest(ctx context.Context, ref string, max int64) (Manif
 func (r *Repository) Resolve(ctx context.Context, tag string, notify func(Retry)) (digest.Digest, error) {
 	var d digest.Digest
 	err := r.c.retry(ctx, notify, func() error {
-		a, err := r.do(ctx, http.MethodHead, "manifests", tag, http.Header{"Accept": accepted}, http.StatusOK)
-		if err != nil {
-			return err
-		}
-		login.Drain(a.Response)
-		d = digest.Digest(a.Header.Get("Docker-Content-Digest"))
-		return nil
+		return r.do(ctx, http.MethodHead, "manifests", tag, http.Header{"Accept": accepted}, func(a *answer) error {
+			login.Drain(a.Response)
+			d = digest.Digest(a.Header.Get("Docker-Content-Digest"))
+			return nil
+		}, http.StatusOK)
 	})
 	if err != nil || d.Validate() != nil {
 		return "", err

@@ -45,6 +45,7 @@ type endpoint struct {
 	scheme string // "" until it is known
 
 	strikes atomic.Int32
+	used    atomic.Bool // it has sent something
 }
 
 // do asks the endpoint for path.
