@@ -12,8 +12,11 @@ export GO
 .NOTPARALLEL:
 .PHONY: build demo test setup lint unit race shell interop soak boot bench golden clean install
 
+# Where the tools begin: see lib/cli/closed.go.
+ENTRY := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-ldflags=-E=ocipipe_start)
+
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath $(ENTRY) -o bin/ ./cmd/...
 
 # make demo IMAGE=alpine takes a real image from its registry.
 demo: build

@@ -41,6 +41,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -76,6 +77,9 @@ func Main(name, about string, tool Tool) {
 		limitGarbage()
 	}
 	env := newEnv(name, Streams{os.Stdin, os.Stdout, os.Stderr})
+	if err := restoreClosed(); err != nil {
+		os.Exit(env.report(err))
+	}
 	env.catchSignals()
 	os.Exit(env.run(about, tool, os.Args[1:]))
 }
@@ -127,7 +131,7 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 	var shown *printed
 	parsed, err := p.Parse(args)
 	if errors.As(err, &shown) {
-		return true, shown.err
+		return true, cmp.Or(e.checkStdout(), shown.err)
 	}
 	if err == nil {
 		err = checkEmpty(parsed)

@@ -29,6 +29,8 @@ func (e *Env) Open(path string) (*os.File, error) {
 		if f, err = os.Open(path); err != nil {
 			return nil, err
 		}
+	} else if err := e.checkStdin(); err != nil {
+		return nil, err
 	} else if isTerminal(f) {
 		return nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
 	}
@@ -230,6 +232,9 @@ func closeCopy(f *os.File) error {
 // for binary data a terminal. The file is nil for standard output.
 func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 	if isStandard(path) {
+		if err := e.checkStdout(); err != nil {
+			return nil, err
+		}
 		if kind == Binary && isTerminal(e.Stdout) {
 			return nil, errTerminal(stdoutName)
 		}

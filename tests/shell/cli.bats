@@ -52,3 +52,100 @@ tools() { basename -a "$BIN"/*; }
 		file "$BIN/$tool" | grep -q 'statically linked' || fail "$tool is not"
 	done
 }
+
+# inputs makes what the tools read; works TOOL are arguments with which it works.
+inputs() {
+	demo_image image
+	small_layer layer.tar
+	tar2tree layer.tar -o in.tree
+	tree2erofs in.tree -o in.erofs
+}
+
+works() {
+	case $1 in
+	oci-fetch) echo oci:image:demo ;;
+	tar2tree) echo - --input=layer ;;
+	erofs2tree) echo in.erofs ;;
+	mkext4upper) echo --size=64M --tree=- ;;
+	wrap-vmdk) echo --format=stream in.erofs ;;
+	*) echo - ;;
+	esac
+}
+
+# standard_input TOOL is the file that it reads so, or /dev/null.
+standard_input() {
+	case $1 in
+	tar2tree) echo layer.tar ;;
+	mkext4upper | tree2*) echo in.tree ;;
+	*) echo /dev/null ;;
+	esac
+}
+
+@test "a closed standard output is an error, and /dev/null is not" {
+	inputs
+	for tool in $(tools); do
+		args=$(works "$tool")
+		in=$(standard_input "$tool")
+		for to in '>&-' '1</dev/null'; do
+			run --separate-stderr bash -c "$tool $args <$in $to"
+			assert_error "$tool" 1 'standard output: is closed or not open for writing'
+		done
+		for to in '>/dev/null' '>>/dev/null' '1<>/dev/null' '1<>/dev/null 2>&1'; do
+			run --separate-stderr bash -c "$tool $args <$in $to"
+			assert_ok
+		done
+		run --separate-stderr bash -c "$tool $args -o /dev/stdout <$in >&-"
+		assert_error "$tool" 1 /dev/stdout
+		run --separate-stderr bash -c "$tool --help >&-"
+		assert_error "$tool" 1 'standard output: is closed or not open for writing'
+		run --separate-stderr bash -c "$tool --version >&- <&-"
+		assert_error "$tool" 1 'standard output: is closed or not open for writing'
+	done
+}
+
+@test "a closed standard output is nothing to -o" {
+	inputs
+	for tool in $(tools); do
+		args=$(works "$tool")
+		in=$(standard_input "$tool")
+		run --separate-stderr bash -c "$tool $args -o there <$in >&-"
+		assert_ok
+		run --separate-stderr bash -c "$tool $args <$in | cmp - there"
+		assert_ok
+		rm there
+	done
+}
+
+@test "a closed standard input is an error where it is read" {
+	inputs
+	for tool in $(tools); do
+		args=$(works "$tool")
+		for from in '<&-' '0>/dev/null'; do
+			run --separate-stderr bash -c "$tool $args $from | cat; exit \${PIPESTATUS[0]}"
+			if [ "$(standard_input "$tool")" = /dev/null ]; then
+				assert_status 0
+			else
+				assert_status 1
+				assert_stderr_line "$tool" 'standard input: is closed or not open for reading'
+			fi
+		done
+	done
+}
+
+@test "a closed standard error leaves the exit code, and nothing in the output" {
+	inputs
+	for tool in $(tools); do
+		args=$(works "$tool")
+		in=$(standard_input "$tool")
+		run --separate-stderr bash -c "$tool $args <$in >want && $tool $args <$in 2>&- | cmp - want"
+		assert_ok
+		run --separate-stderr bash -c "$tool --no-such-flag 2>&-"
+		assert_status 2
+		assert_output ''
+		run --separate-stderr bash -c "$tool $args <&- 2>&- >&-"
+		assert_status 1
+		run --separate-stderr bash -c "$tool $args -o /nowhere/out <$in 2>&-"
+		assert_status 1
+		assert_output ''
+	done
+}

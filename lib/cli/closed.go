@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The runtime opens /dev/null in place of a standard stream that is closed, before
+// any Go code runs, and then it cannot be told from a /dev/null that somebody asked
+// for. So the linker is told (-E) to begin with ocipipe_start, in start_*.s: that
+// looks first and goes on to the runtime. Where it was left out, streamsAtStart is 0.
+
+// streamsAtStart has bit n set where descriptor n was closed, and streamsSeen.
+var streamsAtStart uint32
+
+const streamsSeen = 1 << 3
+
+// restoreClosed has standard input and output that were closed fail again where they
+// are used, also as /dev/stdin and /dev/stdout: with a directory that can be neither
+// read nor written. The number stays taken, or the next file would have it. Messages
+// go nowhere if standard error was closed.
+func restoreClosed() error {
+	for fd := range 2 {
+		if streamsAtStart&(1<<fd) == 0 {
+			continue
+		}
+		dir, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Dup3(dir, fd, 0)
+			unix.Close(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("standard streams: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *Env) checkStdin() error {
+	if lacks(e.Stdin, unix.O_WRONLY) {
+		return fmt.Errorf("%s: is closed or not open for reading", stdinName)
+	}
+	return nil
+}
+
+func (e *Env) checkStdout() error {
+	if lacks(e.Stdout, unix.O_RDONLY) {
+		return fmt.Errorf("%s: is closed or not open for writing", stdoutName)
+	}
+	if streamsAtStart&streamsSeen == 0 && isReplaced(e.Stdout) {
+		e.Warn(stdoutName + ": goes to /dev/null, unless it is closed and nobody asked for that")
+	}
+	return nil
+}
+
+// lacks reports whether f is open for the other direction alone, or for none.
+func lacks(f *os.File, other int) (yes bool) {
+	control(f, func(fd int) error {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		yes = err == nil && (flags&unix.O_ACCMODE == other || flags&unix.O_PATH != 0)
+		return err
+	})
+	return yes
+}
+
+// isReplaced reports whether f may be what the runtime put in the place of a closed
+// stream: /dev/null, open for both directions.
+func isReplaced(f *os.File) (may bool) {
+	control(f, func(fd int) error {
+		var st, null unix.Stat_t
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil || flags&(unix.O_ACCMODE|unix.O_CLOEXEC|unix.O_APPEND) != unix.O_RDWR {
+			return err
+		}
+		may = unix.Fstat(fd, &st) == nil && unix.Stat(os.DevNull, &null) == nil && st.Rdev == null.Rdev && st.Rdev != 0
+		return nil
+	})
+	return may
+}
