@@ -174,6 +174,9 @@ func (img *Image) plainRuns(c *content, ino *foundInode, n int64) error {
 	if n == 0 || ino.data == nullBlock && (!ino.extended || ino.high == 0xFFFF) && ino.layout == flatPlain {
 		return nil // a hole of the size of the file, since Linux 6.15
 	}
+	if ino.high != 0 {
+		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.high)<<32|uint64(ino.data))
+	}
 	return img.addBlocks(c, ino, run{n: n}, 0, ino.data)
 }
 

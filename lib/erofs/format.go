@@ -220,7 +220,7 @@ type inode struct {
 	size       int64
 	time       tree.Time
 	data       uint32
-	high       uint16 // high bits of the first block; nothing but 0xFFFF, for a hole, is read
+	high       uint16 // high bits of the first block: 0, or 0xFFFF for a hole
 	ino        uint32
 	uid, gid   uint32
 	nlink      uint32

@@ -255,13 +255,11 @@ func (img *Image) readInode(nid uint64) (*foundInode, error) {
 }
 
 func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
-	// The kernel computes modulo 2^64, and mkfs.erofs relies on it for inodes
-	// that lie before the metadata's base.
-	off := uint64(img.super.MetaBlock)*uint64(img.bs) + nid*slotSize
-	if off > uint64(img.self.Size) {
+	off, ok := img.inodeOffset(nid)
+	if !ok {
 		return corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
 	}
-	ino.nid, ino.off = nid, int64(off)
+	ino.nid, ino.off = nid, off
 	var b [extendedSize]byte
 	if err := img.read(b[:compactSize], ino.off); err != nil {
 		return err
@@ -271,7 +269,7 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 			return err
 		}
 	}
-	switch ok := ino.decode(b[:], &img.super); {
+	switch ok = ino.decode(b[:], &img.super); {
 	case !ok && ino.size < 0:
 		return corrupt(ino.off, "inode %d has a negative size", nid)
 	case !ok:
@@ -284,6 +282,18 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 		return corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
 	}
 	return nil
+}
+
+// inodeOffset is where the inode nid is, if that can be in the image. The offset from
+// the base is a signed number of 64 bits, and nid is its upper 59: mkfs.erofs gives
+// such numbers, which the kernel takes, to inodes that lie before the base. Numbers
+// with more bits would be other names of the same inodes.
+func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
+	if nid > math.MaxUint64/slotSize {
+		return 0, false
+	}
+	off = int64(img.super.MetaBlock)*img.bs + int64(nid*slotSize)
+	return off, off >= 0 && off <= img.self.Size
 }
 
 // entry makes an Entry of ino, with its xattrs and marks as they are stored, and

@@ -1,0 +1,137 @@
+package erofs
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
+)
+
+// address is where an image has the number of an inode or a block.
+type address struct {
+	name      string
+	off, bits int
+}
+
+// flip is b with one bit of a changed.
+func (a address) flip(b []byte, bit int) []byte {
+	b = bytes.Clone(b)
+	b[a.off+bit/8] ^= 1 << (bit % 8)
+	return b
+}
+
+// addressed is an image with every kind of address that is not of a device, and where
+// these are.
+func addressed(t testing.TB) ([]byte, []address) {
+	label := strings.Repeat("l", 40)
+	large := func(e *tree.Entry) { e.UID = 1 << 20 } // an extended inode
+	b := build(t, Options{UUID: new([16]byte)},
+		dir("."), file("plain", pattern(1, 8192)), file("tail", pattern(2, 9000)),
+		with(file("xplain", pattern(3, 8192)), large), with(file("xtail", pattern(4, 9000)), large),
+		sparse("chunks", 1<<20, []tree.Extent{{Off: 4096, Len: 4096}, {Off: 65536, Len: 8192}}),
+		xattrs(file("shared1", nil), "security.selinux", label), xattrs(file("shared2", nil), "security.selinux", label),
+		dir("sub"), file("sub/one", pattern(5, 100)),
+	)
+	b[superOffset+8] &^= byte(compatChecksum)
+	at := func(path string) *foundInode { return inodeAt(t, b, path) }
+	sub := int(at("sub").end())
+	if at("sub").layout != flatInline || at("chunks").layout != chunkBased || !at("xtail").extended || at("shared1").xattrCount == 0 {
+		t.Fatal("the image has not what is to be tried")
+	}
+	return b, []address{
+		{"base of inodes", superOffset + 40, 32},
+		{"base of shared xattrs", superOffset + 44, 32},
+		{"root", superOffset + 14, 16},
+		{"file in a directory", sub + 2*direntSize, 64},
+		{"dot", sub, 64},
+		{"block", int(at("plain").off) + 16, 32},
+		{"block before a tail", int(at("tail").off) + 16, 32},
+		{"block of an extended inode", int(at("xplain").off) + 16, 32},
+		{"its high bits", int(at("xplain").off) + 6, 16},
+		{"block before a tail of an extended inode", int(at("xtail").off) + 16, 32},
+		{"its high bits, with a tail", int(at("xtail").off) + 6, 16},
+		{"chunk", int(roundUp(at("chunks").end(), chunkIndexSize)) + chunkIndexSize, 64},
+		{"shared xattr", int(at("shared1").off+at("shared1").recordSize()) + xattrHeadSize, 32},
+	}
+}
+
+// compareKernel mounts b, if we take it, and compares what the kernel shows. An error
+// says what the kernel thinks otherwise.
+func compareKernel(t *testing.T, b []byte) error {
+	if drain(b) != nil {
+		return nil // the kernel need not look so closely
+	}
+	name := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at, err := reftest.TryMount(t, "erofs", name, "")
+	if err != nil {
+		return err
+	}
+	return compareMount(at, open(t, b).Source())
+}
+
+// TestInteropAddresses: with any bit changed of any address, what we take the kernel
+// takes too, and shows alike.
+func TestInteropAddresses(t *testing.T) {
+	b, list := addressed(t)
+	layers := layersOf(t, Options{}, []tree.Entry{dir("."), file("below", pattern(6, 9000))}, []tree.Entry{dir("."), file("above", pattern(7, 5000))})
+	disk := fsmeta(t, Options{}, layers...)
+	table := int(superOf(t, disk).DeviceSlot) * deviceSlotSize
+	for _, l := range layers {
+		disk = append(disk, contentOf(t, l)...)
+	}
+	disk[superOffset+8] &^= byte(compatChecksum)
+	devices := []address{
+		{"table of devices", superOffset + 88, 16},
+		{"length of a device", table + deviceTagSize, 32},
+		{"place of a device", table + deviceTagSize + 4, 32},
+		{"length of the last device", table + deviceSlotSize + deviceTagSize, 32},
+		{"place of the last device", table + deviceSlotSize + deviceTagSize + 4, 32},
+	}
+	for _, c := range []struct {
+		image []byte
+		list  []address
+	}{{b, list}, {disk, devices}} {
+		if err := compareKernel(t, c.image); err != nil || drain(c.image) != nil {
+			t.Fatal("not changed: ", err, drain(c.image))
+		}
+		for _, a := range c.list {
+			t.Run(a.name, func(t *testing.T) {
+				for bit := range a.bits {
+					if err := compareKernel(t, a.flip(c.image, bit)); err != nil {
+						t.Errorf("bit %d: %v", bit, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// With a high bit changed no address is in the image. The upper half of a chunk's
+// entry is a device, of which there is none, and bits that count with larger addresses.
+func TestHighBits(t *testing.T) {
+	b, list := addressed(t)
+	for _, a := range list {
+		first := 24
+		switch {
+		case a.bits == 16 && a.name != "root":
+			first = 0
+		case a.bits == 16:
+			continue
+		case a.name == "chunk":
+			first = 56
+		}
+		for bit := first; bit < a.bits; bit++ {
+			if err := drain(a.flip(b, bit)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+				t.Errorf("%s: bit %d: %v", a.name, bit, err)
+			}
+		}
+	}
+}
