@@ -17,7 +17,7 @@ import (
 )
 
 type tool struct {
-	Size int64  `required:"" type:"size" placeholder:"SIZE" help:"Size of the disk: 64M to 64T."`
+	Size int64  `required:"" type:"size" placeholder:"SIZE" help:"Size of the disk: 64M to 64T. Beside the stream there has to be room for overlayfs to work: 8M, and 4K for each directory."`
 	Tree string `placeholder:"FILE" help:"Tree stream for /upper, of one layer or merged; - is standard input, which is not read without this. Whiteouts and opaque directories act as in a layer."`
 	Grow string `placeholder:"FILE" help:"Make the file system in FILE larger, in place. A journal that was left by a crash is replayed first. It must not be mounted."`
 

@@ -104,7 +104,7 @@ func TestFailures(t *testing.T) {
 		{"no input", "", nil, 1, "empty"},
 		{"no data", strings.Replace(head, "inline", "none", 1) + "#end records=1 bytes=0\n", nil, 1, ""},
 		{"crc", head + hello + end, []string{"--require-crc"}, 1, "no CRC"},
-		{"too small", head + hello + end, []string{"--size=1M", "--journal=4M"}, 1, "hint: --size 5M is enough"},
+		{"too small", head + hello + end, []string{"--size=1M", "--journal=4M"}, 1, "hint: --size 5M is enough, with 0M free"},
 		{"limit", head + hello + end, []string{"--max-entries=1"}, 1, "--max-entries raises"},
 		{"size", head, []string{"--size=1X"}, 2, "not a size"},
 		{"features", head, []string{"--features=^flex_bg"}, 2, "needs flex_bg"},

@@ -450,3 +450,21 @@ func TestInteropKernelDirectory(t *testing.T) {
 		t.Errorf("%d names read, %d made", len(got), len(want))
 	}
 }
+
+// TestInteropFreeSpace: a file can have as much as was to be free; the kernel keeps
+// some of it for itself.
+func TestInteropFreeSpace(t *testing.T) {
+	free := int64(64 << 20)
+	image := imageFile(t, Options{FreeSpace: &free}, large("large", 50<<20))
+	writeMounted(t, image, func(dir string) {
+		f, err := os.Create(filepath.Join(dir, "file"))
+		if err == nil {
+			_, err = noise{seed: 3, n: free}.WriteTo(f)
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	fsck(t, image)
+}

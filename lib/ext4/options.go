@@ -16,7 +16,8 @@ var ErrNeedsUpper = errors.New("only the upper disk of an overlay can hold it")
 // Options say what file system to write.
 type Options struct {
 	// Upper makes the upper disk of an overlay: the entries come below /upper,
-	// with whiteouts and opaque directories, and there is an empty /work.
+	// with whiteouts and opaque directories, and there is an empty /work. Without
+	// room for overlayfs to work there (see room) it is refused.
 	Upper bool
 
 	Size    int64 // in bytes; 0: what the content needs and FreeSpace (not with Upper)

@@ -188,3 +188,100 @@ func TestInteropOverlayRoot(t *testing.T) {
 		t.Errorf("of nothing: %+v", root)
 	}
 }
+
+// TestInteropSmallest: on the smallest disk that is made at all an overlay can be
+// mounted, every directory of it shows and takes copies of what is below, and there
+// is room to work.
+func TestInteropSmallest(t *testing.T) {
+	const dirs = 1500
+	var names []string
+	nested := strings.Repeat("n/", 40)
+	for i := range dirs {
+		names = append(names, fmt.Sprintf("d%d/sub/file", i))
+	}
+	lower := reftest.Mount(t, "erofs", lowerImage(t, append(names, nested+"file")...), "")
+	for _, c := range []struct {
+		name    string
+		entries []tree.Entry
+		work    []string
+	}{
+		{"nothing", nil, names},
+		{"a large file far down", []tree.Entry{large(nested+"large", 70<<20)}, []string{nested + "file"}},
+		{"many directories", append(dirsOf(names, 0), large("large", 50<<20)), names},
+		{"directories with xattrs", append(dirsOf(names, 60), large("large", 50<<20)), names},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := Options{Upper: true, Size: MinUpper}
+			var hint interface{ Hint() string }
+			if err := writeAll(new(memory), opts, c.entries); errors.As(err, &hint) {
+				var mib int64
+				if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough", &mib); err != nil {
+					t.Fatal(hint.Hint())
+				}
+				if opts.Size = (mib - 1) << 20; writeAll(new(memory), opts, c.entries) == nil {
+					t.Errorf("less than %d MiB are enough", mib)
+				}
+				opts.Size = mib << 20
+			}
+			upper := imageFile(t, opts, c.entries...)
+			overlay(t, lower, upper, func(dir string) { workEverywhere(t, dir, c.work) })
+			fsck(t, upper)
+			overlay(t, lower, upper, func(dir string) {
+				if b, err := os.ReadFile(filepath.Join(dir, c.work[0])); err != nil || string(b) != "lower "+c.work[0] {
+					t.Errorf("%q, %v", b, err)
+				}
+			})
+		})
+	}
+}
+
+func writeAll(out Output, opts Options, entries []tree.Entry) error {
+	list := make([]*tree.Entry, len(entries))
+	for i := range entries {
+		list[i] = &entries[i]
+	}
+	return writeTo(out, opts, list)
+}
+
+func large(path string, size int64) tree.Entry {
+	return tree.Entry{Path: path, Type: tree.File, Mode: 0o644, Size: size, Content: noise{seed: 1, n: size}}
+}
+
+// dirsOf are the directories that hold names, with xattrs of so many bytes.
+func dirsOf(names []string, xattr int) (list []tree.Entry) {
+	for _, name := range names {
+		e := tree.Entry{Path: filepath.Dir(name), Type: tree.Dir, Mode: 0o755}
+		if xattr > 0 {
+			e.Xattrs = []tree.Xattr{{Name: "user.x", Value: strings.Repeat("x", xattr)}}
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// workEverywhere looks at all of an overlay, changes what holds each file, copies
+// some of the files up, and writes 4 MiB.
+func workEverywhere(t *testing.T, dir string, names []string) {
+	t.Helper()
+	for range 2 {
+		overlayFiles(t, dir)
+	}
+	for i, name := range names {
+		path := filepath.Join(dir, name)
+		err := os.Chmod(filepath.Dir(path), 0o711)
+		if i%10 == 0 {
+			err = errors.Join(err, os.Chmod(path, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Create(filepath.Join(dir, "new"))
+	if err == nil {
+		_, err = noise{seed: 2, n: 4 << 20}.WriteTo(f)
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

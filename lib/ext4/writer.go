@@ -23,7 +23,6 @@ type Writer struct {
 	limit    uint64  // files have to end before this block
 	short    bool    // they do not: from then on they are only counted
 	contents uint64  // blocks of all contents that came
-	replaced uint64  // of those that something replaced
 	plan     *layout // of an upper disk
 	slab     itemSlab
 	added    int

@@ -208,15 +208,21 @@ func TestTooSmall(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		var mib int64
-		if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough", &mib); err != nil {
+		var mib, free int64
+		if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough, with %dM free", &mib, &free); err != nil {
 			t.Errorf("%s: hint is %q", c.name, hint.Hint())
 			continue
 		}
 		opts := c.opts
 		opts.Size, opts.Check = mib<<20, true
-		if err := writeTo(new(memory), opts, c.entries); err != nil {
+		m := new(memory)
+		if err := writeTo(m, opts, c.entries); err != nil {
 			t.Errorf("%s: %d MiB are not enough: %v", c.name, mib, err)
+			continue
+		}
+		s := superOf(t, m)
+		if have := int64(s.freeBlocks()-min(s.freeBlocks(), keptBlocks(s.blocks()))) * blockSize >> 20; have != free || opts.Upper && free < 8 {
+			t.Errorf("%s: %d MiB are free, the hint says %d", c.name, have, free)
 		}
 		opts.Size -= 2 << 20
 		if err := writeTo(new(memory), opts, c.entries); err == nil {
@@ -235,8 +241,8 @@ func TestTooFewInodes(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{Upper: true, Size: MinUpper}, fmt.Sprint(need+2, " inodes are needed, there would be 16384")},
-		{Options{Upper: true, Size: MinUpper, Inodes: need + 2}, ""},
+		{Options{Upper: true, Size: MinUpper}, fmt.Sprint(need+2+workInodes, " inodes are needed, there would be 16384")},
+		{Options{Upper: true, Size: MinUpper, Inodes: need + 2 + workInodes}, ""},
 		{Options{Upper: true, Size: MinUpper, Inodes: 40000}, "40000 inodes are needed, there would be 32768"},
 		{Options{Inodes: 1000}, fmt.Sprint(need, " inodes are needed, there would be 1000")},
 		{Options{Inodes: need}, ""},

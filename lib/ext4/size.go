@@ -1,0 +1,187 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"ocipipe/lib/tree"
+)
+
+// Blocks and inodes that an upper disk has beside its content, or overlayfs could not
+// make its work directory, and nobody anything.
+const (
+	workBlocks = 8 << 20 / blockSize
+	workInodes = 16
+)
+
+// keptBlocks is how many of the free blocks of so many the kernel gives to nobody
+// (ext4_calculate_resv_clusters).
+func keptBlocks(blocks uint64) uint64 { return min(blocks/50, 4096) }
+
+// demand is what is to be in a file system.
+type demand struct {
+	live     uint64 // blocks
+	replaced uint64 // of contents that were replaced: they are free, but have to be there
+	inodes   uint64
+	dirs     uint64 // directories on an upper disk
+}
+
+// demand counts items.
+func (w *Writer) demand(items []*item) demand {
+	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(items)) - 1 + firstIno - 1}
+	for _, it := range items {
+		d.live += it.blocks()
+		if it.entry.Type == tree.File {
+			d.replaced -= it.blocks()
+		}
+		if it.dir != nil && w.opts.Upper {
+			d.dirs++
+		}
+		if it.nodes != 0 {
+			d.live += uint64(extentTreeBlocks(it.runs(&w.files)))
+		}
+	}
+	return d
+}
+
+// room is how many of so many blocks have to be free in the end. On an upper disk
+// overlayfs gives directories xattrs, a block for each at worst, when it looks them
+// up.
+func (o *Options) room(d demand, blocks uint64) uint64 {
+	if !o.Upper {
+		return 0
+	}
+	return keptBlocks(blocks) + workBlocks + d.dirs
+}
+
+// layout says where the metadata goes, now that the files have their places.
+func (w *Writer) layout(items []*item) (*layout, error) {
+	d := w.demand(items)
+	if w.opts.Upper {
+		return w.checkUpper(d)
+	}
+	if w.opts.Size == 0 {
+		return w.sized(d)
+	}
+	blocks := uint64(w.opts.Size) / blockSize
+	g, err := w.opts.shorten(blocks, w.opts.inodes(blocks, d.inodes, 0))
+	if err == nil {
+		if g.inodes() < d.inodes {
+			return nil, tooFewInodes(g.inodes(), d.inodes)
+		}
+		if l := w.opts.behind(w.files, g); l.end <= g.blocks && !w.short {
+			return l, nil
+		}
+		err = errNoRoom
+	}
+	if !errors.Is(err, errNoRoom) {
+		return nil, err
+	}
+	return nil, w.tooSmall(d)
+}
+
+// checkUpper is the plan of an upper disk, if all has its place.
+func (w *Writer) checkUpper(d demand) (*layout, error) {
+	g := &w.plan.geo
+	if have, want := g.inodes(), d.inodes+workInodes; want > have {
+		return nil, tooFewInodes(have, want)
+	}
+	w.plan.claim(&w.files)
+	if w.short || w.files.next > w.limit || d.live+w.plan.used()+w.opts.room(d, g.blocks) > g.blocks {
+		return nil, w.tooSmall(d)
+	}
+	return w.plan, nil
+}
+
+// tooSmall says how large it would have to be.
+func (w *Writer) tooSmall(d demand) error {
+	o := w.opts
+	const unit = sizeUnit / blockSize
+	blocks, planned := uint64(o.Size)/sizeUnit*unit, d.inodes
+	if o.Upper {
+		planned = 0 // as in begin
+	}
+	for {
+		blocks += unit
+		o.Size = int64(blocks * blockSize)
+		if o.Size > MaxSize {
+			return &roomError{text: fmt.Sprintf("what was added does not fit into %d bytes, nor into any size", w.opts.Size)}
+		}
+		g, err := o.shorten(blocks, o.inodes(blocks, planned, 0))
+		if err != nil || o.Upper && g.inodes() < d.inodes+workInodes {
+			continue
+		}
+		l := &layout{geo: g, journal: []area{{0, o.journalLength(blocks)}}}
+		used := d.live + l.used()
+		need := used + max(d.replaced, o.room(d, g.blocks))
+		if need > g.blocks {
+			blocks = max(blocks, need/unit*unit-unit)
+			continue
+		}
+		free := g.blocks - used
+		return &roomError{
+			fmt.Sprintf("what was added does not fit into %d bytes%s", w.opts.Size, o.purpose()),
+			fmt.Sprintf("--size %dM is enough, with %dM free", o.Size/sizeUnit, (free-min(free, keptBlocks(g.blocks)))/unit),
+		}
+	}
+}
+
+// purpose is what has to fit beside the content.
+func (o *Options) purpose() string {
+	if o.Upper {
+		return " with room for overlayfs"
+	}
+	return ""
+}
+
+// sized is the layout of a file system whose size follows from its content.
+func (w *Writer) sized(d demand) (*layout, error) {
+	o := &w.opts
+	blocks, unit := w.files.settle()+1, uint64(sizeUnit/blockSize)
+	if o.Shrink {
+		unit = 1
+	}
+	used := d.live
+	for !w.short && blocks <= w.limit {
+		free := o.free(used)
+		want := o.inodes(blocks, d.inodes, free)
+		if want < d.inodes {
+			return nil, tooFewInodes(want, d.inodes)
+		}
+		g := o.geometry(blocks, want)
+		if g.inodes() < want {
+			blocks += blocksPerGroup // each has room for so many
+			continue
+		}
+		l := o.behind(w.files, g)
+		used = max(used, d.live+l.used())
+		need := max(l.end, withFree(used, o.free(used)), blocks+g.lastGroupShort())
+		if need = divUp(need, unit) * unit; need <= blocks {
+			return l, nil
+		}
+		blocks = need
+	}
+	return nil, &roomError{fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", w.limit*blockSize), "--max-size raises this, or --size states it"}
+}
+
+// free is how many blocks are left for more files where so many are in use.
+func (o *Options) free(used uint64) uint64 {
+	switch {
+	case o.Shrink:
+		return 0
+	case o.FreeSpace != nil:
+		return divUp(uint64(*o.FreeSpace), blockSize)
+	}
+	return max(DefaultFree/blockSize, used/4)
+}
+
+// withFree is how many blocks there have to be for so many in use and so many more
+// that files can have.
+func withFree(used, free uint64) uint64 {
+	if free == 0 {
+		return used
+	}
+	n := used + free
+	return n + min(n/49+1, keptBlocks(math.MaxUint64)) // a fiftieth of the sum
+}
