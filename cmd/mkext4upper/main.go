@@ -33,6 +33,7 @@ type tool struct {
 	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content and the flags."`
 	Mtime         *cli.Time       `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
 	ClampMtime    *cli.Time       `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
+	KeepZeros     bool            `help:"Keep blocks of zeros in files. Without this they become holes."`
 	Check         bool            `help:"Read the finished disk back and compare all of it with the input."`
 	RequireCRC    bool            `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
 
@@ -91,7 +92,7 @@ func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {
 		Upper: true, Size: t.Size, MaxSize: t.ReserveGrowth, Inodes: t.Inodes, BytesPerInode: t.BytesPerInode,
 		Journal: (*int64)(t.Journal), Label: t.Label, UUID: (*[16]byte)(t.UUID),
 		Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime), Epoch: env.Epoch,
-		Mode: (*uint16)(t.RootMode), Check: t.Check, Warn: env.Warn,
+		Mode: (*uint16)(t.RootMode), KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn,
 	}
 	if opts.Features, err = ext4.ParseFeatures(t.Features); err == nil {
 		err = opts.Validate()

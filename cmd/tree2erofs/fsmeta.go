@@ -57,6 +57,8 @@ func (t *tool) mergeUsage() error {
 		return cli.Usage("--fsmeta makes a flat image, and --layer one of a layer")
 	case t.BlockSize != 0:
 		return cli.Usage("--fsmeta has the block size of the layers, no --block-size")
+	case t.KeepZeros:
+		return cli.Usage("--fsmeta writes no content, and --keep-zeros is about that")
 	case t.RequireCRC:
 		return cli.Usage("--fsmeta reads images, and --require-crc is about streams")
 	}

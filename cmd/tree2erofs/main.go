@@ -24,6 +24,7 @@ type tool struct {
 	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content."`
 	Mtime       *cli.Time `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
 	ClampMtime  *cli.Time `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
+	KeepZeros   bool      `help:"Keep long zeros in files, from 64K on. Without this they become holes."`
 	Check       bool      `help:"Read the finished image back and compare all of it with the input."`
 	RequireCRC  bool      `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
 
@@ -60,7 +61,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	opts := t.options(env)
-	opts.Layer, opts.BlockSize, opts.SpoolDir = t.Layer, t.BlockSize, env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.SpoolDir = t.Layer, t.KeepZeros, t.BlockSize, env.SpoolDir(t.Output.Path, t.Temp.Dir)
 	w, err := erofs.NewWriter(out, opts)
 	if err != nil {
 		return cli.Usage("%v", err)

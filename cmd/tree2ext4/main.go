@@ -28,6 +28,7 @@ type tool struct {
 	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content and the flags."`
 	Mtime         *cli.Time       `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
 	ClampMtime    *cli.Time       `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
+	KeepZeros     bool            `help:"Keep blocks of zeros in files. Without this they become holes."`
 	Check         bool            `help:"Read the finished file system back and compare all of it with the input."`
 	RequireCRC    bool            `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
 
@@ -81,7 +82,7 @@ func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {
 		Journal: (*int64)(t.Journal), Inodes: t.Inodes, BytesPerInode: t.BytesPerInode,
 		Label: t.Label, UUID: (*[16]byte)(t.UUID),
 		Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime), Epoch: env.Epoch,
-		Check: t.Check, Warn: env.Warn,
+		KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn,
 	}
 	if opts.Features, err = ext4.ParseFeatures(t.Features); err != nil {
 		return opts, err

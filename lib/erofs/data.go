@@ -20,6 +20,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		xs = w.whole[:]
 	}
 	chunk := w.bs
+	sift := e.Extents == nil && !w.opts.KeepZeros
 	if runsLen(xs, e.Size, w.bs) < e.Size {
 		it.layout, it.chunkBits = chunkBased, chunkBits(xs, e.Size, w.bs)
 		chunk <<= it.chunkBits
@@ -34,8 +35,13 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
 	it.start = uint32(start)
-	if err := s.copy(c); err != nil {
+	if err := s.copy(c, sift); err != nil {
 		return err
+	}
+	if sift {
+		if xs := s.sifter.Extents(); xs != nil {
+			e.Extents, it.layout, it.chunkBits = xs, chunkBased, chunkBits(xs, e.Size, w.bs)
+		}
 	}
 	if w.hash != nil {
 		w.hashes[it] = w.sumUp()
@@ -62,6 +68,9 @@ type contentWriter struct {
 	runs    []tree.Extent // still to be written, likewise
 	inline  int64         // from here on the data goes to the tails
 	buf     [2][]tree.Extent
+
+	sifter  tree.Sifter // of a file that is not sparse
+	sifting bool
 }
 
 func (s *contentWriter) begin(w *Writer, size int64, xs []tree.Extent, chunk int64) {
@@ -72,9 +81,18 @@ func (s *contentWriter) begin(w *Writer, size int64, xs []tree.Extent, chunk int
 	s.extents, s.runs = s.buf[0], s.buf[1]
 }
 
-func (s *contentWriter) copy(c tree.Content) error {
+// copy takes the data of c, and with sift looks for holes in it.
+func (s *contentWriter) copy(c tree.Content, sift bool) error {
+	if s.sifting = sift; sift {
+		s.sifter.Begin(holeUnit(s.size, s.w.bs))
+	}
 	if c != nil {
 		if _, err := c.WriteTo(s); err != nil {
+			return err
+		}
+	}
+	if sift {
+		if err := s.sifter.End(false); err != nil {
 			return err
 		}
 	}
@@ -92,11 +110,17 @@ func (s *contentWriter) Write(p []byte) (n int, err error) {
 			return n, errTooLong
 		}
 		x := &s.extents[0]
-		if err := s.zero(x.Off); err != nil {
-			return n, err
+		if !s.sifting {
+			if err := s.zero(x.Off); err != nil {
+				return n, err
+			}
 		}
 		k := min(int64(len(p)), x.Len)
-		if err := s.put(p[:k]); err != nil {
+		put := s.put
+		if s.sifting {
+			put = s.sifter.Write
+		}
+		if err := put(p[:k]); err != nil {
 			return n, err
 		}
 		p, n = p[k:], n+int(k)
@@ -134,11 +158,24 @@ func (s *contentWriter) put(p []byte) error {
 	if err := s.w.tail.write(p[n:]); err != nil {
 		return err
 	}
-	*run = tree.Extent{Off: run.Off + int64(len(p)), Len: run.Len - int64(len(p))}
+	s.advance(int64(len(p)))
+	return nil
+}
+
+// advance goes on in the first run.
+func (s *contentWriter) advance(n int64) {
+	run := &s.runs[0]
+	*run = tree.Extent{Off: run.Off + n, Len: run.Len - n}
 	if run.Len == 0 {
 		s.runs = s.runs[1:]
 	}
-	return nil
+}
+
+// leaveOut makes the next n bytes of an ordinary file a hole. Then it is not inline:
+// a hole comes before the last block.
+func (s *contentWriter) leaveOut(n int64) {
+	s.advance(n)
+	s.inline = s.size
 }
 
 // sumUp is the hash of the current content, and begins that of the next.

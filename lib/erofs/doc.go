@@ -56,9 +56,10 @@
 //
 // A file that is not sparse lies in consecutive blocks, its end behind the inode
 // where that fits. A sparse one has a map of chunks; their size is chosen so that
-// holes stay exact to the block while the map is short. Xattrs of several inodes are
-// stored once where that saves bytes. Prefixes that Linux does not show in EROFS
-// are dropped with a warning.
+// holes stay exact to the block while the map is short. Zeros in a file that is not
+// sparse, from 64 KiB on, make it one, unless they are to be kept. Xattrs of several
+// inodes are stored once where that saves bytes. Prefixes that Linux does not show in
+// EROFS are dropped with a warning.
 //
 // # What is not in here
 //

@@ -247,7 +247,7 @@ func TestLayerTwice(t *testing.T) {
 func TestFsmetaSize(t *testing.T) {
 	const size = 64 << 20
 	layer := &zeroFile{blocks: map[int64][]byte{}}
-	if err := writeTo(layer, Options{Layer: true, UUID: new([16]byte)}, []tree.Entry{
+	if err := writeTo(layer, Options{Layer: true, KeepZeros: true, UUID: new([16]byte)}, []tree.Entry{
 		dir("."), {Path: "large", Type: tree.File, Size: size, Content: manyZeros(size)},
 	}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,24 @@ const (
 	exactMapShare = 64
 )
 
+// Zeros in a file that is not sparse become holes where they fill holeMin bytes, or
+// more in a file whose map would be longer than exactMapMax: one hole pays for the map.
+const (
+	holeMin  = 64 << 10
+	maxHoles = 1 << 20 // extents that an image remembers; then zeros stay
+)
+
+// holeUnit is what holes in such a file are multiples of. The chunks that chunkBits
+// then chooses lose nothing of them, so that a stream out of the image makes the same
+// image again.
+func holeUnit(size, bs int64) int64 {
+	unit := max(holeMin, bs)
+	for mapSize(size, unit) > exactMapMax {
+		unit *= 2
+	}
+	return unit
+}
+
 // checkExtents tells whether xs are the ascending, separate extents of a file of
 // size bytes.
 func checkExtents(xs []tree.Extent, size int64) error {

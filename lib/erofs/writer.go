@@ -26,6 +26,7 @@ const DefaultBlockSize = 4096
 type Options struct {
 	Layer     bool         // keep whiteouts and other marks of a layer; regular files lie in whole blocks
 	BlockSize int          // a power of two from 512 to 65536; 0: DefaultBlockSize
+	KeepZeros bool         // files that are not sparse stay so; otherwise long zeros in them become holes
 	Label     string       // volume name, at most 15 bytes
 	UUID      *[16]byte    // nil: from the content
 	Mtime     *tree.Time   // of every file, in place of its own
@@ -101,6 +102,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		tree: tree.New(),
 		tail: &tails{dir: opts.SpoolDir},
 	}
+	w.content.sifter = tree.Sifter{Data: w.content.put, Hole: w.content.leaveOut, Room: maxHoles}
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
 		w.hash, w.hashes = blake3.New(), map[*item]hash{}

@@ -59,28 +59,24 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 // writeContent puts the data of it, a file that is not empty, where it stays.
 func (w *Writer) writeContent(it *item, c tree.Content) error {
 	e := it.entry
-	need := dataBlocks(e)
-	w.contents += need
 	it.start = w.files.settle()
-	if !w.fits(need) {
-		w.files.pieces(need, func(area) {})
-		return nil // and Close tells what would have been enough
-	}
 	s := &w.content
-	s.begin(w, e, need)
-	if c != nil {
-		if _, err := c.WriteTo(s); err != nil {
-			return err
-		}
-	}
-	if err := s.finish(); err != nil {
+	if err := s.take(w, e, c); err != nil {
 		return err
 	}
+	if s.sifting {
+		e.Extents = s.sifter.Extents()
+	}
+	w.contents += dataBlocks(e)
 	if w.hash != nil {
 		w.hashes[it] = w.sumUp()
 	}
 	return nil
 }
+
+// maxHoles is how many extents of files that were not sparse a Writer remembers; then
+// zeros stay.
+const maxHoles = 1 << 20
 
 // contentWriter takes the bytes of a file's extents and writes those of its
 // blocks: the extents and zeros around them.
@@ -91,14 +87,27 @@ type contentWriter struct {
 	blocks  uint64        // for which there is no place yet
 	left    int64         // bytes of the place that there is
 	buf     []tree.Extent
+
+	sifter  tree.Sifter // of a file that is not sparse: its blocks of zeros are left out
+	sifting bool
 }
 
-func (s *contentWriter) begin(w *Writer, e *tree.Entry, blocks uint64) {
+// take writes e with the data of c.
+func (s *contentWriter) take(w *Writer, e *tree.Entry, c tree.Content) error {
 	s.buf = append(s.buf[:0], e.Extents...)
 	if e.Extents == nil {
 		s.buf = append(s.buf, tree.Extent{Len: e.Size})
 	}
-	s.w, s.extents, s.off, s.blocks, s.left = w, s.buf, 0, blocks, 0
+	s.w, s.extents, s.off, s.blocks, s.left = w, s.buf, 0, dataBlocks(e), 0
+	if s.sifting = e.Extents == nil && !w.opts.KeepZeros; s.sifting {
+		s.sifter.Begin(blockSize)
+	}
+	if c != nil {
+		if _, err := c.WriteTo(s); err != nil {
+			return err
+		}
+	}
+	return s.finish()
 }
 
 var errTooLong = errors.New("content is longer than its size says")
@@ -109,14 +118,17 @@ func (s *contentWriter) Write(p []byte) (n int, err error) {
 			return n, errTooLong
 		}
 		x := &s.extents[0]
-		if err := s.advance(x.Off); err != nil {
-			return n, err
+		if !s.sifting {
+			if err := s.advance(x.Off); err != nil {
+				return n, err
+			}
 		}
 		k := min(int64(len(p)), x.Len)
-		if s.w.hash != nil {
-			s.w.hash.Write(p[:k])
+		data := s.data
+		if s.sifting {
+			data = s.sifter.Write
 		}
-		if err := s.put(p[:k]); err != nil {
+		if err := data(p[:k]); err != nil {
 			return n, err
 		}
 		p, n = p[k:], n+int(k)
@@ -128,12 +140,34 @@ func (s *contentWriter) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// finish completes the last block.
+// finish completes the last block, and gives back what holes have left over.
 func (s *contentWriter) finish() error {
 	if len(s.extents) > 0 {
 		return fmt.Errorf("content ends %d bytes early: %w", (&tree.Entry{Type: tree.File, Extents: s.extents}).DataSize(), io.ErrUnexpectedEOF)
 	}
-	return s.zero(roundUp(s.off))
+	if s.sifting {
+		if err := s.sifter.End(true); err != nil {
+			return err
+		}
+	}
+	if err := s.zero(roundUp(s.off)); err != nil {
+		return err
+	}
+	s.w.files.next -= uint64(s.left / blockSize)
+	return nil
+}
+
+// data writes p, the next bytes of the file.
+func (s *contentWriter) data(p []byte) error {
+	if s.w.hash != nil {
+		s.w.hash.Write(p)
+	}
+	return s.put(p)
+}
+
+// leaveOut makes the next n bytes a hole: whole blocks, or the end of the file.
+func (s *contentWriter) leaveOut(n int64) {
+	s.off = roundUp(s.off + n)
 }
 
 // advance writes zeros up to off, but for whole blocks that are a hole.
@@ -157,16 +191,15 @@ func (s *contentWriter) zero(off int64) error {
 	return s.put(zeros[:off-s.off])
 }
 
-// put writes p, the next bytes of the file's blocks.
+// put writes p, the next bytes of the file's blocks, as long as there is room.
 func (s *contentWriter) put(p []byte) error {
 	s.off += int64(len(p))
-	for len(p) > 0 {
+	for len(p) > 0 && !s.w.short {
 		if s.left == 0 {
-			a := s.w.files.piece(s.blocks)
-			if err := s.w.data.Move(int64(a.start) * blockSize); err != nil {
+			if err := s.place(); err != nil {
 				return err
 			}
-			s.blocks, s.left = s.blocks-a.n, int64(a.n)*blockSize
+			continue
 		}
 		k := min(int64(len(p)), s.left)
 		if _, err := s.w.data.Write(p[:k]); err != nil {
@@ -175,6 +208,18 @@ func (s *contentWriter) put(p []byte) error {
 		p, s.left = p[k:], s.left-k
 	}
 	return nil
+}
+
+// place takes the next blocks that lie together, as many as the file may still need.
+func (s *contentWriter) place() error {
+	w := s.w
+	if at := w.files.settle(); at >= w.limit {
+		w.short = true // and Close tells what would have been enough
+		return nil
+	}
+	a := w.files.piece(min(s.blocks, w.limit-w.files.next))
+	s.blocks, s.left = s.blocks-a.n, int64(a.n)*blockSize
+	return w.data.Move(int64(a.start) * blockSize)
 }
 
 // sumUp is the hash of the current content, and begins that of the next.

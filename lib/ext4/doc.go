@@ -43,7 +43,8 @@
 // Nothing is written that may be a hole: inode tables beyond the last inode, bitmaps
 // of groups where nothing is (BLOCK_UNINIT, INODE_UNINIT), the journal but for its
 // superblock, copies of reserved blocks. Descriptors say ITABLE_ZEROED, so that no
-// kernel fills the tables either. Holes of files stay holes, to the block.
+// kernel fills the tables either. Holes of files stay holes, to the block,
+// and blocks of zeros in files that have none become holes, unless they are to be kept.
 //
 // # Content
 //

@@ -44,6 +44,8 @@ type Options struct {
 	Below func(path string) (*tree.Entry, error)
 	Mode  *uint16 // with Upper: permissions of /upper, whoever states others
 
+	KeepZeros bool // files that are not sparse stay so; otherwise blocks of zeros in them become holes
+
 	Check bool         // read the file system back and compare it with what was added
 	Warn  func(string) // for what is left out; nil: nobody wants to know
 }

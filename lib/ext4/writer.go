@@ -53,6 +53,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
+	w.content.sifter = tree.Sifter{Data: w.content.data, Hole: w.content.leaveOut, Room: maxHoles}
 	if opts.UUID == nil {
 		w.digest = blake3.New()
 		w.data.Tap(w.digest)

@@ -646,7 +646,7 @@ func TestLargeFile(t *testing.T) {
 	large := &tree.Entry{Path: "large", Type: tree.File, Size: 5<<30 + 1, Content: zeroContent(5<<30 + 1)}
 	last := sparseFile("last", maxFileSize, tree.Extent{Off: 0, Len: 1}, tree.Extent{Off: maxFileSize - 1, Len: 1})
 	id := [16]byte{1}
-	if err := writeTo(h, Options{UUID: &id}, []*tree.Entry{large, last}); err != nil {
+	if err := writeTo(h, Options{UUID: &id, KeepZeros: true}, []*tree.Entry{large, last}); err != nil {
 		t.Fatal(err)
 	}
 	img, err := Open(h, h.size)
@@ -681,7 +681,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	id := [16]byte{1}
 	const size = 9 << 30 // more than a block of descriptors
 	large := &tree.Entry{Path: "large", Type: tree.File, Size: size, Content: zeroContent(size)}
-	if err := writeTo(h, Options{UUID: &id, Features: resizeInode}, []*tree.Entry{large}); err != nil {
+	if err := writeTo(h, Options{UUID: &id, Features: resizeInode, KeepZeros: true}, []*tree.Entry{large}); err != nil {
 		t.Fatal(err)
 	}
 	img, err := Open(h, h.size)

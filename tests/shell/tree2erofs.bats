@@ -8,6 +8,7 @@ setup() {
 }
 teardown() {
 	! mountpoint -q full || umount full
+	unmount_all
 }
 
 # stream RECORD...: a stream of these lines, without contents and checksum.
@@ -369,4 +370,21 @@ full_disk() {
 	assert_status 2
 	[[ $output == *'tree2erofs: standard input: is a terminal'* ]] || show "another message"
 	assert_no_debris layer.tar in.tree
+}
+
+@test "zeros become holes, or are kept" {
+	mkdir dir
+	head -c 300000000 /dev/zero >dir/zeros
+	echo end >>dir/zeros
+	tar -cf - dir | tar2tree -o in.tree
+	run --separate-stderr tree2erofs --check -o out in.tree
+	assert_ok
+	(($(stat -c '%b * %B' out) < 20000000)) || fail "$(stat -c '%s, %b blocks' out)"
+	mount_image erofs out mounted
+	cmp dir/zeros mounted/dir/zeros
+	umount mounted
+	run --separate-stderr tree2erofs --check --keep-zeros -o out in.tree
+	assert_ok
+	[ "$(stat -c %s out)" -gt 300000000 ] || fail "$(stat -c %s out) bytes"
+	rm -r dir in.tree out
 }

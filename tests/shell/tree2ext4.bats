@@ -407,3 +407,20 @@ seen() {
 	[[ $output == *'tree2ext4: standard output: is a terminal, and the data is binary'* ]] || show "another message"
 	assert_no_debris layer.tar in.tree dir
 }
+
+@test "zeros become holes, or are kept" {
+	mkdir dir
+	head -c 300000000 /dev/zero >dir/zeros
+	echo end >>dir/zeros
+	tar -cf - dir | tar2tree -o in.tree
+	run --separate-stderr tree2ext4 --check -o out in.tree
+	assert_ok
+	(($(stat -c '%b * %B' out) < 20000000)) || fail "$(stat -c '%s, %b blocks' out)"
+	mount_image ext4 out mounted
+	cmp dir/zeros mounted/dir/zeros
+	umount mounted
+	run --separate-stderr tree2ext4 --check --keep-zeros -o out in.tree
+	assert_ok
+	[ "$(stat -c %s out)" -gt 300000000 ] || fail "$(stat -c %s out) bytes"
+	rm -r dir in.tree out
+}
