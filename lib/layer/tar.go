@@ -44,10 +44,9 @@ func (t *tarReader) next() (*header, error) {
 	if t.ended {
 		return nil, io.EOF
 	}
-	if err := t.skip(t.left + t.pad); err != nil {
+	if err := t.skipData(); err != nil {
 		return nil, err
 	}
-	t.left, t.pad = 0, 0
 	var longName, longLink string
 	var records []byte
 	for extended := false; ; extended = true {
@@ -241,6 +240,18 @@ func (t *tarReader) some(n int64) ([]byte, error) {
 	t.in.Discard(len(b))
 	t.off += int64(len(b))
 	return b, err
+}
+
+// skipData passes over what is left of the current entry. Its data and the padding
+// together may be more than a number can say.
+func (t *tarReader) skipData() error {
+	if err := t.skip(t.left); err != nil {
+		return err
+	}
+	t.left = 0
+	err := t.skip(t.pad)
+	t.pad = 0
+	return err
 }
 
 func (t *tarReader) skip(n int64) error {

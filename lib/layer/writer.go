@@ -204,6 +204,9 @@ func (t *Writer) sparse(e *tree.Entry, name string) error {
 	r.name("GNU.sparse.name", name)
 	r.add("GNU.sparse.realsize", strconv.FormatInt(e.Size, 10))
 	size := int64(len(table)) + e.DataSize()
+	if size < 0 {
+		return fmt.Errorf("%w: %d bytes of data and the map of its holes", ErrUnsupported, e.DataSize())
+	}
 	if err := t.entry(e, path.Join(dir, "GNUSparseFile.0", base), typeFile, size, r...); err != nil {
 		return err
 	}

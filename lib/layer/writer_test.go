@@ -382,6 +382,8 @@ func TestWriterRefuses(t *testing.T) {
 		{"no data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 1}, "a: the source carries no data"},
 		{"short data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 2, Content: bytesContent("x")}, "a: content has 1 bytes instead of 2"},
 		{"long data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 1, Content: bytesContent("xy")}, "a: content has 2 bytes instead of 1"},
+		{"more than a number can say", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: math.MaxInt64,
+			Extents: []tree.Extent{{Off: 0, Len: math.MaxInt64 - 100}}, Content: bytesContent("")}, "a: not supported: 9223372036854775707 bytes of data"},
 		{"many xattrs", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Xattrs: manyXattrs(70)}, "a: extended header of "},
 	} {
 		w := layer.NewWriter(io.Discard, c.opts)

@@ -1,0 +1,49 @@
+# What the tar of a layer means: names, marks, sizes, and what is refused in words.
+
+load helpers
+setup() {
+	common_setup
+	need python3
+}
+
+# raw_tar FILE makes a tar of what the Python on standard input does with
+# add(name, data, **fields of the header) and pax(records).
+raw_tar() {
+	python3 - "$1" 3<&0 <<-'PY'
+		import os, sys, tarfile
+		out = open(sys.argv[1], "wb")
+		def add(name, data=b"", **fields):
+		    h = tarfile.TarInfo(name)
+		    h.size = len(data)
+		    for key, value in fields.items():
+		        setattr(h, key, value)
+		    out.write(h.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape"))
+		    out.write(data + b"\0" * (-len(data) % 512))
+		def pax(**records):
+		    text = b""
+		    for key, value in records.items():
+		        body = f" {key}={value}\n".encode()
+		        n = len(body) + 1
+		        while len(str(n)) + len(body) != n:
+		            n += 1
+		        text += str(n).encode() + body
+		    add("PaxHeaders/x", text, type=b"x")
+		exec(os.fdopen(3).read())
+		out.write(b"\0" * 1024)
+	PY
+}
+
+# names FILE...: the paths that tar2tree makes of it, with type and link.
+names() { tar2tree --no-data "$@" | sed -n 's/^\(\.[^ ]*\) type=\([a-z]*\).*/\1 \2/p'; }
+
+@test "nothing hides behind an entry of 2^63-1 bytes" {
+	for name in f .wh.f d/.wh..wh..opq .wh..wh.aufs; do
+		raw_tar in.tar <<-PY
+			add("$name", size=2**63-1)
+			add("hidden", b"x")
+		PY
+		run --separate-stderr tar2tree -o out --max-file-size 0 --max-total-size 0 in.tar
+		assert_error tar2tree 1 "cut short"
+	done
+	assert_no_debris in.tar
+}
