@@ -6,7 +6,11 @@
 // files in GNU tar's old form and its three pax forms, extended attributes as
 // star and libarchive write them. Why not archive/tar: it tells neither where the
 // holes of a sparse file are, nor at which byte an archive is bad, nor a cut
-// archive from a complete one.
+// archive from a complete one. What an archive means is what it means to archive/tar,
+// and so to containerd and Docker: of an entry with two names the GNU long name (types
+// L and K) counts more than the path or linkpath of a pax header, in whatever order
+// they stand, where GNU tar takes the pax one; a global pax header says nothing, and
+// what stands before it is no part of the next entry.
 //
 // A layer is resolved by itself first: names through the symbolic links that the
 // layer made before, hard links to what the layer has under the target's name, now

@@ -29,6 +29,9 @@ func seeds(t testing.TB) [][]byte {
 		rawTar(pax("GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.name", "f", "GNU.sparse.realsize", "10"), raw{name: "g", data: "1\n4\n2\n" + strings.Repeat("\x00", 506) + "ab"}),
 		rawTar(raw{kind: 'S', magic: "ustar  \x00", name: "f", size: "2", prefix: strings.Repeat("\x00", 41) + "00000000004\x0000000000002\x00" + strings.Repeat("\x00", 72) + "\x0000000000012", data: "ab"}),
 	}
+	for _, c := range bothNames {
+		list = append(list, rawTar(c.headers...))
+	}
 	for _, c := range cases {
 		for _, l := range parseStack(c.stack) {
 			data := tarOf(t, l)

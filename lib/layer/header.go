@@ -215,22 +215,58 @@ func parseBase256(b []byte, to *int64) error {
 	return nil
 }
 
+// extension is what stands before a header and changes it.
+type extension struct {
+	name, link string // GNU long names
+	records    []byte // of the last pax header
+}
+
+// take takes the text of a header of the given kind. A global header is no part of
+// an entry: it ends what stands before it, as in archive/tar, and says nothing.
+func (x *extension) take(kind byte, text []byte) {
+	switch kind {
+	case typeLongName:
+		x.name = cString(text)
+	case typeLongLink:
+		x.link = cString(text)
+	case typePax:
+		x.records = text
+	case typePaxGlobal:
+		*x = extension{}
+	}
+}
+
+// extend applies x, whatever the order of its parts: a GNU name counts more than a
+// pax one, and the name of a sparse file more than both.
+func (h *header) extend(x *extension) error {
+	var sparse paxSparse
+	if err := h.pax(x.records, &sparse); err != nil {
+		return err
+	}
+	if x.name != "" {
+		h.name = x.name
+	}
+	if x.link != "" {
+		h.link = x.link
+	}
+	return sparse.finish(h)
+}
+
 // pax takes over the records of an extended header: "LEN KEY=VALUE\n" each, LEN
 // counting the whole record (POSIX.1-2001 pax).
-func (h *header) pax(records []byte) error {
-	var sparse paxSparse
+func (h *header) pax(records []byte, sparse *paxSparse) error {
 	for len(records) > 0 {
 		key, value, rest, err := cutRecord(records)
 		if err != nil {
 			return err
 		}
 		records = rest
-		if err := h.record(key, value, &sparse); err != nil {
+		if err := h.record(key, value, sparse); err != nil {
 			return fmt.Errorf("pax record %s: %w", key, err)
 		}
 	}
 	h.sortXattrs()
-	return sparse.finish(h)
+	return nil
 }
 
 func cutRecord(b []byte) (key, value string, rest []byte, err error) {

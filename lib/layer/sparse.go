@@ -70,22 +70,20 @@ func (s *paxSparse) add(v string) error {
 // finish makes h a sparse file if the records say so. In format 1.0 the map is
 // still to be read: h.sparse is empty then, and inData true.
 func (s *paxSparse) finish(h *header) (err error) {
+	mapInData := s.major == "1" && s.minor == "0"
+	switch {
+	case s.major != "" && s.major != "0" && !mapInData:
+		return fmt.Errorf("sparse format %s.%s", s.major, s.minor)
+	case !mapInData && !s.hasPairs:
+		return nil
+	case !s.hasSize:
+		return errSparse
+	}
 	if s.name != "" {
 		h.name = s.name
 	}
-	switch {
-	case s.major == "1" && s.minor == "0":
-		if !s.hasSize {
-			return errSparse
-		}
-		h.realSize, h.mapInData = s.size, true
-	case s.major != "" && s.major != "0":
-		return fmt.Errorf("sparse format %s.%s", s.major, s.minor)
-	case s.hasPairs:
-		if !s.hasSize {
-			return errSparse
-		}
-		h.realSize = s.size
+	h.realSize, h.mapInData = s.size, mapInData
+	if !mapInData {
 		h.sparse, err = extents(s.pairs, s.size)
 	}
 	return err

@@ -47,9 +47,8 @@ func (t *tarReader) next() (*header, error) {
 	if err := t.skipData(); err != nil {
 		return nil, err
 	}
-	var longName, longLink string
-	var records []byte
-	for extended := false; ; extended = true {
+	var x extension
+	for extended := false; ; extended = t.h.kind != typePaxGlobal {
 		at := t.off
 		block, err := t.header()
 		if err == io.EOF && extended {
@@ -67,23 +66,10 @@ func (t *tarReader) next() (*header, error) {
 			if err != nil {
 				return nil, err
 			}
-			switch t.h.kind {
-			case typeLongName:
-				longName = cString(text)
-			case typeLongLink:
-				longLink = cString(text)
-			case typePax:
-				records = text
-			}
+			x.take(t.h.kind, text)
 			continue
 		}
-		if longName != "" {
-			t.h.name = longName
-		}
-		if longLink != "" {
-			t.h.link = longLink
-		}
-		if err := t.finish(block, records); err != nil {
+		if err := t.finish(block, &x); err != nil {
 			return nil, err
 		}
 		t.any = true
@@ -91,9 +77,9 @@ func (t *tarReader) next() (*header, error) {
 	}
 }
 
-// finish completes t.h, whose block is given, by the records of its extended
-// header, and finds where its data lies.
-func (t *tarReader) finish(block, records []byte) error {
+// finish completes t.h, whose block is given, by what stands before it, and finds
+// where its data lies.
+func (t *tarReader) finish(block []byte, x *extension) error {
 	h, at := &t.h, t.off-blockSize
 	var pairs []int64
 	more := false
@@ -103,7 +89,7 @@ func (t *tarReader) finish(block, records []byte) error {
 			return corruptAt(at, err)
 		}
 	}
-	if err := h.pax(records); err != nil {
+	if err := h.extend(x); err != nil {
 		return corruptAt(at, err)
 	}
 	switch h.kind {

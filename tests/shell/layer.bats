@@ -47,3 +47,17 @@ names() { tar2tree --no-data "$@" | sed -n 's/^\(\.[^ ]*\) type=\([a-z]*\).*/\1 
 	done
 	assert_no_debris in.tar
 }
+
+@test "a GNU name counts more than a pax one, as in containerd and Docker" {
+	raw_tar in.tar <<-'PY'
+		pax(path="pax")
+		add("././@LongLink", b"gnu\0", type=b"L")
+		add("short", b"x")
+		add("././@LongLink", b"to-gnu\0", type=b"K")
+		pax(linkpath="to-pax")
+		add("link", type=b"2", linkname="short")
+	PY
+	run --separate-stderr bash -c 'tar2tree --no-data in.tar | grep -v "^#" | sed "s/ mode.*000 / /"'
+	assert_ok
+	assert_output $'./gnu type=file size=1\n./link type=link link=to-gnu'
+}
