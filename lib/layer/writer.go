@@ -124,9 +124,6 @@ func markOf(e *tree.Entry) string {
 
 // empty writes a file that is a mark.
 func (t *Writer) empty(name string) error {
-	if err := tree.CheckPath(name); err != nil {
-		return fmt.Errorf("too long for a mark of a layer: %w", err)
-	}
 	return t.entry(&tree.Entry{Type: tree.File}, name, typeFile, 0)
 }
 

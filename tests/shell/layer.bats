@@ -61,3 +61,25 @@ names() { tar2tree --no-data "$@" | sed -n 's/^\(\.[^ ]*\) type=\([a-z]*\).*/\1 
 	assert_ok
 	assert_output $'./gnu type=file size=1\n./link type=link link=to-gnu'
 }
+
+@test "whiteouts of the longest names, there and back" {
+	name=$(printf 'x%.0s' {1..255})
+	raw_tar in.tar <<-PY
+		pax(path="d/.wh.$name")
+		add("short")
+	PY
+	for tool in 'cat' 'tree2tar --oci' 'tree2tar -z gzip --oci'; do
+		run --separate-stderr bash -c "tar2tree in.tar | $tool | { [[ '$tool' == cat ]] && cat || tar2tree; } | grep '^\\./'"
+		assert_ok
+		assert_output "./d/$name type=char mode=0000 uid=0 gid=0 time=0.000000000 device=native,0,0"
+	done
+	run --separate-stderr bash -c 'tar2tree in.tar | tree2erofs --layer | erofs2tree --no-data - | grep -c "^\./d/x"'
+	assert_output 1
+	raw_tar long.tar <<-PY
+		pax(path=".wh.x$name")
+		add("short")
+	PY
+	run --separate-stderr tar2tree -o out long.tar
+	assert_error tar2tree 1 "path component of 256 bytes, over 255"
+	assert_no_debris in.tar long.tar
+}
