@@ -209,6 +209,8 @@ func (t *tool) layerOptions(env *cli.Env, diffID digest.Digest) layer.Options {
 		DiffID:            diffID,
 		AllowUnterminated: t.AllowUnterminated,
 		AllowZeroDevice:   t.AllowZeroDevice,
+		Limits:            t.Limits,
+		SpoolDir:          env.SpoolDir(t.Output.Path, t.Temp.Dir),
 		Warn:              env.Warn,
 	}
 }

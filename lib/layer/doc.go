@@ -19,6 +19,10 @@
 // of a symbolic link leads up from what the layer has, not from where a link of a
 // layer below would lead.
 //
+// Of the metadata of aufs, which old builders left in layers, files below .wh..wh.plnk
+// count: they appear under the names that are hard links to them, as one inode. Until
+// the first of these comes their contents lie in a spool file. All else is dropped.
+//
 // [Writer] is the sink: a pax archive, in the form of a layer if asked for.
 package layer
 

@@ -112,6 +112,7 @@ func load(in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
 		return nil, nil, err
 	}
 	defer r.Close()
+	in.Options.Limits, in.Options.SpoolDir = opts.Limits, opts.SpoolDir
 	src, err := NewReader(r, in.Options)
 	if err != nil {
 		return nil, nil, err

@@ -33,6 +33,7 @@ type modelLayer struct {
 	names    map[string]*inode
 	whiteout map[string]bool
 	opaque   map[string]bool
+	pseudo   map[string]*inode // of aufs
 }
 
 var errModel = errors.New("the model refuses this")
@@ -54,7 +55,7 @@ func model(layers [][]item) (map[string]*inode, error) {
 
 // readModel resolves the entries of one tar, in their order.
 func readModel(items []item) (*modelLayer, error) {
-	l := &modelLayer{map[string]*inode{}, map[string]bool{}, map[string]bool{}}
+	l := &modelLayer{map[string]*inode{}, map[string]bool{}, map[string]bool{}, map[string]*inode{}}
 	for _, it := range items {
 		if err := l.read(it); err != nil {
 			return nil, err
@@ -88,7 +89,7 @@ func (l *modelLayer) read(it item) error {
 	}
 	for _, aufs := range []string{".wh..wh.plnk", ".wh..wh.aufs", ".wh..wh.orph"} {
 		if slices.Contains(strings.Split(name, "/"), aufs) {
-			return nil
+			return l.readAufs(name, it)
 		}
 	}
 	dir, base := path.Split(name)
@@ -112,6 +113,19 @@ func (l *modelLayer) read(it item) error {
 	return l.arrive(at, it.inode())
 }
 
+// readAufs keeps files below .wh..wh.plnk for the links to them.
+func (l *modelLayer) readAufs(name string, it item) error {
+	if !strings.Contains(name, ".wh..wh.plnk/") || it.kind == '5' {
+		return nil
+	}
+	if it.kind != '1' {
+		l.pseudo[name] = it.inode()
+	} else if n := l.names[path.Clean("/" + it.link)[1:]]; n != nil && n.typ != tree.Dir && n.waits == "" {
+		l.pseudo[name] = n
+	}
+	return nil
+}
+
 // arrive puts n at p, and binds the links that wait for it.
 func (l *modelLayer) arrive(p string, n *inode) error {
 	if p == "." && n.typ != tree.Dir {
@@ -130,6 +144,12 @@ func (l *modelLayer) arrive(p string, n *inode) error {
 }
 
 func (l *modelLayer) readLink(at string, it item) error {
+	if target := path.Clean("/" + it.link)[1:]; strings.Contains(target, ".wh..wh.plnk/") {
+		if l.pseudo[target] == nil || at == "." {
+			return fmt.Errorf("%w: pseudo-link to nothing", errModel)
+		}
+		return l.arrive(at, l.pseudo[target])
+	}
 	dir, base := path.Split(path.Clean("/" + it.link)[1:])
 	dir, err := follow(l.names, dir)
 	if err != nil {

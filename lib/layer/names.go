@@ -20,6 +20,7 @@ const (
 	whiteout      // .wh.NAME: the path is that of NAME
 	opaque        // .wh..wh..opq: the path is that of its directory
 	ignored       // metadata of aufs
+	pseudo        // a file below aufsLinks
 )
 
 const whiteoutPrefix = ".wh."
@@ -45,6 +46,8 @@ func readMark(clean string) (at string, m mark, err error) {
 	if strings.Contains(dir, whiteoutPrefix) {
 		for part := range strings.SplitSeq(dir, "/") {
 			switch {
+			case part == aufsLinks:
+				return clean, pseudo, nil
 			case isAufs(part):
 				return clean, ignored, nil
 			case strings.HasPrefix(part, whiteoutPrefix):
@@ -71,7 +74,7 @@ func readMark(clean string) (at string, m mark, err error) {
 // isAufs reports whether a component is metadata of aufs that old builders left
 // in layers.
 func isAufs(part string) bool {
-	return part == ".wh..wh.plnk" || part == ".wh..wh.aufs" || part == ".wh..wh.orph"
+	return part == aufsLinks || part == ".wh..wh.aufs" || part == ".wh..wh.orph"
 }
 
 var errEmptyName = errors.New("empty name")
@@ -123,6 +126,7 @@ type names struct {
 	opaques map[string]bool
 	waiting map[string][]*pendingLink // by the target they wait for
 	pending []*pendingLink            // all of them, in order
+	pseudo  map[string]*pseudoLink    // by path
 }
 
 // pendingLink is a hard link whose target the layer does not have yet.
@@ -141,6 +145,7 @@ func newNames(emit func(*tree.Entry)) *names {
 		whited:  make(map[string]bool),
 		opaques: make(map[string]bool),
 		waiting: make(map[string][]*pendingLink),
+		pseudo:  make(map[string]*pseudoLink),
 	}
 }
 

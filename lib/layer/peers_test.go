@@ -242,7 +242,6 @@ var peersDiffer = map[string]string{
 	"P22 over a lower file":                   "a file is not made a directory",
 	"P9 opaque over a file":                   "containerd: a file is not made a directory; umoci: nothing happens",
 	"whiteout through a loop":                 "too many links; there is nothing to hide",
-	"aufs":                                    "containerd and umoci know other names, and keep directories of them",
 	// In both the result depends on the order in the tar.
 	"P3 target that the layer replaces later":       "binds to the lower file because it is there already; ours is what the layer says without a lower one",
 	"P7 forward link over a lower file of the name": "the same",
@@ -271,7 +270,8 @@ var peersDiffer = map[string]string{
 func TestInteropPeerCases(t *testing.T) {
 	for peer, unpack := range unpackers(t) {
 		for _, c := range cases {
-			if peersDiffer[c.name] != "" {
+			aufs := strings.HasPrefix(c.name, "aufs") // they know other names, and show what is below them
+			if aufs || peersDiffer[c.name] != "" {
 				continue
 			}
 			t.Run(peer+"/"+c.name, func(t *testing.T) {

@@ -34,6 +34,11 @@ type Options struct {
 	// instead of refusing the layer.
 	AllowZeroDevice bool
 
+	// Limits are those of what a pseudo-link of aufs may hold, which takes disk space
+	// in SpoolDir ("": $TMPDIR) before anything of it is yielded.
+	Limits   tree.Limits
+	SpoolDir string
+
 	Warn func(msg string) // may be nil
 }
 
@@ -51,12 +56,13 @@ type Reader struct {
 	finished bool
 	err      error
 	dropped  int // xattrs that a layer may not have
+	aufs     aufsHold
 }
 
 // NewReader starts to read the layer r, a tar that may be compressed with gzip or
 // zstd. Decompression and hashing go on in goroutines of their own.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
-	l := &Reader{opts: opts}
+	l := &Reader{opts: opts, aufs: aufsHold{meter: tree.Meter{Limits: opts.Limits}}}
 	var tap io.Writer
 	if opts.DiffID != "" {
 		if err := opts.DiffID.Validate(); err != nil {
@@ -101,7 +107,7 @@ func inFile(r io.Reader) (*os.File, int64) {
 // Close stops reading.
 func (l *Reader) Close() error {
 	l.ahead.Close()
-	return nil
+	return l.aufs.close()
 }
 
 // Next returns the next entry. After the last it has verified the diff-id, and
@@ -191,6 +197,8 @@ func (l *Reader) take(h *header) error {
 		err = l.names.whiteout(path)
 	case opaque:
 		err = l.names.opaque(path)
+	case pseudo:
+		err = l.takePseudo(h, path)
 	default:
 		err = l.takeFile(h, path)
 	}
@@ -202,23 +210,63 @@ func (l *Reader) take(h *header) error {
 
 func (l *Reader) takeFile(h *header, path string) error {
 	if h.kind == typeHardlink {
-		target, err := cleanPath(h.link)
+		target, err := linkTarget(h)
 		if err != nil {
-			return fmt.Errorf("%w: hard link to %q: %w", ErrCorrupt, h.link, err)
+			return err
+		}
+		if isPseudo(target) {
+			return l.names.linkPseudo(path, target)
 		}
 		return l.names.link(path, target)
 	}
-	e := tree.Entry{Path: path}
-	if err := l.setType(h, &e); err != nil {
+	e, err := l.entry(h, path)
+	if err != nil || e == nil {
 		return err
+	}
+	return l.names.add(e)
+}
+
+// takePseudo keeps what lies below aufsLinks.
+func (l *Reader) takePseudo(h *header, path string) error {
+	if h.kind == typeHardlink {
+		target, err := linkTarget(h)
+		if err != nil || isPseudo(target) {
+			return err
+		}
+		return l.names.holdLink(path, target)
+	}
+	e, err := l.entry(h, path)
+	if err != nil || e == nil || e.Type == tree.Dir {
+		return err
+	}
+	if err := l.aufs.keep(e, l.opts.SpoolDir); err != nil {
+		return err
+	}
+	l.names.hold(e)
+	return nil
+}
+
+func linkTarget(h *header) (string, error) {
+	target, err := cleanPath(h.link)
+	if err != nil {
+		err = fmt.Errorf("%w: hard link to %q: %w", ErrCorrupt, h.link, err)
+	}
+	return target, err
+}
+
+// entry is what h, which is no hard link, says of path; nil if it is dropped.
+func (l *Reader) entry(h *header, path string) (*tree.Entry, error) {
+	e := &tree.Entry{Path: path}
+	if err := l.setType(h, e); err != nil {
+		return nil, err
 	}
 	if e.IsWhiteout() {
-		return l.zeroDevice()
+		return nil, l.zeroDevice()
 	}
-	if err := l.setAttributes(h, &e); err != nil {
-		return err
+	if err := l.setAttributes(h, e); err != nil {
+		return nil, err
 	}
-	return l.names.add(&e)
+	return e, nil
 }
 
 // setType takes over the type of h and what belongs to it.

@@ -111,7 +111,7 @@ type spooled struct {
 
 func (c spooled) WriteTo(w io.Writer) (int64, error) {
 	if c.n > spoolWindow {
-		return c.copyLarge(w)
+		return section{c.s.file, c.off, c.n}.WriteTo(w)
 	}
 	b, err := c.s.read(c.off, c.n)
 	if err != nil {
@@ -121,18 +121,23 @@ func (c spooled) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// section is content in a spool file that is read piece by piece.
+type section struct {
+	file   *blockio.Spool
+	off, n int64
+}
+
 var largeBufs = sync.Pool{New: func() any { return new([spoolBuf]byte) }}
 
-// copyLarge writes content that does not fit into a window.
-func (c spooled) copyLarge(w io.Writer) (done int64, err error) {
+func (c section) WriteTo(w io.Writer) (done int64, err error) {
 	buf := largeBufs.Get().(*[spoolBuf]byte)
 	defer largeBufs.Put(buf)
 	for done < c.n {
 		b := buf[:min(c.n-done, spoolBuf)]
-		if _, err := c.s.file.ReadAt(b, c.off+done); err != nil {
+		if _, err := c.file.ReadAt(b, c.off+done); err != nil {
 			return done, err
 		}
-		m, err := blockio.WriteFrom(w, c.s.file.File(), c.off+done, b)
+		m, err := blockio.WriteFrom(w, c.file.File(), c.off+done, b)
 		done += int64(m)
 		if err != nil {
 			return done, err

@@ -32,29 +32,35 @@ func (e *LimitError) Hint() string { return "--" + e.Flag + " raises the limit" 
 
 // Limit passes on src's entries and fails at the first that exceeds l.
 func Limit(src Source, l Limits) Source {
-	return &limiter{Source: src, limits: l}
+	return &limiter{src, Meter{Limits: l}}
 }
 
 type limiter struct {
 	Source
-	limits  Limits
-	prev    string // path of the entry before
-	entries int64
-	total   int64
+	meter Meter
 }
 
 func (l *limiter) Next() (*Entry, error) {
 	e, err := l.Source.Next()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = l.meter.Add(e)
 	}
-	if err := l.check(e); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func (l *limiter) check(e *Entry) error {
+// Meter adds up what entries take.
+type Meter struct {
+	Limits  Limits
+	prev    string // path of the entry before
+	entries int64
+	total   int64
+}
+
+// Add counts e, and is a [*LimitError] if it exceeds a limit.
+func (l *Meter) Add(e *Entry) error {
 	l.entries += newNames(l.prev, e.Path)
 	l.prev = e.Path
 	data := e.DataSize()
@@ -70,11 +76,11 @@ func (l *limiter) check(e *Entry) error {
 		got, limit int64
 		flag, what string
 	}{
-		{l.entries, l.limits.Entries, "max-entries", "entry or implied directory number %d"},
-		{int64(strings.Count(e.Path, "/")) + 1, l.limits.Depth, "max-depth", "%d path components"},
-		{e.Size, l.limits.FileSize, "max-file-size", "file of %d bytes"},
-		{l.total, l.limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
-		{xattrs, l.limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
+		{l.entries, l.Limits.Entries, "max-entries", "entry or implied directory number %d"},
+		{int64(strings.Count(e.Path, "/")) + 1, l.Limits.Depth, "max-depth", "%d path components"},
+		{e.Size, l.Limits.FileSize, "max-file-size", "file of %d bytes"},
+		{l.total, l.Limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
+		{xattrs, l.Limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
 	} {
 		if c.limit > 0 && c.got > c.limit {
 			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Flag: c.flag}

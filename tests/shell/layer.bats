@@ -83,3 +83,32 @@ names() { tar2tree --no-data "$@" | sed -n 's/^\(\.[^ ]*\) type=\([a-z]*\).*/\1 
 	assert_error tar2tree 1 "path component of 256 bytes, over 255"
 	assert_no_debris in.tar long.tar
 }
+
+@test "aufs: what is below .wh..wh.plnk appears under the names that link to it" {
+	raw_tar in.tar <<-'PY'
+		add("./.wh..wh.plnk", type=b"5", mode=0o700)
+		add("./.wh..wh.plnk/123.456", b"pseudo\n", mode=0o755, uid=7)
+		add("./.wh..wh.orph", type=b"5", mode=0o700)
+		add("./.wh..wh.aufs", b"x")
+		add("bin", type=b"5", mode=0o755)
+		add("bin/b", type=b"1", linkname="./.wh..wh.plnk/123.456")
+		add("bin/a", type=b"1", linkname="./.wh..wh.plnk/123.456")
+	PY
+	for flag in '' --sort; do
+		run --separate-stderr bash -c "tar2tree $flag in.tar | tree2tar | tar -xO bin/a bin/b"
+		assert_ok
+		[ "$output" = pseudo ] || show "not the content, once"
+		run --separate-stderr names $flag in.tar
+		assert_ok
+		[ "$(sort <<<"$output")" = $'./bin dir\n./bin/a file\n./bin/b file' ] || show "names"
+	done
+	run --separate-stderr bash -c 'tar2tree in.tar | tree2erofs --layer | erofs2tree --no-data - | grep hardlink='
+	assert_ok
+	[[ $output == './bin/b type=file mode=0755 uid=7 '*'hardlink=./bin/a' ]] || show "not one inode"
+	raw_tar bad.tar <<-'PY'
+		add("bin/b", type=b"1", linkname="./.wh..wh.plnk/123.456")
+	PY
+	run --separate-stderr tar2tree -o out bad.tar
+	assert_error tar2tree 1 "bin/b: corrupt layer: hard link to .wh..wh.plnk/123.456 of aufs, which the layer does not have before it"
+	assert_no_debris in.tar bad.tar
+}

@@ -1,0 +1,111 @@
+package layer
+
+import (
+	"fmt"
+	"strings"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/tree"
+)
+
+// aufsLinks is where aufs kept inodes of several names, "pseudo-links": a file with
+// the number of its inode for a name, to which the names are hard links. It is no
+// part of the tree itself. Docker unpacks each name as a copy of the file; here they
+// are names of one inode, as they were on aufs.
+const aufsLinks = ".wh..wh.plnk"
+
+// isPseudo reports whether path lies below such a directory.
+func isPseudo(path string) bool {
+	return strings.HasPrefix(path, aufsLinks+"/") || strings.Contains(path, "/"+aufsLinks+"/")
+}
+
+// pseudoLink is an inode that waits for names.
+type pseudoLink struct {
+	entry *tree.Entry // nil if a name in the tree made it
+	inode *tree.Entry // in names.tree, once it has a name
+	names []string    // that it got; some may be something else by now
+}
+
+// hold keeps e, which lies below aufsLinks, for the links to it.
+func (n *names) hold(e *tree.Entry) {
+	n.pseudo[e.Path] = &pseudoLink{entry: e}
+}
+
+// holdLink keeps what target, a name in the tree, is, under a name below aufsLinks:
+// where a tar has the other name first, the pseudo-link is the hard link.
+func (n *names) holdLink(at, target string) error {
+	target, err := n.resolve(target)
+	if err != nil {
+		return err
+	}
+	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && old.Entry.Hardlink == "" {
+		n.pseudo[at] = &pseudoLink{inode: old.Entry, names: []string{target}}
+	}
+	return nil // without it links to at are an error
+}
+
+// linkPseudo takes a hard link to a name below aufsLinks.
+func (n *names) linkPseudo(at, target string) (err error) {
+	if at, err = n.resolve(at); err != nil {
+		return err
+	}
+	p := n.pseudo[target]
+	switch {
+	case p == nil:
+		return fmt.Errorf("%w: hard link to %s of aufs, which the layer does not have before it", ErrCorrupt, target)
+	case at == ".":
+		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
+	}
+	for len(p.names) > 0 {
+		if old := n.tree.Lookup(p.names[0]); old != nil && old.Entry == p.inode {
+			if at != p.names[0] {
+				n.bind(at, p.names[0], p.inode)
+				p.names = append(p.names, at)
+			}
+			return nil
+		}
+		p.names = p.names[1:]
+	}
+	if p.entry == nil {
+		return fmt.Errorf("%w: hard link to %s of aufs, whose file the layer has replaced", ErrCorrupt, target)
+	}
+	e := *p.entry
+	e.Path = at
+	if err := n.add(&e); err != nil {
+		return err
+	}
+	p.inode, p.names = n.tree.Lookup(at).Entry, []string{at}
+	return nil
+}
+
+// aufsHold keeps the contents of pseudo-links until they have names.
+type aufsHold struct {
+	spool *blockio.Spool // nil until there are some
+	meter tree.Meter     // what is held has not passed the limits of the source yet
+}
+
+// keep makes e's content last.
+func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
+	if err := a.meter.Add(e); err != nil || e.Content == nil {
+		return err
+	}
+	if a.spool == nil {
+		if a.spool, err = blockio.NewSpool(dir); err != nil {
+			return err
+		}
+	}
+	held := section{a.spool, a.spool.Size(), e.DataSize()}
+	n, err := e.Content.WriteTo(a.spool)
+	if err == nil && n != held.n {
+		err = fmt.Errorf("content has %d bytes instead of %d", n, held.n)
+	}
+	e.Content = held
+	return err
+}
+
+func (a *aufsHold) close() error {
+	if a.spool == nil {
+		return nil
+	}
+	return a.spool.Close()
+}
