@@ -35,7 +35,7 @@ type Loaded struct {
 // Close frees the spool files.
 func (l *Loaded) Close() error {
 	for _, s := range l.spools {
-		s.file.Close()
+		s.close()
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func load(in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
 		err = s.complete()
 	}
 	if err != nil {
-		s.file.Close()
+		s.close()
 		return nil, nil, err
 	}
 	return t, s, nil

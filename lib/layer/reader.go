@@ -53,6 +53,7 @@ type Reader struct {
 	names    *names
 	queue    []tree.Entry // what the last entry of the tar means
 	next     int          // in queue
+	content  *content     // of the tar's current entry, if it was not asked for yet
 	finished bool
 	err      error
 	dropped  int // xattrs that a layer may not have
@@ -106,6 +107,11 @@ func inFile(r io.Reader) (*os.File, int64) {
 
 // Close stops reading.
 func (l *Reader) Close() error {
+	l.content = nil
+	if l.err == tree.ErrClosed {
+		return nil
+	}
+	l.err = tree.ErrClosed
 	l.ahead.Close()
 	return l.aufs.close()
 }
@@ -113,6 +119,7 @@ func (l *Reader) Close() error {
 // Next returns the next entry. After the last it has verified the diff-id, and
 // found the end of the archive.
 func (l *Reader) Next() (*tree.Entry, error) {
+	l.content = nil
 	for l.err == nil && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
 		if l.finished {
@@ -302,17 +309,22 @@ func (l *Reader) setType(h *header, e *tree.Entry) error {
 func (l *Reader) setFile(h *header, e *tree.Entry) {
 	e.Type, e.Size, e.Extents = tree.File, h.size, h.sparse
 	if e.DataSize() > 0 {
-		e.Content = (*content)(l)
+		l.content = &content{l}
+		e.Content = l.content
 		tree.LimitExtents(e)
 	}
 }
 
-// content is the data of the entry of the tar that was read last.
-type content Reader
+// content is the data of the tar's current entry, as long as it is that.
+type content struct{ l *Reader }
 
 func (c *content) WriteTo(w io.Writer) (int64, error) {
-	n, err := c.tar.WriteTo(w)
-	return n, (*Reader)(c).located(err)
+	if c.l.content != c {
+		return 0, tree.ErrGone
+	}
+	c.l.content = nil
+	n, err := c.l.tar.WriteTo(w)
+	return n, c.l.located(err)
 }
 
 func (l *Reader) zeroDevice() error {

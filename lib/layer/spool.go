@@ -72,6 +72,12 @@ func (s *spool) complete() error {
 	return err
 }
 
+// close frees the file and what is in memory of it: contents are an error then.
+func (s *spool) close() {
+	s.file.Close()
+	s.buf = nil
+}
+
 // read returns the n bytes at off, at most spoolWindow. Where contents are asked
 // for in about the order in which they came it reads ahead, otherwise only what is
 // asked for.

@@ -114,9 +114,12 @@ type Keyword struct {
 // other, or all Size bytes where it has no extents. Holes are left out. It
 // returns an error if fewer bytes can be had than the entry promises.
 //
-// Content that is not read from a pipe can be written any number of times until
-// its source is closed. From a stream it can be written once, before the next
-// call of Next; what is not asked for is skipped.
+// Content can be written any number of times until its source is closed. From a
+// stream (a [Reader], one layer as it is) it can be written once, before the next
+// call of Next or Close; what is not asked for is skipped. Later is an error, never
+// other bytes: from a stream [ErrGone]. A content that lies in what the caller opened
+// or holds, such as an image, is good as long as that is, whatever becomes of the
+// source.
 type Content interface {
 	io.WriterTo
 }

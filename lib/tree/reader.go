@@ -27,8 +27,10 @@ type Reader struct {
 	data    Data
 	props   []Property
 	entry   Entry
-	payload int64 // bytes of the current entry's content that were not read yet
-	trailer bool  // the LF behind them is still to come
+	content *streamContent  // of the current entry, if it was not asked for yet
+	payload int64           // bytes of it that were not read yet
+	trailer bool            // the LF behind them is still to come
+	room    []streamContent // for what comes next
 	records int64
 	bytes   int64
 	err     error
@@ -56,8 +58,14 @@ func (s *Reader) Data() Data { return s.data }
 // Props are the stream's properties.
 func (s *Reader) Props() []Property { return s.props }
 
-// Close does nothing: a Reader holds nothing but memory.
-func (s *Reader) Close() error { return nil }
+// Close ends the current content and the stream.
+func (s *Reader) Close() error {
+	s.content = nil
+	if s.err == nil {
+		s.err = ErrClosed
+	}
+	return nil
+}
 
 // errForeign is input of another kind.
 var errForeign error = &foreignError{corrupt("first line is not %q", magic+"inline")}
@@ -140,6 +148,7 @@ func isPropKey(b []byte) bool {
 
 // Next returns the next entry; its content can be written until the call after.
 func (s *Reader) Next() (*Entry, error) {
+	s.content = nil
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -180,7 +189,8 @@ func (s *Reader) next() error {
 		if s.payload = s.entry.DataSize(); s.payload > 0 {
 			s.trailer = true
 			s.bytes += s.payload
-			s.entry.Content = (*streamContent)(s)
+			s.content = s.newContent()
+			s.entry.Content = s.content
 		}
 	}
 	return nil
@@ -263,22 +273,36 @@ func cutCRC(b []byte) (crc uint64, ok bool) {
 	return crc, true
 }
 
-// streamContent is the content of a Reader's current entry.
-type streamContent Reader
+// streamContent is the content of a Reader's current entry, as long as it is that.
+type streamContent struct{ s *Reader }
 
-func (c *streamContent) WriteTo(w io.Writer) (int64, error) {
-	n := c.payload
-	if n != c.entry.DataSize() {
-		return 0, errors.New("content of a stream can be read only once")
+// newContent takes one of many that come in a single allocation.
+func (s *Reader) newContent() *streamContent {
+	if len(s.room) == 0 {
+		s.room = make([]streamContent, 256)
 	}
-	for c.payload > 0 {
-		b, err := c.in.some(c.payload)
+	c := &s.room[0]
+	s.room = s.room[1:]
+	c.s = s
+	return c
+}
+
+func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
+	s := c.s
+	if s.content != c {
+		return 0, ErrGone
+	}
+	s.content = nil
+	for s.payload > 0 {
+		b, err := s.in.some(s.payload)
 		if err != nil {
-			return n - c.payload, (*Reader)(c).fail(err)
+			return n, s.fail(err)
 		}
-		c.payload -= int64(len(b))
-		if _, err := w.Write(b); err != nil {
-			return n - c.payload, err
+		s.payload -= int64(len(b))
+		m, err := w.Write(b)
+		n += int64(m)
+		if err != nil {
+			return n, err
 		}
 	}
 	return n, nil

@@ -13,12 +13,18 @@ import (
 // of Next or Close; whoever keeps it copies the struct, and may then keep its
 // strings and slices, which nobody changes.
 //
-// Close releases what the source holds, contents included. It does not close
-// readers that the caller passed in.
+// Close releases what the source holds, contents included (see [Content]). It does
+// not close readers that the caller passed in, and closing twice is harmless.
 type Source interface {
 	Next() (*Entry, error)
 	io.Closer
 }
+
+// ErrGone is what the content of a stream says when it is asked for again or too late.
+var ErrGone = errors.New("content of a stream can be read only once, before the next entry")
+
+// ErrClosed is what a source says of entries that are asked for after Close.
+var ErrClosed = errors.New("source is closed")
 
 // Sink takes the entries of a tree and, with each, its content.
 //
