@@ -23,14 +23,15 @@ var allowed = map[string][]string{
 	"tree":        {"blockio"},
 	"cas":         {"atomicfile"},
 	"gunzip":      {},
-	"oci":         {"cas", "gunzip", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":       {"tree", "gunzip", "blockio"},
+	"compression": {},
+	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
+	"layer":       {"tree", "gunzip", "compression", "blockio"},
 	"erofs":       {"tree", "blockio"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "oci", "layer", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":         {"atomicfile"},
 	"reftest":     {},
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/tree"
@@ -77,6 +79,9 @@ func (t *tool) sniff(env *cli.Env, f *os.File) (in io.Reader, isImage bool, err 
 		}
 		in = b
 	}
+	if _, err := compression.Detect(head); err != nil {
+		return nil, false, unpackFirst(err, f.Name())
+	}
 	switch t.Input {
 	case "layer":
 		return in, false, nil
@@ -90,6 +95,18 @@ func (t *tool) sniff(env *cli.Env, f *os.File) (in io.Reader, isImage bool, err 
 		env.Warn("the compressed input, taken for a layer, looks like an image archive; --input=image takes it for one")
 	}
 	return in, false, nil
+}
+
+// unpackFirst says how an input is read whose compression is not.
+func unpackFirst(err error, path string) error {
+	var unread *compression.Error
+	switch {
+	case !errors.As(err, &unread):
+		return err
+	case path == os.Stdin.Name():
+		return cli.Hint(err, "... | "+unread.Unpacker+" | tar2tree")
+	}
+	return cli.Hint(fmt.Errorf("%s: %w", path, err), unread.Unpacker+" "+path+" | tar2tree")
 }
 
 // unpack is the beginning of what head, the beginning of a compressed stream, holds.

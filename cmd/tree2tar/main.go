@@ -5,6 +5,7 @@ package main
 
 import (
 	"ocipipe/lib/cli"
+	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
 )
@@ -39,7 +40,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	z, err := layer.Compress(out, layer.Compression(t.Compress))
+	z, err := layer.Compress(out, compression.Kind(t.Compress))
 	if err != nil {
 		return err
 	}

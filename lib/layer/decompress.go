@@ -9,41 +9,15 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/gunzip"
 )
-
-// Compression of a layer, found by its first bytes.
-type Compression string
-
-// The compressions that are read.
-const (
-	Plain Compression = "plain"
-	Gzip  Compression = "gzip"
-	Zstd  Compression = "zstd"
-)
-
-// Detect tells the compression of a stream by its first bytes, of which there
-// should be at least six. What is not known as compressed is plain; a compression
-// that is known but not read is an error.
-func Detect(head []byte) (Compression, error) {
-	switch {
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return Gzip, nil
-	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")),
-		len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte("\x2a\x4d\x18")): // skippable frame
-		return Zstd, nil
-	case bytes.HasPrefix(head, []byte("BZh")):
-		return "", fmt.Errorf("%w: bzip2 compression", ErrUnsupported)
-	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		return "", fmt.Errorf("%w: xz compression", ErrUnsupported)
-	}
-	return Plain, nil
-}
 
 // Decompress returns what r holds, decompressed: gzip with any number of members,
 // zstd with any number of frames, skippable ones too, or r itself. The reader
 // below is read to its end. Where the result is a blockio.ChunkReader too, that is
-// the faster way. Close frees memory and does not close r.
+// the faster way. Close frees memory and does not close r. A compression that is not
+// read is a [*compression.Error].
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	unpacked, _, err := decompress(r, 0)
 	return unpacked, err
@@ -59,24 +33,24 @@ func decodersAhead(processors, streams int) int {
 // maxAhead is how many decoders keep pace with a reader.
 const maxAhead = 4
 
-func decompress(r io.Reader, ahead int) (io.ReadCloser, Compression, error) {
+func decompress(r io.Reader, ahead int) (io.ReadCloser, compression.Kind, error) {
 	below := &errorKeeper{r: r}
-	head := make([]byte, 6)
+	head := make([]byte, compression.HeadSize)
 	n, err := io.ReadFull(below, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, "", err
 	}
 	in := io.MultiReader(bytes.NewReader(head[:n]), below)
-	kind, err := Detect(head[:n])
+	kind, err := compression.Detect(head[:n])
 	if err != nil {
 		return nil, "", err
 	}
 	switch kind {
-	case Gzip:
+	case compression.Gzip:
 		z := gunzip.NewReader(in)
 		z.Ahead(ahead)
 		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, kind, nil
-	case Zstd:
+	case compression.Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
 		// already; the window is what the reference decoder takes by default.
 		z, err := zstd.NewReader(bufio.NewReaderSize(in, 256<<10), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))

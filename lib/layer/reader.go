@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
 )
 
@@ -75,11 +76,11 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.tar = &tarReader{}
 	l.tar.file, l.tar.base = inFile(r)
 	var err error
-	var kind Compression
+	var kind compression.Kind
 	if l.unpacked, kind, err = decompress(r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel)); err != nil {
 		return nil, err
 	}
-	if kind != Plain {
+	if kind != compression.Plain {
 		l.tar.file = nil
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)

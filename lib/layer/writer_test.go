@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -496,7 +497,7 @@ func TestCompress(t *testing.T) {
 	for i := 0; plain.Len() < 5<<19; i++ {
 		fmt.Fprintln(&plain, i*i%1000003, i)
 	}
-	compress := func(kind layer.Compression, procs, step int) []byte {
+	compress := func(kind compression.Kind, procs, step int) []byte {
 		t.Helper()
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		var b bytes.Buffer
@@ -516,14 +517,14 @@ func TestCompress(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	for _, kind := range []layer.Compression{layer.Plain, layer.Gzip, layer.Zstd} {
+	for _, kind := range []compression.Kind{compression.Plain, compression.Gzip, compression.Zstd} {
 		want := compress(kind, 1, 512)
 		for _, c := range [][2]int{{2, 512}, {4, 1 << 20}, {1, 65537}, {2, 10 << 20}} {
 			if !bytes.Equal(compress(kind, c[0], c[1]), want) {
 				t.Errorf("%s: other bytes with %d processors and writes of %d", kind, c[0], c[1])
 			}
 		}
-		if kind != layer.Plain && len(want) > plain.Len()*3/4 {
+		if kind != compression.Plain && len(want) > plain.Len()*3/4 {
 			t.Errorf("%s: %d bytes of %d", kind, len(want), plain.Len())
 		}
 		r, err := layer.Decompress(bytes.NewReader(want))
@@ -542,7 +543,7 @@ func TestCompress(t *testing.T) {
 
 // TestCompressFails: no error of the writer below is lost.
 func TestCompressFails(t *testing.T) {
-	for _, kind := range []layer.Compression{layer.Plain, layer.Gzip, layer.Zstd} {
+	for _, kind := range []compression.Kind{compression.Plain, compression.Gzip, compression.Zstd} {
 		for _, n := range []int{0, 5, 1000} {
 			w, err := layer.Compress(&failAfter{n}, kind)
 			if err != nil {

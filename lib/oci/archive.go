@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/compression"
 )
 
 // Bounds on what the headers of an archive can make us keep.
@@ -81,7 +83,9 @@ func spoolArchive(r io.Reader, tmpDir string) (*archive, error) {
 func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
 	plain, done, err := decompress(bufio.NewReaderSize(r, copySize))
-	if err != nil {
+	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
+		return err
+	} else if err != nil {
 		in.err = err
 		return in.explain(err)
 	}

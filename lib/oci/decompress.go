@@ -2,28 +2,32 @@ package oci
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/gunzip"
 )
 
 // zstdMaxWindow bounds the memory of a decoder; zstd --ultra --long=27 needs it.
 const zstdMaxWindow = 128 << 20
 
-// decompress recognises gzip and zstd by their first bytes and undoes them;
-// anything else passes as it is. done frees the decoder.
+// decompress undoes gzip and zstd; anything else passes as it is, but for what is
+// known as compressed and not read. done frees the decoder.
 func decompress(r *bufio.Reader) (plain io.Reader, done func(), err error) {
-	magic, err := r.Peek(4)
+	head, err := r.Peek(compression.HeadSize)
 	if err != nil && err != io.EOF {
 		return nil, nil, err
 	}
-	switch {
-	case isGzip(magic):
+	kind, err := compression.Detect(head)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch kind {
+	case compression.Gzip:
 		return gunzip.NewReader(r), func() {}, nil
-	case isZstd(magic):
+	case compression.Zstd:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdMaxWindow))
 		if err != nil {
 			return nil, nil, err
@@ -33,10 +37,8 @@ func decompress(r *bufio.Reader) (plain io.Reader, done func(), err error) {
 	return r, func() {}, nil
 }
 
-func isGzip(b []byte) bool { return bytes.HasPrefix(b, []byte{0x1f, 0x8b, 8}) }
-
-// isZstd knows ordinary frames and those that a decoder skips.
-func isZstd(b []byte) bool {
-	return bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
-		len(b) >= 4 && b[0]&0xf0 == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18
+// isPlain reports whether what begins with head can be read as it is.
+func isPlain(head []byte) bool {
+	kind, err := compression.Detect(head)
+	return err == nil && kind == compression.Plain
 }

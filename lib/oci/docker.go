@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/compression"
 )
 
 // dockerImage is an element of manifest.json in an archive of docker save.
@@ -201,7 +202,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	}
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
-	if magic, _ := br.Peek(4); isGzip(magic) || isZstd(magic) {
+	if head, _ := br.Peek(compression.HeadSize); !isPlain(head) {
 		return b.unpack(br)
 	}
 	return place{name: name, size: size}, nil
@@ -211,7 +212,9 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 // found when it is read.
 func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
 	plain, done, err := decompress(r)
-	if err != nil {
+	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
+		return place{}, err
+	} else if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
 	defer done()

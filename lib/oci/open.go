@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/compression"
 )
 
 // Open opens the image that ref names:
@@ -169,8 +171,8 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 	if err != nil || off > info.Size() {
 		return nil, 0
 	}
-	magic := make([]byte, 4)
-	if n, _ := f.ReadAt(magic, off); isGzip(magic[:n]) || isZstd(magic[:n]) {
+	head := make([]byte, compression.HeadSize)
+	if n, _ := f.ReadAt(head, off); !isPlain(head[:n]) {
 		return nil, 0
 	}
 	size := info.Size() - off

@@ -61,12 +61,28 @@ layer_of() {
 	done
 }
 
-@test "bzip2 and xz are refused in words" {
+@test "compressions that are not read are named, with what unpacks them" {
 	need bzip2 xz
 	for tool in bzip2 xz; do
-		$tool -k <layer.tar >packed
-		run --separate-stderr tar2tree -o out packed
-		assert_error tar2tree 1 "not supported: $tool compression"
+		$tool -c <layer.tar >packed
+		for input in auto layer image; do
+			run --separate-stderr tar2tree --input=$input -o out packed
+			assert_error tar2tree 1 "packed: unsupported compression: $tool"
+			[[ $stderr == *"hint: $tool -dc packed | tar2tree" ]] || show 'no hint'
+			run --separate-stderr bash -c "cat packed | tar2tree --input=$input -o out"
+			assert_error tar2tree 1 "unsupported compression: $tool"
+			[[ $stderr == *"hint: ... | $tool -dc | tar2tree" ]] || show 'no hint'
+		done
+		run --separate-stderr tar2tree -o out layer.tar packed
+		assert_error tar2tree 1 "packed: unsupported compression: $tool"
+		[[ $stderr == *"hint: $tool -dc FILE unpacks it" ]] || show 'no hint'
+		for reference in oci-archive docker-archive; do
+			run --separate-stderr oci-fetch -o out $reference:packed
+			assert_error oci-fetch 1 "packed: unsupported compression: $tool"
+			[[ $stderr == *"hint: $tool -dc FILE unpacks it" ]] || show 'no hint'
+		done
+		run --separate-stderr bash -c "$tool -dc packed | tar2tree | cmp - <(tar2tree layer.tar)"
+		assert_ok
 	done
 	assert_no_debris layer.tar packed
 }

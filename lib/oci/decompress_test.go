@@ -1,0 +1,27 @@
+package oci
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"ocipipe/lib/compression"
+)
+
+// TestUnreadCompression names what an archive, or a layer in one, is compressed with.
+func TestUnreadCompression(t *testing.T) {
+	const xz = "\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4\x46"
+	refused := func(what string, err error) {
+		t.Helper()
+		var unread *compression.Error
+		if !errors.As(err, &unread) || unread.Name != "xz" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := OpenArchive(context.Background(), bytes.NewReader([]byte(xz)), Options{})
+	refused("archive", err)
+	_, err = (&dockerBlobs{}).unpack(bufio.NewReader(bytes.NewReader([]byte(xz))))
+	refused("layer", err)
+}
