@@ -344,11 +344,15 @@ func (n *names) mark(at string) {
 // the layer does not have: a parent is no directory, or is whited out and not
 // made again.
 func (n *names) hidden(at string) bool {
-	for dir, _ := split(at); dir != "."; dir, _ = split(dir) {
-		if old := n.tree.Lookup(dir); old != nil {
-			return old.Entry.Type != tree.Dir
+	node := n.tree.Root()
+	for i, c := range []byte(at) {
+		if c != '/' {
+			continue
 		}
-		if n.whited[dir] {
+		if node != nil {
+			node = node.Child(at[strings.LastIndexByte(at[:i], '/')+1 : i])
+		}
+		if node == nil && n.whited[at[:i]] || node != nil && node.Entry.Type != tree.Dir {
 			return true
 		}
 	}
@@ -357,10 +361,14 @@ func (n *names) hidden(at string) bool {
 
 // covered reports whether a parent of at is something else than a directory.
 func (n *names) covered(at string) bool {
-	for dir, _ := split(at); dir != "."; dir, _ = split(dir) {
-		if old := n.tree.Lookup(dir); old != nil {
-			return old.Entry.Type != tree.Dir
+	node := n.tree.Root()
+	for dir, more := at, true; more && node != nil; {
+		if node.Entry.Type != tree.Dir {
+			return true
 		}
+		var name string
+		name, dir, more = strings.Cut(dir, "/")
+		node = node.Child(name)
 	}
 	return false
 }
