@@ -39,15 +39,25 @@ type source struct {
 // metInode is an inode that was met. It is read once, or hard links to a large one
 // would look like metadata that overlaps.
 type metInode struct {
-	path  string      // the first
+	dir   *tree.Place // where its first name is
+	name  string      // that
 	entry *tree.Entry // of an inode with more names, if that says more than its record
+}
+
+// path is the first path of the inode.
+func (m *metInode) path() string {
+	if m.name == "." {
+		return "."
+	}
+	return m.dir.Join(m.name).String()
 }
 
 // openDir is what is still to come of one directory.
 type openDir struct {
 	nid   uint64
 	names []named
-	path  int // length of source.path in it
+	path  int         // length of source.path in it
+	at    *tree.Place // its own
 }
 
 // Close does nothing: a source holds nothing but memory.
@@ -69,7 +79,7 @@ func (s *source) Next() (*tree.Entry, error) {
 func (s *source) next() (bool, error) {
 	if len(s.met) == 0 {
 		root := uint64(s.img.super.RootNid)
-		return s.enter(named{".", root, 0}, root)
+		return s.enter(named{".", root, 0}, &openDir{nid: root})
 	}
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
@@ -77,7 +87,7 @@ func (s *source) next() (bool, error) {
 			d := top.names[0]
 			top.names = top.names[1:]
 			s.path = append(s.path[:top.path], d.name...)
-			return s.enter(d, top.nid)
+			return s.enter(d, top)
 		}
 		s.stack = s.stack[:len(s.stack)-1]
 	}
@@ -86,7 +96,7 @@ func (s *source) next() (bool, error) {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it
 // is a directory itself.
-func (s *source) enter(d named, parent uint64) (bool, error) {
+func (s *source) enter(d named, parent *openDir) (bool, error) {
 	path := string(s.path)
 	if d.name == "." {
 		path = "."
@@ -98,7 +108,7 @@ func (s *source) enter(d named, parent uint64) (bool, error) {
 	return stated, nil
 }
 
-func (s *source) fill(d named, parent uint64, path string) (bool, error) {
+func (s *source) fill(d named, parent *openDir, path string) (bool, error) {
 	ino := &s.ino
 	if err := s.img.readInodeInto(ino, d.nid); err != nil {
 		return false, err
@@ -108,7 +118,7 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	}
 	met, seen := s.met[d.nid]
 	if seen && ino.kind() == tree.Dir {
-		return false, corrupt(ino.off, "directory %d is %s too", d.nid, met.path)
+		return false, corrupt(ino.off, "directory %d is %s too", d.nid, met.path())
 	}
 	stated := true
 	switch {
@@ -132,14 +142,14 @@ func (s *source) fill(d named, parent uint64, path string) (bool, error) {
 	}
 	s.entry.Path = path
 	if seen {
-		s.entry.Hardlink, s.entry.Lower, s.entry.Content = met.path, false, nil
+		s.entry.Hardlink, s.entry.Lower, s.entry.Content = met.path(), false, nil
 		return true, nil
 	}
-	met.path = path
+	met.dir, met.name = parent.at, d.name
 	s.met[d.nid] = met
 	var err error
 	if s.entry.Type == tree.Dir {
-		err = s.open(ino, parent, path)
+		err = s.open(ino, d.name, parent)
 	}
 	if _, ok := s.entry.Xattr(markOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
 		err = s.dropOrigin()
@@ -172,17 +182,18 @@ func (s *source) metadata(ino *foundInode) int64 {
 	return 0
 }
 
-// open makes the directory ino the top of the stack.
-func (s *source) open(ino *foundInode, parent uint64, path string) error {
-	names, err := s.img.readDir(ino, parent)
+// open makes the directory ino, called name in parent, the top of the stack.
+func (s *source) open(ino *foundInode, name string, parent *openDir) error {
+	names, err := s.img.readDir(ino, parent.nid)
 	if err != nil {
 		return err
 	}
-	s.path = s.path[:0]
-	if path != "." {
-		s.path = append(append(s.path, path...), '/')
+	var at *tree.Place
+	if name != "." {
+		s.path = append(s.path, '/')
+		at = parent.at.Join(name)
 	}
-	s.stack = append(s.stack, openDir{nid: ino.nid, names: names, path: len(s.path)})
+	s.stack = append(s.stack, openDir{nid: ino.nid, names: names, path: len(s.path), at: at})
 	return nil
 }
 

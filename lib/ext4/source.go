@@ -69,7 +69,7 @@ type source struct {
 
 // links is what is known of an inode with several names.
 type links struct {
-	first string
+	first *tree.Place
 	count uint32 // as the inode says
 	found uint32
 }
@@ -78,7 +78,8 @@ type links struct {
 type openDir struct {
 	number uint32
 	names  []dirent
-	path   int // length of source.path in it
+	path   int         // length of source.path in it
+	at     *tree.Place // its own
 }
 
 // Close does nothing: a source holds nothing but memory.
@@ -98,7 +99,7 @@ func (s *source) Next() (*tree.Entry, error) {
 func (s *source) next() error {
 	if !s.begun {
 		s.begun = true
-		return s.enter(dirent{".", s.root, kindDir}, s.parent)
+		return s.enter(dirent{".", s.root, kindDir}, &openDir{number: s.parent})
 	}
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
@@ -106,7 +107,7 @@ func (s *source) next() error {
 			d := top.names[0]
 			top.names = top.names[1:]
 			s.path = append(s.path[:top.path], d.name...)
-			return s.enter(d, top.number)
+			return s.enter(d, top)
 		}
 		s.stack = s.stack[:len(s.stack)-1]
 	}
@@ -134,7 +135,7 @@ func (s *source) finish() error {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it is
 // a directory itself.
-func (s *source) enter(d dirent, parent uint32) error {
+func (s *source) enter(d dirent, parent *openDir) error {
 	path := string(s.path)
 	if d.name == "." {
 		path = "."
@@ -145,7 +146,7 @@ func (s *source) enter(d dirent, parent uint32) error {
 	return nil
 }
 
-func (s *source) fill(d dirent, parent uint32, path string) error {
+func (s *source) fill(d dirent, parent *openDir, path string) error {
 	ino := &s.ino
 	if err := s.img.readEntry(ino, d); err != nil {
 		return err
@@ -153,7 +154,7 @@ func (s *source) fill(d dirent, parent uint32, path string) error {
 	if err := tree.CheckPath(path); err != nil {
 		return unsupported(ino.off, "%s", err)
 	}
-	first, again, err := s.name(ino, path)
+	first, again, err := s.name(ino, d.name, parent)
 	if err != nil {
 		return err
 	}
@@ -166,13 +167,16 @@ func (s *source) fill(d dirent, parent uint32, path string) error {
 		s.entry.Xattrs, err = s.xattrs.read(ino, owned)
 	}
 	s.entry.Path = path
-	if err != nil || again {
-		s.entry.Hardlink, s.entry.Content = first, nil
+	if err != nil {
 		return err
+	}
+	if again {
+		s.entry.Hardlink, s.entry.Content = first.String(), nil
+		return nil
 	}
 	var names []dirent
 	if ino.kind() == tree.Dir {
-		if names, c, err = s.open(ino, parent, path); err != nil {
+		if names, c, err = s.open(ino, d.name, parent); err != nil {
 			return err
 		}
 	}
@@ -182,29 +186,29 @@ func (s *source) fill(d dirent, parent uint32, path string) error {
 	return nil
 }
 
-// name takes note of a name of ino. It reports whether it has another, and if so
-// the first one.
-func (s *source) name(ino *foundInode, path string) (first string, again bool, err error) {
+// name takes note of a name of ino, in dir. It reports whether it has another, and if
+// so the first one.
+func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
 	again = !s.seen.add(uint64(ino.number))
 	switch {
 	case ino.kind() != tree.Dir && ino.Links > 1:
 	case again:
-		return "", true, corrupt(ino.off, "inode %d has a second name", ino.number)
+		return nil, true, corrupt(ino.off, "inode %d has a second name", ino.number)
 	default:
-		return "", false, nil
+		return nil, false, nil
 	}
 	l := s.links[ino.number]
 	if l == nil {
-		l = &links{first: path, count: uint32(ino.Links)}
+		l = &links{first: dir.at.Join(name), count: uint32(ino.Links)}
 		s.links[ino.number] = l
 	}
 	l.found++
 	return l.first, again, nil
 }
 
-// open makes the directory ino the top of the stack.
-func (s *source) open(ino *foundInode, parent uint32, path string) ([]dirent, *content, error) {
-	names, c, err := s.img.readDir(ino, parent, &s.owned)
+// open makes the directory ino, called name in parent, the top of the stack.
+func (s *source) open(ino *foundInode, name string, parent *openDir) ([]dirent, *content, error) {
+	names, c, err := s.img.readDir(ino, parent.number, &s.owned)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -222,11 +226,12 @@ func (s *source) open(ino *foundInode, parent uint32, path string) ([]dirent, *c
 			return nil, nil, err
 		}
 	}
-	s.path = s.path[:0]
-	if path != "." {
-		s.path = append(append(s.path, path...), '/')
+	var at *tree.Place
+	if name != "." {
+		s.path = append(s.path, '/')
+		at = parent.at.Join(name)
 	}
-	s.stack = append(s.stack, openDir{number: ino.number, names: names, path: len(s.path)})
+	s.stack = append(s.stack, openDir{number: ino.number, names: names, path: len(s.path), at: at})
 	return names, c, nil
 }
 

@@ -58,7 +58,7 @@ func (w *Writer) addOwn() error {
 		if w.tree.Lookup(upperDir) == nil {
 			w.tree.Set(upperDir, &tree.Entry{Type: tree.Dir, NoChange: true})
 		}
-		if err := w.stateImplied(w.tree.Lookup(upperDir), "."); err != nil {
+		if err := w.stateImplied(w.tree.Lookup(upperDir), nil); err != nil {
 			return err
 		}
 		root := w.tree.Lookup(upperDir).Entry
@@ -77,9 +77,9 @@ func (w *Writer) addOwn() error {
 
 // stateImplied gives n and the directories below it attributes where they are only
 // implied: those of the directory that they will hide, or 0755 of root.
-func (w *Writer) stateImplied(n *tree.Node, path string) error {
+func (w *Writer) stateImplied(n *tree.Node, at *tree.Place) error {
 	if n.Entry.NoChange {
-		if err := w.state(n.Entry, path); err != nil {
+		if err := w.state(n.Entry, at); err != nil {
 			return err
 		}
 	}
@@ -87,17 +87,17 @@ func (w *Writer) stateImplied(n *tree.Node, path string) error {
 		if c.Entry.Type != tree.Dir {
 			continue
 		}
-		if err := w.stateImplied(c, joinPath(path, c.Name())); err != nil {
+		if err := w.stateImplied(c, at.Join(c.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *Writer) state(e *tree.Entry, path string) error {
+func (w *Writer) state(e *tree.Entry, at *tree.Place) error {
 	opaque := e.IsOpaque()
 	*e = tree.Entry{Type: tree.Dir, Mode: 0o755, Time: w.ownTime()}
-	if err := w.stateAs(e, path); err != nil {
+	if err := w.stateAs(e, at); err != nil {
 		return err
 	}
 	if opaque {
@@ -107,10 +107,14 @@ func (w *Writer) state(e *tree.Entry, path string) error {
 	return nil
 }
 
-// stateAs takes what Options.Below says of path. Marks of overlayfs stay where
-// they are.
-func (w *Writer) stateAs(e *tree.Entry, path string) error {
+// stateAs takes what Options.Below says of the directory at. Marks of overlayfs stay
+// where they are.
+func (w *Writer) stateAs(e *tree.Entry, at *tree.Place) error {
 	var from *tree.Entry
+	var path string // not put together where nobody asks
+	if w.opts.Below != nil || w.implied.count == 0 {
+		path = at.String()
+	}
 	if w.opts.Below != nil {
 		var err error
 		if from, err = w.opts.Below(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +122,7 @@ func (w *Writer) stateAs(e *tree.Entry, path string) error {
 		}
 	}
 	if from == nil || from.Type != tree.Dir || from.NoChange {
-		if path != "." {
+		if at != nil {
 			w.implied.note(path)
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 // tags are the flags of the tools, with defaults that real images never meet.
 type Limits struct {
 	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
-	Depth      int64 `name:"max-depth" default:"255" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
+	Depth      int64 `name:"max-depth" default:"2048" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
 	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
 	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
 	XattrBytes int64 `name:"max-xattr-bytes" default:"1M" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Names and values of one entry's extended attributes."`

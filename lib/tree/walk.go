@@ -19,14 +19,14 @@ func (t *Tree) Source(form Form) Source {
 	t.CountLinks()
 	return &treeSource{
 		form:  form,
-		first: make(map[*Entry]string),
+		first: make(map[*Entry]*Place),
 		stack: []level{{nodes: []*Node{t.root}}},
 	}
 }
 
 type treeSource struct {
 	form  Form
-	first map[*Entry]string // the path under which an inode of several names was yielded
+	first map[*Entry]*Place // where an inode of several names was yielded
 	stack []level
 	path  []byte // of the directory on top of the stack, with a slash behind
 	entry Entry
@@ -35,7 +35,8 @@ type treeSource struct {
 // level is what is still to come of one directory.
 type level struct {
 	nodes []*Node
-	path  int // length of treeSource.path for them
+	path  int    // length of treeSource.path for them
+	at    *Place // of the directory
 }
 
 func (s *treeSource) Close() error { return nil }
@@ -50,9 +51,9 @@ func (s *treeSource) Next() (*Entry, error) {
 		n := top.nodes[0]
 		top.nodes = top.nodes[1:]
 		s.path = append(s.path[:top.path], n.name...)
-		s.fill(n)
+		s.fill(n, top.at)
 		if n.Entry.Type == Dir {
-			s.descend(n)
+			s.descend(n, top.at)
 		}
 		if s.form == Layer && s.entry.NoChange && !s.entry.IsOpaque() {
 			continue
@@ -62,17 +63,19 @@ func (s *treeSource) Next() (*Entry, error) {
 	return nil, io.EOF
 }
 
-func (s *treeSource) descend(n *Node) {
+func (s *treeSource) descend(n *Node, dir *Place) {
+	var at *Place
 	if n.name == "." {
 		s.path = s.path[:0]
 	} else {
 		s.path = append(s.path, '/')
+		at = dir.Join(n.name)
 	}
-	s.stack = append(s.stack, level{nodes: n.Children(), path: len(s.path)})
+	s.stack = append(s.stack, level{nodes: n.Children(), path: len(s.path), at: at})
 }
 
-// fill makes s.entry the record of n, whose path is s.path.
-func (s *treeSource) fill(n *Node) {
+// fill makes s.entry the record of n, which lies in dir and whose path is s.path.
+func (s *treeSource) fill(n *Node, dir *Place) {
 	s.entry = *n.Entry
 	e := &s.entry
 	e.Path = string(s.path)
@@ -84,9 +87,9 @@ func (s *treeSource) fill(n *Node) {
 	if e.Type == Dir || e.Nlink == 1 {
 		return
 	}
-	if path, ok := s.first[n.Entry]; ok {
-		e.Hardlink, e.Lower, e.Content = path, false, nil
+	if first, ok := s.first[n.Entry]; ok {
+		e.Hardlink, e.Lower, e.Content = first.String(), false, nil
 	} else {
-		s.first[n.Entry] = e.Path
+		s.first[n.Entry] = dir.Join(n.name)
 	}
 }

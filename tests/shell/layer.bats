@@ -112,3 +112,28 @@ names() { tar2tree --no-data "$@" | sed -n 's/^\(\.[^ ]*\) type=\([a-z]*\).*/\1 
 	assert_error tar2tree 1 "bin/b: corrupt layer: hard link to .wh..wh.plnk/123.456 of aufs, which the layer does not have before it"
 	assert_no_debris in.tar bad.tar
 }
+
+@test "2,047 nested directories pass through every tool" {
+	for n in 500 2047; do
+		raw_tar in.tar <<-PY
+			for i in range(1, $n + 1):
+			    path = "/".join(["d"] * i)
+			    add("././@LongLink", path.encode() + b"\0", type=b"L")
+			    add("d", type=b"5", mode=0o755)
+		PY
+		run --separate-stderr bash -c "tar2tree in.tar | grep -ac '^\./d'"
+		assert_ok
+		assert_output "$n"
+		tar2tree in.tar >in.tree
+		for line in 'tree2erofs | erofs2tree -' 'tree2tar | tar2tree' 'tree2tar -z gzip | tar2tree' 'tree2erofs --layer | erofs2tree -'; do
+			run --separate-stderr bash -c "<in.tree $line | grep -a '^\./d' | cmp - <(grep -a '^\./d' in.tree)"
+			[ "$status" -eq 0 ] || show "$line"
+		done
+		run --separate-stderr bash -c 'tree2ext4 --check --shrink -o out.ext4 <in.tree && mkext4upper --tree in.tree --size 64M --inodes 4096 -o upper.ext4 && tar2tree in.tar in.tar >/dev/null'
+		assert_ok
+		rm -f out.ext4 upper.ext4
+	done
+	run --separate-stderr tar2tree --max-depth 2046 -o out in.tar
+	assert_error tar2tree 1 "2047 path components, over the limit of 2046"
+	assert_no_debris in.tar in.tree
+}

@@ -1,0 +1,30 @@
+package tree
+
+import (
+	"slices"
+	"strings"
+)
+
+// Place is a path that is put together only where it is asked for. A path kept for
+// each of many files takes the square of the depth that they have; a Place takes its
+// last component. nil is the root.
+type Place struct {
+	up   *Place
+	name string
+}
+
+// Join is the place of name in the directory p.
+func (p *Place) Join(name string) *Place { return &Place{p, name} }
+
+// String is the path of p.
+func (p *Place) String() string {
+	if p == nil {
+		return "."
+	}
+	var names []string
+	for ; p != nil; p = p.up {
+		names = append(names, p.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
