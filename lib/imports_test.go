@@ -25,12 +25,13 @@ var allowed = map[string][]string{
 	"gunzip":      {},
 	"oci":         {"cas", "gunzip", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "blockio"},
+	"input":       {"oci", "layer", "tree"},
 	"erofs":       {"tree", "blockio"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "oci", "layer", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":         {"atomicfile"},
 	"reftest":     {},
 }

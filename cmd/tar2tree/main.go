@@ -16,7 +16,7 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
+	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
 
 	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto looks at the first entry of the tar; a compressed stream is always a layer."`
 	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
@@ -41,17 +41,15 @@ func main() {
 	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
 }
 
-// Run copies the tree that the input makes to a stream.
+// Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
 	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
 	if err != nil {
 		return cli.Usage("%v", err)
 	}
 	opts.Stage = "tar2tree"
-	if t.DiffID != "" {
-		if err := t.DiffID.Validate(); err != nil {
-			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
-		}
+	if err := t.checkFlags(); err != nil {
+		return err
 	}
 	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
 	if err != nil {

@@ -1,0 +1,92 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"ocipipe/lib/layer"
+	"ocipipe/lib/tree"
+)
+
+// Merge applies the layers to each other. The tree is canonical; the properties say
+// where it comes from. With a configFile, a path in the tree, the configuration of
+// the image, which there must be, is put there in place of what the path names.
+// Closing the source closes the set, and so does an error.
+func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+	merged, err := layer.Merge(s.Layers, opts)
+	if err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	if configFile != "" {
+		err = merged.PutFile(configFile, s.Image.Config)
+	}
+	if err == nil {
+		err = s.Finish(ctx)
+	}
+	if err != nil {
+		merged.Close()
+		s.Close()
+		return nil, nil, err
+	}
+	var props []tree.Property
+	if s.Image != nil {
+		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
+	}
+	props = append(props, tree.Property{Key: "layers", Value: strconv.Itoa(len(s.Layers))})
+	return &source{merged.Source(tree.Flat), s}, props, nil
+}
+
+// One yields a single layer with its marks: of an image the one that sel names (see
+// oci.Image.Layer), else the only one. It is in the order of its tar, or canonical
+// if sorted. Closing the source closes the set, and so does an error.
+func (s *Set) One(sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+	in := s.Layers[0]
+	var props []tree.Property
+	if s.Image != nil {
+		l, err := s.Image.Layer(sel)
+		if err != nil {
+			s.Close()
+			return nil, nil, err
+		}
+		in = s.Layers[l.Index]
+		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
+	}
+	if id := in.Options.DiffID; id != "" {
+		props = append(props, tree.Property{Key: "diff-id", Value: string(id)})
+	}
+	src, err := one(in, sorted, opts)
+	if err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	return &source{src, s}, props, nil
+}
+
+func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
+	if sorted {
+		loaded, err := layer.Load(in, opts)
+		if err != nil {
+			return nil, err
+		}
+		return loaded.Source(tree.Layer), nil
+	}
+	r, err := in.Open()
+	if err != nil {
+		return nil, err
+	}
+	src, err := layer.NewReader(r, in.Options)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(src, opts.Limits), nil
+}
+
+// source closes the set that it is from.
+type source struct {
+	tree.Source
+	set *Set
+}
+
+func (s *source) Close() error { return errors.Join(s.Source.Close(), s.set.Close()) }
