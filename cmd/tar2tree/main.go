@@ -18,7 +18,7 @@ import (
 type tool struct {
 	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
 
-	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto looks at the first entry of the tar; a compressed stream is always a layer."`
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto goes by the first name in the tar, directories left out, that says so."`
 	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
 	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`

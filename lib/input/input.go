@@ -86,11 +86,13 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 		return err
 	}
 	s.closers = append(s.closers, f)
-	in, isImage, err := s.sniff(f)
-	if err != nil {
-		return err
+	kind, in, err := s.opts.Kind, io.ReadCloser(f), error(nil)
+	if kind == Auto || kind == "" {
+		if kind, in, err = look(f); err != nil {
+			return err
+		}
 	}
-	if !isImage {
+	if kind == Layer {
 		s.Layers = []layer.Input{{
 			Options: s.opts.Layer,
 			Open:    func() (io.ReadCloser, error) { return in, nil },
@@ -98,6 +100,9 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 		return nil
 	}
 	img, err := oci.OpenArchive(ctx, in, s.opts.Image)
+	if err != nil && s.opts.Kind != Image {
+		err = notAnImage(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -88,18 +88,62 @@ layer_of() {
 	LC_ALL=C sort -c have || fail "names are not in order"
 }
 
-@test "an image archive that was compressed is a layer, with a warning" {
+# packings FILE: the same tar by its side, compressed too.
+packings() {
+	need zstd
+	gzip -kc "$1" >"$1.gz"
+	zstd -qkc "$1" >"$1.zst"
+	echo "$1" "$1.gz" "$1.zst"
+}
+
+@test "an image archive of whatever tar, compressed too, is an image" {
+	need skopeo umoci
 	image
-	gzip -k image.tar
-	for line in 'tar2tree --no-data image.tar.gz' 'cat image.tar.gz | tar2tree --no-data'; do
-		run --separate-stderr bash -c "$line"
-		assert_status 0
-		[[ $output == *./index.json* ]] || show "not a layer"
-		[ "$stderr" = 'tar2tree: warning: the compressed input, taken for a layer, looks like an image archive; --input=image takes it for one' ] ||
-			show "another warning"
+	tar2tree demo >want
+	skopeo --insecure-policy copy -q oci:demo:demo oci-archive:skopeo.tar:demo
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	tar -C demo -cf dot.tar .
+	tar -C demo --sort=name -cf sorted.tar ./blobs .
+	mkdir unpacked
+	tar -xf docker.tar -C unpacked
+	tar -C unpacked --sort=name -cf docker-dot.tar . # as Nix does it
+	for tar in image skopeo docker dot sorted docker-dot; do
+		for file in $(packings $tar.tar); do
+			for line in "tar2tree $file" "cat $file | tar2tree" "tar2tree <$file" "oci-fetch oci-archive:$file | tar2tree" \
+				"cat $file | oci-fetch oci-archive:- | tar2tree"; do
+				run --separate-stderr bash -c "set -o pipefail; $line | grep -av '^#' | cmp - <(grep -av '^#' want)"
+				assert_ok
+			done
+		done
 	done
-	run --separate-stderr bash -c 'tar2tree --input=image image.tar.gz | cmp - <(tar2tree image.tar); tar2tree --quiet --input=layer image.tar.gz | grep -aq "^./index.json "'
+	umoci init --layout busybox
+	umoci new --image busybox:v1
+	small_layer l.tar
+	umoci raw add-layer --image busybox:v1 l.tar
+	tar -C busybox -czf busybox.tgz .
+	run --separate-stderr bash -c 'set -o pipefail; cat busybox.tgz | tar2tree --no-data | grep -c "^./etc/hostname"'
 	assert_ok
+	assert_output 2
+	run --separate-stderr bash -c 'tar2tree --input=layer dot.tar.gz | grep -aq "^./index.json "'
+	assert_ok
+}
+
+@test "what may be a layer or an image is refused, and --input decides" {
+	mkdir -p blobs many && touch blobs/x
+	tar -cf blobs.tar blobs
+	(cd many && seq -f 'directory%05g' 40000 | xargs mkdir && echo '{}' >index.json)
+	tar --sort=name -cf many.tar -C many .
+	for file in $(packings blobs.tar) $(packings many.tar); do
+		for line in "tar2tree -o out $file" "cat $file | tar2tree -o out"; do
+			run --separate-stderr bash -c "$line"
+			assert_error tar2tree 1 ''
+			[[ $stderr == *'hint: '*--input=layer* ]] || show "no way out"
+		done
+		run --separate-stderr bash -c "tar2tree --input=layer --no-data $file | tail -n 1"
+		assert_ok
+	done
+	rm -r blobs many
+	assert_no_debris layer.tar blobs.tar{,.gz,.zst} many.tar{,.gz,.zst}
 }
 
 @test "a docker archive" {
