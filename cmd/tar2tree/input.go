@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"ocipipe/lib/cli"
@@ -19,8 +20,11 @@ func (t *tool) checkFlags() error {
 			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
 		}
 	}
-	if len(t.Inputs) > 1 && (t.Layer != "" || t.ConfigFile != "" || t.DiffID != "" || t.Sort || t.Input == "image") {
-		return cli.Usage("--layer, --config-file, --diff-id, --sort and --input=image take a single input")
+	if len(t.Inputs) > 1 && (t.Layer != "" || t.DiffID != "" || t.Sort) {
+		return cli.Usage("--layer, --diff-id and --sort take a single input")
+	}
+	if first := slices.Index(t.Inputs, "-"); first >= 0 && slices.Contains(t.Inputs[first+1:], "-") {
+		return cli.Usage("standard input is named twice")
 	}
 	return nil
 }
@@ -48,7 +52,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	case set.Image != nil && t.DiffID != "":
 		err = cli.Usage("--diff-id is for a single layer; an image says its own")
 	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:
-		return set.One(t.Layer, t.Sort, load)
+		return set.One(env.Context, t.Layer, t.Sort, load)
 	default:
 		return set.Merge(env.Context, t.ConfigFile, load)
 	}

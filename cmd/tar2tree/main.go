@@ -3,7 +3,8 @@
 //
 // Its input is one layer (a tar, plain or compressed with gzip or zstd), an image
 // archive as oci-fetch, docker save, skopeo or podman write it, an image layout
-// directory, or several layers from bottom to top.
+// directory, several layers from bottom to top, or an image followed by layers that
+// go on top of it.
 //
 //	tar2tree < layer.tar.gz | tree2erofs --layer > layer.erofs
 package main
@@ -16,9 +17,9 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
+	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top; the first may be an image instead, an archive or a layout directory, on which the others go. Without any, and for -, standard input."`
 
-	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto goes by the first name in the tar, directories left out, that says so."`
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the first input is: auto, layer or image; those that follow are layers. Auto goes by the first name in the tar, directories left out, that says so."`
 	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
 	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`

@@ -173,6 +173,8 @@ packings() {
 		n=$((n + 1))
 	done
 	[ "$n" -eq 3 ] || fail "$n layers"
+	run --separate-stderr bash -c "head -c $(($(stat -c %s image.tar) - 1024)) image.tar | tar2tree -o out --layer 0"
+	assert_error tar2tree 1 'archive is cut short at byte '
 	run --separate-stderr tar2tree -o out --layer 3 demo
 	assert_error tar2tree 1 'layer 3: not found: the image has 3'
 	assert_no_debris layer.tar demo image.tar id by-number alone
@@ -191,6 +193,64 @@ packings() {
 	assert_output $'.\n./a\n./d\n./d/new\n./e'
 	run --separate-stderr bash -c 'tar2tree 0 1.gz | head -n 2 | tail -n 1'
 	assert_output '#:layers=2'
+}
+
+@test "an image followed by layers" {
+	need skopeo
+	image
+	gzip -k image.tar
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	layer_of one etc/.wh.motd init new/a
+	layer_of two new/.wh..wh..opq new/b
+	gzip two
+	for n in 0 1 2; do
+		oci-fetch --layer $n -o layer$n oci:demo
+	done
+	tar2tree layer0 layer1 layer2 one two.gz >want
+	grep -aqx '#:layers=5' want || fail "not five layers"
+	tar2tree demo | grep -aq '^./etc/motd ' || fail "no file to hide"
+	! grep -aq '^./etc/motd \|^./new/a ' want || fail "whiteouts do nothing"
+	for line in 'tar2tree demo one two.gz' 'tar2tree image.tar one two.gz' 'tar2tree image.tar.gz one two.gz' \
+		'tar2tree docker.tar one two.gz' 'cat image.tar | tar2tree - one two.gz' 'cat docker.tar | tar2tree - one two.gz' \
+		'cat one | tar2tree demo - two.gz' 'tar2tree demo <(cat one) <(cat two.gz)' 'tar2tree --input=image image.tar one two.gz' \
+		'tar2tree -j1 demo one two.gz' 'oci-fetch oci:demo:demo | tar2tree - one two.gz'; do
+		run --separate-stderr bash -c "$line | cmp - want"
+		assert_ok
+	done
+	oci-fetch --config oci:demo >config
+	run --separate-stderr bash -c 'tar2tree --config-file /etc/config image.tar one | tree2tar | tar -xOf - etc/config | cmp - config'
+	assert_ok
+}
+
+@test "images and layers in an order that makes no sense" {
+	image
+	gzip -k image.tar
+	for second in image.tar image.tar.gz - demo; do
+		run --separate-stderr tar2tree -o out layer.tar $second <image.tar
+		assert_error tar2tree 1 "$second: an image, which only the first"
+		run --separate-stderr tar2tree -o out demo layer.tar $second <image.tar
+		assert_error tar2tree 1 "$second: an image, which only the first"
+		[[ $stderr == *'hint: '* ]] || show "no hint"
+	done
+	run --separate-stderr tar2tree -o out --input=image layer.tar image.tar
+	assert_error tar2tree 1 'layer.tar: unsupported image: not an image archive'
+	run --separate-stderr tar2tree -o out - - <layer.tar
+	assert_error tar2tree 2 'standard input is named twice'
+	run --separate-stderr tar2tree -o out --config-file x layer.tar layer.tar
+	assert_error tar2tree 2 'need an image'
+	for flag in --layer=0 --sort --diff-id="sha256:$(printf %064d 0)"; do
+		run --separate-stderr tar2tree -o out "$flag" demo layer.tar
+		assert_error tar2tree 2 'take a single input'
+	done
+	run --separate-stderr bash -c 'tar2tree --input=layer --no-data image.tar layer.tar | grep -c "^./index.json \|^./etc/hostname "'
+	assert_ok
+	assert_output 2
+	head -c 5000 image.tar >cut.tar
+	for line in 'tar2tree -o out cut.tar layer.tar' 'cat cut.tar | tar2tree -o out - layer.tar' 'tar2tree -o out demo cut.tar'; do
+		run --separate-stderr bash -c "$line"
+		assert_status 1
+	done
+	assert_no_debris layer.tar demo image.tar image.tar.gz cut.tar
 }
 
 @test "one layer keeps its marks; --sort orders it" {
