@@ -15,6 +15,9 @@ import (
 
 // checkFlags finds what kong cannot.
 func (t *tool) checkFlags() error {
+	if err := oci.CheckPlatform(t.Platform); err != nil {
+		return cli.Usage("%v", err)
+	}
 	if t.DiffID != "" {
 		if err := t.DiffID.Validate(); err != nil {
 			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
@@ -36,7 +39,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		Kind:  input.Kind(t.Input),
 		Open:  env.Open,
 		Warn:  env.Warn,
-		Image: oci.Options{Platform: t.Platform, TmpDir: spools},
+		Image: oci.Options{Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: spools},
 		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice},
 	})
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {

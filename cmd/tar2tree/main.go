@@ -24,11 +24,12 @@ type tool struct {
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
 	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`
 	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
-	Platform   string        `placeholder:"OS/ARCH[/VARIANT]" help:"Platform to choose from an index; without it linux on this architecture."`
 	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
 
-	AllowUnterminated bool `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
-	AllowZeroDevice   bool `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
+	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
+	AllowUnterminated  bool   `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
+	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
 
 	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
 	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`

@@ -193,7 +193,7 @@ func (l *loader) loadData(ctx context.Context, d descriptor, data []byte, depth 
 		return nil, err
 	}
 	if !isIndex {
-		return l.image(ctx, d.Digest, data, doc)
+		return l.image(ctx, d, data, doc)
 	}
 	if depth == maxNesting {
 		return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
@@ -219,11 +219,13 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 		return nil, fmt.Errorf("%w: the index lists no image", ErrUnsupported)
 	case len(found) == 1 && found[0].desc.Platform == nil:
 		at = 0 // no choice was meant
+	case at < 0 && len(found) == 1 && l.opts.AllowOtherPlatform:
+		at = 0
 	case at < 0:
-		return nil, fmt.Errorf("platform %s: %w: %s", l.want, ErrNotFound, platforms(found))
+		return nil, l.noneFor(found)
 	}
 	c := found[at]
-	if c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
+	if best >= 0 && c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
 		l.opts.warn("no image for %s: taking %s", l.want, c.platform)
 	}
 	if c.data == nil {
@@ -237,6 +239,20 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	}
 	return img, err
 }
+
+// noneFor is the error where none of the images found is for the wanted platform.
+func (l *loader) noneFor(found []candidate) error {
+	err := fmt.Errorf("platform %s: %w: %s", l.want, ErrNotFound, platforms(found))
+	switch {
+	case len(found) > 1:
+		return err
+	case l.opts.Platform == "":
+		return &hintError{err, "--platform " + found[0].platform.String() + " takes it"}
+	}
+	return &hintError{err, hintOther}
+}
+
+const hintOther = "--allow-other-platform takes it all the same"
 
 // candidate is an image that an index offers.
 type candidate struct {
@@ -305,21 +321,24 @@ func platforms(list []candidate) string {
 	return choices(s)
 }
 
-// image makes the image of a manifest.
-func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc document) (*Image, error) {
+// image makes the image of the manifest d.
+func (l *loader) image(ctx context.Context, d descriptor, data []byte, doc document) (*Image, error) {
 	if !isConfig(doc.Config.MediaType) {
 		kind := doc.ArtifactType
 		if kind == "" {
 			kind = string(doc.Config.MediaType)
 		}
-		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, dig, kind)
+		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, d.Digest, kind)
 	}
 	raw, conf, err := l.config(ctx, *doc.Config)
 	if err != nil {
 		return nil, err
 	}
+	if err := l.compare(d.Platform, conf.platform); err != nil {
+		return nil, err
+	}
 	img := &Image{
-		Manifest: data, MediaType: string(doc.MediaType), Digest: dig,
+		Manifest: data, MediaType: string(doc.MediaType), Digest: d.Digest,
 		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
 		Platform: conf.platform.String(), blobs: l.blobs,
 	}
@@ -337,16 +356,26 @@ func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc 
 		}
 		img.Layers = append(img.Layers, layer)
 	}
-	l.compare(conf.platform)
 	return img, nil
 }
 
-// compare warns where an image that was the only one is not for the platform
-// that the user asked for.
-func (l *loader) compare(have platform) {
-	if l.opts.Platform != "" && l.want.rank(have) < 0 {
-		l.opts.warn("the image is for %s, not for %s", have, l.want)
+// compare refuses an image that is not for the platform that the user asked for, by
+// the label that its index gives it or, without one, by its configuration.
+func (l *loader) compare(label *platform, conf platform) error {
+	if label == nil || *label == (platform{}) {
+		label = &conf
 	}
+	switch {
+	case l.opts.Platform == "", l.want.accepts(*label) && l.want.accepts(conf):
+		return nil
+	case l.want.accepts(*label):
+		l.opts.warn("the configuration of the image is for %s, its index says %s", conf, label)
+	case l.opts.AllowOtherPlatform:
+		l.opts.warn("the image is for %s, not for %s", label, l.want)
+	default:
+		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want, ErrNotFound, label), hintOther}
+	}
+	return nil
 }
 
 // config reads, verifies and decodes a configuration.

@@ -145,3 +145,19 @@ func (p platform) rank(have platform) int {
 	have = have.normal()
 	return slices.Index(p.runs(), have)
 }
+
+// accepts reports whether an image of platform have, the only one there is, may serve
+// p. What the image does not say about itself is no reason against it: older builders
+// leave the variant out.
+func (p platform) accepts(have platform) bool {
+	if have.OS == "" {
+		have.OS = p.OS
+	}
+	if have.Architecture == "" {
+		have.Architecture, have.Variant = p.Architecture, p.Variant
+	}
+	if n := have.normal(); have.Variant == "" && n.Architecture == p.Architecture {
+		have.Variant = p.Variant
+	}
+	return p.rank(have) >= 0
+}

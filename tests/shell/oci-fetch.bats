@@ -77,6 +77,30 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_no_debris demo
 }
 
+@test "an only image for another platform" {
+	need skopeo
+	archive a.tar
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	for line in 'oci-fetch %s oci:demo' 'oci-fetch %s oci-archive:a.tar' 'oci-fetch %s docker-archive:docker.tar' \
+		'tar2tree %s demo' 'tar2tree %s a.tar' 'cat a.tar | tar2tree %s' 'tar2tree %s docker.tar'; do
+		[[ $line == *tar2tree* ]] && tool=tar2tree || tool=oci-fetch
+		# shellcheck disable=SC2059 # that is what the lines are
+		at() { printf "$line" "$1"; }
+		run --separate-stderr bash -c "$(at '-o out --platform linux/mips')"
+		assert_error "$tool" 1 'platform linux/mips: not found: the image is for linux/'
+		[[ $stderr == *"$tool: hint: --allow-other-platform "* ]] || show "no hint"
+		run --separate-stderr bash -c "$(at '-o out --platform linux/mips --allow-other-platform')"
+		assert_status 0
+		[[ $stderr == "$tool: warning: the image is for linux/"*", not for linux/mips" ]] || show "no warning"
+		run --separate-stderr bash -c "$(at '') | cmp - out"
+		assert_ok
+		rm out
+	done
+	run --separate-stderr tar2tree --platform linux demo
+	assert_error tar2tree 2 'platform "linux": want OS/ARCH'
+	assert_no_debris demo a.tar docker.tar
+}
+
 @test "missing input" {
 	echo before >out
 	run --separate-stderr oci-fetch -o out oci:none
