@@ -14,7 +14,8 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	}
 	best, at := -1, -1
 	for i, c := range found {
-		if r := l.want.rank(c.platform); r >= 0 && (best < 0 || r < best) {
+		r := l.want.rank(c.platform)
+		if r >= 0 && (best < 0 || r < best || r == best && len(c.platform.OSFeatures) > len(found[at].platform.OSFeatures)) {
 			best, at = r, i
 		}
 	}
@@ -30,7 +31,7 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	}
 	c := found[at]
 	if best >= 0 && c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
-		l.opts.warn("no image for %s: taking %s", l.want, c.platform)
+		l.opts.warn("no image for %s: taking %s", l.want.full(), c.platform.full())
 	}
 	if c.data == nil {
 		if c.data, err = l.document(ctx, c.desc); err != nil {
@@ -46,12 +47,12 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 
 // noneFor is the error where none of the images found is for the wanted platform.
 func (l *loader) noneFor(found []candidate) error {
-	err := fmt.Errorf("platform %s: %w: %s", l.want, ErrNotFound, platforms(found))
+	err := fmt.Errorf("platform %s: %w: %s", l.want.full(), ErrNotFound, platforms(found))
 	switch {
 	case len(found) > 1:
 		return err
 	case l.opts.Platform == "":
-		return &hintError{err, "--platform " + found[0].platform.String() + " takes it"}
+		return &hintError{err, "--platform " + found[0].platform.full() + " takes it"}
 	}
 	return &hintError{err, hintOther}
 }
@@ -69,7 +70,7 @@ type candidate struct {
 // index does not say for which platform an image is, its configuration does.
 func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, found []candidate) ([]candidate, error) {
 	for _, d := range list {
-		if d.Platform != nil && *d.Platform == (platform{}) {
+		if d.Platform != nil && d.Platform.isZero() {
 			d.Platform = nil
 		}
 		if d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown() {
@@ -118,7 +119,7 @@ func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc 
 func platforms(list []candidate) string {
 	var s []string
 	for _, c := range list {
-		if p := c.platform.String(); p != "/" {
+		if p := c.platform.full(); p != "/" {
 			s = append(s, p)
 		}
 	}
@@ -128,18 +129,18 @@ func platforms(list []candidate) string {
 // compare refuses an image that is not for the platform that the user asked for, by
 // the label that its index gives it or, without one, by its configuration.
 func (l *loader) compare(label *platform, conf platform) error {
-	if label == nil || *label == (platform{}) {
+	if label == nil || label.isZero() {
 		label = &conf
 	}
 	switch {
 	case l.opts.Platform == "", l.want.accepts(*label) && l.want.accepts(conf):
 		return nil
 	case l.want.accepts(*label):
-		l.opts.warn("the configuration of the image is for %s, its index says %s", conf, label)
+		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.full(), label.full())
 	case l.opts.AllowOtherPlatform:
-		l.opts.warn("the image is for %s, not for %s", label, l.want)
+		l.opts.warn("the image is for %s, not for %s", label.full(), l.want.full())
 	default:
-		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want, ErrNotFound, label), hintOther}
+		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.full(), ErrNotFound, label.full()), hintOther}
 	}
 	return nil
 }

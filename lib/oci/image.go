@@ -25,7 +25,8 @@ var (
 // Options say how an image is opened. The zero value is useful.
 type Options struct {
 	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture
-	// where there is a choice, and otherwise any.
+	// where there is a choice, and otherwise any. OS(VERSION+FEATURE...) in place of
+	// OS asks for a version of the system, and for images that need its features.
 	Platform string
 	// AllowOtherPlatform takes the only image there is whatever it is for, with a
 	// warning.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -146,5 +147,58 @@ func TestOtherPlatformInIndex(t *testing.T) {
 	}
 	if _, err = openLayout(ctx, index(wrong, a), selector{}, Options{Platform: "linux/riscv64", Warn: func(m string) { warned = m }}); err != nil || !strings.Contains(warned, "s390x") {
 		t.Errorf("a label that the configuration contradicts: %v, warning %q", err, warned)
+	}
+}
+
+// TestFeatures: what an index says of the operating system decides too.
+func TestFeatures(t *testing.T) {
+	p := newPack()
+	of := func(name string, plat platform) descriptor {
+		d := p.image(t, testImage{plat: amd64, layers: [][]byte{layerTar(t, name, "")}})
+		d.Platform = &plat
+		return d
+	}
+	plain := of("plain", amd64)
+	erofs := of("erofs", platform{OS: "linux", Architecture: "amd64", OSFeatures: []string{"erofs"}})
+	both := of("both", platform{OS: "linux", Architecture: "amd64", OSFeatures: []string{"erofs", "x"}})
+	old := of("old", platform{OS: "windows", Architecture: "amd64", OSVersion: "10.0.17763.1"})
+	recent := of("recent", platform{OS: "windows", Architecture: "amd64", OSVersion: "10.0.20348.2", OSFeatures: []string{"win32k"}})
+	for _, c := range []struct {
+		platform string
+		list     []descriptor
+		want     descriptor
+		says     string
+	}{
+		{"linux/amd64", []descriptor{erofs, plain}, plain, ""},
+		{"", []descriptor{erofs, plain}, plain, ""},
+		{"linux/amd64", []descriptor{both, erofs}, descriptor{}, "platform linux/amd64: not found: available: linux(+erofs)/amd64, linux(+erofs+x)/amd64"},
+		{"linux/amd64", []descriptor{erofs}, descriptor{}, "available: linux(+erofs)/amd64"},
+		{"linux(+erofs)/amd64", []descriptor{both, plain, erofs}, erofs, ""},
+		{"linux(+x+erofs)/amd64", []descriptor{plain, erofs, both}, both, ""},
+		{"linux(+erofs)/amd64", []descriptor{plain}, plain, ""},
+		{"windows/amd64", []descriptor{recent, old}, old, ""},
+		{"windows(10.0.20348+win32k)/amd64", []descriptor{old, recent}, recent, ""},
+		{"windows(10.0.1)/amd64", []descriptor{old, recent}, descriptor{}, "windows(10.0.1)/amd64: not found: available: windows(10.0.17763.1)/amd64, windows(10.0.20348.2+win32k)/amd64"},
+	} {
+		if c.platform == "" && runtime.GOARCH != "amd64" {
+			continue
+		}
+		index := p.json(types.OCIImageIndex, document{SchemaVersion: 2, Manifests: c.list})
+		for _, top := range [][]descriptor{{index}, append(c.list, index)} {
+			img, err := openLayout(ctx, p.index(top...), selector{}, Options{Platform: c.platform})
+			switch {
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("%s: got %v, want %q", c.platform, err, c.says)
+			case c.says == "" && err != nil:
+				t.Errorf("%s: %v", c.platform, err)
+			case c.says == "" && img.Digest != c.want.Digest:
+				t.Errorf("%s: another image", c.platform)
+			}
+		}
+	}
+	for _, bad := range []string{"linux(/amd64", "linux()x/amd64", "(+erofs)/amd64", "linux+erofs/amd64", "linux(+)/amd64", "linux(1++x)/amd64"} {
+		if CheckPlatform(bad) == nil {
+			t.Errorf("%q is accepted", bad)
+		}
 	}
 }
