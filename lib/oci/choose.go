@@ -2,16 +2,19 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 )
 
 // choose loads the image of an index that serves the wanted platform best; of
 // equals the first.
 func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
-	found, err := l.candidates(ctx, list, depth, nil)
-	if err != nil {
+	s := search{loader: l}
+	if err := s.list(ctx, list, depth); err != nil {
 		return nil, err
 	}
+	found := s.found
 	best, at := -1, -1
 	for i, c := range found {
 		r := l.want.rank(c.platform)
@@ -20,13 +23,16 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 		}
 	}
 	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("%w: the index lists no image", ErrUnsupported)
+	case at >= 0:
 	case len(found) == 1 && found[0].desc.Platform == nil:
 		at = 0 // no choice was meant
-	case at < 0 && len(found) == 1 && l.opts.AllowOtherPlatform:
+	case s.missing != nil: // which may have been the one
+		return nil, s.missing
+	case len(found) == 0:
+		return nil, noImage("the index", s.others)
+	case len(found) == 1 && l.opts.AllowOtherPlatform:
 		at = 0
-	case at < 0:
+	default:
 		return nil, l.noneFor(found)
 	}
 	c := found[at]
@@ -34,9 +40,11 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 		l.opts.warn("no image for %s: taking %s", l.want.full(), c.platform.full())
 	}
 	if c.data == nil {
-		if c.data, err = l.document(ctx, c.desc); err != nil {
+		data, err := l.document(ctx, c.desc)
+		if err != nil {
 			return nil, err
 		}
+		c.data = data
 	}
 	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
 	if err == nil {
@@ -66,54 +74,95 @@ type candidate struct {
 	data     []byte // the manifest where it had to be read
 }
 
-// candidates lists the images of an index and of the indexes in it. Where the
-// index does not say for which platform an image is, its configuration does.
-func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, found []candidate) ([]candidate, error) {
+// search finds the images of an index and of the indexes in it. What is no image is
+// passed over, as the specification has it, and so is what is not there.
+type search struct {
+	*loader
+	found   []candidate
+	missing error    // about the first that is not there
+	others  []string // types of what is no image
+}
+
+func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
 	for _, d := range list {
 		if d.Platform != nil && d.Platform.isZero() {
 			d.Platform = nil
 		}
-		if d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown() {
+		if kind := d.stranger(); kind != "" {
+			s.others = append(s.others, kind)
 			continue
 		}
 		if d.Platform != nil && !d.MediaType.IsIndex() {
-			found = append(found, candidate{desc: d, platform: *d.Platform})
+			s.found = append(s.found, candidate{desc: d, platform: *d.Platform})
 			continue
 		}
-		data, err := l.document(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		doc, isIndex, err := parseDocument(data, d)
-		switch {
-		case err != nil:
-			return nil, err
-		case isIndex && depth+1 >= maxNesting:
-			return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
-		case isIndex:
-			if found, err = l.candidates(ctx, doc.Manifests, depth+1, found); err != nil {
-				return nil, err
-			}
-		default:
-			c, err := l.unlabelled(ctx, d, data, doc)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, c)
+		switch err := s.read(ctx, d, depth); {
+		case errors.Is(err, ErrNotFound) && s.missing == nil:
+			s.missing = err
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
 		}
 	}
-	return found, nil
+	return nil
 }
 
-// unlabelled is the candidate of a manifest whose index states no platform.
-func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc document) (candidate, error) {
-	c := candidate{desc: d, data: data}
-	if !isConfig(doc.Config.MediaType) {
-		return c, nil
+// read looks into an index, or at a manifest for which its index states no platform:
+// then the configuration does.
+func (s *search) read(ctx context.Context, d descriptor, depth int) error {
+	data, err := s.document(ctx, d)
+	if err != nil {
+		return err
 	}
-	_, conf, err := l.config(ctx, *doc.Config)
-	c.platform = conf.platform
-	return c, err
+	doc, isIndex, err := parseDocument(data, d)
+	switch {
+	case err != nil:
+		return err
+	case isIndex && depth+1 >= maxNesting:
+		return fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
+	case isIndex:
+		return s.list(ctx, doc.Manifests, depth+1)
+	}
+	kind := doc.artifact()
+	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, descriptor.isFileSystem) {
+		kind = string(doc.Layers[0].MediaType) // of a signature, say
+	}
+	if kind != "" {
+		s.others = append(s.others, kind)
+		return nil
+	}
+	_, conf, err := s.config(ctx, *doc.Config)
+	if !isImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
+		s.others = append(s.others, string(doc.Config.MediaType))
+		return nil
+	}
+	if err == nil {
+		s.found = append(s.found, candidate{d, conf.platform, data})
+	}
+	return err
+}
+
+// stranger is what the entry d of an index is, as far as the index says, if neither an
+// image nor an index; else "".
+func (d descriptor) stranger() string {
+	switch {
+	case d.Annotations[annotationDocker] != "":
+		return d.Annotations[annotationDocker]
+	case d.Platform != nil && d.Platform.isUnknown():
+		return "attestation"
+	case d.ArtifactType != "" && !isImageConfig(d.ArtifactType):
+		return string(d.ArtifactType)
+	case d.MediaType == "" || d.MediaType.IsIndex() || d.MediaType.IsImage():
+		return ""
+	}
+	return string(d.MediaType)
+}
+
+// noImage is the error of an index, called where, in which there are only others.
+func noImage(where string, others []string) error {
+	if len(others) == 0 {
+		return fmt.Errorf("%w: %s lists no image", ErrUnsupported, where)
+	}
+	return fmt.Errorf("%w: %s lists no image, only %s", ErrUnsupported, where, some(others))
 }
 
 func platforms(list []candidate) string {

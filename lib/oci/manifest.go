@@ -23,6 +23,8 @@ type descriptor struct {
 	Platform    *platform         `json:"platform,omitempty"`
 	Data        []byte            `json:"data,omitempty"` // the blob itself
 
+	ArtifactType types.MediaType `json:"artifactType,omitempty"` // of a manifest
+
 	layer int // of which layer this is, for events
 }
 
@@ -30,7 +32,7 @@ type descriptor struct {
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType,omitempty"`
-	ArtifactType  string          `json:"artifactType,omitempty"`
+	ArtifactType  types.MediaType `json:"artifactType,omitempty"`
 	Config        *descriptor     `json:"config,omitempty"`
 	Layers        []descriptor    `json:"layers,omitempty"`
 	Manifests     []descriptor    `json:"manifests,omitempty"`
@@ -70,9 +72,11 @@ func decode(data []byte, v any) error {
 	return nil
 }
 
-// choices lists names for the user to choose from: each once, in order, not
-// more than a screen can hold.
-func choices(names []string) string {
+// choices lists names for the user to choose from.
+func choices(names []string) string { return "available: " + some(names) }
+
+// some lists names: each once, in order, not more than a screen can hold.
+func some(names []string) string {
 	const most, longest = 20, 100
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -85,7 +89,7 @@ func choices(names []string) string {
 			names[i] = n[:longest] + "..."
 		}
 	}
-	return "available: " + strings.Join(names, ", ") + more
+	return strings.Join(names, ", ") + more
 }
 
 // parseDocument decodes an index or a manifest and says which it is. One that
@@ -203,11 +207,7 @@ func (l *loader) loadData(ctx context.Context, d descriptor, data []byte, depth 
 
 // image makes the image of the manifest d.
 func (l *loader) image(ctx context.Context, d descriptor, data []byte, doc document) (*Image, error) {
-	if !isConfig(doc.Config.MediaType) {
-		kind := doc.ArtifactType
-		if kind == "" {
-			kind = string(doc.Config.MediaType)
-		}
+	if kind := doc.artifact(); kind != "" {
 		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, d.Digest, kind)
 	}
 	raw, conf, err := l.config(ctx, *doc.Config)
@@ -284,20 +284,51 @@ func (l *Layer) check() error {
 	return nil
 }
 
-// isConfig reports whether m is the configuration of a container image.
-func isConfig(m types.MediaType) bool {
+// artifact is the type of what the manifest doc describes, if no container image; else
+// "".
+func (doc document) artifact() string {
+	switch m := doc.Config.MediaType; {
+	case isImageConfig(m):
+		return ""
+	case doc.ArtifactType != "":
+		return string(doc.ArtifactType)
+	case !isConfig(m):
+		return string(m)
+	}
+	return ""
+}
+
+// isImageConfig reports whether m is the type of the configuration of a container image.
+func isImageConfig(m types.MediaType) bool {
 	return m == types.OCIConfigJSON || m == types.DockerConfigJSON
+}
+
+// isConfig reports whether m is such a type, or one that registries and builders gave
+// to configurations by mistake: those that Docker takes (moby, distribution/registry.go,
+// and github.com/docker/distribution/issues/1621).
+func isConfig(m types.MediaType) bool {
+	return isImageConfig(m) || slices.Contains([]types.MediaType{"application/octet-stream", "application/json", "text/html", ""}, m)
+}
+
+// layerTypes are those of tars, before what names their compression.
+var layerTypes = []string{
+	"application/vnd.oci.image.layer.v1.tar",
+	"application/vnd.oci.image.layer.nondistributable.v1.tar",
+	"application/vnd.docker.image.rootfs.diff.tar",
+	"application/vnd.docker.image.rootfs.foreign.diff.tar",
+}
+
+// isFileSystem reports whether d is a layer of files, be it one that is not read.
+func (d descriptor) isFileSystem() bool {
+	return d.MediaType == "" || slices.ContainsFunc(layerTypes, func(base string) bool {
+		return strings.HasPrefix(string(d.MediaType), base)
+	})
 }
 
 // isLayer reports whether m is a tar in one of the compressions that are read.
 // A missing type passes: the content says what it is.
 func isLayer(m string) bool {
-	for _, base := range []string{
-		"application/vnd.oci.image.layer.v1.tar",
-		"application/vnd.oci.image.layer.nondistributable.v1.tar",
-		"application/vnd.docker.image.rootfs.diff.tar",
-		"application/vnd.docker.image.rootfs.foreign.diff.tar",
-	} {
+	for _, base := range layerTypes {
 		if rest, ok := strings.CutPrefix(m, base); ok {
 			return slices.Contains([]string{"", "+gzip", "+zstd", ".gzip", ".zstd"}, rest)
 		}
