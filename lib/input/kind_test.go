@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -261,4 +262,31 @@ func TestUndecided(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzKind shows that whatever was looked at is read again, byte by byte.
+func FuzzKind(f *testing.F) {
+	l := tarOf(f, file{"etc/passwd", "root"})
+	image := tarOf(f, append(dirs(3), ociFiles(f, l)...)...)
+	for _, how := range []string{"plain", "gzip", "zstd"} {
+		for data, want := range map[string]Kind{string(l): Layer, string(image): Image} {
+			packed := pack(f, how, []byte(data))
+			if kind, err := kindOf(bytes.NewReader(packed)); kind != want || err != nil {
+				f.Fatalf("%s: %v, %v", how, kind, err)
+			}
+			f.Add(packed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		want, werr := kindOf(bytes.NewReader(data))
+		seen := &recorder{r: iotest.HalfReader(bytes.NewReader(data))}
+		kind, err := kindOf(seen)
+		if kind != want || (err == nil) != (werr == nil) {
+			t.Errorf("at once %v, %v; in pieces %v, %v", want, werr, kind, err)
+		}
+		again, err := io.ReadAll(&replayed{seen: seen.data, err: seen.err, r: seen.r})
+		if err != nil || !bytes.Equal(again, data) {
+			t.Errorf("read %d bytes again of %d: %v", len(again), len(data), err)
+		}
+	})
 }

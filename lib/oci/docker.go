@@ -202,7 +202,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	}
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
-	if magic, _ := br.Peek(4); isGzip(magic) || isZstd(magic) {
+	if magic, _ := br.Peek(magicSize); isPacked(magic) {
 		return b.unpack(br)
 	}
 	return place{name: name, size: size}, nil
@@ -213,7 +213,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
 	plain, done, err := decompress(r)
 	if err != nil {
-		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return place{}, err
 	}
 	defer done()
 	p := place{}

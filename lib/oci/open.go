@@ -168,8 +168,8 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 	if err != nil || off > info.Size() {
 		return nil, 0
 	}
-	magic := make([]byte, 4)
-	if n, _ := f.ReadAt(magic, off); isGzip(magic[:n]) || isZstd(magic[:n]) {
+	magic := make([]byte, magicSize)
+	if n, _ := f.ReadAt(magic, off); isPacked(magic[:n]) {
 		return nil, 0
 	}
 	size := info.Size() - off

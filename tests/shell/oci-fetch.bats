@@ -216,6 +216,19 @@ EOF
 	assert_error oci-fetch 1 'corrupt image: archive: byte 512'
 }
 
+@test "bzip2 and xz are refused in words" {
+	need bzip2 xz
+	archive a.tar
+	for tool in bzip2 xz; do
+		$tool -c a.tar >packed
+		for line in 'oci-fetch oci-archive:packed' 'cat packed | oci-fetch oci-archive:-' 'tar2tree --input=image -o out packed'; do
+			run --separate-stderr bash -c "$line"
+			assert_error "$(grep -o 'oci-fetch\|tar2tree' <<<"$line")" 1 "unsupported image: $tool compression; $tool -dc unpacks it"
+		done
+	done
+	assert_no_debris demo a.tar packed
+}
+
 @test "a full disk" {
 	run --separate-stderr bash -c 'oci-fetch oci:demo >/dev/full'
 	assert_error oci-fetch 1 'standard output: write: no space left on device'
