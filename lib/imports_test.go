@@ -26,12 +26,13 @@ var allowed = map[string][]string{
 	"compression": {},
 	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "compression", "blockio"},
+	"input":       {"oci", "layer", "tree", "compression"},
 	"erofs":       {"tree", "blockio"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":         {"atomicfile"},
 	"reftest":     {},
 }

@@ -23,9 +23,11 @@ type tool struct {
 	JSON     bool    `xor:"form" help:"With --list: as JSON."`
 	Digests  bool    `xor:"form" help:"With --list: only the digests, one a line."`
 
-	Platform    string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform to choose from an index; without it linux on this architecture."`
-	MaxMetadata int64  `type:"size" default:"16MiB" placeholder:"SIZE" help:"Largest index, manifest or configuration."`
-	MaxLayer    int64  `type:"size" default:"64GiB" placeholder:"SIZE" help:"Most that a compressed layer of a docker archive may unpack to."`
+	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
+	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
+
+	MaxMetadata int64 `type:"size" default:"16MiB" placeholder:"SIZE" help:"Largest index, manifest or configuration."`
+	MaxLayer    int64 `type:"size" default:"64GiB" placeholder:"SIZE" help:"Most that a compressed layer of a docker archive may unpack to."`
 
 	remote
 	cli.Output
@@ -56,7 +58,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	opts := oci.Options{
-		Platform: t.Platform, TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn,
+		Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn,
 		MaxMetadata: t.MaxMetadata, MaxLayer: t.MaxLayer, Progress: showLayers(env.Progress()),
 	}
 	if err := t.remote.fill(env, t.Ref, &opts); err != nil {

@@ -3,7 +3,8 @@
 //
 // Its input is one layer (a tar, plain or compressed with gzip or zstd), an image
 // archive as oci-fetch, docker save, skopeo or podman write it, an image layout
-// directory, or several layers from bottom to top.
+// directory, several layers from bottom to top, or an image followed by layers that
+// go on top of it.
 //
 //	tar2tree < layer.tar.gz | tree2erofs --layer > layer.erofs
 package main
@@ -16,18 +17,19 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" help:"Layers from bottom to top, or one image archive or layout directory; without it, and for -, standard input."`
+	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top; the first may be an image instead, an archive or a layout directory, on which the others go. Without any, and for -, standard input."`
 
-	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the input is: auto, layer or image. Auto looks at the first entry of the tar; a compressed stream is always a layer."`
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the first input is: auto, layer or image; those that follow are layers. Auto goes by the first name in the tar, directories left out, that says so."`
 	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
 	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`
 	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
-	Platform   string        `placeholder:"OS/ARCH[/VARIANT]" help:"Platform to choose from an index; without it linux on this architecture."`
 	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
 
-	AllowUnterminated bool `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
-	AllowZeroDevice   bool `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
+	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
+	AllowUnterminated  bool   `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
+	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
 
 	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
 	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
@@ -41,17 +43,15 @@ func main() {
 	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
 }
 
-// Run copies the tree that the input makes to a stream.
+// Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
 	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
 	if err != nil {
 		return cli.Usage("%v", err)
 	}
 	opts.Stage = "tar2tree"
-	if t.DiffID != "" {
-		if err := t.DiffID.Validate(); err != nil {
-			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
-		}
+	if err := t.checkFlags(); err != nil {
+		return err
 	}
 	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
 	if err != nil {
@@ -59,13 +59,14 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, props, err := t.open(env)
 	if err != nil {
+		err = unpackFirst(err, t.Inputs)
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
 	defer src.Close()
 	opts.Props = props
 	if err := tree.Copy(tree.NewWriter(out, opts), src); err != nil {
-		return err
+		return unpackFirst(err, t.Inputs)
 	}
 	return out.Commit()
 }

@@ -2,11 +2,11 @@ package layer
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"ocipipe/lib/blockio"
 )
@@ -303,12 +303,18 @@ func isZero(block []byte) bool {
 	return true
 }
 
-// FirstName is the name of the first entry of a plain tar that begins with head,
-// "" if it is none or needs more bytes.
-func FirstName(head []byte) string {
-	h, err := (&tarReader{in: bufio.NewReader(bytes.NewReader(head))}).next()
-	if err != nil {
-		return ""
+// Names calls visit with the name of each entry of the plain tar in r, as it stands
+// there, and whether the entry is a directory, until visit returns false or the tar
+// ends.
+func Names(r io.Reader, visit func(name string, isDir bool) (more bool)) error {
+	t := &tarReader{in: bufio.NewReaderSize(r, 64<<10)}
+	for {
+		h, err := t.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil || !visit(h.name, h.kind == typeDir || strings.HasSuffix(h.name, "/")) {
+			return err
+		}
 	}
-	return h.name
 }

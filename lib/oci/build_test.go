@@ -169,7 +169,7 @@ func (p *pack) image(t testing.TB, ti testImage) descriptor {
 	c := p.blob(ti.alg, conf, config(ti.plat, diffIDs))
 	m.Config = &c
 	d := p.blob(ti.alg, manifest, mustJSON(m))
-	if ti.plat != (platform{}) {
+	if !ti.plat.isZero() {
 		d.Platform = &ti.plat
 	}
 	return d

@@ -12,6 +12,13 @@
 // there the next time: see Options.Cache and PullPolicy. Several layers arrive at a
 // time, in the cache or in spool files, and can be read while they do.
 //
+// Archives may be compressed with gzip or zstd, and their names may begin with "./".
+// From a pipe, or compressed, the contents of their entries go to a spool file as they
+// are, layers compressed if they were.
+//
+// Of an index those entries count that are images or indexes; what else there is, and
+// what is not there, is passed over.
+//
 // Images of a docker archive have no manifest. They get one: the canonical OCI
 // manifest over their uncompressed layers, so that the same image has the same
 // digest whoever saved it. An archive that docker 25 or newer wrote has an OCI

@@ -52,17 +52,18 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, dockerName, len(di.Layers), n)
 	}
 	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir}
+	l, err := newLoader(b, opts)
+	if err == nil {
+		err = l.compare(nil, conf.platform)
+	}
+	if err != nil {
+		return nil, err
+	}
 	img, err := b.image(ctx, di, raw, conf)
 	if err != nil {
 		b.Close()
 		return nil, err
 	}
-	l, err := newLoader(b, opts)
-	if err != nil {
-		b.Close()
-		return nil, err
-	}
-	l.compare(conf.platform)
 	return img, nil
 }
 

@@ -24,8 +24,13 @@ var (
 
 // Options say how an image is opened. The zero value is useful.
 type Options struct {
-	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture.
+	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture
+	// where there is a choice, and otherwise any. OS(VERSION+FEATURE...) in place of
+	// OS asks for a version of the system, and for images that need its features.
 	Platform string
+	// AllowOtherPlatform takes the only image there is whatever it is for, with a
+	// warning.
+	AllowOtherPlatform bool
 	// TmpDir is where archives from a pipe are kept, and layers that no cache
 	// takes; "" is $TMPDIR.
 	TmpDir string

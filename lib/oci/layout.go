@@ -82,6 +82,9 @@ func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Imag
 		return nil, err
 	}
 	list, err := pick(index.Manifests, sel.tag)
+	if err == nil {
+		list, err = l.ofOneName(ctx, list, sel.tag)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,28 +125,74 @@ func (l *loader) chooseTop(ctx context.Context, list []descriptor) (*Image, erro
 	return l.choose(ctx, list, 0)
 }
 
-// pick returns the descriptors that tag names, or all without a tag. They must
-// have one name, or none: an index may list an image once for each platform.
+// pick returns the descriptors that tag names, or all without a tag, but not those of
+// which the index says that they are no images.
 func pick(list []descriptor, tag string) ([]descriptor, error) {
-	list = slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool {
-		return d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown()
-	})
-	found := list
-	if tag != "" {
-		found = slices.DeleteFunc(slices.Clone(list), func(d descriptor) bool { return !d.isCalled(tag) })
-	}
-	switch {
-	case len(list) == 0:
-		return nil, fmt.Errorf("%w: %s lists no image", ErrUnsupported, indexName)
-	case len(found) == 0:
-		return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(list))
-	}
-	for _, d := range found[1:] {
-		if d.Digest != found[0].Digest && fullName(d) != fullName(found[0]) {
-			return nil, ambiguous(tag, available(found))
+	var images, found []descriptor
+	var others []string
+	for _, d := range list {
+		kind := d.stranger()
+		isNamed := tag == "" || d.isCalled(tag)
+		switch {
+		case kind == "":
+			images = append(images, d)
+			if isNamed {
+				found = append(found, d)
+			}
+		case tag != "" && isNamed:
+			others = append(others, kind)
 		}
 	}
-	return found, nil
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case len(others) > 0:
+		return nil, fmt.Errorf("%w: tag %q names an artifact of type %.100q, not a container image", ErrUnsupported, tag, others[0])
+	case len(images) == 0:
+		return nil, noImage(indexName, kinds(list))
+	}
+	return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(images))
+}
+
+// kinds are the types of what is no image.
+func kinds(list []descriptor) (types []string) {
+	for _, d := range list {
+		types = append(types, d.stranger())
+	}
+	return types
+}
+
+// maxNamed is how many descriptors are read to see whether they are images.
+const maxNamed = 32
+
+// ofOneName refuses descriptors of several names, which are several images. An index
+// may list an image once for each platform, so several of one name, or none, are one.
+// Where the names are several, what proves to be no image does not count: signatures
+// are kept beside images in that way.
+func (l *loader) ofOneName(ctx context.Context, list []descriptor, tag string) ([]descriptor, error) {
+	if !severalNames(list) {
+		return list, nil
+	}
+	var images []descriptor
+	for _, d := range list {
+		s := search{loader: l}
+		if len(list) > maxNamed || s.list(ctx, []descriptor{d}, 0) != nil || len(s.found) > 0 {
+			images = append(images, d)
+		}
+	}
+	switch {
+	case len(images) == 0:
+		return list[:1], nil // who loads it says what it is
+	case severalNames(images):
+		return nil, ambiguous(tag, available(images))
+	}
+	return images, nil
+}
+
+func severalNames(list []descriptor) bool {
+	return slices.ContainsFunc(list, func(d descriptor) bool {
+		return d.Digest != list[0].Digest && fullName(d) != fullName(list[0])
+	})
 }
 
 // ambiguous is the error where tag, or no tag, names several images.

@@ -23,6 +23,8 @@ type descriptor struct {
 	Platform    *platform         `json:"platform,omitempty"`
 	Data        []byte            `json:"data,omitempty"` // the blob itself
 
+	ArtifactType types.MediaType `json:"artifactType,omitempty"` // of a manifest
+
 	layer int // of which layer this is, for events
 }
 
@@ -30,7 +32,7 @@ type descriptor struct {
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType,omitempty"`
-	ArtifactType  string          `json:"artifactType,omitempty"`
+	ArtifactType  types.MediaType `json:"artifactType,omitempty"`
 	Config        *descriptor     `json:"config,omitempty"`
 	Layers        []descriptor    `json:"layers,omitempty"`
 	Manifests     []descriptor    `json:"manifests,omitempty"`
@@ -70,9 +72,11 @@ func decode(data []byte, v any) error {
 	return nil
 }
 
-// choices lists names for the user to choose from: each once, in order, not
-// more than a screen can hold.
-func choices(names []string) string {
+// choices lists names for the user to choose from.
+func choices(names []string) string { return "available: " + some(names) }
+
+// some lists names: each once, in order, not more than a screen can hold.
+func some(names []string) string {
 	const most, longest = 20, 100
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -85,7 +89,7 @@ func choices(names []string) string {
 			names[i] = n[:longest] + "..."
 		}
 	}
-	return "available: " + strings.Join(names, ", ") + more
+	return strings.Join(names, ", ") + more
 }
 
 // parseDocument decodes an index or a manifest and says which it is. One that
@@ -193,7 +197,7 @@ func (l *loader) loadData(ctx context.Context, d descriptor, data []byte, depth 
 		return nil, err
 	}
 	if !isIndex {
-		return l.image(ctx, d.Digest, data, doc)
+		return l.image(ctx, d, data, doc)
 	}
 	if depth == maxNesting {
 		return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
@@ -201,125 +205,20 @@ func (l *loader) loadData(ctx context.Context, d descriptor, data []byte, depth 
 	return l.choose(ctx, doc.Manifests, depth)
 }
 
-// choose loads the image of an index that serves the wanted platform best; of
-// equals the first.
-func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
-	found, err := l.candidates(ctx, list, depth, nil)
-	if err != nil {
-		return nil, err
-	}
-	best, at := -1, -1
-	for i, c := range found {
-		if r := l.want.rank(c.platform); r >= 0 && (best < 0 || r < best) {
-			best, at = r, i
-		}
-	}
-	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("%w: the index lists no image", ErrUnsupported)
-	case len(found) == 1 && found[0].desc.Platform == nil:
-		at = 0 // no choice was meant
-	case at < 0:
-		return nil, fmt.Errorf("platform %s: %w: %s", l.want, ErrNotFound, platforms(found))
-	}
-	c := found[at]
-	if c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
-		l.opts.warn("no image for %s: taking %s", l.want, c.platform)
-	}
-	if c.data == nil {
-		if c.data, err = l.document(ctx, c.desc); err != nil {
-			return nil, err
-		}
-	}
-	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
-	if err == nil {
-		img.offered = c.desc.Platform
-	}
-	return img, err
-}
-
-// candidate is an image that an index offers.
-type candidate struct {
-	desc     descriptor
-	platform platform
-	data     []byte // the manifest where it had to be read
-}
-
-// candidates lists the images of an index and of the indexes in it. Where the
-// index does not say for which platform an image is, its configuration does.
-func (l *loader) candidates(ctx context.Context, list []descriptor, depth int, found []candidate) ([]candidate, error) {
-	for _, d := range list {
-		if d.Platform != nil && *d.Platform == (platform{}) {
-			d.Platform = nil
-		}
-		if d.Annotations[annotationDocker] != "" || d.Platform != nil && d.Platform.isUnknown() {
-			continue
-		}
-		if d.Platform != nil && !d.MediaType.IsIndex() {
-			found = append(found, candidate{desc: d, platform: *d.Platform})
-			continue
-		}
-		data, err := l.document(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		doc, isIndex, err := parseDocument(data, d)
-		switch {
-		case err != nil:
-			return nil, err
-		case isIndex && depth+1 >= maxNesting:
-			return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
-		case isIndex:
-			if found, err = l.candidates(ctx, doc.Manifests, depth+1, found); err != nil {
-				return nil, err
-			}
-		default:
-			c, err := l.unlabelled(ctx, d, data, doc)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, c)
-		}
-	}
-	return found, nil
-}
-
-// unlabelled is the candidate of a manifest whose index states no platform.
-func (l *loader) unlabelled(ctx context.Context, d descriptor, data []byte, doc document) (candidate, error) {
-	c := candidate{desc: d, data: data}
-	if !isConfig(doc.Config.MediaType) {
-		return c, nil
-	}
-	_, conf, err := l.config(ctx, *doc.Config)
-	c.platform = conf.platform
-	return c, err
-}
-
-func platforms(list []candidate) string {
-	var s []string
-	for _, c := range list {
-		if p := c.platform.String(); p != "/" {
-			s = append(s, p)
-		}
-	}
-	return choices(s)
-}
-
-// image makes the image of a manifest.
-func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc document) (*Image, error) {
-	if !isConfig(doc.Config.MediaType) {
-		kind := doc.ArtifactType
-		if kind == "" {
-			kind = string(doc.Config.MediaType)
-		}
-		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, dig, kind)
+// image makes the image of the manifest d.
+func (l *loader) image(ctx context.Context, d descriptor, data []byte, doc document) (*Image, error) {
+	if kind := doc.artifact(); kind != "" {
+		return nil, fmt.Errorf("%w: %s is an artifact of type %.100q, not a container image", ErrUnsupported, d.Digest, kind)
 	}
 	raw, conf, err := l.config(ctx, *doc.Config)
 	if err != nil {
 		return nil, err
 	}
+	if err := l.compare(d.Platform, conf.platform); err != nil {
+		return nil, err
+	}
 	img := &Image{
-		Manifest: data, MediaType: string(doc.MediaType), Digest: dig,
+		Manifest: data, MediaType: string(doc.MediaType), Digest: d.Digest,
 		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
 		Platform: conf.platform.String(), blobs: l.blobs,
 	}
@@ -337,16 +236,7 @@ func (l *loader) image(ctx context.Context, dig digest.Digest, data []byte, doc 
 		}
 		img.Layers = append(img.Layers, layer)
 	}
-	l.compare(conf.platform)
 	return img, nil
-}
-
-// compare warns where an image that was the only one is not for the platform
-// that the user asked for.
-func (l *loader) compare(have platform) {
-	if l.opts.Platform != "" && l.want.rank(have) < 0 {
-		l.opts.warn("the image is for %s, not for %s", have, l.want)
-	}
 }
 
 // config reads, verifies and decodes a configuration.
@@ -394,20 +284,51 @@ func (l *Layer) check() error {
 	return nil
 }
 
-// isConfig reports whether m is the configuration of a container image.
-func isConfig(m types.MediaType) bool {
+// artifact is the type of what the manifest doc describes, if no container image; else
+// "".
+func (doc document) artifact() string {
+	switch m := doc.Config.MediaType; {
+	case isImageConfig(m):
+		return ""
+	case doc.ArtifactType != "":
+		return string(doc.ArtifactType)
+	case !isConfig(m):
+		return string(m)
+	}
+	return ""
+}
+
+// isImageConfig reports whether m is the type of the configuration of a container image.
+func isImageConfig(m types.MediaType) bool {
 	return m == types.OCIConfigJSON || m == types.DockerConfigJSON
+}
+
+// isConfig reports whether m is such a type, or one that registries and builders gave
+// to configurations by mistake: those that Docker takes (moby, distribution/registry.go,
+// and github.com/docker/distribution/issues/1621).
+func isConfig(m types.MediaType) bool {
+	return isImageConfig(m) || slices.Contains([]types.MediaType{"application/octet-stream", "application/json", "text/html", ""}, m)
+}
+
+// layerTypes are those of tars, before what names their compression.
+var layerTypes = []string{
+	"application/vnd.oci.image.layer.v1.tar",
+	"application/vnd.oci.image.layer.nondistributable.v1.tar",
+	"application/vnd.docker.image.rootfs.diff.tar",
+	"application/vnd.docker.image.rootfs.foreign.diff.tar",
+}
+
+// isFileSystem reports whether d is a layer of files, be it one that is not read.
+func (d descriptor) isFileSystem() bool {
+	return d.MediaType == "" || slices.ContainsFunc(layerTypes, func(base string) bool {
+		return strings.HasPrefix(string(d.MediaType), base)
+	})
 }
 
 // isLayer reports whether m is a tar in one of the compressions that are read.
 // A missing type passes: the content says what it is.
 func isLayer(m string) bool {
-	for _, base := range []string{
-		"application/vnd.oci.image.layer.v1.tar",
-		"application/vnd.oci.image.layer.nondistributable.v1.tar",
-		"application/vnd.docker.image.rootfs.diff.tar",
-		"application/vnd.docker.image.rootfs.foreign.diff.tar",
-	} {
+	for _, base := range layerTypes {
 		if rest, ok := strings.CutPrefix(m, base); ok {
 			return slices.Contains([]string{"", "+gzip", "+zstd", ".gzip", ".zstd"}, rest)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -200,12 +199,12 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 
 var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
 
-// IsArchiveName reports whether first, the name of the first entry of a tar,
-// says that the tar is an image archive and not a layer.
-func IsArchiveName(first string) bool {
-	switch first = path.Clean(strings.TrimPrefix(first, "./")); first {
+// IsArchiveName reports whether name, of an entry of a tar behind nothing but
+// directories, says that the tar is an image archive and not a layer.
+func IsArchiveName(name string) bool {
+	switch name = cleanName(name); name {
 	case layoutName, indexName, dockerName, legacyName, blobsDir:
 		return true
 	}
-	return strings.HasPrefix(first, blobsDir+"/") || archiveName.MatchString(first)
+	return strings.HasPrefix(name, blobsDir+"/") || archiveName.MatchString(name)
 }

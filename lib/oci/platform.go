@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -10,11 +11,14 @@ import (
 
 // platform is what an image runs on.
 type platform struct {
-	Architecture string `json:"architecture"`
-	OS           string `json:"os"`
-	Variant      string `json:"variant,omitempty"`
+	Architecture string   `json:"architecture"`
+	OS           string   `json:"os"`
+	OSVersion    string   `json:"os.version,omitempty"`
+	OSFeatures   []string `json:"os.features,omitempty"`
+	Variant      string   `json:"variant,omitempty"`
 }
 
+// String is OS/ARCH[/VARIANT].
 func (p platform) String() string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
@@ -22,6 +26,19 @@ func (p platform) String() string {
 	}
 	return s
 }
+
+// full is String with what else there is, in containerd's spelling:
+// OS(VERSION+FEATURE...)/ARCH.
+func (p platform) full() string {
+	more := strings.Join(append([]string{p.OSVersion}, p.OSFeatures...), "+")
+	if more != "" {
+		p.OS += "(" + more + ")"
+	}
+	return p.String()
+}
+
+// isZero reports whether p says nothing.
+func (p platform) isZero() bool { return p.full() == "/" }
 
 // isUnknown reports whether p is how builders mark what is not an image, such
 // as attestations.
@@ -33,7 +50,12 @@ func CheckPlatform(s string) error {
 	return err
 }
 
-// parsePlatform reads OS/ARCH[/VARIANT]; "" is linux on this architecture.
+// asked is the first part of a platform: OS or OS(VERSION+FEATURE...), where the
+// version or the features may be left out.
+var asked = regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
+
+// parsePlatform reads OS/ARCH[/VARIANT], or what full writes; "" is linux on this
+// architecture.
 func parsePlatform(s string) (platform, error) {
 	if s == "" {
 		return platform{OS: "linux", Architecture: runtime.GOARCH}.normal(), nil
@@ -42,7 +64,14 @@ func parsePlatform(s string) (platform, error) {
 	if len(f) < 2 || len(f) > 3 || slices.Contains(f, "") {
 		return platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 	}
-	p := platform{OS: f[0], Architecture: f[1]}
+	m := asked.FindStringSubmatch(f[0])
+	if m == nil {
+		return platform{}, fmt.Errorf("platform %q: want OS or OS(VERSION+FEATURE...) before the slash", s)
+	}
+	p := platform{OS: m[1], OSVersion: m[2], Architecture: f[1]}
+	if m[3] != "" {
+		p.OSFeatures = strings.Split(m[3][1:], "+")
+	}
 	if len(f) == 3 {
 		p.Variant = f[2]
 	}
@@ -140,8 +169,37 @@ func olderARM64(p platform) []platform {
 	return list
 }
 
-// rank is how well an image of platform have serves p: 0 is best, -1 not at all.
+// rank is how well an image of platform have serves p: 0 is best, -1 not at all. An
+// image that needs features of the system which p does not name serves nobody who
+// asked for p, and a version that p names must be that of the image or begin it.
 func (p platform) rank(have platform) int {
+	for _, f := range have.OSFeatures {
+		if !slices.Contains(p.OSFeatures, f) {
+			return -1
+		}
+	}
+	if p.OSVersion != "" && have.OSVersion != p.OSVersion && !strings.HasPrefix(have.OSVersion, p.OSVersion+".") {
+		return -1
+	}
 	have = have.normal()
-	return slices.Index(p.runs(), have)
+	return slices.IndexFunc(p.runs(), func(r platform) bool { return r.String() == have.String() })
+}
+
+// accepts reports whether an image of platform have, the only one there is, may serve
+// p. What the image does not say about itself is no reason against it: older builders
+// leave the variant out.
+func (p platform) accepts(have platform) bool {
+	if have.OS == "" {
+		have.OS = p.OS
+	}
+	if have.OSVersion == "" {
+		have.OSVersion = p.OSVersion
+	}
+	if have.Architecture == "" {
+		have.Architecture, have.Variant = p.Architecture, p.Variant
+	}
+	if n := have.normal(); have.Variant == "" && n.Architecture == p.Architecture {
+		have.Variant = p.Variant
+	}
+	return p.rank(have) >= 0
 }

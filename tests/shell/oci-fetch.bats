@@ -77,6 +77,93 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_no_debris demo
 }
 
+@test "an only image for another platform" {
+	need skopeo
+	archive a.tar
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	for line in 'oci-fetch %s oci:demo' 'oci-fetch %s oci-archive:a.tar' 'oci-fetch %s docker-archive:docker.tar' \
+		'tar2tree %s demo' 'tar2tree %s a.tar' 'cat a.tar | tar2tree %s' 'tar2tree %s docker.tar'; do
+		[[ $line == *tar2tree* ]] && tool=tar2tree || tool=oci-fetch
+		# shellcheck disable=SC2059 # that is what the lines are
+		at() { printf "$line" "$1"; }
+		run --separate-stderr bash -c "$(at '-o out --platform linux/mips')"
+		assert_error "$tool" 1 'platform linux/mips: not found: the image is for linux/'
+		[[ $stderr == *"$tool: hint: --allow-other-platform "* ]] || show "no hint"
+		run --separate-stderr bash -c "$(at '-o out --platform linux/mips --allow-other-platform')"
+		assert_status 0
+		[[ $stderr == "$tool: warning: the image is for linux/"*", not for linux/mips" ]] || show "no warning"
+		run --separate-stderr bash -c "$(at '') | cmp - out"
+		assert_ok
+		rm out
+	done
+	run --separate-stderr tar2tree --platform linux demo
+	assert_error tar2tree 2 'platform "linux": want OS/ARCH'
+	assert_no_debris demo a.tar docker.tar
+}
+
+# beside DIR: puts entries before the image into index.json: of unknown type, an
+# artifact, an attestation, what is not there, a signature of cosign's, an image that
+# needs a feature. The configuration becomes application/octet-stream.
+beside() {
+	need python3
+	python3 - "$1" <<'EOF'
+import hashlib, json, os, sys
+dir = sys.argv[1]
+oci = "application/vnd.oci.image."
+def blob(digest):
+    return os.path.join(dir, "blobs", *digest.split(":"))
+def save(media, data):
+    d = "sha256:" + hashlib.sha256(data).hexdigest()
+    with open(blob(d), "wb") as f:
+        f.write(data)
+    return {"mediaType": media, "digest": d, "size": len(data)}
+def manifest(doc):
+    return save(oci + "manifest.v1+json", json.dumps(doc).encode())
+def missing(media, **more):
+    return dict(more, mediaType=media, digest="sha256:" + hashlib.sha256(media.encode()).hexdigest(), size=9)
+top = os.path.join(dir, "index.json")
+index = json.load(open(top))
+image = index["manifests"][0]
+tag = image.pop("annotations")
+doc = json.load(open(blob(image["digest"])))
+doc["config"]["mediaType"] = "application/octet-stream"
+image = manifest(doc)
+config = json.load(open(blob(doc["config"]["digest"])))
+platform = {"os": config["os"], "architecture": config["architecture"]}
+signature = manifest({"schemaVersion": 2, "config": save(oci + "config.v1+json", b"{}"),
+    "layers": [save("application/vnd.dev.cosign.simplesigning.v1+json", b"signed")]})
+others = [missing("application/vnd.example.thing"), missing(oci + "manifest.v1+json", artifactType="application/vnd.example.sbom"),
+    missing(oci + "manifest.v1+json", platform={"os": "unknown", "architecture": "unknown"}),
+    missing(oci + "index.v1+json"), signature]
+featured = missing(oci + "manifest.v1+json", platform=dict(platform, **{"os.features": ["erofs"]}))
+nested = save(oci + "index.v1+json", json.dumps({"schemaVersion": 2, "manifests": others + [featured, dict(image, platform=platform)]}).encode())
+named = [dict(o, annotations={"org.opencontainers.image.ref.name": "other%d" % n}) for n, o in enumerate(others)]
+index["manifests"] = named + [dict(nested, annotations=tag)]
+json.dump(index, open(top, "w"))
+EOF
+}
+
+@test "what is no image is passed over in an index" {
+	oci-fetch --list --digests oci:demo >want
+	cp -r demo other
+	beside other
+	tar -C other -czf other.tar.gz .
+	for ref in oci:other oci:other:demo oci-archive:other.tar.gz; do
+		run --separate-stderr oci-fetch --list --digests "$ref"
+		assert_ok
+		assert_output "$(<want)"
+	done
+	run --separate-stderr bash -c 'oci-fetch oci:other | tar2tree | grep -av "^#" | cmp - <(tar2tree demo | grep -av "^#")'
+	assert_ok
+	run --separate-stderr oci-fetch oci:other:other0
+	assert_error oci-fetch 1 'other: unsupported image: tag "other0" names an artifact of type "application/vnd.example.thing", not a container image'
+	run --separate-stderr oci-fetch --platform "linux(+erofs)/$(oci-fetch --list oci:demo | sed -n 's|platform *linux/||p')" oci:other
+	assert_error oci-fetch 1 'other: manifest: ' # which is not there
+	run --separate-stderr oci-fetch --platform 'linux(erofs/amd64' oci:other
+	assert_error oci-fetch 2 'want OS or OS(VERSION+FEATURE...)'
+	assert_no_debris demo other other.tar.gz want
+}
+
 @test "missing input" {
 	echo before >out
 	run --separate-stderr oci-fetch -o out oci:none
@@ -127,6 +214,19 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	head -c 5000 /dev/urandom >junk
 	run --separate-stderr bash -c 'cat junk | oci-fetch oci-archive:-'
 	assert_error oci-fetch 1 'corrupt image: archive: byte 512'
+}
+
+@test "bzip2 and xz are refused in words" {
+	need bzip2 xz
+	archive a.tar
+	for tool in bzip2 xz; do
+		$tool -c a.tar >packed
+		for line in 'oci-fetch oci-archive:packed' 'cat packed | oci-fetch oci-archive:-' 'tar2tree --input=image -o out packed'; do
+			run --separate-stderr bash -c "$line"
+			assert_error "$(grep -o 'oci-fetch\|tar2tree' <<<"$line")" 1 "unsupported compression: $tool"
+		done
+	done
+	assert_no_debris demo a.tar packed
 }
 
 @test "a full disk" {

@@ -104,18 +104,62 @@ layer_of() {
 	LC_ALL=C sort -c have || fail "names are not in order"
 }
 
-@test "an image archive that was compressed is a layer, with a warning" {
+# packings FILE: the same tar by its side, compressed too.
+packings() {
+	need zstd
+	gzip -kc "$1" >"$1.gz"
+	zstd -qkc "$1" >"$1.zst"
+	echo "$1" "$1.gz" "$1.zst"
+}
+
+@test "an image archive of whatever tar, compressed too, is an image" {
+	need skopeo umoci
 	image
-	gzip -k image.tar
-	for line in 'tar2tree --no-data image.tar.gz' 'cat image.tar.gz | tar2tree --no-data'; do
-		run --separate-stderr bash -c "$line"
-		assert_status 0
-		[[ $output == *./index.json* ]] || show "not a layer"
-		[ "$stderr" = 'tar2tree: warning: the compressed input, taken for a layer, looks like an image archive; --input=image takes it for one' ] ||
-			show "another warning"
+	tar2tree demo >want
+	skopeo --insecure-policy copy -q oci:demo:demo oci-archive:skopeo.tar:demo
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	tar -C demo -cf dot.tar .
+	tar -C demo --sort=name -cf sorted.tar ./blobs .
+	mkdir unpacked
+	tar -xf docker.tar -C unpacked
+	tar -C unpacked --sort=name -cf docker-dot.tar . # as Nix does it
+	for tar in image skopeo docker dot sorted docker-dot; do
+		for file in $(packings $tar.tar); do
+			for line in "tar2tree $file" "cat $file | tar2tree" "tar2tree <$file" "oci-fetch oci-archive:$file | tar2tree" \
+				"cat $file | oci-fetch oci-archive:- | tar2tree"; do
+				run --separate-stderr bash -c "set -o pipefail; $line | grep -av '^#' | cmp - <(grep -av '^#' want)"
+				assert_ok
+			done
+		done
 	done
-	run --separate-stderr bash -c 'tar2tree --input=image image.tar.gz | cmp - <(tar2tree image.tar); tar2tree --quiet --input=layer image.tar.gz | grep -aq "^./index.json "'
+	umoci init --layout busybox
+	umoci new --image busybox:v1
+	small_layer l.tar
+	umoci raw add-layer --image busybox:v1 l.tar
+	tar -C busybox -czf busybox.tgz .
+	run --separate-stderr bash -c 'set -o pipefail; cat busybox.tgz | tar2tree --no-data | grep -c "^./etc/hostname"'
 	assert_ok
+	assert_output 2
+	run --separate-stderr bash -c 'tar2tree --input=layer dot.tar.gz | grep -aq "^./index.json "'
+	assert_ok
+}
+
+@test "what may be a layer or an image is refused, and --input decides" {
+	mkdir -p blobs many && touch blobs/x
+	tar -cf blobs.tar blobs
+	(cd many && seq -f 'directory%05g' 40000 | xargs mkdir && echo '{}' >index.json)
+	tar --sort=name -cf many.tar -C many .
+	for file in $(packings blobs.tar) $(packings many.tar); do
+		for line in "tar2tree -o out $file" "cat $file | tar2tree -o out"; do
+			run --separate-stderr bash -c "$line"
+			assert_error tar2tree 1 ''
+			[[ $stderr == *'hint: '*--input=layer* ]] || show "no way out"
+		done
+		run --separate-stderr bash -c "tar2tree --input=layer --no-data $file | tail -n 1"
+		assert_ok
+	done
+	rm -r blobs many
+	assert_no_debris layer.tar blobs.tar{,.gz,.zst} many.tar{,.gz,.zst}
 }
 
 @test "a docker archive" {
@@ -145,6 +189,8 @@ layer_of() {
 		n=$((n + 1))
 	done
 	[ "$n" -eq 3 ] || fail "$n layers"
+	run --separate-stderr bash -c "head -c $(($(stat -c %s image.tar) - 1024)) image.tar | tar2tree -o out --layer 0"
+	assert_error tar2tree 1 'archive is cut short at byte '
 	run --separate-stderr tar2tree -o out --layer 3 demo
 	assert_error tar2tree 1 'layer 3: not found: the image has 3'
 	assert_no_debris layer.tar demo image.tar id by-number alone
@@ -163,6 +209,64 @@ layer_of() {
 	assert_output $'.\n./a\n./d\n./d/new\n./e'
 	run --separate-stderr bash -c 'tar2tree 0 1.gz | head -n 2 | tail -n 1'
 	assert_output '#:layers=2'
+}
+
+@test "an image followed by layers" {
+	need skopeo
+	image
+	gzip -k image.tar
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	layer_of one etc/.wh.motd init new/a
+	layer_of two new/.wh..wh..opq new/b
+	gzip two
+	for n in 0 1 2; do
+		oci-fetch --layer $n -o layer$n oci:demo
+	done
+	tar2tree layer0 layer1 layer2 one two.gz >want
+	grep -aqx '#:layers=5' want || fail "not five layers"
+	tar2tree demo | grep -aq '^./etc/motd ' || fail "no file to hide"
+	! grep -aq '^./etc/motd \|^./new/a ' want || fail "whiteouts do nothing"
+	for line in 'tar2tree demo one two.gz' 'tar2tree image.tar one two.gz' 'tar2tree image.tar.gz one two.gz' \
+		'tar2tree docker.tar one two.gz' 'cat image.tar | tar2tree - one two.gz' 'cat docker.tar | tar2tree - one two.gz' \
+		'cat one | tar2tree demo - two.gz' 'tar2tree demo <(cat one) <(cat two.gz)' 'tar2tree --input=image image.tar one two.gz' \
+		'tar2tree -j1 demo one two.gz' 'oci-fetch oci:demo:demo | tar2tree - one two.gz'; do
+		run --separate-stderr bash -c "$line | cmp - want"
+		assert_ok
+	done
+	oci-fetch --config oci:demo >config
+	run --separate-stderr bash -c 'tar2tree --config-file /etc/config image.tar one | tree2tar | tar -xOf - etc/config | cmp - config'
+	assert_ok
+}
+
+@test "images and layers in an order that makes no sense" {
+	image
+	gzip -k image.tar
+	for second in image.tar image.tar.gz - demo; do
+		run --separate-stderr tar2tree -o out layer.tar $second <image.tar
+		assert_error tar2tree 1 "$second: an image, which only the first"
+		run --separate-stderr tar2tree -o out demo layer.tar $second <image.tar
+		assert_error tar2tree 1 "$second: an image, which only the first"
+		[[ $stderr == *'hint: '* ]] || show "no hint"
+	done
+	run --separate-stderr tar2tree -o out --input=image layer.tar image.tar
+	assert_error tar2tree 1 'layer.tar: unsupported image: not an image archive'
+	run --separate-stderr tar2tree -o out - - <layer.tar
+	assert_error tar2tree 2 'standard input is named twice'
+	run --separate-stderr tar2tree -o out --config-file x layer.tar layer.tar
+	assert_error tar2tree 2 'need an image'
+	for flag in --layer=0 --sort --diff-id="sha256:$(printf %064d 0)"; do
+		run --separate-stderr tar2tree -o out "$flag" demo layer.tar
+		assert_error tar2tree 2 'take a single input'
+	done
+	run --separate-stderr bash -c 'tar2tree --input=layer --no-data image.tar layer.tar | grep -c "^./index.json \|^./etc/hostname "'
+	assert_ok
+	assert_output 2
+	head -c 5000 image.tar >cut.tar
+	for line in 'tar2tree -o out cut.tar layer.tar' 'cat cut.tar | tar2tree -o out - layer.tar' 'tar2tree -o out demo cut.tar'; do
+		run --separate-stderr bash -c "$line"
+		assert_status 1
+	done
+	assert_no_debris layer.tar demo image.tar image.tar.gz cut.tar
 }
 
 @test "one layer keeps its marks; --sort orders it" {

@@ -1,0 +1,212 @@
+// Package input opens what a tool is given to read: an image archive, an image
+// layout directory, or layers, plain or compressed. It finds out which of these an
+// input is, and yields its layers, or the tree that they make. Layers can follow an
+// image; they lie on top of it.
+package input
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
+)
+
+// Kind is what inputs are said to be.
+type Kind string
+
+// The kinds.
+const (
+	Auto  Kind = "auto" // to be found out; "" is the same
+	Layer Kind = "layer"
+	Image Kind = "image"
+)
+
+// Options say how inputs are opened. The zero value is useful.
+type Options struct {
+	Kind Kind
+	// Open opens files and directories, and "-", in place of os.Open.
+	Open func(path string) (*os.File, error)
+	// Warn takes messages to the user; nil drops them.
+	Warn func(msg string)
+	// Image says how an image is opened. OpenFile and Warn are those above.
+	Image oci.Options
+	// Layer says how layers are read. Warn is the one above; DiffID counts only where
+	// a layer is the only input.
+	Layer layer.Options
+}
+
+// Set is what the inputs hold together.
+type Set struct {
+	Image  *oci.Image    // nil if there is none
+	Layers []layer.Input // bottom to top, those of Image first; each can be opened once
+
+	opts    Options
+	closers []io.Closer
+}
+
+// Open opens the inputs in paths, at least one; "-" is standard input. The first is
+// an image or a layer, the others are layers above it, bottom to top. Those are
+// opened, and refused if they hold an image, only when they are read. The caller
+// closes the set.
+func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
+	if opts.Open == nil {
+		opts.Open = os.Open
+	}
+	opts.Image.OpenFile, opts.Image.Warn, opts.Layer.Warn = opts.Open, opts.Warn, opts.Warn
+	if len(paths) > 1 {
+		opts.Layer.DiffID = ""
+	}
+	s := &Set{opts: opts}
+	err := s.openFirst(ctx, paths[0])
+	if err != nil {
+		s.Close()
+		return nil, named(paths, err)
+	}
+	for _, path := range paths[1:] {
+		s.addLayer(path, func() (io.ReadCloser, error) { return s.openAbove(path) })
+	}
+	if s.Image == nil && len(paths) > 1 {
+		s.Layers[0].Name = paths[0]
+	}
+	return s, nil
+}
+
+// named says which of several paths err is about, unless it says so itself.
+func named(paths []string, err error) error {
+	if len(paths) == 1 || errors.As(err, new(*fs.PathError)) || strings.HasPrefix(err.Error(), paths[0]+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", paths[0], err)
+}
+
+// openFirst finds out what path holds, and adds it to the empty set.
+func (s *Set) openFirst(ctx context.Context, path string) error {
+	if s.opts.Kind != Layer && isDir(path) {
+		img, err := oci.OpenPath(ctx, path, s.opts.Image)
+		if err != nil {
+			return err
+		}
+		s.addImage(ctx, img)
+		return nil
+	}
+	kind, in, err := s.open(path, s.opts.Kind)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, in)
+	if kind == Layer {
+		s.addLayer("", func() (io.ReadCloser, error) { return in, nil })
+		return nil
+	}
+	img, err := oci.OpenArchive(ctx, in, s.opts.Image)
+	if err != nil && s.opts.Kind != Image {
+		err = notAnImage(err)
+	}
+	if err != nil {
+		return err
+	}
+	s.addImage(ctx, img)
+	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return path != "-" && err == nil && info.IsDir()
+}
+
+// open opens path, and finds out what it is unless that is said.
+func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
+	f, err := s.opts.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	if said == Layer || said == Image {
+		return said, f, nil
+	}
+	kind, in, err := look(f)
+	if err != nil {
+		f.Close()
+	}
+	return kind, in, err
+}
+
+// openAbove opens a layer above the first input. Where that was said to be an image,
+// the others are said to be none.
+func (s *Set) openAbove(path string) (io.ReadCloser, error) {
+	said := s.opts.Kind
+	if said != Layer && isDir(path) {
+		return nil, s.misplaced()
+	}
+	if said == Image {
+		said = Layer
+	}
+	kind, in, err := s.open(path, said)
+	if err != nil {
+		return nil, err
+	}
+	if kind == Image {
+		in.Close()
+		return nil, s.misplaced()
+	}
+	return in, nil
+}
+
+// misplaced is the error of an image above the first input.
+func (s *Set) misplaced() error {
+	hint := "name the image first and then the layers above it; if all are layers: --input=layer"
+	if s.Image != nil {
+		hint = "one image and layers above it can be merged; if all but the first are layers: --input=image"
+	}
+	return &hintError{errors.New("an image, which only the first input can be"), hint}
+}
+
+func (s *Set) addLayer(name string, open func() (io.ReadCloser, error)) {
+	s.Layers = append(s.Layers, layer.Input{Name: name, Options: s.opts.Layer, Open: open})
+}
+
+func (s *Set) addImage(ctx context.Context, img *oci.Image) {
+	s.Image = img
+	s.closers = append(s.closers, img)
+	for i := range img.Layers {
+		s.Layers = append(s.Layers, s.imageLayer(ctx, &img.Layers[i]))
+	}
+}
+
+func (s *Set) imageLayer(ctx context.Context, l *oci.Layer) layer.Input {
+	opts := s.opts.Layer
+	opts.DiffID = l.DiffID
+	return layer.Input{
+		Name:    "layer " + strconv.Itoa(l.Index),
+		Options: opts,
+		Open:    func() (io.ReadCloser, error) { return l.Open(ctx) },
+	}
+}
+
+// Finish reads the rest of an image archive from a pipe, so that its writer can end
+// well, and returns an error if it is cut short or broken.
+func (s *Set) Finish(ctx context.Context) error {
+	if s.Image == nil {
+		return nil
+	}
+	return s.Image.Finish(ctx)
+}
+
+// Close closes what is open. Layers cannot be read any more.
+func (s *Set) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(s.closers) {
+		if err := c.Close(); !errors.Is(err, os.ErrClosed) { // by who read it
+			errs = append(errs, err)
+		}
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}

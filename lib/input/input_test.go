@@ -1,0 +1,137 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/layer"
+	"ocipipe/lib/tree"
+)
+
+// files writes an image as a layout directory, as archives of both kinds, and layers,
+// and returns the directory that they are in.
+func files(t *testing.T) string {
+	dir := t.TempDir()
+	write := func(name string, data []byte) {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o777))
+		must(t, os.WriteFile(path, data, 0o666))
+	}
+	base := tarOf(t, file{"a", "1"}, file{"b/c", "22"})
+	for _, f := range ociFiles(t, base) {
+		write("layout/"+f.name, []byte(f.content))
+	}
+	write("oci", tarOf(t, ociFiles(t, base)...))
+	write("oci.gz", pack(t, "gzip", tarOf(t, ociFiles(t, base)...)))
+	write("docker", tarOf(t, dockerFiles(t, base)...))
+	write("base", base)
+	write("one", tarOf(t, file{".wh.a", ""}, file{"init", "333"}))
+	write("two", pack(t, "zstd", tarOf(t, file{"b/.wh..wh..opq", ""}, file{"b/d", "4444"})))
+	return dir
+}
+
+// TestLayersOnImage shows that layers lie on an image as on its layers.
+func TestLayersOnImage(t *testing.T) {
+	dir := files(t)
+	in := func(names ...string) (paths []string) {
+		for _, n := range names {
+			if n != "-" {
+				n = filepath.Join(dir, n)
+			}
+			paths = append(paths, n)
+		}
+		return paths
+	}
+	for _, first := range []string{"base", "oci", "oci.gz", "docker", "layout"} {
+		list, isImage, err := names(t, in(first, "one", "two"), Options{})
+		if err != nil || list != ". b b/d init" || isImage != (first != "base") {
+			t.Errorf("%s: tree %q, image %v, %v", first, list, isImage, err)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "docker"))
+	must(t, err)
+	stdin := given(t, data, true)
+	open := func(path string) (*os.File, error) {
+		if path == "-" {
+			return stdin(path)
+		}
+		return os.Open(path)
+	}
+	if list, _, err := names(t, in("-", "one"), Options{Open: open}); err != nil || list != ". b b/c init" {
+		t.Errorf("from a pipe: tree %q, %v", list, err)
+	}
+	for _, c := range []struct {
+		says  string
+		kind  Kind
+		names []string
+	}{
+		{"docker: an image, which only the first", Auto, []string{"oci", "docker"}},
+		{"layout: an image, which only the first", Auto, []string{"oci", "one", "layout"}},
+		{"oci.gz: an image, which only the first", Auto, []string{"one", "oci.gz"}},
+		{"layout: an image, which only the first", "", []string{"one", "layout"}},
+		{"one: unsupported image", Image, []string{"one", "two"}},
+		{"layout: read: is a directory", Layer, []string{"layout", "two"}},
+		{"no such file", Auto, []string{"oci", "none"}},
+	} {
+		if _, _, err := names(t, in(c.names...), Options{Kind: c.kind}); err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "read "+dir+"/layout", "layout: read"), c.says) {
+			t.Errorf("%v: got %v, want %q", c.names, err, c.says)
+		}
+	}
+}
+
+func TestProperties(t *testing.T) {
+	dir := files(t)
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{
+		{[]string{"oci"}, "manifest layers=1"},
+		{[]string{"oci", "one"}, "layers=2"},
+		{[]string{"base", "one"}, "layers=2"},
+	} {
+		var paths []string
+		for _, n := range c.names {
+			paths = append(paths, filepath.Join(dir, n))
+		}
+		set, err := Open(context.Background(), paths, Options{})
+		must(t, err)
+		src, props, err := set.Merge(context.Background(), "", layer.LoadOptions{SpoolDir: t.TempDir(), Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
+		must(t, err)
+		must(t, src.Close())
+		must(t, set.Close())
+		var have []string
+		for _, p := range props {
+			if p.Key == "manifest" {
+				p.Value = ""
+			}
+			have = append(have, strings.TrimSuffix(p.Key+"="+p.Value, "="))
+		}
+		if got := strings.Join(have, " "); got != c.want {
+			t.Errorf("%v: properties %q, want %q", c.names, got, c.want)
+		}
+	}
+}
+
+// TestCutBehindLayer shows that an archive of which one layer is read is read to its
+// end, where it is found to be cut short.
+func TestCutBehindLayer(t *testing.T) {
+	data := tarOf(t, ociFiles(t, tarOf(t, file{"a", "1"}), tarOf(t, file{"b", "2"}))...)
+	for n, want := range map[int]error{len(data): io.EOF, len(data) - 1024: io.ErrUnexpectedEOF} {
+		set, err := Open(context.Background(), []string{"-"}, Options{Open: given(t, data[:n], true)})
+		must(t, err)
+		src, _, err := set.One(context.Background(), "0", false, layer.LoadOptions{Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
+		must(t, err)
+		for err == nil {
+			_, err = src.Next()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%d of %d bytes: %v, want %v", n, len(data), err, want)
+		}
+		must(t, src.Close())
+	}
+}

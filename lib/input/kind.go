@@ -1,0 +1,143 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"ocipipe/lib/compression"
+	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
+)
+
+// maxLook is how many bytes, of the input and of the tar in it, are looked at for a
+// name that says what it is: 16,000 directories and more.
+const maxLook = 16 << 20
+
+// look finds out whether f holds an image, and returns a reader of all of f: f
+// itself where it can be read at random.
+func look(f *os.File) (kind Kind, in io.ReadCloser, err error) {
+	if off, err := f.Seek(0, io.SeekCurrent); err == nil {
+		kind, err := kindOf(io.NewSectionReader(f, off, math.MaxInt64-off))
+		return kind, f, err
+	}
+	seen := &recorder{r: f}
+	kind, err = kindOf(seen)
+	return kind, &replayed{Closer: f, seen: seen.data, err: seen.err, r: f}, err
+}
+
+// kindOf tells by the first name that means something what the tar in r, which may be
+// compressed, holds. What is no tar is a layer: who reads it says what is wrong.
+func kindOf(r io.Reader) (Kind, error) {
+	packed := &bounded{r: r, left: maxLook}
+	plain, err := layer.Decompress(packed)
+	if errors.As(err, new(*compression.Error)) {
+		return "", err
+	} else if err != nil {
+		return Layer, nil
+	}
+	defer plain.Close()
+	unpacked := &bounded{r: plain, left: maxLook}
+	kind, dirs := Kind(""), 0
+	layer.Names(unpacked, func(name string, isDir bool) bool {
+		switch {
+		case oci.IsArchiveName(name):
+			kind = Image
+		case isDir:
+			dirs++
+		default:
+			kind = Layer
+		}
+		return kind == ""
+	})
+	switch {
+	case kind != "":
+		return kind, nil
+	case !packed.spent && !unpacked.spent:
+		return Layer, nil
+	case dirs > 0:
+		return "", undecided("there are only directories")
+	}
+	return "", undecided("there is nothing to tell")
+}
+
+func undecided(why string) error {
+	return &hintError{
+		fmt.Errorf("neither surely a layer nor surely an image: %s in the first %d MiB", why, maxLook>>20),
+		"--input=layer or --input=image says which",
+	}
+}
+
+// hintError is an error with advice for the user.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+// Hint is the advice.
+func (e *hintError) Hint() string { return e.hint }
+
+// notAnImage is err, about what was taken for an image because of a name, with the
+// way out.
+func notAnImage(err error) error {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
+		return err
+	}
+	return &hintError{err, "if it is a layer that begins with a name of image archives: --input=layer"}
+}
+
+// bounded is a reader that fails where it has been read too far.
+type bounded struct {
+	r     io.Reader
+	left  int
+	spent bool // and more was asked for
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		b.spent = true
+		return 0, errors.New("looked at too much")
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// recorder keeps what it has read, and how that ended.
+type recorder struct {
+	r    io.Reader
+	data []byte
+	err  error
+}
+
+func (c *recorder) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.data, c.err = append(c.data, p[:n]...), err
+	return n, err
+}
+
+// replayed yields what was seen of r once more, and then the rest.
+type replayed struct {
+	io.Closer
+	seen []byte
+	err  error // the last of r
+	r    io.Reader
+}
+
+func (c *replayed) Read(p []byte) (int, error) {
+	switch {
+	case len(c.seen) > 0:
+		n := copy(p, c.seen)
+		c.seen = c.seen[n:]
+		return n, nil
+	case c.err != nil:
+		return 0, c.err
+	}
+	c.seen = nil
+	return c.r.Read(p)
+}

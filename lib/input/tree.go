@@ -1,0 +1,105 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+
+	"ocipipe/lib/layer"
+	"ocipipe/lib/tree"
+)
+
+// Merge applies the layers to each other. The tree is canonical; the properties say
+// where it comes from: from a manifest only where no layers follow the image. With a configFile, a path in the tree, the configuration of
+// the image, which there must be, is put there in place of what the path names.
+// Closing the source closes the set, and so does an error.
+func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+	merged, err := layer.Merge(s.Layers, opts)
+	if err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	if configFile != "" {
+		err = merged.PutFile(configFile, s.Image.Config)
+	}
+	if err == nil {
+		err = s.Finish(ctx)
+	}
+	if err != nil {
+		merged.Close()
+		s.Close()
+		return nil, nil, err
+	}
+	var props []tree.Property
+	if s.Image != nil && len(s.Layers) == len(s.Image.Layers) {
+		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
+	}
+	props = append(props, tree.Property{Key: "layers", Value: strconv.Itoa(len(s.Layers))})
+	return &source{merged.Source(tree.Flat), s, ctx}, props, nil
+}
+
+// One yields a single layer with its marks: of an image the one that sel names (see
+// oci.Image.Layer), else the only one. It is in the order of its tar, or canonical
+// if sorted. At its end an image has been read to its end too, as by Finish. Closing
+// the source closes the set, and so does an error.
+func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+	in := s.Layers[0]
+	var props []tree.Property
+	if s.Image != nil {
+		l, err := s.Image.Layer(sel)
+		if err != nil {
+			s.Close()
+			return nil, nil, err
+		}
+		in = s.Layers[l.Index]
+		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
+	}
+	if id := in.Options.DiffID; id != "" {
+		props = append(props, tree.Property{Key: "diff-id", Value: string(id)})
+	}
+	src, err := one(in, sorted, opts)
+	if err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	return &source{src, s, ctx}, props, nil
+}
+
+func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
+	if sorted {
+		loaded, err := layer.Load(in, opts)
+		if err != nil {
+			return nil, err
+		}
+		return loaded.Source(tree.Layer), nil
+	}
+	r, err := in.Open()
+	if err != nil {
+		return nil, err
+	}
+	src, err := layer.NewReader(r, in.Options)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(src, opts.Limits), nil
+}
+
+// source closes the set that it is from, after all of that was read.
+type source struct {
+	tree.Source
+	set *Set
+	ctx context.Context
+}
+
+func (s *source) Next() (*tree.Entry, error) {
+	e, err := s.Source.Next()
+	if err == io.EOF {
+		if ferr := s.set.Finish(s.ctx); ferr != nil {
+			err = ferr
+		}
+	}
+	return e, err
+}
+
+func (s *source) Close() error { return errors.Join(s.Source.Close(), s.set.Close()) }

@@ -1,0 +1,195 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// choose loads the image of an index that serves the wanted platform best; of
+// equals the first.
+func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
+	s := search{loader: l}
+	if err := s.list(ctx, list, depth); err != nil {
+		return nil, err
+	}
+	found := s.found
+	best, at := -1, -1
+	for i, c := range found {
+		r := l.want.rank(c.platform)
+		if r >= 0 && (best < 0 || r < best || r == best && len(c.platform.OSFeatures) > len(found[at].platform.OSFeatures)) {
+			best, at = r, i
+		}
+	}
+	switch {
+	case at >= 0:
+	case len(found) == 1 && found[0].desc.Platform == nil:
+		at = 0 // no choice was meant
+	case s.missing != nil: // which may have been the one
+		return nil, s.missing
+	case len(found) == 0:
+		return nil, noImage("the index", s.others)
+	case len(found) == 1 && l.opts.AllowOtherPlatform:
+		at = 0
+	default:
+		return nil, l.noneFor(found)
+	}
+	c := found[at]
+	if best >= 0 && c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
+		l.opts.warn("no image for %s: taking %s", l.want.full(), c.platform.full())
+	}
+	if c.data == nil {
+		data, err := l.document(ctx, c.desc)
+		if err != nil {
+			return nil, err
+		}
+		c.data = data
+	}
+	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
+	if err == nil {
+		img.offered = c.desc.Platform
+	}
+	return img, err
+}
+
+// noneFor is the error where none of the images found is for the wanted platform.
+func (l *loader) noneFor(found []candidate) error {
+	err := fmt.Errorf("platform %s: %w: %s", l.want.full(), ErrNotFound, platforms(found))
+	switch {
+	case len(found) > 1:
+		return err
+	case l.opts.Platform == "":
+		return &hintError{err, "--platform " + found[0].platform.full() + " takes it"}
+	}
+	return &hintError{err, hintOther}
+}
+
+const hintOther = "--allow-other-platform takes it all the same"
+
+// candidate is an image that an index offers.
+type candidate struct {
+	desc     descriptor
+	platform platform
+	data     []byte // the manifest where it had to be read
+}
+
+// search finds the images of an index and of the indexes in it. What is no image is
+// passed over, as the specification has it, and so is what is not there.
+type search struct {
+	*loader
+	found   []candidate
+	missing error    // about the first that is not there
+	others  []string // types of what is no image
+}
+
+func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
+	for _, d := range list {
+		if d.Platform != nil && d.Platform.isZero() {
+			d.Platform = nil
+		}
+		if kind := d.stranger(); kind != "" {
+			s.others = append(s.others, kind)
+			continue
+		}
+		if d.Platform != nil && !d.MediaType.IsIndex() {
+			s.found = append(s.found, candidate{desc: d, platform: *d.Platform})
+			continue
+		}
+		switch err := s.read(ctx, d, depth); {
+		case errors.Is(err, ErrNotFound) && s.missing == nil:
+			s.missing = err
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		}
+	}
+	return nil
+}
+
+// read looks into an index, or at a manifest for which its index states no platform:
+// then the configuration does.
+func (s *search) read(ctx context.Context, d descriptor, depth int) error {
+	data, err := s.document(ctx, d)
+	if err != nil {
+		return err
+	}
+	doc, isIndex, err := parseDocument(data, d)
+	switch {
+	case err != nil:
+		return err
+	case isIndex && depth+1 >= maxNesting:
+		return fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
+	case isIndex:
+		return s.list(ctx, doc.Manifests, depth+1)
+	}
+	kind := doc.artifact()
+	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, descriptor.isFileSystem) {
+		kind = string(doc.Layers[0].MediaType) // of a signature, say
+	}
+	if kind != "" {
+		s.others = append(s.others, kind)
+		return nil
+	}
+	_, conf, err := s.config(ctx, *doc.Config)
+	if !isImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
+		s.others = append(s.others, string(doc.Config.MediaType))
+		return nil
+	}
+	if err == nil {
+		s.found = append(s.found, candidate{d, conf.platform, data})
+	}
+	return err
+}
+
+// stranger is what the entry d of an index is, as far as the index says, if neither an
+// image nor an index; else "".
+func (d descriptor) stranger() string {
+	switch {
+	case d.Annotations[annotationDocker] != "":
+		return d.Annotations[annotationDocker]
+	case d.Platform != nil && d.Platform.isUnknown():
+		return "attestation"
+	case d.ArtifactType != "" && !isImageConfig(d.ArtifactType):
+		return string(d.ArtifactType)
+	case d.MediaType == "" || d.MediaType.IsIndex() || d.MediaType.IsImage():
+		return ""
+	}
+	return string(d.MediaType)
+}
+
+// noImage is the error of an index, called where, in which there are only others.
+func noImage(where string, others []string) error {
+	if len(others) == 0 {
+		return fmt.Errorf("%w: %s lists no image", ErrUnsupported, where)
+	}
+	return fmt.Errorf("%w: %s lists no image, only %s", ErrUnsupported, where, some(others))
+}
+
+func platforms(list []candidate) string {
+	var s []string
+	for _, c := range list {
+		if p := c.platform.full(); p != "/" {
+			s = append(s, p)
+		}
+	}
+	return choices(s)
+}
+
+// compare refuses an image that is not for the platform that the user asked for, by
+// the label that its index gives it or, without one, by its configuration.
+func (l *loader) compare(label *platform, conf platform) error {
+	if label == nil || label.isZero() {
+		label = &conf
+	}
+	switch {
+	case l.opts.Platform == "", l.want.accepts(*label) && l.want.accepts(conf):
+		return nil
+	case l.want.accepts(*label):
+		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.full(), label.full())
+	case l.opts.AllowOtherPlatform:
+		l.opts.warn("the image is for %s, not for %s", label.full(), l.want.full())
+	default:
+		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.full(), ErrNotFound, label.full()), hintOther}
+	}
+	return nil
+}
