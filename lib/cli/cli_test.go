@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ocipipe/lib/reftest"
 )
 
 // The test binary is also the tool that the tests run.
@@ -138,7 +140,7 @@ func (p *probe) write(env *Env) error {
 // command is the probe as a process of its own.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := reftest.Command(t, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "CLI_TEST_PROBE=1", "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0")
 	cmd.Stdin = strings.NewReader("input")
 	return cmd
@@ -406,7 +408,7 @@ func TestSignalWhileStuck(t *testing.T) {
 // TestIgnoredSignal: nohup stays in force.
 func TestIgnoredSignal(t *testing.T) {
 	cmd := command(t)
-	sh := exec.Command("sh", "-c", `trap '' HUP; "$0" --do=hang & sleep 0.3; kill -HUP $!; sleep 0.1; kill -TERM $!; wait $!`, cmd.Path)
+	sh := reftest.Command(t, "sh", "-c", `trap '' HUP; "$0" --do=hang & sleep 0.3; kill -HUP $!; sleep 0.1; kill -TERM $!; wait $!`, cmd.Path)
 	sh.Env = cmd.Env
 	sh.Stdin = strings.NewReader("")
 	if status, _ := run(t, sh); status != "143" {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -160,8 +159,7 @@ func TestInteropDialects(t *testing.T) {
 			root := makeTree(t, c.has)
 			want := reftest.Walk(t, root, reftest.Look{Extents: c.has&holes != 0})
 			args := append(strings.Fields(c.args), "--numeric-owner", "-C", root, "-cf", "-", ".")
-			reftest.Need(t, c.tool)
-			cmd := exec.Command(c.tool, args...)
+			cmd := reftest.Command(t, c.tool, args...)
 			cmd.Stderr = os.Stderr
 			cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 			data, err := cmd.Output()
@@ -198,8 +196,7 @@ func TestInteropHugeHole(t *testing.T) {
 	}
 	want := "[{1048576 4096} {5368709120 8192} {10737414144 4096}]"
 	for _, args := range []string{"--format=gnu", "--format=posix --sparse-version=0.0", "--format=posix --sparse-version=0.1", "--format=posix --sparse-version=1.0"} {
-		reftest.Need(t, "tar")
-		tar := exec.Command("tar", append(strings.Fields(args), "-S", "--hole-detection=seek", "-C", dir, "-cf", "-", "huge")...)
+		tar := reftest.Command(t, "tar", append(strings.Fields(args), "-S", "--hole-detection=seek", "-C", dir, "-cf", "-", "huge")...)
 		out, err := tar.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

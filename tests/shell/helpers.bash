@@ -45,10 +45,12 @@ once() {
 	) 9>"$mark.lock"
 }
 
-# need TOOL... skips the test where one is not installed; fails it under CI=true.
+# need TOOL... skips the test where one is not installed; fails it under CI=true, and
+# where lib/reftest/tools.txt, of which setup.sh installs what is missing, lacks it.
 need() {
 	local tool
 	for tool in "$@"; do
+		[[ $(<"$REPO/lib/reftest/tools.txt") == *$'\n'"$tool "* ]] || fail "$tool is not in lib/reftest/tools.txt" || return
 		command -v "$tool" >/dev/null || skip_or_fail "$tool is not installed" || return
 	done
 }

@@ -10,6 +10,15 @@ refused() {
 	fi
 }
 
+# refused_with TEXT COMMAND... succeeds if COMMAND fails and says TEXT.
+refused_with() {
+	local said
+	if said=$("${@:2}" 2>&1); then
+		fail "accepted: ${*:2}"
+	fi
+	[[ $said == *"$1"* ]] || fail "said: $said"
+}
+
 @test "assert_error tells apart" {
 	status=1 output='' stderr='tool: where: cause'
 	assert_error tool 1 'where: cause'
@@ -69,7 +78,8 @@ refused() {
 }
 
 @test "a missing tool skips, and fails under CI" {
-	CI=true refused need no-such-tool
+	PATH=$PWD CI=true refused_with 'jq is not installed' need jq
+	refused_with 'no-such-tool is not in lib/reftest/tools.txt' need no-such-tool
 }
 
 @test "small images are the same each time" {
