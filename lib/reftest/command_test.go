@@ -11,7 +11,7 @@ import (
 // TestCommandSignals runs itself with signals ignored, as nohup and a shell's "&" do.
 func TestCommandSignals(t *testing.T) {
 	if os.Getenv("REFTEST_IGNORING") == "" {
-		again := Command(t, "sh", "-c", `trap '' HUP INT; exec "$0" -test.run '^TestCommandSignals$' -test.v`, os.Args[0])
+		again := Command(t, "bash", "-c", `trap '' HUP INT; exec "$0" -test.run '^TestCommandSignals$' -test.v`, os.Args[0])
 		again.Env = append(os.Environ(), "REFTEST_IGNORING=true")
 		if out, err := again.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestCommandSignals") {
 			t.Errorf("%v: %s", err, out)
@@ -19,7 +19,7 @@ func TestCommandSignals(t *testing.T) {
 		return
 	}
 	for signal, want := range map[string]string{"HUP": "signal: hangup", "INT": "signal: interrupt"} {
-		out, err := Command(t, "sh", "-c", "kill -"+signal+" $$; echo survived").Output()
+		out, err := Command(t, "bash", "-c", "kill -"+signal+" $$; echo survived").Output()
 		if len(out) > 0 || err == nil || err.Error() != want {
 			t.Errorf("SIG%s: %q, %v, want %s", signal, out, err, want)
 		}
