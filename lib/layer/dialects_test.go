@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -209,7 +208,6 @@ func TestInteropHugeHole(t *testing.T) {
 		if waitErr := tar.Wait(); err != nil || waitErr != nil {
 			t.Fatalf("%s: %v, %v: perhaps the file system under %s has no holes", args, err, waitErr, dir)
 		}
-		start := time.Now()
 		loaded, err := layer.Load(input(args, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
@@ -222,9 +220,6 @@ func TestInteropHugeHole(t *testing.T) {
 		wantData := strings.Repeat("A", 4096) + strings.Repeat("C", 8192) + strings.Repeat("E", 4096)
 		if e.Size != size || fmt.Sprint(e.Extents) != want || b.String() != wantData {
 			t.Errorf("%s: size %d, extents %v, %d bytes", args, e.Size, e.Extents, b.Len())
-		}
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%s: took %v", args, took)
 		}
 		loaded.Close()
 	}
