@@ -26,7 +26,7 @@ common_setup() {
 	unset SOURCE_DATE_EPOCH
 	mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/work"
 	cd "$BATS_TEST_TMPDIR/work" || return
-	watch_test "$([ "${SOAK:-}" = true ] && echo 4h || echo 5m)"
+	watch_test "$([ "${SOAK:-}" = true ] && echo 4h || echo 10m)"
 }
 
 # watch_test TIME kills what the test has started, where it goes on for longer: no test
