@@ -73,7 +73,7 @@ func rewrite(a *archive, err error) ([]byte, error) {
 		return nil, err
 	}
 	defer a.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	img, err := openContent(ctx, a, selector{}, fuzzOptions)
 	if err != nil {

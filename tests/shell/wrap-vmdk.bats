@@ -262,7 +262,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	wrap-vmdk -o disk all
 	while read -r edit text; do
 		sed "$edit" disk >bad
-		run --separate-stderr timeout 5 wrap-vmdk --check bad
+		run --separate-stderr timeout 60 wrap-vmdk --check bad
 		assert_error wrap-vmdk 1 "$text"
 	done <<-'END'
 		s/^RW/RDONLY/ line 8: unsupported disk: RDONLY
@@ -288,7 +288,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	head -c 4096 fsmeta >shorter
 	for format in flat stream raw gpt dm-linear; do
 		while read -r path text; do
-			run --separate-stderr timeout 5 wrap-vmdk --format $format -o out l1.erofs "$path"
+			run --separate-stderr timeout 60 wrap-vmdk --format $format -o out l1.erofs "$path"
 			assert_error wrap-vmdk 1 "$text"
 		done <<-'END'
 			none none: open: no such file or directory
