@@ -268,8 +268,9 @@ func TestDeepMerge(t *testing.T) {
 func TestManyLinks(t *testing.T) {
 	const n = 50_000
 	for name, headers := range manyLinks {
+		data := rawTar(headers(n)...)
 		bounded(t, 600, func() {
-			loaded, err := layer.Load(input(name, rawTar(headers(n)...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			loaded, err := layer.Load(input(name, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
