@@ -2,11 +2,14 @@ package tree
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"reflect"
 	"runtime"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/reftest"
 )
 
 // FuzzReader looks for streams that make the reader panic, take memory out of
@@ -36,6 +39,13 @@ func FuzzReader(f *testing.F) {
 		if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20+1000*uint64(len(in)) {
 			t.Errorf("%d bytes allocated for %d of input", n, len(in))
 		}
+		reftest.Partly(t, true, func() (reftest.Next, error) {
+			s, err := NewReader(bytes.NewReader(in), ReaderOptions{})
+			if err != nil {
+				return nil, err
+			}
+			return partly(s), nil
+		})
 		if err != nil {
 			return
 		}
@@ -54,6 +64,19 @@ func FuzzReader(f *testing.F) {
 			t.Errorf("another meaning:\n%+v\n%+v", list, back)
 		}
 	})
+}
+
+// partly shows the entries of s, and their contents.
+func partly(s Source) reftest.Next {
+	return func() (string, io.WriterTo, error) {
+		e, err := s.Next()
+		if err != nil {
+			return "", nil, err
+		}
+		shown := *e
+		shown.Content = nil
+		return fmt.Sprintf("%+v", shown), e.Content, nil
+	}
 }
 
 // mendEnd gives in the end line that it needs, so that the fuzzer does not have to
