@@ -48,7 +48,7 @@ func FuzzArchive(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		reftest.Partly(t, true, func() (reftest.Next, error) { return layersOf(data) })
+		reftest.Partly(t, false, func() (reftest.Next, error) { return layersOf(data) }) // only what is read is verified
 		piped, err := rewrite(fuzzPiped(data))
 		if !isGzip(data) && !isZstd(data) {
 			placed, perr := rewrite(indexArchive(bytes.NewReader(data), int64(len(data)), func() error { return nil }))
