@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/reftest"
 )
 
 const module = "ocipipe/"
@@ -54,7 +56,7 @@ type pkg struct {
 }
 
 func TestImports(t *testing.T) {
-	pkgs, err := list("./...", "../cmd/...")
+	pkgs, err := list(t, "./...", "../cmd/...")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-func list(patterns ...string) (pkgs []pkg, err error) {
-	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, patterns...)...).Output()
+func list(t *testing.T, patterns ...string) (pkgs []pkg, err error) {
+	out, err := reftest.Command(t, "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, patterns...)...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

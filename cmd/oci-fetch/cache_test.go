@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,7 +82,7 @@ func TestCacheShared(t *testing.T) {
 func newCacheTest(t *testing.T, seed uint64, size int) *cacheTest {
 	t.Helper()
 	c := &cacheTest{bin: filepath.Join(t.TempDir(), "oci-fetch"), dir: filepath.Join(t.TempDir(), "cache"), sizes: map[digest.Digest]int64{}, rnd: rand.New(rand.NewPCG(seed, 1))}
-	build := exec.Command("go", "build", "-o", c.bin, ".")
+	build := reftest.Command(t, "go", "build", "-o", c.bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
@@ -94,10 +93,10 @@ func newCacheTest(t *testing.T, seed uint64, size int) *cacheTest {
 	c.restart(t)
 	for i := range numImages {
 		ref := fmt.Sprintf("%s/r:%d", c.server.Host, i)
-		out, err := exec.Command(c.bin, "--no-cache", ref).Output()
+		out, err := reftest.Command(t, c.bin, "--no-cache", ref).Output()
 		must(t, err)
 		c.images = append(c.images, cachedImage{ref, sha256.Sum256(out)})
-		out, err = exec.Command(c.bin, "--no-cache", "--manifest", ref).Output()
+		out, err = reftest.Command(t, c.bin, "--no-cache", "--manifest", ref).Output()
 		must(t, err)
 		for _, b := range blobsOf(t, out) {
 			c.sizes[b.Digest] = b.Size
@@ -191,7 +190,7 @@ func (c *cacheTest) behaviour(kill bool) registry.Behaviour {
 // pull runs the tool, which gets a signal unless that is 0, and reports whether it
 // was ended by it. Otherwise what it wrote must be the image.
 func (c *cacheTest) pull(t *testing.T, img cachedImage, args []string, signal syscall.Signal, after time.Duration) bool {
-	cmd := exec.Command(c.bin, args...)
+	cmd := reftest.Command(t, c.bin, args...)
 	sum := sha256.New()
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = sum, &stderr

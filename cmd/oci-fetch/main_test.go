@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,7 +147,7 @@ func TestSkopeoAndUmociRead(t *testing.T) {
 	unpacked(t, tmp+"/copy:v1")
 
 	must(t, os.Mkdir(tmp+"/x", 0o777))
-	must(t, exec.Command("tar", "-xf", ours, "-C", tmp+"/x").Run())
+	reftest.Run(t, "tar", "-xf", ours, "-C", tmp+"/x")
 	unpacked(t, tmp+"/x:v1")
 
 	// and an image without a manifest of its own
@@ -174,7 +173,6 @@ func unpacked(t *testing.T, image string) {
 // dockerRegistry runs Debian's docker-registry until stop is called, on a free port.
 func dockerRegistry(t *testing.T, htpasswd string) (host string, stop func()) {
 	t.Helper()
-	path := reftest.Need(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	host = l.Addr().String()
@@ -186,7 +184,7 @@ func dockerRegistry(t *testing.T, htpasswd string) (host string, stop func()) {
 		conf += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s/htpasswd}}\n", dir)
 	}
 	must(t, os.WriteFile(dir+"/config.yml", []byte(conf), 0o666))
-	cmd := exec.Command(path, "serve", dir+"/config.yml")
+	cmd := reftest.Command(t, "docker-registry", "serve", dir+"/config.yml")
 	must(t, cmd.Start())
 	stop = func() {
 		cmd.Process.Kill()

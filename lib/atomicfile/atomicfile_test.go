@@ -7,13 +7,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"ocipipe/lib/reftest"
 
 	"golang.org/x/sys/unix"
 )
@@ -328,7 +329,7 @@ func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
 	os.WriteFile(path, []byte("old"), 0o666)
-	cmd := exec.Command(os.Args[0])
+	cmd := reftest.Command(t, os.Args[0])
 	cmd.Env = append(os.Environ(), "ATOMICFILE_HANG="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

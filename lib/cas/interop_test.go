@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -151,7 +150,7 @@ func TestCrane(t *testing.T) {
 
 // craneRegistry serves a registry until t ends, and returns its host.
 func craneRegistry(t *testing.T) string {
-	cmd := exec.Command(reftest.Need(t, "crane"), "registry", "serve", "--address", "127.0.0.1:0")
+	cmd := reftest.Command(t, "crane", "registry", "serve", "--address", "127.0.0.1:0")
 	out, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -231,7 +231,7 @@ func program(t testing.TB) (exe, dir string) {
 func (src *source) pull(t testing.TB, dir string, seed uint64, number int, wrap ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	args := append(wrap, src.exe)
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := reftest.Command(t, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("CAS_PULL=%s %s %d %d", dir, src.URL, seed, number))
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}

@@ -34,7 +34,8 @@
 //	2    an error made by [Usage], or by kong
 //	75   an error with a method Temporary() bool that returns true, the first
 //	     in the chain that has it (syscall.Errno's own does not count)
-//	128+n  the process died of signal n; SIGPIPE where stdout was closed
+//	128+n  the process died of signal n; SIGPIPE where stdout was closed;
+//	     SIGHUP and SIGINT only if they were not ignored at the start
 //
 // An error in the chain with a method Hint() string adds "tool: hint: ...". So
 // libraries decide both without importing this package.

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/reftest"
 )
 
 // runDirect runs the probe with these redirections of a shell.
@@ -14,7 +16,7 @@ func runDirect(t *testing.T, redirect string, args ...string) (code int, said st
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", append([]string{"-c", `exec 3>&2; "$@" 2>&3 ` + redirect, "sh", exe}, args...)...)
+	cmd := reftest.Command(t, "bash", append([]string{"-c", `exec 3>&2; "$@" 2>&3 ` + redirect, "bash", exe}, args...)...)
 	cmd.Env = append(os.Environ(), "CLI_TEST_PROBE=1")
 	var text strings.Builder
 	cmd.Stderr = &text

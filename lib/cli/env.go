@@ -83,7 +83,8 @@ func (e *Env) abortAll() (open string) {
 }
 
 // catchSignals makes the signals that end a process take its unfinished outputs
-// with it. Those that were ignored at the start (nohup) stay ignored. SIGPIPE is
+// with it. Those that were ignored at the start (nohup, "&" in a script) stay
+// ignored, but for SIGTERM, of which the runtime does not let that be known. SIGPIPE is
 // left to the runtime, which dies of it on a write to standard output.
 func (e *Env) catchSignals() {
 	c := make(chan os.Signal, 1)

@@ -15,7 +15,7 @@ func (p *probe) guarded(stop <-chan struct{}) error {
 	fmt.Fprintln(os.Stderr, "ready")
 	select {
 	case <-stop:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		return errors.New("disk: nobody stopped it")
 	}
 	time.Sleep(50 * time.Millisecond) // to put things back

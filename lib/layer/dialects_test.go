@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -160,8 +158,7 @@ func TestInteropDialects(t *testing.T) {
 			root := makeTree(t, c.has)
 			want := reftest.Walk(t, root, reftest.Look{Extents: c.has&holes != 0})
 			args := append(strings.Fields(c.args), "--numeric-owner", "-C", root, "-cf", "-", ".")
-			reftest.Need(t, c.tool)
-			cmd := exec.Command(c.tool, args...)
+			cmd := reftest.Command(t, c.tool, args...)
 			cmd.Stderr = os.Stderr
 			cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 			data, err := cmd.Output()
@@ -198,8 +195,7 @@ func TestInteropHugeHole(t *testing.T) {
 	}
 	want := "[{1048576 4096} {5368709120 8192} {10737414144 4096}]"
 	for _, args := range []string{"--format=gnu", "--format=posix --sparse-version=0.0", "--format=posix --sparse-version=0.1", "--format=posix --sparse-version=1.0"} {
-		reftest.Need(t, "tar")
-		tar := exec.Command("tar", append(strings.Fields(args), "-S", "--hole-detection=seek", "-C", dir, "-cf", "-", "huge")...)
+		tar := reftest.Command(t, "tar", append(strings.Fields(args), "-S", "--hole-detection=seek", "-C", dir, "-cf", "-", "huge")...)
 		out, err := tar.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +208,6 @@ func TestInteropHugeHole(t *testing.T) {
 		if waitErr := tar.Wait(); err != nil || waitErr != nil {
 			t.Fatalf("%s: %v, %v: perhaps the file system under %s has no holes", args, err, waitErr, dir)
 		}
-		start := time.Now()
 		loaded, err := layer.Load(input(args, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
@@ -225,9 +220,6 @@ func TestInteropHugeHole(t *testing.T) {
 		wantData := strings.Repeat("A", 4096) + strings.Repeat("C", 8192) + strings.Repeat("E", 4096)
 		if e.Size != size || fmt.Sprint(e.Extents) != want || b.String() != wantData {
 			t.Errorf("%s: size %d, extents %v, %d bytes", args, e.Size, e.Extents, b.Len())
-		}
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%s: took %v", args, took)
 		}
 		loaded.Close()
 	}

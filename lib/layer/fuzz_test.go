@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -92,6 +93,7 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = repair(data)
+		partly(t, data)
 		src, err := layer.NewReader(bytes.NewReader(data), layer.Options{AllowUnterminated: true})
 		if err != nil {
 			return
@@ -136,6 +138,27 @@ func FuzzReader(f *testing.F) {
 				t.Fatalf("%v in a flat tree, %v", e, err)
 			}
 		}
+	})
+}
+
+// partly sees that what is not read of the contents is skipped.
+func partly(t *testing.T, data []byte) {
+	reftest.Partly(t, true, func() (reftest.Next, error) {
+		src, err := layer.NewReader(bytes.NewReader(data), layer.Options{AllowUnterminated: true})
+		if err != nil {
+			return nil, err
+		}
+		limited := tree.Limit(src, fuzzLimits)
+		return func() (string, io.WriterTo, error) {
+			e, err := limited.Next()
+			if err != nil {
+				src.Close()
+				return "", nil, err
+			}
+			shown := *e
+			shown.Content = nil
+			return fmt.Sprintf("%+v", shown), e.Content, nil
+		}, nil
 	})
 }
 

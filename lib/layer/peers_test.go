@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -92,7 +91,7 @@ func unpackers(t *testing.T) map[string]unpacker {
 	reftest.NeedRoot(t)
 	reftest.Need(t, "umoci")
 	bin := filepath.Join(t.TempDir(), "containerd-apply")
-	build := exec.Command("go", "build", "-o", bin, ".")
+	build := reftest.Command(t, "go", "build", "-o", bin, ".")
 	build.Dir = "testdata/containerd"
 	if out, err := build.CombinedOutput(); err != nil {
 		reftest.Skip(t, "containerd's unpacker does not build: %v\n%s", err, out)
@@ -115,7 +114,7 @@ func containerdUnpack(t testing.TB, bin, dir string, tars [][]byte) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(bin, args...).CombinedOutput(); err != nil {
+	if out, err := reftest.Command(t, bin, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil

@@ -103,7 +103,7 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 
 // readAll opens an archive, reads every layer, and its end.
 func readAll(r io.Reader) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	img, err := OpenArchive(ctx, r, linux)
 	if err != nil {

@@ -360,19 +360,21 @@ func TestLayerTwice(t *testing.T) {
 	}
 }
 
-// TestFirstFailureEndsAll: an image that cannot be had is given up at once, with
-// the cause.
+// TestFirstFailureEndsAll: of an image that cannot be had the rest is not fetched, and
+// the cause is told.
 func TestFirstFailureEndsAll(t *testing.T) {
 	p := newPuller(t)
 	img := p.AddImage("r", "v1", fake.Layer(1, 4<<20), fake.Layer(2, 1000))
 	p.Behave(fake.Behaviour{Rules: []fake.Rule{
-		{Match: "/blobs/" + img.Layers[0], Piece: 1000, Pause: fake.Duration(time.Second)},
+		{Match: "/blobs/" + img.Layers[0], Piece: 100_000, Pause: fake.Duration(time.Second)},
 		{Match: "/blobs/" + img.Layers[1], Status: 404, Code: "BLOB_UNKNOWN", Message: "gone"},
 	}})
-	begin := time.Now()
 	_, err := p.pull("r:v1", cas.Options{})
-	if !errors.Is(err, ErrNotFound) || err.Error() != "layer 1: registry: BLOB_UNKNOWN: gone (HTTP 404)" || time.Since(begin) > 20*time.Second {
-		t.Errorf("%v after %s", err, time.Since(begin))
+	if !errors.Is(err, ErrNotFound) || err.Error() != "layer 1: registry: BLOB_UNKNOWN: gone (HTTP 404)" {
+		t.Error(err)
+	}
+	if served := p.Stats().Blobs[img.Layers[0]]; served.Size > 0 && served.Unique >= served.Size { // it may not have begun
+		t.Errorf("all %d bytes of the other layer were fetched", served.Size)
 	}
 	if k := p.kinds(1); k[len(k)-1] != EventFailed {
 		t.Errorf("events %v", k)
@@ -632,18 +634,19 @@ func TestCloseEndsDownloads(t *testing.T) {
 	must(t, err)
 	closed := make(chan error)
 	time.AfterFunc(100*time.Millisecond, func() { closed <- img.Close() })
-	begin := time.Now()
 	if _, err := r.Read(make([]byte, 1<<20)); err == nil {
 		_, err = r.Read(make([]byte, 1<<20))
 	}
-	must(t, <-closed)
-	if d := time.Since(begin); d > 3*time.Second {
-		t.Errorf("it took %s", d)
+	select {
+	case err := <-closed:
+		must(t, err)
+	case <-time.After(2 * time.Minute):
+		t.Fatal("not closed")
 	}
-	if n := p.Stats().Running; n > 0 {
-		time.Sleep(100 * time.Millisecond)
-		if n = p.Stats().Running; n > 0 {
-			t.Errorf("%d requests still run", n)
+	for i := 0; p.Stats().Running > 0; i++ { // the server learns of it a moment later
+		if i == 600 {
+			t.Fatalf("%d requests still run", p.Stats().Running)
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -23,6 +23,7 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	list(t, "faketool")
 	Need(t, "faketool")
 	if v := version("faketool"); v != "fake 1.2.3" {
 		t.Errorf("version %q", v)
@@ -42,19 +43,39 @@ type fakeTB struct {
 func (f *fakeTB) Helper()                           {}
 func (f *fakeTB) Logf(string, ...any)               {}
 func (f *fakeTB) Skip(args ...any)                  { f.ended += "skip " + fmt.Sprint(args...) }
-func (f *fakeTB) Fatalf(format string, args ...any) { f.ended += "fatal "; panic(f) }
 func (f *fakeTB) Errorf(format string, args ...any) { f.ended += fmt.Sprintf(format, args...) }
+func (f *fakeTB) Fatalf(format string, args ...any) {
+	f.ended += "fatal " + fmt.Sprintf(format, args...)
+	panic("fatal")
+}
+
+// needs returns how Need ends a test.
+func needs(tool string) string {
+	fake := &fakeTB{}
+	func() {
+		defer func() { recover() }()
+		Need(fake, tool)
+	}()
+	return fake.ended
+}
+
+// list has a tool in tools.txt until t ends.
+func list(t *testing.T, tool string) {
+	Tools()[tool] = "package"
+	t.Cleanup(func() { delete(Tools(), tool) })
+}
 
 func TestMissingTool(t *testing.T) {
-	for ci, want := range map[string]string{"": "skip no-such-tool is not installed", "true": "fatal "} {
+	list(t, "no-such-tool")
+	for ci, want := range map[string]string{"": "skip no-such-tool is not installed", "true": "fatal CI=true, and this cannot run: no-such-tool is not installed"} {
 		t.Setenv("CI", ci)
-		fake := &fakeTB{}
-		func() {
-			defer func() { recover() }()
-			Need(fake, "no-such-tool")
-		}()
-		if fake.ended != want {
-			t.Errorf("CI=%s: %q, want %q", ci, fake.ended, want)
+		if got := needs("no-such-tool"); got != want {
+			t.Errorf("CI=%s: %q, want %q", ci, got, want)
+		}
+	}
+	for _, tool := range []string{"true", "no-such-tool-either", "#", ""} {
+		if got, want := needs(tool), "fatal "+tool+" is not in lib/reftest/tools.txt"; !strings.HasPrefix(got, want) {
+			t.Errorf("%q, which is not listed: %q, want %q", tool, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package reftest
 
 import (
 	"bytes"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,9 +24,27 @@ func Skip(t testing.TB, format string, args ...any) {
 	t.Skip(why)
 }
 
-// Need returns the path of the tool, whose version it logs, or skips t.
+//go:embed tools.txt
+var toolsFile string
+
+// Tools are those of tools.txt, by name, with the package that each is in.
+var Tools = sync.OnceValue(func() map[string]string {
+	tools := map[string]string{}
+	for line := range strings.Lines(toolsFile) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] != "#" {
+			tools[f[0]] = f[1]
+		}
+	}
+	return tools
+})
+
+// Need returns the path of the tool, whose version it logs, or skips t. It fails t
+// where the tool is not in tools.txt, from which it would be installed.
 func Need(t testing.TB, tool string) string {
 	t.Helper()
+	if Tools()[tool] == "" {
+		t.Fatalf("%s is not in lib/reftest/tools.txt, so a new machine has no %s", tool, tool)
+	}
 	path, err := find(tool)
 	if err != nil {
 		Skip(t, "%s is not installed", tool)
@@ -64,7 +83,7 @@ func Try(t testing.TB, tool string, args ...string) (stdout string, err error) {
 func TryInput(t testing.TB, stdin []byte, tool string, args ...string) (stdout string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(Need(t, tool), args...)
+	cmd := Command(t, tool, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 	if err := cmd.Run(); err != nil {

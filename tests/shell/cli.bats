@@ -149,3 +149,26 @@ standard_input() {
 		assert_output ''
 	done
 }
+
+@test "a signal that was ignored at the start stays ignored" {
+	small_layer layer.tar
+	tar2tree <layer.tar >want.tree
+	mkfifo fifo
+	while read -r signal start; do
+		read -ra start <<<"$start"
+		"${unignored[@]}" "${start[@]}" tar2tree -o out <fifo 2>err 3>&- &
+		pid=$!
+		exec 8>fifo
+		head -c 100000 layer.tar >&8 # more than a pipe holds: it is at work
+		kill -s "$signal" $pid
+		tail -c +100001 layer.tar >&8
+		exec 8>&-
+		wait $pid
+		cmp want.tree out
+		rm out
+	done <<-'END'
+		HUP nohup
+		HUP env --ignore-signal=HUP
+		INT env --ignore-signal=INT
+	END
+}

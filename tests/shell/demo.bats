@@ -5,6 +5,7 @@ setup() { common_setup; }
 
 @test "the demonstration image goes all the way" {
 	need_root
+	need getcap
 	run --separate-stderr "$REPO/tests/shell/demo.sh"
 	assert_status 0
 	[[ $output == *'oci-fetch oci:demo/image:demo | tar2tree | tree2erofs > demo/rootfs.erofs'* ]] || show "no pipeline"

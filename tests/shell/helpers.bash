@@ -26,6 +26,31 @@ common_setup() {
 	unset SOURCE_DATE_EPOCH
 	mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/work"
 	cd "$BATS_TEST_TMPDIR/work" || return
+	watch_test "$([ "${SOAK:-}" = true ] && echo 4h || echo 10m)"
+}
+
+# watch_test TIME kills what the test has started, where it goes on for longer: no test
+# waits for ever. A test that does not end half a minute later waits for something
+# else, such as a pipe that nobody opens, and is killed itself.
+watch_test() {
+	(watch "$1" 3>&- &)
+}
+
+watch() {
+	timeout "$1" tail -s 0.5 --pid=$$ -f /dev/null && return
+	echo "this test took longer than $1: what it has started is killed" >&2
+	kill_started
+	timeout 30 tail -s 0.5 --pid=$$ -f /dev/null && return
+	kill -9 $$
+	kill_started
+}
+
+# kill_started kills what has the test's $TMPDIR, orphans too.
+kill_started() {
+	local file
+	for file in /proc/[0-9]*/environ; do
+		grep -qzxF "TMPDIR=$TMPDIR" "$file" 2>/dev/null && kill -9 "${file//[^0-9]/}"
+	done
 }
 
 # build_once builds the tools unless make, which has done so, runs the tests.
@@ -45,10 +70,12 @@ once() {
 	) 9>"$mark.lock"
 }
 
-# need TOOL... skips the test where one is not installed; fails it under CI=true.
+# need TOOL... skips the test where one is not installed; fails it under CI=true, and
+# where lib/reftest/tools.txt, of which setup.sh installs what is missing, lacks it.
 need() {
 	local tool
 	for tool in "$@"; do
+		[[ $(<"$REPO/lib/reftest/tools.txt") == *$'\n'"$tool "* ]] || fail "$tool is not in lib/reftest/tools.txt" || return
 		command -v "$tool" >/dev/null || skip_or_fail "$tool is not installed" || return
 	done
 }
@@ -147,6 +174,10 @@ on_terminal() {
 	run script -qec "$1" /dev/null </dev/null
 }
 
+# unignored is before a command that is to get signals: nohup, and the shell for what
+# it starts with "&", leave it with some ignored, which a shell cannot undo.
+unignored=(env '--default-signal=HUP,INT,TERM')
+
 # interrupted SIGNAL COMMAND...: runs COMMAND with a standard input that never
 # ends, sends it SIGNAL after half a second, and puts its exit code, 128+n where it
 # died of a signal, into $status. Standard output goes to the file called out if
@@ -155,19 +186,16 @@ interrupted() {
 	local signal=$1 pid
 	shift
 	[ -p "$BATS_TEST_TMPDIR/never" ] || mkfifo "$BATS_TEST_TMPDIR/never"
-	# Job control, because without it the shell starts jobs with SIGINT ignored.
-	set -m
 	if [[ " $* " == *" -o "* ]]; then
-		"$@" <>"$BATS_TEST_TMPDIR/never" 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+		"${unignored[@]}" "$@" <>"$BATS_TEST_TMPDIR/never" 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
 	else
-		"$@" <>"$BATS_TEST_TMPDIR/never" >out 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+		"${unignored[@]}" "$@" <>"$BATS_TEST_TMPDIR/never" >out 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
 	fi
 	pid=$!
 	sleep 0.5
 	kill -s "$signal" "$pid"
 	status=0
 	wait "$pid" 2>/dev/null || status=$?
-	set +m
 	output=
 	stderr=$(<"$BATS_TEST_TMPDIR/stderr")
 }

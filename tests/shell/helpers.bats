@@ -10,6 +10,15 @@ refused() {
 	fi
 }
 
+# refused_with TEXT COMMAND... succeeds if COMMAND fails and says TEXT.
+refused_with() {
+	local said
+	if said=$("${@:2}" 2>&1); then
+		fail "accepted: ${*:2}"
+	fi
+	[[ $said == *"$1"* ]] || fail "said: $said"
+}
+
 @test "assert_error tells apart" {
 	status=1 output='' stderr='tool: where: cause'
 	assert_error tool 1 'where: cause'
@@ -63,13 +72,39 @@ refused() {
 	[ "$(<out)" = begun ]
 }
 
+@test "interrupted sends the signal where it was ignored" {
+	run --separate-stderr bash -c 'trap "" INT HUP; . "$0"/tests/shell/helpers.bash; for signal in INT HUP; do interrupted $signal sleep 10; echo $status; done' "$REPO"
+	assert_output $'130\n129'
+}
+
+@test "a test that goes on for too long is ended" {
+	(
+		export TMPDIR=$BATS_TEST_TMPDIR/other
+		watch_test 0.5 2>said
+		status=0
+		# An orphan that holds the pipe which the shell reads to its end.
+		output=$(bash -c 'sleep 60 &'; exec sleep 60) || status=$?
+		assert_status 137
+	)
+	[[ $(<said) == "this test took longer than 0.5"* ]] || fail "said: $(<said)"
+}
+
+@test "a test that waits for nothing that it has started is ended" {
+	mkfifo never
+	status=0
+	bash -c 'timeout() { [ "$1" = 30 ] && set -- 0.2 "${@:2}"; command timeout "$@"; }
+		. "$0/tests/shell/helpers.bash"; export -n TMPDIR; watch_test 0.2; exec 8>never' "$REPO" || status=$?
+	assert_status 137
+}
+
 @test "on_terminal is a terminal" {
 	on_terminal 'test -t 1 && exit 7'
 	assert_status 7
 }
 
 @test "a missing tool skips, and fails under CI" {
-	CI=true refused need no-such-tool
+	PATH=$PWD CI=true refused_with 'jq is not installed' need jq
+	refused_with 'no-such-tool is not in lib/reftest/tools.txt' need no-such-tool
 }
 
 @test "small images are the same each time" {

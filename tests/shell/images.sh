@@ -259,6 +259,7 @@ make() {
 			# In the background, because "set -e" means nothing on the left of ||.
 			(
 				cd "$tmp"
+				unset TMPDIR # of a test; what is installed into an image has another /tmp
 				"make_$name" 9>&-
 			) </dev/null >"$cache/$name.log" 2>&1 &
 			wait $! || {

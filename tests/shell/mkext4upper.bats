@@ -251,7 +251,7 @@ overlaid() {
 		'/dev/null 1G|neither a regular file nor a block device' '. 1G|.: ' 'fifo 1G|neither a regular file'; do
 		# shellcheck disable=SC2086 # several words
 		set -- ${c%|*}
-		run --separate-stderr timeout 20 mkext4upper --grow "$1" --size "$2"
+		run --separate-stderr timeout 60 mkext4upper --grow "$1" --size "$2"
 		assert_error mkext4upper 1 "${c#*|}"
 	done
 	cmp disk before

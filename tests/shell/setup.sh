@@ -1,54 +1,26 @@
 #!/bin/bash
-# Finds the tools that the tests use. As root on a Debian it installs those that
-# are missing; otherwise it names them with what is skipped without them. Under
-# CI=true a missing tool is a failure.
+# Finds the tools that the tests use, which lib/reftest/tools.txt lists. As root on a
+# Debian it installs those that are missing; otherwise it names them with what is
+# skipped without them. Under CI=true a missing tool is a failure.
 set -euo pipefail
 
-# command, Debian package or go:PACKAGE, what needs it
-needs='
-bats            bats             tests of the tools in tests/shell
-shellcheck      shellcheck       lint of shell files
-gcc             gcc              race detector
-mkfs.erofs      erofs-utils      EROFS: comparison with the reference tools
-fsck.erofs      erofs-utils      EROFS: comparison with the reference tools
-dump.erofs      erofs-utils      EROFS: comparison with the reference tools
-mke2fs          e2fsprogs        ext4: comparison with the reference tools
-fuse2fs         fuse2fs          ext4: images read by another implementation
-qemu-img        qemu-utils       VMDK: comparison with the reference tools
-qemu-system-x86_64 qemu-system-x86 disks booted
-cpio            cpio             disks booted
-xz              xz-utils         disks booted
-skopeo          skopeo           OCI images made and read by others
-crane           go:github.com/google/go-containerregistry/cmd/crane@v0.22.1 OCI images read by others
-umoci           umoci            layers unpacked by others
-bsdtar          libarchive-tools tar and mtree read by others
-mtree           mtree-netbsd     mtree read by others
-docker-registry docker-registry  fetching from a registry
-htpasswd        apache2-utils    fetching from a registry with a password
-curl            curl             fetching from a registry that misbehaves
-busybox         busybox-static   a real root file system
-debootstrap     debootstrap      a real root file system
-npm             npm              a real image of many small files
-setfattr        attr             extended attributes
-getcap          libcap2-bin      capabilities
-zstd            zstd             compressed layers
-python3         python3          filters written from FORMAT.md
-jq              jq               JSON output
-strace          strace           processes killed at each system call
-file            file             whether the tools are static
-losetup         mount            mounted images
-'
-
+tools=$(dirname "$0")/../../lib/reftest/tools.txt
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# each calls $1 with the words of each line whose command is not installed.
+# there COMMAND: it is installed. A path is that of a file which is no program.
+there() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+# each_missing calls $1 with the words of each line whose command is not installed.
 each_missing() {
 	local command package why
 	while read -r command package why; do
-		if [ -n "$command" ] && ! command -v "$command" >/dev/null; then
-			"$1" "$command" "$package" "$why"
-		fi
-	done <<<"$needs"
+		there "$command" || "$1" "$command" "$package" "$why"
+	done < <(grep '^[^#]' "$tools")
 }
 
 package() { printf '%s\n' "$2"; }
@@ -66,7 +38,7 @@ fi
 if [ "$(id -u)" = 0 ]; then
 	each_missing package | sed -n s/^go://p | while read -r p; do
 		echo "setup: installing $p"
-		GOBIN=/usr/local/bin "${GO:-go}" install "$p" || true
+		(cd / && CGO_ENABLED=0 GOBIN=/usr/local/bin "${GO:-go}" install "$p") || true
 	done
 fi
 missing=$(each_missing report)

@@ -186,25 +186,30 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// TestCancel: a context ends requests, bodies and waits at once.
+// TestCancel: a context ends requests, bodies and waits that would go on for long.
 func TestCancel(t *testing.T) {
 	big := data(4 << 20)
 	for name, b := range map[string]fake.Behaviour{
-		"answer": {Rules: []fake.Rule{{Match: "/blobs/", Wait: fake.Duration(time.Minute)}}},
+		"answer": {Rules: []fake.Rule{{Match: "/blobs/", Wait: fake.Duration(time.Hour)}}},
 		"body":   {Rules: []fake.Rule{{Match: "/blobs/", Break: "stall", At: 10}}},
 		"wait":   {Rules: []fake.Rule{{Match: "/blobs/", Status: 503, RetryAfter: "60"}}},
 	} {
 		s := start(t, fake.Config{}, b)
 		s.AddBlob(big)
-		r, _ := open(t, s.Host, Options{Timeout: time.Minute})
+		r, _ := open(t, s.Host, Options{Timeout: time.Hour})
 		r.c.sleep = sleep
 		why := errors.New("enough")
 		cctx, cancel := context.WithCancelCause(ctx)
 		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
-		begin := time.Now()
-		err := r.Fetch(cctx, blobOf(big), []Span{{0, 4 << 20}}, newSink(4<<20).write, nil)
-		if !errors.Is(err, why) || time.Since(begin) > 5*time.Second {
-			t.Errorf("%s: %v after %s", name, err, time.Since(begin))
+		fetched := make(chan error, 1)
+		go func() { fetched <- r.Fetch(cctx, blobOf(big), []Span{{0, 4 << 20}}, newSink(4<<20).write, nil) }()
+		select {
+		case err := <-fetched:
+			if !errors.Is(err, why) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(2 * time.Minute):
+			t.Fatalf("%s: still there", name)
 		}
 	}
 }
@@ -213,9 +218,9 @@ func TestCancel(t *testing.T) {
 // does not stand still, is left alone.
 func TestSlowIsNotStalled(t *testing.T) {
 	small := data(300)
-	s := start(t, fake.Config{}, fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Piece: 30, Pause: fake.Duration(40 * time.Millisecond)}}})
+	s := start(t, fake.Config{}, fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Piece: 30, Pause: fake.Duration(150 * time.Millisecond)}}})
 	s.AddBlob(small)
-	r, w := open(t, s.Host, Options{Timeout: 200 * time.Millisecond})
+	r, w := open(t, s.Host, Options{Timeout: time.Second})
 	if got, err := stream(r, blobOf(small), 0); err != nil || !bytes.Equal(got, small) || len(w.list) > 0 {
 		t.Errorf("%d bytes, %v, %d retries", len(got), err, len(w.list))
 	}

@@ -19,7 +19,7 @@ import (
 // lib/tree/FORMAT.md describes it, into what Walk sees of the same tree on disk.
 func facts(t *testing.T, dir, line string) (facts []reftest.Fact) {
 	t.Helper()
-	cmd, errs := command(dir, line)
+	cmd, errs := command(t, dir, line)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

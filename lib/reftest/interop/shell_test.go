@@ -9,12 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"ocipipe/lib/reftest"
 )
 
-// bin holds the tools.
+// bin is the directory that built puts the tools into.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -28,19 +29,27 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", bin, "ocipipe/cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the tools: %v\n%s", err, out)
-		return 1
-	}
 	return m.Run()
+}
+
+var once sync.Once
+
+// built builds the tools for the first test that runs one.
+func built(t *testing.T) {
+	t.Helper()
+	once.Do(func() {
+		build := reftest.Command(t, "go", "build", "-trimpath", "-buildvcs=false", "-o", bin, "ocipipe/cmd/...")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build the tools: %v\n%s", err, out)
+		}
+	})
 }
 
 // realImage is the directory that tests/shell/images.sh makes.
 func realImage(t *testing.T, name string) string {
 	t.Helper()
-	cmd := exec.Command("../../../tests/shell/images.sh", name)
+	cmd := reftest.Command(t, "../../../tests/shell/images.sh", name)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -55,9 +64,11 @@ func realImage(t *testing.T, name string) string {
 }
 
 // command is the line for a shell, with the tools in PATH, that runs in dir.
-func command(dir, line string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+func command(t *testing.T, dir, line string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+	t.Helper()
+	built(t)
 	stderr = new(bytes.Buffer)
-	cmd = exec.Command("bash", "-c", "set -euo pipefail; "+line)
+	cmd = reftest.Command(t, "bash", "-c", "set -euo pipefail; "+line)
 	cmd.Dir, cmd.Stderr = dir, stderr
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin", "LC_ALL=C")
 	return cmd, stderr
@@ -66,7 +77,7 @@ func command(dir, line string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 // shell fails t unless every stage of the line succeeds without a word.
 func shell(t *testing.T, dir, line string) {
 	t.Helper()
-	cmd, stderr := command(dir, line)
+	cmd, stderr := command(t, dir, line)
 	if out, err := cmd.Output(); err != nil || len(out) > 0 || stderr.Len() > 0 {
 		t.Fatalf("%s: %v\n%s%s", line, err, out, stderr)
 	}

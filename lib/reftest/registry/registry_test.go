@@ -263,7 +263,7 @@ func TestAuth(t *testing.T) {
 			t.Errorf("basic %q: %+v", auth, a)
 		}
 	}
-	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenLife: Duration(200 * time.Millisecond), TokenField: "access_token"})
+	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenLife: Duration(time.Hour), TokenField: "access_token"})
 	a := get(t, "GET", base+"/v2/r/manifests/v1")
 	if want := `Bearer realm="` + base + `/token",service="test, with a comma",scope="repository:r:pull"`; a.status != 401 || a.header.Get("WWW-Authenticate") != want {
 		t.Errorf("%+v", a)
@@ -278,7 +278,7 @@ func TestAuth(t *testing.T) {
 		ExpiresIn   int    `json:"expires_in"`
 	}
 	a = get(t, "GET", base+query, "Authorization", "Basic bWU6c2VjcmV0")
-	if json.Unmarshal([]byte(a.body), &given); given.AccessToken == "" || given.Token != "" || given.ExpiresIn != 1 {
+	if json.Unmarshal([]byte(a.body), &given); given.AccessToken == "" || given.Token != "" || given.ExpiresIn != 3600 {
 		t.Errorf("%+v", a)
 	}
 	bearer := "Bearer " + given.AccessToken
@@ -288,8 +288,12 @@ func TestAuth(t *testing.T) {
 	if a := get(t, "GET", base+"/v2/other/manifests/v1", "Authorization", bearer); a.status != 401 {
 		t.Errorf("another scope: %+v", a)
 	}
-	time.Sleep(210 * time.Millisecond)
-	if a := get(t, "GET", base+"/v2/r/manifests/v1", "Authorization", bearer); a.status != 401 || s.Stats().Expired != 1 {
+	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenLife: 1, TokenField: "access_token"})
+	a = get(t, "GET", base+query, "Authorization", "Basic bWU6c2VjcmV0")
+	if json.Unmarshal([]byte(a.body), &given); given.ExpiresIn != 1 {
+		t.Errorf("%+v", a)
+	}
+	if a := get(t, "GET", base+"/v2/r/manifests/v1", "Authorization", "Bearer "+given.AccessToken); a.status != 401 || s.Stats().Expired != 1 {
 		t.Errorf("expired: %+v", a)
 	}
 	for id, status := range map[string]int{"id": 200, "wrong": 401} {

@@ -1,0 +1,175 @@
+package interop
+
+import (
+	"archive/tar"
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ocipipe/lib/reftest"
+)
+
+// kinds are what a tree can have much of: each makes an entry with the number i of
+// layer l.
+var kinds = map[string]func(l, i int) *tar.Header{
+	"files": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("f/%d/%d", i%100, i), Size: int64(i % 3)}
+	},
+	"long names": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("n/%d.%d.", l, i) + strings.Repeat("n", 200)}
+	},
+	"xattrs": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("x/%d.%d", l, i), PAXRecords: map[string]string{
+			"SCHILY.xattr.user.one": fmt.Sprint(i), "SCHILY.xattr.user.two": fmt.Sprint(l, i),
+		}}
+	},
+	"large xattrs": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("x/%d.%d.large", l, i), PAXRecords: map[string]string{
+			"SCHILY.xattr.user.one": fmt.Sprint(l, i, strings.Repeat("v", 120)),
+		}}
+	},
+	"symbolic links": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("s/%d.%d", l, i), Typeflag: tar.TypeSymlink, Linkname: fmt.Sprint(i, strings.Repeat("t", 150))}
+	},
+	"hard links": func(l, i int) *tar.Header {
+		if i%5 == 0 {
+			return &tar.Header{Name: fmt.Sprintf("h/%d.%d", l, i), Size: 1}
+		}
+		return &tar.Header{Name: fmt.Sprintf("h/%d.%d", l, i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("h/%d.%d", l, i-i%5)}
+	},
+	"directories": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("d/%d.%d", l, i), Typeflag: tar.TypeDir}
+	},
+	"devices": func(l, i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("c/%d.%d", l, i), Typeflag: tar.TypeChar, Devmajor: int64(l) + 1, Devminor: int64(i)}
+	},
+}
+
+// heap is what design and README promise of a process beyond its first 64 MiB: 400
+// bytes an entry and the bytes of names, targets and extended attributes.
+func heap(h *tar.Header) (n int64) {
+	n = 400 + int64(len(path.Base(h.Name))+len(h.Linkname))
+	for name, value := range h.PAXRecords {
+		n += int64(len(strings.TrimPrefix(name, "SCHILY.xattr.")) + len(value))
+	}
+	return n
+}
+
+// TestMemory has the tools keep within bounds while they have much of everything at
+// once, in several layers, whatever the sizes of files.
+func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures the tools, not this process")
+	}
+	all := slices.Sorted(maps.Keys(kinds))
+	t.Run("all", func(t *testing.T) { measure(t, all, "tree2erofs -o out", "tree2tar -o /dev/null") })
+	// An extended attribute that does not fit into the inode takes a block of its own.
+	inInode := slices.DeleteFunc(all, func(name string) bool { return name == "large xattrs" })
+	t.Run("all of ext4", func(t *testing.T) { measure(t, inInode, "tree2ext4 -o out") })
+}
+
+// TestMemoryOfEach is TestMemory for one kind of thing after the other.
+func TestMemoryOfEach(t *testing.T) {
+	reftest.Long(t)
+	for name := range kinds {
+		t.Run(name, func(t *testing.T) { measure(t, []string{name}, "tree2erofs -o out", "tree2tar -o /dev/null") })
+	}
+}
+
+func measure(t *testing.T, names []string, sinks ...string) {
+	built(t)
+	const layers, entries = 3, 84_000
+	var files []string
+	bound := int64(64 << 20)
+	for l := range layers {
+		file := filepath.Join(t.TempDir(), fmt.Sprint(l))
+		bound += bigLayer(t, file, l, entries/layers, names)
+		files = append(files, file)
+	}
+	for _, sink := range sinks {
+		within(t, bound, files, sink)
+	}
+}
+
+func bigLayer(t *testing.T, file string, l, n int, names []string) (bytes int64) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	buf := bufio.NewWriter(f)
+	w := tar.NewWriter(buf)
+	add := func(h *tar.Header) {
+		h.Mode, h.Format = 0o755, tar.FormatPAX
+		err = w.WriteHeader(h)
+		if err == nil {
+			_, err = io.CopyN(w, nulls{}, h.Size)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += heap(h)
+	}
+	for _, dir := range []string{"f", "n", "x", "s", "h", "d", "c"} {
+		add(&tar.Header{Name: dir, Typeflag: tar.TypeDir})
+	}
+	for i := range 100 {
+		add(&tar.Header{Name: fmt.Sprintf("f/%d", i), Typeflag: tar.TypeDir})
+	}
+	add(&tar.Header{Name: fmt.Sprint("large", l), Size: 30 << 20})
+	for _, name := range names {
+		for i := range n / len(names) {
+			add(kinds[name](l, i))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := buf.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+type nulls struct{}
+
+func (nulls) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// within runs "tar2tree FILES | SINK" and looks at the memory of each.
+func within(t *testing.T, bound int64, files []string, sink string) {
+	t.Helper()
+	words := strings.Fields(sink)
+	first := reftest.Command(t, filepath.Join(bin, "tar2tree"), files...)
+	second := reftest.Command(t, filepath.Join(bin, words[0]), words[1:]...)
+	first.Dir, second.Dir = t.TempDir(), t.TempDir()
+	first.Stderr, second.Stderr = os.Stderr, os.Stderr
+	out, err := first.StdoutPipe()
+	if err == nil {
+		second.Stdin = out
+		err = first.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := second.Run()
+	out.Close() // so that the first ends too
+	if err := first.Wait(); err != nil || failed != nil {
+		t.Fatalf("%s: %v, %v", sink, err, failed)
+	}
+	for name, state := range map[string]*os.ProcessState{"tar2tree": first.ProcessState, words[0]: second.ProcessState} {
+		peak := state.SysUsage().(*syscall.Rusage).Maxrss << 10
+		t.Logf("%s: %d MiB of %d", name, peak>>20, bound>>20)
+		if peak > bound {
+			t.Errorf("%s: %d MiB, bound %d", name, peak>>20, bound>>20)
+		}
+	}
+}
