@@ -136,7 +136,7 @@ func TestConnections(t *testing.T) {
 	must(t, <-done)
 	must(t, <-done)
 	st := s.Stats()
-	if st.Most != 3 || st.Connections > 3+3 { // some tried TLS first
+	if st.Most != 3 || st.Connections > 3+2+3 { // two more may be dialled and not needed, and some tried TLS first
 		t.Errorf("%d requests at once on %d connections", st.Most, st.Connections)
 	}
 	for _, v := range st.Blobs {
