@@ -8,8 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
+	"unicode"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -46,19 +51,40 @@ func (b *beneath) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, &final{err}
 		}
-		sortChallenges(resp)
+		dropLong(resp.Header)
 		return resp, nil
 	}
-	if from := req.Response; from != nil && from.Request.URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return nil, &final{fmt.Errorf("%s: %w", from.Request.URL.Host, StepDown(req.URL.Host))}
-	}
-	if b.isOther(req) {
-		return nil, errors.New("asked in another way")
+	req.Header.Del("Referer") // package http sets it, and a realm may be signed
+	if err := b.mayAsk(req); err != nil {
+		return nil, err
 	}
 	if b.answered.Load() {
 		return b.token(req)
 	}
 	return b.ping(req)
+}
+
+// mayAsk reports why package transport may not send req.
+func (b *beneath) mayAsk(req *http.Request) error {
+	from, host := req.Response, req.URL.Host
+	switch {
+	case from != nil && from.Request.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return &final{StepDown(host)}
+	case b.isOther(req):
+		return errors.New("asked in another way")
+	case host != b.repo.RegistryStr() && strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
+		// Package http makes ASCII of it: an address in wide digits would pass for a name.
+		return &final{fmt.Errorf("%w: the host %q is not ASCII", ErrProtocol, host)}
+	}
+	return nil
+}
+
+// dropLong drops challenges that cost more to read than they are worth.
+func dropLong(h http.Header) {
+	const key = "Www-Authenticate"
+	if list := h[key]; list != nil {
+		h[key] = slices.DeleteFunc(list, func(c string) bool { return len(c) > maxChallenge })
+	}
 }
 
 // isOther reports whether req is a ping by the scheme that the registry is not asked
@@ -70,13 +96,6 @@ func (b *beneath) isOther(req *http.Request) bool {
 // StepDown is the error of a redirect from TLS to where there is none.
 func StepDown(to string) error {
 	return fmt.Errorf("%w: a redirect without TLS, to %q", ErrProtocol, to)
-}
-
-// sortChallenges leaves those that can be met.
-func sortChallenges(resp *http.Response) []string {
-	list := usable(resp.Header)
-	resp.Header["Www-Authenticate"] = list
-	return list
 }
 
 // ping answers with the challenge that is known, or else with the registry's. A
@@ -93,21 +112,33 @@ func (b *beneath) ping(req *http.Request) (*http.Response, error) {
 	}
 	switch code := resp.StatusCode; {
 	case IsRedirect(resp):
-		return resp, nil
+		return checkLocation(resp)
 	case code == http.StatusUnauthorized:
-		b.challenge = sortChallenges(resp)
+		if b.challenge = usable(resp.Header); b.challenge == nil && b.auth != authn.Anonymous && resp.Header.Get("Www-Authenticate") != "" {
+			return nil, &final{fmt.Errorf("%w: none of its ways to log in is known", ErrProtocol)}
+		}
+		resp.Header["Www-Authenticate"] = b.challenge
 	case code >= http.StatusInternalServerError, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
 		return nil, &final{b.wire.Refusal("registry", resp)}
 	default:
 		resp.StatusCode = http.StatusOK
 	}
 	b.answered.Store(true)
+	resp.Request = req.Clone(req.Context()) // which says how the registry is asked, whatever has redirected
+	resp.Request.URL.Scheme = b.scheme
 	return resp, nil
 }
 
+// maxQuery bounds what a token server is asked, in bytes: package transport gathers
+// the scopes of all challenges.
+const maxQuery = 16 << 10
+
 // token asks a token server.
 func (b *beneath) token(req *http.Request) (*http.Response, error) {
-	who := fmt.Sprintf("token server %s", req.URL.Host)
+	who := "token server " + req.URL.Host
+	if len(req.URL.RawQuery) > maxQuery {
+		return nil, &final{fmt.Errorf("%s: %w: it is to be asked for more than %d bytes", who, ErrProtocol, maxQuery)}
+	}
 	resp, err := b.bounded(req)
 	if err != nil {
 		return nil, &final{fmt.Errorf("%s: %w", who, err)}
@@ -117,7 +148,7 @@ func (b *beneath) token(req *http.Request) (*http.Response, error) {
 	case IsRedirect(resp) && post:
 		return nil, &final{fmt.Errorf("%s: %w: it redirects an identity token", who, ErrProtocol)}
 	case IsRedirect(resp):
-		return resp, nil
+		return checkLocation(resp)
 	case post && (code == http.StatusNotFound || code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented):
 		resp.StatusCode = http.StatusNotFound // on which package transport tries GET
 		return resp, nil
@@ -144,7 +175,7 @@ func exactToken(body io.Reader) string {
 	}
 	for _, key := range []string{"token", "access_token"} {
 		var value string
-		if json.Unmarshal(all[key], &value) == nil && value != "" {
+		if json.Unmarshal(all[key], &value) == nil && value != "" && !strings.ContainsFunc(value, unicode.IsControl) {
 			return value
 		}
 	}
@@ -162,8 +193,7 @@ func (b *beneath) bounded(req *http.Request) (*http.Response, error) {
 	resp, err := b.wire.Send(req.WithContext(ctx))
 	var data []byte
 	if err == nil {
-		data, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		resp.Body.Close()
+		data, err = ReadSome(resp.Body, maxAnswer)
 	}
 	if context.Cause(ctx) == late { // also where the end came of that
 		err = late
@@ -184,15 +214,34 @@ func IsRedirect(resp *http.Response) bool {
 	return false
 }
 
-// Drain reads what little there is of a body and closes it, so that the connection
-// can be used again.
-func Drain(resp *http.Response) {
-	io.CopyN(io.Discard, resp.Body, maxAnswer)
-	resp.Body.Close()
+// checkLocation passes a redirect on, but for one that package http would refuse, and
+// show with its query, which may be signed.
+func checkLocation(resp *http.Response) (*http.Response, error) {
+	to, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
+		return nil, &final{fmt.Errorf("%s: %w: a redirect to no web address", resp.Request.URL.Host, ErrProtocol)}
+	}
+	return resp, nil
 }
 
+// maxPatience is how long anybody waits for an answer that is no content.
+const maxPatience = 30 * time.Second
+
+// ReadSome reads the beginning of a body, of max bytes, and closes it, after half a
+// minute in any case.
+func ReadSome(body io.ReadCloser, max int64) ([]byte, error) {
+	late := time.AfterFunc(maxPatience, func() { body.Close() })
+	defer late.Stop()
+	defer body.Close()
+	return io.ReadAll(io.LimitReader(body, max))
+}
+
+// Drain reads what little there is of a body and closes it, so that the connection
+// can be used again.
+func Drain(resp *http.Response) { ReadSome(resp.Body, maxAnswer) }
+
 // A mark tells the caller's request from those that package transport makes on the
-// way, in the same context.
+// way, in the same context. It relies on being handed the very request that went in.
 type markKey struct{}
 
 func withMark(ctx context.Context) (context.Context, **http.Request) {

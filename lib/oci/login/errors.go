@@ -21,7 +21,17 @@ type final struct{ error }
 
 func (f *final) Unwrap() error { return f.error }
 
-var webAddress = regexp.MustCompile(`https?://[^\s"]*`)
+var webAddress = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>]*`)
+
+// HideURLs is s with the hosts of URLs, which may be signed, in their place.
+func HideURLs(s string) string {
+	return webAddress.ReplaceAllStringFunc(s, func(s string) string {
+		if u, err := url.Parse(s); err == nil && u.Host != "" {
+			return u.Host
+		}
+		return "a URL"
+	})
+}
 
 // plain is what to show of an error of package transport.
 func plain(ctx context.Context, err error) error {
@@ -37,11 +47,5 @@ func plain(ctx context.Context, err error) error {
 	case errors.As(err, &at):
 		err = at.Err
 	}
-	text := webAddress.ReplaceAllStringFunc(err.Error(), func(s string) string {
-		if u, err := url.Parse(s); err == nil {
-			return u.Host
-		}
-		return "a URL"
-	})
-	return fmt.Errorf("%w: %s", ErrProtocol, text)
+	return fmt.Errorf("%w: %s", ErrProtocol, HideURLs(err.Error()))
 }

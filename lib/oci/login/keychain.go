@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -20,7 +22,6 @@ import (
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
 	"github.com/docker/docker-credential-helpers/client"
-	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -33,29 +34,42 @@ import (
 // API. All names of Docker Hub are one.
 type Files struct {
 	// Paths are the files, of which the first that knows a repository counts. One
-	// that does not exist is skipped.
+	// that does not exist is skipped. Each is read once, 16 MiB at most.
 	Paths []string
 	Warn  func(msg string) // takes messages to the user; nil drops them
+
+	mu   sync.Mutex
+	read map[string][]byte
 }
+
+const maxFile = 16 << 20
 
 // Password is an [authn.Keychain] that has one user's password for everything.
 type Password struct{ Username, Password string }
 
 // Resolve returns it.
 func (p Password) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return authn.FromConfig(authn.AuthConfig{Username: p.Username, Password: p.Password}), nil
+	return withPassword(authn.AuthConfig{Username: p.Username, Password: p.Password}), nil
+}
+
+// withPassword is the Authenticator of cred, for an empty password too.
+func withPassword(cred authn.AuthConfig) authn.Authenticator {
+	if cred.Username != "" {
+		cred.Auth = basicAuth(cred.Username, cred.Password)
+	}
+	return authn.FromConfig(cred)
 }
 
 // Resolve is ResolveContext without an end but that of a helper's time.
-func (f Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
+func (f *Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return f.ResolveContext(context.Background(), r)
 }
 
 // ResolveContext returns the credentials for r, a repository or a registry, or
 // [authn.Anonymous]. Errors name the file, and show no secret.
-func (f Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
+func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
 	for _, file := range f.Paths {
-		data, err := os.ReadFile(file)
+		data, err := f.load(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -72,21 +86,47 @@ func (f Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Auth
 			cred = authn.AuthConfig{IdentityToken: cred.Password}
 		}
 		if cred != (authn.AuthConfig{}) {
-			return authn.FromConfig(cred), nil
+			return withPassword(cred), nil
 		}
 	}
 	return authn.Anonymous, nil
 }
 
+// load reads a file, which may be a pipe, for all who ask.
+func (f *Files) load(file string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if data, ok := f.read[file]; ok {
+		return data, nil
+	}
+	r, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s: longer than %d bytes", file, maxFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.read == nil {
+		f.read = map[string][]byte{}
+	}
+	f.read[file] = data
+	return data, nil
+}
+
 // find returns what the file with these contents has for r.
-func (f Files) find(ctx context.Context, data []byte, r authn.Resource) (types.AuthConfig, error) {
+func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (types.AuthConfig, error) {
 	conf, err := config.LoadFromReader(bytes.NewReader(data))
 	if err != nil {
 		return types.AuthConfig{}, err
 	}
 	host := hostOf(r.RegistryStr())
 	for _, key := range slices.Sorted(maps.Keys(conf.CredentialHelpers)) {
-		if hostOf(key) == host && !strings.Contains(key, "/") {
+		if keyOf(key) == host {
 			return askHelper(ctx, conf.CredentialHelpers[key], key)
 		}
 	}
@@ -170,7 +210,7 @@ func askHelper(ctx context.Context, suffix, key string) (cred types.AuthConfig, 
 	switch {
 	case ctx.Err() != nil:
 		return cred, fmt.Errorf("%s: %w", name, context.Cause(ctx))
-	case credentials.IsErrCredentialsNotFound(err):
+	case err != nil && strings.Contains(strings.ToLower(err.Error()), "not found"): // each says it in its own way
 		return cred, nil
 	case err != nil:
 		return cred, fmt.Errorf("%s: %s", name, complaint(err.Error()))
@@ -187,6 +227,9 @@ func (h helper) Output() ([]byte, error) {
 	var out bounded
 	h.Stdout = &out
 	err := h.Run()
+	if errors.Is(err, exec.ErrWaitDelay) { // it has left a process that still holds the pipe
+		err = nil
+	}
 	return out.b, err
 }
 
@@ -200,9 +243,11 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+var telling = regexp.MustCompile(`(?i)secret|password|token|[{}]`)
+
 // complaint is what a terminal may be shown of a helper's failure.
 func complaint(s string) string {
-	if strings.Contains(s, "Secret") { // its answer, with the secret
+	if telling.MatchString(s) { // its answer, perhaps, with the secret
 		return "failed"
 	}
 	s, _, _ = strings.Cut(s, "\n")

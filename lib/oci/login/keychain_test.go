@@ -3,6 +3,8 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +33,7 @@ func file(t *testing.T, content string) string {
 }
 
 // find asks f for a repository.
-func find(t *testing.T, ctx context.Context, f Files, host, repo string) (authn.AuthConfig, error) {
+func find(t *testing.T, ctx context.Context, f *Files, host, repo string) (authn.AuthConfig, error) {
 	t.Helper()
 	reg, err := name.NewRegistry(host)
 	must(t, err)
@@ -66,6 +68,10 @@ get,https://index.docker.io/v1/) echo '{"Username":"hub","Secret":"s"}' ;;
 esac`)
 	install(t, "bad", `echo "cannot open the keychain"; echo more; exit 2`)
 	install(t, "odd", `echo '{"Username":"u","Secret":"hush"'; exit 0`)
+	install(t, "daemon", `echo '{"Username":"u","Secret":"s"}'; sleep 3 & exit 0`)
+	install(t, "lower", `echo '{"Username":"u","secret":"hush"}'; exit 1`)
+	install(t, "talks", `echo 'password: hush'; exit 1`)
+	install(t, "polite", `echo 'Credentials not found for this host'; exit 1`)
 	install(t, "endless", `exec yes Secret`)
 	install(t, "leaky", `echo '{"Username":"u","Secret":"hush"}'; exit 1`)
 	for _, c := range []struct {
@@ -95,6 +101,12 @@ esac`)
 		{"helper is missing", `{"credHelpers":{"h.example":"absent"}}`, "h.example", "r", authn.AuthConfig{}, "executable file not found", ""},
 		{"helper answers rubbish", `{"credHelpers":{"h.example":"odd"}}`, "h.example", "r", authn.AuthConfig{}, "docker-credential-odd: unexpected EOF", ""},
 		{"helper fails and tells", `{"credHelpers":{"h.example":"leaky"}}`, "h.example", "r", authn.AuthConfig{}, "docker-credential-leaky: failed", ""},
+		{"helper that leaves a process", `{"credHelpers":{"h.example":"daemon"}}`, "h.example", "r", authn.AuthConfig{Username: "u", Password: "s"}, "", ""},
+		{"helper fails and tells in lower case", `{"credHelpers":{"h.example":"lower"}}`, "h.example", "r", authn.AuthConfig{}, "docker-credential-lower: failed", ""},
+		{"helper fails and tells in words", `{"credHelpers":{"h.example":"talks"}}`, "h.example", "r", authn.AuthConfig{}, "docker-credential-talks: failed", ""},
+		{"helper that knows nothing, in its own words", `{"credHelpers":{"h.example":"polite"}}`, "h.example", "r", authn.AuthConfig{}, "", ""},
+		{"helper of the hub by docker's key", `{"credHelpers":{"https://index.docker.io/v1/":"good"}}`, "index.docker.io", "r", authn.AuthConfig{Username: "hub", Password: "s"}, "", ""},
+		{"no password", `{"auths":{"h.example":{"auth":"dTo="}}}`, "h.example", "r", authn.AuthConfig{Username: "u"}, "", ""},
 		{"helper says too much", `{"credHelpers":{"h.example":"endless"}}`, "h.example", "r", authn.AuthConfig{}, "docker-credential-endless: failed", ""},
 		{"helper is a path", `{"credHelpers":{"h.example":"../x"}}`, "h.example", "r", authn.AuthConfig{}, "not the name of a credential helper", ""},
 		{"store", `{"credsStore":"good"}`, "h.example", "r", authn.AuthConfig{Username: "u", Password: "from helper"}, "", ""},
@@ -105,7 +117,7 @@ esac`)
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var warned string
-			got, err := find(t, ctx, Files{Paths: []string{file(t, c.file)}, Warn: func(s string) { warned += s }}, c.host, c.repo)
+			got, err := find(t, ctx, &Files{Paths: []string{file(t, c.file)}, Warn: func(s string) { warned += s }}, c.host, c.repo)
 			if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%+v, %v; want %+v, %q", got, err, c.want, c.err)
 			}
@@ -121,7 +133,7 @@ esac`)
 
 // TestFileOrder: the first file that knows the host counts.
 func TestFileOrder(t *testing.T) {
-	files := Files{Paths: []string{
+	files := &Files{Paths: []string{
 		"/no/such/file",
 		file(t, `{"auths":{"a.example":{"username":"first","password":"p"}}}`),
 		file(t, `{"auths":{"a.example":{"username":"second","password":"p"},"b.example":{"username":"second","password":"p"}}}`),
@@ -131,8 +143,29 @@ func TestFileOrder(t *testing.T) {
 			t.Errorf("%s: %q, %v", host, got.Username, err)
 		}
 	}
-	if _, err := find(t, ctx, Files{Paths: []string{t.TempDir()}}, "a.example", "r"); err == nil {
+	if _, err := find(t, ctx, &Files{Paths: []string{t.TempDir()}}, "a.example", "r"); err == nil {
 		t.Error("a file that cannot be read is skipped")
+	}
+}
+
+// TestFileOnce: a file that can be read only once is, and one without end is not read
+// to it.
+func TestFileOnce(t *testing.T) {
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	go func() {
+		io.WriteString(w, `{"auths":{"h.example":{"auth":"dTpwOnE="}}}`)
+		w.Close()
+	}()
+	files := &Files{Paths: []string{fmt.Sprintf("/proc/self/fd/%d", r.Fd())}}
+	for range 2 {
+		if got, err := find(t, ctx, files, "h.example", "r"); err != nil || got.Username != "u" {
+			t.Errorf("%q, %v", got.Username, err)
+		}
+	}
+	if _, err := find(t, ctx, &Files{Paths: []string{"/dev/zero"}}, "h.example", "r"); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("without end: %v", err)
 	}
 }
 
@@ -142,7 +175,7 @@ func TestHelperHangs(t *testing.T) {
 	late := errors.New("late")
 	ctx, cancel := context.WithTimeoutCause(ctx, 100*time.Millisecond, late)
 	defer cancel()
-	if _, err := find(t, ctx, Files{Paths: []string{file(t, `{"credsStore":"slow"}`)}}, "h.example", "r"); !errors.Is(err, late) {
+	if _, err := find(t, ctx, &Files{Paths: []string{file(t, `{"credsStore":"slow"}`)}}, "h.example", "r"); !errors.Is(err, late) {
 		t.Errorf("%v", err)
 	}
 }

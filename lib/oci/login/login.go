@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -34,6 +35,9 @@ type Login struct {
 	keys   authn.Keychain
 	busy   chan struct{} // held while logging in
 
+	failures atomic.Int64
+	failure  error // the last one, with busy held
+
 	mu        sync.Mutex
 	auth      authn.Authenticator // nil until it was looked up
 	via       http.RoundTripper   // nil until logged in
@@ -52,14 +56,18 @@ func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
 	return l, nil
 }
 
-// Elsewhere returns the login to where a redirect has led. Nobody is known there; a
-// token server may still give tokens to anybody.
-func Elsewhere(w Wire, host string) (*Login, error) {
-	l, err := New(w, host, "", nil)
-	if err == nil {
-		l.scopes, l.auth = nil, authn.Anonymous
+// Elsewhere returns the login to repo at a host where a redirect has led, or to
+// whatever is there if repo is "". Nobody is known there; a token server may still give
+// tokens to anybody.
+func Elsewhere(w Wire, host, repo string) (*Login, error) {
+	l, err := New(w, host, repo, nil)
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	if l.auth = authn.Anonymous; repo == "" {
+		l.scopes = nil
+	}
+	return l, nil
 }
 
 // Anonymous reports that credentials were looked for, and not found.
@@ -127,20 +135,24 @@ func isRefusal(resp *http.Response, via http.RoundTripper) bool {
 // renew logs in after resp has refused what old is, and reports whether to try
 // again.
 func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTripper) (bool, error) {
+	before := l.failures.Load()
 	select {
 	case l.busy <- struct{}{}:
 		defer func() { <-l.busy }()
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
-	if l.current() != old {
+	switch {
+	case l.current() != old:
 		return true, nil // somebody else did
+	case l.failures.Load() != before:
+		return false, l.failure // and failed, which all who waited need not repeat
 	}
 	if err := l.lookUp(ctx); err != nil {
 		return false, err
 	}
 	challenge := usable(resp.Header)
-	if challenge == nil && resp.StatusCode != http.StatusUnauthorized {
+	if challenge == nil && old != nil {
 		challenge = l.challenge // the token has expired, and the registry says it oddly
 	}
 	if !l.promises(resp, challenge, old) {
@@ -149,6 +161,10 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 	b := &beneath{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
 	via, err := b.logIn(ctx)
 	if err != nil {
+		if ctx.Err() == nil {
+			l.failure = err
+			l.failures.Add(1)
+		}
 		return false, err
 	}
 	l.mu.Lock()
@@ -162,8 +178,8 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 func (l *Login) promises(resp *http.Response, challenge []string, old http.RoundTripper) bool {
 	anonymous := l.auth == authn.Anonymous
 	switch {
-	case old != nil && (resp.StatusCode == http.StatusUnauthorized || !isBearer(l.challenge)):
-		return false // with 401 the transport has asked for another token itself
+	case old != nil:
+		return isBearer(challenge) // a password is the same the next time
 	case challenge != nil:
 		return !anonymous || isBearer(challenge)
 	}
@@ -183,13 +199,19 @@ func (l *Login) lookUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
-	basic := base64.StdEncoding.EncodeToString([]byte(cred.Username + ":" + cred.Password))
-	l.wire.Secret(cred.Password, cred.IdentityToken, cred.RegistryToken, basic)
+	l.wire.Secret(cred.Password, cred.IdentityToken, cred.RegistryToken, basicAuth(cred.Username, cred.Password))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.auth = auth
 	return nil
 }
+
+func basicAuth(username, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
+}
+
+// maxChallenge bounds a header with a challenge, in bytes; larger ones are passed over.
+const maxChallenge = 8 << 10
 
 // usable is the challenges of h that can be met, the best first: those with a token
 // server, of which the anonymous get a token too, before those for a password.
@@ -198,6 +220,7 @@ func usable(h http.Header) []string {
 	for _, c := range h.Values("WWW-Authenticate") {
 		scheme, params, _ := strings.Cut(strings.ToLower(c), " ")
 		switch {
+		case len(c) > maxChallenge:
 		case scheme == "bearer" && strings.Contains(params, "realm="):
 			tokens = append(tokens, c)
 		case scheme == "basic":

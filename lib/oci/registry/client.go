@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -148,16 +149,45 @@ func (c *Client) warn(format string, args ...any) {
 	}
 }
 
-// keepSecret makes scrub strike these out.
+// keepSecret makes scrub strike these out, in the forms that servers see.
 func (c *Client) keepSecret(secrets ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range secrets {
-		if len(s) >= 4 && !slices.Contains(c.secrets, s) { // less would strike out innocent letters
-			c.secrets = append(c.secrets, s)
+		for _, form := range []string{s, strings.TrimRight(s, "="), url.QueryEscape(s)} {
+			if len(s) >= 4 && !slices.Contains(c.secrets, form) { // less would strike out innocent letters
+				c.secrets = append(c.secrets, form)
+			}
 		}
 	}
 }
+
+// hide is err without secrets, wherever they come from.
+func (c *Client) hide(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	clean := c.scrub(text)
+	if clean == text {
+		return err
+	}
+	hidden := Error{}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		hidden = *e
+	}
+	hidden.Err = &hiddenError{clean, err}
+	return &hidden
+}
+
+// hiddenError is an error in other words.
+type hiddenError struct {
+	text string
+	error
+}
+
+func (h *hiddenError) Error() string { return h.text }
+func (h *hiddenError) Unwrap() error { return h.error }
 
 // scrub is s without secrets, which a server may send back.
 func (c *Client) scrub(s string) string {

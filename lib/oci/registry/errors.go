@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -103,8 +102,8 @@ const maxMessage = 300
 // refusal is the error of an answer other than what was hoped for. who is the
 // host that gave it.
 func (c *Client) refusal(who string, resp *http.Response) *Error {
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	text := c.scrub(serverMessage(resp, data)) // before it is cut
+	data, _ := login.ReadSome(resp.Body, maxErrorBody)
+	text := c.scrub(login.HideURLs(serverMessage(resp, data))) // before it is cut
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "..."
 	}

@@ -80,6 +80,7 @@ var blobCodes = []int{http.StatusOK, http.StatusPartialContent, http.StatusReque
 
 // elsewhere tries the URLs of b, to which no credentials go.
 func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *answer, err error) {
+	defer func() { err = r.c.hide(err) }()
 	for _, s := range b.URLs {
 		u, perr := url.Parse(s)
 		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !isLoopback(u.Host)) {

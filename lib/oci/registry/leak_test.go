@@ -92,10 +92,12 @@ func (w *world) told(s string) (hosts []string) {
 	return hosts
 }
 
-func (w *world) asked(host string) bool {
+func (w *world) asked(host string) bool { return w.requests(host) > 0 }
+
+func (w *world) requests(host string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.heard[host]) > 0
+	return len(w.heard[host])
 }
 
 // What hosts do.
@@ -203,6 +205,7 @@ func TestTokenNames(t *testing.T) {
 		`{"toKen":"of-the-cloud"}`:                 "", // the Kelvin sign, which folds to k
 		`{"Token":"of-the-cloud","expires_in":1}`:  "",
 		`{"token":{"a":"of-the-cloud"}}`:           "",
+		`{"token":"of-the-cloud\r\nX-Evil: y"}`:    "",
 		`["of-the-cloud"]`:                         "",
 		`of-the-cloud`:                             "",
 		``:                                         "",

@@ -32,7 +32,7 @@ type Repository struct {
 // Repository returns the repository called name at host, HOST or HOST:PORT.
 func (c *Client) Repository(host, name string) (_ *Repository, err error) {
 	var files, keys authn.Keychain
-	files = login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
+	files = &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
 	if keys = files; c.opts.Username != "" {
 		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
 	}
@@ -95,7 +95,8 @@ const maxStrikes = 3
 // do asks the mirrors and then the registry, until one has an answer with one of the
 // codes that use, which closes it, has no fault to find with. What a mirror sends
 // wrongly is a reason to ask the registry; of ranges it may ask again.
-func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) error {
+func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) (err error) {
+	defer func() { err = r.c.hide(err) }()
 	for _, e := range r.mirrors {
 		if e.strikes.Load() >= maxStrikes {
 			continue
@@ -111,7 +112,7 @@ func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Hea
 			return err
 		}
 		if !errors.Is(err, ErrNotFound) && e.strikes.Swap(maxStrikes) < maxStrikes {
-			r.c.warn("mirror %s: asking %s", nameMirror(e, err), r.origin.host)
+			r.c.warn("mirror %s: asking %s", r.c.scrub(nameMirror(e, err)), r.origin.host)
 		}
 	}
 	a, err := r.origin.ask(ctx, method, r.name, kind, id, h, codes)

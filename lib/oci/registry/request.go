@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +44,8 @@ type endpoint struct {
 	login    *login.Login
 
 	mu     sync.Mutex
-	scheme string // "" until it is known
+	scheme string                  // "" until it is known
+	others map[string]*login.Login // by where redirects have led
 
 	strikes atomic.Int32
 	used    atomic.Bool // it has sent something
@@ -109,8 +112,43 @@ func (e *endpoint) mayBePlain(err error) bool {
 
 // owns reports whether u is at this endpoint, spoken to as it is.
 func (e *endpoint) owns(u *url.URL) bool {
-	return u.Host == e.host && slices.Contains(e.schemes(), u.Scheme)
+	return address(u.Host, u.Scheme) == address(e.host, u.Scheme) && slices.Contains(e.schemes(), u.Scheme)
 }
+
+// address is host with the port that scheme means where there is none.
+func address(host, scheme string) string {
+	port := map[string]string{"http": ":80", "https": ":443"}[scheme]
+	return strings.ToLower(strings.TrimSuffix(host, port))
+}
+
+// elsewhere is the login where e has redirected: of a repository, if that is what the
+// path of u is about, at a host.
+func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
+	repo := ""
+	if m := repositoryPath.FindStringSubmatch(u.Path); m != nil {
+		repo = m[1]
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := u.Scheme + "://" + u.Host + "/" + repo
+	if l := e.others[key]; l != nil {
+		return l, nil
+	}
+	l, err := login.Elsewhere(e.c.wire(), u.Host, repo)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	if e.others == nil || len(e.others) >= maxOthers {
+		e.others = map[string]*login.Login{}
+	}
+	e.others[key] = l
+	return l, nil
+}
+
+var repositoryPath = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs)/[^/]+$`)
+
+// maxOthers is how many logins of other hosts are kept.
+const maxOthers = 100
 
 // follow sends a request and goes where redirects lead, but not from TLS to where
 // there is none, unless that is allowed. Credentials stay with the endpoint.
@@ -132,7 +170,9 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), hint: hintInsecure}
 		}
 		next.User = nil
-		u = next
+		if u = next; from != nil && from.owns(u) {
+			u.Host = from.host // in the spelling that its login knows
+		}
 	}
 	return nil, &Error{Err: fmt.Errorf("%s: %w: more than %d redirects", u.Host, ErrProtocol, maxRedirects)}
 }
@@ -157,9 +197,9 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Head
 	case from.owns(u):
 		return from.login.Do(ctx, build)
 	}
-	l, err := login.Elsewhere(c.wire(), u.Host)
+	l, err := from.elsewhere(u)
 	if err != nil {
-		return nil, &Error{Err: err}
+		return nil, err
 	}
 	return l.Do(ctx, build)
 }
