@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"ocipipe/lib/oci/conn"
 	"ocipipe/lib/oci/login"
 )
 
@@ -81,16 +82,16 @@ func isFinal(err error) (final bool, hint string) {
 	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
 	switch {
 	case errors.As(err, &unknown):
-		return true, "--ca-cert FILE names an authority to trust"
+		return true, "--ca-cert FILE names an authority to trust; --tls-verify=false trusts anybody"
 	case errors.As(err, &op) && op.Op == alert:
 		if strings.Contains(err.Error(), "certificate required") {
-			hint = "--client-cert FILE and --client-key FILE show who you are"
+			hint = "--client-cert FILE and --client-key FILE show the registry who you are, a directory of --certs-dir any host"
 		}
 		return true, hint
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return true, hintInsecure
 	}
-	final = errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
+	final = errors.As(err, new(conn.FileError)) || errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
 	return final, ""
 }
 
