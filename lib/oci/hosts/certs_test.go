@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,4 +124,32 @@ func TestCertsWrong(t *testing.T) {
 			t.Errorf("%s: passes", name)
 		}
 	}
+}
+
+// TestUnreadable: a directory that others may not look into has nothing for them, but
+// what is known to be for the host and cannot be read is an error.
+func TestUnreadable(t *testing.T) {
+	c, err := fake.MakeCerts()
+	must(t, err)
+	dir := write(t, t.TempDir(), map[string]string{"locked/h/ca.crt": string(c.CA), "closed/h/ca.crt": string(c.CA), "file/h/ca.crt": string(c.CA)})
+	for path, mode := range map[string]os.FileMode{".": 0o755, "..": 0o755, "locked": 0, "closed/h": 0o111, "file/h/ca.crt": 0} {
+		must(t, os.Chmod(filepath.Join(dir, path), mode))
+	}
+	t.Cleanup(func() { os.Chmod(dir+"/locked", 0o755); os.Chmod(dir+"/closed/h", 0o755) })
+	done := make(chan struct{})
+	go func() { // its thread, which is nobody's, ends with it
+		defer close(done)
+		runtime.LockOSThread()
+		if os.Getuid() == 0 {
+			syscall.Setfsuid(65534)
+		}
+		for name, says := range map[string]string{"locked": "", "closed": "closed/h: permission denied", "file": "file/h/ca.crt: permission denied"} {
+			certs, _ := LoadCerts(Options{Dirs: []string{filepath.Join(dir, name)}})
+			conf, own, err := certs.Config(Peer{Host: "h"})
+			if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) || err == nil && (own || conf.RootCAs != nil) {
+				t.Errorf("%s: %v, want %q", name, err, says)
+			}
+		}
+	}()
+	<-done
 }
