@@ -104,6 +104,21 @@ func TestPlainElsewhere(t *testing.T) {
 	}
 }
 
+// TestWrongName: a certificate of a trusted authority for somebody else.
+func TestWrongName(t *testing.T) {
+	s := start(t, fake.Config{TLS: true}, fake.Behaviour{})
+	s.AddImage("r", "v1", data(10))
+	for _, verify := range []hosts.Verify{hosts.VerifyConfigured, hosts.VerifyNone} {
+		r, w := open(t, "registry.example:5000", Options{Certs: hosts.Options{CACert: caOf(t, s), Verify: verify}})
+		r.c.adapt = func(tr *http.Transport) { tr.DialContext = (&redirectDialer{s.Host}).dial }
+		_, err := r.Manifest(ctx, "v1", 1<<20, nil)
+		var e *Error
+		if (err == nil) != (verify == hosts.VerifyNone) || len(w.list) > 0 || err != nil && (!asError(err, &e) || e.Hint() != "--tls-verify=false trusts anybody") {
+			t.Errorf("%v: %v", verify, err)
+		}
+	}
+}
+
 // TestNobodyThere: a host that refuses, and a name that is none.
 func TestNobodyThere(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
