@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/google/go-containerregistry": {"oci"},
 	"github.com/docker":                      {"oci"}, // the configuration files that package authn reads
+	"github.com/pelletier/go-toml":           {"oci"}, // registries.conf
 	"github.com/alecthomas/kong":             {"cli"},
 	"unsafe":                                 {},
 	"C":                                      {},
@@ -170,6 +171,7 @@ func TestLaw(t *testing.T) {
 		{"registry in oci", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"github.com/google/go-containerregistry/pkg/v1/remote"}}, ""},
 		{"registry below oci", pkg{ImportPath: "ocipipe/lib/oci/login", Imports: []string{"github.com/google/go-containerregistry/pkg/authn"}}, ""},
 		{"registry elsewhere", pkg{ImportPath: "ocipipe/lib/layer", Imports: []string{"github.com/google/go-containerregistry/pkg/v1"}}, "only for oci"},
+		{"TOML elsewhere", pkg{ImportPath: "ocipipe/lib/layer", Imports: []string{"github.com/pelletier/go-toml/v2"}}, "only for oci"},
 		{"kong elsewhere", pkg{ImportPath: "ocipipe/lib/tree", TestImports: []string{"github.com/alecthomas/kong"}}, "only for cli"},
 		{"test with reftest", pkg{ImportPath: "ocipipe/lib/erofs", TestImports: []string{"ocipipe/lib/reftest"}}, ""},
 		{"outer test of itself", pkg{ImportPath: "ocipipe/lib/erofs", XTestImports: []string{"ocipipe/lib/erofs"}}, ""},

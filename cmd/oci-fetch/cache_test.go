@@ -81,6 +81,7 @@ func TestCacheShared(t *testing.T) {
 
 func newCacheTest(t *testing.T, seed uint64, size int) *cacheTest {
 	t.Helper()
+	t.Setenv("CONTAINERS_REGISTRIES_CONF", os.DevNull)
 	c := &cacheTest{bin: filepath.Join(t.TempDir(), "oci-fetch"), dir: filepath.Join(t.TempDir(), "cache"), sizes: map[digest.Digest]int64{}, rnd: rand.New(rand.NewPCG(seed, 1))}
 	build := reftest.Command(t, "go", "build", "-o", c.bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

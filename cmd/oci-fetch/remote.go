@@ -13,6 +13,7 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/registry"
 )
 
@@ -33,17 +34,21 @@ type remote struct {
 	Username      string   `placeholder:"NAME" help:"Log in to the registry as NAME; needs --password-stdin."`
 	PasswordStdin bool     `help:"Read the password, one line, from standard input."`
 	CACert        string   `name:"ca-cert" placeholder:"FILE" help:"Trust these certificates too."`
-	ClientCert    string   `placeholder:"FILE" help:"Certificate to show to registries; needs --client-key."`
+	ClientCert    string   `placeholder:"FILE" help:"Certificate to show to the registry; needs --client-key."`
 	ClientKey     string   `placeholder:"FILE" help:"Its key."`
+	CertsDir      string   `placeholder:"DIR" help:"Certificates of hosts, DIR/HOST[:PORT]/*.crt (authorities), *.cert with *.key (to show them), in place of the directories certs.d of podman and docker."`
 	Insecure      bool     `help:"Allow plain HTTP; to this machine it always is."`
-	Mirror        []string `sep:"none" placeholder:"HOST" help:"Ask this host first, [http://]HOST[:PORT][/PREFIX]; several are asked in order."`
-	AllowForeign  bool     `help:"Fetch layers that the registry does not have from the URLs in the manifest."`
+	TLSVerify     *bool    `name:"tls-verify" help:"With =false no certificate is verified: whoever is on the way can read passwords and choose what a tag means. Alone, all are, whatever registries.conf says."`
+	Mirror        []string `sep:"none" placeholder:"HOST" help:"Ask this host first, [http://]HOST[:PORT][/PREFIX]; several are asked in order, then those of registries.conf."`
+
+	RegistriesConf string `placeholder:"FILE" help:"Mirrors, locations, insecure and blocked registries, in place of $$CONTAINERS_REGISTRIES_CONF or podman's registries.conf and registries.conf.d; /dev/null has none."`
+	AllowForeign   bool   `help:"Fetch layers that the registry does not have from the URLs in the manifest."`
 }
 
 // check finds what kong cannot.
 func (r *remote) check(ref string) error {
 	for _, m := range r.Mirror {
-		if err := registry.CheckMirror(m); err != nil {
+		if _, err := hosts.ParseMirror(m, ""); err != nil {
 			return cli.Usage("--mirror: %v", err)
 		}
 	}
@@ -82,11 +87,16 @@ func (r *remote) fill(env *cli.Env, ref string, opts *oci.Options) (err error) {
 		retries = -1
 	}
 	opts.Registry = registry.Options{
-		Username: r.Username, CACert: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey,
-		Insecure: r.Insecure, Mirrors: r.Mirror, Retries: retries, Connections: r.Connections, Timeout: r.Timeout,
+		Username: r.Username, Insecure: r.Insecure, Mirrors: r.Mirror, Retries: retries, Connections: r.Connections, Timeout: r.Timeout,
 		Warn: env.Warn,
 	}
 	if opts.Registry.AuthFiles, err = r.authFiles(); err != nil {
+		return err
+	}
+	if opts.Registry.Certs, err = r.certs(); err != nil {
+		return err
+	}
+	if opts.Registry.Configs, err = r.configs(); err != nil {
 		return err
 	}
 	if r.PasswordStdin {
@@ -96,39 +106,6 @@ func (r *remote) fill(env *cli.Env, ref string, opts *oci.Options) (err error) {
 	}
 	opts.Cache, err = r.cache(env)
 	return err
-}
-
-// authFiles are where credentials may lie, in the order in which they count.
-func (r *remote) authFiles() ([]string, error) {
-	if r.Authfile != "" {
-		_, err := os.Stat(r.Authfile)
-		return []string{r.Authfile}, err
-	}
-	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
-		return []string{f}, nil
-	}
-	home, _ := os.UserHomeDir()
-	var files []string
-	add := func(name string, dirs ...string) {
-		for _, d := range dirs {
-			if d != "" {
-				files = append(files, filepath.Join(d, name))
-				return
-			}
-		}
-	}
-	add("config.json", os.Getenv("DOCKER_CONFIG"), below(home, ".docker"))
-	add("containers/auth.json", os.Getenv("XDG_RUNTIME_DIR"))
-	add("containers/auth.json", os.Getenv("XDG_CONFIG_HOME"), below(home, ".config"))
-	return files, nil
-}
-
-// below is name in dir, if there is a dir.
-func below(dir, name string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, name)
 }
 
 // readPassword reads the first line of standard input.

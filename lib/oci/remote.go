@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/registry"
 )
 
@@ -34,7 +35,7 @@ const (
 // remote is one repository of a registry, with the cache before it.
 type remote struct {
 	opts   Options
-	name   string // of the image, in full
+	name   string // of the image, in full, as the cache calls it
 	client *registry.Client
 	repo   *registry.Repository
 	cache  *cas.Store // nil: none
@@ -119,12 +120,12 @@ func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, 
 	if err != nil {
 		return nil, err
 	}
-	repo, err := client.Repository(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
+	repo, err := client.Repository(ref)
 	if err != nil {
 		return nil, err
 	}
 	r := &remote{
-		opts: opts, name: fullReference(ref), client: client, repo: repo, cache: opts.Cache,
+		opts: opts, name: hosts.FullName(ref), client: client, repo: repo, cache: opts.Cache,
 		jobs: make(chan struct{}, opts.jobs()), downloads: map[digest.Digest]*download{},
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
@@ -139,12 +140,6 @@ func (r *remote) blame(err error) error {
 		return err
 	}
 	return &hintError{err, "it came through the mirror " + strings.Join(mirrors, ", ")}
-}
-
-// fullReference is how the cache calls ref: with registry and tag, Docker Hub
-// being docker.io.
-func fullReference(ref name.Reference) string {
-	return strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1)
 }
 
 // image loads the image of ref.

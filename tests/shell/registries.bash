@@ -7,7 +7,8 @@
 # shellcheck shell=bash disable=SC2154 # status, output and stderr are bats'
 
 # registries_setup is the end of setup: a home of its own, so that no credentials
-# and no cache of the user are seen. Go would build everything anew there.
+# and no cache of the user are seen, and no registries.conf of the machine. Go would
+# build everything anew there.
 registries_setup() {
 	need skopeo curl jq
 	once bad_registry build_bad_registry
@@ -15,6 +16,7 @@ registries_setup() {
 	mkdir "$HOME"
 	unset OCIPIPE_CACHE XDG_CACHE_HOME XDG_RUNTIME_DIR XDG_CONFIG_HOME REGISTRY_AUTH_FILE DOCKER_CONFIG
 	unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
+	export CONTAINERS_REGISTRIES_CONF=/dev/null
 	pids=()
 }
 

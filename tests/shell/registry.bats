@@ -261,6 +261,91 @@ two_platforms() {
 	assert_error oci-fetch 1 'client'
 }
 
+@test "TLS: verification turned off, for all hosts" {
+	mkdir certs
+	bad_registry -tls -certs certs -layout r=demo
+	want=$(digests oci:demo)
+	behave '{"Redirect":true}'
+	[ "$(digests --no-cache --tls-verify=false "$reg/r:demo")" = "$want" ]
+	[ "$(digests --no-cache --tls-verify --ca-cert certs/ca.pem "$reg/r:demo")" = "$want" ]
+	for flags in "" --tls-verify --tls-verify=true --insecure; do
+		# shellcheck disable=SC2086 # flags
+		run --separate-stderr oci-fetch --no-cache $flags "$reg/r:demo"
+		assert_error oci-fetch 1 'certificate signed by unknown authority'
+		[[ $stderr == *"hint: --ca-cert FILE "*"--tls-verify=false"* ]] || show "no hint"
+	done
+}
+
+@test "certs.d: podman's and docker's, by host" {
+	mkdir certs
+	bad_registry -tls -client-cert -certs certs -layout r=demo
+	want=$(digests oci:demo)
+	for dir in "$HOME/.config/containers/certs.d" "$HOME/.config/docker/certs.d" here; do
+		mkdir -p "$dir/$reg"
+		cp certs/ca.pem "$dir/$reg/ca.crt"
+		cp certs/client.pem "$dir/$reg/client.cert"
+		flags=()
+		[ "$dir" != here ] || flags=(--certs-dir here)
+		run --separate-stderr oci-fetch --no-cache "${flags[@]}" --list --digests "$reg/r:demo"
+		assert_error oci-fetch 1 "$dir/$reg/client.cert: the key of this certificate"
+		cp certs/client.key "$dir/$reg/client.key"
+		[ "$(digests --no-cache "${flags[@]}" "$reg/r:demo")" = "$want" ] || fail "$dir"
+		run --separate-stderr oci-fetch --no-cache "${flags[@]}" --list --digests "localhost:${reg#*:}/r:demo"
+		assert_error oci-fetch 1 'certificate signed by unknown authority'
+		[ "$dir" = here ] || rm -r "$dir"
+	done
+	run --separate-stderr oci-fetch --no-cache --certs-dir none "$reg/r:demo"
+	assert_error oci-fetch 1 'none: '
+	rm here/"$reg"/*.key
+	ln -s none here/"$reg"/client.key
+	run --separate-stderr oci-fetch --no-cache --certs-dir here "$reg/r:demo"
+	assert_error oci-fetch 1 "here/$reg/client.key"
+}
+
+@test "registries.conf: location, mirrors, insecure, blocked" {
+	certificates certs
+	docker_registry '' "  tls: {certificate: $PWD/certs/server.pem, key: $PWD/certs/server.key}"
+	push demo:demo deep/a:v1
+	want=$(digests oci:demo)
+	secure=$reg
+	bad_registry -layout deep/a=demo
+	conf=$HOME/.config/containers/registries.conf
+	mkdir -p "$conf.d"
+	unset CONTAINERS_REGISTRIES_CONF
+	printf '[[registry]]\nprefix="named.example"\nlocation="%s/deep"\ninsecure=true\n' "$secure" >"$conf"
+	[ "$(digests --no-cache named.example/a:v1)" = "$want" ]
+	run --separate-stderr oci-fetch --no-cache "$secure/deep/a:v1"
+	assert_error oci-fetch 1 'certificate signed by unknown authority'
+	run --separate-stderr oci-fetch --no-cache --tls-verify named.example/a:v1
+	assert_error oci-fetch 1 'certificate signed by unknown authority'
+
+	# A drop-in, with a mirror that has the image, and one that flags name before it.
+	printf '[[registry]]\nprefix="named.example"\nlocation="%s/deep"\n[[registry.mirror]]\nlocation="%s/deep"\n' "$secure" "$reg" >"$conf.d/50.conf"
+	run --separate-stderr oci-fetch --no-cache --mirror 127.0.0.1:1 --list --digests named.example/a:demo
+	assert_status 0
+	assert_output "$want"
+	[[ $stderr == *'mirror 127.0.0.1:1: '* ]] || show "the flag's mirror was not asked first"
+	printf 'mirror-by-digest-only=true\n' | cat - "$conf.d/50.conf" >"$conf.d/60.conf"
+	sed -i '1{h;d};/^prefix/{G}' "$conf.d/60.conf"
+	run --separate-stderr oci-fetch --no-cache named.example/a:demo
+	assert_error oci-fetch 1 'certificate signed by unknown authority'
+
+	# The file that is named is all that is read.
+	printf '[[registry]]\nlocation="%s"\nblocked=true\n' "$reg" >blocked.conf
+	run --separate-stderr oci-fetch --no-cache --registries-conf blocked.conf "$reg/deep/a:demo"
+	assert_error oci-fetch 1 "blocked.conf: registry \"$reg\": blocked"
+	CONTAINERS_REGISTRIES_CONF=blocked.conf run --separate-stderr oci-fetch --no-cache "$reg/deep/a:demo"
+	assert_error oci-fetch 1 'blocked.conf: '
+	CONTAINERS_REGISTRIES_CONF=blocked.conf run --separate-stderr oci-fetch --no-cache --registries-conf /dev/null --list --digests "$reg/deep/a:demo"
+	assert_ok
+	assert_output "$want"
+	CONTAINERS_REGISTRIES_CONF=none.conf run --separate-stderr oci-fetch --no-cache "$reg/deep/a:demo"
+	assert_error oci-fetch 1 'none.conf: '
+	printf '\n[[registry]\n' >bad.conf
+	run --separate-stderr oci-fetch --no-cache --registries-conf bad.conf "$reg/deep/a:demo"
+	assert_error oci-fetch 1 'bad.conf: line 2: '
+}
+
 @test "not found and denied are final, and said in the registry's words" {
 	docker_registry
 	push demo:demo a:v1
@@ -278,7 +363,7 @@ two_platforms() {
 
 @test "wrong flags" {
 	for flags in "-j 0" "--connections 0" "--retries=-1" "--timeout 0s" "--pull never --no-cache" "--pull never --force" "--pull maybe" \
-		"--username me" --password-stdin "--client-key x" "--mirror ftp://x" "--progress maybe" "--progress-fd 77"; do
+		"--username me" --password-stdin "--client-key x" "--tls-verify=maybe" "--mirror ftp://x" "--progress maybe" "--progress-fd 77"; do
 		# shellcheck disable=SC2086 # flags
 		run --separate-stderr oci-fetch $flags 127.0.0.1:1/a </dev/null
 		assert_error oci-fetch 2 ''

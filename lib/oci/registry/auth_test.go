@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ocipipe/lib/oci/hosts"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -184,7 +185,7 @@ func TestTokenServerWithoutTLS(t *testing.T) {
 	token := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer token.Close()
 	s := start(t, fake.Config{TLS: true}, fake.Behaviour{Auth: "bearer", Challenge: fmt.Sprintf("Bearer realm=%q", token.URL)})
-	r, _ := open(t, s.Host, Options{CACert: caOf(t, s), Username: "me", Password: "secret"})
+	r, _ := open(t, s.Host, Options{Certs: hosts.Options{CACert: caOf(t, s)}, Username: "me", Password: "secret"})
 	_, err := r.Manifest(ctx, "v1", 1<<20, nil)
 	if err == nil || asked || !strings.Contains(err.Error(), "not allowed for a secure registry") {
 		t.Errorf("%v, asked %v", err, asked)

@@ -2,18 +2,17 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"ocipipe/lib/oci/conn"
+	"ocipipe/lib/oci/hosts"
 )
 
 // Defaults of Options.
@@ -25,20 +24,24 @@ const (
 
 // Options say how registries are spoken to. The zero value is useful.
 type Options struct {
-	// Username and Password log in to the registry, not to its mirrors or to
-	// where it redirects; AuthFiles are not asked for it then.
+	// Username and Password log in to the registry in the image's name, not to its
+	// mirrors, where it redirects, or what Configs put in its place; AuthFiles are
+	// not asked for it then.
 	Username, Password string
 	// AuthFiles are configuration files of docker or podman. The first that
 	// knows a host counts; one that does not exist is skipped.
 	AuthFiles []string
 
-	CACert                string // file of PEM certificates that are trusted besides the system's
-	ClientCert, ClientKey string // files of PEM; both or neither
+	// Certs say whom to trust and who we are.
+	Certs hosts.Options
+	// Configs are files and directories as [hosts.Find] reads them.
+	Configs []string
 
 	// Insecure allows plain HTTP where a server does not speak TLS. For names of
 	// this machine (localhost, 127.0.0.1, ::1) that is always allowed.
 	Insecure bool
-	// Mirrors are asked first, in order: [http://]HOST[:PORT][/PREFIX].
+	// Mirrors are asked before those of Configs, in order:
+	// [http://]HOST[:PORT][/PREFIX].
 	Mirrors []string
 
 	Retries     int           // attempts after the first; 0 is DefaultRetries, negative none
@@ -52,13 +55,14 @@ type Options struct {
 // Client holds what requests share: connections, logins, slots.
 type Client struct {
 	opts      Options
-	transport http.RoundTripper
+	conns     *conn.Conns
 	retries   int
 	timeout   time.Duration
 	slots     chan struct{} // one for each connection that a blob may use
 	joinAfter time.Duration
 
 	// Tests put their own here.
+	adapt func(*http.Transport)
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) bool
 
@@ -68,11 +72,11 @@ type Client struct {
 
 // New makes a client.
 func New(opts Options) (*Client, error) {
-	conf, err := tlsConfig(opts)
+	certs, err := hosts.LoadCerts(opts.Certs)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, joinAfter: joinAfter, now: time.Now, sleep: sleep}
+	c := &Client{opts: opts, retries: opts.Retries, timeout: opts.Timeout, joinAfter: joinAfter, adapt: func(*http.Transport) {}, now: time.Now, sleep: sleep}
 	switch {
 	case c.retries == 0:
 		c.retries = DefaultRetries
@@ -91,57 +95,13 @@ func New(opts Options) (*Client, error) {
 		c.opts.UserAgent = "ocipipe"
 	}
 	c.keepSecret(opts.Password)
-	c.transport = &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: c.timeout}).DialContext,
-		TLSClientConfig:       conf, // which also keeps HTTP/2 off
-		TLSHandshakeTimeout:   c.timeout,
-		ResponseHeaderTimeout: c.timeout,
-		MaxIdleConnsPerHost:   n + 2,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true, // a blob is its bytes
-		ReadBufferSize:        64 << 10,
-
-		MaxResponseHeaderBytes: 256 << 10,
-	}
+	c.conns = conn.New(conn.Options{Certs: certs, Timeout: c.timeout, Idle: n + 2, UserAgent: c.opts.UserAgent,
+		Adapt: func(t *http.Transport) { c.adapt(t) }})
 	return c, nil
 }
 
 // Close drops idle connections. Bodies that are being read go on.
-func (c *Client) Close() {
-	if t, ok := c.transport.(*http.Transport); ok {
-		t.CloseIdleConnections()
-	}
-}
-
-func tlsConfig(opts Options) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if opts.CACert != "" {
-		pem, err := os.ReadFile(opts.CACert)
-		if err != nil {
-			return nil, err
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no certificate in PEM form in it", opts.CACert)
-		}
-		conf.RootCAs = pool
-	}
-	if (opts.ClientCert == "") != (opts.ClientKey == "") {
-		return nil, errors.New("a client certificate needs its key, and a key its certificate")
-	}
-	if opts.ClientCert != "" {
-		cert, err := tls.LoadX509KeyPair(opts.ClientCert, opts.ClientKey)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", opts.ClientCert, err)
-		}
-		conf.Certificates = []tls.Certificate{cert}
-	}
-	return conf, nil
-}
+func (c *Client) Close() { c.conns.Close() }
 
 func (c *Client) warn(format string, args ...any) {
 	if c.opts.Warn != nil {

@@ -12,10 +12,10 @@
 // Nothing here verifies digests: who asks for a blob does.
 //
 // Logging in is package login's: each repository of each registry and mirror has a
-// login of its own. A redirect leads to where nobody is known, and not from TLS to
-// where there is none. Errors name hosts, not URLs, whose queries may be signed, and
+// login of its own. A redirect leads to where nobody is known, neither by a password
+// nor by a certificate, and not from TLS to where there is none. Certificates, and where
+// an image is to be had, are package hosts'. Errors name hosts, not URLs, whose queries may be signed, and
 // have whatever was sent as a secret struck out.
 //
-// Not supported: Docker's certs.d directories (use CACert, ClientCert), HTTP/2
-// (a download in ranges wants several connections).
+// Not supported: HTTP/2 (a download in ranges wants several connections).
 package registry

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"ocipipe/lib/oci/conn"
 	"ocipipe/lib/oci/login"
 )
 
@@ -65,7 +66,10 @@ func explain(ctx context.Context, err error) error {
 	return &Error{Err: err, retry: !final, hint: hint}
 }
 
-const hintInsecure = "--insecure allows plain HTTP"
+const (
+	hintInsecure = "--insecure allows plain HTTP"
+	hintTrust    = "--tls-verify=false trusts anybody"
+)
 
 // isFinal reports whether a request failed for a reason that stays: the name of
 // the registry, or what it is. The hint says what would change that, if anything.
@@ -80,16 +84,18 @@ func isFinal(err error) (final bool, hint string) {
 	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
 	switch {
 	case errors.As(err, &unknown):
-		return true, "--ca-cert FILE names an authority to trust"
+		return true, "--ca-cert FILE names an authority to trust; " + hintTrust
+	case errors.As(err, &cert):
+		return true, hintTrust
 	case errors.As(err, &op) && op.Op == alert:
 		if strings.Contains(err.Error(), "certificate required") {
-			hint = "--client-cert FILE and --client-key FILE show who you are"
+			hint = "--client-cert FILE and --client-key FILE show the registry who you are, a directory of --certs-dir any host"
 		}
 		return true, hint
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return true, hintInsecure
 	}
-	final = errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
+	final = errors.As(err, new(conn.FileError)) || errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
 	return final, ""
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
 	fake "ocipipe/lib/reftest/registry"
@@ -57,9 +58,21 @@ func open(t *testing.T, host string, opts Options) (*Repository, *waits) {
 	t.Cleanup(c.Close)
 	w := &waits{}
 	c.sleep, c.joinAfter = w.sleep, 0
-	r, err := c.Repository(host, "r")
+	return repository(t, c, host+"/r:v1"), w
+}
+
+func repository(t *testing.T, c *Client, ref string) *Repository {
+	t.Helper()
+	r, err := c.Repository(parse(t, ref))
 	must(t, err)
-	return r, w
+	return r
+}
+
+func parse(t *testing.T, ref string) name.Reference {
+	t.Helper()
+	parsed, err := name.ParseReference(ref)
+	must(t, err)
+	return parsed
 }
 
 // data is size bytes, all different from those around them.

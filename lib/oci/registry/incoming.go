@@ -14,6 +14,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
 )
 
@@ -83,7 +84,7 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 	defer func() { err = r.c.hide(err) }()
 	for _, s := range b.URLs {
 		u, perr := url.Parse(s)
-		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !isLoopback(u.Host)) {
+		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !hosts.IsLoopback(u.Host)) {
 			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable(s[:min(len(s), 200)]))}
 			continue
 		}

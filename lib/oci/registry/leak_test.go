@@ -65,17 +65,19 @@ func (w *world) enter(r *Repository) {
 		}
 		return new(net.Dialer).DialContext(ctx, network, w.dial[addr])
 	}
-	tr := r.c.transport.(*http.Transport)
-	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return dial(ctx, network, strings.Replace(addr, ":443", ":80", 1))
-	}
-	tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
+	r.c.adapt = func(tr *http.Transport) {
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return dial(ctx, network, strings.Replace(addr, ":443", ":80", 1))
 		}
-		c := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-		return c, c.HandshakeContext(ctx)
+		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			conf := tr.TLSClientConfig.Clone()
+			conf.InsecureSkipVerify = true
+			return tls.Client(conn, conf), nil
+		}
 	}
 }
 
@@ -470,8 +472,7 @@ func TestLoginsAreApart(t *testing.T) {
 	a, _ := open(t, registryHost, Options{})
 	w.enter(a)
 	for _, name := range []string{"a", "b/c", "a"} {
-		r, err := a.c.Repository(registryHost, name)
-		must(t, err)
+		r := repository(t, a.c, registryHost+"/"+name)
 		if _, err := r.Manifest(ctx, "v1", 100, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -9,84 +9,64 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
 )
 
 // Repository is one repository of a registry, and of its mirrors.
 type Repository struct {
 	c       *Client
-	name    string
 	mirrors []*endpoint
 	origin  *endpoint
 }
 
-// Repository returns the repository called name at host, HOST or HOST:PORT.
-func (c *Client) Repository(host, name string) (_ *Repository, err error) {
-	var files, keys authn.Keychain
-	files = &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
-	if keys = files; c.opts.Username != "" {
-		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
-	}
-	r := &Repository{c: c, name: name, origin: &endpoint{c: c, host: host, plain: c.opts.Insecure || isLoopback(host)}}
-	if r.origin.login, err = login.New(c.wire(), host, name, keys); err != nil {
+// Repository returns the repository of ref, where the configurations say that it is.
+// They choose the mirrors for ref as well: it is the image that will be asked for.
+func (c *Client) Repository(ref name.Reference) (*Repository, error) {
+	route, err := hosts.Find(c.opts.Configs, ref, func(msg string) { c.warn("%s", msg) })
+	if err != nil {
 		return nil, err
 	}
+	files := &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
+	r := &Repository{c: c, origin: c.endpoint(route.Origin)}
+	r.origin.named = r.origin.host == ref.Context().RegistryStr()
+	r.origin.unasked = route.Unasked
+	var keys authn.Keychain = files
+	switch {
+	case c.opts.Username == "":
+	case r.origin.named:
+		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
+	default:
+		r.origin.unasked = fmt.Sprintf("--username is for %s, in whose place %s puts another", ref.Context().RegistryStr(), route.File)
+	}
+	if err := r.origin.logIn(keys); err != nil {
+		return nil, err
+	}
+	var mirrors []hosts.Endpoint
 	for _, m := range c.opts.Mirrors {
-		e, err := c.mirror(m)
+		at, err := hosts.ParseMirror(m, ref.Context().RepositoryStr())
 		if err != nil {
 			return nil, err
 		}
-		if e.login, err = login.New(c.wire(), e.host, e.prefix+name, files); err != nil {
+		mirrors = append(mirrors, at)
+	}
+	for _, m := range append(mirrors, route.Mirrors...) {
+		e := c.endpoint(m)
+		e.isMirror = true
+		if err := e.logIn(files); err != nil {
 			return nil, err
 		}
 		r.mirrors = append(r.mirrors, e)
 	}
 	return r, nil
-}
-
-// CheckMirror reports what is wrong with s as an element of Options.Mirrors.
-func CheckMirror(s string) error {
-	_, err := (&Client{}).mirror(s)
-	return err
-}
-
-// mirror reads [http[s]://]HOST[:PORT][/PREFIX].
-func (c *Client) mirror(s string) (*endpoint, error) {
-	full := s
-	if !strings.Contains(s, "://") {
-		full = "https://" + s
-	}
-	u, err := url.Parse(full)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("mirror %q: want [http://]HOST[:PORT][/PREFIX]", s)
-	}
-	e := &endpoint{c: c, host: u.Host, isMirror: true, plain: c.opts.Insecure || isLoopback(u.Host)}
-	if full == s {
-		e.scheme = u.Scheme
-	}
-	if p := strings.Trim(u.Path, "/"); p != "" {
-		e.prefix = p + "/"
-	}
-	return e, nil
-}
-
-// isLoopback reports whether host is this machine.
-func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
 // maxStrikes is after how many breaks of a connection a mirror is left alone.
@@ -101,7 +81,7 @@ func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Hea
 		if e.strikes.Load() >= maxStrikes {
 			continue
 		}
-		a, err := e.ask(ctx, method, r.name, kind, id, h, codes)
+		a, err := e.ask(ctx, method, kind, id, h, codes)
 		if err == nil {
 			err = use(a)
 		}
@@ -115,7 +95,7 @@ func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Hea
 			r.c.warn("mirror %s: asking %s", r.c.scrub(nameMirror(e, err)), r.origin.host)
 		}
 	}
-	a, err := r.origin.ask(ctx, method, r.name, kind, id, h, codes)
+	a, err := r.origin.ask(ctx, method, kind, id, h, codes)
 	if err != nil {
 		return err
 	}
@@ -142,8 +122,8 @@ func (r *Repository) Mirrors() (hosts []string) {
 }
 
 // ask is do for one of them.
-func (e *endpoint) ask(ctx context.Context, method, repo, kind, id string, h http.Header, codes []int) (*answer, error) {
-	a, err := e.do(ctx, method, "/v2/"+e.prefix+repo+"/"+kind+"/"+id, h)
+func (e *endpoint) ask(ctx context.Context, method, kind, id string, h http.Header, codes []int) (*answer, error) {
+	a, err := e.do(ctx, method, "/v2/"+e.repo+"/"+kind+"/"+id, h)
 	if err != nil {
 		return nil, e.advise(err)
 	}
@@ -166,6 +146,9 @@ func (e *endpoint) advise(err error) error {
 	var refused *Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) && e.login.Anonymous() {
 		refused.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", e.host)
+		if e.unasked != "" {
+			refused.hint += "; " + e.unasked
+		}
 	}
 	return err
 }

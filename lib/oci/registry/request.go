@@ -17,15 +17,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
 )
 
 // maxRedirects is how many redirects in a row are followed.
 const maxRedirects = 10
-
-var errStalled = errors.New("stalled")
 
 // answer is a response whose body notices where it stalls.
 type answer struct {
@@ -34,14 +34,17 @@ type answer struct {
 	host string    // of who answered in the end
 }
 
-// endpoint is a registry, or a mirror of one.
+// endpoint is a repository at a registry, or at a mirror of one.
 type endpoint struct {
-	c        *Client
-	host     string
-	prefix   string // of repositories, with its slash
-	isMirror bool
-	plain    bool // may be spoken to without TLS
-	login    *login.Login
+	c          *Client
+	host       string
+	repo       string
+	isMirror   bool
+	named      bool   // host is that in the image's name
+	plain      bool   // may be spoken to without TLS
+	unverified bool   // anybody may claim to be host
+	unasked    string // credentials that were not looked up
+	login      *login.Login
 
 	mu     sync.Mutex
 	scheme string                  // "" until it is known
@@ -49,6 +52,32 @@ type endpoint struct {
 
 	strikes atomic.Int32
 	used    atomic.Bool // it has sent something
+}
+
+// endpoint makes what at says, but for who we are there.
+func (c *Client) endpoint(at hosts.Endpoint) *endpoint {
+	insecure := at.Insecure && c.opts.Certs.Verify != hosts.VerifyAll
+	return &endpoint{c: c, host: at.Host, repo: at.Repo, scheme: at.Scheme,
+		plain: c.opts.Insecure || insecure || hosts.IsLoopback(at.Host), unverified: insecure}
+}
+
+func (e *endpoint) logIn(keys authn.Keychain) (err error) {
+	e.login, err = login.New(e.c.wire(e), e.host, e.repo, keys)
+	return err
+}
+
+// peer is how the host of req is come to for e, or if that is nil for nobody. Where a
+// redirect leads it is not known, even if it is another endpoint.
+func (e *endpoint) peer(req *http.Request) hosts.Peer {
+	p := hosts.Peer{Host: req.URL.Host}
+	switch {
+	case e == nil:
+	case p.Host == e.host:
+		p.Known, p.Named, p.Unverified = true, e.named, e.unverified
+	default:
+		p.Known = req.Response == nil // a token server that e has named
+	}
+	return p
 }
 
 // do asks the endpoint for path.
@@ -134,7 +163,7 @@ func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
 	if l := e.others[key]; l != nil {
 		return l, nil
 	}
-	l, err := login.Elsewhere(e.c.wire(), u.Host, repo)
+	l, err := login.Elsewhere(e.c.wire(nil), u.Host, repo)
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
@@ -193,7 +222,7 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Head
 		if err != nil {
 			return nil, err
 		}
-		return c.send(req)
+		return c.conns.Send(req, from.peer(req))
 	case from.owns(u):
 		return from.login.Do(ctx, build)
 	}
@@ -204,65 +233,9 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Head
 	return l.Do(ctx, build)
 }
 
-// wire is what logins need of us.
-func (c *Client) wire() login.Wire {
-	return login.Wire{Send: c.send, Timeout: c.timeout, Secret: c.keepSecret,
+// wire is what logins of e, or of nobody if that is nil, need of us.
+func (c *Client) wire(e *endpoint) login.Wire {
+	send := func(req *http.Request) (*http.Response, error) { return c.conns.Send(req, e.peer(req)) }
+	return login.Wire{Send: send, Timeout: c.timeout, Secret: c.keepSecret,
 		Refusal: func(who string, resp *http.Response) error { return c.refusal(who, resp) }}
-}
-
-// send makes an exchange on one connection, in our name. The body of the answer
-// notices where it stalls.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
-	own := req.Clone(ctx)
-	own.Header.Set("Accept-Encoding", "identity")
-	own.Header.Set("User-Agent", c.opts.UserAgent)
-	resp, err := c.transport.RoundTrip(own)
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = newWatched(req.Context(), resp.Body, c.timeout, cancel)
-	return resp, nil
-}
-
-// watched is a body that fails where it stands still while it is read.
-type watched struct {
-	io.ReadCloser
-	ctx     context.Context
-	timeout time.Duration
-	timer   *time.Timer
-	stalled atomic.Bool
-	cancel  context.CancelCauseFunc
-}
-
-func newWatched(ctx context.Context, body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc) *watched {
-	w := &watched{ReadCloser: body, ctx: ctx, timeout: timeout, cancel: cancel}
-	w.timer = time.AfterFunc(timeout, func() {
-		w.stalled.Store(true)
-		cancel(errStalled)
-	})
-	w.timer.Stop()
-	return w
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(w.timeout)
-	n, err := w.ReadCloser.Read(p)
-	w.timer.Stop()
-	switch {
-	case err == nil || err == io.EOF:
-		return n, err
-	case w.stalled.Load():
-		err = fmt.Errorf("connection stalled: nothing came for %s", w.timeout)
-	default:
-		err = fmt.Errorf("connection broke off: %w", err)
-	}
-	return n, explain(w.ctx, err)
-}
-
-func (w *watched) Close() error {
-	w.timer.Stop()
-	w.cancel(nil)
-	return w.ReadCloser.Close()
 }

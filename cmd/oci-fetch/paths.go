@@ -1,0 +1,91 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"ocipipe/lib/oci/hosts"
+)
+
+// authFiles are where credentials may lie, in the order in which they count.
+func (r *remote) authFiles() ([]string, error) {
+	if r.Authfile != "" {
+		_, err := os.Stat(r.Authfile)
+		return []string{r.Authfile}, err
+	}
+	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
+		return []string{f}, nil
+	}
+	home, _ := os.UserHomeDir()
+	var files []string
+	add := func(name string, dirs ...string) {
+		for _, d := range dirs {
+			if d != "" {
+				files = append(files, filepath.Join(d, name))
+				return
+			}
+		}
+	}
+	add("config.json", os.Getenv("DOCKER_CONFIG"), below(home, ".docker"))
+	add("containers/auth.json", os.Getenv("XDG_RUNTIME_DIR"))
+	add("containers/auth.json", configHome())
+	return files, nil
+}
+
+// below is name in dir, if there is a dir.
+func below(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
+
+// configs are the files and directories of registries.conf, the later counting more. A
+// user's file stands for the system's and its directory; one that is named, for all.
+func (r *remote) configs() ([]string, error) {
+	for _, f := range []string{r.RegistriesConf, os.Getenv("CONTAINERS_REGISTRIES_CONF")} {
+		if f != "" {
+			_, err := os.Stat(f)
+			return []string{f}, err
+		}
+	}
+	const name, system = "registries.conf", "/etc/containers"
+	own := below(configHome(), "containers")
+	if own == "" {
+		return []string{filepath.Join(system, name), filepath.Join(system, name+".d")}, nil
+	}
+	file, dir := filepath.Join(own, name), filepath.Join(own, name+".d")
+	if _, err := os.Stat(file); err == nil {
+		return []string{file, dir}, nil
+	}
+	return []string{filepath.Join(system, name), filepath.Join(system, name+".d"), dir}, nil
+}
+
+// certs are the certificates that flags name, or that lie where podman and docker look.
+func (r *remote) certs() (hosts.Options, error) {
+	o := hosts.Options{CACert: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey}
+	if r.TLSVerify != nil {
+		o.Verify = map[bool]hosts.Verify{true: hosts.VerifyAll, false: hosts.VerifyNone}[*r.TLSVerify]
+	}
+	if r.CertsDir != "" {
+		_, err := os.Stat(r.CertsDir)
+		o.Dirs = []string{r.CertsDir}
+		return o, err
+	}
+	for _, of := range []string{"containers", "docker"} {
+		if own := below(configHome(), of); own != "" {
+			o.Dirs = append(o.Dirs, filepath.Join(own, "certs.d"))
+		}
+	}
+	o.Dirs = append(o.Dirs, "/etc/containers/certs.d", "/etc/docker/certs.d")
+	return o, nil
+}
+
+// configHome is where a user's configuration lies; "" if there is no home.
+func configHome() string {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
+		return dir
+	}
+	home, _ := os.UserHomeDir()
+	return below(home, ".config")
+}

@@ -1,0 +1,110 @@
+// Package conn makes single exchanges with registries and whoever they name: it keeps
+// connections, apart where they are not made alike, and notices where one stalls. It
+// follows no redirects and logs in nowhere.
+package conn
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"ocipipe/lib/oci/hosts"
+)
+
+// Options say how connections are made.
+type Options struct {
+	Certs     *hosts.Certs
+	Timeout   time.Duration // without a sign from the other side
+	Idle      int           // connections to a host that are kept for later
+	UserAgent string
+	// Adapt, unless it is nil, changes transports before they are used.
+	Adapt func(*http.Transport)
+}
+
+// Conns are connections. Its methods may be called at the same time.
+type Conns struct {
+	opts Options
+
+	// A host that has certificates of its own has one transport for each way that it
+	// is come to; all others share one, or two where some are not verified.
+	mu   sync.Mutex
+	made map[hosts.Peer]*http.Transport
+}
+
+// New returns no connections yet.
+func New(opts Options) *Conns {
+	return &Conns{opts: opts, made: map[hosts.Peer]*http.Transport{}}
+}
+
+// FileError is an error about a file of certificates, met before anybody was asked.
+type FileError struct{ error }
+
+// Unwrap returns the error.
+func (e FileError) Unwrap() error { return e.error }
+
+// Send makes an exchange with p on one connection. The body of the answer is to be
+// closed, and fails where it stands still while it is read.
+func (c *Conns) Send(req *http.Request, p hosts.Peer) (*http.Response, error) {
+	via, err := c.transport(p)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	own := req.Clone(ctx)
+	own.Header.Set("Accept-Encoding", "identity")
+	own.Header.Set("User-Agent", c.opts.UserAgent)
+	resp, err := via.RoundTrip(own)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = newWatched(resp.Body, c.opts.Timeout, cancel)
+	return resp, nil
+}
+
+func (c *Conns) transport(p hosts.Peer) (*http.Transport, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.made[p]; t != nil {
+		return t, nil
+	}
+	conf, own, err := c.opts.Certs.Config(p)
+	if err != nil {
+		return nil, FileError{err}
+	}
+	if !own {
+		p = hosts.Peer{Unverified: p.Unverified}
+	}
+	if t := c.made[p]; t != nil {
+		return t, nil
+	}
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: c.opts.Timeout}).DialContext,
+		TLSClientConfig:       conf, // which also keeps HTTP/2 off
+		TLSHandshakeTimeout:   c.opts.Timeout,
+		ResponseHeaderTimeout: c.opts.Timeout,
+		MaxIdleConnsPerHost:   c.opts.Idle,
+		IdleConnTimeout:       90 * time.Second,
+		DisableCompression:    true, // a blob is its bytes
+		ReadBufferSize:        64 << 10,
+
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+	if c.opts.Adapt != nil {
+		c.opts.Adapt(t)
+	}
+	c.made[p] = t
+	return t, nil
+}
+
+// Close drops idle connections. Bodies that are being read go on.
+func (c *Conns) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.made {
+		t.CloseIdleConnections()
+	}
+}
