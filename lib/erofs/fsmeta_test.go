@@ -408,7 +408,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lower := layersOf(t, Options{}, []tree.Entry{with(hardlink("b", "missing"), func(e *tree.Entry) { e.Lower = true })})[0]
+	lower := layersOf(t, Options{}, []tree.Entry{lowerLink("b", "missing")})[0]
 	for _, c := range []struct {
 		name   string
 		layers []Layer

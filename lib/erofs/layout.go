@@ -22,6 +22,14 @@ const (
 	markLink   = markPrefix + "link" // Entry.Lower; the value is Entry.Hardlink
 )
 
+// markRefused goes with markLink. To overlayfs it is a file whose data lie below,
+// under a name that cannot exist, so that it refuses the file instead of showing an
+// empty one.
+var markRefused = []tree.Xattr{
+	{Name: "trusted.overlay.metacopy"},
+	{Name: "trusted.overlay.redirect", Value: "/.ocipipe-link"},
+}
+
 // item is an inode on its way into the image. It stands as Content in the Entry
 // that the tree holds: what it adds to the Entry is where things are.
 type item struct {
@@ -233,6 +241,7 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 		marks = append(marks, markOrigin)
 	}
 	if it.entry.Lower {
+		marks = append(marks, markRefused...)
 		marks = append(marks, tree.Xattr{Name: markLink, Value: it.entry.Hardlink})
 	}
 	if marks == nil {

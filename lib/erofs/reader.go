@@ -360,6 +360,11 @@ func unmark(e *tree.Entry) (stated bool) {
 	if target, ok := e.Xattr(markLink); ok && e.Type == tree.File && e.Size == 0 && tree.CheckPath(target) == nil {
 		e.Hardlink, e.Lower = target, true
 		e.Xattrs = without(e.Xattrs, markLink)
+		for _, x := range markRefused {
+			if v, ok := e.Xattr(x.Name); ok && v == x.Value {
+				e.Xattrs = without(e.Xattrs, x.Name)
+			}
+		}
 	}
 	if v, ok := e.Xattr(markImplied.Name); ok && v == markImplied.Value && e.Type == tree.Dir {
 		e.NoChange = true

@@ -211,12 +211,13 @@ func (w *Writer) retime(t tree.Time) tree.Time {
 
 // keepXattrs are the xattrs of e that the image can hold.
 func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
-	if !slices.ContainsFunc(e.Xattrs, w.drops) {
+	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower && steersOverlay(x.Name) }
+	if !slices.ContainsFunc(e.Xattrs, drops) {
 		return e.Xattrs
 	}
 	kept := make([]tree.Xattr, 0, len(e.Xattrs))
 	for _, x := range e.Xattrs {
-		if w.drops(x) {
+		if drops(x) {
 			w.dropped.note(e.Path + ": xattr " + x.Name)
 		} else {
 			kept = append(kept, x)
