@@ -92,11 +92,14 @@ func (l *modelLayer) read(it item) error {
 		}
 	}
 	dir, base := path.Split(name)
+	hidden, isMark := strings.CutPrefix(base, ".wh.")
 	dir, err := follow(l.names, dir)
+	if isMark && errors.Is(err, errNotDir) {
+		return nil // there is nothing to hide
+	}
 	if err != nil {
 		return err
 	}
-	hidden, isMark := strings.CutPrefix(base, ".wh.")
 	switch {
 	case base == ".wh..wh..opq":
 		l.opaque[dir] = true
@@ -188,7 +191,7 @@ func (l *modelLayer) applyTo(below map[string]*inode) error {
 			continue
 		}
 		dir, base := path.Split(n.waits)
-		dir, err := follow(below, dir)
+		dir, err := l.follow(below, dir)
 		if err != nil {
 			return err
 		}
@@ -275,7 +278,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			below[at] = n
 		case old != nil && old.typ == tree.Link:
 			var err error
-			if at, err = follow(below, at); err != nil {
+			if at, err = l.follow(below, at); err != nil {
 				return err
 			}
 			fallthrough
@@ -323,12 +326,38 @@ func children(m map[string]*inode, dir string) (list []string) {
 	return list
 }
 
+// follow is follow in the tree below, to which the layer may bring directories.
+func (l *modelLayer) follow(below map[string]*inode, p string) (string, error) {
+	m := maps.Clone(below)
+	for q, n := range l.names {
+		if n.typ == tree.Dir && m[q] != nil && m[q].typ != tree.Link {
+			m[q] = n
+		}
+	}
+	return follow(m, p)
+}
+
+var errNotDir = fmt.Errorf("%w: a symbolic link to what is no directory", errModel)
+
 // follow is the place that p leads to in a root directory that holds m. What does
-// not exist stays as it is.
+// not exist stays as it is. What a symbolic link leads to must not be, or lie
+// below, anything but a directory.
 func follow(m map[string]*inode, p string) (string, error) {
 	at := "."
 	links := 0
-	for rest := strings.Split(p, "/"); len(rest) > 0; {
+	var ends []int // of links on the way: how much of the rest is behind their text
+	for rest := strings.Split(p, "/"); ; {
+		for len(ends) > 0 && len(rest) <= ends[len(ends)-1] {
+			ends = ends[:len(ends)-1]
+			for d := at; d != "."; d = path.Dir(d) {
+				if n := m[d]; n != nil && n.typ != tree.Dir {
+					return "", errNotDir
+				}
+			}
+		}
+		if len(rest) == 0 {
+			return at, nil
+		}
 		name := rest[0]
 		rest = rest[1:]
 		if name == "" || name == "." {
@@ -349,9 +378,9 @@ func follow(m map[string]*inode, p string) (string, error) {
 		if strings.HasPrefix(n.link, "/") {
 			at = "."
 		}
+		ends = append(ends, len(rest))
 		rest = append(strings.Split(n.link, "/"), rest...)
 	}
-	return at, nil
 }
 
 // canonical are the paths of m, depth first, names in byte order.

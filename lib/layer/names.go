@@ -250,21 +250,25 @@ func (n *names) waits(p *pendingLink) bool {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	if err != nil {
-		return err
-	}
-	n.whited[at] = true
-	return nil
+	return note(n.whited, at, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	if err != nil {
-		return err
+	return note(n.opaques, dir, err)
+}
+
+// note takes a mark at the place where a path has led, or else has met err. Below
+// what is no directory there is nothing to hide.
+func note(marks map[string]bool, at string, err error) error {
+	if errors.As(err, new(*tree.NotDirError)) {
+		return nil
 	}
-	n.opaques[dir] = true
-	return nil
+	if err == nil {
+		marks[at] = true
+	}
+	return err
 }
 
 // finish emits, at the end of the layer, what refers to the layers below: links

@@ -48,7 +48,8 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //   - A directory that the layer only implies leaves a directory of t as it is and
 //     follows a symbolic link of t inside the root; missing, or in place of another
 //     file, it is 0755 of root at the time 0. Where all that it holds are
-//     whiteouts it is not made.
+//     whiteouts it is not made. A symbolic link of t that leads to something else
+//     than a directory is an error, unless layer makes a directory of that.
 //   - Where two names of the layer come to be one by way of a symbolic link of t,
 //     they are applied in canonical order.
 //
@@ -197,7 +198,7 @@ func (a *applier) hide() {
 // links of t. What the layer itself has at the end of the way counts first, as it
 // does for a path without links.
 func (a *applier) linkTarget(path string) (*Entry, error) {
-	real, err := a.t.Resolve(path)
+	real, err := a.t.resolve(path, a.layer)
 	if err != nil {
 		return nil, err
 	}
@@ -269,9 +270,12 @@ func (a *applier) implied(dst *Node, path *place, c *Node) error {
 // through adds what the implied directory c holds where path is a symbolic link
 // in t.
 func (a *applier) through(path *place, c *Node) error {
-	real, err := a.t.ResolveDir(path.String())
+	real, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
-		return err
+		if below := c.Children(); len(below) > 0 {
+			path = path.join(below[0].name) // an entry, or where one is
+		}
+		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
 	return a.dir(a.t.mkdirAll(real, newDir), placeOf(real), c)
 }

@@ -126,7 +126,10 @@ func TestApplyErrors(t *testing.T) {
 	for _, c := range []struct{ below, layer, want string }{
 		{"", "d/b file = a lower", "d/b: hard link to a in a layer below: it does not exist"},
 		{"a dir", "b file = a lower", "b: hard link to a in a layer below: it is a directory"},
-		{"a link -> a", "a/b file", "a: more than 255 symbolic links on the way"},
+		{"a link -> a", "a/b file", "a/b: a: more than 255 symbolic links on the way"},
+		{"e/p file; l link -> /e/p", "l/a white; l/b/c file", "l/b: symbolic link l leads to e/p, which is not a directory"},
+		{"p file; l link -> m; m link -> p/q", "l/x dir", "l/x: symbolic link l leads to p, which is not a directory"},
+		{"p file; l link -> p", "b file = l/p lower", "b: hard link to l/p in a layer below: symbolic link l leads to p, which is not a directory"},
 		{"a link -> a", "b file = a/x lower", "b: hard link to a/x in a layer below: a: more than 255 symbolic links on the way"},
 	} {
 		flat := NewFlat()
