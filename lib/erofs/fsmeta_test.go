@@ -18,9 +18,7 @@ import (
 
 // stack is layers with everything that merging does, from bottom to top.
 func stack() [][]tree.Entry {
-	lower := func(path, target string) tree.Entry {
-		return with(hardlink(path, target), func(e *tree.Entry) { e.Lower = true })
-	}
+	lower := lowerLink
 	gone := func(path string) tree.Entry { return device(path, tree.Char, 0, 0) }
 	return [][]tree.Entry{
 		corpus(),

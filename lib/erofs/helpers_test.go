@@ -64,7 +64,7 @@ func hardlink(path, target string) tree.Entry {
 }
 
 func lowerLink(path, target string) tree.Entry {
-	return with(hardlink(path, target), func(e *tree.Entry) { e.Lower = true })
+	return with(hardlink(path, ""), func(e *tree.Entry) { e.Lower = &tree.Lower{Targets: []string{target}} })
 }
 
 func device(path string, t tree.Type, major, minor uint32) tree.Entry {

@@ -66,7 +66,7 @@ func TestLayerMarks(t *testing.T) {
 			t.Errorf("%s: xattr %s is %q (%v)", c.path, c.name, v, ok)
 		}
 	}
-	if e, err := img.Lookup("lower"); err != nil || e.Hardlink != "usr/bin/below" || !e.Lower || len(e.Xattrs) > 0 {
+	if e, err := img.Lookup("lower"); err != nil || !e.IsLower() || e.Lower.Targets[0] != "usr/bin/below" || len(e.Xattrs) > 0 {
 		t.Errorf("lower: %+v, %v", e, err)
 	}
 	if e, err := img.Lookup("implied/a"); err != nil || !e.NoChange || len(e.Xattrs) > 0 {

@@ -191,17 +191,15 @@ func TestDeepMerge(t *testing.T) {
 	})
 }
 
-// TestManyLinks has links that wait, and chains of them, in numbers.
+// TestManyLinks has links that wait in numbers.
 func TestManyLinks(t *testing.T) {
 	const n = 50_000
-	var waiting, chain []raw
+	var waiting []raw
 	for i := range n {
 		waiting = append(waiting, raw{kind: '1', name: fmt.Sprintf("l%d", i), link: "t"})
-		chain = append(chain, raw{kind: '1', name: fmt.Sprintf("c%d", i), link: fmt.Sprintf("c%d", i+1)})
 	}
 	for name, headers := range map[string][]raw{
 		"to one target":      append(waiting, raw{name: "t"}),
-		"each to the next":   append(chain, raw{name: fmt.Sprintf("c%d", n)}),
 		"that never comes":   waiting,
 		"over and over":      append(append(waiting, waiting...), raw{name: "t"}),
 		"which is a symlink": append(waiting, raw{kind: '2', name: "t", link: "l0"}),
@@ -219,6 +217,30 @@ func TestManyLinks(t *testing.T) {
 			loaded.Close()
 		})
 	}
+}
+
+// TestChainOfLinks refuses a chain whose links would each have to name all that
+// follow.
+func TestChainOfLinks(t *testing.T) {
+	chain := func(n int) []byte {
+		var headers []raw
+		for i := range n {
+			headers = append(headers, raw{kind: '1', name: fmt.Sprintf("c%d", i), link: fmt.Sprintf("c%d", i+1)})
+		}
+		return rawTar(append(headers, raw{name: fmt.Sprintf("c%d", n)})...)
+	}
+	loaded, err := layer.Load(input("short", chain(tree.MaxTargets), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded.Close()
+	long := chain(50_000)
+	bounded(t, 10, func() {
+		_, err := layer.Load(input("long", long, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "c0 waits for another, and that for another, 16 times") {
+			t.Error(err)
+		}
+	})
 }
 
 // TestBomb stops at the limit, long before the end of what gzip makes of little.
