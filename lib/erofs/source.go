@@ -41,8 +41,7 @@ type source struct {
 // would look like metadata that overlaps.
 type metInode struct {
 	path  string      // the first
-	entry *tree.Entry // of an inode with more names, if that says more than its record
-	other string      // see unmark
+	entry *tree.Entry // of an inode with more names, if that says more than its record; Hardlink is what unmark returns
 }
 
 // openDir is what is still to come of one directory.
@@ -135,7 +134,7 @@ func (s *source) load(path string, again bool) (other string, stated bool, err e
 	stated = true
 	switch {
 	case seen && met.entry != nil:
-		s.entry, other = *met.entry, met.other
+		s.entry, other = *met.entry, met.entry.Hardlink
 		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
 	case seen && ino.nlink > 1:
 		s.entry = ino.attributes()
@@ -150,7 +149,8 @@ func (s *source) load(path string, again bool) (other string, stated bool, err e
 		e := s.entry
 		isOrElse := e.Lower != nil && e.Lower.Else
 		if again || isOrElse || ino.nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
-			met.entry, met.other = &e, other
+			e.Hardlink = other
+			met.entry = &e
 		}
 	}
 	s.entry.Path = path
