@@ -127,11 +127,14 @@ type names struct {
 	waiting map[string][]*pendingLink // by the target they wait for
 	pending []*pendingLink            // all of them, in order
 	pseudo  map[string]*pseudoLink    // by path
+	inodes  map[*tree.Entry]*pendingLink
 }
 
-// pendingLink is a hard link whose target the layer does not have yet.
+// pendingLink is a hard link whose target the layer does not have yet. It binds to
+// what the layers below have there, if they have anything, or else to what comes.
 type pendingLink struct {
 	path, target string
+	below        []string    // what counts before target comes: paths in the layers below
 	inode        *tree.Entry // stands in the tree for it, until something replaces it
 }
 
@@ -146,6 +149,7 @@ func newNames(emit func(*tree.Entry)) *names {
 		opaques: make(map[string]bool),
 		waiting: make(map[string][]*pendingLink),
 		pseudo:  make(map[string]*pseudoLink),
+		inodes:  make(map[*tree.Entry]*pendingLink),
 	}
 }
 
@@ -196,8 +200,7 @@ func (n *names) add(e *tree.Entry) (err error) {
 	inode.Path, inode.Content = "", nil
 	n.tree.Set(e.Path, &inode)
 	n.emit(e)
-	n.wake(e.Path)
-	return nil
+	return n.wake(e.Path)
 }
 
 // link takes a hard link.
@@ -211,61 +214,121 @@ func (n *names) link(at, target string) (err error) {
 	if at == "." {
 		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
 	}
-	switch old := n.tree.Lookup(target); {
+	old := n.tree.Lookup(target)
+	switch {
+	case old == nil && n.shadowed(target):
+		return n.wait(&pendingLink{path: at, target: target})
 	case old == nil:
-		n.wait(at, target)
+		return n.wait(&pendingLink{path: at, target: target, below: []string{target}})
 	case old.Entry.Type == tree.Dir:
 		return errDirLink(target)
-	case old.Entry.Hardlink != "":
-		n.wait(at, old.Entry.Hardlink)
-	case at != target:
-		n.bind(at, target, old.Entry)
 	}
-	return nil
+	if p := n.inodes[old.Entry]; p != nil {
+		return n.wait(&pendingLink{path: at, target: p.target, below: p.below})
+	}
+	if at == target {
+		return nil
+	}
+	n.bind(at, target, old.Entry)
+	return n.wake(at)
 }
 
 func errDirLink(target string) error {
 	return fmt.Errorf("%w: hard link to %s, which is a directory", ErrCorrupt, target)
 }
 
+// shadowed reports whether the layer has hidden, up to here, what the layers below
+// have at the path at, which it does not have itself.
+func (n *names) shadowed(at string) bool {
+	if n.whited[at] {
+		return true
+	}
+	for dir := at; dir != "."; {
+		dir, _ = split(dir)
+		if n.whited[dir] || n.opaques[dir] {
+			return true
+		}
+		if old := n.tree.Lookup(dir); old != nil && old.Entry.Type != tree.Dir {
+			return true
+		}
+	}
+	return false
+}
+
 // bind emits the link at to the inode of target.
 func (n *names) bind(at, target string, inode *tree.Entry) {
-	e := *inode
-	e.Path, e.Hardlink = at, target
+	e := *inode.Inode()
+	e.Path, e.Hardlink, e.Lower = at, target, inode.Lower
 	n.tree.Set(at, inode)
 	n.emit(&e)
-	n.wake(at)
 }
 
 // wait keeps a link until its target comes. What it takes the place of goes at once:
 // the link may never be emitted, if something takes its place in turn.
-func (n *names) wait(at, target string) {
-	if n.tree.Lookup(at) != nil {
-		n.emit(lowerLink(at, target))
+func (n *names) wait(p *pendingLink) error {
+	if n.tree.Lookup(p.path) != nil {
+		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644})
 	}
-	p := &pendingLink{path: at, target: target, inode: &tree.Entry{Type: tree.File, Hardlink: target}}
-	n.tree.Set(at, p.inode)
+	p.inode = &tree.Entry{Type: tree.File}
+	n.inodes[p.inode] = p
+	n.tree.Set(p.path, p.inode)
 	n.pending = append(n.pending, p)
-	n.waiting[target] = append(n.waiting[target], p)
+	for _, q := range n.comes(p.path) {
+		if err := q.prefer(p.below); err != nil {
+			return err
+		}
+		q.target = p.target
+		n.waiting[p.target] = append(n.waiting[p.target], q)
+	}
+	n.waiting[p.target] = append(n.waiting[p.target], p)
+	return nil
 }
 
-func lowerLink(at, target string) *tree.Entry {
-	return &tree.Entry{Path: at, Type: tree.File, Mode: 0o644, Hardlink: target, Lower: true}
+// comes takes the links that wait for target.
+func (n *names) comes(target string) []*pendingLink {
+	links, ok := n.waiting[target]
+	if !ok {
+		return nil
+	}
+	delete(n.waiting, target)
+	return slices.DeleteFunc(links, func(p *pendingLink) bool { return !n.waits(p) })
+}
+
+// prefer lets what the layers below have at paths count behind what does already.
+func (p *pendingLink) prefer(paths []string) error {
+	below := slices.Clone(p.below)
+	for _, path := range paths {
+		if !slices.Contains(below, path) {
+			below = append(below, path)
+		}
+	}
+	if p.below = below; len(below) > tree.MaxTargets {
+		return fmt.Errorf("%w: hard link %s waits for another, and that for another, %d times", ErrCorrupt, p.path, tree.MaxTargets)
+	}
+	return nil
 }
 
 // wake binds the links that wait for target, which has just come.
-func (n *names) wake(target string) {
-	links, ok := n.waiting[target]
-	if !ok {
-		return
+func (n *names) wake(target string) error {
+	links := n.comes(target)
+	if links == nil {
+		return nil
 	}
-	delete(n.waiting, target)
-	inode := n.tree.Lookup(target).Entry
+	come := n.tree.Lookup(target).Entry
 	for _, p := range links {
-		if n.waits(p) {
-			n.bind(p.path, target, inode)
+		if come.Lower != nil {
+			if err := p.prefer(come.Lower.Targets); err != nil {
+				return err
+			}
 		}
+		inode := come.Inode()
+		if len(p.below) > 0 {
+			inode = tree.OrLower(inode, p.below)
+		}
+		delete(n.inodes, p.inode)
+		n.bind(p.path, target, inode)
 	}
+	return nil
 }
 
 // waits reports whether p still stands where it was made.
@@ -277,21 +340,25 @@ func (n *names) waits(p *pendingLink) bool {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	if err != nil {
-		return err
-	}
-	n.whited[at] = true
-	return nil
+	return note(n.whited, at, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	if err != nil {
-		return err
+	return note(n.opaques, dir, err)
+}
+
+// note takes a mark at the place where a path has led, or else has met err. Below
+// what is no directory there is nothing to hide.
+func note(marks map[string]bool, at string, err error) error {
+	if errors.As(err, new(*tree.NotDirError)) {
+		return nil
 	}
-	n.opaques[dir] = true
-	return nil
+	if err == nil {
+		marks[at] = true
+	}
+	return err
 }
 
 // finish emits, at the end of the layer, what refers to the layers below: links
@@ -301,10 +368,10 @@ func (n *names) finish() error {
 		if !n.waits(p) {
 			continue
 		}
-		if at := n.tree.Lookup(p.target); at != nil && at.Entry.Type == tree.Dir {
-			return fmt.Errorf("%s: %w", p.path, errDirLink(p.target))
+		if err := p.prefer([]string{p.target}); err != nil {
+			return err
 		}
-		n.emit(lowerLink(p.path, p.target))
+		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	}
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {

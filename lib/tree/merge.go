@@ -41,14 +41,16 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //
 //   - Whiteouts and opaque marks hide what is in t, never what layer holds itself.
 //   - A link to a layer below binds to the inode that t has there before anything
-//     of layer is applied; a missing target is an error. Where the target's parents
-//     are symbolic links of t to a place where layer has a file, it is that one.
+//     of layer is applied. Where the target's parents are symbolic links of t to
+//     a place where layer has a file, it is that one. A target that is missing is
+//     an error, unless the name may be something else.
 //   - A directory of the layer takes the place of anything in t but a directory,
 //     whose children stay.
 //   - A directory that the layer only implies leaves a directory of t as it is and
 //     follows a symbolic link of t inside the root; missing, or in place of another
 //     file, it is 0755 of root at the time 0. Where all that it holds are
-//     whiteouts it is not made.
+//     whiteouts it is not made. A symbolic link of t that leads to something else
+//     than a directory is an error, unless layer makes a directory of that.
 //   - Where two names of the layer come to be one by way of a symbolic link of t,
 //     they are applied in canonical order.
 //
@@ -138,7 +140,7 @@ func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 				lower, lowerAt := a.shown(c, below, real.join(c.name))
 				err = a.look(c, at, lower, lowerAt)
 			}
-		case c.Entry.Lower:
+		case c.Entry.Lower != nil:
 			err = a.bind(c, path)
 		case c.Entry.IsWhiteout() && below != nil:
 			a.gone = append(a.gone, hidden{below, c.name})
@@ -168,20 +170,46 @@ func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
 	return n, path
 }
 
-// bind finds the inode of t that c, in the directory dir of the layer, links to.
+// bind finds the inode that c, in the directory dir of the layer, is bound to.
 func (a *applier) bind(c *Node, dir *place) error {
-	if a.bound[c.Entry] != nil {
-		return nil
-	}
-	target, err := a.linkTarget(c.Entry.Hardlink)
+	target, err := a.inode(c.Entry)
 	if err != nil {
-		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.join(c.name).String()), printable(c.Entry.Hardlink), err)
+		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.join(c.name).String()), printable(c.Entry.Lower.Targets[0]), err)
+	}
+	if target == nil {
+		return fmt.Errorf("%s: hard link to %s in a layer below: it does not exist", printable(dir.join(c.name).String()), printable(c.Entry.Lower.Targets[0]))
+	}
+	return nil
+}
+
+// inode is what e, an inode of the layer, is bound to in the layers below: e
+// itself, another one of the layer, or one of t. It is nil if there is none, or if
+// it depends on itself.
+func (a *applier) inode(e *Entry) (*Entry, error) {
+	if e.Lower == nil {
+		return e, nil
+	}
+	if target, ok := a.bound[e]; ok {
+		return target, nil
 	}
 	if a.bound == nil {
 		a.bound = make(map[*Entry]*Entry)
 	}
-	a.bound[c.Entry] = target
-	return nil
+	a.bound[e] = nil
+	for _, path := range e.Lower.Targets {
+		target, err := a.linkTarget(path)
+		if err != nil {
+			return nil, err
+		}
+		if target != nil {
+			a.bound[e] = target
+			return target, nil
+		}
+	}
+	if e.Lower.Else {
+		a.bound[e] = e.Lower.inode
+	}
+	return a.bound[e], nil
 }
 
 func (a *applier) hide() {
@@ -194,19 +222,20 @@ func (a *applier) hide() {
 }
 
 // linkTarget is the inode that path names, its parents followed through symbolic
-// links of t. What the layer itself has at the end of the way counts first, as it
-// does for a path without links.
+// links of t, or nil. What the layer itself has where these lead counts first.
 func (a *applier) linkTarget(path string) (*Entry, error) {
-	real, err := a.t.Resolve(path)
+	real, err := a.t.resolve(path, a.layer)
 	if err != nil {
 		return nil, err
 	}
-	if n := a.layer.Lookup(real); n != nil && n.Entry.Type != Dir && !n.Entry.Lower && !n.Entry.IsWhiteout() {
-		return n.Entry, nil
+	if own := a.layer.Lookup(real); real != path && own != nil && own.Entry.Type != Dir && !own.Entry.IsWhiteout() {
+		if target, err := a.inode(own.Entry); target != nil || err != nil {
+			return target, err
+		}
 	}
 	switch n := a.t.Lookup(real); {
 	case n == nil:
-		return nil, errors.New("it does not exist")
+		return nil, nil
 	case n.Entry.Type == Dir:
 		return nil, errors.New("it is a directory")
 	default:
@@ -269,9 +298,12 @@ func (a *applier) implied(dst *Node, path *place, c *Node) error {
 // through adds what the implied directory c holds where path is a symbolic link
 // in t.
 func (a *applier) through(path *place, c *Node) error {
-	real, err := a.t.ResolveDir(path.String())
+	real, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
-		return err
+		if below := c.Children(); len(below) > 0 {
+			path = path.join(below[0].name) // an entry, or where one is
+		}
+		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
 	return a.dir(a.t.mkdirAll(real, newDir), placeOf(real), c)
 }
