@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 )
 
 // ReadLayer reads all of src into a tree that keeps the marks of a layer. Where
@@ -87,34 +85,6 @@ type applier struct {
 	clear []*Node // directories of t that become empty
 }
 
-// place is a path that is put together only where it is asked for: at every level
-// of a deep tree that would cost the square of the depth. nil is the root.
-type place struct {
-	up   *place
-	name string // or the whole path
-}
-
-func placeOf(path string) *place {
-	if path == "." {
-		return nil
-	}
-	return &place{name: path}
-}
-
-func (p *place) join(name string) *place { return &place{p, name} }
-
-func (p *place) String() string {
-	if p == nil {
-		return "."
-	}
-	var names []string
-	for ; p != nil; p = p.up {
-		names = append(names, p.name)
-	}
-	slices.Reverse(names)
-	return strings.Join(names, "/")
-}
-
 // hidden is a name in a directory of t.
 type hidden struct {
 	dir  *Node
@@ -124,7 +94,7 @@ type hidden struct {
 // look notes what the directory n of the layer, at path, hides in the layers below
 // and what it links to there. What shows of them under n is the directory below,
 // at real; it is nil if nothing does.
-func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
+func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 	if below != nil && n.Entry.IsOpaque() {
 		a.clear = append(a.clear, below)
 		below = nil
@@ -133,11 +103,11 @@ func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 		var err error
 		switch {
 		case c.Entry.Type == Dir:
-			at := path.join(c.name)
+			at := path.Join(c.name)
 			if below == nil {
 				err = a.look(c, at, nil, nil)
 			} else {
-				lower, lowerAt := a.shown(c, below, real.join(c.name))
+				lower, lowerAt := a.shown(c, below, real.Join(c.name))
 				err = a.look(c, at, lower, lowerAt)
 			}
 		case c.Entry.Lower != nil:
@@ -155,7 +125,7 @@ func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 // shown is the directory of t that shows under the directory c of the layer, and
 // its path: what is at path in the directory below or, if c is only implied, where
 // a symbolic link there leads.
-func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
+func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place) {
 	n := below.children[c.name]
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
 		to, err := a.t.ResolveDir(path.String())
@@ -171,13 +141,13 @@ func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
 }
 
 // bind finds the inode that c, in the directory dir of the layer, is bound to.
-func (a *applier) bind(c *Node, dir *place) error {
+func (a *applier) bind(c *Node, dir *Place) error {
 	target, err := a.inode(c.Entry)
 	if err != nil {
-		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.join(c.name).String()), printable(c.Entry.Lower.Targets[0]), err)
+		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.Join(c.name).String()), printable(c.Entry.Lower.Targets[0]), err)
 	}
 	if target == nil {
-		return fmt.Errorf("%s: hard link to %s in a layer below: it does not exist", printable(dir.join(c.name).String()), printable(c.Entry.Lower.Targets[0]))
+		return fmt.Errorf("%s: hard link to %s in a layer below: it does not exist", printable(dir.Join(c.name).String()), printable(c.Entry.Lower.Targets[0]))
 	}
 	return nil
 }
@@ -245,16 +215,16 @@ func (a *applier) linkTarget(path string) (*Entry, error) {
 
 // dir adds what the layer holds in src to the directory dst of t, whose path is
 // path.
-func (a *applier) dir(dst *Node, path *place, src *Node) error {
+func (a *applier) dir(dst *Node, path *Place, src *Node) error {
 	for _, c := range src.Children() {
 		var err error
 		switch {
 		case c.Entry.Type != Dir:
 			a.file(dst, c)
 		case c.Entry.NoChange:
-			err = a.implied(dst, path.join(c.name), c)
+			err = a.implied(dst, path.Join(c.name), c)
 		default:
-			err = a.explicit(dst, path.join(c.name), c)
+			err = a.explicit(dst, path.Join(c.name), c)
 		}
 		if err != nil {
 			return err
@@ -271,7 +241,7 @@ func (a *applier) file(dst, c *Node) {
 }
 
 // explicit adds a directory that the layer has with its attributes.
-func (a *applier) explicit(dst *Node, path *place, c *Node) error {
+func (a *applier) explicit(dst *Node, path *Place, c *Node) error {
 	old := dst.children[c.name]
 	if old == nil || old.Entry.Type != Dir {
 		old = &Node{name: c.name}
@@ -282,7 +252,7 @@ func (a *applier) explicit(dst *Node, path *place, c *Node) error {
 }
 
 // implied adds a directory that the layer only implies.
-func (a *applier) implied(dst *Node, path *place, c *Node) error {
+func (a *applier) implied(dst *Node, path *Place, c *Node) error {
 	old := dst.children[c.name]
 	switch {
 	case old != nil && old.Entry.Type == Dir:
@@ -297,11 +267,11 @@ func (a *applier) implied(dst *Node, path *place, c *Node) error {
 
 // through adds what the implied directory c holds where path is a symbolic link
 // in t.
-func (a *applier) through(path *place, c *Node) error {
+func (a *applier) through(path *Place, c *Node) error {
 	real, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
 		if below := c.Children(); len(below) > 0 {
-			path = path.join(below[0].name) // an entry, or where one is
+			path = path.Join(below[0].name) // an entry, or where one is
 		}
 		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
