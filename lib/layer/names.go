@@ -11,108 +11,6 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// mark is what the name of a tar entry says, whatever its type (OCI image-spec,
-// layer.md, "Whiteouts"). Some builders ship whiteouts as hard links.
-type mark int
-
-const (
-	plain    mark = iota
-	whiteout      // .wh.NAME: the path is that of NAME
-	opaque        // .wh..wh..opq: the path is that of its directory
-	ignored       // metadata of aufs
-	pseudo        // a file below aufsLinks
-)
-
-const whiteoutPrefix = ".wh."
-
-// cleanName is the path of an entry without leading, trailing and double slashes
-// and "." components, and what its name marks. A name that a whiteout hides may be
-// as long as any other, and the name of its entry by the prefix longer.
-func cleanName(name string) (clean string, m mark, err error) {
-	if name == "" {
-		return "", plain, errEmptyName
-	}
-	clean, valid := tidy(name)
-	clean, m, err = readMark(clean)
-	if err == nil && !valid {
-		err = tree.CheckPath(clean)
-	}
-	return clean, m, err
-}
-
-// readMark is what the tidy name clean marks, and where.
-func readMark(clean string) (at string, m mark, err error) {
-	dir, base := split(clean)
-	if strings.Contains(dir, whiteoutPrefix) {
-		for part := range strings.SplitSeq(dir, "/") {
-			switch {
-			case part == aufsLinks:
-				return clean, pseudo, nil
-			case isAufs(part):
-				return clean, ignored, nil
-			case strings.HasPrefix(part, whiteoutPrefix):
-				return clean, plain, errors.New("whiteout in place of a directory")
-			}
-		}
-	}
-	hidden, ok := strings.CutPrefix(base, whiteoutPrefix)
-	switch {
-	case !ok:
-		return clean, plain, nil
-	case base == ".wh..wh..opq":
-		return dir, opaque, nil
-	case isAufs(base):
-		return clean, ignored, nil
-	case hidden == "" || hidden == "." || hidden == ".." || strings.HasPrefix(hidden, whiteoutPrefix):
-		return clean, plain, errors.New("not a name that a whiteout can hide")
-	case dir == ".":
-		return hidden, whiteout, nil
-	}
-	return dir + "/" + hidden, whiteout, nil
-}
-
-// isAufs reports whether a component is metadata of aufs that old builders left
-// in layers.
-func isAufs(part string) bool {
-	return part == aufsLinks || part == ".wh..wh.aufs" || part == ".wh..wh.orph"
-}
-
-var errEmptyName = errors.New("empty name")
-
-// cleanPath makes a path of the model of a tar's name. A component ".." is an
-// error: it would lead nobody knows where.
-func cleanPath(name string) (string, error) {
-	if name == "" {
-		return "", errEmptyName
-	}
-	clean, valid := tidy(name)
-	if valid {
-		return clean, nil
-	}
-	return clean, tree.CheckPath(clean)
-}
-
-// tidy is name without slashes and "." components that say nothing; valid reports
-// whether it is known to be a path of the model.
-func tidy(name string) (clean string, valid bool) {
-	clean = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	if tree.CheckPath(clean) == nil {
-		return clean, true
-	}
-	parts := slices.DeleteFunc(strings.Split(name, "/"), func(p string) bool { return p == "" || p == "." })
-	if len(parts) == 0 {
-		return ".", true
-	}
-	return strings.Join(parts, "/"), false
-}
-
-func split(clean string) (dir, base string) {
-	if i := strings.LastIndexByte(clean, '/'); i >= 0 {
-		return clean[:i], clean[i+1:]
-	}
-	return ".", clean
-}
-
 // names knows which names a layer has made so far, and says what entries of the
 // stream follow from each entry of the tar.
 //
@@ -128,14 +26,6 @@ type names struct {
 	pending []*pendingLink            // all of them, in order
 	pseudo  map[string]*pseudoLink    // by path
 	inodes  map[*tree.Entry]*pendingLink
-}
-
-// pendingLink is a hard link whose target the layer does not have yet. It binds to
-// what the layers below have there, if they have anything, or else to what comes.
-type pendingLink struct {
-	path, target string
-	below        []string    // what counts before target comes: paths in the layers below
-	inode        *tree.Entry // stands in the tree for it, until something replaces it
 }
 
 // someDir is the inode of all directories that have attributes.
@@ -201,140 +91,6 @@ func (n *names) add(e *tree.Entry) (err error) {
 	n.tree.Set(e.Path, &inode)
 	n.emit(e)
 	return n.wake(e.Path)
-}
-
-// link takes a hard link.
-func (n *names) link(at, target string) (err error) {
-	if target, err = n.resolve(target); err != nil {
-		return err
-	}
-	if at, err = n.resolve(at); err != nil {
-		return err
-	}
-	if at == "." {
-		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
-	}
-	old := n.tree.Lookup(target)
-	switch {
-	case old == nil && n.shadowed(target):
-		return n.wait(&pendingLink{path: at, target: target})
-	case old == nil:
-		return n.wait(&pendingLink{path: at, target: target, below: []string{target}})
-	case old.Entry.Type == tree.Dir:
-		return errDirLink(target)
-	}
-	if p := n.inodes[old.Entry]; p != nil {
-		return n.wait(&pendingLink{path: at, target: p.target, below: p.below})
-	}
-	if at == target {
-		return nil
-	}
-	n.bind(at, target, old.Entry)
-	return n.wake(at)
-}
-
-func errDirLink(target string) error {
-	return fmt.Errorf("%w: hard link to %s, which is a directory", ErrCorrupt, target)
-}
-
-// shadowed reports whether the layer has hidden, up to here, what the layers below
-// have at the path at, which it does not have itself.
-func (n *names) shadowed(at string) bool {
-	if n.whited[at] {
-		return true
-	}
-	for dir := at; dir != "."; {
-		dir, _ = split(dir)
-		if n.whited[dir] || n.opaques[dir] {
-			return true
-		}
-		if old := n.tree.Lookup(dir); old != nil && old.Entry.Type != tree.Dir {
-			return true
-		}
-	}
-	return false
-}
-
-// bind emits the link at to the inode of target.
-func (n *names) bind(at, target string, inode *tree.Entry) {
-	e := *inode.Inode()
-	e.Path, e.Hardlink, e.Lower = at, target, inode.Lower
-	n.tree.Set(at, inode)
-	n.emit(&e)
-}
-
-// wait keeps a link until its target comes. What it takes the place of goes at once:
-// the link may never be emitted, if something takes its place in turn.
-func (n *names) wait(p *pendingLink) error {
-	if n.tree.Lookup(p.path) != nil {
-		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644})
-	}
-	p.inode = &tree.Entry{Type: tree.File}
-	n.inodes[p.inode] = p
-	n.tree.Set(p.path, p.inode)
-	n.pending = append(n.pending, p)
-	for _, q := range n.comes(p.path) {
-		if err := q.prefer(p.below); err != nil {
-			return err
-		}
-		q.target = p.target
-		n.waiting[p.target] = append(n.waiting[p.target], q)
-	}
-	n.waiting[p.target] = append(n.waiting[p.target], p)
-	return nil
-}
-
-// comes takes the links that wait for target.
-func (n *names) comes(target string) []*pendingLink {
-	links, ok := n.waiting[target]
-	if !ok {
-		return nil
-	}
-	delete(n.waiting, target)
-	return slices.DeleteFunc(links, func(p *pendingLink) bool { return !n.waits(p) })
-}
-
-// prefer lets what the layers below have at paths count behind what does already.
-func (p *pendingLink) prefer(paths []string) error {
-	below := slices.Clone(p.below)
-	for _, path := range paths {
-		if !slices.Contains(below, path) {
-			below = append(below, path)
-		}
-	}
-	if p.below = below; len(below) > tree.MaxTargets {
-		return fmt.Errorf("%w: hard link %s waits for another, and that for another, %d times", ErrCorrupt, p.path, tree.MaxTargets)
-	}
-	return nil
-}
-
-// wake binds the links that wait for target, which has just come.
-func (n *names) wake(target string) error {
-	links := n.comes(target)
-	if links == nil {
-		return nil
-	}
-	come := n.tree.Lookup(target).Entry
-	for _, p := range links {
-		if come.Lower != nil {
-			if err := p.prefer(come.Lower.Targets); err != nil {
-				return err
-			}
-		}
-		inode := come.Inode()
-		if len(p.below) > 0 {
-			inode = tree.OrLower(inode, p.below)
-		}
-		delete(n.inodes, p.inode)
-		n.bind(p.path, target, inode)
-	}
-	return nil
-}
-
-// waits reports whether p still stands where it was made.
-func (n *names) waits(p *pendingLink) bool {
-	at := n.tree.Lookup(p.path)
-	return at != nil && at.Entry == p.inode
 }
 
 // whiteout takes the whiteout of at.
@@ -405,6 +161,24 @@ func (n *names) mark(at string) {
 		e.Xattrs = []tree.Xattr{tree.Opaque}
 	}
 	n.emit(&e)
+}
+
+// shadowed reports whether the layer has hidden, up to here, what the layers below
+// have at the path at, which it does not have itself.
+func (n *names) shadowed(at string) bool {
+	if n.whited[at] {
+		return true
+	}
+	for dir := at; dir != "."; {
+		dir, _ = split(dir)
+		if n.whited[dir] || n.opaques[dir] {
+			return true
+		}
+		if old := n.tree.Lookup(dir); old != nil && old.Entry.Type != tree.Dir {
+			return true
+		}
+	}
+	return false
 }
 
 // hidden reports whether nothing of the layers below shows at the path at, which
