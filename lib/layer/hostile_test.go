@@ -54,6 +54,14 @@ func TestLinear(t *testing.T) {
 		"deep paths": loads(func(n int) []raw {
 			return deepPaths(n / 20)
 		}),
+		"deep targets of links": loads(func(n int) []raw {
+			dir := strings.Repeat("d/", n)
+			headers := []raw{pax("path", dir+"f"), {name: "x"}}
+			for i := range 20 {
+				headers = append(headers, pax("linkpath", fmt.Sprint(dir, i)), raw{kind: '1', name: fmt.Sprint(i), link: "x"})
+			}
+			return headers
+		}),
 		"implied directories merged": func(t *testing.T, n int) {
 			data := rawTar(deepPaths(n / 20)...)
 			merged, err := layer.Merge([]layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})

@@ -3,10 +3,10 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -166,15 +166,11 @@ func (n *names) mark(at string) {
 // shadowed reports whether the layer has hidden, up to here, what the layers below
 // have at the path at, which it does not have itself.
 func (n *names) shadowed(at string) bool {
-	if n.whited[at] {
+	if n.whited[at] || n.opaques["."] {
 		return true
 	}
-	for dir := at; dir != "."; {
-		dir, _ = split(dir)
-		if n.whited[dir] || n.opaques[dir] {
-			return true
-		}
-		if old := n.tree.Lookup(dir); old != nil && old.Entry.Type != tree.Dir {
+	for dir, node := range n.above(at) {
+		if n.whited[dir] || n.opaques[dir] || node != nil && node.Entry.Type != tree.Dir {
 			return true
 		}
 	}
@@ -185,15 +181,8 @@ func (n *names) shadowed(at string) bool {
 // the layer does not have: a parent is no directory, or is whited out and not
 // made again.
 func (n *names) hidden(at string) bool {
-	node := n.tree.Root()
-	for i, c := range []byte(at) {
-		if c != '/' {
-			continue
-		}
-		if node != nil {
-			node = node.Child(at[strings.LastIndexByte(at[:i], '/')+1 : i])
-		}
-		if node == nil && n.whited[at[:i]] || node != nil && node.Entry.Type != tree.Dir {
+	for dir, node := range n.above(at) {
+		if node == nil && n.whited[dir] || node != nil && node.Entry.Type != tree.Dir {
 			return true
 		}
 	}
@@ -202,14 +191,29 @@ func (n *names) hidden(at string) bool {
 
 // covered reports whether a parent of at is something else than a directory.
 func (n *names) covered(at string) bool {
-	node := n.tree.Root()
-	for dir, more := at, true; more && node != nil; {
-		if node.Entry.Type != tree.Dir {
-			return true
+	for _, node := range n.above(at) {
+		if node == nil || node.Entry.Type != tree.Dir {
+			return node != nil
 		}
-		var name string
-		name, dir, more = strings.Cut(dir, "/")
-		node = node.Child(name)
 	}
 	return false
+}
+
+// above yields the parents of at below the root, from there down, and what the layer
+// has of them: nil if nothing. It is one walk, however deep at is.
+func (n *names) above(at string) iter.Seq2[string, *tree.Node] {
+	return func(yield func(string, *tree.Node) bool) {
+		node, begin := n.tree.Root(), 0
+		for i, c := range []byte(at) {
+			if c != '/' {
+				continue
+			}
+			if node != nil {
+				node = node.Child(at[begin:i])
+			}
+			if begin = i + 1; !yield(at[:i], node) {
+				return
+			}
+		}
+	}
 }
