@@ -70,10 +70,10 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	defer img.Close()
 	if err := t.write(env, out, img); err != nil {
-		return err
+		return cli.About(img.Name, err)
 	}
 	if err := img.Finish(env.Context); err != nil {
-		return err
+		return cli.About(img.Name, err)
 	}
 	return out.Commit()
 }

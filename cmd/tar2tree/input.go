@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -75,5 +74,5 @@ func unpackFirst(err error, paths []string) error {
 	case paths[0] == "-":
 		return cli.Hint(err, "... | "+unread.Unpacker+" | tar2tree")
 	}
-	return cli.Hint(fmt.Errorf("%s: %w", paths[0], err), unread.Unpacker+" "+paths[0]+" | tar2tree")
+	return cli.Hint(err, unread.Unpacker+" "+paths[0]+" | tar2tree")
 }

@@ -105,7 +105,7 @@ func fetchImage(ctx context.Context, ref name.Reference, opts Options) (*Image, 
 		r.Close()
 		return nil, r.blame(err)
 	}
-	img.remote = r
+	img.Name, img.remote = ref.String(), r
 	img.closers = append(img.closers, r)
 	return img, nil
 }
