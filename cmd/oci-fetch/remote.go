@@ -100,12 +100,14 @@ func (r *remote) fill(env *cli.Env, ref string, opts *oci.Options) (err error) {
 
 // authFiles are where credentials may lie, in the order in which they count.
 func (r *remote) authFiles() ([]string, error) {
-	if r.Authfile != "" {
-		_, err := os.Stat(r.Authfile)
-		return []string{r.Authfile}, err
-	}
-	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
-		return []string{f}, nil
+	for _, named := range []struct{ by, file string }{{"--authfile", r.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
+		if named.file == "" {
+			continue
+		}
+		if _, err := os.Stat(named.file); err != nil {
+			return nil, fmt.Errorf("%s: %w", named.by, err)
+		}
+		return []string{named.file}, nil
 	}
 	home, _ := os.UserHomeDir()
 	var files []string
@@ -155,7 +157,11 @@ func (r *remote) cache(env *cli.Env) (*cas.Store, error) {
 	}
 	opts := cas.Options{Verify: r.VerifyCache, Fresh: r.Force, Warn: env.Warn}
 	if r.Cache != "" {
-		return openCache(env, r.Cache, opts)
+		s, err := openCache(env, r.Cache, opts)
+		if errors.Is(err, cas.ErrStore) {
+			err = cli.Hint(err, "--cache DIR keeps it elsewhere, --no-cache nowhere")
+		}
+		return s, err
 	}
 	home, _ := os.UserHomeDir()
 	base := os.Getenv("XDG_CACHE_HOME")
