@@ -48,13 +48,14 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, err := t.open(env)
 	if err != nil {
+		err = cli.About(cli.Only(t.Images), err)
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	err = tree.Copy(tree.NewWriter(out, opts), src)
+	err = cli.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
 	if errors.Is(err, erofs.ErrNoDevice) {
 		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
 	}

@@ -65,7 +65,7 @@ func (t *tool) Run(env *cli.Env) error {
 		}
 		defer in.Close()
 		if src, err = tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true}); err != nil {
-			return err
+			return cli.About(t.Tree, err)
 		}
 	}
 	out, err := env.Image(t.Output.Path, t.Temp.Dir)
@@ -79,7 +79,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if src == nil {
 		err = w.Close()
 	} else {
-		err = tree.Copy(w, tree.Limit(src, t.Limits))
+		err = cli.Copy(t.Tree, w, tree.Limit(src, t.Limits))
 	}
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ type tool struct {
 	Layer    *string `xor:"part" placeholder:"N|DIGEST" help:"Write one layer as it is: by number from 0 at the bottom, digest or diff-id."`
 	Manifest bool    `xor:"part" help:"Write the manifest."`
 	Config   bool    `xor:"part" help:"Write the configuration."`
-	List     bool    `xor:"part" help:"List the layers, bottom to top."`
+	List     bool    `xor:"part" help:"List the layers, bottom to top; digests in full unless the terminal is too narrow."`
 	JSON     bool    `xor:"form" help:"With --list: as JSON."`
 	Digests  bool    `xor:"form" help:"With --list: only the digests, one a line."`
 
@@ -70,10 +70,10 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	defer img.Close()
 	if err := t.write(env, out, img); err != nil {
-		return err
+		return cli.About(img.Name, err)
 	}
 	if err := img.Finish(env.Context); err != nil {
-		return err
+		return cli.About(img.Name, err)
 	}
 	return out.Commit()
 }
@@ -91,7 +91,7 @@ func (t *tool) write(env *cli.Env, w io.Writer, img *oci.Image) (err error) {
 	case t.List && t.Digests:
 		return oci.ListDigests(w, img)
 	case t.List:
-		return oci.ListText(w, img)
+		return oci.ListText(w, img, env.Columns(t.Output.Path))
 	default:
 		return oci.WriteArchive(env.Context, w, img)
 	}

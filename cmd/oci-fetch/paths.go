@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -9,12 +10,14 @@ import (
 
 // authFiles are where credentials may lie, in the order in which they count.
 func (r *remote) authFiles() ([]string, error) {
-	if r.Authfile != "" {
-		_, err := os.Stat(r.Authfile)
-		return []string{r.Authfile}, err
-	}
-	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
-		return []string{f}, nil
+	for _, named := range []struct{ by, file string }{{"--authfile", r.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
+		if named.file == "" {
+			continue
+		}
+		if _, err := os.Stat(named.file); err != nil {
+			return nil, fmt.Errorf("%s: %w", named.by, err)
+		}
+		return []string{named.file}, nil
 	}
 	home, _ := os.UserHomeDir()
 	var files []string

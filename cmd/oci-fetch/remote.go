@@ -132,7 +132,11 @@ func (r *remote) cache(env *cli.Env) (*cas.Store, error) {
 	}
 	opts := cas.Options{Verify: r.VerifyCache, Fresh: r.Force, Warn: env.Warn}
 	if r.Cache != "" {
-		return openCache(env, r.Cache, opts)
+		s, err := openCache(env, r.Cache, opts)
+		if errors.Is(err, cas.ErrStore) {
+			err = cli.Hint(err, "--cache DIR keeps it elsewhere, --no-cache nowhere")
+		}
+		return s, err
 	}
 	home, _ := os.UserHomeDir()
 	base := os.Getenv("XDG_CACHE_HOME")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -46,7 +45,9 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 			Limits: t.Limits, SpoolDir: spools},
 	})
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
-		err = cli.Hint(err, "oci-fetch takes references: oci-fetch "+path+" | tar2tree")
+		if ref := oci.Reference(path); ref != "" {
+			err = cli.Hint(err, "oci-fetch takes references: "+shellLine("oci-fetch", ref)+" | "+shellLine(t.piped()...))
+		}
 	}
 	if err != nil {
 		return nil, nil, err
@@ -66,6 +67,28 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	return nil, nil, err
 }
 
+// piped is the command line that has standard input in place of the first input.
+func (t *tool) piped() []string {
+	if len(t.Inputs) == 1 {
+		return []string{"tar2tree"}
+	}
+	return append([]string{"tar2tree", "-"}, t.Inputs[1:]...)
+}
+
+// shellLine is a command as a shell reads it.
+func shellLine(words ...string) string {
+	for i, w := range words {
+		if strings.ContainsFunc(w, needsQuotes) {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func needsQuotes(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r))
+}
+
 // unpackFirst says how an input is read whose compression is not.
 func unpackFirst(err error, paths []string) error {
 	var unread *compression.Error
@@ -75,5 +98,5 @@ func unpackFirst(err error, paths []string) error {
 	case paths[0] == "-":
 		return cli.Hint(err, "... | "+unread.Unpacker+" | tar2tree")
 	}
-	return cli.Hint(fmt.Errorf("%s: %w", paths[0], err), unread.Unpacker+" "+paths[0]+" | tar2tree")
+	return cli.Hint(err, unread.Unpacker+" "+shellLine(paths[0])+" | tar2tree")
 }

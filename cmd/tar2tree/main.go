@@ -59,13 +59,13 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, props, err := t.open(env)
 	if err != nil {
-		err = unpackFirst(err, t.Inputs)
+		err = cli.About(cli.Only(t.Inputs), unpackFirst(err, t.Inputs))
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
 	defer src.Close()
 	opts.Props = props
-	if err := tree.Copy(tree.NewWriter(out, opts), src); err != nil {
+	if err := cli.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
 		return unpackFirst(err, t.Inputs)
 	}
 	return out.Commit()

@@ -68,9 +68,9 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
 	if err != nil {
-		return err
+		return cli.About(path, err)
 	}
-	err = tree.Copy(w, tree.Limit(src, t.Limits))
+	err = cli.Copy(path, w, tree.Limit(src, t.Limits))
 	if errors.Is(err, erofs.ErrNeedsLayer) {
 		return cli.Hint(err, "use --layer, or merge the layers first: tar2tree on the whole image")
 	}

@@ -64,9 +64,9 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
 	if err != nil {
-		return err
+		return cli.About(t.Input, err)
 	}
-	err = tree.Copy(w, tree.Limit(src, t.Limits))
+	err = cli.Copy(t.Input, w, tree.Limit(src, t.Limits))
 	if errors.Is(err, ext4.ErrNeedsUpper) {
 		return cli.Hint(err, "merge the layers first: tar2tree on the whole image; or make an upper disk: mkext4upper --tree")
 	}

@@ -38,13 +38,13 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
 	if err != nil {
-		return err
+		return cli.About(t.Input, err)
 	}
 	z, err := layer.Compress(out, compression.Kind(t.Compress))
 	if err != nil {
 		return err
 	}
-	if err := tree.Copy(layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
+	if err := cli.Copy(t.Input, layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
 		return err
 	}
 	if err := z.Close(); err != nil {

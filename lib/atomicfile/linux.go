@@ -55,7 +55,7 @@ func createBeside(path, target string) (*File, error) {
 	}
 	dir, err := os.Open(dirName)
 	if err != nil {
-		return nil, err
+		return nil, named("directory "+filepath.Clean(dirName), errors.Unwrap(err))
 	}
 	f := &File{target: path, dir: dir, base: base}
 	fd, err := openUnnamed(int(dir.Fd()), ".")

@@ -63,6 +63,8 @@ func (p *probe) Run(env *Env) error {
 		return &fs.PathError{Op: "open", Path: "f", Err: syscall.EMFILE}
 	case "long":
 		return errors.New(strings.Repeat("x", 1<<20) + ": cause")
+	case "words":
+		return errors.New(strings.Repeat("ab ", 1000) + "cause")
 	case "hostile":
 		return errors.New("a\x1b[31m\xff\r: entry:\nbad \u0085é\u202e\u200b")
 	case "warn":
@@ -180,14 +182,16 @@ func TestExitCodes(t *testing.T) {
 		{"temporary only in name", "--do=emfile", "1", "probe: f: open: too many open files\n"},
 		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é\342\200\256\342\200\213` + "\n"},
 		{"long text", "--do=long", "1",
-			"probe: " + strings.Repeat("x", 2048) + " [...] " + strings.Repeat("x", 2048-len(": cause")) + ": cause\n"},
+			"probe: " + strings.Repeat("x", 200) + "[...]" + strings.Repeat("x", 200-len(":")) + ": cause\n"},
+		{"text of many words", "--do=words", "1",
+			"probe: " + strings.Repeat("ab ", 341) + "a [...] b " + strings.Repeat("ab ", 339) + "cause\n"},
 		{"warning", "--do=warn", "0", "probe: warning: odd; thing\n"},
 		{"quiet", "--do=warn --quiet", "0", ""},
-		{"missing input", "/no/input", "1", "probe: /no/input: open: no such file or directory\n"},
+		{"missing input", "/no/input", "1", "probe: /no/input: directory /no: no such file or directory\n"},
 		{"directory as input", "/", "1", "probe: /: read: is a directory\n"},
 		{"forgotten output", "--do=forget", "1", "probe: standard output: output was not completed\n"},
 		{"aborted output", "--do=abort", "0", ""},
-		{"no directory", "-o /no/dir/x", "1", "probe: /no/dir/x: open: no such file or directory\n"},
+		{"no directory", "-o /no/dir/x", "1", "probe: /no/dir/x: directory /no/dir: no such file or directory\n"},
 		{"target is a directory", "-o /", "1", "probe: /: open: is a directory\n"},
 		{"full disk", "-o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
 		{"full disk, image", "--image -o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},

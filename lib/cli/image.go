@@ -107,7 +107,7 @@ func (i *Image) Commit() error {
 
 func (i *Image) complete() error {
 	if i.spools {
-		if err := copyImage(i.dest(), i.File); err != nil {
+		if err := i.copy(); err != nil {
 			return err
 		}
 		i.File.Close()
@@ -171,12 +171,33 @@ func (i *Image) pending() string {
 
 func (i *Image) flush() {}
 
-// copyImage writes all of src to dst, in large pieces. It does not read holes.
-func copyImage(dst, src *os.File) error {
-	size, err := src.Seek(0, io.SeekEnd)
+// copy copies the spool to where the image ends up.
+func (i *Image) copy() error {
+	size, err := i.File.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
+	bar := i.env.progress.Start("copy the image", size)
+	err = copyImage(shownWriter{i.dest(), bar}, i.File, size)
+	bar.Done(err)
+	return err
+}
+
+// shownWriter is a writer of what a bar shows.
+type shownWriter struct {
+	io.Writer
+	bar *Bar
+}
+
+func (c shownWriter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.bar.Add(int64(n))
+	return n, err
+}
+
+// copyImage writes all of src, which has size bytes, to dst, in large pieces. It does
+// not read holes.
+func copyImage(dst io.Writer, src *os.File, size int64) error {
 	buf := make([]byte, 1<<20)
 	for off := int64(0); off < size; {
 		data := nextData(src, off, size)
@@ -184,7 +205,7 @@ func copyImage(dst, src *os.File) error {
 			return err
 		}
 		end := nextHole(src, data, size)
-		if _, err := io.CopyBuffer(onlyWriter{dst}, onlyReader{io.NewSectionReader(src, data, end-data)}, buf); err != nil {
+		if _, err := io.CopyBuffer(dst, onlyReader{io.NewSectionReader(src, data, end-data)}, buf); err != nil {
 			return err
 		}
 		off = end
@@ -192,11 +213,10 @@ func copyImage(dst, src *os.File) error {
 	return nil
 }
 
-// Without these io.CopyBuffer would leave the buffer alone for smaller ones.
-type onlyWriter struct{ io.Writer }
+// Without this io.CopyBuffer would leave the buffer alone for smaller ones.
 type onlyReader struct{ io.Reader }
 
-func writeZeros(dst *os.File, buf []byte, n int64) error {
+func writeZeros(dst io.Writer, buf []byte, n int64) error {
 	if n > 0 {
 		clear(buf)
 	}

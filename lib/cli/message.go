@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unicode"
 	"unicode/utf8"
+
+	"ocipipe/lib/tree"
 )
 
 // Usage is an error in how the tool was called: exit code 2.
@@ -33,6 +37,44 @@ type hintError struct {
 
 func (h *hintError) Unwrap() error { return h.error }
 func (h *hintError) Hint() string  { return h.hint }
+
+// About is err with the name of the input that it is about, unless it names a file
+// already: path of the command line, where "" and "-" are a standard input that needs
+// no name.
+func About(path string, err error) error {
+	if err == nil || isStandard(path) || errors.As(err, new(*fs.PathError)) || errors.As(err, new(*usageError)) ||
+		strings.HasPrefix(err.Error(), path+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// Only is the path of the only input, and "" where there are several: those are named
+// by who reads them.
+func Only(paths []string) string {
+	if len(paths) != 1 {
+		return ""
+	}
+	return paths[0]
+}
+
+// Copy is [tree.Copy] of the input called path: the errors are About it, those too that
+// dst hands on to its reader.
+func Copy(path string, dst tree.Sink, src tree.Source) error {
+	return About(path, tree.Copy(&aboutInput{dst, path}, src))
+}
+
+type aboutInput struct {
+	tree.Sink
+	path string
+}
+
+// Abort implements [tree.Aborter].
+func (s *aboutInput) Abort(cause error) {
+	if a, ok := s.Sink.(tree.Aborter); ok {
+		a.Abort(About(s.path, cause))
+	}
+}
 
 // Warn prints "tool: warning: msg" unless --quiet was given. It may be called
 // from any goroutine, and passed to libraries as their callback.
@@ -90,14 +132,23 @@ func (e *Env) message(err error) string {
 	if !errors.As(err, &pe) {
 		return text
 	}
-	path := pe.Path
+	path, op := pe.Path, pe.Op
 	switch path {
 	case e.Stdin.Name():
 		path = stdinName
 	case e.Stdout.Name():
 		path = stdoutName
+	default:
+		if dir := filepath.Dir(path); errors.Is(pe.Err, fs.ErrNotExist) && missing(dir) {
+			op = "directory " + dir
+		}
 	}
-	return strings.Replace(text, pe.Error(), path+": "+pe.Op+": "+pe.Err.Error(), 1)
+	return strings.Replace(text, pe.Error(), path+": "+op+": "+pe.Err.Error(), 1)
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (e *Env) say(kind, msg string) {
@@ -110,18 +161,23 @@ func (e *Env) say(kind, msg string) {
 	e.stderr.Write(line)
 }
 
-// messageLimit is how much of a message is shown, half of it from the end, where the
-// cause is: it may quote a stranger, as package http quotes an answer that is none.
-const messageLimit = 4 << 10
+// How many bytes of a message are shown, and of a word in it, such as a path: half of
+// them from the end, where the cause and the name are. A message may quote a stranger,
+// as package http quotes an answer that is none.
+const (
+	messageLimit = 2 << 10
+	wordLimit    = 400
+)
 
 // oneLine makes of msg, which may quote a hostile name, one line of bounded length
 // that a terminal shows as it is: neither obeys, nor turns around as Unicode can
 // have it.
 func oneLine(msg string) string {
-	msg = strings.ReplaceAll(strings.TrimSpace(msg), "\n", "; ")
-	if len(msg) > messageLimit {
-		msg = msg[:messageLimit/2] + " [...] " + msg[len(msg)-messageLimit/2:]
+	words := strings.Split(strings.ReplaceAll(strings.TrimSpace(msg), "\n", "; "), " ")
+	for i, w := range words {
+		words[i] = shorten(w, "[...]", wordLimit)
 	}
+	msg = shorten(strings.Join(words, " "), " [...] ", messageLimit)
 	var b strings.Builder
 	for len(msg) > 0 {
 		r, n := utf8.DecodeRuneInString(msg)
@@ -135,4 +191,21 @@ func oneLine(msg string) string {
 		msg = msg[n:]
 	}
 	return b.String()
+}
+
+// shorten is s with mark in place of its middle, if it is longer than limit.
+func shorten(s, mark string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	head, tail := limit/2, len(s)-limit/2
+	for range utf8.UTFMax { // not half a character, where it is text
+		if !utf8.RuneStart(s[head]) {
+			head--
+		}
+		if !utf8.RuneStart(s[tail]) {
+			tail++
+		}
+	}
+	return s[:head] + mark + s[tail:]
 }

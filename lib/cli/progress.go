@@ -100,6 +100,12 @@ func (p *Progress) mute() {
 	}
 }
 
+// isHidden reports whether the terminal is left to others: to the data, or to the tools
+// before this one.
+func (p *Progress) isHidden(now time.Time) bool {
+	return p.muted.Load() || p.patient && !p.watch.isAlone(now)
+}
+
 // run looks at the bars until finish.
 func (p *Progress) run() {
 	defer close(p.done)
@@ -128,7 +134,7 @@ func (p *Progress) look(now time.Time, final bool) {
 	// What is over in this sample, not what is by now, is shown for the last time.
 	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.shown.news.over })
 	p.mu.Unlock()
-	if p.muted.Load() {
+	if p.isHidden(now) {
 		bars = nil
 	}
 	if p.patient {
@@ -250,6 +256,12 @@ func (b *Bar) Retry(n int, wait time.Duration, err error) {
 
 // Done ends the bar: well if err is nil. What follows changes nothing.
 func (b *Bar) Done(err error) { b.over("", text(err)) }
+
+func (b *Bar) isOver() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.news.over
+}
 
 // Skip ends the bar because there is nothing to do: "cached".
 func (b *Bar) Skip(why string) { b.over(oneLine(why), "") }

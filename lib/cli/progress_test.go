@@ -463,7 +463,7 @@ func TestProgressMuted(t *testing.T) {
 		name        string
 		args        []string
 		stdin, stdo *os.File
-		muted       bool
+		hidden      bool
 	}{
 		{"file to file", nil, file, file, false},
 		{"from a pipe", nil, r, file, true},
@@ -482,11 +482,45 @@ func TestProgressMuted(t *testing.T) {
 		if _, err := env.Stream("-", Kind(c.stdo == file)); err != nil && c.stdo != file {
 			t.Fatal(err)
 		}
-		if m := env.progress.muted.Load(); m != c.muted {
-			t.Errorf("%s: muted %v", c.name, m)
+		if h := env.progress.isHidden(time.Now()); h != c.hidden {
+			t.Errorf("%s: hidden %v", c.name, h)
 		}
 		env.end(true)
 	}
+}
+
+// TestProgressAfterOthers: once the tool before it has ended, and what it had to say
+// is gone, a filter that still works shows that.
+func TestProgressAfterOthers(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProgress(&jsonLines{tool: "t", out: io.Discard}, time.Hour)
+	p.patient = true
+	p.input(r, info)
+	now := time.Now()
+	w.Write([]byte("data"))
+	if !p.isHidden(now) || !p.isHidden(now.Add(time.Hour)) {
+		t.Error("not hidden while another tool writes")
+	}
+	w.Close()
+	if !p.isHidden(now) || !p.isHidden(now.Add(patience-1)) {
+		t.Error("not hidden just behind the other tool")
+	}
+	if p.isHidden(now.Add(patience)) {
+		t.Error("hidden although no other tool is there")
+	}
+	r.Close() // read to its end
+	if p.isHidden(now.Add(patience)) {
+		t.Error("hidden once the pipe is closed")
+	}
+	p.finish(true, time.Second)
 }
 
 // events runs the probe and returns the JSON that it writes to descriptor 3.
@@ -782,6 +816,41 @@ func TestWatch(t *testing.T) {
 		"", "start read inputs 300 of 2000", "", "progress read inputs 1000 of 2000", "", "done read inputs 2000 of 2000", "",
 		"start written 700 of <nil>", "", "", "done written 700 of <nil>", "",
 	}
+	if !slices.Equal(shown, want) {
+		t.Errorf("%q, want %q", shown, want)
+	}
+	p.finish(true, time.Second)
+}
+
+// TestWatchAfterBars: what a tool writes after its bars is shown, with its total.
+func TestWatchAfterBars(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&jsonLines{tool: "t", out: &out}, time.Hour)
+	written := int64(5)
+	p.output(os.Stderr, func() int64 { return written })
+	p.expect(100)
+	bar := p.Start("layer", 10)
+	var shown []string
+	look := func() {
+		out.Reset()
+		p.look(time.Now().Add(time.Hour), false)
+		for _, e := range parseEvents(t, out.Bytes()) {
+			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["total"]))
+		}
+		shown = append(shown, "")
+	}
+	long := time.Time{}.Add(time.Hour)
+	p.watch.ended = long
+	look()
+	bar.Set(10)
+	bar.Done(nil)
+	look()
+	look()
+	p.watch.ended = long
+	look()
+	p.watch.look(p, true)
+	look()
+	want := []string{"start layer 10", "", "done layer 10", "", "", "start written 100", "", "done written 100", ""}
 	if !slices.Equal(shown, want) {
 		t.Errorf("%q, want %q", shown, want)
 	}

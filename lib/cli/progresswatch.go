@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,16 +14,20 @@ import (
 
 // watch shows the work of a tool that starts no bars, from outside: how far its
 // input files have been read; and where that does not tell (a pipe, a file that is
-// read at random, one that has been read to its end) how much has been written.
-// It asks the kernel for offsets and sizes, and so costs the copying nothing.
+// read at random, one that has been read to its end) how much has been written. Of a
+// tool with bars it shows what is written after these. It asks the kernel for offsets
+// and sizes, and so costs the copying nothing.
 type watch struct {
 	off atomic.Bool // the tool has bars of its own
 
 	mu      sync.Mutex
 	inputs  []*watched
+	pipes   []*os.File     // inputs that other tools write
+	alone   time.Time      // since when these have ended
 	outputs []func() int64 // bytes written
+	total   int64          // that will be written; 0 if that is not known
 	read    *Bar
-	ended   time.Time // when all was read
+	ended   time.Time // when all was read, or the last bar of the tool was over
 	written *Bar
 }
 
@@ -34,13 +39,15 @@ type watched struct {
 }
 
 // input notes an input. One that is a pipe means that another tool before this one
-// has more to say.
+// has more to say, until it ends.
 func (p *Progress) input(f *os.File, info fs.FileInfo) {
 	if p.display == nil {
 		return
 	}
 	if info.Mode().Type()&(fs.ModeNamedPipe|fs.ModeSocket) != 0 {
-		p.mute()
+		p.watch.mu.Lock()
+		p.watch.pipes = append(p.watch.pipes, f)
+		p.watch.mu.Unlock()
 	}
 	if !info.Mode().IsRegular() {
 		return
@@ -68,6 +75,13 @@ func (p *Progress) output(f *os.File, written func() int64) {
 	p.startWatch()
 }
 
+// expect says how many bytes the outputs will have.
+func (p *Progress) expect(total int64) {
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	p.watch.total = total
+}
+
 func (p *Progress) startWatch() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,11 +92,12 @@ func (p *Progress) startWatch() {
 func (w *watch) look(p *Progress, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.off.Load() {
-		return
-	}
-	if !w.reading(p) {
-		w.writing(p, done)
+	own := w.off.Load()
+	switch {
+	case own && w.isBusy(p):
+		w.ended = time.Time{}
+	case own || !w.reading(p):
+		w.writing(p, own, done)
 	}
 	if done {
 		for _, b := range []*Bar{w.read, w.written} {
@@ -91,6 +106,39 @@ func (w *watch) look(p *Progress, done bool) {
 			}
 		}
 	}
+}
+
+// isBusy reports whether a bar of the tool is not over.
+func (w *watch) isBusy(p *Progress) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.bars, func(b *Bar) bool { return b != w.read && b != w.written && !b.isOver() })
+}
+
+// isAlone reports whether the tools before this one have ended, and that not just now.
+func (w *watch) isAlone(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range w.pipes {
+		if !hungUp(f) {
+			return false
+		}
+	}
+	if w.alone.IsZero() {
+		w.alone = now
+	}
+	return len(w.pipes) == 0 || now.Sub(w.alone) >= patience
+}
+
+// hungUp reports whether nobody writes to the pipe f any more.
+func hungUp(f *os.File) (yes bool) {
+	err := control(f, func(fd int) error {
+		list := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(list, 0)
+		yes = list[0].Revents&unix.POLLHUP != 0
+		return err
+	})
+	return yes || err != nil // it was read to its end, and closed
 }
 
 // reading shows the inputs as long as they are being read.
@@ -111,20 +159,23 @@ func (w *watch) reading(p *Progress) bool {
 	return now
 }
 
-// writing shows the outputs, but not one that is complete just behind its input.
-func (w *watch) writing(p *Progress, done bool) {
+// writing shows the outputs, but not one that is complete just behind its input, or
+// behind the bars of the tool's own.
+func (w *watch) writing(p *Progress, own, done bool) {
 	var sum int64
 	for _, written := range w.outputs {
 		sum += written()
 	}
-	if w.read != nil && w.ended.IsZero() {
+	behind := own || w.read != nil
+	if behind && w.ended.IsZero() {
 		w.ended = time.Now()
 	}
-	if w.written == nil && sum > 0 && (w.read == nil || !done && time.Since(w.ended) > time.Second) {
+	if w.written == nil && sum > 0 && (!behind || !done && time.Since(w.ended) > time.Second) {
 		w.written = p.Queue("written", 0)
 		w.written.beginAt(p.begin)
 	}
 	if w.written != nil {
+		w.written.SetTotal(w.total)
 		w.written.Set(max(sum, w.written.count.Load())) // an output may be closed by now
 	}
 }

@@ -152,6 +152,19 @@ func (s *Stream) Skip(n int64) error {
 	return s.err
 }
 
+// Expect says, to who watches, how many bytes the output will have.
+func (s *Stream) Expect(n int64) { s.env.progress.expect(n) }
+
+// Columns is how wide the terminal is to which a text output goes, "" or "-" being
+// standard output; 0 if it is none.
+func (e *Env) Columns(path string) int {
+	if !isStandard(path) || !isTerminal(e.Stdout) {
+		return 0
+	}
+	_, columns := winsize(e.Stdout)
+	return columns
+}
+
 // Commit writes out what is buffered and completes the output.
 func (s *Stream) Commit() error {
 	s.flush()

@@ -31,8 +31,18 @@ func (e *roomError) Hint() string  { return e.hint }
 // errNoRoom is of a size that is too small whatever is to be in it.
 var errNoRoom = &roomError{"there is no room for the metadata and the journal", "a larger --size, or a smaller --journal"}
 
-func tooFewInodes(have, want uint64) error {
-	return &roomError{fmt.Sprintf("%d inodes are needed, there would be %d", want, have), "a larger --inodes, or --size"}
+// tooFewInodes says so, and which of size and inodes has to be larger.
+func (o *Options) tooFewInodes(have, want uint64) error {
+	flags := fmt.Sprintf("--inodes %d", want)
+	const group = blocksPerGroup * blockSize
+	if groups := divUp(want, maxInodesPerGroup); o.Size != 0 && groups > divUp(uint64(o.Size), group) {
+		size := fmt.Sprintf("--size %dM", groups*group/sizeUnit)
+		if o.Upper && o.Inodes == 0 || o.Inodes != 0 && uint64(o.Inodes) < want {
+			size += " " + flags
+		}
+		flags = size
+	}
+	return &roomError{fmt.Sprintf("%d inodes are needed, there would be %d", want, have), flags + " is enough"}
 }
 
 // area is how many blocks behind a superblock are kept for descriptors, where gdt
@@ -74,7 +84,7 @@ func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 		case g.lastGroupShort() > 0:
 			return g, errNoRoom
 		case g.inodes() < uint64(o.Inodes):
-			return g, tooFewInodes(g.inodes(), uint64(o.Inodes))
+			return g, o.tooFewInodes(g.inodes(), uint64(o.Inodes))
 		default:
 			return g, nil
 		}

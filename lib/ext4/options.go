@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"ocipipe/lib/tree"
@@ -101,12 +102,14 @@ func (o *Options) validateSize() error {
 	switch {
 	case o.Size < 0 || o.MaxSize < 0 || o.Inodes < 0:
 		return errors.New("a size is negative")
+	case o.Inodes > math.MaxUint32:
+		return fmt.Errorf("%d inodes are too many: %d at most", o.Inodes, uint32(math.MaxUint32))
 	case o.Upper && o.Size < MinUpper:
-		return fmt.Errorf("size %d is too small: from %d on", o.Size, MinUpper)
+		return fmt.Errorf("a size of %d bytes is too small: %d (%dM) at least", o.Size, MinUpper, MinUpper/sizeUnit)
 	case o.Size > 0 && o.Size < MinRoot:
-		return fmt.Errorf("size %d is too small: from %d on", o.Size, MinRoot)
+		return fmt.Errorf("a size of %d bytes is too small: %d (%dM) at least", o.Size, MinRoot, MinRoot/sizeUnit)
 	case o.Size > most:
-		return fmt.Errorf("size %d is too large: up to %d", o.Size, most)
+		return fmt.Errorf("a size of %d bytes is too large: %d at most", o.Size, most)
 	case o.Upper && (o.Shrink || o.FreeSpace != nil || o.FreeInodes != nil):
 		return errors.New("an upper disk has a size")
 	case o.Size != 0 && (o.Shrink || o.FreeSpace != nil):

@@ -68,7 +68,7 @@ func (w *Writer) layout(items []*item) (*layout, error) {
 	g, err := w.opts.shorten(blocks, w.opts.inodes(blocks, d.inodes, 0))
 	if err == nil {
 		if g.inodes() < d.inodes {
-			return nil, tooFewInodes(g.inodes(), d.inodes)
+			return nil, w.opts.tooFewInodes(g.inodes(), d.inodes)
 		}
 		if l := w.opts.behind(w.files, g); l.end <= g.blocks && !w.short {
 			return l, nil
@@ -85,7 +85,7 @@ func (w *Writer) layout(items []*item) (*layout, error) {
 func (w *Writer) checkUpper(d demand) (*layout, error) {
 	g := &w.plan.geo
 	if have, want := g.inodes(), d.inodes+workInodes; want > have {
-		return nil, tooFewInodes(have, want)
+		return nil, w.opts.tooFewInodes(have, want)
 	}
 	w.plan.claim(&w.files)
 	if w.short || w.files.next > w.limit || d.live+w.plan.used()+w.opts.room(d, g.blocks) > g.blocks {
@@ -147,7 +147,7 @@ func (w *Writer) sized(d demand) (*layout, error) {
 		free := o.free(used)
 		want := o.inodes(blocks, d.inodes, free)
 		if want < d.inodes {
-			return nil, tooFewInodes(want, d.inodes)
+			return nil, o.tooFewInodes(want, d.inodes)
 		}
 		g := o.geometry(blocks, want)
 		if g.inodes() < want {

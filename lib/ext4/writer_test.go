@@ -247,12 +247,40 @@ func TestTooFewInodes(t *testing.T) {
 		{Options{Inodes: 1000}, fmt.Sprint(need, " inodes are needed, there would be 1000")},
 		{Options{Inodes: need}, ""},
 		{Options{Size: 300 << 20, BytesPerInode: 1 << 20}, ""}, // the content comes first
+		{Options{Size: 64 << 20, Inodes: 70000}, "70000 inodes are needed, there would be 32768"},
+		{Options{Size: 64 << 20, Inodes: 1000}, fmt.Sprint(need, " inodes are needed, there would be 1008")},
 	} {
 		opts := c.opts
 		opts.Check = true
 		err := writeTo(new(memory), opts, entries)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, expected %q", c.opts, err, c.want)
+		}
+		if err != nil {
+			hinted(t, &opts, err)
+			if err := writeTo(new(memory), opts, entries); err != nil {
+				t.Errorf("%+v: what the hint says does not help: %v", opts, err)
+			}
+		}
+	}
+}
+
+// hinted does what the hint of err says: "--size 3M --inodes 4 is enough".
+func hinted(t *testing.T, opts *Options, err error) {
+	t.Helper()
+	var h interface{ Hint() string }
+	if !errors.As(err, &h) {
+		t.Fatalf("%v: no hint", err)
+	}
+	hint := strings.TrimSuffix(h.Hint(), " is enough")
+	for _, flag := range strings.Split(hint, "--")[1:] {
+		var n int64
+		if _, err := fmt.Sscanf(flag, "size %dM", &n); err == nil {
+			opts.Size = n << 20
+		} else if _, err := fmt.Sscanf(flag, "inodes %d", &n); err == nil {
+			opts.Inodes = n
+		} else {
+			t.Fatalf("hint %q", hint)
 		}
 	}
 }

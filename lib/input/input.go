@@ -49,6 +49,7 @@ type Set struct {
 	Layers []layer.Input // bottom to top, those of Image first; each can be opened once
 
 	opts    Options
+	name    string // of the first input, where there are others
 	closers []io.Closer
 }
 
@@ -65,26 +66,27 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 		opts.Layer.DiffID = ""
 	}
 	s := &Set{opts: opts}
+	if len(paths) > 1 {
+		s.name = nameOf(paths[0])
+	}
 	err := s.openFirst(ctx, paths[0])
 	if err != nil {
 		s.Close()
-		return nil, named(paths, err)
+		return nil, s.named(err)
 	}
 	for _, path := range paths[1:] {
 		s.addLayer(path, func() (io.ReadCloser, error) { return s.openAbove(path) })
 	}
-	if s.Image == nil && len(paths) > 1 {
-		s.Layers[0].Name = paths[0]
-	}
 	return s, nil
 }
 
-// named says which of several paths err is about, unless it says so itself.
-func named(paths []string, err error) error {
-	if len(paths) == 1 || errors.As(err, new(*fs.PathError)) || strings.HasPrefix(err.Error(), paths[0]+": ") {
+// named says that err is about the first of several inputs, unless it says so itself.
+// The name of an only input is for the caller to add.
+func (s *Set) named(err error) error {
+	if s.name == "" || errors.As(err, new(*fs.PathError)) || strings.HasPrefix(err.Error(), s.name+": ") {
 		return err
 	}
-	return fmt.Errorf("%s: %w", paths[0], err)
+	return fmt.Errorf("%s: %w", s.name, err)
 }
 
 // openFirst finds out what path holds, and adds it to the empty set.
@@ -103,7 +105,7 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 	}
 	s.closers = append(s.closers, in)
 	if kind == Layer {
-		s.addLayer("", func() (io.ReadCloser, error) { return in, nil })
+		s.addLayer(path, func() (io.ReadCloser, error) { return in, nil })
 		return nil
 	}
 	img, err := oci.OpenArchive(ctx, in, s.opts.Image)
@@ -168,8 +170,27 @@ func (s *Set) misplaced() error {
 	return &hintError{errors.New("an image, which only the first input can be"), hint}
 }
 
-func (s *Set) addLayer(name string, open func() (io.ReadCloser, error)) {
-	s.Layers = append(s.Layers, layer.Input{Name: name, Options: s.opts.Layer, Open: open})
+func (s *Set) addLayer(path string, open func() (io.ReadCloser, error)) {
+	opts := s.opts.Layer
+	opts.Piped = isPipe(path)
+	s.Layers = append(s.Layers, layer.Input{Name: nameOf(path), Options: opts, Open: open})
+}
+
+// nameOf is what messages call the input at path.
+func nameOf(path string) string {
+	if path == "-" {
+		return "standard input"
+	}
+	return path
+}
+
+// isPipe reports whether what is at path comes from another process.
+func isPipe(path string) bool {
+	if path == "-" {
+		return true
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Type()&(fs.ModeNamedPipe|fs.ModeSocket) != 0
 }
 
 func (s *Set) addImage(ctx context.Context, img *oci.Image) {
@@ -183,11 +204,40 @@ func (s *Set) addImage(ctx context.Context, img *oci.Image) {
 func (s *Set) imageLayer(ctx context.Context, l *oci.Layer) layer.Input {
 	opts := s.opts.Layer
 	opts.DiffID = l.DiffID
-	return layer.Input{
-		Name:    "layer " + strconv.Itoa(l.Index),
-		Options: opts,
-		Open:    func() (io.ReadCloser, error) { return l.Open(ctx) },
+	name := "layer " + strconv.Itoa(l.Index)
+	if s.name != "" {
+		name = s.name + ": " + name
 	}
+	return layer.Input{
+		Name:    name,
+		Options: opts,
+		Open: func() (io.ReadCloser, error) {
+			r, err := l.Open(ctx)
+			if err != nil {
+				return nil, unnamed(l, err)
+			}
+			return &namedLayer{r, l}, nil
+		},
+	}
+}
+
+// namedLayer is a reader of a layer whose errors do not say which layer that is, as
+// who reads it does.
+type namedLayer struct {
+	io.ReadCloser
+	layer *oci.Layer
+}
+
+func (n *namedLayer) Read(p []byte) (int, error) {
+	k, err := n.ReadCloser.Read(p)
+	return k, unnamed(n.layer, err)
+}
+
+func unnamed(l *oci.Layer, err error) error {
+	if e := (*oci.LayerError)(nil); errors.As(err, &e) && e.Layer == l.Index {
+		return e.Err
+	}
+	return err
 }
 
 // Finish reads the rest of an image archive from a pipe, so that its writer can end

@@ -53,6 +53,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 			return nil, nil, err
 		}
 		in = s.Layers[l.Index]
+		in.Open = func() (io.ReadCloser, error) { return l.Open(ctx) } // whose errors name it
 		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
 	}
 	if id := in.Options.DiffID; id != "" {

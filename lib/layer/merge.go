@@ -1,10 +1,11 @@
 package layer
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
-	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -64,8 +65,8 @@ func Merge(inputs []Input, opts LoadOptions) (*Loaded, error) {
 		}
 		if err != nil {
 			merged.Close()
-			if strings.HasPrefix(err.Error(), in.Name+": ") {
-				return nil, err // who opened it has said so
+			if pe := (*fs.PathError)(nil); errors.As(err, &pe) && pe.Path == in.Name {
+				return nil, err // which says so
 			}
 			return nil, fmt.Errorf("%s: %w", in.Name, err)
 		}

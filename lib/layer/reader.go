@@ -40,6 +40,10 @@ type Options struct {
 	Limits   tree.Limits
 	SpoolDir string
 
+	// Piped says that another process writes the layer while it is read: where it ends
+	// early, that process has said why.
+	Piped bool
+
 	Warn func(msg string) // may be nil
 }
 
@@ -136,19 +140,29 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	return &l.queue[l.next-1], nil
 }
 
-// located says where a layer ends that is cut short.
+// located says where a layer ends that is cut short, and where to read why.
 func (l *Reader) located(err error) error {
+	cut, ok := err.(*cutError)
 	if err == io.ErrUnexpectedEOF {
-		return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}
+		cut, ok = &cutError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
+	}
+	if ok && l.opts.Piped {
+		cut = &cutError{cut.what + " (see the message of the stage that wrote it)", cut.hint}
+	}
+	if ok {
+		return cut
 	}
 	return err
 }
 
 // cutError is input that ends too early.
-type cutError struct{ what string }
+type cutError struct{ what, hint string }
 
-func (e *cutError) Error() string { return e.what + " (see the message of the stage that wrote it)" }
+func (e *cutError) Error() string { return e.what }
 func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// Hint is advice, or "".
+func (e *cutError) Hint() string { return e.hint }
 
 // step puts what the next entry of the tar means into the queue; that may be
 // nothing.
@@ -185,11 +199,11 @@ func (l *Reader) finish() error {
 }
 
 func (l *Reader) unterminated() error {
-	what := "it has no end-of-archive blocks"
+	what, hint := "it has no end-of-archive blocks", "if it is whole all the same: --allow-unterminated, or --diff-id DIGEST"
 	if l.tar.off == 0 {
-		what = "the input is empty"
+		what, hint = "the input is empty", ""
 	}
-	return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, what)}
+	return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, what), hint}
 }
 
 // take puts what the entry h means into the queue.

@@ -434,6 +434,36 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
+// TestNoPadding has a tar that ends with the data of its last file, as umoci insert
+// writes them: a tar without its end, and not one that is cut.
+func TestNoPadding(t *testing.T) {
+	data := rawTar(raw{name: "a", data: "12345"})[:512+5]
+	for _, c := range []struct {
+		opts layer.Options
+		want string // in the error
+	}{
+		{layer.Options{DiffID: digest.FromBytes(data)}, ""},
+		{layer.Options{AllowUnterminated: true}, ""},
+		{layer.Options{}, "layer is cut short at byte 517 of the tar: it has no end-of-archive blocks"},
+		{layer.Options{DiffID: digest.FromBytes(nil)}, "diff-id is "},
+		{layer.Options{Piped: true}, "no end-of-archive blocks (see the message of the stage that wrote it)"},
+	} {
+		got, err := readAll(t, data, c.opts)
+		if c.want == "" && (err != nil || !strings.Contains(got, "12345")) {
+			t.Errorf("%+v: %q, %v", c.opts, got, err)
+		}
+		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v, want %q", c.opts, err, c.want)
+		}
+	}
+	if _, err := readAll(t, data[:516], layer.Options{AllowUnterminated: true}); err == nil {
+		t.Error("a file without its last byte is accepted")
+	}
+	if _, err := readAll(t, append(data[:517:517], 0), layer.Options{AllowUnterminated: true}); err == nil {
+		t.Error("a part of the padding is accepted")
+	}
+}
+
 func TestDiffID(t *testing.T) {
 	whole := sample(t)
 	padded := append(slices.Clone(whole), make([]byte, 8192)...)

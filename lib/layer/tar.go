@@ -235,6 +235,12 @@ func (t *tarReader) skipData() error {
 		return err
 	}
 	t.left = 0
+	if t.pad > 0 && t.in.Buffered() == 0 {
+		if _, err := t.in.Peek(1); err != nil {
+			t.pad = 0
+			return err // io.EOF: where umoci insert ends a tar, without padding
+		}
+	}
 	err := t.skip(t.pad)
 	t.pad = 0
 	return err

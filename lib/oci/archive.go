@@ -56,7 +56,7 @@ func newArchive(data io.ReaderAt, close func() error) *archive {
 // calls close.
 func indexArchive(r io.ReaderAt, size int64, close func() error) (*archive, error) {
 	a := newArchive(r, close)
-	in := seekCounter{&counter{r: io.NewSectionReader(r, 0, size)}}
+	in := seekCounter{&counter{r: io.NewSectionReader(r, 0, size), size: size}}
 	if err := a.scan(in.counter, tar.NewReader(in), nil); err != nil {
 		close()
 		return nil, err
@@ -338,6 +338,7 @@ func (r *arriving) Close() error { return nil }
 // counter counts the bytes of an archive and remembers how they ended.
 type counter struct {
 	r     io.Reader
+	size  int64 // of all there is; 0 if that is not known
 	piped bool
 	n     int64
 	eof   bool
@@ -373,7 +374,11 @@ func (c seekCounter) Seek(off int64, whence int) (int64, error) {
 func (c *counter) explain(err error) error {
 	switch {
 	case c.err == io.ErrUnexpectedEOF, c.err == io.EOF, c.err == nil && c.eof:
-		return &cutError{at: c.n, piped: c.piped}
+		at := c.n
+		if c.size > 0 { // what is skipped may end behind it
+			at = min(at, c.size)
+		}
+		return &cutError{at: at, piped: c.piped}
 	case c.err != nil:
 		return fmt.Errorf("read archive: byte %d: %w", c.n, c.err)
 	}

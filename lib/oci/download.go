@@ -335,7 +335,7 @@ func (d *download) finish(ctx context.Context, err error) {
 	}
 	d.part.CloseWithError(err)
 	if d.all {
-		d.r.cancel(&layerError{d.layer, err})
+		d.r.cancel(&LayerError{d.layer, err})
 	}
 }
 
@@ -356,15 +356,6 @@ func (e tryAgain) Unwrap() error { return e.error }
 
 // Temporary reports that a retry may help.
 func (tryAgain) Temporary() bool { return true }
-
-// layerError is why all downloads ended.
-type layerError struct {
-	layer int
-	err   error
-}
-
-func (e *layerError) Error() string { return fmt.Sprintf("layer %d: %v", e.layer, e.err) }
-func (e *layerError) Unwrap() error { return e.err }
 
 func (d *download) send(e Event) {
 	e.Layer, e.Digest, e.Total = d.layer, d.desc.Digest, d.desc.Size
@@ -427,7 +418,7 @@ func (img *Image) inPlace(ctx context.Context, l *Layer) (bool, error) {
 		return false, context.Cause(ctx)
 	}
 	if d.final != nil {
-		return false, nameLayer(fmt.Sprintf("layer %d", l.Index), d.final)
+		return false, nameLayer(l.Index, d.final)
 	}
 	return d.there, nil
 }

@@ -116,6 +116,8 @@ func (o Options) maxLayer() int64 {
 // Image is one image of one platform. Its manifest and configuration are
 // verified; its layers are verified as they are read.
 type Image struct {
+	Name string // of its file or in its registry, for messages
+
 	Manifest  []byte // as stored, what Digest is over
 	MediaType string // of the manifest
 	Digest    digest.Digest
@@ -149,24 +151,33 @@ type Layer struct {
 
 // Open starts to read the layer's blob. The reader fails, at the latest where it
 // would report io.EOF, if the bytes are not those of Digest and Size: only what
-// was read up to io.EOF may be believed. Layers can be read concurrently, and
+// was read up to io.EOF may be believed. The error is a [*LayerError]. Layers can be read concurrently, and
 // more than once, until the image is closed.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 	desc := l.desc
 	desc.layer = l.Index
-	r, err := openVerified(ctx, l.blobs, desc, fmt.Sprintf("layer %d", l.Index))
+	r, err := openVerified(ctx, l.blobs, desc)
 	if err != nil {
-		return nil, nameLayer(fmt.Sprintf("layer %d", l.Index), foreign(l.desc, err))
+		return nil, nameLayer(l.Index, foreign(l.desc, err))
 	}
 	return r, nil
 }
 
+// LayerError is an error about one layer.
+type LayerError struct {
+	Layer int // 0 is the bottom
+	Err   error
+}
+
+func (e *LayerError) Error() string { return fmt.Sprintf("layer %d: %v", e.Layer, e.Err) }
+func (e *LayerError) Unwrap() error { return e.Err }
+
 // nameLayer says which layer err is about, unless it says so itself.
-func nameLayer(where string, err error) error {
-	if errors.As(err, new(*layerError)) {
+func nameLayer(layer int, err error) error {
+	if errors.As(err, new(*LayerError)) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", where, err)
+	return &LayerError{layer, err}
 }
 
 // foreign explains a blob that is missing because it is not distributed with

@@ -1,37 +1,73 @@
 package oci
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// ListText writes what img consists of for people to read.
-func ListText(w io.Writer, img *Image) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(tw, "manifest\t%s\n", img.Digest)
-	fmt.Fprintf(tw, "config\t%s\n", img.ConfigDigest)
-	fmt.Fprintf(tw, "platform\t%s\n", printable(img.Platform))
+// ListText writes what img consists of for people to read. Where its lines would be
+// wider than columns, unless that is 0, digests of layers and types are cut short.
+func ListText(w io.Writer, img *Image, columns int) error {
+	text, err := listText(img, func(d digest.Digest) string { return d.String() }, func(t string) string { return t })
+	if err == nil && columns > 0 && widest(text) > columns {
+		text, err = listText(img, shortDigest, shortType)
+	}
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
+}
+
+func listText(img *Image, show func(digest.Digest) string, showType func(string) string) ([]byte, error) {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "manifest %s\n", img.Digest)
+	fmt.Fprintf(&text, "config   %s\n", img.ConfigDigest)
+	fmt.Fprintf(&text, "platform %s\n", printable(img.Platform))
 	if img.Tag != "" {
-		fmt.Fprintf(tw, "tag\t%s\n", printable(img.Tag))
+		fmt.Fprintf(&text, "tag      %s\n", printable(img.Tag))
 	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
+	tw := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "\nLAYER\tSIZE\tDIGEST\tDIFF-ID\tTYPE\n")
 	for _, l := range img.Layers {
-		diffID := l.DiffID.String()
+		diffID := show(l.DiffID)
 		if l.DiffID == l.Digest {
 			diffID = "same"
 		}
-		fmt.Fprintf(tw, "%d\t%d\t%s\t%s\t%s\n", l.Index, l.Size, l.Digest, diffID, l.MediaType)
+		fmt.Fprintf(tw, "%d\t%d\t%s\t%s\t%s\n", l.Index, l.Size, show(l.Digest), diffID, showType(l.MediaType))
 	}
-	return tw.Flush()
+	err := tw.Flush()
+	return text.Bytes(), err
+}
+
+// widest is how many columns the longest line takes.
+func widest(text []byte) (most int) {
+	for line := range bytes.Lines(text) {
+		most = max(most, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	return most
+}
+
+// shortDigest is enough of d to know it by.
+func shortDigest(d digest.Digest) string {
+	hex := d.Encoded()
+	return d.Algorithm().String() + ":" + hex[:min(len(hex), 12)]
+}
+
+// shortType is the end of the media type of a layer, as "tar+gzip".
+func shortType(mediaType string) string {
+	if i := strings.LastIndex(mediaType, ".tar"); i >= 0 {
+		mediaType = mediaType[i+1:]
+	}
+	const most = 16
+	return mediaType[:min(len(mediaType), most)]
 }
 
 // ListDigests writes the digests of the layers, one a line, bottom to top.

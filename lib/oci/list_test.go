@@ -17,12 +17,27 @@ func TestList(t *testing.T) {
 	must(t, err)
 
 	var text, digests, js bytes.Buffer
-	must(t, ListText(&text, img))
-	for _, s := range []string{"platform  linux/amd64\n", "tag       v 1\n", img.Digest.String(), img.ConfigDigest.String(),
+	must(t, ListText(&text, img, 0))
+	for _, s := range []string{"platform linux/amd64\n", "tag      v 1\n", img.Digest.String(), img.ConfigDigest.String(),
 		"\n1      ", img.Layers[1].Digest.String() + "  " + img.Layers[1].DiffID.String() + "  application/vnd.oci.image.layer.v1.tar+gzip\n"} {
 		if !strings.Contains(text.String(), s) {
 			t.Errorf("no %q in\n%s", s, text.String())
 		}
+	}
+
+	var narrow, wide bytes.Buffer
+	must(t, ListText(&narrow, img, 80))
+	if n := widest(narrow.Bytes()); n > 80 {
+		t.Errorf("%d columns:\n%s", n, narrow.String())
+	}
+	for _, s := range []string{img.Digest.String(), img.ConfigDigest.String(), "\n1      ", " tar+gzip\n", " " + img.Layers[1].Digest.String()[:len("sha256:")+12] + " "} {
+		if !strings.Contains(narrow.String(), s) {
+			t.Errorf("no %q in\n%s", s, narrow.String())
+		}
+	}
+	must(t, ListText(&wide, img, widest(text.Bytes())))
+	if wide.String() != text.String() {
+		t.Errorf("cut short although there is room:\n%s", wide.String())
 	}
 
 	must(t, ListDigests(&digests, img))

@@ -94,14 +94,18 @@ func exists(path string) bool {
 
 func openPath(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
 	img, err := openFile(ctx, path, sel, opts)
-	var p *os.PathError
-	switch {
-	case err == nil, errors.As(err, &p): // which names a file already
-		return img, err
-	case path == "-":
-		path = "standard input"
+	name := path
+	if path == "-" {
+		name = "standard input"
 	}
-	return nil, fmt.Errorf("%s: %w", path, err)
+	switch {
+	case err == nil:
+		img.Name = name
+		return img, nil
+	case errors.As(err, new(*os.PathError)): // which names a file already
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w", name, err)
 }
 
 func openFile(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {

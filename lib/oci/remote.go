@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -53,47 +51,17 @@ type remote struct {
 // openRegistry opens the image that s names in a registry.
 func openRegistry(ctx context.Context, s string, opts Options) (*Image, error) {
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || s == "-" {
-		return nil, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s)
+		return nil, hintAtPath(s, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s))
 	}
-	ref, err := name.ParseReference(s)
+	ref, err := parseName(s)
 	if err != nil {
-		return nil, hintAtPath(s, fmt.Errorf("%q is not the name of an image: %w", s, err))
+		return nil, hintAtPath(s, err)
 	}
 	img, err := fetchImage(ctx, ref, opts)
 	if err != nil {
-		return nil, hintAtPath(s, fmt.Errorf("%s: %w", s, err))
+		return nil, hintAtPath(s, hintTag(s, ref, fmt.Errorf("%s: %w", s, err)))
 	}
 	return img, nil
-}
-
-// hintError is an error with advice for the user.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e *hintError) Unwrap() error { return e.error }
-
-// Hint is the advice.
-func (e *hintError) Hint() string { return e.hint }
-
-// hintAtPath adds to err that s, which was taken for the name of an image, is
-// also that of a file or layout.
-func hintAtPath(s string, err error) error {
-	path, _, perr := splitPath(s)
-	if perr != nil {
-		return err
-	}
-	info, serr := os.Stat(path)
-	switch {
-	case serr != nil:
-		return err
-	case info.Mode().IsRegular():
-		return &hintError{err, "for the file write oci-archive:" + s}
-	case exists(filepath.Join(path, indexName)):
-		return &hintError{err, "for the layout in that directory write oci:" + s}
-	}
-	return err
 }
 
 func fetchImage(ctx context.Context, ref name.Reference, opts Options) (*Image, error) {
@@ -106,7 +74,7 @@ func fetchImage(ctx context.Context, ref name.Reference, opts Options) (*Image, 
 		r.Close()
 		return nil, r.blame(err)
 	}
-	img.remote = r
+	img.Name, img.remote = ref.String(), r
 	img.closers = append(img.closers, r)
 	return img, nil
 }

@@ -33,9 +33,8 @@ func checkDigest(d digest.Digest) error {
 	return nil
 }
 
-// openVerified opens the blob of d, whose size must be known. where is how errors
-// call it.
-func openVerified(ctx context.Context, b blobs, d descriptor, where string) (io.ReadCloser, error) {
+// openVerified opens the layer of d, whose size must be known.
+func openVerified(ctx context.Context, b blobs, d descriptor) (io.ReadCloser, error) {
 	if d.Size < 0 {
 		return nil, fmt.Errorf("%w: %s: size %d", ErrCorrupt, d.Digest, d.Size)
 	}
@@ -48,9 +47,9 @@ func openVerified(ctx context.Context, b blobs, d descriptor, where string) (io.
 		return nil, fmt.Errorf("%w: %s: size is %d, the manifest says %d", ErrCorrupt, d.Digest, size, d.Size)
 	}
 	if _, ok := r.(interface{ isVerified() }); ok {
-		return &labelled{r, where}, nil
+		return &labelled{r, d.layer}, nil
 	}
-	v := &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d, where: where}
+	v := &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d}
 	if far, ok := b.(*remote); ok {
 		v.blame = far.blame
 	}
@@ -60,13 +59,13 @@ func openVerified(ctx context.Context, b blobs, d descriptor, where string) (io.
 // labelled is a reader that is verified already, whose errors say what it reads.
 type labelled struct {
 	io.ReadCloser
-	where string
+	layer int
 }
 
 func (n *labelled) Read(p []byte) (int, error) {
 	k, err := n.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = nameLayer(n.where, err)
+		err = nameLayer(n.layer, err)
 	}
 	return k, err
 }
@@ -74,7 +73,7 @@ func (n *labelled) Read(p []byte) (int, error) {
 func (n *labelled) copyTo(w io.Writer) error {
 	err := copyAll(w, n.ReadCloser)
 	if err != nil {
-		err = nameLayer(n.where, err)
+		err = nameLayer(n.layer, err)
 	}
 	return err
 }
@@ -85,7 +84,6 @@ type verified struct {
 	r     io.ReadCloser
 	hash  hash.Hash
 	desc  descriptor
-	where string
 	blame func(error) error // says who may have sent it; may be nil
 	n     int64
 	err   error
@@ -104,7 +102,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = v.check()
 	case err != nil:
-		err = nameLayer(v.where, err)
+		err = nameLayer(v.desc.layer, err)
 	}
 	v.err = err
 	return n, err
@@ -122,11 +120,11 @@ func (v *verified) check() error {
 }
 
 func (v *verified) corrupt(format string, args ...any) error {
-	err := fmt.Errorf("%s: %w: expected %s: %s", v.where, ErrCorrupt, v.desc.Digest, fmt.Sprintf(format, args...))
+	err := fmt.Errorf("%w: expected %s: %s", ErrCorrupt, v.desc.Digest, fmt.Sprintf(format, args...))
 	if v.blame != nil {
 		err = v.blame(err)
 	}
-	return err
+	return nameLayer(v.desc.layer, err)
 }
 
 func (v *verified) Close() error { return v.r.Close() }

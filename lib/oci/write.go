@@ -17,6 +17,8 @@ import (
 // of a pipe knows the image before its first layer arrives. A blob that is there
 // twice is written once. The bytes depend on nothing but the image and its tag.
 //
+// A writer that has a method Expect(int64) is told how many bytes it will get.
+//
 // On success every layer, and a piped source to its end, has been read and
 // verified. After an error what was written lacks its end mark, which readers
 // report.
@@ -34,6 +36,7 @@ func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 		return a.err
 	}
 	a.add(piece{data: make([]byte, 2*tarBlock)}) // the end mark
+	expect(w, a.size)
 	out, _ := w.(Placer)
 	if err := img.prefetch(a.places(out)); err != nil {
 		return err
@@ -54,6 +57,13 @@ type Placer interface {
 	Place() (f *os.File, off int64)
 	// Skip leaves out n bytes.
 	Skip(n int64) error
+}
+
+// expect tells w, if it wants to know, how many bytes it gets.
+func expect(w io.Writer, n int64) {
+	if e, ok := w.(interface{ Expect(n int64) }); ok {
+		e.Expect(n)
+	}
 }
 
 // indexOf is an index that lists img alone.
@@ -195,5 +205,6 @@ func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error 
 		return err
 	}
 	defer r.Close()
+	expect(w, l.Size)
 	return copyAll(w, r)
 }

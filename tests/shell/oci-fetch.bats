@@ -52,6 +52,26 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	[[ $output == *"sha256:$(oci-fetch --config oci:demo | sha256sum | cut -d' ' -f1)"* ]] || show "no digest of the configuration"
 }
 
+@test "--list fits a terminal of 80 columns" {
+	on_terminal 'stty cols 80; oci-fetch --list oci:demo'
+	assert_status 0
+	[ "$(tr -d '\r' <<<"$output" | wc -L)" -le 80 ] || show "wider than 80 columns"
+	full=$(oci-fetch --list oci:demo)
+	[ "$(wc -L <<<"$full")" -gt 80 ] || fail "the full list is not wide"
+	short=$(oci-fetch --list --digests oci:demo | tail -n 1)
+	[[ $output == *" ${short:0:19} "* ]] || show "no digest of the top layer"
+	on_terminal 'stty cols 300; oci-fetch --list oci:demo'
+	[ "$(tr -d '\r' <<<"$output")" = "$full" ] || show "cut short although there is room"
+}
+
+@test "the archive that is written has a progress of its own, with a total" {
+	oci-fetch -o whole.tar oci:demo
+	# A reader that waits: the end is not shown where the work took no time.
+	oci-fetch --progress=json oci:demo 2>events | { sleep 1 && cat; } >got.tar
+	cmp whole.tar got.tar
+	grep -q "\"name\":\"written\".*\"total\":$(stat -c %s whole.tar)" events || fail "$(<events)"
+}
+
 @test "--list as JSON" {
 	run --separate-stderr oci-fetch --list --json oci:demo
 	assert_ok

@@ -159,17 +159,47 @@ two_platforms() {
 	[ "$(digests --no-cache --username me --password-stdin "$ref" <<<s3cret-word)" = "$want" ]
 	# What is given counts, not what also would work.
 	run --separate-stderr oci-fetch --no-cache --authfile wrong.json "$ref"
-	assert_error oci-fetch 1 UNAUTHORIZED
+	assert_error oci-fetch 1 'UNAUTHORIZED: authentication required (HTTP 401): the credentials from wrong.json were refused'
 	REGISTRY_AUTH_FILE=wrong.json run --separate-stderr oci-fetch --no-cache "$ref"
-	assert_error oci-fetch 1 UNAUTHORIZED
+	assert_error oci-fetch 1 'the credentials from wrong.json were refused'
 	run --separate-stderr oci-fetch --no-cache --username me --password-stdin "$ref" <<<wr0ng-word
-	assert_error oci-fetch 1 UNAUTHORIZED
+	assert_error oci-fetch 1 'UNAUTHORIZED: authentication required (HTTP 401): the credentials of user "me" were refused'
 	[[ $stderr != *wr0ng-word* ]] || show "the password is shown"
 	run --separate-stderr oci-fetch --no-cache --authfile none.json "$ref"
-	assert_error oci-fetch 1 none.json
+	assert_error oci-fetch 1 '--authfile: none.json: stat: no such file or directory'
+	REGISTRY_AUTH_FILE=none.json run --separate-stderr oci-fetch --no-cache "$ref"
+	assert_error oci-fetch 1 'REGISTRY_AUTH_FILE: none.json: stat: no such file or directory'
 	echo '{"auths":' >broken.json
 	run --separate-stderr oci-fetch --no-cache --authfile broken.json "$ref"
 	assert_error oci-fetch 1 broken.json
+}
+
+@test "names that are not quite right" {
+	docker_registry
+	push demo:demo a/b:v1
+	run --separate-stderr oci-fetch --no-cache "$reg/a/b"
+	assert_error oci-fetch 1 'manifest unknown (HTTP 404)'
+	[[ $stderr == *"hint: no tag was given, so \"latest\" was asked for; $reg/a/b:TAG names another" ]] || show "no word of the tag"
+	run --separate-stderr oci-fetch --no-cache "$reg/a/b:latest"
+	assert_error oci-fetch 1 'manifest unknown (HTTP 404)'
+	[[ $stderr != *hint:* ]] || show "a hint at a tag that was given"
+	for ref in "$reg/A/b:v1" "http://$reg/a/b:v1" "https://$reg/a/B:v1"; do
+		run --separate-stderr oci-fetch --no-cache --list "$ref"
+		assert_error oci-fetch 1 "\"$ref\" is not the name of an image"
+		[[ $stderr == *"hint: write $reg/a/b:v1" ]] || show "not the name" # and that works
+		oci-fetch --no-cache --list "${stderr##*hint: write }"
+	done
+	run --separate-stderr oci-fetch --no-cache "$reg/a/b:V 1"
+	assert_error oci-fetch 1 'is not the name of an image: want [REGISTRY/]NAME[:TAG|@DIGEST]'
+}
+
+@test "a cache that cannot be made" {
+	docker_registry
+	push demo:demo a/b:v1
+	run --separate-stderr oci-fetch --cache /proc/cache "$reg/a/b:v1"
+	assert_error oci-fetch 1 'cache /proc/cache: cannot write to the cache: '
+	[[ $stderr == *'hint: --cache DIR keeps it elsewhere, --no-cache nowhere' ]] || show "no remedy"
+	[ "$(digests --no-cache "$reg/a/b:v1")" = "$(digests oci:demo)" ]
 }
 
 @test "credential helpers, and no secret in sight" {
@@ -199,7 +229,7 @@ two_platforms() {
 	done
 	[ "$(sort -u "$HOME/asked")" = "get $reg" ] || fail "asked: $(<"$HOME/asked")"
 	FAKE_SECRET=wr0ng-word run --separate-stderr oci-fetch --no-cache "$reg/a:v1"
-	assert_error oci-fetch 1 UNAUTHORIZED
+	assert_error oci-fetch 1 "the credentials from docker-credential-fake, which $HOME/.docker/config.json names, were refused"
 	[[ $stderr != *wr0ng* ]] || show "the secret is shown"
 	echo "{\"credHelpers\":{\"$reg\":\"broken\"}}" >"$HOME/.docker/config.json"
 	run --separate-stderr oci-fetch --no-cache "$reg/a:v1"

@@ -49,7 +49,13 @@ type Password struct{ Username, Password string }
 
 // Resolve returns it.
 func (p Password) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return withPassword(authn.AuthConfig{Username: p.Username, Password: p.Password}), nil
+	return sourced{withPassword(authn.AuthConfig{Username: p.Username, Password: p.Password}), fmt.Sprintf("of user %q", p.Username)}, nil
+}
+
+// sourced is credentials, and in words where they are from.
+type sourced struct {
+	authn.Authenticator
+	from string
 }
 
 // withPassword is the Authenticator of cred, for an empty password too.
@@ -76,7 +82,7 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 		if err != nil {
 			return nil, err
 		}
-		found, err := f.find(ctx, data, r)
+		found, helper, err := f.find(ctx, data, r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -86,7 +92,11 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 			cred = authn.AuthConfig{IdentityToken: cred.Password}
 		}
 		if cred != (authn.AuthConfig{}) {
-			return withPassword(cred), nil
+			from := "from " + file
+			if helper != "" {
+				from = "from docker-credential-" + helper + ", which " + file + " names,"
+			}
+			return sourced{withPassword(cred), from}, nil
 		}
 	}
 	return authn.Anonymous, nil
@@ -118,16 +128,19 @@ func (f *Files) load(file string) ([]byte, error) {
 	return data, nil
 }
 
-// find returns what the file with these contents has for r.
-func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (types.AuthConfig, error) {
+// find returns what the file with these contents has for r, and the credential helper
+// that has it, if it is one.
+func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (_ types.AuthConfig, helper string, _ error) {
 	conf, err := config.LoadFromReader(bytes.NewReader(data))
 	if err != nil {
-		return types.AuthConfig{}, err
+		return types.AuthConfig{}, "", err
 	}
 	host := hostOf(r.RegistryStr())
 	for _, key := range slices.Sorted(maps.Keys(conf.CredentialHelpers)) {
 		if keyOf(key) == host {
-			return askHelper(ctx, conf.CredentialHelpers[key], key)
+			helper = conf.CredentialHelpers[key]
+			cred, err := askHelper(ctx, helper, key)
+			return cred, helper, err
 		}
 	}
 	if conf.CredentialsStore != "" {
@@ -140,10 +153,10 @@ func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (types.
 			f.Warn("credentials: " + err.Error())
 		case errors.Is(err, exec.ErrNotFound):
 		case err != nil || !isEmpty(cred):
-			return cred, err
+			return cred, conf.CredentialsStore, err
 		}
 	}
-	return entry(conf, keyOf(r.String())), nil
+	return entry(conf, keyOf(r.String())), "", nil
 }
 
 // entry is what the file itself has for where, HOST/PATH, or most of its components.

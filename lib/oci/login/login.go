@@ -77,6 +77,14 @@ func (l *Login) Anonymous() bool {
 	return l.auth == authn.Anonymous
 }
 
+// Origin says in words where the credentials are from, as "from FILE"; "" without any.
+func (l *Login) Origin() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, _ := l.auth.(sourced)
+	return s.from
+}
+
 // maxLogins is how often one request may log in: the token of the first may have
 // expired when it is used.
 const maxLogins = 2

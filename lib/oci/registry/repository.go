@@ -141,10 +141,19 @@ func (e *endpoint) ask(ctx context.Context, method, kind, id string, h http.Head
 	return nil, e.advise(e.c.refusal(who, a.Response))
 }
 
-// advise adds a hint to the refusal of who has not logged in.
+// advise adds to a refusal which credentials it was that were refused, or a hint
+// where there were none.
 func (e *endpoint) advise(err error) error {
 	var refused *Error
-	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) && e.login.Anonymous() {
+	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
+		return err
+	}
+	if from := e.login.Origin(); from != "" && refused.Status == http.StatusUnauthorized {
+		refused.Err = fmt.Errorf("%w: the credentials %s were refused", refused.Err, from)
+	} else if from != "" {
+		refused.Err = fmt.Errorf("%w: with the credentials %s", refused.Err, from)
+	}
+	if e.login.Anonymous() {
 		refused.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", e.host)
 		if e.unasked != "" {
 			refused.hint += "; " + e.unasked

@@ -1,0 +1,87 @@
+# The recipes of README.md do as they stand there.
+
+load helpers
+setup() {
+	common_setup
+	demo_image DIR
+	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	oci-fetch -o image.tar oci:DIR:TAG
+	tar2tree --no-data --digest image.tar >list
+}
+teardown() { unmount_all; }
+
+# recipe TEXT prints the block of README.md in which TEXT stands.
+recipe() {
+	local block
+	block=$(awk -v RS= -v text="$1" '/^    / && index($0, text)' "$REPO/README.md" | sed 's/^    //')
+	[ -n "$block" ] || fail "README.md has no $1" || return
+	printf '%s\n' "$block"
+}
+
+@test "more to do with them" {
+	small_layer init.tar
+	gzip -c init.tar >layer.tar.gz
+	tar2tree image.tar >rootfs.tree
+	recipe 'tree2erofs --check' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	tar2tree --no-data --digest image.tar init.tar >list
+	[ "$(grep -v '^#' before.mtree)" = "$(grep -v '^#' list)" ] || fail "another tree"
+	[ "$(tar2tree --no-data --digest rootfs.tar | wc -l)" = "$(wc -l <list)" ] || fail "another tar"
+	erofs2tree --no-data layer.erofs | grep -q '^./etc/hostname ' || fail "no layer image"
+}
+
+# as_one: what the disk of the layered recipe holds, read and as this kernel mounts it.
+as_one() {
+	wrap-vmdk --check disk.vmdk
+	cat fsmeta.erofs 0*.erofs >whole
+	[ "$(erofs2tree --no-data --digest whole | grep -v '^#')" = "$(grep -v '^#' list)" ] || fail "another tree"
+	need_guest
+	mount_image erofs whole mnt
+	[ "$(guest mnt)" = "$(grep -v '^#' list)" ] || fail "the kernel sees another tree"
+	umount mnt
+}
+
+# has_table: the metadata lists devices, which kernels before 6.4 look for elsewhere.
+has_table() {
+	(($(od -An -tu4 -j$((1024 + 0x50)) -N4 fsmeta.erofs) & 8))
+}
+
+@test "an image as shared layers, for a recent kernel and an older one" {
+	recipe 'tree2erofs --fsmeta' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_status 0
+	[ "$(ls 0*.erofs | wc -l)" = 3 ] || fail "not three layers"
+	has_table || fail "no table of devices"
+	as_one
+	rm -- *.erofs disk.vmdk
+	sed -i -e '/^tree2erofs --fsmeta /d' -e 's/^# tree2erofs/tree2erofs/' script
+	run --separate-stderr bash -euo pipefail script
+	assert_status 0
+	! has_table || fail "a table of devices, for an old kernel"
+	as_one
+}
+
+@test "a writable disk over a root" {
+	need_guest
+	tar2tree image.tar | tree2erofs -o rootfs.erofs
+	# Layer 1 of this image has a hard link to a file below, which no upper disk can have.
+	recipe 'mkext4upper --grow' | sed -e 's| /mnt$| mnt|' -e 's/--layer 1 /--layer 2 /' >script
+	sed '/^mount/,$d' script >make
+	run --separate-stderr bash -euo pipefail make
+	assert_status 0
+	mkdir mnt
+	mount_image erofs rootfs.erofs ROOTFS
+	mount_image ext4 upper.ext4 UPPER rw
+	run --separate-stderr bash -c "$(grep '^mount' script)"
+	[ "$status" = 0 ] || skip_or_fail "no overlay can be mounted here: $stderr"
+	echo written >mnt/new
+	[ -e UPPER/upper/new ] || fail "not written to the upper disk"
+	umount mnt UPPER
+	sed '1,/^mount/d' script >grow
+	run --separate-stderr bash -euo pipefail grow
+	assert_ok
+	[ "$(stat -c %s upper.ext4)" = $((4 << 30)) ] || fail "it has not grown"
+	clean upper.ext4
+	clean root.ext4
+}
