@@ -239,7 +239,7 @@ func TestDockerRegistry(t *testing.T) {
 	if out := skopeo(t, "inspect", "--raw", "oci-archive:"+schema2); !strings.Contains(out, "docker.distribution.manifest.v2") {
 		t.Errorf("manifest is %s", out)
 	}
-	for _, ref := range []string{host + "/a/b:v2", host + "/no/such"} {
+	for _, ref := range []string{host + "/a/b:v2", host + "/no/such:v2"} {
 		if r := fetch(t, nil, ref); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "UNKNOWN") || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%s: exit %d, %d bytes, %s", ref, r.code, len(r.stdout), r.stderr)
 		}

@@ -143,7 +143,11 @@ func (e *Env) message(err error) string {
 			op = "directory " + dir
 		}
 	}
-	return strings.Replace(text, pe.Error(), path+": "+op+": "+pe.Err.Error(), 1)
+	what := op + ": " + pe.Err.Error()
+	if !strings.HasPrefix(text, path+": ") { // which names it already
+		what = path + ": " + what
+	}
+	return strings.Replace(text, pe.Error(), what, 1)
 }
 
 func missing(path string) bool {

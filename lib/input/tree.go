@@ -3,10 +3,12 @@ package input
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
 	"ocipipe/lib/tree"
 )
 
@@ -36,7 +38,7 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
 	}
 	props = append(props, tree.Property{Key: "layers", Value: strconv.Itoa(len(s.Layers))})
-	return &source{merged.Source(tree.Flat), s, ctx}, props, nil
+	return &source{merged.Source(tree.Flat), s, "", ctx}, props, nil
 }
 
 // One yields a single layer with its marks: of an image the one that sel names (see
@@ -59,12 +61,16 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	if id := in.Options.DiffID; id != "" {
 		props = append(props, tree.Property{Key: "diff-id", Value: string(id)})
 	}
+	name := ""
+	if s.Image != nil {
+		name = in.Name
+	}
 	src, err := one(in, sorted, opts)
 	if err != nil {
 		s.Close()
-		return nil, nil, err
+		return nil, nil, nameOnce(name, err)
 	}
-	return &source{src, s, ctx}, props, nil
+	return &source{src, s, name, ctx}, props, nil
 }
 
 func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
@@ -89,8 +95,9 @@ func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, erro
 // source closes the set that it is from, after all of that was read.
 type source struct {
 	tree.Source
-	set *Set
-	ctx context.Context
+	set  *Set
+	name string // of the layer, if it is one of an image
+	ctx  context.Context
 }
 
 func (s *source) Next() (*tree.Entry, error) {
@@ -99,8 +106,17 @@ func (s *source) Next() (*tree.Entry, error) {
 		if ferr := s.set.Finish(s.ctx); ferr != nil {
 			err = ferr
 		}
+		return e, err
 	}
-	return e, err
+	return e, nameOnce(s.name, err)
+}
+
+// nameOnce is err of the layer called name, unless it says so itself.
+func nameOnce(name string, err error) error {
+	if err == nil || name == "" || errors.As(err, new(*oci.LayerError)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 func (s *source) Close() error { return errors.Join(s.Source.Close(), s.set.Close()) }

@@ -597,7 +597,7 @@ func TestIndexInCache(t *testing.T) {
 	}
 }
 
-// TestHint: a layout that has the name of an image.
+// TestHint: a layout that has the name of an image, and names that are wrong.
 func TestHint(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -608,7 +608,10 @@ func TestHint(t *testing.T) {
 	opts.Pull = PullNever
 	for ref, want := range map[string]string{
 		"img:v1": "for the layout in that directory write oci:img:v1", "img": "for the layout in that directory write oci:img",
-		"img.tar": "for the file write oci-archive:img.tar", "other": "",
+		"img.tar": "for the file write oci-archive:img.tar", "./img.tar": "for the file write oci-archive:./img.tar",
+		"other": `no tag was given, so "latest" was asked for; other:TAG names another`, "other:latest": "",
+		"Other:V1": "write other:V1", "host:1/A/b@sha256:" + strings.Repeat("a", 64): "write host:1/a/b@sha256:" + strings.Repeat("a", 64),
+		"https://host/A:v1": "write host/a:v1", "Other:v 1": "", "IMG:v1": "write img:v1",
 	} {
 		_, err := Open(ctx, ref, opts)
 		var h interface{ Hint() string }
@@ -618,6 +621,24 @@ func TestHint(t *testing.T) {
 		}
 		if err == nil || got != want {
 			t.Errorf("%s: %v, hint %q, want %q", ref, err, got, want)
+		}
+	}
+}
+
+// TestReference: how oci-fetch is told of what is no file.
+func TestReference(t *testing.T) {
+	t.Chdir(t.TempDir())
+	must(t, os.MkdirAll("DIR", 0o777))
+	must(t, os.WriteFile("DIR/index.json", nil, 0o666))
+	must(t, os.MkdirAll("empty", 0o777))
+	must(t, os.WriteFile("a.tar", nil, 0o666))
+	for s, want := range map[string]string{
+		"DIR:TAG": "oci:DIR:TAG", "oci:DIR:TAG": "oci:DIR:TAG", "a.tar:TAG": "oci-archive:a.tar:TAG",
+		"docker-archive:a.tar": "docker-archive:a.tar", "oci:none:TAG": "", "oci:empty:TAG": "",
+		"alpine:latest": "alpine:latest", "docker://alpine": "docker://alpine", "NONE:TAG": "", "a b:c": "",
+	} {
+		if got := Reference(s); got != want {
+			t.Errorf("%s: %q, want %q", s, got, want)
 		}
 	}
 }

@@ -349,10 +349,16 @@ func (s *Reader) fail(err error) error {
 		return cause
 	}
 	if cut {
-		return fmt.Errorf("tree stream is cut short at byte %d: %w", s.in.base+int64(s.in.end), err)
+		return &cutError{s.in.base + int64(s.in.end)}
 	}
 	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
+
+// cutError is the end of a stream without its end line.
+type cutError struct{ at int64 }
+
+func (e *cutError) Error() string { return fmt.Sprintf("tree stream is cut short at byte %d", e.at) }
+func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // printable is path as a message shows it: as it is, but for bytes that steer a
 // terminal or are no text.

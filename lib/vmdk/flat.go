@@ -1,7 +1,9 @@
 package vmdk
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 )
@@ -57,7 +59,9 @@ func (e *extent) name(o FlatOptions) (string, error) {
 	if !o.Absolute {
 		dir, err := filepath.Abs(o.Dir)
 		if err == nil {
-			dir, err = filepath.EvalSymlinks(dir)
+			if dir, err = filepath.EvalSymlinks(dir); err != nil {
+				return "", fmt.Errorf("directory %s: %w", o.Dir, causeOf(err))
+			}
 		}
 		if err == nil {
 			path, err = filepath.Rel(dir, path)
@@ -73,6 +77,14 @@ func (e *extent) name(o FlatOptions) (string, error) {
 		return "", &ForceableError{fmt.Errorf("%w: %q: not every reader takes %q in a name", ErrUnsupported, path, []rune(path[i:])[0])}
 	}
 	return path, nil
+}
+
+// causeOf is err without what package os puts before the cause.
+func causeOf(err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
 
 // realPath is path from the root on with no symbolic link but perhaps its last

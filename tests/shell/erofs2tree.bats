@@ -94,7 +94,7 @@ tree_of_files() {
 	[[ $output == *"./numbers type=file "*" size=$(stat -c %s tree/numbers)"* ]] || show "not listed"
 	run --separate-stderr erofs2tree -o out packed
 	assert_error erofs2tree 1 'compressed data: unsupported EROFS feature'
-	[[ $stderr =~ ^'erofs2tree: '(hole|numbers): ]] || show "no file"
+	[[ $stderr =~ ^'erofs2tree: packed: '(hole|numbers): ]] || show "no file"
 	run --separate-stderr bash -c 'erofs2tree packed 2>/dev/null | tree2tar -o out'
 	assert_error tree2tar 1 'compressed data: unsupported EROFS feature'
 	assert_no_debris layer.tar image tree packed

@@ -218,7 +218,7 @@ same() {
 	pipeline "tar2tree --diff-id sha256:$(printf '0%.0s' {1..64}) $medium | tree2erofs > out"
 	assert_statuses '1 1'
 	assert_says tar2tree 'diff-id is sha256:'
-	assert_says tree2erofs 'earlier stage failed: tar2tree: corrupt layer: diff-id'
+	assert_says tree2erofs "earlier stage failed: tar2tree: $medium: corrupt layer: diff-id"
 	assert_empty out
 }
 

@@ -243,9 +243,9 @@ packings() {
 	gzip -k image.tar
 	for second in image.tar image.tar.gz - demo; do
 		run --separate-stderr tar2tree -o out layer.tar $second <image.tar
-		assert_error tar2tree 1 "$second: an image, which only the first"
+		assert_error tar2tree 1 "${second/#-/standard input}: an image, which only the first"
 		run --separate-stderr tar2tree -o out demo layer.tar $second <image.tar
-		assert_error tar2tree 1 "$second: an image, which only the first"
+		assert_error tar2tree 1 "${second/#-/standard input}: an image, which only the first"
 		[[ $stderr == *'hint: '* ]] || show "no hint"
 	done
 	run --separate-stderr tar2tree -o out --input=image layer.tar image.tar
@@ -333,10 +333,88 @@ packings() {
 	assert_error tar2tree 1 "corrupt layer: diff-id is $(id padded.tar), expected $right"
 	[ "$(<out)" = before ] || fail "out was changed"
 	run --separate-stderr bash -c "tar2tree --diff-id $right padded.tar | tail -n 1"
-	[[ $output == '#abort message=tar2tree:\040corrupt\040layer:'* ]] || show "no abort line"
+	[[ $output == '#abort message=tar2tree:\040padded.tar:\040corrupt\040layer:'* ]] || show "no abort line"
 	run --separate-stderr tar2tree --diff-id sha256:12 layer.tar
 	assert_error tar2tree 2 '--diff-id: invalid checksum digest length'
 	assert_no_debris layer.tar padded.tar out
+}
+
+@test "references instead of files: the hint works" {
+	image
+	cp layer.tar "a layer.tar"
+	mkdir sub
+	cp -r demo sub/
+	for ref in demo:demo oci:demo:demo ./sub/demo:demo image.tar:demo oci-archive:image.tar:demo; do
+		run --separate-stderr tar2tree -o out "$ref" "a layer.tar"
+		assert_error tar2tree 1 'no such file or directory'
+		hint=${stderr##*hint: oci-fetch takes references: }
+		[[ $hint == *" | tar2tree - 'a layer.tar'" ]] || show "the layer above is not in it"
+		bash -c "$hint" >got || fail "$hint does not work"
+		tar2tree image.tar layer.tar | cmp - got
+	done
+	run --separate-stderr tar2tree -o out alpine:latest
+	assert_error tar2tree 1 'alpine:latest: open: no such file or directory'
+	[[ $stderr == *'hint: oci-fetch takes references: oci-fetch alpine:latest | tar2tree' ]] || show "no hint"
+	for ref in none.tar:x/ oci:none:demo NONE:demo; do
+		run --separate-stderr tar2tree -o out "$ref"
+		[ "$status" = 1 ] && [[ $stderr != *hint:* ]] || show "a hint that cannot work"
+	done
+}
+
+@test "an only input is named, and a layer once" {
+	image
+	head -c 50000 layer.tar >cut.tar
+	head -c 3000 image.tar >cutimage.tar
+	gzip -c layer.tar | head -c 200 >cut.gz
+	for c in 'cut.tar|cut.tar: ' 'cutimage.tar|cutimage.tar: archive is cut short at byte 3000' 'cut.gz|cut.gz: ' 'cut.gz layer.tar|cut.gz: ' \
+		'image.tar cut.gz|cut.gz: ' 'image.tar none.tar|none.tar: open: ' 'none/x.tar|none/x.tar: directory none: ' 'empty|empty: ' '--input layer image|image: '; do
+		mkdir -p empty image
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr tar2tree -o out ${c%%|*}
+		assert_error tar2tree 1 "tar2tree: ${c#*|}"
+		[[ $stderr != *"see the message"* ]] || show "no stage wrote it"
+	done
+	run --separate-stderr bash -c 'tar2tree cut.tar | tree2tar -o out'
+	[[ $stderr == *'tree2tar: earlier stage failed: tar2tree: cut.tar: '* ]] || show "not named downstream"
+	blob=$(oci-fetch --list --digests oci:demo | sed -n '2s|:|/|p')
+	printf x | dd of="demo/blobs/$blob" bs=1 seek=4 conv=notrunc status=none
+	run --separate-stderr tar2tree -o out demo
+	assert_error tar2tree 1 'tar2tree: demo: layer 1: '
+	[[ $stderr != *'layer 1: '*'layer 1: '* ]] || show "the layer is named twice"
+	run --separate-stderr tar2tree -o out demo layer.tar
+	assert_error tar2tree 1 'tar2tree: demo: layer 1: '
+	run --separate-stderr tar2tree -o out --layer 1 demo
+	assert_error tar2tree 1 'tar2tree: demo: layer 1: '
+	run --separate-stderr oci-fetch -o out oci:demo
+	assert_error oci-fetch 1 'oci-fetch: demo: layer 1: '
+}
+
+@test "an only stream or image is named" {
+	small_layer layer.tar
+	tar2tree layer.tar >tree
+	tar2tree layer.tar | tree2erofs -o erofs
+	head -c 3000 tree >cut.tree
+	head -c 5000 erofs >cut.erofs
+	for tool in tree2tar tree2erofs tree2ext4 'mkext4upper --size 64M --tree'; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr $tool cut.tree -o out
+		assert_error "${tool%% *}" 1 "${tool%% *}: cut.tree: "
+		assert_error "${tool%% *}" 1 "tree stream is cut short at byte 3000"
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr $tool layer.tar -o out
+		assert_error "${tool%% *}" 1 "${tool%% *}: layer.tar: "
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr $tool tree -o none/out
+		assert_error "${tool%% *}" 1 "${tool%% *}: none/out: directory none: no such file or directory"
+	done
+	run --separate-stderr erofs2tree cut.erofs -o out
+	assert_error erofs2tree 1 'erofs2tree: cut.erofs: '
+	run --separate-stderr wrap-vmdk erofs -o none/out
+	assert_error wrap-vmdk 1 'directory none: no such file or directory'
+	long=$(printf 'x%.0s' {1..4000})
+	run --separate-stderr tree2tar "$long"
+	assert_status 1
+	[[ ${#stderr} -lt 600 && $stderr == "tree2tar: xxx"*"[...]"*"xxx: open: file name too long" ]] || show "not short"
 }
 
 @test "usage errors" {
@@ -362,11 +440,14 @@ packings() {
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
 	run --separate-stderr tar2tree -o out oci:demo:demo
 	assert_error tar2tree 1 'oci:demo:demo: open: no such file or directory'
-	[[ $stderr == *'hint: oci-fetch takes references: oci-fetch oci:demo:demo | tar2tree' ]] || show "no hint"
+	[[ $stderr != *hint:* ]] || show "a hint at what is not there either"
 	run --separate-stderr tar2tree -o out layer.tar none.tar
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
 	run --separate-stderr tar2tree -o out /dev/null
-	assert_error tar2tree 1 'layer is cut short at byte 0 of the tar: the input is empty (see the message of the stage that wrote it)'
+	assert_error tar2tree 1 '/dev/null: layer is cut short at byte 0 of the tar: the input is empty'
+	[[ $stderr != *stage* ]] || show "no stage wrote it"
+	run --separate-stderr bash -c 'true | tar2tree -o out'
+	assert_error tar2tree 1 'tar2tree: layer is cut short at byte 0 of the tar: the input is empty (see the message of the stage that wrote it)'
 	mkdir empty
 	run --separate-stderr tar2tree -o out empty
 	assert_error tar2tree 1 'empty'

@@ -258,7 +258,7 @@ seen() {
 }
 
 @test "usage errors" {
-	for c in '--size=1|size 1 is too small' '--size=1000K|size 1024000 is too small' '--size=65T|too large' '--size=x|is not a size' '--size=8M --free-space=1M|there is a size' '--size=8M --shrink|there is a size' \
+	for c in '--size=1|a size of 1 bytes is too small: 1048576 (1M) at least' '--size=1000K|a size of 1024000 bytes is too small' '--size=65T|too large' '--size=x|is not a size' '--size=8M --free-space=1M|there is a size' '--size=8M --shrink|there is a size' \
 		'--shrink --free-space=1M|has no free space' '--journal=1M|journal of 1048576 bytes' '--journal=all|--journal' '--max-size=17T|resize_inode ends below' \
 		'--size=2T --max-size=1T|it cannot grow to' '--features=^foo|unknown feature' '--features=^flex_bg|needs flex_bg' \
 		'--features=^metadata_csum,metadata_csum_seed|metadata_csum_seed needs metadata_csum' '--features=^resize_inode --max-size=1T|resize_inode' \

@@ -135,7 +135,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 		"dir type=dir $plain nochange|directory without attributes" "link type=file $plain size=0 hardlink=./below lower|hard link to a layer below"; do
 		stream "./${c%|*}" >marks
 		run --separate-stderr tree2tar -o out marks
-		assert_error tree2tar 1 "tree2tar: ${c%% *}: ${c#*|}: the tree is a layer"
+		assert_error tree2tar 1 "tree2tar: marks: ${c%% *}: ${c#*|}: the tree is a layer"
 		[[ $stderr == *'tree2tar: hint: --oci writes the tar of a layer' ]] || show "no hint"
 		run --separate-stderr bash -c 'tree2tar --oci marks | tar2tree --no-data'
 		assert_ok
