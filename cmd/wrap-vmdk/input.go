@@ -26,6 +26,7 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 	if f := whole(in); f != nil {
 		return vmdk.FromFile("standard input", f)
 	}
+	env.Expect(t.Path)
 	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // goes with the process
 	if err != nil {
 		return nil, err

@@ -218,6 +218,7 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.Expect(path)
 		return nil, e.addTarget(fi)
 	}
 	if fi, err := os.Stat(path); err == nil {
