@@ -167,6 +167,7 @@ func (e *Env) Columns(path string) int {
 
 // Commit writes out what is buffered and completes the output.
 func (s *Stream) Commit() error {
+	s.env.sayLastWords()
 	s.flush()
 	switch {
 	case s.err != nil:

@@ -119,7 +119,7 @@ func TestMergeOrElseRandom(t *testing.T) {
 				wantErr = want.Apply(l)
 			}
 		}
-		have, err := Merge(layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
+		have, err := Merge(t.Context(), layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
 		if wantErr != nil || err != nil {
 			if wantErr == nil || err == nil || !strings.HasSuffix(err.Error(), wantErr.Error()) {
 				t.Errorf("seed %d: %v, want %v", seed, err, wantErr)

@@ -17,7 +17,7 @@ import (
 // the image, which there must be, is put there in place of what the path names.
 // Closing the source closes the set, and so does an error.
 func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
-	merged, err := layer.Merge(s.Layers, opts)
+	merged, err := layer.Merge(ctx, s.Layers, opts)
 	if err != nil {
 		s.Close()
 		return nil, nil, err
@@ -55,7 +55,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 			return nil, nil, err
 		}
 		in = s.Layers[l.Index]
-		in.Open = func() (io.ReadCloser, error) { return l.Open(ctx) } // whose errors name it
+		in.Open = l.Open // whose errors name it
 		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
 	}
 	if id := in.Options.DiffID; id != "" {
@@ -65,7 +65,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	if s.Image != nil {
 		name = in.Name
 	}
-	src, err := one(in, sorted, opts)
+	src, err := one(ctx, in, sorted, opts)
 	if err != nil {
 		s.Close()
 		return nil, nil, nameOnce(name, err)
@@ -73,19 +73,15 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	return &source{src, s, name, ctx}, props, nil
 }
 
-func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
+func one(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
 	if sorted {
-		loaded, err := layer.Load(in, opts)
+		loaded, err := layer.Load(ctx, in, opts)
 		if err != nil {
 			return nil, err
 		}
 		return loaded.Source(tree.Layer), nil
 	}
-	r, err := in.Open()
-	if err != nil {
-		return nil, err
-	}
-	src, err := layer.NewReader(r, in.Options)
+	src, err := layer.Open(ctx, in)
 	if err != nil {
 		return nil, err
 	}
