@@ -27,6 +27,7 @@ const (
 	maxExtentLen = 512 << 10
 	maxProps     = 100
 	maxAbort     = 1 << 10 // bytes of the abort line's message
+	abortPart    = 120     // bytes of either end of a longer one; an escape takes four
 	abortWindow  = 4 << 10 // where a reader looks for it
 )
 

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -204,11 +203,8 @@ func (s *Writer) Abort(cause error) {
 		text = earlier.Message
 	}
 	msg := appendEscaped(nil, text)
-	if len(msg) > maxAbort {
-		msg = msg[:maxAbort]
-		if i := bytes.LastIndexByte(msg, '\\'); i > maxAbort-4 {
-			msg = msg[:i] // not half an escape
-		}
+	if len(msg) > maxAbort { // the end says why
+		msg = appendEscaped(nil, text[:abortPart]+"[...]"+text[len(text)-abortPart:])
 	}
 	s.buf = append(append(append(s.buf, '\n'), abortPrefix...), msg...)
 	s.buf = append(s.buf, '\n')

@@ -179,9 +179,10 @@ func TestAbortMessage(t *testing.T) {
 		{"plain", errors.New("no such file\n"), "tool: no such file\n"},
 		{"earlier", &AbortError{"first: broke"}, "first: broke"},
 		{"wrapped", errors.Join(errors.New("x"), &AbortError{"first: broke"}), "first: broke"},
-		{"long", errors.New(strings.Repeat("m", 2000)), "tool: " + strings.Repeat("m", maxAbort-len(`tool:\040`))},
-		{"long, of escapes", errors.New(strings.Repeat("\n", 2000)), "tool: " + strings.Repeat("\n", (maxAbort-len(`tool:\040`))/4)},
-		{"long, escapes off by one", errors.New("m" + strings.Repeat("\n", 2000)), "tool: m" + strings.Repeat("\n", (maxAbort-len(`tool:\040m`))/4)},
+		{"long", errors.New(strings.Repeat("m", 2000)), "tool: " + strings.Repeat("m", 114) + "[...]" + strings.Repeat("m", 120)},
+		{"long, with its cause at the end", errors.New(strings.Repeat("m", 4000) + ": bad"), "tool: " + strings.Repeat("m", 114) + "[...]" + strings.Repeat("m", 115) + ": bad"},
+		{"as long as can be", errors.New(strings.Repeat("m", maxAbort-len(`tool:\040`))), "tool: " + strings.Repeat("m", maxAbort-len(`tool:\040`))},
+		{"long, of escapes", errors.New(strings.Repeat("\n", 2000)), "tool: " + strings.Repeat("\n", 114) + "[...]" + strings.Repeat("\n", 120)},
 	} {
 		var b bytes.Buffer
 		w := NewWriter(&b, WriterOptions{Stage: "tool"})

@@ -51,7 +51,7 @@ has_table() {
 	recipe 'tree2erofs --fsmeta' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_status 0
-	[ "$(ls 0*.erofs | wc -l)" = 3 ] || fail "not three layers"
+	[ "$(echo 0*.erofs)" = '000.erofs 001.erofs 002.erofs' ] || fail "not three layers"
 	has_table || fail "no table of devices"
 	as_one
 	rm -- *.erofs disk.vmdk
@@ -67,8 +67,8 @@ has_table() {
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
 	# Layer 1 of this image has a hard link to a file below, which no upper disk can have.
 	recipe 'mkext4upper --grow' | sed -e 's| /mnt$| mnt|' -e 's/--layer 1 /--layer 2 /' >script
-	sed '/^mount/,$d' script >make
-	run --separate-stderr bash -euo pipefail make
+	sed '/^mount/,$d' script >before
+	run --separate-stderr bash -euo pipefail before
 	assert_status 0
 	mkdir mnt
 	mount_image erofs rootfs.erofs ROOTFS
@@ -78,8 +78,8 @@ has_table() {
 	echo written >mnt/new
 	[ -e UPPER/upper/new ] || fail "not written to the upper disk"
 	umount mnt UPPER
-	sed '1,/^mount/d' script >grow
-	run --separate-stderr bash -euo pipefail grow
+	sed '1,/^mount/d' script >behind
+	run --separate-stderr bash -euo pipefail behind
 	assert_ok
 	[ "$(stat -c %s upper.ext4)" = $((4 << 30)) ] || fail "it has not grown"
 	clean upper.ext4
