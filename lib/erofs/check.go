@@ -67,7 +67,7 @@ func (w *Writer) compare(a, b *tree.Entry) error {
 		return differs("type", a.Type, b.Type)
 	case a.Hardlink != b.Hardlink:
 		return differs("hard link", a.Hardlink, b.Hardlink)
-	case a.Lower != b.Lower || a.NoChange != b.NoChange:
+	case !sameLower(a.Lower, b.Lower) || a.NoChange != b.NoChange:
 		return errors.New("mark of a layer differs")
 	case !slices.Equal(a.Xattrs, b.Xattrs):
 		return differs("xattrs", a.Xattrs, b.Xattrs)
@@ -91,6 +91,13 @@ func (w *Writer) compare(a, b *tree.Entry) error {
 		return nil
 	}
 	return w.compareContent(it, a, b)
+}
+
+func sameLower(a, b *tree.Lower) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Else == b.Else && slices.Equal(a.Targets, b.Targets)
 }
 
 // compareContent compares where the data is, and its hash.

@@ -67,7 +67,7 @@ func TestCompare(t *testing.T) {
 		"size":            func(e *tree.Entry) { e.Size++ },
 		"links":           func(e *tree.Entry) { e.Nlink++ },
 		"hard link":       func(e *tree.Entry) { e.Hardlink = "x" },
-		"lower":           func(e *tree.Entry) { e.Lower = true },
+		"lower":           func(e *tree.Entry) { e.Lower = &tree.Lower{Targets: []string{"x"}} },
 		"implied":         func(e *tree.Entry) { e.NoChange = true },
 		"target":          func(e *tree.Entry) { e.Link = "x" },
 		"device":          func(e *tree.Entry) { e.Dev.Minor++ },

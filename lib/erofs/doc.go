@@ -28,10 +28,15 @@
 //
 // The image of a layer keeps whiteouts (character devices 0:0) and the xattr
 // trusted.overlay.opaque as overlayfs has them, and no regular file of it is inline,
-// so that all data has block addresses. Three xattrs say what else a layer has:
+// so that all data has block addresses. Other xattrs say what else a layer has:
 //
 //	trusted.ocipipe.implied=y    a directory that the layer only implies
-//	trusted.ocipipe.link=PATH    (on an empty file) a hard link to PATH in a layer below
+//	trusted.ocipipe.link=PATH    a hard link to PATH in a layer below, or to the first of
+//	                             several, parted by NUL, that exists there: an empty file.
+//	                             trusted.overlay.metacopy and trusted.overlay.redirect
+//	                             beside it make overlayfs refuse the file
+//	trusted.ocipipe.else=PATH    beside it: if none exists, a hard link to PATH in this
+//	                             image; or if that is empty, the file that has the mark
 //	trusted.overlay.origin=      a directory that holds whiteouts: overlayfs then
 //	                             hides them also where no layer below has it
 //

@@ -18,9 +18,7 @@ import (
 
 // stack is layers with everything that merging does, from bottom to top.
 func stack() [][]tree.Entry {
-	lower := func(path, target string) tree.Entry {
-		return with(hardlink(path, target), func(e *tree.Entry) { e.Lower = true })
-	}
+	lower := lowerLink
 	gone := func(path string) tree.Entry { return device(path, tree.Char, 0, 0) }
 	return [][]tree.Entry{
 		corpus(),
@@ -408,7 +406,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lower := layersOf(t, Options{}, []tree.Entry{with(hardlink("b", "missing"), func(e *tree.Entry) { e.Lower = true })})[0]
+	lower := layersOf(t, Options{}, []tree.Entry{lowerLink("b", "missing")})[0]
 	for _, c := range []struct {
 		name   string
 		layers []Layer

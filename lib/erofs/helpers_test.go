@@ -63,6 +63,10 @@ func hardlink(path, target string) tree.Entry {
 	return tree.Entry{Path: path, Type: tree.File, Mode: 0o644, Time: testTime, Hardlink: target}
 }
 
+func lowerLink(path, target string) tree.Entry {
+	return with(hardlink(path, ""), func(e *tree.Entry) { e.Lower = &tree.Lower{Targets: []string{target}} })
+}
+
 func device(path string, t tree.Type, major, minor uint32) tree.Entry {
 	return tree.Entry{Path: path, Type: t, Mode: 0o600, Time: testTime, Dev: tree.Device{Major: major, Minor: minor}}
 }

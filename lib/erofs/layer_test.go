@@ -1,9 +1,15 @@
 package erofs
 
 import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ocipipe/lib/reftest"
@@ -22,7 +28,7 @@ func layer() []tree.Entry {
 		device("implied2/gone", tree.Char, 0, 0),
 		xattrs(with(dir("noattrs"), func(e *tree.Entry) { e.NoChange = true }), tree.Opaque.Name, "y"),
 		file("noattrs/x", nil),
-		with(hardlink("lower", "usr/bin/below"), func(e *tree.Entry) { e.Lower = true }),
+		lowerLink("lower", "usr/bin/below"),
 		hardlink("lower2", "lower"),
 		hardlink("kept/link", "kept/new"),
 		xattrs(dir("origin"), markOrigin.Name, ""),
@@ -52,13 +58,15 @@ func TestLayerMarks(t *testing.T) {
 		{"implied", markImplied.Name, "y"},
 		{"noattrs", markImplied.Name, "y"},
 		{"lower", markLink, "usr/bin/below"},
+		{"lower", "trusted.overlay.metacopy", ""},
+		{"lower", "trusted.overlay.redirect", "/.ocipipe-link"},
 		{".", markImplied.Name, "y"},
 	} {
 		if v, ok := rawXattrs(t, img, c.path)[c.name]; !ok || v != c.value {
 			t.Errorf("%s: xattr %s is %q (%v)", c.path, c.name, v, ok)
 		}
 	}
-	if e, err := img.Lookup("lower"); err != nil || e.Hardlink != "usr/bin/below" || !e.Lower || len(e.Xattrs) > 0 {
+	if e, err := img.Lookup("lower"); err != nil || !e.IsLower() || e.Lower.Targets[0] != "usr/bin/below" || len(e.Xattrs) > 0 {
 		t.Errorf("lower: %+v, %v", e, err)
 	}
 	if e, err := img.Lookup("implied/a"); err != nil || !e.NoChange || len(e.Xattrs) > 0 {
@@ -154,5 +162,60 @@ func TestKernelOverlay(t *testing.T) {
 	}
 	if b, err := os.ReadFile(at + "/only/file"); err != nil || string(b) != string(pattern(4, 4096)) {
 		t.Errorf("only/file: %d bytes, %v", len(b), err)
+	}
+}
+
+// Where overlayfs stacks the images, it refuses a hard link to a layer below: to
+// the kernel there is no such file, and an empty one would be a lie.
+func TestKernelOverlayRefusesLinks(t *testing.T) {
+	lower := []tree.Entry{dir("."), file("below", pattern(1, 5000)), dir("d"), file("d/stays", pattern(2, 10)), file("old", pattern(3, 10))}
+	upper := []tree.Entry{
+		dir("."), dir("d"), lowerLink("d/link", "below"), hardlink("d/name", "d/link"), lowerLink("old", "below"), file("new", pattern(4, 10)),
+	}
+	var dirs []string
+	for _, es := range [][]tree.Entry{lower, upper} {
+		dirs = append(dirs, reftest.Mount(t, "erofs", write(t, Options{Layer: true}, es...).Name(), ""))
+	}
+	for _, options := range []string{"metacopy=off", "metacopy=on"} {
+		at := reftest.OverlayWith(t, options, dirs...)
+		for _, link := range []string{"d/link", "d/name", "old"} {
+			if fi, err := os.Lstat(at + "/" + link); err == nil {
+				t.Errorf("%s: %s is a file of %d bytes", options, link, fi.Size())
+			}
+			if b, err := os.ReadFile(at + "/" + link); !errors.Is(err, map[string]error{"metacopy=off": syscall.EPERM, "metacopy=on": syscall.EIO}[options]) {
+				t.Errorf("%s: %s reads as %d bytes, %v", options, link, len(b), err)
+			}
+		}
+		for path, want := range map[string][]byte{"below": pattern(1, 5000), "d/stays": pattern(2, 10), "new": pattern(4, 10)} {
+			if b, err := os.ReadFile(at + "/" + path); err != nil || !bytes.Equal(b, want) {
+				t.Errorf("%s: %s: %d bytes, %v", options, path, len(b), err)
+			}
+		}
+		var names []string
+		err := filepath.WalkDir(at, func(path string, d fs.DirEntry, err error) error {
+			names = append(names, strings.TrimPrefix(path, at))
+			return err
+		})
+		if err != nil || strings.Join(names, " ") != " /below /d /d/link /d/name /d/stays /new /old" {
+			t.Errorf("%s: %q, %v", options, names, err)
+		}
+	}
+}
+
+// What steers overlayfs in the record of such a link is not in the image beside
+// the marks, and the marks do not come back.
+func TestLayerLinkMarks(t *testing.T) {
+	var warnings []string
+	link := xattrs(lowerLink("a", "b"), "trusted.overlay.redirect", "/etc/shadow", "user.a", "b")
+	img := open(t, build(t, Options{Layer: true, Warn: func(s string) { warnings = append(warnings, s) }}, dir("."), link))
+	want := map[string]string{markLink: "b", "trusted.overlay.metacopy": "", "trusted.overlay.redirect": "/.ocipipe-link", "user.a": "b"}
+	if have := rawXattrs(t, img, "a"); !maps.Equal(have, want) {
+		t.Errorf("stored: %q", have)
+	}
+	if e, err := img.Lookup("a"); err != nil || !slices.Equal(e.Xattrs, []tree.Xattr{{Name: "user.a", Value: "b"}}) {
+		t.Errorf("read: %+v, %v", e, err)
+	}
+	if !slices.ContainsFunc(warnings, func(w string) bool { return w == "a: xattr trusted.overlay.redirect: left out" }) {
+		t.Errorf("warnings %q", warnings)
 	}
 }

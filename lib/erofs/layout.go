@@ -19,8 +19,17 @@ var (
 
 const (
 	markPrefix = "trusted.ocipipe."
-	markLink   = markPrefix + "link" // Entry.Lower; the value is Entry.Hardlink
+	markLink   = markPrefix + "link" // Lower.Targets, with NULs between them
+	markElse   = markPrefix + "else" // Lower.Else; the path of the inode, or "" if it is this one
 )
+
+// markRefused goes with markLink. To overlayfs it is a file whose data lie below,
+// under a name that cannot exist, so that it refuses the file instead of showing an
+// empty one.
+var markRefused = []tree.Xattr{
+	{Name: "trusted.overlay.metacopy"},
+	{Name: "trusted.overlay.redirect", Value: "/.ocipipe-link"},
+}
 
 // item is an inode on its way into the image. It stands as Content in the Entry
 // that the tree holds: what it adds to the Entry is where things are.
@@ -70,7 +79,7 @@ func (it *item) size() int64 {
 		return it.dir.size
 	case e.Type == tree.Link:
 		return int64(len(e.Link))
-	case e.Type == tree.File && !e.Lower:
+	case e.Type == tree.File && !e.IsLower():
 		return e.Size
 	}
 	return 0
@@ -130,6 +139,9 @@ func (p *plan) headRoom() int64 {
 
 // make plans the image of t whose file data ends at block dataEnd.
 func (p *plan) make(t *tree.Tree, dataEnd int64) error {
+	if t.HasElse() {
+		p.placeElse(t)
+	}
 	root := p.collect(t.Root(), nil)
 	p.chooseEpoch()
 	for _, it := range p.items {
@@ -167,7 +179,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	}
 	p.items = append(p.items, it)
 	it.ino = uint32(len(p.items))
-	if n.Entry.Nlink = 1; n.Entry.Type != tree.Dir {
+	if it.entry.Nlink = 1; it.entry.Type != tree.Dir {
 		return it
 	}
 	n.Entry.Nlink = 2
@@ -232,8 +244,12 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 	if it.dir != nil && it.dir.whiteouts {
 		marks = append(marks, markOrigin)
 	}
-	if it.entry.Lower {
-		marks = append(marks, tree.Xattr{Name: markLink, Value: it.entry.Hardlink})
+	if l := it.entry.Lower; l != nil {
+		marks = append(marks, markRefused...)
+		marks = append(marks, tree.Xattr{Name: markLink, Value: strings.Join(l.Targets, "\x00")})
+		if l.Else {
+			marks = append(marks, tree.Xattr{Name: markElse, Value: it.entry.Hardlink})
+		}
 	}
 	if marks == nil {
 		return it.entry.Xattrs

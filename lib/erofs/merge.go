@@ -149,9 +149,11 @@ func (s *layerSource) dropReserved(e *tree.Entry) {
 }
 
 func reserved(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") ||
-		strings.HasPrefix(name, "user.overlay.") ||
-		strings.HasPrefix(name, markPrefix)
+	return steersOverlay(name) || strings.HasPrefix(name, markPrefix)
+}
+
+func steersOverlay(name string) bool {
+	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
 }
 
 // addressable tells whether another image can refer to c: by whole blocks of the

@@ -104,7 +104,8 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 		child, kind := it, tree.Dir
 		switch {
 		case d.node != nil:
-			child, kind = d.node.Entry.Content.(*item), d.node.Entry.Type
+			child = d.node.Entry.Content.(*item)
+			kind = child.entry.Type
 		case d.name == "..":
 			child = it.dir.parent
 		}

@@ -151,6 +151,34 @@ func (img *Image) Lookup(path string) (*tree.Entry, error) {
 }
 
 func (img *Image) lookupPath(path string) (*tree.Entry, error) {
+	ino, err := img.walk(path)
+	if err != nil {
+		return nil, err
+	}
+	xs := &xattrReader{img: img, budget: dataBudget(img.self.Size)}
+	e, err := img.entry(ino, xs, new(content))
+	if err != nil {
+		return nil, err
+	}
+	path, _ = unmark(&e)
+	if path == "" {
+		return &e, nil
+	}
+	lower := e.Lower
+	if ino, err = img.otherInode(ino, path); err != nil {
+		return nil, err
+	}
+	if e, err = img.entry(ino, xs, new(content)); err != nil {
+		return nil, err
+	}
+	if chained, _ := unmark(&e); chained != "" {
+		return nil, corrupt(ino.off, "inode %d is named by a mark and has one itself", ino.nid)
+	}
+	return orLower(&e, lower), nil
+}
+
+// walk finds the inode at path.
+func (img *Image) walk(path string) (*foundInode, error) {
 	ino, err := img.readInode(uint64(img.super.RootNid))
 	for rest := path; rest != "" && path != "." && err == nil; {
 		var name string
@@ -166,13 +194,5 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	e, err := img.entry(ino, &xattrReader{img: img, budget: dataBudget(img.self.Size)}, new(content))
-	if err != nil {
-		return nil, err
-	}
-	unmark(&e)
-	return &e, nil
+	return ino, err
 }

@@ -365,21 +365,19 @@ func (img *Image) setContent(e *tree.Entry, ino *foundInode, c *content) error {
 }
 
 // unmark turns the marks of a layer image into what they stand for. It reports
-// false if e, a directory, is only implied and has nothing to say.
-func unmark(e *tree.Entry) (stated bool) {
-	if target, ok := e.Xattr(markLink); ok && e.Type == tree.File && e.Size == 0 && tree.CheckPath(target) == nil {
-		e.Hardlink, e.Lower = target, true
-		e.Xattrs = without(e.Xattrs, markLink)
-	}
+// false if e, a directory, is only implied and has nothing to say; other is what
+// unmarkLink returns.
+func unmark(e *tree.Entry) (other string, stated bool) {
+	other = unmarkLink(e)
 	if v, ok := e.Xattr(markImplied.Name); ok && v == markImplied.Value && e.Type == tree.Dir {
 		e.NoChange = true
 		if !e.IsOpaque() {
 			e.Xattrs = nil
-			return false
+			return other, false
 		}
 		e.Xattrs = []tree.Xattr{tree.Opaque} // nothing else is stated
 	}
-	return true
+	return other, true
 }
 
 func without(xs []tree.Xattr, name string) []tree.Xattr {

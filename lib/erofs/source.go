@@ -25,15 +25,16 @@ func (img *Image) Source() tree.Source {
 }
 
 type source struct {
-	img   *Image
-	xs    xattrReader
-	met   map[uint64]metInode
-	stack []openDir
-	path  []byte // of the directory on top of the stack, with a slash behind
-	entry tree.Entry
-	ino   foundInode
-	room  []content // for what comes next: one allocation for many
-	err   error
+	img    *Image
+	xs     xattrReader
+	met    map[uint64]metInode
+	others map[string]uint64 // inodes that marks name, so that no byte of a path is walked twice
+	stack  []openDir
+	path   []byte // of the directory on top of the stack, with a slash behind
+	entry  tree.Entry
+	ino    foundInode
+	room   []content // for what comes next: one allocation for many
+	err    error
 }
 
 // metInode is an inode that was met. It is read once, or hard links to a large one
@@ -41,7 +42,7 @@ type source struct {
 type metInode struct {
 	dir   *tree.Place // where its first name is
 	name  string      // that
-	entry *tree.Entry // of an inode with more names, if that says more than its record
+	entry *tree.Entry // of an inode with more names, if that says more than its record; Hardlink is what unmark returns
 }
 
 // path is the first path of the inode.
@@ -105,57 +106,103 @@ func (s *source) enter(d named, parent *openDir) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
+	s.entry.Path = path
 	return stated, nil
 }
 
 func (s *source) fill(d named, parent *openDir, path string) (bool, error) {
-	ino := &s.ino
-	if err := s.img.readInodeInto(ino, d.nid); err != nil {
+	if err := s.img.readInodeInto(&s.ino, d.nid); err != nil {
 		return false, err
 	}
 	if err := tree.CheckPath(path); err != nil {
-		return false, corrupt(ino.off, "%s", err)
+		return false, corrupt(s.ino.off, "%s", err)
 	}
-	met, seen := s.met[d.nid]
-	if seen && ino.kind() == tree.Dir {
-		return false, corrupt(ino.off, "directory %d is %s too", d.nid, met.path())
+	other, stated, err := s.load(d.name, parent, false)
+	if err == nil && other != "" {
+		return true, s.follow(other, d.name, parent)
 	}
-	stated := true
-	switch {
-	case seen && met.entry != nil:
-		s.entry = *met.entry
-		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
-	case seen && ino.nlink > 1:
-		s.entry = ino.attributes()
-	default:
-		if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
-			return false, err
-		}
-		var err error
-		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
-			return false, err
-		}
-		stated = unmark(&s.entry)
-		if e := s.entry; ino.nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
-			met.entry = &e
-		}
+	if err != nil || s.entry.Hardlink != "" {
+		return true, err
 	}
-	s.entry.Path = path
-	if seen {
-		s.entry.Hardlink, s.entry.Lower, s.entry.Content = met.path(), false, nil
-		return true, nil
-	}
-	met.dir, met.name = parent.at, d.name
-	s.met[d.nid] = met
-	var err error
 	if s.entry.Type == tree.Dir {
-		err = s.open(ino, d.name, parent)
+		err = s.open(&s.ino, d.name, parent)
 	}
 	if _, ok := s.entry.Xattr(markOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
 		err = s.dropOrigin()
 		stated = stated && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
 	}
 	return stated, err
+}
+
+// load makes s.entry, without its path, of s.ino, which is called name in parent;
+// again says that names may come that its record does not count. Otherwise it is as
+// unmark.
+func (s *source) load(name string, parent *openDir, again bool) (other string, stated bool, err error) {
+	ino := &s.ino
+	met, seen := s.met[ino.nid]
+	if seen && ino.kind() == tree.Dir {
+		return "", false, corrupt(ino.off, "directory %d is %s too", ino.nid, met.path())
+	}
+	stated = true
+	switch {
+	case seen && met.entry != nil:
+		s.entry, other = *met.entry, met.entry.Hardlink
+		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
+	case seen && ino.nlink > 1:
+		s.entry = ino.attributes()
+	default:
+		if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
+			return "", false, err
+		}
+		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
+			return "", false, err
+		}
+		other, stated = unmark(&s.entry)
+		e := s.entry
+		isOrElse := e.Lower != nil && e.Lower.Else
+		if again || isOrElse || ino.nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
+			e.Hardlink = other
+			met.entry = &e
+		}
+	}
+	if !seen {
+		met.dir, met.name = parent.at, name
+		s.met[ino.nid] = met
+		return other, stated, nil
+	}
+	s.entry.Hardlink, s.entry.Content = met.path(), nil
+	if s.entry.IsLower() {
+		s.entry.Lower = nil
+	}
+	return other, stated, nil
+}
+
+// follow makes s.entry, which has marks of a link to the layers below, the inode at
+// other, which it is if they have none; it is called name in parent.
+func (s *source) follow(other, name string, parent *openDir) error {
+	lower := s.entry.Lower
+	nid, ok := s.others[other]
+	if !ok {
+		ino, err := s.img.otherInode(&s.ino, other)
+		if err != nil {
+			return err
+		}
+		if s.others == nil {
+			s.others = make(map[string]uint64)
+		}
+		nid, s.others[other] = ino.nid, ino.nid
+	}
+	if err := s.img.readInodeInto(&s.ino, nid); err != nil {
+		return err
+	}
+	switch chained, _, err := s.load(name, parent, true); {
+	case err != nil:
+		return err
+	case chained != "":
+		return corrupt(s.ino.off, "inode %d is named by a mark and has one itself", nid)
+	}
+	orLower(&s.entry, lower)
+	return nil
 }
 
 // newContent is empty, unless the last one has not been used.

@@ -132,6 +132,9 @@ func (w *Writer) add(e *tree.Entry) error {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	kept := *e
+	if !w.opts.Layer {
+		kept.Lower = nil // nothing lies below
+	}
 	kept.Time = w.retime(e.Time)
 	kept.Xattrs = w.keepXattrs(e)
 	kept.Content = nil
@@ -194,8 +197,8 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 		return fmt.Errorf("whiteout: %w", ErrNeedsLayer)
 	case e.IsOpaque():
 		return fmt.Errorf("opaque directory: %w", ErrNeedsLayer)
-	case e.Lower:
-		return fmt.Errorf("hard link to %s in a layer below: %w", e.Hardlink, ErrNeedsLayer)
+	case e.IsLower():
+		return fmt.Errorf("hard link to %s in a layer below: %w", e.Lower.Targets[0], ErrNeedsLayer)
 	}
 	return nil
 }
@@ -213,12 +216,13 @@ func (w *Writer) retime(t tree.Time) tree.Time {
 
 // keepXattrs are the xattrs of e that the image can hold.
 func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
-	if !slices.ContainsFunc(e.Xattrs, w.drops) {
+	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && steersOverlay(x.Name) }
+	if !slices.ContainsFunc(e.Xattrs, drops) {
 		return e.Xattrs
 	}
 	kept := make([]tree.Xattr, 0, len(e.Xattrs))
 	for _, x := range e.Xattrs {
-		if w.drops(x) {
+		if drops(x) {
 			w.dropped.note(e.Path + ": xattr " + x.Name)
 		} else {
 			kept = append(kept, x)
@@ -298,7 +302,7 @@ func (w *Writer) warn(p *plan) {
 		case !p.layer:
 		case e.NoChange && it.dir.parent != it:
 			marks.note("a directory that is only implied")
-		case e.Lower:
+		case e.Lower != nil:
 			marks.note("a hard link to a layer below")
 		case it.dir != nil && it.dir.parent == it && e.IsOpaque():
 			marks.note("an opaque root")

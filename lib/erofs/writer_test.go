@@ -206,7 +206,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"whiteout", device("d/w", tree.Char, 0, 0), true, "d/w: whiteout"},
 		{"opaque", xattrs(dir("o"), tree.Opaque.Name, "y"), true, "o: opaque directory"},
-		{"lower", with(hardlink("l", "below"), func(e *tree.Entry) { e.Lower = true }), true, "l: hard link to below in a layer below"},
+		{"lower", lowerLink("l", "below"), true, "l: hard link to below in a layer below"},
 		{"link to nothing", hardlink("l", "nowhere"), false, "l: hard link to nowhere, which does not exist"},
 		{"path", file("a/../b", nil), false, "a/../b"},
 		{"name of 256 bytes", file(strings.Repeat("n", 256), nil), false, "nnn"},

@@ -126,6 +126,7 @@ func (w *Writer) add(e *tree.Entry) error {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	kept := *e
+	kept.Lower = nil // nothing lies below
 	kept.Time = w.retime(e.Path, e.Time)
 	kept.Content = nil
 	var err error
@@ -191,8 +192,8 @@ func (w *Writer) checkFile(e *tree.Entry) error {
 // checkForm refuses what is not for this kind of file system.
 func (w *Writer) checkForm(e *tree.Entry) error {
 	switch {
-	case e.Lower:
-		return fmt.Errorf("hard link to %s in a layer below: overlayfs has none between layers", e.Hardlink)
+	case e.IsLower() || e.Lower != nil && w.opts.Upper:
+		return fmt.Errorf("hard link to %s in a layer below: overlayfs has none between layers", e.Lower.Targets[0])
 	case w.opts.Upper:
 		return nil
 	case e.IsWhiteout():

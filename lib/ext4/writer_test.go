@@ -56,7 +56,7 @@ func TestWriterRefuses(t *testing.T) {
 	short.Size = 101
 	long := file("long", pattern(1, 100))
 	long.Size = 99
-	lower := &tree.Entry{Path: "l", Type: tree.File, Hardlink: "below", Lower: true}
+	lower := &tree.Entry{Path: "l", Type: tree.File, Lower: &tree.Lower{Targets: []string{"below"}}}
 	big := file("x", nil)
 	big.Xattrs = []tree.Xattr{{Name: "user.big", Value: strings.Repeat("v", 5000)}}
 	upper := Options{Upper: true, Size: MinUpper}

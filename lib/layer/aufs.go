@@ -38,7 +38,7 @@ func (n *names) holdLink(at, target string) error {
 	if err != nil {
 		return err
 	}
-	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && old.Entry.Hardlink == "" {
+	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && n.inodes[old.Entry] == nil {
 		n.pseudo[at] = &pseudoLink{inode: old.Entry, names: []string{target}}
 	}
 	return nil // without it links to at are an error
@@ -58,11 +58,12 @@ func (n *names) linkPseudo(at, target string) (err error) {
 	}
 	for len(p.names) > 0 {
 		if old := n.tree.Lookup(p.names[0]); old != nil && old.Entry == p.inode {
-			if at != p.names[0] {
-				n.bind(at, p.names[0], p.inode)
-				p.names = append(p.names, at)
+			if at == p.names[0] {
+				return nil
 			}
-			return nil
+			n.bind(at, p.names[0], p.inode)
+			p.names = append(p.names, at)
+			return n.wake(at)
 		}
 		p.names = p.names[1:]
 	}

@@ -13,11 +13,16 @@
 // what stands before it is no part of the next entry.
 //
 // A layer is resolved by itself first: names through the symbolic links that the
-// layer made before, hard links to what the layer has under the target's name, now
-// or, if it has nothing yet, later. What it does not have itself is left to the
-// layers below, when tree.Tree.Apply puts it on top of them. So a ".." in the target
-// of a symbolic link leads up from what the layer has, not from where a link of a
-// layer below would lead.
+// layer made before, hard links to what the layer has under the target's name. What
+// it does not have itself is left to the layers below, when tree.Tree.Apply puts it
+// on top of them. So a ".." in the target of a symbolic link leads up from what the
+// layer has, not from where a link of a layer below would lead.
+//
+// A hard link binds when it comes. Where the layer has nothing under the target's
+// name at that point it is what the layers below have there, unless the layer has
+// hidden that before; only if they have nothing it is what comes there first later in
+// the layer, as that may be a link of the same kind itself. Which of the two, only the
+// merge knows: tree.Lower says both.
 //
 // Of the metadata of aufs, which old builders left in layers, files below .wh..wh.plnk
 // count: they appear under the names that are hard links to them, as one inode. Until

@@ -134,7 +134,7 @@ func FuzzReader(f *testing.F) {
 			if err == io.EOF {
 				return
 			}
-			if err != nil || e.IsWhiteout() || e.IsOpaque() || e.NoChange || e.Lower {
+			if err != nil || e.IsWhiteout() || e.IsOpaque() || e.NoChange || e.Lower != nil {
 				t.Fatalf("%v in a flat tree, %v", e, err)
 			}
 		}
@@ -174,7 +174,7 @@ func describeShort(t *testing.T, l *tree.Tree) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "%q %q %q %v %v", e.Path, attributes(e), e.Hardlink, e.Lower, e.NoChange)
+		fmt.Fprintf(&b, "%q %q %q %s %v", e.Path, attributes(e), e.Hardlink, lowerText(e), e.NoChange)
 		if e.Content != nil {
 			if _, err := e.Content.WriteTo(&b); err != nil {
 				t.Fatal(err)

@@ -54,6 +54,14 @@ func TestLinear(t *testing.T) {
 		"deep paths": loads(func(n int) []raw {
 			return deepPaths(n / 20)
 		}),
+		"deep targets of links": loads(func(n int) []raw {
+			dir := strings.Repeat("d/", n)
+			headers := []raw{pax("path", dir+"f"), {name: "x"}}
+			for i := range 20 {
+				headers = append(headers, pax("linkpath", fmt.Sprint(dir, i)), raw{kind: '1', name: fmt.Sprint(i), link: "x"})
+			}
+			return headers
+		}),
 		"implied directories merged": func(t *testing.T, n int) {
 			data := rawTar(deepPaths(n / 20)...)
 			merged, err := layer.Merge([]layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
@@ -95,12 +103,20 @@ var manyLinks = map[string]func(n int) []raw{
 	"that never comes":   waitingLinks,
 	"over and over":      func(n int) []raw { return append(append(waitingLinks(n), waitingLinks(n)...), raw{name: "t"}) },
 	"which is a symlink": func(n int) []raw { return append(waitingLinks(n), raw{kind: '2', name: "t", link: "l0"}) },
-	"each to the next": func(n int) (chain []raw) {
-		for i := range n {
-			chain = append(chain, raw{kind: '1', name: fmt.Sprintf("c%d", i), link: fmt.Sprintf("c%d", i+1)})
+	"each to the next": func(n int) (chains []raw) {
+		for i := range n / tree.MaxTargets {
+			chains = append(chains, chainOfLinks(fmt.Sprintf("c%d.", i), tree.MaxTargets)...)
 		}
-		return append(chain, raw{name: fmt.Sprintf("c%d", n)})
+		return chains
 	},
+}
+
+// chainOfLinks are n links, each to the next and the last to a file.
+func chainOfLinks(prefix string, n int) (chain []raw) {
+	for i := range n {
+		chain = append(chain, raw{kind: '1', name: fmt.Sprint(prefix, i), link: fmt.Sprint(prefix, i+1)})
+	}
+	return append(chain, raw{name: fmt.Sprint(prefix, n)})
 }
 
 func waitingLinks(n int) (headers []raw) {
@@ -264,7 +280,7 @@ func TestDeepMerge(t *testing.T) {
 	})
 }
 
-// TestManyLinks has links that wait, and chains of them, in numbers.
+// TestManyLinks has links that wait, and short chains of them, in numbers.
 func TestManyLinks(t *testing.T) {
 	const n = 50_000
 	for name, headers := range manyLinks {
@@ -282,6 +298,24 @@ func TestManyLinks(t *testing.T) {
 			loaded.Close()
 		})
 	}
+}
+
+// TestChainOfLinks refuses a chain whose links would each have to name all that
+// follow.
+func TestChainOfLinks(t *testing.T) {
+	chain := func(n int) []byte { return rawTar(chainOfLinks("c", n)...) }
+	loaded, err := layer.Load(input("short", chain(tree.MaxTargets), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded.Close()
+	long := chain(50_000)
+	bounded(t, 10, func() {
+		_, err := layer.Load(input("long", long, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "c0 waits for another, and that for another, 16 times") {
+			t.Error(err)
+		}
+	})
 }
 
 // TestBomb stops at the limit, long before the end of what gzip makes of little.

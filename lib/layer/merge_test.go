@@ -299,7 +299,9 @@ func prepare(t *testing.T, items []item, firstID int) prepared {
 }
 
 // sequences are all lists of up to n entries of the alphabet.
-func sequences(n int) (list [][]item) {
+func sequences(n int) (list [][]item) { return sequencesOf(alphabet, n) }
+
+func sequencesOf(alphabet []item, n int) (list [][]item) {
 	list = [][]item{nil}
 	for last := list; n > 0; n-- {
 		var longer [][]item
@@ -345,6 +347,29 @@ func TestMergeExhaustive(t *testing.T) {
 		}
 	}
 	t.Logf("%d stacks", len(lowers)*len(uppers))
+}
+
+// TestMergeExhaustiveLinks merges what lies below with every layer of up to four
+// entries that hard links are about.
+func TestMergeExhaustiveLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	entries := parseStack("file a; file b; sym b -> c; dir b; hard a -> b; hard b -> c; hard c -> a; .wh.b")[0]
+	var lowers []prepared
+	for _, text := range []string{"", "file b", "file c", "file a; hard b -> a", "dir b; file c", "file x; sym b -> x; sym c -> b"} {
+		lowers = append(lowers, prepare(t, parseStack(text)[0], 1))
+	}
+	for _, items := range sequencesOf(entries, 4) {
+		upper := prepare(t, items, 10)
+		for _, lower := range lowers {
+			layers := [][]item{lower.items, upper.items}
+			fault := checkStack(layers, func([][]item) (string, error) { return replayAll(t, lower.replay, upper.replay) })
+			if fault != "" {
+				t.Fatalf("%s%s", printStack(layers), fault)
+			}
+		}
+	}
 }
 
 func replayAll(t *testing.T, layers ...replay) (string, error) {

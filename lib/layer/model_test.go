@@ -23,7 +23,14 @@ type inode struct {
 	what    string // attributes and content, in words
 	link    string // of a symbolic link
 	implied bool   // a directory whose attributes the layer does not state
-	waits   string // stands for a hard link to this path, which may still come
+
+	// A hard link to waits, which the layer does not have yet, is lower, what is there
+	// below, or else come, what comes there first. The layer by itself, as it leads
+	// paths through symbolic links, only knows come. Where through, waits leads
+	// through symbolic links below, maybe to what the layer makes.
+	waits       string
+	lower, come *inode
+	through     bool
 }
 
 func newDir() *inode { return &inode{typ: tree.Dir, what: plainDir} }
@@ -34,6 +41,8 @@ type modelLayer struct {
 	whiteout map[string]bool
 	opaque   map[string]bool
 	pseudo   map[string]*inode // of aufs
+	waiting  []*inode
+	below    map[string]*inode // what the layer comes to lie on
 }
 
 var errModel = errors.New("the model refuses this")
@@ -42,7 +51,7 @@ var errModel = errors.New("the model refuses this")
 func model(layers [][]item) (map[string]*inode, error) {
 	flat := map[string]*inode{".": newDir()}
 	for _, items := range layers {
-		l, err := readModel(items)
+		l, err := readModel(items, flat)
 		if err == nil {
 			err = l.applyTo(flat)
 		}
@@ -53,19 +62,23 @@ func model(layers [][]item) (map[string]*inode, error) {
 	return flat, nil
 }
 
-// readModel resolves the entries of one tar, in their order.
-func readModel(items []item) (*modelLayer, error) {
-	l := &modelLayer{map[string]*inode{}, map[string]bool{}, map[string]bool{}, map[string]*inode{}}
+// readModel resolves the entries of one tar, in their order. Hard links bind to
+// what is in the tree below when they come.
+func readModel(items []item, below map[string]*inode) (*modelLayer, error) {
+	l := &modelLayer{names: map[string]*inode{}, whiteout: map[string]bool{}, opaque: map[string]bool{}, pseudo: map[string]*inode{}, below: maps.Clone(below)}
 	for _, it := range items {
 		if err := l.read(it); err != nil {
 			return nil, err
 		}
 	}
+	bound := map[string]*inode{}
 	for p, n := range l.names {
-		if t := l.names[n.waits]; n.waits != "" && t != nil && t.typ == tree.Dir {
-			return nil, fmt.Errorf("%w: %s links to a directory", errModel, p)
+		var err error
+		if bound[p], err = l.bound(n, nil); err != nil {
+			return nil, fmt.Errorf("%w: of %s", err, p)
 		}
 	}
+	l.names = bound
 	for dir := range l.opaque { // exists where nothing of the layer itself is in the way
 		if l.names[dir] == nil && !l.blocked(dir) {
 			l.put(dir, &inode{typ: tree.Dir, implied: true})
@@ -93,11 +106,14 @@ func (l *modelLayer) read(it item) error {
 		}
 	}
 	dir, base := path.Split(name)
+	hidden, isMark := strings.CutPrefix(base, ".wh.")
 	dir, err := follow(l.names, dir)
+	if isMark && errors.Is(err, errNotDir) {
+		return nil // there is nothing to hide
+	}
 	if err != nil {
 		return err
 	}
-	hidden, isMark := strings.CutPrefix(base, ".wh.")
 	switch {
 	case base == ".wh..wh..opq":
 		l.opaque[dir] = true
@@ -120,13 +136,23 @@ func (l *modelLayer) readAufs(name string, it item) error {
 	}
 	if it.kind != '1' {
 		l.pseudo[name] = it.inode()
-	} else if n := l.names[path.Clean("/" + it.link)[1:]]; n != nil && n.typ != tree.Dir && n.waits == "" {
+	} else if n := l.names[path.Clean("/" + it.link)[1:]]; n != nil && n.typ != tree.Dir && !l.isWaiting(n) {
 		l.pseudo[name] = n
 	}
 	return nil
 }
 
-// arrive puts n at p, and binds the links that wait for it.
+// isWaiting reports whether n is a link to what has not come yet.
+func (l *modelLayer) isWaiting(n *inode) bool {
+	for range l.waiting {
+		if n.waits != "" && n.come != nil {
+			n = n.come
+		}
+	}
+	return n.waits != ""
+}
+
+// arrive puts n at p: links that wait for p are links to n from now on.
 func (l *modelLayer) arrive(p string, n *inode) error {
 	if p == "." && n.typ != tree.Dir {
 		return fmt.Errorf("%w: root is no directory", errModel)
@@ -135,9 +161,20 @@ func (l *modelLayer) arrive(p string, n *inode) error {
 	if n.typ == tree.Dir {
 		return nil
 	}
-	for _, q := range canonical(l.names) {
-		if m := l.names[q]; m != nil && m.waits == p {
-			l.arrive(q, n)
+	for _, w := range l.waiting {
+		last := n // a link to w, or to a link to it, is no news for w
+		for last.lower == nil && last.come != nil && last != w {
+			last = last.come
+		}
+		if w.waits == p && w.come == nil && last != w {
+			w.come = n
+		}
+	}
+	for range l.waiting {
+		for _, w := range l.waiting {
+			if w.come != nil {
+				w.typ, w.link = w.come.typ, w.come.link
+			}
 		}
 	}
 	return nil
@@ -156,19 +193,73 @@ func (l *modelLayer) readLink(at string, it item) error {
 		return err
 	}
 	target := path.Join(dir, base)
-	switch n := l.names[target]; {
+	n := l.names[target]
+	switch {
 	case at == "." || n != nil && n.typ == tree.Dir:
 		return fmt.Errorf("%w: hard link of a directory", errModel)
-	case n != nil && target == at:
+	case n != nil && target == at && n.waits == "":
 		return nil
-	case n != nil && n.waits == "":
-		return l.arrive(at, n)
 	case n != nil:
-		l.put(at, &inode{waits: n.waits})
-	default:
-		l.put(at, &inode{waits: target})
+		return l.arrive(at, n)
 	}
-	return nil
+	n = &inode{waits: target}
+	if !l.hides(target) {
+		dir, err := l.follow(l.below, dir)
+		if n.through = err != nil || path.Join(dir, base) != target; !n.through {
+			n.lower = l.below[target]
+		}
+	}
+	l.waiting = append(l.waiting, n)
+	return l.arrive(at, n)
+}
+
+// hides reports whether the layer has done away with what is at p in the tree
+// below, at this point.
+func (l *modelLayer) hides(p string) bool {
+	if l.blocked(p) || l.whiteout[p] || l.opaque["."] {
+		return true
+	}
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if l.whiteout[dir] || l.opaque[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+// bound is the inode that n is or, for a hard link, comes to be; seen are the links
+// on the way to n.
+func (l *modelLayer) bound(n *inode, seen []*inode) (*inode, error) {
+	if n.waits == "" {
+		return n, nil
+	}
+	if slices.Contains(seen, n) {
+		return nil, fmt.Errorf("%w: a link to itself", errModel)
+	}
+	seen = append(seen, n)
+	switch {
+	case n.lower != nil && n.lower.typ == tree.Dir:
+		return nil, fmt.Errorf("%w: a link to a directory", errModel)
+	case n.lower != nil:
+		return n.lower, nil
+	case n.come != nil && !n.through:
+		return l.bound(n.come, seen)
+	}
+	dir, err := l.follow(l.below, path.Dir(n.waits))
+	if err != nil {
+		return nil, err
+	}
+	real := path.Join(dir, path.Base(n.waits))
+	own, lower := l.names[real], l.below[real]
+	switch {
+	case real != n.waits && own != nil && own.typ != tree.Dir && !slices.Contains(seen, own):
+		return l.bound(own, seen)
+	case lower != nil && lower.typ != tree.Dir:
+		return lower, nil
+	case lower == nil && n.come != nil:
+		return l.bound(n.come, seen)
+	}
+	return nil, fmt.Errorf("%w: a link to %s, which is not there", errModel, n.waits)
 }
 
 // put makes n what p names: what is there goes, with all below unless it stays a
@@ -201,28 +292,6 @@ func (l *modelLayer) blocked(p string) bool {
 
 // applyTo puts the layer on top of the tree below.
 func (l *modelLayer) applyTo(below map[string]*inode) error {
-	// Links to layers below bind to what is there before anything changes.
-	bound := map[string]*inode{}
-	for p, n := range l.names {
-		if n.waits == "" {
-			continue
-		}
-		dir, base := path.Split(n.waits)
-		dir, err := follow(below, dir)
-		if err != nil {
-			return err
-		}
-		target := below[path.Join(dir, base)]
-		// ... or, if symbolic links lead back into what the layer has, to that.
-		if own := l.names[path.Join(dir, base)]; own != nil && own.waits == "" && own.typ != tree.Dir {
-			target = own
-		}
-		if target == nil || target.typ == tree.Dir {
-			return fmt.Errorf("%w: %s links to %s, which is not there", errModel, p, n.waits)
-		}
-		bound[p] = target
-	}
-	maps.Copy(l.names, bound)
 	// Whiteouts and opaque marks act on what is below, and on nothing else.
 	var gone []string
 	for p := range l.whiteout {
@@ -295,7 +364,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			below[at] = n
 		case old != nil && old.typ == tree.Link:
 			var err error
-			if at, err = follow(below, at); err != nil {
+			if at, err = l.follow(below, at); err != nil {
 				return err
 			}
 			fallthrough
@@ -343,12 +412,38 @@ func children(m map[string]*inode, dir string) (list []string) {
 	return list
 }
 
+// follow is follow in the tree below, to which the layer may bring directories.
+func (l *modelLayer) follow(below map[string]*inode, p string) (string, error) {
+	m := maps.Clone(below)
+	for q, n := range l.names {
+		if n.typ == tree.Dir && m[q] != nil && m[q].typ != tree.Link {
+			m[q] = n
+		}
+	}
+	return follow(m, p)
+}
+
+var errNotDir = fmt.Errorf("%w: a symbolic link to what is no directory", errModel)
+
 // follow is the place that p leads to in a root directory that holds m. What does
-// not exist stays as it is.
+// not exist stays as it is. What a symbolic link leads to must not be, or lie
+// below, anything but a directory.
 func follow(m map[string]*inode, p string) (string, error) {
 	at := "."
 	links := 0
-	for rest := strings.Split(p, "/"); len(rest) > 0; {
+	var ends []int // of links on the way: how much of the rest is behind their text
+	for rest := strings.Split(p, "/"); ; {
+		for len(ends) > 0 && len(rest) <= ends[len(ends)-1] {
+			ends = ends[:len(ends)-1]
+			for d := at; d != "."; d = path.Dir(d) {
+				if n := m[d]; n != nil && n.typ != tree.Dir {
+					return "", errNotDir
+				}
+			}
+		}
+		if len(rest) == 0 {
+			return at, nil
+		}
 		name := rest[0]
 		rest = rest[1:]
 		if name == "" || name == "." {
@@ -369,9 +464,9 @@ func follow(m map[string]*inode, p string) (string, error) {
 		if strings.HasPrefix(n.link, "/") {
 			at = "."
 		}
+		ends = append(ends, len(rest))
 		rest = append(strings.Split(n.link, "/"), rest...)
 	}
-	return at, nil
 }
 
 // canonical are the paths of m, depth first, names in byte order.

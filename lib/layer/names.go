@@ -3,115 +3,13 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"ocipipe/lib/tree"
 )
-
-// mark is what the name of a tar entry says, whatever its type (OCI image-spec,
-// layer.md, "Whiteouts"). Some builders ship whiteouts as hard links.
-type mark int
-
-const (
-	plain    mark = iota
-	whiteout      // .wh.NAME: the path is that of NAME
-	opaque        // .wh..wh..opq: the path is that of its directory
-	ignored       // metadata of aufs
-	pseudo        // a file below aufsLinks
-)
-
-const whiteoutPrefix = ".wh."
-
-// cleanName is the path of an entry without leading, trailing and double slashes
-// and "." components, and what its name marks. A name that a whiteout hides may be
-// as long as any other, and the name of its entry by the prefix longer.
-func cleanName(name string) (clean string, m mark, err error) {
-	if name == "" {
-		return "", plain, errEmptyName
-	}
-	clean, valid := tidy(name)
-	clean, m, err = readMark(clean)
-	if err == nil && !valid {
-		err = tree.CheckPath(clean)
-	}
-	return clean, m, err
-}
-
-// readMark is what the tidy name clean marks, and where.
-func readMark(clean string) (at string, m mark, err error) {
-	dir, base := split(clean)
-	if strings.Contains(dir, whiteoutPrefix) {
-		for part := range strings.SplitSeq(dir, "/") {
-			switch {
-			case part == aufsLinks:
-				return clean, pseudo, nil
-			case isAufs(part):
-				return clean, ignored, nil
-			case strings.HasPrefix(part, whiteoutPrefix):
-				return clean, plain, errors.New("whiteout in place of a directory")
-			}
-		}
-	}
-	hidden, ok := strings.CutPrefix(base, whiteoutPrefix)
-	switch {
-	case !ok:
-		return clean, plain, nil
-	case base == ".wh..wh..opq":
-		return dir, opaque, nil
-	case isAufs(base):
-		return clean, ignored, nil
-	case hidden == "" || hidden == "." || hidden == ".." || strings.HasPrefix(hidden, whiteoutPrefix):
-		return clean, plain, errors.New("not a name that a whiteout can hide")
-	case dir == ".":
-		return hidden, whiteout, nil
-	}
-	return dir + "/" + hidden, whiteout, nil
-}
-
-// isAufs reports whether a component is metadata of aufs that old builders left
-// in layers.
-func isAufs(part string) bool {
-	return part == aufsLinks || part == ".wh..wh.aufs" || part == ".wh..wh.orph"
-}
-
-var errEmptyName = errors.New("empty name")
-
-// cleanPath makes a path of the model of a tar's name. A component ".." is an
-// error: it would lead nobody knows where.
-func cleanPath(name string) (string, error) {
-	if name == "" {
-		return "", errEmptyName
-	}
-	clean, valid := tidy(name)
-	if valid {
-		return clean, nil
-	}
-	return clean, tree.CheckPath(clean)
-}
-
-// tidy is name without slashes and "." components that say nothing; valid reports
-// whether it is known to be a path of the model.
-func tidy(name string) (clean string, valid bool) {
-	clean = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	if tree.CheckPath(clean) == nil {
-		return clean, true
-	}
-	parts := slices.DeleteFunc(strings.Split(name, "/"), func(p string) bool { return p == "" || p == "." })
-	if len(parts) == 0 {
-		return ".", true
-	}
-	return strings.Join(parts, "/"), false
-}
-
-func split(clean string) (dir, base string) {
-	if i := strings.LastIndexByte(clean, '/'); i >= 0 {
-		return clean[:i], clean[i+1:]
-	}
-	return ".", clean
-}
 
 // names knows which names a layer has made so far, and says what entries of the
 // stream follow from each entry of the tar.
@@ -127,12 +25,7 @@ type names struct {
 	waiting map[string][]*pendingLink // by the target they wait for
 	pending []*pendingLink            // all of them, in order
 	pseudo  map[string]*pseudoLink    // by path
-}
-
-// pendingLink is a hard link whose target the layer does not have yet.
-type pendingLink struct {
-	path, target string
-	inode        *tree.Entry // stands in the tree for it, until something replaces it
+	inodes  map[*tree.Entry]*pendingLink
 }
 
 // someDir is the inode of all directories that have attributes.
@@ -146,6 +39,7 @@ func newNames(emit func(*tree.Entry)) *names {
 		opaques: make(map[string]bool),
 		waiting: make(map[string][]*pendingLink),
 		pseudo:  make(map[string]*pseudoLink),
+		inodes:  make(map[*tree.Entry]*pendingLink),
 	}
 }
 
@@ -196,102 +90,31 @@ func (n *names) add(e *tree.Entry) (err error) {
 	inode.Path, inode.Content = "", nil
 	n.tree.Set(e.Path, &inode)
 	n.emit(e)
-	n.wake(e.Path)
-	return nil
-}
-
-// link takes a hard link.
-func (n *names) link(at, target string) (err error) {
-	if target, err = n.resolve(target); err != nil {
-		return err
-	}
-	if at, err = n.resolve(at); err != nil {
-		return err
-	}
-	if at == "." {
-		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
-	}
-	switch old := n.tree.Lookup(target); {
-	case old == nil:
-		n.wait(at, target)
-	case old.Entry.Type == tree.Dir:
-		return errDirLink(target)
-	case old.Entry.Hardlink != "":
-		n.wait(at, old.Entry.Hardlink)
-	case at != target:
-		n.bind(at, target, old.Entry)
-	}
-	return nil
-}
-
-func errDirLink(target string) error {
-	return fmt.Errorf("%w: hard link to %s, which is a directory", ErrCorrupt, target)
-}
-
-// bind emits the link at to the inode of target.
-func (n *names) bind(at, target string, inode *tree.Entry) {
-	e := *inode
-	e.Path, e.Hardlink = at, target
-	n.tree.Set(at, inode)
-	n.emit(&e)
-	n.wake(at)
-}
-
-// wait keeps a link until its target comes. What it takes the place of goes at once:
-// the link may never be emitted, if something takes its place in turn.
-func (n *names) wait(at, target string) {
-	if n.tree.Lookup(at) != nil {
-		n.emit(lowerLink(at, target))
-	}
-	p := &pendingLink{path: at, target: target, inode: &tree.Entry{Type: tree.File, Hardlink: target}}
-	n.tree.Set(at, p.inode)
-	n.pending = append(n.pending, p)
-	n.waiting[target] = append(n.waiting[target], p)
-}
-
-func lowerLink(at, target string) *tree.Entry {
-	return &tree.Entry{Path: at, Type: tree.File, Mode: 0o644, Hardlink: target, Lower: true}
-}
-
-// wake binds the links that wait for target, which has just come.
-func (n *names) wake(target string) {
-	links, ok := n.waiting[target]
-	if !ok {
-		return
-	}
-	delete(n.waiting, target)
-	inode := n.tree.Lookup(target).Entry
-	for _, p := range links {
-		if n.waits(p) {
-			n.bind(p.path, target, inode)
-		}
-	}
-}
-
-// waits reports whether p still stands where it was made.
-func (n *names) waits(p *pendingLink) bool {
-	at := n.tree.Lookup(p.path)
-	return at != nil && at.Entry == p.inode
+	return n.wake(e.Path)
 }
 
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	if err != nil {
-		return err
-	}
-	n.whited[at] = true
-	return nil
+	return note(n.whited, at, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	if err != nil {
-		return err
+	return note(n.opaques, dir, err)
+}
+
+// note takes a mark at the place where a path has led, or else has met err. Below
+// what is no directory there is nothing to hide.
+func note(marks map[string]bool, at string, err error) error {
+	if errors.As(err, new(*tree.NotDirError)) {
+		return nil
 	}
-	n.opaques[dir] = true
-	return nil
+	if err == nil {
+		marks[at] = true
+	}
+	return err
 }
 
 // finish emits, at the end of the layer, what refers to the layers below: links
@@ -301,10 +124,10 @@ func (n *names) finish() error {
 		if !n.waits(p) {
 			continue
 		}
-		if at := n.tree.Lookup(p.target); at != nil && at.Entry.Type == tree.Dir {
-			return fmt.Errorf("%s: %w", p.path, errDirLink(p.target))
+		if err := p.prefer([]string{p.target}); err != nil {
+			return err
 		}
-		n.emit(lowerLink(p.path, p.target))
+		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	}
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
@@ -340,19 +163,26 @@ func (n *names) mark(at string) {
 	n.emit(&e)
 }
 
+// shadowed reports whether the layer has hidden, up to here, what the layers below
+// have at the path at, which it does not have itself.
+func (n *names) shadowed(at string) bool {
+	if n.whited[at] || n.opaques["."] {
+		return true
+	}
+	for dir, node := range n.above(at) {
+		if n.whited[dir] || n.opaques[dir] || node != nil && node.Entry.Type != tree.Dir {
+			return true
+		}
+	}
+	return false
+}
+
 // hidden reports whether nothing of the layers below shows at the path at, which
 // the layer does not have: a parent is no directory, or is whited out and not
 // made again.
 func (n *names) hidden(at string) bool {
-	node := n.tree.Root()
-	for i, c := range []byte(at) {
-		if c != '/' {
-			continue
-		}
-		if node != nil {
-			node = node.Child(at[strings.LastIndexByte(at[:i], '/')+1 : i])
-		}
-		if node == nil && n.whited[at[:i]] || node != nil && node.Entry.Type != tree.Dir {
+	for dir, node := range n.above(at) {
+		if node == nil && n.whited[dir] || node != nil && node.Entry.Type != tree.Dir {
 			return true
 		}
 	}
@@ -361,14 +191,29 @@ func (n *names) hidden(at string) bool {
 
 // covered reports whether a parent of at is something else than a directory.
 func (n *names) covered(at string) bool {
-	node := n.tree.Root()
-	for dir, more := at, true; more && node != nil; {
-		if node.Entry.Type != tree.Dir {
-			return true
+	for _, node := range n.above(at) {
+		if node == nil || node.Entry.Type != tree.Dir {
+			return node != nil
 		}
-		var name string
-		name, dir, more = strings.Cut(dir, "/")
-		node = node.Child(name)
 	}
 	return false
+}
+
+// above yields the parents of at below the root, from there down, and what the layer
+// has of them: nil if nothing. It is one walk, however deep at is.
+func (n *names) above(at string) iter.Seq2[string, *tree.Node] {
+	return func(yield func(string, *tree.Node) bool) {
+		node, begin := n.tree.Root(), 0
+		for i, c := range []byte(at) {
+			if c != '/' {
+				continue
+			}
+			if node != nil {
+				node = node.Child(at[begin:i])
+			}
+			if begin = i + 1; !yield(at[:i], node) {
+				return
+			}
+		}
+	}
 }

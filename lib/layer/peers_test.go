@@ -229,39 +229,53 @@ func tars(t testing.TB, layers [][]item) (list [][]byte) {
 // apply entries one by one, in the order of the tar, to what lies on the disk.
 var peersDiffer = map[string]string{
 	// Both refuse these, or ignore what is asked for.
-	"P3 target that the layer deletes itself": "the target is gone already; design: whiteouts act on the layers below wherever they stand",
-	"P7 forward link":                         "not waited for",
-	"P7 forward link to a link":               "not waited for",
-	"P7 forward link replaced":                "not waited for",
-	"P7 forward link, a directory first":      "not waited for",
-	"waiting link over a directory, replaced": "not waited for",
-	"link to itself":                          "the name is removed before it is linked",
-	"link below its own target":               "a file is not made a directory",
-	"P22 file becomes a directory":            "a file is not made a directory; docker's graph drivers did",
-	"P22 over a lower file":                   "a file is not made a directory",
-	"P9 opaque over a file":                   "containerd: a file is not made a directory; umoci: nothing happens",
-	"whiteout through a loop":                 "too many links; there is nothing to hide",
+	"P3 target that the layer deletes itself":                           "the target is gone already; design: whiteouts act on the layers below wherever they stand",
+	"P7 forward link":                                                   "not waited for",
+	"P7 forward link to a link":                                         "not waited for",
+	"P7 forward link replaced":                                          "not waited for",
+	"P7 forward link, a directory first":                                "not waited for",
+	"P7 forward link of a symlink":                                      "not waited for",
+	"P7 forward link to a forward link, replaced before it comes":       "not waited for",
+	"P7 forward link to a forward link, the second below":               "not waited for",
+	"P7 forward link to a link to a lower file":                         "not waited for",
+	"P7 forward link whose target is replaced and replaced":             "not waited for",
+	"P7 forward link with what it replaced":                             "not waited for",
+	"P7 forward link, a file where the lower directory was":             "not waited for",
+	"P7 forward link, directory of the target deleted first":            "not waited for",
+	"P7 forward link, directory of the target opaque":                   "not waited for",
+	"P7 forward link, target deleted first":                             "not waited for",
+	"P7 forward links of two targets to one file":                       "not waited for",
+	"P7 links to a forward link on both sides":                          "not waited for",
+	"P7 two layers of forward links":                                    "not waited for",
+	"waiting link over a directory, replaced":                           "not waited for",
+	"link to itself":                                                    "the name is removed before it is linked",
+	"link below its own target":                                         "a file is not made a directory",
+	"P22 file becomes a directory":                                      "a file is not made a directory; docker's graph drivers did",
+	"P22 over a lower file":                                             "a file is not made a directory",
+	"a file in a directory that a symlink leads to becomes a directory": "a file is not made a directory",
+	"P9 opaque over a file":                                             "containerd: a file is not made a directory; umoci: nothing happens",
+	"whiteout through a loop":                                           "too many links; there is nothing to hide",
 	// In both the result depends on the order in the tar.
-	"P3 target that the layer replaces later":       "binds to the lower file because it is there already; ours is what the layer says without a lower one",
-	"P7 forward link over a lower file of the name": "the same",
-	"P13 opaque first":                              "the mark goes through the lower symlink that the next entry replaces (stereoscope#694)",
-	"P18 directory entry last":                      "the file goes through the lower symlink that the next entry replaces",
-	"P11 deleted above an implied directory":        "containerd: what the layer made is deleted; umoci: the lower directory inside shows again",
+	"P13 opaque first":                       "the mark goes through the lower symlink that the next entry replaces (stereoscope#694)",
+	"P18 directory entry last":               "the file goes through the lower symlink that the next entry replaces",
+	"P11 deleted above an implied directory": "containerd: what the layer made is deleted; umoci: the lower directory inside shows again",
 	// containerd alone.
 	"P11 deleted last": "containerd: deletes what the layer made",
 	"P11 file deleted and made in one layer, whiteout last": "containerd: deletes what the layer made",
 	"whiteout through a symlink spares the layer's own":     "containerd: deletes what the layer made",
 	"P12 opaque root": "containerd: attributes of the root are ignored",
 	"P14 whiteout below what becomes a symlink": "containerd: attributes of the root are ignored",
-	"P24 root entry":                      "containerd: attributes of the root are ignored",
-	"P24 root entry above":                "containerd: attributes of the root are ignored",
-	"P27 names of the root and below":     "containerd: attributes of the root are ignored",
-	"P24 root is a file":                  "containerd: the root is ignored",
-	"P14 the other order":                 "containerd: makes the parent of a whiteout",
-	"P14 whiteout in a deleted directory": "containerd: makes the parent of a whiteout",
-	"P14 whiteout of nothing":             "containerd: makes the parent of a whiteout",
-	"P14 whiteout below a file":           "containerd: makes the parent of a whiteout",
-	"whiteout through a deleted symlink":  "containerd: makes the parent of a whiteout",
+	"P24 root entry":                           "containerd: attributes of the root are ignored",
+	"P24 root entry above":                     "containerd: attributes of the root are ignored",
+	"P27 names of the root and below":          "containerd: attributes of the root are ignored",
+	"P24 root is a file":                       "containerd: the root is ignored",
+	"P14 the other order":                      "containerd: makes the parent of a whiteout",
+	"P14 whiteout in a deleted directory":      "containerd: makes the parent of a whiteout",
+	"P14 whiteout of nothing":                  "containerd: makes the parent of a whiteout",
+	"P14 whiteout below a file":                "containerd: makes the parent of a whiteout",
+	"whiteout below a symlink to a file":       "containerd: makes the parent of a whiteout",
+	"whiteout below a lower symlink to a file": "containerd: makes the parent of a whiteout",
+	"whiteout through a deleted symlink":       "containerd: makes the parent of a whiteout",
 	// umoci 0.4 alone.
 	"P9 opaque of nothing": "umoci: the directory is not made",
 }
@@ -304,6 +318,52 @@ func TestInteropPeersRandom(t *testing.T) {
 			t.Errorf("seed %d, %s:\n%s%s", seed, peer, printStack(layers), strings.Join(differ(layers), "\n"))
 		}
 	}
+}
+
+// TestInteropPeersLinks compares how hard links bind in every order of few entries
+// over a layer, as far as unpackers take them: targets that are there in time.
+func TestInteropPeersLinks(t *testing.T) {
+	unpackers := unpackers(t)
+	lower := parseStack("file b; file c; sym d -> b")[0]
+	entries := parseStack("file b; hard a -> b; hard b -> c; hard c -> a; hard e -> d; sym d -> c; .wh.b")[0]
+	compared := 0
+	for _, upper := range sequencesOf(entries, 3) {
+		for i := range upper {
+			upper[i].id = 10 + i
+		}
+		layers := [][]item{lower, upper}
+		if len(upper) < 3 || !inTime(layers) {
+			continue
+		}
+		compared++
+		for peer, unpack := range unpackers {
+			if lines := compareUnpacked(t, tars(t, repeatAttributes(layers)), unpack); len(lines) > 0 {
+				t.Errorf("%s:\n%s%s", peer, printStack(layers), strings.Join(lines, "\n"))
+			}
+		}
+	}
+	t.Logf("%d stacks", compared)
+}
+
+// inTime reports whether every link of the upper layer has its target when it comes,
+// and no whiteout comes behind what the layer makes of the name.
+func inTime(layers [][]item) bool {
+	present, made := map[string]bool{}, map[string]bool{}
+	for _, it := range layers[0] {
+		present[it.name] = true
+	}
+	for _, it := range layers[1] {
+		hidden, isMark := strings.CutPrefix(it.name, ".wh.")
+		switch {
+		case isMark && made[hidden], it.kind == '1' && !present[it.link]:
+			return false
+		case isMark:
+			present[hidden] = false
+		default:
+			present[it.name], made[it.name] = true, true
+		}
+	}
+	return true
 }
 
 // wellFormed leaves out of a stack what unpackers disagree about (see peersDiffer),

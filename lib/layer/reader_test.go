@@ -157,9 +157,7 @@ func readFrom(t testing.TB, in io.Reader, opts layer.Options) (text string, err 
 			}
 			fmt.Fprintf(&b, " %q", data.String())
 		}
-		if e.Lower {
-			b.WriteString(" lower")
-		}
+		b.WriteString(lowerText(e))
 		if e.NoChange {
 			b.WriteString(" nochange")
 		}
@@ -220,9 +218,9 @@ func TestHeaders(t *testing.T) {
 			"s link 0000 0 0 0.000000000 -> t trusted.a=\"1\"\np fifo 0000 0 0 0.000000000 trusted.a=\"2\"\nd dir 0000 0 0 0.000000000 trusted.a=\"3\""},
 		{"names", []raw{{name: "./a//b/./c"}, {kind: '5', name: "/"}, {kind: '5', name: "./x/"}, {name: "new\nline"}, {name: " "}},
 			"a/b/c file 0000 0 0 0.000000000 size=0\n. dir 0000 0 0 0.000000000\nx dir 0000 0 0 0.000000000\nnew\nline file 0000 0 0 0.000000000 size=0\n  file 0000 0 0 0.000000000 size=0"},
-		{"a lower link", []raw{{kind: '1', name: "h", link: "./usr//x"}}, "h file 0644 0 0 0.000000000 size=0 = usr/x lower"},
+		{"a lower link", []raw{{kind: '1', name: "h", link: "./usr//x"}}, "h file 0644 0 0 0.000000000 size=0 lower usr/x"},
 		{"links that wait in a chain", []raw{{kind: '1', name: "x", link: "y"}, {kind: '1', name: "y", link: "z"}, {name: "z", uid: "5"}},
-			"z file 0000 5 0 0.000000000 size=0\ny file 0000 5 0 0.000000000 size=0 = z\nx file 0000 5 0 0.000000000 size=0 = y"},
+			"z file 0000 5 0 0.000000000 size=0\nx file 0000 5 0 0.000000000 size=0 = z below y,z\ny file 0000 5 0 0.000000000 size=0 = z below z"},
 		{"marks", []raw{{name: "d/.wh..wh..opq"}, {name: "e/.wh.x"}},
 			"d dir 0755 0 0 0.000000000 trusted.overlay.opaque=\"y\" nochange\ne/x char 0000 0 0 0.000000000 0:0"},
 		{"nothing", nil, ""},

@@ -217,16 +217,14 @@ func describe(t testing.TB, src tree.Source) string {
 			t.Fatalf("tree: %v", err)
 		}
 		what := inodes[e.Hardlink]
-		if e.Hardlink == "" || e.Lower {
+		if e.Hardlink == "" {
 			what = attributes(e) + quoteContent(contentOf(t, e))
 		} else if want, _, _ := strings.Cut(what, ` "content`); want != attributes(e) {
 			t.Fatalf("%s: hard link has attributes %q, its target %q", e.Path, attributes(e), want)
 		}
 		inodes[e.Path] = what
 		fmt.Fprintf(&b, "%s %s", e.Path, what)
-		if e.Lower {
-			b.WriteString(" lower")
-		}
+		b.WriteString(lowerText(e))
 		if e.NoChange {
 			b.WriteString(" nochange")
 		}
@@ -235,6 +233,17 @@ func describe(t testing.TB, src tree.Source) string {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// lowerText is what e says of the layers below.
+func lowerText(e *tree.Entry) string {
+	switch {
+	case e.Lower == nil:
+		return ""
+	case e.Lower.Else:
+		return " below " + strings.Join(e.Lower.Targets, ",")
+	}
+	return " lower " + strings.Join(e.Lower.Targets, ",")
 }
 
 func contentOf(t testing.TB, e *tree.Entry) string {

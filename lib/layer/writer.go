@@ -116,7 +116,7 @@ func markOf(e *tree.Entry) string {
 		return "opaque directory"
 	case e.NoChange:
 		return "directory without attributes"
-	case e.Lower:
+	case e.IsLower():
 		return "hard link to a layer below"
 	}
 	return ""
@@ -134,8 +134,13 @@ func (t *Writer) file(e *tree.Entry) error {
 	} else if e.Type == tree.Dir {
 		name += "/"
 	}
-	if e.Hardlink != "" {
-		return t.entry(e, name, typeHardlink, 0)
+	switch {
+	case e.IsLower() && len(e.Lower.Targets) == 1:
+		return t.link(e, name, e.Lower.Targets[0])
+	case e.Lower != nil && t.opts.Layer:
+		return fmt.Errorf("%w: hard link to %s in a layer below, or else to something else: tar says so only by the order of its entries", ErrUnsupported, e.Lower.Targets[0])
+	case e.Hardlink != "":
+		return t.link(e, name, e.Hardlink)
 	}
 	switch e.Type {
 	case tree.File:
@@ -158,6 +163,13 @@ func (t *Writer) file(e *tree.Entry) error {
 		return t.entry(e, name, typeFifo, 0)
 	}
 	return fmt.Errorf("%w: tar has no %s", ErrUnsupported, e.Type)
+}
+
+// link writes e, a hard link to target.
+func (t *Writer) link(e *tree.Entry, name, target string) error {
+	l := *e
+	l.Link = target
+	return t.entry(&l, name, typeHardlink, 0)
 }
 
 // data writes e's content, and zeros up to the end of the block; n bytes in all
@@ -235,13 +247,9 @@ func (r *records) add(key, value string) {
 // are records that its extended header must have.
 func (t *Writer) entry(e *tree.Entry, name string, kind byte, size int64, extra ...byte) error {
 	r := records(extra)
-	link := e.Link
-	if kind == typeHardlink {
-		link = e.Hardlink
-	}
 	var b [blockSize]byte
 	r.text(b[0:100], "path", name)
-	r.text(b[157:257], "linkpath", link)
+	r.text(b[157:257], "linkpath", e.Link)
 	octal(b[100:108], int64(e.Mode))
 	r.number(b[108:116], "uid", int64(e.UID))
 	r.number(b[116:124], "gid", int64(e.GID))

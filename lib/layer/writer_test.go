@@ -333,7 +333,7 @@ func TestWriteMarks(t *testing.T) {
 		{Path: "gone", Type: tree.Char},
 		{Path: "dir", Type: tree.Dir, Xattrs: []tree.Xattr{tree.Opaque}},
 		{Path: "dir2", Type: tree.Dir, NoChange: true, Xattrs: []tree.Xattr{tree.Opaque}},
-		{Path: "link", Type: tree.File, Hardlink: "below", Lower: true},
+		{Path: "link", Type: tree.File, Lower: &tree.Lower{Targets: []string{"below"}}},
 	}
 	for _, e := range marks {
 		err := layer.NewWriter(io.Discard, layer.WriterOptions{}).Add(e)
@@ -378,7 +378,7 @@ func TestWriterRefuses(t *testing.T) {
 		{"whiteout's name", layer.WriterOptions{Layer: true}, aFile(".wh.a", ""), ".wh.a: the name would be taken for a whiteout"},
 		{"whiteout's name above", layer.WriterOptions{Layer: true}, aFile("a/.wh.b/c", ""), "a/.wh.b/c: the name would be taken for a whiteout"},
 		{"whiteout of a whiteout's name", layer.WriterOptions{Layer: true}, &tree.Entry{Path: ".wh.a", Type: tree.Char}, "would be taken for a whiteout"},
-		{"link to a whiteout's name", layer.WriterOptions{Layer: true}, &tree.Entry{Path: "a", Type: tree.File, Hardlink: ".wh.b", Lower: true}, ""},
+		{"link to a whiteout's name", layer.WriterOptions{Layer: true}, &tree.Entry{Path: "a", Type: tree.File, Lower: &tree.Lower{Targets: []string{".wh.b"}}}, ""},
 		{"no data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 1}, "a: the source carries no data"},
 		{"short data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 2, Content: bytesContent("x")}, "a: content has 1 bytes instead of 2"},
 		{"long data", layer.WriterOptions{}, &tree.Entry{Path: "a", Type: tree.File, Size: 1, Content: bytesContent("xy")}, "a: content has 2 bytes instead of 1"},

@@ -89,6 +89,12 @@ func TryMount(t testing.TB, fstype, image, options string) (string, error) {
 // Overlay stacks directories, the lowest first, and returns where.
 func Overlay(t testing.TB, lowers ...string) string {
 	t.Helper()
+	return OverlayWith(t, "", lowers...)
+}
+
+// OverlayWith is Overlay with more options of mount(8).
+func OverlayWith(t testing.TB, options string, lowers ...string) string {
+	t.Helper()
 	NeedRoot(t)
 	if len(lowers) == 1 {
 		lowers = []string{t.TempDir(), lowers[0]} // overlayfs wants two
@@ -98,7 +104,10 @@ func Overlay(t testing.TB, lowers ...string) string {
 	for _, dir := range lowers {
 		option = ":" + escape.Replace(dir) + option // it wants the highest first
 	}
-	dir, err := mount(t, "overlay", "overlay", "lowerdir="+option[1:])
+	if options != "" {
+		options += ","
+	}
+	dir, err := mount(t, "overlay", "overlay", options+"lowerdir="+option[1:])
 	if err != nil {
 		t.Fatalf("mount overlay of %q: %v", lowers, err)
 	}

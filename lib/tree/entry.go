@@ -11,10 +11,11 @@
 //	whiteout   a character device 0:0 hides the name below
 //	opaque     xattr trusted.overlay.opaque=y hides what the directory holds below
 //	NoChange   a directory that the layer only implies: attributes not stated
-//	Lower      a hard link whose target lies in a layer below
+//	Lower      a hard link whose target lies in a layer below, or may lie there
 package tree
 
 import (
+	"fmt"
 	"io"
 	"time"
 )
@@ -47,11 +48,11 @@ type Entry struct {
 	Size     int64 // of a file, holes included; 0 for every other type
 	UID, GID uint32
 	Dev      Device // of a character or block device
+	Lower    *Lower // the name is bound to a file of the layers below; nil: it is not
 	Nlink    uint32 // names of the inode (directories: 2 + subdirectories) where the holder of a whole tree counted them, else 0
 
 	Mode     uint16 // permission bits, 07777 at most
 	Type     Type
-	Lower    bool // with Hardlink: its target lies in a layer below
 	NoChange bool // directory that a layer only implies; Mode, UID, GID, Time are not stated
 
 	Extents []Extent  // where a sparse file has data; nil: everywhere; empty but not nil: nowhere
@@ -123,6 +124,44 @@ type Keyword struct {
 type Content interface {
 	io.WriterTo
 }
+
+// Lower says that a name is a hard link to a file of the layers below: to the first
+// of Targets, paths there, that exists. Where none does, the name is with Else what
+// the rest of its entry says, an inode of its own or a hard link within the layer;
+// without Else that is an error, and the rest of the entry, an empty file, says
+// nothing.
+type Lower struct {
+	Targets []string // 1 to MaxTargets
+	Else    bool
+
+	inode *Entry // with Else, in a Tree: what the rest of the entry says
+}
+
+// String lists the targets, and "else" behind them if there is more.
+func (l *Lower) String() string {
+	s := fmt.Sprintf("%q", l.Targets)
+	if l.Else {
+		s += " else"
+	}
+	return s
+}
+
+// OrLower is what stands in a Tree for the name of an inode that is bound to the
+// first of targets that exists in the layers below, if one does.
+func OrLower(inode *Entry, targets []string) *Entry {
+	return &Entry{Type: inode.Type, Link: inode.Link, Lower: &Lower{Targets: targets, Else: true, inode: inode}}
+}
+
+// Inode is e, or for what OrLower has made the inode in it.
+func (e *Entry) Inode() *Entry {
+	if e.Lower != nil && e.Lower.inode != nil {
+		return e.Lower.inode
+	}
+	return e
+}
+
+// IsLower reports whether e is a hard link that only the layers below can bind.
+func (e *Entry) IsLower() bool { return e.Lower != nil && !e.Lower.Else }
 
 // Opaque is the extended attribute, as overlayfs has it, of a directory that
 // hides what lower layers put there.

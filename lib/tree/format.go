@@ -23,6 +23,7 @@ const (
 	MaxPath      = 4095    // bytes of a path or a link's target, as Linux has it
 	MaxName      = 255     // bytes of one component, or of an xattr's name
 	MaxValue     = 65535   // bytes of an xattr's value
+	MaxTargets   = 16      // paths in layers below of one name: they and what parts them fit into an xattr
 	maxExtentLen = 512 << 10
 	maxProps     = 100
 	maxAbort     = 1 << 10 // bytes of the abort line's message

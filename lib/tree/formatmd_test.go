@@ -71,7 +71,7 @@ func TestFormatExamples(t *testing.T) {
 	if err != nil || len(layer) != 3 {
 		t.Fatalf("%v\n%s", err, list[1])
 	}
-	if !layer[0].IsWhiteout() || !layer[1].IsOpaque() || !layer[1].NoChange || !layer[2].Lower {
+	if !layer[0].IsWhiteout() || !layer[1].IsOpaque() || !layer[1].NoChange || !layer[2].IsLower() {
 		t.Errorf("marks are not those that the text names: %+v", layer)
 	}
 }
@@ -84,7 +84,7 @@ func TestFormatWords(t *testing.T) {
 	}
 	var words []string
 	for _, name := range []string{"type", "mode", "uid", "gid", "time", "size", "link", "device",
-		"nlink", "hardlink", "extents", "sha256digest", "xattr.NAME", "x-NAME"} {
+		"nlink", "hardlink", "below", "extents", "sha256digest", "xattr.NAME", "x-NAME"} {
 		words = append(words, "`"+name+"=`")
 	}
 	words = append(words, "`lower`", "`nochange`")

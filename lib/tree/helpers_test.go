@@ -99,7 +99,10 @@ func sample(t testing.TB) ([]got, []Property, string) {
 		{Entry: Entry{Path: "hole", Type: File, Size: 1 << 40, Extents: []Extent{{0, 3}, {1 << 30, 2}}}, data: "abcde"},
 		{Entry: Entry{Path: "hollow", Type: File, Size: 1 << 40, Extents: []Extent{}}},
 		{Entry: Entry{Path: "hard", Type: File, Mode: 0o4755, UID: 1<<32 - 1, GID: 7, Time: Time{-2, 500000000}, Size: 5, Hardlink: "a b\n"}},
-		{Entry: Entry{Path: "low", Type: File, Hardlink: "x/y", Lower: true}},
+		{Entry: Entry{Path: "low", Type: File, Lower: &Lower{Targets: []string{"x/y"}}}},
+		{Entry: Entry{Path: "low2", Type: File, Lower: &Lower{Targets: []string{"a", "b,\n", "c"}}}},
+		{Entry: Entry{Path: "else", Type: File, Size: 5, Lower: &Lower{Targets: []string{"x, y/z"}, Else: true}}, data: "else\n"},
+		{Entry: Entry{Path: "else2", Type: Fifo, Hardlink: "fifo", Lower: &Lower{Targets: []string{",", "x,y"}, Else: true}}},
 		{Entry: Entry{Path: "empty", Type: File, Extra: []Keyword{{"x-", ""}, {"x-a", "b c"}}[1:]}},
 		{Entry: Entry{Path: "link", Type: Link, Mode: 0o777, Link: `../=\#`, Time: Time{1 << 40, 999999999}}},
 		{Entry: Entry{Path: "dev/c", Type: Char, Dev: Device{1, 3}}},
@@ -174,7 +177,12 @@ func randomFile(rnd *rand.Rand, g *got) {
 			g.data += "\n"
 		}
 	case 2:
-		g.Hardlink, g.Lower = "low", true
+		g.Lower = &Lower{Targets: []string{"low"}}
+		for range rnd.IntN(3) {
+			g.Lower.Targets = append(g.Lower.Targets, "p,"+strings.Trim(strings.ReplaceAll(randomBytes(rnd, 30), "/", "x"), "."))
+		}
+	case 3:
+		g.Lower = &Lower{Targets: []string{",", "x"}, Else: true}
 	}
 }
 

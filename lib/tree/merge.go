@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 )
 
 // ReadLayer reads all of src into a tree that keeps the marks of a layer. Where
@@ -41,14 +39,16 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 //
 //   - Whiteouts and opaque marks hide what is in t, never what layer holds itself.
 //   - A link to a layer below binds to the inode that t has there before anything
-//     of layer is applied; a missing target is an error. Where the target's parents
-//     are symbolic links of t to a place where layer has a file, it is that one.
+//     of layer is applied. Where the target's parents are symbolic links of t to
+//     a place where layer has a file, it is that one. A target that is missing is
+//     an error, unless the name may be something else.
 //   - A directory of the layer takes the place of anything in t but a directory,
 //     whose children stay.
 //   - A directory that the layer only implies leaves a directory of t as it is and
 //     follows a symbolic link of t inside the root; missing, or in place of another
 //     file, it is 0755 of root at the time 0. Where all that it holds are
-//     whiteouts it is not made.
+//     whiteouts it is not made. A symbolic link of t that leads to something else
+//     than a directory is an error, unless layer makes a directory of that.
 //   - Where two names of the layer come to be one by way of a symbolic link of t,
 //     they are applied in canonical order.
 //
@@ -85,34 +85,6 @@ type applier struct {
 	clear []*Node // directories of t that become empty
 }
 
-// place is a path that is put together only where it is asked for: at every level
-// of a deep tree that would cost the square of the depth. nil is the root.
-type place struct {
-	up   *place
-	name string // or the whole path
-}
-
-func placeOf(path string) *place {
-	if path == "." {
-		return nil
-	}
-	return &place{name: path}
-}
-
-func (p *place) join(name string) *place { return &place{p, name} }
-
-func (p *place) String() string {
-	if p == nil {
-		return "."
-	}
-	var names []string
-	for ; p != nil; p = p.up {
-		names = append(names, p.name)
-	}
-	slices.Reverse(names)
-	return strings.Join(names, "/")
-}
-
 // hidden is a name in a directory of t.
 type hidden struct {
 	dir  *Node
@@ -122,7 +94,7 @@ type hidden struct {
 // look notes what the directory n of the layer, at path, hides in the layers below
 // and what it links to there. What shows of them under n is the directory below,
 // at real; it is nil if nothing does.
-func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
+func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 	if below != nil && n.Entry.IsOpaque() {
 		a.clear = append(a.clear, below)
 		below = nil
@@ -131,14 +103,14 @@ func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 		var err error
 		switch {
 		case c.Entry.Type == Dir:
-			at := path.join(c.name)
+			at := path.Join(c.name)
 			if below == nil {
 				err = a.look(c, at, nil, nil)
 			} else {
-				lower, lowerAt := a.shown(c, below, real.join(c.name))
+				lower, lowerAt := a.shown(c, below, real.Join(c.name))
 				err = a.look(c, at, lower, lowerAt)
 			}
-		case c.Entry.Lower:
+		case c.Entry.Lower != nil:
 			err = a.bind(c, path)
 		case c.Entry.IsWhiteout() && below != nil:
 			a.gone = append(a.gone, hidden{below, c.name})
@@ -153,7 +125,7 @@ func (a *applier) look(n *Node, path *place, below *Node, real *place) error {
 // shown is the directory of t that shows under the directory c of the layer, and
 // its path: what is at path in the directory below or, if c is only implied, where
 // a symbolic link there leads.
-func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
+func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place) {
 	n := below.children[c.name]
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
 		to, err := a.t.ResolveDir(path.String())
@@ -168,20 +140,46 @@ func (a *applier) shown(c, below *Node, path *place) (*Node, *place) {
 	return n, path
 }
 
-// bind finds the inode of t that c, in the directory dir of the layer, links to.
-func (a *applier) bind(c *Node, dir *place) error {
-	if a.bound[c.Entry] != nil {
-		return nil
-	}
-	target, err := a.linkTarget(c.Entry.Hardlink)
+// bind finds the inode that c, in the directory dir of the layer, is bound to.
+func (a *applier) bind(c *Node, dir *Place) error {
+	target, err := a.inode(c.Entry)
 	if err != nil {
-		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.join(c.name).String()), printable(c.Entry.Hardlink), err)
+		return fmt.Errorf("%s: hard link to %s in a layer below: %w", printable(dir.Join(c.name).String()), printable(c.Entry.Lower.Targets[0]), err)
+	}
+	if target == nil {
+		return fmt.Errorf("%s: hard link to %s in a layer below: it does not exist", printable(dir.Join(c.name).String()), printable(c.Entry.Lower.Targets[0]))
+	}
+	return nil
+}
+
+// inode is what e, an inode of the layer, is bound to in the layers below: e
+// itself, another one of the layer, or one of t. It is nil if there is none, or if
+// it depends on itself.
+func (a *applier) inode(e *Entry) (*Entry, error) {
+	if e.Lower == nil {
+		return e, nil
+	}
+	if target, ok := a.bound[e]; ok {
+		return target, nil
 	}
 	if a.bound == nil {
 		a.bound = make(map[*Entry]*Entry)
 	}
-	a.bound[c.Entry] = target
-	return nil
+	a.bound[e] = nil
+	for _, path := range e.Lower.Targets {
+		target, err := a.linkTarget(path)
+		if err != nil {
+			return nil, err
+		}
+		if target != nil {
+			a.bound[e] = target
+			return target, nil
+		}
+	}
+	if e.Lower.Else {
+		a.bound[e] = e.Lower.inode
+	}
+	return a.bound[e], nil
 }
 
 func (a *applier) hide() {
@@ -194,19 +192,20 @@ func (a *applier) hide() {
 }
 
 // linkTarget is the inode that path names, its parents followed through symbolic
-// links of t. What the layer itself has at the end of the way counts first, as it
-// does for a path without links.
+// links of t, or nil. What the layer itself has where these lead counts first.
 func (a *applier) linkTarget(path string) (*Entry, error) {
-	real, err := a.t.Resolve(path)
+	real, err := a.t.resolve(path, a.layer)
 	if err != nil {
 		return nil, err
 	}
-	if n := a.layer.Lookup(real); n != nil && n.Entry.Type != Dir && !n.Entry.Lower && !n.Entry.IsWhiteout() {
-		return n.Entry, nil
+	if own := a.layer.Lookup(real); real != path && own != nil && own.Entry.Type != Dir && !own.Entry.IsWhiteout() {
+		if target, err := a.inode(own.Entry); target != nil || err != nil {
+			return target, err
+		}
 	}
 	switch n := a.t.Lookup(real); {
 	case n == nil:
-		return nil, errors.New("it does not exist")
+		return nil, nil
 	case n.Entry.Type == Dir:
 		return nil, errors.New("it is a directory")
 	default:
@@ -216,16 +215,16 @@ func (a *applier) linkTarget(path string) (*Entry, error) {
 
 // dir adds what the layer holds in src to the directory dst of t, whose path is
 // path.
-func (a *applier) dir(dst *Node, path *place, src *Node) error {
+func (a *applier) dir(dst *Node, path *Place, src *Node) error {
 	for _, c := range src.Children() {
 		var err error
 		switch {
 		case c.Entry.Type != Dir:
 			a.file(dst, c)
 		case c.Entry.NoChange:
-			err = a.implied(dst, path.join(c.name), c)
+			err = a.implied(dst, path.Join(c.name), c)
 		default:
-			err = a.explicit(dst, path.join(c.name), c)
+			err = a.explicit(dst, path.Join(c.name), c)
 		}
 		if err != nil {
 			return err
@@ -242,7 +241,7 @@ func (a *applier) file(dst, c *Node) {
 }
 
 // explicit adds a directory that the layer has with its attributes.
-func (a *applier) explicit(dst *Node, path *place, c *Node) error {
+func (a *applier) explicit(dst *Node, path *Place, c *Node) error {
 	old := dst.children[c.name]
 	if old == nil || old.Entry.Type != Dir {
 		old = &Node{name: c.name}
@@ -253,7 +252,7 @@ func (a *applier) explicit(dst *Node, path *place, c *Node) error {
 }
 
 // implied adds a directory that the layer only implies.
-func (a *applier) implied(dst *Node, path *place, c *Node) error {
+func (a *applier) implied(dst *Node, path *Place, c *Node) error {
 	old := dst.children[c.name]
 	switch {
 	case old != nil && old.Entry.Type == Dir:
@@ -268,10 +267,13 @@ func (a *applier) implied(dst *Node, path *place, c *Node) error {
 
 // through adds what the implied directory c holds where path is a symbolic link
 // in t.
-func (a *applier) through(path *place, c *Node) error {
-	real, err := a.t.ResolveDir(path.String())
+func (a *applier) through(path *Place, c *Node) error {
+	real, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
-		return err
+		if below := c.Children(); len(below) > 0 {
+			path = path.Join(below[0].name) // an entry, or where one is
+		}
+		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
 	return a.dir(a.t.mkdirAll(real, newDir), placeOf(real), c)
 }

@@ -25,7 +25,9 @@ func layerOf(t *testing.T, firstUID uint32, text string) *Tree {
 			case "=":
 				e.Hardlink = f[3+i]
 			case "lower":
-				e.Lower = true
+				e.Hardlink, e.Lower = "", &Lower{Targets: []string{e.Hardlink}}
+			case "below":
+				e.Lower = &Lower{Targets: strings.Split(f[3+i], ","), Else: true}
 			case "opaque":
 				e.Xattrs = []Xattr{Opaque}
 			case "nochange":
@@ -54,7 +56,7 @@ func namesOf(t *testing.T, tr *Tree) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.NoChange || e.Lower || e.IsWhiteout() || e.IsOpaque() {
+		if e.NoChange || e.Lower != nil || e.IsWhiteout() || e.IsOpaque() {
 			t.Errorf("%s has a mark of a layer", e.Path)
 		}
 		w := e.Path
@@ -102,9 +104,22 @@ func TestApply(t *testing.T) {
 		{"opaque through a link", "u/b file; l link -> u", "l dir nochange opaque; l/c file", "./+ l2 u/+ u/c11"},
 		{"lower link", "a file", "b file = a lower", "./+ a1 b=a"},
 		{"lower link to what is hidden", "a file", "a white; b file = a lower", "./+ b1"},
-		{"lower link to what is replaced", "a file", "a file; b file = a lower", "./+ a10 b=a"},
+		{"lower link to what is replaced", "a file", "a file; b file = a lower", "./+ a10 b1"},
 		{"lower links exchange", "a file; b file", "a file = b lower; b file = a lower", "./+ a2 b1"},
 		{"two names of one lower link", "a file", "b file = a lower; c file = b", "./+ a1 b=a c=a"},
+		{"lower link through a link to what is replaced", "d/a file; l link -> d", "d/a file; b file = l/a lower", "./+ b10 d/+ d/a=b l2"},
+		{"lower link through a link to a lower link", "d/a file; l link -> d; x file", "d/a file = x lower; b file = l/a lower", "./+ b3 d/+ d/a=b l2 x=b"},
+		{"lower links through links to each other", "d/a file; l link -> d", "d/a file = l/b lower; d/b file = l/a lower", "./+ d/+ d/a1 d/b=d/a l2"},
+		{"below or else, below", "a file", "a file; b file = a below a", "./+ a10 b1"},
+		{"below or else, else", "x file", "a file; b file = a below a", "./+ a10 b=a x1"},
+		{"below or else, first of the inode", "b file", "a file below b; b file = a", "./+ a1 b10"},
+		{"below or else, of no other name", "x file", "a file below b", "./+ a10 x1"},
+		{"below or else, hidden", "a file", "a white; b file below a", "./+ b1"},
+		{"below or else, two targets", "y file", "a file below x,y; b file = a below z; c file = b", "./+ a1 b10 c=b y=a"},
+		{"below or else, hard links leave it aside", "y file", "a file below y; b file = a", "./+ a1 b10 y=a"},
+		{"below or a lower link", "y file", "a file = y lower; b file = a below x; c file = a", "./+ a1 b=a c=a y=a"},
+		{"below or else, a symbolic link", "x file", "a link -> x below y; b link = a below y", "./+ a10 b=a x1"},
+		{"below or else, replaced", "b file", "a file below b; a file", "./+ a11 b1"},
 		{"lower link below a lower link's name", "a file", "x file = a lower; y/x file = a lower", "./+ a1 x=a y/+ y/x=a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -125,8 +140,14 @@ func TestApply(t *testing.T) {
 func TestApplyErrors(t *testing.T) {
 	for _, c := range []struct{ below, layer, want string }{
 		{"", "d/b file = a lower", "d/b: hard link to a in a layer below: it does not exist"},
+		{"", "c file; b file = c below a; d file below b; e file = x lower", "e: hard link to x in a layer below: it does not exist"},
+		{"a dir", "c file; b file = c below a", "b: hard link to a in a layer below: it is a directory"},
+		{"d link -> d", "b file = d/x lower; d/b file = d/b lower", "b: hard link to d/x in a layer below: d: more than 255 symbolic links on the way"},
 		{"a dir", "b file = a lower", "b: hard link to a in a layer below: it is a directory"},
-		{"a link -> a", "a/b file", "a: more than 255 symbolic links on the way"},
+		{"a link -> a", "a/b file", "a/b: a: more than 255 symbolic links on the way"},
+		{"e/p file; l link -> /e/p", "l/a white; l/b/c file", "l/b: symbolic link l leads to e/p, which is not a directory"},
+		{"p file; l link -> m; m link -> p/q", "l/x dir", "l/x: symbolic link l leads to p, which is not a directory"},
+		{"p file; l link -> p", "b file = l/p lower", "b: hard link to l/p in a layer below: symbolic link l leads to p, which is not a directory"},
 		{"a link -> a", "b file = a/x lower", "b: hard link to a/x in a layer below: a: more than 255 symbolic links on the way"},
 	} {
 		flat := NewFlat()

@@ -33,6 +33,7 @@ const (
 	wordDevice
 	wordHardlink
 	wordLower
+	wordBelow
 	wordExtents
 	wordNoChange
 	wordDigest
@@ -63,6 +64,8 @@ func wordIndex(name []byte) int {
 		return wordHardlink
 	case "lower":
 		return wordLower
+	case "below":
+		return wordBelow
 	case "extents":
 		return wordExtents
 	case "nochange":
@@ -233,29 +236,66 @@ func (f *fields) byType(e *Entry, form Data) error {
 
 // marks reads hardlink and what a layer says beside the attributes.
 func (f *fields) marks(e *Entry) error {
-	e.Lower = f.known[wordLower] != nil
 	e.NoChange = f.known[wordNoChange] != nil
 	if e.NoChange && e.Type != Dir {
 		return errors.New("nochange belongs to directories")
 	}
+	var below []string
+	if v := f.known[wordBelow]; v != nil {
+		var err error
+		if below, err = parseBelow(e, v); err != nil {
+			return fmt.Errorf("below: %w", err)
+		}
+		e.Lower = &Lower{Targets: below, Else: true}
+	}
+	isLower := f.known[wordLower] != nil
 	v := f.known[wordHardlink]
 	if v == nil {
-		if e.Lower {
+		if isLower {
 			return errors.New("lower without hardlink")
 		}
 		return nil
 	}
-	var err error
-	if e.Hardlink, err = parsePath(v); err != nil {
+	target, err := parseTarget(e, v)
+	if err != nil {
 		return fmt.Errorf("hardlink: %w", err)
 	}
-	if e.Type == Dir || e.Hardlink == "." {
-		return errors.New("hard link to a directory")
+	if !isLower {
+		e.Hardlink = target
+		return nil
 	}
-	if e.Lower && (e.Type != File || e.Size != 0) {
+	if e.Type != File || e.Size != 0 {
 		return errors.New("a link to a layer below must be a file of size 0")
 	}
+	if len(below) == MaxTargets {
+		return fmt.Errorf("below: over %d paths, that of hardlink counted", MaxTargets)
+	}
+	e.Lower = &Lower{Targets: append(below, target)}
 	return nil
+}
+
+// parseBelow reads the paths of files of which e may be a name.
+func parseBelow(e *Entry, b []byte) (targets []string, err error) {
+	for part := range bytes.SplitSeq(b, []byte(",")) {
+		if len(targets) == MaxTargets {
+			return nil, fmt.Errorf("over %d paths", MaxTargets)
+		}
+		target, err := parseTarget(e, part)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, target)
+	}
+	return targets, nil
+}
+
+// parseTarget reads the path of the file that e is a hard link to.
+func parseTarget(e *Entry, b []byte) (string, error) {
+	target, err := parsePath(b)
+	if err == nil && (e.Type == Dir || target == ".") {
+		err = errors.New("hard link to a directory")
+	}
+	return target, err
 }
 
 // rest reads the words that few records have.

@@ -10,7 +10,15 @@ import (
 // last component. nil is the root.
 type Place struct {
 	up   *Place
-	name string
+	name string // or several, with slashes
+}
+
+// placeOf is the place that has path.
+func placeOf(path string) *Place {
+	if path == "." {
+		return nil
+	}
+	return &Place{name: path}
 }
 
 // Join is the place of name in the directory p.

@@ -10,14 +10,16 @@ import (
 // Tree is a tree of files in memory: names and attributes, and contents by
 // reference.
 type Tree struct {
-	root *Node
+	root    *Node
+	hasElse bool // some names may be those of files in the layers below
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
 // Entry.
 type Node struct {
 	// Entry is the inode; its Path is empty. A directory that was only implied
-	// has an Entry with NoChange set.
+	// has an Entry with NoChange set. See OrLower for a name that may have another
+	// inode.
 	Entry *Entry
 
 	name     string
@@ -32,6 +34,9 @@ func New() *Tree {
 func impliedDir(name string) *Node {
 	return &Node{name: name, Entry: &Entry{Type: Dir, NoChange: true}}
 }
+
+// HasElse reports whether t may hold names that OrLower has made.
+func (t *Tree) HasElse() bool { return t.hasElse }
 
 // Root is the root directory of t.
 func (t *Tree) Root() *Node { return t.root }
@@ -78,8 +83,8 @@ func (t *Tree) Lookup(path string) *Node {
 // Put places e as a record of a stream does: it replaces what has its path, but
 // a directory over a directory keeps the children, and one with NoChange only
 // adds its opaque mark. Parents that are missing, or are no directories, become
-// implied directories. A hard link (not one with Lower) binds to the inode that
-// its target has now.
+// implied directories. A hard link binds to the inode that its target has now,
+// whatever the target is in the layers below.
 //
 // It returns the Entry that t holds: a copy of e without Path, whose Content the
 // caller may replace, or the inode that a hard link was bound to.
@@ -96,8 +101,21 @@ func (t *Tree) Put(e *Entry) (*Entry, error) {
 	if e.Path == "." && e.Type != Dir {
 		return nil, fmt.Errorf("%s: the root must be a directory", e.Path)
 	}
-	t.Set(e.Path, inode)
+	named := inode
+	if e.Lower != nil && e.Lower.Else {
+		named = t.orLower(inode, e.Lower.Targets)
+	}
+	t.Set(e.Path, named)
 	return inode, nil
+}
+
+// orLower is OrLower for an inode that may be such a link itself.
+func (t *Tree) orLower(inode *Entry, targets []string) *Entry {
+	if inode.Lower != nil {
+		return &Entry{Type: File, Mode: inode.Mode, Lower: &Lower{Targets: slices.Concat(targets, inode.Lower.Targets)}}
+	}
+	t.hasElse = true
+	return OrLower(inode, targets)
 }
 
 // Set makes inode what path names, in place of what has that path; only where
@@ -131,9 +149,12 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 		}
 		return implied, nil
 	}
-	if e.Hardlink == "" || e.Lower {
+	if e.Hardlink == "" {
 		kept := *e
 		kept.Path = ""
+		if !e.IsLower() {
+			kept.Lower = nil
+		}
 		return &kept, nil
 	}
 	target := t.Lookup(e.Hardlink)
@@ -143,7 +164,7 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	if target.Entry.Type == Dir {
 		return nil, fmt.Errorf("%s: hard link to %s, which is a directory", printable(e.Path), printable(e.Hardlink))
 	}
-	return target.Entry, nil
+	return target.Entry.Inode(), nil
 }
 
 // mark gives the directory n the opaque mark if e, which changes nothing else,
@@ -182,103 +203,9 @@ func withoutOpaque(xs []Xattr) []Xattr {
 	return slices.DeleteFunc(slices.Clone(xs), func(x Xattr) bool { return x.Name == Opaque.Name })
 }
 
-// Bounds of the way that one path may take through symbolic links: their number, as
-// in containerd's resolver (the kernel allows 40), and the length of all targets.
-const (
-	maxLinks    = 255
-	maxLinkText = 16 * MaxPath
-)
-
-// ResolveDir follows the symbolic links in path as a process would whose root
-// directory is t's: "/" leads to the root, ".." never above it. The last
-// component is followed too. The result names the same place without links;
-// components that do not exist are kept as they are.
-func (t *Tree) ResolveDir(path string) (string, error) {
-	if !t.hasLink(path) {
-		return path, nil
-	}
-	var (
-		names []string // of the way so far
-		nodes = []*Node{t.root}
-		links int
-		text  int
-		rest  = path
-	)
-	for rest != "" {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			if len(names) > 0 {
-				names, nodes = names[:len(names)-1], nodes[:len(nodes)-1]
-			}
-			continue
-		}
-		var c *Node
-		if at := nodes[len(nodes)-1]; at != nil {
-			c = at.children[name]
-		}
-		if c == nil || c.Entry.Type != Link {
-			names, nodes = append(names, name), append(nodes, c)
-			continue
-		}
-		links, text = links+1, text+len(c.Entry.Link)
-		if links > maxLinks {
-			return "", fmt.Errorf("%s: more than %d symbolic links on the way", path, maxLinks)
-		}
-		if text > maxLinkText {
-			return "", fmt.Errorf("%s: symbolic links of more than %d bytes on the way", path, maxLinkText)
-		}
-		if strings.HasPrefix(c.Entry.Link, "/") {
-			names, nodes = names[:0], nodes[:1]
-		}
-		rest = c.Entry.Link + "/" + rest
-	}
-	if len(names) == 0 {
-		return ".", nil
-	}
-	return strings.Join(names, "/"), nil
-}
-
-// hasLink reports whether a component of path is a symbolic link, so that the
-// common case of ResolveDir allocates nothing.
-func (t *Tree) hasLink(path string) bool {
-	n := t.root
-	for more := path != "."; more && n != nil; {
-		var name string
-		name, path, more = strings.Cut(path, "/")
-		if n = n.children[name]; n != nil && n.Entry.Type == Link {
-			return true
-		}
-	}
-	return false
-}
-
-// Resolve is ResolveDir for a path whose last component is not followed.
-func (t *Tree) Resolve(path string) (string, error) {
-	dir, base := ".", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, base = path[:i], path[i+1:]
-	}
-	dir, err := t.ResolveDir(dir)
-	if err != nil {
-		return "", err
-	}
-	return join(dir, base), nil
-}
-
-// join is the path of name in the directory dir.
-func join(dir, name string) string {
-	if dir == "." {
-		return name
-	}
-	return dir + "/" + name
-}
-
 // CountLinks sets Nlink of every inode in t: the number of its names, or for a
-// directory 2 and the number of its subdirectories.
+// directory 2 and the number of its subdirectories. A name that may be that of a
+// file in the layers below does not count, unless there is no other.
 func (t *Tree) CountLinks() {
 	t.each(func(n *Node) { n.Entry.Nlink = 0 })
 	t.each(func(n *Node) {
@@ -293,6 +220,9 @@ func (t *Tree) CountLinks() {
 			}
 		}
 	})
+	if t.hasElse {
+		t.each(func(n *Node) { n.Entry.Inode().Nlink = max(n.Entry.Inode().Nlink, 1) })
+	}
 }
 
 // each calls fn for every node, in no particular order.

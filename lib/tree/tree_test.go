@@ -58,10 +58,14 @@ func list(t *testing.T, tree *Tree, form Form) []string {
 		if e.Hardlink != "" {
 			line += " = " + e.Hardlink
 		}
-		for name, is := range map[string]bool{" lower": e.Lower, " nochange": e.NoChange} {
-			if is {
-				line += name
+		if e.Lower != nil {
+			line += " lower=" + strings.Join(e.Lower.Targets, ",")
+			if e.Lower.Else {
+				line += " or else"
 			}
+		}
+		if e.NoChange {
+			line += " nochange"
 		}
 		if e.IsOpaque() {
 			line += " opaque"
@@ -115,8 +119,13 @@ func TestPut(t *testing.T) {
 	}
 }
 
+func orElse(e Entry, targets ...string) Entry {
+	e.Lower = &Lower{Targets: targets, Else: true}
+	return e
+}
+
 func TestPutHardLinks(t *testing.T) {
-	lower := Entry{Path: "z", Type: File, Hardlink: "below", Lower: true}
+	lower := Entry{Path: "z", Type: File, Lower: &Lower{Targets: []string{"below"}}}
 	for _, c := range []struct {
 		name string
 		in   []Entry
@@ -137,8 +146,12 @@ func TestPutHardLinks(t *testing.T) {
 			[]string{"a file 600 0 size=1"}},
 		{"a symbolic link", []Entry{linkEntry("b", "x"), {Path: "a", Type: Link, Link: "x", Hardlink: "b"}},
 			[]string{"a link 777 0 -> x", "b link 777 0 -> x = a"}},
+		{"to a layer below or else", []Entry{fileEntry("b", 1), orElse(hardEntry("a", "b"), "x", "y"), orElse(fileEntry("c", 2), "z"), hardEntry("d", "a"), hardEntry("e", "c")},
+			[]string{"a file 600 0 size=1 lower=x,y or else", "b file 600 0 size=1 = a", "c file 600 0 size=2 lower=z or else", "d file 600 0 size=1 = a", "e file 600 0 size=2 = c"}},
+		{"to a layer below or to another layer below", []Entry{lower, orElse(hardEntry("a", "z"), "x")},
+			[]string{"a file 0 0 size=0 lower=x,below", "z file 0 0 size=0 lower=below"}},
 		{"to a layer below", []Entry{lower, hardEntry("a", "z")},
-			[]string{"a file 0 0 size=0 = below lower", "z file 0 0 size=0 = a"}},
+			[]string{"a file 0 0 size=0 lower=below", "z file 0 0 size=0 = a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := list(t, put(t, c.in...), Layer); !slices.Equal(got, c.want) {

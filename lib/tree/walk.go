@@ -19,6 +19,7 @@ func (t *Tree) Source(form Form) Source {
 	t.CountLinks()
 	return &treeSource{
 		form:  form,
+		alone: !t.hasElse,
 		first: make(map[*Entry]*Place),
 		stack: []level{{nodes: []*Node{t.root}}},
 	}
@@ -26,6 +27,7 @@ func (t *Tree) Source(form Form) Source {
 
 type treeSource struct {
 	form  Form
+	alone bool              // an inode with one link has one name
 	first map[*Entry]*Place // where an inode of several names was yielded
 	stack []level
 	path  []byte // of the directory on top of the stack, with a slash behind
@@ -76,20 +78,26 @@ func (s *treeSource) descend(n *Node, dir *Place) {
 
 // fill makes s.entry the record of n, which lies in dir and whose path is s.path.
 func (s *treeSource) fill(n *Node, dir *Place) {
-	s.entry = *n.Entry
+	inode := n.Entry.Inode()
+	s.entry = *inode
 	e := &s.entry
+	e.Lower = n.Entry.Lower
 	e.Path = string(s.path)
 	if e.NoChange {
 		e.Mode = 0o755
 		e.NoChange = s.form == Layer
 		return
 	}
-	if e.Type == Dir || e.Nlink == 1 {
+	if e.Type == Dir || e.Nlink == 1 && s.alone {
 		return
 	}
-	if first, ok := s.first[n.Entry]; ok {
-		e.Hardlink, e.Lower, e.Content = first.String(), false, nil
-	} else {
-		s.first[n.Entry] = dir.Join(n.name)
+	first, ok := s.first[inode]
+	if !ok {
+		s.first[inode] = dir.Join(n.name)
+		return
+	}
+	e.Hardlink, e.Content = first.String(), nil
+	if e.IsLower() {
+		e.Lower = nil
 	}
 }

@@ -109,7 +109,7 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	if len(e.Extra) > 0 && e.Extra[0].Name == digestWord {
 		return e.Extra[0].Value, nil
 	}
-	if !s.opts.Digest || e.Hardlink != "" {
+	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
 		return "", nil
 	}
 	h := sha256.New()
@@ -245,9 +245,9 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	}
 	if e.Hardlink != "" {
 		b = appendPath(append(b, " hardlink="...), e.Hardlink)
-		if e.Lower {
-			b = append(b, " lower"...)
-		}
+	}
+	if e.Lower != nil {
+		b = appendLower(b, e.Lower)
 	}
 	if e.Extents != nil && form == Inline {
 		b = appendExtents(append(b, " extents="...), e.Extents)
@@ -264,6 +264,30 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 		if x.Name != digestWord {
 			b = appendEscaped(append(b, ' '), x.Name)
 			b = appendEscaped(append(b, '='), x.Value)
+		}
+	}
+	return b
+}
+
+// appendLower writes where the layers below may have the file.
+func appendLower(b []byte, l *Lower) []byte {
+	below := l.Targets
+	if !l.Else {
+		last := len(below) - 1
+		b = append(appendPath(append(b, " hardlink="...), below[last]), " lower"...)
+		below = below[:last]
+	}
+	for i, target := range below {
+		if i == 0 {
+			b = append(b, " below="...)
+		} else {
+			b = append(b, ',')
+		}
+		start := len(b)
+		b = appendPath(b, target)
+		if bytes.IndexByte(b[start:], ',') >= 0 {
+			escaped := bytes.ReplaceAll(b[start:], []byte(","), []byte(`\054`))
+			b = append(b[:start], escaped...)
 		}
 	}
 	return b

@@ -228,7 +228,7 @@ func TestWriterNoData(t *testing.T) {
 		{Entry: Entry{Path: "l", Type: Link, Mode: 0o777, Nlink: 1, Link: `a =\`, Xattrs: []Xattr{{"user.a", "v"}}}},
 		{Entry: Entry{Path: "c", Type: Char, Mode: 0o7, Dev: Device{1, 3}}},
 		{Entry: Entry{Path: "w", Type: Char}},
-		{Entry: Entry{Path: "low", Type: File, Hardlink: "x", Lower: true}},
+		{Entry: Entry{Path: "low", Type: File, Lower: &Lower{Targets: []string{"x"}}}},
 		{Entry: Entry{Path: "n", Type: Dir, NoChange: true}},
 	}
 	digest := "dc37354122d42afd80afc3a19988d65dbaff90a83532e4eaee0dba8b0ee2ac12"

@@ -9,6 +9,8 @@ setup() {
 teardown() {
 	! mountpoint -q at || umount at
 	! mountpoint -q full || umount full
+	! mountpoint -q 0 || umount 0
+	! mountpoint -q 1 || umount 1
 	[ ${#loops[@]} = 0 ] || losetup -d "${loops[@]}"
 }
 
@@ -233,4 +235,87 @@ assert_mounted() {
 	run --separate-stderr tree2erofs --fsmeta -o full/out 0.erofs 1.erofs 2.erofs
 	assert_error tree2erofs 1 'no space left'
 	[ "$(ls full)" = file ] || fail "something is left: $(ls full)"
+}
+
+# linked makes below.tar with ./b and ./c, and above.tar with links in front of a
+# new ./b: to it, to what is only above, to each other.
+linked() {
+	cat >linked.py <<-'EOF'
+		import io, tarfile
+		def add(t, name, text="", link=None):
+		    i = tarfile.TarInfo(name)
+		    if link:
+		        i.type, i.linkname = tarfile.LNKTYPE, link
+		    i.size = len(text)
+		    t.addfile(i, io.BytesIO(text.encode()))
+		with tarfile.open("below.tar", "w") as t:
+		    add(t, "b", "below")
+		    add(t, "c", "other")
+		with tarfile.open("above.tar", "w") as t:
+		    add(t, "a", link="b")
+		    add(t, "a2", link="a")
+		    add(t, "x", link="y")
+		    add(t, "b", "above, b")
+		    add(t, "y", "above, y")
+		    add(t, "z", link="b")
+	EOF
+	python3 linked.py
+	rm linked.py
+}
+
+@test "a hard link binds when it comes, on every way" {
+	linked
+	tar2tree --no-data --digest -o want.list below.tar above.tar
+	for name in 'a .*size=5 ' 'a2 .*size=5 hardlink=./a' 'b .*size=8 ' 'x .*size=8 ' 'y .*hardlink=./x' 'z .*hardlink=./b'; do
+		grep -q "^./$name" want.list || fail "$name: $(<want.list)"
+	done
+	for sort in '' --sort; do
+		tar2tree $sort below.tar | tree2erofs --layer --check -o 0.erofs
+		# shellcheck disable=SC2086 # no word where it is empty
+		run --separate-stderr bash -c "tar2tree $sort above.tar | tree2erofs --layer --check -o 1.erofs"
+		assert_status 0
+		[[ $stderr == *'cannot express 3 entries'*'(a hard link to a layer below)'* ]] || show "another warning"
+		run --separate-stderr bash -c 'erofs2tree --no-data --digest 0.erofs 1.erofs | cmp - want.list'
+		assert_ok
+		tree2erofs --fsmeta --check -o meta 0.erofs 1.erofs
+		[ "$(erofs2tree --no-data --digest --device 0.erofs --device 1.erofs meta | grep -v '^#')" = "$(grep -v '^#' want.list)" ] ||
+			fail "fsmeta differs"
+		run --separate-stderr bash -c 'erofs2tree 1.erofs | tree2erofs --layer --quiet | cmp - 1.erofs'
+		assert_ok
+	done
+	# Alone, the upper layer is flat too: nothing lies below.
+	run --separate-stderr bash -c 'tar2tree above.tar | tree2erofs --check -o alone'
+	assert_ok
+	erofs2tree alone | grep -q '^./a .*size=8' || fail "a is not b"
+	tar2tree above.tar | tree2tar -o alone.tar
+	run --separate-stderr bash -c 'tar2tree above.tar | tree2tar --oci -o out.tar'
+	[[ $stderr == *'a: '*'hard link to b in a layer below, or else to something else'* ]] || show "not refused"
+	[ "$status" = 1 ] || show "no error"
+	assert_no_debris below.tar above.tar want.list 0.erofs 1.erofs meta alone alone.tar
+}
+
+@test "overlayfs refuses links to the layer below, and shows all the rest" {
+	need_root
+	linked
+	mkdir 0 1 at
+	tar2tree below.tar | tree2erofs --layer -o 0.erofs
+	tar2tree above.tar | tree2erofs --layer --quiet -o 1.erofs
+	mount_image erofs 0.erofs 0
+	mount_image erofs 1.erofs 1
+	for metacopy in off on; do
+		mount -t overlay -o "metacopy=$metacopy,lowerdir=1:0" overlay at
+		for name in a a2 x; do
+			run stat "at/$name"
+			[ "$status" = 1 ] || show "metacopy=$metacopy: $name is a file"
+			run cat "at/$name"
+			[ "$status" = 1 ] || show "metacopy=$metacopy: $name can be read"
+		done
+		[ "$(cat at/b at/c at/y at/z)" = 'above, botherabove, yabove, b' ] || fail "$(tail at/b at/c at/y at/z)"
+		run tar -C at -cf all.tar .
+		[ "$status" = 2 ] || show "tar takes them"
+		[ "$(tar -tf all.tar | sort | xargs)" = './ ./b ./c ./y ./z' ] || fail "$(tar -tf all.tar)"
+		umount at
+	done
+	umount 0 1
+	rmdir 0 1 at
 }

@@ -1,0 +1,177 @@
+package tree
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Bounds of the way that one path may take through symbolic links: their number, as
+// in containerd's resolver (the kernel allows 40), and the length of all targets.
+const (
+	maxLinks    = 255
+	maxLinkText = 16 * MaxPath
+)
+
+// NotDirError is a symbolic link among the parents of a path that leads to
+// something else than a directory.
+type NotDirError struct {
+	Link, Place string
+}
+
+func (e *NotDirError) Error() string {
+	return fmt.Sprintf("symbolic link %s leads to %s, which is not a directory", printable(e.Link), printable(e.Place))
+}
+
+// ResolveDir follows the symbolic links in path as a process would whose root
+// directory is t's: "/" leads to the root, ".." never above it. The last
+// component is followed too. The result names the same place without links;
+// components that do not exist are kept as they are. A link that leads to, or
+// through, something else than a directory is a [NotDirError]; what else is no
+// directory on the way is not looked at.
+func (t *Tree) ResolveDir(path string) (string, error) {
+	return t.resolveDir(path, nil)
+}
+
+// resolveDir is ResolveDir where layer, unless it is nil, is about to make
+// directories of what it has as such.
+func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
+	if !t.hasLink(path) {
+		return path, nil
+	}
+	w := way{path: path, rest: path, nodes: []*Node{t.root}}
+	for w.rest != "" {
+		if err := w.step(); err != nil {
+			return "", err
+		}
+		if w.link != "" && len(w.rest) <= w.behind {
+			if err := w.arrive(layer); err != nil {
+				return "", err
+			}
+		}
+	}
+	return w.place(len(w.names)), nil
+}
+
+// way is how far a path has been followed.
+type way struct {
+	path  string   // all of it
+	names []string // of the place so far
+	nodes []*Node  // the root, and one for each name; nil: does not exist
+	rest  string   // still to be followed
+
+	links int
+	text  int // bytes of the links' targets
+
+	link   string // that is being followed; "": none
+	behind int    // how much of the rest is behind its target
+}
+
+func (w *way) place(n int) string {
+	if n == 0 {
+		return "."
+	}
+	return strings.Join(w.names[:n], "/")
+}
+
+// step takes one component of the rest.
+func (w *way) step() error {
+	var name string
+	name, w.rest, _ = strings.Cut(w.rest, "/")
+	switch name {
+	case "", ".":
+		return nil
+	case "..":
+		if n := len(w.names); n > 0 {
+			w.names, w.nodes = w.names[:n-1], w.nodes[:n]
+		}
+		return nil
+	}
+	var c *Node
+	if at := w.nodes[len(w.nodes)-1]; at != nil {
+		c = at.children[name]
+	}
+	if c == nil || c.Entry.Type != Link {
+		w.names, w.nodes = append(w.names, name), append(w.nodes, c)
+		return nil
+	}
+	return w.follow(name, c.Entry.Link)
+}
+
+// follow puts target, that of the symbolic link name, before the rest.
+func (w *way) follow(name, target string) error {
+	w.links, w.text = w.links+1, w.text+len(target)
+	if w.links > maxLinks {
+		return fmt.Errorf("%s: more than %d symbolic links on the way", w.path, maxLinks)
+	}
+	if w.text > maxLinkText {
+		return fmt.Errorf("%s: symbolic links of more than %d bytes on the way", w.path, maxLinkText)
+	}
+	if w.link == "" {
+		w.link, w.behind = join(w.place(len(w.names)), name), len(w.rest)
+	}
+	if strings.HasPrefix(target, "/") {
+		w.names, w.nodes = w.names[:0], w.nodes[:1]
+	}
+	w.rest = target + "/" + w.rest
+	return nil
+}
+
+// arrive checks the place that w.link leads to.
+func (w *way) arrive(layer *Tree) error {
+	for i, n := range w.nodes {
+		if n == nil {
+			break
+		}
+		if n.Entry.Type == Dir {
+			continue
+		}
+		place := w.place(i)
+		if layer != nil {
+			if own := layer.Lookup(place); own != nil && own.Entry.Type == Dir {
+				break
+			}
+		}
+		return &NotDirError{Link: w.link, Place: place}
+	}
+	w.link = ""
+	return nil
+}
+
+// hasLink reports whether a component of path is a symbolic link, so that the
+// common case of ResolveDir allocates nothing.
+func (t *Tree) hasLink(path string) bool {
+	n := t.root
+	for more := path != "."; more && n != nil; {
+		var name string
+		name, path, more = strings.Cut(path, "/")
+		if n = n.children[name]; n != nil && n.Entry.Type == Link {
+			return true
+		}
+	}
+	return false
+}
+
+// Resolve is ResolveDir for a path whose last component is not followed.
+func (t *Tree) Resolve(path string) (string, error) {
+	return t.resolve(path, nil)
+}
+
+func (t *Tree) resolve(path string, layer *Tree) (string, error) {
+	dir, base := ".", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, base = path[:i], path[i+1:]
+	}
+	dir, err := t.resolveDir(dir, layer)
+	if err != nil {
+		return "", err
+	}
+	return join(dir, base), nil
+}
+
+// join is the path of name in the directory dir.
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}
