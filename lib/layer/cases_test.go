@@ -165,6 +165,7 @@ var cases = []struct{ name, stack, want string }{
 	{"whiteout below a lower symlink to a file", "file f; sym l -> f | l/.wh.x; l/m/.wh.x", "f#1 l#2"},
 	{"P22 file becomes a directory", "file a; file a/b", "a/+ a/b#2"},
 	{"P22 over a lower file", "file a | file a/b", "a/+ a/b#2"},
+	{"P22 over a lower file, through an own symlink", "file f | sym l -> f; file l/x", "f/+ f/x#3 l#2"},
 	{"P22 and back", "file a/b; file a", "a#2"},
 	{"P23 symlink over a directory", "file var/run/x | sym var/run -> /run", "var/+ var/run#2"},
 	{"P23 in one layer", "file var/run/x; sym var/run -> /run", "var/+ var/run#2"},

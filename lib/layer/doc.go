@@ -16,7 +16,9 @@
 // layer made before, hard links to what the layer has under the target's name. What
 // it does not have itself is left to the layers below, when tree.Tree.Apply puts it
 // on top of them. So a ".." in the target of a symbolic link leads up from what the
-// layer has, not from where a link of a layer below would lead.
+// layer has, not from where a link of a layer below would lead. And an entry below a
+// link of the same layer is one where the link leads, like any other there: over a
+// file of a layer below it makes a directory.
 //
 // A hard link binds when it comes. Where the layer has nothing under the target's
 // name at that point it is what the layers below have there, unless the layer has

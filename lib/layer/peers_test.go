@@ -252,6 +252,7 @@ var peersDiffer = map[string]string{
 	"link below its own target":                                         "a file is not made a directory",
 	"P22 file becomes a directory":                                      "a file is not made a directory; docker's graph drivers did",
 	"P22 over a lower file":                                             "a file is not made a directory",
+	"P22 over a lower file, through an own symlink":                     "a file is not made a directory",
 	"a file in a directory that a symlink leads to becomes a directory": "a file is not made a directory",
 	"P9 opaque over a file":                                             "containerd: a file is not made a directory; umoci: nothing happens",
 	"whiteout through a loop":                                           "too many links; there is nothing to hide",
