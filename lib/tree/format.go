@@ -140,14 +140,18 @@ func CheckPath(path string) error {
 	if strings.IndexByte(path, 0) >= 0 {
 		return errors.New("NUL in path")
 	}
-	for more := true; more; {
-		var name string
-		switch name, path, more = strings.Cut(path, "/"); {
+	begin := 0
+	for i := 0; i <= len(path); i++ { // no strings.Cut: names may be short and many
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		switch name := path[begin:i]; {
 		case name == "" || name == "." || name == "..":
 			return fmt.Errorf("path component %q", name)
 		case len(name) > MaxName:
 			return fmt.Errorf("path component of %d bytes, over %d", len(name), MaxName)
 		}
+		begin = i + 1
 	}
 	return nil
 }
