@@ -277,6 +277,23 @@ func TestManyHeaders(t *testing.T) {
 	}
 }
 
+// TestUntidyNames has much in names that says nothing: some of it goes.
+func TestUntidyNames(t *testing.T) {
+	long := strings.Repeat("./", 1<<20)
+	for _, h := range []raw{{kind: 'L', name: "x", data: long + "a\x00"}, {kind: 'K', name: "x", data: long + "a\x00"}} {
+		bounded(t, 30, func() {
+			_, err := readAll(t, rawTar(h, raw{kind: '1', name: "b", link: "c"}), layer.Options{})
+			if !errors.Is(err, layer.ErrCorrupt) {
+				t.Errorf("%c: %.100v", h.kind, err)
+			}
+		})
+	}
+	some := raw{kind: 'L', name: "x", data: long[:10_000] + "/a//b/\x00"}
+	if got, err := readAll(t, rawTar(some, raw{name: "x"}), layer.Options{}); err != nil || !strings.HasPrefix(got, "a/b file ") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 // TestDeepPaths has as many components as a path can.
 func TestDeepPaths(t *testing.T) {
 	deep := strings.Repeat("d/", 2047) + "f"
