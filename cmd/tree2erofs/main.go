@@ -31,6 +31,7 @@ type tool struct {
 	cli.Output
 	cli.Temp
 	tree.Limits
+	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"What sparse files take beyond their data: maps of where it is, and zeros around it."`
 }
 
 func main() {
@@ -61,7 +62,8 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	opts := t.options(env)
-	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.SpoolDir = t.Layer, t.KeepZeros, t.BlockSize, env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, t.MaxHoleBytes
+	opts.SpoolDir = env.SpoolDir(t.Output.Path, t.Temp.Dir)
 	w, err := erofs.NewWriter(out, opts)
 	if err != nil {
 		return cli.Usage("%v", err)

@@ -24,6 +24,9 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	if runsLen(xs, e.Size, w.bs) < e.Size {
 		it.layout, it.chunkBits = chunkBased, chunkBits(xs, e.Size, w.bs)
 		chunk <<= it.chunkBits
+		if err := w.chargeHoles(e, chunk); err != nil {
+			return err
+		}
 	}
 	s := &w.content
 	s.begin(w, e.Size, xs, chunk)
@@ -47,6 +50,19 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		w.hashes[it] = w.sumUp()
 	}
 	return w.data.Zero(roundUp(w.data.Offset(), w.bs))
+}
+
+// chargeHoles counts what the holes of e cost in chunks of that size: the map, and
+// zeros where a chunk is not all data. A line of the stream can ask for 24 MB.
+func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
+	w.holes += mapSize(e.Size, chunk) + runsLen(e.Extents, e.Size, chunk) - e.DataSize()
+	if limit := w.opts.MaxHoleBytes; limit > 0 && w.holes > limit {
+		return &tree.LimitError{
+			What:  fmt.Sprintf("%d bytes of maps and zeros for holes up to here", w.holes),
+			Limit: limit, Flag: "max-hole-bytes",
+		}
+	}
+	return nil
 }
 
 // inlines reports whether the end of e goes behind its inode. It has to be decided

@@ -36,6 +36,10 @@ type Options struct {
 	Check     bool         // read the image back and compare it with what was added
 	Warn      func(string) // for what is left out; nil: nobody wants to know
 
+	// MaxHoleBytes bounds what sparse files may cost beyond their data, all together:
+	// maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
+	MaxHoleBytes int64
+
 	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
 	// device on which the image lies, and not devices of their own.
 	NoDeviceTable bool
@@ -82,6 +86,7 @@ type Writer struct {
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
 
+	holes   int64   // as MaxHoleBytes counts
 	dropped warning // xattrs that the format has no place for
 }
 
@@ -149,6 +154,10 @@ func (w *Writer) add(e *tree.Entry) error {
 	it := w.slab.next()
 	it.entry, held.Content = held, it
 	if err := w.writeContent(it, e.Content); err != nil {
+		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
+			over.Path = e.Path // names the file itself
+			return over
+		}
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	return nil

@@ -215,25 +215,16 @@ func parseBase256(b []byte, to *int64) error {
 	return nil
 }
 
-// extension is what stands before a header and changes it.
+// extension is what stands before a header and changes it. A global header is no part
+// of an entry: it ends what stands before it, as in archive/tar, and says nothing.
 type extension struct {
 	name, link string // GNU long names
 	records    []byte // of the last pax header
 }
 
-// take takes the text of a header of the given kind. A global header is no part of
-// an entry: it ends what stands before it, as in archive/tar, and says nothing.
-func (x *extension) take(kind byte, text []byte) {
-	switch kind {
-	case typeLongName:
-		x.name = cString(text)
-	case typeLongLink:
-		x.link = cString(text)
-	case typePax:
-		x.records = text
-	case typePaxGlobal:
-		*x = extension{}
-	}
+// isExtension reports whether h stands before the header of an entry.
+func (h *header) isExtension() bool {
+	return h.kind == typeLongName || h.kind == typeLongLink || h.kind == typePax || h.kind == typePaxGlobal
 }
 
 // extend applies x, whatever the order of its parts: a GNU name counts more than a
@@ -253,7 +244,8 @@ func (h *header) extend(x *extension) error {
 }
 
 // pax takes over the records of an extended header: "LEN KEY=VALUE\n" each, LEN
-// counting the whole record (POSIX.1-2001 pax).
+// counting the whole record (POSIX.1-2001 pax). There may be hundreds of thousands
+// that say nothing, so text is made only of what is taken.
 func (h *header) pax(records []byte, sparse *paxSparse) error {
 	for len(records) > 0 {
 		key, value, rest, err := cutRecord(records)
@@ -269,52 +261,55 @@ func (h *header) pax(records []byte, sparse *paxSparse) error {
 	return nil
 }
 
-func cutRecord(b []byte) (key, value string, rest []byte, err error) {
-	errForm := errors.New("malformed pax record")
-	digits, _, ok := bytes.Cut(b[:min(len(b), 20)], []byte(" "))
-	n, convErr := strconv.ParseUint(string(digits), 10, 31)
-	if !ok || convErr != nil || n > uint64(len(b)) || n < uint64(len(digits))+4 || b[n-1] != '\n' {
-		return "", "", nil, errForm
+var errRecord = errors.New("malformed pax record")
+
+func cutRecord(b []byte) (key, value, rest []byte, err error) {
+	n, digits := 0, 0
+	for ; digits < min(len(b), 10) && b[digits] >= '0' && b[digits] <= '9'; digits++ {
+		n = 10*n + int(b[digits]-'0')
 	}
-	k, v, ok := bytes.Cut(b[len(digits)+1:n-1], []byte("="))
+	if digits == len(b) || b[digits] != ' ' || n > len(b) || n < digits+4 || b[n-1] != '\n' {
+		return nil, nil, nil, errRecord
+	}
+	k, v, ok := bytes.Cut(b[digits+1:n-1], []byte("="))
 	if !ok || len(k) == 0 {
-		return "", "", nil, errForm
+		return nil, nil, nil, errRecord
 	}
-	return string(k), string(v), b[n:], nil
+	return k, v, b[n:], nil
 }
 
 // record applies one pax record. An empty value leaves what the header block has.
-func (h *header) record(key, value string, sparse *paxSparse) error {
-	if name, ok := strings.CutPrefix(key, "SCHILY.xattr."); ok {
-		return h.schilyXattr(name, value)
+func (h *header) record(key, value []byte, sparse *paxSparse) error {
+	if name, ok := bytes.CutPrefix(key, []byte("SCHILY.xattr.")); ok {
+		return h.schilyXattr(string(name), string(value))
 	}
-	if name, ok := strings.CutPrefix(key, "LIBARCHIVE.xattr."); ok {
-		return h.libarchiveXattr(name, value)
+	if name, ok := bytes.CutPrefix(key, []byte("LIBARCHIVE.xattr.")); ok {
+		return h.libarchiveXattr(string(name), string(value))
 	}
-	if strings.HasPrefix(key, "GNU.sparse.") {
-		return sparse.record(key, value)
+	if word, ok := bytes.CutPrefix(key, []byte("GNU.sparse.")); ok {
+		return sparse.record(string(word), string(value))
 	}
-	if value == "" {
+	if len(value) == 0 {
 		return nil
 	}
 	var err error
-	switch key {
+	switch string(key) {
 	case "path":
-		h.name, err = noNUL(value)
+		h.name, err = noNUL(string(value))
 	case "linkpath":
-		h.link, err = noNUL(value)
+		h.link, err = noNUL(string(value))
 	case "size":
-		h.size, err = parseDecimal(value)
+		h.size, err = parseDecimal(string(value))
 	case "uid":
-		h.uid, err = parseDecimal(value)
+		h.uid, err = parseDecimal(string(value))
 	case "gid":
-		h.gid, err = parseDecimal(value)
+		h.gid, err = parseDecimal(string(value))
 	case "mtime":
-		h.mtime, err = parsePaxTime(value)
+		h.mtime, err = parsePaxTime(string(value))
 	case "SCHILY.devmajor":
-		err = parseDevice(value, &h.dev.Major)
+		err = parseDevice(string(value), &h.dev.Major)
 	case "SCHILY.devminor":
-		err = parseDevice(value, &h.dev.Minor)
+		err = parseDevice(string(value), &h.dev.Minor)
 	}
 	return err
 }

@@ -250,6 +250,51 @@ func TestManyRecords(t *testing.T) {
 	})
 }
 
+// TestManyHeaders reads what stands before headers into the same memory.
+func TestManyHeaders(t *testing.T) {
+	for name, h := range map[string]raw{
+		"records":     {kind: 'x', name: "x", data: strings.Repeat("6 a=b\n", 100_000)},
+		"long record": pax("a", strings.Repeat("b", 600_000)),
+		"global":      {kind: 'g', name: "x", data: strings.Repeat("6 a=b\n", 100_000)},
+		"long name":   {kind: 'L', name: "x", data: strings.Repeat("n\x00", 300_000)},
+	} {
+		var headers []raw
+		for range 50 {
+			headers = append(headers, h, raw{kind: 'L', name: "x", data: "a\x00"}, raw{name: "b"})
+		}
+		data := rawTar(headers...)
+		bounded(t, 20, func() {
+			got, err := readAll(t, data, layer.Options{})
+			if want := strings.Repeat("a file 0000 0 0 0.000000000 size=0\n", 50); err != nil || got != want {
+				t.Errorf("%s: %v\n%s", name, err, got)
+			}
+		})
+	}
+	mixed := rawTar(raw{kind: 'x', name: "x", data: "12 path=first\n"}, raw{kind: 'K', name: "x", data: strings.Repeat("t", 200)}, pax("uid", "7"),
+		raw{kind: 'L', name: "x", data: "a long name\x00"}, raw{kind: '2', name: "x"})
+	want := "a long name link 0000 7 0 0.000000000 -> " + strings.Repeat("t", 200) + "\n"
+	if got, err := readAll(t, mixed, layer.Options{}); err != nil || got != want {
+		t.Errorf("headers of all kinds: %v\n%s, want %s", err, got, want)
+	}
+}
+
+// TestUntidyNames has much in names that says nothing: some of it goes.
+func TestUntidyNames(t *testing.T) {
+	long := strings.Repeat("./", 1<<20)
+	for _, h := range []raw{{kind: 'L', name: "x", data: long + "a\x00"}, {kind: 'K', name: "x", data: long + "a\x00"}} {
+		bounded(t, 30, func() {
+			_, err := readAll(t, rawTar(h, raw{kind: '1', name: "b", link: "c"}), layer.Options{})
+			if !errors.Is(err, layer.ErrCorrupt) {
+				t.Errorf("%c: %.100v", h.kind, err)
+			}
+		})
+	}
+	some := raw{kind: 'L', name: "x", data: long[:10_000] + "/a//b/\x00"}
+	if got, err := readAll(t, rawTar(some, raw{name: "x"}), layer.Options{}); err != nil || !strings.HasPrefix(got, "a/b file ") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 // TestDeepPaths has as many components as a path can.
 func TestDeepPaths(t *testing.T) {
 	deep := strings.Repeat("d/", 2047) + "f"

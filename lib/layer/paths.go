@@ -89,12 +89,18 @@ func cleanPath(name string) (string, error) {
 	return clean, tree.CheckPath(clean)
 }
 
+// maxUntidy bounds names, with what says nothing in them.
+const maxUntidy = 16 * tree.MaxPath
+
 // tidy is name without slashes and "." components that say nothing; valid reports
 // whether it is known to be a path of the model.
 func tidy(name string) (clean string, valid bool) {
 	clean = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
 	if tree.CheckPath(clean) == nil {
 		return clean, true
+	}
+	if len(name) > maxUntidy {
+		return clean, false
 	}
 	parts := slices.DeleteFunc(strings.Split(name, "/"), func(p string) bool { return p == "" || p == "." })
 	if len(parts) == 0 {

@@ -26,8 +26,8 @@ type paxSparse struct {
 	hasPairs     bool
 }
 
-func (s *paxSparse) record(key, value string) (err error) {
-	switch strings.TrimPrefix(key, "GNU.sparse.") {
+func (s *paxSparse) record(word, value string) (err error) {
+	switch word {
 	case "major":
 		s.major = value
 	case "minor":
@@ -39,7 +39,7 @@ func (s *paxSparse) record(key, value string) (err error) {
 		s.hasSize = true
 	case "offset", "numbytes":
 		s.hasPairs = true
-		if offset := strings.HasSuffix(key, "offset"); offset != (len(s.pairs)%2 == 0) {
+		if offset := word == "offset"; offset != (len(s.pairs)%2 == 0) {
 			return errSparse
 		}
 		err = s.add(value)

@@ -25,6 +25,8 @@ type tarReader struct {
 	pad  int64 // behind it
 	h    header
 
+	names, records []byte // memory for what stands before a header
+
 	any   bool // an entry was read
 	ended bool // the two blocks of zeros were seen that end an archive
 }
@@ -60,13 +62,10 @@ func (t *tarReader) next() (*header, error) {
 		if err := t.h.decode(block); err != nil {
 			return nil, corruptAt(at, err)
 		}
-		switch t.h.kind {
-		case typeLongName, typeLongLink, typePax, typePaxGlobal:
-			text, err := t.extended()
-			if err != nil {
+		if t.h.isExtension() {
+			if err := t.extend(&x); err != nil {
 				return nil, err
 			}
-			x.take(t.h.kind, text)
 			continue
 		}
 		if err := t.finish(block, &x); err != nil {
@@ -170,13 +169,33 @@ func (t *tarReader) checkSparse(at int64) error {
 	return nil
 }
 
-// extended reads the data of an extended header or a long name.
-func (t *tarReader) extended() ([]byte, error) {
+// extend takes what t.h, which stands before a header, adds to x.
+func (t *tarReader) extend(x *extension) (err error) {
+	switch t.h.kind {
+	case typePax:
+		t.records, err = t.extended(t.records)
+		x.records = t.records
+	case typeLongName:
+		t.names, err = t.extended(t.names)
+		x.name = cString(t.names)
+	case typeLongLink:
+		t.names, err = t.extended(t.names)
+		x.link = cString(t.names)
+	case typePaxGlobal:
+		t.names, err = t.extended(t.names)
+		*x = extension{}
+	}
+	return err
+}
+
+// extended reads the data of an extended header or a long name into the memory of
+// text, which grows as there is data.
+func (t *tarReader) extended(text []byte) ([]byte, error) {
 	n := t.h.size
 	if n < 0 || n > maxExtended {
 		return nil, corruptAt(t.off-blockSize, fmt.Errorf("extended header of %d bytes, over %d", n, maxExtended))
 	}
-	text := make([]byte, 0, min(n, 64<<10))
+	text = text[:0]
 	for int64(len(text)) < n {
 		b, err := t.some(n - int64(len(text)))
 		if err != nil {

@@ -141,24 +141,34 @@ func CheckPath(path string) error {
 	if strings.IndexByte(path, 0) >= 0 {
 		return errors.New("NUL in path")
 	}
-	for more := true; more; {
-		var name string
-		switch name, path, more = strings.Cut(path, "/"); {
+	begin := 0
+	for i := 0; i <= len(path); i++ { // no strings.Cut: names may be short and many
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		switch name := path[begin:i]; {
 		case name == "" || name == "." || name == "..":
 			return fmt.Errorf("path component %q", name)
 		case len(name) > MaxName:
 			return fmt.Errorf("path component of %d bytes, over %d", len(name), MaxName)
 		}
+		begin = i + 1
 	}
 	return nil
 }
 
+// DigestFlags are the flags of digests in a stream.
+type DigestFlags struct {
+	Digest   bool  `help:"With --no-data: add the SHA-256 of each file."`
+	MaxHoles int64 `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes of all files together that --digest hashes as zeros, a gigabyte or so in a second."`
+}
+
 // FlagOptions are the options of a stream as tools are told them: whether there is
-// a flag --no-data, what stands behind its equals sign, and whether --digest.
-func FlagOptions(noData bool, form string, digest bool) (WriterOptions, error) {
-	opts := WriterOptions{Digest: digest}
+// a flag --no-data, what stands behind its equals sign, and digests.
+func FlagOptions(noData bool, form string, digest DigestFlags) (WriterOptions, error) {
+	opts := WriterOptions{DigestFlags: digest}
 	switch {
-	case !noData && digest:
+	case !noData && digest.Digest:
 		return opts, errors.New("--digest needs --no-data")
 	case !noData:
 	case form == "":

@@ -1,10 +1,5 @@
 package tree
 
-import (
-	"slices"
-	"strings"
-)
-
 // Place is a path that is put together only where it is asked for. A path kept for
 // each of many files takes the square of the depth that they have; a Place takes its
 // last component. nil is the root.
@@ -29,10 +24,18 @@ func (p *Place) String() string {
 	if p == nil {
 		return "."
 	}
-	var names []string
-	for ; p != nil; p = p.up {
-		names = append(names, p.name)
+	n := -1
+	for at := p; at != nil; at = at.up {
+		n += len("/") + len(at.name)
 	}
-	slices.Reverse(names)
-	return strings.Join(names, "/")
+	path := make([]byte, n) // from its end, for it is asked for often where it is long
+	for at := p; ; at = at.up {
+		n -= len(at.name)
+		copy(path[n:], at.name)
+		if at.up == nil {
+			return string(path)
+		}
+		n--
+		path[n] = '/'
+	}
 }
