@@ -114,11 +114,12 @@ func leaving(t *testing.T, fds [2]int, args ...string) string {
 	defer r.Close()
 	cmd := command(t, args...)
 	cmd.Stdin = r
-	cmd.Stdout = os.NewFile(uintptr(fds[1]), "out")
+	out := os.NewFile(uintptr(fds[1]), "out")
+	cmd.Stdout = out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	unix.Close(fds[1])
+	out.Close()
 	unix.Close(fds[0])
 	cmd.Wait()
 	return statusOf(cmd)
