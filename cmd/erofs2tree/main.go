@@ -21,7 +21,7 @@ type tool struct {
 	Device []string `sep:"none" placeholder:"FILE" help:"Where the image has its data, as the layers of one of metadata alone: in the order of its table, each once."`
 
 	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
-	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
+	tree.DigestFlags
 
 	cli.Output
 	cli.Temp
@@ -34,7 +34,7 @@ func main() {
 
 // Run writes the stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
+	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)
 	if err != nil {
 		return cli.Usage("%v", err)
 	}

@@ -32,7 +32,7 @@ type tool struct {
 	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
 
 	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
-	Digest bool         `help:"With --no-data: add the SHA-256 of each file."`
+	tree.DigestFlags
 
 	cli.Output
 	cli.Temp
@@ -45,7 +45,7 @@ func main() {
 
 // Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.Digest)
+	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)
 	if err != nil {
 		return cli.Usage("%v", err)
 	}

@@ -14,6 +14,10 @@ const (
 	// maxPieces bounds the tokens of a block: 16 times 192 KiB.
 	maxPieces = 16
 
+	// maxTries bounds what a goroutine decodes in vain, as a multiple of its block.
+	// Input may be made so that it seems to begin anywhere, and to go on for long.
+	maxTries = 4
+
 	// maxPause is how many blocks are let pass after failures in a row.
 	maxPause = 64
 )
@@ -261,7 +265,8 @@ func (b *block) decode() {
 	}
 	t := b.t
 	t.off = -1
-	for bit := 0; !b.stop.Load(); bit++ {
+	tries := maxTries * 8 * len(b.data) // bits
+	for bit := 0; tries > 0 && !b.stop.Load(); bit++ {
 		if t.off != b.off { // at first, and after a mistake that went far
 			t.r = &both{b.data, b.next}
 			t.reset(b.off)
@@ -271,14 +276,17 @@ func (b *block) decode() {
 		if bit = findHeader(t.in[:t.end], bit); bit < 0 || bit >= len(b.data)*8 {
 			return
 		}
+		tries -= 8 * headerRoom // about what the tables of its codes take
 		t.jump(bit)
 		if t.header() != nil {
 			continue
 		}
 		t.jump(bit)
-		if b.from(b.off*8 + int64(bit)) {
+		start := b.off*8 + int64(bit)
+		if b.from(start) {
 			return
 		}
+		tries -= int(t.bit() - start)
 	}
 }
 

@@ -56,8 +56,9 @@ type inflater struct {
 	last  bool // the current block is the stream's last
 	left  int  // bytes to come of a stored block
 
-	lit  [litSize]entry
-	dist [distSize]entry
+	lit   [litSize]entry
+	dist  [distSize]entry
+	fixed bool // lit and dist are the fixed codes: a block of those may be ten bits
 }
 
 // output is a buffer of what was decompressed, at its beginning the last window of
@@ -247,6 +248,11 @@ func (f *inflater) stored() error {
 
 // fixedCodes sets the codes of RFC 1951, 3.2.6.
 func (f *inflater) fixedCodes() error {
+	f.state = inCodes
+	if f.fixed {
+		return nil
+	}
+	f.fixed = true
 	var lens [288]uint8
 	for i := range lens {
 		switch {
@@ -265,7 +271,6 @@ func (f *inflater) fixedCodes() error {
 		lens[i] = 5
 	}
 	build(f.dist[:], distBits, lens[:32], distEntries[:])
-	f.state = inCodes
 	return nil
 }
 
@@ -304,6 +309,7 @@ func (f *inflater) dynamicCodes() error {
 	if err := f.readLengths(both[:nlit+ndist], &table); err != nil {
 		return err
 	}
+	f.fixed = false
 	if !build(f.lit[:], litBits, both[:nlit], litEntries[:]) ||
 		!build(f.dist[:], distBits, both[nlit:nlit+ndist], distEntries[:]) {
 		return f.corrupt("impossible code")

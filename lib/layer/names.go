@@ -18,6 +18,7 @@ import (
 // tar, so they are kept until its end. The tree therefore holds what is real in
 // the layer, and no directory that only a whiteout would imply.
 type names struct {
+	limits  tree.Limits
 	emit    func(*tree.Entry)
 	tree    *tree.Tree // without contents
 	whited  map[string]bool
@@ -31,8 +32,9 @@ type names struct {
 // someDir is the inode of all directories that have attributes.
 var someDir = &tree.Entry{Type: tree.Dir}
 
-func newNames(emit func(*tree.Entry)) *names {
+func newNames(limits tree.Limits, emit func(*tree.Entry)) *names {
 	return &names{
+		limits:  limits,
 		emit:    emit,
 		tree:    tree.New(),
 		whited:  make(map[string]bool),
@@ -51,7 +53,7 @@ func (n *names) resolve(at string) (string, error) {
 		return at, err
 	}
 	at = path.Join(real, base)
-	return at, checkResolved(at)
+	return at, n.checkResolved(at)
 }
 
 // resolveDir is resolve for a directory, which may be such a link itself.
@@ -63,14 +65,14 @@ func (n *names) resolveDir(dir string) (string, error) {
 	if real == dir {
 		return dir, nil
 	}
-	return real, checkResolved(real)
+	return real, n.checkResolved(real)
 }
 
-func checkResolved(at string) error {
+func (n *names) checkResolved(at string) error {
 	if err := tree.CheckPath(at); err != nil {
 		return fmt.Errorf("%w: where symbolic links lead: %w", ErrCorrupt, err)
 	}
-	return nil
+	return n.limits.CheckDepth(at)
 }
 
 // add takes an entry that is neither a whiteout nor a hard link.

@@ -35,8 +35,10 @@ type Options struct {
 	// instead of refusing the layer.
 	AllowZeroDevice bool
 
-	// Limits are those of what a pseudo-link of aufs may hold, which takes disk space
-	// in SpoolDir ("": $TMPDIR) before anything of it is yielded.
+	// Limits are those of paths, which are checked before anything is looked for on
+	// the way, and of what a pseudo-link of aufs may hold, which takes disk space in
+	// SpoolDir ("": $TMPDIR) before anything of it is yielded. Others are for
+	// [tree.Limit].
 	Limits   tree.Limits
 	SpoolDir string
 
@@ -85,7 +87,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
-	l.names = newNames(func(e *tree.Entry) { l.queue = append(l.queue, *e) })
+	l.names = newNames(opts.Limits, func(e *tree.Entry) { l.queue = append(l.queue, *e) })
 	return l, nil
 }
 
@@ -198,6 +200,9 @@ func (l *Reader) take(h *header) error {
 	if err != nil {
 		return fmt.Errorf("%w: entry %q: %w", ErrCorrupt, h.name, err)
 	}
+	if err := l.opts.Limits.CheckDepth(path); err != nil {
+		return err
+	}
 	switch mark {
 	case ignored:
 		return nil
@@ -218,7 +223,7 @@ func (l *Reader) take(h *header) error {
 
 func (l *Reader) takeFile(h *header, path string) error {
 	if h.kind == typeHardlink {
-		target, err := linkTarget(h)
+		target, err := l.linkTarget(h)
 		if err != nil {
 			return err
 		}
@@ -237,7 +242,7 @@ func (l *Reader) takeFile(h *header, path string) error {
 // takePseudo keeps what lies below aufsLinks.
 func (l *Reader) takePseudo(h *header, path string) error {
 	if h.kind == typeHardlink {
-		target, err := linkTarget(h)
+		target, err := l.linkTarget(h)
 		if err != nil || isPseudo(target) {
 			return err
 		}
@@ -254,12 +259,15 @@ func (l *Reader) takePseudo(h *header, path string) error {
 	return nil
 }
 
-func linkTarget(h *header) (string, error) {
+func (l *Reader) linkTarget(h *header) (string, error) {
 	target, err := cleanPath(h.link)
 	if err != nil {
-		err = fmt.Errorf("%w: hard link to %q: %w", ErrCorrupt, h.link, err)
+		return "", fmt.Errorf("%w: hard link to %q: %w", ErrCorrupt, h.link, err)
 	}
-	return target, err
+	if err := l.opts.Limits.CheckDepth(target); err != nil {
+		return "", fmt.Errorf("hard link to %w", err)
+	}
+	return target, nil
 }
 
 // entry is what h, which is no hard link, says of path; nil if it is dropped.

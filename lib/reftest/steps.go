@@ -18,6 +18,27 @@ const stepsEnv = "REFTEST_STEPS"
 // not matter. The cases are called in processes of their own.
 func Linear(t *testing.T, n int, cases map[string]func(t *testing.T, n int)) {
 	t.Helper()
+	counted(t, n, cases, func(t *testing.T, few, many int64) {
+		if many > 5*few {
+			t.Errorf("%d steps for %d, but %d for %d", few, n, many, 4*n)
+		}
+	})
+}
+
+// Cost fails t for each case that takes more than most steps for each of n, beyond
+// what it takes for none; see [Linear].
+func Cost(t *testing.T, n int, most int64, cases map[string]func(t *testing.T, n int)) {
+	t.Helper()
+	counted(t, n, cases, func(t *testing.T, few, many int64) {
+		if each := (many - few) / int64(3*n); each > most {
+			t.Errorf("%d steps for each, over %d", each, most)
+		}
+	})
+}
+
+// counted calls check with the steps that each case takes for n and for 4*n.
+func counted(t *testing.T, n int, cases map[string]func(t *testing.T, n int), check func(t *testing.T, few, many int64)) {
+	t.Helper()
 	if m := os.Getenv(stepsEnv); m != "" {
 		n, err := strconv.Atoi(m)
 		if err != nil {
@@ -36,9 +57,10 @@ func Linear(t *testing.T, n int, cases map[string]func(t *testing.T, n int)) {
 		t.Run(name, func(t *testing.T) {
 			few, many := steps(t, binary, n), steps(t, binary, 4*n)
 			t.Logf("%d steps for %d, %d for %d", few, n, many, 4*n)
-			if few == 0 || many > 5*few {
-				t.Errorf("%d steps for %d, but %d for %d", few, n, many, 4*n)
+			if few == 0 {
+				t.Error("no step was counted")
 			}
+			check(t, few, many)
 		})
 	}
 }

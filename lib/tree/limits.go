@@ -30,6 +30,15 @@ func (e *LimitError) Error() string {
 // Hint names the flag that raises the limit.
 func (e *LimitError) Hint() string { return "--" + e.Flag + " raises the limit" }
 
+// CheckDepth is a [*LimitError] if path has more components than l allows. A source
+// asks it as soon as it has a path, before it looks for what lies on the way.
+func (l Limits) CheckDepth(path string) error {
+	if n := int64(strings.Count(path, "/")) + 1; l.Depth > 0 && n > l.Depth {
+		return &LimitError{Path: path, What: fmt.Sprintf("%d path components", n), Limit: l.Depth, Flag: "max-depth"}
+	}
+	return nil
+}
+
 // Limit passes on src's entries and fails at the first that exceeds l.
 func Limit(src Source, l Limits) Source {
 	return &limiter{src, Meter{Limits: l}}
@@ -77,7 +86,6 @@ func (l *Meter) Add(e *Entry) error {
 		flag, what string
 	}{
 		{l.entries, l.Limits.Entries, "max-entries", "entry or implied directory number %d"},
-		{int64(strings.Count(e.Path, "/")) + 1, l.Limits.Depth, "max-depth", "%d path components"},
 		{e.Size, l.Limits.FileSize, "max-file-size", "file of %d bytes"},
 		{l.total, l.Limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
 		{xattrs, l.Limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
@@ -86,7 +94,7 @@ func (l *Meter) Add(e *Entry) error {
 			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Flag: c.flag}
 		}
 	}
-	return nil
+	return l.Limits.CheckDepth(e.Path)
 }
 
 // newNames is how many names path can make in a tree that has prev: its own and

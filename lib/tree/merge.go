@@ -107,8 +107,11 @@ func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 			if below == nil {
 				err = a.look(c, at, nil, nil)
 			} else {
-				lower, lowerAt := a.shown(c, below, real.Join(c.name))
-				err = a.look(c, at, lower, lowerAt)
+				var lower *Node
+				var lowerAt *Place
+				if lower, lowerAt, err = a.shown(c, below, real.Join(c.name)); err == nil {
+					err = a.look(c, at, lower, lowerAt)
+				}
 			}
 		case c.Entry.Lower != nil:
 			err = a.bind(c, path)
@@ -125,19 +128,22 @@ func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 // shown is the directory of t that shows under the directory c of the layer, and
 // its path: what is at path in the directory below or, if c is only implied, where
 // a symbolic link there leads.
-func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place) {
+func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place, error) {
 	n := below.children[c.name]
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
 		to, err := a.t.ResolveDir(path.String())
-		if err != nil {
-			return nil, nil // to hide what cannot be reached is not an error
+		switch {
+		case errors.Is(err, errSteps):
+			return nil, nil, err
+		case err != nil:
+			return nil, nil, nil // to hide what cannot be reached is not an error
 		}
 		n, path = a.t.Lookup(to), placeOf(to)
 	}
 	if n == nil || n.Entry.Type != Dir {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return n, path
+	return n, path, nil
 }
 
 // bind finds the inode that c, in the directory dir of the layer, is bound to.

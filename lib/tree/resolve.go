@@ -12,6 +12,15 @@ const (
 	maxLinkText = 16 * MaxPath
 )
 
+// Bounds of the ways that all paths of a tree may take: the components of targets
+// that are walked, in all, and for each path that meets a link. Real ones have a few.
+const (
+	maxSteps     = 1 << 20
+	maxStepsEach = 256
+)
+
+var errSteps = fmt.Errorf("symbolic links make the ways of paths too long: over %d steps in all, and %d for each", maxSteps, maxStepsEach)
+
 // NotDirError is a symbolic link among the parents of a path that leads to
 // something else than a directory.
 type NotDirError struct {
@@ -27,7 +36,8 @@ func (e *NotDirError) Error() string {
 // component is followed too. The result names the same place without links;
 // components that do not exist are kept as they are. A link that leads to, or
 // through, something else than a directory is a [NotDirError]; what else is no
-// directory on the way is not looked at.
+// directory on the way is not looked at. Ways have bounds, and so have all that t is
+// asked for.
 func (t *Tree) ResolveDir(path string) (string, error) {
 	return t.resolveDir(path, nil)
 }
@@ -38,8 +48,9 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	if !t.hasLink(path) {
 		return path, nil
 	}
-	w := way{path: path, rest: path, nodes: []*Node{t.root}}
-	for w.rest != "" {
+	t.steps -= maxStepsEach
+	w := way{t: t, path: path, rest: []string{path}, nodes: []*Node{t.root}}
+	for len(w.rest) > 0 {
 		if err := w.step(); err != nil {
 			return "", err
 		}
@@ -54,16 +65,18 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 
 // way is how far a path has been followed.
 type way struct {
+	t     *Tree
 	path  string   // all of it
 	names []string // of the place so far
 	nodes []*Node  // the root, and one for each name; nil: does not exist
-	rest  string   // still to be followed
+	rest  []string // still to be followed: of targets, and first of the path itself
 
 	links int
 	text  int // bytes of the links' targets
 
-	link   string // that is being followed; "": none
-	behind int    // how much of the rest is behind its target
+	link   string // of the path, that is being followed; "": none
+	behind int    // length of rest when it has been
+	dirs   int    // of nodes, that are known to be directories
 }
 
 func (w *way) place(n int) string {
@@ -75,14 +88,22 @@ func (w *way) place(n int) string {
 
 // step takes one component of the rest.
 func (w *way) step() error {
-	var name string
-	name, w.rest, _ = strings.Cut(w.rest, "/")
+	top := len(w.rest) - 1
+	if w.link != "" {
+		if w.t.steps++; w.t.steps > maxSteps {
+			return fmt.Errorf("%s: %w", w.path, errSteps)
+		}
+	}
+	name, rest, _ := strings.Cut(w.rest[top], "/")
+	if w.rest[top] = rest; rest == "" {
+		w.rest = w.rest[:top]
+	}
 	switch name {
 	case "", ".":
 		return nil
 	case "..":
 		if n := len(w.names); n > 0 {
-			w.names, w.nodes = w.names[:n-1], w.nodes[:n]
+			w.back(n - 1)
 		}
 		return nil
 	}
@@ -94,11 +115,17 @@ func (w *way) step() error {
 		w.names, w.nodes = append(w.names, name), append(w.nodes, c)
 		return nil
 	}
-	return w.follow(name, c.Entry.Link)
+	return w.follow(c.Entry.Link)
 }
 
-// follow puts target, that of the symbolic link name, before the rest.
-func (w *way) follow(name, target string) error {
+// back goes back to the place of n names.
+func (w *way) back(n int) {
+	w.names, w.nodes = w.names[:n], w.nodes[:n+1]
+	w.dirs = min(w.dirs, n+1)
+}
+
+// follow puts target, that of a symbolic link, before the rest.
+func (w *way) follow(target string) error {
 	w.links, w.text = w.links+1, w.text+len(target)
 	if w.links > maxLinks {
 		return fmt.Errorf("%s: more than %d symbolic links on the way", w.path, maxLinks)
@@ -107,33 +134,34 @@ func (w *way) follow(name, target string) error {
 		return fmt.Errorf("%s: symbolic links of more than %d bytes on the way", w.path, maxLinkText)
 	}
 	if w.link == "" {
-		w.link, w.behind = join(w.place(len(w.names)), name), len(w.rest)
+		w.link, w.behind = w.path, len(w.rest)
+		if w.behind > 0 {
+			w.link = w.path[:len(w.path)-len(w.rest[0])-1]
+		}
 	}
 	if strings.HasPrefix(target, "/") {
-		w.names, w.nodes = w.names[:0], w.nodes[:1]
+		w.back(0)
 	}
-	w.rest = target + "/" + w.rest
+	w.rest = append(w.rest, target)
 	return nil
 }
 
 // arrive checks the place that w.link leads to.
 func (w *way) arrive(layer *Tree) error {
-	for i, n := range w.nodes {
-		if n == nil {
-			break
-		}
-		if n.Entry.Type == Dir {
+	link := w.link
+	w.link = ""
+	for ; w.dirs < len(w.nodes) && w.nodes[w.dirs] != nil; w.dirs++ {
+		if w.nodes[w.dirs].Entry.Type == Dir {
 			continue
 		}
-		place := w.place(i)
+		place := w.place(w.dirs)
 		if layer != nil {
 			if own := layer.Lookup(place); own != nil && own.Entry.Type == Dir {
-				break
+				return nil
 			}
 		}
-		return &NotDirError{Link: w.link, Place: place}
+		return &NotDirError{Link: link, Place: place}
 	}
-	w.link = ""
 	return nil
 }
 

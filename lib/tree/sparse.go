@@ -3,6 +3,7 @@ package tree
 import (
 	"io"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -87,10 +88,27 @@ func extentsLen(xs []Extent) (n int) {
 	return n
 }
 
-func extentLen(x Extent) int {
-	var b [2 * len("18446744073709551615")]byte
-	return len(appendExtents(b[:0], []Extent{x})) + 1
+// extentLen is the length of x and the comma behind it. It is asked for many times
+// for each of many extents.
+func extentLen(x Extent) int { return digits(x.Off) + digits(x.Len) + len("+,") }
+
+// digits is the number of decimal digits of n, which is not negative.
+func digits(n int64) int {
+	guess := (bits.Len64(uint64(n)|1)*1233)>>12 + 1 // log10(2) is about 1233/4096
+	if guess > 1 && n < powers[guess-1] {
+		guess--
+	}
+	return guess
 }
+
+// powers are those of ten.
+var powers = func() (p [19]int64) {
+	p[0] = 1
+	for i := range p[1:] {
+		p[i+1] = 10 * p[i]
+	}
+	return
+}()
 
 // filledContent is content whose extents were joined.
 type filledContent struct {

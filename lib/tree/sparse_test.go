@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -181,5 +182,23 @@ func TestLimitExtentsEqual(t *testing.T) {
 	}
 	if data, all := e.DataSize(), e.Size; data > all*3/4 {
 		t.Errorf("%d bytes of data of %d", data, all)
+	}
+}
+
+// TestExtentLen compares the length of extents with what is written.
+func TestExtentLen(t *testing.T) {
+	numbers := []int64{0, 1, math.MaxInt64 - 1, math.MaxInt64}
+	for bit := range 63 {
+		numbers = append(numbers, 1<<bit-1, 1<<bit, 1<<bit+1)
+	}
+	for p := int64(10); p <= math.MaxInt64/10; p *= 10 {
+		numbers = append(numbers, p-1, p, p+1, 5*p, 10*p-1, 10*p)
+	}
+	for _, n := range numbers {
+		for _, x := range []Extent{{n, 1}, {10, n}, {n, n}} {
+			if got, want := extentLen(x), len(appendExtents(nil, []Extent{x}))+1; got != want {
+				t.Errorf("%v takes %d bytes, not %d", x, want, got)
+			}
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 type Tree struct {
 	root    *Node
 	hasElse bool // some names may be those of files in the layers below
+	steps   int  // through targets of symbolic links, less those that paths may take
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an

@@ -17,10 +17,14 @@ import (
 
 // WriterOptions say what form a stream takes.
 type WriterOptions struct {
-	Data   Data
-	Stage  string     // name of the tool, for the abort line
-	Digest bool       // add sha256digest of each file; only where Data is not Inline
-	Props  []Property // not written in the forms without data
+	Data  Data
+	Stage string     // name of the tool, for the abort line
+	Props []Property // not written in the forms without data
+
+	// DigestFlags add the sha256digest of each file, only where Data is not Inline.
+	// Files that have more holes than MaxHoles bytes in all, unless it is 0, are a
+	// [*LimitError]: what takes a line of input would take hours.
+	DigestFlags
 }
 
 // Writer is a Sink that writes a tree stream. It passes large buffers to the
@@ -33,6 +37,7 @@ type Writer struct {
 	records int64
 	bytes   int64
 	left    int64 // of the current content
+	holes   int64 // that went into digests
 	err     error
 }
 
@@ -80,7 +85,7 @@ func (s *Writer) add(e *Entry) error {
 	}
 	digest, err := s.digest(e)
 	if err != nil {
-		return fmt.Errorf("%s: %w", printable(e.Path), err)
+		return err
 	}
 	start := len(s.buf)
 	s.buf = append(appendRecord(s.buf, e, s.opts.Data, digest), '\n')
@@ -112,9 +117,15 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
 		return "", nil
 	}
+	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); s.opts.MaxHoles > 0 && s.holes > s.opts.MaxHoles {
+		return "", &LimitError{
+			Path: e.Path, What: fmt.Sprintf("%d bytes of holes to hash up to here", s.holes),
+			Limit: s.opts.MaxHoles, Flag: "max-digest-holes",
+		}
+	}
 	h := sha256.New()
 	if err := WriteExpanded(h, e); err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", printable(e.Path), err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -257,7 +257,7 @@ func TestWriterNoData(t *testing.T) {
 			"./low type=file mode=0 uid=0 gid=0 time=0.000000000 size=0",
 			"./n type=dir mode=0 uid=0 gid=0 time=0.000000000",
 		}},
-		{"digest", WriterOptions{Data: NonePortable, Digest: true}, []string{
+		{"digest", WriterOptions{Data: NonePortable, DigestFlags: DigestFlags{Digest: true}}, []string{
 			". type=dir mode=01777 uid=0 gid=0 time=0.000000000",
 			"./f type=file mode=0 uid=0 gid=0 time=0.000000000 size=7 nlink=2 sha256digest=" + digest,
 		}},
@@ -289,13 +289,46 @@ func TestWriterNoData(t *testing.T) {
 }
 
 func TestDigestNeedsData(t *testing.T) {
-	_, err := writeAll(nil, WriterOptions{Digest: true})
+	_, err := writeAll(nil, WriterOptions{DigestFlags: DigestFlags{Digest: true}})
 	if err == nil || !strings.Contains(err.Error(), "without data") {
 		t.Errorf("digest beside contents: %v", err)
 	}
 	var b bytes.Buffer
-	w := NewWriter(&b, WriterOptions{Data: None, Digest: true})
+	w := NewWriter(&b, WriterOptions{Data: None, DigestFlags: DigestFlags{Digest: true}})
 	if err := w.Add(&Entry{Path: "a", Type: File, Size: 1}); !errors.Is(err, errNoData) {
 		t.Errorf("digest of nothing: %v", err)
+	}
+}
+
+// TestDigestHoles hashes as many zeros of holes as it may, of all files together.
+func TestDigestHoles(t *testing.T) {
+	hole := func(path string, size int64) got {
+		return got{Entry: Entry{Path: path, Type: File, Size: size, Extents: []Extent{}}}
+	}
+	opts := WriterOptions{Data: None, DigestFlags: DigestFlags{Digest: true, MaxHoles: 100_000}}
+	if _, err := writeAll([]got{hole("a", 60_000), hole("b", 40_000), got{Entry: fileEntry("c", 0)}}, opts); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	for _, c := range []struct {
+		list []got
+		want string
+	}{
+		{[]got{hole("a", 60_000), hole("b", 40_001)}, "b: 100001 bytes of holes to hash up to here, over the limit of 100000"},
+		{[]got{hole("a", 1<<63-1)}, "a: 9223372036854775807 bytes of holes to hash up to here, over the limit of 100000"},
+	} {
+		_, err := writeAll(c.list, opts)
+		var limit *LimitError
+		if !errors.As(err, &limit) || err.Error() != c.want || limit.Hint() != "--max-digest-holes raises the limit" {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+		without := opts
+		without.Digest = false
+		if _, err := writeAll(c.list, without); err != nil {
+			t.Errorf("without digests: %v", err)
+		}
+	}
+	opts.MaxHoles = 0
+	if _, err := writeAll([]got{hole("a", 200_000)}, opts); err != nil {
+		t.Errorf("without a limit: %v", err)
 	}
 }

@@ -488,6 +488,26 @@ tar2tree: warning: 2 reserved extended attributes dropped in all' ] || show "oth
 	assert_no_debris layer.tar deep out
 }
 
+@test "holes are hashed up to a limit" {
+	truncate -s 15T hole
+	tar --sparse -cf hole.tar hole
+	rm hole
+	run --separate-stderr tar2tree --no-data --digest -o out hole.tar
+	assert_error tar2tree 1 'hole: 16492674416640 bytes of holes to hash up to here, over the limit of 137438953472'
+	[[ $stderr == *'tar2tree: hint: --max-digest-holes raises the limit' ]] || show "no hint"
+	run --separate-stderr tar2tree --no-data -o out hole.tar
+	assert_ok
+	tar2tree hole.tar | tree2erofs >image
+	run --separate-stderr erofs2tree --no-data --digest -o out image
+	assert_error erofs2tree 1 'hole: 16492674416640 bytes of holes to hash up to here'
+	truncate -s 1M hole
+	tar --sparse -cf hole.tar hole
+	run --separate-stderr tar2tree --no-data --digest --max-digest-holes=1M -o out hole.tar
+	assert_ok
+	[[ $(<out) == *" sha256digest=$(sha256sum hole | cut -d' ' -f1)"* ]] || fail "another digest"
+	assert_no_debris layer.tar hole hole.tar image out
+}
+
 @test "/dev/full" {
 	run --separate-stderr bash -c 'tar2tree layer.tar >/dev/full'
 	assert_error tar2tree 1 'standard output: write: no space left on device'
