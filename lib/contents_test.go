@@ -3,6 +3,7 @@ package lib_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -93,7 +94,7 @@ func allContents(t *testing.T) []contents {
 	z.Write(plain.Bytes())
 	z.Close()
 	input := func(data []byte) layer.Input {
-		return layer.Input{Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+		return layer.Input{Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 	}
 	reader := func(data []byte) func(t *testing.T) tree.Source {
 		return func(t *testing.T) tree.Source {
@@ -128,16 +129,16 @@ func allContents(t *testing.T) []contents {
 			return tree.Limit(reader(plain.Bytes())(t), tree.Limits{Depth: 9})
 		}, true, true},
 		{"layer, loaded", func(t *testing.T) tree.Source {
-			return must[*layer.Loaded](t)(layer.Load(input(zipped.Bytes()), opts(t))).Source(tree.Layer)
+			return must[*layer.Loaded](t)(layer.Load(context.Background(), input(zipped.Bytes()), opts(t))).Source(tree.Layer)
 		}, false, true},
 		{"layers merged", func(t *testing.T) tree.Source {
 			in := []layer.Input{input(plain.Bytes()), input(zipped.Bytes())}
-			return must[*layer.Loaded](t)(layer.Merge(in, opts(t))).Source(tree.Flat)
+			return must[*layer.Loaded](t)(layer.Merge(context.Background(), in, opts(t))).Source(tree.Flat)
 		}, false, true},
 		{"EROFS", func(t *testing.T) tree.Source { return image(t, false).Source() }, false, false},
 		{"EROFS layers merged", func(t *testing.T) tree.Source {
 			layers := []erofs.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
-			return must[*tree.Tree](t)(erofs.Merge(layers, erofs.MergeOptions{})).Source(tree.Flat)
+			return must[*tree.Tree](t)(erofs.Merge(context.Background(), layers, erofs.MergeOptions{})).Source(tree.Flat)
 		}, false, false},
 		{"ext4", func(t *testing.T) tree.Source { return ext(t).Source() }, false, false},
 		{"ext4, a part", func(t *testing.T) tree.Source { return must[tree.Source](t)(ext(t).Subtree(".")) }, false, false},

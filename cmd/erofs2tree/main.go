@@ -97,7 +97,7 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged, err := erofs.Merge(layers, erofs.MergeOptions{Limits: t.Limits, Warn: env.Warn})
+	merged, err := erofs.Merge(env.Context, layers, erofs.MergeOptions{Limits: t.Limits, Warn: env.Warn})
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
 	var files []*os.File
 	for _, path := range paths {
-		f, err := env.Open(path)
+		f, err := env.OpenFile(path)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -116,15 +116,16 @@ func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
 	return erofs.Devices(files)
 }
 
-// random is f, or a copy of it in a spool file where f cannot be read at random.
-func random(f *os.File, dir string) (io.ReaderAt, int64, error) {
-	if size, err := f.Seek(0, io.SeekEnd); err == nil {
-		return f, size, nil
+// random is in, or a copy of it in a spool file where in cannot be read at random.
+func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
+	if f, ok := in.(*os.File); ok {
+		size, err := f.Seek(0, io.SeekEnd)
+		return f, size, err
 	}
 	spool, err := blockio.NewSpool(dir) // goes with the process
 	if err != nil {
 		return nil, 0, err
 	}
-	size, err := io.CopyBuffer(struct{ io.Writer }{spool}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	size, err := io.CopyBuffer(struct{ io.Writer }{spool}, struct{ io.Reader }{in}, make([]byte, 1<<20))
 	return spool, size, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -177,7 +178,7 @@ func fsmeta(t *testing.T, opts erofs.Options, names ...string) string {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if err := erofs.WriteFsmeta(out, layers, tree.Limits{}, opts); err != nil {
+	if err := erofs.WriteFsmeta(context.Background(), out, layers, tree.Limits{}, opts); err != nil {
 		t.Fatal(err)
 	}
 	return out.Name()

@@ -9,6 +9,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 
 	"ocipipe/lib/cli"
@@ -57,34 +58,37 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	var src tree.Source
+	var in io.ReadCloser
 	if t.Tree != "" {
-		in, err := env.Open(t.Tree)
-		if err != nil {
+		if in, err = env.Open(t.Tree); err != nil {
 			return err
 		}
 		defer in.Close()
-		if src, err = tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true}); err != nil {
-			return err
-		}
 	}
 	out, err := env.Image(t.Output.Path, t.Temp.Dir)
 	if err != nil {
 		return err
 	}
+	if err := t.write(out, in, opts); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// write writes the disk, with the stream in, if there is one.
+func (t *tool) write(out ext4.Output, in io.Reader, opts ext4.Options) error {
 	w, err := ext4.NewWriter(out, opts)
 	if err != nil {
 		return err
 	}
-	if src == nil {
-		err = w.Close()
-	} else {
-		err = tree.Copy(w, tree.Limit(src, t.Limits))
+	if in == nil {
+		return w.Close()
 	}
+	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
 	if err != nil {
 		return err
 	}
-	return out.Commit()
+	return tree.Copy(w, tree.Limit(src, t.Limits))
 }
 
 func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {

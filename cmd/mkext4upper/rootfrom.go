@@ -25,7 +25,7 @@ const (
 // lookupIn opens an image and returns what finds a path in it. The image is closed
 // with the process.
 func lookupIn(env *cli.Env, path string) (func(string) (*tree.Entry, error), error) {
-	f, err := env.Open(path)
+	f, err := env.OpenFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (t *tool) merge(env *cli.Env) error {
 	}
 	var files []*os.File
 	for _, path := range t.Inputs {
-		f, err := env.Open(path)
+		f, err := env.OpenFile(path)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (t *tool) merge(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	err = erofs.WriteFsmeta(out, layers, t.Limits, opts)
+	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits, opts)
 	if errors.Is(err, erofs.ErrNotAddressable) {
 		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
 	}

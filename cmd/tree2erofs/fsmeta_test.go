@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -97,7 +98,7 @@ func inputs(tars [][]byte) (list []layer.Input) {
 	for i, b := range tars {
 		list = append(list, layer.Input{
 			Name: fmt.Sprint("layer ", i),
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
+			Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
 		})
 	}
 	return list
@@ -112,7 +113,7 @@ func listing(src tree.Source) (string, error) {
 
 // layerImage makes the image of a layer.
 func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
-	loaded, err := layer.Load(in, layer.LoadOptions{SpoolDir: dir})
+	loaded, err := layer.Load(context.Background(), in, layer.LoadOptions{SpoolDir: dir})
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
 		}
 		layers = append(layers, erofs.Layer{Name: in.Name, Image: img})
 	}
-	flat, err := erofs.Merge(layers, erofs.MergeOptions{})
+	flat, err := erofs.Merge(context.Background(), layers, erofs.MergeOptions{})
 	if err != nil {
 		return "", "", err
 	}
@@ -148,7 +149,7 @@ func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
 		return "", "", err
 	}
 	m := &memory{}
-	if err := erofs.WriteFsmeta(m, layers, tree.Limits{}, erofs.Options{Check: true}); err != nil {
+	if err := erofs.WriteFsmeta(context.Background(), m, layers, tree.Limits{}, erofs.Options{Check: true}); err != nil {
 		return "", "", err
 	}
 	var devices []erofs.Device
@@ -177,7 +178,7 @@ func TestMergeEqualsTars(t *testing.T) {
 		for i := range tars {
 			tars[i] = makeTar(t, randomLayer(r, &used))
 		}
-		loaded, wantErr := layer.Merge(inputs(tars), layer.LoadOptions{SpoolDir: dir})
+		loaded, wantErr := layer.Merge(context.Background(), inputs(tars), layer.LoadOptions{SpoolDir: dir})
 		merged, fsmeta, err := mergeImages(tars, dir)
 		if wantErr != nil || err != nil {
 			if failed++; (wantErr != nil) != (err != nil) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
@@ -22,13 +23,10 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	fi, err := in.Stat()
-	if err != nil {
-		return nil, err
+	if f := whole(in); f != nil {
+		return vmdk.FromFile("standard input", f)
 	}
-	if off, err := in.Seek(0, io.SeekCurrent); err == nil && off == 0 && fi.Mode().IsRegular() {
-		return vmdk.FromFile("standard input", in)
-	}
+	env.Expect(t.Path)
 	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // goes with the process
 	if err != nil {
 		return nil, err
@@ -37,6 +35,21 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 		return nil, err
 	}
 	return vmdk.FromReaderAt("standard input", spool, spool.Size())
+}
+
+// whole is the regular file that in is, if it is at its beginning; else nil.
+func whole(in io.Reader) *os.File {
+	f, ok := in.(*os.File)
+	if !ok {
+		return nil
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil
+	}
+	if off, err := f.Seek(0, io.SeekCurrent); err != nil || off != 0 {
+		return nil
+	}
+	return f
 }
 
 func (t *tool) fromStdin() bool {

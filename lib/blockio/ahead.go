@@ -2,6 +2,7 @@ package blockio
 
 import (
 	"io"
+	"sync"
 	"sync/atomic"
 )
 
@@ -14,7 +15,9 @@ type Ahead struct {
 	full chan *aheadBuf // to the consumer; closed at the end
 	seen chan struct{}  // closed when tap has had everything
 	stop chan struct{}
-	err  error // what ended the reader; valid once full is closed
+	once sync.Once      // closes stop
+	runs sync.WaitGroup // the goroutines
+	err  error          // what ended the reader; valid once full is closed
 
 	cur    *aheadBuf
 	pos    int    // in cur
@@ -42,8 +45,8 @@ type ChunkReader interface {
 }
 
 // NewAhead starts to read r, by ReadChunk if it is a ChunkReader. The tap, unless
-// it is nil, is given every byte in order; its errors are ignored. Only Close may
-// be called while r blocks; the goroutine then ends when r returns.
+// it is nil, is given every byte in order; its errors are ignored. The caller
+// closes the Ahead; r stays the caller's.
 func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	a := &Ahead{
 		free: make(chan *aheadBuf, aheadCount),
@@ -63,9 +66,9 @@ func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 		close(a.seen)
 	} else {
 		tapped = make(chan *aheadBuf, aheadCount)
-		go a.feed(tap, tapped)
+		a.runs.Go(func() { a.feed(tap, tapped) })
 	}
-	go a.fill(chunks, tapped)
+	a.runs.Go(func() { a.fill(chunks, tapped) })
 	return a
 }
 
@@ -80,6 +83,8 @@ func (a *Ahead) fill(r ChunkReader, tapped chan<- *aheadBuf) {
 		select {
 		case b = <-a.free:
 		case <-a.stop:
+		}
+		if a.stopped() {
 			a.err = io.ErrClosedPipe
 			return
 		}
@@ -93,6 +98,15 @@ func (a *Ahead) fill(r ChunkReader, tapped chan<- *aheadBuf) {
 			tapped <- b
 		}
 		a.full <- b
+	}
+}
+
+func (a *Ahead) stopped() bool {
+	select {
+	case <-a.stop:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -209,9 +223,12 @@ func (a *Ahead) Read(p []byte) (int, error) {
 	return a.Discard(n)
 }
 
-// Close ends the goroutines, as soon as the reader below returns from the call
-// that it is in.
+// Close ends the goroutines and waits for them: nothing reads the reader below any
+// more, and the tap is given nothing. It waits for the call of Read that is running;
+// where that may block, whoever owns the reader makes it return first, by closing it
+// or by its context. Closing twice is harmless.
 func (a *Ahead) Close() error {
-	close(a.stop)
+	a.once.Do(func() { close(a.stop) })
+	a.runs.Wait()
 	return nil
 }

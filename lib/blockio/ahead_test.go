@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -91,3 +93,48 @@ func TestAheadClose(t *testing.T) {
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestAheadCloseWaits: after Close, also the second one, nobody is in Read, and the
+// tap gets nothing more. With the race detector any access is seen.
+func TestAheadCloseWaits(t *testing.T) {
+	for i := range 200 {
+		in, tap := &tallied{}, &tallied{}
+		a := NewAhead(in, tap)
+		for range i % 10 {
+			a.Peek(100_000)
+			a.Discard(100_000)
+		}
+		var closers sync.WaitGroup
+		for range 2 {
+			closers.Go(func() { a.Close() })
+		}
+		closers.Wait()
+		in.n, tap.n = -1, -1
+		runtime.Gosched()
+		a.Close()
+		if in.n != -1 || tap.n != -1 {
+			t.Fatalf("read %d, tapped %d", in.n, tap.n)
+		}
+		for {
+			if _, err := a.Peek(aheadSize); err != nil {
+				break
+			}
+			a.Discard(aheadSize)
+		}
+	}
+}
+
+// tallied counts calls, for one goroutine at a time.
+type tallied struct{ n int }
+
+func (c *tallied) Read(p []byte) (int, error) {
+	c.n++
+	runtime.Gosched()
+	return len(p), nil
+}
+
+func (c *tallied) Write(p []byte) (int, error) {
+	c.n++
+	runtime.Gosched()
+	return len(p), nil
+}

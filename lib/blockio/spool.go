@@ -3,6 +3,7 @@
 package blockio
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,5 +66,11 @@ func (s *Spool) Section(off, n int64) *io.SectionReader {
 // File is where s keeps its bytes, for WriteFrom.
 func (s *Spool) File() *os.File { return s.f }
 
-// Close frees the file. Contents that lie in it cannot be read any more.
-func (s *Spool) Close() error { return s.f.Close() }
+// Close frees the file. Contents that lie in it cannot be read any more. Closing twice
+// is harmless.
+func (s *Spool) Close() error {
+	if err := s.f.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}

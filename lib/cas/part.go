@@ -450,8 +450,8 @@ func (p *Part) end(why error) bool {
 		p.wake()
 	}
 	p.mu.Unlock()
+	<-p.hashed
 	if first {
-		<-p.hashed
 		p.log.f.Close()
 	}
 	return first

@@ -35,11 +35,15 @@ type Env struct {
 
 	progress *Progress
 
-	mu      sync.Mutex // held for good by a signal that ends the process
-	ended   bool
-	inputs  []fs.FileInfo
-	targets []fs.FileInfo
-	outputs []output
+	process bool      // the tool is the process, and ends with it
+	watched sync.Once // see Expect
+
+	mu        sync.Mutex // held for good by what ends the process
+	ended     bool
+	lastWords bool // see sayLastWords
+	inputs    []fs.FileInfo
+	targets   []fs.FileInfo
+	outputs   []output
 }
 
 // output is a Stream or an Image.
@@ -60,6 +64,7 @@ func newEnv(name string, s Streams) *Env {
 // return.
 func (e *Env) end(well bool) (open string) {
 	e.cancel()
+	e.sayLastWords()
 	for _, o := range e.outputs {
 		if o.pending() != "" {
 			o.flush() // may wait for the reader, so a signal must not have to wait for it
@@ -85,8 +90,9 @@ func (e *Env) abortAll() (open string) {
 // catchSignals makes the signals that end a process take its unfinished outputs
 // with it. Those that were ignored at the start (nohup, "&" in a script) stay
 // ignored, but for SIGTERM, of which the runtime does not let that be known. SIGPIPE is
-// left to the runtime, which dies of it on a write to standard output.
+// left to the runtime, which dies of it on a write to standard output; see Expect.
 func (e *Env) catchSignals() {
+	e.process = true
 	c := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(sig) {
@@ -102,18 +108,6 @@ func (e *Env) catchSignals() {
 		}
 		die(sig)
 	}()
-}
-
-// keepPipe has a write to a standard output that nobody reads fail, where it would
-// end the process. It is for who has to call dieOfPipe later.
-func keepPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
-
-// dieOfPipe takes bars from the terminal, and ends the process as SIGPIPE would
-// have done it before keepPipe.
-func (e *Env) dieOfPipe() {
-	e.progress.finish(false, signalDraw)
-	signal.Reset(syscall.SIGPIPE)
-	e.Stdout.Write([]byte{0}) // the runtime dies of it, if it is descriptor 1
 }
 
 // die ends the process by sig, so that whoever waits for it sees that.

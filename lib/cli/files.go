@@ -20,30 +20,6 @@ const (
 
 func isStandard(path string) bool { return path == "" || path == "-" }
 
-// Open opens an input; "-" and "" are standard input. It refuses a terminal,
-// widens a pipe, and refuses what is an output already.
-func (e *Env) Open(path string) (*os.File, error) {
-	f := e.Stdin
-	if !isStandard(path) {
-		var err error
-		if f, err = os.Open(path); err != nil {
-			return nil, err
-		}
-	} else if err := e.checkStdin(); err != nil {
-		return nil, err
-	} else if isTerminal(f) {
-		return nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
-	}
-	info, err := f.Stat()
-	if err := e.addInput(info, err); err != nil {
-		f.Close()
-		return nil, err
-	}
-	e.progress.input(f, info)
-	widen(f)
-	return f, nil
-}
-
 // Reads notes an input that a library opens by its name, so that an output to
 // the same file is refused.
 func (e *Env) Reads(path string) error {
@@ -242,6 +218,7 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.Expect(path)
 		return nil, e.addTarget(fi)
 	}
 	if fi, err := os.Stat(path); err == nil {

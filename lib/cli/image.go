@@ -92,6 +92,7 @@ func (i *Image) dest() *os.File {
 // Commit completes the output. Standard output is left at the end of the image,
 // for what a shell may write behind it.
 func (i *Image) Commit() error {
+	i.env.sayLastWords()
 	i.written.Store(allocated(i.File))
 	if err := i.complete(); err != nil {
 		return err // and stays pending, so that it is aborted

@@ -397,7 +397,7 @@ func TestReads(t *testing.T) {
 	}
 	defer s.Abort()
 	if f, err := env.Open(path); err == nil {
-		t.Errorf("Open reads what Stream overwrites: %v", f.Name())
+		t.Errorf("Open reads what Stream overwrites: %v", f)
 	}
 }
 

@@ -154,6 +154,7 @@ func (s *Stream) Skip(n int64) error {
 
 // Commit writes out what is buffered and completes the output.
 func (s *Stream) Commit() error {
+	s.env.sayLastWords()
 	s.flush()
 	switch {
 	case s.err != nil:

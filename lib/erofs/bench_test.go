@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func BenchmarkFsmeta(b *testing.B) {
 			}
 			layers[i].Image = img
 		}
-		if err := WriteFsmeta(&image{b: make([]byte, 0, 16<<20)}, layers, tree.Limits{}, Options{}); err != nil {
+		if err := WriteFsmeta(context.Background(), &image{b: make([]byte, 0, 16<<20)}, layers, tree.Limits{}, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -18,7 +19,7 @@ var ErrLayers = errors.New("layer images do not fit")
 // The block size is that of the layers; opts has none, and no Layer. Check reads
 // back what was written, with the layers as its devices, and compares it with the
 // merged tree and each content's place.
-func WriteFsmeta(out Output, layers []Layer, limits tree.Limits, opts Options) error {
+func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Limits, opts Options) error {
 	if opts.Layer || opts.BlockSize != 0 {
 		return errors.New("an image of merged layers is flat, and has their block size")
 	}
@@ -33,7 +34,7 @@ func WriteFsmeta(out Output, layers []Layer, limits tree.Limits, opts Options) e
 	}
 	w.devices = devices
 	w.beginAt(headEnd(w.bs, w.slots()))
-	w.tree, err = Merge(layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
+	w.tree, err = Merge(ctx, layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
 	if err != nil {
 		w.Abort(err)
 		return err

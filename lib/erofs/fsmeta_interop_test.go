@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -96,7 +97,7 @@ func TestForeignLayersRefused(t *testing.T) {
 		}
 		name := filepath.Join(t.TempDir(), "mkfs.erofs")
 		reftest.Run(t, "mkfs.erofs", c.arg, "--quiet", name, root)
-		err := WriteFsmeta(&image{}, []Layer{{"mkfs", openFile(t, name)}}, tree.Limits{}, Options{})
+		err := WriteFsmeta(context.Background(), &image{}, []Layer{{"mkfs", openFile(t, name)}}, tree.Limits{}, Options{})
 		if !errors.Is(err, ErrNotAddressable) || !strings.HasPrefix(fmt.Sprint(err), "mkfs: "+c.path+": ") {
 			t.Errorf("%s: %v", c.arg, err)
 		}

@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
 	t.Helper()
 	m := &image{}
 	opts.Check = true
-	if err := WriteFsmeta(m, layers, tree.Limits{}, opts); err != nil {
+	if err := WriteFsmeta(context.Background(), m, layers, tree.Limits{}, opts); err != nil {
 		t.Fatal(err)
 	}
 	return m.b
@@ -128,7 +129,7 @@ func TestFsmeta(t *testing.T) {
 				t.Errorf("without devices, no table %v: %v", noTable, err)
 			}
 		}
-		merged, err := Merge(layers, MergeOptions{})
+		merged, err := Merge(context.Background(), layers, MergeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +351,7 @@ func TestCheckFsmeta(t *testing.T) {
 		}, "device 1, layer 0: is the image with the UUID"},
 		{"a slot less", func(b []byte) { b[superOffset+86]-- }, "on 2 devices, and 3 are given"},
 	} {
-		err := WriteFsmeta(&tampered{change: c.change}, layers, tree.Limits{}, Options{Check: true})
+		err := WriteFsmeta(context.Background(), &tampered{change: c.change}, layers, tree.Limits{}, Options{Check: true})
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), "check: ") || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -423,13 +424,13 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		{"label", []Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
 		{"link", []Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
 	} {
-		err := WriteFsmeta(&image{}, c.layers, tree.Limits{}, c.opts)
+		err := WriteFsmeta(context.Background(), &image{}, c.layers, tree.Limits{}, c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.err) || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	var limit *tree.LimitError
-	if err := WriteFsmeta(&image{}, []Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
+	if err := WriteFsmeta(context.Background(), &image{}, []Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
 		t.Errorf("limit: %v", err)
 	}
 }
@@ -441,7 +442,7 @@ func TestReservedXattrs(t *testing.T) {
 	b := build(t, Options{Layer: true},
 		xattrs(dir("d"), "trusted.overlay.redirect", "/etc", "user.overlay.opaque", "y", "user.a", "b"),
 		xattrs(file("f", nil), tree.Opaque.Name, "y"))
-	merged, err := Merge([]Layer{{"foreign", open(t, b)}}, MergeOptions{Warn: warn})
+	merged, err := Merge(context.Background(), []Layer{{"foreign", open(t, b)}}, MergeOptions{Warn: warn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -574,7 +575,7 @@ func FuzzFsmeta(f *testing.F) {
 			return
 		}
 		stack := []Layer{layers[0], {"fuzzed", img}, layers[1]}
-		if err := WriteFsmeta(&image{}, stack, limits, Options{Check: true}); err != nil && strings.Contains(err.Error(), "check: ") {
+		if err := WriteFsmeta(context.Background(), &image{}, stack, limits, Options{Check: true}); err != nil && strings.Contains(err.Error(), "check: ") {
 			t.Fatal(err)
 		}
 	})

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -50,24 +51,29 @@ var ErrNotAddressable = errors.New("no other image can refer to it")
 // Merge applies layers, given from bottom to top, to an empty tree. Only
 // metadata is read: contents stay where they are. Some layers are read at
 // the same time, but they are applied in order; where several fail, the error is
-// that of the lowest. The same image may come several times.
+// that of the lowest, and those above it are stopped. When Merge returns nothing reads
+// the images any more. The same image may come several times.
 //
 // Attributes that steer overlayfs or belong to this project, but for the marks
 // of a layer, are left out.
-func Merge(layers []Layer, opts MergeOptions) (*tree.Tree, error) {
-	merged := tree.NewFlat()
-	results := readLayers(layers, opts)
+func Merge(ctx context.Context, layers []Layer, opts MergeOptions) (*tree.Tree, error) {
+	warnings := make([]warning, len(layers))
+	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(_, works context.Context, i int) (*tree.Tree, error) {
+		l := layers[i]
+		src := &layerSource{Source: l.Image.Source(), ctx: works, name: l.Name, addressable: opts.Addressable}
+		t, err := tree.ReadLayer(tree.Limit(src, opts.Limits), nil)
+		warnings[i] = src.dropped
+		return t, err
+	})
+	switch {
+	case i < 0:
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", layers[i].Name, err)
+	}
 	var dropped warning
-	for i, l := range layers {
-		r := <-results[i]
-		err := r.err
-		if err == nil {
-			dropped.add(r.dropped)
-			err = merged.Apply(r.tree)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Name, err)
-		}
+	for _, w := range warnings {
+		dropped.add(w)
 	}
 	if dropped.count > 0 && opts.Warn != nil {
 		opts.Warn(dropped.text())
@@ -75,47 +81,19 @@ func Merge(layers []Layer, opts MergeOptions) (*tree.Tree, error) {
 	return merged, nil
 }
 
-type layerResult struct {
-	tree    *tree.Tree
-	dropped warning
-	err     error
-}
-
-// readLayers starts reading layers in order, one a processor at a time.
-func readLayers(layers []Layer, opts MergeOptions) []chan layerResult {
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	results := make([]chan layerResult, len(layers))
-	for i := range results {
-		results[i] = make(chan layerResult, 1)
-	}
-	go func() {
-		for i, l := range layers {
-			slots <- struct{}{}
-			go func() {
-				results[i] <- readLayer(l, opts)
-				<-slots
-			}()
-		}
-	}()
-	return results
-}
-
-func readLayer(l Layer, opts MergeOptions) (r layerResult) {
-	src := &layerSource{Source: l.Image.Source(), name: l.Name, addressable: opts.Addressable}
-	r.tree, r.err = tree.ReadLayer(tree.Limit(src, opts.Limits), nil)
-	r.dropped = src.dropped
-	return r
-}
-
 // layerSource passes on what may be merged.
 type layerSource struct {
 	tree.Source
+	ctx         context.Context
 	name        string
 	addressable bool
 	dropped     warning
 }
 
 func (s *layerSource) Next() (*tree.Entry, error) {
+	if s.ctx.Err() != nil {
+		return nil, context.Cause(s.ctx)
+	}
 	e, err := s.Source.Next()
 	if err != nil {
 		return nil, err

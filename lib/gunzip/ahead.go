@@ -190,6 +190,17 @@ func (a *ahead) release(bit int64) {
 	}
 }
 
+// close ends the goroutines.
+func (a *ahead) close() {
+	for _, b := range a.blocks {
+		b.stop.Store(true)
+	}
+	for _, b := range a.blocks {
+		a.wait(b)
+	}
+	a.blocks, a.cur = nil, nil
+}
+
 // launch reads ahead and starts goroutines. A block is decoded once the one behind
 // it is there, unless f has begun to read it.
 func (a *ahead) launch() {

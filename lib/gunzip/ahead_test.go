@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -267,4 +268,25 @@ func FuzzAhead(f *testing.F) {
 			t.Errorf("ahead: %d bytes, %v; in order: %d, %v", len(got), err, len(want), wantErr)
 		}
 	})
+}
+
+// TestAheadClose closes while others decode ahead: none of them is left.
+func TestAheadClose(t *testing.T) {
+	data := compress(t, bytes.Repeat([]byte(strings.Repeat("some words of text ", 50)), 20_000), 1)
+	before := runtime.NumGoroutine()
+	for i := range 50 {
+		z := newAhead(bytes.NewReader(data), 4, 1<<13)
+		io.CopyN(io.Discard, z, int64(i)*10_000)
+		z.Close()
+		if n := runtime.NumGoroutine(); n > before+4 { // which may have to return yet
+			t.Fatalf("%d goroutines, and before %d", n, before)
+		}
+		for _, b := range z.ahead.blocks {
+			t.Fatalf("a block is left: %v", b.off)
+		}
+		z.Close()
+		if _, err := z.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+			t.Fatalf("after Close: %v", err)
+		}
+	}
 }

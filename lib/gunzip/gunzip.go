@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 )
 
 // Reader decompresses a gzip stream. It reads its input by large pieces, beyond
@@ -64,6 +65,17 @@ func (z *Reader) WriteTo(w io.Writer) (total int64, err error) {
 		}
 		z.more()
 	}
+}
+
+// Close ends what Ahead has started, and waits for that. It does not close the reader
+// below. Reading on is an error; closing twice is harmless.
+func (z *Reader) Close() error {
+	if z.ahead != nil {
+		z.ahead.close()
+	}
+	z.ready = z.f.w
+	z.err = os.ErrClosed
+	return nil
 }
 
 // ChunkSize is the size of the memory that ReadChunk needs.

@@ -32,8 +32,9 @@ const (
 // Options say how inputs are opened. The zero value is useful.
 type Options struct {
 	Kind Kind
-	// Open opens files and directories, and "-", in place of os.Open.
-	Open func(path string) (*os.File, error)
+	// Open opens files and directories, and "-", in place of os.Open. What can be read
+	// at random is an *os.File; for all else Close ends a Read that waits.
+	Open func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 	// Image says how an image is opened. OpenFile and Warn are those above.
@@ -58,7 +59,7 @@ type Set struct {
 // closes the set.
 func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	if opts.Open == nil {
-		opts.Open = os.Open
+		opts.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}
 	opts.Image.OpenFile, opts.Image.Warn, opts.Layer.Warn = opts.Open, opts.Warn, opts.Warn
 	if len(paths) > 1 {
@@ -71,7 +72,10 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 		return nil, named(paths, err)
 	}
 	for _, path := range paths[1:] {
-		s.addLayer(path, func() (io.ReadCloser, error) { return s.openAbove(path) })
+		s.addLayer(path, func(ctx context.Context) (io.ReadCloser, error) {
+			in, err := s.openAbove(path)
+			return closedBy(ctx, in), err
+		})
 	}
 	if s.Image == nil && len(paths) > 1 {
 		s.Layers[0].Name = paths[0]
@@ -94,16 +98,16 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
-		s.addImage(ctx, img)
+		s.addImage(img)
 		return nil
 	}
 	kind, in, err := s.open(path, s.opts.Kind)
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, in)
 	if kind == Layer {
-		s.addLayer("", func() (io.ReadCloser, error) { return in, nil })
+		s.closers = append(s.closers, in)
+		s.addLayer("", func(ctx context.Context) (io.ReadCloser, error) { return closedBy(ctx, in), nil })
 		return nil
 	}
 	img, err := oci.OpenArchive(ctx, in, s.opts.Image)
@@ -113,8 +117,18 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	s.addImage(ctx, img)
+	s.addImage(img)
 	return nil
+}
+
+// closedBy is in, which ctx closes unless it is a regular file, so that no Read of it
+// waits longer.
+func closedBy(ctx context.Context, in io.ReadCloser) io.ReadCloser {
+	f, _ := in.(*os.File)
+	if info, err := f.Stat(); in != nil && (err != nil || !info.Mode().IsRegular()) {
+		context.AfterFunc(ctx, func() { in.Close() })
+	}
+	return in
 }
 
 func isDir(path string) bool {
@@ -168,25 +182,25 @@ func (s *Set) misplaced() error {
 	return &hintError{errors.New("an image, which only the first input can be"), hint}
 }
 
-func (s *Set) addLayer(name string, open func() (io.ReadCloser, error)) {
+func (s *Set) addLayer(name string, open func(context.Context) (io.ReadCloser, error)) {
 	s.Layers = append(s.Layers, layer.Input{Name: name, Options: s.opts.Layer, Open: open})
 }
 
-func (s *Set) addImage(ctx context.Context, img *oci.Image) {
+func (s *Set) addImage(img *oci.Image) {
 	s.Image = img
 	s.closers = append(s.closers, img)
 	for i := range img.Layers {
-		s.Layers = append(s.Layers, s.imageLayer(ctx, &img.Layers[i]))
+		s.Layers = append(s.Layers, s.imageLayer(&img.Layers[i]))
 	}
 }
 
-func (s *Set) imageLayer(ctx context.Context, l *oci.Layer) layer.Input {
+func (s *Set) imageLayer(l *oci.Layer) layer.Input {
 	opts := s.opts.Layer
 	opts.DiffID = l.DiffID
 	return layer.Input{
 		Name:    "layer " + strconv.Itoa(l.Index),
 		Options: opts,
-		Open:    func() (io.ReadCloser, error) { return l.Open(ctx) },
+		Open:    l.Open,
 	}
 }
 

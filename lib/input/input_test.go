@@ -56,7 +56,7 @@ func TestLayersOnImage(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(dir, "docker"))
 	must(t, err)
 	stdin := given(t, data, true)
-	open := func(path string) (*os.File, error) {
+	open := func(path string) (io.ReadCloser, error) {
 		if path == "-" {
 			return stdin(path)
 		}

@@ -18,10 +18,12 @@ const maxLook = 16 << 20
 
 // look finds out whether f holds an image, and returns a reader of all of f: f
 // itself where it can be read at random.
-func look(f *os.File) (kind Kind, in io.ReadCloser, err error) {
-	if off, err := f.Seek(0, io.SeekCurrent); err == nil {
-		kind, err := kindOf(io.NewSectionReader(f, off, math.MaxInt64-off))
-		return kind, f, err
+func look(f io.ReadCloser) (kind Kind, in io.ReadCloser, err error) {
+	if file, ok := f.(*os.File); ok {
+		if off, err := file.Seek(0, io.SeekCurrent); err == nil {
+			kind, err := kindOf(io.NewSectionReader(file, off, math.MaxInt64-off))
+			return kind, f, err
+		}
 	}
 	seen := &recorder{r: f}
 	kind, err = kindOf(seen)

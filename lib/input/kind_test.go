@@ -128,12 +128,12 @@ func pack(t testing.TB, how string, data []byte) []byte {
 }
 
 // given is data as standard input: a file, or a pipe that brings a few bytes at a time.
-func given(t testing.TB, data []byte, piped bool) func(string) (*os.File, error) {
+func given(t testing.TB, data []byte, piped bool) func(string) (io.ReadCloser, error) {
 	t.Helper()
 	if !piped {
 		path := filepath.Join(t.TempDir(), "in")
 		must(t, os.WriteFile(path, data, 0o666))
-		return func(string) (*os.File, error) { return os.Open(path) }
+		return func(string) (io.ReadCloser, error) { return os.Open(path) }
 	}
 	r, w, err := os.Pipe()
 	must(t, err)
@@ -143,7 +143,7 @@ func given(t testing.TB, data []byte, piped bool) func(string) (*os.File, error)
 			w.Write(b)
 		}
 	}()
-	return func(string) (*os.File, error) { return r, nil }
+	return func(string) (io.ReadCloser, error) { return r, nil }
 }
 
 // names lists the tree that in holds, and says whether it is an image.

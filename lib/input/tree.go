@@ -15,7 +15,7 @@ import (
 // the image, which there must be, is put there in place of what the path names.
 // Closing the source closes the set, and so does an error.
 func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
-	merged, err := layer.Merge(s.Layers, opts)
+	merged, err := layer.Merge(ctx, s.Layers, opts)
 	if err != nil {
 		s.Close()
 		return nil, nil, err
@@ -58,7 +58,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	if id := in.Options.DiffID; id != "" {
 		props = append(props, tree.Property{Key: "diff-id", Value: string(id)})
 	}
-	src, err := one(in, sorted, opts)
+	src, err := one(ctx, in, sorted, opts)
 	if err != nil {
 		s.Close()
 		return nil, nil, err
@@ -66,19 +66,15 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	return &source{src, s, ctx}, props, nil
 }
 
-func one(in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
+func one(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
 	if sorted {
-		loaded, err := layer.Load(in, opts)
+		loaded, err := layer.Load(ctx, in, opts)
 		if err != nil {
 			return nil, err
 		}
 		return loaded.Source(tree.Layer), nil
 	}
-	r, err := in.Open()
-	if err != nil {
-		return nil, err
-	}
-	src, err := layer.NewReader(r, in.Options)
+	src, err := layer.Open(ctx, in)
 	if err != nil {
 		return nil, err
 	}

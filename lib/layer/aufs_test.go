@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +80,7 @@ func TestPseudoLinkLimits(t *testing.T) {
 		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Flag != flag {
 			t.Errorf("%s: %v", flag, err)
 		}
-		loaded, err := layer.Load(input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: dir, Limits: limits})
+		loaded, err := layer.Load(context.Background(), input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: dir, Limits: limits})
 		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Flag != flag {
 			t.Errorf("%s, loaded: %v, %v", flag, loaded, err)
 		}
@@ -109,7 +110,7 @@ func TestManyPseudoLinks(t *testing.T) {
 	}
 	data := rawTar(headers...)
 	bounded(t, 400, func() {
-		loaded, err := layer.Load(input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		loaded, err := layer.Load(context.Background(), input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}

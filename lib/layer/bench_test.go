@@ -3,6 +3,7 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"testing"
@@ -71,10 +72,10 @@ func BenchmarkMerge(b *testing.B) {
 		var inputs []layer.Input
 		for _, d := range data {
 			inputs = append(inputs, layer.Input{
-				Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d)), nil },
+				Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d)), nil },
 			})
 		}
-		merged, err := layer.Merge(inputs, layer.LoadOptions{SpoolDir: dir})
+		merged, err := layer.Merge(context.Background(), inputs, layer.LoadOptions{SpoolDir: dir})
 		if err != nil {
 			b.Fatal(err)
 		}

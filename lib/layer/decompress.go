@@ -16,7 +16,7 @@ import (
 // Decompress returns what r holds, decompressed: gzip with any number of members,
 // zstd with any number of frames, skippable ones too, or r itself. The reader
 // below is read to its end. Where the result is a blockio.ChunkReader too, that is
-// the faster way. Close frees memory and does not close r. A compression that is not
+// the faster way. Close frees memory, ends goroutines, and does not close r. A compression that is not
 // read is a [*compression.Error].
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	unpacked, _, err := decompress(r, 0)
@@ -49,7 +49,7 @@ func decompress(r io.Reader, ahead int) (io.ReadCloser, compression.Kind, error)
 	case compression.Gzip:
 		z := gunzip.NewReader(in)
 		z.Ahead(ahead)
-		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() {}}, z}, kind, nil
+		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() { z.Close() }}, z}, kind, nil
 	case compression.Zstd:
 		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
 		// already; the window is what the reference decoder takes by default.

@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -165,7 +166,7 @@ func TestInteropDialects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := layer.Load(input(c.tool, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			loaded, err := layer.Load(context.Background(), input(c.tool, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +209,7 @@ func TestInteropHugeHole(t *testing.T) {
 		if waitErr := tar.Wait(); err != nil || waitErr != nil {
 			t.Fatalf("%s: %v, %v: perhaps the file system under %s has no holes", args, err, waitErr, dir)
 		}
-		loaded, err := layer.Load(input(args, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		loaded, err := layer.Load(context.Background(), input(args, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}

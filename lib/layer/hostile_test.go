@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ func bounded(t *testing.T, mib uint64, do func()) {
 func TestLinear(t *testing.T) {
 	loads := func(headers func(n int) []raw) func(t *testing.T, n int) {
 		return func(t *testing.T, n int) {
-			loaded, err := layer.Load(input("x", rawTar(headers(n)...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			loaded, err := layer.Load(context.Background(), input("x", rawTar(headers(n)...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +65,7 @@ func TestLinear(t *testing.T) {
 		}),
 		"implied directories merged": func(t *testing.T, n int) {
 			data := rawTar(deepPaths(n / 20)...)
-			merged, err := layer.Merge([]layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
+			merged, err := layer.Merge(context.Background(), []layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +201,7 @@ func TestManyExtents(t *testing.T) {
 			var buf bytes.Buffer
 			buf.Grow(n * 1000)
 			bounded(t, 300, func() {
-				loaded, err := layer.Load(input("x", archive, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+				loaded, err := layer.Load(context.Background(), input("x", archive, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -240,7 +241,7 @@ func TestManyRecords(t *testing.T) {
 		records = append(records, fmt.Sprintf("SCHILY.xattr.%06d", 150_000-i), "")
 	}
 	bounded(t, 200, func() {
-		_, err := layer.Load(input("x", rawTar(pax(records...), raw{name: "a"}), layer.Options{}),
+		_, err := layer.Load(context.Background(), input("x", rawTar(pax(records...), raw{name: "a"}), layer.Options{}),
 			layer.LoadOptions{SpoolDir: t.TempDir(), Limits: tree.Limits{XattrBytes: 64 << 10}})
 		var limit *tree.LimitError
 		if !errors.As(err, &limit) || limit.Flag != "max-xattr-bytes" {
@@ -257,7 +258,7 @@ func TestDeepPaths(t *testing.T) {
 		headers = append(headers, pax("path", deep, "uid", fmt.Sprint(i)), raw{name: "x"})
 	}
 	bounded(t, 200, func() {
-		loaded, err := layer.Load(input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		loaded, err := layer.Load(context.Background(), input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +273,7 @@ func TestDeepPaths(t *testing.T) {
 func TestDeepMerge(t *testing.T) {
 	data := rawTar(deepPaths(150)...)
 	bounded(t, 1000, func() {
-		merged, err := layer.Merge([]layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
+		merged, err := layer.Merge(context.Background(), []layer.Input{input("a", data, layer.Options{}), input("b", data, layer.Options{})}, layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +287,7 @@ func TestManyLinks(t *testing.T) {
 	for name, headers := range manyLinks {
 		data := rawTar(headers(n)...)
 		bounded(t, 600, func() {
-			loaded, err := layer.Load(input(name, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			loaded, err := layer.Load(context.Background(), input(name, data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -323,7 +324,7 @@ func TestBomb(t *testing.T) {
 	zeros := gzipped(t, make([]byte, 1<<26))
 	bomb := bytes.NewReader(append(gzipped(t, raw{name: "a", size: base256(1<<40, 12)}.bytes()), bytes.Repeat(zeros, 16)...))
 	bounded(t, 64, func() {
-		_, err := layer.Load(layer.Input{Name: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(bomb), nil }}, layer.LoadOptions{
+		_, err := layer.Load(context.Background(), layer.Input{Name: "x", Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bomb), nil }}, layer.LoadOptions{
 			SpoolDir: t.TempDir(), Limits: tree.Limits{FileSize: 1 << 30},
 		})
 		var limit *tree.LimitError
@@ -366,13 +367,13 @@ func TestLowestErrorCounts(t *testing.T) {
 				input("layer 2", []byte("junk"), layer.Options{}),
 				input("layer 3", tarOf(t, parseStack("hard x -> missing")[0]), layer.Options{}),
 			}
-			_, err := layer.Merge(in, layer.LoadOptions{Jobs: jobs, SpoolDir: t.TempDir()})
+			_, err := layer.Merge(context.Background(), in, layer.LoadOptions{Jobs: jobs, SpoolDir: t.TempDir()})
 			if err == nil || !strings.HasPrefix(err.Error(), "layer 1: ") || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("-j%d: %v", jobs, err)
 			}
 		}
 	}
-	_, err := layer.Merge([]layer.Input{
+	_, err := layer.Merge(context.Background(), []layer.Input{
 		input("layer 0", good, layer.Options{}), input("layer 1", tarOf(t, parseStack("hard x/y -> b")[0]), layer.Options{}),
 	}, layer.LoadOptions{SpoolDir: t.TempDir()})
 	if want := "layer 1: x/y: hard link to b in a layer below: it does not exist"; err == nil || err.Error() != want {
@@ -388,7 +389,7 @@ func TestSpool(t *testing.T) {
 	for i, n := range sizes {
 		headers = append(headers, raw{name: fmt.Sprintf("f%02d", i), data: strings.Repeat(string(rune('a'+i)), n)})
 	}
-	loaded, err := layer.Load(input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+	loaded, err := layer.Load(context.Background(), input("x", rawTar(headers...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +418,7 @@ func TestSpool(t *testing.T) {
 
 func TestPutFile(t *testing.T) {
 	load := func() *layer.Loaded {
-		merged, err := layer.Merge(inputs(t, parseStack("dir etc; sym conf -> /etc; file etc/old; sym etc/link -> old; file plain")), layer.LoadOptions{SpoolDir: t.TempDir()})
+		merged, err := layer.Merge(context.Background(), inputs(t, parseStack("dir etc; sym conf -> /etc; file etc/old; sym etc/link -> old; file plain")), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -15,8 +16,10 @@ type Input struct {
 	Options Options
 
 	// Open starts reading the layer, compressed or not. Reading to the end
-	// verifies whatever the opener vouches for.
-	Open func() (io.ReadCloser, error)
+	// verifies whatever the opener vouches for. Open, or a Read of what it returned,
+	// does not wait for anything longer than ctx; where it does all the same it is
+	// waited for. What need not wait may go on.
+	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
 // LoadOptions say how layers are taken into memory.
@@ -35,14 +38,16 @@ type Loaded struct {
 // Close frees the spool files.
 func (l *Loaded) Close() error {
 	for _, s := range l.spools {
-		s.close()
+		if s != nil {
+			s.close()
+		}
 	}
 	return nil
 }
 
 // Load reads one layer as it is, marks included.
-func Load(in Input, opts LoadOptions) (*Loaded, error) {
-	t, s, err := load(in, opts)
+func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
+	t, s, err := load(ctx, ctx, in, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -50,70 +55,45 @@ func Load(in Input, opts LoadOptions) (*Loaded, error) {
 }
 
 // Merge reads layers, given from bottom to top, and applies them to an empty
-// tree. Some are read at the same time, but they are applied strictly in order;
-// where several fail, the error is that of the lowest.
-func Merge(inputs []Input, opts LoadOptions) (*Loaded, error) {
-	merged := &Loaded{Tree: tree.NewFlat()}
-	results := loadAll(inputs, opts)
-	for i, in := range inputs {
-		r := <-results[i]
-		err := r.err
-		if err == nil {
-			merged.spools = append(merged.spools, r.spool)
-			err = merged.Apply(r.tree)
-		}
-		if err != nil {
-			merged.Close()
-			if strings.HasPrefix(err.Error(), in.Name+": ") {
-				return nil, err // who opened it has said so
-			}
-			return nil, fmt.Errorf("%s: %w", in.Name, err)
-		}
-	}
-	return merged, nil
-}
-
-type loadResult struct {
-	tree  *tree.Tree
-	spool *spool
-	err   error
-}
-
-// loadAll starts reading the inputs in order, opts.Jobs at a time, and returns a
-// channel for the result of each.
-func loadAll(inputs []Input, opts LoadOptions) []chan loadResult {
+// tree. Some are read at the same time, but they are applied strictly in order.
+//
+// Once a layer has failed no other is opened, and those above it are stopped. Those
+// below are read on, so that where several fail the error is that of the lowest, but
+// not if they would have to wait. When Merge returns an error nothing of it runs or is
+// open any more.
+func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, error) {
 	jobs := opts.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
 	jobs = min(jobs, len(inputs))
-	slots := make(chan struct{}, jobs)
-	results := make([]chan loadResult, len(inputs))
-	for i := range results {
-		results[i] = make(chan loadResult, 1)
-	}
-	go func() {
-		for i, in := range inputs {
-			in.Options.Parallel = jobs
-			slots <- struct{}{}
-			go func() {
-				t, s, err := load(in, opts)
-				results[i] <- loadResult{t, s, err}
-				<-slots
-			}()
+	l := &Loaded{spools: make([]*spool, len(inputs))}
+	t, i, err := tree.MergeAll(ctx, len(inputs), jobs, func(waits, works context.Context, i int) (t *tree.Tree, err error) {
+		in := inputs[i]
+		in.Options.Parallel = jobs
+		t, l.spools[i], err = load(waits, works, in, opts)
+		return t, err
+	})
+	if err != nil {
+		l.Close()
+		if i < 0 || strings.HasPrefix(err.Error(), inputs[i].Name+": ") {
+			return nil, err // who opened it has said so
 		}
-	}()
-	return results
+		return nil, fmt.Errorf("%s: %w", inputs[i].Name, err)
+	}
+	l.Tree = t
+	return l, nil
 }
 
-func load(in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
-	r, err := in.Open()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer r.Close()
+// load reads a layer until works is done, and waits for nothing once waits is.
+func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
 	in.Options.Limits, in.Options.SpoolDir = opts.Limits, opts.SpoolDir
-	src, err := NewReader(r, in.Options)
+	open := in.Open
+	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := open(ctx)
+		return &stoppable{r, works}, err
+	}
+	src, err := Open(waits, in)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,6 +111,51 @@ func load(in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
 		return nil, nil, err
 	}
 	return t, s, nil
+}
+
+// stoppable is a reader that ends with ctx, also where there is always more to read.
+type stoppable struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (s *stoppable) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.ReadCloser.Read(p)
+}
+
+// Open opens a layer as a source that closes the input too, and lets nothing wait for
+// an input that is silent.
+func Open(ctx context.Context, in Input) (tree.Source, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	r, err := in.Open(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	src, err := NewReader(r, in.Options)
+	if err != nil {
+		cancel()
+		r.Close()
+		return nil, err
+	}
+	return &opened{src, r, cancel}, nil
+}
+
+// opened is a layer with its input.
+type opened struct {
+	*Reader
+	in     io.Closer
+	cancel func() // ends what in waits for
+}
+
+func (o *opened) Close() error {
+	o.cancel()
+	err := o.Reader.Close()
+	o.in.Close() // it was only read
+	return err
 }
 
 // Source yields the tree; its Close closes l.

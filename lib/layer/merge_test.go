@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -418,17 +419,13 @@ func mergeStreams(t testing.TB, layers [][]item, sorted bool) (string, error) {
 
 func layerSource(t testing.TB, in layer.Input, sorted bool) (tree.Source, error) {
 	if sorted {
-		loaded, err := layer.Load(in, layer.LoadOptions{SpoolDir: t.TempDir()})
+		loaded, err := layer.Load(context.Background(), in, layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err != nil {
 			return nil, err
 		}
 		return loaded.Source(tree.Layer), nil
 	}
-	r, err := in.Open()
-	if err != nil {
-		return nil, err
-	}
-	return layer.NewReader(r, in.Options)
+	return layer.Open(context.Background(), in)
 }
 
 // memory is content that stays.

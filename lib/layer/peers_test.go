@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -176,7 +177,7 @@ func mergedFacts(t testing.TB, tars [][]byte) ([]reftest.Fact, error) {
 	for i, data := range tars {
 		in = append(in, input(fmt.Sprintf("layer %d", i), data, layer.Options{}))
 	}
-	merged, err := layer.Merge(in, layer.LoadOptions{SpoolDir: t.TempDir()})
+	merged, err := layer.Merge(context.Background(), in, layer.LoadOptions{SpoolDir: t.TempDir()})
 	if err != nil {
 		return nil, err
 	}

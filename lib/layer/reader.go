@@ -3,6 +3,7 @@ package layer
 import (
 	_ "crypto/sha256" // an algorithm of diff-ids
 	_ "crypto/sha512" // another
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -64,7 +65,7 @@ type Reader struct {
 }
 
 // NewReader starts to read the layer r, a tar that may be compressed with gzip or
-// zstd. Decompression and hashing go on in goroutines of their own.
+// zstd. Decompression and hashing go on in goroutines of their own, until Close.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l := &Reader{opts: opts, aufs: aufsHold{meter: tree.Meter{Limits: opts.Limits}}}
 	var tap io.Writer
@@ -108,15 +109,13 @@ func inFile(r io.Reader) (*os.File, int64) {
 	return f, off
 }
 
-// Close stops reading.
+// Close stops reading. Once it returns nothing reads the input any more, which stays
+// the caller's. It waits for the Read of the input that is running; where that may
+// block, the caller closes the input first.
 func (l *Reader) Close() error {
-	l.content = nil
-	if l.err == tree.ErrClosed {
-		return nil
-	}
-	l.err = tree.ErrClosed
+	l.content, l.err = nil, tree.ErrClosed
 	l.ahead.Close()
-	return l.aufs.close()
+	return errors.Join(l.unpacked.Close(), l.aufs.close())
 }
 
 // Next returns the next entry. After the last it has verified the diff-id, and

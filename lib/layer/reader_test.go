@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -571,7 +572,7 @@ func TestLimits(t *testing.T) {
 		"max-entries": {Entries: 1}, "max-depth": {Depth: 2}, "max-file-size": {FileSize: 999},
 		"max-total-size": {TotalSize: 1000}, "max-xattr-bytes": {XattrBytes: 99},
 	} {
-		_, err := layer.Load(input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir(), Limits: l})
+		_, err := layer.Load(context.Background(), input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir(), Limits: l})
 		var limit *tree.LimitError
 		if !errors.As(err, &limit) || limit.Flag != flag || !strings.Contains(limit.Hint(), "--"+flag) {
 			t.Errorf("%s: %v", flag, err)

@@ -3,6 +3,7 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -178,7 +179,7 @@ func tarOf(t testing.TB, items []item) []byte {
 }
 
 func input(name string, data []byte, opts layer.Options) layer.Input {
-	return layer.Input{Name: name, Options: opts, Open: func() (io.ReadCloser, error) {
+	return layer.Input{Name: name, Options: opts, Open: func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}}
 }
@@ -194,7 +195,7 @@ func inputs(t testing.TB, layers [][]item) (in []layer.Input) {
 // mergeTars merges the layers the way tar2tree does.
 func mergeTars(t testing.TB, layers [][]item, jobs int) (string, error) {
 	t.Helper()
-	merged, err := layer.Merge(inputs(t, layers), layer.LoadOptions{Jobs: jobs, SpoolDir: t.TempDir()})
+	merged, err := layer.Merge(context.Background(), inputs(t, layers), layer.LoadOptions{Jobs: jobs, SpoolDir: t.TempDir()})
 	if err != nil {
 		return "", err
 	}

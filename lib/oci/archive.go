@@ -28,9 +28,10 @@ const (
 // Their contents lie in data: the archive file itself, or the spool that the
 // contents of an archive from a pipe are copied to.
 type archive struct {
-	data  io.ReaderAt
-	close func() error
-	names int // bytes of all names, only the scan uses it
+	data    io.ReaderAt
+	closers []io.Closer // in this order, once stop is called
+	stop    func()      // ends the scan of a pipe, and waits for that
+	names   int         // bytes of all names, only the scan uses it
 
 	mu      sync.Mutex
 	change  sync.Cond
@@ -46,19 +47,20 @@ type entry struct {
 	link      string // the name that it stands for; "" for a file
 }
 
-func newArchive(data io.ReaderAt, close func() error) *archive {
-	a := &archive{data: data, close: close, entries: map[string]entry{}}
+func newArchive(data io.ReaderAt) *archive {
+	a := &archive{data: data, stop: func() {}, entries: map[string]entry{}}
 	a.change.L = &a.mu
 	return a
 }
 
-// indexArchive lists the entries of an archive of size bytes in r. Closing it
-// calls close.
-func indexArchive(r io.ReaderAt, size int64, close func() error) (*archive, error) {
-	a := newArchive(r, close)
+// indexArchive lists the entries of an archive of size bytes in r. It closes file with
+// the archive, or when it fails.
+func indexArchive(r io.ReaderAt, size int64, file io.Closer) (*archive, error) {
+	a := newArchive(r)
+	a.closers = []io.Closer{file}
 	in := seekCounter{&counter{r: io.NewSectionReader(r, 0, size)}}
 	if err := a.scan(in.counter, tar.NewReader(in), nil); err != nil {
-		close()
+		a.Close()
 		return nil, err
 	}
 	a.have, a.ended = math.MaxInt64, true
@@ -67,15 +69,41 @@ func indexArchive(r io.ReaderAt, size int64, close func() error) (*archive, erro
 
 // spoolArchive reads an archive from r in the background and keeps the contents
 // of its entries in a spool file. A compressed archive is decompressed. The end
-// of r is waited for by nobody but wait; closing the archive abandons it.
-func spoolArchive(r io.Reader, tmpDir string) (*archive, error) {
+// of r is waited for by nobody but wait. Closing the archive closes r, and so does an
+// error.
+func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	spool, err := blockio.NewSpool(tmpDir)
 	if err != nil {
+		r.Close()
 		return nil, err
 	}
-	a := newArchive(spool, spool.Close)
-	go func() { a.end(a.receive(r, spool)) }()
+	a := newArchive(spool)
+	a.closers = []io.Closer{spool}
+	ctx, cancel := context.WithCancel(context.Background())
+	received := make(chan struct{})
+	a.stop = func() {
+		cancel()
+		r.Close()
+		<-received
+	}
+	go func() {
+		defer close(received)
+		a.end(a.receive(stoppable{ctx, r}, spool))
+	}()
 	return a, nil
+}
+
+// stoppable is a reader that ends with ctx, also where there is always more to read.
+type stoppable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stoppable) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.r.Read(p)
 }
 
 // receive scans the archive in r, and reads r to its end so that its writer can
@@ -288,7 +316,16 @@ func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, 
 	return &arriving{a: a, ctx: ctx, pos: e.off, end: e.off + e.size}, e.size, nil
 }
 
-func (a *archive) Close() error { return a.close() }
+// Close ends the scan and closes what the archive lies in.
+func (a *archive) Close() error {
+	a.stop()
+	var errs []error
+	for _, c := range a.closers {
+		errs = append(errs, c.Close())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
 
 // arriving reads a file of an archive.
 type arriving struct {

@@ -82,7 +82,7 @@ func TestWriteArchive(t *testing.T) {
 	})
 	t.Run("sha512 and no layers", func(t *testing.T) {
 		ti := testImage{plat: amd64, alg: digest.SHA512}
-		img, err := OpenArchive(ctx, bytes.NewReader(ours(t, ti)), linux)
+		img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(ours(t, ti))), linux)
 		must(t, err)
 		ti.check(t, img)
 	})
@@ -102,7 +102,7 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 }
 
 // readAll opens an archive, reads every layer, and its end.
-func readAll(r io.Reader) error {
+func readAll(r io.ReadCloser) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	img, err := OpenArchive(ctx, r, linux)
@@ -167,7 +167,7 @@ func TestBrokenPipe(t *testing.T) {
 func TestFlippedArchive(t *testing.T) {
 	ti := simple(t)
 	want := ours(t, ti)
-	img, err := OpenArchive(ctx, bytes.NewReader(want), linux)
+	img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(want)), linux)
 	must(t, err)
 	good := img.Digest
 	rnd := rand.New(rand.NewPCG(1, 2))

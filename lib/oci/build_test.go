@@ -239,7 +239,7 @@ func (p *pack) dockerSave(t testing.TB, ti testImage, tags ...string) *pack {
 }
 
 // pipe yields data from a pipe, in pieces, and ends with err.
-func pipe(data []byte, err error) io.Reader {
+func pipe(data []byte, err error) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() {
 		for len(data) > 0 {

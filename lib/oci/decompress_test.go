@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"ocipipe/lib/compression"
@@ -20,7 +21,7 @@ func TestUnreadCompression(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err := OpenArchive(context.Background(), bytes.NewReader([]byte(xz)), Options{})
+	_, err := OpenArchive(context.Background(), io.NopCloser(bytes.NewReader([]byte(xz))), Options{})
 	refused("archive", err)
 	_, err = (&dockerBlobs{}).unpack(bufio.NewReader(bytes.NewReader([]byte(xz))))
 	refused("layer", err)

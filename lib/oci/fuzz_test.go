@@ -51,7 +51,7 @@ func FuzzArchive(f *testing.F) {
 		reftest.Partly(t, false, func() (reftest.Next, error) { return layersOf(data) }) // only what is read is verified
 		piped, err := rewrite(fuzzPiped(data))
 		if isPlain(data) {
-			placed, perr := rewrite(indexArchive(bytes.NewReader(data), int64(len(data)), func() error { return nil }))
+			placed, perr := rewrite(indexArchive(bytes.NewReader(data), int64(len(data)), io.NopCloser(nil)))
 			if (err == nil) != (perr == nil) {
 				t.Fatalf("from a pipe: %v, in place: %v", err, perr)
 			}
@@ -70,12 +70,14 @@ func FuzzArchive(f *testing.F) {
 	})
 }
 
-func fuzzPiped(data []byte) (*archive, error) { return spoolArchive(bytes.NewReader(data), "") }
+func fuzzPiped(data []byte) (*archive, error) {
+	return spoolArchive(io.NopCloser(bytes.NewReader(data)), "")
+}
 
 // layersOf opens an archive from a pipe, and shows its layers.
 func layersOf(data []byte) (reftest.Next, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	img, err := OpenArchive(ctx, bytes.NewReader(data), fuzzOptions)
+	img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), fuzzOptions)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -34,8 +34,9 @@ type Options struct {
 	// TmpDir is where archives from a pipe are kept, and layers that no cache
 	// takes; "" is $TMPDIR.
 	TmpDir string
-	// OpenFile opens archives and directories, and "-", in place of os.Open.
-	OpenFile func(path string) (*os.File, error)
+	// OpenFile opens archives and directories, and "-", in place of os.Open. What can
+	// be read at random is an *os.File; for all else Close ends a Read that waits.
+	OpenFile func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 	// Registry says how registries are spoken to. Its Warn may be nil.
@@ -69,7 +70,7 @@ const (
 // DefaultJobs is how many layers are downloaded at a time.
 const DefaultJobs = 4
 
-func (o Options) open(path string) (*os.File, error) {
+func (o Options) open(path string) (io.ReadCloser, error) {
 	if o.OpenFile != nil {
 		return o.OpenFile(path)
 	}
@@ -214,7 +215,8 @@ func (img *Image) Finish(ctx context.Context) error {
 	return nil
 }
 
-// Close frees what the image holds. Layers cannot be read any more.
+// Close frees what the image holds, and waits for what is going on in the background.
+// Layers cannot be read any more.
 func (img *Image) Close() error {
 	var errs []error
 	for _, c := range img.closers {

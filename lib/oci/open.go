@@ -53,9 +53,10 @@ func OpenPath(ctx context.Context, path string, opts Options) (*Image, error) {
 }
 
 // OpenArchive opens the only image of the archive in r. It reads r to its end,
-// in the background, while the image is used, and does not close it; a regular
-// file it reads at the offsets it needs instead.
-func OpenArchive(ctx context.Context, r io.Reader, opts Options) (*Image, error) {
+// in the background, while the image is used; a regular file it reads at the
+// offsets it needs instead. r is closed with the image, or by an error: then a Read
+// that is running has to end.
+func OpenArchive(ctx context.Context, r io.ReadCloser, opts Options) (*Image, error) {
 	return openReader(ctx, r, selector{}, opts)
 }
 
@@ -109,22 +110,20 @@ func openFile(ctx context.Context, path string, sel selector, opts Options) (*Im
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	if info.IsDir() {
+	if isDir(f) {
 		f.Close()
 		return openDir(ctx, dir(path), sel, opts)
 	}
-	img, err := openReader(ctx, f, sel, opts)
-	if err != nil {
-		f.Close()
-		return nil, err
+	return openReader(ctx, f, sel, opts)
+}
+
+func isDir(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
 	}
-	img.closers = append(img.closers, f)
-	return img, nil
+	info, err := f.Stat()
+	return err == nil && info.IsDir()
 }
 
 func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
@@ -135,8 +134,8 @@ func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, er
 }
 
 // openReader opens an archive in place if r can be read anywhere, and through a
-// spool otherwise.
-func openReader(ctx context.Context, r io.Reader, sel selector, opts Options) (*Image, error) {
+// spool otherwise. It closes r, sooner or later.
+func openReader(ctx context.Context, r io.ReadCloser, sel selector, opts Options) (*Image, error) {
 	a, err := readArchive(r, opts)
 	if err != nil {
 		return nil, err
@@ -150,10 +149,10 @@ func openReader(ctx context.Context, r io.Reader, sel selector, opts Options) (*
 	return img, nil
 }
 
-func readArchive(r io.Reader, opts Options) (*archive, error) {
+func readArchive(r io.ReadCloser, opts Options) (*archive, error) {
 	if f, ok := r.(*os.File); ok {
 		if at, size := inPlace(f); at != nil {
-			return indexArchive(at, size, func() error { return nil })
+			return indexArchive(at, size, r)
 		}
 	}
 	return spoolArchive(r, opts.TmpDir)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -351,7 +352,7 @@ func TestLayerTwice(t *testing.T) {
 	if p.twice() > 0 || len(data) > 3<<20+1<<19 {
 		t.Errorf("%d bytes twice, archive of %d", p.twice(), len(data))
 	}
-	img, err := OpenArchive(ctx, bytes.NewReader(data), linux)
+	img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), linux)
 	must(t, err)
 	defer img.Close()
 	all, err := contents(img)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/zlib"
 )
@@ -24,7 +25,7 @@ type job struct {
 
 // compress hands each grain of src, compressed, to put, in order. Workers share
 // the work; as each grain is compressed by itself the result does not depend on
-// them. It does not wait for src after an error of put.
+// them. After an error of put it stops src. When it returns nothing runs any more.
 func compress(src grains, o StreamOptions, put func(number int64, b []byte) error) error {
 	workers := o.Jobs
 	if workers <= 0 {
@@ -37,11 +38,14 @@ func compress(src grains, o StreamOptions, put func(number int64, b []byte) erro
 		free <- &job{data: make([]byte, grainSize), done: make(chan struct{}, 1)}
 	}
 	stop := make(chan struct{})
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	defer src.stop()
 	defer close(stop)
 	for range workers {
-		go worker(work, o.Level)
+		runs.Go(func() { worker(work, o.Level) })
 	}
-	go produce(src, free, work, order, stop)
+	runs.Go(func() { produce(src, free, work, order, stop) })
 	for j := range order {
 		<-j.done
 		if j.err == nil && j.out.Len() > 0 {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zlib"
+
+	"ocipipe/lib/reftest"
 )
 
 // pack returns b as a stream-optimized disk.
@@ -75,7 +77,7 @@ func TestStream(t *testing.T) {
 				t.Errorf("%d bytes, %v", len(have), err)
 			}
 			var piped bytes.Buffer
-			if err := WriteStreamFrom(&piped, bytes.NewReader(b), int64(len(b)), StreamOptions{Level: 1}); err != nil {
+			if err := WriteStreamFrom(&piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1}); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(piped.Bytes(), out) {
@@ -160,7 +162,7 @@ func TestStreamDeterministic(t *testing.T) {
 		}
 	}
 	var piped bytes.Buffer // the buffer of the last grain has been used before
-	if err := WriteStreamFrom(&piped, bytes.NewReader(b), int64(len(b)), StreamOptions{Jobs: 1}); err != nil || sha256.Sum256(piped.Bytes()) != want {
+	if err := WriteStreamFrom(&piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Jobs: 1}); err != nil || sha256.Sum256(piped.Bytes()) != want {
 		t.Errorf("other bytes from a pipe, %v", err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -189,7 +191,7 @@ func TestStreamInput(t *testing.T) {
 		{"error", io.MultiReader(bytes.NewReader(b), brokenReader{}), 8 * grainSize, errBroken, ""},
 		{"error behind", io.MultiReader(bytes.NewReader(b), brokenReader{}), 3 * grainSize, errBroken, ""},
 	} {
-		says(t, c.name, WriteStreamFrom(io.Discard, c.r, c.size, StreamOptions{Level: 1}), c.want, c.text)
+		says(t, c.name, WriteStreamFrom(io.Discard, io.NopCloser(c.r), c.size, StreamOptions{Level: 1}), c.want, c.text)
 	}
 }
 
@@ -211,7 +213,7 @@ func TestStreamOutput(t *testing.T) {
 	b := append(noise(10*grainSize, 1), make([]byte, tableEntries*grainSize)...)
 	for n := 0; ; n++ {
 		w := &brokenWriter{left: n}
-		err := WriteStreamFrom(w, bytes.NewReader(b), int64(len(b)), StreamOptions{Level: 1, Jobs: 2})
+		err := WriteStreamFrom(w, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1, Jobs: 2})
 		if err == nil {
 			if n < 13 {
 				t.Errorf("only %d writes", n)
@@ -406,4 +408,20 @@ func BenchmarkStream(b *testing.B) {
 		}
 	}
 	os.Remove(path)
+}
+
+// TestStreamInputSilent: after an error of the output nobody waits for the input, and
+// nothing is left.
+func TestStreamInputSilent(t *testing.T) {
+	before := reftest.RunningNow(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go w.Write(noise(3*grainSize, 1))
+	if err := WriteStreamFrom(&brokenWriter{left: 1}, r, 1<<30, StreamOptions{Level: 1}); !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+	w.Close()
+	before.Left(t)
 }

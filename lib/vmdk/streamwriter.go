@@ -28,9 +28,10 @@ func (d *Disk) WriteStream(w io.Writer, o StreamOptions) error {
 }
 
 // WriteStreamFrom is WriteStream for a disk of size bytes that r gives in order.
-// Both less and more than that is an error. After an error of w it may be that r
-// is still being read.
-func WriteStreamFrom(w io.Writer, r io.Reader, size int64, o StreamOptions) error {
+// Both less and more than that is an error. It closes r in the end: after an error of
+// w that has to end a Read that is running.
+func WriteStreamFrom(w io.Writer, r io.ReadCloser, size int64, o StreamOptions) error {
+	defer r.Close()
 	if size <= 0 || size%SectorSize != 0 {
 		return fmt.Errorf("size of %d bytes is not a multiple of %d", size, SectorSize)
 	}
@@ -38,7 +39,7 @@ func WriteStreamFrom(w io.Writer, r io.Reader, size int64, o StreamOptions) erro
 	if n, err := io.ReadFull(r, first); err != nil {
 		return shortInput(int64(n), size, err)
 	}
-	src := &readerGrains{r: io.MultiReader(bytes.NewReader(first), r), size: size}
+	src := &readerGrains{r: io.MultiReader(bytes.NewReader(first), r), in: r, size: size}
 	return writeStream(w, src, size, first, o)
 }
 
@@ -156,6 +157,8 @@ type grains interface {
 	// next fills p with the next grain that may be more than zeros, and returns its
 	// number; io.EOF behind the last. The end of the last one is zero.
 	next(p []byte) (number int64, err error)
+	// stop ends a call of next that is waiting.
+	stop()
 }
 
 // diskGrains passes over the holes of a disk.
@@ -183,9 +186,12 @@ func (g *diskGrains) next(p []byte) (int64, error) {
 	return at / grainSize, g.disk.readAt(p[:n], at)
 }
 
+func (g *diskGrains) stop() {} // it waits for nothing
+
 // readerGrains reads a disk from its beginning to its end.
 type readerGrains struct {
 	r    io.Reader
+	in   io.Closer // what r reads
 	pos  int64
 	size int64
 }
@@ -208,3 +214,5 @@ func (g *readerGrains) next(p []byte) (int64, error) {
 	g.pos += n
 	return number, nil
 }
+
+func (g *readerGrains) stop() { g.in.Close() }

@@ -2,11 +2,13 @@
 # stage as the others see them. lib/reftest/interop compares what they make.
 
 load helpers
+load registries
 setup() {
 	common_setup
 	export OCIPIPE_IMAGES=${OCIPIPE_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/ocipipe-images}
 }
 teardown() {
+	stop_registries
 	! mountpoint -q "$BATS_TEST_TMPDIR/full" || umount "$BATS_TEST_TMPDIR/full"
 }
 
@@ -20,6 +22,29 @@ image() {
 	*) fail "$(<"$BATS_TEST_TMPDIR/why")" ;;
 	esac
 }
+
+# slow_image serves image $ref of 60 MB in two layers, each connection at 1 MB/s.
+slow_image() {
+	registries_setup
+	bad_registry -image r:v1=2x30000000
+	ref=$reg/r:v1
+	behave '{"Rate":1000000}'
+}
+
+# all_served is how many bytes of blobs went out.
+all_served() { served '[.Blobs[].Bytes] | add // 0'; }
+
+# silent_fifo makes $fifo, a pipe that this shell holds open and never writes to.
+silent_fifo() {
+	fifo=$BATS_TEST_TMPDIR/silent
+	mkfifo "$fifo"
+	exec 8<>"$fifo"
+}
+
+# filters are those that read standard input and write standard output.
+filters=(tar2tree 'tar2tree --input layer' 'tar2tree --input image' tree2erofs 'tree2erofs --layer' tree2ext4 tree2tar
+	'tree2tar -z gzip' 'mkext4upper --size 64M --tree -' 'erofs2tree -' 'wrap-vmdk --format raw'
+	'wrap-vmdk --format stream' 'wrap-vmdk --format stream --size 64M' 'oci-fetch oci-archive:-')
 
 # medium sets $medium to a layer of 12 MB, which no pipe holds.
 medium() {
@@ -267,6 +292,81 @@ same() {
 	assert_statuses '0 141 0'
 	[ -z "$stderr" ] || fail "$stderr"
 	assert_no_debris out
+}
+
+@test "reader that has left ends a tool that waits for input" {
+	silent_fifo
+	local tool
+	for tool in "${filters[@]}"; do
+		pipeline "timeout 100 $tool <$fifo 8<&- | false"
+		assert_statuses '141 1' || return
+		[ -z "$stderr" ] || fail "$tool says: $stderr" || return
+	done
+	exec 8<&-
+	assert_no_debris
+}
+
+@test "reader that has left does not matter to -o FILE, nor a file to the end" {
+	medium
+	pipeline "(sleep 1; cat $medium) | tar2tree -o out | false"
+	assert_statuses '0 0 1'
+	tar2tree "$medium" | cmp - out
+	pipeline "(sleep 1; cat out) | tree2erofs >/dev/null"
+	assert_statuses '0 0'
+	pipeline "(sleep 1; cat out) | tree2erofs >image"
+	assert_statuses '0 0'
+	tree2erofs <out | cmp - image
+	assert_no_debris out image
+}
+
+@test "last stage has failed: the first does not download to the end" {
+	slow_image
+	local middle cache bytes
+	for cache in --no-cache '--cache cache'; do
+		for middle in '' '| tar2tree' '| tar2tree | tree2erofs' '| tar2tree | tree2ext4' '| tar2tree | tree2tar' '| tar2tree --input image --layer 0 | mkext4upper --tree - --size 256M'; do
+			behave '{"Rate":1000000}'
+			rm -rf cache
+			pipeline "oci-fetch $cache $ref $middle | (sleep 0.5; false)"
+			assert_statuses '(141 )+1' || return
+			[ -z "$stderr" ] || fail "$stderr" || return
+			bytes=$(all_served)
+			[ "$bytes" -lt 40000000 ] || fail "$bytes bytes were served to oci-fetch $cache $ref $middle" || return
+			[ "$cache" != --no-cache ] || continue
+			[ -n "$(find cache/tmp -name '*.part' -size +100k)" ] || fail "nothing stayed in the cache" || return
+		done
+	done
+	behave '{}'
+	oci-fetch --cache cache "$ref" >out
+	bytes=$(all_served)
+	[ "$bytes" -lt 60000000 ] || fail "what had come was fetched again: $bytes bytes"
+	tar2tree --input image --no-data out >/dev/null
+}
+
+@test "error while standard input is silent: nobody waits for that" {
+	silent_fifo
+	medium
+	local pid status
+	head -c 1000000 "$medium" >bad.tar
+	mkfifo nobody
+	run --separate-stderr timeout 100 tar2tree --input layer - bad.tar <"$fifo" 8<&-
+	assert_status 1
+	[[ $stderr == "tar2tree: bad.tar: "*"layer is cut short"* ]] || show "another error"
+	run --separate-stderr timeout 100 tar2tree --input layer -j4 nobody "$medium" bad.tar nobody 8<&-
+	assert_status 1
+	[[ $stderr == "tar2tree: bad.tar: "*"layer is cut short"* ]] || show "another error"
+	exec 8<&-
+	mkfifo half
+	timeout 100 tar2tree <half >/dev/full 2>err 3>&- &
+	pid=$!
+	exec 8>half
+	head -c 6000000 "$medium" >&8 2>/dev/null || true
+	status=0
+	wait "$pid" || status=$?
+	exec 8>&-
+	[ "$status" = 1 ] || fail "tar2tree ended with $status"
+	grep -q 'no space left on device' err
+	rm err half nobody
+	assert_no_debris bad.tar
 }
 
 @test "full disk as the target" {

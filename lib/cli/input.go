@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open opens an input; "-" and "" are standard input. It refuses a terminal,
+// widens a pipe, and refuses what is an output already.
+//
+// A regular file, a directory or a disk is an *os.File. For all else, such as a pipe,
+// Close ends a Read that waits, and waits for it. A named pipe is there at once; Read
+// waits for its writer.
+func (e *Env) Open(path string) (io.ReadCloser, error) {
+	f, info, err := e.open(path)
+	if err != nil {
+		return nil, err
+	}
+	if holdsData(info) || info.IsDir() {
+		return f, nil
+	}
+	w, err := newWaiting(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// OpenFile is Open for an input that is to be read at random.
+func (e *Env) OpenFile(path string) (*os.File, error) {
+	f, _, err := e.open(path)
+	return f, err
+}
+
+func (e *Env) open(path string) (*os.File, fs.FileInfo, error) {
+	f := e.Stdin
+	if !isStandard(path) {
+		var err error
+		if f, err = os.OpenFile(path, os.O_RDONLY|withoutWriter(path), 0); err != nil {
+			return nil, nil, err
+		}
+	} else if err := e.checkStdin(); err != nil {
+		return nil, nil, err
+	} else if isTerminal(f) {
+		return nil, nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
+	}
+	info, err := f.Stat()
+	if err := e.addInput(info, err); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	e.progress.input(f, info)
+	widen(f)
+	return f, info, nil
+}
+
+// withoutWriter is the flag by which a named pipe is opened although nobody writes to it
+// yet.
+func withoutWriter(path string) int {
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return unix.O_NONBLOCK
+	}
+	return 0
+}
+
+// waiting is an input that may be silent. Read waits for the input and for Close; the
+// flags of the open file, which other processes share, stay as they are. So where
+// another process takes what has come, Read waits for the input alone.
+type waiting struct {
+	f      *os.File
+	fd     int // of f
+	wake   int // an eventfd, which Close writes
+	closed atomic.Bool
+	mu     sync.Mutex // held by Read, and while the descriptors are closed
+}
+
+func newWaiting(f *os.File) (*waiting, error) {
+	w := &waiting{f: f}
+	err := control(f, func(fd int) (err error) {
+		w.fd = fd
+		w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		return err
+	})
+	return w, err
+}
+
+func (w *waiting) Read(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.wait(); err != nil {
+		return 0, &fs.PathError{Op: "read", Path: w.f.Name(), Err: err}
+	}
+	return w.f.Read(p)
+}
+
+// wait returns once a read does not block, or with an error after Close.
+func (w *waiting) wait() error {
+	for !w.closed.Load() {
+		fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.wake), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if fds[0].Revents != 0 && fds[1].Revents == 0 {
+			return nil
+		}
+	}
+	return fs.ErrClosed
+}
+
+func (w *waiting) Close() error {
+	first := !w.closed.Swap(true)
+	if first {
+		unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !first {
+		return nil
+	}
+	unix.Close(w.wake)
+	return w.f.Close()
+}

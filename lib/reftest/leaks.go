@@ -1,0 +1,71 @@
+package reftest
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Running is what goes on and is open in the process at some moment.
+type Running struct {
+	goroutines int
+	files      []string
+}
+
+// RunningNow looks around. What runs later is seen by Left.
+func RunningNow(t testing.TB) Running {
+	t.Helper()
+	if r, w, err := os.Pipe(); err == nil { // from the first pipe on the runtime has descriptors of its own
+		r.Close()
+		w.Close()
+	}
+	return Running{runtime.NumGoroutine(), openFiles(t)}
+}
+
+// Left fails the test if there are descriptors or goroutines that there were not
+// before. A goroutine that others do not wait for any more may still have to return; a
+// descriptor has no such excuse, and the collector may not close it first.
+func (r Running) Left(t testing.TB) {
+	t.Helper()
+	var more []string
+	had := slices.Clone(r.files)
+	for _, f := range openFiles(t) {
+		if i := slices.Index(had, f); i >= 0 {
+			had = slices.Delete(had, i, i+1)
+		} else {
+			more = append(more, f)
+		}
+	}
+	if more != nil {
+		t.Errorf("left open: %q", more)
+	}
+	for range 1000 {
+		if runtime.NumGoroutine() <= r.goroutines {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	t.Errorf("%d goroutines, and before there were %d:\n%s", runtime.NumGoroutine(), r.goroutines, stacks[:runtime.Stack(stacks, true)])
+}
+
+// openFiles are the files and so on that descriptors of the process refer to.
+func openFiles(t testing.TB) (names []string) {
+	t.Helper()
+	const dir = "/proc/self/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err == nil && !strings.HasSuffix(name, "/fd") { // that of ReadDir
+			names = append(names, name)
+		}
+	}
+	return names
+}
