@@ -42,8 +42,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		Open:  env.Open,
 		Warn:  env.Warn,
 		Image: oci.Options{Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: spools},
-		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice,
-			Limits: t.Limits, SpoolDir: spools},
+		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
 	})
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
 		err = cli.Hint(err, "oci-fetch takes references: oci-fetch "+path+" | tar2tree")

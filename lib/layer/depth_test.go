@@ -1,6 +1,7 @@
 package layer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,7 +48,7 @@ func TestDepth(t *testing.T) {
 func TestCost(t *testing.T) {
 	loads := func(headers func(n int) []raw) func(t *testing.T, n int) {
 		return func(t *testing.T, n int) {
-			loaded, err := layer.Load(input("x", rawTar(headers(n)...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+			loaded, err := layer.Load(context.Background(), input("x", rawTar(headers(n)...), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,6 +47,7 @@ func (l *Loaded) Close() error {
 
 // Load reads one layer as it is, marks included.
 func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
+	in.Options.Limits, in.Options.meter = opts.Limits, nil
 	t, s, err := load(ctx, ctx, in, opts)
 	if err != nil {
 		return nil, err
@@ -68,9 +69,10 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	}
 	jobs = min(jobs, len(inputs))
 	l := &Loaded{spools: make([]*spool, len(inputs))}
+	meter := tree.NewMeter(opts.Limits)
 	t, i, err := tree.MergeAll(ctx, len(inputs), jobs, func(waits, works context.Context, i int) (t *tree.Tree, err error) {
 		in := inputs[i]
-		in.Options.Parallel = jobs
+		in.Options.Parallel, in.Options.Limits, in.Options.meter = jobs, opts.Limits, meter
 		t, l.spools[i], err = load(waits, works, in, opts)
 		return t, err
 	})
@@ -87,7 +89,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 
 // load reads a layer until works is done, and waits for nothing once waits is.
 func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
-	in.Options.Limits, in.Options.SpoolDir = opts.Limits, opts.SpoolDir
+	in.Options.SpoolDir = opts.SpoolDir
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -102,7 +104,7 @@ func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree,
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := tree.ReadLayer(tree.Limit(src, opts.Limits), s.keep)
+	t, err := tree.ReadLayer(src, s.keep)
 	if err == nil {
 		err = s.complete()
 	}
@@ -127,7 +129,7 @@ func (s *stoppable) Read(p []byte) (int, error) {
 }
 
 // Open opens a layer as a source that closes the input too, and lets nothing wait for
-// an input that is silent.
+// an input that is silent. It keeps to the limits.
 func Open(ctx context.Context, in Input) (tree.Source, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r, err := in.Open(ctx)
@@ -141,7 +143,7 @@ func Open(ctx context.Context, in Input) (tree.Source, error) {
 		r.Close()
 		return nil, err
 	}
-	return &opened{src, r, cancel}, nil
+	return src.opts.meter.Limit(&opened{src, r, cancel}), nil
 }
 
 // opened is a layer with its input.
