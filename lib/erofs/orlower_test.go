@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -119,7 +120,7 @@ func TestMergeOrElseRandom(t *testing.T) {
 				wantErr = want.Apply(l)
 			}
 		}
-		have, err := Merge(layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
+		have, err := Merge(context.Background(), layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
 		if wantErr != nil || err != nil {
 			if wantErr == nil || err == nil || !strings.HasSuffix(err.Error(), wantErr.Error()) {
 				t.Errorf("seed %d: %v, want %v", seed, err, wantErr)

@@ -305,14 +305,14 @@ func TestManyLinks(t *testing.T) {
 // follow.
 func TestChainOfLinks(t *testing.T) {
 	chain := func(n int) []byte { return rawTar(chainOfLinks("c", n)...) }
-	loaded, err := layer.Load(input("short", chain(tree.MaxTargets), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+	loaded, err := layer.Load(context.Background(), input("short", chain(tree.MaxTargets), layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	loaded.Close()
 	long := chain(50_000)
 	bounded(t, 10, func() {
-		_, err := layer.Load(input("long", long, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
+		_, err := layer.Load(context.Background(), input("long", long, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir()})
 		if err == nil || !strings.Contains(err.Error(), "c0 waits for another, and that for another, 16 times") {
 			t.Error(err)
 		}
