@@ -48,7 +48,7 @@ func (l *Loaded) Close() error {
 // Load reads one layer as it is, marks included.
 func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
 	in.Options.Limits, in.Options.meter = opts.Limits, nil
-	t, s, err := load(ctx, ctx, in, opts)
+	t, s, err := load(ctx, ctx, in, opts, new(windows))
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +69,11 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	}
 	jobs = min(jobs, len(inputs))
 	l := &Loaded{spools: make([]*spool, len(inputs))}
-	meter := tree.NewMeter(opts.Limits)
+	meter, shared := tree.NewMeter(opts.Limits), new(windows)
 	t, i, err := tree.MergeAll(ctx, len(inputs), jobs, func(waits, works context.Context, i int) (t *tree.Tree, err error) {
 		in := inputs[i]
 		in.Options.Parallel, in.Options.Limits, in.Options.meter = jobs, opts.Limits, meter
-		t, l.spools[i], err = load(waits, works, in, opts)
+		t, l.spools[i], err = load(waits, works, in, opts, shared)
 		return t, err
 	})
 	if err != nil {
@@ -88,7 +88,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 }
 
 // load reads a layer until works is done, and waits for nothing once waits is.
-func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
+func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
 	in.Options.SpoolDir = opts.SpoolDir
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
@@ -100,7 +100,7 @@ func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree,
 		return nil, nil, err
 	}
 	defer src.Close()
-	s, err := newSpool(opts.SpoolDir)
+	s, err := newSpool(opts.SpoolDir, shared)
 	if err != nil {
 		return nil, nil, err
 	}
