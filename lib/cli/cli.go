@@ -87,7 +87,7 @@ func Main(name, about string, tool Tool) {
 }
 
 // limitGarbage lets garbage be half of what is in use, not as much again, and of a
-// large heap a sixth: that is what a process may take for each entry. Before the heap has
+// large heap about a seventh: that is what a process may take for each entry. Before the heap has
 // 8 MiB nothing is collected, which would be a third of the work of a process that does
 // little.
 func limitGarbage() {
@@ -100,7 +100,7 @@ func garbage(inUse uint64) int {
 	if inUse < largeHeap {
 		return 50
 	}
-	return max(20, int(50*largeHeap/inUse))
+	return max(18, int(50*largeHeap/inUse))
 }
 
 const largeHeap = 64 << 20

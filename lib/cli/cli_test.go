@@ -490,7 +490,7 @@ func TestLimitGarbage(t *testing.T) {
 }
 
 func TestGarbage(t *testing.T) {
-	for inUse, want := range map[uint64]int{0: 50, largeHeap: 50, 2 * largeHeap: 25, 1 << 40: 20} {
+	for inUse, want := range map[uint64]int{0: 50, largeHeap: 50, 2 * largeHeap: 25, 1 << 40: 18} {
 		if have := garbage(inUse); have != want {
 			t.Errorf("of %d bytes: %d percent, want %d", inUse, have, want)
 		}

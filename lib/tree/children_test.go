@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -47,5 +48,13 @@ func TestChildren(t *testing.T) {
 				t.Fatalf("%q, want %q", names, sorted)
 			}
 		}
+	}
+}
+
+// TestSizes are those that the bound on memory for an entry is made of: up to which the
+// allocator has a class of its own.
+func TestSizes(t *testing.T) {
+	if entry, node := reflect.TypeFor[Entry]().Size(), reflect.TypeFor[Node]().Size(); entry > 176 || node > 32 {
+		t.Errorf("an Entry takes %d bytes, a Node %d", entry, node)
 	}
 }

@@ -139,11 +139,11 @@ func (m *Meter) Add(prev string, e *Entry) error {
 
 // detail is what e takes besides its name.
 func detail(e *Entry) int64 {
-	n := len(e.Link) + len(e.Hardlink) + sliceCost*(len(e.Xattrs)+len(e.Extra)) + sliceCost/2*len(e.Extents)
+	n := len(e.Link) + len(e.Hardlink) + sliceCost*(len(e.Xattrs)+len(e.Extra.list())) + sliceCost/2*len(e.Extents)
 	for _, x := range e.Xattrs {
 		n += len(x.Name) + len(x.Value)
 	}
-	for _, x := range e.Extra {
+	for _, x := range e.Extra.list() {
 		n += len(x.Name) + len(x.Value)
 	}
 	if e.Lower != nil {
