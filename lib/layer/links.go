@@ -93,6 +93,9 @@ func (n *names) comes(target string) []*pendingLink {
 
 // prefer lets what the layers below have at paths count behind what does already.
 func (p *pendingLink) prefer(paths []string) error {
+	if slices.Equal(p.below, paths) {
+		return nil
+	}
 	below := slices.Clone(p.below)
 	for _, path := range paths {
 		if !slices.Contains(below, path) {

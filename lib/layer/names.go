@@ -35,11 +35,21 @@ type names struct {
 // someDir is the inode of all directories that have attributes.
 var someDir = &tree.Entry{Type: tree.Dir}
 
+// someOpaque is the inode of all directories of which a layer has only the mark, and
+// someLower that of all links to the layers below, in the end of a layer.
+var (
+	someOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
+	someLower  = &tree.Entry{Type: tree.File}
+)
+
+// opaqueXattrs are the xattrs of what bears an opaque mark.
+var opaqueXattrs = []tree.Xattr{tree.Opaque}
+
 func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 	return &names{
 		meter:   meter,
 		emit:    emit,
-		tree:    tree.New(),
+		tree:    tree.NewNames(),
 		whited:  make(map[string]bool),
 		opaques: make(map[string]bool),
 		waiting: make(map[string][]*pendingLink),
@@ -128,7 +138,7 @@ func (n *names) finish() {
 	n.waiting, n.inodes, n.pseudo = nil, nil, nil
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
-			n.tree.Set(dir, &tree.Entry{Type: tree.Dir, NoChange: true})
+			n.tree.Set(dir, someOpaque)
 		}
 		n.whited[dir] = n.whited[dir] // so that one loop has all marks
 	}
@@ -140,6 +150,7 @@ func (n *names) finish() {
 func (n *names) rest() error {
 	if len(n.pending) > 0 {
 		p := n.pending[0]
+		n.pending[0] = nil
 		n.pending = n.pending[1:]
 		return n.bindBelow(p)
 	}
@@ -159,6 +170,7 @@ func (n *names) bindBelow(p *pendingLink) error {
 	if err := p.prefer([]string{p.target}); err != nil {
 		return err
 	}
+	n.tree.Set(p.path, someLower)
 	n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	return nil
 }
@@ -180,7 +192,7 @@ func (n *names) mark(at string) {
 		// a new one.
 		isNew := old.Entry.NoChange && n.whited[at]
 		e.Type, e.Mode, e.NoChange = tree.Dir, 0o755, !isNew
-		e.Xattrs = []tree.Xattr{tree.Opaque}
+		e.Xattrs = opaqueXattrs
 	}
 	n.emit(&e)
 }

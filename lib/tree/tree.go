@@ -11,8 +11,9 @@ import (
 // reference.
 type Tree struct {
 	root    *Node
-	hasElse bool // some names may be those of files in the layers below
-	steps   int  // through targets of symbolic links, less those that paths may take
+	implied *Entry // inode of all directories that are only implied; nil: each has its own
+	hasElse bool   // some names may be those of files in the layers below
+	steps   int    // through targets of symbolic links, less those that paths may take
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
@@ -30,6 +31,21 @@ type Node struct {
 // New makes a tree that holds an implied root directory.
 func New() *Tree {
 	return &Tree{root: impliedDir(".")}
+}
+
+// NewNames makes a tree like New for who only looks up and sets: all directories that
+// are only implied share an inode.
+func NewNames() *Tree {
+	t := New()
+	t.implied = t.root.Entry
+	return t
+}
+
+func (t *Tree) impliedDir(name string) *Node {
+	if t.implied != nil {
+		return &Node{name: name, Entry: t.implied}
+	}
+	return impliedDir(name)
 }
 
 func impliedDir(name string) *Node {
@@ -129,7 +145,7 @@ func (t *Tree) Set(path string, inode *Entry) {
 	}
 	dir, base := t.root, path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, base = t.mkdirAll(path[:i], impliedDir), path[i+1:]
+		dir, base = t.mkdirAll(path[:i], t.impliedDir), path[i+1:]
 	}
 	n := dir.children.get(base)
 	if n == nil {
@@ -146,7 +162,7 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	if e.NoChange {
 		implied := impliedDir("").Entry
 		if e.IsOpaque() {
-			implied.Xattrs = []Xattr{Opaque}
+			implied.Xattrs = onlyOpaque
 		}
 		return implied, nil
 	}
@@ -193,6 +209,10 @@ func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
 	}
 	return n
 }
+
+// onlyOpaque are the xattrs of an implied directory that is opaque. Nothing changes
+// xattrs where they are.
+var onlyOpaque = []Xattr{Opaque}
 
 func withOpaque(xs []Xattr) []Xattr {
 	xs = append(slices.Clone(xs), Opaque)
