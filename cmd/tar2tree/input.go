@@ -41,8 +41,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		Open:  env.Open,
 		Warn:  env.Warn,
 		Image: oci.Options{Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: spools},
-		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice,
-			Limits: t.Limits, SpoolDir: spools},
+		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
 	})
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
 		if ref := oci.Reference(path); ref != "" {

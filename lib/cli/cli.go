@@ -49,6 +49,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"syscall"
 
@@ -85,13 +86,38 @@ func Main(name, about string, tool Tool) {
 	os.Exit(env.run(about, tool, os.Args[1:]))
 }
 
-// limitGarbage lets garbage be half of what is in use, not as much again: 30 MiB less
-// for a million entries. Before the heap has 8 MiB nothing is collected, which would
-// be a third of the work of a process that does little.
+// limitGarbage lets garbage be half of what is in use, not as much again, and of a
+// large heap about a seventh: that is what a process may take for each entry. Before the heap has
+// 8 MiB nothing is collected, which would be a third of the work of a process that does
+// little.
 func limitGarbage() {
 	debug.SetGCPercent(200) // of the least heap that the runtime counts with, 4 MiB
-	first := new([16]byte)
-	runtime.SetFinalizer(first, func(*[16]byte) { debug.SetGCPercent(50) }) // something was collected
+	afterCollection(func() { debug.SetGCPercent(garbage(inUse())) })
+}
+
+// garbage is how many percent of what is in use, in bytes, may be garbage besides.
+func garbage(inUse uint64) int {
+	if inUse < largeHeap {
+		return 50
+	}
+	return max(18, int(50*largeHeap/inUse))
+}
+
+const largeHeap = 64 << 20
+
+// inUse is what the last collection has left.
+func inUse() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// afterCollection has fn called after each collection.
+func afterCollection(fn func()) {
+	runtime.SetFinalizer(new([16]byte), func(*[16]byte) {
+		fn()
+		afterCollection(fn)
+	})
 }
 
 // Run is Main for tests: the same on other arguments and streams, without

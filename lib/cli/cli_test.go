@@ -470,7 +470,8 @@ func terminal(t *testing.T) *os.File {
 	return slave
 }
 
-// Nothing is collected of a small heap; of what comes later a third is garbage.
+// Nothing is collected of a small heap; of what comes later a third is garbage, and
+// less of a large one.
 func TestLimitGarbage(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	percent := func() uint64 {
@@ -490,4 +491,12 @@ func TestLimitGarbage(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	t.Errorf("afterwards: %d", percent())
+}
+
+func TestGarbage(t *testing.T) {
+	for inUse, want := range map[uint64]int{0: 50, largeHeap: 50, 2 * largeHeap: 25, 1 << 40: 18} {
+		if have := garbage(inUse); have != want {
+			t.Errorf("of %d bytes: %d percent, want %d", inUse, have, want)
+		}
+	}
 }

@@ -58,10 +58,11 @@ var ErrNotAddressable = errors.New("no other image can refer to it")
 // of a layer, are left out.
 func Merge(ctx context.Context, layers []Layer, opts MergeOptions) (*tree.Tree, error) {
 	warnings := make([]warning, len(layers))
+	meter := tree.NewMeter(opts.Limits)
 	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(_, works context.Context, i int) (*tree.Tree, error) {
 		l := layers[i]
 		src := &layerSource{Source: l.Image.Source(), ctx: works, name: l.Name, addressable: opts.Addressable}
-		t, err := tree.ReadLayer(tree.Limit(src, opts.Limits), nil)
+		t, err := tree.ReadLayer(meter.Limit(src), nil)
 		warnings[i] = src.dropped
 		return t, err
 	})

@@ -20,11 +20,11 @@ func (w *Writer) finish() error {
 		return err
 	}
 	w.data.Tap(nil)
-	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+3), implied: w.ownTime(), digest: w.digest}
+	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+4), implied: w.ownTime(), digest: w.digest}
 	c.visit(w.tree.Root(), rootIno)
 	w.identify(w.digest)
 	w.warn()
-	items := append([]*item{c.root}, c.items...)
+	items := c.items
 	if err := w.placeItems(items); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ var inodeTypes = [...]struct {
 // collector numbers inodes: depth first, names in byte order.
 type collector struct {
 	slab    *itemSlab
-	items   []*item // items[i] is inode firstIno+i
+	items   []*item // the root, and from items[1] on inode firstIno and those behind it
 	root    *item
 	implied tree.Time      // of directories that are only implied
 	digest  *blake3.Hasher // of names and attributes; nil: nobody wants it
@@ -122,9 +122,9 @@ func (c *collector) reserve(n *tree.Node) {
 func (c *collector) number(it *item) {
 	if c.root == nil {
 		c.root, it.ino = it, rootIno
-		return
+	} else {
+		it.ino = firstIno + uint32(len(c.items)-1)
 	}
-	it.ino = firstIno + uint32(len(c.items))
 	c.items = append(c.items, it)
 }
 

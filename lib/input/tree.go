@@ -81,11 +81,8 @@ func one(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOption
 		}
 		return loaded.Source(tree.Layer), nil
 	}
-	src, err := layer.Open(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return tree.Limit(src, opts.Limits), nil
+	in.Options.Limits = opts.Limits
+	return layer.Open(ctx, in)
 }
 
 // source closes the set that it is from, after all of that was read.

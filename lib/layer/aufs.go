@@ -82,13 +82,17 @@ func (n *names) linkPseudo(at, target string) (err error) {
 // aufsHold keeps the contents of pseudo-links until they have names.
 type aufsHold struct {
 	spool *blockio.Spool // nil until there are some
-	meter tree.Meter     // what is held has not passed the limits of the source yet
+	meter *tree.Meter    // what is held has not passed the limits of the source yet
+	prev  string         // that was held
 }
 
 // keep makes e's content last.
 func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
-	if err := a.meter.Add(e); err != nil || e.Content == nil {
+	if err = a.meter.Add(a.prev, e); err != nil {
 		return err
+	}
+	if a.prev = e.Path; e.Content == nil {
+		return nil
 	}
 	if a.spool == nil {
 		if a.spool, err = blockio.NewSpool(dir); err != nil {

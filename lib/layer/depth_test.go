@@ -55,7 +55,7 @@ func TestCost(t *testing.T) {
 			loaded.Close()
 		}
 	}
-	reftest.Cost(t, 50, 100_000, map[string]func(t *testing.T, n int){
+	reftest.Cost(t, 50, 120_000, map[string]func(t *testing.T, n int){
 		"deep whiteouts": loads(deepMarks(".wh.f")),
 		"deep opaque":    loads(deepMarks("f/.wh..wh..opq")),
 	})

@@ -63,6 +63,9 @@ func (n *names) wait(p *pendingLink) error {
 	if n.tree.Lookup(p.path) != nil {
 		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644})
 	}
+	if err := n.meter.Hold(p.path, 1, int64(len(p.path)+len(p.target))); err != nil {
+		return err
+	}
 	p.inode = &tree.Entry{Type: tree.File}
 	n.inodes[p.inode] = p
 	n.tree.Set(p.path, p.inode)
@@ -90,6 +93,9 @@ func (n *names) comes(target string) []*pendingLink {
 
 // prefer lets what the layers below have at paths count behind what does already.
 func (p *pendingLink) prefer(paths []string) error {
+	if slices.Equal(p.below, paths) {
+		return nil
+	}
 	below := slices.Clone(p.below)
 	for _, path := range paths {
 		if !slices.Contains(below, path) {

@@ -48,7 +48,8 @@ func (l *Loaded) Close() error {
 
 // Load reads one layer as it is, marks included.
 func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
-	t, s, err := load(ctx, ctx, in, opts)
+	in.Options.Limits, in.Options.meter = opts.Limits, nil
+	t, s, err := load(ctx, ctx, in, opts, new(windows))
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +70,11 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	}
 	jobs = min(jobs, len(inputs))
 	l := &Loaded{spools: make([]*spool, len(inputs))}
+	meter, shared := tree.NewMeter(opts.Limits), new(windows)
 	t, i, err := tree.MergeAll(ctx, len(inputs), jobs, func(waits, works context.Context, i int) (t *tree.Tree, err error) {
 		in := inputs[i]
-		in.Options.Parallel = jobs
-		t, l.spools[i], err = load(waits, works, in, opts)
+		in.Options.Parallel, in.Options.Limits, in.Options.meter = jobs, opts.Limits, meter
+		t, l.spools[i], err = load(waits, works, in, opts, shared)
 		return t, err
 	})
 	if err != nil {
@@ -87,8 +89,8 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 }
 
 // load reads a layer until works is done, and waits for nothing once waits is.
-func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree, *spool, error) {
-	in.Options.Limits, in.Options.SpoolDir = opts.Limits, opts.SpoolDir
+func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
+	in.Options.SpoolDir = opts.SpoolDir
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -99,11 +101,11 @@ func load(waits, works context.Context, in Input, opts LoadOptions) (*tree.Tree,
 		return nil, nil, err
 	}
 	defer src.Close()
-	s, err := newSpool(opts.SpoolDir)
+	s, err := newSpool(opts.SpoolDir, shared)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := tree.ReadLayer(tree.Limit(src, opts.Limits), s.keep)
+	t, err := tree.ReadLayer(src, s.keep)
 	if err == nil {
 		err = s.complete()
 	}
@@ -128,7 +130,7 @@ func (s *stoppable) Read(p []byte) (int, error) {
 }
 
 // Open opens a layer as a source that closes the input too, and lets nothing wait for
-// an input that is silent.
+// an input that is silent. It keeps to the limits.
 func Open(ctx context.Context, in Input) (tree.Source, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r, err := in.Open(ctx)
@@ -142,7 +144,7 @@ func Open(ctx context.Context, in Input) (tree.Source, error) {
 		r.Close()
 		return nil, err
 	}
-	return &opened{src, r, cancel}, nil
+	return src.opts.meter.Limit(&opened{src, r, cancel}), nil
 }
 
 // opened is a layer with its input.

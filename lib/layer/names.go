@@ -3,10 +3,12 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -18,13 +20,14 @@ import (
 // tar, so they are kept until its end. The tree therefore holds what is real in
 // the layer, and no directory that only a whiteout would imply.
 type names struct {
-	limits  tree.Limits
+	meter   *tree.Meter
 	emit    func(*tree.Entry)
 	tree    *tree.Tree // without contents
 	whited  map[string]bool
 	opaques map[string]bool
 	waiting map[string][]*pendingLink // by the target they wait for
 	pending []*pendingLink            // all of them, in order
+	marks   []string                  // that are still to be emitted, in the end
 	pseudo  map[string]*pseudoLink    // by path
 	inodes  map[*tree.Entry]*pendingLink
 }
@@ -32,11 +35,21 @@ type names struct {
 // someDir is the inode of all directories that have attributes.
 var someDir = &tree.Entry{Type: tree.Dir}
 
-func newNames(limits tree.Limits, emit func(*tree.Entry)) *names {
+// someOpaque is the inode of all directories of which a layer has only the mark, and
+// someLower that of all links to the layers below, in the end of a layer.
+var (
+	someOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
+	someLower  = &tree.Entry{Type: tree.File}
+)
+
+// opaqueXattrs are the xattrs of what bears an opaque mark.
+var opaqueXattrs = []tree.Xattr{tree.Opaque}
+
+func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 	return &names{
-		limits:  limits,
+		meter:   meter,
 		emit:    emit,
-		tree:    tree.New(),
+		tree:    tree.NewNames(),
 		whited:  make(map[string]bool),
 		opaques: make(map[string]bool),
 		waiting: make(map[string][]*pendingLink),
@@ -72,7 +85,7 @@ func (n *names) checkResolved(at string) error {
 	if err := tree.CheckPath(at); err != nil {
 		return fmt.Errorf("%w: where symbolic links lead: %w", ErrCorrupt, err)
 	}
-	return n.limits.CheckDepth(at)
+	return n.meter.Limits().CheckDepth(at)
 }
 
 // add takes an entry that is neither a whiteout nor a hard link.
@@ -98,48 +111,67 @@ func (n *names) add(e *tree.Entry) (err error) {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	return note(n.whited, at, err)
+	return n.note(n.whited, at, 1, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	return note(n.opaques, dir, err)
+	return n.note(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
 }
 
-// note takes a mark at the place where a path has led, or else has met err. Below
-// what is no directory there is nothing to hide.
-func note(marks map[string]bool, at string, err error) error {
+// note takes a mark at the place where a path has led, or else has met err, which may
+// make so many names in the end. Below what is no directory there is nothing to hide.
+func (n *names) note(marks map[string]bool, at string, names int, err error) error {
 	if errors.As(err, new(*tree.NotDirError)) {
 		return nil
 	}
-	if err == nil {
-		marks[at] = true
+	if err != nil || marks[at] {
+		return err
 	}
-	return err
+	marks[at] = true
+	return n.meter.Hold(at, int64(names), int64(len(at)))
 }
 
-// finish emits, at the end of the layer, what refers to the layers below: links
-// whose targets did not come, and the marks.
-func (n *names) finish() error {
-	for _, p := range n.pending {
-		if !n.waits(p) {
-			continue
-		}
-		if err := p.prefer([]string{p.target}); err != nil {
-			return err
-		}
-		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
-	}
+// finish takes no more names. What refers to the layers below is left for rest.
+func (n *names) finish() {
+	n.waiting, n.inodes, n.pseudo = nil, nil, nil
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
-			n.tree.Set(dir, &tree.Entry{Type: tree.Dir, NoChange: true})
+			n.tree.Set(dir, someOpaque)
 		}
 		n.whited[dir] = n.whited[dir] // so that one loop has all marks
 	}
-	for _, at := range slices.Sorted(maps.Keys(n.whited)) {
-		n.mark(at)
+	n.marks = slices.Sorted(maps.Keys(n.whited))
+}
+
+// rest emits, piece by piece, what refers to the layers below: first links whose
+// targets did not come, then the marks. It ends with io.EOF.
+func (n *names) rest() error {
+	if len(n.pending) > 0 {
+		p := n.pending[0]
+		n.pending[0] = nil
+		n.pending = n.pending[1:]
+		return n.bindBelow(p)
 	}
+	if len(n.marks) > 0 {
+		n.mark(n.marks[0])
+		n.marks = n.marks[1:]
+		return nil
+	}
+	return io.EOF
+}
+
+// bindBelow emits p if it waits still.
+func (n *names) bindBelow(p *pendingLink) error {
+	if !n.waits(p) {
+		return nil
+	}
+	if err := p.prefer([]string{p.target}); err != nil {
+		return err
+	}
+	n.tree.Set(p.path, someLower)
+	n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	return nil
 }
 
@@ -160,7 +192,7 @@ func (n *names) mark(at string) {
 		// a new one.
 		isNew := old.Entry.NoChange && n.whited[at]
 		e.Type, e.Mode, e.NoChange = tree.Dir, 0o755, !isNew
-		e.Xattrs = []tree.Xattr{tree.Opaque}
+		e.Xattrs = opaqueXattrs
 	}
 	n.emit(&e)
 }

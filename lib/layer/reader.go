@@ -37,9 +37,9 @@ type Options struct {
 	AllowZeroDevice bool
 
 	// Limits are those of paths, which are checked before anything is looked for on
-	// the way, and of what a pseudo-link of aufs may hold, which takes disk space in
-	// SpoolDir ("": $TMPDIR) before anything of it is yielded. Others are for
-	// [tree.Limit].
+	// the way, and of what is held before it is yielded: the marks of the layer, links
+	// whose targets did not come yet, and pseudo-links of aufs, which take disk space
+	// in SpoolDir ("": $TMPDIR). Others are for Open and [tree.Limit].
 	Limits   tree.Limits
 	SpoolDir string
 
@@ -48,6 +48,8 @@ type Options struct {
 	Piped bool
 
 	Warn func(msg string) // may be nil
+
+	meter *tree.Meter // of all layers that are read for one tree; nil: of this one
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -71,7 +73,10 @@ type Reader struct {
 // NewReader starts to read the layer r, a tar that may be compressed with gzip or
 // zstd. Decompression and hashing go on in goroutines of their own, until Close.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
-	l := &Reader{opts: opts, aufs: aufsHold{meter: tree.Meter{Limits: opts.Limits}}}
+	if opts.meter == nil {
+		opts.meter = tree.NewMeter(opts.Limits)
+	}
+	l := &Reader{opts: opts, aufs: aufsHold{meter: tree.NewMeter(opts.Limits)}}
 	var tap io.Writer
 	if opts.DiffID != "" {
 		if err := opts.DiffID.Validate(); err != nil {
@@ -92,7 +97,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
-	l.names = newNames(opts.Limits, func(e *tree.Entry) { l.queue = append(l.queue, *e) })
+	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, *e) })
 	return l, nil
 }
 
@@ -129,7 +134,7 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	for l.err == nil && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
 		if l.finished {
-			l.err = io.EOF
+			l.err = l.names.rest()
 		} else if err := l.step(); err != nil {
 			l.err = l.located(err)
 		}
@@ -196,7 +201,8 @@ func (l *Reader) finish() error {
 	if l.dropped > 1 && l.opts.Warn != nil {
 		l.opts.Warn(fmt.Sprintf("%d reserved extended attributes dropped in all", l.dropped))
 	}
-	return l.names.finish()
+	l.names.finish()
+	return nil
 }
 
 func (l *Reader) unterminated() error {
@@ -228,10 +234,11 @@ func (l *Reader) take(h *header) error {
 	default:
 		err = l.takeFile(h, path)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	var limit *tree.LimitError
+	if err == nil || errors.As(err, &limit) && limit.Path == path {
+		return err // which names the path
 	}
-	return nil
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 func (l *Reader) takeFile(h *header, path string) error {

@@ -600,7 +600,7 @@ func TestLimits(t *testing.T) {
 	data := rawTar(pax("SCHILY.xattr.user.a", strings.Repeat("x", 100)), raw{name: "a/b/c", data: strings.Repeat("x", 1000)}, raw{name: "b", data: "x"})
 	for flag, l := range map[string]tree.Limits{
 		"max-entries": {Entries: 1}, "max-depth": {Depth: 2}, "max-file-size": {FileSize: 999},
-		"max-total-size": {TotalSize: 1000}, "max-xattr-bytes": {XattrBytes: 99},
+		"max-total-size": {TotalSize: 1000}, "max-xattr-bytes": {XattrBytes: 99}, "max-tree-memory": {TreeMemory: 4*tree.NameCost + 100},
 	} {
 		_, err := layer.Load(context.Background(), input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: t.TempDir(), Limits: l})
 		var limit *tree.LimitError

@@ -15,19 +15,44 @@ type spool struct {
 	buf    []byte // not yet in file; while contents are read, what lies at window
 	size   int64  // of file and buf
 	window int64
+	shared *windows
 }
 
 const (
 	spoolBuf    = 1 << 20
-	spoolWindow = 128 << 10 // read ahead in one layer; there may be many
+	spoolWindow = 128 << 10 // read ahead in one layer
+	maxWindows  = 64        // of all layers
 )
 
-func newSpool(dir string) (*spool, error) {
+// windows are the buffers with which spools read ahead: there may be more layers than
+// there is memory for buffers.
+type windows struct {
+	held []*spool // that have one, or had one when they were closed
+	next int      // of held, that loses its own
+}
+
+// take is a buffer for s, which another spool may lose.
+func (w *windows) take(s *spool) []byte {
+	if len(w.held) < maxWindows {
+		w.held = append(w.held, s)
+		return make([]byte, 0, spoolWindow)
+	}
+	old := w.held[w.next]
+	w.held[w.next] = s
+	w.next = (w.next + 1) % maxWindows
+	buf := old.buf
+	if old.buf = nil; buf == nil {
+		return make([]byte, 0, spoolWindow)
+	}
+	return buf[:0]
+}
+
+func newSpool(dir string, shared *windows) (*spool, error) {
 	file, err := blockio.NewSpool(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &spool{file: file, buf: make([]byte, 0, spoolBuf)}, nil
+	return &spool{file: file, buf: make([]byte, 0, spoolBuf), shared: shared}, nil
 }
 
 // keep copies e's content to the end of the spool.
@@ -98,7 +123,7 @@ func (s *spool) read(off, n int64) ([]byte, error) {
 
 func (s *spool) load(off, n int64) error {
 	if s.buf == nil {
-		s.buf = make([]byte, 0, spoolWindow)
+		s.buf = s.shared.take(s)
 	}
 	s.buf = s.buf[:n]
 	s.window = off

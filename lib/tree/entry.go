@@ -57,7 +57,7 @@ type Entry struct {
 
 	Extents []Extent  // where a sparse file has data; nil: everywhere; empty but not nil: nowhere
 	Xattrs  []Xattr   // in byte order of the names, each once
-	Extra   []Keyword // sha256digest and x- keywords of the stream, in byte order, each once
+	Extra   *Keywords // sha256digest and x- keywords of the stream; nil: none, as nearly always
 
 	Content Content // data of a file; nil if it has none (DataSize is 0, Hardlink is set, or the stream carries no data)
 }
@@ -107,6 +107,19 @@ type Xattr struct {
 // Keyword is a word of the stream that the model does not interpret.
 type Keyword struct {
 	Name, Value string
+}
+
+// Keywords are in byte order of the names, each once.
+type Keywords []Keyword
+
+func (k *Keywords) String() string { return fmt.Sprintf("%q", k.list()) }
+
+// list are the keywords, also of nil.
+func (k *Keywords) list() []Keyword {
+	if k == nil {
+		return nil
+	}
+	return *k
 }
 
 // Content is the data of one regular file.

@@ -87,6 +87,17 @@ func appendEscaped(b []byte, s string) []byte {
 	return append(b, s[from:]...)
 }
 
+// escapedLen is how many bytes appendEscaped writes.
+func escapedLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if !plain[s[i]] {
+			n += len(`ooo`)
+		}
+	}
+	return n
+}
+
 // unescape is the inverse of appendEscaped. Besides it accepts \ooo for any byte
 // but NUL; it refuses every other escape and raw bytes that are not plain.
 func unescape(b []byte) (string, error) {

@@ -51,7 +51,7 @@ func TestFormatExamples(t *testing.T) {
 		"bin":               {Type: Link, Mode: 0o777, Time: Time{1700000000, 500000000}, Link: "usr/bin"},
 		"dev/null":          {Type: Char, Mode: 0o666, Time: Time{-1, 0}, Dev: Device{1, 3}},
 		"my disk":           {Type: File, Mode: 0o600, Size: 1 << 20, Extents: []Extent{{0, 3}, {4096, 2}}},
-		"empty":             {Type: File, Mode: 0o644, Xattrs: []Xattr{{"user.note", "hi"}}, Extra: []Keyword{{"x-origin", "demo"}}},
+		"empty":             {Type: File, Mode: 0o644, Xattrs: []Xattr{{"user.note", "hi"}}, Extra: &Keywords{{"x-origin", "demo"}}},
 	}
 	found := 0
 	for _, g := range worked {

@@ -103,7 +103,7 @@ func sample(t testing.TB) ([]got, []Property, string) {
 		{Entry: Entry{Path: "low2", Type: File, Lower: &Lower{Targets: []string{"a", "b,\n", "c"}}}},
 		{Entry: Entry{Path: "else", Type: File, Size: 5, Lower: &Lower{Targets: []string{"x, y/z"}, Else: true}}, data: "else\n"},
 		{Entry: Entry{Path: "else2", Type: Fifo, Hardlink: "fifo", Lower: &Lower{Targets: []string{",", "x,y"}, Else: true}}},
-		{Entry: Entry{Path: "empty", Type: File, Extra: []Keyword{{"x-", ""}, {"x-a", "b c"}}[1:]}},
+		{Entry: Entry{Path: "empty", Type: File, Extra: &Keywords{{"x-a", "b c"}}}},
 		{Entry: Entry{Path: "link", Type: Link, Mode: 0o777, Link: `../=\#`, Time: Time{1 << 40, 999999999}}},
 		{Entry: Entry{Path: "dev/c", Type: Char, Dev: Device{1, 3}}},
 		{Entry: Entry{Path: "dev/b", Type: Block, Dev: Device{1<<32 - 1, 1<<32 - 2}}},
@@ -129,8 +129,11 @@ func randomEntry(rnd *rand.Rand) got {
 		UID:  rnd.Uint32(), GID: rnd.Uint32() >> rnd.IntN(32),
 		Time: Time{int64(rnd.Uint64()) >> rnd.IntN(64), uint32(rnd.IntN(1e9))},
 	}}
-	for range rnd.IntN(3) {
-		g.Extra = append(g.Extra, Keyword{fmt.Sprintf("x-%d%s", len(g.Extra), randomBytes(rnd, 9)), randomBytes(rnd, 20)})
+	if n := rnd.IntN(3); n > 0 {
+		g.Extra = new(Keywords)
+		for i := range n {
+			*g.Extra = append(*g.Extra, Keyword{fmt.Sprintf("x-%d%s", i, randomBytes(rnd, 9)), randomBytes(rnd, 20)})
+		}
 	}
 	for range rnd.IntN(3) {
 		g.Xattrs = append(g.Xattrs, Xattr{fmt.Sprintf("user.%d%s", len(g.Xattrs), randomBytes(rnd, 9)), randomBytes(rnd, 20) + "\x00"})

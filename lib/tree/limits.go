@@ -1,18 +1,22 @@
 package tree
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Limits bound what a hostile source can make a tool do. A zero is no limit; the
-// tags are the flags of the tools, with defaults that real images never meet.
+// tags are the flags of the tools, with defaults that real images never meet. Of an
+// image they bound all layers together, but for what is of one entry.
 type Limits struct {
 	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
 	Depth      int64 `name:"max-depth" default:"2048" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
 	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
 	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
-	XattrBytes int64 `name:"max-xattr-bytes" default:"1M" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Names and values of one entry's extended attributes."`
+	XattrBytes int64 `name:"max-xattr-bytes" default:"256K" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Extended attributes of one entry, as a tree stream has them, in base64."`
+	TreeMemory int64 `name:"max-tree-memory" default:"2G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree of an image or layer, without the contents: names, targets, extended attributes, and 400 bytes for each entry or implied directory."`
 }
 
 // LimitError says which limit an entry exceeds and how it is raised.
@@ -40,67 +44,129 @@ func (l Limits) CheckDepth(path string) error {
 }
 
 // Limit passes on src's entries and fails at the first that exceeds l.
-func Limit(src Source, l Limits) Source {
-	return &limiter{src, Meter{Limits: l}}
-}
+func Limit(src Source, l Limits) Source { return NewMeter(l).Limit(src) }
 
 type limiter struct {
 	Source
-	meter Meter
+	meter *Meter
+	prev  string // path of the entry before
 }
 
 func (l *limiter) Next() (*Entry, error) {
 	e, err := l.Source.Next()
 	if err == nil {
-		err = l.meter.Add(e)
+		err = l.meter.Add(l.prev, e)
 	}
 	if err != nil {
 		return nil, err
 	}
+	l.prev = e.Path
 	return e, nil
 }
 
-// Meter adds up what entries take.
+// Meter adds up what the entries of sources take together, which may be read at the
+// same time: the layers of an image.
 type Meter struct {
-	Limits  Limits
-	prev    string // path of the entry before
+	limits Limits
+
+	mu      sync.Mutex
 	entries int64
 	total   int64
+	memory  int64
 }
 
-// Add counts e, and is a [*LimitError] if it exceeds a limit.
-func (l *Meter) Add(e *Entry) error {
-	l.entries += newNames(l.prev, e.Path)
-	l.prev = e.Path
+// NewMeter is a Meter that stands at zero.
+func NewMeter(l Limits) *Meter { return &Meter{limits: l} }
+
+// Limits are those of m.
+func (m *Meter) Limits() Limits { return m.limits }
+
+// Limit passes on src's entries and fails at the first with which those of all sources
+// exceed the limits of m.
+func (m *Meter) Limit(src Source) Source { return &limiter{Source: src, meter: m} }
+
+// NameCost is what a name, its inode and what a tool notes about them count in
+// [Limits].TreeMemory, in bytes, besides all text.
+const NameCost = 400
+
+const sliceCost = 32 // of an extended attribute, or of another part of an entry
+
+// Hold counts what a source keeps for path before it yields an entry of it, if it
+// ever does: so many names, and bytes of text. It is a [*LimitError] that there is no
+// more room.
+func (m *Meter) Hold(path string, names, text int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.memory += names*NameCost + text
+	return m.checkMemory(path)
+}
+
+func (m *Meter) checkMemory(path string) error {
+	if got, limit := m.memory, m.limits.TreeMemory; limit > 0 && got > limit {
+		return &LimitError{Path: path, What: fmt.Sprintf("tree of %d bytes in memory up to here", got), Limit: limit, Flag: "max-tree-memory"}
+	}
+	return nil
+}
+
+// Add counts e, which comes behind prev in its source, and is a [*LimitError] if it
+// exceeds a limit.
+func (m *Meter) Add(prev string, e *Entry) error {
+	names, text := newNames(prev, e.Path)
 	data := e.DataSize()
-	if data > 1<<63-1-l.total {
-		data = 1<<63 - 1 - l.total
-	}
-	l.total += data
-	xattrs := int64(0)
-	for _, x := range e.Xattrs {
-		xattrs += int64(len(x.Name) + len(x.Value))
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries += names
+	m.total += min(data, 1<<63-1-m.total)
+	m.memory += names*NameCost + text + detail(e)
 	for _, c := range []struct {
 		got, limit int64
 		flag, what string
 	}{
-		{l.entries, l.Limits.Entries, "max-entries", "entry or implied directory number %d"},
-		{e.Size, l.Limits.FileSize, "max-file-size", "file of %d bytes"},
-		{l.total, l.Limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
-		{xattrs, l.Limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
+		{m.entries, m.limits.Entries, "max-entries", "entry or implied directory number %d"},
+		{e.Size, m.limits.FileSize, "max-file-size", "file of %d bytes"},
+		{m.total, m.limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
+		{xattrBytes(e), m.limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
 	} {
 		if c.limit > 0 && c.got > c.limit {
 			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Flag: c.flag}
 		}
 	}
-	return l.Limits.CheckDepth(e.Path)
+	if err := m.limits.CheckDepth(e.Path); err != nil {
+		return err
+	}
+	return m.checkMemory(e.Path)
 }
 
-// newNames is how many names path can make in a tree that has prev: its own and
-// those of directories that it may imply. Paths in an order that jumps count
-// directories again; a short input cannot make a large tree uncounted.
-func newNames(prev, path string) int64 {
+// detail is what e takes besides its name.
+func detail(e *Entry) int64 {
+	n := len(e.Link) + len(e.Hardlink) + sliceCost*(len(e.Xattrs)+len(e.Extra.list())) + sliceCost/2*len(e.Extents)
+	for _, x := range e.Xattrs {
+		n += len(x.Name) + len(x.Value)
+	}
+	for _, x := range e.Extra.list() {
+		n += len(x.Name) + len(x.Value)
+	}
+	if e.Lower != nil {
+		for _, target := range e.Lower.Targets {
+			n += sliceCost + len(target)
+		}
+	}
+	return int64(n)
+}
+
+// xattrBytes is what the extended attributes of e take in its record of a stream: all
+// that may go with them fits into a line with those that the limit lets through.
+func xattrBytes(e *Entry) (n int64) {
+	for _, x := range e.Xattrs {
+		n += int64(len(" =") + len(xattrPrefix) + escapedLen(x.Name) + base64.StdEncoding.EncodedLen(len(x.Value)))
+	}
+	return n
+}
+
+// newNames is how many names path can make in a tree that has prev, and their bytes:
+// its own and those of directories that it may imply. Paths in an order that jumps
+// count directories again; a short input cannot make a large tree uncounted.
+func newNames(prev, path string) (names, text int64) {
 	shared := 0 // up to behind a slash
 	for i := 0; i < min(len(prev), len(path)) && prev[i] == path[i]; i++ {
 		if path[i] == '/' {
@@ -110,5 +176,5 @@ func newNames(prev, path string) int64 {
 	if len(path) > len(prev) && path[len(prev)] == '/' && path[:len(prev)] == prev {
 		shared = len(prev) + 1
 	}
-	return int64(strings.Count(path[shared:], "/")) + 1
+	return int64(strings.Count(path[shared:], "/")) + 1, int64(len(path) - shared)
 }

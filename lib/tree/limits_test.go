@@ -1,9 +1,11 @@
 package tree
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -37,7 +39,8 @@ func TestLimits(t *testing.T) {
 		{Limits{Depth: 3}, "a/b/c", "3 path components, over the limit of 2", "max-depth"},
 		{Limits{FileSize: 1000}, `sparse\012`, "file of 1000 bytes, over the limit of 999", "max-file-size"},
 		{Limits{TotalSize: 150}, `sparse\012`, "150 bytes of data up to here, over the limit of 149", "max-total-size"},
-		{Limits{XattrBytes: 10}, "a/b/c", "10 bytes of extended attributes, over the limit of 9", "max-xattr-bytes"},
+		{Limits{XattrBytes: 22}, "a/b/c", "22 bytes of extended attributes, over the limit of 21", "max-xattr-bytes"},
+		{Limits{TreeMemory: 6*NameCost + 96}, "link", "tree of 2496 bytes in memory up to here, over the limit of 2495", "max-tree-memory"},
 	} {
 		t.Run(c.flag, func(t *testing.T) {
 			if err := drain(Limit(clone(list), c.fits)); err != nil {
@@ -99,13 +102,60 @@ func drain(s Source) error {
 func TestNewNames(t *testing.T) {
 	for _, c := range []struct {
 		prev, path string
-		want       int64
+		names      int64
+		text       int64
 	}{
-		{"", ".", 1}, {".", "a", 1}, {".", "a/b/c", 3}, {"a", "a/b", 1}, {"a", "a/b/c", 2}, {"a/b", "a/b", 1},
-		{"a/b", "a/c", 1}, {"a/b", "ab/c", 2}, {"ab", "a/b", 2}, {"a/b/c", "a", 1}, {"x/y/z", "a/b", 2},
+		{"", ".", 1, 1}, {".", "a", 1, 1}, {".", "a/b/c", 3, 5}, {"a", "a/b", 1, 1}, {"a", "a/b/c", 2, 3}, {"a/b", "a/b", 1, 1},
+		{"a/b", "a/c", 1, 1}, {"a/b", "ab/c", 2, 4}, {"ab", "a/b", 2, 3}, {"a/b/c", "a", 1, 1}, {"x/y/z", "a/b", 2, 3},
 	} {
-		if got := newNames(c.prev, c.path); got != c.want {
-			t.Errorf("newNames(%q, %q) = %d, want %d", c.prev, c.path, got, c.want)
+		if names, text := newNames(c.prev, c.path); names != c.names || text != c.text {
+			t.Errorf("newNames(%q, %q) = %d, %d, want %d, %d", c.prev, c.path, names, text, c.names, c.text)
+		}
+	}
+}
+
+// TestXattrsFitTheLine has as many extended attributes as the default lets through,
+// with all else that a name may have but extents.
+func TestXattrsFitTheLine(t *testing.T) {
+	e := Entry{Path: strings.Repeat("\x01", MaxName), Type: File, Lower: &Lower{Targets: []string{"a"}, Else: true}}
+	for i := range 3 {
+		e.Xattrs = append(e.Xattrs, Xattr{"user." + strings.Repeat("\n", MaxName-6) + strconv.Itoa(i), strings.Repeat("v", MaxValue-2000)})
+	}
+	field, _ := reflect.TypeFor[Limits]().FieldByName("XattrBytes")
+	if got := field.Tag.Get("default"); got != "256K" {
+		t.Fatalf("the default is %s", got)
+	}
+	limits := Limits{XattrBytes: 256 << 10}
+	for range MaxTargets - 1 {
+		e.Lower.Targets = append(e.Lower.Targets, strings.Repeat(strings.Repeat("\x01", MaxName)+"/", 15)+"a")
+	}
+	var stream bytes.Buffer
+	w := NewWriter(&stream, WriterOptions{})
+	if err := Copy(w, Limit(&listSource{{Path: ".", Type: Dir}, e}, limits)); err != nil {
+		t.Fatal(err)
+	}
+	line := bytes.Split(stream.Bytes(), []byte("\n"))[2]
+	xattrs := line[bytes.Index(line, []byte(" "+xattrPrefix)):]
+	if got := xattrBytes(&e); got != int64(len(xattrs)) {
+		t.Errorf("counted %d bytes, the stream has %d", got, len(xattrs))
+	}
+	limits.XattrBytes = int64(len(xattrs)) - 1
+	var over *LimitError
+	if err := drain(Limit(&listSource{e}, limits)); !errors.As(err, &over) || over.Flag != "max-xattr-bytes" {
+		t.Errorf("over the limit: %v", err)
+	}
+}
+
+// TestMeter has two sources that only together are over each limit.
+func TestMeter(t *testing.T) {
+	list := listSource{{Path: ".", Type: Dir}, {Path: "a", Type: File, Size: 60}}
+	for _, l := range []Limits{{Entries: 3}, {TotalSize: 100}, {TreeMemory: 3 * NameCost}} {
+		m := NewMeter(l)
+		if err := drain(m.Limit(clone(list))); err != nil {
+			t.Errorf("%+v: %v", l, err)
+		}
+		if err := drain(m.Limit(clone(list))); !errors.As(err, new(*LimitError)) {
+			t.Errorf("%+v: %v", l, err)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 // its path: what is at path in the directory below or, if c is only implied, where
 // a symbolic link there leads.
 func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place, error) {
-	n := below.children[c.name]
+	n := below.children.get(c.name)
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
 		to, err := a.t.ResolveDir(path.String())
 		switch {
@@ -193,7 +193,7 @@ func (a *applier) hide() {
 		n.children = nil
 	}
 	for _, h := range a.gone {
-		delete(h.dir.children, h.name)
+		h.dir.children.remove(h.name)
 	}
 }
 
@@ -248,7 +248,7 @@ func (a *applier) file(dst, c *Node) {
 
 // explicit adds a directory that the layer has with its attributes.
 func (a *applier) explicit(dst *Node, path *Place, c *Node) error {
-	old := dst.children[c.name]
+	old := dst.children.get(c.name)
 	if old == nil || old.Entry.Type != Dir {
 		old = &Node{name: c.name}
 		dst.set(old)
@@ -259,7 +259,7 @@ func (a *applier) explicit(dst *Node, path *Place, c *Node) error {
 
 // implied adds a directory that the layer only implies.
 func (a *applier) implied(dst *Node, path *Place, c *Node) error {
-	old := dst.children[c.name]
+	old := dst.children.get(c.name)
 	switch {
 	case old != nil && old.Entry.Type == Dir:
 		return a.dir(old, path, c)
@@ -287,13 +287,13 @@ func (a *applier) through(path *Place, c *Node) error {
 // prune takes whiteouts, once they have hidden what they hide, out of the directory
 // n, and implied directories that put nothing else into the tree below.
 func (n *Node) prune() {
-	for name, c := range n.children {
+	for c := range n.children.all() {
 		if c.Entry.Type == Dir {
 			c.prune()
 		}
-		empty := c.Entry.NoChange && !c.Entry.IsOpaque() && len(c.children) == 0
+		empty := c.Entry.NoChange && !c.Entry.IsOpaque() && c.children.len() == 0
 		if empty || c.Entry.IsWhiteout() {
-			delete(n.children, name)
+			n.children.remove(c.name)
 		}
 	}
 }

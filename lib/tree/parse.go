@@ -315,7 +315,7 @@ func (f *fields) rest(e *Entry, form Data) (err error) {
 		if !isDigest(v) {
 			return errors.New("sha256digest is not 64 lower-case hex digits")
 		}
-		e.Extra = append(e.Extra, Keyword{digestWord, string(v)})
+		e.Extra = &Keywords{{digestWord, string(v)}}
 	}
 	if err := f.xattrs(e); err != nil {
 		return err
@@ -364,6 +364,7 @@ func (f *fields) extras(e *Entry) error {
 	if len(f.extra) == 0 {
 		return nil
 	}
+	words := e.Extra.list()
 	for _, w := range f.extra {
 		name, err := unescape(w.name)
 		if err != nil {
@@ -373,9 +374,10 @@ func (f *fields) extras(e *Entry) error {
 		if err != nil {
 			return err
 		}
-		e.Extra = append(e.Extra, Keyword{name, value})
+		words = append(words, Keyword{name, value})
 	}
-	return sortUnique(e.Extra, func(k Keyword) string { return k.Name })
+	e.Extra = (*Keywords)(&words)
+	return sortUnique(words, func(k Keyword) string { return k.Name })
 }
 
 // sortUnique sorts list by name unless it is in order already.

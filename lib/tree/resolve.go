@@ -109,7 +109,7 @@ func (w *way) step() error {
 	}
 	var c *Node
 	if at := w.nodes[len(w.nodes)-1]; at != nil {
-		c = at.children[name]
+		c = at.children.get(name)
 	}
 	if c == nil || c.Entry.Type != Link {
 		w.names, w.nodes = append(w.names, name), append(w.nodes, c)
@@ -172,7 +172,7 @@ func (t *Tree) hasLink(path string) bool {
 	for more := path != "."; more && n != nil; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
-		if n = n.children[name]; n != nil && n.Entry.Type == Link {
+		if n = n.children.get(name); n != nil && n.Entry.Type == Link {
 			return true
 		}
 	}

@@ -146,7 +146,7 @@ func TestMaze(t *testing.T) {
 	if got, err := tr.ResolveDir("d/x"); got != "d/x" || err != nil {
 		t.Errorf("no link: %s, %v", got, err)
 	}
-	reftest.Cost(t, 200, 30_000, map[string]func(t *testing.T, n int){
+	reftest.Cost(t, 200, 40_000, map[string]func(t *testing.T, n int){
 		"maze": func(t *testing.T, n int) {
 			tr, long := maze(t)
 			for range n {

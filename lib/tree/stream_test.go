@@ -158,7 +158,7 @@ func TestBufferEdges(t *testing.T) {
 				{Entry: Entry{Path: "b", Type: File, Size: 3}, data: "end"},
 			}
 			if n := size + d - 70; n < MaxLine-70 {
-				list = append(list, got{Entry: Entry{Path: "c", Type: Fifo, Extra: []Keyword{{"x-a", strings.Repeat("y", n)}}}})
+				list = append(list, got{Entry: Entry{Path: "c", Type: Fifo, Extra: &Keywords{{"x-a", strings.Repeat("y", n)}}}})
 			}
 			list = append(list, got{Entry: Entry{Path: "d", Type: File, Size: int64(len(data))}, data: data})
 			text, err := writeAll(list, WriterOptions{})

@@ -11,8 +11,9 @@ import (
 // reference.
 type Tree struct {
 	root    *Node
-	hasElse bool // some names may be those of files in the layers below
-	steps   int  // through targets of symbolic links, less those that paths may take
+	implied *Entry // inode of all directories that are only implied; nil: each has its own
+	hasElse bool   // some names may be those of files in the layers below
+	steps   int    // through targets of symbolic links, less those that paths may take
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
@@ -24,12 +25,27 @@ type Node struct {
 	Entry *Entry
 
 	name     string
-	children map[string]*Node // nil while empty
+	children *children // nil while empty
 }
 
 // New makes a tree that holds an implied root directory.
 func New() *Tree {
 	return &Tree{root: impliedDir(".")}
+}
+
+// NewNames makes a tree like New for who only looks up and sets: all directories that
+// are only implied share an inode.
+func NewNames() *Tree {
+	t := New()
+	t.implied = t.root.Entry
+	return t
+}
+
+func (t *Tree) impliedDir(name string) *Node {
+	if t.implied != nil {
+		return &Node{name: name, Entry: t.implied}
+	}
+	return impliedDir(name)
 }
 
 func impliedDir(name string) *Node {
@@ -46,15 +62,15 @@ func (t *Tree) Root() *Node { return t.root }
 func (n *Node) Name() string { return n.name }
 
 // Child is what n, a directory, holds under name, or nil.
-func (n *Node) Child(name string) *Node { return n.children[name] }
+func (n *Node) Child(name string) *Node { return n.children.get(name) }
 
 // Children are the names in n in unsigned byte order, in a slice of the caller's.
 func (n *Node) Children() []*Node {
-	if len(n.children) == 0 {
+	if n.children.len() == 0 {
 		return nil
 	}
-	list := make([]*Node, 0, len(n.children))
-	for _, c := range n.children {
+	list := make([]*Node, 0, n.children.len())
+	for c := range n.children.all() {
 		list = append(list, c)
 	}
 	slices.SortFunc(list, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
@@ -64,9 +80,9 @@ func (n *Node) Children() []*Node {
 // set puts c into n, in place of what has its name.
 func (n *Node) set(c *Node) {
 	if n.children == nil {
-		n.children = make(map[string]*Node)
+		n.children = new(children)
 	}
-	n.children[c.name] = c
+	n.children.set(c)
 }
 
 // Lookup finds path, taken literally: no symbolic link is followed. It returns
@@ -76,7 +92,7 @@ func (t *Tree) Lookup(path string) *Node {
 	for more := path != "."; more && n != nil; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
-		n = n.children[name]
+		n = n.children.get(name)
 	}
 	return n
 }
@@ -129,9 +145,9 @@ func (t *Tree) Set(path string, inode *Entry) {
 	}
 	dir, base := t.root, path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, base = t.mkdirAll(path[:i], impliedDir), path[i+1:]
+		dir, base = t.mkdirAll(path[:i], t.impliedDir), path[i+1:]
 	}
-	n := dir.children[base]
+	n := dir.children.get(base)
 	if n == nil {
 		n = &Node{name: strings.Clone(base)} // not a part of the whole path
 		dir.set(n)
@@ -146,7 +162,7 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	if e.NoChange {
 		implied := impliedDir("").Entry
 		if e.IsOpaque() {
-			implied.Xattrs = []Xattr{Opaque}
+			implied.Xattrs = onlyOpaque
 		}
 		return implied, nil
 	}
@@ -184,7 +200,7 @@ func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
 	for more := path != "."; more; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
-		c := n.children[name]
+		c := n.children.get(name)
 		if c == nil || c.Entry.Type != Dir {
 			c = make(strings.Clone(name))
 			n.set(c)
@@ -193,6 +209,10 @@ func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
 	}
 	return n
 }
+
+// onlyOpaque are the xattrs of an implied directory that is opaque. Nothing changes
+// xattrs where they are.
+var onlyOpaque = []Xattr{Opaque}
 
 func withOpaque(xs []Xattr) []Xattr {
 	xs = append(slices.Clone(xs), Opaque)
@@ -215,7 +235,7 @@ func (t *Tree) CountLinks() {
 			return
 		}
 		n.Entry.Nlink = 2
-		for _, c := range n.children {
+		for c := range n.children.all() {
 			if c.Entry.Type == Dir {
 				n.Entry.Nlink++
 			}
@@ -231,7 +251,7 @@ func (t *Tree) each(fn func(*Node)) {
 	var visit func(*Node)
 	visit = func(n *Node) {
 		fn(n)
-		for _, c := range n.children {
+		for c := range n.children.all() {
 			visit(c)
 		}
 	}

@@ -111,8 +111,8 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	if s.opts.Data == Inline || e.Type != File {
 		return "", nil
 	}
-	if len(e.Extra) > 0 && e.Extra[0].Name == digestWord {
-		return e.Extra[0].Value, nil
+	if words := e.Extra.list(); len(words) > 0 && words[0].Name == digestWord {
+		return words[0].Value, nil
 	}
 	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
 		return "", nil
@@ -268,7 +268,7 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 		b = appendEscaped(append(b, " "+xattrPrefix...), x.Name)
 		b = base64.StdEncoding.AppendEncode(append(b, '='), []byte(x.Value))
 	}
-	for _, x := range e.Extra {
+	for _, x := range e.Extra.list() {
 		if x.Name != digestWord {
 			b = appendEscaped(append(b, ' '), x.Name)
 			b = appendEscaped(append(b, '='), x.Value)

@@ -24,7 +24,7 @@ func (c pieces) WriteTo(w io.Writer) (n int64, err error) {
 
 func TestWriterRefuses(t *testing.T) {
 	file := Entry{Path: "a\x1b", Type: File, Size: 10}
-	long := Entry{Path: "a\x1b", Type: Fifo, Extra: []Keyword{{"x-a", strings.Repeat("x", MaxLine)}}}
+	long := Entry{Path: "a\x1b", Type: Fifo, Extra: &Keywords{{"x-a", strings.Repeat("x", MaxLine)}}}
 	with := func(c Content) *Entry { e := file; e.Content = c; return &e }
 	for _, c := range []struct {
 		name, want string
@@ -224,7 +224,7 @@ func TestCopyAborts(t *testing.T) {
 func TestWriterNoData(t *testing.T) {
 	list := []got{
 		{Entry: Entry{Path: ".", Type: Dir, Mode: 0o1777, Nlink: 5, Xattrs: []Xattr{{"user.a", "v"}}}},
-		{Entry: Entry{Path: "f", Type: File, Mode: 0, Size: 7, Nlink: 2, Extents: []Extent{{1, 2}}, Xattrs: []Xattr{{"user.a", "v"}}, Extra: []Keyword{{"x-a", "b"}}}, data: "ab"},
+		{Entry: Entry{Path: "f", Type: File, Mode: 0, Size: 7, Nlink: 2, Extents: []Extent{{1, 2}}, Xattrs: []Xattr{{"user.a", "v"}}, Extra: &Keywords{{"x-a", "b"}}}, data: "ab"},
 		{Entry: Entry{Path: "g", Type: File, Mode: 0, Size: 7, Nlink: 2, Hardlink: "f"}},
 		{Entry: Entry{Path: "l", Type: Link, Mode: 0o777, Nlink: 1, Link: `a =\`, Xattrs: []Xattr{{"user.a", "v"}}}},
 		{Entry: Entry{Path: "c", Type: Char, Mode: 0o7, Dev: Device{1, 3}}},

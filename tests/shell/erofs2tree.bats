@@ -191,7 +191,7 @@ tree_of_files() {
 }
 
 @test "limits name their flags" {
-	for limit in --max-entries=2 --max-depth=1 --max-file-size=99999 --max-total-size=100003; do
+	for limit in --max-entries=2 --max-depth=1 --max-file-size=99999 --max-total-size=100003 --max-tree-memory=1000; do
 		run --separate-stderr erofs2tree -o out $limit image
 		assert_error erofs2tree 1 'over the limit of'
 		[[ $stderr == *"erofs2tree: hint: ${limit%=*} raises the limit" ]] || show "no hint"

@@ -554,7 +554,7 @@ tar2tree: warning: 2 reserved extended attributes dropped in all' ] || show "oth
 
 @test "limits name their flags" {
 	layer_of deep a/b/c/d
-	for limit in --max-entries=2 --max-file-size=99999 --max-total-size=100003; do
+	for limit in --max-entries=2 --max-file-size=99999 --max-total-size=100003 --max-tree-memory=1000; do
 		for more in '' --sort; do
 			# shellcheck disable=SC2086 # no word where it is empty
 			run --separate-stderr tar2tree -o out $limit $more layer.tar

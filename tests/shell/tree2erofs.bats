@@ -279,7 +279,7 @@ full_disk() {
 @test "limits name their flags" {
 	stream "$root" './a/b/c type=fifo mode=0644 uid=0 gid=0 time=1.000000000 xattr.user.a=eHl6' >deep
 	stream "$root" './hole type=file mode=0644 uid=0 gid=0 time=1.000000000 size=1048576 extents=-' >hole
-	for c in '--max-hole-bytes=7 hole' '--max-entries=2 in.tree' '--max-file-size=99999 in.tree' '--max-total-size=100003 in.tree' '--max-depth=2 deep' '--max-xattr-bytes=8 deep'; do
+	for c in '--max-hole-bytes=7 hole' '--max-entries=2 in.tree' '--max-file-size=99999 in.tree' '--max-total-size=100003 in.tree' '--max-depth=2 deep' '--max-xattr-bytes=17 deep' '--max-tree-memory=1000 in.tree'; do
 		# shellcheck disable=SC2086 # two words
 		run --separate-stderr tree2erofs -o out $c
 		assert_error tree2erofs 1 'over the limit of'

@@ -330,7 +330,7 @@ seen() {
 }
 
 @test "limits name their flags" {
-	for c in '--max-entries=2' '--max-file-size=99999' '--max-total-size=100003'; do
+	for c in '--max-entries=2' '--max-file-size=99999' '--max-total-size=100003' '--max-tree-memory=1000'; do
 		run --separate-stderr tree2ext4 -o out "$c" in.tree
 		assert_error tree2ext4 1 'over the limit of'
 		[[ $stderr == *"tree2ext4: hint: ${c%%=*} raises the limit" ]] || show "no hint"

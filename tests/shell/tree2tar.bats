@@ -246,7 +246,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 
 @test "limits name their flags" {
 	stream "./a/b/c type=fifo $plain xattr.user.a=eHl6" >deep
-	for c in '--max-entries=2 in.tree' '--max-file-size=99999 in.tree' '--max-total-size=100003 in.tree' '--max-depth=2 deep' '--max-xattr-bytes=8 deep'; do
+	for c in '--max-entries=2 in.tree' '--max-file-size=99999 in.tree' '--max-total-size=100003 in.tree' '--max-depth=2 deep' '--max-xattr-bytes=17 deep' '--max-tree-memory=1000 in.tree'; do
 		# shellcheck disable=SC2086 # two words
 		run --separate-stderr tree2tar -o out $c
 		assert_error tree2tar 1 'over the limit of'

@@ -53,6 +53,30 @@ var kinds = map[string]func(l, i int) *tar.Header{
 	},
 }
 
+// layerKinds are what only a layer can have much of, as kinds are, with how many names
+// each takes, and bytes for each of them.
+var layerKinds = map[string]struct {
+	names int
+	bytes int64
+	entry func(i int) *tar.Header
+}{
+	"implied directories": {200, 400, func(i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("%d/%sf", i, strings.Repeat("a/", 198))}
+	}},
+	"directories of one name": {2, 400, func(i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("d/%d/f", i)}
+	}},
+	"whiteouts": {1, 400, func(i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("w/.wh.%d", i)}
+	}},
+	"opaque directories": {1, 400, func(i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("%d/.wh..wh..opq", i)}
+	}},
+	"links to layers below": {1, 520, func(i int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("l/%d", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("t/%d", i)}
+	}},
+}
+
 // heap is what design and README promise of a process beyond its first 64 MiB: 400
 // bytes an entry and the bytes of names, targets and extended attributes.
 func heap(h *tar.Header) (n int64) {
@@ -84,6 +108,60 @@ func TestMemoryOfEach(t *testing.T) {
 	}
 }
 
+// TestMemoryOfLayer is TestMemory for what a single layer can have.
+func TestMemoryOfLayer(t *testing.T) {
+	reftest.Long(t)
+	built(t)
+	const names = 200_000
+	for name, kind := range layerKinds {
+		t.Run(name, func(t *testing.T) {
+			file, bound := filepath.Join(t.TempDir(), "layer"), int64(64<<20)
+			writeTar(t, file, func(add func(h *tar.Header)) {
+				for i := range names / kind.names {
+					h := kind.entry(i)
+					bound += int64(kind.names)*kind.bytes + int64(len(h.Name)+len(h.Linkname))
+					add(h)
+				}
+			})
+			for _, flag := range []string{"", "--sort"} {
+				args := strings.Fields(flag + " " + file)
+				within(t, bound, args, "tree2erofs --layer -o out")
+			}
+		})
+	}
+}
+
+// TestTreeMemory has little input that would take much memory end at the limit, with
+// what the limit and 64 MiB hold.
+func TestTreeMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures the tools, not this process")
+	}
+	built(t)
+	const limit = 64 << 20
+	for name, kind := range layerKinds {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "layer")
+			writeTar(t, file, func(add func(h *tar.Header)) {
+				for i := range 2 * limit / 400 / kind.names {
+					add(kind.entry(i))
+				}
+			})
+			tool := reftest.Command(t, filepath.Join(bin, "tar2tree"), "--sort", "--max-tree-memory=64M", "-o", "out", file)
+			tool.Dir = t.TempDir()
+			out, err := tool.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "hint: --max-tree-memory raises the limit") {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if peak := tool.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10; peak > limit+64<<20 {
+				t.Errorf("%d MiB", peak>>20)
+			} else {
+				t.Logf("%d MiB", peak>>20)
+			}
+		})
+	}
+}
+
 func measure(t *testing.T, names []string, sinks ...string) {
 	built(t)
 	const layers, entries = 3, 84_000
@@ -101,6 +179,30 @@ func measure(t *testing.T, names []string, sinks ...string) {
 
 func bigLayer(t *testing.T, file string, l, n int, names []string) (bytes int64) {
 	t.Helper()
+	writeTar(t, file, func(write func(h *tar.Header)) {
+		add := func(h *tar.Header) {
+			write(h)
+			bytes += heap(h)
+		}
+		for _, dir := range []string{"f", "n", "x", "s", "h", "d", "c"} {
+			add(&tar.Header{Name: dir, Typeflag: tar.TypeDir})
+		}
+		for i := range 100 {
+			add(&tar.Header{Name: fmt.Sprintf("f/%d", i), Typeflag: tar.TypeDir})
+		}
+		add(&tar.Header{Name: fmt.Sprint("large", l), Size: 30 << 20})
+		for _, name := range names {
+			for i := range n / len(names) {
+				add(kinds[name](l, i))
+			}
+		}
+	})
+	return bytes
+}
+
+// writeTar makes file a tar of what fill adds, with nulls for contents.
+func writeTar(t *testing.T, file string, fill func(add func(h *tar.Header))) {
+	t.Helper()
 	f, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +210,7 @@ func bigLayer(t *testing.T, file string, l, n int, names []string) (bytes int64)
 	defer f.Close()
 	buf := bufio.NewWriter(f)
 	w := tar.NewWriter(buf)
-	add := func(h *tar.Header) {
+	fill(func(h *tar.Header) {
 		h.Mode, h.Format = 0o755, tar.FormatPAX
 		err = w.WriteHeader(h)
 		if err == nil {
@@ -117,27 +219,13 @@ func bigLayer(t *testing.T, file string, l, n int, names []string) (bytes int64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes += heap(h)
-	}
-	for _, dir := range []string{"f", "n", "x", "s", "h", "d", "c"} {
-		add(&tar.Header{Name: dir, Typeflag: tar.TypeDir})
-	}
-	for i := range 100 {
-		add(&tar.Header{Name: fmt.Sprintf("f/%d", i), Typeflag: tar.TypeDir})
-	}
-	add(&tar.Header{Name: fmt.Sprint("large", l), Size: 30 << 20})
-	for _, name := range names {
-		for i := range n / len(names) {
-			add(kinds[name](l, i))
-		}
-	}
+	})
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := buf.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	return bytes
 }
 
 type nulls struct{}

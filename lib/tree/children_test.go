@@ -1,0 +1,60 @@
+package tree
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// TestChildren does to a directory what it does to a map, around the size at which one
+// becomes the other.
+func TestChildren(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		dir, want := &Node{}, map[string]*Node{}
+		for range 100 {
+			c := &Node{name: fmt.Sprint(rnd.IntN(2 * maxFew))}
+			switch rnd.IntN(8) {
+			case 0:
+				dir.children.remove(c.name)
+				delete(want, c.name)
+			case 1:
+				for c := range dir.children.all() {
+					if c.name < "3" {
+						dir.children.remove(c.name)
+						delete(want, c.name)
+					}
+				}
+			default:
+				dir.set(c)
+				want[c.name] = c
+			}
+			if got := slices.Collect(dir.children.all()); len(got) != len(want) || dir.children.len() != len(want) {
+				t.Fatalf("%d, yields %d, want %d", dir.children.len(), len(got), len(want))
+			}
+			for name := range 2 * maxFew {
+				if name := fmt.Sprint(name); dir.Child(name) != want[name] {
+					t.Fatalf("%s: %v", name, dir.Child(name))
+				}
+			}
+			var names []string
+			for _, c := range dir.Children() {
+				names = append(names, c.name)
+			}
+			if sorted := slices.Sorted(maps.Keys(want)); !slices.Equal(names, sorted) {
+				t.Fatalf("%q, want %q", names, sorted)
+			}
+		}
+	}
+}
+
+// TestSizes are those that the bound on memory for an entry is made of: up to which the
+// allocator has a class of its own.
+func TestSizes(t *testing.T) {
+	if entry, node := reflect.TypeFor[Entry]().Size(), reflect.TypeFor[Node]().Size(); entry > 176 || node > 32 {
+		t.Errorf("an Entry takes %d bytes, a Node %d", entry, node)
+	}
+}
