@@ -27,11 +27,30 @@ func RunningNow(t testing.TB) Running {
 }
 
 // Left fails the test if there are descriptors or goroutines that there were not
-// before. A goroutine that others do not wait for any more may still have to return; a
-// descriptor has no such excuse, and the collector may not close it first.
+// before. A goroutine that others do not wait for any more may still have to return, and
+// to close what it has in hand.
 func (r Running) Left(t testing.TB) {
 	t.Helper()
 	var more []string
+	for range 1000 {
+		more = r.opened(t)
+		if more == nil && runtime.NumGoroutine() <= r.goroutines {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if more != nil {
+		t.Errorf("left open: %q", more)
+	}
+	if n := runtime.NumGoroutine(); n > r.goroutines {
+		stacks := make([]byte, 1<<20)
+		t.Errorf("%d goroutines, and before there were %d:\n%s", n, r.goroutines, stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+// opened is what is open and was not before.
+func (r Running) opened(t testing.TB) (more []string) {
+	t.Helper()
 	had := slices.Clone(r.files)
 	for _, f := range openFiles(t) {
 		if i := slices.Index(had, f); i >= 0 {
@@ -40,17 +59,7 @@ func (r Running) Left(t testing.TB) {
 			more = append(more, f)
 		}
 	}
-	if more != nil {
-		t.Errorf("left open: %q", more)
-	}
-	for range 1000 {
-		if runtime.NumGoroutine() <= r.goroutines {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	stacks := make([]byte, 1<<20)
-	t.Errorf("%d goroutines, and before there were %d:\n%s", runtime.NumGoroutine(), r.goroutines, stacks[:runtime.Stack(stacks, true)])
+	return more
 }
 
 // openFiles are the files and so on that descriptors of the process refer to.
