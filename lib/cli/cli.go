@@ -87,9 +87,9 @@ func Main(name, about string, tool Tool) {
 }
 
 // limitGarbage lets garbage be half of what is in use, not as much again, and of a
-// large heap about a seventh: that is what a process may take for each entry. Before the heap has
-// 8 MiB nothing is collected, which would be a third of the work of a process that does
-// little.
+// large heap about a fifth, so that a process keeps to what it may take for each entry.
+// Before the heap has 8 MiB nothing is collected, which would be a third of the work of
+// a process that does little.
 func limitGarbage() {
 	debug.SetGCPercent(200) // of the least heap that the runtime counts with, 4 MiB
 	afterCollection(func() { debug.SetGCPercent(garbage(inUse())) })

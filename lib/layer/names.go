@@ -35,8 +35,8 @@ type names struct {
 // someDir is the inode of all directories that have attributes.
 var someDir = &tree.Entry{Type: tree.Dir}
 
-// someOpaque is the inode of all directories of which a layer has only the mark, and
-// someLower that of all links to the layers below, in the end of a layer.
+// At the end of a layer someOpaque is the inode of all directories of which it has only
+// the mark, and someLower that of all links to the layers below.
 var (
 	someOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
 	someLower  = &tree.Entry{Type: tree.File}
