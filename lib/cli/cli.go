@@ -37,8 +37,9 @@
 //	128+n  the process died of signal n; SIGPIPE where stdout was closed;
 //	     SIGHUP and SIGINT only if they were not ignored at the start
 //
-// An error in the chain with a method Hint() string adds "tool: hint: ...". So
-// libraries decide both without importing this package.
+// "tool: hint: ..." follows where [Hint] has added advice to the error, or else where
+// the tool is an [Adviser] that has some: libraries return typed errors, and the tools
+// know the flags that help.
 package cli
 
 import (
@@ -60,6 +61,13 @@ import (
 // outputs that it has opened but not committed when it returns are aborted.
 type Tool interface {
 	Run(env *Env) error
+}
+
+// Adviser is a Tool that knows what helps against the errors of the libraries it
+// uses.
+type Adviser interface {
+	// Advise returns a hint for err, best the flag or the next command to try, or "".
+	Advise(err error) string
 }
 
 // The exit codes.
@@ -131,6 +139,9 @@ func (e *Env) run(about string, tool Tool, args []string) int {
 	done, err := e.parse(about, tool, args)
 	if err == nil && !done {
 		err = tool.Run(e)
+		if a, ok := tool.(Adviser); ok && err != nil && hintOf(err) == "" {
+			err = Hint(err, a.Advise(err))
+		}
 	}
 	open := e.end(err == nil)
 	if err == nil && open != "" {

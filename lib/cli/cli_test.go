@@ -51,12 +51,22 @@ type again struct{ error }
 
 func (again) Temporary() bool { return true }
 
+// Advise implements [Adviser].
+func (p *probe) Advise(err error) string {
+	if errors.Is(err, fs.ErrExist) {
+		return "the tool's"
+	}
+	return ""
+}
+
 func (p *probe) Run(env *Env) error {
 	switch p.Do {
+	case "advice":
+		return fmt.Errorf("a/b: entry: %w", fs.ErrExist)
 	case "usage":
 		return Usage("--do: wrong")
 	case "hint":
-		return Hint(fmt.Errorf("a/b: entry: %w", fs.ErrNotExist), "try this")
+		return Hint(fmt.Errorf("a/b: entry: %w", fs.ErrExist), "try this")
 	case "again":
 		return fmt.Errorf("registry: pull: %w", again{errors.New("status 503")})
 	case "emfile":
@@ -177,7 +187,8 @@ func TestExitCodes(t *testing.T) {
 		{"usage from kong", "--nonsense", "2", "probe: unknown flag --nonsense\nprobe: hint: see probe --help\n"},
 		{"too many arguments", "a b", "2", "probe: unexpected argument b\nprobe: hint: see probe --help\n"},
 		{"usage from Run", "--do=usage", "2", "probe: --do: wrong\n"},
-		{"hint", "--do=hint", "1", "probe: a/b: entry: file does not exist\nprobe: hint: try this\n"},
+		{"hint", "--do=hint", "1", "probe: a/b: entry: file already exists\nprobe: hint: try this\n"},
+		{"hint of the tool", "--do=advice", "1", "probe: a/b: entry: file already exists\nprobe: hint: the tool's\n"},
 		{"temporary", "--do=again", "75", "probe: registry: pull: status 503\n"},
 		{"temporary only in name", "--do=emfile", "1", "probe: f: open: too many open files\n"},
 		{"hostile text", "--do=hostile", "1", `probe: a\033[31m\377` + `\015: entry:; bad \302\205é\342\200\256\342\200\213` + "\n"},

@@ -93,9 +93,8 @@ func (e *Env) report(err error) int {
 		return exitPipe
 	}
 	e.say("", e.message(err))
-	var h interface{ Hint() string }
-	if errors.As(err, &h) && h.Hint() != "" {
-		e.say("hint: ", h.Hint())
+	if hint := hintOf(err); hint != "" {
+		e.say("hint: ", hint)
 	}
 	var u *usageError
 	switch {
@@ -105,6 +104,15 @@ func (e *Env) report(err error) int {
 		return exitTemporary
 	}
 	return exitFailed
+}
+
+// hintOf is the hint of the outermost error that has one, or "".
+func hintOf(err error) string {
+	var h interface{ Hint() string }
+	if !errors.As(err, &h) {
+		return ""
+	}
+	return h.Hint()
 }
 
 // closedPipe reports whether err says that nobody reads standard output.
