@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -68,7 +67,7 @@ func (a *auditor) layout() error {
 			return fmt.Errorf("group %d: %w", g, err)
 		}
 		last := g == s.groups()-1
-		if d.Flags&blockUninit != 0 && (g == 0 || last) || !a.img.hasSums() && d.Flags&(blockUninit|inodeUninit) != 0 && s.RoCompat&roCompatGdtCsum == 0 {
+		if d.Flags&blockUninit != 0 && (g == 0 || last) || !a.img.super.hasSums() && d.Flags&(blockUninit|inodeUninit) != 0 && s.RoCompat&roCompatGdtCsum == 0 {
 			return corrupt(s.descOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
 		}
 	}
@@ -124,7 +123,7 @@ func (a *auditor) visit(ino *foundInode, c *content, names []dirent) error {
 		return nil
 	}
 	block := make([]byte, blockSize)
-	err := checkIndex(uint32(c.size/blockSize), a.img.dirOptions(), func(i uint32) ([]byte, error) {
+	err := checkIndex(uint32(c.size/blockSize), a.img.super.dirOptions(), func(i uint32) ([]byte, error) {
 		_, err := c.ReadAt(block, int64(i)*blockSize)
 		return bytes.Clone(block), err
 	})
@@ -151,30 +150,6 @@ func (a *auditor) xattrs() error {
 		}
 	}
 	return nil
-}
-
-// checkXattrHashes checks the hashes of the entries in a valid block of xattrs.
-// Those of names with bytes above 127 depend on the kernel.
-func checkXattrHashes(block []byte) error {
-	for at := xattrHeadSize; binary.LittleEndian.Uint32(block[at:]) != 0; {
-		var e xattrEntry
-		e.decode(block[at:])
-		name := string(block[at+xattrEntSize:][:e.NameLen])
-		value := block[e.ValueOff:][:e.ValueSize]
-		if strings.IndexFunc(name, func(r rune) bool { return r > 127 }) < 0 && e.Hash != hashXattr(name, value) {
-			return broken("xattr %q has hash %#08x, says %#08x", name, hashXattr(name, value), e.Hash)
-		}
-		at += xattrEntSize + padXattr(int(e.NameLen))
-	}
-	return nil
-}
-
-// dirOptions are what the superblock says about directories.
-func (img *Image) dirOptions() dirOptions {
-	s := &img.super
-	return dirOptions{
-		index: s.Compat&compatDirIndex != 0, hashSeed: s.HashSeed, unsigned: s.Flags&unsignedHash != 0, checksums: img.hasSums(),
-	}
 }
 
 // inode checks an inode whose blocks are c, which is nil if it has none.
@@ -278,7 +253,7 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 	if a.img.super.descSize() < groupDescSize {
 		have &= 0xFFFF
 	}
-	if a.img.hasSums() && have != sum {
+	if a.img.super.hasSums() && have != sum {
 		return corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
 	}
 	return nil
@@ -319,7 +294,7 @@ func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
 // free checks that an inode without a name, the one at index in group d, is not
 // in use.
 func (a *auditor) free(number, index uint32, d *groupDesc) error {
-	if d.Flags&inodeUninit != 0 || a.img.hasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
+	if d.Flags&inodeUninit != 0 || a.img.super.hasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
 		return nil
 	}
 	var b [smallInodeSize]byte
@@ -389,7 +364,7 @@ func (a *auditor) backupSuper(g uint64, b []byte) error {
 	}
 	var have superblock
 	have.decode(b)
-	if sum := superChecksum(b); a.img.hasSums() && have.Checksum != sum {
+	if sum := superChecksum(b); a.img.super.hasSums() && have.Checksum != sum {
 		return corrupt(int64(at)*blockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
 	}
 	want := a.img.super

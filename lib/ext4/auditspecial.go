@@ -104,7 +104,7 @@ func (a *auditor) orphanFile() error {
 				return err
 			}
 			off := int64(block) * blockSize
-			if le.Uint32(b[orphanMagicOffset:]) != orphanMagic || a.img.hasSums() && le.Uint32(b[orphanSumOffset:]) != ino.sum.orphanBlock(block, b) {
+			if le.Uint32(b[orphanMagicOffset:]) != orphanMagic || a.img.super.hasSums() && le.Uint32(b[orphanSumOffset:]) != ino.sum.orphanBlock(block, b) {
 				return corrupt(off, "block %d has a wrong magic number or checksum", block)
 			}
 			for i := range orphanSlots {

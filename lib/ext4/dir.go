@@ -174,3 +174,10 @@ func checkDirBlock(block []byte, indexed bool, sum inodeSeed) error {
 	}
 	return nil
 }
+
+// dirOptions are what s says about directories.
+func (s *superblock) dirOptions() dirOptions {
+	return dirOptions{
+		index: s.Compat&compatDirIndex != 0, hashSeed: s.HashSeed, unsigned: s.Flags&unsignedHash != 0, checksums: s.hasSums(),
+	}
+}

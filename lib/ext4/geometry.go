@@ -2,25 +2,106 @@ package ext4
 
 import "math"
 
-// geometry is what of a file system follows from its size and features.
-type geometry struct {
-	blocks   uint64
-	groups   uint32
-	ipg      uint32 // inodes per group, a multiple of inodesPerBlock
-	descSize uint32
-	gdt      uint32 // blocks of group descriptors
-	reserved uint32 // blocks behind them, for more
-	logFlex  uint8  // groups whose metadata lies together
-}
-
 // Numbers of mke2fs.
 const (
 	lastGroupRoom  = 50   // blocks that a last, shorter group must have for data
 	maxReservedGDT = 1024 // as many as a block has numbers of blocks
-	maxResizeBlock = math.MaxUint32
-	journalMin     = 1024
-	defaultLogFlex = 4
 )
+
+// checkGeometry checks all that addresses are computed from.
+func (s *superblock) checkGeometry(size int64) error {
+	bad := func(format string, args ...any) error { return corrupt(superOffset, format, args...) }
+	switch {
+	case s.LogBlockSize > 6:
+		return bad("block size of 2^%d bytes", 10+uint64(s.LogBlockSize))
+	case 1024<<s.LogBlockSize != blockSize:
+		return unsupported(superOffset, "blocks of %d bytes, only %d are read", 1024<<s.LogBlockSize, blockSize)
+	case s.LogClusterSize != s.LogBlockSize, s.ClustersPerGroup != s.BlocksPerGroup:
+		return bad("clusters of 2^%d bytes without bigalloc", 10+uint64(s.LogClusterSize))
+	case s.FirstDataBlock != 0:
+		return bad("first data block is %d", s.FirstDataBlock)
+	case s.BlocksPerGroup < 8 || s.BlocksPerGroup > blocksPerGroup || s.BlocksPerGroup%8 != 0:
+		return bad("%d blocks in a group", s.BlocksPerGroup)
+	case s.InodeSize < smallInodeSize || s.InodeSize > blockSize || s.InodeSize&(s.InodeSize-1) != 0:
+		return bad("inodes of %d bytes", s.InodeSize)
+	case s.InodesPerGroup < blockSize/uint32(s.InodeSize) || s.InodesPerGroup > maxInodesPerGroup || s.InodesPerGroup%8 != 0:
+		return bad("%d inodes in a group", s.InodesPerGroup)
+	case s.descSize() < smallGroupDescSize || s.descSize() > 1024 || s.descSize()&(s.descSize()-1) != 0,
+		s.Incompat&incompat64Bit != 0 && s.descSize() < groupDescSize:
+		return bad("group descriptors of %d bytes", s.DescSize)
+	case s.blocks() < 2:
+		return bad("%d blocks", s.blocks())
+	case s.blocks() > math.MaxInt64/blockSize || int64(s.blocks())*blockSize > size:
+		return bad("cut short: %d blocks in a file of %d bytes", s.blocks(), size)
+	case uint64(s.Inodes) != s.groups()*uint64(s.InodesPerGroup):
+		return bad("%d inodes in %d groups of %d", s.Inodes, s.groups(), s.InodesPerGroup)
+	case s.FirstIno < firstIno || s.FirstIno > s.Inodes:
+		return bad("first inode is %d of %d", s.FirstIno, s.Inodes)
+	}
+	return nil
+}
+
+// groups is how many groups there are.
+func (s *superblock) groups() uint64 {
+	n := uint64(s.BlocksPerGroup)
+	return (s.blocks() + n - 1) / n
+}
+
+// inodesPerBlock is how many inodes a block of a table holds.
+func (s *superblock) inodesPerBlock() uint32 { return blockSize / uint32(s.InodeSize) }
+
+// tableBlocks is the length of a group's inode table.
+func (s *superblock) tableBlocks() uint64 {
+	n := uint64(s.inodesPerBlock())
+	return (uint64(s.InodesPerGroup) + n - 1) / n
+}
+
+// hasBackup reports whether group g has copies of the superblock and of the
+// descriptors, or with 0 the first.
+func (s *superblock) hasBackup(g uint64) bool {
+	if s.Compat&compatSparseSuper2 != 0 {
+		return g == 0 || g == uint64(s.BackupGroups[0]) || g == uint64(s.BackupGroups[1])
+	}
+	return s.RoCompat&roCompatSparseSuper == 0 || isBackupGroup(uint32(g))
+}
+
+// descOffset is where the descriptor of group g is.
+func (s *superblock) descOffset(g uint64) int64 {
+	size := uint64(s.descSize())
+	perBlock := blockSize / size
+	block := 1 + g/perBlock
+	if meta := g / perBlock; s.Incompat&incompatMetaBG != 0 && meta >= uint64(s.FirstMetaBG) {
+		// Each run of perBlock groups has its descriptors at its own start.
+		first := meta * perBlock
+		block = first * uint64(s.BlocksPerGroup)
+		if first == 0 || s.hasBackup(first) {
+			block++
+		}
+	}
+	return int64(block*blockSize + g%perBlock*size)
+}
+
+// perGroup is how many blocks a group has, but for the last one.
+func (s *superblock) perGroup() uint64 { return uint64(s.BlocksPerGroup) }
+
+// descBlocks is how many blocks the descriptors take.
+func (s *superblock) descBlocks() uint64 {
+	return divUp(s.groups(), descsPerBlock(uint32(s.descSize())))
+}
+
+// superBlocks is what group g begins with: superblock, descriptors and their
+// reserve, or nothing. Growing does not change it.
+func (s *superblock) superBlocks(g uint64) uint64 {
+	if !s.hasBackup(g) {
+		return 0
+	}
+	return 1 + s.descBlocks() + uint64(s.ReservedGDT)
+}
+
+// groupBlocks is how many blocks group n has.
+func (s *superblock) groupBlocks(n uint64) uint64 {
+	return min(s.blocks()-n*s.perGroup(), s.perGroup())
+}
 
 // isBackupGroup reports whether group g has a copy of the superblock and the
 // descriptors, or with 0 the first: sparse_super, ext4_bg_has_super.
@@ -76,131 +157,4 @@ func descsPerBlock(descSize uint32) uint64 { return blockSize / uint64(descSize)
 // gdtBlocks is how many blocks the descriptors of a file system take.
 func gdtBlocks(blocks uint64, descSize uint32) uint64 {
 	return divUp(divUp(blocks, blocksPerGroup), descsPerBlock(descSize))
-}
-
-// tableBlocks is how long the inode table of a group is.
-func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / inodesPerBlock }
-
-// inodes is how many there are.
-func (g *geometry) inodes() uint64 { return uint64(g.ipg) * uint64(g.groups) }
-
-// superArea is how many blocks at its start group i has for the superblock and
-// the descriptors.
-func (g *geometry) superArea(i uint32) uint64 {
-	if !isBackupGroup(i) {
-		return 0
-	}
-	return 1 + uint64(g.gdt) + uint64(g.reserved)
-}
-
-// groupBlocks is how many blocks group i has.
-func (g *geometry) groupBlocks(i uint32) uint64 {
-	return min(blocksPerGroup, g.blocks-uint64(i)*blocksPerGroup)
-}
-
-// groupOverhead is how many blocks of group i its own metadata takes.
-func (g *geometry) groupOverhead(i uint32) uint64 {
-	return 2 + g.tableBlocks() + g.superArea(i)
-}
-
-// fixed is how many blocks of metadata the format wants whatever the files.
-func (g *geometry) fixed() uint64 {
-	n := uint64(g.groups) * (2 + g.tableBlocks())
-	return n + uint64(len(backupGroups(g.groups)))*g.superArea(0)
-}
-
-// setGroups divides g.blocks into groups with at least so many inodes in all, or
-// as many as can be.
-func (g *geometry) setGroups(inodes uint64) {
-	groups := divUp(g.blocks, blocksPerGroup)
-	g.groups = uint32(groups) // at most MaxSize
-	g.gdt = uint32(gdtBlocks(g.blocks, g.descSize))
-	ipg := divUp(divUp(max(inodes, firstIno), groups), inodesPerBlock) * inodesPerBlock
-	most := min(maxInodesPerGroup, math.MaxUint32/groups/inodesPerBlock*inodesPerBlock)
-	g.ipg = uint32(min(ipg, most))
-}
-
-// lastGroupShort is how many blocks the last group has too few to be of use; 0:
-// it has enough.
-func (g *geometry) lastGroupShort() uint64 {
-	last := g.groups - 1
-	need := g.groupOverhead(last) + lastGroupRoom
-	if have := g.groupBlocks(last); have < min(need, blocksPerGroup) {
-		return need - have
-	}
-	return 0
-}
-
-// superAreas are the areas of superblocks and descriptors.
-func (g *geometry) superAreas() []area {
-	var list []area
-	for _, i := range backupGroups(g.groups) {
-		list = append(list, area{uint64(i) * blocksPerGroup, g.superArea(i)})
-	}
-	return list
-}
-
-// groupPlace says where the metadata of a group is.
-type groupPlace struct {
-	blockBitmap, inodeBitmap, inodeTable uint64
-}
-
-// place lays out bitmaps and inode tables. The groups of a flex run have theirs
-// together at the start of its first group, or from block from on where that lies
-// behind it. It returns where they lie and how far that reaches.
-func (g *geometry) place(from uint64) (places []groupPlace, areas []area, end uint64) {
-	places = make([]groupPlace, g.groups)
-	all := cursor{taken: g.superAreas()}
-	note := func(start, n uint64) {
-		if k := len(areas); k > 0 && areas[k-1].end() == start {
-			areas[k-1].n += n
-		} else {
-			areas = append(areas, area{start, n})
-		}
-	}
-	flex := uint32(1) << g.logFlex
-	for first := uint32(0); first < g.groups; first += flex {
-		run := places[first:min(first+flex, g.groups)]
-		c := all.at(max(from, uint64(first)*blocksPerGroup))
-		for i := range run {
-			run[i].blockBitmap = c.whole(1)
-			note(run[i].blockBitmap, 1)
-		}
-		for i := range run {
-			run[i].inodeBitmap = c.whole(1)
-			note(run[i].inodeBitmap, 1)
-		}
-		for i := range run {
-			run[i].inodeTable = c.whole(g.tableBlocks())
-			note(run[i].inodeTable, g.tableBlocks())
-		}
-		from = c.next
-	}
-	return places, areas, from
-}
-
-// journalBlocks is how long a journal mke2fs makes; 0: none.
-func journalBlocks(blocks uint64) uint64 {
-	for _, t := range []struct{ below, journal uint64 }{
-		{2048, 0}, {32768, 1024}, {256 << 10, 4096}, {512 << 10, 8192}, {4096 << 10, 16384},
-		{8192 << 10, 32768}, {16384 << 10, 65536}, {32768 << 10, 131072},
-	} {
-		if blocks < t.below {
-			return t.journal
-		}
-	}
-	return 262144
-}
-
-// bytesPerInode is for how many bytes of the disk mke2fs makes an inode.
-func bytesPerInode(blocks uint64) uint64 {
-	switch mib := blocks * blockSize >> 20; {
-	case mib < 512:
-		return 4096
-	case mib < 4<<20:
-		return 16384
-	case mib < 16<<20:
-		return 32768
-	}
-	return 65536
 }

@@ -1,10 +1,5 @@
 package ext4
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
-
 // bitmaps say which blocks belong to inodes. A group without any has none.
 type bitmaps struct {
 	groups []*[blockSize]byte
@@ -38,19 +33,6 @@ func (m *bitmaps) mark(a area) {
 			setBits(m.groups[g][:], bit, bit+n)
 		}
 		a = area{a.start + n, a.n - n}
-	}
-}
-
-// setBits sets the bits of b from first up to end.
-func setBits(b []byte, first, end uint64) {
-	for ; first < end && first%8 != 0; first++ {
-		b[first/8] |= 1 << (first % 8)
-	}
-	for ; first+8 <= end; first += 8 {
-		b[first/8] = 0xFF
-	}
-	for ; first < end; first++ {
-		b[first/8] |= 1 << (first % 8)
 	}
 }
 
@@ -132,13 +114,6 @@ func (w *groupWriter) bitmap(g uint32) []byte {
 		w.fixed = w.fixed[1:]
 	}
 	return w.room[:]
-}
-
-func countOnes(b []byte) (n uint32) {
-	for ; len(b) > 0; b = b[8:] {
-		n += uint32(bits.OnesCount64(binary.LittleEndian.Uint64(b)))
-	}
-	return n
 }
 
 // inodeBitmap writes the bitmap of a group whose first used inodes are in use.

@@ -126,7 +126,7 @@ const (
 )
 
 // unknownToGrow names the features of s that are not known here.
-func (s *superblock) unknownToGrow() string {
+func unknownToGrow(s *superblock) string {
 	compat, incompat, ro := s.Compat&^compatGrows, s.Incompat&^incompatGrows, s.RoCompat&^roCompatGrows
 	switch {
 	case incompat != 0:
@@ -200,22 +200,22 @@ func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, corrupt(superOffset, "no ext4 superblock here")
 	case s.Rev != dynamicRev:
 		return nil, unsupported(superOffset, "revision %d", s.Rev)
-	case s.unknownToGrow() != "":
-		return nil, unsupported(superOffset, "growing with %s", s.unknownToGrow())
-	case img.hasSums() && s.ChecksumType != checksumCRC32C:
+	case unknownToGrow(s) != "":
+		return nil, unsupported(superOffset, "growing with %s", unknownToGrow(s))
+	case img.super.hasSums() && s.ChecksumType != checksumCRC32C:
 		return nil, unsupported(superOffset, "checksums of type %d", s.ChecksumType)
-	case img.hasSums() && s.Checksum != superChecksum(b[:]):
+	case img.super.hasSums() && s.Checksum != superChecksum(b[:]):
 		return nil, corrupt(superOffset, "superblock has checksum %#08x, says %#08x", superChecksum(b[:]), s.Checksum)
 	}
 	img.seed = s.seed()
 	if err := s.checkGeometry(size); err != nil {
 		return nil, err
 	}
-	return img, s.checkToGrow()
+	return img, checkToGrow(s)
 }
 
 // checkToGrow is checkGeometry and checkState for what grows.
-func (s *superblock) checkToGrow() error {
+func checkToGrow(s *superblock) error {
 	switch {
 	case s.descSize() > groupDescSize:
 		return unsupported(superOffset, "group descriptors of %d bytes", s.DescSize)
@@ -233,23 +233,6 @@ func (s *superblock) checkToGrow() error {
 		return corrupt(superOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.blocks())
 	}
 	return nil
-}
-
-// perGroup is how many blocks a group has, but for the last one.
-func (s *superblock) perGroup() uint64 { return uint64(s.BlocksPerGroup) }
-
-// descBlocks is how many blocks the descriptors take.
-func (s *superblock) descBlocks() uint64 {
-	return divUp(s.groups(), descsPerBlock(uint32(s.descSize())))
-}
-
-// superBlocks is what group g begins with: superblock, descriptors and their
-// reserve, or nothing. Growing does not change it.
-func (s *superblock) superBlocks(g uint64) uint64 {
-	if !s.hasBackup(g) {
-		return 0
-	}
-	return 1 + s.descBlocks() + uint64(s.ReservedGDT)
 }
 
 // readOld reads all descriptors and takes the counts of free blocks and inodes

@@ -72,11 +72,6 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	return r, c.next <= min(end*g.new.perGroup(), g.new.blocks())
 }
 
-// groupBlocks is how many blocks group n has.
-func (s *superblock) groupBlocks(n uint64) uint64 {
-	return min(s.blocks()-n*s.perGroup(), s.perGroup())
-}
-
 // bitmap is that of the blocks of the new group n, a group of r. It reports how
 // many of them hold metadata.
 func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
@@ -113,7 +108,7 @@ func (g *growth) describe(r groupRun, n uint64) {
 		BlockBitmap: r.bitmaps + i, InodeBitmap: r.bitmaps + (r.end - r.first) + i, InodeTable: r.tables[i],
 		FreeBlocks: uint32(s.groupBlocks(n) - used), FreeInodes: s.InodesPerGroup,
 	}
-	if g.img.hasSums() {
+	if g.img.super.hasSums() {
 		d.Unused, d.Flags = s.InodesPerGroup, inodeUninit
 		if !g.opts.Device {
 			d.Flags |= tableZeroed // else a kernel does that when it has time
@@ -137,7 +132,7 @@ func (g *growth) encodeGroup(d *groupDesc, n uint64) {
 	size := uint64(g.new.descSize())
 	b := g.desc[n*size : (n+1)*size]
 	d.encode(b)
-	if g.img.hasSums() {
+	if g.img.super.hasSums() {
 		g.img.seed.sealGroup(uint32(n), b)
 	}
 }
@@ -166,14 +161,14 @@ func (g *growth) extendLastGroup() error {
 	switch {
 	case d.Flags&blockUninit != 0:
 		return corrupt(at, "the last group has no bitmap")
-	case g.img.hasSums() && sum != d.BlockBitmapSum:
+	case g.img.super.hasSums() && sum != d.BlockBitmapSum:
 		return corrupt(at, "bitmap of the last group has checksum %#08x, says %#08x", sum, d.BlockBitmapSum)
 	case uint64(countBits(b, 0, have)) != have-uint64(d.FreeBlocks):
 		return corrupt(at, "the last group has %d blocks in use, says %d", countBits(b, 0, have), have-uint64(d.FreeBlocks))
 	}
 	clearBits(b, have, want)
 	d.FreeBlocks += uint32(want - have)
-	if g.img.hasSums() {
+	if g.img.super.hasSums() {
 		d.BlockBitmapSum = g.bitmapSum(b)
 	}
 	g.encodeGroup(&d, n)

@@ -27,14 +27,6 @@ type content struct {
 	one    [1]run
 }
 
-// at is where r begins in the file, and on the disk; length how long it is in a
-// file of size bytes.
-func (r run) at() int64   { return int64(r.logical) * blockSize }
-func (r run) disk() int64 { return int64(r.physical) * blockSize }
-func (r run) length(size int64) int64 {
-	return min(int64(r.blocks)*blockSize, size-r.at())
-}
-
 // extents are the runs as an Entry has them: nil if there are no holes.
 func (c *content) extents() []tree.Extent {
 	if len(c.runs) == 1 && c.runs[0].logical == 0 && c.runs[0].length(c.size) == c.size {
@@ -200,7 +192,7 @@ func (img *Image) readExtentNode(ino *foundInode, block uint64) ([]byte, error) 
 	if err := img.readBlock(b, block); err != nil {
 		return nil, err
 	}
-	if sum := ino.sum.extentBlock(b); img.hasSums() && binary.LittleEndian.Uint32(b[extentSumOffset:]) != sum {
+	if sum := ino.sum.extentBlock(b); img.super.hasSums() && binary.LittleEndian.Uint32(b[extentSumOffset:]) != sum {
 		return nil, broken("extent node in block %d has a wrong checksum", block)
 	}
 	return b, nil
@@ -242,7 +234,7 @@ func (img *Image) readDirBlock(list []dirent, at uint64, ino *foundInode) ([]dir
 	if err := img.readBlock(block[:], at); err != nil {
 		return nil, err
 	}
-	if img.hasSums() {
+	if img.super.hasSums() {
 		if err := checkDirBlock(block[:], ino.Flags&flagIndex != 0, ino.sum); err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func (img *Image) loadInode(ino *foundInode, number uint32) error {
 	}
 	ino.number, ino.raw = number, ino.raw[:size]
 	ino.off = int64(d.InodeTable)*blockSize + int64(index)*int64(size)
-	if img.hasSums() && (d.Flags&inodeUninit != 0 || index >= img.super.InodesPerGroup-d.Unused) {
+	if img.super.hasSums() && (d.Flags&inodeUninit != 0 || index >= img.super.InodesPerGroup-d.Unused) {
 		return corrupt(ino.off, "inode %d is in a part of the table that was never used", number)
 	}
 	if err := img.read(ino.raw, ino.off); err != nil {
@@ -85,7 +85,7 @@ func (img *Image) loadInode(ino *foundInode, number uint32) error {
 		return corrupt(ino.off, "inode %d has %d extra bytes", number, extra)
 	}
 	ino.sum = img.seed.inode(number, ino.Generation)
-	if img.hasSums() && !ino.sum.matches(ino.raw) {
+	if img.super.hasSums() && !ino.sum.matches(ino.raw) {
 		return corrupt(ino.off, "inode %d has checksum %#08x, says %#08x", number, ino.sum.inode(ino.raw), ino.Checksum)
 	}
 	return nil

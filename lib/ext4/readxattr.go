@@ -66,7 +66,7 @@ func (x *xattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, er
 	}
 	var head xattrHead
 	head.decode(block)
-	if sum := x.img.seed.xattrBlock(at, block); x.img.hasSums() && sum != head.Checksum {
+	if sum := x.img.seed.xattrBlock(at, block); x.img.super.hasSums() && sum != head.Checksum {
 		return nil, corrupt(int64(at)*blockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
 	}
 	if list, err = appendBlockXattrs(nil, block); err != nil {

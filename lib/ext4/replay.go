@@ -54,7 +54,7 @@ func (j *journalFile) findBlocks(ino *foundInode) error {
 			if err := j.img.readBlock(b, block); err != nil {
 				return nil, err
 			}
-			if sum := binary.LittleEndian.Uint32(b[extentSumOffset:]); j.img.hasSums() && sum != ino.sum.extentBlock(b) {
+			if sum := binary.LittleEndian.Uint32(b[extentSumOffset:]); j.img.super.hasSums() && sum != ino.sum.extentBlock(b) {
 				return nil, corrupt(int64(block)*blockSize, "extent node has a wrong checksum")
 			}
 			return b, nil

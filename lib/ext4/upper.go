@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	upperDir     = "upper"
-	workDir      = "work"
-	lostFoundDir = "lost+found"
+	upperDir = "upper"
+	workDir  = "work"
 
 	lostFoundBlocks = 4 // so that e2fsck needs no room for what it finds
 )

@@ -40,17 +40,6 @@ func splitXattr(name string) (index uint8, rest string, ok bool) {
 // their own.
 func isACL(index uint8) bool { return index == xattrACLAccess || index == xattrACLDefault }
 
-// joinXattr is the inverse of splitXattr; known is false for an index that Linux
-// does not show, ok if it is one that no such name can have.
-func joinXattr(index uint8, rest string) (name string, known, ok bool) {
-	for _, p := range xattrPrefixes {
-		if p.index == index {
-			return p.name + rest, true, (rest == "") == p.whole && len(p.name)+len(rest) <= nameMax && strings.IndexByte(rest, 0) < 0
-		}
-	}
-	return "", false, true
-}
-
 // storedXattr is an xattr as the format has it.
 type storedXattr struct {
 	index uint8
@@ -200,87 +189,4 @@ func sealXattrBlock(block []byte, at uint64, s seed) {
 	head.decode(block)
 	head.Checksum = s.xattrBlock(at, block)
 	head.encode(block)
-}
-
-// appendInodeXattrs appends to list what is in area, that behind the fields of an
-// inode. There may be nothing.
-func appendInodeXattrs(list []tree.Xattr, area []byte) ([]tree.Xattr, error) {
-	if len(area) < xattrMagicSize || binary.LittleEndian.Uint32(area) != xattrMagic {
-		return list, nil
-	}
-	return appendXattrs(list, area, xattrMagicSize, xattrMagicSize)
-}
-
-// appendBlockXattrs appends to list what is in a block of xattrs. Its checksum is
-// left to the caller.
-func appendBlockXattrs(list []tree.Xattr, block []byte) ([]tree.Xattr, error) {
-	var head xattrHead
-	head.decode(block)
-	if head.Magic != xattrMagic || head.Blocks != 1 || head.Refs == 0 || head.Refs > xattrMaxRefs {
-		return nil, broken("block of xattrs with the magic number %#08x, %d blocks and %d users", head.Magic, head.Blocks, head.Refs)
-	}
-	return appendXattrs(list, block, xattrHeadSize, 0)
-}
-
-// appendXattrs reads entries from byte at of b on. Names that Linux does not show
-// are left out. All values together are not longer than b.
-func appendXattrs(list []tree.Xattr, b []byte, at, base int) ([]tree.Xattr, error) {
-	left := len(b)
-	for {
-		if len(b)-at < xattrEndSize {
-			return nil, broken("xattrs do not end within their %d bytes", len(b))
-		}
-		if binary.LittleEndian.Uint32(b[at:]) == 0 {
-			return list, nil
-		}
-		if len(b)-at < xattrEntSize {
-			return nil, broken("xattr at byte %d of %d", at, len(b))
-		}
-		var entry xattrEntry
-		entry.decode(b[at:])
-		next := at + xattrEntSize + padXattr(int(entry.NameLen))
-		if entry.ValueIno != 0 {
-			return nil, fmt.Errorf("%w: value of an xattr in inode %d", ErrUnsupported, entry.ValueIno)
-		}
-		from := base + int(entry.ValueOff)
-		if next > len(b) || entry.ValueSize > uint32(left) || entry.ValueSize > 0 && (from < next || from+int(entry.ValueSize) > len(b)) {
-			return nil, broken("xattr at byte %d of %d with %d bytes at %d", at, len(b), entry.ValueSize, from)
-		}
-		var value []byte
-		if entry.ValueSize > 0 {
-			value = b[from:][:entry.ValueSize]
-		}
-		x, known, err := loadXattr(entry.Index, string(b[at+xattrEntSize:][:entry.NameLen]), value)
-		if err != nil {
-			return nil, err
-		}
-		if known {
-			list = append(list, x)
-		}
-		left -= len(value)
-		at = next
-	}
-}
-
-// loadXattr is what a stored xattr stands for.
-func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool, err error) {
-	name, known, ok := joinXattr(index, rest)
-	if !ok {
-		return x, false, broken("xattr name %q behind prefix %d", rest, index)
-	}
-	x = tree.Xattr{Name: name, Value: string(value)}
-	if isACL(index) {
-		if x.Value, err = unpackACL(value); err != nil {
-			return x, false, broken("xattr %s: %s", name, err)
-		}
-		known = len(x.Value) > aclHeadSize // one without entries is none
-	}
-	return x, known, nil
-}
-
-// sortXattrs brings what was read into the order of an Entry. Of two with one name
-// the first counts.
-func sortXattrs(list []tree.Xattr) []tree.Xattr {
-	slices.SortStableFunc(list, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(list, func(a, b tree.Xattr) bool { return a.Name == b.Name })
 }

@@ -2,17 +2,6 @@ package ext4
 
 import "encoding/binary"
 
-// The blocks behind the descriptors that are reserved for more of them belong to
-// the file of inode 7, so that nobody else takes them. Its double-indirect block
-// lists those of group 0; these are used as indirect blocks themselves, and list
-// their copies in the groups with backups (ext4_resize_begin, and
-// ext2fs_create_resize_inode of e2fsprogs).
-const (
-	resizeSlot = 13 // in i_block
-	wordSize   = 4
-	wordsBlock = blockSize / wordSize
-)
-
 // moveReserved plans the descriptors, which grow into reserved blocks, and the
 // resize inode, whose lists lose those and get what new groups have.
 func (g *growth) moveReserved() error {
@@ -43,20 +32,11 @@ func (g *growth) moveReserved() error {
 	raw := b[ino.off%blockSize:][:len(ino.raw)]
 	ino.Blocks = g.new.reservedSectors()
 	ino.encode(raw)
-	if g.img.hasSums() {
+	if g.img.super.hasSums() {
 		ino.sum.seal(raw)
 	}
 	return nil
 }
-
-// reservedSectors is what inode 7 counts.
-func (s *superblock) reservedSectors() uint64 {
-	return sectorBlocks * (1 + uint64(s.ReservedGDT)*uint64(1+len(s.backups())))
-}
-
-// backups are the groups with copies of the superblock: there is a resize inode only
-// with sparse_super.
-func (s *superblock) backups() []uint32 { return backupGroups(uint32(s.groups()))[1:] }
 
 // checkReserved refuses a resize inode that is not exactly what it should be.
 func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
@@ -88,14 +68,6 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 	return nil
 }
 
-// listCopies fills b, a zeroed block or the list of another reserved block, with the
-// copies of a reserved block.
-func (s *superblock) listCopies(b []byte, block uint64) {
-	for i, n := range s.backups() {
-		binary.LittleEndian.PutUint32(b[i*wordSize:], n*s.BlocksPerGroup+uint32(block))
-	}
-}
-
 // listReserved plans the lists of what is still reserved.
 func (g *growth) listReserved(dind uint64) error {
 	list, err := g.block(dind)
@@ -115,17 +87,4 @@ func (g *growth) listReserved(dind uint64) error {
 		g.changed[1+n] = b
 	}
 	return nil
-}
-
-func clearBits(b []byte, from, to uint64) {
-	for ; from < to; from++ {
-		b[from/8] &^= 1 << (from % 8)
-	}
-}
-
-func countBits(b []byte, from, to uint64) (n int) {
-	for ; from < to; from++ {
-		n += int(b[from/8] >> (from % 8) & 1)
-	}
-	return n
 }

@@ -1,0 +1,148 @@
+package ext4
+
+import "math"
+
+// geometry is what of a file system follows from its size and features.
+type geometry struct {
+	blocks   uint64
+	groups   uint32
+	ipg      uint32 // inodes per group, a multiple of inodesPerBlock
+	descSize uint32
+	gdt      uint32 // blocks of group descriptors
+	reserved uint32 // blocks behind them, for more
+	logFlex  uint8  // groups whose metadata lies together
+}
+
+// Numbers of mke2fs.
+const (
+	maxResizeBlock = math.MaxUint32
+	journalMin     = 1024
+	defaultLogFlex = 4
+)
+
+// tableBlocks is how long the inode table of a group is.
+func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / inodesPerBlock }
+
+// inodes is how many there are.
+func (g *geometry) inodes() uint64 { return uint64(g.ipg) * uint64(g.groups) }
+
+// superArea is how many blocks at its start group i has for the superblock and
+// the descriptors.
+func (g *geometry) superArea(i uint32) uint64 {
+	if !isBackupGroup(i) {
+		return 0
+	}
+	return 1 + uint64(g.gdt) + uint64(g.reserved)
+}
+
+// groupBlocks is how many blocks group i has.
+func (g *geometry) groupBlocks(i uint32) uint64 {
+	return min(blocksPerGroup, g.blocks-uint64(i)*blocksPerGroup)
+}
+
+// groupOverhead is how many blocks of group i its own metadata takes.
+func (g *geometry) groupOverhead(i uint32) uint64 {
+	return 2 + g.tableBlocks() + g.superArea(i)
+}
+
+// fixed is how many blocks of metadata the format wants whatever the files.
+func (g *geometry) fixed() uint64 {
+	n := uint64(g.groups) * (2 + g.tableBlocks())
+	return n + uint64(len(backupGroups(g.groups)))*g.superArea(0)
+}
+
+// setGroups divides g.blocks into groups with at least so many inodes in all, or
+// as many as can be.
+func (g *geometry) setGroups(inodes uint64) {
+	groups := divUp(g.blocks, blocksPerGroup)
+	g.groups = uint32(groups) // at most MaxSize
+	g.gdt = uint32(gdtBlocks(g.blocks, g.descSize))
+	ipg := divUp(divUp(max(inodes, firstIno), groups), inodesPerBlock) * inodesPerBlock
+	most := min(maxInodesPerGroup, math.MaxUint32/groups/inodesPerBlock*inodesPerBlock)
+	g.ipg = uint32(min(ipg, most))
+}
+
+// lastGroupShort is how many blocks the last group has too few to be of use; 0:
+// it has enough.
+func (g *geometry) lastGroupShort() uint64 {
+	last := g.groups - 1
+	need := g.groupOverhead(last) + lastGroupRoom
+	if have := g.groupBlocks(last); have < min(need, blocksPerGroup) {
+		return need - have
+	}
+	return 0
+}
+
+// superAreas are the areas of superblocks and descriptors.
+func (g *geometry) superAreas() []area {
+	var list []area
+	for _, i := range backupGroups(g.groups) {
+		list = append(list, area{uint64(i) * blocksPerGroup, g.superArea(i)})
+	}
+	return list
+}
+
+// groupPlace says where the metadata of a group is.
+type groupPlace struct {
+	blockBitmap, inodeBitmap, inodeTable uint64
+}
+
+// place lays out bitmaps and inode tables. The groups of a flex run have theirs
+// together at the start of its first group, or from block from on where that lies
+// behind it. It returns where they lie and how far that reaches.
+func (g *geometry) place(from uint64) (places []groupPlace, areas []area, end uint64) {
+	places = make([]groupPlace, g.groups)
+	all := cursor{taken: g.superAreas()}
+	note := func(start, n uint64) {
+		if k := len(areas); k > 0 && areas[k-1].end() == start {
+			areas[k-1].n += n
+		} else {
+			areas = append(areas, area{start, n})
+		}
+	}
+	flex := uint32(1) << g.logFlex
+	for first := uint32(0); first < g.groups; first += flex {
+		run := places[first:min(first+flex, g.groups)]
+		c := all.at(max(from, uint64(first)*blocksPerGroup))
+		for i := range run {
+			run[i].blockBitmap = c.whole(1)
+			note(run[i].blockBitmap, 1)
+		}
+		for i := range run {
+			run[i].inodeBitmap = c.whole(1)
+			note(run[i].inodeBitmap, 1)
+		}
+		for i := range run {
+			run[i].inodeTable = c.whole(g.tableBlocks())
+			note(run[i].inodeTable, g.tableBlocks())
+		}
+		from = c.next
+	}
+	return places, areas, from
+}
+
+// journalBlocks is how long a journal mke2fs makes; 0: none.
+func journalBlocks(blocks uint64) uint64 {
+	for _, t := range []struct{ below, journal uint64 }{
+		{2048, 0}, {32768, 1024}, {256 << 10, 4096}, {512 << 10, 8192}, {4096 << 10, 16384},
+		{8192 << 10, 32768}, {16384 << 10, 65536}, {32768 << 10, 131072},
+	} {
+		if blocks < t.below {
+			return t.journal
+		}
+	}
+	return 262144
+}
+
+// bytesPerInode is for how many bytes of the disk mke2fs makes an inode.
+func bytesPerInode(blocks uint64) uint64 {
+	switch mib := blocks * blockSize >> 20; {
+	case mib < 512:
+		return 4096
+	case mib < 4<<20:
+		return 16384
+	case mib < 16<<20:
+		return 32768
+	}
+	return 65536
+}
