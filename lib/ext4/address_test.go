@@ -11,8 +11,8 @@ import (
 func TestHighBits(t *testing.T) {
 	m := victim(t, noSums(t))
 	b := make([]byte, 1)
-	at := func(path string) int64 { return m.find(t, path).off + blockOffset + extentHeadSize }
-	big, names := m.find(t, "big"), dataAt(m.find(t, "sub"))
+	at := func(path string) int64 { return inodeOf(t, m, path).off + blockOffset + extentHeadSize }
+	big, names := inodeOf(t, m, "big"), dataAt(inodeOf(t, m, "sub"))
 	var index extentIndex
 	index.decode(big.Block[extentHeadSize:])
 	leaf := int64(index.Child)*blockSize + extentHeadSize
@@ -55,7 +55,7 @@ func TestHighBits(t *testing.T) {
 				m.WriteAt(b, off)
 			}
 			flip()
-			if err := drain(m, m.size); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := drain(m, m.Size); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 			flip()

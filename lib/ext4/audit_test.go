@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/ext4/internal/ext4test"
 )
 
 // patient is an image in which something is changed, and changed back.
@@ -21,8 +23,8 @@ type patient struct {
 // of inode.
 func newPatient(t *testing.T) *patient {
 	t.Helper()
-	name := mke2fs(t, 300<<20, "-E", "lazy_itable_init=0,nodiscard", "-O", "orphan_file")
-	writeMounted(t, name, func(dir string) { populate(t, dir) })
+	name := ext4test.Mke2fs(t, 300<<20, "-E", "lazy_itable_init=0,nodiscard", "-O", "orphan_file")
+	ext4test.WriteMounted(t, name, func(dir string) { ext4test.Populate(t, dir) })
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,11 @@ func (p *dirPlan) encodeBlock(block []byte, sum inodeSeed, lists ...[]dirent) {
 	}
 }
 
+// emptyDirBlock fills block, one of a directory, with no entry.
+func emptyDirBlock(block []byte, opt dirOptions, sum inodeSeed) {
+	(&dirPlan{opt: opt}).encodeBlock(block, sum)
+}
+
 // dirBlocks is the content of directory self, whole blocks, sealed. indexed says
 // that its inode needs flagIndex.
 func dirBlocks(self, parent uint32, ents []dirent, opt dirOptions, sum inodeSeed) (blocks []byte, indexed bool, err error) {

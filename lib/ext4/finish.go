@@ -166,7 +166,7 @@ func (w *Writer) directory(it *item) ([]byte, error) {
 	if it.ino == lostFoundIno && node.Name() == lostFoundDir && !indexed {
 		for n := len(b); n < lostFoundBlocks*blockSize; n += blockSize {
 			b = append(b, make([]byte, blockSize)...)
-			(&dirPlan{opt: opt}).encodeBlock(b[n:], sum)
+			emptyDirBlock(b[n:], opt, sum)
 		}
 	}
 	it.dir.blocks, it.dir.indexed = uint32(len(b)/blockSize), indexed

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -12,16 +13,16 @@ import (
 // only with a commit that says why: users keep disks by their digests.
 func TestGoldenImages(t *testing.T) {
 	at, none := int64(1700000000), int64(0)
-	root := dir(".", 0o1777)
-	changes := []*tree.Entry{root, whiteout("gone"), file("implied/f", pattern(1, 5000))}
+	root := ext4test.Dir(".", 0o1777)
+	changes := []*tree.Entry{root, ext4test.Whiteout("gone"), ext4test.File("implied/f", ext4test.Pattern(1, 5000))}
 	for _, c := range []struct {
 		name    string
 		opts    Options
 		entries []*tree.Entry
 	}{
-		{"root", Options{FreeSpace: &none}, corpus()},
-		{"root-shrink", Options{Shrink: true, Label: "label", Epoch: &at}, corpus()},
-		{"root-old", Options{Size: 128 << 20, Journal: &none, Features: bit64 | metadataCsum | resizeInode | dirIndex | hugeFile | dirNlink}, corpus()},
+		{"root", Options{FreeSpace: &none}, ext4test.Corpus()},
+		{"root-shrink", Options{Shrink: true, Label: "label", Epoch: &at}, ext4test.Corpus()},
+		{"root-old", Options{Size: 128 << 20, Journal: &none, Features: bit64 | metadataCsum | resizeInode | dirIndex | hugeFile | dirNlink}, ext4test.Corpus()},
 		{"upper", Options{Upper: true, Size: MinUpper}, changes},
 		{"upper-empty", Options{Upper: true, Size: 256 << 20, Epoch: &at, MaxSize: 4 << 40, Features: metadataCsumSeed}, nil},
 	} {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
 
@@ -96,7 +97,7 @@ func TestInteropGrowEdges(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%d-%d", c[0], c[1]), func(t *testing.T) {
-				image := mke2fs(t, c[0]*blockSize, "-b", "4096", "-J", "size=4", "-E", "resize=20000000")
+				image := ext4test.Mke2fs(t, c[0]*blockSize, "-b", "4096", "-J", "size=4", "-E", "resize=20000000")
 				grown(t, image, c[1])
 			})
 		}
@@ -137,7 +138,7 @@ var growVariants = []struct {
 func variantImage(t testing.TB, mkfs, ours string, size int64) string {
 	t.Helper()
 	if ours == "" {
-		return mke2fs(t, size, append([]string{"-b", "4096"}, strings.Fields(mkfs)...)...)
+		return ext4test.Mke2fs(t, size, append([]string{"-b", "4096"}, strings.Fields(mkfs)...)...)
 	}
 	features, err := ParseFeatures(ours)
 	if err != nil {
@@ -184,7 +185,7 @@ func online(t testing.TB, image string, mib int64) {
 	if err := os.Truncate(image, mib<<20); err != nil {
 		t.Fatal(err)
 	}
-	writeMounted(t, image, func(dir string) {
+	ext4test.WriteMounted(t, image, func(dir string) {
 		device := strings.TrimSpace(reftest.Run(t, "findmnt", "-no", "SOURCE", dir))
 		_, err := reftest.Try(t, "resize2fs", device)
 		if err != nil && strings.Contains(err.Error(), "Permission denied to resize") {
@@ -211,8 +212,8 @@ func TestInteropGrowLarge(t *testing.T) {
 		slow     bool
 	}{
 		{"upper", func(t testing.TB) string { return upper(t, Options{Size: 4 * gib}) }, 1024 * gib, 1032 * gib, false},
-		{"2 TiB", func(t testing.TB) string { return mke2fs(t, 2047*gib, "-b", "4096") }, 2049 * gib, 16 << 40, true},
-		{"16 TiB", func(t testing.TB) string { return mke2fs(t, 8200*gib, "-b", "4096") }, 16<<40 - 1<<20, 16 << 40, true},
+		{"2 TiB", func(t testing.TB) string { return ext4test.Mke2fs(t, 2047*gib, "-b", "4096") }, 2049 * gib, 16 << 40, true},
+		{"16 TiB", func(t testing.TB) string { return ext4test.Mke2fs(t, 8200*gib, "-b", "4096") }, 16<<40 - 1<<20, 16 << 40, true},
 	} {
 		if c.slow && !soak() {
 			continue
@@ -238,7 +239,7 @@ func TestInteropGrowLarge(t *testing.T) {
 // removes some.
 func use(t testing.TB, image, name string) {
 	t.Helper()
-	writeMounted(t, image, func(dir string) {
+	ext4test.WriteMounted(t, image, func(dir string) {
 		sub := filepath.Join(dir, name)
 		if err := os.Mkdir(sub, 0o755); err != nil {
 			t.Fatal(err)

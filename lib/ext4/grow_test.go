@@ -39,7 +39,7 @@ func TestGrowRefuses(t *testing.T) {
 		change func(d *disk)
 		opts   GrowOptions
 		err    error // nil: one about the size
-		text   string
+		Text   string
 		hint   string
 	}{
 		{"shrinking", nil, GrowOptions{Size: 32 << 20}, nil, "cannot shrink", ""},
@@ -90,8 +90,8 @@ func TestGrowRefuses(t *testing.T) {
 			var size *sizeError
 			var hint interface{ Hint() string }
 			switch {
-			case err == nil || !strings.Contains(err.Error(), c.text):
-				t.Errorf("%v, want %q", err, c.text)
+			case err == nil || !strings.Contains(err.Error(), c.Text):
+				t.Errorf("%v, want %q", err, c.Text)
 			case c.err != nil && !errors.Is(err, c.err), c.err == nil && !errors.As(err, &size):
 				t.Errorf("%v: kind of error", err)
 			case c.hint != "" && (!errors.As(err, &hint) || !strings.Contains(hint.Hint(), c.hint)):

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
 
@@ -41,8 +42,8 @@ func TestInteropGrowCrash(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			image := mke2fs(t, c.from<<20, append(strings.Fields(c.mkfs), "-b", "4096")...)
-			writeMounted(t, image, func(dir string) {
+			image := ext4test.Mke2fs(t, c.from<<20, append(strings.Fields(c.mkfs), "-b", "4096")...)
+			ext4test.WriteMounted(t, image, func(dir string) {
 				if err := os.WriteFile(dir+"/file", []byte(crashContent), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -124,7 +125,7 @@ func TestInteropReplayCrash(t *testing.T) {
 // under its eyes, and use the disk.
 func mountCrashed(t testing.TB, image string) {
 	t.Helper()
-	writeMounted(t, image, func(dir string) {
+	ext4test.WriteMounted(t, image, func(dir string) {
 		for i := range 50 {
 			if err := os.WriteFile(fmt.Sprint(dir, "/f", i), make([]byte, 1<<20), 0o644); err != nil {
 				t.Fatal(err)
@@ -145,7 +146,7 @@ func mountCrashed(t testing.TB, image string) {
 	if err != nil {
 		t.Errorf("after a mount: %v", err)
 	}
-	writeMounted(t, image, func(string) {})
+	ext4test.WriteMounted(t, image, func(string) {})
 	fsck(t, image)
 }
 
@@ -205,7 +206,7 @@ func sizeOf(t testing.TB, d *disk) uint64 {
 
 // A disk that fails on the way is as it was before, or says that it is not.
 func TestInteropGrowFails(t *testing.T) {
-	image := mke2fs(t, 200<<20, "-b", "4096")
+	image := ext4test.Mke2fs(t, 200<<20, "-b", "4096")
 	start := loadDisk(t, image)
 	d := start.clone()
 	if err := Grow(d, GrowOptions{Size: 600 << 20}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
 
@@ -44,7 +45,7 @@ func TestJournalRecords(t *testing.T) {
 
 // The empty journal is that of mke2fs.
 func TestInteropJournalSuperblock(t *testing.T) {
-	image := mke2fs(t, 200<<20, "-b", "4096")
+	image := ext4test.Mke2fs(t, 200<<20, "-b", "4096")
 	d := loadDisk(t, image)
 	g, err := openGrowth(d)
 	if err != nil {
@@ -322,7 +323,7 @@ func TestReplayRefuses(t *testing.T) {
 		name   string
 		change func(x *dirtyDisk)
 		err    error
-		text   string
+		Text   string
 	}{
 		{"fast commits", func(x *dirtyDisk) { x.j.super.Incompat |= journalFastCommit }, ErrUnsupported, "fast commits"},
 		{"fast blocks", func(x *dirtyDisk) { x.j.super.FastBlocks = 256 }, ErrUnsupported, "fast commits"},
@@ -369,7 +370,7 @@ func TestReplayRefuses(t *testing.T) {
 			c.change(x)
 			x.seal(t)
 			err := Grow(x.disk, GrowOptions{Size: 128 << 20})
-			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.text) || len(x.ops) > 0 {
+			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.Text) || len(x.ops) > 0 {
 				t.Errorf("%v; %d writes", err, len(x.ops))
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -61,7 +61,7 @@ func usedImages(t *testing.T, each func(t *testing.T, image, below string, entri
 // TestInteropFill: the kernel fills the disk up, deletes, and fills it again.
 func TestInteropFill(t *testing.T) {
 	usedImages(t, func(t *testing.T, image, below string, entries []tree.Entry) {
-		writeMounted(t, image, func(dir string) {
+		ext4test.WriteMounted(t, image, func(dir string) {
 			work := filepath.Join(dir, below, "work")
 			n := fill(t, work, 1<<20)
 			removeThird(t, work, n)
@@ -70,7 +70,7 @@ func TestInteropFill(t *testing.T) {
 			}
 		})
 		fsck(t, image)
-		writeMounted(t, image, func(dir string) {
+		ext4test.WriteMounted(t, image, func(dir string) {
 			compareKept(t, entries, filepath.Join(dir, below))
 			reftest.Run(t, "find", filepath.Join(dir, below, "work"), "-mindepth", "1", "-delete")
 			if n := fill(t, filepath.Join(dir, below, "work"), 0); n < 1000 {
@@ -147,7 +147,7 @@ func workRandomly(t *testing.T, image, below string, entries []tree.Entry, steps
 	t.Helper()
 	var before []reftest.Fact
 	look := reftest.Look{Extents: true, DirLinks: true}
-	writeMounted(t, image, func(dir string) {
+	ext4test.WriteMounted(t, image, func(dir string) {
 		work := filepath.Join(dir, below, "work")
 		w := worker{Rand: rand.New(rand.NewPCG(uint64(steps), 3)), dir: work}
 		for range steps {
@@ -257,7 +257,7 @@ func TestInteropDirectoryGrows(t *testing.T) {
 			entries = append(entries, tree.Entry{Path: fmt.Sprintf("d/ours-%d-%060d", i, i), Type: tree.Fifo})
 		}
 		image := imageFile(t, Options{}, entries...)
-		writeMounted(t, image, func(dir string) {
+		ext4test.WriteMounted(t, image, func(dir string) {
 			dir = filepath.Join(dir, "d")
 			for i := range 3000 {
 				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("theirs-%d-%0100d", i, i)), nil, 0o644); err != nil {
@@ -402,61 +402,12 @@ func dropLostFound(list []reftest.Fact) []reftest.Fact {
 	return slices.DeleteFunc(list, func(f reftest.Fact) bool { return f.Path == "lost+found" })
 }
 
-// TestInteropKernelDirectory: we find in directories that the kernel made what it
-// put there, in the order in which it looks for it.
-func TestInteropKernelDirectory(t *testing.T) {
-	image := mke2fs(t, 96<<20)
-	var want []string
-	writeMounted(t, image, func(dir string) {
-		for i := range 20000 {
-			name := fmt.Sprintf("%d\xff%s", i, strings.Repeat("n", i%50))
-			want = append(want, "d/"+name)
-			if err := os.MkdirAll(filepath.Join(dir, "d"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "d", name), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-	var blocks bytes.Buffer
-	blocks.WriteString(reftest.Run(t, "debugfs", "-R", "cat /d", image))
-	img := openFile(t, image)
-	opt := dirOptions{index: true, hashSeed: img.super.HashSeed, unsigned: img.super.Flags&unsignedHash != 0, checksums: true}
-	b := blocks.Bytes()
-	err := checkIndex(uint32(len(b)/blockSize), opt, func(i uint32) ([]byte, error) { return b[i*blockSize:][:blockSize], nil })
-	if err != nil {
-		t.Error(err)
-	}
-	var got []string
-	src := img.Source()
-	for {
-		e, err := src.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasPrefix(e.Path, "d/") {
-			got = append(got, e.Path)
-			if ino, _ := kernelLookup(b, e.Path[2:], opt); ino == 0 {
-				t.Fatalf("%q is not where it should be", e.Path)
-			}
-		}
-	}
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("%d names read, %d made", len(got), len(want))
-	}
-}
-
 // TestInteropFreeSpace: a file can have as much as was to be free; the kernel keeps
 // some of it for itself.
 func TestInteropFreeSpace(t *testing.T) {
 	free := int64(64 << 20)
 	image := imageFile(t, Options{FreeSpace: &free}, large("large", 50<<20))
-	writeMounted(t, image, func(dir string) {
+	ext4test.WriteMounted(t, image, func(dir string) {
 		f, err := os.Create(filepath.Join(dir, "file"))
 		if err == nil {
 			_, err = noise{seed: 3, n: free}.WriteTo(f)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -41,7 +42,7 @@ func lowerImage(t *testing.T, names ...string) string {
 // overlay mounts the upper disk over lower, lets fn work there, and unmounts all.
 func overlay(t *testing.T, lower, upper string, fn func(dir string)) {
 	t.Helper()
-	writeMounted(t, upper, func(disk string) {
+	ext4test.WriteMounted(t, upper, func(disk string) {
 		dir := t.TempDir()
 		options := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, disk, disk)
 		reftest.Run(t, "mount", "-t", "overlay", "-o", options, "overlay", dir)
@@ -86,7 +87,7 @@ func expectFiles(t *testing.T, dir string, want map[string]string) {
 }
 
 func textFile(path, content string) tree.Entry {
-	return tree.Entry{Path: path, Type: tree.File, Mode: 0o604, UID: 9, Size: int64(len(content)), Content: text(content)}
+	return tree.Entry{Path: path, Type: tree.File, Mode: 0o604, UID: 9, Size: int64(len(content)), Content: ext4test.Text(content)}
 }
 
 // TestInteropOverlay: a seeded upper disk over a lower image patches, hides and
@@ -213,12 +214,12 @@ func TestInteropSmallest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			opts := Options{Upper: true, Size: MinUpper}
 			var hint interface{ Hint() string }
-			if err := writeAll(new(memory), opts, c.entries); errors.As(err, &hint) {
+			if err := writeAll(new(ext4test.Memory), opts, c.entries); errors.As(err, &hint) {
 				var mib int64
 				if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough", &mib); err != nil {
 					t.Fatal(hint.Hint())
 				}
-				if opts.Size = (mib - 1) << 20; writeAll(new(memory), opts, c.entries) == nil {
+				if opts.Size = (mib - 1) << 20; writeAll(new(ext4test.Memory), opts, c.entries) == nil {
 					t.Errorf("less than %d MiB are enough", mib)
 				}
 				opts.Size = mib << 20

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -157,14 +158,14 @@ func (f *forest) xattrs(e *tree.Entry) {
 			e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "user.large", Value: f.text(f.IntN(3000))})
 		}
 		if f.IntN(3) == 0 {
-			e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "system.posix_acl_access", Value: pick(f.Rand, shortACL, longACL)})
+			e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "system.posix_acl_access", Value: pick(f.Rand, ext4test.ShortACL, ext4test.LongACL)})
 		}
 	}
 	if e.Type == tree.File {
 		e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "security.capability", Value: "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"})
 	}
 	if e.Type == tree.Dir {
-		e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "system.posix_acl_default", Value: longACL})
+		e.Xattrs = append(e.Xattrs, tree.Xattr{Name: "system.posix_acl_default", Value: ext4test.LongACL})
 		if f.upper {
 			e.Xattrs = append(e.Xattrs, tree.Opaque)
 		}
@@ -223,7 +224,7 @@ func treeFacts(t testing.TB, entries []tree.Entry) []reftest.Fact {
 			extents[e.Path] = wholeBlocks(e)
 		}
 	}
-	list := facts(t, tr.Source(tree.Flat))
+	list := ext4test.Facts(t, tr.Source(tree.Flat))
 	for i := range list {
 		list[i].Extents = extents[list[i].Path]
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -43,24 +44,24 @@ func drain(r io.ReaderAt, size int64) error {
 }
 
 // victim is a small image for tests that break it.
-func victim(t testing.TB, features Features) *memory {
+func victim(t testing.TB, features Features) *ext4test.Memory {
 	t.Helper()
 	none := int64(0)
-	big := sparseFile("big", 1<<20, tree.Extent{Off: 4096, Len: 5000}, tree.Extent{Off: 40960, Len: 1}, tree.Extent{Off: 81920, Len: 1},
+	big := ext4test.SparseFile("big", 1<<20, tree.Extent{Off: 4096, Len: 5000}, tree.Extent{Off: 40960, Len: 1}, tree.Extent{Off: 81920, Len: 1},
 		tree.Extent{Off: 122880, Len: 1}, tree.Extent{Off: 1<<20 - 1, Len: 1})
 	big.Xattrs = []tree.Xattr{{Name: "user.large", Value: strings.Repeat("v", 2000)}}
-	m := &memory{}
+	m := &ext4test.Memory{}
 	err := writeTo(m, Options{Size: 4 << 20, Inodes: 32, Journal: &none, Features: features, Check: true}, []*tree.Entry{
-		big, file("file", pattern(1, 100)),
+		big, ext4test.File("file", ext4test.Pattern(1, 100)),
 		{Path: "hard", Type: tree.File, Mode: 0o644, Hardlink: "file"},
 		{Path: "link", Type: tree.Link, Link: "target"},
 		{Path: "longlink", Type: tree.Link, Link: strings.Repeat("l", 100)},
-		{Path: "sub", Type: tree.Dir}, {Path: "sub/dir", Type: tree.Dir}, file("sub/one", nil), file("sub/two", nil),
+		{Path: "sub", Type: tree.Dir}, {Path: "sub/dir", Type: tree.Dir}, ext4test.File("sub/one", nil), ext4test.File("sub/two", nil),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := drain(m, m.size); err != nil {
+	if err := drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -76,9 +77,9 @@ func noSums(t testing.TB) Features {
 	return f
 }
 
-func (m *memory) find(t testing.TB, path string) *foundInode {
+func inodeOf(t testing.TB, m *ext4test.Memory, path string) *foundInode {
 	t.Helper()
-	img, err := Open(m, m.size)
+	img, err := Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func dataAt(ino *foundInode) int64 {
 // What checksums would tell is told without them, with the place.
 func TestHostile(t *testing.T) {
 	v := victim(t, noSums(t))
-	at := func(path string) *foundInode { return v.find(t, path) }
+	at := func(path string) *foundInode { return inodeOf(t, v, path) }
 	var (
 		le   = binary.LittleEndian
 		u16  = func(v uint16) []byte { return le.AppendUint16(nil, v) }
@@ -168,7 +169,7 @@ func TestHostile(t *testing.T) {
 		{"extent node in a loop", tree1 + 6, u16(1), ErrCorrupt, "depth 1 where 0"},
 		{"extent", tree1 + 20, u32(1 << 29), ErrCorrupt, "big: "},
 		{"extents overlap", tree1 + 24, u32(1), ErrCorrupt, "big: "},
-		{"two extents of one block", tree1 + 32, v.page(tree1 / blockSize)[20:24], ErrCorrupt, "more than one file"},
+		{"two extents of one block", tree1 + 32, v.Page(tree1 / blockSize)[20:24], ErrCorrupt, "more than one file"},
 		{"extents of a directory", tree1 + 20, u32(uint32(names / blockSize)), ErrCorrupt, "more than one file"},
 
 		{"empty link", at("link").off + 4, u32(0), ErrCorrupt, "link target of 0"},
@@ -209,12 +210,12 @@ func TestHostile(t *testing.T) {
 		{"xattr name", acl + xattrHeadSize, []byte{255}, ErrCorrupt, "xattr"},
 		{"xattr in an inode", acl + xattrHeadSize + 4, u32(12), ErrUnsupported, "in inode 12"},
 	} {
-		b := &memory{pages: make(map[int64][]byte), size: v.size}
-		for n, page := range v.pages {
-			b.pages[n] = bytes.Clone(page)
+		b := &ext4test.Memory{Pages: make(map[int64][]byte), Size: v.Size}
+		for n, page := range v.Pages {
+			b.Pages[n] = bytes.Clone(page)
 		}
 		b.WriteAt(c.put, c.off)
-		err := drain(b, b.size)
+		err := drain(b, b.Size)
 		if c.kind == nil {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -232,9 +233,9 @@ func TestHostile(t *testing.T) {
 // However an image is cut short, that is an error.
 func TestTruncated(t *testing.T) {
 	m := victim(t, 0)
-	for n := int64(0); n < m.size; n += 1 + m.size/97 {
+	for n := int64(0); n < m.Size; n += 1 + m.Size/97 {
 		if err := drain(m, n); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("%d of %d bytes: %v", n, m.size, err)
+			t.Errorf("%d of %d bytes: %v", n, m.Size, err)
 		}
 	}
 }
@@ -242,8 +243,8 @@ func TestTruncated(t *testing.T) {
 // The hint says what to do about a file system that was not unmounted.
 func TestDirtyHint(t *testing.T) {
 	m := victim(t, noSums(t))
-	m.page(0)[superOffset+0x3A] = 0
-	_, err := Open(m, m.size)
+	m.Page(0)[superOffset+0x3A] = 0
+	_, err := Open(m, m.Size)
 	var h interface{ Hint() string }
 	if !errors.As(err, &h) || !strings.Contains(h.Hint(), "e2fsck") {
 		t.Errorf("have %v", err)
@@ -268,7 +269,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 func TestReadError(t *testing.T) {
 	m := written(t, smallRoot())
 	for off := int64(0); off < 9<<20; off += 1 << 20 {
-		if err := drain(brokenReader{m, off}, m.size); !errors.Is(err, errRead) || errors.Is(err, ErrCorrupt) {
+		if err := drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
 		}
 	}
@@ -276,14 +277,14 @@ func TestReadError(t *testing.T) {
 
 // What a huge sparse image claims takes no memory.
 func TestReadMemory(t *testing.T) {
-	m := &memory{}
+	m := &ext4test.Memory{}
 	if err := writeTo(m, Options{Upper: true, Size: 8 << 40}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	if err := drain(m, m.size); err != nil {
+	if err := drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -326,28 +327,28 @@ func TestClaims(t *testing.T) {
 
 // packed is the parts of an image that are not zero, for the fuzzer: the number of
 // blocks, then each with its number before it.
-func packed(m *memory) []byte {
-	b := binary.LittleEndian.AppendUint16(nil, uint16(m.size/blockSize))
-	for n := range m.size / blockSize {
-		if page := m.pages[n]; len(bytes.Trim(page, "\x00")) > 0 {
+func packed(m *ext4test.Memory) []byte {
+	b := binary.LittleEndian.AppendUint16(nil, uint16(m.Size/blockSize))
+	for n := range m.Size / blockSize {
+		if page := m.Pages[n]; len(bytes.Trim(page, "\x00")) > 0 {
 			b = append(binary.LittleEndian.AppendUint16(b, uint16(n)), page...)
 		}
 	}
 	return b
 }
 
-func unpacked(b []byte) *memory {
-	m := &memory{pages: make(map[int64][]byte)}
+func unpacked(b []byte) *ext4test.Memory {
+	m := &ext4test.Memory{Pages: make(map[int64][]byte)}
 	if len(b) < 2 {
 		return m
 	}
-	m.size = int64(binary.LittleEndian.Uint16(b)) * blockSize
+	m.Size = int64(binary.LittleEndian.Uint16(b)) * blockSize
 	for b = b[2:]; len(b) > 2; {
 		n := int64(binary.LittleEndian.Uint16(b))
 		b = b[2:]
 		page := make([]byte, blockSize)
 		b = b[copy(page, b):]
-		m.pages[n] = page
+		m.Pages[n] = page
 	}
 	return m
 }
@@ -369,7 +370,7 @@ func partly(src tree.Source) reftest.Next {
 // error, or take too long. What it accepts it must be able to write again, and
 // what audit accepts it must be able to read.
 func FuzzReader(f *testing.F) {
-	var seeds []*memory
+	var seeds []*ext4test.Memory
 	for _, list := range []string{"^resize_inode", "^resize_inode,^metadata_csum", "^resize_inode,^metadata_csum,^64bit,^dir_index"} {
 		features, err := ParseFeatures(list)
 		if err != nil {
@@ -379,15 +380,15 @@ func FuzzReader(f *testing.F) {
 	}
 	for _, m := range append(seeds, reference(f)) {
 		seed := packed(m)
-		if again := unpacked(seed); drain(again, again.size) != nil {
-			f.Fatalf("seed is not accepted: %v", drain(again, again.size))
+		if again := unpacked(seed); drain(again, again.Size) != nil {
+			f.Fatalf("seed is not accepted: %v", drain(again, again.Size))
 		}
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := unpacked(b)
-		read := drain(m, m.size)
-		img, err := Open(m, m.size)
+		read := drain(m, m.Size)
+		img, err := Open(m, m.Size)
 		if err != nil {
 			return
 		}
@@ -398,7 +399,7 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
-		again := &memory{}
+		again := &ext4test.Memory{}
 		w, err := NewWriter(again, Options{Upper: true, Size: MinUpper, Features: resizeInode, Journal: new(int64), Check: true})
 		if err != nil {
 			t.Fatal(err)
@@ -409,7 +410,7 @@ func FuzzReader(f *testing.F) {
 			}
 			return // something that the format has and this writer refuses
 		}
-		second, err := Open(again, again.size)
+		second, err := Open(again, again.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,15 +436,15 @@ func FuzzReader(f *testing.F) {
 func TestRepeatedDirectoryBlock(t *testing.T) {
 	for _, source := range []bool{true, false} {
 		m := victim(t, noSums(t))
-		ino := m.find(t, "sub")
+		ino := inodeOf(t, m, "sub")
 		(&extentHead{Magic: extentMagic, Entries: 2, Max: extentRootMax}).encode(ino.Block[:])
 		(&extentLeaf{1, 1, uint64(dataAt(ino) / blockSize)}).encode(ino.Block[extentHeadSize+extentSize:])
 		ino.Size = 2 * blockSize
 		ino.encode(ino.raw)
 		m.WriteAt(ino.raw, ino.off)
-		err := drain(m, m.size)
+		err := drain(m, m.Size)
 		if !source {
-			img, _ := Open(m, m.size)
+			img, _ := Open(m, m.Size)
 			_, err = img.Lookup("sub/one")
 		}
 		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {

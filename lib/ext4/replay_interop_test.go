@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
 
@@ -194,7 +195,7 @@ func TestInteropReplay(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			image := mke2fs(t, 80<<20, append(strings.Fields(c.mkfs), "-b", "4096")...)
+			image := ext4test.Mke2fs(t, 80<<20, append(strings.Fields(c.mkfs), "-b", "4096")...)
 			crashed(t, image, c.options, c.how, func(dir string) {
 				churn(t, dir, c.rounds)
 			})
@@ -215,7 +216,7 @@ func TestInteropReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			if hasOrphans(t, dirty) { // the kernel removes them
-				writeMounted(t, dirty, func(string) {})
+				ext4test.WriteMounted(t, dirty, func(string) {})
 			}
 			fsck(t, dirty)
 			replayed(t, image)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -77,7 +78,7 @@ func TestInteropHuge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeTo(f, Options{Upper: true, Size: size}, []*tree.Entry{file("f", pattern(1, 5000))}); err != nil {
+		if err := writeTo(f, Options{Upper: true, Size: size}, []*tree.Entry{ext4test.File("f", ext4test.Pattern(1, 5000))}); err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
@@ -115,7 +116,7 @@ func TestInteropFeatures(t *testing.T) {
 				continue
 			}
 			opts := Options{Upper: upper, Features: f, Check: true, Size: 300 << 20}
-			path := build(t, opts, corpus()...)
+			path := build(t, opts, ext4test.Corpus()...)
 			fsck(t, path)
 			checkNames(t, path, list)
 			below := "."
@@ -123,7 +124,7 @@ func TestInteropFeatures(t *testing.T) {
 				below = "upper"
 			}
 			var want []tree.Entry
-			for _, e := range corpus() {
+			for _, e := range ext4test.Corpus() {
 				want = append(want, *e)
 			}
 			mounted := reftest.Mount(t, "ext4", path, "noload")
@@ -241,20 +242,20 @@ func TestInteropAllocated(t *testing.T) {
 func TestInteropManyDirs(t *testing.T) {
 	var entries []*tree.Entry
 	for i := range nlinkMax - 3 { // lost+found is one, too, and . and .. count
-		entries = append(entries, dir(fmt.Sprintf("d%05d", i), 0o755))
+		entries = append(entries, ext4test.Dir(fmt.Sprintf("d%05d", i), 0o755))
 	}
 	for _, c := range []struct {
 		more  int
 		links uint64
 	}{{0, nlinkMax}, {1, 1}} {
-		path := build(t, Options{Shrink: true, Check: true}, append(entries, dir("more", 0o755))[:len(entries)+c.more]...)
+		path := build(t, Options{Shrink: true, Check: true}, append(entries, ext4test.Dir("more", 0o755))[:len(entries)+c.more]...)
 		fsck(t, path)
 		var st unix.Stat_t
 		if err := unix.Stat(reftest.Mount(t, "ext4", path, "noload"), &st); err != nil || uint64(st.Nlink) != c.links {
 			t.Errorf("%d more: the root has %d links; %v", c.more, st.Nlink, err)
 		}
 	}
-	err := writeTo(new(memory), Options{Features: dirNlink}, append(entries, dir("more", 0o755)))
+	err := writeTo(new(ext4test.Memory), Options{Features: dirNlink}, append(entries, ext4test.Dir("more", 0o755)))
 	if err == nil || !strings.HasPrefix(err.Error(), ".: 64999 directories in it") {
 		t.Errorf("without dir_nlink: %v", err)
 	}

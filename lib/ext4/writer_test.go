@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 )
 
@@ -30,12 +30,6 @@ func build(t testing.TB, opts Options, entries ...*tree.Entry) string {
 	return path
 }
 
-func dir(path string, mode uint16) *tree.Entry {
-	return &tree.Entry{Path: path, Type: tree.Dir, Mode: mode, Time: tree.Time{Sec: 1700000000}}
-}
-
-func whiteout(path string) *tree.Entry { return &tree.Entry{Path: path, Type: tree.Char} }
-
 // superOf is the superblock of what is in m.
 func superOf(t testing.TB, m io.ReaderAt) (s superblock) {
 	t.Helper()
@@ -48,16 +42,16 @@ func superOf(t testing.TB, m io.ReaderAt) (s superblock) {
 }
 
 func TestWriterRefuses(t *testing.T) {
-	opaque := dir("d", 0o755)
+	opaque := ext4test.Dir("d", 0o755)
 	opaque.Xattrs = []tree.Xattr{tree.Opaque}
 	huge := &tree.Entry{Path: "huge", Type: tree.File, Size: maxFileSize + 1, Extents: []tree.Extent{}}
-	two := &tree.Entry{Path: "two", Type: tree.File, Size: 2 << 40, Content: text{}}
-	short := file("short", pattern(1, 100))
+	two := &tree.Entry{Path: "two", Type: tree.File, Size: 2 << 40, Content: ext4test.Text{}}
+	short := ext4test.File("short", ext4test.Pattern(1, 100))
 	short.Size = 101
-	long := file("long", pattern(1, 100))
+	long := ext4test.File("long", ext4test.Pattern(1, 100))
 	long.Size = 99
 	lower := &tree.Entry{Path: "l", Type: tree.File, Lower: &tree.Lower{Targets: []string{"below"}}}
-	big := file("x", nil)
+	big := ext4test.File("x", nil)
 	big.Xattrs = []tree.Xattr{{Name: "user.big", Value: strings.Repeat("v", 5000)}}
 	upper := Options{Upper: true, Size: MinUpper}
 	for _, c := range []struct {
@@ -66,10 +60,10 @@ func TestWriterRefuses(t *testing.T) {
 		e    *tree.Entry
 		want string
 	}{
-		{"whiteout", Options{}, whiteout("gone"), "gone: whiteout: only the upper disk"},
+		{"whiteout", Options{}, ext4test.Whiteout("gone"), "gone: whiteout: only the upper disk"},
 		{"opaque", Options{}, opaque, "d: opaque directory: only the upper disk"},
 		{"link to a lower layer", upper, lower, "l: hard link to below in a layer below"},
-		{"path", Options{}, file("a/../b", nil), "a/../b"},
+		{"path", Options{}, ext4test.File("a/../b", nil), "a/../b"},
 		{"empty target", Options{}, &tree.Entry{Path: "l", Type: tree.Link}, "l: link target of 0 bytes"},
 		{"long target", Options{}, &tree.Entry{Path: "l", Type: tree.Link, Link: strings.Repeat("x", linkMax+1)}, "4096 bytes"},
 		{"device", Options{}, &tree.Entry{Path: "c", Type: tree.Char, Dev: tree.Device{Major: 4096}}, "c: device 4096:0"},
@@ -78,12 +72,12 @@ func TestWriterRefuses(t *testing.T) {
 		{"short content", Options{}, short, "short: content ends 1 bytes early"},
 		{"long content", Options{}, long, "long: content is longer"},
 		{"no content", Options{}, &tree.Entry{Path: "n", Type: tree.File, Size: 1}, "n: comes without its content"},
-		{"extents", Options{}, sparseFile("s", 10, tree.Extent{Off: 5, Len: 6}), "s: bad extent 5+6"},
+		{"extents", Options{}, ext4test.SparseFile("s", 10, tree.Extent{Off: 5, Len: 6}), "s: bad extent 5+6"},
 		{"type", Options{}, &tree.Entry{Path: "t", Type: 99}, "t: unknown type"},
 		{"xattr", Options{}, big, "x: xattr user.big"},
 		{"large xattr of an upper disk", upper, big, "x: xattr user.big"},
 	} {
-		err := writeTo(new(memory), c.opts, []*tree.Entry{c.e})
+		err := writeTo(new(ext4test.Memory), c.opts, []*tree.Entry{c.e})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
 		}
@@ -91,28 +85,28 @@ func TestWriterRefuses(t *testing.T) {
 }
 
 func TestWriterErrorsStick(t *testing.T) {
-	w, err := NewWriter(new(memory), Options{})
+	w, err := NewWriter(new(ext4test.Memory), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := w.Add(whiteout("gone"))
-	if !errors.Is(first, ErrNeedsUpper) || w.Add(file("a", nil)) != first || w.Close() != first {
+	first := w.Add(ext4test.Whiteout("gone"))
+	if !errors.Is(first, ErrNeedsUpper) || w.Add(ext4test.File("a", nil)) != first || w.Close() != first {
 		t.Errorf("first error is %v", first)
 	}
-	w, _ = NewWriter(new(memory), Options{})
+	w, _ = NewWriter(new(ext4test.Memory), Options{})
 	cause := errors.New("given up")
-	if w.Abort(cause); w.Add(file("a", nil)) != cause || w.Close() != cause {
+	if w.Abort(cause); w.Add(ext4test.File("a", nil)) != cause || w.Close() != cause {
 		t.Error("goes on after Abort")
 	}
-	w, _ = NewWriter(new(memory), Options{})
-	if err := w.Close(); err != nil || w.Close() != errClosed || w.Add(file("a", nil)) != errClosed {
+	w, _ = NewWriter(new(ext4test.Memory), Options{})
+	if err := w.Close(); err != nil || w.Close() != errClosed || w.Add(ext4test.File("a", nil)) != errClosed {
 		t.Errorf("goes on after Close: %v", err)
 	}
 }
 
 // badOutput fails when it is written to above a block.
 type badOutput struct {
-	memory
+	ext4test.Memory
 	above int64
 }
 
@@ -122,12 +116,12 @@ func (b *badOutput) WriteAt(p []byte, off int64) (int, error) {
 	if off+int64(len(p)) > b.above {
 		return 0, errBad
 	}
-	return b.memory.WriteAt(p, off)
+	return b.Memory.WriteAt(p, off)
 }
 
 func TestWriterFullDisk(t *testing.T) {
 	for _, above := range []int64{0, 100 * blockSize, 600 * blockSize, 5 << 20} {
-		if err := writeTo(&badOutput{above: above}, Options{Size: 64 << 20, FreeInodes: new(int64)}, corpus()); !errors.Is(err, errBad) {
+		if err := writeTo(&badOutput{above: above}, Options{Size: 64 << 20, FreeInodes: new(int64)}, ext4test.Corpus()); !errors.Is(err, errBad) {
 			t.Errorf("full above %d: %v", above, err)
 		}
 	}
@@ -180,13 +174,13 @@ func TestOptions(t *testing.T) {
 
 // The size that the error names is enough, and a little less is not.
 func TestTooSmall(t *testing.T) {
-	entries := corpus()
+	entries := ext4test.Corpus()
 	for i := range 30 {
-		entries = append(entries, file(fmt.Sprintf("large%d", i), pattern(i, 5<<20)))
+		entries = append(entries, ext4test.File(fmt.Sprintf("large%d", i), ext4test.Pattern(i, 5<<20)))
 	}
 	many := []*tree.Entry{}
 	for i := range 20000 {
-		many = append(many, file(fmt.Sprintf("f%d", i), nil))
+		many = append(many, ext4test.File(fmt.Sprintf("f%d", i), nil))
 	}
 	for _, c := range []struct {
 		name    string
@@ -202,7 +196,7 @@ func TestTooSmall(t *testing.T) {
 		{"replaced in an upper disk", Options{Upper: true, Size: MinUpper}, append(slices.Clone(entries), entries...)},
 		{"half a MiB", Options{Size: 20<<20 + 512<<10}, entries},
 	} {
-		err := writeTo(new(memory), c.opts, c.entries)
+		err := writeTo(new(ext4test.Memory), c.opts, c.entries)
 		var hint interface{ Hint() string }
 		if !errors.As(err, &hint) || !strings.Contains(err.Error(), fmt.Sprint(c.opts.Size)) {
 			t.Errorf("%s: %v", c.name, err)
@@ -215,7 +209,7 @@ func TestTooSmall(t *testing.T) {
 		}
 		opts := c.opts
 		opts.Size, opts.Check = mib<<20, true
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, opts, c.entries); err != nil {
 			t.Errorf("%s: %d MiB are not enough: %v", c.name, mib, err)
 			continue
@@ -225,7 +219,7 @@ func TestTooSmall(t *testing.T) {
 			t.Errorf("%s: %d MiB are free, the hint says %d", c.name, have, free)
 		}
 		opts.Size -= 2 << 20
-		if err := writeTo(new(memory), opts, c.entries); err == nil {
+		if err := writeTo(new(ext4test.Memory), opts, c.entries); err == nil {
 			t.Errorf("%s: less than %d MiB are enough", c.name, mib)
 		}
 	}
@@ -234,7 +228,7 @@ func TestTooSmall(t *testing.T) {
 func TestTooFewInodes(t *testing.T) {
 	var entries []*tree.Entry
 	for i := range 20000 {
-		entries = append(entries, file(fmt.Sprintf("f%d", i), nil))
+		entries = append(entries, ext4test.File(fmt.Sprintf("f%d", i), nil))
 	}
 	const need = 20000 + 1 + 10 // lost+found, and those with a number of their own
 	for _, c := range []struct {
@@ -252,13 +246,13 @@ func TestTooFewInodes(t *testing.T) {
 	} {
 		opts := c.opts
 		opts.Check = true
-		err := writeTo(new(memory), opts, entries)
+		err := writeTo(new(ext4test.Memory), opts, entries)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, expected %q", c.opts, err, c.want)
 		}
 		if err != nil {
 			hinted(t, &opts, err)
-			if err := writeTo(new(memory), opts, entries); err != nil {
+			if err := writeTo(new(ext4test.Memory), opts, entries); err != nil {
 				t.Errorf("%+v: what the hint says does not help: %v", opts, err)
 			}
 		}
@@ -307,8 +301,8 @@ func TestSizes(t *testing.T) {
 	} {
 		opts := c.opts
 		opts.Check = true
-		m := new(memory)
-		if err := writeTo(m, opts, corpus()); err != nil {
+		m := new(ext4test.Memory)
+		if err := writeTo(m, opts, ext4test.Corpus()); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
@@ -316,18 +310,18 @@ func TestSizes(t *testing.T) {
 		if s.freeBlocks() < c.blocks || s.groups() > c.groups || uint64(s.FreeInodes) < c.inodes {
 			t.Errorf("%s: %d blocks and %d inodes are free in %d groups, promised were %d and %d in %d", c.name, s.freeBlocks(), s.FreeInodes, s.groups(), c.blocks, c.inodes, c.groups)
 		}
-		if opts.Shrink == (m.size%sizeUnit == 0) {
-			t.Errorf("%s: size is %d", c.name, m.size)
+		if opts.Shrink == (m.Size%sizeUnit == 0) {
+			t.Errorf("%s: size is %d", c.name, m.Size)
 		}
 	}
-	m := new(memory)
-	if err := writeTo(m, Options{Shrink: true, Check: true}, corpus()); err != nil {
+	m := new(ext4test.Memory)
+	if err := writeTo(m, Options{Shrink: true, Check: true}, ext4test.Corpus()); err != nil {
 		t.Fatal(err)
 	}
 	if s := superOf(t, m); s.freeBlocks() > 100 || s.FreeInodes >= 16 {
 		t.Errorf("the smallest has %d free blocks and %d inodes", s.freeBlocks(), s.FreeInodes)
 	}
-	err := writeTo(new(memory), Options{MaxSize: 8 << 30, FreeSpace: size(9 << 30)}, corpus())
+	err := writeTo(new(ext4test.Memory), Options{MaxSize: 8 << 30, FreeSpace: size(9 << 30)}, ext4test.Corpus())
 	if err == nil || !strings.Contains(err.Error(), "8589934592 bytes to which it can grow") {
 		t.Errorf("more free space than it can grow: %v", err)
 	}
@@ -335,14 +329,14 @@ func TestSizes(t *testing.T) {
 
 // Content that was replaced takes no space.
 func TestReplacedContent(t *testing.T) {
-	other := dir("d", 0o700)
+	other := ext4test.Dir("d", 0o700)
 	link := &tree.Entry{Path: "b", Type: tree.Link, Link: "a"}
-	replaced := []*tree.Entry{file("a", pattern(1, 1<<20)), file("b", pattern(2, 1<<20)), file("d", pattern(3, 1<<20)), file("a", pattern(4, 5)), link, other}
-	plain := []*tree.Entry{file("a", pattern(4, 5)), link, other}
+	replaced := []*tree.Entry{ext4test.File("a", ext4test.Pattern(1, 1<<20)), ext4test.File("b", ext4test.Pattern(2, 1<<20)), ext4test.File("d", ext4test.Pattern(3, 1<<20)), ext4test.File("a", ext4test.Pattern(4, 5)), link, other}
+	plain := []*tree.Entry{ext4test.File("a", ext4test.Pattern(4, 5)), link, other}
 	opts := Options{Size: 64 << 20, Check: true}
 	var free [2]uint64
 	for i, entries := range [][]*tree.Entry{replaced, plain} {
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, opts, entries); err != nil {
 			t.Fatal(err)
 		}
@@ -357,42 +351,24 @@ func TestReplacedContent(t *testing.T) {
 // Every bit of what is written follows from entries and options.
 func TestSameBytes(t *testing.T) {
 	sum := func(opts Options, entries []*tree.Entry) string {
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, opts, entries); err != nil {
 			t.Fatal(err)
 		}
-		return hashOf(m)
+		return ext4test.Hash(m)
 	}
 	at := int64(1700000000)
 	for _, opts := range []Options{{}, {Shrink: true, Epoch: &at}, {Upper: true, Size: 1 << 30}} {
-		want := sum(opts, corpus())
+		want := sum(opts, ext4test.Corpus())
 		opts.Check = true
-		if have := sum(opts, corpus()); have != want {
+		if have := sum(opts, ext4test.Corpus()); have != want {
 			t.Errorf("%+v: other bytes the second time", opts)
 		}
 		opts.Label = "other"
-		if have := sum(opts, corpus()); have == want {
+		if have := sum(opts, ext4test.Corpus()); have == want {
 			t.Errorf("%+v: the same bytes for another label", opts)
 		}
 	}
-}
-
-func hashOf(m *memory) string {
-	h := sha256.New()
-	var numbers []int64
-	for n := range m.pages {
-		numbers = append(numbers, n)
-	}
-	slices.Sort(numbers)
-	for _, n := range numbers {
-		if bytes.Equal(m.pages[n], zeros[:]) {
-			continue
-		}
-		fmt.Fprintln(h, n)
-		h.Write(m.pages[n])
-	}
-	fmt.Fprintln(h, m.size)
-	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
 func TestUUID(t *testing.T) {
@@ -400,25 +376,25 @@ func TestUUID(t *testing.T) {
 	seeds := map[[4]uint32]string{}
 	at, free := int64(5), int64(1<<20)
 	id := [16]byte{1, 2, 3}
-	changed := file("one", pattern(77, 1))
+	changed := ext4test.File("one", ext4test.Pattern(77, 1))
 	for _, c := range []struct {
 		name string
 		opts Options
 		e    *tree.Entry
 	}{
-		{"plain", Options{}, nil}, {"content", Options{}, changed}, {"name", Options{}, file("another", nil)},
+		{"plain", Options{}, nil}, {"content", Options{}, changed}, {"name", Options{}, ext4test.File("another", nil)},
 		{"xattr", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Xattrs: []tree.Xattr{{Name: "user.a", Value: "b"}}}},
-		{"a hole behind", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 0, Len: 4096}}, Content: pattern(1, 4096)}},
-		{"a hole before", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 4096, Len: 4096}}, Content: pattern(1, 4096)}},
+		{"a hole behind", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 0, Len: 4096}}, Content: ext4test.Pattern(1, 4096)}},
+		{"a hole before", Options{}, &tree.Entry{Path: "empty", Type: tree.File, Size: 8192, Extents: []tree.Extent{{Off: 4096, Len: 4096}}, Content: ext4test.Pattern(1, 4096)}},
 		{"label", Options{Label: "x"}, nil}, {"time", Options{Epoch: &at}, nil}, {"size", Options{Size: 1 << 30}, nil},
 		{"free", Options{FreeSpace: &free}, nil}, {"features", Options{Features: bit64}, nil}, {"journal", Options{Journal: new(int64)}, nil},
 		{"upper", Options{Upper: true, Size: 1 << 30}, nil}, {"given", Options{UUID: &id}, nil},
 	} {
-		entries := corpus()
+		entries := ext4test.Corpus()
 		if c.e != nil {
 			entries = append(entries, c.e)
 		}
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, c.opts, entries); err != nil {
 			t.Fatal(err)
 		}
@@ -441,7 +417,7 @@ func TestUUID(t *testing.T) {
 
 func TestSuperblockOptions(t *testing.T) {
 	at := int64(1<<32 + 5)
-	m := new(memory)
+	m := new(ext4test.Memory)
 	if err := writeTo(m, Options{Label: "sixteen bytes...", Epoch: &at, Features: metadataCsumSeed}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +430,7 @@ func TestSuperblockOptions(t *testing.T) {
 
 func TestWriterTimes(t *testing.T) {
 	at := tree.Time{Sec: 1000}
-	odd := []*tree.Entry{file("past", nil), file("future", nil), file("now", nil)}
+	odd := []*tree.Entry{ext4test.File("past", nil), ext4test.File("future", nil), ext4test.File("now", nil)}
 	odd[0].Time, odd[1].Time = tree.Time{Sec: -62135596800}, tree.Time{Sec: 1 << 40, Nsec: 7}
 	for _, c := range []struct {
 		opts Options
@@ -468,11 +444,11 @@ func TestWriterTimes(t *testing.T) {
 		var said []string
 		c.opts.Warn = func(s string) { said = append(said, s) }
 		c.opts.Check = true
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, c.opts, odd); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.size)
+		img, err := Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -488,38 +464,38 @@ func TestWriterTimes(t *testing.T) {
 }
 
 func TestUpper(t *testing.T) {
-	root := dir(".", 0o1750)
+	root := ext4test.Dir(".", 0o1750)
 	root.UID, root.Xattrs = 7, []tree.Xattr{{Name: "user.r", Value: "1"}}
 	opaque := &tree.Entry{Path: "implied/opaque", Type: tree.Dir, NoChange: true, Xattrs: []tree.Xattr{tree.Opaque}}
-	link := file("link", nil)
+	link := ext4test.File("link", nil)
 	link.Hardlink = "implied/f"
-	plain := file("plain", nil)
+	plain := ext4test.File("plain", nil)
 	plain.Xattrs = []tree.Xattr{{Name: "other.prefix", Value: "x"}, {Name: "trusted.ocipipe.implied", Value: "y"}, {Name: "user.kept", Value: "z"}}
-	entries := []*tree.Entry{root, file("implied/f", pattern(1, 10)), link, opaque, whiteout("gone"), plain, file("known/g", nil)}
+	entries := []*tree.Entry{root, ext4test.File("implied/f", ext4test.Pattern(1, 10)), link, opaque, ext4test.Whiteout("gone"), plain, ext4test.File("known/g", nil)}
 	mode := uint16(0o700)
 	below := func(path string) (*tree.Entry, error) {
 		switch path {
 		case ".":
-			e := dir(".", 0o555)
+			e := ext4test.Dir(".", 0o555)
 			e.UID = 99
 			return e, nil
 		case "known":
-			e := dir(path, 0o2711)
+			e := ext4test.Dir(path, 0o2711)
 			e.GID, e.Xattrs = 12, []tree.Xattr{{Name: "trusted.overlay.opaque", Value: "y"}, {Name: "user.below", Value: "b"}}
 			return e, nil
 		case "implied":
-			return file(path, nil), nil // no directory: nothing to take
+			return ext4test.File(path, nil), nil // no directory: nothing to take
 		}
 		return nil, fmt.Errorf("%s: %w", path, os.ErrNotExist)
 	}
 	var said []string
 	opts := Options{Upper: true, Size: MinUpper, Below: below, Check: true, Warn: func(s string) { said = append(said, s) }}
 	look := func(opts Options, entries []*tree.Entry) func(path string) string {
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, opts, entries); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.size)
+		img, err := Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -570,13 +546,13 @@ func TestUpper(t *testing.T) {
 	}
 	bad := errors.New("cannot be read")
 	opts.Below = func(string) (*tree.Entry, error) { return nil, bad }
-	if err := writeTo(new(memory), opts, nil); !errors.Is(err, bad) {
+	if err := writeTo(new(ext4test.Memory), opts, nil); !errors.Is(err, bad) {
 		t.Errorf("what is below cannot be read: %v", err)
 	}
 }
 
 func TestOwnLostFound(t *testing.T) {
-	own := dir("lost+found", 0o711)
+	own := ext4test.Dir("lost+found", 0o711)
 	own.UID = 3
 	for _, c := range []struct {
 		name    string
@@ -584,14 +560,14 @@ func TestOwnLostFound(t *testing.T) {
 		want    string
 	}{
 		{"ours", nil, "dir 700 0 inode 11, 16384 bytes"},
-		{"of the tree", []*tree.Entry{file("a", nil), own, file("lost+found/x", nil)}, "dir 711 3 inode 11, 16384 bytes"},
-		{"a file", []*tree.Entry{file("a", nil), file("lost+found", nil)}, "file 644 0 inode 12, 0 bytes"},
+		{"of the tree", []*tree.Entry{ext4test.File("a", nil), own, ext4test.File("lost+found/x", nil)}, "dir 711 3 inode 11, 16384 bytes"},
+		{"a file", []*tree.Entry{ext4test.File("a", nil), ext4test.File("lost+found", nil)}, "file 644 0 inode 12, 0 bytes"},
 	} {
-		m := new(memory)
+		m := new(ext4test.Memory)
 		if err := writeTo(m, Options{Check: true}, c.entries); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		img, err := Open(m, m.size)
+		img, err := Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -610,15 +586,15 @@ func TestOwnLostFound(t *testing.T) {
 func TestSharedXattrBlocks(t *testing.T) {
 	var entries []*tree.Entry
 	for i := range 2*xattrMaxRefs + 5 {
-		e := file(fmt.Sprintf("f%05d", i), nil)
+		e := ext4test.File(fmt.Sprintf("f%05d", i), nil)
 		e.Xattrs = []tree.Xattr{{Name: "user.x", Value: strings.Repeat("v", 200)}}
 		entries = append(entries, e)
 	}
-	m := new(memory)
+	m := new(ext4test.Memory)
 	if err := writeTo(m, Options{Check: true, Size: 32 << 20}, entries); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(m, m.size)
+	img, err := Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -656,12 +632,12 @@ func (n zeroContent) WriteTo(w io.Writer) (int64, error) {
 }
 
 // holes is an Output that forgets zeros.
-type holes struct{ memory }
+type holes struct{ ext4test.Memory }
 
 func (h *holes) WriteAt(p []byte, off int64) (int, error) {
 	for at := 0; at < len(p); at += blockSize {
 		if end := min(at+blockSize, len(p)); !bytes.Equal(p[at:end], zeros[:end-at]) {
-			h.memory.WriteAt(p[at:end], off+int64(at))
+			h.Memory.WriteAt(p[at:end], off+int64(at))
 		}
 	}
 	return len(p), nil
@@ -672,12 +648,12 @@ func (h *holes) WriteAt(p []byte, off int64) (int, error) {
 func TestLargeFile(t *testing.T) {
 	h := new(holes)
 	large := &tree.Entry{Path: "large", Type: tree.File, Size: 5<<30 + 1, Content: zeroContent(5<<30 + 1)}
-	last := sparseFile("last", maxFileSize, tree.Extent{Off: 0, Len: 1}, tree.Extent{Off: maxFileSize - 1, Len: 1})
+	last := ext4test.SparseFile("last", maxFileSize, tree.Extent{Off: 0, Len: 1}, tree.Extent{Off: maxFileSize - 1, Len: 1})
 	id := [16]byte{1}
 	if err := writeTo(h, Options{UUID: &id, KeepZeros: true}, []*tree.Entry{large, last}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(h, h.size)
+	img, err := Open(h, h.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -712,7 +688,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err := writeTo(h, Options{UUID: &id, Features: resizeInode, KeepZeros: true}, []*tree.Entry{large}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(h, h.size)
+	img, err := Open(h, h.Size)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,17 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 )
 
 const testRoom = inodeSize - inodeFixedSize
-
-func pairs(p ...string) (xs []tree.Xattr) {
-	for i := 0; i < len(p); i += 2 {
-		xs = append(xs, tree.Xattr{Name: p[i], Value: p[i+1]})
-	}
-	return xs
-}
 
 // readXattrs reads what planXattrs made.
 func readXattrs(inline, block []byte) (xs []tree.Xattr, err error) {
@@ -38,19 +32,19 @@ func TestXattrs(t *testing.T) {
 		inside, block bool
 	}{
 		{"none", nil, testRoom, false, false},
-		{"one", pairs("user.a", "1"), testRoom, true, false},
-		{"every prefix", pairs("security.capability", x(20), "trusted.overlay.opaque", "y", "user.u", ""), testRoom, false, true},
-		{"fits exactly", pairs("user.abcd", x(68)), testRoom, true, false}, // 16 + 4 + 68 = 88
-		{"does not fit", pairs("user.abcd", x(69)), testRoom, false, true},
-		{"name does not fit", pairs("user.abcde", x(68)), testRoom, false, true},
-		{"no value", pairs("user.abcd", ""), testRoom, true, false},
-		{"small inode", pairs("user.a", "1"), 0, false, true},
-		{"block exactly full", pairs("user.abcd", x(xattrBlockRoom-20)), testRoom, false, true},
-		{"block and inode", pairs("user.abcd", x(xattrBlockRoom-20), "user.e", x(60)), testRoom, true, true},
-		{"list of access", pairs("system.posix_acl_access", longACL), testRoom, true, false},
-		{"lists of access", pairs("system.posix_acl_access", longACL, "system.posix_acl_default", shortACL), testRoom, false, true},
-		{"long name", pairs("user."+x(250), "1"), testRoom, false, true},
-		{"bytes above 127", pairs("user.\xff\x80", "\x00\xff\x00"), testRoom, true, false},
+		{"one", ext4test.Xattrs("user.a", "1"), testRoom, true, false},
+		{"every prefix", ext4test.Xattrs("security.capability", x(20), "trusted.overlay.opaque", "y", "user.u", ""), testRoom, false, true},
+		{"fits exactly", ext4test.Xattrs("user.abcd", x(68)), testRoom, true, false}, // 16 + 4 + 68 = 88
+		{"does not fit", ext4test.Xattrs("user.abcd", x(69)), testRoom, false, true},
+		{"name does not fit", ext4test.Xattrs("user.abcde", x(68)), testRoom, false, true},
+		{"no value", ext4test.Xattrs("user.abcd", ""), testRoom, true, false},
+		{"small inode", ext4test.Xattrs("user.a", "1"), 0, false, true},
+		{"block exactly full", ext4test.Xattrs("user.abcd", x(xattrBlockRoom-20)), testRoom, false, true},
+		{"block and inode", ext4test.Xattrs("user.abcd", x(xattrBlockRoom-20), "user.e", x(60)), testRoom, true, true},
+		{"list of access", ext4test.Xattrs("system.posix_acl_access", ext4test.LongACL), testRoom, true, false},
+		{"lists of access", ext4test.Xattrs("system.posix_acl_access", ext4test.LongACL, "system.posix_acl_default", ext4test.ShortACL), testRoom, false, true},
+		{"long name", ext4test.Xattrs("user."+x(250), "1"), testRoom, false, true},
+		{"bytes above 127", ext4test.Xattrs("user.\xff\x80", "\x00\xff\x00"), testRoom, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inline, block, err := planXattrs(c.xs, c.room)
@@ -70,7 +64,7 @@ func TestXattrs(t *testing.T) {
 // In a block, entries come in order of prefix, length and name, in any order of the
 // input.
 func TestXattrBlock(t *testing.T) {
-	xs := pairs("user.bb", "1", "trusted.z", strings.Repeat("v", 100), "user.a", "2", "user.ba", "", "security.s", "3", "user.c", "4")
+	xs := ext4test.Xattrs("user.bb", "1", "trusted.z", strings.Repeat("v", 100), "user.a", "2", "user.ba", "", "security.s", "3", "user.c", "4")
 	_, block, err := planXattrs(xs, testRoom)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +93,7 @@ func TestXattrBlock(t *testing.T) {
 }
 
 func TestXattrVector(t *testing.T) {
-	_, block, err := planXattrs(pairs("user.a", "1"), 0)
+	_, block, err := planXattrs(ext4test.Xattrs("user.a", "1"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,14 +113,14 @@ func TestPlanXattrsRefuses(t *testing.T) {
 		xs   []tree.Xattr
 		want string
 	}{
-		{pairs("user.abcd", large), "xattr user.abcd: value of 4041 bytes; all that do not fit into the inode take 4064, over the 4060 of a block"},
-		{pairs("user.a", large[:2500], "user.b", large[:3000]), "xattr user.b: value of 3000 bytes"},
-		{pairs("user.", "1"), "xattr user.: no name"},
-		{pairs("system.other", "1"), "xattr system.other: no name"},
-		{pairs("system.posix_acl_access.more", "1"), "no name"},
-		{pairs("plain", "1"), "xattr plain: no name"},
-		{pairs("user."+large[:251], "1"), "no name"},
-		{pairs("system.posix_acl_default", "1"), "xattr system.posix_acl_default: no valid"},
+		{ext4test.Xattrs("user.abcd", large), "xattr user.abcd: value of 4041 bytes; all that do not fit into the inode take 4064, over the 4060 of a block"},
+		{ext4test.Xattrs("user.a", large[:2500], "user.b", large[:3000]), "xattr user.b: value of 3000 bytes"},
+		{ext4test.Xattrs("user.", "1"), "xattr user.: no name"},
+		{ext4test.Xattrs("system.other", "1"), "xattr system.other: no name"},
+		{ext4test.Xattrs("system.posix_acl_access.more", "1"), "no name"},
+		{ext4test.Xattrs("plain", "1"), "xattr plain: no name"},
+		{ext4test.Xattrs("user."+large[:251], "1"), "no name"},
+		{ext4test.Xattrs("system.posix_acl_default", "1"), "xattr system.posix_acl_default: no valid"},
 	} {
 		if _, _, err := planXattrs(c.xs, testRoom); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40q: %v, want %q", fmt.Sprint(c.xs), err, c.want)
@@ -136,19 +130,19 @@ func TestPlanXattrsRefuses(t *testing.T) {
 
 // TestXattrsSkips: what Linux does not show is not there.
 func TestXattrsSkips(t *testing.T) {
-	_, block, err := planXattrs(pairs("user.a", "1", "user.b", "2", "trusted.c", "3"), 0)
+	_, block, err := planXattrs(ext4test.Xattrs("user.a", "1", "user.b", "2", "trusted.c", "3"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	block[xattrHeadSize+1] = 7                // system.a
 	block[xattrHeadSize+1+xattrEntSize+4] = 9 // nothing
-	if got, err := appendBlockXattrs(nil, block); err != nil || !slices.Equal(got, pairs("trusted.c", "3")) {
+	if got, err := appendBlockXattrs(nil, block); err != nil || !slices.Equal(got, ext4test.Xattrs("trusted.c", "3")) {
 		t.Errorf("%q (%v)", got, err)
 	}
 	if got, err := appendInodeXattrs(nil, make([]byte, 96)); err != nil || got != nil {
 		t.Errorf("without a magic number: %q (%v)", got, err)
 	}
-	if got := sortXattrs(pairs("user.b", "1", "user.a", "2", "user.b", "3")); !slices.Equal(got, pairs("user.a", "2", "user.b", "1")) {
+	if got := sortXattrs(ext4test.Xattrs("user.b", "1", "user.a", "2", "user.b", "3")); !slices.Equal(got, ext4test.Xattrs("user.a", "2", "user.b", "1")) {
 		t.Errorf("sorted: %q", got)
 	}
 }
@@ -185,7 +179,7 @@ func TestXattrsRefuse(t *testing.T) {
 		{"list of access", ErrCorrupt, func(b []byte) { b[32], b[33] = 0, xattrACLAccess }},
 		{"name behind a list of access", ErrCorrupt, func(b []byte) { b[33] = xattrACLAccess }},
 	} {
-		_, block, err := planXattrs(pairs("user.a", "1234", "user.b", "5678"), 0)
+		_, block, err := planXattrs(ext4test.Xattrs("user.a", "1234", "user.b", "5678"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +192,7 @@ func TestXattrsRefuse(t *testing.T) {
 
 func FuzzXattrs(f *testing.F) {
 	for _, xs := range [][]tree.Xattr{
-		pairs("user.a", "1"), pairs("system.posix_acl_access", longACL, "trusted.t", ""), pairs("security.s", strings.Repeat("x", 3000), "user.z", "z"),
+		ext4test.Xattrs("user.a", "1"), ext4test.Xattrs("system.posix_acl_access", ext4test.LongACL, "trusted.t", ""), ext4test.Xattrs("security.s", strings.Repeat("x", 3000), "user.z", "z"),
 	} {
 		for _, room := range []int{0, testRoom} {
 			inline, block, err := planXattrs(xs, room)

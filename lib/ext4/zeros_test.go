@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 )
 
@@ -63,31 +64,31 @@ func TestZeros(t *testing.T) {
 			want.Write(b[x.Off:x.End()])
 		}
 		if want.Len() > 0 {
-			sparse.Content = text(want.String())
+			sparse.Content = ext4test.Text(want.String())
 		}
 		opts := Options{FreeSpace: &none, Journal: &none, UUID: &id, Check: true}
-		m := new(memory)
-		if err := writeTo(m, opts, []*tree.Entry{sparse, file("g", pattern(1, 5000))}); err != nil {
+		m := new(ext4test.Memory)
+		if err := writeTo(m, opts, []*tree.Entry{sparse, ext4test.File("g", ext4test.Pattern(1, 5000))}); err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range []int{1000, blockSize, 100000, len(b)} {
 			f := &tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Content: inPieces{b, n}}
-			entries := []*tree.Entry{f, file("g", pattern(1, 5000))}
-			have := new(memory)
+			entries := []*tree.Entry{f, ext4test.File("g", ext4test.Pattern(1, 5000))}
+			have := new(ext4test.Memory)
 			if err := writeTo(have, opts, entries); err != nil {
 				t.Fatal(err)
 			}
-			if hashOf(have) != hashOf(m) {
+			if ext4test.Hash(have) != ext4test.Hash(m) {
 				t.Errorf("case %d, pieces of %d: another file system", i, n)
 			}
 		}
 		opts.KeepZeros = true
-		kept := new(memory)
+		kept := new(ext4test.Memory)
 		f := &tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Content: inPieces{b, 5000}}
 		if err := writeTo(kept, opts, []*tree.Entry{f}); err != nil {
 			t.Fatal(err)
 		}
-		if ino := kept.find(t, "f"); int64(ino.Blocks)*512 < f.Size {
+		if ino := inodeOf(t, kept, "f"); int64(ino.Blocks)*512 < f.Size {
 			t.Errorf("case %d: %d sectors of %d bytes", i, ino.Blocks, f.Size)
 		}
 	}
@@ -98,11 +99,11 @@ func TestZerosFit(t *testing.T) {
 	large := func() *tree.Entry {
 		return &tree.Entry{Path: "large", Type: tree.File, Size: 300 << 20, Content: zeroContent(300 << 20)}
 	}
-	m := new(memory)
-	if err := writeTo(m, Options{Upper: true, Size: MinUpper, Check: true}, []*tree.Entry{large(), file("behind", pattern(1, 1<<20)), large()}); err != nil {
+	m := new(ext4test.Memory)
+	if err := writeTo(m, Options{Upper: true, Size: MinUpper, Check: true}, []*tree.Entry{large(), ext4test.File("behind", ext4test.Pattern(1, 1<<20)), large()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeTo(new(memory), Options{Upper: true, Size: MinUpper, KeepZeros: true}, []*tree.Entry{large()}); err == nil {
+	if err := writeTo(new(ext4test.Memory), Options{Upper: true, Size: MinUpper, KeepZeros: true}, []*tree.Entry{large()}); err == nil {
 		t.Error("zeros that are kept fit too")
 	}
 }
@@ -112,7 +113,7 @@ func TestInteropZeros(t *testing.T) {
 	contents, extents := zeroCases()
 	for i, b := range contents {
 		image := imageFile(t, Options{Check: true}, tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Content: inPieces{b, 70000}})
-		writeMounted(t, image, func(dir string) {
+		ext4test.WriteMounted(t, image, func(dir string) {
 			name := filepath.Join(dir, "f")
 			var st unix.Stat_t
 			if have, err := os.ReadFile(name); err != nil || !bytes.Equal(have, b) {

@@ -1,0 +1,41 @@
+package ext4
+
+import (
+	"errors"
+	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/tree"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What is checked is what a list means: IDs where none count, and a list without
+// entries, are not in the file system.
+func TestACLShown(t *testing.T) {
+	zeros := ext4test.ACL([3]uint32{1, 7, 0}, [3]uint32{2, 6, 5}, [3]uint32{4, 5, 0}, [3]uint32{16, 7, 9}, [3]uint32{32, 0, 0})
+	shown := ext4test.ACL([3]uint32{1, 7, ext4test.NoID}, [3]uint32{2, 6, 5}, [3]uint32{4, 5, ext4test.NoID}, [3]uint32{16, 7, ext4test.NoID}, [3]uint32{32, 0, ext4test.NoID})
+	d := ext4test.Dir("d", 0o755)
+	d.Xattrs = ext4test.Xattrs("system.posix_acl_access", zeros, "system.posix_acl_default", ext4test.ACL(), "user.a", "1")
+	for _, opts := range []Options{{Check: true}, {Check: true, Upper: true, Size: MinUpper}} {
+		m := new(ext4test.Memory)
+		if err := writeTo(m, opts, []*tree.Entry{d}); err != nil {
+			t.Fatal(err)
+		}
+		img, err := Open(m, m.Size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := "d"
+		if opts.Upper {
+			path = "upper/d"
+		}
+		if e, err := img.Lookup(path); err != nil || !slices.Equal(e.Xattrs, ext4test.Xattrs("system.posix_acl_access", shown, "user.a", "1")) {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	d.Xattrs = ext4test.Xattrs("system.posix_acl_access", "1")
+	w, _ := NewWriter(new(ext4test.Memory), Options{})
+	if err := w.Add(d); !errors.Is(err, errACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
+		t.Error(err)
+	}
+}
