@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // TestHighBits: with a bit changed that leads out of the image every number of a block
@@ -11,26 +13,26 @@ import (
 func TestHighBits(t *testing.T) {
 	m := victim(t, noSums(t))
 	b := make([]byte, 1)
-	at := func(path string) int64 { return inodeOf(t, m, path).off + blockOffset + extentHeadSize }
+	at := func(path string) int64 { return inodeOf(t, m, path).off + disk.BlockOffset + disk.ExtentHeadSize }
 	big, names := inodeOf(t, m, "big"), dataAt(inodeOf(t, m, "sub"))
-	var index extentIndex
-	index.decode(big.Block[extentHeadSize:])
-	leaf := int64(index.Child)*blockSize + extentHeadSize
+	var index disk.ExtentIndex
+	index.Decode(big.Block[disk.ExtentHeadSize:])
+	leaf := int64(index.Child)*disk.BlockSize + disk.ExtentHeadSize
 	for _, a := range []struct {
 		name        string
 		off         int64
 		first, bits int
 	}{
-		{"first data block", superOffset + 0x14, 0, 32},
-		{"blocks", superOffset + 0x04, 10, 32},
-		{"high bits of blocks", superOffset + 0x150, 0, 32},
-		{"bitmap of blocks", blockSize, 10, 32},
-		{"its high bits", blockSize + 0x20, 0, 32},
-		{"bitmap of inodes", blockSize + 0x04, 10, 32},
-		{"its high bits", blockSize + 0x24, 0, 32},
-		{"table of inodes", blockSize + 0x08, 10, 32},
-		{"its high bits", blockSize + 0x28, 0, 32},
-		{"inode in a directory", names + 2*dotSize, 5, 32},
+		{"first data block", disk.SuperOffset + 0x14, 0, 32},
+		{"blocks", disk.SuperOffset + 0x04, 10, 32},
+		{"high bits of blocks", disk.SuperOffset + 0x150, 0, 32},
+		{"bitmap of blocks", disk.BlockSize, 10, 32},
+		{"its high bits", disk.BlockSize + 0x20, 0, 32},
+		{"bitmap of inodes", disk.BlockSize + 0x04, 10, 32},
+		{"its high bits", disk.BlockSize + 0x24, 0, 32},
+		{"table of inodes", disk.BlockSize + 0x08, 10, 32},
+		{"its high bits", disk.BlockSize + 0x28, 0, 32},
+		{"inode in a directory", names + 2*disk.DotSize, 5, 32},
 		{"dot", names, 0, 32},
 		{"block of a file", at("file") + 8, 10, 32},
 		{"its high bits", at("file") + 6, 0, 16},
@@ -55,7 +57,7 @@ func TestHighBits(t *testing.T) {
 				m.WriteAt(b, off)
 			}
 			flip()
-			if err := drain(m, m.Size); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := drain(m, m.Size); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 			flip()

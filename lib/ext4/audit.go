@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -18,11 +19,11 @@ import (
 // fresh says that nobody has written to it since it was made, so that the copies
 // of superblock and descriptors must be equal, too.
 func (img *Image) audit(fresh bool, each func(e *tree.Entry) error) error {
-	if img.super.Incompat&incompatMetaBG != 0 {
-		return unsupported(superOffset, "meta_bg")
+	if img.super.Incompat&disk.IncompatMetaBG != 0 {
+		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
 	a := auditor{img: img, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
-	a.source = img.source(rootIno, rootIno)
+	a.source = img.source(disk.RootIno, disk.RootIno)
 	a.source.keep = true
 	a.source.visit = a.visit
 	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {
@@ -49,30 +50,30 @@ type auditor struct {
 // layout claims the blocks of fixed metadata.
 func (a *auditor) layout() error {
 	s := &a.img.super
-	var d groupDesc
-	for g := range s.groups() {
+	var d disk.GroupDesc
+	for g := range s.Groups() {
 		if err := a.img.readGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
-		own := claim{first, min(first+uint64(s.BlocksPerGroup), s.blocks())}
-		if err := a.fix(first, s.superBlocks(g), own); err != nil {
+		own := claim{first, min(first+uint64(s.BlocksPerGroup), s.Blocks())}
+		if err := a.fix(first, s.HeadBlocks(g), own); err != nil {
 			return err
 		}
-		if s.Incompat&incompatFlexBG != 0 {
-			own = claim{0, s.blocks()}
+		if s.Incompat&disk.IncompatFlexBG != 0 {
+			own = claim{0, s.Blocks()}
 		}
-		err := cmp.Or(a.fix(d.BlockBitmap, 1, own), a.fix(d.InodeBitmap, 1, own), a.fix(d.InodeTable, s.tableBlocks(), own))
+		err := cmp.Or(a.fix(d.BlockBitmap, 1, own), a.fix(d.InodeBitmap, 1, own), a.fix(d.InodeTable, s.TableBlocks(), own))
 		if err != nil {
 			return fmt.Errorf("group %d: %w", g, err)
 		}
-		last := g == s.groups()-1
-		if d.Flags&blockUninit != 0 && (g == 0 || last) || !a.img.super.hasSums() && d.Flags&(blockUninit|inodeUninit) != 0 && s.RoCompat&roCompatGdtCsum == 0 {
-			return corrupt(s.descOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
+		last := g == s.Groups()-1
+		if d.Flags&disk.BlockUninit != 0 && (g == 0 || last) || !a.img.super.HasSums() && d.Flags&(disk.BlockUninit|disk.InodeUninit) != 0 && s.RoCompat&disk.RoCompatGdtCsum == 0 {
+			return disk.Corrupt(s.DescOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
 		}
 	}
-	if s.Incompat&incompatMMP != 0 {
-		if err := a.fix(s.MMPBlock, 1, claim{1, s.blocks()}); err != nil {
+	if s.Incompat&disk.IncompatMMP != 0 {
+		if err := a.fix(s.MMPBlock, 1, claim{1, s.Blocks()}); err != nil {
 			return err
 		}
 		a.overhead-- // is not counted
@@ -83,7 +84,7 @@ func (a *auditor) layout() error {
 // fix claims n blocks from first on, which must be among own.
 func (a *auditor) fix(first, n uint64, own claim) error {
 	if first < own.first || first > own.end || n > own.end-first {
-		return corrupt(int64(first)*blockSize, "%d blocks at %d are outside of their group", n, first)
+		return disk.Corrupt(int64(first)*disk.BlockSize, "%d blocks at %d are outside of their group", n, first)
 	}
 	a.overhead += n
 	return cmp.Or(a.fixed.add(first, n), a.source.owned.add(first, n))
@@ -106,7 +107,7 @@ func (a *auditor) walk() error {
 }
 
 // visit checks what only a checker minds in an inode.
-func (a *auditor) visit(ino *foundInode, c *content, names []dirent) error {
+func (a *auditor) visit(ino *foundInode, c *content, names []disk.Dirent) error {
 	if err := a.inode(ino, c); err != nil {
 		return err
 	}
@@ -114,17 +115,17 @@ func (a *auditor) visit(ino *foundInode, c *content, names []dirent) error {
 		return nil
 	}
 	for _, d := range names {
-		if d.kind == kindUnknown && a.img.super.Incompat&incompatFiletype != 0 {
-			return corrupt(ino.off, "directory %d does not say what %q is", ino.number, d.name)
+		if d.Kind == disk.KindUnknown && a.img.super.Incompat&disk.IncompatFiletype != 0 {
+			return disk.Corrupt(ino.off, "directory %d does not say what %q is", ino.number, d.Name)
 		}
 	}
 	a.dirs[uint64((ino.number-1)/a.img.super.InodesPerGroup)]++
-	if ino.Flags&flagIndex == 0 {
+	if ino.Flags&disk.FlagIndex == 0 {
 		return nil
 	}
-	block := make([]byte, blockSize)
-	err := checkIndex(uint32(c.size/blockSize), a.img.super.dirOptions(), func(i uint32) ([]byte, error) {
-		_, err := c.ReadAt(block, int64(i)*blockSize)
+	block := make([]byte, disk.BlockSize)
+	err := disk.CheckIndex(uint32(c.size/disk.BlockSize), a.img.super.DirOptions(), func(i uint32) ([]byte, error) {
+		_, err := c.ReadAt(block, int64(i)*disk.BlockSize)
 		return bytes.Clone(block), err
 	})
 	if err != nil {
@@ -136,16 +137,16 @@ func (a *auditor) visit(ino *foundInode, c *content, names []dirent) error {
 // xattrs checks who has the blocks of xattrs, and what they say of themselves.
 func (a *auditor) xattrs() error {
 	blocks := a.source.xattrs.blocks
-	block := make([]byte, blockSize)
+	block := make([]byte, disk.BlockSize)
 	for _, at := range slices.Sorted(maps.Keys(blocks)) {
-		b, off := blocks[at], int64(at)*blockSize
+		b, off := blocks[at], int64(at)*disk.BlockSize
 		if b.refs != b.used {
-			return corrupt(off, "block of xattrs counts %d users, has %d", b.refs, b.used)
+			return disk.Corrupt(off, "block of xattrs counts %d users, has %d", b.refs, b.used)
 		}
 		if err := a.img.readBlock(block, at); err != nil {
 			return err
 		}
-		if err := checkXattrHashes(block); err != nil {
+		if err := disk.CheckXattrHashes(block); err != nil {
 			return fmt.Errorf("byte %d: %w", off, err)
 		}
 	}
@@ -161,22 +162,22 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 	if ino.FileACL != 0 {
 		blocks++
 	}
-	if ino.Flags&flagHugeFile == 0 {
-		blocks *= sectorBlocks
+	if ino.Flags&disk.FlagHugeFile == 0 {
+		blocks *= disk.SectorBlocks
 	}
 	switch {
 	case ino.Blocks != blocks:
-		return corrupt(ino.off, "inode %d counts %d blocks (i_blocks), has %d", ino.number, ino.Blocks, blocks)
+		return disk.Corrupt(ino.off, "inode %d counts %d blocks (i_blocks), has %d", ino.number, ino.Blocks, blocks)
 	case ino.Dtime != 0:
-		return corrupt(ino.off, "inode %d was deleted at %d", ino.number, ino.Dtime)
-	case ino.Flags&flagIndex != 0 && (ino.kind() != tree.Dir || a.img.super.Compat&compatDirIndex == 0):
-		return corrupt(ino.off, "inode %d has an index", ino.number)
-	case ino.kind() == tree.Link && ino.Size <= fastMax && ino.Flags&flagExtents != 0:
-		return corrupt(ino.off, "inode %d has a short target in a block", ino.number)
+		return disk.Corrupt(ino.off, "inode %d was deleted at %d", ino.number, ino.Dtime)
+	case ino.Flags&disk.FlagIndex != 0 && (ino.kind() != tree.Dir || a.img.super.Compat&disk.CompatDirIndex == 0):
+		return disk.Corrupt(ino.off, "inode %d has an index", ino.number)
+	case ino.kind() == tree.Link && ino.Size <= disk.FastMax && ino.Flags&disk.FlagExtents != 0:
+		return disk.Corrupt(ino.off, "inode %d has a short target in a block", ino.number)
 	}
-	for _, s := range []stamp{ino.Atime, ino.Ctime, ino.Crtime} {
-		if _, ok := s.decode(); !ok {
-			return corrupt(ino.off, "inode %d has %d nanoseconds", ino.number, s.Extra>>2)
+	for _, s := range []disk.Timestamp{ino.Atime, ino.Ctime, ino.Crtime} {
+		if _, ok := s.Decode(); !ok {
+			return disk.Corrupt(ino.off, "inode %d has %d nanoseconds", ino.number, s.Extra>>2)
 		}
 	}
 	return nil
@@ -186,19 +187,19 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 func (a *auditor) bitmaps() error {
 	s := &a.img.super
 	owned, fixed := a.source.owned.sorted, a.fixed.sorted
-	block, want := make([]byte, blockSize), make([]byte, blockSize)
-	var d groupDesc
-	for g := range s.groups() {
+	block, want := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
+	var d disk.GroupDesc
+	for g := range s.Groups() {
 		if err := a.img.readGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
-		end := min(first+uint64(s.BlocksPerGroup), s.blocks())
+		end := min(first+uint64(s.BlocksPerGroup), s.Blocks())
 		clear(want)
 		used := mark(want, &owned, first, end)
-		if d.Flags&blockUninit != 0 {
+		if d.Flags&disk.BlockUninit != 0 {
 			if n := mark(nil, &fixed, first, end); n != used {
-				return corrupt(s.descOffset(g), "group %d has %d blocks in use, and no bitmap", g, used-n)
+				return disk.Corrupt(s.DescOffset(g), "group %d has %d blocks in use, and no bitmap", g, used-n)
 			}
 		} else {
 			mark(nil, &fixed, first, end)
@@ -208,7 +209,7 @@ func (a *auditor) bitmaps() error {
 		}
 		free := end - first - used
 		if uint64(d.FreeBlocks) != free {
-			return corrupt(s.descOffset(g), "group %d counts %d free blocks, has %d", g, d.FreeBlocks, free)
+			return disk.Corrupt(s.DescOffset(g), "group %d counts %d free blocks, has %d", g, d.FreeBlocks, free)
 		}
 		a.freeBlocks += free
 		if err := a.inodes(g, &d, block, want); err != nil {
@@ -226,7 +227,7 @@ func mark(b []byte, list *[]claim, first, end uint64) (used uint64) {
 		from, to := max(c.first, first), min(c.end, end)
 		used += to - from
 		if b != nil {
-			setBits(b, from-first, to-first)
+			disk.SetBits(b, from-first, to-first)
 		}
 		if c.end > end {
 			break
@@ -242,25 +243,25 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 	if err := a.img.readBlock(b, at); err != nil {
 		return err
 	}
-	off := int64(at) * blockSize
-	setBits(want, n, 8*blockSize)
+	off := int64(at) * disk.BlockSize
+	disk.SetBits(want, n, 8*disk.BlockSize)
 	for i := range b {
 		if b[i] != want[i] {
-			return corrupt(off+int64(i), "bits are %08b, should be %08b", b[i], want[i])
+			return disk.Corrupt(off+int64(i), "bits are %08b, should be %08b", b[i], want[i])
 		}
 	}
-	have := a.img.seed.bitmap(b[:full/8])
-	if a.img.super.descSize() < groupDescSize {
+	have := a.img.seed.Bitmap(b[:full/8])
+	if a.img.super.GroupDescSize() < disk.GroupDescSize {
 		have &= 0xFFFF
 	}
-	if a.img.super.hasSums() && have != sum {
-		return corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
+	if a.img.super.HasSums() && have != sum {
+		return disk.Corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
 	}
 	return nil
 }
 
 // inodes checks the inodes of group g.
-func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
+func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error {
 	s := &a.img.super
 	n := s.InodesPerGroup
 	clear(want)
@@ -275,14 +276,14 @@ func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
 	}
 	switch {
 	case d.FreeInodes != n-used:
-		return corrupt(s.descOffset(g), "group %d counts %d free inodes, has %d", g, d.FreeInodes, n-used)
+		return disk.Corrupt(s.DescOffset(g), "group %d counts %d free inodes, has %d", g, d.FreeInodes, n-used)
 	case d.Dirs != a.dirs[g]:
-		return corrupt(s.descOffset(g), "group %d counts %d directories, has %d", g, d.Dirs, a.dirs[g])
-	case d.Flags&inodeUninit != 0 && used > 0:
-		return corrupt(s.descOffset(g), "group %d has %d inodes in use, and no bitmap", g, used)
+		return disk.Corrupt(s.DescOffset(g), "group %d counts %d directories, has %d", g, d.Dirs, a.dirs[g])
+	case d.Flags&disk.InodeUninit != 0 && used > 0:
+		return disk.Corrupt(s.DescOffset(g), "group %d has %d inodes in use, and no bitmap", g, used)
 	}
 	a.freeInodes += uint64(n - used)
-	if d.Flags&inodeUninit != 0 {
+	if d.Flags&disk.InodeUninit != 0 {
 		return nil
 	}
 	if err := a.bitmap(block, want, d.InodeBitmap, uint64(n), uint64(n), d.InodeBitmapSum); err != nil {
@@ -293,17 +294,17 @@ func (a *auditor) inodes(g uint64, d *groupDesc, block, want []byte) error {
 
 // free checks that an inode without a name, the one at index in group d, is not
 // in use.
-func (a *auditor) free(number, index uint32, d *groupDesc) error {
-	if d.Flags&inodeUninit != 0 || a.img.super.hasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
+func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
+	if d.Flags&disk.InodeUninit != 0 || a.img.super.HasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
 		return nil
 	}
-	var b [smallInodeSize]byte
-	off := int64(d.InodeTable)*blockSize + int64(index)*int64(a.img.super.InodeSize)
+	var b [disk.SmallInodeSize]byte
+	off := int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(a.img.super.InodeSize)
 	if err := a.img.read(b[:], off); err != nil {
 		return err
 	}
 	if links := binary.LittleEndian.Uint16(b[0x1A:]); links != 0 {
-		return corrupt(off, "inode %d counts %d links, but no directory has it", number, links)
+		return disk.Corrupt(off, "inode %d counts %d links, but no directory has it", number, links)
 	}
 	return nil
 }
@@ -312,18 +313,18 @@ func (a *auditor) free(number, index uint32, d *groupDesc) error {
 func (a *auditor) totals() error {
 	s := &a.img.super
 	switch {
-	case s.freeBlocks() != a.freeBlocks:
-		return corrupt(superOffset, "superblock counts %d free blocks, there are %d", s.freeBlocks(), a.freeBlocks)
+	case s.FreeBlocks() != a.freeBlocks:
+		return disk.Corrupt(disk.SuperOffset, "superblock counts %d free blocks, there are %d", s.FreeBlocks(), a.freeBlocks)
 	case uint64(s.FreeInodes) != a.freeInodes:
-		return corrupt(superOffset, "superblock counts %d free inodes, there are %d", s.FreeInodes, a.freeInodes)
-	case s.reservedBlocks() > s.blocks():
-		return corrupt(superOffset, "%d of %d blocks are reserved", s.reservedBlocks(), s.blocks())
+		return disk.Corrupt(disk.SuperOffset, "superblock counts %d free inodes, there are %d", s.FreeInodes, a.freeInodes)
+	case s.ReservedBlocks() > s.Blocks():
+		return disk.Corrupt(disk.SuperOffset, "%d of %d blocks are reserved", s.ReservedBlocks(), s.Blocks())
 	case s.Overhead != 0 && uint64(s.Overhead) != a.overhead:
-		return corrupt(superOffset, "superblock counts %d blocks of metadata, there are %d", s.Overhead, a.overhead)
+		return disk.Corrupt(disk.SuperOffset, "superblock counts %d blocks of metadata, there are %d", s.Overhead, a.overhead)
 	case s.LastOrphan != 0:
-		return corrupt(superOffset, "inode %d is to be deleted", s.LastOrphan)
+		return disk.Corrupt(disk.SuperOffset, "inode %d is to be deleted", s.LastOrphan)
 	case s.ErrorCount != 0:
-		return corrupt(superOffset, "%d errors were noted", s.ErrorCount)
+		return disk.Corrupt(disk.SuperOffset, "%d errors were noted", s.ErrorCount)
 	}
 	return nil
 }
@@ -334,21 +335,21 @@ func (a *auditor) backups() error {
 	if !a.fresh {
 		return nil
 	}
-	first, copied := make([]byte, blockSize), make([]byte, blockSize)
-	for g := uint64(1); g < s.groups(); g++ {
-		if !s.hasBackup(g) {
+	first, copied := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
+	for g := uint64(1); g < s.Groups(); g++ {
+		if !s.HasBackup(g) {
 			continue
 		}
 		at := g * uint64(s.BlocksPerGroup)
 		if err := a.backupSuper(g, copied); err != nil {
 			return err
 		}
-		for i := range s.descBlocks() {
+		for i := range s.DescBlocks() {
 			if err := cmp.Or(a.img.readBlock(first, 1+i), a.img.readBlock(copied, at+1+i)); err != nil {
 				return err
 			}
 			if !bytes.Equal(first, copied) {
-				return corrupt(int64(at+1+i)*blockSize, "copy of the descriptors in group %d differs", g)
+				return disk.Corrupt(int64(at+1+i)*disk.BlockSize, "copy of the descriptors in group %d differs", g)
 			}
 		}
 	}
@@ -362,15 +363,15 @@ func (a *auditor) backupSuper(g uint64, b []byte) error {
 	if err := a.img.readBlock(b, at); err != nil {
 		return err
 	}
-	var have superblock
-	have.decode(b)
-	if sum := superChecksum(b); a.img.super.hasSums() && have.Checksum != sum {
-		return corrupt(int64(at)*blockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
+	var have disk.Superblock
+	have.Decode(b)
+	if sum := disk.SuperChecksum(b); a.img.super.HasSums() && have.Checksum != sum {
+		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
 	}
 	want := a.img.super
 	want.BlockGroup, want.State, want.Checksum = uint16(g), have.State, have.Checksum
 	if have != want {
-		return corrupt(int64(at)*blockSize, "copy of the superblock in group %d differs", g)
+		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock in group %d differs", g)
 	}
 	return nil
 }

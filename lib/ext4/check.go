@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -87,8 +88,8 @@ func (w *Writer) compare(want, have *tree.Entry) error {
 func (w *Writer) compareContent(want, have *tree.Entry) error {
 	blocks := []tree.Extent{}
 	eachPart(want, func(logical uint32, n uint64) {
-		off := int64(logical) * blockSize
-		blocks = append(blocks, tree.Extent{Off: off, Len: min(int64(n)*blockSize, want.Size-off)})
+		off := int64(logical) * disk.BlockSize
+		blocks = append(blocks, tree.Extent{Off: off, Len: min(int64(n)*disk.BlockSize, want.Size-off)})
 	})
 	if len(blocks) == 1 && blocks[0].Len == want.Size {
 		blocks = nil

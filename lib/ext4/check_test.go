@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -107,12 +108,12 @@ func TestCheckFinds(t *testing.T) {
 		}
 		return img, ino
 	}
-	change := func(path string, fn func(n *inode)) func(m *ext4test.Memory) {
+	change := func(path string, fn func(n *disk.Inode)) func(m *ext4test.Memory) {
 		return func(m *ext4test.Memory) {
 			_, ino := at(m, path)
-			fn(&ino.inode)
-			ino.encode(ino.raw)
-			ino.sum.seal(ino.raw)
+			fn(&ino.Inode)
+			ino.Encode(ino.raw)
+			ino.sum.Seal(ino.raw)
 			m.WriteAt(ino.raw, ino.off)
 		}
 	}
@@ -124,9 +125,9 @@ func TestCheckFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := make([]byte, 1)
-			m.ReadAt(b, c.runs[0].disk()+off)
+			m.ReadAt(b, c.runs[0].DiskOffset()+off)
 			b[0] ^= 0x80
-			m.WriteAt(b, c.runs[0].disk()+off)
+			m.WriteAt(b, c.runs[0].DiskOffset()+off)
 		}
 	}
 	for _, c := range []struct {
@@ -135,44 +136,44 @@ func TestCheckFinds(t *testing.T) {
 		err   string
 	}{
 		{"nothing", func(m *ext4test.Memory) {}, ""},
-		{"mode", change("one", func(n *inode) { n.Mode ^= 1 }), "one: mode: "},
-		{"owner", change("one", func(n *inode) { n.GID++ }), "one: owner: "},
-		{"time", change("one", func(n *inode) { n.Mtime.Extra += 4 }), "one: time: "},
-		{"epoch", change("dir/dir", func(n *inode) { n.Mtime.Extra ^= 1 }), "dir/dir: time: "},
-		{"size", change("one", func(n *inode) { n.Size++ }), "one: size: "},
-		{"target", change("link", func(n *inode) { n.Block[0]++ }), "link target: "},
-		{"device", change("char", func(n *inode) { n.Block[0]++ }), "char: device: "},
-		{"type", change("one", func(n *inode) { n.Mode ^= modeFile ^ modeFifo }), "one: "},
+		{"mode", change("one", func(n *disk.Inode) { n.Mode ^= 1 }), "one: mode: "},
+		{"owner", change("one", func(n *disk.Inode) { n.GID++ }), "one: owner: "},
+		{"time", change("one", func(n *disk.Inode) { n.Mtime.Extra += 4 }), "one: time: "},
+		{"epoch", change("dir/dir", func(n *disk.Inode) { n.Mtime.Extra ^= 1 }), "dir/dir: time: "},
+		{"size", change("one", func(n *disk.Inode) { n.Size++ }), "one: size: "},
+		{"target", change("link", func(n *disk.Inode) { n.Block[0]++ }), "link target: "},
+		{"device", change("char", func(n *disk.Inode) { n.Block[0]++ }), "char: device: "},
+		{"type", change("one", func(n *disk.Inode) { n.Mode ^= disk.ModeFile ^ disk.ModeFifo }), "one: "},
 		{"content", content("one", 0), "one: content is not what was written"},
 		{"end of the content", content("large", 3<<20+16), "large: content is not what was written"},
 		{"behind the data", content("sparse", 4095), "sparse: content is not what was written"},
 		{"in a hole of a block", content("tail hole", 5000), "tail hole: there is something in a hole"},
-		{"hole", change("tail hole", func(n *inode) { n.Block[16]--; n.Blocks -= 8 }), "tail hole: holes are not where they were"},
-		{"no content", change("one", func(n *inode) { n.Block[2]--; n.Blocks -= 8 }), "one: holes are not where they were"},
+		{"hole", change("tail hole", func(n *disk.Inode) { n.Block[16]--; n.Blocks -= 8 }), "tail hole: holes are not where they were"},
+		{"no content", change("one", func(n *disk.Inode) { n.Block[2]--; n.Blocks -= 8 }), "one: holes are not where they were"},
 		{"xattrs", func(m *ext4test.Memory) {
 			_, ino := at(m, "x")
 			i := bytes.LastIndexByte(ino.raw, 0x20)
 			ino.raw[i]++
-			ino.sum.seal(ino.raw)
+			ino.sum.Seal(ino.raw)
 			m.WriteAt(ino.raw, ino.off)
 		}, "x: xattrs: "},
 		{"name", func(m *ext4test.Memory) {
 			img, ino := at(m, "dir")
-			_, c, err := img.readDir(ino, rootIno, nil)
+			_, c, err := img.readDir(ino, disk.RootIno, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := m.Page(c.runs[0].disk() / blockSize)
-			b[2*dotSize+direntHeadSize]++
-			binary.LittleEndian.PutUint32(b[dirTailOffset+direntHeadSize:], ino.sum.dirLeaf(b))
+			b := m.Page(c.runs[0].DiskOffset() / disk.BlockSize)
+			b[2*disk.DotSize+disk.DirentHeadSize]++
+			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.sum.DirLeaf(b))
 		}, "dir/dir: not in the file system"},
-		{"copy of the superblock", func(m *ext4test.Memory) { m.Page(blocksPerGroup)[100]++ }, "copy of the superblock has checksum"},
+		{"copy of the superblock", func(m *ext4test.Memory) { m.Page(disk.BlocksPerGroup)[100]++ }, "copy of the superblock has checksum"},
 		{"copy of the superblock, sealed", func(m *ext4test.Memory) {
-			b := m.Page(blocksPerGroup)
+			b := m.Page(disk.BlocksPerGroup)
 			b[100]++
-			binary.LittleEndian.PutUint32(b[superSumOffset:], superChecksum(b))
+			binary.LittleEndian.PutUint32(b[disk.SuperSumOffset:], disk.SuperChecksum(b))
 		}, "copy of the superblock in group 1 differs"},
-		{"copy of the descriptors", func(m *ext4test.Memory) { m.Page(blocksPerGroup + 1)[100]++ }, "copy of the descriptors in group 1 differs"},
+		{"copy of the descriptors", func(m *ext4test.Memory) { m.Page(disk.BlocksPerGroup + 1)[100]++ }, "copy of the descriptors in group 1 differs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := &ext4test.Memory{BeforeRead: c.spoil}

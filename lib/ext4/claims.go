@@ -3,6 +3,8 @@ package ext4
 import (
 	"cmp"
 	"slices"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // claims are blocks that belong to something, each to one thing only. They are
@@ -51,7 +53,7 @@ func (c *claims) settle() error {
 		} else if all[k-1].end == next.first {
 			all[k-1].end = next.end
 		} else {
-			return corrupt(int64(next.first)*blockSize, "block %d belongs to more than one file", next.first)
+			return disk.Corrupt(int64(next.first)*disk.BlockSize, "block %d belongs to more than one file", next.first)
 		}
 	}
 	c.sorted, c.fresh = all, c.fresh[:0]

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
 // maxFileSize is that of the format: blocks are numbered with 32 bits.
-const maxFileSize = extentMaxLogical * blockSize
+const maxFileSize = disk.ExtentMaxLogical * disk.BlockSize
 
 // checkExtents tells whether e has ascending, separate extents in its size.
 func checkExtents(e *tree.Entry) error {
@@ -30,13 +31,13 @@ func checkExtents(e *tree.Entry) error {
 func eachPart(e *tree.Entry, fn func(logical uint32, n uint64)) {
 	if e.Extents == nil {
 		if e.Size > 0 {
-			fn(0, divUp(uint64(e.Size), blockSize))
+			fn(0, disk.DivUp(uint64(e.Size), disk.BlockSize))
 		}
 		return
 	}
 	var first, end uint64
 	for _, x := range e.Extents {
-		from, to := uint64(x.Off)/blockSize, divUp(uint64(x.End()), blockSize)
+		from, to := uint64(x.Off)/disk.BlockSize, disk.DivUp(uint64(x.End()), disk.BlockSize)
 		if from > end {
 			if end > first {
 				fn(uint32(first), end-first)
@@ -100,7 +101,7 @@ func (s *contentWriter) take(w *Writer, e *tree.Entry, c tree.Content) error {
 	}
 	s.w, s.extents, s.off, s.blocks, s.left = w, s.buf, 0, dataBlocks(e), 0
 	if s.sifting = e.Extents == nil && !w.opts.KeepZeros; s.sifting {
-		s.sifter.Begin(blockSize)
+		s.sifter.Begin(disk.BlockSize)
 	}
 	if c != nil {
 		if _, err := c.WriteTo(s); err != nil {
@@ -153,7 +154,7 @@ func (s *contentWriter) finish() error {
 	if err := s.zero(roundUp(s.off)); err != nil {
 		return err
 	}
-	s.w.files.next -= uint64(s.left / blockSize)
+	s.w.files.next -= uint64(s.left / disk.BlockSize)
 	return nil
 }
 
@@ -178,13 +179,13 @@ func (s *contentWriter) advance(off int64) error {
 	if err := s.zero(min(roundUp(s.off), off)); err != nil {
 		return err
 	}
-	s.off = max(s.off, off-off%blockSize)
+	s.off = max(s.off, off-off%disk.BlockSize)
 	return s.zero(off)
 }
 
-func roundUp(n int64) int64 { return (n + blockSize - 1) &^ (blockSize - 1) }
+func roundUp(n int64) int64 { return (n + disk.BlockSize - 1) &^ (disk.BlockSize - 1) }
 
-var zeros [blockSize]byte
+var zeros [disk.BlockSize]byte
 
 // zero writes zeros up to off, less than a block.
 func (s *contentWriter) zero(off int64) error {
@@ -218,8 +219,8 @@ func (s *contentWriter) place() error {
 		return nil
 	}
 	a := w.files.piece(min(s.blocks, w.limit-w.files.next))
-	s.blocks, s.left = s.blocks-a.n, int64(a.n)*blockSize
-	return w.data.Move(int64(a.start) * blockSize)
+	s.blocks, s.left = s.blocks-a.n, int64(a.n)*disk.BlockSize
+	return w.data.Move(int64(a.start) * disk.BlockSize)
 }
 
 // sumUp is the hash of the current content, and begins that of the next.

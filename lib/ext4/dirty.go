@@ -1,11 +1,15 @@
 package ext4
 
+import (
+	"ocipipe/lib/ext4/disk"
+)
+
 // dirtyError is about a file system that was not unmounted.
 type dirtyError struct{ what string }
 
-func (e *dirtyError) Error() string { return e.what + ": " + ErrUnsupported.Error() }
+func (e *dirtyError) Error() string { return e.what + ": " + disk.ErrUnsupported.Error() }
 
-func (e *dirtyError) Unwrap() error { return ErrUnsupported }
+func (e *dirtyError) Unwrap() error { return disk.ErrUnsupported }
 
 // Hint names what helps.
 func (e *dirtyError) Hint() string {

@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 )
 
-// disk is a sparse disk in memory that remembers what was done to it.
-type disk struct {
+// loggedDisk is a sparse disk in memory that remembers what was done to it.
+type loggedDisk struct {
 	size   int64
 	blocks map[int64][]byte // by number
 	ops    []diskOp
@@ -32,7 +33,7 @@ type diskOp struct {
 var errFull = errors.New("no space left on device")
 
 // loadDisk reads an image.
-func loadDisk(t testing.TB, image string) *disk {
+func loadDisk(t testing.TB, image string) *loggedDisk {
 	t.Helper()
 	f, err := os.Open(image)
 	if err != nil {
@@ -43,7 +44,7 @@ func loadDisk(t testing.TB, image string) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{size: fi.Size(), blocks: make(map[int64][]byte)}
+	d := &loggedDisk{size: fi.Size(), blocks: make(map[int64][]byte)}
 	for at := int64(0); at < d.size; {
 		from, end, err := blockio.NextData(f, at, d.size)
 		if err != nil {
@@ -60,7 +61,7 @@ func loadDisk(t testing.TB, image string) *disk {
 }
 
 // save writes the disk to a new file.
-func (d *disk) save(t testing.TB) string {
+func (d *loggedDisk) save(t testing.TB) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "disk.ext4"))
 	if err != nil {
@@ -70,12 +71,12 @@ func (d *disk) save(t testing.TB) string {
 	if err := f.Truncate(d.size); err != nil {
 		t.Fatal(err)
 	}
-	zero := make([]byte, blockSize)
+	zero := make([]byte, disk.BlockSize)
 	for n, b := range d.blocks {
 		if bytes.Equal(b, zero) {
 			continue
 		}
-		if _, err := f.WriteAt(b[:min(int64(len(b)), d.size-n*blockSize)], n*blockSize); err != nil {
+		if _, err := f.WriteAt(b[:min(int64(len(b)), d.size-n*disk.BlockSize)], n*disk.BlockSize); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,17 +84,17 @@ func (d *disk) save(t testing.TB) string {
 }
 
 // clone is a copy without memory of the past.
-func (d *disk) clone() *disk {
-	c := &disk{size: d.size, blocks: make(map[int64][]byte)}
+func (d *loggedDisk) clone() *loggedDisk {
+	c := &loggedDisk{size: d.size, blocks: make(map[int64][]byte)}
 	for n, b := range d.blocks {
 		c.blocks[n] = slices.Clone(b)
 	}
 	return c
 }
 
-func (d *disk) equal(o *disk) bool {
-	zero := make([]byte, blockSize)
-	same := func(a, b *disk) bool {
+func (d *loggedDisk) equal(o *loggedDisk) bool {
+	zero := make([]byte, disk.BlockSize)
+	same := func(a, b *loggedDisk) bool {
 		for n, x := range a.blocks {
 			y := b.blocks[n]
 			if y == nil {
@@ -108,12 +109,12 @@ func (d *disk) equal(o *disk) bool {
 	return d.size == o.size && same(d, o) && same(o, d)
 }
 
-func (d *disk) put(p []byte, off int64) {
+func (d *loggedDisk) put(p []byte, off int64) {
 	for len(p) > 0 {
-		n, skip := off/blockSize, off%blockSize
+		n, skip := off/disk.BlockSize, off%disk.BlockSize
 		b := d.blocks[n]
 		if b == nil {
-			b = make([]byte, blockSize)
+			b = make([]byte, disk.BlockSize)
 			d.blocks[n] = b
 		}
 		k := copy(b[skip:], p)
@@ -122,18 +123,18 @@ func (d *disk) put(p []byte, off int64) {
 }
 
 // do carries out an operation of another disk.
-func (d *disk) do(op diskOp) {
+func (d *loggedDisk) do(op diskOp) {
 	switch {
 	case op.data != nil:
 		d.put(op.data, op.off)
 		d.size = max(d.size, op.off+int64(len(op.data)))
 	case !op.sync:
 		d.size = op.size
-		maps.DeleteFunc(d.blocks, func(n int64, _ []byte) bool { return n*blockSize >= d.size })
+		maps.DeleteFunc(d.blocks, func(n int64, _ []byte) bool { return n*disk.BlockSize >= d.size })
 	}
 }
 
-func (d *disk) note(op diskOp) error {
+func (d *loggedDisk) note(op diskOp) error {
 	d.ops = append(d.ops, op)
 	if d.fail > 0 && len(d.ops) == d.fail {
 		return errFull
@@ -142,11 +143,11 @@ func (d *disk) note(op diskOp) error {
 	return nil
 }
 
-func (d *disk) ReadAt(p []byte, off int64) (n int, err error) {
+func (d *loggedDisk) ReadAt(p []byte, off int64) (n int, err error) {
 	for n < len(p) && off < d.size {
-		skip := off % blockSize
-		k := int(min(int64(len(p)-n), blockSize-skip, d.size-off))
-		if b := d.blocks[off/blockSize]; b != nil {
+		skip := off % disk.BlockSize
+		k := int(min(int64(len(p)-n), disk.BlockSize-skip, d.size-off))
+		if b := d.blocks[off/disk.BlockSize]; b != nil {
 			copy(p[n:n+k], b[skip:])
 		} else {
 			clear(p[n : n+k])
@@ -159,7 +160,7 @@ func (d *disk) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-func (d *disk) WriteAt(p []byte, off int64) (int, error) {
+func (d *loggedDisk) WriteAt(p []byte, off int64) (int, error) {
 	if off+int64(len(p)) > d.size {
 		return 0, errors.New("a write behind the end of the disk")
 	}
@@ -169,12 +170,12 @@ func (d *disk) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (d *disk) Seek(off int64, whence int) (int64, error) {
+func (d *loggedDisk) Seek(off int64, whence int) (int64, error) {
 	if off != 0 || whence != io.SeekEnd {
 		return 0, errors.New("only the size can be asked for")
 	}
 	return d.size, nil
 }
 
-func (d *disk) Truncate(size int64) error { return d.note(diskOp{size: size}) }
-func (d *disk) Sync() error               { return d.note(diskOp{sync: true}) }
+func (d *loggedDisk) Truncate(size int64) error { return d.note(diskOp{size: size}) }
+func (d *loggedDisk) Sync() error               { return d.note(diskOp{sync: true}) }

@@ -3,6 +3,8 @@ package ext4
 import (
 	"fmt"
 	"strings"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // Features are what of the format can be left out, or added. The zero value is
@@ -86,41 +88,41 @@ func FeatureNames() []string {
 }
 
 // words are the feature words of the superblock.
-func (f Features) words() (compat compatFlags, incompat incompatFlags, ro roCompatFlags) {
-	compat = compatExtAttr
-	incompat = incompatFiletype | incompatExtents
-	ro = roCompatSparseSuper | roCompatLargeFile | roCompatExtraISize
+func (f Features) words() (compat disk.CompatFlags, incompat disk.IncompatFlags, ro disk.RoCompatFlags) {
+	compat = disk.CompatExtAttr
+	incompat = disk.IncompatFiletype | disk.IncompatExtents
+	ro = disk.RoCompatSparseSuper | disk.RoCompatLargeFile | disk.RoCompatExtraISize
 	if f.has(resizeInode) {
-		compat |= compatResizeInode
+		compat |= disk.CompatResizeInode
 	}
 	if f.has(dirIndex) {
-		compat |= compatDirIndex
+		compat |= disk.CompatDirIndex
 	}
 	if f.has(bit64) {
-		incompat |= incompat64Bit
+		incompat |= disk.Incompat64Bit
 	}
 	if f.has(flexBG) {
-		incompat |= incompatFlexBG
+		incompat |= disk.IncompatFlexBG
 	}
 	if f.has(metadataCsumSeed) {
-		incompat |= incompatCsumSeed
+		incompat |= disk.IncompatCsumSeed
 	}
 	if f.has(metadataCsum) {
-		ro |= roCompatMetadataCsum
+		ro |= disk.RoCompatMetadataCsum
 	}
 	if f.has(hugeFile) {
-		ro |= roCompatHugeFile
+		ro |= disk.RoCompatHugeFile
 	}
 	if f.has(dirNlink) {
-		ro |= roCompatDirNlink
+		ro |= disk.RoCompatDirNlink
 	}
 	return compat, incompat, ro
 }
 
-// descSize is how long a group descriptor is.
+// GroupDescSize is how long a group descriptor is.
 func (f Features) descSize() uint32 {
 	if f.has(bit64) {
-		return groupDescSize
+		return disk.GroupDescSize
 	}
-	return smallGroupDescSize
+	return disk.SmallGroupDescSize
 }

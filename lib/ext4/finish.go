@@ -7,6 +7,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -21,7 +22,7 @@ func (w *Writer) finish() error {
 	}
 	w.data.Tap(nil)
 	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+4), implied: w.ownTime(), digest: w.digest}
-	c.visit(w.tree.Root(), rootIno)
+	c.visit(w.tree.Root(), disk.RootIno)
 	w.identify(w.digest)
 	w.warn()
 	items := c.items
@@ -35,7 +36,7 @@ func (w *Writer) finish() error {
 	if err := w.writeMetadata(l, items); err != nil || !w.opts.Check {
 		return err
 	}
-	return w.verify(int64(l.geo.blocks) * blockSize)
+	return w.verify(int64(l.geo.blocks) * disk.BlockSize)
 }
 
 // identify chooses what makes this file system another than others: from digest,
@@ -60,7 +61,7 @@ func (w *Writer) identify(digest *blake3.Hasher) {
 	for i := range w.hashSeed {
 		w.hashSeed[i] = binary.LittleEndian.Uint32(sum[16+4*i:])
 	}
-	w.seed = newSeed(w.uuid)
+	w.seed = disk.NewSeed(w.uuid)
 }
 
 func deref(n *int64) any {
@@ -70,8 +71,8 @@ func deref(n *int64) any {
 	return *n
 }
 
-func (w *Writer) dirOptions() dirOptions {
-	return dirOptions{index: w.opts.Features.has(dirIndex), hashSeed: w.hashSeed, checksums: w.opts.Features.has(metadataCsum)}
+func (w *Writer) dirOptions() disk.DirOptions {
+	return disk.DirOptions{Index: w.opts.Features.has(dirIndex), HashSeed: w.hashSeed, Checksums: w.opts.Features.has(metadataCsum)}
 }
 
 // put writes whole blocks, unless there is no room.
@@ -79,7 +80,7 @@ func (w *Writer) put(block uint64, data []byte) error {
 	if w.short {
 		return nil
 	}
-	if err := w.data.Move(int64(block) * blockSize); err != nil {
+	if err := w.data.Move(int64(block) * disk.BlockSize); err != nil {
 		return err
 	}
 	_, err := w.data.Write(data)
@@ -118,8 +119,8 @@ func (w *Writer) placeItem(it *item) error {
 		if content, err = w.directory(it); err != nil {
 			return err
 		}
-	} else if it.entry.Type == tree.Link && len(it.entry.Link) > fastMax {
-		content = make([]byte, blockSize)
+	} else if it.entry.Type == tree.Link && len(it.entry.Link) > disk.FastMax {
+		content = make([]byte, disk.BlockSize)
 		copy(content, it.entry.Link)
 	}
 	if content != nil {
@@ -129,23 +130,23 @@ func (w *Writer) placeItem(it *item) error {
 		}
 	}
 	runs := it.runs(&w.files)
-	if extentCount(runs) <= extentRootMax {
+	if disk.ExtentCount(runs) <= disk.ExtentRootMax {
 		return nil
 	}
 	var root [60]byte
 	it.nodes = w.files.settle()
-	_, err := extentTree(&root, runs, w.seed.inode(it.ino, 0), w.take, w.put)
+	_, err := disk.ExtentTree(&root, runs, w.seed.Inode(it.ino, 0), w.take, w.put)
 	return err
 }
 
 // append writes whole blocks to the next free ones.
 func (w *Writer) append(b []byte) (err error) {
-	w.fits(uint64(len(b) / blockSize))
-	w.files.pieces(uint64(len(b)/blockSize), func(a area) {
+	w.fits(uint64(len(b) / disk.BlockSize))
+	w.files.pieces(uint64(len(b)/disk.BlockSize), func(a area) {
 		if err == nil {
-			err = w.put(a.start, b[:a.n*blockSize])
+			err = w.put(a.start, b[:a.n*disk.BlockSize])
 		}
-		b = b[a.n*blockSize:]
+		b = b[a.n*disk.BlockSize:]
 	})
 	return err
 }
@@ -154,22 +155,22 @@ func (w *Writer) append(b []byte) (err error) {
 func (w *Writer) directory(it *item) ([]byte, error) {
 	node := it.dir.node
 	children := node.Children()
-	ents := make([]dirent, len(children))
+	ents := make([]disk.Dirent, len(children))
 	for i, c := range children {
-		ents[i] = dirent{c.Name(), c.Entry.Content.(*item).ino, inodeTypes[c.Entry.Type].kind}
+		ents[i] = disk.Dirent{Name: c.Name(), Ino: c.Entry.Content.(*item).ino, Kind: inodeTypes[c.Entry.Type].kind}
 	}
-	opt, sum := w.dirOptions(), w.seed.inode(it.ino, 0)
-	b, indexed, err := dirBlocks(it.ino, it.dir.parent, ents, opt, sum)
+	opt, sum := w.dirOptions(), w.seed.Inode(it.ino, 0)
+	b, indexed, err := disk.DirBlocks(it.ino, it.dir.parent, ents, opt, sum)
 	if err != nil {
 		return nil, err
 	}
-	if it.ino == lostFoundIno && node.Name() == lostFoundDir && !indexed {
-		for n := len(b); n < lostFoundBlocks*blockSize; n += blockSize {
-			b = append(b, make([]byte, blockSize)...)
-			emptyDirBlock(b[n:], opt, sum)
+	if it.ino == disk.LostFoundIno && node.Name() == disk.LostFoundDir && !indexed {
+		for n := len(b); n < lostFoundBlocks*disk.BlockSize; n += disk.BlockSize {
+			b = append(b, make([]byte, disk.BlockSize)...)
+			disk.EmptyDirBlock(b[n:], opt, sum)
 		}
 	}
-	it.dir.blocks, it.dir.indexed = uint32(len(b)/blockSize), indexed
+	it.dir.blocks, it.dir.indexed = uint32(len(b)/disk.BlockSize), indexed
 	return b, nil
 }
 

@@ -1,36 +1,40 @@
 package ext4
 
+import (
+	"ocipipe/lib/ext4/disk"
+)
+
 // bitmaps say which blocks belong to inodes. A group without any has none.
 type bitmaps struct {
-	groups []*[blockSize]byte
+	groups []*[disk.BlockSize]byte
 	used   uint64
 }
 
 // fullBitmap is what all full groups share.
-var fullBitmap = func() *[blockSize]byte {
-	b := new([blockSize]byte)
-	setBits(b[:], 0, blocksPerGroup)
+var fullBitmap = func() *[disk.BlockSize]byte {
+	b := new([disk.BlockSize]byte)
+	disk.SetBits(b[:], 0, disk.BlocksPerGroup)
 	return b
 }()
 
 func newBitmaps(groups uint32) *bitmaps {
-	return &bitmaps{groups: make([]*[blockSize]byte, groups)}
+	return &bitmaps{groups: make([]*[disk.BlockSize]byte, groups)}
 }
 
 // mark says that a, which nobody marked before, is in use.
 func (m *bitmaps) mark(a area) {
 	m.used += a.n
 	for a.n > 0 {
-		g, bit := a.start/blocksPerGroup, a.start%blocksPerGroup
-		n := min(a.n, blocksPerGroup-bit)
+		g, bit := a.start/disk.BlocksPerGroup, a.start%disk.BlocksPerGroup
+		n := min(a.n, disk.BlocksPerGroup-bit)
 		switch {
-		case n == blocksPerGroup:
+		case n == disk.BlocksPerGroup:
 			m.groups[g] = fullBitmap
 		case m.groups[g] == nil:
-			m.groups[g] = new([blockSize]byte)
+			m.groups[g] = new([disk.BlockSize]byte)
 			fallthrough
 		default:
-			setBits(m.groups[g][:], bit, bit+n)
+			disk.SetBits(m.groups[g][:], bit, bit+n)
 		}
 		a = area{a.start + n, a.n - n}
 	}
@@ -40,7 +44,7 @@ func (m *bitmaps) mark(a area) {
 type groupWriter struct {
 	geo    *geometry
 	feat   Features
-	seed   seed
+	seed   disk.Seed
 	places []groupPlace
 	files  *bitmaps
 	fixed  []area   // in use, too; ascending
@@ -48,50 +52,50 @@ type groupWriter struct {
 	last   uint32   // the highest inode in use, all below are too
 	put    func(block uint64, data []byte) error
 
-	room       [blockSize]byte // of one bitmap
+	room       [disk.BlockSize]byte // of one bitmap
 	freeBlocks uint64
 }
 
 // write returns the descriptors, whole blocks.
 func (w *groupWriter) write() (gdt []byte, err error) {
-	gdt = make([]byte, uint64(w.geo.gdt)*blockSize)
+	gdt = make([]byte, uint64(w.geo.gdt)*disk.BlockSize)
 	for g := range w.geo.groups {
 		d, err := w.group(g)
 		if err != nil {
 			return nil, err
 		}
 		b := gdt[uint64(g)*uint64(w.geo.descSize):][:w.geo.descSize]
-		d.encode(b)
+		d.Encode(b)
 		if w.feat.has(metadataCsum) {
-			w.seed.sealGroup(g, b)
+			w.seed.SealGroup(g, b)
 		}
 	}
 	return gdt, nil
 }
 
-func (w *groupWriter) group(g uint32) (groupDesc, error) {
+func (w *groupWriter) group(g uint32) (disk.GroupDesc, error) {
 	p, ipg := w.places[g], w.geo.ipg
 	used := min(w.last-min(w.last, g*ipg), ipg)
-	d := groupDesc{BlockBitmap: p.blockBitmap, InodeBitmap: p.inodeBitmap, InodeTable: p.inodeTable, FreeInodes: ipg - used}
+	d := disk.GroupDesc{BlockBitmap: p.blockBitmap, InodeBitmap: p.inodeBitmap, InodeTable: p.inodeTable, FreeInodes: ipg - used}
 	if int(g) < len(w.dirs) {
 		d.Dirs = w.dirs[g]
 	}
 	sums := w.feat.has(metadataCsum) // without it flags have no meaning
 	if sums {
 		d.Unused = d.FreeInodes
-		d.Flags = tableZeroed
+		d.Flags = disk.TableZeroed
 	}
 	if used == 0 && sums {
-		d.Flags |= inodeUninit
+		d.Flags |= disk.InodeUninit
 	} else if err := w.inodeBitmap(&d, used); err != nil {
 		return d, err
 	}
 	bitmap, n := w.bitmap(g), w.geo.groupBlocks(g)
-	d.FreeBlocks = uint32(n) - countOnes(bitmap)
+	d.FreeBlocks = uint32(n) - disk.CountOnes(bitmap)
 	w.freeBlocks += uint64(d.FreeBlocks)
 	// mke2fs has no such group first or last, nor one with metadata in it.
-	if sums && d.FreeBlocks == blocksPerGroup && g < w.geo.groups-1 {
-		d.Flags |= blockUninit
+	if sums && d.FreeBlocks == disk.BlocksPerGroup && g < w.geo.groups-1 {
+		d.Flags |= disk.BlockUninit
 		return d, nil
 	}
 	return d, w.blockBitmap(&d, bitmap, n)
@@ -103,11 +107,11 @@ func (w *groupWriter) bitmap(g uint32) []byte {
 	if b := w.files.groups[g]; b != nil {
 		w.room = *b
 	}
-	start := uint64(g) * blocksPerGroup
-	end := start + blocksPerGroup
+	start := uint64(g) * disk.BlocksPerGroup
+	end := start + disk.BlocksPerGroup
 	for len(w.fixed) > 0 && w.fixed[0].start < end {
 		a := w.fixed[0]
-		setBits(w.room[:], max(a.start, start)-start, min(a.end(), end)-start)
+		disk.SetBits(w.room[:], max(a.start, start)-start, min(a.end(), end)-start)
 		if a.end() > end {
 			break
 		}
@@ -117,19 +121,19 @@ func (w *groupWriter) bitmap(g uint32) []byte {
 }
 
 // inodeBitmap writes the bitmap of a group whose first used inodes are in use.
-func (w *groupWriter) inodeBitmap(d *groupDesc, used uint32) error {
-	var b [blockSize]byte
-	setBits(b[:], 0, uint64(used))
-	setBits(b[:], uint64(w.geo.ipg), maxInodesPerGroup)
+func (w *groupWriter) inodeBitmap(d *disk.GroupDesc, used uint32) error {
+	var b [disk.BlockSize]byte
+	disk.SetBits(b[:], 0, uint64(used))
+	disk.SetBits(b[:], uint64(w.geo.ipg), disk.MaxInodesPerGroup)
 	d.InodeBitmapSum = w.sum(b[:w.geo.ipg/8])
 	return w.put(d.InodeBitmap, b[:])
 }
 
 // blockBitmap writes the bitmap of a group of n blocks. One of zeros stays a hole.
-func (w *groupWriter) blockBitmap(d *groupDesc, b []byte, n uint64) error {
-	setBits(b, n, blocksPerGroup)
+func (w *groupWriter) blockBitmap(d *disk.GroupDesc, b []byte, n uint64) error {
+	disk.SetBits(b, n, disk.BlocksPerGroup)
 	d.BlockBitmapSum = w.sum(b)
-	if d.FreeBlocks == blocksPerGroup {
+	if d.FreeBlocks == disk.BlocksPerGroup {
 		return nil
 	}
 	return w.put(d.BlockBitmap, b)
@@ -140,8 +144,8 @@ func (w *groupWriter) sum(b []byte) uint32 {
 	switch {
 	case !w.feat.has(metadataCsum):
 		return 0
-	case w.geo.descSize < groupDescSize:
-		return w.seed.bitmap(b) & 0xFFFF
+	case w.geo.descSize < disk.GroupDescSize:
+		return w.seed.Bitmap(b) & 0xFFFF
 	}
-	return w.seed.bitmap(b)
+	return w.seed.Bitmap(b)
 }

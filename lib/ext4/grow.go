@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 )
 
 // GrowFile is the disk that grows: an *os.File, open for reading and writing.
@@ -60,7 +61,7 @@ func Grow(f GrowFile, opts GrowOptions) error {
 			return fmt.Errorf("replay the journal: %w: %w", ErrGrowing, err)
 		}
 	}
-	if g.new.blocks() == g.old.blocks() { // it was the replay that did it, but for the backups
+	if g.new.Blocks() == g.old.Blocks() { // it was the replay that did it, but for the backups
 		return g.writeBackups(0)
 	}
 	return g.run()
@@ -81,7 +82,7 @@ type growth struct {
 	img      *Image
 	journal  *journalFile // nil: none
 	recovery *recovery    // nil: the journal is empty
-	old, new superblock
+	old, new disk.Superblock
 	desc     []byte // descriptors of all groups, in whole blocks
 	first    int    // the first block of desc that changes
 	runs     []groupRun
@@ -104,10 +105,10 @@ func planGrowth(f GrowFile, opts GrowOptions) (*growth, error) {
 	if err := g.resize(); err != nil {
 		return nil, err
 	}
-	if g.new.blocks() == g.old.blocks() {
+	if g.new.Blocks() == g.old.Blocks() {
 		return g, nil
 	}
-	g.first = int(g.old.groups() * uint64(g.old.descSize()) / blockSize)
+	g.first = int(g.old.Groups() * uint64(g.old.GroupDescSize()) / disk.BlockSize)
 	for _, step := range []func() error{g.extendLastGroup, g.addGroups, g.moveReserved} {
 		if err := step(); err != nil {
 			return nil, err
@@ -120,26 +121,26 @@ func planGrowth(f GrowFile, opts GrowOptions) (*growth, error) {
 // What a file system may have that grows. Most features do not touch what is
 // changed here.
 const (
-	compatGrows   = compatKnown
-	incompatGrows = incompatKnown | incompatEAInode | incompatLargeDir | incompatInlineData | incompatEncrypt | incompatCasefold
-	roCompatGrows = roCompatKnown | roCompatQuota | roCompatProject | roCompatVerity
+	compatGrows   = disk.CompatKnown
+	incompatGrows = disk.IncompatKnown | disk.IncompatEAInode | disk.IncompatLargeDir | disk.IncompatInlineData | disk.IncompatEncrypt | disk.IncompatCasefold
+	roCompatGrows = disk.RoCompatKnown | disk.RoCompatQuota | disk.RoCompatProject | disk.RoCompatVerity
 )
 
 // unknownToGrow names the features of s that are not known here.
-func unknownToGrow(s *superblock) string {
+func unknownToGrow(s *disk.Superblock) string {
 	compat, incompat, ro := s.Compat&^compatGrows, s.Incompat&^incompatGrows, s.RoCompat&^roCompatGrows
 	switch {
 	case incompat != 0:
 		return incompat.String()
-	case compat&compatFastCommit != 0:
+	case compat&disk.CompatFastCommit != 0:
 		return "fast_commit"
-	case compat&compatSparseSuper2 != 0:
+	case compat&disk.CompatSparseSuper2 != 0:
 		return "sparse_super2"
 	case compat != 0:
 		return fmt.Sprintf("compatible feature %#x", uint32(compat))
-	case ro&roCompatBigalloc != 0:
+	case ro&disk.RoCompatBigalloc != 0:
 		return "bigalloc"
-	case ro&roCompatGdtCsum != 0:
+	case ro&disk.RoCompatGdtCsum != 0:
 		return "uninit_bg"
 	case ro != 0:
 		return fmt.Sprintf("read-only compatible feature %#x", uint32(ro))
@@ -155,10 +156,10 @@ func (g *growth) open(f io.ReaderAt) error {
 		return err
 	}
 	g.img = img
-	dirty := img.super.Incompat&incompatRecover != 0
-	if img.super.Compat&compatJournal == 0 {
+	dirty := img.super.Incompat&disk.IncompatRecover != 0
+	if img.super.Compat&disk.CompatJournal == 0 {
 		if dirty {
-			return corrupt(superOffset, "a journal to be replayed, and no journal")
+			return disk.Corrupt(disk.SuperOffset, "a journal to be replayed, and no journal")
 		}
 		return nil
 	}
@@ -179,58 +180,58 @@ func (g *growth) open(f io.ReaderAt) error {
 	if g.img, err = openToGrow(&recovered{r: f, rec: g.recovery}, g.size); err != nil {
 		return fmt.Errorf("with the journal replayed: %w", err)
 	}
-	g.img.super.Incompat &^= incompatRecover
+	g.img.super.Incompat &^= disk.IncompatRecover
 	return nil
 }
 
 // openToGrow opens a file system that may have a journal to be replayed.
 func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
 	img := &Image{r: r, size: size, pages: blockio.NewPages(r)}
-	if size < superOffset+superSize {
-		return nil, corrupt(0, "%d bytes are too few for a superblock", size)
+	if size < disk.SuperOffset+disk.SuperSize {
+		return nil, disk.Corrupt(0, "%d bytes are too few for a superblock", size)
 	}
-	var b [superSize]byte
-	if err := img.read(b[:], superOffset); err != nil {
+	var b [disk.SuperSize]byte
+	if err := img.read(b[:], disk.SuperOffset); err != nil {
 		return nil, err
 	}
 	s := &img.super
-	s.decode(b[:])
+	s.Decode(b[:])
 	switch {
-	case s.Magic != superMagic:
-		return nil, corrupt(superOffset, "no ext4 superblock here")
-	case s.Rev != dynamicRev:
-		return nil, unsupported(superOffset, "revision %d", s.Rev)
+	case s.Magic != disk.SuperMagic:
+		return nil, disk.Corrupt(disk.SuperOffset, "no ext4 superblock here")
+	case s.Rev != disk.DynamicRev:
+		return nil, disk.Unsupported(disk.SuperOffset, "revision %d", s.Rev)
 	case unknownToGrow(s) != "":
-		return nil, unsupported(superOffset, "growing with %s", unknownToGrow(s))
-	case img.super.hasSums() && s.ChecksumType != checksumCRC32C:
-		return nil, unsupported(superOffset, "checksums of type %d", s.ChecksumType)
-	case img.super.hasSums() && s.Checksum != superChecksum(b[:]):
-		return nil, corrupt(superOffset, "superblock has checksum %#08x, says %#08x", superChecksum(b[:]), s.Checksum)
+		return nil, disk.Unsupported(disk.SuperOffset, "growing with %s", unknownToGrow(s))
+	case img.super.HasSums() && s.ChecksumType != disk.ChecksumCRC32C:
+		return nil, disk.Unsupported(disk.SuperOffset, "checksums of type %d", s.ChecksumType)
+	case img.super.HasSums() && s.Checksum != disk.SuperChecksum(b[:]):
+		return nil, disk.Corrupt(disk.SuperOffset, "superblock has checksum %#08x, says %#08x", disk.SuperChecksum(b[:]), s.Checksum)
 	}
-	img.seed = s.seed()
-	if err := s.checkGeometry(size); err != nil {
+	img.seed = s.Seed()
+	if err := s.CheckGeometry(size); err != nil {
 		return nil, err
 	}
 	return img, checkToGrow(s)
 }
 
-// checkToGrow is checkGeometry and checkState for what grows.
-func checkToGrow(s *superblock) error {
+// checkToGrow is CheckGeometry and checkState for what grows.
+func checkToGrow(s *disk.Superblock) error {
 	switch {
-	case s.descSize() > groupDescSize:
-		return unsupported(superOffset, "group descriptors of %d bytes", s.DescSize)
-	case s.State&stateErrors != 0 || s.ErrorCount != 0:
+	case s.GroupDescSize() > disk.GroupDescSize:
+		return disk.Unsupported(disk.SuperOffset, "group descriptors of %d bytes", s.DescSize)
+	case s.State&disk.StateErrors != 0 || s.ErrorCount != 0:
 		return &dirtyError{"marked as damaged by a kernel"}
-	case s.State != stateClean:
+	case s.State != disk.StateClean:
 		return &dirtyError{"it was not unmounted"}
-	case s.Compat&compatResizeInode == 0 && s.ReservedGDT != 0:
-		return unsupported(superOffset, "reserved blocks of descriptors without a resize inode")
-	case s.Compat&compatResizeInode != 0 && s.RoCompat&roCompatSparseSuper == 0:
-		return unsupported(superOffset, "a resize inode without sparse_super")
-	case s.reservedBlocks() > s.blocks():
-		return corrupt(superOffset, "%d blocks reserved for root, of %d", s.reservedBlocks(), s.blocks())
-	case s.ReservedGDT > maxReservedGDT || s.superBlocks(0) >= min(s.perGroup(), s.blocks()):
-		return corrupt(superOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.blocks())
+	case s.Compat&disk.CompatResizeInode == 0 && s.ReservedGDT != 0:
+		return disk.Unsupported(disk.SuperOffset, "reserved blocks of descriptors without a resize inode")
+	case s.Compat&disk.CompatResizeInode != 0 && s.RoCompat&disk.RoCompatSparseSuper == 0:
+		return disk.Unsupported(disk.SuperOffset, "a resize inode without sparse_super")
+	case s.ReservedBlocks() > s.Blocks():
+		return disk.Corrupt(disk.SuperOffset, "%d blocks reserved for root, of %d", s.ReservedBlocks(), s.Blocks())
+	case s.ReservedGDT > disk.MaxReservedGDT || s.HeadBlocks(0) >= min(s.GroupSize(), s.Blocks()):
+		return disk.Corrupt(disk.SuperOffset, "%d blocks reserved for descriptors, of %d", s.ReservedGDT, s.Blocks())
 	}
 	return nil
 }
@@ -240,25 +241,25 @@ func checkToGrow(s *superblock) error {
 func (g *growth) readOld() error {
 	s := &g.img.super
 	g.old = *s
-	if s.Compat&compatOrphanFile == 0 && s.RoCompat&roCompatOrphans != 0 {
-		return corrupt(superOffset, "orphans without an orphan file")
+	if s.Compat&disk.CompatOrphanFile == 0 && s.RoCompat&disk.RoCompatOrphans != 0 {
+		return disk.Corrupt(disk.SuperOffset, "orphans without an orphan file")
 	}
-	g.desc = make([]byte, s.descBlocks()*blockSize)
-	if err := g.img.read(g.desc[:s.groups()*uint64(s.descSize())], blockSize); err != nil {
+	g.desc = make([]byte, s.DescBlocks()*disk.BlockSize)
+	if err := g.img.read(g.desc[:s.Groups()*uint64(s.GroupDescSize())], disk.BlockSize); err != nil {
 		return err
 	}
 	var blocks, inodes uint64
-	for n := range s.groups() {
-		var d groupDesc
+	for n := range s.Groups() {
+		var d disk.GroupDesc
 		if err := g.img.readGroup(&d, n); err != nil {
 			return err
 		}
 		if d.FreeBlocks > s.BlocksPerGroup || d.FreeInodes > s.InodesPerGroup {
-			return corrupt(s.descOffset(n), "group %d has %d free blocks and %d free inodes", n, d.FreeBlocks, d.FreeInodes)
+			return disk.Corrupt(s.DescOffset(n), "group %d has %d free blocks and %d free inodes", n, d.FreeBlocks, d.FreeInodes)
 		}
 		blocks, inodes = blocks+uint64(d.FreeBlocks), inodes+uint64(d.FreeInodes)
 	}
-	g.old.setFreeBlocks(blocks)
+	g.old.SetFreeBlocks(blocks)
 	g.old.FreeInodes = uint32(inodes)
 	g.new = g.old
 	return nil
@@ -277,60 +278,60 @@ func (e *sizeError) Hint() string  { return e.hint }
 // resize finds the new number of blocks and groups.
 func (g *growth) resize() error {
 	s := &g.new
-	blocks := uint64(max(g.opts.Size, 0)) / blockSize
+	blocks := uint64(max(g.opts.Size, 0)) / disk.BlockSize
 	if blocks > growLimit {
 		return &sizeError{what: fmt.Sprintf("%d bytes: only less than 16 TiB can be grown to", g.opts.Size)}
 	}
-	s.setBlocks(blocks)
-	last := s.groups() - 1
-	if rest := blocks % s.perGroup(); rest != 0 && s.groups() > g.old.groups() &&
-		rest < g.old.superBlocks(last)+2+s.tableBlocks()+lastGroupRoom {
+	s.SetBlocks(blocks)
+	last := s.Groups() - 1
+	if rest := blocks % s.GroupSize(); rest != 0 && s.Groups() > g.old.Groups() &&
+		rest < g.old.HeadBlocks(last)+2+s.TableBlocks()+disk.LastGroupRoom {
 		blocks -= rest
-		s.setBlocks(blocks)
+		s.SetBlocks(blocks)
 	}
-	switch have := g.old.blocks(); {
+	switch have := g.old.Blocks(); {
 	case blocks < have:
-		return &sizeError{what: fmt.Sprintf("it has %d bytes, more than %d, and cannot shrink", have*blockSize, g.opts.Size)}
+		return &sizeError{what: fmt.Sprintf("it has %d bytes, more than %d, and cannot shrink", have*disk.BlockSize, g.opts.Size)}
 	case blocks == have && g.recovery == nil:
-		return &sizeError{what: fmt.Sprintf("it has %d bytes already; the next larger size is %d", have*blockSize, g.nextSize())}
-	case g.opts.Device && int64(blocks)*blockSize > g.size:
+		return &sizeError{what: fmt.Sprintf("it has %d bytes already; the next larger size is %d", have*disk.BlockSize, g.nextSize())}
+	case g.opts.Device && int64(blocks)*disk.BlockSize > g.size:
 		return &sizeError{what: fmt.Sprintf("the device has only %d bytes", g.size)}
 	}
-	if most := g.mostGroups(); s.groups() > most {
+	if most := g.mostGroups(); s.Groups() > most {
 		e := &sizeError{what: fmt.Sprintf("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
-			most*s.perGroup()*blockSize, s.ReservedGDT, s.InodesPerGroup)}
-		if g.old.groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup) {
+			most*s.GroupSize()*disk.BlockSize, s.ReservedGDT, s.InodesPerGroup)}
+		if g.old.Groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup) {
 			e.hint = "resize2fs grows it further, by moving blocks"
 		}
 		return e
 	}
-	s.Inodes = uint32(s.groups() * uint64(s.InodesPerGroup))
-	s.ReservedGDT -= uint16(s.descBlocks() - g.old.descBlocks())
+	s.Inodes = uint32(s.Groups() * uint64(s.InodesPerGroup))
+	s.ReservedGDT -= uint16(s.DescBlocks() - g.old.DescBlocks())
 	return nil
 }
 
 // nextSize is the smallest one that is larger.
 func (g *growth) nextSize() uint64 {
 	s := &g.old
-	if s.blocks()%s.perGroup() != 0 {
-		return (s.blocks() + 1) * blockSize
+	if s.Blocks()%s.GroupSize() != 0 {
+		return (s.Blocks() + 1) * disk.BlockSize
 	}
-	return (s.blocks() + s.superBlocks(s.groups()) + 2 + s.tableBlocks() + lastGroupRoom) * blockSize
+	return (s.Blocks() + s.HeadBlocks(s.Groups()) + 2 + s.TableBlocks() + disk.LastGroupRoom) * disk.BlockSize
 }
 
 // mostGroups is how many groups there can be.
 func (g *growth) mostGroups() uint64 {
 	s := &g.old
-	perBlock := descsPerBlock(uint32(s.descSize()))
-	return min((s.descBlocks()+uint64(s.ReservedGDT))*perBlock, growLimit/uint64(s.InodesPerGroup))
+	perBlock := disk.DescsPerBlock(uint32(s.GroupDescSize()))
+	return min((s.DescBlocks()+uint64(s.ReservedGDT))*perBlock, growLimit/uint64(s.InodesPerGroup))
 }
 
 // finishSuper completes the new superblock.
 func (g *growth) finishSuper() {
 	s := &g.new
-	hi, lo := bits.Mul64(g.old.reservedBlocks(), s.blocks())
-	reserved, _ := bits.Div64(hi, lo, g.old.blocks()) // as large a part as before
-	s.ReservedLo, s.ReservedHi = split(reserved)
+	hi, lo := bits.Mul64(g.old.ReservedBlocks(), s.Blocks())
+	reserved, _ := bits.Div64(hi, lo, g.old.Blocks()) // as large a part as before
+	s.ReservedLo, s.ReservedHi = disk.Split(reserved)
 }
 
 // block returns the block of the old file system as the plan has it, to be
@@ -339,8 +340,8 @@ func (g *growth) block(n uint64) ([]byte, error) {
 	if b := g.changed[n]; b != nil {
 		return b, nil
 	}
-	b := make([]byte, blockSize)
-	if err := g.img.read(b, int64(n)*blockSize); err != nil {
+	b := make([]byte, disk.BlockSize)
+	if err := g.img.read(b, int64(n)*disk.BlockSize); err != nil {
 		return nil, err
 	}
 	g.changed[n] = b
@@ -384,7 +385,7 @@ func (g *growth) stopped() error {
 // undo gives the disk the size that it had. What was written lies behind the file
 // system, and is of no concern to it.
 func (g *growth) undo(err error) error {
-	if !g.opts.Device && g.size < int64(g.new.blocks())*blockSize {
+	if !g.opts.Device && g.size < int64(g.new.Blocks())*disk.BlockSize {
 		if e := g.f.Truncate(g.size); e != nil {
 			return fmt.Errorf("%w; the file system is as it was, but the file is longer: %w", err, e)
 		}
@@ -394,7 +395,7 @@ func (g *growth) undo(err error) error {
 
 // prepare writes what lies behind the old file system.
 func (g *growth) prepare() error {
-	if size := int64(g.new.blocks()) * blockSize; size > g.size {
+	if size := int64(g.new.Blocks()) * disk.BlockSize; size > g.size {
 		if err := g.f.Truncate(size); err != nil {
 			return err
 		}
@@ -416,7 +417,7 @@ func (g *growth) prepare() error {
 func (g *growth) throughJournal() error {
 	sequence := g.journal.super.Sequence
 	super := g.old
-	super.Incompat |= incompatRecover
+	super.Incompat |= disk.IncompatRecover
 	err := g.journal.setLog(g.f, 0, sequence+1)
 	if err == nil {
 		err = writeSuper(g.f, &super) // nothing to be replayed so far
@@ -450,11 +451,11 @@ func (g *growth) throughJournal() error {
 func (g *growth) writeLog(sequence uint32) error {
 	j := g.journal
 	super := g.new
-	super.Incompat |= incompatRecover // until the log is empty again
-	super.seal(g.changed[0][superOffset:])
+	super.Incompat |= disk.IncompatRecover // until the log is empty again
+	super.Seal(g.changed[0][disk.SuperOffset:])
 	at := j.super.First
 	for _, b := range j.form.transaction(sequence, g.writes()) {
-		if _, err := g.f.WriteAt(b, int64(j.physical(at))*blockSize); err != nil {
+		if _, err := g.f.WriteAt(b, int64(j.physical(at))*disk.BlockSize); err != nil {
 			return err
 		}
 		at = j.next(at)
@@ -476,7 +477,7 @@ func (g *growth) checkpoint() error {
 // writeBackups writes the backups in old groups, descriptors from a block of them
 // on.
 func (g *growth) writeBackups(from int) error {
-	for n := uint64(1); n < g.old.groups(); n++ {
+	for n := uint64(1); n < g.old.Groups(); n++ {
 		if err := g.writeBackup(n, from); err != nil {
 			return err
 		}
@@ -487,14 +488,14 @@ func (g *growth) writeBackups(from int) error {
 // inOrder makes the change without a journal: the superblock last.
 func (g *growth) inOrder() error {
 	super := g.old
-	super.State &^= stateClean
+	super.State &^= disk.StateClean
 	err := writeSuper(g.f, &super)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGrowing, err)
 	}
 	super = g.new
-	super.State &^= stateClean
-	super.seal(g.changed[0][superOffset:])
+	super.State &^= disk.StateClean
+	super.Seal(g.changed[0][disk.SuperOffset:])
 	if err = g.checkpoint(); err == nil {
 		err = writeSuper(g.f, &g.new)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
@@ -49,7 +50,7 @@ func growFile(name string, size int64) error {
 func grown(t testing.TB, name string, blocks int64) {
 	t.Helper()
 	ref := copyImage(t, name)
-	if err := growFile(name, blocks*blockSize); err != nil {
+	if err := growFile(name, blocks*disk.BlockSize); err != nil {
 		t.Fatal(err)
 	}
 	fsck(t, name)
@@ -67,10 +68,10 @@ func sameNumbers(t testing.TB, name, ref string) {
 		what      string
 		got, want any
 	}{
-		{"blocks", got.blocks(), want.blocks()},
+		{"blocks", got.Blocks(), want.Blocks()},
 		{"inodes", got.Inodes, want.Inodes},
-		{"reserved blocks", got.reservedBlocks(), want.reservedBlocks()},
-		{"free blocks", got.freeBlocks(), want.freeBlocks()},
+		{"reserved blocks", got.ReservedBlocks(), want.ReservedBlocks()},
+		{"free blocks", got.FreeBlocks(), want.FreeBlocks()},
 		{"free inodes", got.FreeInodes, want.FreeInodes},
 		{"reserved descriptors", got.ReservedGDT, want.ReservedGDT},
 		{"features", [3]any{got.Compat, got.Incompat, got.RoCompat}, [3]any{want.Compat, want.Incompat, want.RoCompat}},
@@ -88,16 +89,16 @@ func TestInteropGrowEdges(t *testing.T) {
 		edges = []int64{1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 25, 26, 27, 28, 31, 32, 33, 48, 49, 50, 63, 64, 65, 81, 82, 125, 126, 127, 128, 129}
 	}
 	for _, n := range edges {
-		exact := n * blocksPerGroup
+		exact := n * disk.BlocksPerGroup
 		for _, c := range [][2]int64{
-			{max(exact-blocksPerGroup/2, 20000), exact}, {exact, exact + 2200}, {exact, exact + 500}, {exact, exact + blocksPerGroup},
+			{max(exact-disk.BlocksPerGroup/2, 20000), exact}, {exact, exact + 2200}, {exact, exact + 500}, {exact, exact + disk.BlocksPerGroup},
 			{exact - 1, exact + 1}, {exact, 3*exact - 7}, {20000, exact + 5000}, {exact + 5000, exact + 5001},
 		} {
 			if c[0] >= c[1] || c[1]-c[0] < 1000 && c[0] == exact {
 				continue
 			}
 			t.Run(fmt.Sprintf("%d-%d", c[0], c[1]), func(t *testing.T) {
-				image := ext4test.Mke2fs(t, c[0]*blockSize, "-b", "4096", "-J", "size=4", "-E", "resize=20000000")
+				image := ext4test.Mke2fs(t, c[0]*disk.BlockSize, "-b", "4096", "-J", "size=4", "-E", "resize=20000000")
 				grown(t, image, c[1])
 			})
 		}
@@ -197,7 +198,7 @@ func online(t testing.TB, image string, mib int64) {
 	})
 	fsck(t, image)
 	super := readSuper(t, image)
-	if blocks := super.blocks(); blocks != uint64(mib)<<8 {
+	if blocks := super.Blocks(); blocks != uint64(mib)<<8 {
 		t.Errorf("%d blocks after it was resized online to %d", blocks, mib<<8)
 	}
 }

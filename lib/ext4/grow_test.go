@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 )
 
 // growable is an upper disk in memory.
-func growable(t testing.TB, opts Options) *disk {
+func growable(t testing.TB, opts Options) *loggedDisk {
 	t.Helper()
 	return loadDisk(t, upper(t, opts))
 }
@@ -23,20 +24,20 @@ func growable(t testing.TB, opts Options) *disk {
 // before anything is written.
 func TestGrowRefuses(t *testing.T) {
 	const size = 128 << 20
-	super := func(change func(s *superblock)) func(d *disk) {
-		return func(d *disk) {
-			var s superblock
-			b := make([]byte, superSize)
-			d.ReadAt(b, superOffset)
-			s.decode(b)
+	super := func(change func(s *disk.Superblock)) func(d *loggedDisk) {
+		return func(d *loggedDisk) {
+			var s disk.Superblock
+			b := make([]byte, disk.SuperSize)
+			d.ReadAt(b, disk.SuperOffset)
+			s.Decode(b)
 			change(&s)
-			s.seal(b)
-			d.put(b, superOffset)
+			s.Seal(b)
+			d.put(b, disk.SuperOffset)
 		}
 	}
 	for _, c := range []struct {
 		name   string
-		change func(d *disk)
+		change func(d *loggedDisk)
 		opts   GrowOptions
 		err    error // nil: one about the size
 		Text   string
@@ -50,35 +51,35 @@ func TestGrowRefuses(t *testing.T) {
 		{"largest number", nil, GrowOptions{Size: math.MaxInt64}, nil, "less than 16 TiB", ""},
 		{"no reserve", nil, GrowOptions{Size: 2 << 40}, nil, "1099511627776 bytes at most", "resize2fs"},
 		{"small device", nil, GrowOptions{Size: size, Device: true}, nil, "only 67108864", ""},
-		{"file cut short", func(d *disk) { d.do(diskOp{size: 63 << 20}) }, GrowOptions{Size: size}, ErrCorrupt, "cut short", ""},
-		{"empty", func(d *disk) { d.do(diskOp{size: 0}) }, GrowOptions{Size: size}, ErrCorrupt, "0 bytes", ""},
-		{"no magic", func(d *disk) { d.put(make([]byte, 4096), 0) }, GrowOptions{Size: size}, ErrCorrupt, "no ext4 superblock", ""},
-		{"damaged superblock", func(d *disk) { d.put([]byte{1}, superOffset+0x300) }, GrowOptions{Size: size}, ErrCorrupt, "checksum", ""},
-		{"errors", super(func(s *superblock) { s.State |= stateErrors }), GrowOptions{Size: size}, ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"error count", super(func(s *superblock) { s.ErrorCount = 1 }), GrowOptions{Size: size}, ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"not unmounted", super(func(s *superblock) { s.State = 0 }), GrowOptions{Size: size}, ErrUnsupported, "not unmounted", "e2fsck"},
-		{"meta_bg", super(func(s *superblock) { s.Incompat |= incompatMetaBG }), GrowOptions{Size: size}, ErrUnsupported, "meta_bg", ""},
-		{"mmp", super(func(s *superblock) { s.Incompat |= incompatMMP }), GrowOptions{Size: size}, ErrUnsupported, "mmp", ""},
-		{"unknown incompat", super(func(s *superblock) { s.Incompat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
-		{"unknown compat", super(func(s *superblock) { s.Compat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
-		{"unknown ro", super(func(s *superblock) { s.RoCompat |= 1 << 30 }), GrowOptions{Size: size}, ErrUnsupported, "0x40000000", ""},
-		{"bigalloc", super(func(s *superblock) { s.RoCompat |= roCompatBigalloc }), GrowOptions{Size: size}, ErrUnsupported, "bigalloc", ""},
-		{"fast commits", super(func(s *superblock) { s.Compat |= compatFastCommit }), GrowOptions{Size: size}, ErrUnsupported, "fast_commit", ""},
-		{"blocks of 1024", super(func(s *superblock) { s.LogBlockSize = 0 }), GrowOptions{Size: size}, ErrUnsupported, "blocks of 1024", ""},
-		{"external journal", super(func(s *superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), GrowOptions{Size: size}, ErrUnsupported, "another device", ""},
-		{"reserve and no inode", super(func(s *superblock) { s.Compat &^= compatResizeInode }), GrowOptions{Size: size}, ErrUnsupported, "without a resize inode", ""},
-		{"reserve", super(func(s *superblock) { s.ReservedGDT-- }), GrowOptions{Size: size}, ErrUnsupported, "resize inode", "e2fsck"},
-		{"recover without journal", super(func(s *superblock) { s.Compat &^= compatJournal; s.Incompat |= incompatRecover }), GrowOptions{Size: size}, ErrCorrupt, "no journal", ""},
-		{"descriptor", func(d *disk) { d.put([]byte{7}, 4096+0x0C) }, GrowOptions{Size: size}, ErrCorrupt, "descriptor of group 0", ""},
-		{"list of copies", func(d *disk) { d.put([]byte{7}, 2*4096) }, GrowOptions{Size: size}, ErrUnsupported, "resize inode", "e2fsck"},
-		{"log", func(d *disk) {
+		{"file cut short", func(d *loggedDisk) { d.do(diskOp{size: 63 << 20}) }, GrowOptions{Size: size}, disk.ErrCorrupt, "cut short", ""},
+		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, GrowOptions{Size: size}, disk.ErrCorrupt, "0 bytes", ""},
+		{"no magic", func(d *loggedDisk) { d.put(make([]byte, 4096), 0) }, GrowOptions{Size: size}, disk.ErrCorrupt, "no ext4 superblock", ""},
+		{"damaged superblock", func(d *loggedDisk) { d.put([]byte{1}, disk.SuperOffset+0x300) }, GrowOptions{Size: size}, disk.ErrCorrupt, "checksum", ""},
+		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), GrowOptions{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"error count", super(func(s *disk.Superblock) { s.ErrorCount = 1 }), GrowOptions{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"not unmounted", super(func(s *disk.Superblock) { s.State = 0 }), GrowOptions{Size: size}, disk.ErrUnsupported, "not unmounted", "e2fsck"},
+		{"meta_bg", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMetaBG }), GrowOptions{Size: size}, disk.ErrUnsupported, "meta_bg", ""},
+		{"mmp", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMMP }), GrowOptions{Size: size}, disk.ErrUnsupported, "mmp", ""},
+		{"unknown incompat", super(func(s *disk.Superblock) { s.Incompat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"unknown compat", super(func(s *disk.Superblock) { s.Compat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"unknown ro", super(func(s *disk.Superblock) { s.RoCompat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"bigalloc", super(func(s *disk.Superblock) { s.RoCompat |= disk.RoCompatBigalloc }), GrowOptions{Size: size}, disk.ErrUnsupported, "bigalloc", ""},
+		{"fast commits", super(func(s *disk.Superblock) { s.Compat |= disk.CompatFastCommit }), GrowOptions{Size: size}, disk.ErrUnsupported, "fast_commit", ""},
+		{"blocks of 1024", super(func(s *disk.Superblock) { s.LogBlockSize = 0 }), GrowOptions{Size: size}, disk.ErrUnsupported, "blocks of 1024", ""},
+		{"external journal", super(func(s *disk.Superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), GrowOptions{Size: size}, disk.ErrUnsupported, "another device", ""},
+		{"reserve and no inode", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatResizeInode }), GrowOptions{Size: size}, disk.ErrUnsupported, "without a resize inode", ""},
+		{"reserve", super(func(s *disk.Superblock) { s.ReservedGDT-- }), GrowOptions{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"recover without journal", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatJournal; s.Incompat |= disk.IncompatRecover }), GrowOptions{Size: size}, disk.ErrCorrupt, "no journal", ""},
+		{"descriptor", func(d *loggedDisk) { d.put([]byte{7}, 4096+0x0C) }, GrowOptions{Size: size}, disk.ErrCorrupt, "descriptor of group 0", ""},
+		{"list of copies", func(d *loggedDisk) { d.put([]byte{7}, 2*4096) }, GrowOptions{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"log", func(d *loggedDisk) {
 			g, err := openGrowth(d)
 			if err != nil {
 				t.Fatal(err)
 			}
 			g.journal.setLog(d, 1, 7)
 			d.ops = nil
-		}, GrowOptions{Size: size}, ErrUnsupported, "does not know of", "e2fsck"},
+		}, GrowOptions{Size: size}, disk.ErrUnsupported, "does not know of", "e2fsck"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := growable(t, Options{Size: 64 << 20})
@@ -113,8 +114,8 @@ func TestGrowLastGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		desc := g.decodeGroup(0)
-		d.put([]byte{0xA5}, int64(desc.BlockBitmap)*blockSize+bit)
-		if err := Grow(d, GrowOptions{Size: 120 << 20}); !errors.Is(err, ErrCorrupt) || len(d.ops) > 0 {
+		d.put([]byte{0xA5}, int64(desc.BlockBitmap)*disk.BlockSize+bit)
+		if err := Grow(d, GrowOptions{Size: 120 << 20}); !errors.Is(err, disk.ErrCorrupt) || len(d.ops) > 0 {
 			t.Errorf("byte %d: %v", bit, err)
 		}
 	}
@@ -124,7 +125,7 @@ func TestGrowLastGroup(t *testing.T) {
 func TestGrowSame(t *testing.T) {
 	start := growable(t, Options{Size: 200 << 20})
 	one, two := start.clone(), start.clone()
-	for _, d := range []*disk{one, two} {
+	for _, d := range []*loggedDisk{one, two} {
 		if err := Grow(d, GrowOptions{Size: 20 << 30}); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +147,7 @@ func TestGrowSame(t *testing.T) {
 	}
 }
 
-func startOf(t testing.TB, d *disk) uint32 {
+func startOf(t testing.TB, d *loggedDisk) uint32 {
 	t.Helper()
 	img, err := openToGrow(d, d.size)
 	if err != nil {
@@ -161,7 +162,7 @@ func startOf(t testing.TB, d *disk) uint32 {
 
 // clearLog empties the journal but for its superblock, in which the number of the
 // next transaction is made 1.
-func clearLog(t testing.TB, d *disk) *disk {
+func clearLog(t testing.TB, d *loggedDisk) *loggedDisk {
 	t.Helper()
 	d = d.clone()
 	g, err := openGrowth(d)
@@ -189,8 +190,8 @@ func TestGrowDevice(t *testing.T) {
 		d := growable(t, Options{Size: 64 << 20, Features: features})
 		size := int64(300 << 20)
 		d.do(diskOp{size: size})
-		for at := int64(64 << 20); at < size; at += blockSize {
-			d.put(bytes.Repeat([]byte{0xEE}, blockSize), at)
+		for at := int64(64 << 20); at < size; at += disk.BlockSize {
+			d.put(bytes.Repeat([]byte{0xEE}, disk.BlockSize), at)
 		}
 		if err := Grow(d, GrowOptions{Size: 200 << 20, Device: true}); err != nil {
 			t.Fatal(err)
@@ -204,8 +205,8 @@ func TestGrowDevice(t *testing.T) {
 		}
 		desc := g.decodeGroup(1)
 		table := d.blocks[int64(desc.InodeTable)]
-		zero := bytes.Equal(table, make([]byte, blockSize))
-		if list == "" && (desc.Flags != inodeUninit || zero) || list != "" && (desc.Flags != 0 || !zero) {
+		zero := bytes.Equal(table, make([]byte, disk.BlockSize))
+		if list == "" && (desc.Flags != disk.InodeUninit || zero) || list != "" && (desc.Flags != 0 || !zero) {
 			t.Errorf("%q: flags %d, table is zero: %v", list, desc.Flags, zero)
 		}
 	}
@@ -236,9 +237,9 @@ func TestGrowLongFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := uint64(1); n < g.old.groups(); n++ {
+	for n := uint64(1); n < g.old.Groups(); n++ {
 		desc := g.decodeGroup(n)
-		for i := range g.old.tableBlocks() {
+		for i := range g.old.TableBlocks() {
 			if b := d.blocks[int64(desc.InodeTable+i)]; len(bytes.Trim(b, "\x00")) > 0 {
 				t.Fatalf("block %d of the inode table of group %d is not zero", i, n)
 			}
@@ -252,15 +253,15 @@ func FuzzGrow(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	short := int64(journalMinBlocks * blockSize)
-	var disks []*disk
+	short := int64(journalMinBlocks * disk.BlockSize)
+	var disks []*loggedDisk
 	for _, features := range []Features{0, none} {
 		disks = append(disks, growable(f, Options{Size: 200 << 20, MaxSize: 40 << 30, Features: features, Journal: &short}))
 	}
 	for _, kind := range []logKind{logKinds[0], logKinds[3], logKinds[7]} {
 		x := newDirty(f, kind, 700)
 		x.history()
-		disks = append(disks, x.disk)
+		disks = append(disks, x.loggedDisk)
 	}
 	// Places that everything depends on: where the disks differ from zero, but data.
 	for i := range disks {
@@ -277,8 +278,8 @@ func FuzzGrow(f *testing.F) {
 		numbers := sortedBlocks(d)
 		for ; len(changes) >= 5; changes = changes[5:] {
 			n := int(binary.BigEndian.Uint16(changes)) % len(numbers)
-			at := int64(binary.BigEndian.Uint16(changes[2:])) % blockSize
-			d.put(changes[4:5], numbers[n]*blockSize+at)
+			at := int64(binary.BigEndian.Uint16(changes[2:])) % disk.BlockSize
+			d.put(changes[4:5], numbers[n]*disk.BlockSize+at)
 		}
 		if reseal {
 			resealDisk(d)
@@ -293,7 +294,7 @@ func FuzzGrow(f *testing.F) {
 			t.Errorf("the disk was written to, and then: %v", err)
 		}
 		if err == nil {
-			Grow(d, GrowOptions{Size: size + blockSize})
+			Grow(d, GrowOptions{Size: size + disk.BlockSize})
 		}
 	})
 }
@@ -307,13 +308,13 @@ func TestGrowSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	desc := g.decodeGroup(0)
-	table := int64(desc.InodeTable) * blockSize
+	table := int64(desc.InodeTable) * disk.BlockSize
 	refused, step := 0, int64(13)
 	if soak() {
 		step = 1
 	}
 	for _, span := range [][2]int64{
-		{superOffset, superSize}, {blockSize, 64}, {table + 6*256, 2 * 256}, {g.journal.at, 0x100}, {2 * blockSize, 64},
+		{disk.SuperOffset, disk.SuperSize}, {disk.BlockSize, 64}, {table + 6*256, 2 * 256}, {g.journal.at, 0x100}, {2 * disk.BlockSize, 64},
 	} {
 		for at := span[0]; at < span[0]+span[1]; at += step {
 			for _, value := range []byte{0, 1, 0x7F, 0xFF} {
@@ -336,8 +337,8 @@ func TestGrowSweep(t *testing.T) {
 	}
 }
 
-func sortedBlocks(d *disk) (list []int64) {
-	for n := range d.size / blockSize {
+func sortedBlocks(d *loggedDisk) (list []int64) {
+	for n := range d.size / disk.BlockSize {
 		if d.blocks[n] != nil {
 			list = append(list, n)
 		}
@@ -346,35 +347,35 @@ func sortedBlocks(d *disk) (list []int64) {
 }
 
 // resealDisk makes the checksums right that guard what is checked otherwise.
-func resealDisk(d *disk) {
-	var s superblock
-	b := make([]byte, superSize)
-	d.ReadAt(b, superOffset)
-	s.decode(b)
-	s.seal(b)
-	d.put(b, superOffset)
-	if s.checkGeometry(d.size) != nil || s.RoCompat&roCompatMetadataCsum == 0 {
+func resealDisk(d *loggedDisk) {
+	var s disk.Superblock
+	b := make([]byte, disk.SuperSize)
+	d.ReadAt(b, disk.SuperOffset)
+	s.Decode(b)
+	s.Seal(b)
+	d.put(b, disk.SuperOffset)
+	if s.CheckGeometry(d.size) != nil || s.RoCompat&disk.RoCompatMetadataCsum == 0 {
 		return
 	}
 	room := make([]byte, 1024)
-	for n := range min(s.groups(), 100) {
-		raw := room[:s.descSize()]
-		d.ReadAt(raw, s.descOffset(n))
-		s.seed().sealGroup(uint32(n), raw)
-		d.put(raw, s.descOffset(n))
+	for n := range min(s.Groups(), 100) {
+		raw := room[:s.GroupDescSize()]
+		d.ReadAt(raw, s.DescOffset(n))
+		s.Seed().SealGroup(uint32(n), raw)
+		d.put(raw, s.DescOffset(n))
 	}
-	img := &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.seed()}
-	for _, number := range []uint32{resizeIno, journalIno} {
+	img := &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.Seed()}
+	for _, number := range []uint32{disk.ResizeIno, disk.JournalIno} {
 		var ino foundInode
 		img.loadInode(&ino, number)
 		if ino.off > 0 && ino.off < d.size-int64(s.InodeSize) {
 			raw := make([]byte, s.InodeSize)
 			d.ReadAt(raw, ino.off)
-			img.seed.inode(number, ino.Generation).seal(raw)
+			img.seed.Inode(number, ino.Generation).Seal(raw)
 			d.put(raw, ino.off)
 		}
 	}
-	img = &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.seed()}
+	img = &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.Seed()}
 	if j, _ := img.openJournal(); j != nil {
 		raw := make([]byte, journalSuperSize)
 		j.super.encode(raw)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
@@ -71,7 +72,7 @@ var crashContent = strings.Repeat("kept\n", 1<<17)
 
 // checkStates lets e2fsck look at all states between the two disks, and counts
 // them by the size that it finds. It may repair only where there was no journal.
-func checkStates(t *testing.T, start, grown *disk, parts int, repair bool) map[uint64]int {
+func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool) map[uint64]int {
 	t.Helper()
 	old, new := sizeOf(t, start), sizeOf(t, grown)
 	seen := make(map[uint64]int)
@@ -154,12 +155,12 @@ func mountCrashed(t testing.TB, image string) {
 type crashState struct {
 	name string
 	ops  int // operations that had begun
-	disk *disk
+	disk *loggedDisk
 }
 
 // crashStates are the disks after each prefix of ops, and after random parts of
 // what follows a sync.
-func crashStates(start *disk, ops []diskOp, parts int) (list []crashState) {
+func crashStates(start *loggedDisk, ops []diskOp, parts int) (list []crashState) {
 	rnd := rand.New(rand.NewPCG(1, uint64(len(ops))))
 	synced := start.clone()
 	begin := 0
@@ -193,15 +194,15 @@ func crashStates(start *disk, ops []diskOp, parts int) (list []crashState) {
 	return list
 }
 
-func sizeOf(t testing.TB, d *disk) uint64 {
+func sizeOf(t testing.TB, d *loggedDisk) uint64 {
 	t.Helper()
-	b := make([]byte, superSize)
-	if _, err := d.ReadAt(b, superOffset); err != nil {
+	b := make([]byte, disk.SuperSize)
+	if _, err := d.ReadAt(b, disk.SuperOffset); err != nil {
 		t.Fatal(err)
 	}
-	var s superblock
-	s.decode(b)
-	return s.blocks()
+	var s disk.Superblock
+	s.Decode(b)
+	return s.Blocks()
 }
 
 // A disk that fails on the way is as it was before, or says that it is not.

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 )
 
 // groupRun is a run of new groups, whose metadata lies together in its first ones:
@@ -24,23 +25,23 @@ const maxRun = 16
 func (g *growth) addGroups() error {
 	s := &g.new
 	join := uint64(1)
-	if s.Incompat&incompatFlexBG != 0 {
+	if s.Incompat&disk.IncompatFlexBG != 0 {
 		join = min(uint64(1)<<min(s.LogGroupsPerFlex, 31), maxRun)
 	}
-	for first := g.old.groups(); first < s.groups(); {
-		end := min(first/join*join+join, s.groups())
+	for first := g.old.Groups(); first < s.Groups(); {
+		end := min(first/join*join+join, s.Groups())
 		r, ok := g.layRun(first, end)
 		if !ok { // in less than one piece
 			end = first + 1
 			r, ok = g.layRun(first, end)
 		}
 		if !ok {
-			return corrupt(superOffset, "group %d has no room for %d blocks of inodes", first, s.tableBlocks())
+			return disk.Corrupt(disk.SuperOffset, "group %d has no room for %d blocks of inodes", first, s.TableBlocks())
 		}
 		g.runs = append(g.runs, r)
 		first = end
 	}
-	g.desc = append(g.desc, make([]byte, s.descBlocks()*blockSize-uint64(len(g.desc)))...)
+	g.desc = append(g.desc, make([]byte, s.DescBlocks()*disk.BlockSize-uint64(len(g.desc)))...)
 	for _, r := range g.runs {
 		for n := r.first; n < r.end; n++ {
 			g.describe(r, n)
@@ -55,11 +56,11 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	r = groupRun{first: first, end: end}
 	var supers []area
 	for n := first; n < end; n++ {
-		if g.old.hasBackup(n) {
-			supers = append(supers, area{n * g.new.perGroup(), g.old.superBlocks(n)})
+		if g.old.HasBackup(n) {
+			supers = append(supers, area{n * g.new.GroupSize(), g.old.HeadBlocks(n)})
 		}
 	}
-	c := cursor{taken: supers, next: first * g.new.perGroup()}
+	c := cursor{taken: supers, next: first * g.new.GroupSize()}
 	take := func(n uint64) uint64 {
 		start := c.whole(n)
 		r.used = append(r.used, area{start, n})
@@ -67,32 +68,32 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	}
 	r.bitmaps = take(2 * (end - first))
 	for range end - first {
-		r.tables = append(r.tables, take(g.new.tableBlocks()))
+		r.tables = append(r.tables, take(g.new.TableBlocks()))
 	}
-	return r, c.next <= min(end*g.new.perGroup(), g.new.blocks())
+	return r, c.next <= min(end*g.new.GroupSize(), g.new.Blocks())
 }
 
 // bitmap is that of the blocks of the new group n, a group of r. It reports how
 // many of them hold metadata.
 func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
-	b = make([]byte, blockSize)
-	base, blocks := n*g.new.perGroup(), g.new.groupBlocks(n)
-	used = g.old.superBlocks(n)
-	setBits(b, 0, used)
+	b = make([]byte, disk.BlockSize)
+	base, blocks := n*g.new.GroupSize(), g.new.GroupBlocks(n)
+	used = g.old.HeadBlocks(n)
+	disk.SetBits(b, 0, used)
 	for _, u := range r.used {
 		if start, end := max(u.start, base), min(u.end(), base+blocks); start < end {
-			setBits(b, start-base, end-base)
+			disk.SetBits(b, start-base, end-base)
 			used += end - start
 		}
 	}
-	setBits(b, blocks, blocksPerGroup) // there are no such blocks
+	disk.SetBits(b, blocks, disk.BlocksPerGroup) // there are no such blocks
 	return b, used
 }
 
 // bitmapSum is the checksum of the bitmap of blocks b as a descriptor has it.
 func (g *growth) bitmapSum(b []byte) uint32 {
-	sum := g.img.seed.bitmap(b[:g.new.perGroup()/8])
-	if g.new.descSize() < groupDescSize {
+	sum := g.img.seed.Bitmap(b[:g.new.GroupSize()/8])
+	if g.new.GroupDescSize() < disk.GroupDescSize {
 		sum &= 0xFFFF
 	}
 	return sum
@@ -104,50 +105,50 @@ func (g *growth) describe(r groupRun, n uint64) {
 	s := &g.new
 	i := n - r.first
 	b, used := g.bitmap(r, n)
-	d := groupDesc{
+	d := disk.GroupDesc{
 		BlockBitmap: r.bitmaps + i, InodeBitmap: r.bitmaps + (r.end - r.first) + i, InodeTable: r.tables[i],
-		FreeBlocks: uint32(s.groupBlocks(n) - used), FreeInodes: s.InodesPerGroup,
+		FreeBlocks: uint32(s.GroupBlocks(n) - used), FreeInodes: s.InodesPerGroup,
 	}
-	if g.img.super.hasSums() {
-		d.Unused, d.Flags = s.InodesPerGroup, inodeUninit
+	if g.img.super.HasSums() {
+		d.Unused, d.Flags = s.InodesPerGroup, disk.InodeUninit
 		if !g.opts.Device {
-			d.Flags |= tableZeroed // else a kernel does that when it has time
+			d.Flags |= disk.TableZeroed // else a kernel does that when it has time
 		}
-		if used == 0 && n != s.groups()-1 {
-			d.Flags |= blockUninit
+		if used == 0 && n != s.Groups()-1 {
+			d.Flags |= disk.BlockUninit
 		} else {
 			d.BlockBitmapSum = g.bitmapSum(b)
 		}
 	}
 	g.encodeGroup(&d, n)
-	s.setFreeBlocks(s.freeBlocks() + uint64(d.FreeBlocks))
+	s.SetFreeBlocks(s.FreeBlocks() + uint64(d.FreeBlocks))
 	s.FreeInodes += d.FreeInodes
 	if s.Overhead != 0 { // 0: a kernel counts when it mounts
-		s.Overhead += uint32(g.old.superBlocks(n) + 2 + s.tableBlocks())
+		s.Overhead += uint32(g.old.HeadBlocks(n) + 2 + s.TableBlocks())
 	}
 }
 
 // encodeGroup puts the descriptor of group n where the plan has it.
-func (g *growth) encodeGroup(d *groupDesc, n uint64) {
-	size := uint64(g.new.descSize())
+func (g *growth) encodeGroup(d *disk.GroupDesc, n uint64) {
+	size := uint64(g.new.GroupDescSize())
 	b := g.desc[n*size : (n+1)*size]
-	d.encode(b)
-	if g.img.super.hasSums() {
-		g.img.seed.sealGroup(uint32(n), b)
+	d.Encode(b)
+	if g.img.super.HasSums() {
+		g.img.seed.SealGroup(uint32(n), b)
 	}
 }
 
 // decodeGroup returns the descriptor of group n as the plan has it.
-func (g *growth) decodeGroup(n uint64) (d groupDesc) {
-	size := uint64(g.new.descSize())
-	d.decode(g.desc[n*size : (n+1)*size])
+func (g *growth) decodeGroup(n uint64) (d disk.GroupDesc) {
+	size := uint64(g.new.GroupDescSize())
+	d.Decode(g.desc[n*size : (n+1)*size])
 	return d
 }
 
 // extendLastGroup gives the last of the old groups the blocks that it lacks.
 func (g *growth) extendLastGroup() error {
-	n := g.old.groups() - 1
-	have, want := g.old.groupBlocks(n), g.new.groupBlocks(n)
+	n := g.old.Groups() - 1
+	have, want := g.old.GroupBlocks(n), g.new.GroupBlocks(n)
 	if have == want {
 		return nil
 	}
@@ -156,24 +157,24 @@ func (g *growth) extendLastGroup() error {
 	if err != nil {
 		return err
 	}
-	at := int64(d.BlockBitmap) * blockSize
+	at := int64(d.BlockBitmap) * disk.BlockSize
 	sum := g.bitmapSum(b)
 	switch {
-	case d.Flags&blockUninit != 0:
-		return corrupt(at, "the last group has no bitmap")
-	case g.img.super.hasSums() && sum != d.BlockBitmapSum:
-		return corrupt(at, "bitmap of the last group has checksum %#08x, says %#08x", sum, d.BlockBitmapSum)
-	case uint64(countBits(b, 0, have)) != have-uint64(d.FreeBlocks):
-		return corrupt(at, "the last group has %d blocks in use, says %d", countBits(b, 0, have), have-uint64(d.FreeBlocks))
+	case d.Flags&disk.BlockUninit != 0:
+		return disk.Corrupt(at, "the last group has no bitmap")
+	case g.img.super.HasSums() && sum != d.BlockBitmapSum:
+		return disk.Corrupt(at, "bitmap of the last group has checksum %#08x, says %#08x", sum, d.BlockBitmapSum)
+	case uint64(disk.CountBits(b, 0, have)) != have-uint64(d.FreeBlocks):
+		return disk.Corrupt(at, "the last group has %d blocks in use, says %d", disk.CountBits(b, 0, have), have-uint64(d.FreeBlocks))
 	}
-	clearBits(b, have, want)
+	disk.ClearBits(b, have, want)
 	d.FreeBlocks += uint32(want - have)
-	if g.img.super.hasSums() {
+	if g.img.super.HasSums() {
 		d.BlockBitmapSum = g.bitmapSum(b)
 	}
 	g.encodeGroup(&d, n)
-	g.new.setFreeBlocks(g.new.freeBlocks() + want - have)
-	g.first = int(n * uint64(g.old.descSize()) / blockSize)
+	g.new.SetFreeBlocks(g.new.FreeBlocks() + want - have)
+	g.first = int(n * uint64(g.old.GroupDescSize()) / disk.BlockSize)
 	return nil
 }
 
@@ -182,21 +183,21 @@ func (g *growth) extendLastGroup() error {
 func (g *growth) writeRun(r groupRun) error {
 	for n := r.first; n < r.end; n++ {
 		d := g.decodeGroup(n)
-		if d.Flags&blockUninit == 0 {
+		if d.Flags&disk.BlockUninit == 0 {
 			b, _ := g.bitmap(r, n)
 			if err := g.write(b, d.BlockBitmap); err != nil {
 				return err
 			}
 		}
-		if d.Flags&inodeUninit == 0 {
-			b := make([]byte, blockSize)
-			setBits(b, uint64(g.new.InodesPerGroup), blocksPerGroup)
+		if d.Flags&disk.InodeUninit == 0 {
+			b := make([]byte, disk.BlockSize)
+			disk.SetBits(b, uint64(g.new.InodesPerGroup), disk.BlocksPerGroup)
 			if err := g.write(b, d.InodeBitmap); err != nil {
 				return err
 			}
 		}
-		if d.Flags&inodeUninit == 0 || d.Flags&tableZeroed != 0 {
-			if err := g.zero(int64(d.InodeTable)*blockSize, int64(d.InodeTable+g.new.tableBlocks())*blockSize); err != nil {
+		if d.Flags&disk.InodeUninit == 0 || d.Flags&disk.TableZeroed != 0 {
+			if err := g.zero(int64(d.InodeTable)*disk.BlockSize, int64(d.InodeTable+g.new.TableBlocks())*disk.BlockSize); err != nil {
 				return err
 			}
 		}
@@ -208,24 +209,24 @@ func (g *growth) writeRun(r groupRun) error {
 }
 
 func (g *growth) write(b []byte, block uint64) error {
-	_, err := g.f.WriteAt(b, int64(block)*blockSize)
+	_, err := g.f.WriteAt(b, int64(block)*disk.BlockSize)
 	return err
 }
 
 // writeBackup writes the superblock and the descriptors, from a block of them on,
 // to group n if it has copies. As mke2fs does, it does not call a copy clean.
 func (g *growth) writeBackup(n uint64, from int) error {
-	if !g.new.hasBackup(n) {
+	if !g.new.HasBackup(n) {
 		return nil
 	}
 	super := g.new
 	super.BlockGroup, super.State = uint16(n), 0
-	b := make([]byte, blockSize)
-	super.seal(b)
-	if err := g.write(b, n*g.new.perGroup()); err != nil {
+	b := make([]byte, disk.BlockSize)
+	super.Seal(b)
+	if err := g.write(b, n*g.new.GroupSize()); err != nil {
 		return err
 	}
-	return g.write(g.desc[from*blockSize:], n*g.new.perGroup()+1+uint64(from))
+	return g.write(g.desc[from*disk.BlockSize:], n*g.new.GroupSize()+1+uint64(from))
 }
 
 // noData is what there is much to write of.

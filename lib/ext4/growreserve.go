@@ -1,39 +1,43 @@
 package ext4
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"ocipipe/lib/ext4/disk"
+)
 
 // moveReserved plans the descriptors, which grow into reserved blocks, and the
 // resize inode, whose lists lose those and get what new groups have.
 func (g *growth) moveReserved() error {
-	for i := g.first; i < len(g.desc)/blockSize; i++ {
-		g.changed[1+uint64(i)] = g.desc[i*blockSize : (i+1)*blockSize]
+	for i := g.first; i < len(g.desc)/disk.BlockSize; i++ {
+		g.changed[1+uint64(i)] = g.desc[i*disk.BlockSize : (i+1)*disk.BlockSize]
 	}
 	if _, err := g.block(0); err != nil {
 		return err
 	}
-	if g.old.Compat&compatResizeInode == 0 {
+	if g.old.Compat&disk.CompatResizeInode == 0 {
 		return nil
 	}
 	var ino foundInode
-	if err := g.img.loadInode(&ino, resizeIno); err != nil {
+	if err := g.img.loadInode(&ino, disk.ResizeIno); err != nil {
 		return err
 	}
-	dind := uint64(binary.LittleEndian.Uint32(ino.Block[resizeSlot*wordSize:]))
+	dind := uint64(binary.LittleEndian.Uint32(ino.Block[disk.ResizeSlot*disk.PointerSize:]))
 	if err := g.checkReserved(&ino, dind); err != nil {
 		return err
 	}
 	if err := g.listReserved(dind); err != nil {
 		return err
 	}
-	b, err := g.block(uint64(ino.off) / blockSize)
+	b, err := g.block(uint64(ino.off) / disk.BlockSize)
 	if err != nil {
 		return err
 	}
-	raw := b[ino.off%blockSize:][:len(ino.raw)]
-	ino.Blocks = g.new.reservedSectors()
-	ino.encode(raw)
-	if g.img.super.hasSums() {
-		ino.sum.seal(raw)
+	raw := b[ino.off%disk.BlockSize:][:len(ino.raw)]
+	ino.Blocks = g.new.ReservedSectors()
+	ino.Encode(raw)
+	if g.img.super.HasSums() {
+		ino.sum.Seal(raw)
 	}
 	return nil
 }
@@ -43,22 +47,22 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 	bad := func() error {
 		return &dirtyError{"the resize inode is not as it should be"}
 	}
-	if ino.Mode&modeKind != modeFile || ino.Flags&flagExtents != 0 || ino.Links != 1 || ino.Blocks != g.old.reservedSectors() ||
-		dind < g.old.superBlocks(0) {
+	if ino.Mode&disk.ModeKind != disk.ModeFile || ino.Flags&disk.FlagExtents != 0 || ino.Links != 1 || ino.Blocks != g.old.ReservedSectors() ||
+		dind < g.old.HeadBlocks(0) {
 		return bad()
 	}
-	list := make([]byte, blockSize)
+	list := make([]byte, disk.BlockSize)
 	if err := g.img.readBlock(list, dind); err != nil {
 		return err
 	}
-	want, b, copies := make([]byte, blockSize), make([]byte, blockSize), make([]byte, blockSize)
-	first := g.old.descBlocks()
+	want, b, copies := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
+	first := g.old.DescBlocks()
 	for n := first; n < first+uint64(g.old.ReservedGDT); n++ {
-		binary.LittleEndian.PutUint32(want[n%wordsBlock*wordSize:], uint32(1+n))
+		binary.LittleEndian.PutUint32(want[n%disk.PointersPerBlock*disk.PointerSize:], uint32(1+n))
 		if err := g.img.readBlock(b, 1+n); err != nil {
 			return err
 		}
-		if g.old.listCopies(copies, 1+n); string(b) != string(copies) {
+		if g.old.ListCopies(copies, 1+n); string(b) != string(copies) {
 			return bad()
 		}
 	}
@@ -74,16 +78,16 @@ func (g *growth) listReserved(dind uint64) error {
 	if err != nil {
 		return err
 	}
-	for n := g.old.descBlocks(); n < g.new.descBlocks(); n++ {
-		clear(list[n%wordsBlock*wordSize:][:wordSize])
+	for n := g.old.DescBlocks(); n < g.new.DescBlocks(); n++ {
+		clear(list[n%disk.PointersPerBlock*disk.PointerSize:][:disk.PointerSize])
 	}
-	if len(g.new.backups()) == len(g.old.backups()) {
+	if len(g.new.Backups()) == len(g.old.Backups()) {
 		return nil
 	}
-	first := g.new.descBlocks()
+	first := g.new.DescBlocks()
 	for n := first; n < first+uint64(g.new.ReservedGDT); n++ {
-		b := make([]byte, blockSize)
-		g.new.listCopies(b, 1+n)
+		b := make([]byte, disk.BlockSize)
+		g.new.ListCopies(b, 1+n)
 		g.changed[1+n] = b
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -53,19 +54,19 @@ var inodeTypes = [...]struct {
 	mode uint16
 	kind uint8
 }{
-	tree.File:   {modeFile, kindFile},
-	tree.Dir:    {modeDir, kindDir},
-	tree.Link:   {modeLink, kindLink},
-	tree.Char:   {modeChar, kindChar},
-	tree.Block:  {modeBlock, kindBlock},
-	tree.Fifo:   {modeFifo, kindFifo},
-	tree.Socket: {modeSocket, kindSocket},
+	tree.File:   {disk.ModeFile, disk.KindFile},
+	tree.Dir:    {disk.ModeDir, disk.KindDir},
+	tree.Link:   {disk.ModeLink, disk.KindLink},
+	tree.Char:   {disk.ModeChar, disk.KindChar},
+	tree.Block:  {disk.ModeBlock, disk.KindBlock},
+	tree.Fifo:   {disk.ModeFifo, disk.KindFifo},
+	tree.Socket: {disk.ModeSocket, disk.KindSocket},
 }
 
 // collector numbers inodes: depth first, names in byte order.
 type collector struct {
 	slab    *itemSlab
-	items   []*item // the root, and from items[1] on inode firstIno and those behind it
+	items   []*item // the root, and from items[1] on inode disk.FirstIno and those behind it
 	root    *item
 	implied tree.Time      // of directories that are only implied
 	digest  *blake3.Hasher // of names and attributes; nil: nobody wants it
@@ -97,7 +98,7 @@ func (c *collector) visit(n *tree.Node, parent uint32) {
 	}
 	it.dir = &dirItem{node: n, parent: parent}
 	if it == c.root {
-		c.reserve(n.Child(lostFoundDir))
+		c.reserve(n.Child(disk.LostFoundDir))
 	}
 	c.sum(n.Name(), it, parent, true)
 	for _, child := range n.Children() {
@@ -121,9 +122,9 @@ func (c *collector) reserve(n *tree.Node) {
 
 func (c *collector) number(it *item) {
 	if c.root == nil {
-		c.root, it.ino = it, rootIno
+		c.root, it.ino = it, disk.RootIno
 	} else {
-		it.ino = firstIno + uint32(len(c.items)-1)
+		it.ino = disk.FirstIno + uint32(len(c.items)-1)
 	}
 	c.items = append(c.items, it)
 }
@@ -164,7 +165,7 @@ func (it *item) blocks() uint64 {
 	switch e := it.entry; {
 	case it.dir != nil:
 		return uint64(it.dir.blocks)
-	case e.Type == tree.Link && len(e.Link) > fastMax:
+	case e.Type == tree.Link && len(e.Link) > disk.FastMax:
 		return 1
 	case e.Type == tree.File:
 		return dataBlocks(e)
@@ -173,14 +174,14 @@ func (it *item) blocks() uint64 {
 }
 
 // runs are where the content of it lies, on a disk with the areas of c taken.
-func (it *item) runs(c *cursor) (list []run) {
+func (it *item) runs(c *cursor) (list []disk.Run) {
 	at := c.at(it.start)
 	it.eachPart(func(logical uint32, n uint64) {
 		at.pieces(n, func(a area) {
-			if k := len(list) - 1; k >= 0 && list[k].end() == uint64(logical) && list[k].physical+uint64(list[k].blocks) == a.start {
-				list[k].blocks += uint32(a.n)
+			if k := len(list) - 1; k >= 0 && list[k].End() == uint64(logical) && list[k].Physical+uint64(list[k].Blocks) == a.start {
+				list[k].Blocks += uint32(a.n)
 			} else {
-				list = append(list, run{logical, uint32(a.n), a.start})
+				list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.n), Physical: a.start})
 			}
 			logical += uint32(a.n)
 		})
@@ -201,10 +202,10 @@ func (it *item) eachPart(fn func(logical uint32, n uint64)) {
 func (it *item) check(f Features) error {
 	e := it.entry
 	switch {
-	case it.dir != nil && e.Nlink > nlinkMax && !f.has(dirNlink):
-		return fmt.Errorf("%d directories in it: over %d without dir_nlink", it.dir.subdirs, nlinkMax-2)
-	case it.dir == nil && e.Nlink > nlinkMax:
-		return fmt.Errorf("%d names: the format ends at %d", e.Nlink, nlinkMax)
+	case it.dir != nil && e.Nlink > disk.NlinkMax && !f.has(dirNlink):
+		return fmt.Errorf("%d directories in it: over %d without dir_nlink", it.dir.subdirs, disk.NlinkMax-2)
+	case it.dir == nil && e.Nlink > disk.NlinkMax:
+		return fmt.Errorf("%d names: the format ends at %d", e.Nlink, disk.NlinkMax)
 	}
 	return nil
 }

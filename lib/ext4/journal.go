@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // The journal is jbd2's (fs/jbd2, include/linux/jbd2.h): a log of whole blocks in
@@ -116,10 +118,10 @@ type journalSuper struct {
 // chooses its features.
 func journalSuperblock(blocks uint32, uuid [16]byte) []byte {
 	s := journalSuper{
-		Magic: journalMagic, Type: journalSuperV2, BlockSize: blockSize, Length: blocks,
+		Magic: journalMagic, Type: journalSuperV2, BlockSize: disk.BlockSize, Length: blocks,
 		First: 1, Sequence: 1, UUID: uuid, Users: 1,
 	}
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	s.encode(b)
 	return b
 }
@@ -131,7 +133,7 @@ func (s *journalSuper) encode(b []byte) {
 		panic(err) // the struct has a fixed size
 	}
 	if s.hasSums() {
-		s.Sum = rawSum(^uint32(0), b[:journalSuperSize])
+		s.Sum = disk.RawSum(^uint32(0), b[:journalSuperSize])
 		binary.BigEndian.PutUint32(b[journalSumOffset:], s.Sum)
 	}
 }
@@ -143,7 +145,7 @@ func (s *journalSuper) decode(b []byte) {
 	}
 }
 
-// hasSums reports whether the blocks of the log have checksums of their own.
+// HasSums reports whether the blocks of the log have checksums of their own.
 func (s *journalSuper) hasSums() bool { return s.Incompat&(journalSumV2|journalSumV3) != 0 }
 
 // check returns what is wrong with s, which was decoded from b and belongs to a
@@ -151,38 +153,38 @@ func (s *journalSuper) hasSums() bool { return s.Incompat&(journalSumV2|journalS
 func (s *journalSuper) check(b []byte, fileBlocks int64) error {
 	switch {
 	case s.Magic != journalMagic:
-		return fmt.Errorf("journal: no magic: %w", ErrCorrupt)
+		return fmt.Errorf("journal: no magic: %w", disk.ErrCorrupt)
 	case s.Type == journalSuperV1:
-		return fmt.Errorf("journal: superblock of version 1: %w", ErrUnsupported)
+		return fmt.Errorf("journal: superblock of version 1: %w", disk.ErrUnsupported)
 	case s.Type != journalSuperV2:
-		return fmt.Errorf("journal: block of type %d where the superblock belongs: %w", s.Type, ErrCorrupt)
+		return fmt.Errorf("journal: block of type %d where the superblock belongs: %w", s.Type, disk.ErrCorrupt)
 	case s.Incompat&journalFastCommit != 0 || s.FastBlocks != 0:
-		return fmt.Errorf("journal: fast commits: %w", ErrUnsupported)
+		return fmt.Errorf("journal: fast commits: %w", disk.ErrUnsupported)
 	case s.Incompat&journalAsyncCommit != 0:
-		return fmt.Errorf("journal: asynchronous commits: %w", ErrUnsupported)
+		return fmt.Errorf("journal: asynchronous commits: %w", disk.ErrUnsupported)
 	case s.Incompat&^journalKnown != 0 || s.ROCompat != 0:
-		return fmt.Errorf("journal: features %#x/%#x: %w", s.Incompat&^journalKnown, s.ROCompat, ErrUnsupported)
+		return fmt.Errorf("journal: features %#x/%#x: %w", s.Incompat&^journalKnown, s.ROCompat, disk.ErrUnsupported)
 	case s.Incompat&journalSumV2 != 0 && s.Incompat&journalSumV3 != 0, s.hasSums() && s.Compat&journalCompatSum != 0:
-		return fmt.Errorf("journal: two kinds of checksums at once: %w", ErrCorrupt)
+		return fmt.Errorf("journal: two kinds of checksums at once: %w", disk.ErrCorrupt)
 	case s.hasSums() && s.SumType != sumCRC32C:
-		return fmt.Errorf("journal: checksums of type %d: %w", s.SumType, ErrUnsupported)
+		return fmt.Errorf("journal: checksums of type %d: %w", s.SumType, disk.ErrUnsupported)
 	case s.hasSums() && s.Sum != journalSuperSum(b):
-		return fmt.Errorf("journal: checksum of the superblock is %08x, not %08x: %w", s.Sum, journalSuperSum(b), ErrCorrupt)
-	case s.BlockSize != blockSize:
-		return fmt.Errorf("journal: blocks of %d bytes in a file system of %d: %w", s.BlockSize, blockSize, ErrCorrupt)
+		return fmt.Errorf("journal: checksum of the superblock is %08x, not %08x: %w", s.Sum, journalSuperSum(b), disk.ErrCorrupt)
+	case s.BlockSize != disk.BlockSize:
+		return fmt.Errorf("journal: blocks of %d bytes in a file system of %d: %w", s.BlockSize, disk.BlockSize, disk.ErrCorrupt)
 	case int64(s.Length) > fileBlocks || s.First == 0 || s.First >= s.Length:
-		return fmt.Errorf("journal: blocks %d to %d of a file of %d blocks: %w", s.First, s.Length, fileBlocks, ErrCorrupt)
+		return fmt.Errorf("journal: blocks %d to %d of a file of %d blocks: %w", s.First, s.Length, fileBlocks, disk.ErrCorrupt)
 	case s.Start != 0 && (s.Start < s.First || s.Start >= s.Length):
-		return fmt.Errorf("journal: starts at block %d of %d: %w", s.Start, s.Length, ErrCorrupt)
+		return fmt.Errorf("journal: starts at block %d of %d: %w", s.Start, s.Length, disk.ErrCorrupt)
 	}
 	return nil
 }
 
 // journalSuperSum is what Sum of the superblock in b should be.
 func journalSuperSum(b []byte) uint32 {
-	sum := rawSum(^uint32(0), b[:journalSumOffset])
-	sum = rawSum(sum, make([]byte, 4))
-	return rawSum(sum, b[journalSumOffset+4:journalSuperSize])
+	sum := disk.RawSum(^uint32(0), b[:journalSumOffset])
+	sum = disk.RawSum(sum, make([]byte, 4))
+	return disk.RawSum(sum, b[journalSumOffset+4:journalSuperSize])
 }
 
 // journalHead is what every block of the log but data begins with.
@@ -212,7 +214,7 @@ type logForm struct {
 }
 
 func (s *journalSuper) form() logForm {
-	f := logForm{wide: s.Incompat&journal64Bit != 0, uuid: s.UUID, seed: rawSum(^uint32(0), s.UUID[:])}
+	f := logForm{wide: s.Incompat&journal64Bit != 0, uuid: s.UUID, seed: disk.RawSum(^uint32(0), s.UUID[:])}
 	switch {
 	case s.Incompat&journalSumV3 != 0:
 		f.sums = 3
@@ -227,9 +229,9 @@ func (s *journalSuper) form() logForm {
 // room is the length of a descriptor or revoke block without its tail.
 func (f *logForm) room() int {
 	if f.sums < 2 {
-		return blockSize
+		return disk.BlockSize
 	}
-	return blockSize - journalTailSize
+	return disk.BlockSize - journalTailSize
 }
 
 // tagSize is the length of a tag: 16 in version 3; else 8, with 4 more for wide
@@ -310,7 +312,7 @@ func (f *logForm) decodeTags(b []byte) (tags []logTag) {
 func (f *logForm) decodeRevoked(b []byte) (blocks []uint64, err error) {
 	used := binary.BigEndian.Uint32(b[journalHeadSize:]) // with the header
 	if int64(used) > int64(f.room()) {
-		return nil, fmt.Errorf("%d bytes of revoked blocks: %w", used, ErrCorrupt)
+		return nil, fmt.Errorf("%d bytes of revoked blocks: %w", used, disk.ErrCorrupt)
 	}
 	size := 4
 	if f.wide {
@@ -329,21 +331,21 @@ func (f *logForm) decodeRevoked(b []byte) (blocks []uint64, err error) {
 // tailSum is the checksum that the descriptor or revoke block in b should end
 // with.
 func (f *logForm) tailSum(b []byte) uint32 {
-	sum := rawSum(f.seed, b[:blockSize-journalTailSize])
-	return rawSum(sum, make([]byte, journalTailSize))
+	sum := disk.RawSum(f.seed, b[:disk.BlockSize-journalTailSize])
+	return disk.RawSum(sum, make([]byte, journalTailSize))
 }
 
 // tailOK reports whether the descriptor or revoke block in b is what was written.
 func (f *logForm) tailOK(b []byte) bool {
-	return f.sums < 2 || binary.BigEndian.Uint32(b[blockSize-journalTailSize:]) == f.tailSum(b)
+	return f.sums < 2 || binary.BigEndian.Uint32(b[disk.BlockSize-journalTailSize:]) == f.tailSum(b)
 }
 
 // commitSum is the checksum that the commit block in b should hold in versions 2
 // and 3.
 func (f *logForm) commitSum(b []byte) uint32 {
-	sum := rawSum(f.seed, b[:commitSumOffset])
-	sum = rawSum(sum, make([]byte, commitSumSize))
-	return rawSum(sum, b[commitSumOffset+commitSumSize:blockSize])
+	sum := disk.RawSum(f.seed, b[:commitSumOffset])
+	sum = disk.RawSum(sum, make([]byte, commitSumSize))
+	return disk.RawSum(sum, b[commitSumOffset+commitSumSize:disk.BlockSize])
 }
 
 // commitOK reports whether the commit block in b is whole and, in version 1, the
@@ -362,8 +364,8 @@ func (f *logForm) commitOK(b []byte, v1 uint32) bool {
 
 // tagSum is the checksum of a data block as it is stored in the log.
 func (f *logForm) tagSum(sequence uint32, data []byte) uint32 {
-	sum := rawSum(f.seed, binary.BigEndian.AppendUint32(nil, sequence))
-	return rawSum(sum, data)
+	sum := disk.RawSum(f.seed, binary.BigEndian.AppendUint32(nil, sequence))
+	return disk.RawSum(sum, data)
 }
 
 // dataOK reports whether data is the block that t was written for.
@@ -407,7 +409,7 @@ func (f *logForm) transaction(sequence uint32, blocks []logBlock) (log [][]byte)
 		}
 		blocks = blocks[n:]
 	}
-	commit := make([]byte, blockSize)
+	commit := make([]byte, disk.BlockSize)
 	journalHead{journalCommit, sequence}.encode(commit)
 	switch {
 	case f.sums == 1:
@@ -421,7 +423,7 @@ func (f *logForm) transaction(sequence uint32, blocks []logBlock) (log [][]byte)
 
 // descriptor encodes a descriptor of the blocks, followed by them.
 func (f *logForm) descriptor(sequence uint32, blocks []logBlock) (log [][]byte) {
-	head := make([]byte, blockSize)
+	head := make([]byte, disk.BlockSize)
 	journalHead{journalDescriptor, sequence}.encode(head)
 	log = append(log, head)
 	off := journalHeadSize
@@ -448,7 +450,7 @@ func (f *logForm) descriptor(sequence uint32, blocks []logBlock) (log [][]byte) 
 		log = append(log, data)
 	}
 	if f.sums > 1 {
-		binary.BigEndian.PutUint32(head[blockSize-journalTailSize:], f.tailSum(head))
+		binary.BigEndian.PutUint32(head[disk.BlockSize-journalTailSize:], f.tailSum(head))
 	}
 	return log
 }

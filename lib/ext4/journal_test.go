@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
@@ -51,7 +52,7 @@ func TestInteropJournalSuperblock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	if _, err := d.ReadAt(b, g.journal.at); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ var logKinds = []logKind{
 
 // dirtyDisk is a disk with a journal to be replayed.
 type dirtyDisk struct {
-	*disk
+	*loggedDisk
 	j  *journalFile
 	at uint32 // where the log goes on
 }
@@ -102,10 +103,10 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 		js.SumType = sumCRC32C
 	}
 	j.form = js.form()
-	x := &dirtyDisk{disk: d, j: j, at: start}
+	x := &dirtyDisk{loggedDisk: d, j: j, at: start}
 	x.seal(t)
 	super := img.super
-	super.Incompat |= incompatRecover
+	super.Incompat |= disk.IncompatRecover
 	if err := writeSuper(d, &super); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 // seal writes the journal's superblock.
 func (x *dirtyDisk) seal(t testing.TB) {
 	t.Helper()
-	if err := x.j.setLog(x.disk, x.j.super.Start, x.j.super.Sequence); err != nil {
+	if err := x.j.setLog(x.loggedDisk, x.j.super.Start, x.j.super.Sequence); err != nil {
 		t.Fatal(err)
 	}
 	x.ops = nil
@@ -125,7 +126,7 @@ func (x *dirtyDisk) seal(t testing.TB) {
 // add appends blocks to the log, and returns where they are.
 func (x *dirtyDisk) add(log [][]byte) (at []int64) {
 	for _, b := range log {
-		at = append(at, int64(x.j.physical(x.at))*blockSize)
+		at = append(at, int64(x.j.physical(x.at))*disk.BlockSize)
 		x.put(b, at[len(at)-1])
 		x.at = x.j.next(x.at)
 	}
@@ -134,7 +135,7 @@ func (x *dirtyDisk) add(log [][]byte) (at []int64) {
 
 // revokes encodes a block of them.
 func (f *logForm) revokes(sequence uint32, blocks ...uint64) []byte {
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	journalHead{journalRevoke, sequence}.encode(b)
 	at := revokeHeadSize
 	for _, block := range blocks {
@@ -148,14 +149,14 @@ func (f *logForm) revokes(sequence uint32, blocks ...uint64) []byte {
 	}
 	binary.BigEndian.PutUint32(b[journalHeadSize:], uint32(at))
 	if f.sums > 1 {
-		binary.BigEndian.PutUint32(b[blockSize-journalTailSize:], f.tailSum(b))
+		binary.BigEndian.PutUint32(b[disk.BlockSize-journalTailSize:], f.tailSum(b))
 	}
 	return b
 }
 
 // filled is a block whose content tells which it is.
 func filled(text string) []byte {
-	return bytes.Repeat([]byte(fmt.Sprintf("%-64s", text)), blockSize/64)
+	return bytes.Repeat([]byte(fmt.Sprintf("%-64s", text)), disk.BlockSize/64)
 }
 
 // escapable is one that has to be escaped.
@@ -191,23 +192,23 @@ func (x *dirtyDisk) history() (want map[uint64][]byte, lastCommit int64) {
 	unended := f.transaction(104, []logBlock{{spare + 1, filled("never")}})
 	x.add(unended[:len(unended)-1])
 	want[spare], want[spare+1], want[spare+2], want[spare+4] = escapable("new"), filled("kept"), escapable("escaped"), filled("again")
-	want[spare+3], want[spare+5] = make([]byte, blockSize), make([]byte, blockSize)
+	want[spare+3], want[spare+5] = make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	return want, at[len(at)-1]
 }
 
 func (x *dirtyDisk) replay() error {
-	g, err := openGrowth(x.disk)
+	g, err := openGrowth(x.loggedDisk)
 	if err != nil {
 		return err
 	}
-	return g.recovery.apply(x.disk, &g.old)
+	return g.recovery.apply(x.loggedDisk, &g.old)
 }
 
 func (x *dirtyDisk) compare(t testing.TB, want map[uint64][]byte) {
 	t.Helper()
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	for n, data := range want {
-		if _, err := x.ReadAt(b, int64(n)*blockSize); err != nil {
+		if _, err := x.ReadAt(b, int64(n)*disk.BlockSize); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(b, data) {
@@ -226,7 +227,7 @@ func TestReplay(t *testing.T) {
 				t.Fatalf("%s: %v", kind.name, err)
 			}
 			x.compare(t, want)
-			g, err := openGrowth(x.disk)
+			g, err := openGrowth(x.loggedDisk)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,13 +261,13 @@ func TestReplayDamage(t *testing.T) {
 		damage func(x *dirtyDisk, commit int64)
 		torn   bool // the last transaction is left out; else the journal is refused
 	}{
-		{"no commit", []int{0, 1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put(make([]byte, blockSize), commit) }, true},
+		{"no commit", []int{0, 1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put(make([]byte, disk.BlockSize), commit) }, true},
 		{"commit of another number", []int{0, 1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit+8) }, true},
 		{"commit", []int{2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit+100) }, false},
-		{"data", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-blockSize+100) }, false},
-		{"descriptor", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-3*blockSize+200) }, false},
+		{"data", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-disk.BlockSize+100) }, false},
+		{"descriptor", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) { x.put([]byte{9}, commit-3*disk.BlockSize+200) }, false},
 		{"old descriptor", []int{2, 3}, func(x *dirtyDisk, commit int64) {
-			x.put([]byte{9}, commit-3*blockSize+200)
+			x.put([]byte{9}, commit-3*disk.BlockSize+200)
 			x.setTimes(1000, 10)
 		}, true},
 		{"old commit", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) {
@@ -284,9 +285,9 @@ func TestReplayDamage(t *testing.T) {
 			before := x.clone()
 			err := x.replay()
 			if c.torn {
-				want[spare], want[spare+4] = filled("old"), make([]byte, blockSize)
+				want[spare], want[spare+4] = filled("old"), make([]byte, disk.BlockSize)
 				x.compare(t, want)
-			} else if !errors.Is(err, ErrCorrupt) || len(x.ops) > 0 || !before.equal(x.disk) {
+			} else if !errors.Is(err, disk.ErrCorrupt) || len(x.ops) > 0 || !before.equal(x.loggedDisk) {
 				t.Errorf("%s, %s: %v", c.name, kind.name, err)
 			}
 			if c.torn && err != nil {
@@ -298,9 +299,9 @@ func TestReplayDamage(t *testing.T) {
 
 // setTimes sets the times of the commits: of all, and of the last one.
 func (x *dirtyDisk) setTimes(all, last uint64) {
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	for n := x.j.super.First; n < x.j.super.Length; n++ {
-		at := int64(x.j.physical(n)) * blockSize
+		at := int64(x.j.physical(n)) * disk.BlockSize
 		x.ReadAt(b, at)
 		head, ok := decodeJournalHead(b)
 		if !ok || head.kind != journalCommit {
@@ -325,51 +326,51 @@ func TestReplayRefuses(t *testing.T) {
 		err    error
 		Text   string
 	}{
-		{"fast commits", func(x *dirtyDisk) { x.j.super.Incompat |= journalFastCommit }, ErrUnsupported, "fast commits"},
-		{"fast blocks", func(x *dirtyDisk) { x.j.super.FastBlocks = 256 }, ErrUnsupported, "fast commits"},
-		{"async", func(x *dirtyDisk) { x.j.super.Incompat |= journalAsyncCommit }, ErrUnsupported, "asynchronous"},
-		{"feature", func(x *dirtyDisk) { x.j.super.Incompat |= 0x40 }, ErrUnsupported, "0x40"},
-		{"version 1", func(x *dirtyDisk) { x.j.super.Type = journalSuperV1 }, ErrUnsupported, "version 1"},
-		{"magic", func(x *dirtyDisk) { x.j.super.Magic++ }, ErrCorrupt, "magic"},
-		{"sums", func(x *dirtyDisk) { x.j.super.Incompat |= journalSumV2 }, ErrCorrupt, "two kinds"},
-		{"sum type", func(x *dirtyDisk) { x.j.super.SumType = 1 }, ErrUnsupported, "type 1"},
-		{"block size", func(x *dirtyDisk) { x.j.super.BlockSize = 1024 }, ErrCorrupt, "1024"},
-		{"length", func(x *dirtyDisk) { x.j.super.Length++ }, ErrCorrupt, "1025"},
-		{"first", func(x *dirtyDisk) { x.j.super.First = 0 }, ErrCorrupt, "blocks 0"},
-		{"start", func(x *dirtyDisk) { x.j.super.Start = 1024 }, ErrCorrupt, "starts at"},
-		{"given up", func(x *dirtyDisk) { x.j.super.Errno = 1<<32 - 5 }, ErrUnsupported, "error -5"},
-		{"outside", func(x *dirtyDisk) { x.add(x.j.form.transaction(100, []logBlock{{1 << 40, filled("far")}})) }, ErrCorrupt, "may change"},
+		{"fast commits", func(x *dirtyDisk) { x.j.super.Incompat |= journalFastCommit }, disk.ErrUnsupported, "fast commits"},
+		{"fast blocks", func(x *dirtyDisk) { x.j.super.FastBlocks = 256 }, disk.ErrUnsupported, "fast commits"},
+		{"async", func(x *dirtyDisk) { x.j.super.Incompat |= journalAsyncCommit }, disk.ErrUnsupported, "asynchronous"},
+		{"feature", func(x *dirtyDisk) { x.j.super.Incompat |= 0x40 }, disk.ErrUnsupported, "0x40"},
+		{"version 1", func(x *dirtyDisk) { x.j.super.Type = journalSuperV1 }, disk.ErrUnsupported, "version 1"},
+		{"magic", func(x *dirtyDisk) { x.j.super.Magic++ }, disk.ErrCorrupt, "magic"},
+		{"sums", func(x *dirtyDisk) { x.j.super.Incompat |= journalSumV2 }, disk.ErrCorrupt, "two kinds"},
+		{"sum type", func(x *dirtyDisk) { x.j.super.SumType = 1 }, disk.ErrUnsupported, "type 1"},
+		{"block size", func(x *dirtyDisk) { x.j.super.BlockSize = 1024 }, disk.ErrCorrupt, "1024"},
+		{"length", func(x *dirtyDisk) { x.j.super.Length++ }, disk.ErrCorrupt, "1025"},
+		{"first", func(x *dirtyDisk) { x.j.super.First = 0 }, disk.ErrCorrupt, "blocks 0"},
+		{"start", func(x *dirtyDisk) { x.j.super.Start = 1024 }, disk.ErrCorrupt, "starts at"},
+		{"given up", func(x *dirtyDisk) { x.j.super.Errno = 1<<32 - 5 }, disk.ErrUnsupported, "error -5"},
+		{"outside", func(x *dirtyDisk) { x.add(x.j.form.transaction(100, []logBlock{{1 << 40, filled("far")}})) }, disk.ErrCorrupt, "may change"},
 		{"itself", func(x *dirtyDisk) {
 			x.add(x.j.form.transaction(100, []logBlock{{x.j.physical(5), filled("journal")}}))
-		}, ErrCorrupt, "may change"},
+		}, disk.ErrCorrupt, "may change"},
 		{"blocks twice", func(x *dirtyDisk) {
 			var ino foundInode
-			if err := x.j.img.loadInode(&ino, journalIno); err != nil {
+			if err := x.j.img.loadInode(&ino, disk.JournalIno); err != nil {
 				t.Fatal(err)
 			}
 			half, at := uint32(x.j.blocks()/2), x.j.physical(0)
-			if _, err := extentTree(&ino.Block, []run{{0, half, at}, {half, half, at}}, ino.sum, nil, nil); err != nil {
+			if _, err := disk.ExtentTree(&ino.Block, []disk.Run{{Logical: 0, Blocks: half, Physical: at}, {Logical: half, Blocks: half, Physical: at}}, ino.sum, nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			ino.encode(ino.raw)
-			ino.sum.seal(ino.raw)
+			ino.Encode(ino.raw)
+			ino.sum.Seal(ino.raw)
 			x.put(ino.raw, ino.off)
-		}, ErrCorrupt, "more than one"},
+		}, disk.ErrCorrupt, "more than one"},
 		{"endless", func(x *dirtyDisk) {
-			b := make([]byte, blockSize)
+			b := make([]byte, disk.BlockSize)
 			journalHead{journalDescriptor, 100}.encode(b)
 			x.j.form.encodeTag(b[journalHeadSize:], logTag{block: spare, flags: tagSameUUID | tagLast})
-			binary.BigEndian.PutUint32(b[blockSize-journalTailSize:], x.j.form.tailSum(b))
+			binary.BigEndian.PutUint32(b[disk.BlockSize-journalTailSize:], x.j.form.tailSum(b))
 			for n := x.j.super.First; n < x.j.super.Length; n++ {
 				x.add([][]byte{b})
 			}
-		}, ErrCorrupt, "longer than"},
+		}, disk.ErrCorrupt, "longer than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := newDirty(t, logKinds[7], 1)
 			c.change(x)
 			x.seal(t)
-			err := Grow(x.disk, GrowOptions{Size: 128 << 20})
+			err := Grow(x.loggedDisk, GrowOptions{Size: 128 << 20})
 			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.Text) || len(x.ops) > 0 {
 				t.Errorf("%v; %d writes", err, len(x.ops))
 			}

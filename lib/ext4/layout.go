@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // layout says where everything is that is of no file.
@@ -34,8 +36,8 @@ var errNoRoom = &roomError{"there is no room for the metadata and the journal", 
 // tooFewInodes says so, and which of size and inodes has to be larger.
 func (o *Options) tooFewInodes(have, want uint64) error {
 	flags := fmt.Sprintf("--inodes %d", want)
-	const group = blocksPerGroup * blockSize
-	if groups := divUp(want, maxInodesPerGroup); o.Size != 0 && groups > divUp(uint64(o.Size), group) {
+	const group = disk.BlocksPerGroup * disk.BlockSize
+	if groups := disk.DivUp(want, disk.MaxInodesPerGroup); o.Size != 0 && groups > disk.DivUp(uint64(o.Size), group) {
 		size := fmt.Sprintf("--size %dM", groups*group/sizeUnit)
 		if o.Upper && o.Inodes == 0 || o.Inodes != 0 && uint64(o.Inodes) < want {
 			size += " " + flags
@@ -53,13 +55,13 @@ func (o *Options) area(gdt uint64) uint64 {
 	n := gdt + defaultReserved
 	switch {
 	case o.MaxSize != 0:
-		n = gdtBlocks(uint64(o.MaxSize)/blockSize, desc)
+		n = disk.DescBlocks(uint64(o.MaxSize)/disk.BlockSize, desc)
 	case o.Size == 0:
-		n = gdtBlocks(DefaultMaxSize/blockSize, desc)
+		n = disk.DescBlocks(DefaultMaxSize/disk.BlockSize, desc)
 	case !o.Features.has(resizeInode):
 		return gdt
 	}
-	return max(gdt, min(n, gdtBlocks(maxResizeBlock, desc)))
+	return max(gdt, min(n, disk.DescBlocks(maxResizeBlock, desc)))
 }
 
 // geometry divides so many blocks.
@@ -95,7 +97,7 @@ func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 // journalLength is how many blocks of journal there are on so many.
 func (o *Options) journalLength(blocks uint64) uint64 {
 	if o.Journal != nil {
-		return uint64(*o.Journal) / blockSize
+		return uint64(*o.Journal) / disk.BlockSize
 	}
 	return journalBlocks(blocks)
 }
@@ -111,7 +113,7 @@ func (o *Options) inFront(blocks, inodes uint64) (*layout, cursor, error) {
 	l.places, l.areas, l.end = g.place(0)
 	c := cursor{taken: merge(g.superAreas(), l.areas)}
 	if n := o.journalLength(blocks); n > 0 {
-		j := c.at(uint64(l.middle(&c)) * blocksPerGroup)
+		j := c.at(uint64(l.middle(&c)) * disk.BlocksPerGroup)
 		j.pieces(n, func(a area) { l.journal = append(l.journal, a) })
 		l.end = max(l.end, j.next)
 		c = cursor{taken: merge(c.taken, l.journal)}
@@ -137,16 +139,16 @@ func (l *layout) claim(c *cursor) {
 	if l.geo.reserved > 0 {
 		l.resize = c.piece(1).start
 	}
-	for range extentTreeBlocks(l.journalRuns()) {
+	for range disk.ExtentTreeBlocks(l.journalRuns()) {
 		l.nodes = append(l.nodes, c.piece(1).start)
 	}
 }
 
 // journalRuns is where the journal lies.
-func (l *layout) journalRuns() (list []run) {
+func (l *layout) journalRuns() (list []disk.Run) {
 	logical := uint32(0)
 	for _, a := range l.journal {
-		list = append(list, run{logical, uint32(a.n), a.start})
+		list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.n), Physical: a.start})
 		logical += uint32(a.n)
 	}
 	return list
@@ -162,7 +164,7 @@ func (l *layout) journalLen() (n uint64) {
 
 // used is how many blocks the metadata takes.
 func (l *layout) used() uint64 {
-	n := l.geo.fixed() + l.journalLen() + uint64(extentTreeBlocks(l.journalRuns()))
+	n := l.geo.fixed() + l.journalLen() + uint64(disk.ExtentTreeBlocks(l.journalRuns()))
 	if l.geo.reserved > 0 {
 		n++
 	}
@@ -173,7 +175,7 @@ func (l *layout) used() uint64 {
 // the middle the first of those with the most room.
 func (l *layout) middle(c *cursor) uint32 {
 	flex := uint32(1) << l.geo.logFlex
-	group := uint32(l.geo.blocks / 2 / blocksPerGroup)
+	group := uint32(l.geo.blocks / 2 / disk.BlocksPerGroup)
 	first := max(group, 1) - 1
 	if flex > 1 && group > flex {
 		group &^= flex - 1
@@ -196,8 +198,8 @@ func (l *layout) middle(c *cursor) uint32 {
 
 // free is how many blocks of a group c can give.
 func (l *layout) free(c *cursor, group uint32) (n uint64) {
-	end := uint64(group)*blocksPerGroup + l.geo.groupBlocks(group)
-	for at := c.at(uint64(group) * blocksPerGroup); at.settle() < end; {
+	end := uint64(group)*disk.BlocksPerGroup + l.geo.groupBlocks(group)
+	for at := c.at(uint64(group) * disk.BlocksPerGroup); at.settle() < end; {
 		n += at.piece(end - at.next).n
 	}
 	return n

@@ -4,17 +4,18 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
 // writeMetadata writes what has its place by l: the journal, the resize inode,
 // inode tables, bitmaps and descriptors, and the superblock last.
 func (w *Writer) writeMetadata(l *layout, items []*item) error {
-	size := max(w.opts.Size&^(blockSize-1), int64(l.geo.blocks)*blockSize)
+	size := max(w.opts.Size&^(disk.BlockSize-1), int64(l.geo.blocks)*disk.BlockSize)
 	if err := w.out.Truncate(size); err != nil {
 		return err
 	}
-	m := &metadataWriter{Writer: w, l: l, last: firstIno - 1 + uint32(len(items)) - 1}
+	m := &metadataWriter{Writer: w, l: l, last: disk.FirstIno - 1 + uint32(len(items)) - 1}
 	m.super = m.newSuper()
 	for _, step := range []func() error{
 		m.writeJournal,
@@ -34,46 +35,46 @@ type metadataWriter struct {
 	*Writer
 	l     *layout
 	last  uint32 // inode
-	super superblock
-	block [blockSize]byte // of an inode table
-	at    uint64          // where it goes; 0: nowhere
-	dirs  []uint32        // of each group
-	free  uint64          // blocks
+	super disk.Superblock
+	block [disk.BlockSize]byte // of an inode table
+	at    uint64               // where it goes; 0: nowhere
+	dirs  []uint32             // of each group
+	free  uint64               // blocks
 }
 
 // newSuper is the superblock without what only the groups tell.
-func (m *metadataWriter) newSuper() superblock {
+func (m *metadataWriter) newSuper() disk.Superblock {
 	o, g := &m.opts, &m.l.geo
-	s := superblock{
+	s := disk.Superblock{
 		Inodes:           uint32(g.inodes()),
 		LogBlockSize:     2,
 		LogClusterSize:   2,
-		BlocksPerGroup:   blocksPerGroup,
-		ClustersPerGroup: blocksPerGroup,
+		BlocksPerGroup:   disk.BlocksPerGroup,
+		ClustersPerGroup: disk.BlocksPerGroup,
 		InodesPerGroup:   g.ipg,
 		MaxMounts:        0xFFFF,
-		Magic:            superMagic,
-		State:            stateClean,
-		Errors:           errorsContinue,
-		CreatorOS:        creatorLinux,
-		Rev:              dynamicRev,
-		FirstIno:         firstIno,
-		InodeSize:        inodeSize,
+		Magic:            disk.SuperMagic,
+		State:            disk.StateClean,
+		Errors:           disk.ErrorsContinue,
+		CreatorOS:        disk.CreatorLinux,
+		Rev:              disk.DynamicRev,
+		FirstIno:         disk.FirstIno,
+		InodeSize:        disk.InodeSize,
 		UUID:             m.uuid,
 		ReservedGDT:      uint16(g.reserved),
 		HashSeed:         m.hashSeed,
-		HashVersion:      hashHalfMD4,
-		MinExtraISize:    extraISize,
-		WantExtraISize:   extraISize,
-		Flags:            signedHash,
+		HashVersion:      disk.HashHalfMD4,
+		MinExtraISize:    disk.ExtraISize,
+		WantExtraISize:   disk.ExtraISize,
+		Flags:            disk.SignedHash,
 		LogGroupsPerFlex: g.logFlex,
 		Overhead:         uint32(g.fixed() + m.l.journalLen()),
 	}
 	copy(s.Label[:], o.Label)
-	s.setBlocks(g.blocks)
+	s.SetBlocks(g.blocks)
 	m.setFeatures(&s)
 	if o.Epoch != nil {
-		lo, hi := split(uint64(*o.Epoch))
+		lo, hi := disk.Split(uint64(*o.Epoch))
 		s.MakeTime, s.WriteTime, s.LastCheck = lo, lo, lo
 		s.MakeTimeHi, s.WriteTimeHi, s.LastCheckHi = uint8(hi), uint8(hi), uint8(hi)
 	}
@@ -81,22 +82,22 @@ func (m *metadataWriter) newSuper() superblock {
 }
 
 // setFeatures states the features, and what has a meaning with one only.
-func (m *metadataWriter) setFeatures(s *superblock) {
+func (m *metadataWriter) setFeatures(s *disk.Superblock) {
 	f := m.opts.Features
 	s.Compat, s.Incompat, s.RoCompat = f.words()
 	if m.l.geo.reserved == 0 {
-		s.Compat &^= compatResizeInode // e2fsck refuses the inode without blocks
+		s.Compat &^= disk.CompatResizeInode // e2fsck refuses the inode without blocks
 	}
 	if len(m.l.journal) > 0 {
-		s.Compat |= compatJournal
-		s.JournalIno = journalIno
-		s.JnlBackupType = journalBackupBlocks
+		s.Compat |= disk.CompatJournal
+		s.JournalIno = disk.JournalIno
+		s.JnlBackupType = disk.JournalBackupBlocks
 	}
 	if f.has(bit64) {
-		s.DescSize = groupDescSize
+		s.DescSize = disk.GroupDescSize
 	}
 	if f.has(metadataCsum) {
-		s.ChecksumType = checksumCRC32C
+		s.ChecksumType = disk.ChecksumCRC32C
 	}
 	if f.has(metadataCsumSeed) {
 		s.ChecksumSeed = uint32(m.seed)
@@ -116,25 +117,25 @@ func (m *metadataWriter) writeJournal() error {
 		nodes = nodes[1:]
 		return block, nil
 	}
-	if _, err := extentTree(&n.Block, m.l.journalRuns(), m.seed.inode(journalIno, 0), take, m.put); err != nil {
+	if _, err := disk.ExtentTree(&n.Block, m.l.journalRuns(), m.seed.Inode(disk.JournalIno, 0), take, m.put); err != nil {
 		return err
 	}
 	copy(m.super.JnlBlocks[:], n.Block[:])
-	lo, hi := split(n.Size)
+	lo, hi := disk.Split(n.Size)
 	binary.LittleEndian.PutUint32(m.super.JnlBlocks[len(n.Block):], hi)
 	binary.LittleEndian.PutUint32(m.super.JnlBlocks[len(n.Block)+4:], lo)
-	if err := m.putInode(journalIno, &n, nil); err != nil {
+	if err := m.putInode(disk.JournalIno, &n, nil); err != nil {
 		return err
 	}
 	return m.put(m.l.journal[0].start, journalSuperblock(uint32(m.l.journalLen()), [16]byte{}))
 }
 
-func (m *metadataWriter) journalInode() inode {
-	now := encodeTime(m.ownTime())
-	return inode{
-		Mode: modeFile | 0o600, Links: 1, Flags: flagExtents, ExtraISize: extraISize,
-		Size:   m.l.journalLen() * blockSize,
-		Blocks: (m.l.journalLen() + uint64(len(m.l.nodes))) * sectorBlocks,
+func (m *metadataWriter) journalInode() disk.Inode {
+	now := disk.EncodeTime(m.ownTime())
+	return disk.Inode{
+		Mode: disk.ModeFile | 0o600, Links: 1, Flags: disk.FlagExtents, ExtraISize: disk.ExtraISize,
+		Size:   m.l.journalLen() * disk.BlockSize,
+		Blocks: (m.l.journalLen() + uint64(len(m.l.nodes))) * disk.SectorBlocks,
 		Atime:  now, Ctime: now, Mtime: now, Crtime: now,
 	}
 }
@@ -145,25 +146,25 @@ func (m *metadataWriter) writeResize() error {
 	if m.l.resize == 0 {
 		return nil
 	}
-	now := encodeTime(m.ownTime())
-	n := inode{
-		Mode: modeFile | 0o600, Links: 1, ExtraISize: extraISize,
-		Size:   (wordsBlock*wordsBlock + wordsBlock + resizeSlot - 1) * blockSize,
-		Blocks: m.super.reservedSectors(),
+	now := disk.EncodeTime(m.ownTime())
+	n := disk.Inode{
+		Mode: disk.ModeFile | 0o600, Links: 1, ExtraISize: disk.ExtraISize,
+		Size:   (disk.PointersPerBlock*disk.PointersPerBlock + disk.PointersPerBlock + disk.ResizeSlot - 1) * disk.BlockSize,
+		Blocks: m.super.ReservedSectors(),
 		Atime:  now, Ctime: now, Mtime: now, Crtime: now,
 	}
-	binary.LittleEndian.PutUint32(n.Block[resizeSlot*wordSize:], uint32(m.l.resize))
-	if err := m.putInode(resizeIno, &n, nil); err != nil {
+	binary.LittleEndian.PutUint32(n.Block[disk.ResizeSlot*disk.PointerSize:], uint32(m.l.resize))
+	if err := m.putInode(disk.ResizeIno, &n, nil); err != nil {
 		return err
 	}
-	list, copies := make([]byte, blockSize), make([]byte, blockSize)
+	list, copies := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	for i := range uint64(m.l.geo.reserved) {
 		block := 1 + uint64(m.l.geo.gdt) + i
-		binary.LittleEndian.PutUint32(list[(block-1)%wordsBlock*wordSize:], uint32(block))
+		binary.LittleEndian.PutUint32(list[(block-1)%disk.PointersPerBlock*disk.PointerSize:], uint32(block))
 		if m.l.geo.groups == 1 {
 			continue
 		}
-		m.super.listCopies(copies, block)
+		m.super.ListCopies(copies, block)
 		if err := m.put(block, copies); err != nil {
 			return err
 		}
@@ -187,19 +188,19 @@ func (m *metadataWriter) writeInodes(items []*item) error {
 
 // putInode encodes an inode into the block of its table, which is written when
 // the next is begun. The first block takes inodes in any order.
-func (m *metadataWriter) putInode(ino uint32, n *inode, xattrs []byte) error {
+func (m *metadataWriter) putInode(ino uint32, n *disk.Inode, xattrs []byte) error {
 	group, i := (ino-1)/m.l.geo.ipg, (ino-1)%m.l.geo.ipg
-	if at := m.l.places[group].inodeTable + uint64(i)/inodesPerBlock; at != m.at {
+	if at := m.l.places[group].inodeTable + uint64(i)/disk.InodesPerBlock; at != m.at {
 		if err := m.flushInodes(); err != nil {
 			return err
 		}
 		m.at = at
 	}
-	b := m.block[i%inodesPerBlock*inodeSize:][:inodeSize]
-	n.encode(b)
-	copy(b[inodeFixedSize:], xattrs)
+	b := m.block[i%disk.InodesPerBlock*disk.InodeSize:][:disk.InodeSize]
+	n.Encode(b)
+	copy(b[disk.InodeFixedSize:], xattrs)
 	if m.opts.Features.has(metadataCsum) {
-		m.seed.inode(ino, 0).seal(b)
+		m.seed.Inode(ino, 0).Seal(b)
 	}
 	return nil
 }
@@ -209,52 +210,52 @@ func (m *metadataWriter) flushInodes() error {
 		return nil
 	}
 	err := m.put(m.at, m.block[:])
-	m.block, m.at = [blockSize]byte{}, 0
+	m.block, m.at = [disk.BlockSize]byte{}, 0
 	return err
 }
 
 func (m *metadataWriter) writeInode(it *item) error {
 	e := it.entry
-	xattrs, _, err := planXattrs(e.Xattrs, xattrRoom)
+	xattrs, _, err := disk.PlanXattrs(e.Xattrs, xattrRoom)
 	if err != nil {
 		return err
 	}
-	time := encodeTime(e.Time)
-	n := inode{
-		Mode: inodeTypes[e.Type].mode | e.Mode&modePerm,
+	time := disk.EncodeTime(e.Time)
+	n := disk.Inode{
+		Mode: inodeTypes[e.Type].mode | e.Mode&disk.ModePerm,
 		UID:  e.UID, GID: e.GID,
-		Links: uint16(e.Nlink), FileACL: it.acl, ExtraISize: extraISize,
+		Links: uint16(e.Nlink), FileACL: it.acl, ExtraISize: disk.ExtraISize,
 		Atime: time, Ctime: time, Mtime: time, Crtime: time,
 	}
 	used := 0
 	switch {
 	case e.Type == tree.Char || e.Type == tree.Block:
-		n.Block = encodeDevice(e.Dev)
-	case e.Type == tree.Link && len(e.Link) <= fastMax:
+		n.Block = disk.EncodeDevice(e.Dev)
+	case e.Type == tree.Link && len(e.Link) <= disk.FastMax:
 		n.Size = uint64(copy(n.Block[:], e.Link))
 	case e.Type == tree.File || e.Type == tree.Dir || e.Type == tree.Link:
 		if used, err = m.extents(it, &n); err != nil {
 			return err
 		}
 	}
-	n.Blocks = (it.blocks() + uint64(used)) * sectorBlocks
+	n.Blocks = (it.blocks() + uint64(used)) * disk.SectorBlocks
 	if it.acl != 0 {
-		n.Blocks += sectorBlocks
+		n.Blocks += disk.SectorBlocks
 	}
 	return m.putInode(it.ino, &n, xattrs)
 }
 
 // extents fills in where the content of it is. Blocks of the tree have been
 // written by placeItem.
-func (m *metadataWriter) extents(it *item, n *inode) (used int, err error) {
-	n.Flags |= flagExtents
+func (m *metadataWriter) extents(it *item, n *disk.Inode) (used int, err error) {
+	n.Flags |= disk.FlagExtents
 	switch {
 	case it.dir != nil:
-		n.Size = uint64(it.dir.blocks) * blockSize
+		n.Size = uint64(it.dir.blocks) * disk.BlockSize
 		if it.dir.indexed {
-			n.Flags |= flagIndex
+			n.Flags |= disk.FlagIndex
 		}
-		if it.entry.Nlink > nlinkMax {
+		if it.entry.Nlink > disk.NlinkMax {
 			n.Links = 1 // there are more than can be counted
 		}
 	case it.entry.Type == tree.Link:
@@ -264,7 +265,7 @@ func (m *metadataWriter) extents(it *item, n *inode) (used int, err error) {
 	}
 	nodes := m.files.at(it.nodes)
 	take := func() (uint64, error) { return nodes.piece(1).start, nil }
-	return extentTree(&n.Block, it.runs(&m.files), m.seed.inode(it.ino, 0), take, func(uint64, []byte) error { return nil })
+	return disk.ExtentTree(&n.Block, it.runs(&m.files), m.seed.Inode(it.ino, 0), take, func(uint64, []byte) error { return nil })
 }
 
 // writeGroups writes the bitmaps and the descriptors, these with all copies.
@@ -283,8 +284,8 @@ func (m *metadataWriter) writeGroups(items []*item) error {
 	if m.free != g.blocks-used {
 		panic(fmt.Sprintf("%d of %d blocks are in use, bitmaps have %d free", used, g.blocks, m.free)) // one has two owners
 	}
-	for _, i := range backupGroups(g.groups) {
-		if err := m.put(uint64(i)*blocksPerGroup+1, gdt); err != nil {
+	for _, i := range disk.BackupGroups(g.groups) {
+		if err := m.put(uint64(i)*disk.BlocksPerGroup+1, gdt); err != nil {
 			return err
 		}
 	}
@@ -309,11 +310,11 @@ func (m *metadataWriter) inUse(items []*item) *bitmaps {
 	for _, it := range items {
 		runs := it.runs(&m.files)
 		for _, r := range runs {
-			b.mark(area{r.physical, uint64(r.blocks)})
+			b.mark(area{r.Physical, uint64(r.Blocks)})
 		}
 		if it.nodes != 0 {
 			c := m.files.at(it.nodes)
-			c.pieces(uint64(extentTreeBlocks(runs)), b.mark)
+			c.pieces(uint64(disk.ExtentTreeBlocks(runs)), b.mark)
 		}
 	}
 	return b
@@ -322,23 +323,23 @@ func (m *metadataWriter) inUse(items []*item) *bitmaps {
 // writeSupers writes the superblock, its copies first.
 func (m *metadataWriter) writeSupers() error {
 	s := &m.super
-	s.setFreeBlocks(m.free)
+	s.SetFreeBlocks(m.free)
 	s.FreeInodes = s.Inodes - m.last
-	groups := backupGroups(m.l.geo.groups)
+	groups := disk.BackupGroups(m.l.geo.groups)
 	for _, i := range groups[1:] {
 		s.State, s.BlockGroup = 0, uint16(i) // mke2fs does not call copies clean
-		block := make([]byte, blockSize)
-		s.seal(block)
-		if err := m.put(uint64(i)*blocksPerGroup, block); err != nil {
+		block := make([]byte, disk.BlockSize)
+		s.Seal(block)
+		if err := m.put(uint64(i)*disk.BlocksPerGroup, block); err != nil {
 			return err
 		}
 	}
 	if err := m.data.Flush(); err != nil {
 		return err
 	}
-	s.State, s.BlockGroup = stateClean, 0
-	block := make([]byte, superOffset+superSize)
-	s.seal(block[superOffset:])
+	s.State, s.BlockGroup = disk.StateClean, 0
+	block := make([]byte, disk.SuperOffset+disk.SuperSize)
+	s.Seal(block[disk.SuperOffset:])
 	_, err := m.out.WriteAt(block, 0)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -76,14 +77,14 @@ func (o *Options) Validate() error {
 	if err := o.validateSize(); err != nil {
 		return err
 	}
-	if j := o.Journal; j != nil && *j != 0 && (*j < journalMin*blockSize || *j > maxJournal*blockSize) {
-		return fmt.Errorf("journal of %d bytes: none, or from %d to %d", *j, journalMin*blockSize, int64(maxJournal*blockSize))
+	if j := o.Journal; j != nil && *j != 0 && (*j < journalMin*disk.BlockSize || *j > maxJournal*disk.BlockSize) {
+		return fmt.Errorf("journal of %d bytes: none, or from %d to %d", *j, journalMin*disk.BlockSize, int64(maxJournal*disk.BlockSize))
 	}
 	if n := o.BytesPerInode; n != 0 && (n < minBytesPerInode || n > 1<<40) {
 		return fmt.Errorf("%d bytes for an inode: from %d to %d", n, minBytesPerInode, int64(1)<<40)
 	}
-	if len(o.Label) > labelSize || strings.IndexByte(o.Label, 0) >= 0 {
-		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, labelSize)
+	if len(o.Label) > disk.LabelSize || strings.IndexByte(o.Label, 0) >= 0 {
+		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, disk.LabelSize)
 	}
 	if e := o.Epoch; e != nil && (*e < 0 || *e>>40 != 0) {
 		return fmt.Errorf("time %d does not fit into a superblock", *e)
@@ -97,7 +98,7 @@ func (o *Options) Validate() error {
 func (o *Options) validateSize() error {
 	most := int64(MaxSize)
 	if !o.Features.has(bit64) {
-		most = maxResizeBlock * blockSize
+		most = maxResizeBlock * disk.BlockSize
 	}
 	switch {
 	case o.Size < 0 || o.MaxSize < 0 || o.Inodes < 0:
@@ -123,8 +124,8 @@ func (o *Options) validateSize() error {
 	case o.MaxSize != 0 && o.MaxSize < o.Size:
 		return fmt.Errorf("it cannot grow to %d bytes: it has %d", o.MaxSize, o.Size)
 	}
-	if o.MaxSize > maxResizeBlock*blockSize || o.Size > maxResizeBlock*blockSize && o.MaxSize != 0 {
-		return fmt.Errorf("resize_inode ends below %d bytes; behind that only a kernel grows it", int64(maxResizeBlock+1)*blockSize)
+	if o.MaxSize > maxResizeBlock*disk.BlockSize || o.Size > maxResizeBlock*disk.BlockSize && o.MaxSize != 0 {
+		return fmt.Errorf("resize_inode ends below %d bytes; behind that only a kernel grows it", int64(maxResizeBlock+1)*disk.BlockSize)
 	}
 	if most := o.reservable(); o.MaxSize > most {
 		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, most)
@@ -136,6 +137,6 @@ func (o *Options) validateSize() error {
 // blocks that the format allows.
 func (o *Options) reservable() int64 {
 	desc := o.Features.descSize()
-	gdt := gdtBlocks(max(1, uint64(o.Size)/blockSize), desc) + maxReservedGDT
-	return int64(min(gdt*descsPerBlock(desc)*blocksPerGroup, maxResizeBlock) * blockSize)
+	gdt := disk.DescBlocks(max(1, uint64(o.Size)/disk.BlockSize), desc) + disk.MaxReservedGDT
+	return int64(min(gdt*disk.DescsPerBlock(desc)*disk.BlocksPerGroup, maxResizeBlock) * disk.BlockSize)
 }

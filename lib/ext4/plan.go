@@ -1,12 +1,16 @@
 package ext4
 
-import "math"
+import (
+	"math"
+
+	"ocipipe/lib/ext4/disk"
+)
 
 // geometry is what of a file system follows from its size and features.
 type geometry struct {
 	blocks   uint64
 	groups   uint32
-	ipg      uint32 // inodes per group, a multiple of inodesPerBlock
+	ipg      uint32 // inodes per group, a multiple of disk.InodesPerBlock
 	descSize uint32
 	gdt      uint32 // blocks of group descriptors
 	reserved uint32 // blocks behind them, for more
@@ -20,8 +24,8 @@ const (
 	defaultLogFlex = 4
 )
 
-// tableBlocks is how long the inode table of a group is.
-func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / inodesPerBlock }
+// TableBlocks is how long the inode table of a group is.
+func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / disk.InodesPerBlock }
 
 // inodes is how many there are.
 func (g *geometry) inodes() uint64 { return uint64(g.ipg) * uint64(g.groups) }
@@ -29,15 +33,15 @@ func (g *geometry) inodes() uint64 { return uint64(g.ipg) * uint64(g.groups) }
 // superArea is how many blocks at its start group i has for the superblock and
 // the descriptors.
 func (g *geometry) superArea(i uint32) uint64 {
-	if !isBackupGroup(i) {
+	if !disk.IsBackupGroup(i) {
 		return 0
 	}
 	return 1 + uint64(g.gdt) + uint64(g.reserved)
 }
 
-// groupBlocks is how many blocks group i has.
+// GroupBlocks is how many blocks group i has.
 func (g *geometry) groupBlocks(i uint32) uint64 {
-	return min(blocksPerGroup, g.blocks-uint64(i)*blocksPerGroup)
+	return min(disk.BlocksPerGroup, g.blocks-uint64(i)*disk.BlocksPerGroup)
 }
 
 // groupOverhead is how many blocks of group i its own metadata takes.
@@ -48,17 +52,17 @@ func (g *geometry) groupOverhead(i uint32) uint64 {
 // fixed is how many blocks of metadata the format wants whatever the files.
 func (g *geometry) fixed() uint64 {
 	n := uint64(g.groups) * (2 + g.tableBlocks())
-	return n + uint64(len(backupGroups(g.groups)))*g.superArea(0)
+	return n + uint64(len(disk.BackupGroups(g.groups)))*g.superArea(0)
 }
 
 // setGroups divides g.blocks into groups with at least so many inodes in all, or
 // as many as can be.
 func (g *geometry) setGroups(inodes uint64) {
-	groups := divUp(g.blocks, blocksPerGroup)
+	groups := disk.DivUp(g.blocks, disk.BlocksPerGroup)
 	g.groups = uint32(groups) // at most MaxSize
-	g.gdt = uint32(gdtBlocks(g.blocks, g.descSize))
-	ipg := divUp(divUp(max(inodes, firstIno), groups), inodesPerBlock) * inodesPerBlock
-	most := min(maxInodesPerGroup, math.MaxUint32/groups/inodesPerBlock*inodesPerBlock)
+	g.gdt = uint32(disk.DescBlocks(g.blocks, g.descSize))
+	ipg := disk.DivUp(disk.DivUp(max(inodes, disk.FirstIno), groups), disk.InodesPerBlock) * disk.InodesPerBlock
+	most := min(disk.MaxInodesPerGroup, math.MaxUint32/groups/disk.InodesPerBlock*disk.InodesPerBlock)
 	g.ipg = uint32(min(ipg, most))
 }
 
@@ -66,8 +70,8 @@ func (g *geometry) setGroups(inodes uint64) {
 // it has enough.
 func (g *geometry) lastGroupShort() uint64 {
 	last := g.groups - 1
-	need := g.groupOverhead(last) + lastGroupRoom
-	if have := g.groupBlocks(last); have < min(need, blocksPerGroup) {
+	need := g.groupOverhead(last) + disk.LastGroupRoom
+	if have := g.groupBlocks(last); have < min(need, disk.BlocksPerGroup) {
 		return need - have
 	}
 	return 0
@@ -76,8 +80,8 @@ func (g *geometry) lastGroupShort() uint64 {
 // superAreas are the areas of superblocks and descriptors.
 func (g *geometry) superAreas() []area {
 	var list []area
-	for _, i := range backupGroups(g.groups) {
-		list = append(list, area{uint64(i) * blocksPerGroup, g.superArea(i)})
+	for _, i := range disk.BackupGroups(g.groups) {
+		list = append(list, area{uint64(i) * disk.BlocksPerGroup, g.superArea(i)})
 	}
 	return list
 }
@@ -103,7 +107,7 @@ func (g *geometry) place(from uint64) (places []groupPlace, areas []area, end ui
 	flex := uint32(1) << g.logFlex
 	for first := uint32(0); first < g.groups; first += flex {
 		run := places[first:min(first+flex, g.groups)]
-		c := all.at(max(from, uint64(first)*blocksPerGroup))
+		c := all.at(max(from, uint64(first)*disk.BlocksPerGroup))
 		for i := range run {
 			run[i].blockBitmap = c.whole(1)
 			note(run[i].blockBitmap, 1)
@@ -136,7 +140,7 @@ func journalBlocks(blocks uint64) uint64 {
 
 // bytesPerInode is for how many bytes of the disk mke2fs makes an inode.
 func bytesPerInode(blocks uint64) uint64 {
-	switch mib := blocks * blockSize >> 20; {
+	switch mib := blocks * disk.BlockSize >> 20; {
 	case mib < 512:
 		return 4096
 	case mib < 4<<20:

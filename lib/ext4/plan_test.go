@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // What mke2fs 1.47.0 makes of these sizes.
 func TestGeometry(t *testing.T) {
-	const group = blocksPerGroup
+	const group = disk.BlocksPerGroup
 	reserve := int64(4<<40 - 1) // as mke2fs does at 4 GiB
 	for _, c := range []struct {
 		blocks                           uint64
@@ -32,7 +34,7 @@ func TestGeometry(t *testing.T) {
 		{blocks: 1<<32 - group, groups: 131071, ipg: 4096, gdt: 2048},
 		{blocks: 1 << 32, features: resizeInode, groups: 131072, ipg: 2048, gdt: 2048},
 	} {
-		o := Options{Upper: true, Size: int64(c.blocks) * blockSize, MaxSize: c.max, Features: c.features}
+		o := Options{Upper: true, Size: int64(c.blocks) * disk.BlockSize, MaxSize: c.max, Features: c.features}
 		g, err := o.shorten(c.blocks, o.inodes(c.blocks, 0, 0))
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +71,7 @@ func TestPlaces(t *testing.T) {
 
 // Tables that do not fit before the copy of a superblock go around it.
 func TestPlacesAroundCopies(t *testing.T) {
-	o := Options{Upper: true, Size: 4 << 30, Inodes: 32 * maxInodesPerGroup}
+	o := Options{Upper: true, Size: 4 << 30, Inodes: 32 * disk.MaxInodesPerGroup}
 	l, _, err := o.inFront(1<<20, uint64(o.Inodes))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +82,7 @@ func TestPlacesAroundCopies(t *testing.T) {
 			t.Errorf("%d and %d lie over each other", taken[i], a)
 		}
 	}
-	if table := l.places[15].inodeTable; table%blocksPerGroup < 129 || table < blocksPerGroup {
+	if table := l.places[15].inodeTable; table%disk.BlocksPerGroup < 129 || table < disk.BlocksPerGroup {
 		t.Errorf("the table of group 15 is at %d", table)
 	}
 }
@@ -110,17 +112,17 @@ func TestCursor(t *testing.T) {
 
 func TestBitmaps(t *testing.T) {
 	m := newBitmaps(4)
-	m.mark(area{blocksPerGroup - 3, 2*blocksPerGroup + 8})
+	m.mark(area{disk.BlocksPerGroup - 3, 2*disk.BlocksPerGroup + 8})
 	m.mark(area{5, 1})
-	if m.used != 2*blocksPerGroup+9 {
+	if m.used != 2*disk.BlocksPerGroup+9 {
 		t.Errorf("%d are in use", m.used)
 	}
-	for g, want := range []uint32{4, blocksPerGroup, blocksPerGroup, 5} {
-		if have := countOnes(m.groups[g][:]); have != want {
+	for g, want := range []uint32{4, disk.BlocksPerGroup, disk.BlocksPerGroup, 5} {
+		if have := disk.CountOnes(m.groups[g][:]); have != want {
 			t.Errorf("group %d has %d, expected %d", g, have, want)
 		}
 	}
-	if m.groups[0][0] != 1<<5 || m.groups[0][blockSize-1] != 0xE0 || m.groups[3][0] != 0x1F {
+	if m.groups[0][0] != 1<<5 || m.groups[0][disk.BlockSize-1] != 0xE0 || m.groups[3][0] != 0x1F {
 		t.Error("bits are not where they belong")
 	}
 	if m.groups[1] != fullBitmap || m.groups[2] != fullBitmap {
@@ -129,7 +131,7 @@ func TestBitmaps(t *testing.T) {
 	for first := range uint64(20) {
 		for end := first; end < 40; end++ {
 			b := make([]byte, 8)
-			setBits(b, first, end)
+			disk.SetBits(b, first, end)
 			for i := range uint64(64) {
 				if set := b[i/8]>>(i%8)&1 == 1; set != (i >= first && i < end) {
 					t.Fatalf("bits %d to %d: bit %d is %v", first, end, i, set)

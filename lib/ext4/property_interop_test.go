@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -138,9 +139,9 @@ func (f *forest) attributes(e *tree.Entry) {
 	e.Mode = uint16(f.IntN(0o10000))
 	e.UID = pick[uint32](f.Rand, 0, 1000, 65535, 65536, 70000, 1<<32-2)
 	e.GID = pick[uint32](f.Rand, 0, 5, 65535, 65536, 1<<31, 1<<32-2)
-	e.Time = tree.Time{Sec: pick[int64](f.Rand, minTime, -1, 0, 1<<31-1, 1<<31, 1<<32-1, 1<<32, 6<<30, maxTime, 1700000000), Nsec: pick[uint32](f.Rand, 0, 1, maxNsec, 123456789)}
+	e.Time = tree.Time{Sec: pick[int64](f.Rand, disk.MinTime, -1, 0, 1<<31-1, 1<<31, 1<<32-1, 1<<32, 6<<30, disk.MaxTime, 1700000000), Nsec: pick[uint32](f.Rand, 0, 1, disk.MaxNsec, 123456789)}
 	// e2fsck takes the years 2310 to 2378 for a mistake about those before 1970.
-	if sec := minTime + f.Int64N(maxTime-minTime+1); f.IntN(3) > 0 && (sec < 3<<32-1<<31 || sec >= 3<<32) {
+	if sec := disk.MinTime + f.Int64N(disk.MaxTime-disk.MinTime+1); f.IntN(3) > 0 && (sec < 3<<32-1<<31 || sec >= 3<<32) {
 		e.Time.Sec = sec
 	}
 	if f.IntN(4) == 0 {
@@ -170,7 +171,7 @@ func (f *forest) xattrs(e *tree.Entry) {
 			e.Xattrs = append(e.Xattrs, tree.Opaque)
 		}
 	}
-	e.Xattrs = sortXattrs(e.Xattrs)
+	e.Xattrs = disk.SortXattrs(e.Xattrs)
 }
 
 func (f *forest) content(e *tree.Entry) {
@@ -183,7 +184,7 @@ func (f *forest) content(e *tree.Entry) {
 		f.sparse(e, 1+f.IntN(10), 1<<20)
 	case 3:
 		if f.IntN(10) == 0 {
-			f.sparse(e, 300+f.IntN(1500), 3*blockSize)
+			f.sparse(e, 300+f.IntN(1500), 3*disk.BlockSize)
 		}
 	default:
 		e.Size = f.Int64N(30000)
@@ -245,7 +246,7 @@ func wholeBlocks(e *tree.Entry) string {
 		}
 	}
 	for _, x := range xs {
-		off, end := x.Off&^(blockSize-1), min((x.End()+blockSize-1)&^(blockSize-1), e.Size)
+		off, end := x.Off&^(disk.BlockSize-1), min((x.End()+disk.BlockSize-1)&^(disk.BlockSize-1), e.Size)
 		if off > last.End() || last.Len == 0 {
 			put()
 			last = tree.Extent{Off: off}
@@ -358,7 +359,7 @@ func TestInteropCollisions(t *testing.T) {
 	seed = openFile(t, image).super.HashSeed
 	hashes, double := map[uint32]bool{}, 0
 	for _, e := range entries {
-		h := hashName(e.Path[2:], seed, false).major
+		h := disk.HashName(e.Path[2:], seed, false).Major
 		if hashes[h] {
 			double++
 		}
@@ -397,9 +398,9 @@ func TestInteropExtents(t *testing.T) {
 	for name, n := range map[string]int{"four": 4, "five": 5, "leaf": 340, "leaves": 341, "level": 4 * 340, "levels": 4*340 + 1} {
 		e := tree.Entry{Path: name, Type: tree.File, Mode: 0o644, Extents: []tree.Extent{}}
 		for i := range int64(n) {
-			e.Extents = append(e.Extents, tree.Extent{Off: 2 * i * blockSize, Len: blockSize})
+			e.Extents = append(e.Extents, tree.Extent{Off: 2 * i * disk.BlockSize, Len: disk.BlockSize})
 		}
-		e.Size = int64(2 * n * blockSize)
+		e.Size = int64(2 * n * disk.BlockSize)
 		e.Content = noise{int64(n), e.DataSize()}
 		entries = append(entries, e)
 	}

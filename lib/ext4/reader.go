@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -15,16 +16,16 @@ type Image struct {
 	r     io.ReaderAt
 	size  int64
 	pages *blockio.Pages
-	super superblock
-	seed  seed
+	super disk.Superblock
+	seed  disk.Seed
 }
 
 // What is read: everything that a writer of ours, mke2fs or a kernel makes by
 // default, and growth by the kernel, which may convert to meta_bg.
 const (
-	incompatRead = incompatFiletype | incompatMetaBG | incompatExtents | incompat64Bit | incompatMMP |
-		incompatFlexBG | incompatEAInode | incompatCsumSeed | incompatLargeDir
-	roCompatUnread = roCompatBigalloc | roCompatSharedBlocks // others that are not known may be read by definition
+	incompatRead = disk.IncompatFiletype | disk.IncompatMetaBG | disk.IncompatExtents | disk.Incompat64Bit | disk.IncompatMMP |
+		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir
+	roCompatUnread = disk.RoCompatBigalloc | disk.RoCompatSharedBlocks // others that are not known may be read by definition
 )
 
 // Open checks the superblock of the file system in the first size bytes of r, and
@@ -40,12 +41,12 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err := checkState(&img.super); err != nil {
 		return nil, err
 	}
-	root, err := img.readInode(rootIno)
+	root, err := img.readInode(disk.RootIno)
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
 	}
 	if root.kind() != tree.Dir {
-		return nil, corrupt(root.off, "root is no directory")
+		return nil, disk.Corrupt(root.off, "root is no directory")
 	}
 	return img, nil
 }
@@ -62,7 +63,7 @@ func (img *Image) Label() string {
 // read fills p from off. It is an error if the image ends before.
 func (img *Image) read(p []byte, off int64) error {
 	if off < 0 || off > img.size || int64(len(p)) > img.size-off {
-		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.size)
+		return disk.Corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.size)
 	}
 	if n, err := img.pages.ReadAt(p, off); err != nil {
 		return fmt.Errorf("byte %d: %w", off+int64(n), err)
@@ -72,61 +73,61 @@ func (img *Image) read(p []byte, off int64) error {
 
 // readBlock fills b with a block of the file system.
 func (img *Image) readBlock(b []byte, block uint64) error {
-	if block == 0 || block >= img.super.blocks() {
-		return corrupt(superOffset, "block %d of a file system of %d", block, img.super.blocks())
+	if block == 0 || block >= img.super.Blocks() {
+		return disk.Corrupt(disk.SuperOffset, "block %d of a file system of %d", block, img.super.Blocks())
 	}
-	return img.read(b[:blockSize], int64(block)*blockSize)
+	return img.read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
 }
 
 func (img *Image) readSuper() error {
-	if img.size < superOffset+superSize {
-		return corrupt(0, "%d bytes are too few for a superblock", img.size)
+	if img.size < disk.SuperOffset+disk.SuperSize {
+		return disk.Corrupt(0, "%d bytes are too few for a superblock", img.size)
 	}
-	var b [superSize]byte
-	if err := img.read(b[:], superOffset); err != nil {
+	var b [disk.SuperSize]byte
+	if err := img.read(b[:], disk.SuperOffset); err != nil {
 		return err
 	}
 	s := &img.super
-	s.decode(b[:])
+	s.Decode(b[:])
 	switch {
-	case s.Magic != superMagic:
-		return corrupt(superOffset, "no ext4 superblock here")
-	case s.Rev != dynamicRev:
-		return unsupported(superOffset, "revision %d", s.Rev)
-	case s.Incompat&incompatJournalDev != 0:
-		return unsupported(superOffset, "an external journal, no file system")
-	case s.Incompat&^(incompatRead|incompatRecover) != 0:
-		return unsupported(superOffset, "%s", s.Incompat&^(incompatRead|incompatRecover))
+	case s.Magic != disk.SuperMagic:
+		return disk.Corrupt(disk.SuperOffset, "no ext4 superblock here")
+	case s.Rev != disk.DynamicRev:
+		return disk.Unsupported(disk.SuperOffset, "revision %d", s.Rev)
+	case s.Incompat&disk.IncompatJournalDev != 0:
+		return disk.Unsupported(disk.SuperOffset, "an external journal, no file system")
+	case s.Incompat&^(incompatRead|disk.IncompatRecover) != 0:
+		return disk.Unsupported(disk.SuperOffset, "%s", s.Incompat&^(incompatRead|disk.IncompatRecover))
 	case s.RoCompat&roCompatUnread != 0:
-		return unsupported(superOffset, "bigalloc or shared_blocks (features %#x)", uint32(s.RoCompat&roCompatUnread))
-	case img.super.hasSums() && s.ChecksumType != checksumCRC32C:
-		return unsupported(superOffset, "checksums of type %d", s.ChecksumType)
-	case img.super.hasSums() && s.Checksum != superChecksum(b[:]):
-		return corrupt(superOffset, "superblock has checksum %#08x, says %#08x", superChecksum(b[:]), s.Checksum)
+		return disk.Unsupported(disk.SuperOffset, "bigalloc or shared_blocks (features %#x)", uint32(s.RoCompat&roCompatUnread))
+	case img.super.HasSums() && s.ChecksumType != disk.ChecksumCRC32C:
+		return disk.Unsupported(disk.SuperOffset, "checksums of type %d", s.ChecksumType)
+	case img.super.HasSums() && s.Checksum != disk.SuperChecksum(b[:]):
+		return disk.Corrupt(disk.SuperOffset, "superblock has checksum %#08x, says %#08x", disk.SuperChecksum(b[:]), s.Checksum)
 	}
-	img.seed = s.seed()
-	return s.checkGeometry(img.size)
+	img.seed = s.Seed()
+	return s.CheckGeometry(img.size)
 }
 
 // readGroup reads and checks the descriptor of group g.
-func (img *Image) readGroup(d *groupDesc, g uint64) error {
+func (img *Image) readGroup(d *disk.GroupDesc, g uint64) error {
 	var room [1024]byte
-	b, off := room[:img.super.descSize()], img.super.descOffset(g)
+	b, off := room[:img.super.GroupDescSize()], img.super.DescOffset(g)
 	if err := img.read(b, off); err != nil {
 		return err
 	}
-	d.decode(b)
-	if sum := img.seed.group(uint32(g), b); img.super.hasSums() && d.Checksum != sum {
-		return corrupt(off, "descriptor of group %d has checksum %#04x, says %#04x", g, sum, d.Checksum)
+	d.Decode(b)
+	if sum := img.seed.Group(uint32(g), b); img.super.HasSums() && d.Checksum != sum {
+		return disk.Corrupt(off, "descriptor of group %d has checksum %#04x, says %#04x", g, sum, d.Checksum)
 	}
-	end := img.super.blocks()
-	table := img.super.tableBlocks()
+	end := img.super.Blocks()
+	table := img.super.TableBlocks()
 	if d.BlockBitmap == 0 || d.BlockBitmap >= end || d.InodeBitmap == 0 || d.InodeBitmap >= end ||
 		d.InodeTable == 0 || d.InodeTable >= end || table > end-d.InodeTable {
-		return corrupt(off, "group %d has its bitmaps and table at blocks %d, %d and %d of %d", g, d.BlockBitmap, d.InodeBitmap, d.InodeTable, end)
+		return disk.Corrupt(off, "group %d has its bitmaps and table at blocks %d, %d and %d of %d", g, d.BlockBitmap, d.InodeBitmap, d.InodeTable, end)
 	}
 	if d.Unused > img.super.InodesPerGroup {
-		return corrupt(off, "group %d has %d of %d inodes unused", g, d.Unused, img.super.InodesPerGroup)
+		return disk.Corrupt(off, "group %d has %d of %d inodes unused", g, d.Unused, img.super.InodesPerGroup)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -92,9 +93,9 @@ func inodeOf(t testing.TB, m *ext4test.Memory, path string) *foundInode {
 
 // dataAt is where the first extent of an inode lies.
 func dataAt(ino *foundInode) int64 {
-	var x extentLeaf
-	x.decode(ino.Block[extentHeadSize:])
-	return int64(x.Physical) * blockSize
+	var x disk.ExtentLeaf
+	x.Decode(ino.Block[disk.ExtentHeadSize:])
+	return int64(x.Physical) * disk.BlockSize
 }
 
 // What checksums would tell is told without them, with the place.
@@ -105,15 +106,15 @@ func TestHostile(t *testing.T) {
 		le   = binary.LittleEndian
 		u16  = func(v uint16) []byte { return le.AppendUint16(nil, v) }
 		u32  = func(v uint32) []byte { return le.AppendUint32(nil, v) }
-		desc = int64(blockSize)
+		desc = int64(disk.BlockSize)
 		big  = at("big")
 		sub  = at("sub")
 		one  = at("sub/one")
-		node extentIndex
+		node disk.ExtentIndex
 	)
-	node.decode(big.Block[extentHeadSize:])
-	tree1, acl, names := int64(node.Child)*blockSize, int64(big.FileACL)*blockSize, dataAt(sub)
-	block := func(off int64) int64 { return blockOffset + off }
+	node.Decode(big.Block[disk.ExtentHeadSize:])
+	tree1, acl, names := int64(node.Child)*disk.BlockSize, int64(big.FileACL)*disk.BlockSize, dataAt(sub)
+	block := func(off int64) int64 { return disk.BlockOffset + off }
 	for _, c := range []struct {
 		name string
 		off  int64
@@ -121,94 +122,94 @@ func TestHostile(t *testing.T) {
 		kind error
 		err  string
 	}{
-		{"magic", superOffset + 0x38, u16(1), ErrCorrupt, "no ext4 superblock"},
-		{"revision", superOffset + 0x4C, u32(0), ErrUnsupported, "revision 0"},
-		{"small blocks", superOffset + 0x18, u32(0), ErrUnsupported, "blocks of 1024 bytes"},
-		{"large blocks", superOffset + 0x18, u32(1 << 31), ErrCorrupt, "block size"},
-		{"clusters", superOffset + 0x1C, u32(3), ErrCorrupt, "clusters"},
-		{"first block", superOffset + 0x14, u32(1), ErrCorrupt, "first data block"},
-		{"no blocks in a group", superOffset + 0x20, make([]byte, 8), ErrCorrupt, "0 blocks in a group"},
-		{"no inodes in a group", superOffset + 0x28, u32(0), ErrCorrupt, "0 inodes in a group"},
-		{"many inodes in a group", superOffset + 0x28, u32(1 << 30), ErrCorrupt, "inodes in a group"},
-		{"many inodes", superOffset, u32(1<<32 - 1), ErrCorrupt, "inodes in 1 groups"},
-		{"tiny inodes", superOffset + 0x58, u16(64), ErrCorrupt, "inodes of 64 bytes"},
-		{"odd inodes", superOffset + 0x58, u16(300), ErrCorrupt, "inodes of 300 bytes"},
-		{"huge descriptors", superOffset + 0xFE, u16(4096), ErrCorrupt, "group descriptors of 4096"},
-		{"more blocks than there are", superOffset + 0x150, u32(1), ErrCorrupt, "cut short"},
-		{"2^64 blocks", superOffset + 0x150, u32(1<<32 - 1), ErrCorrupt, "cut short"},
-		{"first inode", superOffset + 0x54, u32(1 << 20), ErrCorrupt, "first inode"},
-		{"recovery", superOffset + 0x60, u32(uint32(incompatFiletype | incompatExtents | incompatRecover)), ErrUnsupported, "journal has to be replayed"},
-		{"inline data", superOffset + 0x60, u32(uint32(incompatInlineData | incompatCasefold)), ErrUnsupported, "inline_data, casefold"},
-		{"journal device", superOffset + 0x60, u32(uint32(incompatJournalDev)), ErrUnsupported, "no file system"},
-		{"unknown feature", superOffset + 0x60, u32(1 << 30), ErrUnsupported, "feature 0x40000000"},
-		{"bigalloc", superOffset + 0x64, u32(uint32(roCompatBigalloc)), ErrUnsupported, "bigalloc"},
-		{"not unmounted", superOffset + 0x3A, u16(0), ErrUnsupported, "not unmounted"},
-		{"damaged", superOffset + 0x3A, u16(3), ErrUnsupported, "damaged"},
+		{"magic", disk.SuperOffset + 0x38, u16(1), disk.ErrCorrupt, "no ext4 superblock"},
+		{"revision", disk.SuperOffset + 0x4C, u32(0), disk.ErrUnsupported, "revision 0"},
+		{"small blocks", disk.SuperOffset + 0x18, u32(0), disk.ErrUnsupported, "blocks of 1024 bytes"},
+		{"large blocks", disk.SuperOffset + 0x18, u32(1 << 31), disk.ErrCorrupt, "block size"},
+		{"clusters", disk.SuperOffset + 0x1C, u32(3), disk.ErrCorrupt, "clusters"},
+		{"first block", disk.SuperOffset + 0x14, u32(1), disk.ErrCorrupt, "first data block"},
+		{"no blocks in a group", disk.SuperOffset + 0x20, make([]byte, 8), disk.ErrCorrupt, "0 blocks in a group"},
+		{"no inodes in a group", disk.SuperOffset + 0x28, u32(0), disk.ErrCorrupt, "0 inodes in a group"},
+		{"many inodes in a group", disk.SuperOffset + 0x28, u32(1 << 30), disk.ErrCorrupt, "inodes in a group"},
+		{"many inodes", disk.SuperOffset, u32(1<<32 - 1), disk.ErrCorrupt, "inodes in 1 groups"},
+		{"tiny inodes", disk.SuperOffset + 0x58, u16(64), disk.ErrCorrupt, "inodes of 64 bytes"},
+		{"odd inodes", disk.SuperOffset + 0x58, u16(300), disk.ErrCorrupt, "inodes of 300 bytes"},
+		{"huge descriptors", disk.SuperOffset + 0xFE, u16(4096), disk.ErrCorrupt, "group descriptors of 4096"},
+		{"more blocks than there are", disk.SuperOffset + 0x150, u32(1), disk.ErrCorrupt, "cut short"},
+		{"2^64 blocks", disk.SuperOffset + 0x150, u32(1<<32 - 1), disk.ErrCorrupt, "cut short"},
+		{"first inode", disk.SuperOffset + 0x54, u32(1 << 20), disk.ErrCorrupt, "first inode"},
+		{"recovery", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatFiletype | disk.IncompatExtents | disk.IncompatRecover)), disk.ErrUnsupported, "journal has to be replayed"},
+		{"inline data", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatInlineData | disk.IncompatCasefold)), disk.ErrUnsupported, "inline_data, casefold"},
+		{"journal device", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatJournalDev)), disk.ErrUnsupported, "no file system"},
+		{"unknown feature", disk.SuperOffset + 0x60, u32(1 << 30), disk.ErrUnsupported, "feature 0x40000000"},
+		{"bigalloc", disk.SuperOffset + 0x64, u32(uint32(disk.RoCompatBigalloc)), disk.ErrUnsupported, "bigalloc"},
+		{"not unmounted", disk.SuperOffset + 0x3A, u16(0), disk.ErrUnsupported, "not unmounted"},
+		{"damaged", disk.SuperOffset + 0x3A, u16(3), disk.ErrUnsupported, "damaged"},
 
-		{"place of the table", desc + 8, u32(1 << 30), ErrCorrupt, "bitmaps and table"},
-		{"table's end", desc + 8, u32(1023), ErrCorrupt, "bitmaps and table"},
-		{"root", at(".").off, u16(0o100644), ErrCorrupt, "root is no directory"},
+		{"place of the table", desc + 8, u32(1 << 30), disk.ErrCorrupt, "bitmaps and table"},
+		{"table's end", desc + 8, u32(1023), disk.ErrCorrupt, "bitmaps and table"},
+		{"root", at(".").off, u16(0o100644), disk.ErrCorrupt, "root is no directory"},
 
-		{"mode", big.off, u16(0o644), ErrCorrupt, "big: byte"},
-		{"links", big.off + 0x1A, u16(0), ErrCorrupt, "not in use"},
-		{"more links", big.off + 0x1A, u16(2), ErrCorrupt, "1 names, counts 2"},
-		{"fewer links", at("file").off + 0x1A, u16(1), ErrCorrupt, "hard: byte"},
-		{"extra size", big.off + 0x80, u16(1000), ErrCorrupt, "1000 extra bytes"},
-		{"nanoseconds", big.off + 0x88, u32(1<<32 - 1), ErrCorrupt, "nanoseconds"},
-		{"encrypted", big.off + 0x20, u32(uint32(flagExtents | flagEncrypt)), ErrUnsupported, "encrypted"},
-		{"block map", big.off + 0x20, u32(0), ErrUnsupported, "block map"},
-		{"huge size", big.off + 0x6C, u32(1 << 31), ErrCorrupt, "bytes"},
-		{"size beyond the format", big.off + 0x6C, u32(1 << 20), ErrCorrupt, "bytes"},
-		{"short", big.off + 4, u32(5000), ErrCorrupt, "data up to block 3 of a file of 2"},
+		{"mode", big.off, u16(0o644), disk.ErrCorrupt, "big: byte"},
+		{"links", big.off + 0x1A, u16(0), disk.ErrCorrupt, "not in use"},
+		{"more links", big.off + 0x1A, u16(2), disk.ErrCorrupt, "1 names, counts 2"},
+		{"fewer links", at("file").off + 0x1A, u16(1), disk.ErrCorrupt, "hard: byte"},
+		{"extra size", big.off + 0x80, u16(1000), disk.ErrCorrupt, "1000 extra bytes"},
+		{"nanoseconds", big.off + 0x88, u32(1<<32 - 1), disk.ErrCorrupt, "nanoseconds"},
+		{"encrypted", big.off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagEncrypt)), disk.ErrUnsupported, "encrypted"},
+		{"block map", big.off + 0x20, u32(0), disk.ErrUnsupported, "block map"},
+		{"huge size", big.off + 0x6C, u32(1 << 31), disk.ErrCorrupt, "bytes"},
+		{"size beyond the format", big.off + 0x6C, u32(1 << 20), disk.ErrCorrupt, "bytes"},
+		{"short", big.off + 4, u32(5000), disk.ErrCorrupt, "data up to block 3 of a file of 2"},
 
-		{"extent magic", big.off + block(0), u16(0), ErrCorrupt, "magic number"},
-		{"extent entries", big.off + block(2), u16(5), ErrCorrupt, "5 of 4 entries"},
-		{"extent depth", big.off + block(6), u16(6), ErrCorrupt, "depth 6"},
-		{"extent node", big.off + block(16), u32(1 << 29), ErrCorrupt, "blocks 536870912 to"},
-		{"extent node 0", big.off + block(16), u32(0), ErrCorrupt, "blocks 0 to"},
-		{"extent node in a loop", tree1 + 6, u16(1), ErrCorrupt, "depth 1 where 0"},
-		{"extent", tree1 + 20, u32(1 << 29), ErrCorrupt, "big: "},
-		{"extents overlap", tree1 + 24, u32(1), ErrCorrupt, "big: "},
-		{"two extents of one block", tree1 + 32, v.Page(tree1 / blockSize)[20:24], ErrCorrupt, "more than one file"},
-		{"extents of a directory", tree1 + 20, u32(uint32(names / blockSize)), ErrCorrupt, "more than one file"},
+		{"extent magic", big.off + block(0), u16(0), disk.ErrCorrupt, "magic number"},
+		{"extent entries", big.off + block(2), u16(5), disk.ErrCorrupt, "5 of 4 entries"},
+		{"extent depth", big.off + block(6), u16(6), disk.ErrCorrupt, "depth 6"},
+		{"extent node", big.off + block(16), u32(1 << 29), disk.ErrCorrupt, "blocks 536870912 to"},
+		{"extent node 0", big.off + block(16), u32(0), disk.ErrCorrupt, "blocks 0 to"},
+		{"extent node in a loop", tree1 + 6, u16(1), disk.ErrCorrupt, "depth 1 where 0"},
+		{"extent", tree1 + 20, u32(1 << 29), disk.ErrCorrupt, "big: "},
+		{"extents overlap", tree1 + 24, u32(1), disk.ErrCorrupt, "big: "},
+		{"two extents of one block", tree1 + 32, v.Page(tree1 / disk.BlockSize)[20:24], disk.ErrCorrupt, "more than one file"},
+		{"extents of a directory", tree1 + 20, u32(uint32(names / disk.BlockSize)), disk.ErrCorrupt, "more than one file"},
 
-		{"empty link", at("link").off + 4, u32(0), ErrCorrupt, "link target of 0"},
-		{"long link", at("link").off + 4, u32(50), ErrCorrupt, "link target of 50"},
-		{"zero in a link", at("link").off + block(2), u16(0), ErrCorrupt, "link target of 6"},
-		{"longer than links are", at("longlink").off + 4, u32(4096), ErrCorrupt, "link target of 4096"},
-		{"zero in a long link", dataAt(at("longlink")) + 5, u16(0), ErrCorrupt, "link target of 100"},
+		{"empty link", at("link").off + 4, u32(0), disk.ErrCorrupt, "link target of 0"},
+		{"long link", at("link").off + 4, u32(50), disk.ErrCorrupt, "link target of 50"},
+		{"zero in a link", at("link").off + block(2), u16(0), disk.ErrCorrupt, "link target of 6"},
+		{"longer than links are", at("longlink").off + 4, u32(4096), disk.ErrCorrupt, "link target of 4096"},
+		{"zero in a long link", dataAt(at("longlink")) + 5, u16(0), disk.ErrCorrupt, "link target of 100"},
 
-		{"entry of length 0", names + 4, u16(0), ErrCorrupt, "sub: "},
-		{"entry of odd length", names + 2*dotSize + 4, u16(13), ErrCorrupt, "directory entry"},
-		{"entry beyond the block", names + 2*dotSize + 4, u16(60000), ErrCorrupt, "directory entry"},
-		{"name beyond the entry", names + 2*dotSize + 6, []byte{255}, ErrCorrupt, "directory entry"},
-		{"no dot", names + 8, []byte("x"), ErrCorrupt, "begin with itself"},
-		{"wrong dots", names + dotSize, u32(one.number), ErrCorrupt, "begin with itself"},
-		{"slash", names + 2*dotSize + 9, []byte("/"), ErrCorrupt, "directory entry"},
-		{"zero in a name", names + 2*dotSize + 9, []byte{0}, ErrCorrupt, "directory entry"},
-		{"name twice", names + 3*dotSize + 8, []byte("dir"), ErrCorrupt, "twice"},
-		{"a second dot", names + 2*dotSize + 6, []byte{1, kindDir, '.'}, ErrCorrupt, `"." twice`},
-		{"cycle", names + 2*dotSize, u32(sub.number), ErrCorrupt, "sub/dir: "},
-		{"cycle to the root", names + 2*dotSize, u32(rootIno), ErrCorrupt, "sub/dir: "},
-		{"two parents", names + 3*dotSize, u32(at("sub/dir").number), ErrCorrupt, "sub/one: "},
-		{"special inode", names + 3*dotSize, u32(resizeIno), ErrCorrupt, "inode 7, which has no name"},
-		{"inode beyond the end", names + 3*dotSize, u32(1 << 31), ErrCorrupt, "sub/one: "},
-		{"inode not in use", names + 3*dotSize, u32(31), ErrCorrupt, "not in use"},
-		{"kind", names + 3*dotSize + 7, []byte{kindChar}, ErrCorrupt, "its name says 3"},
-		{"no kind", names + 3*dotSize + 7, []byte{0}, nil, ""},
-		{"kind of a directory", names + 2*dotSize + 7, []byte{kindFile}, ErrCorrupt, "has 2 links"},
-		{"size of a directory", sub.off + 4, u32(4000), ErrCorrupt, "4000 bytes"},
-		{"empty directory", sub.off + 4, u32(0), ErrCorrupt, "sub: "},
-		{"huge directory", sub.off + 4, u32(1 << 31), ErrCorrupt, "or holes"},
-		{"links of a directory", sub.off + 0x1A, u16(7), ErrCorrupt, "has 3 links, counts 7"},
+		{"entry of length 0", names + 4, u16(0), disk.ErrCorrupt, "sub: "},
+		{"entry of odd length", names + 2*disk.DotSize + 4, u16(13), disk.ErrCorrupt, "directory entry"},
+		{"entry beyond the block", names + 2*disk.DotSize + 4, u16(60000), disk.ErrCorrupt, "directory entry"},
+		{"name beyond the entry", names + 2*disk.DotSize + 6, []byte{255}, disk.ErrCorrupt, "directory entry"},
+		{"no dot", names + 8, []byte("x"), disk.ErrCorrupt, "begin with itself"},
+		{"wrong dots", names + disk.DotSize, u32(one.number), disk.ErrCorrupt, "begin with itself"},
+		{"slash", names + 2*disk.DotSize + 9, []byte("/"), disk.ErrCorrupt, "directory entry"},
+		{"zero in a name", names + 2*disk.DotSize + 9, []byte{0}, disk.ErrCorrupt, "directory entry"},
+		{"name twice", names + 3*disk.DotSize + 8, []byte("dir"), disk.ErrCorrupt, "twice"},
+		{"a second dot", names + 2*disk.DotSize + 6, []byte{1, disk.KindDir, '.'}, disk.ErrCorrupt, `"." twice`},
+		{"cycle", names + 2*disk.DotSize, u32(sub.number), disk.ErrCorrupt, "sub/dir: "},
+		{"cycle to the root", names + 2*disk.DotSize, u32(disk.RootIno), disk.ErrCorrupt, "sub/dir: "},
+		{"two parents", names + 3*disk.DotSize, u32(at("sub/dir").number), disk.ErrCorrupt, "sub/one: "},
+		{"special inode", names + 3*disk.DotSize, u32(disk.ResizeIno), disk.ErrCorrupt, "inode 7, which has no name"},
+		{"inode beyond the end", names + 3*disk.DotSize, u32(1 << 31), disk.ErrCorrupt, "sub/one: "},
+		{"inode not in use", names + 3*disk.DotSize, u32(31), disk.ErrCorrupt, "not in use"},
+		{"kind", names + 3*disk.DotSize + 7, []byte{disk.KindChar}, disk.ErrCorrupt, "its name says 3"},
+		{"no kind", names + 3*disk.DotSize + 7, []byte{0}, nil, ""},
+		{"kind of a directory", names + 2*disk.DotSize + 7, []byte{disk.KindFile}, disk.ErrCorrupt, "has 2 links"},
+		{"size of a directory", sub.off + 4, u32(4000), disk.ErrCorrupt, "4000 bytes"},
+		{"empty directory", sub.off + 4, u32(0), disk.ErrCorrupt, "sub: "},
+		{"huge directory", sub.off + 4, u32(1 << 31), disk.ErrCorrupt, "or holes"},
+		{"links of a directory", sub.off + 0x1A, u16(7), disk.ErrCorrupt, "has 3 links, counts 7"},
 		{"directory with too many to count", sub.off + 0x1A, u16(1), nil, ""},
 
-		{"place of xattrs", big.off + 0x68, u32(1 << 30), ErrCorrupt, "block 1073741824 of"},
-		{"xattrs of another block", big.off + 0x68, u32(uint32(names / blockSize)), ErrCorrupt, "magic number"},
-		{"xattr value", acl + xattrHeadSize + 2, u16(4000), ErrCorrupt, "xattr at byte"},
-		{"xattr length", acl + xattrHeadSize + 8, u32(1 << 31), ErrCorrupt, "xattr at byte"},
-		{"xattr name", acl + xattrHeadSize, []byte{255}, ErrCorrupt, "xattr"},
-		{"xattr in an inode", acl + xattrHeadSize + 4, u32(12), ErrUnsupported, "in inode 12"},
+		{"place of xattrs", big.off + 0x68, u32(1 << 30), disk.ErrCorrupt, "block 1073741824 of"},
+		{"xattrs of another block", big.off + 0x68, u32(uint32(names / disk.BlockSize)), disk.ErrCorrupt, "magic number"},
+		{"xattr value", acl + disk.XattrHeadSize + 2, u16(4000), disk.ErrCorrupt, "xattr at byte"},
+		{"xattr length", acl + disk.XattrHeadSize + 8, u32(1 << 31), disk.ErrCorrupt, "xattr at byte"},
+		{"xattr name", acl + disk.XattrHeadSize, []byte{255}, disk.ErrCorrupt, "xattr"},
+		{"xattr in an inode", acl + disk.XattrHeadSize + 4, u32(12), disk.ErrUnsupported, "in inode 12"},
 	} {
 		b := &ext4test.Memory{Pages: make(map[int64][]byte), Size: v.Size}
 		for n, page := range v.Pages {
@@ -223,7 +224,7 @@ func TestHostile(t *testing.T) {
 			continue
 		}
 		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "byte ") && !strings.Contains(err.Error(), "inode ") {
-			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.err) || c.kind == ErrCorrupt {
+			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.err) || c.kind == disk.ErrCorrupt {
 				t.Errorf("%s: %v, expected %q", c.name, err, c.err)
 			}
 		}
@@ -234,7 +235,7 @@ func TestHostile(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	m := victim(t, 0)
 	for n := int64(0); n < m.Size; n += 1 + m.Size/97 {
-		if err := drain(m, n); !errors.Is(err, ErrCorrupt) {
+		if err := drain(m, n); !errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("%d of %d bytes: %v", n, m.Size, err)
 		}
 	}
@@ -243,7 +244,7 @@ func TestTruncated(t *testing.T) {
 // The hint says what to do about a file system that was not unmounted.
 func TestDirtyHint(t *testing.T) {
 	m := victim(t, noSums(t))
-	m.Page(0)[superOffset+0x3A] = 0
+	m.Page(0)[disk.SuperOffset+0x3A] = 0
 	_, err := Open(m, m.Size)
 	var h interface{ Hint() string }
 	if !errors.As(err, &h) || !strings.Contains(h.Hint(), "e2fsck") {
@@ -269,7 +270,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 func TestReadError(t *testing.T) {
 	m := written(t, smallRoot())
 	for off := int64(0); off < 9<<20; off += 1 << 20 {
-		if err := drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, ErrCorrupt) {
+		if err := drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
 		}
 	}
@@ -310,7 +311,7 @@ func TestClaims(t *testing.T) {
 		if err == nil {
 			err = d.settle()
 		}
-		if !errors.Is(err, ErrCorrupt) {
+		if !errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("%v again: %v", twice, err)
 		}
 	}
@@ -328,8 +329,8 @@ func TestClaims(t *testing.T) {
 // packed is the parts of an image that are not zero, for the fuzzer: the number of
 // blocks, then each with its number before it.
 func packed(m *ext4test.Memory) []byte {
-	b := binary.LittleEndian.AppendUint16(nil, uint16(m.Size/blockSize))
-	for n := range m.Size / blockSize {
+	b := binary.LittleEndian.AppendUint16(nil, uint16(m.Size/disk.BlockSize))
+	for n := range m.Size / disk.BlockSize {
 		if page := m.Pages[n]; len(bytes.Trim(page, "\x00")) > 0 {
 			b = append(binary.LittleEndian.AppendUint16(b, uint16(n)), page...)
 		}
@@ -342,11 +343,11 @@ func unpacked(b []byte) *ext4test.Memory {
 	if len(b) < 2 {
 		return m
 	}
-	m.Size = int64(binary.LittleEndian.Uint16(b)) * blockSize
+	m.Size = int64(binary.LittleEndian.Uint16(b)) * disk.BlockSize
 	for b = b[2:]; len(b) > 2; {
 		n := int64(binary.LittleEndian.Uint16(b))
 		b = b[2:]
-		page := make([]byte, blockSize)
+		page := make([]byte, disk.BlockSize)
 		b = b[copy(page, b):]
 		m.Pages[n] = page
 	}
@@ -392,7 +393,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := img.audit(false, nil); err == nil && read != nil && errors.Is(read, ErrCorrupt) {
+		if err := img.audit(false, nil); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
 			t.Fatalf("audited, but cannot be read: %v", read)
 		}
 		if read != nil {
@@ -437,17 +438,17 @@ func TestRepeatedDirectoryBlock(t *testing.T) {
 	for _, source := range []bool{true, false} {
 		m := victim(t, noSums(t))
 		ino := inodeOf(t, m, "sub")
-		(&extentHead{Magic: extentMagic, Entries: 2, Max: extentRootMax}).encode(ino.Block[:])
-		(&extentLeaf{1, 1, uint64(dataAt(ino) / blockSize)}).encode(ino.Block[extentHeadSize+extentSize:])
-		ino.Size = 2 * blockSize
-		ino.encode(ino.raw)
+		(&disk.ExtentHead{Magic: disk.ExtentMagic, Entries: 2, Max: disk.ExtentRootMax}).Encode(ino.Block[:])
+		(&disk.ExtentLeaf{Logical: 1, Length: 1, Physical: uint64(dataAt(ino) / disk.BlockSize)}).Encode(ino.Block[disk.ExtentHeadSize+disk.ExtentSize:])
+		ino.Size = 2 * disk.BlockSize
+		ino.Encode(ino.raw)
 		m.WriteAt(ino.raw, ino.off)
 		err := drain(m, m.Size)
 		if !source {
 			img, _ := Open(m, m.Size)
 			_, err = img.Lookup("sub/one")
 		}
-		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {
+		if !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {
 			t.Errorf("have %v", err)
 		}
 	}

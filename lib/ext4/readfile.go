@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -22,23 +23,23 @@ const (
 type content struct {
 	img    *Image
 	size   int64
-	runs   []run // written blocks, ascending; between them are holes
-	blocks int64 // on disk for the file: data, also such that was never written, and extent nodes
-	one    [1]run
+	runs   []disk.Run // written blocks, ascending; between them are holes
+	blocks int64      // on disk for the file: data, also such that was never written, and extent nodes
+	one    [1]disk.Run
 }
 
 // extents are the runs as an Entry has them: nil if there are no holes.
 func (c *content) extents() []tree.Extent {
-	if len(c.runs) == 1 && c.runs[0].logical == 0 && c.runs[0].length(c.size) == c.size {
+	if len(c.runs) == 1 && c.runs[0].Logical == 0 && c.runs[0].Bytes(c.size) == c.size {
 		return nil
 	}
 	xs := make([]tree.Extent, 0, len(c.runs))
 	for _, r := range c.runs {
-		if k := len(xs); k > 0 && xs[k-1].End() == r.at() {
-			xs[k-1].Len += r.length(c.size)
+		if k := len(xs); k > 0 && xs[k-1].End() == r.Offset() {
+			xs[k-1].Len += r.Bytes(c.size)
 			continue
 		}
-		xs = append(xs, tree.Extent{Off: r.at(), Len: r.length(c.size)})
+		xs = append(xs, tree.Extent{Off: r.Offset(), Len: r.Bytes(c.size)})
 	}
 	if len(xs) == 1 && xs[0].Len == c.size {
 		return nil
@@ -53,8 +54,8 @@ func (c *content) WriteTo(w io.Writer) (total int64, err error) {
 	buf := buffers.Get().(*[copyBuf]byte)
 	defer buffers.Put(buf)
 	for _, r := range c.runs {
-		pos := r.disk()
-		for rest := r.length(c.size); rest > 0; {
+		pos := r.DiskOffset()
+		for rest := r.Bytes(c.size); rest > 0; {
 			b := buf[:min(rest, copyBuf)]
 			if err := c.read(b, pos); err != nil {
 				return total, err
@@ -96,11 +97,11 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 	if rest := c.size - off; int64(len(p)) > rest {
 		p, err = p[:rest], io.EOF
 	}
-	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].at()+c.runs[i].length(c.size) > off })
+	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].Offset()+c.runs[i].Bytes(c.size) > off })
 	for n < len(p) {
 		at, hole := off+int64(n), c.size
 		if i < len(c.runs) {
-			hole = c.runs[i].at()
+			hole = c.runs[i].Offset()
 		}
 		if at < hole {
 			k := int(min(int64(len(p)-n), hole-at))
@@ -109,9 +110,9 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 			continue
 		}
 		r := c.runs[i]
-		skip := at - r.at()
-		k := int(min(int64(len(p)-n), r.length(c.size)-skip))
-		if err := c.read(p[n:n+k], r.disk()+skip); err != nil {
+		skip := at - r.Offset()
+		k := int(min(int64(len(p)-n), r.Bytes(c.size)-skip))
+		if err := c.read(p[n:n+k], r.DiskOffset()+skip); err != nil {
 			return n, err
 		}
 		n += k
@@ -121,11 +122,11 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 // add appends a run, or extends the last one.
-func (c *content) add(r run) {
+func (c *content) add(r disk.Run) {
 	if k := len(c.runs); k > 0 {
 		last := &c.runs[k-1]
-		if last.end() == uint64(r.logical) && last.physical+uint64(last.blocks) == r.physical && last.blocks <= math.MaxUint32-r.blocks {
-			last.blocks += r.blocks
+		if last.End() == uint64(r.Logical) && last.Physical+uint64(last.Blocks) == r.Physical && last.Blocks <= math.MaxUint32-r.Blocks {
+			last.Blocks += r.Blocks
 			return
 		}
 	}
@@ -138,33 +139,33 @@ func (img *Image) find(c *content, ino *foundInode, owned *claims) error {
 	*c = content{img: img, size: int64(ino.Size)}
 	c.runs = c.one[:0]
 	switch {
-	case ino.Size > extentMaxLogical*blockSize:
-		return corrupt(ino.off, "inode %d has %d bytes", ino.number, ino.Size)
-	case ino.Flags&flagExtents == 0:
-		return unsupported(ino.off, "inode %d has a block map in place of extents", ino.number)
+	case ino.Size > disk.ExtentMaxLogical*disk.BlockSize:
+		return disk.Corrupt(ino.off, "inode %d has %d bytes", ino.number, ino.Size)
+	case ino.Flags&disk.FlagExtents == 0:
+		return disk.Unsupported(ino.off, "inode %d has a block map in place of extents", ino.number)
 	}
 	claim := func(block, n uint64) error {
 		c.blocks += int64(n)
-		if end := img.super.blocks(); block == 0 || block > end || n > end-block {
-			return corrupt(ino.off, "inode %d has blocks %d to %d of %d", ino.number, block, block+n, end)
+		if end := img.super.Blocks(); block == 0 || block > end || n > end-block {
+			return disk.Corrupt(ino.off, "inode %d has blocks %d to %d of %d", ino.number, block, block+n, end)
 		}
 		return owned.add(block, n)
 	}
-	w := extentWalk{
-		read: func(block uint64) ([]byte, error) {
+	w := disk.ExtentReader{
+		Read: func(block uint64) ([]byte, error) {
 			if err := claim(block, 1); err != nil {
 				return nil, err
 			}
 			return img.readExtentNode(ino, block)
 		},
-		visit: func(r run, unwritten bool) error {
-			if err := claim(r.physical, uint64(r.blocks)); err != nil {
+		Visit: func(r disk.Run, unwritten bool) error {
+			if err := claim(r.Physical, uint64(r.Blocks)); err != nil {
 				return err
 			}
 			return c.visit(ino, r, unwritten)
 		},
 	}
-	if err := w.walk(ino.Block[:]); err != nil {
+	if err := w.Walk(ino.Block[:]); err != nil {
 		return fmt.Errorf("inode %d at byte %d: %w", ino.number, ino.off, err)
 	}
 	return nil
@@ -172,72 +173,72 @@ func (img *Image) find(c *content, ino *foundInode, owned *claims) error {
 
 // visit takes an extent of ino. Blocks behind the end of the file are
 // reserved for what may be written there, or belong to verity.
-func (c *content) visit(ino *foundInode, r run, unwritten bool) error {
-	end := uint64(c.size+blockSize-1) / blockSize
+func (c *content) visit(ino *foundInode, r disk.Run, unwritten bool) error {
+	end := uint64(c.size+disk.BlockSize-1) / disk.BlockSize
 	switch {
-	case r.end() > end && !unwritten && ino.Flags&flagVerity == 0:
-		return broken("data up to block %d of a file of %d", r.end(), end)
+	case r.End() > end && !unwritten && ino.Flags&disk.FlagVerity == 0:
+		return disk.Broken("data up to block %d of a file of %d", r.End(), end)
 	case unwritten && ino.kind() == tree.Dir:
-		return broken("part of a directory was never written")
-	case unwritten || uint64(r.logical) >= end:
+		return disk.Broken("part of a directory was never written")
+	case unwritten || uint64(r.Logical) >= end:
 		return nil
 	}
-	r.blocks = uint32(min(r.end(), end) - uint64(r.logical))
+	r.Blocks = uint32(min(r.End(), end) - uint64(r.Logical))
 	c.add(r)
 	return nil
 }
 
 func (img *Image) readExtentNode(ino *foundInode, block uint64) ([]byte, error) {
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	if err := img.readBlock(b, block); err != nil {
 		return nil, err
 	}
-	if sum := ino.sum.extentBlock(b); img.super.hasSums() && binary.LittleEndian.Uint32(b[extentSumOffset:]) != sum {
-		return nil, broken("extent node in block %d has a wrong checksum", block)
+	if sum := ino.sum.ExtentBlock(b); img.super.HasSums() && binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]) != sum {
+		return nil, disk.Broken("extent node in block %d has a wrong checksum", block)
 	}
 	return b, nil
 }
 
 // readDir reads the directory ino in the order of its blocks, without the dots,
 // which are checked.
-func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list []dirent, c *content, err error) {
+func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list []disk.Dirent, c *content, err error) {
 	c = new(content)
 	if err := img.find(c, ino, owned); err != nil {
 		return nil, nil, err
 	}
-	if ino.Size == 0 || ino.Size%blockSize != 0 || c.extents() != nil {
-		return nil, nil, corrupt(ino.off, "directory %d has %d bytes, or holes", ino.number, ino.Size)
+	if ino.Size == 0 || ino.Size%disk.BlockSize != 0 || c.extents() != nil {
+		return nil, nil, disk.Corrupt(ino.off, "directory %d has %d bytes, or holes", ino.number, ino.Size)
 	}
 	seen := make(numbers)
 	if owned != nil {
 		seen = owned.dirs
 	}
 	for _, r := range c.runs {
-		for at := r.physical; at < r.physical+uint64(r.blocks); at++ {
+		for at := r.Physical; at < r.Physical+uint64(r.Blocks); at++ {
 			if !seen.add(at) {
-				return nil, nil, corrupt(ino.off, "directory %d has block %d, which belongs to more than one file", ino.number, at)
+				return nil, nil, disk.Corrupt(ino.off, "directory %d has block %d, which belongs to more than one file", ino.number, at)
 			}
 			if list, err = img.readDirBlock(list, at, ino); err != nil {
 				return nil, nil, fmt.Errorf("directory %d at byte %d, block %d: %w", ino.number, ino.off, at, err)
 			}
 		}
 	}
-	if len(list) < 2 || list[0].name != "." || list[0].ino != ino.number || list[1].name != ".." || list[1].ino != parent {
-		return nil, nil, corrupt(ino.off, "directory %d does not begin with itself and its parent %d", ino.number, parent)
+	if len(list) < 2 || list[0].Name != "." || list[0].Ino != ino.number || list[1].Name != ".." || list[1].Ino != parent {
+		return nil, nil, disk.Corrupt(ino.off, "directory %d does not begin with itself and its parent %d", ino.number, parent)
 	}
 	return list[2:], c, nil
 }
 
 // readDirBlock appends what is in a block of the directory ino to list.
-func (img *Image) readDirBlock(list []dirent, at uint64, ino *foundInode) ([]dirent, error) {
-	var block [blockSize]byte
+func (img *Image) readDirBlock(list []disk.Dirent, at uint64, ino *foundInode) ([]disk.Dirent, error) {
+	var block [disk.BlockSize]byte
 	if err := img.readBlock(block[:], at); err != nil {
 		return nil, err
 	}
-	if img.super.hasSums() {
-		if err := checkDirBlock(block[:], ino.Flags&flagIndex != 0, ino.sum); err != nil {
+	if img.super.HasSums() {
+		if err := disk.CheckDirBlock(block[:], ino.Flags&disk.FlagIndex != 0, ino.sum); err != nil {
 			return nil, err
 		}
 	}
-	return appendDirents(list, block[:])
+	return disk.AppendDirents(list, block[:])
 }

@@ -3,16 +3,17 @@ package ext4
 import (
 	"bytes"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
 // foundInode is an inode with where it is.
 type foundInode struct {
-	inode
+	disk.Inode
 	number uint32
 	off    int64
 	raw    []byte // all of it, with the xattrs
-	sum    inodeSeed
+	sum    disk.InodeSeed
 }
 
 // kinds are the types of files by the upper bits of a mode, and what directory
@@ -21,13 +22,13 @@ var kinds = [16]struct {
 	kind   tree.Type
 	dirent uint8
 }{
-	modeFifo >> 12:   {tree.Fifo, kindFifo},
-	modeChar >> 12:   {tree.Char, kindChar},
-	modeDir >> 12:    {tree.Dir, kindDir},
-	modeBlock >> 12:  {tree.Block, kindBlock},
-	modeFile >> 12:   {tree.File, kindFile},
-	modeLink >> 12:   {tree.Link, kindLink},
-	modeSocket >> 12: {tree.Socket, kindSocket},
+	disk.ModeFifo >> 12:   {tree.Fifo, disk.KindFifo},
+	disk.ModeChar >> 12:   {tree.Char, disk.KindChar},
+	disk.ModeDir >> 12:    {tree.Dir, disk.KindDir},
+	disk.ModeBlock >> 12:  {tree.Block, disk.KindBlock},
+	disk.ModeFile >> 12:   {tree.File, disk.KindFile},
+	disk.ModeLink >> 12:   {tree.Link, disk.KindLink},
+	disk.ModeSocket >> 12: {tree.Socket, disk.KindSocket},
 }
 
 // kind is the type of the file, 0 if there is none like it.
@@ -46,14 +47,14 @@ func (img *Image) readInodeInto(ino *foundInode, number uint32) error {
 	}
 	switch {
 	case ino.Links == 0:
-		return corrupt(ino.off, "inode %d is not in use", number)
+		return disk.Corrupt(ino.off, "inode %d is not in use", number)
 	case ino.kind() == 0:
-		return corrupt(ino.off, "inode %d has mode %#o", number, ino.Mode)
-	case ino.Flags&(flagInlineData|flagEncrypt|flagCasefold) != 0:
-		return unsupported(ino.off, "inode %d is encrypted, casefolded or has inline data (flags %#x)", number, ino.Flags)
+		return disk.Corrupt(ino.off, "inode %d has mode %#o", number, ino.Mode)
+	case ino.Flags&(disk.FlagInlineData|disk.FlagEncrypt|disk.FlagCasefold) != 0:
+		return disk.Unsupported(ino.off, "inode %d is encrypted, casefolded or has inline data (flags %#x)", number, ino.Flags)
 	}
-	if _, ok := ino.Mtime.decode(); !ok {
-		return corrupt(ino.off, "inode %d has %d nanoseconds", number, ino.Mtime.Extra>>2)
+	if _, ok := ino.Mtime.Decode(); !ok {
+		return disk.Corrupt(ino.off, "inode %d has %d nanoseconds", number, ino.Mtime.Extra>>2)
 	}
 	return nil
 }
@@ -61,10 +62,10 @@ func (img *Image) readInodeInto(ino *foundInode, number uint32) error {
 // loadInode reads any inode, also one that is not in use, and checks its checksum.
 func (img *Image) loadInode(ino *foundInode, number uint32) error {
 	if number == 0 || number > img.super.Inodes {
-		return corrupt(superOffset, "inode %d of %d", number, img.super.Inodes)
+		return disk.Corrupt(disk.SuperOffset, "inode %d of %d", number, img.super.Inodes)
 	}
 	group, index := uint64((number-1)/img.super.InodesPerGroup), (number-1)%img.super.InodesPerGroup
-	var d groupDesc
+	var d disk.GroupDesc
 	if err := img.readGroup(&d, group); err != nil {
 		return err
 	}
@@ -73,42 +74,42 @@ func (img *Image) loadInode(ino *foundInode, number uint32) error {
 		ino.raw = make([]byte, size)
 	}
 	ino.number, ino.raw = number, ino.raw[:size]
-	ino.off = int64(d.InodeTable)*blockSize + int64(index)*int64(size)
-	if img.super.hasSums() && (d.Flags&inodeUninit != 0 || index >= img.super.InodesPerGroup-d.Unused) {
-		return corrupt(ino.off, "inode %d is in a part of the table that was never used", number)
+	ino.off = int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(size)
+	if img.super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= img.super.InodesPerGroup-d.Unused) {
+		return disk.Corrupt(ino.off, "inode %d is in a part of the table that was never used", number)
 	}
 	if err := img.read(ino.raw, ino.off); err != nil {
 		return err
 	}
-	ino.decode(ino.raw)
-	if extra := int(ino.ExtraISize); size > smallInodeSize && (extra > size-smallInodeSize || extra%4 != 0) {
-		return corrupt(ino.off, "inode %d has %d extra bytes", number, extra)
+	ino.Decode(ino.raw)
+	if extra := int(ino.ExtraISize); size > disk.SmallInodeSize && (extra > size-disk.SmallInodeSize || extra%4 != 0) {
+		return disk.Corrupt(ino.off, "inode %d has %d extra bytes", number, extra)
 	}
-	ino.sum = img.seed.inode(number, ino.Generation)
-	if img.super.hasSums() && !ino.sum.matches(ino.raw) {
-		return corrupt(ino.off, "inode %d has checksum %#08x, says %#08x", number, ino.sum.inode(ino.raw), ino.Checksum)
+	ino.sum = img.seed.Inode(number, ino.Generation)
+	if img.super.HasSums() && !ino.sum.Matches(ino.raw) {
+		return disk.Corrupt(ino.off, "inode %d has checksum %#08x, says %#08x", number, ino.sum.Inode(ino.raw), ino.Checksum)
 	}
 	return nil
 }
 
 // xattrArea is what lies behind the fields of the inode: its own xattrs.
 func (ino *foundInode) xattrArea() []byte {
-	if len(ino.raw) <= smallInodeSize {
+	if len(ino.raw) <= disk.SmallInodeSize {
 		return nil
 	}
-	return ino.raw[smallInodeSize+int(ino.ExtraISize):]
+	return ino.raw[disk.SmallInodeSize+int(ino.ExtraISize):]
 }
 
 // isFastLink reports whether ino, a symbolic link, has its target in the inode.
 func (ino *foundInode) isFastLink() bool {
-	return ino.Flags&flagExtents == 0 && ino.Size <= fastMax
+	return ino.Flags&disk.FlagExtents == 0 && ino.Size <= disk.FastMax
 }
 
 // readLink returns the target of ino, a symbolic link, and fills c with where it
 // is if that is not the inode.
 func (img *Image) readLink(c *content, ino *foundInode, owned *claims) (string, error) {
-	if ino.Size < 1 || ino.Size > linkMax {
-		return "", corrupt(ino.off, "link target of %d bytes", ino.Size)
+	if ino.Size < 1 || ino.Size > disk.LinkMax {
+		return "", disk.Corrupt(ino.off, "link target of %d bytes", ino.Size)
 	}
 	b := ino.Block[:]
 	if !ino.isFastLink() {
@@ -121,7 +122,7 @@ func (img *Image) readLink(c *content, ino *foundInode, owned *claims) (string, 
 		}
 	}
 	if n := bytes.IndexByte(b, 0); n != int(ino.Size) {
-		return "", corrupt(ino.off, "link target of %d bytes has %d", ino.Size, n)
+		return "", disk.Corrupt(ino.off, "link target of %d bytes has %d", ino.Size, n)
 	}
 	return string(b[:ino.Size]), nil
 }
@@ -129,8 +130,8 @@ func (img *Image) readLink(c *content, ino *foundInode, owned *claims) (string, 
 // checkPlain refuses a device, fifo or socket that has data. What else is in
 // i_block does not count: old kernels left it as it was.
 func (ino *foundInode) checkPlain() error {
-	if ino.Flags&(flagExtents|flagIndex) != 0 || ino.Size != 0 {
-		return corrupt(ino.off, "%s of inode %d has data", ino.kind(), ino.number)
+	if ino.Flags&(disk.FlagExtents|disk.FlagIndex) != 0 || ino.Size != 0 {
+		return disk.Corrupt(ino.off, "%s of inode %d has data", ino.kind(), ino.number)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package ext4
 import (
 	"fmt"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -16,7 +17,7 @@ type xattrReader struct {
 
 const maxKeptXattrs = 16 << 20 // bytes of blocks
 
-// xattrBlock is what is known of a block of xattrs.
+// XattrBlock is what is known of a block of xattrs.
 type xattrBlock struct {
 	refs uint32 // inodes that have it, as it says
 	used uint32 // and as they were met
@@ -27,12 +28,12 @@ type xattrBlock struct {
 // read returns the xattrs of ino in byte order of their names. A block is claimed
 // in owned when it is met first, if owned is not nil.
 func (x *xattrReader) read(ino *foundInode, owned *claims) ([]tree.Xattr, error) {
-	list, err := appendInodeXattrs(nil, ino.xattrArea())
+	list, err := disk.AppendInodeXattrs(nil, ino.xattrArea())
 	if err != nil {
 		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.number, ino.off, err)
 	}
 	if ino.FileACL == 0 {
-		return sortXattrs(list), nil
+		return disk.SortXattrs(list), nil
 	}
 	b := x.blocks[ino.FileACL]
 	if b == nil {
@@ -49,31 +50,31 @@ func (x *xattrReader) read(ino *foundInode, owned *claims) ([]tree.Xattr, error)
 		b.used++
 	}
 	if b.kept {
-		return sortXattrs(append(list, b.list...)), nil
+		return disk.SortXattrs(append(list, b.list...)), nil
 	}
 	found, err := x.readBlock(b, ino.FileACL)
 	if err != nil {
 		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.number, ino.off, err)
 	}
-	return sortXattrs(append(list, found...)), nil
+	return disk.SortXattrs(append(list, found...)), nil
 }
 
 // readBlock returns what is in the block at.
 func (x *xattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
-	block := make([]byte, blockSize)
+	block := make([]byte, disk.BlockSize)
 	if err := x.img.readBlock(block, at); err != nil {
 		return nil, err
 	}
-	var head xattrHead
-	head.decode(block)
-	if sum := x.img.seed.xattrBlock(at, block); x.img.super.hasSums() && sum != head.Checksum {
-		return nil, corrupt(int64(at)*blockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
+	var head disk.XattrHead
+	head.Decode(block)
+	if sum := x.img.seed.XattrBlock(at, block); x.img.super.HasSums() && sum != head.Checksum {
+		return nil, disk.Corrupt(int64(at)*disk.BlockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
 	}
-	if list, err = appendBlockXattrs(nil, block); err != nil {
-		return nil, fmt.Errorf("byte %d: %w", int64(at)*blockSize, err)
+	if list, err = disk.AppendBlockXattrs(nil, block); err != nil {
+		return nil, fmt.Errorf("byte %d: %w", int64(at)*disk.BlockSize, err)
 	}
 	if b.refs = head.Refs; head.Refs > 1 && x.kept < maxKeptXattrs {
-		x.kept += blockSize
+		x.kept += disk.BlockSize
 		b.list, b.kept = list, true
 	}
 	return list, nil

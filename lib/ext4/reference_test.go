@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -55,11 +56,11 @@ func TestInteropReadKernel(t *testing.T) {
 			name := ext4test.Mke2fs(t, c.size, c.args...)
 			ext4test.WriteMounted(t, name, func(dir string) { ext4test.Populate(t, dir) })
 			want := reftest.Walk(t, reftest.Mount(t, "ext4", name, "noload"), reftest.Look{DirLinks: true})
-			want = slices.DeleteFunc(want, func(f reftest.Fact) bool { return f.Path == lostFoundDir })
+			want = slices.DeleteFunc(want, func(f reftest.Fact) bool { return f.Path == disk.LostFoundDir })
 			want[0].Nlink--
 			img := openFile(t, name)
 			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
-			if img.super.RoCompat&roCompatGdtCsum == 0 {
+			if img.super.RoCompat&disk.RoCompatGdtCsum == 0 {
 				fsck(t, name)
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"sort"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 // journalFile is the journal inside a file system.
@@ -16,16 +18,16 @@ type journalFile struct {
 	at    int64 // byte of the superblock
 	super journalSuper
 	form  logForm
-	runs  []run // without holes
+	runs  []disk.Run // without holes
 }
 
 // openJournal reads and checks the journal's superblock and finds its blocks.
 func (img *Image) openJournal() (*journalFile, error) {
-	if img.super.JournalIno != journalIno || img.super.JournalDev != 0 {
-		return nil, unsupported(superOffset, "the journal is on another device, or not inode %d", journalIno)
+	if img.super.JournalIno != disk.JournalIno || img.super.JournalDev != 0 {
+		return nil, disk.Unsupported(disk.SuperOffset, "the journal is on another device, or not inode %d", disk.JournalIno)
 	}
 	var ino foundInode
-	if err := img.loadInode(&ino, journalIno); err != nil {
+	if err := img.loadInode(&ino, disk.JournalIno); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &journalFile{img: img}
@@ -33,7 +35,7 @@ func (img *Image) openJournal() (*journalFile, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	b := make([]byte, journalSuperSize)
-	j.at = int64(j.physical(0)) * blockSize
+	j.at = int64(j.physical(0)) * disk.BlockSize
 	if err := img.read(b, j.at); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
@@ -44,37 +46,37 @@ func (img *Image) openJournal() (*journalFile, error) {
 
 // findBlocks reads the extent tree of the journal.
 func (j *journalFile) findBlocks(ino *foundInode) error {
-	if ino.Mode&modeKind != modeFile || ino.Flags&flagExtents == 0 {
-		return unsupported(ino.off, "inode %d is no file with extents", journalIno)
+	if ino.Mode&disk.ModeKind != disk.ModeFile || ino.Flags&disk.FlagExtents == 0 {
+		return disk.Unsupported(ino.off, "inode %d is no file with extents", disk.JournalIno)
 	}
 	var owned claims // one block read again and again would be a log without end
-	w := extentWalk{
-		read: func(block uint64) ([]byte, error) {
-			b := make([]byte, blockSize)
+	w := disk.ExtentReader{
+		Read: func(block uint64) ([]byte, error) {
+			b := make([]byte, disk.BlockSize)
 			if err := j.img.readBlock(b, block); err != nil {
 				return nil, err
 			}
-			if sum := binary.LittleEndian.Uint32(b[extentSumOffset:]); j.img.super.hasSums() && sum != ino.sum.extentBlock(b) {
-				return nil, corrupt(int64(block)*blockSize, "extent node has a wrong checksum")
+			if sum := binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]); j.img.super.HasSums() && sum != ino.sum.ExtentBlock(b) {
+				return nil, disk.Corrupt(int64(block)*disk.BlockSize, "extent node has a wrong checksum")
 			}
 			return b, nil
 		},
-		visit: func(r run, unwritten bool) error {
-			if int64(r.logical) != j.blocks() || unwritten {
-				return corrupt(ino.off, "hole at block %d", j.blocks())
+		Visit: func(r disk.Run, unwritten bool) error {
+			if int64(r.Logical) != j.blocks() || unwritten {
+				return disk.Corrupt(ino.off, "hole at block %d", j.blocks())
 			}
-			if end := j.img.super.blocks(); r.physical == 0 || r.physical >= end || uint64(r.blocks) > end-r.physical {
-				return corrupt(ino.off, "%d blocks at block %d of %d", r.blocks, r.physical, end)
+			if end := j.img.super.Blocks(); r.Physical == 0 || r.Physical >= end || uint64(r.Blocks) > end-r.Physical {
+				return disk.Corrupt(ino.off, "%d blocks at block %d of %d", r.Blocks, r.Physical, end)
 			}
 			j.runs = append(j.runs, r)
-			return owned.add(r.physical, uint64(r.blocks))
+			return owned.add(r.Physical, uint64(r.Blocks))
 		},
 	}
-	if err := cmp.Or(w.walk(ino.Block[:]), owned.settle()); err != nil {
+	if err := cmp.Or(w.Walk(ino.Block[:]), owned.settle()); err != nil {
 		return err
 	}
 	if j.blocks() == 0 {
-		return corrupt(ino.off, "inode %d is empty", journalIno)
+		return disk.Corrupt(ino.off, "inode %d is empty", disk.JournalIno)
 	}
 	return nil
 }
@@ -84,19 +86,19 @@ func (j *journalFile) blocks() int64 {
 	if len(j.runs) == 0 {
 		return 0
 	}
-	return int64(j.runs[len(j.runs)-1].end())
+	return int64(j.runs[len(j.runs)-1].End())
 }
 
 // physical is where the block n of the file lies.
 func (j *journalFile) physical(n uint32) uint64 {
-	i := sort.Search(len(j.runs), func(i int) bool { return j.runs[i].end() > uint64(n) })
-	return j.runs[i].physical + uint64(n-j.runs[i].logical)
+	i := sort.Search(len(j.runs), func(i int) bool { return j.runs[i].End() > uint64(n) })
+	return j.runs[i].Physical + uint64(n-j.runs[i].Logical)
 }
 
 // owns reports whether the block of the file system is one of the journal.
 func (j *journalFile) owns(block uint64) bool {
-	return slices.ContainsFunc(j.runs, func(r run) bool {
-		return block >= r.physical && block-r.physical < uint64(r.blocks)
+	return slices.ContainsFunc(j.runs, func(r disk.Run) bool {
+		return block >= r.Physical && block-r.Physical < uint64(r.Blocks)
 	})
 }
 
@@ -147,10 +149,10 @@ type logScan struct {
 func (j *journalFile) scan() (found []transaction, end uint32, err error) {
 	s := logScan{j: j, at: j.super.Start, left: int64(j.super.Length - j.super.First), v1: ^uint32(0)}
 	s.open.sequence = j.super.Sequence
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	for {
 		if s.left < 0 && !s.suspect { // one block more is read than there are, to see the end
-			return nil, 0, fmt.Errorf("journal: transaction %d is longer than the journal: %w", s.open.sequence, ErrCorrupt)
+			return nil, 0, fmt.Errorf("journal: transaction %d is longer than the journal: %w", s.open.sequence, disk.ErrCorrupt)
 		}
 		if s.left < 0 {
 			return s.found, s.open.sequence, nil
@@ -228,7 +230,7 @@ func (s *logScan) commit(b []byte) (more bool, err error) {
 		if time < s.lastTime {
 			return false, nil
 		}
-		return false, broken("a wrong checksum in a transaction with a commit")
+		return false, disk.Broken("a wrong checksum in a transaction with a commit")
 	}
 	s.lastTime = time
 	s.found = append(s.found, s.open)
@@ -285,17 +287,17 @@ func (j *journalFile) recover() (*recovery, error) {
 // add takes the i-th block of t.
 func (rec *recovery) add(t *transaction, i int) error {
 	j, tag := rec.journal, t.tags[i]
-	if tag.block >= uint64(j.img.size/blockSize) || j.owns(tag.block) {
-		return broken("block %d, which no transaction may change", tag.block)
+	if tag.block >= uint64(j.img.size/disk.BlockSize) || j.owns(tag.block) {
+		return disk.Broken("block %d, which no transaction may change", tag.block)
 	}
 	at := j.physical(t.data[i])
 	if j.form.sums > 1 {
-		b := make([]byte, blockSize)
+		b := make([]byte, disk.BlockSize)
 		if err := j.img.readBlock(b, at); err != nil {
 			return err
 		}
 		if !j.form.dataOK(tag, t.sequence, b) {
-			return broken("block %d has a wrong checksum", tag.block)
+			return disk.Broken("block %d has a wrong checksum", tag.block)
 		}
 	}
 	rec.home[tag.block] = logged{at: at, escaped: tag.flags&tagEscaped != 0}
@@ -320,10 +322,10 @@ type recovered struct {
 }
 
 func (v *recovered) ReadAt(p []byte, off int64) (n int, err error) {
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	for n < len(p) {
-		block, skip := uint64(off)/blockSize, int(off%blockSize)
-		part := p[n:min(len(p), n+blockSize-skip)]
+		block, skip := uint64(off)/disk.BlockSize, int(off%disk.BlockSize)
+		part := p[n:min(len(p), n+disk.BlockSize-skip)]
 		if l, ok := v.rec.home[block]; !ok {
 			if m, err := v.r.ReadAt(part, off); m < len(part) {
 				return n + m, err
@@ -342,13 +344,13 @@ func (v *recovered) ReadAt(p []byte, off int64) (n int, err error) {
 // superblock of the result: not in need of recovery, and with counts that are
 // right, which kernels write only when they unmount. A crash in between leaves a
 // disk that can be recovered again.
-func (rec *recovery) apply(f GrowFile, super *superblock) error {
-	b := make([]byte, blockSize)
+func (rec *recovery) apply(f GrowFile, super *disk.Superblock) error {
+	b := make([]byte, disk.BlockSize)
 	write := func(block uint64) error {
 		if err := rec.read(b, rec.home[block]); err != nil {
 			return err
 		}
-		_, err := f.WriteAt(b, int64(block)*blockSize)
+		_, err := f.WriteAt(b, int64(block)*disk.BlockSize)
 		return err
 	}
 	if err := writeHome(f, slices.Sorted(maps.Keys(rec.home)), write); err != nil {
@@ -386,10 +388,10 @@ func writeHome(f GrowFile, blocks []uint64, write func(block uint64) error) erro
 
 // writeSuper writes the primary superblock so that it is on the disk when it
 // returns.
-func writeSuper(f GrowFile, super *superblock) error {
-	b := make([]byte, superSize)
-	super.seal(b)
-	if _, err := f.WriteAt(b, superOffset); err != nil {
+func writeSuper(f GrowFile, super *disk.Superblock) error {
+	b := make([]byte, disk.SuperSize)
+	super.Seal(b)
+	if _, err := f.WriteAt(b, disk.SuperOffset); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 )
@@ -56,7 +57,7 @@ func churn(t testing.TB, dir string, rounds int) {
 			t.Fatal(err)
 		}
 	}
-	block := make([]byte, 3*blockSize+100)
+	block := make([]byte, 3*disk.BlockSize+100)
 	for round := range rounds {
 		sub := filepath.Join(dir, fmt.Sprint("d", rnd.IntN(4)))
 		must(os.RemoveAll(sub))
@@ -66,7 +67,7 @@ func churn(t testing.TB, dir string, rounds int) {
 			for j := range block {
 				block[j] = byte(round + j>>12)
 			}
-			for j := 0; j < len(block) && i%2 == 0; j += blockSize {
+			for j := 0; j < len(block) && i%2 == 0; j += disk.BlockSize {
 				journalHead{uint32(i%8) + 1, uint32(round)}.encode(block[j:])
 			}
 			must(os.WriteFile(name, block[:rnd.IntN(len(block))], 0o600))
@@ -89,7 +90,7 @@ func scatter(name string) error {
 	}
 	defer f.Close()
 	for i := range int64(500) {
-		if _, err := f.WriteAt([]byte{1}, i*2*blockSize); err != nil {
+		if _, err := f.WriteAt([]byte{1}, i*2*disk.BlockSize); err != nil {
 			return err
 		}
 	}
@@ -310,14 +311,14 @@ func tear(t testing.TB, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, blockSize)
+	b := make([]byte, disk.BlockSize)
 	for n := g.journal.super.First; n < g.journal.super.Length; n++ {
-		at := int64(g.journal.physical(n)) * blockSize
+		at := int64(g.journal.physical(n)) * disk.BlockSize
 		if _, err := f.ReadAt(b, at); err != nil {
 			t.Fatal(err)
 		}
 		if head, ok := decodeJournalHead(b); ok && head == (journalHead{journalCommit, end - 1}) {
-			if _, err := f.WriteAt(make([]byte, blockSize), at); err != nil {
+			if _, err := f.WriteAt(make([]byte, disk.BlockSize), at); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -328,21 +329,21 @@ func tear(t testing.TB, image string) {
 func hasOrphans(t testing.TB, image string) bool {
 	t.Helper()
 	s := readSuper(t, image)
-	return s.LastOrphan != 0 || s.RoCompat&roCompatOrphans != 0
+	return s.LastOrphan != 0 || s.RoCompat&disk.RoCompatOrphans != 0
 }
 
-func readSuper(t testing.TB, image string) (s superblock) {
+func readSuper(t testing.TB, image string) (s disk.Superblock) {
 	t.Helper()
 	f, err := os.Open(image)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	b := make([]byte, superSize)
-	if _, err := f.ReadAt(b, superOffset); err != nil {
+	b := make([]byte, disk.SuperSize)
+	if _, err := f.ReadAt(b, disk.SuperOffset); err != nil {
 		t.Fatal(err)
 	}
-	s.decode(b)
+	s.Decode(b)
 	return s
 }
 
@@ -366,18 +367,18 @@ func compareImages(t testing.TB, want, got string) {
 		{0x0C, 8}, {0x158, 4}, // free blocks and inodes
 		{0x3FC, 4},
 	} {
-		clear(a[superOffset+f.off:][:f.n])
-		clear(b[superOffset+f.off:][:f.n])
+		clear(a[disk.SuperOffset+f.off:][:f.n])
+		clear(b[disk.SuperOffset+f.off:][:f.n])
 	}
 	bad := 0
-	for i := 0; i < len(a); i += blockSize {
-		if !bytes.Equal(a[i:i+blockSize], b[i:i+blockSize]) && bad < 10 {
+	for i := 0; i < len(a); i += disk.BlockSize {
+		if !bytes.Equal(a[i:i+disk.BlockSize], b[i:i+disk.BlockSize]) && bad < 10 {
 			bad++
 			at := 0
 			for a[i+at] == b[i+at] {
 				at++
 			}
-			t.Errorf("block %d differs from byte %#x on: %x, want %x", i/blockSize, at,
+			t.Errorf("block %d differs from byte %#x on: %x, want %x", i/disk.BlockSize, at,
 				binary.BigEndian.Uint32(b[i+at&^3:]), binary.BigEndian.Uint32(a[i+at&^3:]))
 		}
 	}

@@ -1,9 +1,13 @@
 package ext4
 
-import "github.com/zeebo/blake3"
+import (
+	"github.com/zeebo/blake3"
+
+	"ocipipe/lib/ext4/disk"
+)
 
 // xattrRoom is what an inode has behind its fields.
-const xattrRoom = inodeSize - inodeFixedSize
+const xattrRoom = disk.InodeSize - disk.InodeFixedSize
 
 // xattrUsers are the inodes with equal blocks of xattrs.
 type xattrUsers struct {
@@ -13,7 +17,7 @@ type xattrUsers struct {
 }
 
 // placeXattrs writes the blocks of xattrs. Inodes whose blocks are equal share one,
-// or more where they are over xattrMaxRefs.
+// or more where they are over disk.XattrMaxRefs.
 func (w *Writer) placeXattrs(items []*item) error {
 	users := make(map[[32]byte]*xattrUsers)
 	err := w.eachXattrBlock(items, func(_ *item, block []byte) error {
@@ -46,7 +50,7 @@ func (w *Writer) eachXattrBlock(items []*item, fn func(it *item, block []byte) e
 		if len(it.entry.Xattrs) == 0 {
 			continue
 		}
-		_, block, err := planXattrs(it.entry.Xattrs, xattrRoom)
+		_, block, err := disk.PlanXattrs(it.entry.Xattrs, xattrRoom)
 		if err == nil && block != nil {
 			err = fn(it, block)
 		}
@@ -63,11 +67,11 @@ func (w *Writer) writeXattrBlock(u *xattrUsers, block []byte) (err error) {
 		return err
 	}
 	w.acls = append(w.acls, u.at)
-	u.room = min(u.left, xattrMaxRefs)
+	u.room = min(u.left, disk.XattrMaxRefs)
 	u.left -= u.room
-	setXattrRefs(block, uint32(u.room))
+	disk.SetXattrRefs(block, uint32(u.room))
 	if w.opts.Features.has(metadataCsum) {
-		sealXattrBlock(block, u.at, w.seed)
+		disk.SealXattrBlock(block, u.at, w.seed)
 	}
 	return w.put(u.at, block)
 }

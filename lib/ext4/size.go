@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"math"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
 // Blocks and inodes that an upper disk has beside its content, or overlayfs could not
 // make its work directory, and nobody anything.
 const (
-	workBlocks = 8 << 20 / blockSize
+	workBlocks = 8 << 20 / disk.BlockSize
 	workInodes = 16
 )
 
@@ -29,7 +30,7 @@ type demand struct {
 
 // demand counts items.
 func (w *Writer) demand(items []*item) demand {
-	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(items)) - 1 + firstIno - 1}
+	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(items)) - 1 + disk.FirstIno - 1}
 	for _, it := range items {
 		d.live += it.blocks()
 		if it.entry.Type == tree.File {
@@ -39,7 +40,7 @@ func (w *Writer) demand(items []*item) demand {
 			d.dirs++
 		}
 		if it.nodes != 0 {
-			d.live += uint64(extentTreeBlocks(it.runs(&w.files)))
+			d.live += uint64(disk.ExtentTreeBlocks(it.runs(&w.files)))
 		}
 	}
 	return d
@@ -64,7 +65,7 @@ func (w *Writer) layout(items []*item) (*layout, error) {
 	if w.opts.Size == 0 {
 		return w.sized(d)
 	}
-	blocks := uint64(w.opts.Size) / blockSize
+	blocks := uint64(w.opts.Size) / disk.BlockSize
 	g, err := w.opts.shorten(blocks, w.opts.inodes(blocks, d.inodes, 0))
 	if err == nil {
 		if g.inodes() < d.inodes {
@@ -97,14 +98,14 @@ func (w *Writer) checkUpper(d demand) (*layout, error) {
 // tooSmall says how large it would have to be.
 func (w *Writer) tooSmall(d demand) error {
 	o := w.opts
-	const unit = sizeUnit / blockSize
+	const unit = sizeUnit / disk.BlockSize
 	blocks, planned := uint64(o.Size)/sizeUnit*unit, d.inodes
 	if o.Upper {
 		planned = 0 // as in begin
 	}
 	for {
 		blocks += unit
-		o.Size = int64(blocks * blockSize)
+		o.Size = int64(blocks * disk.BlockSize)
 		if o.Size > MaxSize {
 			return &roomError{text: fmt.Sprintf("what was added does not fit into %d bytes, nor into any size", w.opts.Size)}
 		}
@@ -138,7 +139,7 @@ func (o *Options) purpose() string {
 // sized is the layout of a file system whose size follows from its content.
 func (w *Writer) sized(d demand) (*layout, error) {
 	o := &w.opts
-	blocks, unit := w.files.settle()+1, uint64(sizeUnit/blockSize)
+	blocks, unit := w.files.settle()+1, uint64(sizeUnit/disk.BlockSize)
 	if o.Shrink {
 		unit = 1
 	}
@@ -151,18 +152,18 @@ func (w *Writer) sized(d demand) (*layout, error) {
 		}
 		g := o.geometry(blocks, want)
 		if g.inodes() < want {
-			blocks += blocksPerGroup // each has room for so many
+			blocks += disk.BlocksPerGroup // each has room for so many
 			continue
 		}
 		l := o.behind(w.files, g)
 		used = max(used, d.live+l.used())
 		need := max(l.end, withFree(used, o.free(used)), blocks+g.lastGroupShort())
-		if need = divUp(need, unit) * unit; need <= blocks {
+		if need = disk.DivUp(need, unit) * unit; need <= blocks {
 			return l, nil
 		}
 		blocks = need
 	}
-	return nil, &roomError{fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", w.limit*blockSize), "--max-size raises this, or --size states it"}
+	return nil, &roomError{fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", w.limit*disk.BlockSize), "--max-size raises this, or --size states it"}
 }
 
 // free is how many blocks are left for more files where so many are in use.
@@ -171,9 +172,9 @@ func (o *Options) free(used uint64) uint64 {
 	case o.Shrink:
 		return 0
 	case o.FreeSpace != nil:
-		return divUp(uint64(*o.FreeSpace), blockSize)
+		return disk.DivUp(uint64(*o.FreeSpace), disk.BlockSize)
 	}
-	return max(DefaultFree/blockSize, used/4)
+	return max(DefaultFree/disk.BlockSize, used/4)
 }
 
 // withFree is how many blocks there have to be for so many in use and so many more

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -22,7 +23,7 @@ import (
 //
 // The end, io.EOF, also says that every inode has as many names as it counts and
 // that no block belongs to two of them.
-func (img *Image) Source() tree.Source { return img.source(rootIno, rootIno) }
+func (img *Image) Source() tree.Source { return img.source(disk.RootIno, disk.RootIno) }
 
 // Subtree is Source for what lies at and below path, a directory that becomes the
 // root. Of inodes that have other names elsewhere it yields those that it has. No
@@ -64,7 +65,7 @@ type source struct {
 	err    error
 
 	// visit, if there is one, is told of every inode once, with its data.
-	visit func(ino *foundInode, c *content, names []dirent) error
+	visit func(ino *foundInode, c *content, names []disk.Dirent) error
 }
 
 // links is what is known of an inode with several names.
@@ -77,7 +78,7 @@ type links struct {
 // openDir is what is still to come of one directory.
 type openDir struct {
 	number uint32
-	names  []dirent
+	names  []disk.Dirent
 	path   int         // length of source.path in it
 	at     *tree.Place // its own
 }
@@ -99,14 +100,14 @@ func (s *source) Next() (*tree.Entry, error) {
 func (s *source) next() error {
 	if !s.begun {
 		s.begun = true
-		return s.enter(dirent{".", s.root, kindDir}, &openDir{number: s.parent})
+		return s.enter(disk.Dirent{Name: ".", Ino: s.root, Kind: disk.KindDir}, &openDir{number: s.parent})
 	}
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
 		if len(top.names) > 0 {
 			d := top.names[0]
 			top.names = top.names[1:]
-			s.path = append(s.path[:top.path], d.name...)
+			s.path = append(s.path[:top.path], d.Name...)
 			return s.enter(d, top)
 		}
 		s.stack = s.stack[:len(s.stack)-1]
@@ -121,7 +122,7 @@ func (s *source) finish() error {
 	}
 	var wrong []uint32
 	for number, l := range s.links {
-		if l.found > l.count || l.found < l.count && s.root == rootIno {
+		if l.found > l.count || l.found < l.count && s.root == disk.RootIno {
 			wrong = append(wrong, number)
 		}
 	}
@@ -130,14 +131,14 @@ func (s *source) finish() error {
 	}
 	number := slices.Min(wrong)
 	l := s.links[number]
-	return fmt.Errorf("%s: inode %d has %d names, counts %d: %w", l.first, number, l.found, l.count, ErrCorrupt)
+	return fmt.Errorf("%s: inode %d has %d names, counts %d: %w", l.first, number, l.found, l.count, disk.ErrCorrupt)
 }
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it is
 // a directory itself.
-func (s *source) enter(d dirent, parent *openDir) error {
+func (s *source) enter(d disk.Dirent, parent *openDir) error {
 	path := string(s.path)
-	if d.name == "." {
+	if d.Name == "." {
 		path = "."
 	}
 	if err := s.fill(d, parent, path); err != nil {
@@ -146,15 +147,15 @@ func (s *source) enter(d dirent, parent *openDir) error {
 	return nil
 }
 
-func (s *source) fill(d dirent, parent *openDir, path string) error {
+func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 	ino := &s.ino
 	if err := s.img.readEntry(ino, d); err != nil {
 		return err
 	}
 	if err := tree.CheckPath(path); err != nil {
-		return unsupported(ino.off, "%s", err)
+		return disk.Unsupported(ino.off, "%s", err)
 	}
-	first, again, err := s.name(ino, d.name, parent)
+	first, again, err := s.name(ino, d.Name, parent)
 	if err != nil {
 		return err
 	}
@@ -174,9 +175,9 @@ func (s *source) fill(d dirent, parent *openDir, path string) error {
 		s.entry.Hardlink, s.entry.Content = first.String(), nil
 		return nil
 	}
-	var names []dirent
+	var names []disk.Dirent
 	if ino.kind() == tree.Dir {
-		if names, c, err = s.open(ino, d.name, parent); err != nil {
+		if names, c, err = s.open(ino, d.Name, parent); err != nil {
 			return err
 		}
 	}
@@ -193,7 +194,7 @@ func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.P
 	switch {
 	case ino.kind() != tree.Dir && ino.Links > 1:
 	case again:
-		return nil, true, corrupt(ino.off, "inode %d has a second name", ino.number)
+		return nil, true, disk.Corrupt(ino.off, "inode %d has a second name", ino.number)
 	default:
 		return nil, false, nil
 	}
@@ -207,21 +208,21 @@ func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.P
 }
 
 // open makes the directory ino, called name in parent, the top of the stack.
-func (s *source) open(ino *foundInode, name string, parent *openDir) ([]dirent, *content, error) {
+func (s *source) open(ino *foundInode, name string, parent *openDir) ([]disk.Dirent, *content, error) {
 	names, c, err := s.img.readDir(ino, parent.number, &s.owned)
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(names, func(a, b dirent) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(names, func(a, b disk.Dirent) int { return cmp.Compare(a.Name, b.Name) })
 	for i, d := range names {
-		if d.name == "." || d.name == ".." || i > 0 && d.name == names[i-1].name {
-			return nil, nil, corrupt(ino.off, "directory %d has the name %q twice", ino.number, d.name)
+		if d.Name == "." || d.Name == ".." || i > 0 && d.Name == names[i-1].Name {
+			return nil, nil, disk.Corrupt(ino.off, "directory %d has the name %q twice", ino.number, d.Name)
 		}
 	}
 	if s.entry.Nlink, err = s.img.countLinks(ino, names); err != nil {
 		return nil, nil, err
 	}
-	if ino.number == rootIno && !s.keep {
+	if ino.number == disk.RootIno && !s.keep {
 		if names, err = s.withoutLostFound(names); err != nil {
 			return nil, nil, err
 		}
@@ -237,47 +238,47 @@ func (s *source) open(ino *foundInode, name string, parent *openDir) ([]dirent, 
 
 // countLinks is 2 and the number of subdirectories, which has to be what the
 // directory ino says, or that there are more than it can count.
-func (img *Image) countLinks(ino *foundInode, names []dirent) (uint32, error) {
+func (img *Image) countLinks(ino *foundInode, names []disk.Dirent) (uint32, error) {
 	n := uint32(2)
 	for _, d := range names {
-		kind := d.kind
-		if kind == kindUnknown {
-			child, err := img.readInode(d.ino)
+		kind := d.Kind
+		if kind == disk.KindUnknown {
+			child, err := img.readInode(d.Ino)
 			if err != nil {
 				return 0, err
 			}
 			kind = kinds[child.Mode>>12].dirent
 		}
-		if kind == kindDir {
+		if kind == disk.KindDir {
 			n++
 		}
 	}
-	if n != uint32(ino.Links) && (ino.Links != 1 || img.super.RoCompat&roCompatDirNlink == 0) {
-		return 0, corrupt(ino.off, "directory %d has %d links, counts %d", ino.number, n, ino.Links)
+	if n != uint32(ino.Links) && (ino.Links != 1 || img.super.RoCompat&disk.RoCompatDirNlink == 0) {
+		return 0, disk.Corrupt(ino.off, "directory %d has %d links, counts %d", ino.number, n, ino.Links)
 	}
 	return n, nil
 }
 
 // withoutLostFound takes lost+found out of names, those in the root, if it was
 // made with the file system, not put into the tree.
-func (s *source) withoutLostFound(names []dirent) ([]dirent, error) {
-	i := slices.IndexFunc(names, func(d dirent) bool { return d.name == lostFoundDir && d.ino == lostFoundIno })
+func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
+	i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == disk.LostFoundDir && d.Ino == disk.LostFoundIno })
 	if i < 0 {
 		return names, nil
 	}
-	ino, err := s.img.readInode(lostFoundIno)
-	if err != nil || ino.Mode != modeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == blockSize || ino.Links != 2 {
+	ino, err := s.img.readInode(disk.LostFoundIno)
+	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == disk.BlockSize || ino.Links != 2 {
 		return names, err
 	}
 	made := int64(s.img.super.MakeTime) | int64(s.img.super.MakeTimeHi)<<32
-	if t, _ := ino.Mtime.decode(); t.Sec < made || t.Sec > made+60 {
+	if t, _ := ino.Mtime.Decode(); t.Sec < made || t.Sec > made+60 {
 		return names, nil
 	}
 	xs, err := (&xattrReader{img: s.img}).read(ino, nil)
 	if err != nil || len(xs) > 0 {
 		return names, err
 	}
-	below, _, err := s.img.readDir(ino, rootIno, nil)
+	below, _, err := s.img.readDir(ino, disk.RootIno, nil)
 	if err != nil || len(below) > 0 {
 		return names, err
 	}
@@ -286,18 +287,18 @@ func (s *source) withoutLostFound(names []dirent) ([]dirent, error) {
 }
 
 // readEntry reads the inode that d names.
-func (img *Image) readEntry(ino *foundInode, d dirent) error {
-	if d.ino < img.super.FirstIno && (d.ino != rootIno || d.name != ".") {
-		return corrupt(superOffset, "%q is inode %d, which has no name", d.name, d.ino)
+func (img *Image) readEntry(ino *foundInode, d disk.Dirent) error {
+	if d.Ino < img.super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
+		return disk.Corrupt(disk.SuperOffset, "%q is inode %d, which has no name", d.Name, d.Ino)
 	}
-	if err := img.readInodeInto(ino, d.ino); err != nil {
+	if err := img.readInodeInto(ino, d.Ino); err != nil {
 		return err
 	}
-	if kind := kinds[ino.Mode>>12].dirent; d.kind != kind && d.kind != kindUnknown {
-		return corrupt(ino.off, "inode %d is of kind %d, its name says %d", ino.number, kind, d.kind)
+	if kind := kinds[ino.Mode>>12].dirent; d.Kind != kind && d.Kind != disk.KindUnknown {
+		return disk.Corrupt(ino.off, "inode %d is of kind %d, its name says %d", ino.number, kind, d.Kind)
 	}
-	if ino.Flags&flagEAInode != 0 {
-		return corrupt(ino.off, "inode %d holds the value of an xattr", ino.number)
+	if ino.Flags&disk.FlagEAInode != 0 {
+		return disk.Corrupt(ino.off, "inode %d holds the value of an xattr", ino.number)
 	}
 	return nil
 }
@@ -305,9 +306,9 @@ func (img *Image) readEntry(ino *foundInode, d dirent) error {
 // fill makes e of ino, without path and xattrs. The content is nil for what has
 // no blocks of its own.
 func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *content, err error) {
-	time, _ := ino.Mtime.decode()
+	time, _ := ino.Mtime.Decode()
 	*e = tree.Entry{
-		Type: ino.kind(), Mode: ino.Mode & modePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
+		Type: ino.kind(), Mode: ino.Mode & disk.ModePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
 	}
 	switch e.Type {
 	case tree.Dir:
@@ -325,7 +326,7 @@ func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *conten
 		e.Link, err = img.readLink(c, ino, owned)
 	default:
 		if e.Type == tree.Char || e.Type == tree.Block {
-			e.Dev = decodeDevice(&ino.Block)
+			e.Dev = disk.DecodeDevice(&ino.Block)
 		}
 		err = ino.checkPlain()
 	}
@@ -375,10 +376,10 @@ func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error
 	if err := tree.CheckPath(path); err != nil {
 		return nil, 0, err
 	}
-	if ino, err = img.readInode(rootIno); err != nil {
+	if ino, err = img.readInode(disk.RootIno); err != nil {
 		return nil, 0, err
 	}
-	parent = rootIno
+	parent = disk.RootIno
 	for rest := path; rest != "" && path != "."; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
@@ -389,7 +390,7 @@ func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error
 		if err != nil {
 			return nil, 0, err
 		}
-		i := slices.IndexFunc(names, func(d dirent) bool { return d.name == name })
+		i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == name })
 		if i < 0 {
 			return nil, 0, fs.ErrNotExist
 		}

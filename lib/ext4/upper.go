@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -68,8 +69,8 @@ func (w *Writer) addOwn() error {
 		own(".", 0o755)
 		own(workDir, 0o755)
 	}
-	if w.tree.Lookup(lostFoundDir) == nil {
-		own(lostFoundDir, 0o700)
+	if w.tree.Lookup(disk.LostFoundDir) == nil {
+		own(disk.LostFoundDir, 0o700)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -34,7 +35,7 @@ type Writer struct {
 
 	uuid     [16]byte
 	hashSeed [4]uint32
-	seed     seed
+	seed     disk.Seed
 	acls     []uint64 // blocks of xattrs
 
 	content contentWriter // of the file that is being added
@@ -66,7 +67,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 
 // begin decides where files go.
 func (w *Writer) begin() (err error) {
-	o, blocks := &w.opts, uint64(w.opts.Size)/blockSize
+	o, blocks := &w.opts, uint64(w.opts.Size)/disk.BlockSize
 	if o.Upper {
 		w.plan, w.files, err = o.inFront(blocks, o.inodes(blocks, 0, 0))
 		if err != nil {
@@ -75,13 +76,13 @@ func (w *Writer) begin() (err error) {
 		w.limit = w.plan.geo.blocks
 		return nil
 	}
-	gdt := gdtBlocks(max(blocks, 1), o.Features.descSize())
+	gdt := disk.DescBlocks(max(blocks, 1), o.Features.descSize())
 	room := geometry{gdt: uint32(o.area(gdt))}
-	w.limit = uint64(room.gdt) * descsPerBlock(o.Features.descSize()) * blocksPerGroup
+	w.limit = uint64(room.gdt) * disk.DescsPerBlock(o.Features.descSize()) * disk.BlocksPerGroup
 	if blocks > 0 {
 		w.limit = blocks
 	}
-	room.groups = uint32(divUp(w.limit, blocksPerGroup))
+	room.groups = uint32(disk.DivUp(w.limit, disk.BlocksPerGroup))
 	w.files = cursor{taken: room.superAreas()}
 	return nil
 }
@@ -95,13 +96,13 @@ func (o *Options) inodes(blocks, used, free uint64) uint64 {
 	case o.FreeInodes != nil:
 		return used + uint64(*o.FreeInodes)
 	case o.Size != 0 && o.BytesPerInode != 0:
-		return max(used, blocks*blockSize/uint64(o.BytesPerInode))
+		return max(used, blocks*disk.BlockSize/uint64(o.BytesPerInode))
 	case o.Size != 0:
-		return max(used, blocks*blockSize/bytesPerInode(blocks))
+		return max(used, blocks*disk.BlockSize/bytesPerInode(blocks))
 	case o.BytesPerInode != 0:
-		return used + free*blockSize/uint64(o.BytesPerInode)
+		return used + free*disk.BlockSize/uint64(o.BytesPerInode)
 	}
-	return used + free*blockSize/freeBytesPerInode
+	return used + free*disk.BlockSize/freeBytesPerInode
 }
 
 // fits reports whether there is room for so many blocks of files. Once there was
@@ -160,12 +161,12 @@ func (w *Writer) check(e *tree.Entry) error {
 	}
 	switch e.Type {
 	case tree.Link:
-		if n := len(e.Link); n == 0 || n > linkMax {
-			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, linkMax)
+		if n := len(e.Link); n == 0 || n > disk.LinkMax {
+			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, disk.LinkMax)
 		}
 	case tree.Char, tree.Block:
-		if e.Dev.Major > maxMajor || e.Dev.Minor > maxMinor {
-			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, maxMajor, maxMinor)
+		if e.Dev.Major > disk.MaxMajor || e.Dev.Minor > disk.MaxMinor {
+			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, disk.MaxMajor, disk.MaxMinor)
 		}
 	case tree.File:
 		if e.Content == nil && e.DataSize() > 0 {
@@ -183,7 +184,7 @@ func (w *Writer) checkFile(e *tree.Entry) error {
 	if err := checkExtents(e); err != nil {
 		return err
 	}
-	if n := dataBlocks(e); n >= math.MaxUint32/sectorBlocks && !w.opts.Features.has(hugeFile) {
+	if n := dataBlocks(e); n >= math.MaxUint32/disk.SectorBlocks && !w.opts.Features.has(hugeFile) {
 		return fmt.Errorf("%d blocks: without huge_file the format ends at 2 TiB", n)
 	}
 	return nil
@@ -213,12 +214,12 @@ func (w *Writer) retime(path string, t tree.Time) tree.Time {
 		t = *c
 	}
 	switch {
-	case t.Sec < minTime:
+	case t.Sec < disk.MinTime:
 		w.clamped.note(path)
-		return tree.Time{Sec: minTime}
-	case t.Sec > maxTime:
+		return tree.Time{Sec: disk.MinTime}
+	case t.Sec > disk.MaxTime:
 		w.clamped.note(path)
-		return tree.Time{Sec: maxTime, Nsec: maxNsec}
+		return tree.Time{Sec: disk.MaxTime, Nsec: disk.MaxNsec}
 	}
 	return t
 }
@@ -236,9 +237,9 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 			w.dropped.note(e.Path + ": xattr " + x.Name)
 			continue
 		}
-		if index, _, _ := splitXattr(x.Name); isACL(index) {
+		if index, _, _ := disk.SplitXattr(x.Name); disk.IsACL(index) {
 			var err error
-			if x.Value, err = shownACL(x.Value); err != nil {
+			if x.Value, err = disk.NormalACL(x.Value); err != nil {
 				return nil, fmt.Errorf("xattr %s: %w", x.Name, err)
 			}
 			if x.Value == "" {
@@ -253,7 +254,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 // drops reports whether x is left out: the format has no number for its prefix,
 // or it would be read as a mark of a layer that nobody made.
 func (w *Writer) drops(x tree.Xattr) bool {
-	_, _, ok := splitXattr(x.Name)
+	_, _, ok := disk.SplitXattr(x.Name)
 	return !ok || strings.HasPrefix(x.Name, markPrefix) || !w.opts.Upper && x.Name == tree.Opaque.Name
 }
 

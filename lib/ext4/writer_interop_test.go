@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -19,28 +20,28 @@ import (
 // edges are sizes, in blocks, around those where the geometry changes.
 func edges() (list []int64) {
 	const (
-		group   = blocksPerGroup
+		group   = disk.BlocksPerGroup
 		flex    = group << defaultLogFlex
-		gdt     = group * blockSize / groupDescSize
+		gdt     = group * disk.BlockSize / disk.GroupDescSize
 		copyAt  = 25 * group // a group with a copy
 		tebi    = 1 << 28
-		edgeOne = 2 + 512 + 129 + lastGroupRoom // with a copy and 8192 inodes
+		edgeOne = 2 + 512 + 129 + disk.LastGroupRoom // with a copy and 8192 inodes
 	)
 	for _, at := range []int64{group, 3 * group, flex, gdt, copyAt} {
 		for _, d := range []int64{-1, 0, 1, edgeOne - 129, edgeOne - 1, edgeOne, 4096} {
 			list = append(list, at+d)
 		}
 	}
-	return append(list, MinUpper/blockSize, tebi-1, tebi+1, 2*tebi+1)
+	return append(list, MinUpper/disk.BlockSize, tebi-1, tebi+1, 2*tebi+1)
 }
 
 // TestInteropEdges: e2fsck is silent about disks of every odd size, and they have
 // the size that they should.
 func TestInteropEdges(t *testing.T) {
 	for _, blocks := range edges() {
-		path := build(t, Options{Upper: true, Size: blocks*blockSize + 17, Check: blocks < 1<<20})
+		path := build(t, Options{Upper: true, Size: blocks*disk.BlockSize + 17, Check: blocks < 1<<20})
 		fsck(t, path)
-		if fi, err := os.Stat(path); err != nil || fi.Size() != blocks*blockSize {
+		if fi, err := os.Stat(path); err != nil || fi.Size() != blocks*disk.BlockSize {
 			t.Errorf("%d blocks: %v, %v", blocks, fi, err)
 		}
 		os.Remove(path)
@@ -52,8 +53,8 @@ func TestInteropEdges(t *testing.T) {
 func TestInteropRootEdges(t *testing.T) {
 	none := int64(0)
 	for _, opts := range []Options{{Shrink: true}, {Shrink: true, Journal: &none}, {FreeSpace: &none}} {
-		for _, blocks := range []int64{1, 2000, blocksPerGroup - 1200, blocksPerGroup - 1150, blocksPerGroup - 700, blocksPerGroup - 129, blocksPerGroup - 128, blocksPerGroup} {
-			e := &tree.Entry{Path: "f", Type: tree.File, Size: blocks * blockSize, Content: zeroContent(blocks * blockSize)}
+		for _, blocks := range []int64{1, 2000, disk.BlocksPerGroup - 1200, disk.BlocksPerGroup - 1150, disk.BlocksPerGroup - 700, disk.BlocksPerGroup - 129, disk.BlocksPerGroup - 128, disk.BlocksPerGroup} {
+			e := &tree.Entry{Path: "f", Type: tree.File, Size: blocks * disk.BlockSize, Content: zeroContent(blocks * disk.BlockSize)}
 			opts.Check = true
 			path := build(t, opts, e)
 			fsck(t, path)
@@ -72,7 +73,7 @@ func TestInteropHuge(t *testing.T) {
 		reftest.Skip(t, "mount a tmpfs: %v", err)
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
-	for _, size := range []int64{16<<40 - 8<<30, 16<<40 - blockSize, 16 << 40, 17 << 40, MaxSize} {
+	for _, size := range []int64{16<<40 - 8<<30, 16<<40 - disk.BlockSize, 16 << 40, 17 << 40, MaxSize} {
 		path := filepath.Join(dir, "image")
 		f, err := os.Create(path)
 		if err != nil {
@@ -184,7 +185,7 @@ func TestInteropDump(t *testing.T) {
 		const grows = 1 << 28 // blocks: 128 blocks of descriptors in all
 		reftest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-U", id, "-L", "label",
 			"-E", fmt.Sprintf("lazy_journal_init=1,nodiscard,root_owner=0:0,resize=%d", grows-1), theirs)
-		ours := build(t, Options{Upper: true, Size: size, UUID: &uuid, Label: "label", MaxSize: grows * blockSize})
+		ours := build(t, Options{Upper: true, Size: size, UUID: &uuid, Label: "label", MaxSize: grows * disk.BlockSize})
 		have, want := dump(t, ours), dump(t, theirs)
 		compareLines(t, size, have, want)
 		sameBitmaps(t, have, want)
@@ -241,13 +242,13 @@ func TestInteropAllocated(t *testing.T) {
 // TestInteropManyDirs: as many directories in one as can be counted, and one more.
 func TestInteropManyDirs(t *testing.T) {
 	var entries []*tree.Entry
-	for i := range nlinkMax - 3 { // lost+found is one, too, and . and .. count
+	for i := range disk.NlinkMax - 3 { // lost+found is one, too, and . and .. count
 		entries = append(entries, ext4test.Dir(fmt.Sprintf("d%05d", i), 0o755))
 	}
 	for _, c := range []struct {
 		more  int
 		links uint64
-	}{{0, nlinkMax}, {1, 1}} {
+	}{{0, disk.NlinkMax}, {1, 1}} {
 		path := build(t, Options{Shrink: true, Check: true}, append(entries, ext4test.Dir("more", 0o755))[:len(entries)+c.more]...)
 		fsck(t, path)
 		var st unix.Stat_t

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 )
@@ -31,13 +32,13 @@ func build(t testing.TB, opts Options, entries ...*tree.Entry) string {
 }
 
 // superOf is the superblock of what is in m.
-func superOf(t testing.TB, m io.ReaderAt) (s superblock) {
+func superOf(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
 	t.Helper()
-	b := make([]byte, superSize)
-	if _, err := m.ReadAt(b, superOffset); err != nil {
+	b := make([]byte, disk.SuperSize)
+	if _, err := m.ReadAt(b, disk.SuperOffset); err != nil {
 		t.Fatal(err)
 	}
-	s.decode(b)
+	s.Decode(b)
 	return s
 }
 
@@ -65,7 +66,7 @@ func TestWriterRefuses(t *testing.T) {
 		{"link to a lower layer", upper, lower, "l: hard link to below in a layer below"},
 		{"path", Options{}, ext4test.File("a/../b", nil), "a/../b"},
 		{"empty target", Options{}, &tree.Entry{Path: "l", Type: tree.Link}, "l: link target of 0 bytes"},
-		{"long target", Options{}, &tree.Entry{Path: "l", Type: tree.Link, Link: strings.Repeat("x", linkMax+1)}, "4096 bytes"},
+		{"long target", Options{}, &tree.Entry{Path: "l", Type: tree.Link, Link: strings.Repeat("x", disk.LinkMax+1)}, "4096 bytes"},
 		{"device", Options{}, &tree.Entry{Path: "c", Type: tree.Char, Dev: tree.Device{Major: 4096}}, "c: device 4096:0"},
 		{"huge", Options{}, huge, "huge: 17592186040321 bytes"},
 		{"2 TiB", Options{Features: hugeFile}, two, "two: 536870912 blocks: without huge_file"},
@@ -120,7 +121,7 @@ func (b *badOutput) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func TestWriterFullDisk(t *testing.T) {
-	for _, above := range []int64{0, 100 * blockSize, 600 * blockSize, 5 << 20} {
+	for _, above := range []int64{0, 100 * disk.BlockSize, 600 * disk.BlockSize, 5 << 20} {
 		if err := writeTo(&badOutput{above: above}, Options{Size: 64 << 20, FreeInodes: new(int64)}, ext4test.Corpus()); !errors.Is(err, errBad) {
 			t.Errorf("full above %d: %v", above, err)
 		}
@@ -137,7 +138,7 @@ func TestOptions(t *testing.T) {
 		{Options{Upper: true, Size: MinUpper}, ""},
 		{Options{Upper: true, Size: MaxSize}, ""},
 		{Options{Upper: true, Size: 4 << 30, MaxSize: 8 << 40}, ""},
-		{Options{Upper: true, Size: 14 << 40, MaxSize: 16<<40 - blockSize}, ""},
+		{Options{Upper: true, Size: 14 << 40, MaxSize: 16<<40 - disk.BlockSize}, ""},
 		{Options{Size: 1 << 20, Journal: new(int64)}, ""},
 		{Options{Label: strings.Repeat("x", 16)}, ""},
 		{Options{Epoch: size(1<<40 - 1)}, ""},
@@ -215,7 +216,7 @@ func TestTooSmall(t *testing.T) {
 			continue
 		}
 		s := superOf(t, m)
-		if have := int64(s.freeBlocks()-min(s.freeBlocks(), keptBlocks(s.blocks()))) * blockSize >> 20; have != free || opts.Upper && free < 8 {
+		if have := int64(s.FreeBlocks()-min(s.FreeBlocks(), keptBlocks(s.Blocks()))) * disk.BlockSize >> 20; have != free || opts.Upper && free < 8 {
 			t.Errorf("%s: %d MiB are free, the hint says %d", c.name, have, free)
 		}
 		opts.Size -= 2 << 20
@@ -288,12 +289,12 @@ func TestSizes(t *testing.T) {
 		blocks, inodes uint64 // free ones, at least
 		groups         uint64 // as many as these need, for their inodes
 	}{
-		{"default", Options{}, DefaultFree / blockSize, DefaultFree / freeBytesPerInode, 5},
+		{"default", Options{}, DefaultFree / disk.BlockSize, DefaultFree / freeBytesPerInode, 5},
 		{"none", Options{FreeSpace: new(int64)}, 0, 0, 1},
 		{"space", Options{FreeSpace: size(1 << 30)}, 1 << 18, 1 << 16, 9},
 		{"a block", Options{FreeSpace: size(1)}, 1, 0, 1},
 		{"no inodes", Options{FreeSpace: size(1 << 30), FreeInodes: new(int64)}, 1 << 18, 0, 9},
-		{"inodes", Options{FreeInodes: size(200000)}, DefaultFree / blockSize, 200000, 7},
+		{"inodes", Options{FreeInodes: size(200000)}, DefaultFree / disk.BlockSize, 200000, 7},
 		{"many inodes", Options{Shrink: true, FreeInodes: size(200000)}, 0, 200000, 7},
 		{"ratio", Options{FreeSpace: size(64 << 20), BytesPerInode: 1024}, 64 << 8, 64 << 10, 3},
 		{"just over a group", Options{FreeSpace: size(100 << 20)}, 100 << 8, 0, 1},
@@ -307,8 +308,8 @@ func TestSizes(t *testing.T) {
 			continue
 		}
 		s := superOf(t, m)
-		if s.freeBlocks() < c.blocks || s.groups() > c.groups || uint64(s.FreeInodes) < c.inodes {
-			t.Errorf("%s: %d blocks and %d inodes are free in %d groups, promised were %d and %d in %d", c.name, s.freeBlocks(), s.FreeInodes, s.groups(), c.blocks, c.inodes, c.groups)
+		if s.FreeBlocks() < c.blocks || s.Groups() > c.groups || uint64(s.FreeInodes) < c.inodes {
+			t.Errorf("%s: %d blocks and %d inodes are free in %d groups, promised were %d and %d in %d", c.name, s.FreeBlocks(), s.FreeInodes, s.Groups(), c.blocks, c.inodes, c.groups)
 		}
 		if opts.Shrink == (m.Size%sizeUnit == 0) {
 			t.Errorf("%s: size is %d", c.name, m.Size)
@@ -318,8 +319,8 @@ func TestSizes(t *testing.T) {
 	if err := writeTo(m, Options{Shrink: true, Check: true}, ext4test.Corpus()); err != nil {
 		t.Fatal(err)
 	}
-	if s := superOf(t, m); s.freeBlocks() > 100 || s.FreeInodes >= 16 {
-		t.Errorf("the smallest has %d free blocks and %d inodes", s.freeBlocks(), s.FreeInodes)
+	if s := superOf(t, m); s.FreeBlocks() > 100 || s.FreeInodes >= 16 {
+		t.Errorf("the smallest has %d free blocks and %d inodes", s.FreeBlocks(), s.FreeInodes)
 	}
 	err := writeTo(new(ext4test.Memory), Options{MaxSize: 8 << 30, FreeSpace: size(9 << 30)}, ext4test.Corpus())
 	if err == nil || !strings.Contains(err.Error(), "8589934592 bytes to which it can grow") {
@@ -341,7 +342,7 @@ func TestReplacedContent(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := superOf(t, m)
-		free[i] = s.freeBlocks()
+		free[i] = s.FreeBlocks()
 	}
 	if free[0] != free[1] {
 		t.Errorf("%d blocks are free, %d without what was replaced", free[0], free[1])
@@ -423,7 +424,7 @@ func TestSuperblockOptions(t *testing.T) {
 	}
 	s := superOf(t, m)
 	if string(s.Label[:]) != "sixteen bytes..." || s.MakeTime != 5 || s.MakeTimeHi != 1 || s.WriteTimeHi != 1 || s.LastCheck != 5 ||
-		s.MountOptions != 0 || s.ChecksumSeed != uint32(newSeed(s.UUID)) || s.reservedBlocks() != 0 {
+		s.MountOptions != 0 || s.ChecksumSeed != uint32(disk.NewSeed(s.UUID)) || s.ReservedBlocks() != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -437,8 +438,8 @@ func TestWriterTimes(t *testing.T) {
 		want [3]tree.Time
 		warn bool
 	}{
-		{Options{}, [3]tree.Time{{Sec: minTime}, {Sec: maxTime, Nsec: maxNsec}, {Sec: 1700000000, Nsec: 5}}, true},
-		{Options{Clamp: &at}, [3]tree.Time{{Sec: minTime}, at, at}, true},
+		{Options{}, [3]tree.Time{{Sec: disk.MinTime}, {Sec: disk.MaxTime, Nsec: disk.MaxNsec}, {Sec: 1700000000, Nsec: 5}}, true},
+		{Options{Clamp: &at}, [3]tree.Time{{Sec: disk.MinTime}, at, at}, true},
 		{Options{Mtime: &at}, [3]tree.Time{at, at, at}, false},
 	} {
 		var said []string
@@ -575,7 +576,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.kind(), ino.Mode&modePerm, ino.UID, ino.number, ino.Size)
+		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.kind(), ino.Mode&disk.ModePerm, ino.UID, ino.number, ino.Size)
 		if have != c.want {
 			t.Errorf("%s: %s, expected %s", c.name, have, c.want)
 		}
@@ -585,7 +586,7 @@ func TestOwnLostFound(t *testing.T) {
 // Blocks of xattrs are shared by as many inodes as the kernel allows.
 func TestSharedXattrBlocks(t *testing.T) {
 	var entries []*tree.Entry
-	for i := range 2*xattrMaxRefs + 5 {
+	for i := range 2*disk.XattrMaxRefs + 5 {
 		e := ext4test.File(fmt.Sprintf("f%05d", i), nil)
 		e.Xattrs = []tree.Xattr{{Name: "user.x", Value: strings.Repeat("v", 200)}}
 		entries = append(entries, e)
@@ -610,7 +611,7 @@ func TestSharedXattrBlocks(t *testing.T) {
 	for _, n := range blocks {
 		users = append(users, n)
 	}
-	if slices.Sort(users); !slices.Equal(users, []int{5, xattrMaxRefs, xattrMaxRefs}) {
+	if slices.Sort(users); !slices.Equal(users, []int{5, disk.XattrMaxRefs, disk.XattrMaxRefs}) {
 		t.Errorf("blocks have %d users", users)
 	}
 }
@@ -635,8 +636,8 @@ func (n zeroContent) WriteTo(w io.Writer) (int64, error) {
 type holes struct{ ext4test.Memory }
 
 func (h *holes) WriteAt(p []byte, off int64) (int, error) {
-	for at := 0; at < len(p); at += blockSize {
-		if end := min(at+blockSize, len(p)); !bytes.Equal(p[at:end], zeros[:end-at]) {
+	for at := 0; at < len(p); at += disk.BlockSize {
+		if end := min(at+disk.BlockSize, len(p)); !bytes.Equal(p[at:end], zeros[:end-at]) {
 			h.Memory.WriteAt(p[at:end], off+int64(at))
 		}
 	}
@@ -661,19 +662,19 @@ func TestLargeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	ino, _, err := img.lookup("large")
-	var head extentHead
+	var head disk.ExtentHead
 	if err != nil {
 		t.Fatal(err)
 	}
-	head.decode(ino.Block[:])
-	if ino.Size != 5<<30+1 || head.Depth != 1 || ino.Blocks != (5<<18+1+1)*sectorBlocks {
+	head.Decode(ino.Block[:])
+	if ino.Size != 5<<30+1 || head.Depth != 1 || ino.Blocks != (5<<18+1+1)*disk.SectorBlocks {
 		t.Errorf("%d bytes, depth %d, %d sectors", ino.Size, head.Depth, ino.Blocks)
 	}
 	if s := superOf(t, h); s.ReservedGDT == 0 {
 		t.Error("no descriptors are reserved")
 	}
 	e, err := img.Lookup("last")
-	if err != nil || e.Size != maxFileSize || len(e.Extents) != 2 || e.Extents[1].Off != maxFileSize-blockSize {
+	if err != nil || e.Size != maxFileSize || len(e.Extents) != 2 || e.Extents[1].Off != maxFileSize-disk.BlockSize {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
@@ -695,7 +696,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err := img.audit(true, func(*tree.Entry) error { return nil }); err != nil {
 		t.Error(err)
 	}
-	if s := superOf(t, h); s.ReservedGDT != 0 || s.Compat&compatResizeInode != 0 || s.groups() < 73 {
+	if s := superOf(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {
 		t.Errorf("%d blocks are reserved, features %#x", s.ReservedGDT, s.Compat)
 	}
 }

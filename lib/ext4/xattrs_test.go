@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"errors"
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 	"slices"
@@ -35,7 +36,7 @@ func TestACLShown(t *testing.T) {
 	}
 	d.Xattrs = ext4test.Xattrs("system.posix_acl_access", "1")
 	w, _ := NewWriter(new(ext4test.Memory), Options{})
-	if err := w.Add(d); !errors.Is(err, errACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
+	if err := w.Add(d); !errors.Is(err, disk.ErrACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
 		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/reftest"
 )
 
@@ -22,7 +23,7 @@ func fsck(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := auditFile(f); errors.Is(err, ErrUnsupported) {
+	if err := auditFile(f); errors.Is(err, disk.ErrUnsupported) {
 		t.Logf("no audit: %v", err)
 	} else if err != nil {
 		t.Fatalf("e2fsck has nothing to say, the audit has: %v", err)

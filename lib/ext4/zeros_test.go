@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/tree"
 )
@@ -37,7 +38,7 @@ func zeroCases() (contents [][]byte, extents [][]tree.Extent) {
 		}
 		contents, extents = append(contents, b), append(extents, xs)
 	}
-	const k = blockSize
+	const k = disk.BlockSize
 	add(4*k, nil)
 	add(4*k+1, nil)
 	add(1, nil)
@@ -71,7 +72,7 @@ func TestZeros(t *testing.T) {
 		if err := writeTo(m, opts, []*tree.Entry{sparse, ext4test.File("g", ext4test.Pattern(1, 5000))}); err != nil {
 			t.Fatal(err)
 		}
-		for _, n := range []int{1000, blockSize, 100000, len(b)} {
+		for _, n := range []int{1000, disk.BlockSize, 100000, len(b)} {
 			f := &tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Content: inPieces{b, n}}
 			entries := []*tree.Entry{f, ext4test.File("g", ext4test.Pattern(1, 5000))}
 			have := new(ext4test.Memory)

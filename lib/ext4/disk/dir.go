@@ -1,0 +1,188 @@
+package disk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Dirent is one name in a directory.
+type Dirent struct {
+	Name string
+	Ino  uint32
+	Kind uint8 // KindFile to KindLink
+}
+
+// DirOptions are what the superblock says about directories.
+type DirOptions struct {
+	Index     bool      // those of more than a block are hashed
+	HashSeed  [4]uint32 // HashSeed
+	unsigned  bool      // unsignedHash rather than SignedHash
+	Checksums bool      // blocks end in a tail
+}
+
+// space is how much of a block entries may take.
+func (o *DirOptions) space() int {
+	if o.Checksums {
+		return DirTailOffset
+	}
+	return BlockSize
+}
+
+// dirPlan is a directory divided into blocks.
+type dirPlan struct {
+	opt    DirOptions
+	blocks [][]Dirent // of a linear directory the blocks, without . and ..; of a hashed one the leaves
+	hashes []uint32   // of a hashed one: where each leaf begins
+	nodes  int        // of a hashed one: between root and leaves
+}
+
+// planDir divides ents, in any order, into blocks.
+func planDir(ents []Dirent, opt DirOptions) (*dirPlan, error) {
+	for _, d := range ents {
+		if len(d.Name) == 0 || len(d.Name) > nameMax {
+			return nil, fmt.Errorf("name of %d bytes in a directory, which takes 1 to %d", len(d.Name), nameMax)
+		}
+	}
+	p := &dirPlan{opt: opt}
+	if opt.Index && linearSize(ents) > opt.space() {
+		return p, p.planIndex(ents)
+	}
+	sorted := slices.Clone(ents)
+	slices.SortFunc(sorted, func(a, b Dirent) int { return strings.Compare(a.Name, b.Name) })
+	p.blocks = splitDirents(sorted, 2*DotSize, opt.space())
+	return p, nil
+}
+
+// linearSize is what . and .. and ents take.
+func linearSize(ents []Dirent) int {
+	n := 2 * DotSize
+	for _, d := range ents {
+		n += direntSize(len(d.Name))
+	}
+	return n
+}
+
+// splitDirents cuts ents into blocks filled up to fill, the first of which has
+// taken bytes in use.
+func splitDirents(ents []Dirent, taken, fill int) (blocks [][]Dirent) {
+	from := 0
+	for i, d := range ents {
+		n := direntSize(len(d.Name))
+		if taken+n > fill && taken > 0 {
+			blocks = append(blocks, ents[from:i])
+			from, taken = i, 0
+		}
+		taken += n
+	}
+	return append(blocks, ents[from:])
+}
+
+// size is the number of blocks of the directory.
+func (p *dirPlan) size() int {
+	if p.hashes == nil {
+		return len(p.blocks)
+	}
+	return 1 + p.nodes + len(p.blocks)
+}
+
+// encode returns the content of directory self, sealed where there are checksums.
+func (p *dirPlan) encode(self, parent uint32, sum InodeSeed) []byte {
+	b := make([]byte, p.size()*BlockSize)
+	if p.hashes != nil {
+		p.encodeIndex(b, self, parent, sum)
+		return b
+	}
+	dots := []Dirent{{".", self, KindDir}, {"..", parent, KindDir}}
+	for i, ents := range p.blocks {
+		block := b[i*BlockSize:][:BlockSize]
+		p.encodeBlock(block, sum, dots, ents)
+		dots = nil
+	}
+	return b
+}
+
+// encodeBlock fills block with the entries, the last of which takes what is left.
+func (p *dirPlan) encodeBlock(block []byte, sum InodeSeed, lists ...[]Dirent) {
+	end := p.opt.space()
+	head := DirentHead{RecLen: uint16(end)} // of a block without entries
+	at, last := 0, 0
+	for _, ents := range lists {
+		for _, d := range ents {
+			n := direntSize(len(d.Name))
+			head = DirentHead{Ino: d.Ino, RecLen: uint16(n), NameLen: uint8(len(d.Name)), Kind: d.Kind}
+			head.Encode(block[at:])
+			copy(block[at+DirentHeadSize:], d.Name)
+			at, last = at+n, at
+		}
+	}
+	head.RecLen = uint16(end - last)
+	head.Encode(block[last:])
+	if p.opt.Checksums {
+		encodeDirTail(block, sum.DirLeaf(block))
+	}
+}
+
+// EmptyDirBlock fills block, one of a directory, with no entry.
+func EmptyDirBlock(block []byte, opt DirOptions, sum InodeSeed) {
+	(&dirPlan{opt: opt}).encodeBlock(block, sum)
+}
+
+// DirBlocks is the content of directory self, whole blocks, sealed. indexed says
+// that its inode needs FlagIndex.
+func DirBlocks(self, parent uint32, ents []Dirent, opt DirOptions, sum InodeSeed) (blocks []byte, indexed bool, err error) {
+	p, err := planDir(ents, opt)
+	if err != nil {
+		return nil, false, err
+	}
+	return p.encode(self, parent, sum), p.hashes != nil, nil
+}
+
+// AppendDirents appends to list what is in a block of a directory, . and ..
+// included. In the eyes of this function the root and nodes of an htree are blocks
+// with much unused space, as the kernel meant them to be.
+func AppendDirents(list []Dirent, block []byte) ([]Dirent, error) {
+	for at := 0; at < len(block); {
+		var head DirentHead
+		if len(block)-at < DirentHeadSize {
+			return nil, Broken("directory entry at byte %d of %d", at, len(block))
+		}
+		head.Decode(block[at:])
+		size, name := int(head.RecLen), int(head.NameLen)
+		if size < direntSize(name) || size%direntAlign != 0 || size > len(block)-at {
+			return nil, Broken("directory entry of %d bytes with a name of %d at byte %d of %d", size, name, at, len(block))
+		}
+		if head.Ino != 0 {
+			d := Dirent{string(block[at+DirentHeadSize:][:name]), head.Ino, head.Kind}
+			if name == 0 || strings.ContainsAny(d.Name, "/\x00") || head.Kind > KindLink {
+				return nil, Broken("directory entry %q of kind %d", d.Name, head.Kind)
+			}
+			list = append(list, d)
+		}
+		at += size
+	}
+	return list, nil
+}
+
+// CheckDirBlock checks the checksum of a block, of which indexed says that it is
+// one of a directory with an htree.
+func CheckDirBlock(block []byte, indexed bool, sum InodeSeed) error {
+	if table := HtreeTable(block); indexed && table > 0 {
+		return checkHtreeSum(block, table, sum)
+	}
+	stored, ok := decodeDirTail(block)
+	if !ok {
+		return Broken("directory block without a checksum")
+	}
+	if stored != sum.DirLeaf(block) {
+		return Broken("directory block with a wrong checksum")
+	}
+	return nil
+}
+
+// DirOptions are what s says about directories.
+func (s *Superblock) DirOptions() DirOptions {
+	return DirOptions{
+		Index: s.Compat&CompatDirIndex != 0, HashSeed: s.HashSeed, unsigned: s.Flags&unsignedHash != 0, Checksums: s.HasSums(),
+	}
+}

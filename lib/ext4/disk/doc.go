@@ -1,0 +1,23 @@
+// Package disk has the records of an ext4 file system (fs/ext4 of the Linux kernel):
+// constants and structs with their encoding and decoding, checksums and hashes, and
+// what is built of records: directories with their htrees, extent trees, areas of
+// xattrs, access control lists. All of it works on bytes in memory; where blocks have
+// to be found or placed, the caller passes functions that do so.
+//
+// The package writes, and reads, for lib/ext4 and the packages below it, so that no
+// offset is counted twice. It depends on lib/tree for times, device numbers and xattrs
+// and on nothing else.
+//
+// Blocks have 4096 bytes. Numbers are little endian, and blocks are numbered from 0;
+// offsets in errors are bytes in the file system.
+//
+//	superblock.go  the superblock; geometry.go says what follows from it
+//	feature.go     features that it names
+//	groupdesc.go   descriptors of groups; bitmap.go sets and counts bits
+//	inode.go       inodes, times and device numbers
+//	extent*.go     extent trees
+//	dir*.go        directories, htree*.go those with an htree, hash.go their hash
+//	xattr*.go      xattrs, acl.go lists of access control
+//	checksum.go    metadata_csum
+//	reserved.go    the blocks reserved for descriptors, which are those of inode 7
+package disk

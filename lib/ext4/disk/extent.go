@@ -1,0 +1,111 @@
+package disk
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Run is part of a file that lies in one piece: blocks of the disk from physical
+// on hold those of the file from logical on. It may be longer than an extent.
+type Run struct {
+	Logical  uint32
+	Blocks   uint32
+	Physical uint64
+}
+
+func (r Run) End() uint64 { return uint64(r.Logical) + uint64(r.Blocks) }
+
+// ExtentCount is how many extents runs become.
+func ExtentCount(runs []Run) int {
+	n := 0
+	for _, r := range runs {
+		n += int((uint64(r.Blocks) + extentMaxBlocks - 1) / extentMaxBlocks)
+	}
+	return n
+}
+
+// ExtentTreeBlocks is how many blocks ExtentTree uses for the tree itself.
+func ExtentTreeBlocks(runs []Run) int {
+	used := 0
+	for n := ExtentCount(runs); n > ExtentRootMax; {
+		n = (n + extentBlockMax - 1) / extentBlockMax
+		used += n
+	}
+	return used
+}
+
+// ExtentTree writes the tree of runs, which are sorted and do not overlap: its
+// root to root, every other node by emit to a block that take gives. It returns
+// how many blocks those are. Nodes are filled from the leaves up.
+func ExtentTree(root *[60]byte, runs []Run, sum InodeSeed, take func() (uint64, error), emit func(block uint64, data []byte) error) (used int, err error) {
+	entries, starts, err := extentLeaves(runs)
+	if err != nil {
+		return 0, err
+	}
+	for depth := 0; ; depth++ {
+		if len(starts) <= ExtentRootMax {
+			encodeExtentNode(root[:], entries, depth, ExtentRootMax)
+			return used, nil
+		}
+		var above []byte
+		var aboveStarts []uint32
+		for len(starts) > 0 {
+			n := min(len(starts), extentBlockMax)
+			block, err := take()
+			if err != nil {
+				return used, err
+			}
+			node := make([]byte, BlockSize)
+			encodeExtentNode(node, entries[:n*ExtentSize], depth, extentBlockMax)
+			binary.LittleEndian.PutUint32(node[ExtentSumOffset:], sum.ExtentBlock(node))
+			if err := emit(block, node); err != nil {
+				return used, err
+			}
+			used++
+			above = append(above, make([]byte, ExtentSize)...)
+			(&ExtentIndex{starts[0], block}).Encode(above[len(above)-ExtentSize:])
+			aboveStarts = append(aboveStarts, starts[0])
+			entries, starts = entries[n*ExtentSize:], starts[n:]
+		}
+		entries, starts = above, aboveStarts
+	}
+}
+
+// extentLeaves encodes runs as entries of leaves and lists where these start.
+func extentLeaves(runs []Run) (entries []byte, starts []uint32, err error) {
+	n := ExtentCount(runs)
+	entries, starts = make([]byte, 0, n*ExtentSize), make([]uint32, 0, n)
+	end := uint64(0)
+	for _, r := range runs {
+		if uint64(r.Logical) < end || r.Blocks == 0 || r.End() > ExtentMaxLogical {
+			return nil, nil, fmt.Errorf("%d blocks of a file at block %d, behind block %d: out of order or out of range", r.Blocks, r.Logical, end)
+		}
+		end = r.End()
+		for r.Blocks > 0 {
+			n := min(r.Blocks, extentMaxBlocks)
+			entries = append(entries, make([]byte, ExtentSize)...)
+			(&ExtentLeaf{r.Logical, uint16(n), r.Physical}).Encode(entries[len(entries)-ExtentSize:])
+			starts = append(starts, r.Logical)
+			r.Logical, r.Blocks, r.Physical = r.Logical+n, r.Blocks-n, r.Physical+uint64(n)
+		}
+	}
+	return entries, starts, nil
+}
+
+// encodeExtentNode writes a node that has entries and room for limit.
+func encodeExtentNode(b, entries []byte, depth, limit int) {
+	clear(b)
+	head := ExtentHead{Magic: ExtentMagic, Entries: uint16(len(entries) / ExtentSize), Max: uint16(limit), Depth: uint16(depth)}
+	head.Encode(b)
+	copy(b[ExtentHeadSize:], entries)
+}
+
+// Offset is where r begins in the file, and on the disk; length how long it is in a
+// file of size bytes.
+func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
+
+func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
+
+func (r Run) Bytes(size int64) int64 {
+	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
+}

@@ -1,0 +1,44 @@
+package disk
+
+const (
+	BlockSize    = 4096 // of every file system that this package handles
+	blockBits    = 12
+	SectorBlocks = BlockSize / 512 // i_blocks counts sectors
+
+	SuperOffset = 1024 // of the primary superblock; a backup is at the start of its block
+	SuperSize   = 1024
+	SuperMagic  = 0xEF53
+
+	GroupDescSize      = 64
+	SmallGroupDescSize = 32 // without Incompat64Bit
+	InodeSize          = 256
+	SmallInodeSize     = 128 // "good old": what every inode has
+	ExtraISize         = 32  // of the fields behind SmallInodeSize that we know
+	InodeFixedSize     = SmallInodeSize + ExtraISize
+
+	BlocksPerGroup    = 8 * BlockSize // as many as a bitmap of one block has bits
+	InodesPerBlock    = BlockSize / InodeSize
+	MaxInodesPerGroup = 8 * BlockSize
+
+	LabelSize = 16
+	nameMax   = 255
+	LinkMax   = 4095 // bytes of a symlink's target: the kernel's PATH_MAX less the NUL
+	FastMax   = 59   // bytes of a target that fits into the inode
+	NlinkMax  = 65000
+)
+
+// Inodes with a number of their own.
+const (
+	RootIno      = 2
+	ResizeIno    = 7
+	JournalIno   = 8
+	FirstIno     = 11 // of those without a fixed purpose
+	LostFoundIno = FirstIno
+)
+
+// LostFoundDir is the name in the root of the directory for what e2fsck finds.
+const LostFoundDir = "lost+found"
+
+func join(lo, hi uint32) uint64 { return uint64(hi)<<32 | uint64(lo) }
+
+func Split(v uint64) (lo, hi uint32) { return uint32(v), uint32(v >> 32) }

@@ -1,0 +1,160 @@
+package disk
+
+import "math"
+
+// Numbers of mke2fs.
+const (
+	LastGroupRoom  = 50   // blocks that a last, shorter group must have for data
+	MaxReservedGDT = 1024 // as many as a block has numbers of blocks
+)
+
+// CheckGeometry checks all that addresses are computed from.
+func (s *Superblock) CheckGeometry(size int64) error {
+	bad := func(format string, args ...any) error { return Corrupt(SuperOffset, format, args...) }
+	switch {
+	case s.LogBlockSize > 6:
+		return bad("block size of 2^%d bytes", 10+uint64(s.LogBlockSize))
+	case 1024<<s.LogBlockSize != BlockSize:
+		return Unsupported(SuperOffset, "blocks of %d bytes, only %d are read", 1024<<s.LogBlockSize, BlockSize)
+	case s.LogClusterSize != s.LogBlockSize, s.ClustersPerGroup != s.BlocksPerGroup:
+		return bad("clusters of 2^%d bytes without bigalloc", 10+uint64(s.LogClusterSize))
+	case s.FirstDataBlock != 0:
+		return bad("first data block is %d", s.FirstDataBlock)
+	case s.BlocksPerGroup < 8 || s.BlocksPerGroup > BlocksPerGroup || s.BlocksPerGroup%8 != 0:
+		return bad("%d blocks in a group", s.BlocksPerGroup)
+	case s.InodeSize < SmallInodeSize || s.InodeSize > BlockSize || s.InodeSize&(s.InodeSize-1) != 0:
+		return bad("inodes of %d bytes", s.InodeSize)
+	case s.InodesPerGroup < BlockSize/uint32(s.InodeSize) || s.InodesPerGroup > MaxInodesPerGroup || s.InodesPerGroup%8 != 0:
+		return bad("%d inodes in a group", s.InodesPerGroup)
+	case s.GroupDescSize() < SmallGroupDescSize || s.GroupDescSize() > 1024 || s.GroupDescSize()&(s.GroupDescSize()-1) != 0,
+		s.Incompat&Incompat64Bit != 0 && s.GroupDescSize() < GroupDescSize:
+		return bad("group descriptors of %d bytes", s.DescSize)
+	case s.Blocks() < 2:
+		return bad("%d blocks", s.Blocks())
+	case s.Blocks() > math.MaxInt64/BlockSize || int64(s.Blocks())*BlockSize > size:
+		return bad("cut short: %d blocks in a file of %d bytes", s.Blocks(), size)
+	case uint64(s.Inodes) != s.Groups()*uint64(s.InodesPerGroup):
+		return bad("%d inodes in %d groups of %d", s.Inodes, s.Groups(), s.InodesPerGroup)
+	case s.FirstIno < FirstIno || s.FirstIno > s.Inodes:
+		return bad("first inode is %d of %d", s.FirstIno, s.Inodes)
+	}
+	return nil
+}
+
+// Groups is how many groups there are.
+func (s *Superblock) Groups() uint64 {
+	n := uint64(s.BlocksPerGroup)
+	return (s.Blocks() + n - 1) / n
+}
+
+// inodesPerBlock is how many inodes a block of a table holds.
+func (s *Superblock) inodesPerBlock() uint32 { return BlockSize / uint32(s.InodeSize) }
+
+// TableBlocks is the length of a group's inode table.
+func (s *Superblock) TableBlocks() uint64 {
+	n := uint64(s.inodesPerBlock())
+	return (uint64(s.InodesPerGroup) + n - 1) / n
+}
+
+// HasBackup reports whether group g has copies of the superblock and of the
+// descriptors, or with 0 the first.
+func (s *Superblock) HasBackup(g uint64) bool {
+	if s.Compat&CompatSparseSuper2 != 0 {
+		return g == 0 || g == uint64(s.BackupGroups[0]) || g == uint64(s.BackupGroups[1])
+	}
+	return s.RoCompat&RoCompatSparseSuper == 0 || IsBackupGroup(uint32(g))
+}
+
+// DescOffset is where the descriptor of group g is.
+func (s *Superblock) DescOffset(g uint64) int64 {
+	size := uint64(s.GroupDescSize())
+	perBlock := BlockSize / size
+	block := 1 + g/perBlock
+	if meta := g / perBlock; s.Incompat&IncompatMetaBG != 0 && meta >= uint64(s.FirstMetaBG) {
+		// Each run of perBlock groups has its descriptors at its own start.
+		first := meta * perBlock
+		block = first * uint64(s.BlocksPerGroup)
+		if first == 0 || s.HasBackup(first) {
+			block++
+		}
+	}
+	return int64(block*BlockSize + g%perBlock*size)
+}
+
+// GroupSize is how many blocks a group has, but for the last one.
+func (s *Superblock) GroupSize() uint64 { return uint64(s.BlocksPerGroup) }
+
+// DescBlocks is how many blocks the descriptors take.
+func (s *Superblock) DescBlocks() uint64 {
+	return DivUp(s.Groups(), DescsPerBlock(uint32(s.GroupDescSize())))
+}
+
+// HeadBlocks is what group g begins with: superblock, descriptors and their
+// reserve, or nothing. Growing does not change it.
+func (s *Superblock) HeadBlocks(g uint64) uint64 {
+	if !s.HasBackup(g) {
+		return 0
+	}
+	return 1 + s.DescBlocks() + uint64(s.ReservedGDT)
+}
+
+// GroupBlocks is how many blocks group n has.
+func (s *Superblock) GroupBlocks(n uint64) uint64 {
+	return min(s.Blocks()-n*s.GroupSize(), s.GroupSize())
+}
+
+// IsBackupGroup reports whether group g has a copy of the superblock and the
+// descriptors, or with 0 the first: sparse_super, ext4_bg_has_super.
+func IsBackupGroup(g uint32) bool {
+	if g <= 1 {
+		return true
+	}
+	if g&1 == 0 {
+		return false
+	}
+	for _, base := range []uint64{3, 5, 7} {
+		n := base
+		for n < uint64(g) {
+			n *= base
+		}
+		if n == uint64(g) {
+			return true
+		}
+	}
+	return false
+}
+
+// BackupGroups are all groups with copies among the first groups, 0 included, in
+// ascending order.
+func BackupGroups(groups uint32) []uint32 {
+	var list []uint32
+	for g := uint32(0); g < min(groups, 2); g++ {
+		list = append(list, g)
+	}
+	three, five, seven := uint64(3), uint64(5), uint64(7)
+	for {
+		g := min(three, five, seven)
+		if g >= uint64(groups) {
+			return list
+		}
+		list = append(list, uint32(g))
+		switch g {
+		case three:
+			three *= 3
+		case five:
+			five *= 5
+		default:
+			seven *= 7
+		}
+	}
+}
+
+func DivUp(n, by uint64) uint64 { return n/by + min(n%by, 1) }
+
+// DescsPerBlock is how many group descriptors a block has.
+func DescsPerBlock(descSize uint32) uint64 { return BlockSize / uint64(descSize) }
+
+// DescBlocks is how many blocks the descriptors of a file system take.
+func DescBlocks(blocks uint64, descSize uint32) uint64 {
+	return DivUp(DivUp(blocks, BlocksPerGroup), DescsPerBlock(descSize))
+}

@@ -1,0 +1,128 @@
+package disk
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Leaves and nodes are filled to four fifths, as e2fsck -D leaves them, so that
+// the first names to come do not split them; in full only where the index would
+// not hold them otherwise.
+const (
+	htreeFillNum = 4
+	htreeFillDen = 5
+)
+
+// limits are how many entries the tables of root and nodes have room for.
+func (o *DirOptions) limits() (root, node int) {
+	if o.Checksums {
+		return htreeRootLimit, htreeNodeLimit
+	}
+	return (BlockSize - HtreeRootTable) / HtreeEntrySize, (BlockSize - htreeNodeTable) / HtreeEntrySize
+}
+
+// nodes is how many blocks an htree needs between its root and that many leaves;
+// ok is false if it has no room for them.
+func (o *DirOptions) nodes(leaves int) (n int, ok bool) {
+	root, node := o.limits()
+	if leaves <= root {
+		return 0, true
+	}
+	if fill := node * htreeFillNum / htreeFillDen; leaves <= root*fill {
+		node = fill
+	}
+	n = (leaves + node - 1) / node
+	return n, n <= root
+}
+
+type hashedDirent struct {
+	NameHash
+	Dirent
+}
+
+// planIndex divides ents into the leaves of an htree: in order of their hash.
+func (p *dirPlan) planIndex(ents []Dirent) error {
+	hashed := make([]hashedDirent, len(ents))
+	for i, d := range ents {
+		hashed[i] = hashedDirent{HashName(d.Name, p.opt.HashSeed, p.opt.unsigned), d}
+	}
+	slices.SortFunc(hashed, func(a, b hashedDirent) int {
+		return cmp.Or(cmp.Compare(a.Major, b.Major), cmp.Compare(a.Minor, b.Minor), strings.Compare(a.Name, b.Name))
+	})
+	sorted := make([]Dirent, len(ents))
+	for i := range hashed {
+		sorted[i] = hashed[i].Dirent
+	}
+	p.blocks = splitDirents(sorted, 0, p.opt.space()*htreeFillNum/htreeFillDen)
+	nodes, ok := p.opt.nodes(len(p.blocks))
+	if !ok {
+		p.blocks = splitDirents(sorted, 0, p.opt.space())
+		nodes, ok = p.opt.nodes(len(p.blocks))
+	}
+	if !ok {
+		return fmt.Errorf("a directory of %d names takes %d blocks, more than its index can hold", len(ents), len(p.blocks))
+	}
+	p.nodes = nodes
+	at := 0
+	for _, leaf := range p.blocks {
+		first := hashed[at].Major
+		if at > 0 && hashed[at-1].Major == first {
+			first |= 1 // the leaf before has names with this hash, too
+		}
+		p.hashes = append(p.hashes, first)
+		at += len(leaf)
+	}
+	return nil
+}
+
+// encodeIndex writes the blocks of an htree to b: the root, nodes if there are any,
+// leaves.
+func (p *dirPlan) encodeIndex(b []byte, self, parent uint32, sum InodeSeed) {
+	table := make([]htreeEntry, len(p.blocks))
+	for i, ents := range p.blocks {
+		at := 1 + p.nodes + i
+		p.encodeBlock(b[at*BlockSize:][:BlockSize], sum, ents)
+		table[i] = htreeEntry{p.hashes[i], uint32(at)}
+	}
+	rootLimit, nodeLimit := p.opt.limits()
+	var levels uint8
+	if p.nodes > 0 {
+		var top []htreeEntry
+		for i := range p.nodes {
+			from, to := i*len(table)/p.nodes, (i+1)*len(table)/p.nodes
+			node := b[(1+i)*BlockSize:][:BlockSize]
+			(&DirentHead{RecLen: BlockSize}).Encode(node)
+			p.encodeTable(node, htreeNodeTable, nodeLimit, table[from:to], sum)
+			top = append(top, htreeEntry{table[from].Hash, uint32(1 + i)})
+		}
+		table, levels = top, 1
+	}
+	encodeDots(b, self, parent)
+	info := htreeInfo{Version: HashHalfMD4, Length: htreeInfoSize, Levels: levels}
+	info.Encode(b[HtreeInfoOffset:])
+	p.encodeTable(b[:BlockSize], HtreeRootTable, rootLimit, table, sum)
+}
+
+// encodeDots begins the root of an htree: .. takes the rest of the block.
+func encodeDots(b []byte, self, parent uint32) {
+	(&DirentHead{Ino: self, RecLen: DotSize, NameLen: 1, Kind: KindDir}).Encode(b)
+	copy(b[DirentHeadSize:], ".")
+	(&DirentHead{Ino: parent, RecLen: BlockSize - DotSize, NameLen: 2, Kind: KindDir}).Encode(b[DotSize:])
+	copy(b[DotSize+DirentHeadSize:], "..")
+}
+
+// encodeTable writes entries to the table that begins at table in block, and seals
+// the block.
+func (p *dirPlan) encodeTable(block []byte, table, limit int, entries []htreeEntry, sum InodeSeed) {
+	for i := range entries {
+		entries[i].Encode(block[table+i*HtreeEntrySize:])
+	}
+	count := htreeCount{Limit: uint16(limit), Count: uint16(len(entries))}
+	count.Encode(block[table:])
+	if p.opt.Checksums {
+		binary.LittleEndian.PutUint32(block[HtreeSumOffset:], sum.Htree(block, table, len(entries)))
+	}
+}
