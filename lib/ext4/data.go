@@ -60,7 +60,7 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 // writeContent puts the data of it, a file that is not empty, where it stays.
 func (w *Writer) writeContent(it *item, c tree.Content) error {
 	e := it.entry
-	it.start = w.files.settle()
+	it.start = w.files.NextFree()
 	s := &w.content
 	if err := s.take(w, e, c); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (s *contentWriter) finish() error {
 	if err := s.zero(roundUp(s.off)); err != nil {
 		return err
 	}
-	s.w.files.next -= uint64(s.left / disk.BlockSize)
+	s.w.files.Next -= uint64(s.left / disk.BlockSize)
 	return nil
 }
 
@@ -214,13 +214,13 @@ func (s *contentWriter) put(p []byte) error {
 // place takes the next blocks that lie together, as many as the file may still need.
 func (s *contentWriter) place() error {
 	w := s.w
-	if at := w.files.settle(); at >= w.limit {
+	if at := w.files.NextFree(); at >= w.limit {
 		w.short = true // and Close tells what would have been enough
 		return nil
 	}
-	a := w.files.piece(min(s.blocks, w.limit-w.files.next))
-	s.blocks, s.left = s.blocks-a.n, int64(a.n)*disk.BlockSize
-	return w.data.Move(int64(a.start) * disk.BlockSize)
+	a := w.files.Piece(min(s.blocks, w.limit-w.files.Next))
+	s.blocks, s.left = s.blocks-a.N, int64(a.N)*disk.BlockSize
+	return w.data.Move(int64(a.Start) * disk.BlockSize)
 }
 
 // sumUp is the hash of the current content, and begins that of the next.

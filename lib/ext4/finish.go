@@ -7,6 +7,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
@@ -90,7 +91,7 @@ func (w *Writer) put(block uint64, data []byte) error {
 // take is the next free block. Whether there was one shows in the end.
 func (w *Writer) take() (uint64, error) {
 	w.fits(1)
-	return w.files.piece(1).start, nil
+	return w.files.Piece(1).Start, nil
 }
 
 // placeItems writes the blocks of items that are not the content of files:
@@ -124,7 +125,7 @@ func (w *Writer) placeItem(it *item) error {
 		copy(content, it.entry.Link)
 	}
 	if content != nil {
-		it.start = w.files.settle()
+		it.start = w.files.NextFree()
 		if err := w.append(content); err != nil {
 			return err
 		}
@@ -134,7 +135,7 @@ func (w *Writer) placeItem(it *item) error {
 		return nil
 	}
 	var root [60]byte
-	it.nodes = w.files.settle()
+	it.nodes = w.files.NextFree()
 	_, err := disk.ExtentTree(&root, runs, w.seed.Inode(it.ino, 0), w.take, w.put)
 	return err
 }
@@ -142,11 +143,11 @@ func (w *Writer) placeItem(it *item) error {
 // append writes whole blocks to the next free ones.
 func (w *Writer) append(b []byte) (err error) {
 	w.fits(uint64(len(b) / disk.BlockSize))
-	w.files.pieces(uint64(len(b)/disk.BlockSize), func(a area) {
+	w.files.Pieces(uint64(len(b)/disk.BlockSize), func(a alloc.Area) {
 		if err == nil {
-			err = w.put(a.start, b[:a.n*disk.BlockSize])
+			err = w.put(a.Start, b[:a.N*disk.BlockSize])
 		}
-		b = b[a.n*disk.BlockSize:]
+		b = b[a.N*disk.BlockSize:]
 	})
 	return err
 }

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 )
 
@@ -22,11 +23,11 @@ func newBitmaps(groups uint32) *bitmaps {
 }
 
 // mark says that a, which nobody marked before, is in use.
-func (m *bitmaps) mark(a area) {
-	m.used += a.n
-	for a.n > 0 {
-		g, bit := a.start/disk.BlocksPerGroup, a.start%disk.BlocksPerGroup
-		n := min(a.n, disk.BlocksPerGroup-bit)
+func (m *bitmaps) mark(a alloc.Area) {
+	m.used += a.N
+	for a.N > 0 {
+		g, bit := a.Start/disk.BlocksPerGroup, a.Start%disk.BlocksPerGroup
+		n := min(a.N, disk.BlocksPerGroup-bit)
 		switch {
 		case n == disk.BlocksPerGroup:
 			m.groups[g] = fullBitmap
@@ -36,7 +37,7 @@ func (m *bitmaps) mark(a area) {
 		default:
 			disk.SetBits(m.groups[g][:], bit, bit+n)
 		}
-		a = area{a.start + n, a.n - n}
+		a = alloc.Area{Start: a.Start + n, N: a.N - n}
 	}
 }
 
@@ -47,9 +48,9 @@ type groupWriter struct {
 	seed   disk.Seed
 	places []groupPlace
 	files  *bitmaps
-	fixed  []area   // in use, too; ascending
-	dirs   []uint32 // directories whose inode is in the group; may be shorter
-	last   uint32   // the highest inode in use, all below are too
+	fixed  []alloc.Area // in use, too; ascending
+	dirs   []uint32     // directories whose inode is in the group; may be shorter
+	last   uint32       // the highest inode in use, all below are too
 	put    func(block uint64, data []byte) error
 
 	room       [disk.BlockSize]byte // of one bitmap
@@ -109,10 +110,10 @@ func (w *groupWriter) bitmap(g uint32) []byte {
 	}
 	start := uint64(g) * disk.BlocksPerGroup
 	end := start + disk.BlocksPerGroup
-	for len(w.fixed) > 0 && w.fixed[0].start < end {
+	for len(w.fixed) > 0 && w.fixed[0].Start < end {
 		a := w.fixed[0]
-		disk.SetBits(w.room[:], max(a.start, start)-start, min(a.end(), end)-start)
-		if a.end() > end {
+		disk.SetBits(w.room[:], max(a.Start, start)-start, min(a.End(), end)-start)
+		if a.End() > end {
 			break
 		}
 		w.fixed = w.fixed[1:]

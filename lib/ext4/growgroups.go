@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 )
 
@@ -14,7 +15,7 @@ type groupRun struct {
 	first, end uint64 // groups
 	bitmaps    uint64 // of blocks, then as many of inodes
 	tables     []uint64
-	used       []area // by all of them
+	used       []alloc.Area // by all of them
 }
 
 // maxRun is how many groups a run has at most, also where flex_bg allows more: as
@@ -54,23 +55,23 @@ func (g *growth) addGroups() error {
 // it does not fit, also because it is cut up by superblocks.
 func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	r = groupRun{first: first, end: end}
-	var supers []area
+	var supers []alloc.Area
 	for n := first; n < end; n++ {
 		if g.old.HasBackup(n) {
-			supers = append(supers, area{n * g.new.GroupSize(), g.old.HeadBlocks(n)})
+			supers = append(supers, alloc.Area{Start: n * g.new.GroupSize(), N: g.old.HeadBlocks(n)})
 		}
 	}
-	c := cursor{taken: supers, next: first * g.new.GroupSize()}
+	c := alloc.Cursor{Taken: supers, Next: first * g.new.GroupSize()}
 	take := func(n uint64) uint64 {
-		start := c.whole(n)
-		r.used = append(r.used, area{start, n})
+		start := c.Whole(n)
+		r.used = append(r.used, alloc.Area{Start: start, N: n})
 		return start
 	}
 	r.bitmaps = take(2 * (end - first))
 	for range end - first {
 		r.tables = append(r.tables, take(g.new.TableBlocks()))
 	}
-	return r, c.next <= min(end*g.new.GroupSize(), g.new.Blocks())
+	return r, c.Next <= min(end*g.new.GroupSize(), g.new.Blocks())
 }
 
 // bitmap is that of the blocks of the new group n, a group of r. It reports how
@@ -81,7 +82,7 @@ func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 	used = g.old.HeadBlocks(n)
 	disk.SetBits(b, 0, used)
 	for _, u := range r.used {
-		if start, end := max(u.start, base), min(u.end(), base+blocks); start < end {
+		if start, end := max(u.Start, base), min(u.End(), base+blocks); start < end {
 			disk.SetBits(b, start-base, end-base)
 			used += end - start
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
@@ -174,16 +175,16 @@ func (it *item) blocks() uint64 {
 }
 
 // runs are where the content of it lies, on a disk with the areas of c taken.
-func (it *item) runs(c *cursor) (list []disk.Run) {
-	at := c.at(it.start)
+func (it *item) runs(c *alloc.Cursor) (list []disk.Run) {
+	at := c.At(it.start)
 	it.eachPart(func(logical uint32, n uint64) {
-		at.pieces(n, func(a area) {
-			if k := len(list) - 1; k >= 0 && list[k].End() == uint64(logical) && list[k].Physical+uint64(list[k].Blocks) == a.start {
-				list[k].Blocks += uint32(a.n)
+		at.Pieces(n, func(a alloc.Area) {
+			if k := len(list) - 1; k >= 0 && list[k].End() == uint64(logical) && list[k].Physical+uint64(list[k].Blocks) == a.Start {
+				list[k].Blocks += uint32(a.N)
 			} else {
-				list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.n), Physical: a.start})
+				list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.N), Physical: a.Start})
 			}
-			logical += uint32(a.n)
+			logical += uint32(a.N)
 		})
 	})
 	return list

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 )
 
@@ -12,8 +13,8 @@ import (
 type layout struct {
 	geo     geometry
 	places  []groupPlace
-	areas   []area // of places
-	journal []area
+	areas   []alloc.Area // of places
+	journal []alloc.Area
 	nodes   []uint64 // blocks of its extent tree
 	resize  uint64   // block of the resize inode; 0: none
 	end     uint64   // nothing of it lies at or behind this block
@@ -104,19 +105,19 @@ func (o *Options) journalLength(blocks uint64) uint64 {
 
 // inFront plans as mke2fs does: the metadata of each flex run at its start, the
 // journal in the middle. The areas that are taken so are those of the cursor.
-func (o *Options) inFront(blocks, inodes uint64) (*layout, cursor, error) {
+func (o *Options) inFront(blocks, inodes uint64) (*layout, alloc.Cursor, error) {
 	g, err := o.shorten(blocks, inodes)
 	if err != nil {
-		return nil, cursor{}, err
+		return nil, alloc.Cursor{}, err
 	}
 	l := &layout{geo: g}
 	l.places, l.areas, l.end = g.place(0)
-	c := cursor{taken: merge(g.superAreas(), l.areas)}
+	c := alloc.Cursor{Taken: merge(g.superAreas(), l.areas)}
 	if n := o.journalLength(blocks); n > 0 {
-		j := c.at(uint64(l.middle(&c)) * disk.BlocksPerGroup)
-		j.pieces(n, func(a area) { l.journal = append(l.journal, a) })
-		l.end = max(l.end, j.next)
-		c = cursor{taken: merge(c.taken, l.journal)}
+		j := c.At(uint64(l.middle(&c)) * disk.BlocksPerGroup)
+		j.Pieces(n, func(a alloc.Area) { l.journal = append(l.journal, a) })
+		l.end = max(l.end, j.Next)
+		c = alloc.Cursor{Taken: merge(c.Taken, l.journal)}
 	}
 	if l.end > g.blocks {
 		return nil, c, errNoRoom
@@ -126,21 +127,21 @@ func (o *Options) inFront(blocks, inodes uint64) (*layout, cursor, error) {
 
 // behind plans journal and metadata behind the files, which end where c is. The
 // metadata of flex runs that begin later is at their start.
-func (o *Options) behind(c cursor, g geometry) *layout {
+func (o *Options) behind(c alloc.Cursor, g geometry) *layout {
 	l := &layout{geo: g}
-	c.pieces(o.journalLength(g.blocks), func(a area) { l.journal = append(l.journal, a) })
+	c.Pieces(o.journalLength(g.blocks), func(a alloc.Area) { l.journal = append(l.journal, a) })
 	l.claim(&c)
-	l.places, l.areas, l.end = g.place(c.next)
+	l.places, l.areas, l.end = g.place(c.Next)
 	return l
 }
 
 // claim takes the blocks of the resize inode and of the journal's extent tree.
-func (l *layout) claim(c *cursor) {
+func (l *layout) claim(c *alloc.Cursor) {
 	if l.geo.reserved > 0 {
-		l.resize = c.piece(1).start
+		l.resize = c.Piece(1).Start
 	}
 	for range disk.ExtentTreeBlocks(l.journalRuns()) {
-		l.nodes = append(l.nodes, c.piece(1).start)
+		l.nodes = append(l.nodes, c.Piece(1).Start)
 	}
 }
 
@@ -148,8 +149,8 @@ func (l *layout) claim(c *cursor) {
 func (l *layout) journalRuns() (list []disk.Run) {
 	logical := uint32(0)
 	for _, a := range l.journal {
-		list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.n), Physical: a.start})
-		logical += uint32(a.n)
+		list = append(list, disk.Run{Logical: logical, Blocks: uint32(a.N), Physical: a.Start})
+		logical += uint32(a.N)
 	}
 	return list
 }
@@ -157,7 +158,7 @@ func (l *layout) journalRuns() (list []disk.Run) {
 // journalLen is how many blocks the journal has.
 func (l *layout) journalLen() (n uint64) {
 	for _, a := range l.journal {
-		n += a.n
+		n += a.N
 	}
 	return n
 }
@@ -173,7 +174,7 @@ func (l *layout) used() uint64 {
 
 // middle is the group where mke2fs begins the journal: of two or three next to
 // the middle the first of those with the most room.
-func (l *layout) middle(c *cursor) uint32 {
+func (l *layout) middle(c *alloc.Cursor) uint32 {
 	flex := uint32(1) << l.geo.logFlex
 	group := uint32(l.geo.blocks / 2 / disk.BlocksPerGroup)
 	first := max(group, 1) - 1
@@ -197,16 +198,16 @@ func (l *layout) middle(c *cursor) uint32 {
 }
 
 // free is how many blocks of a group c can give.
-func (l *layout) free(c *cursor, group uint32) (n uint64) {
+func (l *layout) free(c *alloc.Cursor, group uint32) (n uint64) {
 	end := uint64(group)*disk.BlocksPerGroup + l.geo.groupBlocks(group)
-	for at := c.at(uint64(group) * disk.BlocksPerGroup); at.settle() < end; {
-		n += at.piece(end - at.next).n
+	for at := c.At(uint64(group) * disk.BlocksPerGroup); at.NextFree() < end; {
+		n += at.Piece(end - at.Next).N
 	}
 	return n
 }
 
-func merge(a, b []area) []area {
+func merge(a, b []alloc.Area) []alloc.Area {
 	list := slices.Concat(a, b)
-	slices.SortFunc(list, func(a, b area) int { return cmp.Compare(a.start, b.start) })
+	slices.SortFunc(list, func(a, b alloc.Area) int { return cmp.Compare(a.Start, b.Start) })
 	return list
 }

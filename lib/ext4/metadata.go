@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
@@ -127,7 +128,7 @@ func (m *metadataWriter) writeJournal() error {
 	if err := m.putInode(disk.JournalIno, &n, nil); err != nil {
 		return err
 	}
-	return m.put(m.l.journal[0].start, journalSuperblock(uint32(m.l.journalLen()), [16]byte{}))
+	return m.put(m.l.journal[0].Start, journalSuperblock(uint32(m.l.journalLen()), [16]byte{}))
 }
 
 func (m *metadataWriter) journalInode() disk.Inode {
@@ -263,8 +264,8 @@ func (m *metadataWriter) extents(it *item, n *disk.Inode) (used int, err error) 
 	default:
 		n.Size = uint64(it.entry.Size)
 	}
-	nodes := m.files.at(it.nodes)
-	take := func() (uint64, error) { return nodes.piece(1).start, nil }
+	nodes := m.files.At(it.nodes)
+	take := func() (uint64, error) { return nodes.Piece(1).Start, nil }
 	return disk.ExtentTree(&n.Block, it.runs(&m.files), m.seed.Inode(it.ino, 0), take, func(uint64, []byte) error { return nil })
 }
 
@@ -299,22 +300,22 @@ func (m *metadataWriter) inUse(items []*item) *bitmaps {
 		b.mark(a)
 	}
 	for _, block := range m.l.nodes {
-		b.mark(area{block, 1})
+		b.mark(alloc.Area{Start: block, N: 1})
 	}
 	for _, block := range m.acls {
-		b.mark(area{block, 1})
+		b.mark(alloc.Area{Start: block, N: 1})
 	}
 	if m.l.resize != 0 {
-		b.mark(area{m.l.resize, 1})
+		b.mark(alloc.Area{Start: m.l.resize, N: 1})
 	}
 	for _, it := range items {
 		runs := it.runs(&m.files)
 		for _, r := range runs {
-			b.mark(area{r.Physical, uint64(r.Blocks)})
+			b.mark(alloc.Area{Start: r.Physical, N: uint64(r.Blocks)})
 		}
 		if it.nodes != 0 {
-			c := m.files.at(it.nodes)
-			c.pieces(uint64(disk.ExtentTreeBlocks(runs)), b.mark)
+			c := m.files.At(it.nodes)
+			c.Pieces(uint64(disk.ExtentTreeBlocks(runs)), b.mark)
 		}
 	}
 	return b

@@ -3,6 +3,7 @@ package ext4
 import (
 	"math"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 )
 
@@ -78,10 +79,10 @@ func (g *geometry) lastGroupShort() uint64 {
 }
 
 // superAreas are the areas of superblocks and descriptors.
-func (g *geometry) superAreas() []area {
-	var list []area
+func (g *geometry) superAreas() []alloc.Area {
+	var list []alloc.Area
 	for _, i := range disk.BackupGroups(g.groups) {
-		list = append(list, area{uint64(i) * disk.BlocksPerGroup, g.superArea(i)})
+		list = append(list, alloc.Area{Start: uint64(i) * disk.BlocksPerGroup, N: g.superArea(i)})
 	}
 	return list
 }
@@ -94,33 +95,33 @@ type groupPlace struct {
 // place lays out bitmaps and inode tables. The groups of a flex run have theirs
 // together at the start of its first group, or from block from on where that lies
 // behind it. It returns where they lie and how far that reaches.
-func (g *geometry) place(from uint64) (places []groupPlace, areas []area, end uint64) {
+func (g *geometry) place(from uint64) (places []groupPlace, areas []alloc.Area, end uint64) {
 	places = make([]groupPlace, g.groups)
-	all := cursor{taken: g.superAreas()}
+	all := alloc.Cursor{Taken: g.superAreas()}
 	note := func(start, n uint64) {
-		if k := len(areas); k > 0 && areas[k-1].end() == start {
-			areas[k-1].n += n
+		if k := len(areas); k > 0 && areas[k-1].End() == start {
+			areas[k-1].N += n
 		} else {
-			areas = append(areas, area{start, n})
+			areas = append(areas, alloc.Area{Start: start, N: n})
 		}
 	}
 	flex := uint32(1) << g.logFlex
 	for first := uint32(0); first < g.groups; first += flex {
 		run := places[first:min(first+flex, g.groups)]
-		c := all.at(max(from, uint64(first)*disk.BlocksPerGroup))
+		c := all.At(max(from, uint64(first)*disk.BlocksPerGroup))
 		for i := range run {
-			run[i].blockBitmap = c.whole(1)
+			run[i].blockBitmap = c.Whole(1)
 			note(run[i].blockBitmap, 1)
 		}
 		for i := range run {
-			run[i].inodeBitmap = c.whole(1)
+			run[i].inodeBitmap = c.Whole(1)
 			note(run[i].inodeBitmap, 1)
 		}
 		for i := range run {
-			run[i].inodeTable = c.whole(g.tableBlocks())
+			run[i].inodeTable = c.Whole(g.tableBlocks())
 			note(run[i].inodeTable, g.tableBlocks())
 		}
-		from = c.next
+		from = c.Next
 	}
 	return places, areas, from
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 )
 
@@ -61,11 +62,11 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("group %d: have %d, want %d", group, have, want)
 		}
 	}
-	if want := []area{{491520, 16384}}; !slices.Equal(l.journal, want) {
+	if want := []alloc.Area{{Start: 491520, N: 16384}}; !slices.Equal(l.journal, want) {
 		t.Errorf("journal is at %d, expected %d", l.journal, want)
 	}
-	if c.settle() != 8737 {
-		t.Errorf("files begin at %d, expected 8737", c.next)
+	if c.NextFree() != 8737 {
+		t.Errorf("files begin at %d, expected 8737", c.Next)
 	}
 }
 
@@ -78,7 +79,7 @@ func TestPlacesAroundCopies(t *testing.T) {
 	}
 	taken := merge(merge(l.geo.superAreas(), l.areas), l.journal)
 	for i, a := range taken[1:] {
-		if a.start < taken[i].end() {
+		if a.Start < taken[i].End() {
 			t.Errorf("%d and %d lie over each other", taken[i], a)
 		}
 	}
@@ -87,33 +88,10 @@ func TestPlacesAroundCopies(t *testing.T) {
 	}
 }
 
-func TestCursor(t *testing.T) {
-	c := cursor{taken: []area{{0, 2}, {2, 1}, {10, 5}, {20, 1}}}
-	var have []area
-	c.pieces(14, func(a area) { have = append(have, a) })
-	if want := []area{{3, 7}, {15, 5}, {21, 2}}; !slices.Equal(have, want) {
-		t.Errorf("have %v, want %v", have, want)
-	}
-	again := c.at(9)
-	if a := again.piece(100); a != (area{9, 1}) {
-		t.Errorf("from 9: %v", a)
-	}
-	again = c.at(0)
-	if start := again.whole(6); start != 3 {
-		t.Errorf("6 blocks together at %d", start)
-	}
-	if start := again.whole(6); start != 21 || again.next != 27 {
-		t.Errorf("6 more at %d, next is %d", start, again.next)
-	}
-	if again = c.at(12); again.settle() != 15 {
-		t.Errorf("behind 12 comes %d", again.next)
-	}
-}
-
 func TestBitmaps(t *testing.T) {
 	m := newBitmaps(4)
-	m.mark(area{disk.BlocksPerGroup - 3, 2*disk.BlocksPerGroup + 8})
-	m.mark(area{5, 1})
+	m.mark(alloc.Area{Start: disk.BlocksPerGroup - 3, N: 2*disk.BlocksPerGroup + 8})
+	m.mark(alloc.Area{Start: 5, N: 1})
 	if m.used != 2*disk.BlocksPerGroup+9 {
 		t.Errorf("%d are in use", m.used)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
@@ -89,7 +90,7 @@ func (w *Writer) checkUpper(d demand) (*layout, error) {
 		return nil, w.opts.tooFewInodes(have, want)
 	}
 	w.plan.claim(&w.files)
-	if w.short || w.files.next > w.limit || d.live+w.plan.used()+w.opts.room(d, g.blocks) > g.blocks {
+	if w.short || w.files.Next > w.limit || d.live+w.plan.used()+w.opts.room(d, g.blocks) > g.blocks {
 		return nil, w.tooSmall(d)
 	}
 	return w.plan, nil
@@ -113,7 +114,7 @@ func (w *Writer) tooSmall(d demand) error {
 		if err != nil || o.Upper && g.inodes() < d.inodes+workInodes {
 			continue
 		}
-		l := &layout{geo: g, journal: []area{{0, o.journalLength(blocks)}}}
+		l := &layout{geo: g, journal: []alloc.Area{{Start: 0, N: o.journalLength(blocks)}}}
 		used := d.live + l.used()
 		need := used + max(d.replaced, o.room(d, g.blocks))
 		if need > g.blocks {
@@ -139,7 +140,7 @@ func (o *Options) purpose() string {
 // sized is the layout of a file system whose size follows from its content.
 func (w *Writer) sized(d demand) (*layout, error) {
 	o := &w.opts
-	blocks, unit := w.files.settle()+1, uint64(sizeUnit/disk.BlockSize)
+	blocks, unit := w.files.NextFree()+1, uint64(sizeUnit/disk.BlockSize)
 	if o.Shrink {
 		unit = 1
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
 )
@@ -20,11 +21,11 @@ type Writer struct {
 	out      Output
 	tree     *tree.Tree
 	data     *blockio.Writer
-	files    cursor  // where the next file goes
-	limit    uint64  // files have to end before this block
-	short    bool    // they do not: from then on they are only counted
-	contents uint64  // blocks of all contents that came
-	plan     *layout // of an upper disk
+	files    alloc.Cursor // where the next file goes
+	limit    uint64       // files have to end before this block
+	short    bool         // they do not: from then on they are only counted
+	contents uint64       // blocks of all contents that came
+	plan     *layout      // of an upper disk
 	slab     itemSlab
 	added    int
 	err      error
@@ -83,7 +84,7 @@ func (w *Writer) begin() (err error) {
 		w.limit = blocks
 	}
 	room.groups = uint32(disk.DivUp(w.limit, disk.BlocksPerGroup))
-	w.files = cursor{taken: room.superAreas()}
+	w.files = alloc.Cursor{Taken: room.superAreas()}
 	return nil
 }
 
@@ -109,8 +110,8 @@ func (o *Options) inodes(blocks, used, free uint64) uint64 {
 // none there never is.
 func (w *Writer) fits(blocks uint64) bool {
 	c := w.files
-	c.pieces(blocks, func(area) {})
-	w.short = w.short || c.next > w.limit
+	c.Pieces(blocks, func(alloc.Area) {})
+	w.short = w.short || c.Next > w.limit
 	return !w.short
 }
 
