@@ -347,7 +347,7 @@ func (p *patient) journalAt() int64 {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return j.at
+	return j.Offset()
 }
 
 func (p *patient) orphanAt() int64 {

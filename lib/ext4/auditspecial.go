@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/tree"
 )
 
@@ -70,12 +71,12 @@ func (a *auditor) journal() error {
 	}
 	a.overhead += uint64(c.size / disk.BlockSize)
 	switch {
-	case j.super.Length < journalMinBlocks || c.size%disk.BlockSize != 0:
-		return disk.Corrupt(ino.off, "%d blocks in a file of %d bytes", j.super.Length, c.size)
-	case j.super.Start != 0:
-		return disk.Corrupt(j.at, "is not empty")
-	case j.super.Errno != 0:
-		return disk.Corrupt(j.at, "error %d was noted", int32(j.super.Errno))
+	case j.Super.Length < journal.MinBlocks || c.size%disk.BlockSize != 0:
+		return disk.Corrupt(ino.off, "%d blocks in a file of %d bytes", j.Super.Length, c.size)
+	case j.Super.Start != 0:
+		return disk.Corrupt(j.Offset(), "is not empty")
+	case j.Super.Errno != 0:
+		return disk.Corrupt(j.Offset(), "error %d was noted", int32(j.Super.Errno))
 	}
 	if s.JnlBackupType != disk.JournalBackupBlocks {
 		return nil

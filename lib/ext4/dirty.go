@@ -1,8 +1,6 @@
 package ext4
 
-import (
-	"ocipipe/lib/ext4/disk"
-)
+import "ocipipe/lib/ext4/disk"
 
 // dirtyError is about a file system that was not unmounted.
 type dirtyError struct{ what string }

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/journal"
 )
 
 // GrowFile is the disk that grows: an *os.File, open for reading and writing.
@@ -57,7 +58,7 @@ func Grow(f GrowFile, opts GrowOptions) error {
 		return err
 	}
 	if g.recovery != nil {
-		if err := g.recovery.apply(f, &g.old); err != nil {
+		if err := applyRecovery(f, g.recovery, &g.old); err != nil {
 			return fmt.Errorf("replay the journal: %w: %w", ErrGrowing, err)
 		}
 	}
@@ -80,8 +81,8 @@ type growth struct {
 	opts     GrowOptions
 	size     int64 // of the disk, before
 	img      *Image
-	journal  *journalFile // nil: none
-	recovery *recovery    // nil: the journal is empty
+	journal  *journal.Log      // nil: none
+	recovery *journal.Recovery // nil: the journal is empty
 	old, new disk.Superblock
 	desc     []byte // descriptors of all groups, in whole blocks
 	first    int    // the first block of desc that changes
@@ -166,7 +167,7 @@ func (g *growth) open(f io.ReaderAt) error {
 	if g.journal, err = img.openJournal(); err != nil {
 		return err
 	}
-	switch js := &g.journal.super; {
+	switch js := &g.journal.Super; {
 	case js.Errno != 0:
 		return &dirtyError{fmt.Sprintf("the journal has been given up by a kernel (error %d)", int32(js.Errno))}
 	case !dirty && js.Start != 0:
@@ -174,10 +175,10 @@ func (g *growth) open(f io.ReaderAt) error {
 	case !dirty:
 		return nil
 	}
-	if g.recovery, err = g.journal.recover(); err != nil {
+	if g.recovery, err = g.journal.Recover(); err != nil {
 		return err
 	}
-	if g.img, err = openToGrow(&recovered{r: f, rec: g.recovery}, g.size); err != nil {
+	if g.img, err = openToGrow(g.recovery.Over(f), g.size); err != nil {
 		return fmt.Errorf("with the journal replayed: %w", err)
 	}
 	g.img.super.Incompat &^= disk.IncompatRecover
@@ -349,9 +350,9 @@ func (g *growth) block(n uint64) ([]byte, error) {
 }
 
 // writes are the changed blocks, in order.
-func (g *growth) writes() (list []logBlock) {
+func (g *growth) writes() (list []journal.Block) {
 	for _, n := range slices.Sorted(maps.Keys(g.changed)) {
-		list = append(list, logBlock{n, g.changed[n]})
+		list = append(list, journal.Block{Number: n, Data: g.changed[n]})
 	}
 	return list
 }
@@ -366,7 +367,7 @@ func (g *growth) run() error {
 		return g.undo(err)
 	}
 	journal := g.journal
-	if n := len(g.changed); journal != nil && journal.form.transactionLength(n) <= int(journal.super.Length-journal.super.First) {
+	if n := len(g.changed); journal != nil && journal.Form.TransactionLength(n) <= int(journal.Super.Length-journal.Super.First) {
 		return g.throughJournal()
 	}
 	return g.inOrder()
@@ -415,10 +416,10 @@ func (g *growth) prepare() error {
 // a replay would do. Its number is not used again, so that what a crash leaves in
 // the log cannot become part of another one.
 func (g *growth) throughJournal() error {
-	sequence := g.journal.super.Sequence
+	sequence := g.journal.Super.Sequence
 	super := g.old
 	super.Incompat |= disk.IncompatRecover
-	err := g.journal.setLog(g.f, 0, sequence+1)
+	err := setLog(g.f, g.journal, 0, sequence+1)
 	if err == nil {
 		err = writeSuper(g.f, &super) // nothing to be replayed so far
 	}
@@ -431,12 +432,12 @@ func (g *growth) throughJournal() error {
 		}
 		return g.undo(err)
 	}
-	err = g.journal.setLog(g.f, g.journal.super.First, sequence) // from here on the file system is the new one
+	err = setLog(g.f, g.journal, g.journal.Super.First, sequence) // from here on the file system is the new one
 	if err == nil {
 		err = g.checkpoint()
 	}
 	if err == nil {
-		err = g.journal.setLog(g.f, 0, sequence+1)
+		err = setLog(g.f, g.journal, 0, sequence+1)
 	}
 	if err == nil {
 		err = writeSuper(g.f, &g.new)
@@ -453,12 +454,12 @@ func (g *growth) writeLog(sequence uint32) error {
 	super := g.new
 	super.Incompat |= disk.IncompatRecover // until the log is empty again
 	super.Seal(g.changed[0][disk.SuperOffset:])
-	at := j.super.First
-	for _, b := range j.form.transaction(sequence, g.writes()) {
-		if _, err := g.f.WriteAt(b, int64(j.physical(at))*disk.BlockSize); err != nil {
+	at := j.Super.First
+	for _, b := range j.Form.Transaction(sequence, g.writes()) {
+		if _, err := g.f.WriteAt(b, int64(j.Physical(at))*disk.BlockSize); err != nil {
 			return err
 		}
-		at = j.next(at)
+		at = j.Next(at)
 	}
 	return g.f.Sync()
 }

@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/journal"
 )
 
 // growable is an upper disk in memory.
@@ -77,7 +78,7 @@ func TestGrowRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g.journal.setLog(d, 1, 7)
+			setLog(d, g.journal, 1, 7)
 			d.ops = nil
 		}, GrowOptions{Size: size}, disk.ErrUnsupported, "does not know of", "e2fsck"},
 	} {
@@ -157,7 +158,7 @@ func startOf(t testing.TB, d *loggedDisk) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j.super.Start
+	return j.Super.Start
 }
 
 // clearLog empties the journal but for its superblock, in which the number of the
@@ -169,10 +170,10 @@ func clearLog(t testing.TB, d *loggedDisk) *loggedDisk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := g.journal.super.First; n < g.journal.super.Length; n++ {
-		delete(d.blocks, int64(g.journal.physical(n)))
+	for n := g.journal.Super.First; n < g.journal.Super.Length; n++ {
+		delete(d.blocks, int64(g.journal.Physical(n)))
 	}
-	if err := g.journal.setLog(d, 0, 1); err != nil {
+	if err := setLog(d, g.journal, 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -253,7 +254,7 @@ func FuzzGrow(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	short := int64(journalMinBlocks * disk.BlockSize)
+	short := int64(journal.MinBlocks * disk.BlockSize)
 	var disks []*loggedDisk
 	for _, features := range []Features{0, none} {
 		disks = append(disks, growable(f, Options{Size: 200 << 20, MaxSize: 40 << 30, Features: features, Journal: &short}))
@@ -314,7 +315,7 @@ func TestGrowSweep(t *testing.T) {
 		step = 1
 	}
 	for _, span := range [][2]int64{
-		{disk.SuperOffset, disk.SuperSize}, {disk.BlockSize, 64}, {table + 6*256, 2 * 256}, {g.journal.at, 0x100}, {2 * disk.BlockSize, 64},
+		{disk.SuperOffset, disk.SuperSize}, {disk.BlockSize, 64}, {table + 6*256, 2 * 256}, {g.journal.Offset(), 0x100}, {2 * disk.BlockSize, 64},
 	} {
 		for at := span[0]; at < span[0]+span[1]; at += step {
 			for _, value := range []byte{0, 1, 0x7F, 0xFF} {
@@ -377,9 +378,9 @@ func resealDisk(d *loggedDisk) {
 	}
 	img = &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.Seed()}
 	if j, _ := img.openJournal(); j != nil {
-		raw := make([]byte, journalSuperSize)
-		j.super.encode(raw)
-		d.put(raw, j.at)
+		raw := make([]byte, journal.SuperSize)
+		j.Super.Encode(raw)
+		d.put(raw, j.Offset())
 	}
 }
 

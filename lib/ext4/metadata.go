@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/tree"
 )
 
@@ -128,7 +129,7 @@ func (m *metadataWriter) writeJournal() error {
 	if err := m.putInode(disk.JournalIno, &n, nil); err != nil {
 		return err
 	}
-	return m.put(m.l.journal[0].Start, journalSuperblock(uint32(m.l.journalLen()), [16]byte{}))
+	return m.put(m.l.journal[0].Start, journal.Empty(uint32(m.l.journalLen()), [16]byte{}))
 }
 
 func (m *metadataWriter) journalInode() disk.Inode {

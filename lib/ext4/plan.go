@@ -25,7 +25,7 @@ const (
 	defaultLogFlex = 4
 )
 
-// TableBlocks is how long the inode table of a group is.
+// tableBlocks is how long the inode table of a group is.
 func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / disk.InodesPerBlock }
 
 // inodes is how many there are.
@@ -40,7 +40,7 @@ func (g *geometry) superArea(i uint32) uint64 {
 	return 1 + uint64(g.gdt) + uint64(g.reserved)
 }
 
-// GroupBlocks is how many blocks group i has.
+// groupBlocks is how many blocks group i has.
 func (g *geometry) groupBlocks(i uint32) uint64 {
 	return min(disk.BlocksPerGroup, g.blocks-uint64(i)*disk.BlocksPerGroup)
 }

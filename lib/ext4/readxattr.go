@@ -17,7 +17,7 @@ type xattrReader struct {
 
 const maxKeptXattrs = 16 << 20 // bytes of blocks
 
-// XattrBlock is what is known of a block of xattrs.
+// xattrBlock is what is known of a block of xattrs.
 type xattrBlock struct {
 	refs uint32 // inodes that have it, as it says
 	used uint32 // and as they were met

@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/reftest"
 )
 
@@ -68,7 +69,7 @@ func churn(t testing.TB, dir string, rounds int) {
 				block[j] = byte(round + j>>12)
 			}
 			for j := 0; j < len(block) && i%2 == 0; j += disk.BlockSize {
-				journalHead{uint32(i%8) + 1, uint32(round)}.encode(block[j:])
+				journal.Head{Kind: uint32(i%8) + 1, Sequence: uint32(round)}.Encode(block[j:])
 			}
 			must(os.WriteFile(name, block[:rnd.IntN(len(block))], 0o600))
 		}
@@ -137,7 +138,7 @@ func copyImage(t testing.TB, from string) string {
 
 // replayed replays the journal of image and nothing else, and returns what was in
 // it.
-func replayed(t testing.TB, image string) *recovery {
+func replayed(t testing.TB, image string) *journal.Recovery {
 	t.Helper()
 	f, err := os.OpenFile(image, os.O_RDWR, 0)
 	if err != nil {
@@ -149,7 +150,7 @@ func replayed(t testing.TB, image string) *recovery {
 		t.Fatal(err)
 	}
 	if g.recovery != nil {
-		if err := g.recovery.apply(f, &g.old); err != nil {
+		if err := applyRecovery(f, g.recovery, &g.old); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,36 +264,36 @@ func statLog(t testing.TB, image string) (s logStats, sums int) {
 		t.Fatal(err)
 	}
 	j := g.journal
-	found, _, err := j.scan()
+	found, _, err := j.Scan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	revoked := make(map[uint64]uint32)
-	at := j.super.Start
+	at := j.Super.Start
 	for _, x := range found {
 		s.transactions++
-		for _, block := range x.revoked {
-			revoked[block] = x.sequence
+		for _, block := range x.Revoked {
+			revoked[block] = x.Sequence
 		}
-		for i := range x.tags {
+		for i := range x.Tags {
 			s.blocks++
-			if x.tags[i].flags&tagEscaped != 0 {
+			if x.Tags[i].Flags&journal.TagEscaped != 0 {
 				s.escaped++
 			}
-			if x.data[i] < at {
+			if x.Data[i] < at {
 				s.wraps++
 			}
-			at = x.data[i]
+			at = x.Data[i]
 		}
 	}
 	for _, x := range found {
-		for _, tag := range x.tags {
-			if last, ok := revoked[tag.block]; ok && last >= x.sequence {
+		for _, tag := range x.Tags {
+			if last, ok := revoked[tag.Block]; ok && last >= x.Sequence {
 				s.revoked++
 			}
 		}
 	}
-	return s, j.form.sums
+	return s, j.Form.Sums
 }
 
 // tear removes the last commit from the journal of image.
@@ -307,17 +308,17 @@ func tear(t testing.TB, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, end, err := g.journal.scan()
+	_, end, err := g.journal.Scan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, disk.BlockSize)
-	for n := g.journal.super.First; n < g.journal.super.Length; n++ {
-		at := int64(g.journal.physical(n)) * disk.BlockSize
+	for n := g.journal.Super.First; n < g.journal.Super.Length; n++ {
+		at := int64(g.journal.Physical(n)) * disk.BlockSize
 		if _, err := f.ReadAt(b, at); err != nil {
 			t.Fatal(err)
 		}
-		if head, ok := decodeJournalHead(b); ok && head == (journalHead{journalCommit, end - 1}) {
+		if head, ok := journal.DecodeHead(b); ok && head == (journal.Head{Kind: journal.KindCommit, Sequence: end - 1}) {
 			if _, err := f.WriteAt(make([]byte, disk.BlockSize), at); err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,6 @@
 package ext4
 
-import (
-	"ocipipe/lib/ext4/disk"
-)
+import "ocipipe/lib/ext4/disk"
 
 // checkState refuses what a clean unmount does not leave.
 func checkState(s *disk.Superblock) error {

@@ -2,12 +2,13 @@ package ext4
 
 import (
 	"errors"
-	"ocipipe/lib/ext4/disk"
-	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/tree"
 	"slices"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/tree"
 )
 
 // What is checked is what a list means: IDs where none count, and a list without

@@ -3,13 +3,14 @@ package disk
 import (
 	"bytes"
 	"fmt"
-	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/reftest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/reftest"
 )
 
 // TestInteropKernelDirectory: we find in directories that the kernel made what it

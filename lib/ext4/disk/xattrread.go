@@ -3,9 +3,10 @@ package disk
 import (
 	"encoding/binary"
 	"fmt"
-	"ocipipe/lib/tree"
 	"slices"
 	"strings"
+
+	"ocipipe/lib/tree"
 )
 
 // CheckXattrHashes checks the hashes of the entries in a valid block of xattrs.

@@ -2,6 +2,7 @@ package ext4test
 
 import (
 	"encoding/binary"
+
 	"ocipipe/lib/tree"
 )
 

@@ -3,8 +3,9 @@ package ext4test
 import (
 	"fmt"
 	"io"
-	"ocipipe/lib/tree"
 	"strings"
+
+	"ocipipe/lib/tree"
 )
 
 // Write adds entries to w and completes it.

@@ -4,9 +4,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"testing"
+
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
-	"testing"
 )
 
 // Facts are what src yields, in the form of reftest.Walk.

@@ -3,13 +3,14 @@ package ext4test
 import (
 	"errors"
 	"fmt"
-	"ocipipe/lib/reftest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
 )
 
 // Mke2fs makes an image of size bytes.

@@ -12,37 +12,9 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/reftest"
 )
-
-func TestJournalRecords(t *testing.T) {
-	if n := binary.Size(journalSuper{}); n != journalSuperSize {
-		t.Errorf("the superblock has %d bytes, not %d", n, journalSuperSize)
-	}
-	b := make([]byte, journalSuperSize)
-	for i := range b {
-		b[i] = byte(i * 7)
-	}
-	var s journalSuper
-	s.decode(b)
-	s.Incompat = 0
-	clear(b[0x28:0x2C])
-	clear(b[journalSumOffset:][:4])
-	again := make([]byte, journalSuperSize)
-	if s.encode(again); !bytes.Equal(b, again) {
-		t.Error("decoded and encoded it is another one")
-	}
-	s = journalSuper{Magic: journalMagic, Type: journalSuperV2, BlockSize: 4096, Length: 16384, First: 1, Sequence: 1, Incompat: 0x12, Users: 1, SumType: sumCRC32C}
-	if s.encode(b); s.Sum != 0xA70403DF || binary.BigEndian.Uint32(b[journalSumOffset:]) != s.Sum || journalSuperSum(b) != s.Sum {
-		t.Errorf("checksum %08x", s.Sum)
-	}
-	if f := s.form(); f.seed != 0xBD8F6515 || f.sums != 3 || !f.wide {
-		t.Errorf("form %+v", f)
-	}
-	if sum := crc32BE(^uint32(0), []byte("123456789")); sum != 0x0376E6E7 { // CRC-32/MPEG-2
-		t.Errorf("CRC with its highest bit first: %08x", sum)
-	}
-}
 
 // The empty journal is that of mke2fs.
 func TestInteropJournalSuperblock(t *testing.T) {
@@ -53,10 +25,10 @@ func TestInteropJournalSuperblock(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := make([]byte, disk.BlockSize)
-	if _, err := d.ReadAt(b, g.journal.at); err != nil {
+	if _, err := d.ReadAt(b, g.journal.Offset()); err != nil {
 		t.Fatal(err)
 	}
-	if want := journalSuperblock(4096, g.old.UUID); !bytes.Equal(b, want) {
+	if want := journal.Empty(4096, g.old.UUID); !bytes.Equal(b, want) {
 		t.Errorf("%x\nwant\n%x", b[:0x60], want[:0x60])
 	}
 }
@@ -69,20 +41,21 @@ type logKind struct {
 
 var logKinds = []logKind{
 	{"none", 0, 0},
-	{"none, 64 bits", 0, journal64Bit},
-	{"version 1", journalCompatSum, 0},
-	{"version 1, 64 bits", journalCompatSum, journal64Bit},
-	{"version 2", 0, journalSumV2},
-	{"version 2, 64 bits", 0, journalSumV2 | journal64Bit | journalHasRevokes},
-	{"version 3", 0, journalSumV3},
-	{"version 3, 64 bits", 0, journalSumV3 | journal64Bit | journalHasRevokes},
+	{"none, 64 bits", 0, journal.Incompat64Bit},
+	{"version 1", journal.CompatSum, 0},
+	{"version 1, 64 bits", journal.CompatSum, journal.Incompat64Bit},
+	{"version 2", 0, journal.IncompatSumV2},
+	{"version 2, 64 bits", 0, journal.IncompatSumV2 | journal.Incompat64Bit | journal.IncompatRevokes},
+	{"version 3", 0, journal.IncompatSumV3},
+	{"version 3, 64 bits", 0, journal.IncompatSumV3 | journal.Incompat64Bit | journal.IncompatRevokes},
 }
 
 // dirtyDisk is a disk with a journal to be replayed.
 type dirtyDisk struct {
 	*loggedDisk
-	j  *journalFile
-	at uint32 // where the log goes on
+	img *Image
+	j   *journal.Log
+	at  uint32 // where the log goes on
 }
 
 // newDirty makes a disk whose log begins at block start, and has nothing yet.
@@ -97,13 +70,13 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	js := &j.super
+	js := &j.Super
 	js.Compat, js.Incompat, js.Start, js.Sequence = kind.compat, kind.incompat, start, 100
-	if js.hasSums() {
-		js.SumType = sumCRC32C
+	if js.HasSums() {
+		js.SumType = journal.SumCRC32C
 	}
-	j.form = js.form()
-	x := &dirtyDisk{loggedDisk: d, j: j, at: start}
+	j.Form = js.Form()
+	x := &dirtyDisk{loggedDisk: d, img: img, j: j, at: start}
 	x.seal(t)
 	super := img.super
 	super.Incompat |= disk.IncompatRecover
@@ -117,7 +90,7 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 // seal writes the journal's superblock.
 func (x *dirtyDisk) seal(t testing.TB) {
 	t.Helper()
-	if err := x.j.setLog(x.loggedDisk, x.j.super.Start, x.j.super.Sequence); err != nil {
+	if err := setLog(x.loggedDisk, x.j, x.j.Super.Start, x.j.Super.Sequence); err != nil {
 		t.Fatal(err)
 	}
 	x.ops = nil
@@ -126,20 +99,20 @@ func (x *dirtyDisk) seal(t testing.TB) {
 // add appends blocks to the log, and returns where they are.
 func (x *dirtyDisk) add(log [][]byte) (at []int64) {
 	for _, b := range log {
-		at = append(at, int64(x.j.physical(x.at))*disk.BlockSize)
+		at = append(at, int64(x.j.Physical(x.at))*disk.BlockSize)
 		x.put(b, at[len(at)-1])
-		x.at = x.j.next(x.at)
+		x.at = x.j.Next(x.at)
 	}
 	return at
 }
 
 // revokes encodes a block of them.
-func (f *logForm) revokes(sequence uint32, blocks ...uint64) []byte {
+func revokes(f *journal.Form, sequence uint32, blocks ...uint64) []byte {
 	b := make([]byte, disk.BlockSize)
-	journalHead{journalRevoke, sequence}.encode(b)
-	at := revokeHeadSize
+	journal.Head{Kind: journal.KindRevoke, Sequence: sequence}.Encode(b)
+	at := journal.RevokeHeadSize
 	for _, block := range blocks {
-		if f.wide {
+		if f.Wide {
 			binary.BigEndian.PutUint64(b[at:], block)
 			at += 8
 		} else {
@@ -147,9 +120,9 @@ func (f *logForm) revokes(sequence uint32, blocks ...uint64) []byte {
 			at += 4
 		}
 	}
-	binary.BigEndian.PutUint32(b[journalHeadSize:], uint32(at))
-	if f.sums > 1 {
-		binary.BigEndian.PutUint32(b[disk.BlockSize-journalTailSize:], f.tailSum(b))
+	binary.BigEndian.PutUint32(b[journal.HeadSize:], uint32(at))
+	if f.Sums > 1 {
+		binary.BigEndian.PutUint32(b[disk.BlockSize-journal.TailSize:], f.TailSum(b))
 	}
 	return b
 }
@@ -162,7 +135,7 @@ func filled(text string) []byte {
 // escapable is one that has to be escaped.
 func escapable(text string) []byte {
 	b := filled(text)
-	binary.BigEndian.PutUint32(b, journalMagic)
+	binary.BigEndian.PutUint32(b, journal.Magic)
 	return b
 }
 
@@ -173,23 +146,23 @@ const spare = 9000
 // again, and more than one descriptor has room for; then one without an end. It
 // returns what the replay should leave, and where the last commit is.
 func (x *dirtyDisk) history() (want map[uint64][]byte, lastCommit int64) {
-	f := &x.j.form
-	x.add(f.transaction(100, []logBlock{
-		{spare, filled("old")}, {spare + 1, filled("kept")}, {spare + 2, escapable("escaped")}, {spare + 3, filled("revoked")},
-		{spare + 4, filled("revoked and written")}, {spare + 5, filled("revoked with it")},
+	f := &x.j.Form
+	x.add(f.Transaction(100, []journal.Block{
+		{Number: spare, Data: filled("old")}, {Number: spare + 1, Data: filled("kept")}, {Number: spare + 2, Data: escapable("escaped")}, {Number: spare + 3, Data: filled("revoked")},
+		{Number: spare + 4, Data: filled("revoked and written")}, {Number: spare + 5, Data: filled("revoked with it")},
 	}))
-	second := f.transaction(101, []logBlock{{spare + 5, filled("revoked")}})
+	second := f.Transaction(101, []journal.Block{{Number: spare + 5, Data: filled("revoked")}})
 	commit := second[len(second)-1]
-	x.add(append(second[:len(second)-1:len(second)-1], f.revokes(101, spare+3, spare+4, spare+5), commit))
-	var many []logBlock
+	x.add(append(second[:len(second)-1:len(second)-1], revokes(f, 101, spare+3, spare+4, spare+5), commit))
+	var many []journal.Block
 	want = make(map[uint64][]byte)
 	for i := range uint64(600) {
-		many = append(many, logBlock{spare + 10 + i, filled(fmt.Sprint("many ", i))})
-		want[spare+10+i] = many[i].data
+		many = append(many, journal.Block{Number: spare + 10 + i, Data: filled(fmt.Sprint("many ", i))})
+		want[spare+10+i] = many[i].Data
 	}
-	x.add(f.transaction(102, many))
-	at := x.add(f.transaction(103, []logBlock{{spare, escapable("new")}, {spare + 4, filled("again")}}))
-	unended := f.transaction(104, []logBlock{{spare + 1, filled("never")}})
+	x.add(f.Transaction(102, many))
+	at := x.add(f.Transaction(103, []journal.Block{{Number: spare, Data: escapable("new")}, {Number: spare + 4, Data: filled("again")}}))
+	unended := f.Transaction(104, []journal.Block{{Number: spare + 1, Data: filled("never")}})
 	x.add(unended[:len(unended)-1])
 	want[spare], want[spare+1], want[spare+2], want[spare+4] = escapable("new"), filled("kept"), escapable("escaped"), filled("again")
 	want[spare+3], want[spare+5] = make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
@@ -201,7 +174,7 @@ func (x *dirtyDisk) replay() error {
 	if err != nil {
 		return err
 	}
-	return g.recovery.apply(x.loggedDisk, &g.old)
+	return applyRecovery(x.loggedDisk, g.recovery, &g.old)
 }
 
 func (x *dirtyDisk) compare(t testing.TB, want map[uint64][]byte) {
@@ -231,8 +204,8 @@ func TestReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if g.recovery != nil || g.journal.super.Start != 0 || g.journal.super.Sequence != 105 {
-				t.Errorf("%s: the log is at %d, transaction %d", kind.name, g.journal.super.Start, g.journal.super.Sequence)
+			if g.recovery != nil || g.journal.Super.Start != 0 || g.journal.Super.Sequence != 105 {
+				t.Errorf("%s: the log is at %d, transaction %d", kind.name, g.journal.Super.Start, g.journal.Super.Sequence)
 			}
 		}
 	}
@@ -272,13 +245,13 @@ func TestReplayDamage(t *testing.T) {
 		}, true},
 		{"old commit", []int{1, 2, 3}, func(x *dirtyDisk, commit int64) {
 			x.setTimes(1000, 10)
-			x.put([]byte{9}, commit+commitSumOffset)
+			x.put([]byte{9}, commit+journal.CommitSumOffset)
 		}, true},
 	} {
 		for _, kind := range logKinds {
 			x := newDirty(t, kind, 1)
 			want, commit := x.history()
-			if !slices.Contains(c.sums, x.j.form.sums) {
+			if !slices.Contains(c.sums, x.j.Form.Sums) {
 				continue
 			}
 			c.damage(x, commit)
@@ -300,19 +273,19 @@ func TestReplayDamage(t *testing.T) {
 // setTimes sets the times of the commits: of all, and of the last one.
 func (x *dirtyDisk) setTimes(all, last uint64) {
 	b := make([]byte, disk.BlockSize)
-	for n := x.j.super.First; n < x.j.super.Length; n++ {
-		at := int64(x.j.physical(n)) * disk.BlockSize
+	for n := x.j.Super.First; n < x.j.Super.Length; n++ {
+		at := int64(x.j.Physical(n)) * disk.BlockSize
 		x.ReadAt(b, at)
-		head, ok := decodeJournalHead(b)
-		if !ok || head.kind != journalCommit {
+		head, ok := journal.DecodeHead(b)
+		if !ok || head.Kind != journal.KindCommit {
 			continue
 		}
-		binary.BigEndian.PutUint64(b[commitTimeOffset:], all)
-		if head.sequence == 103 {
-			binary.BigEndian.PutUint64(b[commitTimeOffset:], last)
+		binary.BigEndian.PutUint64(b[journal.CommitTimeOffset:], all)
+		if head.Sequence == 103 {
+			binary.BigEndian.PutUint64(b[journal.CommitTimeOffset:], last)
 		}
-		if x.j.form.sums > 1 {
-			binary.BigEndian.PutUint32(b[commitSumOffset:], x.j.form.commitSum(b))
+		if x.j.Form.Sums > 1 {
+			binary.BigEndian.PutUint32(b[journal.CommitSumOffset:], x.j.Form.CommitSum(b))
 		}
 		x.put(b, at)
 	}
@@ -326,29 +299,31 @@ func TestReplayRefuses(t *testing.T) {
 		err    error
 		Text   string
 	}{
-		{"fast commits", func(x *dirtyDisk) { x.j.super.Incompat |= journalFastCommit }, disk.ErrUnsupported, "fast commits"},
-		{"fast blocks", func(x *dirtyDisk) { x.j.super.FastBlocks = 256 }, disk.ErrUnsupported, "fast commits"},
-		{"async", func(x *dirtyDisk) { x.j.super.Incompat |= journalAsyncCommit }, disk.ErrUnsupported, "asynchronous"},
-		{"feature", func(x *dirtyDisk) { x.j.super.Incompat |= 0x40 }, disk.ErrUnsupported, "0x40"},
-		{"version 1", func(x *dirtyDisk) { x.j.super.Type = journalSuperV1 }, disk.ErrUnsupported, "version 1"},
-		{"magic", func(x *dirtyDisk) { x.j.super.Magic++ }, disk.ErrCorrupt, "magic"},
-		{"sums", func(x *dirtyDisk) { x.j.super.Incompat |= journalSumV2 }, disk.ErrCorrupt, "two kinds"},
-		{"sum type", func(x *dirtyDisk) { x.j.super.SumType = 1 }, disk.ErrUnsupported, "type 1"},
-		{"block size", func(x *dirtyDisk) { x.j.super.BlockSize = 1024 }, disk.ErrCorrupt, "1024"},
-		{"length", func(x *dirtyDisk) { x.j.super.Length++ }, disk.ErrCorrupt, "1025"},
-		{"first", func(x *dirtyDisk) { x.j.super.First = 0 }, disk.ErrCorrupt, "blocks 0"},
-		{"start", func(x *dirtyDisk) { x.j.super.Start = 1024 }, disk.ErrCorrupt, "starts at"},
-		{"given up", func(x *dirtyDisk) { x.j.super.Errno = 1<<32 - 5 }, disk.ErrUnsupported, "error -5"},
-		{"outside", func(x *dirtyDisk) { x.add(x.j.form.transaction(100, []logBlock{{1 << 40, filled("far")}})) }, disk.ErrCorrupt, "may change"},
+		{"fast commits", func(x *dirtyDisk) { x.j.Super.Incompat |= journal.IncompatFastCommit }, disk.ErrUnsupported, "fast commits"},
+		{"fast blocks", func(x *dirtyDisk) { x.j.Super.FastBlocks = 256 }, disk.ErrUnsupported, "fast commits"},
+		{"async", func(x *dirtyDisk) { x.j.Super.Incompat |= journal.IncompatAsyncCommit }, disk.ErrUnsupported, "asynchronous"},
+		{"feature", func(x *dirtyDisk) { x.j.Super.Incompat |= 0x40 }, disk.ErrUnsupported, "0x40"},
+		{"version 1", func(x *dirtyDisk) { x.j.Super.Type = journal.KindSuperV1 }, disk.ErrUnsupported, "version 1"},
+		{"magic", func(x *dirtyDisk) { x.j.Super.Magic++ }, disk.ErrCorrupt, "magic"},
+		{"sums", func(x *dirtyDisk) { x.j.Super.Incompat |= journal.IncompatSumV2 }, disk.ErrCorrupt, "two kinds"},
+		{"sum type", func(x *dirtyDisk) { x.j.Super.SumType = 1 }, disk.ErrUnsupported, "type 1"},
+		{"block size", func(x *dirtyDisk) { x.j.Super.BlockSize = 1024 }, disk.ErrCorrupt, "1024"},
+		{"length", func(x *dirtyDisk) { x.j.Super.Length++ }, disk.ErrCorrupt, "1025"},
+		{"first", func(x *dirtyDisk) { x.j.Super.First = 0 }, disk.ErrCorrupt, "blocks 0"},
+		{"start", func(x *dirtyDisk) { x.j.Super.Start = 1024 }, disk.ErrCorrupt, "starts at"},
+		{"given up", func(x *dirtyDisk) { x.j.Super.Errno = 1<<32 - 5 }, disk.ErrUnsupported, "error -5"},
+		{"outside", func(x *dirtyDisk) {
+			x.add(x.j.Form.Transaction(100, []journal.Block{{Number: 1 << 40, Data: filled("far")}}))
+		}, disk.ErrCorrupt, "may change"},
 		{"itself", func(x *dirtyDisk) {
-			x.add(x.j.form.transaction(100, []logBlock{{x.j.physical(5), filled("journal")}}))
+			x.add(x.j.Form.Transaction(100, []journal.Block{{Number: x.j.Physical(5), Data: filled("journal")}}))
 		}, disk.ErrCorrupt, "may change"},
 		{"blocks twice", func(x *dirtyDisk) {
 			var ino foundInode
-			if err := x.j.img.loadInode(&ino, disk.JournalIno); err != nil {
+			if err := x.img.loadInode(&ino, disk.JournalIno); err != nil {
 				t.Fatal(err)
 			}
-			half, at := uint32(x.j.blocks()/2), x.j.physical(0)
+			half, at := uint32(x.j.Blocks()/2), x.j.Physical(0)
 			if _, err := disk.ExtentTree(&ino.Block, []disk.Run{{Logical: 0, Blocks: half, Physical: at}, {Logical: half, Blocks: half, Physical: at}}, ino.sum, nil, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -358,10 +333,10 @@ func TestReplayRefuses(t *testing.T) {
 		}, disk.ErrCorrupt, "more than one"},
 		{"endless", func(x *dirtyDisk) {
 			b := make([]byte, disk.BlockSize)
-			journalHead{journalDescriptor, 100}.encode(b)
-			x.j.form.encodeTag(b[journalHeadSize:], logTag{block: spare, flags: tagSameUUID | tagLast})
-			binary.BigEndian.PutUint32(b[disk.BlockSize-journalTailSize:], x.j.form.tailSum(b))
-			for n := x.j.super.First; n < x.j.super.Length; n++ {
+			journal.Head{Kind: journal.KindDescriptor, Sequence: 100}.Encode(b)
+			x.j.Form.EncodeTag(b[journal.HeadSize:], journal.Tag{Block: spare, Flags: journal.TagSameUUID | journal.TagLast})
+			binary.BigEndian.PutUint32(b[disk.BlockSize-journal.TailSize:], x.j.Form.TailSum(b))
+			for n := x.j.Super.First; n < x.j.Super.Length; n++ {
 				x.add([][]byte{b})
 			}
 		}, disk.ErrCorrupt, "longer than"},

@@ -1,0 +1,75 @@
+package ext4
+
+import (
+	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/journal"
+)
+
+// setLog says where the log begins, 0 if it is empty, and with which transaction.
+// It is on the disk when setLog returns.
+func setLog(f GrowFile, j *journal.Log, start, sequence uint32) error {
+	j.Super.Start, j.Super.Sequence = start, sequence
+	b := make([]byte, journal.SuperSize)
+	j.Super.Encode(b)
+	if _, err := f.WriteAt(b, j.Offset()); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// applyRecovery writes the blocks to where they belong and empties the log. super is the
+// superblock of the result: not in need of recovery, and with counts that are
+// right, which kernels write only when they unmount. A crash in between leaves a
+// disk that can be recovered again.
+func applyRecovery(f GrowFile, rec *journal.Recovery, super *disk.Superblock) error {
+	b := make([]byte, disk.BlockSize)
+	write := func(block uint64) error {
+		if err := rec.ReadBlock(b, block); err != nil {
+			return err
+		}
+		_, err := f.WriteAt(b, int64(block)*disk.BlockSize)
+		return err
+	}
+	if err := writeHome(f, rec.Blocks(), write); err != nil {
+		return err
+	}
+	if rec.Log.Super.Start != 0 {
+		if err := setLog(f, rec.Log, 0, rec.End+1); err != nil {
+			return err
+		}
+	}
+	return writeSuper(f, super)
+}
+
+// writeHome calls write for the blocks of transactions, ascending, and syncs: the
+// superblock goes last, when what it describes is there, because e2fsck looks at
+// the descriptors before it replays a journal.
+func writeHome(f GrowFile, blocks []uint64, write func(block uint64) error) error {
+	super := len(blocks) > 0 && blocks[0] == 0
+	if super {
+		blocks = blocks[1:]
+	}
+	for _, block := range blocks {
+		if err := write(block); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil || !super {
+		return err
+	}
+	if err := write(0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// writeSuper writes the primary superblock so that it is on the disk when it
+// returns.
+func writeSuper(f GrowFile, super *disk.Superblock) error {
+	b := make([]byte, disk.SuperSize)
+	super.Seal(b)
+	if _, err := f.WriteAt(b, disk.SuperOffset); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -1,0 +1,81 @@
+package journal
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+
+	"ocipipe/lib/ext4/disk"
+)
+
+// Log is the journal inside a file system.
+type Log struct {
+	Super Super
+	Form  Form
+
+	r    io.ReaderAt // the file system
+	size int64       // of it, in bytes
+	runs []disk.Run  // blocks of the file, without holes
+}
+
+// Open reads and checks the superblock of the journal whose blocks are runs, at
+// least one and without holes, of the file system in the first size bytes of r.
+func Open(r io.ReaderAt, size int64, runs []disk.Run) (*Log, error) {
+	j := &Log{r: r, size: size, runs: runs}
+	b := make([]byte, SuperSize)
+	if err := j.read(b, j.Offset()); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j.Super.Decode(b)
+	j.Form = j.Super.Form()
+	if err := j.Super.check(b, j.Blocks()); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// read fills b from off in the file system.
+func (j *Log) read(b []byte, off int64) error {
+	if n, err := j.r.ReadAt(b, off); n < len(b) {
+		return fmt.Errorf("byte %d: %w", off+int64(n), err)
+	}
+	return nil
+}
+
+// ReadBlock fills b with a block of the file system.
+func (j *Log) readBlock(b []byte, block uint64) error {
+	return j.read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
+}
+
+// Offset is where the superblock of the journal is, in bytes.
+func (j *Log) Offset() int64 { return int64(j.Physical(0)) * disk.BlockSize }
+
+// Blocks is the length of the file.
+func (j *Log) Blocks() int64 {
+	if len(j.runs) == 0 {
+		return 0
+	}
+	return int64(j.runs[len(j.runs)-1].End())
+}
+
+// Physical is where the block n of the file lies.
+func (j *Log) Physical(n uint32) uint64 {
+	i := sort.Search(len(j.runs), func(i int) bool { return j.runs[i].End() > uint64(n) })
+	return j.runs[i].Physical + uint64(n-j.runs[i].Logical)
+}
+
+// owns reports whether the block of the file system is one of the journal.
+func (j *Log) owns(block uint64) bool {
+	return slices.ContainsFunc(j.runs, func(r disk.Run) bool {
+		return block >= r.Physical && block-r.Physical < uint64(r.Blocks)
+	})
+}
+
+// Next is the block of the log that follows n.
+func (j *Log) Next(n uint32) uint32 {
+	if n++; n < j.Super.Length {
+		return n
+	}
+	return j.Super.First
+}

@@ -1,0 +1,194 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"ocipipe/lib/ext4/disk"
+)
+
+const (
+	Magic     = 0xC03B3998
+	SuperSize = 1024
+	MinBlocks = 1024 // jbd2 mounts nothing shorter
+	HeadSize  = 12
+	TailSize  = 4 // of descriptor and revoke blocks, where there are checksums
+	uuidSize  = 16
+
+	sumOffset        = 0xFC // in the superblock
+	CommitSumOffset  = 16   // in a commit block
+	commitSumSize    = 4
+	CommitTimeOffset = 48
+	RevokeHeadSize   = 16
+	sumCRC32         = 1 // ChecksumType of transactions in version 1
+	SumCRC32C        = 4 // ChecksumType of the superblock
+)
+
+// Kinds of journal blocks.
+const (
+	KindDescriptor = 1
+	KindCommit     = 2
+	KindSuperV1    = 3
+	KindSuperV2    = 4
+	KindRevoke     = 5
+)
+
+// Features of a journal.
+const (
+	CompatSum = 0x01 // version 1: one checksum in the commit block
+
+	IncompatRevokes     = 0x01
+	Incompat64Bit       = 0x02
+	IncompatAsyncCommit = 0x04 // refused: a commit block proves nothing there
+	IncompatSumV2       = 0x08
+	IncompatSumV3       = 0x10
+	IncompatFastCommit  = 0x20 // refused: a second log with records of its own
+	incompatKnown       = IncompatRevokes | Incompat64Bit | IncompatSumV2 | IncompatSumV3
+)
+
+// Flags of a tag.
+const (
+	TagEscaped  = 1 // the data began with Magic, which is stored as zero
+	TagSameUUID = 2 // no UUID follows the tag
+	TagLast     = 8
+)
+
+// Super is journal_superblock_t.
+//
+//	 off size field         meaning                              range
+//	0x00    4 Magic         Magic
+//	0x04    4 Type          KindSuperV2
+//	0x08    4 -             sequence of a block header           0
+//	0x0C    4 BlockSize                                          that of the file system
+//	0x10    4 Length        blocks of the journal                up to those of the file
+//	0x14    4 First         of the log                           1
+//	0x18    4 Sequence      of the transaction at Start
+//	0x1C    4 Start         block of the first transaction       0: the log is empty
+//	0x20    4 Errno         left by a kernel that gave up        0
+//	0x24    4 Compat        features
+//	0x28    4 Incompat      features
+//	0x2C    4 ROCompat      features                             0
+//	0x30   16 UUID          seed of the checksums
+//	0x40    4 Users         file systems that share the journal  1
+//	0x44   12 -             0
+//	0x50    1 SumType       SumCRC32C if there are checksums
+//	0x54    4 FastBlocks    of a fast-commit area                0 here
+//	0x58    4 Head          where a kernel goes on in an empty log
+//	0xFC    4 Sum           CRC-32C, if there are checksums
+//	0x100 768 UserUUIDs     of an external journal               0
+type Super struct {
+	Magic      uint32
+	Type       uint32
+	HeadSeq    uint32
+	BlockSize  uint32
+	Length     uint32
+	First      uint32
+	Sequence   uint32
+	Start      uint32
+	Errno      uint32
+	Compat     uint32
+	Incompat   uint32
+	ROCompat   uint32
+	UUID       [16]byte
+	Users      uint32
+	Reserved   [3]uint32
+	SumType    uint8
+	Pad        [3]byte
+	FastBlocks uint32
+	Head       uint32
+	Pad2       [160]byte
+	Sum        uint32
+	UserUUIDs  [768]byte
+}
+
+// Empty returns the first block of an empty journal of that many
+// blocks of 4096 bytes, as mke2fs writes it: the first kernel that mounts it
+// chooses its features.
+func Empty(blocks uint32, uuid [16]byte) []byte {
+	s := Super{
+		Magic: Magic, Type: KindSuperV2, BlockSize: disk.BlockSize, Length: blocks,
+		First: 1, Sequence: 1, UUID: uuid, Users: 1,
+	}
+	b := make([]byte, disk.BlockSize)
+	s.Encode(b)
+	return b
+}
+
+// Encode writes s into the first bytes of b, with its checksum if it has one.
+func (s *Super) Encode(b []byte) {
+	s.Sum = 0
+	if _, err := binary.Encode(b[:SuperSize], binary.BigEndian, s); err != nil {
+		panic(err) // the struct has a fixed size
+	}
+	if s.HasSums() {
+		s.Sum = disk.RawSum(^uint32(0), b[:SuperSize])
+		binary.BigEndian.PutUint32(b[sumOffset:], s.Sum)
+	}
+}
+
+// Decode takes s from the first bytes of b without judging it.
+func (s *Super) Decode(b []byte) {
+	if _, err := binary.Decode(b[:SuperSize], binary.BigEndian, s); err != nil {
+		panic(err) // the struct has a fixed size
+	}
+}
+
+// HasSums reports whether the blocks of the log have checksums of their own.
+func (s *Super) HasSums() bool { return s.Incompat&(IncompatSumV2|IncompatSumV3) != 0 }
+
+// check returns what is wrong with s, which was decoded from b and belongs to a
+// file of fileBlocks blocks.
+func (s *Super) check(b []byte, fileBlocks int64) error {
+	switch {
+	case s.Magic != Magic:
+		return fmt.Errorf("journal: no magic: %w", disk.ErrCorrupt)
+	case s.Type == KindSuperV1:
+		return fmt.Errorf("journal: superblock of version 1: %w", disk.ErrUnsupported)
+	case s.Type != KindSuperV2:
+		return fmt.Errorf("journal: block of type %d where the superblock belongs: %w", s.Type, disk.ErrCorrupt)
+	case s.Incompat&IncompatFastCommit != 0 || s.FastBlocks != 0:
+		return fmt.Errorf("journal: fast commits: %w", disk.ErrUnsupported)
+	case s.Incompat&IncompatAsyncCommit != 0:
+		return fmt.Errorf("journal: asynchronous commits: %w", disk.ErrUnsupported)
+	case s.Incompat&^incompatKnown != 0 || s.ROCompat != 0:
+		return fmt.Errorf("journal: features %#x/%#x: %w", s.Incompat&^incompatKnown, s.ROCompat, disk.ErrUnsupported)
+	case s.Incompat&IncompatSumV2 != 0 && s.Incompat&IncompatSumV3 != 0, s.HasSums() && s.Compat&CompatSum != 0:
+		return fmt.Errorf("journal: two kinds of checksums at once: %w", disk.ErrCorrupt)
+	case s.HasSums() && s.SumType != SumCRC32C:
+		return fmt.Errorf("journal: checksums of type %d: %w", s.SumType, disk.ErrUnsupported)
+	case s.HasSums() && s.Sum != superSum(b):
+		return fmt.Errorf("journal: checksum of the superblock is %08x, not %08x: %w", s.Sum, superSum(b), disk.ErrCorrupt)
+	case s.BlockSize != disk.BlockSize:
+		return fmt.Errorf("journal: blocks of %d bytes in a file system of %d: %w", s.BlockSize, disk.BlockSize, disk.ErrCorrupt)
+	case int64(s.Length) > fileBlocks || s.First == 0 || s.First >= s.Length:
+		return fmt.Errorf("journal: blocks %d to %d of a file of %d blocks: %w", s.First, s.Length, fileBlocks, disk.ErrCorrupt)
+	case s.Start != 0 && (s.Start < s.First || s.Start >= s.Length):
+		return fmt.Errorf("journal: starts at block %d of %d: %w", s.Start, s.Length, disk.ErrCorrupt)
+	}
+	return nil
+}
+
+// superSum is what Sum of the superblock in b should be.
+func superSum(b []byte) uint32 {
+	sum := disk.RawSum(^uint32(0), b[:sumOffset])
+	sum = disk.RawSum(sum, make([]byte, 4))
+	return disk.RawSum(sum, b[sumOffset+4:SuperSize])
+}
+
+// Head is what every block of the log but data begins with.
+type Head struct {
+	Kind     uint32
+	Sequence uint32
+}
+
+func (h Head) Encode(b []byte) {
+	binary.BigEndian.PutUint32(b, Magic)
+	binary.BigEndian.PutUint32(b[4:], h.Kind)
+	binary.BigEndian.PutUint32(b[8:], h.Sequence)
+}
+
+// DecodeHead reports false for a block that has no header.
+func DecodeHead(b []byte) (h Head, ok bool) {
+	return Head{binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])},
+		binary.BigEndian.Uint32(b) == Magic
+}

@@ -1,0 +1,119 @@
+package journal
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"ocipipe/lib/ext4/disk"
+)
+
+// Recovery is what the journal of a file system that was not unmounted has for
+// its blocks.
+type Recovery struct {
+	Log  *Log
+	home map[uint64]logged // the last version of each block
+	End  uint32            // sequence number behind the log
+}
+
+// logged is a block in the log.
+type logged struct {
+	at      uint64 // block of the file system
+	escaped bool
+}
+
+// Recover reads the log and checks all of it that will be used; it writes
+// nothing.
+func (j *Log) Recover() (*Recovery, error) {
+	rec := &Recovery{Log: j, home: make(map[uint64]logged), End: j.Super.Sequence}
+	if j.Super.Start == 0 {
+		return rec, nil
+	}
+	found, end, err := j.Scan()
+	if err != nil {
+		return nil, err
+	}
+	rec.End = end
+	revoked := make(map[uint64]uint32) // the last transaction that does it; numbers may wrap
+	for _, t := range found {
+		for _, block := range t.Revoked {
+			revoked[block] = t.Sequence
+		}
+	}
+	for _, t := range found {
+		for i, tag := range t.Tags {
+			if last, ok := revoked[tag.Block]; ok && int32(last-t.Sequence) >= 0 {
+				continue
+			}
+			if err := rec.add(&t, i); err != nil {
+				return nil, fmt.Errorf("journal: transaction %d: %w", t.Sequence, err)
+			}
+		}
+	}
+	return rec, nil
+}
+
+// add takes the i-th block of t.
+func (rec *Recovery) add(t *Transaction, i int) error {
+	j, tag := rec.Log, t.Tags[i]
+	if tag.Block >= uint64(j.size/disk.BlockSize) || j.owns(tag.Block) {
+		return disk.Broken("block %d, which no transaction may change", tag.Block)
+	}
+	at := j.Physical(t.Data[i])
+	if j.Form.Sums > 1 {
+		b := make([]byte, disk.BlockSize)
+		if err := j.readBlock(b, at); err != nil {
+			return err
+		}
+		if !j.Form.dataOK(tag, t.Sequence, b) {
+			return disk.Broken("block %d has a wrong checksum", tag.Block)
+		}
+	}
+	rec.home[tag.Block] = logged{at: at, escaped: tag.Flags&TagEscaped != 0}
+	return nil
+}
+
+// Blocks are the numbers of the blocks of the file system that the log has, ascending.
+func (rec *Recovery) Blocks() []uint64 { return slices.Sorted(maps.Keys(rec.home)) }
+
+// ReadBlock fills b with a block of the file system that the log has.
+func (rec *Recovery) ReadBlock(b []byte, block uint64) error {
+	l := rec.home[block]
+	if err := rec.Log.readBlock(b, l.at); err != nil {
+		return err
+	}
+	if l.escaped {
+		unescape(b)
+	}
+	return nil
+}
+
+// Over shows the file system in r as it will be after the recovery: where a block
+// is in the log, that counts.
+func (rec *Recovery) Over(r io.ReaderAt) io.ReaderAt { return &recovered{r, rec} }
+
+// recovered is the disk as it will be after the recovery.
+type recovered struct {
+	r   io.ReaderAt
+	rec *Recovery
+}
+
+func (v *recovered) ReadAt(p []byte, off int64) (n int, err error) {
+	b := make([]byte, disk.BlockSize)
+	for n < len(p) {
+		block, skip := uint64(off)/disk.BlockSize, int(off%disk.BlockSize)
+		part := p[n:min(len(p), n+disk.BlockSize-skip)]
+		if _, ok := v.rec.home[block]; !ok {
+			if m, err := v.r.ReadAt(part, off); m < len(part) {
+				return n + m, err
+			}
+		} else if err := v.rec.ReadBlock(b, block); err != nil {
+			return n, err
+		} else {
+			copy(part, b[skip:])
+		}
+		n, off = n+len(part), off+int64(len(part))
+	}
+	return n, nil
+}

@@ -1,0 +1,97 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"ocipipe/lib/ext4/disk"
+)
+
+// Block is a block of the file system as a transaction has it.
+type Block struct {
+	Number uint64
+	Data   []byte
+}
+
+// tagsPerDescriptor is how many blocks one descriptor has room for.
+func (f *Form) tagsPerDescriptor() int {
+	return (f.room() - HeadSize - uuidSize) / f.tagSize()
+}
+
+// TransactionLength is how many blocks of the log a transaction of n blocks takes.
+func (f *Form) TransactionLength(n int) int {
+	per := f.tagsPerDescriptor()
+	return (n+per-1)/per + n + 1
+}
+
+// Transaction encodes one: blocks of the log, in order.
+func (f *Form) Transaction(sequence uint32, blocks []Block) (log [][]byte) {
+	v1 := ^uint32(0)
+	for len(blocks) > 0 {
+		n := min(len(blocks), f.tagsPerDescriptor())
+		for _, b := range f.descriptor(sequence, blocks[:n]) {
+			if f.Sums == 1 {
+				v1 = crc32BE(v1, b)
+			}
+			log = append(log, b)
+		}
+		blocks = blocks[n:]
+	}
+	commit := make([]byte, disk.BlockSize)
+	Head{KindCommit, sequence}.Encode(commit)
+	switch {
+	case f.Sums == 1:
+		commit[HeadSize], commit[HeadSize+1] = sumCRC32, commitSumSize
+		binary.BigEndian.PutUint32(commit[CommitSumOffset:], v1)
+	case f.Sums > 1:
+		binary.BigEndian.PutUint32(commit[CommitSumOffset:], f.CommitSum(commit))
+	}
+	return append(log, commit)
+}
+
+// descriptor encodes a descriptor of the blocks, followed by them.
+func (f *Form) descriptor(sequence uint32, blocks []Block) (log [][]byte) {
+	head := make([]byte, disk.BlockSize)
+	Head{KindDescriptor, sequence}.Encode(head)
+	log = append(log, head)
+	off := HeadSize
+	for i, b := range blocks {
+		data, escaped := escape(b.Data)
+		t := Tag{Block: b.Number, sum: f.tagSum(sequence, data)}
+		if f.Sums < 2 {
+			t.sum = 0
+		}
+		if escaped {
+			t.Flags |= TagEscaped
+		}
+		if i > 0 {
+			t.Flags |= TagSameUUID
+		}
+		if i == len(blocks)-1 {
+			t.Flags |= TagLast
+		}
+		f.EncodeTag(head[off:], t)
+		off += f.tagSize()
+		if i == 0 {
+			off += copy(head[off:], f.uuid[:])
+		}
+		log = append(log, data)
+	}
+	if f.Sums > 1 {
+		binary.BigEndian.PutUint32(head[disk.BlockSize-TailSize:], f.TailSum(head))
+	}
+	return log
+}
+
+// escape returns data as the log stores it, which must not look like a header.
+func escape(data []byte) (stored []byte, escaped bool) {
+	if binary.BigEndian.Uint32(data) != Magic {
+		return data, false
+	}
+	stored = bytes.Clone(data)
+	clear(stored[:4])
+	return stored, true
+}
+
+// unescape undoes escape in place.
+func unescape(data []byte) { binary.BigEndian.PutUint32(data, Magic) }
