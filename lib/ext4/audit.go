@@ -18,11 +18,11 @@ import (
 // every directory leads where it says. It returns the first thing that is wrong.
 // fresh says that nobody has written to it since it was made, so that the copies
 // of superblock and descriptors must be equal, too.
-func (img *Image) audit(fresh bool, each func(e *tree.Entry) error) error {
-	if img.super.Incompat&disk.IncompatMetaBG != 0 {
+func auditImage(img *Image, fresh bool, each func(e *tree.Entry) error) error {
+	if img.vol.super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
-	a := auditor{img: img, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
+	a := auditor{vol: img.vol, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
 	a.source = img.source(disk.RootIno, disk.RootIno)
 	a.source.keep = true
 	a.source.visit = a.visit
@@ -35,7 +35,7 @@ func (img *Image) audit(fresh bool, each func(e *tree.Entry) error) error {
 }
 
 type auditor struct {
-	img    *Image
+	vol    *volume
 	fresh  bool
 	each   func(e *tree.Entry) error
 	source *source           // has what inodes own, and their numbers
@@ -49,10 +49,10 @@ type auditor struct {
 
 // layout claims the blocks of fixed metadata.
 func (a *auditor) layout() error {
-	s := &a.img.super
+	s := &a.vol.super
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.img.readGroup(&d, g); err != nil {
+		if err := a.vol.readGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
@@ -68,7 +68,7 @@ func (a *auditor) layout() error {
 			return fmt.Errorf("group %d: %w", g, err)
 		}
 		last := g == s.Groups()-1
-		if d.Flags&disk.BlockUninit != 0 && (g == 0 || last) || !a.img.super.HasSums() && d.Flags&(disk.BlockUninit|disk.InodeUninit) != 0 && s.RoCompat&disk.RoCompatGdtCsum == 0 {
+		if d.Flags&disk.BlockUninit != 0 && (g == 0 || last) || !a.vol.super.HasSums() && d.Flags&(disk.BlockUninit|disk.InodeUninit) != 0 && s.RoCompat&disk.RoCompatGdtCsum == 0 {
 			return disk.Corrupt(s.DescOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
 		}
 	}
@@ -111,20 +111,20 @@ func (a *auditor) visit(ino *foundInode, c *content, names []disk.Dirent) error 
 	if err := a.inode(ino, c); err != nil {
 		return err
 	}
-	if ino.kind() != tree.Dir {
+	if ino.Type() != tree.Dir {
 		return nil
 	}
 	for _, d := range names {
-		if d.Kind == disk.KindUnknown && a.img.super.Incompat&disk.IncompatFiletype != 0 {
+		if d.Kind == disk.KindUnknown && a.vol.super.Incompat&disk.IncompatFiletype != 0 {
 			return disk.Corrupt(ino.off, "directory %d does not say what %q is", ino.number, d.Name)
 		}
 	}
-	a.dirs[uint64((ino.number-1)/a.img.super.InodesPerGroup)]++
+	a.dirs[uint64((ino.number-1)/a.vol.super.InodesPerGroup)]++
 	if ino.Flags&disk.FlagIndex == 0 {
 		return nil
 	}
 	block := make([]byte, disk.BlockSize)
-	err := disk.CheckIndex(uint32(c.size/disk.BlockSize), a.img.super.DirOptions(), func(i uint32) ([]byte, error) {
+	err := disk.CheckIndex(uint32(c.size/disk.BlockSize), a.vol.super.DirOptions(), func(i uint32) ([]byte, error) {
 		_, err := c.ReadAt(block, int64(i)*disk.BlockSize)
 		return bytes.Clone(block), err
 	})
@@ -143,7 +143,7 @@ func (a *auditor) xattrs() error {
 		if b.refs != b.used {
 			return disk.Corrupt(off, "block of xattrs counts %d users, has %d", b.refs, b.used)
 		}
-		if err := a.img.readBlock(block, at); err != nil {
+		if err := a.vol.readBlock(block, at); err != nil {
 			return err
 		}
 		if err := disk.CheckXattrHashes(block); err != nil {
@@ -170,9 +170,9 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 		return disk.Corrupt(ino.off, "inode %d counts %d blocks (i_blocks), has %d", ino.number, ino.Blocks, blocks)
 	case ino.Dtime != 0:
 		return disk.Corrupt(ino.off, "inode %d was deleted at %d", ino.number, ino.Dtime)
-	case ino.Flags&disk.FlagIndex != 0 && (ino.kind() != tree.Dir || a.img.super.Compat&disk.CompatDirIndex == 0):
+	case ino.Flags&disk.FlagIndex != 0 && (ino.Type() != tree.Dir || a.vol.super.Compat&disk.CompatDirIndex == 0):
 		return disk.Corrupt(ino.off, "inode %d has an index", ino.number)
-	case ino.kind() == tree.Link && ino.Size <= disk.FastMax && ino.Flags&disk.FlagExtents != 0:
+	case ino.Type() == tree.Link && ino.Size <= disk.FastMax && ino.Flags&disk.FlagExtents != 0:
 		return disk.Corrupt(ino.off, "inode %d has a short target in a block", ino.number)
 	}
 	for _, s := range []disk.Timestamp{ino.Atime, ino.Ctime, ino.Crtime} {
@@ -185,12 +185,12 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 
 // bitmaps compares each group with what was found to be in use.
 func (a *auditor) bitmaps() error {
-	s := &a.img.super
+	s := &a.vol.super
 	owned, fixed := a.source.owned.sorted, a.fixed.sorted
 	block, want := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.img.readGroup(&d, g); err != nil {
+		if err := a.vol.readGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
@@ -240,7 +240,7 @@ func mark(b []byte, list *[]claim, first, end uint64) (used uint64) {
 // bitmap reads a bitmap at a block, of n bits and the rest ones, and compares it
 // with want. Its checksum is over full bits.
 func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
-	if err := a.img.readBlock(b, at); err != nil {
+	if err := a.vol.readBlock(b, at); err != nil {
 		return err
 	}
 	off := int64(at) * disk.BlockSize
@@ -250,11 +250,11 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 			return disk.Corrupt(off+int64(i), "bits are %08b, should be %08b", b[i], want[i])
 		}
 	}
-	have := a.img.seed.Bitmap(b[:full/8])
-	if a.img.super.GroupDescSize() < disk.GroupDescSize {
+	have := a.vol.seed.Bitmap(b[:full/8])
+	if a.vol.super.GroupDescSize() < disk.GroupDescSize {
 		have &= 0xFFFF
 	}
-	if a.img.super.HasSums() && have != sum {
+	if a.vol.super.HasSums() && have != sum {
 		return disk.Corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
 	}
 	return nil
@@ -262,7 +262,7 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 
 // inodes checks the inodes of group g.
 func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error {
-	s := &a.img.super
+	s := &a.vol.super
 	n := s.InodesPerGroup
 	clear(want)
 	used := uint32(0)
@@ -295,12 +295,12 @@ func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error 
 // free checks that an inode without a name, the one at index in group d, is not
 // in use.
 func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
-	if d.Flags&disk.InodeUninit != 0 || a.img.super.HasSums() && index >= a.img.super.InodesPerGroup-d.Unused {
+	if d.Flags&disk.InodeUninit != 0 || a.vol.super.HasSums() && index >= a.vol.super.InodesPerGroup-d.Unused {
 		return nil
 	}
 	var b [disk.SmallInodeSize]byte
-	off := int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(a.img.super.InodeSize)
-	if err := a.img.read(b[:], off); err != nil {
+	off := int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(a.vol.super.InodeSize)
+	if err := a.vol.read(b[:], off); err != nil {
 		return err
 	}
 	if links := binary.LittleEndian.Uint16(b[0x1A:]); links != 0 {
@@ -311,7 +311,7 @@ func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
 
 // totals compares the superblock with the groups.
 func (a *auditor) totals() error {
-	s := &a.img.super
+	s := &a.vol.super
 	switch {
 	case s.FreeBlocks() != a.freeBlocks:
 		return disk.Corrupt(disk.SuperOffset, "superblock counts %d free blocks, there are %d", s.FreeBlocks(), a.freeBlocks)
@@ -331,7 +331,7 @@ func (a *auditor) totals() error {
 
 // backups compares the copies of superblock and descriptors with the first ones.
 func (a *auditor) backups() error {
-	s := &a.img.super
+	s := &a.vol.super
 	if !a.fresh {
 		return nil
 	}
@@ -345,7 +345,7 @@ func (a *auditor) backups() error {
 			return err
 		}
 		for i := range s.DescBlocks() {
-			if err := cmp.Or(a.img.readBlock(first, 1+i), a.img.readBlock(copied, at+1+i)); err != nil {
+			if err := cmp.Or(a.vol.readBlock(first, 1+i), a.vol.readBlock(copied, at+1+i)); err != nil {
 				return err
 			}
 			if !bytes.Equal(first, copied) {
@@ -359,16 +359,16 @@ func (a *auditor) backups() error {
 // backupSuper compares the copy of the superblock in group g, which says where it is
 // and need not say that all is clean.
 func (a *auditor) backupSuper(g uint64, b []byte) error {
-	at := g * uint64(a.img.super.BlocksPerGroup)
-	if err := a.img.readBlock(b, at); err != nil {
+	at := g * uint64(a.vol.super.BlocksPerGroup)
+	if err := a.vol.readBlock(b, at); err != nil {
 		return err
 	}
 	var have disk.Superblock
 	have.Decode(b)
-	if sum := disk.SuperChecksum(b); a.img.super.HasSums() && have.Checksum != sum {
+	if sum := disk.SuperChecksum(b); a.vol.super.HasSums() && have.Checksum != sum {
 		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
 	}
-	want := a.img.super
+	want := a.vol.super
 	want.BlockGroup, want.State, want.Checksum = uint16(g), have.State, have.Checksum
 	if have != want {
 		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock in group %d differs", g)

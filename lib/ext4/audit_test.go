@@ -76,19 +76,19 @@ func (p *patient) restore() {
 // super, group, inode and block change one of these and its checksum.
 func (p *patient) super(fn func(s *disk.Superblock)) {
 	p.edit(disk.SuperOffset, disk.SuperSize, func(b []byte) {
-		s := p.img.super
+		s := p.img.vol.super
 		fn(&s)
 		s.Seal(b)
 	})
 }
 
 func (p *patient) group(g uint64, fn func(d *disk.GroupDesc)) {
-	p.edit(p.img.super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
+	p.edit(p.img.vol.super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
 		var d disk.GroupDesc
 		d.Decode(b)
 		fn(&d)
 		d.Encode(b)
-		p.img.seed.SealGroup(uint32(g), b)
+		p.img.vol.seed.SealGroup(uint32(g), b)
 	})
 }
 
@@ -103,7 +103,7 @@ func (p *patient) find(path string) *foundInode {
 
 func (p *patient) number(n uint32) *foundInode {
 	p.t.Helper()
-	ino, err := p.img.readInode(n)
+	ino, err := p.img.vol.readInode(n)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func (p *patient) inode(ino *foundInode, fn func(ino *disk.Inode)) {
 // dir changes block i of a directory; leaf says that it is none of an index.
 func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
 	ino := p.find(path)
-	_, c, err := p.img.readDir(ino, p.parent(path), nil)
+	_, c, err := p.img.vol.readDir(ino, p.parent(path), nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -166,10 +166,10 @@ func (p *patient) extents(path string, seal bool, fn func(b []byte)) {
 // the table says.
 func TestInteropAudit(t *testing.T) {
 	p := newPatient(t)
-	s := &p.img.super
+	s := &p.img.vol.super
 	var d, last disk.GroupDesc
 	lastGroup := s.Groups() - 1
-	if err := errors.Join(p.img.readGroup(&d, 0), p.img.readGroup(&last, lastGroup)); err != nil {
+	if err := errors.Join(p.img.vol.readGroup(&d, 0), p.img.vol.readGroup(&last, lastGroup)); err != nil {
 		t.Fatal(err)
 	}
 	blockAt := func(n uint64) int64 { return int64(n) * disk.BlockSize }
@@ -338,12 +338,12 @@ func (p *patient) xattrs(path string, fn func(b []byte)) {
 	at := p.find(path).FileACL
 	p.edit(int64(at)*disk.BlockSize, disk.BlockSize, func(b []byte) {
 		fn(b)
-		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.seed.XattrBlock(at, b))
+		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.vol.seed.XattrBlock(at, b))
 	})
 }
 
 func (p *patient) journalAt() int64 {
-	j, err := p.img.openJournal()
+	j, err := p.img.vol.openJournal()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func (p *patient) journalAt() int64 {
 
 func (p *patient) orphanAt() int64 {
 	c := new(content)
-	if err := p.img.find(c, p.number(p.img.super.OrphanIno), nil); err != nil {
+	if err := p.img.vol.find(c, p.number(p.img.vol.super.OrphanIno), nil); err != nil {
 		p.t.Fatal(err)
 	}
 	return c.runs[0].DiskOffset()

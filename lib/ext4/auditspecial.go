@@ -12,7 +12,7 @@ import (
 // special checks the inodes that no directory has: that of the descriptors to
 // come, the journal, the orphan file.
 func (a *auditor) special() error {
-	s := &a.img.super
+	s := &a.vol.super
 	if s.Compat&disk.CompatResizeInode != 0 {
 		if err := a.resizeInode(); err != nil {
 			return fmt.Errorf("resize inode: %w", err)
@@ -35,11 +35,11 @@ func (a *auditor) special() error {
 
 // hidden reads a file without a name, and takes note of it.
 func (a *auditor) hidden(number uint32) (*foundInode, *content, error) {
-	ino, err := a.img.readInode(number)
+	ino, err := a.vol.readInode(number)
 	if err != nil {
 		return nil, nil, err
 	}
-	if ino.kind() != tree.File || ino.Links != 1 {
+	if ino.Type() != tree.File || ino.Links != 1 {
 		return nil, nil, disk.Corrupt(ino.off, "inode %d has mode %#o and %d links", number, ino.Mode, ino.Links)
 	}
 	if !a.source.seen.add(uint64(number)) {
@@ -49,7 +49,7 @@ func (a *auditor) hidden(number uint32) (*foundInode, *content, error) {
 		return ino, nil, nil
 	}
 	c := new(content)
-	if err := a.img.find(c, ino, &a.source.owned); err != nil {
+	if err := a.vol.find(c, ino, &a.source.owned); err != nil {
 		return nil, nil, err
 	}
 	if c.extents() != nil {
@@ -60,8 +60,8 @@ func (a *auditor) hidden(number uint32) (*foundInode, *content, error) {
 
 // journal checks an empty journal. What kernels wrote to it before may stay.
 func (a *auditor) journal() error {
-	s := &a.img.super
-	j, err := a.img.openJournal()
+	s := &a.vol.super
+	j, err := a.vol.openJournal()
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (a *auditor) journal() error {
 
 // orphanFile checks that the blocks of the orphan file are valid and empty.
 func (a *auditor) orphanFile() error {
-	ino, c, err := a.hidden(a.img.super.OrphanIno)
+	ino, c, err := a.hidden(a.vol.super.OrphanIno)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (a *auditor) orphanFile() error {
 	le, b := binary.LittleEndian, make([]byte, disk.BlockSize)
 	for _, r := range c.runs {
 		for block := r.Physical; block < r.Physical+uint64(r.Blocks); block++ {
-			if err := a.img.readBlock(b, block); err != nil {
+			if err := a.vol.readBlock(b, block); err != nil {
 				return err
 			}
 			off := int64(block) * disk.BlockSize
-			if le.Uint32(b[disk.OrphanMagicOffset:]) != disk.OrphanMagic || a.img.super.HasSums() && le.Uint32(b[disk.OrphanSumOffset:]) != ino.sum.OrphanBlock(block, b) {
+			if le.Uint32(b[disk.OrphanMagicOffset:]) != disk.OrphanMagic || a.vol.super.HasSums() && le.Uint32(b[disk.OrphanSumOffset:]) != ino.sum.OrphanBlock(block, b) {
 				return disk.Corrupt(off, "block %d has a wrong magic number or checksum", block)
 			}
 			for i := range disk.OrphanSlots {
@@ -124,7 +124,7 @@ func (a *auditor) orphanFile() error {
 // its copies.
 func (a *auditor) resizeInode() error {
 	const pointers = disk.BlockSize / 4
-	s := &a.img.super
+	s := &a.vol.super
 	ino, _, err := a.hidden(disk.ResizeIno)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (a *auditor) resizeInode() error {
 // backupAreas are where the groups with copies of the superblock begin, but the
 // first.
 func (a *auditor) backupAreas() (list []uint64) {
-	s := &a.img.super
+	s := &a.vol.super
 	for g := uint64(1); g < s.Groups(); g++ {
 		if s.HasBackup(g) {
 			list = append(list, g*uint64(s.BlocksPerGroup))
@@ -179,7 +179,7 @@ func (a *auditor) backupAreas() (list []uint64) {
 // pointers compares what an indirect block lists.
 func (a *auditor) pointers(block uint64, want []uint64) error {
 	b := make([]byte, disk.BlockSize)
-	if err := a.img.readBlock(b, block); err != nil {
+	if err := a.vol.readBlock(b, block); err != nil {
 		return err
 	}
 	for i, w := range want {

@@ -24,7 +24,7 @@ func (w *Writer) verify(size int64) error {
 	}
 	want := w.tree.Source(tree.Flat)
 	defer want.Close()
-	err = img.audit(true, func(have *tree.Entry) error {
+	err = auditImage(img, true, func(have *tree.Entry) error {
 		e, err := want.Next()
 		switch {
 		case err == io.EOF || err == nil && e.Path > have.Path:

@@ -121,7 +121,7 @@ func TestCheckFinds(t *testing.T) {
 		return func(m *ext4test.Memory) {
 			img, ino := at(m, path)
 			var c content
-			if err := img.find(&c, ino, nil); err != nil {
+			if err := img.vol.find(&c, ino, nil); err != nil {
 				t.Fatal(err)
 			}
 			b := make([]byte, 1)
@@ -159,7 +159,7 @@ func TestCheckFinds(t *testing.T) {
 		}, "x: xattrs: "},
 		{"name", func(m *ext4test.Memory) {
 			img, ino := at(m, "dir")
-			_, c, err := img.readDir(ino, disk.RootIno, nil)
+			_, c, err := img.vol.readDir(ino, disk.RootIno, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +210,7 @@ func TestContentReadAt(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c content
-		if err := img.find(&c, ino, nil); err != nil {
+		if err := img.vol.find(&c, ino, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range [][2]int64{{0, 10}, {0, e.Size}, {4000, 200}, {e.Size - 5, 5}, {1, e.Size - 2}, {e.Size / 2, e.Size}} {

@@ -158,7 +158,7 @@ func (w *Writer) directory(it *item) ([]byte, error) {
 	children := node.Children()
 	ents := make([]disk.Dirent, len(children))
 	for i, c := range children {
-		ents[i] = disk.Dirent{Name: c.Name(), Ino: c.Entry.Content.(*item).ino, Kind: inodeTypes[c.Entry.Type].kind}
+		ents[i] = disk.Dirent{Name: c.Name(), Ino: c.Entry.Content.(*item).ino, Kind: disk.KindOf(c.Entry.Type)}
 	}
 	opt, sum := w.dirOptions(), w.seed.Inode(it.ino, 0)
 	b, indexed, err := disk.DirBlocks(it.ino, it.dir.parent, ents, opt, sum)

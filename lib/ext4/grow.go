@@ -8,7 +8,6 @@ import (
 	"math/bits"
 	"slices"
 
-	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
 )
@@ -80,7 +79,7 @@ type growth struct {
 	f        GrowFile
 	opts     GrowOptions
 	size     int64 // of the disk, before
-	img      *Image
+	vol      *volume
 	journal  *journal.Log      // nil: none
 	recovery *journal.Recovery // nil: the journal is empty
 	old, new disk.Superblock
@@ -149,22 +148,22 @@ func unknownToGrow(s *disk.Superblock) string {
 	return ""
 }
 
-// open looks at the superblock and the journal of what f holds. Afterwards img
+// open looks at the superblock and the journal of what f holds. Afterwards vol
 // shows the disk as the replay of its journal will leave it.
 func (g *growth) open(f io.ReaderAt) error {
-	img, err := openToGrow(f, g.size)
+	vol, err := openToGrow(f, g.size)
 	if err != nil {
 		return err
 	}
-	g.img = img
-	dirty := img.super.Incompat&disk.IncompatRecover != 0
-	if img.super.Compat&disk.CompatJournal == 0 {
+	g.vol = vol
+	dirty := vol.super.Incompat&disk.IncompatRecover != 0
+	if vol.super.Compat&disk.CompatJournal == 0 {
 		if dirty {
 			return disk.Corrupt(disk.SuperOffset, "a journal to be replayed, and no journal")
 		}
 		return nil
 	}
-	if g.journal, err = img.openJournal(); err != nil {
+	if g.journal, err = vol.openJournal(); err != nil {
 		return err
 	}
 	switch js := &g.journal.Super; {
@@ -178,42 +177,28 @@ func (g *growth) open(f io.ReaderAt) error {
 	if g.recovery, err = g.journal.Recover(); err != nil {
 		return err
 	}
-	if g.img, err = openToGrow(g.recovery.Over(f), g.size); err != nil {
+	if g.vol, err = openToGrow(g.recovery.Over(f), g.size); err != nil {
 		return fmt.Errorf("with the journal replayed: %w", err)
 	}
-	g.img.super.Incompat &^= disk.IncompatRecover
+	g.vol.super.Incompat &^= disk.IncompatRecover
 	return nil
 }
 
 // openToGrow opens a file system that may have a journal to be replayed.
-func openToGrow(r io.ReaderAt, size int64) (*Image, error) {
-	img := &Image{r: r, size: size, pages: blockio.NewPages(r)}
-	if size < disk.SuperOffset+disk.SuperSize {
-		return nil, disk.Corrupt(0, "%d bytes are too few for a superblock", size)
-	}
-	var b [disk.SuperSize]byte
-	if err := img.read(b[:], disk.SuperOffset); err != nil {
+func openToGrow(r io.ReaderAt, size int64) (*volume, error) {
+	vol, err := openVolume(r, size, func(s *disk.Superblock) error {
+		if name := unknownToGrow(s); name != "" {
+			return disk.Unsupported(disk.SuperOffset, "growing with %s", name)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	s := &img.super
-	s.Decode(b[:])
-	switch {
-	case s.Magic != disk.SuperMagic:
-		return nil, disk.Corrupt(disk.SuperOffset, "no ext4 superblock here")
-	case s.Rev != disk.DynamicRev:
-		return nil, disk.Unsupported(disk.SuperOffset, "revision %d", s.Rev)
-	case unknownToGrow(s) != "":
-		return nil, disk.Unsupported(disk.SuperOffset, "growing with %s", unknownToGrow(s))
-	case img.super.HasSums() && s.ChecksumType != disk.ChecksumCRC32C:
-		return nil, disk.Unsupported(disk.SuperOffset, "checksums of type %d", s.ChecksumType)
-	case img.super.HasSums() && s.Checksum != disk.SuperChecksum(b[:]):
-		return nil, disk.Corrupt(disk.SuperOffset, "superblock has checksum %#08x, says %#08x", disk.SuperChecksum(b[:]), s.Checksum)
-	}
-	img.seed = s.Seed()
-	if err := s.CheckGeometry(size); err != nil {
+	if err := checkToGrow(&vol.super); err != nil {
 		return nil, err
 	}
-	return img, checkToGrow(s)
+	return vol, nil
 }
 
 // checkToGrow is CheckGeometry and checkState for what grows.
@@ -240,19 +225,19 @@ func checkToGrow(s *disk.Superblock) error {
 // readOld reads all descriptors and takes the counts of free blocks and inodes
 // from them: those of the superblock may be old.
 func (g *growth) readOld() error {
-	s := &g.img.super
+	s := &g.vol.super
 	g.old = *s
 	if s.Compat&disk.CompatOrphanFile == 0 && s.RoCompat&disk.RoCompatOrphans != 0 {
 		return disk.Corrupt(disk.SuperOffset, "orphans without an orphan file")
 	}
 	g.desc = make([]byte, s.DescBlocks()*disk.BlockSize)
-	if err := g.img.read(g.desc[:s.Groups()*uint64(s.GroupDescSize())], disk.BlockSize); err != nil {
+	if err := g.vol.read(g.desc[:s.Groups()*uint64(s.GroupDescSize())], disk.BlockSize); err != nil {
 		return err
 	}
 	var blocks, inodes uint64
 	for n := range s.Groups() {
 		var d disk.GroupDesc
-		if err := g.img.readGroup(&d, n); err != nil {
+		if err := g.vol.readGroup(&d, n); err != nil {
 			return err
 		}
 		if d.FreeBlocks > s.BlocksPerGroup || d.FreeInodes > s.InodesPerGroup {
@@ -342,7 +327,7 @@ func (g *growth) block(n uint64) ([]byte, error) {
 		return b, nil
 	}
 	b := make([]byte, disk.BlockSize)
-	if err := g.img.read(b, int64(n)*disk.BlockSize); err != nil {
+	if err := g.vol.read(b, int64(n)*disk.BlockSize); err != nil {
 		return nil, err
 	}
 	g.changed[n] = b

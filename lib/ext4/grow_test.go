@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
 )
@@ -150,11 +149,11 @@ func TestGrowSame(t *testing.T) {
 
 func startOf(t testing.TB, d *loggedDisk) uint32 {
 	t.Helper()
-	img, err := openToGrow(d, d.size)
+	vol, err := openToGrow(d, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := img.openJournal()
+	j, err := vol.openJournal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,22 +364,34 @@ func resealDisk(d *loggedDisk) {
 		s.Seed().SealGroup(uint32(n), raw)
 		d.put(raw, s.DescOffset(n))
 	}
-	img := &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.Seed()}
+	vol, err := openVolume(d, d.size, func(*disk.Superblock) error { return nil })
+	if err != nil {
+		return
+	}
 	for _, number := range []uint32{disk.ResizeIno, disk.JournalIno} {
 		var ino foundInode
-		img.loadInode(&ino, number)
+		vol.loadInode(&ino, number)
 		if ino.off > 0 && ino.off < d.size-int64(s.InodeSize) {
 			raw := make([]byte, s.InodeSize)
 			d.ReadAt(raw, ino.off)
-			img.seed.Inode(number, ino.Generation).Seal(raw)
+			vol.seed.Inode(number, ino.Generation).Seal(raw)
 			d.put(raw, ino.off)
 		}
 	}
-	img = &Image{r: d, size: d.size, pages: blockio.NewPages(d), super: s, seed: s.Seed()}
-	if j, _ := img.openJournal(); j != nil {
+	if vol, err = openVolume(d, d.size, func(*disk.Superblock) error { return nil }); err != nil {
+		return
+	}
+	var ino foundInode
+	var first disk.ExtentLeaf
+	vol.loadInode(&ino, disk.JournalIno)
+	first.Decode(ino.Block[disk.ExtentHeadSize:])
+	if first.Physical < vol.super.Blocks() {
 		raw := make([]byte, journal.SuperSize)
-		j.Super.Encode(raw)
-		d.put(raw, j.Offset())
+		var js journal.Super
+		d.ReadAt(raw, int64(first.Physical)*disk.BlockSize)
+		js.Decode(raw)
+		js.Encode(raw)
+		d.put(raw, int64(first.Physical)*disk.BlockSize)
 	}
 }
 

@@ -19,7 +19,7 @@ func (g *growth) moveReserved() error {
 		return nil
 	}
 	var ino foundInode
-	if err := g.img.loadInode(&ino, disk.ResizeIno); err != nil {
+	if err := g.vol.loadInode(&ino, disk.ResizeIno); err != nil {
 		return err
 	}
 	dind := uint64(binary.LittleEndian.Uint32(ino.Block[disk.ResizeSlot*disk.PointerSize:]))
@@ -36,7 +36,7 @@ func (g *growth) moveReserved() error {
 	raw := b[ino.off%disk.BlockSize:][:len(ino.raw)]
 	ino.Blocks = g.new.ReservedSectors()
 	ino.Encode(raw)
-	if g.img.super.HasSums() {
+	if g.vol.super.HasSums() {
 		ino.sum.Seal(raw)
 	}
 	return nil
@@ -52,14 +52,14 @@ func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
 		return bad()
 	}
 	list := make([]byte, disk.BlockSize)
-	if err := g.img.readBlock(list, dind); err != nil {
+	if err := g.vol.readBlock(list, dind); err != nil {
 		return err
 	}
 	want, b, copies := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	first := g.old.DescBlocks()
 	for n := first; n < first+uint64(g.old.ReservedGDT); n++ {
 		binary.LittleEndian.PutUint32(want[n%disk.PointersPerBlock*disk.PointerSize:], uint32(1+n))
-		if err := g.img.readBlock(b, 1+n); err != nil {
+		if err := g.vol.readBlock(b, 1+n); err != nil {
 			return err
 		}
 		if g.old.ListCopies(copies, 1+n); string(b) != string(copies) {

@@ -50,20 +50,6 @@ func (s *itemSlab) next() *item {
 	return it
 }
 
-// inodeTypes are what the types of entries are in the format.
-var inodeTypes = [...]struct {
-	mode uint16
-	kind uint8
-}{
-	tree.File:   {disk.ModeFile, disk.KindFile},
-	tree.Dir:    {disk.ModeDir, disk.KindDir},
-	tree.Link:   {disk.ModeLink, disk.KindLink},
-	tree.Char:   {disk.ModeChar, disk.KindChar},
-	tree.Block:  {disk.ModeBlock, disk.KindBlock},
-	tree.Fifo:   {disk.ModeFifo, disk.KindFifo},
-	tree.Socket: {disk.ModeSocket, disk.KindSocket},
-}
-
 // collector numbers inodes: depth first, names in byte order.
 type collector struct {
 	slab    *itemSlab

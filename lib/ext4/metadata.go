@@ -224,7 +224,7 @@ func (m *metadataWriter) writeInode(it *item) error {
 	}
 	time := disk.EncodeTime(e.Time)
 	n := disk.Inode{
-		Mode: inodeTypes[e.Type].mode | e.Mode&disk.ModePerm,
+		Mode: disk.ModeOf(e.Type) | e.Mode&disk.ModePerm,
 		UID:  e.UID, GID: e.GID,
 		Links: uint16(e.Nlink), FileACL: it.acl, ExtraISize: disk.ExtraISize,
 		Atime: time, Ctime: time, Mtime: time, Crtime: time,

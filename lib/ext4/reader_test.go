@@ -393,7 +393,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := img.audit(false, nil); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
+		if err := auditImage(img, false, nil); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
 			t.Fatalf("audited, but cannot be read: %v", read)
 		}
 		if read != nil {

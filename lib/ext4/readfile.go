@@ -21,7 +21,7 @@ const (
 // content is the data of a file in an image. It is a tree.Content and an
 // io.ReaderAt over the whole file, holes included.
 type content struct {
-	img    *Image
+	vol    *volume
 	size   int64
 	runs   []disk.Run // written blocks, ascending; between them are holes
 	blocks int64      // on disk for the file: data, also such that was never written, and extent nodes
@@ -76,9 +76,9 @@ func (c *content) read(p []byte, pos int64) error {
 	var n int
 	var err error
 	if len(p) <= smallMax {
-		n, err = c.img.pages.ReadAt(p, pos)
+		n, err = c.vol.pages.ReadAt(p, pos)
 	} else {
-		n, err = c.img.r.ReadAt(p, pos)
+		n, err = c.vol.r.ReadAt(p, pos)
 	}
 	if n == len(p) {
 		return nil
@@ -135,8 +135,8 @@ func (c *content) add(r disk.Run) {
 
 // find fills c, empty, with where the data of ino is, and checks that all of it is
 // in the image. What it finds is claimed in owned, if that is not nil.
-func (img *Image) find(c *content, ino *foundInode, owned *claims) error {
-	*c = content{img: img, size: int64(ino.Size)}
+func (vol *volume) find(c *content, ino *foundInode, owned *claims) error {
+	*c = content{vol: vol, size: int64(ino.Size)}
 	c.runs = c.one[:0]
 	switch {
 	case ino.Size > disk.ExtentMaxLogical*disk.BlockSize:
@@ -146,7 +146,7 @@ func (img *Image) find(c *content, ino *foundInode, owned *claims) error {
 	}
 	claim := func(block, n uint64) error {
 		c.blocks += int64(n)
-		if end := img.super.Blocks(); block == 0 || block > end || n > end-block {
+		if end := vol.super.Blocks(); block == 0 || block > end || n > end-block {
 			return disk.Corrupt(ino.off, "inode %d has blocks %d to %d of %d", ino.number, block, block+n, end)
 		}
 		return owned.add(block, n)
@@ -156,7 +156,7 @@ func (img *Image) find(c *content, ino *foundInode, owned *claims) error {
 			if err := claim(block, 1); err != nil {
 				return nil, err
 			}
-			return img.readExtentNode(ino, block)
+			return vol.readExtentNode(ino, block)
 		},
 		Visit: func(r disk.Run, unwritten bool) error {
 			if err := claim(r.Physical, uint64(r.Blocks)); err != nil {
@@ -178,7 +178,7 @@ func (c *content) visit(ino *foundInode, r disk.Run, unwritten bool) error {
 	switch {
 	case r.End() > end && !unwritten && ino.Flags&disk.FlagVerity == 0:
 		return disk.Broken("data up to block %d of a file of %d", r.End(), end)
-	case unwritten && ino.kind() == tree.Dir:
+	case unwritten && ino.Type() == tree.Dir:
 		return disk.Broken("part of a directory was never written")
 	case unwritten || uint64(r.Logical) >= end:
 		return nil
@@ -188,12 +188,12 @@ func (c *content) visit(ino *foundInode, r disk.Run, unwritten bool) error {
 	return nil
 }
 
-func (img *Image) readExtentNode(ino *foundInode, block uint64) ([]byte, error) {
+func (vol *volume) readExtentNode(ino *foundInode, block uint64) ([]byte, error) {
 	b := make([]byte, disk.BlockSize)
-	if err := img.readBlock(b, block); err != nil {
+	if err := vol.readBlock(b, block); err != nil {
 		return nil, err
 	}
-	if sum := ino.sum.ExtentBlock(b); img.super.HasSums() && binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]) != sum {
+	if sum := ino.sum.ExtentBlock(b); vol.super.HasSums() && binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]) != sum {
 		return nil, disk.Broken("extent node in block %d has a wrong checksum", block)
 	}
 	return b, nil
@@ -201,9 +201,9 @@ func (img *Image) readExtentNode(ino *foundInode, block uint64) ([]byte, error) 
 
 // readDir reads the directory ino in the order of its blocks, without the dots,
 // which are checked.
-func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list []disk.Dirent, c *content, err error) {
+func (vol *volume) readDir(ino *foundInode, parent uint32, owned *claims) (list []disk.Dirent, c *content, err error) {
 	c = new(content)
-	if err := img.find(c, ino, owned); err != nil {
+	if err := vol.find(c, ino, owned); err != nil {
 		return nil, nil, err
 	}
 	if ino.Size == 0 || ino.Size%disk.BlockSize != 0 || c.extents() != nil {
@@ -218,7 +218,7 @@ func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list [
 			if !seen.add(at) {
 				return nil, nil, disk.Corrupt(ino.off, "directory %d has block %d, which belongs to more than one file", ino.number, at)
 			}
-			if list, err = img.readDirBlock(list, at, ino); err != nil {
+			if list, err = vol.readDirBlock(list, at, ino); err != nil {
 				return nil, nil, fmt.Errorf("directory %d at byte %d, block %d: %w", ino.number, ino.off, at, err)
 			}
 		}
@@ -230,12 +230,12 @@ func (img *Image) readDir(ino *foundInode, parent uint32, owned *claims) (list [
 }
 
 // readDirBlock appends what is in a block of the directory ino to list.
-func (img *Image) readDirBlock(list []disk.Dirent, at uint64, ino *foundInode) ([]disk.Dirent, error) {
+func (vol *volume) readDirBlock(list []disk.Dirent, at uint64, ino *foundInode) ([]disk.Dirent, error) {
 	var block [disk.BlockSize]byte
-	if err := img.readBlock(block[:], at); err != nil {
+	if err := vol.readBlock(block[:], at); err != nil {
 		return nil, err
 	}
-	if img.super.HasSums() {
+	if vol.super.HasSums() {
 		if err := disk.CheckDirBlock(block[:], ino.Flags&disk.FlagIndex != 0, ino.sum); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"ocipipe/lib/ext4/disk"
-	"ocipipe/lib/tree"
 )
 
 // foundInode is an inode with where it is.
@@ -16,39 +15,21 @@ type foundInode struct {
 	sum    disk.InodeSeed
 }
 
-// kinds are the types of files by the upper bits of a mode, and what directory
-// entries have for them.
-var kinds = [16]struct {
-	kind   tree.Type
-	dirent uint8
-}{
-	disk.ModeFifo >> 12:   {tree.Fifo, disk.KindFifo},
-	disk.ModeChar >> 12:   {tree.Char, disk.KindChar},
-	disk.ModeDir >> 12:    {tree.Dir, disk.KindDir},
-	disk.ModeBlock >> 12:  {tree.Block, disk.KindBlock},
-	disk.ModeFile >> 12:   {tree.File, disk.KindFile},
-	disk.ModeLink >> 12:   {tree.Link, disk.KindLink},
-	disk.ModeSocket >> 12: {tree.Socket, disk.KindSocket},
-}
-
-// kind is the type of the file, 0 if there is none like it.
-func (ino *foundInode) kind() tree.Type { return kinds[ino.Mode>>12].kind }
-
 // readInode reads and checks the inode number, which is in use. What its data is
 // has not been checked yet.
-func (img *Image) readInode(number uint32) (*foundInode, error) {
+func (vol *volume) readInode(number uint32) (*foundInode, error) {
 	ino := new(foundInode)
-	return ino, img.readInodeInto(ino, number)
+	return ino, vol.readInodeInto(ino, number)
 }
 
-func (img *Image) readInodeInto(ino *foundInode, number uint32) error {
-	if err := img.loadInode(ino, number); err != nil {
+func (vol *volume) readInodeInto(ino *foundInode, number uint32) error {
+	if err := vol.loadInode(ino, number); err != nil {
 		return err
 	}
 	switch {
 	case ino.Links == 0:
 		return disk.Corrupt(ino.off, "inode %d is not in use", number)
-	case ino.kind() == 0:
+	case ino.Type() == 0:
 		return disk.Corrupt(ino.off, "inode %d has mode %#o", number, ino.Mode)
 	case ino.Flags&(disk.FlagInlineData|disk.FlagEncrypt|disk.FlagCasefold) != 0:
 		return disk.Unsupported(ino.off, "inode %d is encrypted, casefolded or has inline data (flags %#x)", number, ino.Flags)
@@ -60,33 +41,33 @@ func (img *Image) readInodeInto(ino *foundInode, number uint32) error {
 }
 
 // loadInode reads any inode, also one that is not in use, and checks its checksum.
-func (img *Image) loadInode(ino *foundInode, number uint32) error {
-	if number == 0 || number > img.super.Inodes {
-		return disk.Corrupt(disk.SuperOffset, "inode %d of %d", number, img.super.Inodes)
+func (vol *volume) loadInode(ino *foundInode, number uint32) error {
+	if number == 0 || number > vol.super.Inodes {
+		return disk.Corrupt(disk.SuperOffset, "inode %d of %d", number, vol.super.Inodes)
 	}
-	group, index := uint64((number-1)/img.super.InodesPerGroup), (number-1)%img.super.InodesPerGroup
+	group, index := uint64((number-1)/vol.super.InodesPerGroup), (number-1)%vol.super.InodesPerGroup
 	var d disk.GroupDesc
-	if err := img.readGroup(&d, group); err != nil {
+	if err := vol.readGroup(&d, group); err != nil {
 		return err
 	}
-	size := int(img.super.InodeSize)
+	size := int(vol.super.InodeSize)
 	if cap(ino.raw) < size {
 		ino.raw = make([]byte, size)
 	}
 	ino.number, ino.raw = number, ino.raw[:size]
 	ino.off = int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(size)
-	if img.super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= img.super.InodesPerGroup-d.Unused) {
+	if vol.super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= vol.super.InodesPerGroup-d.Unused) {
 		return disk.Corrupt(ino.off, "inode %d is in a part of the table that was never used", number)
 	}
-	if err := img.read(ino.raw, ino.off); err != nil {
+	if err := vol.read(ino.raw, ino.off); err != nil {
 		return err
 	}
 	ino.Decode(ino.raw)
 	if extra := int(ino.ExtraISize); size > disk.SmallInodeSize && (extra > size-disk.SmallInodeSize || extra%4 != 0) {
 		return disk.Corrupt(ino.off, "inode %d has %d extra bytes", number, extra)
 	}
-	ino.sum = img.seed.Inode(number, ino.Generation)
-	if img.super.HasSums() && !ino.sum.Matches(ino.raw) {
+	ino.sum = vol.seed.Inode(number, ino.Generation)
+	if vol.super.HasSums() && !ino.sum.Matches(ino.raw) {
 		return disk.Corrupt(ino.off, "inode %d has checksum %#08x, says %#08x", number, ino.sum.Inode(ino.raw), ino.Checksum)
 	}
 	return nil
@@ -107,13 +88,13 @@ func (ino *foundInode) isFastLink() bool {
 
 // readLink returns the target of ino, a symbolic link, and fills c with where it
 // is if that is not the inode.
-func (img *Image) readLink(c *content, ino *foundInode, owned *claims) (string, error) {
+func (vol *volume) readLink(c *content, ino *foundInode, owned *claims) (string, error) {
 	if ino.Size < 1 || ino.Size > disk.LinkMax {
 		return "", disk.Corrupt(ino.off, "link target of %d bytes", ino.Size)
 	}
 	b := ino.Block[:]
 	if !ino.isFastLink() {
-		if err := img.find(c, ino, owned); err != nil {
+		if err := vol.find(c, ino, owned); err != nil {
 			return "", err
 		}
 		b = make([]byte, ino.Size+1) // the kernel puts a zero there
@@ -131,7 +112,7 @@ func (img *Image) readLink(c *content, ino *foundInode, owned *claims) (string, 
 // i_block does not count: old kernels left it as it was.
 func (ino *foundInode) checkPlain() error {
 	if ino.Flags&(disk.FlagExtents|disk.FlagIndex) != 0 || ino.Size != 0 {
-		return disk.Corrupt(ino.off, "%s of inode %d has data", ino.kind(), ino.number)
+		return disk.Corrupt(ino.off, "%s of inode %d has data", ino.Type(), ino.number)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // xattrReader reads xattrs. Blocks that inodes share are read once, as long as
 // they do not take too much memory.
 type xattrReader struct {
-	img    *Image
+	vol    *volume
 	blocks map[uint64]*xattrBlock
 	kept   int
 }
@@ -62,12 +62,12 @@ func (x *xattrReader) read(ino *foundInode, owned *claims) ([]tree.Xattr, error)
 // readBlock returns what is in the block at.
 func (x *xattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
 	block := make([]byte, disk.BlockSize)
-	if err := x.img.readBlock(block, at); err != nil {
+	if err := x.vol.readBlock(block, at); err != nil {
 		return nil, err
 	}
 	var head disk.XattrHead
 	head.Decode(block)
-	if sum := x.img.seed.XattrBlock(at, block); x.img.super.HasSums() && sum != head.Checksum {
+	if sum := x.vol.seed.XattrBlock(at, block); x.vol.super.HasSums() && sum != head.Checksum {
 		return nil, disk.Corrupt(int64(at)*disk.BlockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
 	}
 	if list, err = disk.AppendBlockXattrs(nil, block); err != nil {

@@ -53,7 +53,7 @@ var logKinds = []logKind{
 // dirtyDisk is a disk with a journal to be replayed.
 type dirtyDisk struct {
 	*loggedDisk
-	img *Image
+	vol *volume
 	j   *journal.Log
 	at  uint32 // where the log goes on
 }
@@ -62,11 +62,11 @@ type dirtyDisk struct {
 func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 	t.Helper()
 	d := loadDisk(t, upper(t, Options{Size: 64 << 20}))
-	img, err := openToGrow(d, d.size)
+	vol, err := openToGrow(d, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := img.openJournal()
+	j, err := vol.openJournal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +76,9 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 		js.SumType = journal.SumCRC32C
 	}
 	j.Form = js.Form()
-	x := &dirtyDisk{loggedDisk: d, img: img, j: j, at: start}
+	x := &dirtyDisk{loggedDisk: d, vol: vol, j: j, at: start}
 	x.seal(t)
-	super := img.super
+	super := vol.super
 	super.Incompat |= disk.IncompatRecover
 	if err := writeSuper(d, &super); err != nil {
 		t.Fatal(err)
@@ -320,7 +320,7 @@ func TestReplayRefuses(t *testing.T) {
 		}, disk.ErrCorrupt, "may change"},
 		{"blocks twice", func(x *dirtyDisk) {
 			var ino foundInode
-			if err := x.img.loadInode(&ino, disk.JournalIno); err != nil {
+			if err := x.vol.loadInode(&ino, disk.JournalIno); err != nil {
 				t.Fatal(err)
 			}
 			half, at := uint32(x.j.Blocks()/2), x.j.Physical(0)

@@ -30,7 +30,7 @@ func (img *Image) Source() tree.Source { return img.source(disk.RootIno, disk.Ro
 // symbolic link in path is followed.
 func (img *Image) Subtree(path string) (tree.Source, error) {
 	root, parent, err := img.lookup(path)
-	if err == nil && root.kind() != tree.Dir {
+	if err == nil && root.Type() != tree.Dir {
 		err = errors.New("is no directory")
 	}
 	if err != nil {
@@ -42,7 +42,7 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 func (img *Image) source(root, parent uint32) *source {
 	return &source{
 		img: img, root: root, parent: parent,
-		xattrs: xattrReader{img: img}, owned: claims{dirs: make(numbers)},
+		xattrs: xattrReader{vol: img.vol}, owned: claims{dirs: make(numbers)},
 		seen: make(numbers), links: make(map[uint32]*links),
 	}
 }
@@ -176,7 +176,7 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 		return nil
 	}
 	var names []disk.Dirent
-	if ino.kind() == tree.Dir {
+	if ino.Type() == tree.Dir {
 		if names, c, err = s.open(ino, d.Name, parent); err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
 	again = !s.seen.add(uint64(ino.number))
 	switch {
-	case ino.kind() != tree.Dir && ino.Links > 1:
+	case ino.Type() != tree.Dir && ino.Links > 1:
 	case again:
 		return nil, true, disk.Corrupt(ino.off, "inode %d has a second name", ino.number)
 	default:
@@ -209,7 +209,7 @@ func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.P
 
 // open makes the directory ino, called name in parent, the top of the stack.
 func (s *source) open(ino *foundInode, name string, parent *openDir) ([]disk.Dirent, *content, error) {
-	names, c, err := s.img.readDir(ino, parent.number, &s.owned)
+	names, c, err := s.img.vol.readDir(ino, parent.number, &s.owned)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -243,17 +243,17 @@ func (img *Image) countLinks(ino *foundInode, names []disk.Dirent) (uint32, erro
 	for _, d := range names {
 		kind := d.Kind
 		if kind == disk.KindUnknown {
-			child, err := img.readInode(d.Ino)
+			child, err := img.vol.readInode(d.Ino)
 			if err != nil {
 				return 0, err
 			}
-			kind = kinds[child.Mode>>12].dirent
+			kind = disk.KindOf(child.Type())
 		}
 		if kind == disk.KindDir {
 			n++
 		}
 	}
-	if n != uint32(ino.Links) && (ino.Links != 1 || img.super.RoCompat&disk.RoCompatDirNlink == 0) {
+	if n != uint32(ino.Links) && (ino.Links != 1 || img.vol.super.RoCompat&disk.RoCompatDirNlink == 0) {
 		return 0, disk.Corrupt(ino.off, "directory %d has %d links, counts %d", ino.number, n, ino.Links)
 	}
 	return n, nil
@@ -266,19 +266,19 @@ func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	if i < 0 {
 		return names, nil
 	}
-	ino, err := s.img.readInode(disk.LostFoundIno)
+	ino, err := s.img.vol.readInode(disk.LostFoundIno)
 	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == disk.BlockSize || ino.Links != 2 {
 		return names, err
 	}
-	made := int64(s.img.super.MakeTime) | int64(s.img.super.MakeTimeHi)<<32
+	made := int64(s.img.vol.super.MakeTime) | int64(s.img.vol.super.MakeTimeHi)<<32
 	if t, _ := ino.Mtime.Decode(); t.Sec < made || t.Sec > made+60 {
 		return names, nil
 	}
-	xs, err := (&xattrReader{img: s.img}).read(ino, nil)
+	xs, err := (&xattrReader{vol: s.img.vol}).read(ino, nil)
 	if err != nil || len(xs) > 0 {
 		return names, err
 	}
-	below, _, err := s.img.readDir(ino, disk.RootIno, nil)
+	below, _, err := s.img.vol.readDir(ino, disk.RootIno, nil)
 	if err != nil || len(below) > 0 {
 		return names, err
 	}
@@ -288,13 +288,13 @@ func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 
 // readEntry reads the inode that d names.
 func (img *Image) readEntry(ino *foundInode, d disk.Dirent) error {
-	if d.Ino < img.super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
+	if d.Ino < img.vol.super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
 		return disk.Corrupt(disk.SuperOffset, "%q is inode %d, which has no name", d.Name, d.Ino)
 	}
-	if err := img.readInodeInto(ino, d.Ino); err != nil {
+	if err := img.vol.readInodeInto(ino, d.Ino); err != nil {
 		return err
 	}
-	if kind := kinds[ino.Mode>>12].dirent; d.Kind != kind && d.Kind != disk.KindUnknown {
+	if kind := disk.KindOf(ino.Type()); d.Kind != kind && d.Kind != disk.KindUnknown {
 		return disk.Corrupt(ino.off, "inode %d is of kind %d, its name says %d", ino.number, kind, d.Kind)
 	}
 	if ino.Flags&disk.FlagEAInode != 0 {
@@ -308,13 +308,13 @@ func (img *Image) readEntry(ino *foundInode, d disk.Dirent) error {
 func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *content, err error) {
 	time, _ := ino.Mtime.Decode()
 	*e = tree.Entry{
-		Type: ino.kind(), Mode: ino.Mode & disk.ModePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
+		Type: ino.Type(), Mode: ino.Mode & disk.ModePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
 	}
 	switch e.Type {
 	case tree.Dir:
 	case tree.File:
 		c = new(content)
-		if err := img.find(c, ino, owned); err != nil {
+		if err := img.vol.find(c, ino, owned); err != nil {
 			return nil, err
 		}
 		e.Size, e.Extents = c.size, c.extents()
@@ -323,7 +323,7 @@ func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *conten
 		}
 	case tree.Link:
 		c = new(content)
-		e.Link, err = img.readLink(c, ino, owned)
+		e.Link, err = img.vol.readLink(c, ino, owned)
 	default:
 		if e.Type == tree.Char || e.Type == tree.Block {
 			e.Dev = disk.DecodeDevice(&ino.Block)
@@ -354,12 +354,12 @@ func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
 	if _, err := img.fill(e, ino, nil); err != nil {
 		return nil, err
 	}
-	xs := xattrReader{img: img}
+	xs := xattrReader{vol: img.vol}
 	if e.Xattrs, err = xs.read(ino, nil); err != nil {
 		return nil, err
 	}
 	if e.Type == tree.Dir {
-		names, _, err := img.readDir(ino, parent, nil)
+		names, _, err := img.vol.readDir(ino, parent, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -376,17 +376,17 @@ func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error
 	if err := tree.CheckPath(path); err != nil {
 		return nil, 0, err
 	}
-	if ino, err = img.readInode(disk.RootIno); err != nil {
+	if ino, err = img.vol.readInode(disk.RootIno); err != nil {
 		return nil, 0, err
 	}
 	parent = disk.RootIno
 	for rest := path; rest != "" && path != "."; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
-		if ino.kind() != tree.Dir {
+		if ino.Type() != tree.Dir {
 			return nil, 0, fs.ErrNotExist
 		}
-		names, _, err := img.readDir(ino, parent, nil)
+		names, _, err := img.vol.readDir(ino, parent, nil)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -10,23 +10,23 @@ import (
 )
 
 // openJournal reads and checks the journal's superblock and finds its blocks.
-func (img *Image) openJournal() (*journal.Log, error) {
-	if img.super.JournalIno != disk.JournalIno || img.super.JournalDev != 0 {
+func (vol *volume) openJournal() (*journal.Log, error) {
+	if vol.super.JournalIno != disk.JournalIno || vol.super.JournalDev != 0 {
 		return nil, disk.Unsupported(disk.SuperOffset, "the journal is on another device, or not inode %d", disk.JournalIno)
 	}
 	var ino foundInode
-	if err := img.loadInode(&ino, disk.JournalIno); err != nil {
+	if err := vol.loadInode(&ino, disk.JournalIno); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	runs, err := img.journalRuns(&ino)
+	runs, err := vol.journalRuns(&ino)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return journal.Open(img.pages, img.size, runs)
+	return journal.Open(vol.pages, vol.size, runs)
 }
 
 // journalRuns reads the extent tree of the journal.
-func (img *Image) journalRuns(ino *foundInode) (runs []disk.Run, err error) {
+func (vol *volume) journalRuns(ino *foundInode) (runs []disk.Run, err error) {
 	if ino.Mode&disk.ModeKind != disk.ModeFile || ino.Flags&disk.FlagExtents == 0 {
 		return nil, disk.Unsupported(ino.off, "inode %d is no file with extents", disk.JournalIno)
 	}
@@ -35,10 +35,10 @@ func (img *Image) journalRuns(ino *foundInode) (runs []disk.Run, err error) {
 	w := disk.ExtentReader{
 		Read: func(block uint64) ([]byte, error) {
 			b := make([]byte, disk.BlockSize)
-			if err := img.readBlock(b, block); err != nil {
+			if err := vol.readBlock(b, block); err != nil {
 				return nil, err
 			}
-			if sum := binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]); img.super.HasSums() && sum != ino.sum.ExtentBlock(b) {
+			if sum := binary.LittleEndian.Uint32(b[disk.ExtentSumOffset:]); vol.super.HasSums() && sum != ino.sum.ExtentBlock(b) {
 				return nil, disk.Corrupt(int64(block)*disk.BlockSize, "extent node has a wrong checksum")
 			}
 			return b, nil
@@ -47,7 +47,7 @@ func (img *Image) journalRuns(ino *foundInode) (runs []disk.Run, err error) {
 			if uint64(r.Logical) != blocks || unwritten {
 				return disk.Corrupt(ino.off, "hole at block %d", blocks)
 			}
-			if end := img.super.Blocks(); r.Physical == 0 || r.Physical >= end || uint64(r.Blocks) > end-r.Physical {
+			if end := vol.super.Blocks(); r.Physical == 0 || r.Physical >= end || uint64(r.Blocks) > end-r.Physical {
 				return disk.Corrupt(ino.off, "%d blocks at block %d of %d", r.Blocks, r.Physical, end)
 			}
 			runs, blocks = append(runs, r), r.End()

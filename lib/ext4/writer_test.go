@@ -576,7 +576,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.kind(), ino.Mode&disk.ModePerm, ino.UID, ino.number, ino.Size)
+		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.Type(), ino.Mode&disk.ModePerm, ino.UID, ino.number, ino.Size)
 		if have != c.want {
 			t.Errorf("%s: %s, expected %s", c.name, have, c.want)
 		}
@@ -658,7 +658,7 @@ func TestLargeFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := img.audit(true, func(*tree.Entry) error { return nil }); err != nil {
+	if err := auditImage(img, true, func(*tree.Entry) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	ino, _, err := img.lookup("large")
@@ -693,7 +693,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := img.audit(true, func(*tree.Entry) error { return nil }); err != nil {
+	if err := auditImage(img, true, func(*tree.Entry) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	if s := superOf(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {
