@@ -13,7 +13,7 @@ import (
 func TestHighBits(t *testing.T) {
 	m := victim(t, noSums(t))
 	b := make([]byte, 1)
-	at := func(path string) int64 { return inodeOf(t, m, path).off + disk.BlockOffset + disk.ExtentHeadSize }
+	at := func(path string) int64 { return inodeOf(t, m, path).Off + disk.BlockOffset + disk.ExtentHeadSize }
 	big, names := inodeOf(t, m, "big"), dataAt(inodeOf(t, m, "sub"))
 	var index disk.ExtentIndex
 	index.Decode(big.Block[disk.ExtentHeadSize:])
@@ -44,8 +44,8 @@ func TestHighBits(t *testing.T) {
 		{"its high bits", at("big") + 8, 0, 16},
 		{"block behind a node", leaf + 8, 10, 32},
 		{"its high bits", leaf + 6, 0, 16},
-		{"xattrs", big.off + 0x68, 10, 32},
-		{"their high bits", big.off + 0x76, 0, 16},
+		{"xattrs", big.Off + 0x68, 10, 32},
+		{"their high bits", big.Off + 0x76, 0, 16},
 	} {
 		for bit := a.first; bit < a.bits; bit++ {
 			flip := func() {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
@@ -19,7 +20,7 @@ import (
 // fresh says that nobody has written to it since it was made, so that the copies
 // of superblock and descriptors must be equal, too.
 func auditImage(img *Image, fresh bool, each func(e *tree.Entry) error) error {
-	if img.vol.super.Incompat&disk.IncompatMetaBG != 0 {
+	if img.vol.Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
 	a := auditor{vol: img.vol, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
@@ -35,11 +36,11 @@ func auditImage(img *Image, fresh bool, each func(e *tree.Entry) error) error {
 }
 
 type auditor struct {
-	vol    *volume
+	vol    *volume.Volume
 	fresh  bool
 	each   func(e *tree.Entry) error
 	source *source           // has what inodes own, and their numbers
-	fixed  claims            // what the file system needs, whatever it holds
+	fixed  volume.Claims     // what the file system needs, whatever it holds
 	dirs   map[uint64]uint32 // directories in each group
 
 	overhead   uint64 // blocks of fixed, and of the journal
@@ -49,45 +50,45 @@ type auditor struct {
 
 // layout claims the blocks of fixed metadata.
 func (a *auditor) layout() error {
-	s := &a.vol.super
+	s := &a.vol.Super
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.vol.readGroup(&d, g); err != nil {
+		if err := a.vol.ReadGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
-		own := claim{first, min(first+uint64(s.BlocksPerGroup), s.Blocks())}
+		own := volume.Claim{First: first, End: min(first+uint64(s.BlocksPerGroup), s.Blocks())}
 		if err := a.fix(first, s.HeadBlocks(g), own); err != nil {
 			return err
 		}
 		if s.Incompat&disk.IncompatFlexBG != 0 {
-			own = claim{0, s.Blocks()}
+			own = volume.Claim{First: 0, End: s.Blocks()}
 		}
 		err := cmp.Or(a.fix(d.BlockBitmap, 1, own), a.fix(d.InodeBitmap, 1, own), a.fix(d.InodeTable, s.TableBlocks(), own))
 		if err != nil {
 			return fmt.Errorf("group %d: %w", g, err)
 		}
 		last := g == s.Groups()-1
-		if d.Flags&disk.BlockUninit != 0 && (g == 0 || last) || !a.vol.super.HasSums() && d.Flags&(disk.BlockUninit|disk.InodeUninit) != 0 && s.RoCompat&disk.RoCompatGdtCsum == 0 {
+		if d.Flags&disk.BlockUninit != 0 && (g == 0 || last) || !a.vol.Super.HasSums() && d.Flags&(disk.BlockUninit|disk.InodeUninit) != 0 && s.RoCompat&disk.RoCompatGdtCsum == 0 {
 			return disk.Corrupt(s.DescOffset(g), "group %d has flags %#x, its bitmaps must be there", g, d.Flags)
 		}
 	}
 	if s.Incompat&disk.IncompatMMP != 0 {
-		if err := a.fix(s.MMPBlock, 1, claim{1, s.Blocks()}); err != nil {
+		if err := a.fix(s.MMPBlock, 1, volume.Claim{First: 1, End: s.Blocks()}); err != nil {
 			return err
 		}
 		a.overhead-- // is not counted
 	}
-	return a.fixed.settle()
+	return a.fixed.Merge()
 }
 
 // fix claims n blocks from first on, which must be among own.
-func (a *auditor) fix(first, n uint64, own claim) error {
-	if first < own.first || first > own.end || n > own.end-first {
+func (a *auditor) fix(first, n uint64, own volume.Claim) error {
+	if first < own.First || first > own.End || n > own.End-first {
 		return disk.Corrupt(int64(first)*disk.BlockSize, "%d blocks at %d are outside of their group", n, first)
 	}
 	a.overhead += n
-	return cmp.Or(a.fixed.add(first, n), a.source.owned.add(first, n))
+	return cmp.Or(a.fixed.Add(first, n), a.source.owned.Add(first, n))
 }
 
 // walk visits everything that has a name.
@@ -107,7 +108,7 @@ func (a *auditor) walk() error {
 }
 
 // visit checks what only a checker minds in an inode.
-func (a *auditor) visit(ino *foundInode, c *content, names []disk.Dirent) error {
+func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error {
 	if err := a.inode(ino, c); err != nil {
 		return err
 	}
@@ -115,35 +116,35 @@ func (a *auditor) visit(ino *foundInode, c *content, names []disk.Dirent) error 
 		return nil
 	}
 	for _, d := range names {
-		if d.Kind == disk.KindUnknown && a.vol.super.Incompat&disk.IncompatFiletype != 0 {
-			return disk.Corrupt(ino.off, "directory %d does not say what %q is", ino.number, d.Name)
+		if d.Kind == disk.KindUnknown && a.vol.Super.Incompat&disk.IncompatFiletype != 0 {
+			return disk.Corrupt(ino.Off, "directory %d does not say what %q is", ino.Number, d.Name)
 		}
 	}
-	a.dirs[uint64((ino.number-1)/a.vol.super.InodesPerGroup)]++
+	a.dirs[uint64((ino.Number-1)/a.vol.Super.InodesPerGroup)]++
 	if ino.Flags&disk.FlagIndex == 0 {
 		return nil
 	}
 	block := make([]byte, disk.BlockSize)
-	err := disk.CheckIndex(uint32(c.size/disk.BlockSize), a.vol.super.DirOptions(), func(i uint32) ([]byte, error) {
+	err := disk.CheckIndex(uint32(c.Size/disk.BlockSize), a.vol.Super.DirOptions(), func(i uint32) ([]byte, error) {
 		_, err := c.ReadAt(block, int64(i)*disk.BlockSize)
 		return bytes.Clone(block), err
 	})
 	if err != nil {
-		return fmt.Errorf("directory %d at byte %d: %w", ino.number, ino.off, err)
+		return fmt.Errorf("directory %d at byte %d: %w", ino.Number, ino.Off, err)
 	}
 	return nil
 }
 
 // xattrs checks who has the blocks of xattrs, and what they say of themselves.
 func (a *auditor) xattrs() error {
-	blocks := a.source.xattrs.blocks
+	blocks := a.source.xattrs.Blocks
 	block := make([]byte, disk.BlockSize)
 	for _, at := range slices.Sorted(maps.Keys(blocks)) {
 		b, off := blocks[at], int64(at)*disk.BlockSize
-		if b.refs != b.used {
-			return disk.Corrupt(off, "block of xattrs counts %d users, has %d", b.refs, b.used)
+		if b.Refs != b.Used {
+			return disk.Corrupt(off, "block of xattrs counts %d users, has %d", b.Refs, b.Used)
 		}
-		if err := a.vol.readBlock(block, at); err != nil {
+		if err := a.vol.ReadBlock(block, at); err != nil {
 			return err
 		}
 		if err := disk.CheckXattrHashes(block); err != nil {
@@ -154,10 +155,10 @@ func (a *auditor) xattrs() error {
 }
 
 // inode checks an inode whose blocks are c, which is nil if it has none.
-func (a *auditor) inode(ino *foundInode, c *content) error {
+func (a *auditor) inode(ino *volume.Inode, c *volume.Content) error {
 	blocks := uint64(0)
 	if c != nil {
-		blocks = uint64(c.blocks)
+		blocks = uint64(c.Blocks)
 	}
 	if ino.FileACL != 0 {
 		blocks++
@@ -167,17 +168,17 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 	}
 	switch {
 	case ino.Blocks != blocks:
-		return disk.Corrupt(ino.off, "inode %d counts %d blocks (i_blocks), has %d", ino.number, ino.Blocks, blocks)
+		return disk.Corrupt(ino.Off, "inode %d counts %d blocks (i_blocks), has %d", ino.Number, ino.Blocks, blocks)
 	case ino.Dtime != 0:
-		return disk.Corrupt(ino.off, "inode %d was deleted at %d", ino.number, ino.Dtime)
-	case ino.Flags&disk.FlagIndex != 0 && (ino.Type() != tree.Dir || a.vol.super.Compat&disk.CompatDirIndex == 0):
-		return disk.Corrupt(ino.off, "inode %d has an index", ino.number)
+		return disk.Corrupt(ino.Off, "inode %d was deleted at %d", ino.Number, ino.Dtime)
+	case ino.Flags&disk.FlagIndex != 0 && (ino.Type() != tree.Dir || a.vol.Super.Compat&disk.CompatDirIndex == 0):
+		return disk.Corrupt(ino.Off, "inode %d has an index", ino.Number)
 	case ino.Type() == tree.Link && ino.Size <= disk.FastMax && ino.Flags&disk.FlagExtents != 0:
-		return disk.Corrupt(ino.off, "inode %d has a short target in a block", ino.number)
+		return disk.Corrupt(ino.Off, "inode %d has a short target in a block", ino.Number)
 	}
 	for _, s := range []disk.Timestamp{ino.Atime, ino.Ctime, ino.Crtime} {
 		if _, ok := s.Decode(); !ok {
-			return disk.Corrupt(ino.off, "inode %d has %d nanoseconds", ino.number, s.Extra>>2)
+			return disk.Corrupt(ino.Off, "inode %d has %d nanoseconds", ino.Number, s.Extra>>2)
 		}
 	}
 	return nil
@@ -185,12 +186,12 @@ func (a *auditor) inode(ino *foundInode, c *content) error {
 
 // bitmaps compares each group with what was found to be in use.
 func (a *auditor) bitmaps() error {
-	s := &a.vol.super
-	owned, fixed := a.source.owned.sorted, a.fixed.sorted
+	s := &a.vol.Super
+	owned, fixed := a.source.owned.Sorted, a.fixed.Sorted
 	block, want := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.vol.readGroup(&d, g); err != nil {
+		if err := a.vol.ReadGroup(&d, g); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
@@ -221,15 +222,15 @@ func (a *auditor) bitmaps() error {
 
 // mark sets the bits of b for what is claimed from first to end, and returns how
 // much that is. What ends there leaves the list.
-func mark(b []byte, list *[]claim, first, end uint64) (used uint64) {
-	for len(*list) > 0 && (*list)[0].first < end {
+func mark(b []byte, list *[]volume.Claim, first, end uint64) (used uint64) {
+	for len(*list) > 0 && (*list)[0].First < end {
 		c := (*list)[0]
-		from, to := max(c.first, first), min(c.end, end)
+		from, to := max(c.First, first), min(c.End, end)
 		used += to - from
 		if b != nil {
 			disk.SetBits(b, from-first, to-first)
 		}
-		if c.end > end {
+		if c.End > end {
 			break
 		}
 		*list = (*list)[1:]
@@ -240,7 +241,7 @@ func mark(b []byte, list *[]claim, first, end uint64) (used uint64) {
 // bitmap reads a bitmap at a block, of n bits and the rest ones, and compares it
 // with want. Its checksum is over full bits.
 func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
-	if err := a.vol.readBlock(b, at); err != nil {
+	if err := a.vol.ReadBlock(b, at); err != nil {
 		return err
 	}
 	off := int64(at) * disk.BlockSize
@@ -250,11 +251,11 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 			return disk.Corrupt(off+int64(i), "bits are %08b, should be %08b", b[i], want[i])
 		}
 	}
-	have := a.vol.seed.Bitmap(b[:full/8])
-	if a.vol.super.GroupDescSize() < disk.GroupDescSize {
+	have := a.vol.Seed.Bitmap(b[:full/8])
+	if a.vol.Super.GroupDescSize() < disk.GroupDescSize {
 		have &= 0xFFFF
 	}
-	if a.vol.super.HasSums() && have != sum {
+	if a.vol.Super.HasSums() && have != sum {
 		return disk.Corrupt(off, "checksum is %#08x, the descriptor says %#08x", have, sum)
 	}
 	return nil
@@ -262,12 +263,12 @@ func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 
 // inodes checks the inodes of group g.
 func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error {
-	s := &a.vol.super
+	s := &a.vol.Super
 	n := s.InodesPerGroup
 	clear(want)
 	used := uint32(0)
 	for i := range n {
-		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.has(uint64(number)) {
+		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.Has(uint64(number)) {
 			want[i/8] |= 1 << (i % 8)
 			used++
 		} else if err := a.free(number, i, d); err != nil {
@@ -295,12 +296,12 @@ func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error 
 // free checks that an inode without a name, the one at index in group d, is not
 // in use.
 func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
-	if d.Flags&disk.InodeUninit != 0 || a.vol.super.HasSums() && index >= a.vol.super.InodesPerGroup-d.Unused {
+	if d.Flags&disk.InodeUninit != 0 || a.vol.Super.HasSums() && index >= a.vol.Super.InodesPerGroup-d.Unused {
 		return nil
 	}
 	var b [disk.SmallInodeSize]byte
-	off := int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(a.vol.super.InodeSize)
-	if err := a.vol.read(b[:], off); err != nil {
+	off := int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(a.vol.Super.InodeSize)
+	if err := a.vol.Read(b[:], off); err != nil {
 		return err
 	}
 	if links := binary.LittleEndian.Uint16(b[0x1A:]); links != 0 {
@@ -311,7 +312,7 @@ func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
 
 // totals compares the superblock with the groups.
 func (a *auditor) totals() error {
-	s := &a.vol.super
+	s := &a.vol.Super
 	switch {
 	case s.FreeBlocks() != a.freeBlocks:
 		return disk.Corrupt(disk.SuperOffset, "superblock counts %d free blocks, there are %d", s.FreeBlocks(), a.freeBlocks)
@@ -331,7 +332,7 @@ func (a *auditor) totals() error {
 
 // backups compares the copies of superblock and descriptors with the first ones.
 func (a *auditor) backups() error {
-	s := &a.vol.super
+	s := &a.vol.Super
 	if !a.fresh {
 		return nil
 	}
@@ -345,7 +346,7 @@ func (a *auditor) backups() error {
 			return err
 		}
 		for i := range s.DescBlocks() {
-			if err := cmp.Or(a.vol.readBlock(first, 1+i), a.vol.readBlock(copied, at+1+i)); err != nil {
+			if err := cmp.Or(a.vol.ReadBlock(first, 1+i), a.vol.ReadBlock(copied, at+1+i)); err != nil {
 				return err
 			}
 			if !bytes.Equal(first, copied) {
@@ -359,16 +360,16 @@ func (a *auditor) backups() error {
 // backupSuper compares the copy of the superblock in group g, which says where it is
 // and need not say that all is clean.
 func (a *auditor) backupSuper(g uint64, b []byte) error {
-	at := g * uint64(a.vol.super.BlocksPerGroup)
-	if err := a.vol.readBlock(b, at); err != nil {
+	at := g * uint64(a.vol.Super.BlocksPerGroup)
+	if err := a.vol.ReadBlock(b, at); err != nil {
 		return err
 	}
 	var have disk.Superblock
 	have.Decode(b)
-	if sum := disk.SuperChecksum(b); a.vol.super.HasSums() && have.Checksum != sum {
+	if sum := disk.SuperChecksum(b); a.vol.Super.HasSums() && have.Checksum != sum {
 		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock has checksum %#08x, says %#08x", sum, have.Checksum)
 	}
-	want := a.vol.super
+	want := a.vol.Super
 	want.BlockGroup, want.State, want.Checksum = uint16(g), have.State, have.Checksum
 	if have != want {
 		return disk.Corrupt(int64(at)*disk.BlockSize, "copy of the superblock in group %d differs", g)

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/volume"
 )
 
 // patient is an image in which something is changed, and changed back.
@@ -76,23 +77,23 @@ func (p *patient) restore() {
 // super, group, inode and block change one of these and its checksum.
 func (p *patient) super(fn func(s *disk.Superblock)) {
 	p.edit(disk.SuperOffset, disk.SuperSize, func(b []byte) {
-		s := p.img.vol.super
+		s := p.img.vol.Super
 		fn(&s)
 		s.Seal(b)
 	})
 }
 
 func (p *patient) group(g uint64, fn func(d *disk.GroupDesc)) {
-	p.edit(p.img.vol.super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
+	p.edit(p.img.vol.Super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
 		var d disk.GroupDesc
 		d.Decode(b)
 		fn(&d)
 		d.Encode(b)
-		p.img.vol.seed.SealGroup(uint32(g), b)
+		p.img.vol.Seed.SealGroup(uint32(g), b)
 	})
 }
 
-func (p *patient) find(path string) *foundInode {
+func (p *patient) find(path string) *volume.Inode {
 	p.t.Helper()
 	ino, _, err := p.img.lookup(path)
 	if err != nil {
@@ -101,33 +102,33 @@ func (p *patient) find(path string) *foundInode {
 	return ino
 }
 
-func (p *patient) number(n uint32) *foundInode {
+func (p *patient) number(n uint32) *volume.Inode {
 	p.t.Helper()
-	ino, err := p.img.vol.readInode(n)
+	ino, err := p.img.vol.ReadInode(n)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return ino
 }
 
-func (p *patient) inode(ino *foundInode, fn func(ino *disk.Inode)) {
-	p.edit(ino.off, len(ino.raw), func(b []byte) {
+func (p *patient) inode(ino *volume.Inode, fn func(ino *disk.Inode)) {
+	p.edit(ino.Off, len(ino.Raw), func(b []byte) {
 		fn(&ino.Inode)
 		ino.Encode(b)
-		ino.sum.Seal(b)
+		ino.Sum.Seal(b)
 	})
 }
 
 // dir changes block i of a directory; leaf says that it is none of an index.
 func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
 	ino := p.find(path)
-	_, c, err := p.img.vol.readDir(ino, p.parent(path), nil)
+	_, c, err := p.img.vol.ReadDir(ino, p.parent(path), nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	var stored int64
-	for _, r := range c.runs {
-		if off := int64(i) * disk.BlockSize; off >= r.Offset() && off < r.Offset()+r.Bytes(c.size) {
+	for _, r := range c.Runs {
+		if off := int64(i) * disk.BlockSize; off >= r.Offset() && off < r.Offset()+r.Bytes(c.Size) {
 			stored = r.DiskOffset() + off - r.Offset()
 		}
 	}
@@ -135,16 +136,16 @@ func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
 		fn(b)
 		if table := disk.HtreeTable(b); !leaf && table > 0 {
 			count := int(binary.LittleEndian.Uint16(b[table+2:]))
-			binary.LittleEndian.PutUint32(b[disk.HtreeSumOffset:], ino.sum.Htree(b, table, count))
+			binary.LittleEndian.PutUint32(b[disk.HtreeSumOffset:], ino.Sum.Htree(b, table, count))
 		} else if leaf {
-			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.sum.DirLeaf(b))
+			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.Sum.DirLeaf(b))
 		}
 	})
 }
 
 func (p *patient) parent(path string) uint32 {
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return p.find(path[:i]).number
+		return p.find(path[:i]).Number
 	}
 	return disk.RootIno
 }
@@ -157,7 +158,7 @@ func (p *patient) extents(path string, seal bool, fn func(b []byte)) {
 	p.edit(int64(x.Child)*disk.BlockSize, disk.BlockSize, func(b []byte) {
 		fn(b)
 		if seal {
-			binary.LittleEndian.PutUint32(b[disk.ExtentSumOffset:], ino.sum.ExtentBlock(b))
+			binary.LittleEndian.PutUint32(b[disk.ExtentSumOffset:], ino.Sum.ExtentBlock(b))
 		}
 	})
 }
@@ -166,10 +167,10 @@ func (p *patient) extents(path string, seal bool, fn func(b []byte)) {
 // the table says.
 func TestInteropAudit(t *testing.T) {
 	p := newPatient(t)
-	s := &p.img.vol.super
+	s := &p.img.vol.Super
 	var d, last disk.GroupDesc
 	lastGroup := s.Groups() - 1
-	if err := errors.Join(p.img.vol.readGroup(&d, 0), p.img.vol.readGroup(&last, lastGroup)); err != nil {
+	if err := errors.Join(p.img.vol.ReadGroup(&d, 0), p.img.vol.ReadGroup(&last, lastGroup)); err != nil {
 		t.Fatal(err)
 	}
 	blockAt := func(n uint64) int64 { return int64(n) * disk.BlockSize }
@@ -216,8 +217,8 @@ func TestInteropAudit(t *testing.T) {
 		{"inode not marked", func() { p.edit(blockAt(d.InodeBitmap)+1, 1, func(b []byte) { b[0] &^= 8 }) }, "bits are", false},
 		{"padding of an inode bitmap", func() { p.edit(blockAt(d.InodeBitmap)+4095, 1, flip) }, "bits are", false},
 
-		{"root's checksum", func() { p.edit(p.number(disk.RootIno).off+disk.InodeSumLo, 1, flip) }, "root: byte", false},
-		{"inode's checksum", func() { p.edit(p.find("file1").off+disk.InodeSumHi, 1, flip) }, "has checksum", false},
+		{"root's checksum", func() { p.edit(p.number(disk.RootIno).Off+disk.InodeSumLo, 1, flip) }, "root: byte", false},
+		{"inode's checksum", func() { p.edit(p.find("file1").Off+disk.InodeSumHi, 1, flip) }, "has checksum", false},
 		{"mode", func() { p.inode(p.find("file1"), func(n *disk.Inode) { n.Mode &= disk.ModePerm }) }, "has mode", false},
 		{"links", func() { p.inode(p.find("file1"), func(n *disk.Inode) { n.Links++ }) }, "3 names, counts 4", false},
 		{"one link of three", func() { p.inode(p.find("file1"), func(n *disk.Inode) { n.Links = 1 }) }, "a second name", false},
@@ -237,16 +238,16 @@ func TestInteropAudit(t *testing.T) {
 		{"index on a file", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Flags |= disk.FlagIndex }) }, "has an index", false},
 		{"block map", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Flags &^= disk.FlagExtents }) }, "block map", false},
 		{"xattrs in an inode", func() {
-			p.edit(p.find("file1").off+disk.InodeFixedSize+disk.XattrMagicSize, 1, func(b []byte) { b[0] = 200 })
+			p.edit(p.find("file1").Off+disk.InodeFixedSize+disk.XattrMagicSize, 1, func(b []byte) { b[0] = 200 })
 		}, "has checksum", false},
 		{"inode without a name", func() {
 			p.inode(p.find("file0"), func(n *disk.Inode) {}) // the same again
 			ino := p.find("sub/empty")
-			p.dir("sub", 0, true, func(b []byte) { cutEntry(b, ino.number) })
+			p.dir("sub", 0, true, func(b []byte) { cutEntry(b, ino.Number) })
 		}, "has 2 links, counts 3", false},
 		{"file without a name", func() {
 			ino := p.find("fifo")
-			p.dir(".", 0, true, func(b []byte) { cutEntry(b, ino.number) })
+			p.dir(".", 0, true, func(b []byte) { cutEntry(b, ino.Number) })
 		}, "no directory has it", false},
 
 		{"extents' magic", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[0]++ }) }, "magic number", false},
@@ -338,12 +339,12 @@ func (p *patient) xattrs(path string, fn func(b []byte)) {
 	at := p.find(path).FileACL
 	p.edit(int64(at)*disk.BlockSize, disk.BlockSize, func(b []byte) {
 		fn(b)
-		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.vol.seed.XattrBlock(at, b))
+		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.vol.Seed.XattrBlock(at, b))
 	})
 }
 
 func (p *patient) journalAt() int64 {
-	j, err := p.img.vol.openJournal()
+	j, err := p.img.vol.OpenJournal()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -351,9 +352,9 @@ func (p *patient) journalAt() int64 {
 }
 
 func (p *patient) orphanAt() int64 {
-	c := new(content)
-	if err := p.img.vol.find(c, p.number(p.img.vol.super.OrphanIno), nil); err != nil {
+	c := new(volume.Content)
+	if err := p.img.vol.FindContent(c, p.number(p.img.vol.Super.OrphanIno), nil); err != nil {
 		p.t.Fatal(err)
 	}
-	return c.runs[0].DiskOffset()
+	return c.Runs[0].DiskOffset()
 }

@@ -6,13 +6,14 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
 // special checks the inodes that no directory has: that of the descriptors to
 // come, the journal, the orphan file.
 func (a *auditor) special() error {
-	s := &a.vol.super
+	s := &a.vol.Super
 	if s.Compat&disk.CompatResizeInode != 0 {
 		if err := a.resizeInode(); err != nil {
 			return fmt.Errorf("resize inode: %w", err)
@@ -34,34 +35,34 @@ func (a *auditor) special() error {
 }
 
 // hidden reads a file without a name, and takes note of it.
-func (a *auditor) hidden(number uint32) (*foundInode, *content, error) {
-	ino, err := a.vol.readInode(number)
+func (a *auditor) hidden(number uint32) (*volume.Inode, *volume.Content, error) {
+	ino, err := a.vol.ReadInode(number)
 	if err != nil {
 		return nil, nil, err
 	}
 	if ino.Type() != tree.File || ino.Links != 1 {
-		return nil, nil, disk.Corrupt(ino.off, "inode %d has mode %#o and %d links", number, ino.Mode, ino.Links)
+		return nil, nil, disk.Corrupt(ino.Off, "inode %d has mode %#o and %d links", number, ino.Mode, ino.Links)
 	}
-	if !a.source.seen.add(uint64(number)) {
-		return nil, nil, disk.Corrupt(ino.off, "inode %d serves two purposes", number)
+	if !a.source.seen.Add(uint64(number)) {
+		return nil, nil, disk.Corrupt(ino.Off, "inode %d serves two purposes", number)
 	}
 	if ino.Flags&disk.FlagExtents == 0 {
 		return ino, nil, nil
 	}
-	c := new(content)
-	if err := a.vol.find(c, ino, &a.source.owned); err != nil {
+	c := new(volume.Content)
+	if err := a.vol.FindContent(c, ino, &a.source.owned); err != nil {
 		return nil, nil, err
 	}
-	if c.extents() != nil {
-		return nil, nil, disk.Corrupt(ino.off, "inode %d has holes", number)
+	if c.Extents() != nil {
+		return nil, nil, disk.Corrupt(ino.Off, "inode %d has holes", number)
 	}
 	return ino, c, a.inode(ino, c)
 }
 
 // journal checks an empty journal. What kernels wrote to it before may stay.
 func (a *auditor) journal() error {
-	s := &a.vol.super
-	j, err := a.vol.openJournal()
+	s := &a.vol.Super
+	j, err := a.vol.OpenJournal()
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,10 @@ func (a *auditor) journal() error {
 	if err != nil {
 		return err
 	}
-	a.overhead += uint64(c.size / disk.BlockSize)
+	a.overhead += uint64(c.Size / disk.BlockSize)
 	switch {
-	case j.Super.Length < journal.MinBlocks || c.size%disk.BlockSize != 0:
-		return disk.Corrupt(ino.off, "%d blocks in a file of %d bytes", j.Super.Length, c.size)
+	case j.Super.Length < journal.MinBlocks || c.Size%disk.BlockSize != 0:
+		return disk.Corrupt(ino.Off, "%d blocks in a file of %d bytes", j.Super.Length, c.Size)
 	case j.Super.Start != 0:
 		return disk.Corrupt(j.Offset(), "is not empty")
 	case j.Super.Errno != 0:
@@ -92,21 +93,21 @@ func (a *auditor) journal() error {
 
 // orphanFile checks that the blocks of the orphan file are valid and empty.
 func (a *auditor) orphanFile() error {
-	ino, c, err := a.hidden(a.vol.super.OrphanIno)
+	ino, c, err := a.hidden(a.vol.Super.OrphanIno)
 	if err != nil {
 		return err
 	}
-	if c == nil || c.size == 0 || c.size%disk.BlockSize != 0 {
-		return disk.Corrupt(ino.off, "%d bytes", ino.Size)
+	if c == nil || c.Size == 0 || c.Size%disk.BlockSize != 0 {
+		return disk.Corrupt(ino.Off, "%d bytes", ino.Size)
 	}
 	le, b := binary.LittleEndian, make([]byte, disk.BlockSize)
-	for _, r := range c.runs {
+	for _, r := range c.Runs {
 		for block := r.Physical; block < r.Physical+uint64(r.Blocks); block++ {
-			if err := a.vol.readBlock(b, block); err != nil {
+			if err := a.vol.ReadBlock(b, block); err != nil {
 				return err
 			}
 			off := int64(block) * disk.BlockSize
-			if le.Uint32(b[disk.OrphanMagicOffset:]) != disk.OrphanMagic || a.vol.super.HasSums() && le.Uint32(b[disk.OrphanSumOffset:]) != ino.sum.OrphanBlock(block, b) {
+			if le.Uint32(b[disk.OrphanMagicOffset:]) != disk.OrphanMagic || a.vol.Super.HasSums() && le.Uint32(b[disk.OrphanSumOffset:]) != ino.Sum.OrphanBlock(block, b) {
 				return disk.Corrupt(off, "block %d has a wrong magic number or checksum", block)
 			}
 			for i := range disk.OrphanSlots {
@@ -124,7 +125,7 @@ func (a *auditor) orphanFile() error {
 // its copies.
 func (a *auditor) resizeInode() error {
 	const pointers = disk.BlockSize / 4
-	s := &a.vol.super
+	s := &a.vol.Super
 	ino, _, err := a.hidden(disk.ResizeIno)
 	if err != nil {
 		return err
@@ -138,9 +139,9 @@ func (a *auditor) resizeInode() error {
 		return nil
 	}
 	if ino.Size != want.Size || ino.Block != want.Block || ino.Blocks != want.Blocks || ino.Flags != 0 {
-		return disk.Corrupt(ino.off, "has %d bytes, %d sectors, flags %#x, or other blocks than one double indirect", ino.Size, ino.Blocks, ino.Flags)
+		return disk.Corrupt(ino.Off, "has %d bytes, %d sectors, flags %#x, or other blocks than one double indirect", ino.Size, ino.Blocks, ino.Flags)
 	}
-	if err := a.source.owned.add(uint64(dind), 1); err != nil {
+	if err := a.source.owned.Add(uint64(dind), 1); err != nil {
 		return err
 	}
 	list := make([]uint64, pointers)
@@ -167,7 +168,7 @@ func (a *auditor) resizeInode() error {
 // backupAreas are where the groups with copies of the superblock begin, but the
 // first.
 func (a *auditor) backupAreas() (list []uint64) {
-	s := &a.vol.super
+	s := &a.vol.Super
 	for g := uint64(1); g < s.Groups(); g++ {
 		if s.HasBackup(g) {
 			list = append(list, g*uint64(s.BlocksPerGroup))
@@ -179,7 +180,7 @@ func (a *auditor) backupAreas() (list []uint64) {
 // pointers compares what an indirect block lists.
 func (a *auditor) pointers(block uint64, want []uint64) error {
 	b := make([]byte, disk.BlockSize)
-	if err := a.vol.readBlock(b, block); err != nil {
+	if err := a.vol.ReadBlock(b, block); err != nil {
 		return err
 	}
 	for i, w := range want {

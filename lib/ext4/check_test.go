@@ -9,6 +9,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -97,7 +98,7 @@ func TestLostFound(t *testing.T) {
 
 // Whatever a disk that lies makes of what was written, Check says so.
 func TestCheckFinds(t *testing.T) {
-	at := func(m *ext4test.Memory, path string) (*Image, *foundInode) {
+	at := func(m *ext4test.Memory, path string) (*Image, *volume.Inode) {
 		img, err := Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
@@ -112,22 +113,22 @@ func TestCheckFinds(t *testing.T) {
 		return func(m *ext4test.Memory) {
 			_, ino := at(m, path)
 			fn(&ino.Inode)
-			ino.Encode(ino.raw)
-			ino.sum.Seal(ino.raw)
-			m.WriteAt(ino.raw, ino.off)
+			ino.Encode(ino.Raw)
+			ino.Sum.Seal(ino.Raw)
+			m.WriteAt(ino.Raw, ino.Off)
 		}
 	}
 	content := func(path string, off int64) func(m *ext4test.Memory) {
 		return func(m *ext4test.Memory) {
 			img, ino := at(m, path)
-			var c content
-			if err := img.vol.find(&c, ino, nil); err != nil {
+			var c volume.Content
+			if err := img.vol.FindContent(&c, ino, nil); err != nil {
 				t.Fatal(err)
 			}
 			b := make([]byte, 1)
-			m.ReadAt(b, c.runs[0].DiskOffset()+off)
+			m.ReadAt(b, c.Runs[0].DiskOffset()+off)
 			b[0] ^= 0x80
-			m.WriteAt(b, c.runs[0].DiskOffset()+off)
+			m.WriteAt(b, c.Runs[0].DiskOffset()+off)
 		}
 	}
 	for _, c := range []struct {
@@ -152,20 +153,20 @@ func TestCheckFinds(t *testing.T) {
 		{"no content", change("one", func(n *disk.Inode) { n.Block[2]--; n.Blocks -= 8 }), "one: holes are not where they were"},
 		{"xattrs", func(m *ext4test.Memory) {
 			_, ino := at(m, "x")
-			i := bytes.LastIndexByte(ino.raw, 0x20)
-			ino.raw[i]++
-			ino.sum.Seal(ino.raw)
-			m.WriteAt(ino.raw, ino.off)
+			i := bytes.LastIndexByte(ino.Raw, 0x20)
+			ino.Raw[i]++
+			ino.Sum.Seal(ino.Raw)
+			m.WriteAt(ino.Raw, ino.Off)
 		}, "x: xattrs: "},
 		{"name", func(m *ext4test.Memory) {
 			img, ino := at(m, "dir")
-			_, c, err := img.vol.readDir(ino, disk.RootIno, nil)
+			_, c, err := img.vol.ReadDir(ino, disk.RootIno, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := m.Page(c.runs[0].DiskOffset() / disk.BlockSize)
+			b := m.Page(c.Runs[0].DiskOffset() / disk.BlockSize)
 			b[2*disk.DotSize+disk.DirentHeadSize]++
-			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.sum.DirLeaf(b))
+			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.Sum.DirLeaf(b))
 		}, "dir/dir: not in the file system"},
 		{"copy of the superblock", func(m *ext4test.Memory) { m.Page(disk.BlocksPerGroup)[100]++ }, "copy of the superblock has checksum"},
 		{"copy of the superblock, sealed", func(m *ext4test.Memory) {
@@ -209,8 +210,8 @@ func TestContentReadAt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var c content
-		if err := img.vol.find(&c, ino, nil); err != nil {
+		var c volume.Content
+		if err := img.vol.FindContent(&c, ino, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range [][2]int64{{0, 10}, {0, e.Size}, {4000, 200}, {e.Size - 5, 5}, {1, e.Size - 2}, {e.Size / 2, e.Size}} {

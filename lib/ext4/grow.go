@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
+	"ocipipe/lib/ext4/volume"
 )
 
 // GrowFile is the disk that grows: an *os.File, open for reading and writing.
@@ -79,7 +80,7 @@ type growth struct {
 	f        GrowFile
 	opts     GrowOptions
 	size     int64 // of the disk, before
-	vol      *volume
+	vol      *volume.Volume
 	journal  *journal.Log      // nil: none
 	recovery *journal.Recovery // nil: the journal is empty
 	old, new disk.Superblock
@@ -156,21 +157,21 @@ func (g *growth) open(f io.ReaderAt) error {
 		return err
 	}
 	g.vol = vol
-	dirty := vol.super.Incompat&disk.IncompatRecover != 0
-	if vol.super.Compat&disk.CompatJournal == 0 {
+	dirty := vol.Super.Incompat&disk.IncompatRecover != 0
+	if vol.Super.Compat&disk.CompatJournal == 0 {
 		if dirty {
 			return disk.Corrupt(disk.SuperOffset, "a journal to be replayed, and no journal")
 		}
 		return nil
 	}
-	if g.journal, err = vol.openJournal(); err != nil {
+	if g.journal, err = vol.OpenJournal(); err != nil {
 		return err
 	}
 	switch js := &g.journal.Super; {
 	case js.Errno != 0:
-		return &dirtyError{fmt.Sprintf("the journal has been given up by a kernel (error %d)", int32(js.Errno))}
+		return &volume.DirtyError{Problem: fmt.Sprintf("the journal has been given up by a kernel (error %d)", int32(js.Errno))}
 	case !dirty && js.Start != 0:
-		return &dirtyError{"the journal has transactions that the superblock does not know of"}
+		return &volume.DirtyError{Problem: "the journal has transactions that the superblock does not know of"}
 	case !dirty:
 		return nil
 	}
@@ -180,13 +181,13 @@ func (g *growth) open(f io.ReaderAt) error {
 	if g.vol, err = openToGrow(g.recovery.Over(f), g.size); err != nil {
 		return fmt.Errorf("with the journal replayed: %w", err)
 	}
-	g.vol.super.Incompat &^= disk.IncompatRecover
+	g.vol.Super.Incompat &^= disk.IncompatRecover
 	return nil
 }
 
 // openToGrow opens a file system that may have a journal to be replayed.
-func openToGrow(r io.ReaderAt, size int64) (*volume, error) {
-	vol, err := openVolume(r, size, func(s *disk.Superblock) error {
+func openToGrow(r io.ReaderAt, size int64) (*volume.Volume, error) {
+	vol, err := volume.Open(r, size, func(s *disk.Superblock) error {
 		if name := unknownToGrow(s); name != "" {
 			return disk.Unsupported(disk.SuperOffset, "growing with %s", name)
 		}
@@ -195,7 +196,7 @@ func openToGrow(r io.ReaderAt, size int64) (*volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkToGrow(&vol.super); err != nil {
+	if err := checkToGrow(&vol.Super); err != nil {
 		return nil, err
 	}
 	return vol, nil
@@ -207,9 +208,9 @@ func checkToGrow(s *disk.Superblock) error {
 	case s.GroupDescSize() > disk.GroupDescSize:
 		return disk.Unsupported(disk.SuperOffset, "group descriptors of %d bytes", s.DescSize)
 	case s.State&disk.StateErrors != 0 || s.ErrorCount != 0:
-		return &dirtyError{"marked as damaged by a kernel"}
+		return &volume.DirtyError{Problem: "marked as damaged by a kernel"}
 	case s.State != disk.StateClean:
-		return &dirtyError{"it was not unmounted"}
+		return &volume.DirtyError{Problem: "it was not unmounted"}
 	case s.Compat&disk.CompatResizeInode == 0 && s.ReservedGDT != 0:
 		return disk.Unsupported(disk.SuperOffset, "reserved blocks of descriptors without a resize inode")
 	case s.Compat&disk.CompatResizeInode != 0 && s.RoCompat&disk.RoCompatSparseSuper == 0:
@@ -225,19 +226,19 @@ func checkToGrow(s *disk.Superblock) error {
 // readOld reads all descriptors and takes the counts of free blocks and inodes
 // from them: those of the superblock may be old.
 func (g *growth) readOld() error {
-	s := &g.vol.super
+	s := &g.vol.Super
 	g.old = *s
 	if s.Compat&disk.CompatOrphanFile == 0 && s.RoCompat&disk.RoCompatOrphans != 0 {
 		return disk.Corrupt(disk.SuperOffset, "orphans without an orphan file")
 	}
 	g.desc = make([]byte, s.DescBlocks()*disk.BlockSize)
-	if err := g.vol.read(g.desc[:s.Groups()*uint64(s.GroupDescSize())], disk.BlockSize); err != nil {
+	if err := g.vol.Read(g.desc[:s.Groups()*uint64(s.GroupDescSize())], disk.BlockSize); err != nil {
 		return err
 	}
 	var blocks, inodes uint64
 	for n := range s.Groups() {
 		var d disk.GroupDesc
-		if err := g.vol.readGroup(&d, n); err != nil {
+		if err := g.vol.ReadGroup(&d, n); err != nil {
 			return err
 		}
 		if d.FreeBlocks > s.BlocksPerGroup || d.FreeInodes > s.InodesPerGroup {
@@ -327,7 +328,7 @@ func (g *growth) block(n uint64) ([]byte, error) {
 		return b, nil
 	}
 	b := make([]byte, disk.BlockSize)
-	if err := g.vol.read(b, int64(n)*disk.BlockSize); err != nil {
+	if err := g.vol.Read(b, int64(n)*disk.BlockSize); err != nil {
 		return nil, err
 	}
 	g.changed[n] = b

@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
+	"ocipipe/lib/ext4/volume"
 )
 
 // growable is an upper disk in memory.
@@ -153,7 +154,7 @@ func startOf(t testing.TB, d *loggedDisk) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := vol.openJournal()
+	j, err := vol.OpenJournal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,28 +365,28 @@ func resealDisk(d *loggedDisk) {
 		s.Seed().SealGroup(uint32(n), raw)
 		d.put(raw, s.DescOffset(n))
 	}
-	vol, err := openVolume(d, d.size, func(*disk.Superblock) error { return nil })
+	vol, err := volume.Open(d, d.size, func(*disk.Superblock) error { return nil })
 	if err != nil {
 		return
 	}
 	for _, number := range []uint32{disk.ResizeIno, disk.JournalIno} {
-		var ino foundInode
-		vol.loadInode(&ino, number)
-		if ino.off > 0 && ino.off < d.size-int64(s.InodeSize) {
+		var ino volume.Inode
+		vol.LoadInode(&ino, number)
+		if ino.Off > 0 && ino.Off < d.size-int64(s.InodeSize) {
 			raw := make([]byte, s.InodeSize)
-			d.ReadAt(raw, ino.off)
-			vol.seed.Inode(number, ino.Generation).Seal(raw)
-			d.put(raw, ino.off)
+			d.ReadAt(raw, ino.Off)
+			vol.Seed.Inode(number, ino.Generation).Seal(raw)
+			d.put(raw, ino.Off)
 		}
 	}
-	if vol, err = openVolume(d, d.size, func(*disk.Superblock) error { return nil }); err != nil {
+	if vol, err = volume.Open(d, d.size, func(*disk.Superblock) error { return nil }); err != nil {
 		return
 	}
-	var ino foundInode
+	var ino volume.Inode
 	var first disk.ExtentLeaf
-	vol.loadInode(&ino, disk.JournalIno)
+	vol.LoadInode(&ino, disk.JournalIno)
 	first.Decode(ino.Block[disk.ExtentHeadSize:])
-	if first.Physical < vol.super.Blocks() {
+	if first.Physical < vol.Super.Blocks() {
 		raw := make([]byte, journal.SuperSize)
 		var js journal.Super
 		d.ReadAt(raw, int64(first.Physical)*disk.BlockSize)

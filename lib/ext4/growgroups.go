@@ -93,7 +93,7 @@ func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 
 // bitmapSum is the checksum of the bitmap of blocks b as a descriptor has it.
 func (g *growth) bitmapSum(b []byte) uint32 {
-	sum := g.vol.seed.Bitmap(b[:g.new.GroupSize()/8])
+	sum := g.vol.Seed.Bitmap(b[:g.new.GroupSize()/8])
 	if g.new.GroupDescSize() < disk.GroupDescSize {
 		sum &= 0xFFFF
 	}
@@ -110,7 +110,7 @@ func (g *growth) describe(r groupRun, n uint64) {
 		BlockBitmap: r.bitmaps + i, InodeBitmap: r.bitmaps + (r.end - r.first) + i, InodeTable: r.tables[i],
 		FreeBlocks: uint32(s.GroupBlocks(n) - used), FreeInodes: s.InodesPerGroup,
 	}
-	if g.vol.super.HasSums() {
+	if g.vol.Super.HasSums() {
 		d.Unused, d.Flags = s.InodesPerGroup, disk.InodeUninit
 		if !g.opts.Device {
 			d.Flags |= disk.TableZeroed // else a kernel does that when it has time
@@ -134,8 +134,8 @@ func (g *growth) encodeGroup(d *disk.GroupDesc, n uint64) {
 	size := uint64(g.new.GroupDescSize())
 	b := g.desc[n*size : (n+1)*size]
 	d.Encode(b)
-	if g.vol.super.HasSums() {
-		g.vol.seed.SealGroup(uint32(n), b)
+	if g.vol.Super.HasSums() {
+		g.vol.Seed.SealGroup(uint32(n), b)
 	}
 }
 
@@ -163,14 +163,14 @@ func (g *growth) extendLastGroup() error {
 	switch {
 	case d.Flags&disk.BlockUninit != 0:
 		return disk.Corrupt(at, "the last group has no bitmap")
-	case g.vol.super.HasSums() && sum != d.BlockBitmapSum:
+	case g.vol.Super.HasSums() && sum != d.BlockBitmapSum:
 		return disk.Corrupt(at, "bitmap of the last group has checksum %#08x, says %#08x", sum, d.BlockBitmapSum)
 	case uint64(disk.CountBits(b, 0, have)) != have-uint64(d.FreeBlocks):
 		return disk.Corrupt(at, "the last group has %d blocks in use, says %d", disk.CountBits(b, 0, have), have-uint64(d.FreeBlocks))
 	}
 	disk.ClearBits(b, have, want)
 	d.FreeBlocks += uint32(want - have)
-	if g.vol.super.HasSums() {
+	if g.vol.Super.HasSums() {
 		d.BlockBitmapSum = g.bitmapSum(b)
 	}
 	g.encodeGroup(&d, n)

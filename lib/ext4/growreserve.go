@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/volume"
 )
 
 // moveReserved plans the descriptors, which grow into reserved blocks, and the
@@ -18,8 +19,8 @@ func (g *growth) moveReserved() error {
 	if g.old.Compat&disk.CompatResizeInode == 0 {
 		return nil
 	}
-	var ino foundInode
-	if err := g.vol.loadInode(&ino, disk.ResizeIno); err != nil {
+	var ino volume.Inode
+	if err := g.vol.LoadInode(&ino, disk.ResizeIno); err != nil {
 		return err
 	}
 	dind := uint64(binary.LittleEndian.Uint32(ino.Block[disk.ResizeSlot*disk.PointerSize:]))
@@ -29,37 +30,37 @@ func (g *growth) moveReserved() error {
 	if err := g.listReserved(dind); err != nil {
 		return err
 	}
-	b, err := g.block(uint64(ino.off) / disk.BlockSize)
+	b, err := g.block(uint64(ino.Off) / disk.BlockSize)
 	if err != nil {
 		return err
 	}
-	raw := b[ino.off%disk.BlockSize:][:len(ino.raw)]
+	raw := b[ino.Off%disk.BlockSize:][:len(ino.Raw)]
 	ino.Blocks = g.new.ReservedSectors()
 	ino.Encode(raw)
-	if g.vol.super.HasSums() {
-		ino.sum.Seal(raw)
+	if g.vol.Super.HasSums() {
+		ino.Sum.Seal(raw)
 	}
 	return nil
 }
 
 // checkReserved refuses a resize inode that is not exactly what it should be.
-func (g *growth) checkReserved(ino *foundInode, dind uint64) error {
+func (g *growth) checkReserved(ino *volume.Inode, dind uint64) error {
 	bad := func() error {
-		return &dirtyError{"the resize inode is not as it should be"}
+		return &volume.DirtyError{Problem: "the resize inode is not as it should be"}
 	}
 	if ino.Mode&disk.ModeKind != disk.ModeFile || ino.Flags&disk.FlagExtents != 0 || ino.Links != 1 || ino.Blocks != g.old.ReservedSectors() ||
 		dind < g.old.HeadBlocks(0) {
 		return bad()
 	}
 	list := make([]byte, disk.BlockSize)
-	if err := g.vol.readBlock(list, dind); err != nil {
+	if err := g.vol.ReadBlock(list, dind); err != nil {
 		return err
 	}
 	want, b, copies := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	first := g.old.DescBlocks()
 	for n := first; n < first+uint64(g.old.ReservedGDT); n++ {
 		binary.LittleEndian.PutUint32(want[n%disk.PointersPerBlock*disk.PointerSize:], uint32(1+n))
-		if err := g.vol.readBlock(b, 1+n); err != nil {
+		if err := g.vol.ReadBlock(b, 1+n); err != nil {
 			return err
 		}
 		if g.old.ListCopies(copies, 1+n); string(b) != string(copies) {

@@ -6,12 +6,13 @@ import (
 	"io"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
 // Image is a file system to be read. Its methods, and contents that came from it,
 // may be used by several goroutines.
-type Image struct{ vol *volume }
+type Image struct{ vol *volume.Volume }
 
 // Open checks the superblock of the file system in the first size bytes of r, and
 // that its root is a directory. What lies behind the blocks that the superblock
@@ -19,32 +20,32 @@ type Image struct{ vol *volume }
 // of other sizes than 4096. Checksums are checked where the file system has
 // metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
-	vol, err := openVolume(r, size, checkFeatures)
+	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkState(&vol.super); err != nil {
+	if err := checkState(&vol.Super); err != nil {
 		return nil, err
 	}
-	root, err := vol.readInode(disk.RootIno)
+	root, err := vol.ReadInode(disk.RootIno)
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
 	}
 	if root.Type() != tree.Dir {
-		return nil, disk.Corrupt(root.off, "root is no directory")
+		return nil, disk.Corrupt(root.Off, "root is no directory")
 	}
 	return &Image{vol}, nil
 }
 
 // Volume is the file system as its records have it.
-func (img *Image) Volume() *volume { return img.vol }
+func (img *Image) Volume() *volume.Volume { return img.vol }
 
 // UUID is the file system's.
-func (img *Image) UUID() [16]byte { return img.vol.super.UUID }
+func (img *Image) UUID() [16]byte { return img.vol.Super.UUID }
 
 // Label is the file system's volume name.
 func (img *Image) Label() string {
-	label, _, _ := bytes.Cut(img.vol.super.Label[:], []byte{0})
+	label, _, _ := bytes.Cut(img.vol.Super.Label[:], []byte{0})
 	return string(label)
 }
 
@@ -73,11 +74,11 @@ func checkFeatures(s *disk.Superblock) error {
 func checkState(s *disk.Superblock) error {
 	switch {
 	case s.Incompat&disk.IncompatRecover != 0:
-		return &dirtyError{"the journal has to be replayed: it was not unmounted"}
+		return &volume.DirtyError{Problem: "the journal has to be replayed: it was not unmounted"}
 	case s.State&disk.StateErrors != 0:
-		return &dirtyError{"marked as damaged by a kernel"}
+		return &volume.DirtyError{Problem: "marked as damaged by a kernel"}
 	case s.State&disk.StateClean == 0:
-		return &dirtyError{"it was not unmounted"}
+		return &volume.DirtyError{Problem: "it was not unmounted"}
 	}
 	return nil
 }

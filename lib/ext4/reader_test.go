@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -22,6 +23,10 @@ func drain(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
+	return drainImage(img)
+}
+
+func drainImage(img *Image) error {
 	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
 	for {
 		e, err := src.Next()
@@ -78,7 +83,7 @@ func noSums(t testing.TB) Features {
 	return f
 }
 
-func inodeOf(t testing.TB, m *ext4test.Memory, path string) *foundInode {
+func inodeOf(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
 	t.Helper()
 	img, err := Open(m, m.Size)
 	if err != nil {
@@ -92,7 +97,7 @@ func inodeOf(t testing.TB, m *ext4test.Memory, path string) *foundInode {
 }
 
 // dataAt is where the first extent of an inode lies.
-func dataAt(ino *foundInode) int64 {
+func dataAt(ino *volume.Inode) int64 {
 	var x disk.ExtentLeaf
 	x.Decode(ino.Block[disk.ExtentHeadSize:])
 	return int64(x.Physical) * disk.BlockSize
@@ -101,7 +106,7 @@ func dataAt(ino *foundInode) int64 {
 // What checksums would tell is told without them, with the place.
 func TestHostile(t *testing.T) {
 	v := victim(t, noSums(t))
-	at := func(path string) *foundInode { return inodeOf(t, v, path) }
+	at := func(path string) *volume.Inode { return inodeOf(t, v, path) }
 	var (
 		le   = binary.LittleEndian
 		u16  = func(v uint16) []byte { return le.AppendUint16(nil, v) }
@@ -148,35 +153,35 @@ func TestHostile(t *testing.T) {
 
 		{"place of the table", desc + 8, u32(1 << 30), disk.ErrCorrupt, "bitmaps and table"},
 		{"table's end", desc + 8, u32(1023), disk.ErrCorrupt, "bitmaps and table"},
-		{"root", at(".").off, u16(0o100644), disk.ErrCorrupt, "root is no directory"},
+		{"root", at(".").Off, u16(0o100644), disk.ErrCorrupt, "root is no directory"},
 
-		{"mode", big.off, u16(0o644), disk.ErrCorrupt, "big: byte"},
-		{"links", big.off + 0x1A, u16(0), disk.ErrCorrupt, "not in use"},
-		{"more links", big.off + 0x1A, u16(2), disk.ErrCorrupt, "1 names, counts 2"},
-		{"fewer links", at("file").off + 0x1A, u16(1), disk.ErrCorrupt, "hard: byte"},
-		{"extra size", big.off + 0x80, u16(1000), disk.ErrCorrupt, "1000 extra bytes"},
-		{"nanoseconds", big.off + 0x88, u32(1<<32 - 1), disk.ErrCorrupt, "nanoseconds"},
-		{"encrypted", big.off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagEncrypt)), disk.ErrUnsupported, "encrypted"},
-		{"block map", big.off + 0x20, u32(0), disk.ErrUnsupported, "block map"},
-		{"huge size", big.off + 0x6C, u32(1 << 31), disk.ErrCorrupt, "bytes"},
-		{"size beyond the format", big.off + 0x6C, u32(1 << 20), disk.ErrCorrupt, "bytes"},
-		{"short", big.off + 4, u32(5000), disk.ErrCorrupt, "data up to block 3 of a file of 2"},
+		{"mode", big.Off, u16(0o644), disk.ErrCorrupt, "big: byte"},
+		{"links", big.Off + 0x1A, u16(0), disk.ErrCorrupt, "not in use"},
+		{"more links", big.Off + 0x1A, u16(2), disk.ErrCorrupt, "1 names, counts 2"},
+		{"fewer links", at("file").Off + 0x1A, u16(1), disk.ErrCorrupt, "hard: byte"},
+		{"extra size", big.Off + 0x80, u16(1000), disk.ErrCorrupt, "1000 extra bytes"},
+		{"nanoseconds", big.Off + 0x88, u32(1<<32 - 1), disk.ErrCorrupt, "nanoseconds"},
+		{"encrypted", big.Off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagEncrypt)), disk.ErrUnsupported, "encrypted"},
+		{"block map", big.Off + 0x20, u32(0), disk.ErrUnsupported, "block map"},
+		{"huge size", big.Off + 0x6C, u32(1 << 31), disk.ErrCorrupt, "bytes"},
+		{"size beyond the format", big.Off + 0x6C, u32(1 << 20), disk.ErrCorrupt, "bytes"},
+		{"short", big.Off + 4, u32(5000), disk.ErrCorrupt, "data up to block 3 of a file of 2"},
 
-		{"extent magic", big.off + block(0), u16(0), disk.ErrCorrupt, "magic number"},
-		{"extent entries", big.off + block(2), u16(5), disk.ErrCorrupt, "5 of 4 entries"},
-		{"extent depth", big.off + block(6), u16(6), disk.ErrCorrupt, "depth 6"},
-		{"extent node", big.off + block(16), u32(1 << 29), disk.ErrCorrupt, "blocks 536870912 to"},
-		{"extent node 0", big.off + block(16), u32(0), disk.ErrCorrupt, "blocks 0 to"},
+		{"extent magic", big.Off + block(0), u16(0), disk.ErrCorrupt, "magic number"},
+		{"extent entries", big.Off + block(2), u16(5), disk.ErrCorrupt, "5 of 4 entries"},
+		{"extent depth", big.Off + block(6), u16(6), disk.ErrCorrupt, "depth 6"},
+		{"extent node", big.Off + block(16), u32(1 << 29), disk.ErrCorrupt, "blocks 536870912 to"},
+		{"extent node 0", big.Off + block(16), u32(0), disk.ErrCorrupt, "blocks 0 to"},
 		{"extent node in a loop", tree1 + 6, u16(1), disk.ErrCorrupt, "depth 1 where 0"},
 		{"extent", tree1 + 20, u32(1 << 29), disk.ErrCorrupt, "big: "},
 		{"extents overlap", tree1 + 24, u32(1), disk.ErrCorrupt, "big: "},
 		{"two extents of one block", tree1 + 32, v.Page(tree1 / disk.BlockSize)[20:24], disk.ErrCorrupt, "more than one file"},
 		{"extents of a directory", tree1 + 20, u32(uint32(names / disk.BlockSize)), disk.ErrCorrupt, "more than one file"},
 
-		{"empty link", at("link").off + 4, u32(0), disk.ErrCorrupt, "link target of 0"},
-		{"long link", at("link").off + 4, u32(50), disk.ErrCorrupt, "link target of 50"},
-		{"zero in a link", at("link").off + block(2), u16(0), disk.ErrCorrupt, "link target of 6"},
-		{"longer than links are", at("longlink").off + 4, u32(4096), disk.ErrCorrupt, "link target of 4096"},
+		{"empty link", at("link").Off + 4, u32(0), disk.ErrCorrupt, "link target of 0"},
+		{"long link", at("link").Off + 4, u32(50), disk.ErrCorrupt, "link target of 50"},
+		{"zero in a link", at("link").Off + block(2), u16(0), disk.ErrCorrupt, "link target of 6"},
+		{"longer than links are", at("longlink").Off + 4, u32(4096), disk.ErrCorrupt, "link target of 4096"},
 		{"zero in a long link", dataAt(at("longlink")) + 5, u16(0), disk.ErrCorrupt, "link target of 100"},
 
 		{"entry of length 0", names + 4, u16(0), disk.ErrCorrupt, "sub: "},
@@ -184,28 +189,28 @@ func TestHostile(t *testing.T) {
 		{"entry beyond the block", names + 2*disk.DotSize + 4, u16(60000), disk.ErrCorrupt, "directory entry"},
 		{"name beyond the entry", names + 2*disk.DotSize + 6, []byte{255}, disk.ErrCorrupt, "directory entry"},
 		{"no dot", names + 8, []byte("x"), disk.ErrCorrupt, "begin with itself"},
-		{"wrong dots", names + disk.DotSize, u32(one.number), disk.ErrCorrupt, "begin with itself"},
+		{"wrong dots", names + disk.DotSize, u32(one.Number), disk.ErrCorrupt, "begin with itself"},
 		{"slash", names + 2*disk.DotSize + 9, []byte("/"), disk.ErrCorrupt, "directory entry"},
 		{"zero in a name", names + 2*disk.DotSize + 9, []byte{0}, disk.ErrCorrupt, "directory entry"},
 		{"name twice", names + 3*disk.DotSize + 8, []byte("dir"), disk.ErrCorrupt, "twice"},
 		{"a second dot", names + 2*disk.DotSize + 6, []byte{1, disk.KindDir, '.'}, disk.ErrCorrupt, `"." twice`},
-		{"cycle", names + 2*disk.DotSize, u32(sub.number), disk.ErrCorrupt, "sub/dir: "},
+		{"cycle", names + 2*disk.DotSize, u32(sub.Number), disk.ErrCorrupt, "sub/dir: "},
 		{"cycle to the root", names + 2*disk.DotSize, u32(disk.RootIno), disk.ErrCorrupt, "sub/dir: "},
-		{"two parents", names + 3*disk.DotSize, u32(at("sub/dir").number), disk.ErrCorrupt, "sub/one: "},
+		{"two parents", names + 3*disk.DotSize, u32(at("sub/dir").Number), disk.ErrCorrupt, "sub/one: "},
 		{"special inode", names + 3*disk.DotSize, u32(disk.ResizeIno), disk.ErrCorrupt, "inode 7, which has no name"},
 		{"inode beyond the end", names + 3*disk.DotSize, u32(1 << 31), disk.ErrCorrupt, "sub/one: "},
 		{"inode not in use", names + 3*disk.DotSize, u32(31), disk.ErrCorrupt, "not in use"},
 		{"kind", names + 3*disk.DotSize + 7, []byte{disk.KindChar}, disk.ErrCorrupt, "its name says 3"},
 		{"no kind", names + 3*disk.DotSize + 7, []byte{0}, nil, ""},
 		{"kind of a directory", names + 2*disk.DotSize + 7, []byte{disk.KindFile}, disk.ErrCorrupt, "has 2 links"},
-		{"size of a directory", sub.off + 4, u32(4000), disk.ErrCorrupt, "4000 bytes"},
-		{"empty directory", sub.off + 4, u32(0), disk.ErrCorrupt, "sub: "},
-		{"huge directory", sub.off + 4, u32(1 << 31), disk.ErrCorrupt, "or holes"},
-		{"links of a directory", sub.off + 0x1A, u16(7), disk.ErrCorrupt, "has 3 links, counts 7"},
-		{"directory with too many to count", sub.off + 0x1A, u16(1), nil, ""},
+		{"size of a directory", sub.Off + 4, u32(4000), disk.ErrCorrupt, "4000 bytes"},
+		{"empty directory", sub.Off + 4, u32(0), disk.ErrCorrupt, "sub: "},
+		{"huge directory", sub.Off + 4, u32(1 << 31), disk.ErrCorrupt, "or holes"},
+		{"links of a directory", sub.Off + 0x1A, u16(7), disk.ErrCorrupt, "has 3 links, counts 7"},
+		{"directory with too many to count", sub.Off + 0x1A, u16(1), nil, ""},
 
-		{"place of xattrs", big.off + 0x68, u32(1 << 30), disk.ErrCorrupt, "block 1073741824 of"},
-		{"xattrs of another block", big.off + 0x68, u32(uint32(names / disk.BlockSize)), disk.ErrCorrupt, "magic number"},
+		{"place of xattrs", big.Off + 0x68, u32(1 << 30), disk.ErrCorrupt, "block 1073741824 of"},
+		{"xattrs of another block", big.Off + 0x68, u32(uint32(names / disk.BlockSize)), disk.ErrCorrupt, "magic number"},
 		{"xattr value", acl + disk.XattrHeadSize + 2, u16(4000), disk.ErrCorrupt, "xattr at byte"},
 		{"xattr length", acl + disk.XattrHeadSize + 8, u32(1 << 31), disk.ErrCorrupt, "xattr at byte"},
 		{"xattr name", acl + disk.XattrHeadSize, []byte{255}, disk.ErrCorrupt, "xattr"},
@@ -291,38 +296,6 @@ func TestReadMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
 		t.Errorf("%d bytes allocated", n)
-	}
-}
-
-func TestClaims(t *testing.T) {
-	var c claims
-	for i := range uint64(20000) {
-		n := (i*7919 + 1) % 20011
-		if err := c.add(1+2*n, 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.settle(); err != nil || len(c.sorted) != 20000 {
-		t.Errorf("%d runs, %v", len(c.sorted), err)
-	}
-	for _, twice := range []claim{{1, 2}, {0, 2}, {1, 5}, {0, 100000}, {40001, 40002}} {
-		d := claims{sorted: c.sorted}
-		err := d.add(twice.first, twice.end-twice.first)
-		if err == nil {
-			err = d.settle()
-		}
-		if !errors.Is(err, disk.ErrCorrupt) {
-			t.Errorf("%v again: %v", twice, err)
-		}
-	}
-	c = claims{}
-	for _, x := range []claim{{5, 7}, {7, 9}, {0, 5}, {20, 30}} {
-		if err := c.add(x.first, x.end-x.first); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.settle(); err != nil || fmt.Sprint(c.sorted) != "[{0 9} {20 30}]" {
-		t.Errorf("%v, %v", c.sorted, err)
 	}
 }
 
@@ -441,8 +414,8 @@ func TestRepeatedDirectoryBlock(t *testing.T) {
 		(&disk.ExtentHead{Magic: disk.ExtentMagic, Entries: 2, Max: disk.ExtentRootMax}).Encode(ino.Block[:])
 		(&disk.ExtentLeaf{Logical: 1, Length: 1, Physical: uint64(dataAt(ino) / disk.BlockSize)}).Encode(ino.Block[disk.ExtentHeadSize+disk.ExtentSize:])
 		ino.Size = 2 * disk.BlockSize
-		ino.Encode(ino.raw)
-		m.WriteAt(ino.raw, ino.off)
+		ino.Encode(ino.Raw)
+		m.WriteAt(ino.Raw, ino.Off)
 		err := drain(m, m.Size)
 		if !source {
 			img, _ := Open(m, m.Size)

@@ -60,7 +60,7 @@ func TestInteropReadKernel(t *testing.T) {
 			want[0].Nlink--
 			img := openFile(t, name)
 			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
-			if img.vol.super.RoCompat&disk.RoCompatGdtCsum == 0 {
+			if img.vol.Super.RoCompat&disk.RoCompatGdtCsum == 0 {
 				fsck(t, name)
 			}
 		})
@@ -175,7 +175,7 @@ func TestInteropReadUpper(t *testing.T) {
 	if _, err := img.Subtree("lower"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what does not exist is the root of a tree: %v", err)
 	}
-	if err := drain(img.vol.r, img.vol.size); err != nil {
+	if err := drainImage(img); err != nil {
 		t.Error(err)
 	}
 }

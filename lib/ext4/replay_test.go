@@ -13,6 +13,7 @@ import (
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/journal"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 )
 
@@ -53,7 +54,7 @@ var logKinds = []logKind{
 // dirtyDisk is a disk with a journal to be replayed.
 type dirtyDisk struct {
 	*loggedDisk
-	vol *volume
+	vol *volume.Volume
 	j   *journal.Log
 	at  uint32 // where the log goes on
 }
@@ -66,7 +67,7 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := vol.openJournal()
+	j, err := vol.OpenJournal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 	j.Form = js.Form()
 	x := &dirtyDisk{loggedDisk: d, vol: vol, j: j, at: start}
 	x.seal(t)
-	super := vol.super
+	super := vol.Super
 	super.Incompat |= disk.IncompatRecover
 	if err := writeSuper(d, &super); err != nil {
 		t.Fatal(err)
@@ -319,17 +320,17 @@ func TestReplayRefuses(t *testing.T) {
 			x.add(x.j.Form.Transaction(100, []journal.Block{{Number: x.j.Physical(5), Data: filled("journal")}}))
 		}, disk.ErrCorrupt, "may change"},
 		{"blocks twice", func(x *dirtyDisk) {
-			var ino foundInode
-			if err := x.vol.loadInode(&ino, disk.JournalIno); err != nil {
+			var ino volume.Inode
+			if err := x.vol.LoadInode(&ino, disk.JournalIno); err != nil {
 				t.Fatal(err)
 			}
 			half, at := uint32(x.j.Blocks()/2), x.j.Physical(0)
-			if _, err := disk.ExtentTree(&ino.Block, []disk.Run{{Logical: 0, Blocks: half, Physical: at}, {Logical: half, Blocks: half, Physical: at}}, ino.sum, nil, nil); err != nil {
+			if _, err := disk.ExtentTree(&ino.Block, []disk.Run{{Logical: 0, Blocks: half, Physical: at}, {Logical: half, Blocks: half, Physical: at}}, ino.Sum, nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			ino.Encode(ino.raw)
-			ino.sum.Seal(ino.raw)
-			x.put(ino.raw, ino.off)
+			ino.Encode(ino.Raw)
+			ino.Sum.Seal(ino.Raw)
+			x.put(ino.Raw, ino.Off)
 		}, disk.ErrCorrupt, "more than one"},
 		{"endless", func(x *dirtyDisk) {
 			b := make([]byte, disk.BlockSize)

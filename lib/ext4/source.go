@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
@@ -36,14 +37,14 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return img.source(root.number, parent), nil
+	return img.source(root.Number, parent), nil
 }
 
 func (img *Image) source(root, parent uint32) *source {
 	return &source{
 		img: img, root: root, parent: parent,
-		xattrs: xattrReader{vol: img.vol}, owned: claims{dirs: make(numbers)},
-		seen: make(numbers), links: make(map[uint32]*links),
+		xattrs: volume.XattrReader{Vol: img.vol}, owned: volume.Claims{DirBlocks: make(volume.Set)},
+		seen: make(volume.Set), links: make(map[uint32]*links),
 	}
 }
 
@@ -54,18 +55,18 @@ type source struct {
 	keep   bool   // lost+found too
 	begun  bool
 
-	xattrs xattrReader
-	owned  claims
-	seen   numbers
+	xattrs volume.XattrReader
+	owned  volume.Claims
+	seen   volume.Set
 	links  map[uint32]*links // of inodes with several names
 	stack  []openDir
 	path   []byte // of the directory on top of the stack, with a slash behind
 	entry  tree.Entry
-	ino    foundInode
+	ino    volume.Inode
 	err    error
 
 	// visit, if there is one, is told of every inode once, with its data.
-	visit func(ino *foundInode, c *content, names []disk.Dirent) error
+	visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error
 }
 
 // links is what is known of an inode with several names.
@@ -117,7 +118,7 @@ func (s *source) next() error {
 
 // finish checks what only shows at the end.
 func (s *source) finish() error {
-	if err := s.owned.settle(); err != nil {
+	if err := s.owned.Merge(); err != nil {
 		return err
 	}
 	var wrong []uint32
@@ -153,7 +154,7 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 		return err
 	}
 	if err := tree.CheckPath(path); err != nil {
-		return disk.Unsupported(ino.off, "%s", err)
+		return disk.Unsupported(ino.Off, "%s", err)
 	}
 	first, again, err := s.name(ino, d.Name, parent)
 	if err != nil {
@@ -165,7 +166,7 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 	}
 	c, err := s.img.fill(&s.entry, ino, owned)
 	if err == nil {
-		s.entry.Xattrs, err = s.xattrs.read(ino, owned)
+		s.entry.Xattrs, err = s.xattrs.Read(ino, owned)
 	}
 	s.entry.Path = path
 	if err != nil {
@@ -189,40 +190,40 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 
 // name takes note of a name of ino, in dir. It reports whether it has another, and if
 // so the first one.
-func (s *source) name(ino *foundInode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
-	again = !s.seen.add(uint64(ino.number))
+func (s *source) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
+	again = !s.seen.Add(uint64(ino.Number))
 	switch {
 	case ino.Type() != tree.Dir && ino.Links > 1:
 	case again:
-		return nil, true, disk.Corrupt(ino.off, "inode %d has a second name", ino.number)
+		return nil, true, disk.Corrupt(ino.Off, "inode %d has a second name", ino.Number)
 	default:
 		return nil, false, nil
 	}
-	l := s.links[ino.number]
+	l := s.links[ino.Number]
 	if l == nil {
 		l = &links{first: dir.at.Join(name), count: uint32(ino.Links)}
-		s.links[ino.number] = l
+		s.links[ino.Number] = l
 	}
 	l.found++
 	return l.first, again, nil
 }
 
 // open makes the directory ino, called name in parent, the top of the stack.
-func (s *source) open(ino *foundInode, name string, parent *openDir) ([]disk.Dirent, *content, error) {
-	names, c, err := s.img.vol.readDir(ino, parent.number, &s.owned)
+func (s *source) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
+	names, c, err := s.img.vol.ReadDir(ino, parent.number, &s.owned)
 	if err != nil {
 		return nil, nil, err
 	}
 	slices.SortFunc(names, func(a, b disk.Dirent) int { return cmp.Compare(a.Name, b.Name) })
 	for i, d := range names {
 		if d.Name == "." || d.Name == ".." || i > 0 && d.Name == names[i-1].Name {
-			return nil, nil, disk.Corrupt(ino.off, "directory %d has the name %q twice", ino.number, d.Name)
+			return nil, nil, disk.Corrupt(ino.Off, "directory %d has the name %q twice", ino.Number, d.Name)
 		}
 	}
 	if s.entry.Nlink, err = s.img.countLinks(ino, names); err != nil {
 		return nil, nil, err
 	}
-	if ino.number == disk.RootIno && !s.keep {
+	if ino.Number == disk.RootIno && !s.keep {
 		if names, err = s.withoutLostFound(names); err != nil {
 			return nil, nil, err
 		}
@@ -232,18 +233,18 @@ func (s *source) open(ino *foundInode, name string, parent *openDir) ([]disk.Dir
 		s.path = append(s.path, '/')
 		at = parent.at.Join(name)
 	}
-	s.stack = append(s.stack, openDir{number: ino.number, names: names, path: len(s.path), at: at})
+	s.stack = append(s.stack, openDir{number: ino.Number, names: names, path: len(s.path), at: at})
 	return names, c, nil
 }
 
 // countLinks is 2 and the number of subdirectories, which has to be what the
 // directory ino says, or that there are more than it can count.
-func (img *Image) countLinks(ino *foundInode, names []disk.Dirent) (uint32, error) {
+func (img *Image) countLinks(ino *volume.Inode, names []disk.Dirent) (uint32, error) {
 	n := uint32(2)
 	for _, d := range names {
 		kind := d.Kind
 		if kind == disk.KindUnknown {
-			child, err := img.vol.readInode(d.Ino)
+			child, err := img.vol.ReadInode(d.Ino)
 			if err != nil {
 				return 0, err
 			}
@@ -253,8 +254,8 @@ func (img *Image) countLinks(ino *foundInode, names []disk.Dirent) (uint32, erro
 			n++
 		}
 	}
-	if n != uint32(ino.Links) && (ino.Links != 1 || img.vol.super.RoCompat&disk.RoCompatDirNlink == 0) {
-		return 0, disk.Corrupt(ino.off, "directory %d has %d links, counts %d", ino.number, n, ino.Links)
+	if n != uint32(ino.Links) && (ino.Links != 1 || img.vol.Super.RoCompat&disk.RoCompatDirNlink == 0) {
+		return 0, disk.Corrupt(ino.Off, "directory %d has %d links, counts %d", ino.Number, n, ino.Links)
 	}
 	return n, nil
 }
@@ -266,19 +267,19 @@ func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	if i < 0 {
 		return names, nil
 	}
-	ino, err := s.img.vol.readInode(disk.LostFoundIno)
+	ino, err := s.img.vol.ReadInode(disk.LostFoundIno)
 	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == disk.BlockSize || ino.Links != 2 {
 		return names, err
 	}
-	made := int64(s.img.vol.super.MakeTime) | int64(s.img.vol.super.MakeTimeHi)<<32
+	made := int64(s.img.vol.Super.MakeTime) | int64(s.img.vol.Super.MakeTimeHi)<<32
 	if t, _ := ino.Mtime.Decode(); t.Sec < made || t.Sec > made+60 {
 		return names, nil
 	}
-	xs, err := (&xattrReader{vol: s.img.vol}).read(ino, nil)
+	xs, err := (&volume.XattrReader{Vol: s.img.vol}).Read(ino, nil)
 	if err != nil || len(xs) > 0 {
 		return names, err
 	}
-	below, _, err := s.img.vol.readDir(ino, disk.RootIno, nil)
+	below, _, err := s.img.vol.ReadDir(ino, disk.RootIno, nil)
 	if err != nil || len(below) > 0 {
 		return names, err
 	}
@@ -287,25 +288,25 @@ func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 }
 
 // readEntry reads the inode that d names.
-func (img *Image) readEntry(ino *foundInode, d disk.Dirent) error {
-	if d.Ino < img.vol.super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
+func (img *Image) readEntry(ino *volume.Inode, d disk.Dirent) error {
+	if d.Ino < img.vol.Super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
 		return disk.Corrupt(disk.SuperOffset, "%q is inode %d, which has no name", d.Name, d.Ino)
 	}
-	if err := img.vol.readInodeInto(ino, d.Ino); err != nil {
+	if err := img.vol.ReadInodeInto(ino, d.Ino); err != nil {
 		return err
 	}
 	if kind := disk.KindOf(ino.Type()); d.Kind != kind && d.Kind != disk.KindUnknown {
-		return disk.Corrupt(ino.off, "inode %d is of kind %d, its name says %d", ino.number, kind, d.Kind)
+		return disk.Corrupt(ino.Off, "inode %d is of kind %d, its name says %d", ino.Number, kind, d.Kind)
 	}
 	if ino.Flags&disk.FlagEAInode != 0 {
-		return disk.Corrupt(ino.off, "inode %d holds the value of an xattr", ino.number)
+		return disk.Corrupt(ino.Off, "inode %d holds the value of an xattr", ino.Number)
 	}
 	return nil
 }
 
 // fill makes e of ino, without path and xattrs. The content is nil for what has
 // no blocks of its own.
-func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *content, err error) {
+func (img *Image) fill(e *tree.Entry, ino *volume.Inode, owned *volume.Claims) (c *volume.Content, err error) {
 	time, _ := ino.Mtime.Decode()
 	*e = tree.Entry{
 		Type: ino.Type(), Mode: ino.Mode & disk.ModePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
@@ -313,22 +314,22 @@ func (img *Image) fill(e *tree.Entry, ino *foundInode, owned *claims) (c *conten
 	switch e.Type {
 	case tree.Dir:
 	case tree.File:
-		c = new(content)
-		if err := img.vol.find(c, ino, owned); err != nil {
+		c = new(volume.Content)
+		if err := img.vol.FindContent(c, ino, owned); err != nil {
 			return nil, err
 		}
-		e.Size, e.Extents = c.size, c.extents()
-		if len(c.runs) > 0 {
+		e.Size, e.Extents = c.Size, c.Extents()
+		if len(c.Runs) > 0 {
 			e.Content = c
 		}
 	case tree.Link:
-		c = new(content)
-		e.Link, err = img.vol.readLink(c, ino, owned)
+		c = new(volume.Content)
+		e.Link, err = img.vol.ReadLink(c, ino, owned)
 	default:
 		if e.Type == tree.Char || e.Type == tree.Block {
 			e.Dev = disk.DecodeDevice(&ino.Block)
 		}
-		err = ino.checkPlain()
+		err = ino.CheckNoData()
 	}
 	return c, err
 }
@@ -354,12 +355,12 @@ func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
 	if _, err := img.fill(e, ino, nil); err != nil {
 		return nil, err
 	}
-	xs := xattrReader{vol: img.vol}
-	if e.Xattrs, err = xs.read(ino, nil); err != nil {
+	xs := volume.XattrReader{Vol: img.vol}
+	if e.Xattrs, err = xs.Read(ino, nil); err != nil {
 		return nil, err
 	}
 	if e.Type == tree.Dir {
-		names, _, err := img.vol.readDir(ino, parent, nil)
+		names, _, err := img.vol.ReadDir(ino, parent, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -372,11 +373,11 @@ func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
 }
 
 // lookup finds the inode of path, and the number of the directory that has it.
-func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error) {
+func (img *Image) lookup(path string) (ino *volume.Inode, parent uint32, err error) {
 	if err := tree.CheckPath(path); err != nil {
 		return nil, 0, err
 	}
-	if ino, err = img.vol.readInode(disk.RootIno); err != nil {
+	if ino, err = img.vol.ReadInode(disk.RootIno); err != nil {
 		return nil, 0, err
 	}
 	parent = disk.RootIno
@@ -386,7 +387,7 @@ func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error
 		if ino.Type() != tree.Dir {
 			return nil, 0, fs.ErrNotExist
 		}
-		names, _, err := img.vol.readDir(ino, parent, nil)
+		names, _, err := img.vol.ReadDir(ino, parent, nil)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -394,7 +395,7 @@ func (img *Image) lookup(path string) (ino *foundInode, parent uint32, err error
 		if i < 0 {
 			return nil, 0, fs.ErrNotExist
 		}
-		parent = ino.number
+		parent = ino.Number
 		if err := img.readEntry(ino, names[i]); err != nil {
 			return nil, 0, err
 		}

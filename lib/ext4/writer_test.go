@@ -576,7 +576,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.Type(), ino.Mode&disk.ModePerm, ino.UID, ino.number, ino.Size)
+		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.Type(), ino.Mode&disk.ModePerm, ino.UID, ino.Number, ino.Size)
 		if have != c.want {
 			t.Errorf("%s: %s, expected %s", c.name, have, c.want)
 		}

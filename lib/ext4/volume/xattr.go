@@ -1,4 +1,4 @@
-package ext4
+package volume
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// xattrReader reads xattrs. Blocks that inodes share are read once, as long as
+// XattrReader reads xattrs. Blocks that inodes share are read once, as long as
 // they do not take too much memory.
-type xattrReader struct {
-	vol    *volume
-	blocks map[uint64]*xattrBlock
+type XattrReader struct {
+	Vol    *Volume
+	Blocks map[uint64]*xattrBlock
 	kept   int
 }
 
@@ -19,61 +19,61 @@ const maxKeptXattrs = 16 << 20 // bytes of blocks
 
 // xattrBlock is what is known of a block of xattrs.
 type xattrBlock struct {
-	refs uint32 // inodes that have it, as it says
-	used uint32 // and as they were met
+	Refs uint32 // inodes that have it, as it says
+	Used uint32 // and as they were met
 	list []tree.Xattr
 	kept bool // list is what is in it
 }
 
-// read returns the xattrs of ino in byte order of their names. A block is claimed
+// Read returns the xattrs of ino in byte order of their names. A block is claimed
 // in owned when it is met first, if owned is not nil.
-func (x *xattrReader) read(ino *foundInode, owned *claims) ([]tree.Xattr, error) {
+func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	list, err := disk.AppendInodeXattrs(nil, ino.xattrArea())
 	if err != nil {
-		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.number, ino.off, err)
+		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.Number, ino.Off, err)
 	}
 	if ino.FileACL == 0 {
 		return disk.SortXattrs(list), nil
 	}
-	b := x.blocks[ino.FileACL]
+	b := x.Blocks[ino.FileACL]
 	if b == nil {
-		if x.blocks == nil {
-			x.blocks = make(map[uint64]*xattrBlock)
+		if x.Blocks == nil {
+			x.Blocks = make(map[uint64]*xattrBlock)
 		}
 		b = new(xattrBlock)
-		x.blocks[ino.FileACL] = b
-		if err := owned.add(ino.FileACL, 1); err != nil {
+		x.Blocks[ino.FileACL] = b
+		if err := owned.Add(ino.FileACL, 1); err != nil {
 			return nil, err
 		}
 	}
 	if owned != nil {
-		b.used++
+		b.Used++
 	}
 	if b.kept {
 		return disk.SortXattrs(append(list, b.list...)), nil
 	}
 	found, err := x.readBlock(b, ino.FileACL)
 	if err != nil {
-		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.number, ino.off, err)
+		return nil, fmt.Errorf("inode %d at byte %d: %w", ino.Number, ino.Off, err)
 	}
 	return disk.SortXattrs(append(list, found...)), nil
 }
 
-// readBlock returns what is in the block at.
-func (x *xattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
+// ReadBlock returns what is in the block at.
+func (x *XattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
 	block := make([]byte, disk.BlockSize)
-	if err := x.vol.readBlock(block, at); err != nil {
+	if err := x.Vol.ReadBlock(block, at); err != nil {
 		return nil, err
 	}
 	var head disk.XattrHead
 	head.Decode(block)
-	if sum := x.vol.seed.XattrBlock(at, block); x.vol.super.HasSums() && sum != head.Checksum {
+	if sum := x.Vol.Seed.XattrBlock(at, block); x.Vol.Super.HasSums() && sum != head.Checksum {
 		return nil, disk.Corrupt(int64(at)*disk.BlockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
 	}
 	if list, err = disk.AppendBlockXattrs(nil, block); err != nil {
 		return nil, fmt.Errorf("byte %d: %w", int64(at)*disk.BlockSize, err)
 	}
-	if b.refs = head.Refs; head.Refs > 1 && x.kept < maxKeptXattrs {
+	if b.Refs = head.Refs; head.Refs > 1 && x.kept < maxKeptXattrs {
 		x.kept += disk.BlockSize
 		b.list, b.kept = list, true
 	}

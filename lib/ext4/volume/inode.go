@@ -1,0 +1,118 @@
+package volume
+
+import (
+	"bytes"
+
+	"ocipipe/lib/ext4/disk"
+)
+
+// Inode is an inode with where it is.
+type Inode struct {
+	disk.Inode
+	Number uint32
+	Off    int64
+	Raw    []byte // all of it, with the xattrs
+	Sum    disk.InodeSeed
+}
+
+// ReadInode reads and checks the inode number, which is in use. What its data is
+// has not been checked yet.
+func (vol *Volume) ReadInode(number uint32) (*Inode, error) {
+	ino := new(Inode)
+	return ino, vol.ReadInodeInto(ino, number)
+}
+
+func (vol *Volume) ReadInodeInto(ino *Inode, number uint32) error {
+	if err := vol.LoadInode(ino, number); err != nil {
+		return err
+	}
+	switch {
+	case ino.Links == 0:
+		return disk.Corrupt(ino.Off, "inode %d is not in use", number)
+	case ino.Type() == 0:
+		return disk.Corrupt(ino.Off, "inode %d has mode %#o", number, ino.Mode)
+	case ino.Flags&(disk.FlagInlineData|disk.FlagEncrypt|disk.FlagCasefold) != 0:
+		return disk.Unsupported(ino.Off, "inode %d is encrypted, casefolded or has inline data (flags %#x)", number, ino.Flags)
+	}
+	if _, ok := ino.Mtime.Decode(); !ok {
+		return disk.Corrupt(ino.Off, "inode %d has %d nanoseconds", number, ino.Mtime.Extra>>2)
+	}
+	return nil
+}
+
+// LoadInode reads any inode, also one that is not in use, and checks its checksum.
+func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
+	if number == 0 || number > vol.Super.Inodes {
+		return disk.Corrupt(disk.SuperOffset, "inode %d of %d", number, vol.Super.Inodes)
+	}
+	group, index := uint64((number-1)/vol.Super.InodesPerGroup), (number-1)%vol.Super.InodesPerGroup
+	var d disk.GroupDesc
+	if err := vol.ReadGroup(&d, group); err != nil {
+		return err
+	}
+	size := int(vol.Super.InodeSize)
+	if cap(ino.Raw) < size {
+		ino.Raw = make([]byte, size)
+	}
+	ino.Number, ino.Raw = number, ino.Raw[:size]
+	ino.Off = int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(size)
+	if vol.Super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= vol.Super.InodesPerGroup-d.Unused) {
+		return disk.Corrupt(ino.Off, "inode %d is in a part of the table that was never used", number)
+	}
+	if err := vol.Read(ino.Raw, ino.Off); err != nil {
+		return err
+	}
+	ino.Decode(ino.Raw)
+	if extra := int(ino.ExtraISize); size > disk.SmallInodeSize && (extra > size-disk.SmallInodeSize || extra%4 != 0) {
+		return disk.Corrupt(ino.Off, "inode %d has %d extra bytes", number, extra)
+	}
+	ino.Sum = vol.Seed.Inode(number, ino.Generation)
+	if vol.Super.HasSums() && !ino.Sum.Matches(ino.Raw) {
+		return disk.Corrupt(ino.Off, "inode %d has checksum %#08x, says %#08x", number, ino.Sum.Inode(ino.Raw), ino.Checksum)
+	}
+	return nil
+}
+
+// xattrArea is what lies behind the fields of the inode: its own xattrs.
+func (ino *Inode) xattrArea() []byte {
+	if len(ino.Raw) <= disk.SmallInodeSize {
+		return nil
+	}
+	return ino.Raw[disk.SmallInodeSize+int(ino.ExtraISize):]
+}
+
+// isFastLink reports whether ino, a symbolic link, has its target in the inode.
+func (ino *Inode) isFastLink() bool {
+	return ino.Flags&disk.FlagExtents == 0 && ino.Size <= disk.FastMax
+}
+
+// ReadLink returns the target of ino, a symbolic link, and fills c with where it
+// is if that is not the inode.
+func (vol *Volume) ReadLink(c *Content, ino *Inode, owned *Claims) (string, error) {
+	if ino.Size < 1 || ino.Size > disk.LinkMax {
+		return "", disk.Corrupt(ino.Off, "link target of %d bytes", ino.Size)
+	}
+	b := ino.Block[:]
+	if !ino.isFastLink() {
+		if err := vol.FindContent(c, ino, owned); err != nil {
+			return "", err
+		}
+		b = make([]byte, ino.Size+1) // the kernel puts a zero there
+		if _, err := c.ReadAt(b[:ino.Size], 0); err != nil {
+			return "", err
+		}
+	}
+	if n := bytes.IndexByte(b, 0); n != int(ino.Size) {
+		return "", disk.Corrupt(ino.Off, "link target of %d bytes has %d", ino.Size, n)
+	}
+	return string(b[:ino.Size]), nil
+}
+
+// CheckNoData refuses a device, fifo or socket that has data. What else is in
+// i_block does not count: old kernels left it as it was.
+func (ino *Inode) CheckNoData() error {
+	if ino.Flags&(disk.FlagExtents|disk.FlagIndex) != 0 || ino.Size != 0 {
+		return disk.Corrupt(ino.Off, "%s of inode %d has data", ino.Type(), ino.Number)
+	}
+	return nil
+}
