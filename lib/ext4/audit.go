@@ -14,19 +14,25 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// audit checks the structure of img as e2fsck does: that every block and inode
+// auditOptions say how much to check.
+type auditOptions struct {
+	// fresh says that nobody has written to the file system since it was made, so that
+	// the copies of superblock and descriptors must be equal, too.
+	fresh bool
+	// entry, if it is not nil, is called for each file in the order of [read.Image.Source],
+	// lost+found included. An error ends the audit, and is its error.
+	entry func(e *tree.Entry) error
+}
+
+// auditImage checks the structure of img as e2fsck does: that every block and inode
 // belongs to one thing and is marked so, that counts and checksums are right and
 // every directory leads where it says. It returns the first thing that is wrong.
-// fresh says that nobody has written to it since it was made, so that the copies
-// of superblock and descriptors must be equal, too.
-func auditImage(img *Image, fresh bool, each func(e *tree.Entry) error) error {
-	if img.vol.Super.Incompat&disk.IncompatMetaBG != 0 {
+func auditImage(img *Image, opts auditOptions) error {
+	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
-	a := auditor{vol: img.vol, fresh: fresh, each: each, dirs: make(map[uint64]uint32)}
-	a.source = img.source(disk.RootIno, disk.RootIno)
-	a.source.keep = true
-	a.source.visit = a.visit
+	a := auditor{vol: img.Volume(), opts: opts, dirs: make(map[uint64]uint32)}
+	a.source = img.Walk(a.visit)
 	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {
 		if err := step(); err != nil {
 			return err
@@ -37,9 +43,8 @@ func auditImage(img *Image, fresh bool, each func(e *tree.Entry) error) error {
 
 type auditor struct {
 	vol    *volume.Volume
-	fresh  bool
-	each   func(e *tree.Entry) error
-	source *source           // has what inodes own, and their numbers
+	opts   auditOptions
+	source *walk             // has what inodes own, and their numbers
 	fixed  volume.Claims     // what the file system needs, whatever it holds
 	dirs   map[uint64]uint32 // directories in each group
 
@@ -98,8 +103,8 @@ func (a *auditor) walk() error {
 		if err == io.EOF {
 			return nil
 		}
-		if err == nil && a.each != nil {
-			err = a.each(e)
+		if err == nil && a.opts.entry != nil {
+			err = a.opts.entry(e)
 		}
 		if err != nil {
 			return err
@@ -333,7 +338,7 @@ func (a *auditor) totals() error {
 // backups compares the copies of superblock and descriptors with the first ones.
 func (a *auditor) backups() error {
 	s := &a.vol.Super
-	if !a.fresh {
+	if !a.opts.fresh {
 		return nil
 	}
 	first, copied := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)

@@ -77,34 +77,31 @@ func (p *patient) restore() {
 // super, group, inode and block change one of these and its checksum.
 func (p *patient) super(fn func(s *disk.Superblock)) {
 	p.edit(disk.SuperOffset, disk.SuperSize, func(b []byte) {
-		s := p.img.vol.Super
+		s := p.img.Volume().Super
 		fn(&s)
 		s.Seal(b)
 	})
 }
 
 func (p *patient) group(g uint64, fn func(d *disk.GroupDesc)) {
-	p.edit(p.img.vol.Super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
+	p.edit(p.img.Volume().Super.DescOffset(g), disk.GroupDescSize, func(b []byte) {
 		var d disk.GroupDesc
 		d.Decode(b)
 		fn(&d)
 		d.Encode(b)
-		p.img.vol.Seed.SealGroup(uint32(g), b)
+		p.img.Volume().Seed.SealGroup(uint32(g), b)
 	})
 }
 
 func (p *patient) find(path string) *volume.Inode {
 	p.t.Helper()
-	ino, _, err := p.img.lookup(path)
-	if err != nil {
-		p.t.Fatal(path, err)
-	}
+	ino := findInode(p.t, p.img, path)
 	return ino
 }
 
 func (p *patient) number(n uint32) *volume.Inode {
 	p.t.Helper()
-	ino, err := p.img.vol.ReadInode(n)
+	ino, err := p.img.Volume().ReadInode(n)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -122,7 +119,7 @@ func (p *patient) inode(ino *volume.Inode, fn func(ino *disk.Inode)) {
 // dir changes block i of a directory; leaf says that it is none of an index.
 func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
 	ino := p.find(path)
-	_, c, err := p.img.vol.ReadDir(ino, p.parent(path), nil)
+	_, c, err := p.img.Volume().ReadDir(ino, p.parent(path), nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -167,10 +164,10 @@ func (p *patient) extents(path string, seal bool, fn func(b []byte)) {
 // the table says.
 func TestInteropAudit(t *testing.T) {
 	p := newPatient(t)
-	s := &p.img.vol.Super
+	s := &p.img.Volume().Super
 	var d, last disk.GroupDesc
 	lastGroup := s.Groups() - 1
-	if err := errors.Join(p.img.vol.ReadGroup(&d, 0), p.img.vol.ReadGroup(&last, lastGroup)); err != nil {
+	if err := errors.Join(p.img.Volume().ReadGroup(&d, 0), p.img.Volume().ReadGroup(&last, lastGroup)); err != nil {
 		t.Fatal(err)
 	}
 	blockAt := func(n uint64) int64 { return int64(n) * disk.BlockSize }
@@ -339,12 +336,12 @@ func (p *patient) xattrs(path string, fn func(b []byte)) {
 	at := p.find(path).FileACL
 	p.edit(int64(at)*disk.BlockSize, disk.BlockSize, func(b []byte) {
 		fn(b)
-		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.vol.Seed.XattrBlock(at, b))
+		binary.LittleEndian.PutUint32(b[disk.XattrSumOffset:], p.img.Volume().Seed.XattrBlock(at, b))
 	})
 }
 
 func (p *patient) journalAt() int64 {
-	j, err := p.img.vol.OpenJournal()
+	j, err := p.img.Volume().OpenJournal()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -353,7 +350,7 @@ func (p *patient) journalAt() int64 {
 
 func (p *patient) orphanAt() int64 {
 	c := new(volume.Content)
-	if err := p.img.vol.FindContent(c, p.number(p.img.vol.Super.OrphanIno), nil); err != nil {
+	if err := p.img.Volume().FindContent(c, p.number(p.img.Volume().Super.OrphanIno), nil); err != nil {
 		p.t.Fatal(err)
 	}
 	return c.Runs[0].DiskOffset()

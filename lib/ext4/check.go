@@ -24,7 +24,7 @@ func (w *Writer) verify(size int64) error {
 	}
 	want := w.tree.Source(tree.Flat)
 	defer want.Close()
-	err = auditImage(img, true, func(have *tree.Entry) error {
+	err = auditImage(img, auditOptions{fresh: true, entry: func(have *tree.Entry) error {
 		e, err := want.Next()
 		switch {
 		case err == io.EOF || err == nil && e.Path > have.Path:
@@ -38,7 +38,7 @@ func (w *Writer) verify(size int64) error {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 		return nil
-	})
+	}})
 	if err == nil {
 		var left *tree.Entry
 		if left, err = want.Next(); err == nil {

@@ -3,7 +3,6 @@ package ext4
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
 	"strings"
 	"testing"
 
@@ -103,10 +102,7 @@ func TestCheckFinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ino, _, err := img.lookup(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ino := findInode(t, img, path)
 		return img, ino
 	}
 	change := func(path string, fn func(n *disk.Inode)) func(m *ext4test.Memory) {
@@ -122,7 +118,7 @@ func TestCheckFinds(t *testing.T) {
 		return func(m *ext4test.Memory) {
 			img, ino := at(m, path)
 			var c volume.Content
-			if err := img.vol.FindContent(&c, ino, nil); err != nil {
+			if err := img.Volume().FindContent(&c, ino, nil); err != nil {
 				t.Fatal(err)
 			}
 			b := make([]byte, 1)
@@ -160,7 +156,7 @@ func TestCheckFinds(t *testing.T) {
 		}, "x: xattrs: "},
 		{"name", func(m *ext4test.Memory) {
 			img, ino := at(m, "dir")
-			_, c, err := img.vol.ReadDir(ino, disk.RootIno, nil)
+			_, c, err := img.Volume().ReadDir(ino, disk.RootIno, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,44 +185,5 @@ func TestCheckFinds(t *testing.T) {
 				t.Errorf("%v, expected %q", err, c.err)
 			}
 		})
-	}
-}
-
-func TestContentReadAt(t *testing.T) {
-	m := written(t, smallRoot())
-	img, err := Open(m, m.Size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range ext4test.Corpus() {
-		if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
-			continue
-		}
-		var want bytes.Buffer
-		if err := tree.WriteExpanded(&want, e); err != nil {
-			t.Fatal(err)
-		}
-		ino, _, err := img.lookup(e.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var c volume.Content
-		if err := img.vol.FindContent(&c, ino, nil); err != nil {
-			t.Fatal(err)
-		}
-		for _, at := range [][2]int64{{0, 10}, {0, e.Size}, {4000, 200}, {e.Size - 5, 5}, {1, e.Size - 2}, {e.Size / 2, e.Size}} {
-			from := max(at[0], 0)
-			n := max(0, min(at[1], e.Size-from))
-			b := make([]byte, n)
-			if k, err := c.ReadAt(b, from); int64(k) != n && n > 0 || err != nil && err != io.EOF || n > 0 && !bytes.Equal(b, want.Bytes()[from:from+n]) {
-				t.Errorf("%s: %d bytes at %d: %d, %v", e.Path, n, from, k, err)
-			}
-		}
-		if n, err := c.ReadAt(make([]byte, 10), e.Size-1); n != 1 || err != io.EOF {
-			t.Errorf("%s: at the end: %d, %v", e.Path, n, err)
-		}
-		if n, err := c.ReadAt(make([]byte, 1), e.Size); n != 0 || err != io.EOF {
-			t.Errorf("%s: behind the end: %d, %v", e.Path, n, err)
-		}
 	}
 }

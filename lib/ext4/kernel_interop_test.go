@@ -134,7 +134,7 @@ func TestInteropWorkLong(t *testing.T) {
 func TestInteropWorkGrown(t *testing.T) {
 	usedImages(t, func(t *testing.T, image, below string, entries []tree.Entry) {
 		for _, size := range []int64{700 << 20, 9 << 30} {
-			if err := growFile(image, size); err != nil {
+			if err := growImage(image, size); err != nil {
 				t.Fatal(err)
 			}
 			fsck(t, image)
@@ -301,6 +301,16 @@ func TestInteropResize(t *testing.T) {
 		fsck(t, image)
 		compareKept(t, entries, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), below))
 	})
+}
+
+// growImage grows the image in a file to size bytes.
+func growImage(image string, size int64) error {
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return Grow(f, GrowOptions{Size: size})
 }
 
 // growMounted has the kernel grow the file system to all of the image while files

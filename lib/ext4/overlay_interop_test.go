@@ -3,6 +3,7 @@ package ext4
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -283,6 +284,55 @@ func workEverywhere(t *testing.T, dir string, names []string) {
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+// An upper disk that an overlay has used is read as the kernel reads it, whiteouts
+// that have a name in the work directory too.
+func TestInteropReadUpper(t *testing.T) {
+	lower := t.TempDir()
+	for _, name := range []string{"a", "b", "c", "dir/x", "dir/y", "other/z"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(lower, name)), 0o755), os.WriteFile(filepath.Join(lower, name), []byte(name), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := build(t, Options{Upper: true, Size: 256 << 20, Check: true})
+	overlay(t, lower, image, func(dir string) {
+		at := func(name string) string { return filepath.Join(dir, name) }
+		if err := errors.Join(
+			os.Remove(at("a")), os.Remove(at("b")), os.Chmod(at("c"), 0o600), os.Link(at("c"), at("d")),
+			os.RemoveAll(at("dir")), os.Mkdir(at("dir"), 0o711), os.WriteFile(at("dir/new"), []byte("new"), 0o644),
+			os.Rename(at("other/z"), at("z")), os.WriteFile(at("large"), make([]byte, 5<<20), 0o644),
+		); err != nil {
+			t.Fatal(err)
+		}
+	})
+	fsck(t, image)
+	img := openFile(t, image)
+	src, err := img.Subtree("upper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := reftest.Walk(t, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), "upper"), reftest.Look{DirLinks: true})
+	have := ext4test.Facts(t, src)
+	reftest.Compare(t, want, have)
+	whiteouts := 0
+	for _, f := range have {
+		if f.Type == "char" {
+			whiteouts++
+		}
+	}
+	if e, err := img.Lookup("upper/dir"); err != nil || !e.IsOpaque() || whiteouts != 3 {
+		t.Errorf("%+v, %v, and %d whiteouts", e, err, whiteouts)
+	}
+	if _, err := img.Subtree("upper/c"); err == nil {
+		t.Error("a file is the root of a tree")
+	}
+	if _, err := img.Subtree("lower"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what does not exist is the root of a tree: %v", err)
+	}
+	if err := drainImage(img); err != nil {
 		t.Error(err)
 	}
 }

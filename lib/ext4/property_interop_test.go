@@ -356,7 +356,7 @@ func TestInteropCollisions(t *testing.T) {
 		entries = append(entries, tree.Entry{Path: fmt.Sprintf("d/%d-%0200d", i, i), Type: tree.Fifo, UID: uint32(i)})
 	}
 	image := imageFile(t, Options{Check: true}, entries...)
-	seed = openFile(t, image).vol.Super.HashSeed
+	seed = openFile(t, image).Volume().Super.HashSeed
 	hashes, double := map[uint32]bool{}, 0
 	for _, e := range entries {
 		h := disk.HashName(e.Path[2:], seed, false).Major

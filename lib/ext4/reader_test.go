@@ -17,36 +17,23 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// drain reads everything in an image.
-func drain(r io.ReaderAt, size int64) error {
-	img, err := Open(r, size)
+// makeImage writes a file system of entries to m.
+func makeImage(m *ext4test.Memory, opts Options, entries []*tree.Entry) error {
+	w, err := NewWriter(m, opts)
 	if err != nil {
 		return err
 	}
-	return drainImage(img)
+	return ext4test.Write(w, entries)
 }
 
-func drainImage(img *Image) error {
-	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
-	for {
-		e, err := src.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if e.Content == nil {
-			continue
-		}
-		n, err := e.Content.WriteTo(io.Discard)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.Path, err)
-		}
-		if n != e.DataSize() {
-			return fmt.Errorf("%s: content of %d bytes, expected %d", e.Path, n, e.DataSize())
-		}
+// corpusImage is a file system of the corpus.
+func corpusImage(t testing.TB) *ext4test.Memory {
+	t.Helper()
+	m := new(ext4test.Memory)
+	if err := makeImage(m, Options{Size: 32 << 20, Check: true}, ext4test.Corpus()); err != nil {
+		t.Fatal(err)
 	}
+	return m
 }
 
 // victim is a small image for tests that break it.
@@ -57,7 +44,7 @@ func victim(t testing.TB, features Features) *ext4test.Memory {
 		tree.Extent{Off: 122880, Len: 1}, tree.Extent{Off: 1<<20 - 1, Len: 1})
 	big.Xattrs = []tree.Xattr{{Name: "user.large", Value: strings.Repeat("v", 2000)}}
 	m := &ext4test.Memory{}
-	err := writeTo(m, Options{Size: 4 << 20, Inodes: 32, Journal: &none, Features: features, Check: true}, []*tree.Entry{
+	err := makeImage(m, Options{Size: 4 << 20, Inodes: 32, Journal: &none, Features: features, Check: true}, []*tree.Entry{
 		big, ext4test.File("file", ext4test.Pattern(1, 100)),
 		{Path: "hard", Type: tree.File, Mode: 0o644, Hardlink: "file"},
 		{Path: "link", Type: tree.Link, Link: "target"},
@@ -81,19 +68,6 @@ func noSums(t testing.TB) Features {
 		t.Fatal(err)
 	}
 	return f
-}
-
-func inodeOf(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
-	t.Helper()
-	img, err := Open(m, m.Size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ino, _, err := img.lookup(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ino
 }
 
 // dataAt is where the first extent of an inode lies.
@@ -273,7 +247,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestReadError(t *testing.T) {
-	m := written(t, smallRoot())
+	m := corpusImage(t)
 	for off := int64(0); off < 9<<20; off += 1 << 20 {
 		if err := drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
@@ -284,7 +258,7 @@ func TestReadError(t *testing.T) {
 // What a huge sparse image claims takes no memory.
 func TestReadMemory(t *testing.T) {
 	m := &ext4test.Memory{}
-	if err := writeTo(m, Options{Upper: true, Size: 8 << 40}, nil); err != nil {
+	if err := makeImage(m, Options{Upper: true, Size: 8 << 40}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var before, after runtime.MemStats
@@ -366,7 +340,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := auditImage(img, false, nil); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
+		if err := auditImage(img, auditOptions{}); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
 			t.Fatalf("audited, but cannot be read: %v", read)
 		}
 		if read != nil {
@@ -374,7 +348,11 @@ func FuzzReader(f *testing.F) {
 		}
 		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
 		again := &ext4test.Memory{}
-		w, err := NewWriter(again, Options{Upper: true, Size: MinUpper, Features: resizeInode, Journal: new(int64), Check: true})
+		features, err := ParseFeatures("^resize_inode")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := NewWriter(again, Options{Upper: true, Size: MinUpper, Features: features, Journal: new(int64), Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}

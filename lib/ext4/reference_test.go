@@ -17,25 +17,6 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// openFile opens the image in a file.
-func openFile(t testing.TB, name string) *Image {
-	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	fi, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := Open(f, fi.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
-}
-
 // What the kernel wrote is read as the kernel reads it.
 func TestInteropReadKernel(t *testing.T) {
 	for _, c := range []struct {
@@ -60,7 +41,7 @@ func TestInteropReadKernel(t *testing.T) {
 			want[0].Nlink--
 			img := openFile(t, name)
 			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
-			if img.vol.Super.RoCompat&disk.RoCompatGdtCsum == 0 {
+			if img.Volume().Super.RoCompat&disk.RoCompatGdtCsum == 0 {
 				fsck(t, name)
 			}
 		})
@@ -129,53 +110,4 @@ func reference(t testing.TB) *ext4test.Memory {
 	m := &ext4test.Memory{}
 	m.WriteAt(b, 0)
 	return m
-}
-
-// An upper disk that an overlay has used is read as the kernel reads it, whiteouts
-// that have a name in the work directory too.
-func TestInteropReadUpper(t *testing.T) {
-	lower := t.TempDir()
-	for _, name := range []string{"a", "b", "c", "dir/x", "dir/y", "other/z"} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(lower, name)), 0o755), os.WriteFile(filepath.Join(lower, name), []byte(name), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	image := build(t, Options{Upper: true, Size: 256 << 20, Check: true})
-	overlay(t, lower, image, func(dir string) {
-		at := func(name string) string { return filepath.Join(dir, name) }
-		if err := errors.Join(
-			os.Remove(at("a")), os.Remove(at("b")), os.Chmod(at("c"), 0o600), os.Link(at("c"), at("d")),
-			os.RemoveAll(at("dir")), os.Mkdir(at("dir"), 0o711), os.WriteFile(at("dir/new"), []byte("new"), 0o644),
-			os.Rename(at("other/z"), at("z")), os.WriteFile(at("large"), make([]byte, 5<<20), 0o644),
-		); err != nil {
-			t.Fatal(err)
-		}
-	})
-	fsck(t, image)
-	img := openFile(t, image)
-	src, err := img.Subtree("upper")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := reftest.Walk(t, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), "upper"), reftest.Look{DirLinks: true})
-	have := ext4test.Facts(t, src)
-	reftest.Compare(t, want, have)
-	whiteouts := 0
-	for _, f := range have {
-		if f.Type == "char" {
-			whiteouts++
-		}
-	}
-	if e, err := img.Lookup("upper/dir"); err != nil || !e.IsOpaque() || whiteouts != 3 {
-		t.Errorf("%+v, %v, and %d whiteouts", e, err, whiteouts)
-	}
-	if _, err := img.Subtree("upper/c"); err == nil {
-		t.Error("a file is the root of a tree")
-	}
-	if _, err := img.Subtree("lower"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what does not exist is the root of a tree: %v", err)
-	}
-	if err := drainImage(img); err != nil {
-		t.Error(err)
-	}
 }

@@ -333,21 +333,6 @@ func hasOrphans(t testing.TB, image string) bool {
 	return s.LastOrphan != 0 || s.RoCompat&disk.RoCompatOrphans != 0
 }
 
-func readSuper(t testing.TB, image string) (s disk.Superblock) {
-	t.Helper()
-	f, err := os.Open(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	b := make([]byte, disk.SuperSize)
-	if _, err := f.ReadAt(b, disk.SuperOffset); err != nil {
-		t.Fatal(err)
-	}
-	s.Decode(b)
-	return s
-}
-
 // compareImages compares but for what e2fsck writes to every superblock, and for
 // counts that are old until a kernel unmounts.
 func compareImages(t testing.TB, want, got string) {

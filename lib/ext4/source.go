@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
-	"strings"
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/volume"
@@ -40,25 +38,35 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 	return img.source(root.Number, parent), nil
 }
 
-func (img *Image) source(root, parent uint32) *source {
-	return &source{
+// Walk is Source with lost+found for who checks the whole file system: visit is told of
+// every inode once, with its data and, of a directory, the names in it. What the walk
+// found can be looked at afterwards, and who looks may claim more.
+func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error) *walk {
+	s := img.source(disk.RootIno, disk.RootIno)
+	s.keep, s.visit = true, visit
+	return s
+}
+
+func (img *Image) source(root, parent uint32) *walk {
+	return &walk{
 		img: img, root: root, parent: parent,
 		xattrs: volume.XattrReader{Vol: img.vol}, owned: volume.Claims{DirBlocks: make(volume.Set)},
 		seen: make(volume.Set), links: make(map[uint32]*links),
 	}
 }
 
-type source struct {
+// walk is a tree.Source that knows what it has passed.
+type walk struct {
 	img    *Image
 	root   uint32
 	parent uint32 // of the root
 	keep   bool   // lost+found too
 	begun  bool
 
-	xattrs volume.XattrReader
-	owned  volume.Claims
-	seen   volume.Set
-	links  map[uint32]*links // of inodes with several names
+	xattrs volume.XattrReader // with the blocks of xattrs that it met
+	owned  volume.Claims      // blocks of inodes
+	seen   volume.Set         // numbers of inodes
+	links  map[uint32]*links  // of inodes with several names
 	stack  []openDir
 	path   []byte // of the directory on top of the stack, with a slash behind
 	entry  tree.Entry
@@ -85,9 +93,9 @@ type openDir struct {
 }
 
 // Close does nothing: a source holds nothing but memory.
-func (s *source) Close() error { return nil }
+func (s *walk) Close() error { return nil }
 
-func (s *source) Next() (*tree.Entry, error) {
+func (s *walk) Next() (*tree.Entry, error) {
 	if s.err == nil {
 		s.err = s.next()
 	}
@@ -98,7 +106,7 @@ func (s *source) Next() (*tree.Entry, error) {
 }
 
 // next reads the next entry.
-func (s *source) next() error {
+func (s *walk) next() error {
 	if !s.begun {
 		s.begun = true
 		return s.enter(disk.Dirent{Name: ".", Ino: s.root, Kind: disk.KindDir}, &openDir{number: s.parent})
@@ -117,7 +125,7 @@ func (s *source) next() error {
 }
 
 // finish checks what only shows at the end.
-func (s *source) finish() error {
+func (s *walk) finish() error {
 	if err := s.owned.Merge(); err != nil {
 		return err
 	}
@@ -137,7 +145,7 @@ func (s *source) finish() error {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it is
 // a directory itself.
-func (s *source) enter(d disk.Dirent, parent *openDir) error {
+func (s *walk) enter(d disk.Dirent, parent *openDir) error {
 	path := string(s.path)
 	if d.Name == "." {
 		path = "."
@@ -148,7 +156,7 @@ func (s *source) enter(d disk.Dirent, parent *openDir) error {
 	return nil
 }
 
-func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
+func (s *walk) fill(d disk.Dirent, parent *openDir, path string) error {
 	ino := &s.ino
 	if err := s.img.readEntry(ino, d); err != nil {
 		return err
@@ -190,7 +198,7 @@ func (s *source) fill(d disk.Dirent, parent *openDir, path string) error {
 
 // name takes note of a name of ino, in dir. It reports whether it has another, and if
 // so the first one.
-func (s *source) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
+func (s *walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
 	again = !s.seen.Add(uint64(ino.Number))
 	switch {
 	case ino.Type() != tree.Dir && ino.Links > 1:
@@ -209,7 +217,7 @@ func (s *source) name(ino *volume.Inode, name string, dir *openDir) (first *tree
 }
 
 // open makes the directory ino, called name in parent, the top of the stack.
-func (s *source) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
+func (s *walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
 	names, c, err := s.img.vol.ReadDir(ino, parent.number, &s.owned)
 	if err != nil {
 		return nil, nil, err
@@ -237,32 +245,9 @@ func (s *source) open(ino *volume.Inode, name string, parent *openDir) ([]disk.D
 	return names, c, nil
 }
 
-// countLinks is 2 and the number of subdirectories, which has to be what the
-// directory ino says, or that there are more than it can count.
-func (img *Image) countLinks(ino *volume.Inode, names []disk.Dirent) (uint32, error) {
-	n := uint32(2)
-	for _, d := range names {
-		kind := d.Kind
-		if kind == disk.KindUnknown {
-			child, err := img.vol.ReadInode(d.Ino)
-			if err != nil {
-				return 0, err
-			}
-			kind = disk.KindOf(child.Type())
-		}
-		if kind == disk.KindDir {
-			n++
-		}
-	}
-	if n != uint32(ino.Links) && (ino.Links != 1 || img.vol.Super.RoCompat&disk.RoCompatDirNlink == 0) {
-		return 0, disk.Corrupt(ino.Off, "directory %d has %d links, counts %d", ino.Number, n, ino.Links)
-	}
-	return n, nil
-}
-
 // withoutLostFound takes lost+found out of names, those in the root, if it was
 // made with the file system, not put into the tree.
-func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
+func (s *walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == disk.LostFoundDir && d.Ino == disk.LostFoundIno })
 	if i < 0 {
 		return names, nil
@@ -285,120 +270,4 @@ func (s *source) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	}
 	s.entry.Nlink--
 	return slices.Delete(names, i, i+1), nil
-}
-
-// readEntry reads the inode that d names.
-func (img *Image) readEntry(ino *volume.Inode, d disk.Dirent) error {
-	if d.Ino < img.vol.Super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
-		return disk.Corrupt(disk.SuperOffset, "%q is inode %d, which has no name", d.Name, d.Ino)
-	}
-	if err := img.vol.ReadInodeInto(ino, d.Ino); err != nil {
-		return err
-	}
-	if kind := disk.KindOf(ino.Type()); d.Kind != kind && d.Kind != disk.KindUnknown {
-		return disk.Corrupt(ino.Off, "inode %d is of kind %d, its name says %d", ino.Number, kind, d.Kind)
-	}
-	if ino.Flags&disk.FlagEAInode != 0 {
-		return disk.Corrupt(ino.Off, "inode %d holds the value of an xattr", ino.Number)
-	}
-	return nil
-}
-
-// fill makes e of ino, without path and xattrs. The content is nil for what has
-// no blocks of its own.
-func (img *Image) fill(e *tree.Entry, ino *volume.Inode, owned *volume.Claims) (c *volume.Content, err error) {
-	time, _ := ino.Mtime.Decode()
-	*e = tree.Entry{
-		Type: ino.Type(), Mode: ino.Mode & disk.ModePerm, UID: ino.UID, GID: ino.GID, Time: time, Nlink: uint32(ino.Links),
-	}
-	switch e.Type {
-	case tree.Dir:
-	case tree.File:
-		c = new(volume.Content)
-		if err := img.vol.FindContent(c, ino, owned); err != nil {
-			return nil, err
-		}
-		e.Size, e.Extents = c.Size, c.Extents()
-		if len(c.Runs) > 0 {
-			e.Content = c
-		}
-	case tree.Link:
-		c = new(volume.Content)
-		e.Link, err = img.vol.ReadLink(c, ino, owned)
-	default:
-		if e.Type == tree.Char || e.Type == tree.Block {
-			e.Dev = disk.DecodeDevice(&ino.Block)
-		}
-		err = ino.CheckNoData()
-	}
-	return c, err
-}
-
-// Lookup finds the file at path, taken literally: no symbolic link is followed.
-// It reads only the directories on the way. Of an inode with several names each
-// is a file; lost+found is a directory like others. The error is fs.ErrNotExist if
-// there is no such file.
-func (img *Image) Lookup(path string) (*tree.Entry, error) {
-	e, err := img.lookupEntry(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return e, nil
-}
-
-func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
-	ino, parent, err := img.lookup(path)
-	if err != nil {
-		return nil, err
-	}
-	e := new(tree.Entry)
-	if _, err := img.fill(e, ino, nil); err != nil {
-		return nil, err
-	}
-	xs := volume.XattrReader{Vol: img.vol}
-	if e.Xattrs, err = xs.Read(ino, nil); err != nil {
-		return nil, err
-	}
-	if e.Type == tree.Dir {
-		names, _, err := img.vol.ReadDir(ino, parent, nil)
-		if err != nil {
-			return nil, err
-		}
-		if e.Nlink, err = img.countLinks(ino, names); err != nil {
-			return nil, err
-		}
-	}
-	e.Path = path
-	return e, nil
-}
-
-// lookup finds the inode of path, and the number of the directory that has it.
-func (img *Image) lookup(path string) (ino *volume.Inode, parent uint32, err error) {
-	if err := tree.CheckPath(path); err != nil {
-		return nil, 0, err
-	}
-	if ino, err = img.vol.ReadInode(disk.RootIno); err != nil {
-		return nil, 0, err
-	}
-	parent = disk.RootIno
-	for rest := path; rest != "" && path != "."; {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		if ino.Type() != tree.Dir {
-			return nil, 0, fs.ErrNotExist
-		}
-		names, _, err := img.vol.ReadDir(ino, parent, nil)
-		if err != nil {
-			return nil, 0, err
-		}
-		i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == name })
-		if i < 0 {
-			return nil, 0, fs.ErrNotExist
-		}
-		parent = ino.Number
-		if err := img.readEntry(ino, names[i]); err != nil {
-			return nil, 0, err
-		}
-	}
-	return ino, parent, nil
 }

@@ -31,17 +31,6 @@ func build(t testing.TB, opts Options, entries ...*tree.Entry) string {
 	return path
 }
 
-// superOf is the superblock of what is in m.
-func superOf(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
-	t.Helper()
-	b := make([]byte, disk.SuperSize)
-	if _, err := m.ReadAt(b, disk.SuperOffset); err != nil {
-		t.Fatal(err)
-	}
-	s.Decode(b)
-	return s
-}
-
 func TestWriterRefuses(t *testing.T) {
 	opaque := ext4test.Dir("d", 0o755)
 	opaque.Xattrs = []tree.Xattr{tree.Opaque}
@@ -572,10 +561,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ino, _, err := img.lookup("lost+found")
-		if err != nil {
-			t.Fatal(err)
-		}
+		ino := findInode(t, img, "lost+found")
 		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.Type(), ino.Mode&disk.ModePerm, ino.UID, ino.Number, ino.Size)
 		if have != c.want {
 			t.Errorf("%s: %s, expected %s", c.name, have, c.want)
@@ -601,10 +587,7 @@ func TestSharedXattrBlocks(t *testing.T) {
 	}
 	blocks := map[uint64]int{}
 	for _, e := range entries {
-		ino, _, err := img.lookup(e.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ino := findInode(t, img, e.Path)
 		blocks[ino.FileACL]++
 	}
 	var users []int
@@ -658,14 +641,11 @@ func TestLargeFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := auditImage(img, true, func(*tree.Entry) error { return nil }); err != nil {
+	if err := auditImage(img, auditOptions{fresh: true}); err != nil {
 		t.Fatal(err)
 	}
-	ino, _, err := img.lookup("large")
+	ino := findInode(t, img, "large")
 	var head disk.ExtentHead
-	if err != nil {
-		t.Fatal(err)
-	}
 	head.Decode(ino.Block[:])
 	if ino.Size != 5<<30+1 || head.Depth != 1 || ino.Blocks != (5<<18+1+1)*disk.SectorBlocks {
 		t.Errorf("%d bytes, depth %d, %d sectors", ino.Size, head.Depth, ino.Blocks)
@@ -693,7 +673,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := auditImage(img, true, func(*tree.Entry) error { return nil }); err != nil {
+	if err := auditImage(img, auditOptions{fresh: true}); err != nil {
 		t.Error(err)
 	}
 	if s := superOf(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {

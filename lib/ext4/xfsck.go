@@ -62,5 +62,5 @@ func auditFile(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return auditImage(img, false, nil)
+	return auditImage(img, auditOptions{})
 }

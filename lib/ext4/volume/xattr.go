@@ -59,7 +59,7 @@ func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	return disk.SortXattrs(append(list, found...)), nil
 }
 
-// ReadBlock returns what is in the block at.
+// readBlock returns what is in the block at.
 func (x *XattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
 	block := make([]byte, disk.BlockSize)
 	if err := x.Vol.ReadBlock(block, at); err != nil {
