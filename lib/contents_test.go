@@ -14,6 +14,7 @@ import (
 
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
 )
@@ -109,11 +110,11 @@ func allContents(t *testing.T) []contents {
 		})
 		return must[*erofs.Image](t)(erofs.Open(f, size))
 	}
-	ext := func(t *testing.T) *ext4.Image {
+	ext := func(t *testing.T) *read.Image {
 		f, size := imageFile(t, func(f *os.File) {
 			fill(t, must[*ext4.Writer](t)(ext4.NewWriter(f, ext4.Options{})))
 		})
-		return must[*ext4.Image](t)(ext4.Open(f, size))
+		return must[*read.Image](t)(read.Open(f, size))
 	}
 	return []contents{
 		{"tree stream", func(t *testing.T) tree.Source {

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -50,7 +51,7 @@ func TestDeepSources(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			return must[*ext4.Image](t)(ext4.Open(f, size)).Source(), 6 << 20
+			return must[*read.Image](t)(read.Open(f, size)).Source(), 6 << 20
 		},
 	}
 	for name, open := range open {

@@ -10,6 +10,7 @@ import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -55,7 +56,7 @@ func look(t *testing.T, name, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := ext4.Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
-	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -59,7 +59,7 @@ func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 		}
 		return img.Lookup, nil
 	case binary.LittleEndian.Uint16(b[ext4Offset:]) == ext4Magic:
-		img, err := ext4.Open(f, size)
+		img, err := read.Open(f, size)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -115,7 +115,7 @@ func readFacts(t *testing.T, image string) (list []reftest.Fact) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := ext4.Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/read"
 )
 
 const (
@@ -61,7 +62,7 @@ func TestImage(t *testing.T) {
 	if size(t, out) != 80<<20 {
 		t.Errorf("%d bytes", size(t, out))
 	}
-	img, err := ext4.Open(out, size(t, out))
+	img, err := read.Open(out, size(t, out))
 	if err != nil {
 		t.Fatal(err)
 	}

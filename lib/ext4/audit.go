@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
@@ -27,7 +28,7 @@ type auditOptions struct {
 // auditImage checks the structure of img as e2fsck does: that every block and inode
 // belongs to one thing and is marked so, that counts and checksums are right and
 // every directory leads where it says. It returns the first thing that is wrong.
-func auditImage(img *Image, opts auditOptions) error {
+func auditImage(img *read.Image, opts auditOptions) error {
 	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
@@ -44,7 +45,7 @@ func auditImage(img *Image, opts auditOptions) error {
 type auditor struct {
 	vol    *volume.Volume
 	opts   auditOptions
-	source *walk             // has what inodes own, and their numbers
+	source *read.Walk        // has what inodes own, and their numbers
 	fixed  volume.Claims     // what the file system needs, whatever it holds
 	dirs   map[uint64]uint32 // directories in each group
 
@@ -93,7 +94,7 @@ func (a *auditor) fix(first, n uint64, own volume.Claim) error {
 		return disk.Corrupt(int64(first)*disk.BlockSize, "%d blocks at %d are outside of their group", n, first)
 	}
 	a.overhead += n
-	return cmp.Or(a.fixed.Add(first, n), a.source.owned.Add(first, n))
+	return cmp.Or(a.fixed.Add(first, n), a.source.Owned.Add(first, n))
 }
 
 // walk visits everything that has a name.
@@ -142,7 +143,7 @@ func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Diren
 
 // xattrs checks who has the blocks of xattrs, and what they say of themselves.
 func (a *auditor) xattrs() error {
-	blocks := a.source.xattrs.Blocks
+	blocks := a.source.Xattrs.Blocks
 	block := make([]byte, disk.BlockSize)
 	for _, at := range slices.Sorted(maps.Keys(blocks)) {
 		b, off := blocks[at], int64(at)*disk.BlockSize
@@ -192,7 +193,7 @@ func (a *auditor) inode(ino *volume.Inode, c *volume.Content) error {
 // bitmaps compares each group with what was found to be in use.
 func (a *auditor) bitmaps() error {
 	s := &a.vol.Super
-	owned, fixed := a.source.owned.Sorted, a.fixed.Sorted
+	owned, fixed := a.source.Owned.Sorted, a.fixed.Sorted
 	block, want := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	var d disk.GroupDesc
 	for g := range s.Groups() {
@@ -273,7 +274,7 @@ func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error 
 	clear(want)
 	used := uint32(0)
 	for i := range n {
-		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.seen.Has(uint64(number)) {
+		if number := uint32(g)*n + i + 1; number < s.FirstIno || a.source.Seen.Has(uint64(number)) {
 			want[i/8] |= 1 << (i % 8)
 			used++
 		} else if err := a.free(number, i, d); err != nil {

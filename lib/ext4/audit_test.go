@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 )
 
@@ -17,7 +18,7 @@ import (
 type patient struct {
 	t    *testing.T
 	file *os.File
-	img  *Image
+	img  *read.Image
 	undo []func()
 }
 
@@ -44,7 +45,7 @@ func (p *patient) reopen() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if p.img, err = Open(p.file, fi.Size()); err != nil {
+	if p.img, err = read.Open(p.file, fi.Size()); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -43,14 +43,14 @@ func (a *auditor) hidden(number uint32) (*volume.Inode, *volume.Content, error) 
 	if ino.Type() != tree.File || ino.Links != 1 {
 		return nil, nil, disk.Corrupt(ino.Off, "inode %d has mode %#o and %d links", number, ino.Mode, ino.Links)
 	}
-	if !a.source.seen.Add(uint64(number)) {
+	if !a.source.Seen.Add(uint64(number)) {
 		return nil, nil, disk.Corrupt(ino.Off, "inode %d serves two purposes", number)
 	}
 	if ino.Flags&disk.FlagExtents == 0 {
 		return ino, nil, nil
 	}
 	c := new(volume.Content)
-	if err := a.vol.FindContent(c, ino, &a.source.owned); err != nil {
+	if err := a.vol.FindContent(c, ino, &a.source.Owned); err != nil {
 		return nil, nil, err
 	}
 	if c.Extents() != nil {
@@ -141,7 +141,7 @@ func (a *auditor) resizeInode() error {
 	if ino.Size != want.Size || ino.Block != want.Block || ino.Blocks != want.Blocks || ino.Flags != 0 {
 		return disk.Corrupt(ino.Off, "has %d bytes, %d sectors, flags %#x, or other blocks than one double indirect", ino.Size, ino.Blocks, ino.Flags)
 	}
-	if err := a.source.owned.Add(uint64(dind), 1); err != nil {
+	if err := a.source.Owned.Add(uint64(dind), 1); err != nil {
 		return err
 	}
 	list := make([]uint64, pointers)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -18,7 +19,7 @@ type hash [32]byte
 // every content with the hash that was taken when it was written, and all
 // metadata with what it should be.
 func (w *Writer) verify(size int64) error {
-	img, err := Open(w.out, size)
+	img, err := read.Open(w.out, size)
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -47,7 +48,7 @@ func TestReadBack(t *testing.T) {
 	want := ext4test.Facts(t, tr.Source(tree.Flat))
 	for _, opts := range []Options{smallRoot(), {Shrink: true}, {Upper: true, Size: 128 << 20}} {
 		m := written(t, opts)
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +86,7 @@ func TestLostFound(t *testing.T) {
 		if err := writeTo(m, opts, c.entries); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,8 +98,8 @@ func TestLostFound(t *testing.T) {
 
 // Whatever a disk that lies makes of what was written, Check says so.
 func TestCheckFinds(t *testing.T) {
-	at := func(m *ext4test.Memory, path string) (*Image, *volume.Inode) {
-		img, err := Open(m, m.Size)
+	at := func(m *ext4test.Memory, path string) (*read.Image, *volume.Inode) {
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}

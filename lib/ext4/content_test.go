@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
 func TestContentReadAt(t *testing.T) {
 	m := corpusImage(t)
-	img, err := Open(m, m.Size)
+	img, err := read.Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -224,7 +225,7 @@ func TestTruncated(t *testing.T) {
 func TestDirtyHint(t *testing.T) {
 	m := victim(t, noSums(t))
 	m.Page(0)[disk.SuperOffset+0x3A] = 0
-	_, err := Open(m, m.Size)
+	_, err := read.Open(m, m.Size)
 	var h interface{ Hint() string }
 	if !errors.As(err, &h) || !strings.Contains(h.Hint(), "e2fsck") {
 		t.Errorf("have %v", err)
@@ -335,15 +336,15 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := unpacked(b)
-		read := drain(m, m.Size)
-		img, err := Open(m, m.Size)
+		readErr := drain(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			return
 		}
-		if err := auditImage(img, auditOptions{}); err == nil && read != nil && errors.Is(read, disk.ErrCorrupt) {
-			t.Fatalf("audited, but cannot be read: %v", read)
+		if err := auditImage(img, auditOptions{}); err == nil && readErr != nil && errors.Is(readErr, disk.ErrCorrupt) {
+			t.Fatalf("audited, but cannot be read: %v", readErr)
 		}
-		if read != nil {
+		if readErr != nil {
 			return
 		}
 		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
@@ -362,7 +363,7 @@ func FuzzReader(f *testing.F) {
 			}
 			return // something that the format has and this writer refuses
 		}
-		second, err := Open(again, again.Size)
+		second, err := read.Open(again, again.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -396,7 +397,7 @@ func TestRepeatedDirectoryBlock(t *testing.T) {
 		m.WriteAt(ino.Raw, ino.Off)
 		err := drain(m, m.Size)
 		if !source {
-			img, _ := Open(m, m.Size)
+			img, _ := read.Open(m, m.Size)
 			_, err = img.Lookup("sub/one")
 		}
 		if !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {

@@ -13,6 +13,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -438,7 +439,7 @@ func TestWriterTimes(t *testing.T) {
 		if err := writeTo(m, c.opts, odd); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -485,7 +486,7 @@ func TestUpper(t *testing.T) {
 		if err := writeTo(m, opts, entries); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -557,7 +558,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err := writeTo(m, Options{Check: true}, c.entries); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -581,7 +582,7 @@ func TestSharedXattrBlocks(t *testing.T) {
 	if err := writeTo(m, Options{Check: true, Size: 32 << 20}, entries); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(m, m.Size)
+	img, err := read.Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -637,7 +638,7 @@ func TestLargeFile(t *testing.T) {
 	if err := writeTo(h, Options{UUID: &id, KeepZeros: true}, []*tree.Entry{large, last}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(h, h.Size)
+	img, err := read.Open(h, h.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -669,7 +670,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err := writeTo(h, Options{UUID: &id, Features: resizeInode, KeepZeros: true}, []*tree.Entry{large}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(h, h.Size)
+	img, err := read.Open(h, h.Size)
 	if err != nil {
 		t.Fatal(err)
 	}

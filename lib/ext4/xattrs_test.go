@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -23,7 +24,7 @@ func TestACLShown(t *testing.T) {
 		if err := writeTo(m, opts, []*tree.Entry{d}); err != nil {
 			t.Fatal(err)
 		}
-		img, err := Open(m, m.Size)
+		img, err := read.Open(m, m.Size)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/reftest"
 )
 
@@ -58,7 +59,7 @@ func auditFile(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	img, err := Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		return err
 	}

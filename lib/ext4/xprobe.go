@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
@@ -26,7 +27,7 @@ func superOf(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
 }
 
 // findInode is the inode that path has in img. No symbolic link is followed.
-func findInode(t testing.TB, img *Image, path string) *volume.Inode {
+func findInode(t testing.TB, img *read.Image, path string) *volume.Inode {
 	t.Helper()
 	vol, number, parent := img.Volume(), uint32(disk.RootIno), uint32(disk.RootIno)
 	for rest := path; rest != "" && rest != "."; {
@@ -56,7 +57,7 @@ func findInode(t testing.TB, img *Image, path string) *volume.Inode {
 // inodeOf is the inode that path has in the image m.
 func inodeOf(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
 	t.Helper()
-	img, err := Open(m, m.Size)
+	img, err := read.Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func inodeOf(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
 }
 
 // openFile opens the image in a file.
-func openFile(t testing.TB, name string) *Image {
+func openFile(t testing.TB, name string) *read.Image {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {
@@ -75,7 +76,7 @@ func openFile(t testing.TB, name string) *Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,14 +96,14 @@ func readSuper(t testing.TB, image string) disk.Superblock {
 
 // drain reads everything in an image.
 func drain(r io.ReaderAt, size int64) error {
-	img, err := Open(r, size)
+	img, err := read.Open(r, size)
 	if err != nil {
 		return err
 	}
 	return drainImage(img)
 }
 
-func drainImage(img *Image) error {
+func drainImage(img *read.Image) error {
 	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
 	for {
 		e, err := src.Next()

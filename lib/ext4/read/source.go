@@ -1,4 +1,4 @@
-package ext4
+package read
 
 import (
 	"cmp"
@@ -41,31 +41,31 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 // Walk is Source with lost+found for who checks the whole file system: visit is told of
 // every inode once, with its data and, of a directory, the names in it. What the walk
 // found can be looked at afterwards, and who looks may claim more.
-func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error) *walk {
+func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error) *Walk {
 	s := img.source(disk.RootIno, disk.RootIno)
 	s.keep, s.visit = true, visit
 	return s
 }
 
-func (img *Image) source(root, parent uint32) *walk {
-	return &walk{
+func (img *Image) source(root, parent uint32) *Walk {
+	return &Walk{
 		img: img, root: root, parent: parent,
-		xattrs: volume.XattrReader{Vol: img.vol}, owned: volume.Claims{DirBlocks: make(volume.Set)},
-		seen: make(volume.Set), links: make(map[uint32]*links),
+		Xattrs: volume.XattrReader{Vol: img.vol}, Owned: volume.Claims{DirBlocks: make(volume.Set)},
+		Seen: make(volume.Set), links: make(map[uint32]*links),
 	}
 }
 
-// walk is a tree.Source that knows what it has passed.
-type walk struct {
+// Walk is a tree.Source that knows what it has passed.
+type Walk struct {
 	img    *Image
 	root   uint32
 	parent uint32 // of the root
 	keep   bool   // lost+found too
 	begun  bool
 
-	xattrs volume.XattrReader // with the blocks of xattrs that it met
-	owned  volume.Claims      // blocks of inodes
-	seen   volume.Set         // numbers of inodes
+	Xattrs volume.XattrReader // with the blocks of xattrs that it met
+	Owned  volume.Claims      // blocks of inodes
+	Seen   volume.Set         // numbers of inodes
 	links  map[uint32]*links  // of inodes with several names
 	stack  []openDir
 	path   []byte // of the directory on top of the stack, with a slash behind
@@ -93,9 +93,9 @@ type openDir struct {
 }
 
 // Close does nothing: a source holds nothing but memory.
-func (s *walk) Close() error { return nil }
+func (s *Walk) Close() error { return nil }
 
-func (s *walk) Next() (*tree.Entry, error) {
+func (s *Walk) Next() (*tree.Entry, error) {
 	if s.err == nil {
 		s.err = s.next()
 	}
@@ -106,7 +106,7 @@ func (s *walk) Next() (*tree.Entry, error) {
 }
 
 // next reads the next entry.
-func (s *walk) next() error {
+func (s *Walk) next() error {
 	if !s.begun {
 		s.begun = true
 		return s.enter(disk.Dirent{Name: ".", Ino: s.root, Kind: disk.KindDir}, &openDir{number: s.parent})
@@ -125,8 +125,8 @@ func (s *walk) next() error {
 }
 
 // finish checks what only shows at the end.
-func (s *walk) finish() error {
-	if err := s.owned.Merge(); err != nil {
+func (s *Walk) finish() error {
+	if err := s.Owned.Merge(); err != nil {
 		return err
 	}
 	var wrong []uint32
@@ -145,7 +145,7 @@ func (s *walk) finish() error {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it is
 // a directory itself.
-func (s *walk) enter(d disk.Dirent, parent *openDir) error {
+func (s *Walk) enter(d disk.Dirent, parent *openDir) error {
 	path := string(s.path)
 	if d.Name == "." {
 		path = "."
@@ -156,7 +156,7 @@ func (s *walk) enter(d disk.Dirent, parent *openDir) error {
 	return nil
 }
 
-func (s *walk) fill(d disk.Dirent, parent *openDir, path string) error {
+func (s *Walk) fill(d disk.Dirent, parent *openDir, path string) error {
 	ino := &s.ino
 	if err := s.img.readEntry(ino, d); err != nil {
 		return err
@@ -168,13 +168,13 @@ func (s *walk) fill(d disk.Dirent, parent *openDir, path string) error {
 	if err != nil {
 		return err
 	}
-	owned := &s.owned
+	owned := &s.Owned
 	if again {
 		owned = nil
 	}
 	c, err := s.img.fill(&s.entry, ino, owned)
 	if err == nil {
-		s.entry.Xattrs, err = s.xattrs.Read(ino, owned)
+		s.entry.Xattrs, err = s.Xattrs.Read(ino, owned)
 	}
 	s.entry.Path = path
 	if err != nil {
@@ -198,8 +198,8 @@ func (s *walk) fill(d disk.Dirent, parent *openDir, path string) error {
 
 // name takes note of a name of ino, in dir. It reports whether it has another, and if
 // so the first one.
-func (s *walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
-	again = !s.seen.Add(uint64(ino.Number))
+func (s *Walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
+	again = !s.Seen.Add(uint64(ino.Number))
 	switch {
 	case ino.Type() != tree.Dir && ino.Links > 1:
 	case again:
@@ -217,8 +217,8 @@ func (s *walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.P
 }
 
 // open makes the directory ino, called name in parent, the top of the stack.
-func (s *walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
-	names, c, err := s.img.vol.ReadDir(ino, parent.number, &s.owned)
+func (s *Walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
+	names, c, err := s.img.vol.ReadDir(ino, parent.number, &s.Owned)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -247,7 +247,7 @@ func (s *walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dir
 
 // withoutLostFound takes lost+found out of names, those in the root, if it was
 // made with the file system, not put into the tree.
-func (s *walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
+func (s *Walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == disk.LostFoundDir && d.Ino == disk.LostFoundIno })
 	if i < 0 {
 		return names, nil
