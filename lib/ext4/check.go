@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"ocipipe/lib/ext4/audit"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
@@ -25,7 +26,7 @@ func (w *Writer) verify(size int64) error {
 	}
 	want := w.tree.Source(tree.Flat)
 	defer want.Close()
-	err = auditImage(img, auditOptions{fresh: true, entry: func(have *tree.Entry) error {
+	err = audit.Check(img, audit.Options{Fresh: true, Entry: func(have *tree.Entry) error {
 		e, err := want.Next()
 		switch {
 		case err == io.EOF || err == nil && e.Path > have.Path:

@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
@@ -103,7 +104,7 @@ func TestCheckFinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ino := findInode(t, img, path)
+		ino := probe.Inode(t, img, path)
 		return img, ino
 	}
 	change := func(path string, fn func(n *disk.Inode)) func(m *ext4test.Memory) {

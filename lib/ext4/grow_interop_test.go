@@ -11,6 +11,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/reftest"
 )
 
@@ -53,7 +54,7 @@ func grown(t testing.TB, name string, blocks int64) {
 	if err := growFile(name, blocks*disk.BlockSize); err != nil {
 		t.Fatal(err)
 	}
-	fsck(t, name)
+	probe.Fsck(t, name)
 	reftest.Run(t, "resize2fs", "-f", ref, fmt.Sprint(blocks))
 	sameNumbers(t, name, ref)
 	os.Remove(ref)
@@ -63,7 +64,7 @@ func grown(t testing.TB, name string, blocks int64) {
 // metadata where groups are not joined alike, but as many.
 func sameNumbers(t testing.TB, name, ref string) {
 	t.Helper()
-	got, want := readSuper(t, name), readSuper(t, ref)
+	got, want := probe.SuperOfFile(t, name), probe.SuperOfFile(t, ref)
 	for _, f := range []struct {
 		what      string
 		got, want any
@@ -158,10 +159,10 @@ func TestInteropGrowVariants(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			image := variantImage(t, c.mkfs, c.ours, 150<<20)
 			use(t, image, "before")
-			fsck(t, image)
+			probe.Fsck(t, image)
 			grown(t, image, 700<<8)
 			use(t, image, "between")
-			fsck(t, image)
+			probe.Fsck(t, image)
 			if c.most == 0 {
 				grown(t, image, 9000<<8)
 			} else if err := growFile(image, c.most<<20+1<<30); err == nil || !strings.Contains(err.Error(), strconv.FormatInt(c.most<<20, 10)) {
@@ -169,7 +170,7 @@ func TestInteropGrowVariants(t *testing.T) {
 			}
 			reftest.Run(t, "e2fsck", "-fp", image)
 			reftest.Run(t, "resize2fs", image, "9500M")
-			fsck(t, image)
+			probe.Fsck(t, image)
 			use(t, image, "after")
 			online(t, image, 9600)
 			if c.most == 0 { // what resize2fs made without a resize inode may be meta_bg
@@ -191,13 +192,13 @@ func online(t testing.TB, image string, mib int64) {
 		_, err := reftest.Try(t, "resize2fs", device)
 		if err != nil && strings.Contains(err.Error(), "Permission denied to resize") {
 			t.Log("no right to resize online here")
-			mib = int64(readSuper(t, image).BlocksLo >> 8)
+			mib = int64(probe.SuperOfFile(t, image).BlocksLo >> 8)
 		} else if err != nil {
 			t.Error(err)
 		}
 	})
-	fsck(t, image)
-	super := readSuper(t, image)
+	probe.Fsck(t, image)
+	super := probe.SuperOfFile(t, image)
 	if blocks := super.Blocks(); blocks != uint64(mib)<<8 {
 		t.Errorf("%d blocks after it was resized online to %d", blocks, mib<<8)
 	}
@@ -231,7 +232,7 @@ func TestInteropGrowLarge(t *testing.T) {
 			if err := growFile(image, c.to); err != nil {
 				t.Fatal(err)
 			}
-			fsck(t, image)
+			probe.Fsck(t, image)
 		})
 	}
 }

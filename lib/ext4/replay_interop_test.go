@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/reftest"
 )
@@ -220,7 +221,7 @@ func TestInteropReplay(t *testing.T) {
 			if hasOrphans(t, dirty) { // the kernel removes them
 				ext4test.WriteMounted(t, dirty, func(string) {})
 			}
-			fsck(t, dirty)
+			probe.Fsck(t, dirty)
 			replayed(t, image)
 			t.Logf("%+v", stats)
 			if seen.add(stats); stats.blocks == 0 {
@@ -231,7 +232,7 @@ func TestInteropReplay(t *testing.T) {
 			}
 			compareImages(t, ref, image)
 			if !hasOrphans(t, image) {
-				fsck(t, image)
+				probe.Fsck(t, image)
 			}
 		})
 	}
@@ -329,7 +330,7 @@ func tear(t testing.TB, image string) {
 // hasOrphans reports whether a kernel still has files to remove.
 func hasOrphans(t testing.TB, image string) bool {
 	t.Helper()
-	s := readSuper(t, image)
+	s := probe.SuperOfFile(t, image)
 	return s.LastOrphan != 0 || s.RoCompat&disk.RoCompatOrphans != 0
 }
 

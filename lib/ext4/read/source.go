@@ -95,6 +95,7 @@ type openDir struct {
 // Close does nothing: a source holds nothing but memory.
 func (s *Walk) Close() error { return nil }
 
+// Next implements tree.Source.
 func (s *Walk) Next() (*tree.Entry, error) {
 	if s.err == nil {
 		s.err = s.next()

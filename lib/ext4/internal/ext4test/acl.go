@@ -27,6 +27,7 @@ var (
 		[3]uint32{8, 5, 1<<32 - 2}, [3]uint32{16, 5, NoID}, [3]uint32{32, 4, NoID})
 )
 
+// Xattrs are xattrs from pairs of names and values.
 func Xattrs(p ...string) (xs []tree.Xattr) {
 	for i := 0; i < len(p); i += 2 {
 		xs = append(xs, tree.Xattr{Name: p[i], Value: p[i+1]})

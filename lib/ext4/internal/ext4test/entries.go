@@ -21,11 +21,13 @@ func Write(w tree.Sink, entries []*tree.Entry) error {
 // Text is content in memory.
 type Text []byte
 
+// WriteTo implements tree.Content.
 func (d Text) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(d)
 	return int64(n), err
 }
 
+// Pattern is n bytes, none of them zero, that differ from those of another seed.
 func Pattern(seed, n int) Text {
 	d := make(Text, n)
 	x := uint32(seed)*2654435761 + 1
@@ -36,6 +38,7 @@ func Pattern(seed, n int) Text {
 	return d
 }
 
+// File is a file with the content d.
 func File(path string, d Text) *tree.Entry {
 	e := &tree.Entry{Path: path, Type: tree.File, Mode: 0o644, Time: tree.Time{Sec: 1700000000, Nsec: 5}, Size: int64(len(d))}
 	if len(d) > 0 {
@@ -44,6 +47,7 @@ func File(path string, d Text) *tree.Entry {
 	return e
 }
 
+// SparseFile is a file of size bytes with data in the extents xs.
 func SparseFile(path string, size int64, xs ...tree.Extent) *tree.Entry {
 	e := &tree.Entry{Path: path, Type: tree.File, Mode: 0o640, Size: size, Extents: append([]tree.Extent{}, xs...)}
 	if n := e.DataSize(); n > 0 {
@@ -101,8 +105,10 @@ func Corpus() []*tree.Entry {
 	return es
 }
 
+// Dir is a directory.
 func Dir(path string, mode uint16) *tree.Entry {
 	return &tree.Entry{Path: path, Type: tree.Dir, Mode: mode, Time: tree.Time{Sec: 1700000000}}
 }
 
+// Whiteout is a whiteout.
 func Whiteout(path string) *tree.Entry { return &tree.Entry{Path: path, Type: tree.Char} }

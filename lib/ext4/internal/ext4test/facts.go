@@ -25,6 +25,7 @@ func Facts(t testing.TB, src tree.Source) (list []reftest.Fact) {
 	}
 }
 
+// Fact is what e says; before are the entries that came before it.
 func Fact(t testing.TB, e *tree.Entry, before []reftest.Fact) reftest.Fact {
 	t.Helper()
 	f := reftest.Fact{

@@ -1,3 +1,6 @@
+// Package ext4test has what tests of ext4 put into file systems, where these lie, and the
+// same from mke2fs and the kernel. It knows no package of ours for ext4, so that the tests
+// of all of them may use it.
 package ext4test
 
 import (
@@ -30,6 +33,7 @@ func (m *Memory) each(p []byte, off int64, fn func(p, page []byte)) {
 	}
 }
 
+// Page is the n-th page, to be changed.
 func (m *Memory) Page(n int64) []byte {
 	if m.Pages[n] == nil {
 		if m.Pages == nil {
@@ -40,6 +44,7 @@ func (m *Memory) Page(n int64) []byte {
 	return m.Pages[n]
 }
 
+// WriteAt implements io.WriterAt.
 func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
 	m.each(p, off, func(p, page []byte) { copy(page, p) })
 	m.mu.Lock()
@@ -48,6 +53,7 @@ func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// ReadAt implements io.ReaderAt.
 func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 	if m.BeforeRead != nil {
 		spoil := m.BeforeRead
@@ -63,11 +69,13 @@ func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Truncate sets the size. What lies behind it stays.
 func (m *Memory) Truncate(size int64) error {
 	m.Size = size
 	return nil
 }
 
+// Hash is a digest of what is in m.
 func Hash(m *Memory) string {
 	h := sha256.New()
 	var numbers []int64

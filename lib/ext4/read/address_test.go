@@ -1,4 +1,4 @@
-package ext4
+package read_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/ext4/internal/probe"
 )
 
 // TestHighBits: with a bit changed that leads out of the image every number of a block
@@ -13,8 +14,8 @@ import (
 func TestHighBits(t *testing.T) {
 	m := victim(t, noSums(t))
 	b := make([]byte, 1)
-	at := func(path string) int64 { return inodeOf(t, m, path).Off + disk.BlockOffset + disk.ExtentHeadSize }
-	big, names := inodeOf(t, m, "big"), dataAt(inodeOf(t, m, "sub"))
+	at := func(path string) int64 { return probe.InodeIn(t, m, path).Off + disk.BlockOffset + disk.ExtentHeadSize }
+	big, names := probe.InodeIn(t, m, "big"), dataAt(probe.InodeIn(t, m, "sub"))
 	var index disk.ExtentIndex
 	index.Decode(big.Block[disk.ExtentHeadSize:])
 	leaf := int64(index.Child)*disk.BlockSize + disk.ExtentHeadSize
@@ -57,7 +58,7 @@ func TestHighBits(t *testing.T) {
 				m.WriteAt(b, off)
 			}
 			flip()
-			if err := drain(m, m.Size); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := probe.Drain(m, m.Size); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 			flip()

@@ -1,4 +1,4 @@
-package ext4
+package audit
 
 import (
 	"bytes"
@@ -15,20 +15,20 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// auditOptions say how much to check.
-type auditOptions struct {
-	// fresh says that nobody has written to the file system since it was made, so that
+// Options say how much to check.
+type Options struct {
+	// Fresh says that nobody has written to the file system since it was made, so that
 	// the copies of superblock and descriptors must be equal, too.
-	fresh bool
-	// entry, if it is not nil, is called for each file in the order of [read.Image.Source],
+	Fresh bool
+	// Entry, if it is not nil, is called for each file in the order of [read.Image.Source],
 	// lost+found included. An error ends the audit, and is its error.
-	entry func(e *tree.Entry) error
+	Entry func(e *tree.Entry) error
 }
 
-// auditImage checks the structure of img as e2fsck does: that every block and inode
+// Check checks the structure of img as e2fsck does: that every block and inode
 // belongs to one thing and is marked so, that counts and checksums are right and
 // every directory leads where it says. It returns the first thing that is wrong.
-func auditImage(img *read.Image, opts auditOptions) error {
+func Check(img *read.Image, opts Options) error {
 	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
@@ -44,7 +44,7 @@ func auditImage(img *read.Image, opts auditOptions) error {
 
 type auditor struct {
 	vol    *volume.Volume
-	opts   auditOptions
+	opts   Options
 	source *read.Walk        // has what inodes own, and their numbers
 	fixed  volume.Claims     // what the file system needs, whatever it holds
 	dirs   map[uint64]uint32 // directories in each group
@@ -104,8 +104,8 @@ func (a *auditor) walk() error {
 		if err == io.EOF {
 			return nil
 		}
-		if err == nil && a.opts.entry != nil {
-			err = a.opts.entry(e)
+		if err == nil && a.opts.Entry != nil {
+			err = a.opts.Entry(e)
 		}
 		if err != nil {
 			return err
@@ -339,7 +339,7 @@ func (a *auditor) totals() error {
 // backups compares the copies of superblock and descriptors with the first ones.
 func (a *auditor) backups() error {
 	s := &a.vol.Super
-	if !a.opts.fresh {
+	if !a.opts.Fresh {
 		return nil
 	}
 	first, copied := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)

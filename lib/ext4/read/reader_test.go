@@ -1,4 +1,4 @@
-package ext4
+package read_test
 
 import (
 	"bytes"
@@ -10,8 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/audit"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
@@ -19,8 +22,8 @@ import (
 )
 
 // makeImage writes a file system of entries to m.
-func makeImage(m *ext4test.Memory, opts Options, entries []*tree.Entry) error {
-	w, err := NewWriter(m, opts)
+func makeImage(m *ext4test.Memory, opts ext4.Options, entries []*tree.Entry) error {
+	w, err := ext4.NewWriter(m, opts)
 	if err != nil {
 		return err
 	}
@@ -31,21 +34,21 @@ func makeImage(m *ext4test.Memory, opts Options, entries []*tree.Entry) error {
 func corpusImage(t testing.TB) *ext4test.Memory {
 	t.Helper()
 	m := new(ext4test.Memory)
-	if err := makeImage(m, Options{Size: 32 << 20, Check: true}, ext4test.Corpus()); err != nil {
+	if err := makeImage(m, ext4.Options{Size: 32 << 20, Check: true}, ext4test.Corpus()); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
 // victim is a small image for tests that break it.
-func victim(t testing.TB, features Features) *ext4test.Memory {
+func victim(t testing.TB, features ext4.Features) *ext4test.Memory {
 	t.Helper()
 	none := int64(0)
 	big := ext4test.SparseFile("big", 1<<20, tree.Extent{Off: 4096, Len: 5000}, tree.Extent{Off: 40960, Len: 1}, tree.Extent{Off: 81920, Len: 1},
 		tree.Extent{Off: 122880, Len: 1}, tree.Extent{Off: 1<<20 - 1, Len: 1})
 	big.Xattrs = []tree.Xattr{{Name: "user.large", Value: strings.Repeat("v", 2000)}}
 	m := &ext4test.Memory{}
-	err := makeImage(m, Options{Size: 4 << 20, Inodes: 32, Journal: &none, Features: features, Check: true}, []*tree.Entry{
+	err := makeImage(m, ext4.Options{Size: 4 << 20, Inodes: 32, Journal: &none, Features: features, Check: true}, []*tree.Entry{
 		big, ext4test.File("file", ext4test.Pattern(1, 100)),
 		{Path: "hard", Type: tree.File, Mode: 0o644, Hardlink: "file"},
 		{Path: "link", Type: tree.Link, Link: "target"},
@@ -55,16 +58,16 @@ func victim(t testing.TB, features Features) *ext4test.Memory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := drain(m, m.Size); err != nil {
+	if err := probe.Drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
 // noSums is an image without checksums, so that every change counts for itself.
-func noSums(t testing.TB) Features {
+func noSums(t testing.TB) ext4.Features {
 	t.Helper()
-	f, err := ParseFeatures("^metadata_csum")
+	f, err := ext4.ParseFeatures("^metadata_csum")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,7 @@ func dataAt(ino *volume.Inode) int64 {
 // What checksums would tell is told without them, with the place.
 func TestHostile(t *testing.T) {
 	v := victim(t, noSums(t))
-	at := func(path string) *volume.Inode { return inodeOf(t, v, path) }
+	at := func(path string) *volume.Inode { return probe.InodeIn(t, v, path) }
 	var (
 		le   = binary.LittleEndian
 		u16  = func(v uint16) []byte { return le.AppendUint16(nil, v) }
@@ -196,7 +199,7 @@ func TestHostile(t *testing.T) {
 			b.Pages[n] = bytes.Clone(page)
 		}
 		b.WriteAt(c.put, c.off)
-		err := drain(b, b.Size)
+		err := probe.Drain(b, b.Size)
 		if c.kind == nil {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -215,7 +218,7 @@ func TestHostile(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	m := victim(t, 0)
 	for n := int64(0); n < m.Size; n += 1 + m.Size/97 {
-		if err := drain(m, n); !errors.Is(err, disk.ErrCorrupt) {
+		if err := probe.Drain(m, n); !errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("%d of %d bytes: %v", n, m.Size, err)
 		}
 	}
@@ -250,7 +253,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 func TestReadError(t *testing.T) {
 	m := corpusImage(t)
 	for off := int64(0); off < 9<<20; off += 1 << 20 {
-		if err := drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
+		if err := probe.Drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
 		}
 	}
@@ -259,13 +262,13 @@ func TestReadError(t *testing.T) {
 // What a huge sparse image claims takes no memory.
 func TestReadMemory(t *testing.T) {
 	m := &ext4test.Memory{}
-	if err := makeImage(m, Options{Upper: true, Size: 8 << 40}, nil); err != nil {
+	if err := makeImage(m, ext4.Options{Upper: true, Size: 8 << 40}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	if err := drain(m, m.Size); err != nil {
+	if err := probe.Drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -321,7 +324,7 @@ func partly(src tree.Source) reftest.Next {
 func FuzzReader(f *testing.F) {
 	var seeds []*ext4test.Memory
 	for _, list := range []string{"^resize_inode", "^resize_inode,^metadata_csum", "^resize_inode,^metadata_csum,^64bit,^dir_index"} {
-		features, err := ParseFeatures(list)
+		features, err := ext4.ParseFeatures(list)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -329,19 +332,19 @@ func FuzzReader(f *testing.F) {
 	}
 	for _, m := range append(seeds, reference(f)) {
 		seed := packed(m)
-		if again := unpacked(seed); drain(again, again.Size) != nil {
-			f.Fatalf("seed is not accepted: %v", drain(again, again.Size))
+		if again := unpacked(seed); probe.Drain(again, again.Size) != nil {
+			f.Fatalf("seed is not accepted: %v", probe.Drain(again, again.Size))
 		}
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := unpacked(b)
-		readErr := drain(m, m.Size)
+		readErr := probe.Drain(m, m.Size)
 		img, err := read.Open(m, m.Size)
 		if err != nil {
 			return
 		}
-		if err := auditImage(img, auditOptions{}); err == nil && readErr != nil && errors.Is(readErr, disk.ErrCorrupt) {
+		if err := audit.Check(img, audit.Options{}); err == nil && readErr != nil && errors.Is(readErr, disk.ErrCorrupt) {
 			t.Fatalf("audited, but cannot be read: %v", readErr)
 		}
 		if readErr != nil {
@@ -349,11 +352,11 @@ func FuzzReader(f *testing.F) {
 		}
 		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
 		again := &ext4test.Memory{}
-		features, err := ParseFeatures("^resize_inode")
+		features, err := ext4.ParseFeatures("^resize_inode")
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := NewWriter(again, Options{Upper: true, Size: MinUpper, Features: features, Journal: new(int64), Check: true})
+		w, err := ext4.NewWriter(again, ext4.Options{Upper: true, Size: ext4.MinUpper, Features: features, Journal: new(int64), Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -389,13 +392,13 @@ func FuzzReader(f *testing.F) {
 func TestRepeatedDirectoryBlock(t *testing.T) {
 	for _, source := range []bool{true, false} {
 		m := victim(t, noSums(t))
-		ino := inodeOf(t, m, "sub")
+		ino := probe.InodeIn(t, m, "sub")
 		(&disk.ExtentHead{Magic: disk.ExtentMagic, Entries: 2, Max: disk.ExtentRootMax}).Encode(ino.Block[:])
 		(&disk.ExtentLeaf{Logical: 1, Length: 1, Physical: uint64(dataAt(ino) / disk.BlockSize)}).Encode(ino.Block[disk.ExtentHeadSize+disk.ExtentSize:])
 		ino.Size = 2 * disk.BlockSize
 		ino.Encode(ino.Raw)
 		m.WriteAt(ino.Raw, ino.Off)
-		err := drain(m, m.Size)
+		err := probe.Drain(m, m.Size)
 		if !source {
 			img, _ := read.Open(m, m.Size)
 			_, err = img.Lookup("sub/one")

@@ -1,4 +1,4 @@
-package ext4
+package probe
 
 import (
 	"errors"
@@ -7,16 +7,17 @@ import (
 	"regexp"
 	"testing"
 
+	"ocipipe/lib/ext4/audit"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/reftest"
 )
 
-// fsck fails t if e2fsck has anything to say about the image in a file, or the audit
+// Fsck fails t if e2fsck has anything to say about the image in a file, or the audit
 // that Options.Check makes: each shows what the other overlooks.
-func fsck(t testing.TB, path string) {
+func Fsck(t testing.TB, path string) {
 	t.Helper()
-	if err := e2fsck(t, path); err != nil {
+	if err := E2fsck(t, path); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(path)
@@ -24,37 +25,37 @@ func fsck(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := auditFile(f); errors.Is(err, disk.ErrUnsupported) {
+	if err := Audit(f); errors.Is(err, disk.ErrUnsupported) {
 		t.Logf("no audit: %v", err)
 	} else if err != nil {
 		t.Fatalf("e2fsck has nothing to say, the audit has: %v", err)
 	}
 }
 
-// e2fsck is what e2fsck has to say about the image in a file.
-func e2fsck(t testing.TB, path string) error {
+// E2fsck is what e2fsck has to say about the image in a file.
+func E2fsck(t testing.TB, path string) error {
 	t.Helper()
 	out, err := reftest.Try(t, "e2fsck", "-fn", path)
 	if err != nil {
 		return err
 	}
-	return complaint(out)
+	return Complaint(out)
 }
 
 // complaints are what e2fsck prints about what it does not call an error: it exits
 // with 0 all the same.
 var complaints = regexp.MustCompile(`\?|IGNORED|differences|WARNING|[Pp]adding|wrong|corrupt`)
 
-// complaint is what e2fsck says if it found something.
-func complaint(out string) error {
+// Complaint is what e2fsck says if it found something.
+func Complaint(out string) error {
 	if complaints.MatchString(out) {
 		return fmt.Errorf("e2fsck: %s", out)
 	}
 	return nil
 }
 
-// auditFile audits the image in a file, which need not be as it was made.
-func auditFile(f *os.File) error {
+// Audit audits the image in a file, which need not be as it was made.
+func Audit(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
@@ -63,5 +64,5 @@ func auditFile(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return auditImage(img, auditOptions{})
+	return audit.Check(img, audit.Options{})
 }

@@ -1,4 +1,6 @@
-package ext4
+// Package probe is for tests that look into an image: what e2fsck and the audit have to
+// say, what the reader finds, the superblock, the inode of a path.
+package probe
 
 import (
 	"fmt"
@@ -15,8 +17,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// superOf is the superblock of what is in m.
-func superOf(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
+// Super is the superblock of what is in m.
+func Super(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
 	t.Helper()
 	b := make([]byte, disk.SuperSize)
 	if _, err := m.ReadAt(b, disk.SuperOffset); err != nil {
@@ -26,8 +28,8 @@ func superOf(t testing.TB, m io.ReaderAt) (s disk.Superblock) {
 	return s
 }
 
-// findInode is the inode that path has in img. No symbolic link is followed.
-func findInode(t testing.TB, img *read.Image, path string) *volume.Inode {
+// Inode is the inode that path has in img. No symbolic link is followed.
+func Inode(t testing.TB, img *read.Image, path string) *volume.Inode {
 	t.Helper()
 	vol, number, parent := img.Volume(), uint32(disk.RootIno), uint32(disk.RootIno)
 	for rest := path; rest != "" && rest != "."; {
@@ -54,18 +56,18 @@ func findInode(t testing.TB, img *read.Image, path string) *volume.Inode {
 	return ino
 }
 
-// inodeOf is the inode that path has in the image m.
-func inodeOf(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
+// InodeIn is the inode that path has in the image m.
+func InodeIn(t testing.TB, m *ext4test.Memory, path string) *volume.Inode {
 	t.Helper()
 	img, err := read.Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return findInode(t, img, path)
+	return Inode(t, img, path)
 }
 
-// openFile opens the image in a file.
-func openFile(t testing.TB, name string) *read.Image {
+// Open opens the image in a file.
+func Open(t testing.TB, name string) *read.Image {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {
@@ -83,27 +85,28 @@ func openFile(t testing.TB, name string) *read.Image {
 	return img
 }
 
-// readSuper is the superblock of the image in a file.
-func readSuper(t testing.TB, image string) disk.Superblock {
+// SuperOfFile is the superblock of the image in a file.
+func SuperOfFile(t testing.TB, image string) disk.Superblock {
 	t.Helper()
 	f, err := os.Open(image)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return superOf(t, f)
+	return Super(t, f)
 }
 
-// drain reads everything in an image.
-func drain(r io.ReaderAt, size int64) error {
+// Drain reads everything in an image.
+func Drain(r io.ReaderAt, size int64) error {
 	img, err := read.Open(r, size)
 	if err != nil {
 		return err
 	}
-	return drainImage(img)
+	return DrainImage(img)
 }
 
-func drainImage(img *read.Image) error {
+// DrainImage reads everything in img.
+func DrainImage(img *read.Image) error {
 	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
 	for {
 		e, err := src.Next()

@@ -1,4 +1,4 @@
-package ext4
+package read_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
@@ -25,7 +26,7 @@ func TestContentReadAt(t *testing.T) {
 		if err := tree.WriteExpanded(&want, e); err != nil {
 			t.Fatal(err)
 		}
-		ino := findInode(t, img, e.Path)
+		ino := probe.Inode(t, img, e.Path)
 		var c volume.Content
 		if err := img.Volume().FindContent(&c, ino, nil); err != nil {
 			t.Fatal(err)
