@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/grow"
 )
 
 // grow makes the file system in t.Grow larger.
@@ -16,13 +16,13 @@ func (t *tool) grow(env *cli.Env) error {
 	if same != (tool{Limits: t.Limits}) {
 		return cli.Usage("--grow goes with --size alone: all else stays as it is")
 	}
-	f, device, err := ext4.OpenToGrow(t.Grow)
+	f, device, err := grow.Open(t.Grow)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	return env.Guard(t.Grow, func(stop <-chan struct{}) error {
-		err := ext4.Grow(f, ext4.GrowOptions{Size: t.Size, Device: device, Stop: stop})
+		err := grow.Grow(f, grow.Options{Size: t.Size, Device: device, Stop: stop})
 		if err = errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("%s: %w", t.Grow, err)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/ext4/grow"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/internal/probe"
 	"ocipipe/lib/reftest"
@@ -311,7 +312,7 @@ func growImage(image string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	return Grow(f, GrowOptions{Size: size})
+	return grow.Grow(f, grow.Options{Size: size})
 }
 
 // growMounted has the kernel grow the file system to all of the image while files

@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/journal"
@@ -62,8 +63,8 @@ type dirtyDisk struct {
 // newDirty makes a disk whose log begins at block start, and has nothing yet.
 func newDirty(t testing.TB, kind logKind, start uint32) *dirtyDisk {
 	t.Helper()
-	d := loadDisk(t, upper(t, Options{Size: 64 << 20}))
-	vol, err := openToGrow(d, d.size)
+	d := loadDisk(t, upper(t, ext4.Options{Size: 64 << 20}))
+	vol, err := openVolume(d, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +347,7 @@ func TestReplayRefuses(t *testing.T) {
 			x := newDirty(t, logKinds[7], 1)
 			c.change(x)
 			x.seal(t)
-			err := Grow(x.loggedDisk, GrowOptions{Size: 128 << 20})
+			err := Grow(x.loggedDisk, Options{Size: 128 << 20})
 			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.Text) || len(x.ops) > 0 {
 				t.Errorf("%v; %d writes", err, len(x.ops))
 			}
@@ -356,13 +357,13 @@ func TestReplayRefuses(t *testing.T) {
 
 // A file without the right to be written to stays as it is.
 func TestGrowReadOnly(t *testing.T) {
-	name := upper(t, Options{Size: 64 << 20})
+	name := upper(t, ext4.Options{Size: 64 << 20})
 	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := Grow(f, GrowOptions{Size: 128 << 20}); err == nil || errors.Is(err, ErrGrowing) {
+	if err := Grow(f, Options{Size: 128 << 20}); err == nil || errors.Is(err, ErrGrowing) {
 		t.Error(err)
 	}
 }

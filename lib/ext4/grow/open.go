@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInUse is wrapped by the errors of OpenToGrow about a disk that something else
+// ErrInUse is wrapped by the errors of Open about a disk that something else
 // has open.
 var ErrInUse = errors.New("is in use")
 
-// OpenToGrow opens a file or block device for Grow, and reports whether it is a
+// Open opens a file or block device for Grow, and reports whether it is a
 // device. Nobody else has it, as far as can be seen: it is not mounted, not attached
 // to a loop device, and not locked, as qemu locks its disks. Until it is closed it
 // is locked in turn. A machine monitor that locks nothing is not seen, nor is a
 // mount of the same file on another host.
-func OpenToGrow(name string) (f *os.File, device bool, err error) {
+func Open(name string) (f *os.File, device bool, err error) {
 	fi, err := os.Stat(name) // opening a fifo would wait
 	if err != nil {
 		return nil, false, &fs.PathError{Op: "open", Path: name, Err: errors.Unwrap(err)}

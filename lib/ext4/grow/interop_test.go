@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/internal/probe"
@@ -19,7 +20,7 @@ import (
 func soak() bool { return os.Getenv("SOAK") == "true" }
 
 // upper makes an empty upper disk of ours.
-func upper(t testing.TB, opts Options) string {
+func upper(t testing.TB, opts ext4.Options) string {
 	t.Helper()
 	opts.Upper = true
 	name := filepath.Join(t.TempDir(), "upper.ext4")
@@ -28,7 +29,7 @@ func upper(t testing.TB, opts Options) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := NewWriter(f, opts)
+	w, err := ext4.NewWriter(f, opts)
 	if err == nil {
 		err = w.Close()
 	}
@@ -44,7 +45,7 @@ func growFile(name string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	return Grow(f, GrowOptions{Size: size})
+	return Grow(f, Options{Size: size})
 }
 
 // grown grows the image and checks it, also against what resize2fs makes of a copy.
@@ -142,11 +143,11 @@ func variantImage(t testing.TB, mkfs, ours string, size int64) string {
 	if ours == "" {
 		return ext4test.Mke2fs(t, size, append([]string{"-b", "4096"}, strings.Fields(mkfs)...)...)
 	}
-	features, err := ParseFeatures(ours)
+	features, err := ext4.ParseFeatures(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return upper(t, Options{Size: size, Features: features})
+	return upper(t, ext4.Options{Size: size, Features: features})
 }
 
 // Disks of all kinds are grown by us, used by the kernel, and grown again by
@@ -213,7 +214,7 @@ func TestInteropGrowLarge(t *testing.T) {
 		to, fail int64
 		slow     bool
 	}{
-		{"upper", func(t testing.TB) string { return upper(t, Options{Size: 4 * gib}) }, 1024 * gib, 1032 * gib, false},
+		{"upper", func(t testing.TB) string { return upper(t, ext4.Options{Size: 4 * gib}) }, 1024 * gib, 1032 * gib, false},
 		{"2 TiB", func(t testing.TB) string { return ext4test.Mke2fs(t, 2047*gib, "-b", "4096") }, 2049 * gib, 16 << 40, true},
 		{"16 TiB", func(t testing.TB) string { return ext4test.Mke2fs(t, 8200*gib, "-b", "4096") }, 16<<40 - 1<<20, 16 << 40, true},
 	} {

@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"bytes"
@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/ext4/volume"
 )
 
 // growable is an upper disk in memory.
-func growable(t testing.TB, opts Options) *loggedDisk {
+func growable(t testing.TB, opts ext4.Options) *loggedDisk {
 	t.Helper()
 	return loadDisk(t, upper(t, opts))
 }
@@ -39,40 +40,40 @@ func TestGrowRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(d *loggedDisk)
-		opts   GrowOptions
+		opts   Options
 		err    error // nil: one about the size
 		Text   string
 		hint   string
 	}{
-		{"shrinking", nil, GrowOptions{Size: 32 << 20}, nil, "cannot shrink", ""},
-		{"equal", nil, GrowOptions{Size: 64 << 20}, nil, "67108864 bytes already; the next larger size is 67112960", ""},
-		{"less than a block", nil, GrowOptions{Size: 64<<20 + 4095}, nil, "already", ""},
-		{"negative", nil, GrowOptions{Size: -1}, nil, "cannot shrink", ""},
-		{"too large", nil, GrowOptions{Size: 16 << 40}, nil, "less than 16 TiB", ""},
-		{"largest number", nil, GrowOptions{Size: math.MaxInt64}, nil, "less than 16 TiB", ""},
-		{"no reserve", nil, GrowOptions{Size: 2 << 40}, nil, "1099511627776 bytes at most", "resize2fs"},
-		{"small device", nil, GrowOptions{Size: size, Device: true}, nil, "only 67108864", ""},
-		{"file cut short", func(d *loggedDisk) { d.do(diskOp{size: 63 << 20}) }, GrowOptions{Size: size}, disk.ErrCorrupt, "cut short", ""},
-		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, GrowOptions{Size: size}, disk.ErrCorrupt, "0 bytes", ""},
-		{"no magic", func(d *loggedDisk) { d.put(make([]byte, 4096), 0) }, GrowOptions{Size: size}, disk.ErrCorrupt, "no ext4 superblock", ""},
-		{"damaged superblock", func(d *loggedDisk) { d.put([]byte{1}, disk.SuperOffset+0x300) }, GrowOptions{Size: size}, disk.ErrCorrupt, "checksum", ""},
-		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), GrowOptions{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"error count", super(func(s *disk.Superblock) { s.ErrorCount = 1 }), GrowOptions{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"not unmounted", super(func(s *disk.Superblock) { s.State = 0 }), GrowOptions{Size: size}, disk.ErrUnsupported, "not unmounted", "e2fsck"},
-		{"meta_bg", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMetaBG }), GrowOptions{Size: size}, disk.ErrUnsupported, "meta_bg", ""},
-		{"mmp", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMMP }), GrowOptions{Size: size}, disk.ErrUnsupported, "mmp", ""},
-		{"unknown incompat", super(func(s *disk.Superblock) { s.Incompat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
-		{"unknown compat", super(func(s *disk.Superblock) { s.Compat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
-		{"unknown ro", super(func(s *disk.Superblock) { s.RoCompat |= 1 << 30 }), GrowOptions{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
-		{"bigalloc", super(func(s *disk.Superblock) { s.RoCompat |= disk.RoCompatBigalloc }), GrowOptions{Size: size}, disk.ErrUnsupported, "bigalloc", ""},
-		{"fast commits", super(func(s *disk.Superblock) { s.Compat |= disk.CompatFastCommit }), GrowOptions{Size: size}, disk.ErrUnsupported, "fast_commit", ""},
-		{"blocks of 1024", super(func(s *disk.Superblock) { s.LogBlockSize = 0 }), GrowOptions{Size: size}, disk.ErrUnsupported, "blocks of 1024", ""},
-		{"external journal", super(func(s *disk.Superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), GrowOptions{Size: size}, disk.ErrUnsupported, "another device", ""},
-		{"reserve and no inode", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatResizeInode }), GrowOptions{Size: size}, disk.ErrUnsupported, "without a resize inode", ""},
-		{"reserve", super(func(s *disk.Superblock) { s.ReservedGDT-- }), GrowOptions{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
-		{"recover without journal", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatJournal; s.Incompat |= disk.IncompatRecover }), GrowOptions{Size: size}, disk.ErrCorrupt, "no journal", ""},
-		{"descriptor", func(d *loggedDisk) { d.put([]byte{7}, 4096+0x0C) }, GrowOptions{Size: size}, disk.ErrCorrupt, "descriptor of group 0", ""},
-		{"list of copies", func(d *loggedDisk) { d.put([]byte{7}, 2*4096) }, GrowOptions{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"shrinking", nil, Options{Size: 32 << 20}, nil, "cannot shrink", ""},
+		{"equal", nil, Options{Size: 64 << 20}, nil, "67108864 bytes already; the next larger size is 67112960", ""},
+		{"less than a block", nil, Options{Size: 64<<20 + 4095}, nil, "already", ""},
+		{"negative", nil, Options{Size: -1}, nil, "cannot shrink", ""},
+		{"too large", nil, Options{Size: 16 << 40}, nil, "less than 16 TiB", ""},
+		{"largest number", nil, Options{Size: math.MaxInt64}, nil, "less than 16 TiB", ""},
+		{"no reserve", nil, Options{Size: 2 << 40}, nil, "1099511627776 bytes at most", "resize2fs"},
+		{"small device", nil, Options{Size: size, Device: true}, nil, "only 67108864", ""},
+		{"file cut short", func(d *loggedDisk) { d.do(diskOp{size: 63 << 20}) }, Options{Size: size}, disk.ErrCorrupt, "cut short", ""},
+		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, Options{Size: size}, disk.ErrCorrupt, "0 bytes", ""},
+		{"no magic", func(d *loggedDisk) { d.put(make([]byte, 4096), 0) }, Options{Size: size}, disk.ErrCorrupt, "no ext4 superblock", ""},
+		{"damaged superblock", func(d *loggedDisk) { d.put([]byte{1}, disk.SuperOffset+0x300) }, Options{Size: size}, disk.ErrCorrupt, "checksum", ""},
+		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"error count", super(func(s *disk.Superblock) { s.ErrorCount = 1 }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
+		{"not unmounted", super(func(s *disk.Superblock) { s.State = 0 }), Options{Size: size}, disk.ErrUnsupported, "not unmounted", "e2fsck"},
+		{"meta_bg", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMetaBG }), Options{Size: size}, disk.ErrUnsupported, "meta_bg", ""},
+		{"mmp", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMMP }), Options{Size: size}, disk.ErrUnsupported, "mmp", ""},
+		{"unknown incompat", super(func(s *disk.Superblock) { s.Incompat |= 1 << 30 }), Options{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"unknown compat", super(func(s *disk.Superblock) { s.Compat |= 1 << 30 }), Options{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"unknown ro", super(func(s *disk.Superblock) { s.RoCompat |= 1 << 30 }), Options{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
+		{"bigalloc", super(func(s *disk.Superblock) { s.RoCompat |= disk.RoCompatBigalloc }), Options{Size: size}, disk.ErrUnsupported, "bigalloc", ""},
+		{"fast commits", super(func(s *disk.Superblock) { s.Compat |= disk.CompatFastCommit }), Options{Size: size}, disk.ErrUnsupported, "fast_commit", ""},
+		{"blocks of 1024", super(func(s *disk.Superblock) { s.LogBlockSize = 0 }), Options{Size: size}, disk.ErrUnsupported, "blocks of 1024", ""},
+		{"external journal", super(func(s *disk.Superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), Options{Size: size}, disk.ErrUnsupported, "another device", ""},
+		{"reserve and no inode", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatResizeInode }), Options{Size: size}, disk.ErrUnsupported, "without a resize inode", ""},
+		{"reserve", super(func(s *disk.Superblock) { s.ReservedGDT-- }), Options{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"recover without journal", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatJournal; s.Incompat |= disk.IncompatRecover }), Options{Size: size}, disk.ErrCorrupt, "no journal", ""},
+		{"descriptor", func(d *loggedDisk) { d.put([]byte{7}, 4096+0x0C) }, Options{Size: size}, disk.ErrCorrupt, "descriptor of group 0", ""},
+		{"list of copies", func(d *loggedDisk) { d.put([]byte{7}, 2*4096) }, Options{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
 		{"log", func(d *loggedDisk) {
 			g, err := openGrowth(d)
 			if err != nil {
@@ -80,10 +81,10 @@ func TestGrowRefuses(t *testing.T) {
 			}
 			setLog(d, g.journal, 1, 7)
 			d.ops = nil
-		}, GrowOptions{Size: size}, disk.ErrUnsupported, "does not know of", "e2fsck"},
+		}, Options{Size: size}, disk.ErrUnsupported, "does not know of", "e2fsck"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := growable(t, Options{Size: 64 << 20})
+			d := growable(t, ext4.Options{Size: 64 << 20})
 			if c.change != nil {
 				c.change(d)
 			}
@@ -109,14 +110,14 @@ func TestGrowRefuses(t *testing.T) {
 // A bitmap of the last group that is not what its descriptor says is refused.
 func TestGrowLastGroup(t *testing.T) {
 	for _, bit := range []int64{0, 2000, 4090} {
-		d := growable(t, Options{Size: 100 << 20})
+		d := growable(t, ext4.Options{Size: 100 << 20})
 		g, err := openGrowth(d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		desc := g.decodeGroup(0)
 		d.put([]byte{0xA5}, int64(desc.BlockBitmap)*disk.BlockSize+bit)
-		if err := Grow(d, GrowOptions{Size: 120 << 20}); !errors.Is(err, disk.ErrCorrupt) || len(d.ops) > 0 {
+		if err := Grow(d, Options{Size: 120 << 20}); !errors.Is(err, disk.ErrCorrupt) || len(d.ops) > 0 {
 			t.Errorf("byte %d: %v", bit, err)
 		}
 	}
@@ -124,10 +125,10 @@ func TestGrowLastGroup(t *testing.T) {
 
 // The same growth gives the same bytes, in one step and after a crash.
 func TestGrowSame(t *testing.T) {
-	start := growable(t, Options{Size: 200 << 20})
+	start := growable(t, ext4.Options{Size: 200 << 20})
 	one, two := start.clone(), start.clone()
 	for _, d := range []*loggedDisk{one, two} {
-		if err := Grow(d, GrowOptions{Size: 20 << 30}); err != nil {
+		if err := Grow(d, Options{Size: 20 << 30}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,7 +141,7 @@ func TestGrowSame(t *testing.T) {
 			break
 		}
 	}
-	if err := Grow(crashed, GrowOptions{Size: 20 << 30}); err != nil {
+	if err := Grow(crashed, Options{Size: 20 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	if !clearLog(t, crashed).equal(clearLog(t, one)) {
@@ -150,7 +151,7 @@ func TestGrowSame(t *testing.T) {
 
 func startOf(t testing.TB, d *loggedDisk) uint32 {
 	t.Helper()
-	vol, err := openToGrow(d, d.size)
+	vol, err := openVolume(d, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,17 +185,17 @@ func clearLog(t testing.TB, d *loggedDisk) *loggedDisk {
 // tell.
 func TestGrowDevice(t *testing.T) {
 	for _, list := range []string{"", "^metadata_csum"} {
-		features, err := ParseFeatures(list)
+		features, err := ext4.ParseFeatures(list)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := growable(t, Options{Size: 64 << 20, Features: features})
+		d := growable(t, ext4.Options{Size: 64 << 20, Features: features})
 		size := int64(300 << 20)
 		d.do(diskOp{size: size})
 		for at := int64(64 << 20); at < size; at += disk.BlockSize {
 			d.put(bytes.Repeat([]byte{0xEE}, disk.BlockSize), at)
 		}
-		if err := Grow(d, GrowOptions{Size: 200 << 20, Device: true}); err != nil {
+		if err := Grow(d, Options{Size: 200 << 20, Device: true}); err != nil {
 			t.Fatal(err)
 		}
 		g, err := openGrowth(d)
@@ -215,7 +216,7 @@ func TestGrowDevice(t *testing.T) {
 
 // A file may already be long and hold something behind the file system.
 func TestGrowLongFile(t *testing.T) {
-	name := upper(t, Options{Size: 64 << 20})
+	name := upper(t, ext4.Options{Size: 64 << 20})
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +228,7 @@ func TestGrowLongFile(t *testing.T) {
 	if err := f.Truncate(1 << 30); err != nil {
 		t.Fatal(err)
 	}
-	if err := Grow(f, GrowOptions{Size: 500 << 20}); err != nil {
+	if err := Grow(f, Options{Size: 500 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	d := loadDisk(t, name)
@@ -250,14 +251,14 @@ func TestGrowLongFile(t *testing.T) {
 
 // FuzzGrow damages disks. Nothing panics, and a disk that is refused is as it was.
 func FuzzGrow(f *testing.F) {
-	none, err := ParseFeatures("^metadata_csum")
+	none, err := ext4.ParseFeatures("^metadata_csum")
 	if err != nil {
 		f.Fatal(err)
 	}
 	short := int64(journal.MinBlocks * disk.BlockSize)
 	var disks []*loggedDisk
-	for _, features := range []Features{0, none} {
-		disks = append(disks, growable(f, Options{Size: 200 << 20, MaxSize: 40 << 30, Features: features, Journal: &short}))
+	for _, features := range []ext4.Features{0, none} {
+		disks = append(disks, growable(f, ext4.Options{Size: 200 << 20, MaxSize: 40 << 30, Features: features, Journal: &short}))
 	}
 	for _, kind := range []logKind{logKinds[0], logKinds[3], logKinds[7]} {
 		x := newDirty(f, kind, 700)
@@ -269,7 +270,7 @@ func FuzzGrow(f *testing.F) {
 		f.Add(uint8(i), []byte{}, true)
 		f.Add(uint8(i), []byte{0, 0, 4, 0x18, 1}, true)
 		f.Add(uint8(i), []byte{0, 0, 4, 0x28, 1, 0, 1, 0, 0, 9}, false)
-		if err := Grow(disks[i].clone(), GrowOptions{Size: 9 << 30}); err != nil {
+		if err := Grow(disks[i].clone(), Options{Size: 9 << 30}); err != nil {
 			f.Fatalf("seed %d: %v", i, err)
 		}
 	}
@@ -290,12 +291,12 @@ func FuzzGrow(f *testing.F) {
 		if which >= 0x80 {
 			size = 9 << 30 // with more blocks of descriptors
 		}
-		err := Grow(d, GrowOptions{Size: size})
+		err := Grow(d, Options{Size: size})
 		if err != nil && (len(d.ops) > 0 || !d.equal(before)) {
 			t.Errorf("the disk was written to, and then: %v", err)
 		}
 		if err == nil {
-			Grow(d, GrowOptions{Size: size + disk.BlockSize})
+			Grow(d, Options{Size: size + disk.BlockSize})
 		}
 	})
 }
@@ -303,7 +304,7 @@ func FuzzGrow(f *testing.F) {
 // No byte of the records that growing starts from makes it panic, or write and then
 // refuse.
 func TestGrowSweep(t *testing.T) {
-	start := growable(t, Options{Size: 64 << 20})
+	start := growable(t, ext4.Options{Size: 64 << 20})
 	g, err := openGrowth(start)
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +324,7 @@ func TestGrowSweep(t *testing.T) {
 				d.put([]byte{value}, at)
 				resealDisk(d)
 				before := d.clone()
-				err := Grow(d, GrowOptions{Size: 70 << 20})
+				err := Grow(d, Options{Size: 70 << 20})
 				if err == nil {
 					continue
 				}
@@ -398,11 +399,11 @@ func resealDisk(d *loggedDisk) {
 
 // Who stops it in time gets the disk back.
 func TestGrowStop(t *testing.T) {
-	d := growable(t, Options{Size: 64 << 20})
+	d := growable(t, ext4.Options{Size: 64 << 20})
 	before := d.clone()
 	stop := make(chan struct{})
 	close(stop)
-	err := Grow(d, GrowOptions{Size: 128 << 20, Stop: stop})
+	err := Grow(d, Options{Size: 128 << 20, Stop: stop})
 	if !errors.Is(err, ErrStopped) || fmt.Sprint(err) != "stopped; the file system is as it was" || !d.equal(before) {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"bytes"
@@ -158,7 +158,7 @@ func replayed(t testing.TB, image string) *journal.Recovery {
 	return g.recovery
 }
 
-func openGrowth(f GrowFile) (*growth, error) {
+func openGrowth(f Disk) (*growth, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err

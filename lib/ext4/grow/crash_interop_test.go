@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/internal/probe"
@@ -52,7 +53,7 @@ func TestInteropGrowCrash(t *testing.T) {
 			})
 			start := loadDisk(t, image)
 			grown := start.clone()
-			if err := Grow(grown, GrowOptions{Size: c.to << 20}); err != nil {
+			if err := Grow(grown, Options{Size: c.to << 20}); err != nil {
 				t.Fatal(err)
 			}
 			probe.Fsck(t, grown.save(t))
@@ -104,9 +105,9 @@ func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool)
 
 // A crash in the middle of our own replay leaves a journal to be replayed.
 func TestInteropReplayCrash(t *testing.T) {
-	start := growable(t, Options{Size: 200 << 20})
+	start := growable(t, ext4.Options{Size: 200 << 20})
 	grown := start.clone()
-	if err := Grow(grown, GrowOptions{Size: 9 << 30}); err != nil {
+	if err := Grow(grown, Options{Size: 9 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range grown.ops { // up to where the journal has the transaction
@@ -115,7 +116,7 @@ func TestInteropReplayCrash(t *testing.T) {
 		}
 	}
 	again := start.clone()
-	if err := Grow(again, GrowOptions{Size: 9 << 30}); err != nil {
+	if err := Grow(again, Options{Size: 9 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	if seen := checkStates(t, start, again, 6, false); len(seen) != 1 || seen[9<<18] == 0 {
@@ -211,13 +212,13 @@ func TestInteropGrowFails(t *testing.T) {
 	image := ext4test.Mke2fs(t, 200<<20, "-b", "4096")
 	start := loadDisk(t, image)
 	d := start.clone()
-	if err := Grow(d, GrowOptions{Size: 600 << 20}); err != nil {
+	if err := Grow(d, Options{Size: 600 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range d.ops {
 		d := start.clone()
 		d.fail = n + 1
-		err := Grow(d, GrowOptions{Size: 600 << 20})
+		err := Grow(d, Options{Size: 600 << 20})
 		if !errors.Is(err, errFull) {
 			t.Fatalf("operation %d: %v", n, err)
 		}
@@ -229,7 +230,7 @@ func TestInteropGrowFails(t *testing.T) {
 				t.Errorf("operation %d: has changed, and says only %v", n, err)
 			}
 		}
-		if err := Grow(d, GrowOptions{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
+		if err := Grow(d, Options{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
 			t.Errorf("operation %d: again: %v", n, err)
 		}
 		probe.Fsck(t, d.save(t))

@@ -1,4 +1,4 @@
-package ext4
+package grow
 
 import (
 	"ocipipe/lib/ext4/disk"
@@ -7,7 +7,7 @@ import (
 
 // setLog says where the log begins, 0 if it is empty, and with which transaction.
 // It is on the disk when setLog returns.
-func setLog(f GrowFile, j *journal.Log, start, sequence uint32) error {
+func setLog(f Disk, j *journal.Log, start, sequence uint32) error {
 	j.Super.Start, j.Super.Sequence = start, sequence
 	b := make([]byte, journal.SuperSize)
 	j.Super.Encode(b)
@@ -21,7 +21,7 @@ func setLog(f GrowFile, j *journal.Log, start, sequence uint32) error {
 // superblock of the result: not in need of recovery, and with counts that are
 // right, which kernels write only when they unmount. A crash in between leaves a
 // disk that can be recovered again.
-func applyRecovery(f GrowFile, rec *journal.Recovery, super *disk.Superblock) error {
+func applyRecovery(f Disk, rec *journal.Recovery, super *disk.Superblock) error {
 	b := make([]byte, disk.BlockSize)
 	write := func(block uint64) error {
 		if err := rec.ReadBlock(b, block); err != nil {
@@ -44,7 +44,7 @@ func applyRecovery(f GrowFile, rec *journal.Recovery, super *disk.Superblock) er
 // writeHome calls write for the blocks of transactions, ascending, and syncs: the
 // superblock goes last, when what it describes is there, because e2fsck looks at
 // the descriptors before it replays a journal.
-func writeHome(f GrowFile, blocks []uint64, write func(block uint64) error) error {
+func writeHome(f Disk, blocks []uint64, write func(block uint64) error) error {
 	super := len(blocks) > 0 && blocks[0] == 0
 	if super {
 		blocks = blocks[1:]
@@ -65,7 +65,7 @@ func writeHome(f GrowFile, blocks []uint64, write func(block uint64) error) erro
 
 // writeSuper writes the primary superblock so that it is on the disk when it
 // returns.
-func writeSuper(f GrowFile, super *disk.Superblock) error {
+func writeSuper(f Disk, super *disk.Superblock) error {
 	b := make([]byte, disk.SuperSize)
 	super.Seal(b)
 	if _, err := f.WriteAt(b, disk.SuperOffset); err != nil {
