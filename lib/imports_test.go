@@ -18,25 +18,37 @@ import (
 const module = "ocipipe/"
 
 // allowed is, for each package of lib, what it may import from lib. A package
-// that does not exist yet is fine; one that is not listed is not.
+// that does not exist yet is fine; one that is not listed is not. A part of a package
+// has its row or, without one, that of the package: the parts that share a row may
+// import each other.
 var allowed = map[string][]string{
-	"atomicfile":  {},
-	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
-	"tree":        {"blockio"},
-	"cas":         {"atomicfile"},
-	"gunzip":      {},
-	"compression": {},
-	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":       {"tree", "gunzip", "compression", "blockio"},
-	"input":       {"oci", "layer", "tree", "compression"},
-	"erofs":       {"tree", "blockio"},
-	"ext4":        {"tree", "blockio"},
-	"vmdk":        {"blockio"},
-	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":         {"atomicfile", "blockio", "tree"},
-	"reftest":     {},
+	"atomicfile":   {},
+	"blockio":      {"atomicfile"}, // a spool is a file that never had a name
+	"tree":         {"blockio"},
+	"cas":          {"atomicfile"},
+	"gunzip":       {},
+	"compression":  {},
+	"oci":          {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
+	"layer":        {"tree", "gunzip", "compression", "blockio"},
+	"input":        {"oci", "layer", "tree", "compression"},
+	"erofs":        {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
+	"erofs/disk":   {"tree"},
+	"erofs/read":   {"tree", "blockio", "erofs/disk"},
+	"erofs/merge":  {"tree", "erofs/disk", "erofs/read"},
+	"ext4":         {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
+	"ext4/alloc":   {},
+	"ext4/disk":    {"tree"},
+	"ext4/journal": {"ext4/disk"},
+	"ext4/volume":  {"tree", "blockio", "ext4/disk", "ext4/journal"},
+	"ext4/read":    {"tree", "ext4/disk", "ext4/volume"},
+	"ext4/audit":   {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
+	"ext4/grow":    {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
+	"vmdk":         {"blockio", "erofs/disk"},
+	"snapshot":     {"atomicfile", "blockio", "ext4", "cas"},
+	"patch":        {"tree", "erofs"},
+	"materialize":  {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"cli":          {"atomicfile", "blockio", "tree"},
+	"reftest":      {},
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of
@@ -91,30 +103,43 @@ func list(t *testing.T, patterns ...string) (pkgs []pkg, err error) {
 	}
 }
 
-// check returns how p breaks the law. Tests follow the same one, but may use
-// reftest and the packages that their own package may.
+// check returns how p breaks the law. Tests, and packages for tests, follow the same one,
+// but may also use reftest, and all parts of the package that theirs is a part of.
 func check(p pkg) (faults []string) {
 	name := strings.TrimPrefix(p.ImportPath, module)
 	if name == "lib" { // this test
 		return nil
 	}
-	for _, i := range p.Imports {
+	imports, ofTests := p.Imports, slices.Concat(p.TestImports, p.XTestImports)
+	if isForTests(name) {
+		imports, ofTests = nil, slices.Concat(p.Imports, ofTests)
+	}
+	for _, i := range imports {
 		if why := forbidden(name, i); why != "" {
 			faults = append(faults, fmt.Sprintf("%s imports %s: %s", name, i, why))
 		}
 	}
-	for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-		if i == p.ImportPath || i == module+"lib/reftest" || strings.HasPrefix(i, module+"lib/reftest/") {
+	for _, i := range ofTests {
+		if i == module+"lib/reftest" || strings.HasPrefix(i, module+"lib/reftest/") {
 			continue
+		}
+		if target, ok := strings.CutPrefix(i, module+"lib/"); ok && ownerOf(target) == ownerOf(name) {
+			continue // tests of a part may use the others
 		}
 		if why := forbidden(name, i); why != "" {
 			faults = append(faults, fmt.Sprintf("a test of %s imports %s: %s", name, i, why))
 		}
 	}
-	if owner := ownerOf(name); strings.HasPrefix(name, "lib/") && allowed[owner] == nil {
+	if strings.HasPrefix(name, "lib/") && allowed[ownerOf(name)] == nil {
 		faults = append(faults, fmt.Sprintf("%s is not in the table", name))
 	}
 	return faults
+}
+
+// isForTests reports whether the package called name is a part of another that only its
+// tests use: lib/ext4/internal/ext4test.
+func isForTests(name string) bool {
+	return ownerOf(name) != strings.TrimPrefix(name, "lib/") && ownerOf(name) != "reftest" && strings.HasSuffix(name, "test")
 }
 
 // ownerOf is the package of lib that name lies in or below: the directories of
@@ -122,6 +147,15 @@ func check(p pkg) (faults []string) {
 func ownerOf(name string) string {
 	owner, _, _ := strings.Cut(strings.TrimPrefix(name, "lib/"), "/")
 	return owner
+}
+
+// rowOf is the row of the table for the package called name.
+func rowOf(name string) string {
+	name = strings.TrimPrefix(name, "lib/")
+	for allowed[name] == nil && strings.Contains(name, "/") {
+		name = path.Dir(name)
+	}
+	return name
 }
 
 // forbidden says why the package called name may not import i; "" if it may.
@@ -146,9 +180,11 @@ func forbidden(name, i string) string {
 		return "" // a tool may use any of them
 	case target == "cli":
 		return "only for cmd"
-	case ownerOf(name) == path.Dir(target) || strings.HasPrefix(name, i+"/"):
-		return "" // its own parts
-	case !slices.Contains(allowed[ownerOf(name)], target):
+	case ownerOf(target) == ownerOf(name) && isForTests(target):
+		return "for tests only"
+	case rowOf(name) == rowOf(target):
+		return "" // parts without rows of their own
+	case !slices.Contains(allowed[rowOf(name)], target):
 		return "not in the table"
 	}
 	return ""
@@ -163,6 +199,15 @@ func TestLaw(t *testing.T) {
 	}{
 		{"allowed", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"fmt", "ocipipe/lib/tree", "ocipipe/lib/blockio"}}, ""},
 		{"not in its row", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/layer"}}, "lib/erofs imports lib/layer"},
+		{"part", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/erofs/disk"}}, ""},
+		{"upwards to the package", pkg{ImportPath: "ocipipe/lib/erofs/disk", Imports: []string{"ocipipe/lib/erofs"}}, "not in the table"},
+		{"part out of its row", pkg{ImportPath: "ocipipe/lib/erofs/disk", Imports: []string{"ocipipe/lib/blockio"}}, "lib/erofs/disk imports lib/blockio"},
+		{"unlisted part", pkg{ImportPath: "ocipipe/lib/erofs/new", Imports: []string{"ocipipe/lib/tree"}}, ""},
+		{"test of a part", pkg{ImportPath: "ocipipe/lib/erofs/disk", XTestImports: []string{"ocipipe/lib/erofs"}}, ""},
+		{"package for tests", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/erofs/internal/erofstest"}}, "for tests only"},
+		{"package for tests with reftest", pkg{ImportPath: "ocipipe/lib/erofs/internal/erofstest", Imports: []string{"ocipipe/lib/reftest", "ocipipe/lib/erofs/read"}}, ""},
+		{"package for tests out of its row", pkg{ImportPath: "ocipipe/lib/erofs/internal/erofstest", Imports: []string{"ocipipe/lib/layer"}}, "a test of lib/erofs/internal/erofstest imports"},
+		{"parts that share a row", pkg{ImportPath: "ocipipe/lib/oci/registry", Imports: []string{"ocipipe/lib/oci/registry/hosts"}}, ""},
 		{"upwards", pkg{ImportPath: "ocipipe/lib/blockio", Imports: []string{"ocipipe/lib/tree"}}, "not in the table"},
 		{"cli in lib", pkg{ImportPath: "ocipipe/lib/materialize", Imports: []string{"ocipipe/lib/cli"}}, "only for cmd"},
 		{"unlisted package", pkg{ImportPath: "ocipipe/lib/util"}, "lib/util is not in the table"},

@@ -8,7 +8,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
@@ -104,7 +104,7 @@ func TestCheckFinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ino := probe.Inode(t, img, path)
+		ino := probetest.Inode(t, img, path)
 		return img, ino
 	}
 	change := func(path string, fn func(n *disk.Inode)) func(m *ext4test.Memory) {

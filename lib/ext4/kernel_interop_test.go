@@ -16,7 +16,7 @@ import (
 
 	"ocipipe/lib/ext4/grow"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -71,7 +71,7 @@ func TestInteropFill(t *testing.T) {
 				t.Errorf("room for %d files, then for %d", n, again)
 			}
 		})
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		ext4test.WriteMounted(t, image, func(dir string) {
 			compareKept(t, entries, filepath.Join(dir, below))
 			reftest.Run(t, "find", filepath.Join(dir, below, "work"), "-mindepth", "1", "-delete")
@@ -79,7 +79,7 @@ func TestInteropFill(t *testing.T) {
 				t.Errorf("only %d inodes", n)
 			}
 		})
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 	})
 }
 
@@ -139,7 +139,7 @@ func TestInteropWorkGrown(t *testing.T) {
 			if err := growImage(image, size); err != nil {
 				t.Fatal(err)
 			}
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 			t.Run(fmt.Sprint(size), func(t *testing.T) { workRandomly(t, image, below, entries, 1500) })
 		}
 	})
@@ -157,7 +157,7 @@ func workRandomly(t *testing.T, image, below string, entries []tree.Entry, steps
 		}
 		before = reftest.Walk(t, work, look)
 	})
-	probe.Fsck(t, image)
+	probetest.Fsck(t, image)
 	mounted := reftest.Mount(t, "ext4", image, "noload")
 	reftest.Compare(t, before, reftest.Walk(t, filepath.Join(mounted, below, "work"), look))
 	compareKept(t, entries, filepath.Join(mounted, below))
@@ -270,7 +270,7 @@ func TestInteropDirectoryGrows(t *testing.T) {
 				}
 			}
 		})
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		names, err := os.ReadDir(filepath.Join(reftest.Mount(t, "ext4", image, "noload"), "d"))
 		if want := 3000 + max(0, n-3000); err != nil || len(names) != want {
 			t.Errorf("%d names, want %d (%v)", len(names), want, err)
@@ -291,16 +291,16 @@ func TestInteropResize(t *testing.T) {
 			t.Fatal(err)
 		}
 		reftest.Run(t, "resize2fs", image)
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		if err := os.Truncate(image, larger+9<<30); err != nil {
 			t.Fatal(err)
 		}
 		growMounted(t, image, filepath.Join(below, "work"))
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		t.Run("work", func(t *testing.T) { workRandomly(t, image, below, entries, 1000) }) // which unmounts at its end
 		reftest.Run(t, "e2fsck", "-fy", image)                                             // resize2fs wants to see that it was checked
 		reftest.Run(t, "resize2fs", "-M", image)
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		compareKept(t, entries, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), below))
 	})
 }
@@ -372,12 +372,12 @@ func TestInteropTune(t *testing.T) {
 		} {
 			reftest.Run(t, "e2fsck", "-fy", image) // tune2fs wants to see that it was checked
 			reftest.Run(t, args[0], args[1:]...)
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 		}
 		if out, err := reftest.Try(t, "e2fsck", "-fyD", image); err != nil && !strings.Contains(out, "FILE SYSTEM WAS MODIFIED") {
 			t.Error(err)
 		}
-		probe.Fsck(t, image)
+		probetest.Fsck(t, image)
 		compareKept(t, entries, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), below))
 	})
 }
@@ -429,5 +429,5 @@ func TestInteropFreeSpace(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	probe.Fsck(t, image)
+	probetest.Fsck(t, image)
 }

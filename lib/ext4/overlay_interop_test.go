@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -128,14 +128,14 @@ func TestInteropOverlay(t *testing.T) {
 		workInOverlay(t, dir)
 		expectFiles(t, dir, worked)
 	})
-	probe.Fsck(t, upper)
+	probetest.Fsck(t, upper)
 	overlay(t, lower, upper, func(dir string) {
 		expectFiles(t, dir, worked)
 		if err := os.Remove(filepath.Join(dir, "moved")); err != nil {
 			t.Error(err)
 		}
 	})
-	probe.Fsck(t, upper)
+	probetest.Fsck(t, upper)
 }
 
 func workInOverlay(t *testing.T, dir string) {
@@ -173,7 +173,7 @@ func TestInteropOverlayRoot(t *testing.T) {
 	look := func(opts Options) (root reftest.Fact) {
 		upper := imageFile(t, opts)
 		overlay(t, lower, upper, func(dir string) { root = reftest.Walk(t, dir, reftest.Look{})[0] })
-		probe.Fsck(t, upper)
+		probetest.Fsck(t, upper)
 		return root
 	}
 	want := reftest.Walk(t, lower, reftest.Look{})[0]
@@ -228,7 +228,7 @@ func TestInteropSmallest(t *testing.T) {
 			}
 			upper := imageFile(t, opts, c.entries...)
 			overlay(t, lower, upper, func(dir string) { workEverywhere(t, dir, c.work) })
-			probe.Fsck(t, upper)
+			probetest.Fsck(t, upper)
 			overlay(t, lower, upper, func(dir string) {
 				if b, err := os.ReadFile(filepath.Join(dir, c.work[0])); err != nil || string(b) != "lower "+c.work[0] {
 					t.Errorf("%q, %v", b, err)
@@ -309,8 +309,8 @@ func TestInteropReadUpper(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	probe.Fsck(t, image)
-	img := probe.Open(t, image)
+	probetest.Fsck(t, image)
+	img := probetest.Open(t, image)
 	src, err := img.Subtree("upper")
 	if err != nil {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ func TestInteropReadUpper(t *testing.T) {
 	if _, err := img.Subtree("lower"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what does not exist is the root of a tree: %v", err)
 	}
-	if err := probe.DrainImage(img); err != nil {
+	if err := probetest.DrainImage(img); err != nil {
 		t.Error(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -268,7 +268,7 @@ func imageFile(t testing.TB, opts Options, entries ...tree.Entry) string {
 		list[i] = &entries[i]
 	}
 	name := build(t, opts, list...)
-	probe.Fsck(t, name)
+	probetest.Fsck(t, name)
 	return name
 }
 
@@ -357,7 +357,7 @@ func TestInteropCollisions(t *testing.T) {
 		entries = append(entries, tree.Entry{Path: fmt.Sprintf("d/%d-%0200d", i, i), Type: tree.Fifo, UID: uint32(i)})
 	}
 	image := imageFile(t, Options{Check: true}, entries...)
-	seed = probe.Open(t, image).Volume().Super.HashSeed
+	seed = probetest.Open(t, image).Volume().Super.HashSeed
 	hashes, double := map[uint32]bool{}, 0
 	for _, e := range entries {
 		h := disk.HashName(e.Path[2:], seed, false).Major

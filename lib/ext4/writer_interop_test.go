@@ -13,7 +13,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -41,7 +41,7 @@ func edges() (list []int64) {
 func TestInteropEdges(t *testing.T) {
 	for _, blocks := range edges() {
 		path := build(t, Options{Upper: true, Size: blocks*disk.BlockSize + 17, Check: blocks < 1<<20})
-		probe.Fsck(t, path)
+		probetest.Fsck(t, path)
 		if fi, err := os.Stat(path); err != nil || fi.Size() != blocks*disk.BlockSize {
 			t.Errorf("%d blocks: %v, %v", blocks, fi, err)
 		}
@@ -58,7 +58,7 @@ func TestInteropRootEdges(t *testing.T) {
 			e := &tree.Entry{Path: "f", Type: tree.File, Size: blocks * disk.BlockSize, Content: zeroContent(blocks * disk.BlockSize)}
 			opts.Check = true
 			path := build(t, opts, e)
-			probe.Fsck(t, path)
+			probetest.Fsck(t, path)
 			os.Remove(path)
 		}
 	}
@@ -84,7 +84,7 @@ func TestInteropHuge(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		probe.Fsck(t, path)
+		probetest.Fsck(t, path)
 		has := strings.Contains(reftest.Run(t, "dumpe2fs", "-h", path), "resize_inode")
 		if want := size <= 16<<40-8<<30; has != want {
 			t.Errorf("%d bytes: resize_inode is %v", size, has)
@@ -119,7 +119,7 @@ func TestInteropFeatures(t *testing.T) {
 			}
 			opts := Options{Upper: upper, Features: f, Check: true, Size: 300 << 20}
 			path := build(t, opts, ext4test.Corpus()...)
-			probe.Fsck(t, path)
+			probetest.Fsck(t, path)
 			checkNames(t, path, list)
 			below := "."
 			if upper {
@@ -251,7 +251,7 @@ func TestInteropManyDirs(t *testing.T) {
 		links uint64
 	}{{0, disk.NlinkMax}, {1, 1}} {
 		path := build(t, Options{Shrink: true, Check: true}, append(entries, ext4test.Dir("more", 0o755))[:len(entries)+c.more]...)
-		probe.Fsck(t, path)
+		probetest.Fsck(t, path)
 		var st unix.Stat_t
 		if err := unix.Stat(reftest.Mount(t, "ext4", path, "noload"), &st); err != nil || uint64(st.Nlink) != c.links {
 			t.Errorf("%d more: the root has %d links; %v", c.more, st.Nlink, err)

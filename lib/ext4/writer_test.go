@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/ext4/audit"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
@@ -207,7 +207,7 @@ func TestTooSmall(t *testing.T) {
 			t.Errorf("%s: %d MiB are not enough: %v", c.name, mib, err)
 			continue
 		}
-		s := probe.Super(t, m)
+		s := probetest.Super(t, m)
 		if have := int64(s.FreeBlocks()-min(s.FreeBlocks(), keptBlocks(s.Blocks()))) * disk.BlockSize >> 20; have != free || opts.Upper && free < 8 {
 			t.Errorf("%s: %d MiB are free, the hint says %d", c.name, have, free)
 		}
@@ -299,7 +299,7 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		s := probe.Super(t, m)
+		s := probetest.Super(t, m)
 		if s.FreeBlocks() < c.blocks || s.Groups() > c.groups || uint64(s.FreeInodes) < c.inodes {
 			t.Errorf("%s: %d blocks and %d inodes are free in %d groups, promised were %d and %d in %d", c.name, s.FreeBlocks(), s.FreeInodes, s.Groups(), c.blocks, c.inodes, c.groups)
 		}
@@ -311,7 +311,7 @@ func TestSizes(t *testing.T) {
 	if err := writeTo(m, Options{Shrink: true, Check: true}, ext4test.Corpus()); err != nil {
 		t.Fatal(err)
 	}
-	if s := probe.Super(t, m); s.FreeBlocks() > 100 || s.FreeInodes >= 16 {
+	if s := probetest.Super(t, m); s.FreeBlocks() > 100 || s.FreeInodes >= 16 {
 		t.Errorf("the smallest has %d free blocks and %d inodes", s.FreeBlocks(), s.FreeInodes)
 	}
 	err := writeTo(new(ext4test.Memory), Options{MaxSize: 8 << 30, FreeSpace: size(9 << 30)}, ext4test.Corpus())
@@ -333,7 +333,7 @@ func TestReplacedContent(t *testing.T) {
 		if err := writeTo(m, opts, entries); err != nil {
 			t.Fatal(err)
 		}
-		s := probe.Super(t, m)
+		s := probetest.Super(t, m)
 		free[i] = s.FreeBlocks()
 	}
 	if free[0] != free[1] {
@@ -391,7 +391,7 @@ func TestUUID(t *testing.T) {
 		if err := writeTo(m, c.opts, entries); err != nil {
 			t.Fatal(err)
 		}
-		s := probe.Super(t, m)
+		s := probetest.Super(t, m)
 		if other, ok := ids[s.UUID]; ok {
 			t.Errorf("%s has the UUID of %s", c.name, other)
 		}
@@ -414,7 +414,7 @@ func TestSuperblockOptions(t *testing.T) {
 	if err := writeTo(m, Options{Label: "sixteen bytes...", Epoch: &at, Features: metadataCsumSeed}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s := probe.Super(t, m)
+	s := probetest.Super(t, m)
 	if string(s.Label[:]) != "sixteen bytes..." || s.MakeTime != 5 || s.MakeTimeHi != 1 || s.WriteTimeHi != 1 || s.LastCheck != 5 ||
 		s.MountOptions != 0 || s.ChecksumSeed != uint32(disk.NewSeed(s.UUID)) || s.ReservedBlocks() != 0 {
 		t.Errorf("%+v", s)
@@ -564,7 +564,7 @@ func TestOwnLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ino := probe.Inode(t, img, "lost+found")
+		ino := probetest.Inode(t, img, "lost+found")
 		have := fmt.Sprintf("%v %o %d inode %d, %d bytes", ino.Type(), ino.Mode&disk.ModePerm, ino.UID, ino.Number, ino.Size)
 		if have != c.want {
 			t.Errorf("%s: %s, expected %s", c.name, have, c.want)
@@ -590,7 +590,7 @@ func TestSharedXattrBlocks(t *testing.T) {
 	}
 	blocks := map[uint64]int{}
 	for _, e := range entries {
-		ino := probe.Inode(t, img, e.Path)
+		ino := probetest.Inode(t, img, e.Path)
 		blocks[ino.FileACL]++
 	}
 	var users []int
@@ -647,13 +647,13 @@ func TestLargeFile(t *testing.T) {
 	if err := audit.Check(img, audit.Options{Fresh: true}); err != nil {
 		t.Fatal(err)
 	}
-	ino := probe.Inode(t, img, "large")
+	ino := probetest.Inode(t, img, "large")
 	var head disk.ExtentHead
 	head.Decode(ino.Block[:])
 	if ino.Size != 5<<30+1 || head.Depth != 1 || ino.Blocks != (5<<18+1+1)*disk.SectorBlocks {
 		t.Errorf("%d bytes, depth %d, %d sectors", ino.Size, head.Depth, ino.Blocks)
 	}
-	if s := probe.Super(t, h); s.ReservedGDT == 0 {
+	if s := probetest.Super(t, h); s.ReservedGDT == 0 {
 		t.Error("no descriptors are reserved")
 	}
 	e, err := img.Lookup("last")
@@ -679,7 +679,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err := audit.Check(img, audit.Options{Fresh: true}); err != nil {
 		t.Error(err)
 	}
-	if s := probe.Super(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {
+	if s := probetest.Super(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {
 		t.Errorf("%d blocks are reserved, features %#x", s.ReservedGDT, s.Compat)
 	}
 }

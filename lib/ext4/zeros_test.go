@@ -11,7 +11,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/tree"
 )
 
@@ -90,7 +90,7 @@ func TestZeros(t *testing.T) {
 		if err := writeTo(kept, opts, []*tree.Entry{f}); err != nil {
 			t.Fatal(err)
 		}
-		if ino := probe.InodeIn(t, kept, "f"); int64(ino.Blocks)*512 < f.Size {
+		if ino := probetest.InodeIn(t, kept, "f"); int64(ino.Blocks)*512 < f.Size {
 			t.Errorf("case %d: %d sectors of %d bytes", i, ino.Blocks, f.Size)
 		}
 	}

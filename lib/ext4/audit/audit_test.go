@@ -10,7 +10,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 )
@@ -36,7 +36,7 @@ func newPatient(t *testing.T) *patient {
 	t.Cleanup(func() { f.Close() })
 	p := &patient{t: t, file: f}
 	p.reopen()
-	probe.Fsck(t, name)
+	probetest.Fsck(t, name)
 	return p
 }
 
@@ -52,7 +52,7 @@ func (p *patient) reopen() {
 }
 
 // audit opens and audits the image as it is now.
-func (p *patient) audit() error { return probe.Audit(p.file) }
+func (p *patient) audit() error { return probetest.Audit(p.file) }
 
 // edit changes n bytes at off, until restore.
 func (p *patient) edit(off int64, n int, fn func(b []byte)) {
@@ -97,7 +97,7 @@ func (p *patient) group(g uint64, fn func(d *disk.GroupDesc)) {
 
 func (p *patient) find(path string) *volume.Inode {
 	p.t.Helper()
-	ino := probe.Inode(p.t, p.img, path)
+	ino := probetest.Inode(p.t, p.img, path)
 	return ino
 }
 
@@ -307,7 +307,7 @@ func TestInteropAudit(t *testing.T) {
 			} else if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
 				t.Errorf("neither corrupt nor unsupported: %v", err)
 			}
-			if err := probe.E2fsck(t, p.file.Name()); (err == nil) != c.quiet {
+			if err := probetest.E2fsck(t, p.file.Name()); (err == nil) != c.quiet {
 				t.Errorf("e2fsck says %v", err)
 			}
 		})

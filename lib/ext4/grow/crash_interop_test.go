@@ -11,7 +11,7 @@ import (
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 )
 
@@ -56,7 +56,7 @@ func TestInteropGrowCrash(t *testing.T) {
 			if err := Grow(grown, Options{Size: c.to << 20}); err != nil {
 				t.Fatal(err)
 			}
-			probe.Fsck(t, grown.save(t))
+			probetest.Fsck(t, grown.save(t))
 			seen := checkStates(t, start, grown, parts, c.ordered)
 			if got := reftest.Run(t, "debugfs", "-R", "cat /file", grown.save(t)); got != crashContent {
 				t.Errorf("the file has %d other bytes", len(got))
@@ -81,10 +81,10 @@ func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool)
 	for _, crash := range crashStates(start, grown.ops, parts) {
 		name := crash.disk.save(t)
 		out, err := reftest.Try(t, "e2fsck", "-fy", name) // exits with 1 where it did something
-		if says := probe.Complaint(out); says != nil && !repair {
+		if says := probetest.Complaint(out); says != nil && !repair {
 			t.Errorf("%s: %v, %v", crash.name, says, err)
 		}
-		probe.Fsck(t, name)
+		probetest.Fsck(t, name)
 		if out, err := reftest.Try(t, "debugfs", "-R", "cat /file", name); repair && (err != nil || out != crashContent) {
 			t.Errorf("%s: the file has %d other bytes, %v", crash.name, len(out), err)
 		}
@@ -144,13 +144,13 @@ func mountCrashed(t testing.TB, image string) {
 		}
 	}
 	if err == nil {
-		err = probe.Complaint(out)
+		err = probetest.Complaint(out)
 	}
 	if err != nil {
 		t.Errorf("after a mount: %v", err)
 	}
 	ext4test.WriteMounted(t, image, func(string) {})
-	probe.Fsck(t, image)
+	probetest.Fsck(t, image)
 }
 
 // crashState is a disk as a crash may leave it.
@@ -225,7 +225,7 @@ func TestInteropGrowFails(t *testing.T) {
 		d.fail = 0
 		if !errors.Is(err, ErrGrowing) {
 			name := d.save(t)
-			probe.Fsck(t, name)
+			probetest.Fsck(t, name)
 			if sizeOf(t, d) != sizeOf(t, start) || d.size != start.size {
 				t.Errorf("operation %d: has changed, and says only %v", n, err)
 			}
@@ -233,7 +233,7 @@ func TestInteropGrowFails(t *testing.T) {
 		if err := Grow(d, Options{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
 			t.Errorf("operation %d: again: %v", n, err)
 		}
-		probe.Fsck(t, d.save(t))
+		probetest.Fsck(t, d.save(t))
 		if t.Failed() {
 			return
 		}

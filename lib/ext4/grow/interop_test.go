@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 )
 
@@ -55,7 +55,7 @@ func grown(t testing.TB, name string, blocks int64) {
 	if err := growFile(name, blocks*disk.BlockSize); err != nil {
 		t.Fatal(err)
 	}
-	probe.Fsck(t, name)
+	probetest.Fsck(t, name)
 	reftest.Run(t, "resize2fs", "-f", ref, fmt.Sprint(blocks))
 	sameNumbers(t, name, ref)
 	os.Remove(ref)
@@ -65,7 +65,7 @@ func grown(t testing.TB, name string, blocks int64) {
 // metadata where groups are not joined alike, but as many.
 func sameNumbers(t testing.TB, name, ref string) {
 	t.Helper()
-	got, want := probe.SuperOfFile(t, name), probe.SuperOfFile(t, ref)
+	got, want := probetest.SuperOfFile(t, name), probetest.SuperOfFile(t, ref)
 	for _, f := range []struct {
 		what      string
 		got, want any
@@ -160,10 +160,10 @@ func TestInteropGrowVariants(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			image := variantImage(t, c.mkfs, c.ours, 150<<20)
 			use(t, image, "before")
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 			grown(t, image, 700<<8)
 			use(t, image, "between")
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 			if c.most == 0 {
 				grown(t, image, 9000<<8)
 			} else if err := growFile(image, c.most<<20+1<<30); err == nil || !strings.Contains(err.Error(), strconv.FormatInt(c.most<<20, 10)) {
@@ -171,7 +171,7 @@ func TestInteropGrowVariants(t *testing.T) {
 			}
 			reftest.Run(t, "e2fsck", "-fp", image)
 			reftest.Run(t, "resize2fs", image, "9500M")
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 			use(t, image, "after")
 			online(t, image, 9600)
 			if c.most == 0 { // what resize2fs made without a resize inode may be meta_bg
@@ -193,13 +193,13 @@ func online(t testing.TB, image string, mib int64) {
 		_, err := reftest.Try(t, "resize2fs", device)
 		if err != nil && strings.Contains(err.Error(), "Permission denied to resize") {
 			t.Log("no right to resize online here")
-			mib = int64(probe.SuperOfFile(t, image).BlocksLo >> 8)
+			mib = int64(probetest.SuperOfFile(t, image).BlocksLo >> 8)
 		} else if err != nil {
 			t.Error(err)
 		}
 	})
-	probe.Fsck(t, image)
-	super := probe.SuperOfFile(t, image)
+	probetest.Fsck(t, image)
+	super := probetest.SuperOfFile(t, image)
 	if blocks := super.Blocks(); blocks != uint64(mib)<<8 {
 		t.Errorf("%d blocks after it was resized online to %d", blocks, mib<<8)
 	}
@@ -233,7 +233,7 @@ func TestInteropGrowLarge(t *testing.T) {
 			if err := growFile(image, c.to); err != nil {
 				t.Fatal(err)
 			}
-			probe.Fsck(t, image)
+			probetest.Fsck(t, image)
 		})
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/journal"
 	"ocipipe/lib/reftest"
 )
@@ -221,7 +221,7 @@ func TestInteropReplay(t *testing.T) {
 			if hasOrphans(t, dirty) { // the kernel removes them
 				ext4test.WriteMounted(t, dirty, func(string) {})
 			}
-			probe.Fsck(t, dirty)
+			probetest.Fsck(t, dirty)
 			replayed(t, image)
 			t.Logf("%+v", stats)
 			if seen.add(stats); stats.blocks == 0 {
@@ -232,7 +232,7 @@ func TestInteropReplay(t *testing.T) {
 			}
 			compareImages(t, ref, image)
 			if !hasOrphans(t, image) {
-				probe.Fsck(t, image)
+				probetest.Fsck(t, image)
 			}
 		})
 	}
@@ -330,7 +330,7 @@ func tear(t testing.TB, image string) {
 // hasOrphans reports whether a kernel still has files to remove.
 func hasOrphans(t testing.TB, image string) bool {
 	t.Helper()
-	s := probe.SuperOfFile(t, image)
+	s := probetest.SuperOfFile(t, image)
 	return s.LastOrphan != 0 || s.RoCompat&disk.RoCompatOrphans != 0
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/disk"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 )
 
 // TestHighBits: with a bit changed that leads out of the image every number of a block
@@ -14,8 +14,10 @@ import (
 func TestHighBits(t *testing.T) {
 	m := victim(t, noSums(t))
 	b := make([]byte, 1)
-	at := func(path string) int64 { return probe.InodeIn(t, m, path).Off + disk.BlockOffset + disk.ExtentHeadSize }
-	big, names := probe.InodeIn(t, m, "big"), dataAt(probe.InodeIn(t, m, "sub"))
+	at := func(path string) int64 {
+		return probetest.InodeIn(t, m, path).Off + disk.BlockOffset + disk.ExtentHeadSize
+	}
+	big, names := probetest.InodeIn(t, m, "big"), dataAt(probetest.InodeIn(t, m, "sub"))
 	var index disk.ExtentIndex
 	index.Decode(big.Block[disk.ExtentHeadSize:])
 	leaf := int64(index.Child)*disk.BlockSize + disk.ExtentHeadSize
@@ -58,7 +60,7 @@ func TestHighBits(t *testing.T) {
 				m.WriteAt(b, off)
 			}
 			flip()
-			if err := probe.Drain(m, m.Size); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := probetest.Drain(m, m.Size); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 			flip()

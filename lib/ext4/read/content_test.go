@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
@@ -26,7 +26,7 @@ func TestContentReadAt(t *testing.T) {
 		if err := tree.WriteExpanded(&want, e); err != nil {
 			t.Fatal(err)
 		}
-		ino := probe.Inode(t, img, e.Path)
+		ino := probetest.Inode(t, img, e.Path)
 		var c volume.Content
 		if err := img.Volume().FindContent(&c, ino, nil); err != nil {
 			t.Fatal(err)

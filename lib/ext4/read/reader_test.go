@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/ext4/audit"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
@@ -58,7 +58,7 @@ func victim(t testing.TB, features ext4.Features) *ext4test.Memory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := probe.Drain(m, m.Size); err != nil {
+	if err := probetest.Drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -84,7 +84,7 @@ func dataAt(ino *volume.Inode) int64 {
 // What checksums would tell is told without them, with the place.
 func TestHostile(t *testing.T) {
 	v := victim(t, noSums(t))
-	at := func(path string) *volume.Inode { return probe.InodeIn(t, v, path) }
+	at := func(path string) *volume.Inode { return probetest.InodeIn(t, v, path) }
 	var (
 		le   = binary.LittleEndian
 		u16  = func(v uint16) []byte { return le.AppendUint16(nil, v) }
@@ -199,7 +199,7 @@ func TestHostile(t *testing.T) {
 			b.Pages[n] = bytes.Clone(page)
 		}
 		b.WriteAt(c.put, c.off)
-		err := probe.Drain(b, b.Size)
+		err := probetest.Drain(b, b.Size)
 		if c.kind == nil {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -218,7 +218,7 @@ func TestHostile(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	m := victim(t, 0)
 	for n := int64(0); n < m.Size; n += 1 + m.Size/97 {
-		if err := probe.Drain(m, n); !errors.Is(err, disk.ErrCorrupt) {
+		if err := probetest.Drain(m, n); !errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("%d of %d bytes: %v", n, m.Size, err)
 		}
 	}
@@ -253,7 +253,7 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 func TestReadError(t *testing.T) {
 	m := corpusImage(t)
 	for off := int64(0); off < 9<<20; off += 1 << 20 {
-		if err := probe.Drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
+		if err := probetest.Drain(brokenReader{m, off}, m.Size); !errors.Is(err, errRead) || errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
 		}
 	}
@@ -268,7 +268,7 @@ func TestReadMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	if err := probe.Drain(m, m.Size); err != nil {
+	if err := probetest.Drain(m, m.Size); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -332,14 +332,14 @@ func FuzzReader(f *testing.F) {
 	}
 	for _, m := range append(seeds, reference(f)) {
 		seed := packed(m)
-		if again := unpacked(seed); probe.Drain(again, again.Size) != nil {
-			f.Fatalf("seed is not accepted: %v", probe.Drain(again, again.Size))
+		if again := unpacked(seed); probetest.Drain(again, again.Size) != nil {
+			f.Fatalf("seed is not accepted: %v", probetest.Drain(again, again.Size))
 		}
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := unpacked(b)
-		readErr := probe.Drain(m, m.Size)
+		readErr := probetest.Drain(m, m.Size)
 		img, err := read.Open(m, m.Size)
 		if err != nil {
 			return
@@ -392,13 +392,13 @@ func FuzzReader(f *testing.F) {
 func TestRepeatedDirectoryBlock(t *testing.T) {
 	for _, source := range []bool{true, false} {
 		m := victim(t, noSums(t))
-		ino := probe.InodeIn(t, m, "sub")
+		ino := probetest.InodeIn(t, m, "sub")
 		(&disk.ExtentHead{Magic: disk.ExtentMagic, Entries: 2, Max: disk.ExtentRootMax}).Encode(ino.Block[:])
 		(&disk.ExtentLeaf{Logical: 1, Length: 1, Physical: uint64(dataAt(ino) / disk.BlockSize)}).Encode(ino.Block[disk.ExtentHeadSize+disk.ExtentSize:])
 		ino.Size = 2 * disk.BlockSize
 		ino.Encode(ino.Raw)
 		m.WriteAt(ino.Raw, ino.Off)
-		err := probe.Drain(m, m.Size)
+		err := probetest.Drain(m, m.Size)
 		if !source {
 			img, _ := read.Open(m, m.Size)
 			_, err = img.Lookup("sub/one")

@@ -13,7 +13,7 @@ import (
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
-	"ocipipe/lib/ext4/internal/probe"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -40,10 +40,10 @@ func TestInteropReadKernel(t *testing.T) {
 			want := reftest.Walk(t, reftest.Mount(t, "ext4", name, "noload"), reftest.Look{DirLinks: true})
 			want = slices.DeleteFunc(want, func(f reftest.Fact) bool { return f.Path == disk.LostFoundDir })
 			want[0].Nlink--
-			img := probe.Open(t, name)
+			img := probetest.Open(t, name)
 			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
 			if img.Volume().Super.RoCompat&disk.RoCompatGdtCsum == 0 {
-				probe.Fsck(t, name)
+				probetest.Fsck(t, name)
 			}
 		})
 	}
@@ -52,7 +52,7 @@ func TestInteropReadKernel(t *testing.T) {
 func TestInteropLookup(t *testing.T) {
 	name := ext4test.Mke2fs(t, 96<<20)
 	ext4test.WriteMounted(t, name, func(dir string) { ext4test.Populate(t, dir) })
-	img := probe.Open(t, name)
+	img := probetest.Open(t, name)
 	src := img.Source()
 	for {
 		e, err := src.Next()

@@ -3,8 +3,9 @@ package volume
 import (
 	"errors"
 	"fmt"
-	"ocipipe/lib/ext4/disk"
 	"testing"
+
+	"ocipipe/lib/ext4/disk"
 )
 
 func TestClaims(t *testing.T) {

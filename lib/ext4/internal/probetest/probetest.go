@@ -1,6 +1,6 @@
-// Package probe is for tests that look into an image: what e2fsck and the audit have to
+// Package probetest is for tests that look into an image: what e2fsck and the audit have to
 // say, what the reader finds, the superblock, the inode of a path.
-package probe
+package probetest
 
 import (
 	"fmt"
