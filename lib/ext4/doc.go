@@ -1,5 +1,20 @@
-// Package ext4 writes ext4 file systems, makes them larger, and reads them: the
-// file system of the Linux kernel (fs/ext4), in blocks of 4096 bytes.
+// Package ext4 writes ext4 file systems: the file system of the Linux kernel (fs/ext4),
+// in blocks of 4096 bytes. Packages below it do the rest:
+//
+//	disk     the records of the format
+//	alloc    free blocks around those that are taken
+//	journal  the journal, read, and transactions for it
+//	volume   groups, inodes and contents, read by number
+//	read     a file system in, a tree out
+//	audit    the check of a whole file system
+//	grow     makes a file system larger
+//
+// [NewWriter] takes a file to write to and [Options]; the [Writer] is a tree.Sink. A root
+// file system gets the size that its content needs, or one that is asked for; the upper
+// disk of an overlay has one that is asked for.
+//
+// The package depends on lib/tree, on lib/blockio for writing, and on disk, alloc, journal
+// (an empty one), and, to check what it wrote, on read and audit.
 //
 // What is written is what mke2fs -t ext4 of e2fsprogs 1.47 makes, but for default
 // mount options and reserved blocks, of which there are none. It mounts on Linux
@@ -61,8 +76,4 @@
 // fit into it and a block are refused: ea_inode is not written. At 16 TiB the resize
 // inode ends; larger disks have none, and only a kernel makes them grow, by meta_bg.
 // A disk that is to grow without it has room for descriptors up to Options.MaxSize.
-//
-// Not read and not grown are file systems with other block sizes, bigalloc, encrypted
-// or case-folded directories and external journals; [Open] and [Grow] say what each of
-// them refuses.
 package ext4

@@ -2,12 +2,14 @@ package ext4
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
@@ -40,5 +42,35 @@ func TestACLShown(t *testing.T) {
 	w, _ := NewWriter(new(ext4test.Memory), Options{})
 	if err := w.Add(d); !errors.Is(err, disk.ErrACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
 		t.Error(err)
+	}
+}
+
+// Blocks of xattrs are shared by as many inodes as the kernel allows.
+func TestSharedXattrBlocks(t *testing.T) {
+	var entries []*tree.Entry
+	for i := range 2*disk.XattrMaxRefs + 5 {
+		e := ext4test.File(fmt.Sprintf("f%05d", i), nil)
+		e.Xattrs = []tree.Xattr{{Name: "user.x", Value: strings.Repeat("v", 200)}}
+		entries = append(entries, e)
+	}
+	m := new(ext4test.Memory)
+	if err := writeTo(m, Options{Check: true, Size: 32 << 20}, entries); err != nil {
+		t.Fatal(err)
+	}
+	img, err := read.Open(m, m.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[uint64]int{}
+	for _, e := range entries {
+		ino := probetest.Inode(t, img, e.Path)
+		blocks[ino.FileACL]++
+	}
+	var users []int
+	for _, n := range blocks {
+		users = append(users, n)
+	}
+	if slices.Sort(users); !slices.Equal(users, []int{5, disk.XattrMaxRefs, disk.XattrMaxRefs}) {
+		t.Errorf("blocks have %d users", users)
 	}
 }
