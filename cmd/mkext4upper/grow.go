@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -21,8 +22,8 @@ func (t *tool) grow(env *cli.Env) error {
 		return err
 	}
 	defer f.Close()
-	return env.Guard(t.Grow, func(stop <-chan struct{}) error {
-		err := grow.Grow(f, grow.Options{Size: t.Size, Device: device, Stop: stop})
+	return env.Guard(t.Grow, func(ctx context.Context) error {
+		err := grow.Grow(ctx, f, grow.Options{Size: t.Size, Device: device})
 		if err = errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("%s: %w", t.Grow, err)
 		}

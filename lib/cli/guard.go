@@ -1,31 +1,37 @@
 package cli
 
-import "sync"
+import (
+	"context"
+	"errors"
+)
 
 // guard is a task that a signal waits for.
 type guard struct {
 	env  *Env
 	name string
-	stop chan struct{}
+	stop context.CancelCauseFunc
 	done chan struct{}
-	once sync.Once
 	err  error
 }
 
-// Guard runs do, which changes name in place. A signal that ends the process closes
-// stop, waits until do has returned, and says what came of it: nil that it was
+var errStopped = errors.New("stopped")
+
+// Guard runs do, which changes name in place. A signal that ends the process cancels the
+// context of do, waits until do has returned, and says what came of it: nil that it was
 // completed all the same. do must not wait for anything but its own work.
-func (e *Env) Guard(name string, do func(stop <-chan struct{}) error) error {
-	g := &guard{env: e, name: name, stop: make(chan struct{}), done: make(chan struct{})}
+func (e *Env) Guard(name string, do func(ctx context.Context) error) error {
+	ctx, stop := context.WithCancelCause(e.Context)
+	defer stop(nil)
+	g := &guard{env: e, name: name, stop: stop, done: make(chan struct{})}
 	e.addOutput(g)
-	g.err = do(g.stop)
+	g.err = do(ctx)
 	close(g.done)
 	return g.err
 }
 
 // Abort stops the task.
 func (g *guard) Abort() {
-	g.once.Do(func() { close(g.stop) })
+	g.stop(errStopped)
 	<-g.done
 	if g.err != nil {
 		g.env.say("", g.env.message(g.err))

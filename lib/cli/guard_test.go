@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +12,10 @@ import (
 	"time"
 )
 
-func (p *probe) guarded(stop <-chan struct{}) error {
+func (p *probe) guarded(ctx context.Context) error {
 	fmt.Fprintln(os.Stderr, "ready")
 	select {
-	case <-stop:
+	case <-ctx.Done():
 	case <-time.After(2 * time.Minute):
 		return errors.New("disk: nobody stopped it")
 	}
@@ -22,7 +23,7 @@ func (p *probe) guarded(stop <-chan struct{}) error {
 	if p.Do == "guard to the end" {
 		return nil
 	}
-	return errors.New("disk: stopped; it is as it was")
+	return fmt.Errorf("disk: %w; it is as it was", context.Cause(ctx))
 }
 
 // A signal waits for a task, and the user is told what came of it.

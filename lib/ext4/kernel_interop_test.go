@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -312,7 +313,7 @@ func growImage(image string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	return grow.Grow(f, grow.Options{Size: size})
+	return grow.Grow(context.Background(), f, grow.Options{Size: size})
 }
 
 // growMounted has the kernel grow the file system to all of the image while files

@@ -1,6 +1,7 @@
 package grow
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -53,7 +54,7 @@ func TestInteropGrowCrash(t *testing.T) {
 			})
 			start := loadDisk(t, image)
 			grown := start.clone()
-			if err := Grow(grown, Options{Size: c.to << 20}); err != nil {
+			if err := Grow(context.Background(), grown, Options{Size: c.to << 20}); err != nil {
 				t.Fatal(err)
 			}
 			probetest.Fsck(t, grown.save(t))
@@ -107,7 +108,7 @@ func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool)
 func TestInteropReplayCrash(t *testing.T) {
 	start := growable(t, ext4.Options{Size: 200 << 20})
 	grown := start.clone()
-	if err := Grow(grown, Options{Size: 9 << 30}); err != nil {
+	if err := Grow(context.Background(), grown, Options{Size: 9 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range grown.ops { // up to where the journal has the transaction
@@ -116,7 +117,7 @@ func TestInteropReplayCrash(t *testing.T) {
 		}
 	}
 	again := start.clone()
-	if err := Grow(again, Options{Size: 9 << 30}); err != nil {
+	if err := Grow(context.Background(), again, Options{Size: 9 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	if seen := checkStates(t, start, again, 6, false); len(seen) != 1 || seen[9<<18] == 0 {
@@ -212,13 +213,13 @@ func TestInteropGrowFails(t *testing.T) {
 	image := ext4test.Mke2fs(t, 200<<20, "-b", "4096")
 	start := loadDisk(t, image)
 	d := start.clone()
-	if err := Grow(d, Options{Size: 600 << 20}); err != nil {
+	if err := Grow(context.Background(), d, Options{Size: 600 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range d.ops {
 		d := start.clone()
 		d.fail = n + 1
-		err := Grow(d, Options{Size: 600 << 20})
+		err := Grow(context.Background(), d, Options{Size: 600 << 20})
 		if !errors.Is(err, errFull) {
 			t.Fatalf("operation %d: %v", n, err)
 		}
@@ -230,7 +231,7 @@ func TestInteropGrowFails(t *testing.T) {
 				t.Errorf("operation %d: has changed, and says only %v", n, err)
 			}
 		}
-		if err := Grow(d, Options{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
+		if err := Grow(context.Background(), d, Options{Size: 600 << 20}); err != nil && sizeOf(t, d) != 600<<8 {
 			t.Errorf("operation %d: again: %v", n, err)
 		}
 		probetest.Fsck(t, d.save(t))

@@ -1,6 +1,8 @@
 package grow
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,10 +30,6 @@ type Options struct {
 	// Device says that the disk is a block device: it keeps its size, and what it
 	// held behind the file system need not be zero.
 	Device bool
-	// Stop, when it is closed, ends Grow with ErrStopped if the disk can still be put
-	// back. From when on it cannot, no more than what is in memory is left to be
-	// written.
-	Stop <-chan struct{}
 }
 
 // Grow makes the file system on f larger, in place. A journal that was left by a
@@ -45,12 +43,15 @@ type Options struct {
 // groups after. Without a journal, or in one that is too short, the disk is marked
 // as not clean meanwhile, and e2fsck -fy brings it back if it was interrupted.
 //
+// When ctx is done, Grow ends with its cause if the disk can still be put back. From when
+// on it cannot, no more than what is in memory is left to be written.
+//
 // On an error without [ErrGrowing] the file system is what it was, if only with
 // its journal replayed.
 //
 // Growing to the size that it has is an error, too, unless the journal had to be
 // replayed: it may have been what an interrupted Grow left to do.
-func Grow(f Disk, opts Options) error {
+func Grow(ctx context.Context, f Disk, opts Options) error {
 	g, err := planGrowth(f, opts)
 	if err != nil {
 		return err
@@ -63,15 +64,12 @@ func Grow(f Disk, opts Options) error {
 	if g.new.Blocks() == g.old.Blocks() { // it was the replay that did it, but for the backups
 		return g.writeBackups(0)
 	}
-	return g.run()
+	return g.run(ctx)
 }
 
 // ErrGrowing is wrapped by the errors of a Grow that stopped in the middle, so
 // that the journal has to be replayed, or e2fsck to run. Another Grow replays too.
 var ErrGrowing = errors.New("stopped half-way, to be completed by e2fsck -fy")
-
-// ErrStopped is wrapped by the error of a Grow that was stopped in time.
-var ErrStopped = errors.New("stopped")
 
 // writes are the changed blocks, in order.
 func (g *growth) writes() (list []journal.Block) {
@@ -82,11 +80,8 @@ func (g *growth) writes() (list []journal.Block) {
 }
 
 // run carries the plan out.
-func (g *growth) run() error {
-	err := g.prepare()
-	if err == nil {
-		err = g.stopped()
-	}
+func (g *growth) run(ctx context.Context) error {
+	err := cmp.Or(g.prepare(ctx), context.Cause(ctx))
 	if err != nil {
 		return g.undo(err)
 	}
@@ -95,16 +90,6 @@ func (g *growth) run() error {
 		return g.throughJournal()
 	}
 	return g.inOrder()
-}
-
-// stopped is an error if nobody wants to go on.
-func (g *growth) stopped() error {
-	select {
-	case <-g.opts.Stop:
-		return ErrStopped
-	default:
-		return nil
-	}
 }
 
 // undo gives the disk the size that it had. What was written lies behind the file
@@ -119,15 +104,15 @@ func (g *growth) undo(err error) error {
 }
 
 // prepare writes what lies behind the old file system.
-func (g *growth) prepare() error {
+func (g *growth) prepare(ctx context.Context) error {
 	if size := int64(g.new.Blocks()) * disk.BlockSize; size > g.size {
 		if err := g.f.Truncate(size); err != nil {
 			return err
 		}
 	}
 	for _, r := range g.runs {
-		if err := g.stopped(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err := g.writeRun(r); err != nil {
 			return err

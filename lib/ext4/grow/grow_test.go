@@ -2,6 +2,7 @@ package grow
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func TestGrowRefuses(t *testing.T) {
 				c.change(d)
 			}
 			before := d.clone()
-			err := Grow(d, c.opts)
+			err := Grow(context.Background(), d, c.opts)
 			var size *sizeError
 			var hint interface{ Hint() string }
 			switch {
@@ -117,7 +118,7 @@ func TestGrowLastGroup(t *testing.T) {
 		}
 		desc := g.decodeGroup(0)
 		d.put([]byte{0xA5}, int64(desc.BlockBitmap)*disk.BlockSize+bit)
-		if err := Grow(d, Options{Size: 120 << 20}); !errors.Is(err, disk.ErrCorrupt) || len(d.ops) > 0 {
+		if err := Grow(context.Background(), d, Options{Size: 120 << 20}); !errors.Is(err, disk.ErrCorrupt) || len(d.ops) > 0 {
 			t.Errorf("byte %d: %v", bit, err)
 		}
 	}
@@ -128,7 +129,7 @@ func TestGrowSame(t *testing.T) {
 	start := growable(t, ext4.Options{Size: 200 << 20})
 	one, two := start.clone(), start.clone()
 	for _, d := range []*loggedDisk{one, two} {
-		if err := Grow(d, Options{Size: 20 << 30}); err != nil {
+		if err := Grow(context.Background(), d, Options{Size: 20 << 30}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,7 +142,7 @@ func TestGrowSame(t *testing.T) {
 			break
 		}
 	}
-	if err := Grow(crashed, Options{Size: 20 << 30}); err != nil {
+	if err := Grow(context.Background(), crashed, Options{Size: 20 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	if !clearLog(t, crashed).equal(clearLog(t, one)) {
@@ -195,7 +196,7 @@ func TestGrowDevice(t *testing.T) {
 		for at := int64(64 << 20); at < size; at += disk.BlockSize {
 			d.put(bytes.Repeat([]byte{0xEE}, disk.BlockSize), at)
 		}
-		if err := Grow(d, Options{Size: 200 << 20, Device: true}); err != nil {
+		if err := Grow(context.Background(), d, Options{Size: 200 << 20, Device: true}); err != nil {
 			t.Fatal(err)
 		}
 		g, err := openGrowth(d)
@@ -228,7 +229,7 @@ func TestGrowLongFile(t *testing.T) {
 	if err := f.Truncate(1 << 30); err != nil {
 		t.Fatal(err)
 	}
-	if err := Grow(f, Options{Size: 500 << 20}); err != nil {
+	if err := Grow(context.Background(), f, Options{Size: 500 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	d := loadDisk(t, name)
@@ -270,7 +271,7 @@ func FuzzGrow(f *testing.F) {
 		f.Add(uint8(i), []byte{}, true)
 		f.Add(uint8(i), []byte{0, 0, 4, 0x18, 1}, true)
 		f.Add(uint8(i), []byte{0, 0, 4, 0x28, 1, 0, 1, 0, 0, 9}, false)
-		if err := Grow(disks[i].clone(), Options{Size: 9 << 30}); err != nil {
+		if err := Grow(context.Background(), disks[i].clone(), Options{Size: 9 << 30}); err != nil {
 			f.Fatalf("seed %d: %v", i, err)
 		}
 	}
@@ -291,12 +292,12 @@ func FuzzGrow(f *testing.F) {
 		if which >= 0x80 {
 			size = 9 << 30 // with more blocks of descriptors
 		}
-		err := Grow(d, Options{Size: size})
+		err := Grow(context.Background(), d, Options{Size: size})
 		if err != nil && (len(d.ops) > 0 || !d.equal(before)) {
 			t.Errorf("the disk was written to, and then: %v", err)
 		}
 		if err == nil {
-			Grow(d, Options{Size: size + disk.BlockSize})
+			Grow(context.Background(), d, Options{Size: size + disk.BlockSize})
 		}
 	})
 }
@@ -324,7 +325,7 @@ func TestGrowSweep(t *testing.T) {
 				d.put([]byte{value}, at)
 				resealDisk(d)
 				before := d.clone()
-				err := Grow(d, Options{Size: 70 << 20})
+				err := Grow(context.Background(), d, Options{Size: 70 << 20})
 				if err == nil {
 					continue
 				}
@@ -401,10 +402,11 @@ func resealDisk(d *loggedDisk) {
 func TestGrowStop(t *testing.T) {
 	d := growable(t, ext4.Options{Size: 64 << 20})
 	before := d.clone()
-	stop := make(chan struct{})
-	close(stop)
-	err := Grow(d, Options{Size: 128 << 20, Stop: stop})
-	if !errors.Is(err, ErrStopped) || fmt.Sprint(err) != "stopped; the file system is as it was" || !d.equal(before) {
+	ctx, stop := context.WithCancelCause(context.Background())
+	cause := errors.New("stopped")
+	stop(cause)
+	err := Grow(ctx, d, Options{Size: 128 << 20})
+	if !errors.Is(err, cause) || fmt.Sprint(err) != "stopped; the file system is as it was" || !d.equal(before) {
 		t.Error(err)
 	}
 }

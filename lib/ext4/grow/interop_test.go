@@ -1,6 +1,7 @@
 package grow
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -45,7 +46,7 @@ func growFile(name string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	return Grow(f, Options{Size: size})
+	return Grow(context.Background(), f, Options{Size: size})
 }
 
 // grown grows the image and checks it, also against what resize2fs makes of a copy.

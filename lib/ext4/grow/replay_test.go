@@ -2,6 +2,7 @@ package grow
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -347,7 +348,7 @@ func TestReplayRefuses(t *testing.T) {
 			x := newDirty(t, logKinds[7], 1)
 			c.change(x)
 			x.seal(t)
-			err := Grow(x.loggedDisk, Options{Size: 128 << 20})
+			err := Grow(context.Background(), x.loggedDisk, Options{Size: 128 << 20})
 			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.Text) || len(x.ops) > 0 {
 				t.Errorf("%v; %d writes", err, len(x.ops))
 			}
@@ -363,7 +364,7 @@ func TestGrowReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := Grow(f, Options{Size: 128 << 20}); err == nil || errors.Is(err, ErrGrowing) {
+	if err := Grow(context.Background(), f, Options{Size: 128 << 20}); err == nil || errors.Is(err, ErrGrowing) {
 		t.Error(err)
 	}
 }
