@@ -112,7 +112,7 @@ func allContents(t *testing.T) []contents {
 	}
 	ext := func(t *testing.T) *read.Image {
 		f, size := imageFile(t, func(f *os.File) {
-			fill(t, must[*ext4.Writer](t)(ext4.NewWriter(f, ext4.Options{})))
+			fill(t, must[*ext4.Writer](t)(ext4.NewWriter(t.Context(), f, ext4.Options{})))
 		})
 		return must[*read.Image](t)(read.Open(f, size))
 	}

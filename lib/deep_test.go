@@ -46,7 +46,7 @@ func TestDeepSources(t *testing.T) {
 		},
 		"ext4": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {
-				w := must[*ext4.Writer](t)(ext4.NewWriter(f, ext4.Options{}))
+				w := must[*ext4.Writer](t)(ext4.NewWriter(t.Context(), f, ext4.Options{}))
 				if err := tree.Copy(w, deep(false).Source(tree.Flat)); err != nil {
 					t.Fatal(err)
 				}

@@ -69,15 +69,15 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := t.write(out, in, opts); err != nil {
+	if err := t.write(env, out, in, opts); err != nil {
 		return err
 	}
 	return out.Commit()
 }
 
 // write writes the disk, with the stream in, if there is one.
-func (t *tool) write(out ext4.Output, in io.Reader, opts ext4.Options) error {
-	w, err := ext4.NewWriter(out, opts)
+func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Options) error {
+	w, err := ext4.NewWriter(env.Context, out, opts)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	w, err := ext4.NewWriter(out, opts)
+	w, err := ext4.NewWriter(env.Context, out, opts)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (w *Writer) verify(size int64) error {
 	}
 	want := w.tree.Source(tree.Flat)
 	defer want.Close()
-	err = audit.Check(img, audit.Options{Fresh: true, Entry: func(have *tree.Entry) error {
+	err = audit.Check(w.ctx, img, audit.Options{Fresh: true, Entry: func(have *tree.Entry) error {
 		e, err := want.Next()
 		switch {
 		case err == io.EOF || err == nil && e.Path > have.Path:
@@ -99,7 +99,7 @@ func (w *Writer) compareContent(want, have *tree.Entry) error {
 	if !slices.Equal(blocks, have.Extents) || (blocks == nil) != (have.Extents == nil) {
 		return errors.New("holes are not where they were")
 	}
-	sum := &extentsWriter{w: w.hash, data: whole(want.Extents, want.Size), blocks: whole(blocks, want.Size)}
+	sum := &extentsWriter{w: w.hash, stopped: w.stopped, data: whole(want.Extents, want.Size), blocks: whole(blocks, want.Size)}
 	if have.Content != nil {
 		if _, err := have.Content.WriteTo(sum); err != nil {
 			return err
@@ -125,9 +125,14 @@ type extentsWriter struct {
 	w      io.Writer
 	data   []tree.Extent // still to come, the first one maybe in part
 	blocks []tree.Extent // likewise
+
+	stopped func() error // an error if nobody wants the rest
 }
 
 func (x *extentsWriter) Write(p []byte) (n int, err error) {
+	if err := x.stopped(); err != nil {
+		return 0, err
+	}
 	for len(p) > 0 {
 		at := &x.blocks[0]
 		k := min(int64(len(p)), at.Len)

@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 // writeTo writes a file system of entries.
 func writeTo(out Output, opts Options, entries []*tree.Entry) error {
-	w, err := NewWriter(out, opts)
+	w, err := NewWriter(context.Background(), out, opts)
 	if err != nil {
 		return err
 	}

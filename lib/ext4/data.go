@@ -114,6 +114,9 @@ func (s *contentWriter) take(w *Writer, e *tree.Entry, c tree.Content) error {
 var errTooLong = errors.New("content is longer than its size says")
 
 func (s *contentWriter) Write(p []byte) (n int, err error) {
+	if err := s.w.stopped(); err != nil {
+		return 0, err
+	}
 	for len(p) > 0 {
 		if len(s.extents) == 0 {
 			return n, errTooLong

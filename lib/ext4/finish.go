@@ -111,6 +111,9 @@ func (w *Writer) blame(it *item, err error) error {
 }
 
 func (w *Writer) placeItem(it *item) error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
 	if err := it.check(w.opts.Features); err != nil {
 		return err
 	}

@@ -53,6 +53,8 @@ type groupWriter struct {
 	last   uint32       // the highest inode in use, all below are too
 	put    func(block uint64, data []byte) error
 
+	stopped func() error // an error if nobody wants the rest
+
 	room       [disk.BlockSize]byte // of one bitmap
 	freeBlocks uint64
 }
@@ -61,6 +63,9 @@ type groupWriter struct {
 func (w *groupWriter) write() (gdt []byte, err error) {
 	gdt = make([]byte, uint64(w.geo.gdt)*disk.BlockSize)
 	for g := range w.geo.groups {
+		if err := w.stopped(); err != nil {
+			return nil, err
+		}
 		d, err := w.group(g)
 		if err != nil {
 			return nil, err

@@ -178,6 +178,9 @@ func (m *metadataWriter) writeResize() error {
 func (m *metadataWriter) writeInodes(items []*item) error {
 	m.dirs = make([]uint32, (m.last-1)/m.l.geo.ipg+1)
 	for _, it := range items {
+		if err := m.stopped(); err != nil {
+			return err
+		}
 		if err := m.writeInode(it); err != nil {
 			return m.blame(it, err)
 		}
@@ -275,7 +278,7 @@ func (m *metadataWriter) writeGroups(items []*item) error {
 	g := &m.l.geo
 	groups := groupWriter{
 		geo: g, feat: m.opts.Features, seed: m.seed, places: m.l.places,
-		files: m.inUse(items), fixed: merge(g.superAreas(), m.l.areas), dirs: m.dirs, last: m.last, put: m.put,
+		files: m.inUse(items), stopped: m.stopped, fixed: merge(g.superAreas(), m.l.areas), dirs: m.dirs, last: m.last, put: m.put,
 	}
 	used := groups.files.used + g.fixed()
 	gdt, err := groups.write()

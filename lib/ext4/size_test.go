@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -214,7 +215,7 @@ func TestLargeFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.Check(img, audit.Options{Fresh: true}); err != nil {
+	if err := audit.Check(context.Background(), img, audit.Options{Fresh: true}); err != nil {
 		t.Fatal(err)
 	}
 	ino := probetest.Inode(t, img, "large")
@@ -246,7 +247,7 @@ func TestLargeWithoutReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.Check(img, audit.Options{Fresh: true}); err != nil {
+	if err := audit.Check(context.Background(), img, audit.Options{Fresh: true}); err != nil {
 		t.Error(err)
 	}
 	if s := probetest.Super(t, h); s.ReservedGDT != 0 || s.Compat&disk.CompatResizeInode != 0 || s.Groups() < 73 {

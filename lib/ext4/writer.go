@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +18,7 @@ import (
 // Writer is a tree.Sink that writes a file system. The content of a file goes to
 // its place when it is added; all else follows at Close.
 type Writer struct {
+	ctx      context.Context
 	opts     Options
 	out      Output
 	tree     *tree.Tree
@@ -49,12 +51,13 @@ type Writer struct {
 
 var errClosed = errors.New("file system is already complete")
 
-// NewWriter begins a file system in out. Nothing is valid before Close.
-func NewWriter(out Output, opts Options) (*Writer, error) {
+// NewWriter begins a file system in out. Nothing is valid before Close. When ctx is done,
+// Add and Close stop, also in the midst of a file, and return its cause.
+func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	w := &Writer{opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
+	w := &Writer{ctx: ctx, opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
 	w.content.sifter = tree.Sifter{Data: w.content.data, Hole: w.content.leaveOut, Room: maxHoles}
 	if opts.UUID == nil {
 		w.digest = blake3.New()
@@ -123,7 +126,18 @@ func (w *Writer) Add(e *tree.Entry) error {
 	return w.err
 }
 
+// stopped is the cause of the context if that is done, else nil.
+func (w *Writer) stopped() error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return nil
+}
+
 func (w *Writer) add(e *tree.Entry) error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
 	if err := w.check(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
@@ -262,16 +276,18 @@ func (w *Writer) drops(x tree.Xattr) bool {
 // Close completes the file system, and checks it if that was asked for. It does
 // not sync or close the output.
 func (w *Writer) Close() error {
+	if w.err == errClosed {
+		return nil
+	}
 	if w.err == nil {
 		w.err = w.finish()
 	}
-	err := w.err
-	if err == nil {
-		w.err = errClosed
-	} else {
-		w.Abort(err)
+	if w.err != nil {
+		w.Abort(w.err)
+		return w.err
 	}
-	return err
+	w.err = errClosed
+	return nil
 }
 
 // Abort gives the file system up.

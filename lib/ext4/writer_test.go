@@ -1,7 +1,9 @@
 package ext4
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +75,7 @@ func TestWriterRefuses(t *testing.T) {
 }
 
 func TestWriterErrorsStick(t *testing.T) {
-	w, err := NewWriter(new(ext4test.Memory), Options{})
+	w, err := NewWriter(context.Background(), new(ext4test.Memory), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,13 +83,13 @@ func TestWriterErrorsStick(t *testing.T) {
 	if !errors.Is(first, ErrNeedsUpper) || w.Add(ext4test.File("a", nil)) != first || w.Close() != first {
 		t.Errorf("first error is %v", first)
 	}
-	w, _ = NewWriter(new(ext4test.Memory), Options{})
+	w, _ = NewWriter(context.Background(), new(ext4test.Memory), Options{})
 	cause := errors.New("given up")
 	if w.Abort(cause); w.Add(ext4test.File("a", nil)) != cause || w.Close() != cause {
 		t.Error("goes on after Abort")
 	}
-	w, _ = NewWriter(new(ext4test.Memory), Options{})
-	if err := w.Close(); err != nil || w.Close() != errClosed || w.Add(ext4test.File("a", nil)) != errClosed {
+	w, _ = NewWriter(context.Background(), new(ext4test.Memory), Options{})
+	if err := w.Close(); err != nil || w.Close() != nil || w.Add(ext4test.File("a", nil)) != errClosed {
 		t.Errorf("goes on after Close: %v", err)
 	}
 }
@@ -191,5 +193,66 @@ func TestWriterTimes(t *testing.T) {
 		if (len(said) == 1 && strings.HasPrefix(said[0], "past: its time is outside")) != c.warn {
 			t.Errorf("said %q", said)
 		}
+	}
+}
+
+// cancelling is content that calls stop when half of it has been written.
+type cancelling struct {
+	b    []byte
+	stop func()
+}
+
+func (c cancelling) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c.b[:len(c.b)/2])
+	if err != nil {
+		return int64(n), err
+	}
+	c.stop()
+	m, err := w.Write(c.b[len(c.b)/2:])
+	return int64(n + m), err
+}
+
+// TestWriterStops stops a writer everywhere: what it wrote is no file system, and each
+// later call returns the cause.
+func TestWriterStops(t *testing.T) {
+	cause := errors.New("the cause")
+	for name, c := range map[string]func(w *Writer, m *ext4test.Memory, stop func()) error{
+		"at once": func(w *Writer, _ *ext4test.Memory, stop func()) error {
+			stop()
+			return w.Add(ext4test.File("late", nil))
+		},
+		"in a file": func(w *Writer, _ *ext4test.Memory, stop func()) error {
+			big := ext4test.Pattern(1, 1<<20)
+			return w.Add(&tree.Entry{Path: "big", Type: tree.File, Mode: 0o644, Size: 1 << 20, Content: cancelling{big, stop}})
+		},
+		"in the end": func(w *Writer, _ *ext4test.Memory, stop func()) error {
+			stop()
+			return w.Close()
+		},
+		"while it is checked": func(w *Writer, m *ext4test.Memory, stop func()) error {
+			m.BeforeRead = func(*ext4test.Memory) { stop() }
+			return w.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			m := new(ext4test.Memory)
+			w, err := NewWriter(ctx, m, Options{Check: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Add(ext4test.File("one", ext4test.Pattern(1, 5000))); err != nil {
+				t.Fatal(err)
+			}
+			if err := c(w, m, func() { cancel(cause) }); !errors.Is(err, cause) {
+				t.Errorf("have %v", err)
+			}
+			if err := w.Close(); !errors.Is(err, cause) {
+				t.Errorf("close: %v", err)
+			}
+			if _, err := read.Open(m, m.Size); err == nil && name != "while it is checked" {
+				t.Error("there is a file system")
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +40,7 @@ func TestACLShown(t *testing.T) {
 		}
 	}
 	d.Xattrs = ext4test.Xattrs("system.posix_acl_access", "1")
-	w, _ := NewWriter(new(ext4test.Memory), Options{})
+	w, _ := NewWriter(context.Background(), new(ext4test.Memory), Options{})
 	if err := w.Add(d); !errors.Is(err, disk.ErrACL) || !strings.HasPrefix(err.Error(), "d: xattr system.posix_acl_access: ") {
 		t.Error(err)
 	}

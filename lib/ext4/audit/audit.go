@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -27,12 +28,13 @@ type Options struct {
 
 // Check checks the structure of img as e2fsck does: that every block and inode
 // belongs to one thing and is marked so, that counts and checksums are right and
-// every directory leads where it says. It returns the first thing that is wrong.
-func Check(img *read.Image, opts Options) error {
+// every directory leads where it says. It returns the first thing that is wrong, or the
+// cause of ctx when that is done.
+func Check(ctx context.Context, img *read.Image, opts Options) error {
 	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
-	a := auditor{vol: img.Volume(), opts: opts, dirs: make(map[uint64]uint32)}
+	a := auditor{ctx: ctx, vol: img.Volume(), opts: opts, dirs: make(map[uint64]uint32)}
 	a.source = img.Walk(a.visit)
 	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {
 		if err := step(); err != nil {
@@ -43,6 +45,7 @@ func Check(img *read.Image, opts Options) error {
 }
 
 type auditor struct {
+	ctx    context.Context
 	vol    *volume.Volume
 	opts   Options
 	source *read.Walk        // has what inodes own, and their numbers
@@ -59,7 +62,7 @@ func (a *auditor) layout() error {
 	s := &a.vol.Super
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.vol.ReadGroup(&d, g); err != nil {
+		if err := cmp.Or(a.stopped(), a.vol.ReadGroup(&d, g)); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)
@@ -97,9 +100,20 @@ func (a *auditor) fix(first, n uint64, own volume.Claim) error {
 	return cmp.Or(a.fixed.Add(first, n), a.source.Owned.Add(first, n))
 }
 
+// stopped is the cause of the context if that is done, else nil.
+func (a *auditor) stopped() error {
+	if a.ctx.Err() != nil {
+		return context.Cause(a.ctx)
+	}
+	return nil
+}
+
 // walk visits everything that has a name.
 func (a *auditor) walk() error {
 	for {
+		if err := a.stopped(); err != nil {
+			return err
+		}
 		e, err := a.source.Next()
 		if err == io.EOF {
 			return nil
@@ -197,7 +211,7 @@ func (a *auditor) bitmaps() error {
 	block, want := make([]byte, disk.BlockSize), make([]byte, disk.BlockSize)
 	var d disk.GroupDesc
 	for g := range s.Groups() {
-		if err := a.vol.ReadGroup(&d, g); err != nil {
+		if err := cmp.Or(a.stopped(), a.vol.ReadGroup(&d, g)); err != nil {
 			return err
 		}
 		first := g * uint64(s.BlocksPerGroup)

@@ -30,7 +30,7 @@ func upper(t testing.TB, opts ext4.Options) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := ext4.NewWriter(f, opts)
+	w, err := ext4.NewWriter(context.Background(), f, opts)
 	if err == nil {
 		err = w.Close()
 	}

@@ -2,6 +2,7 @@ package read_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 
 // makeImage writes a file system of entries to m.
 func makeImage(m *ext4test.Memory, opts ext4.Options, entries []*tree.Entry) error {
-	w, err := ext4.NewWriter(m, opts)
+	w, err := ext4.NewWriter(context.Background(), m, opts)
 	if err != nil {
 		return err
 	}
@@ -344,7 +345,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := audit.Check(img, audit.Options{}); err == nil && readErr != nil && errors.Is(readErr, disk.ErrCorrupt) {
+		if err := audit.Check(context.Background(), img, audit.Options{}); err == nil && readErr != nil && errors.Is(readErr, disk.ErrCorrupt) {
 			t.Fatalf("audited, but cannot be read: %v", readErr)
 		}
 		if readErr != nil {
@@ -356,7 +357,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := ext4.NewWriter(again, ext4.Options{Upper: true, Size: ext4.MinUpper, Features: features, Journal: new(int64), Check: true})
+		w, err := ext4.NewWriter(context.Background(), again, ext4.Options{Upper: true, Size: ext4.MinUpper, Features: features, Journal: new(int64), Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}

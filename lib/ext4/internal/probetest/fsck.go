@@ -1,6 +1,7 @@
 package probetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -64,5 +65,5 @@ func Audit(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return audit.Check(img, audit.Options{})
+	return audit.Check(context.Background(), img, audit.Options{})
 }
