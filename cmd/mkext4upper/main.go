@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/tree"
 )
@@ -74,6 +75,9 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	return out.Commit()
 }
+
+// Advise implements cli.Adviser.
+func (t *tool) Advise(err error) string { return ext4flags.Advise(err) }
 
 // write writes the disk, with the stream in, if there is one.
 func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Options) error {

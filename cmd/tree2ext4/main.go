@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/tree"
 )
@@ -66,14 +67,18 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	err = cli.Copy(t.Input, w, tree.Limit(src, t.Limits))
-	if errors.Is(err, ext4.ErrNeedsUpper) {
-		return cli.Hint(err, "merge the layers first: tar2tree on the whole image; or make an upper disk: mkext4upper --tree")
-	}
-	if err != nil {
+	if err := cli.Copy(t.Input, w, tree.Limit(src, t.Limits)); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// Advise implements cli.Adviser.
+func (t *tool) Advise(err error) string {
+	if errors.Is(err, ext4.ErrNeedsUpper) {
+		return "merge the layers first: tar2tree on the whole image; or make an upper disk: mkext4upper --tree"
+	}
+	return ext4flags.Advise(err)
 }
 
 func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {

@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"ocipipe/lib/ext4/alloc"
@@ -24,29 +23,6 @@ const (
 	maxJournal      = 10240000 // blocks, as mke2fs has it
 	defaultReserved = 127
 )
-
-// roomError says that a size is too small, and what would be enough.
-type roomError struct{ text, hint string }
-
-func (e *roomError) Error() string { return e.text }
-func (e *roomError) Hint() string  { return e.hint }
-
-// errNoRoom is of a size that is too small whatever is to be in it.
-var errNoRoom = &roomError{"there is no room for the metadata and the journal", "a larger --size, or a smaller --journal"}
-
-// tooFewInodes says so, and which of size and inodes has to be larger.
-func (o *Options) tooFewInodes(have, want uint64) error {
-	flags := fmt.Sprintf("--inodes %d", want)
-	const group = disk.BlocksPerGroup * disk.BlockSize
-	if groups := disk.DivUp(want, disk.MaxInodesPerGroup); o.Size != 0 && groups > disk.DivUp(uint64(o.Size), group) {
-		size := fmt.Sprintf("--size %dM", groups*group/sizeUnit)
-		if o.Upper && o.Inodes == 0 || o.Inodes != 0 && uint64(o.Inodes) < want {
-			size += " " + flags
-		}
-		flags = size
-	}
-	return &roomError{fmt.Sprintf("%d inodes are needed, there would be %d", want, have), flags + " is enough"}
-}
 
 // area is how many blocks behind a superblock are kept for descriptors, where gdt
 // blocks are in use. Without resize_inode those that are not needed are free in the

@@ -215,16 +215,12 @@ func TestInteropSmallest(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opts := Options{Upper: true, Size: MinUpper}
-			var hint interface{ Hint() string }
-			if err := writeAll(new(ext4test.Memory), opts, c.entries); errors.As(err, &hint) {
-				var mib int64
-				if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough", &mib); err != nil {
-					t.Fatal(hint.Hint())
+			var small *RoomError
+			if err := writeAll(new(ext4test.Memory), opts, c.entries); errors.As(err, &small) {
+				if opts.Size = small.Size - 1<<20; writeAll(new(ext4test.Memory), opts, c.entries) == nil {
+					t.Errorf("less than %d bytes are enough", small.Size)
 				}
-				if opts.Size = (mib - 1) << 20; writeAll(new(ext4test.Memory), opts, c.entries) == nil {
-					t.Errorf("less than %d MiB are enough", mib)
-				}
-				opts.Size = mib << 20
+				opts.Size = small.Size
 			}
 			upper := imageFile(t, opts, c.entries...)
 			overlay(t, lower, upper, func(dir string) { workEverywhere(t, dir, c.work) })

@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"ocipipe/lib/ext4/alloc"
@@ -108,7 +107,7 @@ func (w *Writer) tooSmall(d demand) error {
 		blocks += unit
 		o.Size = int64(blocks * disk.BlockSize)
 		if o.Size > MaxSize {
-			return &roomError{text: fmt.Sprintf("what was added does not fit into %d bytes, nor into any size", w.opts.Size)}
+			return &RoomError{Lack: LackSpace, Have: w.opts.Size, Upper: o.Upper}
 		}
 		g, err := o.shorten(blocks, o.inodes(blocks, planned, 0))
 		if err != nil || o.Upper && g.inodes() < d.inodes+workInodes {
@@ -122,19 +121,9 @@ func (w *Writer) tooSmall(d demand) error {
 			continue
 		}
 		free := g.blocks - used
-		return &roomError{
-			fmt.Sprintf("what was added does not fit into %d bytes%s", w.opts.Size, o.purpose()),
-			fmt.Sprintf("--size %dM is enough, with %dM free", o.Size/sizeUnit, (free-min(free, keptBlocks(g.blocks)))/unit),
-		}
+		free -= min(free, keptBlocks(g.blocks))
+		return &RoomError{Lack: LackSpace, Have: w.opts.Size, Size: o.Size, Free: int64(free * disk.BlockSize), Upper: o.Upper}
 	}
-}
-
-// purpose is what has to fit beside the content.
-func (o *Options) purpose() string {
-	if o.Upper {
-		return " with room for overlayfs"
-	}
-	return ""
 }
 
 // sized is the layout of a file system whose size follows from its content.
@@ -164,7 +153,7 @@ func (w *Writer) sized(d demand) (*layout, error) {
 		}
 		blocks = need
 	}
-	return nil, &roomError{fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", w.limit*disk.BlockSize), "--max-size raises this, or --size states it"}
+	return nil, &RoomError{Lack: LackGrowth, Have: int64(w.limit * disk.BlockSize)}
 }
 
 // free is how many blocks are left for more files where so many are in use.

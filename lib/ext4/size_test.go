@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,30 +44,25 @@ func TestTooSmall(t *testing.T) {
 		{"half a MiB", Options{Size: 20<<20 + 512<<10}, entries},
 	} {
 		err := writeTo(new(ext4test.Memory), c.opts, c.entries)
-		var hint interface{ Hint() string }
-		if !errors.As(err, &hint) || !strings.Contains(err.Error(), fmt.Sprint(c.opts.Size)) {
+		var small *RoomError
+		if !errors.As(err, &small) || small.Size == 0 || !strings.Contains(err.Error(), fmt.Sprint(c.opts.Size)) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		var mib, free int64
-		if _, err := fmt.Sscanf(hint.Hint(), "--size %dM is enough, with %dM free", &mib, &free); err != nil {
-			t.Errorf("%s: hint is %q", c.name, hint.Hint())
-			continue
-		}
 		opts := c.opts
-		opts.Size, opts.Check = mib<<20, true
+		opts.Size, opts.Check = small.Size, true
 		m := new(ext4test.Memory)
 		if err := writeTo(m, opts, c.entries); err != nil {
-			t.Errorf("%s: %d MiB are not enough: %v", c.name, mib, err)
+			t.Errorf("%s: %d bytes are not enough: %v", c.name, small.Size, err)
 			continue
 		}
 		s := probetest.Super(t, m)
-		if have := int64(s.FreeBlocks()-min(s.FreeBlocks(), keptBlocks(s.Blocks()))) * disk.BlockSize >> 20; have != free || opts.Upper && free < 8 {
-			t.Errorf("%s: %d MiB are free, the hint says %d", c.name, have, free)
+		if have := int64(s.FreeBlocks()-min(s.FreeBlocks(), keptBlocks(s.Blocks()))) * disk.BlockSize; have>>20 != small.Free>>20 || opts.Upper && small.Free < 8<<20 {
+			t.Errorf("%s: %d bytes are free, the error says %d", c.name, have, small.Free)
 		}
 		opts.Size -= 2 << 20
 		if err := writeTo(new(ext4test.Memory), opts, c.entries); err == nil {
-			t.Errorf("%s: less than %d MiB are enough", c.name, mib)
+			t.Errorf("%s: less than %d bytes are enough", c.name, small.Size)
 		}
 	}
 }
@@ -97,30 +93,15 @@ func TestTooFewInodes(t *testing.T) {
 			t.Errorf("%+v: %v, expected %q", c.opts, err, c.want)
 		}
 		if err != nil {
-			hinted(t, &opts, err)
-			if err := writeTo(new(ext4test.Memory), opts, entries); err != nil {
-				t.Errorf("%+v: what the hint says does not help: %v", opts, err)
+			var few *RoomError
+			if !errors.As(err, &few) || few.Size == 0 && few.Inodes == 0 {
+				t.Errorf("%+v: %+v does not say what is enough", opts, few)
+				continue
 			}
-		}
-	}
-}
-
-// hinted does what the hint of err says: "--size 3M --inodes 4 is enough".
-func hinted(t *testing.T, opts *Options, err error) {
-	t.Helper()
-	var h interface{ Hint() string }
-	if !errors.As(err, &h) {
-		t.Fatalf("%v: no hint", err)
-	}
-	hint := strings.TrimSuffix(h.Hint(), " is enough")
-	for _, flag := range strings.Split(hint, "--")[1:] {
-		var n int64
-		if _, err := fmt.Sscanf(flag, "size %dM", &n); err == nil {
-			opts.Size = n << 20
-		} else if _, err := fmt.Sscanf(flag, "inodes %d", &n); err == nil {
-			opts.Inodes = n
-		} else {
-			t.Fatalf("hint %q", hint)
+			opts.Size, opts.Inodes = cmp.Or(few.Size, opts.Size), cmp.Or(few.Inodes, opts.Inodes)
+			if err := writeTo(new(ext4test.Memory), opts, entries); err != nil {
+				t.Errorf("%+v: what the error says does not help: %v", opts, err)
+			}
 		}
 	}
 }

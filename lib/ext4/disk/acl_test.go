@@ -8,7 +8,7 @@ import (
 )
 
 func TestACL(t *testing.T) {
-	for _, c := range []struct{ name, value, loggedDisk string }{
+	for _, c := range []struct{ name, value, disk string }{
 		{"none", "", ""},
 		{"no entries", ext4test.ACL(), ""},
 		{"short", ext4test.ShortACL, "\x01\x00\x00\x00" + "\x01\x00\x07\x00" + "\x04\x00\x05\x00" + "\x20\x00\x00\x00"},
@@ -16,8 +16,8 @@ func TestACL(t *testing.T) {
 			"\x04\x00\x04\x00" + "\x08\x00\x05\x00\xFE\xFF\xFF\xFF" + "\x10\x00\x05\x00" + "\x20\x00\x04\x00"},
 	} {
 		disk, err := packACL(c.value)
-		if err != nil || string(disk) != c.loggedDisk {
-			t.Errorf("%s: %x, want %x (%v)", c.name, disk, c.loggedDisk, err)
+		if err != nil || string(disk) != c.disk {
+			t.Errorf("%s: %x, want %x (%v)", c.name, disk, c.disk, err)
 		}
 		if disk == nil {
 			continue

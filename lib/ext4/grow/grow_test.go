@@ -43,8 +43,8 @@ func TestGrowRefuses(t *testing.T) {
 		change func(d *loggedDisk)
 		opts   Options
 		err    error // nil: one about the size
-		Text   string
-		hint   string
+		text   string
+		detail string // "dirty": a DirtyError; "movable": resize2fs could go on
 	}{
 		{"shrinking", nil, Options{Size: 32 << 20}, nil, "cannot shrink", ""},
 		{"equal", nil, Options{Size: 64 << 20}, nil, "67108864 bytes already; the next larger size is 67112960", ""},
@@ -52,15 +52,15 @@ func TestGrowRefuses(t *testing.T) {
 		{"negative", nil, Options{Size: -1}, nil, "cannot shrink", ""},
 		{"too large", nil, Options{Size: 16 << 40}, nil, "less than 16 TiB", ""},
 		{"largest number", nil, Options{Size: math.MaxInt64}, nil, "less than 16 TiB", ""},
-		{"no reserve", nil, Options{Size: 2 << 40}, nil, "1099511627776 bytes at most", "resize2fs"},
+		{"no reserve", nil, Options{Size: 2 << 40}, nil, "1099511627776 bytes at most", "movable"},
 		{"small device", nil, Options{Size: size, Device: true}, nil, "only 67108864", ""},
 		{"file cut short", func(d *loggedDisk) { d.do(diskOp{size: 63 << 20}) }, Options{Size: size}, disk.ErrCorrupt, "cut short", ""},
 		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, Options{Size: size}, disk.ErrCorrupt, "0 bytes", ""},
 		{"no magic", func(d *loggedDisk) { d.put(make([]byte, 4096), 0) }, Options{Size: size}, disk.ErrCorrupt, "no ext4 superblock", ""},
 		{"damaged superblock", func(d *loggedDisk) { d.put([]byte{1}, disk.SuperOffset+0x300) }, Options{Size: size}, disk.ErrCorrupt, "checksum", ""},
-		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"error count", super(func(s *disk.Superblock) { s.ErrorCount = 1 }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "e2fsck"},
-		{"not unmounted", super(func(s *disk.Superblock) { s.State = 0 }), Options{Size: size}, disk.ErrUnsupported, "not unmounted", "e2fsck"},
+		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "dirty"},
+		{"error count", super(func(s *disk.Superblock) { s.ErrorCount = 1 }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "dirty"},
+		{"not unmounted", super(func(s *disk.Superblock) { s.State = 0 }), Options{Size: size}, disk.ErrUnsupported, "not unmounted", "dirty"},
 		{"meta_bg", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMetaBG }), Options{Size: size}, disk.ErrUnsupported, "meta_bg", ""},
 		{"mmp", super(func(s *disk.Superblock) { s.Incompat |= disk.IncompatMMP }), Options{Size: size}, disk.ErrUnsupported, "mmp", ""},
 		{"unknown incompat", super(func(s *disk.Superblock) { s.Incompat |= 1 << 30 }), Options{Size: size}, disk.ErrUnsupported, "0x40000000", ""},
@@ -71,10 +71,10 @@ func TestGrowRefuses(t *testing.T) {
 		{"blocks of 1024", super(func(s *disk.Superblock) { s.LogBlockSize = 0 }), Options{Size: size}, disk.ErrUnsupported, "blocks of 1024", ""},
 		{"external journal", super(func(s *disk.Superblock) { s.JournalIno, s.JournalDev = 0, 0x801 }), Options{Size: size}, disk.ErrUnsupported, "another device", ""},
 		{"reserve and no inode", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatResizeInode }), Options{Size: size}, disk.ErrUnsupported, "without a resize inode", ""},
-		{"reserve", super(func(s *disk.Superblock) { s.ReservedGDT-- }), Options{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"reserve", super(func(s *disk.Superblock) { s.ReservedGDT-- }), Options{Size: size}, disk.ErrUnsupported, "resize inode", "dirty"},
 		{"recover without journal", super(func(s *disk.Superblock) { s.Compat &^= disk.CompatJournal; s.Incompat |= disk.IncompatRecover }), Options{Size: size}, disk.ErrCorrupt, "no journal", ""},
 		{"descriptor", func(d *loggedDisk) { d.put([]byte{7}, 4096+0x0C) }, Options{Size: size}, disk.ErrCorrupt, "descriptor of group 0", ""},
-		{"list of copies", func(d *loggedDisk) { d.put([]byte{7}, 2*4096) }, Options{Size: size}, disk.ErrUnsupported, "resize inode", "e2fsck"},
+		{"list of copies", func(d *loggedDisk) { d.put([]byte{7}, 2*4096) }, Options{Size: size}, disk.ErrUnsupported, "resize inode", "dirty"},
 		{"log", func(d *loggedDisk) {
 			g, err := openGrowth(d)
 			if err != nil {
@@ -82,7 +82,7 @@ func TestGrowRefuses(t *testing.T) {
 			}
 			setLog(d, g.journal, 1, 7)
 			d.ops = nil
-		}, Options{Size: size}, disk.ErrUnsupported, "does not know of", "e2fsck"},
+		}, Options{Size: size}, disk.ErrUnsupported, "does not know of", "dirty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := growable(t, ext4.Options{Size: 64 << 20})
@@ -91,15 +91,15 @@ func TestGrowRefuses(t *testing.T) {
 			}
 			before := d.clone()
 			err := Grow(context.Background(), d, c.opts)
-			var size *sizeError
-			var hint interface{ Hint() string }
+			var size *SizeError
+			var dirty *volume.DirtyError
 			switch {
-			case err == nil || !strings.Contains(err.Error(), c.Text):
-				t.Errorf("%v, want %q", err, c.Text)
+			case err == nil || !strings.Contains(err.Error(), c.text):
+				t.Errorf("%v, want %q", err, c.text)
 			case c.err != nil && !errors.Is(err, c.err), c.err == nil && !errors.As(err, &size):
 				t.Errorf("%v: kind of error", err)
-			case c.hint != "" && (!errors.As(err, &hint) || !strings.Contains(hint.Hint(), c.hint)):
-				t.Errorf("%v: no hint of %s", err, c.hint)
+			case (c.detail == "dirty") != errors.As(err, &dirty), (c.detail == "movable") != (size != nil && size.Movable):
+				t.Errorf("%v: %+v, %+v", err, size, dirty)
 			}
 			if len(d.ops) > 0 || !d.equal(before) {
 				t.Error("the disk was written to")

@@ -227,7 +227,7 @@ func TestInteropGrowLarge(t *testing.T) {
 				t.Setenv("TMPDIR", "/dev/shm") // ext4 has no files of this size
 			}
 			image := c.image(t)
-			var wrong *sizeError
+			var wrong *SizeError
 			if err := growFile(image, c.fail); !errors.As(err, &wrong) {
 				t.Errorf("%d bytes: %v", c.fail, err)
 			}

@@ -191,19 +191,28 @@ func (g *growth) readOld() error {
 // bits.
 const growLimit = 1<<32 - 1
 
-// sizeError is about a size that a file system cannot grow to.
-type sizeError struct{ what, hint string }
+// SizeError is about a size that a file system cannot grow to.
+type SizeError struct {
+	Size     int64 // that was asked for
+	Min, Max int64 // it can grow to these and what lies between; 0: not found out
+	Movable  bool  // resize2fs can grow it beyond Max, by moving blocks
 
-func (e *sizeError) Error() string { return e.what }
+	problem string
+}
 
-func (e *sizeError) Hint() string { return e.hint }
+func (e *SizeError) Error() string { return e.problem }
+
+// sizeError is a SizeError for Options.Size.
+func (g *growth) sizeError(format string, args ...any) *SizeError {
+	return &SizeError{Size: g.opts.Size, problem: fmt.Sprintf(format, args...)}
+}
 
 // resize finds the new number of blocks and groups.
 func (g *growth) resize() error {
 	s := &g.new
 	blocks := uint64(max(g.opts.Size, 0)) / disk.BlockSize
 	if blocks > growLimit {
-		return &sizeError{what: fmt.Sprintf("%d bytes: only less than 16 TiB can be grown to", g.opts.Size)}
+		return g.sizeError("%d bytes: only less than 16 TiB can be grown to", g.opts.Size)
 	}
 	s.SetBlocks(blocks)
 	last := s.Groups() - 1
@@ -214,18 +223,21 @@ func (g *growth) resize() error {
 	}
 	switch have := g.old.Blocks(); {
 	case blocks < have:
-		return &sizeError{what: fmt.Sprintf("it has %d bytes, more than %d, and cannot shrink", have*disk.BlockSize, g.opts.Size)}
+		return g.sizeError("it has %d bytes, more than %d, and cannot shrink", have*disk.BlockSize, g.opts.Size)
 	case blocks == have && g.recovery == nil:
-		return &sizeError{what: fmt.Sprintf("it has %d bytes already; the next larger size is %d", have*disk.BlockSize, g.nextSize())}
+		e := g.sizeError("it has %d bytes already; the next larger size is %d", have*disk.BlockSize, g.nextSize())
+		e.Min = int64(g.nextSize())
+		return e
 	case g.opts.Device && int64(blocks)*disk.BlockSize > g.size:
-		return &sizeError{what: fmt.Sprintf("the device has only %d bytes", g.size)}
+		e := g.sizeError("the device has only %d bytes", g.size)
+		e.Max = g.size
+		return e
 	}
 	if most := g.mostGroups(); s.Groups() > most {
-		e := &sizeError{what: fmt.Sprintf("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
-			most*s.GroupSize()*disk.BlockSize, s.ReservedGDT, s.InodesPerGroup)}
-		if g.old.Groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup) {
-			e.hint = "resize2fs grows it further, by moving blocks"
-		}
+		e := g.sizeError("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
+			most*s.GroupSize()*disk.BlockSize, s.ReservedGDT, s.InodesPerGroup)
+		e.Max = int64(most * s.GroupSize() * disk.BlockSize)
+		e.Movable = g.old.Groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup)
 		return e
 	}
 	s.Inodes = uint32(s.Groups() * uint64(s.InodesPerGroup))

@@ -300,7 +300,7 @@ func TestReplayRefuses(t *testing.T) {
 		name   string
 		change func(x *dirtyDisk)
 		err    error
-		Text   string
+		text   string
 	}{
 		{"fast commits", func(x *dirtyDisk) { x.j.Super.Incompat |= journal.IncompatFastCommit }, disk.ErrUnsupported, "fast commits"},
 		{"fast blocks", func(x *dirtyDisk) { x.j.Super.FastBlocks = 256 }, disk.ErrUnsupported, "fast commits"},
@@ -349,7 +349,7 @@ func TestReplayRefuses(t *testing.T) {
 			c.change(x)
 			x.seal(t)
 			err := Grow(context.Background(), x.loggedDisk, Options{Size: 128 << 20})
-			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.Text) || len(x.ops) > 0 {
+			if !errors.Is(err, c.err) || !strings.Contains(fmt.Sprint(err), c.text) || len(x.ops) > 0 {
 				t.Errorf("%v; %d writes", err, len(x.ops))
 			}
 		})

@@ -225,13 +225,13 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// The hint says what to do about a file system that was not unmounted.
-func TestDirtyHint(t *testing.T) {
+// A file system that was not unmounted is an error of its own.
+func TestDirty(t *testing.T) {
 	m := victim(t, noSums(t))
 	m.Page(0)[disk.SuperOffset+0x3A] = 0
 	_, err := read.Open(m, m.Size)
-	var h interface{ Hint() string }
-	if !errors.As(err, &h) || !strings.Contains(h.Hint(), "e2fsck") {
+	var dirty *volume.DirtyError
+	if !errors.As(err, &dirty) || dirty.Problem != "it was not unmounted" {
 		t.Errorf("have %v", err)
 	}
 }

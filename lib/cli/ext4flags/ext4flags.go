@@ -1,0 +1,51 @@
+// Package ext4flags has what the tools that make ext4 file systems share of their command
+// lines: the advice about errors, in the words of their flags.
+package ext4flags
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"ocipipe/lib/ext4"
+	"ocipipe/lib/ext4/grow"
+	"ocipipe/lib/ext4/volume"
+)
+
+// Advise is the hint for an error of lib/ext4 or of a package below it, or "".
+func Advise(err error) string {
+	var room *ext4.RoomError
+	var size *grow.SizeError
+	var dirty *volume.DirtyError
+	switch {
+	case errors.As(err, &room):
+		return adviseRoom(room)
+	case errors.As(err, &size) && size.Movable:
+		return "resize2fs grows it further, by moving blocks"
+	case errors.As(err, &dirty):
+		return "mount and unmount it once, or let e2fsck -fp put it in order"
+	}
+	return ""
+}
+
+func adviseRoom(e *ext4.RoomError) string {
+	var flags []string
+	if e.Size != 0 {
+		flags = append(flags, fmt.Sprintf("--size %dM", e.Size>>20))
+	}
+	if e.Inodes != 0 {
+		flags = append(flags, fmt.Sprintf("--inodes %d", e.Inodes))
+	}
+	enough := strings.Join(flags, " ") + " is enough"
+	switch {
+	case e.Lack == ext4.LackMetadata:
+		return "a larger --size, or a smaller --journal"
+	case e.Lack == ext4.LackGrowth:
+		return "--max-size raises this, or --size states it"
+	case flags == nil:
+		return ""
+	case e.Lack == ext4.LackSpace:
+		return fmt.Sprintf("%s, with %dM free", enough, e.Free>>20)
+	}
+	return enough
+}
