@@ -55,7 +55,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	err = cli.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
+	err = env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
 	if errors.Is(err, erofs.ErrNoDevice) {
 		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
 	}

@@ -65,7 +65,7 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	defer src.Close()
 	opts.Props = props
-	if err := cli.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
+	if err := env.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
 		return unpackFirst(err, t.Inputs)
 	}
 	return out.Commit()

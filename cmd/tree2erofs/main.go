@@ -72,7 +72,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(path, err)
 	}
-	err = cli.Copy(path, w, tree.Limit(src, t.Limits))
+	err = env.Copy(path, w, tree.Limit(src, t.Limits))
 	if errors.Is(err, erofs.ErrNeedsLayer) {
 		return cli.Hint(err, "use --layer, or merge the layers first: tar2tree on the whole image")
 	}

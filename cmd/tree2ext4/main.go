@@ -66,7 +66,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	err = cli.Copy(t.Input, w, tree.Limit(src, t.Limits))
+	err = env.Copy(t.Input, w, tree.Limit(src, t.Limits))
 	if errors.Is(err, ext4.ErrNeedsUpper) {
 		return cli.Hint(err, "merge the layers first: tar2tree on the whole image; or make an upper disk: mkext4upper --tree")
 	}

@@ -44,7 +44,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := cli.Copy(t.Input, layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
+	if err := env.Copy(t.Input, layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
 		return err
 	}
 	if err := z.Close(); err != nil {

@@ -250,14 +250,20 @@ func (w *Writer) drops(x tree.Xattr) bool {
 // Close completes the image, and checks it if that was asked for. It does not
 // sync or close the output.
 func (w *Writer) Close() error {
+	if w.err == errClosed {
+		return nil
+	}
 	if w.err == nil {
 		w.err = w.finish()
 	}
-	err := w.err
-	if err == nil {
-		w.err = errClosed
+	if err := w.release(); w.err == nil {
+		w.err = err
 	}
-	return errors.Join(err, w.release())
+	if w.err != nil {
+		return w.err
+	}
+	w.err = errClosed
+	return nil
 }
 
 // Abort gives the image up and frees what the Writer holds.

@@ -260,16 +260,18 @@ func (w *Writer) drops(x tree.Xattr) bool {
 // Close completes the file system, and checks it if that was asked for. It does
 // not sync or close the output.
 func (w *Writer) Close() error {
+	if w.err == errClosed {
+		return nil
+	}
 	if w.err == nil {
 		w.err = w.finish()
 	}
-	err := w.err
-	if err == nil {
-		w.err = errClosed
-	} else {
-		w.Abort(err)
+	if w.err != nil {
+		w.Abort(w.err)
+		return w.err
 	}
-	return err
+	w.err = errClosed
+	return nil
 }
 
 // Abort gives the file system up.

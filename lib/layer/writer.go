@@ -28,8 +28,10 @@ type WriterOptions struct {
 type Writer struct {
 	w    io.Writer
 	opts WriterOptions
-	open bool // a file's data are being written
-	err  error
+	open bool  // a file's data are being written
+	err  error // errComplete after Close
+
+	aborted bool
 }
 
 // NewWriter starts an archive on w.
@@ -61,19 +63,29 @@ func (t *Writer) Add(e *tree.Entry) error {
 
 // Close writes the end of the archive. It does not close the writer below.
 func (t *Writer) Close() error {
-	if t.err != nil {
+	switch {
+	case t.err == errComplete:
+		return nil
+	case t.err != nil:
+		t.Abort(t.err)
 		return t.err
 	}
-	if _, t.err = t.w.Write(make([]byte, 2*blockSize)); t.err != nil {
+	if t.err = t.write(make([]byte, 2*blockSize)); t.err != nil {
 		return t.err
 	}
-	t.err = errors.New("archive is already complete")
+	t.err = errComplete
 	return nil
 }
 
-// Abort sees to it that every reader finds the archive cut short. Some do not miss
-// the blocks at its end, but all miss what an extended header announces.
+var errComplete = errors.New("archive is already complete")
+
+// Abort makes every reader find the archive cut short. Some do not miss the blocks at
+// its end, but all miss what an extended header announces.
 func (t *Writer) Abort(cause error) {
+	if t.err == errComplete || t.aborted {
+		return
+	}
+	t.aborted = true
 	if !t.open {
 		t.write(extendedHeader(blockSize)) // nothing can be done about a second error
 	}

@@ -131,7 +131,7 @@ func TestXattrsFitTheLine(t *testing.T) {
 	}
 	var stream bytes.Buffer
 	w := NewWriter(&stream, WriterOptions{})
-	if err := Copy(w, Limit(&listSource{{Path: ".", Type: Dir}, e}, limits)); err != nil {
+	if err := Copy(t.Context(), w, Limit(&listSource{{Path: ".", Type: Dir}, e}, limits)); err != nil {
 		t.Fatal(err)
 	}
 	line := bytes.Split(stream.Bytes(), []byte("\n"))[2]

@@ -38,7 +38,8 @@ type Writer struct {
 	bytes   int64
 	left    int64 // of the current content
 	holes   int64 // that went into digests
-	err     error
+	aborted bool  // the abort line was written
+	err     error // errComplete after Close
 }
 
 // A buffer is written once it holds minWrite bytes; it has room for twice that,
@@ -188,25 +189,30 @@ func (s *Writer) flush() error {
 
 // Close writes the end line. It does not close the writer below.
 func (s *Writer) Close() error {
-	if s.err != nil {
+	switch {
+	case s.err == errComplete:
+		return nil
+	case s.err != nil:
+		s.Abort(s.err)
 		return s.err
 	}
 	crc := crc32.Update(s.crc, crc32.IEEETable, s.buf)
 	s.buf = fmt.Appendf(s.buf, endPrefix+"records=%d bytes=%d crc32=%08x\n", s.records, s.bytes, crc)
-	if s.err = s.flush(); s.err == nil {
-		s.err = errClosed
-		return nil
+	if s.err = s.flush(); s.err != nil {
+		return s.err
 	}
-	return s.err
+	s.err = errComplete
+	return nil
 }
 
-var errClosed = errors.New("tree stream is already complete")
+var errComplete = errors.New("tree stream is already complete")
 
-// Abort ends the stream with cause, for the reader to show.
+// Abort ends the stream with a line that tells its reader the cause.
 func (s *Writer) Abort(cause error) {
-	if s.err == errClosed {
+	if s.err == errComplete || s.aborted {
 		return
 	}
+	s.aborted = true
 	text := cause.Error()
 	if s.opts.Stage != "" {
 		text = s.opts.Stage + ": " + text
