@@ -89,7 +89,7 @@ func imageFile(t *testing.T, write func(f *os.File)) (*os.File, int64) {
 func allContents(t *testing.T) []contents {
 	var stream, plain, zipped bytes.Buffer
 	fill(t, tree.NewWriter(&stream, tree.WriterOptions{}))
-	fill(t, layer.NewWriter(&plain, layer.WriterOptions{}))
+	fill(t, must[*layer.Writer](t)(layer.NewWriter(&plain, layer.WriterOptions{})))
 	z := gzip.NewWriter(&zipped)
 	z.Write(plain.Bytes())
 	z.Close()

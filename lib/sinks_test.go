@@ -7,11 +7,14 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -47,7 +50,9 @@ func allSinks() (all []sinks) {
 		return func(_ *testing.T, out *os.File) tree.Sink { return tree.NewWriter(out, opts) }
 	}
 	archive := func(opts layer.WriterOptions) func(*testing.T, *os.File) tree.Sink {
-		return func(_ *testing.T, out *os.File) tree.Sink { return layer.NewWriter(out, opts) }
+		return func(t *testing.T, out *os.File) tree.Sink {
+			return must[*layer.Writer](t)(layer.NewWriter(out, opts))
+		}
 	}
 	image := func(opts erofs.Options) func(*testing.T, *os.File) tree.Sink {
 		return func(t *testing.T, out *os.File) tree.Sink {
@@ -67,6 +72,8 @@ func allSinks() (all []sinks) {
 		{"portable mtree", stream(tree.WriterOptions{Data: tree.NonePortable, DigestFlags: tree.DigestFlags{Digest: true}}), endLine, bad},
 		{"tar", archive(layer.WriterOptions{}), readTar, bad},
 		{"tar of a layer", archive(layer.WriterOptions{Layer: true}), readTar, bad},
+		{"tar, gzip", archive(layer.WriterOptions{Compression: compression.Gzip}), readTar, bad},
+		{"tar, zstd", archive(layer.WriterOptions{Compression: compression.Zstd}), readTar, bad},
 		{"EROFS", image(erofs.Options{}), readEROFS, bad},
 		{"EROFS, checked", image(erofs.Options{Check: true}), readEROFS, bad},
 		{"EROFS of a layer", image(erofs.Options{Layer: true}), readEROFS, bad},
@@ -142,6 +149,14 @@ type under struct {
 func (s sinks) start(t *testing.T) *under {
 	t.Helper()
 	out, _ := imageFile(t, func(*os.File) {})
+	return s.on(t, out)
+}
+
+// on starts the sink on out. In the end of the test nothing of it may run or be open.
+func (s sinks) on(t *testing.T, out *os.File) *under {
+	t.Helper()
+	running := reftest.RunningNow(t)
+	t.Cleanup(func() { running.Left(t) })
 	return &under{s.open(t, out), s, out}
 }
 
@@ -251,6 +266,21 @@ func TestSinks(t *testing.T) {
 					t.Errorf("copy: %v, %d entries left", err, len(src.list))
 				}
 				u.ended(t, cause)
+			})
+			t.Run("full", func(t *testing.T) {
+				full := must[*os.File](t)(os.OpenFile("/dev/full", os.O_RDWR, 0))
+				t.Cleanup(func() { full.Close() })
+				u := s.on(t, full)
+				for _, end := range []func(){func() {}, func() { u.Abort(cause) }} {
+					err := tree.Copy(context.Background(), u, &failingSource{sample(), io.EOF})
+					if !errors.Is(err, syscall.ENOSPC) {
+						t.Errorf("copy: %v", err)
+					}
+					end()
+					if again := u.Close(); !errors.Is(again, syscall.ENOSPC) {
+						t.Errorf("close: %v", again)
+					}
+				}
 			})
 			t.Run("copied", func(t *testing.T) {
 				u := s.start(t)

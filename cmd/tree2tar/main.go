@@ -40,14 +40,11 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	z, err := layer.Compress(out, compression.Kind(t.Compress))
+	w, err := layer.NewWriter(out, layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress)})
 	if err != nil {
 		return err
 	}
-	if err := env.Copy(t.Input, layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
+	if err := env.Copy(t.Input, w, tree.Limit(src, t.Limits)); err != nil {
 		return err
 	}
 	return out.Commit()
