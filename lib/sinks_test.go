@@ -68,8 +68,8 @@ func allSinks() (all []sinks) {
 	return []sinks{
 		{"tree stream", stream(tree.WriterOptions{}), readStream, bad},
 		{"tree stream without data", stream(tree.WriterOptions{Data: tree.None}), endLine, long},
-		{"tree stream of digests", stream(tree.WriterOptions{Data: tree.None, DigestFlags: tree.DigestFlags{Digest: true}}), endLine, bad},
-		{"portable mtree", stream(tree.WriterOptions{Data: tree.NonePortable, DigestFlags: tree.DigestFlags{Digest: true}}), endLine, bad},
+		{"tree stream of digests", stream(tree.WriterOptions{Data: tree.None, Digest: true}), endLine, bad},
+		{"portable mtree", stream(tree.WriterOptions{Data: tree.NonePortable, Digest: true}), endLine, bad},
 		{"tar", archive(layer.WriterOptions{}), readTar, bad},
 		{"tar of a layer", archive(layer.WriterOptions{Layer: true}), readTar, bad},
 		{"tar, gzip", archive(layer.WriterOptions{Compression: compression.Gzip}), readTar, bad},

@@ -107,7 +107,7 @@ func inputs(tars [][]byte) (list []layer.Input) {
 // listing is a stream without contents but with their digests.
 func listing(src tree.Source) (string, error) {
 	var b bytes.Buffer
-	err := tree.Copy(context.Background(), tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, DigestFlags: tree.DigestFlags{Digest: true}}), src)
+	err := tree.Copy(context.Background(), tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, Digest: true}), src)
 	return b.String(), err
 }
 

@@ -25,9 +25,6 @@ type Error struct {
 
 func (e *Error) Error() string { return "unsupported compression: " + e.Name }
 
-// Hint names the program that unpacks it.
-func (e *Error) Hint() string { return e.Unpacker + " FILE unpacks it" }
-
 // unread are compressions that are not read. A tar begins with a name, so that their
 // first bytes alone must be none, or what follows them.
 var unread = []struct {

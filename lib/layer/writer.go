@@ -62,9 +62,6 @@ func (e *MarkError) Error() string {
 	return fmt.Sprintf("%s: %s: the tree is a layer", e.Path, e.What)
 }
 
-// Hint names the flag that writes marks.
-func (e *MarkError) Hint() string { return "--oci writes the tar of a layer" }
-
 // Add writes the entries that e comes to.
 func (t *Writer) Add(e *tree.Entry) error {
 	if t.err == nil {

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -21,11 +22,17 @@ type WriterOptions struct {
 	Stage string     // name of the tool, for the abort line
 	Props []Property // not written in the forms without data
 
-	// DigestFlags add the sha256digest of each file, only where Data is not Inline.
-	// Files that have more holes than MaxHoles bytes in all, unless it is 0, are a
-	// [*LimitError]: what takes a line of input would take hours.
-	DigestFlags
+	// Digest adds the sha256digest of each file, only where Data is not Inline.
+	Digest bool
+
+	// MaxHoles bounds the bytes of holes, of all files, that Digest hashes as zeros:
+	// what takes a line of input would take hours. More is a [*LimitError]. 0 stands for
+	// DefaultMaxHoles, less for no limit.
+	MaxHoles int64
 }
+
+// DefaultMaxHoles is hashed in a minute or two.
+const DefaultMaxHoles = 128 << 30
 
 // Writer is a Sink that writes a tree stream. It passes large buffers to the
 // writer below, which needs no buffer of its own.
@@ -118,10 +125,11 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
 		return "", nil
 	}
-	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); s.opts.MaxHoles > 0 && s.holes > s.opts.MaxHoles {
+	limit := cmp.Or(s.opts.MaxHoles, DefaultMaxHoles)
+	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); exceeds(s.holes, limit) {
 		return "", &LimitError{
 			Path: e.Path, What: fmt.Sprintf("%d bytes of holes to hash up to here", s.holes),
-			Limit: s.opts.MaxHoles, Flag: "max-digest-holes",
+			Limit: limit, Which: LimitDigestHoles,
 		}
 	}
 	h := sha256.New()
