@@ -75,7 +75,9 @@ func TestLimitDefaults(t *testing.T) {
 		add   func(m *Meter) error
 	}{
 		{LimitDepth, func(m *Meter) error { return m.Add("", &Entry{Path: strings.Repeat("a/", 2048) + "a", Type: Dir}) }},
-		{LimitFileSize, func(m *Meter) error { return m.Add("", &Entry{Path: "a", Type: File, Size: 16<<40 + 1, Extents: []Extent{}}) }},
+		{LimitFileSize, func(m *Meter) error {
+			return m.Add("", &Entry{Path: "a", Type: File, Size: 16<<40 + 1, Extents: []Extent{}})
+		}},
 		{LimitTotalSize, func(m *Meter) error { return m.Add("", &Entry{Path: "a", Type: File, Size: 1<<40 + 1}) }},
 		{LimitXattrBytes, func(m *Meter) error {
 			return m.Add("", &Entry{Path: "a", Type: Dir, Xattrs: []Xattr{{"user.a", value}, {"user.b", value}, {"user.c", value}}})
