@@ -12,9 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -90,12 +92,13 @@ func imageFile(t *testing.T, write func(f *os.File)) (*os.File, int64) {
 }
 
 func allContents(t *testing.T) []contents {
-	var stream, plain, zipped bytes.Buffer
+	var stream, plain, zipped, zstd bytes.Buffer
 	fill(t, tree.NewWriter(&stream, tree.WriterOptions{}))
 	fill(t, must[*layer.Writer](t)(layer.NewWriter(&plain, layer.WriterOptions{})))
 	z := gzip.NewWriter(&zipped)
 	z.Write(plain.Bytes())
 	z.Close()
+	fill(t, must[*layer.Writer](t)(layer.NewWriter(&zstd, layer.WriterOptions{Compression: compression.Zstd})))
 	input := func(data []byte) layer.Input {
 		return layer.Input{Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 	}
@@ -128,6 +131,10 @@ func allContents(t *testing.T) []contents {
 			return must[*layer.Reader](t)(layer.NewReader(onDisk, layer.Options{}))
 		}, true, true},
 		{"layer, gzip", reader(zipped.Bytes()), true, true},
+		{"layer, zstd", reader(zstd.Bytes()), true, true},
+		{"layer, opened", func(t *testing.T) tree.Source {
+			return must[tree.Source](t)(layer.Open(context.Background(), input(zipped.Bytes())))
+		}, true, true},
 		{"layer with limits", func(t *testing.T) tree.Source {
 			return tree.Limit(reader(plain.Bytes())(t), tree.Limits{Depth: 9})
 		}, true, true},
@@ -188,6 +195,7 @@ func wanted() map[string]string {
 func TestContentsKept(t *testing.T) {
 	for _, c := range allContents(t) {
 		t.Run(c.name, func(t *testing.T) {
+			running := reftest.RunningNow(t)
 			src, want := c.open(t), wanted()
 			var all []kept
 			for {
@@ -230,6 +238,9 @@ func TestContentsKept(t *testing.T) {
 			}
 			for _, k := range all {
 				k.closed(t, c)
+			}
+			if c.own { // and an image is open
+				running.Left(t)
 			}
 		})
 	}

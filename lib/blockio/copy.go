@@ -136,8 +136,8 @@ func CopyAt(w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
 	if err == nil && done < n {
 		err = fmt.Errorf("byte %d: %w", from+done, io.ErrUnexpectedEOF)
 	}
-	if err != nil {
-		return err
+	if ferr := out.Flush(); err == nil { // nothing is being written any more, also after an error
+		err = ferr
 	}
-	return out.Flush()
+	return err
 }
