@@ -382,7 +382,7 @@ func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	e.Mode = uint16(h.mode & 0o7777)
 	e.Time = h.mtime
 	for _, x := range h.xattrs {
-		if !reserved(x.Name) {
+		if !tree.IsMark(x.Name) { // which no layer may make by itself
 			e.Xattrs = append(e.Xattrs, x)
 			continue
 		}

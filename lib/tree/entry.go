@@ -180,22 +180,6 @@ func (e *Entry) Inode() *Entry {
 // IsLower reports whether e is a hard link that only the layers below can bind.
 func (e *Entry) IsLower() bool { return e.Lower != nil && !e.Lower.Else }
 
-// Opaque is the extended attribute, as overlayfs has it, of a directory that
-// hides what lower layers put there.
-var Opaque = Xattr{Name: "trusted.overlay.opaque", Value: "y"}
-
-// IsWhiteout reports whether e deletes its name from the layers below.
-func (e *Entry) IsWhiteout() bool {
-	return e.Type == Char && e.Dev == Device{}
-}
-
-// IsOpaque reports whether e is a directory that hides what the layers below
-// hold in it.
-func (e *Entry) IsOpaque() bool {
-	v, ok := e.Xattr(Opaque.Name)
-	return ok && v == Opaque.Value && e.Type == Dir
-}
-
 // Xattr returns the value of the extended attribute called name.
 func (e *Entry) Xattr(name string) (value string, ok bool) {
 	for _, x := range e.Xattrs {
