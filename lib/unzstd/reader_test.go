@@ -84,9 +84,9 @@ func text(n int) []byte {
 	return b[:n]
 }
 
-// streams are accepted.
-func streams(t testing.TB) map[string][]byte {
-	some := text(300_000)
+// streams are accepted. Some hold n bytes.
+func streams(t testing.TB, n int) map[string][]byte {
+	some := text(n)
 	large, small := encoded(t, 32<<20, some), encoded(t, 1<<20, some)
 	return map[string][]byte{
 		"ordinary":      small,
@@ -95,10 +95,10 @@ func streams(t testing.TB) map[string][]byte {
 		"large first":   slices.Concat(large, small),
 		"skippable":     slices.Concat(skippable(0), large, skippable(999), small, skippable(16), skippable(3), large, skippable(1)),
 		"nothing":       skippable(5),
-		"edges":         slices.Concat(frame(window1K, 0, "a"), frame(window8M, 2, "b"), frame(window9M, 2, "c"), frame(window128M, 1, "d")),
+		"edges":         slices.Concat(frame(window1K, 0, "a"), frame(window8M, n>>16, "b"), frame(window9M, n>>16, "c"), frame(window128M, n>>17, "d")),
 		"empty frames":  slices.Concat(frame(window128M, 0, ""), frame(window1K, 0, ""), frame(window128M, 0, "")),
 		"one segment":   slices.Concat(single(3, "abc"), single(0, "")),
-		"with encoders": encoded(t, 64<<20, some[:1000], nil, some[:5]),
+		"with encoders": encoded(t, 64<<20, some[:n/3], nil, some[:5]),
 	}
 }
 
@@ -179,7 +179,7 @@ func compare(t *testing.T, data []byte) error {
 }
 
 func TestReader(t *testing.T) {
-	for name, data := range streams(t) {
+	for name, data := range streams(t, 300_000) {
 		t.Run(name, func(t *testing.T) {
 			if err := compare(t, data); err != nil {
 				t.Error(err)
@@ -210,7 +210,7 @@ func TestCut(t *testing.T) {
 }
 
 func FuzzReader(f *testing.F) {
-	for name, data := range streams(f) {
+	for name, data := range streams(f, 500) {
 		if _, err := decode(data); err != nil {
 			f.Fatalf("%s: %v", name, err)
 		}
