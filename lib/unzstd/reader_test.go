@@ -65,8 +65,9 @@ func encoded(t testing.TB, window int, pieces ...[]byte) (all []byte) {
 	}
 	for _, p := range pieces {
 		var b bytes.Buffer
-		w.Reset(&b) // streams do not know their size beforehand
+		w.Reset(&b)
 		w.Write(p)
+		w.Flush() // else a short frame has no window but its content
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
