@@ -22,34 +22,37 @@ const module = "ocipipe/"
 // has its row or, without one, that of the package: the parts that share a row may
 // import each other.
 var allowed = map[string][]string{
-	"atomicfile":    {},
-	"blockio":       {"atomicfile"}, // a spool is a file that never had a name
-	"tree":          {"blockio"},
-	"cas":           {"atomicfile"},
-	"gunzip":        {},
-	"compression":   {},
-	"oci":           {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":         {"tree", "gunzip", "compression", "blockio"},
-	"input":         {"oci", "layer", "tree", "compression"},
-	"erofs":         {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
-	"erofs/disk":    {"tree"},
-	"erofs/read":    {"tree", "blockio", "erofs/disk"},
-	"erofs/merge":   {"tree", "erofs/disk", "erofs/read"},
-	"ext4":          {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
-	"ext4/alloc":    {},
-	"ext4/disk":     {"tree"},
-	"ext4/journal":  {"ext4/disk"},
-	"ext4/volume":   {"tree", "blockio", "ext4/disk", "ext4/journal"},
-	"ext4/read":     {"tree", "ext4/disk", "ext4/volume"},
-	"ext4/audit":    {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
-	"ext4/grow":     {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
-	"vmdk":          {"blockio", "erofs/disk"},
-	"snapshot":      {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":         {"tree", "erofs"},
-	"materialize":   {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":           {"atomicfile", "blockio", "tree"},
+	"atomicfile":  {},
+	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
+	"tree":        {"blockio"},
+	"cas":         {"atomicfile"},
+	"gunzip":      {},
+	"unzstd":      {},
+	"compression": {},
+	"oci":         {"cas", "gunzip", "unzstd", "compression", "blockio"}, // blockio: archives from a pipe are spooled
+	"layer":       {"tree", "gunzip", "unzstd", "compression", "blockio"},
+	"input":       {"oci", "layer", "tree", "unzstd", "compression"},
+	"erofs":       {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
+	"erofs/disk":  {"tree"},
+	"erofs/read":  {"tree", "blockio", "erofs/disk"},
+	"erofs/merge": {"tree", "erofs/disk", "erofs/read"},
+	"ext4":        {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
+	"vmdk":        {"blockio", "erofs/disk"},
+	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
+	"patch":       {"tree", "erofs"},
+	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "unzstd", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"cli":         {"atomicfile", "blockio", "compression", "tree"},
+	"reftest":     {},
+
+	"ext4/alloc":   {},
+	"ext4/disk":    {"tree"},
+	"ext4/journal": {"ext4/disk"},
+	"ext4/volume":  {"tree", "blockio", "ext4/disk", "ext4/journal"},
+	"ext4/read":    {"tree", "ext4/disk", "ext4/volume"},
+	"ext4/audit":   {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
+	"ext4/grow":    {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
+
 	"cli/ext4flags": {"ext4", "ext4/grow", "ext4/volume"},
-	"reftest":       {},
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of

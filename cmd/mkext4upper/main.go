@@ -41,7 +41,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -92,7 +92,7 @@ func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Opti
 	if err != nil {
 		return cli.About(t.Tree, err)
 	}
-	return cli.Copy(t.Tree, w, tree.Limit(src, t.Limits))
+	return env.Copy(t.Tree, w, tree.Limit(src, t.Limits.Tree()))
 }
 
 func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {

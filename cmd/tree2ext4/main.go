@@ -35,7 +35,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -67,7 +67,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	if err := cli.Copy(t.Input, w, tree.Limit(src, t.Limits)); err != nil {
+	if err := env.Copy(t.Input, w, tree.Limit(src, t.Limits.Tree())); err != nil {
 		return err
 	}
 	return out.Commit()
