@@ -105,7 +105,7 @@ func (w *Writer) compareContent(want, have *tree.Entry) error {
 			return err
 		}
 	}
-	if it, ok := want.Content.(*item); !ok || w.sumUp() != w.hashes[it] {
+	if it, ok := want.Content.(*item); !ok || w.takeHash() != w.hashes[it] {
 		return errors.New("content is not what was written")
 	}
 	return nil
@@ -126,7 +126,7 @@ type extentsWriter struct {
 	data   []tree.Extent // still to come, the first one maybe in part
 	blocks []tree.Extent // likewise
 
-	stopped func() error // an error if nobody wants the rest
+	stopped func() error // an error once the writer is to stop
 }
 
 func (x *extentsWriter) Write(p []byte) (n int, err error) {

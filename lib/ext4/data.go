@@ -70,7 +70,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	}
 	w.contents += dataBlocks(e)
 	if w.hash != nil {
-		w.hashes[it] = w.sumUp()
+		w.hashes[it] = w.takeHash()
 	}
 	return nil
 }
@@ -226,8 +226,8 @@ func (s *contentWriter) place() error {
 	return w.data.Move(int64(a.Start) * disk.BlockSize)
 }
 
-// sumUp is the hash of the current content, and begins that of the next.
-func (w *Writer) sumUp() (h hash) {
+// takeHash is the hash of the current content, and begins that of the next.
+func (w *Writer) takeHash() (h hash) {
 	w.hash.Sum(h[:0])
 	w.hash.Reset()
 	return h

@@ -22,7 +22,7 @@ func newBitmaps(groups uint32) *bitmaps {
 	return &bitmaps{groups: make([]*[disk.BlockSize]byte, groups)}
 }
 
-// mark says that a, which nobody marked before, is in use.
+// mark says that a is in use. None of it has been marked before.
 func (m *bitmaps) mark(a alloc.Area) {
 	m.used += a.N
 	for a.N > 0 {
@@ -53,7 +53,7 @@ type groupWriter struct {
 	last   uint32       // the highest inode in use, all below are too
 	put    func(block uint64, data []byte) error
 
-	stopped func() error // an error if nobody wants the rest
+	stopped func() error // an error once the writer is to stop
 
 	room       [disk.BlockSize]byte // of one bitmap
 	freeBlocks uint64

@@ -56,7 +56,7 @@ type collector struct {
 	items   []*item // the root, and from items[1] on inode disk.FirstIno and those behind it
 	root    *item
 	implied tree.Time      // of directories that are only implied
-	digest  *blake3.Hasher // of names and attributes; nil: nobody wants it
+	digest  *blake3.Hasher // of names and attributes; nil: there is a UUID
 	buf     []byte
 }
 

@@ -26,7 +26,7 @@ const (
 
 // area is how many blocks behind a superblock are kept for descriptors, where gdt
 // blocks are in use. Without resize_inode those that are not needed are free in the
-// end, but no file was there: nobody knew.
+// end, but hold no file: it was not known yet which these are.
 func (o *Options) area(gdt uint64) uint64 {
 	desc := o.Features.descSize()
 	n := gdt + defaultReserved

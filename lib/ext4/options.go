@@ -44,12 +44,12 @@ type Options struct {
 	// that are only implied by what they hold, take the attributes that it has
 	// there. nil, or fs.ErrNotExist: 0755 of root.
 	Below func(path string) (*tree.Entry, error)
-	Mode  *uint16 // with Upper: permissions of /upper, whoever states others
+	Mode  *uint16 // with Upper: permissions of /upper, also where an entry has others
 
 	KeepZeros bool // files that are not sparse stay so; otherwise blocks of zeros in them become holes
 
 	Check bool         // read the file system back and compare it with what was added
-	Warn  func(string) // for what is left out; nil: nobody wants to know
+	Warn  func(string) // is told of what is left out or changed; may be nil
 }
 
 // Limits of sizes, in bytes.
@@ -96,9 +96,9 @@ func (o *Options) Validate() error {
 }
 
 func (o *Options) validateSize() error {
-	most := int64(MaxSize)
+	limit := int64(MaxSize)
 	if !o.Features.has(bit64) {
-		most = maxResizeBlock * disk.BlockSize
+		limit = maxResizeBlock * disk.BlockSize
 	}
 	switch {
 	case o.Size < 0 || o.MaxSize < 0 || o.Inodes < 0:
@@ -109,15 +109,15 @@ func (o *Options) validateSize() error {
 		return fmt.Errorf("a size of %d bytes is too small: %d (%dM) at least", o.Size, MinUpper, MinUpper/sizeUnit)
 	case o.Size > 0 && o.Size < MinRoot:
 		return fmt.Errorf("a size of %d bytes is too small: %d (%dM) at least", o.Size, MinRoot, MinRoot/sizeUnit)
-	case o.Size > most:
-		return fmt.Errorf("a size of %d bytes is too large: %d at most", o.Size, most)
+	case o.Size > limit:
+		return fmt.Errorf("a size of %d bytes is too large: %d at most", o.Size, limit)
 	case o.Upper && (o.Shrink || o.FreeSpace != nil || o.FreeInodes != nil):
 		return errors.New("an upper disk has a size")
 	case o.Size != 0 && (o.Shrink || o.FreeSpace != nil):
 		return errors.New("there is a size: the free space follows from it")
 	case o.Shrink && o.FreeSpace != nil:
 		return errors.New("the smallest size has no free space")
-	case o.FreeSpace != nil && (*o.FreeSpace < 0 || *o.FreeSpace > most), o.FreeInodes != nil && (*o.FreeInodes < 0 || *o.FreeInodes>>32 != 0):
+	case o.FreeSpace != nil && (*o.FreeSpace < 0 || *o.FreeSpace > limit), o.FreeInodes != nil && (*o.FreeInodes < 0 || *o.FreeInodes>>32 != 0):
 		return errors.New("free space or inodes out of range")
 	case o.MaxSize != 0 && !o.Features.has(resizeInode):
 		return errors.New("without resize_inode there is no room to reserve")
@@ -127,8 +127,8 @@ func (o *Options) validateSize() error {
 	if o.MaxSize > maxResizeBlock*disk.BlockSize || o.Size > maxResizeBlock*disk.BlockSize && o.MaxSize != 0 {
 		return fmt.Errorf("resize_inode ends below %d bytes; behind that only a kernel grows it", int64(maxResizeBlock+1)*disk.BlockSize)
 	}
-	if most := o.reservable(); o.MaxSize > most {
-		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, most)
+	if limit := o.reservable(); o.MaxSize > limit {
+		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, limit)
 	}
 	return nil
 }

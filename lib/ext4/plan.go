@@ -63,8 +63,8 @@ func (g *geometry) setGroups(inodes uint64) {
 	g.groups = uint32(groups) // at most MaxSize
 	g.gdt = uint32(disk.DescBlocks(g.blocks, g.descSize))
 	ipg := disk.DivUp(disk.DivUp(max(inodes, disk.FirstIno), groups), disk.InodesPerBlock) * disk.InodesPerBlock
-	most := min(disk.MaxInodesPerGroup, math.MaxUint32/groups/disk.InodesPerBlock*disk.InodesPerBlock)
-	g.ipg = uint32(min(ipg, most))
+	limit := min(disk.MaxInodesPerGroup, math.MaxUint32/groups/disk.InodesPerBlock*disk.InodesPerBlock)
+	g.ipg = uint32(min(ipg, limit))
 }
 
 // lastGroupShort is how many blocks the last group has too few to be of use; 0:

@@ -9,14 +9,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Blocks and inodes that an upper disk has beside its content, or overlayfs could not
-// make its work directory, and nobody anything.
+// Blocks and inodes that an upper disk has beside its content, or overlayfs could
+// not make its work directory, nor users any file.
 const (
 	workBlocks = 8 << 20 / disk.BlockSize
 	workInodes = 16
 )
 
-// keptBlocks is how many of the free blocks of so many the kernel gives to nobody
+// keptBlocks is how many of the free blocks of so many the kernel keeps to itself
 // (ext4_calculate_resv_clusters).
 func keptBlocks(blocks uint64) uint64 { return min(blocks/50, 4096) }
 

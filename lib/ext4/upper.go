@@ -18,8 +18,8 @@ const (
 	lostFoundBlocks = 4 // so that e2fsck needs no room for what it finds
 )
 
-// below puts e, which comes from the caller, where it belongs.
-func (w *Writer) below(e *tree.Entry) {
+// moveToUpper puts e below /upper, if this is an upper disk.
+func (w *Writer) moveToUpper(e *tree.Entry) {
 	if !w.opts.Upper {
 		return
 	}
@@ -40,16 +40,16 @@ func joinPath(dir, path string) string {
 	return dir + "/" + path
 }
 
-// ownTime is of what no entry states a time for.
+// ownTime is the time of what no entry has a time for.
 func (w *Writer) ownTime() (t tree.Time) {
 	if w.opts.Epoch != nil {
 		t.Sec = *w.opts.Epoch
 	}
-	return w.retime(".", t)
+	return w.storableTime(".", t)
 }
 
-// addOwn adds the directories that are there whatever was added, and states what
-// nobody did of others.
+// addOwn adds the directories that every file system has, and fills in the attributes of
+// those that are only implied.
 func (w *Writer) addOwn() error {
 	own := func(path string, mode uint16) {
 		w.tree.Set(path, &tree.Entry{Type: tree.Dir, Mode: mode, Time: w.ownTime()})
@@ -58,7 +58,7 @@ func (w *Writer) addOwn() error {
 		if w.tree.Lookup(upperDir) == nil {
 			w.tree.Set(upperDir, &tree.Entry{Type: tree.Dir, NoChange: true})
 		}
-		if err := w.stateImplied(w.tree.Lookup(upperDir), nil); err != nil {
+		if err := w.fillImplied(w.tree.Lookup(upperDir), nil); err != nil {
 			return err
 		}
 		root := w.tree.Lookup(upperDir).Entry
@@ -75,11 +75,11 @@ func (w *Writer) addOwn() error {
 	return nil
 }
 
-// stateImplied gives n and the directories below it attributes where they are only
+// fillImplied gives n and the directories below it attributes where they are only
 // implied: those of the directory that they will hide, or 0755 of root.
-func (w *Writer) stateImplied(n *tree.Node, at *tree.Place) error {
+func (w *Writer) fillImplied(n *tree.Node, at *tree.Place) error {
 	if n.Entry.NoChange {
-		if err := w.state(n.Entry, at); err != nil {
+		if err := w.fillIn(n.Entry, at); err != nil {
 			return err
 		}
 	}
@@ -87,17 +87,17 @@ func (w *Writer) stateImplied(n *tree.Node, at *tree.Place) error {
 		if c.Entry.Type != tree.Dir {
 			continue
 		}
-		if err := w.stateImplied(c, at.Join(c.Name())); err != nil {
+		if err := w.fillImplied(c, at.Join(c.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *Writer) state(e *tree.Entry, at *tree.Place) error {
+func (w *Writer) fillIn(e *tree.Entry, at *tree.Place) error {
 	opaque := e.IsOpaque()
 	*e = tree.Entry{Type: tree.Dir, Mode: 0o755, Time: w.ownTime()}
-	if err := w.stateAs(e, at); err != nil {
+	if err := w.fillFromBelow(e, at); err != nil {
 		return err
 	}
 	if opaque {
@@ -107,11 +107,11 @@ func (w *Writer) state(e *tree.Entry, at *tree.Place) error {
 	return nil
 }
 
-// stateAs takes what Options.Below says of the directory at. Marks of overlayfs stay
+// fillFromBelow takes what Options.Below says of the directory at. Marks of overlayfs stay
 // where they are.
-func (w *Writer) stateAs(e *tree.Entry, at *tree.Place) error {
+func (w *Writer) fillFromBelow(e *tree.Entry, at *tree.Place) error {
 	var from *tree.Entry
-	var path string // not put together where nobody asks
+	var path string // only put together where it is needed
 	if w.opts.Below != nil || w.implied.count == 0 {
 		path = at.String()
 	}
@@ -127,7 +127,7 @@ func (w *Writer) stateAs(e *tree.Entry, at *tree.Place) error {
 		}
 		return nil
 	}
-	e.Mode, e.UID, e.GID, e.Time = from.Mode, from.UID, from.GID, w.retime(path, from.Time)
+	e.Mode, e.UID, e.GID, e.Time = from.Mode, from.UID, from.GID, w.storableTime(path, from.Time)
 	kept, err := w.keepXattrs(&tree.Entry{Path: path, Xattrs: from.Xattrs})
 	if err != nil {
 		return fmt.Errorf("attributes of %s: %w", path, err)

@@ -109,8 +109,7 @@ func (o *Options) inodes(blocks, used, free uint64) uint64 {
 	return used + free*disk.BlockSize/freeBytesPerInode
 }
 
-// fits reports whether there is room for so many blocks of files. Once there was
-// none there never is.
+// fits reports whether so many more blocks of files fit. Once they did not, none do.
 func (w *Writer) fits(blocks uint64) bool {
 	c := w.files
 	c.Pieces(blocks, func(alloc.Area) {})
@@ -143,13 +142,13 @@ func (w *Writer) add(e *tree.Entry) error {
 	}
 	kept := *e
 	kept.Lower = nil // nothing lies below
-	kept.Time = w.retime(e.Path, e.Time)
+	kept.Time = w.storableTime(e.Path, e.Time)
 	kept.Content = nil
 	var err error
 	if kept.Xattrs, err = w.keepXattrs(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
-	w.below(&kept)
+	w.moveToUpper(&kept)
 	held, err := w.tree.Put(&kept)
 	if err != nil {
 		return err
@@ -220,8 +219,9 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 	return nil
 }
 
-// retime applies the options about times to t, and what the format can hold.
-func (w *Writer) retime(path string, t tree.Time) tree.Time {
+// storableTime is t after the options about times, and as near to that as the format has
+// one.
+func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
 	if w.opts.Mtime != nil {
 		t = *w.opts.Mtime
 	}
@@ -263,7 +263,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 }
 
 // drops reports whether x is left out: the format has no number for its prefix,
-// or it would be read as a mark of a layer that nobody made.
+// or it would be read as a mark that no layer has made.
 func (w *Writer) drops(x tree.Xattr) bool {
 	_, _, ok := disk.SplitXattr(x.Name)
 	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Upper && x.Name == tree.Opaque.Name

@@ -10,6 +10,7 @@ import (
 // Area is blocks that lie together.
 type Area struct{ Start, N uint64 }
 
+// End is the block just behind a.
 func (a Area) End() uint64 { return a.Start + a.N }
 
 // Cursor gives out blocks in ascending order, around areas that are taken.

@@ -18,8 +18,8 @@ import (
 
 // Options say how much to check.
 type Options struct {
-	// Fresh says that nobody has written to the file system since it was made, so that
-	// the copies of superblock and descriptors must be equal, too.
+	// Fresh says that the file system is as it was made, so that the copies of
+	// superblock and descriptors must be equal, too.
 	Fresh bool
 	// Entry, if it is not nil, is called for each file in the order of [read.Image.Source],
 	// lost+found included. An error ends the audit, and is its error.
@@ -155,7 +155,7 @@ func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Diren
 	return nil
 }
 
-// xattrs checks who has the blocks of xattrs, and what they say of themselves.
+// xattrs checks the blocks of xattrs: how many inodes have each, and its hashes.
 func (a *auditor) xattrs() error {
 	blocks := a.source.Xattrs.Blocks
 	block := make([]byte, disk.BlockSize)

@@ -30,6 +30,7 @@ func rawSum64(sum uint32, v uint64) uint32 {
 	return RawSum(sum, b[:])
 }
 
+// SuperSumOffset is where the superblock has its checksum.
 const SuperSumOffset = 0x3FC
 
 // SuperChecksum is that of the superblock in b. It starts from ones, not from a
@@ -41,6 +42,7 @@ func SuperChecksum(b []byte) uint32 {
 // Seed is what the checksums of a file system start from.
 type Seed uint32
 
+// NewSeed is the seed of a file system without metadata_csum_seed.
 func NewSeed(uuid [16]byte) Seed {
 	return Seed(RawSum(^uint32(0), uuid[:]))
 }

@@ -24,8 +24,8 @@ func Unsupported(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrUnsupported)
 }
 
-// Broken is an error about what breaks the rules of the format, for a caller who knows
-// where it lies.
+// Broken is an error about what breaks the rules of the format, for callers that know
+// where it lies and say so.
 func Broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }

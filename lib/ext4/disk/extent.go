@@ -13,6 +13,7 @@ type Run struct {
 	Physical uint64
 }
 
+// End is the block of the file just behind r.
 func (r Run) End() uint64 { return uint64(r.Logical) + uint64(r.Blocks) }
 
 // ExtentCount is how many extents runs become.
@@ -100,12 +101,13 @@ func encodeExtentNode(b, entries []byte, depth, limit int) {
 	copy(b[ExtentHeadSize:], entries)
 }
 
-// Offset is where r begins in the file, and on the disk; length how long it is in a
-// file of size bytes.
+// Offset is where r begins in the file, in bytes.
 func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
 
+// DiskOffset is where r begins on the disk, in bytes.
 func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
 
+// Bytes is how long r is in a file of size bytes.
 func (r Run) Bytes(size int64) int64 {
 	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
 }

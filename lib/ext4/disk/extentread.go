@@ -1,7 +1,7 @@
 package disk
 
 // ExtentReader reads an extent tree. What it accepts is sorted, without overlaps and
-// not larger than what read hands out: no node can be met twice.
+// not larger than what read hands out: no node can come twice.
 type ExtentReader struct {
 	// Read returns a node of the tree, a whole block, that is good until the walk ends;
 	// it checks address and checksum.

@@ -17,6 +17,7 @@ var incompatNames = []struct {
 	{IncompatEncrypt, "encrypt"}, {IncompatCasefold, "casefold"},
 }
 
+// String lists the features, as mke2fs and dumpe2fs call them.
 func (f IncompatFlags) String() string {
 	var names []string
 	for _, n := range incompatNames {

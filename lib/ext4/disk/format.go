@@ -41,4 +41,5 @@ const LostFoundDir = "lost+found"
 
 func join(lo, hi uint32) uint64 { return uint64(hi)<<32 | uint64(lo) }
 
+// Split divides a number into its lower and upper half.
 func Split(v uint64) (lo, hi uint32) { return uint32(v), uint32(v >> 32) }

@@ -149,6 +149,7 @@ func BackupGroups(groups uint32) []uint32 {
 	}
 }
 
+// DivUp is n/by, rounded up.
 func DivUp(n, by uint64) uint64 { return n/by + min(n%by, 1) }
 
 // DescsPerBlock is how many group descriptors a block has.

@@ -211,6 +211,7 @@ func (s *Superblock) Encode(b []byte) {
 	}
 }
 
+// Decode reads s from the first SuperSize bytes of b. Nothing of it is checked.
 func (s *Superblock) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err)
@@ -227,10 +228,13 @@ func (s *Superblock) Seal(b []byte) {
 	}
 }
 
+// Blocks is how many blocks the file system has.
 func (s *Superblock) Blocks() uint64 { return join(s.BlocksLo, s.high(s.BlocksHi)) }
 
+// ReservedBlocks is how many blocks only root may take.
 func (s *Superblock) ReservedBlocks() uint64 { return join(s.ReservedLo, s.high(s.ReservedHi)) }
 
+// FreeBlocks is how many blocks are free.
 func (s *Superblock) FreeBlocks() uint64 { return join(s.FreeBlocksLo, s.high(s.FreeBlocksHi)) }
 
 // high is a Hi word, which has a meaning with 64bit only.
@@ -241,8 +245,10 @@ func (s *Superblock) high(hi uint32) uint32 {
 	return hi
 }
 
+// SetBlocks sets what Blocks returns.
 func (s *Superblock) SetBlocks(n uint64) { s.BlocksLo, s.BlocksHi = Split(n) }
 
+// SetFreeBlocks sets what FreeBlocks returns.
 func (s *Superblock) SetFreeBlocks(n uint64) { s.FreeBlocksLo, s.FreeBlocksHi = Split(n) }
 
 // HasSums reports whether there are checksums of metadata.

@@ -62,8 +62,8 @@ func TestInteropGrowCrash(t *testing.T) {
 			if got := reftest.Run(t, "debugfs", "-R", "cat /file", grown.save(t)); got != crashContent {
 				t.Errorf("the file has %d other bytes", len(got))
 			}
-			old, new := sizeOf(t, start), sizeOf(t, grown)
-			if t.Logf("%d operations, states %v", len(grown.ops), seen); seen[old] == 0 || seen[new] == 0 {
+			before, after := sizeOf(t, start), sizeOf(t, grown)
+			if t.Logf("%d operations, states %v", len(grown.ops), seen); seen[before] == 0 || seen[after] == 0 {
 				t.Errorf("states of only one size: %v", seen)
 			}
 		})
@@ -77,7 +77,7 @@ var crashContent = strings.Repeat("kept\n", 1<<17)
 // them by the size that it finds. It may repair only where there was no journal.
 func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool) map[uint64]int {
 	t.Helper()
-	old, new := sizeOf(t, start), sizeOf(t, grown)
+	before, after := sizeOf(t, start), sizeOf(t, grown)
 	seen := make(map[uint64]int)
 	for _, crash := range crashStates(start, grown.ops, parts) {
 		name := crash.disk.save(t)
@@ -90,10 +90,10 @@ func checkStates(t *testing.T, start, grown *loggedDisk, parts int, repair bool)
 			t.Errorf("%s: the file has %d other bytes, %v", crash.name, len(out), err)
 		}
 		blocks := sizeOf(t, loadDisk(t, name))
-		if seen[blocks]++; blocks != old && blocks != new {
-			t.Errorf("%s: %d blocks, want %d or %d", crash.name, blocks, old, new)
+		if seen[blocks]++; blocks != before && blocks != after {
+			t.Errorf("%s: %d blocks, want %d or %d", crash.name, blocks, before, after)
 		}
-		if blocks == new && crash.ops < len(grown.ops) && seen[new] == 1 {
+		if blocks == after && crash.ops < len(grown.ops) && seen[after] == 1 {
 			mountCrashed(t, crash.disk.save(t))
 		}
 		os.Remove(name)

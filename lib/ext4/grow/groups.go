@@ -230,8 +230,8 @@ func (g *growth) writeBackup(n uint64, from int) error {
 	return g.write(g.desc[from*disk.BlockSize:], n*g.new.GroupSize()+1+uint64(from))
 }
 
-// noData is what there is much to write of.
-var noData [256 << 10]byte
+// zeroChunk is what zero writes again and again.
+var zeroChunk [256 << 10]byte
 
 // zero makes the bytes from start to end zero. Behind the end that the disk had
 // they are.
@@ -245,7 +245,7 @@ func (g *growth) zero(start, end int64) error {
 			}
 		}
 		for data < stop {
-			n, err := g.f.WriteAt(noData[:min(stop-data, int64(len(noData)))], data)
+			n, err := g.f.WriteAt(zeroChunk[:min(stop-data, int64(len(zeroChunk)))], data)
 			if err != nil {
 				return err
 			}

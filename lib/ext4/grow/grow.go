@@ -39,7 +39,7 @@ type Options struct {
 // With a journal, the change is one transaction in it: a crash at any point leaves
 // the old or the new file system, for a kernel or e2fsck to replay. Until then a
 // file may be longer than the old one, which does no harm. The new groups are
-// written before, where nobody looks yet, and the backups of the superblock in old
+// written before, where no kernel looks yet, and the backups of the superblock in old
 // groups after. Without a journal, or in one that is too short, the disk is marked
 // as not clean meanwhile, and e2fsck -fy brings it back if it was interrupted.
 //

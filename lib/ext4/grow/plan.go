@@ -194,7 +194,7 @@ const growLimit = 1<<32 - 1
 // SizeError is about a size that a file system cannot grow to.
 type SizeError struct {
 	Size     int64 // that was asked for
-	Min, Max int64 // it can grow to these and what lies between; 0: not found out
+	Min, Max int64 // the sizes that it can grow to; 0: not found out
 	Movable  bool  // resize2fs can grow it beyond Max, by moving blocks
 
 	problem string
@@ -233,11 +233,11 @@ func (g *growth) resize() error {
 		e.Max = g.size
 		return e
 	}
-	if most := g.mostGroups(); s.Groups() > most {
+	if limit := g.maxGroups(); s.Groups() > limit {
 		e := g.sizeError("it can grow to %d bytes at most: there are %d blocks reserved for descriptors of groups, and %d inodes in each",
-			most*s.GroupSize()*disk.BlockSize, s.ReservedGDT, s.InodesPerGroup)
-		e.Max = int64(most * s.GroupSize() * disk.BlockSize)
-		e.Movable = g.old.Groups()*uint64(s.InodesPerGroup) < most*uint64(s.InodesPerGroup)
+			limit*s.GroupSize()*disk.BlockSize, s.ReservedGDT, s.InodesPerGroup)
+		e.Max = int64(limit * s.GroupSize() * disk.BlockSize)
+		e.Movable = g.old.Groups()*uint64(s.InodesPerGroup) < limit*uint64(s.InodesPerGroup)
 		return e
 	}
 	s.Inodes = uint32(s.Groups() * uint64(s.InodesPerGroup))
@@ -254,8 +254,8 @@ func (g *growth) nextSize() uint64 {
 	return (s.Blocks() + s.HeadBlocks(s.Groups()) + 2 + s.TableBlocks() + disk.LastGroupRoom) * disk.BlockSize
 }
 
-// mostGroups is how many groups there can be.
-func (g *growth) mostGroups() uint64 {
+// maxGroups is how many groups there can be.
+func (g *growth) maxGroups() uint64 {
 	s := &g.old
 	perBlock := disk.DescsPerBlock(uint32(s.GroupDescSize()))
 	return min((s.DescBlocks()+uint64(s.ReservedGDT))*perBlock, growLimit/uint64(s.InodesPerGroup))

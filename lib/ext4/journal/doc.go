@@ -12,8 +12,8 @@
 //
 // [Open] takes the file system as an io.ReaderAt and the blocks of the journal, which
 // the caller has found. [Log.Recover] finds what the log has, and [Recovery.Over] shows
-// the file system as it will be when that is where it belongs. Nothing is written here:
-// who replays a journal onto a disk (lib/ext4/grow) writes what it is given.
+// the file system as it will be once all of that is where it belongs. Nothing is written
+// here: lib/ext4/grow writes the blocks of a recovery to the disk.
 //
 // The package depends on lib/ext4/disk, for runs of blocks and errors.
 //

@@ -15,6 +15,7 @@ type Form struct {
 	seed uint32
 }
 
+// Form is how the log that begins with s is encoded.
 func (s *Super) Form() Form {
 	f := Form{Wide: s.Incompat&Incompat64Bit != 0, uuid: s.UUID, seed: disk.RawSum(^uint32(0), s.UUID[:])}
 	switch {
@@ -66,6 +67,7 @@ type Tag struct {
 	sum   uint32 // its low 16 bits in version 2
 }
 
+// EncodeTag writes t to b.
 func (f *Form) EncodeTag(b []byte, t Tag) {
 	binary.BigEndian.PutUint32(b, uint32(t.Block))
 	if f.Sums == 3 {

@@ -181,6 +181,7 @@ type Head struct {
 	Sequence uint32
 }
 
+// Encode writes h to the first bytes of b.
 func (h Head) Encode(b []byte) {
 	binary.BigEndian.PutUint32(b, Magic)
 	binary.BigEndian.PutUint32(b[4:], h.Kind)

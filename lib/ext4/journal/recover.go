@@ -99,6 +99,7 @@ type recovered struct {
 	rec *Recovery
 }
 
+// ReadAt implements io.ReaderAt.
 func (v *recovered) ReadAt(p []byte, off int64) (n int, err error) {
 	b := make([]byte, disk.BlockSize)
 	for n < len(p) {

@@ -21,7 +21,7 @@ type logScan struct {
 	at       uint32 // the next block of the log
 	left     int64  // blocks that the log may still have
 	found    []Transaction
-	open     Transaction // its commit has not been met yet
+	open     Transaction // its commit has not come yet
 	v1       uint32      // checksum over the blocks of open
 	suspect  bool        // open has a wrong checksum: it is damaged, or left from an older log
 	lastTime uint64      // of a commit

@@ -38,9 +38,9 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 	return img.source(root.Number, parent), nil
 }
 
-// Walk is Source with lost+found for who checks the whole file system: visit is told of
-// every inode once, with its data and, of a directory, the names in it. What the walk
-// found can be looked at afterwards, and who looks may claim more.
+// Walk is Source for a check of the whole file system. It yields lost+found, too, and
+// calls visit for every inode once, with its data and, of a directory, the names in it.
+// The caller may look at what the walk has found, and claim more blocks and inodes.
 func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error) *Walk {
 	s := img.source(disk.RootIno, disk.RootIno)
 	s.keep, s.visit = true, visit
@@ -63,7 +63,7 @@ type Walk struct {
 	keep   bool   // lost+found too
 	begun  bool
 
-	Xattrs volume.XattrReader // with the blocks of xattrs that it met
+	Xattrs volume.XattrReader // with the blocks of xattrs that it has passed
 	Owned  volume.Claims      // blocks of inodes
 	Seen   volume.Set         // numbers of inodes
 	links  map[uint32]*links  // of inodes with several names

@@ -22,6 +22,7 @@ func (vol *Volume) ReadInode(number uint32) (*Inode, error) {
 	return ino, vol.ReadInodeInto(ino, number)
 }
 
+// ReadInodeInto is ReadInode for an Inode that may have been used before.
 func (vol *Volume) ReadInodeInto(ino *Inode, number uint32) error {
 	if err := vol.LoadInode(ino, number); err != nil {
 		return err

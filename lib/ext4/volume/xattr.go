@@ -20,13 +20,13 @@ const maxKeptXattrs = 16 << 20 // bytes of blocks
 // xattrBlock is what is known of a block of xattrs.
 type xattrBlock struct {
 	Refs uint32 // inodes that have it, as it says
-	Used uint32 // and as they were met
+	Used uint32 // and that have been read
 	list []tree.Xattr
 	kept bool // list is what is in it
 }
 
 // Read returns the xattrs of ino in byte order of their names. A block is claimed
-// in owned when it is met first, if owned is not nil.
+// in owned when it is read first, if owned is not nil.
 func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	list, err := disk.AppendInodeXattrs(nil, ino.xattrArea())
 	if err != nil {

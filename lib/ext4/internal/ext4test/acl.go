@@ -17,7 +17,7 @@ func ACL(entries ...[3]uint32) string {
 	return string(b)
 }
 
-// NoID stands in entries of an access control list that are about nobody by number.
+// NoID is the number in entries of an access control list that have none.
 const NoID = 1<<32 - 1
 
 // Two access control lists, one without and one with users and groups by number.
