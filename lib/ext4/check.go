@@ -105,7 +105,7 @@ func (w *Writer) compareContent(want, have *tree.Entry) error {
 			return err
 		}
 	}
-	if it, ok := want.Content.(*item); !ok || w.takeHash() != w.hashes[it] {
+	if slot, ok := want.Slot(); !ok || w.takeHash() != w.hashes[slot] {
 		return errors.New("content is not what was written")
 	}
 	return nil

@@ -57,10 +57,12 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 	return n
 }
 
-// writeContent puts the data of it, a file that is not empty, where it stays.
-func (w *Writer) writeContent(it *item, c tree.Content) error {
-	e := it.entry
-	it.start = w.files.NextFree()
+// writeContent puts c, the data of the file e of the tree, where it stays. The file is not
+// empty.
+func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
+	slot, n := w.inodes.add()
+	e.SetSlot(slot)
+	n.start = w.files.NextFree()
 	s := &w.content
 	if err := s.take(w, e, c); err != nil {
 		return err
@@ -70,7 +72,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	}
 	w.contents += dataBlocks(e)
 	if w.hash != nil {
-		w.hashes[it] = w.takeHash()
+		w.hashes[slot] = w.takeHash()
 	}
 	return nil
 }

@@ -22,19 +22,18 @@ func (w *Writer) finish() error {
 		return err
 	}
 	w.data.Tap(nil)
-	c := &collector{slab: &w.slab, items: make([]*item, 0, w.added+4), implied: w.ownTime(), digest: w.digest}
+	c := &collector{table: &w.inodes, implied: w.ownTime(), digest: w.digest}
 	c.visit(w.tree.Root(), disk.RootIno)
 	w.identify(w.digest)
 	w.warn()
-	items := c.items
-	if err := w.placeItems(items); err != nil {
+	if err := w.placeItems(); err != nil {
 		return err
 	}
-	l, err := w.layout(items)
+	l, err := w.layout()
 	if err != nil {
 		return err
 	}
-	if err := w.writeMetadata(l, items); err != nil || !w.opts.Check {
+	if err := w.writeMetadata(l); err != nil || !w.opts.Check {
 		return err
 	}
 	return w.verify(int64(l.geo.blocks) * disk.BlockSize)
@@ -94,23 +93,23 @@ func (w *Writer) take() (uint64, error) {
 	return w.files.Piece(1).Start, nil
 }
 
-// placeItems writes the blocks of items that are not the content of files:
+// placeItems writes the blocks of inodes that are not the content of files:
 // directories, long link targets, extent trees and xattrs.
-func (w *Writer) placeItems(items []*item) error {
-	for _, it := range items {
+func (w *Writer) placeItems() error {
+	for it := range w.inodes.all() {
 		if err := w.placeItem(it); err != nil {
 			return w.blame(it, err)
 		}
 	}
-	return w.placeXattrs(items)
+	return w.placeXattrs()
 }
 
 // blame says which entry err is about.
-func (w *Writer) blame(it *item, err error) error {
+func (w *Writer) blame(it item, err error) error {
 	return fmt.Errorf("%s: %w", w.pathOf(it), err)
 }
 
-func (w *Writer) placeItem(it *item) error {
+func (w *Writer) placeItem(it item) error {
 	if err := w.stopped(); err != nil {
 		return err
 	}
@@ -138,7 +137,7 @@ func (w *Writer) placeItem(it *item) error {
 		return nil
 	}
 	var root [60]byte
-	it.nodes = w.files.NextFree()
+	w.inodes.setTree(it, w.files.NextFree())
 	_, err := disk.ExtentTree(&root, runs, w.seed.Inode(it.ino, 0), w.take, w.put)
 	return err
 }
@@ -156,12 +155,13 @@ func (w *Writer) append(b []byte) (err error) {
 }
 
 // directory is the content of a directory.
-func (w *Writer) directory(it *item) ([]byte, error) {
+func (w *Writer) directory(it item) ([]byte, error) {
 	node := it.dir.node
 	children := node.Children()
 	ents := make([]disk.Dirent, len(children))
 	for i, c := range children {
-		ents[i] = disk.Dirent{Name: c.Name(), Ino: c.Entry.Content.(*item).ino, Kind: disk.KindOf(c.Entry.Type)}
+		child, _ := w.inodes.of(c.Entry)
+		ents[i] = disk.Dirent{Name: c.Name(), Ino: child.ino, Kind: disk.KindOf(c.Entry.Type)}
 	}
 	opt, sum := w.dirOptions(), w.seed.Inode(it.ino, 0)
 	b, indexed, err := disk.DirBlocks(it.ino, it.dir.parent, ents, opt, sum)
@@ -179,7 +179,7 @@ func (w *Writer) directory(it *item) ([]byte, error) {
 }
 
 // pathOf finds the first path of it, for a message, as the caller knows it.
-func (w *Writer) pathOf(it *item) string {
+func (w *Writer) pathOf(it item) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {
 		if n.Entry == it.entry {

@@ -12,18 +12,18 @@ import (
 
 // writeMetadata writes what has its place by l: the journal, the resize inode,
 // inode tables, bitmaps and descriptors, and the superblock last.
-func (w *Writer) writeMetadata(l *layout, items []*item) error {
+func (w *Writer) writeMetadata(l *layout) error {
 	size := max(w.opts.Size&^(disk.BlockSize-1), int64(l.geo.blocks)*disk.BlockSize)
 	if err := w.out.Truncate(size); err != nil {
 		return err
 	}
-	m := &metadataWriter{Writer: w, l: l, last: disk.FirstIno - 1 + uint32(len(items)) - 1}
+	m := &metadataWriter{Writer: w, l: l, last: disk.FirstIno - 1 + uint32(w.inodes.len()) - 1}
 	m.super = m.newSuper()
 	for _, step := range []func() error{
 		m.writeJournal,
 		m.writeResize,
-		func() error { return m.writeInodes(items) },
-		func() error { return m.writeGroups(items) },
+		m.writeInodes,
+		m.writeGroups,
 		m.writeSupers,
 	} {
 		if err := step(); err != nil {
@@ -175,9 +175,9 @@ func (m *metadataWriter) writeResize() error {
 }
 
 // writeInodes writes the part of the tables that is in use.
-func (m *metadataWriter) writeInodes(items []*item) error {
+func (m *metadataWriter) writeInodes() error {
 	m.dirs = make([]uint32, (m.last-1)/m.l.geo.ipg+1)
-	for _, it := range items {
+	for it := range m.inodes.all() {
 		if err := m.stopped(); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (m *metadataWriter) flushInodes() error {
 	return err
 }
 
-func (m *metadataWriter) writeInode(it *item) error {
+func (m *metadataWriter) writeInode(it item) error {
 	e := it.entry
 	xattrs, _, err := disk.PlanXattrs(e.Xattrs, xattrRoom)
 	if err != nil {
@@ -229,7 +229,7 @@ func (m *metadataWriter) writeInode(it *item) error {
 	n := disk.Inode{
 		Mode: disk.ModeOf(e.Type) | e.Mode&disk.ModePerm,
 		UID:  e.UID, GID: e.GID,
-		Links: uint16(e.Nlink), FileACL: it.acl, ExtraISize: disk.ExtraISize,
+		Links: uint16(e.Nlink), FileACL: m.aclOf(it), ExtraISize: disk.ExtraISize,
 		Atime: time, Ctime: time, Mtime: time, Crtime: time,
 	}
 	used := 0
@@ -252,7 +252,7 @@ func (m *metadataWriter) writeInode(it *item) error {
 
 // extents fills in where the content of it is. Blocks of the tree have been
 // written by placeItem.
-func (m *metadataWriter) extents(it *item, n *disk.Inode) (used int, err error) {
+func (m *metadataWriter) extents(it item, n *disk.Inode) (used int, err error) {
 	n.Flags |= disk.FlagExtents
 	switch {
 	case it.dir != nil:
@@ -268,17 +268,17 @@ func (m *metadataWriter) extents(it *item, n *disk.Inode) (used int, err error) 
 	default:
 		n.Size = uint64(it.entry.Size)
 	}
-	nodes := m.files.At(it.nodes)
+	nodes := m.files.At(m.inodes.tree(it))
 	take := func() (uint64, error) { return nodes.Piece(1).Start, nil }
 	return disk.ExtentTree(&n.Block, it.runs(&m.files), m.seed.Inode(it.ino, 0), take, func(uint64, []byte) error { return nil })
 }
 
 // writeGroups writes the bitmaps and the descriptors, these with all copies.
-func (m *metadataWriter) writeGroups(items []*item) error {
+func (m *metadataWriter) writeGroups() error {
 	g := &m.l.geo
 	groups := groupWriter{
 		geo: g, feat: m.opts.Features, seed: m.seed, places: m.l.places,
-		files: m.inUse(items), stopped: m.stopped, fixed: merge(g.superAreas(), m.l.areas), dirs: m.dirs, last: m.last, put: m.put,
+		files: m.inUse(), stopped: m.stopped, fixed: merge(g.superAreas(), m.l.areas), dirs: m.dirs, last: m.last, put: m.put,
 	}
 	used := groups.files.used + g.fixed()
 	gdt, err := groups.write()
@@ -298,7 +298,7 @@ func (m *metadataWriter) writeGroups(items []*item) error {
 }
 
 // inUse marks every block that belongs to an inode.
-func (m *metadataWriter) inUse(items []*item) *bitmaps {
+func (m *metadataWriter) inUse() *bitmaps {
 	b := newBitmaps(m.l.geo.groups)
 	for _, a := range m.l.journal {
 		b.mark(a)
@@ -312,13 +312,13 @@ func (m *metadataWriter) inUse(items []*item) *bitmaps {
 	if m.l.resize != 0 {
 		b.mark(alloc.Area{Start: m.l.resize, N: 1})
 	}
-	for _, it := range items {
+	for it := range m.inodes.all() {
 		runs := it.runs(&m.files)
 		for _, r := range runs {
 			b.mark(alloc.Area{Start: r.Physical, N: uint64(r.Blocks)})
 		}
-		if it.nodes != 0 {
-			c := m.files.At(it.nodes)
+		if m.inodes.tree(it) != 0 {
+			c := m.files.At(m.inodes.tree(it))
 			c.Pieces(uint64(disk.ExtentTreeBlocks(runs)), b.mark)
 		}
 	}

@@ -11,16 +11,16 @@ const xattrRoom = disk.InodeSize - disk.InodeFixedSize
 
 // xattrUsers are the inodes with equal blocks of xattrs.
 type xattrUsers struct {
-	left int    // for which there is no block yet
-	at   uint64 // the last one that was written
-	room int    // for how many more it counts
+	left  int    // for which there is no block yet
+	index uint32 // in Writer.acls, and 1, of the last one that was written
+	room  int    // for how many more it counts
 }
 
 // placeXattrs writes the blocks of xattrs. Inodes whose blocks are equal share one,
 // or more where they are over disk.XattrMaxRefs.
-func (w *Writer) placeXattrs(items []*item) error {
+func (w *Writer) placeXattrs() error {
 	users := make(map[[32]byte]*xattrUsers)
-	err := w.eachXattrBlock(items, func(_ *item, block []byte) error {
+	err := w.eachXattrBlock(func(_ item, block []byte) error {
 		key := blake3.Sum256(block)
 		if users[key] == nil {
 			users[key] = new(xattrUsers)
@@ -31,22 +31,22 @@ func (w *Writer) placeXattrs(items []*item) error {
 	if err != nil {
 		return err
 	}
-	return w.eachXattrBlock(items, func(it *item, block []byte) error {
+	return w.eachXattrBlock(func(it item, block []byte) error {
 		u := users[blake3.Sum256(block)]
 		if u.room == 0 {
 			if err := w.writeXattrBlock(u, block); err != nil {
 				return err
 			}
 		}
-		it.acl = u.at
+		it.acl = u.index
 		u.room--
 		return nil
 	})
 }
 
 // eachXattrBlock calls fn for each of items whose xattrs do not fit into the inode.
-func (w *Writer) eachXattrBlock(items []*item, fn func(it *item, block []byte) error) error {
-	for _, it := range items {
+func (w *Writer) eachXattrBlock(fn func(it item, block []byte) error) error {
+	for it := range w.inodes.all() {
 		if len(it.entry.Xattrs) == 0 {
 			continue
 		}
@@ -61,17 +61,27 @@ func (w *Writer) eachXattrBlock(items []*item, fn func(it *item, block []byte) e
 	return nil
 }
 
+// aclOf is the block of xattrs of it; 0: there is none.
+func (w *Writer) aclOf(it item) uint64 {
+	if it.acl == 0 {
+		return 0
+	}
+	return w.acls[it.acl-1]
+}
+
 // writeXattrBlock writes block for as many of u as can share one.
-func (w *Writer) writeXattrBlock(u *xattrUsers, block []byte) (err error) {
-	if u.at, err = w.take(); err != nil {
+func (w *Writer) writeXattrBlock(u *xattrUsers, block []byte) error {
+	at, err := w.take()
+	if err != nil {
 		return err
 	}
-	w.acls = append(w.acls, u.at)
+	w.acls = append(w.acls, at)
+	u.index = uint32(len(w.acls))
 	u.room = min(u.left, disk.XattrMaxRefs)
 	u.left -= u.room
 	disk.SetXattrRefs(block, uint32(u.room))
 	if w.opts.Features.has(metadataCsum) {
-		disk.SealXattrBlock(block, u.at, w.seed)
+		disk.SealXattrBlock(block, at, w.seed)
 	}
-	return w.put(u.at, block)
+	return w.put(at, block)
 }

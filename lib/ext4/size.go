@@ -28,10 +28,10 @@ type demand struct {
 	dirs     uint64 // directories on an upper disk
 }
 
-// demand counts items.
-func (w *Writer) demand(items []*item) demand {
-	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(items)) - 1 + disk.FirstIno - 1}
-	for _, it := range items {
+// demand counts what the inodes take.
+func (w *Writer) demand() demand {
+	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(w.inodes.len()) - 1 + disk.FirstIno - 1}
+	for it := range w.inodes.all() {
 		d.live += it.blocks()
 		if it.entry.Type == tree.File {
 			d.replaced -= it.blocks()
@@ -39,7 +39,7 @@ func (w *Writer) demand(items []*item) demand {
 		if it.dir != nil && w.opts.Upper {
 			d.dirs++
 		}
-		if it.nodes != 0 {
+		if w.inodes.tree(it) != 0 {
 			d.live += uint64(disk.ExtentTreeBlocks(it.runs(&w.files)))
 		}
 	}
@@ -57,8 +57,8 @@ func (o *Options) room(d demand, blocks uint64) uint64 {
 }
 
 // layout says where the metadata goes, now that the files have their places.
-func (w *Writer) layout(items []*item) (*layout, error) {
-	d := w.demand(items)
+func (w *Writer) layout() (*layout, error) {
+	d := w.demand()
 	if w.opts.Upper {
 		return w.checkUpper(d)
 	}

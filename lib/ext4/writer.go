@@ -28,13 +28,12 @@ type Writer struct {
 	short    bool         // they do not: from then on they are only counted
 	contents uint64       // blocks of all contents that came
 	plan     *layout      // of an upper disk
-	slab     itemSlab
-	added    int
+	inodes   inodeTable
 	err      error
 
-	digest *blake3.Hasher // of all contents, and in the end of what files are besides; nil if the UUID is given
-	hash   *blake3.Hasher // of the current content; nil if it will not be checked
-	hashes map[*item]hash
+	digest *blake3.Hasher  // of all contents, and in the end of what files are besides; nil if the UUID is given
+	hash   *blake3.Hasher  // of the current content; nil if it will not be checked
+	hashes map[uint32]hash // by slot
 
 	uuid     [16]byte
 	hashSeed [4]uint32
@@ -64,7 +63,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		w.data.Tap(w.digest)
 	}
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[*item]hash{}
+		w.hash, w.hashes = blake3.New(), map[uint32]hash{}
 	}
 	return w, w.begin()
 }
@@ -153,13 +152,10 @@ func (w *Writer) add(e *tree.Entry) error {
 	if err != nil {
 		return err
 	}
-	w.added++
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
-	it := w.slab.next()
-	it.entry, held.Content = held, it
-	if err := w.writeContent(it, e.Content); err != nil {
+	if err := w.writeContent(held, e.Content); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	return nil
