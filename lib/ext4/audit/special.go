@@ -124,7 +124,7 @@ func (a *auditor) orphanFile() error {
 // double indirect block lists those in the first group, and each of them lists
 // its copies.
 func (a *auditor) resizeInode() error {
-	const pointers = disk.BlockSize / 4
+	const pointers = disk.PointersPerBlock
 	s := &a.vol.Super
 	ino, _, err := a.hidden(disk.ResizeIno)
 	if err != nil {
@@ -132,9 +132,9 @@ func (a *auditor) resizeInode() error {
 	}
 	backups := a.backupAreas()
 	reserved := uint64(s.ReservedGDT)
-	dind := binary.LittleEndian.Uint32(ino.Block[13*4:])
-	want := disk.Inode{Mode: ino.Mode, Links: 1, Size: (pointers*pointers + pointers + 12) * disk.BlockSize}
-	binary.LittleEndian.PutUint32(want.Block[13*4:], dind)
+	dind := binary.LittleEndian.Uint32(ino.Block[disk.ResizeSlot*disk.PointerSize:])
+	want := disk.Inode{Mode: ino.Mode, Links: 1, Size: (pointers*pointers + pointers + disk.ResizeSlot - 1) * disk.BlockSize}
+	binary.LittleEndian.PutUint32(want.Block[disk.ResizeSlot*disk.PointerSize:], dind)
 	if want.Blocks = disk.SectorBlocks * (1 + reserved*uint64(1+len(backups))); dind == 0 && reserved == 0 {
 		return nil
 	}

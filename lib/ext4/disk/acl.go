@@ -33,6 +33,8 @@ const (
 	aclOther    = 0x20
 )
 
+// ErrACL is of an access control list that setxattr would not take, or that no kernel has
+// written.
 var ErrACL = errors.New("no valid access control list")
 
 // packACL turns the form of system calls into that of ext4. It takes what setxattr

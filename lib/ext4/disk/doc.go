@@ -8,6 +8,9 @@
 // offset is counted twice. It depends on lib/tree for times, device numbers and xattrs
 // and on nothing else.
 //
+// A record has one Encode and one Decode, which write it to, and read it from, the first
+// bytes of a slice. Decode checks nothing.
+//
 // Blocks have 4096 bytes. Numbers are little endian, and blocks are numbered from 0;
 // offsets in errors are bytes in the file system.
 //

@@ -16,6 +16,17 @@ type Run struct {
 // End is the block of the file just behind r.
 func (r Run) End() uint64 { return uint64(r.Logical) + uint64(r.Blocks) }
 
+// Offset is where r begins in the file, in bytes.
+func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
+
+// DiskOffset is where r begins on the disk, in bytes.
+func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
+
+// Bytes is how long r is in a file of size bytes.
+func (r Run) Bytes(size int64) int64 {
+	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
+}
+
 // ExtentCount is how many extents runs become.
 func ExtentCount(runs []Run) int {
 	n := 0
@@ -99,15 +110,4 @@ func encodeExtentNode(b, entries []byte, depth, limit int) {
 	head := ExtentHead{Magic: ExtentMagic, Entries: uint16(len(entries) / ExtentSize), Max: uint16(limit), Depth: uint16(depth)}
 	head.Encode(b)
 	copy(b[ExtentHeadSize:], entries)
-}
-
-// Offset is where r begins in the file, in bytes.
-func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
-
-// DiskOffset is where r begins on the disk, in bytes.
-func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
-
-// Bytes is how long r is in a file of size bytes.
-func (r Run) Bytes(size int64) int64 {
-	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
 }

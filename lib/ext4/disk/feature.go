@@ -5,33 +5,6 @@ import (
 	"strings"
 )
 
-// incompatNames are the features as mke2fs and dumpe2fs call them.
-var incompatNames = []struct {
-	flag IncompatFlags
-	name string
-}{
-	{incompatCompression, "compression"}, {IncompatFiletype, "filetype"}, {IncompatRecover, "needs_recovery"},
-	{IncompatJournalDev, "journal_dev"}, {IncompatMetaBG, "meta_bg"}, {IncompatExtents, "extent"}, {Incompat64Bit, "64bit"},
-	{IncompatMMP, "mmp"}, {IncompatFlexBG, "flex_bg"}, {IncompatEAInode, "ea_inode"}, {incompatDirData, "dirdata"},
-	{IncompatCsumSeed, "metadata_csum_seed"}, {IncompatLargeDir, "large_dir"}, {IncompatInlineData, "inline_data"},
-	{IncompatEncrypt, "encrypt"}, {IncompatCasefold, "casefold"},
-}
-
-// String lists the features, as mke2fs and dumpe2fs call them.
-func (f IncompatFlags) String() string {
-	var names []string
-	for _, n := range incompatNames {
-		if f&n.flag != 0 {
-			names = append(names, n.name)
-			f &^= n.flag
-		}
-	}
-	if f != 0 {
-		names = append(names, fmt.Sprintf("feature %#x", uint32(f)))
-	}
-	return strings.Join(names, ", ")
-}
-
 // CompatFlags are compatible features: a kernel that does not know one mounts
 // all the same; a checker does not go on.
 type CompatFlags uint32
@@ -99,3 +72,30 @@ const (
 	RoCompatKnown = RoCompatSparseSuper | RoCompatLargeFile | RoCompatHugeFile | RoCompatDirNlink |
 		RoCompatExtraISize | RoCompatMetadataCsum | RoCompatOrphans
 )
+
+// incompatNames are the features as mke2fs and dumpe2fs call them.
+var incompatNames = []struct {
+	flag IncompatFlags
+	name string
+}{
+	{incompatCompression, "compression"}, {IncompatFiletype, "filetype"}, {IncompatRecover, "needs_recovery"},
+	{IncompatJournalDev, "journal_dev"}, {IncompatMetaBG, "meta_bg"}, {IncompatExtents, "extent"}, {Incompat64Bit, "64bit"},
+	{IncompatMMP, "mmp"}, {IncompatFlexBG, "flex_bg"}, {IncompatEAInode, "ea_inode"}, {incompatDirData, "dirdata"},
+	{IncompatCsumSeed, "metadata_csum_seed"}, {IncompatLargeDir, "large_dir"}, {IncompatInlineData, "inline_data"},
+	{IncompatEncrypt, "encrypt"}, {IncompatCasefold, "casefold"},
+}
+
+// String lists the features, as mke2fs and dumpe2fs call them.
+func (f IncompatFlags) String() string {
+	var names []string
+	for _, n := range incompatNames {
+		if f&n.flag != 0 {
+			names = append(names, n.name)
+			f &^= n.flag
+		}
+	}
+	if f != 0 {
+		names = append(names, fmt.Sprintf("feature %#x", uint32(f)))
+	}
+	return strings.Join(names, ", ")
+}

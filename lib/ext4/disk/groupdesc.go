@@ -2,13 +2,13 @@ package disk
 
 import "encoding/binary"
 
-// descFlags are the flags of a group.
-type descFlags uint16
+// DescFlags are the flags of a group.
+type DescFlags uint16
 
 const (
-	InodeUninit descFlags = 1 // no inode is in use, the bitmap may be anything
-	BlockUninit descFlags = 2 // the bitmap may be anything, the metadata tells
-	TableZeroed descFlags = 4 // the unused rest of the inode table is zero
+	InodeUninit DescFlags = 1 // no inode is in use, the bitmap may be anything
+	BlockUninit DescFlags = 2 // the bitmap may be anything, the metadata tells
+	TableZeroed DescFlags = 4 // the unused rest of the inode table is zero
 )
 
 // GroupDesc is struct ext4_group_desc. The lower halves are in the first 32
@@ -35,7 +35,7 @@ type GroupDesc struct {
 	FreeBlocks     uint32
 	FreeInodes     uint32
 	Dirs           uint32
-	Flags          descFlags
+	Flags          DescFlags
 	Exclude        uint64
 	BlockBitmapSum uint32
 	InodeBitmapSum uint32
@@ -91,7 +91,7 @@ func (d *GroupDesc) Decode(b []byte) {
 		FreeBlocks:     uint32(le.Uint16(b[0x0C:])),
 		FreeInodes:     uint32(le.Uint16(b[0x0E:])),
 		Dirs:           uint32(le.Uint16(b[0x10:])),
-		Flags:          descFlags(le.Uint16(b[0x12:])),
+		Flags:          DescFlags(le.Uint16(b[0x12:])),
 		Exclude:        uint64(le.Uint32(b[0x14:])),
 		BlockBitmapSum: uint32(le.Uint16(b[0x18:])),
 		InodeBitmapSum: uint32(le.Uint16(b[0x1A:])),

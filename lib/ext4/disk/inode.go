@@ -6,20 +6,20 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// inodeFlags say how an inode is stored and what may be done to it.
-type inodeFlags uint32
+// InodeFlags say how an inode is stored and what may be done to it.
+type InodeFlags uint32
 
 const (
-	flagImmutable  inodeFlags = 0x10
-	flagAppend     inodeFlags = 0x20
-	FlagEncrypt    inodeFlags = 0x800
-	FlagIndex      inodeFlags = 0x1000     // directory with an htree
-	FlagHugeFile   inodeFlags = 0x40000    // Blocks counts blocks
-	FlagExtents    inodeFlags = 0x80000    // Block holds an extent tree
-	FlagVerity     inodeFlags = 0x100000   // Merkle tree behind the content
-	FlagEAInode    inodeFlags = 0x200000   // value of an xattr
-	FlagInlineData inodeFlags = 0x10000000 // Block and an xattr hold the content
-	FlagCasefold   inodeFlags = 0x40000000
+	flagImmutable  InodeFlags = 0x10
+	flagAppend     InodeFlags = 0x20
+	FlagEncrypt    InodeFlags = 0x800
+	FlagIndex      InodeFlags = 0x1000     // directory with an htree
+	FlagHugeFile   InodeFlags = 0x40000    // Blocks counts blocks
+	FlagExtents    InodeFlags = 0x80000    // Block holds an extent tree
+	FlagVerity     InodeFlags = 0x100000   // Merkle tree behind the content
+	FlagEAInode    InodeFlags = 0x200000   // value of an xattr
+	FlagInlineData InodeFlags = 0x10000000 // Block and an xattr hold the content
+	FlagCasefold   InodeFlags = 0x40000000
 )
 
 // Kinds of files as Mode has them.
@@ -70,7 +70,7 @@ type Inode struct {
 	Dtime      uint32
 	Links      uint16
 	Blocks     uint64 // 48 bits
-	Flags      inodeFlags
+	Flags      InodeFlags
 	Version    uint64
 	Block      [60]byte
 	Generation uint32
@@ -144,7 +144,7 @@ func (n *Inode) Decode(b []byte) {
 		Dtime:      le.Uint32(b[0x14:]),
 		Links:      le.Uint16(b[0x1A:]),
 		Blocks:     join(le.Uint32(b[0x1C:]), uint32(le.Uint16(b[0x74:]))),
-		Flags:      inodeFlags(le.Uint32(b[0x20:])),
+		Flags:      InodeFlags(le.Uint32(b[0x20:])),
 		Version:    uint64(le.Uint32(b[0x24:])),
 		Block:      [60]byte(b[BlockOffset:]),
 		Generation: le.Uint32(b[0x64:]),

@@ -9,33 +9,6 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// CheckXattrHashes checks the hashes of the entries in a valid block of xattrs.
-// Those of names with bytes above 127 depend on the kernel.
-func CheckXattrHashes(block []byte) error {
-	for at := XattrHeadSize; binary.LittleEndian.Uint32(block[at:]) != 0; {
-		var e xattrEntry
-		e.Decode(block[at:])
-		name := string(block[at+xattrEntSize:][:e.NameLen])
-		value := block[e.ValueOff:][:e.ValueSize]
-		if strings.IndexFunc(name, func(r rune) bool { return r > 127 }) < 0 && e.Hash != hashXattr(name, value) {
-			return Broken("xattr %q has hash %#08x, says %#08x", name, hashXattr(name, value), e.Hash)
-		}
-		at += xattrEntSize + padXattr(int(e.NameLen))
-	}
-	return nil
-}
-
-// joinXattr is the inverse of SplitXattr; known is false for an index that Linux
-// does not show, ok if it is one that no such name can have.
-func joinXattr(index uint8, rest string) (name string, known, ok bool) {
-	for _, p := range xattrPrefixes {
-		if p.index == index {
-			return p.name + rest, true, (rest == "") == p.whole && len(p.name)+len(rest) <= nameMax && strings.IndexByte(rest, 0) < 0
-		}
-	}
-	return "", false, true
-}
-
 // AppendInodeXattrs appends to list what is in area, that behind the fields of an
 // inode. There may be nothing.
 func AppendInodeXattrs(list []tree.Xattr, area []byte) ([]tree.Xattr, error) {
@@ -112,9 +85,36 @@ func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool
 	return x, known, nil
 }
 
+// joinXattr is the inverse of SplitXattr; known is false for an index that Linux
+// does not show, ok if it is one that no such name can have.
+func joinXattr(index uint8, rest string) (name string, known, ok bool) {
+	for _, p := range xattrPrefixes {
+		if p.index == index {
+			return p.name + rest, true, (rest == "") == p.whole && len(p.name)+len(rest) <= nameMax && strings.IndexByte(rest, 0) < 0
+		}
+	}
+	return "", false, true
+}
+
 // SortXattrs brings what was read into the order of an Entry. Of two with one name
 // the first counts.
 func SortXattrs(list []tree.Xattr) []tree.Xattr {
 	slices.SortStableFunc(list, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(list, func(a, b tree.Xattr) bool { return a.Name == b.Name })
+}
+
+// CheckXattrHashes checks the hashes of the entries in a valid block of xattrs.
+// Those of names with bytes above 127 depend on the kernel.
+func CheckXattrHashes(block []byte) error {
+	for at := XattrHeadSize; binary.LittleEndian.Uint32(block[at:]) != 0; {
+		var e xattrEntry
+		e.Decode(block[at:])
+		name := string(block[at+xattrEntSize:][:e.NameLen])
+		value := block[e.ValueOff:][:e.ValueSize]
+		if strings.IndexFunc(name, func(r rune) bool { return r > 127 }) < 0 && e.Hash != hashXattr(name, value) {
+			return Broken("xattr %q has hash %#08x, says %#08x", name, hashXattr(name, value), e.Hash)
+		}
+		at += xattrEntSize + padXattr(int(e.NameLen))
+	}
+	return nil
 }

@@ -43,7 +43,7 @@ func (j *Log) read(b []byte, off int64) error {
 	return nil
 }
 
-// ReadBlock fills b with a block of the file system.
+// readBlock fills b with a block of the file system.
 func (j *Log) readBlock(b []byte, block uint64) error {
 	return j.read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
 }

@@ -18,25 +18,6 @@ type Volume struct {
 	Seed  disk.Seed
 }
 
-// Read fills p from off. It is an error if the image ends before.
-func (vol *Volume) Read(p []byte, off int64) error {
-	if off < 0 || off > vol.size || int64(len(p)) > vol.size-off {
-		return disk.Corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), vol.size)
-	}
-	if n, err := vol.pages.ReadAt(p, off); err != nil {
-		return fmt.Errorf("byte %d: %w", off+int64(n), err)
-	}
-	return nil
-}
-
-// ReadBlock fills b with a block of the file system.
-func (vol *Volume) ReadBlock(b []byte, block uint64) error {
-	if block == 0 || block >= vol.Super.Blocks() {
-		return disk.Corrupt(disk.SuperOffset, "block %d of a file system of %d", block, vol.Super.Blocks())
-	}
-	return vol.Read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
-}
-
 // Open checks the superblock of the file system in the first size bytes of r; what
 // of its features can be handled, checkFeatures tells. What lies behind the blocks that
 // the superblock counts does not matter.
@@ -71,6 +52,25 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 		return nil, err
 	}
 	return vol, nil
+}
+
+// Read fills p from off. It is an error if the image ends before.
+func (vol *Volume) Read(p []byte, off int64) error {
+	if off < 0 || off > vol.size || int64(len(p)) > vol.size-off {
+		return disk.Corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), vol.size)
+	}
+	if n, err := vol.pages.ReadAt(p, off); err != nil {
+		return fmt.Errorf("byte %d: %w", off+int64(n), err)
+	}
+	return nil
+}
+
+// ReadBlock fills b with a block of the file system.
+func (vol *Volume) ReadBlock(b []byte, block uint64) error {
+	if block == 0 || block >= vol.Super.Blocks() {
+		return disk.Corrupt(disk.SuperOffset, "block %d of a file system of %d", block, vol.Super.Blocks())
+	}
+	return vol.Read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
 }
 
 // ReadGroup reads and checks the descriptor of group g.

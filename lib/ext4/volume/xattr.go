@@ -11,14 +11,14 @@ import (
 // they do not take too much memory.
 type XattrReader struct {
 	Vol    *Volume
-	Blocks map[uint64]*xattrBlock
+	Blocks map[uint64]*XattrBlock
 	kept   int
 }
 
 const maxKeptXattrs = 16 << 20 // bytes of blocks
 
-// xattrBlock is what is known of a block of xattrs.
-type xattrBlock struct {
+// XattrBlock is what is known of a block of xattrs.
+type XattrBlock struct {
 	Refs uint32 // inodes that have it, as it says
 	Used uint32 // and that have been read
 	list []tree.Xattr
@@ -38,9 +38,9 @@ func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	b := x.Blocks[ino.FileACL]
 	if b == nil {
 		if x.Blocks == nil {
-			x.Blocks = make(map[uint64]*xattrBlock)
+			x.Blocks = make(map[uint64]*XattrBlock)
 		}
-		b = new(xattrBlock)
+		b = new(XattrBlock)
 		x.Blocks[ino.FileACL] = b
 		if err := owned.Add(ino.FileACL, 1); err != nil {
 			return nil, err
@@ -60,7 +60,7 @@ func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 }
 
 // readBlock returns what is in the block at.
-func (x *XattrReader) readBlock(b *xattrBlock, at uint64) (list []tree.Xattr, err error) {
+func (x *XattrReader) readBlock(b *XattrBlock, at uint64) (list []tree.Xattr, err error) {
 	block := make([]byte, disk.BlockSize)
 	if err := x.Vol.ReadBlock(block, at); err != nil {
 		return nil, err
