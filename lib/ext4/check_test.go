@@ -98,7 +98,7 @@ func TestLostFound(t *testing.T) {
 	}
 }
 
-// Whatever a disk that lies makes of what was written, Check says so.
+// Check finds whatever a faulty disk makes of what was written.
 func TestCheckFinds(t *testing.T) {
 	at := func(m *ext4test.Memory, path string) (*read.Image, *volume.Inode) {
 		img, err := read.Open(m, m.Size)

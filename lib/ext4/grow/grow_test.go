@@ -398,7 +398,7 @@ func resealDisk(d *loggedDisk) {
 	}
 }
 
-// Who stops it in time gets the disk back.
+// A Grow that is stopped in time leaves the disk as it was.
 func TestGrowStop(t *testing.T) {
 	d := growable(t, ext4.Options{Size: 64 << 20})
 	before := d.clone()
