@@ -17,7 +17,7 @@ type Dirent struct {
 type DirOptions struct {
 	Index     bool      // those of more than a block are hashed
 	HashSeed  [4]uint32 // HashSeed
-	unsigned  bool      // unsignedHash rather than SignedHash
+	Unsigned  bool      // UnsignedHash rather than SignedHash
 	Checksums bool      // blocks end in a tail
 }
 
@@ -183,6 +183,6 @@ func CheckDirBlock(block []byte, indexed bool, sum InodeSeed) error {
 // DirOptions are what s says about directories.
 func (s *Superblock) DirOptions() DirOptions {
 	return DirOptions{
-		Index: s.Compat&CompatDirIndex != 0, HashSeed: s.HashSeed, unsigned: s.Flags&unsignedHash != 0, Checksums: s.HasSums(),
+		Index: s.Compat&CompatDirIndex != 0, HashSeed: s.HashSeed, Unsigned: s.Flags&UnsignedHash != 0, Checksums: s.HasSums(),
 	}
 }

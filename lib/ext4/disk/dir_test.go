@@ -68,7 +68,7 @@ func TestDirBlocks(t *testing.T) {
 		{"a byte over, linear", append(manyDirents(144), Dirent{long[:61], 5, KindFile}), DirOptions{Checksums: true}, 2, false},
 		{"full without checksums", append(manyDirents(144), Dirent{long[:72], 5, KindFile}), DirOptions{}, 1, false},
 		{"a thousand", manyDirents(1000), testDirOptions, 1 + 9, true},
-		{"a thousand, unsigned", manyDirents(1000), DirOptions{Index: true, unsigned: true, Checksums: true}, 1 + 9, true},
+		{"a thousand, unsigned", manyDirents(1000), DirOptions{Index: true, Unsigned: true, Checksums: true}, 1 + 9, true},
 		{"a thousand without checksums", manyDirents(1000), DirOptions{Index: true}, 1 + 9, true},
 		{"a thousand, linear", manyDirents(1000), DirOptions{Checksums: true}, 7, false},
 	} {

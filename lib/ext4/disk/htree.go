@@ -47,7 +47,7 @@ type hashedDirent struct {
 func (p *dirPlan) planIndex(ents []Dirent) error {
 	hashed := make([]hashedDirent, len(ents))
 	for i, d := range ents {
-		hashed[i] = hashedDirent{HashName(d.Name, p.opt.HashSeed, p.opt.unsigned), d}
+		hashed[i] = hashedDirent{HashName(d.Name, p.opt.HashSeed, p.opt.Unsigned), d}
 	}
 	slices.SortFunc(hashed, func(a, b hashedDirent) int {
 		return cmp.Or(cmp.Compare(a.Major, b.Major), cmp.Compare(a.Minor, b.Minor), strings.Compare(a.Name, b.Name))

@@ -15,7 +15,7 @@ import (
 // by halving each table, then going on to the next leaf as long as its hash says
 // that it continues the one before.
 func kernelLookup(b []byte, name string, opt DirOptions) (ino uint32, leaves int) {
-	hash := HashName(name, opt.HashSeed, opt.unsigned).Major
+	hash := HashName(name, opt.HashSeed, opt.Unsigned).Major
 	var tables [][]htreeEntry
 	var at []int
 	var info htreeInfo

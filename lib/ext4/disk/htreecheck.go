@@ -139,7 +139,7 @@ func (c *htreeCheck) leaf(block []byte, first, end uint64) error {
 		return err
 	}
 	for _, d := range ents {
-		h := uint64(HashName(d.Name, c.opt.HashSeed, c.opt.unsigned).Major)
+		h := uint64(HashName(d.Name, c.opt.HashSeed, c.opt.Unsigned).Major)
 		if h < first&^1 || h >= end {
 			return Broken("%q has hash %#x and lies among %#x to %#x", d.Name, h, first, end)
 		}

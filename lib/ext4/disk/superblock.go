@@ -18,7 +18,7 @@ const (
 	hashUnsigned = 3 // added to the above in an htree root where names are hashed as unsigned bytes
 
 	SignedHash   = 0x0001 // superblock Flags: names are hashed as signed bytes
-	unsignedHash = 0x0002
+	UnsignedHash = 0x0002
 
 	JournalBackupBlocks = 1 // JnlBackupType: JnlBlocks is valid
 	ChecksumCRC32C      = 1
