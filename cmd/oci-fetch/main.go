@@ -11,6 +11,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/platform"
 )
 
 type tool struct {
@@ -40,7 +41,7 @@ func main() {
 
 // Run opens the image and writes the part of it that was asked for.
 func (t *tool) Run(env *cli.Env) error {
-	if err := oci.CheckPlatform(t.Platform); err != nil {
+	if _, err := platform.Parse(t.Platform); err != nil {
 		return cli.Usage("%v", err)
 	}
 	if (t.JSON || t.Digests) && !t.List {

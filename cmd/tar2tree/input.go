@@ -11,12 +11,13 @@ import (
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/platform"
 	"ocipipe/lib/tree"
 )
 
 // checkFlags finds what kong cannot.
 func (t *tool) checkFlags() error {
-	if err := oci.CheckPlatform(t.Platform); err != nil {
+	if _, err := platform.Parse(t.Platform); err != nil {
 		return cli.Usage("%v", err)
 	}
 	if t.DiffID != "" {

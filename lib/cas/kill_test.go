@@ -22,10 +22,10 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"ocipipe/lib/reftest"
 )
 
 // The tests of this file run real processes: this binary, which TestMain sends to

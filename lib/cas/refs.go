@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 const (
@@ -26,32 +28,23 @@ const (
 
 // A Ref is an image that is complete in the cache, under a reference.
 type Ref struct {
-	Name      string        // the full reference, as others will ask for it
-	MediaType string        // of the manifest
-	Digest    digest.Digest // of the manifest
-	Size      int64         // of the manifest
-	Platform  *Platform     // as the index says it; nil without an index
+	Name      string             // the full reference, as others will ask for it
+	MediaType string             // of the manifest
+	Digest    digest.Digest      // of the manifest
+	Size      int64              // of the manifest
+	Platform  *platform.Platform // as the index says it; nil without an index
 	// Top is the digest of what the reference names in the registry: of the index
 	// that the manifest was taken from. "" stands for the manifest itself.
 	Top digest.Digest
 }
 
-// A Platform is what an image runs on.
-type Platform struct {
-	Architecture string   `json:"architecture"`
-	OS           string   `json:"os"`
-	OSVersion    string   `json:"os.version,omitempty"`
-	OSFeatures   []string `json:"os.features,omitempty"`
-	Variant      string   `json:"variant,omitempty"`
-}
-
 // entry is a descriptor of index.json. What others have written there is kept.
 type entry struct {
-	MediaType   string            `json:"mediaType,omitempty"`
-	Digest      digest.Digest     `json:"digest"`
-	Size        int64             `json:"size"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Platform    *Platform         `json:"platform,omitempty"`
+	MediaType   string             `json:"mediaType,omitempty"`
+	Digest      digest.Digest      `json:"digest"`
+	Size        int64              `json:"size"`
+	Annotations map[string]string  `json:"annotations,omitempty"`
+	Platform    *platform.Platform `json:"platform,omitempty"`
 }
 
 // Refs returns the images that name stands for: none, one, or one for each
@@ -136,7 +129,7 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 			continue
 		}
 		at = min(at, len(kept))
-		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !e.Platform.equal(r.Platform) {
+		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !isSame(e.Platform, r.Platform) {
 			kept = append(kept, old)
 		}
 	}
@@ -145,7 +138,9 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 
 func (e entry) named(name string) bool { return e.Annotations[annotationName] == name }
 
-func (p *Platform) equal(q *Platform) bool {
+// isSame reports whether p and q, of which nil is none, are one platform. Features do
+// not tell two apart.
+func isSame(p, q *platform.Platform) bool {
 	if p == nil || q == nil {
 		return p == q
 	}

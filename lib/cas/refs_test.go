@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 const (
@@ -18,10 +20,10 @@ const (
 	dockerType   = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-var amd64, arm64 = &Platform{OS: "linux", Architecture: "amd64"}, &Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
+var amd64, arm64 = &platform.Platform{OS: "linux", Architecture: "amd64"}, &platform.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 
 // image puts a manifest and returns a reference to it.
-func image(t testing.TB, s *Store, name string, seed int, p *Platform, top string) Ref {
+func image(t testing.TB, s *Store, name string, seed int, p *platform.Platform, top string) Ref {
 	t.Helper()
 	data := fmt.Appendf(nil, `{"seed":%d}`, seed)
 	r := Ref{Name: name, MediaType: manifestType, Digest: put(t, s, data), Size: int64(len(data)), Platform: p}

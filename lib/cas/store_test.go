@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
 )
 
 var ctx = context.Background()

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
 )
 
 // as calls f with the rights of another user. f must not fail t at once.

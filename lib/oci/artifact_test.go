@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 // strangers are descriptors of what builders put into an index beside images. By name
@@ -23,7 +25,7 @@ func (p *pack) strangers() (known, unknown map[string]descriptor) {
 			ArtifactType: artifactType, Config: &c, Layers: []descriptor{l}})
 	}
 	attestation := missing(types.OCIManifestSchema1)
-	attestation.Platform = &platform{OS: "unknown", Architecture: "unknown"}
+	attestation.Platform = &platform.Platform{OS: "unknown", Architecture: "unknown"}
 	docker := missing(types.OCIManifestSchema1)
 	docker.Annotations = map[string]string{annotationDocker: "attestation-manifest"}
 	typed := missing(types.OCIManifestSchema1)

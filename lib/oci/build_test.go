@@ -15,6 +15,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 // A pack is a set of files in order, to be written as a directory or as a tar:
@@ -126,7 +128,7 @@ func layerTar(t testing.TB, name, content string) []byte {
 
 // testImage says what goes into an image.
 type testImage struct {
-	plat     platform
+	plat     platform.Platform
 	layers   [][]byte // uncompressed
 	compress string   // "", gzip or zstd
 	alg      digest.Algorithm
@@ -134,7 +136,7 @@ type testImage struct {
 	diffIDs  []digest.Digest
 }
 
-func config(p platform, diffIDs []digest.Digest) []byte {
+func config(p platform.Platform, diffIDs []digest.Digest) []byte {
 	return mustJSON(map[string]any{
 		"architecture": p.Architecture, "os": p.OS, "variant": p.Variant,
 		"config": map[string]any{"Cmd": []string{"/init"}},
@@ -169,7 +171,7 @@ func (p *pack) image(t testing.TB, ti testImage) descriptor {
 	c := p.blob(ti.alg, conf, config(ti.plat, diffIDs))
 	m.Config = &c
 	d := p.blob(ti.alg, manifest, mustJSON(m))
-	if !ti.plat.isZero() {
+	if !ti.plat.IsZero() {
 		d.Platform = &ti.plat
 	}
 	return d
@@ -197,7 +199,7 @@ func named(d descriptor, tag string) descriptor {
 	return d
 }
 
-var amd64 = platform{OS: "linux", Architecture: "amd64"}
+var amd64 = platform.Platform{OS: "linux", Architecture: "amd64"}
 
 // simple is an image of three layers, of which the first and the last are the same.
 func simple(t testing.TB) testImage {

@@ -121,10 +121,7 @@ func (r *remote) record(ctx context.Context, img *Image) {
 	if img.top != "" {
 		blobs = append(blobs, img.top)
 	}
-	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Top: img.top}
-	if p := img.offered; p != nil {
-		ref.Platform = &cas.Platform{Architecture: p.Architecture, OS: p.OS, OSVersion: p.OSVersion, OSFeatures: p.OSFeatures, Variant: p.Variant}
-	}
+	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Platform: img.offered, Top: img.top}
 	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		r.warnStore(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"ocipipe/lib/platform"
 )
 
 // choose loads the image of an index that serves the wanted platform best; of
@@ -17,7 +19,7 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	found := s.found
 	best, at := -1, -1
 	for i, c := range found {
-		r := l.want.rank(c.platform)
+		r := l.want.Rank(c.platform)
 		if r >= 0 && (best < 0 || r < best || r == best && len(c.platform.OSFeatures) > len(found[at].platform.OSFeatures)) {
 			best, at = r, i
 		}
@@ -36,8 +38,8 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 		return nil, l.noneFor(found)
 	}
 	c := found[at]
-	if best >= 0 && c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
-		l.opts.warn("no image for %s: taking %s", l.want.full(), c.platform.full())
+	if best >= 0 && c.platform.Normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
+		l.opts.warn("no image for %s: taking %s", l.want.Full(), c.platform.Full())
 	}
 	if c.data == nil {
 		data, err := l.document(ctx, c.desc)
@@ -55,12 +57,12 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 
 // noneFor is the error where none of the images found is for the wanted platform.
 func (l *loader) noneFor(found []candidate) error {
-	err := fmt.Errorf("platform %s: %w: %s", l.want.full(), ErrNotFound, platforms(found))
+	err := fmt.Errorf("platform %s: %w: %s", l.want.Full(), ErrNotFound, platforms(found))
 	switch {
 	case len(found) > 1:
 		return err
 	case l.opts.Platform == "":
-		return &hintError{err, "--platform " + found[0].platform.full() + " takes it"}
+		return &hintError{err, "--platform " + found[0].platform.Full() + " takes it"}
 	}
 	return &hintError{err, hintOther}
 }
@@ -70,7 +72,7 @@ const hintOther = "--allow-other-platform takes it all the same"
 // candidate is an image that an index offers.
 type candidate struct {
 	desc     descriptor
-	platform platform
+	platform platform.Platform
 	data     []byte // the manifest where it had to be read
 }
 
@@ -85,7 +87,7 @@ type search struct {
 
 func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
 	for _, d := range list {
-		if d.Platform != nil && d.Platform.isZero() {
+		if d.Platform != nil && d.Platform.IsZero() {
 			d.Platform = nil
 		}
 		if kind := d.stranger(); kind != "" {
@@ -136,7 +138,7 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 		return nil
 	}
 	if err == nil {
-		s.found = append(s.found, candidate{d, conf.platform, data})
+		s.found = append(s.found, candidate{d, conf.Platform, data})
 	}
 	return err
 }
@@ -147,7 +149,7 @@ func (d descriptor) stranger() string {
 	switch {
 	case d.Annotations[annotationDocker] != "":
 		return d.Annotations[annotationDocker]
-	case d.Platform != nil && d.Platform.isUnknown():
+	case d.Platform != nil && d.Platform.IsUnknown():
 		return "attestation"
 	case d.ArtifactType != "" && !isImageConfig(d.ArtifactType):
 		return string(d.ArtifactType)
@@ -168,7 +170,7 @@ func noImage(where string, others []string) error {
 func platforms(list []candidate) string {
 	var s []string
 	for _, c := range list {
-		if p := c.platform.full(); p != "/" {
+		if p := c.platform.Full(); p != "/" {
 			s = append(s, p)
 		}
 	}
@@ -177,19 +179,19 @@ func platforms(list []candidate) string {
 
 // compare refuses an image that is not for the platform that the user asked for, by
 // the label that its index gives it or, without one, by its configuration.
-func (l *loader) compare(label *platform, conf platform) error {
-	if label == nil || label.isZero() {
+func (l *loader) compare(label *platform.Platform, conf platform.Platform) error {
+	if label == nil || label.IsZero() {
 		label = &conf
 	}
 	switch {
-	case l.opts.Platform == "", l.want.accepts(*label) && l.want.accepts(conf):
+	case l.opts.Platform == "", l.want.Accepts(*label) && l.want.Accepts(conf):
 		return nil
-	case l.want.accepts(*label):
-		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.full(), label.full())
+	case l.want.Accepts(*label):
+		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.Full(), label.Full())
 	case l.opts.AllowOtherPlatform:
-		l.opts.warn("the image is for %s, not for %s", label.full(), l.want.full())
+		l.opts.warn("the image is for %s, not for %s", label.Full(), l.want.Full())
 	default:
-		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.full(), ErrNotFound, label.full()), hintOther}
+		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.Full(), ErrNotFound, label.Full()), hintOther}
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir}
 	l, err := newLoader(b, opts)
 	if err == nil {
-		err = l.compare(nil, conf.platform)
+		err = l.compare(nil, conf.Platform)
 	}
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, con
 	img := &Image{
 		MediaType: string(types.OCIManifestSchema1),
 		Config:    raw, ConfigMediaType: string(types.OCIConfigJSON), ConfigDigest: digest.FromBytes(raw),
-		Platform: conf.platform.String(), blobs: b, closers: []io.Closer{b},
+		Platform: conf.Platform.String(), blobs: b, closers: []io.Closer{b},
 	}
 	if len(di.RepoTags) > 0 {
 		img.Tag = di.RepoTags[0][strings.LastIndexByte(di.RepoTags[0], ':')+1:]

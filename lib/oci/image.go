@@ -13,6 +13,7 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/platform"
 )
 
 // What can be wrong with an image. Errors wrap one of these where it applies.
@@ -133,9 +134,9 @@ type Image struct {
 
 	blobs   blobs
 	closers []io.Closer
-	remote  *remote       // nil where it is not from a registry
-	top     digest.Digest // of the index that it is from; "" without one
-	offered *platform     // what that index says
+	remote  *remote            // nil where it is not from a registry
+	top     digest.Digest      // of the index that it is from; "" without one
+	offered *platform.Platform // what that index says
 }
 
 // Layer is one layer of an image.

@@ -11,17 +11,19 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 // A descriptor names a blob and says what it is.
 type descriptor struct {
-	MediaType   types.MediaType   `json:"mediaType,omitempty"`
-	Digest      digest.Digest     `json:"digest"`
-	Size        int64             `json:"size"` // -1: not known, only of what a user named by digest
-	URLs        []string          `json:"urls,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Platform    *platform         `json:"platform,omitempty"`
-	Data        []byte            `json:"data,omitempty"` // the blob itself
+	MediaType   types.MediaType    `json:"mediaType,omitempty"`
+	Digest      digest.Digest      `json:"digest"`
+	Size        int64              `json:"size"` // -1: not known, only of what a user named by digest
+	URLs        []string           `json:"urls,omitempty"`
+	Annotations map[string]string  `json:"annotations,omitempty"`
+	Platform    *platform.Platform `json:"platform,omitempty"`
+	Data        []byte             `json:"data,omitempty"` // the blob itself
 
 	ArtifactType types.MediaType `json:"artifactType,omitempty"` // of a manifest
 
@@ -40,7 +42,7 @@ type document struct {
 
 // configFile is the part of a configuration that matters here.
 type configFile struct {
-	platform
+	platform.Platform
 	RootFS struct {
 		Type    string          `json:"type"`
 		DiffIDs []digest.Digest `json:"diff_ids"`
@@ -135,12 +137,12 @@ func checkSizes(list []descriptor) error {
 type loader struct {
 	blobs
 	opts Options
-	want platform
+	want platform.Platform
 	read int // documents so far
 }
 
 func newLoader(b blobs, opts Options) (*loader, error) {
-	want, err := parsePlatform(opts.Platform)
+	want, err := platform.Parse(opts.Platform)
 	return &loader{blobs: embedded{b}, opts: opts, want: want}, err
 }
 
@@ -214,13 +216,13 @@ func (l *loader) image(ctx context.Context, d descriptor, data []byte, doc docum
 	if err != nil {
 		return nil, err
 	}
-	if err := l.compare(d.Platform, conf.platform); err != nil {
+	if err := l.compare(d.Platform, conf.Platform); err != nil {
 		return nil, err
 	}
 	img := &Image{
 		Manifest: data, MediaType: string(doc.MediaType), Digest: d.Digest,
 		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
-		Platform: conf.platform.String(), blobs: l.blobs,
+		Platform: conf.Platform.String(), blobs: l.blobs,
 	}
 	if !doc.MediaType.IsImage() { // neither the manifest nor its index say
 		img.MediaType = string(types.OCIManifestSchema1)

@@ -20,6 +20,7 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/platform"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -511,7 +512,7 @@ func TestEmbedded(t *testing.T) {
 			m.Layers[0].Data = bytes.Repeat([]byte{1}, len(layer))
 		}
 		manifest := embed(types.OCIManifestSchema1, mustJSON(m))
-		manifest.Platform = &platform{OS: "linux", Architecture: "amd64"}
+		manifest.Platform = &platform.Platform{OS: "linux", Architecture: "amd64"}
 		index := mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{manifest}})
 		p.Tag("r", "v1", p.AddBlob(index))
 		p.opts.Platform = "linux/amd64"
@@ -566,12 +567,12 @@ func TestIndexInCache(t *testing.T) {
 	var list []descriptor
 	for _, arch := range []string{"amd64", "arm64"} {
 		layer := layerTar(t, arch, "content")
-		conf := config(platform{OS: "linux", Architecture: arch}, []digest.Digest{digest.FromBytes(layer)})
+		conf := config(platform.Platform{OS: "linux", Architecture: arch}, []digest.Digest{digest.FromBytes(layer)})
 		c := descriptor{MediaType: types.OCIConfigJSON, Digest: digest.Digest(p.AddBlob(conf)), Size: int64(len(conf))}
 		l := descriptor{MediaType: types.OCIUncompressedLayer, Digest: digest.Digest(p.AddBlob(layer)), Size: int64(len(layer))}
 		m := mustJSON(document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []descriptor{l}})
 		list = append(list, descriptor{MediaType: types.OCIManifestSchema1, Digest: digest.Digest(p.AddBlob(m)), Size: int64(len(m)),
-			Platform: &platform{OS: "linux", Architecture: arch}})
+			Platform: &platform.Platform{OS: "linux", Architecture: arch}})
 	}
 	index := p.AddBlob(mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list}))
 	p.Tag("r", "v1", index)

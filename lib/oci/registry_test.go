@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
 )
 
 // fakeRegistry serves the blobs of p as repository "r", and manifest d as tag "v1".
@@ -72,7 +74,7 @@ func TestRegistryIndex(t *testing.T) {
 	ti := simple(t)
 	ti.alg = digest.SHA512
 	other := ti
-	other.plat = platform{OS: "linux", Architecture: "arm64"}
+	other.plat = platform.Platform{OS: "linux", Architecture: "arm64"}
 	d := p.image(t, ti)
 	p.index(p.image(t, other), d)
 	top := p.blob(digest.SHA256, "", p.files[indexName])

@@ -70,7 +70,7 @@ func expect(w io.Writer, n int64) {
 func indexOf(img *Image) []byte {
 	d := descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
 	if conf, err := parseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
-		d.Platform = &conf.platform
+		d.Platform = &conf.Platform
 	}
 	if img.Tag != "" {
 		d.Annotations = map[string]string{annotationRefName: img.Tag}
