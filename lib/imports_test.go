@@ -24,10 +24,11 @@ var allowed = map[string][]string{
 	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
 	"tree":        {"blockio"},
 	"platform":    {},
-	"cas":         {"atomicfile", "platform"},
+	"layout":      {},
+	"cas":         {"atomicfile", "layout", "platform"},
 	"gunzip":      {},
 	"compression": {},
-	"oci":         {"platform", "cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
+	"oci":         {"layout", "platform", "cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "compression", "blockio"},
 	"input":       {"oci", "layer", "tree", "compression"},
 	"erofs":       {"tree", "blockio"},
@@ -35,7 +36,7 @@ var allowed = map[string][]string{
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "platform", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"materialize": {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":         {"atomicfile", "blockio", "tree"},
 	"reftest":     {},
 }

@@ -11,11 +11,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
 )
 
 const (
-	indexName  = "index.json"
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
 	maxIndex   = 64 << 20
 )
@@ -67,7 +67,7 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 // error is fs.ErrNotExist, and nothing is listed, if one is not. What the reference
 // stood for before is replaced, but for other platforms of the same index.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
-	if err := checkDigest(r.Digest); err != nil {
+	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
 	}
 	for _, d := range append([]digest.Digest{r.Digest}, blobs...) {
@@ -80,7 +80,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 	if done, err := s.isSet(r); err != nil || done {
 		return err
 	}
-	l, err := s.lock(ctx, indexName)
+	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func isSame(p, q *platform.Platform) bool {
 // decodeEntry returns what an entry says; one of others that says something else
 // is nobody's.
 func decodeEntry(raw json.RawMessage) (e entry) {
-	if json.Unmarshal(raw, &e) != nil || checkDigest(e.Digest) != nil {
+	if json.Unmarshal(raw, &e) != nil || layout.CheckDigest(e.Digest) != nil {
 		return entry{}
 	}
 	return e
@@ -158,7 +158,7 @@ func decodeEntry(raw json.RawMessage) (e entry) {
 
 // readIndex returns the fields of index.json, and its entries.
 func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
-	data, err := s.read(indexName, maxIndex)
+	data, err := s.read(layout.Index, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
@@ -169,10 +169,10 @@ func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawM
 		err = json.Unmarshal(fields["manifests"], &list)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), err)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), err)
 	}
 	if fields == nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), fs.ErrInvalid)
 	}
 	return fields, list, nil
 }
@@ -187,5 +187,5 @@ func (s *Store) writeIndex(fields map[string]json.RawMessage, list []json.RawMes
 	if err != nil {
 		return err
 	}
-	return s.replace(indexName, append(data, '\n'))
+	return s.replace(layout.Index, append(data, '\n'))
 }

@@ -14,6 +14,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/layout"
 )
 
 // Bounds on what the headers of an archive can make us keep.
@@ -207,9 +208,9 @@ func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	defer a.mu.Unlock()
 	if _, dup := a.entries[name]; dup {
 		switch {
-		case name == indexName || name == dockerName:
+		case name == layout.Index || name == dockerName:
 			return false, fmt.Errorf("%w: %s is there twice", ErrCorrupt, name)
-		case strings.HasPrefix(name, blobsDir+"/"):
+		case strings.HasPrefix(name, layout.Blobs+"/"):
 			return false, nil
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // ours is the archive that WriteArchive makes of ti.
@@ -51,7 +53,7 @@ func TestWriteArchive(t *testing.T) {
 			names = append(names, h.Name)
 		}
 		d := func(how string, i int) string { return digest.FromBytes(compressed(t, how, ti.layers[i])).Encoded() }
-		if len(names) != 8 || names[0] != layoutName || names[1] != indexName ||
+		if len(names) != 8 || names[0] != layout.File || names[1] != layout.Index ||
 			names[6] != "blobs/sha256/"+d("gzip", 0) || names[7] != "blobs/sha256/"+d("gzip", 1) {
 			t.Errorf("entries %q", names)
 		}
@@ -320,7 +322,7 @@ func TestOddArchives(t *testing.T) {
 	t.Run("blobs linked", func(t *testing.T) {
 		p, q := fresh(), newPack()
 		for i, n := range p.names {
-			if strings.HasPrefix(n, blobsDir) {
+			if strings.HasPrefix(n, layout.Blobs) {
 				q.add(fmt.Sprint("data/", i), p.files[n])
 				q.link(n, "../../data/"+fmt.Sprint(i))
 			} else {
@@ -332,23 +334,23 @@ func TestOddArchives(t *testing.T) {
 	t.Run("links in a circle", func(t *testing.T) {
 		p := fresh()
 		q := newPack()
-		q.add(indexName, p.files[indexName])
+		q.add(layout.Index, p.files[layout.Index])
 		for n, data := range p.files {
-			if strings.HasPrefix(n, blobsDir) && data[0] == '{' {
+			if strings.HasPrefix(n, layout.Blobs) && data[0] == '{' {
 				q.link(n, filepath.Base(n))
 			}
 		}
 		refused(t, q.tar(t), ErrCorrupt, "links")
 	})
 	t.Run("blob twice", func(t *testing.T) {
-		ok(t, appendTar(fresh().tar(t), fresh().tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
+		ok(t, appendTar(fresh().tar(t), fresh().tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, layout.Blobs) }))
 	})
 	t.Run("blob twice, the second wrong", func(t *testing.T) {
 		wrong := fresh()
 		for n, data := range wrong.files {
 			wrong.files[n] = append(bytes.Clone(data), 'x')
 		}
-		ok(t, appendTar(fresh().tar(t), wrong.tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
+		ok(t, appendTar(fresh().tar(t), wrong.tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, layout.Blobs) }))
 	})
 	t.Run("index twice", func(t *testing.T) {
 		refused(t, appendTar(fresh().tar(t), fresh().tar(t), func(*tar.Header) bool { return true }), ErrCorrupt, "index.json is there twice")
@@ -366,7 +368,7 @@ func TestOddArchives(t *testing.T) {
 	})
 	t.Run("claims much", func(t *testing.T) {
 		var buf bytes.Buffer
-		tar.NewWriter(&buf).WriteHeader(&tar.Header{Name: indexName, Size: 1 << 60, Format: tar.FormatGNU})
+		tar.NewWriter(&buf).WriteHeader(&tar.Header{Name: layout.Index, Size: 1 << 60, Format: tar.FormatGNU})
 		err := readAll(pipe(buf.Bytes(), nil))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Error(err)

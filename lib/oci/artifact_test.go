@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
 )
 
@@ -135,7 +136,7 @@ func TestConfigTypes(t *testing.T) {
 			p := newPack()
 			ti := simple(t)
 			old := p.image(t, ti)
-			doc, _, err := parseDocument(p.files[blobName(old.Digest)], old)
+			doc, _, err := parseDocument(p.files[layout.BlobName(old.Digest)], old)
 			must(t, err)
 			doc.Config.MediaType = mediaType
 			for _, d := range []descriptor{p.json(old.MediaType, doc), p.json(types.OCIImageIndex, document{SchemaVersion: 2, Manifests: []descriptor{p.json(old.MediaType, doc)}})} {

@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
 )
 
@@ -44,7 +45,7 @@ func (p *pack) link(name, target string) {
 // blob adds data under its digest.
 func (p *pack) blob(alg digest.Algorithm, mediaType types.MediaType, data []byte) descriptor {
 	d := descriptor{MediaType: mediaType, Digest: alg.FromBytes(data), Size: int64(len(data))}
-	p.add(blobName(d.Digest), data)
+	p.add(layout.BlobName(d.Digest), data)
 	return d
 }
 
@@ -54,15 +55,15 @@ func (p *pack) json(mediaType types.MediaType, v any) descriptor {
 
 // index adds oci-layout and an index.json that lists list.
 func (p *pack) index(list ...descriptor) *pack {
-	p.add(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	p.add(indexName, mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list}))
+	p.add(layout.File, []byte(layout.FileContent))
+	p.add(layout.Index, mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list}))
 	return p
 }
 
 // streamed orders the files as WriteArchive does.
 func (p *pack) streamed() *pack {
 	q := newPack()
-	for _, n := range []string{layoutName, indexName} {
+	for _, n := range []string{layout.File, layout.Index} {
 		q.add(n, p.files[n])
 	}
 	var layers []string

@@ -10,16 +10,14 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
-// Names in a layout and in archives.
+// Names in archives of docker save.
 const (
-	layoutName = "oci-layout"
-	indexName  = "index.json"
-	blobsDir   = "blobs"
-	dockerName = "manifest.json" // of docker save
-	legacyName = "repositories"  // of docker save before 1.10, and later beside manifest.json
+	dockerName = "manifest.json"
+	legacyName = "repositories" // before docker 1.10, and later beside manifest.json
 )
 
 // files is a directory or an archive: whatever has files with names.
@@ -29,20 +27,15 @@ type files interface {
 	open(ctx context.Context, name string) (io.ReadCloser, int64, error)
 }
 
-// layout finds the blobs of an OCI image layout among files.
-type layout struct{ files }
+// layoutBlobs finds the blobs of an OCI image layout among files.
+type layoutBlobs struct{ files }
 
-func (l layout) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
-	return l.open(ctx, blobName(d.Digest))
+func (l layoutBlobs) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+	return l.open(ctx, layout.BlobName(d.Digest))
 }
 
-func (l layout) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+func (l layoutBlobs) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
 	return l.blob(ctx, d)
-}
-
-// blobName is where a layout keeps the blob d, which must be valid.
-func blobName(d digest.Digest) string {
-	return blobsDir + "/" + d.Algorithm().String() + "/" + d.Encoded()
 }
 
 // dir is a layout directory.
@@ -70,7 +63,7 @@ func openRegular(path string) (*os.File, int64, error) {
 
 // openLayout opens the image that sel names, or the only one, of the layout f.
 func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Image, error) {
-	l, err := newLoader(layout{f}, opts)
+	l, err := newLoader(layoutBlobs{f}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -98,20 +91,20 @@ func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Imag
 
 func readIndex(ctx context.Context, f files, opts Options) (document, error) {
 	var index document
-	r, _, err := f.open(ctx, indexName)
+	r, _, err := f.open(ctx, layout.Index)
 	if err != nil {
 		return index, err
 	}
 	defer r.Close()
 	data, err := readLimited(r, opts.maxMetadata())
 	if err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
+		return index, fmt.Errorf("%s: %w", layout.Index, err)
 	}
 	if err := decode(data, &index); err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
+		return index, fmt.Errorf("%s: %w", layout.Index, err)
 	}
 	if err := checkSizes(index.Manifests); err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
+		return index, fmt.Errorf("%s: %w", layout.Index, err)
 	}
 	return index, nil
 }
@@ -149,7 +142,7 @@ func pick(list []descriptor, tag string) ([]descriptor, error) {
 	case len(others) > 0:
 		return nil, fmt.Errorf("%w: tag %q names an artifact of type %.100q, not a container image", ErrUnsupported, tag, others[0])
 	case len(images) == 0:
-		return nil, noImage(indexName, kinds(list))
+		return nil, noImage(layout.Index, kinds(list))
 	}
 	return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(images))
 }

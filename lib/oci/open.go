@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/compression"
+	"ocipipe/lib/layout"
 )
 
 // Open opens the image that ref names:
@@ -131,8 +132,8 @@ func isDir(r io.Reader) bool {
 }
 
 func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
-	if !exists(string(d) + "/" + indexName) {
-		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, indexName)
+	if !exists(string(d) + "/" + layout.Index) {
+		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, layout.Index)
 	}
 	return openLayout(ctx, d, sel, opts)
 }
@@ -184,7 +185,7 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 // openContent finds out what the archive holds. An OCI index is believed as soon
 // as it arrives, anything else once all is there.
 func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
-	isOCI, err := a.has(ctx, indexName)
+	isOCI, err := a.has(ctx, layout.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +198,7 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 	if ok, _ := a.has(ctx, legacyName); ok {
 		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, dockerName)
 	}
-	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, indexName, dockerName)
+	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, layout.Index, dockerName)
 }
 
 var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
@@ -206,8 +207,8 @@ var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar
 // directories, says that the tar is an image archive and not a layer.
 func IsArchiveName(name string) bool {
 	switch name = cleanName(name); name {
-	case layoutName, indexName, dockerName, legacyName, blobsDir:
+	case layout.File, layout.Index, dockerName, legacyName, layout.Blobs:
 		return true
 	}
-	return strings.HasPrefix(name, blobsDir+"/") || archiveName.MatchString(name)
+	return strings.HasPrefix(name, layout.Blobs+"/") || archiveName.MatchString(name)
 }

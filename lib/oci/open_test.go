@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/registry"
 	"ocipipe/lib/platform"
 )
@@ -232,7 +233,7 @@ func TestIndexes(t *testing.T) {
 	})
 	t.Run("no type", func(t *testing.T) {
 		var doc document
-		must(t, json.Unmarshal(p.files[blobName(x.Digest)], &doc))
+		must(t, json.Unmarshal(p.files[layout.BlobName(x.Digest)], &doc))
 		doc.MediaType = ""
 		img, err := openLayout(ctx, p.index(p.json("", doc)), selector{}, linux)
 		must(t, err)
@@ -303,7 +304,7 @@ func TestRefuse(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPack()
 			old := p.image(t, simple(t))
-			doc, _, err := parseDocument(p.files[blobName(old.Digest)], old)
+			doc, _, err := parseDocument(p.files[layout.BlobName(old.Digest)], old)
 			must(t, err)
 			conf := map[string]any{"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": []digest.Digest{zero, zero, zero}}}
 			c.break_(&doc, conf)
@@ -332,7 +333,7 @@ func TestCorruptBlobs(t *testing.T) {
 	p.index(p.image(t, ti))
 	whole := p.files
 	for name, data := range whole {
-		if !strings.HasPrefix(name, blobsDir) {
+		if !strings.HasPrefix(name, layout.Blobs) {
 			continue
 		}
 		for _, change := range []struct {
@@ -376,7 +377,7 @@ func TestVerify(t *testing.T) {
 	img, err := OpenPath(ctx, p.dir(t), linux)
 	must(t, err)
 	l := img.Layers[1]
-	name := blobName(l.Digest)
+	name := layout.BlobName(l.Digest)
 	p.files[name] = append(bytes.Clone(p.files[name][:l.Size-1]), p.files[name][l.Size-1]^1)
 	img, err = OpenPath(ctx, p.dir(t), linux)
 	must(t, err)
@@ -409,7 +410,7 @@ func TestVerify(t *testing.T) {
 func TestForeignLayer(t *testing.T) {
 	p := newPack()
 	d := p.image(t, simple(t))
-	doc, _, err := parseDocument(p.files[blobName(d.Digest)], d)
+	doc, _, err := parseDocument(p.files[layout.BlobName(d.Digest)], d)
 	must(t, err)
 	doc.Layers[0].URLs = []string{"https://example.com/layer"}
 	doc.Layers[0].MediaType = types.DockerForeignLayer
@@ -442,7 +443,7 @@ func TestLimits(t *testing.T) {
 	}
 	deep := `{"a":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}"
 	many := `{"manifests":[` + strings.Repeat("{},", maxObjects) + "{}]}"
-	if _, err := openLayout(ctx, newPackOf(indexName, many), selector{}, linux); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "65536 objects") {
+	if _, err := openLayout(ctx, newPackOf(layout.Index, many), selector{}, linux); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "65536 objects") {
 		t.Error(err)
 	}
 	var list []descriptor
@@ -452,7 +453,7 @@ func TestLimits(t *testing.T) {
 	if _, err := openLayout(ctx, newPack().index(list...), selector{}, linux); err == nil || len(err.Error()) > 3000 || !strings.HasSuffix(err.Error(), "... and 980 more") {
 		t.Error(err)
 	}
-	for _, name := range []string{indexName, p.names[len(p.names)-3]} {
+	for _, name := range []string{layout.Index, p.names[len(p.names)-3]} {
 		q := newPack()
 		q.index(q.image(t, ti))
 		q.files[name] = []byte(deep)
@@ -493,7 +494,7 @@ func TestLayoutDirectory(t *testing.T) {
 		dir := p.dir(t)
 		img, err := OpenPath(ctx, dir, linux)
 		must(t, err)
-		name := filepath.Join(dir, blobName(img.Layers[0].Digest))
+		name := filepath.Join(dir, layout.BlobName(img.Layers[0].Digest))
 		must(t, os.Remove(name))
 		must(t, syscall.Mkfifo(name, 0o666))
 		if _, err := content(&img.Layers[0]); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "not a regular file") {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"ocipipe/lib/layout"
 )
 
 // parseName reads the name of an image in a registry. Its errors say what to write.
@@ -84,7 +86,7 @@ func atPath(s string) string {
 		return ""
 	case info.Mode().IsRegular():
 		return "oci-archive:" + s
-	case exists(filepath.Join(path, indexName)):
+	case exists(filepath.Join(path, layout.Index)):
 		return "oci:" + s
 	}
 	return ""

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
 )
 
@@ -32,7 +33,7 @@ func fakeRegistry(t *testing.T, p *pack, d descriptor, before func(w http.Respon
 		case r.URL.Path == "/v2/":
 		case r.URL.Path == "/v2/r/manifests/v1":
 			w.Header().Set("Content-Type", string(d.MediaType))
-			w.Write(p.files[blobName(d.Digest)])
+			w.Write(p.files[layout.BlobName(d.Digest)])
 		case ok:
 			w.Write(data)
 		default:
@@ -77,7 +78,7 @@ func TestRegistryIndex(t *testing.T) {
 	other.plat = platform.Platform{OS: "linux", Architecture: "arm64"}
 	d := p.image(t, ti)
 	p.index(p.image(t, other), d)
-	top := p.blob(digest.SHA256, "", p.files[indexName])
+	top := p.blob(digest.SHA256, "", p.files[layout.Index])
 	img, err := Open(ctx, fakeRegistry(t, p, top, nil)+"/r:v1", linux)
 	must(t, err)
 	ti.check(t, img)

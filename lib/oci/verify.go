@@ -3,13 +3,14 @@ package oci
 import (
 	"bytes"
 	"context"
-	_ "crypto/sha256" // digests are of either kind
-	_ "crypto/sha512"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // blobs is where the blobs of an image lie.
@@ -21,16 +22,16 @@ type blobs interface {
 	manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error)
 }
 
-// checkDigest accepts the two algorithms of the specification, in the one
-// spelling that is safe as a path.
+// checkDigest is [layout.CheckDigest] with the errors of this package.
 func checkDigest(d digest.Digest) error {
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("%w: digest %.150q: %v", ErrCorrupt, d, err)
+	err := layout.CheckDigest(d)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*layout.AlgorithmError)):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
-		return fmt.Errorf("%w: digest %q: algorithm %s is neither sha256 nor sha512", ErrUnsupported, d, a)
-	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // openVerified opens the layer of d, whose size must be known.

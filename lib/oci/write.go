@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // WriteArchive writes img to w as an OCI archive: oci-layout, index.json, the
@@ -24,9 +26,9 @@ import (
 // report.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a := tarPlan{done: map[string]bool{}}
-	a.bytes(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	a.bytes(indexName, indexOf(img))
-	a.dir(blobsDir)
+	a.bytes(layout.File, []byte(layout.FileContent))
+	a.bytes(layout.Index, indexOf(img))
+	a.dir(layout.Blobs)
 	a.blob(img.Digest, img.Manifest)
 	a.blob(img.ConfigDigest, img.Config)
 	for i := range img.Layers {
@@ -134,23 +136,23 @@ func (a *tarPlan) bytes(name string, data []byte) {
 
 // isNew reports whether the blob d is not there yet, and adds its directory.
 func (a *tarPlan) isNew(d digest.Digest) bool {
-	if a.done[blobName(d)] {
+	if a.done[layout.BlobName(d)] {
 		return false
 	}
-	a.done[blobName(d)] = true
-	a.dir(blobsDir + "/" + d.Algorithm().String())
+	a.done[layout.BlobName(d)] = true
+	a.dir(layout.Blobs + "/" + d.Algorithm().String())
 	return true
 }
 
 func (a *tarPlan) blob(d digest.Digest, data []byte) {
 	if a.isNew(d) {
-		a.bytes(blobName(d), data)
+		a.bytes(layout.BlobName(d), data)
 	}
 }
 
 func (a *tarPlan) layer(l *Layer) {
 	if a.isNew(l.Digest) {
-		a.file(blobName(l.Digest), l.Size, piece{layer: l})
+		a.file(layout.BlobName(l.Digest), l.Size, piece{layer: l})
 	}
 }
 
