@@ -11,14 +11,13 @@ import (
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
-	"ocipipe/lib/platform"
 	"ocipipe/lib/tree"
 )
 
 // checkFlags finds what kong cannot.
 func (t *tool) checkFlags() error {
-	if _, err := platform.Parse(t.Platform); err != nil {
-		return cli.Usage("%v", err)
+	if err := t.Choice.Check(); err != nil {
+		return err
 	}
 	if t.DiffID != "" {
 		if err := t.DiffID.Validate(); err != nil {
@@ -37,13 +36,15 @@ func (t *tool) checkFlags() error {
 // open makes a source of the inputs, and the properties that say where it comes from.
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
-	set, err := input.Open(env.Context, t.Inputs, input.Options{
+	opts := input.Options{
 		Kind:  input.Kind(t.Input),
 		Open:  env.Open,
 		Warn:  env.Warn,
-		Image: oci.Options{Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: spools},
+		Image: oci.Options{TmpDir: spools},
 		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
-	})
+	}
+	t.Choice.Fill(&opts.Image)
+	set, err := input.Open(env.Context, t.Inputs, opts)
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
 		if ref := oci.Reference(path); ref != "" {
 			err = cli.Hint(err, "oci-fetch takes references: "+shellLine("oci-fetch", ref)+" | "+shellLine(t.piped()...))

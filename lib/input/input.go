@@ -254,13 +254,13 @@ func unnamed(l *oci.Layer, err error) error {
 	return err
 }
 
-// Finish reads the rest of an image archive from a pipe, so that its writer can end
-// well, and returns an error if it is cut short or broken.
-func (s *Set) Finish(ctx context.Context) error {
+// Drain waits until an image archive from a pipe has been read to its end, so that its
+// writer can end well, and returns an error if it is cut short or broken.
+func (s *Set) Drain(ctx context.Context) error {
 	if s.Image == nil {
 		return nil
 	}
-	return s.Image.Finish(ctx)
+	return s.Image.Drain(ctx)
 }
 
 // Close closes what is open. Layers cannot be read any more.

@@ -26,7 +26,7 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 		err = merged.PutFile(configFile, s.Image.Config)
 	}
 	if err == nil {
-		err = s.Finish(ctx)
+		err = s.Drain(ctx)
 	}
 	if err != nil {
 		merged.Close()
@@ -43,7 +43,7 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 
 // One yields a single layer with its marks: of an image the one that sel names (see
 // oci.Image.Layer), else the only one. It is in the order of its tar, or canonical
-// if sorted. At its end an image has been read to its end too, as by Finish. Closing
+// if sorted. At its end an image has been read to its end too, as by Drain. Closing
 // the source closes the set, and so does an error.
 func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	in := s.Layers[0]
@@ -96,7 +96,7 @@ type source struct {
 func (s *source) Next() (*tree.Entry, error) {
 	e, err := s.Source.Next()
 	if err == io.EOF {
-		if ferr := s.set.Finish(s.ctx); ferr != nil {
+		if ferr := s.set.Drain(s.ctx); ferr != nil {
 			err = ferr
 		}
 		return e, err

@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
 // Bounds on what the headers of an archive can make us keep.
@@ -208,7 +209,7 @@ func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	defer a.mu.Unlock()
 	if _, dup := a.entries[name]; dup {
 		switch {
-		case name == layout.Index || name == dockerName:
+		case name == layout.Index || name == manifest.DockerList:
 			return false, fmt.Errorf("%w: %s is there twice", ErrCorrupt, name)
 		case strings.HasPrefix(name, layout.Blobs+"/"):
 			return false, nil

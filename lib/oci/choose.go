@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"slices"
 
+	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/platform"
 )
 
 // choose loads the image of an index that serves the wanted platform best; of
 // equals the first.
-func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
+func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth int) (*Image, error) {
 	s := search{loader: l}
 	if err := s.list(ctx, list, depth); err != nil {
 		return nil, err
@@ -50,28 +51,29 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	}
 	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
 	if err == nil {
-		img.offered = c.desc.Platform
+		img.Listed = c.desc.Platform
 	}
 	return img, err
 }
 
 // noneFor is the error where none of the images found is for the wanted platform.
 func (l *loader) noneFor(found []candidate) error {
-	err := fmt.Errorf("platform %s: %w: %s", l.want.Full(), ErrNotFound, platforms(found))
-	switch {
-	case len(found) > 1:
-		return err
-	case l.opts.Platform == "":
-		return &hintError{err, "--platform " + found[0].platform.Full() + " takes it"}
+	e := l.notFor(platforms(found))
+	for _, c := range found {
+		e.Available = append(e.Available, c.platform.Full())
 	}
-	return &hintError{err, hintOther}
+	e.Sole = len(found) == 1
+	return e
 }
 
-const hintOther = "--allow-other-platform takes it all the same"
+// notFor is the error where no image is for the wanted platform.
+func (l *loader) notFor(what string) *PlatformError {
+	return &PlatformError{Wanted: l.want.Full(), Asked: l.opts.Platform != "", what: what}
+}
 
 // candidate is an image that an index offers.
 type candidate struct {
-	desc     descriptor
+	desc     manifest.Descriptor
 	platform platform.Platform
 	data     []byte // the manifest where it had to be read
 }
@@ -85,12 +87,12 @@ type search struct {
 	others  []string // types of what is no image
 }
 
-func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
+func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int) error {
 	for _, d := range list {
 		if d.Platform != nil && d.Platform.IsZero() {
 			d.Platform = nil
 		}
-		if kind := d.stranger(); kind != "" {
+		if kind := d.OtherType(); kind != "" {
 			s.others = append(s.others, kind)
 			continue
 		}
@@ -110,12 +112,12 @@ func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
 
 // read looks into an index, or at a manifest for which its index states no platform:
 // then the configuration does.
-func (s *search) read(ctx context.Context, d descriptor, depth int) error {
+func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) error {
 	data, err := s.document(ctx, d)
 	if err != nil {
 		return err
 	}
-	doc, isIndex, err := parseDocument(data, d)
+	doc, isIndex, err := manifest.Parse(data, d)
 	switch {
 	case err != nil:
 		return err
@@ -124,8 +126,8 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 	case isIndex:
 		return s.list(ctx, doc.Manifests, depth+1)
 	}
-	kind := doc.artifact()
-	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, descriptor.isFileSystem) {
+	kind := doc.Artifact()
+	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, manifest.Descriptor.IsFileSystem) {
 		kind = string(doc.Layers[0].MediaType) // of a signature, say
 	}
 	if kind != "" {
@@ -133,7 +135,7 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 		return nil
 	}
 	_, conf, err := s.config(ctx, *doc.Config)
-	if !isImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
+	if !manifest.IsImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
 		s.others = append(s.others, string(doc.Config.MediaType))
 		return nil
 	}
@@ -141,22 +143,6 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 		s.found = append(s.found, candidate{d, conf.Platform, data})
 	}
 	return err
-}
-
-// stranger is what the entry d of an index is, as far as the index says, if neither an
-// image nor an index; else "".
-func (d descriptor) stranger() string {
-	switch {
-	case d.Annotations[annotationDocker] != "":
-		return d.Annotations[annotationDocker]
-	case d.Platform != nil && d.Platform.IsUnknown():
-		return "attestation"
-	case d.ArtifactType != "" && !isImageConfig(d.ArtifactType):
-		return string(d.ArtifactType)
-	case d.MediaType == "" || d.MediaType.IsIndex() || d.MediaType.IsImage():
-		return ""
-	}
-	return string(d.MediaType)
 }
 
 // noImage is the error of an index, called where, in which there are only others.
@@ -191,7 +177,9 @@ func (l *loader) compare(label *platform.Platform, conf platform.Platform) error
 	case l.opts.AllowOtherPlatform:
 		l.opts.warn("the image is for %s, not for %s", label.Full(), l.want.Full())
 	default:
-		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.Full(), ErrNotFound, label.Full()), hintOther}
+		e := l.notFor("the image is for " + label.Full())
+		e.Available, e.Sole = []string{label.Full()}, true
+		return e
 	}
 	return nil
 }

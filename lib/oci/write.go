@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
 // WriteArchive writes img to w as an OCI archive: oci-layout, index.json, the
@@ -40,19 +41,22 @@ func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a.add(piece{data: make([]byte, 2*tarBlock)}) // the end mark
 	expect(w, a.size)
 	out, _ := w.(Placer)
-	if err := img.prefetch(a.places(out)); err != nil {
-		return err
-	}
-	for _, p := range a.pieces {
-		if err := p.write(ctx, w, out, img); err != nil {
+	from, _ := img.source.(Fetcher)
+	if from != nil {
+		if err := from.Fetch(img, a.places(out)); err != nil {
 			return err
 		}
 	}
-	return img.Finish(ctx)
+	for _, p := range a.pieces {
+		if err := p.write(ctx, w, out, from); err != nil {
+			return err
+		}
+	}
+	return img.Drain(ctx)
 }
 
-// Placer is a file that is written from its beginning to its end, of which parts
-// can be left to others.
+// Placer is a file that is written from its beginning to its end, but for parts that
+// something else may write.
 type Placer interface {
 	// Place returns the file and where in it the next byte goes, or nil if it can
 	// be written in order only.
@@ -70,14 +74,14 @@ func expect(w io.Writer, n int64) {
 
 // indexOf is an index that lists img alone.
 func indexOf(img *Image) []byte {
-	d := descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
-	if conf, err := parseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
+	d := manifest.Descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
+	if conf, err := manifest.ParseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
 		d.Platform = &conf.Platform
 	}
 	if img.Tag != "" {
-		d.Annotations = map[string]string{annotationRefName: img.Tag}
+		d.Annotations = map[string]string{manifest.RefName: img.Tag}
 	}
-	return mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{d}})
+	return manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []manifest.Descriptor{d}})
 }
 
 const tarBlock = 512
@@ -157,7 +161,7 @@ func (a *tarPlan) layer(l *Layer) {
 }
 
 // places is where in out the layers go; nil if that takes no bytes out of order.
-func (a *tarPlan) places(out Placer) map[digest.Digest]spot {
+func (a *tarPlan) places(out Placer) map[digest.Digest]Place {
 	if out == nil {
 		return nil
 	}
@@ -165,34 +169,42 @@ func (a *tarPlan) places(out Placer) map[digest.Digest]spot {
 	if f == nil {
 		return nil
 	}
-	list := map[digest.Digest]spot{}
+	list := map[digest.Digest]Place{}
 	for _, p := range a.pieces {
 		if p.layer != nil {
-			list[p.layer.Digest] = spot{f, base + p.off}
+			list[p.layer.Digest] = Place{f, base + p.off}
 		}
 	}
 	return list
 }
 
-// write writes p to w, a layer verified up to its last byte. What came to its place
-// in out by itself is skipped.
-func (p piece) write(ctx context.Context, w io.Writer, out Placer, img *Image) error {
+// write writes p to w, a layer verified up to its last byte. What from has put in its
+// place in out already is skipped.
+func (p piece) write(ctx context.Context, w io.Writer, out Placer, from Fetcher) error {
 	if p.layer == nil {
 		_, err := w.Write(p.data)
 		return err
 	}
-	switch there, err := img.inPlace(ctx, p.layer); {
-	case err != nil:
-		return err
-	case there:
-		return out.Skip(p.layer.Size)
+	if from != nil && out != nil {
+		switch there, err := from.Placed(ctx, p.layer); {
+		case err != nil:
+			return nameLayer(p.layer.Index, err)
+		case there:
+			return out.Skip(p.layer.Size)
+		}
 	}
-	r, err := p.layer.Open(ctx)
+	return p.layer.copyTo(ctx, w)
+}
+
+// copyTo writes the blob of the layer to w.
+func (l *Layer) copyTo(ctx context.Context, w io.Writer) error {
+	r, err := l.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return copyAll(w, r)
+	_, err = io.Copy(w, r)
+	return err
 }
 
 // WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w.
@@ -202,11 +214,6 @@ func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error 
 	if err != nil {
 		return err
 	}
-	r, err := l.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	expect(w, l.Size)
-	return copyAll(w, r)
+	return l.copyTo(ctx, w)
 }

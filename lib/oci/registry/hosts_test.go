@@ -175,17 +175,18 @@ func TestMoved(t *testing.T) {
 	auth := func(key string) []string {
 		return []string{authFileOf(t, "", `{"auths":{"`+key+`":{"username":"me","password":"`+secret+`"}}}`)}
 	}
+	helpers := authFileOf(t, "", "credential-helpers=['x']")
 	for _, c := range []struct {
 		name string
 		opts Options
 		says string
-		hint string
+		want MissingLogin
 	}{
-		{"stored for where it is", Options{Configs: moved, AuthFiles: auth(real.Host + "/deep")}, "", ""},
-		{"stored for the name", Options{Configs: moved, AuthFiles: auth("named.example")}, "401", "no credentials for " + real.Host},
-		{"given", Options{Configs: moved, Username: "me", Password: secret}, "401", "--username is for named.example"},
-		{"blocked", Options{Configs: conf("blocked=true")}, "blocked", ""},
-		{"helpers", Options{Configs: []string{moved[0], authFileOf(t, "", "credential-helpers=['x']")}}, "401", "credential-helpers in "},
+		{"stored for where it is", Options{Configs: moved, AuthFiles: auth(real.Host + "/deep")}, "", MissingLogin{}},
+		{"stored for the name", Options{Configs: moved, AuthFiles: auth("named.example")}, "401", MissingLogin{Host: real.Host}},
+		{"given", Options{Configs: moved, Username: "me", Password: secret}, "401", MissingLogin{Host: real.Host, UsernameFor: "named.example", ReplacedBy: moved[0]}},
+		{"blocked", Options{Configs: conf("blocked=true")}, "blocked", MissingLogin{}},
+		{"helpers", Options{Configs: []string{moved[0], helpers}}, "401", MissingLogin{Host: real.Host, NotAsked: "credential-helpers in " + helpers + " are not asked"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			real.Behave(fake.Behaviour{Auth: "basic", User: "me", Password: secret})
@@ -206,8 +207,8 @@ func TestMoved(t *testing.T) {
 			switch {
 			case c.says == "" && (err != nil || d.String() != img.Manifest):
 				t.Errorf("%s, %v", d, err)
-			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !asError(err, &e) || !strings.Contains(e.Hint(), c.hint)):
-				t.Errorf("%v, hint %v", err, e)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !asError(err, &e) || e.Remedy != LogIn || e.Missing != c.want):
+				t.Errorf("%v, %+v", err, e)
 			}
 		})
 	}

@@ -38,14 +38,14 @@ func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	files := &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
 	r := &Repository{c: c, origin: c.endpoint(route.Origin)}
 	r.origin.named = r.origin.host == ref.Context().RegistryStr()
-	r.origin.unasked = route.Unasked
+	r.origin.missing.NotAsked = route.Unasked
 	var keys authn.Keychain = files
 	switch {
 	case c.opts.Username == "":
 	case r.origin.named:
 		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
 	default:
-		r.origin.unasked = fmt.Sprintf("--username is for %s, in whose place %s puts another", ref.Context().RegistryStr(), route.File)
+		r.origin.missing = MissingLogin{UsernameFor: ref.Context().RegistryStr(), ReplacedBy: route.File}
 	}
 	if err := r.origin.logIn(keys); err != nil {
 		return nil, err
@@ -141,8 +141,8 @@ func (e *endpoint) ask(ctx context.Context, method, kind, id string, h http.Head
 	return nil, e.advise(e.c.refusal(who, a.Response))
 }
 
-// advise adds to a refusal which credentials it was that were refused, or a hint
-// where there were none.
+// advise adds to a refusal which credentials it was that were refused, or that there
+// were none.
 func (e *endpoint) advise(err error) error {
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
@@ -154,10 +154,8 @@ func (e *endpoint) advise(err error) error {
 		refused.Err = fmt.Errorf("%w: with the credentials %s", refused.Err, from)
 	}
 	if e.login.Anonymous() {
-		refused.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", e.host)
-		if e.unasked != "" {
-			refused.hint += "; " + e.unasked
-		}
+		refused.Remedy, refused.Missing = LogIn, e.missing
+		refused.Missing.Host = e.host
 	}
 	return err
 }

@@ -40,10 +40,10 @@ type endpoint struct {
 	host       string
 	repo       string
 	isMirror   bool
-	named      bool   // host is that in the image's name
-	plain      bool   // may be spoken to without TLS
-	unverified bool   // anybody may claim to be host
-	unasked    string // credentials that were not looked up
+	named      bool         // host is that in the image's name
+	plain      bool         // may be spoken to without TLS
+	unverified bool         // anybody may claim to be host
+	missing    MissingLogin // where no credentials are found
 	login      *login.Login
 
 	mu     sync.Mutex
@@ -196,7 +196,7 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 		case err != nil || next.Host == "" || next.Scheme != "https" && next.Scheme != "http":
 			return nil, &Error{Err: fmt.Errorf("%s: %w: a redirect to no web address", u.Host, ErrProtocol)}
 		case u.Scheme == "https" && next.Scheme == "http" && !c.opts.Insecure:
-			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), hint: hintInsecure}
+			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), Remedy: AllowHTTP}
 		}
 		next.User = nil
 		if u = next; from != nil && from.owns(u) {

@@ -1,4 +1,4 @@
-package oci_test
+package pull_test
 
 import (
 	"archive/tar"
@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"ocipipe/lib/cas"
-	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/oci/registry"
 	fake "ocipipe/lib/reftest/registry"
 )
@@ -34,21 +34,21 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	opts := oci.Options{
+	opts := pull.Options{
 		Cache:    cache,
 		Jobs:     2,
 		Registry: registry.Options{Retries: 3},
-		Progress: func(e oci.Event) {
+		Progress: func(e pull.Event) {
 			switch e.Kind {
-			case oci.EventQueued:
+			case pull.EventQueued:
 				fmt.Printf("layer %d: %d bytes\n", e.Layer, e.Total)
-			case oci.EventCached:
+			case pull.EventCached:
 				fmt.Printf("layer %d: in the cache\n", e.Layer)
 			}
 		},
 	}
 	for range 2 {
-		img, err := oci.Open(ctx, server.Host+"/library/example:v1", opts)
+		img, err := pull.Open(ctx, server.Host+"/library/example:v1", opts)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -65,9 +65,7 @@ func Example() {
 			}
 			r.Close()
 		}
-		if err := img.Finish(ctx); err != nil { // lists it in the cache
-			log.Fatal(err)
-		}
+		img.Record(ctx)
 		img.Close()
 	}
 	// Unordered output:
