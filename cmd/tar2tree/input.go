@@ -68,6 +68,22 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	return nil, nil, err
 }
 
+// Advise implements [cli.Adviser].
+func (t *tool) Advise(err error) string {
+	var misplaced *input.MisplacedError
+	switch {
+	case errors.As(err, new(*input.UndecidedError)):
+		return "--input=layer or --input=image says which"
+	case errors.As(err, &misplaced) && misplaced.AfterImage:
+		return "one image and layers above it can be merged; if all but the first are layers: --input=image"
+	case errors.As(err, &misplaced):
+		return "name the image first and then the layers above it; if all are layers: --input=layer"
+	case errors.As(err, new(*input.NotImageError)):
+		return "if it is a layer that begins with a name of image archives: --input=layer"
+	}
+	return t.Choice.Advise(err)
+}
+
 // piped is the command line that has standard input in place of the first input.
 func (t *tool) piped() []string {
 	if len(t.Inputs) == 1 {

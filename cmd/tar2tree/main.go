@@ -44,11 +44,6 @@ func main() {
 	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
 }
 
-// Advise implements [cli.Adviser].
-func (t *tool) Advise(err error) string {
-	return t.Choice.Advise(err)
-}
-
 // Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
 	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)

@@ -80,6 +80,8 @@ func TestLayersOnImage(t *testing.T) {
 	} {
 		if _, _, err := names(t, in(c.names...), Options{Kind: c.kind}); err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "read "+dir+"/layout", "layout: read"), c.says) {
 			t.Errorf("%v: got %v, want %q", c.names, err, c.says)
+		} else if m := (*MisplacedError)(nil); errors.As(err, &m) != strings.Contains(c.says, "only the first") || m != nil && m.AfterImage == (c.names[0] == "one") {
+			t.Errorf("%v: got %+v", c.names, m)
 		}
 	}
 }
