@@ -30,12 +30,13 @@ var allowed = map[string][]string{
 	"cas":               {"atomicfile", "layout", "platform"},
 	"gunzip":            {},
 	"compression":       {},
-	"oci":               {"layout", "platform", "gunzip", "compression", "blockio", "oci/manifest"}, // blockio: archives from a pipe are spooled
+	"oci":               {"layout", "platform", "gunzip", "compression", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
 	"oci/manifest":      {"platform"},
+	"oci/printable":     {},
 	"oci/hosts":         {},
 	"oci/conn":          {"oci/hosts"},
-	"oci/login":         {"oci/hosts"},
-	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login"},
+	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
 	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
 	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
 	"layer":             {"tree", "gunzip", "compression", "blockio"},

@@ -160,7 +160,7 @@ func (c *Certs) copyRoots() *x509.CertPool {
 }
 
 func addAuthorities(pool *x509.CertPool, file string) error {
-	pem, err := readFile(file, maxCert)
+	pem, err := ReadFile(file, maxCert)
 	if err == nil && !pool.AppendCertsFromPEM(pem) {
 		err = fmt.Errorf("%s: no certificate in PEM form in it", file)
 	}
@@ -169,11 +169,11 @@ func addAuthorities(pool *x509.CertPool, file string) error {
 
 // loadPair reads the certificate of a client and its key.
 func loadPair(certFile, keyFile string) (pair tls.Certificate, err error) {
-	cert, err := readFile(certFile, maxCert)
+	cert, err := ReadFile(certFile, maxCert)
 	if err != nil {
 		return pair, err
 	}
-	key, err := readFile(keyFile, maxCert)
+	key, err := ReadFile(keyFile, maxCert)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pair, fmt.Errorf("%s: the key of this certificate: %w", certFile, err)
 	}

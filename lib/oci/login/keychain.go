@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"os/exec"
 	"path"
 	"regexp"
@@ -16,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
@@ -24,6 +22,9 @@ import (
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"ocipipe/lib/oci/hosts"
+	"ocipipe/lib/oci/printable"
 )
 
 // Files is an [authn.Keychain] over docker's config.json and podman's auth.json.
@@ -109,15 +110,7 @@ func (f *Files) load(file string) ([]byte, error) {
 	if data, ok := f.read[file]; ok {
 		return data, nil
 	}
-	r, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s: longer than %d bytes", file, maxFile)
-	}
+	data, err := hosts.ReadFile(file, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -264,10 +257,5 @@ func complaint(s string) string {
 		return "failed"
 	}
 	s, _, _ = strings.Cut(s, "\n")
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s[:min(len(s), 300)])
+	return printable.Text(s[:min(len(s), 300)])
 }

@@ -11,10 +11,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 
 	"ocipipe/lib/oci/conn"
 	"ocipipe/lib/oci/login"
+	"ocipipe/lib/oci/printable"
 )
 
 // ErrNotFound is wrapped where a registry does not have what it was asked for.
@@ -132,11 +132,11 @@ func (c *Client) refusal(who string, resp *http.Response) *Error {
 		text = text[:maxMessage] + "..."
 	}
 	if who != "registry" {
-		who = printable(who)
+		who = printable.Text(who)
 	}
 	code := resp.StatusCode
 	return &Error{
-		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, printable(text), code),
+		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, printable.Text(text), code),
 		Status: code,
 		After:  retryAfter(resp.Header, c.now),
 		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
@@ -179,14 +179,4 @@ func serverMessage(resp *http.Response, data []byte) string {
 		s = "no reason given"
 	}
 	return s
-}
-
-// printable is s without what a terminal might obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -16,6 +16,7 @@ import (
 
 	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
+	"ocipipe/lib/oci/printable"
 )
 
 // Blob is what is known of a blob before it is fetched.
@@ -85,7 +86,7 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 	for _, s := range b.URLs {
 		u, perr := url.Parse(s)
 		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !hosts.IsLoopback(u.Host)) {
-			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable(s[:min(len(s), 200)]))}
+			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable.Text(s[:min(len(s), 200)]))}
 			continue
 		}
 		u.User = nil
