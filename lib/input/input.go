@@ -88,7 +88,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	}
 	for _, path := range paths[1:] {
 		s.addLayer(path, func(ctx context.Context) (io.ReadCloser, error) {
-			in, err := s.openAbove(path)
+			in, err := s.openAbove(ctx, path)
 			if err != nil {
 				return nil, err
 			}
@@ -117,7 +117,7 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 		s.addImage(img)
 		return nil
 	}
-	kind, in, err := s.open(path, s.opts.Kind)
+	kind, in, err := s.open(ctx, path, s.opts.Kind)
 	if err != nil {
 		return err
 	}
@@ -163,8 +163,9 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-// open opens path, and finds out what it is unless that is said.
-func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
+// open opens path, and finds out what it is unless that is said. The end of ctx ends the
+// wait for a silent pipe.
+func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCloser, error) {
 	f, err := s.opts.Open(path)
 	if err != nil {
 		return "", nil, err
@@ -172,7 +173,11 @@ func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
 	if said == Layer || said == Image {
 		return said, f, nil
 	}
+	stop := context.AfterFunc(ctx, func() { f.Close() })
 	kind, in, err := look(f)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		f.Close()
 	}
@@ -181,7 +186,7 @@ func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
 
 // openAbove opens a layer above the first input. Where that was said to be an image,
 // the others are said to be none.
-func (s *Set) openAbove(path string) (io.ReadCloser, error) {
+func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error) {
 	said := s.opts.Kind
 	if said != Layer && isDir(path) {
 		return nil, s.misplaced()
@@ -189,7 +194,7 @@ func (s *Set) openAbove(path string) (io.ReadCloser, error) {
 	if said == Image {
 		said = Layer
 	}
-	kind, in, err := s.open(path, said)
+	kind, in, err := s.open(ctx, path, said)
 	if err != nil {
 		return nil, err
 	}

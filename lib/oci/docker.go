@@ -197,14 +197,14 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
 	if head, _ := br.Peek(compression.HeadSize); !isPlain(head) {
-		return b.unpack(br)
+		return b.unpack(ctx, br)
 	}
 	return place{name: name, size: size}, nil
 }
 
 // unpack decompresses a layer to a spool file. Whether it is the right one is
 // found when it is read.
-func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
+func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
 	plain, done, err := decompress(r)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return place{}, err
@@ -216,9 +216,11 @@ func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
 	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
 		return place{}, err
 	}
-	in := &counter{r: io.LimitReader(plain, b.limit+1)}
+	in := &counter{r: stoppable{ctx, io.LimitReader(plain, b.limit+1)}}
 	p.size, err = io.CopyBuffer(struct{ io.Writer }{p.spool}, in, make([]byte, copySize))
 	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
 	case in.err != nil:
 		err = fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
 	case err == nil && p.size > b.limit:
