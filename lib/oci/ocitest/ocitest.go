@@ -106,7 +106,7 @@ func (p *Pack) Tar(t testing.TB) []byte {
 	return buf.Bytes()
 }
 
-// Dir writes the files to a directory.
+// Dir writes the files to a new directory.
 func (p *Pack) Dir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
