@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/compression"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
@@ -53,7 +52,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits}
+	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits.Tree()}
 	switch {
 	case set.Image == nil && (t.Layer != "" || t.ConfigFile != ""):
 		err = cli.Usage("--layer and --config-file need an image; the input is a layer")
@@ -66,54 +65,4 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	}
 	set.Close()
 	return nil, nil, err
-}
-
-// Advise implements [cli.Adviser].
-func (t *tool) Advise(err error) string {
-	var misplaced *input.MisplacedError
-	switch {
-	case errors.As(err, new(*input.UndecidedError)):
-		return "--input=layer or --input=image says which"
-	case errors.As(err, &misplaced) && misplaced.AfterImage:
-		return "one image and layers above it can be merged; if all but the first are layers: --input=image"
-	case errors.As(err, &misplaced):
-		return "name the image first and then the layers above it; if all are layers: --input=layer"
-	case errors.As(err, new(*input.NotImageError)):
-		return "if it is a layer that begins with a name of image archives: --input=layer"
-	}
-	return t.Choice.Advise(err)
-}
-
-// piped is the command line that has standard input in place of the first input.
-func (t *tool) piped() []string {
-	if len(t.Inputs) == 1 {
-		return []string{"tar2tree"}
-	}
-	return append([]string{"tar2tree", "-"}, t.Inputs[1:]...)
-}
-
-// shellLine is a command as a shell reads it.
-func shellLine(words ...string) string {
-	for i, w := range words {
-		if strings.ContainsFunc(w, needsQuotes) {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func needsQuotes(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r))
-}
-
-// unpackFirst says how an input is read whose compression is not.
-func unpackFirst(err error, paths []string) error {
-	var unread *compression.Error
-	switch {
-	case !errors.As(err, &unread) || len(paths) > 1:
-		return err
-	case paths[0] == "-":
-		return cli.Hint(err, "... | "+unread.Unpacker+" | tar2tree")
-	}
-	return cli.Hint(err, unread.Unpacker+" "+shellLine(paths[0])+" | tar2tree")
 }

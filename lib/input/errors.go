@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/oci"
 )
 
@@ -43,8 +44,8 @@ func (e *MisplacedError) Error() string { return "an image, which only the first
 // explainImage returns err, about what was taken for an image because of a name, as a
 // [*NotImageError] where a layer may give such an error.
 func explainImage(err error) error {
-	if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, oci.ErrUnsupported) {
-		return &NotImageError{err}
+	if errors.As(err, new(*compression.Error)) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
+		return err
 	}
-	return err
+	return &NotImageError{err}
 }

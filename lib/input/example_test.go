@@ -40,7 +40,7 @@ func Example() {
 	}
 	defer src.Close()
 	var stream bytes.Buffer
-	if err := tree.Copy(tree.NewWriter(&stream, tree.WriterOptions{Props: props}), src); err != nil {
+	if err := tree.Copy(ctx, tree.NewWriter(&stream, tree.WriterOptions{Props: props}), src); err != nil {
 		log.Fatal(err)
 	}
 

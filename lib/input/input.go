@@ -26,6 +26,7 @@ import (
 
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/unzstd"
 )
 
 // Kind is what the first input is.
@@ -47,10 +48,10 @@ type Options struct {
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 	// Image says how an image is opened. Open and Warn above stand in for its OpenFile
-	// and Warn.
+	// and Warn, a window of the set for its Window.
 	Image oci.Options
-	// Layer says how layers are read. Warn above stands in for its Warn; its DiffID
-	// counts only where a layer is the only input.
+	// Layer says how layers are read. Warn above stands in for its Warn, a window of
+	// the set for its Window; its DiffID counts only where a layer is the only input.
 	Layer layer.Options
 }
 
@@ -74,6 +75,8 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 		opts.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}
 	opts.Image.OpenFile, opts.Image.Warn, opts.Layer.Warn = opts.Open, opts.Warn, opts.Warn
+	window := unzstd.NewWindow()
+	opts.Image.Window, opts.Layer.Window = window, window
 	if len(paths) > 1 {
 		opts.Layer.DiffID = ""
 	}
@@ -174,7 +177,7 @@ func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCl
 		return said, f, nil
 	}
 	stop := context.AfterFunc(ctx, func() { f.Close() })
-	kind, in, err := look(f)
+	kind, in, err := look(ctx, f, s.opts.Layer.Window)
 	if !stop() {
 		err = context.Cause(ctx)
 	}

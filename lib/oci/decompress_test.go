@@ -24,7 +24,7 @@ func TestUnreadCompression(t *testing.T) {
 	}
 	_, err := OpenArchive(context.Background(), io.NopCloser(bytes.NewReader([]byte(xz))), Options{})
 	refused("archive", err)
-	_, err = (&dockerBlobs{}).unpack(context.Background(), bufio.NewReader(bytes.NewReader([]byte(xz))))
+	_, err = (&dockerBlobs{}).unpack(t.Context(), bufio.NewReader(bytes.NewReader([]byte(xz))))
 	refused("layer", err)
 }
 

@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/unzstd"
 )
 
 // openDocker opens the image that tag names, or the only one, of a docker
@@ -44,7 +45,7 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 	if n := len(conf.RootFS.DiffIDs); n != len(di.Layers) {
 		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, manifest.DockerList, len(di.Layers), n)
 	}
-	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.layerLimit(), tmpDir: opts.TmpDir}
+	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.layerLimit(), tmpDir: opts.TmpDir, window: opts.window()}
 	l, err := newLoader(b, opts)
 	if err == nil {
 		err = l.compare(nil, conf.Platform)
@@ -124,6 +125,7 @@ type dockerBlobs struct {
 	at     map[digest.Digest]place
 	limit  int64
 	tmpDir string
+	window *unzstd.Window
 }
 
 // place is where a layer lies: in a file of the archive or, if it was compressed
@@ -205,7 +207,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 // unpack decompresses a layer to a spool file. Whether it is the right one is
 // found when it is read.
 func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
-	plain, done, err := decompress(r)
+	plain, done, err := decompress(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return place{}, err
 	} else if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/platform"
+	"ocipipe/lib/unzstd"
 )
 
 // Options say how an image is opened. The zero value is useful.
@@ -37,6 +38,10 @@ type Options struct {
 	// MaxLayer limits the bytes that a compressed layer of a docker archive may
 	// unpack to; 0 is DefaultMaxLayer.
 	MaxLayer int64
+	// Window is shared with what else is decompressed meanwhile, so that one layer at a
+	// time takes the memory for a zstd window above 8 MiB and the others wait; nil is one
+	// of the image's own. An archive that is compressed itself has another.
+	Window *unzstd.Window
 }
 
 // Limits that images met in the wild stay far below, in bytes.
@@ -64,6 +69,13 @@ func (o Options) MetadataLimit() int64 {
 		return o.MaxMetadata
 	}
 	return DefaultMaxMetadata
+}
+
+func (o Options) window() *unzstd.Window {
+	if o.Window == nil {
+		return unzstd.NewWindow()
+	}
+	return o.Window
 }
 
 func (o Options) layerLimit() int64 {
