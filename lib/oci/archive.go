@@ -14,6 +14,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/decompress"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/manifest"
 )
@@ -113,14 +114,14 @@ func (s stoppable) Read(p []byte) (int, error) {
 // what comes out of it.
 func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
-	plain, done, err := decompress(context.Background(), bufio.NewReaderSize(r, copySize), nil)
+	plain, err := decompress.New(context.Background(), bufio.NewReaderSize(r, copySize), nil)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return err
 	} else if err != nil {
 		in.err = err
 		return in.explain(err)
 	}
-	defer done()
+	defer plain.Close()
 	in.r = plain
 	if err := a.scan(in, tar.NewReader(in), spool); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/decompress"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/unzstd"
 )
@@ -198,7 +199,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	}
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
-	if head, _ := br.Peek(compression.HeadSize); !isPlain(head) {
+	if head, _ := br.Peek(compression.HeadSize); !compression.IsPlain(head) {
 		return b.unpack(ctx, br)
 	}
 	return place{name: name, size: size}, nil
@@ -207,13 +208,13 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 // unpack decompresses a layer to a spool file. Whether it is the right one is
 // found when it is read.
 func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
-	plain, done, err := decompress(ctx, r, b.window)
+	plain, err := decompress.New(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return place{}, err
 	} else if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	defer done()
+	defer plain.Close()
 	p := place{}
 	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
 		return place{}, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/reftest"
@@ -52,7 +53,7 @@ func FuzzArchive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reftest.Partly(t, false, func() (reftest.Next, error) { return layersOf(data) }) // only what is read is verified
 		piped, err := rewrite(fuzzPiped(data))
-		if isPlain(data) {
+		if compression.IsPlain(data) {
 			placed, perr := rewrite(indexArchive(bytes.NewReader(data), int64(len(data)), io.NopCloser(nil)))
 			if (err == nil) != (perr == nil) {
 				t.Fatalf("from a pipe: %v, in place: %v", err, perr)

@@ -134,7 +134,7 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 		return nil, 0
 	}
 	head := make([]byte, compression.HeadSize)
-	if n, _ := f.ReadAt(head, off); !isPlain(head[:n]) {
+	if n, _ := f.ReadAt(head, off); !compression.IsPlain(head[:n]) {
 		return nil, 0
 	}
 	size := info.Size() - off
