@@ -172,7 +172,7 @@ func (s *settings) warnShort(ref name.Reference, warn func(string)) {
 	}
 }
 
-// checkRegular refuses what opening might wait for.
+// checkRegular refuses what is no regular file: opening it might wait.
 func checkRegular(file string) error {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {

@@ -67,7 +67,7 @@ func withPassword(cred authn.AuthConfig) authn.Authenticator {
 	return authn.FromConfig(cred)
 }
 
-// Resolve is ResolveContext without an end but that of a helper's time.
+// Resolve is ResolveContext where only the limit on a helper's time ends the call.
 func (f *Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return f.ResolveContext(context.Background(), r)
 }
@@ -103,7 +103,7 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 	return authn.Anonymous, nil
 }
 
-// load reads a file, which may be a pipe, for all who ask.
+// load reads a file, which may be a pipe, once for all calls.
 func (f *Files) load(file string) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 // ErrNotFound is wrapped where a registry does not have what it was asked for.
 var ErrNotFound = errors.New("not found")
 
-// ErrProtocol is wrapped where the answer of a registry contradicts itself or
-// what it was asked for.
+// ErrProtocol is wrapped where the answer of a registry contradicts itself or the
+// request.
 var ErrProtocol = login.ErrProtocol
 
 // Error is a failure of the network or the refusal of a registry.
@@ -76,7 +76,7 @@ func Temporary(err error) bool {
 	return errors.As(err, &e) && e.retry
 }
 
-// explain says what err, which the network gave, means.
+// explain turns err, which the network gave, into an [*Error], or the cause of ctx.
 func explain(ctx context.Context, err error) error {
 	var known *Error
 	switch {
@@ -89,8 +89,8 @@ func explain(ctx context.Context, err error) error {
 	return &Error{Err: err, retry: !final, Remedy: remedy}
 }
 
-// isFinal reports whether a request failed for a reason that stays: the name of
-// the registry, or what it is; and what would change that, if anything.
+// isFinal reports whether a request failed for a reason that a retry does not change,
+// and which remedy there is, if any.
 func isFinal(err error) (final bool, remedy Remedy) {
 	var (
 		dns     *net.DNSError
@@ -123,20 +123,20 @@ const maxErrorBody = 64 << 10
 // maxMessage is how much of that message is passed on.
 const maxMessage = 300
 
-// refusal is the error of an answer other than what was hoped for. who is the
-// host that gave it.
-func (c *Client) refusal(who string, resp *http.Response) *Error {
+// refusal is the error for an answer that is not the wanted one. from is "registry", or
+// the host that gave the answer.
+func (c *Client) refusal(from string, resp *http.Response) *Error {
 	data, _ := login.ReadSome(resp.Body, maxErrorBody)
 	text := c.scrub(login.HideURLs(serverMessage(resp, data))) // before it is cut
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "..."
 	}
-	if who != "registry" {
-		who = printable.Text(who)
+	if from != "registry" {
+		from = printable.Text(from)
 	}
 	code := resp.StatusCode
 	return &Error{
-		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, printable.Text(text), code),
+		Err:    fmt.Errorf("%s: %s (HTTP %d)", from, printable.Text(text), code),
 		Status: code,
 		After:  retryAfter(resp.Header, c.now),
 		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
