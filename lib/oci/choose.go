@@ -10,8 +10,8 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// choose loads the image of an index that serves the wanted platform best; of
-// equals the first.
+// choose loads the image of an index that serves the wanted platform best, the first of
+// equals.
 func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth int) (*Image, error) {
 	s := search{loader: l}
 	if err := s.list(ctx, list, depth); err != nil {
@@ -29,7 +29,7 @@ func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth i
 	case at >= 0:
 	case len(found) == 1 && found[0].desc.Platform == nil:
 		at = 0 // no choice was meant
-	case s.missing != nil: // which may have been the one
+	case s.missing != nil: // it may be the wanted one
 		return nil, s.missing
 	case len(found) == 0:
 		return nil, noImage("the index", s.others)
@@ -78,13 +78,13 @@ type candidate struct {
 	data     []byte // the manifest where it had to be read
 }
 
-// search finds the images of an index and of the indexes in it. What is no image is
-// passed over, as the specification has it, and so is what is not there.
+// search finds the images of an index and of the indexes in it. Entries that are no
+// images are passed over, as the specification has it, and so are missing ones.
 type search struct {
 	*loader
 	found   []candidate
-	missing error    // about the first that is not there
-	others  []string // types of what is no image
+	missing error    // about the first missing entry
+	others  []string // types of entries that are no images
 }
 
 func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int) error {
@@ -110,8 +110,8 @@ func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int
 	return nil
 }
 
-// read looks into an index, or at a manifest for which its index states no platform:
-// then the configuration does.
+// read looks into an index, or at a manifest whose index states no platform for it: its
+// configuration says the platform.
 func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) error {
 	data, err := s.document(ctx, d)
 	if err != nil {
@@ -145,7 +145,8 @@ func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) err
 	return err
 }
 
-// noImage is the error of an index, called where, in which there are only others.
+// noImage is the error for an index that lists only entries of the types in others; where
+// is what messages call it.
 func noImage(where string, others []string) error {
 	if len(others) == 0 {
 		return fmt.Errorf("%w: %s lists no image", ErrUnsupported, where)

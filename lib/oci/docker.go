@@ -160,8 +160,8 @@ func (b *dockerBlobs) image(ctx context.Context, di manifest.DockerImage, raw []
 	return img, nil
 }
 
-// locateAll finds the layers ids in the files names, and unpacks in parallel
-// those that it must. The error is that of the lowest layer that has one.
+// locateAll finds the layers ids in the files names, and unpacks compressed ones, in
+// parallel. The error is that of the lowest layer that has one.
 func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []digest.Digest) error {
 	places, errs := make([]place, len(ids)), make([]error, len(ids))
 	var work errgroup.Group
@@ -191,7 +191,7 @@ func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []diges
 	return nil
 }
 
-// locate finds the layer in the file name, and unpacks it if it must.
+// locate finds the layer in the file name, and unpacks it if it is compressed.
 func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	r, size, err := b.a.open(ctx, name)
 	if err != nil {
@@ -205,8 +205,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	return place{name: name, size: size}, nil
 }
 
-// unpack decompresses a layer to a spool file. Whether it is the right one is
-// found when it is read.
+// unpack decompresses a layer to a spool file. Reading it there will verify it.
 func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
 	plain, err := decompress.New(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {

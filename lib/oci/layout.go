@@ -19,7 +19,7 @@ import (
 // later beside manifest.json.
 const legacyName = "repositories"
 
-// files is a directory or an archive: whatever has files with names.
+// files is a directory or an archive.
 type files interface {
 	// open returns the content of a file and its size. A file that is not there
 	// is ErrNotFound.
@@ -53,8 +53,8 @@ func (d dir) open(_ context.Context, name string) (io.ReadCloser, int64, error) 
 	return openRegular(filepath.Join(string(d), filepath.FromSlash(name)))
 }
 
-// openRegular opens a file, through links, if it is a regular one: a named pipe
-// would make us wait for ever.
+// openRegular opens a regular file, through links. Opening a named pipe might wait for
+// ever.
 func openRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -114,8 +114,8 @@ func readIndex(ctx context.Context, f files, opts Options) (manifest.Document, e
 	return index, nil
 }
 
-// chooseTop loads the image among those that one name of a layout stands for. An
-// only one is taken as it is.
+// chooseTop loads the image among those that one name of a layout stands for. A single
+// one is taken as it is.
 func (l *loader) chooseTop(ctx context.Context, list []manifest.Descriptor) (*Image, error) {
 	if len(list) == 1 {
 		return l.load(ctx, list[0])
@@ -123,8 +123,8 @@ func (l *loader) chooseTop(ctx context.Context, list []manifest.Descriptor) (*Im
 	return l.choose(ctx, list, 0)
 }
 
-// pick returns the descriptors that tag names, or all without a tag, but not those of
-// which the index says that they are no images.
+// pick returns the descriptors that tag names, or all without a tag. It leaves out those
+// that are no images by what the index says.
 func pick(list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
 	var images, found []manifest.Descriptor
 	var others []string
@@ -152,7 +152,7 @@ func pick(list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error)
 	return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(images))
 }
 
-// kinds are the types of what is no image.
+// kinds are the types of the entries that are no images.
 func kinds(list []manifest.Descriptor) (types []string) {
 	for _, d := range list {
 		types = append(types, d.OtherType())
@@ -165,8 +165,8 @@ const maxNamed = 32
 
 // ofOneName refuses descriptors of several names, which are several images. An index
 // may list an image once for each platform, so several of one name, or none, are one.
-// Where the names are several, what proves to be no image does not count: signatures
-// are kept beside images in that way.
+// Where there are several names, entries that prove to be no images do not count:
+// signatures are kept beside images in that way.
 func (l *loader) ofOneName(ctx context.Context, list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
 	if !severalNames(list) {
 		return list, nil

@@ -20,8 +20,8 @@ import (
 //	oci-archive:FILE[:TAG]       an archive of one; "-" is standard input
 //	docker-archive:FILE[:TAG]    what docker save writes
 //
-// What a file holds is found by its content, whichever of the three is said. Images in
-// registries are opened by package pull.
+// The content decides what a file holds, whichever of the three ref says. Package pull
+// opens images in registries.
 //
 // The context bounds the opening alone; see Image.
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
@@ -63,7 +63,7 @@ func openPath(ctx context.Context, path string, sel selector, opts Options) (*Im
 	case err == nil:
 		img.Name = name
 		return img, nil
-	case errors.As(err, new(*os.PathError)): // which names a file already
+	case errors.As(err, new(*os.PathError)): // it names a file already
 		return nil, err
 	}
 	return nil, fmt.Errorf("%s: %w", name, err)
@@ -141,8 +141,8 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 	return io.NewSectionReader(f, off, size), size
 }
 
-// openContent finds out what the archive holds. An OCI index is believed as soon
-// as it arrives, anything else once all is there.
+// openContent finds out what the archive holds. An OCI index is used as soon as it
+// arrives, anything else once the whole archive is there.
 func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
 	isOCI, err := a.has(ctx, layout.Index)
 	if err != nil {
@@ -162,8 +162,8 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 
 var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
 
-// IsArchiveName reports whether name, of an entry of a tar behind nothing but
-// directories, says that the tar is an image archive and not a layer.
+// IsArchiveName reports whether name tells an image archive from a layer. It is the name
+// of the first entry of a tar that is not a directory, or that of a directory before it.
 func IsArchiveName(name string) bool {
 	switch name = cleanName(name); name {
 	case layout.File, layout.Index, manifest.DockerList, legacyName, layout.Blobs:

@@ -22,8 +22,8 @@ import (
 //
 // A writer that has a method Expect(int64) is told how many bytes it will get.
 //
-// On success every layer, and a piped source to its end, has been read and
-// verified. After an error what was written lacks its end mark, which readers
+// After success every layer has been read and verified, and a piped source has been read
+// to its end. After an error the end mark is missing from what was written, which readers
 // report.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a := tarPlan{done: map[string]bool{}}
@@ -86,7 +86,7 @@ func indexOf(img *Image) []byte {
 
 const tarBlock = 512
 
-// tarPlan is a tar that has not been written yet. Its headers say nothing of this
+// tarPlan is a tar that has not been written yet. Its headers say nothing about this
 // host.
 type tarPlan struct {
 	pieces []piece
@@ -127,7 +127,7 @@ func (a *tarPlan) dir(name string) {
 	}
 }
 
-// file adds one of size bytes, which p holds.
+// file adds a file of size bytes, which p holds.
 func (a *tarPlan) file(name string, size int64, p piece) {
 	a.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: size})
 	a.add(p)
@@ -160,7 +160,7 @@ func (a *tarPlan) layer(l *Layer) {
 	}
 }
 
-// places is where in out the layers go; nil if that takes no bytes out of order.
+// places is where in out the layers go; nil if out takes bytes only in order.
 func (a *tarPlan) places(out Placer) map[digest.Digest]Place {
 	if out == nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"ocipipe/lib/oci/manifest"
 )
 
-// known is what the cache has under the name of the image: the index that it was
-// taken from, or the manifest.
+// known returns what the cache has under the name of the image: the index that the image
+// was taken from, or the manifest.
 func (r *remote) known() (manifest.Descriptor, bool) {
 	if r.cache == nil {
 		return manifest.Descriptor{}, false
@@ -60,8 +60,8 @@ func (r *remote) absent(what string) error {
 	return e
 }
 
-// cached reads a document that the cache has. One that is not what it should be
-// is passed over.
+// cached reads a document that the cache has. One that does not have its digest is passed
+// over.
 func (r *remote) cached(d manifest.Descriptor) ([]byte, bool) {
 	if r.cache == nil {
 		return nil, false
@@ -149,5 +149,5 @@ func (r *remote) waitForDownloads(ctx context.Context) {
 	}
 }
 
-// isReadOnly reports whether err is that of a file system that nobody may write.
+// isReadOnly reports whether err is that of a read-only file system.
 func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

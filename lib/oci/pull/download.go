@@ -21,20 +21,20 @@ import (
 const eventsApart = 50 * time.Millisecond
 
 // download is a layer on its way, for any number of readers. It arrives in a part
-// of the cache, or in a spool file; where neither can be had each reader has a
+// of the cache, or in a spool file. Where there is room for neither, each reader has a
 // stream of its own.
 type download struct {
 	r     *remote
 	desc  manifest.Descriptor
 	layer int
-	all   bool // one of all: that it fails ends the others
+	all   bool // its failure ends all other downloads
 
 	ended chan struct{} // closed when nothing more happens
 	ready chan struct{} // closed when it is known where readers find it
 	kind  sourceKind
 	part  *cas.Part
 	err   error // for sourceNone: why
-	final error // once ended: why part is not the layer
+	final error // once ended: why part does not hold the layer
 
 	place   oci.Place // of the layer in what is being written, if it has one
 	inPlace bool      // once ended: that it is in its place
@@ -196,7 +196,7 @@ func (d *download) run() {
 	part, err := d.begin(ctx)
 	switch {
 	case errors.Is(err, cas.ErrExists):
-		if !d.fromCache() { // it has gone again
+		if !d.fromCache() { // it was removed again
 			d.foundIn(sourceStream, nil)
 		}
 		return
@@ -272,7 +272,7 @@ func spans(list []cas.Range) []registry.Span {
 	return s
 }
 
-// storeError is a failure to keep what has arrived.
+// storeError is a failure to keep bytes that have arrived.
 type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }
@@ -308,7 +308,7 @@ func (d *download) finish(ctx context.Context, err error) {
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
 			err = d.mismatch(err, resumed)
 		} else if err != nil && ctx.Err() == nil {
-			// All of it has come, only it cannot be kept; readers see to it themselves.
+			// All of it has come, but cannot be kept; readers stream it themselves.
 			d.cannotKeep(err)
 			err = nil
 		}

@@ -21,7 +21,7 @@ func copyBytes(w io.Writer, r io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, copySize))
 }
 
-// trusted is a blob that has been verified: when it was put into the cache.
+// trusted is a blob that was verified when it was put into the cache.
 type trusted struct{ *cas.Blob }
 
 func (t trusted) Read(p []byte) (int, error) {
@@ -49,8 +49,8 @@ func (t trusted) WriteTo(w io.Writer) (int64, error) {
 	return done + n, err
 }
 
-// following reads a layer that arrives in a part. Where the part cannot take any
-// more it goes on with a stream, and hashes what it has read anew.
+// following reads a layer that arrives in a part. Where the part cannot take any more it
+// goes on with a stream, and hashes anew what it has read.
 type following struct {
 	ctx   context.Context
 	d     *download
@@ -111,7 +111,7 @@ func (f *following) WriteTo(w io.Writer) (int64, error) {
 	return done + n, err
 }
 
-// goOn is what an error of the part means: none, if a stream takes its place.
+// goOn returns what an error of the part means: nil where a stream takes its place.
 func (f *following) goOn(err error) error {
 	switch {
 	case err == nil || err == io.EOF:
@@ -125,7 +125,7 @@ func (f *following) goOn(err error) error {
 	return err
 }
 
-// leave goes on without the part.
+// leave opens a stream in place of the part.
 func (f *following) leave() error {
 	h := f.d.desc.Digest.Algorithm().Hash()
 	if _, err := io.CopyN(h, f.again, f.off); err != nil {
@@ -138,7 +138,7 @@ func (f *following) leave() error {
 	return err
 }
 
-// check is what the end of a stream must pass.
+// check returns io.EOF if what the part and the stream have given is the layer.
 func (f *following) check() error {
 	want := f.d.desc.Digest
 	if got := digest.NewDigest(want.Algorithm(), f.hash); got != want || f.off != f.d.desc.Size {
