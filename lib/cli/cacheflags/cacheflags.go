@@ -44,7 +44,7 @@ func (c *Cache) Fill(env *cli.Env, opts *pull.Options) (err error) {
 // Advise returns a hint for err, or "".
 func (c *Cache) Advise(err error) string {
 	if errors.As(err, new(*pull.AbsentError)) {
-		return "--pull never asks no registry; without it what is missing is fetched"
+		return "without --pull never it is fetched from the registry"
 	}
 	return ""
 }
