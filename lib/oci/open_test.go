@@ -436,12 +436,12 @@ func TestLimits(t *testing.T) {
 	p := ocitest.NewPack()
 	ti := ocitest.Simple(t)
 	p.Index(p.Image(t, ti))
-	for _, max := range []int64{10, 400, 600} {
+	for _, limit := range []int64{10, 400, 600} {
 		opts := linux
-		opts.MaxMetadata = max
+		opts.MaxMetadata = limit
 		_, err := OpenPath(ctx, p.Dir(t), opts)
-		if e := (*LimitError)(nil); !errors.Is(err, ErrUnsupported) || !errors.As(err, &e) || e.Limit != MaxMetadata || e.Max != max {
-			t.Errorf("%d: %v", max, err)
+		if e := (*LimitError)(nil); !errors.Is(err, ErrUnsupported) || !errors.As(err, &e) || e.Limit != MaxMetadata || e.Max != limit {
+			t.Errorf("%d: %v", limit, err)
 		}
 	}
 	deep := `{"a":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}"
