@@ -33,7 +33,7 @@ type Registry struct {
 	ClientKey     string   `placeholder:"FILE" help:"Its key."`
 	CertsDir      string   `placeholder:"DIR" help:"Certificates of hosts, DIR/HOST[:PORT]/*.crt (authorities), *.cert with *.key (to show them), in place of the directories certs.d of podman and docker."`
 	Insecure      bool     `help:"Allow plain HTTP; to this machine it always is."`
-	TLSVerify     *bool    `name:"tls-verify" help:"With =false no certificate is verified: whoever is on the way can read passwords and choose what a tag means. Alone, all are, whatever registries.conf says."`
+	TLSVerify     *bool    `name:"tls-verify" help:"With =false no certificate is verified: anyone on the way can read passwords and choose what a tag means. Without a value all certificates are verified, whatever registries.conf says."`
 	Mirror        []string `sep:"none" placeholder:"HOST" help:"Ask this host first, [http://]HOST[:PORT][/PREFIX]; several are asked in order, then those of registries.conf."`
 
 	RegistriesConf string `placeholder:"FILE" help:"Mirrors, locations, insecure and blocked registries, in place of $$CONTAINERS_REGISTRIES_CONF or podman's registries.conf and registries.conf.d; /dev/null has none."`
