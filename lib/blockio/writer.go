@@ -51,7 +51,7 @@ func (w *Writer) Move(off int64) error {
 		w.flush()
 		w.off = off
 	}
-	return w.failed()
+	return w.firstError()
 }
 
 // Write appends p. Large pieces are not copied.
@@ -67,7 +67,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 		w.buf = append(w.buf, p...)
 	}
-	if err := w.failed(); err != nil {
+	if err := w.firstError(); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -87,7 +87,7 @@ func (w *Writer) Zero(off int64) (err error) {
 func (w *Writer) Flush() error {
 	w.flush()
 	w.busy.Wait()
-	return w.failed()
+	return w.firstError()
 }
 
 // take waits for a buffer.
@@ -103,12 +103,12 @@ func (w *Writer) flush() {
 		return
 	}
 	b, off := w.buf, w.off
-	see := w.turn(b)
+	tap := w.nextTap(b)
 	w.buf = nil
 	w.busy.Add(1)
 	go func() {
 		defer w.busy.Done()
-		see()
+		tap()
 		w.write(b, off)
 		w.free <- b[:0]
 	}()
@@ -117,19 +117,19 @@ func (w *Writer) flush() {
 // direct writes p while the tap sees it.
 func (w *Writer) direct(p []byte) {
 	off := w.off
-	see := w.turn(p)
-	seen := make(chan struct{})
+	tap := w.nextTap(p)
+	tapped := make(chan struct{})
 	go func() {
-		see()
-		close(seen)
+		tap()
+		close(tapped)
 	}()
 	w.write(p, off)
-	<-seen
+	<-tapped
 }
 
 // turn counts p, the next bytes, as written and returns what shows them to the tap
 // when it is their turn.
-func (w *Writer) turn(p []byte) (see func()) {
+func (w *Writer) nextTap(p []byte) (tap func()) {
 	w.off += int64(len(p))
 	if w.tap == nil {
 		return func() {}
@@ -144,7 +144,7 @@ func (w *Writer) turn(p []byte) (see func()) {
 }
 
 func (w *Writer) write(p []byte, off int64) {
-	if w.failed() != nil {
+	if w.firstError() != nil {
 		return
 	}
 	if _, err := w.w.WriteAt(p, off); err != nil {
@@ -156,7 +156,7 @@ func (w *Writer) write(p []byte, off int64) {
 	}
 }
 
-func (w *Writer) failed() error {
+func (w *Writer) firstError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err

@@ -23,15 +23,15 @@ func storeError(err error) error {
 }
 
 // read returns the content of a small file.
-func (s *Store) read(name string, max int64) ([]byte, error) {
+func (s *Store) read(name string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s: longer than %d bytes", name, max)
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s: longer than %d bytes", name, limit)
 	}
 	return data, err
 }

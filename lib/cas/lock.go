@@ -44,7 +44,7 @@ func (s *Store) lock(ctx context.Context, name string) (*held, error) {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		if waited += wait; waited >= s.calm && waited-wait < s.calm {
+		if waited += wait; waited >= s.warnAfter && waited-wait < s.warnAfter {
 			s.warn("waiting for another process, which has %s locked", s.path(filepath.Join("locks", name)))
 		}
 	}

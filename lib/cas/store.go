@@ -49,10 +49,10 @@ type Options struct {
 // A Store is a cache in a directory. Its methods may be called from several
 // goroutines, and the directory be used by several processes.
 type Store struct {
-	dir  string
-	opts Options
-	mode fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
-	calm time.Duration // after which waiting for a lock is worth a warning
+	dir       string
+	opts      Options
+	mode      fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
+	warnAfter time.Duration // how long to wait for a lock without a warning
 
 	mu    sync.Mutex
 	known map[digest.Digest]verdict
@@ -70,7 +70,7 @@ const layoutVersion = "1.0.0"
 // empty directory. Any OCI image layout will do. A directory that cannot be
 // written will do if it is a layout already.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, calm: 30 * time.Second, known: map[digest.Digest]verdict{}}
+	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[digest.Digest]verdict{}}
 	err := s.checkLayout()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.create(ctx)

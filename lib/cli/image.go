@@ -179,18 +179,18 @@ func (i *Image) copy() error {
 		return err
 	}
 	bar := i.env.progress.Start("copy the image", size)
-	err = blockio.CopyExpanded(shownWriter{i.dest(), bar}, i.File, size)
+	err = blockio.CopyExpanded(barWriter{i.dest(), bar}, i.File, size)
 	bar.Done(err)
 	return err
 }
 
-// shownWriter is a writer of what a bar shows.
-type shownWriter struct {
+// barWriter is a writer of what a bar shows.
+type barWriter struct {
 	io.Writer
 	bar *Bar
 }
 
-func (c shownWriter) Write(p []byte) (int, error) {
+func (c barWriter) Write(p []byte) (int, error) {
 	n, err := c.Writer.Write(p)
 	c.bar.Add(int64(n))
 	return n, err

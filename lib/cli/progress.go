@@ -18,7 +18,7 @@ import (
 type Progress struct {
 	display display // nil: nothing is shown
 	every   time.Duration
-	patient bool // nothing of work that takes less than patience
+	isAuto  bool // shown because nobody asked otherwise: not for short work, nor beside data
 	muted   atomic.Bool
 	watch   watch
 
@@ -44,7 +44,7 @@ type display interface {
 }
 
 const (
-	patience    = 400 * time.Millisecond
+	showAfter   = 400 * time.Millisecond
 	lastDraw    = time.Second            // that the end of the work waits for a display
 	signalDraw  = 300 * time.Millisecond // that a signal waits
 	rateHorizon = 4 * time.Second        // how far back the rate looks
@@ -95,7 +95,7 @@ func (p *Progress) startLocked() {
 
 // mute shows nothing any more, unless it was asked for by name.
 func (p *Progress) mute() {
-	if p.patient {
+	if p.isAuto {
 		p.muted.Store(true)
 	}
 }
@@ -103,7 +103,7 @@ func (p *Progress) mute() {
 // isHidden reports whether the terminal is left to others: to the data, or to the tools
 // before this one.
 func (p *Progress) isHidden(now time.Time) bool {
-	return p.muted.Load() || p.patient && !p.watch.isAlone(now)
+	return p.muted.Load() || p.isAuto && !p.watch.isAlone(now)
 }
 
 // run looks at the bars until finish.
@@ -114,31 +114,31 @@ func (p *Progress) run() {
 	for {
 		select {
 		case now := <-tick.C:
-			if !p.patient || now.Sub(p.begin) >= patience {
-				p.look(now, false)
+			if !p.isAuto || now.Sub(p.begin) >= showAfter {
+				p.update(now, false)
 			}
 		case <-p.stop:
-			p.look(time.Now(), true)
+			p.update(time.Now(), true)
 			return
 		}
 	}
 }
 
-func (p *Progress) look(now time.Time, final bool) {
-	p.watch.look(p, final && p.well.Load())
+func (p *Progress) update(now time.Time, final bool) {
+	p.watch.update(p, final && p.well.Load())
 	p.mu.Lock()
 	bars := slices.Clone(p.bars)
 	for _, b := range bars {
 		b.sample(now)
 	}
 	// What is over in this sample, not what is by now, is shown for the last time.
-	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.shown.news.over })
+	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.view.news.over })
 	p.mu.Unlock()
 	if p.isHidden(now) {
 		bars = nil
 	}
-	if p.patient {
-		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.shown.news.over && !b.shown.begun })
+	if p.isAuto {
+		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.view.news.over && !b.view.begun })
 	}
 	p.display.draw(now, bars, final)
 }
@@ -182,7 +182,7 @@ type Bar struct {
 	mu   sync.Mutex
 	news news
 
-	shown shown // of the goroutine that looks
+	view view // of the goroutine that looks
 }
 
 // news is what became of a bar, beside its count.
@@ -201,8 +201,8 @@ type news struct {
 	end     time.Time
 }
 
-// shown is what a display keeps with a bar.
-type shown struct {
+// view is what a display keeps with a bar.
+type view struct {
 	count   int64
 	total   int64
 	fetched int64   // of count, since the bar began
@@ -251,11 +251,11 @@ func (b *Bar) Retry(n int, wait time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.news.retries++
-	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, text(err), b.count.Load()
+	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, errorText(err), b.count.Load()
 }
 
 // Done ends the bar: well if err is nil. What follows changes nothing.
-func (b *Bar) Done(err error) { b.over("", text(err)) }
+func (b *Bar) Done(err error) { b.over("", errorText(err)) }
 
 func (b *Bar) isOver() bool {
 	b.mu.Lock()
@@ -274,7 +274,7 @@ func (b *Bar) over(skipped, failed string) {
 	}
 }
 
-func text(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -283,7 +283,7 @@ func text(err error) string {
 
 // sample takes the state of b for a display to show.
 func (b *Bar) sample(now time.Time) {
-	s := &b.shown
+	s := &b.view
 	b.mu.Lock()
 	s.news = b.news
 	b.mu.Unlock()
@@ -304,7 +304,7 @@ func (b *Bar) sample(now time.Time) {
 }
 
 // elapsed is how long the bar has been at work.
-func (s *shown) elapsed(now time.Time) time.Duration {
+func (s *view) elapsed(now time.Time) time.Duration {
 	switch {
 	case s.news.begin.IsZero():
 		return 0
@@ -315,7 +315,7 @@ func (s *shown) elapsed(now time.Time) time.Duration {
 }
 
 // left is the time that the rest will take; negative if nobody knows.
-func (s *shown) left() time.Duration {
+func (s *view) left() time.Duration {
 	if s.total <= 0 || s.rate < 1 || s.count > s.total {
 		return -1
 	}
@@ -323,4 +323,4 @@ func (s *shown) left() time.Duration {
 }
 
 // waits reports whether nothing has come since the last retry.
-func (s *shown) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }
+func (s *view) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }

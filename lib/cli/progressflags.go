@@ -46,7 +46,7 @@ func (e *Env) showProgress(flags progressFlags) error {
 		return err
 	}
 	p := newProgress(d, every)
-	p.patient = flags.Progress == "auto" && form != "json"
+	p.isAuto = flags.Progress == "auto" && form != "json"
 	e.mu.Lock() // a signal may come
 	defer e.mu.Unlock()
 	e.progress = p

@@ -88,8 +88,8 @@ func (p *Progress) startWatch() {
 	p.startLocked()
 }
 
-// look brings the bars up to date, and ends them when all is done.
-func (w *watch) look(p *Progress, done bool) {
+// update brings the bars up to date, and ends them when all is done.
+func (w *watch) update(p *Progress, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	own := w.off.Load()
@@ -127,7 +127,7 @@ func (w *watch) isAlone(now time.Time) bool {
 	if w.alone.IsZero() {
 		w.alone = now
 	}
-	return len(w.pipes) == 0 || now.Sub(w.alone) >= patience
+	return len(w.pipes) == 0 || now.Sub(w.alone) >= showAfter
 }
 
 // hungUp reports whether nobody writes to the pipe f any more.

@@ -32,14 +32,14 @@ type names struct {
 	inodes  map[*tree.Entry]*pendingLink
 }
 
-// someDir is the inode of all directories that have attributes.
-var someDir = &tree.Entry{Type: tree.Dir}
+// sharedDir is the inode of all directories that have attributes.
+var sharedDir = &tree.Entry{Type: tree.Dir}
 
-// At the end of a layer someOpaque is the inode of all directories of which it has only
-// the mark, and someLower that of all links to the layers below.
+// At the end of a layer sharedOpaque is the inode of all directories of which it has only
+// the mark, and sharedLower that of all links to the layers below.
 var (
-	someOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
-	someLower  = &tree.Entry{Type: tree.File}
+	sharedOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
+	sharedLower  = &tree.Entry{Type: tree.File}
 )
 
 // opaqueXattrs are the xattrs of what bears an opaque mark.
@@ -61,24 +61,24 @@ func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 // resolve follows the symbolic links that the layer has made in the parents of at.
 func (n *names) resolve(at string) (string, error) {
 	dir, base := split(at)
-	real, err := n.resolveDir(dir)
-	if err != nil || real == dir {
+	resolved, err := n.resolveDir(dir)
+	if err != nil || resolved == dir {
 		return at, err
 	}
-	at = path.Join(real, base)
+	at = path.Join(resolved, base)
 	return at, n.checkResolved(at)
 }
 
 // resolveDir is resolve for a directory, which may be such a link itself.
 func (n *names) resolveDir(dir string) (string, error) {
-	real, err := n.tree.ResolveDir(dir)
+	resolved, err := n.tree.ResolveDir(dir)
 	if err != nil {
 		return dir, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if real == dir {
+	if resolved == dir {
 		return dir, nil
 	}
-	return real, n.checkResolved(real)
+	return resolved, n.checkResolved(resolved)
 }
 
 func (n *names) checkResolved(at string) error {
@@ -94,7 +94,7 @@ func (n *names) add(e *tree.Entry) (err error) {
 		return err
 	}
 	if e.Type == tree.Dir {
-		n.tree.Set(e.Path, someDir)
+		n.tree.Set(e.Path, sharedDir)
 		n.emit(e)
 		return nil
 	}
@@ -111,18 +111,18 @@ func (n *names) add(e *tree.Entry) (err error) {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	return n.note(n.whited, at, 1, err)
+	return n.addMark(n.whited, at, 1, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	return n.note(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
+	return n.addMark(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
 }
 
-// note takes a mark at the place where a path has led, or else has met err, which may
+// addMark takes a mark at the place where a path has led, or else has met err, which may
 // make so many names in the end. Below what is no directory there is nothing to hide.
-func (n *names) note(marks map[string]bool, at string, names int, err error) error {
+func (n *names) addMark(marks map[string]bool, at string, names int, err error) error {
 	if errors.As(err, new(*tree.NotDirError)) {
 		return nil
 	}
@@ -138,7 +138,7 @@ func (n *names) finish() {
 	n.waiting, n.inodes, n.pseudo = nil, nil, nil
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
-			n.tree.Set(dir, someOpaque)
+			n.tree.Set(dir, sharedOpaque)
 		}
 		n.whited[dir] = n.whited[dir] // so that one loop has all marks
 	}
@@ -170,7 +170,7 @@ func (n *names) bindBelow(p *pendingLink) error {
 	if err := p.prefer([]string{p.target}); err != nil {
 		return err
 	}
-	n.tree.Set(p.path, someLower)
+	n.tree.Set(p.path, sharedLower)
 	n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	return nil
 }

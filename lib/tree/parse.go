@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// fields are the words of one record, as they stand in the line. They are used
+// fields are the words of item record, as they stand in the line. They are used
 // again for each record, so that parsing allocates what the Entry keeps and
 // nothing else.
 type fields struct {
@@ -496,14 +496,14 @@ func parseExtents(b []byte, size int64) ([]Extent, error) {
 	}
 	end := int64(-1)
 	for more := true; more; {
-		var one []byte
-		one, b, more = bytes.Cut(b, []byte(","))
-		i := bytes.IndexByte(one, '+')
+		var item []byte
+		item, b, more = bytes.Cut(b, []byte(","))
+		i := bytes.IndexByte(item, '+')
 		if i < 0 {
 			return nil, errors.New("extents are not OFFSET+LENGTH,...")
 		}
-		off, ok1 := parseUint(one[:i], 1<<63-1)
-		n, ok2 := parseUint(one[i+1:], 1<<63-1)
+		off, ok1 := parseUint(item[:i], 1<<63-1)
+		n, ok2 := parseUint(item[i+1:], 1<<63-1)
 		x := Extent{int64(off), int64(n)}
 		switch {
 		case !ok1 || !ok2:

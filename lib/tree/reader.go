@@ -30,7 +30,7 @@ type Reader struct {
 	content *streamContent  // of the current entry, if it was not asked for yet
 	payload int64           // bytes of it that were not read yet
 	trailer bool            // the LF behind them is still to come
-	room    []streamContent // for what comes next
+	slab    []streamContent // for what comes next
 	records int64
 	bytes   int64
 	err     error
@@ -271,11 +271,11 @@ type streamContent struct{ s *Reader }
 
 // newContent takes one of many that come in a single allocation.
 func (s *Reader) newContent() *streamContent {
-	if len(s.room) == 0 {
-		s.room = make([]streamContent, 256)
+	if len(s.slab) == 0 {
+		s.slab = make([]streamContent, 256)
 	}
-	c := &s.room[0]
-	s.room = s.room[1:]
+	c := &s.slab[0]
+	s.slab = s.slab[1:]
 	c.s = s
 	return c
 }
@@ -287,7 +287,7 @@ func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
 	}
 	s.content = nil
 	for s.payload > 0 {
-		b, err := s.in.some(s.payload)
+		b, err := s.in.take(s.payload)
 		if err != nil {
 			return n, s.fail(err)
 		}
@@ -305,7 +305,7 @@ func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
 // behind it.
 func (s *Reader) skipPayload() error {
 	for s.payload > 0 {
-		b, err := s.in.some(s.payload)
+		b, err := s.in.take(s.payload)
 		if err != nil {
 			return err
 		}
@@ -315,7 +315,7 @@ func (s *Reader) skipPayload() error {
 		return nil
 	}
 	s.trailer = false
-	b, err := s.in.some(1)
+	b, err := s.in.take(1)
 	if err != nil {
 		return err
 	}
@@ -342,16 +342,18 @@ func (s *Reader) fail(err error) error {
 		return cause
 	}
 	if cut {
-		return &cutError{s.in.base + int64(s.in.end)}
+		return &truncatedError{s.in.base + int64(s.in.end)}
 	}
 	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
 
-// cutError is the end of a stream without its end line.
-type cutError struct{ at int64 }
+// truncatedError is the end of a stream without its end line.
+type truncatedError struct{ at int64 }
 
-func (e *cutError) Error() string { return fmt.Sprintf("tree stream is cut short at byte %d", e.at) }
-func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+func (e *truncatedError) Error() string {
+	return fmt.Sprintf("tree stream is cut short at byte %d", e.at)
+}
+func (e *truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // printable is path as a message shows it: as it is, but for bytes that steer a
 // terminal or are no text.
@@ -452,8 +454,8 @@ func (in *input) line() ([]byte, error) {
 	}
 }
 
-// some takes between 1 and n bytes, as many as there are at hand.
-func (in *input) some(n int64) ([]byte, error) {
+// take returns between 1 and n bytes, as many as there are at hand.
+func (in *input) take(n int64) ([]byte, error) {
 	if in.pos == in.end {
 		if err := in.more(); err != nil {
 			return nil, err

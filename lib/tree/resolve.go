@@ -49,13 +49,13 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 		return path, nil
 	}
 	t.steps -= maxStepsEach
-	w := way{t: t, path: path, rest: []string{path}, nodes: []*Node{t.root}}
+	w := resolver{t: t, path: path, rest: []string{path}, nodes: []*Node{t.root}}
 	for len(w.rest) > 0 {
 		if err := w.step(); err != nil {
 			return "", err
 		}
 		if w.link != "" && len(w.rest) <= w.behind {
-			if err := w.arrive(layer); err != nil {
+			if err := w.checkPlace(layer); err != nil {
 				return "", err
 			}
 		}
@@ -63,8 +63,8 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	return w.place(len(w.names)), nil
 }
 
-// way is how far a path has been followed.
-type way struct {
+// resolver is how far a path has been followed.
+type resolver struct {
 	t     *Tree
 	path  string   // all of it
 	names []string // of the place so far
@@ -79,7 +79,7 @@ type way struct {
 	dirs   int    // of nodes, that are known to be directories
 }
 
-func (w *way) place(n int) string {
+func (w *resolver) place(n int) string {
 	if n == 0 {
 		return "."
 	}
@@ -87,7 +87,7 @@ func (w *way) place(n int) string {
 }
 
 // step takes one component of the rest.
-func (w *way) step() error {
+func (w *resolver) step() error {
 	top := len(w.rest) - 1
 	if w.link != "" {
 		if w.t.steps++; w.t.steps > maxSteps {
@@ -119,13 +119,13 @@ func (w *way) step() error {
 }
 
 // back goes back to the place of n names.
-func (w *way) back(n int) {
+func (w *resolver) back(n int) {
 	w.names, w.nodes = w.names[:n], w.nodes[:n+1]
 	w.dirs = min(w.dirs, n+1)
 }
 
 // follow puts target, that of a symbolic link, before the rest.
-func (w *way) follow(target string) error {
+func (w *resolver) follow(target string) error {
 	w.links, w.text = w.links+1, w.text+len(target)
 	if w.links > maxLinks {
 		return fmt.Errorf("%s: more than %d symbolic links on the way", w.path, maxLinks)
@@ -146,8 +146,8 @@ func (w *way) follow(target string) error {
 	return nil
 }
 
-// arrive checks the place that w.link leads to.
-func (w *way) arrive(layer *Tree) error {
+// checkPlace checks the place that w.link leads to.
+func (w *resolver) checkPlace(layer *Tree) error {
 	link := w.link
 	w.link = ""
 	for ; w.dirs < len(w.nodes) && w.nodes[w.dirs] != nil; w.dirs++ {
