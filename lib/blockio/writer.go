@@ -37,8 +37,8 @@ func NewWriter(w io.WriterAt, off int64) *Writer {
 	return n
 }
 
-// Tap lets to see every byte that is written from now on, in the order of the
-// calls, to hash it; its errors are ignored. Flush waits for it, and comes before
+// Tap passes every byte that is written from now on to to as well, in the order of the
+// calls: to a hash, say. Errors of to are ignored. Flush waits for it. Call Flush before
 // another Tap; nil ends it.
 func (w *Writer) Tap(to io.Writer) { w.tap = to }
 
@@ -114,7 +114,7 @@ func (w *Writer) flush() {
 	}()
 }
 
-// direct writes p while the tap sees it.
+// direct writes p, and passes it to the tap at the same time.
 func (w *Writer) direct(p []byte) {
 	off := w.off
 	tap := w.nextTap(p)
@@ -127,8 +127,8 @@ func (w *Writer) direct(p []byte) {
 	<-tapped
 }
 
-// turn counts p, the next bytes, as written and returns what shows them to the tap
-// when it is their turn.
+// nextTap counts p, the next bytes, as written. It returns a function that waits for
+// its turn and passes p to the tap.
 func (w *Writer) nextTap(p []byte) (tap func()) {
 	w.off += int64(len(p))
 	if w.tap == nil {

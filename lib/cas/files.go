@@ -14,7 +14,7 @@ import (
 // path is where the file called name is.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// storeError marks err, if there is one, as being about keeping something.
+// storeError wraps err, unless it is nil, in ErrStore.
 func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
 		return err
@@ -36,8 +36,8 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// openFile opens a file for writing, which it makes with the permissions of the
-// cache if it is not there, and the directory too.
+// openFile opens a file for writing. It creates the file, and its directory, with the
+// permissions of the cache.
 func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	perm := s.mode&0o666 | 0o600
 	open := func() (*os.File, error) {
@@ -57,7 +57,7 @@ func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%s: not a regular file", s.path(name))
-	case info.Mode().Perm()&perm != perm: // new, less the umask; or somebody else's
+	case info.Mode().Perm()&perm != perm: // new and limited by the umask, or another user's
 		f.Chmod(perm)
 	}
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Store) mkdirAll(name string) error {
 func (s *Store) replace(name string, data []byte) error {
 	temp := filepath.Join("tmp", name)
 	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
-	if errors.Is(err, fs.ErrPermission) { // somebody else's, who was killed
+	if errors.Is(err, fs.ErrPermission) { // left by a process of another user that was killed
 		os.Remove(s.path(temp))
 		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
 	}

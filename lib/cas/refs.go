@@ -152,8 +152,8 @@ func (p *Platform) equal(q *Platform) bool {
 	return p.OS == q.OS && p.Architecture == q.Architecture && p.Variant == q.Variant && p.OSVersion == q.OSVersion
 }
 
-// decodeEntry returns what an entry says; one of others that says something else
-// is nobody's.
+// decodeEntry decodes an entry. One that is not an image's decodes to the zero entry,
+// which no name matches.
 func decodeEntry(raw json.RawMessage) (e entry) {
 	if json.Unmarshal(raw, &e) != nil || checkDigest(e.Digest) != nil {
 		return entry{}

@@ -111,8 +111,8 @@ func (s *Store) checkLayout() error {
 	return nil
 }
 
-// create makes dir a layout. Others may be doing the same; whoever is first does
-// it, and oci-layout is what comes last.
+// create makes dir a layout. If several processes try, the first one does it. The file
+// oci-layout is written last.
 func (s *Store) create(ctx context.Context) error {
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return storeError(err)
@@ -144,8 +144,8 @@ func (s *Store) create(ctx context.Context) error {
 	return s.replace("oci-layout", []byte(`{"imageLayoutVersion":"`+layoutVersion+`"}`+"\n"))
 }
 
-// checkEmpty refuses a directory with anything in it that a creation of ours,
-// perhaps one that was cut off, does not leave.
+// checkEmpty refuses a directory that holds anything but what create makes: it may have
+// been interrupted before.
 func (s *Store) checkEmpty() error {
 	ents, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -160,8 +160,8 @@ func (s *Store) checkEmpty() error {
 	return nil
 }
 
-// A Blob is an open blob, to be closed by whoever got it. It stays readable
-// whatever happens to the cache.
+// A Blob is an open blob. The caller closes it. It stays readable whatever happens to
+// the cache.
 type Blob struct {
 	*os.File
 	Size int64
@@ -174,7 +174,7 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 	if err := checkDigest(d); err != nil {
 		return nil, err
 	}
-	// Not to wait for the other end of a named pipe.
+	// O_NONBLOCK: do not wait for the other end of a named pipe.
 	f, err := os.OpenFile(s.path(blobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -190,8 +190,8 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 	return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-// PassOver has the blob of d treated as missing by this Store until it has been
-// put again: what the caller has read of it does not have its digest.
+// PassOver makes this Store treat the blob of d as missing until it is put again. The
+// caller has found that its content does not have its digest.
 func (s *Store) PassOver(d digest.Digest) error {
 	if err := checkDigest(d); err != nil {
 		return err

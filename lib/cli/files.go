@@ -20,12 +20,12 @@ const (
 
 func isStandard(path string) bool { return path == "" || path == "-" }
 
-// Reads notes an input that a library opens by its name, so that an output to
+// Reads registers an input that a library opens by its name, so that an output to
 // the same file is refused.
 func (e *Env) Reads(path string) error {
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // who opens it says so better
+		return nil // opening it gives the better error
 	}
 	return e.addInput(fi, err)
 }

@@ -12,13 +12,13 @@ import (
 // its work; where it starts none, what Open, Stream and Image have handed out is
 // watched (see watch).
 //
-// Showing never holds up the work. Bars are counters, which one goroutine looks at
-// a few times a second; if it waits for a terminal that is stopped, or for a
-// reader that does not read, only what is shown gets old.
+// The display never holds up the work. Bars are counters, which one goroutine samples
+// a few times a second; if it has to wait for a stopped terminal, or for a reader that
+// does not read, only the display gets old.
 type Progress struct {
 	display display // nil: nothing is shown
 	every   time.Duration
-	isAuto  bool // shown because nobody asked otherwise: not for short work, nor beside data
+	isAuto  bool // --progress=auto: nothing of short work, or beside the output of others
 	muted   atomic.Bool
 	watch   watch
 
@@ -93,7 +93,7 @@ func (p *Progress) startLocked() {
 	}
 }
 
-// mute shows nothing any more, unless it was asked for by name.
+// mute ends a display that nobody has asked for.
 func (p *Progress) mute() {
 	if p.isAuto {
 		p.muted.Store(true)
@@ -106,7 +106,7 @@ func (p *Progress) isHidden(now time.Time) bool {
 	return p.muted.Load() || p.isAuto && !p.watch.isAlone(now)
 }
 
-// run looks at the bars until finish.
+// run updates the display until finish.
 func (p *Progress) run() {
 	defer close(p.done)
 	tick := time.NewTicker(p.every)
@@ -131,7 +131,8 @@ func (p *Progress) update(now time.Time, final bool) {
 	for _, b := range bars {
 		b.sample(now)
 	}
-	// What is over in this sample, not what is by now, is shown for the last time.
+	// A bar that was over when it was sampled is shown for the last time. One that has
+	// ended since then is shown once more.
 	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.view.news.over })
 	p.mu.Unlock()
 	if p.isHidden(now) {
@@ -182,10 +183,10 @@ type Bar struct {
 	mu   sync.Mutex
 	news news
 
-	view view // of the goroutine that looks
+	view view // of the goroutine that samples
 }
 
-// news is what became of a bar, beside its count.
+// news is the state of a bar, besides its count.
 type news struct {
 	begin time.Time // zero until then
 
@@ -314,7 +315,7 @@ func (s *view) elapsed(now time.Time) time.Duration {
 	return max(now.Sub(s.news.begin), 0)
 }
 
-// left is the time that the rest will take; negative if nobody knows.
+// left is the time that the rest will take; negative if it is not known.
 func (s *view) left() time.Duration {
 	if s.total <= 0 || s.rate < 1 || s.count > s.total {
 		return -1

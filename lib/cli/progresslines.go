@@ -13,7 +13,7 @@ import (
 type plain struct {
 	tool string
 	out  io.Writer
-	dead bool // nobody reads it
+	dead bool // a write has failed
 }
 
 const (

@@ -13,8 +13,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// names knows which names a layer has made so far, and says what entries of the
-// stream follow from each entry of the tar.
+// names keeps the names that a layer has made so far, and emits the entries of the
+// stream that follow from each entry of the tar.
 //
 // Whiteouts and opaque marks act on the layers below wherever they stand in the
 // tar, so they are kept until its end. The tree therefore holds what is real in
@@ -120,8 +120,9 @@ func (n *names) opaque(dir string) error {
 	return n.addMark(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
 }
 
-// addMark takes a mark at the place where a path has led, or else has met err, which may
-// make so many names in the end. Below what is no directory there is nothing to hide.
+// addMark adds at to marks, for which so many names are counted. It returns err, the
+// error of resolving at, except that a mark below something that is not a directory has
+// nothing to hide.
 func (n *names) addMark(marks map[string]bool, at string, names int, err error) error {
 	if errors.As(err, new(*tree.NotDirError)) {
 		return nil
@@ -175,8 +176,8 @@ func (n *names) bindBelow(p *pendingLink) error {
 	return nil
 }
 
-// mark emits what a whiteout or an opaque mark comes to. What the layer has at
-// the same path hides what lies below, unless it is a directory: that is opaque.
+// mark emits the entry for a whiteout or an opaque mark at the path at. A file that the
+// layer has there hides what lies below by itself; a directory becomes opaque.
 func (n *names) mark(at string) {
 	e := tree.Entry{Path: at}
 	switch old := n.tree.Lookup(at); {
@@ -211,8 +212,8 @@ func (n *names) shadowed(at string) bool {
 	return false
 }
 
-// hidden reports whether nothing of the layers below shows at the path at, which
-// the layer does not have: a parent is no directory, or is whited out and not
+// hidden reports whether the layer hides what the layers below have at the path at,
+// which it does not have itself: a parent is not a directory, or is whited out and not
 // made again.
 func (n *names) hidden(at string) bool {
 	for dir, node := range n.above(at) {
@@ -223,7 +224,7 @@ func (n *names) hidden(at string) bool {
 	return false
 }
 
-// covered reports whether a parent of at is something else than a directory.
+// covered reports whether a parent of at is not a directory.
 func (n *names) covered(at string) bool {
 	for _, node := range n.above(at) {
 		if node == nil || node.Entry.Type != tree.Dir {

@@ -174,8 +174,7 @@ type EndError struct {
 func (e *EndError) Error() string { return e.what }
 func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// step puts what the next entry of the tar means into the queue; that may be
-// nothing.
+// step reads the next entry of the tar and queues what it means, which may be nothing.
 func (l *Reader) step() error {
 	h, err := l.tar.next()
 	if err == io.EOF {
@@ -187,8 +186,7 @@ func (l *Reader) step() error {
 	return l.take(h)
 }
 
-// finish checks that the layer is whole, and lets go of links whose targets lie
-// below.
+// finish checks that the layer is whole, and releases links whose targets lie below.
 func (l *Reader) finish() error {
 	l.finished = true
 	terminated := l.tar.ended
@@ -217,7 +215,7 @@ func (l *Reader) unterminated() error {
 	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
 }
 
-// take puts what the entry h means into the queue.
+// take queues what the entry h means.
 func (l *Reader) take(h *header) error {
 	path, mark, err := cleanName(h.name)
 	if err != nil {
@@ -294,7 +292,8 @@ func (l *Reader) linkTarget(h *header) (string, error) {
 	return target, nil
 }
 
-// entry is what h, which is no hard link, says of path; nil if it is dropped.
+// entry returns the entry of path that h, which is not a hard link, describes, or nil if
+// it is dropped.
 func (l *Reader) entry(h *header, path string) (*tree.Entry, error) {
 	e := &tree.Entry{Path: path}
 	if err := l.setType(h, e); err != nil {
@@ -348,7 +347,8 @@ func (l *Reader) setFile(h *header, e *tree.Entry) {
 	}
 }
 
-// content is the data of the tar's current entry, as long as it is that.
+// content is the data of one entry of the tar. It can be read while the entry is the
+// current one.
 type content struct{ l *Reader }
 
 func (c *content) WriteTo(w io.Writer) (int64, error) {

@@ -22,12 +22,12 @@ type tarReader struct {
 	base int64
 	off  int64 // bytes taken from in
 	left int64 // of the current entry's data
-	pad  int64 // behind it
+	pad  int64 // after the data
 	h    header
 
 	names, records []byte // memory for what stands before a header
 
-	found bool // an entry was read
+	found bool // an entry
 	ended bool // the two blocks of zeros were seen that end an archive
 }
 
@@ -223,7 +223,7 @@ func (t *tarReader) header() ([]byte, error) {
 	return nil, io.EOF
 }
 
-// block takes the next block; io.EOF if there is no byte of it.
+// block takes the next block. It returns io.EOF if the input has ended.
 func (t *tarReader) block() ([]byte, error) {
 	b, err := t.in.Peek(blockSize)
 	t.in.Discard(len(b))
@@ -234,7 +234,7 @@ func (t *tarReader) block() ([]byte, error) {
 	return b, err
 }
 
-// take returns between 1 and n bytes, as many as there are at hand.
+// take takes between 1 and n bytes, as many as are in the window.
 func (t *tarReader) take(n int64) ([]byte, error) {
 	if t.in.Buffered() == 0 {
 		if _, err := t.in.Peek(1); err != nil {
@@ -293,8 +293,8 @@ func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// drain reads what follows the archive, which its digest covers too. Zeros and then
-// other data without any entry are no archive but, say, the image of a disk.
+// drain reads what follows the archive, which its digest covers too. An input with zeros
+// at its beginning and other data after them is not a tar, but perhaps a disk image.
 func (t *tarReader) drain() error {
 	for {
 		if _, err := t.in.Peek(1); err == io.EOF {
@@ -311,7 +311,7 @@ func (t *tarReader) drain() error {
 	}
 }
 
-// unexpectedEOF makes the end of the input in the middle of an entry an error.
+// unexpectedEOF turns io.EOF in the middle of an entry into an error.
 func unexpectedEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

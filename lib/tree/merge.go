@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// ReadLayer reads all of src into a tree that keeps the marks of a layer. Where
-// keep is not nil it is called for each entry that has content and returns the
-// content to hold instead, one that stays valid when src has moved on.
+// ReadLayer reads all of src into a tree that keeps the marks of a layer. If keep is
+// not nil it is called for each entry with content, and returns the content to hold
+// instead: one that stays valid after the next entry.
 func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 	t := New()
 	for {
@@ -75,8 +75,8 @@ func newDir(name string) *Node {
 	return &Node{name: name, Entry: &Entry{Type: Dir, Mode: 0o755}}
 }
 
-// applier first finds out what a layer refers to in the tree below it, then hides
-// what it hides there, and only then adds what it adds.
+// applier applies a layer in three steps: it finds what the layer refers to in the tree
+// below, removes what the layer hides there, and adds what the layer holds.
 type applier struct {
 	t       *Tree
 	layer   *Tree
@@ -92,8 +92,8 @@ type hiddenName struct {
 }
 
 // collect notes what the directory n of the layer, at path, hides in the layers below
-// and what it links to there. What shows of them under n is the directory below,
-// at belowAt; it is nil if nothing does.
+// and what it links to there. The directory below, at belowAt, is the one of these
+// layers that n covers; it is nil if there is none.
 func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) error {
 	if below != nil && n.Entry.IsOpaque() {
 		a.emptied = append(a.emptied, below)
@@ -125,9 +125,9 @@ func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) err
 	return nil
 }
 
-// dirBelow is the directory of t that shows under the directory c of the layer, and
-// its path: what is at path in the directory below or, if c is only implied, where
-// a symbolic link there leads.
+// dirBelow returns the directory of t that the directory c of the layer covers, and its
+// path: the one at path in the directory below or, if c is only implied, the one to
+// which a symbolic link there leads.
 func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 	n := below.children.get(c.name)
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
@@ -136,7 +136,7 @@ func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 		case errors.Is(err, errSteps):
 			return nil, nil, err
 		case err != nil:
-			return nil, nil, nil // to hide what cannot be reached is not an error
+			return nil, nil, nil // nothing can be reached there, so there is nothing to hide
 		}
 		n, path = a.t.Lookup(to), placeOf(to)
 	}
@@ -158,9 +158,9 @@ func (a *applier) bind(c *Node, dir *Place) error {
 	return nil
 }
 
-// inode is what e, an inode of the layer, is bound to in the layers below: e
-// itself, another one of the layer, or one of t. It is nil if there is none, or if
-// it depends on itself.
+// inode returns the inode to which e, an inode of the layer, is bound: e itself, another
+// one of the layer, or one of t. It returns nil if there is none, or if e depends on
+// itself.
 func (a *applier) inode(e *Entry) (*Entry, error) {
 	if e.Lower == nil {
 		return e, nil
@@ -197,8 +197,9 @@ func (a *applier) hide() {
 	}
 }
 
-// linkTarget is the inode that path names, its parents followed through symbolic
-// links of t, or nil. What the layer itself has where these lead counts first.
+// linkTarget returns the inode that path names, or nil. It follows symbolic links of t
+// in the parents of path; what the layer has at the place to which they lead comes
+// first.
 func (a *applier) linkTarget(path string) (*Entry, error) {
 	resolved, err := a.t.resolve(path, a.layer)
 	if err != nil {
@@ -284,8 +285,8 @@ func (a *applier) addBehindLink(path *Place, c *Node) error {
 	return a.addChildren(a.t.mkdirAll(target, newDir), placeOf(target), c)
 }
 
-// prune takes whiteouts, once they have hidden what they hide, out of the directory
-// n, and implied directories that put nothing else into the tree below.
+// prune removes whiteouts, which have done their work, from the directory n, and implied
+// directories that hold nothing else.
 func (n *Node) prune() {
 	for c := range n.children.all() {
 		if c.Entry.Type == Dir {

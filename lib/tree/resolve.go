@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Bounds of the way that one path may take through symbolic links: their number, as
-// in containerd's resolver (the kernel allows 40), and the length of all targets.
+// Limits on the symbolic links that one path may follow: their number, as in
+// containerd's resolver (the kernel allows 40), and the length of all targets.
 const (
 	maxLinks    = 255
 	maxLinkText = 16 * MaxPath
 )
 
-// Bounds of the ways that all paths of a tree may take: the components of targets
-// that are walked, in all, and for each path that meets a link. Real ones have a few.
+// Limits on all paths of a tree that are resolved: how many components of targets are
+// followed in all, and for each path with a link. Real trees need a few.
 const (
 	maxSteps     = 1 << 20
 	maxStepsEach = 256
@@ -35,15 +35,15 @@ func (e *NotDirError) Error() string {
 // directory is t's: "/" leads to the root, ".." never above it. The last
 // component is followed too. The result names the same place without links;
 // components that do not exist are kept as they are. A link that leads to, or
-// through, something else than a directory is a [NotDirError]; what else is no
-// directory on the way is not looked at. Ways have bounds, and so have all that t is
-// asked for.
+// through, something else than a directory is a [NotDirError]; other files in place
+// of directories are not looked at. The links that a path may follow are limited, and so
+// are those of all paths that are resolved in t.
 func (t *Tree) ResolveDir(path string) (string, error) {
 	return t.resolveDir(path, nil)
 }
 
-// resolveDir is ResolveDir where layer, unless it is nil, is about to make
-// directories of what it has as such.
+// resolveDir is ResolveDir. What layer, unless it is nil, holds as a directory counts as
+// one already.
 func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	if !t.hasLink(path) {
 		return path, nil
@@ -63,7 +63,7 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	return w.place(len(w.names)), nil
 }
 
-// resolver is how far a path has been followed.
+// resolver follows one path.
 type resolver struct {
 	t     *Tree
 	path  string   // all of it
@@ -74,9 +74,9 @@ type resolver struct {
 	links int
 	text  int // bytes of the links' targets
 
-	link   string // of the path, that is being followed; "": none
-	behind int    // length of rest when it has been
-	dirs   int    // of nodes, that are known to be directories
+	link   string // path of the link that is being followed; "": none
+	behind int    // length of rest once link has been followed
+	dirs   int    // so many of nodes are known to be directories
 }
 
 func (w *resolver) place(n int) string {
@@ -165,8 +165,8 @@ func (w *resolver) checkPlace(layer *Tree) error {
 	return nil
 }
 
-// hasLink reports whether a component of path is a symbolic link, so that the
-// common case of ResolveDir allocates nothing.
+// hasLink reports whether a component of path is a symbolic link. It lets the common
+// case of ResolveDir allocate nothing.
 func (t *Tree) hasLink(path string) bool {
 	n := t.root
 	for more := path != "."; more && n != nil; {
