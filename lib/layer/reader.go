@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
@@ -75,6 +76,7 @@ type Reader struct {
 	next     int          // in queue
 	content  *content     // of the tar's current entry, if it was not asked for yet
 	finished bool
+	closed   atomic.Bool
 	err      error
 	dropped  int // xattrs that a layer may not have
 	aufs     aufsHold
@@ -136,9 +138,10 @@ func inFile(r io.Reader) (*os.File, int64) {
 
 // Close stops reading. Once it returns nothing reads the input any more, which stays
 // the caller's. It waits for the Read of the input that is running; where that may
-// block, the caller closes the input first.
+// block, the caller closes the input first. Close may be called while another goroutine
+// waits in Next or in WriteTo of a content, which then return an error.
 func (l *Reader) Close() error {
-	l.content, l.err = nil, tree.ErrClosed
+	l.closed.Store(true)
 	l.stop()
 	l.ahead.Close()
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
@@ -148,7 +151,7 @@ func (l *Reader) Close() error {
 // found the end of the archive.
 func (l *Reader) Next() (*tree.Entry, error) {
 	l.content = nil
-	for l.err == nil && l.next == len(l.queue) {
+	for l.err == nil && !l.closed.Load() && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
 		if l.finished {
 			l.err = l.names.rest()
@@ -156,7 +159,10 @@ func (l *Reader) Next() (*tree.Entry, error) {
 			l.err = l.located(err)
 		}
 	}
-	if l.err != nil {
+	switch {
+	case l.closed.Load():
+		return nil, tree.ErrClosed
+	case l.err != nil:
 		return nil, l.err
 	}
 	l.next++
@@ -369,7 +375,7 @@ func (l *Reader) setFile(h *header, e *tree.Entry) {
 type content struct{ l *Reader }
 
 func (c *content) WriteTo(w io.Writer) (int64, error) {
-	if c.l.content != c {
+	if c.l.content != c || c.l.closed.Load() {
 		return 0, tree.ErrGone
 	}
 	c.l.content = nil
