@@ -39,21 +39,21 @@ type Options struct {
 	// instead of refusing the layer.
 	AllowZeroDevice bool
 
-	// Limits are those of paths, which are checked before anything is looked for on
-	// the way, and of what is held before it is yielded: the marks of the layer, links
-	// whose targets did not come yet, and pseudo-links of aufs, which take disk space
-	// in SpoolDir ("": $TMPDIR). Others are for Open and [tree.Limit].
+	// Limits are applied to paths, before anything is looked up on the way, and to what
+	// is held before it is yielded: the marks of the layer, links whose targets did not
+	// come yet, and pseudo-links of aufs, which take disk space in SpoolDir ("":
+	// $TMPDIR). All other limits need Open or [tree.Limit].
 	Limits   tree.Limits
 	SpoolDir string
 
-	// Piped says that another process writes the layer while it is read: where it ends
-	// early, that process has said why.
+	// Piped says that another process writes the layer while it is read: if the layer
+	// ends early, the error refers to the message of that process.
 	Piped bool
 
-	// Window is shared with what else is decompressed meanwhile, so that one at a time
-	// takes the memory for a zstd window above 8 MiB and the others wait; nil is one of
-	// this layer, or of all that Merge reads. Who reads two layers in turns does not
-	// share it.
+	// Window is shared by layers that are decompressed at the same time: only one of
+	// them has the memory for a zstd window above 8 MiB, and the others wait. If it is
+	// nil the layer has its own, or those that Merge reads share one. Two layers that one
+	// goroutine reads in turns must not share it.
 	Window *unzstd.Window
 
 	Warn func(msg string) // may be nil
