@@ -91,14 +91,14 @@ func (e *Env) addOutput(o output) {
 	e.outputs = append(e.outputs, o)
 }
 
-// control calls do with the descriptor of f. Unlike f.Fd it leaves the flags of
+// control calls use with the descriptor of f. Unlike f.Fd it leaves the flags of
 // the open file, which other processes share, as they are.
-func control(f *os.File, do func(fd int) error) error {
+func control(f *os.File, use func(fd int) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	if cerr := c.Control(func(fd uintptr) { err = do(int(fd)) }); cerr != nil {
+	if cerr := c.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
 		return cerr
 	}
 	return err
