@@ -174,7 +174,7 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 	if err := checkDigest(d); err != nil {
 		return nil, err
 	}
-	// O_NONBLOCK: do not wait for the other end of a named pipe.
+	// Not to wait for the other end of a named pipe.
 	f, err := os.OpenFile(s.path(blobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {

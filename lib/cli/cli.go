@@ -176,10 +176,10 @@ func (e *Env) parse(about string, tool Tool, args []string) (done bool, err erro
 	if err != nil {
 		panic(err) // the struct is wrong, not the input
 	}
-	var served *printed
+	var shown *printed
 	parsed, err := p.Parse(args)
-	if errors.As(err, &served) {
-		return true, cmp.Or(e.checkStdout(), served.err)
+	if errors.As(err, &shown) {
+		return true, cmp.Or(e.checkStdout(), shown.err)
 	}
 	if err == nil {
 		err = checkEmpty(parsed)

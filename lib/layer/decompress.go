@@ -13,19 +13,19 @@ import (
 )
 
 // Decompress returns what r holds, decompressed: gzip with any number of members,
-// zstd with any number of frames, skippable ones too, or r itself. It reads r to its
-// end. The result may be a blockio.ChunkReader, which is the faster way to read it. A
-// Read that waits for the window (see [Options]) ends when ctx is done. Close frees
-// memory, ends goroutines, and does not close r. A compression that is known but not read
-// is a [*compression.Error].
+// zstd with any number of frames, skippable ones too, or r itself. For the window, as
+// in [Options], a Read waits until ctx is done. The reader
+// below is read to its end. Where the result is a blockio.ChunkReader too, that is
+// the faster way. Close frees memory, ends goroutines, and does not close r. A compression that is not
+// read is a [*compression.Error].
 func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
 	unpacked, _, err := decompress(ctx, r, 0, window)
 	return unpacked, err
 }
 
-// decodersAhead returns how many goroutines may decode each of streams gzip streams
-// ahead. They take a third more processor time, which the reader and the next stage of a
-// pipeline need as well: two processors for each stream are left to those.
+// decodersAhead is how many goroutines may decode one of so many gzip streams ahead.
+// They take a third more processor time, which the reader and the next stage of a
+// pipeline can use as well: those have two processors of each stream.
 func decodersAhead(processors, streams int) int {
 	return max(0, min(processors/max(streams, 1)-2, maxAhead))
 }
@@ -33,7 +33,7 @@ func decodersAhead(processors, streams int) int {
 // maxAhead is how many decoders keep pace with a reader.
 const maxAhead = 4
 
-// decompress is Decompress with ahead goroutines that decode gzip ahead.
+// decompress is Decompress with so many goroutines that decode gzip ahead.
 func decompress(ctx context.Context, r io.Reader, ahead int, window *unzstd.Window) (io.ReadCloser, compression.Kind, error) {
 	below := &errorKeeper{r: r}
 	head := make([]byte, compression.HeadSize)
@@ -104,7 +104,7 @@ func (g *gunzipper) ReadChunk(mem []byte) ([]byte, error) {
 	return data, g.explain(err)
 }
 
-// errorKeeper remembers the error of a reader, unless that is io.EOF.
+// errorKeeper remembers the error of a reader, its end apart.
 type errorKeeper struct {
 	r   io.Reader
 	err error

@@ -17,20 +17,20 @@ const (
 func (t *Tree) Source(form Form) Source {
 	t.CountLinks()
 	return &treeSource{
-		form:    form,
-		oneName: !t.hasElse,
-		first:   make(map[*Entry]*Place),
-		stack:   []level{{nodes: []*Node{t.root}}},
+		form:  form,
+		alone: !t.hasElse,
+		first: make(map[*Entry]*Place),
+		stack: []level{{nodes: []*Node{t.root}}},
 	}
 }
 
 type treeSource struct {
-	form    Form
-	oneName bool              // an inode with one link has one name
-	first   map[*Entry]*Place // where an inode of several names was yielded
-	stack   []level
-	path    []byte // of the directory on top of the stack, with a slash behind
-	entry   Entry
+	form  Form
+	alone bool              // an inode with one link has one name
+	first map[*Entry]*Place // where an inode of several names was yielded
+	stack []level
+	path  []byte // of the directory on top of the stack, with a slash behind
+	entry Entry
 }
 
 // level is what is still to come of one directory.
@@ -87,7 +87,7 @@ func (s *treeSource) fill(n *Node, dir *Place) {
 		e.NoChange = s.form == Layer
 		return
 	}
-	if e.Type == Dir || e.Nlink == 1 && s.oneName {
+	if e.Type == Dir || e.Nlink == 1 && s.alone {
 		return
 	}
 	first, ok := s.first[inode]
