@@ -12,8 +12,9 @@ const (
 
 // Source yields t in canonical order: the root first, then depth first, names in
 // unsigned byte order; the first name of an inode is the file, the others are
-// hard links to it. In the form Flat every directory has a record, and t must not have
-// marks of a layer. The tree must not change meanwhile. Close leaves it as it is.
+// hard links to it. In a flat tree every directory is there; the caller sees to
+// it that t has no marks of a layer. The tree must not change meanwhile, and is
+// as valid after Close as before.
 func (t *Tree) Source(form Form) Source {
 	t.CountLinks()
 	return &treeSource{
