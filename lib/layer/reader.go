@@ -133,7 +133,9 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	l.content = nil
 	for l.err == nil && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
-		if l.finished {
+		if len(l.names.woken) > 0 {
+			l.names.emitWoken()
+		} else if l.finished {
 			l.err = l.names.rest()
 		} else if err := l.step(); err != nil {
 			l.err = l.located(err)
