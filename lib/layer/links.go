@@ -61,9 +61,14 @@ func (n *names) bind(at, target string, inode *tree.Entry) {
 }
 
 func (n *names) emitLink(at, target string, inode *tree.Entry) {
-	e := *inode.Inode()
-	e.Path, e.Hardlink, e.Lower = at, target, inode.Lower
-	n.emit(&e)
+	e := inode
+	if e.Lower == nil || !n.gives {
+		e = new(tree.Entry)
+	}
+	lower := inode.Lower
+	*e = *inode.Inode()
+	e.Path, e.Hardlink, e.Lower, e.Content = at, target, lower, nil
+	n.emit(e)
 }
 
 // wait keeps a link until its target comes. What it takes the place of goes at once:

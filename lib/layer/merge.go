@@ -90,7 +90,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 
 // load reads a layer until works is done, and waits for nothing once waits is.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
-	in.Options.SpoolDir = opts.SpoolDir
+	in.Options.SpoolDir, in.Options.gives = opts.SpoolDir, true
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -105,7 +105,7 @@ func load(waits, works context.Context, in Input, opts LoadOptions, shared *wind
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := tree.ReadLayer(src, s.keep)
+	t, err := tree.TakeLayer(src, s.keep)
 	if err == nil {
 		err = s.complete()
 	}

@@ -22,6 +22,7 @@ import (
 type names struct {
 	meter   *tree.Meter
 	emit    func(*tree.Entry)
+	gives   bool       // entries away, for which see tree.TakeLayer: inodes are the entries themselves
 	tree    *tree.Tree // without contents
 	whited  map[string]bool
 	opaques map[string]bool
@@ -114,11 +115,15 @@ func (n *names) add(e *tree.Entry) (err error) {
 	if e.Path == "." {
 		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
 	}
-	inode := *e
-	inode.Path, inode.Content = "", nil
-	n.tree.Set(e.Path, &inode)
+	path, inode := e.Path, e
+	if !n.gives {
+		copied := *e
+		copied.Path, copied.Content = "", nil
+		inode = &copied
+	}
+	n.tree.Set(path, inode)
 	n.emit(e)
-	return n.wake(e.Path)
+	return n.wake(path)
 }
 
 // whiteout takes the whiteout of at.
@@ -178,7 +183,7 @@ func (n *names) rest() error {
 		return n.bindBelow(p)
 	}
 	if len(n.marks) > 0 {
-		e := *n.marks[0].entry
+		e := *n.marks[0].entry // shared
 		e.Path = n.marks[0].path
 		n.marks[0] = markedName{}
 		n.marks = n.marks[1:]

@@ -50,6 +50,7 @@ type Options struct {
 	Warn func(msg string) // may be nil
 
 	meter *tree.Meter // of all layers that are read for one tree; nil: of this one
+	gives bool        // see tree.TakeLayer
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -61,9 +62,9 @@ type Reader struct {
 	unpacked io.ReadCloser
 	hash     hash.Hash
 	names    *names
-	queue    []tree.Entry // what the last entry of the tar means
-	next     int          // in queue
-	content  *content     // of the tar's current entry, if it was not asked for yet
+	queue    []*tree.Entry // what the last entry of the tar means
+	next     int           // in queue
+	content  *content      // of the tar's current entry, if it was not asked for yet
 	finished bool
 	err      error
 	dropped  int // xattrs that a layer may not have
@@ -97,7 +98,8 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
-	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, *e) })
+	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
+	l.names.gives = opts.gives
 	return l, nil
 }
 
@@ -145,7 +147,7 @@ func (l *Reader) Next() (*tree.Entry, error) {
 		return nil, l.err
 	}
 	l.next++
-	return &l.queue[l.next-1], nil
+	return l.queue[l.next-1], nil
 }
 
 // located says where a layer ends that is cut short, and where to read why.
