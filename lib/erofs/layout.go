@@ -186,7 +186,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	if parent == nil {
 		parent = it
 	}
-	it.dir = &dirItem{children: n.Children(), parent: parent}
+	it.dir = &dirItem{children: n.Settle(), parent: parent}
 	for _, c := range it.dir.children {
 		p.collect(c, it)
 		if c.Entry.Type == tree.Dir {

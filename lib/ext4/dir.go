@@ -13,12 +13,13 @@ type dirent struct {
 	kind uint8 // kindFile to kindLink
 }
 
-// dirOptions are what the superblock says about directories.
+// dirOptions are what the superblock says about directories, and where to put one.
 type dirOptions struct {
-	index     bool      // those of more than a block are hashed
-	hashSeed  [4]uint32 // HashSeed
-	unsigned  bool      // unsignedHash rather than signedHash
-	checksums bool      // blocks end in a tail
+	index     bool             // those of more than a block are hashed
+	hashSeed  [4]uint32        // HashSeed
+	unsigned  bool             // unsignedHash rather than signedHash
+	checksums bool             // blocks end in a tail
+	block     *[blockSize]byte // for the content of a directory of one block; nil: a new one
 }
 
 // space is how much of a block entries may take.
@@ -88,7 +89,13 @@ func (p *dirPlan) size() int {
 
 // encode returns the content of directory self, sealed where there are checksums.
 func (p *dirPlan) encode(self, parent uint32, sum inodeSeed) []byte {
-	b := make([]byte, p.size()*blockSize)
+	var b []byte
+	if p.opt.block != nil && p.size() == 1 {
+		b = p.opt.block[:]
+		clear(b)
+	} else {
+		b = make([]byte, p.size()*blockSize)
+	}
 	if p.hashes != nil {
 		p.encodeIndex(b, self, parent, sum)
 		return b

@@ -71,7 +71,7 @@ func deref(n *int64) any {
 }
 
 func (w *Writer) dirOptions() dirOptions {
-	return dirOptions{index: w.opts.Features.has(dirIndex), hashSeed: w.hashSeed, checksums: w.opts.Features.has(metadataCsum)}
+	return dirOptions{index: w.opts.Features.has(dirIndex), hashSeed: w.hashSeed, checksums: w.opts.Features.has(metadataCsum), block: &w.dirBlock}
 }
 
 // put writes whole blocks, unless there is no room.
@@ -150,10 +150,10 @@ func (w *Writer) append(b []byte) (err error) {
 	return err
 }
 
-// directory is the content of a directory.
+// directory is the content of a directory, good until the next call.
 func (w *Writer) directory(it *item) ([]byte, error) {
 	node := it.dir.node
-	children := node.Children()
+	children := node.Settle()
 	ents := make([]dirent, len(children))
 	for i, c := range children {
 		ents[i] = dirent{c.Name(), c.Entry.Content.(*item).ino, inodeTypes[c.Entry.Type].kind}

@@ -100,7 +100,7 @@ func (c *collector) visit(n *tree.Node, parent uint32) {
 		c.reserve(n.Child(lostFoundDir))
 	}
 	c.sum(n.Name(), it, parent, true)
-	for _, child := range n.Children() {
+	for _, child := range n.Settle() {
 		c.visit(child, it.ino)
 		if child.Entry.Type == tree.Dir {
 			it.dir.subdirs++

@@ -77,6 +77,10 @@ func (n *Node) Children() []*Node {
 	return list
 }
 
+// Settle is Children in a slice that is n's, and is not to be changed. Names that are
+// still to come cost more from then on, and those that are there less memory.
+func (n *Node) Settle() []*Node { return n.children.settle() }
+
 // set puts c into n, in place of what has its name.
 func (n *Node) set(c *Node) {
 	if n.children == nil {
