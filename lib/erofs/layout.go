@@ -98,6 +98,7 @@ func (it *item) inlineSize(bs int64) int64 {
 type plan struct {
 	bs     int64
 	layer  bool
+	keeps  bool // the tree as it is, for a check
 	slab   itemSlab
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same as they were placed
@@ -145,9 +146,15 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	root := p.collect(t.Root(), nil)
 	p.chooseEpoch()
 	for _, it := range p.items {
-		p.shared.count(p.xattrList(it))
+		p.shared.note(p.xattrList(it))
 	}
-	p.shared.choose()
+	if p.shared.any {
+		p.shared.noted()
+		for _, it := range p.items {
+			p.shared.count(p.xattrList(it))
+		}
+		p.shared.choose()
+	}
 	for _, it := range p.items {
 		if err := p.measure(it, root); err != nil {
 			return fmt.Errorf("%s: %w", pathOf(t, it), err)
