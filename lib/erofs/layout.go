@@ -49,7 +49,7 @@ type item struct {
 
 // dirItem is what a directory needs more.
 type dirItem struct {
-	children  []*tree.Node
+	node      *tree.Node
 	parent    *item
 	size      int64
 	whiteouts bool // it holds some
@@ -193,15 +193,15 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	if parent == nil {
 		parent = it
 	}
-	it.dir = &dirItem{children: n.Settle(), parent: parent}
-	for _, c := range it.dir.children {
+	it.dir = &dirItem{node: n, parent: parent}
+	for _, c := range n.Settle() {
 		p.collect(c, it)
 		if c.Entry.Type == tree.Dir {
 			n.Entry.Nlink++
 		}
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
-	it.dir.size = dirSize(dirNames(it.dir.children), p.bs)
+	it.dir.size = dirSize(dirNames(n.Settle()), p.bs)
 	if n.Entry.NoChange {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}
