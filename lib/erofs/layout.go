@@ -48,7 +48,7 @@ type item struct {
 
 // dirItem is what a directory needs more.
 type dirItem struct {
-	children  []*tree.Node
+	node      *tree.Node
 	parent    *item
 	size      int64
 	whiteouts bool // it holds some
@@ -97,6 +97,7 @@ func (it *item) inlineSize(bs int64) int64 {
 type plan struct {
 	bs     int64
 	layer  bool
+	keeps  bool // the tree as it is, for a check
 	slab   itemSlab
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same as they were placed
@@ -144,9 +145,15 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	root := p.collect(t.Root(), nil)
 	p.chooseEpoch()
 	for _, it := range p.items {
-		p.shared.count(p.xattrList(it))
+		p.shared.note(p.xattrList(it))
 	}
-	p.shared.choose()
+	if p.shared.any {
+		p.shared.noted()
+		for _, it := range p.items {
+			p.shared.count(p.xattrList(it))
+		}
+		p.shared.choose()
+	}
 	for _, it := range p.items {
 		if err := p.measure(it, root); err != nil {
 			return fmt.Errorf("%s: %w", pathOf(t, it), err)
@@ -185,15 +192,15 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	if parent == nil {
 		parent = it
 	}
-	it.dir = &dirItem{children: n.Children(), parent: parent}
-	for _, c := range it.dir.children {
+	it.dir = &dirItem{node: n, parent: parent}
+	for _, c := range n.SortedChildren() {
 		p.collect(c, it)
 		if c.Entry.Type == tree.Dir {
 			n.Entry.Nlink++
 		}
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
-	it.dir.size = dirSize(dirNames(it.dir.children), p.bs)
+	it.dir.size = dirSize(dirNames(n.SortedChildren()), p.bs)
 	if n.Entry.NoChange {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}

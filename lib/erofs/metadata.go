@@ -86,7 +86,7 @@ func (m *metadataWriter) writeBlocks(it *item) {
 
 // eachDirBlock calls fn for each block of a directory; all but the last are whole.
 func (m *metadataWriter) eachDirBlock(it *item, fn func(i int64, block []byte)) {
-	names := dirNames(it.dir.children)
+	names := dirNames(it.dir.node.SortedChildren())
 	for i := int64(0); len(names) > 0; i++ {
 		n, used := fillDirBlock(names, m.bs)
 		block := m.encodeDirBlock(it, names[:n])

@@ -31,11 +31,19 @@ func (p *plan) placeElse(t *tree.Tree) {
 		if inode == n.Entry {
 			return
 		}
-		lower := &tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
+		lower := n.Entry.Lower
+		if p.keeps {
+			lower = new(tree.Lower)
+		}
+		*lower = tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
 		it, _ := inode.Content.(*item)
 		if first := paths[inode]; first != "" {
 			it = p.slab.next()
-			it.entry = &tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower}
+			it.entry = n.Entry // the name's own, of which nothing else is needed but the type
+			if p.keeps || inode.Type != tree.File {
+				it.entry = new(tree.Entry)
+			}
+			*it.entry = tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower}
 		} else {
 			if it == nil {
 				it = p.slab.next()
@@ -49,7 +57,7 @@ func (p *plan) placeElse(t *tree.Tree) {
 
 // eachName calls fn for what n holds, in canonical order.
 func eachName(n *tree.Node, dir string, fn func(n *tree.Node, path string)) {
-	for _, c := range n.Children() {
+	for _, c := range n.SortedChildren() {
 		path := dir + c.Name()
 		fn(c, path)
 		if c.Entry.Type == tree.Dir {

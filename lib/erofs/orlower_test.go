@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,23 @@ func TestLayerOrElse(t *testing.T) {
 		if len(warnings) != 1 || !strings.Contains(warnings[0], "express 15 entries") {
 			t.Errorf("warnings %q", warnings)
 		}
+	}
+}
+
+// Without a check the tree is used up, but the image is the same.
+func TestOrElseUnchecked(t *testing.T) {
+	device := func(path, hardlink string) tree.Entry {
+		return with(device(path, tree.Char, 5, 1), func(e *tree.Entry) { e.Hardlink = hardlink })
+	}
+	es := append(orElseLayer(), device("dev/u", ""), orElse(device("dev/v", "dev/u"), "v"))
+	var images [2]image
+	for i, check := range []bool{true, false} {
+		if err := writeTo(&images[i], Options{Layer: true, Check: check}, es); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(images[0].b, images[1].b) {
+		t.Error("another image")
 	}
 }
 

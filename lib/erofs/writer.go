@@ -283,7 +283,7 @@ func (w *Writer) release() error {
 
 func (w *Writer) finish() error {
 	p := &plan{
-		bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
+		bs: w.bs, layer: w.opts.Layer, keeps: w.opts.Check, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
 		table: w.slots(), merged: w.devices != nil, retime: w.retime,
 	}
 	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {

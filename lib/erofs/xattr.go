@@ -3,6 +3,8 @@ package erofs
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"strings"
 
 	"ocipipe/lib/tree"
@@ -85,8 +87,12 @@ func checkXattr(x tree.Xattr) error {
 	return nil
 }
 
-// xattrTable holds the xattrs that are stored once for all inodes that have them.
+// xattrTable holds the xattrs that are stored once for all inodes that have them. Every
+// inode's are noted first, and then counted.
 type xattrTable struct {
+	seed  maphash.Seed
+	notes []uint64            // hashes of xattrs
+	again map[uint64]struct{} // those that there are more than once: few others need counting
 	ids   map[tree.Xattr]*sharedXattr
 	order []*sharedXattr // as they were counted
 	size  int64          // of all shared entries
@@ -99,12 +105,46 @@ type sharedXattr struct {
 	id    uint32
 }
 
-// count takes note of one more inode with these xattrs.
-func (t *xattrTable) count(xs []tree.Xattr) {
-	if len(xs) > 0 && t.ids == nil {
-		t.ids, t.any = make(map[tree.Xattr]*sharedXattr), true
+// note takes the xattrs of one more inode.
+func (t *xattrTable) note(xs []tree.Xattr) {
+	if len(xs) > 0 && !t.any {
+		t.any, t.seed, t.again = true, maphash.MakeSeed(), make(map[uint64]struct{})
 	}
 	for _, x := range xs {
+		if len(t.notes) == cap(t.notes) {
+			t.compact()
+			t.notes = slices.Grow(t.notes, max(1024, len(t.notes)))
+		}
+		t.notes = append(t.notes, maphash.Comparable(t.seed, x))
+	}
+}
+
+// compact keeps each of the notes once.
+func (t *xattrTable) compact() {
+	slices.Sort(t.notes)
+	once := t.notes[:0]
+	for _, h := range t.notes {
+		if n := len(once); n > 0 && once[n-1] == h {
+			t.again[h] = struct{}{}
+		} else {
+			once = append(once, h)
+		}
+	}
+	t.notes = once
+}
+
+// noted ends the notes.
+func (t *xattrTable) noted() {
+	t.compact()
+	t.notes, t.ids = nil, make(map[tree.Xattr]*sharedXattr)
+}
+
+// count takes the xattrs of an inode again.
+func (t *xattrTable) count(xs []tree.Xattr) {
+	for _, x := range xs {
+		if _, ok := t.again[maphash.Comparable(t.seed, x)]; !ok {
+			continue
+		}
 		s := t.ids[x]
 		if s == nil {
 			s = &sharedXattr{Xattr: x}
@@ -119,7 +159,7 @@ func (t *xattrTable) count(xs []tree.Xattr) {
 // instead of an entry in each inode.
 func (t *xattrTable) choose() {
 	all := t.order
-	t.order = nil
+	t.order, t.again = nil, nil
 	for _, s := range all {
 		if n := entrySize(s.Xattr); s.count*xattrIDSize+n >= s.count*n {
 			delete(t.ids, s.Xattr)

@@ -72,7 +72,7 @@ func deref(n *int64) any {
 }
 
 func (w *Writer) dirOptions() disk.DirOptions {
-	return disk.DirOptions{Index: w.opts.Features.has(dirIndex), HashSeed: w.hashSeed, Checksums: w.opts.Features.has(metadataCsum)}
+	return disk.DirOptions{Index: w.opts.Features.has(dirIndex), HashSeed: w.hashSeed, Checksums: w.opts.Features.has(metadataCsum), Block: &w.dirBlock}
 }
 
 // put writes whole blocks, unless there is no room.
@@ -154,10 +154,10 @@ func (w *Writer) append(b []byte) (err error) {
 	return err
 }
 
-// directory is the content of a directory.
+// directory is the content of a directory, good until the next call.
 func (w *Writer) directory(it item) ([]byte, error) {
 	node := it.dir.node
-	children := node.Children()
+	children := node.SortedChildren()
 	ents := make([]disk.Dirent, len(children))
 	for i, c := range children {
 		child, _ := w.inodes.of(c.Entry)

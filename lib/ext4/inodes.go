@@ -155,7 +155,7 @@ func (c *collector) visit(n *tree.Node, parent uint32) {
 	}
 	c.sum(n.Name(), it, parent, true)
 	e.Nlink = 2
-	for _, child := range n.Children() {
+	for _, child := range n.SortedChildren() {
 		c.visit(child, it.ino)
 		if child.Entry.Type == tree.Dir {
 			e.Nlink++

@@ -100,12 +100,18 @@ func (w *Writer) fillIn(e *tree.Entry, at *tree.Place) error {
 	if err := w.fillFromBelow(e, at); err != nil {
 		return err
 	}
-	if opaque {
+	switch {
+	case opaque && e.Xattrs == nil:
+		e.Xattrs = onlyOpaque
+	case opaque:
 		e.Xattrs = append(e.Xattrs, tree.Opaque)
 		slices.SortFunc(e.Xattrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return nil
 }
+
+// onlyOpaque are the xattrs of many directories.
+var onlyOpaque = []tree.Xattr{tree.Opaque}
 
 // fillFromBelow takes what Options.Below says of the directory at. Marks of overlayfs stay
 // where they are.

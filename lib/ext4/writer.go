@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/zeebo/blake3"
@@ -39,6 +40,7 @@ type Writer struct {
 	hashSeed [4]uint32
 	seed     disk.Seed
 	acls     []uint64 // blocks of xattrs
+	dirBlock [disk.BlockSize]byte
 
 	content contentWriter // of the file that is being added
 
@@ -238,8 +240,19 @@ func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
 // keepXattrs are the xattrs of e as the file system will show them, those that it can
 // hold.
 func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
-	kept := make([]tree.Xattr, 0, len(e.Xattrs))
-	for _, x := range e.Xattrs {
+	asIs := func(x tree.Xattr) bool {
+		index, _, ok := disk.SplitXattr(x.Name)
+		return ok && !disk.IsACL(index) && !w.drops(x)
+	}
+	same := 0
+	for same < len(e.Xattrs) && asIs(e.Xattrs[same]) {
+		same++
+	}
+	if same == len(e.Xattrs) {
+		return e.Xattrs, nil // also those of many entries at once
+	}
+	kept := slices.Clone(e.Xattrs[:same])
+	for _, x := range e.Xattrs[same:] {
 		if w.drops(x) {
 			w.dropped.note(e.Path + ": xattr " + x.Name)
 			continue

@@ -39,7 +39,7 @@ func (n *names) holdLink(at, target string) error {
 	if err != nil {
 		return err
 	}
-	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && n.inodes[old.Entry] == nil {
+	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && old.Entry != someWaiting {
 		n.pseudo[at] = &pseudoLink{inode: old.Entry, names: []string{target}}
 	}
 	return nil // without it links to at are an error

@@ -11,9 +11,13 @@ import (
 // what the layers below have there, if they have anything, or else to what comes.
 type pendingLink struct {
 	path, target string
-	below        []string    // what counts before target comes: paths in the layers below
-	inode        *tree.Entry // stands in the tree for it, until something replaces it
+	below        []string     // what counts before target comes: paths in the layers below
+	next         *pendingLink // that waits for the same target, and came before it
+	number       int          // in the order in which links came
 }
+
+// someWaiting is the inode of all links that wait, until something replaces it.
+var someWaiting = &tree.Entry{Type: tree.File}
 
 // link takes a hard link.
 func (n *names) link(at, target string) (err error) {
@@ -35,7 +39,8 @@ func (n *names) link(at, target string) (err error) {
 	case old.Entry.Type == tree.Dir:
 		return errDirLink(target)
 	}
-	if p := n.inodes[old.Entry]; p != nil {
+	if old.Entry == someWaiting {
+		p := n.pending[target]
 		return n.wait(&pendingLink{path: at, target: p.target, below: p.below})
 	}
 	if at == target {
@@ -51,10 +56,19 @@ func errDirLink(target string) error {
 
 // bind emits the link at to the inode of target.
 func (n *names) bind(at, target string, inode *tree.Entry) {
-	e := *inode.Inode()
-	e.Path, e.Hardlink, e.Lower = at, target, inode.Lower
 	n.tree.Set(at, inode)
-	n.emit(&e)
+	n.emitLink(at, target, inode)
+}
+
+func (n *names) emitLink(at, target string, inode *tree.Entry) {
+	e := inode
+	if e.Lower == nil || !n.gives {
+		e = new(tree.Entry)
+	}
+	lower := inode.Lower
+	*e = *inode.Inode()
+	e.Path, e.Hardlink, e.Lower, e.Content = at, target, lower, nil
+	n.emit(e)
 }
 
 // wait keeps a link until its target comes. What it takes the place of goes at once:
@@ -66,29 +80,35 @@ func (n *names) wait(p *pendingLink) error {
 	if err := n.meter.Hold(p.path, 1, int64(len(p.path)+len(p.target))); err != nil {
 		return err
 	}
-	p.inode = &tree.Entry{Type: tree.File}
-	n.inodes[p.inode] = p
-	n.tree.Set(p.path, p.inode)
-	n.pending = append(n.pending, p)
+	n.links++
+	p.number = n.links
+	n.pending[p.path] = p
+	n.tree.Set(p.path, someWaiting)
 	for _, q := range n.comes(p.path) {
 		if err := q.prefer(p.below); err != nil {
 			return err
 		}
-		q.target = p.target
-		n.waiting[p.target] = append(n.waiting[p.target], q)
+		n.waitFor(p.target, q)
 	}
-	n.waiting[p.target] = append(n.waiting[p.target], p)
+	n.waitFor(p.target, p)
 	return nil
 }
 
-// comes takes the links that wait for target.
-func (n *names) comes(target string) []*pendingLink {
-	links, ok := n.waiting[target]
-	if !ok {
-		return nil
+func (n *names) waitFor(target string, p *pendingLink) {
+	p.target, p.next = target, n.waiting[target]
+	n.waiting[target] = p
+}
+
+// comes takes the links that wait for target, in the order in which they began to.
+func (n *names) comes(target string) (links []*pendingLink) {
+	for p := n.waiting[target]; p != nil; p = p.next {
+		if n.waits(p) {
+			links = append(links, p)
+		}
 	}
 	delete(n.waiting, target)
-	return slices.DeleteFunc(links, func(p *pendingLink) bool { return !n.waits(p) })
+	slices.Reverse(links)
+	return links
 }
 
 // prefer lets what the layers below have at paths count behind what does already.
@@ -108,31 +128,47 @@ func (p *pendingLink) prefer(paths []string) error {
 	return nil
 }
 
-// wake binds the links that wait for target, which has just come.
+// wake binds the links that wait for target, which has just come. They are emitted
+// one by one: there may be many.
 func (n *names) wake(target string) error {
 	links := n.comes(target)
 	if links == nil {
 		return nil
 	}
 	come := n.tree.Lookup(target).Entry
+	inode := come.Inode()
+	var orLower *tree.Entry
 	for _, p := range links {
 		if come.Lower != nil {
 			if err := p.prefer(come.Lower.Targets); err != nil {
 				return err
 			}
 		}
-		inode := come.Inode()
-		if len(p.below) > 0 {
-			inode = tree.OrLower(inode, p.below)
+		delete(n.pending, p.path)
+		switch {
+		case len(p.below) == 0:
+			n.tree.Set(p.path, inode)
+		case orLower == nil || !slices.Equal(orLower.Lower.Targets, p.below):
+			orLower = tree.OrLower(inode, p.below)
+			fallthrough
+		default:
+			n.tree.Set(p.path, orLower)
 		}
-		delete(n.inodes, p.inode)
-		n.bind(p.path, target, inode)
 	}
+	n.woken, n.target = links, target
 	return nil
+}
+
+// emitWoken emits the first of the links that wake has bound.
+func (n *names) emitWoken() {
+	p := n.woken[0]
+	n.woken[0] = nil
+	n.woken = n.woken[1:]
+	n.emitLink(p.path, n.target, n.tree.Lookup(p.path).Entry)
 }
 
 // waits reports whether p still stands where it was made.
 func (n *names) waits(p *pendingLink) bool {
 	at := n.tree.Lookup(p.path)
-	return at != nil && at.Entry == p.inode
+	return at != nil && at.Entry == someWaiting && n.pending[p.path] == p
 }

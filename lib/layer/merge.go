@@ -99,7 +99,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 // load reads a layer. It stops when works is done, and stops waiting for its input when
 // waits is.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
-	in.Options.SpoolDir, in.Options.works = opts.SpoolDir, works
+	in.Options.SpoolDir, in.Options.works, in.Options.gives = opts.SpoolDir, works, true
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -114,7 +114,7 @@ func load(waits, works context.Context, in Input, opts LoadOptions, shared *wind
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := tree.ReadLayer(src, s.keep)
+	t, err := tree.TakeLayer(src, s.keep)
 	if err == nil {
 		err = s.complete()
 	}

@@ -22,28 +22,42 @@ import (
 type names struct {
 	meter   *tree.Meter
 	emit    func(*tree.Entry)
+	gives   bool       // entries away, for which see tree.TakeLayer: inodes are the entries themselves
 	tree    *tree.Tree // without contents
 	whited  map[string]bool
 	opaques map[string]bool
-	waiting map[string][]*pendingLink // by the target they wait for
-	pending []*pendingLink            // all of them, in order
-	marks   []string                  // that are still to be emitted, in the end
-	pseudo  map[string]*pseudoLink    // by path
-	inodes  map[*tree.Entry]*pendingLink
+	waiting map[string]*pendingLink // by the target that it waits for, the last
+	pending map[string]*pendingLink // by path, if sharedWaiting is there
+	links   int                     // that have waited
+	woken   []*pendingLink          // that are to be emitted before the next entry of the tar
+	target  string                  // of woken
+	pseudo  map[string]*pseudoLink  // by path
+
+	below []*pendingLink // of the end: those that are still to be emitted
+	marks []markedName   // likewise
+}
+
+// markedName is what a whiteout or an opaque mark comes to.
+type markedName struct {
+	path  string
+	entry *tree.Entry // but for its path
 }
 
 // sharedDir is the inode of all directories that have attributes.
 var sharedDir = &tree.Entry{Type: tree.Dir}
 
 // At the end of a layer sharedOpaque is the inode of all directories of which it has only
-// the mark, and sharedLower that of all links to the layers below.
-var (
-	sharedOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
-	sharedLower  = &tree.Entry{Type: tree.File}
-)
+// the mark.
+var sharedOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
 
-// opaqueXattrs are the xattrs of what bears an opaque mark.
-var opaqueXattrs = []tree.Xattr{tree.Opaque}
+// What marks come to: a whiteout, a directory that hides what lies below, and one that
+// does and is only implied besides.
+var (
+	whiteoutEntry = &tree.Entry{Type: tree.Char}
+	newEntry      = &tree.Entry{Type: tree.Dir, Mode: 0o755, Xattrs: opaqueXattrs}
+	opaqueEntry   = &tree.Entry{Type: tree.Dir, Mode: 0o755, Xattrs: opaqueXattrs, NoChange: true}
+	opaqueXattrs  = []tree.Xattr{tree.Opaque}
+)
 
 func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 	return &names{
@@ -52,9 +66,9 @@ func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 		tree:    tree.NewNames(),
 		whited:  make(map[string]bool),
 		opaques: make(map[string]bool),
-		waiting: make(map[string][]*pendingLink),
+		waiting: make(map[string]*pendingLink),
+		pending: make(map[string]*pendingLink),
 		pseudo:  make(map[string]*pseudoLink),
-		inodes:  make(map[*tree.Entry]*pendingLink),
 	}
 }
 
@@ -101,11 +115,15 @@ func (n *names) add(e *tree.Entry) (err error) {
 	if e.Path == "." {
 		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
 	}
-	inode := *e
-	inode.Path, inode.Content = "", nil
-	n.tree.Set(e.Path, &inode)
+	path, inode := e.Path, e
+	if !n.gives {
+		copied := *e
+		copied.Path, copied.Content = "", nil
+		inode = &copied
+	}
+	n.tree.Set(path, inode)
 	n.emit(e)
-	return n.wake(e.Path)
+	return n.wake(path)
 }
 
 // whiteout takes the whiteout of at.
@@ -134,68 +152,73 @@ func (n *names) addMark(marks map[string]bool, at string, names int, err error) 
 	return n.meter.Hold(at, int64(names), int64(len(at)))
 }
 
-// finish takes no more names. What refers to the layers below is left for rest.
+// finish takes no more names. What refers to the layers below is left for rest, and
+// nothing else is kept.
 func (n *names) finish() {
-	n.waiting, n.inodes, n.pseudo = nil, nil, nil
+	n.waiting, n.pseudo = nil, nil
+	n.below = slices.Collect(maps.Values(n.pending))
+	n.below = slices.DeleteFunc(n.below, func(p *pendingLink) bool { return !n.waits(p) })
+	slices.SortFunc(n.below, func(a, b *pendingLink) int { return a.number - b.number })
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
 			n.tree.Set(dir, sharedOpaque)
 		}
 		n.whited[dir] = n.whited[dir] // so that one loop has all marks
 	}
-	n.marks = slices.Sorted(maps.Keys(n.whited))
+	n.marks = make([]markedName, 0, len(n.whited))
+	for _, at := range slices.Sorted(maps.Keys(n.whited)) {
+		if e := n.mark(at); e != nil {
+			n.marks = append(n.marks, markedName{at, e})
+		}
+	}
+	n.tree, n.pending, n.whited, n.opaques = nil, nil, nil, nil
 }
 
 // rest emits, piece by piece, what refers to the layers below: first links whose
 // targets did not come, then the marks. It ends with io.EOF.
 func (n *names) rest() error {
-	if len(n.pending) > 0 {
-		p := n.pending[0]
-		n.pending[0] = nil
-		n.pending = n.pending[1:]
+	if len(n.below) > 0 {
+		p := n.below[0]
+		n.below[0] = nil
+		n.below = n.below[1:]
 		return n.bindBelow(p)
 	}
 	if len(n.marks) > 0 {
-		n.mark(n.marks[0])
+		e := *n.marks[0].entry // shared
+		e.Path = n.marks[0].path
+		n.marks[0] = markedName{}
 		n.marks = n.marks[1:]
+		n.emit(&e)
 		return nil
 	}
 	return io.EOF
 }
 
-// bindBelow emits p if it waits still.
+// bindBelow emits p.
 func (n *names) bindBelow(p *pendingLink) error {
-	if !n.waits(p) {
-		return nil
-	}
 	if err := p.prefer([]string{p.target}); err != nil {
 		return err
 	}
-	n.tree.Set(p.path, sharedLower)
 	n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	return nil
 }
 
-// mark emits the entry for a whiteout or an opaque mark at the path at. A file that the
-// layer has there hides what lies below by itself; a directory becomes opaque.
-func (n *names) mark(at string) {
-	e := tree.Entry{Path: at}
+// mark returns the entry for a whiteout or an opaque mark at the path at, or nil. A file
+// that the layer has there hides what lies below by itself; a directory becomes opaque.
+func (n *names) mark(at string) *tree.Entry {
 	switch old := n.tree.Lookup(at); {
+	case old == nil && n.hidden(at):
+		return nil
 	case old == nil:
-		if n.hidden(at) {
-			return
-		}
-		e.Type = tree.Char
+		return whiteoutEntry
 	case old.Entry.Type != tree.Dir:
-		return
-	default:
+		return nil
+	case old.Entry.NoChange && n.whited[at]:
 		// A directory that the layer only implies, but whites out below it, is
 		// a new one.
-		isNew := old.Entry.NoChange && n.whited[at]
-		e.Type, e.Mode, e.NoChange = tree.Dir, 0o755, !isNew
-		e.Xattrs = opaqueXattrs
+		return newEntry
 	}
-	n.emit(&e)
+	return opaqueEntry
 }
 
 // shadowed reports whether the layer has hidden, up to here, what the layers below

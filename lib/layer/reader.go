@@ -60,6 +60,7 @@ type Options struct {
 
 	meter *tree.Meter     // of all layers that are read for one tree; nil: of this one
 	works context.Context // ends the wait for Window; nil: Close alone does
+	gives bool            // see tree.TakeLayer
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -72,9 +73,9 @@ type Reader struct {
 	stop     func() // waiting for the window
 	hash     hash.Hash
 	names    *names
-	queue    []tree.Entry // what the last entry of the tar means
-	next     int          // in queue
-	content  *content     // of the tar's current entry, if it was not asked for yet
+	queue    []*tree.Entry // what the last entry of the tar means
+	next     int           // in queue
+	content  *content      // of the tar's current entry, if it was not asked for yet
 	finished bool
 	closed   atomic.Bool
 	err      error
@@ -115,7 +116,8 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	}
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
-	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, *e) })
+	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
+	l.names.gives = opts.gives
 	return l, nil
 }
 
@@ -153,7 +155,9 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	l.content = nil
 	for l.err == nil && !l.closed.Load() && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
-		if l.finished {
+		if len(l.names.woken) > 0 {
+			l.names.emitWoken()
+		} else if l.finished {
 			l.err = l.names.rest()
 		} else if err := l.step(); err != nil {
 			l.err = l.located(err)
@@ -166,7 +170,7 @@ func (l *Reader) Next() (*tree.Entry, error) {
 		return nil, l.err
 	}
 	l.next++
-	return &l.queue[l.next-1], nil
+	return l.queue[l.next-1], nil
 }
 
 // located says where a layer ends that is cut short, and where to read why.

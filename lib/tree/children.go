@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 )
@@ -8,7 +9,7 @@ import (
 // children are the names in a directory. Most directories have few: those lie in a
 // slice, which takes a twelfth of the memory that a map does.
 type children struct {
-	few  []*Node          // in no order
+	few  []*Node          // up to maxFew in no order, or more once sorted, in byte order
 	many map[string]*Node // instead of few
 }
 
@@ -26,15 +27,27 @@ func (s *children) get(name string) *Node {
 	if s == nil {
 		return nil
 	}
-	for _, c := range s.few {
+	for _, c := range s.few[:min(len(s.few), maxFew)] {
 		if c.name == name {
 			return c
+		}
+	}
+	if len(s.few) > maxFew {
+		if i := s.index(name); i >= 0 {
+			return s.few[i]
 		}
 	}
 	return s.many[name]
 }
 
+// index is where name is in few, or -1.
 func (s *children) index(name string) int {
+	if len(s.few) > maxFew {
+		if i, ok := slices.BinarySearchFunc(s.few, name, func(c *Node, name string) int { return cmp.Compare(c.name, name) }); ok {
+			return i
+		}
+		return -1
+	}
 	for i, c := range s.few {
 		if c.name == name {
 			return i
@@ -57,7 +70,7 @@ func (s *children) set(c *Node) {
 		s.few = append(s.few, c)
 		return
 	}
-	s.many = make(map[string]*Node, 2*maxFew)
+	s.many = make(map[string]*Node, max(2*maxFew, len(s.few)+1))
 	for _, old := range s.few {
 		s.many[old.name] = old
 	}
@@ -74,6 +87,24 @@ func (s *children) remove(name string) {
 	default:
 		s.few = slices.DeleteFunc(s.few, func(c *Node) bool { return c.name == name })
 	}
+}
+
+// sort returns all nodes in byte order of their names, and keeps them in that slice.
+func (s *children) sort() []*Node {
+	if s == nil {
+		return nil
+	}
+	for _, c := range s.many {
+		if s.few == nil {
+			s.few = make([]*Node, 0, len(s.many))
+		}
+		s.few = append(s.few, c)
+	}
+	if s.many != nil || len(s.few) <= maxFew {
+		slices.SortFunc(s.few, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
+	}
+	s.many = nil
+	return s.few
 }
 
 // all yields the nodes in no particular order. The one that was yielded last may be

@@ -17,10 +17,15 @@ func TestChildren(t *testing.T) {
 		dir, want := &Node{}, map[string]*Node{}
 		for range 100 {
 			c := &Node{name: fmt.Sprint(rnd.IntN(2 * maxFew))}
-			switch rnd.IntN(8) {
+			switch rnd.IntN(9) {
 			case 0:
 				dir.children.remove(c.name)
 				delete(want, c.name)
+			case 2:
+				settled, sorted := dir.SortedChildren(), dir.Children()
+				if !slices.Equal(settled, sorted) || len(settled) != len(want) {
+					t.Fatalf("settled %v, want %v", settled, sorted)
+				}
 			case 1:
 				for c := range dir.children.all() {
 					if c.name < "3" {

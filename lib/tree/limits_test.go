@@ -113,6 +113,40 @@ func TestLimitTotalOverflow(t *testing.T) {
 	}
 }
 
+// TestTreeMemoryCounts has each part of an entry counted: one byte less than it all
+// takes is over the limit.
+func TestTreeMemoryCounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		entry Entry
+		want  int64
+	}{
+		"name":     {Entry{Path: "name", Type: Dir}, NameCost + 4},
+		"implied":  {Entry{Path: "a/bc/d", Type: Dir}, 3*NameCost + 6},
+		"target":   {Entry{Path: "l", Type: Link, Link: "to"}, NameCost + 3},
+		"link":     {Entry{Path: "l", Type: File, Hardlink: "to"}, NameCost + 3},
+		"lower":    {Entry{Path: "l", Type: File, Lower: &Lower{Targets: []string{"a", "bc"}}}, NameCost + 4 + 2*sliceCost},
+		"xattrs":   {Entry{Path: "x", Type: File, Xattrs: []Xattr{{"user.a", "12"}, {"user.b", ""}}}, NameCost + 15 + 2*sliceCost},
+		"keywords": {Entry{Path: "k", Type: File, Extra: &Keywords{{"x-a", "1"}, {"x-bc", ""}}}, NameCost + 9 + 2*sliceCost},
+		"extents":  {Entry{Path: "s", Type: File, Size: 9, Extents: []Extent{{0, 1}, {3, 1}}}, NameCost + 1 + sliceCost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := drain(Limit(&listSource{c.entry}, Limits{TreeMemory: c.want})); err != nil {
+				t.Errorf("at the limit: %v", err)
+			}
+			if err := drain(Limit(&listSource{c.entry}, Limits{TreeMemory: c.want - 1})); !errors.As(err, new(*LimitError)) {
+				t.Errorf("over the limit: %v", err)
+			}
+		})
+	}
+	m := NewMeter(Limits{TreeMemory: 2*NameCost + 5})
+	if err := m.Hold("a/b", 2, 5); err != nil {
+		t.Errorf("held, at the limit: %v", err)
+	}
+	if err := m.Hold("c", 0, 1); !errors.As(err, new(*LimitError)) {
+		t.Errorf("held, over the limit: %v", err)
+	}
+}
+
 func clone(s listSource) *listSource {
 	c := append(listSource{}, s...)
 	return &c

@@ -10,6 +10,17 @@ import (
 // not nil it is called for each entry with content, and returns the content to hold
 // instead: one that stays valid after the next entry.
 func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
+	return readLayer(src, keep, (*Tree).Put)
+}
+
+// TakeLayer is ReadLayer of a source that gives its entries away: they become the
+// inodes of the tree. What the source remembers of them is there once that way; of
+// their paths and contents it must not remember anything.
+func TakeLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
+	return readLayer(src, keep, (*Tree).take)
+}
+
+func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *Entry) (*Entry, error)) (*Tree, error) {
 	t := New()
 	for {
 		e, err := src.Next()
@@ -19,15 +30,16 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		kept, err := t.Put(e)
+		path, hasContent := e.Path, e.Content != nil
+		kept, err := put(t, e)
 		if err != nil {
 			return nil, err
 		}
-		if keep == nil || e.Content == nil {
+		if keep == nil || !hasContent {
 			continue
 		}
 		if kept.Content, err = keep(e); err != nil {
-			return nil, fmt.Errorf("%s: %w", printable(e.Path), err)
+			return nil, fmt.Errorf("%s: %w", printable(path), err)
 		}
 	}
 }

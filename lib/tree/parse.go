@@ -332,8 +332,14 @@ func isDigest(b []byte) bool {
 	return len(b) == 64
 }
 
+var opaqueValue = base64.StdEncoding.EncodeToString([]byte(Opaque.Value))
+
 func (f *fields) xattrs(e *Entry) error {
 	if len(f.xattr) == 0 {
+		return nil
+	}
+	if len(f.xattr) == 1 && string(f.xattr[0].name) == Opaque.Name && string(f.xattr[0].value) == opaqueValue {
+		e.Xattrs = onlyOpaque // of many entries
 		return nil
 	}
 	e.Xattrs = make([]Xattr, len(f.xattr))

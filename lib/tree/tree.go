@@ -77,6 +77,10 @@ func (n *Node) Children() []*Node {
 	return list
 }
 
+// SortedChildren is Children in a slice that belongs to n; the caller does not change it.
+// It saves memory, but adding names afterwards costs more.
+func (n *Node) SortedChildren() []*Node { return n.children.sort() }
+
 // set puts c into n, in place of what has its name.
 func (n *Node) set(c *Node) {
 	if n.children == nil {
@@ -106,33 +110,46 @@ func (t *Tree) Lookup(path string) *Node {
 // It returns the Entry that t holds: a copy of e without Path, whose Content the
 // caller may replace, or the inode that a hard link was bound to.
 func (t *Tree) Put(e *Entry) (*Entry, error) {
+	copied := *e
+	return t.take(&copied)
+}
+
+// take is Put for an entry that t may hold itself.
+func (t *Tree) take(e *Entry) (*Entry, error) {
+	path, lower := e.Path, e.Lower
 	inode, err := t.inode(e)
 	if err != nil {
 		return nil, err
 	}
 	if e.NoChange {
-		if old := t.Lookup(e.Path); old != nil && old.Entry.Type == Dir {
+		if old := t.Lookup(path); old != nil && old.Entry.Type == Dir {
 			return old.mark(e), nil
 		}
 	}
-	if e.Path == "." && e.Type != Dir {
-		return nil, fmt.Errorf("%s: the root must be a directory", e.Path)
+	if path == "." && e.Type != Dir {
+		return nil, fmt.Errorf("%s: the root must be a directory", path)
 	}
 	named := inode
-	if e.Lower != nil && e.Lower.Else {
-		named = t.orLower(inode, e.Lower.Targets)
+	if lower != nil && lower.Else {
+		named = t.orLower(e, inode, lower)
 	}
-	t.Set(e.Path, named)
+	t.Set(path, named)
 	return inode, nil
 }
 
-// orLower is OrLower for an inode that may be such a link itself.
-func (t *Tree) orLower(inode *Entry, targets []string) *Entry {
-	if inode.Lower != nil {
-		return &Entry{Type: File, Mode: inode.Mode, Lower: &Lower{Targets: slices.Concat(targets, inode.Lower.Targets)}}
+// orLower is OrLower for an inode that may be such a link itself. It is e, if that is
+// what OrLower has made of the same inode.
+func (t *Tree) orLower(e, inode *Entry, lower *Lower) *Entry {
+	switch {
+	case inode.Lower != nil:
+		return &Entry{Type: File, Mode: inode.Mode, Lower: &Lower{Targets: slices.Concat(lower.Targets, inode.Lower.Targets)}}
+	case lower.inode == inode:
+		*e = Entry{Type: inode.Type, Link: inode.Link, Lower: lower}
+	default:
+		e = OrLower(inode, lower.Targets)
 	}
 	t.hasElse = true
-	return OrLower(inode, targets)
+	return e
 }
 
 // Set makes path a name of inode, in place of what had that name. If both are
@@ -157,7 +174,7 @@ func (t *Tree) Set(path string, inode *Entry) {
 	n.Entry = inode
 }
 
-// inode is the Entry for e in the tree: a copy, or that of its hard link's target.
+// inode is the Entry for e in the tree: e itself, or that of its hard link's target.
 func (t *Tree) inode(e *Entry) (*Entry, error) {
 	if e.NoChange {
 		implied := impliedDir("").Entry
@@ -167,12 +184,11 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 		return implied, nil
 	}
 	if e.Hardlink == "" {
-		kept := *e
-		kept.Path = ""
+		e.Path = ""
 		if !e.IsLower() {
-			kept.Lower = nil
+			e.Lower = nil
 		}
-		return &kept, nil
+		return e, nil
 	}
 	target := t.Lookup(e.Hardlink)
 	if target == nil {

@@ -381,6 +381,16 @@ overlaid() {
 	assert_no_debris layer.tar in.tree content out fresh
 }
 
+@test "limits name their flags" {
+	seeded
+	for c in --max-entries=2 --max-file-size=99999 --max-total-size=100003 --max-tree-memory=1000; do
+		run --separate-stderr mkext4upper --size 64M --tree in.tree -o out "$c"
+		assert_error mkext4upper 1 'over the limit of'
+		[[ $stderr == *"mkext4upper: hint: ${c%%=*} raises the limit" ]] || show "no hint"
+	done
+	assert_no_debris layer.tar in.tree
+}
+
 @test "/dev/full, a full disk" {
 	seeded
 	for line in 'mkext4upper --size 64M >/dev/full' 'mkext4upper --size 64M -o /dev/full'; do

@@ -13,12 +13,13 @@ type Dirent struct {
 	Kind uint8 // KindFile to KindLink
 }
 
-// DirOptions are what the superblock says about directories.
+// DirOptions are what the superblock says about directories, and where to put one.
 type DirOptions struct {
-	Index     bool      // those of more than a block are hashed
-	HashSeed  [4]uint32 // HashSeed
-	Unsigned  bool      // UnsignedHash rather than SignedHash
-	Checksums bool      // blocks end in a tail
+	Index     bool             // those of more than a block are hashed
+	HashSeed  [4]uint32        // HashSeed
+	Unsigned  bool             // UnsignedHash rather than SignedHash
+	Checksums bool             // blocks end in a tail
+	Block     *[BlockSize]byte // for the content of a directory of one block; nil: a new one
 }
 
 // space is how much of a block entries may take.
@@ -88,7 +89,13 @@ func (p *dirPlan) size() int {
 
 // encode returns the content of directory self, sealed where there are checksums.
 func (p *dirPlan) encode(self, parent uint32, sum InodeSeed) []byte {
-	b := make([]byte, p.size()*BlockSize)
+	var b []byte
+	if p.opt.Block != nil && p.size() == 1 {
+		b = p.opt.Block[:]
+		clear(b)
+	} else {
+		b = make([]byte, p.size()*BlockSize)
+	}
 	if p.hashes != nil {
 		p.encodeIndex(b, self, parent, sum)
 		return b

@@ -3,6 +3,7 @@ package interop
 import (
 	"archive/tar"
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -54,26 +55,45 @@ var kinds = map[string]func(l, i int) *tar.Header{
 }
 
 // layerKinds are what only a layer can have much of, as kinds are, with how many names
-// each takes, and bytes for each of them.
+// each takes. Those that a layer below can complete can be merged, and those that
+// overlayfs can express go on an upper disk. bytes are how many it may take for each
+// name, if not 400. entry makes entry i of so many.
 var layerKinds = map[string]struct {
-	names int
-	bytes int64
-	entry func(i int) *tar.Header
+	names  int
+	merges bool
+	upper  bool
+	bytes  int64
+	entry  func(i, of int) *tar.Header
 }{
-	"implied directories": {200, 400, func(i int) *tar.Header {
+	"implied directories": {200, true, true, 0, func(i, of int) *tar.Header {
 		return &tar.Header{Name: fmt.Sprintf("%d/%sf", i, strings.Repeat("a/", 198))}
 	}},
-	"directories of one name": {2, 400, func(i int) *tar.Header {
+	"directories of one name": {2, true, true, 0, func(i, of int) *tar.Header {
 		return &tar.Header{Name: fmt.Sprintf("d/%d/f", i)}
 	}},
-	"whiteouts": {1, 400, func(i int) *tar.Header {
+	"whiteouts": {1, true, true, 0, func(i, of int) *tar.Header {
 		return &tar.Header{Name: fmt.Sprintf("w/.wh.%d", i)}
 	}},
-	"opaque directories": {1, 400, func(i int) *tar.Header {
+	"opaque directories": {1, true, true, 0, func(i, of int) *tar.Header {
 		return &tar.Header{Name: fmt.Sprintf("%d/.wh..wh..opq", i)}
 	}},
-	"links to layers below": {1, 520, func(i int) *tar.Header {
+	"opaque directories in one": {1, true, true, 0, func(i, of int) *tar.Header {
+		return &tar.Header{Name: fmt.Sprintf("o/%d/.wh..wh..opq", i)}
+	}},
+	"links to layers below": {1, false, false, 0, func(i, of int) *tar.Header {
 		return &tar.Header{Name: fmt.Sprintf("l/%d", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("t/%d", i)}
+	}},
+	"links to what comes late": {1, true, false, 0, func(i, of int) *tar.Header {
+		if i >= of/2 {
+			return &tar.Header{Name: fmt.Sprintf("t/%d", i-of/2)}
+		}
+		return &tar.Header{Name: fmt.Sprintf("l/%d", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("t/%d", i)}
+	}},
+	"links to few late files": {1, true, false, 450, func(i, of int) *tar.Header {
+		if i >= of-4 {
+			return &tar.Header{Name: fmt.Sprintf("t/%d", i%4)}
+		}
+		return &tar.Header{Name: fmt.Sprintf("l/%d", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("t/%d", i%4)}
 	}},
 }
 
@@ -108,24 +128,46 @@ func TestMemoryOfEach(t *testing.T) {
 	}
 }
 
-// TestMemoryOfLayer is TestMemory for what a single layer can have.
+// TestMemoryOfLayer is TestMemory for what a layer can have: a single one, and two that
+// are merged.
 func TestMemoryOfLayer(t *testing.T) {
 	reftest.Long(t)
 	built(t)
 	const names = 200_000
 	for name, kind := range layerKinds {
 		t.Run(name, func(t *testing.T) {
-			file, bound := filepath.Join(t.TempDir(), "layer"), int64(64<<20)
-			writeTar(t, file, func(add func(h *tar.Header)) {
-				for i := range names / kind.names {
-					h := kind.entry(i)
-					bound += int64(kind.names)*kind.bytes + int64(len(h.Name)+len(h.Linkname))
-					add(h)
-				}
-			})
+			dir := t.TempDir()
+			layer := func(l, of int) (file string, bound int64) {
+				file = filepath.Join(dir, fmt.Sprint(l))
+				writeTar(t, file, func(add func(h *tar.Header)) {
+					n := names / of / kind.names
+					for i := range n {
+						h := kind.entry(i, n)
+						h.Name = fmt.Sprint(l, h.Name)
+						if h.Linkname != "" {
+							h.Linkname = fmt.Sprint(l, h.Linkname)
+						}
+						bound += cmp.Or(kind.bytes, 400)*int64(kind.names) + int64(len(h.Name)+len(h.Linkname))
+						add(h)
+					}
+				})
+				return file, bound
+			}
+			file, bound := layer(0, 1)
 			for _, flag := range []string{"", "--sort"} {
 				args := strings.Fields(flag + " " + file)
-				within(t, bound, args, "tree2erofs --layer -o out")
+				within(t, 64<<20+bound, args, "tree2erofs --layer -o out")
+				if kind.upper {
+					within(t, 64<<20+bound, args, "mkext4upper --size=4G --inodes=300000 --tree=- -o out")
+				}
+			}
+			if !kind.merges {
+				return
+			}
+			one, n := layer(1, 2)
+			two, m := layer(2, 2)
+			for _, sink := range []string{"tree2erofs -o out", "tree2ext4 -o out"} {
+				within(t, 64<<20+n+m, []string{one, two}, sink)
 			}
 		})
 	}
@@ -143,8 +185,9 @@ func TestTreeMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "layer")
 			writeTar(t, file, func(add func(h *tar.Header)) {
-				for i := range 2 * limit / 400 / kind.names {
-					add(kind.entry(i))
+				n := 2 * limit / 400 / kind.names
+				for i := range n {
+					add(kind.entry(i, n))
 				}
 			})
 			tool := reftest.Command(t, filepath.Join(bin, "tar2tree"), "--sort", "--max-tree-memory=64M", "-o", "out", file)
