@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -106,7 +107,7 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 		return w.compareRuns(it.lies, b)
 	}
 	var runs []tree.Extent
-	if it.layout == chunkBased {
+	if it.layout == disk.ChunkBased {
 		runs = chunkRuns(a.Extents, a.Size, w.bs<<it.chunkBits)
 		if len(runs) == 1 && runs[0].Len == a.Size {
 			runs = nil
@@ -133,10 +134,10 @@ func (w *Writer) compareTable(p *plan, img *Image) error {
 	}
 	for i, want := range p.slots {
 		if p.table == 0 {
-			want.tag = [deviceTagSize]byte{} // there is no place for it
+			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
 		}
 		if have := img.devices[i]; have != want {
-			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.blocks, have.first, want.blocks, want.first)
+			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)
 		}
 	}
 	return nil

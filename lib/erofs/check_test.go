@@ -3,9 +3,10 @@ package erofs
 import (
 	"bytes"
 	"errors"
-	"ocipipe/lib/tree"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/tree"
 )
 
 // flipping is an output that gives one byte back changed.

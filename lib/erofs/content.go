@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -154,14 +155,14 @@ func (img *Image) data(ino *foundInode) (*content, error) {
 
 // find is data for a content that is there already, empty.
 func (img *Image) find(c *content, ino *foundInode) (err error) {
-	c.img, c.size = img, ino.size
+	c.img, c.size = img, ino.Size
 	c.runs = c.one[:0]
-	switch ino.layout {
-	case flatPlain:
-		err = img.plainRuns(c, ino, ino.size)
-	case flatInline:
+	switch ino.Layout {
+	case disk.FlatPlain:
+		err = img.plainRuns(c, ino, ino.Size)
+	case disk.FlatInline:
 		err = img.inlineRuns(c, ino)
-	case chunkBased:
+	case disk.ChunkBased:
 		err = img.chunkRuns(c, ino)
 	default:
 		c.err = unsupported(ino.off, "compressed data")
@@ -171,25 +172,25 @@ func (img *Image) find(c *content, ino *foundInode) (err error) {
 
 // plainRuns adds the first n bytes, which are whole blocks.
 func (img *Image) plainRuns(c *content, ino *foundInode, n int64) error {
-	if n == 0 || ino.data == nullBlock && (!ino.extended || ino.high == 0xFFFF) && ino.layout == flatPlain {
+	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
 		return nil // a hole of the size of the file, since Linux 6.15
 	}
-	if ino.high != 0 {
-		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.high)<<32|uint64(ino.data))
+	if ino.High != 0 {
+		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
 	}
-	return img.addBlocks(c, ino, run{n: n}, 0, ino.data)
+	return img.addBlocks(c, ino, run{n: n}, 0, ino.Data)
 }
 
 // inlineRuns adds whole blocks and the end of the data behind the inode.
 func (img *Image) inlineRuns(c *content, ino *foundInode) error {
-	if ino.size == 0 {
+	if ino.Size == 0 {
 		return nil
 	}
-	whole := (blocks(ino.size, img.bs) - 1) * img.bs
+	whole := (disk.Blocks(ino.Size, img.bs) - 1) * img.bs
 	if err := img.plainRuns(c, ino, whole); err != nil {
 		return err
 	}
-	tail := run{off: whole, n: ino.size - whole, pos: ino.end()}
+	tail := run{off: whole, n: ino.Size - whole, pos: ino.end()}
 	if tail.pos%img.bs+tail.n > img.bs {
 		return corrupt(ino.off, "inline data of inode %d crosses a block boundary", ino.nid)
 	}
@@ -202,11 +203,11 @@ func (img *Image) inlineRuns(c *content, ino *foundInode) error {
 
 // chunkRuns adds what the chunk map says.
 func (img *Image) chunkRuns(c *content, ino *foundInode) error {
-	if format := ino.data & 0xFFFF; format&^(chunkBitsMask|chunkIndexes) != 0 {
+	if format := ino.Data & disk.ChunkFormatMask; format&^(disk.ChunkBitsMask|disk.ChunkIndexes) != 0 {
 		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
 	}
-	chunk, unit := ino.chunks(img.bs)
-	pos, count := roundUp(ino.end(), unit), blocks(ino.size, chunk)
+	chunk, unit := ino.Chunks(img.bs)
+	pos, count := disk.RoundUp(ino.end(), unit), disk.Blocks(ino.Size, chunk)
 	if pos > img.self.Size || count > (img.self.Size-pos)/unit {
 		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
 	}
@@ -220,15 +221,15 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 		}
 		var device uint16
 		block := uint32(0)
-		if unit == chunkIndexSize {
-			device, block = decodeChunkIndex(buf[at:])
+		if unit == disk.ChunkIndexSize {
+			device, block = disk.DecodeChunkIndex(buf[at:])
 		} else {
-			block = decodeChunkEntry(buf[at:])
+			block = disk.DecodeChunkEntry(buf[at:])
 		}
-		if block == nullBlock {
+		if block == disk.NullBlock {
 			continue
 		}
-		if err := img.addBlocks(c, ino, run{off: i * chunk, n: min(chunk, ino.size-i*chunk)}, device, block); err != nil {
+		if err := img.addBlocks(c, ino, run{off: i * chunk, n: min(chunk, ino.Size-i*chunk)}, device, block); err != nil {
 			return err
 		}
 		if len(c.runs) > maxRuns {
@@ -236,16 +237,6 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 		}
 	}
 	return nil
-}
-
-// chunks is how long the chunks of a chunk based inode are, and the entries of its
-// map.
-func (ino *foundInode) chunks(bs int64) (chunk, unit int64) {
-	unit = chunkEntrySize
-	if ino.data&chunkIndexes != 0 {
-		unit = chunkIndexSize
-	}
-	return bs << (ino.data & chunkBitsMask), unit
 }
 
 // addBlocks adds r, whose data begins at a block of a device. Device 0 is the
@@ -267,7 +258,7 @@ func (img *Image) addBlocks(c *content, ino *foundInode, r run, device uint16, b
 		case img.extra != nil:
 			end = img.extra[r.device-1].Size
 		case img.holds(slot):
-			r.device, at, end = 0, at+int64(slot.first), img.endOf(slot)
+			r.device, at, end = 0, at+int64(slot.First), img.endOf(slot)
 		default:
 			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.device, ErrNoDevice)
 			return nil
@@ -288,4 +279,21 @@ func deviceMask(n int) uint16 {
 		mask = mask<<1 | 1
 	}
 	return mask
+}
+
+// addressable tells whether another image can refer to c: by whole blocks of the
+// image in which it lies.
+func (c *content) addressable() error {
+	if c.err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
+	}
+	for _, r := range c.runs {
+		switch {
+		case r.device != 0:
+			return fmt.Errorf("%w: data on another device", ErrNotAddressable)
+		case r.pos%c.img.bs != 0:
+			return fmt.Errorf("%w: its end lies behind its inode, not in a block of its own", ErrNotAddressable)
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -22,7 +23,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	chunk := w.bs
 	sift := e.Extents == nil && !w.opts.KeepZeros
 	if runsLen(xs, e.Size, w.bs) < e.Size {
-		it.layout, it.chunkBits = chunkBased, chunkBits(xs, e.Size, w.bs)
+		it.layout, it.chunkBits = disk.ChunkBased, chunkBits(xs, e.Size, w.bs)
 		chunk <<= it.chunkBits
 		if err := w.chargeHoles(e, chunk); err != nil {
 			return err
@@ -30,11 +31,11 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	}
 	s := &w.content
 	s.begin(w, e.Size, xs, chunk)
-	if it.layout == flatPlain && w.inlines(e) {
-		it.layout, it.tail = flatInline, w.tail.offset()
+	if it.layout == disk.FlatPlain && w.inlines(e) {
+		it.layout, it.tail = disk.FlatInline, w.tail.offset()
 		s.inline = e.Size / w.bs * w.bs
 	}
-	if need := blocks(runsLen(xs, e.Size, chunk), w.bs); need > maxBlocks-start {
+	if need := disk.Blocks(runsLen(xs, e.Size, chunk), w.bs); need > disk.MaxBlocks-start {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
 	it.start = uint32(start)
@@ -43,13 +44,13 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	}
 	if sift {
 		if xs := s.sifter.Extents(); xs != nil {
-			e.Extents, it.layout, it.chunkBits = xs, chunkBased, chunkBits(xs, e.Size, w.bs)
+			e.Extents, it.layout, it.chunkBits = xs, disk.ChunkBased, chunkBits(xs, e.Size, w.bs)
 		}
 	}
 	if w.hash != nil {
 		w.hashes[it] = w.sumUp()
 	}
-	return w.data.Zero(roundUp(w.data.Offset(), w.bs))
+	return w.data.Zero(disk.RoundUp(w.data.Offset(), w.bs))
 }
 
 // chargeHoles counts what the holes of e cost in chunks of that size: the map, and
@@ -72,7 +73,7 @@ func (w *Writer) inlines(e *tree.Entry) bool {
 		return false
 	}
 	var none xattrTable
-	return extendedSize+none.bodySize(e.Xattrs)+e.Size%w.bs <= w.bs
+	return disk.ExtendedSize+none.bodySize(e.Xattrs)+e.Size%w.bs <= w.bs
 }
 
 // contentWriter takes the bytes of a file's extents and writes those of its runs,

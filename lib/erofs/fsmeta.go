@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -61,8 +62,8 @@ func layerDevices(layers []Layer) (devices []Layer, err error) {
 			devices = append(devices, l)
 		}
 	}
-	if len(devices) > maxDevices {
-		return nil, fmt.Errorf("%w: %d are over the %d of the format", ErrLayers, len(devices), maxDevices)
+	if len(devices) > disk.MaxDevices {
+		return nil, fmt.Errorf("%w: %d are over the %d of the format", ErrLayers, len(devices), disk.MaxDevices)
 	}
 	return devices, nil
 }
@@ -83,7 +84,7 @@ func (it *item) locate(bs int64) {
 		it.start = uint32(c.runs[0].pos / bs)
 		return
 	}
-	it.layout = chunkBased
+	it.layout = disk.ChunkBased
 	var runs []run
 	if c != nil {
 		runs = c.runs
@@ -112,13 +113,13 @@ func (p *plan) placeDevices(devices []Layer) error {
 	end := p.end
 	for _, d := range devices {
 		base[d.Image] = end / p.bs
-		p.slots = append(p.slots, deviceSlot{
-			tag:    tagOf(d.Image.UUID()),
-			blocks: uint32(d.Image.self.Size / p.bs),
-			first:  uint32(end / p.bs),
+		p.slots = append(p.slots, disk.DeviceSlot{
+			Tag:    disk.TagOf(d.Image.UUID()),
+			Blocks: uint32(d.Image.self.Size / p.bs),
+			First:  uint32(end / p.bs),
 		})
 		end += d.Image.self.Size
-		if end/p.bs > maxBlocks {
+		if end/p.bs > disk.MaxBlocks {
 			return fmt.Errorf("%s: %w: over 2^32 blocks together", d.Name, ErrLayers)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -116,11 +117,11 @@ func TestFsmeta(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			disk := slices.Clone(b)
+			joined := slices.Clone(b)
 			for _, l := range layers {
-				disk = append(disk, contentOf(t, l)...)
+				joined = append(joined, contentOf(t, l)...)
 			}
-			for how, img := range map[string]*Image{"devices": img, "one device": open(t, disk)} {
+			for how, img := range map[string]*Image{"devices": img, "one device": open(t, joined)} {
 				if d := firstDifference(want, stream(t, img.Source())); d != "" {
 					t.Errorf("blocks of %d, no table %v, %s: %s", bs, noTable, how, d)
 				}
@@ -189,7 +190,7 @@ func TestKernelFsmeta(t *testing.T) {
 func TestManyDevices(t *testing.T) {
 	one := build(t, Options{Layer: true, BlockSize: 512}, dir("."), file("a", pattern(1, 600)))
 	top := build(t, Options{Layer: true, BlockSize: 512}, file("b", pattern(2, 600)))
-	for _, n := range []int{1, 3, 23, 24, 40, rootMax*slotSize/deviceSlotSize + 1} {
+	for _, n := range []int{1, 3, 23, 24, 40, disk.MaxRootNid*disk.NidUnit/disk.DeviceSlotSize + 1} {
 		var layers []Layer
 		for i := range n {
 			b := one
@@ -251,7 +252,7 @@ func TestFsmetaSize(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(layer, roundUp(layer.size, imageAlign))
+	img, err := Open(layer, disk.RoundUp(layer.size, disk.ImageAlign))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestFsmetaSize(t *testing.T) {
 	if len(b) != 4096 {
 		t.Errorf("%d bytes", len(b))
 	}
-	if ino := inodeFor(t, open(t, b), "large"); ino.layout != flatPlain || ino.size != size {
+	if ino := inodeFor(t, open(t, b), "large"); ino.Layout != disk.FlatPlain || ino.Size != size {
 		t.Errorf("%+v", ino)
 	}
 }
@@ -303,15 +304,15 @@ func (o *tampered) ReadAt(p []byte, off int64) (int, error) {
 
 // sign puts the right checksum into an image.
 func sign(b []byte) {
-	s := b[superOffset:4096]
-	binary.LittleEndian.PutUint32(s[4:], superChecksum(s))
+	s := b[disk.SuperOffset:4096]
+	binary.LittleEndian.PutUint32(s[4:], disk.Checksum(s))
 }
 
 func TestCheckFsmeta(t *testing.T) {
 	layers := layersOf(t, Options{}, stack()...)
 	clean := open(t, fsmeta(t, Options{}, layers...))
 	flat, mapped := inodeFor(t, clean, "large"), inodeFor(t, clean, "sparse2")
-	if flat.layout != flatPlain || mapped.layout != chunkBased {
+	if flat.Layout != disk.FlatPlain || mapped.Layout != disk.ChunkBased {
 		t.Fatal("files are not as this test wants them")
 	}
 	add := func(off int64, n uint32) func(b []byte) {
@@ -322,8 +323,8 @@ func TestCheckFsmeta(t *testing.T) {
 	slot := func(i int) int64 { return tableEnd(i) }
 	index := int64(-1) // of the first chunk that is no hole
 	b := contentOf(t, Layer{Image: clean})
-	for at := roundUp(mapped.end(), 8) + 4; index < 0; at += 8 {
-		if binary.LittleEndian.Uint32(b[at:]) != nullBlock {
+	for at := disk.RoundUp(mapped.end(), 8) + 4; index < 0; at += 8 {
+		if binary.LittleEndian.Uint32(b[at:]) != disk.NullBlock {
 			index = at
 		}
 	}
@@ -336,7 +337,7 @@ func TestCheckFsmeta(t *testing.T) {
 		{"flat extent, next block", add(flat.off+16, 1), "a-link: data is not where layer 0 has it"},
 		{"flat extent, block before", add(flat.off+16, ^uint32(0)), "data is not where"},
 		{"flat extent, beyond", add(flat.off+16, 1<<20), "beyond the end"},
-		{"flat extent, same block of the next layer", add(inodeFor(t, clean, "!bang").off+16, clean.devices[0].blocks), "!bang: data is not where layer 0 has it"},
+		{"flat extent, same block of the next layer", add(inodeFor(t, clean, "!bang").off+16, clean.devices[0].Blocks), "!bang: data is not where layer 0 has it"},
 		{"chunk, next block", add(index, 1), "data is not where layer 1 has it"},
 		{"chunk, another device", add(index-2, 1<<16|2), "sparse2"},
 		{"UUID", func(b []byte) { b[slot(1)] = "10"[b[slot(1)]&1] }, "device 2, layer 1: is the image with the UUID"},
@@ -349,7 +350,7 @@ func TestCheckFsmeta(t *testing.T) {
 			copy(b[slot(0):], b[slot(1):slot(2)])
 			copy(b[slot(1):], first)
 		}, "device 1, layer 0: is the image with the UUID"},
-		{"a slot less", func(b []byte) { b[superOffset+86]-- }, "on 2 devices, and 3 are given"},
+		{"a slot less", func(b []byte) { b[disk.SuperOffset+86]-- }, "on 2 devices, and 3 are given"},
 	} {
 		err := WriteFsmeta(context.Background(), &tampered{change: c.change}, layers, tree.Limits{}, Options{Check: true})
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), "check: ") || !strings.Contains(err.Error(), c.err)) {
@@ -384,11 +385,11 @@ func TestWrongDevices(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	disk := slices.Clone(b)
+	joined := slices.Clone(b)
 	for _, i := range []int{0, 2, 1} { // the right length
-		disk = append(disk, contentOf(t, layers[i])...)
+		joined = append(joined, contentOf(t, layers[i])...)
 	}
-	if _, err := Open(bytes.NewReader(disk), int64(len(disk))); err == nil || !strings.Contains(err.Error(), "device 2, at block ") {
+	if _, err := Open(bytes.NewReader(joined), int64(len(joined))); err == nil || !strings.Contains(err.Error(), "device 2, at block ") {
 		t.Errorf("wrong order on one device: %v", err)
 	}
 	b = fsmeta(t, Options{NoDeviceTable: true}, layers...)
@@ -485,14 +486,14 @@ func TestFsmetaOptions(t *testing.T) {
 }
 
 // superOf is the superblock of an image that may lack its devices.
-func superOf(t testing.TB, b []byte) (s superblock) {
+func superOf(t testing.TB, b []byte) (s disk.Superblock) {
 	t.Helper()
-	s.decode(b[superOffset:])
+	s.Decode(b[disk.SuperOffset:])
 	return s
 }
 
 func TestResolve(t *testing.T) {
-	img := &Image{devices: []deviceSlot{{first: 20, blocks: 5}, {blocks: 9}, {first: 10, blocks: 5}, {first: 15}}}
+	img := &Image{devices: []disk.DeviceSlot{{First: 20, Blocks: 5}, {Blocks: 9}, {First: 10, Blocks: 5}, {First: 15}}}
 	if err := img.unify(); err != nil {
 		t.Fatal(err)
 	}
@@ -560,7 +561,7 @@ func FuzzFsmeta(f *testing.F) {
 		fsmeta(f, Options{UUID: new([16]byte), NoDeviceTable: true}, layers...),
 		contentOf(f, layers[0]), contentOf(f, layers[1]), victim(f),
 	} {
-		b[superOffset+8] &^= byte(compatChecksum)
+		b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
 		if alone, with := drain(b), drain(b, devicesOf(layers)...); alone != nil && with != nil {
 			f.Fatalf("seed is not accepted: %v; with devices: %v", alone, with)
 		}

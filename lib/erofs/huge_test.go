@@ -3,9 +3,10 @@ package erofs
 import (
 	"bytes"
 	"io"
-	"ocipipe/lib/tree"
 	"sync"
 	"testing"
+
+	"ocipipe/lib/tree"
 )
 
 // zeroFile is an output past all sizes that keeps what is not zero.

@@ -16,6 +16,7 @@ import (
 	goerofs "github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -63,7 +64,7 @@ func makeFile(root, name string, e *tree.Entry) error {
 	case tree.File:
 		err = makeRegular(name, e)
 	default:
-		err = unix.Mknod(name, uint32(fileTypes[e.Type].mode), int(unix.Mkdev(e.Dev.Major, e.Dev.Minor)))
+		err = unix.Mknod(name, uint32(disk.ModeOf(e.Type)), int(unix.Mkdev(e.Dev.Major, e.Dev.Minor)))
 	}
 	if err == nil {
 		err = os.Lchown(name, int(e.UID), int(e.GID))
@@ -117,7 +118,7 @@ func onDisk() []tree.Entry {
 		if e.Time.Sec > 1<<33 {
 			e.Time.Sec = 1 << 33
 		}
-		if len(e.Path) == nameMax { // too much for mkfs.erofs 1.5
+		if len(e.Path) == disk.MaxName { // too much for mkfs.erofs 1.5
 			e.Path = e.Path[:200]
 		}
 	})
@@ -209,12 +210,12 @@ func TestExtraDevice(t *testing.T) {
 	}
 	// The device table says where the device begins if it is appended.
 	img := open(t, b)
-	at := img.devices[0].first
+	at := img.devices[0].First
 	if at == 0 { // mkfs.erofs 1.5 leaves that to whoever appends it
 		at = uint32(len(b) / 4096)
-		off := int(img.super.DeviceSlot)*deviceSlotSize + 68
+		off := int(img.super.DeviceSlot)*disk.DeviceSlotSize + 68
 		b[off], b[off+1] = byte(at), byte(at>>8)
-		b[superOffset+8] &^= byte(compatChecksum)
+		b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
 	}
 	b = append(b, make([]byte, int(at)*4096-len(b))...)
 	b = append(b, extra...)
@@ -265,7 +266,7 @@ func compareGoErofs(fsys fs.FS, e *tree.Entry, layer bool) error {
 	for _, x := range e.Xattrs {
 		xs[x.Name] = x.Value
 	}
-	delete(st.Xattrs, markImplied.Name)
+	delete(st.Xattrs, disk.MarkImplied.Name)
 	for _, f := range []struct {
 		what       string
 		have, want any
@@ -274,7 +275,7 @@ func compareGoErofs(fsys fs.FS, e *tree.Entry, layer bool) error {
 		{"owner", fmt.Sprint(st.UID, st.GID), fmt.Sprint(e.UID, e.GID)},
 		{"time", tree.Time{Sec: int64(st.Mtime), Nsec: st.MtimeNs}, e.Time},
 		{"links", st.Nlink, int(e.Nlink)},
-		{"device", st.Rdev, encodeDevice(e.Dev)},
+		{"device", st.Rdev, disk.EncodeDevice(e.Dev)},
 		{"xattrs", fmt.Sprint(st.Xattrs), fmt.Sprint(xs)},
 	} {
 		if f.have != f.want {
@@ -362,7 +363,7 @@ func addGoErofs(w *goerofs.Writer, e *tree.Entry) error {
 			err = errors.Join(err, f.Close(), w.Chmod(name, fs.FileMode(e.Mode)))
 		}
 	default:
-		err = w.Mknod(name, fileTypes[e.Type].mode|e.Mode, encodeDevice(e.Dev))
+		err = w.Mknod(name, disk.ModeOf(e.Type)|e.Mode, disk.EncodeDevice(e.Dev))
 	}
 	at := time.Unix(e.Time.Sec, int64(e.Time.Nsec))
 	err = errors.Join(err, w.Chtimes(name, at, at))

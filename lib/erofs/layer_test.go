@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -31,10 +32,10 @@ func layer() []tree.Entry {
 		lowerLink("lower", "usr/bin/below"),
 		hardlink("lower2", "lower"),
 		hardlink("kept/link", "kept/new"),
-		xattrs(dir("origin"), markOrigin.Name, ""),
-		xattrs(dir("origin2"), markOrigin.Name, ""),
+		xattrs(dir("origin"), disk.MarkOrigin.Name, ""),
+		xattrs(dir("origin2"), disk.MarkOrigin.Name, ""),
 		device("origin2/gone", tree.Char, 0, 0),
-		xattrs(dir("origin3"), markOrigin.Name, "not empty"),
+		xattrs(dir("origin3"), disk.MarkOrigin.Name, "not empty"),
 	}
 }
 
@@ -54,13 +55,13 @@ func TestLayerMarks(t *testing.T) {
 		t.Errorf("warnings %q", warnings) // implied, implied/a, implied2, noattrs, lower
 	}
 	for _, c := range []struct{ path, name, value string }{
-		{"kept", markOrigin.Name, ""},
-		{"implied", markImplied.Name, "y"},
-		{"noattrs", markImplied.Name, "y"},
-		{"lower", markLink, "usr/bin/below"},
+		{"kept", disk.MarkOrigin.Name, ""},
+		{"implied", disk.MarkImplied.Name, "y"},
+		{"noattrs", disk.MarkImplied.Name, "y"},
+		{"lower", disk.MarkLink, "usr/bin/below"},
 		{"lower", "trusted.overlay.metacopy", ""},
 		{"lower", "trusted.overlay.redirect", "/.ocipipe-link"},
-		{".", markImplied.Name, "y"},
+		{".", disk.MarkImplied.Name, "y"},
 	} {
 		if v, ok := rawXattrs(t, img, c.path)[c.name]; !ok || v != c.value {
 			t.Errorf("%s: xattr %s is %q (%v)", c.path, c.name, v, ok)
@@ -126,7 +127,7 @@ func TestKernelLayer(t *testing.T) {
 	at := reftest.Mount(t, "erofs", write(t, Options{Layer: true}, corpus()...).Name(), "")
 	want := with2(corpus(), func(e *tree.Entry) {})
 	for _, path := range []string{"deep/a", "deep/a/b", "deep/a/b/c"} {
-		want = append(want, xattrs(with(dir(path), func(e *tree.Entry) { e.Time = tree.Time{} }), markImplied.Name, "y"))
+		want = append(want, xattrs(with(dir(path), func(e *tree.Entry) { e.Time = tree.Time{} }), disk.MarkImplied.Name, "y"))
 	}
 	if err := compareMount(at, sourceOf(t, want)); err != nil {
 		t.Error(err)
@@ -208,7 +209,7 @@ func TestLayerLinkMarks(t *testing.T) {
 	var warnings []string
 	link := xattrs(lowerLink("a", "b"), "trusted.overlay.redirect", "/etc/shadow", "user.a", "b")
 	img := open(t, build(t, Options{Layer: true, Warn: func(s string) { warnings = append(warnings, s) }}, dir("."), link))
-	want := map[string]string{markLink: "b", "trusted.overlay.metacopy": "", "trusted.overlay.redirect": "/.ocipipe-link", "user.a": "b"}
+	want := map[string]string{disk.MarkLink: "b", "trusted.overlay.metacopy": "", "trusted.overlay.redirect": "/.ocipipe-link", "user.a": "b"}
 	if have := rawXattrs(t, img, "a"); !maps.Equal(have, want) {
 		t.Errorf("stored: %q", have)
 	}

@@ -8,28 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
-
-// The xattrs in which a layer image keeps what only a layer has.
-var (
-	markImplied = tree.Xattr{Name: markPrefix + "implied", Value: "y"} // Entry.NoChange
-	markOrigin  = tree.Xattr{Name: "trusted.overlay.origin"}           // on a directory that holds whiteouts
-)
-
-const (
-	markPrefix = "trusted.ocipipe."
-	markLink   = markPrefix + "link" // Lower.Targets, with NULs between them
-	markElse   = markPrefix + "else" // Lower.Else; the path of the inode, or "" if it is this one
-)
-
-// markRefused goes with markLink. To overlayfs it is a file whose data lie below,
-// under a name that cannot exist, so that it refuses the file instead of showing an
-// empty one.
-var markRefused = []tree.Xattr{
-	{Name: "trusted.overlay.metacopy"},
-	{Name: "trusted.overlay.redirect", Value: "/.ocipipe-link"},
-}
 
 // item is an inode on its way into the image. It stands as Content in the Entry
 // that the tree holds: what it adds to the Entry is where things are.
@@ -42,7 +23,7 @@ type item struct {
 	start     uint32 // first block of the data
 	ino       uint32 // 1 and up; 0: not placed yet
 	xattrs    int32  // bytes
-	layout    layout
+	layout    disk.Layout
 	chunkBits uint8
 	extended  bool
 }
@@ -88,7 +69,7 @@ func (it *item) size() int64 {
 // inlineSize is how many bytes of data follow the inode: the part of the last
 // block, or nothing.
 func (it *item) inlineSize(bs int64) int64 {
-	if it.layout != flatInline {
+	if it.layout != disk.FlatInline {
 		return 0
 	}
 	return it.size() % bs
@@ -106,7 +87,7 @@ type plan struct {
 	packer packer
 
 	table  int                         // length of the table of devices
-	slots  []deviceSlot                // the devices, in the table or not
+	slots  []disk.DeviceSlot           // the devices, in the table or not
 	merged bool                        // contents are on devices
 	retime func(t tree.Time) tree.Time // for merged; nil: times stay
 
@@ -122,16 +103,16 @@ type plan struct {
 
 // tableEnd is where a table of so many devices ends, which follows the superblock.
 func tableEnd(devices int) int64 {
-	return superOffset + superSize + int64(devices)*deviceSlotSize
+	return disk.SuperOffset + disk.SuperSize + int64(devices)*disk.DeviceSlotSize
 }
 
 // headEnd is where the first block boundary behind that is.
-func headEnd(bs int64, devices int) int64 { return roundUp(tableEnd(devices), bs) }
+func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices), bs) }
 
 // headRoom is how much metadata has room behind the table of devices. It is
 // nothing where the root, which comes first, would get too large a number.
 func (p *plan) headRoom() int64 {
-	if tableEnd(p.table) > rootMax*slotSize {
+	if tableEnd(p.table) > disk.MaxRootNid*disk.NidUnit {
 		return 0
 	}
 	return headEnd(p.bs, p.table) - tableEnd(p.table)
@@ -156,7 +137,7 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	p.dirStart = dataEnd
 	p.placeBlocks()
 	p.placeItems()
-	if p.end/p.bs > maxBlocks {
+	if p.end/p.bs > disk.MaxBlocks {
 		return fmt.Errorf("image of %d bytes: over the 2^32 blocks of the format", p.end)
 	}
 	return nil
@@ -199,7 +180,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}
 	if it.dir.whiteouts { // else the mark would be there twice
-		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == markOrigin })
+		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == disk.MarkOrigin })
 	}
 	return it
 }
@@ -239,16 +220,16 @@ func (it *item) fitsCompact() bool {
 func (p *plan) xattrList(it *item) []tree.Xattr {
 	var marks []tree.Xattr
 	if it.entry.NoChange && p.layer {
-		marks = append(marks, markImplied)
+		marks = append(marks, disk.MarkImplied)
 	}
 	if it.dir != nil && it.dir.whiteouts {
-		marks = append(marks, markOrigin)
+		marks = append(marks, disk.MarkOrigin)
 	}
 	if l := it.entry.Lower; l != nil {
-		marks = append(marks, markRefused...)
-		marks = append(marks, tree.Xattr{Name: markLink, Value: strings.Join(l.Targets, "\x00")})
+		marks = append(marks, disk.MarkRefused...)
+		marks = append(marks, tree.Xattr{Name: disk.MarkLink, Value: strings.Join(l.Targets, "\x00")})
 		if l.Else {
-			marks = append(marks, tree.Xattr{Name: markElse, Value: it.entry.Hardlink})
+			marks = append(marks, tree.Xattr{Name: disk.MarkElse, Value: it.entry.Hardlink})
 		}
 	}
 	if marks == nil {
@@ -263,12 +244,12 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 // data has been written.
 func (p *plan) measure(it, root *item) error {
 	n := p.shared.bodySize(p.xattrList(it))
-	if n > xattrBodyMax {
-		return fmt.Errorf("xattrs take %d bytes, over the %d of the format", n, xattrBodyMax)
+	if n > disk.MaxXattrBody {
+		return fmt.Errorf("xattrs take %d bytes, over the %d of the format", n, disk.MaxXattrBody)
 	}
 	it.xattrs = int32(n)
 	it.extended = it.entry.Time != p.epoch || !it.fitsCompact()
-	p.chunked = p.chunked || it.layout == chunkBased
+	p.chunked = p.chunked || it.layout == disk.ChunkBased
 	if it.dir == nil && it.entry.Type != tree.Link {
 		return nil
 	}
@@ -281,7 +262,7 @@ func (p *plan) measure(it, root *item) error {
 	}
 	tail := it.size() % p.bs
 	if tail != 0 && it.bareSize()+tail <= room && (it.dir != nil || it.size() < p.bs) {
-		it.layout = flatInline
+		it.layout = disk.FlatInline
 	}
 	return nil
 }
@@ -289,15 +270,15 @@ func (p *plan) measure(it, root *item) error {
 // bareSize is the length of the inode and its xattrs.
 func (it *item) bareSize() int64 {
 	if it.extended {
-		return extendedSize + int64(it.xattrs)
+		return disk.ExtendedSize + int64(it.xattrs)
 	}
-	return compactSize + int64(it.xattrs)
+	return disk.CompactSize + int64(it.xattrs)
 }
 
 // fullSize is the length of the inode with all that follows it.
 func (it *item) fullSize(bs int64) int64 {
-	if it.layout == chunkBased {
-		return roundUp(it.bareSize(), chunkIndexSize) + mapSize(it.size(), bs<<it.chunkBits)
+	if it.layout == disk.ChunkBased {
+		return disk.RoundUp(it.bareSize(), disk.ChunkIndexSize) + mapSize(it.size(), bs<<it.chunkBits)
 	}
 	return it.bareSize() + it.inlineSize(bs)
 }
@@ -307,10 +288,10 @@ func (it *item) outside(bs int64) int64 {
 	switch {
 	case it.dir == nil && it.entry.Type != tree.Link:
 		return 0
-	case it.layout == flatInline:
+	case it.layout == disk.FlatInline:
 		return it.size() / bs
 	}
-	return blocks(it.size(), bs)
+	return disk.Blocks(it.size(), bs)
 }
 
 // placeBlocks lays out section 4.
@@ -335,7 +316,7 @@ func (p *plan) placeItems() {
 	}
 	p.placed = p.packingOrder()
 	for i, it := range p.placed {
-		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / slotSize)
+		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / disk.NidUnit)
 		if i == 0 && p.shared.size > 0 {
 			// Not at the end of the image, where go-erofs cannot read them: it
 			// wants a whole block from there on.
@@ -343,35 +324,35 @@ func (p *plan) placeItems() {
 			p.shared.place(p.xattrs % p.bs)
 		}
 	}
-	p.end = roundUp(p.packer.end, max(p.bs, imageAlign))
+	p.end = disk.RoundUp(p.packer.end, max(p.bs, disk.ImageAlign))
 }
 
 // offset is where it is, in bytes.
-func (p *plan) offset(it *item) int64 { return p.metaBlock*p.bs + int64(it.nid)*slotSize }
+func (p *plan) offset(it *item) int64 { return p.metaBlock*p.bs + int64(it.nid)*disk.NidUnit }
 
 // inode is the record of it.
-func (p *plan) inode(it *item) inode {
+func (p *plan) inode(it *item) disk.Inode {
 	e := it.entry
-	n := inode{
-		extended:   it.extended,
-		layout:     it.layout,
-		xattrCount: xattrCount(int64(it.xattrs)),
-		mode:       fileTypes[e.Type].mode | e.Mode&modePermMask,
-		size:       it.size(),
-		time:       e.Time,
-		ino:        it.ino,
-		uid:        e.UID, gid: e.GID,
-		nlink: e.Nlink,
+	n := disk.Inode{
+		Extended:   it.extended,
+		Layout:     it.layout,
+		XattrCount: disk.XattrCount(int64(it.xattrs)),
+		Mode:       disk.ModeOf(e.Type) | e.Mode&disk.ModePermMask,
+		Size:       it.size(),
+		Time:       e.Time,
+		Ino:        it.ino,
+		UID:        e.UID, GID: e.GID,
+		Nlink: e.Nlink,
 	}
 	switch {
 	case e.Type == tree.Char || e.Type == tree.Block:
-		n.data = encodeDevice(e.Dev)
-	case it.layout == chunkBased:
-		n.data = uint32(it.chunkBits) | chunkIndexes
-	case it.layout == flatInline && n.size < p.bs:
-		n.data = nullBlock
+		n.Data = disk.EncodeDevice(e.Dev)
+	case it.layout == disk.ChunkBased:
+		n.Data = uint32(it.chunkBits) | disk.ChunkIndexes
+	case it.layout == disk.FlatInline && n.Size < p.bs:
+		n.Data = disk.NullBlock
 	default:
-		n.data = it.start
+		n.Data = it.start
 	}
 	return n
 }
@@ -424,7 +405,7 @@ func dirNames(children []*tree.Node) []dirName {
 // bytes they use.
 func fillDirBlock(names []dirName, bs int64) (n int, used int64) {
 	for _, d := range names {
-		k := int64(direntSize + len(d.name))
+		k := int64(disk.DirentSize + len(d.name))
 		if used+k > bs {
 			break
 		}

@@ -2,12 +2,11 @@ package erofs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -43,10 +42,6 @@ type MergeOptions struct {
 	// Addressable refuses contents to which another image cannot refer.
 	Addressable bool
 }
-
-// ErrNotAddressable is wrapped by the errors about contents to which no other
-// image can refer.
-var ErrNotAddressable = errors.New("no other image can refer to it")
 
 // Merge applies layers, given from bottom to top, to an empty tree. Only
 // metadata is read: contents stay where they are. Some layers are read at
@@ -111,7 +106,7 @@ func (s *layerSource) Next() (*tree.Entry, error) {
 // dropReserved leaves out attributes that no layer may have but as its marks.
 func (s *layerSource) dropReserved(e *tree.Entry) {
 	bad := func(x tree.Xattr) bool {
-		return reserved(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
+		return disk.Reserved(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
 	}
 	if !slices.ContainsFunc(e.Xattrs, bad) {
 		return
@@ -125,29 +120,4 @@ func (s *layerSource) dropReserved(e *tree.Entry) {
 		}
 	}
 	e.Xattrs = kept
-}
-
-func reserved(name string) bool {
-	return steersOverlay(name) || strings.HasPrefix(name, markPrefix)
-}
-
-func steersOverlay(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
-}
-
-// addressable tells whether another image can refer to c: by whole blocks of the
-// image in which it lies.
-func (c *content) addressable() error {
-	if c.err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
-	}
-	for _, r := range c.runs {
-		switch {
-		case r.device != 0:
-			return fmt.Errorf("%w: data on another device", ErrNotAddressable)
-		case r.pos%c.img.bs != 0:
-			return fmt.Errorf("%w: its end lies behind its inode, not in a block of its own", ErrNotAddressable)
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -77,11 +78,11 @@ func (m *metadataWriter) writeBlocks(it *item) {
 		m.eachDirBlock(it, func(i int64, block []byte) {
 			if i < n {
 				m.put(block)
-				m.pad(roundUp(m.out.Offset(), m.bs))
+				m.pad(disk.RoundUp(m.out.Offset(), m.bs))
 			}
 		})
 	}
-	m.pad(roundUp(m.out.Offset(), m.bs))
+	m.pad(disk.RoundUp(m.out.Offset(), m.bs))
 }
 
 // eachDirBlock calls fn for each block of a directory; all but the last are whole.
@@ -99,7 +100,7 @@ func (m *metadataWriter) eachDirBlock(it *item, fn func(i int64, block []byte)) 
 
 // encodeDirBlock makes a block of directory it with the given names.
 func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
-	b := slices.Grow(m.block[:0], int(m.bs))[:len(names)*direntSize]
+	b := slices.Grow(m.block[:0], int(m.bs))[:len(names)*disk.DirentSize]
 	for i, d := range names {
 		child, kind := it, tree.Dir
 		switch {
@@ -109,7 +110,7 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 		case d.name == "..":
 			child = it.dir.parent
 		}
-		dirent{child.nid, uint16(len(b)), fileTypes[kind].dirent}.encode(b[i*direntSize:])
+		disk.Dirent{Nid: child.nid, Name: uint16(len(b)), Kind: disk.DirentType(kind)}.Encode(b[i*disk.DirentSize:])
 		b = append(b, d.name...)
 	}
 	m.block = b
@@ -146,19 +147,19 @@ func (m *metadataWriter) putAt(off int64, p []byte) {
 // writeItem writes an inode with what follows it.
 func (m *metadataWriter) writeItem(it *item) {
 	n := m.inode(it)
-	b := append(m.item[:0], zeros[:n.recordSize()]...)
-	n.encode(b)
+	b := append(m.item[:0], zeros[:n.RecordSize()]...)
+	n.Encode(b)
 	b = m.shared.appendBody(b, m.xattrList(it))
 	if int64(len(b)) != it.bareSize() {
 		panic(fmt.Sprintf("inode of %d bytes, planned were %d", len(b), it.bareSize()))
 	}
 	off := m.offset(it)
 	switch it.layout {
-	case flatInline:
+	case disk.FlatInline:
 		b = m.appendTail(b, it)
 		m.putAt(off, b)
-	case chunkBased:
-		b = append(b, zeros[:roundUp(int64(len(b)), chunkIndexSize)-int64(len(b))]...)
+	case disk.ChunkBased:
+		b = append(b, zeros[:disk.RoundUp(int64(len(b)), disk.ChunkIndexSize)-int64(len(b))]...)
 		m.putAt(off, b)
 		m.writeMap(it, off+int64(len(b)))
 	default:
@@ -196,8 +197,8 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 		b     []byte
 	)
 	entry := func(v uint32) {
-		b = append(b, zeros[:chunkIndexSize]...)
-		encodeChunkIndex(b[len(b)-chunkIndexSize:], v)
+		b = append(b, zeros[:disk.ChunkIndexSize]...)
+		disk.EncodeChunkIndex(b[len(b)-disk.ChunkIndexSize:], v)
 		if next++; len(b) >= len(zeros) {
 			m.putAt(off, b)
 			off += int64(len(b))
@@ -206,14 +207,14 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 	}
 	m.eachPiece(it, chunk, func(run tree.Extent, block int64) {
 		for next < run.Off/chunk {
-			entry(nullBlock)
+			entry(disk.NullBlock)
 		}
 		for next*chunk < run.End() {
 			entry(uint32(block + (next*chunk-run.Off)/m.bs))
 		}
 	})
-	for next < blocks(it.size(), chunk) {
-		entry(nullBlock)
+	for next < disk.Blocks(it.size(), chunk) {
+		entry(disk.NullBlock)
 	}
 	m.putAt(off, b)
 }
@@ -230,22 +231,22 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 	}
 	eachRun(it.entry.Extents, it.entry.Size, chunk, func(run tree.Extent) {
 		fn(run, block)
-		block += blocks(run.Len, m.bs)
+		block += disk.Blocks(run.Len, m.bs)
 	})
 }
 
 // writeTable puts the table of devices into the head.
 func (m *metadataWriter) writeTable() {
 	for i := range m.table {
-		m.slots[i].encode(m.head[tableEnd(i):])
+		m.slots[i].Encode(m.head[tableEnd(i):])
 	}
 }
 
 // writeSuper completes the head. Everything else has been written.
 func (m *metadataWriter) writeSuper(opts *Options) {
-	super := superblock{
-		Magic:     superMagic,
-		Compat:    compatChecksum | compatMtime,
+	super := disk.Superblock{
+		Magic:     disk.Magic,
+		Compat:    disk.CompatChecksum | disk.CompatMtime,
 		BlockBits: uint8(log2(m.bs)),
 		RootNid:   uint16(m.items[0].nid),
 		Inodes:    uint64(len(m.items)),
@@ -256,31 +257,31 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	}
 	copy(super.Label[:], opts.Label)
 	if m.shared.any {
-		super.Compat |= compatXattrFilter
+		super.Compat |= disk.CompatXattrFilter
 		super.XattrBlock = uint32(m.xattrs / m.bs)
 	}
 	if m.chunked {
-		super.Incompat |= incompatChunked
+		super.Incompat |= disk.IncompatChunked
 	}
 	if m.table > 0 {
-		super.Incompat |= incompatDevices
+		super.Incompat |= disk.IncompatDevices
 		super.ExtraDevices = uint16(m.table)
-		super.DeviceSlot = uint16(tableEnd(0) / deviceSlotSize)
+		super.DeviceSlot = uint16(tableEnd(0) / disk.DeviceSlotSize)
 	}
 	if opts.BuildTime != nil {
 		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {
 			super.BuildTime = uint32(after)
 		}
 	}
-	super.encode(m.head[superOffset:])
+	super.Encode(m.head[disk.SuperOffset:])
 	if opts.UUID != nil {
 		super.UUID = *opts.UUID
 	} else {
 		super.UUID = m.contentUUID()
 	}
-	super.encode(m.head[superOffset:])
-	super.Checksum = superChecksum(m.head[superOffset : superOffset+checksumLen(m.bs)])
-	super.encode(m.head[superOffset:])
+	super.Encode(m.head[disk.SuperOffset:])
+	super.Checksum = disk.Checksum(m.head[disk.SuperOffset : disk.SuperOffset+disk.ChecksumLen(m.bs)])
+	super.Encode(m.head[disk.SuperOffset:])
 }
 
 // ownBlocks is how many blocks the image has on its device, where without a table
@@ -297,7 +298,7 @@ func (m *metadataWriter) ownBlocks() int64 {
 func (m *metadataWriter) contentUUID() (id [16]byte) {
 	m.digest.Write(m.head)
 	for _, s := range m.slots {
-		m.digest.Write(s.tag[:])
+		m.digest.Write(s.Tag[:])
 	}
 	copy(id[:], m.digest.Sum(nil))
 	id[6] = id[6]&0x0F | 0x80

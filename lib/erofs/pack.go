@@ -3,6 +3,8 @@ package erofs
 import (
 	"math/bits"
 	"slices"
+
+	"ocipipe/lib/erofs/disk"
 )
 
 // packer fills blocks with items of any size, best fit first: for each number of
@@ -10,16 +12,16 @@ import (
 // lies in one block; a longer one begins its own, and the next ones follow.
 type packer struct {
 	bs   int64
-	end  int64                                   // of the last block
-	ends [1<<maxBlockBits/slotSize + 1][]int64   // by free slots: where such blocks end
-	some [1<<maxBlockBits/slotSize/64 + 1]uint64 // bit n: ends[n] is not empty
+	end  int64                                            // of the last block
+	ends [1<<disk.MaxBlockBits/disk.NidUnit + 1][]int64   // by free slots: where such blocks end
+	some [1<<disk.MaxBlockBits/disk.NidUnit/64 + 1]uint64 // bit n: ends[n] is not empty
 }
 
 func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
 
 // open makes the last n bytes before end available.
 func (k *packer) open(end, n int64) {
-	if slots := n / slotSize; slots > 0 {
+	if slots := n / disk.NidUnit; slots > 0 {
 		k.ends[slots] = append(k.ends[slots], end)
 		k.some[slots/64] |= 1 << (slots % 64)
 	}
@@ -27,20 +29,20 @@ func (k *packer) open(end, n int64) {
 
 // place finds room for n bytes and returns their offset.
 func (k *packer) place(n int64) int64 {
-	n = roundUp(n, slotSize)
-	if slots, ok := k.find(n / slotSize); ok && n <= k.bs {
+	n = disk.RoundUp(n, disk.NidUnit)
+	if slots, ok := k.find(n / disk.NidUnit); ok && n <= k.bs {
 		ends := k.ends[slots]
 		end := ends[len(ends)-1]
 		k.ends[slots] = ends[:len(ends)-1]
 		if len(ends) == 1 {
 			k.some[slots/64] &^= 1 << (slots % 64)
 		}
-		free := slots * slotSize
+		free := slots * disk.NidUnit
 		k.open(end, free-n)
 		return end - free
 	}
 	off := k.end
-	k.end += roundUp(n, k.bs)
+	k.end += disk.RoundUp(n, k.bs)
 	k.open(k.end, k.end-off-n)
 	return off
 }
@@ -74,7 +76,7 @@ func (p *plan) packingOrder() []*item {
 	for lot := range slices.Chunk(p.items[1:], packWindow) {
 		keys = keys[:0]
 		for i, it := range lot {
-			slots := blocks(it.fullSize(p.bs), slotSize)
+			slots := disk.Blocks(it.fullSize(p.bs), disk.NidUnit)
 			keys = append(keys, uint64(maxSlots-slots)*packWindow+uint64(i))
 		}
 		slices.Sort(keys)

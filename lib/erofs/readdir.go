@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -20,27 +21,27 @@ type named struct {
 // readDirBlock decodes the block of directory dir at off in its data. Names are
 // checked; their order is checked within the block.
 func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf []byte) ([]named, error) {
-	b := buf[:min(int64(len(buf)), dir.size-off)]
+	b := buf[:min(int64(len(buf)), dir.Size-off)]
 	if _, err := data.ReadAt(b, off); err != nil && err != io.EOF {
 		return nil, err
 	}
 	bad := func(format string, args ...any) ([]named, error) {
 		return nil, corrupt(dir.off, "directory %d, block at %d: %s", dir.nid, off, fmt.Sprintf(format, args...))
 	}
-	if len(b) < direntSize {
+	if len(b) < disk.DirentSize {
 		return bad("%d bytes are too few for an entry", len(b))
 	}
-	first := int(decodeDirent(b).name)
-	if first < direntSize || first%direntSize != 0 || first > len(b) {
+	first := int(disk.DecodeDirent(b).Name)
+	if first < disk.DirentSize || first%disk.DirentSize != 0 || first > len(b) {
 		return bad("first name at %d", first)
 	}
 	text := string(b[first:]) // all names of the block in one string
-	list := make([]named, first/direntSize)
+	list := make([]named, first/disk.DirentSize)
 	for i := range list {
-		d := decodeDirent(b[i*direntSize:])
-		start, end := int(d.name), len(b)
+		d := disk.DecodeDirent(b[i*disk.DirentSize:])
+		start, end := int(d.Name), len(b)
 		if i+1 < len(list) {
-			end = int(decodeDirent(b[(i+1)*direntSize:]).name)
+			end = int(disk.DecodeDirent(b[(i+1)*disk.DirentSize:]).Name)
 		}
 		if start < first || end < start || end > len(b) {
 			return bad("name %d lies from %d to %d", i, start, end)
@@ -49,13 +50,13 @@ func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf
 		if i+1 == len(list) {
 			name, _, _ = strings.Cut(name, "\x00")
 		}
-		if len(name) == 0 || len(name) > nameMax || strings.ContainsAny(name, "/\x00") {
+		if len(name) == 0 || len(name) > disk.MaxName || strings.ContainsAny(name, "/\x00") {
 			return bad("name %q", name)
 		}
 		if i > 0 && name <= list[i-1].name {
 			return bad("%q comes behind %q", name, list[i-1].name)
 		}
-		list[i] = named{name, d.nid, d.kind}
+		list[i] = named{name, d.Nid, d.Kind}
 	}
 	return list, nil
 }
@@ -70,9 +71,9 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 	var (
 		all  []named
 		last string
-		buf  = make([]byte, min(img.bs, dir.size))
+		buf  = make([]byte, min(img.bs, dir.Size))
 	)
-	for off := int64(0); off < dir.size; off += img.bs {
+	for off := int64(0); off < dir.Size; off += img.bs {
 		list, err := img.readDirBlock(dir, data, off, buf)
 		if err != nil {
 			return nil, err
@@ -113,7 +114,7 @@ func (img *Image) lookup(dir *foundInode, name string) (named, error) {
 	}
 	buf := make([]byte, img.bs)
 	var list []named // of the last block that does not begin behind name
-	sort.Search(int(blocks(dir.size, img.bs)), func(i int) bool {
+	sort.Search(int(disk.Blocks(dir.Size, img.bs)), func(i int) bool {
 		if err != nil {
 			return true
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -17,9 +18,9 @@ import (
 // be used by several goroutines.
 type Image struct {
 	self     part
-	super    superblock
+	super    disk.Superblock
 	bs       int64
-	devices  []deviceSlot
+	devices  []disk.DeviceSlot
 	extra    []part   // the devices themselves; nil if only the image is at hand
 	unified  []extent // where devices are among the addresses of all, ascending
 	prefixes []string // long xattr prefixes, complete
@@ -88,35 +89,35 @@ func (img *Image) read(p []byte, off int64) error {
 }
 
 func (img *Image) readSuper() error {
-	var b [superSize]byte
+	var b [disk.SuperSize]byte
 	s := &img.super
-	if img.self.Size < superOffset+superSize {
+	if img.self.Size < disk.SuperOffset+disk.SuperSize {
 		return corrupt(0, "%d bytes are too few for a superblock", img.self.Size)
 	}
-	if err := img.read(b[:], superOffset); err != nil {
+	if err := img.read(b[:], disk.SuperOffset); err != nil {
 		return err
 	}
-	s.decode(b[:])
-	if s.Magic != superMagic {
-		return corrupt(superOffset, "no EROFS superblock here")
+	s.Decode(b[:])
+	if s.Magic != disk.Magic {
+		return corrupt(disk.SuperOffset, "no EROFS superblock here")
 	}
-	if s.BlockBits < minBlockBits || s.BlockBits > maxBlockBits {
-		return corrupt(superOffset, "block size of 2^%d bytes", s.BlockBits)
+	var ok bool
+	if img.bs, ok = s.BlockSize(); !ok {
+		return corrupt(disk.SuperOffset, "block size of 2^%d bytes", s.BlockBits)
 	}
-	img.bs = 1 << s.BlockBits
 	if err := img.checkFeatures(); err != nil {
 		return err
 	}
 	if s.DirBlockBits != 0 {
-		return unsupported(superOffset, "directory blocks of 2^%d blocks", s.DirBlockBits)
+		return unsupported(disk.SuperOffset, "directory blocks of 2^%d blocks", s.DirBlockBits)
 	}
-	if end := superOffset + s.size(); end > img.self.Size {
-		return corrupt(superOffset, "superblock of %d bytes is beyond the end of the image", s.size())
+	if end := disk.SuperOffset + s.Size(); end > img.self.Size {
+		return corrupt(disk.SuperOffset, "superblock of %d bytes is beyond the end of the image", s.Size())
 	}
 	if s.FixedNsec >= 1e9 {
-		return corrupt(superOffset, "%d nanoseconds", s.FixedNsec)
+		return corrupt(disk.SuperOffset, "%d nanoseconds", s.FixedNsec)
 	}
-	if s.Compat&compatChecksum != 0 {
+	if s.Compat&disk.CompatChecksum != 0 {
 		if err := img.checkSum(); err != nil {
 			return err
 		}
@@ -126,15 +127,15 @@ func (img *Image) readSuper() error {
 
 // checkFeatures refuses features that change what this package reads.
 func (img *Image) checkFeatures() error {
-	unknown := img.super.Incompat &^ incompatKnown
+	unknown := img.super.Incompat &^ disk.IncompatKnown
 	var names []string
 	for _, f := range []struct {
-		flag incompatFlags
+		flag disk.Incompat
 		name string
 	}{
-		{incompat48Bit, "48-bit addresses (0x80)"},
-		{incompatMetabox, "compressed metadata (0x100)"},
-		{unknown &^ (incompat48Bit | incompatMetabox), fmt.Sprintf("features %#x", uint32(unknown))},
+		{disk.Incompat48Bit, "48-bit addresses (0x80)"},
+		{disk.IncompatMetabox, "compressed metadata (0x100)"},
+		{unknown &^ (disk.Incompat48Bit | disk.IncompatMetabox), fmt.Sprintf("features %#x", uint32(unknown))},
 	} {
 		if unknown&f.flag != 0 {
 			names = append(names, f.name)
@@ -143,20 +144,20 @@ func (img *Image) checkFeatures() error {
 	if names == nil {
 		return nil
 	}
-	return unsupported(superOffset, "%s", strings.Join(names, ", "))
+	return unsupported(disk.SuperOffset, "%s", strings.Join(names, ", "))
 }
 
 func (img *Image) checkSum() error {
-	n := checksumLen(img.bs)
-	if n > img.self.Size-superOffset {
+	n := disk.ChecksumLen(img.bs)
+	if n > img.self.Size-disk.SuperOffset {
 		return corrupt(img.self.Size, "image is cut short in its first block")
 	}
 	b := make([]byte, n)
-	if err := img.read(b, superOffset); err != nil {
+	if err := img.read(b, disk.SuperOffset); err != nil {
 		return err
 	}
-	if sum := superChecksum(b); sum != img.super.Checksum {
-		return corrupt(superOffset, "superblock has checksum %#08x, says %#08x", sum, img.super.Checksum)
+	if sum := disk.Checksum(b); sum != img.super.Checksum {
+		return corrupt(disk.SuperOffset, "superblock has checksum %#08x, says %#08x", sum, img.super.Checksum)
 	}
 	return nil
 }
@@ -165,11 +166,11 @@ func (img *Image) checkSum() error {
 // the inode that holds the ends of compressed files, which may be compressed.
 func (img *Image) readPrefixes() error {
 	s := &img.super
-	if s.Incompat&incompatPrefixes == 0 || s.PrefixCount == 0 {
+	if s.Incompat&disk.IncompatPrefixes == 0 || s.PrefixCount == 0 {
 		return nil
 	}
 	var table io.ReaderAt = imageReader{img}
-	if s.Incompat&incompatFragments != 0 && s.PackedNid != 0 && s.Compat&compatPlainPrefix == 0 {
+	if s.Incompat&disk.IncompatFragments != 0 && s.PackedNid != 0 && s.Compat&disk.CompatPlainPrefix == 0 {
 		ino, err := img.readInode(s.PackedNid)
 		if err != nil {
 			return fmt.Errorf("xattr prefixes: %w", err)
@@ -202,22 +203,22 @@ func (img *Image) readPrefixes() error {
 // readPrefix reads a long prefix: length (2 bytes) of what follows, index of the
 // short prefix, the rest; padded to 4 bytes.
 func readPrefix(r io.ReaderAt, off int64) (prefix string, n int64, err error) {
-	var b [2 + 1 + nameMax]byte
+	var b [2 + 1 + disk.MaxName]byte
 	if _, err := r.ReadAt(b[:2], off); err != nil {
 		return "", 0, err
 	}
 	n = int64(binary.LittleEndian.Uint16(b[:]))
-	if n < 1 || n > 1+nameMax {
+	if n < 1 || n > 1+disk.MaxName {
 		return "", 0, corrupt(off, "prefix of %d bytes", n)
 	}
 	if _, err := r.ReadAt(b[2:2+n], off+2); err != nil {
 		return "", 0, err
 	}
-	short, ok := shortPrefix(b[2])
+	short, ok := disk.ShortPrefix(b[2])
 	if !ok {
 		return "", 0, corrupt(off, "prefix index %d", b[2])
 	}
-	return short + string(b[3:2+n]), roundUp(2+n, xattrAlign), nil
+	return short + string(b[3:2+n]), disk.RoundUp(2+n, disk.XattrAlign), nil
 }
 
 // imageReader reads metadata by its offset in the image.
@@ -232,16 +233,16 @@ func (r imageReader) ReadAt(p []byte, off int64) (int, error) {
 
 // foundInode is an inode with where it is.
 type foundInode struct {
-	inode
+	disk.Inode
 	nid uint64
 	off int64
 }
 
-func (ino *foundInode) kind() tree.Type { return typeOfMode(ino.mode) }
+func (ino *foundInode) kind() tree.Type { return disk.TypeOfMode(ino.Mode) }
 
 // end is the offset behind the inode and its xattrs.
 func (ino *foundInode) end() int64 {
-	return ino.off + ino.recordSize() + xattrBodySize(ino.xattrCount)
+	return ino.off + ino.RecordSize() + disk.XattrBodySize(ino.XattrCount)
 }
 
 // readInode reads and checks the inode nid. Where its data is has not been checked
@@ -260,24 +261,24 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 		return corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
 	}
 	ino.nid, ino.off = nid, off
-	var b [extendedSize]byte
-	if err := img.read(b[:compactSize], ino.off); err != nil {
+	var b [disk.ExtendedSize]byte
+	if err := img.read(b[:disk.CompactSize], ino.off); err != nil {
 		return err
 	}
-	if n := inodeSize(b[:]); n > compactSize {
-		if err := img.read(b[compactSize:n], ino.off+compactSize); err != nil {
+	if n := disk.InodeSize(b[:]); n > disk.CompactSize {
+		if err := img.read(b[disk.CompactSize:n], ino.off+disk.CompactSize); err != nil {
 			return err
 		}
 	}
-	switch ok = ino.decode(b[:], &img.super); {
-	case !ok && ino.size < 0:
+	switch ok = ino.Decode(b[:], &img.super); {
+	case !ok && ino.Size < 0:
 		return corrupt(ino.off, "inode %d has a negative size", nid)
 	case !ok:
 		return unsupported(ino.off, "inode %d has format %#x", nid, binary.LittleEndian.Uint16(b[:]))
 	case ino.kind() == 0:
-		return corrupt(ino.off, "inode %d has mode %#o", nid, ino.mode)
-	case ino.time.Nsec >= 1e9:
-		return corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.time.Nsec)
+		return corrupt(ino.off, "inode %d has mode %#o", nid, ino.Mode)
+	case ino.Time.Nsec >= 1e9:
+		return corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.Time.Nsec)
 	case ino.end() > img.self.Size:
 		return corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
 	}
@@ -289,10 +290,10 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 // such numbers, which the kernel takes, to inodes that lie before the base. Numbers
 // with more bits would be other names of the same inodes.
 func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
-	if nid > math.MaxUint64/slotSize {
+	if nid > math.MaxUint64/disk.NidUnit {
 		return 0, false
 	}
-	off = int64(img.super.MetaBlock)*img.bs + int64(nid*slotSize)
+	off = int64(img.super.MetaBlock)*img.bs + int64(nid*disk.NidUnit)
 	return off, off >= 0 && off <= img.self.Size
 }
 
@@ -316,30 +317,30 @@ func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.En
 func (ino *foundInode) attributes() tree.Entry {
 	e := tree.Entry{
 		Type:  ino.kind(),
-		Time:  ino.time,
-		UID:   ino.uid,
-		GID:   ino.gid,
-		Nlink: ino.nlink,
-		Mode:  ino.mode & modePermMask,
+		Time:  ino.Time,
+		UID:   ino.UID,
+		GID:   ino.GID,
+		Nlink: ino.Nlink,
+		Mode:  ino.Mode & disk.ModePermMask,
 	}
 	switch e.Type {
 	case tree.Char, tree.Block:
-		e.Dev = decodeDevice(ino.data)
+		e.Dev = disk.DecodeDevice(ino.Data)
 	case tree.File:
-		e.Size = ino.size
+		e.Size = ino.Size
 	}
 	return e
 }
 
 func (img *Image) readLink(ino *foundInode) (string, error) {
-	if ino.size < 1 || ino.size > linkMax {
-		return "", corrupt(ino.off, "link target of %d bytes", ino.size)
+	if ino.Size < 1 || ino.Size > disk.MaxLink {
+		return "", corrupt(ino.off, "link target of %d bytes", ino.Size)
 	}
 	c, err := img.data(ino)
 	if err != nil {
 		return "", err
 	}
-	b := make([]byte, ino.size)
+	b := make([]byte, ino.Size)
 	if _, err := c.ReadAt(b, 0); err != nil {
 		return "", err
 	}
@@ -362,32 +363,6 @@ func (img *Image) setContent(e *tree.Entry, ino *foundInode, c *content) error {
 		e.Content = c
 	}
 	return nil
-}
-
-// unmark turns the marks of a layer image into what they stand for. It reports
-// false if e, a directory, is only implied and has nothing to say; other is what
-// unmarkLink returns.
-func unmark(e *tree.Entry) (other string, stated bool) {
-	other = unmarkLink(e)
-	if v, ok := e.Xattr(markImplied.Name); ok && v == markImplied.Value && e.Type == tree.Dir {
-		e.NoChange = true
-		if !e.IsOpaque() {
-			e.Xattrs = nil
-			return other, false
-		}
-		e.Xattrs = []tree.Xattr{tree.Opaque} // nothing else is stated
-	}
-	return other, true
-}
-
-func without(xs []tree.Xattr, name string) []tree.Xattr {
-	var kept []tree.Xattr
-	for _, x := range xs {
-		if x.Name != name {
-			kept = append(kept, x)
-		}
-	}
-	return kept
 }
 
 // dataBudget is how much metadata may be read from an image of size bytes in one

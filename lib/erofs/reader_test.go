@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -58,7 +59,7 @@ func victim(t testing.TB) []byte {
 		symlink("link", "target"),
 		dir("sub"), file("sub/one", nil), file("sub/two", nil), dir("sub/dir"),
 	)
-	b[superOffset+8] &^= byte(compatChecksum)
+	b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
 	if err := drain(b); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestBrokenFields(t *testing.T) {
 		whole  = victim(t)
 		at     = func(path string) int { return int(inodeAt(t, whole, path).off) }
 		behind = func(path string) int { return int(inodeAt(t, whole, path).end()) }
-		super  = func(off int) int { return superOffset + off }
+		super  = func(off int) int { return disk.SuperOffset + off }
 		nid    = func(path string) uint64 { return inodeAt(t, whole, path).nid }
 		le     = binary.LittleEndian
 		u16    = func(v uint16) []byte { return le.AppendUint16(nil, v) }
@@ -98,7 +99,7 @@ func TestBrokenFields(t *testing.T) {
 	)
 	// The data of "sub", inline: ". .. dir one two"
 	sub := behind("sub")
-	names := sub + 5*direntSize
+	names := sub + 5*disk.DirentSize
 	if string(whole[names:names+12]) != "...dironetwo" {
 		t.Fatalf("sub has %q", whole[names:names+12])
 	}
@@ -132,13 +133,13 @@ func TestBrokenFields(t *testing.T) {
 		{"first block", at("big") + 16, u32(1 << 20), ErrCorrupt, "data of inode"},
 		{"size", at("big") + 8, u32(1 << 30), ErrCorrupt, "data of inode"},
 		{"xattr count", at("big") + 2, u16(0xFFFF), ErrCorrupt, "xattrs of inode"},
-		{"no room for shared ids", at("inline") + compactSize + 4, []byte{255}, ErrCorrupt, "255 shared xattrs"},
+		{"no room for shared ids", at("inline") + disk.CompactSize + 4, []byte{255}, ErrCorrupt, "255 shared xattrs"},
 		{"xattr entry", behind("big") - 8, []byte{200}, ErrCorrupt, "xattr is beyond"},
-		{"shared id", at("inline") + compactSize + xattrHeadSize, u32(1 << 28), ErrCorrupt, "inline: "},
+		{"shared id", at("inline") + disk.CompactSize + disk.XattrHeadSize, u32(1 << 28), ErrCorrupt, "inline: "},
 		{"inline across blocks", at("inline") + 8, u32(500), ErrCorrupt, "crosses a block"},
 		{"chunk format", at("sparse") + 16, u16(0x60), ErrUnsupported, "chunk format"},
 		{"chunk map", at("sparse") + 8, u32(1 << 31), ErrCorrupt, "chunk map"},
-		{"chunk address", int(roundUp(int64(behind("sparse")), 8)) + 8 + 4, u32(1 << 30), ErrCorrupt, "data of inode"},
+		{"chunk address", int(disk.RoundUp(int64(behind("sparse")), 8)) + 8 + 4, u32(1 << 30), ErrCorrupt, "data of inode"},
 		{"empty link", at("link") + 8, u32(0), ErrCorrupt, "link target of 0"},
 		{"long link", at("link") + 8, u32(5000), ErrCorrupt, "link target of 5000"},
 		{"zero in a link", behind("link") + 3, []byte{0}, ErrCorrupt, "zero byte"},
@@ -146,18 +147,18 @@ func TestBrokenFields(t *testing.T) {
 		{"first name at 0", sub + 8, u16(0), ErrCorrupt, "first name at 0"},
 		{"first name at 13", sub + 8, u16(13), ErrCorrupt, "first name at 13"},
 		{"first name beyond", sub + 8, u16(1200), ErrCorrupt, "first name at 1200"},
-		{"name backwards", sub + 2*direntSize + 8, u16(60), ErrCorrupt, "name"},
-		{"name beyond", sub + 3*direntSize + 8, u16(600), ErrCorrupt, "name"},
+		{"name backwards", sub + 2*disk.DirentSize + 8, u16(60), ErrCorrupt, "name"},
+		{"name beyond", sub + 3*disk.DirentSize + 8, u16(600), ErrCorrupt, "name"},
 		{"order", names + 3, []byte("z"), ErrCorrupt, "comes behind"},
 		{"twice", names + 6, []byte("dir"), ErrCorrupt, "comes behind"},
 		{"slash", names + 7, []byte("/"), ErrCorrupt, "name"},
 		{"zero in a name", names + 7, []byte{0}, ErrCorrupt, "name"},
-		{"nid beyond the end", sub + 3*direntSize, u64(1 << 62), ErrCorrupt, "sub/one: "},
-		{"nid of 64 bits", sub + 3*direntSize, u64(1<<64 - 1), ErrCorrupt, "sub/one: "},
-		{"cycle", sub + 2*direntSize, u64(nid(".")), ErrCorrupt, "sub/dir: "},
-		{"two parents", sub + 3*direntSize, u64(nid("sub/dir")), ErrCorrupt, "sub/one: "},
+		{"nid beyond the end", sub + 3*disk.DirentSize, u64(1 << 62), ErrCorrupt, "sub/one: "},
+		{"nid of 64 bits", sub + 3*disk.DirentSize, u64(1<<64 - 1), ErrCorrupt, "sub/one: "},
+		{"cycle", sub + 2*disk.DirentSize, u64(nid(".")), ErrCorrupt, "sub/dir: "},
+		{"two parents", sub + 3*disk.DirentSize, u64(nid("sub/dir")), ErrCorrupt, "sub/one: "},
 		{"dot", sub, u64(nid(".")), ErrCorrupt, `"." is inode`},
-		{"dots", sub + direntSize, u64(nid("sub")), ErrCorrupt, `".." is inode`},
+		{"dots", sub + disk.DirentSize, u64(nid("sub")), ErrCorrupt, `".." is inode`},
 		{"empty directory", at("sub") + 8, u32(5), ErrCorrupt, "too few"},
 	} {
 		b := bytes.Clone(whole)
@@ -177,7 +178,7 @@ func TestBrokenFields(t *testing.T) {
 
 func TestExtendedInodeFields(t *testing.T) {
 	whole := build(t, Options{UUID: new([16]byte)}, dir("."), with(file("f", pattern(1, 5000)), func(e *tree.Entry) { e.UID = 1 << 20 }))
-	whole[superOffset+8] &^= byte(compatChecksum)
+	whole[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
 	at := int(inodeAt(t, whole, "f").off)
 	for _, c := range []struct {
 		name string
@@ -245,7 +246,7 @@ func TestChunkMapBudget(t *testing.T) {
 	b := build(t, Options{BlockSize: 512, UUID: new([16]byte)}, es...)
 	src := open(t, b).Source().(*source)
 	ino := inodeFor(t, src.img, "a")
-	if chunk, unit := ino.chunks(512); src.metadata(ino) != size/chunk*unit || src.metadata(ino) < 8 {
+	if chunk, unit := ino.Chunks(512); src.metadata(ino) != size/chunk*unit || src.metadata(ino) < 8 {
 		t.Errorf("a map of %d bytes is counted as %d", size/chunk*unit, src.metadata(ino))
 	}
 	src.xs.budget = 100 + src.metadata(ino) - 50
@@ -301,9 +302,9 @@ func TestManyNames(t *testing.T) {
 // Directories that share their blocks are told by their dots.
 func TestSharedDirectory(t *testing.T) {
 	b := build(t, Options{UUID: new([16]byte)}, file("a/f", nil), file("b/f", nil))
-	b[superOffset+8] &^= byte(compatChecksum)
+	b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
 	one, other := inodeAt(t, b, "a"), inodeAt(t, b, "b")
-	copy(b[one.off:one.end()+one.size], b[other.off:other.end()+other.size])
+	copy(b[one.off:one.end()+one.Size], b[other.off:other.end()+other.Size])
 	if err := drain(b); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("have %v", err)
 	}
@@ -387,16 +388,16 @@ func inodeFor(t *testing.T, img *Image, path string) *foundInode {
 func TestLongPrefixes(t *testing.T) {
 	table := data("\x06\x00\x01long." + "\x08\x00\x04overlay" + "\x00\x00") // each padded to 4
 	b := build(t, Options{Layer: true, UUID: new([16]byte)}, dir("."), file("table", table), xattrs(file("f", nil), "user.a", "value one"))
-	b[superOffset+8] = 0
-	b[superOffset+80] |= byte(incompatPrefixes)
-	b[superOffset+91] = 2
-	binary.LittleEndian.PutUint32(b[superOffset+92:], 4096/4)
-	entry := bytes.Index(b, []byte("avalue one")) - xattrEntSize
-	b[entry+1] = longPrefix | 0
+	b[disk.SuperOffset+8] = 0
+	b[disk.SuperOffset+80] |= byte(disk.IncompatPrefixes)
+	b[disk.SuperOffset+91] = 2
+	binary.LittleEndian.PutUint32(b[disk.SuperOffset+92:], 4096/4)
+	entry := bytes.Index(b, []byte("avalue one")) - disk.XattrEntrySize
+	b[entry+1] = disk.LongPrefix | 0
 	if e := list(t, open(t, b))["f"]; fmt.Sprint(e.Xattrs) != "[{user.long.a value one}]" {
 		t.Errorf("xattrs %v", e.Xattrs)
 	}
-	b[entry+1] = longPrefix | 1
+	b[entry+1] = disk.LongPrefix | 1
 	if e := list(t, open(t, b))["f"]; fmt.Sprint(e.Xattrs) != "[{trusted.overlaya value one}]" {
 		t.Errorf("xattrs %v", e.Xattrs)
 	}
@@ -406,11 +407,11 @@ func TestLongPrefixes(t *testing.T) {
 		put  byte
 		err  string
 	}{
-		{"no such prefix", entry + 1, longPrefix | 2, "xattr prefix 2 of 2"},
+		{"no such prefix", entry + 1, disk.LongPrefix | 2, "xattr prefix 2 of 2"},
 		{"empty prefix", 4096, 0, "prefix of 0 bytes"},
 		{"long prefix", 4097, 2, "prefix of 518 bytes"},
 		{"unknown short prefix", 4098, 9, "prefix index 9"},
-		{"table beyond the end", superOffset + 95, 0x10, "beyond the end"},
+		{"table beyond the end", disk.SuperOffset + 95, 0x10, "beyond the end"},
 	} {
 		broken := bytes.Clone(b)
 		broken[c.off] = c.put
@@ -423,12 +424,12 @@ func TestLongPrefixes(t *testing.T) {
 // Since 6.15 the kernel takes a first block of all ones for a hole.
 func TestFlatHole(t *testing.T) {
 	whole := build(t, Options{Layer: true, UUID: new([16]byte)}, file("f", pattern(1, 5000)), with(file("g", pattern(2, 5000)), func(e *tree.Entry) { e.UID = 1 << 20 }))
-	whole[superOffset+8] = 0
+	whole[disk.SuperOffset+8] = 0
 	for _, path := range []string{"f", "g"} {
 		b := bytes.Clone(whole)
 		ino := inodeAt(t, b, path)
-		binary.LittleEndian.PutUint32(b[ino.off+16:], nullBlock)
-		if ino.extended {
+		binary.LittleEndian.PutUint32(b[ino.off+16:], disk.NullBlock)
+		if ino.Extended {
 			if err := drain(b); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s, high bits 0: %v", path, err)
 			}
@@ -477,7 +478,7 @@ func FuzzReader(f *testing.F) {
 		build(f, Options{BlockSize: 512, UUID: new([16]byte)}, xattrs(file("x/y", pattern(1, 600)), "user.a", "b"), sparse("s", 9000, []tree.Extent{{Off: 600, Len: 10}})),
 	}
 	for _, b := range seeds {
-		b[superOffset+8] &^= byte(compatChecksum) // else every change only breaks the checksum
+		b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum) // else every change only breaks the checksum
 		if err := drain(b); err != nil {
 			f.Fatalf("seed is not accepted: %v", err)
 		}
@@ -542,12 +543,12 @@ func TestInodeBeforeBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	img.super.MetaBlock = 7
-	before := root - 7*uint64(img.bs)/slotSize // modulo 2^64
+	before := root - 7*uint64(img.bs)/disk.NidUnit // modulo 2^64
 	got, err := img.readInode(before % (1 << 59))
-	if err != nil || got.off != want.off || got.mode != want.mode {
+	if err != nil || got.off != want.off || got.Mode != want.Mode {
 		t.Errorf("inode before the base: %+v, %v; want %+v", got, err, want)
 	}
-	for _, nid := range []uint64{before, before % (1 << 63), 1 << 62, 1 << 59, 1<<59 | root, 1<<63 | root, 1<<59 - 7*4096/slotSize - 1, 1 << 58} {
+	for _, nid := range []uint64{before, before % (1 << 63), 1 << 62, 1 << 59, 1<<59 | root, 1<<63 | root, 1<<59 - 7*4096/disk.NidUnit - 1, 1 << 58} {
 		if _, err := img.readInode(nid); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("inode %#x: %v", nid, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -20,7 +21,7 @@ func (img *Image) Source() tree.Source {
 	return &source{
 		img: img,
 		xs:  xattrReader{img: img, budget: dataBudget(img.self.Size)},
-		met: make(map[uint64]metInode, min(img.super.Inodes, uint64(img.self.Size)/slotSize, 1<<16)),
+		met: make(map[uint64]metInode, min(img.super.Inodes, uint64(img.self.Size)/disk.NidUnit, 1<<16)),
 	}
 }
 
@@ -127,7 +128,7 @@ func (s *source) fill(d named, parent *openDir, path string) (bool, error) {
 	if s.entry.Type == tree.Dir {
 		err = s.open(&s.ino, d.name, parent)
 	}
-	if _, ok := s.entry.Xattr(markOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
+	if _, ok := s.entry.Xattr(disk.MarkOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
 		err = s.dropOrigin()
 		stated = stated && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
 	}
@@ -148,10 +149,10 @@ func (s *source) load(name string, parent *openDir, again bool) (other string, s
 	case seen && met.entry != nil:
 		s.entry, other = *met.entry, met.entry.Hardlink
 		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
-	case seen && ino.nlink > 1:
+	case seen && ino.Nlink > 1:
 		s.entry = ino.attributes()
 	default:
-		if err := s.xs.charge(ino.recordSize()+s.metadata(ino), ino.off); err != nil {
+		if err := s.xs.charge(ino.RecordSize()+s.metadata(ino), ino.off); err != nil {
 			return "", false, err
 		}
 		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
@@ -160,7 +161,7 @@ func (s *source) load(name string, parent *openDir, again bool) (other string, s
 		other, stated = unmark(&s.entry)
 		e := s.entry
 		isOrElse := e.Lower != nil && e.Lower.Else
-		if again || isOrElse || ino.nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
+		if again || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
 			e.Hardlink = other
 			met.entry = &e
 		}
@@ -221,10 +222,10 @@ func (s *source) newContent() *content {
 func (s *source) metadata(ino *foundInode) int64 {
 	switch kind := ino.kind(); {
 	case kind == tree.Dir || kind == tree.Link:
-		return min(ino.size, s.img.self.Size)
-	case kind == tree.File && ino.layout == chunkBased:
-		chunk, unit := ino.chunks(s.img.bs)
-		return min(blocks(ino.size, chunk), s.img.self.Size/unit) * unit
+		return min(ino.Size, s.img.self.Size)
+	case kind == tree.File && ino.Layout == disk.ChunkBased:
+		chunk, unit := ino.Chunks(s.img.bs)
+		return min(disk.Blocks(ino.Size, chunk), s.img.self.Size/unit) * unit
 	}
 	return 0
 }
@@ -247,19 +248,19 @@ func (s *source) open(ino *foundInode, name string, parent *openDir) error {
 // dropOrigin takes the mark off s.entry, the directory on top of the stack, that a
 // directory has because of the whiteouts in it.
 func (s *source) dropOrigin() error {
-	if v, _ := s.entry.Xattr(markOrigin.Name); v != markOrigin.Value {
+	if v, _ := s.entry.Xattr(disk.MarkOrigin.Name); v != disk.MarkOrigin.Value {
 		return nil
 	}
 	for _, d := range s.stack[len(s.stack)-1].names {
-		if d.kind != 0 && d.kind != fileTypes[tree.Char].dirent {
+		if d.kind != 0 && d.kind != disk.DirentType(tree.Char) {
 			continue
 		}
 		ino, err := s.img.readInode(d.nid)
 		if err != nil {
 			return err
 		}
-		if ino.kind() == tree.Char && ino.data == 0 {
-			s.entry.Xattrs = without(s.entry.Xattrs, markOrigin.Name)
+		if ino.kind() == tree.Char && ino.Data == 0 {
+			s.entry.Xattrs = without(s.entry.Xattrs, disk.MarkOrigin.Name)
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -47,11 +48,11 @@ type Options struct {
 
 // Validate tells whether an image can have these options.
 func (o *Options) Validate() error {
-	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<minBlockBits || n > 1<<maxBlockBits) {
-		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<minBlockBits, 1<<maxBlockBits)
+	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<disk.MinBlockBits || n > 1<<disk.MaxBlockBits) {
+		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<disk.MinBlockBits, 1<<disk.MaxBlockBits)
 	}
-	if len(o.Label) > labelMax || strings.IndexByte(o.Label, 0) >= 0 {
-		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, labelMax)
+	if len(o.Label) > disk.MaxLabel || strings.IndexByte(o.Label, 0) >= 0 {
+		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, disk.MaxLabel)
 	}
 	return nil
 }
@@ -172,18 +173,18 @@ func (w *Writer) check(e *tree.Entry) error {
 		return err
 	}
 	for _, x := range e.Xattrs {
-		if err := checkXattr(x); err != nil && !w.drops(x) {
+		if err := disk.CheckXattr(x); err != nil && !w.drops(x) {
 			return err
 		}
 	}
 	switch e.Type {
 	case tree.Link:
-		if n := len(e.Link); n == 0 || n > linkMax {
-			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, linkMax)
+		if n := len(e.Link); n == 0 || n > disk.MaxLink {
+			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, disk.MaxLink)
 		}
 	case tree.Char, tree.Block:
-		if e.Dev.Major > maxMajor || e.Dev.Minor > maxMinor {
-			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, maxMajor, maxMinor)
+		if e.Dev.Major > disk.MaxMajor || e.Dev.Minor > disk.MaxMinor {
+			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, disk.MaxMajor, disk.MaxMinor)
 		}
 	case tree.File:
 		if e.Content == nil && e.DataSize() > 0 {
@@ -225,7 +226,7 @@ func (w *Writer) retime(t tree.Time) tree.Time {
 
 // keepXattrs are the xattrs of e that the image can hold.
 func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
-	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && steersOverlay(x.Name) }
+	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && disk.SteersOverlay(x.Name) }
 	if !slices.ContainsFunc(e.Xattrs, drops) {
 		return e.Xattrs
 	}
@@ -243,8 +244,8 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 // drops reports whether x is left out: the format has no number for its prefix,
 // or it would be read as a mark of a layer that nobody made.
 func (w *Writer) drops(x tree.Xattr) bool {
-	_, _, ok := splitXattr(x.Name)
-	return !ok || strings.HasPrefix(x.Name, markPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
+	_, _, ok := disk.SplitXattr(x.Name)
+	return !ok || strings.HasPrefix(x.Name, disk.MarkPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
 }
 
 // Close completes the image, and checks it if that was asked for. It does not
@@ -320,32 +321,4 @@ func (w *Writer) warn(p *plan) {
 	if marks.count > 0 {
 		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.count, marks.first))
 	}
-}
-
-// warning counts what is all told in one line.
-type warning struct {
-	first string
-	count int
-}
-
-func (n *warning) note(what string) {
-	if n.count == 0 {
-		n.first = what
-	}
-	n.count++
-}
-
-func (n *warning) add(m warning) {
-	if n.count == 0 {
-		n.first = m.first
-	}
-	n.count += m.count
-}
-
-func (n *warning) text() string {
-	s := n.first + ": left out"
-	if n.count > 1 {
-		s += fmt.Sprintf(", and %d more", n.count-1)
-	}
-	return s
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -23,7 +24,7 @@ func TestRoundTrip(t *testing.T) {
 		if d := firstDifference(want, stream(t, open(t, b).Source())); d != "" {
 			t.Errorf("%+v: %s", opts, d)
 		}
-		if align := max(opts.BlockSize, imageAlign); len(b)%align != 0 {
+		if align := max(opts.BlockSize, disk.ImageAlign); len(b)%align != 0 {
 			t.Errorf("%+v: image of %d bytes", opts, len(b))
 		}
 	}
@@ -54,8 +55,8 @@ func TestFileSizes(t *testing.T) {
 func TestLinkSizes(t *testing.T) {
 	for _, bs := range []int{512, 4096} {
 		var es []tree.Entry
-		for _, n := range []int{1, bs - 100, bs - 65, bs - 64, bs - 33, bs - 32, bs - 31, bs - 1, bs, bs + 1, linkMax} {
-			es = append(es, symlink(fmt.Sprint("l", n), strings.Repeat("x", min(n, linkMax))))
+		for _, n := range []int{1, bs - 100, bs - 65, bs - 64, bs - 33, bs - 32, bs - 31, bs - 1, bs, bs + 1, disk.MaxLink} {
+			es = append(es, symlink(fmt.Sprint("l", n), strings.Repeat("x", min(n, disk.MaxLink))))
 		}
 		img := open(t, build(t, Options{BlockSize: bs}, es...))
 		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
@@ -132,11 +133,11 @@ func TestXattrLimits(t *testing.T) {
 		return []tree.Entry{a, b}
 	}
 	full := dir("full") // as many bytes as an inode may have: 3*(4+1+65535) + 12 + 65520 is 262148 with the last
-	for i, n := range []int{xattrValueMax, xattrValueMax, xattrValueMax} {
+	for i, n := range []int{disk.MaxXattrValue, disk.MaxXattrValue, disk.MaxXattrValue} {
 		full = xattrs(full, "user."+string(rune('a'+i)), strings.Repeat("v", n))
 	}
-	used := xattrHeadSize + 3*roundUp(xattrEntSize+1+xattrValueMax, 4)
-	last := strings.Repeat("v", int(xattrBodyMax-used-xattrEntSize-1))
+	used := disk.XattrHeadSize + 3*disk.RoundUp(disk.XattrEntrySize+1+disk.MaxXattrValue, 4)
+	last := strings.Repeat("v", int(disk.MaxXattrBody-used-disk.XattrEntrySize-1))
 	for _, c := range []struct {
 		name string
 		es   []tree.Entry
@@ -186,7 +187,7 @@ func TestDropped(t *testing.T) {
 	opts := Options{Warn: func(s string) { warnings = append(warnings, s) }}
 	img := open(t, build(t, opts,
 		xattrs(file("a", nil), "system.nfs4_acl", "x", "user.kept", "y"),
-		xattrs(file("b", nil), "btrfs.compression", "x", markLink, "a"),
+		xattrs(file("b", nil), "btrfs.compression", "x", disk.MarkLink, "a"),
 		xattrs(file("c", nil), "system.posix_acl_access", "\x02\x00\x00\x00")))
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "a: xattr system.nfs4_acl") || !strings.Contains(warnings[0], "2 more") {
 		t.Errorf("warnings %q", warnings)

@@ -1,0 +1,55 @@
+package erofs
+
+import (
+	"ocipipe/lib/tree"
+)
+
+// A name that is bound to a file of the layers below if they have it, and else to an
+// inode of its own layer, has an inode of its own in the image: an empty file whose
+// marks say what is looked for below, and the path of the other inode. Where that
+// has no other name it is the inode itself that has the marks.
+
+// placeElse gives each such name in t its item.
+func (p *plan) placeElse(t *tree.Tree) {
+	paths := make(map[*tree.Entry]string) // of the inodes that such names may have
+	eachName(t.Root(), "", func(n *tree.Node, _ string) {
+		if inode := n.Entry.Inode(); inode != n.Entry {
+			paths[inode] = ""
+		}
+	})
+	eachName(t.Root(), "", func(n *tree.Node, path string) {
+		if first, ok := paths[n.Entry]; ok && first == "" {
+			paths[n.Entry] = path
+		}
+	})
+	eachName(t.Root(), "", func(n *tree.Node, path string) {
+		inode := n.Entry.Inode()
+		if inode == n.Entry {
+			return
+		}
+		lower := &tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
+		it, _ := inode.Content.(*item)
+		if first := paths[inode]; first != "" {
+			it = p.slab.next()
+			it.entry = &tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower}
+		} else {
+			if it == nil {
+				it = p.slab.next()
+				it.entry, inode.Content = inode, it
+			}
+			paths[inode], inode.Lower = path, lower
+		}
+		n.Entry.Content = it
+	})
+}
+
+// eachName calls fn for what n holds, in canonical order.
+func eachName(n *tree.Node, dir string, fn func(n *tree.Node, path string)) {
+	for _, c := range n.Children() {
+		path := dir + c.Name()
+		fn(c, path)
+		if c.Entry.Type == tree.Dir {
+			eachName(c, path+"/", fn)
+		}
+	}
+}
