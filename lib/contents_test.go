@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
@@ -103,11 +104,11 @@ func allContents(t *testing.T) []contents {
 	}
 	opts := func(t *testing.T) layer.LoadOptions { return layer.LoadOptions{SpoolDir: t.TempDir()} }
 	onDisk, _ := imageFile(t, func(f *os.File) { f.Write(plain.Bytes()) })
-	image := func(t *testing.T, layerImage bool) *erofs.Image {
+	image := func(t *testing.T, layerImage bool) *erofsread.Image {
 		f, size := imageFile(t, func(f *os.File) {
 			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
 		})
-		return must[*erofs.Image](t)(erofs.Open(f, size))
+		return must[*erofsread.Image](t)(erofsread.Open(f, size))
 	}
 	ext := func(t *testing.T) *ext4.Image {
 		f, size := imageFile(t, func(f *os.File) {

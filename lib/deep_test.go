@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/tree"
 )
@@ -41,7 +42,7 @@ func TestDeepSources(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			return must[*erofs.Image](t)(erofs.Open(f, size)).Source(), 15 << 20
+			return must[*erofsread.Image](t)(erofsread.Open(f, size)).Source(), 15 << 20
 		},
 		"ext4": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {

@@ -31,8 +31,9 @@ var allowed = map[string][]string{
 	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "compression", "blockio"},
 	"input":       {"oci", "layer", "tree", "compression"},
-	"erofs":       {"tree", "blockio", "erofs/disk"},
+	"erofs":       {"tree", "blockio", "erofs/disk", "erofs/read"},
 	"erofs/disk":  {"tree"},
+	"erofs/read":  {"tree", "blockio", "erofs/disk"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},

@@ -13,6 +13,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -56,7 +57,7 @@ func (t *tool) Run(env *cli.Env) error {
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
 	err = cli.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
-	if errors.Is(err, erofs.ErrNoDevice) {
+	if errors.Is(err, erofsread.ErrNoDevice) {
 		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
 	}
 	if err != nil {
@@ -82,7 +83,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := erofs.Open(file, size, devices...)
+	img, err := erofsread.Open(file, size, devices...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	return merged.Source(tree.Flat), nil
 }
 
-func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
+func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error) {
 	var files []*os.File
 	for _, path := range paths {
 		f, err := env.OpenFile(path)
@@ -114,7 +115,7 @@ func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
 		}
 		files = append(files, f)
 	}
-	return erofs.Devices(files)
+	return erofsread.Devices(files)
 }
 
 // random is in, or a copy of it in a spool file where in cannot be read at random.

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -165,7 +166,7 @@ func fsmeta(t *testing.T, opts erofs.Options, names ...string) string {
 		defer f.Close()
 		files = append(files, f)
 	}
-	devices, of, err := erofs.Devices(files)
+	devices, of, err := erofsread.Devices(files)
 	if err != nil {
 		t.Fatal(err)
 	}

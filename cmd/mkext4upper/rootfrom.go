@@ -8,18 +8,16 @@ import (
 	"os"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/disk"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/tree"
 )
 
-// Where the superblocks of both formats have their magic numbers.
+// Where an ext4 superblock has its magic number.
 const (
-	erofsOffset = 1024
-	erofsMagic  = 0xE0F5E1E2
-	ext4Offset  = 1024 + 56
-	ext4Magic   = 0xEF53
-	magicsEnd   = ext4Offset + 2
+	ext4Offset = 1024 + 56
+	ext4Magic  = 0xEF53
 )
 
 // lookupIn opens an image and returns what finds a path in it. The image is closed
@@ -47,13 +45,13 @@ func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	var b [magicsEnd]byte
+	var b [4096]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil && err != io.EOF {
 		return nil, err
 	}
 	switch {
-	case binary.LittleEndian.Uint32(b[erofsOffset:]) == erofsMagic:
-		img, err := erofs.Open(f, size)
+	case disk.HasMagic(b[:]):
+		img, err := erofsread.Open(f, size)
 		if err != nil {
 			return nil, err
 		}

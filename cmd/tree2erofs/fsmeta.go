@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 )
 
 // merge writes the image of metadata that merges the layers.
@@ -27,7 +28,7 @@ func (t *tool) merge(env *cli.Env) error {
 		defer f.Close()
 		files = append(files, f)
 	}
-	devices, of, err := erofs.Devices(files)
+	devices, of, err := erofsread.Devices(files)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (t *tool) merge(env *cli.Env) error {
 		return err
 	}
 	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits, opts)
-	if errors.Is(err, erofs.ErrNotAddressable) {
+	if errors.Is(err, erofsread.ErrNotAddressable) {
 		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
 )
@@ -112,7 +113,7 @@ func listing(src tree.Source) (string, error) {
 }
 
 // layerImage makes the image of a layer.
-func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
+func layerImage(in layer.Input, dir string) (*erofsread.Image, error) {
 	loaded, err := layer.Load(context.Background(), in, layer.LoadOptions{SpoolDir: dir})
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
 	if err := tree.Copy(w, src); err != nil {
 		return nil, err
 	}
-	return erofs.Open(m, int64(len(m.b)))
+	return erofsread.Open(m, int64(len(m.b)))
 }
 
 // mergeImages lists what the images of tars come to: merged, and as an fsmeta
@@ -152,11 +153,11 @@ func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
 	if err := erofs.WriteFsmeta(context.Background(), m, layers, tree.Limits{}, erofs.Options{Check: true}); err != nil {
 		return "", "", err
 	}
-	var devices []erofs.Device
+	var devices []erofsread.Device
 	for _, l := range layers {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
-	img, err := erofs.Open(m, int64(len(m.b)), devices...)
+	img, err := erofsread.Open(m, int64(len(m.b)), devices...)
 	if err != nil {
 		return "", "", err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -38,9 +40,9 @@ func addressed(t testing.TB) ([]byte, []address) {
 		xattrs(file("shared1", nil), "security.selinux", label), xattrs(file("shared2", nil), "security.selinux", label),
 		dir("sub"), file("sub/one", pattern(5, 100)),
 	)
-	b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
-	at := func(path string) *foundInode { return inodeAt(t, b, path) }
-	sub := int(at("sub").end())
+	dropChecksum(b)
+	at := func(path string) *erofstest.Inode { return find(t, b, path) }
+	sub := int(at("sub").End())
 	if at("sub").Layout != disk.FlatInline || at("chunks").Layout != disk.ChunkBased || !at("xtail").Extended || at("shared1").XattrCount == 0 {
 		t.Fatal("the image has not what is to be tried")
 	}
@@ -50,14 +52,14 @@ func addressed(t testing.TB) ([]byte, []address) {
 		{"root", disk.SuperOffset + 14, 16},
 		{"file in a directory", sub + 2*disk.DirentSize, 64},
 		{"dot", sub, 64},
-		{"block", int(at("plain").off) + 16, 32},
-		{"block before a tail", int(at("tail").off) + 16, 32},
-		{"block of an extended inode", int(at("xplain").off) + 16, 32},
-		{"its high bits", int(at("xplain").off) + 6, 16},
-		{"block before a tail of an extended inode", int(at("xtail").off) + 16, 32},
-		{"its high bits, with a tail", int(at("xtail").off) + 6, 16},
-		{"chunk", int(disk.RoundUp(at("chunks").end(), disk.ChunkIndexSize)) + disk.ChunkIndexSize, 64},
-		{"shared xattr", int(at("shared1").off+at("shared1").RecordSize()) + disk.XattrHeadSize, 32},
+		{"block", int(at("plain").Off) + 16, 32},
+		{"block before a tail", int(at("tail").Off) + 16, 32},
+		{"block of an extended inode", int(at("xplain").Off) + 16, 32},
+		{"its high bits", int(at("xplain").Off) + 6, 16},
+		{"block before a tail of an extended inode", int(at("xtail").Off) + 16, 32},
+		{"its high bits, with a tail", int(at("xtail").Off) + 6, 16},
+		{"chunk", int(disk.RoundUp(at("chunks").End(), disk.ChunkIndexSize)) + disk.ChunkIndexSize, 64},
+		{"shared xattr", int(at("shared1").Off+at("shared1").RecordSize()) + disk.XattrHeadSize, 32},
 	}
 }
 
@@ -84,11 +86,11 @@ func TestInteropAddresses(t *testing.T) {
 	b, list := addressed(t)
 	layers := layersOf(t, Options{}, []tree.Entry{dir("."), file("below", pattern(6, 9000))}, []tree.Entry{dir("."), file("above", pattern(7, 5000))})
 	whole := fsmeta(t, Options{}, layers...)
-	table := int(superOf(t, whole).DeviceSlot) * disk.DeviceSlotSize
+	table := int(erofstest.Super(t, whole).DeviceSlot) * disk.DeviceSlotSize
 	for _, l := range layers {
 		whole = append(whole, contentOf(t, l)...)
 	}
-	whole[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
+	dropChecksum(whole)
 	devices := []address{
 		{"table of devices", disk.SuperOffset + 88, 16},
 		{"length of a device", table + disk.DeviceTagSize, 32},
@@ -130,7 +132,7 @@ func TestHighBits(t *testing.T) {
 			first = 56
 		}
 		for bit := first; bit < a.bits; bit++ {
-			if err := drain(a.flip(b, bit)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := drain(a.flip(b, bit)); !errors.Is(err, read.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 		}

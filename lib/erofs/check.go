@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -17,11 +18,11 @@ type hash [32]byte
 // every content with the hash that was taken when it was written or, if it is on
 // a device, with where it is there.
 func (w *Writer) verify(p *plan) error {
-	var devices []Device
+	var devices []read.Device
 	for _, l := range w.devices {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
-	img, err := Open(w.out, p.end, devices...)
+	img, err := read.Open(w.out, p.end, devices...)
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
@@ -104,7 +105,7 @@ func sameLower(a, b *tree.Lower) bool {
 // compareContent compares where the data is, and its hash.
 func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 	if w.devices != nil {
-		return w.compareRuns(it.lies, b)
+		return w.compareRuns(it.lower, b)
 	}
 	var runs []tree.Extent
 	if it.layout == disk.ChunkBased {
@@ -128,15 +129,16 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 }
 
 // compareTable compares the devices in the image with those that were planned.
-func (w *Writer) compareTable(p *plan, img *Image) error {
-	if len(img.devices) != len(p.slots) {
-		return fmt.Errorf("%d devices in the image, planned were %d", len(img.devices), len(p.slots))
+func (w *Writer) compareTable(p *plan, img *read.Image) error {
+	table := img.DeviceTable()
+	if len(table) != len(p.slots) {
+		return fmt.Errorf("%d devices in the image, planned were %d", len(table), len(p.slots))
 	}
 	for i, want := range p.slots {
 		if p.table == 0 {
 			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
 		}
-		if have := img.devices[i]; have != want {
+		if have := table[i]; have != want {
 			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)
 		}
 	}
@@ -145,20 +147,20 @@ func (w *Writer) compareTable(p *plan, img *Image) error {
 
 // compareRuns compares where e, from the image, has its data with where the layer
 // has it that want comes from.
-func (w *Writer) compareRuns(want *content, e *tree.Entry) error {
-	have, _ := e.Content.(*content)
+func (w *Writer) compareRuns(want *read.Content, e *tree.Entry) error {
+	have, _ := e.Content.(*read.Content)
 	if want == nil || have == nil {
 		if want != nil || have != nil {
 			return errors.New("data or a hole is not where it was")
 		}
 		return nil
 	}
-	if have.err != nil {
-		return have.err
+	if err := have.Err(); err != nil {
+		return err
 	}
-	device := slices.IndexFunc(w.devices, func(l Layer) bool { return l.Image == want.img })
-	same := slices.EqualFunc(want.runs, have.runs, func(a, b run) bool {
-		return a.off == b.off && a.n == b.n && a.pos == b.pos && b.device == device+1
+	device := slices.IndexFunc(w.devices, func(l Layer) bool { return l.Image == want.Image() })
+	same := slices.EqualFunc(want.Runs(), have.Runs(), func(a, b read.Run) bool {
+		return a.Extent == b.Extent && a.Pos == b.Pos && b.Device == device+1
 	})
 	if !same {
 		return fmt.Errorf("data is not where %s has it", w.devices[device].Name)

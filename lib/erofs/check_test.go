@@ -112,7 +112,7 @@ func TestVerifyPaths(t *testing.T) {
 		} else if _, err := w.tree.Put(&more); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.verify(&plan{end: int64(len(m.b))}); err == nil || !strings.Contains(err.Error(), c.err) {
+		if err := w.verify(&plan{end: int64(len(m.B))}); err == nil || !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v", c.add, err)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package erofs writes and reads EROFS images: the read-only file system of the
-// Linux kernel (fs/erofs), uncompressed.
+// Package erofs writes EROFS images: the read-only file system of the Linux kernel
+// (fs/erofs), uncompressed.
 //
 // What is written mounts on Linux 5.15 and later; block sizes below 4096 need
 // 6.4, and no kernel mounts blocks that are larger than its pages. An image is one
@@ -40,7 +40,7 @@
 //	trusted.overlay.origin=      a directory that holds whiteouts: overlayfs then
 //	                             hides them also where no layer below has it
 //
-// The reader turns them back into what they stand for. Flat images have none.
+// Package read turns them back into what they stand for. Flat images have none.
 //
 // # Layers merged
 //
@@ -66,10 +66,16 @@
 // inodes are stored once where that saves bytes. Prefixes that Linux does not show in
 // EROFS are dropped with a warning.
 //
+// # Packages
+//
+// This package writes. The records on disk are in package disk, for the writer and for
+// whoever reads: package read takes an image in, and gives entries. Codecs for compressed
+// data will be in a package z of their own beside disk: it will encode and decode extents
+// and their indexes, which the writer puts where chunk maps are now and the reader finds
+// there.
+//
 // # What is not in here
 //
-// Compressed files are listed by the reader, but their content is refused, and none
-// of them can be in a layer that is merged without reading it. Images with 48-bit addresses or compressed metadata are refused
-// as a whole. A path whose record comes again later in the input leaves the blocks
+// Compression. A path whose record comes again later in the input leaves the blocks
 // of its first content in the image, unused.
 package erofs

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -28,7 +29,7 @@ func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Li
 	if err != nil {
 		return err
 	}
-	opts.BlockSize = int(layers[0].Image.bs)
+	opts.BlockSize = layers[0].Image.BlockSize()
 	w, err := NewWriter(out, opts)
 	if err != nil {
 		return err
@@ -48,14 +49,14 @@ func layerDevices(layers []Layer) (devices []Layer, err error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrLayers)
 	}
-	first, seen := layers[0], make(map[*Image]bool)
+	first, seen := layers[0], make(map[*read.Image]bool)
 	for _, l := range layers {
 		img := l.Image
-		switch {
-		case img.bs != first.Image.bs:
-			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, img.bs, first.Name, first.Image.bs)
-		case img.self.Size%img.bs != 0:
-			return nil, fmt.Errorf("%s: %w: %d bytes are not a multiple of the block size %d", l.Name, ErrLayers, img.self.Size, img.bs)
+		switch bs, want := img.BlockSize(), first.Image.BlockSize(); {
+		case bs != want:
+			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, bs, first.Name, want)
+		case img.Size()%int64(bs) != 0:
+			return nil, fmt.Errorf("%s: %w: %d bytes are not a multiple of the block size %d", l.Name, ErrLayers, img.Size(), bs)
 		}
 		if !seen[img] {
 			seen[img] = true
@@ -78,27 +79,25 @@ func (w *Writer) slots() int {
 
 // locate makes it, a file whose content is in another image, refer to that.
 func (it *item) locate(bs int64) {
-	c, _ := it.entry.Content.(*content)
-	it.lies = c
-	if c != nil && len(c.runs) == 1 && c.runs[0].n == c.size {
-		it.start = uint32(c.runs[0].pos / bs)
+	var runs []read.Run
+	if c, ok := it.entry.Content.(*read.Content); ok {
+		it.lower, runs = c, c.Runs()
+	}
+	if len(runs) == 1 && runs[0].Len == it.entry.Size {
+		it.start = uint32(runs[0].Pos / bs)
 		return
 	}
 	it.layout = disk.ChunkBased
-	var runs []run
-	if c != nil {
-		runs = c.runs
-	}
 	it.chunkBits = exactBits(runs, it.entry.Size, bs)
 }
 
 // exactBits is the size, bs<<bits, of the smallest of the chunks with the shortest
 // map in which each chunk is either a hole or contiguous.
-func exactBits(runs []run, size, bs int64) uint8 {
+func exactBits(runs []read.Run, size, bs int64) uint8 {
 	breaks := int64(0) // all the blocks, in one word, at which something ends
 	for _, r := range runs {
-		breaks |= r.off / bs
-		if end := r.off + r.n; end < size {
+		breaks |= r.Off / bs
+		if end := r.End(); end < size {
 			breaks |= end / bs
 		}
 	}
@@ -109,23 +108,23 @@ func exactBits(runs []run, size, bs int64) uint8 {
 // placeDevices lays the devices one behind the other and the image, and moves what
 // refers to them.
 func (p *plan) placeDevices(devices []Layer) error {
-	base := make(map[*Image]int64, len(devices))
+	base := make(map[*read.Image]int64, len(devices))
 	end := p.end
 	for _, d := range devices {
 		base[d.Image] = end / p.bs
 		p.slots = append(p.slots, disk.DeviceSlot{
 			Tag:    disk.TagOf(d.Image.UUID()),
-			Blocks: uint32(d.Image.self.Size / p.bs),
+			Blocks: uint32(d.Image.Size() / p.bs),
 			First:  uint32(end / p.bs),
 		})
-		end += d.Image.self.Size
+		end += d.Image.Size()
 		if end/p.bs > disk.MaxBlocks {
 			return fmt.Errorf("%s: %w: over 2^32 blocks together", d.Name, ErrLayers)
 		}
 	}
 	for _, it := range p.items {
-		if it.lies != nil {
-			it.start += uint32(base[it.lies.img])
+		if it.lower != nil {
+			it.start += uint32(base[it.lower.Image()])
 		}
 	}
 	p.total = end

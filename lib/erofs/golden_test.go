@@ -10,31 +10,9 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/tree"
 )
-
-// goldenImage is what mkfs.erofs 1.9.3 made of one file "hello" with
-// --all-root -T1700000000 -Uc1b9d5a2-f162-11cf-9ece-0020afc76f16.
-func goldenImage(t testing.TB) []byte {
-	t.Helper()
-	b := make([]byte, 4096)
-	for off, s := range map[int]string{
-		0x400: "e2e1f5e0b2493933030000000c002400" + "020000000000000000f1536500000000" + "00000000010000000000000000000000" + "c1b9d5a2f16211cf9ece0020afc76f16",
-		0x480: "04000000ed4102002c00000000000000" + "ffffffff010000000000000000000000" +
-			"240000000000000024000200" + "240000000000000025000200" + "270000000000000027000100" + "2e2e2e68656c6c6f",
-		0x4e0: "04000000a48101000600000000000000" + "ffffffff020000000000000000000000" + "68656c6c6f0a",
-	} {
-		x, err := hex.DecodeString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		copy(b[off:], x)
-	}
-	if sum := hex.EncodeToString(sum256(b)); sum != "cd89d7df0b2c3d6af298d9cf97525a521dff577513668e2f9aba396738d119b7" {
-		t.Fatalf("the golden image has SHA-256 %s", sum)
-	}
-	return b
-}
 
 func sum256(b []byte) []byte {
 	s := sha256.Sum256(b)
@@ -42,11 +20,11 @@ func sum256(b []byte) []byte {
 }
 
 func TestGoldenOfMkfs(t *testing.T) {
-	b := goldenImage(t)
+	b := erofstest.MkfsImage(t)
 	if sum := disk.Checksum(b[disk.SuperOffset:]); sum != 0x333949b2 {
 		t.Errorf("checksum %#x", sum)
 	}
-	files := list(t, open(t, b))
+	files := list(t, open(t, b).Source())
 	if len(files) != 2 || files["."].Mode != 0o755 || files["."].Nlink != 2 {
 		t.Errorf("have %+v", files)
 	}
@@ -70,9 +48,9 @@ func TestGolden(t *testing.T) {
 	if len(b) != 4096 || hex.EncodeToString(sum256(b))[:8] != want {
 		t.Errorf("image of %d bytes with SHA-256 %x, expected %s", len(b), sum256(b), want)
 	}
-	uuid := [16]byte(goldenImage(t)[disk.SuperOffset+48:])
+	uuid := [16]byte(erofstest.MkfsImage(t)[disk.SuperOffset+48:])
 	b = build(t, Options{UUID: &uuid}, root, hello)
-	if !bytes.Equal(b, goldenImage(t)) {
+	if !bytes.Equal(b, erofstest.MkfsImage(t)) {
 		t.Error("this is not what mkfs.erofs makes of it")
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -114,7 +116,7 @@ func setTime(t testing.TB, name string, e *tree.Entry) {
 
 // onDisk is the corpus without what other file systems do not hold.
 func onDisk() []tree.Entry {
-	return with2(corpus(), func(e *tree.Entry) {
+	return withAll(corpus(), func(e *tree.Entry) {
 		if e.Time.Sec > 1<<33 {
 			e.Time.Sec = 1 << 33
 		}
@@ -176,15 +178,15 @@ func TestCompressed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := list(t, open(t, b))
+	files := list(t, open(t, b).Source())
 	e := files["zeros"]
 	if len(files) != 4 || e.Size != 100000 || e.Extents != nil {
 		t.Fatalf("%d files, zeros is %+v", len(files), e)
 	}
-	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "compressed") {
+	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, read.ErrUnsupported) || !strings.Contains(err.Error(), "compressed") {
 		t.Errorf("content: %v", err)
 	}
-	if err := drain(b); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "zeros: ") {
+	if err := drain(b); !errors.Is(err, read.ErrUnsupported) || !strings.Contains(err.Error(), "zeros: ") {
 		t.Errorf("all of it: %v", err)
 	}
 }
@@ -200,8 +202,8 @@ func TestExtraDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := list(t, open(t, b))["far"]
-	if _, err := e.Content.WriteTo(io.Discard); e.Size != 20000 || !errors.Is(err, ErrUnsupported) {
+	e := list(t, open(t, b).Source())["far"]
+	if _, err := e.Content.WriteTo(io.Discard); e.Size != 20000 || !errors.Is(err, read.ErrUnsupported) {
 		t.Errorf("%+v: %v", e, err)
 	}
 	extra, err := os.ReadFile(blob)
@@ -210,17 +212,17 @@ func TestExtraDevice(t *testing.T) {
 	}
 	// The device table says where the device begins if it is appended.
 	img := open(t, b)
-	at := img.devices[0].First
+	at := img.DeviceTable()[0].First
 	if at == 0 { // mkfs.erofs 1.5 leaves that to whoever appends it
 		at = uint32(len(b) / 4096)
-		off := int(img.super.DeviceSlot)*disk.DeviceSlotSize + 68
+		off := int(erofstest.Super(t, b).DeviceTable()) + 68
 		b[off], b[off+1] = byte(at), byte(at>>8)
-		b[disk.SuperOffset+8] &^= byte(disk.CompatChecksum)
+		dropChecksum(b)
 	}
 	b = append(b, make([]byte, int(at)*4096-len(b))...)
 	b = append(b, extra...)
 	var content bytes.Buffer
-	e = list(t, open(t, b))["far"]
+	e = list(t, open(t, b).Source())["far"]
 	if _, err := e.Content.WriteTo(&content); err != nil || !bytes.Equal(content.Bytes(), pattern(1, 20000)) {
 		t.Errorf("%d bytes from the appended device, %v", content.Len(), err)
 	}
@@ -335,7 +337,7 @@ func TestReadsGoErofs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

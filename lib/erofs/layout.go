@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -16,9 +17,9 @@ import (
 // that the tree holds: what it adds to the Entry is where things are.
 type item struct {
 	entry     *tree.Entry
-	dir       *dirItem // of a directory
-	lies      *content // of a file whose data is in another image
-	tail      int64    // of a file whose tail is inline: where it waits
+	dir       *dirItem      // of a directory
+	lower     *read.Content // of a file whose data is in another image
+	tail      int64         // of a file whose tail is inline: where it waits
 	nid       uint64
 	start     uint32 // first block of the data
 	ino       uint32 // 1 and up; 0: not placed yet

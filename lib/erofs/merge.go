@@ -7,21 +7,22 @@ import (
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
 // Layer is an image to be merged with others.
 type Layer struct {
 	Name  string // for messages
-	Image *Image
+	Image *read.Image
 }
 
 // OpenLayers opens devices, each as an image, and makes layers of them: of says
 // which one each layer is, as Devices does.
-func OpenLayers(devices []Device, of []int) ([]Layer, error) {
+func OpenLayers(devices []read.Device, of []int) ([]Layer, error) {
 	images := make([]Layer, len(devices))
 	for i, d := range devices {
-		img, err := Open(d.R, d.Size)
+		img, err := read.Open(d.R, d.Size)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.Name, err)
 		}
@@ -95,8 +96,8 @@ func (s *layerSource) Next() (*tree.Entry, error) {
 		return nil, err
 	}
 	s.dropReserved(e)
-	if c, ok := e.Content.(*content); ok && s.addressable {
-		if err := c.addressable(); err != nil {
+	if c, ok := e.Content.(*read.Content); ok && s.addressable {
+		if err := c.Addressable(); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Path, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -45,7 +46,7 @@ func mergeable(t *testing.T, n int) (layers []Layer, images []*faulty) {
 	b := build(t, Options{Layer: true}, entries...)
 	for i := range n {
 		f := &faulty{Reader: bytes.NewReader(b)}
-		img, err := Open(f, int64(len(b)))
+		img, err := read.Open(f, int64(len(b)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -223,9 +223,9 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 // which on that lies.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
 	block := int64(it.start)
-	if it.lies != nil {
-		for _, r := range it.lies.runs {
-			fn(tree.Extent{Off: r.off, Len: r.n}, block+r.pos/m.bs)
+	if it.lower != nil {
+		for _, r := range it.lower.Runs() {
+			fn(r.Extent, block+r.Pos/m.bs)
 		}
 		return
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -108,8 +110,9 @@ func TestLargeRoot(t *testing.T) {
 			root = xattrs(root, fmt.Sprintf("user.%d", i), strings.Repeat("v", 100+i))
 		}
 		es := append(corpus()[1:], root)
-		img := open(t, build(t, Options{BlockSize: bs}, es...))
-		if img.super.MetaBlock == 0 {
+		b := build(t, Options{BlockSize: bs}, es...)
+		img := open(t, b)
+		if erofstest.Super(t, b).MetaBlock == 0 {
 			t.Error("nids count from block 0")
 		}
 		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
@@ -165,7 +168,7 @@ func TestXattrLimits(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if d := firstDifference(canonical(t, tree.Flat, c.es...), stream(t, open(t, m.b).Source())); d != "" {
+		if d := firstDifference(canonical(t, tree.Flat, c.es...), stream(t, open(t, m.B).Source())); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
 	}
@@ -192,7 +195,7 @@ func TestDropped(t *testing.T) {
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "a: xattr system.nfs4_acl") || !strings.Contains(warnings[0], "2 more") {
 		t.Errorf("warnings %q", warnings)
 	}
-	files := list(t, img)
+	files := list(t, img.Source())
 	if x := fmt.Sprint(files["a"].Xattrs, files["b"].Xattrs, files["c"].Xattrs); x != "[{user.kept y}] [] [{system.posix_acl_access \x02\x00\x00\x00}]" {
 		t.Errorf("xattrs %q", x)
 	}
@@ -256,7 +259,7 @@ func TestErrorsStick(t *testing.T) {
 	if again, closed := w.Add(&good), w.Close(); first == nil || !errors.Is(again, first) || !errors.Is(closed, first) {
 		t.Errorf("%v, then %v and %v", first, again, closed)
 	}
-	if _, err := Open(m, int64(len(m.b))); !errors.Is(err, ErrCorrupt) {
+	if _, err := read.Open(m, int64(len(m.B))); !errors.Is(err, read.ErrCorrupt) {
 		t.Errorf("open: %v", err)
 	}
 }
@@ -299,21 +302,22 @@ func TestTimes(t *testing.T) {
 		at("zero", 0, 0), at("before", -1, 999999999), at("far", math.MaxInt64, 1), at("farther", math.MinInt64, 0),
 		at("a", 5, 5), at("b", 5, 5), at("c", 9, 9), at("d", 9, 9),
 	}
-	img := open(t, build(t, Options{}, es...))
+	b := build(t, Options{}, es...)
+	img, super := open(t, b), erofstest.Super(t, b)
 	if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
 		t.Error(d)
 	}
-	if epoch := (tree.Time{Sec: img.super.Epoch, Nsec: img.super.FixedNsec}); epoch != (tree.Time{}) {
+	if epoch := (tree.Time{Sec: super.Epoch, Nsec: super.FixedNsec}); epoch != (tree.Time{}) {
 		t.Errorf("epoch %v: zero comes with the implied root twice, and first", epoch)
 	}
 	moment := tree.Time{Sec: 7, Nsec: 7}
-	files := list(t, open(t, build(t, Options{Mtime: &moment}, es...)))
+	files := list(t, open(t, build(t, Options{Mtime: &moment}, es...)).Source())
 	for path, e := range files {
 		if e.Time != moment {
 			t.Errorf("%s has the time %v with Mtime", path, e.Time)
 		}
 	}
-	files = list(t, open(t, build(t, Options{Clamp: &moment}, es...)))
+	files = list(t, open(t, build(t, Options{Clamp: &moment}, es...)).Source())
 	for path, want := range map[string]tree.Time{".": {}, "before": {Sec: -1, Nsec: 999999999}, "far": moment, "b": {Sec: 5, Nsec: 5}, "c": moment} {
 		if files[path].Time != want {
 			t.Errorf("%s has the time %v with Clamp", path, files[path].Time)
@@ -324,9 +328,9 @@ func TestTimes(t *testing.T) {
 func TestSuperblockOptions(t *testing.T) {
 	built := int64(1700000100)
 	b := build(t, Options{Label: "fifteen bytes!!", BuildTime: &built, UUID: &[16]byte{1, 2, 3}}, with(dir("."), func(e *tree.Entry) { e.Time = tree.Time{Sec: 1700000000} }))
-	img := open(t, b)
-	if img.Label() != "fifteen bytes!!" || img.UUID() != [16]byte{1, 2, 3} || img.super.BuildTime != 100 {
-		t.Errorf("superblock %+v", img.super)
+	img, super := open(t, b), erofstest.Super(t, b)
+	if img.Label() != "fifteen bytes!!" || img.UUID() != [16]byte{1, 2, 3} || super.BuildTime != 100 {
+		t.Errorf("superblock %+v", super)
 	}
 }
 
@@ -371,7 +375,7 @@ func TestCheckChangesNothing(t *testing.T) {
 	if err := writeTo(m, Options{}, corpus()); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(m.b, build(t, Options{}, corpus()...)) {
+	if !bytes.Equal(m.B, build(t, Options{}, corpus()...)) {
 		t.Error("the image differs with a check")
 	}
 }

@@ -44,7 +44,7 @@ func TestZeros(t *testing.T) {
 			for _, layer := range []bool{false, true} {
 				opts := Options{BlockSize: bs, Layer: layer}
 				img := open(t, build(t, opts, c.e))
-				have := list(t, img)["f"]
+				have := list(t, img.Source())["f"]
 				text := "nil"
 				if have.Extents != nil {
 					text = fmt.Sprint(have.Extents)
@@ -54,7 +54,7 @@ func TestZeros(t *testing.T) {
 				}
 				compareFull(t, c.name, &c.e, &have)
 				opts.KeepZeros = true
-				kept := list(t, open(t, build(t, opts, c.e)))["f"]
+				kept := list(t, open(t, build(t, opts, c.e)).Source())["f"]
 				if kept.Extents != nil {
 					t.Errorf("%d, %s: kept zeros are %v", bs, c.name, kept.Extents)
 				}
@@ -140,7 +140,7 @@ func TestZerosAgain(t *testing.T) {
 		if err := tree.Copy(w, sourceOf(t, es)); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(first.b, again.b) {
+		if !bytes.Equal(first.B, again.B) {
 			t.Errorf("%+v: another image", opts)
 		}
 	}

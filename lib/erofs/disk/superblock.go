@@ -133,6 +133,12 @@ func (s *Superblock) Decode(b []byte) {
 	}
 }
 
+// HasMagic reports whether head, the beginning of a file or disk, begins an EROFS image
+// as far as the magic number says.
+func HasMagic(head []byte) bool {
+	return len(head) >= SuperOffset+magicSize && binary.LittleEndian.Uint32(head[SuperOffset:]) == Magic
+}
+
 // FindSuperblock decodes the superblock of the image that begins with head. It reports
 // false if there is none: head is too short, or the magic number is missing. No other
 // field has been checked.

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"encoding/binary"
@@ -27,7 +27,7 @@ func (x *xattrReader) charge(n, off int64) error {
 // read returns the xattrs of ino in byte order of their names. Those with a name
 // that Linux does not know are left out, as it does; of two with one name the
 // first counts.
-func (x *xattrReader) read(ino *foundInode) ([]tree.Xattr, error) {
+func (x *xattrReader) read(ino *inode) ([]tree.Xattr, error) {
 	n := disk.XattrBodySize(ino.XattrCount)
 	if n == 0 {
 		return nil, nil
@@ -141,8 +141,8 @@ func (img *Image) xattrPrefix(index uint8, off int64) (string, bool, error) {
 	if i < len(img.prefixes) {
 		return img.prefixes[i], true, nil
 	}
-	if img.noPrefix != nil {
-		return "", false, img.noPrefix
+	if img.prefixError != nil {
+		return "", false, img.prefixError
 	}
 	return "", false, corrupt(off, "xattr prefix %d of %d", i, len(img.prefixes))
 }

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"cmp"
@@ -45,33 +45,33 @@ func Devices(files []*os.File) (devices []Device, of []int, err error) {
 
 // Device is the image itself, as what another image has its data on.
 func (img *Image) Device(name string) Device {
-	return Device{name, img.self.R, img.self.Size}
+	return Device{name, img.own.R, img.own.Size}
 }
 
-// part is a device to be read.
-type part struct {
+// device is a device to be read.
+type device struct {
 	Device
 	pages *blockio.Pages
 }
 
 // prefix names the device in messages; the image itself needs no name.
-func (p *part) prefix() string {
+func (p *device) prefix() string {
 	if p.Name == "" {
 		return ""
 	}
 	return p.Name + ": "
 }
 
-// extent is a range of blocks that belongs to a device.
-type extent struct {
+// deviceRange is a range of blocks that belongs to a device.
+type deviceRange struct {
 	first, end int64
 	device     int
 }
 
-// part is the device with this number.
-func (img *Image) part(device int) *part {
+// device is the device with this number.
+func (img *Image) device(device int) *device {
 	if device == 0 {
-		return &img.self
+		return &img.own
 	}
 	return &img.extra[device-1]
 }
@@ -86,7 +86,7 @@ func (img *Image) deviceName(device int) string {
 // checkLength compares what the superblock counts with what is there. That is the
 // image alone if a table has the devices.
 func (img *Image) checkLength(devices []Device) error {
-	have := img.self.Size
+	have := img.own.Size
 	if img.super.Incompat&disk.IncompatDevices == 0 {
 		for _, d := range devices {
 			have += d.Size
@@ -112,7 +112,7 @@ func (img *Image) readDevices(given []Device) error {
 		return fmt.Errorf("image has its data on %d devices, and %d are given", len(img.devices), len(given))
 	}
 	for _, d := range given {
-		img.extra = append(img.extra, part{d, blockio.NewPages(d.R)})
+		img.extra = append(img.extra, device{d, blockio.NewPages(d.R)})
 	}
 	for i := range img.devices {
 		if err := img.checkDevice(i); err != nil {
@@ -124,7 +124,7 @@ func (img *Image) readDevices(given []Device) error {
 
 func (img *Image) readSlots() error {
 	off, n := img.super.DeviceTable(), int64(img.super.ExtraDevices)
-	if off+n*disk.DeviceSlotSize > img.self.Size {
+	if off+n*disk.DeviceSlotSize > img.own.Size {
 		return corrupt(off, "table of %d devices is beyond the end of the image", n)
 	}
 	for i := range n {
@@ -139,7 +139,7 @@ func (img *Image) readSlots() error {
 
 // makeSlots makes a table for an image that has none.
 func (img *Image) makeSlots(given []Device) error {
-	end := img.self.Size
+	end := img.own.Size
 	for _, d := range given {
 		if end%img.bs != 0 || (end+d.Size)/img.bs > disk.MaxBlocks {
 			return fmt.Errorf("%s: cannot follow at byte %d: the blocks have %d bytes, and there are up to 2^32", d.Name, end, img.bs)
@@ -159,7 +159,7 @@ func (img *Image) checkDevice(i int) error {
 	case img.extra != nil:
 		d = img.extra[i].Device
 	case img.holds(slot):
-		d = Device{fmt.Sprintf("at block %d", slot.First), io.NewSectionReader(img.self.R, int64(slot.First)*img.bs, size), size}
+		d = Device{fmt.Sprintf("at block %d", slot.First), io.NewSectionReader(img.own.R, int64(slot.First)*img.bs, size), size}
 	default:
 		return nil
 	}
@@ -196,14 +196,14 @@ func identify(s *disk.DeviceSlot, r io.ReaderAt) error {
 
 // holds reports whether the device lies behind the image, in the same file.
 func (img *Image) holds(slot *disk.DeviceSlot) bool {
-	return slot.First > 0 && slot.End()*img.bs <= img.self.Size
+	return slot.First > 0 && slot.End()*img.bs <= img.own.Size
 }
 
 // endOf is the byte behind a device in the same file. Early versions of mkfs.erofs do not
 // say how long it is.
 func (img *Image) endOf(slot *disk.DeviceSlot) int64 {
 	if slot.Blocks == 0 {
-		return img.self.Size
+		return img.own.Size
 	}
 	return slot.End() * img.bs
 }
@@ -212,10 +212,10 @@ func (img *Image) endOf(slot *disk.DeviceSlot) int64 {
 func (img *Image) unify() error {
 	for i, slot := range img.devices {
 		if slot.First > 0 && slot.Blocks > 0 {
-			img.unified = append(img.unified, extent{int64(slot.First), slot.End(), i + 1})
+			img.unified = append(img.unified, deviceRange{int64(slot.First), slot.End(), i + 1})
 		}
 	}
-	slices.SortFunc(img.unified, func(a, b extent) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(img.unified, func(a, b deviceRange) int { return cmp.Compare(a.first, b.first) })
 	for i := 1; i < len(img.unified); i++ {
 		if a, b := img.unified[i-1], img.unified[i]; a.end > b.first {
 			return corrupt(disk.SuperOffset, "devices %d and %d have blocks in common", a.device, b.device)

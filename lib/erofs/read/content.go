@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"fmt"
@@ -18,35 +18,51 @@ const (
 	maxRuns  = 1 << 22              // of one file
 )
 
-// content is the data of a file in an image. It is a tree.Content and an
-// io.ReaderAt over the whole file, holes included.
-type content struct {
-	img  *Image
-	size int64
-	runs []run // ascending; between them are holes
-	err  error // why the data cannot be had, though all else is known
-	one  [1]run
+// Content is the data of a file in an image. Its methods may be used by several
+// goroutines.
+type Content struct {
+	img   *Image
+	size  int64
+	runs  []Run // ascending; between them are holes
+	err   error // why the data cannot be had, though all else is known
+	small [1]Run
 }
 
-// run is a piece of data: n bytes at off in the file, at pos on a device. Device 0
-// is the image itself.
-type run struct {
-	off, n, pos int64
-	device      int
+// Run is a piece of a file's data, in bytes: Extent is where it is in the file, and Pos
+// where it begins on a device. Device 0 is the image itself, n the one with slot n-1.
+type Run struct {
+	tree.Extent
+	Pos    int64
+	Device int
 }
 
-// extents are the runs as an Entry has them.
-func (c *content) extents() []tree.Extent {
+// Image is the image that has the file.
+func (c *Content) Image() *Image { return c.img }
+
+// Size is the length of the file in bytes, holes included.
+func (c *Content) Size() int64 { return c.size }
+
+// Err is why the data cannot be read, or nil: it is compressed, or on a device that was
+// not given to Open.
+func (c *Content) Err() error { return c.err }
+
+// Runs are the pieces of the data in ascending order, in the slice of the content. There
+// are holes between them. If Err is not nil some may be missing.
+func (c *Content) Runs() []Run { return c.runs }
+
+// Extents are where the file has data, as an Entry has them: nil if it has no hole. They
+// are nil, too, if Err is not nil.
+func (c *Content) Extents() []tree.Extent {
 	if c.err != nil {
 		return nil
 	}
 	xs := []tree.Extent{}
 	for _, r := range c.runs {
-		if k := len(xs); k > 0 && xs[k-1].End() == r.off {
-			xs[k-1].Len += r.n
+		if k := len(xs); k > 0 && xs[k-1].End() == r.Off {
+			xs[k-1].Len += r.Len
 			continue
 		}
-		xs = append(xs, tree.Extent{Off: r.off, Len: r.n})
+		xs = append(xs, r.Extent)
 	}
 	if len(xs) == 1 && xs[0].Len == c.size {
 		return nil
@@ -57,33 +73,33 @@ func (c *content) extents() []tree.Extent {
 var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
 
 // WriteTo writes the data without the holes.
-func (c *content) WriteTo(w io.Writer) (total int64, err error) {
+func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
 	buf := buffers.Get().(*[copyBuf]byte)
 	defer buffers.Put(buf)
 	for _, r := range c.runs {
-		for r.n > 0 {
-			b := buf[:min(r.n, copyBuf)]
-			if err := c.read(b, r.device, r.pos); err != nil {
+		for r.Len > 0 {
+			b := buf[:min(r.Len, copyBuf)]
+			if err := c.read(b, r.Device, r.Pos); err != nil {
 				return total, err
 			}
-			file, _ := c.img.part(r.device).R.(*os.File)
-			n, err := blockio.WriteFrom(w, file, r.pos, b)
+			file, _ := c.img.device(r.Device).R.(*os.File)
+			n, err := blockio.WriteFrom(w, file, r.Pos, b)
 			total += int64(n)
 			if err != nil {
 				return total, err
 			}
-			r.pos, r.n = r.pos+int64(n), r.n-int64(n)
+			r.Pos, r.Len = r.Pos+int64(n), r.Len-int64(n)
 		}
 	}
 	return total, nil
 }
 
 // read fills p from pos on a device.
-func (c *content) read(p []byte, device int, pos int64) error {
-	from := c.img.part(device)
+func (c *Content) read(p []byte, device int, pos int64) error {
+	from := c.img.device(device)
 	var n int
 	var err error
 	if len(p) <= smallMax {
@@ -101,7 +117,7 @@ func (c *content) read(p []byte, device int, pos int64) error {
 }
 
 // ReadAt reads the file, its holes as zeros.
-func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
+func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
@@ -111,11 +127,11 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 	if rest := c.size - off; int64(len(p)) > rest {
 		p, err = p[:rest], io.EOF
 	}
-	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].off+c.runs[i].n > off })
+	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].End() > off })
 	for n < len(p) {
 		hole := c.size
 		if i < len(c.runs) {
-			hole = c.runs[i].off
+			hole = c.runs[i].Off
 		}
 		if at := off + int64(n); at < hole {
 			k := min(int64(len(p)-n), hole-at)
@@ -124,9 +140,9 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 			continue
 		}
 		r := c.runs[i]
-		skip := off + int64(n) - r.off
-		k := min(int64(len(p)-n), r.n-skip)
-		if err := c.read(p[n:n+int(k)], r.device, r.pos+skip); err != nil {
+		skip := off + int64(n) - r.Off
+		k := min(int64(len(p)-n), r.Len-skip)
+		if err := c.read(p[n:n+int(k)], r.Device, r.Pos+skip); err != nil {
 			return n, err
 		}
 		n += int(k)
@@ -136,27 +152,27 @@ func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 // add appends a run, or extends the last one.
-func (c *content) add(r run) {
+func (c *Content) add(r Run) {
 	if k := len(c.runs); k > 0 {
-		if last := &c.runs[k-1]; last.off+last.n == r.off && last.pos+last.n == r.pos && last.device == r.device {
-			last.n += r.n
+		if last := &c.runs[k-1]; last.End() == r.Off && last.Pos+last.Len == r.Pos && last.Device == r.Device {
+			last.Len += r.Len
 			return
 		}
 	}
 	c.runs = append(c.runs, r)
 }
 
-// data finds the data of ino, and checks that all of it is in the image. Data that
+// content finds the data of ino, and checks that all of it is in the image. Data that
 // this package cannot read leaves its reason in the content.
-func (img *Image) data(ino *foundInode) (*content, error) {
-	c := new(content)
-	return c, img.find(c, ino)
+func (img *Image) content(ino *inode) (*Content, error) {
+	c := new(Content)
+	return c, img.locate(c, ino)
 }
 
-// find is data for a content that is there already, empty.
-func (img *Image) find(c *content, ino *foundInode) (err error) {
+// locate is data for a content that is there already, empty.
+func (img *Image) locate(c *Content, ino *inode) (err error) {
 	c.img, c.size = img, ino.Size
-	c.runs = c.one[:0]
+	c.runs = c.small[:0]
 	switch ino.Layout {
 	case disk.FlatPlain:
 		err = img.plainRuns(c, ino, ino.Size)
@@ -171,18 +187,18 @@ func (img *Image) find(c *content, ino *foundInode) (err error) {
 }
 
 // plainRuns adds the first n bytes, which are whole blocks.
-func (img *Image) plainRuns(c *content, ino *foundInode, n int64) error {
+func (img *Image) plainRuns(c *Content, ino *inode, n int64) error {
 	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
 		return nil // a hole of the size of the file, since Linux 6.15
 	}
 	if ino.High != 0 {
 		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
 	}
-	return img.addBlocks(c, ino, run{n: n}, 0, ino.Data)
+	return img.addBlocks(c, ino, tree.Extent{Len: n}, 0, ino.Data)
 }
 
 // inlineRuns adds whole blocks and the end of the data behind the inode.
-func (img *Image) inlineRuns(c *content, ino *foundInode) error {
+func (img *Image) inlineRuns(c *Content, ino *inode) error {
 	if ino.Size == 0 {
 		return nil
 	}
@@ -190,25 +206,25 @@ func (img *Image) inlineRuns(c *content, ino *foundInode) error {
 	if err := img.plainRuns(c, ino, whole); err != nil {
 		return err
 	}
-	tail := run{off: whole, n: ino.Size - whole, pos: ino.end()}
-	if tail.pos%img.bs+tail.n > img.bs {
+	tail := Run{Extent: tree.Extent{Off: whole, Len: ino.Size - whole}, Pos: ino.end()}
+	if tail.Pos%img.bs+tail.Len > img.bs {
 		return corrupt(ino.off, "inline data of inode %d crosses a block boundary", ino.nid)
 	}
-	if tail.n > img.self.Size-tail.pos {
-		return corrupt(tail.pos, "inline data of inode %d is beyond the end of the image", ino.nid)
+	if tail.Len > img.own.Size-tail.Pos {
+		return corrupt(tail.Pos, "inline data of inode %d is beyond the end of the image", ino.nid)
 	}
 	c.add(tail)
 	return nil
 }
 
 // chunkRuns adds what the chunk map says.
-func (img *Image) chunkRuns(c *content, ino *foundInode) error {
+func (img *Image) chunkRuns(c *Content, ino *inode) error {
 	if format := ino.Data & disk.ChunkFormatMask; format&^(disk.ChunkBitsMask|disk.ChunkIndexes) != 0 {
 		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
 	}
 	chunk, unit := ino.Chunks(img.bs)
 	pos, count := disk.RoundUp(ino.end(), unit), disk.Blocks(ino.Size, chunk)
-	if pos > img.self.Size || count > (img.self.Size-pos)/unit {
+	if pos > img.own.Size || count > (img.own.Size-pos)/unit {
 		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
 	}
 	var buf [4096]byte
@@ -229,7 +245,7 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 		if block == disk.NullBlock {
 			continue
 		}
-		if err := img.addBlocks(c, ino, run{off: i * chunk, n: min(chunk, ino.Size-i*chunk)}, device, block); err != nil {
+		if err := img.addBlocks(c, ino, tree.Extent{Off: i * chunk, Len: min(chunk, ino.Size-i*chunk)}, device, block); err != nil {
 			return err
 		}
 		if len(c.runs) > maxRuns {
@@ -239,34 +255,35 @@ func (img *Image) chunkRuns(c *content, ino *foundInode) error {
 	return nil
 }
 
-// addBlocks adds r, whose data begins at a block of a device. Device 0 is the
+// addBlocks adds the data of x, which begins at a block of a device. Device 0 is the
 // image itself, or by the addresses that all devices have together any of them.
-func (img *Image) addBlocks(c *content, ino *foundInode, r run, device uint16, block uint32) error {
+func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16, block uint32) error {
+	r := Run{Extent: x}
 	at, n := int64(block), len(img.devices)
 	if n > 0 {
-		r.device = int(device & deviceMask(n))
+		r.Device = int(device & deviceMask(n))
 	}
-	if r.device > n {
-		return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, r.device, n)
+	if r.Device > n {
+		return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, r.Device, n)
 	}
-	if r.device == 0 && n > 0 {
-		r.device, at = img.resolve(at)
+	if r.Device == 0 && n > 0 {
+		r.Device, at = img.resolve(at)
 	}
-	end := img.self.Size
-	if r.device > 0 {
-		switch slot := &img.devices[r.device-1]; {
+	end := img.own.Size
+	if r.Device > 0 {
+		switch slot := &img.devices[r.Device-1]; {
 		case img.extra != nil:
-			end = img.extra[r.device-1].Size
+			end = img.extra[r.Device-1].Size
 		case img.holds(slot):
-			r.device, at, end = 0, at+int64(slot.First), img.endOf(slot)
+			r.Device, at, end = 0, at+int64(slot.First), img.endOf(slot)
 		default:
-			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.device, ErrNoDevice)
+			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.Device, ErrNoDevice)
 			return nil
 		}
 	}
-	r.pos = at * img.bs
-	if r.pos > end || r.n > end-r.pos {
-		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of %s", ino.nid, block, img.deviceName(r.device))
+	r.Pos = at * img.bs
+	if r.Pos > end || r.Len > end-r.Pos {
+		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of %s", ino.nid, block, img.deviceName(r.Device))
 	}
 	c.add(r)
 	return nil
@@ -281,17 +298,17 @@ func deviceMask(n int) uint16 {
 	return mask
 }
 
-// addressable tells whether another image can refer to c: by whole blocks of the
-// image in which it lies.
-func (c *content) addressable() error {
+// Addressable returns an error that wraps ErrNotAddressable if no other image can refer
+// to the data: only whole blocks of the image itself have addresses for others.
+func (c *Content) Addressable() error {
 	if c.err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
 	}
 	for _, r := range c.runs {
 		switch {
-		case r.device != 0:
+		case r.Device != 0:
 			return fmt.Errorf("%w: data on another device", ErrNotAddressable)
-		case r.pos%c.img.bs != 0:
+		case r.Pos%c.img.bs != 0:
 			return fmt.Errorf("%w: its end lies behind its inode, not in a block of its own", ErrNotAddressable)
 		}
 	}

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"fmt"
@@ -19,35 +19,35 @@ import (
 // implied has no record, or one with NoChange if it has xattrs.
 func (img *Image) Source() tree.Source {
 	return &source{
-		img: img,
-		xs:  xattrReader{img: img, budget: dataBudget(img.self.Size)},
-		met: make(map[uint64]metInode, min(img.super.Inodes, uint64(img.self.Size)/disk.NidUnit, 1<<16)),
+		img:  img,
+		xs:   xattrReader{img: img, budget: dataBudget(img.own.Size)},
+		seen: make(map[uint64]seenInode, min(img.super.Inodes, uint64(img.own.Size)/disk.NidUnit, 1<<16)),
 	}
 }
 
 type source struct {
 	img    *Image
 	xs     xattrReader
-	met    map[uint64]metInode
+	seen   map[uint64]seenInode
 	others map[string]uint64 // inodes that marks name, so that no byte of a path is walked twice
 	stack  []openDir
 	path   []byte // of the directory on top of the stack, with a slash behind
 	entry  tree.Entry
-	ino    foundInode
-	room   []content // for what comes next: one allocation for many
+	ino    inode
+	slab   []Content // for what comes next: one allocation for many
 	err    error
 }
 
-// metInode is an inode that was met. It is read once, or hard links to a large one
+// seenInode is an inode that was met. It is read once, or hard links to a large one
 // would look like metadata that overlaps.
-type metInode struct {
+type seenInode struct {
 	dir   *tree.Place // where its first name is
 	name  string      // that
 	entry *tree.Entry // of an inode with more names, if that says more than its record; Hardlink is what unmark returns
 }
 
 // path is the first path of the inode.
-func (m *metInode) path() string {
+func (m *seenInode) path() string {
 	if m.name == "." {
 		return "."
 	}
@@ -57,7 +57,7 @@ func (m *metInode) path() string {
 // openDir is what is still to come of one directory.
 type openDir struct {
 	nid   uint64
-	names []named
+	names []dirEntry
 	path  int         // length of source.path in it
 	at    *tree.Place // its own
 }
@@ -79,9 +79,9 @@ func (s *source) Next() (*tree.Entry, error) {
 
 // next reads the next entry. It reports false if that has no record of its own.
 func (s *source) next() (bool, error) {
-	if len(s.met) == 0 {
+	if len(s.seen) == 0 {
 		root := uint64(s.img.super.RootNid)
-		return s.enter(named{".", root, 0}, &openDir{nid: root})
+		return s.enter(dirEntry{".", root, 0}, &openDir{nid: root})
 	}
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
@@ -98,7 +98,7 @@ func (s *source) next() (bool, error) {
 
 // enter makes s.entry of d, a name in the directory parent, and opens it if it
 // is a directory itself.
-func (s *source) enter(d named, parent *openDir) (bool, error) {
+func (s *source) enter(d dirEntry, parent *openDir) (bool, error) {
 	path := string(s.path)
 	if d.name == "." {
 		path = "."
@@ -111,7 +111,7 @@ func (s *source) enter(d named, parent *openDir) (bool, error) {
 	return stated, nil
 }
 
-func (s *source) fill(d named, parent *openDir, path string) (bool, error) {
+func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
 	if err := s.img.readInodeInto(&s.ino, d.nid); err != nil {
 		return false, err
 	}
@@ -140,7 +140,7 @@ func (s *source) fill(d named, parent *openDir, path string) (bool, error) {
 // unmark.
 func (s *source) load(name string, parent *openDir, again bool) (other string, stated bool, err error) {
 	ino := &s.ino
-	met, seen := s.met[ino.nid]
+	met, seen := s.seen[ino.nid]
 	if seen && ino.kind() == tree.Dir {
 		return "", false, corrupt(ino.off, "directory %d is %s too", ino.nid, met.path())
 	}
@@ -168,7 +168,7 @@ func (s *source) load(name string, parent *openDir, again bool) (other string, s
 	}
 	if !seen {
 		met.dir, met.name = parent.at, name
-		s.met[ino.nid] = met
+		s.seen[ino.nid] = met
 		return other, stated, nil
 	}
 	s.entry.Hardlink, s.entry.Content = met.path(), nil
@@ -207,31 +207,31 @@ func (s *source) follow(other, name string, parent *openDir) error {
 }
 
 // newContent is empty, unless the last one has not been used.
-func (s *source) newContent() *content {
-	if len(s.room) == 0 {
-		s.room = make([]content, 64)
+func (s *source) newContent() *Content {
+	if len(s.slab) == 0 {
+		s.slab = make([]Content, 64)
 	}
-	if c := &s.room[0]; c.img == nil {
+	if c := &s.slab[0]; c.img == nil {
 		return c
 	}
-	s.room = s.room[1:]
+	s.slab = s.slab[1:]
 	return s.newContent()
 }
 
 // metadata is how much there is to read for ino but its record and xattrs.
-func (s *source) metadata(ino *foundInode) int64 {
+func (s *source) metadata(ino *inode) int64 {
 	switch kind := ino.kind(); {
 	case kind == tree.Dir || kind == tree.Link:
-		return min(ino.Size, s.img.self.Size)
+		return min(ino.Size, s.img.own.Size)
 	case kind == tree.File && ino.Layout == disk.ChunkBased:
 		chunk, unit := ino.Chunks(s.img.bs)
-		return min(disk.Blocks(ino.Size, chunk), s.img.self.Size/unit) * unit
+		return min(disk.Blocks(ino.Size, chunk), s.img.own.Size/unit) * unit
 	}
 	return 0
 }
 
 // open makes the directory ino, called name in parent, the top of the stack.
-func (s *source) open(ino *foundInode, name string, parent *openDir) error {
+func (s *source) open(ino *inode, name string, parent *openDir) error {
 	names, err := s.img.readDir(ino, parent.nid)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// named is one entry of a directory.
-type named struct {
+// dirEntry is one entry of a directory.
+type dirEntry struct {
 	name string
 	nid  uint64
 	kind uint8
@@ -20,12 +20,12 @@ type named struct {
 
 // readDirBlock decodes the block of directory dir at off in its data. Names are
 // checked; their order is checked within the block.
-func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf []byte) ([]named, error) {
+func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []byte) ([]dirEntry, error) {
 	b := buf[:min(int64(len(buf)), dir.Size-off)]
 	if _, err := data.ReadAt(b, off); err != nil && err != io.EOF {
 		return nil, err
 	}
-	bad := func(format string, args ...any) ([]named, error) {
+	bad := func(format string, args ...any) ([]dirEntry, error) {
 		return nil, corrupt(dir.off, "directory %d, block at %d: %s", dir.nid, off, fmt.Sprintf(format, args...))
 	}
 	if len(b) < disk.DirentSize {
@@ -36,7 +36,7 @@ func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf
 		return bad("first name at %d", first)
 	}
 	text := string(b[first:]) // all names of the block in one string
-	list := make([]named, first/disk.DirentSize)
+	list := make([]dirEntry, first/disk.DirentSize)
 	for i := range list {
 		d := disk.DecodeDirent(b[i*disk.DirentSize:])
 		start, end := int(d.Name), len(b)
@@ -56,20 +56,20 @@ func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf
 		if i > 0 && name <= list[i-1].name {
 			return bad("%q comes behind %q", name, list[i-1].name)
 		}
-		list[i] = named{name, d.Nid, d.Kind}
+		list[i] = dirEntry{name, d.Nid, d.Kind}
 	}
 	return list, nil
 }
 
 // readDir reads the directory dir, without the dots. These are checked if they
 // are there.
-func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
+func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		all  []named
+		all  []dirEntry
 		last string
 		buf  = make([]byte, min(img.bs, dir.Size))
 	)
@@ -98,8 +98,8 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 }
 
 // dirData is where the blocks of dir are.
-func (img *Image) dirData(dir *foundInode) (*content, error) {
-	c, err := img.data(dir)
+func (img *Image) dirData(dir *inode) (*Content, error) {
+	c, err := img.content(dir)
 	if err == nil {
 		err = c.err
 	}
@@ -107,18 +107,18 @@ func (img *Image) dirData(dir *foundInode) (*content, error) {
 }
 
 // lookup finds name in dir as the kernel does: by halving, first among the blocks.
-func (img *Image) lookup(dir *foundInode, name string) (named, error) {
+func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
-		return named{}, err
+		return dirEntry{}, err
 	}
 	buf := make([]byte, img.bs)
-	var list []named // of the last block that does not begin behind name
+	var list []dirEntry // of the last block that does not begin behind name
 	sort.Search(int(disk.Blocks(dir.Size, img.bs)), func(i int) bool {
 		if err != nil {
 			return true
 		}
-		var l []named
+		var l []dirEntry
 		if l, err = img.readDirBlock(dir, data, int64(i)*img.bs, buf); err != nil || l[0].name > name {
 			return true
 		}
@@ -126,11 +126,11 @@ func (img *Image) lookup(dir *foundInode, name string) (named, error) {
 		return false
 	})
 	if err != nil {
-		return named{}, err
+		return dirEntry{}, err
 	}
 	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
 	if i == len(list) || list[i].name != name {
-		return named{}, fs.ErrNotExist
+		return dirEntry{}, fs.ErrNotExist
 	}
 	return list[i], nil
 }
@@ -156,8 +156,8 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	xs := &xattrReader{img: img, budget: dataBudget(img.self.Size)}
-	e, err := img.entry(ino, xs, new(content))
+	xs := &xattrReader{img: img, budget: dataBudget(img.own.Size)}
+	e, err := img.entry(ino, xs, new(Content))
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 	if ino, err = img.otherInode(ino, path); err != nil {
 		return nil, err
 	}
-	if e, err = img.entry(ino, xs, new(content)); err != nil {
+	if e, err = img.entry(ino, xs, new(Content)); err != nil {
 		return nil, err
 	}
 	if chained, _ := unmark(&e); chained != "" {
@@ -179,7 +179,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 }
 
 // walk finds the inode at path.
-func (img *Image) walk(path string) (*foundInode, error) {
+func (img *Image) walk(path string) (*inode, error) {
 	ino, err := img.readInode(uint64(img.super.RootNid))
 	for rest := path; rest != "" && path != "." && err == nil; {
 		var name string

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ import (
 // Image is an image to be read. Its methods, and contents that came from it, may
 // be used by several goroutines.
 type Image struct {
-	self     part
-	super    disk.Superblock
-	bs       int64
-	devices  []disk.DeviceSlot
-	extra    []part   // the devices themselves; nil if only the image is at hand
-	unified  []extent // where devices are among the addresses of all, ascending
-	prefixes []string // long xattr prefixes, complete
-	noPrefix error    // why prefixes is empty though there are some
+	own         device
+	super       disk.Superblock
+	bs          int64
+	devices     []disk.DeviceSlot
+	extra       []device      // the devices themselves; nil if only the image is at hand
+	unified     []deviceRange // where devices are among the addresses of all, ascending
+	prefixes    []string      // long xattr prefixes, complete
+	prefixError error         // why prefixes is empty though there are some
 }
 
 // Open checks the superblock of the image in the first size bytes of r, and that
@@ -37,7 +37,7 @@ type Image struct {
 // it does. To an image without a table those that are given count as what follows
 // it on its own device.
 func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
-	img := &Image{self: part{Device{R: r, Size: size}, blockio.NewPages(r)}}
+	img := &Image{own: device{Device{R: r, Size: size}, blockio.NewPages(r)}}
 	if err := img.readSuper(); err != nil {
 		return nil, err
 	}
@@ -69,6 +69,16 @@ func (img *Image) Label() string {
 	return string(label)
 }
 
+// BlockSize is the size of the image's blocks in bytes.
+func (img *Image) BlockSize() int { return int(img.bs) }
+
+// Size is the length in bytes that Open was given.
+func (img *Image) Size() int64 { return img.own.Size }
+
+// DeviceTable is the image's table of devices or, for an image without one, that of the
+// devices which Open was given; their slots have no tags. It is the image's own slice.
+func (img *Image) DeviceTable() []disk.DeviceSlot { return img.devices }
+
 func corrupt(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrCorrupt)
 }
@@ -79,10 +89,10 @@ func unsupported(off int64, format string, args ...any) error {
 
 // read fills p with metadata from off. It is an error if the image ends before.
 func (img *Image) read(p []byte, off int64) error {
-	if off < 0 || off > img.self.Size || int64(len(p)) > img.self.Size-off {
-		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.self.Size)
+	if off < 0 || off > img.own.Size || int64(len(p)) > img.own.Size-off {
+		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.own.Size)
 	}
-	if _, err := img.self.pages.ReadAt(p, off); err != nil {
+	if _, err := img.own.pages.ReadAt(p, off); err != nil {
 		return fmt.Errorf("byte %d: %w", off, err)
 	}
 	return nil
@@ -91,8 +101,8 @@ func (img *Image) read(p []byte, off int64) error {
 func (img *Image) readSuper() error {
 	var b [disk.SuperSize]byte
 	s := &img.super
-	if img.self.Size < disk.SuperOffset+disk.SuperSize {
-		return corrupt(0, "%d bytes are too few for a superblock", img.self.Size)
+	if img.own.Size < disk.SuperOffset+disk.SuperSize {
+		return corrupt(0, "%d bytes are too few for a superblock", img.own.Size)
 	}
 	if err := img.read(b[:], disk.SuperOffset); err != nil {
 		return err
@@ -111,7 +121,7 @@ func (img *Image) readSuper() error {
 	if s.DirBlockBits != 0 {
 		return unsupported(disk.SuperOffset, "directory blocks of 2^%d blocks", s.DirBlockBits)
 	}
-	if end := disk.SuperOffset + s.Size(); end > img.self.Size {
+	if end := disk.SuperOffset + s.Size(); end > img.own.Size {
 		return corrupt(disk.SuperOffset, "superblock of %d bytes is beyond the end of the image", s.Size())
 	}
 	if s.FixedNsec >= 1e9 {
@@ -149,8 +159,8 @@ func (img *Image) checkFeatures() error {
 
 func (img *Image) checkSum() error {
 	n := disk.ChecksumLen(img.bs)
-	if n > img.self.Size-disk.SuperOffset {
-		return corrupt(img.self.Size, "image is cut short in its first block")
+	if n > img.own.Size-disk.SuperOffset {
+		return corrupt(img.own.Size, "image is cut short in its first block")
 	}
 	b := make([]byte, n)
 	if err := img.read(b, disk.SuperOffset); err != nil {
@@ -175,12 +185,12 @@ func (img *Image) readPrefixes() error {
 		if err != nil {
 			return fmt.Errorf("xattr prefixes: %w", err)
 		}
-		c, err := img.data(ino)
+		c, err := img.content(ino)
 		if err == nil {
 			err = c.err
 		}
 		if errors.Is(err, ErrUnsupported) {
-			img.noPrefix = fmt.Errorf("long xattr prefixes: %w", err)
+			img.prefixError = fmt.Errorf("long xattr prefixes: %w", err)
 			return nil
 		}
 		if err != nil {
@@ -231,34 +241,34 @@ func (r imageReader) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// foundInode is an inode with where it is.
-type foundInode struct {
+// inode is an inode with where it is.
+type inode struct {
 	disk.Inode
 	nid uint64
 	off int64
 }
 
-func (ino *foundInode) kind() tree.Type { return disk.TypeOfMode(ino.Mode) }
+func (ino *inode) kind() tree.Type { return disk.TypeOfMode(ino.Mode) }
 
 // end is the offset behind the inode and its xattrs.
-func (ino *foundInode) end() int64 {
+func (ino *inode) end() int64 {
 	return ino.off + ino.RecordSize() + disk.XattrBodySize(ino.XattrCount)
 }
 
 // readInode reads and checks the inode nid. Where its data is has not been checked
 // yet.
-func (img *Image) readInode(nid uint64) (*foundInode, error) {
-	ino := new(foundInode)
+func (img *Image) readInode(nid uint64) (*inode, error) {
+	ino := new(inode)
 	if err := img.readInodeInto(ino, nid); err != nil {
 		return nil, err
 	}
 	return ino, nil
 }
 
-func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
+func (img *Image) readInodeInto(ino *inode, nid uint64) error {
 	off, ok := img.inodeOffset(nid)
 	if !ok {
-		return corrupt(img.self.Size, "inode %d is beyond the end of the image", nid)
+		return corrupt(img.own.Size, "inode %d is beyond the end of the image", nid)
 	}
 	ino.nid, ino.off = nid, off
 	var b [disk.ExtendedSize]byte
@@ -279,7 +289,7 @@ func (img *Image) readInodeInto(ino *foundInode, nid uint64) error {
 		return corrupt(ino.off, "inode %d has mode %#o", nid, ino.Mode)
 	case ino.Time.Nsec >= 1e9:
 		return corrupt(ino.off, "inode %d has %d nanoseconds", nid, ino.Time.Nsec)
-	case ino.end() > img.self.Size:
+	case ino.end() > img.own.Size:
 		return corrupt(ino.off, "xattrs of inode %d are beyond the end of the image", nid)
 	}
 	return nil
@@ -294,12 +304,12 @@ func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
 		return 0, false
 	}
 	off = int64(img.super.MetaBlock)*img.bs + int64(nid*disk.NidUnit)
-	return off, off >= 0 && off <= img.self.Size
+	return off, off >= 0 && off <= img.own.Size
 }
 
 // entry makes an Entry of ino, with its xattrs and marks as they are stored, and
 // with content, for which c has room.
-func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.Entry, err error) {
+func (img *Image) entry(ino *inode, xs *xattrReader, c *Content) (e tree.Entry, err error) {
 	e = ino.attributes()
 	if e.Xattrs, err = xs.read(ino); err != nil {
 		return e, err
@@ -314,7 +324,7 @@ func (img *Image) entry(ino *foundInode, xs *xattrReader, c *content) (e tree.En
 }
 
 // attributes is an Entry of what the record of ino says by itself.
-func (ino *foundInode) attributes() tree.Entry {
+func (ino *inode) attributes() tree.Entry {
 	e := tree.Entry{
 		Type:  ino.kind(),
 		Time:  ino.Time,
@@ -332,11 +342,11 @@ func (ino *foundInode) attributes() tree.Entry {
 	return e
 }
 
-func (img *Image) readLink(ino *foundInode) (string, error) {
+func (img *Image) readLink(ino *inode) (string, error) {
 	if ino.Size < 1 || ino.Size > disk.MaxLink {
 		return "", corrupt(ino.off, "link target of %d bytes", ino.Size)
 	}
-	c, err := img.data(ino)
+	c, err := img.content(ino)
 	if err != nil {
 		return "", err
 	}
@@ -351,14 +361,14 @@ func (img *Image) readLink(ino *foundInode) (string, error) {
 }
 
 // setContent gives e, a file, its size, holes and content, for which c has room.
-func (img *Image) setContent(e *tree.Entry, ino *foundInode, c *content) error {
+func (img *Image) setContent(e *tree.Entry, ino *inode, c *Content) error {
 	if e.Size == 0 {
 		return nil
 	}
-	if err := img.find(c, ino); err != nil {
+	if err := img.locate(c, ino); err != nil {
 		return err
 	}
-	e.Extents = c.extents()
+	e.Extents = c.Extents()
 	if e.DataSize() > 0 {
 		e.Content = c
 	}

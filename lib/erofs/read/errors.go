@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"io/fs"
@@ -61,7 +61,7 @@ func unmarkLink(e *tree.Entry) (other string) {
 }
 
 // otherInode finds path, which the inode ino names in its marks.
-func (img *Image) otherInode(ino *foundInode, path string) (*foundInode, error) {
+func (img *Image) otherInode(ino *inode, path string) (*inode, error) {
 	other, err := img.walk(path)
 	if err == fs.ErrNotExist || err == nil && (other.kind() == tree.Dir || other.nid == ino.nid) {
 		return nil, corrupt(ino.off, "the mark %s of inode %d names %q", disk.MarkElse, ino.nid, path)
