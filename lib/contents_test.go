@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/layer"
@@ -138,8 +139,8 @@ func allContents(t *testing.T) []contents {
 		}, false, true},
 		{"EROFS", func(t *testing.T) tree.Source { return image(t, false).Source() }, false, false},
 		{"EROFS layers merged", func(t *testing.T) tree.Source {
-			layers := []erofs.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
-			return must[*tree.Tree](t)(erofs.Merge(context.Background(), layers, erofs.MergeOptions{})).Source(tree.Flat)
+			layers := []merge.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
+			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)
 		}, false, false},
 		{"ext4", func(t *testing.T) tree.Source { return ext(t).Source() }, false, false},
 		{"ext4, a part", func(t *testing.T) tree.Source { return must[tree.Source](t)(ext(t).Subtree(".")) }, false, false},

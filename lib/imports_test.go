@@ -31,9 +31,10 @@ var allowed = map[string][]string{
 	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
 	"layer":       {"tree", "gunzip", "compression", "blockio"},
 	"input":       {"oci", "layer", "tree", "compression"},
-	"erofs":       {"tree", "blockio", "erofs/disk", "erofs/read"},
+	"erofs":       {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
 	"erofs/disk":  {"tree"},
 	"erofs/read":  {"tree", "blockio", "erofs/disk"},
+	"erofs/merge": {"tree", "erofs/disk", "erofs/read"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},

@@ -12,7 +12,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
-	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -95,11 +95,11 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := erofs.Merge(env.Context, layers, erofs.MergeOptions{Limits: t.Limits, Warn: env.Warn})
+	merged, err := merge.Layers(env.Context, layers, merge.Options{Limits: t.Limits, Warn: env.Warn})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -170,7 +171,7 @@ func fsmeta(t *testing.T, opts erofs.Options, names ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		t.Fatal(err)
 	}

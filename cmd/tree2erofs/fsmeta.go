@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 )
 
@@ -32,7 +33,7 @@ func (t *tool) merge(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		return err
 	}

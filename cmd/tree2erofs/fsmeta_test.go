@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
@@ -134,15 +135,15 @@ func layerImage(in layer.Input, dir string) (*erofsread.Image, error) {
 // mergeImages lists what the images of tars come to: merged, and as an fsmeta
 // with its devices.
 func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
-	var layers []erofs.Layer
+	var layers []merge.Layer
 	for _, in := range inputs(tars) {
 		img, err := layerImage(in, dir)
 		if err != nil {
 			return "", "", err
 		}
-		layers = append(layers, erofs.Layer{Name: in.Name, Image: img})
+		layers = append(layers, merge.Layer{Name: in.Name, Image: img})
 	}
-	flat, err := erofs.Merge(context.Background(), layers, erofs.MergeOptions{})
+	flat, err := merge.Layers(context.Background(), layers, merge.Options{})
 	if err != nil {
 		return "", "", err
 	}

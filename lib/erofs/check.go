@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -158,7 +159,7 @@ func (w *Writer) compareRuns(want *read.Content, e *tree.Entry) error {
 	if err := have.Err(); err != nil {
 		return err
 	}
-	device := slices.IndexFunc(w.devices, func(l Layer) bool { return l.Image == want.Image() })
+	device := slices.IndexFunc(w.devices, func(l merge.Layer) bool { return l.Image == want.Image() })
 	same := slices.EqualFunc(want.Runs(), have.Runs(), func(a, b read.Run) bool {
 		return a.Extent == b.Extent && a.Pos == b.Pos && b.Device == device+1
 	})

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -21,7 +22,7 @@ var ErrLayers = errors.New("layer images do not fit")
 // The block size is that of the layers; opts has none, and no Layer. Check reads
 // back what was written, with the layers as its devices, and compares it with the
 // merged tree and each content's place.
-func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Limits, opts Options) error {
+func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits tree.Limits, opts Options) error {
 	if opts.Layer || opts.BlockSize != 0 {
 		return errors.New("an image of merged layers is flat, and has their block size")
 	}
@@ -36,7 +37,7 @@ func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Li
 	}
 	w.devices = devices
 	w.beginAt(headEnd(w.bs, w.slots()))
-	w.tree, err = Merge(ctx, layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
+	w.tree, err = merge.Layers(ctx, layers, merge.Options{Limits: limits, Warn: opts.Warn, Addressable: true})
 	if err != nil {
 		w.Abort(err)
 		return err
@@ -45,7 +46,7 @@ func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Li
 }
 
 // layerDevices are the distinct images among layers.
-func layerDevices(layers []Layer) (devices []Layer, err error) {
+func layerDevices(layers []merge.Layer) (devices []merge.Layer, err error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrLayers)
 	}
@@ -107,7 +108,7 @@ func exactBits(runs []read.Run, size, bs int64) uint8 {
 
 // placeDevices lays the devices one behind the other and the image, and moves what
 // refers to them.
-func (p *plan) placeDevices(devices []Layer) error {
+func (p *plan) placeDevices(devices []merge.Layer) error {
 	base := make(map[*read.Image]int64, len(devices))
 	end := p.end
 	for _, d := range devices {

@@ -11,6 +11,7 @@ import (
 
 	goerofs "github.com/erofs/go-erofs"
 
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -65,7 +66,7 @@ func TestForeignLayers(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "mkfs.erofs")
 			reftest.Run(t, "mkfs.erofs", append(args, "--quiet", name, root)...)
 			upper := layersOf(t, Options{}, ours...)
-			layers := []Layer{{"mkfs", openFile(t, name)}, upper[0], {"go", goErofs(t, simple)}, upper[1]}
+			layers := []merge.Layer{{Name: "mkfs", Image: openFile(t, name)}, upper[0], {Name: "go", Image: goErofs(t, simple)}, upper[1]}
 			b := fsmeta(t, Options{}, layers...)
 			if d := firstDifference(lines(t, want.Source(tree.Flat)), lines(t, openWith(t, b, layers).Source())); d != "" {
 				t.Error(d)
@@ -80,7 +81,7 @@ func TestForeignLayers(t *testing.T) {
 	}
 }
 
-func openWith(t testing.TB, b []byte, layers []Layer) *read.Image {
+func openWith(t testing.TB, b []byte, layers []merge.Layer) *read.Image {
 	t.Helper()
 	img, err := read.Open(&image{B: b}, int64(len(b)), devicesOf(layers)...)
 	if err != nil {
@@ -98,7 +99,7 @@ func TestForeignLayersRefused(t *testing.T) {
 		}
 		name := filepath.Join(t.TempDir(), "mkfs.erofs")
 		reftest.Run(t, "mkfs.erofs", c.arg, "--quiet", name, root)
-		err := WriteFsmeta(context.Background(), &image{}, []Layer{{"mkfs", openFile(t, name)}}, tree.Limits{}, Options{})
+		err := WriteFsmeta(context.Background(), &image{}, []merge.Layer{{Name: "mkfs", Image: openFile(t, name)}}, tree.Limits{}, Options{})
 		if !errors.Is(err, read.ErrNotAddressable) || !strings.HasPrefix(fmt.Sprint(err), "mkfs: "+c.path+": ") {
 			t.Errorf("%s: %v", c.arg, err)
 		}

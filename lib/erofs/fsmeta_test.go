@@ -15,22 +15,23 @@ import (
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
 // layersOf makes a layer image of each list of entries, in memory.
-func layersOf(t testing.TB, opts Options, lists ...[]tree.Entry) (layers []Layer) {
+func layersOf(t testing.TB, opts Options, lists ...[]tree.Entry) (layers []merge.Layer) {
 	t.Helper()
 	opts.Layer = true
 	for i, es := range lists {
-		layers = append(layers, Layer{fmt.Sprintf("layer %d", i), open(t, build(t, opts, es...))})
+		layers = append(layers, merge.Layer{Name: fmt.Sprintf("layer %d", i), Image: open(t, build(t, opts, es...))})
 	}
 	return layers
 }
 
-func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
+func fsmeta(t testing.TB, opts Options, layers ...merge.Layer) []byte {
 	t.Helper()
 	m := &image{}
 	opts.Check = true
@@ -40,7 +41,7 @@ func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
 	return m.B
 }
 
-func devicesOf(layers []Layer) (devices []read.Device) {
+func devicesOf(layers []merge.Layer) (devices []read.Device) {
 	for _, l := range layers {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
@@ -48,7 +49,7 @@ func devicesOf(layers []Layer) (devices []read.Device) {
 }
 
 // contentOf is all of a layer image.
-func contentOf(t testing.TB, l Layer) []byte {
+func contentOf(t testing.TB, l merge.Layer) []byte {
 	t.Helper()
 	return erofstest.Whole(t, l.Image.Device("").R, l.Image.Size())
 }
@@ -78,7 +79,7 @@ func TestFsmeta(t *testing.T) {
 				t.Errorf("without devices, no table %v: %v", noTable, err)
 			}
 		}
-		merged, err := Merge(context.Background(), layers, MergeOptions{})
+		merged, err := merge.Layers(context.Background(), layers, merge.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +102,7 @@ func TestFsmetaAlone(t *testing.T) {
 }
 
 // kernelWays mounts an fsmeta with its layers each way, and calls check with where.
-func kernelWays(t *testing.T, layers []Layer, check func(how, at string)) {
+func kernelWays(t *testing.T, layers []merge.Layer, check func(how, at string)) {
 	t.Helper()
 	dir := t.TempDir()
 	save := func(name string, parts ...[]byte) string {
@@ -139,13 +140,13 @@ func TestManyDevices(t *testing.T) {
 	one := build(t, Options{Layer: true, BlockSize: 512}, dir("."), file("a", pattern(1, 600)))
 	top := build(t, Options{Layer: true, BlockSize: 512}, file("b", pattern(2, 600)))
 	for _, n := range []int{1, 3, 23, 24, 40, disk.MaxRootNid*disk.NidUnit/disk.DeviceSlotSize + 1} {
-		var layers []Layer
+		var layers []merge.Layer
 		for i := range n {
 			b := one
 			if i == n-1 {
 				b = top
 			}
-			layers = append(layers, Layer{fmt.Sprint(i), open(t, b)})
+			layers = append(layers, merge.Layer{Name: fmt.Sprint(i), Image: open(t, b)})
 		}
 		b := fsmeta(t, Options{}, layers...)
 		img, err := read.Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
@@ -204,7 +205,7 @@ func TestFsmetaSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := fsmeta(t, Options{}, Layer{"large", img})
+	b := fsmeta(t, Options{}, merge.Layer{Name: "large", Image: img})
 	if len(b) != 4096 {
 		t.Errorf("%d bytes", len(b))
 	}
@@ -318,7 +319,7 @@ func TestWrongDevices(t *testing.T) {
 		{"swapped", []read.Device{d[1], d[0], d[2]}, "device 1, layer 1: is the image with the UUID"},
 		{"one less", d[:2], "on 3 devices, and 2 are given"},
 		{"one more", append(slices.Clone(d), d[0]), "on 3 devices, and 4 are given"},
-		{"changed", []read.Device{devicesOf([]Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
+		{"changed", []read.Device{devicesOf([]merge.Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
 		{"short", []read.Device{d[0], short, d[2]}, "device 2, layer 1: has "},
 		{"junk", []read.Device{d[0], d[1], junk}, "device 3, junk: is no EROFS image"},
 		{"empty", []read.Device{d[0], d[1], {Name: "empty", R: bytes.NewReader(nil)}}, "device 3, empty: is no EROFS image"},
@@ -342,30 +343,30 @@ func TestWrongDevices(t *testing.T) {
 
 func TestLayersThatDoNotFit(t *testing.T) {
 	good := layersOf(t, Options{}, []tree.Entry{dir("."), file("a", pattern(1, 10))})[0]
-	inline := Layer{"inline", open(t, build(t, Options{}, dir("d"), file("d/a", pattern(1, 10))))}
+	inline := merge.Layer{Name: "inline", Image: open(t, build(t, Options{}, dir("d"), file("d/a", pattern(1, 10))))}
 	small := layersOf(t, Options{BlockSize: 512}, []tree.Entry{file("a", nil)})[0]
 	b := append(contentOf(t, good), 1, 2, 3)
 	merged := fsmeta(t, Options{}, good)
-	over, err := read.Open(bytes.NewReader(merged), int64(len(merged)), devicesOf([]Layer{good})...)
+	over, err := read.Open(bytes.NewReader(merged), int64(len(merged)), devicesOf([]merge.Layer{good})...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lower := layersOf(t, Options{}, []tree.Entry{lowerLink("b", "missing")})[0]
 	for _, c := range []struct {
 		name   string
-		layers []Layer
+		layers []merge.Layer
 		opts   Options
 		is     error
 		err    string
 	}{
 		{"none", nil, Options{}, ErrLayers, "none"},
-		{"inline", []Layer{good, inline}, Options{}, read.ErrNotAddressable, "inline: d/a: "},
-		{"block size", []Layer{good, small}, Options{}, ErrLayers, "512"},
-		{"length", []Layer{{"long", open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
-		{"merged before", []Layer{{"fsmeta", over}}, Options{}, read.ErrNotAddressable, "fsmeta: a: "},
-		{"layer", []Layer{good}, Options{Layer: true}, nil, "flat"},
-		{"label", []Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
-		{"link", []Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
+		{"inline", []merge.Layer{good, inline}, Options{}, read.ErrNotAddressable, "inline: d/a: "},
+		{"block size", []merge.Layer{good, small}, Options{}, ErrLayers, "512"},
+		{"length", []merge.Layer{{Name: "long", Image: open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
+		{"merged before", []merge.Layer{{Name: "fsmeta", Image: over}}, Options{}, read.ErrNotAddressable, "fsmeta: a: "},
+		{"layer", []merge.Layer{good}, Options{Layer: true}, nil, "flat"},
+		{"label", []merge.Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
+		{"link", []merge.Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
 	} {
 		err := WriteFsmeta(context.Background(), &image{}, c.layers, tree.Limits{}, c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.err) || c.is != nil && !errors.Is(err, c.is) {
@@ -373,7 +374,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		}
 	}
 	var limit *tree.LimitError
-	if err := WriteFsmeta(context.Background(), &image{}, []Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
+	if err := WriteFsmeta(context.Background(), &image{}, []merge.Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
 		t.Errorf("limit: %v", err)
 	}
 }
@@ -385,7 +386,7 @@ func TestReservedXattrs(t *testing.T) {
 	b := build(t, Options{Layer: true},
 		xattrs(dir("d"), "trusted.overlay.redirect", "/etc", "user.overlay.opaque", "y", "user.a", "b"),
 		xattrs(file("f", nil), tree.Opaque.Name, "y"))
-	merged, err := Merge(context.Background(), []Layer{{"foreign", open(t, b)}}, MergeOptions{Warn: warn})
+	merged, err := merge.Layers(context.Background(), []merge.Layer{{Name: "foreign", Image: open(t, b)}}, merge.Options{Warn: warn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,8 +408,8 @@ func TestFsmetaOptions(t *testing.T) {
 	same := build(t, Options{Layer: true, UUID: &[16]byte{1}}, stack()[0]...)
 	for _, b := range [][]byte{
 		b, fsmeta(t, Options{NoDeviceTable: true}, layers...), fsmeta(t, Options{}, layers[:2]...),
-		fsmeta(t, Options{}, Layer{"", open(t, same)}, layers[1], layers[2]),
-		fsmeta(t, Options{NoDeviceTable: true}, Layer{"", open(t, same)}, layers[1], layers[2]),
+		fsmeta(t, Options{}, merge.Layer{Name: "", Image: open(t, same)}, layers[1], layers[2]),
+		fsmeta(t, Options{NoDeviceTable: true}, merge.Layer{Name: "", Image: open(t, same)}, layers[1], layers[2]),
 	} {
 		ids[erofstest.Super(t, b).UUID] = true
 	}
@@ -453,7 +454,7 @@ func FuzzFsmeta(f *testing.F) {
 		if err != nil {
 			return
 		}
-		stack := []Layer{layers[0], {"fuzzed", img}, layers[1]}
+		stack := []merge.Layer{layers[0], {Name: "fuzzed", Image: img}, layers[1]}
 		if err := WriteFsmeta(context.Background(), &image{}, stack, limits, Options{Check: true}); err != nil && strings.Contains(err.Error(), "check: ") {
 			t.Fatal(err)
 		}

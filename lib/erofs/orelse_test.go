@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -98,7 +99,7 @@ func TestMergeOrElseRandom(t *testing.T) {
 				wantErr = want.Apply(l)
 			}
 		}
-		have, err := Merge(t.Context(), layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
+		have, err := merge.Layers(t.Context(), layersOf(t, Options{}, lists...), merge.Options{Addressable: true})
 		if wantErr != nil || err != nil {
 			if wantErr == nil || err == nil || !strings.HasSuffix(err.Error(), wantErr.Error()) {
 				t.Errorf("seed %d: %v, want %v", seed, err, wantErr)

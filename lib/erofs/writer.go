@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/tree"
 )
 
@@ -82,13 +83,13 @@ type Writer struct {
 	hash   *blake3.Hasher // of the current content; nil if it will not be checked
 	hashes map[*item]hash
 
-	devices []Layer // where contents are, in WriteFsmeta
+	devices []merge.Layer // where contents are, in WriteFsmeta
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
 
-	holes   int64   // as MaxHoleBytes counts
-	dropped warning // xattrs that the format has no place for
+	holes   int64      // as MaxHoleBytes counts
+	dropped tree.Tally // xattrs that the format has no place for
 }
 
 var errClosed = errors.New("image is already complete")
@@ -233,7 +234,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 	kept := make([]tree.Xattr, 0, len(e.Xattrs))
 	for _, x := range e.Xattrs {
 		if drops(x) {
-			w.dropped.note(e.Path + ": xattr " + x.Name)
+			w.dropped.Add(e.Path + ": xattr " + x.Name)
 		} else {
 			kept = append(kept, x)
 		}
@@ -302,23 +303,23 @@ func (w *Writer) warn(p *plan) {
 	if w.opts.Warn == nil {
 		return
 	}
-	if w.dropped.count > 0 {
-		w.opts.Warn(w.dropped.text())
+	if text := w.dropped.LeftOut(); text != "" {
+		w.opts.Warn(text)
 	}
-	var marks warning
+	var marks tree.Tally
 	for _, it := range p.items {
 		e := it.entry
 		switch {
 		case !p.layer:
 		case e.NoChange && it.dir.parent != it:
-			marks.note("a directory that is only implied")
+			marks.Add("a directory that is only implied")
 		case e.Lower != nil:
-			marks.note("a hard link to a layer below")
+			marks.Add("a hard link to a layer below")
 		case it.dir != nil && it.dir.parent == it && e.IsOpaque():
-			marks.note("an opaque root")
+			marks.Add("an opaque root")
 		}
 	}
-	if marks.count > 0 {
-		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.count, marks.first))
+	if marks.Count > 0 {
+		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.Count, marks.First))
 	}
 }
