@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"erofs/read":  {"tree", "blockio", "erofs/disk"},
 	"erofs/merge": {"tree", "erofs/disk", "erofs/read"},
 	"ext4":        {"tree", "blockio"},
-	"vmdk":        {"blockio"},
+	"vmdk":        {"blockio", "erofs/disk"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
 	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/erofs/disk"
 )
 
 // layered is an fsmeta with two layers, in the order of a disk.
@@ -45,7 +47,7 @@ func TestVerify(t *testing.T) {
 		{"image alone, cut", "l2", func(f map[string][]byte) { f["l2"] = f["l2"][:4096] }, false, "cut short at 4096"},
 		{"48-bit addresses, size not known", "l2", func(f map[string][]byte) {
 			f["l2"] = f["l2"][:4096]
-			f["l2"][erofsSuper+80] = erofs48Bit
+			f["l2"][disk.SuperOffset+80] = byte(disk.Incompat48Bit)
 		}, false, ""},
 		{"not whole blocks", "l2", func(f map[string][]byte) { f["l2"] = append(f["l2"], make([]byte, 512)...) }, false, "not a multiple of the EROFS block size 4096"},
 		{"between blocks", "x l2", func(f map[string][]byte) { f["x"] = make([]byte, 512) }, true, "begins at byte 512 of the disk, inside an EROFS block"},
@@ -55,7 +57,7 @@ func TestVerify(t *testing.T) {
 		{"without a device table, short", "m2 l2", func(f map[string][]byte) {
 			f["m2"] = erofsHead{blocks: 9}.image()[:8192]
 		}, false, "EROFS image of 36864 bytes is cut short at 24576"},
-		{"table outside", "m l2 l3", func(f map[string][]byte) { f["m"][erofsSuper+89] = 0xFF }, false, "outside the image"},
+		{"table outside", "m l2 l3", func(f map[string][]byte) { f["m"][disk.SuperOffset+89] = 0xFF }, false, "outside the image"},
 	} {
 		files := layered()
 		if c.spoil != nil {
@@ -218,7 +220,7 @@ func TestCheckOthers(t *testing.T) {
 // FuzzErofs: superblocks and device tables of any kind.
 func FuzzErofs(f *testing.F) {
 	meta := layered()["m"]
-	f.Add(meta[:erofsMinimum], meta[4096:4096+2*erofsSlot])
+	f.Add(meta[:disk.SuperOffset+disk.SuperSize], meta[4096:4096+2*disk.DeviceSlotSize])
 	f.Fuzz(func(t *testing.T, super, table []byte) {
 		b := append(make([]byte, 0, 32<<10), meta...)
 		copy(b, super)
