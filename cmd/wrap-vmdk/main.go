@@ -39,7 +39,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	if t.Check != "" {
-		return vmdk.Check(t.Check, env.Warn)
+		return vmdk.Check(env.Context, t.Check, env.Warn)
 	}
 	if t.fromStdin() && t.Size > 0 {
 		return t.pipe(env)

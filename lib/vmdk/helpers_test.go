@@ -74,8 +74,8 @@ func open(t testing.TB, paths ...string) *Disk {
 func content(t testing.TB, d *Disk) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if n, err := d.WriteTo(&b); err != nil || n != d.Size() {
-		t.Fatalf("%d bytes of %d: %v", n, d.Size(), err)
+	if err := d.WriteRaw(t.Context(), &b); err != nil || int64(b.Len()) != d.Size() {
+		t.Fatalf("%d bytes of %d: %v", b.Len(), d.Size(), err)
 	}
 	return b.Bytes()
 }
