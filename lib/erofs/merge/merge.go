@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 
-	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
@@ -110,7 +109,7 @@ func (s *layerSource) Next() (*tree.Entry, error) {
 // dropReserved takes the xattrs off e that no layer may have but as its marks.
 func (s *layerSource) dropReserved(e *tree.Entry) {
 	reserved := func(x tree.Xattr) bool {
-		return disk.Reserved(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
+		return tree.IsMark(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
 	}
 	if !slices.ContainsFunc(e.Xattrs, reserved) {
 		return

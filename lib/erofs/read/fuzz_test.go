@@ -39,7 +39,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Copy(w, img.Source()); err != nil {
+		if err := tree.Copy(t.Context(), w, img.Source()); err != nil {
 			if strings.Contains(err.Error(), "check: ") {
 				t.Fatal(err)
 			}
@@ -47,10 +47,10 @@ func FuzzReader(f *testing.F) {
 		}
 		var first, second bytes.Buffer
 		opts := tree.WriterOptions{Data: tree.None}
-		if err := tree.Copy(tree.NewWriter(&first, opts), img.Source()); err != nil {
+		if err := tree.Copy(t.Context(), tree.NewWriter(&first, opts), img.Source()); err != nil {
 			return // more than a line of the stream holds
 		}
-		if err := tree.Copy(tree.NewWriter(&second, opts), open(t, again.B).Source()); err != nil {
+		if err := tree.Copy(t.Context(), tree.NewWriter(&second, opts), open(t, again.B).Source()); err != nil {
 			t.Fatal(err)
 		}
 		if first.String() != second.String() && !bytes.Contains(first.Bytes(), []byte("nlink")) && !bytes.Contains(first.Bytes(), []byte("ocipipe")) && !bytes.Contains(first.Bytes(), []byte("overlay")) {

@@ -167,7 +167,7 @@ func TestXattrBudget(t *testing.T) {
 	}
 	src := img.Source()
 	read.SetBudget(src, 1500)
-	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+	if err := tree.Copy(t.Context(), tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("source: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestChunkMapBudget(t *testing.T) {
 	}
 	src := img.Source()
 	read.SetBudget(src, 100+counted-50)
-	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+	if err := tree.Copy(t.Context(), tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("have %v", err)
 	}
 }
@@ -380,7 +380,7 @@ func TestReadErrors(t *testing.T) {
 	for _, off := range []int64{0, blockio.PageSize, 4 * blockio.PageSize} {
 		img, err := read.Open(brokenReader{b, off}, int64(len(b)))
 		if err == nil {
-			err = tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), img.Source())
+			err = tree.Copy(t.Context(), tree.NewWriter(io.Discard, tree.WriterOptions{}), img.Source())
 		}
 		if !errors.Is(err, errRead) || errors.Is(err, read.ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)

@@ -15,7 +15,7 @@ import (
 func Stream(t testing.TB, src tree.Source) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := tree.Copy(tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, DigestFlags: tree.DigestFlags{Digest: true}}), src); err != nil {
+	if err := tree.Copy(t.Context(), tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, Digest: true}), src); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
