@@ -113,7 +113,7 @@ func allContents(t *testing.T) []contents {
 	onDisk, _ := imageFile(t, func(f *os.File) { f.Write(plain.Bytes()) })
 	image := func(t *testing.T, layerImage bool) *erofsread.Image {
 		f, size := imageFile(t, func(f *os.File) {
-			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
+			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
 		})
 		return must[*erofsread.Image](t)(erofsread.Open(f, size))
 	}

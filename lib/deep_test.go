@@ -38,7 +38,7 @@ func TestDeepSources(t *testing.T) {
 		"tree": func(t *testing.T) (tree.Source, uint64) { return deep(false).Source(tree.Flat), 2 << 20 },
 		"EROFS": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {
-				w := must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{SpoolDir: t.TempDir()}))
+				w := must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, erofs.Options{SpoolDir: t.TempDir()}))
 				if err := tree.Copy(context.Background(), w, deep(true).Source(tree.Flat)); err != nil {
 					t.Fatal(err)
 				}

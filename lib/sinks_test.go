@@ -58,7 +58,7 @@ func allSinks() (all []sinks) {
 	image := func(opts erofs.Options) func(*testing.T, *os.File) tree.Sink {
 		return func(t *testing.T, out *os.File) tree.Sink {
 			opts.SpoolDir = t.TempDir()
-			return must[*erofs.Writer](t)(erofs.NewWriter(out, opts))
+			return must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), out, opts))
 		}
 	}
 	disk := func(opts ext4.Options) func(*testing.T, *os.File) tree.Sink {

@@ -35,7 +35,7 @@ func imageOf(t *testing.T, opts erofs.Options, text string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := erofs.NewWriter(f, opts)
+	w, err := erofs.NewWriter(t.Context(), f, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func layerImage(in layer.Input, dir string) (*erofsread.Image, error) {
 		return nil, err
 	}
 	m := &memory{}
-	w, err := erofs.NewWriter(m, erofs.Options{Layer: true, BlockSize: 512, Check: true})
+	w, err := erofs.NewWriter(context.Background(), m, erofs.Options{Layer: true, BlockSize: 512, Check: true})
 	if err != nil {
 		return nil, err
 	}

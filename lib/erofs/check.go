@@ -41,6 +41,9 @@ func (w *Writer) verify(p *plan) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
+		if err := w.stopped(); err != nil {
+			return err
+		}
 		b, err2 := have.Next()
 		if err2 != nil && err2 != io.EOF {
 			return fmt.Errorf("check: %w", err2)
@@ -119,7 +122,7 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 		return errors.New("holes are not where they were")
 	}
 	if b.Content != nil {
-		if _, err := b.Content.WriteTo(w.hash); err != nil {
+		if _, err := b.Content.WriteTo(untilStopped{w}); err != nil {
 			return err
 		}
 	}
@@ -127,6 +130,16 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 		return errors.New("content is not what was written")
 	}
 	return nil
+}
+
+// untilStopped hashes what is written to it until its Writer is stopped.
+type untilStopped struct{ w *Writer }
+
+func (u untilStopped) Write(p []byte) (int, error) {
+	if err := u.w.stopped(); err != nil {
+		return 0, err
+	}
+	return u.w.hash.Write(p)
 }
 
 // compareTable compares the devices in the image with those that were planned.

@@ -95,7 +95,7 @@ func TestVerifyPaths(t *testing.T) {
 		{"m", true, "m: in the image, but was not added"},
 	} {
 		m := &image{}
-		w, err := NewWriter(m, Options{Check: true})
+		w, err := NewWriter(t.Context(), m, Options{Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}

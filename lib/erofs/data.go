@@ -122,6 +122,9 @@ func (s *contentWriter) copy(c tree.Content, sift bool) error {
 var errTooLong = errors.New("content is longer than its size says")
 
 func (s *contentWriter) Write(p []byte) (n int, err error) {
+	if err := s.w.stopped(); err != nil {
+		return 0, err
+	}
 	for len(p) > 0 {
 		if len(s.extents) == 0 {
 			return n, errTooLong

@@ -31,7 +31,7 @@ func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits t
 		return err
 	}
 	opts.BlockSize = layers[0].Image.BlockSize()
-	w, err := NewWriter(out, opts)
+	w, err := NewWriter(ctx, out, opts)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,7 +26,7 @@ func write(t testing.TB, opts Options, entries ...tree.Entry) *os.File {
 }
 
 func writeTo(out Output, opts Options, entries []tree.Entry) error {
-	w, err := NewWriter(out, opts)
+	w, err := NewWriter(context.Background(), out, opts)
 	if err != nil {
 		return err
 	}

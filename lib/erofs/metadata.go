@@ -16,13 +16,14 @@ import (
 // metadataWriter writes the sections behind the file data.
 type metadataWriter struct {
 	*plan
-	out    *blockio.Writer
-	tail   *tails
-	head   []byte         // sections 1 and 2
-	digest *blake3.Hasher // of all behind the head; nil if the UUID is given
-	block  []byte         // scratch: a block of a directory
-	item   []byte         // scratch: an inode with what follows
-	err    error
+	stopped func() error // why to stop writing, or nil
+	out     *blockio.Writer
+	tail    *tails
+	head    []byte         // sections 1 and 2
+	digest  *blake3.Hasher // of all behind the head; nil if the UUID is given
+	block   []byte         // scratch: a block of a directory
+	item    []byte         // scratch: an inode with what follows
+	err     error
 }
 
 // writeMetadata writes all but the file data: sections 4 and 5, then 1 and 2.
@@ -31,11 +32,12 @@ func (w *Writer) writeMetadata(p *plan) error {
 		return err
 	}
 	m := &metadataWriter{
-		plan:   p,
-		out:    w.data,
-		tail:   w.tail,
-		head:   make([]byte, headEnd(p.bs, p.table)),
-		digest: w.digest,
+		plan:    p,
+		stopped: w.stopped,
+		out:     w.data,
+		tail:    w.tail,
+		head:    make([]byte, headEnd(p.bs, p.table)),
+		digest:  w.digest,
 	}
 	for _, it := range p.items {
 		if it.outside(p.bs) > 0 {
@@ -57,6 +59,9 @@ func (w *Writer) writeMetadata(p *plan) error {
 
 // put appends p to the image.
 func (m *metadataWriter) put(p []byte) {
+	if m.err == nil {
+		m.err = m.stopped()
+	}
 	if m.err == nil {
 		_, m.err = m.out.Write(p)
 	}

@@ -1,6 +1,8 @@
 package erofs
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +71,7 @@ type Output interface {
 // content go into the image when it is added; names, attributes and the ends of
 // files follow at Close.
 type Writer struct {
+	ctx   context.Context
 	opts  Options
 	bs    int64
 	out   Output
@@ -92,10 +95,14 @@ type Writer struct {
 	dropped tree.Tally // xattrs that the format has no place for
 }
 
-var errClosed = errors.New("image is already complete")
+var (
+	errClosed  = errors.New("image is already complete")
+	errAborted = errors.New("image was given up")
+)
 
-// NewWriter begins an image in out. Nothing is valid before Close.
-func NewWriter(out Output, opts Options) (*Writer, error) {
+// NewWriter begins an image in out. Nothing is valid before Close. When ctx is done, Add
+// and Close stop, also in the midst of a file, and return its cause.
+func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -103,6 +110,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		opts.BlockSize = DefaultBlockSize
 	}
 	w := &Writer{
+		ctx:  ctx,
 		opts: opts,
 		bs:   int64(opts.BlockSize),
 		out:  out,
@@ -134,7 +142,18 @@ func (w *Writer) Add(e *tree.Entry) error {
 	return w.err
 }
 
+// stopped is the cause of the context if that is done, else nil.
+func (w *Writer) stopped() error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return nil
+}
+
 func (w *Writer) add(e *tree.Entry) error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
 	if err := w.check(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
@@ -268,10 +287,11 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// Abort gives the image up and frees what the Writer holds.
+// Abort gives the image up and frees what the Writer holds: spool and goroutines. Add
+// and Close then return cause. After a successful Close it does nothing.
 func (w *Writer) Abort(cause error) {
 	if w.err == nil {
-		w.err = cause
+		w.err = cmp.Or(cause, errAborted)
 	}
 	w.release()
 }
@@ -287,6 +307,9 @@ func (w *Writer) finish() error {
 	p := &plan{
 		bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
 		table: w.slots(), merged: w.devices != nil, retime: w.retime,
+	}
+	if err := w.stopped(); err != nil {
+		return err
 	}
 	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
 		return err

@@ -2,8 +2,10 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -14,6 +16,7 @@ import (
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -238,7 +241,7 @@ func TestRefused(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	for _, opts := range []Options{{BlockSize: 256}, {BlockSize: 131072}, {BlockSize: 4097}, {BlockSize: -4096}, {Label: "sixteen bytes ab"}, {Label: "a\x00b"}} {
-		if _, err := NewWriter(&image{}, opts); err == nil {
+		if _, err := NewWriter(t.Context(), &image{}, opts); err == nil {
 			t.Errorf("%+v is accepted", opts)
 		}
 	}
@@ -247,7 +250,7 @@ func TestBadOptions(t *testing.T) {
 // Errors are final, and the superblock is not there without success.
 func TestErrorsStick(t *testing.T) {
 	m := &image{}
-	w, err := NewWriter(m, Options{})
+	w, err := NewWriter(t.Context(), m, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,4 +414,75 @@ func TestSpool(t *testing.T) {
 	if err := writeTo(&image{}, Options{SpoolDir: tmp + "/none"}, es); err == nil {
 		t.Error("no error without a place for the spool file")
 	}
+}
+
+// stopping is content that stops its writer half-way, if that goes so far.
+type stopping struct {
+	data
+	cancel context.CancelCauseFunc
+}
+
+var errStopped = errors.New("no more")
+
+func (c stopping) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c.data[:len(c.data)/2])
+	if err != nil {
+		return int64(n), err
+	}
+	c.cancel(errStopped)
+	m, err := w.Write(c.data[n:])
+	return int64(n + m), err
+}
+
+// stoppingImage stops its writer when that reads it back.
+type stoppingImage struct {
+	image
+	cancel context.CancelCauseFunc
+}
+
+func (m *stoppingImage) ReadAt(p []byte, off int64) (int, error) {
+	if off > 4096 {
+		m.cancel(errStopped)
+	}
+	return m.image.ReadAt(p, off)
+}
+
+// A writer ends with the cause of its context wherever that comes, for good, and leaves
+// nothing behind.
+func TestContext(t *testing.T) {
+	before := reftest.RunningNow(t)
+	big := pattern(1, 1<<20) // more than one piece
+	for name, run := range map[string]func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error){
+		"before an entry": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			cancel(errStopped)
+			e := dir("a")
+			return w, errors.Join(err, w.Add(&e))
+		},
+		"in a file": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			e := with(file("a", big), func(e *tree.Entry) { e.Content = stopping{big, cancel} })
+			return w, errors.Join(err, w.Add(&e))
+		},
+		"at the end": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			e := file("a", big)
+			err = errors.Join(err, w.Add(&e))
+			cancel(errStopped)
+			return w, errors.Join(err, w.Close())
+		},
+		"in the check": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &stoppingImage{cancel: cancel}, Options{Check: true})
+			e := file("a", big)
+			return w, errors.Join(err, w.Add(&e), w.Close())
+		},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w, err := run(ctx, cancel)
+		e := dir("b")
+		if again, closed := w.Add(&e), w.Close(); !errors.Is(err, errStopped) || !errors.Is(again, errStopped) || !errors.Is(closed, errStopped) {
+			t.Errorf("%s: %v, then %v and %v", name, err, again, closed)
+		}
+	}
+	before.Left(t)
 }

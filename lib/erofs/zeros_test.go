@@ -127,7 +127,7 @@ func TestZerosAgain(t *testing.T) {
 	for _, opts := range []Options{{}, {Layer: true}, {BlockSize: 512}} {
 		b := build(t, opts, es...)
 		again := &image{}
-		w, err := NewWriter(again, opts)
+		w, err := NewWriter(t.Context(), again, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestZerosAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := &image{} // in the same order
-		if w, err = NewWriter(first, opts); err != nil {
+		if w, err = NewWriter(t.Context(), first, opts); err != nil {
 			t.Fatal(err)
 		}
 		if err := tree.Copy(context.Background(), w, sourceOf(t, es)); err != nil {

@@ -47,7 +47,7 @@ func mergeable(t *testing.T, n int) (layers []merge.Layer, images []*faulty) {
 		}
 	}
 	m := &erofstest.Image{}
-	w, err := erofs.NewWriter(m, erofs.Options{Layer: true})
+	w, err := erofs.NewWriter(t.Context(), m, erofs.Options{Layer: true})
 	if err != nil {
 		t.Fatal(err)
 	}

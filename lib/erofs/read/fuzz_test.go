@@ -35,7 +35,7 @@ func FuzzReader(f *testing.F) {
 		img := open(t, b)
 		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
 		again := &image{}
-		w, err := erofs.NewWriter(again, erofs.Options{Layer: true, BlockSize: 512, Check: true})
+		w, err := erofs.NewWriter(t.Context(), again, erofs.Options{Layer: true, BlockSize: 512, Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func build(t testing.TB, opts erofs.Options, entries ...tree.Entry) []byte {
 	t.Helper()
 	m := &erofstest.Image{}
 	opts.Check = true
-	w, err := erofs.NewWriter(m, opts)
+	w, err := erofs.NewWriter(t.Context(), m, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
