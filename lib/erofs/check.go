@@ -15,6 +15,13 @@ import (
 // hash is a BLAKE3.
 type hash [32]byte
 
+// written is how the content of a file has been written.
+type written struct {
+	hash      hash
+	chunked   bool
+	chunkBits uint8
+}
+
 // verify reads the image back and compares every inode with what was added, and
 // every content with the hash that was taken when it was written or, if it is on
 // a device, with where it is there.
@@ -56,7 +63,11 @@ func (w *Writer) verify(p *plan) error {
 		case err == io.EOF || a.Path != b.Path:
 			return fmt.Errorf("check: %s: in the image, but was not added", b.Path)
 		}
-		if err := w.compare(a, b); err != nil {
+		err = compare(a, b)
+		if err == nil && a.Type == tree.File && a.Size > 0 && a.Hardlink == "" && !a.IsLower() {
+			err = w.compareContent(want.Node().Entry.Inode(), a, b)
+		}
+		if err != nil {
 			return fmt.Errorf("check: %s: %w", a.Path, err)
 		}
 	}
@@ -64,7 +75,7 @@ func (w *Writer) verify(p *plan) error {
 
 // compare returns an error that names the first thing in which b, from the image,
 // is not a.
-func (w *Writer) compare(a, b *tree.Entry) error {
+func compare(a, b *tree.Entry) error {
 	differs := func(what string, a, b any) error {
 		return fmt.Errorf("%s: %v in the image, %v was added", what, b, a)
 	}
@@ -92,11 +103,7 @@ func (w *Writer) compare(a, b *tree.Entry) error {
 	case a.Dev != b.Dev:
 		return differs("device", a.Dev, b.Dev)
 	}
-	it, _ := a.Content.(*item)
-	if a.Type != tree.File || it == nil || a.Size == 0 || a.Hardlink != "" {
-		return nil
-	}
-	return w.compareContent(it, a, b)
+	return nil
 }
 
 func sameLower(a, b *tree.Lower) bool {
@@ -106,14 +113,16 @@ func sameLower(a, b *tree.Lower) bool {
 	return a.Else == b.Else && slices.Equal(a.Targets, b.Targets)
 }
 
-// compareContent compares where the data is, and its hash.
-func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
+// compareContent compares where the data is, and its hash. In the tree a is inode.
+func (w *Writer) compareContent(inode, a, b *tree.Entry) error {
 	if w.devices != nil {
-		return w.compareRuns(it.lower, b)
+		lower, _ := a.Content.(*read.Content)
+		return w.compareRuns(lower, b)
 	}
+	was := w.written[inode]
 	var runs []tree.Extent
-	if it.layout == disk.ChunkBased {
-		runs = chunkRuns(a.Extents, a.Size, w.bs<<it.chunkBits)
+	if was.chunked {
+		runs = chunkRuns(a.Extents, a.Size, w.bs<<was.chunkBits)
 		if len(runs) == 1 && runs[0].Len == a.Size {
 			runs = nil
 		}
@@ -126,7 +135,7 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 			return err
 		}
 	}
-	if w.sumUp() != w.hashes[it] {
+	if w.sumUp() != was.hash {
 		return errors.New("content is not what was written")
 	}
 	return nil
@@ -149,7 +158,7 @@ func (w *Writer) compareTable(p *plan, img *read.Image) error {
 		return fmt.Errorf("%d devices in the image, planned were %d", len(table), len(p.slots))
 	}
 	for i, want := range p.slots {
-		if p.table == 0 {
+		if p.tableLen == 0 {
 			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
 		}
 		if have := table[i]; have != want {

@@ -10,10 +10,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// writeContent puts the data of it, a file that is not empty, where it stays:
-// whole blocks into the image, an inline tail into the spool.
-func (w *Writer) writeContent(it *item, c tree.Content) error {
-	e := it.entry
+// writeContent puts the data of e, a file in the tree that is not empty, where it stays:
+// whole blocks into the image, an inline tail into the spool. It makes the item of e.
+func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
+	it := w.items.add(e)
 	start := w.data.Offset() / w.bs
 	xs := e.Extents
 	if xs == nil {
@@ -48,7 +48,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 		}
 	}
 	if w.hash != nil {
-		w.hashes[it] = w.sumUp()
+		w.written[e] = written{w.sumUp(), it.layout == disk.ChunkBased, it.chunkBits}
 	}
 	return w.data.Zero(disk.RoundUp(w.data.Offset(), w.bs))
 }

@@ -81,8 +81,8 @@ func (w *Writer) slots() int {
 // locate makes it, a file whose content is in another image, refer to that.
 func (it *item) locate(bs int64) {
 	var runs []read.Run
-	if c, ok := it.entry.Content.(*read.Content); ok {
-		it.lower, runs = c, c.Runs()
+	if c := it.lower(); c != nil {
+		runs = c.Runs()
 	}
 	if len(runs) == 1 && runs[0].Len == it.entry.Size {
 		it.start = uint32(runs[0].Pos / bs)
@@ -124,8 +124,8 @@ func (p *plan) placeDevices(devices []merge.Layer) error {
 		}
 	}
 	for _, it := range p.items {
-		if it.lower != nil {
-			it.start += uint32(base[it.lower.Image()])
+		if c := it.lower(); c != nil {
+			it.start += uint32(base[c.Image()])
 		}
 	}
 	p.total = end

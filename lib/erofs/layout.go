@@ -1,96 +1,30 @@
 package erofs
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
 
 	"ocipipe/lib/erofs/disk"
-	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
-
-// item is an inode on its way into the image. It stands as Content in the Entry
-// that the tree holds: what it adds to the Entry is where things are.
-type item struct {
-	entry     *tree.Entry
-	dir       *dirItem      // of a directory
-	lower     *read.Content // of a file whose data is in another image
-	tail      int64         // of a file whose tail is inline: where it waits
-	nid       uint64
-	start     uint32 // first block of the data
-	ino       uint32 // 1 and up; 0: not placed yet
-	xattrs    int32  // bytes
-	layout    disk.Layout
-	chunkBits uint8
-	extended  bool
-}
-
-// dirItem is what a directory needs more.
-type dirItem struct {
-	children  []*tree.Node
-	parent    *item
-	size      int64
-	whiteouts bool // it holds some
-}
-
-// WriteTo is there because Contents have it.
-func (it *item) WriteTo(io.Writer) (int64, error) {
-	return 0, errors.New("content has gone into the image")
-}
-
-// itemSlab makes items, many in one allocation.
-type itemSlab []item
-
-func (s *itemSlab) next() *item {
-	if len(*s) == 0 {
-		*s = make([]item, 256)
-	}
-	it := &(*s)[0]
-	*s = (*s)[1:]
-	return it
-}
-
-// size is the length of the inode's data.
-func (it *item) size() int64 {
-	switch e := it.entry; {
-	case it.dir != nil:
-		return it.dir.size
-	case e.Type == tree.Link:
-		return int64(len(e.Link))
-	case e.Type == tree.File && !e.IsLower():
-		return e.Size
-	}
-	return 0
-}
-
-// inlineSize is how many bytes of data follow the inode: the part of the last
-// block, or nothing.
-func (it *item) inlineSize(bs int64) int64 {
-	if it.layout != disk.FlatInline {
-		return 0
-	}
-	return it.size() % bs
-}
 
 // plan says where everything goes.
 type plan struct {
 	bs     int64
 	layer  bool
-	slab   itemSlab
+	table  *itemTable
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same as they were placed
 	epoch  tree.Time
 	shared xattrTable
 	packer packer
 
-	table  int                         // length of the table of devices
-	slots  []disk.DeviceSlot           // the devices, in the table or not
-	merged bool                        // contents are on devices
-	retime func(t tree.Time) tree.Time // for merged; nil: times stay
+	tableLen int                         // of the table of devices
+	slots    []disk.DeviceSlot           // the devices, in the table or not
+	merged   bool                        // contents are on devices
+	timeOf   func(t tree.Time) tree.Time // what becomes of the times of a merged tree
 
 	implied   tree.Time // of directories that are only implied
 	dirStart  int64     // block where section 4 begins
@@ -113,14 +47,17 @@ func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices
 // headRoom is how much metadata has room behind the table of devices. It is
 // nothing where the root, which comes first, would get too large a number.
 func (p *plan) headRoom() int64 {
-	if tableEnd(p.table) > disk.MaxRootNid*disk.NidUnit {
+	if tableEnd(p.tableLen) > disk.MaxRootNid*disk.NidUnit {
 		return 0
 	}
-	return headEnd(p.bs, p.table) - tableEnd(p.table)
+	return headEnd(p.bs, p.tableLen) - tableEnd(p.tableLen)
 }
 
 // make plans the image of t whose file data ends at block dataEnd.
 func (p *plan) make(t *tree.Tree, dataEnd int64) error {
+	if p.merged {
+		forget(t.Root()) // the links that the layers count
+	}
 	if t.HasElse() {
 		p.placeElse(t)
 	}
@@ -132,7 +69,7 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 	p.shared.choose()
 	for _, it := range p.items {
 		if err := p.measure(it, root); err != nil {
-			return fmt.Errorf("%s: %w", pathOf(t, it), err)
+			return fmt.Errorf("%s: %w", p.pathOf(t, it), err)
 		}
 	}
 	p.dirStart = dataEnd
@@ -146,25 +83,26 @@ func (p *plan) make(t *tree.Tree, dataEnd int64) error {
 
 // collect adds the inode of n and of all below it, each once, and counts its links.
 func (p *plan) collect(n *tree.Node, parent *item) *item {
-	it, _ := n.Entry.Content.(*item)
+	it := p.table.of(n.Entry)
 	if it == nil {
-		it = p.slab.next()
-		it.entry = n.Entry
-		if p.merged {
-			p.adopt(it)
-		}
-		n.Entry.Content = it
+		it = p.table.add(n.Entry)
 	}
+	it.nlink++
 	if it.ino != 0 {
-		it.entry.Nlink++
 		return it // another name of a hard link
+	}
+	if it.entry == nil {
+		it.entry = n.Entry
 	}
 	p.items = append(p.items, it)
 	it.ino = uint32(len(p.items))
-	if it.entry.Nlink = 1; it.entry.Type != tree.Dir {
+	if p.merged {
+		p.addMerged(it)
+	}
+	if it.entry.Type != tree.Dir {
 		return it
 	}
-	n.Entry.Nlink = 2
+	it.nlink = 2
 	if parent == nil {
 		parent = it
 	}
@@ -172,7 +110,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	for _, c := range it.dir.children {
 		p.collect(c, it)
 		if c.Entry.Type == tree.Dir {
-			n.Entry.Nlink++
+			it.nlink++
 		}
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
@@ -186,9 +124,17 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	return it
 }
 
-// adopt does for an inode of a merged tree what Writer.Add does for others.
-func (p *plan) adopt(it *item) {
-	it.entry.Time = p.retime(it.entry.Time)
+// forget sets the numbers of items to 0 in all that n is and holds.
+func forget(n *tree.Node) {
+	n.Entry.Nlink = 0
+	for _, c := range n.Children() {
+		forget(c)
+	}
+}
+
+// addMerged does for an inode of a merged tree what Writer.Add does for others.
+func (p *plan) addMerged(it *item) {
+	it.entry.Time = p.timeOf(it.entry.Time)
 	if it.entry.Type == tree.File && it.entry.Size > 0 {
 		it.locate(p.bs)
 	}
@@ -203,10 +149,10 @@ func (p *plan) chooseEpoch() {
 			count[it.entry.Time]++
 		}
 	}
-	most := 0
+	highest := 0
 	for t, n := range count {
-		if n > most || n == most && t.Compare(p.epoch) < 0 {
-			p.epoch, most = t, n
+		if n > highest || n == highest && t.Compare(p.epoch) < 0 {
+			p.epoch, highest = t, n
 		}
 	}
 }
@@ -214,7 +160,7 @@ func (p *plan) chooseEpoch() {
 // fitsCompact reports whether a compact inode holds all of it but its time.
 func (it *item) fitsCompact() bool {
 	e := it.entry
-	return max(e.UID, e.GID, e.Nlink) <= math.MaxUint16 && it.size() <= math.MaxUint32
+	return max(e.UID, e.GID, it.nlink) <= math.MaxUint16 && it.size() <= math.MaxUint32
 }
 
 // xattrList is what is stored: the entry's own xattrs and the marks, in byte order.
@@ -313,7 +259,7 @@ func (p *plan) placeItems() {
 	if p.metaBlock < 0 {
 		p.metaBlock = p.metaStart
 	} else {
-		p.packer.open(headEnd(p.bs, p.table), p.headRoom())
+		p.packer.open(headEnd(p.bs, p.tableLen), p.headRoom())
 	}
 	p.placed = p.packingOrder()
 	for i, it := range p.placed {
@@ -343,7 +289,7 @@ func (p *plan) inode(it *item) disk.Inode {
 		Time:       e.Time,
 		Ino:        it.ino,
 		UID:        e.UID, GID: e.GID,
-		Nlink: e.Nlink,
+		Nlink: it.nlink,
 	}
 	switch {
 	case e.Type == tree.Char || e.Type == tree.Block:
@@ -359,10 +305,10 @@ func (p *plan) inode(it *item) disk.Inode {
 }
 
 // pathOf finds the first path of it in t, for a message.
-func pathOf(t *tree.Tree, it *item) string {
+func (p *plan) pathOf(t *tree.Tree, it *item) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {
-		if n.Entry.Content == tree.Content(it) {
+		if p.table.of(n.Entry) == it {
 			return path
 		}
 		for _, c := range n.Children() {
@@ -377,52 +323,4 @@ func pathOf(t *tree.Tree, it *item) string {
 		return ""
 	}
 	return find(t.Root(), ".")
-}
-
-// dirName is one entry of a directory; node is nil for the dots.
-type dirName struct {
-	name string
-	node *tree.Node
-}
-
-// dirNames are the names of a directory as they are stored: the dots have no place
-// of their own in the order of bytes.
-func dirNames(children []*tree.Node) []dirName {
-	names := make([]dirName, 0, len(children)+2)
-	dots := []string{".", ".."}
-	for _, c := range children {
-		for len(dots) > 0 && dots[0] < c.Name() {
-			names, dots = append(names, dirName{name: dots[0]}), dots[1:]
-		}
-		names = append(names, dirName{c.Name(), c})
-	}
-	for _, d := range dots {
-		names = append(names, dirName{name: d})
-	}
-	return names
-}
-
-// fillDirBlock tells how many of names the next block takes, and how many of its
-// bytes they use.
-func fillDirBlock(names []dirName, bs int64) (n int, used int64) {
-	for _, d := range names {
-		k := int64(disk.DirentSize + len(d.name))
-		if used+k > bs {
-			break
-		}
-		n++
-		used += k
-	}
-	return n, used
-}
-
-// dirSize is the length of a directory: whole blocks and what the last one uses.
-func dirSize(names []dirName, bs int64) (size int64) {
-	for {
-		n, used := fillDirBlock(names, bs)
-		if names = names[n:]; len(names) == 0 {
-			return size + used
-		}
-		size += bs
-	}
 }

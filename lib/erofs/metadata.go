@@ -36,7 +36,7 @@ func (w *Writer) writeMetadata(p *plan) error {
 		stopped: w.stopped,
 		out:     w.data,
 		tail:    w.tail,
-		head:    make([]byte, headEnd(p.bs, p.table)),
+		head:    make([]byte, headEnd(p.bs, p.tableLen)),
 		digest:  w.digest,
 	}
 	for _, it := range p.items {
@@ -110,7 +110,7 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 		child, kind := it, tree.Dir
 		switch {
 		case d.node != nil:
-			child = d.node.Entry.Content.(*item)
+			child = m.table.of(d.node.Entry)
 			kind = child.entry.Type
 		case d.name == "..":
 			child = it.dir.parent
@@ -228,8 +228,8 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 // which on that lies.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
 	block := int64(it.start)
-	if it.lower != nil {
-		for _, r := range it.lower.Runs() {
+	if c := it.lower(); c != nil {
+		for _, r := range c.Runs() {
 			fn(r.Extent, block+r.Pos/m.bs)
 		}
 		return
@@ -242,7 +242,7 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 
 // writeTable puts the table of devices into the head.
 func (m *metadataWriter) writeTable() {
-	for i := range m.table {
+	for i := range m.tableLen {
 		m.slots[i].Encode(m.head[tableEnd(i):])
 	}
 }
@@ -268,9 +268,9 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	if m.chunked {
 		super.Incompat |= disk.IncompatChunked
 	}
-	if m.table > 0 {
+	if m.tableLen > 0 {
 		super.Incompat |= disk.IncompatDevices
-		super.ExtraDevices = uint16(m.table)
+		super.ExtraDevices = uint16(m.tableLen)
 		super.DeviceSlot = uint16(tableEnd(0) / disk.DeviceSlotSize)
 	}
 	if opts.BuildTime != nil {
@@ -292,7 +292,7 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 // ownBlocks is how many blocks the image has on its device, where without a table
 // its devices follow.
 func (m *metadataWriter) ownBlocks() int64 {
-	if m.table == 0 {
+	if m.tableLen == 0 {
 		return m.total / m.bs
 	}
 	return m.end / m.bs

@@ -28,18 +28,17 @@ func (p *plan) placeElse(t *tree.Tree) {
 			return
 		}
 		lower := &tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
-		it, _ := inode.Content.(*item)
 		if first := paths[inode]; first != "" {
-			it = p.slab.next()
-			it.entry = &tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower}
-		} else {
-			if it == nil {
-				it = p.slab.next()
-				it.entry, inode.Content = inode, it
-			}
-			paths[inode], inode.Lower = path, lower
+			pointer := &tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower}
+			p.table.add(n.Entry).entry = pointer
+			return
 		}
-		n.Entry.Content = it
+		it := p.table.of(inode)
+		if it == nil {
+			it = p.table.add(inode)
+		}
+		it.entry = inode
+		paths[inode], inode.Lower, n.Entry.Nlink = path, lower, inode.Nlink
 	})
 }
 

@@ -78,13 +78,13 @@ type Writer struct {
 	tree  *tree.Tree
 	data  *blockio.Writer
 	tail  *tails
-	slab  itemSlab
+	items itemTable
 	added int
 	err   error
 
-	digest *blake3.Hasher // of the image behind the head; nil if the UUID is given
-	hash   *blake3.Hasher // of the current content; nil if it will not be checked
-	hashes map[*item]hash
+	digest  *blake3.Hasher          // of the image behind the head; nil if the UUID is given
+	hash    *blake3.Hasher          // of the current content; nil if it will not be checked
+	written map[*tree.Entry]written // what the check wants to know of files; nil if there is none
 
 	devices []merge.Layer // where contents are, in WriteFsmeta
 
@@ -120,7 +120,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	w.content.sifter = tree.Sifter{Data: w.content.put, Hole: w.content.leaveOut, Room: maxHoles}
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[*item]hash{}
+		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}
 	}
 	return w, nil
 }
@@ -161,9 +161,9 @@ func (w *Writer) add(e *tree.Entry) error {
 	if !w.opts.Layer {
 		kept.Lower = nil // nothing lies below
 	}
-	kept.Time = w.retime(e.Time)
+	kept.Time = w.timeOf(e.Time)
 	kept.Xattrs = w.keepXattrs(e)
-	kept.Content = nil
+	kept.Content, kept.Nlink = nil, 0
 	held, err := w.tree.Put(&kept)
 	if err != nil {
 		return err
@@ -172,9 +172,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
-	it := w.slab.next()
-	it.entry, held.Content = held, it
-	if err := w.writeContent(it, e.Content); err != nil {
+	if err := w.writeContent(held, e.Content); err != nil {
 		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
 			over.Path = e.Path // names the file itself
 			return over
@@ -233,8 +231,8 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 	return nil
 }
 
-// retime applies the options about times to t.
-func (w *Writer) retime(t tree.Time) tree.Time {
+// timeOf is what the options about times make of t.
+func (w *Writer) timeOf(t tree.Time) tree.Time {
 	if w.opts.Mtime != nil {
 		t = *w.opts.Mtime
 	}
@@ -305,8 +303,8 @@ func (w *Writer) release() error {
 
 func (w *Writer) finish() error {
 	p := &plan{
-		bs: w.bs, layer: w.opts.Layer, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
-		table: w.slots(), merged: w.devices != nil, retime: w.retime,
+		bs: w.bs, layer: w.opts.Layer, implied: w.timeOf(tree.Time{}), items: make([]*item, 0, w.added+1),
+		table: &w.items, tableLen: w.slots(), merged: w.devices != nil, timeOf: w.timeOf,
 	}
 	if err := w.stopped(); err != nil {
 		return err
