@@ -54,14 +54,18 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	err = env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
-	if errors.Is(err, erofsread.ErrNoDevice) {
-		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
-	}
-	if err != nil {
+	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// Advise names the flag that gives an image its data.
+func (t *tool) Advise(err error) string {
+	if errors.Is(err, erofsread.ErrNoDevice) {
+		return "name the layers: --device FILE for each, bottom to top"
+	}
+	return ""
 }
 
 // open opens the images, which are closed with the process.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 
 	"ocipipe/lib/cli"
@@ -41,11 +40,7 @@ func (t *tool) merge(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts)
-	if errors.Is(err, erofsread.ErrNotAddressable) {
-		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
-	}
-	if err != nil {
+	if err := erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts); err != nil {
 		return err
 	}
 	return out.Commit()
