@@ -39,7 +39,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
 	it.start = uint32(start)
-	if err := s.copy(c, sift); err != nil {
+	if err := s.take(c, sift); err != nil {
 		return err
 	}
 	if sift {
@@ -98,8 +98,8 @@ func (s *contentWriter) begin(w *Writer, size int64, xs []tree.Extent, chunk int
 	s.extents, s.runs = s.buf[0], s.buf[1]
 }
 
-// copy takes the data of c, and with sift looks for holes in it.
-func (s *contentWriter) copy(c tree.Content, sift bool) error {
+// take writes the data of c, and with sift leaves out long zeros.
+func (s *contentWriter) take(c tree.Content, sift bool) error {
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
 	}
@@ -270,7 +270,8 @@ func (t *tails) read(p []byte, off int64) error {
 	return nil
 }
 
-func (t *tails) close() error {
+// free waits for what is being spooled, and frees the spool.
+func (t *tails) free() error {
 	err := t.wait()
 	t.buf, t.spare = nil, nil
 	if t.spool == nil {

@@ -32,7 +32,7 @@
 //
 //	trusted.ocipipe.implied=y    a directory that the layer only implies
 //	trusted.ocipipe.link=PATH    a hard link to PATH in a layer below, or to the first of
-//	                             several, parted by NUL, that exists there: an empty file.
+//	                             several, separated by NUL, that exists there: an empty file.
 //	                             trusted.overlay.metacopy and trusted.overlay.redirect
 //	                             beside it make overlayfs refuse the file
 //	trusted.ocipipe.else=PATH    beside it: if none exists, a hard link to PATH in this
@@ -54,8 +54,8 @@
 //	one device, no table    the same on any kernel, and that way only
 //
 // Without a table the superblock counts the blocks of the layers too. A slot's tag is
-// the layer's UUID in hex. Nothing but metadata of the layers is read, and no
-// content of theirs is proved to be what it was: that is the UUID's word.
+// the layer's UUID in hex. Only metadata of the layers is read: that contents are what
+// they were, nothing proves but the UUID.
 //
 // # Content
 //

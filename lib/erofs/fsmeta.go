@@ -15,13 +15,14 @@ import (
 // ErrLayers is wrapped by the errors about layer images that do not go together.
 var ErrLayers = errors.New("layer images do not fit")
 
-// WriteFsmeta writes into out an image of metadata alone, that of layers merged
-// from bottom to top. Its contents stay in the layers, of which only metadata is
-// read. These are the devices behind it, each once, where it stands first.
+// WriteFsmeta writes an image of metadata alone into out: that of layers merged from bottom
+// to top. Contents stay in the layers, of which it reads only metadata. The layers become
+// the devices of the image, in this order; a layer that comes again is the same device.
 //
-// The block size is that of the layers; opts has none, and no Layer. Check reads
-// back what was written, with the layers as its devices, and compares it with the
-// merged tree and each content's place.
+// The image has the block size of the layers: opts has neither that nor Layer. With Check,
+// what was written is read back, with the layers as its devices, and compared with the
+// merged tree and the places of its contents. When ctx is done, WriteFsmeta ends with its
+// cause.
 func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits tree.Limits, opts Options) error {
 	if opts.Layer || opts.BlockSize != 0 {
 		return errors.New("an image of merged layers is flat, and has their block size")
@@ -78,7 +79,7 @@ func (w *Writer) slots() int {
 	return len(w.devices)
 }
 
-// locate makes it, a file whose content is in another image, refer to that.
+// locate lets it, a file of a merged tree, refer to its data in another image.
 func (it *item) locate(bs int64) {
 	var runs []read.Run
 	if c := it.lower(); c != nil {
@@ -92,10 +93,10 @@ func (it *item) locate(bs int64) {
 	it.chunkBits = exactBits(runs, it.entry.Size, bs)
 }
 
-// exactBits is the size, bs<<bits, of the smallest of the chunks with the shortest
-// map in which each chunk is either a hole or contiguous.
+// exactBits chooses the size of chunks, bs<<bits, so that each chunk is either a hole or
+// contiguous. It is the smallest of those with the shortest map.
 func exactBits(runs []read.Run, size, bs int64) uint8 {
-	breaks := int64(0) // all the blocks, in one word, at which something ends
+	breaks := int64(0) // the numbers of all blocks where a run begins or ends, or-ed
 	for _, r := range runs {
 		breaks |= r.Off / bs
 		if end := r.End(); end < size {
@@ -106,8 +107,8 @@ func exactBits(runs []read.Run, size, bs int64) uint8 {
 	return smallestMap(exact, size, bs)
 }
 
-// placeDevices lays the devices one behind the other and the image, and moves what
-// refers to them.
+// placeDevices gives the devices their addresses, one behind the other and all behind the
+// image, and adds those to the items that refer to them.
 func (p *plan) placeDevices(devices []merge.Layer) error {
 	base := make(map[*read.Image]int64, len(devices))
 	end := p.end

@@ -30,7 +30,7 @@ func BenchmarkDirectory(b *testing.B) {
 				}
 				t.Root().Entry.Content = nil
 				p := &plan{bs: 4096}
-				if err := p.make(t, 1); err != nil {
+				if err := p.arrange(t, 1); err != nil {
 					b.Fatal(err)
 				}
 				m := &metadataWriter{plan: p}

@@ -10,7 +10,7 @@ import (
 type item struct {
 	entry     *tree.Entry // nil before collect
 	dir       *dirItem    // of a directory
-	tail      int64       // of a file whose tail is inline: where it waits
+	tail      int64       // of a file whose end is inline: where that is in the spool
 	nid       uint64
 	start     uint32 // first block of the data
 	ino       uint32 // 1 and up, as they are collected; 0: not yet
@@ -68,7 +68,7 @@ func (it *item) lower() *read.Content {
 	return c
 }
 
-// size is the length of the inode's data.
+// size is the length of the inode's data in bytes.
 func (it *item) size() int64 {
 	switch e := it.entry; {
 	case it.dir != nil:
@@ -81,8 +81,8 @@ func (it *item) size() int64 {
 	return 0
 }
 
-// inlineSize is how many bytes of data follow the inode: the part of the last
-// block, or nothing.
+// inlineSize is the number of bytes of data that follow the inode: those in the last
+// block, or none.
 func (it *item) inlineSize(bs int64) int64 {
 	if it.layout != disk.FlatInline {
 		return 0

@@ -12,11 +12,11 @@ import (
 
 // plan says where everything goes.
 type plan struct {
-	bs     int64
-	layer  bool
+	bs     int64 // bytes in a block
+	layer  bool  // of Options
 	table  *itemTable
 	items  []*item // depth first, names in byte order: the root first
-	placed []*item // the same as they were placed
+	placed []*item // the same, in the order in which they were placed
 	epoch  tree.Time
 	shared xattrTable
 	packer packer
@@ -36,16 +36,16 @@ type plan struct {
 	chunked   bool      // there is a chunk map
 }
 
-// tableEnd is where a table of so many devices ends, which follows the superblock.
+// tableEnd is the offset behind a table of so many devices, which follows the superblock.
 func tableEnd(devices int) int64 {
 	return disk.SuperOffset + disk.SuperSize + int64(devices)*disk.DeviceSlotSize
 }
 
-// headEnd is where the first block boundary behind that is.
+// headEnd is the first block boundary behind that.
 func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices), bs) }
 
-// headRoom is how much metadata has room behind the table of devices. It is
-// nothing where the root, which comes first, would get too large a number.
+// headRoom is the number of bytes of metadata that fit behind the table of devices. It is
+// 0 where the root, which comes first, would get too large a number.
 func (p *plan) headRoom() int64 {
 	if tableEnd(p.tableLen) > disk.MaxRootNid*disk.NidUnit {
 		return 0
@@ -53,8 +53,8 @@ func (p *plan) headRoom() int64 {
 	return headEnd(p.bs, p.tableLen) - tableEnd(p.tableLen)
 }
 
-// make plans the image of t whose file data ends at block dataEnd.
-func (p *plan) make(t *tree.Tree, dataEnd int64) error {
+// arrange plans the image of t whose file data ends at block dataEnd.
+func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 	if p.merged {
 		forget(t.Root()) // the links that the layers count
 	}
@@ -118,7 +118,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	if n.Entry.NoChange {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}
-	if it.dir.whiteouts { // else the mark would be there twice
+	if it.dir.whiteouts { // xattrList adds the mark
 		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == disk.MarkOrigin })
 	}
 	return it
@@ -140,8 +140,8 @@ func (p *plan) addMerged(it *item) {
 	}
 }
 
-// chooseEpoch takes the time that most inodes have which can be compact once they
-// have it; of several the earliest.
+// chooseEpoch takes the time of most of the inodes that can be compact if they have the
+// time of the superblock; of several such times the earliest.
 func (p *plan) chooseEpoch() {
 	count := make(map[tree.Time]int)
 	for _, it := range p.items {
@@ -157,7 +157,7 @@ func (p *plan) chooseEpoch() {
 	}
 }
 
-// fitsCompact reports whether a compact inode holds all of it but its time.
+// fitsCompact reports whether a compact inode can hold all of it except the time.
 func (it *item) fitsCompact() bool {
 	e := it.entry
 	return max(e.UID, e.GID, it.nlink) <= math.MaxUint16 && it.size() <= math.MaxUint32
@@ -187,8 +187,8 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 	return marks
 }
 
-// measure decides the form of it. The layout of files is already decided: their
-// data has been written.
+// measure decides the form of it: compact or not, inline or not. The layout of a file was
+// decided when its data was written.
 func (p *plan) measure(it, root *item) error {
 	n := p.shared.bodySize(p.xattrList(it))
 	if n > disk.MaxXattrBody {
@@ -230,7 +230,7 @@ func (it *item) fullSize(bs int64) int64 {
 	return it.bareSize() + it.inlineSize(bs)
 }
 
-// outside is how many blocks of section 4 it has.
+// outside is the number of blocks of it in section 4.
 func (it *item) outside(bs int64) int64 {
 	switch {
 	case it.dir == nil && it.entry.Type != tree.Link:
@@ -246,13 +246,13 @@ func (p *plan) placeBlocks() {
 	p.metaStart = p.dirStart
 	for _, it := range p.items {
 		if n := it.outside(p.bs); n > 0 {
-			it.start = uint32(p.metaStart) // too much of it is an error in the end
+			it.start = uint32(p.metaStart) // arrange refuses an image for which this is too much
 			p.metaStart += n
 		}
 	}
 }
 
-// placeItems lays out the head and section 5, the root first, as its nid must be
+// placeItems lays out the head and section 5. The root comes first: its nid must be
 // small.
 func (p *plan) placeItems() {
 	p.packer.init(p.bs, p.metaStart*p.bs)
@@ -274,10 +274,10 @@ func (p *plan) placeItems() {
 	p.end = disk.RoundUp(p.packer.end, max(p.bs, disk.ImageAlign))
 }
 
-// offset is where it is, in bytes.
+// offset is the place of it in the image, in bytes.
 func (p *plan) offset(it *item) int64 { return p.metaBlock*p.bs + int64(it.nid)*disk.NidUnit }
 
-// inode is the record of it.
+// inode makes the record of it.
 func (p *plan) inode(it *item) disk.Inode {
 	e := it.entry
 	n := disk.Inode{

@@ -67,14 +67,14 @@ func (m *metadataWriter) put(p []byte) {
 	}
 }
 
-// pad puts zeros up to off.
+// pad appends zeros up to off.
 func (m *metadataWriter) pad(off int64) {
 	for n := off - m.out.Offset(); n > 0 && m.err == nil; n = off - m.out.Offset() {
 		m.put(zeros[:min(n, int64(len(zeros)))])
 	}
 }
 
-// writeBlocks writes what it has in section 4.
+// writeBlocks writes the blocks of it in section 4.
 func (m *metadataWriter) writeBlocks(it *item) {
 	n := it.outside(m.bs)
 	if it.dir == nil {
@@ -139,10 +139,10 @@ func (m *metadataWriter) writeItems() {
 	m.pad(m.end)
 }
 
-// putAt puts p, a piece of metadata that lies at off.
+// putAt writes p, a piece of metadata, at off: into the head, or behind what was written.
 func (m *metadataWriter) putAt(off int64, p []byte) {
 	if off < int64(len(m.head)) {
-		copy(m.head[off:], p) // the packer has seen to it that it fits
+		copy(m.head[off:], p) // it fits: the packer has given it the place
 		return
 	}
 	m.pad(off)
@@ -224,8 +224,8 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 	m.putAt(off, b)
 }
 
-// eachPiece calls fn for each run of chunks of it with data, and the block from
-// which on that lies.
+// eachPiece calls fn for each run of chunks of it that has data, with the first block of
+// that data.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
 	block := int64(it.start)
 	if c := it.lower(); c != nil {
@@ -247,7 +247,7 @@ func (m *metadataWriter) writeTable() {
 	}
 }
 
-// writeSuper completes the head. Everything else has been written.
+// writeSuper completes the head with the superblock. Everything else has been written.
 func (m *metadataWriter) writeSuper(opts *Options) {
 	super := disk.Superblock{
 		Magic:     disk.Magic,
@@ -261,7 +261,7 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 		MetaBlock: uint32(m.metaBlock),
 	}
 	copy(super.Label[:], opts.Label)
-	if m.shared.any {
+	if m.shared.used {
 		super.Compat |= disk.CompatXattrFilter
 		super.XattrBlock = uint32(m.xattrs / m.bs)
 	}
@@ -289,8 +289,8 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	super.Encode(m.head[disk.SuperOffset:])
 }
 
-// ownBlocks is how many blocks the image has on its device, where without a table
-// its devices follow.
+// ownBlocks is the number of blocks on the image's device. Without a table its devices
+// are there too.
 func (m *metadataWriter) ownBlocks() int64 {
 	if m.tableLen == 0 {
 		return m.total / m.bs

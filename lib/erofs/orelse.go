@@ -4,10 +4,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// A name that is bound to a file of the layers below if they have it, and else to an
-// inode of its own layer, has an inode of its own in the image: an empty file whose
-// marks say what is looked for below, and the path of the other inode. Where that
-// has no other name it is the inode itself that has the marks.
+// A name may be bound to a file of the layers below if they have it, and else to an inode
+// of its own layer. In the image such a name has an inode of its own: an empty file whose
+// marks say which files to look for below, and the path of the inode of its own layer.
+// Where that inode has no other name, it has the marks itself.
 
 // placeElse gives each such name in t its item.
 func (p *plan) placeElse(t *tree.Tree) {

@@ -8,13 +8,13 @@ import (
 )
 
 // packer fills blocks with items of any size, best fit first: for each number of
-// free slots it keeps the blocks that have so many left. An item of at most a block
-// lies in one block; a longer one begins its own, and the next ones follow.
+// free slots it keeps the blocks that have as many left. An item of at most a block
+// lies in one block; a longer one begins at a block.
 type packer struct {
 	bs   int64
 	end  int64                                            // of the last block
 	ends [1<<disk.MaxBlockBits/disk.NidUnit + 1][]int64   // by free slots: where such blocks end
-	some [1<<disk.MaxBlockBits/disk.NidUnit/64 + 1]uint64 // bit n: ends[n] is not empty
+	used [1<<disk.MaxBlockBits/disk.NidUnit/64 + 1]uint64 // bit n: ends[n] is not empty
 }
 
 func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
@@ -23,7 +23,7 @@ func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
 func (k *packer) open(end, n int64) {
 	if slots := n / disk.NidUnit; slots > 0 {
 		k.ends[slots] = append(k.ends[slots], end)
-		k.some[slots/64] |= 1 << (slots % 64)
+		k.used[slots/64] |= 1 << (slots % 64)
 	}
 }
 
@@ -35,7 +35,7 @@ func (k *packer) place(n int64) int64 {
 		end := ends[len(ends)-1]
 		k.ends[slots] = ends[:len(ends)-1]
 		if len(ends) == 1 {
-			k.some[slots/64] &^= 1 << (slots % 64)
+			k.used[slots/64] &^= 1 << (slots % 64)
 		}
 		free := slots * disk.NidUnit
 		k.open(end, free-n)
@@ -47,17 +47,17 @@ func (k *packer) place(n int64) int64 {
 	return off
 }
 
-// find is the smallest number of free slots, at least n, that some block has.
+// find returns the smallest number of free slots, at least n, that a block has.
 func (k *packer) find(n int64) (int64, bool) {
 	if n >= int64(len(k.ends)) {
 		return 0, false
 	}
-	word := k.some[n/64] &^ (1<<(n%64) - 1)
-	for i := n / 64; ; word = k.some[i] {
+	word := k.used[n/64] &^ (1<<(n%64) - 1)
+	for i := n / 64; ; word = k.used[i] {
 		if word != 0 {
 			return i*64 + int64(bits.TrailingZeros64(word)), true
 		}
-		if i++; i == int64(len(k.some)) {
+		if i++; i == int64(len(k.used)) {
 			return 0, false
 		}
 	}
@@ -68,8 +68,8 @@ const packWindow = 2048
 
 const maxSlots = 1 << 50 // more than any inode has
 
-// packingOrder is the root, and then lot by lot the largest first: what is placed
-// last fills gaps best if it is small. Lots keep together what is near in the tree.
+// packingOrder is the root, and then lot by lot the largest items first: small ones that
+// come last fill the gaps. Lots keep together what is near in the tree.
 func (p *plan) packingOrder() []*item {
 	order := append(make([]*item, 0, len(p.items)), p.items[0])
 	keys := make([]uint64, 0, packWindow) // size, then place in the lot

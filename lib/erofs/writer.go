@@ -38,10 +38,10 @@ type Options struct {
 	BuildTime *int64       // when the image was built, in seconds; nil: not stated
 	SpoolDir  string       // for the ends of files, many at a time; "": $TMPDIR
 	Check     bool         // read the image back and compare it with what was added
-	Warn      func(string) // for what is left out; nil: nobody wants to know
+	Warn      func(string) // is told what the image does not hold as it was; nil: nobody is
 
-	// MaxHoleBytes bounds what sparse files may cost beyond their data, all together:
-	// maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
+	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
+	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
 	MaxHoleBytes int64
 
 	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
@@ -49,7 +49,7 @@ type Options struct {
 	NoDeviceTable bool
 }
 
-// Validate tells whether an image can have these options.
+// Validate returns an error if no image can have these options.
 func (o *Options) Validate() error {
 	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<disk.MinBlockBits || n > 1<<disk.MaxBlockBits) {
 		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<disk.MinBlockBits, 1<<disk.MaxBlockBits)
@@ -96,7 +96,7 @@ type Writer struct {
 }
 
 var (
-	errClosed  = errors.New("image is already complete")
+	errClosed  = errors.New("image is already complete") // in err after Close
 	errAborted = errors.New("image was given up")
 )
 
@@ -134,7 +134,7 @@ func (w *Writer) beginAt(off int64) {
 	}
 }
 
-// Add takes e, and reads its content.
+// Add puts e into the image, and has read its content when it returns.
 func (w *Writer) Add(e *tree.Entry) error {
 	if w.err == nil {
 		w.err = w.add(e)
@@ -182,7 +182,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	return nil
 }
 
-// check tells whether an image of this kind can hold e.
+// check returns an error if an image of this kind cannot hold e.
 func (w *Writer) check(e *tree.Entry) error {
 	if err := tree.CheckPath(e.Path); err != nil {
 		return err
@@ -259,8 +259,8 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 	return kept
 }
 
-// drops reports whether x is left out: the format has no number for its prefix,
-// or it would be read as a mark of a layer that nobody made.
+// drops reports whether x is left out: the format has no number for its prefix, or the
+// reader would take it for a mark of a layer.
 func (w *Writer) drops(x tree.Xattr) bool {
 	_, _, ok := disk.SplitXattr(x.Name)
 	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
@@ -298,7 +298,7 @@ func (w *Writer) Abort(cause error) {
 // and frees the spool.
 func (w *Writer) release() error {
 	w.data.Flush() // its error is known already
-	return w.tail.close()
+	return w.tail.free()
 }
 
 func (w *Writer) finish() error {
@@ -309,7 +309,7 @@ func (w *Writer) finish() error {
 	if err := w.stopped(); err != nil {
 		return err
 	}
-	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
+	if err := p.arrange(w.tree, w.data.Offset()/w.bs); err != nil {
 		return err
 	}
 	if err := p.placeDevices(w.devices); err != nil {
@@ -325,7 +325,7 @@ func (w *Writer) finish() error {
 	return nil
 }
 
-// warn says once for each kind what the image does not hold as it was.
+// warn tells once for each kind what the image does not hold as it was.
 func (w *Writer) warn(p *plan) {
 	if w.opts.Warn == nil {
 		return

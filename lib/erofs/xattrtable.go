@@ -10,7 +10,7 @@ type xattrTable struct {
 	ids   map[tree.Xattr]*sharedXattr
 	order []*sharedXattr // as they were counted
 	size  int64          // of all shared entries
-	any   bool           // there is an xattr, shared or not
+	used  bool           // an inode has an xattr, shared or not
 }
 
 type sharedXattr struct {
@@ -19,10 +19,10 @@ type sharedXattr struct {
 	id    uint32
 }
 
-// count takes note of one more inode with these xattrs.
+// count notes an inode with these xattrs.
 func (t *xattrTable) count(xs []tree.Xattr) {
 	if len(xs) > 0 && t.ids == nil {
-		t.ids, t.any = make(map[tree.Xattr]*sharedXattr), true
+		t.ids, t.used = make(map[tree.Xattr]*sharedXattr), true
 	}
 	for _, x := range xs {
 		s := t.ids[x]
@@ -51,14 +51,14 @@ func (t *xattrTable) choose() {
 	}
 }
 
-// place says how many bytes behind XattrBlock the table begins.
+// place moves the table off bytes behind XattrBlock.
 func (t *xattrTable) place(off int64) {
 	for _, s := range t.order {
 		s.id += uint32(off / disk.XattrAlign)
 	}
 }
 
-// encode is the table as it stands in the image.
+// encode returns the bytes of the table.
 func (t *xattrTable) encode() []byte {
 	b := make([]byte, 0, t.size)
 	for _, s := range t.order {
@@ -67,8 +67,8 @@ func (t *xattrTable) encode() []byte {
 	return b
 }
 
-// bodySize is what xs take behind their inode. The first 255 that are in the table
-// are shared.
+// bodySize is the number of bytes that xs take behind their inode. The first 255 that are
+// in the table are shared.
 func (t *xattrTable) bodySize(xs []tree.Xattr) int64 {
 	if len(xs) == 0 {
 		return 0

@@ -10,11 +10,10 @@ import (
 	"path/filepath"
 )
 
-// Check reads a disk again: a descriptor with its extents, of which it reads the
-// sizes and what EROFS images say of themselves; a stream-optimized disk with every
-// grain; the tables of a GPT disk; a raw disk that begins with an EROFS image. It
-// warns of a descriptor whose CID is not that of the extents: one of them may have
-// changed since, or another tool have written it.
+// Check reads a disk again: a descriptor with the sizes of its extents and the superblocks
+// of EROFS images among them; a stream-optimized disk with every grain; the tables of a GPT
+// disk; a raw disk that begins with an EROFS image. It warns of a descriptor whose CID is
+// not that of the extents: an extent has changed since, or another tool wrote it.
 // It ends with the cause of ctx once that is done.
 func Check(ctx context.Context, path string, warn func(string)) error {
 	f, err := openData(path)

@@ -50,7 +50,7 @@ func OpenStream(r io.ReaderAt, size int64) (*Stream, error) {
 // Size is the size of the disk in bytes.
 func (s *Stream) Size() int64 { return int64(s.header.Capacity) * SectorSize }
 
-// footer takes the place of the directory from the end of the file.
+// footer reads where the directory is from the end of the file.
 func (s *Stream) footer() error {
 	off := s.size - 3*SectorSize
 	if off < SectorSize || s.size%SectorSize != 0 {
@@ -194,7 +194,7 @@ func (s *Stream) unpack(p []byte, number int64, sector uint32) error {
 	return s.inflate(p, packed, min(int64(len(p)), s.Size()-number*int64(len(p))))
 }
 
-// inflate fills p, of which least bytes have to be there.
+// inflate decompresses packed to p: at least so many bytes, and zeros behind them.
 func (s *Stream) inflate(p, packed []byte, least int64) error {
 	var err error
 	if s.z == nil {

@@ -72,7 +72,7 @@ func (c *Content) Extents() []tree.Extent {
 
 var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
 
-// WriteTo writes the data without the holes.
+// WriteTo writes the data without the holes, one run after the other.
 func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -116,7 +116,7 @@ func (c *Content) read(p []byte, device int, pos int64) error {
 	return fmt.Errorf("%sbyte %d: %w", from.prefix(), pos+int64(n), err)
 }
 
-// ReadAt reads the file, its holes as zeros.
+// ReadAt reads the file as a machine sees it: size bytes, holes as zeros.
 func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -162,14 +162,14 @@ func (c *Content) add(r Run) {
 	c.runs = append(c.runs, r)
 }
 
-// content finds the data of ino, and checks that all of it is in the image. Data that
-// this package cannot read leaves its reason in the content.
+// content is the data of ino. It checks that all of the data is in the image, or on a
+// device. Where the data cannot be read, Err of the content says why.
 func (img *Image) content(ino *inode) (*Content, error) {
 	c := new(Content)
 	return c, img.locate(c, ino)
 }
 
-// locate is data for a content that is there already, empty.
+// locate is content for a Content that is already allocated, and empty.
 func (img *Image) locate(c *Content, ino *inode) (err error) {
 	c.img, c.size = img, ino.Size
 	c.runs = c.small[:0]
@@ -289,7 +289,8 @@ func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16
 	return nil
 }
 
-// deviceMask is what the kernel makes of a device id: the bits that n devices need.
+// deviceMask has the bits of a device id that the kernel looks at where there are n
+// devices.
 func deviceMask(n int) uint16 {
 	mask := uint16(1)
 	for int(mask) < n {

@@ -19,9 +19,8 @@ type Device struct {
 	Size int64
 }
 
-// Devices makes a device of each file, regular or a disk, but of a file that comes
-// again none: that is the same device. Which one a file has become is in of. The
-// files stay the caller's.
+// Devices makes devices of files, regular ones or disks. A file that comes several times,
+// under whatever name, is one device: file i is device of[i]. The caller closes the files.
 func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	var infos []os.FileInfo
 	for _, f := range files {
@@ -43,12 +42,12 @@ func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	return devices, of, nil
 }
 
-// Device is the image itself, as what another image has its data on.
+// Device is the image itself as a device on which another image has its data.
 func (img *Image) Device(name string) Device {
 	return Device{name, img.own.R, img.own.Size}
 }
 
-// device is a device to be read.
+// device is a Device with the pages of it that were read.
 type device struct {
 	Device
 	pages *blockio.Pages
@@ -83,8 +82,8 @@ func (img *Image) deviceName(device int) string {
 	return "device " + img.extra[device-1].Name
 }
 
-// checkLength compares what the superblock counts with what is there. That is the
-// image alone if a table has the devices.
+// checkLength compares the blocks that the superblock counts with those that exist. An
+// image with a table of devices counts its own blocks alone.
 func (img *Image) checkLength(devices []Device) error {
 	have := img.own.Size
 	if img.super.Incompat&disk.IncompatDevices == 0 {
@@ -137,7 +136,7 @@ func (img *Image) readSlots() error {
 	return nil
 }
 
-// makeSlots makes a table for an image that has none.
+// makeSlots makes a table of the devices that were given, for an image that has none.
 func (img *Image) makeSlots(given []Device) error {
 	end := img.own.Size
 	for _, d := range given {
@@ -150,7 +149,7 @@ func (img *Image) makeSlots(given []Device) error {
 	return nil
 }
 
-// checkDevice compares a device with its slot, if it is at hand.
+// checkDevice compares device i with its slot, if it was given or lies behind the image.
 func (img *Image) checkDevice(i int) error {
 	slot := &img.devices[i]
 	size := int64(slot.Blocks) * img.bs
@@ -208,7 +207,7 @@ func (img *Image) endOf(slot *disk.DeviceSlot) int64 {
 	return slot.End() * img.bs
 }
 
-// unify prepares resolve.
+// unify sorts the devices by their addresses, for resolve.
 func (img *Image) unify() error {
 	for i, slot := range img.devices {
 		if slot.First > 0 && slot.Blocks > 0 {
@@ -224,8 +223,8 @@ func (img *Image) unify() error {
 	return nil
 }
 
-// resolve tells on which device a block is by the addresses that all devices have
-// together, and which of its blocks that is.
+// resolve returns the device that has the block, and the number that the block has there.
+// Addresses run through all devices.
 func (img *Image) resolve(block int64) (device int, at int64) {
 	i := sort.Search(len(img.unified), func(i int) bool { return img.unified[i].end > block })
 	if i < len(img.unified) && img.unified[i].first <= block {

@@ -61,8 +61,7 @@ func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []by
 	return list, nil
 }
 
-// readDir reads the directory dir, without the dots. These are checked if they
-// are there.
+// readDir reads the directory dir, without the dots. Dots that exist are checked.
 func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
@@ -83,7 +82,7 @@ func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 		}
 		last = list[len(list)-1].name
 		if all == nil {
-			all = list[:0] // of one block the names stay where they are
+			all = list[:0] // a directory of one block needs no other slice
 		}
 		for _, d := range list {
 			switch {
@@ -97,7 +96,7 @@ func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	return all, nil
 }
 
-// dirData is where the blocks of dir are.
+// dirData is the content of the directory dir, which must be readable.
 func (img *Image) dirData(dir *inode) (*Content, error) {
 	c, err := img.content(dir)
 	if err == nil {
@@ -106,14 +105,15 @@ func (img *Image) dirData(dir *inode) (*Content, error) {
 	return c, err
 }
 
-// lookup finds name in dir as the kernel does: by halving, first among the blocks.
+// lookup finds name in dir as the kernel does: by binary search, among the blocks and
+// then in one of them.
 func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
 		return dirEntry{}, err
 	}
 	buf := make([]byte, img.bs)
-	var list []dirEntry // of the last block that does not begin behind name
+	var list []dirEntry // of the last block whose first name is not behind name
 	sort.Search(int(disk.Blocks(dir.Size, img.bs)), func(i int) bool {
 		if err != nil {
 			return true
@@ -135,10 +135,10 @@ func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 	return list[i], nil
 }
 
-// Lookup finds the file at path, taken literally: no symbolic link is followed.
-// It reads only the directories on the way. The Entry is what stands in the
-// image, with the marks of a layer as Source has them; of an inode with several
-// names each is a file. The error is fs.ErrNotExist if there is no such file.
+// Lookup finds the file at path, taken literally: no symbolic link is followed. It reads
+// only the directories on the way. The Entry is that of Source, but no name is a hard
+// link: each name of an inode is the file. The error wraps fs.ErrNotExist if there is no
+// such file.
 func (img *Image) Lookup(path string) (*tree.Entry, error) {
 	if err := tree.CheckPath(path); err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 		return &e, nil
 	}
 	lower := e.Lower
-	if ino, err = img.otherInode(ino, path); err != nil {
+	if ino, err = img.elseInode(ino, path); err != nil {
 		return nil, err
 	}
 	if e, err = img.entry(ino, xs, new(Content)); err != nil {

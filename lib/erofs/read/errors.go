@@ -7,7 +7,7 @@ import (
 
 var (
 	// ErrCorrupt is wrapped by the errors about an image that breaks the rules
-	// of the format.
+	// of the format, or is none.
 	ErrCorrupt = errors.New("corrupt EROFS image")
 	// ErrUnsupported is wrapped by the errors about what this package does not
 	// read though it may be valid.
@@ -15,8 +15,7 @@ var (
 	// ErrNoDevice is wrapped by the errors about content on a device that was not
 	// given to Open.
 	ErrNoDevice = fmt.Errorf("the device is not at hand: %w", ErrUnsupported)
+	// ErrNotAddressable is wrapped by the errors about content to which no other
+	// image can refer.
+	ErrNotAddressable = errors.New("no other image can refer to it")
 )
-
-// ErrNotAddressable is wrapped by the errors about contents to which no other
-// image can refer.
-var ErrNotAddressable = errors.New("no other image can refer to it")

@@ -21,21 +21,22 @@ type Image struct {
 	super       disk.Superblock
 	bs          int64
 	devices     []disk.DeviceSlot
-	extra       []device      // the devices themselves; nil if only the image is at hand
-	unified     []deviceRange // where devices are among the addresses of all, ascending
+	extra       []device      // the devices that were given; nil if none were
+	unified     []deviceRange // the addresses of devices, ascending
 	prefixes    []string      // long xattr prefixes, complete
-	prefixError error         // why prefixes is empty though there are some
+	prefixError error         // why the long prefixes cannot be read
 }
 
-// Open checks the superblock of the image in the first size bytes of r, and that
-// its root is a directory. It is not told from a truncated image what lies behind
-// the blocks that the superblock counts.
+// Open opens the image in the first size bytes of r. It checks the superblock, that r is
+// not shorter than the superblock says, and that the root is a directory. Bytes behind the
+// blocks that the superblock counts are ignored.
 //
-// An image whose data is on more devices has a table of them, and either all of
-// these are given, in its order, or they may lie behind it in r; otherwise contents
-// cannot be read. They are checked to be the images that the table names, as far as
-// it does. To an image without a table those that are given count as what follows
-// it on its own device.
+// An image whose data is on other devices has a table of them. The caller gives all of
+// these devices in the order of the table, or they follow the image in r; otherwise
+// contents on them cannot be read. A device whose tag is the UUID of an image must be that
+// image. For an image without a table, devices that are given follow it on its own device.
+//
+// The caller closes r and devices, when neither the image nor contents are used any more.
 func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
 	img := &Image{own: device{Device{R: r, Size: size}, blockio.NewPages(r)}}
 	if err := img.readSuper(); err != nil {
@@ -60,10 +61,10 @@ func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
 	return img, nil
 }
 
-// UUID is the image's.
+// UUID is the UUID of the image.
 func (img *Image) UUID() [16]byte { return img.super.UUID }
 
-// Label is the image's volume name.
+// Label is the volume name of the image.
 func (img *Image) Label() string {
 	label, _, _ := bytes.Cut(img.super.Label[:], []byte{0})
 	return string(label)
@@ -241,7 +242,7 @@ func (r imageReader) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// inode is an inode with where it is.
+// inode is an inode and its place in the image.
 type inode struct {
 	disk.Inode
 	nid uint64
@@ -255,8 +256,7 @@ func (ino *inode) end() int64 {
 	return ino.off + ino.RecordSize() + disk.XattrBodySize(ino.XattrCount)
 }
 
-// readInode reads and checks the inode nid. Where its data is has not been checked
-// yet.
+// readInode reads and checks the inode nid, but not where its data is.
 func (img *Image) readInode(nid uint64) (*inode, error) {
 	ino := new(inode)
 	if err := img.readInodeInto(ino, nid); err != nil {
@@ -295,10 +295,10 @@ func (img *Image) readInodeInto(ino *inode, nid uint64) error {
 	return nil
 }
 
-// inodeOffset is where the inode nid is, if that can be in the image. The offset from
-// the base is a signed number of 64 bits, and nid is its upper 59: mkfs.erofs gives
-// such numbers, which the kernel takes, to inodes that lie before the base. Numbers
-// with more bits would be other names of the same inodes.
+// inodeOffset is the place of the inode nid in the image. It reports false if that is
+// outside. The offset from the base is a signed number of 64 bits, and nid is its upper 59:
+// mkfs.erofs gives such numbers to inodes that lie before the base, and the kernel takes
+// them. Numbers with more bits would be other names of the same inodes.
 func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
 	if nid > math.MaxUint64/disk.NidUnit {
 		return 0, false
@@ -307,8 +307,8 @@ func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
 	return off, off >= 0 && off <= img.own.Size
 }
 
-// entry makes an Entry of ino, with its xattrs and marks as they are stored, and
-// with content, for which c has room.
+// entry makes an Entry of ino, with xattrs and marks as they are stored. c becomes its
+// content, if it has data.
 func (img *Image) entry(ino *inode, xs *xattrReader, c *Content) (e tree.Entry, err error) {
 	e = ino.attributes()
 	if e.Xattrs, err = xs.read(ino); err != nil {
@@ -323,7 +323,7 @@ func (img *Image) entry(ino *inode, xs *xattrReader, c *Content) (e tree.Entry, 
 	return e, err
 }
 
-// attributes is an Entry of what the record of ino says by itself.
+// attributes makes an Entry of what the record of ino says by itself.
 func (ino *inode) attributes() tree.Entry {
 	e := tree.Entry{
 		Type:  ino.kind(),
@@ -360,7 +360,7 @@ func (img *Image) readLink(ino *inode) (string, error) {
 	return string(b), nil
 }
 
-// setContent gives e, a file, its size, holes and content, for which c has room.
+// setContent gives the file e its extents, and c as its content if it has data.
 func (img *Image) setContent(e *tree.Entry, ino *inode, c *Content) error {
 	if e.Size == 0 {
 		return nil
@@ -375,8 +375,8 @@ func (img *Image) setContent(e *tree.Entry, ino *inode, c *Content) error {
 	return nil
 }
 
-// dataBudget is how much metadata may be read from an image of size bytes in one
-// pass: no byte serves two inodes, but for what is shared on purpose.
+// dataBudget bounds the metadata that one pass over an image of size bytes may read, in
+// bytes. An honest image stays below it: inodes share nothing but what is read only once.
 func dataBudget(size int64) int64 {
 	if size > math.MaxInt64/2 {
 		return math.MaxInt64

@@ -9,14 +9,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Source yields the files of img in canonical order: the root first, then depth
-// first, names in unsigned byte order; the first name of an inode is the file, the
-// others are hard links to it. Contents lie in the image and are good as long
-// as the reader below it. A file whose content cannot be read, as it is compressed
-// or on another device, says so only when it is asked for it.
+// Source yields the files of img in canonical order: the root first, then depth first,
+// names in unsigned byte order. The first name of an inode is the file, the others are
+// hard links to it. Contents are of type *Content, and can be read as long as the readers
+// that Open was given. A content that cannot be read, because it is compressed or on
+// another device, fails when it is read.
 //
-// The marks of a layer image become what they stand for: a directory that is only
-// implied has no record, or one with NoChange if it has xattrs.
+// The marks of a layer image become what they stand for. A directory that is only implied
+// has no record, or one with NoChange if it is opaque.
 func (img *Image) Source() tree.Source {
 	return &source{
 		img:  img,
@@ -26,24 +26,24 @@ func (img *Image) Source() tree.Source {
 }
 
 type source struct {
-	img    *Image
-	xs     xattrReader
-	seen   map[uint64]seenInode
-	others map[string]uint64 // inodes that marks name, so that no byte of a path is walked twice
-	stack  []openDir
-	path   []byte // of the directory on top of the stack, with a slash behind
-	entry  tree.Entry
-	ino    inode
-	slab   []Content // for what comes next: one allocation for many
-	err    error
+	img     *Image
+	xs      xattrReader
+	seen    map[uint64]seenInode
+	targets map[string]uint64 // inodes by the paths in marks, so that no path is walked twice
+	stack   []openDir
+	path    []byte // of the directory on top of the stack, with a slash behind
+	entry   tree.Entry
+	ino     inode
+	slab    []Content // for the next files: one allocation for many
+	err     error
 }
 
-// seenInode is an inode that was met. It is read once, or hard links to a large one
-// would look like metadata that overlaps.
+// seenInode is an inode that has been read. It is read once: else hard links to a large
+// one would look like metadata that overlaps.
 type seenInode struct {
-	dir   *tree.Place // where its first name is
-	name  string      // that
-	entry *tree.Entry // of an inode with more names, if that says more than its record; Hardlink is what unmark returns
+	dir   *tree.Place // of its first name
+	name  string      // its first name
+	entry *tree.Entry // if more names may come, and its record does not say all; Hardlink is elsePath of unmark
 }
 
 // path is the first path of the inode.
@@ -67,17 +67,17 @@ func (s *source) Close() error { return nil }
 
 func (s *source) Next() (*tree.Entry, error) {
 	for s.err == nil {
-		stated, err := s.next()
+		hasRecord, err := s.next()
 		if err != nil {
 			s.err = err
-		} else if stated {
+		} else if hasRecord {
 			return &s.entry, nil
 		}
 	}
 	return nil, s.err
 }
 
-// next reads the next entry. It reports false if that has no record of its own.
+// next reads the next entry. It reports false if the stream has no record for it.
 func (s *source) next() (bool, error) {
 	if len(s.seen) == 0 {
 		root := uint64(s.img.super.RootNid)
@@ -96,19 +96,19 @@ func (s *source) next() (bool, error) {
 	return false, io.EOF
 }
 
-// enter makes s.entry of d, a name in the directory parent, and opens it if it
-// is a directory itself.
+// enter makes s.entry of d, a name in the directory parent, and opens it if it is a
+// directory. It reports false if the stream has no record for it.
 func (s *source) enter(d dirEntry, parent *openDir) (bool, error) {
 	path := string(s.path)
 	if d.name == "." {
 		path = "."
 	}
-	stated, err := s.fill(d, parent, path)
+	hasRecord, err := s.fill(d, parent, path)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	s.entry.Path = path
-	return stated, nil
+	return hasRecord, nil
 }
 
 func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
@@ -118,9 +118,9 @@ func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
 	if err := tree.CheckPath(path); err != nil {
 		return false, corrupt(s.ino.off, "%s", err)
 	}
-	other, stated, err := s.load(d.name, parent, false)
-	if err == nil && other != "" {
-		return true, s.follow(other, d.name, parent)
+	elsePath, hasRecord, err := s.load(d.name, parent, false)
+	if err == nil && elsePath != "" {
+		return true, s.follow(elsePath, d.name, parent)
 	}
 	if err != nil || s.entry.Hardlink != "" {
 		return true, err
@@ -130,25 +130,25 @@ func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
 	}
 	if _, ok := s.entry.Xattr(disk.MarkOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
 		err = s.dropOrigin()
-		stated = stated && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
+		hasRecord = hasRecord && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
 	}
-	return stated, err
+	return hasRecord, err
 }
 
-// load makes s.entry, without its path, of s.ino, which is called name in parent;
-// again says that names may come that its record does not count. Otherwise it is as
-// unmark.
-func (s *source) load(name string, parent *openDir, again bool) (other string, stated bool, err error) {
+// load makes s.entry, without its path, of s.ino, which is called name in parent. With
+// keep it remembers the entry although the record counts one name: marks name the inode
+// too. The other results are those of unmark.
+func (s *source) load(name string, parent *openDir, keep bool) (elsePath string, hasRecord bool, err error) {
 	ino := &s.ino
-	met, seen := s.seen[ino.nid]
+	earlier, seen := s.seen[ino.nid]
 	if seen && ino.kind() == tree.Dir {
-		return "", false, corrupt(ino.off, "directory %d is %s too", ino.nid, met.path())
+		return "", false, corrupt(ino.off, "directory %d is %s too", ino.nid, earlier.path())
 	}
-	stated = true
+	hasRecord = true
 	switch {
-	case seen && met.entry != nil:
-		s.entry, other = *met.entry, met.entry.Hardlink
-		s.entry.Xattrs = slices.Clone(met.entry.Xattrs)
+	case seen && earlier.entry != nil:
+		s.entry, elsePath = *earlier.entry, earlier.entry.Hardlink
+		s.entry.Xattrs = slices.Clone(earlier.entry.Xattrs)
 	case seen && ino.Nlink > 1:
 		s.entry = ino.attributes()
 	default:
@@ -158,40 +158,40 @@ func (s *source) load(name string, parent *openDir, again bool) (other string, s
 		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
 			return "", false, err
 		}
-		other, stated = unmark(&s.entry)
+		elsePath, hasRecord = unmark(&s.entry)
 		e := s.entry
 		isOrElse := e.Lower != nil && e.Lower.Else
-		if again || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
-			e.Hardlink = other
-			met.entry = &e
+		if keep || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
+			e.Hardlink = elsePath
+			earlier.entry = &e
 		}
 	}
 	if !seen {
-		met.dir, met.name = parent.at, name
-		s.seen[ino.nid] = met
-		return other, stated, nil
+		earlier.dir, earlier.name = parent.at, name
+		s.seen[ino.nid] = earlier
+		return elsePath, hasRecord, nil
 	}
-	s.entry.Hardlink, s.entry.Content = met.path(), nil
+	s.entry.Hardlink, s.entry.Content = earlier.path(), nil
 	if s.entry.IsLower() {
 		s.entry.Lower = nil
 	}
-	return other, stated, nil
+	return elsePath, hasRecord, nil
 }
 
-// follow makes s.entry, which has marks of a link to the layers below, the inode at
-// other, which it is if they have none; it is called name in parent.
-func (s *source) follow(other, name string, parent *openDir) error {
+// follow turns s.entry, a link to the layers below that is called name in parent, into the
+// inode at elsePath: it is that inode if the layers have no target.
+func (s *source) follow(elsePath, name string, parent *openDir) error {
 	lower := s.entry.Lower
-	nid, ok := s.others[other]
+	nid, ok := s.targets[elsePath]
 	if !ok {
-		ino, err := s.img.otherInode(&s.ino, other)
+		ino, err := s.img.elseInode(&s.ino, elsePath)
 		if err != nil {
 			return err
 		}
-		if s.others == nil {
-			s.others = make(map[string]uint64)
+		if s.targets == nil {
+			s.targets = make(map[string]uint64)
 		}
-		nid, s.others[other] = ino.nid, ino.nid
+		nid, s.targets[elsePath] = ino.nid, ino.nid
 	}
 	if err := s.img.readInodeInto(&s.ino, nid); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *source) follow(other, name string, parent *openDir) error {
 	return nil
 }
 
-// newContent is empty, unless the last one has not been used.
+// newContent is an empty Content: the last one again if it has not been used.
 func (s *source) newContent() *Content {
 	if len(s.slab) == 0 {
 		s.slab = make([]Content, 64)
@@ -218,7 +218,7 @@ func (s *source) newContent() *Content {
 	return s.newContent()
 }
 
-// metadata is how much there is to read for ino but its record and xattrs.
+// metadata is the number of bytes to be read for ino beside its record and xattrs.
 func (s *source) metadata(ino *inode) int64 {
 	switch kind := ino.kind(); {
 	case kind == tree.Dir || kind == tree.Link:
@@ -245,8 +245,8 @@ func (s *source) open(ino *inode, name string, parent *openDir) error {
 	return nil
 }
 
-// dropOrigin takes the mark off s.entry, the directory on top of the stack, that a
-// directory has because of the whiteouts in it.
+// dropOrigin takes the mark off s.entry, the directory on top of the stack, that the
+// writer gives to a directory with whiteouts.
 func (s *source) dropOrigin() error {
 	if v, _ := s.entry.Xattr(disk.MarkOrigin.Name); v != disk.MarkOrigin.Value {
 		return nil

@@ -9,22 +9,23 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// unmark turns the marks of a layer image into what they stand for. It reports
-// false if e, a directory, is only implied and has nothing to say; other is what
-// unmarkLink returns.
-func unmark(e *tree.Entry) (other string, stated bool) {
-	other = unmarkLink(e)
+// unmark turns the marks of a layer image into what they stand for. It reports false if
+// e is a directory that is only implied and not opaque, and so has no record in a stream.
+// For elsePath see unmarkLink.
+func unmark(e *tree.Entry) (elsePath string, hasRecord bool) {
+	elsePath = unmarkLink(e)
 	if v, ok := e.Xattr(disk.MarkImplied.Name); ok && v == disk.MarkImplied.Value && e.Type == tree.Dir {
 		e.NoChange = true
 		if !e.IsOpaque() {
 			e.Xattrs = nil
-			return other, false
+			return elsePath, false
 		}
-		e.Xattrs = []tree.Xattr{tree.Opaque} // nothing else is stated
+		e.Xattrs = []tree.Xattr{tree.Opaque} // the entry says nothing else
 	}
-	return other, true
+	return elsePath, true
 }
 
+// without is xs without the xattr called name, in a slice of its own.
 func without(xs []tree.Xattr, name string) []tree.Xattr {
 	var kept []tree.Xattr
 	for _, x := range xs {
@@ -35,9 +36,9 @@ func without(xs []tree.Xattr, name string) []tree.Xattr {
 	return kept
 }
 
-// unmarkLink takes the marks of a link to the layers below off e. It returns the
-// path of the inode that e is if they have none, if that is not e itself.
-func unmarkLink(e *tree.Entry) (other string) {
+// unmarkLink takes the marks of a link to the layers below off e. If e is another inode of
+// this image where the layers have no target, elsePath is the path of that inode.
+func unmarkLink(e *tree.Entry) (elsePath string) {
 	value, ok := e.Xattr(disk.MarkLink)
 	if !ok || e.Type == tree.Dir {
 		return ""
@@ -47,21 +48,21 @@ func unmarkLink(e *tree.Entry) (other string) {
 	if len(targets) > tree.MaxTargets || slices.ContainsFunc(targets, invalid) {
 		return ""
 	}
-	other, orElse := e.Xattr(disk.MarkElse)
-	if (!orElse || other != "") && (e.Type != tree.File || e.Size != 0) || other != "" && invalid(other) {
+	elsePath, orElse := e.Xattr(disk.MarkElse)
+	if (!orElse || elsePath != "") && (e.Type != tree.File || e.Size != 0) || elsePath != "" && invalid(elsePath) {
 		return ""
 	}
 	e.Lower = &tree.Lower{Targets: targets, Else: orElse}
-	for _, x := range append([]tree.Xattr{{Name: disk.MarkLink, Value: value}, {Name: disk.MarkElse, Value: other}}, disk.MarkRefused...) {
+	for _, x := range append([]tree.Xattr{{Name: disk.MarkLink, Value: value}, {Name: disk.MarkElse, Value: elsePath}}, disk.MarkRefused...) {
 		if v, ok := e.Xattr(x.Name); ok && v == x.Value {
 			e.Xattrs = without(e.Xattrs, x.Name)
 		}
 	}
-	return other
+	return elsePath
 }
 
-// otherInode finds path, which the inode ino names in its marks.
-func (img *Image) otherInode(ino *inode, path string) (*inode, error) {
+// elseInode finds the inode at path, which the marks of ino name.
+func (img *Image) elseInode(ino *inode, path string) (*inode, error) {
 	other, err := img.walk(path)
 	if err == fs.ErrNotExist || err == nil && (other.kind() == tree.Dir || other.nid == ino.nid) {
 		return nil, corrupt(ino.off, "the mark %s of inode %d names %q", disk.MarkElse, ino.nid, path)
@@ -69,8 +70,8 @@ func (img *Image) otherInode(ino *inode, path string) (*inode, error) {
 	return other, err
 }
 
-// orLower makes e the inode that a name with the marks lower has if nothing lies
-// below. If e is a link to the layers below itself, both have their say.
+// orLower gives e, the inode of a name with the marks lower where no layer below has a
+// target, those marks. If e is a link to the layers below itself, it has both targets.
 func orLower(e *tree.Entry, lower *tree.Lower) *tree.Entry {
 	if e.IsLower() {
 		lower = &tree.Lower{Targets: slices.Concat(lower.Targets, e.Lower.Targets)}
