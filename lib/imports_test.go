@@ -22,26 +22,41 @@ const module = "ocipipe/"
 // has its row or, without one, that of the package: the parts that share a row may
 // import each other.
 var allowed = map[string][]string{
-	"atomicfile":  {},
-	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
-	"tree":        {"blockio"},
-	"cas":         {"atomicfile"},
-	"gunzip":      {},
-	"compression": {},
-	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":       {"tree", "gunzip", "compression", "blockio"},
-	"input":       {"oci", "layer", "tree", "compression"},
-	"erofs":       {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
-	"erofs/disk":  {"tree"},
-	"erofs/read":  {"tree", "blockio", "erofs/disk"},
-	"erofs/merge": {"tree", "erofs/disk", "erofs/read"},
-	"ext4":        {"tree", "blockio"},
-	"vmdk":        {"blockio", "erofs/disk"},
-	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":       {"tree", "erofs"},
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":         {"atomicfile", "blockio", "compression", "tree"},
-	"reftest":     {},
+	"atomicfile":        {},
+	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
+	"tree":              {"blockio"},
+	"platform":          {},
+	"layout":            {},
+	"cas":               {"atomicfile", "layout", "platform"},
+	"gunzip":            {},
+	"unzstd":            {},
+	"compression":       {},
+	"decompress":        {"gunzip", "unzstd", "compression"},
+	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
+	"oci/manifest":      {"platform"},
+	"oci/printable":     {},
+	"oci/hosts":         {},
+	"oci/conn":          {"oci/hosts"},
+	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
+	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
+	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
+	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
+	"input":             {"oci", "layer", "tree", "unzstd", "compression"},
+	"erofs":             {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
+	"erofs/disk":        {"tree"},
+	"erofs/read":        {"tree", "blockio", "erofs/disk"},
+	"erofs/merge":       {"tree", "erofs/disk", "erofs/read"},
+	"ext4":              {"tree", "blockio"},
+	"vmdk":              {"blockio", "erofs/disk"},
+	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
+	"patch":             {"tree", "erofs"},
+	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"cli":               {"atomicfile", "blockio", "compression", "tree"},
+	"cli/imageflags":    {"cli", "oci", "platform"},
+	"cli/cacheflags":    {"cli", "cas", "oci/pull"},
+	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
+	"reftest":           {},
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of
@@ -59,6 +74,7 @@ var onlyIn = map[string][]string{
 type pkg struct {
 	ImportPath                         string
 	Imports, TestImports, XTestImports []string
+	Deps                               []string // all that it links, in the end
 }
 
 func TestImports(t *testing.T) {
@@ -77,7 +93,7 @@ func TestImports(t *testing.T) {
 }
 
 func list(t *testing.T, patterns ...string) (pkgs []pkg, err error) {
-	out, err := reftest.Command(t, "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, patterns...)...).Output()
+	out, err := reftest.Command(t, "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps"}, patterns...)...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -161,7 +177,7 @@ func forbidden(name, i string) string {
 		return "for tests only"
 	case !inLib:
 		return "" // a tool may use any of them
-	case target == "cli":
+	case ownerOf(target) == "cli" && ownerOf(name) != "cli":
 		return "only for cmd"
 	case ownerOf(target) == ownerOf(name) && strings.HasSuffix(target, "test"):
 		return "for tests only"
@@ -173,6 +189,23 @@ func forbidden(name, i string) string {
 	return ""
 }
 
+// TestNoNetwork shows that programs which read no registry do not link what speaks to
+// one: the tools but oci-fetch, and the libraries that other programs build on.
+func TestNoNetwork(t *testing.T) {
+	pkgs, err := list(t, "../cmd/...", "./oci", "./input", "./cas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pkgs {
+		want := p.ImportPath == module+"cmd/oci-fetch"
+		for _, network := range []string{"net/http", "crypto/tls"} {
+			if got := slices.Contains(p.Deps, network); got != want {
+				t.Errorf("%s links %s: %v", p.ImportPath, network, got)
+			}
+		}
+	}
+}
+
 // TestLaw shows that the checker finds what it is for.
 func TestLaw(t *testing.T) {
 	for _, c := range []struct {
@@ -182,12 +215,15 @@ func TestLaw(t *testing.T) {
 	}{
 		{"allowed", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"fmt", "ocipipe/lib/tree", "ocipipe/lib/blockio"}}, ""},
 		{"not in its row", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/layer"}}, "lib/erofs imports lib/layer"},
-		{"part", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/erofs/disk"}}, ""},
-		{"upwards to the package", pkg{ImportPath: "ocipipe/lib/erofs/disk", Imports: []string{"ocipipe/lib/erofs"}}, "not in the table"},
-		{"part out of its row", pkg{ImportPath: "ocipipe/lib/erofs/disk", Imports: []string{"ocipipe/lib/blockio"}}, "lib/erofs/disk imports lib/blockio"},
+		{"part", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"ocipipe/lib/oci/manifest"}}, ""},
+		{"upwards to the package", pkg{ImportPath: "ocipipe/lib/oci/manifest", Imports: []string{"ocipipe/lib/oci"}}, "not in the table"},
+		{"the registry in the local part", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"ocipipe/lib/oci/registry"}}, "not in the table"},
+		{"part out of its row", pkg{ImportPath: "ocipipe/lib/oci/manifest", Imports: []string{"ocipipe/lib/blockio"}}, "lib/oci/manifest imports lib/blockio"},
 		{"unlisted part", pkg{ImportPath: "ocipipe/lib/erofs/new", Imports: []string{"ocipipe/lib/tree"}}, ""},
-		{"test of a part", pkg{ImportPath: "ocipipe/lib/erofs/disk", XTestImports: []string{"ocipipe/lib/erofs"}}, ""},
+		{"test of a part", pkg{ImportPath: "ocipipe/lib/oci/manifest", XTestImports: []string{"ocipipe/lib/oci"}}, ""},
 		{"package for tests", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/erofs/internal/erofstest"}}, "for tests only"},
+		{"flags in cmd", pkg{ImportPath: "ocipipe/cmd/oci-fetch", Imports: []string{"ocipipe/lib/cli/imageflags"}}, ""},
+		{"flags in lib", pkg{ImportPath: "ocipipe/lib/input", Imports: []string{"ocipipe/lib/cli/imageflags"}}, "only for cmd"},
 		{"parts that share a row", pkg{ImportPath: "ocipipe/lib/oci/registry", Imports: []string{"ocipipe/lib/oci/registry/hosts"}}, ""},
 		{"upwards", pkg{ImportPath: "ocipipe/lib/blockio", Imports: []string{"ocipipe/lib/tree"}}, "not in the table"},
 		{"cli in lib", pkg{ImportPath: "ocipipe/lib/materialize", Imports: []string{"ocipipe/lib/cli"}}, "only for cmd"},

@@ -1,8 +1,8 @@
 package input
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -10,6 +10,7 @@ import (
 	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/unzstd"
 )
 
 // maxLook is how many bytes, of the input and of the tar in it, are looked at for a
@@ -18,23 +19,23 @@ const maxLook = 16 << 20
 
 // look finds out whether f holds an image, and returns a reader of all of f: f
 // itself where it can be read at random.
-func look(f io.ReadCloser) (kind Kind, in io.ReadCloser, err error) {
+func look(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind Kind, in io.ReadCloser, err error) {
 	if file, ok := f.(*os.File); ok {
 		if off, err := file.Seek(0, io.SeekCurrent); err == nil {
-			kind, err := kindOf(io.NewSectionReader(file, off, math.MaxInt64-off))
+			kind, err := kindOf(ctx, io.NewSectionReader(file, off, math.MaxInt64-off), window)
 			return kind, f, err
 		}
 	}
 	seen := &recorder{r: f}
-	kind, err = kindOf(seen)
+	kind, err = kindOf(ctx, seen, window)
 	return kind, &replayed{Closer: f, seen: seen.data, err: seen.err, r: f}, err
 }
 
 // kindOf tells by the first name that means something what the tar in r, which may be
-// compressed, holds. What is no tar is a layer: who reads it says what is wrong.
-func kindOf(r io.Reader) (Kind, error) {
+// compressed, holds. What is no tar is a layer: reading it will say what is wrong.
+func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, error) {
 	packed := &bounded{r: r, left: maxLook}
-	plain, err := layer.Decompress(packed)
+	plain, err := layer.Decompress(ctx, packed, window)
 	if errors.As(err, new(*compression.Error)) {
 		return "", err
 	} else if err != nil {
@@ -57,40 +58,14 @@ func kindOf(r io.Reader) (Kind, error) {
 	switch {
 	case kind != "":
 		return kind, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
 	case !packed.spent && !unpacked.spent:
 		return Layer, nil
 	case dirs > 0:
-		return "", undecided("there are only directories")
+		return "", &UndecidedError{OnlyDirectories: true}
 	}
-	return "", undecided("there is nothing to tell")
-}
-
-func undecided(why string) error {
-	return &hintError{
-		fmt.Errorf("neither surely a layer nor surely an image: %s in the first %d MiB", why, maxLook>>20),
-		"--input=layer or --input=image says which",
-	}
-}
-
-// hintError is an error with advice for the user.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e *hintError) Unwrap() error { return e.error }
-
-// Hint is the advice.
-func (e *hintError) Hint() string { return e.hint }
-
-// notAnImage is err, about what was taken for an image because of a name, with the
-// way out.
-func notAnImage(err error) error {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) || errors.As(err, new(*compression.Error)) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
-		return err
-	}
-	return &hintError{err, "if it is a layer that begins with a name of image archives: --input=layer"}
+	return "", &UndecidedError{}
 }
 
 // bounded is a reader that fails where it has been read too far.
