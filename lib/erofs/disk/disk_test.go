@@ -101,3 +101,57 @@ func TestXXH32(t *testing.T) {
 		}
 	}
 }
+
+func TestFindSuperblock(t *testing.T) {
+	whole := make([]byte, 4096)
+	(&Superblock{Magic: Magic, BlockBits: 12, RootNid: 7}).Encode(whole[SuperOffset:])
+	other := make([]byte, 4096)
+	for _, c := range []struct {
+		name         string
+		head         []byte
+		magic, found bool
+	}{
+		{"whole", whole, true, true},
+		{"as long as it must be", whole[:SuperOffset+SuperSize], true, true},
+		{"cut short", whole[:SuperOffset+SuperSize-1], true, false},
+		{"the magic number alone", whole[:SuperOffset+magicSize], true, false},
+		{"not even that", whole[:SuperOffset+magicSize-1], false, false},
+		{"nothing", nil, false, false},
+		{"something else", other, false, false},
+	} {
+		super, found := FindSuperblock(c.head)
+		if magic := HasMagic(c.head); magic != c.magic || found != c.found || found && super.RootNid != 7 {
+			t.Errorf("%s: magic %v, found %v: %+v", c.name, magic, found, super)
+		}
+	}
+	for bits, want := range map[uint8]int64{8: 0, 9: 512, 12: 4096, 16: 65536, 17: 0, 255: 0} {
+		if bs, ok := (&Superblock{BlockBits: bits}).BlockSize(); bs != want || ok != (want > 0) {
+			t.Errorf("2^%d: blocks of %d bytes, %v", bits, bs, ok)
+		}
+	}
+}
+
+func TestDeviceUUID(t *testing.T) {
+	id := [16]byte{0xC1, 0xB9, 15: 0x16}
+	short := TagOf(id)
+	short[31] = 0
+	long := TagOf(id)
+	long[32] = 'a'
+	for _, c := range []struct {
+		name string
+		tag  [DeviceTagSize]byte
+		ok   bool
+	}{
+		{"UUID", TagOf(id), true}, {"nothing", [DeviceTagSize]byte{}, false},
+		{"text", [DeviceTagSize]byte([]byte("layer.erofs is a tag of 32 bytes" + string(make([]byte, 32)))), false},
+		{"a digit less", short, false}, {"a digit more", long, false},
+	} {
+		slot := DeviceSlot{Tag: c.tag, Blocks: 5, First: 6}
+		b := make([]byte, DeviceSlotSize)
+		slot.Encode(b)
+		again := DecodeDeviceSlot(b)
+		if have, ok := again.UUID(); again != slot || ok != c.ok || ok && have != id {
+			t.Errorf("%s: %v, %x, %+v", c.name, ok, have, again)
+		}
+	}
+}
