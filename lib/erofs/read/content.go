@@ -18,8 +18,8 @@ const (
 	maxRuns  = 1 << 22              // of one file
 )
 
-// Content is the data of a file in an image. Its methods may be used by several
-// goroutines.
+// Content is the data of a file in an image, and a [tree.RandomContent]. Its methods may
+// be used by several goroutines.
 type Content struct {
 	img   *Image
 	size  int64
@@ -27,6 +27,8 @@ type Content struct {
 	err   error // why the data cannot be had, though all else is known
 	small [1]Run
 }
+
+var _ tree.RandomContent = (*Content)(nil)
 
 // Run is a piece of a file's data, in bytes: Extent is where it is in the file, and Pos
 // where it begins on a device. Device 0 is the image itself, n the one with slot n-1.
