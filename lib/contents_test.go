@@ -14,6 +14,8 @@ import (
 
 	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
@@ -110,11 +112,11 @@ func allContents(t *testing.T) []contents {
 	}
 	opts := func(t *testing.T) layer.LoadOptions { return layer.LoadOptions{SpoolDir: t.TempDir()} }
 	onDisk, _ := imageFile(t, func(f *os.File) { f.Write(plain.Bytes()) })
-	image := func(t *testing.T, layerImage bool) *erofs.Image {
+	image := func(t *testing.T, layerImage bool) *erofsread.Image {
 		f, size := imageFile(t, func(f *os.File) {
-			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
+			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
 		})
-		return must[*erofs.Image](t)(erofs.Open(f, size))
+		return must[*erofsread.Image](t)(erofsread.Open(f, size))
 	}
 	ext := func(t *testing.T) *read.Image {
 		f, size := imageFile(t, func(f *os.File) {
@@ -148,8 +150,8 @@ func allContents(t *testing.T) []contents {
 		}, false, true},
 		{"EROFS", func(t *testing.T) tree.Source { return image(t, false).Source() }, false, false},
 		{"EROFS layers merged", func(t *testing.T) tree.Source {
-			layers := []erofs.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
-			return must[*tree.Tree](t)(erofs.Merge(context.Background(), layers, erofs.MergeOptions{})).Source(tree.Flat)
+			layers := []merge.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
+			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)
 		}, false, false},
 		{"ext4", func(t *testing.T) tree.Source { return ext(t).Source() }, false, false},
 		{"ext4, a part", func(t *testing.T) tree.Source { return must[tree.Source](t)(ext(t).Subtree(".")) }, false, false},

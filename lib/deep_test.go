@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
@@ -38,12 +39,12 @@ func TestDeepSources(t *testing.T) {
 		"tree": func(t *testing.T) (tree.Source, uint64) { return deep(false).Source(tree.Flat), 2 << 20 },
 		"EROFS": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {
-				w := must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{SpoolDir: t.TempDir()}))
+				w := must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, erofs.Options{SpoolDir: t.TempDir()}))
 				if err := tree.Copy(context.Background(), w, deep(true).Source(tree.Flat)); err != nil {
 					t.Fatal(err)
 				}
 			})
-			return must[*erofs.Image](t)(erofs.Open(f, size)).Source(), 15 << 20
+			return must[*erofsread.Image](t)(erofsread.Open(f, size)).Source(), 15 << 20
 		},
 		"ext4": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {

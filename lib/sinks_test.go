@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
@@ -58,7 +59,7 @@ func allSinks() (all []sinks) {
 	image := func(opts erofs.Options) func(*testing.T, *os.File) tree.Sink {
 		return func(t *testing.T, out *os.File) tree.Sink {
 			opts.SpoolDir = t.TempDir()
-			return must[*erofs.Writer](t)(erofs.NewWriter(out, opts))
+			return must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), out, opts))
 		}
 	}
 	disk := func(opts ext4.Options) func(*testing.T, *os.File) tree.Sink {
@@ -125,7 +126,7 @@ func readTar(out []byte) error {
 }
 
 func readEROFS(out []byte) error {
-	img, err := erofs.Open(bytes.NewReader(out), int64(len(out)))
+	img, err := erofsread.Open(bytes.NewReader(out), int64(len(out)))
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
-	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -53,14 +54,18 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	err = env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
-	if errors.Is(err, erofs.ErrNoDevice) {
-		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
-	}
-	if err != nil {
+	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// Advise names the flag that gives an image its data.
+func (t *tool) Advise(err error) string {
+	if errors.Is(err, erofsread.ErrNoDevice) {
+		return "name the layers: --device FILE for each, bottom to top"
+	}
+	return ""
 }
 
 // open opens the images, which are closed with the process.
@@ -80,7 +85,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := erofs.Open(file, size, devices...)
+	img, err := erofsread.Open(file, size, devices...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +97,18 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := erofs.Merge(env.Context, layers, erofs.MergeOptions{Limits: t.Limits.Tree(), Warn: env.Warn})
+	merged, err := merge.Layers(env.Context, layers, merge.Options{Limits: t.Limits.Tree(), Warn: env.Warn})
 	if err != nil {
 		return nil, err
 	}
 	return merged.Source(tree.Flat), nil
 }
 
-func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
+func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error) {
 	var files []*os.File
 	for _, path := range paths {
 		f, err := env.OpenFile(path)
@@ -112,7 +117,7 @@ func openDevices(env *cli.Env, paths []string) ([]erofs.Device, []int, error) {
 		}
 		files = append(files, f)
 	}
-	return erofs.Devices(files)
+	return erofsread.Devices(files)
 }
 
 // random is in, or a copy of it in a spool file where in cannot be read at random.

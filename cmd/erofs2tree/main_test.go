@@ -10,6 +10,8 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -33,7 +35,7 @@ func imageOf(t *testing.T, opts erofs.Options, text string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := erofs.NewWriter(f, opts)
+	w, err := erofs.NewWriter(t.Context(), f, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,11 +167,11 @@ func fsmeta(t *testing.T, opts erofs.Options, names ...string) string {
 		defer f.Close()
 		files = append(files, f)
 	}
-	devices, of, err := erofs.Devices(files)
+	devices, of, err := erofsread.Devices(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		t.Fatal(err)
 	}

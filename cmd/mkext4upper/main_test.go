@@ -84,7 +84,7 @@ func erofsImage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := erofs.NewWriter(f, erofs.Options{})
+	w, err := erofs.NewWriter(t.Context(), f, erofs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,25 +1,17 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/erofs"
-	"ocipipe/lib/ext4/read"
+	erofsdisk "ocipipe/lib/erofs/disk"
+	erofsread "ocipipe/lib/erofs/read"
+	ext4disk "ocipipe/lib/ext4/disk"
+	ext4read "ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
-)
-
-// Where the superblocks of both formats have their magic numbers.
-const (
-	erofsOffset = 1024
-	erofsMagic  = 0xE0F5E1E2
-	ext4Offset  = 1024 + 56
-	ext4Magic   = 0xEF53
-	magicsEnd   = ext4Offset + 2
 )
 
 // lookupIn opens an image and returns what finds a path in it. The image is closed
@@ -47,19 +39,19 @@ func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	var b [magicsEnd]byte
+	var b [4096]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil && err != io.EOF {
 		return nil, err
 	}
 	switch {
-	case binary.LittleEndian.Uint32(b[erofsOffset:]) == erofsMagic:
-		img, err := erofs.Open(f, size)
+	case erofsdisk.HasMagic(b[:]):
+		img, err := erofsread.Open(f, size)
 		if err != nil {
 			return nil, err
 		}
 		return img.Lookup, nil
-	case binary.LittleEndian.Uint16(b[ext4Offset:]) == ext4Magic:
-		img, err := read.Open(f, size)
+	case ext4disk.HasMagic(b[:]):
+		img, err := ext4read.Open(f, size)
 		if err != nil {
 			return nil, err
 		}

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"errors"
 	"os"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
 )
 
 // merge writes the image of metadata that merges the layers.
@@ -27,11 +28,11 @@ func (t *tool) merge(env *cli.Env) error {
 		defer f.Close()
 		files = append(files, f)
 	}
-	devices, of, err := erofs.Devices(files)
+	devices, of, err := erofsread.Devices(files)
 	if err != nil {
 		return err
 	}
-	layers, err := erofs.OpenLayers(devices, of)
+	layers, err := merge.Open(devices, of)
 	if err != nil {
 		return err
 	}
@@ -39,11 +40,7 @@ func (t *tool) merge(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts)
-	if errors.Is(err, erofs.ErrNotAddressable) {
-		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
-	}
-	if err != nil {
+	if err := erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts); err != nil {
 		return err
 	}
 	return out.Commit()

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
 )
@@ -112,13 +114,13 @@ func listing(src tree.Source) (string, error) {
 }
 
 // layerImage makes the image of a layer.
-func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
+func layerImage(in layer.Input, dir string) (*erofsread.Image, error) {
 	loaded, err := layer.Load(context.Background(), in, layer.LoadOptions{SpoolDir: dir})
 	if err != nil {
 		return nil, err
 	}
 	m := &memory{}
-	w, err := erofs.NewWriter(m, erofs.Options{Layer: true, BlockSize: 512, Check: true})
+	w, err := erofs.NewWriter(context.Background(), m, erofs.Options{Layer: true, BlockSize: 512, Check: true})
 	if err != nil {
 		return nil, err
 	}
@@ -127,21 +129,21 @@ func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
 	if err := tree.Copy(context.Background(), w, src); err != nil {
 		return nil, err
 	}
-	return erofs.Open(m, int64(len(m.b)))
+	return erofsread.Open(m, int64(len(m.b)))
 }
 
 // mergeImages lists what the images of tars come to: merged, and as an fsmeta
 // with its devices.
 func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
-	var layers []erofs.Layer
+	var layers []merge.Layer
 	for _, in := range inputs(tars) {
 		img, err := layerImage(in, dir)
 		if err != nil {
 			return "", "", err
 		}
-		layers = append(layers, erofs.Layer{Name: in.Name, Image: img})
+		layers = append(layers, merge.Layer{Name: in.Name, Image: img})
 	}
-	flat, err := erofs.Merge(context.Background(), layers, erofs.MergeOptions{})
+	flat, err := merge.Layers(context.Background(), layers, merge.Options{})
 	if err != nil {
 		return "", "", err
 	}
@@ -152,11 +154,11 @@ func mergeImages(tars [][]byte, dir string) (merged, fsmeta string, err error) {
 	if err := erofs.WriteFsmeta(context.Background(), m, layers, tree.Limits{}, erofs.Options{Check: true}); err != nil {
 		return "", "", err
 	}
-	var devices []erofs.Device
+	var devices []erofsread.Device
 	for _, l := range layers {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
-	img, err := erofs.Open(m, int64(len(m.b)), devices...)
+	img, err := erofsread.Open(m, int64(len(m.b)), devices...)
 	if err != nil {
 		return "", "", err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -64,7 +65,7 @@ func (t *tool) Run(env *cli.Env) error {
 	opts := t.options(env)
 	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, t.MaxHoleBytes
 	opts.SpoolDir = env.SpoolDir(t.Output.Path, t.Temp.Dir)
-	w, err := erofs.NewWriter(out, opts)
+	w, err := erofs.NewWriter(env.Context, out, opts)
 	if err != nil {
 		return cli.Usage("%v", err)
 	}
@@ -72,14 +73,21 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(path, err)
 	}
-	err = env.Copy(path, w, tree.Limit(src, t.Limits.Tree()))
-	if errors.Is(err, erofs.ErrNeedsLayer) {
-		return cli.Hint(err, "use --layer, or merge the layers first: tar2tree on the whole image")
-	}
-	if err != nil {
+	if err := env.Copy(path, w, tree.Limit(src, t.Limits.Tree())); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// Advise says which image can hold what this one cannot.
+func (t *tool) Advise(err error) string {
+	switch {
+	case errors.Is(err, erofs.ErrNeedsLayer):
+		return "use --layer, or merge the layers first: tar2tree on the whole image"
+	case errors.Is(err, erofsread.ErrNotAddressable):
+		return "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z"
+	}
+	return ""
 }
 
 // options are what all forms of image have in common.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/erofs"
+	erofsread "ocipipe/lib/erofs/read"
 )
 
 const (
@@ -46,7 +46,7 @@ func TestImage(t *testing.T) {
 	if code != 0 || said != "" {
 		t.Fatalf("code %d: %s", code, said)
 	}
-	img, err := erofs.Open(bytes.NewReader(out), int64(len(out)))
+	img, err := erofsread.Open(bytes.NewReader(out), int64(len(out)))
 	if err != nil {
 		t.Fatal(err)
 	}

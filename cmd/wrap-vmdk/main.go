@@ -39,7 +39,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	if t.Check != "" {
-		return vmdk.Check(t.Check, env.Warn)
+		return vmdk.Check(env.Context, t.Check, env.Warn)
 	}
 	if t.fromStdin() && t.Size > 0 {
 		return t.pipe(env)
@@ -50,9 +50,9 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	defer disk.Close()
 	if err := disk.Verify(); err != nil && !t.forced(err) {
-		return t.hint(err)
+		return err
 	}
-	return t.hint(t.write(env, disk))
+	return t.write(env, disk)
 }
 
 // forced reports whether --force makes err no error.
@@ -61,10 +61,10 @@ func (t *tool) forced(err error) bool {
 	return t.Force && errors.As(err, &f)
 }
 
-func (t *tool) hint(err error) error {
-	var f *vmdk.ForceableError
-	if errors.As(err, &f) {
-		return cli.Hint(err, "use --force if what reads the disk takes it")
+// Advise names the flag that lets pass what only some readers refuse.
+func (t *tool) Advise(err error) string {
+	if f := (*vmdk.ForceableError)(nil); errors.As(err, &f) {
+		return "use --force if what reads the disk takes it"
 	}
-	return err
+	return ""
 }

@@ -29,7 +29,7 @@ func (t *tool) write(env *cli.Env, disk *vmdk.Disk) error {
 		}
 		return t.text(env, text)
 	case "stream":
-		return t.stream(env, func(out *cli.Stream) error { return disk.WriteStream(out, t.streamOptions()) })
+		return t.stream(env, func(out *cli.Stream) error { return disk.WriteStream(env.Context, out, t.streamOptions()) })
 	case "gpt":
 		var err error
 		if disk, err = disk.GPT(); err != nil {
@@ -72,7 +72,7 @@ func (t *tool) pipe(env *cli.Env) error {
 		return err
 	}
 	return t.stream(env, func(out *cli.Stream) error {
-		if err := vmdk.WriteStreamFrom(out, in, t.Size, t.streamOptions()); err != nil {
+		if err := vmdk.WriteStreamFrom(env.Context, out, in, t.Size, t.streamOptions()); err != nil {
 			return fmt.Errorf("wrap standard input: %w", err)
 		}
 		return nil
@@ -83,16 +83,13 @@ func (t *tool) pipe(env *cli.Env) error {
 // whatever else there is.
 func (t *tool) raw(env *cli.Env, disk *vmdk.Disk) error {
 	if !t.toFile(env) {
-		return t.stream(env, func(out *cli.Stream) error {
-			_, err := disk.WriteTo(out)
-			return err
-		})
+		return t.stream(env, func(out *cli.Stream) error { return disk.WriteRaw(env.Context, out) })
 	}
 	out, err := env.Image(t.Path, t.Dir)
 	if err != nil {
 		return err
 	}
-	if err := disk.WriteFile(out.File); err != nil {
+	if err := disk.WriteFile(env.Context, out.File); err != nil {
 		return err
 	}
 	return out.Commit()

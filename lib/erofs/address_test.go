@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -37,26 +40,26 @@ func addressed(t testing.TB) ([]byte, []address) {
 		xattrs(file("shared1", nil), "security.selinux", label), xattrs(file("shared2", nil), "security.selinux", label),
 		dir("sub"), file("sub/one", pattern(5, 100)),
 	)
-	b[superOffset+8] &^= byte(compatChecksum)
-	at := func(path string) *foundInode { return inodeAt(t, b, path) }
-	sub := int(at("sub").end())
-	if at("sub").layout != flatInline || at("chunks").layout != chunkBased || !at("xtail").extended || at("shared1").xattrCount == 0 {
+	dropChecksum(b)
+	at := func(path string) *erofstest.Inode { return find(t, b, path) }
+	sub := int(at("sub").End())
+	if at("sub").Layout != disk.FlatInline || at("chunks").Layout != disk.ChunkBased || !at("xtail").Extended || at("shared1").XattrCount == 0 {
 		t.Fatal("the image has not what is to be tried")
 	}
 	return b, []address{
-		{"base of inodes", superOffset + 40, 32},
-		{"base of shared xattrs", superOffset + 44, 32},
-		{"root", superOffset + 14, 16},
-		{"file in a directory", sub + 2*direntSize, 64},
+		{"base of inodes", disk.SuperOffset + 40, 32},
+		{"base of shared xattrs", disk.SuperOffset + 44, 32},
+		{"root", disk.SuperOffset + 14, 16},
+		{"file in a directory", sub + 2*disk.DirentSize, 64},
 		{"dot", sub, 64},
-		{"block", int(at("plain").off) + 16, 32},
-		{"block before a tail", int(at("tail").off) + 16, 32},
-		{"block of an extended inode", int(at("xplain").off) + 16, 32},
-		{"its high bits", int(at("xplain").off) + 6, 16},
-		{"block before a tail of an extended inode", int(at("xtail").off) + 16, 32},
-		{"its high bits, with a tail", int(at("xtail").off) + 6, 16},
-		{"chunk", int(roundUp(at("chunks").end(), chunkIndexSize)) + chunkIndexSize, 64},
-		{"shared xattr", int(at("shared1").off+at("shared1").recordSize()) + xattrHeadSize, 32},
+		{"block", int(at("plain").Off) + 16, 32},
+		{"block before a tail", int(at("tail").Off) + 16, 32},
+		{"block of an extended inode", int(at("xplain").Off) + 16, 32},
+		{"its high bits", int(at("xplain").Off) + 6, 16},
+		{"block before a tail of an extended inode", int(at("xtail").Off) + 16, 32},
+		{"its high bits, with a tail", int(at("xtail").Off) + 6, 16},
+		{"chunk", int(disk.RoundUp(at("chunks").End(), disk.ChunkIndexSize)) + disk.ChunkIndexSize, 64},
+		{"shared xattr", int(at("shared1").Off+at("shared1").RecordSize()) + disk.XattrHeadSize, 32},
 	}
 }
 
@@ -82,23 +85,23 @@ func compareKernel(t *testing.T, b []byte) error {
 func TestInteropAddresses(t *testing.T) {
 	b, list := addressed(t)
 	layers := layersOf(t, Options{}, []tree.Entry{dir("."), file("below", pattern(6, 9000))}, []tree.Entry{dir("."), file("above", pattern(7, 5000))})
-	disk := fsmeta(t, Options{}, layers...)
-	table := int(superOf(t, disk).DeviceSlot) * deviceSlotSize
+	whole := fsmeta(t, Options{}, layers...)
+	table := int(erofstest.Super(t, whole).DeviceSlot) * disk.DeviceSlotSize
 	for _, l := range layers {
-		disk = append(disk, contentOf(t, l)...)
+		whole = append(whole, contentOf(t, l)...)
 	}
-	disk[superOffset+8] &^= byte(compatChecksum)
+	dropChecksum(whole)
 	devices := []address{
-		{"table of devices", superOffset + 88, 16},
-		{"length of a device", table + deviceTagSize, 32},
-		{"place of a device", table + deviceTagSize + 4, 32},
-		{"length of the last device", table + deviceSlotSize + deviceTagSize, 32},
-		{"place of the last device", table + deviceSlotSize + deviceTagSize + 4, 32},
+		{"table of devices", disk.SuperOffset + 88, 16},
+		{"length of a device", table + disk.DeviceTagSize, 32},
+		{"place of a device", table + disk.DeviceTagSize + 4, 32},
+		{"length of the last device", table + disk.DeviceSlotSize + disk.DeviceTagSize, 32},
+		{"place of the last device", table + disk.DeviceSlotSize + disk.DeviceTagSize + 4, 32},
 	}
 	for _, c := range []struct {
 		image []byte
 		list  []address
-	}{{b, list}, {disk, devices}} {
+	}{{b, list}, {whole, devices}} {
 		if err := compareKernel(t, c.image); err != nil || drain(c.image) != nil {
 			t.Fatal("not changed: ", err, drain(c.image))
 		}
@@ -129,7 +132,7 @@ func TestHighBits(t *testing.T) {
 			first = 56
 		}
 		for bit := first; bit < a.bits; bit++ {
-			if err := drain(a.flip(b, bit)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
+			if err := drain(a.flip(b, bit)); !errors.Is(err, read.ErrCorrupt) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("%s: bit %d: %v", a.name, bit, err)
 			}
 		}

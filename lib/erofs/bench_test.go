@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -17,7 +19,7 @@ func smallFiles(n int) []tree.Entry {
 	for i := range n {
 		size := 10 + (i*7919)%(1<<(4+i%12))
 		e := file(fmt.Sprintf("node_modules/package-%d/lib/file-%d.js", i/100, i), noise[i%1000:][:size])
-		e.Time = tree.Time{Sec: testTime.Sec + int64(i%50)}
+		e.Time = tree.Time{Sec: erofstest.Time.Sec + int64(i%50)}
 		es = append(es, e)
 	}
 	return es
@@ -102,13 +104,14 @@ func BenchmarkFsmeta(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range layers { // nothing cached
-			img, err := Open(layers[i].Image.self.R, layers[i].Image.self.Size)
+			d := layers[i].Image.Device("")
+			img, err := read.Open(d.R, d.Size)
 			if err != nil {
 				b.Fatal(err)
 			}
 			layers[i].Image = img
 		}
-		if err := WriteFsmeta(context.Background(), &image{b: make([]byte, 0, 16<<20)}, layers, tree.Limits{}, Options{}); err != nil {
+		if err := WriteFsmeta(context.Background(), &image{B: make([]byte, 0, 16<<20)}, layers, tree.Limits{}, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,21 +6,31 @@ import (
 	"io"
 	"slices"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
 // hash is a BLAKE3.
 type hash [32]byte
 
+// written is how the content of a file has been written.
+type written struct {
+	hash      hash
+	chunked   bool
+	chunkBits uint8
+}
+
 // verify reads the image back and compares every inode with what was added, and
 // every content with the hash that was taken when it was written or, if it is on
 // a device, with where it is there.
 func (w *Writer) verify(p *plan) error {
-	var devices []Device
+	var devices []read.Device
 	for _, l := range w.devices {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
-	img, err := Open(w.out, p.end, devices...)
+	img, err := read.Open(w.out, p.end, devices...)
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
@@ -38,6 +48,9 @@ func (w *Writer) verify(p *plan) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
+		if err := w.stopped(); err != nil {
+			return err
+		}
 		b, err2 := have.Next()
 		if err2 != nil && err2 != io.EOF {
 			return fmt.Errorf("check: %w", err2)
@@ -50,7 +63,11 @@ func (w *Writer) verify(p *plan) error {
 		case err == io.EOF || a.Path != b.Path:
 			return fmt.Errorf("check: %s: in the image, but was not added", b.Path)
 		}
-		if err := w.compare(a, b); err != nil {
+		err = compare(a, b)
+		if err == nil && a.Type == tree.File && a.Size > 0 && a.Hardlink == "" && !a.IsLower() {
+			err = w.compareContent(want.Node().Entry.Inode(), a, b)
+		}
+		if err != nil {
 			return fmt.Errorf("check: %s: %w", a.Path, err)
 		}
 	}
@@ -58,7 +75,7 @@ func (w *Writer) verify(p *plan) error {
 
 // compare returns an error that names the first thing in which b, from the image,
 // is not a.
-func (w *Writer) compare(a, b *tree.Entry) error {
+func compare(a, b *tree.Entry) error {
 	differs := func(what string, a, b any) error {
 		return fmt.Errorf("%s: %v in the image, %v was added", what, b, a)
 	}
@@ -86,11 +103,7 @@ func (w *Writer) compare(a, b *tree.Entry) error {
 	case a.Dev != b.Dev:
 		return differs("device", a.Dev, b.Dev)
 	}
-	it, _ := a.Content.(*item)
-	if a.Type != tree.File || it == nil || a.Size == 0 || a.Hardlink != "" {
-		return nil
-	}
-	return w.compareContent(it, a, b)
+	return nil
 }
 
 func sameLower(a, b *tree.Lower) bool {
@@ -100,14 +113,16 @@ func sameLower(a, b *tree.Lower) bool {
 	return a.Else == b.Else && slices.Equal(a.Targets, b.Targets)
 }
 
-// compareContent compares where the data is, and its hash.
-func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
+// compareContent compares where the data is, and its hash. In the tree a is inode.
+func (w *Writer) compareContent(inode, a, b *tree.Entry) error {
 	if w.devices != nil {
-		return w.compareRuns(it.lies, b)
+		lower, _ := a.Content.(*read.Content)
+		return w.compareRuns(lower, b)
 	}
+	was := w.written[inode]
 	var runs []tree.Extent
-	if it.layout == chunkBased {
-		runs = chunkRuns(a.Extents, a.Size, w.bs<<it.chunkBits)
+	if was.chunked {
+		runs = chunkRuns(a.Extents, a.Size, w.bs<<was.chunkBits)
 		if len(runs) == 1 && runs[0].Len == a.Size {
 			runs = nil
 		}
@@ -116,27 +131,38 @@ func (w *Writer) compareContent(it *item, a, b *tree.Entry) error {
 		return errors.New("holes are not where they were")
 	}
 	if b.Content != nil {
-		if _, err := b.Content.WriteTo(w.hash); err != nil {
+		if _, err := b.Content.WriteTo(untilStopped{w}); err != nil {
 			return err
 		}
 	}
-	if w.sumUp() != w.hashes[it] {
+	if w.sumUp() != was.hash {
 		return errors.New("content is not what was written")
 	}
 	return nil
 }
 
+// untilStopped hashes what is written to it until its Writer is stopped.
+type untilStopped struct{ w *Writer }
+
+func (u untilStopped) Write(p []byte) (int, error) {
+	if err := u.w.stopped(); err != nil {
+		return 0, err
+	}
+	return u.w.hash.Write(p)
+}
+
 // compareTable compares the devices in the image with those that were planned.
-func (w *Writer) compareTable(p *plan, img *Image) error {
-	if len(img.devices) != len(p.slots) {
-		return fmt.Errorf("%d devices in the image, planned were %d", len(img.devices), len(p.slots))
+func (w *Writer) compareTable(p *plan, img *read.Image) error {
+	table := img.DeviceTable()
+	if len(table) != len(p.slots) {
+		return fmt.Errorf("%d devices in the image, planned were %d", len(table), len(p.slots))
 	}
 	for i, want := range p.slots {
-		if p.table == 0 {
-			want.tag = [deviceTagSize]byte{} // there is no place for it
+		if p.tableLen == 0 {
+			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
 		}
-		if have := img.devices[i]; have != want {
-			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.blocks, have.first, want.blocks, want.first)
+		if have := table[i]; have != want {
+			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)
 		}
 	}
 	return nil
@@ -144,20 +170,20 @@ func (w *Writer) compareTable(p *plan, img *Image) error {
 
 // compareRuns compares where e, from the image, has its data with where the layer
 // has it that want comes from.
-func (w *Writer) compareRuns(want *content, e *tree.Entry) error {
-	have, _ := e.Content.(*content)
+func (w *Writer) compareRuns(want *read.Content, e *tree.Entry) error {
+	have, _ := e.Content.(*read.Content)
 	if want == nil || have == nil {
 		if want != nil || have != nil {
 			return errors.New("data or a hole is not where it was")
 		}
 		return nil
 	}
-	if have.err != nil {
-		return have.err
+	if err := have.Err(); err != nil {
+		return err
 	}
-	device := slices.IndexFunc(w.devices, func(l Layer) bool { return l.Image == want.img })
-	same := slices.EqualFunc(want.runs, have.runs, func(a, b run) bool {
-		return a.off == b.off && a.n == b.n && a.pos == b.pos && b.device == device+1
+	device := slices.IndexFunc(w.devices, func(l merge.Layer) bool { return l.Image == want.Image() })
+	same := slices.EqualFunc(want.Runs(), have.Runs(), func(a, b read.Run) bool {
+		return a.Extent == b.Extent && a.Pos == b.Pos && b.Device == device+1
 	})
 	if !same {
 		return fmt.Errorf("data is not where %s has it", w.devices[device].Name)

@@ -3,9 +3,10 @@ package erofs
 import (
 	"bytes"
 	"errors"
-	"ocipipe/lib/tree"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/tree"
 )
 
 // flipping is an output that gives one byte back changed.
@@ -48,13 +49,12 @@ func TestCheckFindsAFlippedByte(t *testing.T) {
 
 // Every attribute counts in the check.
 func TestCompare(t *testing.T) {
-	w := &Writer{}
 	whole := func() *tree.Entry {
 		e := xattrs(file("f", nil), "user.a", "b")
 		e.Nlink, e.UID, e.GID = 1, 2, 3
 		return &e
 	}
-	if err := w.compare(whole(), whole()); err != nil {
+	if err := compare(whole(), whole()); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(e *tree.Entry){
@@ -77,7 +77,7 @@ func TestCompare(t *testing.T) {
 	} {
 		e := whole()
 		change(e)
-		if w.compare(whole(), e) == nil {
+		if compare(whole(), e) == nil {
 			t.Errorf("%s: no difference is seen", what)
 		}
 	}
@@ -94,7 +94,7 @@ func TestVerifyPaths(t *testing.T) {
 		{"m", true, "m: in the image, but was not added"},
 	} {
 		m := &image{}
-		w, err := NewWriter(m, Options{Check: true})
+		w, err := NewWriter(t.Context(), m, Options{Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestVerifyPaths(t *testing.T) {
 		} else if _, err := w.tree.Put(&more); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.verify(&plan{end: int64(len(m.b))}); err == nil || !strings.Contains(err.Error(), c.err) {
+		if err := w.verify(&plan{end: int64(len(m.B))}); err == nil || !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v", c.add, err)
 		}
 	}

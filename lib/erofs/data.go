@@ -6,13 +6,14 @@ import (
 	"io"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
-// writeContent puts the data of it, a file that is not empty, where it stays:
-// whole blocks into the image, an inline tail into the spool.
-func (w *Writer) writeContent(it *item, c tree.Content) error {
-	e := it.entry
+// writeContent puts the data of e, a file in the tree that is not empty, where it stays:
+// whole blocks into the image, an inline tail into the spool. It makes the item of e.
+func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
+	it := w.items.add(e)
 	start := w.data.Offset() / w.bs
 	xs := e.Extents
 	if xs == nil {
@@ -22,7 +23,7 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	chunk := w.bs
 	sift := e.Extents == nil && !w.opts.KeepZeros
 	if runsLen(xs, e.Size, w.bs) < e.Size {
-		it.layout, it.chunkBits = chunkBased, chunkBits(xs, e.Size, w.bs)
+		it.layout, it.chunkBits = disk.ChunkBased, chunkBits(xs, e.Size, w.bs)
 		chunk <<= it.chunkBits
 		if err := w.chargeHoles(e, chunk); err != nil {
 			return err
@@ -30,26 +31,26 @@ func (w *Writer) writeContent(it *item, c tree.Content) error {
 	}
 	s := &w.content
 	s.begin(w, e.Size, xs, chunk)
-	if it.layout == flatPlain && w.inlines(e) {
-		it.layout, it.tail = flatInline, w.tail.offset()
+	if it.layout == disk.FlatPlain && w.inlines(e) {
+		it.layout, it.tail = disk.FlatInline, w.tail.offset()
 		s.inline = e.Size / w.bs * w.bs
 	}
-	if need := blocks(runsLen(xs, e.Size, chunk), w.bs); need > maxBlocks-start {
+	if need := disk.Blocks(runsLen(xs, e.Size, chunk), w.bs); need > disk.MaxBlocks-start {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
 	it.start = uint32(start)
-	if err := s.copy(c, sift); err != nil {
+	if err := s.take(c, sift); err != nil {
 		return err
 	}
 	if sift {
 		if xs := s.sifter.Extents(); xs != nil {
-			e.Extents, it.layout, it.chunkBits = xs, chunkBased, chunkBits(xs, e.Size, w.bs)
+			e.Extents, it.layout, it.chunkBits = xs, disk.ChunkBased, chunkBits(xs, e.Size, w.bs)
 		}
 	}
 	if w.hash != nil {
-		w.hashes[it] = w.sumUp()
+		w.written[e] = written{w.sumUp(), it.layout == disk.ChunkBased, it.chunkBits}
 	}
-	return w.data.Zero(roundUp(w.data.Offset(), w.bs))
+	return w.data.Zero(disk.RoundUp(w.data.Offset(), w.bs))
 }
 
 // chargeHoles counts what the holes of e cost in chunks of that size: the map, and
@@ -72,7 +73,7 @@ func (w *Writer) inlines(e *tree.Entry) bool {
 		return false
 	}
 	var none xattrTable
-	return extendedSize+none.bodySize(e.Xattrs)+e.Size%w.bs <= w.bs
+	return disk.ExtendedSize+none.bodySize(e.Xattrs)+e.Size%w.bs <= w.bs
 }
 
 // contentWriter takes the bytes of a file's extents and writes those of its runs,
@@ -97,8 +98,8 @@ func (s *contentWriter) begin(w *Writer, size int64, xs []tree.Extent, chunk int
 	s.extents, s.runs = s.buf[0], s.buf[1]
 }
 
-// copy takes the data of c, and with sift looks for holes in it.
-func (s *contentWriter) copy(c tree.Content, sift bool) error {
+// take writes the data of c, and with sift leaves out long zeros.
+func (s *contentWriter) take(c tree.Content, sift bool) error {
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
 	}
@@ -121,6 +122,9 @@ func (s *contentWriter) copy(c tree.Content, sift bool) error {
 var errTooLong = errors.New("content is longer than its size says")
 
 func (s *contentWriter) Write(p []byte) (n int, err error) {
+	if err := s.w.stopped(); err != nil {
+		return 0, err
+	}
 	for len(p) > 0 {
 		if len(s.extents) == 0 {
 			return n, errTooLong
@@ -266,7 +270,8 @@ func (t *tails) read(p []byte, off int64) error {
 	return nil
 }
 
-func (t *tails) close() error {
+// free waits for what is being spooled, and frees the spool.
+func (t *tails) free() error {
 	err := t.wait()
 	t.buf, t.spare = nil, nil
 	if t.spool == nil {

@@ -1,5 +1,5 @@
-// Package erofs writes and reads EROFS images: the read-only file system of the
-// Linux kernel (fs/erofs), uncompressed.
+// Package erofs writes EROFS images: the read-only file system of the Linux kernel
+// (fs/erofs), uncompressed.
 //
 // What is written mounts on Linux 5.15 and later; block sizes below 4096 need
 // 6.4, and no kernel mounts blocks that are larger than its pages. An image is one
@@ -32,7 +32,7 @@
 //
 //	trusted.ocipipe.implied=y    a directory that the layer only implies
 //	trusted.ocipipe.link=PATH    a hard link to PATH in a layer below, or to the first of
-//	                             several, parted by NUL, that exists there: an empty file.
+//	                             several, separated by NUL, that exists there: an empty file.
 //	                             trusted.overlay.metacopy and trusted.overlay.redirect
 //	                             beside it make overlayfs refuse the file
 //	trusted.ocipipe.else=PATH    beside it: if none exists, a hard link to PATH in this
@@ -40,7 +40,7 @@
 //	trusted.overlay.origin=      a directory that holds whiteouts: overlayfs then
 //	                             hides them also where no layer below has it
 //
-// The reader turns them back into what they stand for. Flat images have none.
+// Package read turns them back into what they stand for. Flat images have none.
 //
 // # Layers merged
 //
@@ -54,8 +54,8 @@
 //	one device, no table    the same on any kernel, and that way only
 //
 // Without a table the superblock counts the blocks of the layers too. A slot's tag is
-// the layer's UUID in hex. Nothing but metadata of the layers is read, and no
-// content of theirs is proved to be what it was: that is the UUID's word.
+// the layer's UUID in hex. Only metadata of the layers is read: that contents are what
+// they were, nothing proves but the UUID.
 //
 // # Content
 //
@@ -66,10 +66,16 @@
 // inodes are stored once where that saves bytes. Prefixes that Linux does not show in
 // EROFS are dropped with a warning.
 //
+// # Packages
+//
+// This package writes. The records on disk are in package disk, for the writer and for
+// whoever reads: package read takes an image in, and gives entries. Codecs for compressed
+// data will be in a package z of their own beside disk: it will encode and decode extents
+// and their indexes, which the writer puts where chunk maps are now and the reader finds
+// there.
+//
 // # What is not in here
 //
-// Compressed files are listed by the reader, but their content is refused, and none
-// of them can be in a layer that is merged without reading it. Images with 48-bit addresses or compressed metadata are refused
-// as a whole. A path whose record comes again later in the input leaves the blocks
+// Compression. A path whose record comes again later in the input leaves the blocks
 // of its first content in the image, unused.
 package erofs

@@ -6,20 +6,24 @@ import (
 	"fmt"
 	"math/bits"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
 // ErrLayers is wrapped by the errors about layer images that do not go together.
 var ErrLayers = errors.New("layer images do not fit")
 
-// WriteFsmeta writes into out an image of metadata alone, that of layers merged
-// from bottom to top. Its contents stay in the layers, of which only metadata is
-// read. These are the devices behind it, each once, where it stands first.
+// WriteFsmeta writes an image of metadata alone into out: that of layers merged from bottom
+// to top. Contents stay in the layers, of which it reads only metadata. The layers become
+// the devices of the image, in this order; a layer that comes again is the same device.
 //
-// The block size is that of the layers; opts has none, and no Layer. Check reads
-// back what was written, with the layers as its devices, and compares it with the
-// merged tree and each content's place.
-func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Limits, opts Options) error {
+// The image has the block size of the layers: opts has neither that nor Layer. With Check,
+// what was written is read back, with the layers as its devices, and compared with the
+// merged tree and the places of its contents. When ctx is done, WriteFsmeta ends with its
+// cause.
+func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits tree.Limits, opts Options) error {
 	if opts.Layer || opts.BlockSize != 0 {
 		return errors.New("an image of merged layers is flat, and has their block size")
 	}
@@ -27,14 +31,14 @@ func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Li
 	if err != nil {
 		return err
 	}
-	opts.BlockSize = int(layers[0].Image.bs)
-	w, err := NewWriter(out, opts)
+	opts.BlockSize = layers[0].Image.BlockSize()
+	w, err := NewWriter(ctx, out, opts)
 	if err != nil {
 		return err
 	}
 	w.devices = devices
 	w.beginAt(headEnd(w.bs, w.slots()))
-	w.tree, err = Merge(ctx, layers, MergeOptions{Limits: limits, Warn: opts.Warn, Addressable: true})
+	w.tree, err = merge.Layers(ctx, layers, merge.Options{Limits: limits, Warn: opts.Warn, Addressable: true})
 	if err != nil {
 		w.Abort(err)
 		return err
@@ -43,26 +47,26 @@ func WriteFsmeta(ctx context.Context, out Output, layers []Layer, limits tree.Li
 }
 
 // layerDevices are the distinct images among layers.
-func layerDevices(layers []Layer) (devices []Layer, err error) {
+func layerDevices(layers []merge.Layer) (devices []merge.Layer, err error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrLayers)
 	}
-	first, seen := layers[0], make(map[*Image]bool)
+	first, seen := layers[0], make(map[*read.Image]bool)
 	for _, l := range layers {
 		img := l.Image
-		switch {
-		case img.bs != first.Image.bs:
-			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, img.bs, first.Name, first.Image.bs)
-		case img.self.Size%img.bs != 0:
-			return nil, fmt.Errorf("%s: %w: %d bytes are not a multiple of the block size %d", l.Name, ErrLayers, img.self.Size, img.bs)
+		switch bs, want := img.BlockSize(), first.Image.BlockSize(); {
+		case bs != want:
+			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, bs, first.Name, want)
+		case img.Size()%int64(bs) != 0:
+			return nil, fmt.Errorf("%s: %w: %d bytes are not a multiple of the block size %d", l.Name, ErrLayers, img.Size(), bs)
 		}
 		if !seen[img] {
 			seen[img] = true
 			devices = append(devices, l)
 		}
 	}
-	if len(devices) > maxDevices {
-		return nil, fmt.Errorf("%w: %d are over the %d of the format", ErrLayers, len(devices), maxDevices)
+	if len(devices) > disk.MaxDevices {
+		return nil, fmt.Errorf("%w: %d are over the %d of the format", ErrLayers, len(devices), disk.MaxDevices)
 	}
 	return devices, nil
 }
@@ -75,29 +79,27 @@ func (w *Writer) slots() int {
 	return len(w.devices)
 }
 
-// locate makes it, a file whose content is in another image, refer to that.
+// locate lets it, a file of a merged tree, refer to its data in another image.
 func (it *item) locate(bs int64) {
-	c, _ := it.entry.Content.(*content)
-	it.lies = c
-	if c != nil && len(c.runs) == 1 && c.runs[0].n == c.size {
-		it.start = uint32(c.runs[0].pos / bs)
+	var runs []read.Run
+	if c := it.lower(); c != nil {
+		runs = c.Runs()
+	}
+	if len(runs) == 1 && runs[0].Len == it.entry.Size {
+		it.start = uint32(runs[0].Pos / bs)
 		return
 	}
-	it.layout = chunkBased
-	var runs []run
-	if c != nil {
-		runs = c.runs
-	}
+	it.layout = disk.ChunkBased
 	it.chunkBits = exactBits(runs, it.entry.Size, bs)
 }
 
-// exactBits is the size, bs<<bits, of the smallest of the chunks with the shortest
-// map in which each chunk is either a hole or contiguous.
-func exactBits(runs []run, size, bs int64) uint8 {
-	breaks := int64(0) // all the blocks, in one word, at which something ends
+// exactBits chooses the size of chunks, bs<<bits, so that each chunk is either a hole or
+// contiguous. It is the smallest of those with the shortest map.
+func exactBits(runs []read.Run, size, bs int64) uint8 {
+	breaks := int64(0) // the numbers of all blocks where a run begins or ends, or-ed
 	for _, r := range runs {
-		breaks |= r.off / bs
-		if end := r.off + r.n; end < size {
+		breaks |= r.Off / bs
+		if end := r.End(); end < size {
 			breaks |= end / bs
 		}
 	}
@@ -105,26 +107,26 @@ func exactBits(runs []run, size, bs int64) uint8 {
 	return smallestMap(exact, size, bs)
 }
 
-// placeDevices lays the devices one behind the other and the image, and moves what
-// refers to them.
-func (p *plan) placeDevices(devices []Layer) error {
-	base := make(map[*Image]int64, len(devices))
+// placeDevices gives the devices their addresses, one behind the other and all behind the
+// image, and adds those to the items that refer to them.
+func (p *plan) placeDevices(devices []merge.Layer) error {
+	base := make(map[*read.Image]int64, len(devices))
 	end := p.end
 	for _, d := range devices {
 		base[d.Image] = end / p.bs
-		p.slots = append(p.slots, deviceSlot{
-			tag:    tagOf(d.Image.UUID()),
-			blocks: uint32(d.Image.self.Size / p.bs),
-			first:  uint32(end / p.bs),
+		p.slots = append(p.slots, disk.DeviceSlot{
+			Tag:    disk.TagOf(d.Image.UUID()),
+			Blocks: uint32(d.Image.Size() / p.bs),
+			First:  uint32(end / p.bs),
 		})
-		end += d.Image.self.Size
-		if end/p.bs > maxBlocks {
+		end += d.Image.Size()
+		if end/p.bs > disk.MaxBlocks {
 			return fmt.Errorf("%s: %w: over 2^32 blocks together", d.Name, ErrLayers)
 		}
 	}
 	for _, it := range p.items {
-		if it.lies != nil {
-			it.start += uint32(base[it.lies.img])
+		if c := it.lower(); c != nil {
+			it.start += uint32(base[c.Image()])
 		}
 	}
 	p.total = end

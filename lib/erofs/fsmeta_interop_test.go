@@ -11,11 +11,13 @@ import (
 
 	goerofs "github.com/erofs/go-erofs"
 
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
-func openFile(t *testing.T, name string) *Image {
+func openFile(t *testing.T, name string) *read.Image {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -25,7 +27,7 @@ func openFile(t *testing.T, name string) *Image {
 }
 
 // goErofs writes entries with go-erofs.
-func goErofs(t *testing.T, entries []tree.Entry) *Image {
+func goErofs(t *testing.T, entries []tree.Entry) *read.Image {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "go.erofs"))
 	if err != nil {
@@ -51,10 +53,10 @@ func TestForeignLayers(t *testing.T) {
 	simple := []tree.Entry{ // go-erofs puts small files behind their inodes
 		dir("."), file("go", pattern(50, 10000)), file("large", pattern(51, 50000)), symlink("block", "large"),
 	}
-	simple = with2(simple, func(e *tree.Entry) { e.Time.Nsec = 0 })
+	simple = withAll(simple, func(e *tree.Entry) { e.Time.Nsec = 0 })
 	ours := stack()[1:]
 	root := unpack(t, sourceOf(t, foreign))
-	want := mergeEntries(t, foreign, ours[0], simple, ours[1])
+	want := merged(t, foreign, ours[0], simple, ours[1])
 	for _, args := range [][]string{
 		{"-Enoinline_data"},
 		{"--chunksize=4096"},
@@ -64,7 +66,7 @@ func TestForeignLayers(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "mkfs.erofs")
 			reftest.Run(t, "mkfs.erofs", append(args, "--quiet", name, root)...)
 			upper := layersOf(t, Options{}, ours...)
-			layers := []Layer{{"mkfs", openFile(t, name)}, upper[0], {"go", goErofs(t, simple)}, upper[1]}
+			layers := []merge.Layer{{Name: "mkfs", Image: openFile(t, name)}, upper[0], {Name: "go", Image: goErofs(t, simple)}, upper[1]}
 			b := fsmeta(t, Options{}, layers...)
 			if d := firstDifference(lines(t, want.Source(tree.Flat)), lines(t, openWith(t, b, layers).Source())); d != "" {
 				t.Error(d)
@@ -79,9 +81,9 @@ func TestForeignLayers(t *testing.T) {
 	}
 }
 
-func openWith(t testing.TB, b []byte, layers []Layer) *Image {
+func openWith(t testing.TB, b []byte, layers []merge.Layer) *read.Image {
 	t.Helper()
-	img, err := Open(&image{b: b}, int64(len(b)), devicesOf(layers)...)
+	img, err := read.Open(&image{B: b}, int64(len(b)), devicesOf(layers)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +99,8 @@ func TestForeignLayersRefused(t *testing.T) {
 		}
 		name := filepath.Join(t.TempDir(), "mkfs.erofs")
 		reftest.Run(t, "mkfs.erofs", c.arg, "--quiet", name, root)
-		err := WriteFsmeta(context.Background(), &image{}, []Layer{{"mkfs", openFile(t, name)}}, tree.Limits{}, Options{})
-		if !errors.Is(err, ErrNotAddressable) || !strings.HasPrefix(fmt.Sprint(err), "mkfs: "+c.path+": ") {
+		err := WriteFsmeta(context.Background(), &image{}, []merge.Layer{{Name: "mkfs", Image: openFile(t, name)}}, tree.Limits{}, Options{})
+		if !errors.Is(err, read.ErrNotAddressable) || !strings.HasPrefix(fmt.Sprint(err), "mkfs: "+c.path+": ") {
 			t.Errorf("%s: %v", c.arg, err)
 		}
 	}
@@ -120,7 +122,7 @@ func TestFsckFsmeta(t *testing.T) {
 	if said := reftest.Run(t, "fsck.erofs", "--extract="+out, name); strings.Contains(said, "<E>") {
 		t.Error(said)
 	}
-	for path, e := range list(t, open(t, b)) {
+	for path, e := range list(t, open(t, b).Source()) {
 		if e.Type != tree.File || e.Hardlink != "" || e.Extents != nil { // 1.5 extracts holes wrongly
 			continue
 		}
@@ -131,7 +133,7 @@ func TestFsckFsmeta(t *testing.T) {
 		}
 		want := make([]byte, e.Size)
 		if e.Size > 0 {
-			e.Content.(*content).ReadAt(want, 0)
+			e.Content.(*read.Content).ReadAt(want, 0)
 		}
 		if string(have) != string(want) {
 			t.Errorf("%q differs", path)

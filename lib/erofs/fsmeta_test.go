@@ -13,81 +13,35 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
-// stack is layers with everything that merging does, from bottom to top.
-func stack() [][]tree.Entry {
-	lower := lowerLink
-	gone := func(path string) tree.Entry { return device(path, tree.Char, 0, 0) }
-	return [][]tree.Entry{
-		corpus(),
-		{
-			gone("one"),
-			gone("many/007"),
-			lower("upper-link", "large"),
-			lower("upper-sym", "sym"),
-			file("deep/a/b/new", pattern(40, 9000)), // deep/a is only implied
-			file("sym/through", pattern(41, 4096)),  // lands in sub/empty
-			xattrs(dir("xd"), tree.Opaque.Name, "y", "user.new", "1"),
-			file("xd/only", pattern(42, 100)),
-			sparse("sparse2", 1<<20, []tree.Extent{{Off: 8192, Len: 4096}, {Off: 1<<20 - 4096, Len: 4096}}),
-			sparse("hole2", 12345678, []tree.Extent{}),
-			file("block", nil),
-		},
-		{
-			with(dir("."), func(e *tree.Entry) { e.Mode, e.GID = 0o700, 9 }),
-			gone("upper-sym"),
-			file("upper-link", pattern(43, 70000)),
-			file("made/here", pattern(44, 8192)), // made is only implied, and nothing is below
-			lower("made/link", "deep/a/b/new"),
-			hardlink("made/twice", "made/here"),
-			dir("sub"),
-			symlink("many/008", "009"),
-		},
-	}
-}
-
-// mergeEntries is the flat tree that layers come to.
-func mergeEntries(t testing.TB, layers ...[]tree.Entry) *tree.Tree {
-	t.Helper()
-	merged := tree.NewFlat()
-	for _, es := range layers {
-		l := tree.New()
-		for i := range es {
-			if _, err := l.Put(&es[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := merged.Apply(l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return merged
-}
-
 // layersOf makes a layer image of each list of entries, in memory.
-func layersOf(t testing.TB, opts Options, lists ...[]tree.Entry) (layers []Layer) {
+func layersOf(t testing.TB, opts Options, lists ...[]tree.Entry) (layers []merge.Layer) {
 	t.Helper()
 	opts.Layer = true
 	for i, es := range lists {
-		layers = append(layers, Layer{fmt.Sprintf("layer %d", i), open(t, build(t, opts, es...))})
+		layers = append(layers, merge.Layer{Name: fmt.Sprintf("layer %d", i), Image: open(t, build(t, opts, es...))})
 	}
 	return layers
 }
 
-func fsmeta(t testing.TB, opts Options, layers ...Layer) []byte {
+func fsmeta(t testing.TB, opts Options, layers ...merge.Layer) []byte {
 	t.Helper()
 	m := &image{}
 	opts.Check = true
 	if err := WriteFsmeta(context.Background(), m, layers, tree.Limits{}, opts); err != nil {
 		t.Fatal(err)
 	}
-	return m.b
+	return m.B
 }
 
-func devicesOf(layers []Layer) (devices []Device) {
+func devicesOf(layers []merge.Layer) (devices []read.Device) {
 	for _, l := range layers {
 		devices = append(devices, l.Image.Device(l.Name))
 	}
@@ -95,41 +49,37 @@ func devicesOf(layers []Layer) (devices []Device) {
 }
 
 // contentOf is all of a layer image.
-func contentOf(t testing.TB, l Layer) []byte {
+func contentOf(t testing.TB, l merge.Layer) []byte {
 	t.Helper()
-	b := make([]byte, l.Image.self.Size)
-	if _, err := l.Image.self.R.ReadAt(b, 0); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return erofstest.Whole(t, l.Image.Device("").R, l.Image.Size())
 }
 
 // What is merged is what the same layers come to in memory, whichever way the
 // devices are given.
 func TestFsmeta(t *testing.T) {
-	want := stream(t, mergeEntries(t, stack()...).Source(tree.Flat))
+	want := stream(t, merged(t, stack()...).Source(tree.Flat))
 	for _, bs := range []int{512, 4096} {
 		layers := layersOf(t, Options{BlockSize: bs}, stack()...)
 		for _, noTable := range []bool{false, true} {
 			b := fsmeta(t, Options{NoDeviceTable: noTable}, layers...)
-			img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
+			img, err := read.Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			disk := slices.Clone(b)
+			joined := slices.Clone(b)
 			for _, l := range layers {
-				disk = append(disk, contentOf(t, l)...)
+				joined = append(joined, contentOf(t, l)...)
 			}
-			for how, img := range map[string]*Image{"devices": img, "one device": open(t, disk)} {
+			for how, img := range map[string]*read.Image{"devices": img, "one device": open(t, joined)} {
 				if d := firstDifference(want, stream(t, img.Source())); d != "" {
 					t.Errorf("blocks of %d, no table %v, %s: %s", bs, noTable, how, d)
 				}
 			}
-			if _, err := Open(bytes.NewReader(b), int64(len(b))); (err != nil) != noTable {
+			if _, err := read.Open(bytes.NewReader(b), int64(len(b))); (err != nil) != noTable {
 				t.Errorf("without devices, no table %v: %v", noTable, err)
 			}
 		}
-		merged, err := Merge(context.Background(), layers, MergeOptions{})
+		merged, err := merge.Layers(context.Background(), layers, merge.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,13 +96,13 @@ func TestFsmetaAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, ErrNoDevice) || !errors.Is(err, ErrUnsupported) {
+	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, read.ErrNoDevice) || !errors.Is(err, read.ErrUnsupported) {
 		t.Errorf("content: %v", err)
 	}
 }
 
 // kernelWays mounts an fsmeta with its layers each way, and calls check with where.
-func kernelWays(t *testing.T, layers []Layer, check func(how, at string)) {
+func kernelWays(t *testing.T, layers []merge.Layer, check func(how, at string)) {
 	t.Helper()
 	dir := t.TempDir()
 	save := func(name string, parts ...[]byte) string {
@@ -177,7 +127,7 @@ func kernelWays(t *testing.T, layers []Layer, check func(how, at string)) {
 func TestKernelFsmeta(t *testing.T) {
 	for _, bs := range []int{512, 4096} {
 		kernelWays(t, layersOf(t, Options{BlockSize: bs}, stack()...), func(how, at string) {
-			if err := compareMount(at, mergeEntries(t, stack()...).Source(tree.Flat)); err != nil {
+			if err := compareMount(at, merged(t, stack()...).Source(tree.Flat)); err != nil {
 				t.Errorf("blocks of %d, %s: %v", bs, how, err)
 			}
 		})
@@ -189,17 +139,17 @@ func TestKernelFsmeta(t *testing.T) {
 func TestManyDevices(t *testing.T) {
 	one := build(t, Options{Layer: true, BlockSize: 512}, dir("."), file("a", pattern(1, 600)))
 	top := build(t, Options{Layer: true, BlockSize: 512}, file("b", pattern(2, 600)))
-	for _, n := range []int{1, 3, 23, 24, 40, rootMax*slotSize/deviceSlotSize + 1} {
-		var layers []Layer
+	for _, n := range []int{1, 3, 23, 24, 40, disk.MaxRootNid*disk.NidUnit/disk.DeviceSlotSize + 1} {
+		var layers []merge.Layer
 		for i := range n {
 			b := one
 			if i == n-1 {
 				b = top
 			}
-			layers = append(layers, Layer{fmt.Sprint(i), open(t, b)})
+			layers = append(layers, merge.Layer{Name: fmt.Sprint(i), Image: open(t, b)})
 		}
 		b := fsmeta(t, Options{}, layers...)
-		img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
+		img, err := read.Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers)...)
 		if err != nil {
 			t.Fatalf("%d: %v", n, err)
 		}
@@ -226,9 +176,9 @@ func TestLayerTwice(t *testing.T) {
 	layers := layersOf(t, Options{}, []tree.Entry{file("a", pattern(1, 10))}, []tree.Entry{file("a", pattern(2, 10)), file("b", pattern(3, 10))})
 	layers = append(layers, layers[0])
 	b := fsmeta(t, Options{}, layers...)
-	img, err := Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers[:2])...)
-	if err != nil || len(img.devices) != 2 {
-		t.Fatalf("%d devices, %v", len(img.devices), err)
+	img, err := read.Open(bytes.NewReader(b), int64(len(b)), devicesOf(layers[:2])...)
+	if err != nil || len(img.DeviceTable()) != 2 {
+		t.Fatalf("%d devices, %v", len(img.DeviceTable()), err)
 	}
 	for path, want := range map[string]data{"a": pattern(1, 10), "b": pattern(3, 10)} {
 		var content bytes.Buffer
@@ -251,34 +201,35 @@ func TestFsmetaSize(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(layer, roundUp(layer.size, imageAlign))
+	img, err := read.Open(layer, disk.RoundUp(layer.size, disk.ImageAlign))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := fsmeta(t, Options{}, Layer{"large", img})
+	b := fsmeta(t, Options{}, merge.Layer{Name: "large", Image: img})
 	if len(b) != 4096 {
 		t.Errorf("%d bytes", len(b))
 	}
-	if ino := inodeFor(t, open(t, b), "large"); ino.layout != flatPlain || ino.size != size {
+	if ino := find(t, b, "large"); ino.Layout != disk.FlatPlain || ino.Size != size {
 		t.Errorf("%+v", ino)
 	}
 }
 
 func TestExactBits(t *testing.T) {
 	const bs = 4096
+	run := func(off, n, pos int64) read.Run { return read.Run{Extent: tree.Extent{Off: off, Len: n}, Pos: pos} }
 	for _, c := range []struct {
 		name string
 		size int64
-		runs []run
+		runs []read.Run
 		want uint8
 	}{
 		{"all hole", 100 * bs, nil, 7},
 		{"one block", 1, nil, 0},
-		{"head", 100 * bs, []run{{n: bs}}, 0},
-		{"first half", 64 * bs, []run{{n: 32 * bs}}, 5},
-		{"to the end", 64*bs + 5, []run{{off: 48 * bs, n: 16*bs + 5}}, 4},
-		{"two places", 64 * bs, []run{{n: 16 * bs, pos: 99 * bs}, {off: 16 * bs, n: 48 * bs}}, 4},
-		{"odd", 64 * bs, []run{{off: 8 * bs, n: 6 * bs}}, 1},
+		{"head", 100 * bs, []read.Run{run(0, bs, 0)}, 0},
+		{"first half", 64 * bs, []read.Run{run(0, 32*bs, 0)}, 5},
+		{"to the end", 64*bs + 5, []read.Run{run(48*bs, 16*bs+5, 0)}, 4},
+		{"two places", 64 * bs, []read.Run{run(0, 16*bs, 99*bs), run(16*bs, 48*bs, 0)}, 4},
+		{"odd", 64 * bs, []read.Run{run(8*bs, 6*bs, 0)}, 1},
 	} {
 		if bits := exactBits(c.runs, c.size, bs); bits != c.want {
 			t.Errorf("%s: chunks of 2^%d blocks, expected 2^%d", c.name, bits, c.want)
@@ -294,24 +245,18 @@ type tampered struct {
 
 func (o *tampered) ReadAt(p []byte, off int64) (int, error) {
 	if o.change != nil {
-		o.change(o.b)
+		o.change(o.B)
 		o.change = nil
-		sign(o.b)
+		sign(o.B)
 	}
 	return o.image.ReadAt(p, off)
 }
 
-// sign puts the right checksum into an image.
-func sign(b []byte) {
-	s := b[superOffset:4096]
-	binary.LittleEndian.PutUint32(s[4:], superChecksum(s))
-}
-
 func TestCheckFsmeta(t *testing.T) {
 	layers := layersOf(t, Options{}, stack()...)
-	clean := open(t, fsmeta(t, Options{}, layers...))
-	flat, mapped := inodeFor(t, clean, "large"), inodeFor(t, clean, "sparse2")
-	if flat.layout != flatPlain || mapped.layout != chunkBased {
+	clean := fsmeta(t, Options{}, layers...)
+	flat, mapped := find(t, clean, "large"), find(t, clean, "sparse2")
+	if flat.Layout != disk.FlatPlain || mapped.Layout != disk.ChunkBased {
 		t.Fatal("files are not as this test wants them")
 	}
 	add := func(off int64, n uint32) func(b []byte) {
@@ -321,9 +266,8 @@ func TestCheckFsmeta(t *testing.T) {
 	}
 	slot := func(i int) int64 { return tableEnd(i) }
 	index := int64(-1) // of the first chunk that is no hole
-	b := contentOf(t, Layer{Image: clean})
-	for at := roundUp(mapped.end(), 8) + 4; index < 0; at += 8 {
-		if binary.LittleEndian.Uint32(b[at:]) != nullBlock {
+	for at := disk.RoundUp(mapped.End(), 8) + 4; index < 0; at += 8 {
+		if binary.LittleEndian.Uint32(clean[at:]) != disk.NullBlock {
 			index = at
 		}
 	}
@@ -333,10 +277,10 @@ func TestCheckFsmeta(t *testing.T) {
 		err    string
 	}{
 		{"nothing", func([]byte) {}, ""},
-		{"flat extent, next block", add(flat.off+16, 1), "a-link: data is not where layer 0 has it"},
-		{"flat extent, block before", add(flat.off+16, ^uint32(0)), "data is not where"},
-		{"flat extent, beyond", add(flat.off+16, 1<<20), "beyond the end"},
-		{"flat extent, same block of the next layer", add(inodeFor(t, clean, "!bang").off+16, clean.devices[0].blocks), "!bang: data is not where layer 0 has it"},
+		{"flat extent, next block", add(flat.Off+16, 1), "a-link: data is not where layer 0 has it"},
+		{"flat extent, block before", add(flat.Off+16, ^uint32(0)), "data is not where"},
+		{"flat extent, beyond", add(flat.Off+16, 1<<20), "beyond the end"},
+		{"flat extent, same block of the next layer", add(find(t, clean, "!bang").Off+16, uint32(layers[0].Image.Size()/4096)), "!bang: data is not where layer 0 has it"},
 		{"chunk, next block", add(index, 1), "data is not where layer 1 has it"},
 		{"chunk, another device", add(index-2, 1<<16|2), "sparse2"},
 		{"UUID", func(b []byte) { b[slot(1)] = "10"[b[slot(1)]&1] }, "device 2, layer 1: is the image with the UUID"},
@@ -349,7 +293,7 @@ func TestCheckFsmeta(t *testing.T) {
 			copy(b[slot(0):], b[slot(1):slot(2)])
 			copy(b[slot(1):], first)
 		}, "device 1, layer 0: is the image with the UUID"},
-		{"a slot less", func(b []byte) { b[superOffset+86]-- }, "on 2 devices, and 3 are given"},
+		{"a slot less", func(b []byte) { b[disk.SuperOffset+86]-- }, "on 2 devices, and 3 are given"},
 	} {
 		err := WriteFsmeta(context.Background(), &tampered{change: c.change}, layers, tree.Limits{}, Options{Check: true})
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), "check: ") || !strings.Contains(err.Error(), c.err)) {
@@ -366,63 +310,63 @@ func TestWrongDevices(t *testing.T) {
 	d := devicesOf(layers)
 	short := d[1]
 	short.Size -= 4096
-	junk := Device{"junk", bytes.NewReader(make([]byte, 1<<20)), 1 << 20}
+	junk := read.Device{Name: "junk", R: bytes.NewReader(make([]byte, 1<<20)), Size: 1 << 20}
 	for _, c := range []struct {
 		name    string
-		devices []Device
+		devices []read.Device
 		err     string
 	}{
-		{"swapped", []Device{d[1], d[0], d[2]}, "device 1, layer 1: is the image with the UUID"},
+		{"swapped", []read.Device{d[1], d[0], d[2]}, "device 1, layer 1: is the image with the UUID"},
 		{"one less", d[:2], "on 3 devices, and 2 are given"},
 		{"one more", append(slices.Clone(d), d[0]), "on 3 devices, and 4 are given"},
-		{"changed", []Device{devicesOf([]Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
-		{"short", []Device{d[0], short, d[2]}, "device 2, layer 1: has "},
-		{"junk", []Device{d[0], d[1], junk}, "device 3, junk: is no EROFS image"},
-		{"empty", []Device{d[0], d[1], {"empty", bytes.NewReader(nil), 0}}, "device 3, empty: is no EROFS image"},
+		{"changed", []read.Device{devicesOf([]merge.Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
+		{"short", []read.Device{d[0], short, d[2]}, "device 2, layer 1: has "},
+		{"junk", []read.Device{d[0], d[1], junk}, "device 3, junk: is no EROFS image"},
+		{"empty", []read.Device{d[0], d[1], {Name: "empty", R: bytes.NewReader(nil)}}, "device 3, empty: is no EROFS image"},
 	} {
-		if _, err := Open(bytes.NewReader(b), int64(len(b)), c.devices...); err == nil || !strings.Contains(err.Error(), c.err) {
+		if _, err := read.Open(bytes.NewReader(b), int64(len(b)), c.devices...); err == nil || !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	disk := slices.Clone(b)
+	joined := slices.Clone(b)
 	for _, i := range []int{0, 2, 1} { // the right length
-		disk = append(disk, contentOf(t, layers[i])...)
+		joined = append(joined, contentOf(t, layers[i])...)
 	}
-	if _, err := Open(bytes.NewReader(disk), int64(len(disk))); err == nil || !strings.Contains(err.Error(), "device 2, at block ") {
+	if _, err := read.Open(bytes.NewReader(joined), int64(len(joined))); err == nil || !strings.Contains(err.Error(), "device 2, at block ") {
 		t.Errorf("wrong order on one device: %v", err)
 	}
 	b = fsmeta(t, Options{NoDeviceTable: true}, layers...)
-	if _, err := Open(bytes.NewReader(b), int64(len(b)), d[:2]...); err == nil || !strings.Contains(err.Error(), "cut short") {
+	if _, err := read.Open(bytes.NewReader(b), int64(len(b)), d[:2]...); err == nil || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("no table, one less: %v", err)
 	}
 }
 
 func TestLayersThatDoNotFit(t *testing.T) {
 	good := layersOf(t, Options{}, []tree.Entry{dir("."), file("a", pattern(1, 10))})[0]
-	inline := Layer{"inline", open(t, build(t, Options{}, dir("d"), file("d/a", pattern(1, 10))))}
+	inline := merge.Layer{Name: "inline", Image: open(t, build(t, Options{}, dir("d"), file("d/a", pattern(1, 10))))}
 	small := layersOf(t, Options{BlockSize: 512}, []tree.Entry{file("a", nil)})[0]
 	b := append(contentOf(t, good), 1, 2, 3)
 	merged := fsmeta(t, Options{}, good)
-	over, err := Open(bytes.NewReader(merged), int64(len(merged)), devicesOf([]Layer{good})...)
+	over, err := read.Open(bytes.NewReader(merged), int64(len(merged)), devicesOf([]merge.Layer{good})...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lower := layersOf(t, Options{}, []tree.Entry{lowerLink("b", "missing")})[0]
 	for _, c := range []struct {
 		name   string
-		layers []Layer
+		layers []merge.Layer
 		opts   Options
 		is     error
 		err    string
 	}{
 		{"none", nil, Options{}, ErrLayers, "none"},
-		{"inline", []Layer{good, inline}, Options{}, ErrNotAddressable, "inline: d/a: "},
-		{"block size", []Layer{good, small}, Options{}, ErrLayers, "512"},
-		{"length", []Layer{{"long", open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
-		{"merged before", []Layer{{"fsmeta", over}}, Options{}, ErrNotAddressable, "fsmeta: a: "},
-		{"layer", []Layer{good}, Options{Layer: true}, nil, "flat"},
-		{"label", []Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
-		{"link", []Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
+		{"inline", []merge.Layer{good, inline}, Options{}, read.ErrNotAddressable, "inline: d/a: "},
+		{"block size", []merge.Layer{good, small}, Options{}, ErrLayers, "512"},
+		{"length", []merge.Layer{{Name: "long", Image: open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
+		{"merged before", []merge.Layer{{Name: "fsmeta", Image: over}}, Options{}, read.ErrNotAddressable, "fsmeta: a: "},
+		{"layer", []merge.Layer{good}, Options{Layer: true}, nil, "flat"},
+		{"label", []merge.Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
+		{"link", []merge.Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
 	} {
 		err := WriteFsmeta(context.Background(), &image{}, c.layers, tree.Limits{}, c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.err) || c.is != nil && !errors.Is(err, c.is) {
@@ -430,7 +374,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		}
 	}
 	var limit *tree.LimitError
-	if err := WriteFsmeta(context.Background(), &image{}, []Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
+	if err := WriteFsmeta(context.Background(), &image{}, []merge.Layer{good}, tree.Limits{Entries: 1}, Options{}); !errors.As(err, &limit) {
 		t.Errorf("limit: %v", err)
 	}
 }
@@ -442,7 +386,7 @@ func TestReservedXattrs(t *testing.T) {
 	b := build(t, Options{Layer: true},
 		xattrs(dir("d"), "trusted.overlay.redirect", "/etc", "user.overlay.opaque", "y", "user.a", "b"),
 		xattrs(file("f", nil), tree.Opaque.Name, "y"))
-	merged, err := Merge(context.Background(), []Layer{{"foreign", open(t, b)}}, MergeOptions{Warn: warn})
+	merged, err := merge.Layers(context.Background(), []merge.Layer{{Name: "foreign", Image: open(t, b)}}, merge.Options{Warn: warn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,10 +408,10 @@ func TestFsmetaOptions(t *testing.T) {
 	same := build(t, Options{Layer: true, UUID: &[16]byte{1}}, stack()[0]...)
 	for _, b := range [][]byte{
 		b, fsmeta(t, Options{NoDeviceTable: true}, layers...), fsmeta(t, Options{}, layers[:2]...),
-		fsmeta(t, Options{}, Layer{"", open(t, same)}, layers[1], layers[2]),
-		fsmeta(t, Options{NoDeviceTable: true}, Layer{"", open(t, same)}, layers[1], layers[2]),
+		fsmeta(t, Options{}, merge.Layer{Name: "", Image: open(t, same)}, layers[1], layers[2]),
+		fsmeta(t, Options{NoDeviceTable: true}, merge.Layer{Name: "", Image: open(t, same)}, layers[1], layers[2]),
 	} {
-		ids[superOf(t, b).UUID] = true
+		ids[erofstest.Super(t, b).UUID] = true
 	}
 	if len(ids) != 5 {
 		t.Errorf("%d different UUIDs of 5 images", len(ids))
@@ -477,74 +421,10 @@ func TestFsmetaOptions(t *testing.T) {
 	if img.Label() != "root" || img.UUID() != [16]byte{9} {
 		t.Errorf("label %q, UUID %x", img.Label(), img.UUID())
 	}
-	for path, e := range list(t, img) {
+	for path, e := range list(t, img.Source()) {
 		if e.Time != early {
 			t.Fatalf("%s is of %v", path, e.Time)
 		}
-	}
-}
-
-// superOf is the superblock of an image that may lack its devices.
-func superOf(t testing.TB, b []byte) (s superblock) {
-	t.Helper()
-	s.decode(b[superOffset:])
-	return s
-}
-
-func TestResolve(t *testing.T) {
-	img := &Image{devices: []deviceSlot{{first: 20, blocks: 5}, {blocks: 9}, {first: 10, blocks: 5}, {first: 15}}}
-	if err := img.unify(); err != nil {
-		t.Fatal(err)
-	}
-	for block, want := range map[int64][2]int64{0: {0, 0}, 9: {0, 9}, 10: {3, 0}, 14: {3, 4}, 15: {0, 15}, 19: {0, 19}, 20: {1, 0}, 24: {1, 4}, 25: {0, 25}} {
-		if device, at := img.resolve(block); int64(device) != want[0] || at != want[1] {
-			t.Errorf("block %d is %d of device %d, expected %v", block, at, device, want)
-		}
-	}
-}
-
-// Runs that are neighbours by number, but on different devices, stay apart.
-func TestRunsOfDevices(t *testing.T) {
-	var c content
-	c.add(run{n: 10})
-	c.add(run{off: 10, n: 10, pos: 10, device: 1})
-	c.add(run{off: 20, n: 10, pos: 20, device: 1})
-	if len(c.runs) != 2 || c.runs[1].n != 20 {
-		t.Errorf("%v", c.runs)
-	}
-}
-
-// Devices knows a file by what it is, not by its name.
-func TestDevices(t *testing.T) {
-	dir := t.TempDir()
-	var files []*os.File
-	for _, name := range []string{"a", "b", "a2", "b"} {
-		path := filepath.Join(dir, name)
-		if name == "a2" {
-			if err := os.Link(filepath.Join(dir, "a"), path); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		files = append(files, f)
-	}
-	files[1].WriteString("123")
-	devices, of, err := Devices(files)
-	if err != nil || len(devices) != 2 || !slices.Equal(of, []int{0, 1, 0, 1}) || devices[1].Size != 3 {
-		t.Errorf("%v %v %v", devices, of, err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	if _, _, err := Devices([]*os.File{r}); err == nil {
-		t.Error("a pipe is taken")
 	}
 }
 
@@ -558,9 +438,9 @@ func FuzzFsmeta(f *testing.F) {
 	for _, b := range [][]byte{
 		fsmeta(f, Options{UUID: new([16]byte)}, layers...),
 		fsmeta(f, Options{UUID: new([16]byte), NoDeviceTable: true}, layers...),
-		contentOf(f, layers[0]), contentOf(f, layers[1]), victim(f),
+		contentOf(f, layers[0]), contentOf(f, layers[1]), build(f, opts, dir("."), xattrs(file("big", pattern(1, 3000)), "user.a", "b"), file("inline", pattern(2, 100)), hardlink("hard", "big"), symlink("link", "target")),
 	} {
-		b[superOffset+8] &^= byte(compatChecksum)
+		dropChecksum(b)
 		if alone, with := drain(b), drain(b, devicesOf(layers)...); alone != nil && with != nil {
 			f.Fatalf("seed is not accepted: %v; with devices: %v", alone, with)
 		}
@@ -570,11 +450,11 @@ func FuzzFsmeta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		drain(b, devicesOf(layers)...)
 		drain(b, devicesOf(layers[:1])...)
-		img, err := Open(bytes.NewReader(b), int64(len(b)))
+		img, err := read.Open(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			return
 		}
-		stack := []Layer{layers[0], {"fuzzed", img}, layers[1]}
+		stack := []merge.Layer{layers[0], {Name: "fuzzed", Image: img}, layers[1]}
 		if err := WriteFsmeta(context.Background(), &image{}, stack, limits, Options{Check: true}); err != nil && strings.Contains(err.Error(), "check: ") {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ func TestMaxHoleBytes(t *testing.T) {
 	const size = 1 << 40
 	write := func(limit int64) (int, error) {
 		out := &image{}
-		w, err := NewWriter(out, Options{MaxHoleBytes: limit})
+		w, err := NewWriter(t.Context(), out, Options{MaxHoleBytes: limit})
 		if err != nil {
 			t.Fatal(err)
 		}

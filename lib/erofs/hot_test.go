@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -29,7 +30,7 @@ func BenchmarkDirectory(b *testing.B) {
 				}
 				t.Root().Entry.Content = nil
 				p := &plan{bs: 4096}
-				if err := p.make(t, 1); err != nil {
+				if err := p.arrange(t, 1); err != nil {
 					b.Fatal(err)
 				}
 				m := &metadataWriter{plan: p}
@@ -45,12 +46,12 @@ func BenchmarkDirectory(b *testing.B) {
 // BenchmarkCRC32C checks the superblocks of images with small and usual blocks.
 func BenchmarkCRC32C(b *testing.B) {
 	for _, bs := range []int64{512, 4096} {
-		block := make([]byte, checksumLen(bs))
+		block := make([]byte, disk.ChecksumLen(bs))
 		copy(block, pattern(1, len(block)))
 		b.Run(fmt.Sprintf("block=%d", bs), func(b *testing.B) {
 			b.SetBytes(int64(len(block)))
 			for b.Loop() {
-				superChecksum(block)
+				disk.Checksum(block)
 			}
 		})
 	}

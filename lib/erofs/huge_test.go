@@ -3,9 +3,11 @@ package erofs
 import (
 	"bytes"
 	"io"
-	"ocipipe/lib/tree"
 	"sync"
 	"testing"
+
+	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/tree"
 )
 
 // zeroFile is an output past all sizes that keeps what is not zero.
@@ -81,11 +83,11 @@ func TestPast4GiB(t *testing.T) {
 	if err := writeTo(z, Options{UUID: new([16]byte)}, es); err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(z, z.size)
+	img, err := read.Open(z, z.size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := list(t, img)
+	files := list(t, img.Source())
 	var b [6]byte
 	e := files["large"]
 	if _, err := e.Content.(io.ReaderAt).ReadAt(b[:], size-6); err != io.EOF && err != nil || e.Size != size || b != [6]byte{5: 2} {

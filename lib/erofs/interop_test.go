@@ -16,6 +16,9 @@ import (
 	goerofs "github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -63,7 +66,7 @@ func makeFile(root, name string, e *tree.Entry) error {
 	case tree.File:
 		err = makeRegular(name, e)
 	default:
-		err = unix.Mknod(name, uint32(fileTypes[e.Type].mode), int(unix.Mkdev(e.Dev.Major, e.Dev.Minor)))
+		err = unix.Mknod(name, uint32(disk.ModeOf(e.Type)), int(unix.Mkdev(e.Dev.Major, e.Dev.Minor)))
 	}
 	if err == nil {
 		err = os.Lchown(name, int(e.UID), int(e.GID))
@@ -113,11 +116,11 @@ func setTime(t testing.TB, name string, e *tree.Entry) {
 
 // onDisk is the corpus without what other file systems do not hold.
 func onDisk() []tree.Entry {
-	return with2(corpus(), func(e *tree.Entry) {
+	return withAll(corpus(), func(e *tree.Entry) {
 		if e.Time.Sec > 1<<33 {
 			e.Time.Sec = 1 << 33
 		}
-		if len(e.Path) == nameMax { // too much for mkfs.erofs 1.5
+		if len(e.Path) == disk.MaxName { // too much for mkfs.erofs 1.5
 			e.Path = e.Path[:200]
 		}
 	})
@@ -175,15 +178,15 @@ func TestCompressed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := list(t, open(t, b))
+	files := list(t, open(t, b).Source())
 	e := files["zeros"]
 	if len(files) != 4 || e.Size != 100000 || e.Extents != nil {
 		t.Fatalf("%d files, zeros is %+v", len(files), e)
 	}
-	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "compressed") {
+	if _, err := e.Content.WriteTo(io.Discard); !errors.Is(err, read.ErrUnsupported) || !strings.Contains(err.Error(), "compressed") {
 		t.Errorf("content: %v", err)
 	}
-	if err := drain(b); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "zeros: ") {
+	if err := drain(b); !errors.Is(err, read.ErrUnsupported) || !strings.Contains(err.Error(), "zeros: ") {
 		t.Errorf("all of it: %v", err)
 	}
 }
@@ -199,8 +202,8 @@ func TestExtraDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := list(t, open(t, b))["far"]
-	if _, err := e.Content.WriteTo(io.Discard); e.Size != 20000 || !errors.Is(err, ErrUnsupported) {
+	e := list(t, open(t, b).Source())["far"]
+	if _, err := e.Content.WriteTo(io.Discard); e.Size != 20000 || !errors.Is(err, read.ErrUnsupported) {
 		t.Errorf("%+v: %v", e, err)
 	}
 	extra, err := os.ReadFile(blob)
@@ -209,17 +212,17 @@ func TestExtraDevice(t *testing.T) {
 	}
 	// The device table says where the device begins if it is appended.
 	img := open(t, b)
-	at := img.devices[0].first
+	at := img.DeviceTable()[0].First
 	if at == 0 { // mkfs.erofs 1.5 leaves that to whoever appends it
 		at = uint32(len(b) / 4096)
-		off := int(img.super.DeviceSlot)*deviceSlotSize + 68
+		off := int(erofstest.Super(t, b).DeviceTable()) + 68
 		b[off], b[off+1] = byte(at), byte(at>>8)
-		b[superOffset+8] &^= byte(compatChecksum)
+		dropChecksum(b)
 	}
 	b = append(b, make([]byte, int(at)*4096-len(b))...)
 	b = append(b, extra...)
 	var content bytes.Buffer
-	e = list(t, open(t, b))["far"]
+	e = list(t, open(t, b).Source())["far"]
 	if _, err := e.Content.WriteTo(&content); err != nil || !bytes.Equal(content.Bytes(), pattern(1, 20000)) {
 		t.Errorf("%d bytes from the appended device, %v", content.Len(), err)
 	}
@@ -265,7 +268,7 @@ func compareGoErofs(fsys fs.FS, e *tree.Entry, layer bool) error {
 	for _, x := range e.Xattrs {
 		xs[x.Name] = x.Value
 	}
-	delete(st.Xattrs, markImplied.Name)
+	delete(st.Xattrs, disk.MarkImplied.Name)
 	for _, f := range []struct {
 		what       string
 		have, want any
@@ -274,7 +277,7 @@ func compareGoErofs(fsys fs.FS, e *tree.Entry, layer bool) error {
 		{"owner", fmt.Sprint(st.UID, st.GID), fmt.Sprint(e.UID, e.GID)},
 		{"time", tree.Time{Sec: int64(st.Mtime), Nsec: st.MtimeNs}, e.Time},
 		{"links", st.Nlink, int(e.Nlink)},
-		{"device", st.Rdev, encodeDevice(e.Dev)},
+		{"device", st.Rdev, disk.EncodeDevice(e.Dev)},
 		{"xattrs", fmt.Sprint(st.Xattrs), fmt.Sprint(xs)},
 	} {
 		if f.have != f.want {
@@ -334,7 +337,7 @@ func TestReadsGoErofs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Open(f, fi.Size())
+	img, err := read.Open(f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +365,7 @@ func addGoErofs(w *goerofs.Writer, e *tree.Entry) error {
 			err = errors.Join(err, f.Close(), w.Chmod(name, fs.FileMode(e.Mode)))
 		}
 	default:
-		err = w.Mknod(name, fileTypes[e.Type].mode|e.Mode, encodeDevice(e.Dev))
+		err = w.Mknod(name, disk.ModeOf(e.Type)|e.Mode, disk.EncodeDevice(e.Dev))
 	}
 	at := time.Unix(e.Time.Sec, int64(e.Time.Nsec))
 	err = errors.Join(err, w.Chtimes(name, at, at))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -61,7 +62,7 @@ func compareFile(name string, st *unix.Stat_t, e *tree.Entry, inodes map[string]
 		what       string
 		have, want any
 	}{
-		{"mode", uint16(st.Mode), fileTypes[e.Type].mode | e.Mode},
+		{"mode", uint16(st.Mode), disk.ModeOf(e.Type) | e.Mode},
 		{"uid", st.Uid, e.UID},
 		{"gid", st.Gid, e.GID},
 		{"time", tree.Time{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}, e.Time},
@@ -136,7 +137,7 @@ func compareData(name string, e *tree.Entry) error {
 		if i < len(e.Extents) {
 			gap = e.Extents[i].Off
 		}
-		if from, to := roundUp(at, 4096), gap/4096*4096; from < to {
+		if from, to := disk.RoundUp(at, 4096), gap/4096*4096; from < to {
 			if hole, err := unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE); err != nil || hole != from {
 				return fmt.Errorf("no hole at %d but at %d (%v)", from, hole, err)
 			}

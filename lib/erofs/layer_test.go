@@ -12,37 +12,17 @@ import (
 	"syscall"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
-
-// layer has every mark of a layer. Some of its directories are only implied.
-func layer() []tree.Entry {
-	return []tree.Entry{
-		dir("kept"),
-		device("kept/gone", tree.Char, 0, 0),
-		file("kept/new", pattern(1, 5000)),
-		xattrs(dir("opaque"), tree.Opaque.Name, "y", "user.a", "b"),
-		file("opaque/only", pattern(2, 10)),
-		file("implied/a/file", pattern(3, 3)),
-		device("implied2/gone", tree.Char, 0, 0),
-		xattrs(with(dir("noattrs"), func(e *tree.Entry) { e.NoChange = true }), tree.Opaque.Name, "y"),
-		file("noattrs/x", nil),
-		lowerLink("lower", "usr/bin/below"),
-		hardlink("lower2", "lower"),
-		hardlink("kept/link", "kept/new"),
-		xattrs(dir("origin"), markOrigin.Name, ""),
-		xattrs(dir("origin2"), markOrigin.Name, ""),
-		device("origin2/gone", tree.Char, 0, 0),
-		xattrs(dir("origin3"), markOrigin.Name, "not empty"),
-	}
-}
 
 func TestLayerMarks(t *testing.T) {
 	var warnings []string
 	b := build(t, Options{Layer: true, Warn: func(s string) { warnings = append(warnings, s) }}, layer()...)
 	img := open(t, b)
-	want := canonical(t, tree.Layer, with2(layer(), func(e *tree.Entry) {
+	want := canonical(t, tree.Layer, withAll(layer(), func(e *tree.Entry) {
 		if e.Path == "origin2" { // what stood for its whiteout anyway
 			e.Xattrs = nil
 		}
@@ -54,15 +34,15 @@ func TestLayerMarks(t *testing.T) {
 		t.Errorf("warnings %q", warnings) // implied, implied/a, implied2, noattrs, lower
 	}
 	for _, c := range []struct{ path, name, value string }{
-		{"kept", markOrigin.Name, ""},
-		{"implied", markImplied.Name, "y"},
-		{"noattrs", markImplied.Name, "y"},
-		{"lower", markLink, "usr/bin/below"},
+		{"kept", disk.MarkOrigin.Name, ""},
+		{"implied", disk.MarkImplied.Name, "y"},
+		{"noattrs", disk.MarkImplied.Name, "y"},
+		{"lower", disk.MarkLink, "usr/bin/below"},
 		{"lower", "trusted.overlay.metacopy", ""},
 		{"lower", "trusted.overlay.redirect", "/.ocipipe-link"},
-		{".", markImplied.Name, "y"},
+		{".", disk.MarkImplied.Name, "y"},
 	} {
-		if v, ok := rawXattrs(t, img, c.path)[c.name]; !ok || v != c.value {
+		if v, ok := rawXattrs(t, b, c.path)[c.name]; !ok || v != c.value {
 			t.Errorf("%s: xattr %s is %q (%v)", c.path, c.name, v, ok)
 		}
 	}
@@ -74,48 +54,14 @@ func TestLayerMarks(t *testing.T) {
 	}
 }
 
-func with2(es []tree.Entry, change func(*tree.Entry)) []tree.Entry {
-	for i := range es {
-		change(&es[i])
-	}
-	return es
-}
-
-// rawXattrs are the xattrs at path as they are stored.
-func rawXattrs(t *testing.T, img *Image, path string) map[string]string {
-	t.Helper()
-	ino, err := img.readInode(uint64(img.super.RootNid))
-	for _, name := range strings.Split(path, "/") {
-		if name == "." || err != nil {
-			break
-		}
-		var d named
-		if d, err = img.lookup(ino, name); err == nil {
-			ino, err = img.readInode(d.nid)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	xs, err := (&xattrReader{img: img, budget: 1 << 20}).read(ino)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := make(map[string]string)
-	for _, x := range xs {
-		m[x.Name] = x.Value
-	}
-	return m
-}
-
 // No regular file of a layer image is inline, so that all data has block addresses.
 func TestLayerHasWholeBlocks(t *testing.T) {
 	img := open(t, build(t, Options{Layer: true}, corpus()...))
-	for path, e := range list(t, img) {
-		if c, ok := e.Content.(*content); ok {
-			for _, r := range c.runs {
-				if r.pos%img.bs != 0 {
-					t.Errorf("%s has data at byte %d", path, r.pos)
+	for path, e := range list(t, img.Source()) {
+		if c, ok := e.Content.(*read.Content); ok {
+			for _, r := range c.Runs() {
+				if r.Pos%int64(img.BlockSize()) != 0 {
+					t.Errorf("%s has data at byte %d", path, r.Pos)
 				}
 			}
 		}
@@ -124,9 +70,9 @@ func TestLayerHasWholeBlocks(t *testing.T) {
 
 func TestKernelLayer(t *testing.T) {
 	at := reftest.Mount(t, "erofs", write(t, Options{Layer: true}, corpus()...).Name(), "")
-	want := with2(corpus(), func(e *tree.Entry) {})
+	want := withAll(corpus(), func(e *tree.Entry) {})
 	for _, path := range []string{"deep/a", "deep/a/b", "deep/a/b/c"} {
-		want = append(want, xattrs(with(dir(path), func(e *tree.Entry) { e.Time = tree.Time{} }), markImplied.Name, "y"))
+		want = append(want, xattrs(with(dir(path), func(e *tree.Entry) { e.Time = tree.Time{} }), disk.MarkImplied.Name, "y"))
 	}
 	if err := compareMount(at, sourceOf(t, want)); err != nil {
 		t.Error(err)
@@ -207,12 +153,12 @@ func TestKernelOverlayRefusesLinks(t *testing.T) {
 func TestLayerLinkMarks(t *testing.T) {
 	var warnings []string
 	link := xattrs(lowerLink("a", "b"), "trusted.overlay.redirect", "/etc/shadow", "user.a", "b")
-	img := open(t, build(t, Options{Layer: true, Warn: func(s string) { warnings = append(warnings, s) }}, dir("."), link))
-	want := map[string]string{markLink: "b", "trusted.overlay.metacopy": "", "trusted.overlay.redirect": "/.ocipipe-link", "user.a": "b"}
-	if have := rawXattrs(t, img, "a"); !maps.Equal(have, want) {
+	b := build(t, Options{Layer: true, Warn: func(s string) { warnings = append(warnings, s) }}, dir("."), link)
+	want := map[string]string{disk.MarkLink: "b", "trusted.overlay.metacopy": "", "trusted.overlay.redirect": "/.ocipipe-link", "user.a": "b"}
+	if have := rawXattrs(t, b, "a"); !maps.Equal(have, want) {
 		t.Errorf("stored: %q", have)
 	}
-	if e, err := img.Lookup("a"); err != nil || !slices.Equal(e.Xattrs, []tree.Xattr{{Name: "user.a", Value: "b"}}) {
+	if e, err := open(t, b).Lookup("a"); err != nil || !slices.Equal(e.Xattrs, []tree.Xattr{{Name: "user.a", Value: "b"}}) {
 		t.Errorf("read: %+v, %v", e, err)
 	}
 	if !slices.ContainsFunc(warnings, func(w string) bool { return w == "a: xattr trusted.overlay.redirect: left out" }) {

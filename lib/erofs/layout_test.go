@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -21,14 +22,14 @@ func TestPacker(t *testing.T) {
 		for range max(1000, 5_000_000/bs) {
 			n := 1 + r.Int64N(bs+bs/8)
 			off := k.place(n)
-			sum += roundUp(n, slotSize)
-			if off%slotSize != 0 || off < 3*bs-96 || off+n > k.end {
+			sum += disk.RoundUp(n, disk.NidUnit)
+			if off%disk.NidUnit != 0 || off < 3*bs-96 || off+n > k.end {
 				t.Fatalf("%d bytes at %d of %d", n, off, k.end)
 			}
 			if n <= bs && off/bs != (off+n-1)/bs {
 				t.Fatalf("%d bytes at %d cross a block", n, off)
 			}
-			for slot := off / slotSize; slot < (off+n+slotSize-1)/slotSize; slot++ {
+			for slot := off / disk.NidUnit; slot < (off+n+disk.NidUnit-1)/disk.NidUnit; slot++ {
 				if used[slot] {
 					t.Fatalf("%d bytes at %d overlap others", n, off)
 				}

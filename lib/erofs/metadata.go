@@ -9,19 +9,21 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
 // metadataWriter writes the sections behind the file data.
 type metadataWriter struct {
 	*plan
-	out    *blockio.Writer
-	tail   *tails
-	head   []byte         // sections 1 and 2
-	digest *blake3.Hasher // of all behind the head; nil if the UUID is given
-	block  []byte         // scratch: a block of a directory
-	item   []byte         // scratch: an inode with what follows
-	err    error
+	stopped func() error // why to stop writing, or nil
+	out     *blockio.Writer
+	tail    *tails
+	head    []byte         // sections 1 and 2
+	digest  *blake3.Hasher // of all behind the head; nil if the UUID is given
+	block   []byte         // scratch: a block of a directory
+	item    []byte         // scratch: an inode with what follows
+	err     error
 }
 
 // writeMetadata writes all but the file data: sections 4 and 5, then 1 and 2.
@@ -30,11 +32,12 @@ func (w *Writer) writeMetadata(p *plan) error {
 		return err
 	}
 	m := &metadataWriter{
-		plan:   p,
-		out:    w.data,
-		tail:   w.tail,
-		head:   make([]byte, headEnd(p.bs, p.table)),
-		digest: w.digest,
+		plan:    p,
+		stopped: w.stopped,
+		out:     w.data,
+		tail:    w.tail,
+		head:    make([]byte, headEnd(p.bs, p.tableLen)),
+		digest:  w.digest,
 	}
 	for _, it := range p.items {
 		if it.outside(p.bs) > 0 {
@@ -57,18 +60,21 @@ func (w *Writer) writeMetadata(p *plan) error {
 // put appends p to the image.
 func (m *metadataWriter) put(p []byte) {
 	if m.err == nil {
+		m.err = m.stopped()
+	}
+	if m.err == nil {
 		_, m.err = m.out.Write(p)
 	}
 }
 
-// pad puts zeros up to off.
+// pad appends zeros up to off.
 func (m *metadataWriter) pad(off int64) {
 	for n := off - m.out.Offset(); n > 0 && m.err == nil; n = off - m.out.Offset() {
 		m.put(zeros[:min(n, int64(len(zeros)))])
 	}
 }
 
-// writeBlocks writes what it has in section 4.
+// writeBlocks writes the blocks of it in section 4.
 func (m *metadataWriter) writeBlocks(it *item) {
 	n := it.outside(m.bs)
 	if it.dir == nil {
@@ -77,11 +83,11 @@ func (m *metadataWriter) writeBlocks(it *item) {
 		m.eachDirBlock(it, func(i int64, block []byte) {
 			if i < n {
 				m.put(block)
-				m.pad(roundUp(m.out.Offset(), m.bs))
+				m.pad(disk.RoundUp(m.out.Offset(), m.bs))
 			}
 		})
 	}
-	m.pad(roundUp(m.out.Offset(), m.bs))
+	m.pad(disk.RoundUp(m.out.Offset(), m.bs))
 }
 
 // eachDirBlock calls fn for each block of a directory; all but the last are whole.
@@ -99,17 +105,17 @@ func (m *metadataWriter) eachDirBlock(it *item, fn func(i int64, block []byte)) 
 
 // encodeDirBlock makes a block of directory it with the given names.
 func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
-	b := slices.Grow(m.block[:0], int(m.bs))[:len(names)*direntSize]
+	b := slices.Grow(m.block[:0], int(m.bs))[:len(names)*disk.DirentSize]
 	for i, d := range names {
 		child, kind := it, tree.Dir
 		switch {
 		case d.node != nil:
-			child = d.node.Entry.Content.(*item)
+			child = m.table.of(d.node.Entry)
 			kind = child.entry.Type
 		case d.name == "..":
 			child = it.dir.parent
 		}
-		dirent{child.nid, uint16(len(b)), fileTypes[kind].dirent}.encode(b[i*direntSize:])
+		disk.Dirent{Nid: child.nid, Name: uint16(len(b)), Kind: disk.DirentType(kind)}.Encode(b[i*disk.DirentSize:])
 		b = append(b, d.name...)
 	}
 	m.block = b
@@ -133,10 +139,10 @@ func (m *metadataWriter) writeItems() {
 	m.pad(m.end)
 }
 
-// putAt puts p, a piece of metadata that lies at off.
+// putAt writes p, a piece of metadata, at off: into the head, or behind what was written.
 func (m *metadataWriter) putAt(off int64, p []byte) {
 	if off < int64(len(m.head)) {
-		copy(m.head[off:], p) // the packer has seen to it that it fits
+		copy(m.head[off:], p) // it fits: the packer has given it the place
 		return
 	}
 	m.pad(off)
@@ -146,19 +152,19 @@ func (m *metadataWriter) putAt(off int64, p []byte) {
 // writeItem writes an inode with what follows it.
 func (m *metadataWriter) writeItem(it *item) {
 	n := m.inode(it)
-	b := append(m.item[:0], zeros[:n.recordSize()]...)
-	n.encode(b)
+	b := append(m.item[:0], zeros[:n.RecordSize()]...)
+	n.Encode(b)
 	b = m.shared.appendBody(b, m.xattrList(it))
 	if int64(len(b)) != it.bareSize() {
 		panic(fmt.Sprintf("inode of %d bytes, planned were %d", len(b), it.bareSize()))
 	}
 	off := m.offset(it)
 	switch it.layout {
-	case flatInline:
+	case disk.FlatInline:
 		b = m.appendTail(b, it)
 		m.putAt(off, b)
-	case chunkBased:
-		b = append(b, zeros[:roundUp(int64(len(b)), chunkIndexSize)-int64(len(b))]...)
+	case disk.ChunkBased:
+		b = append(b, zeros[:disk.RoundUp(int64(len(b)), disk.ChunkIndexSize)-int64(len(b))]...)
 		m.putAt(off, b)
 		m.writeMap(it, off+int64(len(b)))
 	default:
@@ -196,8 +202,8 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 		b     []byte
 	)
 	entry := func(v uint32) {
-		b = append(b, zeros[:chunkIndexSize]...)
-		encodeChunkIndex(b[len(b)-chunkIndexSize:], v)
+		b = append(b, zeros[:disk.ChunkIndexSize]...)
+		disk.EncodeChunkIndex(b[len(b)-disk.ChunkIndexSize:], v)
 		if next++; len(b) >= len(zeros) {
 			m.putAt(off, b)
 			off += int64(len(b))
@@ -206,46 +212,46 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 	}
 	m.eachPiece(it, chunk, func(run tree.Extent, block int64) {
 		for next < run.Off/chunk {
-			entry(nullBlock)
+			entry(disk.NullBlock)
 		}
 		for next*chunk < run.End() {
 			entry(uint32(block + (next*chunk-run.Off)/m.bs))
 		}
 	})
-	for next < blocks(it.size(), chunk) {
-		entry(nullBlock)
+	for next < disk.Blocks(it.size(), chunk) {
+		entry(disk.NullBlock)
 	}
 	m.putAt(off, b)
 }
 
-// eachPiece calls fn for each run of chunks of it with data, and the block from
-// which on that lies.
+// eachPiece calls fn for each run of chunks of it that has data, with the first block of
+// that data.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
 	block := int64(it.start)
-	if it.lies != nil {
-		for _, r := range it.lies.runs {
-			fn(tree.Extent{Off: r.off, Len: r.n}, block+r.pos/m.bs)
+	if c := it.lower(); c != nil {
+		for _, r := range c.Runs() {
+			fn(r.Extent, block+r.Pos/m.bs)
 		}
 		return
 	}
 	eachRun(it.entry.Extents, it.entry.Size, chunk, func(run tree.Extent) {
 		fn(run, block)
-		block += blocks(run.Len, m.bs)
+		block += disk.Blocks(run.Len, m.bs)
 	})
 }
 
 // writeTable puts the table of devices into the head.
 func (m *metadataWriter) writeTable() {
-	for i := range m.table {
-		m.slots[i].encode(m.head[tableEnd(i):])
+	for i := range m.tableLen {
+		m.slots[i].Encode(m.head[tableEnd(i):])
 	}
 }
 
-// writeSuper completes the head. Everything else has been written.
+// writeSuper completes the head with the superblock. Everything else has been written.
 func (m *metadataWriter) writeSuper(opts *Options) {
-	super := superblock{
-		Magic:     superMagic,
-		Compat:    compatChecksum | compatMtime,
+	super := disk.Superblock{
+		Magic:     disk.Magic,
+		Compat:    disk.CompatChecksum | disk.CompatMtime,
 		BlockBits: uint8(log2(m.bs)),
 		RootNid:   uint16(m.items[0].nid),
 		Inodes:    uint64(len(m.items)),
@@ -255,38 +261,38 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 		MetaBlock: uint32(m.metaBlock),
 	}
 	copy(super.Label[:], opts.Label)
-	if m.shared.any {
-		super.Compat |= compatXattrFilter
+	if m.shared.used {
+		super.Compat |= disk.CompatXattrFilter
 		super.XattrBlock = uint32(m.xattrs / m.bs)
 	}
 	if m.chunked {
-		super.Incompat |= incompatChunked
+		super.Incompat |= disk.IncompatChunked
 	}
-	if m.table > 0 {
-		super.Incompat |= incompatDevices
-		super.ExtraDevices = uint16(m.table)
-		super.DeviceSlot = uint16(tableEnd(0) / deviceSlotSize)
+	if m.tableLen > 0 {
+		super.Incompat |= disk.IncompatDevices
+		super.ExtraDevices = uint16(m.tableLen)
+		super.DeviceSlot = uint16(tableEnd(0) / disk.DeviceSlotSize)
 	}
 	if opts.BuildTime != nil {
 		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {
 			super.BuildTime = uint32(after)
 		}
 	}
-	super.encode(m.head[superOffset:])
+	super.Encode(m.head[disk.SuperOffset:])
 	if opts.UUID != nil {
 		super.UUID = *opts.UUID
 	} else {
 		super.UUID = m.contentUUID()
 	}
-	super.encode(m.head[superOffset:])
-	super.Checksum = superChecksum(m.head[superOffset : superOffset+checksumLen(m.bs)])
-	super.encode(m.head[superOffset:])
+	super.Encode(m.head[disk.SuperOffset:])
+	super.Checksum = disk.Checksum(m.head[disk.SuperOffset : disk.SuperOffset+disk.ChecksumLen(m.bs)])
+	super.Encode(m.head[disk.SuperOffset:])
 }
 
-// ownBlocks is how many blocks the image has on its device, where without a table
-// its devices follow.
+// ownBlocks is the number of blocks on the image's device. Without a table its devices
+// are there too.
 func (m *metadataWriter) ownBlocks() int64 {
-	if m.table == 0 {
+	if m.tableLen == 0 {
 		return m.total / m.bs
 	}
 	return m.end / m.bs
@@ -297,7 +303,7 @@ func (m *metadataWriter) ownBlocks() int64 {
 func (m *metadataWriter) contentUUID() (id [16]byte) {
 	m.digest.Write(m.head)
 	for _, s := range m.slots {
-		m.digest.Write(s.tag[:])
+		m.digest.Write(s.Tag[:])
 	}
 	copy(id[:], m.digest.Sum(nil))
 	id[6] = id[6]&0x0F | 0x80

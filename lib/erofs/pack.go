@@ -3,59 +3,61 @@ package erofs
 import (
 	"math/bits"
 	"slices"
+
+	"ocipipe/lib/erofs/disk"
 )
 
 // packer fills blocks with items of any size, best fit first: for each number of
-// free slots it keeps the blocks that have so many left. An item of at most a block
-// lies in one block; a longer one begins its own, and the next ones follow.
+// free slots it keeps the blocks that have as many left. An item of at most a block
+// lies in one block; a longer one begins at a block.
 type packer struct {
 	bs   int64
-	end  int64                                   // of the last block
-	ends [1<<maxBlockBits/slotSize + 1][]int64   // by free slots: where such blocks end
-	some [1<<maxBlockBits/slotSize/64 + 1]uint64 // bit n: ends[n] is not empty
+	end  int64                                            // of the last block
+	ends [1<<disk.MaxBlockBits/disk.NidUnit + 1][]int64   // by free slots: where such blocks end
+	used [1<<disk.MaxBlockBits/disk.NidUnit/64 + 1]uint64 // bit n: ends[n] is not empty
 }
 
 func (k *packer) init(bs, start int64) { k.bs, k.end = bs, start }
 
 // open makes the last n bytes before end available.
 func (k *packer) open(end, n int64) {
-	if slots := n / slotSize; slots > 0 {
+	if slots := n / disk.NidUnit; slots > 0 {
 		k.ends[slots] = append(k.ends[slots], end)
-		k.some[slots/64] |= 1 << (slots % 64)
+		k.used[slots/64] |= 1 << (slots % 64)
 	}
 }
 
 // place finds room for n bytes and returns their offset.
 func (k *packer) place(n int64) int64 {
-	n = roundUp(n, slotSize)
-	if slots, ok := k.find(n / slotSize); ok && n <= k.bs {
+	n = disk.RoundUp(n, disk.NidUnit)
+	if slots, ok := k.find(n / disk.NidUnit); ok && n <= k.bs {
 		ends := k.ends[slots]
 		end := ends[len(ends)-1]
 		k.ends[slots] = ends[:len(ends)-1]
 		if len(ends) == 1 {
-			k.some[slots/64] &^= 1 << (slots % 64)
+			k.used[slots/64] &^= 1 << (slots % 64)
 		}
-		free := slots * slotSize
+		free := slots * disk.NidUnit
 		k.open(end, free-n)
 		return end - free
 	}
 	off := k.end
-	k.end += roundUp(n, k.bs)
+	k.end += disk.RoundUp(n, k.bs)
 	k.open(k.end, k.end-off-n)
 	return off
 }
 
-// find is the smallest number of free slots, at least n, that some block has.
+// find returns the smallest number of free slots, at least n, that a block has.
 func (k *packer) find(n int64) (int64, bool) {
 	if n >= int64(len(k.ends)) {
 		return 0, false
 	}
-	word := k.some[n/64] &^ (1<<(n%64) - 1)
-	for i := n / 64; ; word = k.some[i] {
+	word := k.used[n/64] &^ (1<<(n%64) - 1)
+	for i := n / 64; ; word = k.used[i] {
 		if word != 0 {
 			return i*64 + int64(bits.TrailingZeros64(word)), true
 		}
-		if i++; i == int64(len(k.some)) {
+		if i++; i == int64(len(k.used)) {
 			return 0, false
 		}
 	}
@@ -66,15 +68,15 @@ const packWindow = 2048
 
 const maxSlots = 1 << 50 // more than any inode has
 
-// packingOrder is the root, and then lot by lot the largest first: what is placed
-// last fills gaps best if it is small. Lots keep together what is near in the tree.
+// packingOrder is the root, and then lot by lot the largest items first: small ones that
+// come last fill the gaps. Lots keep together what is near in the tree.
 func (p *plan) packingOrder() []*item {
 	order := append(make([]*item, 0, len(p.items)), p.items[0])
 	keys := make([]uint64, 0, packWindow) // size, then place in the lot
 	for lot := range slices.Chunk(p.items[1:], packWindow) {
 		keys = keys[:0]
 		for i, it := range lot {
-			slots := blocks(it.fullSize(p.bs), slotSize)
+			slots := disk.Blocks(it.fullSize(p.bs), disk.NidUnit)
 			keys = append(keys, uint64(maxSlots-slots)*packWindow+uint64(i))
 		}
 		slices.Sort(keys)

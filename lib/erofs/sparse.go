@@ -3,6 +3,7 @@ package erofs
 import (
 	"fmt"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -88,7 +89,7 @@ func smallestMap(bits uint8, size, bs int64) uint8 {
 }
 
 // mapSize is the length of the chunk map of a file.
-func mapSize(size, chunk int64) int64 { return blocks(size, chunk) * chunkIndexSize }
+func mapSize(size, chunk int64) int64 { return disk.Blocks(size, chunk) * disk.ChunkIndexSize }
 
 // eachRun calls fn for the runs of chunks that hold data, in ascending order. The
 // last may end at the end of the file within a chunk.

@@ -1,6 +1,8 @@
 package erofs
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,8 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/tree"
 )
 
@@ -34,10 +38,10 @@ type Options struct {
 	BuildTime *int64       // when the image was built, in seconds; nil: not stated
 	SpoolDir  string       // for the ends of files, many at a time; "": $TMPDIR
 	Check     bool         // read the image back and compare it with what was added
-	Warn      func(string) // for what is left out; nil: nobody wants to know
+	Warn      func(string) // is told what the image does not hold as it was; nil: nobody is
 
-	// MaxHoleBytes bounds what sparse files may cost beyond their data, all together:
-	// maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
+	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
+	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
 	MaxHoleBytes int64
 
 	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
@@ -45,13 +49,13 @@ type Options struct {
 	NoDeviceTable bool
 }
 
-// Validate tells whether an image can have these options.
+// Validate returns an error if no image can have these options.
 func (o *Options) Validate() error {
-	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<minBlockBits || n > 1<<maxBlockBits) {
-		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<minBlockBits, 1<<maxBlockBits)
+	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<disk.MinBlockBits || n > 1<<disk.MaxBlockBits) {
+		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<disk.MinBlockBits, 1<<disk.MaxBlockBits)
 	}
-	if len(o.Label) > labelMax || strings.IndexByte(o.Label, 0) >= 0 {
-		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, labelMax)
+	if len(o.Label) > disk.MaxLabel || strings.IndexByte(o.Label, 0) >= 0 {
+		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, disk.MaxLabel)
 	}
 	return nil
 }
@@ -67,33 +71,38 @@ type Output interface {
 // content go into the image when it is added; names, attributes and the ends of
 // files follow at Close.
 type Writer struct {
+	ctx   context.Context
 	opts  Options
 	bs    int64
 	out   Output
 	tree  *tree.Tree
 	data  *blockio.Writer
 	tail  *tails
-	slab  itemSlab
+	items itemTable
 	added int
 	err   error
 
-	digest *blake3.Hasher // of the image behind the head; nil if the UUID is given
-	hash   *blake3.Hasher // of the current content; nil if it will not be checked
-	hashes map[*item]hash
+	digest  *blake3.Hasher          // of the image behind the head; nil if the UUID is given
+	hash    *blake3.Hasher          // of the current content; nil if it will not be checked
+	written map[*tree.Entry]written // what the check wants to know of files; nil if there is none
 
-	devices []Layer // where contents are, in WriteFsmeta
+	devices []merge.Layer // where contents are, in WriteFsmeta
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
 
-	holes   int64   // as MaxHoleBytes counts
-	dropped warning // xattrs that the format has no place for
+	holes   int64      // as MaxHoleBytes counts
+	dropped tree.Tally // xattrs that the format has no place for
 }
 
-var errClosed = errors.New("image is already complete")
+var (
+	errClosed  = errors.New("image is already complete") // in err after Close
+	errAborted = errors.New("image was given up")
+)
 
-// NewWriter begins an image in out. Nothing is valid before Close.
-func NewWriter(out Output, opts Options) (*Writer, error) {
+// NewWriter begins an image in out. Nothing is valid before Close. When ctx is done, Add
+// and Close stop, also in the midst of a file, and return its cause.
+func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -101,6 +110,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 		opts.BlockSize = DefaultBlockSize
 	}
 	w := &Writer{
+		ctx:  ctx,
 		opts: opts,
 		bs:   int64(opts.BlockSize),
 		out:  out,
@@ -110,7 +120,7 @@ func NewWriter(out Output, opts Options) (*Writer, error) {
 	w.content.sifter = tree.Sifter{Data: w.content.put, Hole: w.content.leaveOut, Room: maxHoles}
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[*item]hash{}
+		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}
 	}
 	return w, nil
 }
@@ -124,7 +134,7 @@ func (w *Writer) beginAt(off int64) {
 	}
 }
 
-// Add takes e, and reads its content.
+// Add puts e into the image, and has read its content when it returns.
 func (w *Writer) Add(e *tree.Entry) error {
 	if w.err == nil {
 		w.err = w.add(e)
@@ -132,7 +142,18 @@ func (w *Writer) Add(e *tree.Entry) error {
 	return w.err
 }
 
+// stopped is the cause of the context if that is done, else nil.
+func (w *Writer) stopped() error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return nil
+}
+
 func (w *Writer) add(e *tree.Entry) error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
 	if err := w.check(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
@@ -140,9 +161,9 @@ func (w *Writer) add(e *tree.Entry) error {
 	if !w.opts.Layer {
 		kept.Lower = nil // nothing lies below
 	}
-	kept.Time = w.retime(e.Time)
+	kept.Time = w.timeOf(e.Time)
 	kept.Xattrs = w.keepXattrs(e)
-	kept.Content = nil
+	kept.Content, kept.Nlink = nil, 0
 	held, err := w.tree.Put(&kept)
 	if err != nil {
 		return err
@@ -151,9 +172,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
-	it := w.slab.next()
-	it.entry, held.Content = held, it
-	if err := w.writeContent(it, e.Content); err != nil {
+	if err := w.writeContent(held, e.Content); err != nil {
 		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
 			over.Path = e.Path // names the file itself
 			return over
@@ -163,7 +182,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	return nil
 }
 
-// check tells whether an image of this kind can hold e.
+// check returns an error if an image of this kind cannot hold e.
 func (w *Writer) check(e *tree.Entry) error {
 	if err := tree.CheckPath(e.Path); err != nil {
 		return err
@@ -172,18 +191,18 @@ func (w *Writer) check(e *tree.Entry) error {
 		return err
 	}
 	for _, x := range e.Xattrs {
-		if err := checkXattr(x); err != nil && !w.drops(x) {
+		if err := disk.CheckXattr(x); err != nil && !w.drops(x) {
 			return err
 		}
 	}
 	switch e.Type {
 	case tree.Link:
-		if n := len(e.Link); n == 0 || n > linkMax {
-			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, linkMax)
+		if n := len(e.Link); n == 0 || n > disk.MaxLink {
+			return fmt.Errorf("link target of %d bytes: the kernel takes 1 to %d", n, disk.MaxLink)
 		}
 	case tree.Char, tree.Block:
-		if e.Dev.Major > maxMajor || e.Dev.Minor > maxMinor {
-			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, maxMajor, maxMinor)
+		if e.Dev.Major > disk.MaxMajor || e.Dev.Minor > disk.MaxMinor {
+			return fmt.Errorf("device %d:%d: the format ends at %d:%d", e.Dev.Major, e.Dev.Minor, disk.MaxMajor, disk.MaxMinor)
 		}
 	case tree.File:
 		if e.Content == nil && e.DataSize() > 0 {
@@ -212,8 +231,8 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 	return nil
 }
 
-// retime applies the options about times to t.
-func (w *Writer) retime(t tree.Time) tree.Time {
+// timeOf is what the options about times make of t.
+func (w *Writer) timeOf(t tree.Time) tree.Time {
 	if w.opts.Mtime != nil {
 		t = *w.opts.Mtime
 	}
@@ -232,7 +251,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 	kept := make([]tree.Xattr, 0, len(e.Xattrs))
 	for _, x := range e.Xattrs {
 		if drops(x) {
-			w.dropped.note(e.Path + ": xattr " + x.Name)
+			w.dropped.Add(e.Path + ": xattr " + x.Name)
 		} else {
 			kept = append(kept, x)
 		}
@@ -240,10 +259,10 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 	return kept
 }
 
-// drops reports whether x is left out: the format has no number for its prefix,
-// or it would be read as a mark of a layer that nobody made.
+// drops reports whether x is left out: the format has no number for its prefix, or the
+// reader would take it for a mark of a layer.
 func (w *Writer) drops(x tree.Xattr) bool {
-	_, _, ok := splitXattr(x.Name)
+	_, _, ok := disk.SplitXattr(x.Name)
 	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
 }
 
@@ -266,10 +285,11 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// Abort gives the image up and frees what the Writer holds.
+// Abort gives the image up and frees what the Writer holds: spool and goroutines. Add
+// and Close then return cause. After a successful Close it does nothing.
 func (w *Writer) Abort(cause error) {
 	if w.err == nil {
-		w.err = cause
+		w.err = cmp.Or(cause, errAborted)
 	}
 	w.release()
 }
@@ -278,15 +298,18 @@ func (w *Writer) Abort(cause error) {
 // and frees the spool.
 func (w *Writer) release() error {
 	w.data.Flush() // its error is known already
-	return w.tail.close()
+	return w.tail.free()
 }
 
 func (w *Writer) finish() error {
 	p := &plan{
-		bs: w.bs, layer: w.opts.Layer, keeps: w.opts.Check, implied: w.retime(tree.Time{}), items: make([]*item, 0, w.added+1),
-		table: w.slots(), merged: w.devices != nil, retime: w.retime,
+		bs: w.bs, layer: w.opts.Layer, check: w.opts.Check, implied: w.timeOf(tree.Time{}), items: make([]*item, 0, w.added+1),
+		table: &w.items, tableLen: w.slots(), merged: w.devices != nil, timeOf: w.timeOf,
 	}
-	if err := p.make(w.tree, w.data.Offset()/w.bs); err != nil {
+	if err := w.stopped(); err != nil {
+		return err
+	}
+	if err := p.arrange(w.tree, w.data.Offset()/w.bs); err != nil {
 		return err
 	}
 	if err := p.placeDevices(w.devices); err != nil {
@@ -302,56 +325,28 @@ func (w *Writer) finish() error {
 	return nil
 }
 
-// warn says once for each kind what the image does not hold as it was.
+// warn tells once for each kind what the image does not hold as it was.
 func (w *Writer) warn(p *plan) {
 	if w.opts.Warn == nil {
 		return
 	}
-	if w.dropped.count > 0 {
-		w.opts.Warn(w.dropped.text())
+	if text := w.dropped.LeftOut(); text != "" {
+		w.opts.Warn(text)
 	}
-	var marks warning
+	var marks tree.Tally
 	for _, it := range p.items {
 		e := it.entry
 		switch {
 		case !p.layer:
 		case e.NoChange && it.dir.parent != it:
-			marks.note("a directory that is only implied")
+			marks.Add("a directory that is only implied")
 		case e.Lower != nil:
-			marks.note("a hard link to a layer below")
+			marks.Add("a hard link to a layer below")
 		case it.dir != nil && it.dir.parent == it && e.IsOpaque():
-			marks.note("an opaque root")
+			marks.Add("an opaque root")
 		}
 	}
-	if marks.count > 0 {
-		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.count, marks.first))
+	if marks.Count > 0 {
+		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.Count, marks.First))
 	}
-}
-
-// warning counts what is all told in one line.
-type warning struct {
-	first string
-	count int
-}
-
-func (n *warning) note(what string) {
-	if n.count == 0 {
-		n.first = what
-	}
-	n.count++
-}
-
-func (n *warning) add(m warning) {
-	if n.count == 0 {
-		n.first = m.first
-	}
-	n.count += m.count
-}
-
-func (n *warning) text() string {
-	s := n.first + ": left out"
-	if n.count > 1 {
-		s += fmt.Sprintf(", and %d more", n.count-1)
-	}
-	return s
 }

@@ -2,8 +2,10 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -11,6 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -23,7 +29,7 @@ func TestRoundTrip(t *testing.T) {
 		if d := firstDifference(want, stream(t, open(t, b).Source())); d != "" {
 			t.Errorf("%+v: %s", opts, d)
 		}
-		if align := max(opts.BlockSize, imageAlign); len(b)%align != 0 {
+		if align := max(opts.BlockSize, disk.ImageAlign); len(b)%align != 0 {
 			t.Errorf("%+v: image of %d bytes", opts, len(b))
 		}
 	}
@@ -54,8 +60,8 @@ func TestFileSizes(t *testing.T) {
 func TestLinkSizes(t *testing.T) {
 	for _, bs := range []int{512, 4096} {
 		var es []tree.Entry
-		for _, n := range []int{1, bs - 100, bs - 65, bs - 64, bs - 33, bs - 32, bs - 31, bs - 1, bs, bs + 1, linkMax} {
-			es = append(es, symlink(fmt.Sprint("l", n), strings.Repeat("x", min(n, linkMax))))
+		for _, n := range []int{1, bs - 100, bs - 65, bs - 64, bs - 33, bs - 32, bs - 31, bs - 1, bs, bs + 1, disk.MaxLink} {
+			es = append(es, symlink(fmt.Sprint("l", n), strings.Repeat("x", min(n, disk.MaxLink))))
 		}
 		img := open(t, build(t, Options{BlockSize: bs}, es...))
 		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
@@ -107,8 +113,9 @@ func TestLargeRoot(t *testing.T) {
 			root = xattrs(root, fmt.Sprintf("user.%d", i), strings.Repeat("v", 100+i))
 		}
 		es := append(corpus()[1:], root)
-		img := open(t, build(t, Options{BlockSize: bs}, es...))
-		if img.super.MetaBlock == 0 {
+		b := build(t, Options{BlockSize: bs}, es...)
+		img := open(t, b)
+		if erofstest.Super(t, b).MetaBlock == 0 {
 			t.Error("nids count from block 0")
 		}
 		if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
@@ -132,11 +139,11 @@ func TestXattrLimits(t *testing.T) {
 		return []tree.Entry{a, b}
 	}
 	full := dir("full") // as many bytes as an inode may have: 3*(4+1+65535) + 12 + 65520 is 262148 with the last
-	for i, n := range []int{xattrValueMax, xattrValueMax, xattrValueMax} {
+	for i, n := range []int{disk.MaxXattrValue, disk.MaxXattrValue, disk.MaxXattrValue} {
 		full = xattrs(full, "user."+string(rune('a'+i)), strings.Repeat("v", n))
 	}
-	used := xattrHeadSize + 3*roundUp(xattrEntSize+1+xattrValueMax, 4)
-	last := strings.Repeat("v", int(xattrBodyMax-used-xattrEntSize-1))
+	used := disk.XattrHeadSize + 3*disk.RoundUp(disk.XattrEntrySize+1+disk.MaxXattrValue, 4)
+	last := strings.Repeat("v", int(disk.MaxXattrBody-used-disk.XattrEntrySize-1))
 	for _, c := range []struct {
 		name string
 		es   []tree.Entry
@@ -164,7 +171,7 @@ func TestXattrLimits(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if d := firstDifference(canonical(t, tree.Flat, c.es...), stream(t, open(t, m.b).Source())); d != "" {
+		if d := firstDifference(canonical(t, tree.Flat, c.es...), stream(t, open(t, m.B).Source())); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
 	}
@@ -186,12 +193,12 @@ func TestDropped(t *testing.T) {
 	opts := Options{Warn: func(s string) { warnings = append(warnings, s) }}
 	img := open(t, build(t, opts,
 		xattrs(file("a", nil), "system.nfs4_acl", "x", "user.kept", "y"),
-		xattrs(file("b", nil), "btrfs.compression", "x", markLink, "a"),
+		xattrs(file("b", nil), "btrfs.compression", "x", disk.MarkLink, "a"),
 		xattrs(file("c", nil), "system.posix_acl_access", "\x02\x00\x00\x00")))
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "a: xattr system.nfs4_acl") || !strings.Contains(warnings[0], "2 more") {
 		t.Errorf("warnings %q", warnings)
 	}
-	files := list(t, img)
+	files := list(t, img.Source())
 	if x := fmt.Sprint(files["a"].Xattrs, files["b"].Xattrs, files["c"].Xattrs); x != "[{user.kept y}] [] [{system.posix_acl_access \x02\x00\x00\x00}]" {
 		t.Errorf("xattrs %q", x)
 	}
@@ -234,7 +241,7 @@ func TestRefused(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	for _, opts := range []Options{{BlockSize: 256}, {BlockSize: 131072}, {BlockSize: 4097}, {BlockSize: -4096}, {Label: "sixteen bytes ab"}, {Label: "a\x00b"}} {
-		if _, err := NewWriter(&image{}, opts); err == nil {
+		if _, err := NewWriter(t.Context(), &image{}, opts); err == nil {
 			t.Errorf("%+v is accepted", opts)
 		}
 	}
@@ -243,7 +250,7 @@ func TestBadOptions(t *testing.T) {
 // Errors are final, and the superblock is not there without success.
 func TestErrorsStick(t *testing.T) {
 	m := &image{}
-	w, err := NewWriter(m, Options{})
+	w, err := NewWriter(t.Context(), m, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +262,7 @@ func TestErrorsStick(t *testing.T) {
 	if again, closed := w.Add(&good), w.Close(); first == nil || !errors.Is(again, first) || !errors.Is(closed, first) {
 		t.Errorf("%v, then %v and %v", first, again, closed)
 	}
-	if _, err := Open(m, int64(len(m.b))); !errors.Is(err, ErrCorrupt) {
+	if _, err := read.Open(m, int64(len(m.B))); !errors.Is(err, read.ErrCorrupt) {
 		t.Errorf("open: %v", err)
 	}
 }
@@ -298,21 +305,22 @@ func TestTimes(t *testing.T) {
 		at("zero", 0, 0), at("before", -1, 999999999), at("far", math.MaxInt64, 1), at("farther", math.MinInt64, 0),
 		at("a", 5, 5), at("b", 5, 5), at("c", 9, 9), at("d", 9, 9),
 	}
-	img := open(t, build(t, Options{}, es...))
+	b := build(t, Options{}, es...)
+	img, super := open(t, b), erofstest.Super(t, b)
 	if d := firstDifference(canonical(t, tree.Flat, es...), stream(t, img.Source())); d != "" {
 		t.Error(d)
 	}
-	if epoch := (tree.Time{Sec: img.super.Epoch, Nsec: img.super.FixedNsec}); epoch != (tree.Time{}) {
+	if epoch := (tree.Time{Sec: super.Epoch, Nsec: super.FixedNsec}); epoch != (tree.Time{}) {
 		t.Errorf("epoch %v: zero comes with the implied root twice, and first", epoch)
 	}
 	moment := tree.Time{Sec: 7, Nsec: 7}
-	files := list(t, open(t, build(t, Options{Mtime: &moment}, es...)))
+	files := list(t, open(t, build(t, Options{Mtime: &moment}, es...)).Source())
 	for path, e := range files {
 		if e.Time != moment {
 			t.Errorf("%s has the time %v with Mtime", path, e.Time)
 		}
 	}
-	files = list(t, open(t, build(t, Options{Clamp: &moment}, es...)))
+	files = list(t, open(t, build(t, Options{Clamp: &moment}, es...)).Source())
 	for path, want := range map[string]tree.Time{".": {}, "before": {Sec: -1, Nsec: 999999999}, "far": moment, "b": {Sec: 5, Nsec: 5}, "c": moment} {
 		if files[path].Time != want {
 			t.Errorf("%s has the time %v with Clamp", path, files[path].Time)
@@ -323,9 +331,9 @@ func TestTimes(t *testing.T) {
 func TestSuperblockOptions(t *testing.T) {
 	built := int64(1700000100)
 	b := build(t, Options{Label: "fifteen bytes!!", BuildTime: &built, UUID: &[16]byte{1, 2, 3}}, with(dir("."), func(e *tree.Entry) { e.Time = tree.Time{Sec: 1700000000} }))
-	img := open(t, b)
-	if img.Label() != "fifteen bytes!!" || img.UUID() != [16]byte{1, 2, 3} || img.super.BuildTime != 100 {
-		t.Errorf("superblock %+v", img.super)
+	img, super := open(t, b), erofstest.Super(t, b)
+	if img.Label() != "fifteen bytes!!" || img.UUID() != [16]byte{1, 2, 3} || super.BuildTime != 100 {
+		t.Errorf("superblock %+v", super)
 	}
 }
 
@@ -370,7 +378,7 @@ func TestCheckChangesNothing(t *testing.T) {
 	if err := writeTo(m, Options{}, corpus()); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(m.b, build(t, Options{}, corpus()...)) {
+	if !bytes.Equal(m.B, build(t, Options{}, corpus()...)) {
 		t.Error("the image differs with a check")
 	}
 }
@@ -406,4 +414,75 @@ func TestSpool(t *testing.T) {
 	if err := writeTo(&image{}, Options{SpoolDir: tmp + "/none"}, es); err == nil {
 		t.Error("no error without a place for the spool file")
 	}
+}
+
+// stopping is content that stops its writer half-way, if that goes so far.
+type stopping struct {
+	data
+	cancel context.CancelCauseFunc
+}
+
+var errStopped = errors.New("no more")
+
+func (c stopping) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c.data[:len(c.data)/2])
+	if err != nil {
+		return int64(n), err
+	}
+	c.cancel(errStopped)
+	m, err := w.Write(c.data[n:])
+	return int64(n + m), err
+}
+
+// stoppingImage stops its writer when that reads it back.
+type stoppingImage struct {
+	image
+	cancel context.CancelCauseFunc
+}
+
+func (m *stoppingImage) ReadAt(p []byte, off int64) (int, error) {
+	if off > 4096 {
+		m.cancel(errStopped)
+	}
+	return m.image.ReadAt(p, off)
+}
+
+// A writer ends with the cause of its context wherever that comes, for good, and leaves
+// nothing behind.
+func TestContext(t *testing.T) {
+	before := reftest.RunningNow(t)
+	big := pattern(1, 1<<20) // more than one piece
+	for name, run := range map[string]func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error){
+		"before an entry": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			cancel(errStopped)
+			e := dir("a")
+			return w, errors.Join(err, w.Add(&e))
+		},
+		"in a file": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			e := with(file("a", big), func(e *tree.Entry) { e.Content = stopping{big, cancel} })
+			return w, errors.Join(err, w.Add(&e))
+		},
+		"at the end": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &image{}, Options{})
+			e := file("a", big)
+			err = errors.Join(err, w.Add(&e))
+			cancel(errStopped)
+			return w, errors.Join(err, w.Close())
+		},
+		"in the check": func(ctx context.Context, cancel context.CancelCauseFunc) (*Writer, error) {
+			w, err := NewWriter(ctx, &stoppingImage{cancel: cancel}, Options{Check: true})
+			e := file("a", big)
+			return w, errors.Join(err, w.Add(&e), w.Close())
+		},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w, err := run(ctx, cancel)
+		e := dir("b")
+		if again, closed := w.Add(&e), w.Close(); !errors.Is(err, errStopped) || !errors.Is(again, errStopped) || !errors.Is(closed, errStopped) {
+			t.Errorf("%s: %v, then %v and %v", name, err, again, closed)
+		}
+	}
+	before.Left(t)
 }

@@ -45,7 +45,7 @@ func TestZeros(t *testing.T) {
 			for _, layer := range []bool{false, true} {
 				opts := Options{BlockSize: bs, Layer: layer}
 				img := open(t, build(t, opts, c.e))
-				have := list(t, img)["f"]
+				have := list(t, img.Source())["f"]
 				text := "nil"
 				if have.Extents != nil {
 					text = fmt.Sprint(have.Extents)
@@ -55,7 +55,7 @@ func TestZeros(t *testing.T) {
 				}
 				compareFull(t, c.name, &c.e, &have)
 				opts.KeepZeros = true
-				kept := list(t, open(t, build(t, opts, c.e)))["f"]
+				kept := list(t, open(t, build(t, opts, c.e)).Source())["f"]
 				if kept.Extents != nil {
 					t.Errorf("%d, %s: kept zeros are %v", bs, c.name, kept.Extents)
 				}
@@ -127,7 +127,7 @@ func TestZerosAgain(t *testing.T) {
 	for _, opts := range []Options{{}, {Layer: true}, {BlockSize: 512}} {
 		b := build(t, opts, es...)
 		again := &image{}
-		w, err := NewWriter(again, opts)
+		w, err := NewWriter(t.Context(), again, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,13 +135,13 @@ func TestZerosAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := &image{} // in the same order
-		if w, err = NewWriter(first, opts); err != nil {
+		if w, err = NewWriter(t.Context(), first, opts); err != nil {
 			t.Fatal(err)
 		}
 		if err := tree.Copy(context.Background(), w, sourceOf(t, es)); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(first.b, again.b) {
+		if !bytes.Equal(first.B, again.B) {
 			t.Errorf("%+v: another image", opts)
 		}
 	}

@@ -244,7 +244,7 @@ func withoutOpaque(xs []Xattr) []Xattr {
 // directory 2 and the number of its subdirectories. A name that may be that of a
 // file in the layers below does not count, unless there is no other.
 func (t *Tree) CountLinks() {
-	t.each(func(n *Node) { n.Entry.Nlink = 0 })
+	t.each(func(n *Node) { n.Entry.Nlink, n.Entry.Inode().Nlink = 0, 0 })
 	t.each(func(n *Node) {
 		if n.Entry.Type != Dir {
 			n.Entry.Nlink++

@@ -292,6 +292,40 @@ func TestCountLinks(t *testing.T) {
 	}
 }
 
+// TestCountLinksAlone counts an inode that stands behind names of the layers below alone,
+// whatever its entry said.
+func TestCountLinksAlone(t *testing.T) {
+	alone := fileEntry("a", 1)
+	alone.Nlink = 9
+	tree := put(t, orElse(alone, "below"))
+	tree.CountLinks()
+	if n := tree.Lookup("a").Entry.Inode().Nlink; n != 1 {
+		t.Errorf("%d links", n)
+	}
+}
+
+// TestSourceNode has a node for each record, that of the same name and inode.
+func TestSourceNode(t *testing.T) {
+	tree := put(t, dirEntry("d"), fileEntry("d/a", 1), hardEntry("b", "d/a"), orElse(fileEntry("c", 2), "below"))
+	src, n := tree.Source(Layer), 0
+	for {
+		e, err := src.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if want := tree.Lookup(e.Path); src.Node() != want || want.Entry.Inode().Size != e.Size {
+			t.Errorf("%s: node %+v, want %+v", e.Path, src.Node(), want)
+		}
+	}
+	if n != 4 {
+		t.Errorf("%d records", n)
+	}
+}
+
 // TestSourceOrder is canonical, whatever the order of the records.
 func TestSourceOrder(t *testing.T) {
 	paths := []string{"a", "a/\x01", "a/z", "a!", "a-b", "aa", "a\xff", "b/c/d", "b/cc", "b.c", "B"}

@@ -15,9 +15,9 @@ const (
 // hard links to it. In a flat tree every directory is there; the caller sees to
 // it that t has no marks of a layer. The tree must not change meanwhile, and is
 // as valid after Close as before.
-func (t *Tree) Source(form Form) Source {
+func (t *Tree) Source(form Form) *NodeSource {
 	t.CountLinks()
-	return &treeSource{
+	return &NodeSource{
 		form:  form,
 		alone: !t.hasElse,
 		first: make(map[*Entry]*Place),
@@ -25,25 +25,32 @@ func (t *Tree) Source(form Form) Source {
 	}
 }
 
-type treeSource struct {
+// NodeSource yields the nodes of a Tree as entries.
+type NodeSource struct {
 	form  Form
 	alone bool              // an inode with one link has one name
 	first map[*Entry]*Place // where an inode of several names was yielded
 	stack []level
 	path  []byte // of the directory on top of the stack, with a slash behind
 	entry Entry
+	node  *Node // of entry
 }
 
 // level is what is still to come of one directory.
 type level struct {
 	nodes []*Node
-	path  int    // length of treeSource.path for them
+	path  int    // length of NodeSource.path for them
 	at    *Place // of the directory
 }
 
-func (s *treeSource) Close() error { return nil }
+// Node is the node whose record Next has returned last.
+func (s *NodeSource) Node() *Node { return s.node }
 
-func (s *treeSource) Next() (*Entry, error) {
+// Close does nothing: a tree is memory.
+func (s *NodeSource) Close() error { return nil }
+
+// Next returns the record of the next node.
+func (s *NodeSource) Next() (*Entry, error) {
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
 		if len(top.nodes) == 0 {
@@ -53,6 +60,7 @@ func (s *treeSource) Next() (*Entry, error) {
 		n := top.nodes[0]
 		top.nodes = top.nodes[1:]
 		s.path = append(s.path[:top.path], n.name...)
+		s.node = n
 		s.fill(n, top.at)
 		if n.Entry.Type == Dir {
 			s.descend(n, top.at)
@@ -65,7 +73,7 @@ func (s *treeSource) Next() (*Entry, error) {
 	return nil, io.EOF
 }
 
-func (s *treeSource) descend(n *Node, dir *Place) {
+func (s *NodeSource) descend(n *Node, dir *Place) {
 	var at *Place
 	if n.name == "." {
 		s.path = s.path[:0]
@@ -77,7 +85,7 @@ func (s *treeSource) descend(n *Node, dir *Place) {
 }
 
 // fill makes s.entry the record of n, which lies in dir and whose path is s.path.
-func (s *treeSource) fill(n *Node, dir *Place) {
+func (s *NodeSource) fill(n *Node, dir *Place) {
 	inode := n.Entry.Inode()
 	s.entry = *inode
 	e := &s.entry

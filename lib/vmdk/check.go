@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -9,12 +10,12 @@ import (
 	"path/filepath"
 )
 
-// Check reads a disk again: a descriptor with its extents, of which it reads the
-// sizes and what EROFS images say of themselves; a stream-optimized disk with every
-// grain; the tables of a GPT disk; a raw disk that begins with an EROFS image. It
-// warns of a descriptor whose CID is not that of the extents: one of them may have
-// changed since, or another tool have written it.
-func Check(path string, warn func(string)) error {
+// Check reads a disk again: a descriptor with the sizes of its extents and the superblocks
+// of EROFS images among them; a stream-optimized disk with every grain; the tables of a GPT
+// disk; a raw disk that begins with an EROFS image. It warns of a descriptor whose CID is
+// not that of the extents: an extent has changed since, or another tool wrote it.
+// It ends with the cause of ctx once that is done.
+func Check(ctx context.Context, path string, warn func(string)) error {
 	f, err := openData(path)
 	if err != nil {
 		return err
@@ -22,7 +23,7 @@ func Check(path string, warn func(string)) error {
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err == nil {
-		err = checkFile(f, size, path, warn)
+		err = checkFile(ctx, f, size, path, warn)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -30,7 +31,7 @@ func Check(path string, warn func(string)) error {
 	return nil
 }
 
-func checkFile(f *os.File, size int64, path string, warn func(string)) error {
+func checkFile(ctx context.Context, f *os.File, size int64, path string, warn func(string)) error {
 	disk := bounded{f, size}
 	head := make([]byte, min(size, headSize))
 	if err := disk.read(head, 0); err != nil {
@@ -42,7 +43,7 @@ func checkFile(f *os.File, size int64, path string, warn func(string)) error {
 		if err != nil {
 			return err
 		}
-		return s.Check()
+		return s.Check(ctx)
 	case bytes.HasPrefix(head, []byte("# ")):
 		return checkText(disk, path, warn)
 	case len(head) >= SectorSize+len(gptMagic) && string(head[SectorSize:][:len(gptMagic)]) == gptMagic:

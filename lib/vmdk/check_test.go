@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/erofs/disk"
 )
 
 // layered is an fsmeta with two layers, in the order of a disk.
@@ -45,7 +47,7 @@ func TestVerify(t *testing.T) {
 		{"image alone, cut", "l2", func(f map[string][]byte) { f["l2"] = f["l2"][:4096] }, false, "cut short at 4096"},
 		{"48-bit addresses, size not known", "l2", func(f map[string][]byte) {
 			f["l2"] = f["l2"][:4096]
-			f["l2"][erofsSuper+80] = erofs48Bit
+			f["l2"][disk.SuperOffset+80] = byte(disk.Incompat48Bit)
 		}, false, ""},
 		{"not whole blocks", "l2", func(f map[string][]byte) { f["l2"] = append(f["l2"], make([]byte, 512)...) }, false, "not a multiple of the EROFS block size 4096"},
 		{"between blocks", "x l2", func(f map[string][]byte) { f["x"] = make([]byte, 512) }, true, "begins at byte 512 of the disk, inside an EROFS block"},
@@ -55,7 +57,7 @@ func TestVerify(t *testing.T) {
 		{"without a device table, short", "m2 l2", func(f map[string][]byte) {
 			f["m2"] = erofsHead{blocks: 9}.image()[:8192]
 		}, false, "EROFS image of 36864 bytes is cut short at 24576"},
-		{"table outside", "m l2 l3", func(f map[string][]byte) { f["m"][erofsSuper+89] = 0xFF }, false, "outside the image"},
+		{"table outside", "m l2 l3", func(f map[string][]byte) { f["m"][disk.SuperOffset+89] = 0xFF }, false, "outside the image"},
 	} {
 		files := layered()
 		if c.spoil != nil {
@@ -90,11 +92,11 @@ func TestCheckRaw(t *testing.T) {
 		}
 		return file(t, t.TempDir(), "disk", b)
 	}
-	if err := Check(join("m", "l2", "l3"), nil); err != nil {
+	if err := Check(t.Context(), join("m", "l2", "l3"), nil); err != nil {
 		t.Error(err)
 	}
-	says(t, "swapped", Check(join("m", "l3", "l2"), nil), ErrCorrupt, "is the image")
-	says(t, "short", Check(join("m", "l2"), nil), ErrCorrupt, "device 2")
+	says(t, "swapped", Check(t.Context(), join("m", "l3", "l2"), nil), ErrCorrupt, "is the image")
+	says(t, "short", Check(t.Context(), join("m", "l2"), nil), ErrCorrupt, "device 2")
 }
 
 // writeFlat makes a disk of files in a new directory.
@@ -126,35 +128,35 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(Check(disk, func(s string) { t.Error(s) }))
+	must(Check(t.Context(), disk, func(s string) { t.Error(s) }))
 
 	// Another cwd, another name of the directory.
 	link := filepath.Join(t.TempDir(), "link")
 	must(os.Symlink(dir, link))
-	must(Check(filepath.Join(link, "disk.vmdk"), nil))
+	must(Check(t.Context(), filepath.Join(link, "disk.vmdk"), nil))
 
 	l3 := filepath.Join(dir, "l3")
 	must(os.Truncate(l3, 8192))
-	says(t, "short layer", Check(disk, nil), ErrCorrupt, "l3: has 8192 bytes, and the descriptor 12288")
+	says(t, "short layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 8192 bytes, and the descriptor 12288")
 	must(os.Truncate(l3, 16384))
-	says(t, "long layer", Check(disk, nil), ErrCorrupt, "l3: has 16384 bytes, and the descriptor 12288")
+	says(t, "long layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 16384 bytes, and the descriptor 12288")
 	must(os.Truncate(l3, 12289))
-	says(t, "odd layer", Check(disk, nil), nil, "l3: size of 12289 bytes")
+	says(t, "odd layer", Check(t.Context(), disk, nil), nil, "l3: size of 12289 bytes")
 	must(os.Truncate(l3, 0))
-	says(t, "empty layer", Check(disk, nil), nil, "l3: is empty")
+	says(t, "empty layer", Check(t.Context(), disk, nil), nil, "l3: is empty")
 	must(os.Remove(l3))
-	says(t, "no layer", Check(disk, nil), fs.ErrNotExist, "l3")
+	says(t, "no layer", Check(t.Context(), disk, nil), fs.ErrNotExist, "l3")
 	must(unix.Mkfifo(l3, 0o666))
-	says(t, "pipe", Check(disk, nil), nil, "not a file or block device")
+	says(t, "pipe", Check(t.Context(), disk, nil), nil, "not a file or block device")
 	must(os.Remove(l3))
 
 	must(os.WriteFile(l3, erofsHead{blocks: 3, uuid: 9}.image(), 0o666))
-	says(t, "another layer", Check(disk, nil), ErrCorrupt, "is the image with the UUID")
+	says(t, "another layer", Check(t.Context(), disk, nil), ErrCorrupt, "is the image with the UUID")
 	b := layered()["l3"]
 	b[100] = 1 // not in the superblock
 	must(os.WriteFile(l3, b, 0o666))
 	var warnings []string
-	if err := Check(disk, func(s string) { warnings = append(warnings, s) }); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "CID is ") {
+	if err := Check(t.Context(), disk, func(s string) { warnings = append(warnings, s) }); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "CID is ") {
 		t.Errorf("a changed layer: %q, %v", warnings, err)
 	}
 }
@@ -186,7 +188,7 @@ func TestCheckPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = Check(file(t, dir, "disk", text), nil)
+		err = Check(t.Context(), file(t, dir, "disk", text), nil)
 		if c.text == "" && err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		} else if c.text != "" {
@@ -198,27 +200,27 @@ func TestCheckPieces(t *testing.T) {
 func TestCheckOthers(t *testing.T) {
 	dir := t.TempDir()
 	stream := pack(t, noise(1<<17, 1), StreamOptions{})
-	if err := Check(file(t, dir, "s", stream), nil); err != nil {
+	if err := Check(t.Context(), file(t, dir, "s", stream), nil); err != nil {
 		t.Error(err)
 	}
-	says(t, "no grains", Check(file(t, dir, "s", stream[:4096]), nil), ErrCorrupt, "no footer")
+	says(t, "no grains", Check(t.Context(), file(t, dir, "s", stream[:4096]), nil), ErrCorrupt, "no footer")
 	text := bytes.TrimRight(stream[512:512+20*512], "\x00")
-	says(t, "descriptor of a stream", Check(file(t, dir, "s", text), nil), ErrCorrupt, "without the disk")
+	says(t, "descriptor of a stream", Check(t.Context(), file(t, dir, "s", text), nil), ErrCorrupt, "without the disk")
 	for name, b := range map[string][]byte{"empty": nil, "zeros": make([]byte, 8192), "text": []byte("hello\n")} {
-		says(t, name, Check(file(t, dir, "s", b), nil), ErrUnsupported, "neither a descriptor nor")
+		says(t, name, Check(t.Context(), file(t, dir, "s", b), nil), ErrUnsupported, "neither a descriptor nor")
 	}
-	says(t, "other comment", Check(file(t, dir, "s", []byte("# hello\n")), nil), ErrCorrupt, "line 1")
-	says(t, "long text", Check(sparse(t, dir, "long", 2<<20, 4096), nil), ErrUnsupported, "neither")
+	says(t, "other comment", Check(t.Context(), file(t, dir, "s", []byte("# hello\n")), nil), ErrCorrupt, "line 1")
+	says(t, "long text", Check(t.Context(), sparse(t, dir, "long", 2<<20, 4096), nil), ErrUnsupported, "neither")
 	long := file(t, dir, "longer", append([]byte("# Disk DescriptorFile\n"), make([]byte, maxText)...))
-	says(t, "long descriptor", Check(long, nil), ErrUnsupported, "readers take")
-	says(t, "directory", Check(dir, nil), unix.EISDIR, "open")
-	says(t, "missing", Check(filepath.Join(dir, "none"), nil), fs.ErrNotExist, "open")
+	says(t, "long descriptor", Check(t.Context(), long, nil), ErrUnsupported, "readers take")
+	says(t, "directory", Check(t.Context(), dir, nil), unix.EISDIR, "open")
+	says(t, "missing", Check(t.Context(), filepath.Join(dir, "none"), nil), fs.ErrNotExist, "open")
 }
 
 // FuzzErofs: superblocks and device tables of any kind.
 func FuzzErofs(f *testing.F) {
 	meta := layered()["m"]
-	f.Add(meta[:erofsMinimum], meta[4096:4096+2*erofsSlot])
+	f.Add(meta[:disk.SuperOffset+disk.SuperSize], meta[4096:4096+2*disk.DeviceSlotSize])
 	f.Fuzz(func(t *testing.T, super, table []byte) {
 		b := append(make([]byte, 0, 32<<10), meta...)
 		copy(b, super)

@@ -2,11 +2,12 @@ package vmdk
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"runtime"
-	"sync"
 
 	"github.com/klauspost/compress/zlib"
+	"golang.org/x/sync/errgroup"
 )
 
 // DefaultLevel is the level of compression where none is given.
@@ -14,106 +15,142 @@ const DefaultLevel = 6
 
 const maxWorkers = 256 // each has 1 MiB or so
 
-// job is one grain on its way from the source through a worker to the output.
-type job struct {
+// packed is a grain on its way from the source to the output.
+type packed struct {
 	number int64
 	data   []byte
-	out    bytes.Buffer // a marker and compressed data in whole sectors; nothing of zeros
-	done   chan struct{}
-	err    error
+	out    bytes.Buffer // a marker and compressed data in whole sectors
 }
 
-// compress hands each grain of src, compressed, to put, in order. Workers share
-// the work; as each grain is compressed by itself the result does not depend on
-// them. After an error of put it stops src. When it returns nothing runs any more.
-func compress(src grains, o StreamOptions, put func(number int64, b []byte) error) error {
+// compress hands each grain of src that is not all zeros, compressed, to put, in order.
+// Workers share the work. Each grain is compressed by itself, so the result does not
+// depend on them. The first error stops the others and src; so does the end of ctx,
+// whose cause compress then returns. When it returns nothing runs any more.
+func compress(ctx context.Context, src grains, o StreamOptions, put func(number int64, b []byte) error) error {
 	workers := o.Jobs
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	workers = min(workers, maxWorkers)
-	depth := 4 * workers
-	free, work, order := make(chan *job, depth), make(chan *job, depth), make(chan *job, depth)
-	for range depth {
-		free <- &job{data: make([]byte, grainSize), done: make(chan struct{}, 1)}
+	c := &compression{
+		level:       o.Level,
+		put:         put,
+		free:        make(chan *packed, 4*workers),
+		compressors: make(chan *zlib.Writer, workers),
 	}
-	stop := make(chan struct{})
-	var runs sync.WaitGroup
-	defer runs.Wait()
-	defer src.stop()
-	defer close(stop)
+	if c.level == 0 {
+		c.level = DefaultLevel
+	}
+	for range cap(c.free) {
+		c.free <- &packed{data: make([]byte, grainSize)}
+	}
 	for range workers {
-		runs.Go(func() { worker(work, o.Level) })
+		c.compressors <- nil
 	}
-	runs.Go(func() { produce(src, free, work, order, stop) })
-	for j := range order {
-		<-j.done
-		if j.err == nil && j.out.Len() > 0 {
-			j.err = put(j.number, j.out.Bytes())
-		}
-		if j.err != nil {
-			return j.err
-		}
-		free <- j
+	c.group, c.ctx = errgroup.WithContext(ctx)
+	defer stopWith(c.ctx, src)()
+	c.group.Go(func() error { return c.read(src) })
+	err := c.group.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // the source may have failed because it was stopped
 	}
+	return err
+}
+
+// compression is a call of compress.
+type compression struct {
+	group       *errgroup.Group
+	ctx         context.Context
+	level       int
+	put         func(number int64, b []byte) error
+	free        chan *packed      // bounds the grains under way, and so the memory
+	compressors chan *zlib.Writer // those that are idle; nil: to be made
+}
+
+// read starts a goroutine for each grain of src that is not all zeros.
+func (c *compression) read(src grains) error {
+	turn := make(chan struct{}) // closed once all grains before have been put
+	close(turn)
+	for {
+		var p *packed
+		select {
+		case p = <-c.free:
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		}
+		number, err := src.next(p.data)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case isZero(p.data):
+			c.free <- p
+			continue
+		}
+		p.number = number
+		mine, next := turn, make(chan struct{})
+		c.group.Go(func() error { return c.pack(p, mine, next) })
+		turn = next
+	}
+}
+
+// pack compresses p, and puts it when it is its turn.
+func (c *compression) pack(p *packed, turn <-chan struct{}, next chan<- struct{}) error {
+	z := <-c.compressors
+	z, err := p.compress(z, c.level)
+	c.compressors <- z
+	if err != nil {
+		return err
+	}
+	select {
+	case <-turn:
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+	if err := c.put(p.number, p.out.Bytes()); err != nil {
+		return err
+	}
+	c.free <- p
+	close(next)
 	return nil
 }
 
-// produce reads src to its end. Every job goes to the workers and, in order, to
-// the output; the channels have room for all that there are.
-func produce(src grains, free <-chan *job, work, order chan<- *job, stop <-chan struct{}) {
-	defer close(work)
-	defer close(order)
-	for {
-		select {
-		case <-stop:
-			return
-		case j := <-free:
-			if j.number, j.err = src.next(j.data); j.err == io.EOF {
-				return
-			}
-			failed := j.err != nil
-			work <- j
-			order <- j
-			if failed {
-				return
-			}
+// stopWith stops src once ctx is done. What it returns waits until that has happened.
+func stopWith(ctx context.Context, src grains) (wait func()) {
+	stopped := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		src.stop()
+		close(stopped)
+	})
+	return func() {
+		if !cancel() {
+			<-stopped
 		}
 	}
 }
 
-func worker(work <-chan *job, level int) {
-	if level == 0 {
-		level = DefaultLevel
-	}
-	var z *zlib.Writer
-	for j := range work {
-		j.out.Reset()
-		if j.err == nil && !isZero(j.data) {
-			if z == nil {
-				z, j.err = zlib.NewWriterLevel(nil, level)
-			}
-			if j.err == nil {
-				j.err = j.compress(z)
-			}
+// compress fills p.out. It returns z, or a new compressor if z is nil.
+func (p *packed) compress(z *zlib.Writer, level int) (*zlib.Writer, error) {
+	p.out.Reset()
+	p.out.Write(make([]byte, markerHead))
+	if z == nil {
+		var err error
+		if z, err = zlib.NewWriterLevel(nil, level); err != nil {
+			return nil, err
 		}
-		j.done <- struct{}{}
 	}
-}
-
-func (j *job) compress(z *zlib.Writer) error {
-	j.out.Write(make([]byte, markerHead))
-	z.Reset(&j.out)
-	if _, err := z.Write(j.data); err != nil {
-		return err
+	z.Reset(&p.out)
+	if _, err := z.Write(p.data); err != nil {
+		return z, err
 	}
 	if err := z.Close(); err != nil {
-		return err
+		return z, err
 	}
-	size := j.out.Len() - markerHead
-	j.out.Write(zeros[:roundUp(int64(j.out.Len()), SectorSize)-int64(j.out.Len())])
-	marker{Value: uint64(j.number) * grainSectors, Size: uint32(size)}.encode(j.out.Bytes())
-	return nil
+	size := p.out.Len() - markerHead
+	p.out.Write(zeros[:roundUp(int64(p.out.Len()), SectorSize)-int64(p.out.Len())])
+	marker{Value: uint64(p.number) * grainSectors, Size: uint32(size)}.encode(p.out.Bytes())
+	return z, nil
 }
 
 var zeros [grainSize]byte

@@ -36,7 +36,7 @@ type extent struct {
 	id    identity
 }
 
-// identity tells whether two names are one file, or one device.
+// identity is equal for two names of one file, or of one device.
 type identity struct {
 	node     bool
 	dev, ino uint64
@@ -46,9 +46,8 @@ type identity struct {
 // and ext4 lie there, and their UUIDs.
 const headSize = 4096
 
-// Open makes a disk of files, or block devices, in the order of their paths. A
-// file that is named twice is there once, at its first place. Who has the disk
-// closes it.
+// Open makes a disk of files, or block devices, in the order of their paths. A file that
+// is named several times is there once, at its first place. The caller closes the disk.
 func Open(paths []string) (*Disk, error) {
 	d := &Disk{}
 	seen := map[identity]bool{}
@@ -94,7 +93,7 @@ func openData(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// usable tells what cannot be an extent.
+// usable returns an error if a file cannot be an extent.
 func usable(fi fs.FileInfo) error {
 	switch {
 	case fi.IsDir():
@@ -129,7 +128,7 @@ func newExtent(path string, f *os.File) (*extent, error) {
 	if e.size, err = f.Seek(0, io.SeekEnd); err != nil {
 		return nil, err
 	}
-	return e, e.look()
+	return e, e.readHead()
 }
 
 // FromFile makes a disk of an open file, which stays the caller's.
@@ -145,15 +144,15 @@ func FromFile(name string, f *os.File) (*Disk, error) {
 // FromReaderAt makes a disk of size bytes of r.
 func FromReaderAt(name string, r io.ReaderAt, size int64) (*Disk, error) {
 	e := &extent{path: name, data: r, size: size}
-	if err := e.look(); err != nil {
+	if err := e.readHead(); err != nil {
 		return nil, err
 	}
 	d := &Disk{}
 	return d, d.add(e)
 }
 
-// look reads the head, and judges the extent by itself.
-func (e *extent) look() error {
+// readHead checks the size of the extent, and reads its head.
+func (e *extent) readHead() error {
 	if err := checkSize(e.path, e.size); err != nil {
 		return err
 	}

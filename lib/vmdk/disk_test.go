@@ -244,7 +244,7 @@ func TestRaw(t *testing.T) {
 func rawFile(t testing.TB, d *Disk) string {
 	t.Helper()
 	f := create(t)
-	if err := d.WriteFile(f); err != nil {
+	if err := d.WriteFile(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	return f.Name()
@@ -267,11 +267,9 @@ func TestShrunk(t *testing.T) {
 	if err := os.Truncate(path, 1<<19); err != nil {
 		t.Fatal(err)
 	}
-	_, err := d.WriteTo(&bytes.Buffer{})
-	says(t, "in order", err, io.ErrUnexpectedEOF, path)
-	says(t, "stream", d.WriteStream(&bytes.Buffer{}, StreamOptions{}), io.ErrUnexpectedEOF, path)
-	says(t, "at random", d.WriteFile(create(t)), io.ErrUnexpectedEOF, path)
+	says(t, "in order", d.WriteRaw(t.Context(), io.Discard), io.ErrUnexpectedEOF, path)
+	says(t, "stream", d.WriteStream(t.Context(), &bytes.Buffer{}, StreamOptions{}), io.ErrUnexpectedEOF, path)
+	says(t, "at random", d.WriteFile(t.Context(), create(t)), io.ErrUnexpectedEOF, path)
 	d.extents[0].file = nil // as if the file system did not tell of holes
-	_, err = d.WriteTo(&bytes.Buffer{})
-	says(t, "all of it", err, io.ErrUnexpectedEOF, path+": byte 524288")
+	says(t, "all of it", d.WriteRaw(t.Context(), io.Discard), io.ErrUnexpectedEOF, path+": byte 524288")
 }

@@ -40,12 +40,13 @@ func (d *Disk) Descriptor(o FlatOptions) (*Descriptor, error) {
 }
 
 func (e *extent) lines(name string, split bool) (lines []Line) {
-	sectors, most := e.size/SectorSize, e.size/SectorSize
+	sectors := e.size / SectorSize
+	piece := sectors
 	if split {
-		most = splitSectors
+		piece = splitSectors
 	}
-	for off := int64(0); off < sectors; off += most {
-		lines = append(lines, Line{min(most, sectors-off), typeFlat, name, off})
+	for off := int64(0); off < sectors; off += piece {
+		lines = append(lines, Line{min(piece, sectors-off), typeFlat, name, off})
 	}
 	return lines
 }
@@ -105,7 +106,9 @@ func notPortable(r rune) bool {
 }
 
 // ForceableError is an error about what works with some readers all the same.
-type ForceableError struct{ error }
+type ForceableError struct{ Err error }
 
-// Unwrap returns the error itself.
-func (f *ForceableError) Unwrap() error { return f.error }
+func (f *ForceableError) Error() string { return f.Err.Error() }
+
+// Unwrap returns Err.
+func (f *ForceableError) Unwrap() error { return f.Err }

@@ -63,7 +63,7 @@ func TestGPTFile(t *testing.T) {
 	if err != nil || !bytes.Equal(b, content(t, g)) || !bytes.Equal(b[1<<20:1<<20+d.Size()], content(t, d)) {
 		t.Errorf("other bytes, %v", err)
 	}
-	if err := Check(path, nil); err != nil {
+	if err := Check(t.Context(), path, nil); err != nil {
 		t.Error(err)
 	}
 }

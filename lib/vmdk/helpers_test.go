@@ -2,8 +2,6 @@ package vmdk
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/erofs/disk"
 )
 
 // noise is n bytes, half of which compress.
@@ -74,8 +74,8 @@ func open(t testing.TB, paths ...string) *Disk {
 func content(t testing.TB, d *Disk) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if n, err := d.WriteTo(&b); err != nil || n != d.Size() {
-		t.Fatalf("%d bytes of %d: %v", n, d.Size(), err)
+	if err := d.WriteRaw(t.Context(), &b); err != nil || int64(b.Len()) != d.Size() {
+		t.Fatalf("%d bytes of %d: %v", b.Len(), d.Size(), err)
 	}
 	return b.Bytes()
 }
@@ -95,21 +95,20 @@ type erofsSlotHead struct {
 // image has the size that the superblock says; the device table is in block 1.
 func (h erofsHead) image() []byte {
 	b := make([]byte, h.blocks*4096)
-	le, sb := binary.LittleEndian, b[erofsSuper:]
-	le.PutUint32(sb, erofsMagic)
-	sb[12] = 12
-	le.PutUint32(sb[36:], h.blocks)
-	copy(sb[48:64], bytes.Repeat([]byte{h.uuid}, 16))
-	le.PutUint16(sb[86:], uint16(len(h.devices)))
-	le.PutUint16(sb[88:], 4096/erofsSlot)
+	super := disk.Superblock{
+		Magic: disk.Magic, BlockBits: 12, Blocks: h.blocks, UUID: idOf(h.uuid),
+		ExtraDevices: uint16(len(h.devices)), DeviceSlot: 4096 / disk.DeviceSlotSize,
+	}
+	super.Encode(b[disk.SuperOffset:])
 	for i, dev := range h.devices {
-		slot := b[4096+i*erofsSlot:]
-		copy(slot, hex.EncodeToString(bytes.Repeat([]byte{dev.uuid}, 16)))
-		le.PutUint32(slot[erofsTag:], dev.blocks)
-		le.PutUint32(slot[erofsTag+4:], dev.start)
+		slot := disk.DeviceSlot{Tag: disk.TagOf(idOf(dev.uuid)), Blocks: dev.blocks, First: dev.start}
+		slot.Encode(b[4096+i*disk.DeviceSlotSize:])
 	}
 	return b
 }
+
+// idOf is a UUID of the same bytes.
+func idOf(b byte) [16]byte { return [16]byte(bytes.Repeat([]byte{b}, 16)) }
 
 // says fails t unless err is of the kind want and has text.
 func says(t testing.TB, name string, err, want error, text string) {

@@ -83,7 +83,7 @@ func TestInteropFlat(t *testing.T) {
 					t.Errorf("extent %d is %+v", i, e)
 				}
 			}
-			if err := Check(disk, func(s string) { t.Error(s) }); err != nil {
+			if err := Check(t.Context(), disk, func(s string) { t.Error(s) }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -135,7 +135,7 @@ func TestInteropLarge(t *testing.T) {
 		disk := flat(t, d, FlatOptions{Dir: dir, Split: split})
 		reftest.Run(t, "qemu-img", "check", "-f", "vmdk", disk)
 		reftest.Run(t, "qemu-img", "compare", "-f", "vmdk", "-F", "raw", disk, big)
-		if err := Check(disk, nil); err != nil {
+		if err := Check(t.Context(), disk, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestInteropRead(t *testing.T) {
 	for _, subformat := range []string{"streamOptimized", "monolithicFlat", "twoGbMaxExtentFlat"} {
 		disk := filepath.Join(dir, subformat+".vmdk")
 		reftest.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat="+subformat, raw, disk)
-		if err := Check(disk, nil); err != nil {
+		if err := Check(t.Context(), disk, nil); err != nil {
 			t.Errorf("%s: %v", subformat, err)
 		}
 	}

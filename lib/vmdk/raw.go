@@ -1,6 +1,7 @@
 package vmdk
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,9 +10,13 @@ import (
 )
 
 // WriteFile writes the disk to f, which is empty: by sharing blocks with the
-// extents, where the file system can, and with their holes.
-func (d *Disk) WriteFile(f *os.File) error {
+// extents, where the file system can, and with their holes. It looks at ctx between
+// extents, and ends with its cause once it is done.
+func (d *Disk) WriteFile(ctx context.Context, f *os.File) error {
 	for _, e := range d.extents {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if e.file == nil {
 			if err := blockio.CopyAt(f, e.start, e.data, 0, e.size); err != nil {
 				return fmt.Errorf("copy %s: %w", e.path, err)
@@ -23,30 +28,33 @@ func (d *Disk) WriteFile(f *os.File) error {
 	return f.Truncate(d.size)
 }
 
-// WriteTo writes the disk to w from its beginning to its end, with zeros where
-// there are holes.
-func (d *Disk) WriteTo(w io.Writer) (n int64, err error) {
+// WriteRaw writes the disk to w from its beginning to its end, with zeros where
+// there are holes. It ends with the cause of ctx once that is done.
+func (d *Disk) WriteRaw(ctx context.Context, w io.Writer) error {
 	buf := make([]byte, 1<<20)
-	for n < d.size {
+	for n := int64(0); n < d.size; {
 		from, end, err := d.nextData(n)
 		if err != nil {
-			return n, err
+			return err
 		}
 		if from > n {
 			clear(buf)
 		}
 		for n < end {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			p := buf[:min(int64(len(buf)), end-n)]
 			if n < from {
 				p = buf[:min(int64(len(buf)), from-n)]
 			} else if err := d.readAt(p, n); err != nil {
-				return n, err
+				return err
 			}
-			k, err := w.Write(p)
-			if n += int64(k); err != nil {
-				return n, err
+			if _, err := w.Write(p); err != nil {
+				return err
 			}
+			n += int64(len(p))
 		}
 	}
-	return n, nil
+	return nil
 }

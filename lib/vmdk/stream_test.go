@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zlib"
 
@@ -31,7 +33,7 @@ func pack(t testing.TB, b []byte, o StreamOptions) []byte {
 func packDisk(t testing.TB, d *Disk, o StreamOptions) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := d.WriteStream(&out, o); err != nil {
+	if err := d.WriteStream(t.Context(), &out, o); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -43,13 +45,13 @@ func unpack(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Check(); err != nil {
+	if err := s.Check(context.Background()); err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
-	n, err := s.WriteTo(&out)
-	if err == nil && n != s.Size() {
-		err = fmt.Errorf("%d bytes of %d", n, s.Size())
+	err = s.WriteRaw(context.Background(), &out)
+	if err == nil && int64(out.Len()) != s.Size() {
+		err = fmt.Errorf("%d bytes of %d", out.Len(), s.Size())
 	}
 	return out.Bytes(), err
 }
@@ -77,7 +79,7 @@ func TestStream(t *testing.T) {
 				t.Errorf("%d bytes, %v", len(have), err)
 			}
 			var piped bytes.Buffer
-			if err := WriteStreamFrom(&piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1}); err != nil {
+			if err := WriteStreamFrom(t.Context(), &piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1}); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(piped.Bytes(), out) {
@@ -117,14 +119,14 @@ func TestStreamSparse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var numbers []int64
-	err = s.each(func(number int64, sector uint32) error {
+	err = s.each(t.Context(), func(number int64, sector uint32) error {
 		numbers = append(numbers, number)
 		return nil
 	})
 	if want := []int64{0, 4500000000 / grainSize, 5 << 30 / grainSize}; err != nil || fmt.Sprint(numbers) != fmt.Sprint(want) {
 		t.Errorf("grains %d, %v, want %d", numbers, err, want)
 	}
-	if err := s.Check(); err != nil || s.Size() != 5<<30+1536 {
+	if err := s.Check(t.Context()); err != nil || s.Size() != 5<<30+1536 {
 		t.Errorf("%d bytes, %v", s.Size(), err)
 	}
 }
@@ -162,7 +164,7 @@ func TestStreamDeterministic(t *testing.T) {
 		}
 	}
 	var piped bytes.Buffer // the buffer of the last grain has been used before
-	if err := WriteStreamFrom(&piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Jobs: 1}); err != nil || sha256.Sum256(piped.Bytes()) != want {
+	if err := WriteStreamFrom(t.Context(), &piped, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Jobs: 1}); err != nil || sha256.Sum256(piped.Bytes()) != want {
 		t.Errorf("other bytes from a pipe, %v", err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -191,7 +193,7 @@ func TestStreamInput(t *testing.T) {
 		{"error", io.MultiReader(bytes.NewReader(b), brokenReader{}), 8 * grainSize, errBroken, ""},
 		{"error behind", io.MultiReader(bytes.NewReader(b), brokenReader{}), 3 * grainSize, errBroken, ""},
 	} {
-		says(t, c.name, WriteStreamFrom(io.Discard, io.NopCloser(c.r), c.size, StreamOptions{Level: 1}), c.want, c.text)
+		says(t, c.name, WriteStreamFrom(t.Context(), io.Discard, io.NopCloser(c.r), c.size, StreamOptions{Level: 1}), c.want, c.text)
 	}
 }
 
@@ -213,7 +215,7 @@ func TestStreamOutput(t *testing.T) {
 	b := append(noise(10*grainSize, 1), make([]byte, tableEntries*grainSize)...)
 	for n := 0; ; n++ {
 		w := &brokenWriter{left: n}
-		err := WriteStreamFrom(w, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1, Jobs: 2})
+		err := WriteStreamFrom(t.Context(), w, io.NopCloser(bytes.NewReader(b)), int64(len(b)), StreamOptions{Level: 1, Jobs: 2})
 		if err == nil {
 			if n < 13 {
 				t.Errorf("only %d writes", n)
@@ -374,7 +376,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := OpenStream(bytes.NewReader(data), int64(len(data)))
 		if err == nil {
-			err = s.Check()
+			err = s.Check(t.Context())
 		}
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
@@ -403,7 +405,7 @@ func BenchmarkStream(b *testing.B) {
 	d := open(b, path)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		if err := d.WriteStream(io.Discard, StreamOptions{}); err != nil {
+		if err := d.WriteStream(b.Context(), io.Discard, StreamOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -419,9 +421,52 @@ func TestStreamInputSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	go w.Write(noise(3*grainSize, 1))
-	if err := WriteStreamFrom(&brokenWriter{left: 1}, r, 1<<30, StreamOptions{Level: 1}); !errors.Is(err, errBroken) {
+	if err := WriteStreamFrom(t.Context(), &brokenWriter{left: 1}, r, 1<<30, StreamOptions{Level: 1}); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
 	w.Close()
+	before.Left(t)
+}
+
+// TestCancelled: once its context is done each writer and check ends with the cause,
+// whatever it waits for.
+func TestCancelled(t *testing.T) {
+	why := errors.New("no more")
+	d := open(t, file(t, t.TempDir(), "a", noise(4*grainSize, 1)))
+	packed := pack(t, noise(4*grainSize, 1), StreamOptions{})
+	s, err := OpenStream(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromSilence := func(ctx context.Context, data []byte) error {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		go w.Write(data)
+		return WriteStreamFrom(ctx, io.Discard, r, 1<<30, StreamOptions{})
+	}
+	file := create(t)
+	before := reftest.RunningNow(t)
+	for name, run := range map[string]func(ctx context.Context) error{
+		"raw":             func(ctx context.Context) error { return d.WriteRaw(ctx, io.Discard) },
+		"file":            func(ctx context.Context) error { return d.WriteFile(ctx, file) },
+		"stream":          func(ctx context.Context) error { return d.WriteStream(ctx, io.Discard, StreamOptions{}) },
+		"raw of a stream": func(ctx context.Context) error { return s.WriteRaw(ctx, io.Discard) },
+		"check":           func(ctx context.Context) error { return s.Check(ctx) },
+		"nothing comes":   func(ctx context.Context) error { return fromSilence(ctx, nil) },
+		"no more comes":   func(ctx context.Context) error { return fromSilence(ctx, noise(3*grainSize, 1)) },
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		if strings.HasSuffix(name, "comes") {
+			time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
+		} else {
+			cancel(why)
+		}
+		if err := run(ctx); err != why {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	before.Left(t)
 }

@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func OpenStream(r io.ReaderAt, size int64) (*Stream, error) {
 // Size is the size of the disk in bytes.
 func (s *Stream) Size() int64 { return int64(s.header.Capacity) * SectorSize }
 
-// footer takes the place of the directory from the end of the file.
+// footer reads where the directory is from the end of the file.
 func (s *Stream) footer() error {
 	off := s.size - 3*SectorSize
 	if off < SectorSize || s.size%SectorSize != 0 {
@@ -101,8 +102,8 @@ func (s *Stream) text() error {
 	return nil
 }
 
-// each calls do with the place of every grain that is there, in order.
-func (s *Stream) each(do func(number int64, sector uint32) error) error {
+// each calls fn with the place of every grain that is there, in order, until ctx is done.
+func (s *Stream) each(ctx context.Context, fn func(number int64, sector uint32) error) error {
 	const piece = 4096 // of the directory, so that an empty disk is passed fast
 	dir := make([]byte, piece)
 	for t := int64(0); t < s.header.tables(); t += piece / 4 {
@@ -112,7 +113,7 @@ func (s *Stream) each(do func(number int64, sector uint32) error) error {
 		}
 		for i := 0; i < len(part); i += 4 {
 			if sector := binary.LittleEndian.Uint32(part[i:]); sector != 0 {
-				if err := s.eachOf(t+int64(i/4), sector, do); err != nil {
+				if err := s.eachOf(ctx, t+int64(i/4), sector, fn); err != nil {
 					return err
 				}
 			}
@@ -121,13 +122,17 @@ func (s *Stream) each(do func(number int64, sector uint32) error) error {
 	return nil
 }
 
-func (s *Stream) eachOf(number int64, sector uint32, do func(int64, uint32) error) error {
+// eachOf is each for the grains of one table, which is at sector.
+func (s *Stream) eachOf(ctx context.Context, number int64, sector uint32, fn func(int64, uint32) error) error {
 	if err := s.load(number, sector); err != nil {
 		return err
 	}
 	for i := int64(0); i < tableEntries; i++ {
 		if sector := binary.LittleEndian.Uint32(s.table[i*4:]); sector != 0 {
-			if err := do(number*tableEntries+i, sector); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := fn(number*tableEntries+i, sector); err != nil {
 				return err
 			}
 		}
@@ -189,7 +194,7 @@ func (s *Stream) unpack(p []byte, number int64, sector uint32) error {
 	return s.inflate(p, packed, min(int64(len(p)), s.Size()-number*int64(len(p))))
 }
 
-// inflate fills p, of which least bytes have to be there.
+// inflate decompresses packed to p: at least so many bytes, and zeros behind them.
 func (s *Stream) inflate(p, packed []byte, least int64) error {
 	var err error
 	if s.z == nil {
@@ -222,11 +227,16 @@ func (s *Stream) inflate(p, packed []byte, least int64) error {
 	return nil
 }
 
-// WriteTo writes the disk to w, grains of zeros included.
-func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
+// WriteRaw writes the disk to w, grains of zeros included. It ends with the cause of ctx
+// once that is done.
+func (s *Stream) WriteRaw(ctx context.Context, w io.Writer) error {
 	p, zero := make([]byte, s.grainSize()), make([]byte, s.grainSize())
-	upTo := func(end int64) error {
+	n := int64(0) // written
+	zeroTo := func(end int64) error {
 		for n < end {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			k, err := w.Write(zero[:min(int64(len(zero)), end-n)])
 			if n += int64(k); err != nil {
 				return err
@@ -234,14 +244,14 @@ func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
 		}
 		return nil
 	}
-	err = s.each(func(number int64, sector uint32) error {
+	err := s.each(ctx, func(number int64, sector uint32) error {
 		if err := s.inDisk(number); err != nil {
 			return err
 		}
 		if err := s.grain(p, number, sector); err != nil {
 			return err
 		}
-		if err := upTo(number * s.grainSize()); err != nil {
+		if err := zeroTo(number * s.grainSize()); err != nil {
 			return err
 		}
 		k, err := w.Write(p[:min(s.grainSize(), s.Size()-n)])
@@ -249,9 +259,9 @@ func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
 		return err
 	})
 	if err == nil {
-		err = upTo(s.Size())
+		err = zeroTo(s.Size())
 	}
-	return n, err
+	return err
 }
 
 func (s *Stream) grainSize() int64 { return int64(s.header.Grain) * SectorSize }
@@ -263,10 +273,10 @@ func (s *Stream) inDisk(number int64) error {
 	return nil
 }
 
-// Check decompresses every grain.
-func (s *Stream) Check() error {
+// Check decompresses every grain. It ends with the cause of ctx once that is done.
+func (s *Stream) Check(ctx context.Context) error {
 	p := make([]byte, s.grainSize())
-	return s.each(func(number int64, sector uint32) error {
+	return s.each(ctx, func(number int64, sector uint32) error {
 		if err := s.inDisk(number); err != nil {
 			return err
 		}

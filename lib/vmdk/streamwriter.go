@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,29 +19,33 @@ type StreamOptions struct {
 // WriteStream writes the disk as a stream-optimized VMDK, from its beginning to
 // its end. Holes of the extents are not read, and grains of zeros not written.
 // The bytes depend on the content of the disk and the level only, not on Jobs or
-// where its extents meet: WriteStreamFrom gives the same.
-func (d *Disk) WriteStream(w io.Writer, o StreamOptions) error {
+// where its extents meet: WriteStreamFrom gives the same. It ends with the cause of ctx
+// once that is done.
+func (d *Disk) WriteStream(ctx context.Context, w io.Writer, o StreamOptions) error {
 	first := make([]byte, min(d.size, headSize))
 	if err := d.readAt(first, 0); err != nil {
 		return err
 	}
-	return writeStream(w, &diskGrains{disk: d}, d.size, first, o)
+	return writeStream(ctx, w, &diskGrains{disk: d}, d.size, first, o)
 }
 
-// WriteStreamFrom is WriteStream for a disk of size bytes that r gives in order.
-// Both less and more than that is an error. It closes r in the end: after an error of
-// w that has to end a Read that is running.
-func WriteStreamFrom(w io.Writer, r io.ReadCloser, size int64, o StreamOptions) error {
+// WriteStreamFrom is WriteStream for a disk of size bytes that r gives in order. Both
+// less and more than that is an error. It closes r in the end; if w has failed or ctx is
+// done, that has to end a call of Read that is waiting.
+func WriteStreamFrom(ctx context.Context, w io.Writer, r io.ReadCloser, size int64, o StreamOptions) error {
 	defer r.Close()
+	defer context.AfterFunc(ctx, func() { r.Close() })()
 	if size <= 0 || size%SectorSize != 0 {
 		return fmt.Errorf("size of %d bytes is not a multiple of %d", size, SectorSize)
 	}
 	first := make([]byte, min(size, headSize))
-	if n, err := io.ReadFull(r, first); err != nil {
+	if n, err := io.ReadFull(r, first); ctx.Err() != nil {
+		return context.Cause(ctx)
+	} else if err != nil {
 		return shortInput(int64(n), size, err)
 	}
 	src := &readerGrains{r: io.MultiReader(bytes.NewReader(first), r), in: r, size: size}
-	return writeStream(w, src, size, first, o)
+	return writeStream(ctx, w, src, size, first, o)
 }
 
 func shortInput(n, size int64, err error) error {
@@ -50,7 +55,7 @@ func shortInput(n, size int64, err error) error {
 	return err
 }
 
-func writeStream(w io.Writer, src grains, size int64, first []byte, o StreamOptions) error {
+func writeStream(ctx context.Context, w io.Writer, src grains, size int64, first []byte, o StreamOptions) error {
 	if size > maxCapacity {
 		return fmt.Errorf("%w: a disk of %d bytes: stream-optimized ones end at %d", ErrUnsupported, size, int64(maxCapacity))
 	}
@@ -60,7 +65,7 @@ func writeStream(w io.Writer, src grains, size int64, first []byte, o StreamOpti
 	if err := s.begin(size, cid); err != nil {
 		return err
 	}
-	if err := compress(src, o, s.grain); err != nil {
+	if err := compress(ctx, src, o, s.grain); err != nil {
 		return err
 	}
 	return s.end()

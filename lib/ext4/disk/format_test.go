@@ -297,3 +297,15 @@ func TestSealedSuperblock(t *testing.T) {
 		t.Errorf("seed %d is not that of the superblock", s.Seed())
 	}
 }
+
+func TestHasMagic(t *testing.T) {
+	head := make([]byte, SuperOffset+SuperSize)
+	if HasMagic(head) || HasMagic(nil) {
+		t.Error("zeros are taken for a file system")
+	}
+	s := Superblock{Magic: SuperMagic}
+	s.Encode(head[SuperOffset:])
+	if !HasMagic(head) || HasMagic(head[:SuperOffset+superMagicOffset+1]) {
+		t.Error("the magic number is not found, or found in part of it")
+	}
+}

@@ -269,3 +269,13 @@ func (s *Superblock) Seed() Seed {
 	}
 	return NewSeed(s.UUID)
 }
+
+// superMagicOffset is where a superblock has its magic number.
+const superMagicOffset = 0x38
+
+// HasMagic reports whether head, the beginning of a file or disk, begins an ext2, ext3 or
+// ext4 file system as far as the magic number says.
+func HasMagic(head []byte) bool {
+	const at = SuperOffset + superMagicOffset
+	return len(head) >= at+2 && binary.LittleEndian.Uint16(head[at:]) == SuperMagic
+}

@@ -1,10 +1,11 @@
-package erofs
+package read
 
 import (
 	"encoding/binary"
 	"sort"
 	"strings"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
@@ -26,12 +27,12 @@ func (x *xattrReader) charge(n, off int64) error {
 // read returns the xattrs of ino in byte order of their names. Those with a name
 // that Linux does not know are left out, as it does; of two with one name the
 // first counts.
-func (x *xattrReader) read(ino *foundInode) ([]tree.Xattr, error) {
-	n := xattrBodySize(ino.xattrCount)
+func (x *xattrReader) read(ino *inode) ([]tree.Xattr, error) {
+	n := disk.XattrBodySize(ino.XattrCount)
 	if n == 0 {
 		return nil, nil
 	}
-	off := ino.off + ino.recordSize()
+	off := ino.off + ino.RecordSize()
 	if err := x.charge(n, off); err != nil {
 		return nil, err
 	}
@@ -39,9 +40,10 @@ func (x *xattrReader) read(ino *foundInode) ([]tree.Xattr, error) {
 	if err := x.img.read(b, off); err != nil {
 		return nil, err
 	}
-	entries := xattrHeadSize + xattrIDSize*int64(b[4])
+	shared := disk.SharedXattrs(b)
+	entries := disk.XattrHeadSize + disk.XattrIDSize*int64(shared)
 	if entries > n {
-		return nil, corrupt(off, "%d shared xattrs in %d bytes", b[4], n)
+		return nil, corrupt(off, "%d shared xattrs in %d bytes", shared, n)
 	}
 	var list []tree.Xattr
 	for at := entries; at < n; {
@@ -52,7 +54,7 @@ func (x *xattrReader) read(ino *foundInode) ([]tree.Xattr, error) {
 		list = addXattr(list, attr)
 		at += k
 	}
-	for at := int64(xattrHeadSize); at < entries; at += xattrIDSize {
+	for at := int64(disk.XattrHeadSize); at < entries; at += disk.XattrIDSize {
 		attr, err := x.readShared(binary.LittleEndian.Uint32(b[at:]))
 		if err != nil {
 			return nil, err
@@ -77,26 +79,26 @@ func addXattr(list []tree.Xattr, attr tree.Xattr) []tree.Xattr {
 // decode reads the entry that begins b and is padded to k bytes. Its Name is empty
 // if Linux does not show it.
 func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err error) {
-	if len(b) < xattrEntSize {
+	if len(b) < disk.XattrEntrySize {
 		return attr, 0, corrupt(off, "xattr is beyond the end of its area")
 	}
-	name, value := int(b[0]), int(binary.LittleEndian.Uint16(b[2:]))
-	if len(b)-xattrEntSize < name+value {
+	entry := disk.DecodeXattrEntry(b)
+	if int64(len(b)) < entry.Size() {
 		return attr, 0, corrupt(off, "xattr is beyond the end of its area")
 	}
-	prefix, ok, err := x.img.xattrPrefix(b[1], off)
+	prefix, ok, err := x.img.xattrPrefix(entry.Prefix, off)
 	if err != nil {
 		return attr, 0, err
 	}
-	rest := b[xattrEntSize : xattrEntSize+name+value]
+	rest := b[disk.XattrEntrySize:entry.Size()]
 	if ok {
-		attr = tree.Xattr{Name: prefix + string(rest[:name]), Value: string(rest[name:])}
+		attr = tree.Xattr{Name: prefix + string(rest[:entry.NameLen]), Value: string(rest[entry.NameLen:])}
 	}
-	_, _, whole := splitXattr(attr.Name) // a prefix alone is no name, nor is more than an ACL's
-	if len(attr.Name) > nameMax || strings.IndexByte(attr.Name, 0) >= 0 || ok && !whole {
+	_, _, whole := disk.SplitXattr(attr.Name) // a prefix alone is no name, nor is more than an ACL's
+	if len(attr.Name) > disk.MaxName || strings.IndexByte(attr.Name, 0) >= 0 || ok && !whole {
 		return attr, 0, corrupt(off, "xattr name %q", attr.Name)
 	}
-	k = roundUp(int64(xattrEntSize+name+value), xattrAlign)
+	k = disk.RoundUp(entry.Size(), disk.XattrAlign)
 	return attr, min(k, int64(len(b))), nil
 }
 
@@ -105,12 +107,12 @@ func (x *xattrReader) readShared(id uint32) (tree.Xattr, error) {
 	if attr, ok := x.shared[id]; ok {
 		return attr, nil
 	}
-	off := int64(x.img.super.XattrBlock)*x.img.bs + xattrIDSize*int64(id)
-	var head [xattrEntSize]byte
+	off := int64(x.img.super.XattrBlock)*x.img.bs + disk.XattrIDSize*int64(id)
+	var head [disk.XattrEntrySize]byte
 	if err := x.img.read(head[:], off); err != nil {
 		return tree.Xattr{}, err
 	}
-	n := xattrEntSize + int64(head[0]) + int64(binary.LittleEndian.Uint16(head[2:]))
+	n := disk.DecodeXattrEntry(head[:]).Size()
 	if err := x.charge(n, off); err != nil {
 		return tree.Xattr{}, err
 	}
@@ -131,24 +133,16 @@ func (x *xattrReader) readShared(id uint32) (tree.Xattr, error) {
 
 // xattrPrefix is what index stands for.
 func (img *Image) xattrPrefix(index uint8, off int64) (string, bool, error) {
-	if index&longPrefix == 0 {
-		prefix, ok := shortPrefix(index)
+	if index&disk.LongPrefix == 0 {
+		prefix, ok := disk.ShortPrefix(index)
 		return prefix, ok, nil
 	}
-	i := int(index &^ longPrefix)
+	i := int(index &^ disk.LongPrefix)
 	if i < len(img.prefixes) {
 		return img.prefixes[i], true, nil
 	}
-	if img.noPrefix != nil {
-		return "", false, img.noPrefix
+	if img.prefixError != nil {
+		return "", false, img.prefixError
 	}
 	return "", false, corrupt(off, "xattr prefix %d of %d", i, len(img.prefixes))
-}
-
-// shortPrefix is the prefix with this index, if Linux shows names that have it.
-func shortPrefix(index uint8) (string, bool) {
-	if index == 0 || int(index) >= len(xattrPrefixes) || index == lustrePrefix {
-		return "", false
-	}
-	return xattrPrefixes[index].name, true
 }

@@ -1,4 +1,4 @@
-package erofs
+package read
 
 import (
 	"fmt"
@@ -7,11 +7,12 @@ import (
 	"sort"
 	"strings"
 
+	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
 
-// named is one entry of a directory.
-type named struct {
+// dirEntry is one entry of a directory.
+type dirEntry struct {
 	name string
 	nid  uint64
 	kind uint8
@@ -19,28 +20,28 @@ type named struct {
 
 // readDirBlock decodes the block of directory dir at off in its data. Names are
 // checked; their order is checked within the block.
-func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf []byte) ([]named, error) {
-	b := buf[:min(int64(len(buf)), dir.size-off)]
+func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []byte) ([]dirEntry, error) {
+	b := buf[:min(int64(len(buf)), dir.Size-off)]
 	if _, err := data.ReadAt(b, off); err != nil && err != io.EOF {
 		return nil, err
 	}
-	bad := func(format string, args ...any) ([]named, error) {
+	bad := func(format string, args ...any) ([]dirEntry, error) {
 		return nil, corrupt(dir.off, "directory %d, block at %d: %s", dir.nid, off, fmt.Sprintf(format, args...))
 	}
-	if len(b) < direntSize {
+	if len(b) < disk.DirentSize {
 		return bad("%d bytes are too few for an entry", len(b))
 	}
-	first := int(decodeDirent(b).name)
-	if first < direntSize || first%direntSize != 0 || first > len(b) {
+	first := int(disk.DecodeDirent(b).Name)
+	if first < disk.DirentSize || first%disk.DirentSize != 0 || first > len(b) {
 		return bad("first name at %d", first)
 	}
 	text := string(b[first:]) // all names of the block in one string
-	list := make([]named, first/direntSize)
+	list := make([]dirEntry, first/disk.DirentSize)
 	for i := range list {
-		d := decodeDirent(b[i*direntSize:])
-		start, end := int(d.name), len(b)
+		d := disk.DecodeDirent(b[i*disk.DirentSize:])
+		start, end := int(d.Name), len(b)
 		if i+1 < len(list) {
-			end = int(decodeDirent(b[(i+1)*direntSize:]).name)
+			end = int(disk.DecodeDirent(b[(i+1)*disk.DirentSize:]).Name)
 		}
 		if start < first || end < start || end > len(b) {
 			return bad("name %d lies from %d to %d", i, start, end)
@@ -49,30 +50,29 @@ func (img *Image) readDirBlock(dir *foundInode, data io.ReaderAt, off int64, buf
 		if i+1 == len(list) {
 			name, _, _ = strings.Cut(name, "\x00")
 		}
-		if len(name) == 0 || len(name) > nameMax || strings.ContainsAny(name, "/\x00") {
+		if len(name) == 0 || len(name) > disk.MaxName || strings.ContainsAny(name, "/\x00") {
 			return bad("name %q", name)
 		}
 		if i > 0 && name <= list[i-1].name {
 			return bad("%q comes behind %q", name, list[i-1].name)
 		}
-		list[i] = named{name, d.nid, d.kind}
+		list[i] = dirEntry{name, d.Nid, d.Kind}
 	}
 	return list, nil
 }
 
-// readDir reads the directory dir, without the dots. These are checked if they
-// are there.
-func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
+// readDir reads the directory dir, without the dots. Dots that exist are checked.
+func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		all  []named
+		all  []dirEntry
 		last string
-		buf  = make([]byte, min(img.bs, dir.size))
+		buf  = make([]byte, min(img.bs, dir.Size))
 	)
-	for off := int64(0); off < dir.size; off += img.bs {
+	for off := int64(0); off < dir.Size; off += img.bs {
 		list, err := img.readDirBlock(dir, data, off, buf)
 		if err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 		}
 		last = list[len(list)-1].name
 		if all == nil {
-			all = list[:0] // of one block the names stay where they are
+			all = list[:0] // a directory of one block needs no other slice
 		}
 		for _, d := range list {
 			switch {
@@ -96,28 +96,29 @@ func (img *Image) readDir(dir *foundInode, parent uint64) ([]named, error) {
 	return all, nil
 }
 
-// dirData is where the blocks of dir are.
-func (img *Image) dirData(dir *foundInode) (*content, error) {
-	c, err := img.data(dir)
+// dirData is the content of the directory dir, which must be readable.
+func (img *Image) dirData(dir *inode) (*Content, error) {
+	c, err := img.content(dir)
 	if err == nil {
 		err = c.err
 	}
 	return c, err
 }
 
-// lookup finds name in dir as the kernel does: by halving, first among the blocks.
-func (img *Image) lookup(dir *foundInode, name string) (named, error) {
+// lookup finds name in dir as the kernel does: by binary search, among the blocks and
+// then in one of them.
+func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
-		return named{}, err
+		return dirEntry{}, err
 	}
 	buf := make([]byte, img.bs)
-	var list []named // of the last block that does not begin behind name
-	sort.Search(int(blocks(dir.size, img.bs)), func(i int) bool {
+	var list []dirEntry // of the last block whose first name is not behind name
+	sort.Search(int(disk.Blocks(dir.Size, img.bs)), func(i int) bool {
 		if err != nil {
 			return true
 		}
-		var l []named
+		var l []dirEntry
 		if l, err = img.readDirBlock(dir, data, int64(i)*img.bs, buf); err != nil || l[0].name > name {
 			return true
 		}
@@ -125,19 +126,19 @@ func (img *Image) lookup(dir *foundInode, name string) (named, error) {
 		return false
 	})
 	if err != nil {
-		return named{}, err
+		return dirEntry{}, err
 	}
 	i := sort.Search(len(list), func(i int) bool { return list[i].name >= name })
 	if i == len(list) || list[i].name != name {
-		return named{}, fs.ErrNotExist
+		return dirEntry{}, fs.ErrNotExist
 	}
 	return list[i], nil
 }
 
-// Lookup finds the file at path, taken literally: no symbolic link is followed.
-// It reads only the directories on the way. The Entry is what stands in the
-// image, with the marks of a layer as Source has them; of an inode with several
-// names each is a file. The error is fs.ErrNotExist if there is no such file.
+// Lookup finds the file at path, taken literally: no symbolic link is followed. It reads
+// only the directories on the way. The Entry is that of Source, but no name is a hard
+// link: each name of an inode is the file. The error wraps fs.ErrNotExist if there is no
+// such file.
 func (img *Image) Lookup(path string) (*tree.Entry, error) {
 	if err := tree.CheckPath(path); err != nil {
 		return nil, err
@@ -155,8 +156,8 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	xs := &xattrReader{img: img, budget: dataBudget(img.self.Size)}
-	e, err := img.entry(ino, xs, new(content))
+	xs := &xattrReader{img: img, budget: dataBudget(img.own.Size)}
+	e, err := img.entry(ino, xs, new(Content))
 	if err != nil {
 		return nil, err
 	}
@@ -165,10 +166,10 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 		return &e, nil
 	}
 	lower := e.Lower
-	if ino, err = img.otherInode(ino, path); err != nil {
+	if ino, err = img.elseInode(ino, path); err != nil {
 		return nil, err
 	}
-	if e, err = img.entry(ino, xs, new(content)); err != nil {
+	if e, err = img.entry(ino, xs, new(Content)); err != nil {
 		return nil, err
 	}
 	if chained, _ := unmark(&e); chained != "" {
@@ -178,7 +179,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 }
 
 // walk finds the inode at path.
-func (img *Image) walk(path string) (*foundInode, error) {
+func (img *Image) walk(path string) (*inode, error) {
 	ino, err := img.readInode(uint64(img.super.RootNid))
 	for rest := path; rest != "" && path != "." && err == nil; {
 		var name string

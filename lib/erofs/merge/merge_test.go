@@ -1,4 +1,4 @@
-package erofs
+package merge_test
 
 import (
 	"bytes"
@@ -10,6 +10,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -34,28 +38,33 @@ func (f *faulty) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // mergeable are layers of many files, all over images that note who reads them.
-func mergeable(t *testing.T, n int) (layers []Layer, images []*faulty) {
+func mergeable(t *testing.T, n int) (layers []merge.Layer, images []*faulty) {
 	var entries []tree.Entry
 	for d := range 40 {
-		entries = append(entries, dir(fmt.Sprint("d", d)))
+		entries = append(entries, erofstest.Dir(fmt.Sprint("d", d)))
 		for f := range 100 {
-			entries = append(entries, symlink(fmt.Sprintf("d%d/%d", d, f), strings.Repeat("x", 1000)))
+			entries = append(entries, erofstest.Symlink(fmt.Sprintf("d%d/%d", d, f), strings.Repeat("x", 1000)))
 		}
 	}
-	b := build(t, Options{Layer: true}, entries...)
+	m := &erofstest.Image{}
+	w, err := erofs.NewWriter(t.Context(), m, erofs.Options{Layer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	erofstest.Fill(t, w, entries...)
 	for i := range n {
-		f := &faulty{Reader: bytes.NewReader(b)}
-		img, err := Open(f, int64(len(b)))
+		f := &faulty{Reader: bytes.NewReader(m.B)}
+		img, err := read.Open(f, int64(len(m.B)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		layers, images = append(layers, Layer{fmt.Sprint("layer ", i), img}), append(images, f)
+		layers, images = append(layers, merge.Layer{Name: fmt.Sprint("layer ", i), Image: img}), append(images, f)
 	}
 	return layers, images
 }
 
 // TestMergeEndsWithFirstError: of layers of which some cannot be read the lowest is
-// named, and when Merge returns nobody reads any of them.
+// named, and when merge.Layers returns nobody reads any of them.
 func TestMergeEndsWithFirstError(t *testing.T) {
 	const n = 8
 	for _, k := range []int{0, 3, n - 1} {
@@ -65,15 +74,15 @@ func TestMergeEndsWithFirstError(t *testing.T) {
 		images[min(k+1, n-1)].fails = broken
 		whole := images[0].reads.Load()
 		before := reftest.RunningNow(t)
-		_, err := Merge(context.Background(), layers, MergeOptions{})
+		_, err := merge.Layers(context.Background(), layers, merge.Options{})
 		if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), fmt.Sprintf("layer %d: ", k)) {
 			t.Errorf("%d is broken: %v", k, err)
 		}
-		read := nobodyReads(t, images)
+		reads := checkIdle(t, images)
 		before.Left(t)
 		runtime.Gosched()
-		if again := nobodyReads(t, images); again != read {
-			t.Errorf("%d is broken: %d reads, and later %d", k, read, again)
+		if again := checkIdle(t, images); again != reads {
+			t.Errorf("%d is broken: %d reads, and later %d", k, reads, again)
 		}
 		if last := images[n-1].reads.Load(); k == 0 && last > whole {
 			t.Errorf("the last layer was read %d times behind a broken one", last-whole)
@@ -81,8 +90,8 @@ func TestMergeEndsWithFirstError(t *testing.T) {
 	}
 }
 
-// nobodyReads is how often all images have been read.
-func nobodyReads(t *testing.T, images []*faulty) (reads int32) {
+// checkIdle checks that no image is being read, and returns how often all have been.
+func checkIdle(t *testing.T, images []*faulty) (reads int32) {
 	t.Helper()
 	for i, f := range images {
 		if f.reading.Load() != 0 {
@@ -100,17 +109,17 @@ func TestMergeCancelled(t *testing.T) {
 	before := reftest.RunningNow(t)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(why)
-	if _, err := Merge(ctx, layers, MergeOptions{}); err != why {
+	if _, err := merge.Layers(ctx, layers, merge.Options{}); err != why {
 		t.Error(err)
 	}
-	if err := WriteFsmeta(ctx, &image{}, layers, tree.Limits{}, Options{SpoolDir: t.TempDir()}); err != why {
+	if err := erofs.WriteFsmeta(ctx, &erofstest.Image{}, layers, tree.Limits{}, erofs.Options{SpoolDir: t.TempDir()}); err != why {
 		t.Error(err)
 	}
 	later, cancelLater := context.WithCancelCause(context.Background())
 	go cancelLater(why)
-	if _, err := Merge(later, layers, MergeOptions{}); err != nil && err != why {
+	if _, err := merge.Layers(later, layers, merge.Options{}); err != nil && err != why {
 		t.Error(err)
 	}
-	nobodyReads(t, images)
+	checkIdle(t, images)
 	before.Left(t)
 }

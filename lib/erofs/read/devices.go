@@ -1,9 +1,7 @@
-package erofs
+package read
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +9,8 @@ import (
 	"sort"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
 )
-
-const maxDevices = 1<<16 - 1
 
 // Device is a file or disk that holds data of an image, or an image.
 type Device struct {
@@ -22,9 +19,8 @@ type Device struct {
 	Size int64
 }
 
-// Devices makes a device of each file, regular or a disk, but of a file that comes
-// again none: that is the same device. Which one a file has become is in of. The
-// files stay the caller's.
+// Devices makes devices of files, regular ones or disks. A file that comes several times,
+// under whatever name, is one device: file i is device of[i]. The caller closes the files.
 func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	var infos []os.FileInfo
 	for _, f := range files {
@@ -46,35 +42,35 @@ func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	return devices, of, nil
 }
 
-// Device is the image itself, as what another image has its data on.
+// Device is the image itself as a device on which another image has its data.
 func (img *Image) Device(name string) Device {
-	return Device{name, img.self.R, img.self.Size}
+	return Device{name, img.own.R, img.own.Size}
 }
 
-// part is a device to be read.
-type part struct {
+// device is a Device with the pages of it that were read.
+type device struct {
 	Device
 	pages *blockio.Pages
 }
 
 // prefix names the device in messages; the image itself needs no name.
-func (p *part) prefix() string {
+func (p *device) prefix() string {
 	if p.Name == "" {
 		return ""
 	}
 	return p.Name + ": "
 }
 
-// extent is a range of blocks that belongs to a device.
-type extent struct {
+// deviceRange is a range of blocks that belongs to a device.
+type deviceRange struct {
 	first, end int64
 	device     int
 }
 
-// part is the device with this number.
-func (img *Image) part(device int) *part {
+// device is the device with this number.
+func (img *Image) device(device int) *device {
 	if device == 0 {
-		return &img.self
+		return &img.own
 	}
 	return &img.extra[device-1]
 }
@@ -86,11 +82,11 @@ func (img *Image) deviceName(device int) string {
 	return "device " + img.extra[device-1].Name
 }
 
-// checkLength compares what the superblock counts with what is there. That is the
-// image alone if a table has the devices.
+// checkLength compares the blocks that the superblock counts with those that exist. An
+// image with a table of devices counts its own blocks alone.
 func (img *Image) checkLength(devices []Device) error {
-	have := img.self.Size
-	if img.super.Incompat&incompatDevices == 0 {
+	have := img.own.Size
+	if img.super.Incompat&disk.IncompatDevices == 0 {
 		for _, d := range devices {
 			have += d.Size
 		}
@@ -104,7 +100,7 @@ func (img *Image) checkLength(devices []Device) error {
 // readDevices reads the table of devices, and finds them among those given or in
 // the image itself.
 func (img *Image) readDevices(given []Device) error {
-	if img.super.Incompat&incompatDevices != 0 {
+	if img.super.Incompat&disk.IncompatDevices != 0 {
 		if err := img.readSlots(); err != nil {
 			return err
 		}
@@ -115,7 +111,7 @@ func (img *Image) readDevices(given []Device) error {
 		return fmt.Errorf("image has its data on %d devices, and %d are given", len(img.devices), len(given))
 	}
 	for _, d := range given {
-		img.extra = append(img.extra, part{d, blockio.NewPages(d.R)})
+		img.extra = append(img.extra, device{d, blockio.NewPages(d.R)})
 	}
 	for i := range img.devices {
 		if err := img.checkDevice(i); err != nil {
@@ -126,47 +122,47 @@ func (img *Image) readDevices(given []Device) error {
 }
 
 func (img *Image) readSlots() error {
-	off, n := int64(img.super.DeviceSlot)*deviceSlotSize, int64(img.super.ExtraDevices)
-	if off+n*deviceSlotSize > img.self.Size {
+	off, n := img.super.DeviceTable(), int64(img.super.ExtraDevices)
+	if off+n*disk.DeviceSlotSize > img.own.Size {
 		return corrupt(off, "table of %d devices is beyond the end of the image", n)
 	}
 	for i := range n {
-		var b [deviceSlotSize]byte
-		if err := img.read(b[:], off+i*deviceSlotSize); err != nil {
+		var b [disk.DeviceSlotSize]byte
+		if err := img.read(b[:], off+i*disk.DeviceSlotSize); err != nil {
 			return err
 		}
-		img.devices = append(img.devices, decodeDeviceSlot(b[:]))
+		img.devices = append(img.devices, disk.DecodeDeviceSlot(b[:]))
 	}
 	return nil
 }
 
-// makeSlots makes a table for an image that has none.
+// makeSlots makes a table of the devices that were given, for an image that has none.
 func (img *Image) makeSlots(given []Device) error {
-	end := img.self.Size
+	end := img.own.Size
 	for _, d := range given {
-		if end%img.bs != 0 || (end+d.Size)/img.bs > maxBlocks {
+		if end%img.bs != 0 || (end+d.Size)/img.bs > disk.MaxBlocks {
 			return fmt.Errorf("%s: cannot follow at byte %d: the blocks have %d bytes, and there are up to 2^32", d.Name, end, img.bs)
 		}
-		img.devices = append(img.devices, deviceSlot{first: uint32(end / img.bs), blocks: uint32(d.Size / img.bs)})
+		img.devices = append(img.devices, disk.DeviceSlot{First: uint32(end / img.bs), Blocks: uint32(d.Size / img.bs)})
 		end += d.Size
 	}
 	return nil
 }
 
-// checkDevice compares a device with its slot, if it is at hand.
+// checkDevice compares device i with its slot, if it was given or lies behind the image.
 func (img *Image) checkDevice(i int) error {
 	slot := &img.devices[i]
-	size := int64(slot.blocks) * img.bs
+	size := int64(slot.Blocks) * img.bs
 	var d Device
 	switch {
 	case img.extra != nil:
 		d = img.extra[i].Device
 	case img.holds(slot):
-		d = Device{fmt.Sprintf("at block %d", slot.first), io.NewSectionReader(img.self.R, int64(slot.first)*img.bs, size), size}
+		d = Device{fmt.Sprintf("at block %d", slot.First), io.NewSectionReader(img.own.R, int64(slot.First)*img.bs, size), size}
 	default:
 		return nil
 	}
-	err := slot.identify(d.R)
+	err := identify(slot, d.R)
 	if err == nil && d.Size < size {
 		err = fmt.Errorf("has %d bytes, expected are %d", d.Size, size)
 	}
@@ -176,66 +172,59 @@ func (img *Image) checkDevice(i int) error {
 	return nil
 }
 
-// identify checks that what can be read from r is the image whose UUID the tag is,
-// if it is one. mkfs.erofs also tags so the tar that an image without data of its
-// own refers to.
-func (s *deviceSlot) identify(r io.ReaderAt) error {
-	tag, _, _ := bytes.Cut(s.tag[:], []byte{0})
-	if _, err := hex.DecodeString(string(tag)); err != nil || len(tag) != 2*len(superblock{}.UUID) {
+// identify checks that r holds the image whose UUID is the tag of s, if the tag is a
+// UUID. mkfs.erofs gives such a tag to a tar, too, if an image without data of its own
+// refers to that.
+func identify(s *disk.DeviceSlot, r io.ReaderAt) error {
+	want, ok := s.UUID()
+	if !ok {
 		return nil
 	}
-	var head [superOffset + superSize]byte
+	var head [disk.SuperOffset + disk.SuperSize]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil && err != io.EOF {
 		return err
 	}
-	var super superblock
-	super.decode(head[superOffset:])
-	if have := hex.EncodeToString(super.UUID[:]); super.Magic == superMagic && have != string(tag) {
-		return fmt.Errorf("is the image with the UUID %s, expected is %s", have, tag)
-	} else if super.Magic != superMagic && string(head[257:262]) != "ustar" {
-		return fmt.Errorf("is no EROFS image, expected is the one with the UUID %s", tag)
+	super, isImage := disk.FindSuperblock(head[:])
+	if isImage && super.UUID != want {
+		return fmt.Errorf("is the image with the UUID %x, expected is %x", super.UUID, want)
+	} else if !isImage && string(head[257:262]) != "ustar" {
+		return fmt.Errorf("is no EROFS image, expected is the one with the UUID %x", want)
 	}
 	return nil
 }
 
-// tagOf is the tag that names the image id.
-func tagOf(id [16]byte) (tag [deviceTagSize]byte) {
-	hex.Encode(tag[:], id[:])
-	return tag
-}
-
 // holds reports whether the device lies behind the image, in the same file.
-func (img *Image) holds(slot *deviceSlot) bool {
-	return slot.first > 0 && slot.end()*img.bs <= img.self.Size
+func (img *Image) holds(slot *disk.DeviceSlot) bool {
+	return slot.First > 0 && slot.End()*img.bs <= img.own.Size
 }
 
 // endOf is the byte behind a device in the same file. Early versions of mkfs.erofs do not
 // say how long it is.
-func (img *Image) endOf(slot *deviceSlot) int64 {
-	if slot.blocks == 0 {
-		return img.self.Size
+func (img *Image) endOf(slot *disk.DeviceSlot) int64 {
+	if slot.Blocks == 0 {
+		return img.own.Size
 	}
-	return slot.end() * img.bs
+	return slot.End() * img.bs
 }
 
-// unify prepares resolve.
+// unify sorts the devices by their addresses, for resolve.
 func (img *Image) unify() error {
 	for i, slot := range img.devices {
-		if slot.first > 0 && slot.blocks > 0 {
-			img.unified = append(img.unified, extent{int64(slot.first), slot.end(), i + 1})
+		if slot.First > 0 && slot.Blocks > 0 {
+			img.unified = append(img.unified, deviceRange{int64(slot.First), slot.End(), i + 1})
 		}
 	}
-	slices.SortFunc(img.unified, func(a, b extent) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(img.unified, func(a, b deviceRange) int { return cmp.Compare(a.first, b.first) })
 	for i := 1; i < len(img.unified); i++ {
 		if a, b := img.unified[i-1], img.unified[i]; a.end > b.first {
-			return corrupt(superOffset, "devices %d and %d have blocks in common", a.device, b.device)
+			return corrupt(disk.SuperOffset, "devices %d and %d have blocks in common", a.device, b.device)
 		}
 	}
 	return nil
 }
 
-// resolve tells on which device a block is by the addresses that all devices have
-// together, and which of its blocks that is.
+// resolve returns the device that has the block, and the number that the block has there.
+// Addresses run through all devices.
 func (img *Image) resolve(block int64) (device int, at int64) {
 	i := sort.Search(len(img.unified), func(i int) bool { return img.unified[i].end > block })
 	if i < len(img.unified) && img.unified[i].first <= block {

@@ -10,30 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
-
-func orElse(e tree.Entry, targets ...string) tree.Entry {
-	e.Lower = &tree.Lower{Targets: targets, Else: true}
-	return e
-}
-
-// orElseLayer has names that may be those of files below: of an inode that comes
-// before or behind them in the image, or has no other name.
-func orElseLayer() []tree.Entry {
-	return []tree.Entry{
-		dir("."), file("m", pattern(1, 5000)), orElse(hardlink("a", "m"), "below/x"), orElse(hardlink("z", "m"), "y", "m"),
-		orElse(xattrs(file("n", pattern(2, 100)), "user.a", "b"), "below/n"), orElse(hardlink("o", "n"), "o"), hardlink("p", "n"),
-		orElse(file("alone", pattern(3, 4096)), "alone"),
-		orElse(file("d/both", nil), "x"), orElse(hardlink("e/both", "d/both"), "y"),
-		symlink("s", "m"), orElse(with(symlink("t", "m"), func(e *tree.Entry) { e.Hardlink = "s" }), "t"),
-		orElse(symlink("r", "elsewhere"), "r"),
-		orElse(sparse("holes", 1<<20, []tree.Extent{{Off: 8192, Len: 4096}}), "h"),
-		orElse(device("tty", tree.Char, 5, 0), "tty"),
-		orElse(file("gone", pattern(4, 10)), "gone"), device("gone", tree.Char, 0, 0),
-		lowerLink("low", "x"), lowerLink("low2", "x"),
-	}
-}
 
 func TestLayerOrElse(t *testing.T) {
 	for _, bs := range []int{512, 4096} {
@@ -43,7 +23,7 @@ func TestLayerOrElse(t *testing.T) {
 		if d := firstDifference(canonical(t, tree.Layer, orElseLayer()...), stream(t, img.Source())); d != "" {
 			t.Error(d)
 		}
-		for path, e := range list(t, img) {
+		for path, e := range list(t, img.Source()) {
 			have, err := img.Lookup(path)
 			if err != nil || !sameLower(have.Lower, e.Lower) || have.Type != e.Type || have.Size != e.Size || have.Mode != e.Mode {
 				t.Errorf("%s: %+v, %v, not %+v", path, have, err, e)
@@ -67,7 +47,7 @@ func TestOrElseUnchecked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(images[0].b, images[1].b) {
+	if !bytes.Equal(images[0].B, images[1].B) {
 		t.Error("another image")
 	}
 }
@@ -77,7 +57,7 @@ func TestFlatOrElse(t *testing.T) {
 	flat := func(e tree.Entry) bool { return e.IsLower() || e.IsWhiteout() }
 	es := slices.DeleteFunc(orElseLayer(), flat)
 	img := open(t, build(t, Options{Check: true}, es...))
-	plain := with2(slices.Clone(es), func(e *tree.Entry) { e.Lower = nil })
+	plain := withAll(slices.Clone(es), func(e *tree.Entry) { e.Lower = nil })
 	if d := firstDifference(canonical(t, tree.Flat, plain...), stream(t, img.Source())); d != "" {
 		t.Error(d)
 	}
@@ -137,7 +117,7 @@ func TestMergeOrElseRandom(t *testing.T) {
 				wantErr = want.Apply(l)
 			}
 		}
-		have, err := Merge(t.Context(), layersOf(t, Options{}, lists...), MergeOptions{Addressable: true})
+		have, err := merge.Layers(t.Context(), layersOf(t, Options{}, lists...), merge.Options{Addressable: true})
 		if wantErr != nil || err != nil {
 			if wantErr == nil || err == nil || !strings.HasSuffix(err.Error(), wantErr.Error()) {
 				t.Errorf("seed %d: %v, want %v", seed, err, wantErr)
@@ -179,7 +159,7 @@ func TestOrElseMarksRefused(t *testing.T) {
 			b := slices.Clone(c.b)
 			copy(b[i+len("ocipipe."):], c.to)
 			sign(b)
-			i2, err := Open(strings.NewReader(string(b)), int64(len(b)))
+			i2, err := read.Open(strings.NewReader(string(b)), int64(len(b)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,11 +172,11 @@ func TestOrElseMarksRefused(t *testing.T) {
 					t.Errorf("taken for %+v", e)
 				}
 			}
-			if err != io.EOF && !errors.Is(err, ErrCorrupt) {
+			if err != io.EOF && !errors.Is(err, read.ErrCorrupt) {
 				t.Error(err)
 			}
 			_, err = i2.Lookup("p")
-			if err != nil && !errors.Is(err, ErrCorrupt) {
+			if err != nil && !errors.Is(err, read.ErrCorrupt) {
 				t.Error(err)
 			}
 		})
@@ -211,7 +191,7 @@ func TestOrElseInNumbers(t *testing.T) {
 		es = append(es, orElse(hardlink(fmt.Sprintf("p%d", i), deep), "x"))
 	}
 	img := open(t, build(t, Options{Layer: true, Check: true}, es...))
-	if n := len(list(t, img)); n < 3001 {
+	if n := len(list(t, img.Source())); n < 3001 {
 		t.Errorf("%d entries", n)
 	}
 }

@@ -1,0 +1,319 @@
+package read
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"sync"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/tree"
+)
+
+const (
+	copyBuf  = 256 << 10
+	smallMax = blockio.PageSize / 2 // contents up to this come through the pages
+	maxRuns  = 1 << 22              // of one file
+)
+
+// Content is the data of a file in an image, and a [tree.RandomContent]. Its methods may
+// be used by several goroutines.
+type Content struct {
+	img   *Image
+	size  int64
+	runs  []Run // ascending; between them are holes
+	err   error // why the data cannot be had, though all else is known
+	small [1]Run
+}
+
+var _ tree.RandomContent = (*Content)(nil)
+
+// Run is a piece of a file's data, in bytes: Extent is where it is in the file, and Pos
+// where it begins on a device. Device 0 is the image itself, n the one with slot n-1.
+type Run struct {
+	tree.Extent
+	Pos    int64
+	Device int
+}
+
+// Image is the image that has the file.
+func (c *Content) Image() *Image { return c.img }
+
+// Size is the length of the file in bytes, holes included.
+func (c *Content) Size() int64 { return c.size }
+
+// Err is why the data cannot be read, or nil: it is compressed, or on a device that was
+// not given to Open.
+func (c *Content) Err() error { return c.err }
+
+// Runs are the pieces of the data in ascending order, in the slice of the content. There
+// are holes between them. If Err is not nil some may be missing.
+func (c *Content) Runs() []Run { return c.runs }
+
+// Extents are where the file has data, as an Entry has them: nil if it has no hole. They
+// are nil, too, if Err is not nil.
+func (c *Content) Extents() []tree.Extent {
+	if c.err != nil {
+		return nil
+	}
+	xs := []tree.Extent{}
+	for _, r := range c.runs {
+		if k := len(xs); k > 0 && xs[k-1].End() == r.Off {
+			xs[k-1].Len += r.Len
+			continue
+		}
+		xs = append(xs, r.Extent)
+	}
+	if len(xs) == 1 && xs[0].Len == c.size {
+		return nil
+	}
+	return xs
+}
+
+var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
+
+// WriteTo writes the data without the holes, one run after the other.
+func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	buf := buffers.Get().(*[copyBuf]byte)
+	defer buffers.Put(buf)
+	for _, r := range c.runs {
+		for r.Len > 0 {
+			b := buf[:min(r.Len, copyBuf)]
+			if err := c.read(b, r.Device, r.Pos); err != nil {
+				return total, err
+			}
+			file, _ := c.img.device(r.Device).R.(*os.File)
+			n, err := blockio.WriteFrom(w, file, r.Pos, b)
+			total += int64(n)
+			if err != nil {
+				return total, err
+			}
+			r.Pos, r.Len = r.Pos+int64(n), r.Len-int64(n)
+		}
+	}
+	return total, nil
+}
+
+// read fills p from pos on a device.
+func (c *Content) read(p []byte, device int, pos int64) error {
+	from := c.img.device(device)
+	var n int
+	var err error
+	if len(p) <= smallMax {
+		n, err = from.pages.ReadAt(p, pos)
+	} else {
+		n, err = from.R.ReadAt(p, pos)
+	}
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%sbyte %d: %w", from.prefix(), pos+int64(n), err)
+}
+
+// ReadAt reads the file as a machine sees it: size bytes, holes as zeros.
+func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if off < 0 || off >= c.size {
+		return 0, io.EOF
+	}
+	if rest := c.size - off; int64(len(p)) > rest {
+		p, err = p[:rest], io.EOF
+	}
+	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].End() > off })
+	for n < len(p) {
+		hole := c.size
+		if i < len(c.runs) {
+			hole = c.runs[i].Off
+		}
+		if at := off + int64(n); at < hole {
+			k := min(int64(len(p)-n), hole-at)
+			clear(p[n : n+int(k)])
+			n += int(k)
+			continue
+		}
+		r := c.runs[i]
+		skip := off + int64(n) - r.Off
+		k := min(int64(len(p)-n), r.Len-skip)
+		if err := c.read(p[n:n+int(k)], r.Device, r.Pos+skip); err != nil {
+			return n, err
+		}
+		n += int(k)
+		i++
+	}
+	return n, err
+}
+
+// add appends a run, or extends the last one.
+func (c *Content) add(r Run) {
+	if k := len(c.runs); k > 0 {
+		if last := &c.runs[k-1]; last.End() == r.Off && last.Pos+last.Len == r.Pos && last.Device == r.Device {
+			last.Len += r.Len
+			return
+		}
+	}
+	c.runs = append(c.runs, r)
+}
+
+// content is the data of ino. It checks that all of the data is in the image, or on a
+// device. Where the data cannot be read, Err of the content says why.
+func (img *Image) content(ino *inode) (*Content, error) {
+	c := new(Content)
+	return c, img.locate(c, ino)
+}
+
+// locate is content for a Content that is already allocated, and empty.
+func (img *Image) locate(c *Content, ino *inode) (err error) {
+	c.img, c.size = img, ino.Size
+	c.runs = c.small[:0]
+	switch ino.Layout {
+	case disk.FlatPlain:
+		err = img.plainRuns(c, ino, ino.Size)
+	case disk.FlatInline:
+		err = img.inlineRuns(c, ino)
+	case disk.ChunkBased:
+		err = img.chunkRuns(c, ino)
+	default:
+		c.err = unsupported(ino.off, "compressed data")
+	}
+	return err
+}
+
+// plainRuns adds the first n bytes, which are whole blocks.
+func (img *Image) plainRuns(c *Content, ino *inode, n int64) error {
+	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
+		return nil // a hole of the size of the file, since Linux 6.15
+	}
+	if ino.High != 0 {
+		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
+	}
+	return img.addBlocks(c, ino, tree.Extent{Len: n}, 0, ino.Data)
+}
+
+// inlineRuns adds whole blocks and the end of the data behind the inode.
+func (img *Image) inlineRuns(c *Content, ino *inode) error {
+	if ino.Size == 0 {
+		return nil
+	}
+	whole := (disk.Blocks(ino.Size, img.bs) - 1) * img.bs
+	if err := img.plainRuns(c, ino, whole); err != nil {
+		return err
+	}
+	tail := Run{Extent: tree.Extent{Off: whole, Len: ino.Size - whole}, Pos: ino.end()}
+	if tail.Pos%img.bs+tail.Len > img.bs {
+		return corrupt(ino.off, "inline data of inode %d crosses a block boundary", ino.nid)
+	}
+	if tail.Len > img.own.Size-tail.Pos {
+		return corrupt(tail.Pos, "inline data of inode %d is beyond the end of the image", ino.nid)
+	}
+	c.add(tail)
+	return nil
+}
+
+// chunkRuns adds what the chunk map says.
+func (img *Image) chunkRuns(c *Content, ino *inode) error {
+	if format := ino.Data & disk.ChunkFormatMask; format&^(disk.ChunkBitsMask|disk.ChunkIndexes) != 0 {
+		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
+	}
+	chunk, unit := ino.Chunks(img.bs)
+	pos, count := disk.RoundUp(ino.end(), unit), disk.Blocks(ino.Size, chunk)
+	if pos > img.own.Size || count > (img.own.Size-pos)/unit {
+		return corrupt(pos, "chunk map of inode %d is beyond the end of the image", ino.nid)
+	}
+	var buf [4096]byte
+	for i := int64(0); i < count; i++ {
+		at := i * unit % int64(len(buf))
+		if at == 0 {
+			if err := img.read(buf[:min(int64(len(buf)), (count-i)*unit)], pos+i*unit); err != nil {
+				return err
+			}
+		}
+		var device uint16
+		block := uint32(0)
+		if unit == disk.ChunkIndexSize {
+			device, block = disk.DecodeChunkIndex(buf[at:])
+		} else {
+			block = disk.DecodeChunkEntry(buf[at:])
+		}
+		if block == disk.NullBlock {
+			continue
+		}
+		if err := img.addBlocks(c, ino, tree.Extent{Off: i * chunk, Len: min(chunk, ino.Size-i*chunk)}, device, block); err != nil {
+			return err
+		}
+		if len(c.runs) > maxRuns {
+			return unsupported(ino.off, "inode %d has more than %d extents", ino.nid, maxRuns)
+		}
+	}
+	return nil
+}
+
+// addBlocks adds the data of x, which begins at a block of a device. Device 0 is the
+// image itself, or by the addresses that all devices have together any of them.
+func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16, block uint32) error {
+	r := Run{Extent: x}
+	at, n := int64(block), len(img.devices)
+	if n > 0 {
+		r.Device = int(device & deviceMask(n))
+	}
+	if r.Device > n {
+		return corrupt(ino.off, "inode %d has data on device %d of %d", ino.nid, r.Device, n)
+	}
+	if r.Device == 0 && n > 0 {
+		r.Device, at = img.resolve(at)
+	}
+	end := img.own.Size
+	if r.Device > 0 {
+		switch slot := &img.devices[r.Device-1]; {
+		case img.extra != nil:
+			end = img.extra[r.Device-1].Size
+		case img.holds(slot):
+			r.Device, at, end = 0, at+int64(slot.First), img.endOf(slot)
+		default:
+			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.Device, ErrNoDevice)
+			return nil
+		}
+	}
+	r.Pos = at * img.bs
+	if r.Pos > end || r.Len > end-r.Pos {
+		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of %s", ino.nid, block, img.deviceName(r.Device))
+	}
+	c.add(r)
+	return nil
+}
+
+// deviceMask has the bits of a device id that the kernel looks at where there are n
+// devices.
+func deviceMask(n int) uint16 {
+	mask := uint16(1)
+	for int(mask) < n {
+		mask = mask<<1 | 1
+	}
+	return mask
+}
+
+// Addressable returns an error that wraps ErrNotAddressable if no other image can refer
+// to the data: only whole blocks of the image itself have addresses for others.
+func (c *Content) Addressable() error {
+	if c.err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
+	}
+	for _, r := range c.runs {
+		switch {
+		case r.Device != 0:
+			return fmt.Errorf("%w: data on another device", ErrNotAddressable)
+		case r.Pos%c.img.bs != 0:
+			return fmt.Errorf("%w: its end lies behind its inode, not in a block of its own", ErrNotAddressable)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package read
+
+import (
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/tree"
+)
+
+// What follows lets tests in package read_test, which make images with the writer, use
+// parts of the reader.
+
+// SetBudget bounds the metadata that src, a source of an image, may still read.
+func SetBudget(src tree.Source, n int64) { src.(*source).xs.budget = n }
+
+// ReadXattrs reads the xattrs of some inodes with one budget.
+func (img *Image) ReadXattrs(budget int64, nids ...uint64) error {
+	xs := &xattrReader{img: img, budget: budget}
+	for _, nid := range nids {
+		ino, err := img.readInode(nid)
+		if err == nil {
+			_, err = xs.read(ino)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MetadataSize is what a source counts for the inode beside its record and xattrs.
+func (img *Image) MetadataSize(nid uint64) (int64, error) {
+	ino, err := img.readInode(nid)
+	if err != nil {
+		return 0, err
+	}
+	return (&source{img: img}).metadata(ino), nil
+}
+
+// ReadInode reads the inode nid, and tells where it is.
+func (img *Image) ReadInode(nid uint64) (disk.Inode, int64, error) {
+	ino, err := img.readInode(nid)
+	if err != nil {
+		return disk.Inode{}, 0, err
+	}
+	return ino.Inode, ino.off, nil
+}
+
+// SetMetaBlock changes where inodes are counted from.
+func (img *Image) SetMetaBlock(block uint32) { img.super.MetaBlock = block }

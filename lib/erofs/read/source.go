@@ -1,0 +1,268 @@
+package read
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/tree"
+)
+
+// Source yields the files of img in canonical order: the root first, then depth first,
+// names in unsigned byte order. The first name of an inode is the file, the others are
+// hard links to it. Contents are of type *Content, and can be read as long as the readers
+// that Open was given. A content that cannot be read, because it is compressed or on
+// another device, fails when it is read.
+//
+// The marks of a layer image become what they stand for. A directory that is only implied
+// has no record, or one with NoChange if it is opaque.
+func (img *Image) Source() tree.Source {
+	return &source{
+		img:  img,
+		xs:   xattrReader{img: img, budget: dataBudget(img.own.Size)},
+		seen: make(map[uint64]seenInode, min(img.super.Inodes, uint64(img.own.Size)/disk.NidUnit, 1<<16)),
+	}
+}
+
+type source struct {
+	img     *Image
+	xs      xattrReader
+	seen    map[uint64]seenInode
+	targets map[string]uint64 // inodes by the paths in marks, so that no path is walked twice
+	stack   []openDir
+	path    []byte // of the directory on top of the stack, with a slash behind
+	entry   tree.Entry
+	ino     inode
+	slab    []Content // for the next files: one allocation for many
+	err     error
+}
+
+// seenInode is an inode that has been read. It is read once: else hard links to a large
+// one would look like metadata that overlaps.
+type seenInode struct {
+	dir   *tree.Place // of its first name
+	name  string      // its first name
+	entry *tree.Entry // if more names may come, and its record does not say all; Hardlink is elsePath of unmark
+}
+
+// path is the first path of the inode.
+func (m *seenInode) path() string {
+	if m.name == "." {
+		return "."
+	}
+	return m.dir.Join(m.name).String()
+}
+
+// openDir is what is still to come of one directory.
+type openDir struct {
+	nid   uint64
+	names []dirEntry
+	path  int         // length of source.path in it
+	at    *tree.Place // its own
+}
+
+// Close does nothing: a source holds nothing but memory.
+func (s *source) Close() error { return nil }
+
+func (s *source) Next() (*tree.Entry, error) {
+	for s.err == nil {
+		hasRecord, err := s.next()
+		if err != nil {
+			s.err = err
+		} else if hasRecord {
+			return &s.entry, nil
+		}
+	}
+	return nil, s.err
+}
+
+// next reads the next entry. It reports false if the stream has no record for it.
+func (s *source) next() (bool, error) {
+	if len(s.seen) == 0 {
+		root := uint64(s.img.super.RootNid)
+		return s.enter(dirEntry{".", root, 0}, &openDir{nid: root})
+	}
+	for len(s.stack) > 0 {
+		top := &s.stack[len(s.stack)-1]
+		if len(top.names) > 0 {
+			d := top.names[0]
+			top.names = top.names[1:]
+			s.path = append(s.path[:top.path], d.name...)
+			return s.enter(d, top)
+		}
+		s.stack = s.stack[:len(s.stack)-1]
+	}
+	return false, io.EOF
+}
+
+// enter makes s.entry of d, a name in the directory parent, and opens it if it is a
+// directory. It reports false if the stream has no record for it.
+func (s *source) enter(d dirEntry, parent *openDir) (bool, error) {
+	path := string(s.path)
+	if d.name == "." {
+		path = "."
+	}
+	hasRecord, err := s.fill(d, parent, path)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	s.entry.Path = path
+	return hasRecord, nil
+}
+
+func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
+	if err := s.img.readInodeInto(&s.ino, d.nid); err != nil {
+		return false, err
+	}
+	if err := tree.CheckPath(path); err != nil {
+		return false, corrupt(s.ino.off, "%s", err)
+	}
+	elsePath, hasRecord, err := s.load(d.name, parent, false)
+	if err == nil && elsePath != "" {
+		return true, s.follow(elsePath, d.name, parent)
+	}
+	if err != nil || s.entry.Hardlink != "" {
+		return true, err
+	}
+	if s.entry.Type == tree.Dir {
+		err = s.open(&s.ino, d.name, parent)
+	}
+	if _, ok := s.entry.Xattr(disk.MarkOrigin.Name); ok && err == nil && s.entry.Type == tree.Dir {
+		err = s.dropOrigin()
+		hasRecord = hasRecord && (!s.entry.NoChange || len(s.entry.Xattrs) > 0)
+	}
+	return hasRecord, err
+}
+
+// load makes s.entry, without its path, of s.ino, which is called name in parent. With
+// keep it remembers the entry although the record counts one name: marks name the inode
+// too. The other results are those of unmark.
+func (s *source) load(name string, parent *openDir, keep bool) (elsePath string, hasRecord bool, err error) {
+	ino := &s.ino
+	earlier, seen := s.seen[ino.nid]
+	if seen && ino.kind() == tree.Dir {
+		return "", false, corrupt(ino.off, "directory %d is %s too", ino.nid, earlier.path())
+	}
+	hasRecord = true
+	switch {
+	case seen && earlier.entry != nil:
+		s.entry, elsePath = *earlier.entry, earlier.entry.Hardlink
+		s.entry.Xattrs = slices.Clone(earlier.entry.Xattrs)
+	case seen && ino.Nlink > 1:
+		s.entry = ino.attributes()
+	default:
+		if err := s.xs.charge(ino.RecordSize()+s.metadata(ino), ino.off); err != nil {
+			return "", false, err
+		}
+		if s.entry, err = s.img.entry(ino, &s.xs, s.newContent()); err != nil {
+			return "", false, err
+		}
+		elsePath, hasRecord = unmark(&s.entry)
+		e := s.entry
+		isOrElse := e.Lower != nil && e.Lower.Else
+		if keep || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
+			e.Hardlink = elsePath
+			earlier.entry = &e
+		}
+	}
+	if !seen {
+		earlier.dir, earlier.name = parent.at, name
+		s.seen[ino.nid] = earlier
+		return elsePath, hasRecord, nil
+	}
+	s.entry.Hardlink, s.entry.Content = earlier.path(), nil
+	if s.entry.IsLower() {
+		s.entry.Lower = nil
+	}
+	return elsePath, hasRecord, nil
+}
+
+// follow turns s.entry, a link to the layers below that is called name in parent, into the
+// inode at elsePath: it is that inode if the layers have no target.
+func (s *source) follow(elsePath, name string, parent *openDir) error {
+	lower := s.entry.Lower
+	nid, ok := s.targets[elsePath]
+	if !ok {
+		ino, err := s.img.elseInode(&s.ino, elsePath)
+		if err != nil {
+			return err
+		}
+		if s.targets == nil {
+			s.targets = make(map[string]uint64)
+		}
+		nid, s.targets[elsePath] = ino.nid, ino.nid
+	}
+	if err := s.img.readInodeInto(&s.ino, nid); err != nil {
+		return err
+	}
+	switch chained, _, err := s.load(name, parent, true); {
+	case err != nil:
+		return err
+	case chained != "":
+		return corrupt(s.ino.off, "inode %d is named by a mark and has one itself", nid)
+	}
+	orLower(&s.entry, lower)
+	return nil
+}
+
+// newContent is an empty Content: the last one again if it has not been used.
+func (s *source) newContent() *Content {
+	if len(s.slab) == 0 {
+		s.slab = make([]Content, 64)
+	}
+	if c := &s.slab[0]; c.img == nil {
+		return c
+	}
+	s.slab = s.slab[1:]
+	return s.newContent()
+}
+
+// metadata is the number of bytes to be read for ino beside its record and xattrs.
+func (s *source) metadata(ino *inode) int64 {
+	switch kind := ino.kind(); {
+	case kind == tree.Dir || kind == tree.Link:
+		return min(ino.Size, s.img.own.Size)
+	case kind == tree.File && ino.Layout == disk.ChunkBased:
+		chunk, unit := ino.Chunks(s.img.bs)
+		return min(disk.Blocks(ino.Size, chunk), s.img.own.Size/unit) * unit
+	}
+	return 0
+}
+
+// open makes the directory ino, called name in parent, the top of the stack.
+func (s *source) open(ino *inode, name string, parent *openDir) error {
+	names, err := s.img.readDir(ino, parent.nid)
+	if err != nil {
+		return err
+	}
+	var at *tree.Place
+	if name != "." {
+		s.path = append(s.path, '/')
+		at = parent.at.Join(name)
+	}
+	s.stack = append(s.stack, openDir{nid: ino.nid, names: names, path: len(s.path), at: at})
+	return nil
+}
+
+// dropOrigin takes the mark off s.entry, the directory on top of the stack, that the
+// writer gives to a directory with whiteouts.
+func (s *source) dropOrigin() error {
+	if v, _ := s.entry.Xattr(disk.MarkOrigin.Name); v != disk.MarkOrigin.Value {
+		return nil
+	}
+	for _, d := range s.stack[len(s.stack)-1].names {
+		if d.kind != 0 && d.kind != disk.DirentType(tree.Char) {
+			continue
+		}
+		ino, err := s.img.readInode(d.nid)
+		if err != nil {
+			return err
+		}
+		if ino.kind() == tree.Char && ino.Data == 0 {
+			s.entry.Xattrs = without(s.entry.Xattrs, disk.MarkOrigin.Name)
+			return nil
+		}
+	}
+	return nil
+}
