@@ -89,7 +89,7 @@ var layerKinds = map[string]struct {
 		}
 		return &tar.Header{Name: fmt.Sprintf("l/%d", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprintf("t/%d", i)}
 	}},
-	"links to few late files": {1, true, false, 450, func(i, of int) *tar.Header {
+	"links to few late files": {1, true, false, 500, func(i, of int) *tar.Header {
 		if i >= of-4 {
 			return &tar.Header{Name: fmt.Sprintf("t/%d", i%4)}
 		}
