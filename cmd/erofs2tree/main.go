@@ -29,7 +29,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("erofs2tree", "Write the content of an EROFS image, or of layers merged, as a tree stream.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the stream.

@@ -44,9 +44,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("mkext4upper", "Make the writable ext4 disk for an overlay: /work, and /upper with what a tree stream holds. "+
-		"The disk is sparse: -o FILE, or an empty regular file, takes hardly more space than its content; "+
-		"to a pipe all of it goes.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run makes the disk, or makes one larger.

@@ -35,7 +35,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("oci-fetch", "Write an OCI image, or one part of it, as an OCI archive.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run opens the image and writes the part of it that was asked for.

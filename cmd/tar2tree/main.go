@@ -40,7 +40,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run copies the tree that the inputs make to a stream.

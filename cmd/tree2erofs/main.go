@@ -35,9 +35,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("tree2erofs", "Write a tree stream, or layer images merged, as an EROFS image. "+
-		"The image is written at random: in place to -o FILE or an empty regular file, "+
-		"to a pipe once it is complete.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the image.

@@ -38,9 +38,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("tree2ext4", "Write a tree stream as an ext4 root file system. "+
-		"It is written at random: in place to -o FILE or an empty regular file, "+
-		"to a pipe once it is complete.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the file system.

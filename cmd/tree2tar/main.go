@@ -22,7 +22,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("tree2tar", "Turn a tree stream into a tar archive.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run copies the stream to an archive.

@@ -29,8 +29,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("wrap-vmdk", "Present images as one virtual disk. "+
-		"Attach a descriptor read-only where its extents are shared: QEMU writes to those that it may write to.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the disk, or checks one.

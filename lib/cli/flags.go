@@ -12,14 +12,22 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// commonFlags are in every tool.
+type commonFlags struct {
+	Quiet bool `group:"Other" help:"Say nothing but errors."`
+	progressFlags
+	Version version `group:"Other" help:"Print the version and exit."`
+	Help    help    `group:"Other" short:"h" help:"Print this and exit."`
+}
+
 // Output is the flag -o, to be embedded.
 type Output struct {
-	Path string `name:"output" short:"o" placeholder:"FILE" help:"Write FILE, completely or not at all, in place of standard output."`
+	Path string `name:"output" short:"o" placeholder:"FILE" group:"Output" help:"Write FILE instead of standard output."`
 }
 
 // Temp is the flag --tmpdir, to be embedded by tools that spool.
 type Temp struct {
-	Dir string `name:"tmpdir" placeholder:"DIR" help:"Directory for spool files; without it that of the -o file, or $$TMPDIR."`
+	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for spool files."`
 }
 
 // Time is a flag that holds a moment: seconds since 1970, with up to nine
@@ -116,7 +124,7 @@ func sourceDateEpoch(s string) (*int64, error) {
 	return &epoch, nil
 }
 
-// printed ends the parsing once --help or --version has been served.
+// printed ends the parsing once a flag such as --help has been served.
 type printed struct{ err error }
 
 func (p *printed) Error() string { return "printed" }
