@@ -1,8 +1,8 @@
 // Package cli is what every tool shares at its edge: flags, standard streams,
 // output files, messages, exit codes and signals. Only cmd/ imports it.
 //
-// A tool is a struct of kong flags with a Run method, and a [Manual] in help.go, which
-// --help shows beside the flags:
+// A tool is a struct of kong flags with a Run method, and a [Manual] in help.go, from
+// which and from the flags come --help and the man page:
 //
 //	type tool struct {
 //		cli.Output
@@ -82,7 +82,7 @@ const (
 
 // Main runs tool on the arguments and streams of the process and ends the
 // process. It adds the flags --help, --version, --quiet, --progress and --progress-fd
-// to those of tool.
+// to those of tool, and the hidden --man for packages.
 func Main(m Manual, tool Tool) {
 	if os.Getenv("GOGC") == "" {
 		limitGarbage()

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"reflect"
 	"runtime/debug"
 	"strconv"
@@ -18,6 +20,25 @@ type commonFlags struct {
 	progressFlags
 	Version version `group:"Other" help:"Print the version and exit."`
 	Help    help    `group:"Other" short:"h" help:"Print this and exit."`
+	Man     man     `hidden:"" help:"Print the man page, in mdoc."`
+}
+
+// sharedTexts say more about flags that several tools have: see [Manual].
+var sharedTexts = map[string]string{
+	"quiet":       "Warnings are left out, and so is the progress unless --progress or --progress-fd asks for it.",
+	"progress":    "tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and otherwise none.",
+	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
+	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
+	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
+
+	"max-entries":     "Directories that a path implies, without an entry of their own, count too.",
+	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
+	"max-tree-memory": "Of an image or a layer, names, link targets and extended attributes count, and 400 bytes for each entry or implied directory. Contents do not.",
+
+	"mtime":       "TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
+	"clamp-mtime": "TIME has the form that --mtime takes.",
+	"check":       "It takes about as long as writing it.",
+	"require-crc": "tar2tree and erofs2tree always write one. A stream that was written by hand may have none.",
 }
 
 // Output is the flag -o, to be embedded.
@@ -144,6 +165,20 @@ type version bool
 func (version) BeforeReset(ctx *kong.Context) error {
 	info, _ := debug.ReadBuildInfo()
 	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, versionText(info))
+	return &printed{err}
+}
+
+// man is the flag --man.
+type man bool
+
+// BeforeReset prints the man page.
+func (man) BeforeReset(ctx *kong.Context, m *Manual) error {
+	epoch, err := sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return &printed{err}
+	}
+	info, _ := debug.ReadBuildInfo()
+	_, err = io.WriteString(ctx.Stdout, m.page(ctx.Model, pageDate(epoch, info)))
 	return &printed{err}
 }
 

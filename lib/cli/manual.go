@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -111,6 +112,13 @@ func (m *Manual) printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 // about is the text at the top of --help.
 func (m *Manual) about() string {
 	return strings.TrimSpace(m.Summary + "\n\n" + m.Needs)
+}
+
+// flagTexts are the longer texts of the tool's flags and of those that it shares.
+func (m *Manual) flagTexts() map[string]string {
+	texts := maps.Clone(sharedTexts)
+	maps.Copy(texts, m.Flags)
+	return texts
 }
 
 // checkFlags panics where Flags has a flag that the tool has not.
