@@ -2,7 +2,7 @@
 // output files, messages, exit codes and signals. Only cmd/ imports it.
 //
 // A tool is a struct of kong flags with a Run method, and a [Manual] in help.go, from
-// which and from the flags come --help and the man page:
+// which and from the flags come --help, the man page and the completion in shells:
 //
 //	type tool struct {
 //		cli.Output
@@ -82,7 +82,8 @@ const (
 
 // Main runs tool on the arguments and streams of the process and ends the
 // process. It adds the flags --help, --version, --quiet, --progress and --progress-fd
-// to those of tool, and the hidden --man for packages.
+// to those of tool, and the hidden --man and --completion=SHELL for
+// packages.
 func Main(m Manual, tool Tool) {
 	if os.Getenv("GOGC") == "" {
 		limitGarbage()

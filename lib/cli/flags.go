@@ -18,9 +18,10 @@ import (
 type commonFlags struct {
 	Quiet bool `group:"Other" help:"Say nothing but errors."`
 	progressFlags
-	Version version `group:"Other" help:"Print the version and exit."`
-	Help    help    `group:"Other" short:"h" help:"Print this and exit."`
-	Man     man     `hidden:"" help:"Print the man page, in mdoc."`
+	Version    version    `group:"Other" help:"Print the version and exit."`
+	Help       help       `group:"Other" short:"h" help:"Print this and exit."`
+	Man        man        `hidden:"" help:"Print the man page, in mdoc."`
+	Completion completion `hidden:"" placeholder:"SHELL" help:"Print the completion for bash, zsh or fish."`
 }
 
 // sharedTexts say more about flags that several tools have: see [Manual].
@@ -179,6 +180,20 @@ func (man) BeforeReset(ctx *kong.Context, m *Manual) error {
 	}
 	info, _ := debug.ReadBuildInfo()
 	_, err = io.WriteString(ctx.Stdout, m.page(ctx.Model, pageDate(epoch, info)))
+	return &printed{err}
+}
+
+// completion is the flag --completion.
+type completion string
+
+// BeforeReset prints what the shell is to read.
+func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error {
+	shell := ctx.FlagValue(at.Flag).(completion)
+	write := completions[string(shell)]
+	if write == nil {
+		return fmt.Errorf("--completion: %q is not bash, zsh or fish", string(shell))
+	}
+	_, err := io.WriteString(ctx.Stdout, write(m, ctx.Model))
 	return &printed{err}
 }
 
