@@ -17,10 +17,10 @@ import (
 )
 
 type tool struct {
-	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input, and a pipe is copied to a spool file first. Several are layers from bottom to top, and are merged: files that can be read at random."`
-	Device []string `sep:"none" placeholder:"FILE" help:"Where the image has its data, as the layers of one of metadata alone: in the order of its table, each once."`
+	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
+	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
 
-	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
+	NoData cli.Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
 	tree.DigestFlags
 
 	cli.Output

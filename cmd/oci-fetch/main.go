@@ -14,24 +14,24 @@ import (
 )
 
 type tool struct {
-	Ref string `arg:"" help:"oci:DIR[:TAG|@DIGEST], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] (FILE - is standard input), or a name in a registry."`
+	Ref string `arg:"" help:"Name in a registry, oci:DIR[:TAG|@DIGEST], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]. FILE - is standard input."`
 
-	Layer    *string `xor:"part" placeholder:"N|DIGEST" help:"Write one layer as it is: by number from 0 at the bottom, digest or diff-id."`
-	Manifest bool    `xor:"part" help:"Write the manifest."`
-	Config   bool    `xor:"part" help:"Write the configuration."`
-	List     bool    `xor:"part" help:"List the layers, bottom to top; digests in full unless the terminal is too narrow."`
-	JSON     bool    `xor:"form" help:"With --list: as JSON."`
-	Digests  bool    `xor:"form" help:"With --list: only the digests, one a line."`
+	Layer    *string `xor:"part" placeholder:"N|DIGEST" group:"Part of the image" help:"Write one layer as it is."`
+	Manifest bool    `xor:"part" group:"Part of the image" help:"Write the manifest."`
+	Config   bool    `xor:"part" group:"Part of the image" help:"Write the configuration."`
+	List     bool    `xor:"part" group:"Part of the image" help:"List the layers."`
+	JSON     bool    `xor:"form" group:"Part of the image" help:"With --list: as JSON."`
+	Digests  bool    `xor:"form" group:"Part of the image" help:"With --list: only the digests, one a line."`
 
-	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
-	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
-
-	MaxMetadata int64 `type:"size" default:"16MiB" placeholder:"SIZE" help:"Largest index, manifest or configuration."`
-	MaxLayer    int64 `type:"size" default:"64GiB" placeholder:"SIZE" help:"Most that a compressed layer of a docker archive may unpack to."`
+	Platform           string `placeholder:"OS/ARCH" group:"Platform" help:"Platform to choose from an index, and to require."`
+	AllowOtherPlatform bool   `group:"Platform" help:"Take the only image though its platform differs."`
 
 	remote
 	cli.Output
 	cli.Temp
+
+	MaxMetadata int64 `type:"size" default:"16MiB" placeholder:"SIZE" group:"Limits on the input" help:"Size of an index, manifest or config."`
+	MaxLayer    int64 `type:"size" default:"64GiB" placeholder:"SIZE" group:"Limits on the input" help:"Unpacked layer of docker save."`
 }
 
 func main() {

@@ -17,26 +17,27 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top; the first may be an image instead, an archive or a layout directory, on which the others go. Without any, and for -, standard input."`
+	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top. The first may be an image instead: an archive or the directory of an OCI layout. Without any, and for -, standard input."`
 
-	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the first input is: auto, layer or image; those that follow are layers. Auto goes by the first name in the tar, directories left out, that says so."`
-	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
-	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
-	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`
-	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
-	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" group:"Input" help:"First input: auto, layer or image."`
+	Layer      string        `placeholder:"N|DIGEST" group:"Input" help:"Write only this layer of the image, as it is."`
+	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" group:"Input" help:"Digest that the uncompressed layer must have."`
+	Sort       bool          `group:"Input" help:"Write a single layer in canonical order."`
+	ConfigFile string        `placeholder:"PATH" group:"Input" help:"Put the image's configuration into the tree."`
 
-	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
-	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
-	AllowUnterminated  bool   `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
-	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+	Platform           string `placeholder:"OS/ARCH" group:"Input" help:"Platform to choose from an index, and to require."`
+	AllowOtherPlatform bool   `group:"Input" help:"Take the only image though its platform differs."`
+	AllowUnterminated  bool   `group:"Input" help:"Accept a tar without the zeros at its end."`
+	AllowZeroDevice    bool   `group:"Input" help:"Drop character devices 0:0 instead of failing."`
 
-	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
+	NoData cli.Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
 	tree.DigestFlags
 
 	cli.Output
 	cli.Temp
 	tree.Limits
+
+	Jobs int `short:"j" placeholder:"N" group:"Other" help:"Layers to read at a time (default: processors)."`
 }
 
 func main() {

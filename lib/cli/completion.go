@@ -32,6 +32,9 @@ func valuesOf(f *kong.Flag) values {
 	return values{}
 }
 
+// brief is what a shell says of f beside it.
+func brief(f *kong.Flag) string { return strings.TrimSuffix(f.Help, ".") }
+
 // spellings are the forms of a flag, the long one last.
 func spellings(f *kong.Flag) []string {
 	if f.Short != 0 {
@@ -117,7 +120,7 @@ func zshCompletion(m *Manual, model *kong.Application) string {
 				} else if !f.IsBool() {
 					spec += "+"
 				}
-				spec += "[" + zshEscape(sentences(f.Help)[0]) + "]"
+				spec += "[" + zshEscape(brief(f)) + "]"
 				if !f.IsBool() {
 					spec += ":" + zshEscape(f.FormatPlaceHolder()) + ":" + zshAction(valuesOf(f))
 				}
@@ -169,7 +172,7 @@ func fishCompletion(m *Manual, model *kong.Application) string {
 			if !f.IsBool() {
 				b.WriteString(fishAction(valuesOf(f)))
 			}
-			fmt.Fprintf(&b, " -d %s\n", strings.ReplaceAll(quote(sentences(f.Help)[0]), `'\''`, `\'`))
+			fmt.Fprintf(&b, " -d %s\n", strings.ReplaceAll(quote(brief(f)), `'\''`, `\'`))
 		}
 	}
 	return b.String()

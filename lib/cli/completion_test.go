@@ -97,9 +97,9 @@ func TestFishCompletion(t *testing.T) {
 		line string
 		want []string
 	}{
-		{"--mode ", []string{"fast\tHow fast.", "slow\tHow fast."}},
-		{"--mode=s", []string{"--mode=slow\tHow fast."}},
-		{"--prog", []string{"--progress\tShow progress as tty, plain, json, auto or none.", "--progress-fd\tShow progress on file descriptor N."}},
+		{"--mode ", []string{"fast\tHow fast", "slow\tHow fast"}},
+		{"--mode=s", []string{"--mode=slow\tHow fast"}},
+		{"--prog", []string{"--progress\tProgress: auto, tty, plain, json, none", "--progress-fd\tShow progress on file descriptor N"}},
 		{"--text in.", []string{"in.tree"}},
 		{"-o in.", []string{"in.tree"}},
 		{"--tmpdir ", []string{"indir/\tDirectory"}},

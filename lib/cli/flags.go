@@ -16,7 +16,7 @@ import (
 
 // commonFlags are in every tool.
 type commonFlags struct {
-	Quiet bool `group:"Other" help:"Say nothing but errors."`
+	Quiet bool `group:"Other" help:"Write no warnings."`
 	progressFlags
 	Version    version    `group:"Other" help:"Print the version and exit."`
 	Help       help       `group:"Other" short:"h" help:"Print this and exit."`
@@ -26,8 +26,8 @@ type commonFlags struct {
 
 // sharedTexts say more about flags that several tools have: see [Manual].
 var sharedTexts = map[string]string{
-	"quiet":       "Warnings are left out, and so is the progress unless --progress or --progress-fd asks for it.",
-	"progress":    "tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and otherwise none.",
+	"quiet":       "Progress is not shown either, unless --progress or --progress-fd asks for it.",
+	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and otherwise none.",
 	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
 	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
 	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
@@ -38,7 +38,7 @@ var sharedTexts = map[string]string{
 
 	"mtime":       "TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
 	"clamp-mtime": "TIME has the form that --mtime takes.",
-	"check":       "It takes about as long as writing it.",
+	"check":       "All of it is read, contents too, and a difference is an error.",
 	"require-crc": "tar2tree and erofs2tree always write one. A stream that was written by hand may have none.",
 }
 

@@ -18,7 +18,7 @@ var probeManual = Manual{
 	},
 	Env:     []Term{{"PROBE", "A variable."}},
 	Files:   []Term{{"~/.probe", "A file."}},
-	SeeAlso: []string{"bash", "man(7)"},
+	SeeAlso: []string{"mandoc", "man(7)", "bash"},
 	Network: true,
 }
 

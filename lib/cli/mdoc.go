@@ -3,6 +3,7 @@ package cli
 import (
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,15 +164,22 @@ func (p *mdoc) examples(examples []Example) {
 
 var inSection = regexp.MustCompile(`^(.*)\((\d)\)$`)
 
+// seeAlso refers to pages by section, then by name, as mdoc has them.
 func (p *mdoc) seeAlso(pages []string) {
-	p.macro("Sh", "SEE ALSO")
-	for i, page := range pages {
+	var refs []string
+	for _, page := range pages {
 		name, section := page, "1"
 		if parts := inSection.FindStringSubmatch(page); parts != nil {
 			name, section = parts[1], parts[2]
 		}
+		refs = append(refs, section+" "+name)
+	}
+	slices.Sort(refs)
+	p.macro("Sh", "SEE ALSO")
+	for i, ref := range refs {
+		section, name, _ := strings.Cut(ref, " ")
 		comma := " ,"
-		if i == len(pages)-1 {
+		if i == len(refs)-1 {
 			comma = ""
 		}
 		p.macro("Xr", roff(name)+" "+section+comma)

@@ -19,7 +19,7 @@ func TestPage(t *testing.T) {
 		".It Fl o , Fl \\-output Ns = Ns Ar FILE\n", ".It Fl \\-image\n",
 		"What to do (default copy).\nWhatever it is.\nIt is done.\n",
 		".It Ev PROBE\n", ".It Ev TMPDIR\n", ".It Ev SOURCE_DATE_EPOCH\n", ".It Pa \\(ti/.probe\n", ".It 75\n",
-		".Xr bash 1 ,\n.Xr man 7\n",
+		".Xr bash 1 ,\n.Xr mandoc 1 ,\n.Xr man 7\n",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the man page does not have %q:\n%s", want, page)

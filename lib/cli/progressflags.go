@@ -12,7 +12,7 @@ import (
 
 // progressFlags are in every tool.
 type progressFlags struct {
-	Progress   string `group:"Other" enum:"auto,tty,plain,json,none" default:"auto" placeholder:"FORM" help:"Show progress as tty, plain, json, auto or none."`
+	Progress   string `group:"Other" enum:"auto,tty,plain,json,none" default:"auto" placeholder:"FORM" help:"Progress: auto, tty, plain, json, none."`
 	ProgressFD *int   `group:"Other" name:"progress-fd" placeholder:"N" help:"Show progress on file descriptor N."`
 }
 

@@ -170,8 +170,8 @@ func CheckPath(path string) error {
 
 // DigestFlags are the flags of digests in a stream.
 type DigestFlags struct {
-	Digest   bool  `help:"With --no-data: add the SHA-256 of each file."`
-	MaxHoles int64 `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes of all files together that --digest hashes as zeros, a gigabyte or so in a second."`
+	Digest   bool  `group:"Output" help:"With --no-data: add the SHA-256 of each file."`
+	MaxHoles int64 `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes that --digest hashes as zeros."`
 }
 
 // FlagOptions are the options of a stream as tools are told them: whether there is
