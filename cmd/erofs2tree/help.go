@@ -11,9 +11,7 @@ var manual = cli.Manual{
 Several images are layers from bottom to top, such as tree2erofs --layer makes. What comes out is the merged tree.`,
 	Arguments: "Standard input that is a pipe is copied to a spool file first. Several images have to be files that can be read at random.",
 	Flags: map[string]string{
-		"device":           "It is for an image of metadata alone, such as tree2erofs --fsmeta makes, whose contents lie in the layers: give the flag once for each layer, in the order of the image's table of devices, which is that from bottom to top. An image with its layers behind it in one file needs none.",
-		"no-data":          "Alone it is for people and for gomtree; --no-data=portable is for bsdtar and mtree of NetBSD.",
-		"max-digest-holes": "A gigabyte or so is hashed in a second.",
+		"device": "It is for an image of metadata alone, such as tree2erofs --fsmeta makes, whose contents lie in the layers: give the flag once for each layer, in the order of the image's table of devices, which is that from bottom to top. An image with its layers behind it in one file needs none.",
 	},
 	Examples: []cli.Example{
 		{Text: "An image as a tar archive", Command: "erofs2tree rootfs.erofs | tree2tar -o rootfs.tar"},

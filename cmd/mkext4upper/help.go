@@ -18,7 +18,6 @@ With --grow a file system that is there is made larger in place. All that it nee
 		"grow":            "It may be a file or a block device, and must not be mounted. A journal that a crash has left is replayed first.",
 		"root-mode":       "They are those of the root of the overlay. MODE is octal.",
 		"root-from":       "IMAGE is the EROFS or ext4 image below the overlay. Taken are owner, permissions, time and extended attributes of /upper where --tree does not state them, and those of directories that the stream only implies. Without this flag they belong to root, with the permissions 0755.",
-		"journal":         "It is 4M or more. Without this flag it has the length that mke2fs chooses, up to 1G. It takes no space before it is used.",
 		"reserve-growth":  "Blocks are reserved for it, by the resize inode, which any kernel and resize2fs know. It is below 16T. Without this flag it is about 1T.",
 		"bytes-per-inode": "Without this flag it is as mke2fs chooses for the size.",
 		"keep-zeros":      "Without this flag blocks of zeros in files become holes.",

@@ -20,7 +20,6 @@ The image is written at random: in place to the --output file and to a standard 
 		"fsmeta":         "The image is mounted with an option device=LAYER for each layer, in order (Linux 5.16), or from one disk that has the layers behind it (Linux 6.4), such as wrap-vmdk makes.",
 		"device-table":   "With no, the image has no table of the layers. Any Linux since 5.15 mounts it from one disk that has the layers behind it, and only so.",
 		"block-size":     "It is a power of two. Linux mounts 4096 since 5.15 and less since 6.4; more only on a machine whose pages are as large.",
-		"mtime":          "TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
 		"keep-zeros":     "Without this flag zeros in a file, from 64 KiB on, become holes.",
 		"max-hole-bytes": "Counted are the maps of where data is, and the zeros around it.",
 	},

@@ -15,7 +15,6 @@ It is written at random: in place to the --output file and to a standard output 
 		"free-space":      "Without this flag it is 512M, or a quarter of what is in use if that is more. It takes no space in a sparse file.",
 		"free-inodes":     "Without this flag there is one for 16K of free space; with --size, as many as mke2fs chooses for that.",
 		"max-size":        "Blocks are reserved for it, by the resize inode, which any kernel and resize2fs know. Without this flag it is 1T, and more where --size is above that.",
-		"journal":         "It is 4M or more. Without this flag it has the length that mke2fs chooses, up to 1G. It takes no space before it is used.",
 		"bytes-per-inode": "It counts for the whole size, or for the free space where --size is not given.",
 		"keep-zeros":      "Without this flag blocks of zeros in files become holes.",
 		"features": `The list is as for mke2fs -O, with commas; ^ leaves a feature out.

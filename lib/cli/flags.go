@@ -36,6 +36,12 @@ var sharedTexts = map[string]string{
 	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
 	"max-tree-memory": "Of an image or a layer, names, link targets and extended attributes count, and 400 bytes for each entry or implied directory. Contents do not.",
 
+	"platform":             "Without this flag linux on the processor of this machine is chosen from an index, and an image that is the only one is taken whatever its platform.",
+	"allow-other-platform": "A warning says so.",
+	"no-data":              "Alone it is for people and for gomtree; --no-data=portable is for bsdtar and mtree of NetBSD.",
+	"max-digest-holes":     "A gigabyte or so is hashed in a second.",
+	"journal":              "It is 4M or more. Without this flag it has the length that mke2fs chooses, up to 1G. It takes no space before it is used.",
+
 	"mtime":       "TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
 	"clamp-mtime": "TIME has the form that --mtime takes.",
 	"check":       "All of it is read, contents too, and a difference is an error.",

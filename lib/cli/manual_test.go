@@ -8,7 +8,7 @@ import (
 var probeManual = Manual{
 	Name:        "probe",
 	Summary:     "Do as it is told.",
-	Needs:       "Linux 2.6 and later run it.",
+	Needs:       "Linux 2.6 and later run it, on every machine that has a processor and some memory.",
 	Description: "First paragraph, with a -dash and a \\ in it. Its 'second' sentence.\n\n.Second paragraph:\n\n    probe --do=copy 'in file'\n    .dots\n\nThird.",
 	Arguments:   "It may be missing.",
 	Flags:       map[string]string{"do": "Whatever it is. It is done."},
@@ -33,12 +33,13 @@ func printedBy(t *testing.T, args ...string) string {
 }
 
 func TestHelpText(t *testing.T) {
+	t.Setenv("COLUMNS", "200")
 	help := printedBy(t, "--help")
 	if short := printedBy(t, "-h"); short != help {
 		t.Errorf("-h prints\n%s\nand --help\n%s", short, help)
 	}
 	for _, want := range []string{
-		"Usage: probe [<in>] [flags]\n\nDo as it is told.\n\nLinux 2.6 and later run it.\n\nArguments:\n",
+		"Usage: probe [<in>] [flags]\n\nDo as it is told.\n\nLinux 2.6 and later run it, on every machine that has a processor and some\nmemory.\n\nArguments:\n",
 		"\n\nOptions:\n", "\n\nOutput:\n", "\n\nOther:\n", "--mode=fast|slow",
 		"\nExamples:\n  # Copy a file\n  probe --do=copy -o out in\n  # Copy it slowly\n  probe in |\n      probe -o out\n",
 		"\nExit codes:\n  0 done, 1 failed, 2 wrong usage, 75 network failed: try again, 128+n signal n\n",
