@@ -23,7 +23,6 @@ FILE may be -, which is standard input.`,
 	Flags: map[string]string{
 		"layer":           "Layers have numbers from 0, at the bottom. A digest is that of the compressed layer, or its diff-id.",
 		"list":            "They are listed from bottom to top. Digests are in full unless the terminal is too narrow.",
-		"digests":         "There is one on each line, from bottom to top.",
 		"max-metadata":    "It is for each index, manifest and configuration.",
 		"max-layer":       "It is for compressed layers in an archive of docker save.",
 		"cache":           "Without this flag it is $OCIPIPE_CACHE, or ocipipe in $XDG_CACHE_HOME, by default ~/.cache/ocipipe.",

@@ -36,7 +36,7 @@ var sharedTexts = map[string]string{
 	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
 	"max-tree-memory": "Of an image or a layer, names, link targets and extended attributes count, and 400 bytes for each entry or implied directory. Contents do not.",
 
-	"platform":             "Without this flag linux on the processor of this machine is chosen from an index, and an image that is the only one is taken whatever its platform.",
+	"platform":             "It may have a variant: linux/arm/v7. Without this flag linux on the processor of this machine is chosen from an index, and an image that is the only one is taken whatever its platform.",
 	"allow-other-platform": "A warning says so.",
 	"no-data":              "Alone it is for people and for gomtree; --no-data=portable is for bsdtar and mtree of NetBSD.",
 	"max-digest-holes":     "A gigabyte or so is hashed in a second.",

@@ -119,11 +119,14 @@ func (p *mdoc) options(model *kong.Application, texts map[string]string) {
 func (p *mdoc) environment(m *Manual, model *kong.Application) {
 	terms := m.Env
 	for _, f := range model.Flags {
-		if f.Name == "tmpdir" {
+		switch f.Name {
+		case "tmpdir":
 			terms = append(terms, Term{"TMPDIR", "Directory for spool files where neither --tmpdir nor --output says so. The default is /tmp."})
+		case "mtime":
+			terms = append(terms, Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have."})
 		}
 	}
-	terms = append(terms, Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have, where the output needs one."})
+	terms = append(terms, Term{"TERM", "Where it is empty or dumb, progress on a terminal is shown as lines."})
 	p.terms("ENVIRONMENT", "Ev", terms)
 }
 
