@@ -114,8 +114,8 @@ func TestFishCompletion(t *testing.T) {
 	}
 }
 
-// A zsh on a terminal of its own is asked, as completion works only there: for each
-// line it gets, with a tab behind it, it runs a probe that says what it was called with.
+// Completion in zsh works only on a terminal, so each line is typed into a zsh that has
+// one, with a tab at its end. The function probe then prints its arguments.
 func TestZshCompletion(t *testing.T) {
 	reftest.Need(t, "zsh")
 	dir := completing(t)

@@ -121,7 +121,7 @@ func (m *Manual) flagTexts() map[string]string {
 	return texts
 }
 
-// checkFlags panics where Flags has a flag that the tool has not.
+// checkFlags panics if Flags has a flag that the tool does not have.
 func (m *Manual) checkFlags(model *kong.Application) {
 	known := map[string]bool{}
 	for _, f := range model.Flags {

@@ -22,7 +22,7 @@ var probeManual = Manual{
 	Network: true,
 }
 
-// printed is what the probe prints.
+// printedBy is what the probe prints.
 func printedBy(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := command(t, args...).Output()
