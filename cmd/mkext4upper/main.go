@@ -26,7 +26,7 @@ type tool struct {
 	RootFrom string `placeholder:"IMAGE" group:"Disk" help:"Image whose root /upper takes its attributes from."`
 
 	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" group:"File system" help:"Length of the journal (default: as mke2fs)."`
-	ReserveGrowth int64           `type:"size" placeholder:"SIZE" group:"File system" help:"Size to which it can grow later (default: 1T)."`
+	ReserveGrowth int64           `type:"size" placeholder:"SIZE" group:"File system" help:"Size to which it can grow later (default 1T)."`
 	Inodes        int64           `placeholder:"N" group:"File system" help:"How many files there can be, at least."`
 	BytesPerInode int64           `type:"size" placeholder:"SIZE" group:"File system" help:"One file for this many bytes."`
 	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^flex_bg, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`

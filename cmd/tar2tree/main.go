@@ -37,7 +37,7 @@ type tool struct {
 	cli.Temp
 	tree.Limits
 
-	Jobs int `short:"j" placeholder:"N" group:"Other" help:"Layers to read at a time (default: processors)."`
+	Jobs int `short:"j" placeholder:"N" group:"Other" help:"Layers to read at a time (default: one per CPU)."`
 }
 
 func main() {

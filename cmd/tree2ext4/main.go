@@ -18,7 +18,7 @@ type tool struct {
 	FreeSpace  *cli.SizeOrNone `placeholder:"SIZE|none" group:"Size" help:"Room for more files (default: at least 512M)."`
 	FreeInodes *int64          `placeholder:"N" group:"Size" help:"How many more files there can be."`
 	Shrink     bool            `group:"Size" help:"The smallest size for the content."`
-	MaxSize    int64           `type:"size" placeholder:"SIZE" group:"Size" help:"Size to which it can grow later (default: 1T)."`
+	MaxSize    int64           `type:"size" placeholder:"SIZE" group:"Size" help:"Size to which it can grow later (default 1T)."`
 
 	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" group:"File system" help:"Length of the journal (default: as mke2fs)."`
 	Inodes        int64           `placeholder:"N" group:"File system" help:"How many files there can be in all, at least."`

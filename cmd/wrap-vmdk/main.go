@@ -19,7 +19,7 @@ type tool struct {
 	Absolute bool   `group:"Descriptors (--format=flat)" help:"Name the extents by absolute paths."`
 	Force    bool   `group:"Disk" help:"Allow what some readers of disks refuse."`
 	Size     int64  `type:"size" placeholder:"SIZE" group:"Streams (--format=stream)" help:"Size of standard input, to write it as it comes."`
-	Jobs     int    `short:"j" placeholder:"N" group:"Streams (--format=stream)" help:"Workers (default: processors)."`
+	Jobs     int    `short:"j" placeholder:"N" group:"Streams (--format=stream)" help:"Workers (default: one per CPU)."`
 	Level    int    `default:"6" placeholder:"N" group:"Streams (--format=stream)" help:"Compression, 1 to 9."`
 
 	Check string `placeholder:"DISK" group:"Disk" help:"Say what is wrong with DISK, and write nothing."`
