@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs"},
 	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":         {"atomicfile", "blockio", "tree"},
+	"cli":         {"atomicfile", "blockio", "compression", "tree"},
 	"reftest":     {},
 }
 

@@ -30,12 +30,11 @@ type tool struct {
 	AllowUnterminated  bool   `group:"Input" help:"Accept a tar without the zeros at its end."`
 	AllowZeroDevice    bool   `group:"Input" help:"Drop character devices 0:0 instead of failing."`
 
-	NoData cli.Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
-	tree.DigestFlags
+	cli.TreeForm
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 
 	Jobs int `short:"j" placeholder:"N" group:"Other" help:"Layers to read at a time (default: one per CPU)."`
 }
@@ -46,11 +45,10 @@ func main() {
 
 // Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)
+	opts, err := t.TreeForm.Options("tar2tree")
 	if err != nil {
-		return cli.Usage("%v", err)
+		return err
 	}
-	opts.Stage = "tar2tree"
 	if err := t.checkFlags(); err != nil {
 		return err
 	}
@@ -60,14 +58,14 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, props, err := t.open(env)
 	if err != nil {
-		err = cli.About(cli.Only(t.Inputs), unpackFirst(err, t.Inputs))
+		err = cli.About(cli.Only(t.Inputs), err)
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
 	defer src.Close()
 	opts.Props = props
-	if err := cli.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
-		return unpackFirst(err, t.Inputs)
+	if err := env.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
+		return err
 	}
 	return out.Commit()
 }

@@ -30,7 +30,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Maps and padding of sparse files."`
 }
 
@@ -70,7 +70,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(path, err)
 	}
-	err = cli.Copy(path, w, tree.Limit(src, t.Limits))
+	err = env.Copy(path, w, tree.Limit(src, t.Limits.Tree()))
 	if errors.Is(err, erofs.ErrNeedsLayer) {
 		return cli.Hint(err, "use --layer, or merge the layers first: tar2tree on the whole image")
 	}

@@ -32,7 +32,7 @@ var sharedTexts = map[string]string{
 	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
 	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
 
-	"max-entries":     "Directories that a path implies, without an entry of their own, count too.",
+	"max-entries":     "Directories that a path implies, without an entry of their own, count too. 0 is no limit, here and for the other limits.",
 	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
 	"max-tree-memory": "Of an image or a layer, names, link targets and extended attributes count, and 400 bytes for each entry or implied directory. Contents do not.",
 

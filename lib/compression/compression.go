@@ -25,9 +25,6 @@ type Error struct {
 
 func (e *Error) Error() string { return "unsupported compression: " + e.Name }
 
-// Hint names the program that unpacks it.
-func (e *Error) Hint() string { return e.Unpacker + " FILE unpacks it" }
-
 // unsupported are compressions that are recognised but not read. A tar begins with a
 // name, so a magic number must not be the beginning of a likely one.
 var unsupported = []struct {

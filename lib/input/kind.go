@@ -87,7 +87,7 @@ func (e *hintError) Hint() string { return e.hint }
 // way out.
 func notAnImage(err error) error {
 	var h interface{ Hint() string }
-	if errors.As(err, &h) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
+	if errors.As(err, &h) || errors.As(err, new(*compression.Error)) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
 		return err
 	}
 	return &hintError{err, "if it is a layer that begins with a name of image archives: --input=layer"}

@@ -87,7 +87,7 @@ func (d *decompressor) explain(err error) error {
 	case d.below.err != nil:
 		return d.below.err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &cutError{what: d.name + " stream is cut short"}
+		return &EndError{what: d.name + " stream is cut short"}
 	}
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
 }

@@ -183,19 +183,11 @@ func (l *Loaded) PutFile(path string, content []byte) error {
 	if err == nil {
 		_, err = l.Put(&tree.Entry{
 			Path: clean, Type: tree.File, Mode: 0o644,
-			Size: int64(len(content)), Content: inMemory(content),
+			Size: int64(len(content)), Content: tree.Bytes(content),
 		})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// inMemory is content held as bytes.
-type inMemory []byte
-
-func (c inMemory) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c)
-	return int64(n), err
 }

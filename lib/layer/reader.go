@@ -148,27 +148,31 @@ func (l *Reader) Next() (*tree.Entry, error) {
 
 // located says where a layer ends that is cut short, and where to read why.
 func (l *Reader) located(err error) error {
-	cut, ok := err.(*cutError)
+	end, ok := err.(*EndError)
 	if err == io.ErrUnexpectedEOF {
-		cut, ok = &cutError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
+		end, ok = &EndError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
 	}
 	if ok && l.opts.Piped {
-		cut = &cutError{cut.what + " (see the message of the stage that wrote it)", cut.hint}
+		end = &EndError{end.Unterminated, end.what + " (see the message of the stage that wrote it)"}
 	}
 	if ok {
-		return cut
+		return end
 	}
 	return err
 }
 
-// cutError is input that ends too early.
-type cutError struct{ what, hint string }
+// EndError is a layer that ends too early.
+type EndError struct {
+	// Unterminated says that nothing is missing but the blocks that end an archive:
+	// [Options].AllowUnterminated reads such a layer, and so does one with the right
+	// DiffID.
+	Unterminated bool
 
-func (e *cutError) Error() string { return e.what }
-func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+	what string
+}
 
-// Hint is advice, or "".
-func (e *cutError) Hint() string { return e.hint }
+func (e *EndError) Error() string { return e.what }
+func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // step puts what the next entry of the tar means into the queue; that may be
 // nothing.
@@ -206,11 +210,11 @@ func (l *Reader) finish() error {
 }
 
 func (l *Reader) unterminated() error {
-	what, hint := "it has no end-of-archive blocks", "if it is whole all the same: --allow-unterminated, or --diff-id DIGEST"
-	if l.tar.off == 0 {
-		what, hint = "the input is empty", ""
+	why, isEmpty := "it has no end-of-archive blocks", l.tar.off == 0
+	if isEmpty {
+		why = "the input is empty"
 	}
-	return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, what), hint}
+	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
 }
 
 // take puts what the entry h means into the queue.
@@ -360,13 +364,12 @@ func (l *Reader) zeroDevice() error {
 	if l.opts.AllowZeroDevice {
 		return nil
 	}
-	return &zeroDeviceError{fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)}
+	return ErrZeroDevice
 }
 
-type zeroDeviceError struct{ error }
-
-func (e *zeroDeviceError) Unwrap() error { return e.error }
-func (e *zeroDeviceError) Hint() string  { return "--allow-zero-device drops such entries" }
+// ErrZeroDevice is wrapped by the error about a character device 0:0 in a layer; see
+// [Options].AllowZeroDevice. It wraps ErrCorrupt.
+var ErrZeroDevice = fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)
 
 // setAttributes checks and takes over what every type has.
 func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
@@ -379,7 +382,7 @@ func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	e.Mode = uint16(h.mode & 0o7777)
 	e.Time = h.mtime
 	for _, x := range h.xattrs {
-		if !reserved(x.Name) {
+		if !tree.IsMark(x.Name) { // which no layer may make by itself
 			e.Xattrs = append(e.Xattrs, x)
 			continue
 		}
