@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	_ "crypto/sha256" // an algorithm of diff-ids
 	_ "crypto/sha512" // another
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/unzstd"
 )
 
 // Options say how a layer is read.
@@ -47,9 +49,16 @@ type Options struct {
 	// early, that process has said why.
 	Piped bool
 
+	// Window is shared with what else is decompressed meanwhile, so that one at a time
+	// takes the memory for a zstd window above 8 MiB and the others wait; nil is one of
+	// this layer, or of all that Merge reads. Who reads two layers in turns does not
+	// share it.
+	Window *unzstd.Window
+
 	Warn func(msg string) // may be nil
 
-	meter *tree.Meter // of all layers that are read for one tree; nil: of this one
+	meter *tree.Meter     // of all layers that are read for one tree; nil: of this one
+	works context.Context // ends the wait for Window; nil: Close alone does
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -59,6 +68,7 @@ type Reader struct {
 	tar      *tarReader
 	ahead    *blockio.Ahead
 	unpacked io.ReadCloser
+	stop     func() // waiting for the window
 	hash     hash.Hash
 	names    *names
 	queue    []tree.Entry // what the last entry of the tar means
@@ -89,7 +99,13 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.tar.file, l.tar.base = inFile(r)
 	var err error
 	var kind compression.Kind
-	if l.unpacked, kind, err = decompress(r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel)); err != nil {
+	works := opts.works
+	if works == nil {
+		works = context.Background()
+	}
+	works, l.stop = context.WithCancel(works)
+	if l.unpacked, kind, err = decompress(works, r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel), opts.Window); err != nil {
+		l.stop()
 		return nil, err
 	}
 	if kind != compression.Plain {
@@ -123,6 +139,7 @@ func inFile(r io.Reader) (*os.File, int64) {
 // block, the caller closes the input first.
 func (l *Reader) Close() error {
 	l.content, l.err = nil, tree.ErrClosed
+	l.stop()
 	l.ahead.Close()
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
 }

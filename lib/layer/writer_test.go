@@ -536,7 +536,7 @@ func TestCompress(t *testing.T) {
 		if kind != compression.Plain && len(want) > plain.Len()*3/4 {
 			t.Errorf("%s: %d bytes of %d", kind, len(want), plain.Len())
 		}
-		r, err := layer.Decompress(bytes.NewReader(want))
+		r, err := layer.Decompress(t.Context(), bytes.NewReader(want), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
