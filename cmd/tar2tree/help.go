@@ -19,7 +19,7 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 		"diff-id":            "It is the digest of the layer as a plain tar archive, as the configuration of an image has it.",
 		"sort":               "Without this flag the entries of a single layer have the order of the layer. A merged tree is always in canonical order.",
 		"config-file":        "PATH is a path in the tree. A file that is there is replaced.",
-		"jobs":               "Without this flag it is the number of processors. Each layer of zstd that is read takes up to 128 MiB.",
+		"jobs":               "Without this flag it is the number of processors. Each layer of zstd that is read takes up to 8 MiB, and one at a time up to 128 MiB.",
 		"allow-unterminated": "A tar archive ends with two blocks of zeros. Without them it may have been cut short. The diff-id of a layer, where it is known, proves as much.",
 		"allow-zero-device":  "A character device 0:0 is a whiteout of overlayfs, and in a tree stream, but not in a layer.",
 	},
