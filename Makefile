@@ -10,7 +10,7 @@ endif
 export GO
 
 .NOTPARALLEL:
-.PHONY: build demo test setup lint unit race shell interop soak boot bench golden clean install
+.PHONY: build demo test setup lint unit race shell interop soak boot bench golden man clean install
 
 # Where the tools begin: see lib/cli/closed.go.
 ENTRY := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-ldflags=-E=ocipipe_start)
@@ -64,9 +64,20 @@ golden:
 	GOLDEN=update $(GO) test -count=1 -run Golden ./...
 	git diff -- '*/testdata/golden*'
 
-clean:
-	rm -rf bin demo
+# Man pages, and completion for bash, zsh and fish, in share/; the tools print them.
+man: build
+	rm -rf share
+	install -d share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d
+	set -e; for path in bin/*; do tool=$${path##*/}; \
+		$$path --man >share/man/man1/$$tool.1; \
+		$$path --completion=bash >share/bash-completion/completions/$$tool; \
+		$$path --completion=zsh >share/zsh/site-functions/_$$tool; \
+		$$path --completion=fish >share/fish/vendor_completions.d/$$tool.fish; done
 
-install: build
+clean:
+	rm -rf bin demo share
+
+install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin
+	find share -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/{} \;

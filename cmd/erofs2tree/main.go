@@ -18,8 +18,8 @@ import (
 )
 
 type tool struct {
-	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input, and a pipe is copied to a spool file first. Several are layers from bottom to top, and are merged: files that can be read at random."`
-	Device []string `sep:"none" placeholder:"FILE" help:"Where the image has its data, as the layers of one of metadata alone: in the order of its table, each once."`
+	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
+	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
 
 	cli.TreeForm
 
@@ -29,7 +29,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("erofs2tree", "Write the content of an EROFS image, or of layers merged, as a tree stream.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the stream.

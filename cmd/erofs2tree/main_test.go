@@ -63,7 +63,7 @@ func run(t *testing.T, stdin *os.File, args ...string) (code int, out, said stri
 	if stdin == nil {
 		stdin = files[0]
 	}
-	code = cli.Run("erofs2tree", "", &tool{}, args, cli.Streams{Stdin: stdin, Stdout: files[0], Stderr: files[1]})
+	code = cli.Run(manual, &tool{}, args, cli.Streams{Stdin: stdin, Stdout: files[0], Stderr: files[1]})
 	b, _ := os.ReadFile(files[0].Name())
 	text, _ := os.ReadFile(files[1].Name())
 	return code, string(b), string(text)

@@ -19,25 +19,25 @@ import (
 )
 
 type tool struct {
-	Size int64  `required:"" type:"size" placeholder:"SIZE" help:"Size of the disk: 64M to 64T. Beside the stream there has to be room for overlayfs to work: 8M, and 4K for each directory."`
-	Tree string `placeholder:"FILE" help:"Tree stream for /upper, of one layer or merged; - is standard input, which is not read without this. Whiteouts and opaque directories act as in a layer."`
-	Grow string `placeholder:"FILE" help:"Make the file system in FILE larger, in place. A journal that was left by a crash is replayed first. It must not be mounted."`
+	Size int64  `required:"" type:"size" placeholder:"SIZE" group:"Disk" help:"Size of the disk, 64M to 64T."`
+	Tree string `placeholder:"FILE" group:"Disk" help:"Tree stream for /upper; - is standard input."`
+	Grow string `placeholder:"FILE" group:"Disk" help:"Make the file system in FILE larger, in place."`
 
-	RootMode *mode  `placeholder:"MODE" help:"Permissions of /upper, which are those of the overlay's root, in octal."`
-	RootFrom string `placeholder:"IMAGE" help:"Take the attributes of /upper from the root of an EROFS or ext4 image, that below it, where --tree does not state them; likewise those of directories that the stream only implies. Without this they are 0755, root."`
+	RootMode *mode  `placeholder:"MODE" group:"Disk" help:"Permissions of /upper, such as 0755."`
+	RootFrom string `placeholder:"IMAGE" group:"Disk" help:"Image whose root /upper takes its attributes from."`
 
-	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" help:"Length of the journal, 4M or more; without this as mke2fs chooses by the size, up to 1G. It takes no space before it is used."`
-	ReserveGrowth int64           `type:"size" placeholder:"SIZE" help:"To how much it can grow by the resize inode, which any kernel and resize2fs know; below 16T. Without this to 1T more or less."`
-	Inodes        int64           `placeholder:"N" help:"How many files there can be, at least."`
-	BytesPerInode int64           `type:"size" placeholder:"SIZE" help:"One file for so many bytes; without this as mke2fs chooses by the size."`
-	Features      string          `placeholder:"LIST" help:"Features to leave out, or add, for old or odd readers, as mke2fs -O has them: ^64bit (then at most 16T), ^metadata_csum (no checksums), ^flex_bg (metadata spread over the disk), ^resize_inode (only a recent kernel grows it), ^dir_index (large directories are slow), ^huge_file (files up to 2T), ^dir_nlink (64998 directories in one), metadata_csum_seed (its UUID can be changed in use; Linux 4.4)."`
-	Label         string          `placeholder:"NAME" help:"Volume name, at most 16 bytes."`
-	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content and the flags."`
-	Mtime         *cli.Time       `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
-	ClampMtime    *cli.Time       `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
-	KeepZeros     bool            `help:"Keep blocks of zeros in files. Without this they become holes."`
-	Check         bool            `help:"Read the finished disk back and compare all of it with the input."`
-	RequireCRC    bool            `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
+	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" group:"File system" help:"Length of the journal (default: as mke2fs)."`
+	ReserveGrowth int64           `type:"size" placeholder:"SIZE" group:"File system" help:"Size to which it can grow later (default 1T)."`
+	Inodes        int64           `placeholder:"N" group:"File system" help:"How many files there can be, at least."`
+	BytesPerInode int64           `type:"size" placeholder:"SIZE" group:"File system" help:"One file for this many bytes."`
+	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^flex_bg, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`
+	Label         string          `placeholder:"NAME" group:"File system" help:"Volume name, at most 16 bytes."`
+	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from content and flags)."`
+	Mtime         *cli.Time       `placeholder:"TIME" group:"Content" help:"Time of every file."`
+	ClampMtime    *cli.Time       `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
+	KeepZeros     bool            `group:"Content" help:"Keep zeros in files instead of making holes."`
+	Check         bool            `group:"Content" help:"Read it back and compare it with the input."`
+	RequireCRC    bool            `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
 	cli.Output
 	cli.Temp
@@ -45,9 +45,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("mkext4upper", "Make the writable ext4 disk for an overlay: /work, and /upper with what a tree stream holds. "+
-		"The disk is sparse: -o FILE, or an empty regular file, takes hardly more space than its content; "+
-		"to a pipe all of it goes.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run makes the disk, or makes one larger.

@@ -39,7 +39,7 @@ func run(t *testing.T, input string, args ...string) (code int, out, said string
 		return f
 	}
 	stderr := open("err", "")
-	code = cli.Run("mkext4upper", "", &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: open("out", ""), Stderr: stderr})
+	code = cli.Run(manual, &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: open("out", ""), Stderr: stderr})
 	text, _ := os.ReadFile(stderr.Name())
 	return code, filepath.Join(dir, "out"), string(text)
 }

@@ -19,25 +19,26 @@ import (
 )
 
 type tool struct {
-	Ref string `arg:"" help:"oci:DIR[:TAG|@DIGEST], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] (FILE - is standard input), or a name in a registry."`
+	Ref string `arg:"" help:"Name in a registry, oci:DIR[:TAG|@DIGEST], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]. FILE - is standard input."`
 
-	Layer    *string `xor:"part" placeholder:"N|DIGEST" help:"Write one layer as it is: by number from 0 at the bottom, digest or diff-id."`
-	Manifest bool    `xor:"part" help:"Write the manifest."`
-	Config   bool    `xor:"part" help:"Write the configuration."`
-	List     bool    `xor:"part" help:"List the layers, bottom to top; digests in full unless the terminal is too narrow."`
-	JSON     bool    `xor:"form" help:"With --list: as JSON."`
-	Digests  bool    `xor:"form" help:"With --list: only the digests, one a line."`
+	Layer    *string `xor:"part" placeholder:"N|DIGEST" group:"Part of the image" help:"Write one layer as it is."`
+	Manifest bool    `xor:"part" group:"Part of the image" help:"Write the manifest."`
+	Config   bool    `xor:"part" group:"Part of the image" help:"Write the configuration."`
+	List     bool    `xor:"part" group:"Part of the image" help:"List the layers."`
+	JSON     bool    `xor:"form" group:"Part of the image" help:"With --list: as JSON."`
+	Digests  bool    `xor:"form" group:"Part of the image" help:"With --list: only the digests, one a line."`
 
-	imageflags.Choice
-	imageflags.Limits
+	imageflags.Choice `group:"Platform"`
 	cacheflags.Cache
 	registryflags.Registry
 	cli.Output
 	cli.Temp
+
+	imageflags.Limits
 }
 
 func main() {
-	cli.Main("oci-fetch", "Write an OCI image, or one part of it, as an OCI archive.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Advise implements [cli.Adviser].

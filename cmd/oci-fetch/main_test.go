@@ -35,7 +35,7 @@ func fetch(t *testing.T, input []byte, args ...string) result {
 	must(t, err)
 	defer out.Close()
 	var stderr bytes.Buffer
-	code := cli.Run("oci-fetch", "test", &tool{}, args, cli.Streams{Stdin: in, Stdout: out, Stderr: &stderr})
+	code := cli.Run(manual, &tool{}, args, cli.Streams{Stdin: in, Stdout: out, Stderr: &stderr})
 	data, err := os.ReadFile(out.Name())
 	must(t, err)
 	return result{code, string(data), stderr.String()}

@@ -43,6 +43,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
 	}
 	t.Choice.Fill(&opts.Image)
+	t.ImageLimits.Fill(&opts.Image)
 	set, err := input.Open(env.Context, t.Inputs, opts)
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
 		if ref := oci.Reference(path); ref != "" {

@@ -18,29 +18,31 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top; the first may be an image instead, an archive or a layout directory, on which the others go. Without any, and for -, standard input."`
+	Inputs []string `arg:"" optional:"" default:"-" help:"Layers from bottom to top. The first may be an image instead: an archive or the directory of an OCI layout. Without any, and for -, standard input."`
 
-	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" help:"What the first input is: auto, layer or image; those that follow are layers. Auto goes by the first name in the tar, directories left out, that says so."`
-	Layer      string        `placeholder:"N|DIGEST" help:"Of an image, only this layer as it is: by number from 0 at the bottom, digest or diff-id."`
-	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" help:"Digest that the uncompressed layer must have."`
-	Sort       bool          `help:"Write a single layer in canonical order instead of its own."`
-	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
-	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
+	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" group:"Input" help:"First input: auto, layer or image."`
+	Layer      string        `placeholder:"N|DIGEST" group:"Input" help:"Write only this layer of the image, as it is."`
+	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" group:"Input" help:"Digest that the uncompressed layer must have."`
+	Sort       bool          `group:"Input" help:"Write a single layer in canonical order."`
+	ConfigFile string        `placeholder:"PATH" group:"Input" help:"Put the image's configuration into the tree."`
 
-	imageflags.Choice
+	imageflags.Choice `group:"Input"`
 
-	AllowUnterminated bool `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
-	AllowZeroDevice   bool `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+	AllowUnterminated bool `group:"Input" help:"Accept a tar without the zeros at its end."`
+	AllowZeroDevice   bool `group:"Input" help:"Drop character devices 0:0 instead of failing."`
 
 	cli.TreeForm
 
 	cli.Output
 	cli.Temp
 	cli.Limits
+	ImageLimits imageflags.Limits `embed:""`
+
+	Jobs int `short:"j" placeholder:"N" group:"Other" help:"Layers to read at a time (default: one per CPU)."`
 }
 
 func main() {
-	cli.Main("tar2tree", "Turn layers, or an image, into a tree stream.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run copies the tree that the inputs make to a stream.

@@ -15,30 +15,28 @@ import (
 )
 
 type tool struct {
-	Inputs []string `arg:"" optional:"" name:"input" help:"Tree stream; - is standard input, and so is none. With --fsmeta: layer images from bottom to top, such as --layer makes."`
+	Inputs []string `arg:"" optional:"" name:"input" help:"Tree stream; without it, and for -, standard input. With --fsmeta: layer images from bottom to top."`
 
-	Layer       bool      `help:"Keep whiteouts and opaque directories for overlayfs, and put every file into whole blocks."`
-	Fsmeta      bool      `help:"Write only metadata, of layer images merged; contents stay in these. It is mounted with -o device=LAYER once for each (Linux 5.16), or with all layers behind it on one device (Linux 6.4)."`
-	DeviceTable string    `enum:"yes,no" default:"yes" placeholder:"yes|no" help:"With --fsmeta: name the layers as devices. Without the table any kernel mounts it with the layers behind it on one device, and only so."`
-	BlockSize   int       `placeholder:"BYTES" help:"512 to 65536, or 4096 without this. Linux mounts 4096 since 5.15, less since 6.4, more only with pages as large."`
-	Label       string    `placeholder:"NAME" help:"Volume name, at most 15 bytes."`
-	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content."`
-	Mtime       *cli.Time `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
-	ClampMtime  *cli.Time `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
-	KeepZeros   bool      `help:"Keep long zeros in files, from 64K on. Without this they become holes."`
-	Check       bool      `help:"Read the finished image back and compare all of it with the input."`
-	RequireCRC  bool      `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
+	Layer       bool      `group:"Kind of image" help:"One layer for overlayfs, with its whiteouts."`
+	Fsmeta      bool      `group:"Kind of image" help:"Metadata alone, which merges layer images."`
+	DeviceTable string    `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"Kind of image" help:"With --fsmeta: list the layers."`
+	BlockSize   int       `placeholder:"BYTES" group:"File system" help:"Size of a block, 512 to 65536 (default 4096)."`
+	Label       string    `placeholder:"NAME" group:"File system" help:"Volume name, at most 15 bytes."`
+	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from the content)."`
+	Mtime       *cli.Time `placeholder:"TIME" group:"Content" help:"Time of every file."`
+	ClampMtime  *cli.Time `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
+	KeepZeros   bool      `group:"Content" help:"Keep zeros in files instead of making holes."`
+	Check       bool      `group:"Content" help:"Read it back and compare it with the input."`
+	RequireCRC  bool      `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
 	cli.Output
 	cli.Temp
 	cli.Limits
-	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"What sparse files take beyond their data: maps of where it is, and zeros around it."`
+	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Maps and padding of sparse files."`
 }
 
 func main() {
-	cli.Main("tree2erofs", "Write a tree stream, or layer images merged, as an EROFS image. "+
-		"The image is written at random: in place to -o FILE or an empty regular file, "+
-		"to a pipe once it is complete.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the image.

@@ -34,7 +34,7 @@ func run(t *testing.T, input string, args ...string) (code int, out []byte, said
 		return f
 	}
 	stdout, stderr := open("out", ""), open("err", "")
-	code = cli.Run("tree2erofs", "", &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: stdout, Stderr: stderr})
+	code = cli.Run(manual, &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: stdout, Stderr: stderr})
 	out, _ = os.ReadFile(stdout.Name())
 	text, _ := os.ReadFile(stderr.Name())
 	return code, out, string(text)

@@ -96,7 +96,7 @@ func makeImage(t *testing.T, entries []tree.Entry, args ...string) string {
 		t.Fatal(err)
 	}
 	defer said.Close()
-	code := cli.Run("tree2ext4", "", &tool{}, append(args, "-o", image, name), cli.Streams{Stdin: in, Stdout: os.Stdout, Stderr: said})
+	code := cli.Run(manual, &tool{}, append(args, "-o", image, name), cli.Streams{Stdin: in, Stdout: os.Stdout, Stderr: said})
 	if b, _ := os.ReadFile(said.Name()); code != 0 || len(b) > 0 {
 		t.Fatalf("exit code %d: %s", code, b)
 	}

@@ -13,25 +13,25 @@ import (
 )
 
 type tool struct {
-	Input string `arg:"" optional:"" default:"-" help:"Tree stream; - is standard input, and so is none."`
+	Input string `arg:"" optional:"" default:"-" help:"Tree stream; without it, and for -, standard input."`
 
-	Size       int64           `type:"size" placeholder:"SIZE" help:"Size of the file system. Without this it follows from the content."`
-	FreeSpace  *cli.SizeOrNone `placeholder:"SIZE|none" help:"Room for more files; without this 512M, or a quarter of what is in use if that is more. It takes no space in a sparse file."`
-	FreeInodes *int64          `placeholder:"N" help:"How many more files there can be; without this one for 16K of free space, or of the size as mke2fs chooses."`
-	Shrink     bool            `help:"The smallest size for the content, with no room for more."`
-	MaxSize    int64           `type:"size" placeholder:"SIZE" help:"To how much it can grow by the resize inode, which any kernel and resize2fs know. Without this to 1T; more with --size above that."`
+	Size       int64           `type:"size" placeholder:"SIZE" group:"Size" help:"Size of the file system (default: by its content)."`
+	FreeSpace  *cli.SizeOrNone `placeholder:"SIZE|none" group:"Size" help:"Room for more files (default: at least 512M)."`
+	FreeInodes *int64          `placeholder:"N" group:"Size" help:"How many more files there can be."`
+	Shrink     bool            `group:"Size" help:"The smallest size for the content."`
+	MaxSize    int64           `type:"size" placeholder:"SIZE" group:"Size" help:"Size to which it can grow later (default 1T)."`
 
-	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" help:"Length of the journal, 4M or more; without this as mke2fs chooses by the size, up to 1G. It takes no space before it is used."`
-	Inodes        int64           `placeholder:"N" help:"How many files there can be in all, at least."`
-	BytesPerInode int64           `type:"size" placeholder:"SIZE" help:"One file for so many bytes of the size, or of the free space."`
-	Features      string          `placeholder:"LIST" help:"Features to leave out, or add, for old or odd readers, as mke2fs -O has them: ^64bit (then at most 16T), ^metadata_csum (no checksums), ^resize_inode (only a recent kernel grows it), ^dir_index (large directories are slow), ^huge_file (files up to 2T), ^dir_nlink (64998 directories in one), metadata_csum_seed (its UUID can be changed in use; Linux 4.4). It always has flex_bg."`
-	Label         string          `placeholder:"NAME" help:"Volume name, at most 16 bytes."`
-	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" help:"In place of one that derives from the content and the flags."`
-	Mtime         *cli.Time       `placeholder:"TIME" help:"Time of every file: seconds since 1970, or RFC 3339."`
-	ClampMtime    *cli.Time       `placeholder:"TIME" help:"Latest time of a file; later ones become this."`
-	KeepZeros     bool            `help:"Keep blocks of zeros in files. Without this they become holes."`
-	Check         bool            `help:"Read the finished file system back and compare all of it with the input."`
-	RequireCRC    bool            `name:"require-crc" help:"Refuse a stream whose end line has no checksum."`
+	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" group:"File system" help:"Length of the journal (default: as mke2fs)."`
+	Inodes        int64           `placeholder:"N" group:"File system" help:"How many files there can be in all, at least."`
+	BytesPerInode int64           `type:"size" placeholder:"SIZE" group:"File system" help:"One file for this many bytes."`
+	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`
+	Label         string          `placeholder:"NAME" group:"File system" help:"Volume name, at most 16 bytes."`
+	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from content and flags)."`
+	Mtime         *cli.Time       `placeholder:"TIME" group:"Content" help:"Time of every file."`
+	ClampMtime    *cli.Time       `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
+	KeepZeros     bool            `group:"Content" help:"Keep zeros in files instead of making holes."`
+	Check         bool            `group:"Content" help:"Read it back and compare it with the input."`
+	RequireCRC    bool            `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
 	cli.Output
 	cli.Temp
@@ -39,9 +39,7 @@ type tool struct {
 }
 
 func main() {
-	cli.Main("tree2ext4", "Write a tree stream as an ext4 root file system. "+
-		"It is written at random: in place to -o FILE or an empty regular file, "+
-		"to a pipe once it is complete.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the file system.

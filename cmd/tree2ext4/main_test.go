@@ -34,7 +34,7 @@ func run(t *testing.T, input string, args ...string) (code int, out *os.File, sa
 		return f
 	}
 	stderr := open("err", "")
-	code = cli.Run("tree2ext4", "", &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: open("out", ""), Stderr: stderr})
+	code = cli.Run(manual, &tool{}, args, cli.Streams{Stdin: open("in", input), Stdout: open("out", ""), Stderr: stderr})
 	text, _ := os.ReadFile(stderr.Name())
 	out, err := os.Open(filepath.Join(dir, "out"))
 	if err != nil {

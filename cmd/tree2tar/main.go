@@ -15,16 +15,16 @@ import (
 type tool struct {
 	Input string `arg:"" optional:"" default:"-" help:"Tree stream; without it, and for -, standard input."`
 
-	Compress   string `short:"z" enum:"plain,gzip,zstd" default:"plain" placeholder:"KIND" help:"Compression: plain, gzip or zstd."`
-	OCI        bool   `name:"oci" help:"Write a layer: whiteouts and opaque marks as .wh. files. Without it a tree that has them is refused."`
-	RequireCRC bool   `help:"Refuse a stream without a checksum in its end line."`
+	Compress   string `short:"z" enum:"plain,gzip,zstd" default:"plain" placeholder:"KIND" group:"Output" help:"Compression: plain, gzip or zstd."`
+	OCI        bool   `name:"oci" group:"Output" help:"Write a layer, with whiteouts as .wh. files."`
+	RequireCRC bool   `group:"Input" help:"Refuse a stream without a checksum at its end."`
 
 	cli.Output
 	cli.Limits
 }
 
 func main() {
-	cli.Main("tree2tar", "Turn a tree stream into a tar archive.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run copies the stream to an archive.

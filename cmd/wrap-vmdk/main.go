@@ -12,25 +12,24 @@ import (
 )
 
 type tool struct {
-	Extents []string `arg:"" optional:"" name:"extent" help:"Files or block devices, in the order of the disk. - is standard input, alone, and the default, for --format=stream, raw and gpt."`
+	Extents []string `arg:"" optional:"" name:"extent" help:"Files or block devices, in the order of the disk. For stream, raw and gpt, - is standard input, and so is none."`
 
-	Format   string `enum:"flat,stream,raw,dm-linear,gpt" default:"flat" help:"flat: descriptor that names the extents. stream: stream-optimized VMDK. raw: their concatenation. gpt: the same as a partition. dm-linear: table for dmsetup, of block devices."`
-	Split    bool   `help:"flat: no piece beyond 2 GiB, for readers that insist."`
-	Absolute bool   `help:"flat: absolute names. Without it they are relative to the directory of the output, or for a pipe to the working directory."`
-	Force    bool   `help:"Also what some readers refuse, as names of other characters than A-Z a-z 0-9 . _ - /, and extents that do not fit together."`
-	Size     int64  `type:"size" placeholder:"SIZE" help:"stream: the size of standard input, which is then written as it comes."`
-	Jobs     int    `short:"j" placeholder:"N" help:"stream: workers, in place of one a processor."`
-	Level    int    `default:"6" placeholder:"N" help:"stream: compression, 1 to 9."`
+	Format   string `enum:"flat,stream,raw,dm-linear,gpt" default:"flat" placeholder:"FORM" group:"Disk" help:"Form: flat, stream, raw, dm-linear, gpt."`
+	Split    bool   `group:"Descriptors (--format=flat)" help:"Make no piece larger than 2 GiB."`
+	Absolute bool   `group:"Descriptors (--format=flat)" help:"Name the extents by absolute paths."`
+	Force    bool   `group:"Disk" help:"Allow what some readers of disks refuse."`
+	Size     int64  `type:"size" placeholder:"SIZE" group:"Streams (--format=stream)" help:"Size of standard input, to write it as it comes."`
+	Jobs     int    `short:"j" placeholder:"N" group:"Streams (--format=stream)" help:"Workers (default: one per CPU)."`
+	Level    int    `default:"6" placeholder:"N" group:"Streams (--format=stream)" help:"Compression, 1 to 9."`
 
-	Check string `placeholder:"DISK" help:"Read a descriptor and its extents, or another disk of these formats, and say what is wrong."`
+	Check string `placeholder:"DISK" group:"Disk" help:"Say what is wrong with DISK, and write nothing."`
 
 	cli.Output
 	cli.Temp
 }
 
 func main() {
-	cli.Main("wrap-vmdk", "Present images as one virtual disk. "+
-		"Attach a descriptor read-only where its extents are shared: QEMU writes to those that it may write to.", &tool{})
+	cli.Main(manual, &tool{})
 }
 
 // Run writes the disk, or checks one.

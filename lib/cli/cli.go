@@ -1,14 +1,15 @@
 // Package cli is what every tool shares at its edge: flags, standard streams,
 // output files, messages, exit codes and signals. Only cmd/ imports it.
 //
-// A tool is a struct of kong flags with a Run method:
+// A tool is a struct of kong flags with a Run method, and a [Manual] in help.go, from
+// which and from the flags come --help, the man page and the completion in shells:
 //
 //	type tool struct {
 //		cli.Output
 //		Input string `arg:"" optional:"" default:"-" help:"..."`
 //	}
 //
-//	func main() { cli.Main("tree2x", "Turn a tree stream into ...", &tool{}) }
+//	func main() { cli.Main(manual, &tool{}) }
 //
 //	func (t *tool) Run(env *cli.Env) error {
 //		in, err := env.Open(t.Input)
@@ -81,17 +82,18 @@ const (
 
 // Main runs tool on the arguments and streams of the process and ends the
 // process. It adds the flags --help, --version, --quiet, --progress and --progress-fd
-// to those of tool.
-func Main(name, about string, tool Tool) {
+// to those of tool, and the hidden --man and --completion=SHELL for
+// packages.
+func Main(m Manual, tool Tool) {
 	if os.Getenv("GOGC") == "" {
 		limitGarbage()
 	}
-	env := newEnv(name, Streams{os.Stdin, os.Stdout, os.Stderr})
+	env := newEnv(m.Name, Streams{os.Stdin, os.Stdout, os.Stderr})
 	if err := restoreClosed(); err != nil {
 		os.Exit(env.report(err))
 	}
 	env.catchSignals()
-	os.Exit(env.run(about, tool, os.Args[1:]))
+	os.Exit(env.run(&m, tool, os.Args[1:]))
 }
 
 // limitGarbage lets garbage be half of what is in use, not as much again, and of a
@@ -131,12 +133,12 @@ func afterCollection(fn func()) {
 // Run is Main for tests: the same on other arguments and streams, without
 // signals. It returns the exit code, 141 where the process would have died of
 // SIGPIPE.
-func Run(name, about string, tool Tool, args []string, s Streams) int {
-	return newEnv(name, s).run(about, tool, args)
+func Run(m Manual, tool Tool, args []string, s Streams) int {
+	return newEnv(m.Name, s).run(&m, tool, args)
 }
 
-func (e *Env) run(about string, tool Tool, args []string) int {
-	done, err := e.parse(about, tool, args)
+func (e *Env) run(m *Manual, tool Tool, args []string) int {
+	done, err := e.parse(m, tool, args)
 	if err == nil && !done {
 		err = tool.Run(e)
 		if err != nil && hintOf(err) == "" {
@@ -162,20 +164,17 @@ func advice(tool Tool, err error) string {
 
 // parse fills tool and e from the arguments and the environment. It is done
 // where a flag such as --help was all there was to do.
-func (e *Env) parse(about string, tool Tool, args []string) (done bool, err error) {
-	var common struct {
-		Quiet bool `help:"No warnings, and no progress unless it is asked for."`
-		progressFlags
-		Version version `help:"Print the version and exit."`
-		Help    help    `short:"h" help:"Print this and exit."`
-	}
-	p, err := kong.New(tool, kong.Name(e.name), kong.Description(about),
-		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}), kong.ValueFormatter(describe),
+func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) {
+	var common commonFlags
+	p, err := kong.New(tool, kong.Name(m.Name), kong.Description(m.about()),
+		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr), kong.Bind(m), kong.Help(m.printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}), kong.ValueFormatter(describe),
 		kong.NamedMapper("size", kong.MapperFunc(decodeSize)))
 	if err != nil {
 		panic(err) // the struct is wrong, not the input
 	}
+	m.checkFlags(p.Model)
+	titleGroups(p.Model)
 	var shown *printed
 	parsed, err := p.Parse(args)
 	if errors.As(err, &shown) {

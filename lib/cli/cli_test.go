@@ -23,7 +23,7 @@ import (
 // The test binary is also the tool that the tests run.
 func TestMain(m *testing.M) {
 	if os.Getenv("CLI_TEST_PROBE") != "" {
-		Main("probe", "A tool that does as it is told.", &probe{})
+		Main(probeManual, &probe{})
 	}
 	os.Exit(m.Run())
 }
@@ -32,6 +32,7 @@ type probe struct {
 	Output
 	Temp
 	Do    string   `default:"copy" placeholder:"WHAT" help:"What to do."`
+	Mode  string   `enum:"fast,slow" default:"fast" placeholder:"fast|slow" help:"How fast."`
 	Image bool     `help:"Write at random."`
 	Text  bool     `help:"The data is text."`
 	Limit int64    `type:"size" default:"64M" placeholder:"SIZE" help:"A size."`
@@ -268,7 +269,7 @@ func TestInProcess(t *testing.T) {
 	in.WriteString("input")
 	in.Seek(0, 0)
 	var errs bytes.Buffer
-	code := Run("probe", "About.", &probe{}, nil, Streams{in, w, &errs})
+	code := Run(probeManual, &probe{}, nil, Streams{in, w, &errs})
 	w.Close()
 	b, err := io.ReadAll(r)
 	if code != 0 || string(b) != "input" || errs.String() != "" || err != nil {
@@ -281,7 +282,7 @@ func TestInProcess(t *testing.T) {
 	if in, err = os.Open(in.Name()); err != nil {
 		t.Fatal(err)
 	}
-	if code := Run("probe", "About.", &probe{}, nil, Streams{in, w, &errs}); code != 141 || errs.String() != "" {
+	if code := Run(probeManual, &probe{}, nil, Streams{in, w, &errs}); code != 141 || errs.String() != "" {
 		t.Errorf("closed pipe: %d, %q", code, errs.String())
 	}
 }
@@ -443,7 +444,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Usage: probe [<in>] [flags]", "A tool that does as it is told.", "-o, --output=FILE", "A size (default 64M).", "What to do (default copy).", "--tmpdir=DIR", "$TMPDIR", "--quiet", "--version", "-h, --help"} {
+	for _, want := range []string{"Usage: probe [<in>] [flags]", "Do as it is told.", "-o, --output=FILE", "A size (default 64M).", "What to do (default copy).", "--tmpdir=DIR", "--quiet", "--version", "-h, --help"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("--help does not say %q:\n%s", want, out)
 		}

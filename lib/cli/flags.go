@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"reflect"
 	"runtime/debug"
 	"strconv"
@@ -12,14 +14,48 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// commonFlags are in every tool.
+type commonFlags struct {
+	Quiet bool `group:"Other" help:"Write no warnings."`
+	progressFlags
+	Version    version    `group:"Other" help:"Print the version and exit."`
+	Help       help       `group:"Other" short:"h" help:"Print this and exit."`
+	Man        man        `hidden:"" help:"Print the man page, in mdoc."`
+	Completion completion `hidden:"" placeholder:"SHELL" help:"Print the completion for bash, zsh or fish."`
+}
+
+// sharedTexts say more about flags that several tools have: see [Manual].
+var sharedTexts = map[string]string{
+	"quiet":       "Progress is not shown either, unless --progress or --progress-fd asks for it.",
+	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and otherwise none.",
+	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
+	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
+	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
+
+	"max-entries":     "Directories that a path implies, without an entry of their own, count too. 0 is no limit, here and for the other limits.",
+	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
+	"max-tree-memory": "Of an image or a layer, names, link targets and extended attributes count, and 400 bytes for each entry or implied directory. Contents do not.",
+
+	"platform":             "It may have a variant: linux/arm/v7. Without this flag linux on the processor of this machine is chosen from an index, and an image that is the only one is taken whatever its platform.",
+	"allow-other-platform": "A warning says so.",
+	"no-data":              "Alone it is for people and for gomtree; --no-data=portable is for bsdtar and mtree of NetBSD.",
+	"max-digest-holes":     "A gigabyte or so is hashed in a second.",
+	"journal":              "It is 4M or more. Without this flag it has the length that mke2fs chooses, up to 1G. It takes no space before it is used.",
+
+	"mtime":       "TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
+	"clamp-mtime": "TIME has the form that --mtime takes.",
+	"check":       "All of it is read, contents too, and a difference is an error.",
+	"require-crc": "tar2tree and erofs2tree always write one. A stream that was written by hand may have none.",
+}
+
 // Output is the flag -o, to be embedded.
 type Output struct {
-	Path string `name:"output" short:"o" placeholder:"FILE" help:"Write FILE, completely or not at all, in place of standard output."`
+	Path string `name:"output" short:"o" placeholder:"FILE" group:"Output" help:"Write FILE instead of standard output."`
 }
 
 // Temp is the flag --tmpdir, to be embedded by tools that spool.
 type Temp struct {
-	Dir string `name:"tmpdir" placeholder:"DIR" help:"Directory for spool files; without it that of the -o file, or $$TMPDIR."`
+	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for spool files."`
 }
 
 // Time is a flag that holds a moment: seconds since 1970, with up to nine
@@ -116,7 +152,7 @@ func sourceDateEpoch(s string) (*int64, error) {
 	return &epoch, nil
 }
 
-// printed ends the parsing once --help or --version has been served.
+// printed ends the parsing once a flag such as --help has been served.
 type printed struct{ err error }
 
 func (p *printed) Error() string { return "printed" }
@@ -136,6 +172,34 @@ type version bool
 func (version) BeforeReset(ctx *kong.Context) error {
 	info, _ := debug.ReadBuildInfo()
 	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, versionText(info))
+	return &printed{err}
+}
+
+// man is the flag --man.
+type man bool
+
+// BeforeReset prints the man page.
+func (man) BeforeReset(ctx *kong.Context, m *Manual) error {
+	epoch, err := sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return &printed{err}
+	}
+	info, _ := debug.ReadBuildInfo()
+	_, err = io.WriteString(ctx.Stdout, m.page(ctx.Model, pageDate(epoch, info)))
+	return &printed{err}
+}
+
+// completion is the flag --completion.
+type completion string
+
+// BeforeReset prints what the shell is to read.
+func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error {
+	shell := ctx.FlagValue(at.Flag).(completion)
+	write := completions[string(shell)]
+	if write == nil {
+		return fmt.Errorf("--completion: %q is not bash, zsh or fish", string(shell))
+	}
+	_, err := io.WriteString(ctx.Stdout, write(m, ctx.Model))
 	return &printed{err}
 }
 

@@ -10,12 +10,12 @@ import (
 // Limits are the flags of limits on what is read, to be embedded. They have the defaults
 // of [tree.DefaultLimits]; 0 is no limit.
 type Limits struct {
-	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
+	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries and implied directories."`
 	Depth      int64 `name:"max-depth" default:"2048" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
-	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
-	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
-	XattrBytes int64 `name:"max-xattr-bytes" default:"256K" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Extended attributes of one entry, as a tree stream has them, in base64."`
-	TreeMemory int64 `name:"max-tree-memory" default:"1G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree of an image or layer, without the contents: names, targets, extended attributes, and 400 bytes for each entry or implied directory."`
+	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, with holes."`
+	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, without holes."`
+	XattrBytes int64 `name:"max-xattr-bytes" default:"256K" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Extended attributes of one entry."`
+	TreeMemory int64 `name:"max-tree-memory" default:"1G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree, without contents."`
 }
 
 // Tree are the limits as the libraries have them.
@@ -36,9 +36,9 @@ func orNone(n int64) int64 {
 
 // TreeForm are the flags that say what form a tree stream is written in, to be embedded.
 type TreeForm struct {
-	NoData   Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
-	Digest   bool     `help:"With --no-data: add the SHA-256 of each file."`
-	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes of all files together that --digest hashes as zeros, a gigabyte or so in a second."`
+	NoData   Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
+	Digest   bool     `group:"Output" help:"With --no-data: add the SHA-256 of each file."`
+	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes that --digest hashes as zeros."`
 }
 
 // Options are those of a stream that stage writes. An error is one of [Usage].

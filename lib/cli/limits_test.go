@@ -27,7 +27,7 @@ func runLimited(t *testing.T, do func(*limited) error, args ...string) string {
 	defer said.Close()
 	null := must(t)(os.OpenFile(os.DevNull, os.O_RDWR, 0))
 	defer null.Close()
-	Run("probe", "", &limited{do: do}, args, Streams{null, null, said})
+	Run(Manual{Name: "probe"}, &limited{do: do}, args, Streams{null, null, said})
 	b, err := os.ReadFile(said.Name())
 	if err != nil {
 		t.Fatal(err)

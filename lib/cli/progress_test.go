@@ -473,7 +473,7 @@ func TestProgressMuted(t *testing.T) {
 		_, stderr := pty(t, 24)
 		t.Setenv("TERM", "xterm")
 		env := newEnv("probe", Streams{c.stdin, c.stdo, stderr})
-		if _, err := env.parse("", &probe{}, c.args); err != nil {
+		if _, err := env.parse(&Manual{Name: "probe"}, &probe{}, c.args); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := env.Open("-"); err != nil {

@@ -12,8 +12,8 @@ import (
 
 // progressFlags are in every tool.
 type progressFlags struct {
-	Progress   string `enum:"auto,tty,plain,json,none" default:"auto" placeholder:"FORM" help:"How to show how far the work is, on standard error: tty as bars, plain as lines for a log, json for programs, none. Auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and else none."`
-	ProgressFD *int   `name:"progress-fd" placeholder:"N" help:"Show it on this file descriptor: as json, unless it is a terminal or --progress says otherwise."`
+	Progress   string `group:"Other" enum:"auto,tty,plain,json,none" default:"auto" placeholder:"FORM" help:"Progress: auto, tty, plain, json, none."`
+	ProgressFD *int   `group:"Other" name:"progress-fd" placeholder:"N" help:"Show progress on file descriptor N."`
 }
 
 const (

@@ -16,11 +16,11 @@ import (
 
 // Cache is the flags.
 type Cache struct {
-	Dir    string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" help:"Keep what registries send in DIR, an OCI layout; without it $$XDG_CACHE_HOME/ocipipe or ~/.cache/ocipipe."`
-	Off    bool   `name:"no-cache" help:"Keep nothing."`
-	Verify bool   `name:"verify-cache" help:"Hash what is taken from the cache; what is corrupt is fetched anew."`
-	Pull   string `enum:"if-missing,always,never" default:"if-missing" placeholder:"WHEN" help:"When to ask the registry what a tag means: if-missing, always (and still take blobs from the cache), or never, without network."`
-	Force  bool   `help:"Fetch everything anew, whatever the cache has."`
+	Dir    string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" group:"Cache" help:"Cache for what registries send."`
+	Off    bool   `name:"no-cache" group:"Cache" help:"Keep nothing in a cache."`
+	Verify bool   `name:"verify-cache" group:"Cache" help:"Check the digests of what is in the cache."`
+	Pull   string `enum:"if-missing,always,never" default:"if-missing" placeholder:"WHEN" group:"Cache" help:"Ask for a tag: if-missing, always or never."`
+	Force  bool   `group:"Cache" help:"Fetch everything again."`
 }
 
 // Check finds what kong cannot.

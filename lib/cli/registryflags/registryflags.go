@@ -20,24 +20,24 @@ import (
 
 // Registry is the flags.
 type Registry struct {
-	Jobs        int           `short:"j" default:"4" placeholder:"N" help:"Layers to download at a time."`
-	Connections int           `default:"6" placeholder:"N" help:"Most connections for blobs; large ones are fetched in several ranges."`
-	Retries     int           `default:"5" placeholder:"N" help:"Times to try again after a failure, each after a longer wait; once data has arrived they are counted anew."`
-	Timeout     time.Duration `default:"30s" placeholder:"TIME" help:"How long a registry may be silent."`
+	Jobs        int           `short:"j" default:"4" placeholder:"N" group:"Download" help:"Layers to download at a time."`
+	Connections int           `default:"6" placeholder:"N" group:"Download" help:"Connections at a time."`
+	Retries     int           `default:"5" placeholder:"N" group:"Download" help:"Retries of a download without progress."`
+	Timeout     time.Duration `default:"30s" placeholder:"TIME" group:"Download" help:"How long a registry may be silent."`
 
-	Authfile      string   `placeholder:"FILE" help:"Credentials, in place of $$REGISTRY_AUTH_FILE or those of docker and podman."`
-	Username      string   `placeholder:"NAME" help:"Log in to the registry as NAME; needs --password-stdin."`
-	PasswordStdin bool     `help:"Read the password, one line, from standard input."`
-	CACert        string   `name:"ca-cert" placeholder:"FILE" help:"Trust these certificates too."`
-	ClientCert    string   `placeholder:"FILE" help:"Certificate to show to the registry; needs --client-key."`
-	ClientKey     string   `placeholder:"FILE" help:"Its key."`
-	CertsDir      string   `placeholder:"DIR" help:"Certificates of hosts, DIR/HOST[:PORT]/*.crt (authorities), *.cert with *.key (to show them), in place of the directories certs.d of podman and docker."`
-	Insecure      bool     `help:"Allow plain HTTP; to this machine it always is."`
-	TLSVerify     *bool    `name:"tls-verify" help:"With =false no certificate is verified: anyone on the way can read passwords and choose what a tag means. Without a value all certificates are verified, whatever registries.conf says."`
-	Mirror        []string `sep:"none" placeholder:"HOST" help:"Ask this host first, [http://]HOST[:PORT][/PREFIX]; several are asked in order, then those of registries.conf."`
+	Authfile      string   `placeholder:"FILE" group:"Registry" help:"Credentials of registries."`
+	Username      string   `placeholder:"NAME" group:"Registry" help:"Log in as NAME."`
+	PasswordStdin bool     `group:"Registry" help:"Read the password from standard input."`
+	CACert        string   `name:"ca-cert" placeholder:"FILE" group:"Registry" help:"Certificates of authorities to trust."`
+	ClientCert    string   `placeholder:"FILE" group:"Registry" help:"Certificate to show to the registry."`
+	ClientKey     string   `placeholder:"FILE" group:"Registry" help:"Key of that certificate."`
+	CertsDir      string   `placeholder:"DIR" group:"Registry" help:"Certificates for each registry."`
+	Insecure      bool     `group:"Registry" help:"Allow plain HTTP."`
+	TLSVerify     *bool    `name:"tls-verify" group:"Registry" help:"Verify certificates, or not (--tls-verify=false)."`
+	Mirror        []string `sep:"none" placeholder:"HOST" group:"Registry" help:"Mirror to ask first; repeat it for more."`
 
-	RegistriesConf string `placeholder:"FILE" help:"Mirrors, locations, insecure and blocked registries, in place of $$CONTAINERS_REGISTRIES_CONF or podman's registries.conf and registries.conf.d; /dev/null has none."`
-	AllowForeign   bool   `help:"Fetch layers that the registry does not have from the URLs in the manifest."`
+	RegistriesConf string `placeholder:"FILE" group:"Registry" help:"Use FILE as registries.conf."`
+	AllowForeign   bool   `group:"Download" help:"Fetch layers from URLs in the manifest, too."`
 }
 
 // Check finds what kong cannot; ref is the image that is asked for.

@@ -1,0 +1,20 @@
+package main
+
+import "ocipipe/lib/cli"
+
+// manual is what --help and the man page say.
+var manual = cli.Manual{
+	Name:    "tree2tar",
+	Summary: "Turn a tree stream into a tar archive.",
+	Description: `The archive is in the pax format. It holds all that the tree has: times to the nanosecond, extended attributes, devices and hard links. The same tree gives the same bytes.
+
+A tree with whiteouts is that of a layer. It is refused without --oci, as unpacking such an archive would not remove what the whiteouts are for.`,
+	Flags: map[string]string{
+		"oci": "Whiteouts become files with names that begin with .wh., and opaque directories have a file .wh..wh..opq in them, as OCI images have it.",
+	},
+	Examples: []cli.Example{
+		{Text: "An EROFS image as a tar archive", Command: "erofs2tree rootfs.erofs | tree2tar -z zstd -o rootfs.tar.zst"},
+		{Text: "All layers of an image as one", Command: "tar2tree image.tar | tree2tar --oci -z gzip -o layer.tar.gz"},
+	},
+	SeeAlso: []string{"tar2tree", "erofs2tree", "tar"},
+}

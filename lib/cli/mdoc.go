@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// mdoc writes a man page in the language of mdoc(7).
+type mdoc struct{ strings.Builder }
+
+// page is the man page of the tool, as of date.
+func (m *Manual) page(model *kong.Application, date time.Time) string {
+	p := &mdoc{}
+	p.macro("Dd", date.Format("January 2, 2006"))
+	p.macro("Dt", strings.ToUpper(m.Name)+" 1")
+	p.macro("Os", "")
+	p.macro("Sh", "NAME")
+	p.macro("Nm", m.Name)
+	p.macro("Nd", roff(strings.TrimSuffix(strings.ToLower(m.Summary[:1])+m.Summary[1:], ".")))
+	p.synopsis(model)
+	p.macro("Sh", "DESCRIPTION")
+	p.text(m.Summary + "\n\n" + m.Description)
+	if m.Needs != "" {
+		p.macro("Pp", "")
+		p.text(m.Needs)
+	}
+	p.arguments(model, m.Arguments)
+	p.options(model, m.flagTexts())
+	p.environment(m, model)
+	p.terms("FILES", "Pa", m.Files)
+	p.exitStatus(m)
+	p.examples(m.Examples)
+	p.seeAlso(m.SeeAlso)
+	return p.String()
+}
+
+func (p *mdoc) macro(name, args string) {
+	p.WriteString(strings.TrimSpace("."+name+" "+args) + "\n")
+}
+
+func (p *mdoc) synopsis(model *kong.Application) {
+	p.macro("Sh", "SYNOPSIS")
+	p.macro("Nm", "")
+	for _, f := range model.Flags {
+		if f.Required {
+			p.macro("Fl", flagName(f))
+		}
+	}
+	p.macro("Op", "Ar options")
+	for _, arg := range model.Positional {
+		if arg.Required {
+			p.macro("Ar", argument(arg))
+		} else {
+			p.macro("Op", "Ar "+argument(arg))
+		}
+	}
+}
+
+// argument is a positional argument behind the macro Ar.
+func argument(v *kong.Value) string {
+	if v.IsCumulative() {
+		return roff(v.Name) + " ..."
+	}
+	return roff(v.Name)
+}
+
+// flagName is the long form of a flag behind the macro Fl.
+func flagName(f *kong.Flag) string {
+	name := roff("-" + f.Name)
+	if f.IsBool() {
+		return name
+	}
+	return name + " Ns = Ns Ar " + roff(f.FormatPlaceHolder())
+}
+
+func (p *mdoc) arguments(model *kong.Application, more string) {
+	if len(model.Positional) == 0 {
+		return
+	}
+	p.macro("Pp", "")
+	p.text("The arguments are:")
+	p.macro("Bl", "-tag -width Ds")
+	for _, arg := range model.Positional {
+		p.macro("It", "Ar "+argument(arg))
+		p.text(describe(arg))
+	}
+	p.macro("El", "")
+	if more != "" {
+		p.macro("Pp", "")
+		p.text(more)
+	}
+}
+
+func (p *mdoc) options(model *kong.Application, texts map[string]string) {
+	p.macro("Sh", "OPTIONS")
+	for _, g := range groups(model) {
+		p.macro("Ss", g.title)
+		p.macro("Bl", "-tag -width Ds")
+		for _, f := range g.flags {
+			short := ""
+			if f.Short != 0 {
+				short = "Fl " + string(f.Short) + " , "
+			}
+			p.macro("It", short+"Fl "+flagName(f))
+			p.text(describe(f.Value))
+			if more := texts[f.Name]; more != "" {
+				p.text(more)
+			}
+		}
+		p.macro("El", "")
+	}
+}
+
+func (p *mdoc) environment(m *Manual, model *kong.Application) {
+	terms := m.Env
+	for _, f := range model.Flags {
+		switch f.Name {
+		case "tmpdir":
+			terms = append(terms, Term{"TMPDIR", "Directory for spool files where neither --tmpdir nor --output says so. The default is /tmp."})
+		case "mtime":
+			terms = append(terms, Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have."})
+		}
+	}
+	terms = append(terms, Term{"TERM", "Where it is empty or dumb, progress on a terminal is shown as lines."})
+	p.terms("ENVIRONMENT", "Ev", terms)
+}
+
+// terms is a section of names, each in macro.
+func (p *mdoc) terms(title, macro string, terms []Term) {
+	if len(terms) == 0 {
+		return
+	}
+	p.macro("Sh", title)
+	p.macro("Bl", "-tag -width Ds")
+	for _, t := range terms {
+		p.macro("It", macro+" "+roff(t.Name))
+		p.text(t.Text)
+	}
+	p.macro("El", "")
+}
+
+func (p *mdoc) exitStatus(m *Manual) {
+	p.macro("Sh", "EXIT STATUS")
+	p.macro("Bl", "-tag -width Ds")
+	for _, c := range m.exitCodes() {
+		p.macro("It", c.code)
+		p.text(c.text)
+	}
+	p.macro("El", "")
+}
+
+func (p *mdoc) examples(examples []Example) {
+	p.macro("Sh", "EXAMPLES")
+	for i, e := range examples {
+		if i > 0 {
+			p.macro("Pp", "")
+		}
+		p.text(e.Text + ":")
+		p.literal(strings.Split(e.Command, "\n"))
+	}
+}
+
+var inSection = regexp.MustCompile(`^(.*)\((\d)\)$`)
+
+// seeAlso refers to pages by section, then by name, as mdoc has them.
+func (p *mdoc) seeAlso(pages []string) {
+	var refs []string
+	for _, page := range pages {
+		name, section := page, "1"
+		if parts := inSection.FindStringSubmatch(page); parts != nil {
+			name, section = parts[1], parts[2]
+		}
+		refs = append(refs, section+" "+name)
+	}
+	slices.Sort(refs)
+	p.macro("Sh", "SEE ALSO")
+	for i, ref := range refs {
+		section, name, _ := strings.Cut(ref, " ")
+		comma := " ,"
+		if i == len(refs)-1 {
+			comma = ""
+		}
+		p.macro("Xr", roff(name)+" "+section+comma)
+	}
+}
+
+// text writes paragraphs, each sentence on lines of its own. Lines that are indented
+// stay as they are.
+func (p *mdoc) text(text string) {
+	for i, paragraph := range strings.Split(strings.TrimSpace(text), "\n\n") {
+		if strings.HasPrefix(paragraph, "    ") {
+			p.literal(strings.Split(strings.ReplaceAll(paragraph[4:], "\n    ", "\n"), "\n"))
+			continue
+		}
+		if i > 0 {
+			p.macro("Pp", "")
+		}
+		for _, sentence := range sentences(paragraph) {
+			for _, line := range wrap(sentence, 72) {
+				p.WriteString(noRequest(roff(line)) + "\n")
+			}
+		}
+	}
+}
+
+func (p *mdoc) literal(lines []string) {
+	p.macro("Bd", "-literal -offset indent")
+	for _, line := range lines {
+		line = special.Replace(line)
+		p.WriteString(noRequest(strings.NewReplacer("-", `\-`, "'", `\(aq`).Replace(line)) + "\n")
+	}
+	p.macro("Ed", "")
+}
+
+var sentenceEnd = regexp.MustCompile(`[.:?!]\)? +`)
+
+// sentences splits a paragraph, as each of its sentences begins a line in mdoc.
+func sentences(paragraph string) (all []string) {
+	paragraph = strings.Join(strings.Fields(paragraph), " ")
+	for {
+		end := sentenceEnd.FindStringIndex(paragraph)
+		if end == nil {
+			return append(all, paragraph)
+		}
+		all = append(all, strings.TrimSpace(paragraph[:end[1]]))
+		paragraph = paragraph[end[1]:]
+	}
+}
+
+// wrap breaks text between words into lines of at most width bytes, where words allow.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
+}
+
+// special are roff's special characters; a dash is a hyphen to it, too.
+var special = strings.NewReplacer(`\`, `\e`, "^", `\(ha`, "~", `\(ti`, "`", `\(ga`)
+
+// flagWord is a word such as --progress-fd or a dash alone.
+var flagWord = regexp.MustCompile(`(^|[ (=|])-[^ ]*`)
+
+// roff is text for roff, with dashes where it has flags.
+func roff(text string) string {
+	return flagWord.ReplaceAllStringFunc(special.Replace(text), func(word string) string {
+		return strings.ReplaceAll(word, "-", `\-`)
+	})
+}
+
+// noRequest is a line that roff does not take for a request.
+func noRequest(line string) string {
+	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
+		return `\&` + line
+	}
+	return line
+}
+
+// pageDate is the date on man pages: SOURCE_DATE_EPOCH, or when what the binary was
+// built from was committed.
+func pageDate(epoch *int64, info *debug.BuildInfo) time.Time {
+	if epoch != nil {
+		return time.Unix(*epoch, 0).UTC()
+	}
+	if info != nil {
+		for _, s := range info.Settings {
+			if s.Key != "vcs.time" {
+				continue
+			}
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				return t.UTC()
+			}
+		}
+	}
+	return time.Unix(0, 0).UTC()
+}
