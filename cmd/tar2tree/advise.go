@@ -16,6 +16,9 @@ func (t *tool) Advise(err error) string {
 		misplaced *input.MisplacedError
 		end       *layer.EndError
 	)
+	if hint := t.ImageLimits.Advise(err); hint != "" {
+		return hint
+	}
 	switch {
 	case errors.As(err, new(*input.UndecidedError)):
 		return "--input=layer or --input=image says which"
@@ -30,7 +33,7 @@ func (t *tool) Advise(err error) string {
 	case errors.Is(err, layer.ErrZeroDevice):
 		return "--allow-zero-device drops such entries"
 	}
-	return cmp.Or(t.Choice.Advise(err), t.ImageLimits.Advise(err), unpackFirst(err, t.Inputs))
+	return cmp.Or(t.Choice.Advise(err), unpackFirst(err, t.Inputs))
 }
 
 // unpackFirst is the command line that reads an input whose compression is not read,

@@ -170,6 +170,9 @@ packings() {
 	assert_status 0
 	[ -z "$stderr" ] || show "standard error is not empty"
 	diff <(listing demo) <(listing docker.tar)
+	run --separate-stderr tar2tree -o out --max-metadata=10 docker.tar
+	assert_error tar2tree 1 'longer than 10 bytes'
+	[[ $stderr == *$'\ntar2tree: hint: --max-metadata raises the limit' ]] || show "no hint"
 }
 
 @test "--layer by number, digest and diff-id" {

@@ -13,7 +13,7 @@ import (
 // Choice is the flags that choose an image among several.
 type Choice struct {
 	Platform           string `placeholder:"OS/ARCH" help:"Platform to choose from an index, and to require."`
-	AllowOtherPlatform bool   `group:"Platform" help:"Take the only image though its platform differs."`
+	AllowOtherPlatform bool   `help:"Take the only image though its platform differs."`
 }
 
 // Check finds what kong cannot.
@@ -43,8 +43,8 @@ func (c *Choice) Advise(err error) string {
 
 // Limits is the flags that limit what an image may make a tool read.
 type Limits struct {
-	MaxMetadata int64 `type:"size" default:"16MiB" placeholder:"SIZE" group:"Limits on the input" help:"Size of an index, manifest or config."`
-	MaxLayer    int64 `type:"size" default:"64GiB" placeholder:"SIZE" group:"Limits on the input" help:"Unpacked layer of docker save."`
+	MaxMetadata int64 `type:"size" default:"16M" placeholder:"SIZE" group:"Limits on the input" help:"Size of an index, manifest or config."`
+	MaxLayer    int64 `type:"size" default:"64G" placeholder:"SIZE" group:"Limits on the input" help:"Unpacked layer of docker save."`
 }
 
 // Fill sets what the flags say.
