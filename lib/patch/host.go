@@ -1,0 +1,387 @@
+package patch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/tree"
+)
+
+// hostPath is a path on the host: in root, below the directory dir if that is not empty,
+// or anywhere.
+type hostPath struct {
+	root *os.Root
+	dir  string
+	path string
+}
+
+func (a *applier) source(s Source) hostPath {
+	switch {
+	case a.opts.Root != nil:
+		return hostPath{root: a.opts.Root, path: cmp.Or(strings.Trim(s.Path, "/"), ".")}
+	case filepath.IsAbs(s.Path):
+		return hostPath{path: s.Path}
+	}
+	return hostPath{path: filepath.Join(s.Dir, s.Path)}
+}
+
+func (p hostPath) String() string {
+	if p.root != nil {
+		return printable(filepath.Join(p.root.Name(), p.path))
+	}
+	return printable(filepath.Join(p.dir, p.path))
+}
+
+func (p hostPath) stat() (fs.FileInfo, error) {
+	if p.root != nil {
+		return p.root.Stat(p.path)
+	}
+	return os.Stat(p.path)
+}
+
+// open opens a file, which may have become something else since it was looked at: not to
+// wait for a pipe.
+func (p hostPath) open() (*os.File, error) {
+	const flags = os.O_RDONLY | unix.O_NONBLOCK
+	switch {
+	case p.root != nil:
+		return p.root.OpenFile(p.path, flags, 0)
+	case p.dir == "":
+		return os.OpenFile(p.path, flags, 0)
+	}
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(p.path, flags, 0)
+}
+
+// openRoot opens a directory.
+func (p hostPath) openRoot() (*os.Root, error) {
+	if p.root != nil {
+		return p.root.OpenRoot(p.path)
+	}
+	return os.OpenRoot(p.path)
+}
+
+// below is what has the path rel in the directory p.
+func (p hostPath) below(rel string) hostPath {
+	if p.root != nil {
+		return hostPath{root: p.root, path: filepath.Join(p.path, rel)}
+	}
+	return hostPath{dir: p.path, path: rel}
+}
+
+// hostFile is the content of a file on the host.
+type hostFile struct {
+	from hostPath
+	size int64
+	time time.Time
+}
+
+const copyBuf = 256 << 10
+
+// WriteTo opens the file and writes what is in it. It is an error if the file is no
+// longer what it was when the list was applied.
+func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
+	f, err := h.from.open()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return 0, err
+	case !info.Mode().IsRegular():
+		return 0, fmt.Errorf("%s has changed meanwhile: it is no longer a regular file", h.from)
+	case info.Size() != h.size:
+		return 0, fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, info.Size())
+	case !info.ModTime().Equal(h.time):
+		return 0, fmt.Errorf("%s has changed meanwhile: it was written to", h.from)
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(f, h.size), make([]byte, min(h.size, copyBuf)))
+	if err == nil && n < h.size {
+		err = fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, n)
+	}
+	return n, err
+}
+
+// copied is an inode for info, what was found at from, but for its link target and its
+// extended attributes.
+func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
+	e := &tree.Entry{Time: a.opts.time(), Mode: uint16(info.Sys().(*syscall.Stat_t).Mode & 0o7777)}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		e.Type, e.Size = tree.File, info.Size()
+		if e.Size > 0 {
+			e.Content = &hostFile{from: from, size: e.Size, time: info.ModTime()}
+		}
+	case mode.IsDir():
+		e.Type = tree.Dir
+	case mode.Type() == fs.ModeSymlink:
+		e.Type, e.Mode = tree.Link, 0o777
+	default:
+		return nil, fmt.Errorf("source %s: is not a regular file, directory or symbolic link", from)
+	}
+	if a.opts.Preserve {
+		st := info.Sys().(*syscall.Stat_t)
+		e.UID, e.GID = st.Uid, st.Gid
+		e.Time = tree.TimeOf(info.ModTime())
+	}
+	return e, nil
+}
+
+func (o CopyFile) apply(a *applier) error {
+	from := a.source(o.Src)
+	info, err := from.stat()
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("source %s: is not a regular file", from)
+	}
+	e, err := a.copied(info, from)
+	if err != nil {
+		return err
+	}
+	if a.opts.Preserve {
+		f, err := from.open()
+		if err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+		defer f.Close()
+		if e.Xattrs, err = fileXattrs(f); err != nil {
+			return fmt.Errorf("source %s: %w", from, err)
+		}
+	}
+	return a.put(o.Dst, o.Replace, e, o.Attr)
+}
+
+func (o CopyDir) apply(a *applier) error {
+	from := a.source(o.Src)
+	root, err := from.openRoot()
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	defer root.Close()
+	info, err := root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("source %s: %w", from, err)
+	}
+	c := copier{applier: a, from: from, root: root, owner: o.Owner, links: make(map[[2]uint64]*tree.Entry)}
+	e, err := a.copied(info, from)
+	if err != nil {
+		return err
+	}
+	if e.Xattrs, err = c.xattrs("."); err != nil {
+		return err
+	}
+	dst, err := c.top(o, e)
+	if err != nil {
+		return err
+	}
+	return c.dir(dst, ".")
+}
+
+// copier copies a directory of the host.
+type copier struct {
+	*applier
+	from  hostPath
+	root  *os.Root // what is there
+	owner Owner
+	links map[[2]uint64]*tree.Entry // by device and inode; for what is preserved
+}
+
+// top is where the source itself, the inode e, goes to.
+func (c *copier) top(o CopyDir, e *tree.Entry) (*node, error) {
+	if clean, err := cleanPath(o.Dst); err != nil || clean == "." {
+		if err == nil && !o.Replace {
+			err = errExists
+		}
+		if err == nil {
+			c.merge(c.view.root, e)
+		}
+		return c.view.root, err
+	}
+	p, err := c.room(o.Dst, o.Replace)
+	if err != nil {
+		return nil, err
+	}
+	return c.into(p.dir, p.name, e)
+}
+
+// into is the directory of the view for the directory e of the host, called name in dir:
+// one that exists there or is named there by a symbolic link, or else a new one.
+func (c *copier) into(dir *node, name string, e *tree.Entry) (*node, error) {
+	old := dir.child(name)
+	if old != nil && c.entry(old).Type == tree.Link {
+		if p, err := c.lookup(old.path(), true); err == nil {
+			old = p.node
+		}
+	}
+	if old != nil && c.isDir(old) {
+		c.merge(old, e)
+		return old, nil
+	}
+	c.owner.set(e)
+	n := &node{own: e}
+	n.attach(dir, name)
+	return n, nil
+}
+
+// merge gives a directory that exists the attributes that are to be preserved.
+func (c *copier) merge(n *node, e *tree.Entry) {
+	if !c.opts.Preserve {
+		return
+	}
+	into := c.copyUp(n)
+	into.Mode, into.UID, into.GID, into.Time = e.Mode, e.UID, e.GID, e.Time
+	c.owner.set(into)
+	for _, x := range e.Xattrs {
+		setXattr(into, x.Name, x.Value)
+	}
+}
+
+// dir copies what the directory rel of the source holds.
+func (c *copier) dir(dst *node, rel string) error {
+	f, err := c.root.Open(rel)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from, err)
+	}
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from.below(rel), err)
+	}
+	slices.Sort(names)
+	at := dst.path()
+	for _, name := range names {
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
+		if err := tree.CheckPath(strings.TrimPrefix(at+"/"+name, "./")); err != nil {
+			return fmt.Errorf("source %s: %w", c.from.below(filepath.Join(rel, name)), err)
+		}
+		if err := c.add(dst, name, filepath.Join(rel, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add copies rel to name in the directory dst.
+func (c *copier) add(dst *node, name, rel string) error {
+	info, err := c.root.Lstat(rel)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from, err)
+	}
+	e, err := c.copied(info, c.from.below(rel))
+	if err != nil {
+		return err
+	}
+	if e.Type == tree.Link {
+		if e.Link, err = c.root.Readlink(rel); err != nil {
+			return fmt.Errorf("source %s: %w", c.from, err)
+		}
+	}
+	if e.Xattrs, err = c.xattrs(rel); err != nil {
+		return err
+	}
+	if e.Type == tree.Dir {
+		n, err := c.into(dst, name, e)
+		if err != nil {
+			return err
+		}
+		return c.dir(n, rel)
+	}
+	c.owner.set(e)
+	n := &node{own: c.linked(info, e)}
+	n.attach(dst, name)
+	return nil
+}
+
+// linked is the inode for what info is of: e, or if that is to be preserved the one that
+// another name of it has.
+func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
+	st := info.Sys().(*syscall.Stat_t)
+	if !c.opts.Preserve || st.Nlink == 1 {
+		return e
+	}
+	key := [2]uint64{uint64(st.Dev), st.Ino}
+	if old := c.links[key]; old != nil {
+		return old
+	}
+	c.links[key] = e
+	return e
+}
+
+// xattrs are those of rel that are to be preserved.
+func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
+	if !c.opts.Preserve {
+		return nil, nil
+	}
+	dir, err := c.root.Open(filepath.Dir(rel))
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from, err)
+	}
+	defer dir.Close()
+	if rel == "." {
+		return fileXattrs(dir)
+	}
+	// The path has no link but the first, and the last is not followed.
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(rel))
+	xs, err := listXattrs(
+		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
+		func(name string, b []byte) (int, error) { return unix.Lgetxattr(path, name, b) })
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from.below(rel), err)
+	}
+	return xs, nil
+}
+
+func fileXattrs(f *os.File) ([]tree.Xattr, error) {
+	fd := int(f.Fd())
+	return listXattrs(
+		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
+		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
+}
+
+// listXattrs are the extended attributes that list and get find, but for those that
+// steer overlayfs or a merge.
+func listXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]tree.Xattr, error) {
+	buf := make([]byte, maxXattr) // also the most that the names take (XATTR_LIST_MAX)
+	n, err := list(buf)
+	if err == unix.ENOTSUP || err == nil && n == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listxattr: %w", err)
+	}
+	names := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
+	slices.Sort(names)
+	var xs []tree.Xattr
+	for _, name := range names {
+		if reserved(name) {
+			continue
+		}
+		n, err := get(name, buf)
+		if err != nil {
+			return nil, fmt.Errorf("getxattr %s: %w", name, err)
+		}
+		xs = append(xs, tree.Xattr{Name: name, Value: string(buf[:n])})
+	}
+	return xs, nil
+}

@@ -1,0 +1,630 @@
+package patch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocipipe/lib/tree"
+)
+
+// model is the simplest tree that can be patched: each path with its inode. It does all
+// the work of an operation at once, and knows nothing of what lies below but which inodes
+// come from there.
+type model struct {
+	names map[string]*modelInode
+}
+
+type modelInode struct {
+	e     tree.Entry // with the whole content in Link if it is a file
+	lower bool
+}
+
+var (
+	errModel     = errors.New("refused")
+	errModelLoop = errors.New("refused: a loop")
+)
+
+const modelTime = 77
+
+func newModel(entries []tree.Entry) *model {
+	m := &model{map[string]*modelInode{".": {e: tree.Entry{Type: tree.Dir, Mode: 0o755}, lower: true}}}
+	for _, e := range entries {
+		for d := path.Dir(e.Path); m.names[d] == nil; d = path.Dir(d) {
+			m.names[d] = &modelInode{e: tree.Entry{Type: tree.Dir, Mode: 0o755}, lower: true}
+		}
+		switch {
+		case e.Hardlink != "":
+			m.names[e.Path] = m.names[e.Hardlink]
+			continue
+		case e.NoChange:
+			e.Mode, e.NoChange = 0o755, false
+		case e.Content != nil:
+			e.Link, e.Content = string(e.Content.(text)), nil
+		}
+		at := e.Path
+		e.Path = ""
+		m.names[at] = &modelInode{e: e, lower: true}
+	}
+	return m
+}
+
+func (m *model) clone() *model {
+	c := &model{make(map[string]*modelInode)}
+	copies := make(map[*modelInode]*modelInode)
+	for p, n := range m.names {
+		if copies[n] == nil {
+			copies[n] = &modelInode{n.e, n.lower}
+		}
+		c.names[p] = copies[n]
+	}
+	return c
+}
+
+func (m *model) isDir(p string) bool { return m.names[p] != nil && m.names[p].e.Type == tree.Dir }
+
+// resolve is where p leads; if mk is true directories of p itself that are missing are
+// made.
+func (m *model) resolve(p string, follow, mk bool) (string, error) {
+	at, links := ".", 0
+	own := strings.Split(strings.Trim(p, "/"), "/") // what is left of p
+	var todo []string                               // of targets, before that
+	for len(own)+len(todo) > 0 {
+		var name string
+		target := len(todo) > 0
+		if target {
+			name, todo = todo[0], todo[1:]
+		} else {
+			name, own = own[0], own[1:]
+		}
+		last := len(own)+len(todo) == 0
+		switch {
+		case !m.isDir(at):
+			return "", errModel
+		case name == "" || name == ".":
+			continue
+		case name == "..":
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, name)
+		n := m.names[next]
+		if n == nil && last && !mk {
+			return next, nil
+		}
+		if n == nil {
+			if !mk || target {
+				return "", errModel
+			}
+			n = &modelInode{e: tree.Entry{Type: tree.Dir, Mode: 0o755, Time: tree.Time{Sec: modelTime}}}
+			m.names[next] = n
+		}
+		if n.e.Type == tree.Link && (follow || !last) {
+			if links++; links > 40 {
+				return "", errModelLoop
+			}
+			if strings.HasPrefix(n.e.Link, "/") {
+				at = "."
+			}
+			todo = append(strings.Split(n.e.Link, "/"), todo...)
+			continue
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func (m *model) room(p string, replace bool) (string, error) {
+	d, base := path.Split(strings.TrimRight(p, "/"))
+	if d != "/" {
+		var err error
+		if d, err = m.resolve(d, true, true); err != nil {
+			return "", err
+		}
+		if !m.isDir(d) {
+			return "", errModel
+		}
+	}
+	at := path.Join(strings.TrimPrefix(d, "/"), base)
+	if m.names[at] != nil && !replace {
+		return "", errModel
+	}
+	return at, nil
+}
+
+func (m *model) remove(at string) {
+	for p := range m.names {
+		if p == at || strings.HasPrefix(p, at+"/") {
+			delete(m.names, p)
+		}
+	}
+}
+
+// own separates the name at from others that its inode has in the tree below.
+func (m *model) own(at string) *tree.Entry {
+	n := m.names[at]
+	if n.lower {
+		n = &modelInode{e: n.e}
+		m.names[at] = n
+	}
+	return &n.e
+}
+
+func (m *model) attr(at string, a Attr) error {
+	if a.Mode == nil && a.UID == nil && a.GID == nil {
+		return nil
+	}
+	if a.Mode != nil && m.names[at].e.Type == tree.Link {
+		return errModel
+	}
+	e := m.own(at)
+	if a.UID != nil {
+		e.UID = *a.UID
+	}
+	if a.GID != nil {
+		e.GID = *a.GID
+	}
+	if (a.UID != nil || a.GID != nil) && e.Type != tree.Dir {
+		e.Mode &= 0o3777
+		if e.Mode&0o010 != 0 {
+			e.Mode &= 0o1777
+		}
+		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == "security.capability" })
+	}
+	if a.Mode != nil {
+		e.Mode = *a.Mode
+	}
+	return nil
+}
+
+func (m *model) put(p string, replace bool, e tree.Entry, a Attr) error {
+	at, err := m.room(p, replace)
+	if err != nil {
+		return err
+	}
+	m.remove(at)
+	if a.UID != nil {
+		e.UID = *a.UID
+	}
+	if a.GID != nil {
+		e.GID = *a.GID
+	}
+	if a.Mode != nil {
+		e.Mode = *a.Mode
+	}
+	m.names[at] = &modelInode{e: e}
+	return nil
+}
+
+func modelFile(content string) tree.Entry {
+	return tree.Entry{Type: tree.File, Mode: 0o644, Time: tree.Time{Sec: modelTime}, Size: int64(len(content)), Link: content}
+}
+
+func (m *model) existing(p string) (string, error) {
+	if strings.Trim(p, "/") == "" {
+		return ".", nil
+	}
+	at, err := m.resolve(p, false, false)
+	if err == nil && m.names[at] == nil {
+		err = errModel
+	}
+	return at, err
+}
+
+func (m *model) apply(op Op) error {
+	switch o := op.(type) {
+	case Text:
+		return m.put(o.Path, o.Replace, modelFile(o.Content), o.Attr)
+	case File:
+		return m.put(o.Path, o.Replace, modelFile(string(o.Content)), o.Attr)
+	case Symlink:
+		return m.put(o.Link, o.Replace, tree.Entry{Type: tree.Link, Mode: 0o777, Link: o.Target, Time: tree.Time{Sec: modelTime}}, Attr{Owner: o.Owner})
+	case Mkdir:
+		at, err := m.room(o.Path, true)
+		switch {
+		case err != nil:
+			return err
+		case m.names[at] == nil:
+			return m.put(o.Path, false, tree.Entry{Type: tree.Dir, Mode: 0o755, Time: tree.Time{Sec: modelTime}}, o.Attr)
+		case !m.isDir(at):
+			return errModel
+		}
+		return m.attr(at, o.Attr)
+	case Remove:
+		at, err := m.resolve(o.Path, false, false)
+		if err == nil && m.names[at] != nil {
+			m.remove(at)
+		}
+		if err == errModelLoop {
+			return err
+		}
+		return nil
+	case Append:
+		at, err := m.resolve(o.Path, true, false)
+		if err != nil || m.names[at] == nil || m.names[at].e.Type != tree.File {
+			return errModel
+		}
+		if o.Content != "" {
+			e := m.own(at)
+			e.Link += o.Content
+			e.Size = int64(len(e.Link))
+			e.Time = tree.Time{Sec: modelTime}
+			e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == "security.capability" })
+		}
+		return m.attr(at, o.Attr)
+	case Chmod:
+		return m.change(o.Path, Attr{Mode: &o.Mode, Owner: o.Owner})
+	case Chown:
+		return m.change(o.Path, o.Attr)
+	case Link:
+		return m.link(o)
+	case Xattr:
+		at, err := m.existing(o.Path)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(m.names[at].e.Xattrs, func(x tree.Xattr) bool { return x.Name == o.Name }) && o.Remove {
+			return m.attr(at, o.Attr)
+		}
+		e := m.own(at)
+		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == o.Name })
+		if !o.Remove {
+			e.Xattrs = append(e.Xattrs, tree.Xattr{Name: o.Name, Value: o.Value})
+			slices.SortFunc(e.Xattrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+		}
+		return m.attr(at, o.Attr)
+	case Rename:
+		return m.rename(o)
+	case Touch:
+		at, err := m.existing(o.Path)
+		if err != nil {
+			e := modelFile("")
+			if o.Time != nil {
+				e.Time = *o.Time
+			}
+			return m.put(o.Path, false, e, o.Attr)
+		}
+		e := m.own(at)
+		e.Time = tree.Time{Sec: modelTime}
+		if o.Time != nil {
+			e.Time = *o.Time
+		}
+		return m.attr(at, o.Attr)
+	}
+	panic(fmt.Sprintf("%T", op))
+}
+
+func (m *model) change(p string, a Attr) error {
+	at, err := m.existing(p)
+	if err != nil {
+		return err
+	}
+	return m.attr(at, a)
+}
+
+func (m *model) link(o Link) error {
+	target, err := m.existing(o.Target)
+	if err != nil || m.isDir(target) {
+		return errModel
+	}
+	at, err := m.room(o.Link, o.Replace)
+	if err != nil {
+		return err
+	}
+	if at != target {
+		m.own(target)
+		n := m.names[target]
+		m.remove(at)
+		m.names[at] = n
+	}
+	return m.attr(at, o.Attr)
+}
+
+func (m *model) rename(o Rename) error {
+	src, err := m.existing(o.Src)
+	if err != nil {
+		return err
+	}
+	dst, err := m.room(o.Dst, true)
+	switch {
+	case err != nil:
+		return err
+	case src == dst:
+		return m.attr(dst, o.Attr)
+	case strings.HasPrefix(dst, src+"/") || strings.HasPrefix(src, dst+"/"):
+		return errModel
+	case m.names[dst] != nil && !o.Replace:
+		return errModel
+	}
+	m.remove(dst)
+	copies := make(map[*modelInode]*modelInode)
+	for p, n := range m.names {
+		if p != src && !strings.HasPrefix(p, src+"/") {
+			continue
+		}
+		if n.lower {
+			if copies[n] == nil {
+				copies[n] = &modelInode{e: n.e}
+			}
+			n = copies[n]
+		}
+		delete(m.names, p)
+		m.names[dst+p[len(src):]] = n
+	}
+	return m.attr(dst, o.Attr)
+}
+
+// tree is m as a tree.
+func (m *model) tree(t *testing.T) *tree.Tree {
+	tr := tree.New()
+	first := make(map[*modelInode]string)
+	paths := make([]string, 0, len(m.names))
+	for p := range m.names {
+		paths = append(paths, p)
+	}
+	slices.Sort(paths)
+	for _, p := range paths {
+		n := m.names[p]
+		e := n.e
+		e.Path, e.Hardlink = p, first[n]
+		if first[n] == "" && e.Type != tree.Dir {
+			first[n] = p
+		}
+		if e.Type == tree.File {
+			if e.Size > 0 && e.Hardlink == "" {
+				e.Content = text(e.Link)
+			}
+			e.Link = ""
+		}
+		if _, err := tr.Put(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tr
+}
+
+// gen makes random trees and operations on few names.
+type gen struct{ *rand.Rand }
+
+func (g gen) path() string {
+	names := make([]string, 1+g.IntN(3))
+	for i := range names {
+		names[i] = string("abcdl"[g.IntN(5)])
+	}
+	return strings.Join(names, "/")
+}
+
+func (g gen) target() string {
+	return []string{"a", "b", "../a", "/d", "/d/a", "l", "/nowhere", "../../c", "/", "a/", ".", "b/../d"}[g.IntN(12)]
+}
+
+func (g gen) mode() uint16 { return uint16(g.IntN(0o10000)) }
+
+func (g gen) attr() (a Attr) {
+	a.Owner = g.owner()
+	if g.IntN(5) == 0 {
+		a.Mode = ptr(g.mode())
+	}
+	return a
+}
+
+func (g gen) owner() (o Owner) {
+	if g.IntN(6) == 0 {
+		o.UID = ptr(g.Uint32N(9))
+	}
+	if g.IntN(6) == 0 {
+		o.GID = ptr(g.Uint32N(9))
+	}
+	return o
+}
+
+func (g gen) lower() (list []tree.Entry) {
+	have := map[string]tree.Entry{".": dir(".")}
+	list = append(list, with(dir("."), func(e *tree.Entry) { e.Mode, e.UID = 0o751, 5 }))
+	for range 3 + g.IntN(15) {
+		p := g.path()
+		parent := path.Dir(p)
+		if e, ok := have[parent]; ok && e.Type != tree.Dir || have[p].Path != "" {
+			continue
+		}
+		if _, ok := have[parent]; !ok { // implied, and so are those above
+			clash := false
+			for d := parent; d != "."; d = path.Dir(d) {
+				if e, ok := have[d]; ok && e.Type != tree.Dir {
+					clash = true
+				}
+			}
+			if clash {
+				continue
+			}
+			for d := parent; d != "."; d = path.Dir(d) {
+				if _, ok := have[d]; !ok {
+					have[d] = implied(d)
+				}
+			}
+		}
+		e := g.entry(p, list)
+		have[p] = e
+		list = append(list, e)
+	}
+	return list
+}
+
+func (g gen) entry(p string, list []tree.Entry) (e tree.Entry) {
+	switch g.IntN(7) {
+	case 0, 1:
+		e = with(dir(p), func(e *tree.Entry) { e.Mode = g.mode() })
+	case 2:
+		e = symlink(p, g.target())
+	case 3:
+		e = device(p)
+	case 4:
+		if of := list[g.IntN(len(list))]; of.Type != tree.Dir {
+			if of.Hardlink != "" {
+				of.Path = of.Hardlink
+			}
+			return hardlink(p, of)
+		}
+		fallthrough
+	default:
+		e = with(file(p, strings.Repeat(p, g.IntN(3))), func(e *tree.Entry) { e.Mode = g.mode() })
+		if g.IntN(3) == 0 {
+			e.Xattrs = []tree.Xattr{{Name: "security.capability", Value: "cap"}, {Name: "user.a", Value: "1"}}
+		}
+	}
+	e.UID = g.Uint32N(5)
+	return e
+}
+
+func (g gen) op() Op {
+	p, replace := "/"+g.path(), g.IntN(2) == 0
+	q := "/" + g.path()
+	switch g.IntN(13) {
+	case 0:
+		return Text{Path: p, Content: strings.Repeat("t", g.IntN(3)), Replace: replace, Attr: g.attr()}
+	case 1:
+		return File{Path: p, Content: []byte("f"), Replace: replace, Attr: g.attr()}
+	case 2:
+		return Symlink{Target: g.target(), Link: p, Replace: replace, Owner: g.owner()}
+	case 3:
+		return Mkdir{Path: p, Attr: g.attr()}
+	case 4:
+		return Remove{Path: p}
+	case 5:
+		return Append{Path: p, Content: strings.Repeat("+", g.IntN(3)), Attr: g.attr()}
+	case 6:
+		return Chmod{Path: g.orRoot(p), Mode: g.mode(), Owner: g.owner()}
+	case 7:
+		o := Chown{Path: g.orRoot(p), Attr: g.attr()}
+		o.UID = ptr(g.Uint32N(9))
+		return o
+	case 8:
+		return Link{Target: p, Link: q, Replace: replace, Attr: g.attr()}
+	case 9:
+		o := Xattr{Path: g.orRoot(p), Name: []string{"trusted.b", "security.capability"}[g.IntN(2)], Attr: g.attr(), Remove: replace}
+		if !o.Remove {
+			o.Value = "v"
+		}
+		return o
+	case 10:
+		o := Touch{Path: p, Attr: g.attr()}
+		if replace {
+			o.Time = &tree.Time{Sec: -5, Nsec: 3}
+		}
+		return o
+	default:
+		return Rename{Src: p, Dst: q, Replace: replace, Attr: g.attr()}
+	}
+}
+
+func (g gen) orRoot(p string) string {
+	if g.IntN(10) == 0 {
+		return "/"
+	}
+	return p
+}
+
+// TestModel compares random lists on random trees with the model: what is refused, the
+// whole patched tree, and what the difference makes of the tree below.
+func TestModel(t *testing.T) {
+	const time = modelTime
+	opts := Options{Epoch: ptr(int64(time))}
+	n := 20000
+	if testing.Short() {
+		n = 2000
+	}
+	var applied, refused int
+	for seed := range uint64(n) {
+		g := gen{rand.New(rand.NewPCG(seed, 1))}
+		lower := g.lower()
+		before := stream(t, layer(t, lower...).Source(tree.Flat))
+		m := newModel(lower)
+		var ops []Op
+		for range 1 + g.IntN(8) {
+			op := g.op()
+			next := m.clone()
+			wrong := next.apply(op)
+			_, err := Apply(context.Background(), layer(t, lower...), append(ops, op), opts)
+			if (err != nil) != (wrong != nil) {
+				t.Fatalf("seed %d: %s\n%+v: error %v, the model says %v", seed, before, append(ops, op), err, wrong)
+			}
+			if err != nil {
+				refused++
+				var opErr *OpError
+				if !errors.As(err, &opErr) || opErr.Index != len(ops)+1 {
+					t.Fatalf("seed %d: %v, expected it of number %d", seed, err, len(ops)+1)
+				}
+				continue
+			}
+			ops, m = append(ops, op), next
+			applied++
+		}
+		tr := layer(t, lower...)
+		r := apply(t, tr, opts, ops...)
+		full := stream(t, r.Source(tree.Flat))
+		if want := stream(t, m.tree(t).Source(tree.Flat)); full != want {
+			t.Fatalf("seed %d: %s\n%+v\n%s\nexpected\n%s", seed, before, ops, full, want)
+		}
+		diff, err := tree.ReadLayer(r.Source(tree.Layer), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		below := layer(t, lower...)
+		if err := below.Apply(diff); err != nil {
+			t.Fatal(err)
+		}
+		if have := stream(t, below.Source(tree.Flat)); have != full {
+			t.Fatalf("seed %d: %s\n%+v\ndifference\n%s\nmerged\n%s\nwhole\n%s", seed, before, ops, stream(t, r.Source(tree.Layer)), have, full)
+		}
+		if after := stream(t, tr.Source(tree.Flat)); after != before {
+			t.Fatalf("seed %d: %+v changed the tree below:\n%s\n%s", seed, ops, before, after)
+		}
+		checkChanges(t, r, layer(t, lower...))
+	}
+	t.Logf("%d operations applied, %d refused", applied, refused)
+	if applied < n || refused < n {
+		t.Error("too few to say anything")
+	}
+}
+
+// checkChanges compares the changes that r says with those that both trees show.
+func checkChanges(t *testing.T, r *Result, lower *tree.Tree) {
+	t.Helper()
+	old, now := read(t, lower.Source(tree.Flat)), read(t, r.Source(tree.Flat))
+	said := make(map[string]bool)
+	last := ""
+	for c := range r.Changes() {
+		said[c.Path] = true
+		if last != "" && !before(last, c.Path) {
+			t.Fatalf("%s comes behind %s", c.Path, last)
+		}
+		last = c.Path
+		_, was := old[c.Path]
+		_, is := now[c.Path]
+		if (c.Old != nil) != was || (c.New != nil) != is {
+			t.Fatalf("%+v: was there: %v, is there: %v", c, was, is)
+		}
+	}
+	for p, e := range now {
+		o, was := old[p]
+		differs := !was || e.Type != o.Type || e.Mode != o.Mode || e.UID != o.UID || e.GID != o.GID || e.Time != o.Time || e.Size != o.Size || e.Link != o.Link
+		if differs && !said[p] {
+			t.Fatalf("%s differs: %+v, %+v", p, o, e)
+		}
+	}
+	for p := range old {
+		if _, is := now[p]; !is && !said[p] {
+			t.Fatalf("%s is gone", p)
+		}
+	}
+}
+
+// before reports whether a comes before b in canonical order.
+func before(a, b string) bool {
+	return a == "." || slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) < 0
+}

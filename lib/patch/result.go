@@ -1,0 +1,363 @@
+package patch
+
+import (
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/tree"
+)
+
+// Result is a patched tree.
+type Result struct {
+	view  *view
+	lower *tree.Tree
+}
+
+func newResult(v *view, lower *tree.Tree) *Result {
+	lower.CountLinks()
+	r := &Result{view: v, lower: lower}
+	r.mark(r.top(tree.Layer))
+	return r
+}
+
+// Source yields, in canonical order, the difference if the form is tree.Layer, and the
+// whole patched tree if it is tree.Flat. Any number may be read, one after the other or
+// at the same time.
+func (r *Result) Source(form tree.Form) tree.Source {
+	s := &source{r: r, first: make(map[inodeKey]*tree.Place), stack: []level{{items: []item{r.top(form)}}}}
+	s.links = r.countLinks(form)
+	return s
+}
+
+// item is a name in what a result yields.
+type item struct {
+	name  string
+	node  *node      // nil: nothing there was looked at, and all is as in low
+	low   *tree.Node // of which it is the image; nil: none
+	group int
+	below *tree.Node // what shows at this place of the tree below; nil: nothing, or all is to be yielded
+	gone  bool       // a whiteout
+	whole bool       // everything in it is yielded
+}
+
+func (r *Result) top(form tree.Form) item {
+	root := r.view.root
+	it := item{name: ".", node: root, low: root.low, below: root.low}
+	if form == tree.Flat {
+		it.below, it.whole = nil, true
+	}
+	return it
+}
+
+// entry is the inode of it and its key among the inodes of the patched tree.
+func (r *Result) entry(it item) (*tree.Entry, inodeKey) {
+	if it.node != nil && it.node.own != nil {
+		return it.node.own, inodeKey{it.node.own, 0}
+	}
+	if it.group != 0 {
+		if e := r.view.moved[inodeKey{it.low.Entry, it.group}]; e != nil {
+			return e, inodeKey{e, 0}
+		}
+	}
+	return it.low.Entry, inodeKey{it.low.Entry, it.group}
+}
+
+// inPlace reports whether it is, apart from what was changed, what lies below.
+func (it item) inPlace() bool { return it.below != nil && it.low == it.below && it.group == 0 }
+
+// children are the names in the directory it that are yielded, or may be.
+func (r *Result) children(it item) []item {
+	if it.whole || !it.inPlace() {
+		return r.all(it)
+	}
+	var list []item
+	for name, c := range it.node.kids {
+		below := it.below.Child(name)
+		switch {
+		case c != nil:
+			list = append(list, item{name: name, node: c, low: c.low, group: c.group, below: below})
+		case below != nil:
+			list = append(list, item{name: name, gone: true})
+		}
+	}
+	return sorted(list)
+}
+
+func sorted(list []item) []item {
+	slices.SortFunc(list, func(a, b item) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// all are all names in the directory it.
+func (r *Result) all(it item) []item {
+	var kids map[string]*node
+	if it.node != nil {
+		kids = it.node.kids
+	}
+	var list []item
+	for _, c := range kids {
+		if c != nil {
+			list = append(list, item{name: c.name, node: c, low: c.low, group: c.group, whole: true})
+		}
+	}
+	if it.low != nil {
+		for _, c := range it.low.Children() {
+			if _, looked := kids[c.Name()]; !looked {
+				list = append(list, item{name: c.Name(), low: c, group: it.group, whole: true})
+			}
+		}
+	}
+	return sorted(list)
+}
+
+// mark finds the nodes at and below it that a difference has: changed says that.
+func (r *Result) mark(it item) (changed bool) {
+	n := it.node
+	switch {
+	case it.gone:
+		return true
+	case !it.inPlace():
+		n.changed = true
+		return true
+	}
+	n.changed = n.own != nil
+	if e, _ := r.entry(it); e.Type == tree.Dir {
+		for _, c := range r.children(it) {
+			if r.mark(c) {
+				n.changed = true
+			}
+		}
+	}
+	return n.changed
+}
+
+// yielded reports whether it, one of the children of what is yielded, is too.
+func (it item) yielded() bool {
+	return it.whole || it.gone || it.node.changed || it.name == "."
+}
+
+// countLinks counts the names of the inodes that may have several.
+func (r *Result) countLinks(form tree.Form) map[inodeKey]uint32 {
+	links := make(map[inodeKey]uint32)
+	var visit func(it item)
+	visit = func(it item) {
+		if !it.yielded() || it.gone {
+			return
+		}
+		e, key := r.entry(it)
+		if e.Type == tree.Dir {
+			for _, c := range r.children(it) {
+				visit(c)
+			}
+			return
+		}
+		if key.low != it.lowEntry() || e.Nlink > 1 {
+			links[key]++
+		}
+	}
+	visit(r.top(form))
+	return links
+}
+
+func (it item) lowEntry() *tree.Entry {
+	if it.low == nil {
+		return nil
+	}
+	return it.low.Entry
+}
+
+var whiteout = tree.Entry{Type: tree.Char, Nlink: 1}
+
+type source struct {
+	r     *Result
+	links map[inodeKey]uint32      // of inodes that may have several
+	first map[inodeKey]*tree.Place // where one of several names was yielded
+	stack []level
+	path  []byte // of the directory on top of the stack, with a slash behind
+	entry tree.Entry
+}
+
+// level is what is still to come of one directory.
+type level struct {
+	items []item
+	path  int         // length of source.path for them
+	at    *tree.Place // of the directory
+}
+
+// Close does nothing: contents are those of the tree below and of files of the host.
+func (s *source) Close() error { return nil }
+
+func (s *source) Next() (*tree.Entry, error) {
+	for len(s.stack) > 0 {
+		top := &s.stack[len(s.stack)-1]
+		if len(top.items) == 0 {
+			s.stack = s.stack[:len(s.stack)-1]
+			continue
+		}
+		it := top.items[0]
+		top.items = top.items[1:]
+		if !it.yielded() {
+			continue
+		}
+		s.path = append(s.path[:top.path], it.name...)
+		s.fill(it, top.at)
+		if s.entry.Type == tree.Dir {
+			s.descend(it, top.at)
+		}
+		return &s.entry, nil
+	}
+	return nil, io.EOF
+}
+
+// descend goes into it, a directory in the directory at.
+func (s *source) descend(it item, at *tree.Place) {
+	items := s.r.children(it)
+	s.entry.Nlink = 2
+	for _, c := range items {
+		if c.yielded() && s.r.isDir(c) {
+			s.entry.Nlink++
+		}
+	}
+	if it.name == "." {
+		s.path = s.path[:0]
+	} else {
+		s.path = append(s.path, '/')
+		at = at.Join(it.name)
+	}
+	s.stack = append(s.stack, level{items: items, path: len(s.path), at: at})
+}
+
+func (r *Result) isDir(it item) bool {
+	if it.gone {
+		return false
+	}
+	e, _ := r.entry(it)
+	return e.Type == tree.Dir
+}
+
+// fill makes s.entry the record of it, which lies in the directory dir and whose path is
+// s.path.
+func (s *source) fill(it item, dir *tree.Place) {
+	if it.gone {
+		s.entry = whiteout
+		s.entry.Path = string(s.path)
+		return
+	}
+	e, key := s.r.entry(it)
+	s.entry = *e
+	state(&s.entry)
+	s.entry.Path = string(s.path)
+	if e.Type == tree.Dir {
+		if it.below != nil && !it.inPlace() {
+			setXattr(&s.entry, tree.Opaque.Name, tree.Opaque.Value)
+		}
+		return
+	}
+	s.entry.Nlink = max(1, s.links[key])
+	if s.entry.Nlink == 1 {
+		return
+	}
+	first, ok := s.first[key]
+	if !ok {
+		s.first[key] = dir.Join(it.name)
+		return
+	}
+	s.entry.Hardlink, s.entry.Content = first.String(), nil
+}
+
+// Change is a path at which the patched tree differs from the one below.
+type Change struct {
+	Path string
+	Old  *tree.Entry // nil: there was nothing
+	New  *tree.Entry // nil: there is nothing
+}
+
+// Changes yields, in canonical order, each path whose inode is not what it was: also
+// those in a directory that was removed or replaced. Entries have paths, but not of
+// hard links. Contents are not read: a file that was made or moved is another one.
+func (r *Result) Changes() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		root := r.view.root
+		r.compare(item{name: ".", node: root, low: root.low}, root.low, nil, yield)
+	}
+}
+
+// compare yields the changes at and below a name in the directory dir: at it, unless
+// that has no name, and below, unless that is nil.
+func (r *Result) compare(it item, below *tree.Node, dir *tree.Place, yield func(Change) bool) bool {
+	if it.node == nil && it.low == below && it.group == 0 {
+		return true // not even looked at
+	}
+	name := it.name
+	if name == "" {
+		name = below.Name()
+	}
+	at := dir
+	if name != "." {
+		at = dir.Join(name)
+	}
+	old, now := r.sides(it, below, at.String())
+	if !r.same(it, below, old, now) && !yield(Change{at.String(), old, now}) {
+		return false
+	}
+	return r.compareChildren(it, below, at, yield)
+}
+
+func (r *Result) sides(it item, below *tree.Node, path string) (old, now *tree.Entry) {
+	if below != nil {
+		old = explicit(below.Entry)
+		old.Path = path
+	}
+	if it.name != "" {
+		e, _ := r.entry(it)
+		now = explicit(e)
+		now.Path = path
+	}
+	return old, now
+}
+
+// same reports whether new, the entry of it, says the same as old, the one below.
+func (r *Result) same(it item, below *tree.Node, old, now *tree.Entry) bool {
+	if old == nil || now == nil {
+		return false
+	}
+	moved := it.low != below || it.group != 0
+	if moved && now.Type != tree.Dir && now.Type != tree.Link {
+		return false
+	}
+	return old.Type == now.Type && old.Mode == now.Mode && old.UID == now.UID && old.GID == now.GID && old.Time == now.Time &&
+		old.Link == now.Link && old.Dev == now.Dev && old.Size == now.Size && slices.Equal(old.Xattrs, now.Xattrs)
+}
+
+func (r *Result) compareChildren(it item, below *tree.Node, at *tree.Place, yield func(Change) bool) bool {
+	var items []item
+	if it.name != "" && r.isDir(it) {
+		items = r.all(it)
+	}
+	var nodes []*tree.Node
+	if below != nil {
+		nodes = below.Children()
+	}
+	for len(items) > 0 || len(nodes) > 0 {
+		var c item
+		var b *tree.Node
+		if len(items) > 0 && (len(nodes) == 0 || items[0].name <= nodes[0].Name()) {
+			c = items[0]
+		}
+		if len(nodes) > 0 && (len(items) == 0 || nodes[0].Name() <= items[0].name) {
+			b = nodes[0]
+		}
+		if c.name != "" {
+			items = items[1:]
+		}
+		if b != nil {
+			nodes = nodes[1:]
+		}
+		if !r.compare(c, b, at, yield) {
+			return false
+		}
+	}
+	return true
+}
