@@ -58,6 +58,11 @@ func notDir(n *node) error {
 	return &fault{fmt.Sprintf("/%s is not a directory", printable(n.path())), unix.ENOTDIR}
 }
 
+func missing(dir *node, name string) error {
+	at := strings.TrimPrefix(dir.path()+"/"+name, "./")
+	return &fault{fmt.Sprintf("not found: /%s does not exist", printable(at)), unix.ENOENT}
+}
+
 // way is how far a path has been followed.
 type way struct {
 	view   *view
@@ -79,6 +84,9 @@ func (w *way) walk() (place, error) {
 		}
 	}
 	if w.last.node == nil && w.follow {
+		if w.links > 0 {
+			return place{}, missing(w.at, w.last.name)
+		}
 		return place{}, errNotFound
 	}
 	return w.last, nil
@@ -127,8 +135,7 @@ func (w *way) enter(name string, last, mkdir bool) error {
 		w.last = place{dir: w.at, name: name}
 		return nil
 	case c == nil:
-		at := strings.TrimPrefix(w.at.path()+"/"+name, "./")
-		return &fault{fmt.Sprintf("not found: /%s does not exist", printable(at)), unix.ENOENT}
+		return missing(w.at, name)
 	}
 	if e := w.view.entry(c); e.Type == tree.Link && (w.follow || !last) {
 		return w.link(e.Link)
