@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -532,14 +533,18 @@ func (g gen) orRoot(p string) string {
 // TestModel compares random lists on random trees with the model: what is refused, the
 // whole patched tree, and what the difference makes of the tree below.
 func TestModel(t *testing.T) {
-	const time = modelTime
-	opts := Options{Epoch: ptr(int64(time))}
-	n := 20000
-	if testing.Short() {
-		n = 2000
-	}
-	var applied, refused int
-	for seed := range uint64(n) {
+	compareModel(t, 0, 3000)
+}
+
+func TestModelLong(t *testing.T) {
+	reftest.Long(t)
+	compareModel(t, 1e6, 100000)
+}
+
+func compareModel(t *testing.T, first, n uint64) {
+	opts := Options{Epoch: ptr(int64(modelTime))}
+	var applied, refused uint64
+	for seed := first; seed < first+n; seed++ {
 		g := gen{rand.New(rand.NewPCG(seed, 1))}
 		lower := g.lower()
 		before := stream(t, layer(t, lower...).Source(tree.Flat))
