@@ -103,7 +103,25 @@ func (a *applier) room(path string, replace bool) (place, error) {
 	if old != nil && !replace {
 		return place{}, errExists
 	}
-	return place{dir, name, old}, nil
+	if old == nil { // links may have led here
+		err = checkLength(pathLen(dir) + len(name))
+	}
+	return place{dir, name, old}, err
+}
+
+// pathLen is the length of what stands before a name in the directory n.
+func pathLen(n *node) int {
+	if n.up == nil {
+		return 0
+	}
+	return len(n.path()) + len("/")
+}
+
+func checkLength(n int) error {
+	if n > tree.MaxPath {
+		return &fault{fmt.Sprintf("path of %d bytes, over %d", n, tree.MaxPath), unix.ENAMETOOLONG}
+	}
+	return nil
 }
 
 // newDir is a directory that is made.
@@ -246,6 +264,9 @@ func (o Rename) apply(a *applier) error {
 		return fmt.Errorf("to %s: %w", printable(o.Dst), errExists)
 	case n.within(p.node):
 		return &fault{fmt.Sprintf("to %s: what is moved lies in it", printable(o.Dst)), unix.ENOTEMPTY}
+	}
+	if err := checkLength(pathLen(p.dir) + len(p.name) + a.longest(n.item())); err != nil {
+		return err
 	}
 	n.detach()
 	n.attach(p.dir, p.name)

@@ -2,12 +2,15 @@ package patch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/tree"
 )
@@ -140,5 +143,31 @@ func TestTargets(t *testing.T) {
 	}
 	if have.String() != string(want) {
 		t.Errorf("testdata/targets.txt should be, if that is right:\n%s", have.String())
+	}
+}
+
+// No path of the result is longer than a stream can carry, whichever way it came about.
+func TestLongPaths(t *testing.T) {
+	long := strings.Repeat("/"+strings.Repeat("n", 255), 15)[1:] // 3839 bytes
+	lower := []tree.Entry{dir("."), dir(long), symlink("l", long), dir("d"), dir("d/" + strings.Repeat("e", 250)), file("d/"+strings.Repeat("e", 250)+"/f", "")}
+	for _, c := range []struct {
+		op Op
+		ok bool
+	}{
+		{Text{Path: "/l/" + strings.Repeat("x", 255)}, true}, // 4095
+		{Text{Path: "/l/x/" + strings.Repeat("x", 254)}, false},
+		{Mkdir{Path: "/l/xx/" + strings.Repeat("x", 252)}, true},
+		{Link{Target: "/d/" + strings.Repeat("e", 250) + "/f", Link: "/l/y/" + strings.Repeat("x", 254)}, false},
+		{Rename{Src: "/d", Dst: "/l/d"}, true}, // 3839 + 2 + 251 + 2
+		{Rename{Src: "/d", Dst: "/l/ddd"}, false},
+		{Rename{Src: "/d", Dst: "/l/dd"}, true},
+	} {
+		r, err := Apply(context.Background(), merged(t, lower), []Op{c.op}, Options{})
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, unix.ENAMETOOLONG) {
+			t.Errorf("%.40v: error %.300v", c.op, err)
+		}
+		if err == nil {
+			stream(t, r.Source(tree.Flat))
+		}
 	}
 }

@@ -131,7 +131,7 @@ func parse(r io.Reader) (*value, error) {
 		return parseJSON(data)
 	}
 	v, err := parseYAML(data)
-	if err != nil {
+	if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
 		_, err = parseJSON(data)
 	}
 	return v, err
@@ -191,7 +191,7 @@ func (d *decoder) list(v *value) error {
 	if v.kind != isList {
 		return at(v.pos, "patches are %s, not a list", v.kind)
 	}
-	d.ops = make([]Op, 0, len(v.items))
+	d.ops = slices.Grow(d.ops, len(v.items))
 	for _, item := range v.items {
 		op, err := d.op(item)
 		if err != nil {

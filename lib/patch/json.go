@@ -17,15 +17,17 @@ func parseJSON(data []byte) (*value, error) {
 		return nil, at(p.advance(i), "byte 0x%02x is not UTF-8", data[i])
 	}
 	v, err := p.value(0)
-	if err == nil {
-		if _, err = p.dec.Token(); err == io.EOF {
-			return v, nil
-		}
-		if err == nil {
-			err = errors.New("more than one value")
-		}
+	if err != nil {
+		return nil, p.fault(err)
 	}
-	return nil, p.fault(err)
+	switch _, pos, err := p.token(); err {
+	case io.EOF:
+		return v, nil
+	case nil:
+		return nil, at(pos, "more than one value")
+	default:
+		return nil, p.fault(err)
+	}
 }
 
 func invalidUTF8(data []byte) int {

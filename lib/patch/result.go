@@ -52,12 +52,12 @@ func (r *Result) top(form tree.Form) item {
 }
 
 // entry is the inode of it and its key among the inodes of the patched tree.
-func (r *Result) entry(it item) (*tree.Entry, inodeKey) {
+func (v *view) entryOf(it item) (*tree.Entry, inodeKey) {
 	if it.node != nil && it.node.own != nil {
 		return it.node.own, inodeKey{it.node.own, 0}
 	}
 	if it.group != 0 {
-		if e := r.view.moved[inodeKey{it.low.Entry, it.group}]; e != nil {
+		if e := v.moved[inodeKey{it.low.Entry, it.group}]; e != nil {
 			return e, inodeKey{e, 0}
 		}
 	}
@@ -70,7 +70,7 @@ func (it item) inPlace() bool { return it.below != nil && it.low == it.below && 
 // children are the names in the directory it that are yielded, or may be.
 func (r *Result) children(it item) []item {
 	if it.whole || !it.inPlace() {
-		return r.all(it)
+		return r.view.all(it)
 	}
 	var list []item
 	for name, c := range it.node.kids {
@@ -91,7 +91,7 @@ func sorted(list []item) []item {
 }
 
 // all are all names in the directory it.
-func (r *Result) all(it item) []item {
+func (v *view) all(it item) []item {
 	var kids map[string]*node
 	if it.node != nil {
 		kids = it.node.kids
@@ -99,7 +99,7 @@ func (r *Result) all(it item) []item {
 	var list []item
 	for _, c := range kids {
 		if c != nil {
-			list = append(list, item{name: c.name, node: c, low: c.low, group: c.group, whole: true})
+			list = append(list, c.item())
 		}
 	}
 	if it.low != nil {
@@ -110,6 +110,22 @@ func (r *Result) all(it item) []item {
 		}
 	}
 	return sorted(list)
+}
+
+// item is n as one of what is in its directory.
+func (n *node) item() item {
+	return item{name: n.name, node: n, low: n.low, group: n.group, whole: true}
+}
+
+// longest is the length of the longest path below it, with the slash before it.
+func (v *view) longest(it item) (n int) {
+	if e, _ := v.entryOf(it); e.Type != tree.Dir {
+		return 0
+	}
+	for _, c := range v.all(it) {
+		n = max(n, len("/")+len(c.name)+v.longest(c))
+	}
+	return n
 }
 
 // mark finds the nodes at and below it that a difference has: changed says that.
@@ -123,7 +139,7 @@ func (r *Result) mark(it item) (changed bool) {
 		return true
 	}
 	n.changed = n.own != nil
-	if e, _ := r.entry(it); e.Type == tree.Dir {
+	if e, _ := r.view.entryOf(it); e.Type == tree.Dir {
 		for _, c := range r.children(it) {
 			if r.mark(c) {
 				n.changed = true
@@ -146,7 +162,7 @@ func (r *Result) countLinks(form tree.Form) map[inodeKey]uint32 {
 		if !it.yielded() || it.gone {
 			return
 		}
-		e, key := r.entry(it)
+		e, key := r.view.entryOf(it)
 		if e.Type == tree.Dir {
 			for _, c := range r.children(it) {
 				visit(c)
@@ -233,7 +249,7 @@ func (r *Result) isDir(it item) bool {
 	if it.gone {
 		return false
 	}
-	e, _ := r.entry(it)
+	e, _ := r.view.entryOf(it)
 	return e.Type == tree.Dir
 }
 
@@ -245,7 +261,7 @@ func (s *source) fill(it item, dir *tree.Place) {
 		s.entry.Path = string(s.path)
 		return
 	}
-	e, key := s.r.entry(it)
+	e, key := s.r.view.entryOf(it)
 	s.entry = *e
 	state(&s.entry)
 	s.entry.Path = string(s.path)
@@ -311,7 +327,7 @@ func (r *Result) sides(it item, below *tree.Node, path string) (old, now *tree.E
 		old.Path = path
 	}
 	if it.name != "" {
-		e, _ := r.entry(it)
+		e, _ := r.view.entryOf(it)
 		now = explicit(e)
 		now.Path = path
 	}
@@ -334,7 +350,7 @@ func (r *Result) same(it item, below *tree.Node, old, now *tree.Entry) bool {
 func (r *Result) compareChildren(it item, below *tree.Node, at *tree.Place, yield func(Change) bool) bool {
 	var items []item
 	if it.name != "" && r.isDir(it) {
-		items = r.all(it)
+		items = r.view.all(it)
 	}
 	var nodes []*tree.Node
 	if below != nil {

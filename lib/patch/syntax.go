@@ -45,8 +45,14 @@ const maxNesting = 32
 
 var errNesting = fmt.Errorf("values nested deeper than %d levels", maxNesting)
 
+// maxFields is how many an object may have. Patches have up to seven.
+const maxFields = 64
+
 // add puts a field into the object v. It must not be there yet.
 func (v *value) add(f field) error {
+	if len(v.fields) == maxFields {
+		return at(f.pos, "object with more than %d keys", maxFields)
+	}
 	if slices.ContainsFunc(v.fields, func(g field) bool { return g.key == f.key }) {
 		return at(f.pos, "%q is there twice", f.key)
 	}

@@ -34,15 +34,18 @@ func parseYAML(data []byte) (*value, error) {
 	return nil, at(position{more.Line, more.Column}, "more than one document")
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: line ([0-9]+): (.*)$`)
+var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
-// yamlFault takes the line out of the text of an error.
+// yamlFault takes the line out of the text of an error, which says nothing of the first.
 func yamlFault(err error) error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
 		return err
 	}
-	line, _ := strconv.Atoi(m[1])
+	line := 1
+	if m[1] != "" {
+		line, _ = strconv.Atoi(m[1])
+	}
 	return &SyntaxError{Line: line, Err: errors.New(m[2])}
 }
 
