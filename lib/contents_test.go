@@ -12,9 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -36,21 +38,24 @@ func sample() (entries []*tree.Entry) {
 	for i, n := range []int{1, 7, 512, 4095, 4097, 100_000, 131_072, 131_073, 3 << 20, 5} {
 		name := fmt.Sprintf("f%02d", i)
 		data := []byte(strings.Repeat(name+"\n", n/4+1)[:n])
-		entries = append(entries, &tree.Entry{Path: name, Type: tree.File, Mode: 0o644, Size: int64(n), Content: inMemory(data)})
+		entries = append(entries, &tree.Entry{Path: name, Type: tree.File, Mode: 0o644, Size: int64(n), Content: tree.Bytes(data)})
 	}
 	entries = append(entries,
 		&tree.Entry{Path: "link", Type: tree.File, Mode: 0o644, Size: 7, Hardlink: "f01"},
-		&tree.Entry{Path: "sparse", Type: tree.File, Mode: 0o644, Size: 1 << 20, Extents: []tree.Extent{{Off: 8192, Len: 4096}},
-			Content: inMemory(bytes.Repeat([]byte("sparse:\n"), 512))},
-		&tree.Entry{Path: "z", Type: tree.File, Mode: 0o644, Size: 2, Content: inMemory("z\n")})
+		sparse("hole", 1<<20, nil),
+		sparse("sparse", 1<<20, bytes.Repeat([]byte("sparse:\n"), 512), tree.Extent{Off: 8192, Len: 4096}),
+		sparse("sparse, twice", 2<<20, bytes.Repeat([]byte("again.\n\n"), 4<<10), tree.Extent{Off: 0, Len: 4096}, tree.Extent{Off: 1 << 20, Len: 28 << 10}),
+		&tree.Entry{Path: "z", Type: tree.File, Mode: 0o644, Size: 2, Content: tree.Bytes("z\n")})
 	return entries
 }
 
-type inMemory []byte
-
-func (c inMemory) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c)
-	return int64(n), err
+// sparse is a file of size bytes with data in extents, none in a hole.
+func sparse(path string, size int64, data []byte, extents ...tree.Extent) *tree.Entry {
+	e := &tree.Entry{Path: path, Type: tree.File, Mode: 0o644, Size: size, Extents: append([]tree.Extent{}, extents...)}
+	if data != nil {
+		e.Content = tree.WithHoles(tree.Bytes(data), size, e.Extents)
+	}
+	return e
 }
 
 // fill copies the sample to a sink.
@@ -87,12 +92,13 @@ func imageFile(t *testing.T, write func(f *os.File)) (*os.File, int64) {
 }
 
 func allContents(t *testing.T) []contents {
-	var stream, plain, zipped bytes.Buffer
+	var stream, plain, zipped, zstd bytes.Buffer
 	fill(t, tree.NewWriter(&stream, tree.WriterOptions{}))
-	fill(t, layer.NewWriter(&plain, layer.WriterOptions{}))
+	fill(t, must[*layer.Writer](t)(layer.NewWriter(&plain, layer.WriterOptions{})))
 	z := gzip.NewWriter(&zipped)
 	z.Write(plain.Bytes())
 	z.Close()
+	fill(t, must[*layer.Writer](t)(layer.NewWriter(&zstd, layer.WriterOptions{Compression: compression.Zstd})))
 	input := func(data []byte) layer.Input {
 		return layer.Input{Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 	}
@@ -125,6 +131,10 @@ func allContents(t *testing.T) []contents {
 			return must[*layer.Reader](t)(layer.NewReader(onDisk, layer.Options{}))
 		}, true, true},
 		{"layer, gzip", reader(zipped.Bytes()), true, true},
+		{"layer, zstd", reader(zstd.Bytes()), true, true},
+		{"layer, opened", func(t *testing.T) tree.Source {
+			return must[tree.Source](t)(layer.Open(context.Background(), input(zipped.Bytes())))
+		}, true, true},
 		{"layer with limits", func(t *testing.T) tree.Source {
 			return tree.Limit(reader(plain.Bytes())(t), tree.Limits{Depth: 9})
 		}, true, true},
@@ -173,7 +183,9 @@ func wanted() map[string]string {
 	want := map[string]string{}
 	for _, e := range sample() {
 		if e.Content != nil {
-			want[e.Path] = string(e.Content.(inMemory))
+			var b strings.Builder
+			e.Content.WriteTo(&b)
+			want[e.Path] = b.String()
 		}
 	}
 	return want
@@ -183,6 +195,7 @@ func wanted() map[string]string {
 func TestContentsKept(t *testing.T) {
 	for _, c := range allContents(t) {
 		t.Run(c.name, func(t *testing.T) {
+			running := reftest.RunningNow(t)
 			src, want := c.open(t), wanted()
 			var all []kept
 			for {
@@ -225,6 +238,9 @@ func TestContentsKept(t *testing.T) {
 			}
 			for _, k := range all {
 				k.closed(t, c)
+			}
+			if c.own { // and an image is open
+				running.Left(t)
 			}
 		})
 	}
@@ -304,6 +320,64 @@ func TestContentsInPart(t *testing.T) {
 			}
 			src.Close()
 		})
+	}
+}
+
+// TestContentsAtRandom compares what is read at random with what is written.
+func TestContentsAtRandom(t *testing.T) {
+	for _, c := range append(allContents(t), contents{"memory", func(*testing.T) tree.Source { return &failingSource{sample(), io.EOF} }, false, false}) {
+		t.Run(c.name, func(t *testing.T) {
+			src := c.open(t)
+			type file struct {
+				io.ReaderAt
+				size, data int64
+			}
+			files := map[string]file{}
+			for {
+				e, err := src.Next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, ok := e.ReaderAt()
+				if isFile := e.Type == tree.File && e.Hardlink == ""; ok != (isFile && (!c.stream || e.DataSize() == 0)) {
+					t.Errorf("%s: at random: %v", e.Path, ok)
+				}
+				if ok {
+					var whole bytes.Buffer
+					if err := tree.WriteExpanded(&whole, e); err != nil {
+						t.Fatal(err)
+					}
+					checkAtRandom(t, e.Path, r, whole.Bytes())
+					files[e.Path] = file{r, e.Size, e.DataSize()}
+				}
+			}
+			src.Close()
+			for path, f := range files {
+				_, err := f.ReadAt(make([]byte, f.size), 0)
+				if gone := c.own && f.data > 0; gone != (err != nil && err != io.EOF) {
+					t.Errorf("%s, after Close: %v", path, err)
+				}
+			}
+		})
+	}
+}
+
+// checkAtRandom reads pieces of r, which is all of want.
+func checkAtRandom(t *testing.T, path string, r io.ReaderAt, want []byte) {
+	t.Helper()
+	for _, size := range []int{1, 100, 4096, 5000, len(want), len(want) + 1} {
+		for _, off := range []int{0, 1, 4095, 8191, 8192, 12287, 1<<20 - 1, 1 << 20, len(want) - 1, len(want), len(want) + 1} {
+			p := bytes.Repeat([]byte{0xA5}, size)
+			n, err := r.ReadAt(p, int64(off))
+			rest := want[min(off, len(want)):]
+			all := rest[:min(size, len(rest))]
+			if n != len(all) || !bytes.Equal(p[:n], all) || (err != nil || n < size) && (err != io.EOF || off+size < len(want)) {
+				t.Fatalf("%s: %d bytes at %d of %d: %d, %v", path, size, off, len(want), n, err)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package lib_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func TestDeepSources(t *testing.T) {
 		"EROFS": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {
 				w := must[*erofs.Writer](t)(erofs.NewWriter(f, erofs.Options{SpoolDir: t.TempDir()}))
-				if err := tree.Copy(w, deep(true).Source(tree.Flat)); err != nil {
+				if err := tree.Copy(context.Background(), w, deep(true).Source(tree.Flat)); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -46,7 +47,7 @@ func TestDeepSources(t *testing.T) {
 		"ext4": func(t *testing.T) (tree.Source, uint64) {
 			f, size := imageFile(t, func(f *os.File) {
 				w := must[*ext4.Writer](t)(ext4.NewWriter(f, ext4.Options{}))
-				if err := tree.Copy(w, deep(false).Source(tree.Flat)); err != nil {
+				if err := tree.Copy(context.Background(), w, deep(false).Source(tree.Flat)); err != nil {
 					t.Fatal(err)
 				}
 			})

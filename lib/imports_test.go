@@ -25,17 +25,18 @@ var allowed = map[string][]string{
 	"tree":        {"blockio"},
 	"cas":         {"atomicfile"},
 	"gunzip":      {},
+	"unzstd":      {},
 	"compression": {},
-	"oci":         {"cas", "gunzip", "compression", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":       {"tree", "gunzip", "compression", "blockio"},
-	"input":       {"oci", "layer", "tree", "compression"},
+	"oci":         {"cas", "gunzip", "unzstd", "compression", "blockio"}, // blockio: archives from a pipe are spooled
+	"layer":       {"tree", "gunzip", "unzstd", "compression", "blockio"},
+	"input":       {"oci", "layer", "tree", "unzstd", "compression"},
 	"erofs":       {"tree", "blockio"},
 	"ext4":        {"tree", "blockio"},
 	"vmdk":        {"blockio"},
 	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":       {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":         {"atomicfile", "blockio", "tree"},
+	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "unzstd", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"cli":         {"atomicfile", "blockio", "compression", "tree"},
 	"reftest":     {},
 }
 

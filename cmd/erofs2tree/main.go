@@ -20,12 +20,11 @@ type tool struct {
 	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input, and a pipe is copied to a spool file first. Several are layers from bottom to top, and are merged: files that can be read at random."`
 	Device []string `sep:"none" placeholder:"FILE" help:"Where the image has its data, as the layers of one of metadata alone: in the order of its table, each once."`
 
-	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
-	tree.DigestFlags
+	cli.TreeForm
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -34,11 +33,10 @@ func main() {
 
 // Run writes the stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)
+	opts, err := t.TreeForm.Options("erofs2tree")
 	if err != nil {
-		return cli.Usage("%v", err)
+		return err
 	}
-	opts.Stage = "erofs2tree"
 	if len(t.Images) > 1 && len(t.Device) > 0 {
 		return cli.Usage("--device is for a single image")
 	}
@@ -55,7 +53,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Images) > 1 { // as tar2tree says of the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
-	err = cli.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
+	err = env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src)
 	if errors.Is(err, erofs.ErrNoDevice) {
 		return cli.Hint(err, "name the layers: --device FILE for each, bottom to top")
 	}
@@ -86,7 +84,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tree.Limit(img.Source(), t.Limits), nil
+	return tree.Limit(img.Source(), t.Limits.Tree()), nil
 }
 
 func (t *tool) merge(env *cli.Env) (tree.Source, error) {
@@ -98,7 +96,7 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged, err := erofs.Merge(env.Context, layers, erofs.MergeOptions{Limits: t.Limits, Warn: env.Warn})
+	merged, err := erofs.Merge(env.Context, layers, erofs.MergeOptions{Limits: t.Limits.Tree(), Warn: env.Warn})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -69,14 +69,14 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := t.write(out, in, opts); err != nil {
+	if err := t.write(env, out, in, opts); err != nil {
 		return err
 	}
 	return out.Commit()
 }
 
 // write writes the disk, with the stream in, if there is one.
-func (t *tool) write(out ext4.Output, in io.Reader, opts ext4.Options) error {
+func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Options) error {
 	w, err := ext4.NewWriter(out, opts)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (t *tool) write(out ext4.Output, in io.Reader, opts ext4.Options) error {
 	if err != nil {
 		return cli.About(t.Tree, err)
 	}
-	return cli.Copy(t.Tree, w, tree.Limit(src, t.Limits))
+	return env.Copy(t.Tree, w, tree.Limit(src, t.Limits.Tree()))
 }
 
 func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {

@@ -51,7 +51,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits}
+	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits.Tree()}
 	switch {
 	case set.Image == nil && (t.Layer != "" || t.ConfigFile != ""):
 		err = cli.Usage("--layer and --config-file need an image; the input is a layer")
@@ -88,14 +88,27 @@ func needsQuotes(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r))
 }
 
-// unpackFirst says how an input is read whose compression is not.
-func unpackFirst(err error, paths []string) error {
+// unpackFirst is the command line that reads an input whose compression is not read,
+// or "".
+func unpackFirst(err error, paths []string) string {
 	var unread *compression.Error
 	switch {
 	case !errors.As(err, &unread) || len(paths) > 1:
-		return err
+		return ""
 	case paths[0] == "-":
-		return cli.Hint(err, "... | "+unread.Unpacker+" | tar2tree")
+		return "... | " + unread.Unpacker + " | tar2tree"
 	}
-	return cli.Hint(err, unread.Unpacker+" "+shellLine(paths[0])+" | tar2tree")
+	return unread.Unpacker + " " + shellLine(paths[0]) + " | tar2tree"
+}
+
+// Advise names the flags that help against the errors of layers.
+func (t *tool) Advise(err error) string {
+	var end *layer.EndError
+	switch {
+	case errors.As(err, &end) && end.Unterminated:
+		return "if it is whole all the same: --allow-unterminated, or --diff-id DIGEST"
+	case errors.Is(err, layer.ErrZeroDevice):
+		return "--allow-zero-device drops such entries"
+	}
+	return unpackFirst(err, t.Inputs)
 }

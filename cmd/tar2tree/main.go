@@ -31,12 +31,11 @@ type tool struct {
 	AllowUnterminated  bool   `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
 	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
 
-	NoData cli.Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
-	tree.DigestFlags
+	cli.TreeForm
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -45,11 +44,10 @@ func main() {
 
 // Run copies the tree that the inputs make to a stream.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := tree.FlagOptions(t.NoData.Set, t.NoData.Value, t.DigestFlags)
+	opts, err := t.TreeForm.Options("tar2tree")
 	if err != nil {
-		return cli.Usage("%v", err)
+		return err
 	}
-	opts.Stage = "tar2tree"
 	if err := t.checkFlags(); err != nil {
 		return err
 	}
@@ -59,14 +57,14 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	src, props, err := t.open(env)
 	if err != nil {
-		err = cli.About(cli.Only(t.Inputs), unpackFirst(err, t.Inputs))
+		err = cli.About(cli.Only(t.Inputs), err)
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
 	defer src.Close()
 	opts.Props = props
-	if err := cli.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
-		return unpackFirst(err, t.Inputs)
+	if err := env.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
+		return err
 	}
 	return out.Commit()
 }

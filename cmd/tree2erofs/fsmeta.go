@@ -39,7 +39,7 @@ func (t *tool) merge(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits, opts)
+	err = erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts)
 	if errors.Is(err, erofs.ErrNotAddressable) {
 		return cli.Hint(err, "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z")
 	}

@@ -107,7 +107,7 @@ func inputs(tars [][]byte) (list []layer.Input) {
 // listing is a stream without contents but with their digests.
 func listing(src tree.Source) (string, error) {
 	var b bytes.Buffer
-	err := tree.Copy(tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, DigestFlags: tree.DigestFlags{Digest: true}}), src)
+	err := tree.Copy(context.Background(), tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, Digest: true}), src)
 	return b.String(), err
 }
 
@@ -124,7 +124,7 @@ func layerImage(in layer.Input, dir string) (*erofs.Image, error) {
 	}
 	src := loaded.Source(tree.Layer)
 	defer src.Close()
-	if err := tree.Copy(w, src); err != nil {
+	if err := tree.Copy(context.Background(), w, src); err != nil {
 		return nil, err
 	}
 	return erofs.Open(m, int64(len(m.b)))

@@ -30,7 +30,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"What sparse files take beyond their data: maps of where it is, and zeros around it."`
 }
 
@@ -72,7 +72,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(path, err)
 	}
-	err = cli.Copy(path, w, tree.Limit(src, t.Limits))
+	err = env.Copy(path, w, tree.Limit(src, t.Limits.Tree()))
 	if errors.Is(err, erofs.ErrNeedsLayer) {
 		return cli.Hint(err, "use --layer, or merge the layers first: tar2tree on the whole image")
 	}

@@ -34,7 +34,7 @@ type tool struct {
 
 	cli.Output
 	cli.Temp
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -66,7 +66,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	err = cli.Copy(t.Input, w, tree.Limit(src, t.Limits))
+	err = env.Copy(t.Input, w, tree.Limit(src, t.Limits.Tree()))
 	if errors.Is(err, ext4.ErrNeedsUpper) {
 		return cli.Hint(err, "merge the layers first: tar2tree on the whole image; or make an upper disk: mkext4upper --tree")
 	}

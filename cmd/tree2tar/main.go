@@ -4,6 +4,8 @@
 package main
 
 import (
+	"errors"
+
 	"ocipipe/lib/cli"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
@@ -18,7 +20,7 @@ type tool struct {
 	RequireCRC bool   `help:"Refuse a stream without a checksum in its end line."`
 
 	cli.Output
-	tree.Limits
+	cli.Limits
 }
 
 func main() {
@@ -40,15 +42,20 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	z, err := layer.Compress(out, compression.Kind(t.Compress))
+	w, err := layer.NewWriter(out, layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress)})
 	if err != nil {
 		return err
 	}
-	if err := cli.Copy(t.Input, layer.NewWriter(z, layer.WriterOptions{Layer: t.OCI}), tree.Limit(src, t.Limits)); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
+	if err := env.Copy(t.Input, w, tree.Limit(src, t.Limits.Tree())); err != nil {
 		return err
 	}
 	return out.Commit()
+}
+
+// Advise names the flag that writes the marks of a layer.
+func (t *tool) Advise(err error) string {
+	if errors.As(err, new(*layer.MarkError)) {
+		return "--oci writes the tar of a layer"
+	}
+	return ""
 }

@@ -1,10 +1,11 @@
-// Package atomicfile writes a file completely or not at all: the bytes go to a
-// temporary file beside the target, which takes the target's place in one step.
+// Package atomicfile writes a file completely or not at all. The bytes go to a
+// temporary file in the directory of the target, which replaces the target in one
+// step.
 //
-// Where the file system can do it the temporary file has no name until it is
-// complete, so that not even SIGKILL leaves anything behind; otherwise it is
-// called .ocipipe-tmp-XXXXXXXX. (A target that exists is replaced through such a
-// name in any case, but only for the moment between two system calls.)
+// Where the file system supports it (O_TMPFILE), the temporary file has no name until
+// it is complete, so that not even SIGKILL leaves anything behind. Otherwise it is
+// called .ocipipe-tmp-XXXXXXXX. An existing target is always replaced through such a
+// name, which then exists only between two system calls.
 package atomicfile
 
 import (
@@ -20,13 +21,13 @@ import (
 // ErrAborted is what Commit returns after Abort.
 var ErrAborted = errors.New("aborted")
 
-// File is the new content of a target. It is an ordinary file, readable and
-// writable anywhere, until Commit or Abort ends it.
+// File is the new content of a target. It is an ordinary file, readable and writable
+// at any offset, until Commit or Abort ends it.
 //
-// Commit, Abort and Close may be called from several goroutines, a signal
-// handler's among them: the first one decides, and the others do nothing.
+// Commit, Abort and Close may be called from several goroutines, such as a signal
+// handler: the first call decides, later ones do nothing.
 type File struct {
-	*os.File // named after the target; reports os.ErrClosed once it is over
+	*os.File // named after the target; returns os.ErrClosed after Commit or Abort
 
 	target string
 	dir    *os.File // the directory of the target; nil for one written in place
@@ -34,24 +35,24 @@ type File struct {
 	temp   string   // name of the temporary file in dir; "" if it has none
 
 	mu   sync.Mutex
-	over error // nil while open, errDone after Commit, else why there is no commit
+	over error // nil while open, errDone after Commit, else why it cannot be committed
 }
 
 var errDone = errors.New("already committed")
 
-// Create starts a new content for path. Nothing that can be seen under that name
-// changes before Commit.
+// Create starts new content for path. What others see under that name does not change
+// before Commit.
 //
-// A symbolic link is followed: what it points to is replaced. The new file has
-// the permissions of the one that it replaces, or 0666 less the umask; a target
-// that the caller may not write is refused even where its directory could be
-// written. A target that exists and is not a regular file (a pipe, a device) is
-// opened and written in place, see InPlace.
+// Create follows a symbolic link: its target is replaced. The new file has the
+// permissions of the file that it replaces, or 0666 minus the umask. Create refuses a
+// target that the caller may not write, even if the directory is writable. An existing
+// target that is not a regular file (a pipe, a device) is opened and written in place;
+// see [File.InPlace].
 //
-// The errors of Create name path.
+// Errors name path.
 func Create(path string) (*File, error) {
-	// What the kernel finds may have no name to be followed to: /dev/stdout is a
-	// link to "pipe:[1234]".
+	// The target of a link may have no name that could be followed: /dev/stdout
+	// leads to "pipe:[1234]".
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		return openInPlace(path, path, fi)
 	}
@@ -65,7 +66,7 @@ func Create(path string) (*File, error) {
 	case err != nil:
 		return nil, named(path, err)
 	case !fi.Mode().IsRegular():
-		return openInPlace(path, target, fi) // it came in between
+		return openInPlace(path, target, fi) // it appeared meanwhile
 	default:
 		if err := unix.Faccessat(unix.AT_FDCWD, target, unix.W_OK, unix.AT_EACCESS); err != nil {
 			return nil, fmt.Errorf("%s: write: %w", path, err)
@@ -85,23 +86,22 @@ func Create(path string) (*File, error) {
 	return f, nil
 }
 
-// InPlace reports whether the target is a pipe or a device that is written as it
-// is. Such a file may not be seekable, and Abort cannot take back what was
-// written.
+// InPlace reports whether the target is a pipe or a device that is written directly.
+// Such a file may not be seekable, and Abort cannot take back what was written.
 func (f *File) InPlace() bool { return f.dir == nil }
 
-// Commit makes the content durable and puts it in the place of the target. If it
-// succeeds, the target holds exactly what was written, also after a crash. If it
-// fails, the target is as it was and the temporary file is gone; only where the
-// last step fails, the fsync of the directory, the target is already new.
+// Commit makes the content durable and replaces the target with it. If Commit
+// succeeds, the target holds exactly what was written, even after a crash. If it
+// fails, the target is unchanged and the temporary file is gone; only if the last
+// step fails, the fsync of the directory, is the target already new.
 func (f *File) Commit() error {
 	if err := f.state(); err != nil {
 		return named(f.target, err)
 	}
-	// The long part, without the lock: an Abort meanwhile closes the file.
+	// This takes long, so the lock is not held: an Abort meanwhile closes the file.
 	err := f.File.Sync()
 	if f.InPlace() && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EROFS)) {
-		err = nil // pipes and many devices know no fsync
+		err = nil // pipes and many devices do not support fsync
 	}
 	if err != nil {
 		f.end(err)
@@ -110,11 +110,11 @@ func (f *File) Commit() error {
 	return f.publish()
 }
 
-// Abort drops the content; the target stays as it was. After Commit it does
-// nothing, so that it can be deferred.
+// Abort drops the content and leaves the target unchanged. After Commit it does
+// nothing, so it can be deferred.
 func (f *File) Abort() { f.end(ErrAborted) }
 
-// Close is Abort, for the sake of whoever closes what it opened.
+// Close is Abort, for callers that expect an io.Closer.
 func (f *File) Close() error {
 	f.Abort()
 	return nil
@@ -155,7 +155,7 @@ func (f *File) end(why error) {
 	}
 }
 
-// release removes what has a name and lets go of the directory.
+// release removes the temporary file, if it has a name, and closes the directory.
 func (f *File) release(why error) {
 	f.over = why
 	if f.dir == nil {
@@ -167,7 +167,7 @@ func (f *File) release(why error) {
 	f.dir.Close()
 }
 
-// named puts path before the cause of a *PathError in place of its own words.
+// named returns err with path in front; of a *PathError only operation and cause stay.
 func named(path string, err error) error {
 	if err == nil {
 		return nil

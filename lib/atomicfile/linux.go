@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// followLinks resolves the last component of path while it is a symbolic link;
-// the kernel resolves the rest. The result need not exist.
+// followLinks resolves the last component of path as long as it is a symbolic link.
+// The kernel resolves the other components. The result need not exist.
 func followLinks(path string) (string, error) {
 	if path == "" {
 		return "", unix.ENOENT
@@ -21,10 +21,10 @@ func followLinks(path string) (string, error) {
 	for range 40 {
 		link, err := os.Readlink(path)
 		if err != nil {
-			return path, nil // not a link, or an error that shows again
+			return path, nil // not a link, or an error that opening it reports
 		}
 		if !filepath.IsAbs(link) {
-			// Not filepath.Join, which takes ".." out without looking.
+			// Not filepath.Join, which removes ".." without resolving links.
 			link = path[:strings.LastIndexByte(path, '/')+1] + link
 		}
 		path = link
@@ -70,7 +70,7 @@ func createBeside(path, target string) (*File, error) {
 	return f, nil
 }
 
-// openUnnamed makes a file without a name that can be given one through
+// openUnnamed creates a file without a name, which can be linked later through
 // /proc/self/fd.
 func openUnnamed(dirfd int, dir string) (int, error) {
 	fd, err := unix.Openat(dirfd, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o666)
@@ -94,11 +94,11 @@ func (f *File) openNamed() (fd int, err error) {
 	return fd, err
 }
 
-// tryNames calls do with names for a temporary file until one is free.
-func tryNames(do func(name string) error) (string, error) {
+// tryNames calls create with names for a temporary file until one is free.
+func tryNames(create func(name string) error) (string, error) {
 	for range 1000 {
 		name := fmt.Sprintf(".ocipipe-tmp-%08x", rand.Uint32())
-		err := do(name)
+		err := create(name)
 		if err == nil {
 			return name, nil
 		}
@@ -126,8 +126,8 @@ func (f *File) moveIntoPlace() error {
 	return nil
 }
 
-// linkIntoPlace names a file that has none: after the target if that is free,
-// else with a temporary name that is left to rename.
+// linkIntoPlace links a file without a name: as the target if that name is free, and
+// otherwise under a temporary name, which the caller renames.
 func (f *File) linkIntoPlace() (done bool, err error) {
 	link := func(name string) error {
 		return unix.Linkat(unix.AT_FDCWD, procPath(int(f.File.Fd())), int(f.dir.Fd()), name, unix.AT_SYMLINK_FOLLOW)
@@ -145,7 +145,7 @@ func (f *File) linkIntoPlace() (done bool, err error) {
 	return true, nil
 }
 
-// syncDir makes the new name durable, where directories can be synced.
+// syncDir makes the new name durable, where the file system can sync directories.
 func (f *File) syncDir() error {
 	if f.InPlace() {
 		return nil
@@ -157,8 +157,8 @@ func (f *File) syncDir() error {
 	return err
 }
 
-// Unnamed makes a file in dir, or in $TMPDIR if dir is "", that has no name and
-// so vanishes with the process, whatever ends it.
+// Unnamed creates a file without a name in dir, or in $TMPDIR if dir is "". The file
+// vanishes with the process, whatever ends it.
 func Unnamed(dir string) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()

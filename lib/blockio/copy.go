@@ -100,6 +100,55 @@ func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
 	return nil
 }
 
+// CopyExpanded writes the first n bytes of src to w, in large pieces, its holes as
+// zeros. It does not read the holes. It is an error if src has less.
+func CopyExpanded(w io.Writer, src *os.File, n int64) error {
+	buf := make([]byte, min(n, writerBuf))
+	for off := int64(0); off < n; {
+		from, end, err := NextData(src, off, n)
+		if err != nil {
+			return err
+		}
+		if err := writeZeros(w, buf, from-off); err != nil {
+			return err
+		}
+		if err := copyTo(w, buf, src, from, end-from); err != nil {
+			return err
+		}
+		off = end
+	}
+	return nil
+}
+
+// writeZeros writes n zeros in pieces of the size of buf, which it uses.
+func writeZeros(w io.Writer, buf []byte, n int64) error {
+	if n > 0 {
+		clear(buf)
+	}
+	for n > 0 {
+		m, err := w.Write(buf[:min(n, int64(len(buf)))])
+		if err != nil {
+			return err
+		}
+		n -= int64(m)
+	}
+	return nil
+}
+
+// copyTo writes the n bytes of r at off to w, in pieces of the size of buf, which it
+// uses. It is an error if r has less.
+func copyTo(w io.Writer, buf []byte, r io.ReaderAt, off, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	in := struct{ io.Reader }{io.NewSectionReader(r, off, n)} // or the buffer would not be used
+	done, err := io.CopyBuffer(struct{ io.Writer }{w}, in, buf)
+	if err == nil && done < n {
+		err = fmt.Errorf("byte %d: %w", off+done, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
 // clone reports whether dst now shares the blocks of src. Why it cannot, and
 // there are many reasons, does not matter: copying finds out what is an error.
 func clone(dst *os.File, to int64, src *os.File, n int64) bool {
@@ -131,13 +180,9 @@ func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
 // an error if r has less.
 func CopyAt(w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
 	out := NewWriter(w, to)
-	in := struct{ io.Reader }{io.NewSectionReader(r, from, n)}
-	done, err := io.CopyBuffer(struct{ io.Writer }{out}, in, make([]byte, min(n, writerBuf)))
-	if err == nil && done < n {
-		err = fmt.Errorf("byte %d: %w", from+done, io.ErrUnexpectedEOF)
+	err := copyTo(out, make([]byte, min(n, writerBuf)), r, from, n)
+	if ferr := out.Flush(); err == nil { // nothing is being written any more, also after an error
+		err = ferr
 	}
-	if err != nil {
-		return err
-	}
-	return out.Flush()
+	return err
 }

@@ -95,7 +95,43 @@ func TestCopyShort(t *testing.T) {
 	if err := copyRange(dst, 0, src, 1<<20, 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("of a file that is shorter: %v", err)
 	}
+	if err := CopyAt(dst, 0, src, 0, 0); err != nil {
+		t.Errorf("of nothing: %v", err)
+	}
 	if err := CopyAt(&failing{}, 0, src, 0, 10); err == nil {
 		t.Error("the error of a write is lost")
 	}
+}
+
+func TestCopyExpanded(t *testing.T) {
+	const size = 2 << 20
+	src := sparseFile(t, size)
+	want, err := os.ReadFile(src.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int64{0, 1, 4096, 5000, 1 << 20, 1<<20 + 1, size} {
+		var have bytes.Buffer
+		if err := CopyExpanded(&have, src, n); err != nil || !bytes.Equal(have.Bytes(), want[:n]) {
+			t.Errorf("%d bytes: %d, %v", n, have.Len(), err)
+		}
+	}
+	if err := CopyExpanded(io.Discard, src, size+1); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("of a file that is shorter: %v", err)
+	}
+	for left := range 3 {
+		if err := CopyExpanded(&full{left}, src, size); !errors.Is(err, errFull) {
+			t.Errorf("after %d writes: %v", left, err)
+		}
+	}
+}
+
+// full takes so many writes.
+type full struct{ left int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
 }

@@ -139,8 +139,8 @@ func (e *Env) run(about string, tool Tool, args []string) int {
 	done, err := e.parse(about, tool, args)
 	if err == nil && !done {
 		err = tool.Run(e)
-		if a, ok := tool.(Adviser); ok && err != nil && hintOf(err) == "" {
-			err = Hint(err, a.Advise(err))
+		if err != nil && hintOf(err) == "" {
+			err = Hint(err, advice(tool, err))
 		}
 	}
 	open := e.end(err == nil)
@@ -148,6 +148,16 @@ func (e *Env) run(about string, tool Tool, args []string) int {
 		err = fmt.Errorf("%s: output was not completed", open)
 	}
 	return e.report(err)
+}
+
+// advice is the hint that tool has for err, or else that of all tools, or "".
+func advice(tool Tool, err error) string {
+	if a, ok := tool.(Adviser); ok {
+		if hint := a.Advise(err); hint != "" {
+			return hint
+		}
+	}
+	return advise(err)
 }
 
 // parse fills tool and e from the arguments and the environment. It is done

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/blockio"
 )
 
 // Image is an output that is written at random. The file can be read back; it is
@@ -179,7 +179,7 @@ func (i *Image) copy() error {
 		return err
 	}
 	bar := i.env.progress.Start("copy the image", size)
-	err = copyImage(shownWriter{i.dest(), bar}, i.File, size)
+	err = blockio.CopyExpanded(shownWriter{i.dest(), bar}, i.File, size)
 	bar.Done(err)
 	return err
 }
@@ -194,64 +194,4 @@ func (c shownWriter) Write(p []byte) (int, error) {
 	n, err := c.Writer.Write(p)
 	c.bar.Add(int64(n))
 	return n, err
-}
-
-// copyImage writes all of src, which has size bytes, to dst, in large pieces. It does
-// not read holes.
-func copyImage(dst io.Writer, src *os.File, size int64) error {
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < size; {
-		data := nextData(src, off, size)
-		if err := writeZeros(dst, buf, data-off); err != nil {
-			return err
-		}
-		end := nextHole(src, data, size)
-		if _, err := io.CopyBuffer(dst, onlyReader{io.NewSectionReader(src, data, end-data)}, buf); err != nil {
-			return err
-		}
-		off = end
-	}
-	return nil
-}
-
-// Without this io.CopyBuffer would leave the buffer alone for smaller ones.
-type onlyReader struct{ io.Reader }
-
-func writeZeros(dst io.Writer, buf []byte, n int64) error {
-	if n > 0 {
-		clear(buf)
-	}
-	for n > 0 {
-		w, err := dst.Write(buf[:min(n, int64(len(buf)))])
-		if err != nil {
-			return err
-		}
-		n -= int64(w)
-	}
-	return nil
-}
-
-// nextData is where the first data at or behind off begins; size if there is
-// none, off where the file system does not tell.
-func nextData(f *os.File, off, size int64) int64 {
-	data, err := f.Seek(off, unix.SEEK_DATA)
-	switch {
-	case errors.Is(err, unix.ENXIO):
-		return size
-	case err != nil:
-		return off
-	}
-	return min(data, size)
-}
-
-// nextHole is where the data at off ends.
-func nextHole(f *os.File, off, size int64) int64 {
-	if off == size {
-		return size
-	}
-	hole, err := f.Seek(off, unix.SEEK_HOLE)
-	if err != nil {
-		return size
-	}
-	return min(hole, size)
 }

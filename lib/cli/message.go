@@ -60,21 +60,17 @@ func Only(paths []string) string {
 
 // Copy is [tree.Copy] of the input called path: the errors are About it, those too that
 // dst hands on to its reader.
-func Copy(path string, dst tree.Sink, src tree.Source) error {
-	return About(path, tree.Copy(&aboutInput{dst, path}, src))
+func (e *Env) Copy(path string, dst tree.Sink, src tree.Source) error {
+	return About(path, tree.Copy(e.Context, &aboutInput{dst, path}, src))
 }
 
+// aboutInput is a sink that is told which input it is whose copying failed.
 type aboutInput struct {
 	tree.Sink
 	path string
 }
 
-// Abort implements [tree.Aborter].
-func (s *aboutInput) Abort(cause error) {
-	if a, ok := s.Sink.(tree.Aborter); ok {
-		a.Abort(About(s.path, cause))
-	}
-}
+func (s *aboutInput) Abort(cause error) { s.Sink.Abort(About(s.path, cause)) }
 
 // Warn prints "tool: warning: msg" unless --quiet was given. It may be called
 // from any goroutine, and passed to libraries as their callback.

@@ -54,7 +54,7 @@ func TestAbout(t *testing.T) {
 // TestCopyNamesInput has the reader downstream told of the input too.
 func TestCopyNamesInput(t *testing.T) {
 	var out strings.Builder
-	err := Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
+	err := newEnv("probe", Streams{}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
 	if err == nil || err.Error() != "a.tar: gone" {
 		t.Errorf("error %v", err)
 	}

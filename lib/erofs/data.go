@@ -59,7 +59,7 @@ func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
 	if limit := w.opts.MaxHoleBytes; limit > 0 && w.holes > limit {
 		return &tree.LimitError{
 			What:  fmt.Sprintf("%d bytes of maps and zeros for holes up to here", w.holes),
-			Limit: limit, Flag: "max-hole-bytes",
+			Limit: limit, Which: tree.LimitHoleBytes,
 		}
 	}
 	return nil

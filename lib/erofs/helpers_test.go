@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -157,7 +158,7 @@ func open(t testing.TB, b []byte) *Image {
 func stream(t testing.TB, src tree.Source) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := tree.Copy(tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, DigestFlags: tree.DigestFlags{Digest: true}}), src); err != nil {
+	if err := tree.Copy(context.Background(), tree.NewWriter(&b, tree.WriterOptions{Data: tree.None, Digest: true}), src); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -34,7 +34,7 @@ func TestMaxHoleBytes(t *testing.T) {
 	}
 	n, err := write(15 << 20)
 	var over *tree.LimitError
-	if !errors.As(err, &over) || n != 2 || !strings.HasPrefix(err.Error(), "c: ") || over.Flag != "max-hole-bytes" {
+	if !errors.As(err, &over) || n != 2 || !strings.HasPrefix(err.Error(), "c: ") || over.Which != tree.LimitHoleBytes {
 		t.Errorf("%v after %d files", err, n)
 	}
 	if n, err := write(20 << 20); n != 3 || err != nil {

@@ -13,22 +13,21 @@ import (
 
 // The xattrs in which a layer image keeps what only a layer has.
 var (
-	markImplied = tree.Xattr{Name: markPrefix + "implied", Value: "y"} // Entry.NoChange
-	markOrigin  = tree.Xattr{Name: "trusted.overlay.origin"}           // on a directory that holds whiteouts
+	markImplied = tree.Xattr{Name: tree.MarkPrefix + "implied", Value: "y"} // Entry.NoChange
+	markOrigin  = tree.Xattr{Name: tree.OverlayPrefix + "origin"}           // on a directory that holds whiteouts
 )
 
 const (
-	markPrefix = "trusted.ocipipe."
-	markLink   = markPrefix + "link" // Lower.Targets, with NULs between them
-	markElse   = markPrefix + "else" // Lower.Else; the path of the inode, or "" if it is this one
+	markLink = tree.MarkPrefix + "link" // Lower.Targets, with NULs between them
+	markElse = tree.MarkPrefix + "else" // Lower.Else; the path of the inode, or "" if it is this one
 )
 
 // markRefused goes with markLink. To overlayfs it is a file whose data lie below,
 // under a name that cannot exist, so that it refuses the file instead of showing an
 // empty one.
 var markRefused = []tree.Xattr{
-	{Name: "trusted.overlay.metacopy"},
-	{Name: "trusted.overlay.redirect", Value: "/.ocipipe-link"},
+	{Name: tree.OverlayPrefix + "metacopy"},
+	{Name: tree.OverlayPrefix + "redirect", Value: "/.ocipipe-link"},
 }
 
 // item is an inode on its way into the image. It stands as Content in the Entry

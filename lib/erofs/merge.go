@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"ocipipe/lib/tree"
 )
@@ -111,7 +110,7 @@ func (s *layerSource) Next() (*tree.Entry, error) {
 // dropReserved leaves out attributes that no layer may have but as its marks.
 func (s *layerSource) dropReserved(e *tree.Entry) {
 	bad := func(x tree.Xattr) bool {
-		return reserved(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
+		return tree.IsMark(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)
 	}
 	if !slices.ContainsFunc(e.Xattrs, bad) {
 		return
@@ -125,14 +124,6 @@ func (s *layerSource) dropReserved(e *tree.Entry) {
 		}
 	}
 	e.Xattrs = kept
-}
-
-func reserved(name string) bool {
-	return steersOverlay(name) || strings.HasPrefix(name, markPrefix)
-}
-
-func steersOverlay(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
 }
 
 // addressable tells whether another image can refer to c: by whole blocks of the

@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -233,7 +234,7 @@ func TestXattrBudget(t *testing.T) {
 	}
 	src := img.Source().(*source)
 	src.xs.budget = 1500
-	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+	if err := tree.Copy(context.Background(), tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("source: %v", err)
 	}
 }
@@ -249,7 +250,7 @@ func TestChunkMapBudget(t *testing.T) {
 		t.Errorf("a map of %d bytes is counted as %d", size/chunk*unit, src.metadata(ino))
 	}
 	src.xs.budget = 100 + src.metadata(ino) - 50
-	if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
+	if err := tree.Copy(context.Background(), tree.NewWriter(io.Discard, tree.WriterOptions{}), src); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("have %v", err)
 	}
 }
@@ -460,7 +461,7 @@ func TestReadErrors(t *testing.T) {
 	for _, off := range []int64{0, blockio.PageSize, 4 * blockio.PageSize} {
 		img, err := Open(brokenReader{b, off}, int64(len(b)))
 		if err == nil {
-			err = tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), img.Source())
+			err = tree.Copy(context.Background(), tree.NewWriter(io.Discard, tree.WriterOptions{}), img.Source())
 		}
 		if !errors.Is(err, errRead) || errors.Is(err, ErrCorrupt) {
 			t.Errorf("broken at %d: %v", off, err)
@@ -494,7 +495,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Copy(w, img.Source()); err != nil {
+		if err := tree.Copy(context.Background(), w, img.Source()); err != nil {
 			if strings.Contains(err.Error(), "check: ") {
 				t.Fatal(err)
 			}
@@ -502,10 +503,10 @@ func FuzzReader(f *testing.F) {
 		}
 		var first, second bytes.Buffer
 		opts := tree.WriterOptions{Data: tree.None}
-		if err := tree.Copy(tree.NewWriter(&first, opts), img.Source()); err != nil {
+		if err := tree.Copy(context.Background(), tree.NewWriter(&first, opts), img.Source()); err != nil {
 			return // more than a line of the stream holds
 		}
-		if err := tree.Copy(tree.NewWriter(&second, opts), open(t, again.b).Source()); err != nil {
+		if err := tree.Copy(context.Background(), tree.NewWriter(&second, opts), open(t, again.b).Source()); err != nil {
 			t.Fatal(err)
 		}
 		if first.String() != second.String() && !bytes.Contains(first.Bytes(), []byte("nlink")) && !bytes.Contains(first.Bytes(), []byte("ocipipe")) && !bytes.Contains(first.Bytes(), []byte("overlay")) {

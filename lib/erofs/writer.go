@@ -225,7 +225,7 @@ func (w *Writer) retime(t tree.Time) tree.Time {
 
 // keepXattrs are the xattrs of e that the image can hold.
 func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
-	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && steersOverlay(x.Name) }
+	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && tree.SteersOverlay(x.Name) }
 	if !slices.ContainsFunc(e.Xattrs, drops) {
 		return e.Xattrs
 	}
@@ -244,20 +244,26 @@ func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 // or it would be read as a mark of a layer that nobody made.
 func (w *Writer) drops(x tree.Xattr) bool {
 	_, _, ok := splitXattr(x.Name)
-	return !ok || strings.HasPrefix(x.Name, markPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
+	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
 }
 
 // Close completes the image, and checks it if that was asked for. It does not
 // sync or close the output.
 func (w *Writer) Close() error {
+	if w.err == errClosed {
+		return nil
+	}
 	if w.err == nil {
 		w.err = w.finish()
 	}
-	err := w.err
-	if err == nil {
-		w.err = errClosed
+	if err := w.release(); w.err == nil {
+		w.err = err
 	}
-	return errors.Join(err, w.release())
+	if w.err != nil {
+		return w.err
+	}
+	w.err = errClosed
+	return nil
 }
 
 // Abort gives the image up and frees what the Writer holds.

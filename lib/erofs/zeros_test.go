@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -130,14 +131,14 @@ func TestZerosAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Copy(w, open(t, b).Source()); err != nil {
+		if err := tree.Copy(context.Background(), w, open(t, b).Source()); err != nil {
 			t.Fatal(err)
 		}
 		first := &image{} // in the same order
 		if w, err = NewWriter(first, opts); err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Copy(w, sourceOf(t, es)); err != nil {
+		if err := tree.Copy(context.Background(), w, sourceOf(t, es)); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first.b, again.b) {

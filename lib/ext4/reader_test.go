@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -403,7 +404,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Copy(w, img.Source()); err != nil {
+		if err := tree.Copy(context.Background(), w, img.Source()); err != nil {
 			if strings.Contains(err.Error(), "check: ") {
 				t.Fatal(err)
 			}
@@ -419,10 +420,10 @@ func FuzzReader(f *testing.F) {
 		}
 		var want, have bytes.Buffer
 		opts := tree.WriterOptions{Data: tree.None} // no digests: holes may be long
-		if err := tree.Copy(tree.NewWriter(&want, opts), img.Source()); err != nil {
+		if err := tree.Copy(context.Background(), tree.NewWriter(&want, opts), img.Source()); err != nil {
 			return // more than a line of the stream holds
 		}
-		if err := tree.Copy(tree.NewWriter(&have, opts), below); err != nil {
+		if err := tree.Copy(context.Background(), tree.NewWriter(&have, opts), below); err != nil {
 			t.Fatal(err)
 		}
 		if want.String() != have.String() && !bytes.Contains(want.Bytes(), []byte("ocipipe")) {

@@ -133,11 +133,9 @@ func (w *Writer) stateAs(e *tree.Entry, at *tree.Place) error {
 		return fmt.Errorf("attributes of %s: %w", path, err)
 	}
 	for _, x := range kept {
-		if !strings.HasPrefix(x.Name, overlayPrefix) {
+		if !strings.HasPrefix(x.Name, tree.OverlayPrefix) {
 			e.Xattrs = append(e.Xattrs, x)
 		}
 	}
 	return nil
 }
-
-const overlayPrefix = "trusted.overlay."

@@ -223,10 +223,6 @@ func (w *Writer) retime(path string, t tree.Time) tree.Time {
 	return t
 }
 
-// markPrefix is that of xattrs by which layer images say what the tree stream has
-// words for.
-const markPrefix = "trusted.ocipipe."
-
 // keepXattrs are the xattrs of e as the file system will show them, those that it can
 // hold.
 func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
@@ -254,22 +250,24 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 // or it would be read as a mark of a layer that nobody made.
 func (w *Writer) drops(x tree.Xattr) bool {
 	_, _, ok := splitXattr(x.Name)
-	return !ok || strings.HasPrefix(x.Name, markPrefix) || !w.opts.Upper && x.Name == tree.Opaque.Name
+	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Upper && x.Name == tree.Opaque.Name
 }
 
 // Close completes the file system, and checks it if that was asked for. It does
 // not sync or close the output.
 func (w *Writer) Close() error {
+	if w.err == errClosed {
+		return nil
+	}
 	if w.err == nil {
 		w.err = w.finish()
 	}
-	err := w.err
-	if err == nil {
-		w.err = errClosed
-	} else {
-		w.Abort(err)
+	if w.err != nil {
+		w.Abort(w.err)
+		return w.err
 	}
-	return err
+	w.err = errClosed
+	return nil
 }
 
 // Abort gives the file system up.

@@ -105,7 +105,7 @@ func TestWriterErrorsStick(t *testing.T) {
 		t.Error("goes on after Abort")
 	}
 	w, _ = NewWriter(new(memory), Options{})
-	if err := w.Close(); err != nil || w.Close() != errClosed || w.Add(file("a", nil)) != errClosed {
+	if err := w.Close(); err != nil || w.Close() != nil || w.Add(file("a", nil)) != errClosed {
 		t.Errorf("goes on after Close: %v", err)
 	}
 }

@@ -6,69 +6,69 @@ import (
 )
 
 const (
-	// blockSize is the input that is read at once, and decoded ahead by one
-	// goroutine. To find where a deflate block begins costs it a quarter of a
-	// millisecond; to decode, three.
+	// blockSize is how much input is read at a time and decoded ahead by one
+	// goroutine, in bytes. Finding the start of a deflate block takes a quarter of a
+	// millisecond, decoding three.
 	blockSize = 512 << 10
 
 	// maxPieces bounds the tokens of a block: 16 times 192 KiB.
 	maxPieces = 16
 
-	// maxTries bounds what a goroutine decodes in vain, as a multiple of its block.
-	// Input may be made so that it seems to begin anywhere, and to go on for long.
+	// maxTries bounds how much a goroutine decodes in vain, as a multiple of its
+	// block: hostile input may look like the start of a block at every bit.
 	maxTries = 4
 
-	// maxPause is how many blocks are let pass after failures in a row.
+	// maxPause is how many blocks at most are skipped after repeated failures.
 	maxPause = 64
 )
 
 // ahead decodes a stream on several cores. Goroutines take later blocks of the
-// input, look there for what seems to be the header of a deflate block, and decode
-// from it to tokens. The inflater goes on in order; wherever it is at the very bit
-// where such a goroutine began, it takes the tokens, which end between two deflate
-// blocks, and goes on there. What was a mistake, or ended early for whatever reason,
-// the inflater meets by itself: it alone finds errors and ends of streams.
+// input, search them for what looks like the header of a deflate block, and decode
+// from there to tokens. The inflater works in order. Where it reaches the very bit at
+// which a goroutine began, it uses the tokens, which end between two deflate blocks,
+// and continues there. A goroutine that began at a wrong place, or ended early, does
+// no harm: the inflater alone reports errors and ends of streams.
 type ahead struct {
 	f       *inflater
 	r       io.Reader
-	err     error // of r
+	err     error // from r
 	workers int
 	size    int // of blocks
 
-	blocks []*block // of the input, those that are still needed
+	blocks []*block // of the input that are still needed
 	spare  []*block
-	read   int64 // input read in all
-	next   int64 // where in it f goes on reading
+	read   int64 // bytes of input read so far
+	next   int64 // offset in the input where f reads next
 
-	cur   *block // whose tokens are being executed
-	piece int    // of them
+	cur   *block // the block whose tokens are being executed
+	piece int    // the current one of cur.pieces
 	at    place
-	bit   int64 // where f has to go before it reads; -1 if it is there
+	bit   int64 // where f has to seek before it reads; -1 if it is there already
 
-	pause, skip int // blocks to let pass after failures, and those left of them
-	taken       int // blocks whose tokens were used
+	pause, skip int // blocks to skip after a failure, and how many of them are left
+	used        int // blocks whose tokens were used
 }
 
-// block is a piece of the input and what was decoded from it.
+// block is a piece of the input and the tokens decoded from it.
 type block struct {
 	off  int64
 	data []byte
 	next []byte // the input behind it
 
-	decoding bool // done will say that tokens can be looked at
+	decoding bool // a goroutine is at work; done tells when the tokens are ready
 	done     chan struct{}
 	stop     atomic.Bool
 
 	t          *tokenizer
-	start, end int64 // bits of the input between which the tokens lie; none if they are equal
+	start, end int64 // the bits of the input that the tokens cover; equal if there are none
 	pieces     []*tokens
 	n          int // of pieces
 }
 
-// Ahead says how many goroutines may decode later parts of the stream from now on;
-// at first there are none. Bytes and errors are the same with any number. All in
-// all it takes 30 % more processor time, and up to 4 MiB of memory for each
-// goroutine and two more. The goroutines end on their own.
+// Ahead sets how many goroutines may decode later parts of the stream from now on;
+// initially none. Bytes and errors do not depend on the number. Decoding ahead costs
+// 30 % more processor time in all, and up to 4 MiB of memory for each goroutine and
+// two more. The goroutines end on their own.
 func (z *Reader) Ahead(workers int) {
 	if z.ahead == nil {
 		if workers == 0 {
@@ -81,7 +81,7 @@ func (z *Reader) Ahead(workers int) {
 	z.ahead.workers = workers
 }
 
-// run is the inflater's, with what was decoded ahead.
+// run is inflater.run that uses the tokens decoded ahead.
 func (a *ahead) run() error {
 	f := a.f
 	for f.w < outLimit && f.state != atEnd {
@@ -123,18 +123,19 @@ func (a *ahead) execute() {
 	}
 }
 
-// take looks for tokens that begin at bit, and waits for them.
+// take makes the tokens that begin at bit the current ones, and waits for them if
+// they are still being decoded. It reports whether there are any.
 func (a *ahead) take(bit int64) bool {
 	for _, b := range a.blocks {
 		if b.off*8 > bit {
 			break
 		}
 		a.wait(b)
-		// With a whole window there, no match can refer to before the beginning.
+		// With a full window, no match can reach back before the stream began.
 		if b.start == bit && b.end > bit && a.f.w-a.f.base >= windowSize {
 			a.cur, a.piece, a.at = b, 0, place{}
 			b.start = b.end // they are used once
-			a.taken++
+			a.used++
 			if b.end < b.limit() {
 				a.failed()
 			} else {
@@ -156,13 +157,13 @@ func (a *ahead) wait(b *block) {
 	}
 }
 
-// failed lets the next blocks pass, the more the more often it is called in a row.
+// failed skips some of the next blocks: more of them after each failure in a row.
 func (a *ahead) failed() {
 	a.pause = min(2*a.pause+1, maxPause)
 	a.skip = a.pause
 }
 
-// arrive makes f go on where the tokens ended.
+// arrive makes f continue where the tokens ended.
 func (a *ahead) arrive() error {
 	if a.bit < 0 {
 		return nil
@@ -177,7 +178,7 @@ func (a *ahead) arrive() error {
 	return nil
 }
 
-// release gives up the blocks before bit.
+// release drops the blocks that end before bit.
 func (a *ahead) release(bit int64) {
 	for len(a.blocks) > 0 && a.blocks[0].limit() <= bit {
 		b := a.blocks[0]
@@ -190,7 +191,7 @@ func (a *ahead) release(bit int64) {
 	}
 }
 
-// close ends the goroutines.
+// close stops the goroutines and waits for them.
 func (a *ahead) close() {
 	for _, b := range a.blocks {
 		b.stop.Store(true)
@@ -201,8 +202,8 @@ func (a *ahead) close() {
 	a.blocks, a.cur = nil, nil
 }
 
-// launch reads ahead and starts goroutines. A block is decoded once the one behind
-// it is there, unless f has begun to read it.
+// launch reads ahead and starts goroutines. A block is decoded once the following one
+// was read, unless f has already begun to read it.
 func (a *ahead) launch() {
 	for a.workers > 0 && len(a.blocks) < a.workers+2 && a.err == nil {
 		b := a.more()
@@ -248,7 +249,7 @@ func (a *ahead) more() *block {
 
 // Read gives f the input.
 func (a *ahead) Read(p []byte) (int, error) {
-	a.release(a.f.bit()) // a deflate block may be of any length
+	a.release(a.f.bit()) // a deflate block may have any length
 	for {
 		for _, b := range a.blocks {
 			if at := a.next - b.off; at < int64(len(b.data)) {
@@ -264,11 +265,11 @@ func (a *ahead) Read(p []byte) (int, error) {
 	}
 }
 
-// limit is the bit behind a block.
+// limit is the bit after the end of b.
 func (b *block) limit() int64 { return (b.off + int64(len(b.data))) * 8 }
 
-// decode finds a deflate block in b, and decodes it and those that follow up to one
-// that decode would find in the next block of the input.
+// decode finds a deflate block in b and decodes it and its successors, up to the
+// first one that decode would find in the next block of the input.
 func (b *block) decode() {
 	defer func() { b.done <- struct{}{} }()
 	if b.t == nil {
@@ -278,7 +279,7 @@ func (b *block) decode() {
 	t.off = -1
 	tries := maxTries * 8 * len(b.data) // bits
 	for bit := 0; tries > 0 && !b.stop.Load(); bit++ {
-		if t.off != b.off { // at first, and after a mistake that went far
+		if t.off != b.off { // initially, and after a wrong start that was decoded far
 			t.r = &both{b.data, b.next}
 			t.reset(b.off)
 			for t.end < inSize && t.fill() == nil {
@@ -301,13 +302,13 @@ func (b *block) decode() {
 	}
 }
 
-// from decodes deflate blocks from where t is, and reports whether more than one
-// made sense.
+// from decodes deflate blocks from the position of t, and reports whether more than
+// one was valid.
 func (b *block) from(start int64) bool {
 	t := b.t
 	t.state, b.n = atHeader, 0
 	b.grow()
-	end, pieces, last := start, 1, 0 // as of the last deflate block
+	end, pieces, last := start, 1, 0 // after the last whole deflate block
 	for blocks := 0; ; blocks++ {
 		t.to.flush(0)
 		end, pieces, last = t.bit(), b.n, t.to.n
@@ -345,7 +346,7 @@ func (b *block) one() bool {
 	return false
 }
 
-// grow begins another piece.
+// grow starts another piece.
 func (b *block) grow() {
 	if b.n > 0 {
 		b.t.to.flush(0)
@@ -359,7 +360,7 @@ func (b *block) grow() {
 	b.t.to = s
 }
 
-// both reads two slices.
+// both reads two slices one after the other.
 type both struct{ a, b []byte }
 
 func (r *both) Read(p []byte) (int, error) {

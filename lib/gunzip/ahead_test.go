@@ -37,7 +37,7 @@ func sameAhead(t *testing.T, open func() io.Reader, workers, size int) int {
 	if fmt.Sprint(err) != fmt.Sprint(wantErr) || errors.Is(err, ErrCorrupt) != errors.Is(wantErr, ErrCorrupt) {
 		t.Fatalf("%d workers, blocks of %d: error %v, want %v", workers, size, err, wantErr)
 	}
-	return z.ahead.taken
+	return z.ahead.used
 }
 
 // flushed is data compressed in deflate blocks of about n bytes of it.
@@ -115,7 +115,7 @@ func TestAheadChanges(t *testing.T) {
 	if !bytes.Equal(got, data) {
 		t.Errorf("%d bytes of %d", len(got), len(data))
 	}
-	if z.ahead.taken == 0 {
+	if z.ahead.used == 0 {
 		t.Error("nothing was decoded ahead")
 	}
 }

@@ -8,24 +8,23 @@ import (
 	"os"
 )
 
-// Reader decompresses a gzip stream. It reads its input by large pieces, beyond
-// what it returns, and to the end.
+// Reader decompresses a gzip stream. It reads its input in large pieces, ahead of
+// what it returns, and up to the end.
 type Reader struct {
 	f     inflater
-	ready int // where in f.out what was not returned yet begins
+	ready int // start of the bytes in f.out that were not returned yet
 	crc   uint32
-	size  uint32 // of the current member, as far as crc covers it
-	inner bool   // a member has begun and its trailer was not read
+	size  uint32 // bytes of the current member that crc covers
+	inner bool   // inside a member: its trailer was not read yet
 	err   error
-	ahead *ahead // nil as long as one goroutine does all
+	ahead *ahead // nil while one goroutine does all the work
 }
 
-// NewReader decompresses r. That r holds a gzip stream is checked by the first
-// Read.
+// NewReader decompresses r. The first Read checks whether r holds a gzip stream.
 //
-// Errors about the stream wrap ErrCorrupt and tell the byte of the input, and
-// input that ends inside a member is io.ErrUnexpectedEOF; io.EOF comes only after
-// everything was verified.
+// Errors about the stream wrap [ErrCorrupt] and give the offset in the input. Input
+// that ends inside a member is io.ErrUnexpectedEOF; io.EOF comes only after everything
+// was verified.
 func NewReader(r io.Reader) *Reader {
 	return &Reader{f: inflater{r: r, out: new(output)}}
 }
@@ -46,7 +45,7 @@ func (z *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes all that is left to w, without copying it.
+// WriteTo writes the rest of the stream to w, without copying it first.
 func (z *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	for {
 		if z.ready < z.f.w {
@@ -67,8 +66,9 @@ func (z *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// Close ends what Ahead has started, and waits for that. It does not close the reader
-// below. Reading on is an error; closing twice is harmless.
+// Close ends the goroutines that Ahead has started, and waits for them. It does not
+// close the underlying reader. Reading after Close is an error; closing twice is
+// harmless.
 func (z *Reader) Close() error {
 	if z.ahead != nil {
 		z.ahead.close()
@@ -78,12 +78,12 @@ func (z *Reader) Close() error {
 	return nil
 }
 
-// ChunkSize is the size of the memory that ReadChunk needs.
+// ChunkSize is the size of the buffer that ReadChunk needs, in bytes.
 func (z *Reader) ChunkSize() int { return len(output{}) }
 
-// ReadChunk decompresses into mem and returns the part of it where the next bytes
-// are: at least one, or the error behind the last. They must stay as they are until
-// the call after returns, as what follows may repeat them.
+// ReadChunk decompresses into mem and returns the part of mem that holds the next
+// bytes: at least one, or an error after the last. The caller leaves them unchanged
+// until the following call has returned, because later data may repeat them.
 func (z *Reader) ReadChunk(mem []byte) ([]byte, error) {
 	z.f.switchTo((*output)(mem))
 	z.ready = z.f.w
@@ -96,14 +96,14 @@ func (z *Reader) ReadChunk(mem []byte) ([]byte, error) {
 	return nil, z.err
 }
 
-// more decompresses a chunk. What was there before has been returned.
+// more decompresses a chunk. The previous one has been returned.
 func (z *Reader) more() {
 	z.f.room(z.f.out)
 	z.ready = z.f.w
 	z.decompress()
 }
 
-// decompress goes on until the buffer is full, the input ends, or fails.
+// decompress runs until the buffer is full, or the input ends or fails.
 func (z *Reader) decompress() {
 	for z.err == nil && z.f.w < outLimit {
 		if !z.inner {
@@ -133,8 +133,8 @@ const (
 	flagComment   = 1 << 4
 )
 
-// member reads the header of a member (RFC 1952, 2.3). It returns io.EOF if there
-// is none but for zeros.
+// member reads the header of a member (RFC 1952, 2.3). It returns io.EOF where the
+// input ends, or where only zeros follow.
 func (z *Reader) member() error {
 	f := &z.f
 	if err := f.need(8); err == io.ErrUnexpectedEOF && f.off+int64(f.end) > 0 {
@@ -183,7 +183,7 @@ func (z *Reader) member() error {
 	return nil
 }
 
-// header reads bytes and keeps their CRC.
+// header reads the bytes of a header and updates their CRC.
 type header struct {
 	f   *inflater
 	crc *uint32
@@ -210,13 +210,13 @@ func (h *header) skip(n int) {
 	}
 }
 
-// text skips a string that ends with a NUL.
+// text skips a NUL-terminated string.
 func (h *header) text() {
 	for h.err == nil && h.bytes(1)[0] != 0 {
 	}
 }
 
-// trailer verifies what the member says of itself.
+// trailer compares the member with the checksum and length in its trailer.
 func (z *Reader) trailer() error {
 	h := header{f: &z.f, crc: new(uint32)}
 	b := h.bytes(8)
@@ -231,7 +231,7 @@ func (z *Reader) trailer() error {
 	return nil
 }
 
-// zeros reads the rest of the input, which must be zeros.
+// zeros reads the rest of the input, which must be all zeros.
 func (z *Reader) zeros() error {
 	for {
 		if err := z.f.need(8); err == io.ErrUnexpectedEOF {

@@ -7,23 +7,23 @@ import (
 	"io"
 )
 
-// The buffers have sizes that are powers of two, and a word more: an index that is
-// masked needs no bounds check, and a word can be read or written at each.
+// The sizes of the buffers are powers of two, plus a word: a masked index needs no
+// bounds check, and a whole word can be read or written at any index.
 const (
 	inSize  = 256 << 10
 	outSize = 256 << 10
 	word    = 8
 
-	// outLimit is up to where in the buffer of output a symbol or a token may begin.
-	// What is left behind it takes the literals, a match, and the words by which
-	// copying may go past its end.
+	// outLimit is where in the output buffer the last symbol or token may begin. The
+	// rest of the buffer has room for its literals, a match, and the words that a copy
+	// may write past the end of the match.
 	outLimit = outSize - (maxRun + 258 + 2*word)
 
-	// inRound is the input that a round of the fast loop takes at most.
+	// inRound is how much input a round of the fast loop takes at most, in bytes.
 	inRound = 2 * word
 )
 
-// ErrCorrupt is what every error about the form of a gzip stream wraps.
+// ErrCorrupt is wrapped by every error about the form of a gzip stream.
 var ErrCorrupt = errors.New("corrupt gzip stream")
 
 // state is what comes next in a deflate stream.
@@ -36,33 +36,33 @@ const (
 	atEnd // of the stream
 )
 
-// inflater decompresses one deflate stream after the other.
+// inflater decompresses deflate streams, one after another.
 type inflater struct {
 	r   io.Reader
 	in  [inSize + word]byte
-	pos int   // in in, of the next byte that bits does not have
-	end int   // of what was read into in
-	off int64 // of in in the input
-	eof bool  // of r
+	pos int   // index in in of the next byte that is not in bits yet
+	end int   // of the input in in
+	off int64 // offset of in[0] in the input
+	eof bool  // r has ended
 
-	bits  uint64 // the next nbits bits; above them nothing, or what comes at pos
+	bits  uint64 // the next nbits bits; those above are zeros, or what comes at pos
 	nbits uint
 
 	out  *output
-	w    int // where the next byte goes
-	base int // where the current stream begins, or 0 if that is more than a window ago
+	w    int // index in out of the next byte
+	base int // index in out where the current stream begins, 0 if it is no longer there
 
 	state state
 	last  bool // the current block is the stream's last
-	left  int  // bytes to come of a stored block
+	left  int  // bytes still to come of a stored block
 
 	lit   [litSize]entry
 	dist  [distSize]entry
-	fixed bool // lit and dist are the fixed codes: a block of those may be ten bits
+	fixed bool // lit and dist hold the fixed codes; a block that uses them can be of ten bits
 }
 
-// output is a buffer of what was decompressed, at its beginning the last window of
-// the buffer before.
+// output is a buffer of decompressed bytes. It begins with the last window of the
+// previous buffer.
 type output [outSize + 2*word]byte
 
 // begin makes f ready for a stream at the current position.
@@ -70,7 +70,7 @@ func (f *inflater) begin() {
 	f.state, f.base = atHeader, f.w
 }
 
-// room goes on in next, which may be the buffer in use, if that is full.
+// room continues in next, which may be the current buffer, if that one is full.
 func (f *inflater) room(next *output) {
 	if f.w < outLimit {
 		return
@@ -78,7 +78,7 @@ func (f *inflater) room(next *output) {
 	f.switchTo(next)
 }
 
-// switchTo goes on in next with the last window of what is there.
+// switchTo continues in next, which receives the last window of the current buffer.
 func (f *inflater) switchTo(next *output) {
 	shift := max(0, f.w-windowSize)
 	copy(next[:], f.out[shift:f.w])
@@ -97,7 +97,7 @@ func (f *inflater) run() error {
 	return nil
 }
 
-// step goes on until what comes next changes, or the buffer is full.
+// step decompresses until the state changes or the buffer is full.
 func (f *inflater) step() error {
 	switch f.state {
 	case atHeader:
@@ -108,7 +108,7 @@ func (f *inflater) step() error {
 	return f.codes()
 }
 
-// endBlock goes on behind a block.
+// endBlock leaves a block.
 func (f *inflater) endBlock() {
 	f.state = atHeader
 	if f.last {
@@ -117,15 +117,15 @@ func (f *inflater) endBlock() {
 	}
 }
 
-// bit is where in the input decompression is.
+// bit is the current position in the input, in bits.
 func (f *inflater) bit() int64 { return (f.off+int64(f.pos))*8 - int64(f.nbits) }
 
-// reset makes f go on with what its reader gives next, which is at off.
+// reset makes f continue with the next bytes of its reader, which lie at off.
 func (f *inflater) reset(off int64) {
 	f.pos, f.end, f.off, f.eof, f.bits, f.nbits = 0, 0, off, false, 0, 0
 }
 
-// jump goes to a bit of what is in in.
+// jump seeks to a bit of the input in in.
 func (f *inflater) jump(bit int) {
 	f.pos, f.bits, f.nbits = bit/8, 0, 0
 	if bit%8 > 0 {
@@ -134,7 +134,7 @@ func (f *inflater) jump(bit int) {
 	}
 }
 
-// offset is the byte in which that is, or before which.
+// offset is the current position in the input, in bytes, rounded up.
 func (f *inflater) offset() int64 {
 	return f.off + int64(f.pos) - int64(f.nbits/8)
 }
@@ -143,12 +143,12 @@ func (f *inflater) corrupt(what string) error {
 	return fmt.Errorf("%w: byte %d: %s", ErrCorrupt, f.offset(), what)
 }
 
-// fill reads more input; io.ErrUnexpectedEOF if there is none.
+// fill reads more input. It returns io.ErrUnexpectedEOF if there is none.
 func (f *inflater) fill() error {
 	if f.eof {
 		return io.ErrUnexpectedEOF
 	}
-	if from := f.pos - word; from > 0 { // align may go back by what bits holds
+	if from := f.pos - word; from > 0 { // align may go back by the bytes in bits
 		copy(f.in[:], f.in[from:f.end])
 		f.off += int64(from)
 		f.pos, f.end = f.pos-from, f.end-from
@@ -161,7 +161,7 @@ func (f *inflater) fill() error {
 			if n == 0 {
 				return io.ErrUnexpectedEOF
 			}
-			return nil // an error will come again
+			return nil // the next Read returns the error again
 		}
 		if err != nil {
 			return err
@@ -170,7 +170,7 @@ func (f *inflater) fill() error {
 	return io.ErrNoProgress
 }
 
-// need makes sure that there are n bits, 56 at most.
+// need makes sure that at least n bits, up to 56, are in bits.
 func (f *inflater) need(n uint) error {
 	for f.nbits < n {
 		if f.pos == f.end {
@@ -185,7 +185,7 @@ func (f *inflater) need(n uint) error {
 	return nil
 }
 
-// take takes n bits, which are there.
+// take removes n bits, which must be in bits.
 func (f *inflater) take(n uint) uint {
 	v := uint(f.bits & (1<<n - 1))
 	f.bits >>= n
@@ -193,7 +193,7 @@ func (f *inflater) take(n uint) uint {
 	return v
 }
 
-// align drops what is left of the current byte and returns whole bytes to in.
+// align drops the rest of the current byte and returns whole bytes to in.
 func (f *inflater) align() {
 	f.pos -= int(f.nbits / 8)
 	f.bits, f.nbits = 0, 0
@@ -274,7 +274,7 @@ func (f *inflater) fixedCodes() error {
 	return nil
 }
 
-// lengthOrder is the order in which the lengths of the code for lengths come.
+// lengthOrder is the order in which the lengths of the code-length code are stored.
 var lengthOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // lengthEntries are the symbols of that code, as literals.
@@ -359,8 +359,8 @@ func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) erro
 	return nil
 }
 
-// symbol decodes one symbol bit by bit as far as the input needs it, drops its
-// code and returns its entry.
+// symbol decodes one symbol, asks for no more input than it needs, drops the code
+// and returns its entry.
 func (f *inflater) symbol(table []entry, root uint) (entry, error) {
 	for {
 		e := table[f.bits&(1<<root-1)]
@@ -402,7 +402,7 @@ func (f *inflater) codes() error {
 	return nil
 }
 
-// slow decodes one symbol, and the distance if it is a length.
+// slow decodes one symbol, and the distance that follows a length.
 func (f *inflater) slow() error {
 	e, err := f.symbol(f.lit[:], litBits)
 	if err != nil {
@@ -444,7 +444,7 @@ func (f *inflater) slow() error {
 	return nil
 }
 
-// extra takes the extra bits of e, whose code has been dropped.
+// extra removes the extra bits of e, whose code has been dropped, and returns its value.
 func (f *inflater) extra(e entry) (int, error) {
 	n := e.drop() - e.codeLen()
 	if err := f.need(n); err != nil {
@@ -453,10 +453,10 @@ func (f *inflater) extra(e entry) (int, error) {
 	return int(e>>16) + int(f.take(n)), nil
 }
 
-// fast decodes symbols as long as there is input for a round and room for a match.
-// Only the low six bits of nbits count here: that spares a mask for each symbol.
-// A round begins with bits filled and the entry of the next symbol looked up: that
-// goes on while the match of the round before is still being copied.
+// fast decodes symbols while there is input for a round and room for a match. Only
+// the low six bits of nbits count here, which saves a mask for each symbol. Each round
+// begins with full bits and the next symbol's entry already looked up, so that the
+// lookup overlaps with copying the previous match.
 func (f *inflater) fast() error {
 	var (
 		in    = &f.in
@@ -549,7 +549,7 @@ func (f *inflater) fast() error {
 		w += length
 		switch {
 		case distance >= 8:
-			// Most matches end within two words: there is no loop to guess.
+			// Most matches end within two words, without a loop to predict.
 			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
 			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
 			for n := 16; n < length; n += 8 {

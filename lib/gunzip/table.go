@@ -5,19 +5,19 @@ import "math/bits"
 // Limits of RFC 1951.
 const (
 	maxCodeLen   = 15
-	maxLitCodes  = 286 // more are sent only in fixed blocks, and are not valid there
+	maxLitCodes  = 286 // only the fixed codes have more, which are invalid in data
 	maxDistCodes = 30
 	windowSize   = 32 << 10
 )
 
 const (
-	litBits  = 11 // looked up at once for a literal or a length
-	distBits = 8  // and for a distance
+	litBits  = 11 // looked up at a time for a literal or a length
+	distBits = 8  // the same for a distance
 
 	lengthBits = 7 // the longest code for the lengths of codes
 
-	// The second tables need at most 2342 and 402 entries in all (zlib's enough.c,
-	// for 288 codes by 11 bits and 32 by 8); powers of two spare bounds checks.
+	// The second tables need at most 2342 and 402 entries in all (zlib's enough.c, for
+	// 288 codes by 11 bits and 32 by 8). Powers of two save bounds checks.
 	litSize  = 4096
 	distSize = 1024
 )
@@ -27,11 +27,11 @@ const (
 //	31     it is a literal
 //	16-23  the literal; 16-30 the base of a length or a distance; the index of a
 //	       second table
-//	15     none of these: see 13 and 14
-//	14     a second table has to be asked
-//	13     end of block; with neither, no code has these bits
+//	15     something else: see 13 and 14
+//	14     a second table has to be consulted
+//	13     end of block; without 13 and 14, no code has these bits
 //	8-11   bits of the code; for a second table, bits of its index
-//	0-5    bits to drop: those of the code and the extra bits behind it
+//	0-5    bits to drop: those of the code and its extra bits
 type entry uint32
 
 const (
@@ -45,16 +45,17 @@ const (
 // drop is the number of bits that e stands for.
 func (e entry) drop() uint { return uint(e) & 63 }
 
-// codeLen is the number of bits of the code itself, 0 if e is none.
+// codeLen is the number of bits of the code itself, 0 if e is not a code.
 func (e entry) codeLen() uint { return uint(e>>8) & 15 }
 
-// value is the base of a length or a distance and its extra bits from b, which
-// begins with the code.
+// value is the base of a length or a distance plus its extra bits, taken from b,
+// which begins with the code.
 func (e entry) value(b uint64) int {
 	return int(e>>16) + int(b&(1<<e.drop()-1)>>e.codeLen())
 }
 
-// second is where in its table to look on, after b's first root bits.
+// second is the index of the entry in the second table, for the bits of b after the
+// first root ones.
 func (e entry) second(b uint64, root uint) uint64 {
 	return uint64(e>>16) + b>>root&(1<<e.codeLen()-1)
 }
@@ -91,7 +92,7 @@ var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
 	return
 }()
 
-// code is a Huffman code as its lengths describe it.
+// code is a Huffman code, described by the lengths of its symbols' codes.
 type code struct {
 	count   [maxCodeLen + 1]int // codes of each length
 	sorted  [288]uint16         // symbols in order of their codes: by length, then by number
@@ -99,9 +100,9 @@ type code struct {
 	maxLen  int
 }
 
-// describe counts and sorts the lengths of a code, a length for each symbol. It
-// returns false if they are over-subscribed or leave codes unused, unless that is
-// the other half of a single bit, or everything.
+// describe counts and sorts lens, a length for each symbol. It returns false if the
+// lengths are over-subscribed or leave codes unused, except for a single code of one
+// bit or no code at all.
 func (c *code) describe(lens []uint8) bool {
 	*c = code{}
 	for _, n := range lens {
@@ -109,7 +110,7 @@ func (c *code) describe(lens []uint8) bool {
 	}
 	c.count[0] = 0
 	var at [maxCodeLen + 1]int
-	left := 1 // codes of the current length not taken
+	left := 1 // unused codes of the current length
 	for n := 1; n <= maxCodeLen; n++ {
 		at[n] = c.symbols
 		if left = left<<1 - c.count[n]; left < 0 {
@@ -128,23 +129,23 @@ func (c *code) describe(lens []uint8) bool {
 	return left == 0 || c.symbols == 0 || c.symbols == 1 && c.maxLen == 1
 }
 
-// build fills table, which is looked up by root bits, for the code lengths of
-// symbols. It returns false if no code has those lengths.
+// build fills table, which is indexed by root bits, from the code lengths of symbols.
+// It returns false if no code has those lengths.
 func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 	var c code
 	if !c.describe(lens) {
 		return false
 	}
-	if c.maxLen <= 1 { // not every entry gets a code
+	if c.maxLen <= 1 { // some entries get no code
 		for i := range table[:1<<root] {
 			table[i] = noCode
 		}
 	}
 	var (
-		prefix = uint(1) << root // of the second table being filled; none yet
+		prefix = uint(1) << root // of the current second table; none yet
 		start  uint
 		size   uint              // bits of its index
-		next   = uint(1) << root // where the next one goes
+		next   = uint(1) << root // index of the next second table
 		huff   uint              // the current code
 		length uint
 	)
@@ -175,9 +176,9 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 	return true
 }
 
-// secondBits is the size of the second table that begins with a code of n bits:
-// large enough for the codes that follow it and share its first root bits. The
-// counts are those of the codes still to come.
+// secondBits is the size, in bits, of the second table whose first code has n bits:
+// large enough for the following codes that share its first root bits. c.count holds
+// only the codes still to come.
 func (c *code) secondBits(n, root uint) uint {
 	size := n - root
 	for left := 1<<size - c.count[n]; left > 0 && int(root+size) < c.maxLen; {

@@ -5,14 +5,14 @@ import (
 	"io"
 )
 
-// A token stands for some literals and, unless noMatch is set, a match behind them:
+// A token stands for some literals and, unless noMatch is set, a match after them:
 //
 //	31     noMatch
 //	23-30  number of literals
 //	8-22   distance of the match less 1
 //	0-7    its length less 3
 //
-// To find tokens, nothing needs to be known of what was decompressed before.
+// Finding tokens needs no knowledge of what was decompressed before.
 type token uint32
 
 const (
@@ -22,25 +22,25 @@ const (
 	tokenCount = 32 << 10
 	litCount   = 64 << 10
 
-	// Up to there may a round of symbols begin: behind it are the literals of a
-	// round, and the tokens of all literals.
+	// The last round of symbols may begin here. The rest has room for the literals of
+	// a round, and for the tokens of all literals.
 	tokenLimit = tokenCount - litCount/maxRun - 2
 	litLimit   = litCount - 2*word
 )
 
-// tokens are a piece of a deflate stream. The sizes are powers of two for the sake
-// of bounds checks.
+// tokens are a piece of a deflate stream. The sizes are powers of two, which saves
+// bounds checks.
 type tokens struct {
 	tok [tokenCount]token
 	lit [litCount + word]byte
-	n   int // of tok
-	l   int // of lit
-	at  int // in lit, where literals begin that have no token yet
+	n   int // tokens in tok
+	l   int // literals in lit
+	at  int // index in lit of the first literal without a token
 }
 
 func (s *tokens) full() bool { return s.n > tokenLimit || s.l > litLimit }
 
-// flush makes tokens of literals until at most rest are left without one.
+// flush makes tokens of literals until at most rest of them have none.
 func (s *tokens) flush(rest int) {
 	for s.l-s.at > rest {
 		run := min(s.l-s.at, maxRun)
@@ -50,11 +50,11 @@ func (s *tokens) flush(rest int) {
 	}
 }
 
-// place is where in tokens execution is.
+// place is a position in tokens.
 type place struct{ n, l int }
 
-// execute decompresses from p on until s ends or f's buffer is full. What a match
-// may refer to must be there.
+// execute decompresses from p on until s ends or the buffer of f is full. The bytes
+// that a match may refer to must be in the buffer. It returns the new position.
 func (s *tokens) execute(f *inflater, p place) place {
 	var (
 		out = f.out
@@ -105,7 +105,7 @@ type tokenizer struct {
 	to *tokens
 }
 
-// step goes on until what comes next changes, or the tokens are full.
+// step decodes until the state changes or the tokens are full.
 func (t *tokenizer) step() error {
 	switch t.state {
 	case atHeader:
@@ -116,7 +116,7 @@ func (t *tokenizer) step() error {
 	for t.state == inCodes && !t.to.full() {
 		for t.end-t.pos < inRound {
 			if err := t.fill(); err != nil {
-				return err // what is left is not worth a slow loop
+				return err // the rest is not worth a slow loop
 			}
 		}
 		if err := t.symbols(); err != nil {
@@ -143,7 +143,7 @@ func (t *tokenizer) stored() error {
 	return nil
 }
 
-// symbols is to tokens what fast is to bytes; see there.
+// symbols is [inflater.fast] that makes tokens instead of bytes.
 func (t *tokenizer) symbols() error {
 	var (
 		in    = &t.in
@@ -240,7 +240,7 @@ func (t *tokenizer) symbols() error {
 	}
 	t.bits, t.nbits, t.pos, s.l, s.n = bits, nbits&63, pos, l, n
 	if bad {
-		return io.ErrUnexpectedEOF // it is found again, and explained, in order
+		return io.ErrUnexpectedEOF // the inflater finds it again and reports it
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/unzstd"
 )
 
 // Kind is what inputs are said to be.
@@ -37,10 +38,11 @@ type Options struct {
 	Open func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
-	// Image says how an image is opened. OpenFile and Warn are those above.
+	// Image says how an image is opened. OpenFile and Warn are those above; Window is one
+	// of the set.
 	Image oci.Options
-	// Layer says how layers are read. Warn is the one above; DiffID counts only where
-	// a layer is the only input.
+	// Layer says how layers are read. Warn is the one above; Window is one of the
+	// set; DiffID counts only where a layer is the only input.
 	Layer layer.Options
 }
 
@@ -63,6 +65,8 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 		opts.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}
 	opts.Image.OpenFile, opts.Image.Warn, opts.Layer.Warn = opts.Open, opts.Warn, opts.Warn
+	window := unzstd.NewWindow()
+	opts.Image.Window, opts.Layer.Window = window, window
 	if len(paths) > 1 {
 		opts.Layer.DiffID = ""
 	}
@@ -77,7 +81,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	}
 	for _, path := range paths[1:] {
 		s.addLayer(path, func(ctx context.Context) (io.ReadCloser, error) {
-			in, err := s.openAbove(path)
+			in, err := s.openAbove(ctx, path)
 			return closedBy(ctx, in), err
 		})
 	}
@@ -103,7 +107,7 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 		s.addImage(img)
 		return nil
 	}
-	kind, in, err := s.open(path, s.opts.Kind)
+	kind, in, err := s.open(ctx, path, s.opts.Kind)
 	if err != nil {
 		return err
 	}
@@ -139,7 +143,7 @@ func isDir(path string) bool {
 }
 
 // open opens path, and finds out what it is unless that is said.
-func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
+func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCloser, error) {
 	f, err := s.opts.Open(path)
 	if err != nil {
 		return "", nil, err
@@ -147,7 +151,7 @@ func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
 	if said == Layer || said == Image {
 		return said, f, nil
 	}
-	kind, in, err := look(f)
+	kind, in, err := look(ctx, f, s.opts.Layer.Window)
 	if err != nil {
 		f.Close()
 	}
@@ -156,7 +160,7 @@ func (s *Set) open(path string, said Kind) (Kind, io.ReadCloser, error) {
 
 // openAbove opens a layer above the first input. Where that was said to be an image,
 // the others are said to be none.
-func (s *Set) openAbove(path string) (io.ReadCloser, error) {
+func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error) {
 	said := s.opts.Kind
 	if said != Layer && isDir(path) {
 		return nil, s.misplaced()
@@ -164,7 +168,7 @@ func (s *Set) openAbove(path string) (io.ReadCloser, error) {
 	if said == Image {
 		said = Layer
 	}
-	kind, in, err := s.open(path, said)
+	kind, in, err := s.open(ctx, path, said)
 	if err != nil {
 		return nil, err
 	}

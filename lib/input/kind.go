@@ -1,6 +1,7 @@
 package input
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/unzstd"
 )
 
 // maxLook is how many bytes, of the input and of the tar in it, are looked at for a
@@ -18,23 +20,23 @@ const maxLook = 16 << 20
 
 // look finds out whether f holds an image, and returns a reader of all of f: f
 // itself where it can be read at random.
-func look(f io.ReadCloser) (kind Kind, in io.ReadCloser, err error) {
+func look(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind Kind, in io.ReadCloser, err error) {
 	if file, ok := f.(*os.File); ok {
 		if off, err := file.Seek(0, io.SeekCurrent); err == nil {
-			kind, err := kindOf(io.NewSectionReader(file, off, math.MaxInt64-off))
+			kind, err := kindOf(ctx, io.NewSectionReader(file, off, math.MaxInt64-off), window)
 			return kind, f, err
 		}
 	}
 	seen := &recorder{r: f}
-	kind, err = kindOf(seen)
+	kind, err = kindOf(ctx, seen, window)
 	return kind, &replayed{Closer: f, seen: seen.data, err: seen.err, r: f}, err
 }
 
 // kindOf tells by the first name that means something what the tar in r, which may be
 // compressed, holds. What is no tar is a layer: who reads it says what is wrong.
-func kindOf(r io.Reader) (Kind, error) {
+func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, error) {
 	packed := &bounded{r: r, left: maxLook}
-	plain, err := layer.Decompress(packed)
+	plain, err := layer.Decompress(ctx, packed, window)
 	if errors.As(err, new(*compression.Error)) {
 		return "", err
 	} else if err != nil {
@@ -57,6 +59,8 @@ func kindOf(r io.Reader) (Kind, error) {
 	switch {
 	case kind != "":
 		return kind, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
 	case !packed.spent && !unpacked.spent:
 		return Layer, nil
 	case dirs > 0:
@@ -87,7 +91,7 @@ func (e *hintError) Hint() string { return e.hint }
 // way out.
 func notAnImage(err error) error {
 	var h interface{ Hint() string }
-	if errors.As(err, &h) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
+	if errors.As(err, &h) || errors.As(err, new(*compression.Error)) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
 		return err
 	}
 	return &hintError{err, "if it is a layer that begins with a name of image archives: --input=layer"}

@@ -271,16 +271,16 @@ func FuzzKind(f *testing.F) {
 	for _, how := range []string{"plain", "gzip", "zstd"} {
 		for data, want := range map[string]Kind{string(l): Layer, string(image): Image} {
 			packed := pack(f, how, []byte(data))
-			if kind, err := kindOf(bytes.NewReader(packed)); kind != want || err != nil {
+			if kind, err := kindOf(f.Context(), bytes.NewReader(packed), nil); kind != want || err != nil {
 				f.Fatalf("%s: %v, %v", how, kind, err)
 			}
 			f.Add(packed)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		want, werr := kindOf(bytes.NewReader(data))
+		want, werr := kindOf(t.Context(), bytes.NewReader(data), nil)
 		seen := &recorder{r: iotest.HalfReader(bytes.NewReader(data))}
-		kind, err := kindOf(seen)
+		kind, err := kindOf(t.Context(), seen, nil)
 		if kind != want || (err == nil) != (werr == nil) {
 			t.Errorf("at once %v, %v; in pieces %v, %v", want, werr, kind, err)
 		}

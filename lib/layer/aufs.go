@@ -104,7 +104,7 @@ func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
 	if err == nil && n != held.n {
 		err = fmt.Errorf("content has %d bytes instead of %d", n, held.n)
 	}
-	e.Content = held
+	e.Content = withHoles(held, e)
 	return err
 }
 

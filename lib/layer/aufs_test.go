@@ -73,16 +73,16 @@ func TestPseudoLinkContent(t *testing.T) {
 func TestPseudoLinkLimits(t *testing.T) {
 	dir := t.TempDir()
 	data := rawTar(raw{name: ".wh..wh.plnk/1", data: strings.Repeat("x", 600)}, raw{name: ".wh..wh.plnk/2", data: strings.Repeat("x", 600)})
-	for flag, limits := range map[string]tree.Limits{
-		"max-file-size": {FileSize: 599}, "max-total-size": {TotalSize: 1199}, "max-entries": {Entries: 2}, "max-depth": {Depth: 1},
+	for which, limits := range map[tree.LimitKind]tree.Limits{
+		tree.LimitFileSize: {FileSize: 599}, tree.LimitTotalSize: {TotalSize: 1199}, tree.LimitEntries: {Entries: 2}, tree.LimitDepth: {Depth: 1},
 	} {
 		_, err := readAll(t, data, layer.Options{SpoolDir: dir, Limits: limits})
-		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Flag != flag {
-			t.Errorf("%s: %v", flag, err)
+		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Which != which {
+			t.Errorf("%s: %v", which, err)
 		}
 		loaded, err := layer.Load(context.Background(), input("x", data, layer.Options{}), layer.LoadOptions{SpoolDir: dir, Limits: limits})
-		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Flag != flag {
-			t.Errorf("%s, loaded: %v, %v", flag, loaded, err)
+		if limit := (*tree.LimitError)(nil); !errors.As(err, &limit) || limit.Which != which {
+			t.Errorf("%s, loaded: %v, %v", which, loaded, err)
 		}
 	}
 	gone := dir + "/gone"

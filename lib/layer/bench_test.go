@@ -79,7 +79,7 @@ func BenchmarkMerge(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := tree.Copy(tree.NewWriter(io.Discard, tree.WriterOptions{}), merged.Source(tree.Flat)); err != nil {
+		if err := tree.Copy(context.Background(), tree.NewWriter(io.Discard, tree.WriterOptions{}), merged.Source(tree.Flat)); err != nil {
 			b.Fatal(err)
 		}
 		merged.Close()

@@ -1,25 +1,25 @@
 package layer
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"ocipipe/lib/compression"
 	"ocipipe/lib/gunzip"
+	"ocipipe/lib/unzstd"
 )
 
 // Decompress returns what r holds, decompressed: gzip with any number of members,
-// zstd with any number of frames, skippable ones too, or r itself. The reader
+// zstd with any number of frames, skippable ones too, or r itself. For the window, as
+// in [Options], a Read waits until ctx is done. The reader
 // below is read to its end. Where the result is a blockio.ChunkReader too, that is
 // the faster way. Close frees memory, ends goroutines, and does not close r. A compression that is not
 // read is a [*compression.Error].
-func Decompress(r io.Reader) (io.ReadCloser, error) {
-	unpacked, _, err := decompress(r, 0)
+func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
+	unpacked, _, err := decompress(ctx, r, 0, window)
 	return unpacked, err
 }
 
@@ -33,7 +33,8 @@ func decodersAhead(processors, streams int) int {
 // maxAhead is how many decoders keep pace with a reader.
 const maxAhead = 4
 
-func decompress(r io.Reader, ahead int) (io.ReadCloser, compression.Kind, error) {
+// decompress is Decompress with so many goroutines that decode gzip ahead.
+func decompress(ctx context.Context, r io.Reader, ahead int, window *unzstd.Window) (io.ReadCloser, compression.Kind, error) {
 	below := &errorKeeper{r: r}
 	head := make([]byte, compression.HeadSize)
 	n, err := io.ReadFull(below, head)
@@ -49,15 +50,10 @@ func decompress(r io.Reader, ahead int) (io.ReadCloser, compression.Kind, error)
 	case compression.Gzip:
 		z := gunzip.NewReader(in)
 		z.Ahead(ahead)
-		return &gunzipper{decompressor{name: "gzip", r: z, below: below, close: func() { z.Close() }}, z}, kind, nil
+		return &gunzipper{decompressor{name: "gzip", r: z, below: below, ctx: ctx, close: func() { z.Close() }}, z}, kind, nil
 	case compression.Zstd:
-		// Concurrency 1 decodes in the caller's goroutine, which is one of ours
-		// already; the window is what the reference decoder takes by default.
-		z, err := zstd.NewReader(bufio.NewReaderSize(in, 256<<10), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return nil, "", err
-		}
-		return &decompressor{name: "zstd", r: z, below: below, close: z.Close}, kind, nil
+		z := unzstd.NewReader(ctx, in, window)
+		return &decompressor{name: "zstd", r: z, below: below, ctx: ctx, close: func() { z.Close() }}, kind, nil
 	}
 	return io.NopCloser(in), kind, nil
 }
@@ -67,6 +63,7 @@ type decompressor struct {
 	name  string
 	r     io.Reader
 	below *errorKeeper
+	ctx   context.Context // of what r waits for
 	close func()
 }
 
@@ -86,8 +83,10 @@ func (d *decompressor) explain(err error) error {
 		return err
 	case d.below.err != nil:
 		return d.below.err
+	case d.ctx.Err() != nil && errors.Is(err, context.Cause(d.ctx)):
+		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &cutError{what: d.name + " stream is cut short"}
+		return &EndError{what: d.name + " stream is cut short"}
 	}
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
 }

@@ -34,7 +34,7 @@ func TestDepth(t *testing.T) {
 		opts := layer.Options{Limits: tree.Limits{Depth: 3}, SpoolDir: t.TempDir()}
 		_, err := readAll(t, tar[:len(tar)-1024], opts)
 		var limit *tree.LimitError
-		if !errors.As(err, &limit) || limit.Flag != "max-depth" {
+		if !errors.As(err, &limit) || limit.Which != tree.LimitDepth {
 			t.Errorf("%s: %v", name, err)
 		}
 		opts.Limits.Depth = 4

@@ -3,6 +3,7 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -100,7 +101,7 @@ func FuzzReader(f *testing.F) {
 		}
 		defer src.Close()
 		var stream bytes.Buffer
-		if tree.Copy(tree.NewWriter(&stream, tree.WriterOptions{}), tree.Limit(src, fuzzLimits)) != nil {
+		if tree.Copy(context.Background(), tree.NewWriter(&stream, tree.WriterOptions{}), tree.Limit(src, fuzzLimits)) != nil {
 			return
 		}
 		again, err := layer.NewReader(bytes.NewReader(data), layer.Options{AllowUnterminated: true})

@@ -244,7 +244,7 @@ func TestManyRecords(t *testing.T) {
 		_, err := layer.Load(context.Background(), input("x", rawTar(pax(records...), raw{name: "a"}), layer.Options{}),
 			layer.LoadOptions{SpoolDir: t.TempDir(), Limits: tree.Limits{XattrBytes: 64 << 10}})
 		var limit *tree.LimitError
-		if !errors.As(err, &limit) || limit.Flag != "max-xattr-bytes" {
+		if !errors.As(err, &limit) || limit.Which != tree.LimitXattrBytes {
 			t.Errorf("150,000 xattrs: %v", err)
 		}
 	})
@@ -373,7 +373,7 @@ func TestBomb(t *testing.T) {
 			SpoolDir: t.TempDir(), Limits: tree.Limits{FileSize: 1 << 30},
 		})
 		var limit *tree.LimitError
-		if !errors.As(err, &limit) || limit.Flag != "max-file-size" {
+		if !errors.As(err, &limit) || limit.Which != tree.LimitFileSize {
 			t.Error(err)
 		}
 	})

@@ -37,7 +37,7 @@ func TestTreeMemoryLimit(t *testing.T) {
 				_, err = src.Next()
 			}
 			var limit *tree.LimitError
-			if !errors.As(err, &limit) || limit.Flag != "max-tree-memory" {
+			if !errors.As(err, &limit) || limit.Which != tree.LimitTreeMemory {
 				t.Errorf("error is %v", err)
 			}
 		})
@@ -58,7 +58,7 @@ func TestTreeMemoryOfLayers(t *testing.T) {
 	merged.Close()
 	opts.Limits.TreeMemory--
 	var limit *tree.LimitError
-	if _, err := layer.Merge(context.Background(), inputs, opts); !errors.As(err, &limit) || limit.Flag != "max-tree-memory" {
+	if _, err := layer.Merge(context.Background(), inputs, opts); !errors.As(err, &limit) || limit.Which != tree.LimitTreeMemory {
 		t.Errorf("over the limit: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"ocipipe/lib/tree"
+	"ocipipe/lib/unzstd"
 )
 
 // Input is a layer to be opened.
@@ -19,7 +20,8 @@ type Input struct {
 	// Open starts reading the layer, compressed or not. Reading to the end
 	// verifies whatever the opener vouches for. Open, or a Read of what it returned,
 	// does not wait for anything longer than ctx; where it does all the same it is
-	// waited for. What need not wait may go on.
+	// waited for. What need not wait may go on. Neither waits for another layer to be
+	// read, as that may wait for this one.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
@@ -57,7 +59,9 @@ func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
 }
 
 // Merge reads layers, given from bottom to top, and applies them to an empty
-// tree. Some are read at the same time, but they are applied strictly in order.
+// tree. Some are read at the same time, but they are applied strictly in order. Of those
+// of zstd one at a time has a window above 8 MiB (see unzstd.Window): no layer waits for
+// another to be read or applied, so that the one that has it always goes on.
 //
 // Once a layer has failed no other is opened, and those above it are stopped. Those
 // below are read on, so that where several fail the error is that of the lowest, but
@@ -70,10 +74,14 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	}
 	jobs = min(jobs, len(inputs))
 	l := &Loaded{spools: make([]*spool, len(inputs))}
-	meter, shared := tree.NewMeter(opts.Limits), new(windows)
+	meter, window, shared := tree.NewMeter(opts.Limits), unzstd.NewWindow(), new(windows)
 	t, i, err := tree.MergeAll(ctx, len(inputs), jobs, func(waits, works context.Context, i int) (t *tree.Tree, err error) {
 		in := inputs[i]
-		in.Options.Parallel, in.Options.Limits, in.Options.meter = jobs, opts.Limits, meter
+		in.Options.Parallel, in.Options.Limits = jobs, opts.Limits
+		in.Options.meter = meter
+		if in.Options.Window == nil {
+			in.Options.Window = window
+		}
 		t, l.spools[i], err = load(waits, works, in, opts, shared)
 		return t, err
 	})
@@ -90,7 +98,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 
 // load reads a layer until works is done, and waits for nothing once waits is.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
-	in.Options.SpoolDir = opts.SpoolDir
+	in.Options.SpoolDir, in.Options.works = opts.SpoolDir, works
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -183,19 +191,11 @@ func (l *Loaded) PutFile(path string, content []byte) error {
 	if err == nil {
 		_, err = l.Put(&tree.Entry{
 			Path: clean, Type: tree.File, Mode: 0o644,
-			Size: int64(len(content)), Content: inMemory(content),
+			Size: int64(len(content)), Content: tree.Bytes(content),
 		})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// inMemory is content held as bytes.
-type inMemory []byte
-
-func (c inMemory) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c)
-	return int64(n), err
 }

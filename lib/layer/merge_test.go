@@ -397,7 +397,7 @@ func mergeStreams(t testing.TB, layers [][]item, sorted bool) (string, error) {
 			return "", err
 		}
 		var stream bytes.Buffer
-		err = tree.Copy(tree.NewWriter(&stream, tree.WriterOptions{}), src)
+		err = tree.Copy(context.Background(), tree.NewWriter(&stream, tree.WriterOptions{}), src)
 		src.Close()
 		if err != nil {
 			return "", err

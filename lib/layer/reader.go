@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	_ "crypto/sha256" // an algorithm of diff-ids
 	_ "crypto/sha512" // another
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/unzstd"
 )
 
 // Options say how a layer is read.
@@ -47,9 +49,16 @@ type Options struct {
 	// early, that process has said why.
 	Piped bool
 
+	// Window is shared with what else is decompressed meanwhile, so that one at a time
+	// takes the memory for a zstd window above 8 MiB and the others wait; nil is one of
+	// this layer, or of all that Merge reads. Who reads two layers in turns does not
+	// share it.
+	Window *unzstd.Window
+
 	Warn func(msg string) // may be nil
 
-	meter *tree.Meter // of all layers that are read for one tree; nil: of this one
+	meter *tree.Meter     // of all layers that are read for one tree; nil: of this one
+	works context.Context // ends the wait for Window; nil: Close alone does
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -59,6 +68,7 @@ type Reader struct {
 	tar      *tarReader
 	ahead    *blockio.Ahead
 	unpacked io.ReadCloser
+	stop     func() // waiting for the window
 	hash     hash.Hash
 	names    *names
 	queue    []tree.Entry // what the last entry of the tar means
@@ -89,7 +99,13 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.tar.file, l.tar.base = inFile(r)
 	var err error
 	var kind compression.Kind
-	if l.unpacked, kind, err = decompress(r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel)); err != nil {
+	works := opts.works
+	if works == nil {
+		works = context.Background()
+	}
+	works, l.stop = context.WithCancel(works)
+	if l.unpacked, kind, err = decompress(works, r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel), opts.Window); err != nil {
+		l.stop()
 		return nil, err
 	}
 	if kind != compression.Plain {
@@ -123,6 +139,7 @@ func inFile(r io.Reader) (*os.File, int64) {
 // block, the caller closes the input first.
 func (l *Reader) Close() error {
 	l.content, l.err = nil, tree.ErrClosed
+	l.stop()
 	l.ahead.Close()
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
 }
@@ -148,27 +165,31 @@ func (l *Reader) Next() (*tree.Entry, error) {
 
 // located says where a layer ends that is cut short, and where to read why.
 func (l *Reader) located(err error) error {
-	cut, ok := err.(*cutError)
+	end, ok := err.(*EndError)
 	if err == io.ErrUnexpectedEOF {
-		cut, ok = &cutError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
+		end, ok = &EndError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
 	}
 	if ok && l.opts.Piped {
-		cut = &cutError{cut.what + " (see the message of the stage that wrote it)", cut.hint}
+		end = &EndError{end.Unterminated, end.what + " (see the message of the stage that wrote it)"}
 	}
 	if ok {
-		return cut
+		return end
 	}
 	return err
 }
 
-// cutError is input that ends too early.
-type cutError struct{ what, hint string }
+// EndError is a layer that ends too early.
+type EndError struct {
+	// Unterminated says that nothing is missing but the blocks that end an archive:
+	// [Options].AllowUnterminated reads such a layer, and so does one with the right
+	// DiffID.
+	Unterminated bool
 
-func (e *cutError) Error() string { return e.what }
-func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+	what string
+}
 
-// Hint is advice, or "".
-func (e *cutError) Hint() string { return e.hint }
+func (e *EndError) Error() string { return e.what }
+func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // step puts what the next entry of the tar means into the queue; that may be
 // nothing.
@@ -206,11 +227,11 @@ func (l *Reader) finish() error {
 }
 
 func (l *Reader) unterminated() error {
-	what, hint := "it has no end-of-archive blocks", "if it is whole all the same: --allow-unterminated, or --diff-id DIGEST"
-	if l.tar.off == 0 {
-		what, hint = "the input is empty", ""
+	why, isEmpty := "it has no end-of-archive blocks", l.tar.off == 0
+	if isEmpty {
+		why = "the input is empty"
 	}
-	return &cutError{fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, what), hint}
+	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
 }
 
 // take puts what the entry h means into the queue.
@@ -360,13 +381,12 @@ func (l *Reader) zeroDevice() error {
 	if l.opts.AllowZeroDevice {
 		return nil
 	}
-	return &zeroDeviceError{fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)}
+	return ErrZeroDevice
 }
 
-type zeroDeviceError struct{ error }
-
-func (e *zeroDeviceError) Unwrap() error { return e.error }
-func (e *zeroDeviceError) Hint() string  { return "--allow-zero-device drops such entries" }
+// ErrZeroDevice is wrapped by the error about a character device 0:0 in a layer; see
+// [Options].AllowZeroDevice. It wraps ErrCorrupt.
+var ErrZeroDevice = fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)
 
 // setAttributes checks and takes over what every type has.
 func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
@@ -379,7 +399,7 @@ func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	e.Mode = uint16(h.mode & 0o7777)
 	e.Time = h.mtime
 	for _, x := range h.xattrs {
-		if !reserved(x.Name) {
+		if !tree.IsMark(x.Name) { // which no layer may make by itself
 			e.Xattrs = append(e.Xattrs, x)
 			continue
 		}

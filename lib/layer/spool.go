@@ -64,7 +64,15 @@ func (s *spool) keep(e *tree.Entry) (tree.Content, error) {
 	if n := s.size - at; n != e.DataSize() {
 		return nil, fmt.Errorf("content has %d bytes instead of %d", n, e.DataSize())
 	}
-	return spooled{s, at, s.size - at}, nil
+	return withHoles(spooled{s, at, s.size - at}, e), nil
+}
+
+// withHoles is the content of e, whose data bytes are data.
+func withHoles(data tree.RandomContent, e *tree.Entry) tree.Content {
+	if e.Extents == nil {
+		return data
+	}
+	return tree.WithHoles(data, e.Size, e.Extents)
 }
 
 func (s *spool) Write(p []byte) (int, error) {
@@ -152,6 +160,10 @@ func (c spooled) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+func (c spooled) ReadAt(p []byte, off int64) (int, error) {
+	return section{c.s.file, c.off, c.n}.ReadAt(p, off)
+}
+
 // section is content in a spool file that is read piece by piece.
 type section struct {
 	file   *blockio.Spool
@@ -175,4 +187,8 @@ func (c section) WriteTo(w io.Writer) (done int64, err error) {
 		}
 	}
 	return done, nil
+}
+
+func (c section) ReadAt(p []byte, off int64) (int, error) {
+	return c.file.Section(c.off, c.n).ReadAt(p, off)
 }

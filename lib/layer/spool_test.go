@@ -23,7 +23,7 @@ func TestSpoolWindows(t *testing.T) {
 		defer s.close()
 		spools = append(spools, s)
 		for j := range contents[i] {
-			in := inMemory(text(i, j))
+			in := tree.Bytes(text(i, j))
 			if contents[i][j], err = s.keep(&tree.Entry{Type: tree.File, Size: int64(len(in)), Content: in}); err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
 )
 
@@ -20,21 +21,36 @@ type WriterOptions struct {
 	// Layer writes the marks of a layer as the OCI image specification has them:
 	// .wh. files. Without it a tree that has marks is refused.
 	Layer bool
+
+	// Compression of the archive; "" is Plain.
+	Compression compression.Kind
 }
 
 // Writer is a tree.Sink that writes a pax archive: ustar headers, and extended
 // ones for what does not fit, sparse files in GNU tar's pax format 1.0. It keeps
-// the order of the entries, and makes many small writes.
+// the order of the entries, and makes many small writes where it is plain.
 type Writer struct {
 	w    io.Writer
+	z    *Compressor // that is w; nil if the archive is plain
 	opts WriterOptions
-	open bool // a file's data are being written
-	err  error
+	open bool  // a file's data are being written
+	err  error // errComplete after Close
+
+	aborted bool
 }
 
-// NewWriter starts an archive on w.
-func NewWriter(w io.Writer, opts WriterOptions) *Writer {
-	return &Writer{w: w, opts: opts}
+// NewWriter starts an archive on w. The caller calls Close or Abort, which end the
+// goroutines that compress it.
+func NewWriter(w io.Writer, opts WriterOptions) (*Writer, error) {
+	t := &Writer{w: w, opts: opts}
+	if kind := opts.Compression; kind != "" && kind != compression.Plain {
+		z, err := Compress(w, kind)
+		if err != nil {
+			return nil, err
+		}
+		t.w, t.z = z, z
+	}
+	return t, nil
 }
 
 // MarkError is a mark of a layer in a tree that should be flat.
@@ -45,9 +61,6 @@ type MarkError struct {
 func (e *MarkError) Error() string {
 	return fmt.Sprintf("%s: %s: the tree is a layer", e.Path, e.What)
 }
-
-// Hint names the flag that writes marks.
-func (e *MarkError) Hint() string { return "--oci writes the tar of a layer" }
 
 // Add writes the entries that e comes to.
 func (t *Writer) Add(e *tree.Entry) error {
@@ -61,20 +74,40 @@ func (t *Writer) Add(e *tree.Entry) error {
 
 // Close writes the end of the archive. It does not close the writer below.
 func (t *Writer) Close() error {
-	if t.err != nil {
+	switch {
+	case t.err == errComplete:
+		return nil
+	case t.err != nil:
+		t.Abort(t.err)
 		return t.err
 	}
-	if _, t.err = t.w.Write(make([]byte, 2*blockSize)); t.err != nil {
+	if t.err = t.complete(); t.err != nil {
 		return t.err
 	}
-	t.err = errors.New("archive is already complete")
+	t.err = errComplete
 	return nil
 }
 
-// Abort sees to it that every reader finds the archive cut short. Some do not miss
-// the blocks at its end, but all miss what an extended header announces.
+func (t *Writer) complete() error {
+	if err := t.write(make([]byte, 2*blockSize)); err != nil || t.z == nil {
+		return err
+	}
+	return t.z.Close()
+}
+
+var errComplete = errors.New("archive is already complete")
+
+// Abort makes every reader find the archive cut short. Some do not miss the blocks at
+// its end, but all miss what an extended header announces, or the end of a compressed
+// stream.
 func (t *Writer) Abort(cause error) {
-	if !t.open {
+	if t.err == errComplete || t.aborted {
+		return
+	}
+	t.aborted = true
+	if t.z != nil {
+		t.z.Abort(cause)
+	} else if !t.open {
 		t.write(extendedHeader(blockSize)) // nothing can be done about a second error
 	}
 	if t.err == nil {

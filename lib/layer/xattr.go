@@ -60,11 +60,3 @@ func (h *header) sortXattrs() {
 		}
 	}
 }
-
-// reserved reports whether an attribute steers overlayfs or this project, which
-// no layer may do from inside.
-func reserved(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") ||
-		strings.HasPrefix(name, "user.overlay.") ||
-		strings.HasPrefix(name, "trusted.ocipipe.")
-}

@@ -107,10 +107,11 @@ func (s stoppable) Read(p []byte) (int, error) {
 }
 
 // receive scans the archive in r, and reads r to its end so that its writer can
-// end well.
+// end well. It has a zstd window of its own: the layers that are read meanwhile wait for
+// what comes out of it.
 func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
-	plain, done, err := decompress(bufio.NewReaderSize(r, copySize))
+	plain, done, err := decompress(context.Background(), bufio.NewReaderSize(r, copySize), nil)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return err
 	} else if err != nil {

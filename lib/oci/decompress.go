@@ -2,20 +2,18 @@ package oci
 
 import (
 	"bufio"
+	"context"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
 
 	"ocipipe/lib/compression"
 	"ocipipe/lib/gunzip"
+	"ocipipe/lib/unzstd"
 )
 
-// zstdMaxWindow bounds the memory of a decoder; zstd --ultra --long=27 needs it.
-const zstdMaxWindow = 128 << 20
-
 // decompress undoes gzip and zstd; anything else passes as it is, but for what is
-// known as compressed and not read. done frees the decoder.
-func decompress(r *bufio.Reader) (plain io.Reader, done func(), err error) {
+// known as compressed and not read. done frees the decoder. It waits until ctx is done for
+// the window, if it needs that; nil is one of its own.
+func decompress(ctx context.Context, r *bufio.Reader, window *unzstd.Window) (plain io.Reader, done func(), err error) {
 	head, err := r.Peek(compression.HeadSize)
 	if err != nil && err != io.EOF {
 		return nil, nil, err
@@ -28,11 +26,8 @@ func decompress(r *bufio.Reader) (plain io.Reader, done func(), err error) {
 	case compression.Gzip:
 		return gunzip.NewReader(r), func() {}, nil
 	case compression.Zstd:
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdMaxWindow))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+		z := unzstd.NewReader(ctx, r, window)
+		return z, func() { z.Close() }, nil
 	}
 	return r, func() {}, nil
 }

@@ -23,6 +23,6 @@ func TestUnreadCompression(t *testing.T) {
 	}
 	_, err := OpenArchive(context.Background(), io.NopCloser(bytes.NewReader([]byte(xz))), Options{})
 	refused("archive", err)
-	_, err = (&dockerBlobs{}).unpack(bufio.NewReader(bytes.NewReader([]byte(xz))))
+	_, err = (&dockerBlobs{}).unpack(t.Context(), bufio.NewReader(bytes.NewReader([]byte(xz))))
 	refused("layer", err)
 }

@@ -17,6 +17,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/unzstd"
 )
 
 // dockerImage is an element of manifest.json in an archive of docker save.
@@ -51,7 +52,7 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 	if n := len(conf.RootFS.DiffIDs); n != len(di.Layers) {
 		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, dockerName, len(di.Layers), n)
 	}
-	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir}
+	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir, window: opts.window()}
 	l, err := newLoader(b, opts)
 	if err == nil {
 		err = l.compare(nil, conf.platform)
@@ -131,6 +132,7 @@ type dockerBlobs struct {
 	at     map[digest.Digest]place
 	limit  int64
 	tmpDir string
+	window *unzstd.Window
 }
 
 // place is where a layer lies: in a file of the archive or, if it was compressed
@@ -204,15 +206,15 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
 	if head, _ := br.Peek(compression.HeadSize); !isPlain(head) {
-		return b.unpack(br)
+		return b.unpack(ctx, br)
 	}
 	return place{name: name, size: size}, nil
 }
 
 // unpack decompresses a layer to a spool file. Whether it is the right one is
 // found when it is read.
-func (b *dockerBlobs) unpack(r *bufio.Reader) (place, error) {
-	plain, done, err := decompress(r)
+func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
+	plain, done, err := decompress(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return place{}, err
 	} else if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/unzstd"
 )
 
 // What can be wrong with an image. Errors wrap one of these where it applies.
@@ -59,6 +60,10 @@ type Options struct {
 	// MaxLayer limits the bytes that a compressed layer of a docker archive may
 	// unpack to, --max-layer on the command line; 0 is DefaultMaxLayer.
 	MaxLayer int64
+	// Window is shared with what else is decompressed meanwhile, so that one layer at a
+	// time takes the memory for a zstd window above 8 MiB and the others wait; nil is one
+	// of the image's own. An archive that is compressed itself has another.
+	Window *unzstd.Window
 }
 
 // Limits that images met in the wild stay far below.
@@ -105,6 +110,13 @@ func (o Options) maxMetadata() int64 {
 		return o.MaxMetadata
 	}
 	return DefaultMaxMetadata
+}
+
+func (o Options) window() *unzstd.Window {
+	if o.Window == nil {
+		return unzstd.NewWindow()
+	}
+	return o.Window
 }
 
 func (o Options) maxLayer() int64 {

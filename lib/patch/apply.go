@@ -151,7 +151,7 @@ func (a Attr) set(e *tree.Entry) {
 func (a *applier) newFile(content string) *tree.Entry {
 	e := &tree.Entry{Type: tree.File, Mode: 0o644, Time: a.opts.time(), Size: int64(len(content))}
 	if content != "" {
-		e.Content = text(content)
+		e.Content = tree.Bytes(content)
 	}
 	return e
 }

@@ -136,7 +136,7 @@ func checkXattr(name string) error {
 		return invalid("NUL in name of extended attribute")
 	case len(name) > maxXattrName:
 		return invalid("name of extended attribute of %d bytes, over %d", len(name), maxXattrName)
-	case reserved(name):
+	case tree.IsMark(name):
 		return invalid("extended attribute %s is a mark of layers", printable(name))
 	case isACL(name):
 		return nil
@@ -144,15 +144,4 @@ func checkXattr(name string) error {
 		return invalid("extended attribute %q: the names begin with user., trusted. or security., or are those of access control lists", name)
 	}
 	return nil
-}
-
-// reserved reports whether overlayfs or a merge of layers would take an extended
-// attribute for one of its own.
-func reserved(name string) bool {
-	for _, prefix := range []string{"trusted.overlay.", "user.overlay.", "trusted.ocipipe."} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
 }

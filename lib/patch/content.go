@@ -1,43 +1,26 @@
 package patch
 
 import (
+	"errors"
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"ocipipe/lib/tree"
 )
 
-// text is content that the list itself has.
-type text string
-
-func (t text) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.WriteString(w, string(t))
-	return int64(n), err
-}
-
-// ReadAt reads the file at random.
-func (t text) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off >= int64(len(t)) {
-		return 0, io.EOF
-	}
-	n := copy(p, t[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// appended is what a file has had, nil if it had no data, and what was written behind.
+// appended is a file with what was written behind it.
 type appended struct {
 	by     *applier // who may go on
-	before tree.Content
+	before tree.Entry
 	tails  []string
 }
 
+// WriteTo writes the data of the file, and what was written behind.
 func (a *appended) WriteTo(w io.Writer) (total int64, err error) {
-	if a.before != nil {
-		if total, err = a.before.WriteTo(w); err != nil {
+	if a.before.DataSize() > 0 {
+		if total, err = a.before.Content.WriteTo(w); err != nil {
 			return total, err
 		}
 	}
@@ -48,6 +31,48 @@ func (a *appended) WriteTo(w io.Writer) (total int64, err error) {
 		}
 	}
 	return total, nil
+}
+
+var errNotRandom = errors.New("content of a stream cannot be read at random")
+
+// ReadAt reads the file with its holes.
+func (a *appended) ReadAt(p []byte, off int64) (n int, err error) {
+	before, ok := a.before.ReaderAt()
+	if !ok {
+		return 0, errNotRandom
+	}
+	if n, err = readPart(p, before, off, a.before.Size); err != nil {
+		return n, err
+	}
+	begin := a.before.Size
+	for _, tail := range a.tails {
+		m, err := readPart(p[n:], strings.NewReader(tail), off+int64(n)-begin, int64(len(tail)))
+		if n += m; err != nil {
+			return n, err
+		}
+		begin += int64(len(tail))
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readPart reads what p has room for of r, which has size bytes, from off on: nothing if
+// that does not lie in r.
+func readPart(p []byte, r io.ReaderAt, off, size int64) (int, error) {
+	if off < 0 || off >= size {
+		return 0, nil
+	}
+	p = p[:min(int64(len(p)), size-off)]
+	n, err := r.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		err = nil
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // appendTo writes tail, which is not empty, to the end of the file e.
@@ -61,10 +86,7 @@ func (a *applier) appendTo(e *tree.Entry, tail string) error {
 	}
 	c, ok := e.Content.(*appended)
 	if !ok || c.by != a {
-		c = &appended{by: a}
-		if e.DataSize() > 0 {
-			c.before = e.Content
-		}
+		c = &appended{by: a, before: *e}
 		e.Content = c
 		e.Extents = slices.Clone(e.Extents) // of another entry
 	}

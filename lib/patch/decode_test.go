@@ -186,7 +186,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`[{"touch": {"path": "/a", "time": null}}]`, `"time" is not a number of seconds`},
 		{`[{"mkdir": {"path": "/a\ud800"}}]`, `p:1:21: string with half of a surrogate pair`},
 		{"[\n{\"mkdir\": {\"path\": \"/ä\xff\"}}]", `p:2:23: byte 0xff is not UTF-8`},
-		{"[{\"mkdir\": {\"path\": \"/ä\", \"x\": 1}}]", `p:1:27: patch 1 (mkdir "/ä"): it has no field "x"`},
+		{"[{\"mkdir\": {\"path\": \"/ä\", \"x\": 1}}]", `p:1:27: patch 1 (mkdir /ä): it has no field "x"`},
 		{manyKeys(65), `p:1:451: object with more than 64 keys`},
 		{manyKeys(64), `p:1:2: patch 1: an object with 64 keys, not with one, the operation`},
 		{strings.Repeat("[", 40) + strings.Repeat("]", 40), `p:1:33: values nested deeper than 32 levels`},

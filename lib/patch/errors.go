@@ -2,6 +2,7 @@ package patch
 
 import (
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,12 +68,10 @@ func invalid(format string, args ...any) error {
 	return &fault{fmt.Sprintf(format, args...), unix.EINVAL}
 }
 
-// printable is s without what would disturb a terminal or a line.
+// printable is s, in quotes if it has what would disturb a terminal or a line.
 func printable(s string) string {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] >= 0x7f {
-			return fmt.Sprintf("%q", s)
-		}
+	if quoted := strconv.Quote(s); len(quoted) > len(s)+len(`""`) {
+		return quoted
 	}
 	return s
 }

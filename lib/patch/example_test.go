@@ -15,7 +15,7 @@ import (
 func Example() {
 	lower := tree.NewFlat()
 	lower.Set("etc", &tree.Entry{Type: tree.Dir, Mode: 0o755})
-	lower.Set("etc/hosts", &tree.Entry{Type: tree.File, Mode: 0o640, GID: 42, Size: 12, Content: strings.NewReader("127.0.0.1 a\n")})
+	lower.Set("etc/hosts", &tree.Entry{Type: tree.File, Mode: 0o640, GID: 42, Size: 12, Content: tree.Bytes("127.0.0.1 a\n")})
 	lower.Set("var", &tree.Entry{Type: tree.Link, Mode: 0o777, Link: "etc"})
 
 	ops, err := patch.Decode(strings.NewReader(`
@@ -29,7 +29,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := tree.Copy(tree.NewWriter(os.Stdout, tree.WriterOptions{}), result.Source(tree.Layer)); err != nil {
+	if err := tree.Copy(context.Background(), tree.NewWriter(os.Stdout, tree.WriterOptions{}), result.Source(tree.Layer)); err != nil {
 		log.Fatal(err)
 	}
 	// Output:

@@ -10,6 +10,9 @@ import (
 	"ocipipe/lib/tree"
 )
 
+// text is the content of a file.
+func text(s string) tree.Bytes { return tree.Bytes(s) }
+
 func dir(path string) tree.Entry {
 	return tree.Entry{Path: path, Type: tree.Dir, Mode: 0o755, Time: tree.Time{Sec: 11}}
 }
@@ -74,7 +77,7 @@ func merged(t testing.TB, layers ...[]tree.Entry) *tree.Tree {
 func stream(t testing.TB, src tree.Source) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := tree.Copy(tree.NewWriter(&b, tree.WriterOptions{}), src); err != nil {
+	if err := tree.Copy(context.Background(), tree.NewWriter(&b, tree.WriterOptions{}), src); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.SplitAfter(b.String(), "\n")

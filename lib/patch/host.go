@@ -93,25 +93,52 @@ type hostFile struct {
 
 const copyBuf = 256 << 10
 
-// WriteTo opens the file and writes what is in it. It is an error if the file is no
-// longer what it was when the list was applied.
-func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
+// open opens the file. It is an error if that is no longer what it was when the list was
+// applied.
+func (h *hostFile) open() (*os.File, error) {
 	f, err := h.from.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (h *hostFile) check(f *os.File) error {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s has changed meanwhile: it is no longer a regular file", h.from)
+	case info.Size() != h.size:
+		return fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, info.Size())
+	case !info.ModTime().Equal(h.time):
+		return fmt.Errorf("%s has changed meanwhile: it was written to", h.from)
+	}
+	return nil
+}
+
+// ReadAt reads the file, which it opens each time.
+func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
+	f, err := h.open()
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
+	return f.ReadAt(p, off)
+}
+
+// WriteTo writes what is in the file.
+func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
+	f, err := h.open()
+	if err != nil {
 		return 0, err
-	case !info.Mode().IsRegular():
-		return 0, fmt.Errorf("%s has changed meanwhile: it is no longer a regular file", h.from)
-	case info.Size() != h.size:
-		return 0, fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, info.Size())
-	case !info.ModTime().Equal(h.time):
-		return 0, fmt.Errorf("%s has changed meanwhile: it was written to", h.from)
 	}
+	defer f.Close()
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(f, h.size), make([]byte, min(h.size, copyBuf)))
 	if err == nil && n < h.size {
 		err = fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, n)
@@ -374,7 +401,7 @@ func listXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	slices.Sort(names)
 	var xs []tree.Xattr
 	for _, name := range names {
-		if reserved(name) {
+		if tree.IsMark(name) {
 			continue
 		}
 		n, err := get(name, buf)

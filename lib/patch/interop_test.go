@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func interopLayers() [][]tree.Entry {
 	acl := with(file("srv/acl", "acl"), func(e *tree.Entry) {
 		e.Mode, e.Xattrs = 0o674, []tree.Xattr{{Name: aclAccess, Value: aclUser7}}
 	})
-	hole := tree.Entry{Path: "srv/hole", Type: tree.File, Mode: 0o600, Size: 1 << 20, Extents: []tree.Extent{{Off: 512 << 10, Len: 4}}, Content: text("data")}
+	hole := tree.Entry{Path: "srv/hole", Type: tree.File, Mode: 0o600, Size: 1 << 20, Extents: []tree.Extent{{Off: 512 << 10, Len: 4}}, Content: tree.WithHoles(text("data"), 1<<20, []tree.Extent{{Off: 512 << 10, Len: 4}})}
 	one := file("srv/links/a", "linked")
 	bottom := []tree.Entry{
 		with(dir("."), func(e *tree.Entry) { e.Mode = 0o751 }), dir("etc"), shadow, dir("usr"), dir("usr/bin"), ping, su, wall, symlink("bin", "usr/bin"),
@@ -258,7 +259,7 @@ func erofsImage(t *testing.T, name string, src tree.Source, layer bool) string {
 	defer f.Close()
 	w, err := erofs.NewWriter(f, erofs.Options{Layer: layer, Check: true})
 	if err == nil {
-		err = tree.Copy(w, src)
+		err = tree.Copy(context.Background(), w, src)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +276,7 @@ func ext4Upper(t *testing.T, src tree.Source) string {
 	defer f.Close()
 	w, err := ext4.NewWriter(f, ext4.Options{Upper: true, Size: 64 << 20, Check: true})
 	if err == nil {
-		err = tree.Copy(w, src)
+		err = tree.Copy(context.Background(), w, src)
 	}
 	if err != nil {
 		t.Fatal(err)

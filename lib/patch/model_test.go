@@ -46,7 +46,7 @@ func newModel(entries []tree.Entry) *model {
 		case e.NoChange:
 			e.Mode, e.NoChange = 0o755, false
 		case e.Content != nil:
-			e.Link, e.Content = string(e.Content.(text)), nil
+			e.Link, e.Content = string(e.Content.(tree.Bytes)), nil
 		}
 		at := e.Path
 		e.Path = ""

@@ -1,11 +1,14 @@
 package patch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -176,6 +179,9 @@ func TestAppend(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := tree.Entry{Path: "f", Type: tree.File, Size: c.size, Extents: c.extents, Extra: &tree.Keywords{{Name: "sha256digest", Value: "old"}, {Name: "x-a", Value: "1"}}}
 			if c.data != "" {
+				e.Content = tree.WithHoles(text(c.data), c.size, c.extents)
+			}
+			if c.data != "" && c.extents == nil {
 				e.Content = text(c.data)
 			}
 			lower := merged(t, []tree.Entry{dir("."), e})
@@ -185,11 +191,57 @@ func TestAppend(t *testing.T) {
 				if have.Size != c.size+3 || !slices.Equal(have.Extents, c.want) || content(t, have) != c.data+"123" || fmt.Sprint(have.Extra) != `[{"x-a" "1"}]` {
 					t.Errorf("%+v, %q", have, content(t, have))
 				}
+				checkReadAt(t, have)
 			}
 			if !slices.Equal(before, c.extents) {
 				t.Errorf("extents below are %v", c.extents)
 			}
 		})
+	}
+}
+
+// checkReadAt compares what is read of e at all offsets with what is written.
+func checkReadAt(t *testing.T, e tree.Entry) {
+	t.Helper()
+	var whole bytes.Buffer
+	if err := tree.WriteExpanded(&whole, &e); err != nil {
+		t.Fatal(err)
+	}
+	r, ok := e.ReaderAt()
+	if !ok {
+		t.Fatalf("%s cannot be read at random", e.Path)
+	}
+	for off := max(0, e.Size-20); off <= e.Size+1; off++ {
+		for n := range 25 {
+			have := make([]byte, n)
+			got, err := r.ReadAt(have, off)
+			want := whole.Bytes()[min(off, e.Size):min(off+int64(n), e.Size)]
+			if string(have[:got]) != string(want) || got < n != (err == io.EOF) {
+				t.Fatalf("%s: %d bytes at %d: %q, %v, expected %q", e.Path, n, off, have[:got], err, want)
+			}
+		}
+	}
+}
+
+func TestReadAtHost(t *testing.T) {
+	in := plant(t, "file")
+	r := apply(t, merged(t, []tree.Entry{dir("."), {Path: "s", Type: tree.File, Size: 5, Content: failing{}}}), Options{},
+		CopyFile{Src: Source{Dir: in, Path: "file"}, Dst: "/f"}, CopyFile{Src: Source{Dir: in, Path: "file"}, Dst: "/g"}, Append{Path: "/g", Content: "more"}, Append{Path: "/s", Content: "+"})
+	found := read(t, r.Source(tree.Layer))
+	checkReadAt(t, found["f"])
+	checkReadAt(t, found["g"])
+	s := found["s"]
+	if at, ok := s.ReaderAt(); ok {
+		if _, err := at.ReadAt(make([]byte, 6), 0); err != errNotRandom {
+			t.Errorf("of a stream: error %v", err)
+		}
+	}
+	f, _ := found["f"].Content.(tree.RandomContent)
+	if err := os.Truncate(filepath.Join(in, "file"), 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadAt(make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "from 4 bytes to 2") {
+		t.Errorf("error %v", err)
 	}
 }
 

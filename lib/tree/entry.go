@@ -122,7 +122,7 @@ func (k *Keywords) list() []Keyword {
 	return *k
 }
 
-// Content is the data of one regular file.
+// Content is the data of one regular file, whose Size and Extents its entry has.
 //
 // WriteTo writes the data bytes: those of the entry's extents one after the
 // other, or all Size bytes where it has no extents. Holes are left out. It
@@ -133,7 +133,11 @@ func (k *Keywords) list() []Keyword {
 // call of Next or Close; what is not asked for is skipped. Later is an error, never
 // other bytes: from a stream [ErrGone]. A content that lies in what the caller opened
 // or holds, such as an image, is good as long as that is, whatever becomes of the
-// source.
+// source. One goroutine at a time writes contents of a source.
+//
+// Content that does not come from a stream is a [RandomContent]: ReadAt reads the file
+// as a machine sees it, by offsets in the file and with holes as zeros. Any number of
+// goroutines may call it. See [Entry.ReaderAt].
 type Content interface {
 	io.WriterTo
 }
@@ -175,22 +179,6 @@ func (e *Entry) Inode() *Entry {
 
 // IsLower reports whether e is a hard link that only the layers below can bind.
 func (e *Entry) IsLower() bool { return e.Lower != nil && !e.Lower.Else }
-
-// Opaque is the extended attribute, as overlayfs has it, of a directory that
-// hides what lower layers put there.
-var Opaque = Xattr{Name: "trusted.overlay.opaque", Value: "y"}
-
-// IsWhiteout reports whether e deletes its name from the layers below.
-func (e *Entry) IsWhiteout() bool {
-	return e.Type == Char && e.Dev == Device{}
-}
-
-// IsOpaque reports whether e is a directory that hides what the layers below
-// hold in it.
-func (e *Entry) IsOpaque() bool {
-	v, ok := e.Xattr(Opaque.Name)
-	return ok && v == Opaque.Value && e.Type == Dir
-}
 
 // Xattr returns the value of the extended attribute called name.
 func (e *Entry) Xattr(name string) (value string, ok bool) {

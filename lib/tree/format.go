@@ -167,27 +167,3 @@ func CheckPath(path string) error {
 	}
 	return nil
 }
-
-// DigestFlags are the flags of digests in a stream.
-type DigestFlags struct {
-	Digest   bool  `help:"With --no-data: add the SHA-256 of each file."`
-	MaxHoles int64 `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes of all files together that --digest hashes as zeros, a gigabyte or so in a second."`
-}
-
-// FlagOptions are the options of a stream as tools are told them: whether there is
-// a flag --no-data, what stands behind its equals sign, and digests.
-func FlagOptions(noData bool, form string, digest DigestFlags) (WriterOptions, error) {
-	opts := WriterOptions{DigestFlags: digest}
-	switch {
-	case !noData && digest.Digest:
-		return opts, errors.New("--digest needs --no-data")
-	case !noData:
-	case form == "":
-		opts.Data = None
-	case form == "portable":
-		opts.Data = NonePortable
-	default:
-		return opts, fmt.Errorf("--no-data=%s: the forms are --no-data and --no-data=portable", form)
-	}
-	return opts, nil
-}

@@ -1,44 +1,80 @@
 package tree
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
 )
 
-// Limits bound what a hostile source can make a tool do. A zero is no limit; the
-// tags are the flags of the tools, with defaults that real images never meet. Of an
-// image they bound all layers together, but for what is of one entry.
+// Limits bound what a hostile source can make a tool do. A field that is 0 stands for
+// that of [DefaultLimits], so that the zero Limits are safe; one that is negative is no
+// limit. Of an image they bound all layers together, but for what is of one entry.
 type Limits struct {
-	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
-	Depth      int64 `name:"max-depth" default:"2048" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
-	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
-	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
-	XattrBytes int64 `name:"max-xattr-bytes" default:"256K" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Extended attributes of one entry, as a tree stream has them, in base64."`
-	TreeMemory int64 `name:"max-tree-memory" default:"1G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree of an image or layer, without the contents: names, targets, extended attributes, and 400 bytes for each entry or implied directory."`
+	Entries    int64 // entries, and directories that they imply
+	Depth      int64 // components of a path
+	FileSize   int64 // bytes of one file, holes included
+	TotalSize  int64 // bytes of data of all files, holes not counted
+	XattrBytes int64 // extended attributes of one entry, as a tree stream has them, in base64
+	TreeMemory int64 // bytes of memory for a tree without its contents: all text, and NameCost for each name
 }
 
-// LimitError says which limit an entry exceeds and how it is raised.
+// DefaultLimits are limits that no image of this world comes near.
+func DefaultLimits() Limits {
+	return Limits{
+		Entries: 20_000_000, Depth: 2048, FileSize: 16 << 40, TotalSize: 1 << 40,
+		XattrBytes: 256 << 10, TreeMemory: 1 << 30,
+	}
+}
+
+// orDefault is l with the defaults in place of zeros.
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	return Limits{
+		Entries: cmp.Or(l.Entries, d.Entries), Depth: cmp.Or(l.Depth, d.Depth),
+		FileSize: cmp.Or(l.FileSize, d.FileSize), TotalSize: cmp.Or(l.TotalSize, d.TotalSize),
+		XattrBytes: cmp.Or(l.XattrBytes, d.XattrBytes), TreeMemory: cmp.Or(l.TreeMemory, d.TreeMemory),
+	}
+}
+
+// LimitKind names a limit.
+type LimitKind string
+
+// The fields of Limits, and the limits of sinks.
+const (
+	LimitEntries    LimitKind = "entries"
+	LimitDepth      LimitKind = "depth"
+	LimitFileSize   LimitKind = "file size"
+	LimitTotalSize  LimitKind = "total size"
+	LimitXattrBytes LimitKind = "xattr bytes"
+	LimitTreeMemory LimitKind = "tree memory"
+
+	LimitDigestHoles LimitKind = "digest holes" // WriterOptions.MaxHoles
+	LimitHoleBytes   LimitKind = "hole bytes"   // what an image takes for holes
+)
+
+// LimitError says which limit an entry exceeds.
 type LimitError struct {
 	Path  string
-	What  string
+	What  string // what there was, in words
 	Limit int64
-	Flag  string
+	Which LimitKind
 }
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s: %s, over the limit of %d", printable(e.Path), e.What, e.Limit)
 }
 
-// Hint names the flag that raises the limit.
-func (e *LimitError) Hint() string { return "--" + e.Flag + " raises the limit" }
+// exceeds reports whether n is over a limit that orDefault has returned.
+func exceeds(n, limit int64) bool { return limit >= 0 && n > limit }
 
-// CheckDepth is a [*LimitError] if path has more components than l allows. A source
-// asks it as soon as it has a path, before it looks for what lies on the way.
+// CheckDepth returns a [*LimitError] if path has more components than l allows. A source
+// asks as soon as it has a path, before it looks for what lies on the way.
 func (l Limits) CheckDepth(path string) error {
-	if n := int64(strings.Count(path, "/")) + 1; l.Depth > 0 && n > l.Depth {
-		return &LimitError{Path: path, What: fmt.Sprintf("%d path components", n), Limit: l.Depth, Flag: "max-depth"}
+	limit := l.orDefault().Depth
+	if n := int64(strings.Count(path, "/")) + 1; exceeds(n, limit) {
+		return &LimitError{Path: path, What: fmt.Sprintf("%d path components", n), Limit: limit, Which: LimitDepth}
 	}
 	return nil
 }
@@ -76,9 +112,9 @@ type Meter struct {
 }
 
 // NewMeter is a Meter that stands at zero.
-func NewMeter(l Limits) *Meter { return &Meter{limits: l} }
+func NewMeter(l Limits) *Meter { return &Meter{limits: l.orDefault()} }
 
-// Limits are those of m.
+// Limits are those of m, without zeros.
 func (m *Meter) Limits() Limits { return m.limits }
 
 // Limit passes on src's entries and fails at the first with which those of all sources
@@ -102,8 +138,8 @@ func (m *Meter) Hold(path string, names, text int64) error {
 }
 
 func (m *Meter) checkMemory(path string) error {
-	if got, limit := m.memory, m.limits.TreeMemory; limit > 0 && got > limit {
-		return &LimitError{Path: path, What: fmt.Sprintf("tree of %d bytes in memory up to here", got), Limit: limit, Flag: "max-tree-memory"}
+	if got, limit := m.memory, m.limits.TreeMemory; exceeds(got, limit) {
+		return &LimitError{Path: path, What: fmt.Sprintf("tree of %d bytes in memory up to here", got), Limit: limit, Which: LimitTreeMemory}
 	}
 	return nil
 }
@@ -120,15 +156,16 @@ func (m *Meter) Add(prev string, e *Entry) error {
 	m.memory += names*NameCost + text + detail(e)
 	for _, c := range []struct {
 		got, limit int64
-		flag, what string
+		which      LimitKind
+		what       string
 	}{
-		{m.entries, m.limits.Entries, "max-entries", "entry or implied directory number %d"},
-		{e.Size, m.limits.FileSize, "max-file-size", "file of %d bytes"},
-		{m.total, m.limits.TotalSize, "max-total-size", "%d bytes of data up to here"},
-		{xattrBytes(e), m.limits.XattrBytes, "max-xattr-bytes", "%d bytes of extended attributes"},
+		{m.entries, m.limits.Entries, LimitEntries, "entry or implied directory number %d"},
+		{e.Size, m.limits.FileSize, LimitFileSize, "file of %d bytes"},
+		{m.total, m.limits.TotalSize, LimitTotalSize, "%d bytes of data up to here"},
+		{xattrBytes(e), m.limits.XattrBytes, LimitXattrBytes, "%d bytes of extended attributes"},
 	} {
-		if c.limit > 0 && c.got > c.limit {
-			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Flag: c.flag}
+		if exceeds(c.got, c.limit) {
+			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Which: c.which}
 		}
 	}
 	if err := m.limits.CheckDepth(e.Path); err != nil {

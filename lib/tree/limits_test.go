@@ -33,16 +33,16 @@ func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		fits      Limits
 		path, msg string
-		flag      string
+		which     LimitKind
 	}{
-		{Limits{Entries: 6}, "link", "entry or implied directory number 6, over the limit of 5", "max-entries"},
-		{Limits{Depth: 3}, "a/b/c", "3 path components, over the limit of 2", "max-depth"},
-		{Limits{FileSize: 1000}, `sparse\012`, "file of 1000 bytes, over the limit of 999", "max-file-size"},
-		{Limits{TotalSize: 150}, `sparse\012`, "150 bytes of data up to here, over the limit of 149", "max-total-size"},
-		{Limits{XattrBytes: 22}, "a/b/c", "22 bytes of extended attributes, over the limit of 21", "max-xattr-bytes"},
-		{Limits{TreeMemory: 6*NameCost + 96}, "link", "tree of 2496 bytes in memory up to here, over the limit of 2495", "max-tree-memory"},
+		{Limits{Entries: 6}, "link", "entry or implied directory number 6, over the limit of 5", LimitEntries},
+		{Limits{Depth: 3}, "a/b/c", "3 path components, over the limit of 2", LimitDepth},
+		{Limits{FileSize: 1000}, `sparse\012`, "file of 1000 bytes, over the limit of 999", LimitFileSize},
+		{Limits{TotalSize: 150}, `sparse\012`, "150 bytes of data up to here, over the limit of 149", LimitTotalSize},
+		{Limits{XattrBytes: 22}, "a/b/c", "22 bytes of extended attributes, over the limit of 21", LimitXattrBytes},
+		{Limits{TreeMemory: 6*NameCost + 96}, "link", "tree of 2496 bytes in memory up to here, over the limit of 2495", LimitTreeMemory},
 	} {
-		t.Run(c.flag, func(t *testing.T) {
+		t.Run(string(c.which), func(t *testing.T) {
 			if err := drain(Limit(clone(list), c.fits)); err != nil {
 				t.Errorf("at the limit: %v", err)
 			}
@@ -51,9 +51,6 @@ func TestLimits(t *testing.T) {
 			for i := range v.NumField() {
 				if f := v.Field(i); f.Int() > 0 {
 					f.SetInt(f.Int() - 1)
-					if name := v.Type().Field(i).Tag.Get("name"); name != c.flag {
-						t.Errorf("the flag of the field is %s", name)
-					}
 				}
 			}
 			err := drain(Limit(clone(list), tight))
@@ -61,24 +58,56 @@ func TestLimits(t *testing.T) {
 			if !errors.As(err, &over) {
 				t.Fatalf("over the limit: %v", err)
 			}
-			if err.Error() != c.path+": "+c.msg || !strings.HasPrefix(over.Hint(), "--"+c.flag+" ") {
-				t.Errorf("error is %q, hint %q", err, over.Hint())
+			if err.Error() != c.path+": "+c.msg || over.Which != c.which || over.Path != strings.ReplaceAll(c.path, `\012`, "\n") {
+				t.Errorf("error is %q, of %q and %q", err, over.Path, over.Which)
 			}
 		})
 	}
-	if err := drain(Limit(clone(list), Limits{})); err != nil {
-		t.Errorf("without limits: %v", err)
+}
+
+// TestLimitDefaults has one thing too many for each default, which the zero Limits stand
+// for, and none of which is too many where there is no limit.
+func TestLimitDefaults(t *testing.T) {
+	none := Limits{Entries: -1, Depth: -1, FileSize: -1, TotalSize: -1, XattrBytes: -1, TreeMemory: -1}
+	value := strings.Repeat("v", MaxValue)
+	for _, c := range []struct {
+		which LimitKind
+		add   func(m *Meter) error
+	}{
+		{LimitDepth, func(m *Meter) error { return m.Add("", &Entry{Path: strings.Repeat("a/", 2048) + "a", Type: Dir}) }},
+		{LimitFileSize, func(m *Meter) error {
+			return m.Add("", &Entry{Path: "a", Type: File, Size: 16<<40 + 1, Extents: []Extent{}})
+		}},
+		{LimitTotalSize, func(m *Meter) error { return m.Add("", &Entry{Path: "a", Type: File, Size: 1<<40 + 1}) }},
+		{LimitXattrBytes, func(m *Meter) error {
+			return m.Add("", &Entry{Path: "a", Type: Dir, Xattrs: []Xattr{{"user.a", value}, {"user.b", value}, {"user.c", value}}})
+		}},
+		{LimitTreeMemory, func(m *Meter) error { return m.Hold("a", 1, 1<<30-NameCost+1) }},
+		{LimitEntries, func(m *Meter) error {
+			m.entries = 20_000_000
+			return m.Add("", &Entry{Path: "a", Type: Dir})
+		}},
+	} {
+		for _, l := range []Limits{{}, DefaultLimits()} {
+			var over *LimitError
+			if err := c.add(NewMeter(l)); !errors.As(err, &over) || over.Which != c.which {
+				t.Errorf("%s, %+v: %v", c.which, l, err)
+			}
+		}
+		if err := c.add(NewMeter(none)); err != nil {
+			t.Errorf("%s without a limit: %v", c.which, err)
+		}
 	}
 }
 
 // TestLimitTotalOverflow has sizes whose sum is over 63 bits.
 func TestLimitTotalOverflow(t *testing.T) {
 	huge := Entry{Path: "a", Type: File, Size: 1<<63 - 1}
-	err := drain(Limit(&listSource{huge, huge, huge}, Limits{TotalSize: 1<<63 - 2}))
+	err := drain(Limit(&listSource{huge, huge, huge}, Limits{FileSize: -1, TotalSize: 1<<63 - 2}))
 	if err == nil {
 		t.Error("no error")
 	}
-	err = drain(Limit(&listSource{huge, huge, huge}, Limits{TotalSize: 1<<63 - 1}))
+	err = drain(Limit(&listSource{huge, huge, huge}, Limits{FileSize: -1, TotalSize: 1<<63 - 1}))
 	if err != nil {
 		t.Error(err) // a total of 2^63 is over every limit that can be given, but must not wrap
 	}
@@ -121,17 +150,13 @@ func TestXattrsFitTheLine(t *testing.T) {
 	for i := range 3 {
 		e.Xattrs = append(e.Xattrs, Xattr{"user." + strings.Repeat("\n", MaxName-6) + strconv.Itoa(i), strings.Repeat("v", MaxValue-2000)})
 	}
-	field, _ := reflect.TypeFor[Limits]().FieldByName("XattrBytes")
-	if got := field.Tag.Get("default"); got != "256K" {
-		t.Fatalf("the default is %s", got)
-	}
-	limits := Limits{XattrBytes: 256 << 10}
+	var limits Limits
 	for range MaxTargets - 1 {
 		e.Lower.Targets = append(e.Lower.Targets, strings.Repeat(strings.Repeat("\x01", MaxName)+"/", 15)+"a")
 	}
 	var stream bytes.Buffer
 	w := NewWriter(&stream, WriterOptions{})
-	if err := Copy(w, Limit(&listSource{{Path: ".", Type: Dir}, e}, limits)); err != nil {
+	if err := Copy(t.Context(), w, Limit(&listSource{{Path: ".", Type: Dir}, e}, limits)); err != nil {
 		t.Fatal(err)
 	}
 	line := bytes.Split(stream.Bytes(), []byte("\n"))[2]
@@ -141,7 +166,7 @@ func TestXattrsFitTheLine(t *testing.T) {
 	}
 	limits.XattrBytes = int64(len(xattrs)) - 1
 	var over *LimitError
-	if err := drain(Limit(&listSource{e}, limits)); !errors.As(err, &over) || over.Flag != "max-xattr-bytes" {
+	if err := drain(Limit(&listSource{e}, limits)); !errors.As(err, &over) || over.Which != LimitXattrBytes {
 		t.Errorf("over the limit: %v", err)
 	}
 }

@@ -67,15 +67,8 @@ func (s *Reader) Close() error {
 	return nil
 }
 
-// errForeign is input of another kind.
-var errForeign error = &foreignError{corrupt("first line is not %q", magic+"inline")}
-
-type foreignError struct{ error }
-
-func (e *foreignError) Unwrap() error { return e.error }
-func (e *foreignError) Hint() string {
-	return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
-}
+// ErrForeign is input of another kind. It wraps ErrCorrupt.
+var ErrForeign = corrupt("first line is not %q", magic+"inline")
 
 func (s *Reader) head() error {
 	line, err := s.in.line()
@@ -86,7 +79,7 @@ func (s *Reader) head() error {
 		case len(line) == 0:
 			return errors.New("input is empty")
 		case !bytes.HasPrefix(line, []byte(magic)):
-			return errForeign
+			return ErrForeign
 		}
 		return err
 	}
@@ -96,7 +89,7 @@ func (s *Reader) head() error {
 	case magic + "none":
 		s.data = None
 	default:
-		return errForeign
+		return ErrForeign
 	}
 	if s.data == None && s.opts.NeedData {
 		return errors.New("stream carries no contents (data=none)")

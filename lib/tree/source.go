@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"errors"
 	"io"
 )
@@ -29,24 +30,33 @@ var ErrClosed = errors.New("source is closed")
 // Sink takes the entries of a tree and, with each, its content.
 //
 // Add has read all it needs of e's content when it returns, unless the sink says
-// otherwise. Close completes the tree: before it nothing that was written is
-// valid, and after an error nothing ever is. An error is final: each later call
-// returns it too.
+// otherwise. Close completes the tree, and frees what the sink holds; nothing that was
+// written is valid before. Abort gives the tree up because of cause and frees what the
+// sink holds; readers of the output find it incomplete, and where the format has room
+// for that they find the cause.
+//
+// The first of these ends the sink:
+//
+//	Close that succeeds   later ones return nil, Add fails, Abort does nothing
+//	Abort                 Add and Close return the cause, or an error that wraps it
+//	an error              Add and Close return it, or an error that wraps it; the tree
+//	                      is never completed, and Close aborts it
+//
+// So "defer sink.Close()" publishes nothing where the source failed and Abort was
+// called. None of them closes the writer that the caller passed in. Close and Abort
+// wait for what the sink runs.
 type Sink interface {
 	Add(e *Entry) error
+	Abort(cause error)
 	io.Closer
 }
 
-// Aborter is a Sink that can tell whoever reads its output why it is cut short.
-type Aborter interface {
-	Abort(cause error)
-}
-
-// Copy takes every entry of src to dst and completes dst. Where src fails, dst is
-// told (see [Aborter]) and stays incomplete. It closes dst, not src.
-func Copy(dst Sink, src Source) error {
+// Copy adds every entry of src to dst and completes dst. Where src or dst fails, or ctx
+// is done, it aborts dst and returns the error, which is the cause of ctx. It looks at
+// ctx between entries. Copy ends dst, and leaves src open.
+func Copy(ctx context.Context, dst Sink, src Source) error {
 	for {
-		e, err := src.Next()
+		e, err := next(ctx, src)
 		if err == io.EOF {
 			return dst.Close()
 		}
@@ -57,10 +67,16 @@ func Copy(dst Sink, src Source) error {
 			if earlier := (*AbortError)(nil); errors.As(err, &earlier) {
 				err = earlier // says which entry it was itself
 			}
-			if a, ok := dst.(Aborter); ok {
-				a.Abort(err)
-			}
+			dst.Abort(err)
 			return err
 		}
 	}
+}
+
+// next is the next entry of src, unless ctx is done.
+func next(ctx context.Context, src Source) (*Entry, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return src.Next()
 }

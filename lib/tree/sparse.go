@@ -41,7 +41,12 @@ func LimitExtents(e *Entry) {
 	eachFilled(e.Extents, gap, equal, func(x Extent) { filled = append(filled, x) })
 	filled = slices.Clip(filled)
 	if e.Content != nil {
-		e.Content = &filledContent{content: e.Content, data: e.Extents, out: filled}
+		c := &filledContent{content: e.Content, data: e.Extents, out: filled}
+		if random, ok := e.Content.(RandomContent); ok {
+			e.Content = filledRandom{c, random}
+		} else {
+			e.Content = c
+		}
 	}
 	e.Extents = filled
 }
@@ -114,6 +119,13 @@ var powers = func() (p [19]int64) {
 type filledContent struct {
 	content   Content
 	data, out []Extent
+}
+
+// filledRandom is filledContent that can be read at random, where the holes that were
+// filled are zeros anyway.
+type filledRandom struct {
+	*filledContent
+	io.ReaderAt
 }
 
 func (c *filledContent) WriteTo(w io.Writer) (int64, error) {

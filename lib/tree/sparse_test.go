@@ -114,6 +114,18 @@ func TestLimitExtents(t *testing.T) {
 		t.Errorf("wrote %d of %d bytes, %v", n, e.DataSize(), err)
 	}
 
+	if _, ok := e.ReaderAt(); ok {
+		t.Error("a stream can be read at random")
+	}
+	random := before
+	random.Content = WithHoles(Bytes(data), before.Size, before.Extents)
+	LimitExtents(&random)
+	if r, ok := random.ReaderAt(); !ok {
+		t.Error("cannot be read at random any more")
+	} else if got, err := io.ReadAll(io.NewSectionReader(r, 0, e.Size)); err != nil || !bytes.Equal(got, expanded(&before, data)) {
+		t.Errorf("other bytes at random, %v", err)
+	}
+
 	// The gaps that went are the smallest ones.
 	left := e.Size
 	for i := 1; i < len(e.Extents); i++ {

@@ -352,7 +352,7 @@ func TestManyNames(t *testing.T) {
 func TestReadCanonical(t *testing.T) {
 	tree := put(t, dirEntry("."), dirEntry("d"), fileEntry("d/b", 0), hardEntry("a", "d/b"), linkEntry("d/l", "../a"))
 	var b strings.Builder
-	if err := Copy(NewWriter(&b, WriterOptions{}), tree.Source(Flat)); err != nil {
+	if err := Copy(t.Context(), NewWriter(&b, WriterOptions{}), tree.Source(Flat)); err != nil {
 		t.Fatal(err)
 	}
 	src, err := NewReader(strings.NewReader(b.String()), ReaderOptions{})

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -21,11 +22,17 @@ type WriterOptions struct {
 	Stage string     // name of the tool, for the abort line
 	Props []Property // not written in the forms without data
 
-	// DigestFlags add the sha256digest of each file, only where Data is not Inline.
-	// Files that have more holes than MaxHoles bytes in all, unless it is 0, are a
-	// [*LimitError]: what takes a line of input would take hours.
-	DigestFlags
+	// Digest adds the sha256digest of each file, only where Data is not Inline.
+	Digest bool
+
+	// MaxHoles bounds the bytes of holes, of all files, that Digest hashes as zeros:
+	// what takes a line of input would take hours. More is a [*LimitError]. 0 stands for
+	// DefaultMaxHoles, less for no limit.
+	MaxHoles int64
 }
+
+// DefaultMaxHoles is hashed in a minute or two.
+const DefaultMaxHoles = 128 << 30
 
 // Writer is a Sink that writes a tree stream. It passes large buffers to the
 // writer below, which needs no buffer of its own.
@@ -38,7 +45,8 @@ type Writer struct {
 	bytes   int64
 	left    int64 // of the current content
 	holes   int64 // that went into digests
-	err     error
+	aborted bool  // the abort line was written
+	err     error // errComplete after Close
 }
 
 // A buffer is written once it holds minWrite bytes; it has room for twice that,
@@ -117,10 +125,11 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
 		return "", nil
 	}
-	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); s.opts.MaxHoles > 0 && s.holes > s.opts.MaxHoles {
+	limit := cmp.Or(s.opts.MaxHoles, DefaultMaxHoles)
+	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); exceeds(s.holes, limit) {
 		return "", &LimitError{
 			Path: e.Path, What: fmt.Sprintf("%d bytes of holes to hash up to here", s.holes),
-			Limit: s.opts.MaxHoles, Flag: "max-digest-holes",
+			Limit: limit, Which: LimitDigestHoles,
 		}
 	}
 	h := sha256.New()
@@ -188,25 +197,30 @@ func (s *Writer) flush() error {
 
 // Close writes the end line. It does not close the writer below.
 func (s *Writer) Close() error {
-	if s.err != nil {
+	switch {
+	case s.err == errComplete:
+		return nil
+	case s.err != nil:
+		s.Abort(s.err)
 		return s.err
 	}
 	crc := crc32.Update(s.crc, crc32.IEEETable, s.buf)
 	s.buf = fmt.Appendf(s.buf, endPrefix+"records=%d bytes=%d crc32=%08x\n", s.records, s.bytes, crc)
-	if s.err = s.flush(); s.err == nil {
-		s.err = errClosed
-		return nil
+	if s.err = s.flush(); s.err != nil {
+		return s.err
 	}
-	return s.err
+	s.err = errComplete
+	return nil
 }
 
-var errClosed = errors.New("tree stream is already complete")
+var errComplete = errors.New("tree stream is already complete")
 
-// Abort ends the stream with cause, for the reader to show.
+// Abort ends the stream with a line that tells its reader the cause.
 func (s *Writer) Abort(cause error) {
-	if s.err == errClosed {
+	if s.err == errComplete || s.aborted {
 		return
 	}
+	s.aborted = true
 	text := cause.Error()
 	if s.opts.Stage != "" {
 		text = s.opts.Stage + ": " + text

@@ -162,8 +162,8 @@ func TestWriterClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	if w.Add(&Entry{Path: "a", Type: Fifo}) == nil || w.Close() == nil {
-		t.Error("a complete stream takes more")
+	if w.Add(&Entry{Path: "a", Type: Fifo}) == nil || w.Close() != nil {
+		t.Error("a complete stream takes more, or is not complete")
 	}
 	if w.Abort(io.ErrClosedPipe); b.String() != text {
 		t.Errorf("stream is %q", b.String())
@@ -211,7 +211,7 @@ func (*failing) Close() error { return nil }
 func TestCopyAborts(t *testing.T) {
 	var b bytes.Buffer
 	broke := errors.New("broke")
-	if err := Copy(NewWriter(&b, WriterOptions{Stage: "tool"}), &failing{broke}); err != broke {
+	if err := Copy(t.Context(), NewWriter(&b, WriterOptions{Stage: "tool"}), &failing{broke}); err != broke {
 		t.Errorf("error is %v", err)
 	}
 	_, _, err := readAll(&b, ReaderOptions{})
@@ -258,7 +258,7 @@ func TestWriterNoData(t *testing.T) {
 			"./low type=file mode=0 uid=0 gid=0 time=0.000000000 size=0",
 			"./n type=dir mode=0 uid=0 gid=0 time=0.000000000",
 		}},
-		{"digest", WriterOptions{Data: NonePortable, DigestFlags: DigestFlags{Digest: true}}, []string{
+		{"digest", WriterOptions{Data: NonePortable, Digest: true}, []string{
 			". type=dir mode=01777 uid=0 gid=0 time=0.000000000",
 			"./f type=file mode=0 uid=0 gid=0 time=0.000000000 size=7 nlink=2 sha256digest=" + digest,
 		}},
@@ -290,12 +290,12 @@ func TestWriterNoData(t *testing.T) {
 }
 
 func TestDigestNeedsData(t *testing.T) {
-	_, err := writeAll(nil, WriterOptions{DigestFlags: DigestFlags{Digest: true}})
+	_, err := writeAll(nil, WriterOptions{Digest: true})
 	if err == nil || !strings.Contains(err.Error(), "without data") {
 		t.Errorf("digest beside contents: %v", err)
 	}
 	var b bytes.Buffer
-	w := NewWriter(&b, WriterOptions{Data: None, DigestFlags: DigestFlags{Digest: true}})
+	w := NewWriter(&b, WriterOptions{Data: None, Digest: true})
 	if err := w.Add(&Entry{Path: "a", Type: File, Size: 1}); !errors.Is(err, errNoData) {
 		t.Errorf("digest of nothing: %v", err)
 	}
@@ -306,7 +306,7 @@ func TestDigestHoles(t *testing.T) {
 	hole := func(path string, size int64) got {
 		return got{Entry: Entry{Path: path, Type: File, Size: size, Extents: []Extent{}}}
 	}
-	opts := WriterOptions{Data: None, DigestFlags: DigestFlags{Digest: true, MaxHoles: 100_000}}
+	opts := WriterOptions{Data: None, Digest: true, MaxHoles: 100_000}
 	if _, err := writeAll([]got{hole("a", 60_000), hole("b", 40_000), got{Entry: fileEntry("c", 0)}}, opts); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
@@ -319,7 +319,7 @@ func TestDigestHoles(t *testing.T) {
 	} {
 		_, err := writeAll(c.list, opts)
 		var limit *LimitError
-		if !errors.As(err, &limit) || err.Error() != c.want || limit.Hint() != "--max-digest-holes raises the limit" {
+		if !errors.As(err, &limit) || err.Error() != c.want || limit.Which != LimitDigestHoles {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 		without := opts

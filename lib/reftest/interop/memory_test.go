@@ -162,6 +162,48 @@ func TestTreeMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfWindows has layers of zstd, read at the same time, ask for large windows.
+func TestMemoryOfWindows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures the tools, not this process")
+	}
+	built(t)
+	const window = 128 << 20
+	const layers = 6
+	flags := []string{"-j6"}
+	for l := range layers {
+		flags = append(flags, filepath.Join(t.TempDir(), fmt.Sprint(l)))
+		writeTar(t, flags[l+1], func(add func(h *tar.Header)) { add(&tar.Header{Name: fmt.Sprint("f", l)}) })
+		packInto(t, flags[l+1], window+window/8)
+	}
+	within(t, 64<<20+window, flags, "tree2tar -o /dev/null")
+}
+
+// packInto compresses file, a tar, with the largest window that is read, and has n nulls
+// follow it.
+func packInto(t *testing.T, file string, n int) {
+	t.Helper()
+	const last, raw, repeated, block = 1, 0 << 1, 1 << 1, 128 << 10
+	plain, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := func(b []byte, kind, size int) []byte {
+		h := kind | size<<3
+		return append(b, byte(h), byte(h>>8), byte(h>>16))
+	}
+	packed := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, (27 - 10) << 3}
+	for part := range slices.Chunk(plain, block) {
+		packed = append(header(packed, raw, len(part)), part...)
+	}
+	for range n / block {
+		packed = append(header(packed, repeated, block), 0)
+	}
+	if err := os.WriteFile(file, header(packed, raw|last, 0), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func measure(t *testing.T, names []string, sinks ...string) {
 	built(t)
 	const layers, entries = 3, 84_000

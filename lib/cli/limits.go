@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"errors"
+
+	"ocipipe/lib/compression"
+	"ocipipe/lib/tree"
+)
+
+// Limits are the flags of limits on what is read, to be embedded. They have the defaults
+// of [tree.DefaultLimits]; 0 is no limit.
+type Limits struct {
+	Entries    int64 `name:"max-entries" default:"20000000" placeholder:"N" group:"Limits on the input" help:"Entries, and directories that they imply."`
+	Depth      int64 `name:"max-depth" default:"2048" placeholder:"N" group:"Limits on the input" help:"Components of a path."`
+	FileSize   int64 `name:"max-file-size" default:"16T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Size of one file, holes included."`
+	TotalSize  int64 `name:"max-total-size" default:"1T" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Data of all files, holes not counted."`
+	XattrBytes int64 `name:"max-xattr-bytes" default:"256K" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Extended attributes of one entry, as a tree stream has them, in base64."`
+	TreeMemory int64 `name:"max-tree-memory" default:"1G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree of an image or layer, without the contents: names, targets, extended attributes, and 400 bytes for each entry or implied directory."`
+}
+
+// Tree are the limits as the libraries have them.
+func (l Limits) Tree() tree.Limits {
+	return tree.Limits{
+		Entries: orNone(l.Entries), Depth: orNone(l.Depth), FileSize: orNone(l.FileSize),
+		TotalSize: orNone(l.TotalSize), XattrBytes: orNone(l.XattrBytes), TreeMemory: orNone(l.TreeMemory),
+	}
+}
+
+// orNone turns the 0 of a flag, which is no limit, into that of a library.
+func orNone(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// TreeForm are the flags that say what form a tree stream is written in, to be embedded.
+type TreeForm struct {
+	NoData   Optional `placeholder:"FORM" help:"Leave the contents out: --no-data for gomtree, --no-data=portable for bsdtar and NetBSD mtree."`
+	Digest   bool     `help:"With --no-data: add the SHA-256 of each file."`
+	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes of all files together that --digest hashes as zeros, a gigabyte or so in a second."`
+}
+
+// Options are those of a stream that stage writes. An error is one of [Usage].
+func (f TreeForm) Options(stage string) (tree.WriterOptions, error) {
+	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: orNone(f.MaxHoles)}
+	switch {
+	case !f.NoData.Set && f.Digest:
+		return opts, Usage("--digest needs --no-data")
+	case !f.NoData.Set:
+	case f.NoData.Value == "":
+		opts.Data = tree.None
+	case f.NoData.Value == "portable":
+		opts.Data = tree.NonePortable
+	default:
+		return opts, Usage("--no-data=%s: the forms are --no-data and --no-data=portable", f.NoData.Value)
+	}
+	return opts, nil
+}
+
+// limitFlags are the flags that raise limits.
+var limitFlags = map[tree.LimitKind]string{
+	tree.LimitEntries:     "--max-entries",
+	tree.LimitDepth:       "--max-depth",
+	tree.LimitFileSize:    "--max-file-size",
+	tree.LimitTotalSize:   "--max-total-size",
+	tree.LimitXattrBytes:  "--max-xattr-bytes",
+	tree.LimitTreeMemory:  "--max-tree-memory",
+	tree.LimitDigestHoles: "--max-digest-holes",
+	tree.LimitHoleBytes:   "--max-hole-bytes",
+}
+
+// advise is the hint for errors that many tools share, or "".
+func advise(err error) string {
+	var over *tree.LimitError
+	var unread *compression.Error
+	switch {
+	case errors.As(err, &over) && limitFlags[over.Which] != "":
+		return limitFlags[over.Which] + " raises the limit"
+	case errors.As(err, &unread):
+		return unread.Unpacker + " FILE unpacks it"
+	case errors.Is(err, tree.ErrForeign):
+		return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
+	}
+	return ""
+}
