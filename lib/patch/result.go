@@ -96,18 +96,23 @@ func (v *view) all(it item) []item {
 	if it.node != nil {
 		kids = it.node.kids
 	}
-	var list []item
+	var nodes []*tree.Node
+	if it.low != nil {
+		nodes = it.low.Children()
+	}
+	list := make([]item, 0, len(kids)+len(nodes))
 	for _, c := range kids {
 		if c != nil {
 			list = append(list, c.item())
 		}
 	}
-	if it.low != nil {
-		for _, c := range it.low.Children() {
-			if _, looked := kids[c.Name()]; !looked {
-				list = append(list, item{name: c.Name(), low: c, group: it.group, whole: true})
-			}
+	for _, c := range nodes {
+		if _, looked := kids[c.Name()]; !looked {
+			list = append(list, item{name: c.Name(), low: c, group: it.group, whole: true})
 		}
+	}
+	if len(kids) == 0 {
+		return list
 	}
 	return sorted(list)
 }
