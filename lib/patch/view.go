@@ -15,25 +15,20 @@ type view struct {
 	steps  int                      // through targets of symbolic links, less those that each path may take
 }
 
-// node is a name in the patched tree. The zero node is an empty directory entry: it has
-// neither an inode nor children.
-//
-// What it is comes from two places: own, and what is not there from the node low of the
-// tree below, of which it is the image. A node that was moved still has the low of its
-// old place, and so have the nodes in it.
+// node is a name in the patched tree, made when that is looked at. It shows the node low
+// of the tree below, but for the inode, if it has one of its own, and for those names in
+// it that are among its kids. A node that was moved still shows the low of its old place,
+// and so do the nodes in it.
 type node struct {
 	name  string
 	up    *node       // nil: the root, or no longer in the view
 	own   *tree.Entry // its inode, if that is not one of the tree below
 	low   *tree.Node  // nil: it was made here
 	group int         // of nodes that were moved with it; 0: it is where it was
-	kids  map[string]*node
+	kids  map[string]*node // names in it that were looked at or made; nil: one that was taken away
 
 	changed bool // the difference has it
 }
-
-// The kids of a node are those names in it that were looked at or changed: nil stands
-// for one that was taken away. All others are those of low.
 
 // inodeKey names an inode of the tree below in the patched one. The names that it has in
 // one group share it there, and are separated from all others.
