@@ -182,6 +182,17 @@ func (o Mkdir) apply(a *applier) error {
 	return a.setAttr(p.node, o.Attr)
 }
 
+func (o MountPoint) apply(a *applier) error {
+	p, err := a.find(o.Path, false)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err == nil && p.node != nil {
+		return nil
+	}
+	return a.put(o.Path, false, a.newDir(), o.Attr)
+}
+
 func (o Remove) apply(a *applier) error {
 	n, err := a.existing(o.Path)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {

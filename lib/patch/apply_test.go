@@ -146,6 +146,28 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// The mount points of a machine are made where there is nothing, and nothing else changes.
+func TestSkeleton(t *testing.T) {
+	lower := []tree.Entry{dir("."), with(dir("tmp"), func(e *tree.Entry) { e.Mode, e.UID = 0o700, 5 }), symlink("run", "nowhere"), file("sys", "a file"), dir("dev"), dir("dev/pts")}
+	want := ". type=dir mode=0755 uid=0 gid=0 time=11.000000000\n./proc type=dir mode=0555 uid=0 gid=0 time=5.000000000\n"
+	if have := stream(t, apply(t, merged(t, lower), Options{Epoch: ptr(int64(5))}, Skeleton()...).Source(tree.Layer)); have != want {
+		t.Errorf("%s", have)
+	}
+	found := read(t, apply(t, merged(t), Options{}, Skeleton()...).Source(tree.Layer))
+	for path, mode := range map[string]uint16{"dev": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp": 0o1777} {
+		if e := found[path]; e.Type != tree.Dir || e.Mode != mode {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
+	r := apply(t, merged(t, lower), Options{}, MountPoint{Path: "/a/b"}, MountPoint{Path: "/a"})
+	if found := read(t, r.Source(tree.Layer)); found["a/b"].Mode != 0o755 || len(found) != 3 {
+		t.Errorf("%+v", found)
+	}
+	if _, err := Apply(context.Background(), merged(t, lower), []Op{MountPoint{Path: "/sys/x"}}, Options{}); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // No path of the result is longer than a stream can carry, whichever way it came about.
 func TestLongPaths(t *testing.T) {
 	long := strings.Repeat("/"+strings.Repeat("n", 255), 15)[1:] // 3839 bytes

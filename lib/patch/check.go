@@ -73,14 +73,15 @@ func (s Source) check() error {
 	return nil
 }
 
-func (o Text) check() error     { return cmp.Or(checkName(o.Path), o.Attr.check()) }
-func (o File) check() error     { return cmp.Or(checkName(o.Path), o.Attr.check()) }
-func (o CopyFile) check() error { return cmp.Or(o.Src.check(), checkName(o.Dst), o.Attr.check()) }
-func (o CopyDir) check() error  { return cmp.Or(o.Src.check(), checkPath(o.Dst), o.Owner.check()) }
-func (o Mkdir) check() error    { return cmp.Or(checkName(o.Path), o.Attr.check()) }
-func (o Remove) check() error   { return checkName(o.Path) }
-func (o Append) check() error   { return cmp.Or(checkName(o.Path), o.Attr.check()) }
-func (o Chmod) check() error    { return cmp.Or(checkPath(o.Path), o.attr().check()) }
+func (o Text) check() error       { return cmp.Or(checkName(o.Path), o.Attr.check()) }
+func (o File) check() error       { return cmp.Or(checkName(o.Path), o.Attr.check()) }
+func (o CopyFile) check() error   { return cmp.Or(o.Src.check(), checkName(o.Dst), o.Attr.check()) }
+func (o CopyDir) check() error    { return cmp.Or(o.Src.check(), checkPath(o.Dst), o.Owner.check()) }
+func (o Mkdir) check() error      { return cmp.Or(checkName(o.Path), o.Attr.check()) }
+func (o MountPoint) check() error { return cmp.Or(checkName(o.Path), o.Attr.check()) }
+func (o Remove) check() error     { return checkName(o.Path) }
+func (o Append) check() error     { return cmp.Or(checkName(o.Path), o.Attr.check()) }
+func (o Chmod) check() error      { return cmp.Or(checkPath(o.Path), o.attr().check()) }
 func (o Link) check() error {
 	return cmp.Or(checkName(o.Target), checkName(o.Link), o.Attr.check())
 }

@@ -3,7 +3,7 @@ package patch
 import "ocipipe/lib/tree"
 
 // Op is one operation: a value of one of the types Text, File, CopyFile, CopyDir,
-// Symlink, Mkdir, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch.
+// Symlink, Mkdir, MountPoint, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch.
 type Op interface {
 	name() string // in JSON
 	path() string // that the operation is about
@@ -82,6 +82,19 @@ type Mkdir struct {
 	Attr
 }
 
+// MountPoint makes a directory, 0755 by default, where there is nothing at all. What
+// exists stays as it is, whatever it is. Lists have no spelling for it.
+type MountPoint struct {
+	Path string
+	Attr
+}
+
+// Skeleton are the mount points that the init of a virtual machine needs.
+func Skeleton() []Op {
+	dir := func(path string, mode uint16) Op { return MountPoint{path, Attr{Mode: &mode}} }
+	return []Op{dir("/dev", 0o755), dir("/proc", 0o555), dir("/run", 0o755), dir("/sys", 0o555), dir("/tmp", 0o1777)}
+}
+
 // Remove removes what Path names, a directory with all that it holds. If there is
 // nothing, nothing happens.
 type Remove struct {
@@ -145,32 +158,34 @@ type Touch struct {
 	Attr
 }
 
-func (o Text) name() string     { return "text" }
-func (o File) name() string     { return "file" }
-func (o CopyFile) name() string { return "copy_file" }
-func (o CopyDir) name() string  { return "copy_dir" }
-func (o Symlink) name() string  { return "symlink" }
-func (o Mkdir) name() string    { return "mkdir" }
-func (o Remove) name() string   { return "remove" }
-func (o Append) name() string   { return "append" }
-func (o Chmod) name() string    { return "chmod" }
-func (o Chown) name() string    { return "chown" }
-func (o Link) name() string     { return "link" }
-func (o Xattr) name() string    { return "xattr" }
-func (o Rename) name() string   { return "rename" }
-func (o Touch) name() string    { return "touch" }
+func (o Text) name() string       { return "text" }
+func (o File) name() string       { return "file" }
+func (o CopyFile) name() string   { return "copy_file" }
+func (o CopyDir) name() string    { return "copy_dir" }
+func (o Symlink) name() string    { return "symlink" }
+func (o Mkdir) name() string      { return "mkdir" }
+func (o MountPoint) name() string { return "mkdir" }
+func (o Remove) name() string     { return "remove" }
+func (o Append) name() string     { return "append" }
+func (o Chmod) name() string      { return "chmod" }
+func (o Chown) name() string      { return "chown" }
+func (o Link) name() string       { return "link" }
+func (o Xattr) name() string      { return "xattr" }
+func (o Rename) name() string     { return "rename" }
+func (o Touch) name() string      { return "touch" }
 
-func (o Text) path() string     { return o.Path }
-func (o File) path() string     { return o.Path }
-func (o CopyFile) path() string { return o.Dst }
-func (o CopyDir) path() string  { return o.Dst }
-func (o Symlink) path() string  { return o.Link }
-func (o Mkdir) path() string    { return o.Path }
-func (o Remove) path() string   { return o.Path }
-func (o Append) path() string   { return o.Path }
-func (o Chmod) path() string    { return o.Path }
-func (o Chown) path() string    { return o.Path }
-func (o Link) path() string     { return o.Link }
-func (o Xattr) path() string    { return o.Path }
-func (o Rename) path() string   { return o.Src }
-func (o Touch) path() string    { return o.Path }
+func (o Text) path() string       { return o.Path }
+func (o File) path() string       { return o.Path }
+func (o CopyFile) path() string   { return o.Dst }
+func (o CopyDir) path() string    { return o.Dst }
+func (o Symlink) path() string    { return o.Link }
+func (o Mkdir) path() string      { return o.Path }
+func (o MountPoint) path() string { return o.Path }
+func (o Remove) path() string     { return o.Path }
+func (o Append) path() string     { return o.Path }
+func (o Chmod) path() string      { return o.Path }
+func (o Chown) path() string      { return o.Path }
+func (o Link) path() string       { return o.Link }
+func (o Xattr) path() string      { return o.Path }
+func (o Rename) path() string     { return o.Src }
+func (o Touch) path() string      { return o.Path }

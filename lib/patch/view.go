@@ -21,10 +21,10 @@ type view struct {
 // and so do the nodes in it.
 type node struct {
 	name  string
-	up    *node       // nil: the root, or no longer in the view
-	own   *tree.Entry // its inode, if that is not one of the tree below
-	low   *tree.Node  // nil: it was made here
-	group int         // of nodes that were moved with it; 0: it is where it was
+	up    *node            // nil: the root, or no longer in the view
+	own   *tree.Entry      // its inode, if that is not one of the tree below
+	low   *tree.Node       // nil: it was made here
+	group int              // of nodes that were moved with it; 0: it is where it was
 	kids  map[string]*node // names in it that were looked at or made; nil: one that was taken away
 
 	changed bool // the difference has it
@@ -67,7 +67,7 @@ func (v *view) copyUp(n *node) *tree.Entry {
 	}
 	e := explicit(n.low.Entry)
 	n.own = e
-	if n.group != 0 {
+	if n.group != 0 && e.Type != tree.Dir { // an entry may stand for many directories
 		v.moved[n.key()] = e
 	}
 	return e
