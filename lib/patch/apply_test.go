@@ -168,6 +168,21 @@ func TestSkeleton(t *testing.T) {
 	}
 }
 
+// Directories that are only implied may share an entry, but not what is done to one.
+func TestSharedEntries(t *testing.T) {
+	lower := tree.NewNames()
+	for _, path := range []string{"a/x/f", "a/y/f"} {
+		e := file(path, "")
+		if _, err := lower.Put(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := read(t, apply(t, lower, Options{}, Rename{Src: "/a", Dst: "/b"}, Chmod{Path: "/b/x", Mode: 0o700}).Source(tree.Layer))
+	if found["b/x"].Mode != 0o700 || found["b/y"].Mode != 0o755 || found["b"].Mode != 0o755 {
+		t.Errorf("%+v", found)
+	}
+}
+
 // No path of the result is longer than a stream can carry, whichever way it came about.
 func TestLongPaths(t *testing.T) {
 	long := strings.Repeat("/"+strings.Repeat("n", 255), 15)[1:] // 3839 bytes

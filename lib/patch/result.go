@@ -74,11 +74,9 @@ func (r *Result) children(it item) []item {
 	}
 	var list []item
 	for name, c := range it.node.kids {
-		below := it.below.Child(name)
-		switch {
-		case c != nil:
-			list = append(list, item{name: name, node: c, low: c.low, group: c.group, below: below})
-		case below != nil:
+		if c != nil {
+			list = append(list, item{name: name, node: c, low: c.low, group: c.group, below: it.below.Child(name)})
+		} else { // there is something below, or nothing would be noted
 			list = append(list, item{name: name, gone: true})
 		}
 	}
