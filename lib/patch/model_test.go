@@ -579,6 +579,8 @@ func compareModel(t *testing.T, first, n uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checkLinks(t, r.Source(tree.Flat), m.tree(t).Source(tree.Flat))
+		checkLinks(t, r.Source(tree.Layer), diff.Source(tree.Layer))
 		below := layer(t, lower...)
 		if err := below.Apply(diff); err != nil {
 			t.Fatal(err)
@@ -594,6 +596,17 @@ func compareModel(t *testing.T, first, n uint64) {
 	t.Logf("%d operations applied, %d refused", applied, refused)
 	if applied < n || refused < n {
 		t.Error("too few to say anything")
+	}
+}
+
+// checkLinks compares the numbers of links, which a stream does not carry.
+func checkLinks(t *testing.T, have, want tree.Source) {
+	t.Helper()
+	counted := read(t, have)
+	for p, e := range read(t, want) {
+		if counted[p].Nlink != e.Nlink {
+			t.Fatalf("%s has %d links, expected %d", p, counted[p].Nlink, e.Nlink)
+		}
 	}
 }
 
