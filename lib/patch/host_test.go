@@ -278,6 +278,23 @@ func TestCopyDirMerges(t *testing.T) {
 	}
 }
 
+// Names of the source that come to be one are copied in their order.
+func TestCopyDirOrder(t *testing.T) {
+	lower := []tree.Entry{dir("."), dir("t")}
+	var names []string
+	for c := 'z'; c >= 'a'; c-- {
+		if c != 't' {
+			lower = append(lower, symlink(string(c), "t"))
+			names = append(names, string(c)+"/x")
+		}
+	}
+	in := plant(t, names...)
+	r := apply(t, merged(t, lower), Options{}, CopyDir{Src: Source{Path: in}, Dst: "/", Replace: true})
+	if have := content(t, read(t, r.Source(tree.Layer))["t/x"]); have != "z/x" {
+		t.Errorf("the last is %q", have)
+	}
+}
+
 func TestCopyDirLongPath(t *testing.T) {
 	in := plant(t, "a/b/c")
 	dst := strings.Repeat("/"+strings.Repeat("n", 255), 15) + "/" + strings.Repeat("n", 4091-15*256)

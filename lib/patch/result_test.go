@@ -348,9 +348,9 @@ func TestSourcesOfResult(t *testing.T) {
 }
 
 func TestChanges(t *testing.T) {
-	lower := []tree.Entry{dir("."), file("kept", "k"), file("same", "s"), dir("gone"), file("gone/x", "x"), dir("was"), file("was/y", "y"), file("f", "f"), dir("moved"), file("moved/m", "m")}
+	lower := []tree.Entry{dir("."), file("kept", "k"), file("same", "s"), dir("gone"), file("gone/x", "x"), dir("was"), file("was/y", "y"), file("f", "f"), dir("moved"), file("moved/m", "m"), file("twin1", "1"), file("twin2", "2")}
 	r := apply(t, merged(t, lower), Options{}, Remove{Path: "/gone"}, Text{Path: "/was", Content: "w", Replace: true}, Append{Path: "/f", Content: "+"},
-		Chmod{Path: "/same", Mode: 0o644}, Rename{Src: "/moved", Dst: "/to"}, Text{Path: "/new/n"})
+		Chmod{Path: "/same", Mode: 0o644}, Rename{Src: "/moved", Dst: "/to"}, Text{Path: "/new/n"}, Rename{Src: "/twin1", Dst: "/twin2", Replace: true})
 	var have []string
 	for c := range r.Changes() {
 		s := c.Path
@@ -363,7 +363,7 @@ func TestChanges(t *testing.T) {
 		}
 		have = append(have, s)
 	}
-	want := []string{"f file:1 file:2", "gone dir:0 -", "gone/x file:1 -", "moved dir:0 -", "moved/m file:1 -", "new - dir:0", "new/n - file:0", "to - dir:0", "to/m - file:1", "was dir:0 file:1", "was/y file:1 -"}
+	want := []string{"f file:1 file:2", "gone dir:0 -", "gone/x file:1 -", "moved dir:0 -", "moved/m file:1 -", "new - dir:0", "new/n - file:0", "to - dir:0", "to/m - file:1", "twin1 file:1 -", "twin2 file:1 file:1", "was dir:0 file:1", "was/y file:1 -"}
 	if !slices.Equal(have, want) {
 		t.Errorf("%q\nexpected\n%q", have, want)
 	}
