@@ -223,38 +223,11 @@ func (m *model) apply(op Op) error {
 	case Symlink:
 		return m.put(o.Link, o.Replace, tree.Entry{Type: tree.Link, Mode: 0o777, Link: o.Target, Time: tree.Time{Sec: modelTime}}, Attr{Owner: o.Owner})
 	case Mkdir:
-		at, err := m.room(o.Path, true)
-		switch {
-		case err != nil:
-			return err
-		case m.names[at] == nil:
-			return m.put(o.Path, false, tree.Entry{Type: tree.Dir, Mode: 0o755, Time: tree.Time{Sec: modelTime}}, o.Attr)
-		case !m.isDir(at):
-			return errModel
-		}
-		return m.attr(at, o.Attr)
+		return m.mkdir(o)
 	case Remove:
-		at, err := m.resolve(o.Path, false, false)
-		if err == nil && m.names[at] != nil {
-			m.remove(at)
-		}
-		if err == errModelLoop {
-			return err
-		}
-		return nil
+		return m.delete(o)
 	case Append:
-		at, err := m.resolve(o.Path, true, false)
-		if err != nil || m.names[at] == nil || m.names[at].e.Type != tree.File {
-			return errModel
-		}
-		if o.Content != "" {
-			e := m.own(at)
-			e.Link += o.Content
-			e.Size = int64(len(e.Link))
-			e.Time = tree.Time{Sec: modelTime}
-			e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == "security.capability" })
-		}
-		return m.attr(at, o.Attr)
+		return m.append(o)
 	case Chmod:
 		return m.change(o.Path, Attr{Mode: &o.Mode, Owner: o.Owner})
 	case Chown:
@@ -262,39 +235,86 @@ func (m *model) apply(op Op) error {
 	case Link:
 		return m.link(o)
 	case Xattr:
-		at, err := m.existing(o.Path)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(m.names[at].e.Xattrs, func(x tree.Xattr) bool { return x.Name == o.Name }) && o.Remove {
-			return m.attr(at, o.Attr)
-		}
-		e := m.own(at)
-		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == o.Name })
-		if !o.Remove {
-			e.Xattrs = append(e.Xattrs, tree.Xattr{Name: o.Name, Value: o.Value})
-			slices.SortFunc(e.Xattrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
-		}
-		return m.attr(at, o.Attr)
+		return m.xattr(o)
 	case Rename:
 		return m.rename(o)
 	case Touch:
-		at, err := m.existing(o.Path)
-		if err != nil {
-			e := modelFile("")
-			if o.Time != nil {
-				e.Time = *o.Time
-			}
-			return m.put(o.Path, false, e, o.Attr)
-		}
+		return m.touch(o)
+	}
+	panic(fmt.Sprintf("%T", op))
+}
+
+func (m *model) mkdir(o Mkdir) error {
+	at, err := m.room(o.Path, true)
+	switch {
+	case err != nil:
+		return err
+	case m.names[at] == nil:
+		return m.put(o.Path, false, tree.Entry{Type: tree.Dir, Mode: 0o755, Time: tree.Time{Sec: modelTime}}, o.Attr)
+	case !m.isDir(at):
+		return errModel
+	}
+	return m.attr(at, o.Attr)
+}
+
+func (m *model) delete(o Remove) error {
+	at, err := m.resolve(o.Path, false, false)
+	if err == nil && m.names[at] != nil {
+		m.remove(at)
+	}
+	if err == errModelLoop {
+		return err
+	}
+	return nil
+}
+
+func (m *model) append(o Append) error {
+	at, err := m.resolve(o.Path, true, false)
+	if err != nil || m.names[at] == nil || m.names[at].e.Type != tree.File {
+		return errModel
+	}
+	if o.Content != "" {
 		e := m.own(at)
+		e.Link += o.Content
+		e.Size = int64(len(e.Link))
 		e.Time = tree.Time{Sec: modelTime}
+		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == "security.capability" })
+	}
+	return m.attr(at, o.Attr)
+}
+
+func (m *model) xattr(o Xattr) error {
+	at, err := m.existing(o.Path)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(m.names[at].e.Xattrs, func(x tree.Xattr) bool { return x.Name == o.Name }) && o.Remove {
+		return m.attr(at, o.Attr)
+	}
+	e := m.own(at)
+	e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool { return x.Name == o.Name })
+	if !o.Remove {
+		e.Xattrs = append(e.Xattrs, tree.Xattr{Name: o.Name, Value: o.Value})
+		slices.SortFunc(e.Xattrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return m.attr(at, o.Attr)
+}
+
+func (m *model) touch(o Touch) error {
+	at, err := m.existing(o.Path)
+	if err != nil {
+		e := modelFile("")
 		if o.Time != nil {
 			e.Time = *o.Time
 		}
-		return m.attr(at, o.Attr)
+		return m.put(o.Path, false, e, o.Attr)
 	}
-	panic(fmt.Sprintf("%T", op))
+	e := m.own(at)
+	e.Time = tree.Time{Sec: modelTime}
+	if o.Time != nil {
+		e.Time = *o.Time
+	}
+	return m.attr(at, o.Attr)
 }
 
 func (m *model) change(p string, a Attr) error {
