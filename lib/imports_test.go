@@ -18,26 +18,42 @@ import (
 const module = "ocipipe/"
 
 // allowed is, for each package of lib, what it may import from lib. A package
-// that does not exist yet is fine; one that is not listed is not.
+// that does not exist yet is fine; one that is not listed is not. A part of a package
+// has its row or, without one, that of the package: the parts that share a row may
+// import each other.
 var allowed = map[string][]string{
-	"atomicfile":  {},
-	"blockio":     {"atomicfile"}, // a spool is a file that never had a name
-	"tree":        {"blockio"},
-	"cas":         {"atomicfile"},
-	"gunzip":      {},
-	"unzstd":      {},
-	"compression": {},
-	"oci":         {"cas", "gunzip", "unzstd", "compression", "blockio"}, // blockio: archives from a pipe are spooled
-	"layer":       {"tree", "gunzip", "unzstd", "compression", "blockio"},
-	"input":       {"oci", "layer", "tree", "unzstd", "compression"},
-	"erofs":       {"tree", "blockio"},
-	"ext4":        {"tree", "blockio"},
-	"vmdk":        {"blockio"},
-	"snapshot":    {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":       {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
-	"materialize": {"atomicfile", "blockio", "tree", "cas", "gunzip", "unzstd", "compression", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":         {"atomicfile", "blockio", "compression", "tree"},
-	"reftest":     {},
+	"atomicfile":        {},
+	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
+	"tree":              {"blockio"},
+	"platform":          {},
+	"layout":            {},
+	"cas":               {"atomicfile", "layout", "platform"},
+	"gunzip":            {},
+	"unzstd":            {},
+	"compression":       {},
+	"decompress":        {"gunzip", "unzstd", "compression"},
+	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
+	"oci/manifest":      {"platform"},
+	"oci/printable":     {},
+	"oci/hosts":         {},
+	"oci/conn":          {"oci/hosts"},
+	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
+	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
+	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
+	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
+	"input":             {"oci", "layer", "tree", "unzstd", "compression"},
+	"erofs":             {"tree", "blockio"},
+	"ext4":              {"tree", "blockio"},
+	"vmdk":              {"blockio"},
+	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
+	"patch":             {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
+	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"cli":               {"atomicfile", "blockio", "compression", "tree"},
+	"cli/imageflags":    {"cli", "oci", "platform"},
+	"cli/cacheflags":    {"cli", "cas", "oci/pull"},
+	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
+	"reftest":           {},
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of
@@ -56,6 +72,7 @@ var onlyIn = map[string][]string{
 type pkg struct {
 	ImportPath                         string
 	Imports, TestImports, XTestImports []string
+	Deps                               []string // all that it links, in the end
 }
 
 func TestImports(t *testing.T) {
@@ -74,7 +91,7 @@ func TestImports(t *testing.T) {
 }
 
 func list(t *testing.T, patterns ...string) (pkgs []pkg, err error) {
-	out, err := reftest.Command(t, "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, patterns...)...).Output()
+	out, err := reftest.Command(t, "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps"}, patterns...)...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -93,8 +110,8 @@ func list(t *testing.T, patterns ...string) (pkgs []pkg, err error) {
 	}
 }
 
-// check returns how p breaks the law. Tests follow the same one, but may use
-// reftest and the packages that their own package may.
+// check returns how p breaks the law. Tests follow the same one, but may also use
+// reftest, and all parts of the package that theirs is a part of.
 func check(p pkg) (faults []string) {
 	name := strings.TrimPrefix(p.ImportPath, module)
 	if name == "lib" { // this test
@@ -106,14 +123,17 @@ func check(p pkg) (faults []string) {
 		}
 	}
 	for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-		if i == p.ImportPath || i == module+"lib/reftest" || strings.HasPrefix(i, module+"lib/reftest/") {
+		if i == module+"lib/reftest" || strings.HasPrefix(i, module+"lib/reftest/") {
 			continue
+		}
+		if target, ok := strings.CutPrefix(i, module+"lib/"); ok && ownerOf(target) == ownerOf(name) {
+			continue // tests of a part may use the others
 		}
 		if why := forbidden(name, i); why != "" {
 			faults = append(faults, fmt.Sprintf("a test of %s imports %s: %s", name, i, why))
 		}
 	}
-	if owner := ownerOf(name); strings.HasPrefix(name, "lib/") && allowed[owner] == nil {
+	if strings.HasPrefix(name, "lib/") && allowed[ownerOf(name)] == nil {
 		faults = append(faults, fmt.Sprintf("%s is not in the table", name))
 	}
 	return faults
@@ -124,6 +144,15 @@ func check(p pkg) (faults []string) {
 func ownerOf(name string) string {
 	owner, _, _ := strings.Cut(strings.TrimPrefix(name, "lib/"), "/")
 	return owner
+}
+
+// rowOf is the row of the table for the package called name.
+func rowOf(name string) string {
+	name = strings.TrimPrefix(name, "lib/")
+	for allowed[name] == nil && strings.Contains(name, "/") {
+		name = path.Dir(name)
+	}
+	return name
 }
 
 // forbidden says why the package called name may not import i; "" if it may.
@@ -146,14 +175,33 @@ func forbidden(name, i string) string {
 		return "for tests only"
 	case !inLib:
 		return "" // a tool may use any of them
-	case target == "cli":
+	case ownerOf(target) == "cli" && ownerOf(name) != "cli":
 		return "only for cmd"
-	case ownerOf(name) == path.Dir(target) || strings.HasPrefix(name, i+"/"):
-		return "" // its own parts
-	case !slices.Contains(allowed[ownerOf(name)], target):
+	case ownerOf(target) == ownerOf(name) && strings.HasSuffix(target, "test"):
+		return "for tests only"
+	case rowOf(name) == rowOf(target):
+		return "" // parts without rows of their own
+	case !slices.Contains(allowed[rowOf(name)], target):
 		return "not in the table"
 	}
 	return ""
+}
+
+// TestNoNetwork shows that programs which read no registry do not link what speaks to
+// one: the tools but oci-fetch, and the libraries that other programs build on.
+func TestNoNetwork(t *testing.T) {
+	pkgs, err := list(t, "../cmd/...", "./oci", "./input", "./cas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pkgs {
+		want := p.ImportPath == module+"cmd/oci-fetch"
+		for _, network := range []string{"net/http", "crypto/tls"} {
+			if got := slices.Contains(p.Deps, network); got != want {
+				t.Errorf("%s links %s: %v", p.ImportPath, network, got)
+			}
+		}
+	}
 }
 
 // TestLaw shows that the checker finds what it is for.
@@ -165,6 +213,16 @@ func TestLaw(t *testing.T) {
 	}{
 		{"allowed", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"fmt", "ocipipe/lib/tree", "ocipipe/lib/blockio"}}, ""},
 		{"not in its row", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/layer"}}, "lib/erofs imports lib/layer"},
+		{"part", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"ocipipe/lib/oci/manifest"}}, ""},
+		{"upwards to the package", pkg{ImportPath: "ocipipe/lib/oci/manifest", Imports: []string{"ocipipe/lib/oci"}}, "not in the table"},
+		{"the registry in the local part", pkg{ImportPath: "ocipipe/lib/oci", Imports: []string{"ocipipe/lib/oci/registry"}}, "not in the table"},
+		{"part out of its row", pkg{ImportPath: "ocipipe/lib/oci/manifest", Imports: []string{"ocipipe/lib/blockio"}}, "lib/oci/manifest imports lib/blockio"},
+		{"unlisted part", pkg{ImportPath: "ocipipe/lib/erofs/new", Imports: []string{"ocipipe/lib/tree"}}, ""},
+		{"test of a part", pkg{ImportPath: "ocipipe/lib/oci/manifest", XTestImports: []string{"ocipipe/lib/oci"}}, ""},
+		{"package for tests", pkg{ImportPath: "ocipipe/lib/erofs", Imports: []string{"ocipipe/lib/erofs/internal/erofstest"}}, "for tests only"},
+		{"flags in cmd", pkg{ImportPath: "ocipipe/cmd/oci-fetch", Imports: []string{"ocipipe/lib/cli/imageflags"}}, ""},
+		{"flags in lib", pkg{ImportPath: "ocipipe/lib/input", Imports: []string{"ocipipe/lib/cli/imageflags"}}, "only for cmd"},
+		{"parts that share a row", pkg{ImportPath: "ocipipe/lib/oci/registry", Imports: []string{"ocipipe/lib/oci/registry/hosts"}}, ""},
 		{"upwards", pkg{ImportPath: "ocipipe/lib/blockio", Imports: []string{"ocipipe/lib/tree"}}, "not in the table"},
 		{"cli in lib", pkg{ImportPath: "ocipipe/lib/materialize", Imports: []string{"ocipipe/lib/cli"}}, "only for cmd"},
 		{"unlisted package", pkg{ImportPath: "ocipipe/lib/util"}, "lib/util is not in the table"},

@@ -7,10 +7,15 @@
 package main
 
 import (
+	"cmp"
 	"io"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/cacheflags"
+	"ocipipe/lib/cli/imageflags"
+	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/pull"
 )
 
 type tool struct {
@@ -23,13 +28,10 @@ type tool struct {
 	JSON     bool    `xor:"form" help:"With --list: as JSON."`
 	Digests  bool    `xor:"form" help:"With --list: only the digests, one a line."`
 
-	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
-	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
-
-	MaxMetadata int64 `type:"size" default:"16MiB" placeholder:"SIZE" help:"Largest index, manifest or configuration."`
-	MaxLayer    int64 `type:"size" default:"64GiB" placeholder:"SIZE" help:"Most that a compressed layer of a docker archive may unpack to."`
-
-	remote
+	imageflags.Choice
+	imageflags.Limits
+	cacheflags.Cache
+	registryflags.Registry
 	cli.Output
 	cli.Temp
 }
@@ -38,15 +40,14 @@ func main() {
 	cli.Main("oci-fetch", "Write an OCI image, or one part of it, as an OCI archive.", &tool{})
 }
 
+// Advise implements [cli.Adviser].
+func (t *tool) Advise(err error) string {
+	return cmp.Or(t.Registry.Advise(err), t.Cache.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err))
+}
+
 // Run opens the image and writes the part of it that was asked for.
 func (t *tool) Run(env *cli.Env) error {
-	if err := oci.CheckPlatform(t.Platform); err != nil {
-		return cli.Usage("%v", err)
-	}
-	if (t.JSON || t.Digests) && !t.List {
-		return cli.Usage("--json and --digests need --list")
-	}
-	if err := t.remote.check(t.Ref); err != nil {
+	if err := t.check(); err != nil {
 		return err
 	}
 	kind := cli.Binary
@@ -57,25 +58,52 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	opts := oci.Options{
-		Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn,
-		MaxMetadata: t.MaxMetadata, MaxLayer: t.MaxLayer, Progress: showLayers(env.Progress()),
-	}
-	if err := t.remote.fill(env, t.Ref, &opts); err != nil {
+	opts, err := t.options(env)
+	if err != nil {
 		return err
 	}
-	img, err := oci.Open(env.Context, t.Ref, opts)
+	img, err := pull.Open(env.Context, t.Ref, opts)
 	if err != nil {
 		return err
 	}
 	defer img.Close()
-	if err := t.write(env, out, img); err != nil {
+	err = t.write(env, out, img.Image)
+	if err == nil {
+		err = img.Drain(env.Context)
+	}
+	if err != nil {
 		return cli.About(img.Name, err)
 	}
-	if err := img.Finish(env.Context); err != nil {
-		return cli.About(img.Name, err)
-	}
+	img.Record(env.Context)
 	return out.Commit()
+}
+
+// check finds what kong cannot.
+func (t *tool) check() error {
+	err := cmp.Or(t.Choice.Check(), t.Cache.Check(), t.Registry.Check(t.Ref))
+	if err == nil && (t.JSON || t.Digests) && !t.List {
+		err = cli.Usage("--json and --digests need --list")
+	}
+	return err
+}
+
+// options are those that the flags say; for an image in a file without those about
+// registries.
+func (t *tool) options(env *cli.Env) (pull.Options, error) {
+	opts := pull.Options{
+		Image:    oci.Options{TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn},
+		Progress: showLayers(env.Progress()),
+	}
+	t.Choice.Fill(&opts.Image)
+	t.Limits.Fill(&opts.Image)
+	if oci.IsLocal(t.Ref) {
+		return opts, nil
+	}
+	err := t.Registry.Fill(env, &opts)
+	if err == nil {
+		err = t.Cache.Fill(env, &opts)
+	}
+	return opts, err
 }
 
 func (t *tool) write(env *cli.Env, w io.Writer, img *oci.Image) (err error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/pull"
 )
 
 // layerBars shows the events of downloads, one bar a layer.
@@ -19,12 +19,12 @@ type layerBars struct {
 	bars map[int]*cli.Bar // by layer; -1 while a manifest or configuration is tried again
 }
 
-func showLayers(p *cli.Progress) func(oci.Event) {
+func showLayers(p *cli.Progress) func(pull.Event) {
 	l := &layerBars{show: p, bars: map[int]*cli.Bar{}}
 	return l.event
 }
 
-func (l *layerBars) event(e oci.Event) {
+func (l *layerBars) event(e pull.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b := l.bars[-1]; b != nil && e.Layer >= 0 { // it has come
@@ -33,25 +33,25 @@ func (l *layerBars) event(e oci.Event) {
 	}
 	b := l.bar(e)
 	switch e.Kind {
-	case oci.EventCached:
+	case pull.EventCached:
 		b.Skip("in the cache")
-	case oci.EventStarted:
+	case pull.EventStarted:
 		b.Begin()
 		b.Resume(e.Done)
-	case oci.EventBytes:
+	case pull.EventBytes:
 		b.Set(e.Done)
-	case oci.EventRetry:
+	case pull.EventRetry:
 		b.Begin()
 		b.Retry(e.Attempt, e.Wait, e.Err)
-	case oci.EventDone:
+	case pull.EventDone:
 		b.Set(e.Done)
 		b.Done(nil)
-	case oci.EventFailed:
+	case pull.EventFailed:
 		b.Done(e.Err)
 	}
 }
 
-func (l *layerBars) bar(e oci.Event) *cli.Bar {
+func (l *layerBars) bar(e pull.Event) *cli.Bar {
 	b := l.bars[e.Layer]
 	if b == nil {
 		name, attrs := "manifest", []string(nil)

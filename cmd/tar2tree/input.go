@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/compression"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
@@ -16,8 +15,8 @@ import (
 
 // checkFlags finds what kong cannot.
 func (t *tool) checkFlags() error {
-	if err := oci.CheckPlatform(t.Platform); err != nil {
-		return cli.Usage("%v", err)
+	if err := t.Choice.Check(); err != nil {
+		return err
 	}
 	if t.DiffID != "" {
 		if err := t.DiffID.Validate(); err != nil {
@@ -36,13 +35,15 @@ func (t *tool) checkFlags() error {
 // open makes a source of the inputs, and the properties that say where it comes from.
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
-	set, err := input.Open(env.Context, t.Inputs, input.Options{
+	opts := input.Options{
 		Kind:  input.Kind(t.Input),
 		Open:  env.Open,
 		Warn:  env.Warn,
-		Image: oci.Options{Platform: t.Platform, AllowOtherPlatform: t.AllowOtherPlatform, TmpDir: spools},
+		Image: oci.Options{TmpDir: spools},
 		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
-	})
+	}
+	t.Choice.Fill(&opts.Image)
+	set, err := input.Open(env.Context, t.Inputs, opts)
 	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
 		if ref := oci.Reference(path); ref != "" {
 			err = cli.Hint(err, "oci-fetch takes references: "+shellLine("oci-fetch", ref)+" | "+shellLine(t.piped()...))
@@ -64,51 +65,4 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	}
 	set.Close()
 	return nil, nil, err
-}
-
-// piped is the command line that has standard input in place of the first input.
-func (t *tool) piped() []string {
-	if len(t.Inputs) == 1 {
-		return []string{"tar2tree"}
-	}
-	return append([]string{"tar2tree", "-"}, t.Inputs[1:]...)
-}
-
-// shellLine is a command as a shell reads it.
-func shellLine(words ...string) string {
-	for i, w := range words {
-		if strings.ContainsFunc(w, needsQuotes) {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func needsQuotes(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r))
-}
-
-// unpackFirst is the command line that reads an input whose compression is not read,
-// or "".
-func unpackFirst(err error, paths []string) string {
-	var unread *compression.Error
-	switch {
-	case !errors.As(err, &unread) || len(paths) > 1:
-		return ""
-	case paths[0] == "-":
-		return "... | " + unread.Unpacker + " | tar2tree"
-	}
-	return unread.Unpacker + " " + shellLine(paths[0]) + " | tar2tree"
-}
-
-// Advise names the flags that help against the errors of layers.
-func (t *tool) Advise(err error) string {
-	var end *layer.EndError
-	switch {
-	case errors.As(err, &end) && end.Unterminated:
-		return "if it is whole all the same: --allow-unterminated, or --diff-id DIGEST"
-	case errors.Is(err, layer.ErrZeroDevice):
-		return "--allow-zero-device drops such entries"
-	}
-	return unpackFirst(err, t.Inputs)
 }

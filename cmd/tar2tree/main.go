@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/tree"
 )
 
@@ -26,10 +27,10 @@ type tool struct {
 	ConfigFile string        `placeholder:"PATH" help:"Put the configuration of the image into the tree, at PATH, in place of what is there."`
 	Jobs       int           `short:"j" placeholder:"N" help:"Layers to read at a time; without it as many as there are processors."`
 
-	Platform           string `placeholder:"OS/ARCH[/VARIANT]" help:"Platform that the image must be for, and to choose by from an index; without it linux on this architecture is chosen from an index, and an only image taken as it is."`
-	AllowOtherPlatform bool   `help:"Take an only image although it is not for --platform, with a warning."`
-	AllowUnterminated  bool   `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
-	AllowZeroDevice    bool   `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
+	imageflags.Choice
+
+	AllowUnterminated bool `help:"Accept a tar without the blocks of zeros at its end; a diff-id vouches for one as well."`
+	AllowZeroDevice   bool `help:"Drop character devices 0:0, which mean whiteouts here, instead of refusing the layer."`
 
 	cli.TreeForm
 

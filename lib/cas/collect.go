@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // Collect removes what killed processes have left: the parts of blobs that are
@@ -48,7 +50,7 @@ func (s *Store) collect(d digest.Digest, before time.Time) error {
 	defer l.release(true)
 	p := &Part{s: s, digest: d}
 	info, err := os.Lstat(s.path(p.partFile()))
-	_, berr := os.Stat(s.path(blobName(d)))
+	_, berr := os.Stat(s.path(layout.BlobName(d)))
 	if err != nil || berr == nil || info.ModTime().Before(before) {
 		p.remove()
 	}
@@ -60,5 +62,5 @@ func digestOf(name string) (digest.Digest, bool) {
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".part"), ".ranges")
 	algorithm, hex, _ := strings.Cut(name, "-")
 	d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return d, checkDigest(d) == nil
+	return d, layout.CheckDigest(d) == nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // maxSmall is how large a blob may be that a process has left and Fill takes.
@@ -27,7 +29,7 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 // ErrExists. An error of fetch is returned as it is. If the error is ErrStore,
 // fetch may have been called or not.
 func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte, error)) error {
-	if err := checkDigest(d); err != nil {
+	if err := layout.CheckDigest(d); err != nil {
 		return err
 	}
 	l, err := s.lockMissing(ctx, d)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
 )
 
 // journalOf is the journal of a part in which these ranges of data have arrived.
@@ -99,14 +101,14 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte(emptyIndex))
 	for _, x := range []Ref{other, {Name: "a:1", MediaType: manifestType, Digest: other.Digest, Size: 1}, image(f, s, "a:1", 3, arm64, "index")} {
 		setRef(f, s, x)
-		data, err := os.ReadFile(s.path(indexName))
+		data, err := os.ReadFile(s.path(layout.Index))
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := os.WriteFile(s.path(indexName), data, 0o666); err != nil {
+		if err := os.WriteFile(s.path(layout.Index), data, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		_, before, err := s.readIndex()

@@ -13,13 +13,14 @@ import (
 	"strings"
 	"testing"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/platform"
+	"ocipipe/lib/reftest"
 )
 
 // realImage puts an image of one file that holds text, as p, and lists it.
-func realImage(t *testing.T, s *Store, names []string, text string, p *Platform, top, mediaType string) Ref {
+func realImage(t *testing.T, s *Store, names []string, text string, p *platform.Platform, top, mediaType string) Ref {
 	t.Helper()
 	var archive, layer bytes.Buffer
 	w := tar.NewWriter(&archive)

@@ -22,10 +22,11 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/reftest"
 )
 
 // The tests of this file run real processes: this binary, which TestMain sends to
@@ -267,14 +268,14 @@ func checkCache(t testing.TB, dir string) int {
 		t.Fatal(err)
 	}
 	for _, raw := range list {
-		b, err := os.ReadFile(s.path(blobName(decodeEntry(raw).Digest)))
+		b, err := os.ReadFile(s.path(layout.BlobName(decodeEntry(raw).Digest)))
 		var layers []digest.Digest
 		if err == nil {
 			err = json.Unmarshal(b, &layers)
 		}
 		for _, d := range layers {
 			if err == nil {
-				_, err = os.Stat(s.path(blobName(d)))
+				_, err = os.Stat(s.path(layout.BlobName(d)))
 			}
 		}
 		if err != nil || len(layers) == 0 {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/layout"
 )
 
 // A Part is a blob on its way into the cache. Whoever has it holds the lock of the
@@ -63,7 +65,7 @@ func partName(d digest.Digest) string { return d.Algorithm().String() + "-" + d.
 //
 // An error that is ErrStore means that the blob cannot be kept here.
 func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
-	if err := checkDigest(d); err != nil {
+	if err := layout.CheckDigest(d); err != nil {
 		return nil, err
 	}
 	if size < 0 {
@@ -395,7 +397,7 @@ func (p *Part) Commit(ctx context.Context) error {
 }
 
 func (p *Part) publish() error {
-	if err := p.s.publish(p.f, p.partFile(), blobName(p.digest)); err != nil {
+	if err := p.s.publish(p.f, p.partFile(), layout.BlobName(p.digest)); err != nil {
 		return err
 	}
 	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob; only now, since a part must stay writable

@@ -10,10 +10,12 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/platform"
 )
 
 const (
-	indexName  = "index.json"
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
 	maxIndex   = 64 << 20
 )
@@ -26,32 +28,23 @@ const (
 
 // A Ref is an image that is complete in the cache, under a reference.
 type Ref struct {
-	Name      string        // the full reference, as others will ask for it
-	MediaType string        // of the manifest
-	Digest    digest.Digest // of the manifest
-	Size      int64         // of the manifest
-	Platform  *Platform     // as the index says it; nil without an index
+	Name      string             // the full reference, as others will ask for it
+	MediaType string             // of the manifest
+	Digest    digest.Digest      // of the manifest
+	Size      int64              // of the manifest
+	Platform  *platform.Platform // as the index says it; nil without an index
 	// Top is the digest of what the reference names in the registry: of the index
 	// that the manifest was taken from. "" stands for the manifest itself.
 	Top digest.Digest
 }
 
-// A Platform is what an image runs on.
-type Platform struct {
-	Architecture string   `json:"architecture"`
-	OS           string   `json:"os"`
-	OSVersion    string   `json:"os.version,omitempty"`
-	OSFeatures   []string `json:"os.features,omitempty"`
-	Variant      string   `json:"variant,omitempty"`
-}
-
 // entry is a descriptor of index.json. What others have written there is kept.
 type entry struct {
-	MediaType   string            `json:"mediaType,omitempty"`
-	Digest      digest.Digest     `json:"digest"`
-	Size        int64             `json:"size"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Platform    *Platform         `json:"platform,omitempty"`
+	MediaType   string             `json:"mediaType,omitempty"`
+	Digest      digest.Digest      `json:"digest"`
+	Size        int64              `json:"size"`
+	Annotations map[string]string  `json:"annotations,omitempty"`
+	Platform    *platform.Platform `json:"platform,omitempty"`
 }
 
 // Refs returns the images that name stands for: none, one, or one for each
@@ -74,7 +67,7 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 // error is fs.ErrNotExist, and nothing is listed, if one is not. What the reference
 // stood for before is replaced, but for other platforms of the same index.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
-	if err := checkDigest(r.Digest); err != nil {
+	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
 	}
 	for _, d := range append([]digest.Digest{r.Digest}, blobs...) {
@@ -87,7 +80,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 	if done, err := s.isSet(r); err != nil || done {
 		return err
 	}
-	l, err := s.lock(ctx, indexName)
+	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
@@ -136,7 +129,7 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 			continue
 		}
 		at = min(at, len(kept))
-		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !e.Platform.equal(r.Platform) {
+		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !isSame(e.Platform, r.Platform) {
 			kept = append(kept, old)
 		}
 	}
@@ -145,7 +138,9 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 
 func (e entry) named(name string) bool { return e.Annotations[annotationName] == name }
 
-func (p *Platform) equal(q *Platform) bool {
+// isSame reports whether p and q, of which nil is none, are one platform. Features do
+// not tell two apart.
+func isSame(p, q *platform.Platform) bool {
 	if p == nil || q == nil {
 		return p == q
 	}
@@ -155,7 +150,7 @@ func (p *Platform) equal(q *Platform) bool {
 // decodeEntry returns what an entry says; one of others that says something else
 // is nobody's.
 func decodeEntry(raw json.RawMessage) (e entry) {
-	if json.Unmarshal(raw, &e) != nil || checkDigest(e.Digest) != nil {
+	if json.Unmarshal(raw, &e) != nil || layout.CheckDigest(e.Digest) != nil {
 		return entry{}
 	}
 	return e
@@ -163,7 +158,7 @@ func decodeEntry(raw json.RawMessage) (e entry) {
 
 // readIndex returns the fields of index.json, and its entries.
 func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
-	data, err := s.read(indexName, maxIndex)
+	data, err := s.read(layout.Index, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
@@ -174,10 +169,10 @@ func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawM
 		err = json.Unmarshal(fields["manifests"], &list)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), err)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), err)
 	}
 	if fields == nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(indexName), fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), fs.ErrInvalid)
 	}
 	return fields, list, nil
 }
@@ -192,5 +187,5 @@ func (s *Store) writeIndex(fields map[string]json.RawMessage, list []json.RawMes
 	if err != nil {
 		return err
 	}
-	return s.replace(indexName, append(data, '\n'))
+	return s.replace(layout.Index, append(data, '\n'))
 }

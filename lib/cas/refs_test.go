@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/platform"
 )
 
 const (
@@ -18,10 +21,10 @@ const (
 	dockerType   = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-var amd64, arm64 = &Platform{OS: "linux", Architecture: "amd64"}, &Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
+var amd64, arm64 = &platform.Platform{OS: "linux", Architecture: "amd64"}, &platform.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 
 // image puts a manifest and returns a reference to it.
-func image(t testing.TB, s *Store, name string, seed int, p *Platform, top string) Ref {
+func image(t testing.TB, s *Store, name string, seed int, p *platform.Platform, top string) Ref {
 	t.Helper()
 	data := fmt.Appendf(nil, `{"seed":%d}`, seed)
 	r := Ref{Name: name, MediaType: manifestType, Digest: put(t, s, data), Size: int64(len(data)), Platform: p}
@@ -71,10 +74,10 @@ func TestRefs(t *testing.T) {
 	wantRefs(t, s, "r.io/a:1", x)
 	setRef(t, s, y)
 	wantRefs(t, s, "r.io/a:1", y, x)
-	before, _ := os.Stat(s.path(indexName))
+	before, _ := os.Stat(s.path(layout.Index))
 	setRef(t, s, x)
 	wantRefs(t, s, "r.io/a:1", y, x)
-	if after, _ := os.Stat(s.path(indexName)); !os.SameFile(before, after) {
+	if after, _ := os.Stat(s.path(layout.Index)); !os.SameFile(before, after) {
 		t.Error("index.json was written for nothing")
 	}
 
@@ -116,13 +119,13 @@ func TestForeignIndex(t *testing.T) {
     {"digest": 7}, null, "text"
   ]
 }`, d)
-	if err := os.WriteFile(s.path(indexName), []byte(foreign), 0o666); err != nil {
+	if err := os.WriteFile(s.path(layout.Index), []byte(foreign), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	r := image(t, s, "a:1", 1, nil, "")
 	setRef(t, s, r)
 	wantRefs(t, s, "a:1", r)
-	data, _ := os.ReadFile(s.path(indexName))
+	data, _ := os.ReadFile(s.path(layout.Index))
 	for _, want := range []string{
 		fmt.Sprintf(`{"mediaType":"x/y","digest":"%s","size":3,"data":"eHh4","annotations":{"k":"v"}},{"digest":7},null,"text",{`, d),
 		`"more":{"a":[1,2]}`, `"annotations":{"b":"c"}`,
@@ -137,19 +140,19 @@ func TestBadIndex(t *testing.T) {
 	for _, bad := range []string{"", "{", "null", "[]", `{"manifests": 5}`, "\x00\x00\x00"} {
 		s := open(t, t.TempDir(), Options{})
 		r := image(t, s, "a:1", 1, nil, "")
-		os.WriteFile(s.path(indexName), []byte(bad), 0o666)
-		if _, err := s.Refs("a:1"); err == nil || !strings.Contains(err.Error(), s.path(indexName)) {
+		os.WriteFile(s.path(layout.Index), []byte(bad), 0o666)
+		if _, err := s.Refs("a:1"); err == nil || !strings.Contains(err.Error(), s.path(layout.Index)) {
 			t.Errorf("Refs with %q: %v", bad, err)
 		}
-		if err := s.SetRef(ctx, r, nil); err == nil || !strings.Contains(err.Error(), s.path(indexName)) {
+		if err := s.SetRef(ctx, r, nil); err == nil || !strings.Contains(err.Error(), s.path(layout.Index)) {
 			t.Errorf("SetRef with %q: %v", bad, err)
 		}
-		if got, _ := os.ReadFile(s.path(indexName)); string(got) != bad {
+		if got, _ := os.ReadFile(s.path(layout.Index)); string(got) != bad {
 			t.Errorf("%q was overwritten", bad)
 		}
 	}
 	s := open(t, t.TempDir(), Options{})
-	os.Remove(s.path(indexName))
+	os.Remove(s.path(layout.Index))
 	wantRefs(t, s, "a:1")
 	r := image(t, s, "a:1", 1, nil, "")
 	setRef(t, s, r)

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/layout"
 )
 
 // Spool returns a part of no cache: its content lies in a file without a name in
@@ -32,7 +33,7 @@ func SpoolAt(f *os.File, off int64, d digest.Digest, size int64) (*Part, error) 
 
 // spool starts p, and closes its file if that fails.
 func spool(p *Part) (*Part, error) {
-	err := checkDigest(p.digest)
+	err := layout.CheckDigest(p.digest)
 	if err == nil && p.size < 0 {
 		err = fmt.Errorf("blob %s: size %d", p.digest, p.size)
 	}

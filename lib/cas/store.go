@@ -2,21 +2,20 @@ package cas
 
 import (
 	"context"
-	_ "crypto/sha256" // for go-digest
-	_ "crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/layout"
 )
 
 var (
@@ -64,8 +63,6 @@ type verdict struct {
 	good bool
 }
 
-const layoutVersion = "1.0.0"
-
 // Open opens the cache in dir, which it makes if there is nothing, or only an
 // empty directory. Any OCI image layout will do. A directory that cannot be
 // written will do if it is a layout already.
@@ -95,7 +92,7 @@ func (s *Store) checkLayout() error {
 		return fmt.Errorf("%w: not a directory", ErrNotCache)
 	}
 	s.mode = info.Mode() & (fs.ModePerm | fs.ModeSetgid)
-	data, err := s.read("oci-layout", 4096)
+	data, err := s.read(layout.File, 4096)
 	if err != nil {
 		return err
 	}
@@ -105,8 +102,8 @@ func (s *Store) checkLayout() error {
 	if err := json.Unmarshal(data, &l); err != nil {
 		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, err)
 	}
-	if l.Version != layoutVersion {
-		return fmt.Errorf("%w: oci-layout: version %.20q, not %q", ErrNotCache, l.Version, layoutVersion)
+	if l.Version != layout.Version {
+		return fmt.Errorf("%w: oci-layout: version %.20q, not %q", ErrNotCache, l.Version, layout.Version)
 	}
 	return nil
 }
@@ -125,7 +122,7 @@ func (s *Store) create(ctx context.Context) error {
 	if err := s.checkEmpty(); err != nil {
 		return err
 	}
-	l, err := s.lock(ctx, indexName)
+	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
@@ -133,15 +130,15 @@ func (s *Store) create(ctx context.Context) error {
 	if err := s.checkLayout(); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := s.mkdirAll("blobs"); err != nil {
+	if err := s.mkdirAll(layout.Blobs); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(s.path(indexName)); err != nil {
-		if err := s.replace(indexName, []byte(emptyIndex)); err != nil {
+	if _, err := os.Lstat(s.path(layout.Index)); err != nil {
+		if err := s.replace(layout.Index, []byte(emptyIndex)); err != nil {
 			return err
 		}
 	}
-	return s.replace("oci-layout", []byte(`{"imageLayoutVersion":"`+layoutVersion+`"}`+"\n"))
+	return s.replace(layout.File, []byte(layout.FileContent+"\n"))
 }
 
 // checkEmpty refuses a directory with anything in it that a creation of ours,
@@ -151,7 +148,7 @@ func (s *Store) checkEmpty() error {
 	if err != nil {
 		return err
 	}
-	ours := []string{"blobs", indexName, "locks", "oci-layout", "tmp", "lost+found"}
+	ours := []string{layout.Blobs, layout.Index, "locks", layout.File, "tmp", "lost+found"}
 	for _, e := range ents {
 		if !slices.Contains(ours, e.Name()) {
 			return fmt.Errorf("%w: it has no oci-layout, but %q", ErrNotCache, e.Name())
@@ -171,11 +168,11 @@ type Blob struct {
 // that can be used. Its bytes have their digest if it was put here by us and the
 // disk keeps them; only with Options.Verify have they been hashed again.
 func (s *Store) Blob(d digest.Digest) (*Blob, error) {
-	if err := checkDigest(d); err != nil {
+	if err := layout.CheckDigest(d); err != nil {
 		return nil, err
 	}
 	// Not to wait for the other end of a named pipe.
-	f, err := os.OpenFile(s.path(blobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(s.path(layout.BlobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.warn("%v: not used", err)
@@ -193,10 +190,10 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 // PassOver has the blob of d treated as missing by this Store until it has been
 // put again: what the caller has read of it does not have its digest.
 func (s *Store) PassOver(d digest.Digest) error {
-	if err := checkDigest(d); err != nil {
+	if err := layout.CheckDigest(d); err != nil {
 		return err
 	}
-	info, err := os.Stat(s.path(blobName(d)))
+	info, err := os.Stat(s.path(layout.BlobName(d)))
 	if err == nil {
 		s.judge(d, info, false)
 	}
@@ -220,9 +217,9 @@ func (s *Store) usable(d digest.Digest, f *os.File, info fs.FileInfo) bool {
 	sum, err := hash(d.Algorithm(), f)
 	switch {
 	case err != nil:
-		s.warn("%s: %v: fetched anew", s.path(blobName(d)), err)
+		s.warn("%s: %v: fetched anew", s.path(layout.BlobName(d)), err)
 	case sum != d:
-		s.warn("%s: corrupt, its digest is %s: fetched anew", s.path(blobName(d)), sum)
+		s.warn("%s: corrupt, its digest is %s: fetched anew", s.path(layout.BlobName(d)), sum)
 	default:
 		_, err := f.Seek(0, io.SeekStart)
 		good = err == nil
@@ -243,22 +240,6 @@ func hash(a digest.Algorithm, r io.Reader) (digest.Digest, error) {
 		return "", err
 	}
 	return digest.NewDigest(a, h), nil
-}
-
-// checkDigest refuses what must not become the name of a file.
-func checkDigest(d digest.Digest) error {
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %.150q: %w", d, err)
-	}
-	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
-		return fmt.Errorf("digest %q: algorithm %s is neither sha256 nor sha512", d, a)
-	}
-	return nil
-}
-
-// blobName is where the blob d lies, which must be valid.
-func blobName(d digest.Digest) string {
-	return filepath.Join("blobs", d.Algorithm().String(), d.Encoded())
 }
 
 func (s *Store) warn(format string, args ...any) {

@@ -18,10 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/reftest"
 )
 
 var ctx = context.Background()
@@ -110,7 +111,7 @@ func wantClean(t testing.TB, dir string) {
 			t.Error(err)
 		}
 		for _, e := range ents {
-			if e.Name() != indexName {
+			if e.Name() != layout.Index {
 				t.Errorf("debris: %s/%s", sub, e.Name())
 			}
 		}
@@ -118,7 +119,7 @@ func wantClean(t testing.TB, dir string) {
 }
 
 func blobFile(dir string, data []byte) string {
-	return filepath.Join(dir, blobName(digest.FromBytes(data)))
+	return filepath.Join(dir, layout.BlobName(digest.FromBytes(data)))
 }
 
 func TestOpen(t *testing.T) {

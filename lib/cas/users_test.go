@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"ocipipe/lib/reftest"
-
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/reftest"
 )
 
 // as calls f with the rights of another user. f must not fail t at once.
@@ -89,8 +90,8 @@ func TestUsersTogether(t *testing.T) {
 	// As somebody's chmod may have it.
 	os.Chmod(filepath.Join(dir, "tmp", partName(digest.FromBytes(second))+".part"), 0o600)
 	os.Chmod(blobFile(dir, third), 0)
-	os.WriteFile(filepath.Join(dir, "tmp", indexName), []byte("cut off"), 0o600)
-	os.Chmod(filepath.Join(dir, "locks", indexName), 0o644)
+	os.WriteFile(filepath.Join(dir, "tmp", layout.Index), []byte("cut off"), 0o600)
+	os.Chmod(filepath.Join(dir, "locks", layout.Index), 0o644)
 	os.WriteFile(filepath.Join(dir, "locks", partName(digest.FromBytes(first))), nil, 0o644)
 
 	as(t, 12345, func() {

@@ -60,6 +60,12 @@ func Detect(head []byte) (Kind, error) {
 	return Plain, nil
 }
 
+// IsPlain reports whether a stream that begins with head is read as it is.
+func IsPlain(head []byte) bool {
+	kind, err := Detect(head)
+	return err == nil && kind == Plain
+}
+
 // isSkippable reports whether head begins a skippable frame of zstd (RFC 8878, 3.1.2).
 func isSkippable(head []byte) bool {
 	return len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte("\x2a\x4d\x18"))

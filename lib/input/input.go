@@ -1,7 +1,16 @@
-// Package input opens what a tool is given to read: an image archive, an image
-// layout directory, or layers, plain or compressed. It finds out which of these an
-// input is, and yields its layers, or the tree that they make. Layers can follow an
-// image; they lie on top of it.
+// Package input opens whatever a path leads to: an image archive, an image layout
+// directory, or a layer, plain or compressed. It finds out which of these an input is,
+// and yields its layers, or the tree that they make. Layers can follow an image or a
+// layer; they lie on top of it.
+//
+//	set, err := input.Open(ctx, []string{"image.tar"}, input.Options{})
+//	...
+//	src, props, err := set.Merge(ctx, "", layer.LoadOptions{}) // src closes the set
+//
+// An input that is a directory is a layout. Of all others the first name in the tar that
+// says something decides, and what stays undecided is an [*UndecidedError], unless
+// Options.Kind says what it is. Inputs that cannot be read twice, such as pipes, are
+// read once.
 package input
 
 import (
@@ -20,14 +29,14 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// Kind is what inputs are said to be.
+// Kind is what the first input is.
 type Kind string
 
 // The kinds.
 const (
-	Auto  Kind = "auto" // to be found out; "" is the same
-	Layer Kind = "layer"
-	Image Kind = "image"
+	Auto  Kind = "auto"  // to be found out; "" is the same
+	Layer Kind = "layer" // and the others too, without a look
+	Image Kind = "image" // and the others are layers, without a look
 )
 
 // Options say how inputs are opened. The zero value is useful.
@@ -38,11 +47,11 @@ type Options struct {
 	Open func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
-	// Image says how an image is opened. OpenFile and Warn are those above; Window is one
-	// of the set.
+	// Image says how an image is opened. Open and Warn above stand in for its OpenFile
+	// and Warn, a window of the set for its Window.
 	Image oci.Options
-	// Layer says how layers are read. Warn is the one above; Window is one of the
-	// set; DiffID counts only where a layer is the only input.
+	// Layer says how layers are read. Warn above stands in for its Warn, a window of
+	// the set for its Window; its DiffID counts only where a layer is the only input.
 	Layer layer.Options
 }
 
@@ -58,8 +67,9 @@ type Set struct {
 
 // Open opens the inputs in paths, at least one; "-" is standard input. The first is
 // an image or a layer, the others are layers above it, bottom to top. Those are
-// opened, and refused if they hold an image, only when they are read. The caller
-// closes the set.
+// opened, and refused if they hold an image, only when they are read: the error is a
+// [*MisplacedError] then. The context bounds the opening alone. The caller closes the
+// set.
 func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	if opts.Open == nil {
 		opts.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
@@ -82,7 +92,10 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	for _, path := range paths[1:] {
 		s.addLayer(path, func(ctx context.Context) (io.ReadCloser, error) {
 			in, err := s.openAbove(ctx, path)
-			return closedBy(ctx, in), err
+			if err != nil {
+				return nil, err
+			}
+			return closedBy(ctx, in), nil
 		})
 	}
 	return s, nil
@@ -118,7 +131,7 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 	}
 	img, err := oci.OpenArchive(ctx, in, s.opts.Image)
 	if err != nil && s.opts.Kind != Image {
-		err = notAnImage(err)
+		err = explainImage(err)
 	}
 	if err != nil {
 		return err
@@ -127,14 +140,25 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 	return nil
 }
 
-// closedBy is in, which ctx closes unless it is a regular file, so that no Read of it
-// waits longer.
+// closedBy returns in, which the end of ctx closes too unless it is a regular file, so
+// that no Read of it waits longer.
 func closedBy(ctx context.Context, in io.ReadCloser) io.ReadCloser {
-	f, _ := in.(*os.File)
-	if info, err := f.Stat(); in != nil && (err != nil || !info.Mode().IsRegular()) {
-		context.AfterFunc(ctx, func() { in.Close() })
+	if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return in
+		}
 	}
-	return in
+	return &closedByContext{in, context.AfterFunc(ctx, func() { in.Close() })}
+}
+
+type closedByContext struct {
+	io.ReadCloser
+	stop func() bool
+}
+
+func (c *closedByContext) Close() error {
+	c.stop()
+	return c.ReadCloser.Close()
 }
 
 func isDir(path string) bool {
@@ -142,7 +166,8 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-// open opens path, and finds out what it is unless that is said.
+// open opens path, and finds out what it is unless that is said. The end of ctx ends the
+// wait for a silent pipe.
 func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCloser, error) {
 	f, err := s.opts.Open(path)
 	if err != nil {
@@ -151,7 +176,11 @@ func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCl
 	if said == Layer || said == Image {
 		return said, f, nil
 	}
+	stop := context.AfterFunc(ctx, func() { f.Close() })
 	kind, in, err := look(ctx, f, s.opts.Layer.Window)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		f.Close()
 	}
@@ -181,11 +210,7 @@ func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error)
 
 // misplaced is the error of an image above the first input.
 func (s *Set) misplaced() error {
-	hint := "name the image first and then the layers above it; if all are layers: --input=layer"
-	if s.Image != nil {
-		hint = "one image and layers above it can be merged; if all but the first are layers: --input=image"
-	}
-	return &hintError{errors.New("an image, which only the first input can be"), hint}
+	return &MisplacedError{AfterImage: s.Image != nil}
 }
 
 func (s *Set) addLayer(path string, open func(context.Context) (io.ReadCloser, error)) {
@@ -239,8 +264,8 @@ func (s *Set) imageLayer(l *oci.Layer) layer.Input {
 	}
 }
 
-// namedLayer is a reader of a layer whose errors do not say which layer that is, as
-// who reads it does.
+// namedLayer is a reader of a layer whose errors do not say which layer that is: the
+// reader of the whole does.
 type namedLayer struct {
 	io.ReadCloser
 	layer *oci.Layer
@@ -258,20 +283,21 @@ func unnamed(l *oci.Layer, err error) error {
 	return err
 }
 
-// Finish reads the rest of an image archive from a pipe, so that its writer can end
-// well, and returns an error if it is cut short or broken.
-func (s *Set) Finish(ctx context.Context) error {
+// Drain waits until an image archive from a pipe has been read to its end, so that its
+// writer can end well, and returns an error if it is cut short or broken.
+func (s *Set) Drain(ctx context.Context) error {
 	if s.Image == nil {
 		return nil
 	}
-	return s.Image.Finish(ctx)
+	return s.Image.Drain(ctx)
 }
 
-// Close closes what is open. Layers cannot be read any more.
+// Close closes what is open. Layers cannot be read any more. Closing a set twice is
+// harmless.
 func (s *Set) Close() error {
 	var errs []error
 	for _, c := range slices.Backward(s.closers) {
-		if err := c.Close(); !errors.Is(err, os.ErrClosed) { // by who read it
+		if err := c.Close(); !errors.Is(err, os.ErrClosed) { // its reader did
 			errs = append(errs, err)
 		}
 	}

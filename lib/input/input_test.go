@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ocipipe/lib/layer"
 	"ocipipe/lib/tree"
@@ -80,6 +81,8 @@ func TestLayersOnImage(t *testing.T) {
 	} {
 		if _, _, err := names(t, in(c.names...), Options{Kind: c.kind}); err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "read "+dir+"/layout", "layout: read"), c.says) {
 			t.Errorf("%v: got %v, want %q", c.names, err, c.says)
+		} else if m := (*MisplacedError)(nil); errors.As(err, &m) != strings.Contains(c.says, "only the first") || m != nil && m.AfterImage == (c.names[0] == "one") {
+			t.Errorf("%v: got %+v", c.names, m)
 		}
 	}
 }
@@ -133,5 +136,28 @@ func TestCutBehindLayer(t *testing.T) {
 			t.Errorf("%d of %d bytes: %v, want %v", n, len(data), err, want)
 		}
 		must(t, src.Close())
+	}
+}
+
+// TestSilentPipe: an input that never says what it is keeps Open no longer than its
+// context.
+func TestSilentPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer w.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Open(ctx, []string{"-"}, Options{Open: func(string) (io.ReadCloser, error) { return r, nil }})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it still waits")
 	}
 }

@@ -3,7 +3,6 @@ package input
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -33,7 +32,7 @@ func look(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind Kin
 }
 
 // kindOf tells by the first name that means something what the tar in r, which may be
-// compressed, holds. What is no tar is a layer: who reads it says what is wrong.
+// compressed, holds. What is no tar is a layer: reading it will say what is wrong.
 func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, error) {
 	packed := &bounded{r: r, left: maxLook}
 	plain, err := layer.Decompress(ctx, packed, window)
@@ -64,37 +63,9 @@ func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, erro
 	case !packed.spent && !unpacked.spent:
 		return Layer, nil
 	case dirs > 0:
-		return "", undecided("there are only directories")
+		return "", &UndecidedError{OnlyDirectories: true}
 	}
-	return "", undecided("there is nothing to tell")
-}
-
-func undecided(why string) error {
-	return &hintError{
-		fmt.Errorf("neither surely a layer nor surely an image: %s in the first %d MiB", why, maxLook>>20),
-		"--input=layer or --input=image says which",
-	}
-}
-
-// hintError is an error with advice for the user.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e *hintError) Unwrap() error { return e.error }
-
-// Hint is the advice.
-func (e *hintError) Hint() string { return e.hint }
-
-// notAnImage is err, about what was taken for an image because of a name, with the
-// way out.
-func notAnImage(err error) error {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) || errors.As(err, new(*compression.Error)) || !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrUnsupported) {
-		return err
-	}
-	return &hintError{err, "if it is a layer that begins with a name of image archives: --input=layer"}
+	return "", &UndecidedError{}
 }
 
 // bounded is a reader that fails where it has been read too far.

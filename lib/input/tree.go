@@ -12,10 +12,15 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Merge applies the layers to each other. The tree is canonical; the properties say
-// where it comes from: from a manifest only where no layers follow the image. With a configFile, a path in the tree, the configuration of
-// the image, which there must be, is put there in place of what the path names.
-// Closing the source closes the set, and so does an error.
+// Merge applies the layers to each other and returns a source of the tree, which is
+// canonical. The properties say where it comes from: from a manifest only where no layers
+// follow the image.
+//
+// With a configFile, a path in the tree, the configuration of the image, which there
+// must be, is put there in place of what the path names.
+//
+// The context holds for the source too. Closing the source closes the set, and so does
+// an error of Merge.
 func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	merged, err := layer.Merge(ctx, s.Layers, opts)
 	if err != nil {
@@ -26,7 +31,7 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 		err = merged.PutFile(configFile, s.Image.Config)
 	}
 	if err == nil {
-		err = s.Finish(ctx)
+		err = s.Drain(ctx)
 	}
 	if err != nil {
 		merged.Close()
@@ -41,10 +46,13 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 	return &source{merged.Source(tree.Flat), s, "", ctx}, props, nil
 }
 
-// One yields a single layer with its marks: of an image the one that sel names (see
-// oci.Image.Layer), else the only one. It is in the order of its tar, or canonical
-// if sorted. At its end an image has been read to its end too, as by Finish. Closing
-// the source closes the set, and so does an error.
+// One returns a source of a single layer with its whiteouts: of an image the layer that
+// sel names (see oci.Image.Layer), else the only one. It is in the order of its tar, or
+// canonical if sorted. At its end a piped image has been read to its end too, as by
+// Drain.
+//
+// The context holds for the source too. Closing the source closes the set, and so does
+// an error of One.
 func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	in := s.Layers[0]
 	var props []tree.Property
@@ -96,7 +104,7 @@ type source struct {
 func (s *source) Next() (*tree.Entry, error) {
 	e, err := s.Source.Next()
 	if err == io.EOF {
-		if ferr := s.set.Finish(s.ctx); ferr != nil {
+		if ferr := s.set.Drain(s.ctx); ferr != nil {
 			err = ferr
 		}
 		return e, err

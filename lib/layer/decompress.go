@@ -1,25 +1,21 @@
 package layer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"ocipipe/lib/compression"
-	"ocipipe/lib/gunzip"
+	"ocipipe/lib/decompress"
 	"ocipipe/lib/unzstd"
 )
 
-// Decompress returns what r holds, decompressed: gzip with any number of members,
-// zstd with any number of frames, skippable ones too, or r itself. For the window, as
-// in [Options], a Read waits until ctx is done. The reader
-// below is read to its end. Where the result is a blockio.ChunkReader too, that is
-// the faster way. Close frees memory, ends goroutines, and does not close r. A compression that is not
-// read is a [*compression.Error].
+// Decompress is [decompress.New] with the errors of this package: damage is ErrCorrupt, a
+// stream that is cut short an [*EndError], and an error of r comes as it is. Where the
+// result is a blockio.ChunkReader too, that is the faster way.
 func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
-	unpacked, _, err := decompress(ctx, r, 0, window)
+	unpacked, _, err := decompressAhead(ctx, r, 0, window)
 	return unpacked, err
 }
 
@@ -33,47 +29,34 @@ func decodersAhead(processors, streams int) int {
 // maxAhead is how many decoders keep pace with a reader.
 const maxAhead = 4
 
-// decompress is Decompress with so many goroutines that decode gzip ahead.
-func decompress(ctx context.Context, r io.Reader, ahead int, window *unzstd.Window) (io.ReadCloser, compression.Kind, error) {
+// decompressAhead is Decompress with so many goroutines that decode gzip ahead.
+func decompressAhead(ctx context.Context, r io.Reader, ahead int, window *unzstd.Window) (io.ReadCloser, compression.Kind, error) {
 	below := &errorKeeper{r: r}
-	head := make([]byte, compression.HeadSize)
-	n, err := io.ReadFull(below, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, "", err
-	}
-	in := io.MultiReader(bytes.NewReader(head[:n]), below)
-	kind, err := compression.Detect(head[:n])
+	s, err := decompress.New(ctx, below, window)
 	if err != nil {
 		return nil, "", err
 	}
-	switch kind {
+	d := decompressor{name: string(s.Kind), Stream: s, below: below, ctx: ctx}
+	switch s.Kind {
 	case compression.Gzip:
-		z := gunzip.NewReader(in)
-		z.Ahead(ahead)
-		return &gunzipper{decompressor{name: "gzip", r: z, below: below, ctx: ctx, close: func() { z.Close() }}, z}, kind, nil
+		s.Gzip.Ahead(ahead)
+		return &gunzipper{d}, s.Kind, nil
 	case compression.Zstd:
-		z := unzstd.NewReader(ctx, in, window)
-		return &decompressor{name: "zstd", r: z, below: below, ctx: ctx, close: func() { z.Close() }}, kind, nil
+		return &d, s.Kind, nil
 	}
-	return io.NopCloser(in), kind, nil
+	return s, s.Kind, nil
 }
 
 // decompressor tells errors in the compressed data from those of the reader below.
 type decompressor struct {
+	*decompress.Stream
 	name  string
-	r     io.Reader
 	below *errorKeeper
-	ctx   context.Context // of what r waits for
-	close func()
-}
-
-func (d *decompressor) Close() error {
-	d.close()
-	return nil
+	ctx   context.Context // of what the stream waits for
 }
 
 func (d *decompressor) Read(p []byte) (int, error) {
-	n, err := d.r.Read(p)
+	n, err := d.Stream.Read(p)
 	return n, d.explain(err)
 }
 
@@ -92,15 +75,12 @@ func (d *decompressor) explain(err error) error {
 }
 
 // gunzipper is a decompressor that is a blockio.ChunkReader as well.
-type gunzipper struct {
-	decompressor
-	z *gunzip.Reader
-}
+type gunzipper struct{ decompressor }
 
-func (g *gunzipper) ChunkSize() int { return g.z.ChunkSize() }
+func (g *gunzipper) ChunkSize() int { return g.Gzip.ChunkSize() }
 
 func (g *gunzipper) ReadChunk(mem []byte) ([]byte, error) {
-	data, err := g.z.ReadChunk(mem)
+	data, err := g.Gzip.ReadChunk(mem)
 	return data, g.explain(err)
 }
 

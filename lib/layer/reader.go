@@ -104,7 +104,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 		works = context.Background()
 	}
 	works, l.stop = context.WithCancel(works)
-	if l.unpacked, kind, err = decompress(works, r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel), opts.Window); err != nil {
+	if l.unpacked, kind, err = decompressAhead(works, r, decodersAhead(runtime.GOMAXPROCS(0), opts.Parallel), opts.Window); err != nil {
 		l.stop()
 		return nil, err
 	}

@@ -14,9 +14,12 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/decompress"
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
-// Bounds on what the headers of an archive can make us keep.
+// Bounds on what is kept of the headers of an archive.
 const (
 	maxEntries   = 1 << 18
 	maxNameBytes = 32 << 20 // of all names and link targets
@@ -30,7 +33,7 @@ const (
 type archive struct {
 	data    io.ReaderAt
 	closers []io.Closer // in this order, once stop is called
-	stop    func()      // ends the scan of a pipe, and waits for that
+	stop    func()      // ends the scan of a pipe, and waits for its end
 	names   int         // bytes of all names, only the scan uses it
 
 	mu      sync.Mutex
@@ -68,9 +71,9 @@ func indexArchive(r io.ReaderAt, size int64, file io.Closer) (*archive, error) {
 }
 
 // spoolArchive reads an archive from r in the background and keeps the contents
-// of its entries in a spool file. A compressed archive is decompressed. The end
-// of r is waited for by nobody but wait. Closing the archive closes r, and so does an
-// error.
+// of its entries in a spool file. A compressed archive is decompressed. Only wait waits
+// for the end of r. The reading goes on until the archive is closed, which closes r too;
+// an error of spoolArchive closes r.
 func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	spool, err := blockio.NewSpool(tmpDir)
 	if err != nil {
@@ -93,7 +96,7 @@ func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	return a, nil
 }
 
-// stoppable is a reader that ends with ctx, also where there is always more to read.
+// stoppable is a reader that ends with ctx, even if there is always more to read.
 type stoppable struct {
 	ctx context.Context
 	r   io.Reader
@@ -107,18 +110,18 @@ func (s stoppable) Read(p []byte) (int, error) {
 }
 
 // receive scans the archive in r, and reads r to its end so that its writer can
-// end well. It has a zstd window of its own: the layers that are read meanwhile wait for
-// what comes out of it.
+// end well. It has a zstd window of its own, because layers that are read meanwhile wait
+// for its output.
 func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
-	plain, done, err := decompress(context.Background(), bufio.NewReaderSize(r, copySize), nil)
+	plain, err := decompress.New(context.Background(), bufio.NewReaderSize(r, copySize), nil)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return err
 	} else if err != nil {
 		in.err = err
 		return in.explain(err)
 	}
-	defer done()
+	defer plain.Close()
 	in.r = plain
 	if err := a.scan(in, tar.NewReader(in), spool); err != nil {
 		return err
@@ -182,10 +185,10 @@ func (a *archive) store(in *counter, tr *tar.Reader, spool *blockio.Spool, buf [
 	}
 }
 
-// add notes the entry of h, whose content begins at off, unless it is of no use:
-// directories and such, and a blob that is there already, since its digest says
-// what it is. The names that say what an archive is must not come twice; of
-// others the last counts, as where a tar is extracted.
+// add notes the entry of h, whose content begins at off. It leaves out what is not needed:
+// directories and such, and a blob that is there already, which has the same digest. The
+// names that say what an archive is must not come twice; of others the last counts, as
+// when a tar is extracted.
 func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	name := cleanName(h.Name)
 	e := entry{off: off, size: h.Size}
@@ -208,9 +211,9 @@ func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	defer a.mu.Unlock()
 	if _, dup := a.entries[name]; dup {
 		switch {
-		case name == indexName || name == dockerName:
+		case name == layout.Index || name == manifest.DockerList:
 			return false, fmt.Errorf("%w: %s is there twice", ErrCorrupt, name)
-		case strings.HasPrefix(name, blobsDir+"/"):
+		case strings.HasPrefix(name, layout.Blobs+"/"):
 			return false, nil
 		}
 	}
@@ -228,8 +231,8 @@ func isSparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse
 }
 
-// cleanName is name as a key of the entries: from the root of the archive, which
-// no ".." leaves.
+// cleanName is name as a key of the entries: relative to the root of the archive, which
+// ".." does not leave.
 func cleanName(name string) string { return path.Clean("/" + name)[1:] }
 
 // end notes that no more will arrive.
@@ -408,7 +411,7 @@ func (c seekCounter) Seek(off int64, whence int) (int64, error) {
 	return n, err
 }
 
-// explain says what err, which reading the archive gave, means to the user.
+// explain turns err, met in reading the archive, into an error for the user.
 func (c *counter) explain(err error) error {
 	switch {
 	case c.err == io.ErrUnexpectedEOF, c.err == io.EOF, c.err == nil && c.eof:

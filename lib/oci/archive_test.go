@@ -16,14 +16,17 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/ocitest"
 )
 
 // ours is the archive that WriteArchive makes of ti.
-func ours(t testing.TB, ti testImage) []byte {
+func ours(t testing.TB, ti ocitest.Image) []byte {
 	t.Helper()
-	p := newPack()
-	p.index(named(p.image(t, ti), "v1"))
-	img, err := OpenPath(ctx, p.dir(t), linux)
+	p := ocitest.NewPack()
+	p.Index(ocitest.Named(p.Image(t, ti), "v1"))
+	img, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
 	var buf bytes.Buffer
 	must(t, WriteArchive(ctx, &buf, img))
@@ -31,7 +34,7 @@ func ours(t testing.TB, ti testImage) []byte {
 }
 
 func TestWriteArchive(t *testing.T) {
-	ti := simple(t)
+	ti := ocitest.Simple(t)
 	want := ours(t, ti)
 	t.Run("entries", func(t *testing.T) {
 		var names []string
@@ -50,14 +53,16 @@ func TestWriteArchive(t *testing.T) {
 			}
 			names = append(names, h.Name)
 		}
-		d := func(how string, i int) string { return digest.FromBytes(compressed(t, how, ti.layers[i])).Encoded() }
-		if len(names) != 8 || names[0] != layoutName || names[1] != indexName ||
+		d := func(how string, i int) string {
+			return digest.FromBytes(ocitest.Compress(t, how, ti.Layers[i])).Encoded()
+		}
+		if len(names) != 8 || names[0] != layout.File || names[1] != layout.Index ||
 			names[6] != "blobs/sha256/"+d("gzip", 0) || names[7] != "blobs/sha256/"+d("gzip", 1) {
 			t.Errorf("entries %q", names)
 		}
 	})
 	t.Run("again, from a pipe", func(t *testing.T) {
-		img, err := OpenArchive(ctx, pipe(want, nil), linux)
+		img, err := OpenArchive(ctx, ocitest.Pipe(want, nil), linux)
 		must(t, err)
 		defer img.Close()
 		var got bytes.Buffer
@@ -70,7 +75,7 @@ func TestWriteArchive(t *testing.T) {
 		}
 	})
 	t.Run("full", func(t *testing.T) {
-		img, err := OpenArchive(ctx, pipe(want, nil), linux)
+		img, err := OpenArchive(ctx, ocitest.Pipe(want, nil), linux)
 		must(t, err)
 		defer img.Close()
 		for n := 0; n < len(want); n += 512 {
@@ -81,10 +86,10 @@ func TestWriteArchive(t *testing.T) {
 		}
 	})
 	t.Run("sha512 and no layers", func(t *testing.T) {
-		ti := testImage{plat: amd64, alg: digest.SHA512}
+		ti := ocitest.Image{Platform: ocitest.AMD64, Algorithm: digest.SHA512}
 		img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(ours(t, ti))), linux)
 		must(t, err)
-		ti.check(t, img)
+		check(t, ti, img)
 	})
 }
 
@@ -113,24 +118,24 @@ func readAll(r io.ReadCloser) error {
 	if _, err := contents(img); err != nil {
 		return err
 	}
-	return img.Finish(ctx)
+	return img.Drain(ctx)
 }
 
 func TestCutArchive(t *testing.T) {
-	plain := simple(t)
-	docker := newPack().dockerSave(t, simple(t), "x:y").tar(t)
-	unordered := newPack()
-	unordered.index(unordered.image(t, plain))
-	for name, data := range map[string][]byte{"ours": ours(t, plain), "unordered": unordered.tar(t), "docker": docker} {
+	plain := ocitest.Simple(t)
+	docker := ocitest.NewPack().DockerSave(t, ocitest.Simple(t), "x:y").Tar(t)
+	unordered := ocitest.NewPack()
+	unordered.Index(unordered.Image(t, plain))
+	for name, data := range map[string][]byte{"ours": ours(t, plain), "unordered": unordered.Tar(t), "docker": docker} {
 		t.Run(name, func(t *testing.T) {
-			must(t, readAll(pipe(data, nil)))
-			must(t, readAll(pipe(append(bytes.Clone(data), make([]byte, 10000)...), nil))) // padding of GNU tar
+			must(t, readAll(ocitest.Pipe(data, nil)))
+			must(t, readAll(ocitest.Pipe(append(bytes.Clone(data), make([]byte, 10000)...), nil))) // padding of GNU tar
 			file := filepath.Join(t.TempDir(), "f")
 			for n := range len(data) {
 				if n%512 > 1 && n%512 < 511 && n%97 != 0 {
 					continue
 				}
-				err := readAll(pipe(data[:n], nil))
+				err := readAll(ocitest.Pipe(data[:n], nil))
 				if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("cut short at byte %d (see", n)) {
 					t.Fatalf("pipe cut at %d: %v", n, err)
 				}
@@ -142,9 +147,9 @@ func TestCutArchive(t *testing.T) {
 		})
 	}
 	t.Run("gzip", func(t *testing.T) {
-		data := compressed(t, "gzip", ours(t, plain))
+		data := ocitest.Compress(t, "gzip", ours(t, plain))
 		for n := 0; n < len(data); n += 7 {
-			if err := readAll(pipe(data[:n], nil)); !errors.Is(err, io.ErrUnexpectedEOF) {
+			if err := readAll(ocitest.Pipe(data[:n], nil)); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("cut at %d: %v", n, err)
 			}
 		}
@@ -152,10 +157,10 @@ func TestCutArchive(t *testing.T) {
 }
 
 func TestBrokenPipe(t *testing.T) {
-	data := ours(t, simple(t))
+	data := ours(t, ocitest.Simple(t))
 	broken := errors.New("input/output error")
 	for n := 0; n < len(data); n += 300 {
-		err := readAll(pipe(data[:n], broken))
+		err := readAll(ocitest.Pipe(data[:n], broken))
 		if !errors.Is(err, broken) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", n)) {
 			t.Fatalf("broken at %d: %v", n, err)
 		}
@@ -165,7 +170,7 @@ func TestBrokenPipe(t *testing.T) {
 // TestFlippedArchive changes one bit anywhere. Either that is found, or it is
 // where nothing that counts lies: then what was read is right all the same.
 func TestFlippedArchive(t *testing.T) {
-	ti := simple(t)
+	ti := ocitest.Simple(t)
 	want := ours(t, ti)
 	img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(want)), linux)
 	must(t, err)
@@ -176,20 +181,20 @@ func TestFlippedArchive(t *testing.T) {
 		data := bytes.Clone(want)
 		at := rnd.IntN(len(data))
 		data[at] ^= 1 << rnd.IntN(8)
-		img, err := OpenArchive(ctx, pipe(data, nil), linux)
+		img, err := OpenArchive(ctx, ocitest.Pipe(data, nil), linux)
 		if err == nil {
 			err = func() error {
 				defer img.Close()
 				if _, err := contents(img); err != nil {
 					return err
 				}
-				if err := img.Finish(ctx); err != nil {
+				if err := img.Drain(ctx); err != nil {
 					return err
 				}
 				if img.Digest != good {
 					t.Fatalf("byte %d: another image", at)
 				}
-				ti.check(t, img)
+				check(t, ti, img)
 				return nil
 			}()
 		}
@@ -205,21 +210,21 @@ func TestFlippedArchive(t *testing.T) {
 // TestConcurrentLayers reads all layers at once while they arrive, and sees that
 // an error that comes in the middle reaches each.
 func TestConcurrentLayers(t *testing.T) {
-	ti := testImage{plat: amd64}
+	ti := ocitest.Image{Platform: ocitest.AMD64}
 	for i := range 8 {
-		ti.layers = append(ti.layers, layerTar(t, fmt.Sprint(i), strings.Repeat(fmt.Sprint(i), 300_000)))
+		ti.Layers = append(ti.Layers, ocitest.Layer(t, fmt.Sprint(i), strings.Repeat(fmt.Sprint(i), 300_000)))
 	}
 	data := ours(t, ti)
 	each := func(img *Image) []error {
 		errs := make([]error, len(img.Layers))
 		var wg sync.WaitGroup
 		for i := range img.Layers {
-			wg.Go(func() { _, errs[i] = content(&img.Layers[i]) })
+			wg.Go(func() { _, errs[i] = ocitest.Content(img.Layers[i].Open) })
 		}
 		wg.Wait()
 		return errs
 	}
-	img, err := OpenArchive(ctx, pipe(data, nil), linux)
+	img, err := OpenArchive(ctx, ocitest.Pipe(data, nil), linux)
 	must(t, err)
 	defer img.Close()
 	for i, err := range each(img) {
@@ -227,9 +232,9 @@ func TestConcurrentLayers(t *testing.T) {
 			t.Errorf("layer %d: %v", i, err)
 		}
 	}
-	ti.check(t, img) // once more, from the spool
+	check(t, ti, img) // once more, from the spool
 
-	half, err := OpenArchive(ctx, pipe(data[:len(data)/2], nil), linux)
+	half, err := OpenArchive(ctx, ocitest.Pipe(data[:len(data)/2], nil), linux)
 	must(t, err)
 	defer half.Close()
 	for i, err := range each(half) {
@@ -242,7 +247,7 @@ func TestConcurrentLayers(t *testing.T) {
 // TestEarly sees that an image is known, and its first layer read, while the
 // second has not been written.
 func TestEarly(t *testing.T) {
-	data := ours(t, simple(t))
+	data := ours(t, ocitest.Simple(t))
 	r, w, err := os.Pipe()
 	must(t, err)
 	defer w.Close()
@@ -250,12 +255,12 @@ func TestEarly(t *testing.T) {
 	img, err := OpenArchive(ctx, r, linux)
 	must(t, err)
 	defer img.Close()
-	if _, err := content(&img.Layers[0]); err != nil {
+	if _, err := ocitest.Content(img.Layers[0].Open); err != nil {
 		t.Fatal(err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
-	if err := img.Finish(waiting); !errors.Is(err, context.DeadlineExceeded) {
+	if err := img.Drain(waiting); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
 	rd, err := img.Layers[1].Open(waiting)
@@ -267,23 +272,23 @@ func TestEarly(t *testing.T) {
 	}
 	w.Write(data[len(data)-2048:])
 	w.Close()
-	simple(t).check(t, img)
+	check(t, ocitest.Simple(t), img)
 }
 
 // TestOddArchives are archives as other tools and enemies write them.
 func TestOddArchives(t *testing.T) {
-	ti := simple(t)
-	fresh := func() *pack { p := newPack(); return p.index(p.image(t, ti)) }
-	rename := func(p *pack, name func(string) string) *pack {
-		q := newPack()
-		for _, n := range p.names {
-			q.add(name(n), p.files[n])
+	ti := ocitest.Simple(t)
+	fresh := func() *ocitest.Pack { p := ocitest.NewPack(); return p.Index(p.Image(t, ti)) }
+	rename := func(p *ocitest.Pack, name func(string) string) *ocitest.Pack {
+		q := ocitest.NewPack()
+		for _, n := range p.Names {
+			q.Add(name(n), p.Files[n])
 		}
 		return q
 	}
 	both := func(t *testing.T, data []byte, check func(*Image, error)) {
 		t.Helper()
-		check(OpenArchive(ctx, pipe(data, nil), linux))
+		check(OpenArchive(ctx, ocitest.Pipe(data, nil), linux))
 		file := filepath.Join(t.TempDir(), "f")
 		must(t, os.WriteFile(file, data, 0o666))
 		check(OpenPath(ctx, file, linux))
@@ -296,7 +301,7 @@ func TestOddArchives(t *testing.T) {
 		both(t, data, func(img *Image, err error) {
 			t.Helper()
 			must(t, err)
-			ti.check(t, img)
+			check(t, ti, img)
 		})
 	}
 	refused := func(t *testing.T, data []byte, want error, says string) {
@@ -304,7 +309,7 @@ func TestOddArchives(t *testing.T) {
 		both(t, data, func(img *Image, err error) {
 			t.Helper()
 			if err == nil {
-				err = img.Finish(ctx)
+				err = img.Drain(ctx)
 			}
 			if !errors.Is(err, want) || !strings.Contains(err.Error(), says) {
 				t.Errorf("got %v, want %v with %q", err, want, says)
@@ -312,62 +317,64 @@ func TestOddArchives(t *testing.T) {
 		})
 	}
 	t.Run("./ before names", func(t *testing.T) {
-		ok(t, rename(fresh(), func(n string) string { return "./" + n }).tar(t))
+		ok(t, rename(fresh(), func(n string) string { return "./" + n }).Tar(t))
 	})
 	t.Run("names that climb", func(t *testing.T) {
-		ok(t, rename(fresh(), func(n string) string { return "../../" + n }).tar(t))
+		ok(t, rename(fresh(), func(n string) string { return "../../" + n }).Tar(t))
 	})
 	t.Run("blobs linked", func(t *testing.T) {
-		p, q := fresh(), newPack()
-		for i, n := range p.names {
-			if strings.HasPrefix(n, blobsDir) {
-				q.add(fmt.Sprint("data/", i), p.files[n])
-				q.link(n, "../../data/"+fmt.Sprint(i))
+		p, q := fresh(), ocitest.NewPack()
+		for i, n := range p.Names {
+			if strings.HasPrefix(n, layout.Blobs) {
+				q.Add(fmt.Sprint("data/", i), p.Files[n])
+				q.Link(n, "../../data/"+fmt.Sprint(i))
 			} else {
-				q.add(n, p.files[n])
+				q.Add(n, p.Files[n])
 			}
 		}
-		ok(t, q.tar(t))
+		ok(t, q.Tar(t))
 	})
 	t.Run("links in a circle", func(t *testing.T) {
 		p := fresh()
-		q := newPack()
-		q.add(indexName, p.files[indexName])
-		for n, data := range p.files {
-			if strings.HasPrefix(n, blobsDir) && data[0] == '{' {
-				q.link(n, filepath.Base(n))
+		q := ocitest.NewPack()
+		q.Add(layout.Index, p.Files[layout.Index])
+		for n, data := range p.Files {
+			if strings.HasPrefix(n, layout.Blobs) && data[0] == '{' {
+				q.Link(n, filepath.Base(n))
 			}
 		}
-		refused(t, q.tar(t), ErrCorrupt, "links")
+		refused(t, q.Tar(t), ErrCorrupt, "links")
 	})
 	t.Run("blob twice", func(t *testing.T) {
-		ok(t, appendTar(fresh().tar(t), fresh().tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
+		ok(t, appendTar(fresh().Tar(t), fresh().Tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, layout.Blobs) }))
 	})
 	t.Run("blob twice, the second wrong", func(t *testing.T) {
 		wrong := fresh()
-		for n, data := range wrong.files {
-			wrong.files[n] = append(bytes.Clone(data), 'x')
+		for n, data := range wrong.Files {
+			wrong.Files[n] = append(bytes.Clone(data), 'x')
 		}
-		ok(t, appendTar(fresh().tar(t), wrong.tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, blobsDir) }))
+		ok(t, appendTar(fresh().Tar(t), wrong.Tar(t), func(h *tar.Header) bool { return strings.HasPrefix(h.Name, layout.Blobs) }))
 	})
 	t.Run("index twice", func(t *testing.T) {
-		refused(t, appendTar(fresh().tar(t), fresh().tar(t), func(*tar.Header) bool { return true }), ErrCorrupt, "index.json is there twice")
+		refused(t, appendTar(fresh().Tar(t), fresh().Tar(t), func(*tar.Header) bool { return true }), ErrCorrupt, "index.json is there twice")
 	})
 	t.Run("no manifest", func(t *testing.T) {
-		p := newPack().index(fresh().image(t, ti))
-		refused(t, p.tar(t), ErrNotFound, "blobs/sha256/")
+		p := ocitest.NewPack().Index(fresh().Image(t, ti))
+		refused(t, p.Tar(t), ErrNotFound, "blobs/sha256/")
 	})
-	t.Run("a layer", func(t *testing.T) { refused(t, layerTar(t, "etc/passwd", "x"), ErrUnsupported, "not an image archive") })
+	t.Run("a layer", func(t *testing.T) {
+		refused(t, ocitest.Layer(t, "etc/passwd", "x"), ErrUnsupported, "not an image archive")
+	})
 	t.Run("no tar", func(t *testing.T) { refused(t, bytes.Repeat([]byte("junk"), 1000), ErrCorrupt, "archive: byte 512") })
 	t.Run("before docker 1.10", func(t *testing.T) {
-		p := newPack()
-		p.add(legacyName, []byte("{}"))
-		refused(t, p.tar(t), ErrUnsupported, "docker before 1.10")
+		p := ocitest.NewPack()
+		p.Add(legacyName, []byte("{}"))
+		refused(t, p.Tar(t), ErrUnsupported, "docker before 1.10")
 	})
 	t.Run("claims much", func(t *testing.T) {
 		var buf bytes.Buffer
-		tar.NewWriter(&buf).WriteHeader(&tar.Header{Name: indexName, Size: 1 << 60, Format: tar.FormatGNU})
-		err := readAll(pipe(buf.Bytes(), nil))
+		tar.NewWriter(&buf).WriteHeader(&tar.Header{Name: layout.Index, Size: 1 << 60, Format: tar.FormatGNU})
+		err := readAll(ocitest.Pipe(buf.Bytes(), nil))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Error(err)
 		}
@@ -418,7 +425,7 @@ func fixSum(h []byte) {
 // TestStdinOffset reads an archive that begins in the middle of a file.
 func TestStdinOffset(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
-	must(t, os.WriteFile(name, append([]byte("before"), ours(t, simple(t))...), 0o666))
+	must(t, os.WriteFile(name, append([]byte("before"), ours(t, ocitest.Simple(t))...), 0o666))
 	f, err := os.Open(name)
 	must(t, err)
 	defer f.Close()
@@ -426,7 +433,7 @@ func TestStdinOffset(t *testing.T) {
 	must(t, err)
 	img, err := OpenArchive(ctx, f, linux)
 	must(t, err)
-	simple(t).check(t, img)
+	check(t, ocitest.Simple(t), img)
 }
 
 // TestLargeFile has an entry of 9 GiB, a hole, before everything else.
@@ -439,13 +446,13 @@ func TestLargeFile(t *testing.T) {
 	must(t, w.WriteHeader(&tar.Header{Name: "large", Typeflag: tar.TypeReg, Size: size}))
 	end, err := f.Seek(size, io.SeekCurrent)
 	must(t, err)
-	_, err = f.Write(ours(t, simple(t)))
+	_, err = f.Write(ours(t, ocitest.Simple(t)))
 	must(t, err)
 	_, err = f.Seek(0, io.SeekStart)
 	must(t, err)
 	img, err := OpenArchive(ctx, f, linux)
 	must(t, err)
-	simple(t).check(t, img)
+	check(t, ocitest.Simple(t), img)
 	must(t, f.Truncate(end-1))
 	var cut *cutError
 	if _, err := OpenArchive(ctx, f, linux); !errors.As(err, &cut) {
@@ -456,7 +463,7 @@ func TestLargeFile(t *testing.T) {
 func TestSpoolLeavesNothing(t *testing.T) {
 	opts := linux
 	opts.TmpDir = t.TempDir()
-	img, err := OpenArchive(ctx, pipe(ours(t, simple(t)), nil), opts)
+	img, err := OpenArchive(ctx, ocitest.Pipe(ours(t, ocitest.Simple(t)), nil), opts)
 	must(t, err)
 	left, err := os.ReadDir(opts.TmpDir)
 	if err != nil || len(left) > 0 {
@@ -464,7 +471,7 @@ func TestSpoolLeavesNothing(t *testing.T) {
 	}
 	must(t, img.Close())
 	opts.TmpDir = "/no/such"
-	if _, err := OpenArchive(ctx, pipe(ours(t, simple(t)), nil), opts); !errors.Is(err, os.ErrNotExist) {
+	if _, err := OpenArchive(ctx, ocitest.Pipe(ours(t, ocitest.Simple(t)), nil), opts); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

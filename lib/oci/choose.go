@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/platform"
 )
 
-// choose loads the image of an index that serves the wanted platform best; of
-// equals the first.
-func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Image, error) {
+// choose loads the image of an index that serves the wanted platform best, the first of
+// equals.
+func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth int) (*Image, error) {
 	s := search{loader: l}
 	if err := s.list(ctx, list, depth); err != nil {
 		return nil, err
@@ -17,7 +20,7 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	found := s.found
 	best, at := -1, -1
 	for i, c := range found {
-		r := l.want.rank(c.platform)
+		r := l.want.Rank(c.platform)
 		if r >= 0 && (best < 0 || r < best || r == best && len(c.platform.OSFeatures) > len(found[at].platform.OSFeatures)) {
 			best, at = r, i
 		}
@@ -26,7 +29,7 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	case at >= 0:
 	case len(found) == 1 && found[0].desc.Platform == nil:
 		at = 0 // no choice was meant
-	case s.missing != nil: // which may have been the one
+	case s.missing != nil: // it may be the wanted one
 		return nil, s.missing
 	case len(found) == 0:
 		return nil, noImage("the index", s.others)
@@ -36,8 +39,8 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 		return nil, l.noneFor(found)
 	}
 	c := found[at]
-	if best >= 0 && c.platform.normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
-		l.opts.warn("no image for %s: taking %s", l.want.full(), c.platform.full())
+	if best >= 0 && c.platform.Normal().Architecture != l.want.Architecture && c.desc.Platform != nil {
+		l.opts.warn("no image for %s: taking %s", l.want.Full(), c.platform.Full())
 	}
 	if c.data == nil {
 		data, err := l.document(ctx, c.desc)
@@ -48,47 +51,48 @@ func (l *loader) choose(ctx context.Context, list []descriptor, depth int) (*Ima
 	}
 	img, err := l.loadData(ctx, c.desc, c.data, maxNesting)
 	if err == nil {
-		img.offered = c.desc.Platform
+		img.Listed = c.desc.Platform
 	}
 	return img, err
 }
 
 // noneFor is the error where none of the images found is for the wanted platform.
 func (l *loader) noneFor(found []candidate) error {
-	err := fmt.Errorf("platform %s: %w: %s", l.want.full(), ErrNotFound, platforms(found))
-	switch {
-	case len(found) > 1:
-		return err
-	case l.opts.Platform == "":
-		return &hintError{err, "--platform " + found[0].platform.full() + " takes it"}
+	e := l.notFor(platforms(found))
+	for _, c := range found {
+		e.Available = append(e.Available, c.platform.Full())
 	}
-	return &hintError{err, hintOther}
+	e.Sole = len(found) == 1
+	return e
 }
 
-const hintOther = "--allow-other-platform takes it all the same"
+// notFor is the error where no image is for the wanted platform.
+func (l *loader) notFor(what string) *PlatformError {
+	return &PlatformError{Wanted: l.want.Full(), Asked: l.opts.Platform != "", what: what}
+}
 
 // candidate is an image that an index offers.
 type candidate struct {
-	desc     descriptor
-	platform platform
+	desc     manifest.Descriptor
+	platform platform.Platform
 	data     []byte // the manifest where it had to be read
 }
 
-// search finds the images of an index and of the indexes in it. What is no image is
-// passed over, as the specification has it, and so is what is not there.
+// search finds the images of an index and of the indexes in it. Entries that are no
+// images are passed over, as the specification has it, and so are missing ones.
 type search struct {
 	*loader
 	found   []candidate
-	missing error    // about the first that is not there
-	others  []string // types of what is no image
+	missing error    // about the first missing entry
+	others  []string // types of entries that are no images
 }
 
-func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
+func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int) error {
 	for _, d := range list {
-		if d.Platform != nil && d.Platform.isZero() {
+		if d.Platform != nil && d.Platform.IsZero() {
 			d.Platform = nil
 		}
-		if kind := d.stranger(); kind != "" {
+		if kind := d.OtherType(); kind != "" {
 			s.others = append(s.others, kind)
 			continue
 		}
@@ -106,14 +110,14 @@ func (s *search) list(ctx context.Context, list []descriptor, depth int) error {
 	return nil
 }
 
-// read looks into an index, or at a manifest for which its index states no platform:
-// then the configuration does.
-func (s *search) read(ctx context.Context, d descriptor, depth int) error {
+// read looks into an index, or at a manifest whose index states no platform for it: its
+// configuration says the platform.
+func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) error {
 	data, err := s.document(ctx, d)
 	if err != nil {
 		return err
 	}
-	doc, isIndex, err := parseDocument(data, d)
+	doc, isIndex, err := manifest.Parse(data, d)
 	switch {
 	case err != nil:
 		return err
@@ -122,8 +126,8 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 	case isIndex:
 		return s.list(ctx, doc.Manifests, depth+1)
 	}
-	kind := doc.artifact()
-	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, descriptor.isFileSystem) {
+	kind := doc.Artifact()
+	if kind == "" && len(doc.Layers) > 0 && !slices.ContainsFunc(doc.Layers, manifest.Descriptor.IsFileSystem) {
 		kind = string(doc.Layers[0].MediaType) // of a signature, say
 	}
 	if kind != "" {
@@ -131,33 +135,18 @@ func (s *search) read(ctx context.Context, d descriptor, depth int) error {
 		return nil
 	}
 	_, conf, err := s.config(ctx, *doc.Config)
-	if !isImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
+	if !manifest.IsImageConfig(doc.Config.MediaType) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported)) {
 		s.others = append(s.others, string(doc.Config.MediaType))
 		return nil
 	}
 	if err == nil {
-		s.found = append(s.found, candidate{d, conf.platform, data})
+		s.found = append(s.found, candidate{d, conf.Platform, data})
 	}
 	return err
 }
 
-// stranger is what the entry d of an index is, as far as the index says, if neither an
-// image nor an index; else "".
-func (d descriptor) stranger() string {
-	switch {
-	case d.Annotations[annotationDocker] != "":
-		return d.Annotations[annotationDocker]
-	case d.Platform != nil && d.Platform.isUnknown():
-		return "attestation"
-	case d.ArtifactType != "" && !isImageConfig(d.ArtifactType):
-		return string(d.ArtifactType)
-	case d.MediaType == "" || d.MediaType.IsIndex() || d.MediaType.IsImage():
-		return ""
-	}
-	return string(d.MediaType)
-}
-
-// noImage is the error of an index, called where, in which there are only others.
+// noImage is the error for an index that lists only entries of the types in others; where
+// is what messages call it.
 func noImage(where string, others []string) error {
 	if len(others) == 0 {
 		return fmt.Errorf("%w: %s lists no image", ErrUnsupported, where)
@@ -168,7 +157,7 @@ func noImage(where string, others []string) error {
 func platforms(list []candidate) string {
 	var s []string
 	for _, c := range list {
-		if p := c.platform.full(); p != "/" {
+		if p := c.platform.Full(); p != "/" {
 			s = append(s, p)
 		}
 	}
@@ -177,19 +166,21 @@ func platforms(list []candidate) string {
 
 // compare refuses an image that is not for the platform that the user asked for, by
 // the label that its index gives it or, without one, by its configuration.
-func (l *loader) compare(label *platform, conf platform) error {
-	if label == nil || label.isZero() {
+func (l *loader) compare(label *platform.Platform, conf platform.Platform) error {
+	if label == nil || label.IsZero() {
 		label = &conf
 	}
 	switch {
-	case l.opts.Platform == "", l.want.accepts(*label) && l.want.accepts(conf):
+	case l.opts.Platform == "", l.want.Accepts(*label) && l.want.Accepts(conf):
 		return nil
-	case l.want.accepts(*label):
-		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.full(), label.full())
+	case l.want.Accepts(*label):
+		l.opts.warn("the configuration of the image is for %s, its index says %s", conf.Full(), label.Full())
 	case l.opts.AllowOtherPlatform:
-		l.opts.warn("the image is for %s, not for %s", label.full(), l.want.full())
+		l.opts.warn("the image is for %s, not for %s", label.Full(), l.want.Full())
 	default:
-		return &hintError{fmt.Errorf("platform %s: %w: the image is for %s", l.want.full(), ErrNotFound, label.full()), hintOther}
+		e := l.notFor("the image is for " + label.Full())
+		e.Available, e.Sole = []string{label.Full()}, true
+		return e
 	}
 	return nil
 }

@@ -1,27 +1,39 @@
-// Package oci opens container images wherever they lie and writes them as OCI
-// archives. It reads registries, OCI image layouts (directories), OCI archives
-// and the archives of `docker save`, the latter two also from a pipe, and yields
-// for each image its manifest, its configuration and its layers.
+// Package oci opens container images in files and writes them as OCI archives. It reads
+// OCI image layouts (directories), OCI archives and the archives of `docker save`, the
+// latter two from pipes too, and yields for each image its manifest, its configuration
+// and its layers. Package pull, on top of this one, opens images in registries; a program
+// that imports only this one links no network.
 //
-// Nothing is believed that no digest vouches for: manifests and configurations
-// are verified before they are parsed, layers while they are read. Names in an
-// archive are keys of a map, never paths of the file system; a digest becomes a
-// path only after it was validated.
+// The packages below lib/oci, each of which may import those above it in this list:
 //
-// What comes from a registry goes into a cache, if there is one, and is taken from
-// there the next time: see Options.Cache and PullPolicy. Several layers arrive at a
-// time, in the cache or in spool files, and can be read while they do.
+//	manifest    the JSON documents of an image, and descriptors
+//	printable   foreign text, fit to be shown
+//	oci         the model of an image, its local sources, the writer of archives
+//	hosts       registries.conf and certs.d
+//	conn        connections
+//	login       credentials, and logging in
+//	registry    repositories of registries: manifests and blobs
+//	pull        images by any reference, with a cache
+//	ocitest     images for tests
+//
+// An image is read from a [Source]. To read images from elsewhere, implement one and
+// call [Load].
+//
+// Only what a digest vouches for is believed: manifests and configurations are verified
+// before they are parsed, layers while they are read. Names in an archive are keys of a
+// map, never paths of the file system; a digest becomes a path only after it was
+// validated.
 //
 // Archives may be compressed with gzip or zstd, and their names may begin with "./".
 // From a pipe, or compressed, the contents of their entries go to a spool file as they
 // are, layers compressed if they were.
 //
-// Of an index those entries count that are images or indexes; what else there is, and
-// what is not there, is passed over.
+// Of the entries of an index only images and indexes count. Others are passed over, and
+// so are entries whose blobs are missing.
 //
 // Images of a docker archive have no manifest. They get one: the canonical OCI
 // manifest over their uncompressed layers, so that the same image has the same
-// digest whoever saved it. An archive that docker 25 or newer wrote has an OCI
+// digest whichever program saved it. An archive that docker 25 or newer wrote has an OCI
 // index too, and counts as an OCI archive.
 //
 // Symbolic links in a layout directory are followed wherever they lead, since
@@ -30,5 +42,4 @@
 //
 // Not supported: Docker schema 1 manifests, archives of docker before 1.10 (no
 // manifest.json), encrypted layers, sparse files as entries of an archive.
-// Layers that can be had only from foreign URLs need Options.AllowForeign.
 package oci

@@ -3,7 +3,6 @@ package oci
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,15 +16,10 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/decompress"
+	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/unzstd"
 )
-
-// dockerImage is an element of manifest.json in an archive of docker save.
-type dockerImage struct {
-	Config   string
-	RepoTags []string
-	Layers   []string
-}
 
 // openDocker opens the image that tag names, or the only one, of a docker
 // archive, all of which has arrived.
@@ -41,21 +35,21 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 	if err != nil {
 		return nil, err
 	}
-	raw, err := readFile(ctx, a, cleanName(di.Config), opts.maxMetadata())
+	raw, err := readFile(ctx, a, cleanName(di.Config), opts.MetadataLimit())
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	conf, err := parseConfig(raw)
+	conf, err := manifest.ParseConfig(raw)
 	if err != nil {
 		return nil, err
 	}
 	if n := len(conf.RootFS.DiffIDs); n != len(di.Layers) {
-		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, dockerName, len(di.Layers), n)
+		return nil, fmt.Errorf("%w: %s lists %d layers, the configuration %d diff_ids", ErrCorrupt, manifest.DockerList, len(di.Layers), n)
 	}
-	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.maxLayer(), tmpDir: opts.TmpDir, window: opts.window()}
+	b := &dockerBlobs{a: a, at: map[digest.Digest]place{}, limit: opts.layerLimit(), tmpDir: opts.TmpDir, window: opts.window()}
 	l, err := newLoader(b, opts)
 	if err == nil {
-		err = l.compare(nil, conf.platform)
+		err = l.compare(nil, conf.Platform)
 	}
 	if err != nil {
 		return nil, err
@@ -68,25 +62,25 @@ func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Ima
 	return img, nil
 }
 
-func readDockerList(ctx context.Context, a *archive, opts Options) ([]dockerImage, error) {
-	data, err := readFile(ctx, a, dockerName, opts.maxMetadata())
+func readDockerList(ctx context.Context, a *archive, opts Options) ([]manifest.DockerImage, error) {
+	data, err := readFile(ctx, a, manifest.DockerList, opts.MetadataLimit())
 	if err != nil {
 		return nil, err
 	}
-	var list []dockerImage
-	if err := decode(data, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", dockerName, err)
+	var list []manifest.DockerImage
+	if err := manifest.Decode(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", manifest.DockerList, err)
 	}
 	return list, nil
 }
 
-func readFile(ctx context.Context, a *archive, name string, max int64) ([]byte, error) {
+func readFile(ctx context.Context, a *archive, name string, limit int64) ([]byte, error) {
 	r, _, err := a.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	data, err := readLimited(r, max)
+	data, err := ReadMetadata(r, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -95,16 +89,16 @@ func readFile(ctx context.Context, a *archive, name string, max int64) ([]byte, 
 
 // pickDocker returns the image that tag names, in full or, if only one image has
 // it, by the tag alone.
-func pickDocker(list []dockerImage, tag string) (dockerImage, error) {
+func pickDocker(list []manifest.DockerImage, tag string) (manifest.DockerImage, error) {
 	if len(list) == 0 {
-		return dockerImage{}, fmt.Errorf("%w: %s lists no image", ErrUnsupported, dockerName)
+		return manifest.DockerImage{}, fmt.Errorf("%w: %s lists no image", ErrUnsupported, manifest.DockerList)
 	}
 	calls := []func(t string) bool{
 		func(t string) bool { return tag == "" || t == tag || sameName(t, tag) },
 		func(t string) bool { return strings.HasSuffix(t, ":"+tag) },
 	}
 	for _, isCalled := range calls {
-		found := slices.DeleteFunc(slices.Clone(list), func(di dockerImage) bool {
+		found := slices.DeleteFunc(slices.Clone(list), func(di manifest.DockerImage) bool {
 			return !slices.ContainsFunc(di.RepoTags, isCalled) && tag != ""
 		})
 		switch len(found) {
@@ -113,12 +107,12 @@ func pickDocker(list []dockerImage, tag string) (dockerImage, error) {
 		case 1:
 			return found[0], nil
 		}
-		return dockerImage{}, ambiguous(tag, repoTags(found))
+		return manifest.DockerImage{}, ambiguous(tag, repoTags(found))
 	}
-	return dockerImage{}, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, repoTags(list))
+	return manifest.DockerImage{}, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, repoTags(list))
 }
 
-func repoTags(list []dockerImage) string {
+func repoTags(list []manifest.DockerImage) string {
 	var names []string
 	for _, di := range list {
 		names = append(names, di.RepoTags...)
@@ -144,11 +138,11 @@ type place struct {
 }
 
 // image makes the image of di: its layers located, its manifest written.
-func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, conf configFile) (*Image, error) {
+func (b *dockerBlobs) image(ctx context.Context, di manifest.DockerImage, raw []byte, conf manifest.Config) (*Image, error) {
 	img := &Image{
 		MediaType: string(types.OCIManifestSchema1),
 		Config:    raw, ConfigMediaType: string(types.OCIConfigJSON), ConfigDigest: digest.FromBytes(raw),
-		Platform: conf.platform.String(), blobs: b, closers: []io.Closer{b},
+		Platform: conf.Platform.String(), source: b, closers: []io.Closer{b},
 	}
 	if len(di.RepoTags) > 0 {
 		img.Tag = di.RepoTags[0][strings.LastIndexByte(di.RepoTags[0], ':')+1:]
@@ -157,17 +151,17 @@ func (b *dockerBlobs) image(ctx context.Context, di dockerImage, raw []byte, con
 		return nil, err
 	}
 	for i, id := range conf.RootFS.DiffIDs {
-		d := descriptor{MediaType: types.OCIUncompressedLayer, Digest: id, Size: b.at[id].size}
+		d := manifest.Descriptor{MediaType: types.OCIUncompressedLayer, Digest: id, Size: b.at[id].size}
 		img.Layers = append(img.Layers, Layer{Index: i, Digest: id, DiffID: id, Size: d.Size,
-			MediaType: string(d.MediaType), desc: d, blobs: b})
+			MediaType: string(d.MediaType), desc: d, source: b})
 	}
 	img.Manifest = canonicalManifest(img)
 	img.Digest = digest.FromBytes(img.Manifest)
 	return img, nil
 }
 
-// locateAll finds the layers ids in the files names, and unpacks in parallel
-// those that it must. The error is that of the lowest layer that has one.
+// locateAll finds the layers ids in the files names, and unpacks compressed ones, in
+// parallel. The error is that of the lowest layer that has one.
 func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []digest.Digest) error {
 	places, errs := make([]place, len(ids)), make([]error, len(ids))
 	var work errgroup.Group
@@ -197,7 +191,7 @@ func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []diges
 	return nil
 }
 
-// locate finds the layer in the file name, and unpacks it if it must.
+// locate finds the layer in the file name, and unpacks it if it is compressed.
 func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	r, size, err := b.a.open(ctx, name)
 	if err != nil {
@@ -205,50 +199,64 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	}
 	defer r.Close()
 	br := bufio.NewReaderSize(r, copySize)
-	if head, _ := br.Peek(compression.HeadSize); !isPlain(head) {
+	if head, _ := br.Peek(compression.HeadSize); !compression.IsPlain(head) {
 		return b.unpack(ctx, br)
 	}
 	return place{name: name, size: size}, nil
 }
 
-// unpack decompresses a layer to a spool file. Whether it is the right one is
-// found when it is read.
+// unpack decompresses a layer to a spool file. Reading it there will verify it.
 func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
-	plain, done, err := decompress(ctx, r, b.window)
+	plain, err := decompress.New(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
 		return place{}, err
 	} else if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	defer done()
+	defer plain.Close()
 	p := place{}
 	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
 		return place{}, err
 	}
-	in := &counter{r: io.LimitReader(plain, b.limit+1)}
+	in := &counter{r: stoppable{ctx, io.LimitReader(plain, b.limit+1)}}
 	p.size, err = io.CopyBuffer(struct{ io.Writer }{p.spool}, in, make([]byte, copySize))
 	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
 	case in.err != nil:
 		err = fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
 	case err == nil && p.size > b.limit:
-		err = fmt.Errorf("%w: unpacks to more than %d bytes (limit --max-layer)", ErrUnsupported, b.limit)
+		err = &LimitError{MaxLayer, b.limit}
 	}
 	return p, err
 }
 
-func (b *dockerBlobs) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
+// Layer implements Source.
+func (b *dockerBlobs) Layer(ctx context.Context, _ int, d manifest.Descriptor) (io.ReadCloser, error) {
 	p, ok := b.at[d.Digest]
 	switch {
 	case !ok:
-		return nil, 0, fmt.Errorf("%s: %w", d.Digest, ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", d.Digest, ErrNotFound)
 	case p.spool != nil:
-		return io.NopCloser(p.spool.Section(0, p.size)), p.size, nil
+		return verifySized(io.NopCloser(p.spool.Section(0, p.size)), p.size, d)
 	}
-	return b.a.open(ctx, p.name)
+	r, size, err := b.a.open(ctx, p.name)
+	if err != nil {
+		return nil, err
+	}
+	return verifySized(r, size, d)
 }
 
-func (b *dockerBlobs) manifest(context.Context, descriptor) (io.ReadCloser, int64, error) {
-	return nil, 0, errors.New("a docker archive has no manifest")
+var errNoManifest = errors.New("a docker archive has no manifest")
+
+// Manifest implements Source; nothing calls it.
+func (b *dockerBlobs) Manifest(context.Context, manifest.Descriptor) (io.ReadCloser, error) {
+	return nil, errNoManifest
+}
+
+// Config implements Source; nothing calls it.
+func (b *dockerBlobs) Config(context.Context, manifest.Descriptor) (io.ReadCloser, error) {
+	return nil, errNoManifest
 }
 
 // Close frees the unpacked layers, not the archive.
@@ -265,27 +273,18 @@ func (b *dockerBlobs) Close() error {
 // canonicalManifest writes the manifest of an image that has none.
 func canonicalManifest(img *Image) []byte {
 	m := struct {
-		document
-		Layers []descriptor `json:"layers"`
+		manifest.Document
+		Layers []manifest.Descriptor `json:"layers"`
 	}{
-		document: document{
+		Document: manifest.Document{
 			SchemaVersion: 2,
 			MediaType:     types.OCIManifestSchema1,
-			Config:        &descriptor{MediaType: types.OCIConfigJSON, Digest: img.ConfigDigest, Size: int64(len(img.Config))},
+			Config:        &manifest.Descriptor{MediaType: types.OCIConfigJSON, Digest: img.ConfigDigest, Size: int64(len(img.Config))},
 		},
-		Layers: make([]descriptor, 0, len(img.Layers)),
+		Layers: make([]manifest.Descriptor, 0, len(img.Layers)),
 	}
 	for _, l := range img.Layers {
 		m.Layers = append(m.Layers, l.desc)
 	}
-	return mustJSON(m)
-}
-
-// mustJSON encodes our own structs, which always can be.
-func mustJSON(v any) []byte {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return data
+	return manifest.Encode(m)
 }

@@ -11,65 +11,70 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/ocitest"
 )
 
 // skopeoSave makes what skopeo and podman save: layers and configuration by
 // digest, and for old docker a directory of links.
-func (p *pack) skopeoSave(t testing.TB, ti testImage, suffix string, tags ...string) *pack {
+func skopeoSave(p *ocitest.Pack, t testing.TB, ti ocitest.Image, suffix string, tags ...string) *ocitest.Pack {
 	t.Helper()
-	di := dockerImage{RepoTags: tags}
+	di := manifest.DockerImage{RepoTags: tags}
 	var diffIDs []digest.Digest
-	for _, data := range ti.layers {
+	for _, data := range ti.Layers {
 		d := digest.FromBytes(data)
 		diffIDs = append(diffIDs, d)
 		name := d.Encoded() + suffix
-		if _, ok := p.files[name]; !ok {
-			p.add(name, compressed(t, ti.compress, data))
-			p.link(digest.FromString(name).Encoded()+"/layer.tar", "../"+name)
+		if _, ok := p.Files[name]; !ok {
+			p.Add(name, ocitest.Compress(t, ti.Compression, data))
+			p.Link(digest.FromString(name).Encoded()+"/layer.tar", "../"+name)
 		}
 		di.Layers = append(di.Layers, name)
 	}
-	conf := config(ti.plat, diffIDs)
+	conf := ocitest.Config(ti.Platform, diffIDs)
 	di.Config = digest.FromBytes(conf).Encoded() + ".json"
-	p.add(di.Config, conf)
-	p.add(dockerName, mustJSON([]dockerImage{di}))
+	p.Add(di.Config, conf)
+	p.Add(manifest.DockerList, manifest.Encode([]manifest.DockerImage{di}))
 	return p
 }
 
 func TestDockerArchives(t *testing.T) {
-	plain := simple(t)
-	plain.compress = ""
+	plain := ocitest.Simple(t)
+	plain.Compression = ""
 	var same digest.Digest
 	for _, compress := range []string{"", "gzip", "zstd"} {
-		ti := simple(t)
-		ti.compress = compress
-		first := newPack()
-		first.add(dockerName, nil)
-		whole := newPack().skopeoSave(t, ti, ".tar", "a/b:c")
-		for _, n := range append([]string{dockerName}, whole.names...) {
-			if whole.links[n] == "" {
-				first.add(n, whole.files[n])
+		ti := ocitest.Simple(t)
+		ti.Compression = compress
+		first := ocitest.NewPack()
+		first.Add(manifest.DockerList, nil)
+		whole := skopeoSave(ocitest.NewPack(), t, ti, ".tar", "a/b:c")
+		for _, n := range append([]string{manifest.DockerList}, whole.Names...) {
+			if whole.Links[n] == "" {
+				first.Add(n, whole.Files[n])
 			}
 		}
-		for name, p := range map[string]*pack{
-			"docker 24":      newPack().dockerSave(t, ti, "a/b:c"),
+		for name, p := range map[string]*ocitest.Pack{
+			"docker 24":      ocitest.NewPack().DockerSave(t, ti, "a/b:c"),
 			"skopeo":         whole,
-			"crane":          newPack().skopeoSave(t, ti, ".tar.gz", "a/b:c"),
+			"crane":          skopeoSave(ocitest.NewPack(), t, ti, ".tar.gz", "a/b:c"),
 			"manifest first": first,
 		} {
 			t.Run(name+" "+compress, func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "a")
-				must(t, os.WriteFile(file, p.tar(t), 0o666))
+				must(t, os.WriteFile(file, p.Tar(t), 0o666))
 				for _, open := range []func() (*Image, error){
 					func() (*Image, error) { return Open(ctx, "docker-archive:"+file, linux) },
 					func() (*Image, error) { return Open(ctx, "docker-archive:"+file+":a/b:c", linux) },
 					func() (*Image, error) { return Open(ctx, "docker-archive:"+file+":c", linux) },
-					func() (*Image, error) { return OpenArchive(ctx, pipe(p.tar(t), nil), linux) },
-					func() (*Image, error) { return OpenArchive(ctx, pipe(compressed(t, "gzip", p.tar(t)), nil), linux) },
+					func() (*Image, error) { return OpenArchive(ctx, ocitest.Pipe(p.Tar(t), nil), linux) },
+					func() (*Image, error) {
+						return OpenArchive(ctx, ocitest.Pipe(ocitest.Compress(t, "gzip", p.Tar(t)), nil), linux)
+					},
 				} {
 					img, err := open()
 					must(t, err)
-					plain.check(t, img) // uncompressed, whatever the archive has
+					check(t, plain, img) // uncompressed, whatever the archive has
 					if same == "" {
 						same = img.Digest
 					}
@@ -87,7 +92,7 @@ func TestDockerArchives(t *testing.T) {
 // canonical sees that the manifest we make says what the image has.
 func canonical(t *testing.T, img *Image) {
 	t.Helper()
-	var m document
+	var m manifest.Document
 	must(t, json.Unmarshal(img.Manifest, &m))
 	if m.SchemaVersion != 2 || m.MediaType != types.OCIManifestSchema1 || m.Config.Digest != img.ConfigDigest ||
 		m.Config.Size != int64(len(img.Config)) || len(m.Layers) != len(img.Layers) {
@@ -101,21 +106,21 @@ func canonical(t *testing.T, img *Image) {
 }
 
 func TestDockerNoLayers(t *testing.T) {
-	ti := testImage{plat: amd64}
-	img, err := OpenArchive(ctx, pipe(newPack().dockerSave(t, ti).tar(t), nil), linux)
+	ti := ocitest.Image{Platform: ocitest.AMD64}
+	img, err := OpenArchive(ctx, ocitest.Pipe(ocitest.NewPack().DockerSave(t, ti).Tar(t), nil), linux)
 	must(t, err)
-	ti.check(t, img)
+	check(t, ti, img)
 	if !bytes.Contains(img.Manifest, []byte(`"layers":[]`)) {
 		t.Errorf("manifest %s", img.Manifest)
 	}
 }
 
 func TestDockerSeveral(t *testing.T) {
-	one, two := simple(t), simple(t)
-	two.layers = two.layers[:2]
-	p := newPack().dockerSave(t, one, "one:latest", "one:1").dockerSave(t, two, "localhost:5000/two:latest")
+	one, two := ocitest.Simple(t), ocitest.Simple(t)
+	two.Layers = two.Layers[:2]
+	p := ocitest.NewPack().DockerSave(t, one, "one:latest", "one:1").DockerSave(t, two, "localhost:5000/two:latest")
 	file := filepath.Join(t.TempDir(), "a.tar")
-	must(t, os.WriteFile(file, p.tar(t), 0o666))
+	must(t, os.WriteFile(file, p.Tar(t), 0o666))
 	for sel, want := range map[string]int{":one:latest": 3, ":one:1": 3, ":docker.io/library/one:1": 3, ":localhost:5000/two:latest": 2, ":1": 3} {
 		img, err := Open(ctx, "docker-archive:"+file+sel, linux)
 		must(t, err)
@@ -134,19 +139,19 @@ func TestDockerSeveral(t *testing.T) {
 // TestDockerHybrid is what docker 25 and newer save: an OCI layout, its index
 // last, and manifest.json that names the same blobs.
 func TestDockerHybrid(t *testing.T) {
-	ti := simple(t)
-	ti.compress = ""
-	p := newPack()
-	d := p.image(t, ti)
-	d.Annotations = map[string]string{annotationFullName: "docker.io/library/x:1", annotationRefName: "1"}
-	p.add(dockerName, mustJSON([]dockerImage{{Config: "blobs/sha256/x", RepoTags: []string{"x:1"}}}))
-	p.index(d)
+	ti := ocitest.Simple(t)
+	ti.Compression = ""
+	p := ocitest.NewPack()
+	d := p.Image(t, ti)
+	d.Annotations = map[string]string{manifest.FullName: "docker.io/library/x:1", manifest.RefName: "1"}
+	p.Add(manifest.DockerList, manifest.Encode([]manifest.DockerImage{{Config: "blobs/sha256/x", RepoTags: []string{"x:1"}}}))
+	p.Index(d)
 	file := filepath.Join(t.TempDir(), "a.tar")
-	must(t, os.WriteFile(file, p.tar(t), 0o666))
+	must(t, os.WriteFile(file, p.Tar(t), 0o666))
 	for _, ref := range []string{"docker-archive:" + file, "docker-archive:" + file + ":x:1", "oci-archive:" + file + ":1"} {
 		img, err := Open(ctx, ref, linux)
 		must(t, err)
-		ti.check(t, img)
+		check(t, ti, img)
 		if img.Digest != d.Digest {
 			t.Errorf("%s: %s", ref, img.Digest)
 		}
@@ -154,57 +159,57 @@ func TestDockerHybrid(t *testing.T) {
 }
 
 func TestDockerRefuse(t *testing.T) {
-	ti := simple(t)
+	ti := ocitest.Simple(t)
 	for _, c := range []struct {
 		name  string
 		want  error
 		says  string
 		opts  Options
-		spoil func(p *pack, di *dockerImage)
+		spoil func(p *ocitest.Pack, di *manifest.DockerImage)
 	}{
-		{"layer count", ErrCorrupt, "2 layers, the configuration 3 diff_ids", linux, func(_ *pack, di *dockerImage) { di.Layers = di.Layers[:2] }},
-		{"no layer", ErrNotFound, "layer 1", linux, func(_ *pack, di *dockerImage) { di.Layers[1] = "x" }},
-		{"no config", ErrNotFound, "configuration", linux, func(_ *pack, di *dockerImage) { di.Config = "../../../etc/passwd" }},
-		{"bad config", ErrCorrupt, "configuration", linux, func(p *pack, di *dockerImage) { p.files[di.Config] = []byte("x") }},
-		{"bad diff-id", ErrCorrupt, "layer 2", linux, func(p *pack, di *dockerImage) {
-			id := digest.FromBytes(ti.layers[0])
-			p.files[di.Config] = config(amd64, []digest.Digest{id, id, "sha256:../../x"})
+		{"layer count", ErrCorrupt, "2 layers, the configuration 3 diff_ids", linux, func(_ *ocitest.Pack, di *manifest.DockerImage) { di.Layers = di.Layers[:2] }},
+		{"no layer", ErrNotFound, "layer 1", linux, func(_ *ocitest.Pack, di *manifest.DockerImage) { di.Layers[1] = "x" }},
+		{"no config", ErrNotFound, "configuration", linux, func(_ *ocitest.Pack, di *manifest.DockerImage) { di.Config = "../../../etc/passwd" }},
+		{"bad config", ErrCorrupt, "configuration", linux, func(p *ocitest.Pack, di *manifest.DockerImage) { p.Files[di.Config] = []byte("x") }},
+		{"bad diff-id", ErrCorrupt, "layer 2", linux, func(p *ocitest.Pack, di *manifest.DockerImage) {
+			id := digest.FromBytes(ti.Layers[0])
+			p.Files[di.Config] = ocitest.Config(ocitest.AMD64, []digest.Digest{id, id, "sha256:../../x"})
 		}},
-		{"bad gzip", ErrCorrupt, "layer 0", linux, func(p *pack, di *dockerImage) { p.files[di.Layers[0]][15] ^= 0xff }},
-		{"cut gzip", ErrCorrupt, "layer 0", linux, func(p *pack, di *dockerImage) { p.files[di.Layers[0]] = p.files[di.Layers[0]][:40] }},
-		{"bomb", ErrUnsupported, "--max-layer", Options{MaxLayer: 1000}, func(*pack, *dockerImage) {}},
-		{"large config", ErrUnsupported, "--max-metadata", Options{MaxMetadata: 330}, func(*pack, *dockerImage) {}},
+		{"bad gzip", ErrCorrupt, "layer 0", linux, func(p *ocitest.Pack, di *manifest.DockerImage) { p.Files[di.Layers[0]][15] ^= 0xff }},
+		{"cut gzip", ErrCorrupt, "layer 0", linux, func(p *ocitest.Pack, di *manifest.DockerImage) { p.Files[di.Layers[0]] = p.Files[di.Layers[0]][:40] }},
+		{"bomb", ErrUnsupported, "unpacks to more than 1000 bytes", Options{MaxLayer: 1000}, func(*ocitest.Pack, *manifest.DockerImage) {}},
+		{"large config", ErrUnsupported, "longer than 330 bytes", Options{MaxMetadata: 330}, func(*ocitest.Pack, *manifest.DockerImage) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPack().skopeoSave(t, ti, ".tar", "x:y")
-			var list []dockerImage
-			must(t, json.Unmarshal(p.files[dockerName], &list))
+			p := skopeoSave(ocitest.NewPack(), t, ti, ".tar", "x:y")
+			var list []manifest.DockerImage
+			must(t, json.Unmarshal(p.Files[manifest.DockerList], &list))
 			for _, n := range list[0].Layers {
-				p.files[n] = bytes.Clone(p.files[n])
+				p.Files[n] = bytes.Clone(p.Files[n])
 			}
 			c.spoil(p, &list[0])
-			p.files[dockerName] = mustJSON(list)
-			_, err := OpenArchive(ctx, pipe(p.tar(t), nil), c.opts)
+			p.Files[manifest.DockerList] = manifest.Encode(list)
+			_, err := OpenArchive(ctx, ocitest.Pipe(p.Tar(t), nil), c.opts)
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %v with %q", err, c.want, c.says)
 			}
 		})
 	}
 	t.Run("no images", func(t *testing.T) {
-		p := newPack()
-		p.add(dockerName, []byte("[]"))
-		if _, err := OpenArchive(ctx, pipe(p.tar(t), nil), linux); !errors.Is(err, ErrUnsupported) {
+		p := ocitest.NewPack()
+		p.Add(manifest.DockerList, []byte("[]"))
+		if _, err := OpenArchive(ctx, ocitest.Pipe(p.Tar(t), nil), linux); !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
 		}
 	})
 	t.Run("wrong layer", func(t *testing.T) {
-		p := newPack().skopeoSave(t, ti, ".tar", "x:y")
-		for n := range p.files {
+		p := skopeoSave(ocitest.NewPack(), t, ti, ".tar", "x:y")
+		for n := range p.Files {
 			if strings.HasSuffix(n, ".tar") {
-				p.files[n] = layerTar(t, "other", "content")
+				p.Files[n] = ocitest.Layer(t, "other", "content")
 			}
 		}
-		img, err := OpenArchive(ctx, pipe(p.tar(t), nil), linux)
+		img, err := OpenArchive(ctx, ocitest.Pipe(p.Tar(t), nil), linux)
 		must(t, err)
 		if _, err := contents(img); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "layer 0") {
 			t.Error(err)

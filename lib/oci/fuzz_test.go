@@ -10,28 +10,31 @@ import (
 	"testing"
 	"time"
 
+	"ocipipe/lib/compression"
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/reftest"
 )
 
 // fuzzSeeds are archives of every kind.
 func fuzzSeeds(t testing.TB) [][]byte {
-	ti := simple(t)
-	nested := newPack()
-	d := nested.image(t, ti)
-	inner := nested.json("", document{SchemaVersion: 2, Manifests: []descriptor{d}})
-	nested.index(inner)
+	ti := ocitest.Simple(t)
+	nested := ocitest.NewPack()
+	d := nested.Image(t, ti)
+	inner := nested.JSON("", manifest.Document{SchemaVersion: 2, Manifests: []manifest.Descriptor{d}})
+	nested.Index(inner)
 	sha512 := ti
-	sha512.alg, sha512.docker = "sha512", true
-	p512 := newPack()
-	p512.index(p512.image(t, sha512))
+	sha512.Algorithm, sha512.Docker = "sha512", true
+	p512 := ocitest.NewPack()
+	p512.Index(p512.Image(t, sha512))
 	return [][]byte{
 		ours(t, ti),
-		nested.tar(t),
-		p512.tar(t),
-		newPack().dockerSave(t, ti, "x:y").tar(t),
-		newPack().skopeoSave(t, ti, ".tar", "x:y").tar(t),
-		compressed(t, "gzip", ours(t, ti)),
-		compressed(t, "zstd", newPack().dockerSave(t, ti, "x:y").tar(t)),
+		nested.Tar(t),
+		p512.Tar(t),
+		ocitest.NewPack().DockerSave(t, ti, "x:y").Tar(t),
+		skopeoSave(ocitest.NewPack(), t, ti, ".tar", "x:y").Tar(t),
+		ocitest.Compress(t, "gzip", ours(t, ti)),
+		ocitest.Compress(t, "zstd", ocitest.NewPack().DockerSave(t, ti, "x:y").Tar(t)),
 	}
 }
 
@@ -50,7 +53,7 @@ func FuzzArchive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reftest.Partly(t, false, func() (reftest.Next, error) { return layersOf(data) }) // only what is read is verified
 		piped, err := rewrite(fuzzPiped(data))
-		if isPlain(data) {
+		if compression.IsPlain(data) {
 			placed, perr := rewrite(indexArchive(bytes.NewReader(data), int64(len(data)), io.NopCloser(nil)))
 			if (err == nil) != (perr == nil) {
 				t.Fatalf("from a pipe: %v, in place: %v", err, perr)
@@ -85,7 +88,7 @@ func layersOf(data []byte) (reftest.Next, error) {
 	i := 0
 	return func() (string, io.WriterTo, error) {
 		if i == len(img.Layers) {
-			err := img.Finish(ctx)
+			err := img.Drain(ctx)
 			img.Close()
 			cancel()
 			return "", nil, cmp.Or(err, io.EOF)
@@ -141,17 +144,17 @@ func FuzzLayout(f *testing.F) {
 }
 
 func readLayout(data []byte) error {
-	p := newPack()
+	p := ocitest.NewPack()
 	for tr := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := tr.Next()
 		if err != nil {
 			break
 		}
 		if content, err := io.ReadAll(io.LimitReader(tr, 1<<20)); err == nil && h.Typeflag == tar.TypeReg {
-			p.add(cleanName(h.Name), content)
+			p.Add(cleanName(h.Name), content)
 		}
 	}
-	img, err := openLayout(ctx, p, selector{}, fuzzOptions)
+	img, err := openLayout(ctx, packed{p}, selector{}, fuzzOptions)
 	if err != nil {
 		return err
 	}
@@ -159,9 +162,11 @@ func readLayout(data []byte) error {
 	return WriteArchive(ctx, io.Discard, img)
 }
 
-// open makes a pack a layout in memory.
-func (p *pack) open(_ context.Context, name string) (io.ReadCloser, int64, error) {
-	data, ok := p.files[name]
+// packed is a layout in memory.
+type packed struct{ *ocitest.Pack }
+
+func (p packed) open(_ context.Context, name string) (io.ReadCloser, int64, error) {
+	data, ok := p.Files[name]
 	if !ok {
 		return nil, 0, ErrNotFound
 	}

@@ -10,39 +10,40 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
-// Names in a layout and in archives.
-const (
-	layoutName = "oci-layout"
-	indexName  = "index.json"
-	blobsDir   = "blobs"
-	dockerName = "manifest.json" // of docker save
-	legacyName = "repositories"  // of docker save before 1.10, and later beside manifest.json
-)
+// legacyName is the list of images in archives of docker save before docker 1.10, and
+// later beside manifest.json.
+const legacyName = "repositories"
 
-// files is a directory or an archive: whatever has files with names.
+// files is a directory or an archive.
 type files interface {
 	// open returns the content of a file and its size. A file that is not there
 	// is ErrNotFound.
 	open(ctx context.Context, name string) (io.ReadCloser, int64, error)
 }
 
-// layout finds the blobs of an OCI image layout among files.
-type layout struct{ files }
+// layoutBlobs finds the blobs of an OCI image layout among files.
+type layoutBlobs struct{ files }
 
-func (l layout) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
-	return l.open(ctx, blobName(d.Digest))
+func (l layoutBlobs) Manifest(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error) {
+	r, _, err := l.open(ctx, layout.BlobName(d.Digest))
+	return r, err
 }
 
-func (l layout) manifest(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
-	return l.blob(ctx, d)
+func (l layoutBlobs) Config(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error) {
+	return l.Manifest(ctx, d)
 }
 
-// blobName is where a layout keeps the blob d, which must be valid.
-func blobName(d digest.Digest) string {
-	return blobsDir + "/" + d.Algorithm().String() + "/" + d.Encoded()
+func (l layoutBlobs) Layer(ctx context.Context, _ int, d manifest.Descriptor) (io.ReadCloser, error) {
+	r, size, err := l.open(ctx, layout.BlobName(d.Digest))
+	if err != nil {
+		return nil, err
+	}
+	return verifySized(r, size, d)
 }
 
 // dir is a layout directory.
@@ -52,8 +53,8 @@ func (d dir) open(_ context.Context, name string) (io.ReadCloser, int64, error) 
 	return openRegular(filepath.Join(string(d), filepath.FromSlash(name)))
 }
 
-// openRegular opens a file, through links, if it is a regular one: a named pipe
-// would make us wait for ever.
+// openRegular opens a regular file, through links. Opening a named pipe might wait for
+// ever.
 func openRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -70,12 +71,12 @@ func openRegular(path string) (*os.File, int64, error) {
 
 // openLayout opens the image that sel names, or the only one, of the layout f.
 func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Image, error) {
-	l, err := newLoader(layout{f}, opts)
+	l, err := newLoader(layoutBlobs{f}, opts)
 	if err != nil {
 		return nil, err
 	}
 	if sel.digest != "" {
-		return l.load(ctx, descriptor{Digest: sel.digest, Size: -1})
+		return l.load(ctx, manifest.Descriptor{Digest: sel.digest, Size: -1})
 	}
 	index, err := readIndex(ctx, f, opts)
 	if err != nil {
@@ -96,43 +97,40 @@ func openLayout(ctx context.Context, f files, sel selector, opts Options) (*Imag
 	return img, nil
 }
 
-func readIndex(ctx context.Context, f files, opts Options) (document, error) {
-	var index document
-	r, _, err := f.open(ctx, indexName)
+func readIndex(ctx context.Context, f files, opts Options) (manifest.Document, error) {
+	r, _, err := f.open(ctx, layout.Index)
 	if err != nil {
-		return index, err
+		return manifest.Document{}, err
 	}
 	defer r.Close()
-	data, err := readLimited(r, opts.maxMetadata())
+	data, err := ReadMetadata(r, opts.MetadataLimit())
+	var index manifest.Document
+	if err == nil {
+		index, err = manifest.ParseIndex(data)
+	}
 	if err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
-	}
-	if err := decode(data, &index); err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
-	}
-	if err := checkSizes(index.Manifests); err != nil {
-		return index, fmt.Errorf("%s: %w", indexName, err)
+		return manifest.Document{}, fmt.Errorf("%s: %w", layout.Index, err)
 	}
 	return index, nil
 }
 
-// chooseTop loads the image among those that one name of a layout stands for. An
-// only one is taken as it is.
-func (l *loader) chooseTop(ctx context.Context, list []descriptor) (*Image, error) {
+// chooseTop loads the image among those that one name of a layout stands for. A single
+// one is taken as it is.
+func (l *loader) chooseTop(ctx context.Context, list []manifest.Descriptor) (*Image, error) {
 	if len(list) == 1 {
 		return l.load(ctx, list[0])
 	}
 	return l.choose(ctx, list, 0)
 }
 
-// pick returns the descriptors that tag names, or all without a tag, but not those of
-// which the index says that they are no images.
-func pick(list []descriptor, tag string) ([]descriptor, error) {
-	var images, found []descriptor
+// pick returns the descriptors that tag names, or all without a tag. It leaves out those
+// that are no images by what the index says.
+func pick(list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
+	var images, found []manifest.Descriptor
 	var others []string
 	for _, d := range list {
-		kind := d.stranger()
-		isNamed := tag == "" || d.isCalled(tag)
+		kind := d.OtherType()
+		isNamed := tag == "" || isCalled(d, tag)
 		switch {
 		case kind == "":
 			images = append(images, d)
@@ -149,15 +147,15 @@ func pick(list []descriptor, tag string) ([]descriptor, error) {
 	case len(others) > 0:
 		return nil, fmt.Errorf("%w: tag %q names an artifact of type %.100q, not a container image", ErrUnsupported, tag, others[0])
 	case len(images) == 0:
-		return nil, noImage(indexName, kinds(list))
+		return nil, noImage(layout.Index, kinds(list))
 	}
 	return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(images))
 }
 
-// kinds are the types of what is no image.
-func kinds(list []descriptor) (types []string) {
+// kinds are the types of the entries that are no images.
+func kinds(list []manifest.Descriptor) (types []string) {
 	for _, d := range list {
-		types = append(types, d.stranger())
+		types = append(types, d.OtherType())
 	}
 	return types
 }
@@ -167,30 +165,30 @@ const maxNamed = 32
 
 // ofOneName refuses descriptors of several names, which are several images. An index
 // may list an image once for each platform, so several of one name, or none, are one.
-// Where the names are several, what proves to be no image does not count: signatures
-// are kept beside images in that way.
-func (l *loader) ofOneName(ctx context.Context, list []descriptor, tag string) ([]descriptor, error) {
+// Where there are several names, entries that prove to be no images do not count:
+// signatures are kept beside images in that way.
+func (l *loader) ofOneName(ctx context.Context, list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
 	if !severalNames(list) {
 		return list, nil
 	}
-	var images []descriptor
+	var images []manifest.Descriptor
 	for _, d := range list {
 		s := search{loader: l}
-		if len(list) > maxNamed || s.list(ctx, []descriptor{d}, 0) != nil || len(s.found) > 0 {
+		if len(list) > maxNamed || s.list(ctx, []manifest.Descriptor{d}, 0) != nil || len(s.found) > 0 {
 			images = append(images, d)
 		}
 	}
 	switch {
 	case len(images) == 0:
-		return list[:1], nil // who loads it says what it is
+		return list[:1], nil // loading it says what it is
 	case severalNames(images):
 		return nil, ambiguous(tag, available(images))
 	}
 	return images, nil
 }
 
-func severalNames(list []descriptor) bool {
-	return slices.ContainsFunc(list, func(d descriptor) bool {
+func severalNames(list []manifest.Descriptor) bool {
+	return slices.ContainsFunc(list, func(d manifest.Descriptor) bool {
 		return d.Digest != list[0].Digest && fullName(d) != fullName(list[0])
 	})
 }
@@ -205,8 +203,8 @@ func ambiguous(tag, available string) error {
 
 // isCalled reports whether tag names d: the tag itself, or a full name however
 // it is abbreviated.
-func (d descriptor) isCalled(tag string) bool {
-	ref, full := d.Annotations[annotationRefName], d.Annotations[annotationFullName]
+func isCalled(d manifest.Descriptor, tag string) bool {
+	ref, full := d.Annotations[manifest.RefName], d.Annotations[manifest.FullName]
 	return tag == ref || tag == full || sameName(tag, ref) || sameName(tag, full)
 }
 
@@ -225,18 +223,18 @@ func sameName(a, b string) bool {
 }
 
 // refName is the tag that a layout gives d.
-func refName(d descriptor) string { return d.Annotations[annotationRefName] }
+func refName(d manifest.Descriptor) string { return d.Annotations[manifest.RefName] }
 
 // fullName is the longest name that a layout gives d.
-func fullName(d descriptor) string {
-	if n := d.Annotations[annotationFullName]; n != "" {
+func fullName(d manifest.Descriptor) string {
+	if n := d.Annotations[manifest.FullName]; n != "" {
 		return n
 	}
 	return refName(d)
 }
 
 // available lists the names of an index for the user to choose from.
-func available(list []descriptor) string {
+func available(list []manifest.Descriptor) string {
 	var names []string
 	for _, d := range list {
 		n := fullName(d)

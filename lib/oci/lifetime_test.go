@@ -8,20 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/reftest"
 )
 
 // TestArchiveClosed closes archives from a pipe that goes silent: nothing is left of
 // them, and nobody waits for the writer. Closing twice is harmless.
 func TestArchiveClosed(t *testing.T) {
-	data := ours(t, simple(t))
+	data := ours(t, ocitest.Simple(t))
 	broken := bytes.Clone(data)
 	copy(broken[bytes.Index(broken, []byte(`{"schemaVersion"`)):], "{{{")
 	opts := linux
 	opts.TmpDir = t.TempDir()
 	for name, sent := range map[string][]byte{
 		"nothing": nil, "broken": broken[:len(broken)-2048], "index and a layer": data[:len(data)-2048],
-		"compressed": compressed(t, "gzip", data)[:800],
+		"compressed": ocitest.Compress(t, "gzip", data)[:800],
 	} {
 		before := reftest.RunningNow(t)
 		r, w, err := os.Pipe()
@@ -45,7 +46,7 @@ func TestArchiveClosed(t *testing.T) {
 // TestArchiveWithoutEnd closes one that never ends, and whose Close does nothing.
 func TestArchiveWithoutEnd(t *testing.T) {
 	before := reftest.RunningNow(t)
-	data := ours(t, simple(t))
+	data := ours(t, ocitest.Simple(t))
 	img, err := OpenArchive(ctx, io.NopCloser(io.MultiReader(bytes.NewReader(data), endless{})), linux)
 	must(t, err)
 	must(t, img.Close())

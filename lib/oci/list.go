@@ -7,10 +7,11 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/printable"
 )
 
 // ListText writes what img consists of for people to read. Where its lines would be
@@ -30,9 +31,9 @@ func listText(img *Image, show func(digest.Digest) string, showType func(string)
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "manifest %s\n", img.Digest)
 	fmt.Fprintf(&text, "config   %s\n", img.ConfigDigest)
-	fmt.Fprintf(&text, "platform %s\n", printable(img.Platform))
+	fmt.Fprintf(&text, "platform %s\n", printable.Text(img.Platform))
 	if img.Tag != "" {
-		fmt.Fprintf(&text, "tag      %s\n", printable(img.Tag))
+		fmt.Fprintf(&text, "tag      %s\n", printable.Text(img.Tag))
 	}
 	tw := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "\nLAYER\tSIZE\tDIGEST\tDIFF-ID\tTYPE\n")
@@ -107,14 +108,4 @@ func ListJSON(w io.Writer, img *Image) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(list)
-}
-
-// printable is s without what a terminal might obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

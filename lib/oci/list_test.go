@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/ocitest"
 )
 
 func TestList(t *testing.T) {
-	ti := simple(t)
-	p := newPack()
-	p.index(named(p.image(t, ti), "v\x1b1"))
-	img, err := OpenPath(ctx, p.dir(t), linux)
+	ti := ocitest.Simple(t)
+	p := ocitest.NewPack()
+	p.Index(ocitest.Named(p.Image(t, ti), "v\x1b1"))
+	img, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
 
 	var text, digests, js bytes.Buffer

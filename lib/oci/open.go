@@ -7,23 +7,23 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"ocipipe/lib/compression"
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
-// Open opens the image that ref names:
+// Open opens the image in a file or directory that ref names:
 //
 //	oci:DIR[:TAG|@DIGEST]        an OCI image layout
 //	oci-archive:FILE[:TAG]       an archive of one; "-" is standard input
 //	docker-archive:FILE[:TAG]    what docker save writes
-//	[REGISTRY/]NAME[:TAG|@DIGEST]
 //
-// What a file holds is found by its content, whichever of the first three is
-// said.
+// The content decides what a file holds, whichever of the three ref says. Package pull
+// opens images in registries.
+//
+// The context bounds the opening alone; see Image.
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 	for _, scheme := range fileSchemes {
 		if rest, ok := strings.CutPrefix(ref, scheme); ok {
@@ -37,14 +37,7 @@ func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 			return openPath(ctx, path, sel, opts)
 		}
 	}
-	return openRegistry(ctx, strings.TrimPrefix(ref, "docker://"), opts)
-}
-
-var fileSchemes = []string{"oci:", "oci-archive:", "docker-archive:"}
-
-// InRegistry reports whether Open would look for ref in a registry.
-func InRegistry(ref string) bool {
-	return !slices.ContainsFunc(fileSchemes, func(s string) bool { return strings.HasPrefix(ref, s) })
+	return nil, fmt.Errorf("%s: not the name of a file: want oci:DIR, oci-archive:FILE or docker-archive:FILE", ref)
 }
 
 // OpenPath opens the only image of a layout directory or an archive file.
@@ -54,43 +47,10 @@ func OpenPath(ctx context.Context, path string, opts Options) (*Image, error) {
 
 // OpenArchive opens the only image of the archive in r. It reads r to its end,
 // in the background, while the image is used; a regular file it reads at the
-// offsets it needs instead. r is closed with the image, or by an error: then a Read
-// that is running has to end.
+// offsets it needs instead. Closing the image closes r, and so does an error: a Read
+// that is running has to end then. The context bounds the opening alone.
 func OpenArchive(ctx context.Context, r io.ReadCloser, opts Options) (*Image, error) {
 	return openReader(ctx, r, selector{}, opts)
-}
-
-// selector says which image of several is meant.
-type selector struct {
-	tag    string
-	digest digest.Digest
-}
-
-var atDigest = regexp.MustCompile(`^(.*)@([a-z0-9+._-]+:[0-9a-zA-Z]+)$`)
-
-// splitPath splits PATH[:TAG|@DIGEST]. A path that exists as it stands has no
-// tag; otherwise the shortest path that exists counts, and if none does, what
-// stands before the first colon.
-func splitPath(s string) (string, selector, error) {
-	if m := atDigest.FindStringSubmatch(s); m != nil && !exists(s) {
-		d := digest.Digest(m[2])
-		return m[1], selector{digest: d}, checkDigest(d)
-	}
-	first, tag, found := strings.Cut(s, ":")
-	if !found || exists(s) {
-		return s, selector{}, nil
-	}
-	for i, c := range s {
-		if c == ':' && exists(s[:i]) {
-			return s[:i], selector{tag: s[i+1:]}, nil
-		}
-	}
-	return first, selector{tag: tag}, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func openPath(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
@@ -103,7 +63,7 @@ func openPath(ctx context.Context, path string, sel selector, opts Options) (*Im
 	case err == nil:
 		img.Name = name
 		return img, nil
-	case errors.As(err, new(*os.PathError)): // which names a file already
+	case errors.As(err, new(*os.PathError)): // it names a file already
 		return nil, err
 	}
 	return nil, fmt.Errorf("%s: %w", name, err)
@@ -131,14 +91,14 @@ func isDir(r io.Reader) bool {
 }
 
 func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
-	if !exists(string(d) + "/" + indexName) {
-		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, indexName)
+	if !exists(string(d) + "/" + layout.Index) {
+		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, layout.Index)
 	}
 	return openLayout(ctx, d, sel, opts)
 }
 
 // openReader opens an archive in place if r can be read anywhere, and through a
-// spool otherwise. It closes r, sooner or later.
+// spool otherwise. It takes over r, and closes it after an error.
 func openReader(ctx context.Context, r io.ReadCloser, sel selector, opts Options) (*Image, error) {
 	a, err := readArchive(r, opts)
 	if err != nil {
@@ -149,7 +109,7 @@ func openReader(ctx context.Context, r io.ReadCloser, sel selector, opts Options
 		a.Close()
 		return nil, err
 	}
-	img.closers = append(img.closers, a)
+	img.archive, img.closers = a, append(img.closers, a)
 	return img, nil
 }
 
@@ -174,40 +134,40 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 		return nil, 0
 	}
 	head := make([]byte, compression.HeadSize)
-	if n, _ := f.ReadAt(head, off); !isPlain(head[:n]) {
+	if n, _ := f.ReadAt(head, off); !compression.IsPlain(head[:n]) {
 		return nil, 0
 	}
 	size := info.Size() - off
 	return io.NewSectionReader(f, off, size), size
 }
 
-// openContent finds out what the archive holds. An OCI index is believed as soon
-// as it arrives, anything else once all is there.
+// openContent finds out what the archive holds. An OCI index is used as soon as it
+// arrives, anything else once the whole archive is there.
 func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
-	isOCI, err := a.has(ctx, indexName)
+	isOCI, err := a.has(ctx, layout.Index)
 	if err != nil {
 		return nil, err
 	}
 	if isOCI || sel.digest != "" {
 		return openLayout(ctx, a, sel, opts)
 	}
-	if ok, err := a.has(ctx, dockerName); err != nil || ok {
+	if ok, err := a.has(ctx, manifest.DockerList); err != nil || ok {
 		return openDocker(ctx, a, sel.tag, opts)
 	}
 	if ok, _ := a.has(ctx, legacyName); ok {
-		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, dockerName)
+		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, manifest.DockerList)
 	}
-	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, indexName, dockerName)
+	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, layout.Index, manifest.DockerList)
 }
 
 var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
 
-// IsArchiveName reports whether name, of an entry of a tar behind nothing but
-// directories, says that the tar is an image archive and not a layer.
+// IsArchiveName reports whether name tells an image archive from a layer. It is the name
+// of the first entry of a tar that is not a directory, or that of a directory before it.
 func IsArchiveName(name string) bool {
 	switch name = cleanName(name); name {
-	case layoutName, indexName, dockerName, legacyName, blobsDir:
+	case layout.File, layout.Index, manifest.DockerList, legacyName, layout.Blobs:
 		return true
 	}
-	return strings.HasPrefix(name, blobsDir+"/") || archiveName.MatchString(name)
+	return strings.HasPrefix(name, layout.Blobs+"/") || archiveName.MatchString(name)
 }

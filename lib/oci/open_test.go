@@ -17,27 +17,30 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
-	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/ocitest"
+	"ocipipe/lib/platform"
 )
 
 var ctx = context.Background()
 
 // linux is what tests choose unless they say otherwise, on any host.
-var linux = Options{Platform: "linux/amd64", Registry: registry.Options{Retries: -1}}
+var linux = Options{Platform: "linux/amd64"}
 
 func TestOpenEveryKind(t *testing.T) {
 	for _, compress := range []string{"", "gzip", "zstd"} {
 		for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
 			for _, docker := range []bool{false, true} {
-				ti := simple(t)
-				ti.compress, ti.alg, ti.docker = compress, alg, docker
-				p := newPack()
-				d := p.image(t, ti)
-				p.index(d)
+				ti := ocitest.Simple(t)
+				ti.Compression, ti.Algorithm, ti.Docker = compress, alg, docker
+				p := ocitest.NewPack()
+				d := p.Image(t, ti)
+				p.Index(d)
 				t.Run(fmt.Sprintf("%s,%s,docker=%v", compress, alg, docker), func(t *testing.T) {
 					forms(t, p, func(t *testing.T, img *Image, err error) {
 						must(t, err)
-						ti.check(t, img)
+						check(t, ti, img)
 						if img.Digest != d.Digest || img.MediaType != string(d.MediaType) {
 							t.Errorf("manifest %s %s, want %s %s", img.MediaType, img.Digest, d.MediaType, d.Digest)
 						}
@@ -50,7 +53,7 @@ func TestOpenEveryKind(t *testing.T) {
 
 // forms opens p as a directory, as a file, from pipes in two orders, and
 // compressed.
-func forms(t *testing.T, p *pack, check func(t *testing.T, img *Image, err error)) {
+func forms(t *testing.T, p *ocitest.Pack, check func(t *testing.T, img *Image, err error)) {
 	do := func(name string, open func() (*Image, error)) {
 		t.Run(name, func(t *testing.T) {
 			img, err := open()
@@ -61,32 +64,32 @@ func forms(t *testing.T, p *pack, check func(t *testing.T, img *Image, err error
 		})
 	}
 	file := filepath.Join(t.TempDir(), "a.tar")
-	must(t, os.WriteFile(file, p.tar(t), 0o666))
-	do("dir", func() (*Image, error) { return OpenPath(ctx, p.dir(t), linux) })
+	must(t, os.WriteFile(file, p.Tar(t), 0o666))
+	do("dir", func() (*Image, error) { return OpenPath(ctx, p.Dir(t), linux) })
 	do("file", func() (*Image, error) { return OpenPath(ctx, file, linux) })
-	do("pipe", func() (*Image, error) { return OpenArchive(ctx, pipe(p.tar(t), nil), linux) })
+	do("pipe", func() (*Image, error) { return OpenArchive(ctx, ocitest.Pipe(p.Tar(t), nil), linux) })
 	do("pipe, manifest first", func() (*Image, error) {
-		return OpenArchive(ctx, pipe(p.streamed().tar(t), nil), linux)
+		return OpenArchive(ctx, ocitest.Pipe(p.Streamed().Tar(t), nil), linux)
 	})
 	for _, how := range []string{"gzip", "zstd"} {
-		must(t, os.WriteFile(file+how, compressed(t, how, p.tar(t)), 0o666))
+		must(t, os.WriteFile(file+how, ocitest.Compress(t, how, p.Tar(t)), 0o666))
 		do(how, func() (*Image, error) { return OpenPath(ctx, file+how, linux) })
 	}
 }
 
 func TestSelect(t *testing.T) {
-	p := newPack()
-	one, two := simple(t), simple(t)
-	two.layers = two.layers[:1]
-	d1, d2 := p.image(t, one), p.image(t, two)
+	p := ocitest.NewPack()
+	one, two := ocitest.Simple(t), ocitest.Simple(t)
+	two.Layers = two.Layers[:1]
+	d1, d2 := p.Image(t, one), p.Image(t, two)
 	full := d2
-	full.Annotations = map[string]string{annotationRefName: "latest", annotationFullName: "docker.io/library/two:latest"}
-	twice := func(d descriptor, name string) descriptor {
-		d.Annotations = map[string]string{annotationRefName: "twice", annotationFullName: name + ":twice"}
+	full.Annotations = map[string]string{manifest.RefName: "latest", manifest.FullName: "docker.io/library/two:latest"}
+	twice := func(d manifest.Descriptor, name string) manifest.Descriptor {
+		d.Annotations = map[string]string{manifest.RefName: "twice", manifest.FullName: name + ":twice"}
 		return d
 	}
-	p.index(named(d1, "v1"), named(d2, "example.org/x/y:v2"), full, twice(d1, "a"), twice(d2, "b"))
-	dir := p.dir(t)
+	p.Index(ocitest.Named(d1, "v1"), ocitest.Named(d2, "example.org/x/y:v2"), full, twice(d1, "a"), twice(d2, "b"))
+	dir := p.Dir(t)
 	for _, c := range []struct {
 		ref  string
 		want digest.Digest
@@ -148,66 +151,66 @@ func TestSplitPath(t *testing.T) {
 }
 
 func TestIndexes(t *testing.T) {
-	ti := simple(t)
-	variant := func(arch, v string) testImage {
+	ti := ocitest.Simple(t)
+	variant := func(arch, v string) ocitest.Image {
 		c := ti
-		c.plat = platform{OS: "linux", Architecture: arch, Variant: v}
+		c.Platform = platform.Platform{OS: "linux", Architecture: arch, Variant: v}
 		return c
 	}
-	p := newPack()
-	v5, v6, v7 := p.image(t, variant("arm", "v5")), p.image(t, variant("arm", "v6")), p.image(t, variant("arm", "v7"))
-	a64, a64v8 := p.image(t, variant("arm64", "")), p.image(t, variant("arm64", "v8"))
-	x, x3, i386 := p.image(t, variant("amd64", "")), p.image(t, variant("amd64", "v3")), p.image(t, variant("386", ""))
-	riscv := p.image(t, variant("riscv64", ""))
+	p := ocitest.NewPack()
+	v5, v6, v7 := p.Image(t, variant("arm", "v5")), p.Image(t, variant("arm", "v6")), p.Image(t, variant("arm", "v7"))
+	a64, a64v8 := p.Image(t, variant("arm64", "")), p.Image(t, variant("arm64", "v8"))
+	x, x3, i386 := p.Image(t, variant("amd64", "")), p.Image(t, variant("amd64", "v3")), p.Image(t, variant("386", ""))
+	riscv := p.Image(t, variant("riscv64", ""))
 	bare := riscv
 	bare.Platform = nil
 	empty := bare
-	empty.Platform = &platform{}
-	attestation := p.json(types.OCIManifestSchema1, document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &descriptor{MediaType: "x"}})
-	attestation.Annotations = map[string]string{annotationDocker: "attestation-manifest"}
+	empty.Platform = &platform.Platform{}
+	attestation := p.JSON(types.OCIManifestSchema1, manifest.Document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &manifest.Descriptor{MediaType: "x"}})
+	attestation.Annotations = map[string]string{manifest.DockerReference: "attestation-manifest"}
 	unknown := v5
-	unknown.Platform = &platform{OS: "unknown", Architecture: "unknown"}
+	unknown.Platform = &platform.Platform{OS: "unknown", Architecture: "unknown"}
 	for _, c := range []struct {
 		name, platform string
-		list           []descriptor
-		want           descriptor
+		list           []manifest.Descriptor
+		want           manifest.Descriptor
 		says           string
 	}{
-		{"exact", "linux/arm/v7", []descriptor{v6, v7, v5}, v7, ""},
-		{"v7 takes v6", "linux/arm/v7", []descriptor{v5, v6}, v6, ""},
-		{"v7 takes v5", "linux/arm/v7", []descriptor{v5}, v5, ""},
-		{"v6 does not take v7", "linux/arm/v6", []descriptor{v7, x}, descriptor{}, "linux/amd64, linux/arm/v7"},
-		{"arm is v7", "linux/arm", []descriptor{v5, v6, v7}, v7, ""},
-		{"arm64 is v8", "linux/arm64", []descriptor{v7, a64v8}, a64v8, ""},
-		{"v8 is arm64", "linux/arm64/v8", []descriptor{v7, a64}, a64, ""},
-		{"arm64 takes arm", "linux/arm64", []descriptor{v6, v7, x}, v7, ""},
-		{"v9 takes v8", "linux/arm64/v9", []descriptor{v7, a64v8}, a64v8, ""},
-		{"aarch64", "linux/aarch64", []descriptor{x, a64}, a64, ""},
-		{"amd64 without variant", "linux/amd64", []descriptor{x3, x}, x, ""},
-		{"amd64/v3", "linux/amd64/v3", []descriptor{x, x3}, x3, ""},
-		{"amd64/v2 takes v1", "linux/amd64/v2", []descriptor{x3, x}, x, ""},
-		{"amd64 takes 386", "linux/x86_64", []descriptor{v7, i386}, i386, ""},
-		{"first of equals", "linux/amd64", []descriptor{x, x}, x, ""},
-		{"attestation", "linux/amd64", []descriptor{attestation, x}, x, ""},
-		{"unknown", "linux/amd64", []descriptor{unknown, x}, x, ""},
-		{"only attestations", "linux/amd64", []descriptor{attestation, unknown}, descriptor{}, "no image"},
-		{"config says", "linux/riscv64", []descriptor{x, bare}, riscv, ""},
-		{"config says, not an empty platform", "linux/riscv64", []descriptor{x, empty}, riscv, ""},
-		{"config says no", "linux/s390x", []descriptor{x, bare}, descriptor{}, "available: linux/amd64, linux/riscv64"},
-		{"only one, unlabelled", "linux/amd64", []descriptor{bare}, descriptor{}, "the image is for linux/riscv64"},
-		{"only one, unlabelled, nothing asked for", "", []descriptor{bare}, riscv, ""},
-		{"only one, labelled", "linux/amd64", []descriptor{a64}, descriptor{}, "platform linux/amd64: not found: available: linux/arm64"},
-		{"empty", "linux/amd64", nil, descriptor{}, "no image"},
+		{"exact", "linux/arm/v7", []manifest.Descriptor{v6, v7, v5}, v7, ""},
+		{"v7 takes v6", "linux/arm/v7", []manifest.Descriptor{v5, v6}, v6, ""},
+		{"v7 takes v5", "linux/arm/v7", []manifest.Descriptor{v5}, v5, ""},
+		{"v6 does not take v7", "linux/arm/v6", []manifest.Descriptor{v7, x}, manifest.Descriptor{}, "linux/amd64, linux/arm/v7"},
+		{"arm is v7", "linux/arm", []manifest.Descriptor{v5, v6, v7}, v7, ""},
+		{"arm64 is v8", "linux/arm64", []manifest.Descriptor{v7, a64v8}, a64v8, ""},
+		{"v8 is arm64", "linux/arm64/v8", []manifest.Descriptor{v7, a64}, a64, ""},
+		{"arm64 takes arm", "linux/arm64", []manifest.Descriptor{v6, v7, x}, v7, ""},
+		{"v9 takes v8", "linux/arm64/v9", []manifest.Descriptor{v7, a64v8}, a64v8, ""},
+		{"aarch64", "linux/aarch64", []manifest.Descriptor{x, a64}, a64, ""},
+		{"amd64 without variant", "linux/amd64", []manifest.Descriptor{x3, x}, x, ""},
+		{"amd64/v3", "linux/amd64/v3", []manifest.Descriptor{x, x3}, x3, ""},
+		{"amd64/v2 takes v1", "linux/amd64/v2", []manifest.Descriptor{x3, x}, x, ""},
+		{"amd64 takes 386", "linux/x86_64", []manifest.Descriptor{v7, i386}, i386, ""},
+		{"first of equals", "linux/amd64", []manifest.Descriptor{x, x}, x, ""},
+		{"attestation", "linux/amd64", []manifest.Descriptor{attestation, x}, x, ""},
+		{"unknown", "linux/amd64", []manifest.Descriptor{unknown, x}, x, ""},
+		{"only attestations", "linux/amd64", []manifest.Descriptor{attestation, unknown}, manifest.Descriptor{}, "no image"},
+		{"config says", "linux/riscv64", []manifest.Descriptor{x, bare}, riscv, ""},
+		{"config says, not an empty platform", "linux/riscv64", []manifest.Descriptor{x, empty}, riscv, ""},
+		{"config says no", "linux/s390x", []manifest.Descriptor{x, bare}, manifest.Descriptor{}, "available: linux/amd64, linux/riscv64"},
+		{"only one, unlabelled", "linux/amd64", []manifest.Descriptor{bare}, manifest.Descriptor{}, "the image is for linux/riscv64"},
+		{"only one, unlabelled, nothing asked for", "", []manifest.Descriptor{bare}, riscv, ""},
+		{"only one, labelled", "linux/amd64", []manifest.Descriptor{a64}, manifest.Descriptor{}, "platform linux/amd64: not found: available: linux/arm64"},
+		{"empty", "linux/amd64", nil, manifest.Descriptor{}, "no image"},
 	} {
 		nest := func(t *testing.T, depth int) {
 			list := c.list
 			for range depth {
-				list = []descriptor{p.json(types.DockerManifestList, document{SchemaVersion: 2, MediaType: types.DockerManifestList, Manifests: list})}
+				list = []manifest.Descriptor{p.JSON(types.DockerManifestList, manifest.Document{SchemaVersion: 2, MediaType: types.DockerManifestList, Manifests: list})}
 			}
 			if c.list == nil {
-				list = []descriptor{p.json(types.OCIImageIndex, map[string]any{"schemaVersion": 2, "manifests": []int{}})}
+				list = []manifest.Descriptor{p.JSON(types.OCIImageIndex, map[string]any{"schemaVersion": 2, "manifests": []int{}})}
 			}
-			img, err := openLayout(ctx, p.index(list...), selector{}, Options{Platform: c.platform})
+			img, err := openLayout(ctx, packed{p.Index(list...)}, selector{}, Options{Platform: c.platform})
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %q", err, c.says)
@@ -223,46 +226,38 @@ func TestIndexes(t *testing.T) {
 		t.Run(c.name+", nested", func(t *testing.T) { nest(t, 3) })
 	}
 	t.Run("platforms beside each other in index.json", func(t *testing.T) {
-		img, err := openLayout(ctx, p.index(a64, x), selector{}, linux)
+		img, err := openLayout(ctx, packed{p.Index(a64, x)}, selector{}, linux)
 		must(t, err)
 		if img.Digest != x.Digest {
 			t.Errorf("got %s", img.Platform)
 		}
 	})
 	t.Run("no type", func(t *testing.T) {
-		var doc document
-		must(t, json.Unmarshal(p.files[blobName(x.Digest)], &doc))
+		var doc manifest.Document
+		must(t, json.Unmarshal(p.Files[layout.BlobName(x.Digest)], &doc))
 		doc.MediaType = ""
-		img, err := openLayout(ctx, p.index(p.json("", doc)), selector{}, linux)
+		img, err := openLayout(ctx, packed{p.Index(p.JSON("", doc))}, selector{}, linux)
 		must(t, err)
 		if img.MediaType != string(types.OCIManifestSchema1) {
 			t.Errorf("type %q", img.MediaType)
 		}
 	})
 	t.Run("too deep", func(t *testing.T) {
-		list := []descriptor{x}
+		list := []manifest.Descriptor{x}
 		for range maxNesting + 2 {
-			list = []descriptor{p.json(types.OCIImageIndex, document{SchemaVersion: 2, Manifests: list})}
+			list = []manifest.Descriptor{p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, Manifests: list})}
 		}
-		_, err := openLayout(ctx, p.index(list...), selector{}, linux)
+		_, err := openLayout(ctx, packed{p.Index(list...)}, selector{}, linux)
 		if !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
 		}
 	})
 	t.Run("too many", func(t *testing.T) {
-		_, err := openLayout(ctx, p.index(slices.Repeat([]descriptor{bare}, maxDocuments+1)...), selector{}, linux)
+		_, err := openLayout(ctx, packed{p.Index(slices.Repeat([]manifest.Descriptor{bare}, maxDocuments+1)...)}, selector{}, linux)
 		if err == nil || !strings.Contains(err.Error(), "more than 256") {
 			t.Error(err)
 		}
 	})
-}
-
-func TestBadPlatform(t *testing.T) {
-	for _, s := range []string{"linux", "linux/", "/amd64", "linux/arm/v7/x", "linux//v7"} {
-		if CheckPlatform(s) == nil {
-			t.Errorf("%q is accepted", s)
-		}
-	}
 }
 
 // TestRefuse breaks one thing of an image at a time.
@@ -272,57 +267,59 @@ func TestRefuse(t *testing.T) {
 		name   string
 		want   error
 		says   string
-		break_ func(m *document, conf map[string]any)
+		break_ func(m *manifest.Document, conf map[string]any)
 	}{
-		{"artifact", ErrUnsupported, `artifact of type "application/vnd.helm"`, func(m *document, _ map[string]any) { m.Config.MediaType = "application/vnd.helm" }},
-		{"artifact type", ErrUnsupported, `artifact of type "a/b"`, func(m *document, _ map[string]any) {
+		{"artifact", ErrUnsupported, `artifact of type "application/vnd.helm"`, func(m *manifest.Document, _ map[string]any) { m.Config.MediaType = "application/vnd.helm" }},
+		{"artifact type", ErrUnsupported, `artifact of type "a/b"`, func(m *manifest.Document, _ map[string]any) {
 			m.ArtifactType, m.Config.MediaType = "a/b", "application/vnd.oci.empty.v1+json"
 		}},
-		{"no diff ids", ErrCorrupt, "3 layers, the configuration 0 diff_ids", func(_ *document, c map[string]any) { delete(c, "rootfs") }},
-		{"diff ids", ErrCorrupt, "3 layers, the configuration 1 diff_ids", func(_ *document, c map[string]any) {
+		{"no diff ids", ErrCorrupt, "3 layers, the configuration 0 diff_ids", func(_ *manifest.Document, c map[string]any) { delete(c, "rootfs") }},
+		{"diff ids", ErrCorrupt, "3 layers, the configuration 1 diff_ids", func(_ *manifest.Document, c map[string]any) {
 			c["rootfs"] = map[string]any{"diff_ids": []digest.Digest{zero}}
 		}},
-		{"diff id", ErrCorrupt, "layer 1: diff-id", func(_ *document, c map[string]any) {
+		{"diff id", ErrCorrupt, "layer 1: diff-id", func(_ *manifest.Document, c map[string]any) {
 			c["rootfs"] = map[string]any{"diff_ids": []digest.Digest{zero, "../../etc", zero}}
 		}},
-		{"layer type", ErrUnsupported, `layer 1: unsupported image: media type "text/html"`, func(m *document, _ map[string]any) { m.Layers[1].MediaType = "text/html" }},
-		{"encrypted", ErrUnsupported, "encrypted", func(m *document, _ map[string]any) { m.Layers[1].MediaType += "+encrypted" }},
-		{"layer digest", ErrCorrupt, "layer 0", func(m *document, _ map[string]any) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }},
-		{"layer upper case", ErrCorrupt, "layer 0", func(m *document, _ map[string]any) { m.Layers[0].Digest = digest.Digest(strings.ToUpper(string(zero))) }},
-		{"layer size", ErrCorrupt, "layer 2", func(m *document, _ map[string]any) { m.Layers[2].Size = -1 }},
-		{"config digest", ErrNotFound, "configuration", func(m *document, _ map[string]any) { m.Config.Digest = zero }},
-		{"config algorithm", ErrUnsupported, "sha384", func(m *document, _ map[string]any) {
+		{"layer type", ErrUnsupported, `layer 1: unsupported image: media type "text/html"`, func(m *manifest.Document, _ map[string]any) { m.Layers[1].MediaType = "text/html" }},
+		{"encrypted", ErrUnsupported, "encrypted", func(m *manifest.Document, _ map[string]any) { m.Layers[1].MediaType += "+encrypted" }},
+		{"layer digest", ErrCorrupt, "layer 0", func(m *manifest.Document, _ map[string]any) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }},
+		{"layer upper case", ErrCorrupt, "layer 0", func(m *manifest.Document, _ map[string]any) {
+			m.Layers[0].Digest = digest.Digest(strings.ToUpper(string(zero)))
+		}},
+		{"layer size", ErrCorrupt, "layer 2", func(m *manifest.Document, _ map[string]any) { m.Layers[2].Size = -1 }},
+		{"config digest", ErrNotFound, "configuration", func(m *manifest.Document, _ map[string]any) { m.Config.Digest = zero }},
+		{"config algorithm", ErrUnsupported, "sha384", func(m *manifest.Document, _ map[string]any) {
 			m.Config.Digest = digest.Digest("sha384:" + strings.Repeat("0", 96))
 		}},
-		{"config size", ErrCorrupt, "configuration", func(m *document, _ map[string]any) { m.Config.Size++ }},
-		{"config negative", ErrCorrupt, "configuration", func(m *document, _ map[string]any) { m.Config.Size = -1 }},
-		{"no config", ErrUnsupported, "neither", func(m *document, _ map[string]any) { m.Config = nil }},
-		{"both", ErrCorrupt, "both", func(m *document, _ map[string]any) {
-			m.Manifests = []descriptor{}
+		{"config size", ErrCorrupt, "configuration", func(m *manifest.Document, _ map[string]any) { m.Config.Size++ }},
+		{"config negative", ErrCorrupt, "configuration", func(m *manifest.Document, _ map[string]any) { m.Config.Size = -1 }},
+		{"no config", ErrUnsupported, "neither", func(m *manifest.Document, _ map[string]any) { m.Config = nil }},
+		{"both", ErrCorrupt, "both", func(m *manifest.Document, _ map[string]any) {
+			m.Manifests = []manifest.Descriptor{}
 			m.Manifests = append(m.Manifests, *m.Config)
 		}},
-		{"both, of no type", ErrCorrupt, "both", func(m *document, _ map[string]any) {
-			m.MediaType, m.Manifests = "", []descriptor{*m.Config}
+		{"both, of no type", ErrCorrupt, "both", func(m *manifest.Document, _ map[string]any) {
+			m.MediaType, m.Manifests = "", []manifest.Descriptor{*m.Config}
 		}},
-		{"index by type", ErrCorrupt, "both", func(m *document, _ map[string]any) { m.MediaType = types.OCIImageIndex }},
-		{"schema 1", ErrUnsupported, "schema 1", func(m *document, _ map[string]any) { m.SchemaVersion = 1 }},
+		{"index by type", ErrCorrupt, "both", func(m *manifest.Document, _ map[string]any) { m.MediaType = types.OCIImageIndex }},
+		{"schema 1", ErrUnsupported, "schema 1", func(m *manifest.Document, _ map[string]any) { m.SchemaVersion = 1 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPack()
-			old := p.image(t, simple(t))
-			doc, _, err := parseDocument(p.files[blobName(old.Digest)], old)
+			p := ocitest.NewPack()
+			old := p.Image(t, ocitest.Simple(t))
+			doc, _, err := manifest.Parse(p.Files[layout.BlobName(old.Digest)], old)
 			must(t, err)
 			conf := map[string]any{"os": "linux", "architecture": "amd64", "rootfs": map[string]any{"diff_ids": []digest.Digest{zero, zero, zero}}}
 			c.break_(&doc, conf)
 			if doc.Config != nil && doc.Config.MediaType == types.OCIConfigJSON && doc.Config.Digest != zero && doc.Config.Digest.Algorithm() == digest.SHA256 {
-				d := p.json(types.OCIConfigJSON, conf)
+				d := p.JSON(types.OCIConfigJSON, conf)
 				d.Size += map[bool]int64{true: 1}[c.name == "config size"]
 				if doc.Config.Size < 0 {
 					d.Size = -1
 				}
 				doc.Config = &d
 			}
-			p.index(p.json("", doc))
+			p.Index(p.JSON("", doc))
 			forms(t, p, func(t *testing.T, img *Image, err error) {
 				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %v with %q", err, c.want, c.says)
@@ -334,12 +331,12 @@ func TestRefuse(t *testing.T) {
 
 // TestCorruptBlobs changes what lies under a digest.
 func TestCorruptBlobs(t *testing.T) {
-	ti := simple(t)
-	p := newPack()
-	p.index(p.image(t, ti))
-	whole := p.files
+	ti := ocitest.Simple(t)
+	p := ocitest.NewPack()
+	p.Index(p.Image(t, ti))
+	whole := p.Files
 	for name, data := range whole {
-		if !strings.HasPrefix(name, blobsDir) {
+		if !strings.HasPrefix(name, layout.Blobs) {
 			continue
 		}
 		for _, change := range []struct {
@@ -352,11 +349,11 @@ func TestCorruptBlobs(t *testing.T) {
 			{"longer", append(bytes.Clone(data), 0), ErrCorrupt},
 			{"empty", nil, ErrCorrupt},
 		} {
-			p.files = map[string][]byte{}
+			p.Files = map[string][]byte{}
 			for n, d := range whole {
-				p.files[n] = d
+				p.Files[n] = d
 			}
-			p.files[name] = change.data
+			p.Files[name] = change.data
 			t.Run(name[:15]+" "+change.name, func(t *testing.T) {
 				forms(t, p, func(t *testing.T, img *Image, err error) {
 					if err == nil {
@@ -377,17 +374,17 @@ func TestCorruptBlobs(t *testing.T) {
 // TestVerify sees that the reader of a layer, whose size is right, tells wrong
 // bytes, and that it says which were expected.
 func TestVerify(t *testing.T) {
-	p := newPack()
-	d := p.image(t, simple(t))
-	p.index(d)
-	img, err := OpenPath(ctx, p.dir(t), linux)
+	p := ocitest.NewPack()
+	d := p.Image(t, ocitest.Simple(t))
+	p.Index(d)
+	img, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
 	l := img.Layers[1]
-	name := blobName(l.Digest)
-	p.files[name] = append(bytes.Clone(p.files[name][:l.Size-1]), p.files[name][l.Size-1]^1)
-	img, err = OpenPath(ctx, p.dir(t), linux)
+	name := layout.BlobName(l.Digest)
+	p.Files[name] = append(bytes.Clone(p.Files[name][:l.Size-1]), p.Files[name][l.Size-1]^1)
+	img, err = OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
-	got, err := content(&img.Layers[1])
+	got, err := ocitest.Content(img.Layers[1].Open)
 	if len(got) != int(l.Size) || !errors.Is(err, ErrCorrupt) {
 		t.Fatalf("read %d bytes, %v", len(got), err)
 	}
@@ -396,11 +393,11 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%v does not name %s", err, s)
 		}
 	}
-	p.files[name] = p.files[name][1:]
+	p.Files[name] = p.Files[name][1:]
 	if _, err := img.Layers[1].Open(ctx); err != nil {
 		t.Error(err) // the file is still the old one
 	}
-	shorter, err := OpenPath(ctx, p.dir(t), linux)
+	shorter, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
 	if _, err := shorter.Layers[1].Open(ctx); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "layer 1") {
 		t.Errorf("a file of another size opens: %v", err)
@@ -414,67 +411,67 @@ func TestVerify(t *testing.T) {
 }
 
 func TestForeignLayer(t *testing.T) {
-	p := newPack()
-	d := p.image(t, simple(t))
-	doc, _, err := parseDocument(p.files[blobName(d.Digest)], d)
+	p := ocitest.NewPack()
+	d := p.Image(t, ocitest.Simple(t))
+	doc, _, err := manifest.Parse(p.Files[layout.BlobName(d.Digest)], d)
 	must(t, err)
 	doc.Layers[0].URLs = []string{"https://example.com/layer"}
 	doc.Layers[0].MediaType = types.DockerForeignLayer
-	p.index(p.json(types.OCIManifestSchema1, doc))
-	img, err := OpenPath(ctx, p.dir(t), linux)
+	p.Index(p.JSON(types.OCIManifestSchema1, doc))
+	img, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
-	simple(t).check(t, img) // the blob is there
+	check(t, ocitest.Simple(t), img) // the blob is there
 
 	doc.Layers[0].Digest = digest.Digest("sha256:" + strings.Repeat("1", 64))
-	p.index(p.json(types.OCIManifestSchema1, doc))
-	img, err = OpenPath(ctx, p.dir(t), linux)
+	p.Index(p.JSON(types.OCIManifestSchema1, doc))
+	img, err = OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
-	_, err = content(&img.Layers[0])
+	_, err = ocitest.Content(img.Layers[0].Open)
 	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "foreign layer") || !strings.Contains(err.Error(), "example.com") {
 		t.Error(err)
 	}
 }
 
 func TestLimits(t *testing.T) {
-	p := newPack()
-	ti := simple(t)
-	p.index(p.image(t, ti))
-	for _, max := range []int64{10, 400, 600} {
+	p := ocitest.NewPack()
+	ti := ocitest.Simple(t)
+	p.Index(p.Image(t, ti))
+	for _, limit := range []int64{10, 400, 600} {
 		opts := linux
-		opts.MaxMetadata = max
-		_, err := OpenPath(ctx, p.dir(t), opts)
-		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "--max-metadata") {
-			t.Errorf("%d: %v", max, err)
+		opts.MaxMetadata = limit
+		_, err := OpenPath(ctx, p.Dir(t), opts)
+		if e := (*LimitError)(nil); !errors.Is(err, ErrUnsupported) || !errors.As(err, &e) || e.Limit != MaxMetadata || e.Max != limit {
+			t.Errorf("%d: %v", limit, err)
 		}
 	}
 	deep := `{"a":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}"
-	many := `{"manifests":[` + strings.Repeat("{},", maxObjects) + "{}]}"
-	if _, err := openLayout(ctx, newPackOf(indexName, many), selector{}, linux); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "65536 objects") {
+	many := `{"manifests":[` + strings.Repeat("{},", 1<<16) + "{}]}"
+	if _, err := openLayout(ctx, packed{newPackOf(layout.Index, many)}, selector{}, linux); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "65536 objects") {
 		t.Error(err)
 	}
-	var list []descriptor
+	var list []manifest.Descriptor
 	for i := range 1000 {
-		list = append(list, named(descriptor{Digest: digest.FromString(fmt.Sprint(i))}, strings.Repeat("x", 1000)+fmt.Sprint(i)))
+		list = append(list, ocitest.Named(manifest.Descriptor{Digest: digest.FromString(fmt.Sprint(i))}, strings.Repeat("x", 1000)+fmt.Sprint(i)))
 	}
-	if _, err := openLayout(ctx, newPack().index(list...), selector{}, linux); err == nil || len(err.Error()) > 3000 || !strings.HasSuffix(err.Error(), "... and 980 more") {
+	if _, err := openLayout(ctx, packed{ocitest.NewPack().Index(list...)}, selector{}, linux); err == nil || len(err.Error()) > 3000 || !strings.HasSuffix(err.Error(), "... and 980 more") {
 		t.Error(err)
 	}
-	for _, name := range []string{indexName, p.names[len(p.names)-3]} {
-		q := newPack()
-		q.index(q.image(t, ti))
-		q.files[name] = []byte(deep)
-		if _, err := OpenPath(ctx, q.dir(t), linux); !errors.Is(err, ErrCorrupt) {
+	for _, name := range []string{layout.Index, p.Names[len(p.Names)-3]} {
+		q := ocitest.NewPack()
+		q.Index(q.Image(t, ti))
+		q.Files[name] = []byte(deep)
+		if _, err := OpenPath(ctx, q.Dir(t), linux); !errors.Is(err, ErrCorrupt) {
 			t.Error(err)
 		}
 	}
 }
 
 func TestLayoutDirectory(t *testing.T) {
-	ti := simple(t)
-	p := newPack()
-	p.index(p.image(t, ti))
+	ti := ocitest.Simple(t)
+	p := ocitest.NewPack()
+	p.Index(p.Image(t, ti))
 	t.Run("symbolic links", func(t *testing.T) {
-		from, to := p.dir(t), t.TempDir()
+		from, to := p.Dir(t), t.TempDir()
 		must(t, filepath.Walk(from, func(path string, info os.FileInfo, err error) error {
 			rel, _ := filepath.Rel(from, path)
 			if info.IsDir() {
@@ -484,7 +481,7 @@ func TestLayoutDirectory(t *testing.T) {
 		}))
 		img, err := OpenPath(ctx, to, linux)
 		must(t, err)
-		ti.check(t, img)
+		check(t, ti, img)
 	})
 	t.Run("not a layout", func(t *testing.T) {
 		if _, err := OpenPath(ctx, t.TempDir(), linux); !errors.Is(err, ErrUnsupported) {
@@ -497,22 +494,22 @@ func TestLayoutDirectory(t *testing.T) {
 		}
 	})
 	t.Run("blob is a named pipe", func(t *testing.T) {
-		dir := p.dir(t)
+		dir := p.Dir(t)
 		img, err := OpenPath(ctx, dir, linux)
 		must(t, err)
-		name := filepath.Join(dir, blobName(img.Layers[0].Digest))
+		name := filepath.Join(dir, layout.BlobName(img.Layers[0].Digest))
 		must(t, os.Remove(name))
 		must(t, syscall.Mkfifo(name, 0o666))
-		if _, err := content(&img.Layers[0]); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "not a regular file") {
+		if _, err := ocitest.Content(img.Layers[0].Open); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "not a regular file") {
 			t.Error(err)
 		}
 	})
 }
 
 func TestFindLayer(t *testing.T) {
-	p := newPack()
-	p.index(p.image(t, simple(t)))
-	img, err := OpenPath(ctx, p.dir(t), linux)
+	p := ocitest.NewPack()
+	p.Index(p.Image(t, ocitest.Simple(t)))
+	img, err := OpenPath(ctx, p.Dir(t), linux)
 	must(t, err)
 	for sel, want := range map[string]int{
 		"0": 0, "2": 2, img.Layers[1].Digest.String(): 1, img.Layers[1].DiffID.String(): 1, img.Layers[2].Digest.String(): 0,
@@ -544,9 +541,9 @@ func TestIsArchiveName(t *testing.T) {
 	}
 }
 
-func newPackOf(name, data string) *pack {
-	p := newPack()
-	p.add(name, []byte(data))
+func newPackOf(name, data string) *ocitest.Pack {
+	p := ocitest.NewPack()
+	p.Add(name, []byte(data))
 	return p
 }
 
@@ -559,5 +556,23 @@ func TestCancel(t *testing.T) {
 	defer r.Close()
 	if _, err := OpenArchive(ctx, r, linux); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
+	}
+}
+
+// TestReference: what a name that is no file may mean.
+func TestReference(t *testing.T) {
+	t.Chdir(t.TempDir())
+	must(t, os.MkdirAll("DIR", 0o777))
+	must(t, os.WriteFile("DIR/index.json", nil, 0o666))
+	must(t, os.MkdirAll("empty", 0o777))
+	must(t, os.WriteFile("a.tar", nil, 0o666))
+	for s, want := range map[string]string{
+		"DIR:TAG": "oci:DIR:TAG", "oci:DIR:TAG": "oci:DIR:TAG", "a.tar:TAG": "oci-archive:a.tar:TAG",
+		"docker-archive:a.tar": "docker-archive:a.tar", "oci:none:TAG": "", "oci:empty:TAG": "",
+		"alpine:latest": "alpine:latest", "docker://alpine": "docker://alpine", "NONE:TAG": "", "a b:c": "",
+	} {
+		if got := Reference(s); got != want {
+			t.Errorf("%s: %q, want %q", s, got, want)
+		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/manifest"
 )
 
 // WriteArchive writes img to w as an OCI archive: oci-layout, index.json, the
@@ -19,14 +22,14 @@ import (
 //
 // A writer that has a method Expect(int64) is told how many bytes it will get.
 //
-// On success every layer, and a piped source to its end, has been read and
-// verified. After an error what was written lacks its end mark, which readers
+// After success every layer has been read and verified, and a piped source has been read
+// to its end. After an error the end mark is missing from what was written, which readers
 // report.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a := tarPlan{done: map[string]bool{}}
-	a.bytes(layoutName, []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	a.bytes(indexName, indexOf(img))
-	a.dir(blobsDir)
+	a.bytes(layout.File, []byte(layout.FileContent))
+	a.bytes(layout.Index, indexOf(img))
+	a.dir(layout.Blobs)
 	a.blob(img.Digest, img.Manifest)
 	a.blob(img.ConfigDigest, img.Config)
 	for i := range img.Layers {
@@ -38,19 +41,22 @@ func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a.add(piece{data: make([]byte, 2*tarBlock)}) // the end mark
 	expect(w, a.size)
 	out, _ := w.(Placer)
-	if err := img.prefetch(a.places(out)); err != nil {
-		return err
-	}
-	for _, p := range a.pieces {
-		if err := p.write(ctx, w, out, img); err != nil {
+	from, _ := img.source.(Fetcher)
+	if from != nil {
+		if err := from.Fetch(img, a.places(out)); err != nil {
 			return err
 		}
 	}
-	return img.Finish(ctx)
+	for _, p := range a.pieces {
+		if err := p.write(ctx, w, out, from); err != nil {
+			return err
+		}
+	}
+	return img.Drain(ctx)
 }
 
-// Placer is a file that is written from its beginning to its end, of which parts
-// can be left to others.
+// Placer is a file that is written from its beginning to its end, but for parts that
+// something else may write.
 type Placer interface {
 	// Place returns the file and where in it the next byte goes, or nil if it can
 	// be written in order only.
@@ -68,19 +74,19 @@ func expect(w io.Writer, n int64) {
 
 // indexOf is an index that lists img alone.
 func indexOf(img *Image) []byte {
-	d := descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
-	if conf, err := parseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
-		d.Platform = &conf.platform
+	d := manifest.Descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
+	if conf, err := manifest.ParseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
+		d.Platform = &conf.Platform
 	}
 	if img.Tag != "" {
-		d.Annotations = map[string]string{annotationRefName: img.Tag}
+		d.Annotations = map[string]string{manifest.RefName: img.Tag}
 	}
-	return mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{d}})
+	return manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []manifest.Descriptor{d}})
 }
 
 const tarBlock = 512
 
-// tarPlan is a tar that has not been written yet. Its headers say nothing of this
+// tarPlan is a tar that has not been written yet. Its headers say nothing about this
 // host.
 type tarPlan struct {
 	pieces []piece
@@ -121,7 +127,7 @@ func (a *tarPlan) dir(name string) {
 	}
 }
 
-// file adds one of size bytes, which p holds.
+// file adds a file of size bytes, which p holds.
 func (a *tarPlan) file(name string, size int64, p piece) {
 	a.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: size})
 	a.add(p)
@@ -134,28 +140,28 @@ func (a *tarPlan) bytes(name string, data []byte) {
 
 // isNew reports whether the blob d is not there yet, and adds its directory.
 func (a *tarPlan) isNew(d digest.Digest) bool {
-	if a.done[blobName(d)] {
+	if a.done[layout.BlobName(d)] {
 		return false
 	}
-	a.done[blobName(d)] = true
-	a.dir(blobsDir + "/" + d.Algorithm().String())
+	a.done[layout.BlobName(d)] = true
+	a.dir(layout.Blobs + "/" + d.Algorithm().String())
 	return true
 }
 
 func (a *tarPlan) blob(d digest.Digest, data []byte) {
 	if a.isNew(d) {
-		a.bytes(blobName(d), data)
+		a.bytes(layout.BlobName(d), data)
 	}
 }
 
 func (a *tarPlan) layer(l *Layer) {
 	if a.isNew(l.Digest) {
-		a.file(blobName(l.Digest), l.Size, piece{layer: l})
+		a.file(layout.BlobName(l.Digest), l.Size, piece{layer: l})
 	}
 }
 
-// places is where in out the layers go; nil if that takes no bytes out of order.
-func (a *tarPlan) places(out Placer) map[digest.Digest]spot {
+// places is where in out the layers go; nil if out takes bytes only in order.
+func (a *tarPlan) places(out Placer) map[digest.Digest]Place {
 	if out == nil {
 		return nil
 	}
@@ -163,34 +169,42 @@ func (a *tarPlan) places(out Placer) map[digest.Digest]spot {
 	if f == nil {
 		return nil
 	}
-	list := map[digest.Digest]spot{}
+	list := map[digest.Digest]Place{}
 	for _, p := range a.pieces {
 		if p.layer != nil {
-			list[p.layer.Digest] = spot{f, base + p.off}
+			list[p.layer.Digest] = Place{f, base + p.off}
 		}
 	}
 	return list
 }
 
-// write writes p to w, a layer verified up to its last byte. What came to its place
-// in out by itself is skipped.
-func (p piece) write(ctx context.Context, w io.Writer, out Placer, img *Image) error {
+// write writes p to w, a layer verified up to its last byte. What from has put in its
+// place in out already is skipped.
+func (p piece) write(ctx context.Context, w io.Writer, out Placer, from Fetcher) error {
 	if p.layer == nil {
 		_, err := w.Write(p.data)
 		return err
 	}
-	switch there, err := img.inPlace(ctx, p.layer); {
-	case err != nil:
-		return err
-	case there:
-		return out.Skip(p.layer.Size)
+	if from != nil && out != nil {
+		switch there, err := from.Placed(ctx, p.layer); {
+		case err != nil:
+			return nameLayer(p.layer.Index, err)
+		case there:
+			return out.Skip(p.layer.Size)
+		}
 	}
-	r, err := p.layer.Open(ctx)
+	return p.layer.copyTo(ctx, w)
+}
+
+// copyTo writes the blob of the layer to w.
+func (l *Layer) copyTo(ctx context.Context, w io.Writer) error {
+	r, err := l.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return copyAll(w, r)
+	_, err = io.Copy(w, r)
+	return err
 }
 
 // WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w.
@@ -200,11 +214,6 @@ func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error 
 	if err != nil {
 		return err
 	}
-	r, err := l.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	expect(w, l.Size)
-	return copyAll(w, r)
+	return l.copyTo(ctx, w)
 }

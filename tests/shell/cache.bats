@@ -89,6 +89,7 @@ blob() { echo "cache/blobs/${1/://}"; }
 	assert_error oci-fetch 1 "${layers[2]}"
 	run --separate-stderr oci-fetch --cache cache --pull never "$reg/other:v1"
 	assert_error oci-fetch 1 'its manifest'
+	[[ $stderr == *$'\noci-fetch: hint: without --pull never it is fetched from the registry' ]] || show "no hint"
 	run --separate-stderr oci-fetch --cache none --pull never "$ref"
 	assert_error oci-fetch 1 'none'
 	[ "$(served '.Requests | length')" = 0 ] || fail "$(served .Requests)"

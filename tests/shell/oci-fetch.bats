@@ -97,6 +97,19 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_no_debris demo
 }
 
+@test "a limit is named with the flag that raises it" {
+	need skopeo
+	skopeo --insecure-policy copy -q oci:demo:demo docker-archive:docker.tar:demo:latest
+	gzip -n docker.tar
+	for limit in '--max-metadata 10 oci:demo' '--max-metadata 10 docker-archive:docker.tar.gz'; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr oci-fetch -o out $limit
+		assert_error oci-fetch 1 'unsupported image: longer than 10 bytes'
+		[[ $stderr == *$'\noci-fetch: hint: --max-metadata raises the limit' ]] || show "no hint"
+	done
+	assert_no_debris demo docker.tar.gz
+}
+
 @test "an only image for another platform" {
 	need skopeo
 	archive a.tar

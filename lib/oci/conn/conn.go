@@ -1,6 +1,6 @@
-// Package conn makes single exchanges with registries and whoever they name: it keeps
-// connections, apart where they are not made alike, and notices where one stalls. It
-// follows no redirects and logs in nowhere.
+// Package conn makes single exchanges with registries and with the hosts that they name.
+// It keeps connections, separately for hosts that need other certificates, and notices
+// when one stalls. It follows no redirects and does not log in.
 package conn
 
 import (
@@ -27,8 +27,8 @@ type Options struct {
 type Conns struct {
 	opts Options
 
-	// A host that has certificates of its own has one transport for each way that it
-	// is come to; all others share one, or two where some are not verified.
+	// A host with certificates of its own has one transport for each kind of Peer. All
+	// other hosts share one, or two where some are not verified.
 	mu   sync.Mutex
 	made map[hosts.Peer]*http.Transport
 }
@@ -38,14 +38,14 @@ func New(opts Options) *Conns {
 	return &Conns{opts: opts, made: map[hosts.Peer]*http.Transport{}}
 }
 
-// FileError is an error about a file of certificates, met before anybody was asked.
+// FileError is an error about a file of certificates, met before a request was sent.
 type FileError struct{ error }
 
 // Unwrap returns the error.
 func (e FileError) Unwrap() error { return e.error }
 
-// Send makes an exchange with p on one connection. The body of the answer is to be
-// closed, and fails where it stands still while it is read.
+// Send makes an exchange with p on one connection. The caller closes the body of the
+// answer; its Read fails where nothing comes for the time of Options.Timeout.
 func (c *Conns) Send(req *http.Request, p hosts.Peer) (*http.Response, error) {
 	via, err := c.transport(p)
 	if err != nil {

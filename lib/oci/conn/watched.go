@@ -11,7 +11,7 @@ import (
 
 var errStalled = errors.New("stalled")
 
-// watched is a body that fails where it stands still while it is read.
+// watched is a body whose Read fails where nothing comes for the time of timeout.
 type watched struct {
 	io.ReadCloser
 	timeout time.Duration

@@ -41,12 +41,12 @@ type Certs struct {
 	skip   bool
 }
 
-// Peer is a host as it was come to.
+// Peer is a host as it was reached.
 type Peer struct {
 	Host       string // HOST or HOST:PORT
-	Known      bool   // it may see who we are: no redirect has led there
+	Known      bool   // it may see client certificates: no redirect has led there
 	Named      bool   // it is the host in the image's name
-	Unverified bool   // anybody may claim to be it
+	Unverified bool   // its certificate is not verified
 }
 
 // maxCert is how long a file of certificates may be, in bytes.
@@ -74,8 +74,8 @@ func LoadCerts(o Options) (*Certs, error) {
 	return c, nil
 }
 
-// Config returns the configuration for p. own says that it is for p alone; other hosts
-// may share one that is not.
+// Config returns the configuration for p. own says that it is for p alone; otherwise
+// other hosts may share it.
 func (c *Certs) Config(p Peer) (conf *tls.Config, own bool, err error) {
 	conf = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.roots, InsecureSkipVerify: c.skip || p.Unverified}
 	if dir := c.dirOf(p.Host); dir != "" {
@@ -90,7 +90,7 @@ func (c *Certs) Config(p Peer) (conf *tls.Config, own bool, err error) {
 	return conf, own, nil
 }
 
-// dirOf is the directory of host; "" if there is none, or none that we may look into.
+// dirOf is the directory of host; "" if there is none, or host is not safe as a name.
 func (c *Certs) dirOf(host string) string {
 	if host == name.DefaultRegistry {
 		host = "docker.io"
@@ -107,7 +107,7 @@ func (c *Certs) dirOf(host string) string {
 	return ""
 }
 
-// addDir adds to conf what dir has for its host: who we are only if known.
+// addDir adds to conf what dir has for its host; client certificates only if known.
 func (c *Certs) addDir(conf *tls.Config, dir string, known bool) error {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *Certs) copyRoots() *x509.CertPool {
 }
 
 func addAuthorities(pool *x509.CertPool, file string) error {
-	pem, err := readFile(file, maxCert)
+	pem, err := ReadFile(file, maxCert)
 	if err == nil && !pool.AppendCertsFromPEM(pem) {
 		err = fmt.Errorf("%s: no certificate in PEM form in it", file)
 	}
@@ -169,11 +169,11 @@ func addAuthorities(pool *x509.CertPool, file string) error {
 
 // loadPair reads the certificate of a client and its key.
 func loadPair(certFile, keyFile string) (pair tls.Certificate, err error) {
-	cert, err := readFile(certFile, maxCert)
+	cert, err := ReadFile(certFile, maxCert)
 	if err != nil {
 		return pair, err
 	}
-	key, err := readFile(keyFile, maxCert)
+	key, err := ReadFile(keyFile, maxCert)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pair, fmt.Errorf("%s: the key of this certificate: %w", certFile, err)
 	}

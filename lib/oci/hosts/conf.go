@@ -85,7 +85,7 @@ func (s *settings) readAll(path string, warn func(string)) error {
 }
 
 func (s *settings) read(file string, warn func(string)) error {
-	data, err := readFile(file, maxConf)
+	data, err := ReadFile(file, maxConf)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (s *settings) warnShort(ref name.Reference, warn func(string)) {
 	}
 }
 
-// checkRegular refuses what opening might wait for.
+// checkRegular refuses what is no regular file: opening it might wait.
 func checkRegular(file string) error {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {
@@ -181,16 +181,17 @@ func checkRegular(file string) error {
 	return err
 }
 
-// readFile reads a file of max bytes at most.
-func readFile(file string, max int64) ([]byte, error) {
+// ReadFile reads a file, which may be a pipe, of no more than limit bytes. Errors name
+// the file.
+func ReadFile(file string, limit int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s: longer than %d bytes", file, max)
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s: longer than %d bytes", file, limit)
 	}
 	return data, err
 }

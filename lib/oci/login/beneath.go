@@ -93,7 +93,7 @@ func (b *beneath) isOther(req *http.Request) bool {
 	return req.Response == nil && req.URL.Scheme != b.scheme && req.URL.Path == "/v2/" && req.URL.Host == b.repo.RegistryStr()
 }
 
-// StepDown is the error of a redirect from TLS to where there is none.
+// StepDown is the error for a redirect from TLS to plain HTTP.
 func StepDown(to string) error {
 	return fmt.Errorf("%w: a redirect without TLS, to %q", ErrProtocol, to)
 }
@@ -224,16 +224,16 @@ func checkLocation(resp *http.Response) (*http.Response, error) {
 	return resp, nil
 }
 
-// maxPatience is how long anybody waits for an answer that is no content.
-const maxPatience = 30 * time.Second
+// drainTime is the longest wait for the body of an answer that is not the wanted one.
+const drainTime = 30 * time.Second
 
-// ReadSome reads the beginning of a body, of max bytes, and closes it, after half a
-// minute in any case.
-func ReadSome(body io.ReadCloser, max int64) ([]byte, error) {
-	late := time.AfterFunc(maxPatience, func() { body.Close() })
+// ReadSome reads the first limit bytes of a body and closes it, after half a minute in
+// any case.
+func ReadSome(body io.ReadCloser, limit int64) ([]byte, error) {
+	late := time.AfterFunc(drainTime, func() { body.Close() })
 	defer late.Stop()
 	defer body.Close()
-	return io.ReadAll(io.LimitReader(body, max))
+	return io.ReadAll(io.LimitReader(body, limit))
 }
 
 // Drain reads what little there is of a body and closes it, so that the connection

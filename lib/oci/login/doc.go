@@ -1,10 +1,9 @@
-// Package login is who we are to a registry: credentials where docker and podman
-// keep them, and logging in with them by means of go-containerregistry's packages
-// authn and transport.
+// Package login logs in to registries: it finds credentials where docker and podman keep
+// them, and uses go-containerregistry's packages authn and transport.
 //
 // Credentials go to the host that they are for and to the token server that this
-// host names, never to where a redirect leads. The library is held to what it does
-// not do by itself: no step down from TLS, no time or memory without a bound, no
+// host names, never to where a redirect leads. Beyond what these packages do by
+// themselves, the following holds: no step down from TLS, no time or memory without a bound, no
 // identity token sent on by a redirect, field names of tokens that are taken exactly,
 // and token servers before passwords where a registry offers both.
 //

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"os/exec"
 	"path"
 	"regexp"
@@ -16,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
@@ -24,6 +22,9 @@ import (
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"ocipipe/lib/oci/hosts"
+	"ocipipe/lib/oci/printable"
 )
 
 // Files is an [authn.Keychain] over docker's config.json and podman's auth.json.
@@ -66,7 +67,7 @@ func withPassword(cred authn.AuthConfig) authn.Authenticator {
 	return authn.FromConfig(cred)
 }
 
-// Resolve is ResolveContext without an end but that of a helper's time.
+// Resolve is ResolveContext where only the limit on a helper's time ends the call.
 func (f *Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return f.ResolveContext(context.Background(), r)
 }
@@ -102,22 +103,14 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 	return authn.Anonymous, nil
 }
 
-// load reads a file, which may be a pipe, for all who ask.
+// load reads a file, which may be a pipe, once for all calls.
 func (f *Files) load(file string) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if data, ok := f.read[file]; ok {
 		return data, nil
 	}
-	r, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s: longer than %d bytes", file, maxFile)
-	}
+	data, err := hosts.ReadFile(file, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -264,10 +257,5 @@ func complaint(s string) string {
 		return "failed"
 	}
 	s, _, _ = strings.Cut(s, "\n")
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s[:min(len(s), 300)])
+	return printable.Text(s[:min(len(s), 300)])
 }

@@ -19,15 +19,15 @@ import (
 type Wire struct {
 	Send    func(*http.Request) (*http.Response, error) // makes one exchange, and follows no redirect
 	Timeout time.Duration                               // of each request that a login makes
-	// Refusal makes an error of an answer other than what was hoped for.
-	Refusal func(who string, resp *http.Response) error
-	// Secret is told what nobody may be shown.
+	// Refusal makes an error of an answer that is not the wanted one.
+	Refusal func(from string, resp *http.Response) error
+	// Secret is told what must not be shown to anyone.
 	Secret func(secrets ...string)
 }
 
-// Login is how one host lets us have one repository: anonymously until it refuses,
-// then by what package transport makes of its challenge. It is good for requests
-// made at the same time.
+// Login is access to one repository at one host: anonymous until the host refuses, and
+// then by what package transport makes of its challenge. Its methods may be called from
+// several goroutines.
 type Login struct {
 	wire   Wire
 	repo   name.Repository // whose registry is the host
@@ -154,7 +154,7 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 	case l.current() != old:
 		return true, nil // somebody else did
 	case l.failures.Load() != before:
-		return false, l.failure // and failed, which all who waited need not repeat
+		return false, l.failure // and failed, which the others need not repeat
 	}
 	if err := l.lookUp(ctx); err != nil {
 		return false, err

@@ -91,7 +91,7 @@ func TestLogin(t *testing.T) {
 				return
 			}
 			var e *Error
-			if hint := asError(err, &e) && e.Hint() != ""; hint != c.hints {
+			if hint := asError(err, &e) && e.Remedy == LogIn; hint != c.hints {
 				t.Errorf("hint: %v, want %v", hint, c.hints)
 			}
 			if strings.Contains(err.Error(), "http:") || strings.Contains(err.Error(), "Get ") {

@@ -24,15 +24,15 @@ const (
 
 // Options say how registries are spoken to. The zero value is useful.
 type Options struct {
-	// Username and Password log in to the registry in the image's name, not to its
-	// mirrors, where it redirects, or what Configs put in its place; AuthFiles are
-	// not asked for it then.
+	// Username and Password log in to the registry in the image's name, in place of
+	// AuthFiles. They are not sent to its mirrors, where it redirects, or to a registry
+	// that Configs put in its place.
 	Username, Password string
 	// AuthFiles are configuration files of docker or podman. The first that
 	// knows a host counts; one that does not exist is skipped.
 	AuthFiles []string
 
-	// Certs say whom to trust and who we are.
+	// Certs say which authorities are trusted, and which certificates are shown.
 	Certs hosts.Options
 	// Configs are files and directories as [hosts.Find] reads them.
 	Configs []string
@@ -52,7 +52,7 @@ type Options struct {
 	Warn func(msg string) // takes messages to the user; nil drops them
 }
 
-// Client holds what requests share: connections, logins, slots.
+// Client holds what requests share: connections, secrets, slots.
 type Client struct {
 	opts      Options
 	conns     *conn.Conns
@@ -109,7 +109,7 @@ func (c *Client) warn(format string, args ...any) {
 	}
 }
 
-// keepSecret makes scrub strike these out, in the forms that servers see.
+// keepSecret makes scrub strike out secrets, in the forms that servers see.
 func (c *Client) keepSecret(secrets ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +122,7 @@ func (c *Client) keepSecret(secrets ...string) {
 	}
 }
 
-// hide is err without secrets, wherever they come from.
+// hide is err with all secrets struck out.
 func (c *Client) hide(err error) error {
 	if err == nil {
 		return nil
@@ -140,7 +140,7 @@ func (c *Client) hide(err error) error {
 	return &hidden
 }
 
-// hiddenError is an error in other words.
+// hiddenError is an error in words without secrets.
 type hiddenError struct {
 	text string
 	error
@@ -149,7 +149,7 @@ type hiddenError struct {
 func (h *hiddenError) Error() string { return h.text }
 func (h *hiddenError) Unwrap() error { return h.error }
 
-// scrub is s without secrets, which a server may send back.
+// scrub strikes the secrets out of s, which a server may have sent back.
 func (c *Client) scrub(s string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

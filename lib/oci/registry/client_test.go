@@ -40,19 +40,19 @@ func TestTLS(t *testing.T) {
 		host string
 		opts Options
 		says string
-		hint string
+		want Remedy
 	}{
-		{"plain to this machine", plain.Host, Options{}, "", ""},
-		{"plain to this machine by name", other, Options{}, "", ""},
-		{"made authority", secure.Host, Options{Certs: hosts.Options{CACert: ca}}, "", ""},
-		{"unknown authority", secure.Host, Options{}, "certificate signed by unknown authority", "--ca-cert"},
-		{"unknown authority, named", secure.Host, Options{}, "certificate signed by unknown authority", "--tls-verify=false"},
-		{"nobody's is verified", secure.Host, Options{Certs: hosts.Options{Verify: hosts.VerifyNone}}, "", ""},
-		{"another authority, nobody's is verified", secure.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem", Verify: hosts.VerifyNone}}, "", ""},
-		{"insecure is not careless", secure.Host, Options{Insecure: true}, "certificate signed by unknown authority", "--ca-cert"},
-		{"client certificate", mutual.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem", ClientCert: certs + "/client.pem", ClientKey: certs + "/client.key"}}, "", ""},
-		{"no client certificate", mutual.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem"}}, "certificate required", "--client-cert"},
-		{"HTTP/2", http2.Host, Options{Certs: hosts.Options{CACert: caOf(t, http2)}}, "", ""},
+		{"plain to this machine", plain.Host, Options{}, "", NoRemedy},
+		{"plain to this machine by name", other, Options{}, "", NoRemedy},
+		{"made authority", secure.Host, Options{Certs: hosts.Options{CACert: ca}}, "", NoRemedy},
+		{"unknown authority", secure.Host, Options{}, "certificate signed by unknown authority", TrustAuthority},
+		{"unknown authority, named", secure.Host, Options{}, "certificate signed by unknown authority", TrustAuthority},
+		{"nobody's is verified", secure.Host, Options{Certs: hosts.Options{Verify: hosts.VerifyNone}}, "", NoRemedy},
+		{"another authority, nobody's is verified", secure.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem", Verify: hosts.VerifyNone}}, "", NoRemedy},
+		{"insecure is not careless", secure.Host, Options{Insecure: true}, "certificate signed by unknown authority", TrustAuthority},
+		{"client certificate", mutual.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem", ClientCert: certs + "/client.pem", ClientKey: certs + "/client.key"}}, "", NoRemedy},
+		{"no client certificate", mutual.Host, Options{Certs: hosts.Options{CACert: certs + "/ca.pem"}}, "certificate required", ShowCertificate},
+		{"HTTP/2", http2.Host, Options{Certs: hosts.Options{CACert: caOf(t, http2)}}, "", NoRemedy},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, s := range []*fake.Server{plain, secure, mutual, http2} {
@@ -67,8 +67,8 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%v (temporary %v), want %q", err, Temporary(err), c.says)
 			}
 			var e *Error
-			if asError(err, &e); e != nil && !strings.Contains(e.Hint(), c.hint) {
-				t.Errorf("hint %q, want %q", e.Hint(), c.hint)
+			if asError(err, &e); e != nil && e.Remedy != c.want {
+				t.Errorf("remedy %v, want %v", e.Remedy, c.want)
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func TestPlainElsewhere(t *testing.T) {
 		r.c.adapt = func(tr *http.Transport) { tr.DialContext = (&redirectDialer{s.Host}).dial }
 		_, err := r.Manifest(ctx, "v1", 1<<20, nil)
 		var e *Error
-		if (err == nil) != c.plain || err != nil && (Temporary(err) || !asError(err, &e) || !strings.Contains(e.Hint(), "--insecure")) {
+		if (err == nil) != c.plain || err != nil && (Temporary(err) || !asError(err, &e) || e.Remedy != AllowHTTP) {
 			t.Errorf("%+v: %v", c.opts, err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestWrongName(t *testing.T) {
 		r.c.adapt = func(tr *http.Transport) { tr.DialContext = (&redirectDialer{s.Host}).dial }
 		_, err := r.Manifest(ctx, "v1", 1<<20, nil)
 		var e *Error
-		if (err == nil) != (verify == hosts.VerifyNone) || len(w.list) > 0 || err != nil && (!asError(err, &e) || e.Hint() != "--tls-verify=false trusts anybody") {
+		if (err == nil) != (verify == hosts.VerifyNone) || len(w.list) > 0 || err != nil && (!asError(err, &e) || e.Remedy != SkipVerification) {
 			t.Errorf("%v: %v", verify, err)
 		}
 	}

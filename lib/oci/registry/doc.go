@@ -3,19 +3,19 @@
 // distribution specification 1.1, what Docker's registries did before it, and
 // the token protocols that registries use in place of it.
 //
-// A download goes on where it broke off: every request for a blob asks for the
-// bytes that are still missing, and a server that sends all of it again has the
-// rest of that skipped. Failures that may pass (see [Temporary]) are tried again,
-// after a growing wait or the one that the server asks for; the count of attempts
+// A download resumes where it broke off: every request for a blob asks for the bytes
+// that are still missing. Where a server sends the whole blob instead, the bytes that
+// are there already are skipped. Failures that may pass (see [Temporary]) are tried
+// again, after a growing wait or the one that the server asks for. The count of attempts
 // begins anew whenever bytes have arrived.
 //
-// Nothing here verifies digests: who asks for a blob does.
+// Nothing here verifies digests; the caller does.
 //
-// Logging in is package login's: each repository of each registry and mirror has a
-// login of its own. A redirect leads to where nobody is known, neither by a password
-// nor by a certificate, and not from TLS to where there is none. Certificates, and where
-// an image is to be had, are package hosts'. Errors name hosts, not URLs, whose queries may be signed, and
-// have whatever was sent as a secret struck out.
+// Package login logs in: each repository of each registry and mirror has a login of its
+// own. Where a redirect leads, neither a password nor a client certificate is sent, and
+// a redirect from TLS to plain HTTP is refused. Package hosts finds the certificates and
+// the place of an image. Errors name hosts, not URLs, whose queries may be signed, and
+// have every secret that was sent struck out.
 //
 // Not supported: HTTP/2 (a download in ranges wants several connections).
 package registry

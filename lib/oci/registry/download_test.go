@@ -198,7 +198,7 @@ func TestCancel(t *testing.T) {
 		s.AddBlob(big)
 		r, _ := open(t, s.Host, Options{Timeout: time.Hour})
 		r.c.sleep = sleep
-		why := errors.New("enough")
+		why := errors.New("worthwhile")
 		cctx, cancel := context.WithCancelCause(ctx)
 		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
 		fetched := make(chan error, 1)

@@ -11,17 +11,17 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 
 	"ocipipe/lib/oci/conn"
 	"ocipipe/lib/oci/login"
+	"ocipipe/lib/oci/printable"
 )
 
 // ErrNotFound is wrapped where a registry does not have what it was asked for.
 var ErrNotFound = errors.New("not found")
 
-// ErrProtocol is wrapped where the answer of a registry contradicts itself or
-// what it was asked for.
+// ErrProtocol is wrapped where the answer of a registry contradicts itself or the
+// request.
 var ErrProtocol = login.ErrProtocol
 
 // Error is a failure of the network or the refusal of a registry.
@@ -29,8 +29,34 @@ type Error struct {
 	Err    error
 	Status int           // of the answer; 0 without one
 	After  time.Duration // how long the server asks to wait; 0 if it does not
-	retry  bool
-	hint   string
+	// Remedy is what would let the request succeed, if anything does.
+	Remedy Remedy
+	// Missing is about the credentials that LogIn means.
+	Missing MissingLogin
+	retry   bool
+}
+
+// Remedy is what would change an answer or a failure.
+type Remedy int
+
+// The remedies.
+const (
+	NoRemedy         Remedy = iota
+	AllowHTTP               // Options.Insecure
+	TrustAuthority          // Options.Certs.CACert, or what SkipVerification means
+	SkipVerification        // hosts.VerifyNone as Options.Certs.Verify
+	ShowCertificate         // a client certificate, in Options.Certs
+	LogIn                   // credentials, of which none were found
+)
+
+// MissingLogin says for which host no credentials were found, and which were left out.
+type MissingLogin struct {
+	Host string
+	// NotAsked says in words which credentials were not looked up; "" if none.
+	NotAsked string
+	// UsernameFor is the registry that Options.Username is for, where the
+	// configuration file ReplacedBy puts another, Host, in its place; else "".
+	UsernameFor, ReplacedBy string
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -38,9 +64,6 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary reports that a retry may help.
 func (e *Error) Temporary() bool { return e.retry }
-
-// Hint is advice to the user, or "".
-func (e *Error) Hint() string { return e.hint }
 
 // Is makes a 404 an ErrNotFound, in the registry's own words.
 func (e *Error) Is(target error) bool {
@@ -53,7 +76,7 @@ func Temporary(err error) bool {
 	return errors.As(err, &e) && e.retry
 }
 
-// explain says what err, which the network gave, means.
+// explain turns err, which the network gave, into an [*Error], or the cause of ctx.
 func explain(ctx context.Context, err error) error {
 	var known *Error
 	switch {
@@ -62,18 +85,13 @@ func explain(ctx context.Context, err error) error {
 	case errors.As(err, &known):
 		return err
 	}
-	final, hint := isFinal(err)
-	return &Error{Err: err, retry: !final, hint: hint}
+	final, remedy := isFinal(err)
+	return &Error{Err: err, retry: !final, Remedy: remedy}
 }
 
-const (
-	hintInsecure = "--insecure allows plain HTTP"
-	hintTrust    = "--tls-verify=false trusts anybody"
-)
-
-// isFinal reports whether a request failed for a reason that stays: the name of
-// the registry, or what it is. The hint says what would change that, if anything.
-func isFinal(err error) (final bool, hint string) {
+// isFinal reports whether a request failed for a reason that a retry does not change,
+// and which remedy there is, if any.
+func isFinal(err error) (final bool, remedy Remedy) {
 	var (
 		dns     *net.DNSError
 		unknown x509.UnknownAuthorityError
@@ -84,19 +102,19 @@ func isFinal(err error) (final bool, hint string) {
 	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
 	switch {
 	case errors.As(err, &unknown):
-		return true, "--ca-cert FILE names an authority to trust; " + hintTrust
+		return true, TrustAuthority
 	case errors.As(err, &cert):
-		return true, hintTrust
+		return true, SkipVerification
 	case errors.As(err, &op) && op.Op == alert:
 		if strings.Contains(err.Error(), "certificate required") {
-			hint = "--client-cert FILE and --client-key FILE show the registry who you are, a directory of --certs-dir any host"
+			remedy = ShowCertificate
 		}
-		return true, hint
+		return true, remedy
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return true, hintInsecure
+		return true, AllowHTTP
 	}
 	final = errors.As(err, new(conn.FileError)) || errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, ErrProtocol) || errors.Is(err, login.ErrCredentials)
-	return final, ""
+	return final, NoRemedy
 }
 
 // maxErrorBody is how much of an answer is read for its message.
@@ -105,20 +123,20 @@ const maxErrorBody = 64 << 10
 // maxMessage is how much of that message is passed on.
 const maxMessage = 300
 
-// refusal is the error of an answer other than what was hoped for. who is the
-// host that gave it.
-func (c *Client) refusal(who string, resp *http.Response) *Error {
+// refusal is the error for an answer that is not the wanted one. from is "registry", or
+// the host that gave the answer.
+func (c *Client) refusal(from string, resp *http.Response) *Error {
 	data, _ := login.ReadSome(resp.Body, maxErrorBody)
 	text := c.scrub(login.HideURLs(serverMessage(resp, data))) // before it is cut
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "..."
 	}
-	if who != "registry" {
-		who = printable(who)
+	if from != "registry" {
+		from = printable.Text(from)
 	}
 	code := resp.StatusCode
 	return &Error{
-		Err:    fmt.Errorf("%s: %s (HTTP %d)", who, printable(text), code),
+		Err:    fmt.Errorf("%s: %s (HTTP %d)", from, printable.Text(text), code),
 		Status: code,
 		After:  retryAfter(resp.Header, c.now),
 		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
@@ -161,14 +179,4 @@ func serverMessage(resp *http.Response, data []byte) string {
 		s = "no reason given"
 	}
 	return s
-}
-
-// printable is s without what a terminal might obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

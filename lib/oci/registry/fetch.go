@@ -46,7 +46,7 @@ func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write fu
 	f.work(true)
 	f.end()
 	f.others.Wait()
-	if f.err == nil && len(f.todo) > 0 { // put back by those who could not get it
+	if f.err == nil && len(f.todo) > 0 { // put back by workers that could not get it
 		f.work(true)
 	}
 	return f.err
@@ -67,7 +67,7 @@ type fetch struct {
 	mu      sync.Mutex
 	todo    []Span      // in order; pieces are cut off when they are taken
 	joining *time.Timer // runs join; nil until the server has sent a range
-	over    bool        // nobody may join any more
+	over    bool        // no worker may join any more
 	workers int
 	noRange bool // the server sends all or nothing
 	err     error
@@ -118,8 +118,8 @@ func (f *fetch) fail(err error) {
 	f.stop(err)
 }
 
-// joinAfter is how long one connection is left alone with a blob: where that is
-// enough to get far, more would only be in each other's way.
+// joinAfter is how long a blob has one connection only. A blob of which that gets far in
+// the time gains nothing by more connections.
 const joinAfter = 200 * time.Millisecond
 
 // ranged notes whether the server sends ranges. If it does, others join in later.
@@ -160,14 +160,14 @@ func (f *fetch) end() {
 	}
 }
 
-func (f *fetch) asks() bool {
+func (f *fetch) asksForRanges() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.noRange
 }
 
-// work fetches pieces until there are none. The first worker goes on where the
-// server sends no ranges; the others leave that to it.
+// work fetches pieces until there are none. Where the server sends no ranges, the first
+// worker goes on and the others end.
 func (f *fetch) work(first bool) {
 	buf := make([]byte, chunkSize)
 	tries := attempts{c: f.r.c, notify: f.notify}
@@ -185,7 +185,7 @@ func (f *fetch) work(first bool) {
 			}
 			in.close()
 			in = nil
-			if !first && !f.asks() {
+			if !first && !f.asksForRanges() {
 				f.putBack(s)
 				return
 			}
@@ -204,7 +204,7 @@ func (f *fetch) work(first bool) {
 	}
 }
 
-// writeError is an error of who takes the bytes.
+// writeError is an error of the function that takes the bytes.
 type writeError struct{ error }
 
 func (e writeError) Unwrap() error { return e.error }
@@ -243,12 +243,13 @@ func (f *fetch) piece(in **incoming, s *Span, buf []byte, first bool, tries *att
 	return nil // what may follow the last byte is not of the blob
 }
 
-// patience is how long bytes of a slow connection are gathered.
-const patience = 200 * time.Millisecond
+// gatherTime is how long the bytes of a slow connection are gathered before they are
+// written.
+const gatherTime = 200 * time.Millisecond
 
 // fill reads until p is full, something stops it, or enough time has passed.
 func fill(in *incoming, p []byte) (n int, err error) {
-	for start := time.Now(); n < len(p) && err == nil && (n == 0 || time.Since(start) < patience); {
+	for start := time.Now(); n < len(p) && err == nil && (n == 0 || time.Since(start) < gatherTime); {
 		var m int
 		m, err = in.read(p[n:])
 		n += m
@@ -261,16 +262,16 @@ func (f *fetch) open(in **incoming, s Span, first bool) error {
 	if err := f.r.c.acquire(f.ctx); err != nil {
 		return err
 	}
-	ask := f.asks() && (f.split || s.Off > 0)
+	asRange := f.asksForRanges() && (f.split || s.Off > 0)
 	end := s.End
 	if !f.split {
 		end = -1
 	}
-	got, err := f.r.open(f.ctx, f.b, s.Off, end, ask)
+	got, err := f.r.open(f.ctx, f.b, s.Off, end, asRange)
 	if err != nil {
 		f.r.c.release()
 		if errors.Is(err, errRange) {
-			if !ask {
+			if !asRange {
 				return &Error{Err: fmt.Errorf("%w: %v", ErrProtocol, err)}
 			}
 			f.ranged(false)
@@ -279,10 +280,10 @@ func (f *fetch) open(in **incoming, s Span, first bool) error {
 	}
 	got.release = f.r.c.release
 	*in = got
-	if ask && f.split {
+	if asRange && f.split {
 		f.ranged(got.ranged)
 		if !got.ranged && !first {
-			return errRange // and leave it to the first
+			return errRange // which leaves it to the first
 		}
 	}
 	return nil

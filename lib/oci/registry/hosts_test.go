@@ -166,29 +166,30 @@ func TestIdentity(t *testing.T) {
 // TestMoved: an image is fetched from where the configuration says that it is, by who
 // is known there.
 func TestMoved(t *testing.T) {
-	real := start(t, fake.Config{}, fake.Behaviour{Auth: "basic", User: "me", Password: secret})
-	img := real.AddImage("deep/r", "v1", data(100))
+	server := start(t, fake.Config{}, fake.Behaviour{Auth: "basic", User: "me", Password: secret})
+	img := server.AddImage("deep/r", "v1", data(100))
 	conf := func(text string) []string {
 		return []string{authFileOf(t, "", "[[registry]]\nprefix='named.example/r'\n"+text)}
 	}
-	moved := conf("location='" + real.Host + "/deep/r'\n")
+	moved := conf("location='" + server.Host + "/deep/r'\n")
 	auth := func(key string) []string {
 		return []string{authFileOf(t, "", `{"auths":{"`+key+`":{"username":"me","password":"`+secret+`"}}}`)}
 	}
+	helpers := authFileOf(t, "", "credential-helpers=['x']")
 	for _, c := range []struct {
 		name string
 		opts Options
 		says string
-		hint string
+		want MissingLogin
 	}{
-		{"stored for where it is", Options{Configs: moved, AuthFiles: auth(real.Host + "/deep")}, "", ""},
-		{"stored for the name", Options{Configs: moved, AuthFiles: auth("named.example")}, "401", "no credentials for " + real.Host},
-		{"given", Options{Configs: moved, Username: "me", Password: secret}, "401", "--username is for named.example"},
-		{"blocked", Options{Configs: conf("blocked=true")}, "blocked", ""},
-		{"helpers", Options{Configs: []string{moved[0], authFileOf(t, "", "credential-helpers=['x']")}}, "401", "credential-helpers in "},
+		{"stored for where it is", Options{Configs: moved, AuthFiles: auth(server.Host + "/deep")}, "", MissingLogin{}},
+		{"stored for the name", Options{Configs: moved, AuthFiles: auth("named.example")}, "401", MissingLogin{Host: server.Host}},
+		{"given", Options{Configs: moved, Username: "me", Password: secret}, "401", MissingLogin{Host: server.Host, UsernameFor: "named.example", ReplacedBy: moved[0]}},
+		{"blocked", Options{Configs: conf("blocked=true")}, "blocked", MissingLogin{}},
+		{"helpers", Options{Configs: []string{moved[0], helpers}}, "401", MissingLogin{Host: server.Host, NotAsked: "credential-helpers in " + helpers + " are not asked"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			real.Behave(fake.Behaviour{Auth: "basic", User: "me", Password: secret})
+			server.Behave(fake.Behaviour{Auth: "basic", User: "me", Password: secret})
 			c.opts.Timeout, c.opts.Retries = 0, -1
 			client, err := New(c.opts)
 			must(t, err)
@@ -206,8 +207,8 @@ func TestMoved(t *testing.T) {
 			switch {
 			case c.says == "" && (err != nil || d.String() != img.Manifest):
 				t.Errorf("%s, %v", d, err)
-			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !asError(err, &e) || !strings.Contains(e.Hint(), c.hint)):
-				t.Errorf("%v, hint %v", err, e)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !asError(err, &e) || e.Remedy != LogIn || e.Missing != c.want):
+				t.Errorf("%v, %+v", err, e)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
+	"ocipipe/lib/oci/printable"
 )
 
 // Blob is what is known of a blob before it is fetched.
@@ -29,7 +30,7 @@ type Blob struct {
 type incoming struct {
 	body     io.ReadCloser
 	from     *endpoint
-	pos, end int64 // of the blob; end is -1 where nobody knows
+	pos, end int64 // of the blob; end is -1 where it is not known
 	ranged   bool  // the server sends what was asked for, not all
 	release  func()
 }
@@ -37,12 +38,12 @@ type incoming struct {
 // errRange says that a server cannot be asked for a range.
 var errRange = errors.New("ranges are not to be had")
 
-// open asks for the bytes of b from off up to end, which is -1 for all that
-// follow, and for them alone if ask is true. A server may send everything in any
-// case: then pos is 0.
-func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool) (*incoming, error) {
+// open asks for the bytes of b from off up to end, which is -1 for all that follow: as
+// a range if asRange, and otherwise for the whole blob. A server may send the whole in
+// any case: then pos is 0.
+func (r *Repository) open(ctx context.Context, b Blob, off, end int64, asRange bool) (*incoming, error) {
 	h := http.Header{}
-	if ask {
+	if asRange {
 		last := ""
 		if end >= 0 {
 			last = strconv.FormatInt(end-1, 10)
@@ -51,12 +52,12 @@ func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool)
 	}
 	var in *incoming
 	use := func(a *answer) (err error) {
-		if in, err = b.check(a, off, end, ask); err != nil {
+		if in, err = b.check(a, off, end, asRange); err != nil {
 			a.Body.Close()
 		}
 		return err
 	}
-	err := r.do(ctx, http.MethodGet, "blobs", b.Digest.String(), h, use, blobCodes...)
+	err := r.firstAnswer(ctx, http.MethodGet, "blobs", b.Digest.String(), h, use, blobCodes...)
 	if errors.Is(err, ErrNotFound) {
 		if other, oerr := r.elsewhere(ctx, b, h); other != nil {
 			err = use(other)
@@ -65,7 +66,7 @@ func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool)
 		}
 	}
 	var refused *Error
-	if ask && errors.As(err, &refused) && slices.Contains(noRangeCodes, refused.Status) {
+	if asRange && errors.As(err, &refused) && slices.Contains(noRangeCodes, refused.Status) {
 		err = fmt.Errorf("%w: %w", errRange, err)
 	}
 	if err != nil {
@@ -74,7 +75,7 @@ func (r *Repository) open(ctx context.Context, b Blob, off, end int64, ask bool)
 	return in, nil
 }
 
-// noRangeCodes are answers to a request for a range by those who know none.
+// noRangeCodes are answers of servers that do not know ranges to a request for one.
 var noRangeCodes = []int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}
 
 var blobCodes = []int{http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable}
@@ -85,7 +86,7 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 	for _, s := range b.URLs {
 		u, perr := url.Parse(s)
 		if perr != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.c.opts.Insecure && !hosts.IsLoopback(u.Host)) {
-			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable(s[:min(len(s), 200)]))}
+			err = &Error{Err: fmt.Errorf("%q is not a URL that layers are fetched from", printable.Text(s[:min(len(s), 200)]))}
 			continue
 		}
 		u.User = nil
@@ -103,9 +104,9 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 	return nil, err
 }
 
-// check compares an answer with what was asked for. The error wraps errRange if
-// it may be better without asking for a range.
-func (b Blob) check(a *answer, off, end int64, ask bool) (*incoming, error) {
+// check compares an answer with the request. The error wraps errRange if a request for
+// the whole blob may fare better.
+func (b Blob) check(a *answer, off, end int64, asRange bool) (*incoming, error) {
 	in := &incoming{body: a.Body, from: a.from, end: b.Size}
 	switch {
 	case a.StatusCode == http.StatusOK:
@@ -119,7 +120,7 @@ func (b Blob) check(a *answer, off, end int64, ask bool) (*incoming, error) {
 			in.end = -1 // the server marks the end itself
 		}
 		return in, nil
-	case !ask || a.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+	case !asRange || a.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return nil, fmt.Errorf("%w: HTTP %d", errRange, a.StatusCode)
 	}
 	from, to, total, ok := contentRange(a.Header.Get("Content-Range"))
@@ -135,7 +136,7 @@ func (b Blob) check(a *answer, off, end int64, ask bool) (*incoming, error) {
 	return in, nil
 }
 
-// wrong is the error where the registry's blob has another size.
+// wrong is the error for a blob of another size.
 func (b Blob) wrong(size int64) error {
 	return &Error{Err: fmt.Errorf("%s: %w: size is %d, the manifest says %d", b.Digest, ErrSize, size, b.Size)}
 }

@@ -28,8 +28,8 @@ type Repository struct {
 	origin  *endpoint
 }
 
-// Repository returns the repository of ref, where the configurations say that it is.
-// They choose the mirrors for ref as well: it is the image that will be asked for.
+// Repository returns the repository of ref at the place that the configurations say.
+// They choose the mirrors by the tag or digest of ref too.
 func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	route, err := hosts.Find(c.opts.Configs, ref, func(msg string) { c.warn("%s", msg) })
 	if err != nil {
@@ -38,14 +38,14 @@ func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	files := &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
 	r := &Repository{c: c, origin: c.endpoint(route.Origin)}
 	r.origin.named = r.origin.host == ref.Context().RegistryStr()
-	r.origin.unasked = route.Unasked
+	r.origin.missing.NotAsked = route.Unasked
 	var keys authn.Keychain = files
 	switch {
 	case c.opts.Username == "":
 	case r.origin.named:
 		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
 	default:
-		r.origin.unasked = fmt.Sprintf("--username is for %s, in whose place %s puts another", ref.Context().RegistryStr(), route.File)
+		r.origin.missing = MissingLogin{UsernameFor: ref.Context().RegistryStr(), ReplacedBy: route.File}
 	}
 	if err := r.origin.logIn(keys); err != nil {
 		return nil, err
@@ -69,19 +69,19 @@ func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	return r, nil
 }
 
-// maxStrikes is after how many breaks of a connection a mirror is left alone.
+// maxStrikes is after how many broken connections a mirror is not asked any more.
 const maxStrikes = 3
 
-// do asks the mirrors and then the registry, until one has an answer with one of the
-// codes that use, which closes it, has no fault to find with. What a mirror sends
-// wrongly is a reason to ask the registry; of ranges it may ask again.
-func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) (err error) {
+// firstAnswer asks the mirrors and then the registry, until one has an answer with one of the
+// codes that use accepts. use closes the answer. Where a mirror sends something wrong the
+// registry is asked; a mirror that sends no ranges is asked again without them.
+func (r *Repository) firstAnswer(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) (err error) {
 	defer func() { err = r.c.hide(err) }()
 	for _, e := range r.mirrors {
 		if e.strikes.Load() >= maxStrikes {
 			continue
 		}
-		a, err := e.ask(ctx, method, kind, id, h, codes)
+		a, err := e.expect(ctx, method, kind, id, h, codes)
 		if err == nil {
 			err = use(a)
 		}
@@ -95,7 +95,7 @@ func (r *Repository) do(ctx context.Context, method, kind, id string, h http.Hea
 			r.c.warn("mirror %s: asking %s", r.c.scrub(nameMirror(e, err)), r.origin.host)
 		}
 	}
-	a, err := r.origin.ask(ctx, method, kind, id, h, codes)
+	a, err := r.origin.expect(ctx, method, kind, id, h, codes)
 	if err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func nameMirror(e *endpoint, err error) string {
 	return e.host + ": " + err.Error()
 }
 
-// Mirrors returns the hosts of the mirrors that have sent something: those to blame
-// where that has not its digest.
+// Mirrors returns the hosts of the mirrors that have sent something. They may be to blame
+// where a blob does not have its digest.
 func (r *Repository) Mirrors() (hosts []string) {
 	for _, e := range r.mirrors {
 		if e.used.Load() {
@@ -121,9 +121,9 @@ func (r *Repository) Mirrors() (hosts []string) {
 	return hosts
 }
 
-// ask is do for one of them.
-func (e *endpoint) ask(ctx context.Context, method, kind, id string, h http.Header, codes []int) (*answer, error) {
-	a, err := e.do(ctx, method, "/v2/"+e.repo+"/"+kind+"/"+id, h)
+// expect asks one registry or mirror, whose answer must have one of the codes.
+func (e *endpoint) expect(ctx context.Context, method, kind, id string, h http.Header, codes []int) (*answer, error) {
+	a, err := e.send(ctx, method, "/v2/"+e.repo+"/"+kind+"/"+id, h)
 	if err != nil {
 		return nil, e.advise(err)
 	}
@@ -134,15 +134,15 @@ func (e *endpoint) ask(ctx context.Context, method, kind, id string, h http.Head
 	if a.host != e.host {
 		return nil, e.c.refusal(a.host, a.Response)
 	}
-	who := "registry"
+	from := "registry"
 	if e.isMirror {
-		who = a.host
+		from = a.host
 	}
-	return nil, e.advise(e.c.refusal(who, a.Response))
+	return nil, e.advise(e.c.refusal(from, a.Response))
 }
 
-// advise adds to a refusal which credentials it was that were refused, or a hint
-// where there were none.
+// advise adds to a refusal which credentials it was that were refused, or that there
+// were none.
 func (e *endpoint) advise(err error) error {
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
@@ -154,10 +154,8 @@ func (e *endpoint) advise(err error) error {
 		refused.Err = fmt.Errorf("%w: with the credentials %s", refused.Err, from)
 	}
 	if e.login.Anonymous() {
-		refused.hint = fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", e.host)
-		if e.unasked != "" {
-			refused.hint += "; " + e.unasked
-		}
+		refused.Remedy, refused.Missing = LogIn, e.missing
+		refused.Missing.Host = e.host
 	}
 	return err
 }
@@ -178,33 +176,33 @@ var accepted = []string{strings.Join([]string{
 var ErrTooLarge = errors.New("too large")
 
 // Manifest fetches the manifest or index that ref, a tag or a digest, names now,
-// of max bytes at most. That it has the digest is for the caller to verify, but
+// of no more than limit bytes. That it has the digest is for the caller to verify, but
 // what a registry says of its own answer to a tag must be true.
-func (r *Repository) Manifest(ctx context.Context, ref string, max int64, notify func(Retry)) (Manifest, error) {
+func (r *Repository) Manifest(ctx context.Context, ref string, limit int64, notify func(Retry)) (Manifest, error) {
 	var m Manifest
 	err := r.c.retry(ctx, notify, func() (err error) {
-		m, err = r.manifest(ctx, ref, max)
+		m, err = r.manifest(ctx, ref, limit)
 		return err
 	})
 	return m, err
 }
 
-func (r *Repository) manifest(ctx context.Context, ref string, max int64) (m Manifest, err error) {
-	err = r.do(ctx, http.MethodGet, "manifests", ref, http.Header{"Accept": accepted}, func(a *answer) error {
+func (r *Repository) manifest(ctx context.Context, ref string, limit int64) (m Manifest, err error) {
+	err = r.firstAnswer(ctx, http.MethodGet, "manifests", ref, http.Header{"Accept": accepted}, func(a *answer) error {
 		defer a.Body.Close()
-		m, err = readManifest(a, ref, max)
+		m, err = readManifest(a, ref, limit)
 		return err
 	}, http.StatusOK)
 	return m, err
 }
 
-func readManifest(a *answer, ref string, max int64) (Manifest, error) {
-	data, err := io.ReadAll(io.LimitReader(a.Body, max+1))
+func readManifest(a *answer, ref string, limit int64) (Manifest, error) {
+	data, err := io.ReadAll(io.LimitReader(a.Body, limit+1))
 	if err != nil {
 		return Manifest{}, err
 	}
-	if int64(len(data)) > max {
-		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, max)}
+	if int64(len(data)) > limit {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, limit)}
 	}
 	said, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
 	if asked.Validate() == nil {
@@ -237,7 +235,7 @@ func isManifest(data []byte, asked digest.Digest) bool {
 func (r *Repository) Resolve(ctx context.Context, tag string, notify func(Retry)) (digest.Digest, error) {
 	var d digest.Digest
 	err := r.c.retry(ctx, notify, func() error {
-		return r.do(ctx, http.MethodHead, "manifests", tag, http.Header{"Accept": accepted}, func(a *answer) error {
+		return r.firstAnswer(ctx, http.MethodHead, "manifests", tag, http.Header{"Accept": accepted}, func(a *answer) error {
 			login.Drain(a.Response)
 			d = digest.Digest(a.Header.Get("Docker-Content-Digest"))
 			return nil

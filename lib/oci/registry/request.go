@@ -30,8 +30,8 @@ const maxRedirects = 10
 // answer is a response whose body notices where it stalls.
 type answer struct {
 	*http.Response
-	from *endpoint // who was asked; nil for a URL of somebody else
-	host string    // of who answered in the end
+	from *endpoint // that was asked; nil for a URL in a manifest
+	host string    // that answered in the end
 }
 
 // endpoint is a repository at a registry, or at a mirror of one.
@@ -40,10 +40,10 @@ type endpoint struct {
 	host       string
 	repo       string
 	isMirror   bool
-	named      bool   // host is that in the image's name
-	plain      bool   // may be spoken to without TLS
-	unverified bool   // anybody may claim to be host
-	unasked    string // credentials that were not looked up
+	named      bool         // host is that in the image's name
+	plain      bool         // may be spoken to without TLS
+	unverified bool         // anybody may claim to be host
+	missing    MissingLogin // where no credentials are found
 	login      *login.Login
 
 	mu     sync.Mutex
@@ -54,7 +54,7 @@ type endpoint struct {
 	used    atomic.Bool // it has sent something
 }
 
-// endpoint makes what at says, but for who we are there.
+// endpoint makes an endpoint of at, without a login.
 func (c *Client) endpoint(at hosts.Endpoint) *endpoint {
 	insecure := at.Insecure && c.opts.Certs.Verify != hosts.VerifyAll
 	return &endpoint{c: c, host: at.Host, repo: at.Repo, scheme: at.Scheme,
@@ -66,8 +66,8 @@ func (e *endpoint) logIn(keys authn.Keychain) (err error) {
 	return err
 }
 
-// peer is how the host of req is come to for e, or if that is nil for nobody. Where a
-// redirect leads it is not known, even if it is another endpoint.
+// peer is the host of req as a request for e reaches it; e is nil for a URL in a manifest.
+// A host that a redirect leads to is not known, even if it is another endpoint.
 func (e *endpoint) peer(req *http.Request) hosts.Peer {
 	p := hosts.Peer{Host: req.URL.Host}
 	switch {
@@ -80,8 +80,8 @@ func (e *endpoint) peer(req *http.Request) hosts.Peer {
 	return p
 }
 
-// do asks the endpoint for path.
-func (e *endpoint) do(ctx context.Context, method, path string, h http.Header) (*answer, error) {
+// send asks the endpoint for path, by each scheme that it may have.
+func (e *endpoint) send(ctx context.Context, method, path string, h http.Header) (*answer, error) {
 	var err error
 	for _, scheme := range e.schemes() {
 		u := &url.URL{Scheme: scheme, Host: e.host, Path: path}
@@ -118,8 +118,8 @@ func (e *endpoint) decide(scheme string) {
 	}
 }
 
-// sawTLS settles the scheme with the first handshake, whatever becomes of the
-// request.
+// sawTLS returns a callback that decides the scheme with the first handshake, whatever
+// becomes of the request.
 func (e *endpoint) sawTLS(scheme string) func(_ tls.ConnectionState, err error) {
 	return func(_ tls.ConnectionState, err error) {
 		if err == nil && scheme == "https" {
@@ -144,14 +144,14 @@ func (e *endpoint) owns(u *url.URL) bool {
 	return address(u.Host, u.Scheme) == address(e.host, u.Scheme) && slices.Contains(e.schemes(), u.Scheme)
 }
 
-// address is host with the port that scheme means where there is none.
+// address is host without the port that scheme means by itself.
 func address(host, scheme string) string {
 	port := map[string]string{"http": ":80", "https": ":443"}[scheme]
 	return strings.ToLower(strings.TrimSuffix(host, port))
 }
 
-// elsewhere is the login where e has redirected: of a repository, if that is what the
-// path of u is about, at a host.
+// elsewhere is the login at the host of u, where e has redirected: for the repository in
+// the path of u, if there is one.
 func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
 	repo := ""
 	if m := repositoryPath.FindStringSubmatch(u.Path); m != nil {
@@ -179,11 +179,11 @@ var repositoryPath = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs)/[^/]+$`)
 // maxOthers is how many logins of other hosts are kept.
 const maxOthers = 100
 
-// follow sends a request and goes where redirects lead, but not from TLS to where
-// there is none, unless that is allowed. Credentials stay with the endpoint.
+// follow sends a request and follows redirects; from TLS to plain HTTP only if that is
+// allowed. Credentials are sent to the endpoint alone.
 func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*answer, error) {
 	for range maxRedirects {
-		resp, err := c.ask(ctx, method, u, h, from)
+		resp, err := c.exchange(ctx, method, u, h, from)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Host, explain(ctx, err))
 		}
@@ -196,7 +196,7 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 		case err != nil || next.Host == "" || next.Scheme != "https" && next.Scheme != "http":
 			return nil, &Error{Err: fmt.Errorf("%s: %w: a redirect to no web address", u.Host, ErrProtocol)}
 		case u.Scheme == "https" && next.Scheme == "http" && !c.opts.Insecure:
-			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), hint: hintInsecure}
+			return nil, &Error{Err: fmt.Errorf("%s: %w", u.Host, login.StepDown(next.Host)), Remedy: AllowHTTP}
 		}
 		next.User = nil
 		if u = next; from != nil && from.owns(u) {
@@ -206,9 +206,9 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 	return nil, &Error{Err: fmt.Errorf("%s: %w: more than %d redirects", u.Host, ErrProtocol, maxRedirects)}
 }
 
-// ask sends a request to one host: with the login of from if that is the host,
+// exchange sends a request to one host: with the login of from if that is the host,
 // where from has redirected as anybody, and to the URL of a manifest as it is.
-func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*http.Response, error) {
+func (c *Client) exchange(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*http.Response, error) {
 	build := func(ctx context.Context) (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 		if err == nil {
@@ -233,9 +233,9 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, h http.Head
 	return l.Do(ctx, build)
 }
 
-// wire is what logins of e, or of nobody if that is nil, need of us.
+// wire is what the logins of e need; e is nil for logins where a redirect has led.
 func (c *Client) wire(e *endpoint) login.Wire {
 	send := func(req *http.Request) (*http.Response, error) { return c.conns.Send(req, e.peer(req)) }
 	return login.Wire{Send: send, Timeout: c.timeout, Secret: c.keepSecret,
-		Refusal: func(who string, resp *http.Response) error { return c.refusal(who, resp) }}
+		Refusal: func(from string, resp *http.Response) error { return c.refusal(from, resp) }}
 }

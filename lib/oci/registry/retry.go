@@ -36,18 +36,18 @@ type attempts struct {
 	got    int64 // bytes since the last failure
 }
 
-// enough is how many bytes make a failed attempt worth it.
-const enough = 16 << 10
+// worthwhile is how many bytes must have arrived for attempts to be counted anew.
+const worthwhile = 16 << 10
 
-// progress says that n bytes more have come: after enough the count begins anew.
+// progress notes that n more bytes have come, which may begin the count anew.
 func (a *attempts) progress(n int) {
-	if a.got += int64(n); a.got >= enough {
+	if a.got += int64(n); a.got >= worthwhile {
 		a.failed = 0
 	}
 }
 
-// again waits until the next attempt is due, and returns nil; or what err means
-// if there is to be none.
+// again waits until the next attempt is due and returns nil. Where no attempt is to
+// follow it returns err, explained.
 func (a *attempts) again(ctx context.Context, err error) error {
 	err = explain(ctx, err)
 	if ctx.Err() != nil || !Temporary(err) || a.failed >= a.c.retries {

@@ -9,14 +9,14 @@ import (
 
 // Stream reads a blob from a byte on, in one stream that goes on where it broke.
 type Stream struct {
-	r     *Repository
-	ctx   context.Context
-	b     Blob
-	pos   int64
-	tries attempts
-	in    *incoming
-	noAsk bool // the server cannot be asked for ranges
-	err   error
+	r         *Repository
+	ctx       context.Context
+	b         Blob
+	pos       int64
+	tries     attempts
+	in        *incoming
+	wholeOnly bool // the server cannot be asked for ranges
+	err       error
 }
 
 // Stream opens b at byte off. Nothing past a wrong answer is read; whether the
@@ -37,8 +37,8 @@ func (s *Stream) reopen() error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errRange) && !s.noAsk:
-			s.noAsk = true
+		case errors.Is(err, errRange) && !s.wholeOnly:
+			s.wholeOnly = true
 			continue
 		case errors.Is(err, errRange):
 			err = &Error{Err: fmt.Errorf("%w: %v", ErrProtocol, err)}
@@ -50,7 +50,7 @@ func (s *Stream) reopen() error {
 }
 
 func (s *Stream) open() error {
-	in, err := s.r.open(s.ctx, s.b, s.pos, -1, s.pos > 0 && !s.noAsk)
+	in, err := s.r.open(s.ctx, s.b, s.pos, -1, s.pos > 0 && !s.wholeOnly)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,7 @@
-package oci
+// Package platform is what an image runs on: how a platform is written, when two
+// spellings mean the same, and which images serve a wanted platform. The rules are
+// containerd's.
+package platform
 
 import (
 	"fmt"
@@ -9,8 +12,8 @@ import (
 	"strings"
 )
 
-// platform is what an image runs on.
-type platform struct {
+// Platform is what an image runs on, as indexes and configurations say it.
+type Platform struct {
 	Architecture string   `json:"architecture"`
 	OS           string   `json:"os"`
 	OSVersion    string   `json:"os.version,omitempty"`
@@ -19,7 +22,7 @@ type platform struct {
 }
 
 // String is OS/ARCH[/VARIANT].
-func (p platform) String() string {
+func (p Platform) String() string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
 		s += "/" + p.Variant
@@ -27,9 +30,9 @@ func (p platform) String() string {
 	return s
 }
 
-// full is String with what else there is, in containerd's spelling:
+// Full is String with what else there is, in containerd's spelling:
 // OS(VERSION+FEATURE...)/ARCH.
-func (p platform) full() string {
+func (p Platform) Full() string {
 	more := strings.Join(append([]string{p.OSVersion}, p.OSFeatures...), "+")
 	if more != "" {
 		p.OS += "(" + more + ")"
@@ -37,50 +40,44 @@ func (p platform) full() string {
 	return p.String()
 }
 
-// isZero reports whether p says nothing.
-func (p platform) isZero() bool { return p.full() == "/" }
+// IsZero reports whether p says nothing.
+func (p Platform) IsZero() bool { return p.Full() == "/" }
 
-// isUnknown reports whether p is how builders mark what is not an image, such
+// IsUnknown reports whether p is how builders mark what is not an image, such
 // as attestations.
-func (p platform) isUnknown() bool { return p.OS == "unknown" && p.Architecture == "unknown" }
-
-// CheckPlatform reports what is wrong with s as Options.Platform.
-func CheckPlatform(s string) error {
-	_, err := parsePlatform(s)
-	return err
-}
+func (p Platform) IsUnknown() bool { return p.OS == "unknown" && p.Architecture == "unknown" }
 
 // asked is the first part of a platform: OS or OS(VERSION+FEATURE...), where the
 // version or the features may be left out.
 var asked = regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
 
-// parsePlatform reads OS/ARCH[/VARIANT], or what full writes; "" is linux on this
+// Parse reads OS/ARCH[/VARIANT], or what full writes; "" is linux on this
 // architecture.
-func parsePlatform(s string) (platform, error) {
+func Parse(s string) (Platform, error) {
 	if s == "" {
-		return platform{OS: "linux", Architecture: runtime.GOARCH}.normal(), nil
+		return Platform{OS: "linux", Architecture: runtime.GOARCH}.Normal(), nil
 	}
 	f := strings.Split(s, "/")
 	if len(f) < 2 || len(f) > 3 || slices.Contains(f, "") {
-		return platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
+		return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 	}
 	m := asked.FindStringSubmatch(f[0])
 	if m == nil {
-		return platform{}, fmt.Errorf("platform %q: want OS or OS(VERSION+FEATURE...) before the slash", s)
+		return Platform{}, fmt.Errorf("platform %q: want OS or OS(VERSION+FEATURE...) before the slash", s)
 	}
-	p := platform{OS: m[1], OSVersion: m[2], Architecture: f[1]}
+	p := Platform{OS: m[1], OSVersion: m[2], Architecture: f[1]}
 	if m[3] != "" {
 		p.OSFeatures = strings.Split(m[3][1:], "+")
 	}
 	if len(f) == 3 {
 		p.Variant = f[2]
 	}
-	return p.normal(), nil
+	return p.Normal(), nil
 }
 
-// normal is p in the one spelling that containerd compares: known aliases
+// Normal is p in the one spelling that containerd compares: known aliases
 // replaced, the variant left out where it is the architecture's only or first.
-func (p platform) normal() platform {
+func (p Platform) Normal() Platform {
 	p.OS, p.Architecture, p.Variant = strings.ToLower(p.OS), strings.ToLower(p.Architecture), strings.ToLower(p.Variant)
 	if p.OS == "macos" {
 		p.OS = "darwin"
@@ -115,21 +112,21 @@ func (p platform) normal() platform {
 
 // runs lists, best first, the platforms whose images run on p: containerd's
 // order. An older variant runs on a newer one, 386 on amd64, arm on arm64.
-func (p platform) runs() []platform {
-	list := []platform{p}
+func (p Platform) runs() []Platform {
+	list := []Platform{p}
 	older := func(arch, variant string, first int) {
 		n, err := strconv.Atoi(strings.TrimPrefix(variant, "v"))
 		if err != nil || n > 99 {
 			return
 		}
 		for n--; n >= first; n-- {
-			list = append(list, platform{OS: p.OS, Architecture: arch, Variant: "v" + strconv.Itoa(n)}.normal())
+			list = append(list, Platform{OS: p.OS, Architecture: arch, Variant: "v" + strconv.Itoa(n)}.Normal())
 		}
 	}
 	switch p.Architecture {
 	case "amd64":
 		older("amd64", p.Variant, 1)
-		list = append(list, platform{OS: p.OS, Architecture: "386"})
+		list = append(list, Platform{OS: p.OS, Architecture: "386"})
 	case "arm":
 		older("arm", p.Variant, 5)
 	case "arm64":
@@ -140,7 +137,7 @@ func (p platform) runs() []platform {
 }
 
 // olderARM64 counts down the variants of 64-bit ARM. Each v9.N contains v8.N+5.
-func olderARM64(p platform) []platform {
+func olderARM64(p Platform) []Platform {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(p.Variant, "v"), ".")
 	m, err := strconv.Atoi(major)
 	if err != nil || m < 8 || m > 9 {
@@ -150,13 +147,13 @@ func olderARM64(p platform) []platform {
 	if err != nil || n < 0 || n > 99 {
 		n = 0
 	}
-	var list []platform
+	var list []Platform
 	add := func(major, minor int) {
 		v := fmt.Sprintf("v%d", major)
 		if minor > 0 {
 			v += "." + strconv.Itoa(minor)
 		}
-		list = append(list, platform{OS: p.OS, Architecture: "arm64", Variant: v}.normal())
+		list = append(list, Platform{OS: p.OS, Architecture: "arm64", Variant: v}.Normal())
 	}
 	for i := n - 1; i >= 0; i-- {
 		add(m, i)
@@ -169,10 +166,10 @@ func olderARM64(p platform) []platform {
 	return list
 }
 
-// rank is how well an image of platform have serves p: 0 is best, -1 not at all. An
-// image that needs features of the system which p does not name serves nobody who
-// asked for p, and a version that p names must be that of the image or begin it.
-func (p platform) rank(have platform) int {
+// Rank is how well an image of platform have serves p: 0 is best, -1 not at all. An
+// image that needs features of the system which p does not name does not serve p, and
+// a version that p names must be that of the image or begin it.
+func (p Platform) Rank(have Platform) int {
 	for _, f := range have.OSFeatures {
 		if !slices.Contains(p.OSFeatures, f) {
 			return -1
@@ -181,14 +178,14 @@ func (p platform) rank(have platform) int {
 	if p.OSVersion != "" && have.OSVersion != p.OSVersion && !strings.HasPrefix(have.OSVersion, p.OSVersion+".") {
 		return -1
 	}
-	have = have.normal()
-	return slices.IndexFunc(p.runs(), func(r platform) bool { return r.String() == have.String() })
+	have = have.Normal()
+	return slices.IndexFunc(p.runs(), func(r Platform) bool { return r.String() == have.String() })
 }
 
-// accepts reports whether an image of platform have, the only one there is, may serve
+// Accepts reports whether an image of platform have, the only one there is, may serve
 // p. What the image does not say about itself is no reason against it: older builders
 // leave the variant out.
-func (p platform) accepts(have platform) bool {
+func (p Platform) Accepts(have Platform) bool {
 	if have.OS == "" {
 		have.OS = p.OS
 	}
@@ -198,8 +195,8 @@ func (p platform) accepts(have platform) bool {
 	if have.Architecture == "" {
 		have.Architecture, have.Variant = p.Architecture, p.Variant
 	}
-	if n := have.normal(); have.Variant == "" && n.Architecture == p.Architecture {
+	if n := have.Normal(); have.Variant == "" && n.Architecture == p.Architecture {
 		have.Variant = p.Variant
 	}
-	return p.rank(have) >= 0
+	return p.Rank(have) >= 0
 }

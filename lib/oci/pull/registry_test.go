@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"bytes"
@@ -13,24 +13,31 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/ocitest"
+	"ocipipe/lib/platform"
 )
 
 // fakeRegistry serves the blobs of p as repository "r", and manifest d as tag "v1".
 // before, if it returns true, has answered a request itself.
-func fakeRegistry(t *testing.T, p *pack, d descriptor, before func(w http.ResponseWriter, r *http.Request) bool) (host string) {
+func fakeRegistry(t *testing.T, p *ocitest.Pack, d manifest.Descriptor, before func(w http.ResponseWriter, r *http.Request) bool) (host string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if before != nil && before(w, r) {
 			return
 		}
 		id := filepath.Base(r.URL.Path)
-		data, ok := p.files["blobs/"+strings.Replace(id, ":", "/", 1)]
+		data, ok := p.Files["blobs/"+strings.Replace(id, ":", "/", 1)]
 		switch {
 		case r.URL.Path == "/v2/":
 		case r.URL.Path == "/v2/r/manifests/v1":
 			w.Header().Set("Content-Type", string(d.MediaType))
-			w.Write(p.files[blobName(d.Digest)])
+			w.Write(p.Files[layout.BlobName(d.Digest)])
 		case ok:
 			w.Write(data)
 		default:
@@ -49,16 +56,16 @@ func temporary(err error) bool {
 
 func TestRegistry(t *testing.T) {
 	for _, docker := range []bool{false, true} {
-		ti := simple(t)
-		ti.docker = docker
-		p := newPack()
-		d := p.image(t, ti)
+		ti := ocitest.Simple(t)
+		ti.Docker = docker
+		p := ocitest.NewPack()
+		d := p.Image(t, ti)
 		host := fakeRegistry(t, p, d, nil)
 		for ref, tag := range map[string]string{"/r:v1": "v1", "/r@" + d.Digest.String(): "", "/r:v9@" + d.Digest.String(): ""} {
 			for _, prefix := range []string{"", "docker://"} {
 				img, err := Open(ctx, prefix+host+ref, linux)
 				must(t, err)
-				ti.check(t, img)
+				check(t, ti, img)
 				if img.Digest != d.Digest || img.Tag != tag {
 					t.Errorf("%s: %s %q", ref, img.Digest, img.Tag)
 				}
@@ -68,27 +75,73 @@ func TestRegistry(t *testing.T) {
 }
 
 func TestRegistryIndex(t *testing.T) {
-	p := newPack()
-	ti := simple(t)
-	ti.alg = digest.SHA512
+	p := ocitest.NewPack()
+	ti := ocitest.Simple(t)
+	ti.Algorithm = digest.SHA512
 	other := ti
-	other.plat = platform{OS: "linux", Architecture: "arm64"}
-	d := p.image(t, ti)
-	p.index(p.image(t, other), d)
-	top := p.blob(digest.SHA256, "", p.files[indexName])
+	other.Platform = platform.Platform{OS: "linux", Architecture: "arm64"}
+	d := p.Image(t, ti)
+	p.Index(p.Image(t, other), d)
+	top := p.Blob(digest.SHA256, "", p.Files[layout.Index])
 	img, err := Open(ctx, fakeRegistry(t, p, top, nil)+"/r:v1", linux)
 	must(t, err)
-	ti.check(t, img)
+	check(t, ti, img)
 	if img.Digest != d.Digest {
 		t.Errorf("got %s", img.Platform)
+	}
+}
+
+// TestRegistryPlatform: an only image that is not for the wanted platform, by itself and
+// in an index.
+func TestRegistryPlatform(t *testing.T) {
+	p := ocitest.NewPack()
+	ti := ocitest.Simple(t)
+	bare := p.Image(t, ti)
+	bare.Platform = nil
+	index := p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, Manifests: []manifest.Descriptor{bare}})
+	for _, d := range []manifest.Descriptor{bare, index} {
+		host, warned := fakeRegistry(t, p, d, nil), 0
+		opts := linux
+		opts.Image.Platform = "linux/s390x"
+		opts.Image.Warn = func(string) { warned++ }
+		_, err := Open(ctx, host+"/r:v1", opts)
+		if none := (*oci.PlatformError)(nil); !errors.As(err, &none) || !none.Asked || !none.Sole {
+			t.Errorf("%s: %v", d.MediaType, err)
+		}
+		opts.Image.AllowOtherPlatform = true
+		img, err := Open(ctx, host+"/r:v1", opts)
+		must(t, err)
+		check(t, ti, img)
+		if warned != 1 {
+			t.Errorf("%s: %d warnings", d.MediaType, warned)
+		}
+	}
+}
+
+// TestRegistryStrangers: an index may list what is no image, or not there.
+func TestRegistryStrangers(t *testing.T) {
+	p := ocitest.NewPack()
+	ti := ocitest.Simple(t)
+	bare := p.Image(t, ti)
+	bare.Platform = nil
+	known, unknown := p.Strangers()
+	for _, list := range []map[string]manifest.Descriptor{known, unknown} {
+		for name, d := range list {
+			t.Run(name, func(t *testing.T) {
+				index := p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []manifest.Descriptor{d, bare}})
+				img, err := Open(ctx, fakeRegistry(t, p, index, nil)+"/r:v1", linux)
+				must(t, err)
+				check(t, ti, img)
+			})
+		}
 	}
 }
 
 // TestRegistryFailures says which failures are worth a retry, and with what words
 // they come.
 func TestRegistryFailures(t *testing.T) {
-	p := newPack()
-	d := p.image(t, simple(t))
+	p := ocitest.NewPack()
+	d := p.Image(t, ocitest.Simple(t))
 	status := func(path string, code int, body string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, path) {
@@ -114,7 +167,7 @@ func TestRegistryFailures(t *testing.T) {
 		{"bad gateway", "/r:v1", status("/manifests/", 502, "<html>"), true, "HTTP 502"},
 		{"blob", "/r:v1", status("/blobs/", 500, ""), true, "configuration: registry:"},
 		{"teapot", "/r:v1", status("/blobs/", 418, ""), false, "HTTP 418"},
-		{"large", "/r:v1", status("/manifests/", 200, strings.Repeat(" ", DefaultMaxMetadata+1)), false, "--max-metadata"},
+		{"large", "/r:v1", status("/manifests/", 200, strings.Repeat(" ", oci.DefaultMaxMetadata+1)), false, "longer than 16777216 bytes"},
 		{"wrong manifest", "/r@" + d.Digest.String(), status("/manifests/", 200, "{}"), false, "expected " + d.Digest.String()},
 		{"wrong config", "/r:v1", status("/blobs/", 200, "{}"), false, "configuration: corrupt image"},
 		{"not json", "/r:v1", status("/manifests/", 200, "<html>login</html>"), false, "corrupt image: invalid character '<'"},
@@ -146,8 +199,8 @@ func TestRegistryFailures(t *testing.T) {
 
 // TestRegistryLayerFailures breaks the answer for a layer.
 func TestRegistryLayerFailures(t *testing.T) {
-	p := newPack()
-	d := p.image(t, simple(t))
+	p := ocitest.NewPack()
+	d := p.Image(t, ocitest.Simple(t))
 	for _, c := range []struct {
 		name  string
 		serve func(w http.ResponseWriter, data []byte)
@@ -166,7 +219,7 @@ func TestRegistryLayerFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			host := fakeRegistry(t, p, d, func(w http.ResponseWriter, r *http.Request) bool {
-				data := p.files["blobs/"+strings.Replace(filepath.Base(r.URL.Path), ":", "/", 1)]
+				data := p.Files["blobs/"+strings.Replace(filepath.Base(r.URL.Path), ":", "/", 1)]
 				if !strings.Contains(r.URL.Path, "/blobs/") || len(data) > 0 && data[0] == '{' {
 					return false
 				}
@@ -175,7 +228,7 @@ func TestRegistryLayerFailures(t *testing.T) {
 			})
 			img, err := Open(ctx, host+"/r:v1", linux)
 			must(t, err)
-			_, err = content(&img.Layers[0])
+			_, err = ocitest.Content(img.Layers[0].Open)
 			if err == nil || !strings.Contains(err.Error(), c.says) || temporary(err) != c.retry {
 				t.Errorf("got %v (retry %v), want %q (retry %v)", err, temporary(err), c.says, c.retry)
 			}
@@ -185,15 +238,15 @@ func TestRegistryLayerFailures(t *testing.T) {
 
 // TestRegistryRedirect sees that credentials do not follow to another host.
 func TestRegistryRedirect(t *testing.T) {
-	ti := simple(t)
-	p := newPack()
-	d := p.image(t, ti)
+	ti := ocitest.Simple(t)
+	p := ocitest.NewPack()
+	d := p.Image(t, ti)
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		w.Write(p.files["blobs/"+strings.Replace(filepath.Base(r.URL.Path), ":", "/", 1)])
+		w.Write(p.Files["blobs/"+strings.Replace(filepath.Base(r.URL.Path), ":", "/", 1)])
 	}))
 	defer store.Close()
 	host := fakeRegistry(t, p, d, func(w http.ResponseWriter, r *http.Request) bool {
@@ -218,5 +271,5 @@ func TestRegistryRedirect(t *testing.T) {
 	must(t, os.WriteFile(opts.Registry.AuthFiles[0], []byte(auth), 0o666))
 	img, err := Open(ctx, host+"/r:v1", opts)
 	must(t, err)
-	ti.check(t, img)
+	check(t, ti, img)
 }

@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"bytes"
@@ -19,7 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/platform"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -42,9 +46,9 @@ func newPuller(t *testing.T) *puller {
 	t.Cleanup(func() { s.Close() })
 	p := &puller{Server: s, t: t, dir: filepath.Join(t.TempDir(), "cache")}
 	p.opts = Options{
-		TmpDir: t.TempDir(), Registry: registry.Options{Timeout: 5 * time.Second},
+		Image:    oci.Options{TmpDir: t.TempDir(), Warn: func(s string) { p.mu.Lock(); defer p.mu.Unlock(); p.warned = append(p.warned, s) }},
+		Registry: registry.Options{Timeout: 5 * time.Second},
 		Progress: func(e Event) { p.mu.Lock(); defer p.mu.Unlock(); p.events = append(p.events, e) },
-		Warn:     func(s string) { p.mu.Lock(); defer p.mu.Unlock(); p.warned = append(p.warned, s) },
 	}
 	return p
 }
@@ -56,7 +60,7 @@ func (p *puller) open(ctx context.Context, ref string, o cas.Options) (*Image, e
 	opts := p.opts
 	if p.dir != "" {
 		var err error
-		o.Warn = opts.Warn
+		o.Warn = opts.Image.Warn
 		opts.Cache, err = cas.Open(ctx, p.dir, o)
 		must(p.t, err)
 	}
@@ -72,7 +76,9 @@ func (p *puller) pull(ref string, o cas.Options) ([]byte, error) {
 	}
 	defer img.Close()
 	var b bytes.Buffer
-	err = WriteArchive(ctx, &b, img)
+	if err = oci.WriteArchive(ctx, &b, img.Image); err == nil {
+		img.Record(ctx)
+	}
 	return b.Bytes(), err
 }
 
@@ -144,7 +150,7 @@ func TestPull(t *testing.T) {
 			if n := p.twice(); n != 0 {
 				t.Errorf("%d bytes were sent twice", n)
 			}
-			if left, _ := os.ReadDir(p.opts.TmpDir); len(left) > 0 {
+			if left, _ := os.ReadDir(p.opts.Image.TmpDir); len(left) > 0 {
 				t.Errorf("left in the spool directory: %v", left)
 			}
 			if c.jobs != 1 || c.cache {
@@ -180,30 +186,31 @@ func TestPull(t *testing.T) {
 // TestPullPolicies: when the registry is asked.
 func TestPullPolicies(t *testing.T) {
 	p := newPuller(t)
-	p.opts.Pull = PullNever
-	if _, err := p.pull("r:v1", cas.Options{}); !errors.Is(err, ErrNotFound) || temporary(err) || !strings.Contains(err.Error(), "not found in the cache "+p.dir+": its manifest (--pull never)") {
+	p.opts.Policy = Never
+	_, err := p.pull("r:v1", cas.Options{})
+	if absent := (*AbsentError)(nil); !errors.Is(err, oci.ErrNotFound) || temporary(err) || !errors.As(err, &absent) || absent.Cache != p.dir || !strings.HasSuffix(err.Error(), "not found in the cache "+p.dir+": its manifest") {
 		t.Errorf("never, nothing there: %v", err)
 	}
 	all := layers()
 	img := p.AddImage("r", "v1", all...)
-	p.opts.Pull = PullIfMissing
+	p.opts.Policy = IfMissing
 	first := p.want("r:v1")
 
 	blob := func(i int) string { return filepath.Join(p.dir, "blobs", strings.Replace(img.Layers[i], ":", "/", 1)) }
 	must(t, os.Remove(blob(0)))
 	must(t, os.Remove(blob(2)))
 	p.Reset()
-	p.opts.Pull = PullNever
-	_, err := p.pull("r:v1", cas.Options{})
-	if !errors.Is(err, ErrNotFound) || !strings.Contains(fmt.Sprint(err), "layer 0 "+img.Layers[0]+", layer 2 "+img.Layers[2]) || strings.Contains(err.Error(), img.Layers[1]) {
+	p.opts.Policy = Never
+	_, err = p.pull("r:v1", cas.Options{})
+	if !errors.Is(err, oci.ErrNotFound) || !strings.Contains(fmt.Sprint(err), "layer 0 "+img.Layers[0]+", layer 2 "+img.Layers[2]) || strings.Contains(err.Error(), img.Layers[1]) {
 		t.Errorf("never: %v", err)
 	}
 	one, err := p.open(ctx, "r:v1", cas.Options{})
 	must(t, err)
-	if err := WriteLayer(ctx, &bytes.Buffer{}, one, "1"); err != nil {
+	if err := oci.WriteLayer(ctx, &bytes.Buffer{}, one.Image, "1"); err != nil {
 		t.Errorf("a layer that is there: %v", err)
 	}
-	if err := WriteLayer(ctx, &bytes.Buffer{}, one, "2"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "layer 2: ") {
+	if err := oci.WriteLayer(ctx, &bytes.Buffer{}, one.Image, "2"); !errors.Is(err, oci.ErrNotFound) || !strings.Contains(err.Error(), "layer 2: ") {
 		t.Errorf("a layer that is not: %v", err)
 	}
 	one.Close()
@@ -211,7 +218,7 @@ func TestPullPolicies(t *testing.T) {
 		t.Errorf("never made %d requests", n)
 	}
 
-	p.opts.Pull = PullIfMissing
+	p.opts.Policy = IfMissing
 	if got := p.want("r:v1"); !bytes.Equal(got, first) {
 		t.Error("what was missing came back differently")
 	}
@@ -220,7 +227,7 @@ func TestPullPolicies(t *testing.T) {
 		t.Errorf("if-missing asked for %v", st.Requests)
 	}
 
-	p.opts.Pull = PullAlways
+	p.opts.Policy = Always
 	p.Reset()
 	p.want("r:v1")
 	if st := p.Stats(); len(st.Requests) != 1 || st.Requests["HEAD /v2/r/manifests/v1"] != 1 {
@@ -237,11 +244,11 @@ func TestPullPolicies(t *testing.T) {
 	if st := p.Stats(); st.Requests["GET /v2/r/manifests/v1"] != 1 || len(st.Requests) != 2 {
 		t.Errorf("always, no HEAD: %v", st.Requests)
 	}
-	p.opts.Pull = PullIfMissing
+	p.opts.Policy = IfMissing
 	p.Close()
 	p.want("r:v1")
 
-	p.dir, p.opts.Pull = "", PullNever
+	p.dir, p.opts.Policy = "", Never
 	if _, err := p.pull("r:v1", cas.Options{}); err == nil || !strings.Contains(err.Error(), "there is no cache") {
 		t.Errorf("never without a cache: %v", err)
 	}
@@ -278,7 +285,7 @@ func TestForceAndVerify(t *testing.T) {
 		}
 	}
 	spoil(img.Layers[0])
-	p.opts.Pull = PullAlways
+	p.opts.Policy = Always
 	p.Reset()
 	if got, err := p.pull("r:v1", cas.Options{Fresh: true}); err != nil || !bytes.Equal(got, good) || p.requests() < 6 {
 		t.Errorf("forced: %v, %d requests", err, p.requests())
@@ -328,7 +335,7 @@ func TestCorruptDownload(t *testing.T) {
 				}
 			}
 			_, err := p.pull("r:v1", cas.Options{})
-			if !errors.Is(err, ErrCorrupt) || temporary(err) || !strings.Contains(err.Error(), "layer 1: ") || !strings.Contains(err.Error(), img.Layers[1]) {
+			if !errors.Is(err, oci.ErrCorrupt) || temporary(err) || !strings.Contains(err.Error(), "layer 1: ") || !strings.Contains(err.Error(), img.Layers[1]) {
 				t.Errorf("%+v: %v (temporary %v)", rule, err, temporary(err))
 			}
 			if p.twice() > 0 && rule.Range == "" {
@@ -352,12 +359,16 @@ func TestLayerTwice(t *testing.T) {
 	if p.twice() > 0 || len(data) > 3<<20+1<<19 {
 		t.Errorf("%d bytes twice, archive of %d", p.twice(), len(data))
 	}
-	img, err := OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), linux)
+	img, err := oci.OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), linux.Image)
 	must(t, err)
 	defer img.Close()
-	all, err := contents(img)
-	if err != nil || len(all) != 3 || !bytes.Equal(all[0], a) || !bytes.Equal(all[2], a) || !bytes.Equal(all[1], b) {
-		t.Errorf("%d layers, %v", len(all), err)
+	if len(img.Layers) != 3 {
+		t.Fatalf("%d layers", len(img.Layers))
+	}
+	for i, want := range [][]byte{a, b, a} {
+		if data, err := ocitest.Content(img.Layers[i].Open); err != nil || !bytes.Equal(data, want) {
+			t.Errorf("layer %d: %d bytes, %v", i, len(data), err)
+		}
 	}
 }
 
@@ -371,7 +382,7 @@ func TestFirstFailureEndsAll(t *testing.T) {
 		{Match: "/blobs/" + img.Layers[1], Status: 404, Code: "BLOB_UNKNOWN", Message: "gone"},
 	}})
 	_, err := p.pull("r:v1", cas.Options{})
-	if !errors.Is(err, ErrNotFound) || err.Error() != "layer 1: registry: BLOB_UNKNOWN: gone (HTTP 404)" {
+	if !errors.Is(err, oci.ErrNotFound) || err.Error() != "layer 1: registry: BLOB_UNKNOWN: gone (HTTP 404)" {
 		t.Error(err)
 	}
 	if served := p.Stats().Blobs[img.Layers[0]]; served.Size > 0 && served.Unique >= served.Size { // it may not have begun
@@ -428,20 +439,20 @@ func TestUnwritableCache(t *testing.T) {
 	} {
 		p.dir, p.warned = mount(c.cache)+"/cache", nil
 		if c.tmp != "" {
-			p.opts.TmpDir = mount(c.tmp)
+			p.opts.Image.TmpDir = mount(c.tmp)
 		}
 		got, err := p.pull("r:v1", cas.Options{})
 		if err != nil || !bytes.Equal(got, want) || len(p.warned) != c.warns {
 			t.Errorf("%s: %v, equal %v, warned %q", c.name, err, bytes.Equal(got, want), p.warned)
 		}
 	}
-	p.dir, p.opts.TmpDir, p.warned = "", mount("2m"), nil
+	p.dir, p.opts.Image.TmpDir, p.warned = "", mount("2m"), nil
 	if got, err := p.pull("r:v1", cas.Options{}); err != nil || !bytes.Equal(got, want) || len(p.warned) != 1 ||
 		!strings.Contains(p.warned[0], "no space left on device: layers come one after the other") || strings.Contains(p.warned[0], "cache") {
 		t.Errorf("no cache, and the spool is full: %v, warned %q", err, p.warned)
 	}
 	// all of it serves, nothing is written, and nothing is said
-	p.dir, p.warned, p.opts.TmpDir = mount("20m"), nil, t.TempDir()
+	p.dir, p.warned, p.opts.Image.TmpDir = mount("20m"), nil, t.TempDir()
 	p.want("r:v1")
 	must(t, unix.Mount("", p.dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	p.Reset()
@@ -477,7 +488,7 @@ func TestConcurrentPulls(t *testing.T) {
 			}
 			defer img.Close()
 			var b bytes.Buffer
-			if err := WriteArchive(ctx, &b, img); err != nil {
+			if err := oci.WriteArchive(ctx, &b, img.Image); err != nil {
 				t.Error(err)
 			}
 			results <- b.Bytes()
@@ -500,23 +511,23 @@ func TestConcurrentPulls(t *testing.T) {
 func TestEmbedded(t *testing.T) {
 	for _, wrong := range []bool{false, true} {
 		p := newPuller(t)
-		layer := layerTar(t, "a", "content")
-		conf := config(amd64, []digest.Digest{digest.FromBytes(layer)})
-		embed := func(m types.MediaType, data []byte) descriptor {
-			return descriptor{MediaType: m, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
+		layer := ocitest.Layer(t, "a", "content")
+		conf := ocitest.Config(ocitest.AMD64, []digest.Digest{digest.FromBytes(layer)})
+		embed := func(m types.MediaType, data []byte) manifest.Descriptor {
+			return manifest.Descriptor{MediaType: m, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
 		}
 		c := embed(types.OCIConfigJSON, conf)
-		m := document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []descriptor{embed(types.OCIUncompressedLayer, layer)}}
+		m := manifest.Document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []manifest.Descriptor{embed(types.OCIUncompressedLayer, layer)}}
 		if wrong {
 			m.Layers[0].Data = bytes.Repeat([]byte{1}, len(layer))
 		}
-		manifest := embed(types.OCIManifestSchema1, mustJSON(m))
-		manifest.Platform = &platform{OS: "linux", Architecture: "amd64"}
-		index := mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{manifest}})
+		d := embed(types.OCIManifestSchema1, manifest.Encode(m))
+		d.Platform = &ocitest.AMD64
+		index := manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []manifest.Descriptor{d}})
 		p.Tag("r", "v1", p.AddBlob(index))
-		p.opts.Platform = "linux/amd64"
+		p.opts.Image.Platform = "linux/amd64"
 		_, err := p.pull("r:v1", cas.Options{})
-		if wrong && (!errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "layer 0: ")) || !wrong && err != nil {
+		if wrong && (!errors.Is(err, oci.ErrCorrupt) || !strings.Contains(err.Error(), "layer 0: ")) || !wrong && err != nil {
 			t.Errorf("wrong %v: %v", wrong, err)
 		}
 		if n := p.requests(); n > 2 { // one of them by TLS
@@ -532,17 +543,17 @@ func TestEmbedded(t *testing.T) {
 // TestForeignLayerFromRegistry: only with leave.
 func TestForeignLayerFromRegistry(t *testing.T) {
 	p := newPuller(t)
-	layer := layerTar(t, "a", "content")
+	layer := ocitest.Layer(t, "a", "content")
 	elsewhere := p.AddBlob(layer)
-	conf := config(amd64, []digest.Digest{digest.FromBytes(layer)})
-	c := descriptor{MediaType: types.OCIConfigJSON, Digest: digest.Digest(p.AddBlob(conf)), Size: int64(len(conf))}
+	conf := ocitest.Config(ocitest.AMD64, []digest.Digest{digest.FromBytes(layer)})
+	c := manifest.Descriptor{MediaType: types.OCIConfigJSON, Digest: digest.Digest(p.AddBlob(conf)), Size: int64(len(conf))}
 	// The blob is there under another name only.
-	d := descriptor{MediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar", Digest: digest.SHA512.FromBytes(layer), Size: int64(len(layer)),
+	d := manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar", Digest: digest.SHA512.FromBytes(layer), Size: int64(len(layer)),
 		URLs: []string{"http://" + p.Host + "/v2/r/blobs/" + elsewhere}}
-	m := mustJSON(document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []descriptor{d}})
+	m := manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []manifest.Descriptor{d}})
 	p.Tag("r", "v1", p.AddBlob(m))
 	_, err := p.pull("r:v1", cas.Options{})
-	if !errors.Is(err, ErrUnsupported) || temporary(err) || !strings.Contains(err.Error(), "layer 0: ") || !strings.Contains(err.Error(), "--allow-foreign") {
+	if foreign := (*oci.ForeignError)(nil); !errors.As(err, &foreign) || !errors.Is(err, oci.ErrUnsupported) || temporary(err) || !strings.Contains(err.Error(), "layer 0: ") || foreign.URL != d.URLs[0] {
 		t.Errorf("without leave: %v", err)
 	}
 	p.opts.AllowForeign = true
@@ -553,9 +564,9 @@ func TestForeignLayerFromRegistry(t *testing.T) {
 func TestSizes(t *testing.T) {
 	p := newPuller(t)
 	img := p.AddImage("r", "v1", fake.Layer(1, 10))
-	d := descriptor{MediaType: types.OCIManifestSchema1, Digest: digest.Digest(img.Manifest), Size: -1, Platform: &amd64}
-	p.Tag("r", "v2", p.AddBlob(mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []descriptor{d}})))
-	if _, err := p.pull("r:v2", cas.Options{}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "size -1") {
+	d := manifest.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest.Digest(img.Manifest), Size: -1, Platform: &ocitest.AMD64}
+	p.Tag("r", "v2", p.AddBlob(manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []manifest.Descriptor{d}})))
+	if _, err := p.pull("r:v2", cas.Options{}); !errors.Is(err, oci.ErrCorrupt) || !strings.Contains(err.Error(), "size -1") {
 		t.Errorf("%v", err)
 	}
 }
@@ -563,21 +574,21 @@ func TestSizes(t *testing.T) {
 // TestIndexInCache: the platform is chosen anew, from the index that was cached.
 func TestIndexInCache(t *testing.T) {
 	p := newPuller(t)
-	var list []descriptor
+	var list []manifest.Descriptor
 	for _, arch := range []string{"amd64", "arm64"} {
-		layer := layerTar(t, arch, "content")
-		conf := config(platform{OS: "linux", Architecture: arch}, []digest.Digest{digest.FromBytes(layer)})
-		c := descriptor{MediaType: types.OCIConfigJSON, Digest: digest.Digest(p.AddBlob(conf)), Size: int64(len(conf))}
-		l := descriptor{MediaType: types.OCIUncompressedLayer, Digest: digest.Digest(p.AddBlob(layer)), Size: int64(len(layer))}
-		m := mustJSON(document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []descriptor{l}})
-		list = append(list, descriptor{MediaType: types.OCIManifestSchema1, Digest: digest.Digest(p.AddBlob(m)), Size: int64(len(m)),
-			Platform: &platform{OS: "linux", Architecture: arch}})
+		layer := ocitest.Layer(t, arch, "content")
+		conf := ocitest.Config(platform.Platform{OS: "linux", Architecture: arch}, []digest.Digest{digest.FromBytes(layer)})
+		c := manifest.Descriptor{MediaType: types.OCIConfigJSON, Digest: digest.Digest(p.AddBlob(conf)), Size: int64(len(conf))}
+		l := manifest.Descriptor{MediaType: types.OCIUncompressedLayer, Digest: digest.Digest(p.AddBlob(layer)), Size: int64(len(layer))}
+		m := manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []manifest.Descriptor{l}})
+		list = append(list, manifest.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest.Digest(p.AddBlob(m)), Size: int64(len(m)),
+			Platform: &platform.Platform{OS: "linux", Architecture: arch}})
 	}
-	index := p.AddBlob(mustJSON(document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list}))
+	index := p.AddBlob(manifest.Encode(manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list}))
 	p.Tag("r", "v1", index)
 	pulled := map[string][]byte{}
 	for _, arch := range []string{"amd64", "arm64"} {
-		p.opts.Platform = "linux/" + arch
+		p.opts.Image.Platform = "linux/" + arch
 		pulled[arch] = p.want("r:v1")
 	}
 	if p.Stats().Requests["GET /v2/r/manifests/v1"] > 2 { // one of them by TLS
@@ -585,7 +596,7 @@ func TestIndexInCache(t *testing.T) {
 	}
 	p.Close()
 	for arch, want := range pulled {
-		p.opts.Platform = "linux/" + arch
+		p.opts.Image.Platform = "linux/" + arch
 		if got := p.want("r:v1"); !bytes.Equal(got, want) {
 			t.Errorf("%s differs", arch)
 		}
@@ -598,50 +609,58 @@ func TestIndexInCache(t *testing.T) {
 	}
 }
 
-// TestHint: a layout that has the name of an image, and names that are wrong.
-func TestHint(t *testing.T) {
+// TestReferenceError: a layout that has the name of an image, and names that are wrong.
+func TestReferenceError(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	must(t, os.MkdirAll("img", 0o777))
 	must(t, os.WriteFile("img/index.json", nil, 0o666))
 	must(t, os.WriteFile("img.tar", nil, 0o666))
 	opts := linux
-	opts.Pull = PullNever
-	for ref, want := range map[string]string{
-		"img:v1": "for the layout in that directory write oci:img:v1", "img": "for the layout in that directory write oci:img",
-		"img.tar": "for the file write oci-archive:img.tar", "./img.tar": "for the file write oci-archive:./img.tar",
-		"other": `no tag was given, so "latest" was asked for; other:TAG names another`, "other:latest": "",
-		"Other:V1": "write other:V1", "host:1/A/b@sha256:" + strings.Repeat("a", 64): "write host:1/a/b@sha256:" + strings.Repeat("a", 64),
-		"https://host/A:v1": "write host/a:v1", "Other:v 1": "", "IMG:v1": "write img:v1",
+	opts.Policy = Never
+	digest := "@sha256:" + strings.Repeat("a", 64)
+	for ref, want := range map[string]ReferenceError{
+		"img:v1":              {File: "oci:img:v1"},
+		"img":                 {File: "oci:img", DefaultTag: "latest"},
+		"img.tar":             {File: "oci-archive:img.tar", DefaultTag: "latest"},
+		"./img.tar":           {File: "oci-archive:./img.tar"},
+		"other":               {DefaultTag: "latest"},
+		"other:latest":        {},
+		"Other:V1":            {Lower: "other:V1"},
+		"host:1/A/b" + digest: {Lower: "host:1/a/b" + digest},
+		"https://host/A:v1":   {Lower: "host/a:v1"},
+		"Other:v 1":           {},
+		"IMG:v1":              {Lower: "img:v1"},
 	} {
 		_, err := Open(ctx, ref, opts)
-		var h interface{ Hint() string }
-		got := ""
-		if errors.As(err, &h) {
-			got = h.Hint()
-		}
-		if err == nil || got != want {
-			t.Errorf("%s: %v, hint %q, want %q", ref, err, got, want)
+		got := &ReferenceError{}
+		errors.As(err, &got)
+		if err == nil || got.File != want.File || got.Lower != want.Lower || got.DefaultTag != want.DefaultTag {
+			t.Errorf("%s: %v, %+v, want %+v", ref, err, got, want)
 		}
 	}
 }
 
-// TestReference: how oci-fetch is told of what is no file.
-func TestReference(t *testing.T) {
-	t.Chdir(t.TempDir())
-	must(t, os.MkdirAll("DIR", 0o777))
-	must(t, os.WriteFile("DIR/index.json", nil, 0o666))
-	must(t, os.MkdirAll("empty", 0o777))
-	must(t, os.WriteFile("a.tar", nil, 0o666))
-	for s, want := range map[string]string{
-		"DIR:TAG": "oci:DIR:TAG", "oci:DIR:TAG": "oci:DIR:TAG", "a.tar:TAG": "oci-archive:a.tar:TAG",
-		"docker-archive:a.tar": "docker-archive:a.tar", "oci:none:TAG": "", "oci:empty:TAG": "",
-		"alpine:latest": "alpine:latest", "docker://alpine": "docker://alpine", "NONE:TAG": "", "a b:c": "",
-	} {
-		if got := Reference(s); got != want {
-			t.Errorf("%s: %q, want %q", s, got, want)
-		}
+// TestDownloadsOutliveOpen: what Open was given does not end what the image does.
+func TestDownloadsOutliveOpen(t *testing.T) {
+	p := newPuller(t)
+	layer := fake.Layer(1, 4<<20)
+	p.AddImage("r", "v1", layer)
+	opening, cancel := context.WithCancel(ctx)
+	img, err := p.open(opening, "r:v1", cas.Options{})
+	cancel()
+	must(t, err)
+	defer img.Close()
+	must(t, img.Prefetch())
+	if data, err := ocitest.Content(img.Layers[0].Open); err != nil || !bytes.Equal(data, layer) {
+		t.Errorf("%d bytes, %v", len(data), err)
 	}
+	img.Record(ctx)
+	must(t, img.Close())
+	must(t, img.Close())
+	p.Server.Close()
+	p.opts.Policy = Never
+	p.want("r:v1")
 }
 
 // TestCloseEndsDownloads: nothing goes on behind an image that was closed.

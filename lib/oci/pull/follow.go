@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"context"
@@ -11,31 +11,18 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci"
 )
 
-// fileSource is a reader whose bytes lie in a file, and can be copied from there.
-type fileSource interface {
-	// copyTo writes what is left to w, and fails as Read would.
-	copyTo(w io.Writer) error
+const copySize = 256 << 10
+
+// copyBytes copies r to w, through memory.
+func copyBytes(w io.Writer, r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, copySize))
 }
 
-// copyAll copies r to w, through no memory if that can be.
-func copyAll(w io.Writer, r io.Reader) error {
-	if s, ok := r.(fileSource); ok {
-		return s.copyTo(w)
-	}
-	return copyBytes(w, r)
-}
-
-func copyBytes(w io.Writer, r io.Reader) error {
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, copySize))
-	return err
-}
-
-// trusted is a blob that has been verified: when it was put into the cache.
+// trusted is a blob that was verified when it was put into the cache.
 type trusted struct{ *cas.Blob }
-
-func (trusted) isVerified() {}
 
 func (t trusted) Read(p []byte) (int, error) {
 	n, err := t.Blob.Read(p)
@@ -48,16 +35,22 @@ func (t trusted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (t trusted) copyTo(w io.Writer) error {
-	done := blockio.TakeFrom(w, t.File, 0, t.Size)
-	if _, err := t.Seek(done, io.SeekStart); err != nil {
-		return err
+// WriteTo implements [io.WriterTo], if it can without a way through memory.
+func (t trusted) WriteTo(w io.Writer) (int64, error) {
+	at, err := t.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
 	}
-	return copyBytes(w, t)
+	done := blockio.TakeFrom(w, t.File, at, t.Size-at)
+	if _, err := t.Seek(at+done, io.SeekStart); err != nil {
+		return done, err
+	}
+	n, err := copyBytes(w, t)
+	return done + n, err
 }
 
-// following reads a layer that arrives in a part. Where the part cannot take any
-// more it goes on with a stream, and hashes what it has read anew.
+// following reads a layer that arrives in a part. Where the part cannot take any more it
+// goes on with a stream, and hashes anew what it has read.
 type following struct {
 	ctx   context.Context
 	d     *download
@@ -68,8 +61,6 @@ type following struct {
 	stream io.ReadCloser // nil while the part is read
 	hash   hash.Hash     // of all, if there is a stream
 }
-
-func (*following) isVerified() {}
 
 func (d *download) follow(ctx context.Context) (io.ReadCloser, error) {
 	r, err := d.part.NewReader(ctx)
@@ -94,7 +85,7 @@ func (f *following) Read(p []byte) (n int, err error) {
 	f.off += int64(n)
 	f.hash.Write(p[:n])
 	if f.off > f.d.desc.Size {
-		return 0, fmt.Errorf("%w: %s: more than the %d bytes that the manifest says", ErrCorrupt, f.d.desc.Digest, f.d.desc.Size)
+		return 0, fmt.Errorf("%w: %s: more than the %d bytes that the manifest says", oci.ErrCorrupt, f.d.desc.Digest, f.d.desc.Size)
 	}
 	if err == io.EOF {
 		err = f.check()
@@ -102,7 +93,9 @@ func (f *following) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (f *following) copyTo(w io.Writer) error {
+// WriteTo implements [io.WriterTo], as far as it can without a way through memory.
+func (f *following) WriteTo(w io.Writer) (int64, error) {
+	done := int64(0)
 	for taken := true; taken && f.stream == nil; {
 		file, off, n, err := f.part.Next()
 		if err != nil {
@@ -111,12 +104,14 @@ func (f *following) copyTo(w io.Writer) error {
 		took := blockio.TakeFrom(w, file, off, n)
 		f.part.Skip(took)
 		f.off += took
+		done += took
 		taken = took == n
 	}
-	return copyBytes(w, f)
+	n, err := copyBytes(w, f)
+	return done + n, err
 }
 
-// goOn is what an error of the part means: none, if a stream takes its place.
+// goOn returns what an error of the part means: nil where a stream takes its place.
 func (f *following) goOn(err error) error {
 	switch {
 	case err == nil || err == io.EOF:
@@ -130,7 +125,7 @@ func (f *following) goOn(err error) error {
 	return err
 }
 
-// leave goes on without the part.
+// leave opens a stream in place of the part.
 func (f *following) leave() error {
 	h := f.d.desc.Digest.Algorithm().Hash()
 	if _, err := io.CopyN(h, f.again, f.off); err != nil {
@@ -143,11 +138,11 @@ func (f *following) leave() error {
 	return err
 }
 
-// check is what the end of a stream must pass.
+// check returns io.EOF if what the part and the stream have given is the layer.
 func (f *following) check() error {
 	want := f.d.desc.Digest
 	if got := digest.NewDigest(want.Algorithm(), f.hash); got != want || f.off != f.d.desc.Size {
-		return fmt.Errorf("%w: expected %s: the bytes are those of %s", ErrCorrupt, want, got)
+		return fmt.Errorf("%w: expected %s: the bytes are those of %s", oci.ErrCorrupt, want, got)
 	}
 	return io.EOF
 }

@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"time"
@@ -12,7 +12,7 @@ type EventKind int
 // The life of a layer: queued, then either cached or started, then any number of
 // bytes and retries, then done or failed.
 const (
-	EventQueued  EventKind = iota + 1 // the layer, of Total bytes, will be needed
+	EventQueued  EventKind = iota + 1 // the layer, of Total bytes, is to be downloaded
 	EventCached                       // all of it is in the cache
 	EventStarted                      // it is asked for; Done bytes are there from an earlier attempt
 	EventBytes                        // Done bytes of Total are there; not more than 20 of these a second

@@ -1,11 +1,10 @@
-package oci
+package pull
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/registry"
 )
 
@@ -20,33 +21,27 @@ import (
 const eventsApart = 50 * time.Millisecond
 
 // download is a layer on its way, for any number of readers. It arrives in a part
-// of the cache, or in a spool file; where neither can be had each reader has a
+// of the cache, or in a spool file. Where there is room for neither, each reader has a
 // stream of its own.
 type download struct {
 	r     *remote
-	desc  descriptor
+	desc  manifest.Descriptor
 	layer int
-	all   bool // one of all: that it fails ends the others
+	all   bool // its failure ends all other downloads
 
 	ended chan struct{} // closed when nothing more happens
-	ready chan struct{} // closed when what follows is known
+	ready chan struct{} // closed when it is known where readers find it
 	kind  sourceKind
 	part  *cas.Part
 	err   error // for sourceNone: why
-	final error // once ended: why part is not the layer
+	final error // once ended: why part does not hold the layer
 
-	place spot // of the layer in what is being written, if it has one
-	there bool // once ended: that it is in its place
+	place   oci.Place // of the layer in what is being written, if it has one
+	inPlace bool      // once ended: that it is in its place
 
 	done  atomic.Int64
 	event atomic.Int64 // when the last one was sent, in nanoseconds from start
 	start time.Time
-}
-
-// spot is where in a file something goes.
-type spot struct {
-	f   *os.File // nil: nowhere
-	off int64
 }
 
 // sourceKind is where readers of a layer find it.
@@ -60,30 +55,32 @@ const (
 )
 
 // Prefetch starts to download all layers of an image from a registry, several at
-// a time. Layer.Open then gives what has arrived and waits for the rest. Once one
-// layer fails the others do too. For other images it does nothing.
+// a time, and does not wait for them. Layer.Open then gives what has arrived and waits
+// for the rest. Once one layer fails the others do too. For an image in a file it does
+// nothing. [oci.WriteArchive] does the same by itself.
 //
-// With PullNever it returns an error that names every layer that is missing.
-func (img *Image) Prefetch() error { return img.prefetch(nil) }
-
-// prefetch is Prefetch, where layers that are not kept in a cache can go to places.
-func (img *Image) prefetch(places map[digest.Digest]spot) error {
-	r := img.remote
-	if r == nil {
+// With Never it returns an [*AbsentError] that names every layer that is missing.
+func (img *Image) Prefetch() error {
+	if img.remote == nil {
 		return nil
 	}
-	if r.opts.Pull == PullNever {
+	return img.remote.Fetch(img.Image, nil)
+}
+
+// Fetch implements [oci.Fetcher]: layers that are not kept in a cache go to places.
+func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error {
+	if r.opts.Policy == Never {
 		return r.checkComplete(img)
 	}
 	var fresh []*download
 	for i := range img.Layers {
-		l := &img.Layers[i]
-		if l.desc.Data != nil {
+		desc := img.Layers[i].Descriptor()
+		if desc.Data != nil {
 			continue
 		}
-		if d, isNew := r.download(l.desc, i, true); isNew {
-			d.place = places[l.Digest]
-			r.opts.event(Event{Kind: EventQueued, Layer: i, Digest: l.Digest, Total: l.Size})
+		if d, isNew := r.download(desc, i, true); isNew {
+			d.place = places[desc.Digest]
+			r.opts.event(Event{Kind: EventQueued, Layer: i, Digest: desc.Digest, Total: desc.Size})
 			fresh = append(fresh, d)
 		}
 	}
@@ -108,10 +105,11 @@ func (img *Image) prefetch(places map[digest.Digest]spot) error {
 }
 
 // checkComplete names what the cache lacks of the layers of img.
-func (r *remote) checkComplete(img *Image) error {
+func (r *remote) checkComplete(img *oci.Image) error {
 	var missing []string
-	for _, l := range img.Layers {
-		if l.desc.Data == nil && !r.has(l.Digest) {
+	for i := range img.Layers {
+		l := &img.Layers[i]
+		if l.Descriptor().Data == nil && !r.has(l.Digest) {
 			missing = append(missing, fmt.Sprintf("layer %d %s", l.Index, l.Digest))
 		}
 	}
@@ -121,9 +119,9 @@ func (r *remote) checkComplete(img *Image) error {
 	return nil
 }
 
-// download returns the one of a layer, which is new if nobody has asked for it
-// yet: then the caller runs it.
-func (r *remote) download(d descriptor, layer int, all bool) (_ *download, isNew bool) {
+// download returns the download of a layer. A new one, which nobody has asked for yet,
+// is for the caller to run.
+func (r *remote) download(d manifest.Descriptor, layer int, all bool) (_ *download, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.downloads[d.Digest]; old != nil {
@@ -134,28 +132,25 @@ func (r *remote) download(d descriptor, layer int, all bool) (_ *download, isNew
 	return n, true
 }
 
-// blob is a layer, of which the index is not known here; see Layer.Open.
-func (r *remote) blob(ctx context.Context, d descriptor) (io.ReadCloser, int64, error) {
-	if isConfig(d.MediaType) {
-		return r.config(ctx, d)
-	}
-	n, isNew := r.download(d, d.layer, false)
+// Layer implements [oci.Source]. The first reader of a layer starts its download.
+func (r *remote) Layer(ctx context.Context, index int, desc manifest.Descriptor) (io.ReadCloser, error) {
+	d, isNew := r.download(desc, index, false)
 	if isNew {
 		r.wg.Add(1)
 		go func() {
 			defer r.wg.Done()
-			if n.fromCache() {
-				close(n.ended)
+			if d.fromCache() {
+				close(d.ended)
 			} else {
-				n.run()
+				d.run()
 			}
 		}()
 	}
-	return n.open(ctx)
+	return d.open(ctx)
 }
 
-// is settles where readers find the layer.
-func (d *download) is(k sourceKind, err error) {
+// foundIn says where readers find the layer.
+func (d *download) foundIn(k sourceKind, err error) {
 	d.kind, d.err = k, err
 	close(d.ready)
 }
@@ -168,20 +163,20 @@ func (d *download) fromCache() bool {
 	}
 	b.Close()
 	d.send(Event{Kind: EventCached, Done: d.desc.Size})
-	d.is(sourceCache, nil)
+	d.foundIn(sourceCache, nil)
 	return true
 }
 
 // inCache opens the layer in the cache. One of another size is passed over.
 func (d *download) inCache() (*cas.Blob, error) {
 	if d.r.cache == nil {
-		return nil, ErrNotFound
+		return nil, oci.ErrNotFound
 	}
 	b, err := d.r.cache.Blob(d.desc.Digest)
 	if err == nil && b.Size != d.desc.Size {
 		b.Close()
 		d.r.passOver(d.desc.Digest)
-		return nil, ErrNotFound
+		return nil, oci.ErrNotFound
 	}
 	return b, err
 }
@@ -192,27 +187,27 @@ func (d *download) run() {
 	ctx := d.r.ctx
 	switch {
 	case ctx.Err() != nil:
-		d.is(sourceNone, context.Cause(ctx))
+		d.foundIn(sourceNone, context.Cause(ctx))
 		return
-	case d.r.opts.Pull == PullNever:
-		d.is(sourceNone, d.r.absent(d.desc.Digest.String()))
+	case d.r.opts.Policy == Never:
+		d.foundIn(sourceNone, d.r.absent(d.desc.Digest.String()))
 		return
 	}
 	part, err := d.begin(ctx)
 	switch {
 	case errors.Is(err, cas.ErrExists):
-		if !d.fromCache() { // it has gone again
-			d.is(sourceStream, nil)
+		if !d.fromCache() { // it was removed again
+			d.foundIn(sourceStream, nil)
 		}
 		return
 	case ctx.Err() != nil:
 		if part != nil {
 			part.Close()
 		}
-		d.is(sourceNone, context.Cause(ctx))
+		d.foundIn(sourceNone, context.Cause(ctx))
 		return
 	case part == nil:
-		d.is(sourceStream, nil)
+		d.foundIn(sourceStream, nil)
 		return
 	}
 	d.part = part
@@ -223,12 +218,12 @@ func (d *download) run() {
 	}
 	d.done.Store(have)
 	d.send(Event{Kind: EventStarted, Done: have})
-	d.is(sourcePart, nil)
+	d.foundIn(sourcePart, nil)
 	d.finish(ctx, d.fetch(ctx, missing))
 }
 
-// begin makes a place for the layer: in the cache, in a spool file if it cannot
-// be kept there, or nil where there is none.
+// begin makes room for the layer: in the cache, or in its place in the output, or in a
+// spool file. It returns nil where there is none.
 func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	if d.r.cache != nil {
 		p, err := d.r.cache.Begin(ctx, d.desc.Digest, d.desc.Size)
@@ -236,15 +231,15 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 			return p, err
 		}
 		d.r.warnStore(err)
-	} else if d.place.f != nil {
-		if p, err := cas.SpoolAt(d.place.f, d.place.off, d.desc.Digest, d.desc.Size); err == nil {
-			d.there = true
+	} else if d.place.File != nil {
+		if p, err := cas.SpoolAt(d.place.File, d.place.Off, d.desc.Digest, d.desc.Size); err == nil {
+			d.inPlace = true
 			return p, nil
 		}
 	} else if d.r.opts.isSerial() {
 		return nil, nil
 	}
-	p, err := cas.Spool(d.r.opts.TmpDir, d.desc.Digest, d.desc.Size)
+	p, err := cas.Spool(d.r.opts.Image.TmpDir, d.desc.Digest, d.desc.Size)
 	if err != nil {
 		d.r.warnSerial(err)
 		return nil, nil
@@ -252,14 +247,14 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	return p, nil
 }
 
-// cannotKeep says what err, for which the part is none any more, means. Who writes
-// a file meets the cause again.
+// cannotKeep warns of err, for which the part cannot become the layer. Nothing is said
+// where the layer had a place in the output: the writer of that meets the cause again.
 func (d *download) cannotKeep(err error) {
-	d.there = false
+	d.inPlace = false
 	switch {
 	case d.r.cache != nil:
 		d.r.warnStore(err)
-	case d.place.f == nil:
+	case d.place.File == nil:
 		d.r.warnSerial(err)
 	}
 }
@@ -277,7 +272,7 @@ func spans(list []cas.Range) []registry.Span {
 	return s
 }
 
-// storeError is a failure to keep what has arrived.
+// storeError is a failure to keep bytes that have arrived.
 type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }
@@ -298,7 +293,7 @@ func (d *download) fetch(ctx context.Context, missing []registry.Span) error {
 }
 
 // source is what the registry is asked for.
-func (r *remote) source(d descriptor) registry.Blob {
+func (r *remote) source(d manifest.Descriptor) registry.Blob {
 	b := registry.Blob{Digest: d.Digest, Size: d.Size}
 	if r.opts.AllowForeign {
 		b.URLs = d.URLs
@@ -306,14 +301,14 @@ func (r *remote) source(d descriptor) registry.Blob {
 	return b
 }
 
-// finish ends the download, of which err is what became.
+// finish ends the download; err is what has become of it.
 func (d *download) finish(ctx context.Context, err error) {
 	if err == nil {
 		resumed := d.part.Resumed()
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
 			err = d.mismatch(err, resumed)
 		} else if err != nil && ctx.Err() == nil {
-			// All of it has come, only it cannot be kept; readers see to it themselves.
+			// All of it has come, but cannot be kept; readers stream it themselves.
 			d.cannotKeep(err)
 			err = nil
 		}
@@ -328,34 +323,26 @@ func (d *download) finish(ctx context.Context, err error) {
 		d.part.DiscardWithError(store)
 		return
 	}
-	err = foreign(d.desc, explain(err))
+	err = oci.ExplainMissing(d.desc, explain(err))
 	d.final = err
 	if ctx.Err() == nil {
 		d.send(Event{Kind: EventFailed, Done: d.done.Load(), Err: err})
 	}
 	d.part.CloseWithError(err)
 	if d.all {
-		d.r.cancel(&LayerError{d.layer, err})
+		d.r.cancel(&oci.LayerError{Layer: d.layer, Err: err})
 	}
 }
 
-// mismatch is the error for bytes that are not those of the digest. Bytes from an
-// earlier run may be to blame, which are gone now.
+// mismatch is the error for bytes that do not have the digest. Bytes that an earlier
+// run left may be to blame, which are removed now.
 func (d *download) mismatch(err error, resumed bool) error {
-	err = d.r.blame(fmt.Errorf("%w: %w", ErrCorrupt, err))
+	err = d.r.blame(fmt.Errorf("%w: %w", oci.ErrCorrupt, err))
 	if resumed {
 		err = tryAgain{fmt.Errorf("%w (what an earlier run had left of it has been removed)", err)}
 	}
 	return err
 }
-
-// tryAgain is an error that another run may not meet.
-type tryAgain struct{ error }
-
-func (e tryAgain) Unwrap() error { return e.error }
-
-// Temporary reports that a retry may help.
-func (tryAgain) Temporary() bool { return true }
 
 func (d *download) send(e Event) {
 	e.Layer, e.Digest, e.Total = d.layer, d.desc.Digest, d.desc.Size
@@ -368,48 +355,60 @@ func (d *download) close() {
 	}
 }
 
-// open returns a reader of the layer, from its beginning.
-func (d *download) open(ctx context.Context) (io.ReadCloser, int64, error) {
+// open returns a reader of the layer, from its beginning. What it reads is verified.
+func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 	select {
 	case <-d.ready:
 	case <-ctx.Done():
-		return nil, 0, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	switch d.kind {
 	case sourceNone:
-		return nil, 0, d.err
+		return nil, d.err
 	case sourceCache:
-		b, err := d.inCache()
-		if err == nil {
-			return trusted{b}, b.Size, nil
+		if b, err := d.inCache(); err == nil {
+			return trusted{b}, nil
 		}
 	case sourcePart:
 		if r, err := d.follow(ctx); err == nil {
-			return r, d.desc.Size, nil
+			return r, nil
 		}
 		<-d.ended // since the part is
 		if d.final != nil {
-			return nil, 0, d.final
+			return nil, d.final
 		}
 		if b, err := d.inCache(); err == nil {
-			return trusted{b}, b.Size, nil
+			return trusted{b}, nil
 		}
 	}
 	s, err := d.stream(ctx, 0)
-	return s, -1, err
+	if err != nil {
+		return nil, err
+	}
+	return &blaming{oci.Verify(s, d.desc), d.r}, nil
 }
 
-// inPlace waits for a layer that goes to its place by itself, and reports whether it
-// did.
-func (img *Image) inPlace(ctx context.Context, l *Layer) (bool, error) {
-	r := img.remote
-	if r == nil {
-		return false, nil
+// blaming is a reader whose errors about wrong bytes say which mirrors may have sent
+// them.
+type blaming struct {
+	io.ReadCloser
+	r *remote
+}
+
+func (b *blaming) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.r.blame(err)
 	}
+	return n, err
+}
+
+// Placed implements [oci.Fetcher].
+func (r *remote) Placed(ctx context.Context, l *oci.Layer) (bool, error) {
 	r.mu.Lock()
 	d := r.downloads[l.Digest]
 	r.mu.Unlock()
-	if d == nil || d.place.f == nil {
+	if d == nil || d.place.File == nil {
 		return false, nil
 	}
 	select {
@@ -417,10 +416,7 @@ func (img *Image) inPlace(ctx context.Context, l *Layer) (bool, error) {
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
-	if d.final != nil {
-		return false, nameLayer(l.Index, d.final)
-	}
-	return d.there, nil
+	return d.inPlace, d.final
 }
 
 // stream reads the layer from the registry for one reader alone.
@@ -432,7 +428,7 @@ func (d *download) stream(ctx context.Context, off int64) (io.ReadCloser, error)
 	return explained{s}, nil
 }
 
-// explained is a stream whose errors are those of this package.
+// explained is a stream whose errors are those of package pull.
 type explained struct{ io.ReadCloser }
 
 func (e explained) Read(p []byte) (int, error) {

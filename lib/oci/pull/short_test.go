@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"errors"
@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/ocitest"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -23,8 +25,8 @@ func TestShrunkCache(t *testing.T) {
 	d := p.AddImage("r", "v1", fake.Layer(1, 300_000)).Layers[0]
 	p.want("r:v1")
 	for _, read := range []func(r io.Reader) error{
-		func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
-		func(r io.Reader) error { return copyAll(io.Discard, r) },
+		func(r io.Reader) error { _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); return err },
+		func(r io.Reader) error { _, err := r.(io.WriterTo).WriteTo(io.Discard); return err },
 	} {
 		img, err := p.open(ctx, "r:v1", cas.Options{})
 		must(t, err)
@@ -49,21 +51,21 @@ func TestEndlessStream(t *testing.T) {
 	tmp := t.TempDir()
 	must(t, unix.Mount("tmpfs", tmp, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { unix.Unmount(tmp, unix.MNT_DETACH) })
-	ti := testImage{plat: amd64, layers: [][]byte{layerTar(t, "a", strings.Repeat("x", 5<<20))}}
-	p := newPack()
-	host := fakeRegistry(t, p, p.image(t, ti), func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, digest.FromBytes(ti.layers[0]).String()) {
+	ti := ocitest.Image{Platform: ocitest.AMD64, Layers: [][]byte{ocitest.Layer(t, "a", strings.Repeat("x", 5<<20))}}
+	p := ocitest.NewPack()
+	host := fakeRegistry(t, p, p.Image(t, ti), func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, digest.FromBytes(ti.Layers[0]).String()) {
 			return false
 		}
 		for range 20 { // in chunks, without a length
-			if _, err := w.Write(ti.layers[0]); err != nil {
+			if _, err := w.Write(ti.Layers[0]); err != nil {
 				break
 			}
 		}
 		return true
 	})
 	opts := linux
-	opts.TmpDir = tmp
+	opts.Image.TmpDir = tmp
 	img, err := Open(ctx, host+"/r:v1", opts)
 	must(t, err)
 	defer img.Close()
@@ -72,7 +74,7 @@ func TestEndlessStream(t *testing.T) {
 	must(t, err)
 	defer r.Close()
 	n, err := io.Copy(io.Discard, r)
-	if n > int64(len(ti.layers[0])) || !errors.Is(err, ErrCorrupt) {
-		t.Errorf("%d bytes of %d, %v", n, len(ti.layers[0]), err)
+	if n > int64(len(ti.Layers[0])) || !errors.Is(err, oci.ErrCorrupt) {
+		t.Errorf("%d bytes of %d, %v", n, len(ti.Layers[0]), err)
 	}
 }

@@ -1,4 +1,4 @@
-package oci
+package pull
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/manifest"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -48,7 +50,7 @@ func (p *puller) pullInto(name, ref string) (_ []byte, skipped int64, err error)
 	f := &placedFile{File: file}
 	before := bytes.Repeat([]byte("before"), 1000)
 	f.Write(before)
-	err = WriteArchive(context.Background(), f, img)
+	err = oci.WriteArchive(context.Background(), f, img.Image)
 	data, rerr := os.ReadFile(name)
 	must(p.t, rerr)
 	return bytes.TrimPrefix(data, before), f.skipped, err
@@ -95,7 +97,7 @@ func TestWriteInPlaceFails(t *testing.T) {
 	p.AddImage("r", "v1", fake.Layer(1, 4<<20), fake.Layer(2, 1<<20))
 	t.Run("another blob", func(t *testing.T) {
 		p.Behave(fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Skip: 1, Flip: 5000}}})
-		if _, _, err := p.pullInto(filepath.Join(t.TempDir(), "out"), "r:v1"); !errors.Is(err, ErrCorrupt) {
+		if _, _, err := p.pullInto(filepath.Join(t.TempDir(), "out"), "r:v1"); !errors.Is(err, oci.ErrCorrupt) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -117,15 +119,15 @@ func TestWriteInPlaceFails(t *testing.T) {
 		must(t, err)
 		defer f.Close()
 		data := []byte("what is here")
-		desc := descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+		desc := manifest.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
 		part, err := cas.SpoolAt(f, 0, desc.Digest, desc.Size)
 		must(t, err)
 		_, err = part.WriteAt(data[5:], 5)
 		must(t, err)
 		_, err = part.WriteAt(data[:5], 0)
 		must(t, err)
-		d := download{r: &remote{}, desc: desc, part: part, place: spot{f: f}, there: true}
-		if d.finish(ctx, nil); d.there {
+		d := download{r: &remote{}, desc: desc, part: part, place: oci.Place{File: f}, inPlace: true}
+		if d.finish(ctx, nil); d.inPlace {
 			t.Error("passes for verified")
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/compression"
+	"ocipipe/lib/oci/ocitest"
 )
 
 // TestUnreadCompression names what an archive, or a layer in one, is compressed with.
@@ -25,4 +26,18 @@ func TestUnreadCompression(t *testing.T) {
 	refused("archive", err)
 	_, err = (&dockerBlobs{}).unpack(t.Context(), bufio.NewReader(bytes.NewReader([]byte(xz))))
 	refused("layer", err)
+}
+
+// TestUnpackEnds: unpacking a layer, which may be long, ends with its context.
+func TestUnpackEnds(t *testing.T) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	data := ocitest.Compress(t, "gzip", make([]byte, 1<<20))
+	p, err := (&dockerBlobs{limit: 1 << 30, tmpDir: t.TempDir()}).unpack(ended, bufio.NewReader(bytes.NewReader(data)))
+	if p.spool != nil {
+		p.spool.Close()
+	}
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrCorrupt) {
+		t.Errorf("%d bytes, %v", p.size, err)
+	}
 }

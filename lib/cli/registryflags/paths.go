@@ -1,4 +1,4 @@
-package main
+package registryflags
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 // authFiles are where credentials may lie, in the order in which they count.
-func (r *remote) authFiles() ([]string, error) {
+func (r *Registry) authFiles() ([]string, error) {
 	for _, named := range []struct{ by, file string }{{"--authfile", r.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
 		if named.file == "" {
 			continue
@@ -45,7 +45,7 @@ func below(dir, name string) string {
 
 // configs are the files and directories of registries.conf, the later counting more. A
 // user's file stands for the system's and its directory; one that is named, for all.
-func (r *remote) configs() ([]string, error) {
+func (r *Registry) configs() ([]string, error) {
 	for _, f := range []string{r.RegistriesConf, os.Getenv("CONTAINERS_REGISTRIES_CONF")} {
 		if f != "" {
 			_, err := os.Stat(f)
@@ -65,7 +65,7 @@ func (r *remote) configs() ([]string, error) {
 }
 
 // certs are the certificates that flags name, or that lie where podman and docker look.
-func (r *remote) certs() (hosts.Options, error) {
+func (r *Registry) certs() (hosts.Options, error) {
 	o := hosts.Options{CACert: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey}
 	if r.TLSVerify != nil {
 		o.Verify = map[bool]hosts.Verify{true: hosts.VerifyAll, false: hosts.VerifyNone}[*r.TLSVerify]

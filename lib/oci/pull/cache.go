@@ -1,9 +1,8 @@
-package oci
+package pull
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -13,27 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/layout"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/manifest"
 )
 
-// known is what the cache has under the name of the image: the index that it was
-// taken from, or the manifest.
-func (r *remote) known() (descriptor, bool) {
+// known returns what the cache has under the name of the image: the index that the image
+// was taken from, or the manifest.
+func (r *remote) known() (manifest.Descriptor, bool) {
 	if r.cache == nil {
-		return descriptor{}, false
+		return manifest.Descriptor{}, false
 	}
 	refs, err := r.cache.Refs(r.name)
 	if err != nil {
 		r.opts.warn("%v", err)
 	}
 	for _, ref := range refs {
-		if ref.Top != "" && checkDigest(ref.Top) == nil && r.has(ref.Top) {
-			return descriptor{Digest: ref.Top, Size: -1}, true
+		if ref.Top != "" && layout.CheckDigest(ref.Top) == nil && r.has(ref.Top) {
+			return manifest.Descriptor{Digest: ref.Top, Size: -1}, true
 		}
 		if ref.Top == "" && r.has(ref.Digest) {
-			return descriptor{MediaType: types.MediaType(ref.MediaType), Digest: ref.Digest, Size: ref.Size}, true
+			return manifest.Descriptor{MediaType: types.MediaType(ref.MediaType), Digest: ref.Digest, Size: ref.Size}, true
 		}
 	}
-	return descriptor{}, false
+	return manifest.Descriptor{}, false
 }
 
 // has reports whether the cache has the blob d.
@@ -49,17 +51,18 @@ func (r *remote) has(d digest.Digest) bool {
 	return true
 }
 
-// absent is the error of PullNever for what.
+// absent is the error of Never for what.
 func (r *remote) absent(what string) error {
-	if r.cache == nil {
-		return fmt.Errorf("%w: %s: there is no cache (--pull never)", ErrNotFound, what)
+	e := &AbsentError{What: what}
+	if r.cache != nil {
+		e.Cache = r.cache.Dir()
 	}
-	return fmt.Errorf("%w in the cache %s: %s (--pull never)", ErrNotFound, r.cache.Dir(), what)
+	return e
 }
 
-// cached reads a document that the cache has. One that is not what it should be
-// is passed over.
-func (r *remote) cached(d descriptor) ([]byte, bool) {
+// cached reads a document that the cache has. One that does not have its digest is passed
+// over.
+func (r *remote) cached(d manifest.Descriptor) ([]byte, bool) {
 	if r.cache == nil {
 		return nil, false
 	}
@@ -68,7 +71,7 @@ func (r *remote) cached(d descriptor) ([]byte, bool) {
 		return nil, false
 	}
 	defer b.Close()
-	data, err := readLimited(b, r.opts.maxMetadata())
+	data, err := oci.ReadMetadata(b, r.opts.Image.MetadataLimit())
 	if err == nil && d.Digest.Algorithm().FromBytes(data) == d.Digest {
 		return data, true
 	}
@@ -102,37 +105,39 @@ func (r *remote) warnStore(err error) {
 	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
 }
 
-// record lists img in the cache, under its name, if all of it is there.
-func (r *remote) record(ctx context.Context, img *Image) {
-	if r.cache == nil || r.opts.Pull == PullNever {
+// Record lists an image from a registry in the cache, under its name, if all of it is
+// there, so that the next Open finds it without asking the registry. First it waits for
+// the downloads that have begun. It does nothing for an image in a file, and without a
+// cache; that the cache cannot be written is a warning.
+func (img *Image) Record(ctx context.Context) {
+	r := img.remote
+	if r == nil || r.cache == nil || r.opts.Policy == Never {
 		return
 	}
-	r.settle(ctx)
+	r.waitForDownloads(ctx)
 	// What was embedded in a descriptor is not there yet.
 	r.keep(ctx, img.Digest, img.Manifest)
 	r.keep(ctx, img.ConfigDigest, img.Config)
 	blobs := []digest.Digest{img.ConfigDigest}
-	for _, l := range img.Layers {
-		if l.desc.Data != nil {
-			r.keep(ctx, l.Digest, l.desc.Data)
+	for i := range img.Layers {
+		d := img.Layers[i].Descriptor()
+		if d.Data != nil {
+			r.keep(ctx, d.Digest, d.Data)
 		}
-		blobs = append(blobs, l.Digest)
+		blobs = append(blobs, d.Digest)
 	}
 	if img.top != "" {
 		blobs = append(blobs, img.top)
 	}
-	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Top: img.top}
-	if p := img.offered; p != nil {
-		ref.Platform = &cas.Platform{Architecture: p.Architecture, OS: p.OS, OSVersion: p.OSVersion, OSFeatures: p.OSFeatures, Variant: p.Variant}
-	}
+	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Platform: img.Listed, Top: img.top}
 	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		r.warnStore(err)
 	}
 }
 
-// settle waits for the downloads that have begun: a reader may be through with a
-// layer before that is in its place.
-func (r *remote) settle(ctx context.Context) {
+// waitForDownloads waits for the downloads that have begun: a reader may be through
+// with a layer before that is in its place.
+func (r *remote) waitForDownloads(ctx context.Context) {
 	r.mu.Lock()
 	list := slices.Collect(maps.Values(r.downloads))
 	r.mu.Unlock()
@@ -144,5 +149,5 @@ func (r *remote) settle(ctx context.Context) {
 	}
 }
 
-// isReadOnly reports whether err is that of a file system that nobody may write.
+// isReadOnly reports whether err is that of a read-only file system.
 func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

@@ -1,0 +1,39 @@
+package cacheflags
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"ocipipe/lib/oci/pull"
+)
+
+func TestCheckAndAdvise(t *testing.T) {
+	for c, wrong := range map[Cache]bool{
+		{Pull: "never"}: false, {Pull: "never", Off: true}: true, {Pull: "never", Force: true}: true, {Pull: "always", Force: true}: false,
+	} {
+		if err := c.Check(); (err != nil) != wrong {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	var c Cache
+	if got := c.Advise(errors.New("cause")); got != "" {
+		t.Errorf("%q", got)
+	}
+	if got := c.Advise(fmt.Errorf("where: %w", &pull.AbsentError{What: "layer 0"})); got != "without --pull never it is fetched from the registry" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestBaseDir: the default is below the home, and nowhere without one.
+func TestBaseDir(t *testing.T) {
+	for _, c := range []struct{ xdg, home, want string }{
+		{"/x", "/h", "/x"}, {"relative", "/h", "/h/.cache"}, {"", "/h", "/h/.cache"}, {"", "", ""},
+	} {
+		t.Setenv("XDG_CACHE_HOME", c.xdg)
+		t.Setenv("HOME", c.home)
+		if got := baseDir(); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}

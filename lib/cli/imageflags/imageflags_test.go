@@ -1,0 +1,35 @@
+package imageflags
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"ocipipe/lib/oci"
+)
+
+func TestAdvise(t *testing.T) {
+	one := []string{"linux/s390x"}
+	for _, c := range []struct {
+		err            error
+		choice, limits string
+	}{
+		{errors.New("cause"), "", ""},
+		{&oci.PlatformError{Asked: true, Sole: true, Available: one}, "--allow-other-platform takes it all the same", ""},
+		{&oci.PlatformError{Sole: true, Available: one}, "--platform linux/s390x takes it", ""},
+		{&oci.PlatformError{Asked: true, Available: []string{"linux/386", "linux/arm"}}, "", ""},
+		{&oci.LimitError{Limit: oci.MaxMetadata}, "", "--max-metadata raises the limit"},
+		{&oci.LimitError{Limit: oci.MaxLayer}, "", "--max-layer raises the limit"},
+	} {
+		err := fmt.Errorf("where: %w", c.err)
+		if got := (&Choice{}).Advise(err); got != c.choice {
+			t.Errorf("%#v: %q, want %q", c.err, got, c.choice)
+		}
+		if got := (&Limits{}).Advise(err); got != c.limits {
+			t.Errorf("%#v: %q, want %q", c.err, got, c.limits)
+		}
+	}
+	if err := (&Choice{Platform: "linux"}).Check(); err == nil {
+		t.Error("half a platform is accepted")
+	}
+}

@@ -1,0 +1,33 @@
+package layout
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestCheckDigest(t *testing.T) {
+	for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
+		d := a.FromString("x")
+		if err := CheckDigest(d); err != nil {
+			t.Error(err)
+		}
+		if name := BlobName(d); name != "blobs/"+strings.Replace(d.String(), ":", "/", 1) {
+			t.Errorf("%s lies in %s", d, name)
+		}
+	}
+	if err := CheckDigest(digest.SHA384.FromString("x")); !errors.As(err, new(*AlgorithmError)) || !strings.Contains(err.Error(), "algorithm sha384 is neither") {
+		t.Errorf("sha384: %v", err)
+	}
+	hex := strings.Repeat("a", 62)
+	for _, bad := range []digest.Digest{
+		"", "sha256", "sha256:", "sha256:../../x", "sha256:" + digest.Digest(strings.ToUpper(hex)) + "AA",
+		"sha256:" + digest.Digest(hex) + "/.", "sha256:" + digest.Digest(hex) + "a", "md5:" + digest.Digest(hex[:32]), "../sha256:" + digest.Digest(hex) + "aa",
+	} {
+		if err := CheckDigest(bad); err == nil || errors.As(err, new(*AlgorithmError)) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci"
+	"ocipipe/lib/platform"
+)
+
+// Image is an image from a registry, or one in a file. Closing it ends its downloads;
+// what has arrived of them stays in the cache.
+type Image struct {
+	*oci.Image
+
+	remote *remote       // nil where it is in a file
+	top    digest.Digest // of the index that it is from; "" without one
+}
+
+// Open opens the image that ref names: one in a file, as [oci.Open] has it, or
+//
+//	[docker://][REGISTRY/]NAME[:TAG|@DIGEST]
+//
+// which is a name in a registry; the default of REGISTRY is Docker Hub.
+//
+// The context bounds the opening alone; see the package comment. An error about the
+// reference is a [*ReferenceError].
+func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
+	if oci.IsLocal(ref) {
+		img, err := oci.Open(ctx, ref, opts.Image)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{Image: img}, nil
+	}
+	ref = strings.TrimPrefix(ref, "docker://")
+	img, err := openNamed(ctx, ref, opts)
+	if err == nil {
+		return img, nil
+	}
+	var about *ReferenceError
+	switch file := oci.AtPath(ref); {
+	case errors.As(err, &about):
+		about.File = file
+	case file != "":
+		err = &ReferenceError{Ref: ref, Err: err, File: file}
+	}
+	return nil, err
+}
+
+// openNamed opens the image that s names in a registry.
+func openNamed(ctx context.Context, s string, opts Options) (*Image, error) {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || s == "-" {
+		return nil, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s)
+	}
+	ref, err := parseName(s)
+	if err != nil {
+		return nil, err
+	}
+	img, err := pull(ctx, ref, opts)
+	if err == nil {
+		return img, nil
+	}
+	err = fmt.Errorf("%s: %w", s, err)
+	if tag, ok := ref.(name.Tag); ok && errors.Is(err, oci.ErrNotFound) && !strings.HasSuffix(s, ":"+tag.TagStr()) {
+		err = &ReferenceError{Ref: s, Err: err, DefaultTag: tag.TagStr()}
+	}
+	return nil, err
+}
+
+// parseName reads the name of an image in a registry.
+func parseName(s string) (name.Reference, error) {
+	bare := s
+	if _, rest, isURL := strings.Cut(s, "://"); isURL {
+		bare = rest
+	} else if ref, err := name.ParseReference(s); err == nil {
+		return ref, nil
+	}
+	err := fmt.Errorf("%q is not the name of an image", s)
+	lower := lowerName(bare)
+	if _, perr := name.ParseReference(lower); lower == s || perr != nil {
+		return nil, fmt.Errorf("%w: want [REGISTRY/]NAME[:TAG|@DIGEST]", err)
+	}
+	if bare == s {
+		err = fmt.Errorf("%w: names have no capitals", err)
+	}
+	return nil, &ReferenceError{Ref: s, Err: err, Lower: lower}
+}
+
+func pull(ctx context.Context, ref name.Reference, opts Options) (*Image, error) {
+	if _, err := platform.Parse(opts.Image.Platform); err != nil { // before anything is asked for
+		return nil, err
+	}
+	r, err := newRemote(ctx, ref, opts)
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.image(ctx, ref)
+	if err != nil {
+		r.Close()
+		return nil, r.blame(err)
+	}
+	img.Name = ref.String()
+	return img, nil
+}
