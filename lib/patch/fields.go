@@ -137,7 +137,7 @@ func (f *fields) attr() Attr {
 
 func (f *fields) toMode(v *value) uint16 {
 	mode, err := strconv.ParseUint(v.text, 8, 16)
-	if v.kind != isString || v.plain || len(v.text) != 4 || err != nil || mode > 0o7777 {
+	if v.kind != isString || len(v.text) != 4 || err != nil || mode > 0o7777 {
 		f.fail(v.pos, `"mode" is not a string of four octal digits in quotes, such as "0644"`)
 	}
 	return uint16(mode)
@@ -148,7 +148,7 @@ func (f *fields) owner() Owner { return Owner{UID: f.id("uid"), GID: f.id("gid")
 func (f *fields) id(key string) (id *uint32) {
 	f.optional(key, func(v *value) {
 		n, err := strconv.ParseUint(v.text, 10, 32)
-		if v.kind != isNumber || err != nil || n == math.MaxUint32 {
+		if v.kind != isNumber || err != nil || n == math.MaxUint32 || strconv.FormatUint(n, 10) != v.text { // 010 is 8 to YAML
 			f.fail(v.pos, "%q is not a number from 0 to %d", key, uint32(math.MaxUint32-1))
 			return
 		}
@@ -161,12 +161,12 @@ func (f *fields) id(key string) (id *uint32) {
 func (f *fields) time(key string) (t *tree.Time) {
 	f.optional(key, func(v *value) {
 		sec, err := strconv.ParseInt(v.text, 10, 64)
-		if v.kind == isNumber && err == nil {
+		if v.kind == isNumber && err == nil && strconv.FormatInt(sec, 10) == v.text {
 			t = &tree.Time{Sec: sec}
 			return
 		}
 		parsed, ok := parseTime(v.text)
-		if v.kind != isString || v.plain || !ok {
+		if v.kind != isString || !ok {
 			f.fail(v.pos, `%q is not a number of seconds since 1970, nor a string such as "1700000000.5" or "2024-01-31T12:00:00Z"`, key)
 			return
 		}

@@ -220,7 +220,7 @@ func TestPreserve(t *testing.T) {
 	lower := []tree.Entry{dir("."), with(dir("old"), func(e *tree.Entry) { e.Mode, e.UID = 0o1777, 3 })}
 	ops := []Op{
 		CopyFile{Src: Source{Dir: in, Path: "dir/a"}, Dst: "/a"}, CopyDir{Src: Source{Dir: in, Path: "dir"}, Dst: "/d", Owner: Owner{GID: ptr(uint32(4))}},
-		CopyDir{Src: Source{Dir: in, Path: "dir"}, Dst: "/old", Replace: true},
+		CopyDir{Src: Source{Dir: in, Path: "dir"}, Dst: "/old", Replace: true, Owner: Owner{GID: ptr(uint32(2))}},
 	}
 	for preserve, want := range map[bool]string{
 		false: ". type=dir mode=0755 uid=0 gid=0 time=11.000000000\n" +
@@ -231,10 +231,10 @@ func TestPreserve(t *testing.T) {
 			"./d/link type=link mode=0777 uid=0 gid=4 time=0.000000000 link=a\n" +
 			"./d/sub type=dir mode=0755 uid=0 gid=4 time=0.000000000\n" +
 			"./old type=dir mode=1777 uid=3 gid=0 time=11.000000000\n" +
-			"./old/a type=file mode=4751 uid=0 gid=0 time=0.000000000 size=5\n" + data + "\n" +
-			"./old/b type=file mode=4751 uid=0 gid=0 time=0.000000000 size=5\n" + data + "\n" +
-			"./old/link type=link mode=0777 uid=0 gid=0 time=0.000000000 link=a\n" +
-			"./old/sub type=dir mode=0755 uid=0 gid=0 time=0.000000000\n",
+			"./old/a type=file mode=4751 uid=0 gid=2 time=0.000000000 size=5\n" + data + "\n" +
+			"./old/b type=file mode=4751 uid=0 gid=2 time=0.000000000 size=5\n" + data + "\n" +
+			"./old/link type=link mode=0777 uid=0 gid=2 time=0.000000000 link=a\n" +
+			"./old/sub type=dir mode=0755 uid=0 gid=2 time=0.000000000\n",
 		true: ". type=dir mode=0755 uid=0 gid=0 time=11.000000000\n" +
 			"./a type=file mode=4751 uid=5 gid=70000 time=-3.000000007 size=5 xattr.user.a=MQ==\n" + data + "\n" +
 			"./d type=dir mode=0700 uid=6 gid=4 time=-3.000000007 xattr.trusted.d=Mw==\n" +
@@ -242,11 +242,11 @@ func TestPreserve(t *testing.T) {
 			"./d/b type=file mode=4751 uid=5 gid=4 time=-3.000000007 size=5 hardlink=./d/a xattr.user.a=MQ==\n" +
 			"./d/link type=link mode=0777 uid=8 gid=4 time=-3.000000007 link=a xattr.trusted.l=Mg==\n" +
 			"./d/sub type=dir mode=0755 uid=0 gid=4 time=-3.000000007\n" +
-			"./old type=dir mode=0700 uid=6 gid=6 time=-3.000000007 xattr.trusted.d=Mw==\n" +
-			"./old/a type=file mode=4751 uid=5 gid=70000 time=-3.000000007 size=5 xattr.user.a=MQ==\n" + data + "\n" +
-			"./old/b type=file mode=4751 uid=5 gid=70000 time=-3.000000007 size=5 hardlink=./old/a xattr.user.a=MQ==\n" +
-			"./old/link type=link mode=0777 uid=8 gid=9 time=-3.000000007 link=a xattr.trusted.l=Mg==\n" +
-			"./old/sub type=dir mode=0755 uid=0 gid=0 time=-3.000000007\n",
+			"./old type=dir mode=0700 uid=6 gid=2 time=-3.000000007 xattr.trusted.d=Mw==\n" +
+			"./old/a type=file mode=4751 uid=5 gid=2 time=-3.000000007 size=5 xattr.user.a=MQ==\n" + data + "\n" +
+			"./old/b type=file mode=4751 uid=5 gid=2 time=-3.000000007 size=5 hardlink=./old/a xattr.user.a=MQ==\n" +
+			"./old/link type=link mode=0777 uid=8 gid=2 time=-3.000000007 link=a xattr.trusted.l=Mg==\n" +
+			"./old/sub type=dir mode=0755 uid=0 gid=2 time=-3.000000007\n",
 	} {
 		r := apply(t, merged(t, lower), Options{Preserve: preserve}, ops...)
 		if have := stream(t, r.Source(tree.Layer)); have != want {

@@ -25,7 +25,6 @@ func (k kind) String() string {
 type value struct {
 	kind   kind
 	text   string // of a scalar
-	plain  bool   // a string of YAML without quotes
 	items  []*value
 	fields []field
 	pos    position

@@ -73,7 +73,6 @@ func fromYAML(n *yaml.Node, depth int) (*value, error) {
 }
 
 func (v *value) scalarYAML(n *yaml.Node) error {
-	v.plain = n.Style == 0
 	switch tag := n.ShortTag(); tag {
 	case "!!null":
 		v.kind = isNull
