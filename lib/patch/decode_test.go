@@ -208,6 +208,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"| - mkdir: {<<: {path: /a}}", `p:1:11: "<<" is !!merge to YAML: put it in quotes`},
 		{"| - mkdir: {path: /a, path: /b}", `p:1:21: "path" is there twice`},
 		{"| - mkdir: {5: /a}", `p:1:11: a key is a number, not a string`},
+		{"| " + strings.Repeat("- ", 40) + "a", `p:1:67: values nested deeper than 32 levels`},
 		{"| []\n---\n[]", `p:2:1: more than one document`},
 		{"| - mkdir: {path: /a", `p:1: did not find expected`},
 		{"| \t- a", `p:1: found character that cannot start any token`},
