@@ -250,6 +250,9 @@ func (o Link) apply(a *applier) error {
 	if err != nil {
 		return err
 	}
+	if p.node == target {
+		return a.setAttr(target, o.Attr)
+	}
 	n := &node{own: a.copyUp(target)}
 	n.attach(p.dir, p.name)
 	return a.setAttr(n, o.Attr)

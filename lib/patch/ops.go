@@ -123,7 +123,7 @@ type Chown struct {
 }
 
 // Link makes Link one more name of the file Target, which is not a directory. A symbolic
-// link is a file itself.
+// link is a file itself. Where both are the same name nothing happens.
 type Link struct {
 	Target  string
 	Link    string

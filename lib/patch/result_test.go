@@ -47,6 +47,18 @@ func TestAncestors(t *testing.T) {
 	}
 }
 
+// Nothing happens to what becomes itself: a file is not parted from its other names.
+func TestOntoItself(t *testing.T) {
+	f := file("f", "f")
+	lower := []tree.Entry{dir("."), f, hardlink("g", f)}
+	want := stream(t, merged(t, lower).Source(tree.Flat))
+	for _, op := range []Op{Link{Target: "/f", Link: "/f", Replace: true}, Rename{Src: "/g", Dst: "/g"}} {
+		if have := stream(t, apply(t, merged(t, lower), Options{}, op).Source(tree.Flat)); have != want {
+			t.Errorf("%+v:\n%s", op, have)
+		}
+	}
+}
+
 func TestTimes(t *testing.T) {
 	for _, c := range []struct {
 		opts Options
