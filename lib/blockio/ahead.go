@@ -7,9 +7,8 @@ import (
 )
 
 // Ahead reads another reader in a goroutine of its own, a few large buffers
-// ahead, and lets a third goroutine see every byte on the way, to hash it. The
-// buffers are handed on as they are: nothing is copied but what Read returns and
-// what Peek has to join.
+// ahead. A third goroutine passes every byte to a tap, such as a hash. Buffers are handed
+// on as they are: only Read copies, and Peek where it has to join two buffers.
 type Ahead struct {
 	free chan *aheadBuf
 	full chan *aheadBuf // to the consumer; closed at the end
@@ -141,7 +140,7 @@ func (a *Ahead) release(b *aheadBuf) {
 	}
 }
 
-// rest is what can be had without waiting, in one piece.
+// rest returns the bytes that are there without waiting, in one piece.
 func (a *Ahead) rest() []byte {
 	switch {
 	case len(a.joined) > 0:

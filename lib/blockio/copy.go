@@ -12,7 +12,7 @@ import (
 // FileWriter is a writer that can take bytes from the file in which they lie, and
 // so without a copy.
 type FileWriter interface {
-	// WriteFrom writes p, which f holds at off too, and goes on to hold.
+	// WriteFrom writes p, which f holds at off too. f must keep it.
 	WriteFrom(f *os.File, off int64, p []byte) (int, error)
 }
 
@@ -20,13 +20,13 @@ type FileWriter interface {
 // through memory.
 type FileTaker interface {
 	io.Writer
-	// TakeFrom writes as much as it can take so of the n bytes that f holds at
-	// off, and goes on to hold. Where that is less than n, Write does the rest or
-	// tells why not.
+	// TakeFrom writes as many as it can of the n bytes that f holds at off, and
+	// returns how many. f must keep them. If that is less than n, Write writes the rest
+	// or returns the error.
 	TakeFrom(f *os.File, off, n int64) int64
 }
 
-// TakeFrom is w.TakeFrom; what is no FileTaker takes nothing.
+// TakeFrom calls w.TakeFrom. A writer that is not a FileTaker takes nothing.
 func TakeFrom(w io.Writer, f *os.File, off, n int64) int64 {
 	if t, ok := w.(FileTaker); ok {
 		return t.TakeFrom(f, off, n)
@@ -43,10 +43,10 @@ func WriteFrom(w io.Writer, f *os.File, off int64, p []byte) (int, error) {
 	return w.Write(p)
 }
 
-// NextData is where the first data of f at or behind off lies: from there to
-// end, at most size. All of f is data where the file system does not tell; where
-// there is no more, both are size. It is an error if f ends before. It moves the
-// offset of f.
+// NextData returns where the first data of f at or after off begins and ends, at most
+// size. If there is no more data, both are size. If the file system does not know holes,
+// all of f is data. It is an error if f is shorter than size. NextData moves the offset
+// of f.
 func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	if off >= size {
 		return size, size, nil
@@ -70,7 +70,7 @@ func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	return from, min(end, size), nil
 }
 
-// reaches tells a hole up to size from a file that ends before.
+// reaches returns an error if f ends before size.
 func reaches(f *os.File, size int64) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil && end < size {
@@ -149,15 +149,15 @@ func copyTo(w io.Writer, buf []byte, r io.ReaderAt, off, n int64) error {
 	return err
 }
 
-// clone reports whether dst now shares the blocks of src. Why it cannot, and
-// there are many reasons, does not matter: copying finds out what is an error.
+// clone reports whether dst now shares the blocks of src. The reason why not does not
+// matter: copying returns the real errors.
 func clone(dst *os.File, to int64, src *os.File, n int64) bool {
 	return unix.IoctlFileCloneRange(int(dst.Fd()), &unix.FileCloneRange{
 		Src_fd: int64(src.Fd()), Src_length: uint64(n), Dest_offset: uint64(to),
 	}) == nil
 }
 
-// copyRange lets the kernel copy as long as it does, and does the rest itself.
+// copyRange lets the kernel copy as much as it can, and copies the rest itself.
 func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
 	for n > 0 {
 		rf, wt := from, to

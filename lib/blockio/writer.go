@@ -37,8 +37,8 @@ func NewWriter(w io.WriterAt, off int64) *Writer {
 	return n
 }
 
-// Tap lets to see every byte that is written from now on, in the order of the
-// calls, to hash it; its errors are ignored. Flush waits for it, and comes before
+// Tap passes every byte that is written from now on to to as well, in the order of the
+// calls: to a hash, say. Errors of to are ignored. Flush waits for it. Call Flush before
 // another Tap; nil ends it.
 func (w *Writer) Tap(to io.Writer) { w.tap = to }
 
@@ -51,7 +51,7 @@ func (w *Writer) Move(off int64) error {
 		w.flush()
 		w.off = off
 	}
-	return w.failed()
+	return w.firstError()
 }
 
 // Write appends p. Large pieces are not copied.
@@ -67,7 +67,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 		w.buf = append(w.buf, p...)
 	}
-	if err := w.failed(); err != nil {
+	if err := w.firstError(); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -87,7 +87,7 @@ func (w *Writer) Zero(off int64) (err error) {
 func (w *Writer) Flush() error {
 	w.flush()
 	w.busy.Wait()
-	return w.failed()
+	return w.firstError()
 }
 
 // take waits for a buffer.
@@ -103,33 +103,33 @@ func (w *Writer) flush() {
 		return
 	}
 	b, off := w.buf, w.off
-	see := w.turn(b)
+	tap := w.nextTap(b)
 	w.buf = nil
 	w.busy.Add(1)
 	go func() {
 		defer w.busy.Done()
-		see()
+		tap()
 		w.write(b, off)
 		w.free <- b[:0]
 	}()
 }
 
-// direct writes p while the tap sees it.
+// direct writes p, and passes it to the tap at the same time.
 func (w *Writer) direct(p []byte) {
 	off := w.off
-	see := w.turn(p)
-	seen := make(chan struct{})
+	tap := w.nextTap(p)
+	tapped := make(chan struct{})
 	go func() {
-		see()
-		close(seen)
+		tap()
+		close(tapped)
 	}()
 	w.write(p, off)
-	<-seen
+	<-tapped
 }
 
-// turn counts p, the next bytes, as written and returns what shows them to the tap
-// when it is their turn.
-func (w *Writer) turn(p []byte) (see func()) {
+// nextTap counts p, the next bytes, as written. It returns a function that waits for
+// its turn and passes p to the tap.
+func (w *Writer) nextTap(p []byte) (tap func()) {
 	w.off += int64(len(p))
 	if w.tap == nil {
 		return func() {}
@@ -144,7 +144,7 @@ func (w *Writer) turn(p []byte) (see func()) {
 }
 
 func (w *Writer) write(p []byte, off int64) {
-	if w.failed() != nil {
+	if w.firstError() != nil {
 		return
 	}
 	if _, err := w.w.WriteAt(p, off); err != nil {
@@ -156,7 +156,7 @@ func (w *Writer) write(p []byte, off int64) {
 	}
 }
 
-func (w *Writer) failed() error {
+func (w *Writer) firstError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err

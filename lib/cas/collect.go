@@ -13,9 +13,9 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// Collect removes what killed processes have left: the parts of blobs that are
-// there meanwhile, those that nobody has written to since before, and lock files.
-// What somebody holds the lock of stays. An error is ErrStore or that of ctx.
+// Collect removes what killed processes have left: parts of blobs that are complete by
+// now, parts that were last written before the time before, and lock files. Parts whose
+// lock is held stay. An error is ErrStore or that of ctx.
 func (s *Store) Collect(ctx context.Context, before time.Time) error {
 	left := map[digest.Digest]bool{}
 	for _, dir := range []string{"tmp", "locks"} {

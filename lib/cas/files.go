@@ -14,7 +14,7 @@ import (
 // path is where the file called name is.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// storeError marks err, if there is one, as being about keeping something.
+// storeError wraps err, unless it is nil, in ErrStore.
 func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
 		return err
@@ -23,21 +23,21 @@ func storeError(err error) error {
 }
 
 // read returns the content of a small file.
-func (s *Store) read(name string, max int64) ([]byte, error) {
+func (s *Store) read(name string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s: longer than %d bytes", name, max)
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s: longer than %d bytes", name, limit)
 	}
 	return data, err
 }
 
-// openFile opens a file for writing, which it makes with the permissions of the
-// cache if it is not there, and the directory too.
+// openFile opens a file for writing. It creates the file, and its directory, with the
+// permissions of the cache.
 func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	perm := s.mode&0o666 | 0o600
 	open := func() (*os.File, error) {
@@ -57,7 +57,7 @@ func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%s: not a regular file", s.path(name))
-	case info.Mode().Perm()&perm != perm: // new, less the umask; or somebody else's
+	case info.Mode().Perm()&perm != perm: // new and limited by the umask, or another user's
 		f.Chmod(perm)
 	}
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Store) mkdirAll(name string) error {
 func (s *Store) replace(name string, data []byte) error {
 	temp := filepath.Join("tmp", name)
 	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
-	if errors.Is(err, fs.ErrPermission) { // somebody else's, who was killed
+	if errors.Is(err, fs.ErrPermission) { // left by a process of another user that was killed
 		os.Remove(s.path(temp))
 		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
 	}

@@ -9,10 +9,11 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// maxSmall is how large a blob may be that a process has left and Fill takes.
+// maxSmall is the size of the largest blob that Fill takes over from another process.
 const maxSmall = 64 << 20
 
-// Put stores a small blob. It is there if Put succeeds, by whoever.
+// Put stores a small blob. If Put succeeds the blob is there, though perhaps another
+// process has put it.
 func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	if b, err := s.Blob(d); err == nil {
 		return b.Close()
@@ -24,8 +25,8 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	return err
 }
 
-// Fill stores the small blob that fetch returns, which it calls with the lock of
-// the blob, so that of many who want it one fetches it: for the others it returns
+// Fill stores the small blob that fetch returns. It calls fetch with the lock of the
+// blob held, so that one of many callers fetches it; for the others Fill returns
 // ErrExists. An error of fetch is returned as it is. If the error is ErrStore,
 // fetch may have been called or not.
 func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte, error)) error {
@@ -60,8 +61,8 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte,
 	return ErrExists
 }
 
-// leftOver is the content of d where a process was killed after it had written all
-// of it.
+// leftOver returns the content of d if a process was killed after it had written all of
+// it.
 func (s *Store) leftOver(d digest.Digest) ([]byte, bool) {
 	if s.opts.Fresh {
 		return nil, false

@@ -36,8 +36,8 @@ func (j journal) add(x Range, b []byte) error {
 	return err
 }
 
-// load returns the ranges of part that are as they were written, up to size. What
-// follows a line that is none is cut off.
+// load returns the ranges of part that are intact, up to size. It cuts the journal off
+// at the first line that is not valid.
 func (j journal) load(ctx context.Context, part io.ReaderAt, size int64) (have ranges, err error) {
 	r := bufio.NewReaderSize(j.f, 4096)
 	valid := int64(0)

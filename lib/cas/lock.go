@@ -18,11 +18,11 @@ type held struct {
 	path string
 }
 
-// errBusy is what tryLock returns where somebody else holds the lock.
+// errBusy is returned by tryLock if another process or goroutine holds the lock.
 var errBusy = errors.New("locked by somebody else")
 
-// How often to ask again for a lock that is held: the kernel's own waiting cannot
-// be cancelled.
+// How long to wait before asking again for a lock that is held: waiting in the kernel
+// cannot be cancelled.
 const (
 	firstWait = time.Millisecond
 	lastWait  = 50 * time.Millisecond
@@ -44,13 +44,13 @@ func (s *Store) lock(ctx context.Context, name string) (*held, error) {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		if waited += wait; waited >= s.calm && waited-wait < s.calm {
+		if waited += wait; waited >= s.warnAfter && waited-wait < s.warnAfter {
 			s.warn("waiting for another process, which has %s locked", s.path(filepath.Join("locks", name)))
 		}
 	}
 }
 
-// tryLock takes the lock called name if nobody holds it.
+// tryLock takes the lock called name if it is free.
 func (s *Store) tryLock(name string) (*held, error) {
 	for {
 		l, err := s.openLock(name)
@@ -72,7 +72,7 @@ func (s *Store) openLock(name string) (*held, error) {
 	name = filepath.Join("locks", name)
 	f, err := s.openFile(name, os.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
-		// Somebody else's file can still be locked, but for NFS.
+		// The file of another user can still be locked, except on NFS.
 		if r, rerr := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0); rerr == nil {
 			f, err = r, nil
 		}
@@ -108,8 +108,8 @@ func (l *held) current() bool {
 	return err == nil && os.SameFile(mine, named)
 }
 
-// release lets go of the lock, and removes its file if asked to: others who have
-// it open find out.
+// release releases the lock, and removes its file if remove is true. Others that have the
+// file open notice (see current).
 func (l *held) release(remove bool) {
 	if l == nil {
 		return

@@ -16,9 +16,9 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// A Part is a blob on its way into the cache. Whoever has it holds the lock of the
-// blob, and must end with Commit, Discard or Close. Its methods may be called from
-// several goroutines.
+// A Part is a blob on its way into the cache. It holds the lock of the blob; the caller
+// must end it with Commit, Discard or Close. Its methods may be called from several
+// goroutines.
 //
 // Content arrives in ranges, in any order, each byte once. It is hashed in the
 // background as far as there is no gap before it, so that a reader can pass it on
@@ -59,9 +59,9 @@ var (
 
 func partName(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() }
 
-// Begin takes the lock of the blob d, for which it waits, and looks again: the
-// error is ErrExists if somebody else has put the blob meanwhile, and Blob opens
-// it. Otherwise the part may have ranges already, which a former process left.
+// Begin waits for the lock of the blob d and takes it. The error is ErrExists if another
+// process has put the blob meanwhile; Blob opens it then. Otherwise the part may have
+// ranges already, which a former process left.
 //
 // An error that is ErrStore means that the blob cannot be kept here.
 func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
@@ -92,7 +92,7 @@ func (s *Store) lockMissing(ctx context.Context, d digest.Digest) (*held, error)
 	return l, nil
 }
 
-// startPart makes the part whose lock is l, which it lets go of if it fails.
+// startPart starts the part whose lock is l. It releases l if it fails.
 func (s *Store) startPart(ctx context.Context, d digest.Digest, size int64, l *held) (*Part, error) {
 	p, err := s.openPart(ctx, d, size)
 	if err != nil {
@@ -104,14 +104,14 @@ func (s *Store) startPart(ctx context.Context, d digest.Digest, size int64, l *h
 	return p, nil
 }
 
-// openPart opens what there is of the blob of d, whose lock is held.
+// openPart opens the files of the part of d, whose lock is held.
 func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
 	p := &Part{s: s, digest: d, size: size, stay: true, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
 	if s.opts.Fresh {
 		p.remove()
 	}
 	err := p.open()
-	if errors.Is(err, fs.ErrPermission) { // somebody else's
+	if errors.Is(err, fs.ErrPermission) { // another user's
 		p.remove()
 		err = p.open()
 	}
@@ -188,7 +188,7 @@ func (p *Part) Missing() []Range {
 	return p.have.missing(p.size)
 }
 
-// feed is content for the hash, in the hands of who writes it.
+// feed is content for the hash, straight from the memory of the writer.
 type feed struct {
 	data []byte
 	done chan struct{}
@@ -257,7 +257,7 @@ func (p *Part) claim(x Range, b []byte) (*feed, error) {
 	return f, nil
 }
 
-// wake tells those who wait that something has changed; mu is held.
+// wake wakes all goroutines that wait for a change; mu is held.
 func (p *Part) wake() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -408,7 +408,7 @@ func (p *Part) publish() error {
 	return err
 }
 
-// Close lets go of the lock and keeps what has arrived for the next Begin. After
+// Close releases the lock and keeps what has arrived for the next Begin. After
 // Commit or Discard it does nothing, so that it can be deferred.
 func (p *Part) Close() error { return p.CloseWithError(os.ErrClosed) }
 
@@ -442,8 +442,8 @@ func (p *Part) DiscardWithError(err error) {
 	}
 }
 
-// end makes why the reason that nothing more comes, and waits for the hash to
-// stop. It reports whether this call was the first one.
+// end ends the part because of why, and waits for the hash to stop. It reports whether
+// this call was the first one.
 func (p *Part) end(why error) bool {
 	p.mu.Lock()
 	first := p.over == nil

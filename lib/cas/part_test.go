@@ -284,7 +284,7 @@ func TestBeginWaits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			warned := make(chan string, 1)
 			s := open(t, t.TempDir(), Options{Warn: func(m string) { warned <- m }})
-			s.calm = 20 * time.Millisecond
+			s.warnAfter = 20 * time.Millisecond
 			p := begin(t, s, data)
 			write(t, p, data, Range{0, 10})
 			done := make(chan error, 1)

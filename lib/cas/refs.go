@@ -147,8 +147,8 @@ func isSame(p, q *platform.Platform) bool {
 	return p.OS == q.OS && p.Architecture == q.Architecture && p.Variant == q.Variant && p.OSVersion == q.OSVersion
 }
 
-// decodeEntry returns what an entry says; one of others that says something else
-// is nobody's.
+// decodeEntry decodes an entry. One that is not an image's decodes to the zero entry,
+// which no name matches.
 func decodeEntry(raw json.RawMessage) (e entry) {
 	if json.Unmarshal(raw, &e) != nil || layout.CheckDigest(e.Digest) != nil {
 		return entry{}

@@ -48,10 +48,10 @@ type Options struct {
 // A Store is a cache in a directory. Its methods may be called from several
 // goroutines, and the directory be used by several processes.
 type Store struct {
-	dir  string
-	opts Options
-	mode fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
-	calm time.Duration // after which waiting for a lock is worth a warning
+	dir       string
+	opts      Options
+	mode      fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
+	warnAfter time.Duration // how long to wait for a lock without a warning
 
 	mu    sync.Mutex
 	known map[digest.Digest]verdict
@@ -67,7 +67,7 @@ type verdict struct {
 // empty directory. Any OCI image layout will do. A directory that cannot be
 // written will do if it is a layout already.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, calm: 30 * time.Second, known: map[digest.Digest]verdict{}}
+	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[digest.Digest]verdict{}}
 	err := s.checkLayout()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.create(ctx)
@@ -108,8 +108,8 @@ func (s *Store) checkLayout() error {
 	return nil
 }
 
-// create makes dir a layout. Others may be doing the same; whoever is first does
-// it, and oci-layout is what comes last.
+// create makes dir a layout. If several processes try, the first one does it. The file
+// oci-layout is written last.
 func (s *Store) create(ctx context.Context) error {
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return storeError(err)
@@ -141,8 +141,8 @@ func (s *Store) create(ctx context.Context) error {
 	return s.replace(layout.File, []byte(layout.FileContent+"\n"))
 }
 
-// checkEmpty refuses a directory with anything in it that a creation of ours,
-// perhaps one that was cut off, does not leave.
+// checkEmpty refuses a directory that holds anything but what create makes: it may have
+// been interrupted before.
 func (s *Store) checkEmpty() error {
 	ents, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -157,8 +157,8 @@ func (s *Store) checkEmpty() error {
 	return nil
 }
 
-// A Blob is an open blob, to be closed by whoever got it. It stays readable
-// whatever happens to the cache.
+// A Blob is an open blob. The caller closes it. It stays readable whatever happens to
+// the cache.
 type Blob struct {
 	*os.File
 	Size int64
@@ -187,8 +187,8 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 	return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-// PassOver has the blob of d treated as missing by this Store until it has been
-// put again: what the caller has read of it does not have its digest.
+// PassOver makes this Store treat the blob of d as missing until it is put again. The
+// caller has found that its content does not have its digest.
 func (s *Store) PassOver(d digest.Digest) error {
 	if err := layout.CheckDigest(d); err != nil {
 		return err

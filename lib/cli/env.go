@@ -49,7 +49,7 @@ type Env struct {
 // output is a Stream or an Image.
 type output interface {
 	Abort()
-	flush()          // lets go of what is buffered for a reader of a failed stream
+	flush()          // writes what is buffered, for the reader of a failed stream
 	pending() string // its name unless it is over
 }
 
@@ -59,9 +59,8 @@ func newEnv(name string, s Streams) *Env {
 	return e
 }
 
-// end aborts what Run, which went well or did not, left open, and returns the name
-// of one such output. Where a signal is about to end the process, it does not
-// return.
+// end aborts outputs that Run left open, and returns the name of one of them. well says
+// that Run succeeded. If a signal is about to end the process, end does not return.
 func (e *Env) end(well bool) (open string) {
 	e.cancel()
 	e.sayLastWords()
@@ -110,7 +109,7 @@ func (e *Env) catchSignals() {
 	}()
 }
 
-// die ends the process by sig, so that whoever waits for it sees that.
+// die ends the process by sig, so that its parent sees the signal.
 func die(sig syscall.Signal) {
 	signal.Reset(sig)
 	syscall.Kill(syscall.Getpid(), sig)

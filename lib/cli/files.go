@@ -20,12 +20,12 @@ const (
 
 func isStandard(path string) bool { return path == "" || path == "-" }
 
-// Reads notes an input that a library opens by its name, so that an output to
+// Reads registers an input that a library opens by its name, so that an output to
 // the same file is refused.
 func (e *Env) Reads(path string) error {
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // who opens it says so better
+		return nil // opening it gives the better error
 	}
 	return e.addInput(fi, err)
 }
@@ -91,14 +91,14 @@ func (e *Env) addOutput(o output) {
 	e.outputs = append(e.outputs, o)
 }
 
-// control calls do with the descriptor of f. Unlike f.Fd it leaves the flags of
+// control calls use with the descriptor of f. Unlike f.Fd it leaves the flags of
 // the open file, which other processes share, as they are.
-func control(f *os.File, do func(fd int) error) error {
+func control(f *os.File, use func(fd int) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	if cerr := c.Control(func(fd uintptr) { err = do(int(fd)) }); cerr != nil {
+	if cerr := c.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
 		return cerr
 	}
 	return err

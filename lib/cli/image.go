@@ -16,7 +16,7 @@ import (
 
 // Image is an output that is written at random. The file can be read back; it is
 // empty at first, holes in it read as zeros, and its length at Commit is the
-// length of the image. Whoever is given the *os.File must not close it.
+// length of the image. The caller must not close the *os.File.
 type Image struct {
 	*os.File
 	env    *Env
@@ -89,8 +89,8 @@ func (i *Image) dest() *os.File {
 	return i.env.Stdout
 }
 
-// Commit completes the output. Standard output is left at the end of the image,
-// for what a shell may write behind it.
+// Commit completes the output. Standard output is left at the end of the image, where a
+// shell may go on writing.
 func (i *Image) Commit() error {
 	i.env.sayLastWords()
 	i.written.Store(allocated(i.File))
@@ -179,18 +179,18 @@ func (i *Image) copy() error {
 		return err
 	}
 	bar := i.env.progress.Start("copy the image", size)
-	err = blockio.CopyExpanded(shownWriter{i.dest(), bar}, i.File, size)
+	err = blockio.CopyExpanded(barWriter{i.dest(), bar}, i.File, size)
 	bar.Done(err)
 	return err
 }
 
-// shownWriter is a writer of what a bar shows.
-type shownWriter struct {
+// barWriter counts on a bar what it writes.
+type barWriter struct {
 	io.Writer
 	bar *Bar
 }
 
-func (c shownWriter) Write(p []byte) (int, error) {
+func (c barWriter) Write(p []byte) (int, error) {
 	n, err := c.Writer.Write(p)
 	c.bar.Add(int64(n))
 	return n, err

@@ -61,8 +61,7 @@ func (e *Env) open(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// withoutWriter is the flag by which a named pipe is opened although nobody writes to it
-// yet.
+// withoutWriter returns the flag for opening a named pipe that may have no writer yet.
 func withoutWriter(path string) int {
 	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
 		return unix.O_NONBLOCK

@@ -49,8 +49,8 @@ func About(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// Only is the path of the only input, and "" where there are several: those are named
-// by who reads them.
+// Only returns the path of the only input, or "" if there are several: errors about these
+// have their names already.
 func Only(paths []string) string {
 	if len(paths) != 1 {
 		return ""
@@ -111,7 +111,7 @@ func hintOf(err error) string {
 	return h.Hint()
 }
 
-// closedPipe reports whether err says that nobody reads standard output.
+// closedPipe reports whether err says that standard output has lost its reader.
 func (e *Env) closedPipe(err error) bool {
 	var pe *fs.PathError
 	return errors.As(err, &pe) && pe.Path == e.Stdout.Name() && pe.Err == syscall.EPIPE
@@ -170,8 +170,8 @@ func (e *Env) say(kind, msg string) {
 }
 
 // How many bytes of a message are shown, and of a word in it, such as a path: half of
-// them from the end, where the cause and the name are. A message may quote a stranger,
-// as package http quotes an answer that is none.
+// them from the end, where the cause and the name are. A message may quote foreign data,
+// as package net/http quotes a malformed response.
 const (
 	messageLimit = 2 << 10
 	wordLimit    = 400

@@ -12,13 +12,13 @@ import (
 // its work; where it starts none, what Open, Stream and Image have handed out is
 // watched (see watch).
 //
-// Showing never holds up the work. Bars are counters, which one goroutine looks at
-// a few times a second; if it waits for a terminal that is stopped, or for a
-// reader that does not read, only what is shown gets old.
+// The display never holds up the work. Bars are counters, which one goroutine samples
+// a few times a second; if it has to wait for a stopped terminal, or for a reader that
+// does not read, only the display gets old.
 type Progress struct {
 	display display // nil: nothing is shown
 	every   time.Duration
-	patient bool // nothing of work that takes less than patience
+	isAuto  bool // --progress=auto: nothing of short work, or beside the output of others
 	muted   atomic.Bool
 	watch   watch
 
@@ -44,7 +44,7 @@ type display interface {
 }
 
 const (
-	patience    = 400 * time.Millisecond
+	showAfter   = 400 * time.Millisecond
 	lastDraw    = time.Second            // that the end of the work waits for a display
 	signalDraw  = 300 * time.Millisecond // that a signal waits
 	rateHorizon = 4 * time.Second        // how far back the rate looks
@@ -93,9 +93,9 @@ func (p *Progress) startLocked() {
 	}
 }
 
-// mute shows nothing any more, unless it was asked for by name.
+// mute ends a display that nobody has asked for.
 func (p *Progress) mute() {
-	if p.patient {
+	if p.isAuto {
 		p.muted.Store(true)
 	}
 }
@@ -103,10 +103,10 @@ func (p *Progress) mute() {
 // isHidden reports whether the terminal is left to others: to the data, or to the tools
 // before this one.
 func (p *Progress) isHidden(now time.Time) bool {
-	return p.muted.Load() || p.patient && !p.watch.isAlone(now)
+	return p.muted.Load() || p.isAuto && !p.watch.isAlone(now)
 }
 
-// run looks at the bars until finish.
+// run updates the display until finish.
 func (p *Progress) run() {
 	defer close(p.done)
 	tick := time.NewTicker(p.every)
@@ -114,31 +114,32 @@ func (p *Progress) run() {
 	for {
 		select {
 		case now := <-tick.C:
-			if !p.patient || now.Sub(p.begin) >= patience {
-				p.look(now, false)
+			if !p.isAuto || now.Sub(p.begin) >= showAfter {
+				p.update(now, false)
 			}
 		case <-p.stop:
-			p.look(time.Now(), true)
+			p.update(time.Now(), true)
 			return
 		}
 	}
 }
 
-func (p *Progress) look(now time.Time, final bool) {
-	p.watch.look(p, final && p.well.Load())
+func (p *Progress) update(now time.Time, final bool) {
+	p.watch.update(p, final && p.well.Load())
 	p.mu.Lock()
 	bars := slices.Clone(p.bars)
 	for _, b := range bars {
 		b.sample(now)
 	}
-	// What is over in this sample, not what is by now, is shown for the last time.
-	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.shown.news.over })
+	// A bar that was over when it was sampled is shown for the last time. One that has
+	// ended since then is shown once more.
+	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.view.news.over })
 	p.mu.Unlock()
 	if p.isHidden(now) {
 		bars = nil
 	}
-	if p.patient {
-		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.shown.news.over && !b.shown.begun })
+	if p.isAuto {
+		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.view.news.over && !b.view.begun })
 	}
 	p.display.draw(now, bars, final)
 }
@@ -182,10 +183,10 @@ type Bar struct {
 	mu   sync.Mutex
 	news news
 
-	shown shown // of the goroutine that looks
+	view view // of the goroutine that samples
 }
 
-// news is what became of a bar, beside its count.
+// news is the state of a bar, besides its count.
 type news struct {
 	begin time.Time // zero until then
 
@@ -201,8 +202,8 @@ type news struct {
 	end     time.Time
 }
 
-// shown is what a display keeps with a bar.
-type shown struct {
+// view is what a display keeps with a bar.
+type view struct {
 	count   int64
 	total   int64
 	fetched int64   // of count, since the bar began
@@ -251,11 +252,11 @@ func (b *Bar) Retry(n int, wait time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.news.retries++
-	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, text(err), b.count.Load()
+	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, errorText(err), b.count.Load()
 }
 
 // Done ends the bar: well if err is nil. What follows changes nothing.
-func (b *Bar) Done(err error) { b.over("", text(err)) }
+func (b *Bar) Done(err error) { b.over("", errorText(err)) }
 
 func (b *Bar) isOver() bool {
 	b.mu.Lock()
@@ -274,7 +275,7 @@ func (b *Bar) over(skipped, failed string) {
 	}
 }
 
-func text(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -283,7 +284,7 @@ func text(err error) string {
 
 // sample takes the state of b for a display to show.
 func (b *Bar) sample(now time.Time) {
-	s := &b.shown
+	s := &b.view
 	b.mu.Lock()
 	s.news = b.news
 	b.mu.Unlock()
@@ -304,7 +305,7 @@ func (b *Bar) sample(now time.Time) {
 }
 
 // elapsed is how long the bar has been at work.
-func (s *shown) elapsed(now time.Time) time.Duration {
+func (s *view) elapsed(now time.Time) time.Duration {
 	switch {
 	case s.news.begin.IsZero():
 		return 0
@@ -314,8 +315,8 @@ func (s *shown) elapsed(now time.Time) time.Duration {
 	return max(now.Sub(s.news.begin), 0)
 }
 
-// left is the time that the rest will take; negative if nobody knows.
-func (s *shown) left() time.Duration {
+// left is the time that the rest will take; negative if it is not known.
+func (s *view) left() time.Duration {
 	if s.total <= 0 || s.rate < 1 || s.count > s.total {
 		return -1
 	}
@@ -323,4 +324,4 @@ func (s *shown) left() time.Duration {
 }
 
 // waits reports whether nothing has come since the last retry.
-func (s *shown) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }
+func (s *view) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }

@@ -27,8 +27,8 @@ import (
 func (p *probe) progress(env *Env) error {
 	prog := env.Progress()
 	pause := func() { time.Sleep(2*linesEvery - linesEvery/2) }
-	if prog.patient {
-		pause = func() { time.Sleep(patience + 2*barsEvery) }
+	if prog.isAuto {
+		pause = func() { time.Sleep(showAfter + 2*barsEvery) }
 	}
 	switch p.Bars {
 	case "ends":
@@ -502,7 +502,7 @@ func TestProgressAfterOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProgress(&jsonLines{tool: "t", out: io.Discard}, time.Hour)
-	p.patient = true
+	p.isAuto = true
 	p.input(r, info)
 	now := time.Now()
 	w.Write([]byte("data"))
@@ -510,14 +510,14 @@ func TestProgressAfterOthers(t *testing.T) {
 		t.Error("not hidden while another tool writes")
 	}
 	w.Close()
-	if !p.isHidden(now) || !p.isHidden(now.Add(patience-1)) {
+	if !p.isHidden(now) || !p.isHidden(now.Add(showAfter-1)) {
 		t.Error("not hidden just behind the other tool")
 	}
-	if p.isHidden(now.Add(patience)) {
+	if p.isHidden(now.Add(showAfter)) {
 		t.Error("hidden although no other tool is there")
 	}
 	r.Close() // read to its end
-	if p.isHidden(now.Add(patience)) {
+	if p.isHidden(now.Add(showAfter)) {
 		t.Error("hidden once the pipe is closed")
 	}
 	p.finish(true, time.Second)
@@ -727,7 +727,7 @@ func (d ended) say([]byte) bool { return false }
 
 func (d ended) draw(_ time.Time, bars []*Bar, _ bool) {
 	for _, b := range bars {
-		if b.shown.news.over {
+		if b.view.news.over {
 			d[b.id]++
 		}
 	}
@@ -790,9 +790,9 @@ func TestWatch(t *testing.T) {
 		out.Reset()
 		now := time.Now().Add(time.Hour) // so that every change is shown
 		for _, bar := range p.bars {
-			bar.shown.last = time.Time{}
+			bar.view.last = time.Time{}
 		}
-		p.look(now, false)
+		p.update(now, false)
 		for _, e := range parseEvents(t, out.Bytes()) {
 			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["done"], " of ", e["total"]))
 		}
@@ -810,7 +810,7 @@ func TestWatch(t *testing.T) {
 	look()
 	written = 0 // closed, too
 	look()
-	p.watch.look(p, true)
+	p.watch.update(p, true)
 	look()
 	want := []string{
 		"", "start read inputs 300 of 2000", "", "progress read inputs 1000 of 2000", "", "done read inputs 2000 of 2000", "",
@@ -833,7 +833,7 @@ func TestWatchAfterBars(t *testing.T) {
 	var shown []string
 	look := func() {
 		out.Reset()
-		p.look(time.Now().Add(time.Hour), false)
+		p.update(time.Now().Add(time.Hour), false)
 		for _, e := range parseEvents(t, out.Bytes()) {
 			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["total"]))
 		}
@@ -848,7 +848,7 @@ func TestWatchAfterBars(t *testing.T) {
 	look()
 	p.watch.ended = long
 	look()
-	p.watch.look(p, true)
+	p.watch.update(p, true)
 	look()
 	want := []string{"start layer 10", "", "done layer 10", "", "", "start written 100", "", "done written 100", ""}
 	if !slices.Equal(shown, want) {

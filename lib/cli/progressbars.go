@@ -31,13 +31,13 @@ func (d *bars) draw(_ time.Time, all []*Bar, final bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rows, cols := winsize(d.tty)
-	var shown []*Bar
+	var visible []*Bar
 	for _, b := range all {
-		if n := b.shown.news; !final && !n.begin.IsZero() && !n.over && len(shown) < rows-2 {
-			shown = append(shown, b)
+		if n := b.view.news; !final && !n.begin.IsZero() && !n.over && len(visible) < rows-2 {
+			visible = append(visible, b)
 		}
 	}
-	d.show(nil, drawing(shown, cols-1))
+	d.show(nil, drawing(visible, cols-1))
 }
 
 // say prints line above the bars.
@@ -88,7 +88,7 @@ func drawing(bars []*Bar, cols int) []byte {
 	}
 	var text []byte
 	for _, b := range bars {
-		s := &b.shown
+		s := &b.view
 		behind := columns(s)
 		room := cols - names - len(behind) - len("  ")
 		if s.waits() {
@@ -103,7 +103,7 @@ func drawing(bars []*Bar, cols int) []byte {
 
 // gauge is "[===>   ]", of so many cells; blank where the total is not known, and
 // nothing where that is too narrow.
-func gauge(s *shown, cells int) string {
+func gauge(s *view, cells int) string {
 	inside := cells - len("[]")
 	switch {
 	case inside < 3:
@@ -120,7 +120,7 @@ func gauge(s *shown, cells int) string {
 }
 
 // columns is what stands behind a bar, always as wide, so that bars keep still.
-func columns(s *shown) string {
+func columns(s *view) string {
 	total, left := "", ""
 	if s.total > 0 {
 		total = "/ " + size(s.total)

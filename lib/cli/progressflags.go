@@ -46,7 +46,7 @@ func (e *Env) showProgress(flags progressFlags) error {
 		return err
 	}
 	p := newProgress(d, every)
-	p.patient = flags.Progress == "auto" && form != "json"
+	p.isAuto = flags.Progress == "auto" && form != "json"
 	e.mu.Lock() // a signal may come
 	defer e.mu.Unlock()
 	e.progress = p
@@ -58,7 +58,7 @@ func (e *Env) showProgress(flags progressFlags) error {
 func (e *Env) openDisplay(form string, out io.Writer, own bool) (display, error) {
 	file, isFile := out.(*os.File)
 	if isFile && !own {
-		// With a number of its own, so that a reader who leaves does not end the process.
+		// A descriptor of its own: a reader that goes away must not end the process.
 		var err error
 		if file, err = duplicate(file); err != nil {
 			return nil, fmt.Errorf("standard error: %w", err)

@@ -13,7 +13,7 @@ import (
 type plain struct {
 	tool string
 	out  io.Writer
-	dead bool // nobody reads it
+	dead bool // a write has failed
 }
 
 const (
@@ -30,7 +30,7 @@ func (d *plain) draw(now time.Time, bars []*Bar, _ bool) {
 }
 
 func (d *plain) bar(now time.Time, b *Bar) {
-	s := &b.shown
+	s := &b.view
 	if s.news.begin.IsZero() && !s.news.over {
 		return
 	}
@@ -63,19 +63,19 @@ func put(w io.Writer, line []byte) (ok bool) {
 }
 
 // counted is "12.5 of 30.1 MiB (41 %)".
-func counted(s *shown) string {
+func counted(s *view) string {
 	if s.total <= 0 {
 		return size(s.count)
 	}
 	return fmt.Sprintf("%s of %s (%d %%)", size(s.count), size(s.total), percent(s))
 }
 
-func percent(s *shown) int64 {
+func percent(s *view) int64 {
 	return int64(float64(min(s.count, s.total)) / float64(s.total) * 100)
 }
 
 // speed is ", 5.1 MiB/s, 4s left", as far as it is known.
-func speed(s *shown) string {
+func speed(s *view) string {
 	text := ", " + size(int64(s.rate)) + "/s"
 	if left := s.left(); left >= 0 {
 		text += ", " + rounded(left) + " left"
@@ -88,7 +88,7 @@ func retryText(n news) string {
 }
 
 func endText(b *Bar) string {
-	s := &b.shown
+	s := &b.view
 	switch n := s.news; {
 	case n.failed != "":
 		return n.failed
@@ -165,7 +165,7 @@ func (d *jsonLines) draw(now time.Time, bars []*Bar, final bool) {
 }
 
 func (d *jsonLines) bar(now time.Time, b *Bar, final bool) {
-	s := &b.shown
+	s := &b.view
 	switch waits := s.news.begin.IsZero(); {
 	case waits && !s.queued && !s.news.over:
 		s.queued = true
@@ -195,7 +195,7 @@ func (d *jsonLines) line(now time.Time, b *Bar, r record) {
 	if d.dead {
 		return
 	}
-	s := &b.shown
+	s := &b.view
 	r.Tool, r.ID, r.Name, r.Done, r.Total, r.Rate = d.tool, b.id, b.name, s.count, s.total, int64(s.rate)
 	if left := s.left(); left >= 0 && !s.news.over {
 		r.Left = seconds(left)

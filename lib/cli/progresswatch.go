@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch shows the work of a tool that starts no bars, from outside: how far its
-// input files have been read; and where that does not tell (a pipe, a file that is
-// read at random, one that has been read to its end) how much has been written. Of a
-// tool with bars it shows what is written after these. It asks the kernel for offsets
-// and sizes, and so costs the copying nothing.
+// watch shows the work of a tool that starts no bars, from outside: how far its input
+// files have been read or, if that says nothing (a pipe, a file that is read at random,
+// one that has been read to its end), how much has been written. Of a tool with bars it
+// shows what is written after these. It asks the kernel for offsets and sizes, which
+// costs the work nothing.
 type watch struct {
 	off atomic.Bool // the tool has bars of its own
 
@@ -38,8 +38,8 @@ type watched struct {
 	at          int64 // as last seen
 }
 
-// input notes an input. One that is a pipe means that another tool before this one
-// has more to say, until it ends.
+// input registers an input. While one is a pipe with a writer, the terminal is left to
+// the tool before this one.
 func (p *Progress) input(f *os.File, info fs.FileInfo) {
 	if p.display == nil {
 		return
@@ -88,8 +88,8 @@ func (p *Progress) startWatch() {
 	p.startLocked()
 }
 
-// look brings the bars up to date, and ends them when all is done.
-func (w *watch) look(p *Progress, done bool) {
+// update brings the bars up to date, and ends them when all is done.
+func (w *watch) update(p *Progress, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	own := w.off.Load()
@@ -115,7 +115,7 @@ func (w *watch) isBusy(p *Progress) bool {
 	return slices.ContainsFunc(p.bars, func(b *Bar) bool { return b != w.read && b != w.written && !b.isOver() })
 }
 
-// isAlone reports whether the tools before this one have ended, and that not just now.
+// isAlone reports whether the tools before this one have ended some time ago.
 func (w *watch) isAlone(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,10 +127,10 @@ func (w *watch) isAlone(now time.Time) bool {
 	if w.alone.IsZero() {
 		w.alone = now
 	}
-	return len(w.pipes) == 0 || now.Sub(w.alone) >= patience
+	return len(w.pipes) == 0 || now.Sub(w.alone) >= showAfter
 }
 
-// hungUp reports whether nobody writes to the pipe f any more.
+// hungUp reports whether the pipe f has no writer any more.
 func hungUp(f *os.File) (yes bool) {
 	err := control(f, func(fd int) error {
 		list := []unix.PollFd{{Fd: int32(fd)}}
@@ -159,8 +159,8 @@ func (w *watch) reading(p *Progress) bool {
 	return now
 }
 
-// writing shows the outputs, but not one that is complete just behind its input, or
-// behind the bars of the tool's own.
+// writing shows the outputs, unless they are complete shortly after the input, or after
+// the bars of the tool's own.
 func (w *watch) writing(p *Progress, own, done bool) {
 	var sum int64
 	for _, written := range w.outputs {
@@ -180,7 +180,7 @@ func (w *watch) writing(p *Progress, own, done bool) {
 	}
 }
 
-// progress adds up how far the inputs have been read, and what there is to read.
+// progress returns how many bytes of the inputs have been read, and how many there are.
 func (w *watch) progress() (done, total int64) {
 	for _, in := range w.inputs {
 		if at, err := offset(in.file); err != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Expect says that standard output will be written, if path is that, as Stream and
-// Image do: from now on a reader that leaves ends the process, as SIGPIPE would at the
-// next write, whatever the tool is waiting for.
+// Expect announces that standard output will be written, if path names it; Stream and
+// Image call it. From now on the process ends when its reader goes away, as SIGPIPE
+// would end it at the next write, whatever the tool is waiting for.
 func (e *Env) Expect(path string) {
 	if isStandard(path) && e.process {
 		e.watched.Do(func() { e.watchReader() })
@@ -72,8 +72,8 @@ func (e *Env) sayLastWords() {
 	e.lastWords = true
 }
 
-// keepPipe has a write to a standard output that nobody reads fail, where it would
-// end the process. It is for who has to call dieOfPipe later.
+// keepPipe makes a write to a standard output without a reader fail, instead of ending
+// the process. The caller must call dieOfPipe on EPIPE.
 func keepPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // dieOfPipe takes bars from the terminal, and ends the process as a write to a standard

@@ -25,8 +25,8 @@ const (
 const blockSize = 256 << 10
 
 // Stream is an output that is written from its beginning to its end. It gathers
-// small writes; one of 256 KiB or more goes to the file as it is, so that who
-// has a buffer of that size pays for no second copy.
+// small writes; one of 256 KiB or more goes to the file as it is, so that a caller with
+// a buffer of that size does not pay for a second copy.
 type Stream struct {
 	env  *Env
 	name string
@@ -130,9 +130,9 @@ func (s *Stream) TakeFrom(f *os.File, off, n int64) (done int64) {
 // takeSize is how much is taken before an Abort can be seen.
 const takeSize = 8 << 20
 
-// Place returns the file that is written and where in it the next byte goes, if
-// what follows may be written there by other means, in any order and while the
-// tool runs; Skip then goes on behind it. Otherwise the file is nil.
+// Place returns the file that is written and the offset of the next byte, if the caller
+// may write what follows there itself, in any order; Skip then continues after it.
+// Otherwise the file is nil.
 func (s *Stream) Place() (f *os.File, off int64) {
 	if s.file == nil || s.file.InPlace() {
 		return nil, 0
@@ -152,7 +152,7 @@ func (s *Stream) Skip(n int64) error {
 	return s.err
 }
 
-// Expect says, to who watches, how many bytes the output will have.
+// Expect tells the progress display how many bytes the output will have.
 func (s *Stream) Expect(n int64) { s.env.progress.expect(n) }
 
 // Columns is how wide the terminal is to which a text output goes, "" or "-" being

@@ -3,6 +3,7 @@ package layer
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
@@ -81,9 +82,12 @@ func (n *names) linkPseudo(at, target string) (err error) {
 
 // aufsHold keeps the contents of pseudo-links until they have names.
 type aufsHold struct {
-	spool *blockio.Spool // nil until there are some
-	meter *tree.Meter    // what is held has not passed the limits of the source yet
-	prev  string         // that was held
+	meter *tree.Meter // what is held has not passed the limits of the source yet
+	prev  string      // that was held
+
+	mu     sync.Mutex
+	spool  *blockio.Spool // nil until there are some
+	closed bool
 }
 
 // keep makes e's content last.
@@ -94,13 +98,12 @@ func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
 	if a.prev = e.Path; e.Content == nil {
 		return nil
 	}
-	if a.spool == nil {
-		if a.spool, err = blockio.NewSpool(dir); err != nil {
-			return err
-		}
+	spool, err := a.open(dir)
+	if err != nil {
+		return err
 	}
-	held := section{a.spool, a.spool.Size(), e.DataSize()}
-	n, err := e.Content.WriteTo(a.spool)
+	held := section{spool, spool.Size(), e.DataSize()}
+	n, err := e.Content.WriteTo(spool)
 	if err == nil && n != held.n {
 		err = fmt.Errorf("content has %d bytes instead of %d", n, held.n)
 	}
@@ -108,8 +111,23 @@ func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
 	return err
 }
 
-func (a *aufsHold) close() error {
+// open opens the spool, unless it is open or the layer is closed.
+func (a *aufsHold) open(dir string) (spool *blockio.Spool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, tree.ErrClosed
+	}
 	if a.spool == nil {
+		a.spool, err = blockio.NewSpool(dir)
+	}
+	return a.spool, err
+}
+
+func (a *aufsHold) close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed = true; a.spool == nil {
 		return nil
 	}
 	return a.spool.Close()

@@ -55,7 +55,7 @@ const (
 	typeLongLink   = 'K' // GNU
 )
 
-// errChecksum is a header block that is none.
+// errChecksum says that a block is not a tar header.
 var errChecksum = errors.New("header checksum does not match")
 
 // header is what a tar says of one entry, extended headers taken into account.
@@ -215,8 +215,9 @@ func parseBase256(b []byte, to *int64) error {
 	return nil
 }
 
-// extension is what stands before a header and changes it. A global header is no part
-// of an entry: it ends what stands before it, as in archive/tar, and says nothing.
+// extension holds the headers that stand before the header of an entry and change it. A
+// global header does not belong to an entry: it drops the ones before it, as in
+// archive/tar, and has no other effect.
 type extension struct {
 	name, link string // GNU long names
 	records    []byte // of the last pax header

@@ -18,10 +18,10 @@ type Input struct {
 	Options Options
 
 	// Open starts reading the layer, compressed or not. Reading to the end
-	// verifies whatever the opener vouches for. Open, or a Read of what it returned,
-	// does not wait for anything longer than ctx; where it does all the same it is
-	// waited for. What need not wait may go on. Neither waits for another layer to be
-	// read, as that may wait for this one.
+	// verifies whatever the opener vouches for. Open, and Read of what it returned, stop
+	// waiting when ctx is done; one that does not delays the end of Merge. Read may
+	// still return what is there. Neither waits for another layer to be read, as that
+	// may wait for this one.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
@@ -63,10 +63,10 @@ func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
 // of zstd one at a time has a window above 8 MiB (see unzstd.Window): no layer waits for
 // another to be read or applied, so that the one that has it always goes on.
 //
-// Once a layer has failed no other is opened, and those above it are stopped. Those
-// below are read on, so that where several fail the error is that of the lowest, but
-// not if they would have to wait. When Merge returns an error nothing of it runs or is
-// open any more.
+// After a layer has failed no other is opened, and those above it are stopped. Those
+// below are read on as long as they do not have to wait, so that the error is that of
+// the lowest layer that fails. When Merge returns an error, nothing of it is running or
+// open.
 func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, error) {
 	jobs := opts.Jobs
 	if jobs <= 0 {
@@ -96,7 +96,8 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	return l, nil
 }
 
-// load reads a layer until works is done, and waits for nothing once waits is.
+// load reads a layer. It stops when works is done, and stops waiting for its input when
+// waits is.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
 	in.Options.SpoolDir, in.Options.works = opts.SpoolDir, works
 	open := in.Open
@@ -124,7 +125,7 @@ func load(waits, works context.Context, in Input, opts LoadOptions, shared *wind
 	return t, s, nil
 }
 
-// stoppable is a reader that ends with ctx, also where there is always more to read.
+// stoppable is a reader that fails once ctx is done, even if it never has to wait.
 type stoppable struct {
 	io.ReadCloser
 	ctx context.Context
@@ -137,8 +138,8 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	return s.ReadCloser.Read(p)
 }
 
-// Open opens a layer as a source that closes the input too, and lets nothing wait for
-// an input that is silent. It keeps to the limits.
+// Open opens a layer as a source within the limits. Its Close closes the input too, and
+// does not wait for an input that is silent.
 func Open(ctx context.Context, in Input) (tree.Source, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r, err := in.Open(ctx)

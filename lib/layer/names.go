@@ -13,8 +13,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// names knows which names a layer has made so far, and says what entries of the
-// stream follow from each entry of the tar.
+// names keeps the names that a layer has made so far, and emits the entries of the
+// stream that follow from each entry of the tar.
 //
 // Whiteouts and opaque marks act on the layers below wherever they stand in the
 // tar, so they are kept until its end. The tree therefore holds what is real in
@@ -32,14 +32,14 @@ type names struct {
 	inodes  map[*tree.Entry]*pendingLink
 }
 
-// someDir is the inode of all directories that have attributes.
-var someDir = &tree.Entry{Type: tree.Dir}
+// sharedDir is the inode of all directories that have attributes.
+var sharedDir = &tree.Entry{Type: tree.Dir}
 
-// At the end of a layer someOpaque is the inode of all directories of which it has only
-// the mark, and someLower that of all links to the layers below.
+// At the end of a layer sharedOpaque is the inode of all directories of which it has only
+// the mark, and sharedLower that of all links to the layers below.
 var (
-	someOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
-	someLower  = &tree.Entry{Type: tree.File}
+	sharedOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
+	sharedLower  = &tree.Entry{Type: tree.File}
 )
 
 // opaqueXattrs are the xattrs of what bears an opaque mark.
@@ -61,24 +61,24 @@ func newNames(meter *tree.Meter, emit func(*tree.Entry)) *names {
 // resolve follows the symbolic links that the layer has made in the parents of at.
 func (n *names) resolve(at string) (string, error) {
 	dir, base := split(at)
-	real, err := n.resolveDir(dir)
-	if err != nil || real == dir {
+	resolved, err := n.resolveDir(dir)
+	if err != nil || resolved == dir {
 		return at, err
 	}
-	at = path.Join(real, base)
+	at = path.Join(resolved, base)
 	return at, n.checkResolved(at)
 }
 
 // resolveDir is resolve for a directory, which may be such a link itself.
 func (n *names) resolveDir(dir string) (string, error) {
-	real, err := n.tree.ResolveDir(dir)
+	resolved, err := n.tree.ResolveDir(dir)
 	if err != nil {
 		return dir, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if real == dir {
+	if resolved == dir {
 		return dir, nil
 	}
-	return real, n.checkResolved(real)
+	return resolved, n.checkResolved(resolved)
 }
 
 func (n *names) checkResolved(at string) error {
@@ -94,7 +94,7 @@ func (n *names) add(e *tree.Entry) (err error) {
 		return err
 	}
 	if e.Type == tree.Dir {
-		n.tree.Set(e.Path, someDir)
+		n.tree.Set(e.Path, sharedDir)
 		n.emit(e)
 		return nil
 	}
@@ -111,18 +111,19 @@ func (n *names) add(e *tree.Entry) (err error) {
 // whiteout takes the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
-	return n.note(n.whited, at, 1, err)
+	return n.addMark(n.whited, at, 1, err)
 }
 
 // opaque takes the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	return n.note(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
+	return n.addMark(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
 }
 
-// note takes a mark at the place where a path has led, or else has met err, which may
-// make so many names in the end. Below what is no directory there is nothing to hide.
-func (n *names) note(marks map[string]bool, at string, names int, err error) error {
+// addMark adds at to marks, for which so many names are counted. It returns err, the
+// error of resolving at, except that a mark below something that is not a directory has
+// nothing to hide.
+func (n *names) addMark(marks map[string]bool, at string, names int, err error) error {
 	if errors.As(err, new(*tree.NotDirError)) {
 		return nil
 	}
@@ -138,7 +139,7 @@ func (n *names) finish() {
 	n.waiting, n.inodes, n.pseudo = nil, nil, nil
 	for _, dir := range slices.Sorted(maps.Keys(n.opaques)) {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
-			n.tree.Set(dir, someOpaque)
+			n.tree.Set(dir, sharedOpaque)
 		}
 		n.whited[dir] = n.whited[dir] // so that one loop has all marks
 	}
@@ -170,13 +171,13 @@ func (n *names) bindBelow(p *pendingLink) error {
 	if err := p.prefer([]string{p.target}); err != nil {
 		return err
 	}
-	n.tree.Set(p.path, someLower)
+	n.tree.Set(p.path, sharedLower)
 	n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644, Lower: &tree.Lower{Targets: p.below}})
 	return nil
 }
 
-// mark emits what a whiteout or an opaque mark comes to. What the layer has at
-// the same path hides what lies below, unless it is a directory: that is opaque.
+// mark emits the entry for a whiteout or an opaque mark at the path at. A file that the
+// layer has there hides what lies below by itself; a directory becomes opaque.
 func (n *names) mark(at string) {
 	e := tree.Entry{Path: at}
 	switch old := n.tree.Lookup(at); {
@@ -211,8 +212,8 @@ func (n *names) shadowed(at string) bool {
 	return false
 }
 
-// hidden reports whether nothing of the layers below shows at the path at, which
-// the layer does not have: a parent is no directory, or is whited out and not
+// hidden reports whether the layer hides what the layers below have at the path at,
+// which it does not have itself: a parent is not a directory, or is whited out and not
 // made again.
 func (n *names) hidden(at string) bool {
 	for dir, node := range n.above(at) {
@@ -223,7 +224,7 @@ func (n *names) hidden(at string) bool {
 	return false
 }
 
-// covered reports whether a parent of at is something else than a directory.
+// covered reports whether a parent of at is not a directory.
 func (n *names) covered(at string) bool {
 	for _, node := range n.above(at) {
 		if node == nil || node.Entry.Type != tree.Dir {

@@ -76,8 +76,8 @@ func isAufs(part string) bool {
 
 var errEmptyName = errors.New("empty name")
 
-// cleanPath makes a path of the model of a tar's name. A component ".." is an
-// error: it would lead nobody knows where.
+// cleanPath turns a name of a tar into a path of the model. A component ".." is an
+// error.
 func cleanPath(name string) (string, error) {
 	if name == "" {
 		return "", errEmptyName
@@ -89,11 +89,11 @@ func cleanPath(name string) (string, error) {
 	return clean, tree.CheckPath(clean)
 }
 
-// maxUntidy bounds names, with what says nothing in them.
+// maxUntidy limits names before they are tidied.
 const maxUntidy = 16 * tree.MaxPath
 
-// tidy is name without slashes and "." components that say nothing; valid reports
-// whether it is known to be a path of the model.
+// tidy returns name without redundant slashes and "." components; valid reports whether
+// the result is known to be a path of the model.
 func tidy(name string) (clean string, valid bool) {
 	clean = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
 	if tree.CheckPath(clean) == nil {

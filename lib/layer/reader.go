@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
@@ -38,21 +39,21 @@ type Options struct {
 	// instead of refusing the layer.
 	AllowZeroDevice bool
 
-	// Limits are those of paths, which are checked before anything is looked for on
-	// the way, and of what is held before it is yielded: the marks of the layer, links
-	// whose targets did not come yet, and pseudo-links of aufs, which take disk space
-	// in SpoolDir ("": $TMPDIR). Others are for Open and [tree.Limit].
+	// Limits are applied to paths, before anything is looked up on the way, and to what
+	// is held before it is yielded: the marks of the layer, links whose targets did not
+	// come yet, and pseudo-links of aufs, which take disk space in SpoolDir ("":
+	// $TMPDIR). All other limits need Open or [tree.Limit].
 	Limits   tree.Limits
 	SpoolDir string
 
-	// Piped says that another process writes the layer while it is read: where it ends
-	// early, that process has said why.
+	// Piped says that another process writes the layer while it is read: if the layer
+	// ends early, the error refers to the message of that process.
 	Piped bool
 
-	// Window is shared with what else is decompressed meanwhile, so that one at a time
-	// takes the memory for a zstd window above 8 MiB and the others wait; nil is one of
-	// this layer, or of all that Merge reads. Who reads two layers in turns does not
-	// share it.
+	// Window is shared by layers that are decompressed at the same time: only one of
+	// them has the memory for a zstd window above 8 MiB, and the others wait. If it is
+	// nil the layer has its own, or those that Merge reads share one. Two layers that one
+	// goroutine reads in turns must not share it.
 	Window *unzstd.Window
 
 	Warn func(msg string) // may be nil
@@ -75,6 +76,7 @@ type Reader struct {
 	next     int          // in queue
 	content  *content     // of the tar's current entry, if it was not asked for yet
 	finished bool
+	closed   atomic.Bool
 	err      error
 	dropped  int // xattrs that a layer may not have
 	aufs     aufsHold
@@ -136,9 +138,10 @@ func inFile(r io.Reader) (*os.File, int64) {
 
 // Close stops reading. Once it returns nothing reads the input any more, which stays
 // the caller's. It waits for the Read of the input that is running; where that may
-// block, the caller closes the input first.
+// block, the caller closes the input first. Close may be called while another goroutine
+// waits in Next or in WriteTo of a content, which then return an error.
 func (l *Reader) Close() error {
-	l.content, l.err = nil, tree.ErrClosed
+	l.closed.Store(true)
 	l.stop()
 	l.ahead.Close()
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
@@ -148,7 +151,7 @@ func (l *Reader) Close() error {
 // found the end of the archive.
 func (l *Reader) Next() (*tree.Entry, error) {
 	l.content = nil
-	for l.err == nil && l.next == len(l.queue) {
+	for l.err == nil && !l.closed.Load() && l.next == len(l.queue) {
 		l.queue, l.next = l.queue[:0], 0
 		if l.finished {
 			l.err = l.names.rest()
@@ -156,7 +159,10 @@ func (l *Reader) Next() (*tree.Entry, error) {
 			l.err = l.located(err)
 		}
 	}
-	if l.err != nil {
+	switch {
+	case l.closed.Load():
+		return nil, tree.ErrClosed
+	case l.err != nil:
 		return nil, l.err
 	}
 	l.next++
@@ -191,8 +197,7 @@ type EndError struct {
 func (e *EndError) Error() string { return e.what }
 func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// step puts what the next entry of the tar means into the queue; that may be
-// nothing.
+// step reads the next entry of the tar and queues what it means, which may be nothing.
 func (l *Reader) step() error {
 	h, err := l.tar.next()
 	if err == io.EOF {
@@ -204,8 +209,7 @@ func (l *Reader) step() error {
 	return l.take(h)
 }
 
-// finish checks that the layer is whole, and lets go of links whose targets lie
-// below.
+// finish checks that the layer is whole, and releases links whose targets lie below.
 func (l *Reader) finish() error {
 	l.finished = true
 	terminated := l.tar.ended
@@ -234,7 +238,7 @@ func (l *Reader) unterminated() error {
 	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
 }
 
-// take puts what the entry h means into the queue.
+// take queues what the entry h means.
 func (l *Reader) take(h *header) error {
 	path, mark, err := cleanName(h.name)
 	if err != nil {
@@ -311,7 +315,8 @@ func (l *Reader) linkTarget(h *header) (string, error) {
 	return target, nil
 }
 
-// entry is what h, which is no hard link, says of path; nil if it is dropped.
+// entry returns the entry of path that h, which is not a hard link, describes, or nil if
+// it is dropped.
 func (l *Reader) entry(h *header, path string) (*tree.Entry, error) {
 	e := &tree.Entry{Path: path}
 	if err := l.setType(h, e); err != nil {
@@ -365,11 +370,12 @@ func (l *Reader) setFile(h *header, e *tree.Entry) {
 	}
 }
 
-// content is the data of the tar's current entry, as long as it is that.
+// content is the data of one entry of the tar. It can be read while the entry is the
+// current one.
 type content struct{ l *Reader }
 
 func (c *content) WriteTo(w io.Writer) (int64, error) {
-	if c.l.content != c {
+	if c.l.content != c || c.l.closed.Load() {
 		return 0, tree.ErrGone
 	}
 	c.l.content = nil

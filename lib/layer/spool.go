@@ -24,14 +24,14 @@ const (
 	maxWindows  = 64        // of all layers
 )
 
-// windows are the buffers with which spools read ahead: there may be more layers than
-// there is memory for buffers.
+// windows are the buffers with which spools read ahead. They are shared: there may be
+// more layers than memory for buffers.
 type windows struct {
-	held []*spool // that have one, or had one when they were closed
-	next int      // of held, that loses its own
+	held []*spool // that have a buffer, or had one when they were closed
+	next int      // in held: the next to lose its buffer
 }
 
-// take is a buffer for s, which another spool may lose.
+// take returns a buffer for s, perhaps one that it takes from another spool.
 func (w *windows) take(s *spool) []byte {
 	if len(w.held) < maxWindows {
 		w.held = append(w.held, s)
@@ -55,7 +55,7 @@ func newSpool(dir string, shared *windows) (*spool, error) {
 	return &spool{file: file, buf: make([]byte, 0, spoolBuf), shared: shared}, nil
 }
 
-// keep copies e's content to the end of the spool.
+// keep appends e's content to the spool.
 func (s *spool) keep(e *tree.Entry) (tree.Content, error) {
 	at := s.size
 	if _, err := e.Content.WriteTo(s); err != nil {
@@ -91,7 +91,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	return s.file.Write(p)
 }
 
-// flush ends the writing of what is in buf.
+// flush writes what is in buf.
 func (s *spool) flush() error {
 	_, err := s.file.Write(s.buf)
 	s.buf = s.buf[:0]
@@ -101,11 +101,11 @@ func (s *spool) flush() error {
 // complete turns from writing to reading.
 func (s *spool) complete() error {
 	err := s.flush()
-	s.buf = nil // comes again if anything is read
+	s.buf = nil // load makes it again if anything is read
 	return err
 }
 
-// close frees the file and what is in memory of it: contents are an error then.
+// close frees the file and the buffer. Reading a content is an error then.
 func (s *spool) close() {
 	s.file.Close()
 	s.buf = nil

@@ -22,12 +22,12 @@ type tarReader struct {
 	base int64
 	off  int64 // bytes taken from in
 	left int64 // of the current entry's data
-	pad  int64 // behind it
+	pad  int64 // after the data
 	h    header
 
 	names, records []byte // memory for what stands before a header
 
-	any   bool // an entry was read
+	found bool // an entry
 	ended bool // the two blocks of zeros were seen that end an archive
 }
 
@@ -71,7 +71,7 @@ func (t *tarReader) next() (*header, error) {
 		if err := t.finish(block, &x); err != nil {
 			return nil, err
 		}
-		t.any = true
+		t.found = true
 		return &t.h, nil
 	}
 }
@@ -117,7 +117,7 @@ func (t *tarReader) gnuExtensions(pairs []int64, more bool) (err error) {
 	for more {
 		block, err := t.block()
 		if err != nil {
-			return cut(err)
+			return unexpectedEOF(err)
 		}
 		next, err := gnuPairs(block, extensionPairs)
 		if err != nil || len(pairs) > 2*maxSparse {
@@ -139,7 +139,7 @@ func (t *tarReader) mapInData() error {
 		}
 		t.left -= blockSize
 		b, err := t.block()
-		return b, cut(err)
+		return b, unexpectedEOF(err)
 	})
 	if err == nil {
 		t.h.sparse, err = extents(pairs, t.h.realSize)
@@ -197,7 +197,7 @@ func (t *tarReader) extended(text []byte) ([]byte, error) {
 	}
 	text = text[:0]
 	for int64(len(text)) < n {
-		b, err := t.some(n - int64(len(text)))
+		b, err := t.take(n - int64(len(text)))
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +223,7 @@ func (t *tarReader) header() ([]byte, error) {
 	return nil, io.EOF
 }
 
-// block takes the next block; io.EOF if there is no byte of it.
+// block takes the next block. It returns io.EOF if the input has ended.
 func (t *tarReader) block() ([]byte, error) {
 	b, err := t.in.Peek(blockSize)
 	t.in.Discard(len(b))
@@ -234,11 +234,11 @@ func (t *tarReader) block() ([]byte, error) {
 	return b, err
 }
 
-// some takes between 1 and n bytes, as many as there are at hand.
-func (t *tarReader) some(n int64) ([]byte, error) {
+// take takes between 1 and n bytes, as many as are in the window.
+func (t *tarReader) take(n int64) ([]byte, error) {
 	if t.in.Buffered() == 0 {
 		if _, err := t.in.Peek(1); err != nil {
-			return nil, cut(err)
+			return nil, unexpectedEOF(err)
 		}
 	}
 	b, err := t.in.Peek(int(min(n, int64(t.in.Buffered()))))
@@ -267,7 +267,7 @@ func (t *tarReader) skipData() error {
 
 func (t *tarReader) skip(n int64) error {
 	for n > 0 {
-		b, err := t.some(n)
+		b, err := t.take(n)
 		if err != nil {
 			return err
 		}
@@ -279,7 +279,7 @@ func (t *tarReader) skip(n int64) error {
 // WriteTo writes the current entry's data to w.
 func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 	for t.left > 0 {
-		b, err := t.some(t.left)
+		b, err := t.take(t.left)
 		if err != nil {
 			return n, err
 		}
@@ -293,8 +293,8 @@ func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// drain reads what follows the archive, which its digest covers too. Zeros and then
-// other data without any entry are no archive but, say, the image of a disk.
+// drain reads what follows the archive, which its digest covers too. An input with zeros
+// at its beginning and other data after them is not a tar, but perhaps a disk image.
 func (t *tarReader) drain() error {
 	for {
 		if _, err := t.in.Peek(1); err == io.EOF {
@@ -303,7 +303,7 @@ func (t *tarReader) drain() error {
 			return err
 		}
 		b, _ := t.in.Peek(t.in.Buffered())
-		if !t.any && !isZero(b) {
+		if !t.found && !isZero(b) {
 			return corruptAt(0, errors.New("zeros and then other data, which is no tar"))
 		}
 		t.in.Discard(len(b))
@@ -311,8 +311,8 @@ func (t *tarReader) drain() error {
 	}
 }
 
-// cut makes the end of the input in the middle of an entry an error.
-func cut(err error) error {
+// unexpectedEOF turns io.EOF in the middle of an entry into an error.
+func unexpectedEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}

@@ -62,7 +62,7 @@ func (e *MarkError) Error() string {
 	return fmt.Sprintf("%s: %s: the tree is a layer", e.Path, e.What)
 }
 
-// Add writes the entries that e comes to.
+// Add writes the entries of the archive that stand for e.
 func (t *Writer) Add(e *tree.Entry) error {
 	if t.err == nil {
 		if t.err = t.add(e); t.err != nil && !errors.As(t.err, new(*MarkError)) {
@@ -205,8 +205,8 @@ func (t *Writer) link(e *tree.Entry, name, target string) error {
 	return t.entry(&l, name, typeHardlink, 0)
 }
 
-// data writes e's content, and zeros up to the end of the block; n bytes in all
-// were written since the header but for the content's own.
+// data writes e's content and pads it to a block; size is that of all data of the entry,
+// the map of a sparse file included.
 func (t *Writer) data(e *tree.Entry, size int64) error {
 	want := e.DataSize()
 	t.open = true

@@ -143,10 +143,9 @@ type Content interface {
 }
 
 // Lower says that a name is a hard link to a file of the layers below: to the first
-// of Targets, paths there, that exists. Where none does, the name is with Else what
-// the rest of its entry says, an inode of its own or a hard link within the layer;
-// without Else that is an error, and the rest of the entry, an empty file, says
-// nothing.
+// of Targets, paths there, that exists. If none exists and Else is set, the rest of the
+// entry counts: the name is an inode of its own or a hard link within the layer. Without
+// Else that is an error, and the rest of the entry, an empty file, has no meaning.
 type Lower struct {
 	Targets []string // 1 to MaxTargets
 	Else    bool
@@ -163,13 +162,13 @@ func (l *Lower) String() string {
 	return s
 }
 
-// OrLower is what stands in a Tree for the name of an inode that is bound to the
-// first of targets that exists in the layers below, if one does.
+// OrLower returns what stands in a Tree for a name that may be bound to the layers below:
+// to the first of targets that exists there, or else to inode.
 func OrLower(inode *Entry, targets []string) *Entry {
 	return &Entry{Type: inode.Type, Link: inode.Link, Lower: &Lower{Targets: targets, Else: true, inode: inode}}
 }
 
-// Inode is e, or for what OrLower has made the inode in it.
+// Inode returns e or, if OrLower has made e, the inode in it.
 func (e *Entry) Inode() *Entry {
 	if e.Lower != nil && e.Lower.inode != nil {
 		return e.Lower.inode

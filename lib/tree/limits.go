@@ -20,7 +20,7 @@ type Limits struct {
 	TreeMemory int64 // bytes of memory for a tree without its contents: all text, and NameCost for each name
 }
 
-// DefaultLimits are limits that no image of this world comes near.
+// DefaultLimits returns limits that real images stay far below.
 func DefaultLimits() Limits {
 	return Limits{
 		Entries: 20_000_000, Depth: 2048, FileSize: 16 << 40, TotalSize: 1 << 40,
@@ -100,8 +100,8 @@ func (l *limiter) Next() (*Entry, error) {
 	return e, nil
 }
 
-// Meter adds up what the entries of sources take together, which may be read at the
-// same time: the layers of an image.
+// Meter adds up what the entries of several sources take together, such as the layers of
+// an image. The sources may be read at the same time.
 type Meter struct {
 	limits Limits
 
@@ -121,15 +121,15 @@ func (m *Meter) Limits() Limits { return m.limits }
 // exceed the limits of m.
 func (m *Meter) Limit(src Source) Source { return &limiter{Source: src, meter: m} }
 
-// NameCost is what a name, its inode and what a tool notes about them count in
-// [Limits].TreeMemory, in bytes, besides all text.
+// NameCost is how many bytes a name counts in [Limits].TreeMemory, besides its text: for
+// its inode and for what a tool notes about both.
 const NameCost = 400
 
 const sliceCost = 32 // of an extended attribute, or of another part of an entry
 
 // Hold counts what a source keeps for path before it yields an entry of it, if it
-// ever does: so many names, and bytes of text. It is a [*LimitError] that there is no
-// more room.
+// ever does: a number of names, and bytes of text. It returns a [*LimitError] if that is
+// over the limit.
 func (m *Meter) Hold(path string, names, text int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,8 +144,8 @@ func (m *Meter) checkMemory(path string) error {
 	return nil
 }
 
-// Add counts e, which comes behind prev in its source, and is a [*LimitError] if it
-// exceeds a limit.
+// Add counts e, which follows the path prev in its source. It returns a [*LimitError] if
+// e exceeds a limit.
 func (m *Meter) Add(prev string, e *Entry) error {
 	names, text := newNames(prev, e.Path)
 	data := e.DataSize()
@@ -191,8 +191,8 @@ func detail(e *Entry) int64 {
 	return int64(n)
 }
 
-// xattrBytes is what the extended attributes of e take in its record of a stream: all
-// that may go with them fits into a line with those that the limit lets through.
+// xattrBytes is how many bytes of a record the extended attributes of e take. With the
+// default limit the longest record fits into a line.
 func xattrBytes(e *Entry) (n int64) {
 	for _, x := range e.Xattrs {
 		n += int64(len(" =") + len(xattrPrefix) + escapedLen(x.Name) + base64.StdEncoding.EncodedLen(len(x.Value)))
@@ -200,9 +200,9 @@ func xattrBytes(e *Entry) (n int64) {
 	return n
 }
 
-// newNames is how many names path can make in a tree that has prev, and their bytes:
-// its own and those of directories that it may imply. Paths in an order that jumps
-// count directories again; a short input cannot make a large tree uncounted.
+// newNames returns how many names path adds to a tree that has prev, and their bytes:
+// its own and those of directories that it may imply. If paths come in another order,
+// directories may be counted more than once, but never too few.
 func newNames(prev, path string) (names, text int64) {
 	shared := 0 // up to behind a slash
 	for i := 0; i < min(len(prev), len(path)) && prev[i] == path[i]; i++ {

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// ReadLayer reads all of src into a tree that keeps the marks of a layer. Where
-// keep is not nil it is called for each entry that has content and returns the
-// content to hold instead, one that stays valid when src has moved on.
+// ReadLayer reads all of src into a tree that keeps the marks of a layer. If keep is
+// not nil it is called for each entry with content, and returns the content to hold
+// instead: one that stays valid after the next entry.
 func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 	t := New()
 	for {
@@ -55,7 +55,7 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 // After an error t is of no use.
 func (t *Tree) Apply(layer *Tree) error {
 	a := applier{t: t, layer: layer}
-	if err := a.look(layer.root, nil, t.root, nil); err != nil {
+	if err := a.collect(layer.root, nil, t.root, nil); err != nil {
 		return err
 	}
 	a.hide()
@@ -63,7 +63,7 @@ func (t *Tree) Apply(layer *Tree) error {
 	if !layer.root.Entry.NoChange {
 		t.root.Entry = flat(layer.root.Entry)
 	}
-	return a.dir(t.root, nil, layer.root)
+	return a.addChildren(t.root, nil, layer.root)
 }
 
 // NewFlat makes a tree to apply layers to: a root 0755 of root at the time 0.
@@ -75,28 +75,28 @@ func newDir(name string) *Node {
 	return &Node{name: name, Entry: &Entry{Type: Dir, Mode: 0o755}}
 }
 
-// applier first finds out what a layer refers to in the tree below it, then hides
-// what it hides there, and only then adds what it adds.
+// applier applies a layer in three steps: it finds what the layer refers to in the tree
+// below, removes what the layer hides there, and adds what the layer holds.
 type applier struct {
-	t     *Tree
-	layer *Tree
-	bound map[*Entry]*Entry // links of the layer to layers below, and their inodes
-	gone  []hidden
-	clear []*Node // directories of t that become empty
+	t       *Tree
+	layer   *Tree
+	bound   map[*Entry]*Entry // links of the layer to layers below, and their inodes
+	hides   []hiddenName
+	emptied []*Node // directories of t
 }
 
-// hidden is a name in a directory of t.
-type hidden struct {
+// hiddenName is a name in a directory of t.
+type hiddenName struct {
 	dir  *Node
 	name string
 }
 
-// look notes what the directory n of the layer, at path, hides in the layers below
-// and what it links to there. What shows of them under n is the directory below,
-// at real; it is nil if nothing does.
-func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
+// collect notes what the directory n of the layer, at path, hides in the layers below
+// and what it links to there. The directory below, at belowAt, is the one of these
+// layers that n covers; it is nil if there is none.
+func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) error {
 	if below != nil && n.Entry.IsOpaque() {
-		a.clear = append(a.clear, below)
+		a.emptied = append(a.emptied, below)
 		below = nil
 	}
 	for _, c := range n.Children() {
@@ -105,18 +105,18 @@ func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 		case c.Entry.Type == Dir:
 			at := path.Join(c.name)
 			if below == nil {
-				err = a.look(c, at, nil, nil)
+				err = a.collect(c, at, nil, nil)
 			} else {
 				var lower *Node
 				var lowerAt *Place
-				if lower, lowerAt, err = a.shown(c, below, real.Join(c.name)); err == nil {
-					err = a.look(c, at, lower, lowerAt)
+				if lower, lowerAt, err = a.dirBelow(c, below, belowAt.Join(c.name)); err == nil {
+					err = a.collect(c, at, lower, lowerAt)
 				}
 			}
 		case c.Entry.Lower != nil:
 			err = a.bind(c, path)
 		case c.Entry.IsWhiteout() && below != nil:
-			a.gone = append(a.gone, hidden{below, c.name})
+			a.hides = append(a.hides, hiddenName{below, c.name})
 		}
 		if err != nil {
 			return err
@@ -125,10 +125,10 @@ func (a *applier) look(n *Node, path *Place, below *Node, real *Place) error {
 	return nil
 }
 
-// shown is the directory of t that shows under the directory c of the layer, and
-// its path: what is at path in the directory below or, if c is only implied, where
-// a symbolic link there leads.
-func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place, error) {
+// dirBelow returns the directory of t that the directory c of the layer covers, and its
+// path: the one at path in the directory below or, if c is only implied, the one to
+// which a symbolic link there leads.
+func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 	n := below.children.get(c.name)
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
 		to, err := a.t.ResolveDir(path.String())
@@ -136,7 +136,7 @@ func (a *applier) shown(c, below *Node, path *Place) (*Node, *Place, error) {
 		case errors.Is(err, errSteps):
 			return nil, nil, err
 		case err != nil:
-			return nil, nil, nil // to hide what cannot be reached is not an error
+			return nil, nil, nil // nothing can be reached there, so there is nothing to hide
 		}
 		n, path = a.t.Lookup(to), placeOf(to)
 	}
@@ -158,9 +158,9 @@ func (a *applier) bind(c *Node, dir *Place) error {
 	return nil
 }
 
-// inode is what e, an inode of the layer, is bound to in the layers below: e
-// itself, another one of the layer, or one of t. It is nil if there is none, or if
-// it depends on itself.
+// inode returns the inode to which e, an inode of the layer, is bound: e itself, another
+// one of the layer, or one of t. It returns nil if there is none, or if e depends on
+// itself.
 func (a *applier) inode(e *Entry) (*Entry, error) {
 	if e.Lower == nil {
 		return e, nil
@@ -189,27 +189,28 @@ func (a *applier) inode(e *Entry) (*Entry, error) {
 }
 
 func (a *applier) hide() {
-	for _, n := range a.clear {
+	for _, n := range a.emptied {
 		n.children = nil
 	}
-	for _, h := range a.gone {
+	for _, h := range a.hides {
 		h.dir.children.remove(h.name)
 	}
 }
 
-// linkTarget is the inode that path names, its parents followed through symbolic
-// links of t, or nil. What the layer itself has where these lead counts first.
+// linkTarget returns the inode that path names, or nil. It follows symbolic links of t
+// in the parents of path; what the layer has at the place to which they lead comes
+// first.
 func (a *applier) linkTarget(path string) (*Entry, error) {
-	real, err := a.t.resolve(path, a.layer)
+	resolved, err := a.t.resolve(path, a.layer)
 	if err != nil {
 		return nil, err
 	}
-	if own := a.layer.Lookup(real); real != path && own != nil && own.Entry.Type != Dir && !own.Entry.IsWhiteout() {
+	if own := a.layer.Lookup(resolved); resolved != path && own != nil && own.Entry.Type != Dir && !own.Entry.IsWhiteout() {
 		if target, err := a.inode(own.Entry); target != nil || err != nil {
 			return target, err
 		}
 	}
-	switch n := a.t.Lookup(real); {
+	switch n := a.t.Lookup(resolved); {
 	case n == nil:
 		return nil, nil
 	case n.Entry.Type == Dir:
@@ -219,18 +220,18 @@ func (a *applier) linkTarget(path string) (*Entry, error) {
 	}
 }
 
-// dir adds what the layer holds in src to the directory dst of t, whose path is
+// addChildren adds what the layer holds in src to the directory dst of t, whose path is
 // path.
-func (a *applier) dir(dst *Node, path *Place, src *Node) error {
+func (a *applier) addChildren(dst *Node, path *Place, src *Node) error {
 	for _, c := range src.Children() {
 		var err error
 		switch {
 		case c.Entry.Type != Dir:
-			a.file(dst, c)
+			a.addFile(dst, c)
 		case c.Entry.NoChange:
-			err = a.implied(dst, path.Join(c.name), c)
+			err = a.addImplied(dst, path.Join(c.name), c)
 		default:
-			err = a.explicit(dst, path.Join(c.name), c)
+			err = a.addDir(dst, path.Join(c.name), c)
 		}
 		if err != nil {
 			return err
@@ -239,53 +240,53 @@ func (a *applier) dir(dst *Node, path *Place, src *Node) error {
 	return nil
 }
 
-func (a *applier) file(dst, c *Node) {
+func (a *applier) addFile(dst, c *Node) {
 	if target := a.bound[c.Entry]; target != nil {
 		c.Entry = target
 	}
 	dst.set(c)
 }
 
-// explicit adds a directory that the layer has with its attributes.
-func (a *applier) explicit(dst *Node, path *Place, c *Node) error {
+// addDir adds a directory that the layer has with its attributes.
+func (a *applier) addDir(dst *Node, path *Place, c *Node) error {
 	old := dst.children.get(c.name)
 	if old == nil || old.Entry.Type != Dir {
 		old = &Node{name: c.name}
 		dst.set(old)
 	}
 	old.Entry = flat(c.Entry)
-	return a.dir(old, path, c)
+	return a.addChildren(old, path, c)
 }
 
-// implied adds a directory that the layer only implies.
-func (a *applier) implied(dst *Node, path *Place, c *Node) error {
+// addImplied adds a directory that the layer only implies.
+func (a *applier) addImplied(dst *Node, path *Place, c *Node) error {
 	old := dst.children.get(c.name)
 	switch {
 	case old != nil && old.Entry.Type == Dir:
-		return a.dir(old, path, c)
+		return a.addChildren(old, path, c)
 	case old != nil && old.Entry.Type == Link:
-		return a.through(path, c)
+		return a.addBehindLink(path, c)
 	}
 	old = newDir(c.name)
 	dst.set(old)
-	return a.dir(old, path, c)
+	return a.addChildren(old, path, c)
 }
 
-// through adds what the implied directory c holds where path is a symbolic link
+// addBehindLink adds what the implied directory c holds where path is a symbolic link
 // in t.
-func (a *applier) through(path *Place, c *Node) error {
-	real, err := a.t.resolveDir(path.String(), a.layer)
+func (a *applier) addBehindLink(path *Place, c *Node) error {
+	target, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
 		if below := c.Children(); len(below) > 0 {
 			path = path.Join(below[0].name) // an entry, or where one is
 		}
 		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
-	return a.dir(a.t.mkdirAll(real, newDir), placeOf(real), c)
+	return a.addChildren(a.t.mkdirAll(target, newDir), placeOf(target), c)
 }
 
-// prune takes whiteouts, once they have hidden what they hide, out of the directory
-// n, and implied directories that put nothing else into the tree below.
+// prune removes whiteouts, which have done their work, from the directory n, and implied
+// directories that hold nothing else.
 func (n *Node) prune() {
 	for c := range n.children.all() {
 		if c.Entry.Type == Dir {

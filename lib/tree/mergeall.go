@@ -8,17 +8,17 @@ import (
 )
 
 // MergeAll reads n layers with read, numbered from 0 at the bottom, and applies them
-// to an empty flat tree. So many jobs are read at a time, and they begin in order; they
-// are applied strictly in order.
+// to an empty flat tree. It calls read for up to jobs layers at a time. Layers begin in
+// order, and are applied strictly in order.
 //
-// Once a layer has failed no other begins, and those above it are stopped: read is given
-// a context, works, that is done then. Those below go on, so that of several faults the
-// lowest is the one that is told, but wait for nothing more: the other context, waits,
-// is done after any failure. What read returns because of that is no failure of its
-// own if it is io/fs.ErrClosed or the cause of a context.
+// After a layer has failed, no other layer begins. Layers above it are stopped: their
+// context works is done. Layers below it go on, so that of several faults the lowest is
+// returned, but they must not wait for their input any more: the context waits is done
+// after any failure. An error of read that follows from that (io/fs.ErrClosed, or the
+// cause of a context) does not count as a failure of its layer.
 //
-// MergeAll returns the failure, and of which layer it is, or the cause of ctx and -1,
-// once no call of read is running any more.
+// MergeAll returns after the last call of read has returned: with the failure and the
+// number of its layer, or with the cause of ctx and -1.
 func MergeAll(ctx context.Context, n, jobs int, read func(waits, works context.Context, layer int) (*Tree, error)) (merged *Tree, failed int, err error) {
 	m := merging{read: read, slots: make(chan struct{}, jobs), layers: make([]mergingLayer, n), failed: n}
 	m.waits, m.hurry = context.WithCancelCause(ctx)

@@ -41,7 +41,7 @@ const (
 	numWords
 )
 
-// wordIndex tells which keyword name is, -1 if it is none of ours.
+// wordIndex returns the number of the keyword name, or -1 if it is unknown.
 func wordIndex(name []byte) int {
 	switch string(name) {
 	case "type":
@@ -78,8 +78,8 @@ func wordIndex(name []byte) int {
 	return -1
 }
 
-// parse makes e of line, a record without its LF. After an error e has its Path
-// if that is not what is wrong.
+// parse decodes line, a record without its LF, into e. After an error e has its Path
+// unless the path is what is wrong.
 func (f *fields) parse(e *Entry, line []byte, form Data) (err error) {
 	*e = Entry{}
 	path, rest, more := bytes.Cut(line, []byte(" "))
@@ -101,7 +101,7 @@ func (f *fields) parse(e *Entry, line []byte, form Data) (err error) {
 	return f.rest(e, form)
 }
 
-// split takes the words of b apart; more says whether there is one.
+// split splits b into words; more says whether there is one.
 func (f *fields) split(b []byte, more bool) error {
 	f.known = [numWords][]byte{}
 	f.xattr, f.extra = f.xattr[:0], f.extra[:0]
@@ -394,7 +394,7 @@ func sortUnique[T any](list []T, name func(T) string) error {
 	return nil
 }
 
-// parseType returns 0 for a word that is no type.
+// parseType returns 0 for an unknown word.
 func parseType(b []byte) Type {
 	for i, name := range typeNames {
 		if string(b) == name && i > 0 {
@@ -459,8 +459,8 @@ func parseTime(b []byte) (t Time, ok bool) {
 	return t, ok
 }
 
-// parseLink reads the target of the symbolic link e. Where there are no data it is
-// written as gomtree compares it, with "=" as it is and "\\" for a backslash.
+// parseLink reads the target of the symbolic link e. A stream without data has it
+// as gomtree compares it, with "=" as it is and "\\" for a backslash.
 func parseLink(e *Entry, value []byte, form Data) (err error) {
 	if form != Inline {
 		value = bytes.ReplaceAll(value, []byte(`\\`), []byte(`\134`))
@@ -496,14 +496,14 @@ func parseExtents(b []byte, size int64) ([]Extent, error) {
 	}
 	end := int64(-1)
 	for more := true; more; {
-		var one []byte
-		one, b, more = bytes.Cut(b, []byte(","))
-		i := bytes.IndexByte(one, '+')
+		var item []byte
+		item, b, more = bytes.Cut(b, []byte(","))
+		i := bytes.IndexByte(item, '+')
 		if i < 0 {
 			return nil, errors.New("extents are not OFFSET+LENGTH,...")
 		}
-		off, ok1 := parseUint(one[:i], 1<<63-1)
-		n, ok2 := parseUint(one[i+1:], 1<<63-1)
+		off, ok1 := parseUint(item[:i], 1<<63-1)
+		n, ok2 := parseUint(item[i+1:], 1<<63-1)
 		x := Extent{int64(off), int64(n)}
 		switch {
 		case !ok1 || !ok2:

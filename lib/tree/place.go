@@ -1,8 +1,8 @@
 package tree
 
-// Place is a path that is put together only where it is asked for. A path kept for
-// each of many files takes the square of the depth that they have; a Place takes its
-// last component. nil is the root.
+// Place is a path that becomes a string only when it is needed. Paths of all files of
+// a deep tree take memory by the square of the depth; a Place takes only its last
+// component. nil is the root.
 type Place struct {
 	up   *Place
 	name string // or several, with slashes
@@ -28,7 +28,7 @@ func (p *Place) String() string {
 	for at := p; at != nil; at = at.up {
 		n += len("/") + len(at.name)
 	}
-	path := make([]byte, n) // from its end, for it is asked for often where it is long
+	path := make([]byte, n) // filled from its end: long paths are asked for often
 	for at := p; ; at = at.up {
 		n -= len(at.name)
 		copy(path[n:], at.name)

@@ -30,7 +30,7 @@ type Reader struct {
 	content *streamContent  // of the current entry, if it was not asked for yet
 	payload int64           // bytes of it that were not read yet
 	trailer bool            // the LF behind them is still to come
-	room    []streamContent // for what comes next
+	slab    []streamContent // for what comes next
 	records int64
 	bytes   int64
 	err     error
@@ -189,7 +189,7 @@ func (s *Reader) next() error {
 	return nil
 }
 
-// blank tells an abort line, which follows a blank one, from an error.
+// blank returns the error for a blank line. An abort line follows one.
 func (s *Reader) blank() error {
 	if ahead, err := s.in.peek(len(abortPrefix)); err == nil && string(ahead) == abortPrefix {
 		return io.ErrUnexpectedEOF
@@ -266,16 +266,17 @@ func cutCRC(b []byte) (crc uint64, ok bool) {
 	return crc, true
 }
 
-// streamContent is the content of a Reader's current entry, as long as it is that.
+// streamContent is the content of one entry of a Reader. It can be read while the
+// entry is the current one.
 type streamContent struct{ s *Reader }
 
-// newContent takes one of many that come in a single allocation.
+// newContent returns a content from a slab: one allocation serves many.
 func (s *Reader) newContent() *streamContent {
-	if len(s.room) == 0 {
-		s.room = make([]streamContent, 256)
+	if len(s.slab) == 0 {
+		s.slab = make([]streamContent, 256)
 	}
-	c := &s.room[0]
-	s.room = s.room[1:]
+	c := &s.slab[0]
+	s.slab = s.slab[1:]
 	c.s = s
 	return c
 }
@@ -287,7 +288,7 @@ func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
 	}
 	s.content = nil
 	for s.payload > 0 {
-		b, err := s.in.some(s.payload)
+		b, err := s.in.take(s.payload)
 		if err != nil {
 			return n, s.fail(err)
 		}
@@ -301,11 +302,10 @@ func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// skipPayload passes over what was not read of the current content and the LF
-// behind it.
+// skipPayload skips the rest of the current content and the LF after it.
 func (s *Reader) skipPayload() error {
 	for s.payload > 0 {
-		b, err := s.in.some(s.payload)
+		b, err := s.in.take(s.payload)
 		if err != nil {
 			return err
 		}
@@ -315,7 +315,7 @@ func (s *Reader) skipPayload() error {
 		return nil
 	}
 	s.trailer = false
-	b, err := s.in.some(1)
+	b, err := s.in.take(1)
 	if err != nil {
 		return err
 	}
@@ -329,8 +329,8 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
 }
 
-// fail says where err happened, or gives the cause that the writer left. It looks
-// for one not only where the input ends early: an abort line that stands where
+// fail adds to err where it happened, or returns the cause that the writer left. It
+// looks for an abort line not only where the input ends early: one that stands where
 // content was promised may look like a fault in the next record.
 func (s *Reader) fail(err error) error {
 	cut := err == io.ErrUnexpectedEOF
@@ -342,19 +342,21 @@ func (s *Reader) fail(err error) error {
 		return cause
 	}
 	if cut {
-		return &cutError{s.in.base + int64(s.in.end)}
+		return &truncatedError{s.in.base + int64(s.in.end)}
 	}
 	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
 
-// cutError is the end of a stream without its end line.
-type cutError struct{ at int64 }
+// truncatedError is the end of a stream without its end line.
+type truncatedError struct{ at int64 }
 
-func (e *cutError) Error() string { return fmt.Sprintf("tree stream is cut short at byte %d", e.at) }
-func (e *cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+func (e *truncatedError) Error() string {
+	return fmt.Sprintf("tree stream is cut short at byte %d", e.at)
+}
+func (e *truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// printable is path as a message shows it: as it is, but for bytes that steer a
-// terminal or are no text.
+// printable returns path for a message: control characters, and bytes that are not
+// UTF-8, are escaped.
 func printable(path string) string {
 	var b strings.Builder
 	for i, r := range path {
@@ -391,9 +393,9 @@ func newInput(r io.Reader) input {
 // offset is where the next byte stands in the stream.
 func (in *input) offset() int64 { return in.base + int64(in.pos) }
 
-// more reads at least one byte behind what is there. Where the room is short it
-// moves what was not taken to the front, and the window before it in which an
-// abort line may stand.
+// more reads at least one byte into the buffer. If room is short it first moves the
+// bytes that were not taken to the front, and before them the window in which an abort
+// line may stand.
 func (in *input) more() error {
 	if in.err != nil {
 		return in.err
@@ -434,7 +436,7 @@ func (in *input) peek(n int) ([]byte, error) {
 }
 
 // line takes a line and returns it without its LF; it is valid until the next
-// call. Where the input ends first it returns what there is and the error.
+// call. If the input ends first, line returns the rest and the error.
 func (in *input) line() ([]byte, error) {
 	seen := 0
 	for {
@@ -452,8 +454,8 @@ func (in *input) line() ([]byte, error) {
 	}
 }
 
-// some takes between 1 and n bytes, as many as there are at hand.
-func (in *input) some(n int64) ([]byte, error) {
+// take takes between 1 and n bytes, as many as are in the buffer.
+func (in *input) take(n int64) ([]byte, error) {
 	if in.pos == in.end {
 		if err := in.more(); err != nil {
 			return nil, err

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Bounds of the way that one path may take through symbolic links: their number, as
-// in containerd's resolver (the kernel allows 40), and the length of all targets.
+// Limits on the symbolic links that one path may follow: their number, as in
+// containerd's resolver (the kernel allows 40), and the length of all targets.
 const (
 	maxLinks    = 255
 	maxLinkText = 16 * MaxPath
 )
 
-// Bounds of the ways that all paths of a tree may take: the components of targets
-// that are walked, in all, and for each path that meets a link. Real ones have a few.
+// Limits on all paths of a tree that are resolved: how many components of targets are
+// followed in all, and for each path with a link. Real trees need a few.
 const (
 	maxSteps     = 1 << 20
 	maxStepsEach = 256
@@ -35,27 +35,27 @@ func (e *NotDirError) Error() string {
 // directory is t's: "/" leads to the root, ".." never above it. The last
 // component is followed too. The result names the same place without links;
 // components that do not exist are kept as they are. A link that leads to, or
-// through, something else than a directory is a [NotDirError]; what else is no
-// directory on the way is not looked at. Ways have bounds, and so have all that t is
-// asked for.
+// through, something else than a directory is a [NotDirError]; other files in place
+// of directories are not looked at. The links that a path may follow are limited, and so
+// are those of all paths that are resolved in t.
 func (t *Tree) ResolveDir(path string) (string, error) {
 	return t.resolveDir(path, nil)
 }
 
-// resolveDir is ResolveDir where layer, unless it is nil, is about to make
-// directories of what it has as such.
+// resolveDir is ResolveDir. What layer, unless it is nil, holds as a directory counts as
+// one already.
 func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	if !t.hasLink(path) {
 		return path, nil
 	}
 	t.steps -= maxStepsEach
-	w := way{t: t, path: path, rest: []string{path}, nodes: []*Node{t.root}}
+	w := resolver{t: t, path: path, rest: []string{path}, nodes: []*Node{t.root}}
 	for len(w.rest) > 0 {
 		if err := w.step(); err != nil {
 			return "", err
 		}
 		if w.link != "" && len(w.rest) <= w.behind {
-			if err := w.arrive(layer); err != nil {
+			if err := w.checkPlace(layer); err != nil {
 				return "", err
 			}
 		}
@@ -63,8 +63,8 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	return w.place(len(w.names)), nil
 }
 
-// way is how far a path has been followed.
-type way struct {
+// resolver follows one path.
+type resolver struct {
 	t     *Tree
 	path  string   // all of it
 	names []string // of the place so far
@@ -74,12 +74,12 @@ type way struct {
 	links int
 	text  int // bytes of the links' targets
 
-	link   string // of the path, that is being followed; "": none
-	behind int    // length of rest when it has been
-	dirs   int    // of nodes, that are known to be directories
+	link   string // path of the link that is being followed; "": none
+	behind int    // length of rest once link has been followed
+	dirs   int    // so many of nodes are known to be directories
 }
 
-func (w *way) place(n int) string {
+func (w *resolver) place(n int) string {
 	if n == 0 {
 		return "."
 	}
@@ -87,7 +87,7 @@ func (w *way) place(n int) string {
 }
 
 // step takes one component of the rest.
-func (w *way) step() error {
+func (w *resolver) step() error {
 	top := len(w.rest) - 1
 	if w.link != "" {
 		if w.t.steps++; w.t.steps > maxSteps {
@@ -119,13 +119,13 @@ func (w *way) step() error {
 }
 
 // back goes back to the place of n names.
-func (w *way) back(n int) {
+func (w *resolver) back(n int) {
 	w.names, w.nodes = w.names[:n], w.nodes[:n+1]
 	w.dirs = min(w.dirs, n+1)
 }
 
 // follow puts target, that of a symbolic link, before the rest.
-func (w *way) follow(target string) error {
+func (w *resolver) follow(target string) error {
 	w.links, w.text = w.links+1, w.text+len(target)
 	if w.links > maxLinks {
 		return fmt.Errorf("%s: more than %d symbolic links on the way", w.path, maxLinks)
@@ -146,8 +146,8 @@ func (w *way) follow(target string) error {
 	return nil
 }
 
-// arrive checks the place that w.link leads to.
-func (w *way) arrive(layer *Tree) error {
+// checkPlace checks the place that w.link leads to.
+func (w *resolver) checkPlace(layer *Tree) error {
 	link := w.link
 	w.link = ""
 	for ; w.dirs < len(w.nodes) && w.nodes[w.dirs] != nil; w.dirs++ {
@@ -165,8 +165,8 @@ func (w *way) arrive(layer *Tree) error {
 	return nil
 }
 
-// hasLink reports whether a component of path is a symbolic link, so that the
-// common case of ResolveDir allocates nothing.
+// hasLink reports whether a component of path is a symbolic link. It lets the common
+// case of ResolveDir allocate nothing.
 func (t *Tree) hasLink(path string) bool {
 	n := t.root
 	for more := path != "."; more && n != nil; {

@@ -2,17 +2,17 @@ package tree
 
 import "bytes"
 
-// Sifter finds holes in a file that is said to have none: units of it, counted from its
-// beginning, with nothing but zeros in them. What it finds does not depend on the
-// pieces in which the file comes.
+// Sifter finds holes in a file that comes without extents: units of it, counted from
+// its beginning, that hold only zeros. The result does not depend on the pieces in which
+// the file is written.
 type Sifter struct {
-	Data func(p []byte) error // takes the bytes that stay, in their order
-	Hole func(n int64)        // is told that so many do not
-	Room int                  // extents that may still be found, of all files; at 0 everything stays
+	Data func(p []byte) error // takes the data, in order
+	Hole func(n int64)        // takes the length of a hole
+	Room int                  // how many more extents may be found, in all files; at 0 everything is data
 
 	unit    int64
-	off     int64 // in the file, of what has been passed on
-	zeros   int64 // that came behind it, less than a unit
+	off     int64 // in the file: everything before it has been passed on
+	zeros   int64 // that follow off and were not passed on yet, less than a unit
 	data    int64 // where the last extent begins
 	extents []Extent
 	found   bool
@@ -47,8 +47,8 @@ func (s *Sifter) Write(p []byte) error {
 	return nil
 }
 
-// End ends the file. What is left of it, zeros that are no whole unit, becomes a hole
-// where short is true or there is one already.
+// End ends the file. Zeros at its end that do not fill a unit become a hole if short is
+// true or a hole was found before.
 func (s *Sifter) End(short bool) error {
 	if s.zeros > 0 && (s.found || short) && s.Room > 0 {
 		s.leaveOut()
@@ -62,7 +62,7 @@ func (s *Sifter) End(short bool) error {
 	return nil
 }
 
-// Extents are those of the file; nil if no hole was found.
+// Extents returns the extents of the file, or nil if it has no hole.
 func (s *Sifter) Extents() []Extent {
 	if !s.found {
 		return nil
@@ -70,7 +70,7 @@ func (s *Sifter) Extents() []Extent {
 	return append(make([]Extent, 0, len(s.extents)), s.extents...)
 }
 
-// dense is how much of p is not the beginning of a hole, nor goes on with one.
+// dense returns how many bytes of p come before one that may lie in a hole.
 func (s *Sifter) dense(p []byte) (n int) {
 	if s.Room == 0 {
 		return len(p)
@@ -90,7 +90,7 @@ func (s *Sifter) dense(p []byte) (n int) {
 	return n
 }
 
-// leaveOut makes the zeros that came a hole.
+// leaveOut makes a hole of the pending zeros.
 func (s *Sifter) leaveOut() {
 	if s.off > s.data {
 		s.extents = append(s.extents, Extent{s.data, s.off - s.data})
@@ -102,7 +102,7 @@ func (s *Sifter) leaveOut() {
 	s.data, s.zeros = s.off, 0
 }
 
-// fill passes the zeros on.
+// fill passes the pending zeros on as data.
 func (s *Sifter) fill() error {
 	for s.zeros > 0 {
 		n := min(s.zeros, int64(len(zeroBlock)))

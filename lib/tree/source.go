@@ -11,8 +11,8 @@ import (
 // Next returns io.EOF once the tree is complete and everything that vouches for
 // it (counts, digests, end marks) has been checked; any other error means that
 // no part of what was read may be used. The entry is valid until the next call
-// of Next or Close; whoever keeps it copies the struct, and may then keep its
-// strings and slices, which nobody changes.
+// of Next or Close. To keep it longer, copy the struct; its strings and slices do not
+// change.
 //
 // Close releases what the source holds, contents included (see [Content]). It does
 // not close readers that the caller passed in, and closing twice is harmless.

@@ -51,10 +51,10 @@ func LimitExtents(e *Entry) {
 	e.Extents = filled
 }
 
-// leastTrue is the least number from 1 to high for which ok, which stays true from
-// there on, is true; it must be for high.
+// leastTrue returns the least number from 1 to high for which ok is true. ok must be
+// true for high, and for every number above one for which it is true.
 func leastTrue(high int64, ok func(int64) bool) int64 {
-	low := int64(0) // it is not
+	low := int64(0) // ok(low) is false
 	for low+1 < high {
 		if mid := low + (high-low)/2; ok(mid) {
 			high = mid
@@ -65,9 +65,8 @@ func leastTrue(high int64, ok func(int64) bool) int64 {
 	return high
 }
 
-// eachFilled calls fn for the extents that are left when those are joined that are
-// less than gap bytes apart, and the first equal pairs of those that are just as
-// much.
+// eachFilled calls fn for each extent that is left after joining all that are less than
+// gap bytes apart, and the first equal pairs of those that are exactly gap bytes apart.
 func eachFilled(xs []Extent, gap, equal int64, fn func(Extent)) {
 	last := xs[0]
 	for _, x := range xs[1:] {
@@ -93,8 +92,8 @@ func extentsLen(xs []Extent) (n int) {
 	return n
 }
 
-// extentLen is the length of x and the comma behind it. It is asked for many times
-// for each of many extents.
+// extentLen is the length of x with the comma after it. It is called many times for
+// each extent of a long list.
 func extentLen(x Extent) int { return digits(x.Off) + digits(x.Len) + len("+,") }
 
 // digits is the number of decimal digits of n, which is not negative.

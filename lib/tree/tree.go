@@ -33,8 +33,8 @@ func New() *Tree {
 	return &Tree{root: impliedDir(".")}
 }
 
-// NewNames makes a tree like New for who only looks up and sets: all directories that
-// are only implied share an inode.
+// NewNames makes a tree like New in which all directories that are only implied share an
+// inode. It is for Lookup and Set alone.
 func NewNames() *Tree {
 	t := New()
 	t.implied = t.root.Entry
@@ -99,7 +99,7 @@ func (t *Tree) Lookup(path string) *Node {
 
 // Put places e as a record of a stream does: it replaces what has its path, but
 // a directory over a directory keeps the children, and one with NoChange only
-// adds its opaque mark. Parents that are missing, or are no directories, become
+// adds its opaque mark. Parents that are missing, or are not directories, become
 // implied directories. A hard link binds to the inode that its target has now,
 // whatever the target is in the layers below.
 //
@@ -135,9 +135,9 @@ func (t *Tree) orLower(inode *Entry, targets []string) *Entry {
 	return OrLower(inode, targets)
 }
 
-// Set makes inode what path names, in place of what has that path; only where
-// both are directories the children stay. Parents that are missing, or are no
-// directories, become implied directories.
+// Set makes path a name of inode, in place of what had that name. If both are
+// directories the children stay. Parents that are missing, or are not directories,
+// become implied directories.
 func (t *Tree) Set(path string, inode *Entry) {
 	if path == "." {
 		t.root.Entry = inode
@@ -193,16 +193,16 @@ func (n *Node) mark(e *Entry) *Entry {
 	return n.Entry
 }
 
-// mkdirAll returns the directory at path, taken literally, and makes directories
-// of what is missing or is none.
-func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
+// mkdirAll returns the directory at path, taken literally. Where a directory is missing,
+// or something else has its name, it puts one that makeDir returns.
+func (t *Tree) mkdirAll(path string, makeDir func(name string) *Node) *Node {
 	n := t.root
 	for more := path != "."; more; {
 		var name string
 		name, path, more = strings.Cut(path, "/")
 		c := n.children.get(name)
 		if c == nil || c.Entry.Type != Dir {
-			c = make(strings.Clone(name))
+			c = makeDir(strings.Clone(name))
 			n.set(c)
 		}
 		n = c
@@ -210,8 +210,8 @@ func (t *Tree) mkdirAll(path string, make func(name string) *Node) *Node {
 	return n
 }
 
-// onlyOpaque are the xattrs of an implied directory that is opaque. Nothing changes
-// xattrs where they are.
+// onlyOpaque are the xattrs of an implied directory that is opaque. Xattrs are never
+// changed in place.
 var onlyOpaque = []Xattr{Opaque}
 
 func withOpaque(xs []Xattr) []Xattr {

@@ -25,13 +25,13 @@ type WriterOptions struct {
 	// Digest adds the sha256digest of each file, only where Data is not Inline.
 	Digest bool
 
-	// MaxHoles bounds the bytes of holes, of all files, that Digest hashes as zeros:
-	// what takes a line of input would take hours. More is a [*LimitError]. 0 stands for
+	// MaxHoles limits the bytes of holes, of all files, that Digest hashes as zeros: one
+	// line of input could take hours. More is a [*LimitError]. 0 stands for
 	// DefaultMaxHoles, less for no limit.
 	MaxHoles int64
 }
 
-// DefaultMaxHoles is hashed in a minute or two.
+// DefaultMaxHoles takes a minute or two to hash.
 const DefaultMaxHoles = 128 << 30
 
 // Writer is a Sink that writes a tree stream. It passes large buffers to the
@@ -49,8 +49,8 @@ type Writer struct {
 	err     error // errComplete after Close
 }
 
-// A buffer is written once it holds minWrite bytes; it has room for twice that,
-// so that most contents go through it.
+// The buffer is written once it holds minWrite bytes. It has room for twice that, so
+// that most contents fit into it.
 const (
 	minWrite = 256 << 10
 	bufSize  = 2 * minWrite
@@ -98,7 +98,7 @@ func (s *Writer) add(e *Entry) error {
 	start := len(s.buf)
 	s.buf = append(appendRecord(s.buf, e, s.opts.Data, digest), '\n')
 	if n := len(s.buf) - start; n > MaxLine {
-		s.buf = s.buf[:start] // or an abort line could not be read behind it
+		s.buf = s.buf[:start] // so that a reader can find an abort line after it
 		return fmt.Errorf("%s: record of %d bytes, over the %d of a line", printable(e.Path), n, MaxLine)
 	}
 	s.records++
@@ -113,8 +113,8 @@ func (s *Writer) add(e *Entry) error {
 	return nil
 }
 
-// digest is the SHA-256 of e's content, holes as zeros, or "": where it was asked
-// for, or stands in the stream without data that e comes from.
+// digest returns the SHA-256 of e's content, holes as zeros, if Digest asks for it or e
+// comes from a stream that has it; otherwise "".
 func (s *Writer) digest(e *Entry) (string, error) {
 	if s.opts.Data == Inline || e.Type != File {
 		return "", nil
@@ -139,7 +139,7 @@ func (s *Writer) digest(e *Entry) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// payload writes e's content and the LF behind it.
+// payload writes e's content and the LF after it.
 func (s *Writer) payload(e *Entry) error {
 	want := e.DataSize()
 	if want == 0 {
