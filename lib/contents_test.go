@@ -19,6 +19,7 @@ import (
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/patch"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -152,6 +153,11 @@ func allContents(t *testing.T) []contents {
 		{"EROFS layers merged", func(t *testing.T) tree.Source {
 			layers := []merge.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
 			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)
+		}, false, false},
+		{"EROFS layer patched", func(t *testing.T) tree.Source {
+			lower := must[*tree.Tree](t)(erofs.Merge(context.Background(), []erofs.Layer{{Image: image(t, true)}}, erofs.MergeOptions{}))
+			ops := []patch.Op{patch.Text{Path: "/z", Content: "z", Replace: true}, patch.Append{Path: "/z", Content: "\n"}}
+			return must[*patch.Result](t)(patch.Apply(context.Background(), lower, ops, patch.Options{})).Source(tree.Flat)
 		}, false, false},
 		{"ext4", func(t *testing.T) tree.Source { return ext(t).Source() }, false, false},
 		{"ext4, a part", func(t *testing.T) tree.Source { return must[tree.Source](t)(ext(t).Subtree(".")) }, false, false},

@@ -57,7 +57,7 @@ var allowed = map[string][]string{
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
 	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":             {"tree", "erofs"},
+	"patch":             {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"cli", "oci", "platform"},
@@ -74,6 +74,7 @@ var onlyIn = map[string][]string{
 	"github.com/docker":                      {"oci"}, // the configuration files that package authn reads
 	"github.com/pelletier/go-toml":           {"oci"}, // registries.conf
 	"github.com/alecthomas/kong":             {"cli"},
+	"go.yaml.in/yaml":                        {"patch"},
 	"unsafe":                                 {},
 	"C":                                      {},
 }

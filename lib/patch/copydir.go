@@ -1,0 +1,198 @@
+package patch
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/tree"
+)
+
+func (o CopyDir) apply(a *applier) error {
+	from := a.source(o.Src)
+	root, err := from.openRoot()
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	defer root.Close()
+	info, err := root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("source %s: %w", from, err)
+	}
+	c := copier{applier: a, from: from, root: root, owner: o.Owner, links: make(map[[2]uint64]*tree.Entry)}
+	e, err := a.copied(info, from)
+	if err != nil {
+		return err
+	}
+	if e.Xattrs, err = c.xattrs("."); err != nil {
+		return err
+	}
+	dst, err := c.top(o, e)
+	if err != nil {
+		return err
+	}
+	return c.dir(dst, ".")
+}
+
+// copier copies a directory of the host.
+type copier struct {
+	*applier
+	from  hostPath
+	root  *os.Root // what is there
+	owner Owner
+	links map[[2]uint64]*tree.Entry // by device and inode; for what is preserved
+}
+
+// top is where the source itself, the inode e, goes to.
+func (c *copier) top(o CopyDir, e *tree.Entry) (*node, error) {
+	if clean, err := cleanPath(o.Dst); err != nil || clean == "." {
+		if err == nil && !o.Replace {
+			err = errExists
+		}
+		if err == nil {
+			c.merge(c.view.root, e)
+		}
+		return c.view.root, err
+	}
+	p, err := c.room(o.Dst, o.Replace)
+	if err != nil {
+		return nil, err
+	}
+	return c.into(p.dir, p.name, e)
+}
+
+// into is the directory of the view for the directory e of the host, called name in dir:
+// one that exists there or is named there by a symbolic link, or else a new one.
+func (c *copier) into(dir *node, name string, e *tree.Entry) (*node, error) {
+	old := dir.child(name)
+	if old != nil && c.entry(old).Type == tree.Link {
+		if p, err := c.lookup(old.path(), true); err == nil {
+			old = p.node
+		}
+	}
+	if old != nil && c.isDir(old) {
+		c.merge(old, e)
+		return old, nil
+	}
+	c.owner.set(e)
+	n := &node{own: e}
+	n.attach(dir, name)
+	return n, nil
+}
+
+// merge gives a directory that exists the attributes that are to be preserved.
+func (c *copier) merge(n *node, e *tree.Entry) {
+	if !c.opts.Preserve {
+		return
+	}
+	into := c.copyUp(n)
+	into.Mode, into.UID, into.GID, into.Time = e.Mode, e.UID, e.GID, e.Time
+	c.owner.set(into)
+	for _, x := range e.Xattrs {
+		setXattr(into, x.Name, x.Value)
+	}
+}
+
+// dir copies what the directory rel of the source holds.
+func (c *copier) dir(dst *node, rel string) error {
+	f, err := c.root.Open(rel)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from, err)
+	}
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from.below(rel), err)
+	}
+	slices.Sort(names)
+	at := dst.path()
+	for _, name := range names {
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
+		if err := tree.CheckPath(strings.TrimPrefix(at+"/"+name, "./")); err != nil {
+			return fmt.Errorf("source %s: %w", c.from.below(filepath.Join(rel, name)), err)
+		}
+		if err := c.add(dst, name, filepath.Join(rel, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add copies rel to name in the directory dst.
+func (c *copier) add(dst *node, name, rel string) error {
+	info, err := c.root.Lstat(rel)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", c.from, err)
+	}
+	e, err := c.copied(info, c.from.below(rel))
+	if err != nil {
+		return err
+	}
+	if e.Type == tree.Link {
+		if e.Link, err = c.root.Readlink(rel); err != nil {
+			return fmt.Errorf("source %s: %w", c.from, err)
+		}
+	}
+	if e.Xattrs, err = c.xattrs(rel); err != nil {
+		return err
+	}
+	if e.Type == tree.Dir {
+		n, err := c.into(dst, name, e)
+		if err != nil {
+			return err
+		}
+		return c.dir(n, rel)
+	}
+	c.owner.set(e)
+	n := &node{own: c.linked(info, e)}
+	n.attach(dst, name)
+	return nil
+}
+
+// linked is the inode for what info is of: e, or if that is to be preserved the one that
+// another name of it has.
+func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
+	st := info.Sys().(*syscall.Stat_t)
+	if !c.opts.Preserve || st.Nlink == 1 {
+		return e
+	}
+	key := [2]uint64{uint64(st.Dev), st.Ino}
+	if old := c.links[key]; old != nil {
+		return old
+	}
+	c.links[key] = e
+	return e
+}
+
+// xattrs are those of rel that are to be preserved.
+func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
+	if !c.opts.Preserve {
+		return nil, nil
+	}
+	dir, err := c.root.Open(filepath.Dir(rel))
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from, err)
+	}
+	defer dir.Close()
+	if rel == "." {
+		return fileXattrs(dir)
+	}
+	// The path has no link but the first, and the last is not followed.
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(rel))
+	xs, err := listXattrs(
+		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
+		func(name string, b []byte) (int, error) { return unix.Lgetxattr(path, name, b) })
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from.below(rel), err)
+	}
+	return xs, nil
+}

@@ -1,0 +1,304 @@
+package patch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+)
+
+// MaxFile is the most bytes that a file of patches may have.
+const MaxFile = 16 << 20
+
+// Decode reads a list of operations from r, JSON or YAML, and is strict about it: what is
+// not known, missing, there twice or of another type is a [*SyntaxError] with its
+// position in the file called name. Sources of the host are relative to the directory of
+// that.
+//
+// The list is the whole file, or the field "patches" of an object. Each of its elements
+// is an object with one key, an operation:
+//
+//	text       path, content, [replace]
+//	file       path, content_base64, [replace]
+//	copy_file  src, dst, [replace]
+//	copy_dir   src, dst, [replace], without mode
+//	symlink    target, link, [replace], without mode
+//	mkdir      path
+//	remove     path, and nothing else
+//	append     path, content
+//	chmod      path, mode
+//	chown      path, uid or gid or both
+//	link       target, link, [replace]
+//	xattr      path, name, value or value_base64 or "remove": true
+//	rename     src, dst, [replace]
+//	touch      path, [time]
+//
+// and all may have mode, uid and gid. A mode is a string of four octal digits, a time a
+// number of seconds since 1970, a string with one that may have decimals, or a string as
+// in RFC 3339. In YAML a string that is a mode or a time is quoted.
+func Decode(r io.Reader, name string) ([]Op, error) {
+	d := decoder{dir: filepath.Dir(name)}
+	v, err := parse(r)
+	if err == nil {
+		err = d.document(v, nil)
+	}
+	if err != nil {
+		return nil, inFile(err, name)
+	}
+	return d.ops, nil
+}
+
+// Load reads the file called name like Decode. It also takes "patch_files", a list of
+// files beside "patches" in an object: their operations come first, in their order.
+// They are relative to the directory of the first file, and name no others. The caller
+// opens them.
+func Load(name string, open func(name string) (io.ReadCloser, error)) ([]Op, error) {
+	v, err := openFile(name, open)
+	if err != nil {
+		return nil, err
+	}
+	d := decoder{dir: filepath.Dir(name)}
+	err = d.document(v, func(file string) error {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(d.dir, file)
+		}
+		v, err := openFile(file, open)
+		if err != nil {
+			return err
+		}
+		first := decoder{dir: filepath.Dir(file), before: len(d.ops)}
+		if err := first.document(v, nil); err != nil {
+			return inFile(err, file)
+		}
+		d.ops = append(d.ops, first.ops...)
+		return nil
+	})
+	if err != nil {
+		return nil, inFile(err, name)
+	}
+	return d.ops, nil
+}
+
+func openFile(name string, open func(name string) (io.ReadCloser, error)) (*value, error) {
+	f, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	v, err := parse(f)
+	if err != nil {
+		return nil, inFile(err, name)
+	}
+	return v, nil
+}
+
+// inFile says in which file err is, unless that is known.
+func inFile(err error, name string) error {
+	var syntax *SyntaxError
+	if !errors.As(err, &syntax) {
+		return &SyntaxError{File: name, Err: err}
+	}
+	if syntax.File == "" {
+		syntax.File = name
+	}
+	return err
+}
+
+// parse reads JSON if it is that, and else YAML.
+func parse(r io.Reader) (*value, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxFile {
+		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
+	}
+	looks := bytes.TrimLeft(data, " \t\r\n")
+	if len(looks) == 0 || looks[0] != '{' && looks[0] != '[' {
+		return parseYAML(data)
+	}
+	if json.Valid(data) {
+		return parseJSON(data)
+	}
+	v, err := parseYAML(data)
+	if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
+		_, err = parseJSON(data)
+	}
+	return v, err
+}
+
+type decoder struct {
+	dir    string // of the file
+	before int    // operations of other files
+	ops    []Op
+}
+
+// document takes the whole file, and the operations of others with load, unless that is
+// nil.
+func (d *decoder) document(v *value, load func(file string) error) error {
+	if v.kind != isObject {
+		return d.list(v)
+	}
+	f := fields{value: v}
+	files := f.take("patch_files")
+	list := f.take("patches")
+	if err := f.rest("an object with patches"); err != nil {
+		return err
+	}
+	if files != nil {
+		if err := d.files(files, load); err != nil {
+			return err
+		}
+	}
+	if list == nil || list.kind == isNull {
+		if list == nil && files == nil {
+			return at(v.pos, `neither a list nor an object with "patches"`)
+		}
+		return nil
+	}
+	return d.list(list)
+}
+
+func (d *decoder) files(v *value, load func(file string) error) error {
+	if load == nil {
+		return at(v.pos, "patch_files cannot be named here")
+	}
+	if v.kind != isList {
+		return at(v.pos, "patch_files is %s, not a list", v.kind)
+	}
+	for _, file := range v.items {
+		if file.kind != isString || file.text == "" {
+			return at(file.pos, "patch_files has %s, not the name of a file", file.kind)
+		}
+		if err := load(file.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) list(v *value) error {
+	if v.kind != isList {
+		return at(v.pos, "patches are %s, not a list", v.kind)
+	}
+	d.ops = slices.Grow(d.ops, len(v.items))
+	for _, item := range v.items {
+		op, err := d.op(item)
+		if err != nil {
+			return err
+		}
+		d.ops = append(d.ops, op)
+	}
+	return nil
+}
+
+// op takes an element of the list.
+func (d *decoder) op(v *value) (Op, error) {
+	failed := &OpError{Index: d.before + len(d.ops) + 1}
+	fail := func(pos position, err error) (Op, error) {
+		var known *SyntaxError
+		if errors.As(err, &known) {
+			pos, err = position{known.Line, known.Column}, known.Err
+		}
+		failed.Err = err
+		return nil, at(pos, "%w", failed)
+	}
+	switch {
+	case v.kind != isObject:
+		return fail(v.pos, fmt.Errorf("it is %s, not an object", v.kind))
+	case len(v.fields) != 1:
+		return fail(v.pos, fmt.Errorf("an object with %d keys, not with one, the operation", len(v.fields)))
+	}
+	key := v.fields[0]
+	decode := decoders[key.key]
+	if decode == nil {
+		return fail(key.pos, fmt.Errorf("there is no operation %q", key.key))
+	}
+	failed.Op = key.key
+	if key.value.kind != isObject {
+		return fail(key.value.pos, fmt.Errorf("it is %s, not an object", key.value.kind))
+	}
+	f := fields{value: key.value, dir: d.dir}
+	op := decode(&f)
+	if f.err == nil {
+		f.err = f.rest("it")
+	}
+	if f.err == nil {
+		f.err = op.check()
+	}
+	if f.err != nil {
+		if op != nil {
+			failed.Path = op.path()
+		}
+		return fail(key.value.pos, f.err)
+	}
+	return op, nil
+}
+
+var decoders = map[string]func(f *fields) Op{
+	"text": func(f *fields) Op {
+		return Text{Path: f.path("path"), Content: f.text("content"), Replace: f.flag("replace"), Attr: f.attr()}
+	},
+	"file": func(f *fields) Op {
+		return File{Path: f.path("path"), Content: []byte(f.base64("content_base64")), Replace: f.flag("replace"), Attr: f.attr()}
+	},
+	"copy_file": func(f *fields) Op {
+		return CopyFile{Src: f.source("src"), Dst: f.path("dst"), Replace: f.flag("replace"), Attr: f.attr()}
+	},
+	"copy_dir": func(f *fields) Op {
+		return CopyDir{Src: f.source("src"), Dst: f.path("dst"), Replace: f.flag("replace"), Owner: f.owner()}
+	},
+	"symlink": func(f *fields) Op {
+		return Symlink{Target: f.text("target"), Link: f.path("link"), Replace: f.flag("replace"), Owner: f.owner()}
+	},
+	"mkdir": func(f *fields) Op {
+		return Mkdir{Path: f.path("path"), Attr: f.attr()}
+	},
+	"remove": func(f *fields) Op {
+		return Remove{Path: f.path("path")}
+	},
+	"append": func(f *fields) Op {
+		return Append{Path: f.path("path"), Content: f.text("content"), Attr: f.attr()}
+	},
+	"chmod": func(f *fields) Op {
+		o := Chmod{Path: f.path("path"), Owner: f.owner()}
+		f.required("mode", func(v *value) { o.Mode = f.toMode(v) })
+		return o
+	},
+	"chown": func(f *fields) Op {
+		return Chown{Path: f.path("path"), Attr: f.attr()}
+	},
+	"link": func(f *fields) Op {
+		return Link{Target: f.path("target"), Link: f.path("link"), Replace: f.flag("replace"), Attr: f.attr()}
+	},
+	"xattr": decodeXattr,
+	"rename": func(f *fields) Op {
+		return Rename{Src: f.path("src"), Dst: f.path("dst"), Replace: f.flag("replace"), Attr: f.attr()}
+	},
+	"touch": func(f *fields) Op {
+		return Touch{Path: f.path("path"), Time: f.time("time"), Attr: f.attr()}
+	},
+}
+
+func decodeXattr(f *fields) Op {
+	o := Xattr{Path: f.path("path"), Name: f.text("name"), Remove: f.flag("remove"), Attr: f.attr()}
+	has := 0
+	if f.has("value") {
+		has++
+		o.Value = f.text("value")
+	}
+	if f.has("value_base64") {
+		has++
+		o.Value = f.base64("value_base64")
+	}
+	if o.Remove {
+		has++
+	}
+	if has != 1 {
+		f.fail(f.value.pos, `one of "value", "value_base64" and "remove": true is needed`)
+	}
+	return o
+}

@@ -1,0 +1,77 @@
+package patch
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpError is an operation that is invalid or cannot be applied.
+type OpError struct {
+	Index int    // of the operation in its list, from 1
+	Op    string // its name in JSON; "" if that is not known
+	Path  string // the path that it is about; "" if that is not known
+	Err   error
+}
+
+func (e *OpError) Error() string {
+	what := e.Op
+	if e.Path != "" {
+		what += " " + printable(e.Path)
+	}
+	if what == "" {
+		return fmt.Sprintf("patch %d: %v", e.Index, e.Err)
+	}
+	return fmt.Sprintf("patch %d (%s): %v", e.Index, what, e.Err)
+}
+
+func (e *OpError) Unwrap() error { return e.Err }
+
+// SyntaxError is a fault in a file of patches.
+type SyntaxError struct {
+	File         string
+	Line, Column int // from 1, in characters; 0: not known
+	Err          error
+}
+
+func (e *SyntaxError) Error() string {
+	switch {
+	case e.Line == 0:
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	case e.Column == 0:
+		return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+	}
+	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
+}
+
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// fault says in words of its own what a system call would say with a number, which
+// errors.Is finds (and fs.ErrNotExist and fs.ErrExist by it).
+type fault struct {
+	text string
+	is   unix.Errno
+}
+
+func (e *fault) Error() string { return e.text }
+func (e *fault) Unwrap() error { return e.is }
+
+var (
+	errNotFound = &fault{"not found", unix.ENOENT}
+	errExists   = &fault{"exists (set replace to allow)", unix.EEXIST}
+	errIsDir    = &fault{"is a directory", unix.EISDIR}
+	errLoop     = &fault{fmt.Sprintf("more than %d symbolic links on the way", maxLinks), unix.ELOOP}
+)
+
+func invalid(format string, args ...any) error {
+	return &fault{fmt.Sprintf(format, args...), unix.EINVAL}
+}
+
+// printable is s, in quotes if it has what would disturb a terminal or a line.
+func printable(s string) string {
+	if quoted := strconv.Quote(s); len(quoted) > len(s)+len(`""`) {
+		return quoted
+	}
+	return s
+}

@@ -1,0 +1,231 @@
+package patch
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/tree"
+)
+
+// hostPath is a path on the host: in root, below the directory dir if that is not empty,
+// or anywhere.
+type hostPath struct {
+	root *os.Root
+	dir  string
+	path string
+}
+
+func (a *applier) source(s Source) hostPath {
+	switch {
+	case a.opts.Root != nil:
+		return hostPath{root: a.opts.Root, path: cmp.Or(strings.Trim(s.Path, "/"), ".")}
+	case filepath.IsAbs(s.Path):
+		return hostPath{path: s.Path}
+	}
+	return hostPath{path: filepath.Join(s.Dir, s.Path)}
+}
+
+func (p hostPath) String() string {
+	if p.root != nil {
+		return printable(filepath.Join(p.root.Name(), p.path))
+	}
+	return printable(filepath.Join(p.dir, p.path))
+}
+
+func (p hostPath) stat() (fs.FileInfo, error) {
+	if p.root != nil {
+		return p.root.Stat(p.path)
+	}
+	return os.Stat(p.path)
+}
+
+// open opens a file, which may have become something else since it was looked at: not to
+// wait for a pipe.
+func (p hostPath) open() (*os.File, error) {
+	const flags = os.O_RDONLY | unix.O_NONBLOCK
+	switch {
+	case p.root != nil:
+		return p.root.OpenFile(p.path, flags, 0)
+	case p.dir == "":
+		return os.OpenFile(p.path, flags, 0)
+	}
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(p.path, flags, 0)
+}
+
+// openRoot opens a directory.
+func (p hostPath) openRoot() (*os.Root, error) {
+	if p.root != nil {
+		return p.root.OpenRoot(p.path)
+	}
+	return os.OpenRoot(p.path)
+}
+
+// below is what has the path rel in the directory p.
+func (p hostPath) below(rel string) hostPath {
+	if p.root != nil {
+		return hostPath{root: p.root, path: filepath.Join(p.path, rel)}
+	}
+	return hostPath{dir: p.path, path: rel}
+}
+
+// hostFile is the content of a file on the host.
+type hostFile struct {
+	from hostPath
+	size int64
+	time time.Time
+}
+
+const copyBuf = 256 << 10
+
+// open opens the file. It is an error if that is no longer what it was when the list was
+// applied.
+func (h *hostFile) open() (*os.File, error) {
+	f, err := h.from.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (h *hostFile) check(f *os.File) error {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s has changed meanwhile: it is no longer a regular file", h.from)
+	case info.Size() != h.size:
+		return fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, info.Size())
+	case !info.ModTime().Equal(h.time):
+		return fmt.Errorf("%s has changed meanwhile: it was written to", h.from)
+	}
+	return nil
+}
+
+// ReadAt reads the file, which it opens each time.
+func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
+	f, err := h.open()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.ReadAt(p, off)
+}
+
+// WriteTo writes what is in the file.
+func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
+	f, err := h.open()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(f, h.size), make([]byte, min(h.size, copyBuf)))
+	if err == nil && n < h.size {
+		err = fmt.Errorf("%s has changed meanwhile: from %d bytes to %d", h.from, h.size, n)
+	}
+	return n, err
+}
+
+// copied is an inode for info, what was found at from, but for its link target and its
+// extended attributes.
+func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
+	e := &tree.Entry{Time: a.opts.time(), Mode: uint16(info.Sys().(*syscall.Stat_t).Mode & 0o7777)}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		e.Type, e.Size = tree.File, info.Size()
+		if e.Size > 0 {
+			e.Content = &hostFile{from: from, size: e.Size, time: info.ModTime()}
+		}
+	case mode.IsDir():
+		e.Type = tree.Dir
+	case mode.Type() == fs.ModeSymlink:
+		e.Type, e.Mode = tree.Link, 0o777
+	default:
+		return nil, fmt.Errorf("source %s: is not a regular file, directory or symbolic link", from)
+	}
+	if a.opts.Preserve {
+		st := info.Sys().(*syscall.Stat_t)
+		e.UID, e.GID = st.Uid, st.Gid
+		e.Time = tree.TimeOf(info.ModTime())
+	}
+	return e, nil
+}
+
+func (o CopyFile) apply(a *applier) error {
+	from := a.source(o.Src)
+	info, err := from.stat()
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("source %s: is not a regular file", from)
+	}
+	e, err := a.copied(info, from)
+	if err != nil {
+		return err
+	}
+	if a.opts.Preserve {
+		f, err := from.open()
+		if err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+		defer f.Close()
+		if e.Xattrs, err = fileXattrs(f); err != nil {
+			return fmt.Errorf("source %s: %w", from, err)
+		}
+	}
+	return a.put(o.Dst, o.Replace, e, o.Attr)
+}
+
+func fileXattrs(f *os.File) ([]tree.Xattr, error) {
+	fd := int(f.Fd())
+	return listXattrs(
+		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
+		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
+}
+
+// listXattrs are the extended attributes that list and get find, but for those that
+// steer overlayfs or a merge.
+func listXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]tree.Xattr, error) {
+	buf := make([]byte, maxXattr) // also the most that the names take (XATTR_LIST_MAX)
+	n, err := list(buf)
+	if err == unix.ENOTSUP || err == nil && n == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listxattr: %w", err)
+	}
+	names := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
+	slices.Sort(names)
+	var xs []tree.Xattr
+	for _, name := range names {
+		if tree.IsMark(name) {
+			continue
+		}
+		n, err := get(name, buf)
+		if err != nil {
+			return nil, fmt.Errorf("getxattr %s: %w", name, err)
+		}
+		xs = append(xs, tree.Xattr{Name: name, Value: string(buf[:n])})
+	}
+	return xs, nil
+}

@@ -1,0 +1,65 @@
+package patch
+
+import (
+	"fmt"
+	"slices"
+)
+
+// kind is what a value of a file is.
+type kind int
+
+const (
+	isNull kind = iota
+	isBool
+	isNumber
+	isString
+	isList
+	isObject
+)
+
+func (k kind) String() string {
+	return [...]string{"null", "a boolean", "a number", "a string", "a list", "an object"}[k]
+}
+
+// value is one of JSON or YAML.
+type value struct {
+	kind   kind
+	text   string // of a scalar
+	items  []*value
+	fields []field
+	pos    position
+}
+
+type field struct {
+	key   string
+	pos   position
+	value *value
+}
+
+// position is that of a character in a file, from 1; Column 0: only the line is known.
+type position struct{ line, column int }
+
+// maxNesting is how deep values may lie in others. Patches need five levels.
+const maxNesting = 32
+
+var errNesting = fmt.Errorf("values nested deeper than %d levels", maxNesting)
+
+// maxFields is how many an object may have. Patches have up to seven.
+const maxFields = 64
+
+// add puts a field into the object v. It must not be there yet.
+func (v *value) add(f field) error {
+	if len(v.fields) == maxFields {
+		return at(f.pos, "object with more than %d keys", maxFields)
+	}
+	if slices.ContainsFunc(v.fields, func(g field) bool { return g.key == f.key }) {
+		return at(f.pos, "%q is there twice", f.key)
+	}
+	v.fields = append(v.fields, f)
+	return nil
+}
+
+// at is an error at a position; the file is filled in where it is known.
+func at(pos position, format string, args ...any) error {
+	return &SyntaxError{Line: pos.line, Column: pos.column, Err: fmt.Errorf(format, args...)}
+}
