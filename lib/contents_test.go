@@ -155,7 +155,7 @@ func allContents(t *testing.T) []contents {
 			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)
 		}, false, false},
 		{"EROFS layer patched", func(t *testing.T) tree.Source {
-			lower := must[*tree.Tree](t)(erofs.Merge(context.Background(), []erofs.Layer{{Image: image(t, true)}}, erofs.MergeOptions{}))
+			lower := must[*tree.Tree](t)(merge.Layers(context.Background(), []merge.Layer{{Image: image(t, true)}}, merge.Options{}))
 			ops := []patch.Op{patch.Text{Path: "/z", Content: "z", Replace: true}, patch.Append{Path: "/z", Content: "\n"}}
 			return must[*patch.Result](t)(patch.Apply(context.Background(), lower, ops, patch.Options{})).Source(tree.Flat)
 		}, false, false},

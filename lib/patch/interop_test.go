@@ -257,7 +257,7 @@ func erofsImage(t *testing.T, name string, src tree.Source, layer bool) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := erofs.NewWriter(f, erofs.Options{Layer: layer, Check: true})
+	w, err := erofs.NewWriter(t.Context(), f, erofs.Options{Layer: layer, Check: true})
 	if err == nil {
 		err = tree.Copy(context.Background(), w, src)
 	}
@@ -274,7 +274,7 @@ func ext4Upper(t *testing.T, src tree.Source) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := ext4.NewWriter(f, ext4.Options{Upper: true, Size: 64 << 20, Check: true})
+	w, err := ext4.NewWriter(t.Context(), f, ext4.Options{Upper: true, Size: 64 << 20, Check: true})
 	if err == nil {
 		err = tree.Copy(context.Background(), w, src)
 	}
