@@ -34,7 +34,7 @@ func TestStreamsForNothing(t *testing.T) {
 	const (
 		noOutput = "probe: standard output: is closed or not open for writing\n"
 		noInput  = "probe: standard input: is closed or not open for reading\n"
-		perhaps  = "probe: warning: standard output: goes to /dev/null, unless it is closed and nobody asked for that\n"
+		perhaps  = "probe: warning: standard output: is /dev/null, or was closed: the output is lost\n"
 	)
 	for _, c := range []struct {
 		redirect string

@@ -727,7 +727,7 @@ func (d ended) say([]byte) bool { return false }
 
 func (d ended) draw(_ time.Time, bars []*Bar, _ bool) {
 	for _, b := range bars {
-		if b.view.news.over {
+		if b.view.state.over {
 			d[b.id]++
 		}
 	}
