@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fact is all that can be seen of one name in a directory tree, in values that
-// can be compared and printed.
+// Fact describes one name in a directory tree, in values that can be compared and
+// printed.
 type Fact struct {
 	Path    string // "." is the root, then "a/b"
 	Type    string // file dir link char block fifo socket
@@ -30,7 +30,7 @@ type Fact struct {
 	Link    string
 	Dev     string // "MAJOR:MINOR" of a device, else ""
 	Nlink   uint64 // of a directory only if asked for, else 0
-	SameAs  string // first path, in order, of the inode; Path itself where it has one name
+	SameAs  string // the first path, in order, of the same inode; Path itself if there is no other
 	Sum     string // SHA-256 of a file's content, in hex
 	Extents string // data of a file as "OFF+LEN,...", if asked for; "-" is all hole
 	Xattrs  Xattrs
@@ -53,7 +53,7 @@ func (x Xattrs) String() string {
 	return "{" + strings.Join(s, " ") + "}"
 }
 
-// Look says what Walk looks at beyond what always counts.
+// Look says which optional facts Walk reports.
 type Look struct {
 	Extents  bool // holes, which not every file system reports alike
 	DirLinks bool // st_nlink of directories, which overlayfs and btrfs do not count
