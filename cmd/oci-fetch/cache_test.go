@@ -24,9 +24,9 @@ import (
 	"ocipipe/lib/reftest/registry"
 )
 
-const numImages = 6 // of which image i has layers i, i+1, i+2 and i+1 again
+const numImages = 6 // image i has layers i, i+1, i+2, and i+1 again
 
-// cacheTest is one cache that many processes use, and the registry behind it.
+// cacheTest is one cache that many processes use, and its registry.
 type cacheTest struct {
 	bin, dir string
 	server   *registry.Server
@@ -140,7 +140,7 @@ func blobsOf(t *testing.T, manifest []byte) []blob {
 	return append(m.Layers, m.Config)
 }
 
-// round has processes pull, of which some are killed, or none.
+// round runs processes that pull, and may kill some of them.
 func (c *cacheTest) round(t *testing.T, processes int, kill bool) (killed int) {
 	before := c.missing(t)
 	c.restart(t)
@@ -258,7 +258,7 @@ func (c *cacheTest) account(t *testing.T, before map[digest.Digest][]cas.Range, 
 	}
 }
 
-// check checks that the cache is valid as it stands.
+// check checks that the cache is valid.
 func (c *cacheTest) check(t *testing.T) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, "blobs/sha256/*"))

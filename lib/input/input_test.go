@@ -36,7 +36,7 @@ func files(t *testing.T) string {
 	return dir
 }
 
-// TestLayersOnImage shows that layers lie on an image as on its layers.
+// TestLayersOnImage shows that layers above an image act as layers above its layers.
 func TestLayersOnImage(t *testing.T) {
 	dir := files(t)
 	in := func(names ...string) (paths []string) {
@@ -120,8 +120,8 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// TestCutBehindLayer shows that an archive of which one layer is read is read to its
-// end, where it is found to be cut short.
+// TestCutBehindLayer shows that an archive is read to its end even if only one layer of it
+// is read, and is found to be cut short there.
 func TestCutBehindLayer(t *testing.T) {
 	data := tarOf(t, ociFiles(t, tarOf(t, file{"a", "1"}), tarOf(t, file{"b", "2"}))...)
 	for n, want := range map[int]error{len(data): io.EOF, len(data) - 1024: io.ErrUnexpectedEOF} {
@@ -139,7 +139,7 @@ func TestCutBehindLayer(t *testing.T) {
 	}
 }
 
-// TestSilentPipe: an input that never says what it is keeps Open no longer than its
+// TestSilentPipe: with an input from which nothing comes Open waits no longer than its
 // context.
 func TestSilentPipe(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -219,8 +219,8 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// TestUndecided shows what is refused because one cannot tell, or because it is not
-// what its first name says.
+// TestUndecided shows which inputs are refused: those whose kind is not clear, and those that
+// are not what their first name says.
 func TestUndecided(t *testing.T) {
 	skippable := bytes.Repeat(append([]byte{0x50, 0x2a, 0x4d, 0x18, 0xf0, 0xff, 0, 0}, make([]byte, 0xfff0)...), 300)
 	random := make([]byte, 1<<20)
@@ -263,7 +263,7 @@ func TestUndecided(t *testing.T) {
 	}
 }
 
-// FuzzKind shows that whatever was looked at is read again, byte by byte.
+// FuzzKind shows that the bytes that were looked at are all read again.
 func FuzzKind(f *testing.F) {
 	l := tarOf(f, file{"etc/passwd", "root"})
 	image := tarOf(f, append(dirs(3), ociFiles(f, l)...)...)

@@ -19,7 +19,7 @@ import (
 // inode is a file without its names; names of one inode share the pointer.
 type inode struct {
 	typ     tree.Type
-	id      int    // of the item that made it, for who wants to know
+	id      int    // of the item that made it
 	what    string // attributes and content, in words
 	link    string // of a symbolic link
 	implied bool   // a directory whose attributes the layer does not state

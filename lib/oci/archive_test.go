@@ -392,7 +392,8 @@ func TestOddArchives(t *testing.T) {
 	})
 }
 
-// appendTar is a with the entries of b that pass keep behind it, as tar -r adds them.
+// appendTar returns a, followed by the entries of b for which keep is true, as tar -r adds
+// them.
 func appendTar(a, b []byte, keep func(*tar.Header) bool) []byte {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestArchiveClosed closes archives from a pipe that goes silent: nothing is left of
-// them, and nobody waits for the writer. Closing twice is harmless.
+// them, and nothing waits for the writer. Closing twice is harmless.
 func TestArchiveClosed(t *testing.T) {
 	data := ours(t, ocitest.Simple(t))
 	broken := bytes.Clone(data)

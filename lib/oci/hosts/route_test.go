@@ -46,7 +46,7 @@ func find(t *testing.T, text, ref string) (r Route, warned []string, err error) 
 	return r, warned, err
 }
 
-// show is all that a test looks at.
+// show returns the parts of a route that the tests compare.
 func (r Route) show() string {
 	var list []string
 	for _, e := range append(slices.Clone(r.Mirrors), r.Origin) {

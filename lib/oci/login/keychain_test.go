@@ -169,7 +169,7 @@ func TestFileOnce(t *testing.T) {
 	}
 }
 
-// TestHelperHangs: nobody waits for a helper longer than for anything else.
+// TestHelperHangs: the wait for a helper has a limit.
 func TestHelperHangs(t *testing.T) {
 	install(t, "slow", `exec sleep 30`)
 	late := errors.New("late")

@@ -663,7 +663,7 @@ func TestDownloadsOutliveOpen(t *testing.T) {
 	p.want("r:v1")
 }
 
-// TestCloseEndsDownloads: nothing goes on behind an image that was closed.
+// TestCloseEndsDownloads: nothing goes on after an image was closed.
 func TestCloseEndsDownloads(t *testing.T) {
 	p := newPuller(t)
 	p.AddImage("r", "v1", fake.Layer(1, 4<<20), fake.Layer(2, 4<<20))

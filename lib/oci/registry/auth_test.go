@@ -24,7 +24,7 @@ func authFileOf(t *testing.T, host, content string) string {
 	return path
 }
 
-// TestLogin: all ways to get in, and what is said where there is none.
+// TestLogin: all ways to log in, and the errors if none works.
 func TestLogin(t *testing.T) {
 	const good = `{"auths":{"HOST":{"auth":"bWU6c2VjcmV0"}}}` // me:secret
 	bearer := fake.Behaviour{Auth: "bearer", User: "me", Password: "secret"}

@@ -173,7 +173,7 @@ func TestWrongSize(t *testing.T) {
 	}
 }
 
-// TestWriteError: who takes the bytes cannot.
+// TestWriteError: the function that takes the bytes fails.
 func TestWriteError(t *testing.T) {
 	big := data(4 << 20)
 	s := start(t, fake.Config{}, fake.Behaviour{})

@@ -46,7 +46,7 @@ func TestLongSecret(t *testing.T) {
 	}
 }
 
-// TestHeaderLength: headers are bounded, of which challenges are made.
+// TestHeaderLength: the headers that challenges come from have a greatest length.
 func TestHeaderLength(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", strings.Repeat("a,", 2<<20))

@@ -18,7 +18,7 @@ import (
 	fake "ocipipe/lib/reftest/registry"
 )
 
-// secureHosts are servers with an authority each, which note who comes.
+// secureHosts are servers with an authority each, which record their clients.
 type secureHosts struct {
 	t     *testing.T
 	dir   string            // as certs.d
@@ -130,7 +130,7 @@ func TestIdentity(t *testing.T) {
 		})
 	}
 
-	// The authority of one is none of another.
+	// The authority of one server is not trusted for another.
 	must(t, os.Rename(s.dir+"/"+storage, s.dir+"/away"))
 	r, _ := open(t, registry, Options{Certs: hosts.Options{Dirs: []string{s.dir}}})
 	if _, err := r.Manifest(ctx, "v1", 1<<20, nil); err == nil || !strings.Contains(err.Error(), storage) || !strings.Contains(err.Error(), "unknown authority") {

@@ -226,7 +226,7 @@ func TestTokenNames(t *testing.T) {
 	}
 }
 
-// TestTokenServerHangs: nobody waits for it longer than for a registry.
+// TestTokenServerHangs: the wait for a token server is no longer than for a registry.
 func TestTokenServerHangs(t *testing.T) {
 	for name, hang := range map[string]http.HandlerFunc{
 		"at once":       func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() },

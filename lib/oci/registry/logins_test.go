@@ -183,7 +183,7 @@ func TestNoSecretShown(t *testing.T) {
 	}
 }
 
-// TestNoReferer: where a token server leads hears nothing of who has sent us.
+// TestNoReferer: a host that a token server redirects to does not learn the URL of that.
 func TestNoReferer(t *testing.T) {
 	referer := "?"
 	w := newWorld(t, map[string]http.HandlerFunc{
@@ -201,7 +201,7 @@ func TestNoReferer(t *testing.T) {
 	}
 }
 
-// TestUnknownLogins: a password is not sent to who asks for something else.
+// TestUnknownLogins: a password is not sent to a server that asks for something else.
 func TestUnknownLogins(t *testing.T) {
 	for _, c := range []string{`Digest realm="x",nonce="y"`, "Negotiate"} {
 		w := newWorld(t, map[string]http.HandlerFunc{registryHost: wants(c, says("{}"))})
