@@ -10,13 +10,13 @@ import (
 // further goroutine passes every byte to a tap, such as a hash. Bytes are not copied,
 // except by Read, and by Peek if it has to join two buffers.
 type Ahead struct {
-	free chan *aheadBuf
-	full chan *aheadBuf // to the consumer; closed at the end
-	seen chan struct{}  // closed when the tap has every byte
-	stop chan struct{}
-	once sync.Once      // closes stop
-	runs sync.WaitGroup // the goroutines
-	err  error          // what ended the reader; valid once full is closed
+	free    chan *aheadBuf
+	full    chan *aheadBuf // to the consumer; closed at the end
+	tapDone chan struct{}  // closed when the tap has every byte
+	stop    chan struct{}
+	once    sync.Once      // closes stop
+	runs    sync.WaitGroup // the goroutines
+	err     error          // what ended the reader; valid once full is closed
 
 	cur    *aheadBuf
 	pos    int    // in cur
@@ -48,10 +48,10 @@ type ChunkReader interface {
 // does not close r.
 func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	a := &Ahead{
-		free: make(chan *aheadBuf, aheadCount),
-		full: make(chan *aheadBuf, aheadCount),
-		seen: make(chan struct{}),
-		stop: make(chan struct{}),
+		free:    make(chan *aheadBuf, aheadCount),
+		full:    make(chan *aheadBuf, aheadCount),
+		tapDone: make(chan struct{}),
+		stop:    make(chan struct{}),
 	}
 	for range aheadCount {
 		a.free <- &aheadBuf{}
@@ -62,7 +62,7 @@ func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	}
 	var tapped chan *aheadBuf
 	if tap == nil {
-		close(a.seen)
+		close(a.tapDone)
 	} else {
 		tapped = make(chan *aheadBuf, aheadCount)
 		a.runs.Go(func() { a.feed(tap, tapped) })
@@ -126,7 +126,7 @@ func (f fullReads) ReadChunk(mem []byte) (data []byte, err error) {
 }
 
 func (a *Ahead) feed(tap io.Writer, tapped <-chan *aheadBuf) {
-	defer close(a.seen)
+	defer close(a.tapDone)
 	for b := range tapped {
 		tap.Write(b.data)
 		a.release(b)
@@ -192,7 +192,7 @@ func (a *Ahead) next() error {
 	}
 	b, ok := <-a.full
 	if !ok {
-		<-a.seen
+		<-a.tapDone
 		return a.err
 	}
 	a.cur, a.pos = b, 0

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch shows the work of a tool that starts no bars, from outside: how far its input
-// files have been read or, if that says nothing (a pipe, a file that is read at random,
-// one that has been read to its end), how much has been written. For a tool with bars
-// it only shows what is written after the last bar has ended. It asks the kernel for offsets and sizes, which
-// costs the work nothing.
+// watch shows the work of a tool that starts no bars, from outside: how far its input files
+// have been read or, if that says nothing (a pipe, a file that is read at random, one that
+// has been read to its end), how much has been written. For a tool with bars it only shows
+// what is written after the last bar has ended. It asks the kernel for offsets and sizes,
+// which costs the work nothing.
 type watch struct {
 	off atomic.Bool // the tool has bars of its own
 

@@ -166,15 +166,15 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-// open opens path, and finds out what it is unless said already says so. The end of ctx
+// open opens path, and finds out what it is unless known already says so. The end of ctx
 // ends the wait for a silent pipe.
-func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCloser, error) {
+func (s *Set) open(ctx context.Context, path string, known Kind) (Kind, io.ReadCloser, error) {
 	f, err := s.opts.Open(path)
 	if err != nil {
 		return "", nil, err
 	}
-	if said == Layer || said == Image {
-		return said, f, nil
+	if known == Layer || known == Image {
+		return known, f, nil
 	}
 	stop := context.AfterFunc(ctx, func() { f.Close() })
 	kind, in, err := detect(ctx, f, s.opts.Layer.Window)
@@ -190,14 +190,14 @@ func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCl
 // openAbove opens a layer above the first input. If Options.Kind says that the first is an
 // image, the others are layers.
 func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error) {
-	said := s.opts.Kind
-	if said != Layer && isDir(path) {
+	known := s.opts.Kind
+	if known != Layer && isDir(path) {
 		return nil, s.misplaced()
 	}
-	if said == Image {
-		said = Layer
+	if known == Image {
+		known = Layer
 	}
-	kind, in, err := s.open(ctx, path, said)
+	kind, in, err := s.open(ctx, path, known)
 	if err != nil {
 		return nil, err
 	}

@@ -26,9 +26,9 @@ func detect(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind K
 			return kind, f, err
 		}
 	}
-	seen := &recorder{r: f}
-	kind, err = kindOf(ctx, seen, window)
-	return kind, &replayed{Closer: f, seen: seen.data, err: seen.err, r: f}, err
+	read := &recorder{r: f}
+	kind, err = kindOf(ctx, read, window)
+	return kind, &replayed{Closer: f, buffered: read.data, err: read.err, r: f}, err
 }
 
 // kindOf says what the tar in r, which may be compressed, holds: the first typical name
@@ -101,20 +101,20 @@ func (c *recorder) Read(p []byte) (int, error) {
 // replayed yields the bytes that were seen of r once more, and then the rest.
 type replayed struct {
 	io.Closer
-	seen []byte
-	err  error // the last of r
-	r    io.Reader
+	buffered []byte
+	err      error // the last of r
+	r        io.Reader
 }
 
 func (c *replayed) Read(p []byte) (int, error) {
 	switch {
-	case len(c.seen) > 0:
-		n := copy(p, c.seen)
-		c.seen = c.seen[n:]
+	case len(c.buffered) > 0:
+		n := copy(p, c.buffered)
+		c.buffered = c.buffered[n:]
 		return n, nil
 	case c.err != nil:
 		return 0, c.err
 	}
-	c.seen = nil
+	c.buffered = nil
 	return c.r.Read(p)
 }

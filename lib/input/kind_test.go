@@ -283,7 +283,7 @@ func FuzzKind(f *testing.F) {
 		if kind != want || (err == nil) != (werr == nil) {
 			t.Errorf("at once %v, %v; in pieces %v, %v", want, werr, kind, err)
 		}
-		again, err := io.ReadAll(&replayed{seen: seen.data, err: seen.err, r: seen.r})
+		again, err := io.ReadAll(&replayed{buffered: seen.data, err: seen.err, r: seen.r})
 		if err != nil || !bytes.Equal(again, data) {
 			t.Errorf("read %d bytes again of %d: %v", len(again), len(data), err)
 		}

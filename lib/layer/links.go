@@ -62,7 +62,7 @@ func (n *names) bind(at, target string, inode *tree.Entry) {
 
 func (n *names) emitLink(at, target string, inode *tree.Entry) {
 	e := inode
-	if e.Lower == nil || !n.gives {
+	if e.Lower == nil || !n.givesAway {
 		e = new(tree.Entry)
 	}
 	lower := inode.Lower

@@ -249,10 +249,10 @@ func (l *modelLayer) bound(n *inode, seen []*inode) (*inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	real := path.Join(dir, path.Base(n.waits))
-	own, lower := l.names[real], l.below[real]
+	resolved := path.Join(dir, path.Base(n.waits))
+	own, lower := l.names[resolved], l.below[resolved]
 	switch {
-	case real != n.waits && own != nil && own.typ != tree.Dir && !slices.Contains(seen, own):
+	case resolved != n.waits && own != nil && own.typ != tree.Dir && !slices.Contains(seen, own):
 		return l.bound(own, seen)
 	case lower != nil && lower.typ != tree.Dir:
 		return lower, nil
@@ -312,30 +312,30 @@ func (l *modelLayer) applyTo(below map[string]*inode) error {
 }
 
 // shows says which directory below the layer's directory p lets through, if any.
-func (l *modelLayer) shows(below map[string]*inode, p string) (real string, ok bool) {
-	real = "."
+func (l *modelLayer) shows(below map[string]*inode, p string) (resolved string, ok bool) {
+	resolved = "."
 	if p == "." {
-		return real, true
+		return resolved, true
 	}
 	at := ""
 	for _, name := range strings.Split(p, "/") {
 		if l.opaque[cmp.Or(at, ".")] || l.whiteout[path.Join(at, name)] && l.names[path.Join(at, name)] == nil {
 			return "", false
 		}
-		at, real = path.Join(at, name), path.Join(real, name)
-		n, lower := l.names[at], below[real]
+		at, resolved = path.Join(at, name), path.Join(resolved, name)
+		n, lower := l.names[at], below[resolved]
 		if lower != nil && lower.typ == tree.Link && (n == nil || n.implied) {
 			var err error
-			if real, err = follow(below, real); err != nil {
+			if resolved, err = follow(below, resolved); err != nil {
 				return "", false
 			}
-			lower = below[real]
+			lower = below[resolved]
 		}
 		if lower == nil || lower.typ != tree.Dir || n != nil && n.typ != tree.Dir {
 			return "", false
 		}
 	}
-	return real, true
+	return resolved, true
 }
 
 // addTo adds the names of the layer to the tree below, in canonical order.
@@ -343,9 +343,9 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 	if n := l.names["."]; n != nil && !n.implied {
 		below["."] = n
 	}
-	real := map[string]string{".": "."} // where directories of the layer come to lie
+	resolved := map[string]string{".": "."} // where directories of the layer come to lie
 	for _, p := range canonical(l.names) {
-		dir, made := real[path.Dir(p)]
+		dir, made := resolved[path.Dir(p)]
 		if p == "." || !made {
 			continue
 		}
@@ -357,7 +357,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			below[at] = n
 			// Where a symbolic link made it take the place of a directory of this
 			// layer, that is lost with all it was going to hold.
-			maps.DeleteFunc(real, func(_, r string) bool { return r == at || strings.HasPrefix(r, at+"/") })
+			maps.DeleteFunc(resolved, func(_, r string) bool { return r == at || strings.HasPrefix(r, at+"/") })
 			continue
 		case !n.implied:
 			makeDirs(below, at)
@@ -374,7 +374,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			}
 			makeDirs(below, at)
 		}
-		real[p] = at
+		resolved[p] = at
 	}
 	return nil
 }

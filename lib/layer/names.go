@@ -20,18 +20,18 @@ import (
 // names keeps them until its end. The tree therefore holds only the layer's own files, and
 // no directory that only a whiteout would imply.
 type names struct {
-	meter   *tree.Meter
-	emit    func(*tree.Entry)
-	gives   bool       // gives entries away (see tree.TakeLayer): inodes are the entries themselves
-	tree    *tree.Tree // without contents
-	whited  map[string]bool
-	opaques map[string]bool
-	waiting map[string]*pendingLink // by the target that they wait for: the last of them
-	pending map[string]*pendingLink // by path, if the tree has waitingInode there
-	links   int                     // how many links have waited
-	woken   []*pendingLink          // to be emitted before the next entry of the tar
-	target  string                  // of woken
-	pseudo  map[string]*pseudoLink  // by path
+	meter     *tree.Meter
+	emit      func(*tree.Entry)
+	givesAway bool       // gives entries away (see tree.TakeLayer): inodes are the entries themselves
+	tree      *tree.Tree // without contents
+	whited    map[string]bool
+	opaques   map[string]bool
+	waiting   map[string]*pendingLink // by the target that they wait for: the last of them
+	pending   map[string]*pendingLink // by path, if the tree has waitingInode there
+	links     int                     // how many links have waited
+	woken     []*pendingLink          // to be emitted before the next entry of the tar
+	target    string                  // of woken
+	pseudo    map[string]*pseudoLink  // by path
 
 	below []*pendingLink // after finish: still to be emitted
 	marks []markedName   // likewise
@@ -116,7 +116,7 @@ func (n *names) add(e *tree.Entry) (err error) {
 		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
 	}
 	path, inode := e.Path, e
-	if !n.gives {
+	if !n.givesAway {
 		copied := *e
 		copied.Path, copied.Content = "", nil
 		inode = &copied

@@ -58,9 +58,9 @@ type Options struct {
 
 	Warn func(msg string) // may be nil
 
-	meter *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
-	works context.Context // ends the wait for Window, as Close does; may be nil
-	gives bool            // see tree.TakeLayer
+	meter     *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
+	works     context.Context // ends the wait for Window, as Close does; may be nil
+	givesAway bool            // see tree.TakeLayer
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -118,7 +118,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
 	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
-	l.names.gives = opts.gives
+	l.names.givesAway = opts.givesAway
 	return l, nil
 }
 

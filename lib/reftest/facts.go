@@ -191,9 +191,9 @@ func xattrs(path string) (Xattrs, error) {
 	return x, nil
 }
 
-// Diff compares facts by path, without regard to their order, and describes each
-// difference in a line. Fields that are named in ignore do not count; a name that
-// is none panics.
+// Diff compares facts by path, without regard to their order, and describes each difference
+// in a line. It does not compare the fields named in ignore. It panics if a name is not
+// that of a field.
 func Diff(want, got []Fact, ignore ...string) []string {
 	for _, name := range ignore {
 		if _, ok := reflect.TypeFor[Fact]().FieldByName(name); !ok {
@@ -246,14 +246,14 @@ func quoted(v any) any {
 	return v
 }
 
-// Compare fails t with the differences, the first 40 of them in words.
+// Compare fails t if Diff finds differences, and prints the first 40.
 func Compare(t testing.TB, want, got []Fact, ignore ...string) {
 	t.Helper()
 	lines := Diff(want, got, ignore...)
 	if len(lines) == 0 {
 		return
 	}
-	const most = 40
-	shown := lines[:min(len(lines), most)]
-	t.Errorf("%d differences in %d entries, among them:\n\t%s", len(lines), len(want), strings.Join(shown, "\n\t"))
+	const maxLines = 40
+	first := lines[:min(len(lines), maxLines)]
+	t.Errorf("%d differences in %d entries, among them:\n\t%s", len(lines), len(want), strings.Join(first, "\n\t"))
 }

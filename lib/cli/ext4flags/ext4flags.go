@@ -36,7 +36,7 @@ func adviseRoom(e *ext4.RoomError) string {
 	if e.Inodes != 0 {
 		flags = append(flags, fmt.Sprintf("--inodes %d", e.Inodes))
 	}
-	enough := strings.Join(flags, " ") + " is enough"
+	hint := strings.Join(flags, " ") + " is enough"
 	switch {
 	case e.Lack == ext4.LackMetadata:
 		return "a larger --size, or a smaller --journal"
@@ -45,7 +45,7 @@ func adviseRoom(e *ext4.RoomError) string {
 	case flags == nil:
 		return ""
 	case e.Lack == ext4.LackSpace:
-		return fmt.Sprintf("%s, with %dM free", enough, e.Free>>20)
+		return fmt.Sprintf("%s, with %dM free", hint, e.Free>>20)
 	}
-	return enough
+	return hint
 }

@@ -56,7 +56,7 @@ const (
 // Prefetch starts to download all layers of an image from a registry, several at a time,
 // and does not wait for them. The reader of Layer.Open then yields what has arrived and
 // waits for the rest. If one layer fails, all do. For an image in a file Prefetch does
-// nothing. [oci.WriteArchive] calls it by itself.
+// nothing. [oci.WriteArchive] does the same by itself.
 //
 // With the policy Never it returns an [*AbsentError] that names every missing layer.
 func (img *Image) Prefetch() error {

@@ -204,12 +204,12 @@ func readManifest(a *answer, ref string, limit int64) (Manifest, error) {
 	if int64(len(data)) > limit {
 		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, limit)}
 	}
-	said, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
+	claimed, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
 	if asked.Validate() == nil {
-		said = ""
+		claimed = ""
 	}
-	if said.Validate() == nil && said.Algorithm().FromBytes(data) != said {
-		return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, said.Algorithm().FromBytes(data), said)}
+	if claimed.Validate() == nil && claimed.Algorithm().FromBytes(data) != claimed {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, claimed.Algorithm().FromBytes(data), claimed)}
 	}
 	if a.from.isMirror && !isManifest(data, asked) {
 		return Manifest{}, &Error{Err: fmt.Errorf("%w: what it sent is not the manifest", ErrProtocol)}

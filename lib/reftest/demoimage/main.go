@@ -3,9 +3,9 @@
 //
 //	go run ./lib/reftest/demoimage DIR    # then: oci-fetch oci:DIR:demo
 //
-// The layers have a static program (/init), a file that is replaced, one that is whited out, a hard link to a file of the layer below, a capability,
-// a symbolic link, a device and a name beyond ASCII. The second layer is not
-// compressed.
+// The layers have a static program (/init), a file that is replaced, one that is whited
+// out, a hard link to a file of the layer below, a capability, a symbolic link, a device
+// and a name beyond ASCII. The second layer is not compressed.
 package main
 
 import (
