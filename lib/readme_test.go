@@ -137,3 +137,51 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// TestNothingForgotten finds each tool in the tables and tests that list all of them, and
+// each sink and source in the tests of what they promise.
+func TestNothingForgotten(t *testing.T) {
+	tools, err := filepath.Glob("../cmd/*/main.go")
+	if err != nil || len(tools) < 8 {
+		t.Fatalf("%d tools, %v", len(tools), err)
+	}
+	read := func(path string) string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	readme, pipelines := read("../README.md"), read("../tests/shell/pipeline.bats")
+	for _, path := range tools {
+		tool := filepath.Base(filepath.Dir(path))
+		if !strings.Contains(readme, "| `"+tool+"` |") {
+			t.Errorf("%s has no row in the table of README.md", tool)
+		}
+		if !exists("../tests/shell/" + tool + ".bats") {
+			t.Errorf("%s has no tests/shell/%s.bats", tool, tool)
+		}
+		if !strings.Contains(pipelines, tool) {
+			t.Errorf("%s is not in tests/shell/pipeline.bats", tool)
+		}
+	}
+	methods := regexp.MustCompile(`(?m)^func \(\w* ?\*?([A-Z]\w*)\) (Add\(\w+ \*(?:tree\.)?Entry\) error|Source\(|Next\(\) \(\*(?:tree\.)?Entry, error\))`)
+	tests := map[string]string{"Add": read("sinks_test.go"), "Source": read("contents_test.go"), "Next": read("contents_test.go")}
+	found := 0
+	err = filepath.WalkDir(".", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "reftest") {
+			return err
+		}
+		for _, m := range methods.FindAllStringSubmatch(read(path), -1) {
+			kind, _, _ := strings.Cut(m[2], "(")
+			found++
+			if pkg := filepath.Base(filepath.Dir(path)); !strings.Contains(tests[kind], pkg+".") {
+				t.Errorf("%s of %s.%s (%s) is not tried by the tests of all sinks and sources", kind, pkg, m[1], path)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 9 {
+		t.Errorf("%d sinks and sources, %v", found, err)
+	}
+}
