@@ -101,6 +101,15 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	return s, nil
 }
 
+// OfImage returns the set of an image that is already open, from a registry for example.
+// It uses only Warn and Layer of opts. The caller closes the set, which closes img.
+func OfImage(img *oci.Image, opts Options) *Set {
+	opts.Layer.Warn, opts.Layer.Window = opts.Warn, unzstd.NewWindow()
+	s := &Set{opts: opts}
+	s.addImage(img)
+	return s
+}
+
 // named adds the name of the first of several inputs to err, unless err has it already. The
 // caller adds the name of an only input.
 func (s *Set) named(err error) error {
