@@ -166,7 +166,7 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 	if !l.promises(resp, challenge, old) {
 		return false, nil
 	}
-	b := &beneath{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
+	b := &lowerTransport{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
 	via, err := b.logIn(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

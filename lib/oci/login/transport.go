@@ -19,11 +19,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// beneath is the http.RoundTripper below package transport, which asks a registry for its
-// challenge ("ping"), gets tokens and attaches them. beneath sends the caller's requests as
-// they are, and holds those that package transport makes to the rules in the package
-// comment. It explains failures, since it knows which host was asked for what.
-type beneath struct {
+// lowerTransport is the http.RoundTripper below package transport, which asks a registry
+// for its challenge ("ping"), gets tokens and attaches them. lowerTransport sends the
+// caller's requests as they are, and holds those that package transport makes to the rules
+// in the package comment. It explains failures, since it knows which host was asked for
+// what.
+type lowerTransport struct {
 	*Login
 	scheme    string      // of the registry
 	challenge []string    // that a ping is answered with; nil until the registry was asked
@@ -31,7 +32,7 @@ type beneath struct {
 }
 
 // logIn logs in with the challenge, or first asks for one.
-func (b *beneath) logIn(ctx context.Context) (http.RoundTripper, error) {
+func (b *lowerTransport) logIn(ctx context.Context) (http.RoundTripper, error) {
 	var opts []name.Option
 	if b.scheme == "http" {
 		opts = append(opts, name.Insecure)
@@ -45,7 +46,7 @@ func (b *beneath) logIn(ctx context.Context) (http.RoundTripper, error) {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (b *beneath) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if isMarked(req) {
 		resp, err := b.wire.Send(req)
 		if err != nil {
@@ -65,7 +66,7 @@ func (b *beneath) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // mayAsk returns an error if package transport may not send req.
-func (b *beneath) mayAsk(req *http.Request) error {
+func (b *lowerTransport) mayAsk(req *http.Request) error {
 	from, host := req.Response, req.URL.Host
 	switch {
 	case from != nil && from.Request.URL.Scheme == "https" && req.URL.Scheme != "https":
@@ -90,7 +91,7 @@ func dropLong(h http.Header) {
 
 // isOther reports whether req is a ping by the scheme that is not used for the registry.
 // Package transport tries both schemes for names of this machine and for private addresses.
-func (b *beneath) isOther(req *http.Request) bool {
+func (b *lowerTransport) isOther(req *http.Request) bool {
 	return req.Response == nil && req.URL.Scheme != b.scheme && req.URL.Path == "/v2/" && req.URL.Host == b.repo.RegistryStr()
 }
 
@@ -101,7 +102,7 @@ func StepDown(to string) error {
 
 // ping answers with the known challenge, or else asks the registry for one. A registry that
 // does not answer with a challenge has none.
-func (b *beneath) ping(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) ping(req *http.Request) (*http.Response, error) {
 	if b.challenge != nil {
 		b.answered.Store(true)
 		return &http.Response{StatusCode: http.StatusUnauthorized, Request: req, Body: http.NoBody,
@@ -135,7 +136,7 @@ func (b *beneath) ping(req *http.Request) (*http.Response, error) {
 const maxQuery = 16 << 10
 
 // token asks a token server.
-func (b *beneath) token(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) token(req *http.Request) (*http.Response, error) {
 	who := "token server " + req.URL.Host
 	if len(req.URL.RawQuery) > maxQuery {
 		return nil, &final{fmt.Errorf("%s: %w: it is to be asked for more than %d bytes", who, ErrProtocol, maxQuery)}
@@ -188,7 +189,7 @@ func exactToken(body io.Reader) string {
 const maxAnswer = 64 << 10
 
 // bounded makes an exchange within the time limit, and reads its answer.
-func (b *beneath) bounded(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) bounded(req *http.Request) (*http.Response, error) {
 	late := fmt.Errorf("nothing came for %s", b.wire.Timeout)
 	ctx, cancel := context.WithTimeoutCause(req.Context(), b.wire.Timeout, late)
 	defer cancel()
