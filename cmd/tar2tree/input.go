@@ -60,7 +60,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	case set.Image != nil && t.DiffID != "":
 		err = cli.Usage("--diff-id is for a single layer; an image says its own")
 	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:
-		return set.One(env.Context, t.Layer, t.Sort, load)
+		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
 	default:
 		return set.Merge(env.Context, t.ConfigFile, load)
 	}

@@ -128,7 +128,7 @@ func TestCutBehindLayer(t *testing.T) {
 	for n, want := range map[int]error{len(data): io.EOF, len(data) - 1024: io.ErrUnexpectedEOF} {
 		set, err := Open(context.Background(), []string{"-"}, Options{Open: given(t, data[:n], true)})
 		must(t, err)
-		src, _, err := set.One(context.Background(), "0", false, layer.LoadOptions{Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
+		src, _, err := set.SingleLayer(context.Background(), "0", false, layer.LoadOptions{Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
 		must(t, err)
 		for err == nil {
 			_, err = src.Next()

@@ -159,7 +159,7 @@ func names(t testing.TB, paths []string, opts Options) (list string, isImage boo
 	if isImage || len(paths) > 1 {
 		src, _, err = set.Merge(context.Background(), "", load)
 	} else {
-		src, _, err = set.One(context.Background(), "", false, load)
+		src, _, err = set.SingleLayer(context.Background(), "", false, load)
 	}
 	if err != nil {
 		return "", isImage, err

@@ -46,13 +46,14 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 	return &source{merged.Source(tree.Flat), s, "", ctx}, props, nil
 }
 
-// One returns a source of a single layer with its whiteouts: the layer of the image that
-// sel names (see oci.Image.Layer), or else the only layer. It is in the order of its tar,
-// or canonical if sorted. Before the end of the source it drains an image from a pipe; see
-// Drain.
+// SingleLayer returns a source of a single layer with its whiteouts: the layer of the image
+// that sel names (see oci.Image.Layer), or else the only layer. It is in the order of its
+// tar, or canonical if sorted. Before the end of the source it drains an image from a pipe;
+// see Drain.
 //
-// ctx ends the source too. Closing the source closes the set, and so does an error of One.
-func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+// ctx ends the source too. Closing the source closes the set, and so does an error of
+// SingleLayer.
+func (s *Set) SingleLayer(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	in := s.Layers[0]
 	var props []tree.Property
 	if s.Image != nil {
