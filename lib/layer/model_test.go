@@ -142,7 +142,7 @@ func (l *modelLayer) readAufs(name string, it item) error {
 	return nil
 }
 
-// isWaiting reports whether n is a link to what has not come yet.
+// isWaiting reports whether n is a link whose target has not come yet.
 func (l *modelLayer) isWaiting(n *inode) bool {
 	for range l.waiting {
 		if n.waits != "" && n.come != nil {
@@ -213,8 +213,7 @@ func (l *modelLayer) readLink(at string, it item) error {
 	return l.arrive(at, n)
 }
 
-// hides reports whether the layer has done away with what is at p in the tree
-// below, at this point.
+// hides reports whether the layer has hidden the path p of the tree below so far.
 func (l *modelLayer) hides(p string) bool {
 	if l.blocked(p) || l.whiteout[p] || l.opaque["."] {
 		return true
@@ -280,7 +279,7 @@ func (l *modelLayer) put(p string, n *inode) {
 	l.names[p] = n
 }
 
-// blocked reports whether a parent of p is no directory in the layer.
+// blocked reports whether a parent of p is not a directory in the layer.
 func (l *modelLayer) blocked(p string) bool {
 	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 		if n := l.names[dir]; n != nil && n.typ != tree.Dir {

@@ -43,7 +43,8 @@ func TestArchiveClosed(t *testing.T) {
 	}
 }
 
-// TestArchiveWithoutEnd closes one that never ends, and whose Close does nothing.
+// TestArchiveWithoutEnd closes an archive whose input never ends, and whose input's Close
+// does nothing.
 func TestArchiveWithoutEnd(t *testing.T) {
 	before := reftest.RunningNow(t)
 	data := ours(t, ocitest.Simple(t))

@@ -77,8 +77,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestPlainElsewhere: other machines are spoken to by plain HTTP only if that is
-// allowed. The proxy stands for them.
+// TestPlainElsewhere: plain HTTP to other machines is used only if that is allowed. A proxy
+// stands for these machines.
 func TestPlainElsewhere(t *testing.T) {
 	s := start(t, fake.Config{}, fake.Behaviour{})
 	s.AddImage("r", "v1", data(10))
