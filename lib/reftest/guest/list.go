@@ -145,7 +145,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// escapeLink is escape, with "=" and "\\" as other programs that compare lists expect them.
+// escapeLink is escape, with "=" and "\" as other programs that compare lists expect them.
 func escapeLink(s string) string {
 	return strings.NewReplacer(`\075`, "=", `\134`, `\\`).Replace(escape(s))
 }

@@ -1,6 +1,6 @@
 // Guest is the first process of the machines that "make boot" starts. It mounts the EROFS
-// image on the disk "root", with the disks "layer0", "layer1" and so on as its devices. Over
-// it it mounts an overlay, whose upper file system is on the disk "upper", and grows that to
+// image on the disk "root", with the disks "layer0", "layer1" and so on as its devices. On
+// top it mounts an overlay, whose upper file system is on the disk "upper", and grows that to
 // the size of the disk. It lists the overlay, in the form of "tar2tree --no-data --digest",
 // to the disk "list". Then it writes to the overlay, mounts everything once more, checks
 // that the overlay has kept the changes, and switches the machine off. A line "guest: ..."
