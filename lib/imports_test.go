@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"vmdk":              {"blockio", "erofs/disk"},
 	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
 	"patch":             {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"cli", "oci", "platform"},
