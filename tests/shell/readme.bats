@@ -62,6 +62,17 @@ has_table() {
 	as_one
 }
 
+@test "an image changed" {
+	tar2tree image.tar | tree2erofs -o rootfs.erofs
+	printf '%s\n' '- mkdir: {path: /data}' >patches.json
+	recipe 'erofs-patch --lower' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	[[ $output == './run -> type=dir '*'./sys -> type=dir '* ]] || show "not what would change"
+	clean upper.ext4
+	[ "$(erofs2tree --no-data patched.erofs | grep '^./data ')" = './data type=dir mode=0750 uid=0 gid=0 time=0.000000000' ] || fail "not patched"
+}
+
 @test "a writable disk over a root" {
 	need_guest
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
