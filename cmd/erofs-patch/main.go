@@ -77,13 +77,6 @@ func (t *tool) Run(env *cli.Env) error {
 // patch applies what the files and the flags say. What it opens is closed with the
 // process.
 func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Result, error) {
-	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Preserve: t.Preserve}
-	var err error
-	if t.Root != "" {
-		if opts.Root, err = os.OpenRoot(t.Root); err != nil {
-			return nil, err
-		}
-	}
 	ops, err := t.fromFiles(env)
 	if err != nil {
 		return nil, err
@@ -97,6 +90,12 @@ func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Resul
 	below, err := t.merge(env, inputs)
 	if err != nil {
 		return nil, err
+	}
+	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Preserve: t.Preserve}
+	if t.Root != "" { // an earlier stage of a pipeline may have made it
+		if opts.Root, err = os.OpenRoot(t.Root); err != nil {
+			return nil, err
+		}
 	}
 	result, err := patch.Apply(env.Context, below.Tree, ops, opts)
 	return result, asFlag(err, ops)

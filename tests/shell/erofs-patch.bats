@@ -495,3 +495,10 @@ peak() {
 		assert_ok
 	done
 }
+
+@test "what an earlier stage leaves in a directory is copied" {
+	demo_image DIR
+	run --separate-stderr bash -c 'oci-fetch --vm-config vm oci:DIR:demo | tar2tree | erofs-patch --lower - --root vm --copy-dir /:/etc/oci | grep -a "^./etc/oci/" | cut -d" " -f1'
+	assert_ok
+	assert_output $'./etc/oci/config.json\n./etc/oci/env'
+}
