@@ -3,10 +3,11 @@ package manifest
 import (
 	"encoding/json"
 	"errors"
-	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/reftest"
 )
 
 func TestParseRun(t *testing.T) {
@@ -48,7 +49,7 @@ func TestShellEnv(t *testing.T) {
 	if !reflect.DeepEqual(leftOut, run.Env[2:]) {
 		t.Errorf("left out: %q", leftOut)
 	}
-	cmd := exec.Command("sh", "-euc", string(lines)+`printf '%s|%s|' "$A" "$_b2"; ls`)
+	cmd := reftest.Command(t, "bash", "-euc", string(lines)+`printf '%s|%s|' "$A" "$_b2"; ls`)
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if want := strings.TrimPrefix(run.Env[0], "A=") + "||"; err != nil || string(out) != want {
