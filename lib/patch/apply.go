@@ -43,13 +43,11 @@ func (o *Options) time() tree.Time {
 // Apply applies ops, in their order, to lower, a flat tree, of which it counts the links.
 // Lower must stay as it is as long as the result is used. No content is read but of
 // directories of the host; that of files is read when they are written. The first
-// operation that is invalid, or cannot be applied, is an [*OpError], and there is no
-// result.
+// operation that is invalid, or cannot be applied, is an [*OpError], of one that is
+// Placed in a [*FileError], and there is no result.
 func Apply(ctx context.Context, lower *tree.Tree, ops []Op, opts Options) (*Result, error) {
-	for i, op := range ops {
-		if err := op.check(); err != nil {
-			return nil, &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
-		}
+	if err := Check(ops); err != nil {
+		return nil, err
 	}
 	a := &applier{view: newView(lower), ctx: ctx, opts: opts, lower: lower}
 	for i, op := range ops {
@@ -58,10 +56,31 @@ func Apply(ctx context.Context, lower *tree.Tree, ops []Op, opts Options) (*Resu
 			err = op.apply(a)
 		}
 		if err != nil {
-			return nil, &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
+			return nil, opError(i, op, err)
 		}
 	}
 	return newResult(a.view, lower), nil
+}
+
+// Check finds what can be said against operations without a tree, as Apply does first.
+func Check(ops []Op) error {
+	for i, op := range ops {
+		if err := op.check(); err != nil {
+			return opError(i, op, err)
+		}
+	}
+	return nil
+}
+
+// opError is err about op, number i from 0.
+func opError(i int, op Op, err error) error {
+	failed := &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
+	p, ok := op.(Placed)
+	if !ok {
+		return failed
+	}
+	failed.Index = p.Index
+	return &FileError{File: p.File, Line: p.Line, Column: p.Column, Err: failed}
 }
 
 type applier struct {

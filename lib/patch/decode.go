@@ -14,9 +14,9 @@ import (
 const MaxFile = 16 << 20
 
 // Decode reads a list of operations from r, JSON or YAML, and is strict about it: what is
-// not known, missing, there twice or of another type is a [*SyntaxError] with its
+// not known, missing, there twice or of another type is a [*FileError] with its
 // position in the file called name. Sources of the host are relative to the directory of
-// that.
+// that. Each operation is [Placed].
 //
 // The list is the whole file, or the field "patches" of an object. Each of its elements
 // is an object with one key, an operation:
@@ -40,7 +40,7 @@ const MaxFile = 16 << 20
 // number of seconds since 1970, a string with one that may have decimals, or a string as
 // in RFC 3339. In YAML a string that is a mode or a time is quoted.
 func Decode(r io.Reader, name string) ([]Op, error) {
-	d := decoder{dir: filepath.Dir(name)}
+	d := decoder{file: name}
 	v, err := parse(r)
 	if err == nil {
 		err = d.document(v, nil)
@@ -60,16 +60,16 @@ func Load(name string, open func(name string) (io.ReadCloser, error)) ([]Op, err
 	if err != nil {
 		return nil, err
 	}
-	d := decoder{dir: filepath.Dir(name)}
+	d := decoder{file: name}
 	err = d.document(v, func(file string) error {
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(d.dir, file)
+			file = filepath.Join(filepath.Dir(name), file)
 		}
 		v, err := openFile(file, open)
 		if err != nil {
 			return err
 		}
-		first := decoder{dir: filepath.Dir(file), before: len(d.ops)}
+		first := decoder{file: file, before: len(d.ops)}
 		if err := first.document(v, nil); err != nil {
 			return inFile(err, file)
 		}
@@ -97,9 +97,9 @@ func openFile(name string, open func(name string) (io.ReadCloser, error)) (*valu
 
 // inFile says in which file err is, unless that is known.
 func inFile(err error, name string) error {
-	var syntax *SyntaxError
+	var syntax *FileError
 	if !errors.As(err, &syntax) {
-		return &SyntaxError{File: name, Err: err}
+		return &FileError{File: name, Err: err}
 	}
 	if syntax.File == "" {
 		syntax.File = name
@@ -124,14 +124,14 @@ func parse(r io.Reader) (*value, error) {
 		return parseJSON(data)
 	}
 	v, err := parseYAML(data)
-	if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
+	if syntax := (*FileError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
 		_, err = parseJSON(data)
 	}
 	return v, err
 }
 
 type decoder struct {
-	dir    string // of the file
+	file   string // its name
 	before int    // operations of other files
 	ops    []Op
 }
@@ -190,7 +190,7 @@ func (d *decoder) list(v *value) error {
 		if err != nil {
 			return err
 		}
-		d.ops = append(d.ops, op)
+		d.ops = append(d.ops, Placed{op, d.file, item.pos.line, item.pos.column, d.before + len(d.ops) + 1})
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (d *decoder) list(v *value) error {
 func (d *decoder) op(v *value) (Op, error) {
 	failed := &OpError{Index: d.before + len(d.ops) + 1}
 	fail := func(pos position, err error) (Op, error) {
-		var known *SyntaxError
+		var known *FileError
 		if errors.As(err, &known) {
 			pos, err = position{known.Line, known.Column}, known.Err
 		}
@@ -221,7 +221,7 @@ func (d *decoder) op(v *value) (Op, error) {
 	if key.value.kind != isObject {
 		return fail(key.value.pos, fmt.Errorf("it is %s, not an object", key.value.kind))
 	}
-	f := fields{value: key.value, dir: d.dir}
+	f := fields{value: key.value, dir: filepath.Dir(d.file)}
 	op := decode(&f)
 	if f.err == nil {
 		f.err = f.rest("it")

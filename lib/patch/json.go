@@ -63,7 +63,7 @@ func (p *jsonParser) advance(off int) position {
 
 // fault is err at its position, or else where p is.
 func (p *jsonParser) fault(err error) error {
-	var known *SyntaxError
+	var known *FileError
 	if errors.As(err, &known) {
 		return err
 	}

@@ -3,12 +3,21 @@ package patch
 import "ocipipe/lib/tree"
 
 // Op is one operation: a value of one of the types Text, File, CopyFile, CopyDir,
-// Symlink, Mkdir, MountPoint, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch.
+// Symlink, Mkdir, MountPoint, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch, or
+// one of them that is Placed.
 type Op interface {
 	name() string // in JSON
 	path() string // that the operation is about
 	check() error // what can be said without a tree
 	apply(*applier) error
+}
+
+// Placed is an operation and where it stands in a file. Errors about it say so.
+type Placed struct {
+	Op
+	File         string
+	Line, Column int // see FileError
+	Index        int // of the operation in its list, from 1
 }
 
 // Owner says who owns a file. nil is root for what is new; what exists keeps its own.

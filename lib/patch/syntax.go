@@ -61,5 +61,5 @@ func (v *value) add(f field) error {
 
 // at is an error at a position; the file is filled in where it is known.
 func at(pos position, format string, args ...any) error {
-	return &SyntaxError{Line: pos.line, Column: pos.column, Err: fmt.Errorf(format, args...)}
+	return &FileError{Line: pos.line, Column: pos.column, Err: fmt.Errorf(format, args...)}
 }

@@ -46,7 +46,7 @@ func yamlFault(err error) error {
 	if m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 	}
-	return &SyntaxError{Line: line, Err: errors.New(m[2])}
+	return &FileError{Line: line, Err: errors.New(m[2])}
 }
 
 func fromYAML(n *yaml.Node, depth int) (*value, error) {

@@ -245,6 +245,10 @@ func (s *Writer) Abort(cause error) {
 	}
 }
 
+// Record is the line, without its LF, that a stream without contents has for e, which may
+// be a layer's.
+func Record(e *Entry) string { return string(appendRecord(nil, e, None, "")) }
+
 // appendRecord writes the line of e, without its LF. Streams without data have
 // what the tools that they are for know, in the spelling that these compare;
 // FORMAT.md says what is left out.

@@ -55,12 +55,36 @@ type Options struct {
 // Xattrs that steer overlayfs or belong to this project are left out, except for the
 // marks of a layer.
 func Layers(ctx context.Context, layers []Layer, opts Options) (*tree.Tree, error) {
+	sources := make([]Source, len(layers))
+	for i, l := range layers {
+		sources[i] = Source{Name: l.Name, Source: l.Image.Source()}
+	}
+	return Sources(ctx, sources, opts)
+}
+
+// Source is a layer of any origin, or a whole tree.
+type Source struct {
+	Name string // for messages
+	tree.Source
+
+	// Keep holds contents that do not stay valid; see tree.ReadLayer. nil: all of them do.
+	Keep func(*tree.Entry) (tree.Content, error)
+
+	// Interrupt ends a call of Next that waits. nil: none does.
+	Interrupt func()
+}
+
+// Sources is Layers of sources, which the caller closes. All are different.
+func Sources(ctx context.Context, layers []Source, opts Options) (*tree.Tree, error) {
 	warnings := make([]tree.Tally, len(layers))
 	meter := tree.NewMeter(opts.Limits)
-	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(_, work context.Context, i int) (*tree.Tree, error) {
+	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(waits, work context.Context, i int) (*tree.Tree, error) {
 		l := layers[i]
-		src := &layerSource{Source: l.Image.Source(), ctx: work, name: l.Name, addressable: opts.Addressable}
-		t, err := tree.ReadLayer(meter.Limit(src), nil)
+		if l.Interrupt != nil {
+			defer context.AfterFunc(waits, l.Interrupt)()
+		}
+		src := &layerSource{Source: l.Source, ctx: work, name: l.Name, addressable: opts.Addressable}
+		t, err := tree.ReadLayer(meter.Limit(src), l.Keep)
 		warnings[i] = src.dropped
 		return t, err
 	})
