@@ -269,6 +269,7 @@ func (s *source) fill(it item, dir *tree.Place) {
 	s.entry.Path = string(s.path)
 	if e.Type == tree.Dir {
 		if it.below != nil && !it.inPlace() {
+			s.entry.Xattrs = slices.Clone(e.Xattrs)
 			setXattr(&s.entry, tree.Opaque.Name, tree.Opaque.Value)
 		}
 		return

@@ -440,3 +440,21 @@ func TestSteps(t *testing.T) {
 	}
 	apply(t, merged(t, lower), Options{}, ops[:5]...)
 }
+
+// TestManyXattrs gives a file attributes until their names are too many to be listed.
+func TestManyXattrs(t *testing.T) {
+	var ops []Op
+	for i := range maxXattrNames / len("user.0000\x00") {
+		ops = append(ops, Xattr{Path: "/f", Name: fmt.Sprintf("user.%04d", i)})
+	}
+	lower := merged(t, []tree.Entry{file("f", "f")})
+	full := append(ops, Xattr{Path: "/f", Name: "user.0007", Value: "new"})
+	r := apply(t, lower, Options{}, full...)
+	if xs := read(t, r.Source(tree.Layer))["f"].Xattrs; len(xs) != len(ops) || xs[7].Value != "new" {
+		t.Errorf("%d attributes", len(xs))
+	}
+	_, err := Apply(context.Background(), lower, append(full, Xattr{Path: "/f", Name: "user.one more"}), Options{})
+	if !errors.Is(err, unix.E2BIG) || !strings.Contains(err.Error(), "names of extended attributes of more than 65536 bytes") {
+		t.Errorf("error %v", err)
+	}
+}

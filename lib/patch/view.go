@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"slices"
 	"strings"
 
 	"ocipipe/lib/tree"
@@ -66,6 +67,7 @@ func (v *view) copyUp(n *node) *tree.Entry {
 		return e
 	}
 	e := explicit(n.low.Entry)
+	e.Xattrs = slices.Clone(e.Xattrs)
 	n.own = e
 	if n.group != 0 && e.Type != tree.Dir { // an entry may stand for many directories
 		v.moved[n.key()] = e
