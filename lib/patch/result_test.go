@@ -458,3 +458,21 @@ func TestManyXattrs(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestManyMoves moves a directory with much in it until that is too often.
+func TestManyMoves(t *testing.T) {
+	const names = 1 << 16
+	lower := bigTree(names)
+	var ops []Op
+	for i := range names / 100 {
+		ops = append(ops, Rename{Src: fmt.Sprint("/d", i), Dst: fmt.Sprint("/m0/d", i)})
+	}
+	for i := range maxWalked / names {
+		ops = append(ops, Rename{Src: fmt.Sprint("/m", i), Dst: fmt.Sprint("/m", i+1)})
+	}
+	apply(t, lower, Options{}, ops[:len(ops)-names/100]...)
+	_, err := Apply(context.Background(), lower, ops, Options{})
+	if !errors.Is(err, unix.E2BIG) || !strings.Contains(err.Error(), "directories that are moved hold too many names: over 16777216 in all") {
+		t.Errorf("error %v", err)
+	}
+}
