@@ -373,7 +373,11 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 		if r, err := d.follow(ctx); err == nil {
 			return r, nil
 		}
-		<-d.ended // since the part is
+		select { // the part has ended, or there is no descriptor for another reader
+		case <-d.ended:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 		if d.final != nil {
 			return nil, d.final
 		}
