@@ -21,13 +21,13 @@ type Limits struct {
 // Tree returns the limits in the form of the libraries.
 func (l Limits) Tree() tree.Limits {
 	return tree.Limits{
-		Entries: orNone(l.Entries), Depth: orNone(l.Depth), FileSize: orNone(l.FileSize),
-		TotalSize: orNone(l.TotalSize), XattrBytes: orNone(l.XattrBytes), TreeMemory: orNone(l.TreeMemory),
+		Entries: OrNone(l.Entries), Depth: OrNone(l.Depth), FileSize: OrNone(l.FileSize),
+		TotalSize: OrNone(l.TotalSize), XattrBytes: OrNone(l.XattrBytes), TreeMemory: OrNone(l.TreeMemory),
 	}
 }
 
-// orNone turns 0, which means no limit in a flag, into -1, which means that in a library.
-func orNone(n int64) int64 {
+// OrNone turns 0, which means no limit in a flag, into -1, which means that in a library.
+func OrNone(n int64) int64 {
 	if n == 0 {
 		return -1
 	}
@@ -44,7 +44,7 @@ type TreeForm struct {
 // Options returns the options of a stream that the tool called stage writes. Its error is
 // one of [Usage].
 func (f TreeForm) Options(stage string) (tree.WriterOptions, error) {
-	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: orNone(f.MaxHoles)}
+	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: OrNone(f.MaxHoles)}
 	switch {
 	case !f.NoData.Set && f.Digest:
 		return opts, Usage("--digest needs --no-data")

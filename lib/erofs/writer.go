@@ -319,10 +319,14 @@ func (w *Writer) finish() error {
 	if err := w.writeMetadata(p); err != nil {
 		return err
 	}
-	if w.opts.Check {
-		return w.verify(p)
+	if !w.opts.Check {
+		return nil
 	}
-	return nil
+	err := w.verify(p)
+	if err != nil { // without its superblock the image is incomplete again
+		w.out.WriteAt(make([]byte, disk.SuperSize), disk.SuperOffset)
+	}
+	return err
 }
 
 // warn tells once for each kind what the image does not hold as it was.

@@ -36,7 +36,11 @@ func (w *Writer) finish() error {
 	if err := w.writeMetadata(l); err != nil || !w.opts.Check {
 		return err
 	}
-	return w.verify(int64(l.geo.blocks) * disk.BlockSize)
+	err = w.verify(int64(l.geo.blocks) * disk.BlockSize)
+	if err != nil { // without its superblock the file system is incomplete again
+		w.out.WriteAt(make([]byte, disk.SuperSize), disk.SuperOffset)
+	}
+	return err
 }
 
 // identify chooses what makes this file system another than others: from digest,

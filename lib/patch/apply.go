@@ -295,13 +295,51 @@ func (o Rename) apply(a *applier) error {
 	case n.within(p.node):
 		return &fault{fmt.Sprintf("to %s: what is moved lies in it", printable(o.Dst)), unix.ENOTEMPTY}
 	}
-	if err := checkLength(pathLen(p.dir) + len(p.name) + a.longest(n.item())); err != nil {
+	if err := a.checkMove(n, pathLen(p.dir)+len(p.name)); err != nil {
 		return err
 	}
 	n.detach()
 	n.attach(p.dir, p.name)
 	a.move(n)
 	return a.setAttr(n, o.Attr)
+}
+
+// maxWalked is how many names may lie in the directories that a list moves, in all.
+const maxWalked = 1 << 24
+
+// checkMove is an error if n, whose path gets this length, would hold paths that are too
+// long, or cannot be looked at for that.
+func (a *applier) checkMove(n *node, length int) error {
+	err := checkLength(length + a.longest(n.item()))
+	if a.walked > maxWalked {
+		return &fault{fmt.Sprintf("directories that are moved hold too many names: over %d in all", maxWalked), unix.E2BIG}
+	}
+	return err
+}
+
+// longest is the length of the longest path below it, with the slash before it.
+func (v *view) longest(it item) (n int) {
+	if it.node == nil {
+		return v.longestLow(it.low)
+	}
+	if v.walked++; v.walked > maxWalked || !v.isDir(it.node) {
+		return 0
+	}
+	for _, c := range v.all(it) {
+		n = max(n, len("/")+len(c.name)+v.longest(c))
+	}
+	return n
+}
+
+// longestLow is longest for what is as it is in the tree below.
+func (v *view) longestLow(low *tree.Node) (n int) {
+	if v.walked++; v.walked > maxWalked || low.Entry.Type != tree.Dir {
+		return 0
+	}
+	for _, c := range low.Children() {
+		n = max(n, len("/")+len(c.Name())+v.longestLow(c))
+	}
+	return n
 }
 
 func (o Touch) apply(a *applier) error {

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -70,22 +71,19 @@ func (a *applier) dropCaps(e *tree.Entry) {
 	}
 }
 
-// setXattr makes x an extended attribute of e. The slice, which may be that of another
-// entry, is not changed in place.
+// setXattr makes value that of an extended attribute of e, whose list is its own.
 func setXattr(e *tree.Entry, name, value string) {
 	i, found := findXattr(e, name)
-	xs := slices.Clone(e.Xattrs)
 	if found {
-		xs[i].Value = value
+		e.Xattrs[i].Value = value
 	} else {
-		xs = slices.Insert(xs, i, tree.Xattr{Name: name, Value: value})
+		e.Xattrs = slices.Insert(e.Xattrs, i, tree.Xattr{Name: name, Value: value})
 	}
-	e.Xattrs = xs
 }
 
 func removeXattr(e *tree.Entry, name string) {
 	if i, found := findXattr(e, name); found {
-		e.Xattrs = slices.Delete(slices.Clone(e.Xattrs), i, i+1)
+		e.Xattrs = slices.Delete(e.Xattrs, i, i+1)
 	}
 }
 
@@ -110,6 +108,8 @@ func (o Xattr) apply(a *applier) error {
 		if _, found := a.entry(n).Xattr(o.Name); found {
 			removeXattr(a.copyUp(n), o.Name)
 		}
+	case !listable(a.entry(n), o.Name):
+		return &fault{fmt.Sprintf("names of extended attributes of more than %d bytes", maxXattrNames), unix.E2BIG}
 	case isACL(o.Name):
 		setACL(a.copyUp(n), o.Name, o.Value)
 	default:
@@ -119,6 +119,18 @@ func (o Xattr) apply(a *applier) error {
 }
 
 // emptyACL reports whether value, a valid list, has no entries: it removes the list.
+// listable reports whether the names of the attributes of e, with name, are not too many.
+func listable(e *tree.Entry, name string) bool {
+	if _, found := e.Xattr(name); found {
+		return true
+	}
+	n := len(name) + 1
+	for _, x := range e.Xattrs {
+		n += len(x.Name) + 1
+	}
+	return n <= maxXattrNames
+}
+
 func emptyACL(value string) bool { return len(value) <= aclHeadSize }
 
 // setACL gives e a list, and a list of access also its mode: one that says no more than

@@ -8,10 +8,12 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Bounds of extended attributes (linux/limits.h).
+// Bounds of extended attributes (linux/limits.h): of a name, of a value, and of all names
+// of a file with a NUL behind each, which listxattr(2) cannot list where they are more.
 const (
-	maxXattrName = 255
-	maxXattr     = 64 << 10
+	maxXattrName  = 255
+	maxXattr      = 64 << 10
+	maxXattrNames = 64 << 10
 )
 
 // cleanPath turns a path of an operation into one of a tree, "." for "/".

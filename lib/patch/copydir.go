@@ -102,7 +102,7 @@ func (c *copier) merge(n *node, e *tree.Entry) {
 
 // dir copies what the directory rel of the source holds.
 func (c *copier) dir(dst *node, rel string) error {
-	f, err := c.root.Open(rel)
+	f, err := openDir(c.root, rel)
 	if err != nil {
 		return fmt.Errorf("source %s: %w", c.from, err)
 	}
@@ -178,7 +178,7 @@ func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
 	if !c.opts.Preserve {
 		return nil, nil
 	}
-	dir, err := c.root.Open(filepath.Dir(rel))
+	dir, err := openDir(c.root, filepath.Dir(rel))
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", c.from, err)
 	}

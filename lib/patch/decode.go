@@ -10,7 +10,9 @@ import (
 	"slices"
 )
 
-// MaxFile is the most bytes that a file of patches may have.
+// MaxFile is the most bytes that a file of patches may have. It also may have no more than
+// about a million values, a name and what it is of counted once, and YAML fewer of the
+// characters that part values.
 const MaxFile = 16 << 20
 
 // Decode reads a list of operations from r, JSON or YAML, and is strict about it: what is
@@ -120,7 +122,7 @@ func parse(r io.Reader) (*value, error) {
 	if len(looks) == 0 || looks[0] != '{' && looks[0] != '[' {
 		return parseYAML(data)
 	}
-	if json.Valid(data) {
+	if json.Valid(data) || checkMarks(data) != nil {
 		return parseJSON(data)
 	}
 	v, err := parseYAML(data)

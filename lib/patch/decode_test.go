@@ -276,6 +276,26 @@ func manyKeys(n int) string {
 	return "[{" + strings.Join(keys, ",") + "}]"
 }
 
+// TestDecodeTooMany reads lists that are small enough, but hold too many values.
+func TestDecodeTooMany(t *testing.T) {
+	ones := "[" + strings.Repeat("1,", maxValues) + "1]"
+	for _, c := range []struct{ text, want string }{
+		{ones, fmt.Sprintf("p:1:%d: more than 1048576 values in one file", 2*maxValues)},
+		{ones[:2*maxValues-2] + "]", "p:1:2: patch 1: it is a number"}, // one for the list
+		{"- " + ones, "p: YAML with more than 262144 of the characters []{},:-? in one file"},
+		{strings.Repeat("-", maxMarks+1), "p: YAML with more than 262144"},
+		{"[" + strings.Repeat("{},", maxMarks) + "{]", "p:1:786434: invalid character ']'"}, // of JSON, without a look at it as YAML
+	} {
+		if _, err := Decode(strings.NewReader(c.text), "p"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.20s: error %.300v, expected %s", c.text, err, c.want)
+		}
+	}
+	text := strings.Repeat("x", MaxFile/2)
+	if ops, err := Decode(strings.NewReader("- text: {path: /a, content: \""+text+strings.Repeat("-", maxMarks-9)+"\"}"), "p"); err != nil || len(ops) != 1 {
+		t.Errorf("error %.300v", err)
+	}
+}
+
 func TestDecodeTooLarge(t *testing.T) {
 	big := io.MultiReader(strings.NewReader(`[{"text": {"path": "/a", "content": "`), io.LimitReader(letters{}, MaxFile), strings.NewReader(`"}}]`))
 	if _, err := Decode(big, "p"); err == nil || !strings.Contains(err.Error(), "p: file of more than 16777216 bytes") {

@@ -2,6 +2,7 @@ package patch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -67,12 +68,25 @@ func (p hostPath) open() (*os.File, error) {
 	return root.OpenFile(p.path, flags, 0)
 }
 
-// openRoot opens a directory.
-func (p hostPath) openRoot() (*os.Root, error) {
+// openRoot opens a directory. The dot makes the kernel look for one before it opens
+// anything, which could be a pipe and wait for its writer.
+func (p hostPath) openRoot() (root *os.Root, err error) {
+	const dot = "/."
 	if p.root != nil {
-		return p.root.OpenRoot(p.path)
+		root, err = p.root.OpenRoot(p.path + dot)
+	} else {
+		root, err = os.OpenRoot(p.path + dot)
 	}
-	return os.OpenRoot(p.path)
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		at.Path = strings.TrimSuffix(at.Path, dot)
+	}
+	return root, err
+}
+
+// openDir opens the directory rel in root, or nothing that has become something else.
+func openDir(root *os.Root, rel string) (*os.File, error) {
+	return root.OpenFile(rel, os.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
 // below is what has the path rel in the directory p.

@@ -46,6 +46,8 @@ type jsonParser struct {
 	dec  *json.Decoder
 	off  int      // in data
 	pos  position // of off
+
+	values int
 }
 
 // advance is the position of the byte off, not before the one that was asked for last.
@@ -109,6 +111,9 @@ func (p *jsonParser) value(depth int) (*value, error) {
 	t, pos, err := p.token()
 	if err != nil {
 		return nil, err
+	}
+	if p.values++; p.values > maxValues {
+		return nil, at(pos, "%w", errValues)
 	}
 	v := &value{pos: pos}
 	switch t := t.(type) {

@@ -119,17 +119,6 @@ func (n *node) item() item {
 	return item{name: n.name, node: n, low: n.low, group: n.group, whole: true}
 }
 
-// longest is the length of the longest path below it, with the slash before it.
-func (v *view) longest(it item) (n int) {
-	if e, _ := v.entryOf(it); e.Type != tree.Dir {
-		return 0
-	}
-	for _, c := range v.all(it) {
-		n = max(n, len("/")+len(c.name)+v.longest(c))
-	}
-	return n
-}
-
 // mark finds the nodes at and below it that a difference has: changed says that.
 func (r *Result) mark(it item) (changed bool) {
 	n := it.node
@@ -269,6 +258,7 @@ func (s *source) fill(it item, dir *tree.Place) {
 	s.entry.Path = string(s.path)
 	if e.Type == tree.Dir {
 		if it.below != nil && !it.inPlace() {
+			s.entry.Xattrs = slices.Clone(e.Xattrs)
 			setXattr(&s.entry, tree.Opaque.Name, tree.Opaque.Value)
 		}
 		return

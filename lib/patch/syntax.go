@@ -47,6 +47,12 @@ var errNesting = fmt.Errorf("values nested deeper than %d levels", maxNesting)
 // maxFields is how many an object may have. Patches have up to seven.
 const maxFields = 64
 
+// maxValues is how many a file may have. What it is turned into takes some 200 bytes for
+// each.
+const maxValues = 1 << 20
+
+var errValues = fmt.Errorf("more than %d values in one file", maxValues)
+
 // add puts a field into the object v. It must not be there yet.
 func (v *value) add(f field) error {
 	if len(v.fields) == maxFields {

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"slices"
 	"strings"
 
 	"ocipipe/lib/tree"
@@ -13,6 +14,7 @@ type view struct {
 	groups int                      // groups of nodes that were moved together
 	moved  map[inodeKey]*tree.Entry // inodes that were changed after they were moved
 	steps  int                      // through targets of symbolic links, less those that each path may take
+	walked int                      // names in directories that were moved
 }
 
 // node is a name in the patched tree, made when that is looked at. It shows the node low
@@ -66,6 +68,7 @@ func (v *view) copyUp(n *node) *tree.Entry {
 		return e
 	}
 	e := explicit(n.low.Entry)
+	e.Xattrs = slices.Clone(e.Xattrs)
 	n.own = e
 	if n.group != 0 && e.Type != tree.Dir { // an entry may stand for many directories
 		v.moved[n.key()] = e
@@ -138,16 +141,18 @@ func (n *node) attach(dir *node, name string) {
 	dir.set(n.name, n)
 }
 
-// move makes a new group of the nodes at and below n that are where they were.
+// move makes a new group of the nodes at and below n that are where they were. In a group
+// that is all that shows something of the tree below.
 func (v *view) move(n *node) {
 	v.groups++
 	n.regroup(v.groups)
 }
 
 func (n *node) regroup(group int) {
-	if n.group == 0 {
-		n.group = group
+	if n.group != 0 {
+		return
 	}
+	n.group = group
 	for _, c := range n.kids {
 		if c != nil {
 			c.regroup(group)

@@ -3,6 +3,7 @@ package patch
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -10,9 +11,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxMarks is how many bytes there may be in YAML that begin or end values, in texts too:
+// the library takes some 400 bytes for each value, and counts none.
+const maxMarks = 1 << 18
+
+// checkMarks is an error if data may have too many values.
+func checkMarks(data []byte) error {
+	marks := 0
+	for _, mark := range []byte("[]{},:-?") {
+		marks += bytes.Count(data, []byte{mark})
+	}
+	if marks > maxMarks {
+		return fmt.Errorf("YAML with more than %d of the characters []{},:-? in one file: JSON may have more", maxMarks)
+	}
+	return nil
+}
+
 // parseYAML reads one document of YAML that is no more than JSON in another spelling:
 // without anchors, aliases, tags and keys to be merged.
 func parseYAML(data []byte) (*value, error) {
+	if err := checkMarks(data); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
