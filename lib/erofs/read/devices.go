@@ -186,7 +186,7 @@ func identify(s *disk.DeviceSlot, r io.ReaderAt) error {
 	}
 	super, isImage := disk.FindSuperblock(head[:])
 	if isImage && super.UUID != want {
-		return fmt.Errorf("is the image with the UUID %x, expected is %x", super.UUID, want)
+		return fmt.Errorf("is the image with the UUID %x, expected %x", super.UUID, want)
 	} else if !isImage && string(head[257:262]) != "ustar" {
 		return fmt.Errorf("is no EROFS image, expected is the one with the UUID %x", want)
 	}
