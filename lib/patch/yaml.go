@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parseYAML reads one document of YAML that is no more than JSON in another spelling:
-// without anchors, aliases, tags and keys to be merged.
+// parseYAML reads one YAML document. It accepts only what JSON can express, too: no
+// anchors, aliases, tags or merge keys.
 func parseYAML(data []byte) (*value, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
@@ -36,7 +36,8 @@ func parseYAML(data []byte) (*value, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
-// yamlFault takes the line out of the text of an error, which says nothing of the first.
+// yamlFault makes a SyntaxError of an error of the YAML parser, with the line in its text.
+// For the first line that text has no number.
 func yamlFault(err error) error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
