@@ -14,10 +14,10 @@ import (
 // contents of its entries, at once.
 type Image struct{ vol *volume.Volume }
 
-// Open opens the file system in the first size bytes of r, which may be shorter than that.
-// It checks the superblock, and that the root is a directory. It refuses a journal that has
-// to be replayed, and blocks that do not have 4096 bytes. Reading checks all checksums
-// where the file system has metadata_csum.
+// Open opens the file system in the first size bytes of r. It checks the superblock, and
+// that the root is a directory. It ignores bytes after the blocks that the superblock
+// counts. It refuses a journal that has to be replayed, and blocks that do not have 4096
+// bytes. Reading checks all checksums where the file system has metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {

@@ -20,8 +20,7 @@ type Volume struct {
 
 // Open reads and checks the superblock of the file system in the first size bytes of r.
 // The caller's checkFeatures returns an error if the superblock has features that the
-// caller cannot handle. The file system may be shorter than size bytes; Open ignores the
-// rest.
+// caller cannot handle. Open ignores bytes after the blocks that the superblock counts.
 func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error) (*Volume, error) {
 	if size < disk.SuperOffset+disk.SuperSize {
 		return nil, disk.Corrupt(0, "%d bytes are too few for a superblock", size)
