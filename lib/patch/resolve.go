@@ -99,7 +99,7 @@ func (w *walker) step() error {
 	target := top >= w.paths
 	if target {
 		if w.view.steps++; w.view.steps > maxSteps {
-			return &fault{fmt.Sprintf("symbolic links make the ways of paths too long: over %d steps in all, and %d for each", maxSteps, maxStepsEach), unix.ELOOP}
+			return &fault{fmt.Sprintf("symbolic links lead paths through too many directories: over %d steps in all, and %d for each path", maxSteps, maxStepsEach), unix.ELOOP}
 		}
 	}
 	name, rest, more := strings.Cut(w.rest[top], "/")
