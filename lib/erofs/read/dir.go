@@ -54,7 +54,7 @@ func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []by
 			return bad("name %q", name)
 		}
 		if i > 0 && name <= list[i-1].name {
-			return bad("%q comes behind %q", name, list[i-1].name)
+			return bad("%q comes after %q", name, list[i-1].name)
 		}
 		list[i] = dirEntry{name, d.Nid, d.Kind}
 	}
@@ -79,7 +79,7 @@ func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 			return nil, err
 		}
 		if list[0].name <= last {
-			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes behind %q", dir.nid, off, list[0].name, last)
+			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes after %q", dir.nid, off, list[0].name, last)
 		}
 		last = list[len(list)-1].name
 		if all == nil {

@@ -75,7 +75,7 @@ func appendXattrs(list []tree.Xattr, b []byte, at, base int) ([]tree.Xattr, erro
 func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool, err error) {
 	name, known, ok := joinXattr(index, rest)
 	if !ok {
-		return x, false, Broken("xattr name %q behind prefix %d", rest, index)
+		return x, false, Broken("xattr name %q after prefix %d", rest, index)
 	}
 	x = tree.Xattr{Name: name, Value: string(value)}
 	if IsACL(index) {
