@@ -87,8 +87,8 @@ func (g *growth) run(ctx context.Context) error {
 	if err != nil {
 		return g.undo(err)
 	}
-	journal := g.journal
-	if n := len(g.changed); journal != nil && journal.Form.TransactionLength(n) <= int(journal.Super.Length-journal.Super.First) {
+	j := g.journal
+	if n := len(g.changed); j != nil && j.Form.TransactionLength(n) <= int(j.Super.Length-j.Super.First) {
 		return g.throughJournal()
 	}
 	return g.inOrder()
