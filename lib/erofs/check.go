@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is a BLAKE3.
+// hash is a BLAKE3 hash.
 type hash [32]byte
 
 // written is how the content of a file has been written.
@@ -22,9 +22,9 @@ type written struct {
 	chunkBits uint8
 }
 
-// verify reads the image back and compares every inode with what was added, and
-// every content with the hash that was taken when it was written or, if it is on
-// a device, with where it is there.
+// verify reads the image back and compares every inode with the entry that was added. It
+// compares every content with the hash that was taken when it was written, or, if it is on
+// a device, with its place there.
 func (w *Writer) verify(p *plan) error {
 	var devices []read.Device
 	for _, l := range w.devices {
@@ -73,8 +73,8 @@ func (w *Writer) verify(p *plan) error {
 	}
 }
 
-// compare returns an error that names the first thing in which b, from the image,
-// is not a.
+// compare returns an error about the first difference between a, which was added, and b,
+// from the image.
 func compare(a, b *tree.Entry) error {
 	differs := func(what string, a, b any) error {
 		return fmt.Errorf("%s: %v in the image, %v was added", what, b, a)
@@ -159,7 +159,7 @@ func (w *Writer) compareTable(p *plan, img *read.Image) error {
 	}
 	for i, want := range p.slots {
 		if p.tableLen == 0 {
-			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
+			want.Tag = [disk.DeviceTagSize]byte{} // an image without a table has no tags
 		}
 		if have := table[i]; have != want {
 			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)

@@ -11,22 +11,23 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Options say how a list of operations is applied.
+// Options are for Apply.
 type Options struct {
-	Mtime *tree.Time // of new files and of those that are written to; nil: Epoch
-	Epoch *int64     // the same in seconds; nil: 0
+	Mtime *tree.Time // of new files and of files that are written to; nil: Epoch
+	Epoch *int64     // the same time in seconds since 1970; nil: 0
 
 	// KeepCaps keeps security.capability of files that are written to or get another
 	// owner.
 	KeepCaps bool
 
-	// Root confines what is read of the host: nothing outside of it is. It must stay open
-	// as long as contents are read. nil: the working directory, and anything that is
-	// named; what CopyDir copies is confined to its source even so.
+	// Root is the directory of the host to which sources are confined. It must stay open
+	// as long as contents are read. If it is nil, sources may be anywhere; CopyDir is
+	// confined to its source directory in either case.
 	Root *os.Root
 
-	// Preserve gives copies of files of the host owner, times, extended attributes and
-	// hard links of those; otherwise they are of root and have the time of new files.
+	// Preserve keeps the owner, times, extended attributes and hard links of files that
+	// are copied from the host. Otherwise copies belong to root, and have the time of
+	// new files.
 	Preserve bool
 }
 
@@ -90,7 +91,7 @@ type applier struct {
 	lower *tree.Tree
 }
 
-// existing finds what path, of an operation, names.
+// existing finds the file at path, which is from an operation.
 func (a *applier) existing(path string) (*node, error) {
 	p, err := a.find(path, false)
 	if err == nil && p.node == nil {
@@ -107,8 +108,8 @@ func (a *applier) find(path string, follow bool) (place, error) {
 	return a.lookup(clean, follow)
 }
 
-// room finds the place of a new name, and makes the directories on the way there. What
-// has the name is an error, unless it is to be replaced.
+// room finds the place of a new name, and makes the directories on the way there. It
+// returns an error if the name exists, unless replace is true.
 func (a *applier) room(path string, replace bool) (place, error) {
 	clean, err := cleanPath(path)
 	if err != nil {
@@ -128,7 +129,7 @@ func (a *applier) room(path string, replace bool) (place, error) {
 	return place{dir, name, old}, err
 }
 
-// pathLen is the length of what stands before a name in the directory n.
+// pathLen is the length of the path of the directory n, with a slash after it.
 func pathLen(n *node) int {
 	if n.up == nil {
 		return 0
@@ -143,7 +144,7 @@ func checkLength(n int) error {
 	return nil
 }
 
-// newDir is a directory that is made.
+// newDir returns a new directory, 0755 of root.
 func (a *applier) newDir() *tree.Entry {
 	return &tree.Entry{Type: tree.Dir, Mode: 0o755, Time: a.opts.time()}
 }
@@ -159,7 +160,7 @@ func (a *applier) put(path string, replace bool, e *tree.Entry, attr Attr) error
 	return nil
 }
 
-// set makes the attributes those of e, a new file.
+// set sets the attributes of e, a new file.
 func (a Attr) set(e *tree.Entry) {
 	a.Owner.set(e)
 	if a.Mode != nil {

@@ -18,12 +18,12 @@ const (
 	groupExec = 0o0010
 )
 
-// attr are the attributes of Chmod, which always has a mode.
+// attr returns the attributes that o sets. They always include the mode.
 func (o Chmod) attr() Attr { return Attr{Owner: o.Owner, Mode: &o.Mode} }
 
 func (a Attr) empty() bool { return a.Mode == nil && a.UID == nil && a.GID == nil }
 
-// setAttr does to n what chown(2) and then chmod(2) do.
+// setAttr changes n as chown(2) and then chmod(2) do.
 func (a *applier) setAttr(n *node, attr Attr) error {
 	if attr.empty() {
 		return nil
@@ -54,7 +54,7 @@ func (a *applier) chown(e *tree.Entry, owner Owner) {
 	a.dropCaps(e)
 }
 
-// set makes the owner that of e, as it is for a new file.
+// set sets the owner of e, a new file.
 func (o Owner) set(e *tree.Entry) {
 	if o.UID != nil {
 		e.UID = *o.UID
@@ -64,7 +64,7 @@ func (o Owner) set(e *tree.Entry) {
 	}
 }
 
-// dropCaps takes the capabilities of a program that is no longer what it was.
+// dropCaps removes the capabilities of a file that was written to or has another owner.
 func (a *applier) dropCaps(e *tree.Entry) {
 	if !a.opts.KeepCaps {
 		removeXattr(e, capability)
@@ -133,10 +133,10 @@ func listable(e *tree.Entry, name string) bool {
 
 func emptyACL(value string) bool { return len(value) <= aclHeadSize }
 
-// setACL gives e a list, and a list of access also its mode: one that says no more than
-// a mode is no attribute (posix_acl_update_mode).
+// setACL sets an access control list of e, and for the access list also the mode. An access
+// list that says no more than a mode is not stored (posix_acl_update_mode).
 func setACL(e *tree.Entry, name, value string) {
-	list, _ := parseACL(value) // check has seen that it is valid
+	list, _ := parseACL(value) // Xattr.check has refused invalid lists
 	more := true
 	if name == aclAccess {
 		e.Mode, more = aclMode(list, e.Mode)

@@ -16,7 +16,7 @@ const (
 	maxXattrNames = 64 << 10
 )
 
-// cleanPath turns a path of an operation into one of a tree, "." for "/".
+// cleanPath turns a path of an operation into the path of a tree.Entry, "/" into ".".
 func cleanPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
 		return "", invalid("path %q is not absolute", path)
@@ -35,7 +35,7 @@ func cleanPath(path string) (string, error) {
 	return clean, nil
 }
 
-// checkName is cleanPath for an operation that cannot be about the root.
+// checkName checks the path of an operation that cannot be about the root.
 func checkName(path string) error {
 	clean, err := cleanPath(path)
 	if err == nil && clean == "." {

@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// fields takes what is in an object. It keeps the first error.
+// fields decodes the fields of an object. It keeps the first error.
 type fields struct {
 	value *value
 	dir   string
@@ -35,7 +35,7 @@ func (f *fields) has(key string) bool {
 	return false
 }
 
-// take is the value of key, or nil.
+// take returns the value of key, or nil, and marks key as known for rest.
 func (f *fields) take(key string) *value {
 	f.taken = append(f.taken, key)
 	for _, g := range f.value.fields {
@@ -46,7 +46,8 @@ func (f *fields) take(key string) *value {
 	return nil
 }
 
-// rest is an error about a field that nothing has taken; what is the object.
+// rest returns an error about the first field that was not taken. what names the object in
+// it.
 func (f *fields) rest(what string) error {
 	for _, g := range f.value.fields {
 		if !slices.Contains(f.taken, g.key) {
@@ -70,7 +71,7 @@ func (f *fields) optional(key string, use func(*value)) {
 	}
 }
 
-// of reports whether v, the value of key, is of the kind.
+// of reports whether v, the value of key, is of kind k, and fails if it is not.
 func (f *fields) of(k kind, key string, v *value) bool {
 	if v.kind != k {
 		quote := ""
@@ -127,7 +128,7 @@ func (f *fields) base64(key string) string {
 func (f *fields) attr() Attr {
 	a := Attr{Owner: f.owner()}
 	f.optional("mode", func(v *value) {
-		if v.kind != isNull { // as if it were not there
+		if v.kind != isNull { // null is the same as no mode
 			mode := f.toMode(v)
 			a.Mode = &mode
 		}
@@ -175,8 +176,8 @@ func (f *fields) time(key string) (t *tree.Time) {
 	return t
 }
 
-// parseTime is that of seconds since 1970, with up to nine decimals and negative ones
-// too, or RFC 3339.
+// parseTime parses a number of seconds since 1970, which may be negative and have up to
+// nine decimals, or a time as in RFC 3339.
 func parseTime(s string) (t tree.Time, ok bool) {
 	if rfc, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return tree.TimeOf(rfc), true
@@ -190,7 +191,7 @@ func parseTime(s string) (t tree.Time, ok bool) {
 	if err != nil {
 		return t, false
 	}
-	if nsec != 0 && whole[0] == '-' { // -1.5 is 2 s before, and half a second on
+	if nsec != 0 && whole[0] == '-' { // -1.5 is Sec -2 and half a second in Nsec
 		sec, nsec = sec-1, 1e9-nsec
 	}
 	return tree.Time{Sec: sec, Nsec: uint32(nsec)}, true

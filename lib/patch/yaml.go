@@ -56,7 +56,8 @@ func parseYAML(data []byte) (*value, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
-// yamlFault takes the line out of the text of an error, which says nothing of the first.
+// yamlFault makes a SyntaxError of an error of the YAML parser, with the line in its text.
+// For the first line that text has no number.
 func yamlFault(err error) error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
