@@ -296,7 +296,7 @@ func TestDecodeTooMany(t *testing.T) {
 	}
 }
 
-// TestLongTexts: an error shows no more of a text than anybody can read.
+// TestLongTexts reads texts that are too long to be shown whole in an error.
 func TestLongTexts(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	for _, text := range []string{
