@@ -91,7 +91,7 @@ func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Resul
 	if err != nil {
 		return nil, err
 	}
-	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Preserve: t.Preserve}
+	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Preserve: t.Preserve, Limits: t.Limits.Tree()}
 	if t.Root != "" { // an earlier stage of a pipeline may have made it
 		if opts.Root, err = os.OpenRoot(t.Root); err != nil {
 			return nil, err

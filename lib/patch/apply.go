@@ -29,6 +29,9 @@ type Options struct {
 	// are copied from the host. Otherwise copies belong to root, and have the time of
 	// new files.
 	Preserve bool
+
+	// Limits bounds, by its TreeMemory, the names that the operations add.
+	Limits tree.Limits
 }
 
 func (o *Options) time() tree.Time {
@@ -50,11 +53,14 @@ func Apply(ctx context.Context, lower *tree.Tree, ops []Op, opts Options) (*Resu
 	if err := Check(ops); err != nil {
 		return nil, err
 	}
-	a := &applier{view: newView(lower), ctx: ctx, opts: opts, lower: lower}
+	a := &applier{view: newView(lower, opts.Limits), ctx: ctx, opts: opts, lower: lower}
 	for i, op := range ops {
 		err := context.Cause(ctx)
 		if err == nil {
 			err = op.apply(a)
+		}
+		if err == nil {
+			err = a.added(op.path())
 		}
 		if err != nil {
 			return nil, opError(i, op, err)

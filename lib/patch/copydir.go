@@ -120,6 +120,9 @@ func (c *copier) dir(dst *node, rel string) error {
 		if err := tree.CheckPath(strings.TrimPrefix(at+"/"+name, "./")); err != nil {
 			return fmt.Errorf("source %s: %w", c.from.below(filepath.Join(rel, name)), err)
 		}
+		if err := c.added(name); err != nil {
+			return err
+		}
 		if err := c.add(dst, name, filepath.Join(rel, name)); err != nil {
 			return err
 		}

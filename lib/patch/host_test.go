@@ -209,7 +209,7 @@ func TestDirBecomesPipe(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(at, "fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	a := &applier{view: newView(merged(t)), ctx: context.Background(), opts: Options{Preserve: true}}
+	a := &applier{view: newView(merged(t), tree.Limits{}), ctx: context.Background(), opts: Options{Preserve: true}}
 	c := copier{applier: a, from: hostPath{path: at}, root: openRoot(t, at)}
 	if err := c.dir(a.view.root, "fifo"); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("names of a pipe: error %v", err)

@@ -130,6 +130,9 @@ func (w *walker) enter(name string, last, mkdir bool) error {
 	c := w.at.child(name)
 	switch {
 	case c == nil && mkdir:
+		if err := w.view.added(name); err != nil {
+			return err
+		}
 		c = &node{own: w.mkdir()}
 		c.attach(w.at, name)
 	case c == nil && last:

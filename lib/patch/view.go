@@ -15,6 +15,7 @@ type view struct {
 	moved  map[inodeKey]*tree.Entry // inodes that were changed after they were moved
 	steps  int                      // through targets of symbolic links, less those that each path may take
 	walked int                      // names in directories that were moved
+	meter  *tree.Meter              // of the names that were added
 }
 
 // node is a name in the patched tree. It is made when the name is first looked up. It shows
@@ -39,9 +40,13 @@ type inodeKey struct {
 	group int
 }
 
-func newView(lower *tree.Tree) *view {
-	return &view{root: &node{name: ".", low: lower.Root()}, moved: make(map[inodeKey]*tree.Entry)}
+func newView(lower *tree.Tree, limits tree.Limits) *view {
+	return &view{root: &node{name: ".", low: lower.Root()}, moved: make(map[inodeKey]*tree.Entry), meter: tree.NewMeter(limits)}
 }
+
+// added counts a name, or an operation that may have made one. It returns a
+// [*tree.LimitError] if there are too many.
+func (v *view) added(name string) error { return v.meter.Hold(name, 1, int64(len(name))) }
 
 // entry returns the inode of n. The caller must not change it.
 func (v *view) entry(n *node) *tree.Entry {
