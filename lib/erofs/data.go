@@ -11,9 +11,9 @@ import (
 )
 
 // writeContent puts the data of e, a file in the tree that is not empty, where it stays:
-// whole blocks into the image, an inline tail into the spool. It makes the item of e.
+// whole blocks into the image, an inline tail into the spool. It fills in the item of e.
 func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
-	it := w.items.add(e)
+	it := w.items.Of(e)
 	start := w.data.Offset() / w.bs
 	xs := e.Extents
 	if xs == nil {

@@ -78,7 +78,7 @@ type Writer struct {
 	tree  *tree.Tree
 	data  *blockio.Writer
 	tail  *tails
-	items itemTable
+	items tree.Table[item]
 	added int
 	err   error
 

@@ -36,7 +36,7 @@ func (w *Writer) verify(size int64) error {
 		case e.Path != have.Path:
 			return fmt.Errorf("%s: not in the file system", e.Path)
 		}
-		if err := w.compare(e, have); err != nil {
+		if err := w.compare(want.Node().Entry, e, have); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 		return nil
@@ -53,8 +53,8 @@ func (w *Writer) verify(size int64) error {
 }
 
 // compare returns an error that names the first thing in which have, from the file
-// system, is not want.
-func (w *Writer) compare(want, have *tree.Entry) error {
+// system, is not want, which is inode in the tree.
+func (w *Writer) compare(inode, want, have *tree.Entry) error {
 	differs := func(what string, want, have any) error {
 		return fmt.Errorf("%s: %v in the file system, %v was added", what, have, want)
 	}
@@ -83,11 +83,11 @@ func (w *Writer) compare(want, have *tree.Entry) error {
 	if want.Type != tree.File || want.Size == 0 || want.Hardlink != "" {
 		return nil
 	}
-	return w.compareContent(want, have)
+	return w.compareContent(inode, want, have)
 }
 
 // compareContent compares where the data is, and its hash.
-func (w *Writer) compareContent(want, have *tree.Entry) error {
+func (w *Writer) compareContent(inode, want, have *tree.Entry) error {
 	blocks := []tree.Extent{}
 	eachPart(want, func(logical uint32, n uint64) {
 		off := int64(logical) * disk.BlockSize
@@ -105,7 +105,7 @@ func (w *Writer) compareContent(want, have *tree.Entry) error {
 			return err
 		}
 	}
-	if slot, ok := want.Slot(); !ok || w.takeHash() != w.hashes[slot] {
+	if w.takeHash() != w.hashes[inode] {
 		return errors.New("content is not what was written")
 	}
 	return nil

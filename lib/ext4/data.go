@@ -60,9 +60,7 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 // writeContent puts c, the data of the file e of the tree, where it stays. The file is not
 // empty.
 func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
-	slot, n := w.inodes.add()
-	e.SetSlot(slot)
-	n.start = w.files.NextFree()
+	w.inodes.Of(e).start = w.files.NextFree()
 	s := &w.content
 	if err := s.take(w, e, c); err != nil {
 		return err
@@ -72,7 +70,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	}
 	w.contents += dataBlocks(e)
 	if w.hash != nil {
-		w.hashes[slot] = w.takeHash()
+		w.hashes[e] = w.takeHash()
 	}
 	return nil
 }

@@ -30,11 +30,12 @@ type Writer struct {
 	contents uint64       // blocks of all contents that came
 	plan     *layout      // of an upper disk
 	inodes   inodeTable
+	added    int // entries
 	err      error
 
-	digest *blake3.Hasher  // of all contents, and in the end of what files are besides; nil if the UUID is given
-	hash   *blake3.Hasher  // of the current content; nil if it will not be checked
-	hashes map[uint32]hash // by slot
+	digest *blake3.Hasher       // of all contents, and in the end of what files are besides; nil if the UUID is given
+	hash   *blake3.Hasher       // of the current content; nil if it will not be checked
+	hashes map[*tree.Entry]hash // of contents, by inode
 
 	uuid     [16]byte
 	hashSeed [4]uint32
@@ -65,7 +66,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		w.data.Tap(w.digest)
 	}
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[uint32]hash{}
+		w.hash, w.hashes = blake3.New(), map[*tree.Entry]hash{}
 	}
 	return w, w.begin()
 }
@@ -144,7 +145,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	kept := *e
 	kept.Lower = nil // nothing lies below
 	kept.Time = w.storableTime(e.Path, e.Time)
-	kept.Content = nil
+	kept.Content, kept.Nlink = nil, 0
 	var err error
 	if kept.Xattrs, err = w.keepXattrs(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
@@ -154,6 +155,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if err != nil {
 		return err
 	}
+	w.added++
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
