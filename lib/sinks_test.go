@@ -42,6 +42,9 @@ func (badContent) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), errors.Join(err, errBad)
 }
 
+// short writes less than it should.
+var short = tree.Bytes(make([]byte, 5000))
+
 func allSinks() (all []sinks) {
 	bad := &tree.Entry{Path: "bad", Type: tree.File, Mode: 0o644, Size: 10_000, Content: badContent{}}
 	long := &tree.Entry{Path: "bad", Type: tree.Dir}
@@ -244,6 +247,20 @@ func TestSinks(t *testing.T) {
 					t.Fatal("no error")
 				}
 				u.ended(t, err)
+			})
+			t.Run("short content", func(t *testing.T) {
+				if s.bad.Content == nil {
+					t.Skip("reads no content")
+				}
+				for _, extents := range [][]tree.Extent{nil, {{Off: 0, Len: 4096}, {Off: 8192, Len: 1808}}} {
+					u := s.start(t)
+					u.add(t)
+					err := u.Add(&tree.Entry{Path: "bad", Type: tree.File, Mode: 0o644, Size: 10_000, Extents: extents, Content: short})
+					if err == nil {
+						t.Fatalf("no error, extents %v", extents)
+					}
+					u.ended(t, err)
+				}
 			})
 			t.Run("failed and aborted", func(t *testing.T) {
 				u := s.start(t)

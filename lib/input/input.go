@@ -101,6 +101,15 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	return s, nil
 }
 
+// OfImage returns the set of an image that is already open, from a registry for example.
+// Of opts only Warn and Layer count. The caller closes the set, which closes img.
+func OfImage(img *oci.Image, opts Options) *Set {
+	opts.Layer.Warn, opts.Layer.Window = opts.Warn, unzstd.NewWindow()
+	s := &Set{opts: opts}
+	s.addImage(img)
+	return s
+}
+
 // named says that err is about the first of several inputs, unless it says so itself.
 // The name of an only input is for the caller to add.
 func (s *Set) named(err error) error {

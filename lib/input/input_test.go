@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
 	"ocipipe/lib/tree"
 )
 
@@ -159,5 +160,30 @@ func TestSilentPipe(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("it still waits")
+	}
+}
+
+// TestOfImage merges an image that was opened elsewhere, and closes it.
+func TestOfImage(t *testing.T) {
+	dir := files(t)
+	img, err := oci.OpenPath(context.Background(), filepath.Join(dir, "layout"), oci.Options{})
+	must(t, err)
+	src, props, err := OfImage(img, Options{}).Merge(context.Background(), "", layer.LoadOptions{SpoolDir: t.TempDir()})
+	must(t, err)
+	if len(props) != 2 || props[0].Value != string(img.Digest) {
+		t.Errorf("properties %v", props)
+	}
+	var list []string
+	for {
+		e, err := src.Next()
+		if err == io.EOF {
+			break
+		}
+		must(t, err)
+		list = append(list, e.Path)
+	}
+	must(t, src.Close())
+	if got := strings.Join(list, " "); got != ". a b b/c" {
+		t.Errorf("tree %q", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,8 @@ func RunningNow(t testing.TB) Running {
 		r.Close()
 		w.Close()
 	}
+	gc := debug.SetGCPercent(-1) // a finalizer would close what was forgotten
+	t.Cleanup(func() { debug.SetGCPercent(gc) })
 	return Running{runtime.NumGoroutine(), openFiles(t)}
 }
 

@@ -198,8 +198,11 @@ func (e *Entry) DataSize() int64 {
 	if e.Extents == nil {
 		return e.Size
 	}
-	var n int64
-	for _, x := range e.Extents {
+	return dataLen(e.Extents)
+}
+
+func dataLen(xs []Extent) (n int64) {
+	for _, x := range xs {
 		n += x.Len
 	}
 	return n

@@ -16,7 +16,10 @@ func WriteExpanded(w io.Writer, e *Entry) error {
 		return nil
 	}
 	if e.Extents == nil {
-		_, err := e.Content.WriteTo(w)
+		n, err := e.Content.WriteTo(w)
+		if err == nil && n != e.Size {
+			err = shortContent(e.Size-n, e.Size)
+		}
 		return err
 	}
 	x := expander{w: w, data: e.Extents, out: []Extent{{0, e.Size}}}
@@ -159,8 +162,11 @@ func (x *expander) run(c Content) error {
 		x.pos = x.out[0].Off
 	}
 	if len(x.data) > 0 {
-		if _, err := c.WriteTo(x); err != nil {
+		want := dataLen(x.data)
+		if n, err := c.WriteTo(x); err != nil {
 			return err
+		} else if n < want {
+			return shortContent(want-n, want)
 		}
 	}
 	return x.advance(-1)

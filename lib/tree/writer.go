@@ -153,11 +153,16 @@ func (s *Writer) payload(e *Entry) error {
 		return err
 	}
 	if s.left > 0 {
-		return fmt.Errorf("content ends %d bytes short of %d", s.left, want)
+		return shortContent(s.left, want)
 	}
 	s.bytes += want
 	s.buf = append(s.buf, '\n')
 	return nil
+}
+
+// shortContent is the error of a content that lacks some of its bytes.
+func shortContent(lacks, size int64) error {
+	return fmt.Errorf("content ends %d bytes short of %d", lacks, size)
 }
 
 var errNoData = errors.New("the source carries no data")

@@ -391,6 +391,7 @@ same() {
 @test "full disk for spool files" {
 	full_disk
 	image busybox
+	medium
 	export TMPDIR=$full
 	pipeline "oci-fetch $image | tar2tree | tree2erofs > out"
 	assert_statuses '(0|141) 1 1'
@@ -398,7 +399,6 @@ same() {
 	assert_says tree2erofs 'earlier stage failed: tar2tree: '
 	assert_empty out
 	rm out
-	medium
 	pipeline "tar2tree $medium | tree2erofs | cat > out"
 	assert_statuses '(0|141) 1 0'
 	assert_says tree2erofs 'no space left on device'
