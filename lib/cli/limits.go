@@ -21,13 +21,14 @@ type Limits struct {
 // Tree are the limits as the libraries have them.
 func (l Limits) Tree() tree.Limits {
 	return tree.Limits{
-		Entries: orNone(l.Entries), Depth: orNone(l.Depth), FileSize: orNone(l.FileSize),
-		TotalSize: orNone(l.TotalSize), XattrBytes: orNone(l.XattrBytes), TreeMemory: orNone(l.TreeMemory),
+		Entries: OrNone(l.Entries), Depth: OrNone(l.Depth), FileSize: OrNone(l.FileSize),
+		TotalSize: OrNone(l.TotalSize), XattrBytes: OrNone(l.XattrBytes), TreeMemory: OrNone(l.TreeMemory),
 	}
 }
 
-// orNone turns the 0 of a flag, which is no limit, into that of a library.
-func orNone(n int64) int64 {
+// OrNone turns the 0 of a flag for a limit, which is none, into what the libraries take
+// for none.
+func OrNone(n int64) int64 {
 	if n == 0 {
 		return -1
 	}
@@ -43,7 +44,7 @@ type TreeForm struct {
 
 // Options are those of a stream that stage writes. An error is one of [Usage].
 func (f TreeForm) Options(stage string) (tree.WriterOptions, error) {
-	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: orNone(f.MaxHoles)}
+	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: OrNone(f.MaxHoles)}
 	switch {
 	case !f.NoData.Set && f.Digest:
 		return opts, Usage("--digest needs --no-data")

@@ -57,7 +57,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 // zeros where a chunk is not all data. A line of the stream can ask for 24 MB.
 func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
 	w.holes += mapSize(e.Size, chunk) + runsLen(e.Extents, e.Size, chunk) - e.DataSize()
-	if limit := w.opts.MaxHoleBytes; limit > 0 && w.holes > limit {
+	if limit := w.opts.MaxHoleBytes; limit >= 0 && w.holes > limit {
 		return &tree.LimitError{
 			What:  fmt.Sprintf("%d bytes of maps and zeros for holes up to here", w.holes),
 			Limit: limit, Which: tree.LimitHoleBytes,

@@ -26,6 +26,9 @@ var ErrNeedsLayer = errors.New("only the image of a layer can hold it")
 // from its first EROFS on.
 const DefaultBlockSize = 4096
 
+// DefaultMaxHoleBytes is more than the holes of real files take.
+const DefaultMaxHoleBytes = 4 << 30
+
 // Options say what image to write.
 type Options struct {
 	Layer     bool         // keep whiteouts and other marks of a layer; regular files lie in whole blocks
@@ -41,7 +44,8 @@ type Options struct {
 	Warn      func(string) // is told what the image does not hold as it was; nil: nobody is
 
 	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
-	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
+	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0 stands for
+	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
 
 	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
@@ -109,6 +113,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if opts.BlockSize == 0 {
 		opts.BlockSize = DefaultBlockSize
 	}
+	opts.MaxHoleBytes = cmp.Or(opts.MaxHoleBytes, DefaultMaxHoleBytes)
 	w := &Writer{
 		ctx:  ctx,
 		opts: opts,
