@@ -238,13 +238,7 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 
 // timeOf is what the options about times make of t.
 func (w *Writer) timeOf(t tree.Time) tree.Time {
-	if w.opts.Mtime != nil {
-		t = *w.opts.Mtime
-	}
-	if c := w.opts.Clamp; c != nil && t.Compare(*c) > 0 {
-		t = *c
-	}
-	return t
+	return t.Retimed(w.opts.Mtime, w.opts.Clamp)
 }
 
 // keepXattrs are the xattrs of e that the image can hold.

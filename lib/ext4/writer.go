@@ -45,10 +45,10 @@ type Writer struct {
 
 	content contentWriter // of the file that is being added
 
-	dropped warning // xattrs that the format has no place for
-	clamped warning // times that it cannot hold
-	implied warning // directories of an upper disk
-	opaque  bool    // its root is
+	dropped tree.Tally // xattrs that the format has no place for
+	clamped tree.Tally // times that it cannot hold
+	implied tree.Tally // directories of an upper disk
+	opaque  bool       // its root is
 }
 
 var errClosed = errors.New("file system is already complete")
@@ -222,18 +222,12 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 // storableTime is t after the options about times, and as near to that as the format has
 // one.
 func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
-	if w.opts.Mtime != nil {
-		t = *w.opts.Mtime
-	}
-	if c := w.opts.Clamp; c != nil && t.Compare(*c) > 0 {
-		t = *c
-	}
-	switch {
+	switch t = t.Retimed(w.opts.Mtime, w.opts.Clamp); {
 	case t.Sec < disk.MinTime:
-		w.clamped.note(path)
+		w.clamped.Add(path)
 		return tree.Time{Sec: disk.MinTime}
 	case t.Sec > disk.MaxTime:
-		w.clamped.note(path)
+		w.clamped.Add(path)
 		return tree.Time{Sec: disk.MaxTime, Nsec: disk.MaxNsec}
 	}
 	return t
@@ -256,7 +250,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 	kept := slices.Clone(e.Xattrs[:same])
 	for _, x := range e.Xattrs[same:] {
 		if w.drops(x) {
-			w.dropped.note(e.Path + ": xattr " + x.Name)
+			w.dropped.Add(e.Path + ": xattr " + x.Name)
 			continue
 		}
 		if index, _, _ := disk.SplitXattr(x.Name); disk.IsACL(index) {
@@ -310,37 +304,16 @@ func (w *Writer) warn() {
 	if w.opts.Warn == nil {
 		return
 	}
-	if w.dropped.count > 0 {
-		w.opts.Warn(w.dropped.text("left out"))
+	if w.dropped.Count > 0 {
+		w.opts.Warn(w.dropped.Text("left out"))
 	}
-	if w.clamped.count > 0 {
-		w.opts.Warn(w.clamped.text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
+	if w.clamped.Count > 0 {
+		w.opts.Warn(w.clamped.Text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
 	}
 	if w.opaque {
 		w.opts.Warn("the root is opaque: overlayfs shows what is below it all the same")
 	}
-	if w.implied.count > 0 {
-		w.opts.Warn(w.implied.text("a directory that is only implied; 0755 of root hide what it is below"))
+	if w.implied.Count > 0 {
+		w.opts.Warn(w.implied.Text("a directory that is only implied; 0755 of root hide what it is below"))
 	}
-}
-
-// warning counts what is all told in one line.
-type warning struct {
-	first string
-	count int
-}
-
-func (n *warning) note(what string) {
-	if n.count == 0 {
-		n.first = what
-	}
-	n.count++
-}
-
-func (n *warning) text(what string) string {
-	s := n.first + ": " + what
-	if n.count > 1 {
-		s += fmt.Sprintf(" (and %d more)", n.count-1)
-	}
-	return s
 }
