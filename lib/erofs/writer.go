@@ -122,7 +122,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		tree: tree.New(),
 		tail: &tails{dir: opts.SpoolDir},
 	}
-	w.content.sifter = tree.Sifter{Data: w.content.put, Hole: w.content.leaveOut, Room: maxHoles}
+	w.content.init(w)
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
 		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}

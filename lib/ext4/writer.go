@@ -60,7 +60,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{ctx: ctx, opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
-	w.content.sifter = tree.Sifter{Data: w.content.data, Hole: w.content.leaveOut, Room: maxHoles}
+	w.content.init(w)
 	if opts.UUID == nil {
 		w.digest = blake3.New()
 		w.data.Tap(w.digest)
