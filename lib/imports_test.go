@@ -24,6 +24,7 @@ const module = "ocipipe/"
 var allowed = map[string][]string{
 	"atomicfile":        {},
 	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
+	"posixacl":          {},
 	"tree":              {"blockio"},
 	"platform":          {},
 	"layout":            {},
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 	"erofs/merge":       {"tree", "erofs/disk", "erofs/read"},
 	"ext4":              {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
 	"ext4/alloc":        {},
-	"ext4/disk":         {"tree"},
+	"ext4/disk":         {"tree", "posixacl"},
 	"ext4/journal":      {"ext4/disk"},
 	"ext4/volume":       {"tree", "blockio", "ext4/disk", "ext4/journal"},
 	"ext4/read":         {"tree", "ext4/disk", "ext4/volume"},
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
 	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":             {"tree", "erofs", "ext4"}, // erofs, ext4: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"cli", "oci", "platform"},

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -102,7 +103,7 @@ func (o Xattr) apply(a *applier) error {
 	switch {
 	case strings.HasPrefix(o.Name, "user.") && kind != tree.File && kind != tree.Dir:
 		return &fault{"only files and directories have extended attributes user.*", unix.EPERM}
-	case o.Name == aclDefault && kind != tree.Dir && !o.Remove:
+	case o.Name == posixacl.Default && kind != tree.Dir && !o.Remove:
 		return &fault{"only directories have a default access control list", unix.EACCES}
 	case isACL(o.Name) && kind == tree.Link:
 		return &fault{"is a symbolic link, which has no access control list", unix.EOPNOTSUPP}
@@ -119,18 +120,18 @@ func (o Xattr) apply(a *applier) error {
 }
 
 // emptyACL reports whether value, a valid list, has no entries: it removes the list.
-func emptyACL(value string) bool { return len(value) <= aclHeadSize }
+func emptyACL(value string) bool { return len(value) <= posixacl.HeadSize }
 
 // setACL gives e a list, and a list of access also its mode: one that says no more than
 // a mode is no attribute (posix_acl_update_mode).
 func setACL(e *tree.Entry, name, value string) {
-	list, _ := parseACL(value) // check has seen that it is valid
+	list, _ := posixacl.Parse(value) // check has seen that it is valid
 	more := true
-	if name == aclAccess {
+	if name == posixacl.Access {
 		e.Mode, more = aclMode(list, e.Mode)
 	}
 	if more {
-		setXattr(e, name, formatACL(list))
+		setXattr(e, name, posixacl.Format(list))
 	} else {
 		removeXattr(e, name)
 	}

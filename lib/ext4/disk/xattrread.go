@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -80,7 +81,7 @@ func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool
 		if x.Value, err = unpackACL(value); err != nil {
 			return x, false, Broken("xattr %s: %s", name, err)
 		}
-		known = len(x.Value) > aclHeadSize // one without entries is none
+		known = len(x.Value) > posixacl.HeadSize // one without entries is none
 	}
 	return x, known, nil
 }
