@@ -55,30 +55,8 @@ func (w *Writer) verify(size int64) error {
 // compare returns an error that names the first thing in which have, from the file
 // system, is not want, which is inode in the tree.
 func (w *Writer) compare(inode, want, have *tree.Entry) error {
-	differs := func(what string, want, have any) error {
-		return fmt.Errorf("%s: %v in the file system, %v was added", what, have, want)
-	}
-	switch {
-	case want.Type != have.Type:
-		return differs("type", want.Type, have.Type)
-	case want.Hardlink != have.Hardlink:
-		return differs("hard link", want.Hardlink, have.Hardlink)
-	case !slices.Equal(want.Xattrs, have.Xattrs):
-		return differs("xattrs", want.Xattrs, have.Xattrs)
-	case want.Mode != have.Mode:
-		return differs("mode", want.Mode, have.Mode)
-	case want.UID != have.UID || want.GID != have.GID:
-		return differs("owner", [2]uint32{want.UID, want.GID}, [2]uint32{have.UID, have.GID})
-	case want.Time != have.Time:
-		return differs("time", want.Time, have.Time)
-	case want.Nlink != have.Nlink:
-		return differs("number of links", want.Nlink, have.Nlink)
-	case want.Size != have.Size:
-		return differs("size", want.Size, have.Size)
-	case want.Link != have.Link:
-		return differs("link target", want.Link, have.Link)
-	case want.Dev != have.Dev:
-		return differs("device", want.Dev, have.Dev)
+	if err := tree.Difference(want, have, "the file system"); err != nil {
+		return err
 	}
 	if want.Type != tree.File || want.Size == 0 || want.Hardlink != "" {
 		return nil
