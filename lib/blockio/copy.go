@@ -1,6 +1,7 @@
 package blockio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -82,8 +83,9 @@ func reaches(f *os.File, size int64) error {
 // CopySparse copies the first n bytes of src to where dst, which has no data
 // there, is at to. The two share blocks where the file system can do that and the
 // positions allow it; otherwise the kernel copies the data of src, or, last, this
-// process does. Holes stay holes; one at the end does not lengthen dst.
-func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
+// process does. Holes stay holes; one at the end does not lengthen dst. It ends with the
+// cause of ctx once that is done.
+func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int64) error {
 	if clone(dst, to, src, n) {
 		return nil
 	}
@@ -92,7 +94,7 @@ func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
 		if err != nil {
 			return err
 		}
-		if err := copyRange(dst, to+from, src, from, end-from); err != nil {
+		if err := copyRange(ctx, dst, to+from, src, from, end-from); err != nil {
 			return err
 		}
 		off = end
@@ -157,11 +159,17 @@ func clone(dst *os.File, to int64, src *os.File, n int64) bool {
 	}) == nil
 }
 
+// copyPiece is how much the kernel copies between two looks at a context.
+const copyPiece = 256 << 20
+
 // copyRange lets the kernel copy as much as it can, and copies the rest itself.
-func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
+func copyRange(ctx context.Context, dst *os.File, to int64, src *os.File, from, n int64) error {
 	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		rf, wt := from, to
-		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, 1<<30)), 0)
+		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, copyPiece)), 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -173,16 +181,29 @@ func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return CopyAt(dst, to, src, from, n)
+	return CopyAt(ctx, dst, to, src, from, n)
 }
 
 // CopyAt copies n bytes at from in r to where w is at to, through memory. It is
-// an error if r has less.
-func CopyAt(w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
+// an error if r has less. It ends with the cause of ctx once that is done.
+func CopyAt(ctx context.Context, w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
 	out := NewWriter(w, to)
-	err := copyTo(out, make([]byte, min(n, writerBuf)), r, from, n)
+	err := copyTo(stoppable{ctx, out}, make([]byte, min(n, writerBuf)), r, from, n)
 	if ferr := out.Flush(); err == nil { // nothing is being written any more, also after an error
 		err = ferr
 	}
 	return err
+}
+
+// stoppable is a writer until ctx is done.
+type stoppable struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (s stoppable) Write(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.Writer.Write(p)
 }
