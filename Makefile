@@ -1,9 +1,9 @@
-# "make" builds the tools into bin/; README.md says what else there is.
+# "make" builds the tools into bin/; README.md describes the other targets.
 
 PREFIX ?= /usr/local
 GO ?= go
 
-# The revision goes into --version where git can tell it.
+# --version has the revision if git knows it.
 ifeq (,$(findstring -buildvcs,$(GOFLAGS)))
 export GOFLAGS := $(GOFLAGS) -buildvcs=$(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 && echo true || echo false)
 endif
@@ -12,7 +12,7 @@ export GO
 .NOTPARALLEL:
 .PHONY: build demo test setup lint unit race shell interop soak boot bench golden man clean install
 
-# Where the tools begin: see lib/cli/closed.go.
+# The entry point of the tools: see lib/cli/closed.go.
 ENTRY := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-ldflags=-E=ocipipe_start)
 
 build:
@@ -31,7 +31,7 @@ setup:
 lint:
 	tests/shell/lint.sh
 
-# The test of imports reads what Go's test cache does not see.
+# -count=1, because Go's test cache does not see the files that the import test reads.
 unit:
 	$(GO) test -count=1 ./lib
 	$(GO) run ./lib/reftest/gotest unit -skip '^TestInterop' ./...
@@ -46,7 +46,7 @@ shell: build
 interop:
 	$(GO) run ./lib/reftest/gotest interop -count=1 -run '^TestInterop' ./...
 
-# FUZZTIME is for each fuzz test.
+# FUZZTIME is the time for each fuzz test.
 soak: build
 	tests/shell/soak.sh
 
@@ -55,7 +55,7 @@ boot: build
 	tests/shell/boot.sh $(IMAGE)
 
 # The tools in pipelines beside others that do the same, then the libraries.
-# BASE= is the JSON of a former run (JSON= names this one's) to compare with.
+# BASE= names the JSON of an earlier run to compare with, JSON= that of this run.
 bench: build
 	PATH="$(CURDIR)/bin:$$PATH" $(GO) run ./lib/reftest/bench
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -64,7 +64,7 @@ golden:
 	GOLDEN=update $(GO) test -count=1 -run Golden ./...
 	git diff -- '*/testdata/golden*'
 
-# Man pages, and completion for bash, zsh and fish, in share/; the tools print them.
+# The tools print their man pages, and the completion for bash, zsh and fish, to share/.
 man: build
 	rm -rf share
 	install -d share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d

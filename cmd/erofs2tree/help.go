@@ -2,16 +2,16 @@ package main
 
 import "ocipipe/lib/cli"
 
-// manual is what --help and the man page say.
+// manual has the texts of --help and the man page.
 var manual = cli.Manual{
 	Name:    "erofs2tree",
 	Summary: "Write the content of an EROFS image, or of layers merged, as a tree stream.",
 	Description: `It reads images of tree2erofs and of mkfs.erofs that are not compressed. The entries are in canonical order.
 
-Several images are layers from bottom to top, such as tree2erofs --layer makes. What comes out is the merged tree.`,
+Several images are layers from bottom to top, such as tree2erofs --layer makes. The output is the merged tree.`,
 	Arguments: "Standard input that is a pipe is copied to a spool file first. Several images have to be files that can be read at random.",
 	Flags: map[string]string{
-		"device": "It is for an image of metadata alone, such as tree2erofs --fsmeta makes, whose contents lie in the layers: give the flag once for each layer, in the order of the image's table of devices, which is that from bottom to top. An image with its layers behind it in one file needs none.",
+		"device": "It is for an image of metadata alone, such as tree2erofs --fsmeta makes, whose contents lie in the layers: give the flag once for each layer, in the order of the image's table of devices, which is that from bottom to top. An image that is followed by its layers in one file needs none.",
 	},
 	Examples: []cli.Example{
 		{Text: "An image as a tar archive", Command: "erofs2tree rootfs.erofs | tree2tar -o rootfs.tar"},

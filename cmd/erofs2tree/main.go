@@ -1,5 +1,5 @@
-// erofs2tree reads an EROFS image, or the images of several layers, and writes
-// what is in it as a tree stream, in canonical order.
+// erofs2tree reads an EROFS image, or merges the images of several layers, and writes
+// the content as a tree stream, in canonical order.
 //
 //	erofs2tree rootfs.erofs | tree2tar > rootfs.tar
 package main
@@ -51,7 +51,7 @@ func (t *tool) Run(env *cli.Env) error {
 		tree.NewWriter(out, opts).Abort(err)
 		return err
 	}
-	if len(t.Images) > 1 { // as tar2tree says of the same layers
+	if len(t.Images) > 1 { // the property that tar2tree writes for the same layers
 		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
 	}
 	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
@@ -60,7 +60,7 @@ func (t *tool) Run(env *cli.Env) error {
 	return out.Commit()
 }
 
-// Advise names the flag that gives an image its data.
+// Advise names the flag for the layers of an image that needs them.
 func (t *tool) Advise(err error) string {
 	if errors.Is(err, erofsread.ErrNoDevice) {
 		return "name the layers: --device FILE for each, bottom to top"
@@ -68,7 +68,7 @@ func (t *tool) Advise(err error) string {
 	return ""
 }
 
-// open opens the images, which are closed with the process.
+// open opens the images. They stay open until the process ends.
 func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if len(t.Images) > 1 {
 		return t.merge(env)
@@ -120,13 +120,13 @@ func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error
 	return erofsread.Devices(files)
 }
 
-// random is in, or a copy of it in a spool file where in cannot be read at random.
+// random returns in if it can be read at random, or else a copy of it in a spool file.
 func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
 	if f, ok := in.(*os.File); ok {
 		size, err := f.Seek(0, io.SeekEnd)
 		return f, size, err
 	}
-	spool, err := blockio.NewSpool(dir) // goes with the process
+	spool, err := blockio.NewSpool(dir) // it vanishes with the process
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,5 +1,5 @@
-// mkext4upper makes the writable disk for an overlay: an ext4 file system with an
-// empty /work, and /upper, that is empty too or holds a tree stream. It makes such
+// mkext4upper makes the writable disk for an overlay: an ext4 file system with an empty
+// /work, and with /upper, which is empty or holds the tree of a stream. It also makes such
 // a disk, or any ext4 file system, larger.
 //
 //	mkext4upper --size 4G -o upper.ext4
@@ -48,7 +48,7 @@ func main() {
 	cli.Main(manual, &tool{})
 }
 
-// Run makes the disk, or makes one larger.
+// Run makes a disk, or makes one larger.
 func (t *tool) Run(env *cli.Env) error {
 	if t.Grow != "" {
 		return t.grow(env)
@@ -77,7 +77,7 @@ func (t *tool) Run(env *cli.Env) error {
 // Advise implements cli.Adviser.
 func (t *tool) Advise(err error) string { return ext4flags.Advise(err) }
 
-// write writes the disk, with the stream in, if there is one.
+// write writes the disk, with the stream in unless that is nil.
 func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Options) error {
 	w, err := ext4.NewWriter(env.Context, out, opts)
 	if err != nil {
@@ -119,7 +119,7 @@ type mode uint16
 func (m *mode) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 8, 16)
 	if err != nil || n > 0o7777 {
-		return fmt.Errorf("%q are no permissions such as 0755", text)
+		return fmt.Errorf("%q is not a mode such as 0755", text)
 	}
 	*m = mode(n)
 	return nil

@@ -14,8 +14,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// lookupIn opens an image and returns what finds a path in it. The image is closed
-// with the process.
+// lookupIn opens an image and returns the function that looks a path up in it. The image
+// stays open until the process ends.
 func lookupIn(env *cli.Env, path string) (func(string) (*tree.Entry, error), error) {
 	f, err := env.OpenFile(path)
 	if err != nil {
@@ -35,7 +35,7 @@ func lookupIn(env *cli.Env, path string) (func(string) (*tree.Entry, error), err
 }
 
 func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
-	size, err := f.Seek(0, io.SeekEnd) // a device has it too
+	size, err := f.Seek(0, io.SeekEnd) // Stat has no size for a device
 	if err != nil {
 		return nil, err
 	}

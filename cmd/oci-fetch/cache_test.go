@@ -24,9 +24,9 @@ import (
 	"ocipipe/lib/reftest/registry"
 )
 
-const numImages = 6 // of which image i has layers i, i+1, i+2 and i+1 again
+const numImages = 6 // image i has layers i, i+1, i+2, and i+1 again
 
-// cacheTest is one cache that many processes use, and the registry behind it.
+// cacheTest is one cache that many processes use, and its registry.
 type cacheTest struct {
 	bin, dir string
 	server   *registry.Server
@@ -44,10 +44,10 @@ type cachedImage struct {
 	want [32]byte
 }
 
-// TestCacheShared has processes pull the same and different images into one cache,
-// and kills them at random moments, over and over. After each round the cache is
-// valid; what a round finds in it is not fetched again; and a round in which
-// nobody is killed fetches each byte that is missing once.
+// TestCacheShared runs processes that pull the same and different images into one cache,
+// and kills them at random moments, over and over. After each round the cache is valid. A
+// round does not fetch again what it finds in the cache. A round in which no process is
+// killed fetches each missing byte once.
 func TestCacheShared(t *testing.T) {
 	cycles, processes, size := 1, 6, 200_000
 	if os.Getenv("SOAK") == "true" {
@@ -140,7 +140,7 @@ func blobsOf(t *testing.T, manifest []byte) []blob {
 	return append(m.Layers, m.Config)
 }
 
-// round has processes pull, of which some are killed, or none.
+// round runs processes that pull, and may kill some of them.
 func (c *cacheTest) round(t *testing.T, processes int, kill bool) (killed int) {
 	before := c.missing(t)
 	c.restart(t)
@@ -172,8 +172,8 @@ func (c *cacheTest) round(t *testing.T, processes int, kill bool) (killed int) {
 	return killed
 }
 
-// behaviour is how the registry is to a round: slow, or fast, or, where somebody
-// is killed anyway, one that breaks connections.
+// behaviour returns how the registry behaves in a round: slow, fast or, if a process is
+// killed anyway, breaking connections.
 func (c *cacheTest) behaviour(kill bool) registry.Behaviour {
 	b := registry.Behaviour{Seed: c.rnd.Uint64()}
 	if c.rnd.IntN(3) > 0 {
@@ -214,7 +214,7 @@ func (c *cacheTest) pull(t *testing.T, img cachedImage, args []string, signal sy
 	return err != nil
 }
 
-// missing is what the cache lacks of each blob.
+// missing returns what the cache lacks of each blob.
 func (c *cacheTest) missing(t *testing.T) map[digest.Digest][]cas.Range {
 	t.Helper()
 	m := map[digest.Digest][]cas.Range{}
@@ -258,7 +258,7 @@ func (c *cacheTest) account(t *testing.T, before map[digest.Digest][]cas.Range, 
 	}
 }
 
-// check checks that the cache is valid as it stands.
+// check checks that the cache is valid.
 func (c *cacheTest) check(t *testing.T) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, "blobs/sha256/*"))
@@ -288,8 +288,8 @@ func (c *cacheTest) check(t *testing.T) {
 	}
 }
 
-// offline has each image be there without the registry, for us and for skopeo,
-// and nothing else.
+// offline checks that each image can be had without the registry, by us and by skopeo, and
+// nothing else is in the cache.
 func (c *cacheTest) offline(t *testing.T) {
 	t.Helper()
 	c.restart(t)

@@ -2,14 +2,14 @@ package main
 
 import "ocipipe/lib/cli"
 
-// manual is what --help and the man page say.
+// manual has the texts of --help and the man page.
 var manual = cli.Manual{
 	Name:    "oci-fetch",
 	Summary: "Write an OCI image, or one part of it, as an OCI archive.",
 	Network: true,
 	Description: `The image comes from a registry, or from a file or directory. Every byte that is written has been verified against its digest.
 
-What a registry sends is kept in a cache, which is an OCI layout that other tools can read. A tag that is there is not asked for again unless --pull=always says so. A download that broke off goes on where it was, in the same run or in the next.
+What a registry sends is kept in a cache, which is an OCI layout that other tools can read. The registry is not asked again for a tag in the cache, unless --pull=always says so. A download that broke off is resumed, in the same run or in the next.
 
 Names without a host are those of Docker Hub, with a warning where registries.conf says otherwise. Credentials are those of podman and docker.`,
 	Arguments: `The image is one of:
@@ -26,10 +26,10 @@ FILE may be -, which is standard input.`,
 		"max-metadata":    "It is for each index, manifest and configuration.",
 		"max-layer":       "It is for compressed layers in an archive of docker save.",
 		"cache":           "Without this flag it is $OCIPIPE_CACHE, or ocipipe in $XDG_CACHE_HOME, by default ~/.cache/ocipipe.",
-		"verify-cache":    "What is corrupt is fetched again.",
+		"verify-cache":    "A corrupt blob is fetched again.",
 		"pull":            "if-missing asks for a tag that is not in the cache, always asks and still takes blobs from the cache, and never does without a network.",
 		"connections":     "They are for blobs. Large ones are fetched in several ranges.",
-		"retries":         "A request that brings next to nothing counts; each retry waits longer. A download that gets on is not ended by this.",
+		"retries":         "Retries count only in a row, without progress in between; each waits longer.",
 		"timeout":         "TIME is a number with a unit, such as 90s or 2m.",
 		"authfile":        "Without this flag it is $REGISTRY_AUTH_FILE, or else the files of docker, then podman.",
 		"username":        "It needs --password-stdin.",
@@ -37,7 +37,7 @@ FILE may be -, which is standard input.`,
 		"client-cert":     "It needs --client-key.",
 		"certs-dir":       "DIR has a directory HOST or HOST:PORT for each registry, with certificates of authorities in files *.crt, and client certificates in files *.cert with keys in *.key. It is used instead of the directories certs.d of podman and docker.",
 		"insecure":        "For this machine plain HTTP is always allowed.",
-		"tls-verify":      "With --tls-verify=false no certificate is verified: whoever is on the way can read passwords and choose what a tag means. With --tls-verify all are, whatever registries.conf says.",
+		"tls-verify":      "With --tls-verify=false no certificate is verified: anybody on the way can read passwords and choose what a tag means. With --tls-verify all are, whatever registries.conf says.",
 		"mirror":          "It is [http://]HOST[:PORT][/PREFIX]. Several are asked in order, before those of registries.conf.",
 		"registries-conf": "It has mirrors, locations, and insecure and blocked registries. Without this flag it is $CONTAINERS_REGISTRIES_CONF, or podman's registries.conf and registries.conf.d. /dev/null has none.",
 		"allow-foreign":   "The URLs of such layers are in the manifest.",

@@ -79,7 +79,7 @@ func (t *tool) Run(env *cli.Env) error {
 	return out.Commit()
 }
 
-// check finds what kong cannot.
+// check returns an error for flags that do not go together.
 func (t *tool) check() error {
 	err := cmp.Or(t.Choice.Check(), t.Cache.Check(), t.Registry.Check(t.Ref))
 	if err == nil && (t.JSON || t.Digests) && !t.List {
@@ -88,8 +88,8 @@ func (t *tool) check() error {
 	return err
 }
 
-// options are those that the flags say; for an image in a file without those about
-// registries.
+// options returns the options from the flags. For an image in a file it leaves out those
+// about registries.
 func (t *tool) options(env *cli.Env) (pull.Options, error) {
 	opts := pull.Options{
 		Image:    oci.Options{TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn},

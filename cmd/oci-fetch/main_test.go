@@ -79,7 +79,7 @@ func skopeo(t *testing.T, args ...string) string {
 	return reftest.Run(t, "skopeo", append([]string{"--insecure-policy"}, args...)...)
 }
 
-// diffIDs is the list of a configuration, as it stands there.
+// diffIDs returns the list in a configuration.
 func diffIDs(t *testing.T, config string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(config, `"diff_ids":[`)

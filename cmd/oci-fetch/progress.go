@@ -27,7 +27,7 @@ func showLayers(p *cli.Progress) func(pull.Event) {
 func (l *layerBars) event(e pull.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b := l.bars[-1]; b != nil && e.Layer >= 0 { // it has come
+	if b := l.bars[-1]; b != nil && e.Layer >= 0 { // the manifest has arrived
 		b.Done(nil)
 		delete(l.bars, -1)
 	}
@@ -67,7 +67,7 @@ func (l *layerBars) bar(e pull.Event) *cli.Bar {
 	return b
 }
 
-// short is enough of a digest to know it by.
+// short returns the beginning of a digest, which is enough to recognise it.
 func short(d digest.Digest) string {
 	hex := d.Encoded()
 	return hex[:min(len(hex), 12)]

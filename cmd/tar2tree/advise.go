@@ -10,7 +10,7 @@ import (
 	"ocipipe/lib/layer"
 )
 
-// Advise names the flag or the command that helps against err; "" if none does.
+// Advise names the flag or the command that helps against err, or returns "".
 func (t *tool) Advise(err error) string {
 	var (
 		misplaced *input.MisplacedError
@@ -36,8 +36,8 @@ func (t *tool) Advise(err error) string {
 	return cmp.Or(t.Choice.Advise(err), unpackFirst(err, t.Inputs))
 }
 
-// unpackFirst is the command line that reads an input whose compression is not read,
-// or "".
+// unpackFirst returns the command line that reads an input in a compression that is not
+// supported, or "".
 func unpackFirst(err error, paths []string) string {
 	var unread *compression.Error
 	switch {
@@ -49,7 +49,7 @@ func unpackFirst(err error, paths []string) string {
 	return unread.Unpacker + " " + shellLine(paths[0]) + " | tar2tree"
 }
 
-// piped is the command line that has standard input in place of the first input.
+// piped returns the command line with standard input in place of the first input.
 func (t *tool) piped() []string {
 	if len(t.Inputs) == 1 {
 		return []string{"tar2tree"}
@@ -57,7 +57,7 @@ func (t *tool) piped() []string {
 	return append([]string{"tar2tree", "-"}, t.Inputs[1:]...)
 }
 
-// shellLine is a command as a shell reads it.
+// shellLine returns a command, quoted for a shell.
 func shellLine(words ...string) string {
 	for i, w := range words {
 		if strings.ContainsFunc(w, needsQuotes) {

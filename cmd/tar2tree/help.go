@@ -2,7 +2,7 @@ package main
 
 import "ocipipe/lib/cli"
 
-// manual is what --help and the man page say.
+// manual has the texts of --help and the man page.
 var manual = cli.Manual{
 	Name:    "tar2tree",
 	Summary: "Turn layers, or an image, into a tree stream.",
@@ -18,7 +18,7 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 		"layer":              "Layers have numbers from 0, at the bottom. A digest is that of the compressed layer, or its diff-id.",
 		"diff-id":            "It is the digest of the layer as a plain tar archive, as the configuration of an image has it.",
 		"sort":               "Without this flag the entries of a single layer have the order of the layer. A merged tree is always in canonical order.",
-		"config-file":        "PATH is a path in the tree. A file that is there is replaced.",
+		"config-file":        "PATH is a path in the tree. It replaces a file there.",
 		"jobs":               "Without this flag it is the number of processors. Each layer of zstd that is read takes up to 8 MiB, and one at a time up to 128 MiB.",
 		"allow-unterminated": "A tar archive ends with two blocks of zeros. Without them it may have been cut short. The diff-id of a layer, where it is known, proves as much.",
 		"max-metadata":       "It is for each index, manifest and configuration.",

@@ -13,7 +13,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// checkFlags finds what kong cannot.
+// checkFlags returns an error for flags that do not go together.
 func (t *tool) checkFlags() error {
 	if err := t.Choice.Check(); err != nil {
 		return err
@@ -32,7 +32,7 @@ func (t *tool) checkFlags() error {
 	return nil
 }
 
-// open makes a source of the inputs, and the properties that say where it comes from.
+// open returns a source of the inputs, and the properties that say where it comes from.
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
 	opts := input.Options{
@@ -60,7 +60,7 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	case set.Image != nil && t.DiffID != "":
 		err = cli.Usage("--diff-id is for a single layer; an image says its own")
 	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:
-		return set.One(env.Context, t.Layer, t.Sort, load)
+		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
 	default:
 		return set.Merge(env.Context, t.ConfigFile, load)
 	}

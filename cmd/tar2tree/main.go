@@ -45,7 +45,7 @@ func main() {
 	cli.Main(manual, &tool{})
 }
 
-// Run copies the tree that the inputs make to a stream.
+// Run copies the tree of the inputs to a stream.
 func (t *tool) Run(env *cli.Env) error {
 	opts, err := t.TreeForm.Options("tar2tree")
 	if err != nil {

@@ -1,6 +1,6 @@
-// tree2erofs reads a tree stream and writes an EROFS image: of a whole tree, or
-// with --layer of one layer, its whiteouts kept. With --fsmeta it reads the images
-// of layers and writes one of metadata alone, which merges them.
+// tree2erofs reads a tree stream and writes an EROFS image of a whole tree or, with
+// --layer, of one layer with its whiteouts. With --fsmeta it reads the images of layers and
+// writes an image of metadata alone, which merges them.
 //
 //	oci-fetch oci:DIR:TAG | tar2tree | tree2erofs > rootfs.erofs
 package main
@@ -77,7 +77,7 @@ func (t *tool) Run(env *cli.Env) error {
 	return out.Commit()
 }
 
-// Advise says which image can hold what this one cannot.
+// Advise names the kind of image that can hold an entry that this kind cannot.
 func (t *tool) Advise(err error) string {
 	switch {
 	case errors.Is(err, erofs.ErrNeedsLayer):
@@ -88,7 +88,7 @@ func (t *tool) Advise(err error) string {
 	return ""
 }
 
-// options are what all forms of image have in common.
+// options returns the options that all kinds of image have in common.
 func (t *tool) options(env *cli.Env) erofs.Options {
 	return erofs.Options{
 		Label: t.Label, UUID: (*[16]byte)(t.UUID),

@@ -2,7 +2,7 @@ package main
 
 import "ocipipe/lib/cli"
 
-// manual is what --help and the man page say.
+// manual has the texts of --help and the man page.
 var manual = cli.Manual{
 	Name:    "tree2ext4",
 	Summary: "Write a tree stream as an ext4 root file system.",

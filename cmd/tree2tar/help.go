@@ -2,7 +2,7 @@ package main
 
 import "ocipipe/lib/cli"
 
-// manual is what --help and the man page say.
+// manual has the texts of --help and the man page.
 var manual = cli.Manual{
 	Name:    "tree2tar",
 	Summary: "Turn a tree stream into a tar archive.",

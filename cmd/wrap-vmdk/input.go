@@ -9,7 +9,7 @@ import (
 	"ocipipe/lib/vmdk"
 )
 
-// open opens the extents, or standard input, by way of a spool file if it is a pipe.
+// open opens the extents, or standard input. It copies a pipe to a spool file first.
 func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 	if !t.fromStdin() {
 		for _, path := range t.Extents {
@@ -23,11 +23,11 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f := whole(in); f != nil {
+	if f := wholeFile(in); f != nil {
 		return vmdk.FromFile("standard input", f)
 	}
 	env.Expect(t.Path)
-	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // goes with the process
+	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // it vanishes with the process
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +37,8 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 	return vmdk.FromReaderAt("standard input", spool, spool.Size())
 }
 
-// whole is the regular file that in is, if it is at its beginning; else nil.
-func whole(in io.Reader) *os.File {
+// wholeFile returns in if it is a regular file at its beginning, else nil.
+func wholeFile(in io.Reader) *os.File {
 	f, ok := in.(*os.File)
 	if !ok {
 		return nil
@@ -56,7 +56,7 @@ func (t *tool) fromStdin() bool {
 	return len(t.Extents) == 0 || len(t.Extents) == 1 && t.Extents[0] == "-"
 }
 
-// usage refuses flags that do not go together.
+// usage returns an error for flags that do not go together.
 func (t *tool) usage() error {
 	stdin := t.fromStdin()
 	switch {

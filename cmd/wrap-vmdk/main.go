@@ -1,4 +1,4 @@
-// wrap-vmdk presents images, one behind the other, as one virtual disk: by a VMDK
+// wrap-vmdk presents images, one after the other, as one virtual disk: by a VMDK
 // descriptor that names them, or by a disk that contains them.
 //
 //	wrap-vmdk -o disk.vmdk fsmeta.erofs 000.erofs 001.erofs
@@ -54,13 +54,13 @@ func (t *tool) Run(env *cli.Env) error {
 	return t.write(env, disk)
 }
 
-// forced reports whether --force makes err no error.
+// forced reports whether --force allows err.
 func (t *tool) forced(err error) bool {
 	var f *vmdk.ForceableError
 	return t.Force && errors.As(err, &f)
 }
 
-// Advise names the flag that lets pass what only some readers refuse.
+// Advise names the flag that allows disks that only some readers refuse.
 func (t *tool) Advise(err error) string {
 	if f := (*vmdk.ForceableError)(nil); errors.As(err, &f) {
 		return "use --force if what reads the disk takes it"

@@ -79,8 +79,7 @@ func (t *tool) pipe(env *cli.Env) error {
 	})
 }
 
-// raw writes the disk at random, with its holes, to a file, and in order to
-// whatever else there is.
+// raw writes the disk to a file at random, with its holes, and to anything else in order.
 func (t *tool) raw(env *cli.Env, disk *vmdk.Disk) error {
 	if !t.toFile(env) {
 		return t.stream(env, func(out *cli.Stream) error { return disk.WriteRaw(env.Context, out) })
@@ -106,8 +105,8 @@ func (t *tool) toFile(env *cli.Env) bool {
 
 func (t *tool) toStdout() bool { return t.Path == "" || t.Path == "-" }
 
-// outputDir is the directory in which the output is: of a standard output that
-// the shell has opened, too.
+// outputDir returns the directory of the output, also of a file that the shell has opened
+// as standard output.
 func (t *tool) outputDir(env *cli.Env) string {
 	if !t.toStdout() {
 		return filepath.Dir(t.Path)

@@ -6,21 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// Ahead reads another reader in a goroutine of its own, a few large buffers
-// ahead. A third goroutine passes every byte to a tap, such as a hash. Buffers are handed
-// on as they are: only Read copies, and Peek where it has to join two buffers.
+// Ahead reads another reader in a goroutine of its own, a few large buffers ahead. A
+// further goroutine passes every byte to a tap, such as a hash. Bytes are not copied,
+// except by Read, and by Peek if it has to join two buffers.
 type Ahead struct {
-	free chan *aheadBuf
-	full chan *aheadBuf // to the consumer; closed at the end
-	seen chan struct{}  // closed when tap has had everything
-	stop chan struct{}
-	once sync.Once      // closes stop
-	runs sync.WaitGroup // the goroutines
-	err  error          // what ended the reader; valid once full is closed
+	free    chan *aheadBuf
+	full    chan *aheadBuf // to the consumer; closed at the end
+	tapDone chan struct{}  // closed when the tap has every byte
+	stop    chan struct{}
+	once    sync.Once      // closes stop
+	runs    sync.WaitGroup // the goroutines
+	err     error          // what ended the reader; valid once full is closed
 
 	cur    *aheadBuf
 	pos    int    // in cur
-	joined []byte // what comes before cur's, where Peek needed it in one piece
+	joined []byte // bytes before those of cur, if Peek needed them in one piece
 	join   []byte // the memory of joined
 }
 
@@ -34,24 +34,24 @@ const (
 	aheadCount = 8
 )
 
-// ChunkReader is a reader that can produce its data in the memory of the caller,
-// without copying it there. ReadChunk is given at least ChunkSize bytes and
-// returns the part of them in which the next data is; the memory must keep that
-// data until the call after returns.
+// ChunkReader is a reader that produces its data in the memory of the caller, without a
+// copy. ReadChunk gets at least ChunkSize bytes of memory and returns the part of it that
+// holds the next data. The caller must not change that part until the next call has
+// returned.
 type ChunkReader interface {
 	ChunkSize() int
 	ReadChunk(mem []byte) (data []byte, err error)
 }
 
-// NewAhead starts to read r, by ReadChunk if it is a ChunkReader. The tap, unless
-// it is nil, is given every byte in order; its errors are ignored. The caller
-// closes the Ahead; r stays the caller's.
+// NewAhead starts to read r, by ReadChunk if it is a ChunkReader. The tap, unless it is
+// nil, gets every byte in order; its errors are ignored. The caller closes the Ahead, which
+// does not close r.
 func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	a := &Ahead{
-		free: make(chan *aheadBuf, aheadCount),
-		full: make(chan *aheadBuf, aheadCount),
-		seen: make(chan struct{}),
-		stop: make(chan struct{}),
+		free:    make(chan *aheadBuf, aheadCount),
+		full:    make(chan *aheadBuf, aheadCount),
+		tapDone: make(chan struct{}),
+		stop:    make(chan struct{}),
 	}
 	for range aheadCount {
 		a.free <- &aheadBuf{}
@@ -62,7 +62,7 @@ func NewAhead(r io.Reader, tap io.Writer) *Ahead {
 	}
 	var tapped chan *aheadBuf
 	if tap == nil {
-		close(a.seen)
+		close(a.tapDone)
 	} else {
 		tapped = make(chan *aheadBuf, aheadCount)
 		a.runs.Go(func() { a.feed(tap, tapped) })
@@ -114,8 +114,7 @@ type fullReads struct{ r io.Reader }
 
 func (fullReads) ChunkSize() int { return aheadSize }
 
-// ReadChunk fills mem, but for the end of r or an error, so that buffers travel
-// full.
+// ReadChunk fills mem unless r ends or fails, so that buffers are full.
 func (f fullReads) ReadChunk(mem []byte) (data []byte, err error) {
 	n := 0
 	for n < len(mem) && err == nil {
@@ -127,7 +126,7 @@ func (f fullReads) ReadChunk(mem []byte) (data []byte, err error) {
 }
 
 func (a *Ahead) feed(tap io.Writer, tapped <-chan *aheadBuf) {
-	defer close(a.seen)
+	defer close(a.tapDone)
 	for b := range tapped {
 		tap.Write(b.data)
 		a.release(b)
@@ -140,7 +139,7 @@ func (a *Ahead) release(b *aheadBuf) {
 	}
 }
 
-// rest returns the bytes that are there without waiting, in one piece.
+// rest returns the bytes that can be had without waiting, in one piece.
 func (a *Ahead) rest() []byte {
 	switch {
 	case len(a.joined) > 0:
@@ -151,12 +150,12 @@ func (a *Ahead) rest() []byte {
 	return nil
 }
 
-// Buffered is the number of bytes that Peek returns without waiting or copying.
+// Buffered returns the number of bytes that Peek returns without waiting or copying.
 func (a *Ahead) Buffered() int { return len(a.rest()) }
 
 // Peek returns the next n bytes without taking them, or fewer and the error that
-// ends the reader: io.EOF, after the tap has seen everything, or another. The
-// bytes are valid until the next call of Peek or Read.
+// ended the reader. It returns io.EOF only after the tap has seen every byte. The bytes
+// are valid until the next call of Peek or Read.
 func (a *Ahead) Peek(n int) ([]byte, error) {
 	for len(a.rest()) < n {
 		if err := a.more(n); err != nil {
@@ -166,7 +165,7 @@ func (a *Ahead) Peek(n int) ([]byte, error) {
 	return a.rest()[:n], nil
 }
 
-// more makes rest longer, up to n bytes where it has to be joined for that.
+// more makes rest longer. If it has to join buffers, it joins no more than n bytes.
 func (a *Ahead) more(n int) error {
 	if rest := a.rest(); len(rest) > 0 && len(a.joined) == 0 {
 		a.join = append(a.join[:0], rest...)
@@ -193,14 +192,14 @@ func (a *Ahead) next() error {
 	}
 	b, ok := <-a.full
 	if !ok {
-		<-a.seen
+		<-a.tapDone
 		return a.err
 	}
 	a.cur, a.pos = b, 0
 	return nil
 }
 
-// Discard takes n bytes, of those that Peek has just returned.
+// Discard takes n bytes, which Peek has just returned.
 func (a *Ahead) Discard(n int) (int, error) {
 	if len(a.joined) > 0 {
 		a.joined = a.joined[n:]
@@ -210,7 +209,7 @@ func (a *Ahead) Discard(n int) (int, error) {
 	return n, nil
 }
 
-// Read returns the next bytes, and what ended the reader behind the last.
+// Read returns the next bytes or, after the last, the error that ended the reader.
 func (a *Ahead) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -222,10 +221,10 @@ func (a *Ahead) Read(p []byte) (int, error) {
 	return a.Discard(n)
 }
 
-// Close ends the goroutines and waits for them: nothing reads the reader below any
-// more, and the tap is given nothing. It waits for the call of Read that is running;
-// where that may block, whoever owns the reader makes it return first, by closing it
-// or by its context. Closing twice is harmless.
+// Close ends the goroutines and waits for them: after that nothing reads the reader, and
+// the tap gets nothing. It waits for a Read that is running. If that may block, the owner
+// of the reader must make it return first, by closing the reader or by its context. Closing
+// twice is harmless.
 func (a *Ahead) Close() error {
 	a.once.Do(func() { close(a.stop) })
 	a.runs.Wait()

@@ -94,7 +94,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestAheadCloseWaits: after Close, also the second one, nobody is in Read, and the
+// TestAheadCloseWaits: after Close, also the second one, no goroutine is in Read, and the
 // tap gets nothing more. With the race detector any access is seen.
 func TestAheadCloseWaits(t *testing.T) {
 	for i := range 200 {

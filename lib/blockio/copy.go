@@ -10,20 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FileWriter is a writer that can take bytes from the file in which they lie, and
-// so without a copy.
+// FileWriter is a writer that can take bytes from the file that holds them, without a copy.
 type FileWriter interface {
 	// WriteFrom writes p, which f holds at off too. f must keep it.
 	WriteFrom(f *os.File, off int64, p []byte) (int, error)
 }
 
-// FileTaker is a writer that can take what lies in a file without its passing
-// through memory.
+// FileTaker is a writer that can take bytes of a file without reading them into memory.
 type FileTaker interface {
 	io.Writer
 	// TakeFrom writes as many as it can of the n bytes that f holds at off, and
-	// returns how many. f must keep them. If that is less than n, Write writes the rest
-	// or returns the error.
+	// returns how many. f must keep them. If it returns less than n, the caller writes
+	// the rest with Write, which succeeds or returns the error.
 	TakeFrom(f *os.File, off, n int64) int64
 }
 
@@ -35,8 +33,8 @@ func TakeFrom(w io.Writer, f *os.File, off, n int64) int64 {
 	return 0
 }
 
-// WriteFrom writes p to w; a FileWriter is told that f holds it at off. A nil f
-// says that no file does.
+// WriteFrom writes p to w. A FileWriter learns that f holds p at off. f is nil if no file
+// holds p.
 func WriteFrom(w io.Writer, f *os.File, off int64, p []byte) (int, error) {
 	if fw, ok := w.(FileWriter); ok && f != nil {
 		return fw.WriteFrom(f, off, p)
@@ -44,10 +42,9 @@ func WriteFrom(w io.Writer, f *os.File, off int64, p []byte) (int, error) {
 	return w.Write(p)
 }
 
-// NextData returns where the first data of f at or after off begins and ends, at most
-// size. If there is no more data, both are size. If the file system does not know holes,
-// all of f is data. It is an error if f is shorter than size. NextData moves the offset
-// of f.
+// NextData returns where the first data of f at or after off begins and ends, at most size.
+// If there is no more data, both are size. If the file system does not report holes, all of
+// f is data. It is an error if f is shorter than size. NextData moves the offset of f.
 func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	if off >= size {
 		return size, size, nil
@@ -80,11 +77,11 @@ func reaches(f *os.File, size int64) error {
 	return err
 }
 
-// CopySparse copies the first n bytes of src to where dst, which has no data
-// there, is at to. The two share blocks where the file system can do that and the
-// positions allow it; otherwise the kernel copies the data of src, or, last, this
-// process does. Holes stay holes; one at the end does not lengthen dst. It ends with the
-// cause of ctx once that is done.
+// CopySparse copies the first n bytes of src to the offset to of dst, which must have no
+// data there. The files share blocks if the file system can do that and the positions allow
+// it. Otherwise the kernel copies the data of src, or else this process does. Holes stay
+// holes; a hole at the end does not lengthen dst. It ends with the cause of ctx once that is
+// done.
 func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int64) error {
 	if clone(dst, to, src, n) {
 		return nil
@@ -103,7 +100,7 @@ func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int
 }
 
 // CopyExpanded writes the first n bytes of src to w, in large pieces, its holes as
-// zeros. It does not read the holes. It is an error if src has less.
+// zeros. It does not read the holes. It is an error if src is shorter.
 func CopyExpanded(w io.Writer, src *os.File, n int64) error {
 	buf := make([]byte, min(n, writerBuf))
 	for off := int64(0); off < n; {
@@ -122,7 +119,7 @@ func CopyExpanded(w io.Writer, src *os.File, n int64) error {
 	return nil
 }
 
-// writeZeros writes n zeros in pieces of the size of buf, which it uses.
+// writeZeros writes n zeros in pieces of the size of buf, which it overwrites.
 func writeZeros(w io.Writer, buf []byte, n int64) error {
 	if n > 0 {
 		clear(buf)
@@ -138,12 +135,12 @@ func writeZeros(w io.Writer, buf []byte, n int64) error {
 }
 
 // copyTo writes the n bytes of r at off to w, in pieces of the size of buf, which it
-// uses. It is an error if r has less.
+// overwrites. It is an error if r is shorter.
 func copyTo(w io.Writer, buf []byte, r io.ReaderAt, off, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	in := struct{ io.Reader }{io.NewSectionReader(r, off, n)} // or the buffer would not be used
+	in := struct{ io.Reader }{io.NewSectionReader(r, off, n)} // without its WriterTo, which would not use buf
 	done, err := io.CopyBuffer(struct{ io.Writer }{w}, in, buf)
 	if err == nil && done < n {
 		err = fmt.Errorf("byte %d: %w", off+done, io.ErrUnexpectedEOF)
@@ -151,8 +148,8 @@ func copyTo(w io.Writer, buf []byte, r io.ReaderAt, off, n int64) error {
 	return err
 }
 
-// clone reports whether dst now shares the blocks of src. The reason why not does not
-// matter: copying returns the real errors.
+// clone makes dst share the blocks of src, and reports whether it could. The reason for a
+// failure does not matter: copying returns the real errors.
 func clone(dst *os.File, to int64, src *os.File, n int64) bool {
 	return unix.IoctlFileCloneRange(int(dst.Fd()), &unix.FileCloneRange{
 		Src_fd: int64(src.Fd()), Src_length: uint64(n), Dest_offset: uint64(to),
@@ -173,7 +170,7 @@ func copyRange(ctx context.Context, dst *os.File, to int64, src *os.File, from, 
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || done == 0 { // 0 also where src is not what it says it is
+		if err != nil || done == 0 { // 0 also if src is shorter than it claims, as in /proc
 			break
 		}
 		from, to, n = from+int64(done), to+int64(done), n-int64(done)
@@ -184,12 +181,12 @@ func copyRange(ctx context.Context, dst *os.File, to int64, src *os.File, from, 
 	return CopyAt(ctx, dst, to, src, from, n)
 }
 
-// CopyAt copies n bytes at from in r to where w is at to, through memory. It is
-// an error if r has less. It ends with the cause of ctx once that is done.
+// CopyAt copies n bytes of r at from to w at to, through memory. It is an error if r is
+// shorter. It ends with the cause of ctx once that is done.
 func CopyAt(ctx context.Context, w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
 	out := NewWriter(w, to)
 	err := copyTo(stoppable{ctx, out}, make([]byte, min(n, writerBuf)), r, from, n)
-	if ferr := out.Flush(); err == nil { // nothing is being written any more, also after an error
+	if ferr := out.Flush(); err == nil { // Flush waits for the goroutines, so it is called after an error too
 		err = ferr
 	}
 	return err

@@ -5,27 +5,27 @@ import (
 	"sync"
 )
 
-// PageSize is how much Pages reads at once.
+// PageSize is how many bytes Pages reads at once.
 const PageSize = 64 << 10
 
 const numPages = 64
 
-// Pages reads small pieces of an image through a cache of what lies around them:
-// inodes have 32 to 256 bytes, and they and small files are mostly read in ascending
-// order. Several goroutines may use it.
+// Pages reads small pieces of an image through a cache of the pages around them: inodes
+// have 32 to 256 bytes, and they and small files are mostly read in ascending order.
+// Several goroutines may use it.
 type Pages struct {
 	r  io.ReaderAt
 	mu sync.Mutex
-	// A page is only ever at its number modulo numPages. The one in slot i is
-	// valid for len(data[i]) bytes.
+	// The slot of a page is its number modulo numPages. The page in slot i is valid for
+	// len(data[i]) bytes.
 	number [numPages]int64
 	data   [numPages][]byte
 }
 
-// NewPages is an empty cache of what r has.
+// NewPages returns an empty cache of r.
 func NewPages(r io.ReaderAt) *Pages { return &Pages{r: r} }
 
-// ReadAt fills p. It is an error, io.ErrUnexpectedEOF, if there is less.
+// ReadAt fills p. If the image ends before that the error is io.ErrUnexpectedEOF.
 func (c *Pages) ReadAt(p []byte, off int64) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package blockio moves bytes to and from files at positions: spool files for
-// what a pipe cannot give twice, and a positioned writer for images.
+// Package blockio moves bytes to and from positions in files. It has spool files, for data
+// of a pipe that is needed twice, and a positioned writer for images.
 package blockio
 
 import (
@@ -12,9 +12,9 @@ import (
 	"ocipipe/lib/atomicfile"
 )
 
-// Spool is a temporary file without a name that grows at its end and can be
-// read anywhere, also by other goroutines while it grows. It vanishes with the
-// process, whatever ends it.
+// Spool is a temporary file without a name that grows at its end. It can be read anywhere,
+// also by other goroutines while it grows. It vanishes with the process, however that
+// ends.
 type Spool struct {
 	f    *os.File
 	mu   sync.Mutex
@@ -42,14 +42,14 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Size is the number of bytes written so far.
+// Size returns the number of bytes written so far.
 func (s *Spool) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size
 }
 
-// ReadAt reads what was written at off.
+// ReadAt reads bytes that were written, from off on.
 func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
 	n, err := s.f.ReadAt(p, off)
 	if err != nil && err != io.EOF {
@@ -58,16 +58,15 @@ func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Section is what lies in s from off to off+n.
+// Section returns a reader of the n bytes of s at off.
 func (s *Spool) Section(off, n int64) *io.SectionReader {
 	return io.NewSectionReader(s, off, n)
 }
 
-// File is where s keeps its bytes, for WriteFrom.
+// File returns the file that holds the bytes, for WriteFrom.
 func (s *Spool) File() *os.File { return s.f }
 
-// Close frees the file. Contents that lie in it cannot be read any more. Closing twice
-// is harmless.
+// Close frees the file, which cannot be read any more. Closing twice is harmless.
 func (s *Spool) Close() error {
 	if err := s.f.Close(); !errors.Is(err, os.ErrClosed) {
 		return err

@@ -6,22 +6,22 @@ import (
 )
 
 const (
-	writerBuf   = 1 << 20 // what one write call takes at least, where there is so much
-	writerCount = 4       // of buffers
-	directMin   = writerBuf / 4
+	writerBuf   = 1 << 20       // bytes of a buffer
+	writerCount = 4             // buffers
+	directMin   = writerBuf / 4 // bytes from which Write does not copy
 )
 
-// Writer writes a file from an offset on, in large writes. Small pieces are
-// gathered in buffers that goroutines write while the caller goes on. The first
-// error sticks: every call after it does nothing and returns it.
+// Writer writes a file from an offset on, in large writes. It gathers small pieces in
+// buffers, which goroutines write while the caller goes on. The first error sticks: every
+// call after it does nothing and returns it.
 type Writer struct {
 	w      io.WriterAt
 	buf    []byte
-	off    int64          // where buf goes
+	off    int64          // of buf in the file
 	free   chan []byte    // buffers, at first without memory
-	busy   sync.WaitGroup // goroutines that write others
+	busy   sync.WaitGroup // goroutines that write other buffers
 	tap    io.Writer
-	tapped chan struct{} // closed once the tap has had all before buf
+	tapped chan struct{} // closed once the tap has got every byte before buf
 
 	mu  sync.Mutex
 	err error
@@ -37,15 +37,15 @@ func NewWriter(w io.WriterAt, off int64) *Writer {
 	return n
 }
 
-// Tap passes every byte that is written from now on to to as well, in the order of the
-// calls: to a hash, say. Errors of to are ignored. Flush waits for it. Call Flush before
-// another Tap; nil ends it.
-func (w *Writer) Tap(to io.Writer) { w.tap = to }
+// Tap makes the Writer pass every byte from now on to tap as well, in the order of the calls:
+// to a hash, say. Errors of tap are ignored. Flush waits for it. Call Flush before another
+// Tap; nil ends it.
+func (w *Writer) Tap(tap io.Writer) { w.tap = tap }
 
-// Offset is where the next byte goes.
+// Offset returns the position of the next byte.
 func (w *Writer) Offset() int64 { return w.off + int64(len(w.buf)) }
 
-// Move continues at off.
+// Move makes the next byte go to off.
 func (w *Writer) Move(off int64) error {
 	if off != w.Offset() {
 		w.flush()
@@ -54,7 +54,7 @@ func (w *Writer) Move(off int64) error {
 	return w.firstError()
 }
 
-// Write appends p. Large pieces are not copied.
+// Write writes p at Offset. It does not copy large pieces.
 func (w *Writer) Write(p []byte) (int, error) {
 	if len(p) >= directMin || len(w.buf)+len(p) > cap(w.buf) {
 		w.flush()
@@ -63,7 +63,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.direct(p)
 	} else if len(p) > 0 {
 		if w.buf == nil {
-			w.take()
+			w.takeBuffer()
 		}
 		w.buf = append(w.buf, p...)
 	}
@@ -83,21 +83,21 @@ func (w *Writer) Zero(off int64) (err error) {
 	return err
 }
 
-// Flush writes what is still in memory, and waits for all that was begun.
+// Flush writes what is still in memory, and waits until everything is written.
 func (w *Writer) Flush() error {
 	w.flush()
 	w.busy.Wait()
 	return w.firstError()
 }
 
-// take waits for a buffer.
-func (w *Writer) take() {
+// takeBuffer waits for a free buffer.
+func (w *Writer) takeBuffer() {
 	if w.buf = <-w.free; w.buf == nil {
 		w.buf = make([]byte, 0, writerBuf)
 	}
 }
 
-// flush lets a goroutine write the buffer.
+// flush makes a goroutine write the buffer.
 func (w *Writer) flush() {
 	if len(w.buf) == 0 {
 		return

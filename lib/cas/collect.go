@@ -13,11 +13,11 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// Collect removes what killed processes have left: parts of blobs that are complete by
-// now, parts that were last written before the time before, and lock files. Parts whose
-// lock is held stay. An error is ErrStore or that of ctx.
+// Collect removes what killed processes have left: parts of blobs that are complete by now,
+// parts that were last written before the given time, and lock files. A part stays while
+// another process holds its lock. An error is ErrStore or the cause of ctx.
 func (s *Store) Collect(ctx context.Context, before time.Time) error {
-	left := map[digest.Digest]bool{}
+	leftovers := map[digest.Digest]bool{}
 	for _, dir := range []string{"tmp", "locks"} {
 		ents, err := os.ReadDir(s.path(dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -25,11 +25,11 @@ func (s *Store) Collect(ctx context.Context, before time.Time) error {
 		}
 		for _, e := range ents {
 			if d, ok := digestOf(e.Name()); ok {
-				left[d] = true
+				leftovers[d] = true
 			}
 		}
 	}
-	for d := range left {
+	for d := range leftovers {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
@@ -40,8 +40,8 @@ func (s *Store) Collect(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// collect removes the part of d and its journal, if they are of no use, and the
-// lock file in any case.
+// collect removes the part of d and its journal, if they are of no more use, and the lock
+// file in any case.
 func (s *Store) collect(d digest.Digest, before time.Time) error {
 	l, err := s.tryLock(partName(d))
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) collect(d digest.Digest, before time.Time) error {
 	return nil
 }
 
-// digestOf is the digest of the blob that a file in tmp or locks is about.
+// digestOf returns the digest of the blob that a file in tmp or locks belongs to.
 func digestOf(name string) (digest.Digest, bool) {
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".part"), ".ranges")
 	algorithm, hex, _ := strings.Cut(name, "-")

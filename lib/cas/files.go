@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// path is where the file called name is.
+// path returns the path of the file called name in the cache.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// storeError wraps err, unless it is nil, in ErrStore.
+// storeError wraps err in ErrStore. For nil it returns nil.
 func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
 		return err
@@ -22,7 +22,7 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// read returns the content of a small file.
+// read returns the content of a file of at most limit bytes.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -91,11 +91,11 @@ func (s *Store) mkdirAll(name string) error {
 	return storeError(err)
 }
 
-// replace puts data in the place of the file called name, whose lock is held.
+// replace replaces the content of the file called name by data. The caller holds its lock.
 func (s *Store) replace(name string, data []byte) error {
 	temp := filepath.Join("tmp", name)
 	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
-	if errors.Is(err, fs.ErrPermission) { // left by a process of another user that was killed
+	if errors.Is(err, fs.ErrPermission) { // a killed process of another user left it
 		os.Remove(s.path(temp))
 		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
 	}
@@ -114,7 +114,7 @@ func (s *Store) replace(name string, data []byte) error {
 	return storeError(err)
 }
 
-// publish makes f, which is called temp, durable, and calls it name.
+// publish makes f, which is called temp, durable, and renames it to name.
 func (s *Store) publish(f *os.File, temp, name string) error {
 	if err := f.Sync(); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (s *Store) publish(f *os.File, temp, name string) error {
 	return s.syncDir(filepath.Dir(name))
 }
 
-// syncDir makes the names in a directory durable, where that can be done.
+// syncDir makes the names in a directory durable, if its file system can sync directories.
 func (s *Store) syncDir(name string) error {
 	d, err := os.Open(s.path(name))
 	if err != nil {

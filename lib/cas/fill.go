@@ -9,11 +9,12 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// maxSmall is the size of the largest blob that Fill takes over from another process.
+// maxSmall is the size, in bytes, of the largest blob that Fill takes over from a killed
+// process.
 const maxSmall = 64 << 20
 
-// Put stores a small blob. If Put succeeds the blob is there, though perhaps another
-// process has put it.
+// Put stores a small blob. If Put succeeds the cache has the blob, though perhaps another
+// process has put it there.
 func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	if b, err := s.Blob(d); err == nil {
 		return b.Close()
@@ -25,10 +26,10 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	return err
 }
 
-// Fill stores the small blob that fetch returns. It calls fetch with the lock of the
-// blob held, so that one of many callers fetches it; for the others Fill returns
-// ErrExists. An error of fetch is returned as it is. If the error is ErrStore,
-// fetch may have been called or not.
+// Fill stores the small blob that fetch returns. It calls fetch with the lock of the blob
+// held, so that only one of many callers fetches it; for the others Fill returns ErrExists.
+// Fill returns an error of fetch as it is. If the error is ErrStore, fetch may or may not
+// have been called.
 func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte, error)) error {
 	if err := layout.CheckDigest(d); err != nil {
 		return err
@@ -37,8 +38,8 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte,
 	if err != nil {
 		return err
 	}
-	data, left := s.leftOver(d)
-	if !left {
+	data, complete := s.leftOver(d)
+	if !complete {
 		if data, err = fetch(); err != nil {
 			l.release(true)
 			return err
@@ -55,14 +56,13 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, fetch func() ([]byte,
 			return err
 		}
 	}
-	if err := p.Commit(ctx); err != nil || !left {
+	if err := p.Commit(ctx); err != nil || !complete {
 		return err
 	}
 	return ErrExists
 }
 
-// leftOver returns the content of d if a process was killed after it had written all of
-// it.
+// leftOver returns the content of d if a process was killed after it had written all of it.
 func (s *Store) leftOver(d digest.Digest) ([]byte, bool) {
 	if s.opts.Fresh {
 		return nil, false

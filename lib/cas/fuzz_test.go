@@ -49,8 +49,8 @@ func loadJournal(t testing.TB, f *os.File, lines, data []byte, size int64) range
 	return have
 }
 
-// FuzzJournal loads what may be a journal: what it says has arrived is there, and
-// loading it again says the same.
+// FuzzJournal loads a file that may be a journal: the part holds the ranges that it lists,
+// and loading it again lists the same ranges.
 func FuzzJournal(f *testing.F) {
 	data := content(1, 1000)
 	file, err := os.Create(filepath.Join(f.TempDir(), "journal"))

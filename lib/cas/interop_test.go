@@ -58,7 +58,7 @@ func interopCache(t *testing.T) *Store {
 	return s
 }
 
-// TestSkopeo has skopeo read the cache as it stands, by each name.
+// TestSkopeo makes skopeo read the cache, by each name.
 func TestSkopeo(t *testing.T) {
 	s := interopCache(t)
 	for name, want := range map[string]string{
@@ -141,7 +141,7 @@ func TestCrane(t *testing.T) {
 	if got := reftest.Run(t, "crane", "export", host+"/all@"+index.Manifests[2].Digest.String(), "-"); !strings.Contains(got, "two for amd\x00") {
 		t.Error("the third image is not what was fetched last")
 	}
-	// And back: crane adds an image to a layout that is there.
+	// And back: crane adds an image to an existing layout.
 	reftest.Run(t, "crane", "pull", "--format=oci", "--annotate-ref", host+"/all@"+index.Manifests[0].Digest.String(), s.Dir())
 	if _, list, err := s.readIndex(); err != nil || len(list) < 6 {
 		t.Errorf("%d entries, %v", len(list), err)

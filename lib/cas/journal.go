@@ -16,9 +16,9 @@ import (
 //	OFF END CRC
 //
 // in hexadecimal, CRC (CRC-32C, 8 digits) over the bytes of the range. A killed
-// process may leave the last line incomplete. After a power cut lines may be there
-// without the bytes, or the other way round; the checksum finds that. In the end
-// it is the digest that decides.
+// process may leave the last line incomplete. A power cut may lose the bytes of a line,
+// which the checksum shows, or the line of some bytes, which are then fetched again. In
+// the end the digest decides.
 type journal struct{ f *os.File }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -28,8 +28,9 @@ const (
 	maxLine    = 64
 )
 
+// add appends a line about b, the bytes of the range x.
 func (j journal) add(x Range, b []byte) error {
-	if j.f == nil { // a spool has none
+	if j.f == nil { // a spool has no journal
 		return nil
 	}
 	_, err := fmt.Fprintf(j.f, "%x %x %08x\n", x.Off, x.End, crc32.Checksum(b, castagnoli))
@@ -67,8 +68,8 @@ func parseLine(line []byte) (x Range, sum uint32, ok bool) {
 	return x, sum, err == nil && n == 4 && end == '\n' && 0 <= x.Off && x.Off < x.End
 }
 
-// matches reports whether the bytes x of part have the checksum sum. It is not an
-// error if they cannot be read.
+// matches reports whether the bytes x of part have the checksum sum. Bytes that cannot be
+// read do not match; that is not an error.
 func matches(ctx context.Context, part io.ReaderAt, x Range, sum uint32, size int64) (bool, error) {
 	if err := context.Cause(ctx); err != nil {
 		return false, err

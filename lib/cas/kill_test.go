@@ -443,7 +443,7 @@ func TestKilledBeforeRename(t *testing.T) {
 		t.Fatalf("the part is not complete: %v", err)
 	}
 	wantPulled(t, src, dir)
-	src.Close() // so that nobody counts any more
+	src.Close() // so that the counts do not change any more
 	for url := range src.twice {
 		if strings.HasPrefix(url, fmt.Sprintf("/%d?", layer)) {
 			t.Errorf("fetched again: %s", url)
@@ -451,8 +451,8 @@ func TestKilledBeforeRename(t *testing.T) {
 	}
 }
 
-// TestDurable has strace see that whatever gets a name that counts has been synced
-// before, and the directory of the name afterwards.
+// TestDurable checks with strace that a file is synced before it gets its final name, and
+// the directory of the name afterwards.
 func TestDurable(t *testing.T) {
 	reftest.Need(t, "strace")
 	src := newSource(t)

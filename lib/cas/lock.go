@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// held is a lock that is held.
+// held is a lock that this process holds.
 type held struct {
 	f    *os.File
 	path string
@@ -21,15 +21,15 @@ type held struct {
 // errBusy is returned by tryLock if another process or goroutine holds the lock.
 var errBusy = errors.New("locked by somebody else")
 
-// How long to wait before asking again for a lock that is held: waiting in the kernel
-// cannot be cancelled.
+// lock tries again for a lock that is held, after a pause that doubles from firstWait to
+// lastWait: waiting in the kernel could not be cancelled.
 const (
 	firstWait = time.Millisecond
 	lastWait  = 50 * time.Millisecond
 )
 
-// lock waits until it holds the lock called name. Two of one process exclude each
-// other like those of two.
+// lock waits until it holds the lock called name. Two callers in one process exclude each
+// other, as two processes do.
 func (s *Store) lock(ctx context.Context, name string) (*held, error) {
 	waited := time.Duration(0)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
@@ -50,7 +50,7 @@ func (s *Store) lock(ctx context.Context, name string) (*held, error) {
 	}
 }
 
-// tryLock takes the lock called name if it is free.
+// tryLock takes the lock called name if it is free. Otherwise it returns errBusy.
 func (s *Store) tryLock(name string) (*held, error) {
 	for {
 		l, err := s.openLock(name)
@@ -98,7 +98,7 @@ func flock(f *os.File) error {
 	}
 }
 
-// current reports whether the file that is locked is still the one of its name.
+// current reports whether the locked file still has its name.
 func (l *held) current() bool {
 	mine, err := l.f.Stat()
 	if err != nil {
@@ -108,8 +108,8 @@ func (l *held) current() bool {
 	return err == nil && os.SameFile(mine, named)
 }
 
-// release releases the lock, and removes its file if remove is true. Others that have the
-// file open notice (see current).
+// release releases the lock, and removes its file if remove is true. Processes that have
+// opened the file to wait for the lock notice that (see current).
 func (l *held) release(remove bool) {
 	if l == nil {
 		return

@@ -20,36 +20,36 @@ import (
 // must end it with Commit, Discard or Close. Its methods may be called from several
 // goroutines.
 //
-// Content arrives in ranges, in any order, each byte once. It is hashed in the
-// background as far as there is no gap before it, so that a reader can pass it on
-// while the rest arrives and Commit has little left to do. What arrives in order is
-// hashed from memory while it is written; the rest is read back.
+// Content arrives in ranges, in any order, each byte once. A goroutine hashes it up to
+// the first gap, so that a reader can pass it on while the rest arrives, and Commit has
+// little left to do. It hashes content that arrives in order from memory, while that is
+// written, and reads the rest back.
 type Part struct {
 	s       *Store
 	digest  digest.Digest
 	size    int64
 	resumed bool
 
-	f    *os.File
-	base int64 // of the content in f
-	stay bool  // f outlives the part, and will be synced
-	log  journal
-	lock *held // nil where s is: a spool
+	f       *os.File
+	base    int64 // offset of the content in f
+	lasting bool  // f outlives the part, so its pages should reach the disk early
+	log     journal
+	lock    *held // nil for a spool, as s is
 
-	hashed chan struct{} // closed when sum is there
-	sum    error         // nil, or why the content is not the blob
+	hashed  chan struct{} // closed when sum is set
+	hashErr error         // nil, or why the content is not the blob
 
-	put    chan struct{} // closed when Commit has put the blob, or not: putErr
+	put    chan struct{} // closed when Commit has put the blob, or failed with putErr
 	putErr error
 
 	mu      sync.Mutex
 	have    ranges        // written
 	claimed ranges        // written or being written
 	changed chan struct{} // closed, and replaced, when have, fed or over changes
-	waiting int64         // where the hash waits for content; -1 if it does not
-	fed     *feed         // what it is to go on with there
-	failed  error         // of a write: what was hashed may not be what is there
-	over    error         // why nothing more will come; nil before
+	waiting int64         // offset of the content that the hash waits for; -1 if it does not wait
+	fed     *feed         // the content there, for the hash to go on with
+	failed  error         // of a write: the file may differ from what was hashed
+	over    error         // why the part has ended; nil before that
 }
 
 var (
@@ -60,8 +60,8 @@ var (
 func partName(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() }
 
 // Begin waits for the lock of the blob d and takes it. The error is ErrExists if another
-// process has put the blob meanwhile; Blob opens it then. Otherwise the part may have
-// ranges already, which a former process left.
+// process has put the blob meanwhile; Blob then opens it. Otherwise the part may already
+// have ranges, which an earlier process left.
 //
 // An error that is ErrStore means that the blob cannot be kept here.
 func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
@@ -78,7 +78,8 @@ func (s *Store) Begin(ctx context.Context, d digest.Digest, size int64) (*Part, 
 	return s.startPart(ctx, d, size, l)
 }
 
-// lockMissing takes the lock of the blob d, unless it is there.
+// lockMissing takes the lock of the blob d. If the cache has the blob, it returns
+// ErrExists, and no lock.
 func (s *Store) lockMissing(ctx context.Context, d digest.Digest) (*held, error) {
 	l, err := s.lock(ctx, partName(d))
 	if err != nil {
@@ -106,7 +107,7 @@ func (s *Store) startPart(ctx context.Context, d digest.Digest, size int64, l *h
 
 // openPart opens the files of the part of d, whose lock is held.
 func (s *Store) openPart(ctx context.Context, d digest.Digest, size int64) (*Part, error) {
-	p := &Part{s: s, digest: d, size: size, stay: true, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
+	p := &Part{s: s, digest: d, size: size, lasting: true, hashed: make(chan struct{}), put: make(chan struct{}), changed: make(chan struct{})}
 	if s.opts.Fresh {
 		p.remove()
 	}
@@ -157,7 +158,8 @@ func (p *Part) remove() {
 	os.Remove(p.s.path(p.journalFile()))
 }
 
-// fit cuts off what is beyond the size, and makes sure that the rest has room.
+// fit cuts the file off at the size of the blob, and checks that the disk has room for the
+// missing ranges.
 func (p *Part) fit() error {
 	info, err := p.f.Stat()
 	if err == nil && info.Size() > p.size {
@@ -177,8 +179,8 @@ func (p *Part) fit() error {
 	return nil
 }
 
-// Resumed reports whether a former process left some of the content. If Commit
-// returns ErrMismatch then, that may be to blame and not the source.
+// Resumed reports whether an earlier process left some of the content. If it did and Commit
+// returns ErrMismatch, that content may be to blame, not the source.
 func (p *Part) Resumed() bool { return p.resumed }
 
 // Missing returns the ranges that have not been written, in order.
@@ -194,9 +196,9 @@ type feed struct {
 	done chan struct{}
 }
 
-// WriteAt writes a range of the content, which survives the process once WriteAt
-// has returned. A byte can be written once; it is an error if any of b is there or
-// being written. Each call costs a line of the journal: 64 KiB or more are good.
+// WriteAt writes a range of the content. Once WriteAt has returned, the range survives the
+// process. Each byte can be written once: it is an error if part of b has been written or
+// is being written. Each call adds a line to the journal, so b should have 64 KiB or more.
 // After an error the part cannot become the blob.
 func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 	if len(b) == 0 {
@@ -214,7 +216,7 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 	if fed != nil {
 		select {
 		case <-fed.done:
-		case <-p.hashed: // without it
+		case <-p.hashed: // the hash ended without it
 		}
 	}
 	p.mu.Lock()
@@ -234,8 +236,8 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// claim notes that b, the range x, is being written, and gives it to the hash if
-// that waits for it.
+// claim notes that b, the range x, is being written, and gives it to the hash if the hash
+// is waiting for it.
 func (p *Part) claim(x Range, b []byte) (*feed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -263,8 +265,8 @@ func (p *Part) wake() {
 	p.changed = make(chan struct{})
 }
 
-// arrived waits until the byte at off is there, and returns the end of what
-// follows it without a gap.
+// arrived waits until the byte at off has arrived, and returns the end of the bytes that
+// follow it without a gap.
 func (p *Part) arrived(ctx context.Context, off int64) (int64, error) {
 	for {
 		p.mu.Lock()
@@ -284,8 +286,8 @@ func (p *Part) arrived(ctx context.Context, off int64) (int64, error) {
 	}
 }
 
-// next waits for content at off and returns where it ends, or the content itself
-// if that is just being written.
+// next waits for content at off and returns where it ends or, while it is being written,
+// the content itself.
 func (p *Part) next(off int64) (end int64, fed *feed, err error) {
 	for {
 		p.mu.Lock()
@@ -306,14 +308,14 @@ func (p *Part) next(off int64) (end int64, fed *feed, err error) {
 	}
 }
 
-func (p *Part) isOver() error {
+func (p *Part) overErr() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.over
 }
 
-// syncEach is after how many bytes the kernel is asked to start writing them to
-// the disk, so that the fsync at the end does not have to wait for all of them.
+// syncEach is the number of bytes after which the hash asks the kernel to start writing
+// them to the disk, so that the fsync at the end does not have to wait for all of them.
 const syncEach = 8 << 20
 
 // hash follows the content as it arrives, until all of it is there.
@@ -324,7 +326,7 @@ func (p *Part) hash() {
 	for off, synced := int64(0), int64(0); off < p.size; {
 		end, fed, err := p.next(off)
 		if err != nil {
-			p.sum = err
+			p.hashErr = err
 			return
 		}
 		var n int
@@ -332,28 +334,29 @@ func (p *Part) hash() {
 			n, _ = h.Write(fed.data)
 			close(fed.done)
 		} else if n, err = p.f.ReadAt(buf[:min(int64(len(buf)), end-off)], p.base+off); n == 0 {
-			p.sum = storeError(err)
+			p.hashErr = storeError(err)
 			return
 		} else {
 			h.Write(buf[:n])
 		}
-		if off += int64(n); off-synced >= syncEach && p.stay {
+		if off += int64(n); off-synced >= syncEach && p.lasting {
 			unix.SyncFileRange(int(p.f.Fd()), p.base+synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
 			synced = off
 		}
 	}
 	if sum := digest.NewDigest(p.digest.Algorithm(), h); sum != p.digest {
-		p.sum = fmt.Errorf("blob %s: %w, but %s", p.digest, ErrMismatch, sum)
+		p.hashErr = fmt.Errorf("blob %s: %w, but %s", p.digest, ErrMismatch, sum)
 	}
 }
 
-// verdict waits until all content has arrived and been hashed.
+// verdict waits until all content has arrived and been hashed. It returns nil if that is
+// the blob.
 func (p *Part) verdict(ctx context.Context) error {
 	select {
 	case <-p.hashed:
 	case <-ctx.Done():
 		select {
-		case <-p.hashed: // a context that ends because of it must not hide it
+		case <-p.hashed: // a context that the verdict has ended must not hide it
 		default:
 			return context.Cause(ctx)
 		}
@@ -363,12 +366,12 @@ func (p *Part) verdict(ctx context.Context) error {
 	if p.failed != nil {
 		return p.failed
 	}
-	return p.sum
+	return p.hashErr
 }
 
-// Commit verifies the content, all of which must be there, makes it durable and
-// puts it in its place. The error is ErrMismatch for content that is not that of
-// the digest, of which nothing is kept. Whatever Commit returns, the part is over.
+// Commit verifies the content, which must be complete, makes it durable and publishes it as
+// the blob. The error is ErrMismatch if the content does not have the digest; then nothing
+// of it is kept. Whatever Commit returns, the part is over.
 func (p *Part) Commit(ctx context.Context) error {
 	if m := p.Missing(); len(m) > 0 {
 		p.Close()
@@ -383,10 +386,10 @@ func (p *Part) Commit(ctx context.Context) error {
 		return err
 	}
 	if p.isSpool() {
-		return p.isOver()
+		return p.overErr()
 	}
 	if !p.end(errCommitted) {
-		return p.isOver()
+		return p.overErr()
 	}
 	p.putErr = storeError(p.publish())
 	close(p.put)
@@ -412,7 +415,7 @@ func (p *Part) publish() error {
 // Commit or Discard it does nothing, so that it can be deferred.
 func (p *Part) Close() error { return p.CloseWithError(os.ErrClosed) }
 
-// CloseWithError is Close, where readers that wait for content get err.
+// CloseWithError is Close, but readers that wait for content get err.
 func (p *Part) CloseWithError(err error) error {
 	if p.end(err) {
 		p.f.Close()
@@ -442,8 +445,8 @@ func (p *Part) DiscardWithError(err error) {
 	}
 }
 
-// end ends the part because of why, and waits for the hash to stop. It reports whether
-// this call was the first one.
+// end ends the part, with why as the error for its readers and writers, and waits for the
+// hash to stop. It reports whether this call was the first one.
 func (p *Part) end(why error) bool {
 	p.mu.Lock()
 	first := p.over == nil

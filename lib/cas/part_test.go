@@ -96,8 +96,7 @@ func writeSome(t *testing.T, p *Part, data []byte, rnd *rand.Rand, fraction int)
 	wg.Wait()
 }
 
-// TestJournalDamage damages what a former process left: only what is as it was
-// written counts.
+// TestJournalDamage damages a part of an earlier process: only undamaged ranges count.
 func TestJournalDamage(t *testing.T) {
 	data := content(1, 1000)
 	line := func(off, end int64) string { return string(journalOf(t, data, Range{off, end})) }
@@ -420,8 +419,8 @@ func TestCacheRemoved(t *testing.T) {
 	}
 }
 
-// TestPartShrinks: a part that somebody else cuts off while it is read has not come
-// to its end.
+// TestPartShrinks: if another process truncates a part while it is read, the reader does
+// not take that for the end.
 func TestPartShrinks(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	data := content(1, 1000)

@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewReader returns a reader of the content from its beginning, which waits for
-// what has not arrived. At the end it waits for the hash and returns io.EOF only
-// if the digest is right, else an error that is ErrMismatch. If the part is closed
-// before all has arrived it returns the error that it was closed with.
+// NewReader returns a reader of the content from its beginning, which waits for content
+// that has not arrived. At the end the reader waits for the hash, and returns io.EOF if the
+// digest is right or else an error that is ErrMismatch. If the part is closed before all
+// content has arrived, the reader returns the error that the part was closed with.
 //
-// The reader has its own file: it goes on after Commit, and is to be closed. After
-// Commit has put the blob NewReader opens that.
+// The reader has its own file: it stays valid after Commit, and the caller must close it.
+// Once Commit has put the blob, NewReader opens that.
 func (p *Part) NewReader(ctx context.Context) (*PartReader, error) {
-	switch over := p.isOver(); {
+	switch over := p.overErr(); {
 	case over == errCommitted:
 		return p.reopen(ctx)
 	case over != nil:
 		return nil, over
 	}
 	f, err := duplicate(p.f)
-	if errors.Is(err, os.ErrClosed) { // just now, and over says why
+	if errors.Is(err, os.ErrClosed) { // the part has just ended, and over says why
 		return p.NewReader(ctx)
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ type PartReader struct {
 	off int64
 }
 
-// Read reads what has arrived, and waits if that is nothing.
+// Read reads content that has arrived. If there is none it waits.
 func (r *PartReader) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -96,8 +96,8 @@ func (r *PartReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Next waits as Read does, and says where what follows lies: n bytes of f at off.
-// Skip goes on behind as many of them.
+// Next waits as Read does, and returns where the next content lies: n bytes of f at off.
+// Skip then moves past as many of them as the caller has used.
 func (r *PartReader) Next() (f *os.File, off, n int64, err error) {
 	end, err := r.wait()
 	if err != nil {
@@ -106,11 +106,11 @@ func (r *PartReader) Next() (f *os.File, off, n int64, err error) {
 	return r.f, r.p.base + r.off, end - r.off, nil
 }
 
-// Skip leaves out n bytes of those that Next has returned.
+// Skip moves past n of the bytes that Next has returned.
 func (r *PartReader) Skip(n int64) { r.off += n }
 
-// wait returns up to where the content has arrived, which is beyond off, or the
-// verdict at the end.
+// wait waits for the byte at off, and returns where the content that has arrived ends. At
+// the end of the content it returns the verdict, or io.EOF.
 func (r *PartReader) wait() (end int64, err error) {
 	if r.off < r.p.size {
 		return r.p.arrived(r.ctx, r.off)

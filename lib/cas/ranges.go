@@ -5,10 +5,10 @@ import "slices"
 // A Range is the bytes from Off up to but not including End.
 type Range struct{ Off, End int64 }
 
-// ranges are sorted, apart from each other, and not empty.
+// ranges are sorted and do not touch each other. None is empty.
 type ranges []Range
 
-// find returns the first range that ends after off, or len(r).
+// find returns the index of the first range that ends after off, or len(r).
 func (r ranges) find(off int64) int {
 	i, _ := slices.BinarySearchFunc(r, off, func(x Range, off int64) int {
 		if x.End <= off {
@@ -33,7 +33,7 @@ func (r ranges) overlaps(x Range) bool {
 	return i < len(r) && r[i].Off < x.End
 }
 
-// add returns r with x, which may overlap what is there.
+// add returns r with x, which may overlap ranges of r.
 func (r ranges) add(x Range) ranges {
 	if x.Off >= x.End {
 		return r

@@ -23,7 +23,7 @@ const (
 // Annotations of an entry of index.json.
 const (
 	annotationName = "org.opencontainers.image.ref.name"
-	annotationTop  = "ocipipe.ref.digest" // of the index that the reference names
+	annotationTop  = "ocipipe.ref.digest" // the digest of the index that the reference names
 )
 
 // A Ref is an image that is complete in the cache, under a reference.
@@ -32,13 +32,13 @@ type Ref struct {
 	MediaType string             // of the manifest
 	Digest    digest.Digest      // of the manifest
 	Size      int64              // of the manifest
-	Platform  *platform.Platform // as the index says it; nil without an index
-	// Top is the digest of what the reference names in the registry: of the index
-	// that the manifest was taken from. "" stands for the manifest itself.
+	Platform  *platform.Platform // as the index states it; nil without an index
+	// Top is the digest of the index that the reference names in the registry, if the
+	// manifest was taken from one, else "".
 	Top digest.Digest
 }
 
-// entry is a descriptor of index.json. What others have written there is kept.
+// entry is a descriptor of index.json. Entries of other programs are kept as they are.
 type entry struct {
 	MediaType   string             `json:"mediaType,omitempty"`
 	Digest      digest.Digest      `json:"digest"`
@@ -47,8 +47,8 @@ type entry struct {
 	Platform    *platform.Platform `json:"platform,omitempty"`
 }
 
-// Refs returns the images that name stands for: none, one, or one for each
-// platform, the one that was put last first. It takes no lock.
+// Refs returns the images that name stands for: none, one, or one for each platform, the
+// newest first. It takes no lock.
 func (s *Store) Refs(name string) ([]Ref, error) {
 	_, list, err := s.readIndex()
 	if err != nil {
@@ -63,9 +63,9 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 	return refs, nil
 }
 
-// SetRef lists the image r in index.json. All its blobs must be in the cache; the
-// error is fs.ErrNotExist, and nothing is listed, if one is not. What the reference
-// stood for before is replaced, but for other platforms of the same index.
+// SetRef lists the image r in index.json. All its blobs must be in the cache: if one is
+// missing, the error is fs.ErrNotExist and nothing is listed. r replaces what the reference
+// named before, except other platforms of the same index.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
 	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 	return s.writeIndex(fields, list)
 }
 
-// isSet reports whether r is listed already, as it is.
+// isSet reports whether index.json lists r already, unchanged.
 func (s *Store) isSet(r Ref) (bool, error) {
 	_, list, err := s.readIndex()
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Store) isSet(r Ref) (bool, error) {
 	return same, err
 }
 
-// setEntry returns list with r in front of the entries of its name.
+// setEntry returns list with r before the other entries of its name.
 func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 	annotations := map[string]string{annotationName: r.Name}
 	if r.Top != "" {
@@ -138,8 +138,7 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 
 func (e entry) named(name string) bool { return e.Annotations[annotationName] == name }
 
-// isSame reports whether p and q, of which nil is none, are one platform. Features do
-// not tell two apart.
+// isSame reports whether p and q are the same platform, or both nil. Features do not count.
 func isSame(p, q *platform.Platform) bool {
 	if p == nil || q == nil {
 		return p == q
@@ -147,8 +146,8 @@ func isSame(p, q *platform.Platform) bool {
 	return p.OS == q.OS && p.Architecture == q.Architecture && p.Variant == q.Variant && p.OSVersion == q.OSVersion
 }
 
-// decodeEntry decodes an entry. One that is not an image's decodes to the zero entry,
-// which no name matches.
+// decodeEntry decodes an entry. An entry that is not an image decodes to the zero entry,
+// which has no name.
 func decodeEntry(raw json.RawMessage) (e entry) {
 	if json.Unmarshal(raw, &e) != nil || layout.CheckDigest(e.Digest) != nil {
 		return entry{}
@@ -156,7 +155,8 @@ func decodeEntry(raw json.RawMessage) (e entry) {
 	return e
 }
 
-// readIndex returns the fields of index.json, and its entries.
+// readIndex returns the fields of index.json and its entries. A missing file counts as an
+// empty index.
 func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
 	data, err := s.read(layout.Index, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {

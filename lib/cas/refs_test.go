@@ -108,7 +108,7 @@ func TestRefIncomplete(t *testing.T) {
 	wantRefs(t, s, "a:1")
 }
 
-// TestForeignIndex keeps what others have written into index.json.
+// TestForeignIndex checks that entries of other programs in index.json are kept.
 func TestForeignIndex(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	d := digest.FromString("x")

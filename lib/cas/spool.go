@@ -10,9 +10,9 @@ import (
 	"ocipipe/lib/layout"
 )
 
-// Spool returns a part of no cache: its content lies in a file without a name in
-// dir, or in $TMPDIR if that is "", and nothing outlives it. Commit only verifies;
-// readers can be had until Close.
+// Spool returns a part that belongs to no cache. Its content lies in a file without a name
+// in dir, or in $TMPDIR if dir is "", and vanishes with it. Commit only verifies the
+// content; NewReader works until Close.
 func Spool(dir string, d digest.Digest, size int64) (*Part, error) {
 	f, err := atomicfile.Unnamed(dir)
 	if err != nil {
@@ -21,14 +21,14 @@ func Spool(dir string, d digest.Digest, size int64) (*Part, error) {
 	return spool(&Part{f: f, digest: d, size: size})
 }
 
-// SpoolAt is Spool, but the content lies in f, which stays open, from off on. It is
-// there to stay.
+// SpoolAt is Spool, but the content lies in f from the offset off on, and stays there. f
+// stays open.
 func SpoolAt(f *os.File, off int64, d digest.Digest, size int64) (*Part, error) {
 	own, err := duplicate(f)
 	if err != nil {
 		return nil, err
 	}
-	return spool(&Part{f: own, base: off, stay: true, digest: d, size: size})
+	return spool(&Part{f: own, base: off, lasting: true, digest: d, size: size})
 }
 
 // spool starts p, and closes its file if that fails.

@@ -87,7 +87,7 @@ func TestSpool(t *testing.T) {
 	}
 }
 
-// TestNext: what Next says lies in the file is what Read returns.
+// TestNext: the bytes in the file where Next says are those that Read returns.
 func TestNext(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	p, err := spoolIn(t, digest.FromBytes(data), int64(len(data)))

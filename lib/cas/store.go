@@ -19,53 +19,52 @@ import (
 )
 
 var (
-	// ErrExists is what Begin returns for a blob that is there already.
+	// ErrExists is what Begin and Fill return for a blob that the cache has already.
 	ErrExists = errors.New("already in the cache")
 	// ErrMismatch is what Commit and a reader return for content that does not have
 	// its digest.
 	ErrMismatch = errors.New("content does not have its digest")
-	// ErrStore is in every error that is only about keeping something: read-only,
-	// not permitted, disk full, no locks. The caller may go on without the cache.
+	// ErrStore is in every error that concerns only the storing: a read-only directory, a
+	// missing permission, a full disk, no locks. The caller may go on without the cache.
 	ErrStore = errors.New("cannot write to the cache")
-	// ErrNotCache is in the error of Open for a directory of something else, or of a
-	// version that is not known here.
+	// ErrNotCache is in the error of Open for a directory that holds something else, or a
+	// layout of an unknown version.
 	ErrNotCache = errors.New("not a cache")
 )
 
 // Options say how a Store behaves.
 type Options struct {
-	// Verify has blobs hashed before they are handed out, once for each Store. One
-	// that does not have its digest is warned of and passed over, so that it is
-	// fetched anew and replaced.
+	// Verify makes a Store hash each blob before it hands it out for the first time. The
+	// Store warns of a blob that does not have its digest and treats it as missing, so that
+	// the caller fetches it again and replaces it.
 	Verify bool
-	// Fresh passes over whatever was there before Open: everything is fetched anew,
-	// once, and replaces what is there.
+	// Fresh makes a Store treat every blob from before Open as missing: the caller fetches
+	// each again, once, and replaces it.
 	Fresh bool
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 }
 
-// A Store is a cache in a directory. Its methods may be called from several
-// goroutines, and the directory be used by several processes.
+// A Store is a cache in a directory. Its methods may be called from several goroutines, and
+// several processes may use the directory.
 type Store struct {
 	dir       string
 	opts      Options
-	mode      fs.FileMode   // of dir: permissions and setgid, for whatever is made in it
+	mode      fs.FileMode   // permissions and setgid of dir, which new files in it get
 	warnAfter time.Duration // how long to wait for a lock without a warning
 
 	mu    sync.Mutex
 	known map[digest.Digest]verdict
 }
 
-// verdict is what a Store knows of one file with the name of a blob.
+// verdict is what a Store knows about one file with the name of a blob.
 type verdict struct {
 	file fs.FileInfo
 	good bool
 }
 
-// Open opens the cache in dir, which it makes if there is nothing, or only an
-// empty directory. Any OCI image layout will do. A directory that cannot be
-// written will do if it is a layout already.
+// Open opens the cache in dir. If dir does not exist or is empty, Open creates the cache.
+// Any OCI image layout can be opened, even one that cannot be written.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[digest.Digest]verdict{}}
 	err := s.checkLayout()
@@ -78,11 +77,11 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Dir is the directory, as it was given to Open.
+// Dir returns the directory as it was given to Open.
 func (s *Store) Dir() string { return s.dir }
 
-// checkLayout returns nil for a layout that can be used, fs.ErrNotExist for a
-// directory that is not there or has no oci-layout.
+// checkLayout returns nil for a layout that can be used, and fs.ErrNotExist for a directory
+// that does not exist or has no oci-layout.
 func (s *Store) checkLayout() error {
 	info, err := os.Stat(s.dir)
 	if err != nil {
@@ -141,8 +140,8 @@ func (s *Store) create(ctx context.Context) error {
 	return s.replace(layout.File, []byte(layout.FileContent+"\n"))
 }
 
-// checkEmpty refuses a directory that holds anything but what create makes: it may have
-// been interrupted before.
+// checkEmpty returns an error if the directory holds anything but what create makes. An
+// interrupted create may have left some of that.
 func (s *Store) checkEmpty() error {
 	ents, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -164,14 +163,14 @@ type Blob struct {
 	Size int64
 }
 
-// Blob opens the blob of d. The error is fs.ErrNotExist if there is none, or none
-// that can be used. Its bytes have their digest if it was put here by us and the
-// disk keeps them; only with Options.Verify have they been hashed again.
+// Blob opens the blob of d. The error is fs.ErrNotExist if the cache does not have it, or
+// not in a usable form. Its content was verified when it was stored; only with
+// Options.Verify has it been hashed again.
 func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 	if err := layout.CheckDigest(d); err != nil {
 		return nil, err
 	}
-	// Not to wait for the other end of a named pipe.
+	// O_NONBLOCK: opening a named pipe must not wait for its writer.
 	f, err := os.OpenFile(s.path(layout.BlobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -228,6 +227,7 @@ func (s *Store) usable(d digest.Digest, f *os.File, info fs.FileInfo) bool {
 	return good
 }
 
+// judge notes whether the file of info may be handed out as the blob of d.
 func (s *Store) judge(d digest.Digest, info fs.FileInfo, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,7 @@ import (
 
 var ctx = context.Background()
 
-// content returns n bytes that are like no others.
+// content returns n bytes that differ from those of every other call.
 func content(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	var key [32]byte
@@ -237,7 +237,7 @@ func TestBlobNames(t *testing.T) {
 	}
 }
 
-// TestOddBlobs puts what is not a blob where one should be.
+// TestOddBlobs puts directories, pipes and the like where a blob should be.
 func TestOddBlobs(t *testing.T) {
 	data := content(1, 100)
 	for _, c := range []struct {

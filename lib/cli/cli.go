@@ -1,8 +1,8 @@
-// Package cli is what every tool shares at its edge: flags, standard streams,
+// Package cli holds what every tool shares at its edge: flags, standard streams,
 // output files, messages, exit codes and signals. Only cmd/ imports it.
 //
-// A tool is a struct of kong flags with a Run method, and a [Manual] in help.go, from
-// which and from the flags come --help, the man page and the completion in shells:
+// A tool is a struct of kong flags with a Run method, and a [Manual] in help.go. Both
+// together make --help, the man page and the completion in shells:
 //
 //	type tool struct {
 //		cli.Output
@@ -35,12 +35,12 @@
 //	2    an error made by [Usage], or by kong
 //	75   an error with a method Temporary() bool that returns true, the first
 //	     in the chain that has it (syscall.Errno's own does not count)
-//	128+n  the process died of signal n; SIGPIPE where stdout was closed;
+//	128+n  the process died of signal n; SIGPIPE if the reader of stdout left;
 //	     SIGHUP and SIGINT only if they were not ignored at the start
 //
-// "tool: hint: ..." follows where [Hint] has added advice to the error, or else where
-// the tool is an [Adviser] that has some: libraries return typed errors, and the tools
-// know the flags that help.
+// "tool: hint: ..." follows if [Hint] has added advice to the error, or else if the tool
+// is an [Adviser] with advice for it: libraries return typed errors, and the tools know
+// the flags that help.
 package cli
 
 import (
@@ -67,7 +67,7 @@ type Tool interface {
 // Adviser is a Tool that knows what helps against the errors of the libraries it
 // uses.
 type Adviser interface {
-	// Advise returns a hint for err, best the flag or the next command to try, or "".
+	// Advise returns a hint for err, preferably the flag or command to try next, or "".
 	Advise(err error) string
 }
 
@@ -96,16 +96,16 @@ func Main(m Manual, tool Tool) {
 	os.Exit(env.run(&m, tool, os.Args[1:]))
 }
 
-// limitGarbage lets garbage be half of what is in use, not as much again, and of a
-// large heap about a fifth, so that a process keeps to what it may take for each entry.
-// Before the heap has 8 MiB nothing is collected, which would be a third of the work of
-// a process that does little.
+// limitGarbage limits garbage to half of the live heap, where Go's default is all of it,
+// and to about a fifth of a large heap, so that a process stays within its memory for each
+// entry. There is no collection before the heap has 8 MiB: it would be a third of the work
+// of a process that does little.
 func limitGarbage() {
-	debug.SetGCPercent(200) // of the least heap that the runtime counts with, 4 MiB
+	debug.SetGCPercent(200) // of the smallest heap that the runtime assumes, 4 MiB
 	afterCollection(func() { debug.SetGCPercent(garbage(inUse())) })
 }
 
-// garbage is how many percent of what is in use, in bytes, may be garbage besides.
+// garbage returns how much garbage a live heap of inUse bytes may have, in percent of it.
 func garbage(inUse uint64) int {
 	if inUse < largeHeap {
 		return 50
@@ -113,16 +113,16 @@ func garbage(inUse uint64) int {
 	return max(18, int(50*largeHeap/inUse))
 }
 
-const largeHeap = 64 << 20
+const largeHeap = 64 << 20 // bytes
 
-// inUse is what the last collection has left.
+// inUse returns the bytes of the heap that the last collection found live.
 func inUse() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// afterCollection has fn called after each collection.
+// afterCollection makes the runtime call fn after each collection.
 func afterCollection(fn func()) {
 	runtime.SetFinalizer(new([16]byte), func(*[16]byte) {
 		fn()
@@ -130,9 +130,8 @@ func afterCollection(fn func()) {
 	})
 }
 
-// Run is Main for tests: the same on other arguments and streams, without
-// signals. It returns the exit code, 141 where the process would have died of
-// SIGPIPE.
+// Run is Main for tests: it takes other arguments and streams, and leaves signals alone. It
+// returns the exit code, which is 141 where the process would have died of SIGPIPE.
 func Run(m Manual, tool Tool, args []string, s Streams) int {
 	return newEnv(m.Name, s).run(&m, tool, args)
 }
@@ -152,18 +151,19 @@ func (e *Env) run(m *Manual, tool Tool, args []string) int {
 	return e.report(err)
 }
 
-// advice is the hint that tool has for err, or else that of all tools, or "".
+// advice returns the hint that tool has for err, or else the one that all tools share, or
+// "".
 func advice(tool Tool, err error) string {
 	if a, ok := tool.(Adviser); ok {
 		if hint := a.Advise(err); hint != "" {
 			return hint
 		}
 	}
-	return advise(err)
+	return sharedAdvice(err)
 }
 
-// parse fills tool and e from the arguments and the environment. It is done
-// where a flag such as --help was all there was to do.
+// parse fills tool and e from the arguments and the environment. It returns done if a flag
+// such as --help has been served and left nothing to do.
 func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) {
 	var common commonFlags
 	p, err := kong.New(tool, kong.Name(m.Name), kong.Description(m.about()),
@@ -175,10 +175,10 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	}
 	m.checkFlags(p.Model)
 	titleGroups(p.Model)
-	var shown *printed
+	var served *printed
 	parsed, err := p.Parse(args)
-	if errors.As(err, &shown) {
-		return true, cmp.Or(e.checkStdout(), shown.err)
+	if errors.As(err, &served) {
+		return true, cmp.Or(e.checkStdout(), served.err)
 	}
 	if err == nil {
 		err = checkEmpty(parsed)
@@ -193,8 +193,8 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	return false, e.showProgress(common.progressFlags)
 }
 
-// checkEmpty refuses a flag whose value was given as "", as by a shell variable that
-// is not set: a tool would do as if the flag were not there.
+// checkEmpty returns an error if a flag was given the value "", as by a shell variable that
+// is not set: the tool would behave as if the flag were absent.
 func checkEmpty(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
 		if p.Flag == nil || p.Resolved {
@@ -210,7 +210,7 @@ func checkEmpty(parsed *kong.Context) error {
 	return nil
 }
 
-// usageText is what kong says, but for its words about a missing value.
+// usageText returns the message of kong, with plainer words for a missing value.
 func usageText(err error) string {
 	if flag, ok := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); ok {
 		flag, _, _ = strings.Cut(flag, ": expected ")

@@ -287,7 +287,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// TestAbortReachesPipe: what a failed writer still had to say goes out.
+// TestAbortReachesPipe: the last words of a writer that failed reach the pipe.
 func TestAbortReachesPipe(t *testing.T) {
 	cmd := command(t, "--do=fail")
 	var out bytes.Buffer
@@ -398,7 +398,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSignalWhileStuck: nobody reads the pipe, and the tool can still be stopped.
+// TestSignalWhileStuck: a tool can be stopped while it waits for the reader of a pipe.
 func TestSignalWhileStuck(t *testing.T) {
 	for _, do := range []string{"copy", "fail"} {
 		r, w, err := os.Pipe()
@@ -422,8 +422,8 @@ func TestSignalWhileStuck(t *testing.T) {
 	}
 }
 
-// TestIgnoredSignal: what was ignored at the start (nohup, "&" in a script) stays so.
-// Of SIGTERM that cannot be known: it always ends a tool, and cleans up.
+// TestIgnoredSignal: a signal that was ignored at the start (nohup, "&" in a script) stays
+// ignored. For SIGTERM the runtime does not tell: it always ends a tool, which cleans up.
 func TestIgnoredSignal(t *testing.T) {
 	for ignored, sent := range map[string][]syscall.Signal{
 		"HUP": {syscall.SIGHUP}, "INT": {syscall.SIGINT}, "HUP INT TERM": {syscall.SIGHUP, syscall.SIGINT},
@@ -482,8 +482,8 @@ func terminal(t *testing.T) *os.File {
 	return slave
 }
 
-// Nothing is collected of a small heap; of what comes later a third is garbage, and
-// less of a large one.
+// A small heap is not collected. A third of a larger one is garbage, and less of a large
+// one.
 func TestLimitGarbage(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	percent := func() uint64 {

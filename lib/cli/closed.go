@@ -7,20 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The runtime opens /dev/null in place of a standard stream that is closed, before
-// any Go code runs, and then it cannot be told from a /dev/null that somebody asked
-// for. So the linker is told (-E) to begin with ocipipe_start, in start_*.s: that
-// looks first and goes on to the runtime. Where it was left out, streamsAtStart is 0.
+// The runtime opens /dev/null in place of a closed standard stream before any Go code
+// runs. From then on it looks like a /dev/null that the user asked for. So the linker
+// flag -E makes the program begin at ocipipe_start, in start_*.s, which looks at the
+// streams and then enters the runtime. In a binary built without that flag
+// streamsAtStart is 0.
 
-// streamsAtStart has bit n set where descriptor n was closed, and streamsSeen.
+// streamsAtStart has bit n set if descriptor n was closed, and streamsSeen if ocipipe_start
+// has run.
 var streamsAtStart uint32
 
 const streamsSeen = 1 << 3
 
-// restoreClosed has standard input and output that were closed fail again where they
-// are used, also as /dev/stdin and /dev/stdout: with a directory that can be neither
-// read nor written. The number stays taken, or the next file would have it. Messages
-// go nowhere if standard error was closed.
+// restoreClosed makes a standard input or output that was closed fail when it is used, also
+// as /dev/stdin or /dev/stdout: it puts a directory there that can be neither read nor
+// written. So the next file that is opened does not get the number. If standard error was
+// closed, messages are lost.
 func restoreClosed() error {
 	for fd := range 2 {
 		if streamsAtStart&(1<<fd) == 0 {
@@ -50,12 +52,12 @@ func (e *Env) checkStdout() error {
 		return fmt.Errorf("%s: is closed or not open for writing", stdoutName)
 	}
 	if streamsAtStart&streamsSeen == 0 && isReplaced(e.Stdout) {
-		e.Warn(stdoutName + ": goes to /dev/null, unless it is closed and nobody asked for that")
+		e.Warn(stdoutName + ": is /dev/null, or was closed: the output is lost")
 	}
 	return nil
 }
 
-// lacks reports whether f is open for the other direction alone, or for none.
+// lacks reports whether f is open for the other direction only, or for neither.
 func lacks(f *os.File, other int) (yes bool) {
 	control(f, func(fd int) error {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)

@@ -27,14 +27,14 @@ func runDirect(t *testing.T, redirect string, args ...string) (code int, said st
 	return cmd.ProcessState.ExitCode(), text.String()
 }
 
-// TestStreamsForNothing: a stream that is open, but not for what it is there for,
-// is an error of one line. The linker was not told to look for closed ones (see
-// closed.go), of which tests/shell has the test: there is a warning.
+// TestStreamsForNothing: a stream that is open for the wrong direction is an error of one
+// line. A closed one only causes a warning here, since test binaries are built without the
+// linker flag of closed.go; tests/shell tests those.
 func TestStreamsForNothing(t *testing.T) {
 	const (
 		noOutput = "probe: standard output: is closed or not open for writing\n"
 		noInput  = "probe: standard input: is closed or not open for reading\n"
-		perhaps  = "probe: warning: standard output: goes to /dev/null, unless it is closed and nobody asked for that\n"
+		perhaps  = "probe: warning: standard output: is /dev/null, or was closed: the output is lost\n"
 	)
 	for _, c := range []struct {
 		redirect string

@@ -32,10 +32,10 @@ func valuesOf(f *kong.Flag) values {
 	return values{}
 }
 
-// brief is what a shell says of f beside it.
+// brief returns the description of f that a shell shows beside it.
 func brief(f *kong.Flag) string { return strings.TrimSuffix(f.Help, ".") }
 
-// spellings are the forms of a flag, the long one last.
+// spellings returns the forms of a flag, the long one last.
 func spellings(f *kong.Flag) []string {
 	if f.Short != 0 {
 		return []string{"-" + string(f.Short), "--" + f.Name}
@@ -43,8 +43,8 @@ func spellings(f *kong.Flag) []string {
 	return []string{"--" + f.Name}
 }
 
-// bashCompletion defines a function that takes a value behind a space and behind an
-// equals sign, which bash makes a word of its own.
+// bashCompletion returns a function for bash. It completes a value after a space and after
+// an equals sign, which bash makes a word of its own.
 func bashCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
 	var all []string
@@ -98,12 +98,13 @@ func bashWords(words []string) string {
 	return fmt.Sprintf(`mapfile -t COMPREPLY < <(compgen -W '%s' -- "$cur")`, strings.Join(words, " "))
 }
 
-// bashFiles completes names of what compgen has kind for.
+// bashFiles completes file names; kind is the flag of compgen, -f for files or -d for
+// directories.
 func bashFiles(kind string) string {
 	return `compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen ` + kind + ` -- "$cur")`
 }
 
-// zshCompletion calls _arguments, which zsh has for this.
+// zshCompletion returns a call of _arguments, zsh's function for completing flags.
 func zshCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#compdef %s\n\n_arguments -S", m.Name)
@@ -155,7 +156,8 @@ func zshEscape(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(text)
 }
 
-// fishCompletion calls complete for each flag; fish completes file names by itself.
+// fishCompletion returns a call of complete for each flag; fish completes file names by
+// itself.
 func fishCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# fish completion for %s\n", m.Name)
@@ -190,7 +192,7 @@ func fishAction(v values) string {
 	return " -x"
 }
 
-// quote is a word as bash and zsh read it.
+// quote quotes word for bash and zsh.
 func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Streams are what a tool is connected to.
+// Streams are the standard streams of a tool.
 type Streams struct {
 	Stdin, Stdout *os.File
 	Stderr        io.Writer
 }
 
-// Env is what a running tool has around it.
+// Env gives a running tool its streams, its outputs, its messages and its progress display.
 type Env struct {
 	// Context ends when Run has returned.
 	Context context.Context
@@ -35,12 +35,12 @@ type Env struct {
 
 	progress *Progress
 
-	process bool      // the tool is the process, and ends with it
+	process bool      // the tool runs in Main, so the process ends with it
 	watched sync.Once // see Expect
 
-	mu        sync.Mutex // held for good by what ends the process
+	mu        sync.Mutex // never released by what ends the process
 	ended     bool
-	lastWords bool // see sayLastWords
+	lastWrite bool // see noteLastWrite
 	inputs    []fs.FileInfo
 	targets   []fs.FileInfo
 	outputs   []output
@@ -50,7 +50,7 @@ type Env struct {
 type output interface {
 	Abort()
 	flush()          // writes what is buffered, for the reader of a failed stream
-	pending() string // its name unless it is over
+	pending() string // its name, or "" once it was committed or aborted
 }
 
 func newEnv(name string, s Streams) *Env {
@@ -59,23 +59,25 @@ func newEnv(name string, s Streams) *Env {
 	return e
 }
 
-// end aborts outputs that Run left open, and returns the name of one of them. well says
-// that Run succeeded. If a signal is about to end the process, end does not return.
-func (e *Env) end(well bool) (open string) {
+// end aborts outputs that Run left open, and returns the name of one of them. succeeded
+// says that Run returned nil. If a signal is about to end the process, end does not return.
+func (e *Env) end(succeeded bool) (open string) {
 	e.cancel()
-	e.sayLastWords()
+	e.noteLastWrite()
 	for _, o := range e.outputs {
 		if o.pending() != "" {
-			o.flush() // may wait for the reader, so a signal must not have to wait for it
+			o.flush() // may wait for the reader; a signal need not wait, since e.mu is free
 		}
 	}
-	e.progress.finish(well, lastDraw)
+	e.progress.finish(succeeded, lastDraw)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
 	return e.abortAll()
 }
 
+// abortAll aborts the outputs that are pending, and returns the name of one of them. The
+// caller holds e.mu.
 func (e *Env) abortAll() (open string) {
 	for _, o := range e.outputs {
 		if name := o.pending(); name != "" {
@@ -86,10 +88,10 @@ func (e *Env) abortAll() (open string) {
 	return open
 }
 
-// catchSignals makes the signals that end a process take its unfinished outputs
-// with it. Those that were ignored at the start (nohup, "&" in a script) stay
-// ignored, but for SIGTERM, of which the runtime does not let that be known. SIGPIPE is
-// left to the runtime, which dies of it on a write to standard output; see Expect.
+// catchSignals aborts unfinished outputs when a signal ends the process. Signals that were
+// ignored at the start (nohup, "&" in a script) stay ignored, except SIGTERM, for which the
+// runtime does not tell. SIGPIPE is left to the runtime, which dies of it on a write to
+// standard output; see Expect.
 func (e *Env) catchSignals() {
 	e.process = true
 	c := make(chan os.Signal, 1)
@@ -100,7 +102,7 @@ func (e *Env) catchSignals() {
 	}
 	go func() {
 		sig := (<-c).(syscall.Signal)
-		e.mu.Lock() // not released: nothing is reported and no output begins any more
+		e.mu.Lock() // not released: from now on no error is reported and no output begins
 		if !e.ended {
 			e.abortAll()
 			e.progress.finish(false, signalDraw)

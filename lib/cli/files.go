@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/atomicfile"
 )
 
-// How messages call the standard streams.
+// The names of the standard streams in messages.
 const (
 	stdinName  = "standard input"
 	stdoutName = "standard output"
@@ -30,8 +30,8 @@ func (e *Env) Reads(path string) error {
 	return e.addInput(fi, err)
 }
 
-// SpoolDir is where spool files lie: in tmpdir if that is given, beside a
-// regular output file, else in $TMPDIR.
+// SpoolDir returns the directory for spool files: tmpdir if that is given, else that of
+// output if output is a regular file or a new one, else $TMPDIR.
 func (e *Env) SpoolDir(output, tmpdir string) string {
 	if tmpdir != "" {
 		return tmpdir
@@ -45,6 +45,8 @@ func (e *Env) SpoolDir(output, tmpdir string) string {
 	return filepath.Dir(output)
 }
 
+// addInput notes that fi is going to be read, unless err is not nil. It refuses a file that
+// is an output.
 func (e *Env) addInput(fi fs.FileInfo, err error) error {
 	if err != nil {
 		return err
@@ -53,13 +55,13 @@ func (e *Env) addInput(fi fs.FileInfo, err error) error {
 	defer e.mu.Unlock()
 	e.inputs = append(e.inputs, fi)
 	if err := refuseSame(fi, e.targets); err != nil {
-		e.abortAll() // or the cause would be written into the input
+		e.abortAll() // else they would write the error message into the input
 		return err
 	}
 	return nil
 }
 
-// addTarget notes that fi is going to be overwritten.
+// addTarget notes that fi is going to be overwritten. It refuses a file that is an input.
 func (e *Env) addTarget(fi fs.FileInfo) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -80,7 +82,7 @@ func refuseSame(fi fs.FileInfo, others []fs.FileInfo) error {
 }
 
 // holdsData reports whether fi is a regular file or a disk, not a pipe, a
-// terminal or /dev/null, which one may well read and write at once.
+// terminal or /dev/null, which a tool may read and write at once.
 func holdsData(fi fs.FileInfo) bool {
 	return fi.Mode().IsRegular() || fi.Mode().Type() == fs.ModeDevice
 }
@@ -150,8 +152,8 @@ func splice(pipe, f *os.File, off, n int64) (done int64) {
 	return done
 }
 
-// copyRange has the kernel copy n bytes of f at off to where out is, and returns how
-// many it did.
+// copyRange makes the kernel copy n bytes of f at off to the current offset of out, and
+// returns how many it copied.
 func copyRange(out, f *os.File, off, n int64) (done int64) {
 	control(f, func(from int) error {
 		return control(out, func(to int) error {
@@ -168,8 +170,8 @@ func copyRange(out, f *os.File, off, n int64) (done int64) {
 	return done
 }
 
-// isFresh reports whether f is an empty regular file at offset 0 that does not
-// append: one that is ours to fill in any order, and to empty again.
+// isFresh reports whether f is an empty regular file at offset 0 that does not append. The
+// tool may write such a file in any order, and empty it again.
 func isFresh(f *os.File) bool {
 	fi, err := f.Stat()
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() != 0 {
@@ -187,8 +189,8 @@ func isFresh(f *os.File) bool {
 	return !appends
 }
 
-// closeCopy closes a duplicate of f: network file systems report only then what
-// became of the writes.
+// closeCopy closes a duplicate of f: only then do network file systems report whether the
+// writes succeeded.
 func closeCopy(f *os.File) error {
 	fd := -1
 	err := control(f, func(orig int) (err error) {
@@ -204,8 +206,8 @@ func closeCopy(f *os.File) error {
 	return nil
 }
 
-// openTarget opens what both kinds of output share: it refuses an input, and
-// for binary data a terminal. The file is nil for standard output.
+// openTarget opens the file at path for an output of either kind. It refuses an input and,
+// for binary data, a terminal. The file is nil for standard output.
 func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 	if isStandard(path) {
 		if err := e.checkStdout(); err != nil {

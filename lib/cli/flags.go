@@ -58,9 +58,9 @@ type Temp struct {
 	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for spool files."`
 }
 
-// Time is a flag that holds a moment: seconds since 1970, with up to nine
-// decimals and negative ones too, or RFC 3339. It converts to tree.Time, and a
-// *Time, which is nil where the flag is absent, to *tree.Time.
+// Time is a flag that holds a moment: seconds since 1970, which may be negative and have up
+// to nine decimals, or RFC 3339. It converts to tree.Time, and a *Time, which is nil where
+// the flag is absent, to *tree.Time.
 type Time struct {
 	Sec  int64
 	Nsec uint32
@@ -82,15 +82,15 @@ func (t *Time) UnmarshalText(text []byte) error {
 	if err != nil || strings.HasPrefix(s, "+") || dot && (decimals == "" || len(decimals) > 9) || sec == math.MinInt64 {
 		return fmt.Errorf("%q is not a time: want seconds since 1970 or, say, 2024-01-31T12:00:00Z", s)
 	}
-	if nsec != 0 && whole[0] == '-' { // -1.5 is 2 s before, and half a second on
+	if nsec != 0 && whole[0] == '-' { // -1.5 is -2 plus half a second
 		sec, nsec = sec-1, 1e9-nsec
 	}
 	*t = Time{sec, uint32(nsec)}
 	return nil
 }
 
-// decodeSize is the kong type "size": bytes, or with K, M, G, T (or KiB and so
-// on) multiples of 1024, into any integer field.
+// decodeSize decodes the kong type "size" into an integer field: bytes, or multiples of
+// 1024 with K, M, G, T (or KiB and so on).
 func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	var s string
 	if err := ctx.Scan.PopValueInto("size", &s); err != nil {
@@ -128,7 +128,8 @@ func parseSize(s string) (int64, error) {
 	return int64(n) << shift, nil
 }
 
-// describe shows the default of a flag whose placeholder hides it.
+// describe returns the help of v, with the default that kong leaves out if the flag has a
+// placeholder.
 func describe(v *kong.Value) string {
 	text := kong.DefaultHelpValueFormatter(v)
 	if v.Flag == nil || !v.HasDefault || v.Flag.PlaceHolder == "" || v.Flag.PlaceHolder == v.Default || v.Default == "" {
@@ -160,7 +161,7 @@ func (p *printed) Error() string { return "printed" }
 // help is the flag --help.
 type help bool
 
-// BeforeReset prints the usage before kong misses the required arguments.
+// BeforeReset prints the help before kong complains of missing arguments.
 func (help) BeforeReset(ctx *kong.Context) error {
 	return &printed{ctx.PrintUsage(false)}
 }
@@ -168,7 +169,7 @@ func (help) BeforeReset(ctx *kong.Context) error {
 // version is the flag --version.
 type version bool
 
-// BeforeReset prints what the binary says of itself.
+// BeforeReset prints the name and the version of the tool.
 func (version) BeforeReset(ctx *kong.Context) error {
 	info, _ := debug.ReadBuildInfo()
 	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, versionText(info))
@@ -192,7 +193,7 @@ func (man) BeforeReset(ctx *kong.Context, m *Manual) error {
 // completion is the flag --completion.
 type completion string
 
-// BeforeReset prints what the shell is to read.
+// BeforeReset prints the completion for the shell.
 func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error {
 	shell := ctx.FlagValue(at.Flag).(completion)
 	write := completions[string(shell)]
@@ -203,8 +204,8 @@ func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error
 	return &printed{err}
 }
 
-// versionText is the module's version with the revision that it was built from:
-// "v1.2.0 (0123456789ab)", "(devel)" where the build recorded nothing.
+// versionText returns the module's version with the revision that it was built from:
+// "v1.2.0 (0123456789ab)", or "(devel)" if the build recorded neither.
 func versionText(info *debug.BuildInfo) string {
 	if info == nil {
 		return "(unknown)"
@@ -225,7 +226,7 @@ func versionText(info *debug.BuildInfo) string {
 		rev = rev[:12]
 	}
 	if strings.Contains(text, rev) {
-		return text // a pseudo-version, which has it all
+		return text // a pseudo-version, which contains the revision
 	}
 	if set["vcs.modified"] == "true" {
 		rev += ", modified"

@@ -16,15 +16,16 @@ type guard struct {
 
 var errStopped = errors.New("stopped")
 
-// Guard runs do, which changes name in place. A signal that ends the process cancels the
-// context of do, waits until do has returned, and says what came of it: nil that it was
-// completed all the same. do must not wait for anything but its own work.
-func (e *Env) Guard(name string, do func(ctx context.Context) error) error {
+// Guard runs change, which changes the file called name in place. A signal that ends the
+// process first cancels the context of change, waits until change has returned, and prints
+// its error, or that it was completed all the same. change must not wait for anything but
+// its own work.
+func (e *Env) Guard(name string, change func(ctx context.Context) error) error {
 	ctx, stop := context.WithCancelCause(e.Context)
 	defer stop(nil)
 	g := &guard{env: e, name: name, stop: stop, done: make(chan struct{})}
 	e.addOutput(g)
-	g.err = do(ctx)
+	g.err = change(ctx)
 	close(g.done)
 	return g.err
 }

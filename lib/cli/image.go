@@ -14,9 +14,9 @@ import (
 	"ocipipe/lib/blockio"
 )
 
-// Image is an output that is written at random. The file can be read back; it is
-// empty at first, holes in it read as zeros, and its length at Commit is the
-// length of the image. The caller must not close the *os.File.
+// Image is an output that is written in any order. The file can be read back. It is empty
+// at first, holes in it read as zeros, and its length at Commit is the length of the image.
+// The caller must not close the *os.File.
 type Image struct {
 	*os.File
 	env    *Env
@@ -64,8 +64,8 @@ func (e *Env) Image(path, tmpdir string) (*Image, error) {
 	return i, nil
 }
 
-// reopen opens a fresh standard output for reading too, with an offset of its
-// own; nil if it cannot be written in place.
+// reopen opens a fresh standard output for reading too, with an offset of its own. It
+// returns nil if standard output cannot be written in place.
 func reopen(stdout *os.File) *os.File {
 	if !isFresh(stdout) {
 		return nil
@@ -81,7 +81,7 @@ func reopen(stdout *os.File) *os.File {
 	return f
 }
 
-// dest is where the image ends up.
+// dest returns the file that the image ends up in.
 func (i *Image) dest() *os.File {
 	if i.file != nil {
 		return i.file.File
@@ -92,10 +92,10 @@ func (i *Image) dest() *os.File {
 // Commit completes the output. Standard output is left at the end of the image, where a
 // shell may go on writing.
 func (i *Image) Commit() error {
-	i.env.sayLastWords()
+	i.env.noteLastWrite()
 	i.written.Store(allocated(i.File))
 	if err := i.complete(); err != nil {
-		return err // and stays pending, so that it is aborted
+		return err // i stays pending, so that end aborts it
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -131,7 +131,7 @@ func (i *Image) complete() error {
 	return closeCopy(i.dest())
 }
 
-// Abort gives the output up; see Env.Image. It does nothing after Commit.
+// Abort discards the output; see Env.Image. It does nothing after Commit.
 func (i *Image) Abort() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -149,8 +149,8 @@ func (i *Image) Abort() {
 	}
 }
 
-// emptyForGood empties a file into which another goroutine may be in the middle
-// of a last write, although its descriptor has been closed.
+// emptyForGood empties f, again and again until f stays empty: another goroutine may still
+// be finishing a write that it began before the descriptor was closed.
 func emptyForGood(f *os.File) {
 	for range 100 {
 		makeEmpty(f)
@@ -172,7 +172,7 @@ func (i *Image) pending() string {
 
 func (i *Image) flush() {}
 
-// copy copies the spool to where the image ends up.
+// copy copies the spool to dest.
 func (i *Image) copy() error {
 	size, err := i.File.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -184,7 +184,7 @@ func (i *Image) copy() error {
 	return err
 }
 
-// barWriter counts on a bar what it writes.
+// barWriter counts the bytes that it writes on a bar.
 type barWriter struct {
 	io.Writer
 	bar *Bar

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open opens an input; "-" and "" are standard input. It refuses a terminal,
-// widens a pipe, and refuses what is an output already.
+// Open opens an input; "-" and "" are standard input. It refuses a terminal and a file that
+// is an output already, and widens a pipe.
 //
-// A regular file, a directory or a disk is an *os.File. For all else, such as a pipe,
-// Close ends a Read that waits, and waits for it. A named pipe is there at once; Read
-// waits for its writer.
+// The result is an *os.File for a regular file, a directory or a disk. For anything else,
+// such as a pipe, Close interrupts a Read that waits, and returns after it. A named pipe
+// opens at once, and Read waits for its writer.
 func (e *Env) Open(path string) (io.ReadCloser, error) {
 	f, info, err := e.open(path)
 	if err != nil {
@@ -25,7 +25,7 @@ func (e *Env) Open(path string) (io.ReadCloser, error) {
 	if holdsData(info) || info.IsDir() {
 		return f, nil
 	}
-	w, err := newWaiting(f)
+	w, err := newInterruptible(f)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -33,7 +33,7 @@ func (e *Env) Open(path string) (io.ReadCloser, error) {
 	return w, nil
 }
 
-// OpenFile is Open for an input that is to be read at random.
+// OpenFile is Open for an input that is read at random.
 func (e *Env) OpenFile(path string) (*os.File, error) {
 	f, _, err := e.open(path)
 	return f, err
@@ -69,10 +69,11 @@ func withoutWriter(path string) int {
 	return 0
 }
 
-// waiting is an input that may be silent. Read waits for the input and for Close; the
-// flags of the open file, which other processes share, stay as they are. So where
-// another process takes what has come, Read waits for the input alone.
-type waiting struct {
+// interruptible is an input whose Close interrupts Read. Read first polls for data and
+// for Close, because the flags of the open file, which other processes share, must stay
+// as they are. If another process takes the data after the poll, Close does not
+// interrupt that Read.
+type interruptible struct {
 	f      *os.File
 	fd     int // of f
 	wake   int // an eventfd, which Close writes
@@ -80,8 +81,8 @@ type waiting struct {
 	mu     sync.Mutex // held by Read, and while the descriptors are closed
 }
 
-func newWaiting(f *os.File) (*waiting, error) {
-	w := &waiting{f: f}
+func newInterruptible(f *os.File) (*interruptible, error) {
+	w := &interruptible{f: f}
 	err := control(f, func(fd int) (err error) {
 		w.fd = fd
 		w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -90,7 +91,7 @@ func newWaiting(f *os.File) (*waiting, error) {
 	return w, err
 }
 
-func (w *waiting) Read(p []byte) (int, error) {
+func (w *interruptible) Read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.wait(); err != nil {
@@ -100,7 +101,7 @@ func (w *waiting) Read(p []byte) (int, error) {
 }
 
 // wait returns once a read does not block, or with an error after Close.
-func (w *waiting) wait() error {
+func (w *interruptible) wait() error {
 	for !w.closed.Load() {
 		fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.wake), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
@@ -113,7 +114,7 @@ func (w *waiting) wait() error {
 	return fs.ErrClosed
 }
 
-func (w *waiting) Close() error {
+func (w *interruptible) Close() error {
 	first := !w.closed.Swap(true)
 	if first {
 		unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})

@@ -84,8 +84,8 @@ func TestSilentInput(t *testing.T) {
 	}
 }
 
-// TestNamedPipeLater: who opens a named pipe before its writer does gets what that
-// writes, and not an end.
+// TestNamedPipeLater: a tool that opens a named pipe before its writer does waits for what
+// that writes, instead of finding the end.
 func TestNamedPipeLater(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
@@ -149,8 +149,8 @@ func TestReaderLeaves(t *testing.T) {
 	}
 }
 
-// TestReaderLeavesAnother: where standard output does not count, or is no pipe, the tool
-// goes on to the end of its input.
+// TestReaderLeavesAnother: if standard output is not used, or is not a pipe, the tool goes
+// on to the end of its input.
 func TestReaderLeavesAnother(t *testing.T) {
 	gone := func() *os.File {
 		r, w, err := os.Pipe()
@@ -196,7 +196,7 @@ func TestReaderLeavesAnother(t *testing.T) {
 	}
 }
 
-// TestLastWords: a reader that leaves once it has all is none that leaves early.
+// TestLastWords: a reader that leaves after it has read everything has not left early.
 func TestLastWords(t *testing.T) {
 	for range 100 {
 		r, w, err := os.Pipe()

@@ -18,7 +18,7 @@ type Limits struct {
 	TreeMemory int64 `name:"max-tree-memory" default:"1G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Memory for the tree, without contents."`
 }
 
-// Tree are the limits as the libraries have them.
+// Tree returns the limits in the form of the libraries.
 func (l Limits) Tree() tree.Limits {
 	return tree.Limits{
 		Entries: OrNone(l.Entries), Depth: OrNone(l.Depth), FileSize: OrNone(l.FileSize),
@@ -26,8 +26,7 @@ func (l Limits) Tree() tree.Limits {
 	}
 }
 
-// OrNone turns the 0 of a flag for a limit, which is none, into what the libraries take
-// for none.
+// OrNone turns 0, which means no limit in a flag, into -1, which means that in a library.
 func OrNone(n int64) int64 {
 	if n == 0 {
 		return -1
@@ -42,7 +41,8 @@ type TreeForm struct {
 	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes that --digest hashes as zeros."`
 }
 
-// Options are those of a stream that stage writes. An error is one of [Usage].
+// Options returns the options of a stream that the tool called stage writes. Its error is
+// one of [Usage].
 func (f TreeForm) Options(stage string) (tree.WriterOptions, error) {
 	opts := tree.WriterOptions{Stage: stage, Digest: f.Digest, MaxHoles: OrNone(f.MaxHoles)}
 	switch {
@@ -71,8 +71,8 @@ var limitFlags = map[tree.LimitKind]string{
 	tree.LimitHoleBytes:   "--max-hole-bytes",
 }
 
-// advise is the hint for errors that many tools share, or "".
-func advise(err error) string {
+// sharedAdvice returns the hint for an error that many tools share, or "".
+func sharedAdvice(err error) string {
 	var over *tree.LimitError
 	var unread *compression.Error
 	switch {

@@ -11,7 +11,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// limited is a tool with the flags of limits and forms, which do asks.
+// limited is a tool with the flags of limits and forms; do uses them.
 type limited struct {
 	TreeForm
 	Limits

@@ -9,7 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Manual is what a tool tells its user. --help shows the flags, the description, the
+// Manual is the documentation of a tool. --help shows the flags, the description, the
 // requirements and the examples; the man page shows all of it. The help tags of the
 // flags fill a line each, and Flags has what needs more.
 type Manual struct {
@@ -59,7 +59,7 @@ type group struct {
 
 const ungrouped = "Options"
 
-// groups are the flags that are not hidden, in the order in which --help has them.
+// groups returns the flags that are not hidden, in the order of --help.
 func groups(model *kong.Application) (all []*group) {
 	byTitle := map[string]*group{}
 	for _, f := range model.Flags {
@@ -79,7 +79,7 @@ func groups(model *kong.Application) (all []*group) {
 	return all
 }
 
-// titleGroups gives every flag a group with a title as --help prints it.
+// titleGroups gives every flag a group with the title that --help prints.
 func titleGroups(model *kong.Application) {
 	for _, g := range groups(model) {
 		for _, f := range g.flags {
@@ -88,7 +88,7 @@ func titleGroups(model *kong.Application) {
 	}
 }
 
-// printHelp is what --help prints: kong's text with examples and exit codes.
+// printHelp prints the text of --help: kong's text with examples and exit codes.
 func (m *Manual) printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
@@ -109,12 +109,12 @@ func (m *Manual) printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	return err
 }
 
-// about is the text at the top of --help.
+// about returns the text at the top of --help.
 func (m *Manual) about() string {
 	return strings.TrimSpace(m.Summary + "\n\n" + m.Needs)
 }
 
-// flagTexts are the longer texts of the tool's flags and of those that it shares.
+// flagTexts returns the longer texts of the tool's flags and of those that it shares.
 func (m *Manual) flagTexts() map[string]string {
 	texts := maps.Clone(sharedTexts)
 	maps.Copy(texts, m.Flags)

@@ -13,7 +13,7 @@ import (
 // mdoc writes a man page in the language of mdoc(7).
 type mdoc struct{ strings.Builder }
 
-// page is the man page of the tool, as of date.
+// page returns the man page of the tool, as of date.
 func (m *Manual) page(model *kong.Application, date time.Time) string {
 	p := &mdoc{}
 	p.macro("Dd", date.Format("January 2, 2006"))
@@ -61,7 +61,7 @@ func (p *mdoc) synopsis(model *kong.Application) {
 	}
 }
 
-// argument is a positional argument behind the macro Ar.
+// argument returns a positional argument in the form that follows the macro Ar.
 func argument(v *kong.Value) string {
 	if v.IsCumulative() {
 		return roff(v.Name) + " ..."
@@ -69,7 +69,7 @@ func argument(v *kong.Value) string {
 	return roff(v.Name)
 }
 
-// flagName is the long form of a flag behind the macro Fl.
+// flagName returns the long form of a flag, as it follows the macro Fl.
 func flagName(f *kong.Flag) string {
 	name := roff("-" + f.Name)
 	if f.IsBool() {
@@ -130,7 +130,7 @@ func (p *mdoc) environment(m *Manual, model *kong.Application) {
 	p.terms("ENVIRONMENT", "Ev", terms)
 }
 
-// terms is a section of names, each in macro.
+// terms writes a section of names, each in macro.
 func (p *mdoc) terms(title, macro string, terms []Term) {
 	if len(terms) == 0 {
 		return
@@ -167,7 +167,7 @@ func (p *mdoc) examples(examples []Example) {
 
 var inSection = regexp.MustCompile(`^(.*)\((\d)\)$`)
 
-// seeAlso refers to pages by section, then by name, as mdoc has them.
+// seeAlso lists pages by section, then by name: the order that mdoc wants.
 func (p *mdoc) seeAlso(pages []string) {
 	var refs []string
 	for _, page := range pages {
@@ -189,8 +189,8 @@ func (p *mdoc) seeAlso(pages []string) {
 	}
 }
 
-// text writes paragraphs, each sentence on lines of its own. Lines that are indented
-// stay as they are.
+// text writes paragraphs, each sentence on lines of its own. Indented lines stay as they
+// are.
 func (p *mdoc) text(text string) {
 	for i, paragraph := range strings.Split(strings.TrimSpace(text), "\n\n") {
 		if strings.HasPrefix(paragraph, "    ") {
@@ -219,7 +219,7 @@ func (p *mdoc) literal(lines []string) {
 
 var sentenceEnd = regexp.MustCompile(`[.:?!]\)? +`)
 
-// sentences splits a paragraph, as each of its sentences begins a line in mdoc.
+// sentences splits a paragraph: in mdoc each sentence begins a line.
 func sentences(paragraph string) (all []string) {
 	paragraph = strings.Join(strings.Fields(paragraph), " ")
 	for {
@@ -232,7 +232,8 @@ func sentences(paragraph string) (all []string) {
 	}
 }
 
-// wrap breaks text between words into lines of at most width bytes, where words allow.
+// wrap breaks text between words into lines of at most width bytes. A longer word stays
+// whole.
 func wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
@@ -245,20 +246,21 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// special are roff's special characters; a dash is a hyphen to it, too.
+// special escapes roff's special characters, except the dash: see roff.
 var special = strings.NewReplacer(`\`, `\e`, "^", `\(ha`, "~", `\(ti`, "`", `\(ga`)
 
-// flagWord is a word such as --progress-fd or a dash alone.
+// flagWord matches a word such as --progress-fd, or a dash alone.
 var flagWord = regexp.MustCompile(`(^|[ (=|])-[^ ]*`)
 
-// roff is text for roff, with dashes where it has flags.
+// roff escapes text for roff. Dashes in flags stay dashes; roff makes hyphens of the
+// others.
 func roff(text string) string {
 	return flagWord.ReplaceAllStringFunc(special.Replace(text), func(word string) string {
 		return strings.ReplaceAll(word, "-", `\-`)
 	})
 }
 
-// noRequest is a line that roff does not take for a request.
+// noRequest escapes line if roff would take it for a request.
 func noRequest(line string) string {
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
 		return `\&` + line
@@ -266,8 +268,8 @@ func noRequest(line string) string {
 	return line
 }
 
-// pageDate is the date on man pages: SOURCE_DATE_EPOCH, or when what the binary was
-// built from was committed.
+// pageDate returns the date for man pages: SOURCE_DATE_EPOCH, or the time of the commit
+// that the binary was built from, or else 1970.
 func pageDate(epoch *int64, info *debug.BuildInfo) time.Time {
 	if epoch != nil {
 		return time.Unix(*epoch, 0).UTC()

@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Usage is an error in how the tool was called: exit code 2.
+// Usage returns an error about how the tool was called: exit code 2.
 func Usage(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...)}
 }
@@ -24,8 +24,8 @@ type usageError struct{ text, hint string }
 func (u *usageError) Error() string { return u.text }
 func (u *usageError) Hint() string  { return u.hint }
 
-// Hint adds advice to err, best the next command to try. The outermost hint of
-// an error is the one that is printed.
+// Hint adds advice to err, preferably the command to try next. Of several hints of an error
+// the outermost is printed.
 func Hint(err error, hint string) error {
 	return &hintError{err, hint}
 }
@@ -38,9 +38,9 @@ type hintError struct {
 func (h *hintError) Unwrap() error { return h.error }
 func (h *hintError) Hint() string  { return h.hint }
 
-// About is err with the name of the input that it is about, unless it names a file
-// already: path of the command line, where "" and "-" are a standard input that needs
-// no name.
+// About adds the name of an input to err. path is the input as the command line has it; ""
+// and "-" are standard input, which needs no name. An error that names a file already stays
+// as it is.
 func About(path string, err error) error {
 	if err == nil || isStandard(path) || errors.As(err, new(*fs.PathError)) || errors.As(err, new(*usageError)) ||
 		strings.HasPrefix(err.Error(), path+": ") {
@@ -49,8 +49,8 @@ func About(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// Only returns the path of the only input, or "" if there are several: errors about these
-// have their names already.
+// Only returns the path of the only input. If there are several it returns "": errors about
+// them have their names already.
 func Only(paths []string) string {
 	if len(paths) != 1 {
 		return ""
@@ -58,13 +58,13 @@ func Only(paths []string) string {
 	return paths[0]
 }
 
-// Copy is [tree.Copy] of the input called path: the errors are About it, those too that
-// dst hands on to its reader.
+// Copy is [tree.Copy] of the input called path. It names the input, as About does, both in
+// its error and in the one that dst passes on to its reader.
 func (e *Env) Copy(path string, dst tree.Sink, src tree.Source) error {
 	return About(path, tree.Copy(e.Context, &aboutInput{dst, path}, src))
 }
 
-// aboutInput is a sink that is told which input it is whose copying failed.
+// aboutInput is a sink that adds the name of the input to the cause of an Abort.
 type aboutInput struct {
 	tree.Sink
 	path string
@@ -102,7 +102,7 @@ func (e *Env) report(err error) int {
 	return exitFailed
 }
 
-// hintOf is the hint of the outermost error that has one, or "".
+// hintOf returns the hint of the outermost error that has one, or "".
 func hintOf(err error) string {
 	var h interface{ Hint() string }
 	if !errors.As(err, &h) {
@@ -117,8 +117,8 @@ func (e *Env) closedPipe(err error) bool {
 	return errors.As(err, &pe) && pe.Path == e.Stdout.Name() && pe.Err == syscall.EPIPE
 }
 
-// temporary asks the first error in the chain that knows. A bare errno would
-// call an exhausted descriptor table temporary, which no retry cures.
+// temporary asks the first error in the chain that has a method Temporary, except an errno,
+// which would call an exhausted descriptor table temporary. No retry cures that.
 func temporary(err error) bool {
 	var t interface{ Temporary() bool }
 	if !errors.As(err, &t) {
@@ -128,8 +128,8 @@ func temporary(err error) bool {
 	return !errno && t.Temporary()
 }
 
-// message is the text of err with what package os says of a file turned into
-// the order of all messages: where, what, cause.
+// message returns the text of err. It puts what package os says of a file into the order of
+// all messages: where, what, cause.
 func (e *Env) message(err error) string {
 	text := err.Error()
 	var pe *fs.PathError
@@ -148,7 +148,7 @@ func (e *Env) message(err error) string {
 		}
 	}
 	what := op + ": " + pe.Err.Error()
-	if !strings.HasPrefix(text, path+": ") { // which names it already
+	if !strings.HasPrefix(text, path+": ") { // text does not begin with the path
 		what = path + ": " + what
 	}
 	return strings.Replace(text, pe.Error(), what, 1)
@@ -169,17 +169,17 @@ func (e *Env) say(kind, msg string) {
 	e.stderr.Write(line)
 }
 
-// How many bytes of a message are shown, and of a word in it, such as a path: half of
-// them from the end, where the cause and the name are. A message may quote foreign data,
+// The bytes that are shown of a message, and of a word in it, such as a path. Half of them
+// come from the end, where the cause and the name are. A message may quote foreign data,
 // as package net/http quotes a malformed response.
 const (
 	messageLimit = 2 << 10
 	wordLimit    = 400
 )
 
-// oneLine makes of msg, which may quote a hostile name, one line of bounded length
-// that a terminal shows as it is: neither obeys, nor turns around as Unicode can
-// have it.
+// oneLine turns msg, which may quote a hostile name, into one line of bounded length. It
+// escapes every character that a terminal would obey, or that would change the direction of
+// the text.
 func oneLine(msg string) string {
 	words := strings.Split(strings.ReplaceAll(strings.TrimSpace(msg), "\n", "; "), " ")
 	for i, w := range words {
@@ -201,13 +201,13 @@ func oneLine(msg string) string {
 	return b.String()
 }
 
-// shorten is s with mark in place of its middle, if it is longer than limit.
+// shorten returns s. If s is longer than limit bytes, mark replaces its middle.
 func shorten(s, mark string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
 	head, tail := limit/2, len(s)-limit/2
-	for range utf8.UTFMax { // not half a character, where it is text
+	for range utf8.UTFMax { // do not cut a character in half
 		if !utf8.RuneStart(s[head]) {
 			head--
 		}

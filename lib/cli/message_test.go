@@ -51,7 +51,7 @@ func TestAbout(t *testing.T) {
 	}
 }
 
-// TestCopyNamesInput has the reader downstream told of the input too.
+// TestCopyNamesInput checks that the reader downstream gets the name of the input too.
 func TestCopyNamesInput(t *testing.T) {
 	var out strings.Builder
 	err := newEnv("probe", Streams{}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})

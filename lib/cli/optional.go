@@ -8,7 +8,7 @@ type Optional struct {
 	Value string // "" without a value
 }
 
-// Decode takes a value only if it stands behind an equals sign.
+// Decode takes a value only after an equals sign.
 func (o *Optional) Decode(ctx *kong.DecodeContext) error {
 	o.Set = true
 	if ctx.Scan.Peek().Type == kong.FlagValueToken {

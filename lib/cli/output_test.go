@@ -21,7 +21,7 @@ func shell(t *testing.T, dir, flags, line string) (status, stderr string) {
 	return run(t, cmd)
 }
 
-// TestStandardOutput is what a user sees of the rules of Stream and Image.
+// TestStandardOutput tests the rules of Stream and Image as a user sees them.
 func TestStandardOutput(t *testing.T) {
 	for _, c := range []struct {
 		name, line   string
@@ -157,8 +157,8 @@ func TestStreamWrites(t *testing.T) {
 	}
 }
 
-// TestStreamWriteFrom: what lies in a file arrives as what is written does, and in
-// a pipe without a copy.
+// TestStreamWriteFrom: bytes of a file arrive like bytes that are written, and reach a pipe
+// without a copy.
 func TestStreamWriteFrom(t *testing.T) {
 	data := make([]byte, 8*blockSize)
 	for i := range data {
@@ -312,7 +312,7 @@ func TestStreamTakeFrom(t *testing.T) {
 	})
 }
 
-// TestStreamPlace: what others write to its place, and what is written around it.
+// TestStreamPlace: the caller writes bytes to their place itself, and Write those around.
 func TestStreamPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	s, err := newTestEnv(t, os.Stdout).Stream(path, Binary)
@@ -401,8 +401,8 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestCauseNotIntoInput: a tool that says in its stream why it failed does not say so
-// in its own input.
+// TestCauseNotIntoInput: a tool that writes the cause of its failure into its stream does
+// not write it into its own input.
 func TestCauseNotIntoInput(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	os.WriteFile(path, []byte("input"), 0o600)

@@ -9,64 +9,67 @@ import (
 
 // Progress shows how far the work is: on a terminal as bars, in a log as lines, to
 // a program as JSON, as --progress says. A tool starts a [Bar] for each piece of
-// its work; where it starts none, what Open, Stream and Image have handed out is
-// watched (see watch).
+// its work. For a tool that starts none, Progress watches the files that Open, Stream
+// and Image have opened (see watch).
 //
 // The display never holds up the work. Bars are counters, which one goroutine samples
 // a few times a second; if it has to wait for a stopped terminal, or for a reader that
 // does not read, only the display gets old.
 type Progress struct {
-	display display // nil: nothing is shown
-	every   time.Duration
-	isAuto  bool // --progress=auto: nothing of short work, or beside the output of others
+	display display       // nil: nothing is shown
+	every   time.Duration // between two draws
+	isAuto  bool          // --progress=auto: short work is not shown, nor anything while another tool shows its own
 	muted   atomic.Bool
 	watch   watch
 
 	mu      sync.Mutex
 	started bool
 	ids     int
-	bars    []*Bar // not yet shown to the end
+	bars    []*Bar // those whose end has not been shown
 
-	begin time.Time
-	well  atomic.Bool // how the work ended
-	end   sync.Once
-	stop  chan struct{}
-	done  chan struct{}
+	begin     time.Time
+	succeeded atomic.Bool
+	end       sync.Once
+	stop      chan struct{}
+	done      chan struct{}
 }
 
-// display shows bars; only the goroutine of Progress calls draw and close.
+// display shows bars. Only the goroutine of Progress calls draw.
 type display interface {
 	// draw shows bars as they are now. It is called one last time with final, when
 	// the work is over.
 	draw(now time.Time, bars []*Bar, final bool)
-	// say prints a line among what is shown; false if the caller has to.
+	// say prints a line without tearing the bars. It returns false if the caller has to
+	// print it.
 	say(line []byte) bool
 }
 
 const (
 	showAfter   = 400 * time.Millisecond
-	lastDraw    = time.Second            // that the end of the work waits for a display
-	signalDraw  = 300 * time.Millisecond // that a signal waits
+	lastDraw    = time.Second            // how long the end of the work waits for a display
+	signalDraw  = 300 * time.Millisecond // how long a signal waits for it
 	rateHorizon = 4 * time.Second        // how far back the rate looks
 )
 
-// Progress is what the tool shows of its work; it is never nil.
+// Progress returns the progress display of the tool. It is never nil.
 func (e *Env) Progress() *Progress { return e.progress }
 
-// newProgress shows with d, every so often; nil shows nothing.
+// newProgress returns a Progress that draws on d, once in every. It shows nothing if d is
+// nil.
 func newProgress(d display, every time.Duration) *Progress {
 	return &Progress{display: d, every: every, begin: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
-// Start begins a piece of work of total bytes, 0 if that is not known. JSON has
-// attrs, pairs of a name and a value, beside the name of the bar.
+// Start begins a piece of work of total bytes, 0 if that is not known. attrs are pairs of a
+// name and a value that JSON shows beside the name of the bar.
 func (p *Progress) Start(name string, total int64, attrs ...string) *Bar {
 	b := p.Queue(name, total, attrs...)
 	b.Begin()
 	return b
 }
 
-// Queue announces a piece of work, as Start; it begins later, if at all.
+// Queue announces a piece of work that begins later, with Begin, if at all. Its arguments
+// are those of Start.
 func (p *Progress) Queue(name string, total int64, attrs ...string) *Bar {
 	b := &Bar{p: p, name: oneLine(name), attrs: attrs}
 	b.total.Store(total)
@@ -93,7 +96,7 @@ func (p *Progress) startLocked() {
 	}
 }
 
-// mute ends a display that nobody has asked for.
+// mute hides a display that the user has not asked for.
 func (p *Progress) mute() {
 	if p.isAuto {
 		p.muted.Store(true)
@@ -125,7 +128,7 @@ func (p *Progress) run() {
 }
 
 func (p *Progress) update(now time.Time, final bool) {
-	p.watch.update(p, final && p.well.Load())
+	p.watch.update(p, final && p.succeeded.Load())
 	p.mu.Lock()
 	bars := slices.Clone(p.bars)
 	for _, b := range bars {
@@ -133,29 +136,29 @@ func (p *Progress) update(now time.Time, final bool) {
 	}
 	// A bar that was over when it was sampled is shown for the last time. One that has
 	// ended since then is shown once more.
-	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.view.news.over })
+	p.bars = slices.DeleteFunc(p.bars, func(b *Bar) bool { return b.view.state.over })
 	p.mu.Unlock()
 	if p.isHidden(now) {
 		bars = nil
 	}
 	if p.isAuto {
-		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.view.news.over && !b.view.begun })
+		bars = slices.DeleteFunc(bars, func(b *Bar) bool { return b.view.state.over && !b.view.begun })
 	}
 	p.display.draw(now, bars, final)
 }
 
-// finish shows the last state, of work that went well or did not, and takes bars
-// from the terminal. It gives up after the time limit.
-func (p *Progress) finish(well bool, limit time.Duration) {
+// finish shows the last state and takes bars from the terminal. succeeded says how the work
+// ended. finish gives up after limit.
+func (p *Progress) finish(succeeded bool, limit time.Duration) {
 	p.mu.Lock()
 	running := p.started
-	p.started = true // no more
+	p.started = true // no goroutine starts any more
 	p.mu.Unlock()
 	if !running {
 		return
 	}
 	p.end.Do(func() {
-		p.well.Store(well)
+		p.succeeded.Store(succeeded)
 		close(p.stop)
 	})
 	select {
@@ -164,8 +167,8 @@ func (p *Progress) finish(well bool, limit time.Duration) {
 	}
 }
 
-// say prints a line so that it does not tear what is shown; false if the caller
-// has to print it.
+// say prints a line without tearing the display. It returns false if the caller has to
+// print it.
 func (p *Progress) say(line []byte) bool { return p.display != nil && p.display.say(line) }
 
 // Bar is a piece of work. Its methods may be called from any goroutine, and do not
@@ -177,24 +180,24 @@ type Bar struct {
 	attrs []string
 
 	count atomic.Int64
-	base  atomic.Int64 // of count, what was there before the work began
+	base  atomic.Int64 // the part of count from before the work began
 	total atomic.Int64
 
-	mu   sync.Mutex
-	news news
+	mu    sync.Mutex
+	state barState
 
 	view view // of the goroutine that samples
 }
 
-// news is the state of a bar, besides its count.
-type news struct {
-	begin time.Time // zero until then
+// barState is the state of a bar, besides its count.
+type barState struct {
+	begin time.Time // zero before Begin
 
 	retries int // how often Retry was called
 	attempt int
 	wait    time.Duration
 	cause   string // of the last retry
-	at      int64  // where count was then
+	at      int64  // count at the last retry
 
 	over    bool
 	skipped string
@@ -202,17 +205,17 @@ type news struct {
 	end     time.Time
 }
 
-// view is what a display keeps with a bar.
+// view is what a display remembers about a bar.
 type view struct {
 	count   int64
 	total   int64
 	fetched int64   // of count, since the bar began
 	rate    float64 // bytes a second
 	sampled time.Time
-	news    news
+	state   barState
 
-	queued  bool // shown as that
-	begun   bool
+	queued  bool // has been shown as queued
+	begun   bool // has been shown as begun
 	retries int
 	last    time.Time // of a line
 	lastAt  int64     // count in it
@@ -227,8 +230,8 @@ func (b *Bar) Begin() {
 func (b *Bar) beginAt(t time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.news.begin.IsZero() {
-		b.news.begin = t
+	if b.state.begin.IsZero() {
+		b.state.begin = t
 	}
 }
 
@@ -251,27 +254,27 @@ func (b *Bar) SetTotal(n int64) { b.total.Store(n) }
 func (b *Bar) Retry(n int, wait time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.news.retries++
-	b.news.attempt, b.news.wait, b.news.cause, b.news.at = n, wait, errorText(err), b.count.Load()
+	b.state.retries++
+	b.state.attempt, b.state.wait, b.state.cause, b.state.at = n, wait, errorText(err), b.count.Load()
 }
 
-// Done ends the bar: well if err is nil. What follows changes nothing.
+// Done ends the bar, as a success if err is nil. Later calls change nothing.
 func (b *Bar) Done(err error) { b.over("", errorText(err)) }
 
 func (b *Bar) isOver() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.news.over
+	return b.state.over
 }
 
-// Skip ends the bar because there is nothing to do: "cached".
+// Skip ends the bar because there is nothing to do; why says it in a word: "cached".
 func (b *Bar) Skip(why string) { b.over(oneLine(why), "") }
 
 func (b *Bar) over(skipped, failed string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.news.over {
-		b.news.over, b.news.skipped, b.news.failed, b.news.end = true, skipped, failed, time.Now()
+	if !b.state.over {
+		b.state.over, b.state.skipped, b.state.failed, b.state.end = true, skipped, failed, time.Now()
 	}
 }
 
@@ -286,10 +289,10 @@ func errorText(err error) string {
 func (b *Bar) sample(now time.Time) {
 	s := &b.view
 	b.mu.Lock()
-	s.news = b.news
+	s.state = b.state
 	b.mu.Unlock()
 	s.count, s.total = b.count.Load(), b.total.Load()
-	begin := s.news.begin
+	begin := s.state.begin
 	if begin.IsZero() {
 		return
 	}
@@ -307,12 +310,12 @@ func (b *Bar) sample(now time.Time) {
 // elapsed is how long the bar has been at work.
 func (s *view) elapsed(now time.Time) time.Duration {
 	switch {
-	case s.news.begin.IsZero():
+	case s.state.begin.IsZero():
 		return 0
-	case s.news.over:
-		now = s.news.end
+	case s.state.over:
+		now = s.state.end
 	}
-	return max(now.Sub(s.news.begin), 0)
+	return max(now.Sub(s.state.begin), 0)
 }
 
 // left is the time that the rest will take; negative if it is not known.
@@ -324,4 +327,4 @@ func (s *view) left() time.Duration {
 }
 
 // waits reports whether nothing has come since the last retry.
-func (s *view) waits() bool { return s.news.retries > 0 && s.count == s.news.at && !s.news.over }
+func (s *view) waits() bool { return s.state.retries > 0 && s.count == s.state.at && !s.state.over }

@@ -157,8 +157,8 @@ func onTerminal(t *testing.T, rows uint16, cmd *exec.Cmd) (shown func() string) 
 
 var escape = regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`)
 
-// screen is what a terminal shows after raw, with all that has scrolled away.
-// Lines longer than the terminal is wide, and what is not known, fail t.
+// screen returns what a terminal shows after raw, with the lines that have scrolled away. It
+// fails t for lines wider than the terminal and for unknown escape sequences.
 func screen(t *testing.T, raw string, rows int) []string {
 	t.Helper()
 	lines := []string{""}
@@ -365,8 +365,7 @@ func TestBarsAmongOthers(t *testing.T) {
 	}
 }
 
-// TestBarsOfClosedPipe: a tool that dies because nobody reads its output takes its
-// bars away.
+// TestBarsOfClosedPipe: a tool that dies because its reader has left takes its bars away.
 func TestBarsOfClosedPipe(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -396,7 +395,7 @@ func TestBarsInBackground(t *testing.T) {
 	}
 }
 
-// TestProgressAuto: when bars are drawn if nobody asks for them.
+// TestProgressAuto: when bars are drawn without a flag.
 func TestProgressAuto(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("input"), 0o666); err != nil {
@@ -445,8 +444,8 @@ func TestProgressAuto(t *testing.T) {
 	})
 }
 
-// TestProgressMuted: a filter behind a pipe, or one that writes to the terminal,
-// leaves it alone.
+// TestProgressMuted: a filter that reads a pipe, or writes to the terminal, draws no bars
+// on it.
 func TestProgressMuted(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -489,8 +488,8 @@ func TestProgressMuted(t *testing.T) {
 	}
 }
 
-// TestProgressAfterOthers: once the tool before it has ended, and what it had to say
-// is gone, a filter that still works shows that.
+// TestProgressAfterOthers: a filter that still works shows bars once the tool before it has
+// ended, and its bars are gone.
 func TestProgressAfterOthers(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -647,7 +646,7 @@ func TestProgressPlainSteps(t *testing.T) {
 	}
 }
 
-// TestProgressStuck: the work ends although nobody reads what is shown.
+// TestProgressStuck: the work ends although the display is not read.
 func TestProgressStuck(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -669,7 +668,7 @@ func TestProgressStuck(t *testing.T) {
 	master.Close()
 }
 
-// ends sees that cmd ends, and well.
+// ends checks that cmd ends with success.
 func ends(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Run(); err != nil {
@@ -677,7 +676,7 @@ func ends(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// TestProgressGone: it ends as well where who read it has gone.
+// TestProgressGone: the work ends with success although the reader of the display has left.
 func TestProgressGone(t *testing.T) {
 	t.Parallel()
 	for _, fd := range []string{"2", "3"} {
@@ -727,13 +726,13 @@ func (d ended) say([]byte) bool { return false }
 
 func (d ended) draw(_ time.Time, bars []*Bar, _ bool) {
 	for _, b := range bars {
-		if b.view.news.over {
+		if b.view.state.over {
 			d[b.id]++
 		}
 	}
 }
 
-// TestBarEndsOnce: also where a bar ends while it is looked at.
+// TestBarEndsOnce: the end of a bar is shown once, even if it ends while it is sampled.
 func TestBarEndsOnce(t *testing.T) {
 	d := ended{}
 	p := newProgress(d, time.Microsecond)
@@ -857,8 +856,7 @@ func TestWatchAfterBars(t *testing.T) {
 	p.finish(true, time.Second)
 }
 
-// TestWatchRandom: a file that is read at random tells nothing; what is written
-// does.
+// TestWatchRandom: for a file that is read at random the bytes that are written are shown.
 func TestWatchRandom(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(path, make([]byte, 1000), 0o666); err != nil {

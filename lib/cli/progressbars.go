@@ -12,12 +12,12 @@ import (
 )
 
 // bars shows bars on a terminal, below what is printed, and takes them away at the
-// end. They have no colours. Whatever is written has been written when the method
-// returns: a tool may end at once after its last message.
+// end. They have no colours. Its methods return after they have written: a tool may end
+// right after its last message.
 //
-// The cursor stays on an empty line above the bars. So what another process prints
-// there, say the next tool of the pipeline why it fails, is kept: the next frame
-// begins below it.
+// The cursor stays on an empty line above the bars. So the text that another process
+// prints there, such as the error of the next tool in the pipeline, is kept: the next
+// frame begins below it.
 type bars struct {
 	tty    *os.File
 	stderr io.Writer // where messages go if that is a terminal, else nil
@@ -33,7 +33,7 @@ func (d *bars) draw(_ time.Time, all []*Bar, final bool) {
 	rows, cols := winsize(d.tty)
 	var visible []*Bar
 	for _, b := range all {
-		if n := b.view.news; !final && !n.begin.IsZero() && !n.over && len(visible) < rows-2 {
+		if n := b.view.state; !final && !n.begin.IsZero() && !n.over && len(visible) < rows-2 {
 			visible = append(visible, b)
 		}
 	}
@@ -51,8 +51,8 @@ func (d *bars) say(line []byte) bool {
 	return true
 }
 
-// show has frame in place of the one that is shown, and above it line. A process
-// in the background shows no frame, and erases none: the terminal is another's.
+// show replaces the frame on the terminal by frame, and prints line above it. A process in
+// the background neither shows nor erases a frame: the terminal belongs to another process.
 func (d *bars) show(line, frame []byte) {
 	if !foreground(d.tty) {
 		d.frame, frame = nil, nil
@@ -76,8 +76,8 @@ func (d *bars) put(text []byte) {
 	}
 }
 
-// drawing is a line for each bar, no wider than cols, below an empty one to which
-// the cursor returns.
+// drawing returns a line for each bar, no wider than cols, below an empty line to which the
+// cursor returns.
 func drawing(bars []*Bar, cols int) []byte {
 	if len(bars) == 0 {
 		return nil
@@ -89,20 +89,20 @@ func drawing(bars []*Bar, cols int) []byte {
 	var text []byte
 	for _, b := range bars {
 		s := &b.view
-		behind := columns(s)
-		room := cols - names - len(behind) - len("  ")
+		suffix := columns(s)
+		room := cols - names - len(suffix) - len("  ")
 		if s.waits() {
-			behind = retryText(s.news)
+			suffix = retryText(s.state)
 		}
 		name := clip(b.name, names)
-		line := name + strings.Repeat(" ", names-width(name)) + " " + gauge(s, room) + " " + behind
+		line := name + strings.Repeat(" ", names-width(name)) + " " + gauge(s, room) + " " + suffix
 		text = append(append(text, '\n'), clip(line, cols)...)
 	}
 	return fmt.Appendf(text, "\r\x1b[%dA", len(bars))
 }
 
-// gauge is "[===>   ]", of so many cells; blank where the total is not known, and
-// nothing where that is too narrow.
+// gauge returns "[===>   ]", of so many cells. It is blank if the total is not known, and
+// empty if there are too few cells.
 func gauge(s *view, cells int) string {
 	inside := cells - len("[]")
 	switch {
@@ -119,7 +119,7 @@ func gauge(s *view, cells int) string {
 	return "[" + bar + strings.Repeat(" ", inside-full) + "]"
 }
 
-// columns is what stands behind a bar, always as wide, so that bars keep still.
+// columns returns the text after a bar. It is always as wide, so that the bars keep still.
 func columns(s *view) string {
 	total, left := "", ""
 	if s.total > 0 {
@@ -131,7 +131,7 @@ func columns(s *view) string {
 	return fmt.Sprintf("%10s %-12s %12s %8s", size(s.count), total, size(int64(s.rate))+"/s", left)
 }
 
-// width is how many cells of a terminal s, which is printable, takes at most.
+// width returns the largest number of terminal cells that s, which is printable, may take.
 func width(s string) (cells int) {
 	for _, r := range s {
 		cells += runeWidth(r)
@@ -139,7 +139,7 @@ func width(s string) (cells int) {
 	return cells
 }
 
-// clip is as much of s as surely fits into so many cells.
+// clip returns as much of s as surely fits into so many cells.
 func clip(s string, cells int) string {
 	for i, r := range s {
 		if cells -= runeWidth(r); cells < 0 {
@@ -149,8 +149,8 @@ func clip(s string, cells int) string {
 	return s
 }
 
-// runeWidth takes everything from Hangul on for wide. Some of it is not, which
-// costs a name some room, where a line too wide would tear the drawing.
+// runeWidth takes every rune from Hangul on to be wide. For those that are not, a name gets
+// less room than it needs, but a line that is too wide would tear the drawing.
 func runeWidth(r rune) int {
 	if r >= 0x1100 {
 		return 2
@@ -167,7 +167,7 @@ func foreground(tty *os.File) bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
-// winsize is the size of a terminal, or what is usual if it does not tell.
+// winsize returns the size of a terminal, or 24 by 80 if the terminal does not tell.
 func winsize(tty *os.File) (rows, cols int) {
 	rows, cols = 24, 80
 	control(tty, func(fd int) error {

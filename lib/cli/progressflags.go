@@ -53,8 +53,8 @@ func (e *Env) showProgress(flags progressFlags) error {
 	return nil
 }
 
-// openDisplay makes a display that writes to out: a descriptor of its own, or
-// standard error.
+// openDisplay makes a display that writes to out: to a descriptor for progress alone if
+// own, else to standard error.
 func (e *Env) openDisplay(form string, out io.Writer, own bool) (display, error) {
 	file, isFile := out.(*os.File)
 	if isFile && !own {
@@ -89,7 +89,7 @@ func showsOnTerminal(w io.Writer) bool {
 	return ok && isTerminal(f)
 }
 
-// autoForm is the form where none is asked for.
+// autoForm returns the form of --progress=auto.
 func autoForm(terminal, descriptor, quiet bool) string {
 	term := os.Getenv("TERM")
 	switch {
@@ -103,7 +103,7 @@ func autoForm(terminal, descriptor, quiet bool) string {
 	return "tty"
 }
 
-// lockedWriter writes lines between other lines.
+// lockedWriter holds mu while it writes, so that lines do not mix.
 type lockedWriter struct {
 	mu *sync.Mutex
 	io.Writer
@@ -115,8 +115,8 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 	return w.Writer.Write(b)
 }
 
-// openDescriptor is what the process that started this one has left open as n for
-// us to write to.
+// openDescriptor duplicates descriptor n, which the parent process has left open for
+// writing.
 func openDescriptor(n int) (*os.File, error) {
 	var st unix.Stat_t
 	if n < 0 || unix.Fstat(n, &st) != nil {
@@ -141,7 +141,7 @@ func openDescriptor(n int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", n)), nil
 }
 
-// duplicate is f under another number.
+// duplicate returns f under another descriptor, which is 3 or higher.
 func duplicate(f *os.File) (*os.File, error) {
 	fd := -1
 	err := control(f, func(orig int) (err error) {

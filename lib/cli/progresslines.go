@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// plain shows bars as lines of text: where one begins, every few seconds or tenth
-// of it, where it is tried again, and where it ends.
+// plain shows bars as lines of text: when a bar begins, every few seconds or tenth of it,
+// when it is tried again, and when it ends.
 type plain struct {
 	tool string
 	out  io.Writer
@@ -18,7 +18,7 @@ type plain struct {
 
 const (
 	plainEvery = 5 * time.Second
-	plainTenth = time.Second // between lines at most as often as this
+	plainTenth = time.Second // the shortest time between lines for tenths
 )
 
 func (d *plain) say([]byte) bool { return false }
@@ -31,19 +31,19 @@ func (d *plain) draw(now time.Time, bars []*Bar, _ bool) {
 
 func (d *plain) bar(now time.Time, b *Bar) {
 	s := &b.view
-	if s.news.begin.IsZero() && !s.news.over {
+	if s.state.begin.IsZero() && !s.state.over {
 		return
 	}
-	if !s.begun && s.news.skipped == "" {
+	if !s.begun && s.state.skipped == "" {
 		s.begun, s.last, s.lastAt = true, now, s.count
 		d.line(b, counted(s))
 	}
-	if s.retries < s.news.retries {
-		s.retries = s.news.retries
-		d.line(b, retryText(s.news))
+	if s.retries < s.state.retries {
+		s.retries = s.state.retries
+		d.line(b, retryText(s.state))
 	}
 	switch since := now.Sub(s.last); {
-	case s.news.over:
+	case s.state.over:
 		d.line(b, endText(b))
 	case s.count == s.lastAt:
 	case since >= plainEvery, since >= plainTenth && s.total > 0 && (s.count-s.lastAt)*10 >= s.total:
@@ -62,7 +62,7 @@ func put(w io.Writer, line []byte) (ok bool) {
 	return err == nil
 }
 
-// counted is "12.5 of 30.1 MiB (41 %)".
+// counted returns "12.5 of 30.1 MiB (41 %)".
 func counted(s *view) string {
 	if s.total <= 0 {
 		return size(s.count)
@@ -74,7 +74,7 @@ func percent(s *view) int64 {
 	return int64(float64(min(s.count, s.total)) / float64(s.total) * 100)
 }
 
-// speed is ", 5.1 MiB/s, 4s left", as far as it is known.
+// speed returns ", 5.1 MiB/s, 4s left", as far as it is known.
 func speed(s *view) string {
 	text := ", " + size(int64(s.rate)) + "/s"
 	if left := s.left(); left >= 0 {
@@ -83,13 +83,13 @@ func speed(s *view) string {
 	return text
 }
 
-func retryText(n news) string {
+func retryText(n barState) string {
 	return fmt.Sprintf("retry %d in %s: %s", n.attempt, rounded(n.wait), n.cause)
 }
 
 func endText(b *Bar) string {
 	s := &b.view
-	switch n := s.news; {
+	switch n := s.state; {
 	case n.failed != "":
 		return n.failed
 	case n.skipped != "":
@@ -99,7 +99,7 @@ func endText(b *Bar) string {
 	}
 }
 
-// size is a number of bytes in the unit that suits it.
+// size formats a number of bytes in the unit that suits it.
 func size(n int64) string {
 	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	if n < 1<<10 {
@@ -112,7 +112,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", f, units[0])
 }
 
-// rounded is a duration as precise as it matters.
+// rounded formats a duration, without digits that do not matter.
 func rounded(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -134,10 +134,10 @@ type jsonLines struct {
 	dead bool
 }
 
-// jsonEvery is how often a bar that moves is shown.
+// jsonEvery is the shortest time between two lines of progress of a bar.
 const jsonEvery = 250 * time.Millisecond
 
-// record is what a line of JSON holds; the attributes of the bar come on top.
+// record is a line of JSON; the attributes of the bar are added to it.
 type record struct {
 	Tool  string `json:"tool"`
 	Event string `json:"event"` // queued start progress retry done skipped failed
@@ -166,19 +166,19 @@ func (d *jsonLines) draw(now time.Time, bars []*Bar, final bool) {
 
 func (d *jsonLines) bar(now time.Time, b *Bar, final bool) {
 	s := &b.view
-	switch waits := s.news.begin.IsZero(); {
-	case waits && !s.queued && !s.news.over:
+	switch waits := s.state.begin.IsZero(); {
+	case waits && !s.queued && !s.state.over:
 		s.queued = true
 		d.line(now, b, record{Event: "queued"})
 	case !waits && !s.begun:
 		s.begun, s.last, s.lastAt = true, now, s.count
 		d.line(now, b, record{Event: "start"})
 	}
-	if s.retries < s.news.retries {
-		s.retries = s.news.retries
-		d.line(now, b, record{Event: "retry", Attempt: s.news.attempt, Wait: seconds(s.news.wait), Error: s.news.cause})
+	if s.retries < s.state.retries {
+		s.retries = s.state.retries
+		d.line(now, b, record{Event: "retry", Attempt: s.state.attempt, Wait: seconds(s.state.wait), Error: s.state.cause})
 	}
-	switch n := s.news; {
+	switch n := s.state; {
 	case n.failed != "":
 		d.line(now, b, record{Event: "failed", Error: n.failed})
 	case n.skipped != "":
@@ -197,7 +197,7 @@ func (d *jsonLines) line(now time.Time, b *Bar, r record) {
 	}
 	s := &b.view
 	r.Tool, r.ID, r.Name, r.Done, r.Total, r.Rate = d.tool, b.id, b.name, s.count, s.total, int64(s.rate)
-	if left := s.left(); left >= 0 && !s.news.over {
+	if left := s.left(); left >= 0 && !s.state.over {
 		r.Left = seconds(left)
 	}
 	r.Elapsed = *seconds(s.elapsed(now))

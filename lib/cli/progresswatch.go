@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch shows the work of a tool that starts no bars, from outside: how far its input
-// files have been read or, if that says nothing (a pipe, a file that is read at random,
-// one that has been read to its end), how much has been written. Of a tool with bars it
-// shows what is written after these. It asks the kernel for offsets and sizes, which
-// costs the work nothing.
+// watch shows the work of a tool that starts no bars, from outside: how far its input files
+// have been read or, if that says nothing (a pipe, a file that is read at random, one that
+// has been read to its end), how much has been written. For a tool with bars it only shows
+// what is written after the last bar has ended. It asks the kernel for offsets and sizes,
+// which costs the work nothing.
 type watch struct {
 	off atomic.Bool // the tool has bars of its own
 
 	mu      sync.Mutex
 	inputs  []*watched
 	pipes   []*os.File     // inputs that other tools write
-	alone   time.Time      // since when these have ended
+	alone   time.Time      // when they were first seen to have ended
 	outputs []func() int64 // bytes written
 	total   int64          // that will be written; 0 if that is not known
 	read    *Bar
@@ -38,7 +38,7 @@ type watched struct {
 	at          int64 // as last seen
 }
 
-// input registers an input. While one is a pipe with a writer, the terminal is left to
+// input notes an input. As long as that is a pipe with a writer, the terminal is left to
 // the tool before this one.
 func (p *Progress) input(f *os.File, info fs.FileInfo) {
 	if p.display == nil {
@@ -61,7 +61,7 @@ func (p *Progress) input(f *os.File, info fs.FileInfo) {
 	p.startWatch()
 }
 
-// output notes an output; written says how much of it there is.
+// output notes an output; written returns how many bytes it has.
 func (p *Progress) output(f *os.File, written func() int64) {
 	if p.display == nil {
 		return
@@ -108,14 +108,14 @@ func (w *watch) update(p *Progress, done bool) {
 	}
 }
 
-// isBusy reports whether a bar of the tool is not over.
+// isBusy reports whether a bar of the tool has not ended.
 func (w *watch) isBusy(p *Progress) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.ContainsFunc(p.bars, func(b *Bar) bool { return b != w.read && b != w.written && !b.isOver() })
 }
 
-// isAlone reports whether the tools before this one have ended some time ago.
+// isAlone reports whether the tools before this one ended at least showAfter ago.
 func (w *watch) isAlone(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -138,10 +138,10 @@ func hungUp(f *os.File) (yes bool) {
 		yes = list[0].Revents&unix.POLLHUP != 0
 		return err
 	})
-	return yes || err != nil // it was read to its end, and closed
+	return yes || err != nil // f was read to its end, and closed
 }
 
-// reading shows the inputs as long as they are being read.
+// reading shows the inputs while they are being read, and reports whether they are.
 func (w *watch) reading(p *Progress) bool {
 	done, total := w.progress()
 	now := done > 0 && done < total
@@ -159,18 +159,18 @@ func (w *watch) reading(p *Progress) bool {
 	return now
 }
 
-// writing shows the outputs, unless they are complete shortly after the input, or after
-// the bars of the tool's own.
+// writing shows the outputs. If other bars came first, of the inputs or the tool's own, it
+// shows them only if the output is not complete shortly after those.
 func (w *watch) writing(p *Progress, own, done bool) {
 	var sum int64
 	for _, written := range w.outputs {
 		sum += written()
 	}
-	behind := own || w.read != nil
-	if behind && w.ended.IsZero() {
+	follows := own || w.read != nil
+	if follows && w.ended.IsZero() {
 		w.ended = time.Now()
 	}
-	if w.written == nil && sum > 0 && (!behind || !done && time.Since(w.ended) > time.Second) {
+	if w.written == nil && sum > 0 && (!follows || !done && time.Since(w.ended) > time.Second) {
 		w.written = p.Queue("written", 0)
 		w.written.beginAt(p.begin)
 	}
@@ -205,7 +205,7 @@ func (w *watch) name() string {
 	return filepath.Base(name)
 }
 
-// offset is where the next read of f begins. It moves nothing.
+// offset returns where the next read of f begins. It does not move that.
 func offset(f *os.File) (at int64, err error) {
 	err = control(f, func(fd int) (err error) {
 		at, err = unix.Seek(fd, 0, unix.SEEK_CUR)
@@ -214,7 +214,7 @@ func offset(f *os.File) (at int64, err error) {
 	return at, err
 }
 
-// allocated is how much data f holds.
+// allocated returns how many bytes of disk f takes.
 func allocated(f *os.File) int64 {
 	var blocks int64
 	control(f, func(fd int) error {

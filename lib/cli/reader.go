@@ -40,7 +40,8 @@ func (e *Env) watchReader() {
 	})
 }
 
-// awaitLeaving polls standard output, which stays open as long as the process.
+// awaitLeaving polls standard output, which stays open as long as the process, until its
+// reader leaves.
 func (e *Env) awaitLeaving(fd int, gone int16) {
 	fds := []unix.PollFd{{Fd: int32(fd)}}
 	for {
@@ -55,7 +56,7 @@ func (e *Env) awaitLeaving(fd int, gone int16) {
 		}
 	}
 	e.mu.Lock() // not released, as for a signal
-	if e.ended || e.lastWords {
+	if e.ended || e.lastWrite {
 		e.mu.Unlock()
 		return
 	}
@@ -64,12 +65,12 @@ func (e *Env) awaitLeaving(fd int, gone int16) {
 	os.Exit(exitPipe) // SIGPIPE is ignored
 }
 
-// sayLastWords is called before the last write to standard output: a reader may leave as
-// soon as it has that.
-func (e *Env) sayLastWords() {
+// noteLastWrite notes that the last write to standard output comes next: the reader may
+// leave as soon as it has that.
+func (e *Env) noteLastWrite() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.lastWords = true
+	e.lastWrite = true
 }
 
 // keepPipe makes a write to a standard output without a reader fail, instead of ending

@@ -20,8 +20,8 @@ const (
 	Binary Kind = true
 )
 
-// blockSize is the size from which writes pass a Stream without being gathered.
-// Below it a wide pipe is not filled in one go.
+// blockSize is the size, in bytes, from which a Stream does not gather writes. Smaller
+// ones would not fill a wide pipe in one go.
 const blockSize = 256 << 10
 
 // Stream is an output that is written from its beginning to its end. It gathers
@@ -33,11 +33,11 @@ type Stream struct {
 	out  *os.File
 	file *atomicfile.File // nil for standard output
 	buf  []byte
-	err  error // the first one of a write
+	err  error // the first error of a write
 
 	written atomic.Int64 // for the progress
 
-	// How the kernel moves what lies in a file to out; nil once it could not.
+	// move makes the kernel move bytes of a file to out; nil once it could not.
 	move func(out, f *os.File, off, n int64) int64
 
 	mu    sync.Mutex // held while standard output is written, if that is fresh
@@ -47,11 +47,11 @@ type Stream struct {
 
 // Stream opens the sequential output of the tool: FILE of -o FILE, which is
 // replaced at Commit, or standard output for "-" and "". Binary refuses a
-// terminal. A pipe is widened. One goroutine writes.
+// terminal. A pipe is widened. Only one goroutine may write.
 //
 // Without Commit, or after a failed one, FILE is as it was; standard output, if
-// it was an empty file at its beginning, is empty again; what went into a pipe
-// has gone, including what was still buffered when Run returned its error.
+// it was an empty file at its beginning, is empty again; bytes that went into a pipe
+// are gone, including those that were still buffered when Run returned its error.
 func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 	file, err := e.openTarget(path, kind)
 	if err != nil {
@@ -73,7 +73,7 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 	return s, nil
 }
 
-// Write takes p. Its first error is returned by every later call, and by Commit.
+// Write writes p. Every later call, and Commit, return its first error.
 func (s *Stream) Write(p []byte) (int, error) {
 	n := len(p)
 	if n >= blockSize {
@@ -98,8 +98,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteFrom is Write of what f holds at off too, and goes on to hold: a pipe can
-// have the file's own memory. It makes a Stream a blockio.FileWriter.
+// WriteFrom is Write of p, which f holds at off too. f must keep it, since a pipe can be
+// given the file's own memory. It makes a Stream a blockio.FileWriter.
 func (s *Stream) WriteFrom(f *os.File, off int64, p []byte) (n int, err error) {
 	if len(p) >= blockSize {
 		n = int(s.TakeFrom(f, off, int64(len(p))))
@@ -108,9 +108,9 @@ func (s *Stream) WriteFrom(f *os.File, off int64, p []byte) (n int, err error) {
 	return n + m, err
 }
 
-// TakeFrom is Write of up to n bytes that f holds at off, and goes on to hold, of
-// which it returns how many: a pipe can have the file's own memory, and a file a
-// copy that the kernel makes. It makes a Stream a blockio.FileTaker.
+// TakeFrom writes up to n bytes that f holds at off, without a way through memory: a pipe
+// gets the file's own pages, which f must keep, and a file a copy that the kernel makes. It
+// returns how many bytes it wrote. It makes a Stream a blockio.FileTaker.
 func (s *Stream) TakeFrom(f *os.File, off, n int64) (done int64) {
 	for done < n && s.move != nil {
 		if s.flush(); s.err != nil {
@@ -120,14 +120,14 @@ func (s *Stream) TakeFrom(f *os.File, off, n int64) (done int64) {
 		var took int64
 		s.exclusive(func() { took = s.move(s.out, f, off+done, want) })
 		s.written.Add(took)
-		if done += took; took < want { // whatever the reason, a write does it, or fails of it
+		if done += took; took < want { // whatever the reason, Write does it, or returns the error
 			s.move = nil
 		}
 	}
 	return done
 }
 
-// takeSize is how much is taken before an Abort can be seen.
+// takeSize is how many bytes move takes in one go. An Abort is noticed in between.
 const takeSize = 8 << 20
 
 // Place returns the file that is written and the offset of the next byte, if the caller
@@ -143,7 +143,7 @@ func (s *Stream) Place() (f *os.File, off int64) {
 	return s.out, s.written.Load()
 }
 
-// Skip leaves out n bytes, which are there, or will be; see Place.
+// Skip moves past n bytes that the caller has written itself, or will; see Place.
 func (s *Stream) Skip(n int64) error {
 	if s.flush(); s.err == nil {
 		_, s.err = s.out.Seek(n, io.SeekCurrent)
@@ -155,8 +155,8 @@ func (s *Stream) Skip(n int64) error {
 // Expect tells the progress display how many bytes the output will have.
 func (s *Stream) Expect(n int64) { s.env.progress.expect(n) }
 
-// Columns is how wide the terminal is to which a text output goes, "" or "-" being
-// standard output; 0 if it is none.
+// Columns returns the width of the terminal that the text output at path goes to; "" and
+// "-" are standard output. It returns 0 if that is not a terminal.
 func (e *Env) Columns(path string) int {
 	if !isStandard(path) || !isTerminal(e.Stdout) {
 		return 0
@@ -167,7 +167,7 @@ func (e *Env) Columns(path string) int {
 
 // Commit writes out what is buffered and completes the output.
 func (s *Stream) Commit() error {
-	s.env.sayLastWords()
+	s.env.noteLastWrite()
 	s.flush()
 	switch {
 	case s.err != nil:
@@ -177,7 +177,7 @@ func (s *Stream) Commit() error {
 		s.err = closeCopy(s.out)
 	}
 	if s.err != nil {
-		return s.err // and stays pending, so that it is aborted
+		return s.err // s stays pending, so that end aborts it
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +188,7 @@ func (s *Stream) Commit() error {
 	return nil
 }
 
-// Abort gives the output up; see Env.Stream. It does nothing after Commit.
+// Abort discards the output; see Env.Stream. It does nothing after Commit.
 func (s *Stream) Abort() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +235,7 @@ func (s *Stream) put(p []byte) {
 	}
 }
 
-// exclusive calls write unless the output has been given up.
+// exclusive calls write unless the output has been aborted.
 func (s *Stream) exclusive(write func()) {
 	s.mu.Lock()
 	over := s.over

@@ -1,5 +1,5 @@
-// Package decompress chooses the decoder for a stream by the first bytes of it: gzip, of
-// any number of members, zstd, of any number of frames, or none.
+// Package decompress chooses the decoder for a stream by its first bytes: gzip with any
+// number of members, zstd with any number of frames, or none.
 package decompress
 
 import (
@@ -12,20 +12,21 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// Stream is what a stream holds. Its errors are those of the decoder, or of the reader
+// Stream is a decompressed stream. Its errors are those of the decoder, or of the reader
 // below it.
 type Stream struct {
 	io.Reader
 	Kind compression.Kind
-	Gzip *gunzip.Reader // which Reader is then; nil where Kind is another
+	Gzip *gunzip.Reader // the Reader if Kind is Gzip, else nil
 
 	close func() error
 }
 
-// New returns what r holds. It reads the first bytes, and Read reads r to its end. For
-// the window of a zstd stream a Read waits until ctx is done; nil is a window of the
-// stream's own. Close frees memory, ends goroutines, and does not close r. A compression
-// that is recognised but not read is a [*compression.Error].
+// New returns the decompressed content of r. It reads the first bytes of r; Read of the
+// Stream reads r to its end. A Read that needs the window for a large zstd frame waits for
+// it until ctx is done; if window is nil the stream has a window of its own. The caller
+// closes the Stream, which frees memory and ends goroutines but does not close r. If a
+// compression is recognised but not supported the error is a [*compression.Error].
 func New(ctx context.Context, r io.Reader, window *unzstd.Window) (*Stream, error) {
 	head := make([]byte, compression.HeadSize)
 	n, err := io.ReadFull(r, head)

@@ -7,10 +7,10 @@
 //	...
 //	src, props, err := set.Merge(ctx, "", layer.LoadOptions{}) // src closes the set
 //
-// An input that is a directory is a layout. Of all others the first name in the tar that
-// says something decides, and what stays undecided is an [*UndecidedError], unless
-// Options.Kind says what it is. Inputs that cannot be read twice, such as pipes, are
-// read once.
+// A directory is a layout. For other inputs the first name in the tar that is typical of
+// an image or of a layer decides; if there is none the error is an [*UndecidedError].
+// Options.Kind decides in advance. Every input is read once, since a pipe cannot be read
+// twice.
 package input
 
 import (
@@ -34,42 +34,42 @@ type Kind string
 
 // The kinds.
 const (
-	Auto  Kind = "auto"  // to be found out; "" is the same
-	Layer Kind = "layer" // and the others too, without a look
-	Image Kind = "image" // and the others are layers, without a look
+	Auto  Kind = "auto"  // find out; "" is the same
+	Layer Kind = "layer" // all inputs are layers; nothing is looked at
+	Image Kind = "image" // the other inputs are layers; nothing is looked at
 )
 
 // Options say how inputs are opened. The zero value is useful.
 type Options struct {
 	Kind Kind
-	// Open opens files and directories, and "-", in place of os.Open. What can be read
-	// at random is an *os.File; for all else Close ends a Read that waits.
+	// Open opens files, directories and "-" in place of os.Open. It returns an
+	// *os.File for anything that can be read at random. For all else Close must end
+	// a Read that waits.
 	Open func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
-	// Image says how an image is opened. Open and Warn above stand in for its OpenFile
-	// and Warn, a window of the set for its Window.
+	// Image says how an image is opened. Open and Warn above replace its OpenFile and
+	// Warn, and a window of the set replaces its Window.
 	Image oci.Options
-	// Layer says how layers are read. Warn above stands in for its Warn, a window of
-	// the set for its Window; its DiffID counts only where a layer is the only input.
+	// Layer says how layers are read. Warn above replaces its Warn, and a window of the
+	// set its Window. Its DiffID counts only if a layer is the only input.
 	Layer layer.Options
 }
 
-// Set is what the inputs hold together.
+// Set holds all inputs.
 type Set struct {
-	Image  *oci.Image    // nil if there is none
+	Image  *oci.Image    // nil if no input is an image
 	Layers []layer.Input // bottom to top, those of Image first; each can be opened once
 
 	opts    Options
-	name    string // of the first input, where there are others
+	name    string // of the first input, if there are others; else ""
 	closers []io.Closer
 }
 
-// Open opens the inputs in paths, at least one; "-" is standard input. The first is
-// an image or a layer, the others are layers above it, bottom to top. Those are
-// opened, and refused if they hold an image, only when they are read: the error is a
-// [*MisplacedError] then. The context bounds the opening alone. The caller closes the
-// set.
+// Open opens the inputs in paths, at least one; "-" is standard input. The first is an
+// image or a layer, the others are layers above it, bottom to top. Those are opened only
+// when they are read. If one of them is an image, the error is a [*MisplacedError]. ctx
+// ends the opening, not the set. The caller closes the set.
 func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 	if opts.Open == nil {
 		opts.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
@@ -102,7 +102,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 }
 
 // OfImage returns the set of an image that is already open, from a registry for example.
-// Of opts only Warn and Layer count. The caller closes the set, which closes img.
+// It uses only Warn and Layer of opts. The caller closes the set, which closes img.
 func OfImage(img *oci.Image, opts Options) *Set {
 	opts.Layer.Warn, opts.Layer.Window = opts.Warn, unzstd.NewWindow()
 	s := &Set{opts: opts}
@@ -110,8 +110,8 @@ func OfImage(img *oci.Image, opts Options) *Set {
 	return s
 }
 
-// named says that err is about the first of several inputs, unless it says so itself.
-// The name of an only input is for the caller to add.
+// named adds the name of the first of several inputs to err, unless err has it already. The
+// caller adds the name of an only input.
 func (s *Set) named(err error) error {
 	if s.name == "" || errors.As(err, new(*fs.PathError)) || strings.HasPrefix(err.Error(), s.name+": ") {
 		return err
@@ -149,8 +149,8 @@ func (s *Set) openFirst(ctx context.Context, path string) error {
 	return nil
 }
 
-// closedBy returns in, which the end of ctx closes too unless it is a regular file, so
-// that no Read of it waits longer.
+// closedBy returns in, which is also closed when ctx ends, so that no Read waits longer. A
+// regular file stays open, as reading it does not wait.
 func closedBy(ctx context.Context, in io.ReadCloser) io.ReadCloser {
 	if f, ok := in.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -175,18 +175,18 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-// open opens path, and finds out what it is unless that is said. The end of ctx ends the
-// wait for a silent pipe.
-func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCloser, error) {
+// open opens path, and finds out what it is unless known already says so. The end of ctx
+// ends the wait for a silent pipe.
+func (s *Set) open(ctx context.Context, path string, known Kind) (Kind, io.ReadCloser, error) {
 	f, err := s.opts.Open(path)
 	if err != nil {
 		return "", nil, err
 	}
-	if said == Layer || said == Image {
-		return said, f, nil
+	if known == Layer || known == Image {
+		return known, f, nil
 	}
 	stop := context.AfterFunc(ctx, func() { f.Close() })
-	kind, in, err := look(ctx, f, s.opts.Layer.Window)
+	kind, in, err := detect(ctx, f, s.opts.Layer.Window)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -196,17 +196,17 @@ func (s *Set) open(ctx context.Context, path string, said Kind) (Kind, io.ReadCl
 	return kind, in, err
 }
 
-// openAbove opens a layer above the first input. Where that was said to be an image,
-// the others are said to be none.
+// openAbove opens a layer above the first input. If Options.Kind says that the first is an
+// image, the others are layers.
 func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error) {
-	said := s.opts.Kind
-	if said != Layer && isDir(path) {
+	known := s.opts.Kind
+	if known != Layer && isDir(path) {
 		return nil, s.misplaced()
 	}
-	if said == Image {
-		said = Layer
+	if known == Image {
+		known = Layer
 	}
-	kind, in, err := s.open(ctx, path, said)
+	kind, in, err := s.open(ctx, path, known)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (s *Set) openAbove(ctx context.Context, path string) (io.ReadCloser, error)
 	return in, nil
 }
 
-// misplaced is the error of an image above the first input.
+// misplaced returns the error for an image above the first input.
 func (s *Set) misplaced() error {
 	return &MisplacedError{AfterImage: s.Image != nil}
 }
@@ -228,7 +228,7 @@ func (s *Set) addLayer(path string, open func(context.Context) (io.ReadCloser, e
 	s.Layers = append(s.Layers, layer.Input{Name: nameOf(path), Options: opts, Open: open})
 }
 
-// nameOf is what messages call the input at path.
+// nameOf returns the name of the input at path in messages.
 func nameOf(path string) string {
 	if path == "-" {
 		return "standard input"
@@ -236,7 +236,7 @@ func nameOf(path string) string {
 	return path
 }
 
-// isPipe reports whether what is at path comes from another process.
+// isPipe reports whether another process writes the input at path.
 func isPipe(path string) bool {
 	if path == "-" {
 		return true
@@ -273,8 +273,8 @@ func (s *Set) imageLayer(l *oci.Layer) layer.Input {
 	}
 }
 
-// namedLayer is a reader of a layer whose errors do not say which layer that is: the
-// reader of the whole does.
+// namedLayer is a reader of a layer that takes the number of the layer off errors: the
+// reader of the whole image adds it.
 type namedLayer struct {
 	io.ReadCloser
 	layer *oci.Layer
@@ -285,6 +285,7 @@ func (n *namedLayer) Read(p []byte) (int, error) {
 	return k, unnamed(n.layer, err)
 }
 
+// unnamed takes the number of layer l off err.
 func unnamed(l *oci.Layer, err error) error {
 	if e := (*oci.LayerError)(nil); errors.As(err, &e) && e.Layer == l.Index {
 		return e.Err
@@ -292,8 +293,8 @@ func unnamed(l *oci.Layer, err error) error {
 	return err
 }
 
-// Drain waits until an image archive from a pipe has been read to its end, so that its
-// writer can end well, and returns an error if it is cut short or broken.
+// Drain reads an image archive from a pipe to its end, so that its writer can end without
+// an error, and returns an error if the archive is cut short or broken.
 func (s *Set) Drain(ctx context.Context) error {
 	if s.Image == nil {
 		return nil
@@ -301,12 +302,12 @@ func (s *Set) Drain(ctx context.Context) error {
 	return s.Image.Drain(ctx)
 }
 
-// Close closes what is open. Layers cannot be read any more. Closing a set twice is
+// Close closes all inputs. Layers cannot be read any more. Closing a set twice is
 // harmless.
 func (s *Set) Close() error {
 	var errs []error
 	for _, c := range slices.Backward(s.closers) {
-		if err := c.Close(); !errors.Is(err, os.ErrClosed) { // its reader did
+		if err := c.Close(); !errors.Is(err, os.ErrClosed) { // its reader has closed it
 			errs = append(errs, err)
 		}
 	}

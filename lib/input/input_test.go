@@ -37,7 +37,7 @@ func files(t *testing.T) string {
 	return dir
 }
 
-// TestLayersOnImage shows that layers lie on an image as on its layers.
+// TestLayersOnImage shows that layers above an image act as layers above its layers.
 func TestLayersOnImage(t *testing.T) {
 	dir := files(t)
 	in := func(names ...string) (paths []string) {
@@ -121,14 +121,14 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// TestCutBehindLayer shows that an archive of which one layer is read is read to its
-// end, where it is found to be cut short.
+// TestCutBehindLayer shows that an archive is read to its end even if only one layer of it
+// is read, and is found to be cut short there.
 func TestCutBehindLayer(t *testing.T) {
 	data := tarOf(t, ociFiles(t, tarOf(t, file{"a", "1"}), tarOf(t, file{"b", "2"}))...)
 	for n, want := range map[int]error{len(data): io.EOF, len(data) - 1024: io.ErrUnexpectedEOF} {
 		set, err := Open(context.Background(), []string{"-"}, Options{Open: given(t, data[:n], true)})
 		must(t, err)
-		src, _, err := set.One(context.Background(), "0", false, layer.LoadOptions{Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
+		src, _, err := set.SingleLayer(context.Background(), "0", false, layer.LoadOptions{Limits: tree.Limits{Entries: 9, Depth: 9, FileSize: 9, TotalSize: 99}})
 		must(t, err)
 		for err == nil {
 			_, err = src.Next()
@@ -140,7 +140,7 @@ func TestCutBehindLayer(t *testing.T) {
 	}
 }
 
-// TestSilentPipe: an input that never says what it is keeps Open no longer than its
+// TestSilentPipe: with an input from which nothing comes Open waits no longer than its
 // context.
 func TestSilentPipe(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -13,26 +13,26 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// maxLook is how many bytes, of the input and of the tar in it, are looked at for a
-// name that says what it is: 16,000 directories and more.
+// maxLook is how many bytes of the input, and of the tar in it, are searched for a name
+// that says what it is. They hold 16,000 directories and more.
 const maxLook = 16 << 20
 
-// look finds out whether f holds an image, and returns a reader of all of f: f
-// itself where it can be read at random.
-func look(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind Kind, in io.ReadCloser, err error) {
+// detect finds out whether f holds an image, and returns a reader of all of f: f itself if
+// it can be read at random.
+func detect(ctx context.Context, f io.ReadCloser, window *unzstd.Window) (kind Kind, in io.ReadCloser, err error) {
 	if file, ok := f.(*os.File); ok {
 		if off, err := file.Seek(0, io.SeekCurrent); err == nil {
 			kind, err := kindOf(ctx, io.NewSectionReader(file, off, math.MaxInt64-off), window)
 			return kind, f, err
 		}
 	}
-	seen := &recorder{r: f}
-	kind, err = kindOf(ctx, seen, window)
-	return kind, &replayed{Closer: f, seen: seen.data, err: seen.err, r: f}, err
+	read := &recorder{r: f}
+	kind, err = kindOf(ctx, read, window)
+	return kind, &replayed{Closer: f, buffered: read.data, err: read.err, r: f}, err
 }
 
-// kindOf tells by the first name that means something what the tar in r, which may be
-// compressed, holds. What is no tar is a layer: reading it will say what is wrong.
+// kindOf says what the tar in r, which may be compressed, holds: the first typical name
+// decides. Data that is not a tar counts as a layer: reading it will say what is wrong.
 func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, error) {
 	packed := &bounded{r: r, left: maxLook}
 	plain, err := layer.Decompress(ctx, packed, window)
@@ -68,11 +68,11 @@ func kindOf(ctx context.Context, r io.Reader, window *unzstd.Window) (Kind, erro
 	return "", &UndecidedError{}
 }
 
-// bounded is a reader that fails where it has been read too far.
+// bounded is a reader that fails after a number of bytes.
 type bounded struct {
 	r     io.Reader
 	left  int
-	spent bool // and more was asked for
+	spent bool // left is 0, and more was asked for
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -85,7 +85,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// recorder keeps what it has read, and how that ended.
+// recorder keeps the bytes that it has read, and the last error.
 type recorder struct {
 	r    io.Reader
 	data []byte
@@ -98,23 +98,23 @@ func (c *recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// replayed yields what was seen of r once more, and then the rest.
+// replayed yields the bytes that were seen of r once more, and then the rest.
 type replayed struct {
 	io.Closer
-	seen []byte
-	err  error // the last of r
-	r    io.Reader
+	buffered []byte
+	err      error // the last of r
+	r        io.Reader
 }
 
 func (c *replayed) Read(p []byte) (int, error) {
 	switch {
-	case len(c.seen) > 0:
-		n := copy(p, c.seen)
-		c.seen = c.seen[n:]
+	case len(c.buffered) > 0:
+		n := copy(p, c.buffered)
+		c.buffered = c.buffered[n:]
 		return n, nil
 	case c.err != nil:
 		return 0, c.err
 	}
-	c.seen = nil
+	c.buffered = nil
 	return c.r.Read(p)
 }

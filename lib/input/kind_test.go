@@ -159,7 +159,7 @@ func names(t testing.TB, paths []string, opts Options) (list string, isImage boo
 	if isImage || len(paths) > 1 {
 		src, _, err = set.Merge(context.Background(), "", load)
 	} else {
-		src, _, err = set.One(context.Background(), "", false, load)
+		src, _, err = set.SingleLayer(context.Background(), "", false, load)
 	}
 	if err != nil {
 		return "", isImage, err
@@ -219,8 +219,8 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// TestUndecided shows what is refused because one cannot tell, or because it is not
-// what its first name says.
+// TestUndecided shows which inputs are refused: those whose kind is not clear, and those that
+// are not what their first name says.
 func TestUndecided(t *testing.T) {
 	skippable := bytes.Repeat(append([]byte{0x50, 0x2a, 0x4d, 0x18, 0xf0, 0xff, 0, 0}, make([]byte, 0xfff0)...), 300)
 	random := make([]byte, 1<<20)
@@ -231,7 +231,7 @@ func TestUndecided(t *testing.T) {
 		says string
 	}{
 		{"nothing but directories for too long", tarOf(t, append(dirs(maxLook/512), file{"index.json", "{}"})...), "only directories"},
-		{"nothing but skippable frames for too long", append(skippable, pack(t, "zstd", tarOf(t))...), "nothing to tell"},
+		{"nothing but skippable frames for too long", append(skippable, pack(t, "zstd", tarOf(t))...), "no name was found"},
 		{"a layer with index.json first", tarOf(t, file{"index.json", "[]"}, file{"etc/passwd", ""}), "index.json: corrupt image"},
 		{"a layer with blobs", tarOf(t, file{"blobs/", ""}, file{"blobs/x", ""}), "not an image archive"},
 	} {
@@ -263,7 +263,7 @@ func TestUndecided(t *testing.T) {
 	}
 }
 
-// FuzzKind shows that whatever was looked at is read again, byte by byte.
+// FuzzKind shows that the bytes that were looked at are all read again.
 func FuzzKind(f *testing.F) {
 	l := tarOf(f, file{"etc/passwd", "root"})
 	image := tarOf(f, append(dirs(3), ociFiles(f, l)...)...)
@@ -283,7 +283,7 @@ func FuzzKind(f *testing.F) {
 		if kind != want || (err == nil) != (werr == nil) {
 			t.Errorf("at once %v, %v; in pieces %v, %v", want, werr, kind, err)
 		}
-		again, err := io.ReadAll(&replayed{seen: seen.data, err: seen.err, r: seen.r})
+		again, err := io.ReadAll(&replayed{buffered: seen.data, err: seen.err, r: seen.r})
 		if err != nil || !bytes.Equal(again, data) {
 			t.Errorf("read %d bytes again of %d: %v", len(again), len(data), err)
 		}

@@ -12,15 +12,15 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Merge applies the layers to each other and returns a source of the tree, which is
-// canonical. The properties say where it comes from: from a manifest only where no layers
-// follow the image.
+// Merge applies the layers to each other and returns a source of the tree, in canonical
+// order. The properties say where the tree comes from. They name a manifest only if no
+// layers follow the image.
 //
-// With a configFile, a path in the tree, the configuration of the image, which there
-// must be, is put there in place of what the path names.
+// If configFile is not "", it is a path in the tree where Merge puts the configuration of
+// the image, in place of what the path names. There must be an image then.
 //
-// The context holds for the source too. Closing the source closes the set, and so does
-// an error of Merge.
+// ctx ends the source too. Closing the source closes the set, and so does an error of
+// Merge.
 func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	merged, err := layer.Merge(ctx, s.Layers, opts)
 	if err != nil {
@@ -46,14 +46,14 @@ func (s *Set) Merge(ctx context.Context, configFile string, opts layer.LoadOptio
 	return &source{merged.Source(tree.Flat), s, "", ctx}, props, nil
 }
 
-// One returns a source of a single layer with its whiteouts: of an image the layer that
-// sel names (see oci.Image.Layer), else the only one. It is in the order of its tar, or
-// canonical if sorted. At its end a piped image has been read to its end too, as by
-// Drain.
+// SingleLayer returns a source of a single layer with its whiteouts: the layer of the image
+// that sel names (see oci.Image.Layer), or else the only layer. It is in the order of its
+// tar, or canonical if sorted. Before the end of the source it drains an image from a pipe;
+// see Drain.
 //
-// The context holds for the source too. Closing the source closes the set, and so does
-// an error of One.
-func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
+// ctx ends the source too. Closing the source closes the set, and so does an error of
+// SingleLayer.
+func (s *Set) SingleLayer(ctx context.Context, sel string, sorted bool, opts layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	in := s.Layers[0]
 	var props []tree.Property
 	if s.Image != nil {
@@ -63,7 +63,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 			return nil, nil, err
 		}
 		in = s.Layers[l.Index]
-		in.Open = l.Open // whose errors name it
+		in.Open = l.Open // its errors name the layer
 		props = append(props, tree.Property{Key: "manifest", Value: string(s.Image.Digest)})
 	}
 	if id := in.Options.DiffID; id != "" {
@@ -73,7 +73,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	if s.Image != nil {
 		name = in.Name
 	}
-	src, err := one(ctx, in, sorted, opts)
+	src, err := openLayer(ctx, in, sorted, opts)
 	if err != nil {
 		s.Close()
 		return nil, nil, nameOnce(name, err)
@@ -81,7 +81,7 @@ func (s *Set) One(ctx context.Context, sel string, sorted bool, opts layer.LoadO
 	return &source{src, s, name, ctx}, props, nil
 }
 
-func one(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
+func openLayer(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOptions) (tree.Source, error) {
 	if sorted {
 		loaded, err := layer.Load(ctx, in, opts)
 		if err != nil {
@@ -93,7 +93,7 @@ func one(ctx context.Context, in layer.Input, sorted bool, opts layer.LoadOption
 	return layer.Open(ctx, in)
 }
 
-// source closes the set that it is from, after all of that was read.
+// source drains the set at its end, and closes the set with itself.
 type source struct {
 	tree.Source
 	set  *Set
@@ -112,7 +112,7 @@ func (s *source) Next() (*tree.Entry, error) {
 	return e, nameOnce(s.name, err)
 }
 
-// nameOnce is err of the layer called name, unless it says so itself.
+// nameOnce adds the name of the layer to err, unless err has it already.
 func nameOnce(name string, err error) error {
 	if err == nil || name == "" || errors.As(err, new(*oci.LayerError)) {
 		return err

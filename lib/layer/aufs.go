@@ -9,13 +9,13 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// aufsLinks is where aufs kept inodes of several names, "pseudo-links": a file with
-// the number of its inode for a name, to which the names are hard links. It is no
-// part of the tree itself. Docker unpacks each name as a copy of the file; here they
+// aufsLinks is the directory where aufs kept inodes with several names, "pseudo-links":
+// files that are named by the number of their inode, to which the names are hard links. It
+// is not part of the tree itself. Docker unpacks each name as a copy of the file; here they
 // are names of one inode, as they were on aufs.
 const aufsLinks = ".wh..wh.plnk"
 
-// isPseudo reports whether path lies below such a directory.
+// isPseudo reports whether path lies below a directory aufsLinks.
 func isPseudo(path string) bool {
 	return strings.HasPrefix(path, aufsLinks+"/") || strings.Contains(path, "/"+aufsLinks+"/")
 }
@@ -24,28 +24,29 @@ func isPseudo(path string) bool {
 type pseudoLink struct {
 	entry *tree.Entry // nil if a name in the tree made it
 	inode *tree.Entry // in names.tree, once it has a name
-	names []string    // that it got; some may be something else by now
+	names []string    // that it got; by now another entry may have replaced some
 }
 
-// hold keeps e, which lies below aufsLinks, for the links to it.
+// hold keeps e, which lies below aufsLinks, for hard links to it.
 func (n *names) hold(e *tree.Entry) {
 	n.pseudo[e.Path] = &pseudoLink{entry: e}
 }
 
-// holdLink keeps what target, a name in the tree, is, under a name below aufsLinks:
-// where a tar has the other name first, the pseudo-link is the hard link.
+// holdLink keeps the inode of target, a name in the tree, under the name at, which lies
+// below aufsLinks: if a tar has the name in the tree first, the pseudo-link is the hard
+// link.
 func (n *names) holdLink(at, target string) error {
 	target, err := n.resolve(target)
 	if err != nil {
 		return err
 	}
-	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && old.Entry != someWaiting {
+	if old := n.tree.Lookup(target); old != nil && old.Entry.Type != tree.Dir && old.Entry != waitingInode {
 		n.pseudo[at] = &pseudoLink{inode: old.Entry, names: []string{target}}
 	}
-	return nil // without it links to at are an error
+	return nil // if nothing was kept, links to at are an error
 }
 
-// linkPseudo takes a hard link to a name below aufsLinks.
+// linkPseudo adds a hard link to a name below aufsLinks.
 func (n *names) linkPseudo(at, target string) (err error) {
 	if at, err = n.resolve(at); err != nil {
 		return err
@@ -82,15 +83,15 @@ func (n *names) linkPseudo(at, target string) (err error) {
 
 // aufsHold keeps the contents of pseudo-links until they have names.
 type aufsHold struct {
-	meter *tree.Meter // what is held has not passed the limits of the source yet
-	prev  string      // that was held
+	meter *tree.Meter // limits what is held, which has not passed the limits of the source yet
+	prev  string      // the path that was held last
 
 	mu     sync.Mutex
-	spool  *blockio.Spool // nil until there are some
+	spool  *blockio.Spool // nil until there are contents
 	closed bool
 }
 
-// keep makes e's content last.
+// keep copies e's content to the spool, so that it can be read later.
 func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
 	if err = a.meter.Add(a.prev, e); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// TestPseudoLinkStream is a single layer, in one pass: the file appears where its
-// first name does, with all that it had, and its content may be read at any time.
+// TestPseudoLinkStream reads a single layer in one pass: the file appears under its first
+// name, with all its attributes, and its content may be read at any time.
 func TestPseudoLinkStream(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 200_000)
 	for name, pack := range map[string]func(testing.TB, ...[]byte) []byte{"plain": nil, "gzip": gzipped} {

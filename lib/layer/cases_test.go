@@ -7,7 +7,7 @@ import (
 )
 
 // cases are stacks of layers with what they come to, worked out by hand. Paths are
-// in canonical order: a slash behind a directory; #N the entry that made it, + an
+// in canonical order: a slash after a directory; #N the entry that made it, + an
 // implied directory; = another name of the same inode; the root only where an entry
 // made it. "error" is a stack that is refused. The numbers P1 to P36 are those of
 // problems that users of other tools ran into.

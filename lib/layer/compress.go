@@ -12,8 +12,8 @@ import (
 	"ocipipe/lib/compression"
 )
 
-// Compressor compresses what is written to it, in goroutines of its own. Its first
-// error is returned by every later call.
+// Compressor compresses what is written to it, in goroutines of its own. After an error
+// every call returns that error.
 type Compressor struct {
 	out     *gate
 	encoder encoder
@@ -84,7 +84,7 @@ func (c *Compressor) Abort(cause error) {
 	}
 }
 
-// free ends the goroutines of the encoder, which write nothing any more.
+// free ends the goroutines of the encoder, and keeps them from writing any more.
 func (c *Compressor) free() {
 	c.out.shut.Store(true)
 	c.encoder.Reset(io.Discard)

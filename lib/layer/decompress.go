@@ -12,24 +12,25 @@ import (
 )
 
 // Decompress is [decompress.New] with the errors of this package: damage is ErrCorrupt, a
-// stream that is cut short an [*EndError], and an error of r comes as it is. Where the
-// result is a blockio.ChunkReader too, that is the faster way.
+// stream that is cut short is an [*EndError], and an error of r is returned as it is. The
+// result may be a blockio.ChunkReader, which is faster.
 func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
 	unpacked, _, err := decompressAhead(ctx, r, 0, window)
 	return unpacked, err
 }
 
-// decodersAhead is how many goroutines may decode one of so many gzip streams ahead.
-// They take a third more processor time, which the reader and the next stage of a
-// pipeline can use as well: those have two processors of each stream.
+// decodersAhead returns how many goroutines may decode a gzip stream ahead, if so many
+// streams are read at the same time. They take a third more processor time. The reader and
+// the next stage of a pipeline can use that as well, so two processors of each stream are
+// left to them.
 func decodersAhead(processors, streams int) int {
 	return max(0, min(processors/max(streams, 1)-2, maxAhead))
 }
 
-// maxAhead is how many decoders keep pace with a reader.
+// maxAhead is the number of decoders that a reader can keep up with.
 const maxAhead = 4
 
-// decompressAhead is Decompress with so many goroutines that decode gzip ahead.
+// decompressAhead is Decompress with a number of goroutines that decode gzip ahead.
 func decompressAhead(ctx context.Context, r io.Reader, ahead int, window *unzstd.Window) (io.ReadCloser, compression.Kind, error) {
 	below := &errorKeeper{r: r}
 	s, err := decompress.New(ctx, below, window)
@@ -47,12 +48,12 @@ func decompressAhead(ctx context.Context, r io.Reader, ahead int, window *unzstd
 	return s, s.Kind, nil
 }
 
-// decompressor tells errors in the compressed data from those of the reader below.
+// decompressor distinguishes errors in the compressed data from those of the reader below.
 type decompressor struct {
 	*decompress.Stream
 	name  string
 	below *errorKeeper
-	ctx   context.Context // of what the stream waits for
+	ctx   context.Context // ends the waits of the stream
 }
 
 func (d *decompressor) Read(p []byte) (int, error) {
@@ -84,7 +85,7 @@ func (g *gunzipper) ReadChunk(mem []byte) ([]byte, error) {
 	return data, g.explain(err)
 }
 
-// errorKeeper remembers the error of a reader, its end apart.
+// errorKeeper remembers the error of a reader, other than io.EOF.
 type errorKeeper struct {
 	r   io.Reader
 	err error

@@ -12,8 +12,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// TestDepth has names of four components, of which three are allowed, in a tar that
-// ends behind their header.
+// TestDepth has names of four components, one more than allowed, in a tar that ends after
+// their header.
 func TestDepth(t *testing.T) {
 	for name, headers := range map[string][]raw{
 		"file":               {{name: "a/b/c/d"}},

@@ -86,8 +86,8 @@ func repair(data []byte) []byte {
 // fuzzLimits keep what a gzip bomb makes within bounds.
 var fuzzLimits = tree.Limits{Entries: 10_000, TotalSize: 4 << 20, Depth: 1000, XattrBytes: 1 << 20}
 
-// FuzzReader reads anything. What is accepted must pass through a stream and mean
-// the same behind it.
+// FuzzReader reads anything. A layer that is accepted must pass through a stream without a
+// change.
 func FuzzReader(f *testing.F) {
 	for _, data := range seeds(f) {
 		f.Add(data)
@@ -142,7 +142,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// partly sees that what is not read of the contents is skipped.
+// partly checks that the reader skips the parts of contents that are not read.
 func partly(t *testing.T, data []byte) {
 	reftest.Partly(t, true, func() (reftest.Next, error) {
 		src, err := layer.NewReader(bytes.NewReader(data), layer.Options{AllowUnterminated: true})

@@ -58,7 +58,7 @@ const (
 // errChecksum says that a block is not a tar header.
 var errChecksum = errors.New("header checksum does not match")
 
-// header is what a tar says of one entry, extended headers taken into account.
+// header describes one entry of a tar. It includes what the extended headers say.
 type header struct {
 	name, link string
 	kind       byte
@@ -68,14 +68,14 @@ type header struct {
 	mtime      tree.Time
 	dev        tree.Device
 	xattrs     []tree.Xattr
-	libarchive []tree.Xattr  // those in libarchive's form, until they are sorted in
+	libarchive []tree.Xattr  // those in libarchive's form, until sortXattrs
 	sparse     []tree.Extent // nil: not sparse
 	realSize   int64         // of a sparse file
-	mapInData  bool          // a sparse file whose map stands before its data
+	mapInData  bool          // the map of the sparse file precedes its data
 }
 
-// decode reads a header block, without what extended headers change. The block
-// is not all zeros.
+// decode decodes a header block, which must not be all zeros. The extended headers are
+// applied later; see extend.
 func (h *header) decode(b []byte) error {
 	if !checksumOK(b) {
 		return errChecksum
@@ -119,8 +119,8 @@ func (h *header) decode(b []byte) error {
 	return nil
 }
 
-// prefix puts the rest of a long name before it. Schily's tar marks its shorter
-// prefix field by "tar\0" at the end of the block.
+// prefix puts the field prefix, the beginning of a long name, before the name. Schily's tar
+// marks its shorter prefix field by "tar\0" at the end of the block.
 func (h *header) prefix(b []byte) {
 	field := b[345:500]
 	if string(b[508:512]) == "tar\x00" {
@@ -131,8 +131,8 @@ func (h *header) prefix(b []byte) {
 	}
 }
 
-// checksumOK verifies the sum of the block's bytes, its own field as spaces.
-// Some old tars summed signed bytes.
+// checksumOK verifies the sum of the block's bytes, in which the checksum field counts as
+// spaces. Some old tars summed signed bytes.
 func checksumOK(b []byte) bool {
 	const spaces = 8 * ' '
 	field := b[148:156]
@@ -155,7 +155,7 @@ func checksumOK(b []byte) bool {
 // sumBytes adds up b, a multiple of 8 bytes and at most a block, 8 at a time.
 func sumBytes(b []byte) int64 {
 	const even = 0x00FF00FF00FF00FF
-	var lanes uint64 // four sums of 16 bits, which a block cannot fill
+	var lanes uint64 // four sums of 16 bits; those of a block do not overflow
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)
 		lanes += w&even + w>>8&even
@@ -163,7 +163,7 @@ func sumBytes(b []byte) int64 {
 	return int64(lanes&0xFFFF + lanes>>16&0xFFFF + lanes>>32&0xFFFF + lanes>>48)
 }
 
-// cString is b up to its first NUL.
+// cString returns b up to its first NUL.
 func cString(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
@@ -215,21 +215,21 @@ func parseBase256(b []byte, to *int64) error {
 	return nil
 }
 
-// extension holds the headers that stand before the header of an entry and change it. A
-// global header does not belong to an entry: it drops the ones before it, as in
-// archive/tar, and has no other effect.
+// extension holds the extended headers that precede the header of an entry. A global header
+// does not belong to an entry: it drops the ones before it, as in archive/tar, and has no
+// other effect.
 type extension struct {
 	name, link string // GNU long names
 	records    []byte // of the last pax header
 }
 
-// isExtension reports whether h stands before the header of an entry.
+// isExtension reports whether h precedes the header of an entry.
 func (h *header) isExtension() bool {
 	return h.kind == typeLongName || h.kind == typeLongLink || h.kind == typePax || h.kind == typePaxGlobal
 }
 
-// extend applies x, whatever the order of its parts: a GNU name counts more than a
-// pax one, and the name of a sparse file more than both.
+// extend applies x, whatever the order of its parts: a GNU name overrides a pax one, and
+// the name of a sparse file overrides both.
 func (h *header) extend(x *extension) error {
 	var sparse paxSparse
 	if err := h.pax(x.records, &sparse); err != nil {
@@ -244,9 +244,9 @@ func (h *header) extend(x *extension) error {
 	return sparse.finish(h)
 }
 
-// pax takes over the records of an extended header: "LEN KEY=VALUE\n" each, LEN
-// counting the whole record (POSIX.1-2001 pax). There may be hundreds of thousands
-// that say nothing, so text is made only of what is taken.
+// pax applies the records of an extended header: "LEN KEY=VALUE\n" each, where LEN counts
+// the whole record (POSIX.1-2001 pax). There may be hundreds of thousands of records without
+// effect, so it makes strings only of those that have one.
 func (h *header) pax(records []byte, sparse *paxSparse) error {
 	for len(records) > 0 {
 		key, value, rest, err := cutRecord(records)
@@ -279,7 +279,7 @@ func cutRecord(b []byte) (key, value, rest []byte, err error) {
 	return k, v, b[n:], nil
 }
 
-// record applies one pax record. An empty value leaves what the header block has.
+// record applies one pax record. An empty value leaves the value of the header block.
 func (h *header) record(key, value []byte, sparse *paxSparse) error {
 	if name, ok := bytes.CutPrefix(key, []byte("SCHILY.xattr.")); ok {
 		return h.schilyXattr(string(name), string(value))
@@ -339,7 +339,7 @@ func parseDevice(s string, to *uint32) error {
 	return err
 }
 
-// parsePaxTime reads [-]SECONDS[.FRACTION]; digits behind the ninth are cut off.
+// parsePaxTime parses [-]SECONDS[.FRACTION]; digits after the ninth are cut off.
 func parsePaxTime(s string) (t tree.Time, err error) {
 	whole, fraction, _ := strings.Cut(s, ".")
 	errForm := fmt.Errorf("%q is not a time", s)

@@ -127,7 +127,7 @@ func waitingLinks(n int) (headers []raw) {
 	return headers
 }
 
-// TestClaims are headers that promise more than there is.
+// TestClaims has headers that claim more data than follows.
 func TestClaims(t *testing.T) {
 	for name, headers := range map[string][]raw{
 		"file of 2^62 bytes":              {{name: "a", size: base256(1<<62, 12)}},
@@ -278,7 +278,7 @@ func TestManyHeaders(t *testing.T) {
 	}
 }
 
-// TestUntidyNames has much in names that says nothing: some of it goes.
+// TestUntidyNames has names with many redundant parts: some are accepted.
 func TestUntidyNames(t *testing.T) {
 	long := strings.Repeat("./", 1<<20)
 	for _, h := range []raw{{kind: 'L', name: "x", data: long + "a\x00"}, {kind: 'K', name: "x", data: long + "a\x00"}} {
@@ -364,7 +364,7 @@ func TestChainOfLinks(t *testing.T) {
 	})
 }
 
-// TestBomb stops at the limit, long before the end of what gzip makes of little.
+// TestBomb stops at the limit, long before the end of a gzip bomb.
 func TestBomb(t *testing.T) {
 	zeros := gzipped(t, make([]byte, 1<<26))
 	bomb := bytes.NewReader(append(gzipped(t, raw{name: "a", size: base256(1<<40, 12)}.bytes()), bytes.Repeat(zeros, 16)...))

@@ -131,7 +131,7 @@ func inMemory(data []byte) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 }
 
-// silent is a pipe into which nobody writes.
+// silent is a pipe that is never written.
 func silent(t *testing.T) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		r, w, err := os.Pipe()

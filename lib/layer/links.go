@@ -7,19 +7,19 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// pendingLink is a hard link whose target the layer does not have yet. It binds to
-// what the layers below have there, if they have anything, or else to what comes.
+// pendingLink is a hard link whose target the layer does not have yet. It binds to the
+// target in the layers below, if they have it, or else to the entry that comes there.
 type pendingLink struct {
 	path, target string
-	below        []string     // what counts before target comes: paths in the layers below
-	next         *pendingLink // that waits for the same target, and came before it
-	number       int          // in the order in which links came
+	below        []string     // paths in the layers below that come before target
+	next         *pendingLink // the link before it that waits for the same target
+	number       int          // by the order in which links came
 }
 
-// someWaiting is the inode of all links that wait, until something replaces it.
-var someWaiting = &tree.Entry{Type: tree.File}
+// waitingInode is the inode of every link that waits, until the link binds or is replaced.
+var waitingInode = &tree.Entry{Type: tree.File}
 
-// link takes a hard link.
+// link adds a hard link.
 func (n *names) link(at, target string) (err error) {
 	if target, err = n.resolve(target); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (n *names) link(at, target string) (err error) {
 	case old.Entry.Type == tree.Dir:
 		return errDirLink(target)
 	}
-	if old.Entry == someWaiting {
+	if old.Entry == waitingInode {
 		p := n.pending[target]
 		return n.wait(&pendingLink{path: at, target: p.target, below: p.below})
 	}
@@ -62,7 +62,7 @@ func (n *names) bind(at, target string, inode *tree.Entry) {
 
 func (n *names) emitLink(at, target string, inode *tree.Entry) {
 	e := inode
-	if e.Lower == nil || !n.gives {
+	if e.Lower == nil || !n.givesAway {
 		e = new(tree.Entry)
 	}
 	lower := inode.Lower
@@ -71,8 +71,8 @@ func (n *names) emitLink(at, target string, inode *tree.Entry) {
 	n.emit(e)
 }
 
-// wait keeps a link until its target comes. What it takes the place of goes at once:
-// the link may never be emitted, if something takes its place in turn.
+// wait keeps a link until its target comes. An entry that the link replaces goes at once,
+// since the link may never be emitted: another entry may replace it in turn.
 func (n *names) wait(p *pendingLink) error {
 	if n.tree.Lookup(p.path) != nil {
 		n.emit(&tree.Entry{Path: p.path, Type: tree.File, Mode: 0o644})
@@ -83,8 +83,8 @@ func (n *names) wait(p *pendingLink) error {
 	n.links++
 	p.number = n.links
 	n.pending[p.path] = p
-	n.tree.Set(p.path, someWaiting)
-	for _, q := range n.comes(p.path) {
+	n.tree.Set(p.path, waitingInode)
+	for _, q := range n.takeWaiting(p.path) {
 		if err := q.prefer(p.below); err != nil {
 			return err
 		}
@@ -99,8 +99,9 @@ func (n *names) waitFor(target string, p *pendingLink) {
 	n.waiting[target] = p
 }
 
-// comes takes the links that wait for target, in the order in which they began to.
-func (n *names) comes(target string) (links []*pendingLink) {
+// takeWaiting removes and returns the links that wait for target, in the order in which
+// they began to wait.
+func (n *names) takeWaiting(target string) (links []*pendingLink) {
 	for p := n.waiting[target]; p != nil; p = p.next {
 		if n.waits(p) {
 			links = append(links, p)
@@ -111,7 +112,7 @@ func (n *names) comes(target string) (links []*pendingLink) {
 	return links
 }
 
-// prefer lets what the layers below have at paths count behind what does already.
+// prefer adds paths in the layers below, after those that p has.
 func (p *pendingLink) prefer(paths []string) error {
 	if slices.Equal(p.below, paths) {
 		return nil
@@ -131,16 +132,16 @@ func (p *pendingLink) prefer(paths []string) error {
 // wake binds the links that wait for target, which has just come. They are emitted
 // one by one: there may be many.
 func (n *names) wake(target string) error {
-	links := n.comes(target)
+	links := n.takeWaiting(target)
 	if links == nil {
 		return nil
 	}
-	come := n.tree.Lookup(target).Entry
-	inode := come.Inode()
+	arrived := n.tree.Lookup(target).Entry
+	inode := arrived.Inode()
 	var orLower *tree.Entry
 	for _, p := range links {
-		if come.Lower != nil {
-			if err := p.prefer(come.Lower.Targets); err != nil {
+		if arrived.Lower != nil {
+			if err := p.prefer(arrived.Lower.Targets); err != nil {
 				return err
 			}
 		}
@@ -167,8 +168,8 @@ func (n *names) emitWoken() {
 	n.emitLink(p.path, n.target, n.tree.Lookup(p.path).Entry)
 }
 
-// waits reports whether p still stands where it was made.
+// waits reports whether p still waits and no other entry has replaced it.
 func (n *names) waits(p *pendingLink) bool {
 	at := n.tree.Lookup(p.path)
-	return at != nil && at.Entry == someWaiting && n.pending[p.path] == p
+	return at != nil && at.Entry == waitingInode && n.pending[p.path] == p
 }

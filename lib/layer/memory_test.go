@@ -44,7 +44,7 @@ func TestTreeMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestTreeMemoryOfLayers has layers of which each is within the limit, but not the image.
+// TestTreeMemoryOfLayers has layers that are each within the limit, although the image is not.
 func TestTreeMemoryOfLayers(t *testing.T) {
 	var inputs []layer.Input
 	for i := range 4 {

@@ -12,23 +12,22 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// Input is a layer to be opened.
+// Input is a layer that can be opened.
 type Input struct {
 	Name    string // for messages
 	Options Options
 
-	// Open starts reading the layer, compressed or not. Reading to the end
-	// verifies whatever the opener vouches for. Open, and Read of what it returned, stop
-	// waiting when ctx is done; one that does not delays the end of Merge. Read may
-	// still return what is there. Neither waits for another layer to be read, as that
-	// may wait for this one.
+	// Open starts to read the layer, compressed or not. Its reader may verify the layer
+	// by its end. Open and Read must stop waiting when ctx is done; otherwise they
+	// delay the end of Merge. After that Read may still return bytes without waiting.
+	// Neither may wait until another layer is read, as that may wait for this one.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// LoadOptions say how layers are taken into memory.
+// LoadOptions say how layers are loaded into memory.
 type LoadOptions struct {
-	Jobs     int    // layers read at a time; 0: as many as there are processors
-	SpoolDir string // for the contents
+	Jobs     int    // layers to read at a time; 0 means one for each processor
+	SpoolDir string // for the spool files with the contents
 	Limits   tree.Limits
 }
 
@@ -58,15 +57,15 @@ func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
 	return &Loaded{Tree: t, spools: []*spool{s}}, nil
 }
 
-// Merge reads layers, given from bottom to top, and applies them to an empty
-// tree. Some are read at the same time, but they are applied strictly in order. Of those
-// of zstd one at a time has a window above 8 MiB (see unzstd.Window): no layer waits for
-// another to be read or applied, so that the one that has it always goes on.
+// Merge reads layers, given from bottom to top, and applies them to an empty tree. It reads
+// several at the same time, but applies them strictly in order. Only one layer at a time
+// has a zstd window above 8 MiB (see unzstd.Window). No layer waits for another to be read
+// or applied, so the one that has the window always goes on.
 //
-// After a layer has failed no other is opened, and those above it are stopped. Those
-// below are read on as long as they do not have to wait, so that the error is that of
-// the lowest layer that fails. When Merge returns an error, nothing of it is running or
-// open.
+// After a layer has failed Merge opens no other, and stops those above it. It goes on
+// reading those below as long as they do not have to wait, so that it returns the error of
+// the lowest layer that fails. When Merge returns an error, it has ended all goroutines and
+// closed all files. The caller closes the result.
 func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, error) {
 	jobs := opts.Jobs
 	if jobs <= 0 {
@@ -88,7 +87,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	if err != nil {
 		l.Close()
 		if pe := (*fs.PathError)(nil); i < 0 || errors.As(err, &pe) && pe.Path == inputs[i].Name {
-			return nil, err // which says so
+			return nil, err // the error names the layer
 		}
 		return nil, fmt.Errorf("%s: %w", inputs[i].Name, err)
 	}
@@ -96,10 +95,10 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	return l, nil
 }
 
-// load reads a layer. It stops when works is done, and stops waiting for its input when
-// waits is.
+// load reads a layer. It stops when works is done. When waits is done, it stops waiting for
+// its input.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
-	in.Options.SpoolDir, in.Options.works, in.Options.gives = opts.SpoolDir, works, true
+	in.Options.SpoolDir, in.Options.works, in.Options.givesAway = opts.SpoolDir, works, true
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -138,8 +137,8 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	return s.ReadCloser.Read(p)
 }
 
-// Open opens a layer as a source within the limits. Its Close closes the input too, and
-// does not wait for an input that is silent.
+// Open opens a layer as a source within the limits. Closing the source closes the input
+// too, and does not wait for a silent input.
 func Open(ctx context.Context, in Input) (tree.Source, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r, err := in.Open(ctx)
@@ -160,7 +159,7 @@ func Open(ctx context.Context, in Input) (tree.Source, error) {
 type opened struct {
 	*Reader
 	in     io.Closer
-	cancel func() // ends what in waits for
+	cancel func() // ends the waits of in
 }
 
 func (o *opened) Close() error {
@@ -170,7 +169,7 @@ func (o *opened) Close() error {
 	return err
 }
 
-// Source yields the tree; its Close closes l.
+// Source returns a source of the tree. Closing the source closes l.
 func (l *Loaded) Source(form tree.Form) tree.Source {
 	return &loadedSource{l.Tree.Source(form), l}
 }
@@ -182,8 +181,8 @@ type loadedSource struct {
 
 func (s *loadedSource) Close() error { return s.loaded.Close() }
 
-// PutFile puts a file with the given content into l: 0644 of root at the time 0,
-// in place of what the path names. Parents are followed through symbolic links.
+// PutFile puts a file with the given content into l, in place of what the path names: 0644,
+// of root, with the time 0. It follows symbolic links among the parents.
 func (l *Loaded) PutFile(path string, content []byte) error {
 	clean, err := cleanPath(path)
 	if err == nil {

@@ -191,8 +191,8 @@ func TestCheckStackHasTeeth(t *testing.T) {
 	}
 }
 
-// TestRandomStacksAreValid keeps the generator from making mostly stacks that are
-// refused, with which the other test would say little.
+// TestRandomStacksAreValid checks that the generator does not mostly make stacks that are
+// refused, with which the other test would prove little.
 func TestRandomStacksAreValid(t *testing.T) {
 	good := 0
 	const all = 1000
@@ -387,8 +387,8 @@ func replayAll(t *testing.T, layers ...replay) (string, error) {
 	return describe(t, merged.Source(tree.Flat)), nil
 }
 
-// mergeStreams passes each layer through a tree stream, as it is or sorted, and
-// merges what the stream's reader gives.
+// mergeStreams passes each layer through a tree stream, in its own order or sorted, and
+// merges the entries that are read back.
 func mergeStreams(t testing.TB, layers [][]item, sorted bool) (string, error) {
 	merged := tree.NewFlat()
 	for _, in := range inputs(t, layers) {

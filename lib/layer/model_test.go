@@ -19,7 +19,7 @@ import (
 // inode is a file without its names; names of one inode share the pointer.
 type inode struct {
 	typ     tree.Type
-	id      int    // of the item that made it, for who wants to know
+	id      int    // of the item that made it
 	what    string // attributes and content, in words
 	link    string // of a symbolic link
 	implied bool   // a directory whose attributes the layer does not state
@@ -142,7 +142,7 @@ func (l *modelLayer) readAufs(name string, it item) error {
 	return nil
 }
 
-// isWaiting reports whether n is a link to what has not come yet.
+// isWaiting reports whether n is a link whose target has not come yet.
 func (l *modelLayer) isWaiting(n *inode) bool {
 	for range l.waiting {
 		if n.waits != "" && n.come != nil {
@@ -213,8 +213,7 @@ func (l *modelLayer) readLink(at string, it item) error {
 	return l.arrive(at, n)
 }
 
-// hides reports whether the layer has done away with what is at p in the tree
-// below, at this point.
+// hides reports whether the layer has hidden the path p of the tree below so far.
 func (l *modelLayer) hides(p string) bool {
 	if l.blocked(p) || l.whiteout[p] || l.opaque["."] {
 		return true
@@ -249,10 +248,10 @@ func (l *modelLayer) bound(n *inode, seen []*inode) (*inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	real := path.Join(dir, path.Base(n.waits))
-	own, lower := l.names[real], l.below[real]
+	resolved := path.Join(dir, path.Base(n.waits))
+	own, lower := l.names[resolved], l.below[resolved]
 	switch {
-	case real != n.waits && own != nil && own.typ != tree.Dir && !slices.Contains(seen, own):
+	case resolved != n.waits && own != nil && own.typ != tree.Dir && !slices.Contains(seen, own):
 		return l.bound(own, seen)
 	case lower != nil && lower.typ != tree.Dir:
 		return lower, nil
@@ -280,7 +279,7 @@ func (l *modelLayer) put(p string, n *inode) {
 	l.names[p] = n
 }
 
-// blocked reports whether a parent of p is no directory in the layer.
+// blocked reports whether a parent of p is not a directory in the layer.
 func (l *modelLayer) blocked(p string) bool {
 	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 		if n := l.names[dir]; n != nil && n.typ != tree.Dir {
@@ -312,30 +311,30 @@ func (l *modelLayer) applyTo(below map[string]*inode) error {
 }
 
 // shows says which directory below the layer's directory p lets through, if any.
-func (l *modelLayer) shows(below map[string]*inode, p string) (real string, ok bool) {
-	real = "."
+func (l *modelLayer) shows(below map[string]*inode, p string) (resolved string, ok bool) {
+	resolved = "."
 	if p == "." {
-		return real, true
+		return resolved, true
 	}
 	at := ""
 	for _, name := range strings.Split(p, "/") {
 		if l.opaque[cmp.Or(at, ".")] || l.whiteout[path.Join(at, name)] && l.names[path.Join(at, name)] == nil {
 			return "", false
 		}
-		at, real = path.Join(at, name), path.Join(real, name)
-		n, lower := l.names[at], below[real]
+		at, resolved = path.Join(at, name), path.Join(resolved, name)
+		n, lower := l.names[at], below[resolved]
 		if lower != nil && lower.typ == tree.Link && (n == nil || n.implied) {
 			var err error
-			if real, err = follow(below, real); err != nil {
+			if resolved, err = follow(below, resolved); err != nil {
 				return "", false
 			}
-			lower = below[real]
+			lower = below[resolved]
 		}
 		if lower == nil || lower.typ != tree.Dir || n != nil && n.typ != tree.Dir {
 			return "", false
 		}
 	}
-	return real, true
+	return resolved, true
 }
 
 // addTo adds the names of the layer to the tree below, in canonical order.
@@ -343,9 +342,9 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 	if n := l.names["."]; n != nil && !n.implied {
 		below["."] = n
 	}
-	real := map[string]string{".": "."} // where directories of the layer come to lie
+	resolved := map[string]string{".": "."} // where directories of the layer come to lie
 	for _, p := range canonical(l.names) {
-		dir, made := real[path.Dir(p)]
+		dir, made := resolved[path.Dir(p)]
 		if p == "." || !made {
 			continue
 		}
@@ -357,7 +356,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			below[at] = n
 			// Where a symbolic link made it take the place of a directory of this
 			// layer, that is lost with all it was going to hold.
-			maps.DeleteFunc(real, func(_, r string) bool { return r == at || strings.HasPrefix(r, at+"/") })
+			maps.DeleteFunc(resolved, func(_, r string) bool { return r == at || strings.HasPrefix(r, at+"/") })
 			continue
 		case !n.implied:
 			makeDirs(below, at)
@@ -374,7 +373,7 @@ func (l *modelLayer) addTo(below map[string]*inode) error {
 			}
 			makeDirs(below, at)
 		}
-		real[p] = at
+		resolved[p] = at
 	}
 	return nil
 }

@@ -13,45 +13,45 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// names keeps the names that a layer has made so far, and emits the entries of the
-// stream that follow from each entry of the tar.
+// names keeps the names that a layer has made so far. For each entry of the tar it emits
+// the entries of the stream.
 //
-// Whiteouts and opaque marks act on the layers below wherever they stand in the
-// tar, so they are kept until its end. The tree therefore holds what is real in
-// the layer, and no directory that only a whiteout would imply.
+// Whiteouts and opaque marks act on the layers below wherever they come in the tar, so
+// names keeps them until its end. The tree therefore holds only the layer's own files, and
+// no directory that only a whiteout would imply.
 type names struct {
-	meter   *tree.Meter
-	emit    func(*tree.Entry)
-	gives   bool       // entries away, for which see tree.TakeLayer: inodes are the entries themselves
-	tree    *tree.Tree // without contents
-	whited  map[string]bool
-	opaques map[string]bool
-	waiting map[string]*pendingLink // by the target that it waits for, the last
-	pending map[string]*pendingLink // by path, if sharedWaiting is there
-	links   int                     // that have waited
-	woken   []*pendingLink          // that are to be emitted before the next entry of the tar
-	target  string                  // of woken
-	pseudo  map[string]*pseudoLink  // by path
+	meter     *tree.Meter
+	emit      func(*tree.Entry)
+	givesAway bool       // gives entries away (see tree.TakeLayer): inodes are the entries themselves
+	tree      *tree.Tree // without contents
+	whited    map[string]bool
+	opaques   map[string]bool
+	waiting   map[string]*pendingLink // by the target that they wait for: the last of them
+	pending   map[string]*pendingLink // by path, if the tree has waitingInode there
+	links     int                     // how many links have waited
+	woken     []*pendingLink          // to be emitted before the next entry of the tar
+	target    string                  // of woken
+	pseudo    map[string]*pseudoLink  // by path
 
-	below []*pendingLink // of the end: those that are still to be emitted
+	below []*pendingLink // after finish: still to be emitted
 	marks []markedName   // likewise
 }
 
-// markedName is what a whiteout or an opaque mark comes to.
+// markedName is the entry that a whiteout or an opaque mark results in.
 type markedName struct {
 	path  string
-	entry *tree.Entry // but for its path
+	entry *tree.Entry // without its path
 }
 
 // sharedDir is the inode of all directories that have attributes.
 var sharedDir = &tree.Entry{Type: tree.Dir}
 
-// At the end of a layer sharedOpaque is the inode of all directories of which it has only
-// the mark.
+// sharedOpaque is, at the end of a layer, the inode of all directories that have only an
+// opaque mark in it.
 var sharedOpaque = &tree.Entry{Type: tree.Dir, NoChange: true}
 
-// What marks come to: a whiteout, a directory that hides what lies below, and one that
-// does and is only implied besides.
+// The entries that marks result in: a whiteout, a directory that hides the layers below,
+// and one that hides them but is only implied otherwise.
 var (
 	whiteoutEntry = &tree.Entry{Type: tree.Char}
 	newEntry      = &tree.Entry{Type: tree.Dir, Mode: 0o755, Xattrs: opaqueXattrs}
@@ -102,7 +102,7 @@ func (n *names) checkResolved(at string) error {
 	return n.meter.Limits().CheckDepth(at)
 }
 
-// add takes an entry that is neither a whiteout nor a hard link.
+// add adds an entry that is neither a whiteout nor a hard link.
 func (n *names) add(e *tree.Entry) (err error) {
 	if e.Path, err = n.resolve(e.Path); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (n *names) add(e *tree.Entry) (err error) {
 		return fmt.Errorf("%w: the root is not a directory", ErrCorrupt)
 	}
 	path, inode := e.Path, e
-	if !n.gives {
+	if !n.givesAway {
 		copied := *e
 		copied.Path, copied.Content = "", nil
 		inode = &copied
@@ -126,21 +126,21 @@ func (n *names) add(e *tree.Entry) (err error) {
 	return n.wake(path)
 }
 
-// whiteout takes the whiteout of at.
+// whiteout adds the whiteout of at.
 func (n *names) whiteout(at string) error {
 	at, err := n.resolve(at)
 	return n.addMark(n.whited, at, 1, err)
 }
 
-// opaque takes the opaque mark of dir.
+// opaque adds the opaque mark of dir.
 func (n *names) opaque(dir string) error {
 	dir, err := n.resolveDir(dir)
-	return n.addMark(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with all that it may imply
+	return n.addMark(n.opaques, dir, 1+strings.Count(dir, "/"), err) // with the directories that it may imply
 }
 
-// addMark adds at to marks, for which so many names are counted. It returns err, the
-// error of resolving at, except that a mark below something that is not a directory has
-// nothing to hide.
+// addMark adds at to marks, and counts it as so many names. err is the error of resolving
+// at, which addMark returns. But a mark below a file that is not a directory has nothing to
+// hide, and is dropped.
 func (n *names) addMark(marks map[string]bool, at string, names int, err error) error {
 	if errors.As(err, new(*tree.NotDirError)) {
 		return nil
@@ -152,8 +152,8 @@ func (n *names) addMark(marks map[string]bool, at string, names int, err error) 
 	return n.meter.Hold(at, int64(names), int64(len(at)))
 }
 
-// finish takes no more names. What refers to the layers below is left for rest, and
-// nothing else is kept.
+// finish ends the names. It keeps only the links and marks that refer to the layers below,
+// for rest.
 func (n *names) finish() {
 	n.waiting, n.pseudo = nil, nil
 	n.below = slices.Collect(maps.Values(n.pending))
@@ -163,7 +163,7 @@ func (n *names) finish() {
 		if n.tree.Lookup(dir) == nil && !n.covered(dir) {
 			n.tree.Set(dir, sharedOpaque)
 		}
-		n.whited[dir] = n.whited[dir] // so that one loop has all marks
+		n.whited[dir] = n.whited[dir] // so that the next loop sees all marks
 	}
 	n.marks = make([]markedName, 0, len(n.whited))
 	for _, at := range slices.Sorted(maps.Keys(n.whited)) {
@@ -174,8 +174,8 @@ func (n *names) finish() {
 	n.tree, n.pending, n.whited, n.opaques = nil, nil, nil, nil
 }
 
-// rest emits, piece by piece, what refers to the layers below: first links whose
-// targets did not come, then the marks. It ends with io.EOF.
+// rest emits, one by one, the entries that refer to the layers below: first links whose
+// targets did not come, then the marks. In the end it returns io.EOF.
 func (n *names) rest() error {
 	if len(n.below) > 0 {
 		p := n.below[0]
@@ -203,8 +203,9 @@ func (n *names) bindBelow(p *pendingLink) error {
 	return nil
 }
 
-// mark returns the entry for a whiteout or an opaque mark at the path at, or nil. A file
-// that the layer has there hides what lies below by itself; a directory becomes opaque.
+// mark returns the entry for a whiteout or an opaque mark at the path at, or nil. If the
+// layer has a file there, that hides the layers below by itself; a directory becomes
+// opaque.
 func (n *names) mark(at string) *tree.Entry {
 	switch old := n.tree.Lookup(at); {
 	case old == nil && n.hidden(at):
@@ -221,8 +222,8 @@ func (n *names) mark(at string) *tree.Entry {
 	return opaqueEntry
 }
 
-// shadowed reports whether the layer has hidden, up to here, what the layers below
-// have at the path at, which it does not have itself.
+// shadowed reports whether the layer has hidden the path at of the layers below so far. The
+// layer does not have that path itself.
 func (n *names) shadowed(at string) bool {
 	if n.whited[at] || n.opaques["."] {
 		return true
@@ -235,9 +236,9 @@ func (n *names) shadowed(at string) bool {
 	return false
 }
 
-// hidden reports whether the layer hides what the layers below have at the path at,
-// which it does not have itself: a parent is not a directory, or is whited out and not
-// made again.
+// hidden reports whether the layer hides the path at of the layers below. The layer does
+// not have that path itself: a parent is not a directory, or is whited out and not made
+// again.
 func (n *names) hidden(at string) bool {
 	for dir, node := range n.above(at) {
 		if node == nil && n.whited[dir] || node != nil && node.Entry.Type != tree.Dir {
@@ -257,8 +258,8 @@ func (n *names) covered(at string) bool {
 	return false
 }
 
-// above yields the parents of at below the root, from there down, and what the layer
-// has of them: nil if nothing. It is one walk, however deep at is.
+// above yields the parents of at below the root, from there down, and the node of each in
+// the layer, or nil. It is one walk, however deep at is.
 func (n *names) above(at string) iter.Seq2[string, *tree.Node] {
 	return func(yield func(string, *tree.Node) bool) {
 		node, begin := n.tree.Root(), 0

@@ -22,9 +22,9 @@ const (
 
 const whiteoutPrefix = ".wh."
 
-// cleanName is the path of an entry without leading, trailing and double slashes
-// and "." components, and what its name marks. A name that a whiteout hides may be
-// as long as any other, and the name of its entry by the prefix longer.
+// cleanName returns the path of an entry, without leading, trailing and double slashes and
+// "." components, and the mark in its name. A name that a whiteout hides may be as long as
+// any other, so the name of the whiteout may be longer by the prefix.
 func cleanName(name string) (clean string, m mark, err error) {
 	if name == "" {
 		return "", plain, errEmptyName
@@ -37,7 +37,7 @@ func cleanName(name string) (clean string, m mark, err error) {
 	return clean, m, err
 }
 
-// readMark is what the tidy name clean marks, and where.
+// readMark returns the mark in the tidy name clean, and the path that it is about.
 func readMark(clean string) (at string, m mark, err error) {
 	dir, base := split(clean)
 	if strings.Contains(dir, whiteoutPrefix) {
@@ -89,7 +89,7 @@ func cleanPath(name string) (string, error) {
 	return clean, tree.CheckPath(clean)
 }
 
-// maxUntidy limits names before they are tidied.
+// maxUntidy is the greatest length, in bytes, of a name before it is tidied.
 const maxUntidy = 16 * tree.MaxPath
 
 // tidy returns name without redundant slashes and "." components; valid reports whether

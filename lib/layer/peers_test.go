@@ -348,7 +348,7 @@ func TestInteropPeersLinks(t *testing.T) {
 }
 
 // inTime reports whether every link of the upper layer has its target when it comes,
-// and no whiteout comes behind what the layer makes of the name.
+// and no whiteout comes after the layer's own entry of the name.
 func inTime(layers [][]item) bool {
 	present, made := map[string]bool{}, map[string]bool{}
 	for _, it := range layers[0] {

@@ -23,26 +23,26 @@ import (
 
 // Options say how a layer is read.
 type Options struct {
-	// DiffID is the digest that the uncompressed tar must have, all that follows
-	// the archive included; "" if it is not known. Only then is anything hashed.
+	// DiffID is the digest that the uncompressed tar must have, with all bytes that
+	// follow the archive. If it is "" nothing is hashed.
 	DiffID digest.Digest
 
-	// Parallel is how many layers are read at the same time, this one among them;
-	// 0 means 1. What it leaves of the processors decodes gzip ahead.
+	// Parallel is how many layers are read at the same time, including this one; 0
+	// means 1. The remaining processors decode gzip ahead.
 	Parallel int
 
-	// AllowUnterminated accepts a tar without the blocks that end an archive. A
-	// DiffID vouches for such a tar as well.
+	// AllowUnterminated accepts a tar without the blocks that end an archive. With a
+	// DiffID such a tar is accepted too.
 	AllowUnterminated bool
 
 	// AllowZeroDevice drops character devices 0:0, which would become whiteouts,
 	// instead of refusing the layer.
 	AllowZeroDevice bool
 
-	// Limits are applied to paths, before anything is looked up on the way, and to what
-	// is held before it is yielded: the marks of the layer, links whose targets did not
-	// come yet, and pseudo-links of aufs, which take disk space in SpoolDir ("":
-	// $TMPDIR). All other limits need Open or [tree.Limit].
+	// Limits apply to paths, before they are looked up, and to entries that are held
+	// back: the marks of the layer, links whose targets have not come yet, and
+	// pseudo-links of aufs, whose contents lie in SpoolDir ("" is $TMPDIR). All other
+	// limits need Open or [tree.Limit].
 	Limits   tree.Limits
 	SpoolDir string
 
@@ -58,9 +58,9 @@ type Options struct {
 
 	Warn func(msg string) // may be nil
 
-	meter *tree.Meter     // of all layers that are read for one tree; nil: of this one
-	works context.Context // ends the wait for Window; nil: Close alone does
-	gives bool            // see tree.TakeLayer
+	meter     *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
+	works     context.Context // ends the wait for Window, as Close does; may be nil
+	givesAway bool            // see tree.TakeLayer
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -70,12 +70,12 @@ type Reader struct {
 	tar      *tarReader
 	ahead    *blockio.Ahead
 	unpacked io.ReadCloser
-	stop     func() // waiting for the window
+	stop     func() // ends the wait for the window
 	hash     hash.Hash
 	names    *names
-	queue    []*tree.Entry // what the last entry of the tar means
+	queue    []*tree.Entry // the entries for the last entry of the tar
 	next     int           // in queue
-	content  *content      // of the tar's current entry, if it was not asked for yet
+	content  *content      // of the tar's current entry, if it has not been read yet
 	finished bool
 	closed   atomic.Bool
 	err      error
@@ -83,8 +83,9 @@ type Reader struct {
 	aufs     aufsHold
 }
 
-// NewReader starts to read the layer r, a tar that may be compressed with gzip or
-// zstd. Decompression and hashing go on in goroutines of their own, until Close.
+// NewReader starts to read the layer r, a tar that may be compressed with gzip or zstd.
+// Goroutines decompress and hash it until Close, which the caller calls. The caller also
+// closes r.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if opts.meter == nil {
 		opts.meter = tree.NewMeter(opts.Limits)
@@ -117,11 +118,11 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
 	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
-	l.names.gives = opts.gives
+	l.names.givesAway = opts.givesAway
 	return l, nil
 }
 
-// inFile is the regular file that r is, and where it will be read next.
+// inFile returns r if it is a regular file, and its offset, else nil.
 func inFile(r io.Reader) (*os.File, int64) {
 	f, ok := r.(*os.File)
 	if !ok {
@@ -138,10 +139,10 @@ func inFile(r io.Reader) (*os.File, int64) {
 	return f, off
 }
 
-// Close stops reading. Once it returns nothing reads the input any more, which stays
-// the caller's. It waits for the Read of the input that is running; where that may
-// block, the caller closes the input first. Close may be called while another goroutine
-// waits in Next or in WriteTo of a content, which then return an error.
+// Close stops reading. After it has returned nothing reads the input, which it does not
+// close. It waits for a Read of the input that is running; if that may block, the caller
+// must close the input first. Close may be called while another goroutine waits in Next or
+// in WriteTo of a content, which then return an error.
 func (l *Reader) Close() error {
 	l.closed.Store(true)
 	l.stop()
@@ -149,7 +150,7 @@ func (l *Reader) Close() error {
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
 }
 
-// Next returns the next entry. After the last it has verified the diff-id, and
+// Next returns the next entry. It returns io.EOF only after it has verified the diff-id and
 // found the end of the archive.
 func (l *Reader) Next() (*tree.Entry, error) {
 	l.content = nil
@@ -173,7 +174,7 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	return l.queue[l.next-1], nil
 }
 
-// located says where a layer ends that is cut short, and where to read why.
+// located adds to an early end of the layer where it is, and where to read the reason.
 func (l *Reader) located(err error) error {
 	end, ok := err.(*EndError)
 	if err == io.ErrUnexpectedEOF {
@@ -188,11 +189,10 @@ func (l *Reader) located(err error) error {
 	return err
 }
 
-// EndError is a layer that ends too early.
+// EndError says that a layer ends too early.
 type EndError struct {
-	// Unterminated says that nothing is missing but the blocks that end an archive:
-	// [Options].AllowUnterminated reads such a layer, and so does one with the right
-	// DiffID.
+	// Unterminated says that only the blocks that end an archive are missing. Such a
+	// layer can be read with [Options].AllowUnterminated, or with the right DiffID.
 	Unterminated bool
 
 	what string
@@ -201,7 +201,8 @@ type EndError struct {
 func (e *EndError) Error() string { return e.what }
 func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// step reads the next entry of the tar and queues what it means, which may be nothing.
+// step reads the next entry of the tar and queues its entries of the stream, of which there
+// may be none.
 func (l *Reader) step() error {
 	h, err := l.tar.next()
 	if err == io.EOF {
@@ -213,7 +214,7 @@ func (l *Reader) step() error {
 	return l.take(h)
 }
 
-// finish checks that the layer is whole, and releases links whose targets lie below.
+// finish checks that the layer is complete, and releases links whose targets lie below.
 func (l *Reader) finish() error {
 	l.finished = true
 	terminated := l.tar.ended
@@ -242,7 +243,7 @@ func (l *Reader) unterminated() error {
 	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
 }
 
-// take queues what the entry h means.
+// take queues the entries of the stream for h.
 func (l *Reader) take(h *header) error {
 	path, mark, err := cleanName(h.name)
 	if err != nil {
@@ -265,7 +266,7 @@ func (l *Reader) take(h *header) error {
 	}
 	var limit *tree.LimitError
 	if err == nil || errors.As(err, &limit) && limit.Path == path {
-		return err // which names the path
+		return err // it names the path
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
@@ -288,7 +289,7 @@ func (l *Reader) takeFile(h *header, path string) error {
 	return l.names.add(e)
 }
 
-// takePseudo keeps what lies below aufsLinks.
+// takePseudo keeps an entry below aufsLinks.
 func (l *Reader) takePseudo(h *header, path string) error {
 	if h.kind == typeHardlink {
 		target, err := l.linkTarget(h)
@@ -335,7 +336,7 @@ func (l *Reader) entry(h *header, path string) (*tree.Entry, error) {
 	return e, nil
 }
 
-// setType takes over the type of h and what belongs to it.
+// setType sets the type of e, and the fields that belong to that type, from h.
 func (l *Reader) setType(h *header, e *tree.Entry) error {
 	switch h.kind {
 	case typeFileV7:
@@ -374,7 +375,7 @@ func (l *Reader) setFile(h *header, e *tree.Entry) {
 	}
 }
 
-// content is the data of one entry of the tar. It can be read while the entry is the
+// content is the data of one entry of the tar. It can be read once, while the entry is the
 // current one.
 type content struct{ l *Reader }
 
@@ -394,11 +395,11 @@ func (l *Reader) zeroDevice() error {
 	return ErrZeroDevice
 }
 
-// ErrZeroDevice is wrapped by the error about a character device 0:0 in a layer; see
+// ErrZeroDevice is in the error about a character device 0:0 in a layer; see
 // [Options].AllowZeroDevice. It wraps ErrCorrupt.
 var ErrZeroDevice = fmt.Errorf("%w: character device 0:0, which would hide what lies below", ErrCorrupt)
 
-// setAttributes checks and takes over what every type has.
+// setAttributes checks the attributes that every type has, and sets them.
 func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	for _, id := range []int64{h.uid, h.gid} {
 		if id < 0 || id >= math.MaxUint32 { // 2^32-1 is chown's "leave it"
@@ -409,7 +410,7 @@ func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	e.Mode = uint16(h.mode & 0o7777)
 	e.Time = h.mtime
 	for _, x := range h.xattrs {
-		if !tree.IsMark(x.Name) { // which no layer may make by itself
+		if !tree.IsMark(x.Name) { // a layer may not make marks of overlayfs itself
 			e.Xattrs = append(e.Xattrs, x)
 			continue
 		}

@@ -609,7 +609,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// placed checks that what it is given lies where that is said.
+// placed checks that the bytes that it is given lie at the place that it is told.
 type placed struct {
 	t     *testing.T
 	bytes int

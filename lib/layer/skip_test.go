@@ -83,8 +83,8 @@ func TestSkipHuge(t *testing.T) {
 	}
 }
 
-// TestSkipNothing has types whose headers may name a size and have no data, as
-// archive/tar has it: the next header follows at once.
+// TestSkipNothing has types without data whose headers may name a size. As in archive/tar
+// the next header follows at once.
 func TestSkipNothing(t *testing.T) {
 	for name, h := range map[string]raw{
 		"hard link":            {kind: '1', name: "a", link: "next"},

@@ -10,13 +10,13 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// maxSparse bounds the list of extents of one file.
+// maxSparse is the greatest number of extents of one file.
 const maxSparse = 1 << 20
 
 var errSparse = errors.New("malformed map of a sparse file")
 
 // paxSparse collects the records of GNU tar's pax formats for sparse files: 0.0
-// repeats offset and numbytes, 0.1 has them in map, 1.0 in front of the data.
+// repeats offset and numbytes, 0.1 has them in map, 1.0 before the data.
 type paxSparse struct {
 	major, minor string
 	name         string
@@ -67,8 +67,8 @@ func (s *paxSparse) add(v string) error {
 	return nil
 }
 
-// finish makes h a sparse file if the records say so. In format 1.0 the map is
-// still to be read: h.sparse is empty then, and inData true.
+// finish makes h a sparse file if the records say so. In format 1.0 it sets h.mapInData,
+// and leaves h.sparse empty: the map must still be read.
 func (s *paxSparse) finish(h *header) (err error) {
 	mapInData := s.major == "1" && s.minor == "0"
 	switch {
@@ -116,8 +116,8 @@ func gnuPairs(b []byte, n int) ([]int64, error) {
 	return pairs, nil
 }
 
-// sparseMap reads the map of format 1.0 at the beginning of a file's data:
-// decimal numbers, a line each, the count of pairs first, padded to a block.
+// sparseMap reads the map of format 1.0 at the beginning of a file's data: decimal numbers,
+// one a line, the count of pairs first, padded to a block. read returns the next block.
 func sparseMap(read func() ([]byte, error)) (pairs []int64, err error) {
 	var text []byte
 	want := int64(1) // numbers, the count included
@@ -152,8 +152,8 @@ func sparseMap(read func() ([]byte, error)) (pairs []int64, err error) {
 	}
 }
 
-// extents checks pairs of offset and length: ascending and within size. Runs that
-// touch are joined, empty ones dropped.
+// extents turns pairs of offset and length into extents. The pairs must be ascending and
+// within size. It joins runs that touch and drops empty ones.
 func extents(pairs []int64, size int64) ([]tree.Extent, error) {
 	if len(pairs)%2 != 0 || size < 0 {
 		return nil, errSparse

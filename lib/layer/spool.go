@@ -9,10 +9,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// spool keeps the contents of one layer in a file, one behind the other.
+// spool keeps the contents of one layer in a file, one after the other.
 type spool struct {
 	file   *blockio.Spool
-	buf    []byte // not yet in file; while contents are read, what lies at window
+	buf    []byte // while writing: not yet in file; while reading: the bytes at window
 	size   int64  // of file and buf
 	window int64
 	shared *windows
@@ -20,18 +20,18 @@ type spool struct {
 
 const (
 	spoolBuf    = 1 << 20
-	spoolWindow = 128 << 10 // read ahead in one layer
-	maxWindows  = 64        // of all layers
+	spoolWindow = 128 << 10 // bytes read ahead in one layer
+	maxWindows  = 64        // buffers of all layers
 )
 
-// windows are the buffers with which spools read ahead. They are shared: there may be
-// more layers than memory for buffers.
+// windows are the buffers with which spools read ahead. The spools share them, since there
+// may be too many layers for a buffer each.
 type windows struct {
-	held []*spool // that have a buffer, or had one when they were closed
+	held []*spool // those that have a buffer, or had one when they were closed
 	next int      // in held: the next to lose its buffer
 }
 
-// take returns a buffer for s, perhaps one that it takes from another spool.
+// take returns a buffer for s, which it may take from another spool.
 func (w *windows) take(s *spool) []byte {
 	if len(w.held) < maxWindows {
 		w.held = append(w.held, s)
@@ -67,7 +67,7 @@ func (s *spool) keep(e *tree.Entry) (tree.Content, error) {
 	return withHoles(spooled{s, at, s.size - at}, e), nil
 }
 
-// withHoles is the content of e, whose data bytes are data.
+// withHoles returns the content of e, whose data bytes are data.
 func withHoles(data tree.RandomContent, e *tree.Entry) tree.Content {
 	if e.Extents == nil {
 		return data
@@ -98,22 +98,21 @@ func (s *spool) flush() error {
 	return err
 }
 
-// complete turns from writing to reading.
+// complete ends the writing and begins the reading.
 func (s *spool) complete() error {
 	err := s.flush()
-	s.buf = nil // load makes it again if anything is read
+	s.buf = nil // load makes it again when a content is read
 	return err
 }
 
-// close frees the file and the buffer. Reading a content is an error then.
+// close frees the file and the buffer. After that reading a content is an error.
 func (s *spool) close() {
 	s.file.Close()
 	s.buf = nil
 }
 
-// read returns the n bytes at off, at most spoolWindow. Where contents are asked
-// for in about the order in which they came it reads ahead, otherwise only what is
-// asked for.
+// read returns the n bytes at off; n is at most spoolWindow. If contents are read in about
+// the order in which they came, it reads ahead.
 func (s *spool) read(off, n int64) ([]byte, error) {
 	end := s.window + int64(len(s.buf))
 	if off < s.window || off+n > end {

@@ -11,24 +11,24 @@ import (
 	"ocipipe/lib/blockio"
 )
 
-// maxExtended bounds an extended header or a long name, in bytes.
+// maxExtended is the greatest length of an extended header or a long name, in bytes.
 const maxExtended = 4 << 20
 
 // tarReader reads the entries of a tar stream: V7, ustar, GNU and pax, all four
 // forms of sparse files.
 type tarReader struct {
 	in   window
-	file *os.File // where the tar lies as it is, from base on; nil if nowhere
+	file *os.File // the file that holds the tar, from base on; nil if none does
 	base int64
 	off  int64 // bytes taken from in
 	left int64 // of the current entry's data
 	pad  int64 // after the data
 	h    header
 
-	names, records []byte // memory for what stands before a header
+	names, records []byte // memory for the extended headers
 
-	found bool // an entry
-	ended bool // the two blocks of zeros were seen that end an archive
+	found bool // an entry was found
+	ended bool // the two blocks of zeros that end an archive were found
 }
 
 // window is a reader that shows its next bytes before they are taken:
@@ -76,8 +76,8 @@ func (t *tarReader) next() (*header, error) {
 	}
 }
 
-// finish completes t.h, whose block is given, by what stands before it, and finds
-// where its data lies.
+// finish completes t.h, which was decoded from block, by the extended headers x, and finds
+// its data.
 func (t *tarReader) finish(block []byte, x *extension) error {
 	h, at := &t.h, t.off-blockSize
 	var pairs []int64
@@ -163,13 +163,13 @@ func (t *tarReader) checkSparse(at int64) error {
 		return corruptAt(at, fmt.Errorf("sparse file has %d bytes of data, its map says %d", t.left, data))
 	}
 	if data == t.h.realSize {
-		t.h.sparse = nil // no hole in it
+		t.h.sparse = nil // it has no hole
 	}
 	t.h.size = t.h.realSize
 	return nil
 }
 
-// extend takes what t.h, which stands before a header, adds to x.
+// extend adds the extended header t.h to x.
 func (t *tarReader) extend(x *extension) (err error) {
 	switch t.h.kind {
 	case typePax:
@@ -188,8 +188,8 @@ func (t *tarReader) extend(x *extension) (err error) {
 	return err
 }
 
-// extended reads the data of an extended header or a long name into the memory of
-// text, which grows as there is data.
+// extended reads the data of an extended header or a long name into the memory of text. The
+// memory only grows as data arrives.
 func (t *tarReader) extended(text []byte) ([]byte, error) {
 	n := t.h.size
 	if n < 0 || n > maxExtended {
@@ -247,8 +247,8 @@ func (t *tarReader) take(n int64) ([]byte, error) {
 	return b, err
 }
 
-// skipData passes over what is left of the current entry. Its data and the padding
-// together may be more than a number can say.
+// skipData skips the rest of the current entry. It does not add the length of the data to
+// that of the padding, since the sum may overflow.
 func (t *tarReader) skipData() error {
 	if err := t.skip(t.left); err != nil {
 		return err
@@ -293,8 +293,8 @@ func (t *tarReader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// drain reads what follows the archive, which its digest covers too. An input with zeros
-// at its beginning and other data after them is not a tar, but perhaps a disk image.
+// drain reads the bytes that follow the archive, which its digest covers too. An input that
+// begins with zeros, and has other data after them, is not a tar but perhaps a disk image.
 func (t *tarReader) drain() error {
 	for {
 		if _, err := t.in.Peek(1); err == io.EOF {
@@ -328,9 +328,8 @@ func isZero(block []byte) bool {
 	return true
 }
 
-// Names calls visit with the name of each entry of the plain tar in r, as it stands
-// there, and whether the entry is a directory, until visit returns false or the tar
-// ends.
+// Names calls visit with the name of each entry of the plain tar in r, unchanged, and
+// whether the entry is a directory, until visit returns false or the tar ends.
 func Names(r io.Reader, visit func(name string, isDir bool) (more bool)) error {
 	t := &tarReader{in: bufio.NewReaderSize(r, 64<<10)}
 	for {

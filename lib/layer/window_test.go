@@ -38,8 +38,8 @@ func widePieces(t testing.TB, pieces ...[]byte) (packed []byte) {
 	return packed
 }
 
-// TestMergeLargeWindows merges layers of which one at a time can have the window that
-// all need.
+// TestMergeLargeWindows merges layers that all need the large window, which only one at a
+// time can have.
 func TestMergeLargeWindows(t *testing.T) {
 	var in []layer.Input
 	var o opener
@@ -137,8 +137,8 @@ func TestWindowWaitCancelled(t *testing.T) {
 	}
 }
 
-// TestWindowWaitGoesOn: a layer that waits for the window goes on when the one above it
-// fails that has it, and as it fails as well its error is the one that counts.
+// TestWindowWaitGoesOn: a layer waits for the window, and a layer above, which has it,
+// fails. The waiting layer then goes on; if it fails too, its error counts.
 func TestWindowWaitGoesOn(t *testing.T) {
 	var o opener
 	h := newHeldLayer(t)
@@ -157,8 +157,7 @@ func TestWindowWaitGoesOn(t *testing.T) {
 	}
 }
 
-// TestWindowWaitFails: a layer that waits for the window does so no longer once a layer
-// below has failed.
+// TestWindowWaitFails: a layer stops waiting for the window once a layer below has failed.
 func TestWindowWaitFails(t *testing.T) {
 	h := newHeldLayer(t)
 	var o opener

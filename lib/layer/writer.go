@@ -18,11 +18,11 @@ import (
 
 // WriterOptions say what kind of archive is written.
 type WriterOptions struct {
-	// Layer writes the marks of a layer as the OCI image specification has them:
-	// .wh. files. Without it a tree that has marks is refused.
+	// Layer writes the marks of a layer as the .wh. files of the OCI image
+	// specification. Without it a tree that has marks is an error, [*MarkError].
 	Layer bool
 
-	// Compression of the archive; "" is Plain.
+	// Compression is that of the archive; "" is Plain.
 	Compression compression.Kind
 }
 
@@ -31,9 +31,9 @@ type WriterOptions struct {
 // the order of the entries, and makes many small writes where it is plain.
 type Writer struct {
 	w    io.Writer
-	z    *Compressor // that is w; nil if the archive is plain
+	z    *Compressor // the same as w; nil if the archive is plain
 	opts WriterOptions
-	open bool  // a file's data are being written
+	open bool  // the data of a file is being written
 	err  error // errComplete after Close
 
 	aborted bool
@@ -53,7 +53,7 @@ func NewWriter(w io.Writer, opts WriterOptions) (*Writer, error) {
 	return t, nil
 }
 
-// MarkError is a mark of a layer in a tree that should be flat.
+// MarkError says that a tree that should be flat has a mark of a layer.
 type MarkError struct {
 	Path, What string
 }
@@ -97,9 +97,9 @@ func (t *Writer) complete() error {
 
 var errComplete = errors.New("archive is already complete")
 
-// Abort makes every reader find the archive cut short. Some do not miss the blocks at
-// its end, but all miss what an extended header announces, or the end of a compressed
-// stream.
+// Abort makes every reader find the archive cut short. Some do not need the blocks at its
+// end, so Abort writes an extended header without its data, unless the data of a file or a
+// compressed stream is incomplete anyway.
 func (t *Writer) Abort(cause error) {
 	if t.err == errComplete || t.aborted {
 		return
@@ -108,7 +108,7 @@ func (t *Writer) Abort(cause error) {
 	if t.z != nil {
 		t.z.Abort(cause)
 	} else if !t.open {
-		t.write(extendedHeader(blockSize)) // nothing can be done about a second error
+		t.write(extendedHeader(blockSize)) // a second error does not matter
 	}
 	if t.err == nil {
 		t.err = cause
@@ -129,7 +129,7 @@ func (t *Writer) add(e *tree.Entry) error {
 	case e.IsWhiteout():
 		return t.empty(path.Join(dir, whiteoutPrefix+base))
 	case !e.IsOpaque() && e.NoChange:
-		return nil // an entry would change it
+		return nil // an entry would change the attributes of the directory
 	case !e.IsOpaque():
 		return t.file(e)
 	case !e.NoChange:
@@ -140,7 +140,7 @@ func (t *Writer) add(e *tree.Entry) error {
 	return t.empty(path.Join(e.Path, whiteoutPrefix+whiteoutPrefix+".opq"))
 }
 
-// markOf says which mark of a layer e has, "" if none.
+// markOf says which mark of a layer e has, or "" if it has none.
 func markOf(e *tree.Entry) string {
 	switch {
 	case e.IsWhiteout():
@@ -205,8 +205,8 @@ func (t *Writer) link(e *tree.Entry, name, target string) error {
 	return t.entry(&l, name, typeHardlink, 0)
 }
 
-// data writes e's content and pads it to a block; size is that of all data of the entry,
-// the map of a sparse file included.
+// data writes e's content and pads it to a block. size is that of all data of the entry,
+// with the map of a sparse file.
 func (t *Writer) data(e *tree.Entry, size int64) error {
 	want := e.DataSize()
 	t.open = true
@@ -226,11 +226,11 @@ func (t *Writer) data(e *tree.Entry, size int64) error {
 	return t.write(make([]byte, -size&(blockSize-1)))
 }
 
-// sparse writes a file with holes: its map in front of the data.
+// sparse writes a file with holes: first its map, then its data.
 func (t *Writer) sparse(e *tree.Entry, name string) error {
 	xs := e.Extents
 	if n := len(xs); n == 0 || xs[n-1].End() < e.Size {
-		xs = append(xs[:n:n], tree.Extent{Off: e.Size}) // as GNU tar says where the last hole ends
+		xs = append(xs[:n:n], tree.Extent{Off: e.Size}) // GNU tar marks the end of the last hole so
 	}
 	table := strconv.AppendInt(nil, int64(len(xs)), 10)
 	for _, x := range xs {
@@ -266,7 +266,7 @@ func (t *Writer) write(b []byte) error {
 // records are the lines of an extended header.
 type records []byte
 
-// add appends "LEN KEY=VALUE\n", LEN counting itself.
+// add appends "LEN KEY=VALUE\n"; LEN counts itself too.
 func (r *records) add(key, value string) {
 	n := len(key) + len(value) + 3
 	size := n + len(strconv.Itoa(n))
@@ -276,8 +276,8 @@ func (r *records) add(key, value string) {
 	*r = fmt.Appendf(*r, "%d %s=%s\n", size, key, value)
 }
 
-// entry writes the headers of e under a name, before size bytes of data; extra
-// are records that its extended header must have.
+// entry writes the headers of e under a name, for size bytes of data. extra are records for
+// its extended header.
 func (t *Writer) entry(e *tree.Entry, name string, kind byte, size int64, extra ...byte) error {
 	r := records(extra)
 	var b [blockSize]byte
@@ -315,7 +315,7 @@ func (t *Writer) extended(r records) error {
 	return t.write(append(r, make([]byte, -len(r)&(blockSize-1))...))
 }
 
-// extendedHeader is the header before n bytes of records.
+// extendedHeader returns the header that precedes n bytes of records.
 func extendedHeader(n int) []byte {
 	var b [blockSize]byte
 	copy(b[:], "PaxHeaders/entry")
@@ -330,14 +330,14 @@ func extendedHeader(n int) []byte {
 	return b[:]
 }
 
-// text puts s into the field f, and what does not fit into a record.
+// text puts s into the field f, and into a record if it does not fit.
 func (r *records) text(f []byte, key, s string) {
 	if copy(f, s) < len(s) {
 		r.name(key, s)
 	}
 }
 
-// name adds a record that may be any bytes.
+// name adds a record whose value may be any bytes.
 func (r *records) name(key, s string) {
 	if !utf8.ValidString(s) && !bytes.Contains(*r, []byte(" hdrcharset=BINARY\n")) {
 		r.add("hdrcharset", "BINARY")
@@ -345,7 +345,7 @@ func (r *records) name(key, s string) {
 	r.add(key, s)
 }
 
-// number puts n into the field f, and what does not fit into a record.
+// number puts n into the field f, or into a record if it does not fit.
 func (r *records) number(f []byte, key string, n int64) {
 	if n < 1<<(3*(len(f)-1)) {
 		octal(f, n)
@@ -371,12 +371,12 @@ func (r *records) time(f []byte, t tree.Time) {
 	if t.Sec < 0 {
 		sign, sec = "-", -sec
 	}
-	text := fmt.Sprintf("%s%d.%09d", sign, uint64(sec), nsec) // -2^63 is its own negative
+	text := fmt.Sprintf("%s%d.%09d", sign, uint64(sec), nsec) // the conversion is right for -2^63 too, which is its own negative
 	r.add("mtime", strings.TrimSuffix(strings.TrimRight(text, "0"), "."))
 }
 
-// xattrs writes them as star does; where a name has a "=", which ends the key of
-// a record, as libarchive does, which takes a "+" for itself.
+// xattrs adds records in star's form. If a name has a "=", which would end the key of a
+// record, it uses libarchive's form, in which a "+" stands for itself.
 func (r *records) xattrs(xs []tree.Xattr) {
 	for _, x := range xs {
 		switch {

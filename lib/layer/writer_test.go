@@ -436,7 +436,7 @@ func TestWriterFails(t *testing.T) {
 	}
 }
 
-// TestWriterAborts: nobody takes what was written for an archive.
+// TestWriterAborts: no reader takes the output for a complete archive.
 func TestWriterAborts(t *testing.T) {
 	small := aFile("a", "")
 	for _, last := range []*tree.Entry{

@@ -11,7 +11,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// checkXattr returns the attribute if a tree can have it.
+// checkXattr returns the attribute, or an error if a tree cannot have it.
 func checkXattr(name, value string) (tree.Xattr, error) {
 	x := tree.Xattr{Name: name, Value: value}
 	if name == "" || len(name) > tree.MaxName || strings.IndexByte(name, 0) >= 0 {
@@ -23,7 +23,7 @@ func checkXattr(name, value string) (tree.Xattr, error) {
 	return x, nil
 }
 
-// schilyXattr adds an attribute in star's form, of which the last counts.
+// schilyXattr adds an attribute in star's form. If a name comes twice, the last counts.
 func (h *header) schilyXattr(name, value string) error {
 	x, err := checkXattr(name, value)
 	h.xattrs = append(h.xattrs, x)
@@ -46,9 +46,8 @@ func (h *header) libarchiveXattr(name, value string) error {
 	return err
 }
 
-// sortXattrs brings the attributes into byte order, each name once. Where a tar has
-// one in both forms, as libarchive writes it, SCHILY's counts. There may be as many
-// as fit into a header.
+// sortXattrs sorts the attributes by the bytes of their names, and keeps each name once. If
+// a tar has a name in both forms, as libarchive writes it, the SCHILY form counts.
 func (h *header) sortXattrs() {
 	slices.Reverse(h.libarchive) // the first of these counts
 	all := append(h.libarchive, h.xattrs...)

@@ -1,5 +1,5 @@
-// Package layout is the names in an OCI image layout: of its files, and of blobs, which
-// lie under their digests. It decides which digests become the name of a file.
+// Package layout has the names in an OCI image layout: those of its files, and those of
+// blobs, which lie under their digests. It decides which digests may become file names.
 //
 // Importing it makes both algorithms of the specification known to go-digest.
 package layout
@@ -14,18 +14,18 @@ import (
 
 // Names of files in a layout, with slashes.
 const (
-	File  = "oci-layout" // says that a directory is a layout, and of which version
+	File  = "oci-layout" // marks a directory as a layout of a version
 	Index = "index.json"
 	Blobs = "blobs"
 )
 
-// Version is the version of layouts that is read and written.
+// Version is the only version of layouts that the tools read and write.
 const Version = "1.0.0"
 
-// FileContent is what is written to File, without a line feed at its end.
+// FileContent is the content of File, without a line feed at its end.
 const FileContent = `{"imageLayoutVersion":"` + Version + `"}`
 
-// BlobName is where a layout keeps the blob d, which CheckDigest must have accepted.
+// BlobName returns the name of the blob d in a layout. CheckDigest must have accepted d.
 func BlobName(d digest.Digest) string {
 	return Blobs + "/" + d.Algorithm().String() + "/" + d.Encoded()
 }
@@ -43,7 +43,7 @@ func CheckDigest(d digest.Digest) error {
 	return nil
 }
 
-// AlgorithmError is about a digest that is valid but of an algorithm that is not taken.
+// AlgorithmError says that a digest is valid, but of an algorithm that is not supported.
 type AlgorithmError struct{ Digest digest.Digest }
 
 func (e *AlgorithmError) Error() string {

@@ -19,7 +19,7 @@ import (
 	"ocipipe/lib/oci/manifest"
 )
 
-// Bounds on what is kept of the headers of an archive.
+// Bounds on the headers of an archive that are kept in memory.
 const (
 	maxEntries   = 1 << 18
 	maxNameBytes = 32 << 20 // of all names and link targets
@@ -27,19 +27,19 @@ const (
 	copySize     = 256 << 10
 )
 
-// archive is an image archive whose entries can be read while it still arrives.
-// Their contents lie in data: the archive file itself, or the spool that the
-// contents of an archive from a pipe are copied to.
+// archive is an image archive whose entries can be read while it still arrives. data
+// holds their contents: it is the archive file itself or, for an archive from a pipe, a
+// spool file.
 type archive struct {
 	data    io.ReaderAt
-	closers []io.Closer // in this order, once stop is called
+	closers []io.Closer // closed in this order, after stop
 	stop    func()      // ends the scan of a pipe, and waits for its end
-	names   int         // bytes of all names, only the scan uses it
+	names   int         // bytes of all names; only the scan uses it
 
 	mu      sync.Mutex
 	change  sync.Cond
 	entries map[string]entry
-	have    int64 // bytes of data that are there
+	have    int64 // bytes of data that have arrived
 	ended   bool
 	err     error // why it ended early
 }
@@ -47,7 +47,7 @@ type archive struct {
 // entry is a file in an archive, or a link to one.
 type entry struct {
 	off, size int64
-	link      string // the name that it stands for; "" for a file
+	link      string // the name of the target; "" for a file
 }
 
 func newArchive(data io.ReaderAt) *archive {
@@ -56,8 +56,8 @@ func newArchive(data io.ReaderAt) *archive {
 	return a
 }
 
-// indexArchive lists the entries of an archive of size bytes in r. It closes file with
-// the archive, or when it fails.
+// indexArchive lists the entries of an archive of size bytes in r. The archive closes file
+// when it is closed, and so does an error.
 func indexArchive(r io.ReaderAt, size int64, file io.Closer) (*archive, error) {
 	a := newArchive(r)
 	a.closers = []io.Closer{file}
@@ -70,10 +70,10 @@ func indexArchive(r io.ReaderAt, size int64, file io.Closer) (*archive, error) {
 	return a, nil
 }
 
-// spoolArchive reads an archive from r in the background and keeps the contents
-// of its entries in a spool file. A compressed archive is decompressed. Only wait waits
-// for the end of r. The reading goes on until the archive is closed, which closes r too;
-// an error of spoolArchive closes r.
+// spoolArchive reads an archive from r in the background and keeps the contents of its
+// entries in a spool file. It decompresses a compressed archive. It does not wait for the
+// end of r; wait does. The reading goes on until the archive is closed, which closes r too.
+// An error of spoolArchive also closes r.
 func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	spool, err := blockio.NewSpool(tmpDir)
 	if err != nil {
@@ -96,7 +96,7 @@ func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	return a, nil
 }
 
-// stoppable is a reader that ends with ctx, even if there is always more to read.
+// stoppable is a reader that fails once ctx has ended, even if it never has to wait.
 type stoppable struct {
 	ctx context.Context
 	r   io.Reader
@@ -109,9 +109,9 @@ func (s stoppable) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// receive scans the archive in r, and reads r to its end so that its writer can
-// end well. It has a zstd window of its own, because layers that are read meanwhile wait
-// for its output.
+// receive scans the archive in r, and reads r to its end so that its writer can end without
+// an error. It has a zstd window of its own: layers that are read meanwhile wait for its
+// output.
 func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	in := &counter{piped: true}
 	plain, err := decompress.New(context.Background(), bufio.NewReaderSize(r, copySize), nil)
@@ -132,8 +132,8 @@ func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 	return nil
 }
 
-// scan reads tr, which reads in, to its end mark and adds its entries. With a
-// spool it copies their contents there.
+// scan reads tr, which reads in, to its end mark, and adds its entries. If spool is not
+// nil, scan copies their contents there.
 func (a *archive) scan(in *counter, tr *tar.Reader, spool *blockio.Spool) error {
 	buf := make([]byte, copySize)
 	for n := 0; ; n++ {
@@ -185,10 +185,10 @@ func (a *archive) store(in *counter, tr *tar.Reader, spool *blockio.Spool, buf [
 	}
 }
 
-// add notes the entry of h, whose content begins at off. It leaves out what is not needed:
-// directories and such, and a blob that is there already, which has the same digest. The
-// names that say what an archive is must not come twice; of others the last counts, as
-// when a tar is extracted.
+// add notes the entry of h, whose content begins at off. It leaves out directories and the
+// like, and a blob that the archive has already: it has the same digest. The names that say
+// what an archive is must not come twice. Of any other name the last entry counts, as when
+// a tar is extracted.
 func (a *archive) add(h *tar.Header, off int64) (isNew bool, err error) {
 	name := cleanName(h.Name)
 	e := entry{off: off, size: h.Size}
@@ -231,11 +231,11 @@ func isSparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse
 }
 
-// cleanName is name as a key of the entries: relative to the root of the archive, which
-// ".." does not leave.
+// cleanName returns name as a key of the entries: relative to the root of the archive,
+// which ".." does not leave.
 func cleanName(name string) string { return path.Clean("/" + name)[1:] }
 
-// end notes that no more will arrive.
+// end notes that nothing more will arrive, and err, the reason if that is too early.
 func (a *archive) end(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -243,8 +243,8 @@ func (a *archive) end(err error) {
 	a.change.Broadcast()
 }
 
-// await blocks until ready, which is called with a.mu held, is true, or ctx is
-// done. The caller holds a.mu.
+// await blocks until ready returns true or ctx is done. The caller holds a.mu, and await
+// calls ready with it held.
 func (a *archive) await(ctx context.Context, ready func() bool) error {
 	if ready() {
 		return nil
@@ -264,7 +264,7 @@ func (a *archive) await(ctx context.Context, ready func() bool) error {
 	return nil
 }
 
-// wait blocks until all has arrived.
+// wait blocks until the whole archive has arrived.
 func (a *archive) wait(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -288,7 +288,7 @@ func (a *archive) has(ctx context.Context, name string) (bool, error) {
 	return false, a.err
 }
 
-// find returns the file that name leads to, once its header is there.
+// find waits for the header of the file that name leads to, and returns the file.
 func (a *archive) find(ctx context.Context, name string) (entry, error) {
 	at := name
 	for range maxLinks {
@@ -310,8 +310,8 @@ func (a *archive) find(ctx context.Context, name string) (entry, error) {
 	return entry{}, fmt.Errorf("%w: %.200s: more than %d links", ErrCorrupt, name, maxLinks)
 }
 
-// open reads the file that name leads to, as far as it has arrived, and waits
-// for the rest.
+// open returns a reader of the file that name leads to, which waits for what has not
+// arrived.
 func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	e, err := a.find(ctx, name)
 	if err != nil {
@@ -320,7 +320,7 @@ func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, 
 	return &arriving{a: a, ctx: ctx, pos: e.off, end: e.off + e.size}, e.size, nil
 }
 
-// Close ends the scan and closes what the archive lies in.
+// Close ends the scan and closes the files that hold the archive.
 func (a *archive) Close() error {
 	a.stop()
 	var errs []error
@@ -357,7 +357,7 @@ func (r *arriving) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// await blocks until a byte can be read and says how far it can be read.
+// await blocks until a byte can be read, and returns up to where.
 func (r *arriving) await() (have int64, err error) {
 	a := r.a
 	a.mu.Lock()
@@ -376,10 +376,10 @@ func (r *arriving) await() (have int64, err error) {
 
 func (r *arriving) Close() error { return nil }
 
-// counter counts the bytes of an archive and remembers how they ended.
+// counter counts the bytes of an archive and remembers the error that ended them.
 type counter struct {
 	r     io.Reader
-	size  int64 // of all there is; 0 if that is not known
+	size  int64 // of the archive; 0 if it is not known
 	piped bool
 	n     int64
 	eof   bool
@@ -400,7 +400,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// seekCounter is a counter of what can be skipped without reading.
+// seekCounter is a counter of a file, in which bytes can be skipped without reading.
 type seekCounter struct{ *counter }
 
 func (c seekCounter) Seek(off int64, whence int) (int64, error) {
@@ -411,12 +411,12 @@ func (c seekCounter) Seek(off int64, whence int) (int64, error) {
 	return n, err
 }
 
-// explain turns err, met in reading the archive, into an error for the user.
+// explain turns err, which reading the archive gave, into an error for the user.
 func (c *counter) explain(err error) error {
 	switch {
 	case c.err == io.ErrUnexpectedEOF, c.err == io.EOF, c.err == nil && c.eof:
 		at := c.n
-		if c.size > 0 { // what is skipped may end behind it
+		if c.size > 0 { // bytes that are skipped may lie after the end
 			at = min(at, c.size)
 		}
 		return &cutError{at: at, piped: c.piped}
@@ -426,7 +426,7 @@ func (c *counter) explain(err error) error {
 	return fmt.Errorf("%w: archive: byte %d: %v", ErrCorrupt, c.n, err)
 }
 
-// cutError is the end of an archive before its end mark.
+// cutError says that an archive ends before its end mark.
 type cutError struct {
 	at    int64
 	piped bool

@@ -167,8 +167,8 @@ func TestBrokenPipe(t *testing.T) {
 	}
 }
 
-// TestFlippedArchive changes one bit anywhere. Either that is found, or it is
-// where nothing that counts lies: then what was read is right all the same.
+// TestFlippedArchive flips one bit anywhere. Either that is an error, or the bit has no
+// effect: then everything that was read is right.
 func TestFlippedArchive(t *testing.T) {
 	ti := ocitest.Simple(t)
 	want := ours(t, ti)
@@ -207,8 +207,8 @@ func TestFlippedArchive(t *testing.T) {
 	}
 }
 
-// TestConcurrentLayers reads all layers at once while they arrive, and sees that
-// an error that comes in the middle reaches each.
+// TestConcurrentLayers reads all layers at once while they arrive, and checks that an error
+// in the middle reaches each reader.
 func TestConcurrentLayers(t *testing.T) {
 	ti := ocitest.Image{Platform: ocitest.AMD64}
 	for i := range 8 {
@@ -244,8 +244,8 @@ func TestConcurrentLayers(t *testing.T) {
 	}
 }
 
-// TestEarly sees that an image is known, and its first layer read, while the
-// second has not been written.
+// TestEarly checks that an image is known, and its first layer read, before the second
+// layer is written.
 func TestEarly(t *testing.T) {
 	data := ours(t, ocitest.Simple(t))
 	r, w, err := os.Pipe()
@@ -392,7 +392,8 @@ func TestOddArchives(t *testing.T) {
 	})
 }
 
-// appendTar is a with the entries of b that pass keep behind it, as tar -r adds them.
+// appendTar returns a, followed by the entries of b for which keep is true, as tar -r adds
+// them.
 func appendTar(a, b []byte, keep func(*tar.Header) bool) []byte {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)

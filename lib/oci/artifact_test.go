@@ -13,7 +13,7 @@ import (
 	"ocipipe/lib/oci/ocitest"
 )
 
-// TestStrangers shows that what is no image is passed over, in an index, in one within
+// TestStrangers shows that entries that are not images are skipped: in an index, in one within
 // another and in index.json, named or not.
 func TestStrangers(t *testing.T) {
 	p := ocitest.NewPack()

@@ -10,8 +10,8 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// choose loads the image of an index that serves the wanted platform best, the first of
-// equals.
+// choose loads the image of an index that serves the wanted platform best. Of equally good
+// ones it takes the first.
 func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth int) (*Image, error) {
 	s := search{loader: l}
 	if err := s.list(ctx, list, depth); err != nil {
@@ -28,7 +28,7 @@ func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth i
 	switch {
 	case at >= 0:
 	case len(found) == 1 && found[0].desc.Platform == nil:
-		at = 0 // no choice was meant
+		at = 0 // the index states no platform, so it offers no choice
 	case s.missing != nil: // it may be the wanted one
 		return nil, s.missing
 	case len(found) == 0:
@@ -56,7 +56,7 @@ func (l *loader) choose(ctx context.Context, list []manifest.Descriptor, depth i
 	return img, err
 }
 
-// noneFor is the error where none of the images found is for the wanted platform.
+// noneFor returns the error if none of the images that were found is for the wanted platform.
 func (l *loader) noneFor(found []candidate) error {
 	e := l.notFor(platforms(found))
 	for _, c := range found {
@@ -66,7 +66,7 @@ func (l *loader) noneFor(found []candidate) error {
 	return e
 }
 
-// notFor is the error where no image is for the wanted platform.
+// notFor returns the error if no image is for the wanted platform.
 func (l *loader) notFor(what string) *PlatformError {
 	return &PlatformError{Wanted: l.want.Full(), Asked: l.opts.Platform != "", what: what}
 }
@@ -75,16 +75,16 @@ func (l *loader) notFor(what string) *PlatformError {
 type candidate struct {
 	desc     manifest.Descriptor
 	platform platform.Platform
-	data     []byte // the manifest where it had to be read
+	data     []byte // the manifest if it had to be read
 }
 
-// search finds the images of an index and of the indexes in it. Entries that are no
-// images are passed over, as the specification has it, and so are missing ones.
+// search finds the images of an index and of the indexes in it. It skips entries that are
+// not images, as the specification says, and missing ones.
 type search struct {
 	*loader
 	found   []candidate
 	missing error    // about the first missing entry
-	others  []string // types of entries that are no images
+	others  []string // types of entries that are not images
 }
 
 func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int) error {
@@ -110,8 +110,8 @@ func (s *search) list(ctx context.Context, list []manifest.Descriptor, depth int
 	return nil
 }
 
-// read looks into an index, or at a manifest whose index states no platform for it: its
-// configuration says the platform.
+// read reads d: an index, or a manifest whose index states no platform for it. The
+// configuration of a manifest says the platform.
 func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) error {
 	data, err := s.document(ctx, d)
 	if err != nil {
@@ -145,13 +145,13 @@ func (s *search) read(ctx context.Context, d manifest.Descriptor, depth int) err
 	return err
 }
 
-// noImage is the error for an index that lists only entries of the types in others; where
-// is what messages call it.
+// noImage returns the error for an index that lists only entries of the types in others;
+// where is the name of the index in messages.
 func noImage(where string, others []string) error {
 	if len(others) == 0 {
 		return fmt.Errorf("%w: %s lists no image", ErrUnsupported, where)
 	}
-	return fmt.Errorf("%w: %s lists no image, only %s", ErrUnsupported, where, some(others))
+	return fmt.Errorf("%w: %s lists no image, only %s", ErrUnsupported, where, joinNames(others))
 }
 
 func platforms(list []candidate) string {
@@ -164,8 +164,9 @@ func platforms(list []candidate) string {
 	return choices(s)
 }
 
-// compare refuses an image that is not for the platform that the user asked for, by
-// the label that its index gives it or, without one, by its configuration.
+// compare returns an error if an image is not for the platform that the user asked for. It
+// goes by label, the platform that the index gives the image, or without one by the
+// configuration.
 func (l *loader) compare(label *platform.Platform, conf platform.Platform) error {
 	if label == nil || label.IsZero() {
 		label = &conf

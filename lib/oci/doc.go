@@ -19,17 +19,17 @@
 // An image is read from a [Source]. To read images from elsewhere, implement one and
 // call [Load].
 //
-// Only what a digest vouches for is believed: manifests and configurations are verified
-// before they are parsed, layers while they are read. Names in an archive are keys of a
-// map, never paths of the file system; a digest becomes a path only after it was
-// validated.
+// The package believes only bytes that a digest vouches for: it verifies manifests and
+// configurations before it parses them, and layers while they are read. Names in an
+// archive are keys of a map, never paths of the file system; a digest becomes a path only
+// after it was validated.
 //
 // Archives may be compressed with gzip or zstd, and their names may begin with "./".
-// From a pipe, or compressed, the contents of their entries go to a spool file as they
-// are, layers compressed if they were.
+// If an archive is compressed or comes from a pipe, the contents of its entries go to a
+// spool file. Compressed layers stay compressed.
 //
-// Of the entries of an index only images and indexes count. Others are passed over, and
-// so are entries whose blobs are missing.
+// Only the entries of an index that are images or indexes count. The package skips all
+// others, and entries whose blobs are missing.
 //
 // Images of a docker archive have no manifest. They get one: the canonical OCI
 // manifest over their uncompressed layers, so that the same image has the same

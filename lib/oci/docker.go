@@ -21,8 +21,8 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// openDocker opens the image that tag names, or the only one, of a docker
-// archive, all of which has arrived.
+// openDocker waits for a docker archive and opens the image that tag names, or the only
+// one.
 func openDocker(ctx context.Context, a *archive, tag string, opts Options) (*Image, error) {
 	if err := a.wait(ctx); err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func readFile(ctx context.Context, a *archive, name string, limit int64) ([]byte
 	return data, nil
 }
 
-// pickDocker returns the image that tag names, in full or, if only one image has
-// it, by the tag alone.
+// pickDocker returns the image that tag names: in full or, if only one image has it, by the
+// tag alone.
 func pickDocker(list []manifest.DockerImage, tag string) (manifest.DockerImage, error) {
 	if len(list) == 0 {
 		return manifest.DockerImage{}, fmt.Errorf("%w: %s lists no image", ErrUnsupported, manifest.DockerList)
@@ -129,15 +129,15 @@ type dockerBlobs struct {
 	window *unzstd.Window
 }
 
-// place is where a layer lies: in a file of the archive or, if it was compressed
-// there, in a spool file.
+// place says where a layer lies: in a file of the archive or, if it was compressed there,
+// in a spool file.
 type place struct {
 	name  string
 	spool *blockio.Spool
 	size  int64
 }
 
-// image makes the image of di: its layers located, its manifest written.
+// image makes the image of di: it locates the layers and writes a manifest.
 func (b *dockerBlobs) image(ctx context.Context, di manifest.DockerImage, raw []byte, conf manifest.Config) (*Image, error) {
 	img := &Image{
 		MediaType: string(types.OCIManifestSchema1),
@@ -161,7 +161,7 @@ func (b *dockerBlobs) image(ctx context.Context, di manifest.DockerImage, raw []
 }
 
 // locateAll finds the layers ids in the files names, and unpacks compressed ones, in
-// parallel. The error is that of the lowest layer that has one.
+// parallel. It returns the error of the lowest layer that has one.
 func (b *dockerBlobs) locateAll(ctx context.Context, names []string, ids []digest.Digest) error {
 	places, errs := make([]place, len(ids)), make([]error, len(ids))
 	var work errgroup.Group
@@ -205,7 +205,7 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 	return place{name: name, size: size}, nil
 }
 
-// unpack decompresses a layer to a spool file. Reading it there will verify it.
+// unpack decompresses a layer to a spool file. It is verified when it is read from there.
 func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
 	plain, err := decompress.New(ctx, r, b.window)
 	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
@@ -270,7 +270,7 @@ func (b *dockerBlobs) Close() error {
 	return errors.Join(errs...)
 }
 
-// canonicalManifest writes the manifest of an image that has none.
+// canonicalManifest returns a manifest for an image that has none.
 func canonicalManifest(img *Image) []byte {
 	m := struct {
 		manifest.Document

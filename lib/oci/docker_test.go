@@ -136,8 +136,8 @@ func TestDockerSeveral(t *testing.T) {
 	}
 }
 
-// TestDockerHybrid is what docker 25 and newer save: an OCI layout, its index
-// last, and manifest.json that names the same blobs.
+// TestDockerHybrid reads what docker 25 and newer save: an OCI layout with its index last,
+// and a manifest.json that names the same blobs.
 func TestDockerHybrid(t *testing.T) {
 	ti := ocitest.Simple(t)
 	ti.Compression = ""

@@ -9,7 +9,7 @@ import (
 	"ocipipe/lib/oci/manifest"
 )
 
-// What can be wrong with an image. Errors wrap one of these where it applies.
+// What can be wrong with an image. Errors wrap the one that applies, if any does.
 var (
 	ErrCorrupt     = manifest.ErrCorrupt
 	ErrUnsupported = manifest.ErrUnsupported
@@ -52,8 +52,8 @@ func (e *LimitError) Unwrap() error { return ErrUnsupported }
 // PlatformError says that no image is for the wanted platform. It wraps ErrNotFound.
 type PlatformError struct {
 	Wanted    string   // the platform
-	Asked     bool     // Options.Platform says so; otherwise Wanted is the default
-	Available []string // the platforms of the images that are there
+	Asked     bool     // Wanted is Options.Platform; otherwise it is the default
+	Available []string // the platforms of the images that were found
 	// Sole says that there is only one image. If Asked, Options.AllowOtherPlatform
 	// takes it.
 	Sole bool
@@ -66,8 +66,8 @@ func (e *PlatformError) Error() string {
 
 func (e *PlatformError) Unwrap() error { return ErrNotFound }
 
-// ForeignError says that a layer is missing because it is not distributed with its
-// image. It wraps ErrUnsupported.
+// ForeignError says that a layer is missing because it is not distributed with its image.
+// It wraps ErrUnsupported.
 type ForeignError struct {
 	Digest digest.Digest
 	URL    string // where the manifest says that the layer is; the first of several
@@ -79,8 +79,8 @@ func (e *ForeignError) Error() string {
 
 func (e *ForeignError) Unwrap() error { return ErrUnsupported }
 
-// ExplainMissing returns err, or a [*ForeignError] where err says that the layer d is
-// not there and d says that it is kept elsewhere.
+// ExplainMissing returns err, or a [*ForeignError] if err says that the layer d is missing
+// and d names URLs that have it.
 func ExplainMissing(d manifest.Descriptor, err error) error {
 	if len(d.URLs) == 0 || !errors.Is(err, ErrNotFound) {
 		return err

@@ -40,9 +40,8 @@ func fuzzSeeds(t testing.TB) [][]byte {
 
 var fuzzOptions = Options{Platform: "linux/amd64", MaxMetadata: 1 << 16, MaxLayer: 1 << 20}
 
-// FuzzArchive reads an archive from a pipe and in place. Neither may panic or
-// hang, what is accepted must be the same in both ways, and must give itself
-// again once written.
+// FuzzArchive reads an archive from a pipe and in place. Neither may panic or hang. An
+// archive that is accepted must be the same in both ways, and again after it was written.
 func FuzzArchive(f *testing.F) {
 	for _, seed := range fuzzSeeds(f) {
 		if _, err := rewrite(fuzzPiped(seed)); err != nil {

@@ -18,17 +18,18 @@ import (
 
 // Options say how an image is opened. The zero value is useful.
 type Options struct {
-	// Platform is the wanted OS/ARCH[/VARIANT]; "" is linux on this architecture
-	// where there is a choice, and otherwise any. OS(VERSION+FEATURE...) in place of
-	// OS asks for a version of the system, and for images that need its features.
+	// Platform is the wanted OS/ARCH[/VARIANT]. "" is linux on this architecture if
+	// there is a choice, and otherwise any. OS(VERSION+FEATURE...) in place of OS asks
+	// for a version of the system, and admits images that need its features.
 	Platform string
-	// AllowOtherPlatform takes the only image there is whatever it is for, with a
-	// warning.
+	// AllowOtherPlatform takes an image that is the only one whatever its platform,
+	// with a warning.
 	AllowOtherPlatform bool
 	// TmpDir is where spool files are made; "" is $TMPDIR.
 	TmpDir string
-	// OpenFile opens archives and directories, and "-", in place of os.Open. What can
-	// be read at random is an *os.File; for all else Close ends a Read that waits.
+	// OpenFile opens archives, directories and "-" in place of os.Open. It returns an
+	// *os.File for anything that can be read at random. For all else Close must end
+	// a Read that waits.
 	OpenFile func(path string) (io.ReadCloser, error)
 	// Warn takes messages to the user, from any goroutine; nil drops them.
 	Warn func(msg string)
@@ -38,13 +39,13 @@ type Options struct {
 	// MaxLayer limits the bytes that a compressed layer of a docker archive may
 	// unpack to; 0 is DefaultMaxLayer.
 	MaxLayer int64
-	// Window is shared with what else is decompressed meanwhile, so that one layer at a
-	// time takes the memory for a zstd window above 8 MiB and the others wait; nil is one
-	// of the image's own. An archive that is compressed itself has another.
+	// Window is shared by all that is decompressed at the same time, so that only one
+	// layer has the memory for a zstd window above 8 MiB, and the others wait. If it is
+	// nil the image has its own. An archive that is compressed as a whole has another.
 	Window *unzstd.Window
 }
 
-// Limits that images met in the wild stay far below, in bytes.
+// The default limits, in bytes. Real images stay far below them.
 const (
 	DefaultMaxMetadata = 16 << 20
 	DefaultMaxLayer    = 64 << 30
@@ -63,7 +64,7 @@ func (o Options) warn(format string, args ...any) {
 	}
 }
 
-// MetadataLimit is MaxMetadata or its default.
+// MetadataLimit returns MaxMetadata or its default.
 func (o Options) MetadataLimit() int64 {
 	if o.MaxMetadata > 0 {
 		return o.MaxMetadata
@@ -88,12 +89,12 @@ func (o Options) layerLimit() int64 {
 // Image is one image of one platform. Its manifest and configuration are
 // verified; its layers are verified as they are read.
 //
-// An image lives until it is closed: the context that it was opened with does not end
-// what goes on in the background.
+// An image lives until it is closed: the context that it was opened with does not end its
+// work in the background.
 type Image struct {
-	Name string // of its file or in its registry, for messages
+	Name string // the name of its file or in its registry, for messages
 
-	Manifest  []byte // as stored, what Digest is over
+	Manifest  []byte // the stored bytes, which have the digest Digest
 	MediaType string // of the manifest
 	Digest    digest.Digest
 
@@ -101,13 +102,13 @@ type Image struct {
 	ConfigMediaType string
 	ConfigDigest    digest.Digest
 
-	Platform string             // OS/ARCH[/VARIANT] as the configuration says
-	Listed   *platform.Platform // as the index says that it was chosen from; nil without one
+	Platform string             // OS/ARCH[/VARIANT] from the configuration
+	Listed   *platform.Platform // from the index that it was chosen from; nil without one
 	Tag      string             // the name that its source gives it, or ""
 	Layers   []Layer            // bottom to top
 
 	source  Source
-	archive *archive // that it is in, or nil
+	archive *archive // that holds it, or nil
 	closers []io.Closer
 }
 
@@ -115,7 +116,7 @@ type Image struct {
 type Layer struct {
 	Index     int           // 0 is the bottom
 	Digest    digest.Digest // of the blob
-	DiffID    digest.Digest // of the uncompressed tar, as the configuration says
+	DiffID    digest.Digest // of the uncompressed tar, from the configuration
 	Size      int64         // of the blob
 	MediaType string
 
@@ -123,14 +124,14 @@ type Layer struct {
 	source Source
 }
 
-// Descriptor is what the manifest says of the layer.
+// Descriptor returns the descriptor of the layer in the manifest.
 func (l *Layer) Descriptor() manifest.Descriptor { return l.desc }
 
-// Open starts to read the layer's blob. The reader fails, at the latest where it
-// would report io.EOF, if the bytes are not those of Digest and Size: only what
-// was read up to io.EOF may be believed. Errors are [*LayerError]. A Read that waits
-// ends with ctx. Layers can be read concurrently, and more than once, until the image
-// is closed.
+// Open opens the layer's blob. The reader fails, at the latest where it would report
+// io.EOF, if the bytes do not have Digest and Size: believe bytes only after io.EOF. Errors
+// are [*LayerError]. The end of ctx ends a Read that waits. Layers can be read
+// concurrently, and more than once, until the image is closed. The caller closes the
+// reader.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 	r, err := l.source.Layer(ctx, l.Index, l.desc)
 	if err != nil {
@@ -139,8 +140,8 @@ func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 	return &layerReader{r, l.Index}, nil
 }
 
-// Layer finds the layer that sel names: its number from 0 at the bottom, its
-// digest or its diff-id. Of equal layers it returns the lowest.
+// Layer returns the layer that sel names: by its number, from 0 at the bottom, its digest
+// or its diff-id. Of equal layers it returns the lowest.
 func (img *Image) Layer(sel string) (*Layer, error) {
 	i := slices.IndexFunc(img.Layers, func(l Layer) bool {
 		return l.Digest.String() == sel || l.DiffID.String() == sel
@@ -158,9 +159,9 @@ func (img *Image) Layer(sel string) (*Layer, error) {
 	return &img.Layers[n], nil
 }
 
-// Drain waits until an archive that comes from a pipe has been read to its end, so
-// that its writer can end well, and returns an error if the archive is cut short or
-// broken. For all other images it does nothing.
+// Drain reads an archive from a pipe to its end, so that its writer can end without an
+// error, and returns an error if the archive is cut short or broken. For all other images
+// it does nothing.
 func (img *Image) Drain(ctx context.Context) error {
 	if img.archive == nil {
 		return nil
@@ -168,8 +169,8 @@ func (img *Image) Drain(ctx context.Context) error {
 	return img.archive.wait(ctx)
 }
 
-// Close ends what goes on in the background, waits for that, and frees what the image
-// holds. Layers cannot be read any more. Closing an image twice is harmless.
+// Close ends the work in the background, waits for it, and frees what the image holds.
+// Layers cannot be read any more. Closing an image twice is harmless.
 func (img *Image) Close() error {
 	var errs []error
 	for _, c := range img.closers {

@@ -21,8 +21,8 @@ const legacyName = "repositories"
 
 // files is a directory or an archive.
 type files interface {
-	// open returns the content of a file and its size. A file that is not there
-	// is ErrNotFound.
+	// open returns the content of a file and its size. The error is ErrNotFound if
+	// the file does not exist.
 	open(ctx context.Context, name string) (io.ReadCloser, int64, error)
 }
 
@@ -53,8 +53,8 @@ func (d dir) open(_ context.Context, name string) (io.ReadCloser, int64, error) 
 	return openRegular(filepath.Join(string(d), filepath.FromSlash(name)))
 }
 
-// openRegular opens a regular file, through links. Opening a named pipe might wait for
-// ever.
+// openRegular opens a regular file, through links. It refuses other files, since opening a
+// named pipe might wait for ever.
 func openRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -114,8 +114,8 @@ func readIndex(ctx context.Context, f files, opts Options) (manifest.Document, e
 	return index, nil
 }
 
-// chooseTop loads the image among those that one name of a layout stands for. A single
-// one is taken as it is.
+// chooseTop loads an image from the descriptors that have one name in a layout. It takes a
+// single descriptor whatever its platform.
 func (l *loader) chooseTop(ctx context.Context, list []manifest.Descriptor) (*Image, error) {
 	if len(list) == 1 {
 		return l.load(ctx, list[0])
@@ -123,8 +123,8 @@ func (l *loader) chooseTop(ctx context.Context, list []manifest.Descriptor) (*Im
 	return l.choose(ctx, list, 0)
 }
 
-// pick returns the descriptors that tag names, or all without a tag. It leaves out those
-// that are no images by what the index says.
+// pick returns the descriptors that tag names, or all without a tag. It leaves out entries
+// that are not images according to the index.
 func pick(list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
 	var images, found []manifest.Descriptor
 	var others []string
@@ -152,7 +152,7 @@ func pick(list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error)
 	return nil, fmt.Errorf("tag %q: %w: %s", tag, ErrNotFound, available(images))
 }
 
-// kinds are the types of the entries that are no images.
+// kinds returns the types of the entries that are not images.
 func kinds(list []manifest.Descriptor) (types []string) {
 	for _, d := range list {
 		types = append(types, d.OtherType())
@@ -160,13 +160,13 @@ func kinds(list []manifest.Descriptor) (types []string) {
 	return types
 }
 
-// maxNamed is how many descriptors are read to see whether they are images.
+// maxNamed is how many descriptors ofOneName reads to see whether they are images.
 const maxNamed = 32
 
-// ofOneName refuses descriptors of several names, which are several images. An index
-// may list an image once for each platform, so several of one name, or none, are one.
-// Where there are several names, entries that prove to be no images do not count:
-// signatures are kept beside images in that way.
+// ofOneName returns an error if the descriptors have several names, so that they are
+// several images. An index may list an image once for each platform, so several descriptors
+// with one name, or without a name, are one image. If there are several names, entries that
+// turn out not to be images do not count: signatures are kept beside images in that way.
 func (l *loader) ofOneName(ctx context.Context, list []manifest.Descriptor, tag string) ([]manifest.Descriptor, error) {
 	if !severalNames(list) {
 		return list, nil
@@ -180,7 +180,7 @@ func (l *loader) ofOneName(ctx context.Context, list []manifest.Descriptor, tag 
 	}
 	switch {
 	case len(images) == 0:
-		return list[:1], nil // loading it says what it is
+		return list[:1], nil // loading it gives the error
 	case severalNames(images):
 		return nil, ambiguous(tag, available(images))
 	}
@@ -193,7 +193,7 @@ func severalNames(list []manifest.Descriptor) bool {
 	})
 }
 
-// ambiguous is the error where tag, or no tag, names several images.
+// ambiguous returns the error if tag, or no tag, names several images.
 func ambiguous(tag, available string) error {
 	if tag == "" {
 		return fmt.Errorf("%w: several images and no tag given: %s", ErrUnsupported, available)
@@ -201,15 +201,15 @@ func ambiguous(tag, available string) error {
 	return fmt.Errorf("%w: tag %q names several images: %s", ErrUnsupported, tag, available)
 }
 
-// isCalled reports whether tag names d: the tag itself, or a full name however
-// it is abbreviated.
+// isCalled reports whether tag names d: it may be the tag itself, or a full name,
+// abbreviated or not.
 func isCalled(d manifest.Descriptor, tag string) bool {
 	ref, full := d.Annotations[manifest.RefName], d.Annotations[manifest.FullName]
 	return tag == ref || tag == full || sameName(tag, ref) || sameName(tag, full)
 }
 
-// sameName reports whether a and b are one name as docker expands it. Mere tags
-// are not names.
+// sameName reports whether docker expands a and b to the same name. A tag alone is not a
+// name.
 func sameName(a, b string) bool {
 	if !strings.ContainsAny(a, ":/") || !strings.ContainsAny(b, ":/") {
 		return false
@@ -222,10 +222,10 @@ func sameName(a, b string) bool {
 	return err == nil && x.Name() == y.Name()
 }
 
-// refName is the tag that a layout gives d.
+// refName returns the tag that a layout gives d.
 func refName(d manifest.Descriptor) string { return d.Annotations[manifest.RefName] }
 
-// fullName is the longest name that a layout gives d.
+// fullName returns the longest name that a layout gives d.
 func fullName(d manifest.Descriptor) string {
 	if n := d.Annotations[manifest.FullName]; n != "" {
 		return n

@@ -13,7 +13,7 @@ import (
 )
 
 // TestArchiveClosed closes archives from a pipe that goes silent: nothing is left of
-// them, and nobody waits for the writer. Closing twice is harmless.
+// them, and nothing waits for the writer. Closing twice is harmless.
 func TestArchiveClosed(t *testing.T) {
 	data := ours(t, ocitest.Simple(t))
 	broken := bytes.Clone(data)
@@ -43,7 +43,8 @@ func TestArchiveClosed(t *testing.T) {
 	}
 }
 
-// TestArchiveWithoutEnd closes one that never ends, and whose Close does nothing.
+// TestArchiveWithoutEnd closes an archive whose input never ends, and whose input's Close
+// does nothing.
 func TestArchiveWithoutEnd(t *testing.T) {
 	before := reftest.RunningNow(t)
 	data := ours(t, ocitest.Simple(t))

@@ -14,8 +14,8 @@ import (
 	"ocipipe/lib/oci/printable"
 )
 
-// ListText writes what img consists of for people to read. Where its lines would be
-// wider than columns, unless that is 0, digests of layers and types are cut short.
+// ListText lists the parts of img for people to read. If a line would be wider than
+// columns, it cuts the digests of layers and the types short; 0 columns is no limit.
 func ListText(w io.Writer, img *Image, columns int) error {
 	text, err := listText(img, func(d digest.Digest) string { return d.String() }, func(t string) string { return t })
 	if err == nil && columns > 0 && widest(text) > columns {
@@ -48,27 +48,27 @@ func listText(img *Image, show func(digest.Digest) string, showType func(string)
 	return text.Bytes(), err
 }
 
-// widest is how many columns the longest line takes.
-func widest(text []byte) (most int) {
+// widest returns the number of columns of the longest line.
+func widest(text []byte) (columns int) {
 	for line := range bytes.Lines(text) {
-		most = max(most, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
+		columns = max(columns, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
 	}
-	return most
+	return columns
 }
 
-// shortDigest is enough of d to know it by.
+// shortDigest returns the beginning of d, which is enough to recognise it.
 func shortDigest(d digest.Digest) string {
 	hex := d.Encoded()
 	return d.Algorithm().String() + ":" + hex[:min(len(hex), 12)]
 }
 
-// shortType is the end of the media type of a layer, as "tar+gzip".
+// shortType returns the end of the media type of a layer, such as "tar+gzip".
 func shortType(mediaType string) string {
 	if i := strings.LastIndex(mediaType, ".tar"); i >= 0 {
 		mediaType = mediaType[i+1:]
 	}
-	const most = 16
-	return mediaType[:min(len(mediaType), most)]
+	const maxLen = 16
+	return mediaType[:min(len(mediaType), maxLen)]
 }
 
 // ListDigests writes the digests of the layers, one a line, bottom to top.
@@ -81,7 +81,7 @@ func ListDigests(w io.Writer, img *Image) error {
 	return nil
 }
 
-// ListJSON writes what img consists of as one JSON object.
+// ListJSON lists the parts of img as one JSON object.
 func ListJSON(w io.Writer, img *Image) error {
 	type blob struct {
 		MediaType string        `json:"mediaType"`

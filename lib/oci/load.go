@@ -20,30 +20,30 @@ const (
 )
 
 // choices lists names for the user to choose from.
-func choices(names []string) string { return "available: " + some(names) }
+func choices(names []string) string { return "available: " + joinNames(names) }
 
-// some lists names: each once, in order, not more than a screen can hold.
-func some(names []string) string {
-	const most, longest = 20, 100
+// joinNames lists names: each once, in order, and no more than a screen can hold.
+func joinNames(names []string) string {
+	const maxNames, maxLen = 20, 100
 	slices.Sort(names)
 	names = slices.Compact(names)
 	more := ""
-	if n := len(names) - most; n > 0 {
-		names, more = names[:most], fmt.Sprintf(" and %d more", n)
+	if n := len(names) - maxNames; n > 0 {
+		names, more = names[:maxNames], fmt.Sprintf(" and %d more", n)
 	}
 	for i, n := range names {
-		if len(n) > longest {
-			names[i] = n[:longest] + "..."
+		if len(n) > maxLen {
+			names[i] = n[:maxLen] + "..."
 		}
 	}
 	return strings.Join(names, ", ") + more
 }
 
-// Load makes an image of d, a manifest or an index: of an index the image that serves the
-// wanted platform best. Its blobs come from src, which Close of the image closes if it
-// is an io.Closer; an error of Load leaves it open. data is the manifest or index where
-// the caller has read and verified it already, else nil. A size of -1 in d is not
-// checked.
+// Load makes an image of d, which is a manifest or an index. From an index it takes the
+// image that serves the wanted platform best. The blobs come from src. Close of the image
+// closes src if it is an io.Closer; an error of Load leaves it open. data is the manifest
+// or index if the caller has read and verified it already, else nil. A size of -1 in d is
+// not checked.
 func Load(ctx context.Context, src Source, d manifest.Descriptor, data []byte, opts Options) (*Image, error) {
 	l, err := newLoader(src, opts)
 	if err != nil {
@@ -66,11 +66,11 @@ func Load(ctx context.Context, src Source, d manifest.Descriptor, data []byte, o
 
 // loader turns a descriptor into an image.
 type loader struct {
-	Source        // that looks into descriptors first
-	src    Source // as it is
+	Source // src, after the data in descriptors
+	src    Source
 	opts   Options
 	want   platform.Platform
-	read   int // documents so far
+	read   int // documents read so far
 }
 
 func newLoader(src Source, opts Options) (*loader, error) {
@@ -107,7 +107,7 @@ func (l *loader) load(ctx context.Context, d manifest.Descriptor) (*Image, error
 	return l.loadData(ctx, d, data, 0)
 }
 
-// loadData is load where the document has been read and verified.
+// loadData is load for a document that has been read and verified.
 func (l *loader) loadData(ctx context.Context, d manifest.Descriptor, data []byte, depth int) (*Image, error) {
 	doc, isIndex, err := manifest.Parse(data, d)
 	if err != nil {
@@ -139,7 +139,7 @@ func (l *loader) image(ctx context.Context, d manifest.Descriptor, data []byte, 
 		Config: raw, ConfigMediaType: string(doc.Config.MediaType), ConfigDigest: doc.Config.Digest,
 		Platform: conf.Platform.String(), source: l.src,
 	}
-	if !doc.MediaType.IsImage() { // neither the manifest nor its index say
+	if !doc.MediaType.IsImage() { // neither the manifest nor its index says
 		img.MediaType = string(types.OCIManifestSchema1)
 	}
 	if n := len(conf.RootFS.DiffIDs); n != len(doc.Layers) {
@@ -176,7 +176,7 @@ func (l *loader) config(ctx context.Context, d manifest.Descriptor) (raw []byte,
 	return raw, conf, err
 }
 
-// check refuses a layer that could not be used.
+// check returns an error if the layer could not be used.
 func (l *Layer) check() error {
 	if err := checkDigest(l.Digest); err != nil {
 		return err

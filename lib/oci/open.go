@@ -23,7 +23,7 @@ import (
 // The content decides what a file holds, whichever of the three ref says. Package pull
 // opens images in registries.
 //
-// The context bounds the opening alone; see Image.
+// The end of ctx ends the opening, not the image; see Image.
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 	for _, scheme := range fileSchemes {
 		if rest, ok := strings.CutPrefix(ref, scheme); ok {
@@ -45,10 +45,10 @@ func OpenPath(ctx context.Context, path string, opts Options) (*Image, error) {
 	return openPath(ctx, path, selector{}, opts)
 }
 
-// OpenArchive opens the only image of the archive in r. It reads r to its end,
-// in the background, while the image is used; a regular file it reads at the
-// offsets it needs instead. Closing the image closes r, and so does an error: a Read
-// that is running has to end then. The context bounds the opening alone.
+// OpenArchive opens the only image of the archive in r. It reads r to its end, in the
+// background, while the image is used; of a regular file it reads only the parts that it
+// needs. Closing the image closes r, and so does an error; closing r must end a Read that
+// is running. The end of ctx ends the opening, not the image.
 func OpenArchive(ctx context.Context, r io.ReadCloser, opts Options) (*Image, error) {
 	return openReader(ctx, r, selector{}, opts)
 }
@@ -97,8 +97,8 @@ func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, er
 	return openLayout(ctx, d, sel, opts)
 }
 
-// openReader opens an archive in place if r can be read anywhere, and through a
-// spool otherwise. It takes over r, and closes it after an error.
+// openReader opens an archive in place if r is a regular file, and otherwise through a
+// spool. It takes over r, and closes it after an error.
 func openReader(ctx context.Context, r io.ReadCloser, sel selector, opts Options) (*Image, error) {
 	a, err := readArchive(r, opts)
 	if err != nil {
@@ -122,7 +122,7 @@ func readArchive(r io.ReadCloser, opts Options) (*archive, error) {
 	return spoolArchive(r, opts.TmpDir)
 }
 
-// inPlace returns what remains of f where f is a regular file that needs no
+// inPlace returns the rest of f and its size, if f is a regular file that needs no
 // decompression, else nil.
 func inPlace(f *os.File) (io.ReaderAt, int64) {
 	info, err := f.Stat()
@@ -141,8 +141,8 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 	return io.NewSectionReader(f, off, size), size
 }
 
-// openContent finds out what the archive holds. An OCI index is used as soon as it
-// arrives, anything else once the whole archive is there.
+// openContent finds out what the archive holds. It uses an OCI index as soon as that
+// arrives, and anything else once the whole archive has arrived.
 func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
 	isOCI, err := a.has(ctx, layout.Index)
 	if err != nil {
@@ -162,8 +162,9 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 
 var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
 
-// IsArchiveName reports whether name tells an image archive from a layer. It is the name
-// of the first entry of a tar that is not a directory, or that of a directory before it.
+// IsArchiveName reports whether name, of an entry of a tar, says that the tar is an image
+// archive and not a layer. It is the name of the first entry that is not a directory, or of
+// a directory before it.
 func IsArchiveName(name string) bool {
 	switch name = cleanName(name); name {
 	case layout.File, layout.Index, manifest.DockerList, legacyName, layout.Blobs:

@@ -329,7 +329,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestCorruptBlobs changes what lies under a digest.
+// TestCorruptBlobs changes the bytes of blobs.
 func TestCorruptBlobs(t *testing.T) {
 	ti := ocitest.Simple(t)
 	p := ocitest.NewPack()
@@ -371,8 +371,8 @@ func TestCorruptBlobs(t *testing.T) {
 	}
 }
 
-// TestVerify sees that the reader of a layer, whose size is right, tells wrong
-// bytes, and that it says which were expected.
+// TestVerify checks that the reader of a layer of the right size finds wrong bytes, and
+// names the digest that was expected.
 func TestVerify(t *testing.T) {
 	p := ocitest.NewPack()
 	d := p.Image(t, ocitest.Simple(t))

@@ -45,8 +45,8 @@ func everywhere(t *testing.T, p *ocitest.Pack, ti ocitest.Image, d manifest.Desc
 	}
 }
 
-// TestOtherPlatform shows what becomes of an only image that is not for the wanted
-// platform: it is refused where one was asked for, unless that is allowed.
+// TestOtherPlatform opens an image that is the only one and not for the wanted platform:
+// that is an error if the user asked for a platform, unless another is allowed.
 func TestOtherPlatform(t *testing.T) {
 	of := func(arch, variant string) platform.Platform {
 		return platform.Platform{OS: "linux", Architecture: arch, Variant: variant}
@@ -101,7 +101,8 @@ func TestOtherPlatform(t *testing.T) {
 	}
 }
 
-// TestOtherPlatformInIndex: of an index only the sole image can be meant.
+// TestOtherPlatformInIndex: an image of an index is taken for another platform only if it
+// is the only one.
 func TestOtherPlatformInIndex(t *testing.T) {
 	p := ocitest.NewPack()
 	of := func(arch string) manifest.Descriptor {

@@ -15,13 +15,13 @@ import (
 
 var fileSchemes = []string{"oci:", "oci-archive:", "docker-archive:"}
 
-// IsLocal reports whether ref names an image in a file or directory, as Open takes it.
-// All other references are names in a registry.
+// IsLocal reports whether ref names an image in a file or directory, in a form that Open
+// takes. All other references are names in a registry.
 func IsLocal(ref string) bool {
 	return slices.ContainsFunc(fileSchemes, func(s string) bool { return strings.HasPrefix(ref, s) })
 }
 
-// selector says which image of several is meant.
+// selector chooses one image of several.
 type selector struct {
 	tag    string
 	digest digest.Digest
@@ -29,9 +29,8 @@ type selector struct {
 
 var atDigest = regexp.MustCompile(`^(.*)@([a-z0-9+._-]+:[0-9a-zA-Z]+)$`)
 
-// splitPath splits PATH[:TAG|@DIGEST]. A path that exists as it stands has no
-// tag; otherwise the shortest path that exists counts, and if none does, what
-// stands before the first colon.
+// splitPath splits PATH[:TAG|@DIGEST]. If s exists as a path, there is no tag. Otherwise
+// the path is the shortest one that exists; if none does, it ends before the first colon.
 func splitPath(s string) (string, selector, error) {
 	if m := atDigest.FindStringSubmatch(s); m != nil && !exists(s) {
 		d := digest.Digest(m[2])
@@ -54,8 +53,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// AtPath is the reference by which Open opens the file or layout that is at s,
-// PATH[:TAG|@DIGEST]. It is "" where there is neither.
+// AtPath returns the reference by which Open opens the file or layout at s,
+// PATH[:TAG|@DIGEST]. It returns "" if there is neither.
 func AtPath(s string) string {
 	path, _, err := splitPath(s)
 	if err != nil {
@@ -73,9 +72,9 @@ func AtPath(s string) string {
 	return ""
 }
 
-// Reference is the reference that s, which was taken for a file that is not there, may
-// be: to an image in a layout or archive that is there, or to one in a registry. It is
-// "" where s can be neither.
+// Reference returns the reference that the user may have meant by s, which is not the path
+// of a file: one to an image in a layout or archive that exists, or one to an image in a
+// registry. It returns "" if s can be neither.
 func Reference(s string) string {
 	for _, scheme := range fileSchemes {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {

@@ -14,40 +14,40 @@ import (
 	"ocipipe/lib/oci/manifest"
 )
 
-// Source is where the blobs of an image lie: a layout, an archive, a registry. Its
-// methods may be called from several goroutines, and wait no longer than their context
-// allows. A blob that is not there is ErrNotFound.
+// Source has the blobs of an image: it is a layout, an archive or a registry. Its methods
+// may be called from several goroutines, and wait no longer than their context allows.
+// The error is ErrNotFound for a blob that it does not have.
 type Source interface {
-	// Manifest returns the bytes of d, an index or a manifest. They need not be
-	// verified; the caller does that.
+	// Manifest returns the bytes of d, an index or a manifest. The caller verifies
+	// them, and closes the reader.
 	Manifest(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error)
 	// Config is Manifest for a configuration.
 	Config(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error)
-	// Layer returns the bytes of d, the layer of that index; 0 is the bottom. The
-	// reader fails, at the latest where it would report io.EOF, unless they are the
-	// right ones; see Verify. The context holds for its Read too.
+	// Layer returns the bytes of d, the layer number index; 0 is the bottom. The
+	// reader fails, at the latest where it would report io.EOF, if they are not the
+	// right ones; see Verify. The end of ctx ends its Read too.
 	Layer(ctx context.Context, index int, d manifest.Descriptor) (io.ReadCloser, error)
 }
 
-// Fetcher is a Source that gets layers from afar. WriteArchive asks it for all layers
+// Fetcher is a Source that downloads layers. WriteArchive calls Fetch for all layers
 // before it reads the first.
 type Fetcher interface {
 	Source
-	// Fetch starts to get the layers of img, and does not wait for them. A layer that
-	// is in places may be written there.
+	// Fetch starts to download the layers of img, and does not wait for them. It may
+	// write a layer that has an entry in places to that place.
 	Fetch(img *Image, places map[digest.Digest]Place) error
-	// Placed waits for layer l, and reports whether all of it, verified, is in the
-	// place that Fetch was given for it.
+	// Placed waits for layer l, and reports whether Fetch has written all of it,
+	// verified, to its place.
 	Placed(ctx context.Context, l *Layer) (bool, error)
 }
 
-// Place is where in a file something goes.
+// Place is a position in a file.
 type Place struct {
 	File *os.File // nil: nowhere
 	Off  int64
 }
 
-// embedded finds blobs in their descriptors first.
+// embedded takes a blob from its descriptor, if that holds it, else from Source.
 type embedded struct{ Source }
 
 func (e embedded) Manifest(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error) {
@@ -71,7 +71,7 @@ func (e embedded) Layer(ctx context.Context, index int, d manifest.Descriptor) (
 	return e.Source.Layer(ctx, index, d)
 }
 
-// verifySized is Verify where r is known to have size bytes.
+// verifySized is Verify for an r that is known to have size bytes.
 func verifySized(r io.ReadCloser, size int64, d manifest.Descriptor) (io.ReadCloser, error) {
 	if size != d.Size {
 		r.Close()
@@ -81,8 +81,8 @@ func verifySized(r io.ReadCloser, size int64, d manifest.Descriptor) (io.ReadClo
 }
 
 // Verify returns a reader of r that fails with ErrCorrupt, at the latest where it would
-// report io.EOF, unless r has the size and the digest of d, which must be valid. No more
-// than d.Size bytes are passed on.
+// report io.EOF, unless r has the size and the digest of d. The digest must be valid. The
+// reader passes on no more than d.Size bytes. Closing it closes r.
 func Verify(r io.ReadCloser, d manifest.Descriptor) io.ReadCloser {
 	return &verified{r: r, hash: d.Digest.Algorithm().Hash(), desc: d}
 }
@@ -112,7 +112,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check returns io.EOF if what was read is the blob.
+// check returns io.EOF if the bytes that were read are the blob.
 func (v *verified) check() error {
 	if v.n != v.desc.Size {
 		return v.corrupt("%d bytes, the manifest says %d", v.n, v.desc.Size)
@@ -129,7 +129,7 @@ func (v *verified) corrupt(format string, args ...any) error {
 
 func (v *verified) Close() error { return v.r.Close() }
 
-// layerReader reads a layer. Its errors say which one.
+// layerReader reads a layer, and adds the number of the layer to errors.
 type layerReader struct {
 	io.ReadCloser
 	layer int
@@ -143,8 +143,8 @@ func (r *layerReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo implements [io.WriterTo]: a source whose layers lie in files does so too, and
-// has them copied without a way through memory.
+// WriteTo implements [io.WriterTo]: a source whose layers lie in files implements it too,
+// and copies them without a way through memory.
 func (r *layerReader) WriteTo(w io.Writer) (int64, error) {
 	from, ok := r.ReadCloser.(io.WriterTo)
 	if !ok {
@@ -157,7 +157,7 @@ func (r *layerReader) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// nameLayer says which layer err is about, unless it says so itself.
+// nameLayer adds the number of the layer to err, unless err has it already.
 func nameLayer(layer int, err error) error {
 	if errors.As(err, new(*LayerError)) {
 		return err

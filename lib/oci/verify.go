@@ -40,8 +40,8 @@ func readDocument(r io.Reader, d manifest.Descriptor, limit int64) ([]byte, erro
 	return data, nil
 }
 
-// ReadMetadata reads r, an index, a manifest or a configuration, to its end. The error
-// is a [*LimitError] where that does not come within limit bytes.
+// ReadMetadata reads r, an index, a manifest or a configuration, to its end. The error is a
+// [*LimitError] if r is longer than limit bytes.
 func ReadMetadata(r io.Reader, limit int64) ([]byte, error) {
 	var b bytes.Buffer
 	n, err := io.Copy(&b, io.LimitReader(r, limit+1))

@@ -17,14 +17,14 @@ import (
 
 // WriteArchive writes img to w as an OCI archive: oci-layout, index.json, the
 // manifest, the configuration, then the layers bottom to top, so that a reader
-// of a pipe knows the image before its first layer arrives. A blob that is there
-// twice is written once. The bytes depend on nothing but the image and its tag.
+// of a pipe knows the image before its first layer arrives. It writes a blob that occurs
+// twice once. The bytes depend on nothing but the image and its tag.
 //
-// A writer that has a method Expect(int64) is told how many bytes it will get.
+// If w has a method Expect(int64), WriteArchive tells it how many bytes w will get.
 //
-// After success every layer has been read and verified, and a piped source has been read
-// to its end. After an error the end mark is missing from what was written, which readers
-// report.
+// After success every layer has been read and verified, and an archive from a pipe has
+// been read to its end. After an error what was written has no end mark; its reader
+// reports that.
 func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	a := tarPlan{done: map[string]bool{}}
 	a.bytes(layout.File, []byte(layout.FileContent))
@@ -55,24 +55,24 @@ func WriteArchive(ctx context.Context, w io.Writer, img *Image) error {
 	return img.Drain(ctx)
 }
 
-// Placer is a file that is written from its beginning to its end, but for parts that
-// something else may write.
+// Placer is a file that is written from its beginning to its end, except for parts that
+// something else writes.
 type Placer interface {
-	// Place returns the file and where in it the next byte goes, or nil if it can
-	// be written in order only.
+	// Place returns the file and the offset of the next byte, or nil if the file can
+	// only be written in order.
 	Place() (f *os.File, off int64)
-	// Skip leaves out n bytes.
+	// Skip moves past n bytes.
 	Skip(n int64) error
 }
 
-// expect tells w, if it wants to know, how many bytes it gets.
+// expect tells w how many bytes it will get, if w has a method for that.
 func expect(w io.Writer, n int64) {
 	if e, ok := w.(interface{ Expect(n int64) }); ok {
 		e.Expect(n)
 	}
 }
 
-// indexOf is an index that lists img alone.
+// indexOf returns an index that lists img alone.
 func indexOf(img *Image) []byte {
 	d := manifest.Descriptor{MediaType: types.MediaType(img.MediaType), Digest: img.Digest, Size: int64(len(img.Manifest))}
 	if conf, err := manifest.ParseConfig(img.Config); err == nil && conf.OS != "" && conf.Architecture != "" {
@@ -86,16 +86,15 @@ func indexOf(img *Image) []byte {
 
 const tarBlock = 512
 
-// tarPlan is a tar that has not been written yet. Its headers say nothing about this
-// host.
+// tarPlan is a tar before it is written. Its headers say nothing about this host.
 type tarPlan struct {
 	pieces []piece
 	size   int64
 	done   map[string]bool
-	err    error // of a header, the first one
+	err    error // the first error of a header
 }
 
-// piece is some bytes of a tar: those of a layer, or data.
+// piece is a run of bytes of a tar: a layer, or data.
 type piece struct {
 	off   int64
 	layer *Layer
@@ -127,7 +126,7 @@ func (a *tarPlan) dir(name string) {
 	}
 }
 
-// file adds a file of size bytes, which p holds.
+// file adds a file of size bytes, whose content is p.
 func (a *tarPlan) file(name string, size int64, p piece) {
 	a.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: size})
 	a.add(p)
@@ -138,7 +137,7 @@ func (a *tarPlan) bytes(name string, data []byte) {
 	a.file(name, int64(len(data)), piece{data: data})
 }
 
-// isNew reports whether the blob d is not there yet, and adds its directory.
+// isNew reports whether the plan has no blob d yet, and then adds its directory.
 func (a *tarPlan) isNew(d digest.Digest) bool {
 	if a.done[layout.BlobName(d)] {
 		return false
@@ -160,7 +159,7 @@ func (a *tarPlan) layer(l *Layer) {
 	}
 }
 
-// places is where in out the layers go; nil if out takes bytes only in order.
+// places returns where in out the layers go, or nil if out takes bytes only in order.
 func (a *tarPlan) places(out Placer) map[digest.Digest]Place {
 	if out == nil {
 		return nil
@@ -178,8 +177,8 @@ func (a *tarPlan) places(out Placer) map[digest.Digest]Place {
 	return list
 }
 
-// write writes p to w, a layer verified up to its last byte. What from has put in its
-// place in out already is skipped.
+// write writes p to w; it verifies a layer up to its last byte. If from has put the layer
+// in its place in out already, write skips it.
 func (p piece) write(ctx context.Context, w io.Writer, out Placer, from Fetcher) error {
 	if p.layer == nil {
 		_, err := w.Write(p.data)
@@ -207,8 +206,8 @@ func (l *Layer) copyTo(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w.
-// Only success says that it is the right one.
+// WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w. The bytes
+// are verified only if WriteLayer succeeds.
 func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error {
 	l, err := img.Layer(sel)
 	if err != nil {

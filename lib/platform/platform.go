@@ -1,6 +1,6 @@
-// Package platform is what an image runs on: how a platform is written, when two
-// spellings mean the same, and which images serve a wanted platform. The rules are
-// containerd's.
+// Package platform describes the systems that images run on. It knows how a platform is
+// written, which spellings mean the same, and which images run on a wanted platform. The
+// rules are containerd's.
 package platform
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Platform is what an image runs on, as indexes and configurations say it.
+// Platform is a system that an image runs on, in the JSON of indexes and configurations.
 type Platform struct {
 	Architecture string   `json:"architecture"`
 	OS           string   `json:"os"`
@@ -21,7 +21,7 @@ type Platform struct {
 	Variant      string   `json:"variant,omitempty"`
 }
 
-// String is OS/ARCH[/VARIANT].
+// String returns OS/ARCH[/VARIANT].
 func (p Platform) String() string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
@@ -30,7 +30,7 @@ func (p Platform) String() string {
 	return s
 }
 
-// Full is String with what else there is, in containerd's spelling:
+// Full is String with the version and the features, in containerd's spelling:
 // OS(VERSION+FEATURE...)/ARCH.
 func (p Platform) Full() string {
 	more := strings.Join(append([]string{p.OSVersion}, p.OSFeatures...), "+")
@@ -43,16 +43,15 @@ func (p Platform) Full() string {
 // IsZero reports whether p says nothing.
 func (p Platform) IsZero() bool { return p.Full() == "/" }
 
-// IsUnknown reports whether p is how builders mark what is not an image, such
-// as attestations.
+// IsUnknown reports whether p is the platform that builders give to entries that are not
+// images, such as attestations.
 func (p Platform) IsUnknown() bool { return p.OS == "unknown" && p.Architecture == "unknown" }
 
-// asked is the first part of a platform: OS or OS(VERSION+FEATURE...), where the
+// systemPart matches the first part of a platform: OS or OS(VERSION+FEATURE...), where the
 // version or the features may be left out.
-var asked = regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
+var systemPart = regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
 
-// Parse reads OS/ARCH[/VARIANT], or what full writes; "" is linux on this
-// architecture.
+// Parse parses OS/ARCH[/VARIANT], or the form of Full; "" is linux on this architecture.
 func Parse(s string) (Platform, error) {
 	if s == "" {
 		return Platform{OS: "linux", Architecture: runtime.GOARCH}.Normal(), nil
@@ -61,7 +60,7 @@ func Parse(s string) (Platform, error) {
 	if len(f) < 2 || len(f) > 3 || slices.Contains(f, "") {
 		return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 	}
-	m := asked.FindStringSubmatch(f[0])
+	m := systemPart.FindStringSubmatch(f[0])
 	if m == nil {
 		return Platform{}, fmt.Errorf("platform %q: want OS or OS(VERSION+FEATURE...) before the slash", s)
 	}
@@ -75,8 +74,8 @@ func Parse(s string) (Platform, error) {
 	return p.Normal(), nil
 }
 
-// Normal is p in the one spelling that containerd compares: known aliases
-// replaced, the variant left out where it is the architecture's only or first.
+// Normal returns p in the one spelling that containerd compares: it replaces known aliases,
+// and leaves the variant out where it is the architecture's only or first one.
 func (p Platform) Normal() Platform {
 	p.OS, p.Architecture, p.Variant = strings.ToLower(p.OS), strings.ToLower(p.Architecture), strings.ToLower(p.Variant)
 	if p.OS == "macos" {
@@ -136,7 +135,7 @@ func (p Platform) runs() []Platform {
 	return list
 }
 
-// olderARM64 counts down the variants of 64-bit ARM. Each v9.N contains v8.N+5.
+// olderARM64 lists the older variants of 64-bit ARM. Each v9.N contains v8.N+5.
 func olderARM64(p Platform) []Platform {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(p.Variant, "v"), ".")
 	m, err := strconv.Atoi(major)
@@ -166,9 +165,9 @@ func olderARM64(p Platform) []Platform {
 	return list
 }
 
-// Rank is how well an image of platform have serves p: 0 is best, -1 not at all. An
-// image that needs features of the system which p does not name does not serve p, and
-// a version that p names must be that of the image or begin it.
+// Rank returns how well an image for have runs on p: 0 is best, -1 means not at all. An
+// image that needs features of the system that p does not name does not run on p. If p
+// names a version, the version of the image must be the same or begin with it.
 func (p Platform) Rank(have Platform) int {
 	for _, f := range have.OSFeatures {
 		if !slices.Contains(p.OSFeatures, f) {
@@ -182,9 +181,9 @@ func (p Platform) Rank(have Platform) int {
 	return slices.IndexFunc(p.runs(), func(r Platform) bool { return r.String() == have.String() })
 }
 
-// Accepts reports whether an image of platform have, the only one there is, may serve
-// p. What the image does not say about itself is no reason against it: older builders
-// leave the variant out.
+// Accepts reports whether an image for have, the only one to choose from, may run on p.
+// Where the image does not state its platform p accepts it: older builders leave the
+// variant out.
 func (p Platform) Accepts(have Platform) bool {
 	if have.OS == "" {
 		have.OS = p.OS

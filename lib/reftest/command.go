@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Command is exec.Command for tests, which start no process in another way. A name
-// without a slash is that of a tool, which it needs; "go" is there.
+// Command is exec.Command for tests. They start every process with it. A name without a
+// slash, other than "go", is that of a tool that the test needs; see Need.
 //
-// The process begins with the signals as a terminal leaves them, whatever this one
-// was started with (nohup, a job in the background of a script). It is killed when t
-// ends, and, failing t, when it has run for longer than anything here may take, so
-// that no test waits for ever.
+// The process starts with default signals, as from a terminal, even if this process
+// ignores some (nohup, a background job of a script). It is killed when t ends. If it runs
+// longer than any process of a test may, it is killed and t fails, so that no test waits
+// for ever.
 func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	if name != "go" && !strings.Contains(name, "/") {
@@ -39,12 +39,12 @@ func within(t testing.TB, limit time.Duration, name string, args ...string) *exe
 		}
 		return cmd.Process.Kill()
 	}
-	cmd.WaitDelay = 10 * time.Second // for what it has started and left with its output
+	cmd.WaitDelay = 10 * time.Second // for processes that it has started and that still hold its output
 	return cmd
 }
 
-// limit is far more than any process of a test takes on a busy machine, images of
-// Debian made from its archive among them. It is less than what "go test" has.
+// limit returns a time that no process of a test takes even on a busy machine, not even to
+// make images of Debian from its archive. It is less than the limit of "go test".
 func limit() time.Duration {
 	if os.Getenv("SOAK") == "true" {
 		return time.Hour
@@ -52,10 +52,11 @@ func limit() time.Duration {
 	return 8 * time.Minute
 }
 
-// defaultSignals makes processes start with the default action of the signals that
-// this process was started to ignore. The runtime leaves just these two ignored, and
-// os/exec would pass that on; a signal that is caught is back at its default in a new
-// program. Nobody reads what is caught: this process is as deaf as before.
+// defaultSignals makes processes start with the default action for SIGHUP and SIGINT, even
+// if this process was started with one of them ignored. The runtime leaves just these two
+// ignored, and os/exec would pass that on. So this process catches them instead: a caught
+// signal has its default action again in a new program. It never reads the channel, so it
+// ignores the signals as before.
 var defaultSignals = sync.OnceFunc(func() {
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 		if signal.Ignored(sig) {

@@ -24,7 +24,7 @@ func TestCommandSignals(t *testing.T) {
 			t.Errorf("SIG%s: %q, %v, want %s", signal, out, err, want)
 		}
 	}
-	syscall.Kill(os.Getpid(), syscall.SIGHUP) // of which this process dies as little as before
+	syscall.Kill(os.Getpid(), syscall.SIGHUP) // this process still does not die of it
 	syscall.Kill(os.Getpid(), syscall.SIGINT)
 	time.Sleep(50 * time.Millisecond)
 }

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fact is all that can be seen of one name in a directory tree, in values that
-// can be compared and printed.
+// Fact describes one name in a directory tree, in values that can be compared and
+// printed.
 type Fact struct {
 	Path    string // "." is the root, then "a/b"
 	Type    string // file dir link char block fifo socket
@@ -30,7 +30,7 @@ type Fact struct {
 	Link    string
 	Dev     string // "MAJOR:MINOR" of a device, else ""
 	Nlink   uint64 // of a directory only if asked for, else 0
-	SameAs  string // first path, in order, of the inode; Path itself where it has one name
+	SameAs  string // the first path, in order, of the same inode; Path itself if there is no other
 	Sum     string // SHA-256 of a file's content, in hex
 	Extents string // data of a file as "OFF+LEN,...", if asked for; "-" is all hole
 	Xattrs  Xattrs
@@ -53,7 +53,7 @@ func (x Xattrs) String() string {
 	return "{" + strings.Join(s, " ") + "}"
 }
 
-// Look says what Walk looks at beyond what always counts.
+// Look says which optional facts Walk reports.
 type Look struct {
 	Extents  bool // holes, which not every file system reports alike
 	DirLinks bool // st_nlink of directories, which overlayfs and btrfs do not count
@@ -191,9 +191,9 @@ func xattrs(path string) (Xattrs, error) {
 	return x, nil
 }
 
-// Diff compares facts by path, without regard to their order, and describes each
-// difference in a line. Fields that are named in ignore do not count; a name that
-// is none panics.
+// Diff compares facts by path, without regard to their order, and describes each difference
+// in a line. It does not compare the fields named in ignore. It panics if a name is not
+// that of a field.
 func Diff(want, got []Fact, ignore ...string) []string {
 	for _, name := range ignore {
 		if _, ok := reflect.TypeFor[Fact]().FieldByName(name); !ok {
@@ -246,14 +246,14 @@ func quoted(v any) any {
 	return v
 }
 
-// Compare fails t with the differences, the first 40 of them in words.
+// Compare fails t if Diff finds differences, and prints the first 40.
 func Compare(t testing.TB, want, got []Fact, ignore ...string) {
 	t.Helper()
 	lines := Diff(want, got, ignore...)
 	if len(lines) == 0 {
 		return
 	}
-	const most = 40
-	shown := lines[:min(len(lines), most)]
-	t.Errorf("%d differences in %d entries, among them:\n\t%s", len(lines), len(want), strings.Join(shown, "\n\t"))
+	const maxLines = 40
+	first := lines[:min(len(lines), maxLines)]
+	t.Errorf("%d differences in %d entries, among them:\n\t%s", len(lines), len(want), strings.Join(first, "\n\t"))
 }

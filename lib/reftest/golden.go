@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Long skips t unless "make soak" runs it: for what takes more than seconds. It
-// does not fail under CI, where the time counts too.
+// Long skips t, a test that takes longer than seconds, unless "make soak" runs it. Unlike
+// Skip it does not fail under CI.
 func Long(t testing.TB) {
 	t.Helper()
 	if os.Getenv("SOAK") != "true" {

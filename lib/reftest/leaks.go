@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// Running is what goes on and is open in the process at some moment.
+// Running is the number of goroutines and the open files of the process at some moment.
 type Running struct {
 	goroutines int
 	files      []string
 }
 
-// RunningNow looks around. What runs later is seen by Left.
+// RunningNow returns the goroutines and open files of this moment, for Left to compare.
 func RunningNow(t testing.TB) Running {
 	t.Helper()
-	if r, w, err := os.Pipe(); err == nil { // from the first pipe on the runtime has descriptors of its own
+	if r, w, err := os.Pipe(); err == nil { // with the first pipe the runtime opens descriptors of its own
 		r.Close()
 		w.Close()
 	}
@@ -29,9 +29,8 @@ func RunningNow(t testing.TB) Running {
 	return Running{runtime.NumGoroutine(), openFiles(t)}
 }
 
-// Left fails the test if there are descriptors or goroutines that there were not
-// before. A goroutine that others do not wait for any more may still have to return, and
-// to close what it has in hand.
+// Left fails the test if the process has more descriptors or goroutines than in r. It waits
+// up to a second for them to go: a goroutine may be about to return and close its files.
 func (r Running) Left(t testing.TB) {
 	t.Helper()
 	var more []string
@@ -51,7 +50,7 @@ func (r Running) Left(t testing.TB) {
 	}
 }
 
-// opened is what is open and was not before.
+// opened returns the files that are open now and are not in r.
 func (r Running) opened(t testing.TB) (more []string) {
 	t.Helper()
 	had := slices.Clone(r.files)
@@ -65,7 +64,7 @@ func (r Running) opened(t testing.TB) (more []string) {
 	return more
 }
 
-// openFiles are the files and so on that descriptors of the process refer to.
+// openFiles returns what the descriptors of the process refer to.
 func openFiles(t testing.TB) (names []string) {
 	t.Helper()
 	const dir = "/proc/self/fd"
@@ -75,7 +74,7 @@ func openFiles(t testing.TB) (names []string) {
 	}
 	for _, e := range entries {
 		name, err := os.Readlink(filepath.Join(dir, e.Name()))
-		if err == nil && !strings.HasSuffix(name, "/fd") { // that of ReadDir
+		if err == nil && !strings.HasSuffix(name, "/fd") { // the descriptor of ReadDir
 			names = append(names, name)
 		}
 	}

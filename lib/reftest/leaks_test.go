@@ -17,7 +17,7 @@ func (l *leaks) Helper() {}
 
 func (l *leaks) Errorf(format string, args ...any) { l.said += format }
 
-// TestLeft sees what is left, and nothing where all has ended.
+// TestLeft checks that Left finds what is left, and nothing if everything has ended.
 func TestLeft(t *testing.T) {
 	before := RunningNow(t)
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))

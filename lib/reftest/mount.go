@@ -24,8 +24,8 @@ func Loop(t testing.TB, image string) string {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		dev, err := attach(file)
 		if err == nil {
-			// The device frees itself when the last who has it open, also by a
-			// mount, is gone; if this process is killed too.
+			// The device detaches itself when the last process or mount closes it,
+			// even if this process is killed.
 			t.Cleanup(func() { dev.Close() })
 			return dev.Name()
 		}
@@ -56,13 +56,13 @@ func attach(file *os.File) (*os.File, error) {
 	config.Info.Flags = unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR
 	if err := unix.IoctlLoopConfigure(int(dev.Fd()), &config); err != nil {
 		dev.Close()
-		return nil, err // EBUSY: somebody was faster
+		return nil, err // EBUSY: another process was faster
 	}
 	return dev, nil
 }
 
-// Mount mounts the image, a file or a device, read-only until t ends, and
-// returns where.
+// Mount mounts the image, a file or a device, read-only until t ends, and returns the
+// directory.
 func Mount(t testing.TB, fstype, image, options string) string {
 	t.Helper()
 	dir, err := TryMount(t, fstype, image, options)
@@ -86,7 +86,8 @@ func TryMount(t testing.TB, fstype, image, options string) (string, error) {
 	return mount(t, fstype, image, options)
 }
 
-// Overlay stacks directories, the lowest first, and returns where.
+// Overlay mounts an overlay of directories, the lowest first, until t ends, and returns the
+// directory.
 func Overlay(t testing.TB, lowers ...string) string {
 	t.Helper()
 	return OverlayWith(t, "", lowers...)
@@ -102,7 +103,7 @@ func OverlayWith(t testing.TB, options string, lowers ...string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`)
 	option := ""
 	for _, dir := range lowers {
-		option = ":" + escape.Replace(dir) + option // it wants the highest first
+		option = ":" + escape.Replace(dir) + option // overlayfs wants the highest first
 	}
 	if options != "" {
 		options += ","

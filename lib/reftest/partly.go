@@ -7,50 +7,50 @@ import (
 	"testing"
 )
 
-// Next is the next entry of what is read, in words, with its content, nil if it has
-// none. It returns io.EOF at the end.
+// Next returns the next entry of a reader, in words, and its content, or nil if it has
+// none. At the end it returns io.EOF.
 type Next func() (entry string, content io.WriterTo, err error)
 
-var errEnough = errors.New("enough")
+var errFull = errors.New("limit reached")
 
-// half takes so many bytes.
-type half int64
+// limitedWriter accepts so many bytes, and then fails with errFull.
+type limitedWriter int64
 
-func (n *half) Write(p []byte) (int, error) {
+func (n *limitedWriter) Write(p []byte) (int, error) {
 	if int64(len(p)) > int64(*n) {
 		taken := int(*n)
 		*n = 0
-		return taken, errEnough
+		return taken, errFull
 	}
-	*n -= half(len(p))
+	*n -= limitedWriter(len(p))
 	return len(p), nil
 }
 
-// ways are how much of the content of entry i is read.
+// ways are the ways to read a part of the contents; i is the number of the entry.
 var ways = map[string]func(i int, content io.WriterTo) error{
 	"no content":          func(int, io.WriterTo) error { return nil },
-	"every other content": func(i int, content io.WriterTo) error { return some(i%2 == 0, 1<<62, content) },
-	"the other contents":  func(i int, content io.WriterTo) error { return some(i%2 == 1, 1<<62, content) },
-	"a byte of each":      func(_ int, content io.WriterTo) error { return some(true, 1, content) },
-	"700 bytes of some":   func(i int, content io.WriterTo) error { return some(i%3 > 0, 700, content) },
+	"every other content": func(i int, content io.WriterTo) error { return readPart(i%2 == 0, 1<<62, content) },
+	"the other contents":  func(i int, content io.WriterTo) error { return readPart(i%2 == 1, 1<<62, content) },
+	"a byte of each":      func(_ int, content io.WriterTo) error { return readPart(true, 1, content) },
+	"700 bytes of some":   func(i int, content io.WriterTo) error { return readPart(i%3 > 0, 700, content) },
 }
 
-func some(wanted bool, bytes half, content io.WriterTo) error {
+func readPart(wanted bool, limit limitedWriter, content io.WriterTo) error {
 	if !wanted {
 		return nil
 	}
-	if _, err := content.WriteTo(&bytes); err != nil && !errors.Is(err, errEnough) {
+	if _, err := content.WriteTo(&limit); err != nil && !errors.Is(err, errFull) {
 		return err
 	}
 	return nil
 }
 
-// Partly fails t unless the entries are the same however much of their contents is
-// read, in between which the reader has to skip. Where reading them all fails, it has
-// to fail in each way if all is true, as for a stream that vouches for its contents.
+// Partly fails t unless the entries are the same however much of their contents is read, so
+// that the reader has to skip the rest. If reading all contents fails and all is true, as
+// for a stream with a checksum, reading a part must fail too.
 func Partly(t testing.TB, all bool, open func() (Next, error)) {
 	t.Helper()
-	want, wantErr := read(open, func(_ int, content io.WriterTo) error { return some(true, 1<<62, content) })
+	want, wantErr := read(open, func(_ int, content io.WriterTo) error { return readPart(true, 1<<62, content) })
 	for way, how := range ways {
 		got, err := read(open, how)
 		switch {

@@ -12,10 +12,10 @@ import (
 
 const stepsEnv = "REFTEST_STEPS"
 
-// Linear fails t for each case that takes over five times the steps for 4*n that it
-// takes for n: its work grows faster than its input. A step is a statement of a package
-// below lib, as the coverage of Go counts them, so how fast or busy the machine is does
-// not matter. The cases are called in processes of their own.
+// Linear fails t for each case that takes more than five times as many steps for 4*n as for
+// n, so that its work grows faster than its input. A step is a statement of a package below
+// lib, counted by Go's coverage, so the speed and load of the machine do not matter. Each
+// case runs in a process of its own.
 func Linear(t *testing.T, n int, cases map[string]func(t *testing.T, n int)) {
 	t.Helper()
 	counted(t, n, cases, func(t *testing.T, few, many int64) {
@@ -25,13 +25,13 @@ func Linear(t *testing.T, n int, cases map[string]func(t *testing.T, n int)) {
 	})
 }
 
-// Cost fails t for each case that takes more than most steps for each of n, beyond
-// what it takes for none; see [Linear].
-func Cost(t *testing.T, n int, most int64, cases map[string]func(t *testing.T, n int)) {
+// Cost fails t for each case that takes more than limit further steps for each further unit
+// of n; see [Linear].
+func Cost(t *testing.T, n int, limit int64, cases map[string]func(t *testing.T, n int)) {
 	t.Helper()
 	counted(t, n, cases, func(t *testing.T, few, many int64) {
-		if each := (many - few) / int64(3*n); each > most {
-			t.Errorf("%d steps for each, over %d", each, most)
+		if each := (many - few) / int64(3*n); each > limit {
+			t.Errorf("%d steps for each, over %d", each, limit)
 		}
 	})
 }
@@ -44,8 +44,8 @@ func counted(t *testing.T, n int, cases map[string]func(t *testing.T, n int), ch
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, do := range cases {
-			t.Run(name, func(t *testing.T) { do(t, n) })
+		for name, run := range cases {
+			t.Run(name, func(t *testing.T) { run(t, n) })
 		}
 		return
 	}
@@ -65,7 +65,7 @@ func counted(t *testing.T, n int, cases map[string]func(t *testing.T, n int), ch
 	}
 }
 
-// counting is the package under test, built so that it counts.
+// counting builds the package under test so that it counts steps, and returns the binary.
 func counting(t *testing.T) (binary string) {
 	t.Helper()
 	binary = filepath.Join(t.TempDir(), "counting.test")
@@ -76,7 +76,7 @@ func counting(t *testing.T) (binary string) {
 	return binary
 }
 
-// steps is how many statements t executes with n.
+// steps returns how many statements t executes with n.
 func steps(t *testing.T, binary string, n int) (sum int64) {
 	t.Helper()
 	profile := filepath.Join(t.TempDir(), "profile")
@@ -96,7 +96,7 @@ func steps(t *testing.T, binary string, n int) (sum int64) {
 	return sum
 }
 
-// executed adds up a profile, of which a line is "file:from,to statements times".
+// executed adds up the lines "file:from,to statements times" of a profile.
 func executed(profile string) (sum int64, err error) {
 	for line := range strings.Lines(profile) {
 		if strings.HasPrefix(line, "mode: ") {
@@ -112,7 +112,7 @@ func executed(profile string) (sum int64, err error) {
 	return sum, nil
 }
 
-// exactly is the pattern for -test.run of just one test.
+// exactly returns the pattern for -test.run that matches only one test.
 func exactly(name string) string {
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {

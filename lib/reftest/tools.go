@@ -1,5 +1,5 @@
-// Package reftest is for tests only: it finds and runs the reference tools,
-// mounts images, and compares what two file trees hold.
+// Package reftest is for tests only. It finds and runs the reference tools, mounts images,
+// and compares file trees.
 package reftest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Skip ends t as skipped because of what is missing. Where CI is "true" it
-// fails: a check that may silently not run is not a check.
+// Skip skips t, with what is missing as the reason. If $CI is "true" it fails t instead: a
+// check that may silently not run is not a check.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
 	why := fmt.Sprintf(format, args...)
@@ -27,7 +27,7 @@ func Skip(t testing.TB, format string, args ...any) {
 //go:embed tools.txt
 var toolsFile string
 
-// Tools are those of tools.txt, by name, with the package that each is in.
+// Tools returns the packages of the tools in tools.txt, by the name of the tool.
 var Tools = sync.OnceValue(func() map[string]string {
 	tools := map[string]string{}
 	for line := range strings.Lines(toolsFile) {
@@ -38,8 +38,8 @@ var Tools = sync.OnceValue(func() map[string]string {
 	return tools
 })
 
-// Need returns the path of the tool, whose version it logs, or skips t. It fails t
-// where the tool is not in tools.txt, from which it would be installed.
+// Need returns the path of the tool and logs its version. If the tool is not installed it
+// skips t. It fails t if the tool is not in tools.txt, from which machines are set up.
 func Need(t testing.TB, tool string) string {
 	t.Helper()
 	if Tools()[tool] == "" {
@@ -61,8 +61,8 @@ func NeedRoot(t testing.TB) {
 	}
 }
 
-// Run runs the tool, which it needs, and returns its standard output. It fails t
-// unless the tool exits with 0.
+// Run runs the tool (see Need) and returns its standard output. It fails t unless the tool
+// exits with 0.
 func Run(t testing.TB, tool string, args ...string) string {
 	t.Helper()
 	out, err := Try(t, tool, args...)
@@ -72,14 +72,13 @@ func Run(t testing.TB, tool string, args ...string) string {
 	return out
 }
 
-// Try is Run, but hands the failure of the tool, with what it printed, to the
-// caller.
+// Try is Run, but returns a failure of the tool, with its output, as an error.
 func Try(t testing.TB, tool string, args ...string) (stdout string, err error) {
 	t.Helper()
 	return TryInput(t, nil, tool, args...)
 }
 
-// TryInput is Try with something on standard input.
+// TryInput is Try with stdin as standard input.
 func TryInput(t testing.TB, stdin []byte, tool string, args ...string) (stdout string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -92,7 +91,8 @@ func TryInput(t testing.TB, stdin []byte, tool string, args ...string) (stdout s
 	return out.String(), nil
 }
 
-// find also looks where root's tools are, which users rarely have in PATH.
+// find returns the path of the tool. It also looks in the directories of root's tools, which
+// users rarely have in PATH.
 func find(tool string) (string, error) {
 	path, err := exec.LookPath(tool)
 	for _, dir := range []string{"/usr/local/sbin/", "/usr/sbin/", "/sbin/"} {
@@ -106,14 +106,14 @@ func find(tool string) (string, error) {
 // versionCommands are for tools that do not know --version.
 var versionCommands = map[string]string{
 	"debugfs": "debugfs -V", "e2fsck": "e2fsck -V", "mke2fs": "mke2fs -V", "mkfs.ext4": "mke2fs -V",
-	"dumpe2fs": "dumpe2fs -V", "resize2fs": "dumpe2fs -V", // resize2fs says it only as it works
+	"dumpe2fs": "dumpe2fs -V", "resize2fs": "dumpe2fs -V", // resize2fs prints its version only while it works
 	"mkfs.erofs": "fsck.erofs -V", "fsck.erofs": "fsck.erofs -V", "dump.erofs": "dump.erofs -V",
-	"mtree": "dpkg-query -W mtree-netbsd", // NetBSD's has none
+	"mtree": "dpkg-query -W mtree-netbsd", // NetBSD's mtree has no version
 }
 
 var versions sync.Map
 
-// version is the first line that the tool says of itself.
+// version returns the first line that the tool prints about its version.
 func version(tool string) string {
 	if v, ok := versions.Load(tool); ok {
 		return v.(string)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # boot.sh [IMAGE [FORM...]]: turns an image into disks and boots a virtual machine
 # with each, on Debian's kernels. The tree that a machine sees must be the one that
-# tar2tree merges, and the machine must be able to write over it. Without IMAGE,
-# which may be any reference that oci-fetch takes, it is the small one that the
+# tar2tree merges, and the machine must be able to write over it. IMAGE is any
+# reference that oci-fetch takes. Without it, boot.sh uses the small image that the
 # repository makes itself, and then one of Debian (images.sh).
 #
 # Exit code 1: a boot failed; 3: something that boots need is missing.
@@ -24,7 +24,7 @@ table   newer   fsmeta and layers, in one VMDK
 '
 forms=(flat vmdk stream devices layered table)
 
-# kernels are found once, and so is what machines run on.
+# find_kernels finds the kernels, and the accelerator of the machines, once.
 find_kernels() {
 	kernel[default]=$("$here/kernel.sh" default) || exit
 	BOOT_ACCEL=${BOOT_ACCEL:-$("$here/vm.sh" --accel "${kernel[default]}")} || exit
@@ -35,7 +35,7 @@ find_kernels() {
 	}
 }
 
-# make_disks: from image.tar all that the forms need, and the list of the tree.
+# make_disks makes from image.tar the disks of all forms, and the list of the tree.
 make_disks() {
 	local digest i=0
 	tar2tree --no-data --digest -o list image.tar
@@ -54,7 +54,7 @@ make_disks() {
 	wrap-vmdk -o layered.vmdk plain "${layers[@]}"
 }
 
-# boot FORM, in the directory of the disks
+# boot FORM boots a machine, in the directory of the disks.
 boot() {
 	local k what disks
 	read -r _ k what <<<"$(grep "^$1 " <<<"$table")"
@@ -79,7 +79,7 @@ image() {
 	printf 'boot: %s: %d names in %d layers, flat image of %d bytes, fsmeta of %d\n' "$1" \
 		"$(grep -vc '^#' list)" "${#layers[@]}" "$(stat -c %s flat)" "$(stat -c %s fsmeta)"
 	for form in "${forms[@]}"; do
-		boot "$form" || failed=$((failed == 1 ? 1 : $?)) # 3 only where nothing worse
+		boot "$form" || failed=$((failed == 1 ? 1 : $?)) # 3 only if no boot has failed
 	done
 	cd "$repo"
 	rm -rf "$work/disks"

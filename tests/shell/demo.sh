@@ -1,14 +1,14 @@
 #!/bin/bash
 # demo.sh [IMAGE]: turns an image into an EROFS disk, in the directory demo, and
-# shows it. Without IMAGE, which may be any reference that oci-fetch takes, it is
-# a small one that the repository makes itself.
+# shows it. IMAGE is any reference that oci-fetch takes. Without it, demo.sh uses a
+# small image that the repository makes itself.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 rm -rf demo
 mkdir demo
 PATH=$PWD/bin:$PATH:/usr/sbin:/sbin
-excerpt=" | sed -n 1,40p" # of what a real image would print pages of
+excerpt=" | sed -n 1,40p" # a real image would print pages
 
 # show LINE prints the shell line and runs it.
 show() {

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Makes an image or a layer of real files for tests and benchmarks, unless it is
-# there already, and prints the directory that holds it.
+# Makes an image or a layer of real files for tests and benchmarks, unless it
+# exists already, and prints the directory that holds it.
 #
 #     images.sh NAME...
 #
 # The directories lie in $OCIPIPE_IMAGES, by default ~/.cache/ocipipe-images, and
 # are never changed once made. Images are oci/, a layout with the tag "image";
-# layers are layer.tar and layer.tar.gz. Exit code 3 says that something which
-# cannot be made here (no network, not root) is missing.
+# layers are layer.tar and layer.tar.gz. Exit code 3 says that an image cannot be
+# made here (no network, not root).
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -35,16 +35,17 @@ need() {
 	done
 }
 
-# pack DIR TAR: the same bytes for the same tree, all that a layer can hold.
+# pack DIR TAR writes the same bytes for the same tree, with everything that a layer
+# can hold.
 pack() {
 	tar --format=posix --pax-option=delete=atime,delete=ctime --sort=name --numeric-owner \
 		--xattrs --xattrs-include='*' --xattrs-exclude='trusted.*' -C "$1" -cf "$2" .
 }
 
-# compress keeps layer.tar beside layer.tar.gz.
+# compress makes layer.tar.gz, and keeps layer.tar.
 compress() { gzip -n -6 <layer.tar >layer.tar.gz; }
 
-# image TAR...: the layout of these layers.
+# image TAR... makes the layout of an image with these layers.
 image() {
 	local layer
 	umoci init --layout oci
@@ -55,7 +56,8 @@ image() {
 	umoci gc --layout oci
 }
 
-# by umoci's own differ: all applets as hard links of one file, then as symlinks.
+# Layers made by umoci's own differ: all applets as hard links to one file, then as
+# symlinks.
 make_busybox() {
 	need busybox umoci
 	need_root
@@ -92,8 +94,8 @@ make_debian-base() {
 	rm -rf root
 }
 
-# A root file system, packages installed into it, and removals. The layers are
-# what an overlay collects, as container builders make them.
+# A root file system, packages installed into it, and removals. As with container
+# builders, the layers are the upper directories of an overlay.
 make_debian() {
 	need umoci setfattr getfattr
 	need_root
@@ -112,7 +114,7 @@ make_debian() {
 	rm -rf lower upper1 upper2 work root 1.tar 2.tar
 }
 
-# in_overlay UPPER LOWERS COMMAND
+# in_overlay UPPER LOWERS COMMAND runs the command in an overlay at root.
 in_overlay() {
 	mount -t overlay -o "index=off,metacopy=off,redirect_dir=off,lowerdir=$2,upperdir=$1,workdir=work" overlay root ||
 		cannot "debian: no overlayfs"
@@ -161,7 +163,7 @@ oci_marks() {
 	done
 }
 
-# npm_layer PACKAGE@VERSION...
+# npm_layer PACKAGE@VERSION... makes a layer of npm packages.
 npm_layer() {
 	need npm
 	mkdir -p root/app home
@@ -240,7 +242,8 @@ make_sparse() {
 	rm -rf root
 }
 
-# make NAME prints the directory; the recipe runs in a temporary one beside it.
+# make NAME makes an image or a layer, unless it exists, in a temporary directory beside
+# its own, and prints its directory.
 make() {
 	local name=$1 dir tmp
 	[ -n "${version[$name]:-}" ] || {
@@ -259,7 +262,7 @@ make() {
 			# In the background, because "set -e" means nothing on the left of ||.
 			(
 				cd "$tmp"
-				unset TMPDIR # of a test; what is installed into an image has another /tmp
+				unset TMPDIR # that of a test does not exist in the image
 				"make_$name" 9>&-
 			) </dev/null >"$cache/$name.log" 2>&1 &
 			wait $! || {

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Finds a kernel for the virtual machines of boot.sh, not installed but unpacked
-# from Debian's package, and prints the directory that holds it: vmlinuz, and in
-# modules/ what the machines load, in that order.
+# Unpacks a kernel from Debian's package, without installing it, for the virtual
+# machines of boot.sh, and prints the directory that holds it: vmlinuz, and in modules/
+# the modules that the machines load, in that order.
 #
 #     kernel.sh default|newer
 #
-# default is the kernel of this Debian (6.1 in version 12), newer the highest that
-# it has besides, where that is 6.4 or later. The directories lie where those of
-# images.sh do. Exit code 3 says that there is no such kernel to be had.
+# default is the kernel of this Debian (6.1 in version 12), newer the newest other
+# kernel that it has, if that is 6.4 or later. The directories lie beside those of
+# images.sh. Exit code 3 says that no such kernel is available.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -19,7 +19,7 @@ cannot() {
 	exit 3
 }
 
-# metapackage prints the name of the package that stands for the newest build.
+# metapackage prints the name of the package that depends on the newest build.
 metapackage() {
 	case $1 in
 	default) echo linux-image-cloud-amd64 ;;
@@ -37,7 +37,7 @@ metapackage() {
 # build prints the package that holds the kernel, or nothing.
 build() { { apt-cache depends "$1" 2>/dev/null || true; } | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p'; }
 
-# download PACKAGE: as root with new lists where the archive has moved on.
+# download PACKAGE downloads it. Root gets new lists if the archive has moved on.
 download() {
 	apt-get -q download "$1" && return
 	[ "$(id -u)" = 0 ] && apt-get -q update && apt-get -q download "$1"

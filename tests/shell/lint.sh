@@ -1,5 +1,5 @@
 #!/bin/bash
-# gofmt, go vet, and shellcheck over every shell file.
+# Runs gofmt, go vet, and shellcheck over every shell file.
 set -euo pipefail
 
 unformatted=$(gofmt -l .)

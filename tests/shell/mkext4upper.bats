@@ -309,7 +309,7 @@ overlaid() {
 @test "usage errors" {
 	stream "$root" >in.tree
 	for c in '|missing flags: --size=SIZE' '--size=1M|too small' '--size=65T|too large' '--size=x|is not a size' '--size=64M --journal=1M|journal of 1048576 bytes' \
-		'--size=64M --root-mode=9|are no permissions such as 0755' '--size=64M --root-mode=17777|no permissions' '--size=64M --features=foo|unknown feature' \
+		'--size=64M --root-mode=9|is not a mode such as 0755' '--size=64M --root-mode=17777|is not a mode' '--size=64M --features=foo|unknown feature' \
 		'--size=20T --features=^64bit|too large' '--size=64M --bytes-per-inode=1|bytes for an inode' '--size=64M --reserve-growth=20T|resize_inode ends below' \
 		'--size=1T --reserve-growth=1G|it cannot grow to' '--size=64M --label=seventeen-bytes-x|at most 16 bytes' '--size=64M --uuid=1|is not a UUID' 'in.tree|unexpected argument'; do
 		# shellcheck disable=SC2086 # several words

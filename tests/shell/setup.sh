@@ -1,14 +1,15 @@
 #!/bin/bash
-# Finds the tools that the tests use, which lib/reftest/tools.txt lists. As root on a
-# Debian it installs those that are missing; otherwise it names them with what is
-# skipped without them. Under CI=true a missing tool is a failure.
+# Finds the tools that the tests use, which lib/reftest/tools.txt lists. As root on
+# Debian it installs missing ones. Otherwise it names them, and the tests that are
+# skipped without them. With CI=true a missing tool is a failure.
 set -euo pipefail
 
 tools=$(dirname "$0")/../../lib/reftest/tools.txt
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# there COMMAND: it is installed. A path is that of a file which is no program.
-there() {
+# is_installed COMMAND succeeds if the command is installed. A path names a file that is
+# not a program.
+is_installed() {
 	case $1 in
 	/*) [ -e "$1" ] ;;
 	*) command -v "$1" >/dev/null ;;
@@ -19,7 +20,7 @@ there() {
 each_missing() {
 	local command package why
 	while read -r command package why; do
-		there "$command" || "$1" "$command" "$package" "$why"
+		is_installed "$command" || "$1" "$command" "$package" "$why"
 	done < <(grep '^[^#]' "$tools")
 }
 
@@ -31,7 +32,7 @@ if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]
 	echo "setup: installing ${packages[*]}"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get -qq update || true
-	# One by one where all at once fails: what can be had is worth having.
+	# If installing all at once fails, install as many as possible one by one.
 	apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null ||
 		for p in "${packages[@]}"; do apt-get -qq install -y --no-install-recommends "$p" >/dev/null || true; done
 fi

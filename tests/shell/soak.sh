@@ -1,6 +1,6 @@
 #!/bin/bash
-# What takes longer than "make test" may: each fuzz test for FUZZTIME, and the
-# tests that are long or use the network.
+# Runs the tests that take longer than "make test" may: each fuzz test for FUZZTIME, and
+# the tests that are long or use the network.
 set -euo pipefail
 
 go=${GO:-go}

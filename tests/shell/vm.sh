@@ -1,18 +1,20 @@
 #!/bin/bash
-# Boots a virtual machine that mounts an EROFS image, and compares what it sees
-# with what it should.
+# Boots a virtual machine that mounts an EROFS image, and compares the tree that it
+# sees with the expected one.
 #
 #     vm.sh KERNEL LIST DISK [LAYER...]
 #     vm.sh --accel KERNEL
 #
-# KERNEL is what kernel.sh prints, LIST what "tar2tree --no-data --digest" says of
-# the image, DISK a VMDK (*.vmdk) or a raw image; with LAYERs each is a disk more,
-# and the image is mounted with "-o device=" for each. lib/reftest/guest is what
-# runs in the machine: it lists the tree below an overlay with a second disk, one
-# of mkext4upper that it grows while it is mounted, then writes to that. The second form prints what the machine is to run on, kvm or tcg,
-# which BOOT_ACCEL says to the first. BOOT_TIMEOUT is for one machine, in seconds.
+# KERNEL is the directory that kernel.sh prints, LIST the output of
+# "tar2tree --no-data --digest" for the image, DISK a VMDK (*.vmdk) or a raw image. Each
+# LAYER is a further disk; the image is mounted with "-o device=" for each. The machine
+# runs lib/reftest/guest, which lists the tree below an overlay on a second disk, one of
+# mkext4upper that it grows while it is mounted, and then writes to that.
 #
-# Exit code 1: it did not boot, or saw something else; 3: a program is missing.
+# The second form prints the accelerator for the machine, kvm or tcg; BOOT_ACCEL passes
+# it to the first form. BOOT_TIMEOUT is the time limit for one machine, in seconds.
+#
+# Exit code 1: the machine did not boot, or saw another tree; 3: a program is missing.
 set -euo pipefail
 
 here=$(cd "${0%/*}" && pwd)
@@ -27,7 +29,7 @@ for tool in qemu-system-x86_64 cpio mkext4upper dumpe2fs debugfs e2fsck; do
 	}
 done
 
-# machine SECONDS ARGUMENT...: runs a machine with a console on standard output.
+# machine SECONDS ARGUMENT... runs a machine with its console on standard output.
 machine() {
 	local seconds=$1
 	shift
@@ -35,7 +37,7 @@ machine() {
 		-no-reboot -machine q35 -m 512 -kernel "$kernel/vmlinuz" "$@" </dev/null
 }
 
-# accel prints kvm where a kernel comes up in it: that /dev/kvm is there is not enough.
+# accel prints kvm if a kernel boots with it, else tcg. That /dev/kvm exists is not enough.
 accel() {
 	if [ -w /dev/kvm ] && grep -q 'Linux version' <(
 		machine 5 -accel kvm -cpu host -append 'console=ttyS0 earlyprintk=serial panic=-1' 2>/dev/null
@@ -46,21 +48,21 @@ accel() {
 	fi
 }
 
-# failed TEXT shows the end of the console with it.
+# failed TEXT prints the text and the end of the console, and exits.
 failed() {
 	echo "vm.sh: $1; the console's last lines:" >&2
 	tail -n 15 console | sed 's/^/    /' >&2
 	exit 1
 }
 
-# disk NAME FILE [OPTION] adds to the machine.
+# disk NAME FILE [OPTION] adds a disk to the machine.
 disk() {
 	local format=raw
 	[[ $2 == *.vmdk ]] && format=vmdk
 	arguments+=(-drive "if=none,id=$1,format=$format,file=${2//,/,,}${3:-}" -device "virtio-blk-pci,drive=$1,serial=$1")
 }
 
-# initramfs is the guest program with the modules of the kernel.
+# initramfs makes the archive of the guest program and the modules of the kernel.
 initramfs() {
 	mkdir -p root/dev
 	(cd "$here/../.." && CGO_ENABLED=0 "${GO:-go}" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/root/init" ./lib/reftest/guest)
@@ -68,8 +70,8 @@ initramfs() {
 	(cd root && find . | sort | cpio --quiet -o -H newc) >initramfs
 }
 
-# check_upper: the file system has grown, and what the machine wrote is on its disk, as
-# overlayfs keeps it.
+# check_upper checks that the upper file system has grown, and holds what the machine
+# wrote in the form of overlayfs.
 check_upper() {
 	local deleted
 	e2fsck -fn upper >e2fsck.log 2>&1 || failed "the upper disk is damaged: $(tail -n 3 e2fsck.log)"
@@ -129,7 +131,7 @@ size=$(sed -nE 's/^guest: list of ([0-9]+) bytes.*/\1/p' console)
 [ -n "$size" ] || failed "the machine did not list the tree"
 sum=$(sed -nE 's/^guest: list of .* sha256 ([0-9a-f]{64})$/\1/p' console)
 head -c "$size" list >got
-[ "$(sha256sum <got)" = "$sum  -" ] || failed "the list did not come out of the machine as it was"
+[ "$(sha256sum <got)" = "$sum  -" ] || failed "the list changed on its way out of the machine"
 if [ "$(sha256sum <want)" != "$sum  -" ]; then
 	echo "vm.sh: the machine sees another tree:" >&2
 	diff want got | sed -n '1,10s/^/    /p' >&2

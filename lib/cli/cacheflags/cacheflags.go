@@ -1,5 +1,5 @@
-// Package cacheflags is the flags about the cache of what registries send, a struct to
-// be embedded in a tool, and where the cache lies without them.
+// Package cacheflags has the flags about the cache for what registries send, as a struct
+// that a tool embeds, and finds the cache of the user if they do not name one.
 package cacheflags
 
 import (
@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/oci/pull"
 )
 
-// Cache is the flags.
+// Cache holds the flags.
 type Cache struct {
 	Dir    string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" group:"Cache" help:"Cache for what registries send."`
 	Off    bool   `name:"no-cache" group:"Cache" help:"Keep nothing in a cache."`
@@ -23,7 +23,7 @@ type Cache struct {
 	Force  bool   `group:"Cache" help:"Fetch everything again."`
 }
 
-// Check finds what kong cannot.
+// Check returns an error for flags that exclude each other, which kong cannot find.
 func (c *Cache) Check() error {
 	if c.Pull == "never" && (c.Off || c.Force) {
 		return cli.Usage("--pull never takes all from the cache: not with --no-cache or --force")
@@ -31,7 +31,7 @@ func (c *Cache) Check() error {
 	return nil
 }
 
-// Fill opens the cache and sets what the flags say.
+// Fill opens the cache and puts the flags into opts.
 func (c *Cache) Fill(env *cli.Env, opts *pull.Options) (err error) {
 	opts.Policy = map[string]pull.Policy{"if-missing": pull.IfMissing, "always": pull.Always, "never": pull.Never}[c.Pull]
 	if c.Force {
@@ -49,8 +49,8 @@ func (c *Cache) Advise(err error) string {
 	return ""
 }
 
-// open opens the cache. The default one was not asked for by name, so that its failure
-// is only a warning, and where there is no home there is no cache.
+// open opens the cache. If the user has not named it, a failure is only a warning, and
+// without a home directory there is no cache.
 func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 	if c.Off {
 		return nil, nil
@@ -71,7 +71,7 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 		return nil, nil
 	}
 	dir := filepath.Join(base, "ocipipe")
-	os.MkdirAll(dir, 0o700) // what is private stays so; a failure shows again
+	os.MkdirAll(dir, 0o700) // for this user alone; a failure shows again in openCache
 	s, err := openCache(env, dir, opts)
 	if err != nil && c.Pull != "never" {
 		env.Warn(err.Error() + ": going on without it")
@@ -80,9 +80,10 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 	return s, err
 }
 
-// baseDir is where the caches of a user lie; "" if there is no home.
+// baseDir returns the directory in which the caches of the user lie, or "" if there is no
+// home directory.
 func baseDir() string {
-	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) { // as its specification has it
+	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) { // its specification ignores a relative path
 		return dir
 	}
 	home, err := os.UserHomeDir()
@@ -92,11 +93,11 @@ func baseDir() string {
 	return filepath.Join(home, ".cache")
 }
 
-// keepParts is for how long a download that was broken off can be gone on with.
+// keepParts is how long a part of a download is kept, to be continued.
 const keepParts = 7 * 24 * time.Hour
 
-// openCache opens the cache in dir and removes what killed processes left there
-// long ago. That it cannot do so, in one that is read-only, does not matter.
+// openCache opens the cache in dir and removes what killed processes left there long ago.
+// If it cannot remove that, because the cache is read-only, it goes on.
 func openCache(env *cli.Env, dir string, opts cas.Options) (*cas.Store, error) {
 	s, err := cas.Open(env.Context, dir, opts)
 	if err != nil {

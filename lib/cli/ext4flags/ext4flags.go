@@ -1,5 +1,5 @@
-// Package ext4flags has what the tools that make ext4 file systems share of their command
-// lines: the advice about errors, in the words of their flags.
+// Package ext4flags gives advice about errors of lib/ext4, in the words of the flags that
+// all tools share that make ext4 file systems.
 package ext4flags
 
 import (
@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/ext4/volume"
 )
 
-// Advise is the hint for an error of lib/ext4 or of a package below it, or "".
+// Advise returns a hint for an error of lib/ext4 or of a package below it, or "".
 func Advise(err error) string {
 	var room *ext4.RoomError
 	var size *grow.SizeError
@@ -36,7 +36,7 @@ func adviseRoom(e *ext4.RoomError) string {
 	if e.Inodes != 0 {
 		flags = append(flags, fmt.Sprintf("--inodes %d", e.Inodes))
 	}
-	enough := strings.Join(flags, " ") + " is enough"
+	hint := strings.Join(flags, " ") + " is enough"
 	switch {
 	case e.Lack == ext4.LackMetadata:
 		return "a larger --size, or a smaller --journal"
@@ -45,7 +45,7 @@ func adviseRoom(e *ext4.RoomError) string {
 	case flags == nil:
 		return ""
 	case e.Lack == ext4.LackSpace:
-		return fmt.Sprintf("%s, with %dM free", enough, e.Free>>20)
+		return fmt.Sprintf("%s, with %dM free", hint, e.Free>>20)
 	}
-	return enough
+	return hint
 }

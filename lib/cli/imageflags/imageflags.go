@@ -1,5 +1,5 @@
-// Package imageflags is the flags about the image that a tool reads, each group a struct
-// to be embedded in a tool, and what those flags do against the errors of package oci.
+// Package imageflags has the flags about the image that a tool reads, each group as a
+// struct that a tool embeds, and names the flags that help against errors of package oci.
 package imageflags
 
 import (
@@ -10,13 +10,13 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// Choice is the flags that choose an image among several.
+// Choice holds the flags that choose one image among several.
 type Choice struct {
 	Platform           string `placeholder:"OS/ARCH" help:"Platform to choose from an index, and to require."`
 	AllowOtherPlatform bool   `help:"Take the only image though its platform differs."`
 }
 
-// Check finds what kong cannot.
+// Check returns an error for a platform that cannot be parsed.
 func (c *Choice) Check() error {
 	if _, err := platform.Parse(c.Platform); err != nil {
 		return cli.Usage("%v", err)
@@ -24,7 +24,7 @@ func (c *Choice) Check() error {
 	return nil
 }
 
-// Fill sets what the flags say.
+// Fill puts the flags into opts.
 func (c *Choice) Fill(opts *oci.Options) {
 	opts.Platform, opts.AllowOtherPlatform = c.Platform, c.AllowOtherPlatform
 }
@@ -41,13 +41,13 @@ func (c *Choice) Advise(err error) string {
 	return "--platform " + none.Available[0] + " takes it"
 }
 
-// Limits is the flags that limit what an image may make a tool read.
+// Limits holds the flags that limit how much an image can make a tool read.
 type Limits struct {
 	MaxMetadata int64 `type:"size" default:"16M" placeholder:"SIZE" group:"Limits on the input" help:"Size of an index, manifest or config."`
 	MaxLayer    int64 `type:"size" default:"64G" placeholder:"SIZE" group:"Limits on the input" help:"Unpacked layer of docker save."`
 }
 
-// Fill sets what the flags say.
+// Fill puts the flags into opts.
 func (l *Limits) Fill(opts *oci.Options) {
 	opts.MaxMetadata, opts.MaxLayer = l.MaxMetadata, l.MaxLayer
 }

@@ -69,7 +69,7 @@ func adviseLogin(m registry.MissingLogin) string {
 	hint := fmt.Sprintf("no credentials for %s were found: docker login or podman login stores them, --authfile FILE names others", m.Host)
 	switch {
 	case m.UsernameFor != "":
-		hint += fmt.Sprintf("; --username is for %s, in whose place %s puts another", m.UsernameFor, m.ReplacedBy)
+		hint += fmt.Sprintf("; --username is for %s, which %s replaces", m.UsernameFor, m.ReplacedBy)
 	case m.NotAsked != "":
 		hint += "; " + m.NotAsked
 	}

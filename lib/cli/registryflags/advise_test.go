@@ -36,7 +36,7 @@ func TestAdvise(t *testing.T) {
 		{failed(registry.ShowCertificate), "--client-cert FILE and --client-key FILE show the registry who you are, a directory of --certs-dir any host"},
 		{login(registry.MissingLogin{Host: "host"}), found},
 		{login(registry.MissingLogin{Host: "host", NotAsked: "helpers are not asked"}), found + "; helpers are not asked"},
-		{login(registry.MissingLogin{Host: "host", UsernameFor: "name", ReplacedBy: "FILE"}), found + "; --username is for name, in whose place FILE puts another"},
+		{login(registry.MissingLogin{Host: "host", UsernameFor: "name", ReplacedBy: "FILE"}), found + "; --username is for name, which FILE replaces"},
 	} {
 		if got := (&Registry{}).Advise(fmt.Errorf("where: %w", c.err)); got != c.want {
 			t.Errorf("%#v: %q, want %q", c.err, got, c.want)

@@ -8,7 +8,8 @@ import (
 	"ocipipe/lib/oci/hosts"
 )
 
-// authFiles are where credentials may lie, in the order in which they count.
+// authFiles returns the files that may have credentials. The first that has them for a host
+// counts.
 func (r *Registry) authFiles() ([]string, error) {
 	for _, named := range []struct{ by, file string }{{"--authfile", r.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
 		if named.file == "" {
@@ -35,7 +36,7 @@ func (r *Registry) authFiles() ([]string, error) {
 	return files, nil
 }
 
-// below is name in dir, if there is a dir.
+// below returns the path of name in dir, or "" if dir is "".
 func below(dir, name string) string {
 	if dir == "" {
 		return ""
@@ -43,8 +44,9 @@ func below(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// configs are the files and directories of registries.conf, the later counting more. A
-// user's file stands for the system's and its directory; one that is named, for all.
+// configs returns the files and directories of registries.conf; later ones override earlier
+// ones. A user's file replaces the system's file and directory. A file that a flag or the
+// environment names replaces all.
 func (r *Registry) configs() ([]string, error) {
 	for _, f := range []string{r.RegistriesConf, os.Getenv("CONTAINERS_REGISTRIES_CONF")} {
 		if f != "" {
@@ -64,7 +66,8 @@ func (r *Registry) configs() ([]string, error) {
 	return []string{filepath.Join(system, name), filepath.Join(system, name+".d"), dir}, nil
 }
 
-// certs are the certificates that flags name, or that lie where podman and docker look.
+// certs returns the certificates that flags name, and the directories where podman and
+// docker look for others.
 func (r *Registry) certs() (hosts.Options, error) {
 	o := hosts.Options{CACert: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey}
 	if r.TLSVerify != nil {
@@ -84,7 +87,8 @@ func (r *Registry) certs() (hosts.Options, error) {
 	return o, nil
 }
 
-// configHome is where a user's configuration lies; "" if there is no home.
+// configHome returns the directory of the user's configuration, or "" if there is no home
+// directory.
 func configHome() string {
 	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
 		return dir

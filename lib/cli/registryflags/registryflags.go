@@ -1,7 +1,7 @@
-// Package registryflags is the flags about registries, a struct to be embedded in a tool:
-// how they are spoken to, with which credentials and certificates, and where docker and
-// podman keep those. It knows as well what these flags do against the errors of packages
-// pull and registry.
+// Package registryflags has the flags about registries, as a struct that a tool embeds: how
+// to speak to them, and with which credentials and certificates. It finds those that docker
+// and podman keep, and names the flags that help against errors of packages pull and
+// registry.
 package registryflags
 
 import (
@@ -18,7 +18,7 @@ import (
 	"ocipipe/lib/oci/registry"
 )
 
-// Registry is the flags.
+// Registry holds the flags.
 type Registry struct {
 	Jobs        int           `short:"j" default:"4" placeholder:"N" group:"Download" help:"Layers to download at a time."`
 	Connections int           `default:"6" placeholder:"N" group:"Download" help:"Connections at a time."`
@@ -40,7 +40,8 @@ type Registry struct {
 	AllowForeign   bool   `group:"Download" help:"Fetch layers from URLs in the manifest, too."`
 }
 
-// Check finds what kong cannot; ref is the image that is asked for.
+// Check returns an error for flags that are out of range or do not go together; ref is the
+// image that the user asks for.
 func (r *Registry) Check(ref string) error {
 	for _, m := range r.Mirror {
 		if _, err := hosts.ParseMirror(m, ""); err != nil {
@@ -66,7 +67,7 @@ func (r *Registry) Check(ref string) error {
 	return nil
 }
 
-// Fill sets what the flags say, and the files that they stand in for. With
+// Fill puts the flags into opts, and the configuration files that they stand in for. With
 // --password-stdin it reads standard input.
 func (r *Registry) Fill(env *cli.Env, opts *pull.Options) (err error) {
 	opts.Jobs, opts.AllowForeign = r.Jobs, r.AllowForeign
@@ -104,7 +105,7 @@ func readPassword(env *cli.Env) (string, error) {
 		return "", err
 	}
 	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.New("standard input: no password there")
+		return "", errors.New("standard input: has no password")
 	}
 	return line, nil
 }

@@ -1,6 +1,6 @@
 // Package conn makes single exchanges with registries and with the hosts that they name.
 // It keeps connections, separately for hosts that need other certificates, and notices
-// when one stalls. It follows no redirects and does not log in.
+// when a connection stalls. It does not follow redirects, and does not log in.
 package conn
 
 import (
@@ -16,14 +16,14 @@ import (
 // Options say how connections are made.
 type Options struct {
 	Certs     *hosts.Certs
-	Timeout   time.Duration // without a sign from the other side
-	Idle      int           // connections to a host that are kept for later
+	Timeout   time.Duration // how long the other side may be silent
+	Idle      int           // how many idle connections to a host are kept
 	UserAgent string
 	// Adapt, unless it is nil, changes transports before they are used.
 	Adapt func(*http.Transport)
 }
 
-// Conns are connections. Its methods may be called at the same time.
+// Conns holds connections. Its methods may be called from several goroutines.
 type Conns struct {
 	opts Options
 
@@ -33,19 +33,19 @@ type Conns struct {
 	made map[hosts.Peer]*http.Transport
 }
 
-// New returns no connections yet.
+// New returns a Conns without connections.
 func New(opts Options) *Conns {
 	return &Conns{opts: opts, made: map[hosts.Peer]*http.Transport{}}
 }
 
-// FileError is an error about a file of certificates, met before a request was sent.
+// FileError is an error about a file of certificates. No request was sent.
 type FileError struct{ error }
 
-// Unwrap returns the error.
+// Unwrap returns the error of the file.
 func (e FileError) Unwrap() error { return e.error }
 
 // Send makes an exchange with p on one connection. The caller closes the body of the
-// answer; its Read fails where nothing comes for the time of Options.Timeout.
+// answer. A Read of the body fails if nothing comes for Options.Timeout.
 func (c *Conns) Send(req *http.Request, p hosts.Peer) (*http.Response, error) {
 	via, err := c.transport(p)
 	if err != nil {
@@ -83,12 +83,12 @@ func (c *Conns) transport(p hosts.Peer) (*http.Transport, error) {
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: c.opts.Timeout}).DialContext,
-		TLSClientConfig:       conf, // which also keeps HTTP/2 off
+		TLSClientConfig:       conf, // it also keeps HTTP/2 off
 		TLSHandshakeTimeout:   c.opts.Timeout,
 		ResponseHeaderTimeout: c.opts.Timeout,
 		MaxIdleConnsPerHost:   c.opts.Idle,
 		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true, // a blob is its bytes
+		DisableCompression:    true, // the digest is over the bytes as they are
 		ReadBufferSize:        64 << 10,
 
 		MaxResponseHeaderBytes: 256 << 10,

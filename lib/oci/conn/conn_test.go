@@ -9,7 +9,7 @@ import (
 )
 
 // TestTransports: hosts without certificates of their own share a transport, so that
-// nobody makes us keep one for each name that is redirected to.
+// redirects to many names do not make us keep many.
 func TestTransports(t *testing.T) {
 	certs, err := hosts.LoadCerts(hosts.Options{Dirs: []string{t.TempDir()}})
 	if err != nil {

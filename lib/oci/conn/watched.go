@@ -11,7 +11,7 @@ import (
 
 var errStalled = errors.New("stalled")
 
-// watched is a body whose Read fails where nothing comes for the time of timeout.
+// watched is a body whose Read fails if nothing comes for the time of timeout.
 type watched struct {
 	io.ReadCloser
 	timeout time.Duration

@@ -14,45 +14,44 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Verify says whose certificates are verified.
+// Verify says which registries must show a valid certificate.
 type Verify int
 
-// The choices. Registries that a configuration calls insecure are an exception to the
-// first alone.
+// The choices.
 const (
-	VerifyConfigured Verify = iota
+	VerifyConfigured Verify = iota // all but those that a configuration calls insecure
 	VerifyAll
 	VerifyNone
 )
 
 // Options say where certificates are.
 type Options struct {
-	Dirs                  []string // as certs.d; the first that has a host counts
-	CACert                string   // file of PEM certificates that are trusted besides the system's
-	ClientCert, ClientKey string   // files of PEM, for the host in the image's name; both or neither
+	Dirs                  []string // directories such as certs.d; the first that has a host counts
+	CACert                string   // PEM file of certificates to trust besides the system's
+	ClientCert, ClientKey string   // PEM files, for the host in the image's name; both or neither
 	Verify                Verify
 }
 
-// Certs makes TLS configurations of hosts.
+// Certs makes TLS configurations for hosts.
 type Certs struct {
 	dirs   []string
-	roots  *x509.CertPool // nil is the system's
+	roots  *x509.CertPool // nil means the system's
 	client []tls.Certificate
 	skip   bool
 }
 
-// Peer is a host as it was reached.
+// Peer is a host, and how it was reached.
 type Peer struct {
 	Host       string // HOST or HOST:PORT
-	Known      bool   // it may see client certificates: no redirect has led there
+	Known      bool   // it may see client certificates, since no redirect has led there
 	Named      bool   // it is the host in the image's name
 	Unverified bool   // its certificate is not verified
 }
 
-// maxCert is how long a file of certificates may be, in bytes.
+// maxCert is the greatest length of a file of certificates, in bytes.
 const maxCert = 4 << 20
 
-// LoadCerts reads what is for all hosts. Errors name the file.
+// LoadCerts reads the certificates that are for all hosts. Errors name the file.
 func LoadCerts(o Options) (*Certs, error) {
 	c := &Certs{dirs: o.Dirs, skip: o.Verify == VerifyNone}
 	if o.CACert != "" {
@@ -74,8 +73,8 @@ func LoadCerts(o Options) (*Certs, error) {
 	return c, nil
 }
 
-// Config returns the configuration for p. own says that it is for p alone; otherwise
-// other hosts may share it.
+// Config returns the TLS configuration for p. If own is true it is for p alone, else other
+// hosts may share it.
 func (c *Certs) Config(p Peer) (conf *tls.Config, own bool, err error) {
 	conf = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.roots, InsecureSkipVerify: c.skip || p.Unverified}
 	if dir := c.dirOf(p.Host); dir != "" {
@@ -90,7 +89,8 @@ func (c *Certs) Config(p Peer) (conf *tls.Config, own bool, err error) {
 	return conf, own, nil
 }
 
-// dirOf is the directory of host; "" if there is none, or host is not safe as a name.
+// dirOf returns the directory of host, or "" if there is none or host is not safe as a file
+// name.
 func (c *Certs) dirOf(host string) string {
 	if host == name.DefaultRegistry {
 		host = "docker.io"
@@ -107,7 +107,7 @@ func (c *Certs) dirOf(host string) string {
 	return ""
 }
 
-// addDir adds to conf what dir has for its host; client certificates only if known.
+// addDir adds the certificates in dir to conf; client certificates only if known.
 func (c *Certs) addDir(conf *tls.Config, dir string, known bool) error {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -147,7 +147,7 @@ func (c *Certs) addDir(conf *tls.Config, dir string, known bool) error {
 	return nil
 }
 
-// copyRoots is what is trusted for all hosts, to be added to.
+// copyRoots returns a copy of the authorities that are trusted for all hosts.
 func (c *Certs) copyRoots() *x509.CertPool {
 	if c.roots != nil {
 		return c.roots.Clone()

@@ -12,8 +12,8 @@ import (
 	fake "ocipipe/lib/reftest/registry"
 )
 
-// TestConfig: what lies in certs.d is for its host, and who we are only for who is
-// known there.
+// TestConfig: files in certs.d are for their host, and client certificates only for hosts
+// that are known.
 func TestConfig(t *testing.T) {
 	a, err := fake.MakeCerts()
 	must(t, err)
@@ -126,8 +126,8 @@ func TestCertsWrong(t *testing.T) {
 	}
 }
 
-// TestUnreadable: a directory that others may not look into has nothing for them, but
-// what is known to be for the host and cannot be read is an error.
+// TestUnreadable: a directory that this user may not read counts as missing, but an
+// unreadable file for the host is an error.
 func TestUnreadable(t *testing.T) {
 	c, err := fake.MakeCerts()
 	must(t, err)

@@ -13,11 +13,12 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// maxConf is how long one file may be, in bytes. That is some thousand registries; the
-// time that one of keys alone takes grows with the square of it, to some seconds.
+// maxConf is the greatest length of a file, in bytes. It has room for some thousand
+// registries. The time to read a file that consists of keys alone grows with the square of
+// its length, to some seconds.
 const maxConf = 256 << 10
 
-// conf is what is read of a file.
+// conf is the part of a file that this package reads.
 type conf struct {
 	Registries []table           `toml:"registry"`
 	Search     []string          `toml:"unqualified-search-registries"`
@@ -42,17 +43,17 @@ type mirror struct {
 	Pull     string `toml:"pull-from-mirror"`
 }
 
-// settings is what the files that were read say about one image.
+// settings collects what the files say about one image.
 type settings struct {
 	name, short string
-	table       *table // that applies; nil if none does
-	search      said   // the first of the registries for short names
-	alias       said
-	unasked     string
+	table       *table  // the one that applies; nil if none does
+	search      sourced // the first of the registries for short names
+	alias       sourced
+	unasked     string // which credentials are not looked up; "" if none
 }
 
-// said is a value and the file that has it.
-type said struct{ value, file string }
+// sourced is a value and the file that it comes from.
+type sourced struct{ value, file string }
 
 // readAll reads a file, or the files in a directory in the order of their names.
 func (s *settings) readAll(path string, warn func(string)) error {
@@ -110,13 +111,13 @@ func (s *settings) read(file string, warn func(string)) error {
 	return nil
 }
 
-// note keeps what c says besides its tables.
+// note keeps the settings of c other than its tables.
 func (s *settings) note(file string, c *conf) {
 	if len(c.Search) > 0 {
-		s.search = said{c.Search[0], file}
+		s.search = sourced{c.Search[0], file}
 	}
 	if to, ok := c.Aliases[s.short]; ok {
-		s.alias = said{to, file}
+		s.alias = sourced{to, file}
 	}
 	for _, h := range c.Helpers {
 		if h != "containers-auth.json" {
@@ -125,7 +126,8 @@ func (s *settings) note(file string, c *conf) {
 	}
 }
 
-// offer takes t, a table of file, if it applies more than what was found before.
+// offer takes t, a table of file, if t matches the image, and no worse than the table that
+// was found before.
 func (s *settings) offer(file string, t *table) error {
 	if t.Prefix == "" {
 		t.Prefix = t.Location
@@ -144,7 +146,8 @@ func (s *settings) offer(file string, t *table) error {
 	return nil
 }
 
-// shortName is ref as the user wrote it, without tag and digest, if that names no host.
+// shortName returns ref as the user wrote it, without tag and digest, or "" if it names a
+// host.
 func shortName(ref name.Reference) string {
 	s, _, _ := strings.Cut(ref.String(), "@")
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, '/') {
@@ -156,7 +159,7 @@ func shortName(ref name.Reference) string {
 	return s
 }
 
-// warnShort says where a short name means something else to podman.
+// warnShort warns if a short name means something else to podman.
 func (s *settings) warnShort(ref name.Reference, warn func(string)) {
 	if s.short == "" {
 		return
@@ -172,7 +175,7 @@ func (s *settings) warnShort(ref name.Reference, warn func(string)) {
 	}
 }
 
-// checkRegular refuses what is no regular file: opening it might wait.
+// checkRegular returns an error if file is not a regular file: opening it might wait.
 func checkRegular(file string) error {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {
@@ -181,8 +184,8 @@ func checkRegular(file string) error {
 	return err
 }
 
-// ReadFile reads a file, which may be a pipe, of no more than limit bytes. Errors name
-// the file.
+// ReadFile reads a file, which may be a pipe. It is an error if the file has more than
+// limit bytes. Errors name the file.
 func ReadFile(file string, limit int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -14,21 +14,22 @@ import (
 type Endpoint struct {
 	Host     string // HOST or HOST:PORT
 	Repo     string
-	Scheme   string // of URLs; "" is https, or http where plain HTTP is allowed
+	Scheme   string // of URLs; "" is https, or http if plain HTTP is allowed
 	Insecure bool   // plain HTTP is allowed, and certificates are not verified
 }
 
-// Route is where an image is to be had.
+// Route says which hosts have an image.
 type Route struct {
 	Mirrors []Endpoint // asked first, in order
 	Origin  Endpoint
-	// File is what has replaced the location in the image's name; "" if nothing has.
+	// File is the file that has replaced the location in the image's name; "" if none
+	// has.
 	File string
 	// Unasked says which credentials are not looked up; "" if none.
 	Unasked string
 }
 
-// ErrBlocked is wrapped where a configuration forbids an image.
+// ErrBlocked is in the error for an image that a configuration forbids.
 var ErrBlocked = errors.New("blocked")
 
 // Find returns the route to ref according to paths: files of registries.conf(5), and
@@ -52,12 +53,12 @@ func Find(paths []string, ref name.Reference, warn func(msg string)) (Route, err
 	return r, nil
 }
 
-// FullName is ref with registry and tag, Docker Hub being docker.io.
+// FullName returns ref with registry and tag; Docker Hub is docker.io.
 func FullName(ref name.Reference) string {
 	return strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1)
 }
 
-// apply changes r to what t, which matches ref, says.
+// apply changes r as t, which matches ref, says.
 func (t *table) apply(r *Route, ref name.Reference) (err error) {
 	if t.Blocked {
 		return ErrBlocked
@@ -107,7 +108,7 @@ func (t *table) uses(m mirror, ref name.Reference) (bool, error) {
 	return false, fmt.Errorf("pull-from-mirror %q: want all, digest-only or tag-only", m.Pull)
 }
 
-// at is the repository of ref with location in place of the prefix.
+// at returns the repository of ref, with location in place of the prefix.
 func (t *table) at(location string, ref name.Reference) (Endpoint, error) {
 	full := FullName(ref)
 	moved := strings.TrimRight(location, "/") + full[match(full, t.Prefix):]
@@ -125,11 +126,11 @@ func (t *table) at(location string, ref name.Reference) (Endpoint, error) {
 	return Endpoint{Host: to.Context().RegistryStr(), Repo: to.Context().RepositoryStr()}, nil
 }
 
-// isHost tells a registry's host from the first component of a short name.
+// isHost reports whether s, the first component of a name, is the host of a registry.
 func isHost(s string) bool { return strings.ContainsAny(s, ".:") || s == "localhost" }
 
-// match is how much of name, a full one, prefix is or stands for; -1 if it does not
-// match.
+// match returns the length of the part of name, a full one, that prefix matches; -1 if it
+// does not match.
 func match(name, prefix string) int {
 	host, _, _ := strings.Cut(name, "/")
 	if strings.HasPrefix(prefix, "*.") {
@@ -145,7 +146,7 @@ func match(name, prefix string) int {
 	return len(prefix)
 }
 
-// ParseMirror reads [http[s]://]HOST[:PORT][/PREFIX], a mirror of repo.
+// ParseMirror parses [http[s]://]HOST[:PORT][/PREFIX], a mirror of repo.
 func ParseMirror(s, repo string) (Endpoint, error) {
 	full := s
 	if !strings.Contains(s, "://") {

@@ -46,7 +46,7 @@ func find(t *testing.T, text, ref string) (r Route, warned []string, err error) 
 	return r, warned, err
 }
 
-// show is all that a test looks at.
+// show returns the parts of a route that the tests compare.
 func (r Route) show() string {
 	var list []string
 	for _, e := range append(slices.Clone(r.Mirrors), r.Origin) {
@@ -148,7 +148,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestFindWrong: what cannot be obeyed is an error where it applies.
+// TestFindWrong: a setting that cannot be followed is an error if it applies.
 func TestFindWrong(t *testing.T) {
 	const table = "[[registry]]\nprefix = 'r.example'\n"
 	for text, says := range map[string]string{
@@ -183,8 +183,8 @@ func TestFindWrong(t *testing.T) {
 	}
 }
 
-// TestFindFiles: later files count more, directories in order; what does not exist or
-// is no configuration is passed over, what cannot be read is not.
+// TestFindFiles: later files override earlier ones, and the files of a directory come in
+// order. Missing files and other files are skipped; an unreadable one is an error.
 func TestFindFiles(t *testing.T) {
 	moved := func(to string) string {
 		return fmt.Sprintf("[[registry]]\nprefix='r.example'\nlocation='%s.example'\n", to)
@@ -233,8 +233,8 @@ func TestFindFiles(t *testing.T) {
 	}
 }
 
-// TestShortNames: there is a warning where a short name means something else to
-// podman, and only there.
+// TestShortNames: there is a warning if, and only if, a short name means something else to
+// podman.
 func TestShortNames(t *testing.T) {
 	const stock = "short-name-mode = 'enforcing'\n[aliases]\nalpine = 'docker.io/library/alpine'\nfedora = 'registry.fedoraproject.org/fedora'\n'a/b' = 'quay.io/a/b'\ngone = ''\n"
 	const search = "unqualified-search-registries = ['quay.io', 'docker.io']\n"

@@ -8,22 +8,22 @@ import (
 	"regexp"
 )
 
-// ErrProtocol is wrapped where an answer contradicts itself or what was asked for,
-// or where following it would be unsafe.
+// ErrProtocol is in the error for an answer that contradicts itself or the request, or that
+// it would be unsafe to follow.
 var ErrProtocol = errors.New("wrong answer")
 
-// ErrCredentials is wrapped where they could not be read.
+// ErrCredentials is in the error for credentials that could not be read.
 var ErrCredentials = errors.New("credentials")
 
-// final is an error that says all there is to say: nothing that is put around it on
-// its way through package transport, such as URLs, which may be signed, is shown.
+// final is an error that is complete. Package transport may wrap it in other text, such as
+// URLs, which may be signed; plain takes that off.
 type final struct{ error }
 
 func (f *final) Unwrap() error { return f.error }
 
 var webAddress = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>]*`)
 
-// HideURLs is s with the hosts of URLs, which may be signed, in their place.
+// HideURLs returns s with each URL, which may be signed, replaced by its host.
 func HideURLs(s string) string {
 	return webAddress.ReplaceAllStringFunc(s, func(s string) string {
 		if u, err := url.Parse(s); err == nil && u.Host != "" {
@@ -33,7 +33,7 @@ func HideURLs(s string) string {
 	})
 }
 
-// plain is what to show of an error of package transport.
+// plain turns an error of package transport into one that can be shown.
 func plain(ctx context.Context, err error) error {
 	var known *final
 	var at *url.Error

@@ -29,13 +29,13 @@ import (
 
 // Files is an [authn.Keychain] over docker's config.json and podman's auth.json.
 //
-// A credential helper of the host comes before the store of all, and that before
-// the file itself. Its keys are HOST or, as podman has it, HOST/PATH, of which the
-// longest that a repository begins with counts; docker's old ones are URLs of the
-// API. All names of Docker Hub are one.
+// A credential helper for the host comes before the store for all hosts, and the store
+// before the file itself. A key in the file is HOST or, with podman, HOST/PATH; docker's
+// old keys are URLs of the API. The longest key that a repository begins with counts. All
+// names of Docker Hub count as one.
 type Files struct {
-	// Paths are the files, of which the first that knows a repository counts. One
-	// that does not exist is skipped. Each is read once, 16 MiB at most.
+	// Paths are the files. The first that has credentials for a repository counts.
+	// Files that do not exist are skipped. Each is read once, 16 MiB at most.
 	Paths []string
 	Warn  func(msg string) // takes messages to the user; nil drops them
 
@@ -45,21 +45,21 @@ type Files struct {
 
 const maxFile = 16 << 20
 
-// Password is an [authn.Keychain] that has one user's password for everything.
+// Password is an [authn.Keychain] with the password of one user, for every host.
 type Password struct{ Username, Password string }
 
-// Resolve returns it.
+// Resolve returns the password.
 func (p Password) Resolve(authn.Resource) (authn.Authenticator, error) {
 	return sourced{withPassword(authn.AuthConfig{Username: p.Username, Password: p.Password}), fmt.Sprintf("of user %q", p.Username)}, nil
 }
 
-// sourced is credentials, and in words where they are from.
+// sourced holds credentials, and says in words where they are from.
 type sourced struct {
 	authn.Authenticator
 	from string
 }
 
-// withPassword is the Authenticator of cred, for an empty password too.
+// withPassword returns the Authenticator of cred. The password may be empty.
 func withPassword(cred authn.AuthConfig) authn.Authenticator {
 	if cred.Username != "" {
 		cred.Auth = basicAuth(cred.Username, cred.Password)
@@ -67,7 +67,7 @@ func withPassword(cred authn.AuthConfig) authn.Authenticator {
 	return authn.FromConfig(cred)
 }
 
-// Resolve is ResolveContext where only the limit on a helper's time ends the call.
+// Resolve is ResolveContext without a context: only the time limit of helpers ends it.
 func (f *Files) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return f.ResolveContext(context.Background(), r)
 }
@@ -89,7 +89,7 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 		}
 		cred := authn.AuthConfig{Username: found.Username, Password: found.Password,
 			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken}
-		if cred.Username == "<token>" { // as which docker keeps an identity token
+		if cred.Username == "<token>" { // docker stores an identity token so
 			cred = authn.AuthConfig{IdentityToken: cred.Password}
 		}
 		if cred != (authn.AuthConfig{}) {
@@ -121,8 +121,8 @@ func (f *Files) load(file string) ([]byte, error) {
 	return data, nil
 }
 
-// find returns what the file with these contents has for r, and the credential helper
-// that has it, if it is one.
+// find returns the credentials for r from the file with the content data. If they come from
+// a credential helper, find returns its name.
 func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (_ types.AuthConfig, helper string, _ error) {
 	conf, err := config.LoadFromReader(bytes.NewReader(data))
 	if err != nil {
@@ -152,7 +152,8 @@ func (f *Files) find(ctx context.Context, data []byte, r authn.Resource) (_ type
 	return entry(conf, keyOf(r.String())), "", nil
 }
 
-// entry is what the file itself has for where, HOST/PATH, or most of its components.
+// entry returns the credentials in the file itself for where, HOST/PATH, or else for the
+// longest part of it.
 func entry(conf *configfile.ConfigFile, where string) types.AuthConfig {
 	keys := slices.Sorted(maps.Keys(conf.AuthConfigs))
 	for ; where != "." && where != "/"; where = path.Dir(where) {
@@ -170,7 +171,7 @@ func isEmpty(cred types.AuthConfig) bool {
 	return cred == types.AuthConfig{}
 }
 
-// hostOf is the host of a key.
+// hostOf returns the host of a key.
 func hostOf(key string) string {
 	host, _, _ := strings.Cut(keyOf(key), "/")
 	return host
@@ -190,14 +191,14 @@ func keyOf(key string) string {
 	return host + "/" + path
 }
 
-// Limits of a credential helper: its time, in which a user may have to type
-// something, and its answer in bytes.
+// Limits of a credential helper: its time, in which the user may have to type something,
+// and the bytes of its answer.
 const (
 	helperTimeout   = time.Minute
 	maxHelperAnswer = 64 << 10
 )
 
-// askHelper gets what the credential helper called suffix has for key.
+// askHelper asks the credential helper called suffix for key.
 func askHelper(ctx context.Context, suffix, key string) (cred types.AuthConfig, err error) {
 	name := "docker-credential-" + suffix
 	if strings.ContainsRune(suffix, '/') {
@@ -216,7 +217,7 @@ func askHelper(ctx context.Context, suffix, key string) (cred types.AuthConfig, 
 	switch {
 	case ctx.Err() != nil:
 		return cred, fmt.Errorf("%s: %w", name, context.Cause(ctx))
-	case err != nil && strings.Contains(strings.ToLower(err.Error()), "not found"): // each says it in its own way
+	case err != nil && strings.Contains(strings.ToLower(err.Error()), "not found"): // each helper words it differently
 		return cred, nil
 	case err != nil:
 		return cred, fmt.Errorf("%s: %s", name, complaint(err.Error()))
@@ -224,13 +225,13 @@ func askHelper(ctx context.Context, suffix, key string) (cred types.AuthConfig, 
 	return types.AuthConfig{Username: got.Username, Password: got.Secret}, nil
 }
 
-// helper is a [client.Program] that ends with a context, and whose output has a bound.
+// helper is a [client.Program] that ends with its context, and whose output is limited.
 type helper struct{ *exec.Cmd }
 
 func (h helper) Input(in io.Reader) { h.Stdin = in }
 
 func (h helper) Output() ([]byte, error) {
-	var out bounded
+	var out limitedBuffer
 	h.Stdout = &out
 	err := h.Run()
 	if errors.Is(err, exec.ErrWaitDelay) { // it has left a process that still holds the pipe
@@ -239,9 +240,9 @@ func (h helper) Output() ([]byte, error) {
 	return out.b, err
 }
 
-type bounded struct{ b []byte }
+type limitedBuffer struct{ b []byte }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if len(b.b)+len(p) > maxHelperAnswer {
 		return 0, fmt.Errorf("answers with more than %d bytes", maxHelperAnswer)
 	}
@@ -249,11 +250,11 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var telling = regexp.MustCompile(`(?i)secret|password|token|[{}]`)
+var secretLike = regexp.MustCompile(`(?i)secret|password|token|[{}]`)
 
-// complaint is what a terminal may be shown of a helper's failure.
+// complaint returns the part of a helper's message that may be shown on a terminal.
 func complaint(s string) string {
-	if telling.MatchString(s) { // its answer, perhaps, with the secret
+	if secretLike.MatchString(s) { // perhaps its answer, with the secret
 		return "failed"
 	}
 	s, _, _ = strings.Cut(s, "\n")

@@ -148,8 +148,8 @@ func TestFileOrder(t *testing.T) {
 	}
 }
 
-// TestFileOnce: a file that can be read only once is, and one without end is not read
-// to it.
+// TestFileOnce: a file is read only once, since some cannot be read twice, and one without
+// end is not read to its end.
 func TestFileOnce(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(t, err)
@@ -169,7 +169,7 @@ func TestFileOnce(t *testing.T) {
 	}
 }
 
-// TestHelperHangs: nobody waits for a helper longer than for anything else.
+// TestHelperHangs: the wait for a helper has a limit.
 func TestHelperHangs(t *testing.T) {
 	install(t, "slow", `exec sleep 30`)
 	late := errors.New("late")

@@ -15,37 +15,37 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Wire is how a registry is reached.
+// Wire makes exchanges with a registry.
 type Wire struct {
 	Send    func(*http.Request) (*http.Response, error) // makes one exchange, and follows no redirect
-	Timeout time.Duration                               // of each request that a login makes
-	// Refusal makes an error of an answer that is not the wanted one.
+	Timeout time.Duration                               // for each request that a login makes
+	// Refusal returns the error for an answer of from that is not the wanted one.
 	Refusal func(from string, resp *http.Response) error
-	// Secret is told what must not be shown to anyone.
+	// Secret takes texts that must not be shown to anyone.
 	Secret func(secrets ...string)
 }
 
-// Login is access to one repository at one host: anonymous until the host refuses, and
-// then by what package transport makes of its challenge. Its methods may be called from
-// several goroutines.
+// Login gives access to one repository at one host. It is anonymous until the host refuses
+// a request; then package transport logs in by the host's challenge. Its methods may be
+// called from several goroutines.
 type Login struct {
 	wire   Wire
-	repo   name.Repository // whose registry is the host
+	repo   name.Repository // its registry is the host
 	scopes []string
 	keys   authn.Keychain
 	busy   chan struct{} // held while logging in
 
 	failures atomic.Int64
-	failure  error // the last one, with busy held
+	failure  error // the last one; used with busy held
 
 	mu        sync.Mutex
-	auth      authn.Authenticator // nil until it was looked up
+	auth      authn.Authenticator // nil until looked up
 	via       http.RoundTripper   // nil until logged in
-	challenge []string            // that was met then
+	challenge []string            // that the login met
 }
 
 // New returns the login to repo at host, HOST or HOST:PORT, for pulling. keys are
-// asked once, when the host first refuses something.
+// asked once, when the host first refuses a request.
 func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
 	reg, err := name.NewRegistry(host)
 	if err != nil {
@@ -56,9 +56,9 @@ func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
 	return l, nil
 }
 
-// Elsewhere returns the login to repo at a host where a redirect has led, or to
-// whatever is there if repo is "". Nobody is known there; a token server may still give
-// tokens to anybody.
+// Elsewhere returns the login to repo at a host where a redirect has led, or to any URL
+// there if repo is "". It has no credentials; a token server may still give tokens to
+// anybody.
 func Elsewhere(w Wire, host, repo string) (*Login, error) {
 	l, err := New(w, host, repo, nil)
 	if err != nil {
@@ -70,14 +70,15 @@ func Elsewhere(w Wire, host, repo string) (*Login, error) {
 	return l, nil
 }
 
-// Anonymous reports that credentials were looked for, and not found.
+// Anonymous reports whether credentials were looked for and not found.
 func (l *Login) Anonymous() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.auth == authn.Anonymous
 }
 
-// Origin says in words where the credentials are from, as "from FILE"; "" without any.
+// Origin says in words where the credentials are from, such as "from FILE". It returns ""
+// if there are none.
 func (l *Login) Origin() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,11 +86,11 @@ func (l *Login) Origin() string {
 	return s.from
 }
 
-// maxLogins is how often one request may log in: the token of the first may have
-// expired when it is used.
+// maxLogins is how often one request may log in: the token of the first login may have
+// expired before it is used.
 const maxLogins = 2
 
-// Do sends the request that build makes, and logs in where the host asks for that.
+// Do sends the request that build makes, and logs in if the host asks for that.
 func (l *Login) Do(ctx context.Context, build func(context.Context) (*http.Request, error)) (*http.Response, error) {
 	for try := 0; ; try++ {
 		via := l.current()
@@ -129,9 +130,9 @@ func (l *Login) send(ctx context.Context, via http.RoundTripper, build func(cont
 	return resp, plain(ctx, err)
 }
 
-// isRefusal reports whether logging in, perhaps anew, may change the answer.
-// Besides 401 that is 400 and 403, with which some registries meet an expired
-// token, and without one 404, which hides what one may not see.
+// isRefusal reports whether logging in, perhaps again, may change the answer. Besides 401
+// these are 400 and 403, which some registries send for an expired token, and 404 before a
+// login, which hides what anonymous users may not see.
 func isRefusal(resp *http.Response, via http.RoundTripper) bool {
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
@@ -140,8 +141,7 @@ func isRefusal(resp *http.Response, via http.RoundTripper) bool {
 	return resp.StatusCode == http.StatusNotFound && via == nil
 }
 
-// renew logs in after resp has refused what old is, and reports whether to try
-// again.
+// renew logs in after resp has refused a request by old, and reports whether to try again.
 func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTripper) (bool, error) {
 	before := l.failures.Load()
 	select {
@@ -152,21 +152,21 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 	}
 	switch {
 	case l.current() != old:
-		return true, nil // somebody else did
+		return true, nil // another goroutine has logged in
 	case l.failures.Load() != before:
-		return false, l.failure // and failed, which the others need not repeat
+		return false, l.failure // another goroutine has failed to log in; that need not be repeated
 	}
 	if err := l.lookUp(ctx); err != nil {
 		return false, err
 	}
 	challenge := usable(resp.Header)
 	if challenge == nil && old != nil {
-		challenge = l.challenge // the token has expired, and the registry says it oddly
+		challenge = l.challenge // the token has expired, and the registry does not say so by a challenge
 	}
 	if !l.promises(resp, challenge, old) {
 		return false, nil
 	}
-	b := &beneath{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
+	b := &lowerTransport{Login: l, scheme: resp.Request.URL.Scheme, challenge: challenge}
 	via, err := b.logIn(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -181,8 +181,8 @@ func (l *Login) renew(ctx context.Context, resp *http.Response, old http.RoundTr
 	return true, nil
 }
 
-// promises reports whether a login that meets challenge, or without one the answer
-// to a ping, can give more than old did.
+// promises reports whether a login may give more access than old. It meets challenge or, if
+// that is nil, the answer to a ping.
 func (l *Login) promises(resp *http.Response, challenge []string, old http.RoundTripper) bool {
 	anonymous := l.auth == authn.Anonymous
 	switch {
@@ -218,11 +218,12 @@ func basicAuth(username, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
 }
 
-// maxChallenge bounds a header with a challenge, in bytes; larger ones are passed over.
+// maxChallenge is the greatest length of a challenge, in bytes; longer ones are ignored.
 const maxChallenge = 8 << 10
 
-// usable is the challenges of h that can be met, the best first: those with a token
-// server, of which the anonymous get a token too, before those for a password.
+// usable returns the challenges of h that can be met, the best first. Those with a token
+// server come before those for a password: a token server gives tokens to anonymous users
+// too.
 func usable(h http.Header) []string {
 	var tokens, passwords []string
 	for _, c := range h.Values("WWW-Authenticate") {

@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// What can be wrong with an image. Errors wrap one of these where it applies.
+// What can be wrong with an image. Errors wrap the one that applies, if any does.
 var (
 	ErrCorrupt     = errors.New("corrupt image")
 	ErrUnsupported = errors.New("unsupported image")
@@ -24,7 +24,7 @@ var (
 type Descriptor struct {
 	MediaType   types.MediaType    `json:"mediaType,omitempty"`
 	Digest      digest.Digest      `json:"digest"`
-	Size        int64              `json:"size"` // -1: not known, only of what a user named by digest
+	Size        int64              `json:"size"` // -1 if it is not known: the user named the blob by its digest
 	URLs        []string           `json:"urls,omitempty"`
 	Annotations map[string]string  `json:"annotations,omitempty"`
 	Platform    *platform.Platform `json:"platform,omitempty"`
@@ -33,7 +33,7 @@ type Descriptor struct {
 	ArtifactType types.MediaType `json:"artifactType,omitempty"` // of a manifest
 }
 
-// Document is what an index or a manifest holds, in the OCI form or Docker's.
+// Document is an index or a manifest, in the OCI form or Docker's.
 type Document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType,omitempty"`
@@ -43,7 +43,7 @@ type Document struct {
 	Manifests     []Descriptor    `json:"manifests,omitempty"`
 }
 
-// Config is the part of a configuration that matters here.
+// Config is the part of a configuration that the tools use.
 type Config struct {
 	platform.Platform
 	RootFS struct {
@@ -73,8 +73,7 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// DockerList is the name of the list of images, [DockerImage] each, in an archive of
-// docker save.
+// DockerList is the name of the list of [DockerImage] in an archive of docker save.
 const DockerList = "manifest.json"
 
 // DockerImage is an image of that list. Config and Layers are names of files.
@@ -93,8 +92,8 @@ func ParseIndex(data []byte) (Document, error) {
 	return index, checkSizes(index.Manifests)
 }
 
-// Parse decodes the index or manifest d and says which of both it is. One that could be
-// taken for either is refused, since another program might take it differently.
+// Parse decodes the index or manifest d, and says which of the two it is. It refuses a
+// document that could be taken for either, since another program might take it differently.
 func Parse(data []byte, d Descriptor) (doc Document, isIndex bool, err error) {
 	if err := Decode(data, &doc); err != nil {
 		return doc, false, fmt.Errorf("manifest %s: %w", d.Digest, err)
@@ -122,7 +121,7 @@ func Parse(data []byte, d Descriptor) (doc Document, isIndex bool, err error) {
 	return doc, isIndex, nil
 }
 
-// checkSizes refuses negative sizes: -1 stands for a size that is not known.
+// checkSizes refuses negative sizes, since -1 means a size that is not known.
 func checkSizes(list []Descriptor) error {
 	for _, d := range list {
 		if d.Size < 0 {
@@ -141,8 +140,8 @@ func ParseConfig(raw []byte) (Config, error) {
 	return conf, nil
 }
 
-// OtherType is the type of the entry d of an index if the index says that d is neither
-// an image nor an index. It is "" for all other entries.
+// OtherType returns the type of the entry d of an index if the index says that d is neither
+// an image nor an index. For all other entries it returns "".
 func (d Descriptor) OtherType() string {
 	switch {
 	case d.Annotations[DockerReference] != "":
@@ -157,8 +156,8 @@ func (d Descriptor) OtherType() string {
 	return string(d.MediaType)
 }
 
-// Artifact is the type of what the manifest doc describes if that is not a container
-// image, and "" for an image.
+// Artifact returns the type of the artifact that the manifest doc describes, or "" if that
+// is a container image.
 func (doc Document) Artifact() string {
 	switch m := doc.Config.MediaType; {
 	case IsImageConfig(m):
@@ -176,9 +175,9 @@ func IsImageConfig(m types.MediaType) bool {
 	return m == types.OCIConfigJSON || m == types.DockerConfigJSON
 }
 
-// isConfig reports whether m is such a type, or one that registries and builders gave
-// to configurations by mistake: those that Docker takes (moby, distribution/registry.go,
-// and github.com/docker/distribution/issues/1621).
+// isConfig reports whether m is such a type, or one that registries and builders gave to
+// configurations by mistake: those that Docker accepts (moby, distribution/registry.go, and
+// github.com/docker/distribution/issues/1621).
 func isConfig(m types.MediaType) bool {
 	return IsImageConfig(m) || slices.Contains([]types.MediaType{"application/octet-stream", "application/json", "text/html", ""}, m)
 }
@@ -191,16 +190,16 @@ var layerTypes = []string{
 	"application/vnd.docker.image.rootfs.foreign.diff.tar",
 }
 
-// IsFileSystem reports whether d is a layer of files, even one that is not read because
-// of its compression.
+// IsFileSystem reports whether d is a layer of files, even one in a compression that is not
+// supported.
 func (d Descriptor) IsFileSystem() bool {
 	return d.MediaType == "" || slices.ContainsFunc(layerTypes, func(base string) bool {
 		return strings.HasPrefix(string(d.MediaType), base)
 	})
 }
 
-// IsLayer reports whether m is a tar in one of the compressions that are read.
-// A missing type passes: the content says what it is.
+// IsLayer reports whether m is the type of a tar in one of the supported compressions. A
+// missing type passes: the content says what it is.
 func IsLayer(m string) bool {
 	for _, base := range layerTypes {
 		if rest, ok := strings.CutPrefix(m, base); ok {
@@ -210,7 +209,7 @@ func IsLayer(m string) bool {
 	return m == ""
 }
 
-// Encode encodes documents that this program has made, which cannot fail.
+// Encode encodes a document that this program has made. That cannot fail.
 func Encode(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {

@@ -31,7 +31,7 @@ type Pack struct {
 	Links map[string]string // symbolic links
 }
 
-// NewPack returns no files yet.
+// NewPack returns an empty Pack.
 func NewPack() *Pack { return &Pack{Files: map[string][]byte{}, Links: map[string]string{}} }
 
 // Add adds a file, or replaces it.
@@ -55,7 +55,7 @@ func (p *Pack) Blob(alg digest.Algorithm, mediaType types.MediaType, data []byte
 	return d
 }
 
-// JSON is Blob for what v is encoded to.
+// JSON is Blob for the JSON encoding of v.
 func (p *Pack) JSON(mediaType types.MediaType, v any) manifest.Descriptor {
 	return p.Blob(digest.SHA256, mediaType, manifest.Encode(v))
 }
@@ -122,8 +122,8 @@ func (p *Pack) Dir(t testing.TB) string {
 	return dir
 }
 
-// Strangers are descriptors of what builders put into an index beside images. By name
-// those that have to be read before they are known for what they are.
+// Strangers returns descriptors, by name, of what builders put into an index beside images:
+// known are recognised by the index alone, unknown only once they are read.
 func (p *Pack) Strangers() (known, unknown map[string]manifest.Descriptor) {
 	missing := func(mediaType types.MediaType) manifest.Descriptor {
 		return manifest.Descriptor{MediaType: mediaType, Digest: digest.FromString(string(mediaType)), Size: 7}
@@ -165,7 +165,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// Layer is a layer that holds one file.
+// Layer returns a layer that holds one file.
 func Layer(t testing.TB, name, content string) []byte {
 	p := NewPack()
 	p.Add(name, []byte(content))
@@ -182,7 +182,7 @@ type Image struct {
 	DiffIDs     []digest.Digest
 }
 
-// Config is a configuration.
+// Config returns a configuration.
 func Config(p platform.Platform, diffIDs []digest.Digest) []byte {
 	return manifest.Encode(map[string]any{
 		"architecture": p.Architecture, "os": p.OS, "variant": p.Variant,
@@ -224,7 +224,7 @@ func (p *Pack) Image(t testing.TB, ti Image) manifest.Descriptor {
 	return d
 }
 
-// Compress compresses data: how is "" for not at all, gzip or zstd.
+// Compress compresses data with gzip or zstd; if how is "" it returns data as it is.
 func Compress(t testing.TB, how string, data []byte) []byte {
 	var buf bytes.Buffer
 	var w io.WriteCloser
@@ -242,7 +242,7 @@ func Compress(t testing.TB, how string, data []byte) []byte {
 	return buf.Bytes()
 }
 
-// Named is d with a tag.
+// Named returns d with a tag.
 func Named(d manifest.Descriptor, tag string) manifest.Descriptor {
 	d.Annotations = map[string]string{manifest.RefName: tag}
 	return d
@@ -251,7 +251,7 @@ func Named(d manifest.Descriptor, tag string) manifest.Descriptor {
 // AMD64 is the platform of Simple.
 var AMD64 = platform.Platform{OS: "linux", Architecture: "amd64"}
 
-// Simple is an image of three layers, of which the first and the last are the same.
+// Simple returns an image of three layers, of which the first and the last are the same.
 func Simple(t testing.TB) Image {
 	a, b := Layer(t, "a", "first"), Layer(t, "b", "second")
 	return Image{Platform: AMD64, Layers: [][]byte{a, b, a}, Compression: "gzip"}
@@ -306,7 +306,7 @@ func Pipe(data []byte, err error) io.ReadCloser {
 	return r
 }
 
-// Content reads all that open yields, such as the Open of a layer.
+// Content reads everything from the reader that open, such as the Open of a layer, returns.
 func Content(open func(context.Context) (io.ReadCloser, error)) ([]byte, error) {
 	r, err := open(context.Background())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package printable makes text of strangers fit to be shown: registries, their helpers
-// and images may send what steers a terminal.
+// Package printable makes foreign text fit for a terminal: registries, credential helpers
+// and images may send characters that control it.
 package printable
 
 import (
@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// Text is s with a space in place of each character that is not printed.
+// Text returns s with a space in place of each character that is not printable.
 func Text(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

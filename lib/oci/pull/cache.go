@@ -51,7 +51,7 @@ func (r *remote) has(d digest.Digest) bool {
 	return true
 }
 
-// absent is the error of Never for what.
+// absent returns the error of the policy Never if what is missing.
 func (r *remote) absent(what string) error {
 	e := &AbsentError{What: what}
 	if r.cache != nil {
@@ -60,8 +60,8 @@ func (r *remote) absent(what string) error {
 	return e
 }
 
-// cached reads a document that the cache has. One that does not have its digest is passed
-// over.
+// cached reads a document from the cache. A document that does not have its digest counts
+// as missing.
 func (r *remote) cached(d manifest.Descriptor) ([]byte, bool) {
 	if r.cache == nil {
 		return nil, false
@@ -96,8 +96,8 @@ func (r *remote) keep(ctx context.Context, d digest.Digest, data []byte) {
 	}
 }
 
-// warnStore says, once, that the cache cannot be written, unless it is meant to be
-// read only.
+// warnStore warns once that the cache cannot be written, unless it is meant to be
+// read-only.
 func (r *remote) warnStore(err error) {
 	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
 		return
@@ -105,17 +105,17 @@ func (r *remote) warnStore(err error) {
 	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
 }
 
-// Record lists an image from a registry in the cache, under its name, if all of it is
-// there, so that the next Open finds it without asking the registry. First it waits for
-// the downloads that have begun. It does nothing for an image in a file, and without a
-// cache; that the cache cannot be written is a warning.
+// Record lists an image from a registry in the cache, under its name, if the cache has all
+// of it, so that the next Open finds it without asking the registry. First it waits for
+// the downloads that have begun. It does nothing for an image in a file, or without a
+// cache. If the cache cannot be written, it warns.
 func (img *Image) Record(ctx context.Context) {
 	r := img.remote
 	if r == nil || r.cache == nil || r.opts.Policy == Never {
 		return
 	}
 	r.waitForDownloads(ctx)
-	// What was embedded in a descriptor is not there yet.
+	// Documents that were embedded in a descriptor are not in the cache yet.
 	r.keep(ctx, img.Digest, img.Manifest)
 	r.keep(ctx, img.ConfigDigest, img.Config)
 	blobs := []digest.Digest{img.ConfigDigest}
@@ -135,8 +135,8 @@ func (img *Image) Record(ctx context.Context) {
 	}
 }
 
-// waitForDownloads waits for the downloads that have begun: a reader may be through
-// with a layer before that is in its place.
+// waitForDownloads waits for the downloads that have begun: a reader may have read all of a
+// layer before the layer is in its place.
 func (r *remote) waitForDownloads(ctx context.Context) {
 	r.mu.Lock()
 	list := slices.Collect(maps.Values(r.downloads))
@@ -149,5 +149,5 @@ func (r *remote) waitForDownloads(ctx context.Context) {
 	}
 }
 
-// isReadOnly reports whether err is that of a read-only file system.
+// isReadOnly reports whether err comes from a read-only file system.
 func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

@@ -17,34 +17,33 @@ import (
 	"ocipipe/lib/oci/registry"
 )
 
-// eventsApart is the least time between two events about the bytes of a layer.
+// eventsApart is the shortest time between two events about the bytes of a layer.
 const eventsApart = 50 * time.Millisecond
 
-// download is a layer on its way, for any number of readers. It arrives in a part
-// of the cache, or in a spool file. Where there is room for neither, each reader has a
-// stream of its own.
+// download is a layer that arrives, for any number of readers. It arrives in a part of the
+// cache, or in a spool file. If neither can be had, each reader has a stream of its own.
 type download struct {
 	r     *remote
 	desc  manifest.Descriptor
 	layer int
-	all   bool // its failure ends all other downloads
+	all   bool // all layers are wanted: its failure ends the other downloads
 
-	ended chan struct{} // closed when nothing more happens
-	ready chan struct{} // closed when it is known where readers find it
+	ended chan struct{} // closed when the download is over
+	ready chan struct{} // closed when kind is set
 	kind  sourceKind
 	part  *cas.Part
-	err   error // for sourceNone: why
-	final error // once ended: why part does not hold the layer
+	err   error // for sourceNone: the reason
+	final error // set before ended is closed: why part does not hold the layer
 
-	place   oci.Place // of the layer in what is being written, if it has one
-	inPlace bool      // once ended: that it is in its place
+	place   oci.Place // of the layer in the output, if it has one
+	inPlace bool      // set before ended is closed: the layer is in its place
 
 	done  atomic.Int64
-	event atomic.Int64 // when the last one was sent, in nanoseconds from start
+	event atomic.Int64 // when the last event was sent, in nanoseconds from start
 	start time.Time
 }
 
-// sourceKind is where readers of a layer find it.
+// sourceKind says where readers find a layer.
 type sourceKind int
 
 const (
@@ -54,12 +53,12 @@ const (
 	sourceStream                   // in the registry alone
 )
 
-// Prefetch starts to download all layers of an image from a registry, several at
-// a time, and does not wait for them. Layer.Open then gives what has arrived and waits
-// for the rest. Once one layer fails the others do too. For an image in a file it does
+// Prefetch starts to download all layers of an image from a registry, several at a time,
+// and does not wait for them. The reader of Layer.Open then yields what has arrived and
+// waits for the rest. If one layer fails, all do. For an image in a file Prefetch does
 // nothing. [oci.WriteArchive] does the same by itself.
 //
-// With Never it returns an [*AbsentError] that names every layer that is missing.
+// With the policy Never it returns an [*AbsentError] that names every missing layer.
 func (img *Image) Prefetch() error {
 	if img.remote == nil {
 		return nil
@@ -87,12 +86,12 @@ func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error
 	r.wg.Add(1)
 	go func() {
 		defer r.wg.Done()
-		for _, d := range fresh { // in order, so that the first get the first slots
+		for _, d := range fresh { // in order, so that the lowest layers begin first
 			if d.fromCache() {
 				close(d.ended)
 				continue
 			}
-			r.jobs <- struct{}{} // those before have one each, and give it back when r ends
+			r.jobs <- struct{}{} // earlier downloads have the others; they release them at the latest when r ends
 			r.wg.Add(1)
 			go func() {
 				defer r.wg.Done()
@@ -104,7 +103,7 @@ func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error
 	return nil
 }
 
-// checkComplete names what the cache lacks of the layers of img.
+// checkComplete returns an error that names the layers of img that the cache lacks.
 func (r *remote) checkComplete(img *oci.Image) error {
 	var missing []string
 	for i := range img.Layers {
@@ -119,8 +118,7 @@ func (r *remote) checkComplete(img *oci.Image) error {
 	return nil
 }
 
-// download returns the download of a layer. A new one, which nobody has asked for yet,
-// is for the caller to run.
+// download returns the download of a layer. If isNew, the caller must run it.
 func (r *remote) download(d manifest.Descriptor, layer int, all bool) (_ *download, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,13 +147,13 @@ func (r *remote) Layer(ctx context.Context, index int, desc manifest.Descriptor)
 	return d.open(ctx)
 }
 
-// foundIn says where readers find the layer.
+// foundIn tells readers where they find the layer; err is the reason for sourceNone.
 func (d *download) foundIn(k sourceKind, err error) {
 	d.kind, d.err = k, err
 	close(d.ready)
 }
 
-// fromCache reports whether the cache has the layer already.
+// fromCache reports whether the cache has the layer already, and if so tells the readers.
 func (d *download) fromCache() bool {
 	b, err := d.inCache()
 	if err != nil {
@@ -167,7 +165,7 @@ func (d *download) fromCache() bool {
 	return true
 }
 
-// inCache opens the layer in the cache. One of another size is passed over.
+// inCache opens the layer in the cache. A blob of another size counts as missing.
 func (d *download) inCache() (*cas.Blob, error) {
 	if d.r.cache == nil {
 		return nil, oci.ErrNotFound
@@ -196,7 +194,7 @@ func (d *download) run() {
 	part, err := d.begin(ctx)
 	switch {
 	case errors.Is(err, cas.ErrExists):
-		if !d.fromCache() { // it was removed again
+		if !d.fromCache() { // meanwhile it was removed again
 			d.foundIn(sourceStream, nil)
 		}
 		return
@@ -222,8 +220,8 @@ func (d *download) run() {
 	d.finish(ctx, d.fetch(ctx, missing))
 }
 
-// begin makes room for the layer: in the cache, or in its place in the output, or in a
-// spool file. It returns nil where there is none.
+// begin returns a part for the layer: in the cache, in its place in the output, or in a
+// spool file. It returns nil if none can be had, so that readers stream the layer.
 func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	if d.r.cache != nil {
 		p, err := d.r.cache.Begin(ctx, d.desc.Digest, d.desc.Size)
@@ -247,8 +245,8 @@ func (d *download) begin(ctx context.Context) (*cas.Part, error) {
 	return p, nil
 }
 
-// cannotKeep warns of err, for which the part cannot become the layer. Nothing is said
-// where the layer had a place in the output: the writer of that meets the cause again.
+// cannotKeep warns of err, which keeps the part from becoming the layer. It does not warn
+// if the layer had a place in the output: the writer of the output gets the same error.
 func (d *download) cannotKeep(err error) {
 	d.inPlace = false
 	switch {
@@ -259,7 +257,7 @@ func (d *download) cannotKeep(err error) {
 	}
 }
 
-// warnSerial says, once, that there is nowhere to put what comes early.
+// warnSerial warns once that layers cannot be downloaded ahead, for lack of a place.
 func (r *remote) warnSerial(err error) {
 	r.warned.Do(func() { r.opts.warn("%v: layers come one after the other", err) })
 }
@@ -292,7 +290,7 @@ func (d *download) fetch(ctx context.Context, missing []registry.Span) error {
 	return d.r.repo.Fetch(ctx, d.r.source(d.desc), missing, write, d.r.retries(d.layer, d.desc.Digest))
 }
 
-// source is what the registry is asked for.
+// source describes the layer to the registry.
 func (r *remote) source(d manifest.Descriptor) registry.Blob {
 	b := registry.Blob{Digest: d.Digest, Size: d.Size}
 	if r.opts.AllowForeign {
@@ -301,14 +299,14 @@ func (r *remote) source(d manifest.Descriptor) registry.Blob {
 	return b
 }
 
-// finish ends the download; err is what has become of it.
+// finish ends the download; err is the result of fetching.
 func (d *download) finish(ctx context.Context, err error) {
 	if err == nil {
 		resumed := d.part.Resumed()
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
 			err = d.mismatch(err, resumed)
 		} else if err != nil && ctx.Err() == nil {
-			// All of it has come, but cannot be kept; readers stream it themselves.
+			// All of it has arrived, but cannot be kept; readers stream it themselves.
 			d.cannotKeep(err)
 			err = nil
 		}
@@ -334,8 +332,8 @@ func (d *download) finish(ctx context.Context, err error) {
 	}
 }
 
-// mismatch is the error for bytes that do not have the digest. Bytes that an earlier
-// run left may be to blame, which are removed now.
+// mismatch returns the error for bytes that do not have the digest. Bytes of an earlier run
+// may be to blame; they are removed by now.
 func (d *download) mismatch(err error, resumed bool) error {
 	err = d.r.blame(fmt.Errorf("%w: %w", oci.ErrCorrupt, err))
 	if resumed {
@@ -355,7 +353,7 @@ func (d *download) close() {
 	}
 }
 
-// open returns a reader of the layer, from its beginning. What it reads is verified.
+// open returns a reader of the layer, from its beginning, which verifies what it reads.
 func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 	select {
 	case <-d.ready:
@@ -373,7 +371,7 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 		if r, err := d.follow(ctx); err == nil {
 			return r, nil
 		}
-		<-d.ended // since the part is
+		<-d.ended // soon, since the part has ended
 		if d.final != nil {
 			return nil, d.final
 		}
@@ -388,7 +386,7 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 	return &blaming{oci.Verify(s, d.desc), d.r}, nil
 }
 
-// blaming is a reader whose errors about wrong bytes say which mirrors may have sent
+// blaming is a reader that adds to an error about wrong bytes which mirrors may have sent
 // them.
 type blaming struct {
 	io.ReadCloser
@@ -428,7 +426,7 @@ func (d *download) stream(ctx context.Context, off int64) (io.ReadCloser, error)
 	return explained{s}, nil
 }
 
-// explained is a stream whose errors are those of package pull.
+// explained is a stream that turns errors of package registry into those of package oci.
 type explained struct{ io.ReadCloser }
 
 func (e explained) Read(p []byte) (int, error) {

@@ -10,17 +10,16 @@ import (
 )
 
 // ReferenceError is an error about an image in a registry, or a reference that should
-// name one, with what may have been meant instead. Its text is that of Err.
+// name one. It says what the user may have meant instead. Its text is that of Err.
 type ReferenceError struct {
 	Ref string // as given to Open
 	Err error
 
-	// File is a reference to the file or layout that is at the path Ref; "" if there
-	// is none.
+	// File is a reference to the file or layout at the path Ref; "" if there is none.
 	File string
-	// Lower is Ref with a name in lower case, where only that makes it a name; else "".
+	// Lower is Ref in lower case, if only capitals keep it from being a name; else "".
 	Lower string
-	// DefaultTag is the tag that was asked for, and is not there, where Ref has none;
+	// DefaultTag is the tag that was asked for, and not found, because Ref has no tag;
 	// else "".
 	DefaultTag string
 }
@@ -31,15 +30,15 @@ func (e *ReferenceError) Unwrap() error { return e.Err }
 // MirrorError is an error about wrong bytes that may have come from mirrors. Its text is
 // that of Err.
 type MirrorError struct {
-	Mirrors []string // the hosts that have sent something
+	Mirrors []string // the hosts that have answered
 	Err     error
 }
 
 func (e *MirrorError) Error() string { return e.Err.Error() }
 func (e *MirrorError) Unwrap() error { return e.Err }
 
-// AbsentError says that the policy is Never and that the cache does not have what is
-// needed. It wraps [oci.ErrNotFound].
+// AbsentError says that the policy is Never and the cache lacks something that is needed.
+// It wraps [oci.ErrNotFound].
 type AbsentError struct {
 	Cache string // directory of the cache; "" if there is none
 	What  string // what is missing
@@ -54,8 +53,7 @@ func (e *AbsentError) Error() string {
 
 func (e *AbsentError) Unwrap() error { return oci.ErrNotFound }
 
-// blame adds to err, where it is about wrong bytes, the mirrors that may have sent
-// them.
+// blame adds the mirrors that may have sent wrong bytes to err, if err is about such bytes.
 func (r *remote) blame(err error) error {
 	mirrors := r.repo.Mirrors()
 	if len(mirrors) == 0 || !errors.Is(err, oci.ErrCorrupt) || errors.As(err, new(*MirrorError)) {
@@ -77,13 +75,13 @@ func explain(err error) error {
 	return err
 }
 
-// notFoundError is ErrNotFound in the registry's own words.
+// notFoundError is oci.ErrNotFound with the text of the registry.
 type notFoundError struct{ error }
 
 func (e notFoundError) Unwrap() error      { return e.error }
 func (notFoundError) Is(target error) bool { return target == oci.ErrNotFound }
 
-// tryAgain is an error that another run may not meet.
+// tryAgain is an error that may not occur in another run.
 type tryAgain struct{ error }
 
 func (e tryAgain) Unwrap() error { return e.error }
@@ -91,7 +89,7 @@ func (e tryAgain) Unwrap() error { return e.error }
 // Temporary reports that a retry may help.
 func (tryAgain) Temporary() bool { return true }
 
-// lowerName is s with its name, not its tag or digest, in lower case.
+// lowerName returns s with the name in lower case, but not the tag or digest.
 func lowerName(s string) string {
 	end := strings.LastIndexByte(s, '/') + 1
 	if i := strings.IndexAny(s[end:], ":@"); i >= 0 {

@@ -14,15 +14,15 @@ type EventKind int
 const (
 	EventQueued  EventKind = iota + 1 // the layer, of Total bytes, is to be downloaded
 	EventCached                       // all of it is in the cache
-	EventStarted                      // it is asked for; Done bytes are there from an earlier attempt
-	EventBytes                        // Done bytes of Total are there; not more than 20 of these a second
+	EventStarted                      // the request begins; Done bytes are left from an earlier attempt
+	EventBytes                        // Done bytes of Total have arrived; at most 20 of these a second
 	EventRetry                        // attempt number Attempt follows in Wait, because of Err
-	EventDone                         // all of it is there and verified
+	EventDone                         // all of it has arrived and was verified
 	EventFailed                       // it will not come, because of Err
 )
 
-// Event is a moment of a download, for a display. Layers that are listed twice
-// are downloaded once: events bear the lower index.
+// Event reports the progress of a download to a display. A layer that is listed twice is
+// downloaded once; its events have the lower index.
 type Event struct {
 	Kind    EventKind
 	Layer   int // from 0 at the bottom; -1: a manifest or a configuration

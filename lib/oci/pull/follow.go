@@ -35,7 +35,7 @@ func (t trusted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo implements [io.WriterTo], if it can without a way through memory.
+// WriteTo implements [io.WriterTo], if possible without a way through memory.
 func (t trusted) WriteTo(w io.Writer) (int64, error) {
 	at, err := t.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -49,8 +49,8 @@ func (t trusted) WriteTo(w io.Writer) (int64, error) {
 	return done + n, err
 }
 
-// following reads a layer that arrives in a part. Where the part cannot take any more it
-// goes on with a stream, and hashes anew what it has read.
+// following reads a layer that arrives in a part. If the part fails, following continues
+// with a stream of its own, and hashes again what it has read.
 type following struct {
 	ctx   context.Context
 	d     *download
@@ -59,7 +59,7 @@ type following struct {
 	off   int64
 
 	stream io.ReadCloser // nil while the part is read
-	hash   hash.Hash     // of all, if there is a stream
+	hash   hash.Hash     // of all bytes; nil without a stream
 }
 
 func (d *download) follow(ctx context.Context) (io.ReadCloser, error) {
@@ -79,7 +79,7 @@ func (f *following) Read(p []byte) (n int, err error) {
 	if f.stream == nil {
 		n, err = f.part.Read(p)
 		f.off += int64(n)
-		return n, f.goOn(err)
+		return n, f.resume(err)
 	}
 	n, err = f.stream.Read(p)
 	f.off += int64(n)
@@ -93,13 +93,13 @@ func (f *following) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// WriteTo implements [io.WriterTo], as far as it can without a way through memory.
+// WriteTo implements [io.WriterTo], as far as possible without a way through memory.
 func (f *following) WriteTo(w io.Writer) (int64, error) {
 	done := int64(0)
 	for taken := true; taken && f.stream == nil; {
 		file, off, n, err := f.part.Next()
 		if err != nil {
-			break // Read says the same
+			break // copyBytes gets the same error
 		}
 		took := blockio.TakeFrom(w, file, off, n)
 		f.part.Skip(took)
@@ -111,12 +111,13 @@ func (f *following) WriteTo(w io.Writer) (int64, error) {
 	return done + n, err
 }
 
-// goOn returns what an error of the part means: nil where a stream takes its place.
-func (f *following) goOn(err error) error {
+// resume returns the error to report for an error of the part: nil if a stream can take
+// the place of the part.
+func (f *following) resume(err error) error {
 	switch {
 	case err == nil || err == io.EOF:
 	case errors.As(err, new(storeError)):
-		err = f.leave()
+		err = f.openStream()
 	case errors.Is(err, cas.ErrMismatch):
 		err = f.d.mismatch(err, f.d.part.Resumed())
 	case f.d.r.ctx.Err() != nil:
@@ -125,8 +126,8 @@ func (f *following) goOn(err error) error {
 	return err
 }
 
-// leave opens a stream in place of the part.
-func (f *following) leave() error {
+// openStream opens a stream in place of the part.
+func (f *following) openStream() error {
 	h := f.d.desc.Digest.Algorithm().Hash()
 	if _, err := io.CopyN(h, f.again, f.off); err != nil {
 		return err
@@ -138,7 +139,7 @@ func (f *following) leave() error {
 	return err
 }
 
-// check returns io.EOF if what the part and the stream have given is the layer.
+// check returns io.EOF if the bytes of the part and the stream make the layer.
 func (f *following) check() error {
 	want := f.d.desc.Digest
 	if got := digest.NewDigest(want.Algorithm(), f.hash); got != want || f.off != f.d.desc.Size {

@@ -13,23 +13,23 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// Image is an image from a registry, or one in a file. Closing it ends its downloads;
-// what has arrived of them stays in the cache.
+// Image is an image from a registry, or one in a file. Closing it ends its downloads; the
+// bytes that have arrived stay in the cache.
 type Image struct {
 	*oci.Image
 
-	remote *remote       // nil where it is in a file
+	remote *remote       // nil for an image in a file
 	top    digest.Digest // of the index that it is from; "" without one
 }
 
-// Open opens the image that ref names: one in a file, as [oci.Open] has it, or
+// Open opens the image that ref names. It is one in a file, in a form of [oci.Open], or
 //
 //	[docker://][REGISTRY/]NAME[:TAG|@DIGEST]
 //
-// which is a name in a registry; the default of REGISTRY is Docker Hub.
+// which is a name in a registry, by default Docker Hub.
 //
-// The context bounds the opening alone; see the package comment. An error about the
-// reference is a [*ReferenceError].
+// The end of ctx ends the opening, not the image; see the package comment. An error about
+// the reference is a [*ReferenceError].
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 	if oci.IsLocal(ref) {
 		img, err := oci.Open(ctx, ref, opts.Image)
@@ -93,7 +93,7 @@ func parseName(s string) (name.Reference, error) {
 }
 
 func pull(ctx context.Context, ref name.Reference, opts Options) (*Image, error) {
-	if _, err := platform.Parse(opts.Image.Platform); err != nil { // before anything is asked for
+	if _, err := platform.Parse(opts.Image.Platform); err != nil { // before any request
 		return nil, err
 	}
 	r, err := newRemote(ctx, ref, opts)

@@ -8,14 +8,13 @@ import (
 	"ocipipe/lib/oci/registry"
 )
 
-// Policy says when a registry is asked for what is in the cache.
+// Policy says when to ask a registry for something that the cache has.
 type Policy int
 
-// The policies. Without a cache the first two are the same, and nothing is there
-// for the third.
+// The policies. Without a cache the first two are the same, and the third finds nothing.
 const (
-	IfMissing Policy = iota // what is there is taken
-	Always                  // the registry says what a tag means now
+	IfMissing Policy = iota // take what the cache has
+	Always                  // ask the registry what a tag means now
 	Never                   // no network
 )
 
@@ -23,20 +22,20 @@ const (
 type Options struct {
 	// Image says how an image in a file is opened, and which image is chosen.
 	Image oci.Options
-	// Registry says how registries are spoken to. Its Warn may be nil, which is
-	// Image.Warn.
+	// Registry says how to speak to registries. If its Warn is nil, Image.Warn is
+	// used.
 	Registry registry.Options
-	// Cache keeps what registries send, and has it for the next time; nil is none.
+	// Cache keeps what registries send; nil for no cache.
 	Cache *cas.Store
-	// Policy says when a registry is asked for what Cache has.
+	// Policy says when to ask a registry for something that Cache has.
 	Policy Policy
 	// Jobs is how many layers are downloaded at a time; 0 is DefaultJobs.
 	Jobs int
 	// AllowForeign fetches layers from the URLs in a manifest, if the registry
 	// does not have them.
 	AllowForeign bool
-	// Progress is told how the download of layers goes. It is called from any
-	// goroutine, must be quick and must not block. nil is told nothing.
+	// Progress is called when the download of a layer makes progress, unless it is nil.
+	// Any goroutine may call it. It must be quick and must not block.
 	Progress func(Event)
 }
 
@@ -50,8 +49,8 @@ func (o Options) jobs() int {
 	return DefaultJobs
 }
 
-// isSerial reports whether nothing is to happen at once: then layers without a
-// cache go through no file.
+// isSerial reports whether one layer is to be downloaded after the other by a single
+// connection. Then layers without a cache need no spool file.
 func (o Options) isSerial() bool { return o.jobs() == 1 && o.Registry.Connections == 1 }
 
 func (o Options) event(e Event) {

@@ -372,8 +372,8 @@ func TestLayerTwice(t *testing.T) {
 	}
 }
 
-// TestFirstFailureEndsAll: of an image that cannot be had the rest is not fetched, and
-// the cause is told.
+// TestFirstFailureEndsAll: if one layer of an image fails the others are not fetched, and
+// the error is the cause.
 func TestFirstFailureEndsAll(t *testing.T) {
 	p := newPuller(t)
 	img := p.AddImage("r", "v1", fake.Layer(1, 4<<20), fake.Layer(2, 1000))
@@ -540,7 +540,7 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// TestForeignLayerFromRegistry: only with leave.
+// TestForeignLayerFromRegistry: a foreign layer is fetched only if that is allowed.
 func TestForeignLayerFromRegistry(t *testing.T) {
 	p := newPuller(t)
 	layer := ocitest.Layer(t, "a", "content")
@@ -560,7 +560,7 @@ func TestForeignLayerFromRegistry(t *testing.T) {
 	p.want("r:v1")
 }
 
-// TestSizes: a negative one is refused before anybody takes it for "unknown".
+// TestSizes: a negative size is refused, and not taken for "unknown".
 func TestSizes(t *testing.T) {
 	p := newPuller(t)
 	img := p.AddImage("r", "v1", fake.Layer(1, 10))
@@ -571,7 +571,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestIndexInCache: the platform is chosen anew, from the index that was cached.
+// TestIndexInCache: the platform is chosen again, from the cached index.
 func TestIndexInCache(t *testing.T) {
 	p := newPuller(t)
 	var list []manifest.Descriptor
@@ -641,7 +641,7 @@ func TestReferenceError(t *testing.T) {
 	}
 }
 
-// TestDownloadsOutliveOpen: what Open was given does not end what the image does.
+// TestDownloadsOutliveOpen: the context of Open does not end the downloads of the image.
 func TestDownloadsOutliveOpen(t *testing.T) {
 	p := newPuller(t)
 	layer := fake.Layer(1, 4<<20)
@@ -663,7 +663,7 @@ func TestDownloadsOutliveOpen(t *testing.T) {
 	p.want("r:v1")
 }
 
-// TestCloseEndsDownloads: nothing goes on behind an image that was closed.
+// TestCloseEndsDownloads: nothing goes on after an image was closed.
 func TestCloseEndsDownloads(t *testing.T) {
 	p := newPuller(t)
 	p.AddImage("r", "v1", fake.Layer(1, 4<<20), fake.Layer(2, 4<<20))

@@ -118,7 +118,7 @@ func TestRegistryPlatform(t *testing.T) {
 	}
 }
 
-// TestRegistryStrangers: an index may list what is no image, or not there.
+// TestRegistryStrangers: an index may list entries that are missing or not images.
 func TestRegistryStrangers(t *testing.T) {
 	p := ocitest.NewPack()
 	ti := ocitest.Simple(t)

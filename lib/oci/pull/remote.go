@@ -21,13 +21,13 @@ import (
 	"ocipipe/lib/oci/registry"
 )
 
-// remote is one repository of a registry, with the cache before it.
+// remote is one repository of a registry, behind the cache.
 type remote struct {
 	opts   Options
-	name   string // of the image, in full, as the cache calls it
+	name   string // of the image, in full, as in the cache
 	client *registry.Client
 	repo   *registry.Repository
-	cache  *cas.Store // nil: none
+	cache  *cas.Store // nil without a cache
 
 	ctx    context.Context // of downloads; Close of the image ends it
 	cancel context.CancelCauseFunc
@@ -78,7 +78,7 @@ func (r *remote) image(ctx context.Context, ref name.Reference) (*Image, error) 
 	return img, nil
 }
 
-// load makes the image of d, whose manifest or index is data if it has been read.
+// load makes the image of d. data is the manifest or index if it has been read, else nil.
 func (r *remote) load(ctx context.Context, d manifest.Descriptor, data []byte) (*Image, error) {
 	loaded, err := oci.Load(ctx, r, d, data, r.opts.Image)
 	if err != nil {
@@ -91,8 +91,8 @@ func (r *remote) load(ctx context.Context, d manifest.Descriptor, data []byte) (
 	return img, nil
 }
 
-// resolve finds what tag means: in the cache, if that is allowed, or now. The
-// manifest or index comes with it where it had to be fetched.
+// resolve finds out what tag means: from the cache, if the policy allows it, or from the
+// registry. It also returns the manifest or index if it had to fetch that.
 func (r *remote) resolve(ctx context.Context, tag string) (d manifest.Descriptor, data []byte, err error) {
 	if r.opts.Policy != Always {
 		if d, ok := r.known(); ok {
@@ -110,7 +110,7 @@ func (r *remote) resolve(ctx context.Context, tag string) (d manifest.Descriptor
 		if err == nil && layout.CheckDigest(dig) == nil && r.has(dig) {
 			return manifest.Descriptor{Digest: dig, Size: -1}, nil, nil
 		}
-	} // a registry that cannot say it is asked for the manifest itself
+	} // a registry that does not tell the digest is asked for the manifest itself
 	m, err := r.fetchManifest(ctx, tag)
 	if err != nil {
 		return d, nil, fmt.Errorf("manifest: %w", err)
@@ -128,8 +128,8 @@ func (r *remote) fetchManifest(ctx context.Context, ref string) (registry.Manife
 	return m, explain(err)
 }
 
-// Manifest returns a manifest or an index. What comes from the registry goes into
-// the cache if it is the right one.
+// Manifest returns a manifest or an index. One from the registry goes into the cache if it
+// has its digest.
 func (r *remote) Manifest(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error) {
 	return r.document(ctx, d, "manifest "+d.Digest.String(), func() ([]byte, error) {
 		m, err := r.fetchManifest(ctx, d.Digest.String())
@@ -164,8 +164,8 @@ func (r *remote) document(ctx context.Context, d manifest.Descriptor, what strin
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// fetchOnce calls fetch and keeps what it returns. Where another process is doing that
-// it waits, and takes what that has kept.
+// fetchOnce calls fetch and keeps what it returns in the cache. If another process is
+// fetching the same, fetchOnce waits and takes that from the cache.
 func (r *remote) fetchOnce(ctx context.Context, d manifest.Descriptor, fetch func() ([]byte, error)) (data []byte, err error) {
 	if r.cache == nil {
 		return fetch()
@@ -177,7 +177,7 @@ func (r *remote) fetchOnce(ctx context.Context, d manifest.Descriptor, fetch fun
 		return data, err
 	})
 	switch {
-	case err == nil, errors.Is(err, cas.ErrMismatch): // its reader says so
+	case err == nil, errors.Is(err, cas.ErrMismatch): // the reader of data reports it
 		return data, nil
 	case errors.Is(err, cas.ErrExists):
 		if data, ok := r.cached(d); ok {
@@ -194,14 +194,14 @@ func (r *remote) fetchOnce(ctx context.Context, d manifest.Descriptor, fetch fun
 	return fetch()
 }
 
-// retries returns what reports that a request about a layer is tried again.
+// retries returns the function that reports a retry of a request about a layer.
 func (r *remote) retries(layer int, d digest.Digest) func(registry.Retry) {
 	return func(t registry.Retry) {
 		r.opts.event(Event{Kind: EventRetry, Layer: layer, Digest: d, Attempt: t.Attempt, Wait: t.Wait, Err: t.Err})
 	}
 }
 
-// Close ends all downloads. What has arrived stays in the cache.
+// Close ends all downloads. The bytes that have arrived stay in the cache.
 func (r *remote) Close() error {
 	r.cancel(fs.ErrClosed)
 	r.wg.Wait()

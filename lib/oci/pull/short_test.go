@@ -18,8 +18,8 @@ import (
 	fake "ocipipe/lib/reftest/registry"
 )
 
-// TestShrunkCache: a blob of the cache that loses its end while it is read is not
-// taken for whole.
+// TestShrunkCache: a blob of the cache that is truncated while it is read is not taken for
+// complete.
 func TestShrunkCache(t *testing.T) {
 	p := newPuller(t)
 	d := p.AddImage("r", "v1", fake.Layer(1, 300_000)).Layers[0]
@@ -42,8 +42,8 @@ func TestShrunkCache(t *testing.T) {
 	}
 }
 
-// TestEndlessStream: where nothing can be kept, what a server sends is still not
-// passed on beyond the size that the manifest says.
+// TestEndlessStream: even if nothing can be kept, a reader gets no more bytes than the
+// manifest says.
 func TestEndlessStream(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs to mount")

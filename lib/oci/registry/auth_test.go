@@ -24,7 +24,7 @@ func authFileOf(t *testing.T, host, content string) string {
 	return path
 }
 
-// TestLogin: all ways to get in, and what is said where there is none.
+// TestLogin: all ways to log in, and the errors if none works.
 func TestLogin(t *testing.T) {
 	const good = `{"auths":{"HOST":{"auth":"bWU6c2VjcmV0"}}}` // me:secret
 	bearer := fake.Behaviour{Auth: "bearer", User: "me", Password: "secret"}
@@ -106,7 +106,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestTokenExpires: in the middle of a pull, and as registries may say it.
+// TestTokenExpires: a token expires in the middle of a pull, and registries say that in
+// several ways.
 func TestTokenExpires(t *testing.T) {
 	big := data(6 << 20)
 	slow := fake.Rule{Match: "/blobs/", Piece: 1 << 20, Pause: fake.Duration(30 * time.Millisecond), Break: "reset", Within: 2 << 20}
@@ -138,8 +139,8 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// TestCredentialsStay: they go to the host that they are for, and to no other
-// name or port of it.
+// TestCredentialsStay: credentials go only to the host that they are for, and not to
+// another name or port of it.
 func TestCredentialsStay(t *testing.T) {
 	big := data(3 << 20)
 	for _, auth := range []string{"basic", "bearer"} {

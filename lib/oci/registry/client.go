@@ -22,37 +22,37 @@ const (
 	DefaultTimeout     = 30 * time.Second
 )
 
-// Options say how registries are spoken to. The zero value is useful.
+// Options say how to speak to registries. The zero value is useful.
 type Options struct {
 	// Username and Password log in to the registry in the image's name, in place of
-	// AuthFiles. They are not sent to its mirrors, where it redirects, or to a registry
-	// that Configs put in its place.
+	// AuthFiles. They are not sent to its mirrors, to hosts that it redirects to, or to a
+	// registry that Configs put in its place.
 	Username, Password string
-	// AuthFiles are configuration files of docker or podman. The first that
-	// knows a host counts; one that does not exist is skipped.
+	// AuthFiles are configuration files of docker or podman. The first that has
+	// credentials for a repository counts. Files that do not exist are skipped.
 	AuthFiles []string
 
-	// Certs say which authorities are trusted, and which certificates are shown.
+	// Certs say which authorities to trust, and which certificates to show.
 	Certs hosts.Options
 	// Configs are files and directories as [hosts.Find] reads them.
 	Configs []string
 
-	// Insecure allows plain HTTP where a server does not speak TLS. For names of
-	// this machine (localhost, 127.0.0.1, ::1) that is always allowed.
+	// Insecure allows plain HTTP to a server that does not speak TLS. To names of this
+	// machine (localhost, 127.0.0.1, ::1) it is always allowed.
 	Insecure bool
 	// Mirrors are asked before those of Configs, in order:
 	// [http://]HOST[:PORT][/PREFIX].
 	Mirrors []string
 
 	Retries     int           // attempts after the first; 0 is DefaultRetries, negative none
-	Connections int           // at most, for blobs; 0 is DefaultConnections
-	Timeout     time.Duration // without a sign from the other side; 0 is DefaultTimeout
+	Connections int           // for blobs, at most; 0 is DefaultConnections
+	Timeout     time.Duration // how long the other side may be silent; 0 is DefaultTimeout
 	UserAgent   string        // "" is ocipipe
 
 	Warn func(msg string) // takes messages to the user; nil drops them
 }
 
-// Client holds what requests share: connections, secrets, slots.
+// Client holds the connections, secrets and slots that requests share.
 type Client struct {
 	opts      Options
 	conns     *conn.Conns
@@ -61,7 +61,7 @@ type Client struct {
 	slots     chan struct{} // one for each connection that a blob may use
 	joinAfter time.Duration
 
-	// Tests put their own here.
+	// Tests replace these.
 	adapt func(*http.Transport)
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) bool
@@ -109,20 +109,20 @@ func (c *Client) warn(format string, args ...any) {
 	}
 }
 
-// keepSecret makes scrub strike out secrets, in the forms that servers see.
+// keepSecret makes scrub strike secrets out, in the forms in which servers see them.
 func (c *Client) keepSecret(secrets ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range secrets {
 		for _, form := range []string{s, strings.TrimRight(s, "="), url.QueryEscape(s)} {
-			if len(s) >= 4 && !slices.Contains(c.secrets, form) { // less would strike out innocent letters
+			if len(s) >= 4 && !slices.Contains(c.secrets, form) { // a shorter one would strike out harmless text
 				c.secrets = append(c.secrets, form)
 			}
 		}
 	}
 }
 
-// hide is err with all secrets struck out.
+// hide returns err with all secrets struck out.
 func (c *Client) hide(err error) error {
 	if err == nil {
 		return nil
@@ -140,7 +140,7 @@ func (c *Client) hide(err error) error {
 	return &hidden
 }
 
-// hiddenError is an error in words without secrets.
+// hiddenError is an error with a text that has no secrets.
 type hiddenError struct {
 	text string
 	error

@@ -77,8 +77,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestPlainElsewhere: other machines are spoken to by plain HTTP only if that is
-// allowed. The proxy stands for them.
+// TestPlainElsewhere: plain HTTP to other machines is used only if that is allowed. A proxy
+// stands for these machines.
 func TestPlainElsewhere(t *testing.T) {
 	s := start(t, fake.Config{}, fake.Behaviour{})
 	s.AddImage("r", "v1", data(10))
@@ -104,7 +104,7 @@ func TestPlainElsewhere(t *testing.T) {
 	}
 }
 
-// TestWrongName: a certificate of a trusted authority for somebody else.
+// TestWrongName: a certificate of a trusted authority for another host.
 func TestWrongName(t *testing.T) {
 	s := start(t, fake.Config{TLS: true}, fake.Behaviour{})
 	s.AddImage("r", "v1", data(10))
@@ -119,7 +119,7 @@ func TestWrongName(t *testing.T) {
 	}
 }
 
-// TestNobodyThere: a host that refuses, and a name that is none.
+// TestNobodyThere: a host that refuses connections, and a name that does not exist.
 func TestNobodyThere(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -255,7 +255,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestForeign: layers from elsewhere, where nobody logs in.
+// TestForeign: layers from other hosts, to which no login is sent.
 func TestForeign(t *testing.T) {
 	big := data(2 << 20)
 	s := start(t, fake.Config{}, fake.Behaviour{})

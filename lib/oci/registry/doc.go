@@ -1,21 +1,21 @@
 // Package registry reads repositories of container registries: manifests, and
 // blobs in one stream or in several ranges at once. It implements the OCI
-// distribution specification 1.1, what Docker's registries did before it, and
-// the token protocols that registries use in place of it.
+// distribution specification 1.1, the protocol of Docker's registries before it, and the
+// token protocols that registries use besides.
 //
-// A download resumes where it broke off: every request for a blob asks for the bytes
-// that are still missing. Where a server sends the whole blob instead, the bytes that
-// are there already are skipped. Failures that may pass (see [Temporary]) are tried
+// A download resumes where it broke off: every request for a blob asks for the bytes that
+// are still missing. If a server sends the whole blob instead, the bytes that have arrived
+// already are skipped. After a failure that may pass (see [Temporary]) the package tries
 // again, after a growing wait or the one that the server asks for. The count of attempts
 // begins anew whenever bytes have arrived.
 //
-// Nothing here verifies digests; the caller does.
+// The package does not verify digests; the caller must.
 //
 // Package login logs in: each repository of each registry and mirror has a login of its
-// own. Where a redirect leads, neither a password nor a client certificate is sent, and
-// a redirect from TLS to plain HTTP is refused. Package hosts finds the certificates and
-// the place of an image. Errors name hosts, not URLs, whose queries may be signed, and
-// have every secret that was sent struck out.
+// own. After a redirect neither a password nor a client certificate is sent, and a redirect
+// from TLS to plain HTTP is refused. Package hosts finds the certificates and the hosts of
+// an image. Errors name hosts, not URLs, whose queries may be signed, and every secret that
+// was sent is struck out of them.
 //
 // Not supported: HTTP/2 (a download in ranges wants several connections).
 package registry

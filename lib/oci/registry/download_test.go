@@ -15,8 +15,8 @@ import (
 	fake "ocipipe/lib/reftest/registry"
 )
 
-// TestDownload: whatever a registry does with ranges and connections, what comes
-// is the blob, or there is an error.
+// TestDownload: whatever a registry does with ranges and connections, the result is the
+// blob or an error.
 func TestDownload(t *testing.T) {
 	big := data(5<<20 + 77)
 	blob := func(r fake.Rule) fake.Behaviour {
@@ -173,7 +173,7 @@ func TestWrongSize(t *testing.T) {
 	}
 }
 
-// TestWriteError: who takes the bytes cannot.
+// TestWriteError: the function that takes the bytes fails.
 func TestWriteError(t *testing.T) {
 	big := data(4 << 20)
 	s := start(t, fake.Config{}, fake.Behaviour{})
@@ -234,7 +234,7 @@ func TestSlowIsNotStalled(t *testing.T) {
 	}
 }
 
-// TestCloseDelimited: without a length an early end is an early end.
+// TestCloseDelimited: without a length, an early end of the connection is still found.
 func TestCloseDelimited(t *testing.T) {
 	small := data(1000)
 	n := 0

@@ -17,45 +17,45 @@ import (
 	"ocipipe/lib/oci/printable"
 )
 
-// ErrNotFound is wrapped where a registry does not have what it was asked for.
+// ErrNotFound is in the error if a registry does not have what it was asked for.
 var ErrNotFound = errors.New("not found")
 
-// ErrProtocol is wrapped where the answer of a registry contradicts itself or the
+// ErrProtocol is in the error if the answer of a registry contradicts itself or the
 // request.
 var ErrProtocol = login.ErrProtocol
 
 // Error is a failure of the network or the refusal of a registry.
 type Error struct {
 	Err    error
-	Status int           // of the answer; 0 without one
+	Status int           // of the answer; 0 without an answer
 	After  time.Duration // how long the server asks to wait; 0 if it does not
-	// Remedy is what would let the request succeed, if anything does.
+	// Remedy would let the request succeed, if it is not NoRemedy.
 	Remedy Remedy
-	// Missing is about the credentials that LogIn means.
+	// Missing describes the missing credentials if Remedy is LogIn.
 	Missing MissingLogin
 	retry   bool
 }
 
-// Remedy is what would change an answer or a failure.
+// Remedy is a change that would let a request succeed.
 type Remedy int
 
 // The remedies.
 const (
 	NoRemedy         Remedy = iota
 	AllowHTTP               // Options.Insecure
-	TrustAuthority          // Options.Certs.CACert, or what SkipVerification means
+	TrustAuthority          // Options.Certs.CACert, or SkipVerification
 	SkipVerification        // hosts.VerifyNone as Options.Certs.Verify
 	ShowCertificate         // a client certificate, in Options.Certs
-	LogIn                   // credentials, of which none were found
+	LogIn                   // credentials; none were found
 )
 
-// MissingLogin says for which host no credentials were found, and which were left out.
+// MissingLogin says for which host no credentials were found, and which ones do not count.
 type MissingLogin struct {
 	Host string
 	// NotAsked says in words which credentials were not looked up; "" if none.
 	NotAsked string
-	// UsernameFor is the registry that Options.Username is for, where the
-	// configuration file ReplacedBy puts another, Host, in its place; else "".
+	// UsernameFor is the registry that Options.Username is for, if the configuration
+	// file ReplacedBy replaces it by another, Host; else "".
 	UsernameFor, ReplacedBy string
 }
 
@@ -65,18 +65,19 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary reports that a retry may help.
 func (e *Error) Temporary() bool { return e.retry }
 
-// Is makes a 404 an ErrNotFound, in the registry's own words.
+// Is makes a 404 an ErrNotFound, with the text of the registry.
 func (e *Error) Is(target error) bool {
 	return target == ErrNotFound && e.Status == http.StatusNotFound
 }
 
-// Temporary reports whether err may not happen again.
+// Temporary reports whether a retry may help against err.
 func Temporary(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.retry
 }
 
-// explain turns err, which the network gave, into an [*Error], or the cause of ctx.
+// explain turns err, which the network gave, into an [*Error]. If ctx has ended it returns
+// the cause.
 func explain(ctx context.Context, err error) error {
 	var known *Error
 	switch {
@@ -89,8 +90,8 @@ func explain(ctx context.Context, err error) error {
 	return &Error{Err: err, retry: !final, Remedy: remedy}
 }
 
-// isFinal reports whether a request failed for a reason that a retry does not change,
-// and which remedy there is, if any.
+// isFinal reports whether a request failed for a reason that a retry does not change, and
+// returns the remedy, if there is one.
 func isFinal(err error) (final bool, remedy Remedy) {
 	var (
 		dns     *net.DNSError
@@ -99,7 +100,7 @@ func isFinal(err error) (final bool, remedy Remedy) {
 		record  tls.RecordHeaderError
 		op      *net.OpError
 	)
-	const alert = "remote error" // what package tls calls one: a refusal of our certificate, or of us
+	const alert = "remote error" // package tls says this of a server that refuses our certificate, or us without one
 	switch {
 	case errors.As(err, &unknown):
 		return true, TrustAuthority
@@ -117,14 +118,14 @@ func isFinal(err error) (final bool, remedy Remedy) {
 	return final, NoRemedy
 }
 
-// maxErrorBody is how much of an answer is read for its message.
+// maxErrorBody is how many bytes of an answer are read for its message.
 const maxErrorBody = 64 << 10
 
-// maxMessage is how much of that message is passed on.
+// maxMessage is how many bytes of that message an error has.
 const maxMessage = 300
 
-// refusal is the error for an answer that is not the wanted one. from is "registry", or
-// the host that gave the answer.
+// refusal returns the error for an answer that is not the wanted one. from is "registry",
+// or the host that gave the answer.
 func (c *Client) refusal(from string, resp *http.Response) *Error {
 	data, _ := login.ReadSome(resp.Body, maxErrorBody)
 	text := c.scrub(login.HideURLs(serverMessage(resp, data))) // before it is cut
@@ -144,8 +145,8 @@ func (c *Client) refusal(from string, resp *http.Response) *Error {
 	}
 }
 
-// serverMessage is what the server says: the messages of the specification, those
-// of token servers, or a line of plain text.
+// serverMessage returns the message of the server: those of the specification, those of
+// token servers, or a line of plain text.
 func serverMessage(resp *http.Response, data []byte) string {
 	var body struct {
 		Errors []struct{ Code, Message string }
@@ -155,7 +156,7 @@ func serverMessage(resp *http.Response, data []byte) string {
 		Details          string
 		Message          string
 	}
-	json.Unmarshal(data, &body) // what cannot be read stays empty
+	json.Unmarshal(data, &body) // fields that cannot be decoded stay empty
 	var parts []string
 	for _, e := range body.Errors {
 		parts = append(parts, strings.Trim(e.Code+": "+e.Message, ": "))

@@ -13,9 +13,9 @@ import (
 // Span is the bytes of a blob from Off up to but not including End.
 type Span struct{ Off, End int64 }
 
-// How a blob is cut up to be fetched by several connections at once. Pieces are
-// small enough that a reader of the beginning gets it soon, and that the last
-// ones end together.
+// The sizes, in bytes, of the pieces of a blob that several connections fetch at once.
+// Pieces are small enough that a reader of the beginning gets it soon, and that the last
+// pieces end together.
 const (
 	minPiece   = 1 << 20
 	maxPiece   = 16 << 20
@@ -23,10 +23,10 @@ const (
 	perConnect = 4         // pieces for each connection, if they are not too small
 )
 
-// Fetch fetches the missing bytes of b, whose size must be known, in several
-// ranges at once where the registry sends them. write is given each byte once,
-// from several goroutines; an error of write ends the fetch and is returned as it
-// is. What was written before another error can be kept: call again with the rest.
+// Fetch fetches the missing bytes of b, whose size must be known, in several ranges at once
+// if the registry sends ranges. It passes each byte to write once, from several goroutines.
+// An error of write ends the fetch and is returned as it is. After another error the bytes
+// that were written can be kept: call Fetch again for the rest.
 func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write func(p []byte, off int64) error, notify func(Retry)) error {
 	total := int64(0)
 	for _, m := range missing {
@@ -38,9 +38,9 @@ func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write fu
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	f := &fetch{r: r, ctx: ctx, b: b, write: write, notify: notify, workers: 1, stop: cancel, todo: slices.Clone(missing)}
-	f.most = min(max(total/int64(cap(r.c.slots)*perConnect), minPiece), maxPiece)
+	f.pieceSize = min(max(total/int64(cap(r.c.slots)*perConnect), minPiece), maxPiece)
 	if cap(r.c.slots) == 1 {
-		f.most = total
+		f.pieceSize = total
 	}
 	f.split = f.pieces() > 1
 	f.work(true)
@@ -54,18 +54,18 @@ func (r *Repository) Fetch(ctx context.Context, b Blob, missing []Span, write fu
 
 // fetch is one call of Fetch.
 type fetch struct {
-	r      *Repository
-	ctx    context.Context
-	b      Blob
-	write  func(p []byte, off int64) error
-	notify func(Retry)
-	stop   context.CancelCauseFunc
-	others sync.WaitGroup
-	most   int64 // bytes of a piece
-	split  bool  // several pieces: worth asking for ranges
+	r         *Repository
+	ctx       context.Context
+	b         Blob
+	write     func(p []byte, off int64) error
+	notify    func(Retry)
+	stop      context.CancelCauseFunc
+	others    sync.WaitGroup
+	pieceSize int64 // the greatest size of a piece, in bytes
+	split     bool  // there are several pieces, so that ranges are worth asking for
 
 	mu      sync.Mutex
-	todo    []Span      // in order; pieces are cut off when they are taken
+	todo    []Span      // in order; takePiece cuts pieces off
 	joining *time.Timer // runs join; nil until the server has sent a range
 	over    bool        // no worker may join any more
 	workers int
@@ -73,16 +73,16 @@ type fetch struct {
 	err     error
 }
 
-// take returns the next piece.
-func (f *fetch) take(first bool) (s Span, ok bool) {
+// takePiece returns the next piece.
+func (f *fetch) takePiece(first bool) (s Span, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil || len(f.todo) == 0 || f.noRange && !first {
 		return s, false
 	}
 	s = f.todo[0]
-	if s.End-s.Off > f.most {
-		s.End = s.Off + f.most
+	if s.End-s.Off > f.pieceSize {
+		s.End = s.Off + f.pieceSize
 		f.todo[0].Off = s.End
 	} else {
 		f.todo = f.todo[1:]
@@ -90,10 +90,10 @@ func (f *fetch) take(first bool) (s Span, ok bool) {
 	return s, true
 }
 
-// pieces is how many are left to take.
+// pieces returns how many pieces are left.
 func (f *fetch) pieces() (n int64) {
 	for _, s := range f.todo {
-		n += (s.End-s.Off-1)/f.most + 1
+		n += (s.End-s.Off-1)/f.pieceSize + 1
 	}
 	return n
 }
@@ -118,11 +118,12 @@ func (f *fetch) fail(err error) {
 	f.stop(err)
 }
 
-// joinAfter is how long a blob has one connection only. A blob of which that gets far in
-// the time gains nothing by more connections.
+// joinAfter is how long a blob has one connection only. If it is nearly complete by then,
+// more connections gain nothing.
 const joinAfter = 200 * time.Millisecond
 
-// ranged notes whether the server sends ranges. If it does, others join in later.
+// ranged notes whether the server sends ranges. If it does, other workers join after
+// joinAfter.
 func (f *fetch) ranged(yes bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,7 +151,7 @@ func (f *fetch) join() {
 	}
 }
 
-// end keeps others from joining.
+// end keeps other workers from joining.
 func (f *fetch) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -166,15 +167,15 @@ func (f *fetch) asksForRanges() bool {
 	return !f.noRange
 }
 
-// work fetches pieces until there are none. Where the server sends no ranges, the first
-// worker goes on and the others end.
+// work fetches pieces until none are left. If the server sends no ranges, the first worker
+// goes on and the others end.
 func (f *fetch) work(first bool) {
 	buf := make([]byte, chunkSize)
 	tries := attempts{c: f.r.c, notify: f.notify}
 	var in *incoming
 	defer func() { in.close() }()
 	for {
-		s, ok := f.take(first)
+		s, ok := f.takePiece(first)
 		if !ok {
 			return
 		}
@@ -190,7 +191,7 @@ func (f *fetch) work(first bool) {
 				return
 			}
 			if errors.Is(err, errRange) {
-				continue // not asking for one any more
+				continue // next time without asking for a range
 			}
 			if err := tries.again(f.ctx, err); err != nil {
 				f.fail(err)
@@ -209,7 +210,7 @@ type writeError struct{ error }
 
 func (e writeError) Unwrap() error { return e.error }
 
-// piece opens s, unless what is coming in reaches it, and writes it.
+// piece writes s. If in does not reach s, piece makes a new request.
 func (f *fetch) piece(in **incoming, s *Span, buf []byte, first bool, tries *attempts) error {
 	if *in == nil || (*in).pos > s.Off || (*in).end >= 0 && (*in).end <= s.Off {
 		(*in).close()
@@ -233,21 +234,20 @@ func (f *fetch) piece(in **incoming, s *Span, buf []byte, first bool, tries *att
 		}
 		switch {
 		case err == io.EOF && s.Off < s.End && (*in).ranged && n > 0:
-			return nil // less than was asked for; the rest is asked for next
+			return nil // less than was asked for; the caller asks for the rest
 		case err == io.EOF && s.Off < s.End:
 			return &Error{Err: fmt.Errorf("%s: %w: %d bytes, the manifest says %d", f.b.Digest, ErrSize, s.Off, f.b.Size)}
 		case err != nil && err != io.EOF:
 			return err
 		}
 	}
-	return nil // what may follow the last byte is not of the blob
+	return nil // bytes after the last one do not belong to the blob
 }
 
-// gatherTime is how long the bytes of a slow connection are gathered before they are
-// written.
+// gatherTime is how long fill gathers the bytes of a slow connection.
 const gatherTime = 200 * time.Millisecond
 
-// fill reads until p is full, something stops it, or enough time has passed.
+// fill reads until p is full, in ends or fails, or gatherTime has passed.
 func fill(in *incoming, p []byte) (n int, err error) {
 	for start := time.Now(); n < len(p) && err == nil && (n == 0 || time.Since(start) < gatherTime); {
 		var m int
@@ -257,7 +257,8 @@ func fill(in *incoming, p []byte) (n int, err error) {
 	return n, err
 }
 
-// open waits for a slot and asks for s, or for all where there are no ranges.
+// open waits for a slot and asks for s, or for the whole blob if the server sends no
+// ranges.
 func (f *fetch) open(in **incoming, s Span, first bool) error {
 	if err := f.r.c.acquire(f.ctx); err != nil {
 		return err
@@ -283,7 +284,7 @@ func (f *fetch) open(in **incoming, s Span, first bool) error {
 	if asRange && f.split {
 		f.ranged(got.ranged)
 		if !got.ranged && !first {
-			return errRange // which leaves it to the first
+			return errRange // the first worker fetches the whole blob
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func TestLongSecret(t *testing.T) {
 	}
 }
 
-// TestHeaderLength: headers are bounded, of which challenges are made.
+// TestHeaderLength: the headers that challenges come from have a greatest length.
 func TestHeaderLength(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", strings.Repeat("a,", 2<<20))
@@ -60,8 +60,8 @@ func TestHeaderLength(t *testing.T) {
 	}
 }
 
-// TestForeignLogin: nobody logs in at a URL of the manifest, not even with what is
-// there for its host.
+// TestForeignLogin: no login is sent to a URL of the manifest, not even with the
+// credentials for its host.
 func TestForeignLogin(t *testing.T) {
 	s := start(t, fake.Config{}, fake.Behaviour{})
 	asked := 0
@@ -82,7 +82,7 @@ func TestForeignLogin(t *testing.T) {
 	}
 }
 
-// TestCrumbs: a few bytes an attempt are no reason to go on for ever.
+// TestCrumbs: a few bytes in each attempt do not let a download go on for ever.
 func TestCrumbs(t *testing.T) {
 	big := data(3 << 20)
 	s := start(t, fake.Config{}, fake.Behaviour{Rules: []fake.Rule{{Match: "/blobs/", Break: "reset", At: 5}}})

@@ -18,7 +18,7 @@ import (
 	fake "ocipipe/lib/reftest/registry"
 )
 
-// secureHosts are servers with an authority each, which note who comes.
+// secureHosts are servers with an authority each, which record their clients.
 type secureHosts struct {
 	t     *testing.T
 	dir   string            // as certs.d
@@ -68,7 +68,7 @@ func (s *secureHosts) start(name string, handle http.HandlerFunc) (host string) 
 	return host
 }
 
-// visits is who came where, each once.
+// visits lists which client came to which host, each once.
 func (s *secureHosts) visits() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,8 +84,8 @@ func redirect(to *string) http.HandlerFunc {
 	}
 }
 
-// TestIdentity: a client's certificate is shown to the host that it is for, where that
-// is a registry, a mirror or a token server, and to nobody whom a redirect names.
+// TestIdentity: a client certificate is shown to the host that it is for, if that is a
+// registry, a mirror or a token server, and never after a redirect.
 func TestIdentity(t *testing.T) {
 	s := newSecureHosts(t)
 	storage := s.start("storage", says("{}"))
@@ -130,7 +130,7 @@ func TestIdentity(t *testing.T) {
 		})
 	}
 
-	// The authority of one is none of another.
+	// The authority of one server is not trusted for another.
 	must(t, os.Rename(s.dir+"/"+storage, s.dir+"/away"))
 	r, _ := open(t, registry, Options{Certs: hosts.Options{Dirs: []string{s.dir}}})
 	if _, err := r.Manifest(ctx, "v1", 1<<20, nil); err == nil || !strings.Contains(err.Error(), storage) || !strings.Contains(err.Error(), "unknown authority") {
@@ -163,8 +163,8 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestMoved: an image is fetched from where the configuration says that it is, by who
-// is known there.
+// TestMoved: an image is fetched from the location in the configuration, with the client
+// certificate for that host.
 func TestMoved(t *testing.T) {
 	server := start(t, fake.Config{}, fake.Behaviour{Auth: "basic", User: "me", Password: secret})
 	img := server.AddImage("deep/r", "v1", data(100))

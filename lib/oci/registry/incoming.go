@@ -19,28 +19,28 @@ import (
 	"ocipipe/lib/oci/printable"
 )
 
-// Blob is what is known of a blob before it is fetched.
+// Blob describes a blob before it is fetched.
 type Blob struct {
 	Digest digest.Digest
-	Size   int64    // -1: not known, and then neither checked nor fetched in ranges
-	URLs   []string // where else it is, if the registry does not have it
+	Size   int64    // -1 if not known; then it is neither checked nor fetched in ranges
+	URLs   []string // to fetch it from if the registry does not have it
 }
 
-// incoming is a blob, or a range of one, on its way.
+// incoming is a blob, or a range of one, that arrives.
 type incoming struct {
 	body     io.ReadCloser
 	from     *endpoint
-	pos, end int64 // of the blob; end is -1 where it is not known
-	ranged   bool  // the server sends what was asked for, not all
+	pos, end int64 // offsets in the blob; end is -1 if it is not known
+	ranged   bool  // the server sends the range that was asked for, not the whole blob
 	release  func()
 }
 
-// errRange says that a server cannot be asked for a range.
+// errRange says that a server does not send ranges.
 var errRange = errors.New("ranges are not to be had")
 
-// open asks for the bytes of b from off up to end, which is -1 for all that follow: as
-// a range if asRange, and otherwise for the whole blob. A server may send the whole in
-// any case: then pos is 0.
+// open asks for the bytes of b from off up to end, or up to the end of the blob if end is
+// -1. It asks for a range if asRange, and otherwise for the whole blob. A server may send
+// the whole blob in any case: then pos is 0.
 func (r *Repository) open(ctx context.Context, b Blob, off, end int64, asRange bool) (*incoming, error) {
 	h := http.Header{}
 	if asRange {
@@ -75,12 +75,12 @@ func (r *Repository) open(ctx context.Context, b Blob, off, end int64, asRange b
 	return in, nil
 }
 
-// noRangeCodes are answers of servers that do not know ranges to a request for one.
+// noRangeCodes are the answers to a request for a range by servers that do not know ranges.
 var noRangeCodes = []int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}
 
 var blobCodes = []int{http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable}
 
-// elsewhere tries the URLs of b, to which no credentials go.
+// elsewhere tries the URLs of b. It sends them no credentials.
 func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *answer, err error) {
 	defer func() { err = r.c.hide(err) }()
 	for _, s := range b.URLs {
@@ -104,14 +104,14 @@ func (r *Repository) elsewhere(ctx context.Context, b Blob, h http.Header) (a *a
 	return nil, err
 }
 
-// check compares an answer with the request. The error wraps errRange if a request for
-// the whole blob may fare better.
+// check compares an answer with the request. The error wraps errRange if a request for the
+// whole blob may succeed.
 func (b Blob) check(a *answer, off, end int64, asRange bool) (*incoming, error) {
 	in := &incoming{body: a.Body, from: a.from, end: b.Size}
 	switch {
 	case a.StatusCode == http.StatusOK:
 		if b.Size >= 0 && a.ContentLength >= 0 && a.ContentLength != b.Size {
-			return nil, b.wrong(a.ContentLength)
+			return nil, b.wrongSize(a.ContentLength)
 		}
 		if b.Size >= 0 && a.ContentLength < 0 && a.from != nil && a.from.isMirror { // a captive portal, perhaps
 			return nil, &Error{Err: fmt.Errorf("%w: it does not say how long the blob is", ErrProtocol)}
@@ -130,22 +130,22 @@ func (b Blob) check(a *answer, off, end int64, asRange bool) (*incoming, error) 
 		a.ContentLength >= 0 && a.ContentLength != to-from:
 		return nil, fmt.Errorf("%w: the answer holds another", errRange)
 	case total >= 0 && b.Size >= 0 && total != b.Size:
-		return nil, b.wrong(total)
+		return nil, b.wrongSize(total)
 	}
 	in.pos, in.end, in.ranged = from, to, true
 	return in, nil
 }
 
-// wrong is the error for a blob of another size.
-func (b Blob) wrong(size int64) error {
+// wrongSize returns the error for a blob of another size.
+func (b Blob) wrongSize(size int64) error {
 	return &Error{Err: fmt.Errorf("%s: %w: size is %d, the manifest says %d", b.Digest, ErrSize, size, b.Size)}
 }
 
-// ErrSize is wrapped where a blob has not the size that the manifest says.
+// ErrSize is in the error if the size of a blob is not the one in the manifest.
 var ErrSize = errors.New("wrong size")
 
-// contentRange reads "bytes FROM-LAST/TOTAL"; total is -1 for "*", and to is
-// behind the last.
+// contentRange parses "bytes FROM-LAST/TOTAL". It returns LAST+1 as to, and -1 as total for
+// "*".
 func contentRange(s string) (from, to, total int64, ok bool) {
 	unit, rest, _ := strings.Cut(s, " ")
 	span, all, _ := strings.Cut(strings.TrimSpace(rest), "/")
@@ -161,8 +161,8 @@ func contentRange(s string) (from, to, total int64, ok bool) {
 	return from, to + 1, total, ok
 }
 
-// read is Read of the body, where an end that comes too early is an error that
-// passes, and counts against a mirror.
+// read is Read of the body. An early end is a temporary error, and counts against a
+// mirror.
 func (in *incoming) read(p []byte) (int, error) {
 	n, err := in.body.Read(p)
 	in.pos += int64(n)

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// world is some hosts, by HOST:PORT, that hear all that they are told. Where the port
-// is 443 they speak TLS.
+// world has some hosts, by HOST:PORT, that record everything that they receive. Those with
+// port 443 speak TLS.
 type world struct {
 	hosts map[string]http.HandlerFunc
 	dial  map[string]string // where they really listen
@@ -26,7 +26,7 @@ type world struct {
 	heard map[string][]string // by host: method, path and query, and the secrets that came
 }
 
-// secrets are what only some hosts may hear.
+// secrets are texts that only some hosts may receive.
 const (
 	secret = "s3cret"
 	basic  = "Basic bWU6czNjcmV0" // me:s3cret
@@ -56,8 +56,8 @@ func newWorld(t *testing.T, hosts map[string]http.HandlerFunc) *world {
 	return w
 }
 
-// enter makes r, and its redirects, live in w. Who speaks without TLS to port 443
-// meets who listens on port 80.
+// enter makes r, and its redirects, use w. A client that speaks plain HTTP to port 443
+// reaches the host that listens on port 80.
 func (w *world) enter(r *Repository) {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if w.dial[addr] == "" {
@@ -104,7 +104,7 @@ func (w *world) requests(host string) int {
 
 // What hosts do.
 
-// wants answers only those who come with one of these headers; the others are challenged.
+// wants answers only requests with one of these headers, and challenges the others.
 func wants(challenge string, answer http.HandlerFunc, auth ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		if slices.Contains(auth, req.Header.Get("Authorization")) {
@@ -131,8 +131,8 @@ func bearer(realm string, answer http.HandlerFunc) http.HandlerFunc {
 	return wants(fmt.Sprintf(`Bearer realm=%q,service="s"`, realm), answer, "Bearer good-token", "Bearer ZQ==")
 }
 
-// TestTokenServerRedirects: a token server leads nobody to where the registry could
-// not have led them, and takes no secret along.
+// TestTokenServerRedirects: a token server can redirect only to hosts that the registry
+// could redirect to, and no secret goes there.
 func TestTokenServerRedirects(t *testing.T) {
 	const password, identity = `{"auths":{"registry.example:443":{"auth":"bWU6czNjcmV0"}}}`, `{"auths":{"registry.example:443":{"identitytoken":"s3cret"}}}`
 	good := says(`{"token":"good-token"}`)
@@ -194,8 +194,8 @@ func TestTokenServerRedirects(t *testing.T) {
 	}
 }
 
-// TestTokenNames: only what the protocol calls a token is one, and goes back to the
-// registry.
+// TestTokenNames: only the fields that the protocol names are taken for a token and sent to
+// the registry.
 func TestTokenNames(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"token":"good-token"}`:                   "Bearer good-token",
@@ -226,7 +226,7 @@ func TestTokenNames(t *testing.T) {
 	}
 }
 
-// TestTokenServerHangs: nobody waits for it longer than for a registry.
+// TestTokenServerHangs: the wait for a token server is no longer than for a registry.
 func TestTokenServerHangs(t *testing.T) {
 	for name, hang := range map[string]http.HandlerFunc{
 		"at once":       func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() },
@@ -242,8 +242,8 @@ func TestTokenServerHangs(t *testing.T) {
 	}
 }
 
-// TestElsewhere: where a redirect leads nobody is known, whatever is stored for that
-// host, and whatever it asks for.
+// TestElsewhere: after a redirect the client is anonymous, whatever credentials are stored
+// for that host, and whatever it asks for.
 func TestElsewhere(t *testing.T) {
 	blob := data(10)
 	const store = "store.example:443"
@@ -300,8 +300,8 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// TestNoStepDown: nothing that was asked for by TLS is taken without, but for what the
-// user has allowed, and then without credentials.
+// TestNoStepDown: a request by TLS is never answered without TLS, unless the user has
+// allowed that, and then it has no credentials.
 func TestNoStepDown(t *testing.T) {
 	blob := data(10)
 	ways := map[string]func(r *Repository) error{
@@ -338,7 +338,7 @@ func TestNoStepDown(t *testing.T) {
 	}
 }
 
-// TestPing: what is asked for a challenge is held to the same rules.
+// TestPing: the request for a challenge is held to the same rules.
 func TestPing(t *testing.T) {
 	for _, insecure := range []bool{false, true} {
 		for _, to := range []string{"http://registry.example/v2/", "http://plain.example/v2/"} {

@@ -32,8 +32,8 @@ func expiring(n *atomic.Int32, refuse, answer http.HandlerFunc) map[string]http.
 	}
 }
 
-// TestExpiredAsRegistriesSayIt: a token that has expired is followed by another,
-// whatever the registry makes of it, in the middle of a download too.
+// TestExpiredAsRegistriesSayIt: after a token has expired another is fetched, in whatever
+// way the registry reports that, in the middle of a download too.
 func TestExpiredAsRegistriesSayIt(t *testing.T) {
 	big := data(12 << 20)
 	for name, refuse := range map[string]http.HandlerFunc{
@@ -93,8 +93,8 @@ func TestLoginChanges(t *testing.T) {
 	}
 }
 
-// TestAddressesInDisguise: what package http would make a private address of is no
-// name of a token server.
+// TestAddressesInDisguise: a name that package http would turn into a private address is
+// not taken for a token server.
 func TestAddressesInDisguise(t *testing.T) {
 	const meta = "169.254.169.254:443"
 	for _, host := range []string{"１６９.２５４.１６９.２５４", "169。254。169。254", "[::ffff:a9fe:a9fe]", "0xa9fea9fe", "169.254.43518"} {
@@ -183,7 +183,7 @@ func TestNoSecretShown(t *testing.T) {
 	}
 }
 
-// TestNoReferer: where a token server leads hears nothing of who has sent us.
+// TestNoReferer: a host that a token server redirects to does not learn the URL of that.
 func TestNoReferer(t *testing.T) {
 	referer := "?"
 	w := newWorld(t, map[string]http.HandlerFunc{
@@ -201,7 +201,7 @@ func TestNoReferer(t *testing.T) {
 	}
 }
 
-// TestUnknownLogins: a password is not sent to who asks for something else.
+// TestUnknownLogins: a password is not sent to a server that asks for something else.
 func TestUnknownLogins(t *testing.T) {
 	for _, c := range []string{`Digest realm="x",nonce="y"`, "Negotiate"} {
 		w := newWorld(t, map[string]http.HandlerFunc{registryHost: wants(c, says("{}"))})
@@ -213,8 +213,8 @@ func TestUnknownLogins(t *testing.T) {
 	}
 }
 
-// TestRegistryElsewhere: where a registry redirects to another that has tokens, one
-// with the right scope is asked for, once.
+// TestRegistryElsewhere: if a registry redirects to another one that wants tokens, the
+// client asks once for one with the right scope.
 func TestRegistryElsewhere(t *testing.T) {
 	big := data(12 << 20)
 	for _, code := range []int{401, 403} {
@@ -243,8 +243,7 @@ func TestRegistryElsewhere(t *testing.T) {
 	}
 }
 
-// TestOwnHost: a redirect to the registry's own host, in another spelling, is none to
-// a stranger.
+// TestOwnHost: a redirect to the registry's own host, in another spelling, keeps the login.
 func TestOwnHost(t *testing.T) {
 	for _, to := range []string{"https://registry.example:443/x", "https://REGISTRY.example/x", "/x"} {
 		w := newWorld(t, map[string]http.HandlerFunc{registryHost: wants(`Basic realm="x"`, func(w http.ResponseWriter, req *http.Request) {
@@ -264,7 +263,7 @@ func TestOwnHost(t *testing.T) {
 	}
 }
 
-// TestHostileChallenges: what they cost is bounded, and no loop goes on for ever.
+// TestHostileChallenges: challenges cost a bounded time, and no loop goes on for ever.
 func TestHostileChallenges(t *testing.T) {
 	n := 0
 	for name, c := range map[string]struct {
@@ -305,7 +304,8 @@ func TestHostileChallenges(t *testing.T) {
 	}
 }
 
-// TestOneWaitsForAll: where a token server hangs, those who need it at once wait once.
+// TestOneWaitsForAll: if a token server hangs, requests that need it at the same time wait
+// for it once.
 func TestOneWaitsForAll(t *testing.T) {
 	w := newWorld(t, map[string]http.HandlerFunc{
 		registryHost:       bearer("https://auth.example/token", says("{}")),

@@ -28,8 +28,8 @@ type Repository struct {
 	origin  *endpoint
 }
 
-// Repository returns the repository of ref at the place that the configurations say.
-// They choose the mirrors by the tag or digest of ref too.
+// Repository returns the repository of ref, at the host that the configurations name for
+// it. They choose mirrors by the tag or digest of ref too.
 func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	route, err := hosts.Find(c.opts.Configs, ref, func(msg string) { c.warn("%s", msg) })
 	if err != nil {
@@ -69,12 +69,12 @@ func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 	return r, nil
 }
 
-// maxStrikes is after how many broken connections a mirror is not asked any more.
+// maxStrikes is after how many broken connections a mirror is not asked again.
 const maxStrikes = 3
 
-// firstAnswer asks the mirrors and then the registry, until one has an answer with one of the
-// codes that use accepts. use closes the answer. Where a mirror sends something wrong the
-// registry is asked; a mirror that sends no ranges is asked again without them.
+// firstAnswer asks the mirrors and then the registry, until one answers with one of the
+// codes and use accepts the answer. use closes the answer. If a mirror sends something
+// wrong, the registry is asked. A mirror that sends no ranges is asked again without them.
 func (r *Repository) firstAnswer(ctx context.Context, method, kind, id string, h http.Header, use func(*answer) error, codes ...int) (err error) {
 	defer func() { err = r.c.hide(err) }()
 	for _, e := range r.mirrors {
@@ -102,7 +102,7 @@ func (r *Repository) firstAnswer(ctx context.Context, method, kind, id string, h
 	return use(a)
 }
 
-// nameMirror is err with the host of e before it, once.
+// nameMirror returns the text of err, with the host of e before it, once.
 func nameMirror(e *endpoint, err error) string {
 	if text := err.Error(); strings.HasPrefix(text, e.host+": ") {
 		return text
@@ -110,8 +110,8 @@ func nameMirror(e *endpoint, err error) string {
 	return e.host + ": " + err.Error()
 }
 
-// Mirrors returns the hosts of the mirrors that have sent something. They may be to blame
-// where a blob does not have its digest.
+// Mirrors returns the hosts of the mirrors that have answered. They may be to blame if a
+// blob does not have its digest.
 func (r *Repository) Mirrors() (hosts []string) {
 	for _, e := range r.mirrors {
 		if e.used.Load() {
@@ -121,7 +121,7 @@ func (r *Repository) Mirrors() (hosts []string) {
 	return hosts
 }
 
-// expect asks one registry or mirror, whose answer must have one of the codes.
+// expect asks one registry or mirror. Its answer must have one of the codes.
 func (e *endpoint) expect(ctx context.Context, method, kind, id string, h http.Header, codes []int) (*answer, error) {
 	a, err := e.send(ctx, method, "/v2/"+e.repo+"/"+kind+"/"+id, h)
 	if err != nil {
@@ -141,8 +141,8 @@ func (e *endpoint) expect(ctx context.Context, method, kind, id string, h http.H
 	return nil, e.advise(e.c.refusal(from, a.Response))
 }
 
-// advise adds to a refusal which credentials it was that were refused, or that there
-// were none.
+// advise adds to the error for a refusal which credentials were refused, or that there were
+// none.
 func (e *endpoint) advise(err error) error {
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
@@ -163,21 +163,21 @@ func (e *endpoint) advise(err error) error {
 // Manifest is a manifest or an index as a registry sent it.
 type Manifest struct {
 	Data      []byte
-	MediaType string // as the registry says, without parameters
+	MediaType string // from the registry, without parameters
 }
 
-// accepted is every kind of manifest that a reader of images can use.
+// accepted lists every kind of manifest that a reader of images can use.
 var accepted = []string{strings.Join([]string{
 	"application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
 	"application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.docker.distribution.manifest.v2+json",
 }, ", ")}
 
-// ErrTooLarge is wrapped where a manifest is larger than allowed.
+// ErrTooLarge is in the error for a manifest that is larger than allowed.
 var ErrTooLarge = errors.New("too large")
 
-// Manifest fetches the manifest or index that ref, a tag or a digest, names now,
-// of no more than limit bytes. That it has the digest is for the caller to verify, but
-// what a registry says of its own answer to a tag must be true.
+// Manifest fetches the manifest or index that ref, a tag or a digest, names now. It is an
+// error if it has more than limit bytes. The caller verifies its digest; Manifest only
+// checks that the answer to a tag has the digest that the registry states with it.
 func (r *Repository) Manifest(ctx context.Context, ref string, limit int64, notify func(Retry)) (Manifest, error) {
 	var m Manifest
 	err := r.c.retry(ctx, notify, func() (err error) {
@@ -204,12 +204,12 @@ func readManifest(a *answer, ref string, limit int64) (Manifest, error) {
 	if int64(len(data)) > limit {
 		return Manifest{}, &Error{Err: fmt.Errorf("%w: longer than %d bytes", ErrTooLarge, limit)}
 	}
-	said, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
+	claimed, asked := digest.Digest(a.Header.Get("Docker-Content-Digest")), digest.Digest(ref)
 	if asked.Validate() == nil {
-		said = ""
+		claimed = ""
 	}
-	if said.Validate() == nil && said.Algorithm().FromBytes(data) != said {
-		return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, said.Algorithm().FromBytes(data), said)}
+	if claimed.Validate() == nil && claimed.Algorithm().FromBytes(data) != claimed {
+		return Manifest{}, &Error{Err: fmt.Errorf("%w: the registry sent %s and calls it %s", ErrProtocol, claimed.Algorithm().FromBytes(data), claimed)}
 	}
 	if a.from.isMirror && !isManifest(data, asked) {
 		return Manifest{}, &Error{Err: fmt.Errorf("%w: what it sent is not the manifest", ErrProtocol)}
@@ -218,8 +218,8 @@ func readManifest(a *answer, ref string, limit int64) (Manifest, error) {
 	return Manifest{data, mediaType}, nil
 }
 
-// isManifest tells a manifest or index, which has the digest if asked is one, from
-// what captive portals send.
+// isManifest reports whether data is a manifest or index, and not what a captive portal
+// sends. If asked is a digest, data must have it.
 func isManifest(data []byte, asked digest.Digest) bool {
 	if asked.Validate() == nil {
 		return asked.Algorithm().FromBytes(data) == asked
@@ -230,8 +230,8 @@ func isManifest(data []byte, asked digest.Digest) bool {
 	return json.Unmarshal(data, &m) == nil && m.SchemaVersion > 0
 }
 
-// Resolve asks which digest tag has now, without fetching the manifest. It is ""
-// where the registry does not say so; nothing has verified it.
+// Resolve asks which digest tag has now, without fetching the manifest. It returns "" if
+// the registry does not say. The digest is not verified.
 func (r *Repository) Resolve(ctx context.Context, tag string, notify func(Retry)) (digest.Digest, error) {
 	var d digest.Digest
 	err := r.c.retry(ctx, notify, func() error {

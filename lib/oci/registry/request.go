@@ -24,14 +24,14 @@ import (
 	"ocipipe/lib/oci/login"
 )
 
-// maxRedirects is how many redirects in a row are followed.
+// maxRedirects is how many redirects of one request are followed.
 const maxRedirects = 10
 
-// answer is a response whose body notices where it stalls.
+// answer is a response. A Read of its body fails if the connection stalls.
 type answer struct {
 	*http.Response
-	from *endpoint // that was asked; nil for a URL in a manifest
-	host string    // that answered in the end
+	from *endpoint // the one that was asked; nil for a URL in a manifest
+	host string    // the one that answered in the end
 }
 
 // endpoint is a repository at a registry, or at a mirror of one.
@@ -40,18 +40,18 @@ type endpoint struct {
 	host       string
 	repo       string
 	isMirror   bool
-	named      bool         // host is that in the image's name
-	plain      bool         // may be spoken to without TLS
-	unverified bool         // anybody may claim to be host
-	missing    MissingLogin // where no credentials are found
+	named      bool         // host is the one in the image's name
+	plain      bool         // plain HTTP is allowed
+	unverified bool         // its certificate is not verified
+	missing    MissingLogin // for the error if no credentials are found
 	login      *login.Login
 
 	mu     sync.Mutex
 	scheme string                  // "" until it is known
-	others map[string]*login.Login // by where redirects have led
+	others map[string]*login.Login // by the URL that redirects have led to
 
 	strikes atomic.Int32
-	used    atomic.Bool // it has sent something
+	used    atomic.Bool // it has answered
 }
 
 // endpoint makes an endpoint of at, without a login.
@@ -66,8 +66,8 @@ func (e *endpoint) logIn(keys authn.Keychain) (err error) {
 	return err
 }
 
-// peer is the host of req as a request for e reaches it; e is nil for a URL in a manifest.
-// A host that a redirect leads to is not known, even if it is another endpoint.
+// peer returns the host of req, as a request for e reaches it; e is nil for a URL in a
+// manifest. A host that a redirect leads to is not known, even if it is another endpoint.
 func (e *endpoint) peer(req *http.Request) hosts.Peer {
 	p := hosts.Peer{Host: req.URL.Host}
 	switch {
@@ -80,7 +80,7 @@ func (e *endpoint) peer(req *http.Request) hosts.Peer {
 	return p
 }
 
-// send asks the endpoint for path, by each scheme that it may have.
+// send asks the endpoint for path, by each scheme that is possible.
 func (e *endpoint) send(ctx context.Context, method, path string, h http.Header) (*answer, error) {
 	var err error
 	for _, scheme := range e.schemes() {
@@ -139,19 +139,19 @@ func (e *endpoint) mayBePlain(err error) bool {
 		noPort != nil && errors.Is(err, syscall.ECONNREFUSED))
 }
 
-// owns reports whether u is at this endpoint, spoken to as it is.
+// owns reports whether u is at this endpoint, with a scheme that is possible for it.
 func (e *endpoint) owns(u *url.URL) bool {
 	return address(u.Host, u.Scheme) == address(e.host, u.Scheme) && slices.Contains(e.schemes(), u.Scheme)
 }
 
-// address is host without the port that scheme means by itself.
+// address returns host without the default port of scheme.
 func address(host, scheme string) string {
 	port := map[string]string{"http": ":80", "https": ":443"}[scheme]
 	return strings.ToLower(strings.TrimSuffix(host, port))
 }
 
-// elsewhere is the login at the host of u, where e has redirected: for the repository in
-// the path of u, if there is one.
+// elsewhere returns the login at the host of u, where e has redirected: for the repository
+// in the path of u, if there is one.
 func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
 	repo := ""
 	if m := repositoryPath.FindStringSubmatch(u.Path); m != nil {
@@ -180,7 +180,7 @@ var repositoryPath = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs)/[^/]+$`)
 const maxOthers = 100
 
 // follow sends a request and follows redirects; from TLS to plain HTTP only if that is
-// allowed. Credentials are sent to the endpoint alone.
+// allowed. It sends credentials only to the endpoint.
 func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*answer, error) {
 	for range maxRedirects {
 		resp, err := c.exchange(ctx, method, u, h, from)
@@ -200,14 +200,15 @@ func (c *Client) follow(ctx context.Context, method string, u *url.URL, h http.H
 		}
 		next.User = nil
 		if u = next; from != nil && from.owns(u) {
-			u.Host = from.host // in the spelling that its login knows
+			u.Host = from.host // in the spelling of its login
 		}
 	}
 	return nil, &Error{Err: fmt.Errorf("%s: %w: more than %d redirects", u.Host, ErrProtocol, maxRedirects)}
 }
 
-// exchange sends a request to one host: with the login of from if that is the host,
-// where from has redirected as anybody, and to the URL of a manifest as it is.
+// exchange sends a request to one host. It uses the login of from if u is there, and an
+// anonymous one where from has redirected. from is nil for a URL in a manifest, which gets
+// the request as it is.
 func (c *Client) exchange(ctx context.Context, method string, u *url.URL, h http.Header, from *endpoint) (*http.Response, error) {
 	build := func(ctx context.Context) (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
@@ -233,7 +234,7 @@ func (c *Client) exchange(ctx context.Context, method string, u *url.URL, h http
 	return l.Do(ctx, build)
 }
 
-// wire is what the logins of e need; e is nil for logins where a redirect has led.
+// wire returns what the logins of e need; e is nil for a host that a redirect has led to.
 func (c *Client) wire(e *endpoint) login.Wire {
 	send := func(req *http.Request) (*http.Response, error) { return c.conns.Send(req, e.peer(req)) }
 	return login.Wire{Send: send, Timeout: c.timeout, Secret: c.keepSecret,

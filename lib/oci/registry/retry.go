@@ -18,14 +18,14 @@ const (
 	maxWait = 30 * time.Second
 )
 
-// longestWait is how long a server may ask us to wait; more is a failure.
+// longestWait is the longest wait that a server may ask for; more is a failure.
 const longestWait = 5 * time.Minute
 
 // Retry is an attempt that follows a failed one.
 type Retry struct {
 	Attempt int // 1 is the first after a failure
 	Wait    time.Duration
-	Err     error // why
+	Err     error // of the failed attempt
 }
 
 // attempts counts failures and waits between them.
@@ -36,18 +36,19 @@ type attempts struct {
 	got    int64 // bytes since the last failure
 }
 
-// worthwhile is how many bytes must have arrived for attempts to be counted anew.
-const worthwhile = 16 << 10
+// progressBytes is how many bytes must have arrived for the count of failures to begin
+// anew.
+const progressBytes = 16 << 10
 
-// progress notes that n more bytes have come, which may begin the count anew.
+// progress notes that n more bytes have arrived. The count of failures may begin anew.
 func (a *attempts) progress(n int) {
-	if a.got += int64(n); a.got >= worthwhile {
+	if a.got += int64(n); a.got >= progressBytes {
 		a.failed = 0
 	}
 }
 
-// again waits until the next attempt is due and returns nil. Where no attempt is to
-// follow it returns err, explained.
+// again waits until the next attempt is due and returns nil. If there is to be no other
+// attempt it returns err, explained.
 func (a *attempts) again(ctx context.Context, err error) error {
 	err = explain(ctx, err)
 	if ctx.Err() != nil || !Temporary(err) || a.failed >= a.c.retries {
@@ -86,7 +87,7 @@ func (c *Client) retry(ctx context.Context, notify func(Retry), op func() error)
 	}
 }
 
-// backoff is the wait before attempt n.
+// backoff returns the wait before attempt n.
 func backoff(n int) time.Duration {
 	wait := maxWait
 	if n < 8 {
@@ -95,8 +96,8 @@ func backoff(n int) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// retryAfter reads the header of that name: seconds, or a date, which is compared
-// with the one that the server thinks it is.
+// retryAfter parses the header Retry-After: seconds, or a date, which is compared with the
+// server's own date.
 func retryAfter(h http.Header, now func() time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.ParseInt(v, 10, 32); err == nil {
@@ -113,7 +114,7 @@ func retryAfter(h http.Header, now func() time.Time) time.Duration {
 	return max(0, date.Sub(from))
 }
 
-// sleep waits for d and reports whether ctx let it.
+// sleep waits for d. It reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

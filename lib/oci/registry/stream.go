@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Stream reads a blob from a byte on, in one stream that goes on where it broke.
+// Stream reads a blob from an offset on. If the connection breaks, it goes on with another.
 type Stream struct {
 	r         *Repository
 	ctx       context.Context
@@ -19,8 +19,8 @@ type Stream struct {
 	err       error
 }
 
-// Stream opens b at byte off. Nothing past a wrong answer is read; whether the
-// bytes are right is for the caller to verify. More than b.Size bytes may come.
+// Stream opens b at byte off. The caller verifies the bytes, of which there may be more
+// than b.Size, and closes the stream.
 func (r *Repository) Stream(ctx context.Context, b Blob, off int64, notify func(Retry)) (*Stream, error) {
 	s := &Stream{r: r, ctx: ctx, b: b, pos: off, tries: attempts{c: r.c, notify: notify}}
 	if off == b.Size && off > 0 {
@@ -30,7 +30,7 @@ func (r *Repository) Stream(ctx context.Context, b Blob, off int64, notify func(
 	return s, s.reopen()
 }
 
-// reopen asks for what follows pos until somebody sends it.
+// reopen asks for the bytes from pos on until a server sends them.
 func (s *Stream) reopen() error {
 	for {
 		err := s.open()

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// What a disk holds: the geometry of an empty one that e2fsck has nothing to say
-// about, and the files of another as the kernel shows them, but for the root, which
-// not all set, and lost+found, which not all have.
+// Shell lines that list a disk: the geometry of an empty one, after e2fsck has found it
+// clean, and the files of another as the kernel shows them. The root and lost+found are left
+// out, since not all contenders set them alike.
 const (
 	listEmpty = `PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn {out} >&2;
 		dumpe2fs -h {out} 2>/dev/null | grep -E "^(Block (count|size)|Inode count|Total journal size):"`
@@ -59,7 +59,7 @@ func ext4Rows() []row {
 	}
 }
 
-// lookSbin also looks where root's tools are.
+// lookSbin finds a tool, also in the directories of root's tools.
 func lookSbin(tool string) (string, error) {
 	path, err := exec.LookPath(tool)
 	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
@@ -70,8 +70,8 @@ func lookSbin(tool string) (string, error) {
 	return path, err
 }
 
-// archiveMissing says why mke2fs -d does not read archives; "" if it may. Whether
-// it finds libarchive only shows when it runs.
+// archiveMissing says why mke2fs -d does not read archives, or returns "" if it may. Whether
+// mke2fs finds libarchive shows only when it runs.
 func archiveMissing(mke2fs string) string {
 	out, err := exec.Command(mke2fs, "-V").CombinedOutput()
 	if err != nil {
@@ -87,7 +87,7 @@ func archiveMissing(mke2fs string) string {
 
 func notRoot() string {
 	if os.Geteuid() != 0 {
-		return "not root, who can mount what was written"
+		return "not root, so the output cannot be mounted"
 	}
 	return ""
 }

@@ -11,8 +11,8 @@ import (
 	"ocipipe/lib/reftest/registry"
 )
 
-// The image that is fetched, about 300 MB, and what the far registry does with who
-// asks: as one on another continent that caps each connection.
+// The image that is fetched, about 300 MB, and the behaviour of the far registry: that of a
+// registry on another continent that limits each connection.
 const (
 	fetchTag     = "v1"
 	farLatency   = 20 * time.Millisecond
@@ -32,7 +32,7 @@ func fetchRows() []row {
 				{name: "ours", line: "oci-fetch --no-cache -o {out} {host}/r:v1"},
 				{name: "ours, one connection", line: "oci-fetch --no-cache --connections 1 -j 1 -o {out} {host}/r:v1"},
 				{name: "ours, into the cache", line: "sh {work}/cold {host}/r:v1 {out}"},
-				{name: "ours, from the cache", line: "oci-fetch --cache {work}/hit -o {out} {host}/r:v1"}, // which the first run fills
+				{name: "ours, from the cache", line: "oci-fetch --cache {work}/hit -o {out} {host}/r:v1"}, // the first run fills the cache
 				{name: "skopeo copy", line: "skopeo copy --insecure-policy --quiet --src-tls-verify=false docker://{host}/r:v1 oci-archive:{out}:v1", missing: needs("skopeo")},
 				{name: "crane pull", line: "crane pull {host}/r:v1 {out}", missing: needs("crane")},
 			},
@@ -88,8 +88,8 @@ func dockerRegistry(work string) (host string, stop func(), err error) {
 		cmd.Wait()
 	}
 	for range 200 {
-		said, _ := os.ReadFile(log)
-		if m := listening.FindSubmatch(said); m != nil {
+		text, _ := os.ReadFile(log)
+		if m := listening.FindSubmatch(text); m != nil {
 			host = string(m[1])
 			break
 		}

@@ -3,11 +3,10 @@
 //
 //	go run ./lib/reftest/bench [-n 5] [-json FILE] [-base OLD.json] [ROW...]
 //
-// tests/shell/images.sh makes the inputs once. Each contender of a row runs once
-// to warm up, and what that wrote must list, with the digests of all contents, as
-// what ours wrote does; no time is taken of one that wrote something else. Then
-// they run in turn; one that takes longer than 20 seconds has had its run. A peer or
-// an input that is not there is named as missing.
+// tests/shell/images.sh makes the inputs once. Each contender of a row first runs once to
+// warm up. A list of its output, with the digests of all contents, must be the same as that
+// of ours; otherwise it is not measured. Then the contenders run in turn; for one that takes
+// longer than 20 seconds the first run counts. A missing peer or input is named.
 package main
 
 import (
@@ -27,7 +26,7 @@ func main() {
 	flag.IntVar(&b.runs, "n", 5, "runs of each, of which the medians count")
 	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "ocipipe-bench"), "where output lies")
 	flag.StringVar(&b.json, "json", os.Getenv("JSON"), "write the figures there; without it to bench.json in the directory of -dir")
-	flag.StringVar(&b.base, "base", os.Getenv("BASE"), "compare with the figures of a former run")
+	flag.StringVar(&b.base, "base", os.Getenv("BASE"), "compare with the figures of an earlier run")
 	flag.Parse()
 	if b.json == "" {
 		b.json = filepath.Join(b.dir, "bench.json")
@@ -49,7 +48,7 @@ func (b *bench) run(only []string) error {
 		return err
 	}
 	os.Setenv("TMPDIR", b.dir) // spool files lie where the images do
-	former, err := readReport(b.base)
+	earlier, err := readReport(b.base)
 	if err != nil {
 		return err
 	}
@@ -64,13 +63,13 @@ func (b *bench) run(only []string) error {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
-	if former != nil {
-		b.report.compare(os.Stdout, former, len(only) == 0)
+	if earlier != nil {
+		b.report.compare(os.Stdout, earlier, len(only) == 0)
 	}
 	return b.report.write(b.json)
 }
 
-// row measures the contenders, the first of which is ours.
+// row measures the contenders. The first is ours.
 func (b *bench) row(r row) (err error) {
 	fmt.Printf("\n%s: %s\n", r.name, r.work)
 	in, why := input(r.input)
@@ -147,7 +146,7 @@ func (b *bench) row(r row) (err error) {
 	return nil
 }
 
-// slow is from how many seconds on one run must do.
+// slow is the number of seconds above which one run is enough.
 const slow = 20
 
 // measured is a contender with its figures.
@@ -168,8 +167,8 @@ func (b *bench) measure(r row, c contender, in, out string) (s sample, err error
 	return s, err
 }
 
-// warmUp runs c once and compares what it wrote with what ours did, which is kept
-// as a list. It says why a peer cannot be measured.
+// warmUp runs c once and compares a list of its output with that of ours, which it keeps.
+// It says why a peer cannot be measured.
 func (b *bench) warmUp(r row, c contender, in string, ours bool) (s sample, missing string, err error) {
 	if c.missing != nil {
 		if why := c.missing(); why != "" {
@@ -209,7 +208,7 @@ func (b *bench) warmUp(r row, c contender, in string, ours bool) (s sample, miss
 	return s, "", nil
 }
 
-// diffID is the digest of the plain layer that lies beside in.
+// diffID returns the digest of the plain layer that lies beside in.
 func diffID(in string) (string, error) {
 	f, err := os.Open(filepath.Join(filepath.Dir(in), "layer.tar"))
 	if err != nil {
@@ -221,8 +220,8 @@ func diffID(in string) (string, error) {
 	return fmt.Sprintf("sha256:%x", h.Sum(nil)), err
 }
 
-// input returns a path such as NAME/layer.tar below what images.sh makes, or why
-// there is none.
+// input returns the file for a path such as NAME/layer.tar, where images.sh makes NAME, or
+// says why there is none.
 func input(path string) (file, missing string) {
 	if path == "" {
 		return os.DevNull, ""

@@ -31,7 +31,7 @@ func (s sample) Size() float64   { return s.size }
 // output: both streams, unless a command names them as {in} and {out}.
 func measure(line, in, out string) (s sample, err error) {
 	os.RemoveAll(out)
-	syscall.Sync() // what the run before left to write is not on our account
+	syscall.Sync() // the writes that an earlier run has left must not count
 	cmds, files, err := pipeline(line, in, out)
 	if err != nil {
 		return s, err
@@ -39,7 +39,7 @@ func measure(line, in, out string) (s sample, err error) {
 	return timed(cmds, files)
 }
 
-// pipeline connects the commands; the files are to be closed once all have started.
+// pipeline connects the commands. The caller closes the files once all have started.
 func pipeline(line, in, out string) (cmds []*exec.Cmd, files []*os.File, err error) {
 	stages := strings.Split(line, " | ")
 	for i, stage := range stages {
@@ -80,7 +80,7 @@ func fill(s, in, out string) string {
 	return strings.NewReplacer("{in}", in, "{out}", out, "{work}", workDir(out)).Replace(s)
 }
 
-// workDir is where the prepared input of a row lies: beside its output.
+// workDir returns the directory with the prepared input of a row, beside its output.
 func workDir(out string) string { return filepath.Join(filepath.Dir(out), "work") }
 
 func timed(cmds []*exec.Cmd, files []*os.File) (s sample, err error) {
@@ -107,8 +107,8 @@ func timed(cmds []*exec.Cmd, files []*os.File) (s sample, err error) {
 	return s, err
 }
 
-// sizeOf is in MB: of a file, or of all files below a directory; of sparse ones
-// what is allocated.
+// sizeOf returns the size, in MB, of a file or of all files below a directory. If sparse it
+// counts only allocated blocks.
 func sizeOf(path string, sparse bool) (mb float64, err error) {
 	err = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -127,7 +127,7 @@ func sizeOf(path string, sparse bool) (mb float64, err error) {
 	return mb, err
 }
 
-// median takes each figure by itself.
+// median returns the median of each figure by itself.
 func median(samples []sample) sample {
 	mid := func(of func(sample) float64) float64 {
 		var v []float64

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// report is what the JSON file holds.
+// report is the content of the JSON file.
 type report struct {
 	Machine string
 	Results []result
 }
 
-// result is a contender of a row: medians, and the medians of ours divided by its
-// own figures, run by run.
+// result has the medians of a contender of a row, and the medians of the ratios of our
+// figures to its own, run by run.
 type result struct {
 	Row, By                      string
 	Wall, CPU, SumRSS, MaxRSS    float64
@@ -54,17 +54,17 @@ func (r *report) add(row, by string, ours, own []sample) {
 	r.Results = append(r.Results, x)
 }
 
-// compare prints what became of ours since the former report, also as seen by
-// peers, which cancels out what the machine was busy with. What was not measured in
-// both is named; all says that everything should be there.
-func (r *report) compare(w io.Writer, former *report, all bool) {
-	fmt.Fprintf(w, "\nBefore: %s\n  %-14s %-24s %8s %8s %8s %8s\n", former.Machine, "", "new / old", "wall", "CPU", "memory", "output")
+// compare prints how our figures have changed since the earlier report, also in relation to
+// peers, which cancels out the load of the machine. It names rows that were measured in only
+// one of them; those that are missing now only if all is true.
+func (r *report) compare(w io.Writer, earlier *report, all bool) {
+	fmt.Fprintf(w, "\nBefore: %s\n  %-14s %-24s %8s %8s %8s %8s\n", earlier.Machine, "", "new / old", "wall", "CPU", "memory", "output")
 	line := func(row, what string, n, o [4]float64) {
 		fmt.Fprintf(w, "  %-14s %-24s %8.2f %8.2f %8.2f %8.4f\n", row, what,
 			quotient(n[0], o[0]), quotient(n[1], o[1]), quotient(n[2], o[2]), quotient(n[3], o[3]))
 	}
 	for _, x := range r.Results {
-		o, ok := former.find(x)
+		o, ok := earlier.find(x)
 		if !ok {
 			fmt.Fprintf(w, "  %-14s %-24s was not measured then\n", x.Row, x.By)
 			continue
@@ -74,7 +74,7 @@ func (r *report) compare(w io.Writer, former *report, all bool) {
 			line("", "  ratio of ours to it", x.ratios(), o.ratios())
 		}
 	}
-	for _, o := range former.Results {
+	for _, o := range earlier.Results {
 		if _, ok := r.find(o); !ok && all {
 			fmt.Fprintf(w, "  %-14s %-24s is not measured now\n", o.Row, o.By)
 		}
@@ -86,7 +86,7 @@ func (x result) ratios() [4]float64 {
 	return [4]float64{x.WallRatio, x.CPURatio, x.SumRatio, x.SizeRate}
 }
 
-// find is the result of the same contender of the same row.
+// find returns the result of the same contender of the same row.
 func (r *report) find(x result) (result, bool) {
 	i := slices.IndexFunc(r.Results, func(o result) bool { return o.Row == x.Row && o.By == x.By })
 	if i < 0 {
@@ -95,7 +95,7 @@ func (r *report) find(x result) (result, bool) {
 	return r.Results[i], true
 }
 
-// quotient is 1 for two that are both nothing.
+// quotient returns n/o, or 1 if both are 0.
 func quotient(n, o float64) float64 {
 	if n == o {
 		return 1
@@ -112,7 +112,7 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, append(b, '\n'), 0o666)
 }
 
-// readReport returns nil for no path.
+// readReport reads a report. It returns nil if path is "".
 func readReport(path string) (*report, error) {
 	if path == "" {
 		return nil, nil

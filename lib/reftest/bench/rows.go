@@ -9,21 +9,22 @@ import (
 	"strings"
 )
 
-// row is one kind of work, done by ours first.
+// row is one kind of work.
 type row struct {
 	name, work string
-	input      string // of images.sh: NAME/FILE; "" if there is none
-	prepare    string // shell line that makes {work}, a directory, of the input once
+	input      string // NAME/FILE, where images.sh makes NAME; "" for no input
+	prepare    string // shell line that makes the directory {work} from the input once
 	list       string // shell line that lists what a contender wrote
-	sparse     bool   // of the output only what is allocated counts
+	sparse     bool   // only allocated blocks of the output count
 	missing    func() string
-	serve      func(work string) (host string, stop func(), err error) // of a registry, {host}
-	contenders []contender
+	serve      func(work string) (host string, stop func(), err error) // starts a registry, {host}
+	contenders []contender                                             // ours first
 }
 
-// contender is one way to do the work: a pipeline in which {in}, {out}, {work}, {host}
-// and {diff-id}, the digest of the plain layer, are replaced. Without {in} and {work} its
-// standard input, without {out} its output, is the file.
+// contender is one way to do the work: a pipeline in which {in}, {out}, {work}, {host} and
+// {diff-id}, the digest of the plain layer, are replaced. If the line has neither {in} nor
+// {work}, the input is its standard input. If it has no {out}, the output is its standard
+// output.
 type contender struct {
 	name    string
 	line    string
@@ -31,8 +32,8 @@ type contender struct {
 	missing func() string // why it cannot run; "" if it can
 }
 
-// Lists of an image, and of a directory. Other writers of archives do not know
-// which files are hard links of others, so the count is left out.
+// Shell lines that list an image, and a directory. Other writers of archives do not know
+// which files are hard links, so the link count is left out.
 const (
 	listImage = `erofs2tree --no-data --digest {out} | sed "s/ nlink=[0-9]*//"`
 	listDir   = listRoot + "/rootfs" + listRest
@@ -116,13 +117,13 @@ const eachLayer = `mkdir -p $2; cd $2
 	wrap-vmdk fsmeta.erofs [0-9]*.erofs -o disk.vmdk
 `
 
-// listDisk lists the tree of a descriptor's extents, less what msb drops: fractions of
-// seconds, and what a layer says of its root.
+// listDisk lists the tree of a descriptor's extents, without what msb drops: fractions of
+// seconds, and the attributes of the root.
 const listDisk = `cd $(dirname $(find {out} -name '*.vmdk')); set -- $(sed -n 's/^RW .* FLAT "\([^"]*\)".*/\1/p' *.vmdk)
 	f=$1; shift; erofs2tree --no-data --digest $f $(printf -- '--device %s ' "$@") |
 	sed -e "s/ nlink=[0-9]*//" -e "s/\(time=[-0-9]*\)\.[0-9]*/\1/" -e "/^#/d" -e "/^\. /d"`
 
-// disk is a row about what a runtime keeps of an image.
+// disk returns a row about the files that a runtime keeps for an image.
 func disk(name, work, input string) row {
 	return row{
 		name: name, work: work, input: input, list: listDisk,
@@ -136,8 +137,8 @@ func disk(name, work, input string) row {
 	}
 }
 
-// fsmeta is a row about n layers of 40,000 files in all, each in a directory of its
-// own. go-erofs merges only such as have their data in files of their own.
+// fsmeta returns a row about n layers of 40,000 files in all, each layer in a directory of
+// its own. go-erofs merges only layers whose data is in a separate file.
 func fsmeta(mkfs, name string, n int) row {
 	var images, indexes, data []string
 	for i := range n {
@@ -147,7 +148,7 @@ func fsmeta(mkfs, name string, n int) row {
 		data = append(data, at+".data")
 	}
 	layers := strings.Join(images, " ")
-	list := func(devices []string) string { // mkfs.erofs has a root of its own
+	list := func(devices []string) string { // mkfs.erofs makes a root of its own
 		return "erofs2tree --no-data --digest {out} --device " + strings.Join(devices, " --device ") +
 			` | sed -e "s/ nlink=[0-9]*//" -e "/^#/d" -e "/^\. /d"`
 	}
@@ -177,7 +178,7 @@ func needs(tool string) func() string {
 	}
 }
 
-// tarMissing says why mkfs.erofs does not read archives; "" if it does.
+// tarMissing says why mkfs.erofs does not read archives, or returns "" if it does.
 func tarMissing(mkfs string) string {
 	path, err := exec.LookPath(mkfs)
 	if err != nil {
@@ -190,7 +191,7 @@ func tarMissing(mkfs string) string {
 	return ""
 }
 
-// goErofs is a loop over the library go-erofs, built beside the output.
+// goErofs returns a loop over the library go-erofs, built in the temporary directory.
 func goErofs() contender {
 	bin := filepath.Join(os.TempDir(), "ocipipe-bench-goerofs")
 	return contender{name: "go-erofs loop", line: bin + " pack {out}", missing: func() string {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// kinds are what can be written; each knows how many numbers it needs.
+// kinds are the archives that can be written, with how many numbers each needs.
 var kinds = map[string]kind{
 	"large": {0, func(a *archive, _ []int) {
 		a.add("data/", 0)

@@ -11,7 +11,7 @@ import (
 	"runtime"
 )
 
-// The few fields of the OCI image specification that an image needs.
+// The fields of the OCI image specification that an image needs.
 type (
 	descriptor struct {
 		MediaType   string            `json:"mediaType"`
@@ -46,7 +46,7 @@ type (
 
 const ociType = "application/vnd.oci.image."
 
-// layout is an OCI image layout in the making.
+// layout is an OCI image layout that is being written.
 type layout struct {
 	dir     string
 	layers  []descriptor
@@ -70,7 +70,8 @@ func (l *layout) addLayer(raw []byte, compress bool) error {
 	return err
 }
 
-// finish writes what is around the layers and calls the image by the tag.
+// finish writes the configuration, the manifest and the index, which names the image by the
+// tag.
 func (l *layout) finish(tag string) error {
 	c := imageConfig{Created: "2024-01-01T00:00:00Z", Architecture: runtime.GOARCH, OS: "linux"}
 	c.Config.Entrypoint = []string{"/init"}

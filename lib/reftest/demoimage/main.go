@@ -1,12 +1,11 @@
-// Demoimage writes a small OCI image layout of three layers, the same bytes
-// each time (for one version of Go): what "make demo" and the shell tests use.
+// Demoimage writes a small OCI image layout of three layers, for "make demo" and the shell
+// tests. One version of Go writes the same bytes each time.
 //
 //	go run ./lib/reftest/demoimage DIR    # then: oci-fetch oci:DIR:demo
 //
-// Between them the layers have a static program (/init), a file that is replaced,
-// one that is whited out, a hard link to a file of the layer below, a capability,
-// a symbolic link, a device and a name beyond ASCII. The second layer is not
-// compressed.
+// The layers have a static program (/init), a file that is replaced, one that is whited
+// out, a hard link to a file of the layer below, a capability, a symbolic link, a device
+// and a name beyond ASCII. The second layer is not compressed.
 package main
 
 import (

@@ -3,9 +3,8 @@
 //
 //	go run ./lib/reftest/gotest NAME [go test arguments]
 //
-// The last line is "NAME: N passed, N failed, N skipped". Subtests do not count,
-// nor do packages, unless one fails that has no failed test (it does not
-// compile, or it crashed).
+// The last line is "NAME: N passed, N failed, N skipped". Subtests do not count. A package
+// counts only if it fails without a failed test, because it does not compile or has crashed.
 package main
 
 import (
@@ -19,17 +18,17 @@ import (
 	"strings"
 )
 
-// event is what "go test -json" prints a line of.
+// event is a line of the output of "go test -json".
 type event struct {
 	Action, Package, Test, Output, ImportPath string
 	Elapsed                                   float64
 }
 
-// tally is what has been seen so far.
+// tally counts the results so far.
 type tally struct {
 	out                     io.Writer
 	passed, failed, skipped int
-	output                  map[string][]string // lines of a test or package that goes on
+	output                  map[string][]string // lines of tests and packages that still run
 	failedIn                map[string]bool     // packages with a failed test
 	skips                   map[string]bool
 }
@@ -117,7 +116,7 @@ func (t *tally) testEnd(e event, lines []string) {
 	}
 }
 
-// packageEnd shows the line "ok" of a package, and all of one that failed.
+// packageEnd shows the line "ok" of a package, and all lines of one that failed.
 func (t *tally) packageEnd(e event, lines []string) {
 	if e.Action == "fail" {
 		if !t.failedIn[e.Package] {
@@ -130,7 +129,7 @@ func (t *tally) packageEnd(e event, lines []string) {
 	}
 }
 
-// orphans shows what the tests said that a crash or the time limit cut off.
+// orphans shows the output of tests that a crash or the time limit cut off.
 func (t *tally) orphans(pkg string) {
 	for key, lines := range t.output {
 		if strings.HasPrefix(key, pkg+"\x00") {
@@ -140,7 +139,7 @@ func (t *tally) orphans(pkg string) {
 	}
 }
 
-// reason is the last thing that a skipped test said: "file_test.go:12: why".
+// reason returns the reason in the last line of a skipped test, "file_test.go:12: REASON".
 func reason(lines []string) string {
 	why := ""
 	for _, l := range lines {
@@ -164,7 +163,7 @@ func (t *tally) summary(name string, failed bool) {
 		fmt.Fprintln(t.out, "skipped:", s)
 	}
 	if failed && t.failed == 0 {
-		t.failed = 1 // go test itself
+		t.failed = 1 // go test itself has failed
 	}
 	fmt.Fprintf(t.out, "%s: %d passed, %d failed, %d skipped\n", name, t.passed, t.failed, t.skipped)
 }

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lister writes the records that "tar2tree --no-data --digest" has for a tree, as
-// lib/tree/FORMAT.md says, of what lstat(2) and its like tell of one. It shares
-// nothing with the tools: agreement means something.
+// lister writes the records that "tar2tree --no-data --digest" writes for a tree (see
+// lib/tree/FORMAT.md), from the results of lstat(2) and other system calls. It shares no
+// code with the tools, so that agreement means something.
 type lister struct {
 	w     *bufio.Writer
 	first map[[2]uint64]string // device and inode to the escaped path of the first name
@@ -74,7 +74,8 @@ func (l *lister) record(path, name string) error {
 	return l.w.WriteByte('\n')
 }
 
-// content writes which name the inode has already, or the digest of a file.
+// content writes the first name of the inode, if it has another, or else the digest of a
+// file.
 func (l *lister) content(path, name string, st *unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	inode := [2]uint64{st.Dev, st.Ino}
@@ -115,7 +116,8 @@ func (l *lister) xattrs(path string) error {
 	return nil
 }
 
-// xattrNames is sorted. What the host's security module adds is left out.
+// xattrNames returns the names of extended attributes, sorted, without security.selinux,
+// which the host adds.
 func xattrNames(path string) ([]string, error) {
 	b := make([]byte, 64<<10)
 	n, err := unix.Llistxattr(path, b)
@@ -143,7 +145,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// escapeLink is escape but for what other programs that compare lists expect.
+// escapeLink is escape, with "=" and "\" as other programs that compare lists expect them.
 func escapeLink(s string) string {
 	return strings.NewReplacer(`\075`, "=", `\134`, `\\`).Replace(escape(s))
 }

@@ -1,10 +1,10 @@
-// Guest is the first process of the machines that "make boot" starts. It mounts
-// the EROFS image on the disk "root", with those called "layer0", "layer1" and so
-// on as its devices, under an overlay whose upper file system is on the disk
-// "upper" and is made as large as that, and writes what it sees, in the form of "tar2tree --no-data --digest",
-// to the disk "list". Then it writes to the overlay, mounts all of it once more,
-// looks whether it kept that, and switches the machine off. A line "guest: ..." on
-// the console tells each step, the last one "guest: done" or "guest: failed: ...".
+// Guest is the first process of the machines that "make boot" starts. It mounts the EROFS
+// image on the disk "root", with the disks "layer0", "layer1" and so on as its devices. On
+// top it mounts an overlay, whose upper file system is on the disk "upper", and grows that to
+// the size of the disk. It lists the overlay, in the form of "tar2tree --no-data --digest",
+// to the disk "list". Then it writes to the overlay, mounts everything once more, checks
+// that the overlay has kept the changes, and switches the machine off. A line "guest: ..."
+// on the console reports each step; the last is "guest: done" or "guest: failed: ...".
 //
 //	guest DIR    # prints the list of a directory, anywhere
 package main
@@ -74,7 +74,7 @@ func run() error {
 	return tryWriting(disks)
 }
 
-// loadModules loads all in dir, in the order of their names.
+// loadModules loads all modules in dir, in the order of their names.
 func loadModules(dir string) error {
 	files, err := filepath.Glob(dir + "/*.ko")
 	if err != nil {
@@ -94,8 +94,8 @@ func loadModules(dir string) error {
 	return nil
 }
 
-// findDisks maps the serial numbers of the disks to their devices. It waits for
-// the three that are always there.
+// findDisks maps the serial numbers of the disks to their devices. It waits for the three
+// that every machine has.
 func findDisks() (map[string]string, error) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		disks := map[string]string{}
@@ -119,8 +119,8 @@ func findDisks() (map[string]string, error) {
 	}
 }
 
-// mountRoot stacks the overlay at /root: that of the image at /lower and of the
-// directories upper and work at /rw.
+// mountRoot mounts the overlay at /root, from the image at /lower and the directories upper
+// and work at /rw.
 func mountRoot(disks map[string]string) error {
 	var options []string
 	for i := 0; disks[fmt.Sprintf("layer%d", i)] != ""; i++ {
@@ -144,8 +144,8 @@ func mountRoot(disks map[string]string) error {
 	return mount("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work")
 }
 
-// grow has the kernel make the ext4 file system mounted at dir as large as its
-// device, as resize2fs does.
+// grow makes the kernel grow the ext4 file system mounted at dir to the size of its device,
+// as resize2fs does.
 func grow(dir, device string) error {
 	f, err := os.Open(device)
 	if err != nil {
@@ -170,8 +170,8 @@ func grow(dir, device string) error {
 	return nil
 }
 
-// makeUpper makes the directory upper, unless it is there, and gives it the attributes
-// of lower: overlayfs shows those of the upper one for the root.
+// makeUpper makes the directory upper, unless it exists, and gives it the attributes of
+// lower: overlayfs shows those of upper for the root.
 func makeUpper(upper, lower string) error {
 	if err := os.Mkdir(upper, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryWriting makes a file in the overlay, appends to one of the image, deletes
-// another, and looks for all of that once the overlay is mounted anew. It leaves
-// /upper/guest-new and a whiteout on the disk for others to look at.
+// tryWriting makes a file in the overlay, appends to a file of the image and deletes
+// another, and checks all of that after it has mounted the overlay again. It leaves
+// /upper/guest-new and a whiteout on the disk for vm.sh to check.
 func tryWriting(disks map[string]string) error {
 	files, err := twoFiles("/root")
 	if err != nil {
@@ -52,7 +52,7 @@ func tryWriting(disks map[string]string) error {
 		return err
 	}
 	if _, err := os.Lstat(deleted); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s was deleted, and now: %v", deleted, err)
+		return fmt.Errorf("%s was deleted, but lstat returns %v", deleted, err)
 	}
 	if _, err := os.Lstat("/lower" + deleted[len("/root"):]); err != nil {
 		return err
@@ -61,7 +61,7 @@ func tryWriting(disks map[string]string) error {
 	return nil
 }
 
-// twoFiles are two regular files with one name each, the first two there are.
+// twoFiles returns the first two regular files that are not empty and have one name each.
 func twoFiles(root string) (files []string, err error) {
 	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -80,7 +80,7 @@ func twoFiles(root string) (files []string, err error) {
 		return nil
 	})
 	if err == nil && len(files) < 2 {
-		err = fmt.Errorf("the image has not two files to write to")
+		err = fmt.Errorf("the image does not have two files to write to")
 	}
 	return files, err
 }
@@ -100,7 +100,7 @@ func appendTo(path, text string) error {
 func expect(path string, want []byte) error {
 	got, err := os.ReadFile(path)
 	if err == nil && !bytes.Equal(got, want) {
-		err = fmt.Errorf("%s has %d bytes and not the %d that it should", path, len(got), len(want))
+		err = fmt.Errorf("%s has %d bytes, or the wrong ones, want %d", path, len(got), len(want))
 	}
 	return err
 }

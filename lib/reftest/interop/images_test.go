@@ -11,8 +11,9 @@ import (
 	"ocipipe/lib/reftest"
 )
 
-// TestInteropImages takes each image through the whole pipeline. What umoci
-// unpacks is what must be there: in the mounted image, in the tree stream, and after a way back through erofs2tree and tree2tar.
+// TestInteropImages takes each image through the whole pipeline. The tree that umoci
+// unpacks must be in the mounted image, in the tree stream, and after a way back through
+// erofs2tree and tree2tar.
 func TestInteropImages(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -108,8 +109,8 @@ func stacked(t *testing.T, layout, dir string, layers int) []reftest.Fact {
 	return reftest.Walk(t, reftest.Overlay(t, mounts...), reftest.Look{})
 }
 
-// TestInteropLayers does it with single layers of odd shapes. GNU tar says what
-// they hold.
+// TestInteropLayers does the same with single layers of odd shapes. GNU tar lists what they
+// hold.
 func TestInteropLayers(t *testing.T) {
 	reftest.Long(t)
 	reftest.NeedRoot(t)

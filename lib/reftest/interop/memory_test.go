@@ -107,8 +107,8 @@ func heap(h *tar.Header) (n int64) {
 	return n
 }
 
-// TestMemory has the tools keep within bounds while they have much of everything at
-// once, in several layers, whatever the sizes of files.
+// TestMemory checks that the tools keep within bounds with much of everything at once, in
+// several layers, whatever the sizes of files.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("measures the tools, not this process")

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// token is what a client was given.
+// token is a token that a client was given.
 type token struct {
 	scopes  []string
-	expires time.Time // zero is never
+	expires time.Time // zero means never
 }
 
-// admits reports whether the request for a repository may pass; it has answered
-// one that may not. The empty repository is the one of no image.
+// admits reports whether the request for a repository may pass. If not, it has answered the
+// request. repo is "" for a request that is not about an image.
 func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) bool {
 	s.mu.Lock()
 	b := s.behaviour
@@ -63,8 +63,8 @@ func challenge(w http.ResponseWriter, b Behaviour, usual, realm string) {
 	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 }
 
-// token is the endpoint where clients get one: by GET with a password, if any, or
-// by POST with an identity token, as OAuth 2 has it.
+// token is the endpoint where clients get a token: by GET with a password, if there is one,
+// or by POST with an identity token, as in OAuth 2.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	b := s.behaviour

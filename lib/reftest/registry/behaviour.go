@@ -8,61 +8,61 @@ import (
 	"time"
 )
 
-// Behaviour is how a server behaves; the zero value is a good registry.
+// Behaviour says how a server behaves. The zero value is that of a good registry.
 type Behaviour struct {
-	Seed uint64 // of Rule.Within
+	Seed uint64 // for Rule.Within
 
 	Latency Duration // before each answer
-	Rate    int64    // bytes per second that a connection carries; 0 is as fast as it goes
+	Rate    int64    // bytes per second for each connection; 0 is no limit
 
-	Auth          string   // "" none, "basic" or "bearer"
-	User          string   // who may log in; "" with bearer is anybody
+	Auth          string   // "", "basic" or "bearer"; "" needs no login
+	User          string   // the user that may log in; with bearer "" is anybody
 	Password      string   // of User
-	IdentityToken string   // bearer: logs in too
-	TokenLife     Duration // bearer: how long a token is good; 0 is for good
-	TokenField    string   // bearer: "token" (and that is ""), "access_token" or "both"
-	NoExpiry      bool     // bearer: the answer lacks expires_in
-	Challenge     string   // in place of the usual WWW-Authenticate, a line a header; {realm} is replaced
+	IdentityToken string   // bearer: another way to log in
+	TokenLife     Duration // bearer: how long a token is valid; 0 is for ever
+	TokenField    string   // bearer: "token", "access_token" or "both"; "" is "token"
+	NoExpiry      bool     // bearer: leaves expires_in out of the answer
+	Challenge     string   // replaces the usual WWW-Authenticate; one header a line; {realm} is replaced
 
 	Redirect     bool     // blobs lie at Server.Storage, which refuses Authorization
-	RedirectLife Duration // how long the URL there is good; 0 is an hour
+	RedirectLife Duration // how long the URL there is valid; 0 is an hour
 
 	Rules []Rule // the first that matches a request counts
 }
 
-// Rule is what happens to some requests.
+// Rule says what happens to some requests.
 type Rule struct {
-	Match string // is in "METHOD HOST /path Range: bytes=0-1"; HOST is registry or storage
-	Skip  int    // so many matching requests are left alone first
-	Times int    // then it acts so often; 0 is for ever
+	Match string // matches a part of "METHOD HOST /path Range: bytes=0-1"; HOST is registry or storage
+	Skip  int    // how many matching requests pass first
+	Times int    // how often the rule then applies; 0 is for ever
 
 	Wait Duration // before the answer
 
-	Status     int    // the answer; what follows is then ignored, but for RetryAfter
-	RetryAfter string // a number of seconds, or "date:2s" for the moment that is then
+	Status     int    // of the answer; then only RetryAfter, Code and Message count below
+	RetryAfter string // a number of seconds, or "date:2s" for a date two seconds ahead
 	Code       string // in the body of the answer
 	Message    string
 
 	Break  string // "drop" without an answer; "reset", "close" or "stall" in mid-body,
-	At     int64  // behind so many bytes of it, or
-	Within int64  // behind a random number below this
+	At     int64  // after so many bytes of it, or
+	Within int64  // after a random number of bytes below this
 
-	Flip   int64    // the byte of the blob at Flip-1 is wrong; 0 is none
+	Flip   int64    // makes the byte of the blob at Flip-1 wrong; 0 makes none wrong
 	Length int64    // added to Content-Length
-	Piece  int      // the body comes in pieces of this size
-	Pause  Duration // between which it waits
-	Range  string   // how a request for a range is met, see ranges
+	Piece  int      // sends the body in pieces of this size
+	Pause  Duration // between two pieces
+	Range  string   // how to answer a request for a range; see ranges
 }
 
-// ranges are the ways to meet a request for a range of a blob.
+// ranges are the ways to answer a request for a range of a blob.
 var ranges = []string{
-	"",          // as the standard says
+	"",          // according to the standard
 	"ignore",    // 200 and all of it
 	"refuse",    // 416
-	"short",     // 206 and half of what was asked for, as the standard allows
-	"start",     // 206 from the beginning of the blob, which Content-Range says
-	"lie",       // 206 from the beginning, while Content-Range says what was asked for
-	"total",     // 206, Content-Range with another size of the blob
+	"short",     // 206 and half of the range, which the standard allows
+	"start",     // 206 from the beginning of the blob, with a Content-Range that says so
+	"lie",       // 206 from the beginning of the blob, with the Content-Range of the request
+	"total",     // 206 with a wrong size of the blob in Content-Range
 	"unlabeled", // 206 without Content-Range
 	"multipart", // 206 in the form of several ranges
 }
@@ -84,7 +84,7 @@ func (b Behaviour) check() error {
 	return nil
 }
 
-// rule returns the rule for a request; one that changes nothing if none matches.
+// rule returns the rule for a request. If none matches, it returns one without effect.
 func (s *Server) rule(r *http.Request, host string) Rule {
 	text := r.Method + " " + host + " " + r.URL.Path
 	if asked := r.Header.Get("Range"); asked != "" {
@@ -123,7 +123,7 @@ func (d Duration) MarshalText() ([]byte, error) {
 	return []byte(time.Duration(d).String()), nil
 }
 
-// retryAfter is the value of the header.
+// retryAfter returns the value of the header Retry-After.
 func retryAfter(s string) string {
 	after, isDate := strings.CutPrefix(s, "date:")
 	if !isDate {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Certs are made certificates in PEM: of an authority, and what that has signed
-// for 127.0.0.1 and localhost, and for a client.
+// Certs holds generated certificates in PEM: that of an authority, and those that the
+// authority has signed for a server at 127.0.0.1 and localhost, and for a client.
 type Certs struct {
 	CA                    []byte
 	ServerCert, ServerKey []byte
@@ -25,7 +25,7 @@ type Certs struct {
 	key                   *ecdsa.PrivateKey
 }
 
-// MakeCerts makes new ones.
+// MakeCerts generates new certificates.
 func MakeCerts() (*Certs, error) {
 	c := new(Certs)
 	var err error

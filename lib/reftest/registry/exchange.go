@@ -32,7 +32,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, host string) *exc
 
 func (x *exchange) end() { x.s.count(func(c *counters) { c.Running-- }) }
 
-// fails waits, and reports whether the rule has answered the request.
+// fails waits as the rule says, and reports whether the rule has answered the request.
 func (x *exchange) fails() bool {
 	if wait(x.r.Context(), time.Duration(x.Latency+x.rule.Wait)) != nil {
 		return true
@@ -55,7 +55,7 @@ func (x *exchange) fails() bool {
 	return true
 }
 
-// blob answers with a blob, or that there is none.
+// blob answers with a blob, or with the error code unknown.
 func (x *exchange) blob(digest, unknown string) {
 	b, ok := x.s.blobOf(digest)
 	if !ok {
@@ -67,7 +67,7 @@ func (x *exchange) blob(digest, unknown string) {
 	x.send(digest, b, x.r.Header.Get("Range"))
 }
 
-// send answers with b, or the range of it that is asked for.
+// send answers with b, or with the range of it in asked.
 func (x *exchange) send(digest string, b blob, asked string) {
 	from, n, ok := parseRange(asked, b.size)
 	switch {
@@ -99,7 +99,7 @@ func (x *exchange) send(digest string, b blob, asked string) {
 	x.body(digest, b, from, n, http.StatusPartialContent)
 }
 
-// parseRange reads "bytes=A-B" and "bytes=A-".
+// parseRange parses "bytes=A-B" and "bytes=A-".
 func parseRange(s string, size int64) (from, n int64, ok bool) {
 	first, last, dash := strings.Cut(strings.TrimPrefix(s, "bytes="), "-")
 	from, err := strconv.ParseInt(first, 10, 64)
@@ -120,7 +120,7 @@ func (x *exchange) multipart(digest string, b blob, from, n int64) {
 	m.Close()
 }
 
-// part is a ResponseWriter into a part of several.
+// part is a ResponseWriter for one part of a multipart body.
 type part struct {
 	http.ResponseWriter
 	m        *multipart.Writer
@@ -155,7 +155,7 @@ func (x *exchange) body(digest string, b blob, from, n int64, status int) {
 	}
 }
 
-// cut ends the connection, or does nothing until the client has left.
+// cut ends the connection or, if how is "stall", waits until the client has left.
 func (x *exchange) cut(how string) {
 	if f, ok := x.w.(http.Flusher); ok && x.rule.Break != "drop" {
 		f.Flush()
@@ -177,13 +177,13 @@ func (x *exchange) cut(how string) {
 		conn = t.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && how == "reset" {
-		time.Sleep(10 * time.Millisecond) // what was sent is to arrive
+		time.Sleep(10 * time.Millisecond) // let the bytes that were sent arrive
 		tcp.SetLinger(0)
 	}
 	conn.Close()
 }
 
-// sendSize is how much goes out before it is counted.
+// sendSize is how many bytes are sent before they are counted.
 const sendSize = 1 << 20
 
 // copy sends n bytes of b and counts them.
@@ -209,7 +209,7 @@ func (x *exchange) copy(digest string, b blob, from, n int64) error {
 	return nil
 }
 
-// piece sends some of what lies between from and end.
+// piece sends some of the bytes between from and end, and returns how many.
 func (x *exchange) piece(f io.Reader, from, end int64) (int64, error) {
 	n := min(sendSize, end-from)
 	if x.rule.Piece > 0 {
@@ -230,7 +230,7 @@ func (x *exchange) piece(f io.Reader, from, end int64) (int64, error) {
 		done, err := x.w.Write(buf)
 		return int64(done), err
 	}
-	done, err := io.CopyN(x.w, f, n) // sendfile, where it is a file
+	done, err := io.CopyN(x.w, f, n) // uses sendfile if f is a file
 	if x.rule.Piece > 0 || x.Rate > 0 {
 		if fl, ok := x.w.(http.Flusher); ok {
 			fl.Flush()

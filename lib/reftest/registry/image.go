@@ -31,7 +31,7 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Image says what AddImage made.
+// Image describes an image that AddImage made.
 type Image struct {
 	Manifest, Config string // digests
 	Layers           []string
@@ -57,7 +57,7 @@ func (s *Server) put(digest string, b blob) {
 	s.blobs[digest] = b
 }
 
-// Tag gives the manifest or index of that digest a name.
+// Tag gives a tag to the manifest or index that has the digest.
 func (s *Server) Tag(repo, tag, digest string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +67,8 @@ func (s *Server) Tag(repo, tag, digest string) {
 	s.tags[repo][tag] = digest
 }
 
-// AddImage serves an OCI image for this architecture. Its layers are uncompressed
-// tars, or gzip: then the configuration names what they unpack to.
+// AddImage serves an OCI image for this architecture. Its layers are tars, plain or
+// compressed with gzip.
 func (s *Server) AddImage(repo, tag string, layers ...[]byte) Image {
 	var img Image
 	m := manifest{SchemaVersion: 2, MediaType: "application/vnd.oci.image.manifest.v1+json"}
@@ -104,7 +104,7 @@ func mustJSON(v any) []byte {
 	return b
 }
 
-// Layer is a layer, in the form gzip, of about size bytes that do not compress;
+// Layer returns a layer in the form of gzip, of about size bytes that do not compress. It is
 // the same for the same seed.
 func Layer(seed uint64, size int) []byte {
 	var b bytes.Buffer
@@ -132,8 +132,8 @@ func writeLayer(w io.Writer, seed uint64, size int64) error {
 	return z.Close()
 }
 
-// AddLayout serves what lies in an OCI layout directory, with the names that it
-// has there as tags. Blobs are read as they are asked for.
+// AddLayout serves the images in an OCI layout directory; their names there are the tags. It
+// reads blobs when clients ask for them.
 func (s *Server) AddLayout(repo, dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
@@ -160,8 +160,8 @@ func (s *Server) AddLayout(repo, dir string) error {
 	return nil
 }
 
-// WriteLayout writes what s serves as an OCI layout, in which the tags of all
-// repositories are names.
+// WriteLayout writes the images of s as an OCI layout; the tags of all repositories are the
+// names there.
 func (s *Server) WriteLayout(dir string) error {
 	index := manifest{SchemaVersion: 2, MediaType: "application/vnd.oci.image.index.v1+json"}
 	s.mu.Lock()

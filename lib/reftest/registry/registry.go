@@ -1,5 +1,5 @@
-// Package registry is a registry for tests. It serves images out of memory or
-// out of a layout directory, misbehaves as it is told, and counts what it served:
+// Package registry is a registry for tests. It serves images from memory or from a layout
+// directory, misbehaves as it is told, and counts what it serves:
 //
 //	reg, err := registry.Start(registry.Config{})
 //	img := reg.AddImage("r", "v1", layer0, layer1)
@@ -7,7 +7,7 @@
 //	... fetch reg.Host + "/r:v1" ...
 //	reg.Stats().Blobs[img.Layers[0]].Again == 0
 //
-// The command below it, cmd, is the same for shell tests, told what to do by HTTP.
+// The command below it, cmd, is the same registry for shell tests, controlled by HTTP.
 package registry
 
 import (
@@ -28,10 +28,11 @@ import (
 
 // Server is the registry. The zero value is not useful; see Start.
 type Server struct {
-	// Host is where the registry listens, HOST:PORT; Storage where it redirects
-	// blobs to, if it does; Control takes orders, always without TLS.
+	// Host is the HOST:PORT of the registry, Storage that of the host that it may
+	// redirect blobs to, and Control that of the endpoint that controls it, which is
+	// always without TLS.
 	Host, Storage, Control string
-	// Certs is what a client needs for TLS; nil without.
+	// Certs has the certificates that a client needs for TLS; nil without TLS.
 	Certs *Certs
 
 	stop []func() error
@@ -46,7 +47,7 @@ type Server struct {
 	stats     counters
 }
 
-// blob is the bytes of one digest.
+// blob is the content of one digest.
 type blob struct {
 	size int64
 	data []byte // in memory, or in the file path
@@ -70,7 +71,7 @@ func (s *Server) blobOf(digest string) (blob, bool) {
 	return b, ok
 }
 
-// has reports whether there is such a repository.
+// has reports whether the server has the repository.
 func (s *Server) has(repo string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +80,7 @@ func (s *Server) has(repo string) bool {
 
 var route = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
 
-// registry answers what a client asks the registry.
+// registry answers requests to the registry.
 func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, "registry")
 	defer x.end()
@@ -110,8 +111,8 @@ func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// storage answers at the other host. Like the stores of cloud providers it takes
-// no second kind of credentials.
+// storage answers requests to the other host. Like the stores of cloud providers it refuses
+// a second kind of credentials.
 func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, "storage")
 	defer x.end()
@@ -163,7 +164,7 @@ func (s *Server) manifest(x *exchange, repo, ref string) {
 	x.send(digest, b, "")
 }
 
-// mediaType is what the manifest b says of itself.
+// mediaType returns the media type in the manifest b.
 func mediaType(b blob) string {
 	m := manifest{MediaType: "application/vnd.oci.image.manifest.v1+json"}
 	f, err := b.open()
@@ -188,7 +189,7 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Write(b)
 }
 
-// Behave makes the server behave like that from now on.
+// Behave makes the server behave as b says from now on.
 func (s *Server) Behave(b Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,7 +225,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// wait sleeps unless the client leaves.
+// wait sleeps for d. It returns an error if the client leaves first.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

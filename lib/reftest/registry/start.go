@@ -16,12 +16,12 @@ import (
 // Config says how to listen, on 127.0.0.1.
 type Config struct {
 	Addr       string // of the registry; "" is any free port
-	TLS        bool   // https with certificates made for it
-	ClientCert bool   // and only for clients that have one
-	HTTP2      bool   // with TLS
+	TLS        bool   // use https, with generated certificates
+	ClientCert bool   // with TLS: admit only clients that have a certificate
+	HTTP2      bool   // with TLS: speak HTTP/2
 }
 
-// New is a server that listens nowhere, for WriteLayout.
+// New returns a server that does not listen, for WriteLayout.
 func New() *Server {
 	s := &Server{blobs: map[string]blob{}, tags: map[string]map[string]string{}, tokens: map[string]token{}, stats: newCounters()}
 	s.Behave(Behaviour{})
@@ -99,16 +99,16 @@ func (s *Server) listen(addr string, conf *tls.Config, h http.Handler, counted b
 	return l.Addr().String(), nil
 }
 
-// limit is the limiter of the connection of r.
+// limit returns the limiter of the connection of r.
 func (s *Server) limit(r *http.Request) *limiter { return r.Context().Value(connKey{}).(*limiter) }
 
-// limiter lets so many bytes a second pass.
+// limiter limits the bytes a second of a connection.
 type limiter struct {
 	mu   sync.Mutex
 	next time.Time
 }
 
-// take waits until n more bytes may go at the rate.
+// take waits until n more bytes may be sent at rate bytes a second.
 func (l *limiter) take(ctx context.Context, n, rate int64) error {
 	l.mu.Lock()
 	if now := time.Now(); l.next.Before(now) {
@@ -120,7 +120,7 @@ func (l *limiter) take(ctx context.Context, n, rate int64) error {
 	return wait(ctx, time.Until(until))
 }
 
-// newRandom is for what a test may well repeat.
+// newRandom returns a generator that yields the same bytes for the same seed.
 func newRandom(seed uint64) *rand.ChaCha8 {
 	var b [32]byte
 	for i := range 8 {

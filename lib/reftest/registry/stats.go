@@ -8,48 +8,48 @@ import (
 	"strings"
 )
 
-// Stats is what a server has served.
+// Stats counts what a server has served.
 type Stats struct {
-	Requests    map[string]int // "GET /v2/r/blobs/sha256:..." to how many; storage is "GET storage/..."
-	Connections int            // that were made
+	Requests    map[string]int // how many, by "GET /v2/r/blobs/sha256:..."; for the storage "GET storage/..."
+	Connections int            // how many were made
 	Running     int            // requests that are being answered
-	Most        int            // requests that were answered at once
-	Tokens      int            // that were given out
-	Expired     int            // requests with a token that was good once
+	Most        int            // the most requests that were answered at the same time
+	Tokens      int            // how many were given out
+	Expired     int            // requests with an expired token
 	Leaks       int            // requests to the storage with credentials
 	Blobs       map[string]Served
 }
 
-// Served is how much of a blob, or manifest, was sent. What was sent last before a
-// connection broke need not have arrived.
+// Served says how much of a blob, or manifest, was sent. Bytes that were sent shortly before
+// a connection broke may not have arrived.
 type Served struct {
 	Size   int64
-	Bytes  int64  // sent, each time counted
+	Bytes  int64  // sent, repeated ones counted each time
 	Unique int64  // bytes of the blob that were sent at least once
 	Again  int64  // Bytes - Unique
-	Spans  []Span // what was sent how often, ascending
+	Spans  []Span // how often each part was sent, in ascending order
 }
 
 // Span is a part of a blob.
 type Span struct {
-	From, To int64 // To is behind the last byte
+	From, To int64 // To is the offset after the last byte
 	Times    int
 }
 
 type counters struct {
 	Stats
 	sizes map[string]int64
-	edges map[string]map[int64]int // of what was sent: +1 where it began, -1 where it ended
+	edges map[string]map[int64]int // of the parts that were sent: +1 where one begins, -1 where one ends
 }
 
 func newCounters() counters {
 	return counters{Stats: Stats{Requests: map[string]int{}}, sizes: map[string]int64{}, edges: map[string]map[int64]int{}}
 }
 
-func (s *Server) count(do func(c *counters)) {
+func (s *Server) count(update func(c *counters)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	do(&s.stats)
+	update(&s.stats)
 }
 
 func (c *counters) request(r *http.Request, host string) {
@@ -107,7 +107,7 @@ func sum(size int64, edges map[int64]int) Served {
 	return v
 }
 
-// Reset counts from zero.
+// Reset makes the server count from zero.
 func (s *Server) Reset() {
 	s.count(func(c *counters) {
 		running := c.Running

@@ -1,6 +1,6 @@
-// Goerofs is a peer in the benchmark, over github.com/erofs/go-erofs: the shortest
-// loop from a tar on standard input to an image, to one of metadata with the data in
-// a file of its own, and from several of these to one of all their metadata.
+// Goerofs is a peer in the benchmark: short loops over github.com/erofs/go-erofs. pack makes
+// an image of a tar on standard input. index makes an image of its metadata, with the data
+// in a separate file. merge makes an image of the metadata of several of those.
 //
 //	goerofs pack IMAGE < layer.tar
 //	goerofs index IMAGE DATA < layer.tar

@@ -1,11 +1,11 @@
 // Cmd is the registry for tests as a process:
 //
-//	cmd [FLAGS] serve                    serves until it is killed; what it prints first is
-//	                                     shell: registry=HOST:PORT storage=... control=...
+//	cmd [FLAGS] serve                    serves until it is killed; first it prints shell
+//	                                     variables: registry=HOST:PORT storage=... control=...
 //	cmd certs DIR                        writes ca.pem, server.pem, server.key, client.pem, client.key
 //	cmd -image REPO:TAG=NxSIZE layout DIR    writes an OCI layout
 //
-// A serving one takes orders by HTTP at control: PUT /behave with a
+// While it serves it is controlled by HTTP at control: PUT /behave with a
 // registry.Behaviour in JSON, GET /stats, POST /reset.
 package main
 
@@ -30,8 +30,8 @@ func main() {
 	flag.Var(&images, "image", "REPO:TAG=NxSIZE: serve an image of N layers of SIZE bytes; may be repeated")
 	flag.StringVar(&behave, "behave", "{}", "behaviour at first, in JSON")
 	flag.StringVar(&conf.Addr, "addr", "", "where the registry listens")
-	flag.BoolVar(&conf.TLS, "tls", false, "speak https, and")
-	flag.StringVar(&certs, "certs", "", "write what a client needs for it to this directory")
+	flag.BoolVar(&conf.TLS, "tls", false, "speak https")
+	flag.StringVar(&certs, "certs", "", "with -tls: write the certificates that a client needs to this directory")
 	flag.BoolVar(&conf.ClientCert, "client-cert", false, "with -tls: ask for a certificate of the client")
 	flag.BoolVar(&conf.HTTP2, "http2", false, "with -tls: speak HTTP/2")
 	flag.Parse()
@@ -90,8 +90,7 @@ func serve(conf registry.Config, certs, behave string, layouts, images []string)
 	select {}
 }
 
-// addImages makes images of layers that differ from one another, and are the same
-// each time.
+// addImages adds images. Their layers differ from one another, and are the same each time.
 func addImages(s *registry.Server, images []string) error {
 	for i, image := range images {
 		name, shape, _ := strings.Cut(image, "=")

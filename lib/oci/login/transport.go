@@ -19,19 +19,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// beneath is what lies under package transport, which asks a registry for its
-// challenge ("ping"), gets tokens and attaches them. The caller's requests pass; its
-// own are held to the rules in the package comment. What fails is explained here,
-// where it is known who was asked for what.
-type beneath struct {
+// lowerTransport is the http.RoundTripper below package transport, which asks a registry
+// for its challenge ("ping"), gets tokens and attaches them. lowerTransport sends the
+// caller's requests as they are, and holds those that package transport makes to the rules
+// in the package comment. It explains failures, since it knows which host was asked for
+// what.
+type lowerTransport struct {
 	*Login
-	scheme    string   // of the registry
-	challenge []string // what a ping answers; nil until the registry was asked
-	answered  atomic.Bool
+	scheme    string      // of the registry
+	challenge []string    // that a ping is answered with; nil until the registry was asked
+	answered  atomic.Bool // the ping was
 }
 
-// logIn meets the challenge, or asks for one.
-func (b *beneath) logIn(ctx context.Context) (http.RoundTripper, error) {
+// logIn logs in with the challenge, or first asks for one.
+func (b *lowerTransport) logIn(ctx context.Context) (http.RoundTripper, error) {
 	var opts []name.Option
 	if b.scheme == "http" {
 		opts = append(opts, name.Insecure)
@@ -45,7 +46,7 @@ func (b *beneath) logIn(ctx context.Context) (http.RoundTripper, error) {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (b *beneath) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if isMarked(req) {
 		resp, err := b.wire.Send(req)
 		if err != nil {
@@ -64,8 +65,8 @@ func (b *beneath) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.ping(req)
 }
 
-// mayAsk reports why package transport may not send req.
-func (b *beneath) mayAsk(req *http.Request) error {
+// mayAsk returns an error if package transport may not send req.
+func (b *lowerTransport) mayAsk(req *http.Request) error {
 	from, host := req.Response, req.URL.Host
 	switch {
 	case from != nil && from.Request.URL.Scheme == "https" && req.URL.Scheme != "https":
@@ -79,7 +80,8 @@ func (b *beneath) mayAsk(req *http.Request) error {
 	return nil
 }
 
-// dropLong drops challenges that cost more to read than they are worth.
+// dropLong drops challenges that are longer than maxChallenge, since reading them takes too
+// long.
 func dropLong(h http.Header) {
 	const key = "Www-Authenticate"
 	if list := h[key]; list != nil {
@@ -87,9 +89,9 @@ func dropLong(h http.Header) {
 	}
 }
 
-// isOther reports whether req is a ping by the scheme that the registry is not asked
-// by: of names of this machine and of private addresses package transport tries both.
-func (b *beneath) isOther(req *http.Request) bool {
+// isOther reports whether req is a ping by the scheme that is not used for the registry.
+// Package transport tries both schemes for names of this machine and for private addresses.
+func (b *lowerTransport) isOther(req *http.Request) bool {
 	return req.Response == nil && req.URL.Scheme != b.scheme && req.URL.Path == "/v2/" && req.URL.Host == b.repo.RegistryStr()
 }
 
@@ -98,9 +100,9 @@ func StepDown(to string) error {
 	return fmt.Errorf("%w: a redirect without TLS, to %q", ErrProtocol, to)
 }
 
-// ping answers with the challenge that is known, or else with the registry's. A
-// registry that answers otherwise has none.
-func (b *beneath) ping(req *http.Request) (*http.Response, error) {
+// ping answers with the known challenge, or else asks the registry for one. A registry that
+// does not answer with a challenge has none.
+func (b *lowerTransport) ping(req *http.Request) (*http.Response, error) {
 	if b.challenge != nil {
 		b.answered.Store(true)
 		return &http.Response{StatusCode: http.StatusUnauthorized, Request: req, Body: http.NoBody,
@@ -124,17 +126,17 @@ func (b *beneath) ping(req *http.Request) (*http.Response, error) {
 		resp.StatusCode = http.StatusOK
 	}
 	b.answered.Store(true)
-	resp.Request = req.Clone(req.Context()) // which says how the registry is asked, whatever has redirected
+	resp.Request = req.Clone(req.Context()) // package transport takes the scheme from it, which a redirect may have changed
 	resp.Request.URL.Scheme = b.scheme
 	return resp, nil
 }
 
-// maxQuery bounds what a token server is asked, in bytes: package transport gathers
-// the scopes of all challenges.
+// maxQuery is the greatest length of the query to a token server, in bytes: package
+// transport gathers the scopes of all challenges.
 const maxQuery = 16 << 10
 
 // token asks a token server.
-func (b *beneath) token(req *http.Request) (*http.Response, error) {
+func (b *lowerTransport) token(req *http.Request) (*http.Response, error) {
 	who := "token server " + req.URL.Host
 	if len(req.URL.RawQuery) > maxQuery {
 		return nil, &final{fmt.Errorf("%s: %w: it is to be asked for more than %d bytes", who, ErrProtocol, maxQuery)}
@@ -150,7 +152,7 @@ func (b *beneath) token(req *http.Request) (*http.Response, error) {
 	case IsRedirect(resp):
 		return checkLocation(resp)
 	case post && (code == http.StatusNotFound || code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented):
-		resp.StatusCode = http.StatusNotFound // on which package transport tries GET
+		resp.StatusCode = http.StatusNotFound // package transport then tries GET
 		return resp, nil
 	case code != http.StatusOK:
 		return nil, &final{b.wire.Refusal(who, resp)}
@@ -165,9 +167,10 @@ func (b *beneath) token(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// exactToken is the token in an answer, under the names that the token protocol has:
-// what ignores case would take what others call Token, as metadata services of
-// clouds do. When it expires does not matter: the registry says so, by its own clock.
+// exactToken returns the token in an answer, under the exact names of the token protocol. A
+// decoder that ignores case would also take a field Token, which metadata services of
+// clouds have. The time when the token expires does not matter: the registry refuses it by
+// its own clock.
 func exactToken(body io.Reader) string {
 	var all map[string]json.RawMessage
 	if json.NewDecoder(body).Decode(&all) != nil {
@@ -182,11 +185,11 @@ func exactToken(body io.Reader) string {
 	return ""
 }
 
-// maxAnswer bounds what a ping and a token server may answer, in bytes.
+// maxAnswer is the greatest length of an answer to a ping or of a token server, in bytes.
 const maxAnswer = 64 << 10
 
-// bounded is an exchange whose answer was read.
-func (b *beneath) bounded(req *http.Request) (*http.Response, error) {
+// bounded makes an exchange within the time limit, and reads its answer.
+func (b *lowerTransport) bounded(req *http.Request) (*http.Response, error) {
 	late := fmt.Errorf("nothing came for %s", b.wire.Timeout)
 	ctx, cancel := context.WithTimeoutCause(req.Context(), b.wire.Timeout, late)
 	defer cancel()
@@ -195,7 +198,7 @@ func (b *beneath) bounded(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		data, err = ReadSome(resp.Body, maxAnswer)
 	}
-	if context.Cause(ctx) == late { // also where the end came of that
+	if context.Cause(ctx) == late { // also if the error came of the time limit
 		err = late
 	}
 	if err != nil {
@@ -205,7 +208,7 @@ func (b *beneath) bounded(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// IsRedirect reports whether resp says where else to ask.
+// IsRedirect reports whether resp redirects to another URL.
 func IsRedirect(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -214,8 +217,8 @@ func IsRedirect(resp *http.Response) bool {
 	return false
 }
 
-// checkLocation passes a redirect on, but for one that package http would refuse, and
-// show with its query, which may be signed.
+// checkLocation returns the redirect resp, or an error if package http would refuse it:
+// that error would show its query, which may be signed.
 func checkLocation(resp *http.Response) (*http.Response, error) {
 	to, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
 	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
@@ -224,11 +227,11 @@ func checkLocation(resp *http.Response) (*http.Response, error) {
 	return resp, nil
 }
 
-// drainTime is the longest wait for the body of an answer that is not the wanted one.
+// drainTime is the longest wait for the body of an answer that is not used.
 const drainTime = 30 * time.Second
 
-// ReadSome reads the first limit bytes of a body and closes it, after half a minute in
-// any case.
+// ReadSome reads the first limit bytes of a body and closes it, after half a minute at the
+// latest.
 func ReadSome(body io.ReadCloser, limit int64) ([]byte, error) {
 	late := time.AfterFunc(drainTime, func() { body.Close() })
 	defer late.Stop()
@@ -236,12 +239,13 @@ func ReadSome(body io.ReadCloser, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(body, limit))
 }
 
-// Drain reads what little there is of a body and closes it, so that the connection
-// can be used again.
+// Drain reads the rest of a short body and closes it, so that the connection can be used
+// again.
 func Drain(resp *http.Response) { ReadSome(resp.Body, maxAnswer) }
 
-// A mark tells the caller's request from those that package transport makes on the
-// way, in the same context. It relies on being handed the very request that went in.
+// A mark distinguishes the caller's request from those that package transport makes on
+// the way, in the same context. It relies on package transport passing the very same
+// *http.Request on.
 type markKey struct{}
 
 func withMark(ctx context.Context) (context.Context, **http.Request) {
