@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -387,6 +388,14 @@ func checkAtRandom(t *testing.T, path string, r io.ReaderAt, want []byte) {
 				t.Fatalf("%s: %d bytes at %d of %d: %d, %v", path, size, off, len(want), n, err)
 			}
 		}
+	}
+	for _, off := range []int64{-1, -4096, math.MinInt64} {
+		if n, err := r.ReadAt(make([]byte, 10), off); n != 0 || err == nil {
+			t.Errorf("%s: at %d: %d, %v", path, off, n, err)
+		}
+	}
+	if n, err := r.ReadAt(make([]byte, 10), math.MaxInt64); n != 0 || err != io.EOF {
+		t.Errorf("%s: at the largest offset: %d, %v", path, n, err)
 	}
 }
 

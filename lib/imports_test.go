@@ -58,7 +58,8 @@ var allowed = map[string][]string{
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
 	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":             {"tree", "posixacl", "erofs", "ext4"}, // erofs, ext4: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"cli", "oci", "platform"},

@@ -314,6 +314,44 @@ func TestSinks(t *testing.T) {
 	}
 }
 
+// readOnce ends a context when it is read, as the check of an image does that was written.
+type readOnce struct {
+	*os.File
+	stop context.CancelCauseFunc
+}
+
+func (r readOnce) ReadAt(p []byte, off int64) (int, error) {
+	r.stop(errBad)
+	return r.File.ReadAt(p, off)
+}
+
+// TestFailedCheck: what is found wrong when it is read back is incomplete too.
+func TestFailedCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(ctx context.Context, out readOnce) (tree.Sink, error)
+		read func([]byte) error
+	}{
+		"EROFS": {func(ctx context.Context, out readOnce) (tree.Sink, error) {
+			return erofs.NewWriter(ctx, out, erofs.Options{Check: true})
+		}, readEROFS},
+		"ext4": {func(ctx context.Context, out readOnce) (tree.Sink, error) {
+			return ext4.NewWriter(ctx, out, ext4.Options{Check: true})
+		}, readExt4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _ := imageFile(t, func(*os.File) {})
+			ctx, stop := context.WithCancelCause(t.Context())
+			sink, err := c.open(ctx, readOnce{out, stop})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := &under{sink, sinks{read: c.read}, out}
+			u.add(t)
+			u.ended(t, errBad)
+		})
+	}
+}
+
 // failingSource yields a list and ends with err.
 type failingSource struct {
 	list []*tree.Entry

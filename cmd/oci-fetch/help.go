@@ -11,7 +11,12 @@ var manual = cli.Manual{
 
 What a registry sends is kept in a cache, which is an OCI layout that other tools can read. The registry is not asked again for a tag in the cache, unless --pull=always says so. A download that broke off is resumed, in the same run or in the next.
 
-Names without a host are those of Docker Hub, with a warning where registries.conf says otherwise. Credentials are those of podman and docker.`,
+Names without a host are those of Docker Hub, with a warning where registries.conf says otherwise. Credentials are those of podman and docker.
+
+What the image runs, --vm-config DIR writes to DIR, and this list of operations puts it into a disk, by erofs-patch LIST:
+
+    - copy_file: {src: DIR/config.json, dst: /etc/oci/config.json}
+    - copy_file: {src: DIR/env, dst: /etc/oci/env}`,
 	Arguments: `The image is one of:
 
     NAME[:TAG][@DIGEST]         in a registry
@@ -23,6 +28,7 @@ FILE may be -, which is standard input.`,
 	Flags: map[string]string{
 		"layer":           "Layers have numbers from 0, at the bottom. A digest is that of the compressed layer, or its diff-id.",
 		"list":            "They are listed from bottom to top. Digests are in full unless the terminal is too narrow.",
+		"vm-config":       "Two files, for what runs the image without a container engine. config.json has argv, which is entrypoint and command, user (none is root), working_directory, stop_signal, env, exposed_ports, volumes and labels. env has the environment in lines that a shell reads: set -a; . DIR/env. Both are there before the image goes out, whatever becomes of that.",
 		"max-metadata":    "It is for each index, manifest and configuration.",
 		"max-layer":       "It is for compressed layers in an archive of docker save.",
 		"cache":           "Without this flag it is $OCIPIPE_CACHE, or ocipipe in $XDG_CACHE_HOME, by default ~/.cache/ocipipe.",
@@ -62,5 +68,5 @@ FILE may be -, which is standard input.`,
 		{Text: "An image from a registry as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "Its layers, and one of them", Command: "oci-fetch --list alpine\noci-fetch --layer=0 -o layer.tar.gz alpine"},
 	},
-	SeeAlso: []string{"tar2tree", "skopeo"},
+	SeeAlso: []string{"tar2tree", "erofs-patch", "skopeo"},
 }

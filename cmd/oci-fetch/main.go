@@ -28,6 +28,8 @@ type tool struct {
 	JSON     bool    `xor:"form" group:"Part of the image" help:"With --list: as JSON."`
 	Digests  bool    `xor:"form" group:"Part of the image" help:"With --list: only the digests, one a line."`
 
+	VMConfig string `name:"vm-config" placeholder:"DIR" group:"Part of the image" help:"Write what it runs to DIR too."`
+
 	imageflags.Choice `group:"Platform"`
 	cacheflags.Cache
 	registryflags.Registry
@@ -68,7 +70,12 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	defer img.Close()
-	err = t.write(env, out, img.Image)
+	if t.VMConfig != "" {
+		err = t.writeVMConfig(env, img.Image)
+	}
+	if err == nil {
+		err = t.write(env, out, img.Image)
+	}
 	if err == nil {
 		err = img.Drain(env.Context)
 	}

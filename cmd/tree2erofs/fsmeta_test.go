@@ -264,7 +264,7 @@ func TestFsmetaFailures(t *testing.T) {
 		{[]string{"--device-table=no"}, 2, "--fsmeta"},
 		{[]string{a, a}, 2, "--fsmeta"},
 		{[]string{"--fsmeta", a, a + ".none"}, 1, "no such file"},
-		{[]string{"--fsmeta", a, inline}, 1, "inline.erofs: inline: no other image can refer to it: its end lies behind its inode, not in a block of its own\ntree2erofs: hint: make the layer with tree2erofs --layer"},
+		{[]string{"--fsmeta", a, inline}, 1, "inline.erofs: inline: no other image can refer to it: its end follows its inode, and is not in a block of its own\ntree2erofs: hint: make the layer with tree2erofs --layer"},
 		{[]string{"--fsmeta", a, small}, 1, "small.erofs: layer images do not fit: blocks of 512 bytes"},
 		{[]string{"--fsmeta", "/dev/null"}, 1, "/dev/null: "},
 		{[]string{"--fsmeta", "--max-file-size=1", a}, 1, "--max-file-size"},

@@ -27,5 +27,5 @@ The image is written at random: in place to the --output file and to a standard 
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "One layer, and layers merged by metadata", Command: "tar2tree layer.tar.gz | tree2erofs --layer -o layer.erofs\ntree2erofs --fsmeta -o fsmeta.erofs 000.erofs 001.erofs"},
 	},
-	SeeAlso: []string{"tar2tree", "erofs2tree", "wrap-vmdk", "mount(8)"},
+	SeeAlso: []string{"tar2tree", "erofs2tree", "erofs-patch", "wrap-vmdk", "mount(8)"},
 }

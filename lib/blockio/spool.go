@@ -63,8 +63,41 @@ func (s *Spool) Section(off, n int64) *io.SectionReader {
 	return io.NewSectionReader(s, off, n)
 }
 
-// File returns the file that holds the bytes, for WriteFrom.
-func (s *Spool) File() *os.File { return s.f }
+// Part is n bytes of s from off on, as a content that can be written and read at random.
+func (s *Spool) Part(off, n int64) Part { return Part{s, off, n} }
+
+// Part is a part of a spool.
+type Part struct {
+	s      *Spool
+	off, n int64
+}
+
+const partBuf = 1 << 20
+
+var partBufs = sync.Pool{New: func() any { return new([partBuf]byte) }}
+
+// WriteTo writes the part. A FileWriter is told where it lies.
+func (c Part) WriteTo(w io.Writer) (done int64, err error) {
+	buf := partBufs.Get().(*[partBuf]byte)
+	defer partBufs.Put(buf)
+	for done < c.n {
+		b := buf[:min(c.n-done, partBuf)]
+		if _, err := c.s.ReadAt(b, c.off+done); err != nil {
+			return done, err
+		}
+		m, err := WriteFrom(w, c.s.f, c.off+done, b)
+		done += int64(m)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// ReadAt reads the part.
+func (c Part) ReadAt(p []byte, off int64) (int, error) {
+	return c.s.Section(c.off, c.n).ReadAt(p, off)
+}
 
 // Close frees the file, which cannot be read any more. Closing twice is harmless.
 func (s *Spool) Close() error {

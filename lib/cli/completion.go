@@ -51,11 +51,11 @@ func bashCompletion(m *Manual, model *kong.Application) string {
 	function := "_" + strings.ReplaceAll(m.Name, "-", "_")
 	fmt.Fprintf(&b, `# bash completion for %s
 %s() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} equals=
 	if [[ $cur == = ]]; then
-		cur=
+		cur= equals=1
 	elif [[ $prev == = && COMP_CWORD -gt 1 ]]; then
-		prev=${COMP_WORDS[COMP_CWORD-2]}
+		prev=${COMP_WORDS[COMP_CWORD-2]} equals=1
 	fi
 	case $prev in
 `, m.Name, function)
@@ -83,7 +83,9 @@ func bashCompletion(m *Manual, model *kong.Application) string {
 		rest = bashFiles("-f")
 	}
 	fmt.Fprintf(&b, `	esac
-	if [[ $cur == -* ]]; then
+	if [[ $equals ]]; then
+		COMPREPLY=()
+	elif [[ $cur == -* ]]; then
 		%s
 	else
 		%s

@@ -53,6 +53,7 @@ func TestBashCompletion(t *testing.T) {
 		{[]string{"--mode", "none"}, nil},
 		{[]string{"--limit", ""}, nil},
 		{[]string{"--image", ""}, []string{"in put", "in.tree", "indir"}},
+		{[]string{"--quiet", "=", "in"}, nil}, // a value that cannot be completed
 		{[]string{"in."}, []string{"in.tree"}},
 		{[]string{"--output", "in"}, []string{"in put", "in.tree", "indir"}},
 		{[]string{"-o", "in."}, []string{"in.tree"}},

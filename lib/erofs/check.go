@@ -12,7 +12,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is a BLAKE3.
+// hash is a BLAKE3 hash.
 type hash [32]byte
 
 // written is how the content of a file has been written.
@@ -22,9 +22,9 @@ type written struct {
 	chunkBits uint8
 }
 
-// verify reads the image back and compares every inode with what was added, and
-// every content with the hash that was taken when it was written or, if it is on
-// a device, with where it is there.
+// verify reads the image back and compares every inode with the entry that was added. It
+// compares every content with the hash that was taken when it was written, or, if it is on
+// a device, with its place there.
 func (w *Writer) verify(p *plan) error {
 	var devices []read.Device
 	for _, l := range w.devices {
@@ -119,7 +119,7 @@ func (w *Writer) compareTable(p *plan, img *read.Image) error {
 	}
 	for i, want := range p.slots {
 		if p.tableLen == 0 {
-			want.Tag = [disk.DeviceTagSize]byte{} // there is no place for it
+			want.Tag = [disk.DeviceTagSize]byte{} // an image without a table has no tags
 		}
 		if have := table[i]; have != want {
 			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)

@@ -52,8 +52,9 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	return w.data.Zero(disk.RoundUp(w.data.Offset(), w.bs))
 }
 
-// chargeHoles counts what the holes of e cost in chunks of that size: the map, and
-// zeros where a chunk is not all data. A line of the stream can ask for 24 MB.
+// chargeHoles counts against MaxHoleBytes the bytes that the holes of e cost with chunks of
+// this size: the map, and zeros in chunks that are not all data. A line of the stream can
+// ask for 24 MB.
 func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
 	w.holes += mapSize(e.Size, chunk) + runsLen(e.Extents, e.Size, chunk) - e.DataSize()
 	if limit := w.opts.MaxHoleBytes; limit >= 0 && w.holes > limit {
@@ -65,8 +66,8 @@ func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
 	return nil
 }
 
-// inlines reports whether the end of e goes behind its inode. It has to be decided
-// before it is known whether the inode is compact and its xattrs are shared.
+// inlines reports whether the end of e follows its inode. The writer has to decide this
+// before it knows whether the inode is compact and its xattrs are shared.
 func (w *Writer) inlines(e *tree.Entry) bool {
 	if w.opts.Layer || e.Size%w.bs == 0 {
 		return false
@@ -81,8 +82,8 @@ type contentWriter struct {
 	w       *Writer
 	scatter tree.Scatter
 	size    int64
-	runs    []tree.Extent // still to be written, the first one maybe in part
-	inline  int64         // from here on the data goes to the tails
+	runs    []tree.Extent // still to be written; part of the first one may have been
+	inline  int64         // offset in the file from which on data goes to the tails
 	buf     []tree.Extent
 
 	sifter  tree.Sifter // of a file that is not sparse
@@ -101,7 +102,7 @@ func (s *contentWriter) begin(size int64, xs []tree.Extent, chunk int64) {
 	s.size, s.inline, s.runs = size, size, s.buf
 }
 
-// take writes e with the data of c, and with sift leaves out long zeros.
+// take writes e with the data of c. With sift it leaves out long runs of zeros.
 func (s *contentWriter) take(c tree.Content, e *tree.Entry, sift bool) error {
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
@@ -133,7 +134,7 @@ func (s *contentWriter) data(off int64, p []byte) error {
 
 var zeros [64 << 10]byte
 
-// zero writes what the runs hold before off.
+// zero writes zeros to the parts of the runs before off.
 func (s *contentWriter) zero(off int64) error {
 	for len(s.runs) > 0 && s.runs[0].Off < off {
 		n := min(off-s.runs[0].Off, s.runs[0].Len, int64(len(zeros)))
@@ -144,7 +145,7 @@ func (s *contentWriter) zero(off int64) error {
 	return nil
 }
 
-// put writes p at the beginning of the first run, which holds all of it.
+// put writes p at the beginning of the first run, into which it fits.
 func (s *contentWriter) put(p []byte) error {
 	run := &s.runs[0]
 	if s.w.hash != nil {
@@ -161,7 +162,7 @@ func (s *contentWriter) put(p []byte) error {
 	return nil
 }
 
-// advance goes on in the first run.
+// advance moves on by n bytes in the first run.
 func (s *contentWriter) advance(n int64) {
 	run := &s.runs[0]
 	*run = tree.Extent{Off: run.Off + n, Len: run.Len - n}
@@ -170,14 +171,14 @@ func (s *contentWriter) advance(n int64) {
 	}
 }
 
-// leaveOut makes the next n bytes of an ordinary file a hole. Then it is not inline:
-// a hole comes before the last block.
+// leaveOut makes the next n bytes of a file that was not sparse a hole. Such a file is not
+// inline, because the hole comes before its last block.
 func (s *contentWriter) leaveOut(n int64) {
 	s.advance(n)
 	s.inline = s.size
 }
 
-// sumUp is the hash of the current content, and begins that of the next.
+// sumUp returns the hash of the current content, and begins that of the next.
 func (w *Writer) sumUp() (h hash) {
 	w.hash.Sum(h[:0])
 	w.hash.Reset()
@@ -186,19 +187,19 @@ func (w *Writer) sumUp() (h hash) {
 
 const tailBuf = 2 << 20
 
-// tails keeps the ends of files until the metadata is written: in memory while
-// they are few, in a spool file otherwise.
+// tails keeps the ends of files until the metadata is written: in memory, or in a spool
+// file if they are too many.
 type tails struct {
 	dir     string
-	buf     []byte // what has not been spooled yet
-	base    int64  // where buf begins
+	buf     []byte // bytes that have not been spooled
+	base    int64  // offset at which buf begins
 	spool   *blockio.Spool
 	pages   *blockio.Pages
-	writing chan error // of a buffer that a goroutine spools; nil if there is none
+	writing chan error // result of the goroutine that spools a buffer; nil: none runs
 	spare   []byte     // that buffer, or an empty one
 }
 
-// offset is where the next tail goes.
+// offset is the offset of the next tail.
 func (t *tails) offset() int64 { return t.base + int64(len(t.buf)) }
 
 func (t *tails) write(p []byte) (err error) {
@@ -225,7 +226,7 @@ func (t *tails) write(p []byte) (err error) {
 	return nil
 }
 
-// wait waits for what is being spooled. It must be called before read.
+// wait waits until all full buffers are spooled. It must be called before read.
 func (t *tails) wait() (err error) {
 	if t.writing != nil {
 		err = <-t.writing
@@ -234,7 +235,7 @@ func (t *tails) wait() (err error) {
 	return err
 }
 
-// read fills p with what was written at off. Nothing is written afterwards.
+// read fills p with the bytes at off. After the first read nothing may be written.
 func (t *tails) read(p []byte, off int64) error {
 	if off < t.base {
 		n := min(int64(len(p)), t.base-off)
@@ -249,7 +250,7 @@ func (t *tails) read(p []byte, off int64) error {
 	return nil
 }
 
-// free waits for what is being spooled, and frees the spool.
+// free waits for the goroutine, and frees the spool file.
 func (t *tails) free() error {
 	err := t.wait()
 	t.buf, t.spare = nil, nil

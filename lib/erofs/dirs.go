@@ -11,8 +11,8 @@ type dirName struct {
 	node *tree.Node
 }
 
-// dirNames are the names of a directory as they are stored: the dots have no place
-// of their own in the order of bytes.
+// dirNames returns the names of a directory as they are stored: in byte order, with "." and
+// ".." among the others.
 func dirNames(children []*tree.Node) []dirName {
 	names := make([]dirName, 0, len(children)+2)
 	dots := []string{".", ".."}
@@ -28,8 +28,8 @@ func dirNames(children []*tree.Node) []dirName {
 	return names
 }
 
-// fillDirBlock tells how many of names the next block takes, and how many of its
-// bytes they use.
+// fillDirBlock returns how many of names go into the next block, and how many of its bytes
+// they use.
 func fillDirBlock(names []dirName, bs int64) (n int, used int64) {
 	for _, d := range names {
 		k := int64(disk.DirentSize + len(d.name))
@@ -42,7 +42,8 @@ func fillDirBlock(names []dirName, bs int64) (n int, used int64) {
 	return n, used
 }
 
-// dirSize is the length of a directory: whole blocks and what the last one uses.
+// dirSize is the length of a directory in bytes: whole blocks, then the used part of the
+// last one.
 func dirSize(names []dirName, bs int64) (size int64) {
 	for {
 		n, used := fillDirBlock(names, bs)

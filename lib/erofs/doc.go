@@ -1,11 +1,10 @@
 // Package erofs writes EROFS images: the read-only file system of the Linux kernel
 // (fs/erofs), uncompressed.
 //
-// What is written mounts on Linux 5.15 and later; block sizes below 4096 need
-// 6.4, and no kernel mounts blocks that are larger than its pages. An image is one
-// device, or metadata alone over those of layers. All of it is a function of the
-// entries and options: times come from the entries, the UUID from a digest over
-// metadata and contents.
+// Images mount on Linux 5.15 and later; block sizes below 4096 need 6.4, and no kernel
+// mounts blocks that are larger than its pages. An image is one device, or only metadata
+// whose data is on the devices of layers. Every byte is a function of the entries and
+// options: times come from the entries, the UUID from a digest over metadata and contents.
 //
 // # Byte map of an image
 //
@@ -17,65 +16,63 @@
 //	5         metadata: inodes, each with its xattrs and then its inline tail or chunk map
 //
 // meta_blkaddr is 0, so that the number of an inode (nid) is its byte offset / 32,
-// and the head holds metadata like any block of section 5. Only if the root does
-// not fit into the head (blocks of 512 bytes, or very large xattrs), section 2 is
-// empty and meta_blkaddr points at section 5. Shared xattrs are packed into
-// section 5 as if they were one more inode. Sections 3 to 5 may be empty; a small
-// image is one block of 4096 bytes. The image ends at a multiple of its block
-// size and of 4096. The superblock is written last.
+// and the head holds metadata like any block of section 5. If the root does not fit into
+// the head (blocks of 512 bytes, or very large xattrs), section 2 is empty and
+// meta_blkaddr points at section 5. Shared xattrs are packed into section 5 as if they
+// were one more inode. Sections 3 to 5 may be empty; a small image is one block of 4096
+// bytes. The length of the image is a multiple of its block size and of 4096. The
+// superblock is written last.
 //
 // # Layers
 //
 // The image of a layer keeps whiteouts (character devices 0:0) and the xattr
-// trusted.overlay.opaque as overlayfs has them, and no regular file of it is inline,
-// so that all data has block addresses. Other xattrs say what else a layer has:
+// trusted.overlay.opaque in the form of overlayfs. None of its regular files is inline, so
+// all data has block addresses. Xattrs stand for the other marks of a layer:
 //
 //	trusted.ocipipe.implied=y    a directory that the layer only implies
 //	trusted.ocipipe.link=PATH    a hard link to PATH in a layer below, or to the first of
 //	                             several, separated by NUL, that exists there: an empty file.
 //	                             trusted.overlay.metacopy and trusted.overlay.redirect
 //	                             beside it make overlayfs refuse the file
-//	trusted.ocipipe.else=PATH    beside it: if none exists, a hard link to PATH in this
-//	                             image; or if that is empty, the file that has the mark
-//	trusted.overlay.origin=      a directory that holds whiteouts: overlayfs then
-//	                             hides them also where no layer below has it
+//	trusted.ocipipe.else=PATH    beside link: if no such file exists, a hard link to PATH
+//	                             in this image; if PATH is empty, the file with the mark
+//	trusted.overlay.origin=      a directory that holds whiteouts: without it overlayfs
+//	                             shows them if no layer below has the directory
 //
-// Package read turns them back into what they stand for. Flat images have none.
+// Package read turns these xattrs into the fields of Entry again. Flat images have none.
 //
 // # Layers merged
 //
-// An image of metadata alone (fsmeta) has no section 3. All its contents are blocks
-// of layer images, and their addresses count as if these followed the image, one
-// behind the other in the order of the device table: a contiguous file needs no
-// more than its inode. So one image serves three ways of mounting:
+// A metadata-only image (fsmeta) has no section 3. All its contents are blocks of layer
+// images. Their addresses count as if these images followed it one after the other, in the
+// order of the device table, so a contiguous file needs only its inode. Such an image can
+// be mounted in three ways:
 //
 //	-o device=LAYER,...     each layer once, in the order of the table; Linux 5.16
-//	one device, a table     the layers behind the image; Linux 6.4
-//	one device, no table    the same on any kernel, and that way only
+//	one device, a table     the image followed by the layers; Linux 6.4
+//	one device, no table    the same on any kernel; the only way without a table
 //
-// Without a table the superblock counts the blocks of the layers too. A slot's tag is
-// the layer's UUID in hex. Only metadata of the layers is read: that contents are what
-// they were, nothing proves but the UUID.
+// Without a table the superblock counts the blocks of the layers, too. A slot's tag is
+// the layer's UUID in hex. The writer reads only metadata of the layers, so only the UUID
+// shows that their contents have not changed.
 //
 // # Content
 //
-// A file that is not sparse lies in consecutive blocks, its end behind the inode
-// where that fits. A sparse one has a map of chunks; their size is chosen so that
-// holes stay exact to the block while the map is short. Zeros in a file that is not
-// sparse, from 64 KiB on, make it one, unless they are to be kept. Xattrs of several
-// inodes are stored once where that saves bytes. Prefixes that Linux does not show in
-// EROFS are dropped with a warning.
+// A file that is not sparse is in consecutive blocks, except that its end follows the inode
+// if it fits there. A sparse file has a map of chunks, whose size is chosen so that holes
+// are exact to the block while the map is short. A file that is not sparse becomes sparse
+// if it has runs of zeros of 64 KiB or more, unless Options.KeepZeros is set. Xattrs of
+// several inodes are stored once where that saves bytes. Prefixes that Linux does not show
+// in EROFS are dropped with a warning.
 //
 // # Packages
 //
-// This package writes. The records on disk are in package disk, for the writer and for
-// whoever reads: package read takes an image in, and gives entries. Codecs for compressed
-// data will be in a package z of their own beside disk: it will encode and decode extents
-// and their indexes, which the writer puts where chunk maps are now and the reader finds
-// there.
+// This package writes images. Package disk has the records, package read makes entries of
+// an image, and package merge makes one tree of the images of layers. Codecs for compressed
+// data would go into a package z beside disk, with their extents and indexes.
 //
-// # What is not in here
+// # Limits
 //
-// Compression. A path whose record comes again later in the input leaves the blocks
-// of its first content in the image, unused.
+// Compression is not supported. If a path has several records with content in the input,
+// the blocks of all but the last content stay in the image, unused.
 package erofs

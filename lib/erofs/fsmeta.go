@@ -12,17 +12,18 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// ErrLayers is wrapped by the errors about layer images that do not go together.
+// ErrLayers is wrapped by the errors about layer images that cannot be devices of one image.
 var ErrLayers = errors.New("layer images do not fit")
 
-// WriteFsmeta writes an image of metadata alone into out: that of layers merged from bottom
-// to top. Contents stay in the layers, of which it reads only metadata. The layers become
-// the devices of the image, in this order; a layer that comes again is the same device.
+// WriteFsmeta merges layers, given from bottom to top, and writes a metadata-only image of
+// the result to out. Contents stay in the layers; WriteFsmeta reads only metadata. The
+// layers become the devices of the image, in this order. A layer that is given several
+// times is one device.
 //
-// The image has the block size of the layers: opts has neither that nor Layer. With Check,
-// what was written is read back, with the layers as its devices, and compared with the
-// merged tree and the places of its contents. When ctx is done, WriteFsmeta ends with its
-// cause.
+// The image has the block size of the layers, so opts must have neither BlockSize nor Layer.
+// With opts.Check, WriteFsmeta reads the image back, with the layers as its devices, and
+// compares it with the merged tree and the places of its contents. When ctx is done,
+// WriteFsmeta returns its cause.
 func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits tree.Limits, opts Options) error {
 	if opts.Layer || opts.BlockSize != 0 {
 		return errors.New("an image of merged layers is flat, and has their block size")
@@ -46,7 +47,7 @@ func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits t
 	return w.Close()
 }
 
-// layerDevices are the distinct images among layers.
+// layerDevices returns the distinct images among layers, in order.
 func layerDevices(layers []merge.Layer) (devices []merge.Layer, err error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrLayers)
@@ -71,7 +72,7 @@ func layerDevices(layers []merge.Layer) (devices []merge.Layer, err error) {
 	return devices, nil
 }
 
-// slots is the length of the table of devices.
+// slots is the number of slots in the table of devices.
 func (w *Writer) slots() int {
 	if w.opts.NoDeviceTable {
 		return 0
@@ -79,7 +80,7 @@ func (w *Writer) slots() int {
 	return len(w.devices)
 }
 
-// locate lets it, a file of a merged tree, refer to its data in another image.
+// locate makes it, a file of a merged tree, refer to its data in another image.
 func (it *item) locate(bs int64) {
 	var runs []read.Run
 	if c := it.lower(); c != nil {
@@ -94,9 +95,9 @@ func (it *item) locate(bs int64) {
 }
 
 // exactBits chooses the size of chunks, bs<<bits, so that each chunk is either a hole or
-// contiguous. It is the smallest of those with the shortest map.
+// contiguous. Of these sizes it takes those with the shortest map, and of them the smallest.
 func exactBits(runs []read.Run, size, bs int64) uint8 {
-	breaks := int64(0) // the numbers of all blocks where a run begins or ends, or-ed
+	breaks := int64(0) // bitwise or of the numbers of all blocks at which a run begins or ends
 	for _, r := range runs {
 		breaks |= r.Off / bs
 		if end := r.End(); end < size {
@@ -107,8 +108,8 @@ func exactBits(runs []read.Run, size, bs int64) uint8 {
 	return smallestMap(exact, size, bs)
 }
 
-// placeDevices gives the devices their addresses, one behind the other and all behind the
-// image, and adds those to the items that refer to them.
+// placeDevices gives the devices their addresses, one after the other and all after the
+// image, and adds the addresses to the items that refer to the devices.
 func (p *plan) placeDevices(devices []merge.Layer) error {
 	base := make(map[*read.Image]int64, len(devices))
 	end := p.end

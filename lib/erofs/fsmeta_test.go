@@ -321,8 +321,8 @@ func TestWrongDevices(t *testing.T) {
 		{"one more", append(slices.Clone(d), d[0]), "on 3 devices, and 4 are given"},
 		{"changed", []read.Device{devicesOf([]merge.Layer{other})[0], d[1], d[2]}, "device 1, layer 0: is the image with the UUID"},
 		{"short", []read.Device{d[0], short, d[2]}, "device 2, layer 1: has "},
-		{"junk", []read.Device{d[0], d[1], junk}, "device 3, junk: is no EROFS image"},
-		{"empty", []read.Device{d[0], d[1], {Name: "empty", R: bytes.NewReader(nil)}}, "device 3, empty: is no EROFS image"},
+		{"junk", []read.Device{d[0], d[1], junk}, "device 3, junk: is not an EROFS image"},
+		{"empty", []read.Device{d[0], d[1], {Name: "empty", R: bytes.NewReader(nil)}}, "device 3, empty: is not an EROFS image"},
 	} {
 		if _, err := read.Open(bytes.NewReader(b), int64(len(b)), c.devices...); err == nil || !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v", c.name, err)

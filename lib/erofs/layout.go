@@ -10,11 +10,11 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// plan says where everything goes.
+// plan is the layout of an image.
 type plan struct {
 	bs     int64 // bytes in a block
-	layer  bool  // of Options
-	check  bool  // likewise: the tree has to stay as it is
+	layer  bool  // Options.Layer
+	check  bool  // Options.Check: the tree must stay as it is
 	table  *tree.Table[item]
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same, in the order in which they were placed
@@ -22,31 +22,32 @@ type plan struct {
 	shared xattrTable
 	packer packer
 
-	tableLen int                         // of the table of devices
-	slots    []disk.DeviceSlot           // the devices, in the table or not
+	tableLen int                         // number of slots in the table of devices
+	slots    []disk.DeviceSlot           // the devices, also without a table
 	merged   bool                        // contents are on devices
-	timeOf   func(t tree.Time) tree.Time // what becomes of the times of a merged tree
+	timeOf   func(t tree.Time) tree.Time // applies the options about times to a merged tree
 
 	implied   tree.Time // of directories that are only implied
 	dirStart  int64     // block where section 4 begins
 	metaStart int64     // block where section 5 begins
 	metaBlock int64     // as in the superblock
-	xattrs    int64     // where the shared ones are, in bytes
+	xattrs    int64     // offset of the shared xattrs in bytes
 	end       int64     // length of the image in bytes
-	total     int64     // the same with its devices
-	chunked   bool      // there is a chunk map
+	total     int64     // length of the image and its devices in bytes
+	chunked   bool      // a file has a chunk map
 }
 
-// tableEnd is the offset behind a table of so many devices, which follows the superblock.
+// tableEnd is the offset of the end of a table of the given number of devices, which follows
+// the superblock.
 func tableEnd(devices int) int64 {
 	return disk.SuperOffset + disk.SuperSize + int64(devices)*disk.DeviceSlotSize
 }
 
-// headEnd is the first block boundary behind that.
+// headEnd is the first block boundary at or after tableEnd.
 func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices), bs) }
 
-// headRoom is the number of bytes of metadata that fit behind the table of devices. It is
-// 0 where the root, which comes first, would get too large a number.
+// headRoom is how many bytes of metadata fit into the head, after the table of devices. It
+// is 0 if the number of the root, which comes first, would be too large.
 func (p *plan) headRoom() int64 {
 	if tableEnd(p.tableLen) > disk.MaxRootNid*disk.NidUnit {
 		return 0
@@ -88,7 +89,8 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 	return nil
 }
 
-// collect adds the inode of n and of all below it, each once, and counts its links.
+// collect adds the inodes of n and all nodes below it, each once, and counts their links. It
+// returns the item of n.
 func (p *plan) collect(n *tree.Node, parent *item) *item {
 	it := p.table.Of(n.Entry)
 	it.nlink++
@@ -128,7 +130,7 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	return it
 }
 
-// addMerged does for an inode of a merged tree what Writer.Add does for others.
+// addMerged does for an inode of a merged tree what Writer.Add does for one that is added.
 func (p *plan) addMerged(it *item) {
 	it.entry.Time = p.timeOf(it.entry.Time)
 	if it.entry.Type == tree.File && it.entry.Size > 0 {
@@ -136,8 +138,8 @@ func (p *plan) addMerged(it *item) {
 	}
 }
 
-// chooseEpoch takes the time of most of the inodes that can be compact if they have the
-// time of the superblock; of several such times the earliest.
+// chooseEpoch chooses the time of the superblock: the most frequent time of the inodes that
+// can be compact with it, and of several such times the earliest.
 func (p *plan) chooseEpoch() {
 	count := make(map[tree.Time]int)
 	for _, it := range p.items {
@@ -159,7 +161,7 @@ func (it *item) fitsCompact() bool {
 	return max(e.UID, e.GID, it.nlink) <= math.MaxUint16 && it.size() <= math.MaxUint32
 }
 
-// xattrList is what is stored: the entry's own xattrs and the marks, in byte order.
+// xattrList returns the xattrs that are stored for it: its own and the marks, in byte order.
 func (p *plan) xattrList(it *item) []tree.Xattr {
 	var marks []tree.Xattr
 	if it.entry.NoChange && p.layer {
@@ -183,8 +185,8 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 	return marks
 }
 
-// measure decides the form of it: compact or not, inline or not. The layout of a file was
-// decided when its data was written.
+// measure decides the form of it: compact or extended, and, unless it is a file, inline or
+// not. For a file that was decided when its data was written.
 func (p *plan) measure(it, root *item) error {
 	n := p.shared.bodySize(p.xattrList(it))
 	if n > disk.MaxXattrBody {
@@ -210,7 +212,7 @@ func (p *plan) measure(it, root *item) error {
 	return nil
 }
 
-// bareSize is the length of the inode and its xattrs.
+// bareSize is the length of the inode and its xattrs in bytes.
 func (it *item) bareSize() int64 {
 	if it.extended {
 		return disk.ExtendedSize + int64(it.xattrs)
@@ -218,7 +220,8 @@ func (it *item) bareSize() int64 {
 	return disk.CompactSize + int64(it.xattrs)
 }
 
-// fullSize is the length of the inode with all that follows it.
+// fullSize is the length in bytes of the inode and everything that follows it: xattrs, and
+// inline data or chunk map.
 func (it *item) fullSize(bs int64) int64 {
 	if it.layout == disk.ChunkBased {
 		return disk.RoundUp(it.bareSize(), disk.ChunkIndexSize) + mapSize(it.size(), bs<<it.chunkBits)
@@ -226,7 +229,7 @@ func (it *item) fullSize(bs int64) int64 {
 	return it.bareSize() + it.inlineSize(bs)
 }
 
-// outside is the number of blocks of it in section 4.
+// outside is how many blocks of it are in section 4.
 func (it *item) outside(bs int64) int64 {
 	switch {
 	case it.dir == nil && it.entry.Type != tree.Link:
@@ -242,7 +245,7 @@ func (p *plan) placeBlocks() {
 	p.metaStart = p.dirStart
 	for _, it := range p.items {
 		if n := it.outside(p.bs); n > 0 {
-			it.start = uint32(p.metaStart) // arrange refuses an image for which this is too much
+			it.start = uint32(p.metaStart) // arrange refuses an image that is too large for this
 			p.metaStart += n
 		}
 	}
@@ -261,8 +264,7 @@ func (p *plan) placeItems() {
 	for i, it := range p.placed {
 		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / disk.NidUnit)
 		if i == 0 && p.shared.size > 0 {
-			// Not at the end of the image, where go-erofs cannot read them: it
-			// wants a whole block from there on.
+			// Not at the end of the image: go-erofs reads a whole block from here on.
 			p.xattrs = p.packer.place(p.shared.size)
 			p.shared.place(p.xattrs % p.bs)
 		}
@@ -270,10 +272,10 @@ func (p *plan) placeItems() {
 	p.end = disk.RoundUp(p.packer.end, max(p.bs, disk.ImageAlign))
 }
 
-// offset is the place of it in the image, in bytes.
+// offset is the offset of it in the image, in bytes.
 func (p *plan) offset(it *item) int64 { return p.metaBlock*p.bs + int64(it.nid)*disk.NidUnit }
 
-// inode makes the record of it.
+// inode returns the record of it.
 func (p *plan) inode(it *item) disk.Inode {
 	e := it.entry
 	n := disk.Inode{
@@ -300,7 +302,7 @@ func (p *plan) inode(it *item) disk.Inode {
 	return n
 }
 
-// pathOf finds the first path of it in t, for a message.
+// pathOf returns the first path of it in t, for a message.
 func (p *plan) pathOf(t *tree.Tree, it *item) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {

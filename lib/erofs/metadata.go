@@ -13,20 +13,20 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// metadataWriter writes the sections behind the file data.
+// metadataWriter writes the sections other than the file data.
 type metadataWriter struct {
 	*plan
-	stopped func() error // why to stop writing, or nil
+	stopped func() error // returns why to stop writing, or nil
 	out     *blockio.Writer
 	tail    *tails
 	head    []byte         // sections 1 and 2
-	digest  *blake3.Hasher // of all behind the head; nil if the UUID is given
-	block   []byte         // scratch: a block of a directory
-	item    []byte         // scratch: an inode with what follows
+	digest  *blake3.Hasher // over everything after the head; nil if the UUID is given
+	block   []byte         // buffer for a block of a directory
+	item    []byte         // buffer for an inode and everything that follows it
 	err     error
 }
 
-// writeMetadata writes all but the file data: sections 4 and 5, then 1 and 2.
+// writeMetadata writes everything but the file data: sections 4 and 5, then 1 and 2.
 func (w *Writer) writeMetadata(p *plan) error {
 	if err := w.tail.wait(); err != nil {
 		return err
@@ -139,7 +139,8 @@ func (m *metadataWriter) writeItems() {
 	m.pad(m.end)
 }
 
-// putAt writes p, a piece of metadata, at off: into the head, or behind what was written.
+// putAt writes p, a piece of metadata, at off: into the head, or after everything that was
+// written before.
 func (m *metadataWriter) putAt(off int64, p []byte) {
 	if off < int64(len(m.head)) {
 		copy(m.head[off:], p) // it fits: the packer has given it the place
@@ -149,7 +150,7 @@ func (m *metadataWriter) putAt(off int64, p []byte) {
 	m.put(p)
 }
 
-// writeItem writes an inode with what follows it.
+// writeItem writes an inode and everything that follows it.
 func (m *metadataWriter) writeItem(it *item) {
 	n := m.inode(it)
 	b := append(m.item[:0], zeros[:n.RecordSize()]...)
@@ -173,7 +174,7 @@ func (m *metadataWriter) writeItem(it *item) {
 	m.item = b
 }
 
-// appendTail appends the inline end of it's data.
+// appendTail appends the inline end of the data of it.
 func (m *metadataWriter) appendTail(b []byte, it *item) []byte {
 	switch n := it.inlineSize(m.bs); {
 	case it.dir != nil:
@@ -240,7 +241,7 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 	})
 }
 
-// writeTable puts the table of devices into the head.
+// writeTable writes the table of devices to the head.
 func (m *metadataWriter) writeTable() {
 	for i := range m.tableLen {
 		m.slots[i].Encode(m.head[tableEnd(i):])
@@ -289,8 +290,8 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	super.Encode(m.head[disk.SuperOffset:])
 }
 
-// ownBlocks is the number of blocks on the image's device. Without a table its devices
-// are there too.
+// ownBlocks is the number of blocks on the image's own device. Without a table the devices
+// count as a part of that.
 func (m *metadataWriter) ownBlocks() int64 {
 	if m.tableLen == 0 {
 		return m.total / m.bs
@@ -298,8 +299,8 @@ func (m *metadataWriter) ownBlocks() int64 {
 	return m.end / m.bs
 }
 
-// contentUUID is a UUID of version 8 from all of the image, the superblock without
-// UUID and checksum, and the UUIDs of devices.
+// contentUUID returns a UUID of version 8, made of a digest over the whole image (without
+// UUID and checksum) and the UUIDs of its devices.
 func (m *metadataWriter) contentUUID() (id [16]byte) {
 	m.digest.Write(m.head)
 	for _, s := range m.slots {

@@ -5,9 +5,9 @@ import (
 )
 
 // A name may be bound to a file of the layers below if they have it, and else to an inode
-// of its own layer. In the image such a name has an inode of its own: an empty file whose
-// marks say which files to look for below, and the path of the inode of its own layer.
-// Where that inode has no other name, it has the marks itself.
+// of its own layer. In the image such a name has an inode of its own: an empty file, whose
+// marks have the paths to look for in the layers below, and the path of the inode of its
+// own layer. If that inode has no other name, it has the marks itself.
 
 // placeElse gives each such name in t its item.
 func (p *plan) placeElse(t *tree.Tree) {
@@ -34,7 +34,7 @@ func (p *plan) placeElse(t *tree.Tree) {
 		*lower = tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
 		if first := paths[inode]; first != "" {
 			it := p.table.Of(n.Entry)
-			it.entry = n.Entry // the name's own, of which only the type is needed from here on
+			it.entry = n.Entry // the entry of the name, which needs only the type from here on
 			if p.check || inode.Type != tree.File {
 				it.entry = new(tree.Entry)
 			}
@@ -48,7 +48,7 @@ func (p *plan) placeElse(t *tree.Tree) {
 	})
 }
 
-// eachName calls fn for what n holds, in canonical order.
+// eachName calls fn for all nodes below n, in canonical order.
 func eachName(n *tree.Node, dir string, fn func(n *tree.Node, path string)) {
 	for _, c := range n.SortedChildren() {
 		path := dir + c.Name()

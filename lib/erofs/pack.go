@@ -7,13 +7,13 @@ import (
 	"ocipipe/lib/erofs/disk"
 )
 
-// packer fills blocks with items of any size, best fit first: for each number of
-// free slots it keeps the blocks that have as many left. An item of at most a block
-// lies in one block; a longer one begins at a block.
+// packer packs items of any size into blocks, best fit first. For each number of free slots
+// it keeps the blocks that have so many left. An item of at most a block is in one block; a
+// longer one begins at the start of a block.
 type packer struct {
 	bs   int64
 	end  int64                                            // of the last block
-	ends [1<<disk.MaxBlockBits/disk.NidUnit + 1][]int64   // by free slots: where such blocks end
+	ends [1<<disk.MaxBlockBits/disk.NidUnit + 1][]int64   // by number of free slots: the ends of such blocks
 	used [1<<disk.MaxBlockBits/disk.NidUnit/64 + 1]uint64 // bit n: ends[n] is not empty
 }
 
@@ -47,7 +47,7 @@ func (k *packer) place(n int64) int64 {
 	return off
 }
 
-// find returns the smallest number of free slots, at least n, that a block has.
+// find returns the smallest number of free slots, n or more, that some block has.
 func (k *packer) find(n int64) (int64, bool) {
 	if n >= int64(len(k.ends)) {
 		return 0, false
@@ -68,8 +68,9 @@ const packWindow = 2048
 
 const maxSlots = 1 << 50 // more than any inode has
 
-// packingOrder is the root, and then lot by lot the largest items first: small ones that
-// come last fill the gaps. Lots keep together what is near in the tree.
+// packingOrder returns the root, then the other items in lots. In each lot the largest items
+// come first, and small ones fill the gaps at the end. Lots keep inodes together that are
+// near each other in the tree.
 func (p *plan) packingOrder() []*item {
 	order := append(make([]*item, 0, len(p.items)), p.items[0])
 	keys := make([]uint64, 0, packWindow) // size, then place in the lot

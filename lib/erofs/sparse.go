@@ -9,22 +9,22 @@ import (
 
 const (
 	maxChunkBits = 31
-	// exactMapMax is how long a chunk map may be, whatever the data, so that
-	// holes stay where they are to the block; above, exactMapShare of the data.
+	// exactMapMax is how many bytes a chunk map may take to keep holes exact to the
+	// block, whatever the size of the data. A longer map may take exactMapShare of
+	// the data.
 	exactMapMax   = 16 << 10
 	exactMapShare = 64
 )
 
-// Zeros in a file that is not sparse become holes where they fill holeMin bytes, or
-// more in a file whose map would be longer than exactMapMax: one hole pays for the map.
+// Zeros in a file that is not sparse become holes if they fill holeMin bytes, or more in a
+// file whose map would be longer than exactMapMax, so that one hole pays for the map.
 const (
 	holeMin  = 64 << 10
 	maxHoles = 1 << 20 // extents that an image remembers; then zeros stay
 )
 
-// holeUnit is what holes in such a file are multiples of. The chunks that chunkBits
-// then chooses lose nothing of them, so that a stream out of the image makes the same
-// image again.
+// holeUnit is the unit of holes in such a file. The chunks that chunkBits then chooses keep
+// these holes exactly, so a stream made from the image makes the same image again.
 func holeUnit(size, bs int64) int64 {
 	unit := max(holeMin, bs)
 	for mapSize(size, unit) > exactMapMax {
@@ -33,8 +33,8 @@ func holeUnit(size, bs int64) int64 {
 	return unit
 }
 
-// checkExtents tells whether xs are the ascending, separate extents of a file of
-// size bytes.
+// checkExtents returns an error unless xs are ascending, separate extents of a file of size
+// bytes.
 func checkExtents(xs []tree.Extent, size int64) error {
 	end := int64(0)
 	for i, x := range xs {
@@ -49,11 +49,11 @@ func checkExtents(xs []tree.Extent, size int64) error {
 // chunkBits chooses the size of the chunks, bs<<bits, of a sparse file.
 //
 // A chunk is either a hole or wholly on disk, and costs an index of 8 bytes. Small
-// chunks keep every hole but need a long map (2 MiB a GiB of file with 4096 bytes);
-// large ones turn holes into zeros on disk. The largest size that loses no
-// block of any hole is taken if its map is short, absolutely or against the data:
-// that is any ordinary sparse file. Otherwise the sum of map and data decides, and
-// of equal sums the smaller chunk.
+// chunks keep every hole but need a long map (2 MiB for a GiB of file, with chunks of 4096
+// bytes); large ones turn holes into zeros on disk. chunkBits takes the largest size that
+// keeps every block of every hole, if its map is short, absolutely or in proportion to the
+// data; ordinary sparse files are like that. Otherwise it takes the size with the smallest
+// sum of map and data, and of equal sums the smaller chunk.
 func chunkBits(xs []tree.Extent, size, bs int64) uint8 {
 	var (
 		least = runsLen(xs, size, bs)
@@ -79,7 +79,8 @@ func chunkBits(xs []tree.Extent, size, bs int64) uint8 {
 	return best
 }
 
-// smallestMap is the smallest chunk, up to bits, whose map is no longer.
+// smallestMap returns the smallest chunk size, up to bits, whose map is not longer than that
+// of bits.
 func smallestMap(bits uint8, size, bs int64) uint8 {
 	n := mapSize(size, bs<<bits)
 	for bits > 0 && mapSize(size, bs<<(bits-1)) == n {
@@ -88,7 +89,7 @@ func smallestMap(bits uint8, size, bs int64) uint8 {
 	return bits
 }
 
-// mapSize is the length of the chunk map of a file.
+// mapSize is the length of the chunk map of a file in bytes.
 func mapSize(size, chunk int64) int64 { return disk.Blocks(size, chunk) * disk.ChunkIndexSize }
 
 // eachRun calls fn for the runs of chunks that hold data, in ascending order. The
@@ -115,13 +116,13 @@ func eachRun(xs []tree.Extent, size, chunk int64, fn func(run tree.Extent)) {
 	}
 }
 
-// runsLen is the sum of the runs.
+// runsLen is the length of all runs together.
 func runsLen(xs []tree.Extent, size, chunk int64) (n int64) {
 	eachRun(xs, size, chunk, func(run tree.Extent) { n += run.Len })
 	return n
 }
 
-// chunkRuns are the runs in a slice, never nil.
+// chunkRuns returns the runs in a slice that is not nil.
 func chunkRuns(xs []tree.Extent, size, chunk int64) []tree.Extent {
 	runs := []tree.Extent{}
 	eachRun(xs, size, chunk, func(run tree.Extent) { runs = append(runs, run) })

@@ -22,38 +22,38 @@ import (
 // layer can hold.
 var ErrNeedsLayer = errors.New("only the image of a layer can hold it")
 
-// DefaultBlockSize is the page size of most machines, which the kernel can mount
-// from its first EROFS on.
+// DefaultBlockSize is the page size of most machines. Every kernel with EROFS can mount
+// blocks of this size there.
 const DefaultBlockSize = 4096
 
 // DefaultMaxHoleBytes is more than the holes of real files take.
 const DefaultMaxHoleBytes = 4 << 30
 
-// Options say what image to write.
+// Options are for NewWriter and WriteFsmeta.
 type Options struct {
 	Layer     bool         // keep whiteouts and other marks of a layer; regular files lie in whole blocks
 	BlockSize int          // a power of two from 512 to 65536; 0: DefaultBlockSize
-	KeepZeros bool         // files that are not sparse stay so; otherwise long zeros in them become holes
+	KeepZeros bool         // do not make holes of long runs of zeros in files that are not sparse
 	Label     string       // volume name, at most 15 bytes
 	UUID      *[16]byte    // nil: from the content
 	Mtime     *tree.Time   // of every file, in place of its own
 	Clamp     *tree.Time   // later times become this
-	BuildTime *int64       // when the image was built, in seconds; nil: not stated
+	BuildTime *int64       // when the image was built, in seconds since 1970; nil: not stored
 	SpoolDir  string       // for the ends of files, many at a time; "": $TMPDIR
 	Check     bool         // read the image back and compare it with what was added
-	Warn      func(string) // is told what the image does not hold as it was; nil: nobody is
+	Warn      func(string) // called with a warning about what the image cannot hold; may be nil
 
 	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
 	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0 stands for
 	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
 
-	// NoDeviceTable is for WriteFsmeta: the layers are the continuation of the one
-	// device on which the image lies, and not devices of their own.
+	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
+	// are not devices of their own.
 	NoDeviceTable bool
 }
 
-// Validate returns an error if no image can have these options.
+// Validate returns an error if the options are not valid.
 func (o *Options) Validate() error {
 	if n := o.BlockSize; n != 0 && (bits.OnesCount(uint(n)) != 1 || n < 1<<disk.MinBlockBits || n > 1<<disk.MaxBlockBits) {
 		return fmt.Errorf("block size %d is not a power of two from %d to %d", n, 1<<disk.MinBlockBits, 1<<disk.MaxBlockBits)
@@ -64,16 +64,15 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Output is where an image goes: a file that is empty and can be read back. It is
-// written from several goroutines.
+// Output is the file to which an image is written. It is empty at the beginning and can be
+// read back. A Writer calls it from several goroutines.
 type Output interface {
 	io.WriterAt
 	io.ReaderAt
 }
 
-// Writer is a tree.Sink that writes an image. The whole blocks of a file's
-// content go into the image when it is added; names, attributes and the ends of
-// files follow at Close.
+// Writer is a tree.Sink that writes an image. Add writes the whole blocks of a file's
+// content; Close writes names, attributes and the ends of files.
 type Writer struct {
 	ctx   context.Context
 	opts  Options
@@ -86,17 +85,17 @@ type Writer struct {
 	added int
 	err   error
 
-	digest  *blake3.Hasher          // of the image behind the head; nil if the UUID is given
-	hash    *blake3.Hasher          // of the current content; nil if it will not be checked
-	written map[*tree.Entry]written // what the check wants to know of files; nil if there is none
+	digest  *blake3.Hasher          // over the image after the head; nil if the UUID is given
+	hash    *blake3.Hasher          // of the current content; nil without Options.Check
+	written map[*tree.Entry]written // files that were written, for the check; nil without it
 
 	devices []merge.Layer // where contents are, in WriteFsmeta
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
 
-	holes   int64      // as MaxHoleBytes counts
-	dropped tree.Tally // xattrs that the format has no place for
+	holes   int64      // bytes so far that MaxHoleBytes limits
+	dropped tree.Tally // xattrs that the format cannot store
 }
 
 var (
@@ -104,8 +103,9 @@ var (
 	errAborted = errors.New("image was given up")
 )
 
-// NewWriter begins an image in out. Nothing is valid before Close. When ctx is done, Add
-// and Close stop, also in the midst of a file, and return its cause.
+// NewWriter begins an image in out, which is not valid before Close. When ctx is done, Add
+// and Close stop, also in the middle of a file, and return its cause. The caller calls
+// Close or Abort, and closes out.
 func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	return w, nil
 }
 
-// beginAt makes off the end of the head.
+// beginAt begins the file data at off, the end of the head.
 func (w *Writer) beginAt(off int64) {
 	w.data = blockio.NewWriter(w.out, off)
 	if w.opts.UUID == nil {
@@ -139,7 +139,7 @@ func (w *Writer) beginAt(off int64) {
 	}
 }
 
-// Add puts e into the image, and has read its content when it returns.
+// Add adds e to the image. When it returns, it has read the content.
 func (w *Writer) Add(e *tree.Entry) error {
 	if w.err == nil {
 		w.err = w.add(e)
@@ -147,7 +147,7 @@ func (w *Writer) Add(e *tree.Entry) error {
 	return w.err
 }
 
-// stopped is the cause of the context if that is done, else nil.
+// stopped returns the cause of the context if that is done, else nil.
 func (w *Writer) stopped() error {
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
@@ -236,12 +236,12 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 	return nil
 }
 
-// timeOf is what the options about times make of t.
+// timeOf returns t after the options about times.
 func (w *Writer) timeOf(t tree.Time) tree.Time {
 	return t.Retimed(w.opts.Mtime, w.opts.Clamp)
 }
 
-// keepXattrs are the xattrs of e that the image can hold.
+// keepXattrs returns the xattrs of e that the image can hold, and counts the others.
 func (w *Writer) keepXattrs(e *tree.Entry) []tree.Xattr {
 	drops := func(x tree.Xattr) bool { return w.drops(x) || e.Lower != nil && tree.SteersOverlay(x.Name) }
 	if !slices.ContainsFunc(e.Xattrs, drops) {
@@ -265,8 +265,8 @@ func (w *Writer) drops(x tree.Xattr) bool {
 	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Layer && x.Name == tree.Opaque.Name
 }
 
-// Close completes the image, and checks it if that was asked for. It does not
-// sync or close the output.
+// Close completes the image, and checks it if Options.Check is set. It does not sync or
+// close the output.
 func (w *Writer) Close() error {
 	if w.err == errClosed {
 		return nil
@@ -284,8 +284,8 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// Abort gives the image up and frees what the Writer holds: spool and goroutines. Add
-// and Close then return cause. After a successful Close it does nothing.
+// Abort gives up the image, frees the spool and ends the goroutines of the Writer. Add and
+// Close then return cause. After a successful Close, Abort does nothing.
 func (w *Writer) Abort(cause error) {
 	if w.err == nil {
 		w.err = cmp.Or(cause, errAborted)
@@ -318,13 +318,17 @@ func (w *Writer) finish() error {
 	if err := w.writeMetadata(p); err != nil {
 		return err
 	}
-	if w.opts.Check {
-		return w.verify(p)
+	if !w.opts.Check {
+		return nil
 	}
-	return nil
+	err := w.verify(p)
+	if err != nil { // without its superblock the image is incomplete again
+		w.out.WriteAt(make([]byte, disk.SuperSize), disk.SuperOffset)
+	}
+	return err
 }
 
-// warn tells once for each kind what the image does not hold as it was.
+// warn gives one warning for each kind of thing that the image does not hold as it was.
 func (w *Writer) warn(p *plan) {
 	if w.opts.Warn == nil {
 		return

@@ -8,15 +8,15 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// xattrTable holds the xattrs that are stored once for all inodes that have them. The
-// xattrs of every inode are noted first, and then counted.
+// xattrTable holds the xattrs that are stored once for all inodes that have them. The caller
+// passes the xattrs of every inode first to note, and then to count.
 type xattrTable struct {
 	seed  maphash.Seed
 	notes []uint64            // hashes of xattrs
-	again map[uint64]struct{} // hashes that were noted more than once: nearly only these xattrs are counted
+	again map[uint64]struct{} // hashes that were noted more than once; only xattrs with these are counted
 	ids   map[tree.Xattr]*sharedXattr
-	order []*sharedXattr // as they were counted
-	size  int64          // of all shared entries
+	order []*sharedXattr // in the order in which they were first counted
+	size  int64          // of all shared entries, in bytes
 	used  bool           // an inode has an xattr, shared or not
 }
 
@@ -26,7 +26,7 @@ type sharedXattr struct {
 	id    uint32
 }
 
-// note takes the xattrs of an inode.
+// note notes the xattrs of an inode.
 func (t *xattrTable) note(xs []tree.Xattr) {
 	if len(xs) > 0 && !t.used {
 		t.used, t.seed, t.again = true, maphash.MakeSeed(), make(map[uint64]struct{})
@@ -40,7 +40,7 @@ func (t *xattrTable) note(xs []tree.Xattr) {
 	}
 }
 
-// compact keeps each note once.
+// compact removes duplicate notes, and adds them to again.
 func (t *xattrTable) compact() {
 	slices.Sort(t.notes)
 	once := t.notes[:0]
@@ -54,13 +54,13 @@ func (t *xattrTable) compact() {
 	t.notes = once
 }
 
-// startCounting ends the notes.
+// startCounting ends the noting, and frees the notes.
 func (t *xattrTable) startCounting() {
 	t.compact()
 	t.notes, t.ids = nil, make(map[tree.Xattr]*sharedXattr)
 }
 
-// count takes the xattrs of an inode for the second time.
+// count counts the xattrs of an inode that were noted more than once.
 func (t *xattrTable) count(xs []tree.Xattr) {
 	for _, x := range xs {
 		if _, ok := t.again[maphash.Comparable(t.seed, x)]; !ok {
@@ -76,7 +76,7 @@ func (t *xattrTable) count(xs []tree.Xattr) {
 	}
 }
 
-// choose keeps those whose sharing saves bytes: one entry and an id in each inode
+// choose keeps the xattrs whose sharing saves bytes: one entry and an id in each inode
 // instead of an entry in each inode.
 func (t *xattrTable) choose() {
 	all := t.order
@@ -86,13 +86,13 @@ func (t *xattrTable) choose() {
 			delete(t.ids, s.Xattr)
 			continue
 		}
-		s.id = uint32(t.size / disk.XattrAlign) // relative: place adds where the table lies
+		s.id = uint32(t.size / disk.XattrAlign) // relative to the table: place adds its offset
 		t.size += disk.XattrSize(s.Xattr)
 		t.order = append(t.order, s)
 	}
 }
 
-// place moves the table off bytes behind XattrBlock.
+// place sets the offset of the table from XattrBlock to off bytes.
 func (t *xattrTable) place(off int64) {
 	for _, s := range t.order {
 		s.id += uint32(off / disk.XattrAlign)
@@ -108,8 +108,8 @@ func (t *xattrTable) encode() []byte {
 	return b
 }
 
-// bodySize is the number of bytes that xs take behind their inode. The first 255 that are
-// in the table are shared.
+// bodySize is the number of bytes that xs take after their inode. Of the xattrs in the table
+// the first 255 are shared.
 func (t *xattrTable) bodySize(xs []tree.Xattr) int64 {
 	if len(xs) == 0 {
 		return 0
@@ -126,7 +126,7 @@ func (t *xattrTable) bodySize(xs []tree.Xattr) int64 {
 	return n
 }
 
-// appendBody appends the bodySize bytes of xs.
+// appendBody appends the bodySize bytes that follow an inode with xs.
 func (t *xattrTable) appendBody(b []byte, xs []tree.Xattr) []byte {
 	if len(xs) == 0 {
 		return b

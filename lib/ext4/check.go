@@ -13,12 +13,12 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is a BLAKE3.
+// hash is a BLAKE3 hash.
 type hash [32]byte
 
-// verify reads the file system back, compares every inode with what was added,
-// every content with the hash that was taken when it was written, and all
-// metadata with what it should be.
+// verify reads the file system back. It compares every inode with the entry that was added,
+// and every content with the hash that was taken when it was written, and audits all
+// metadata.
 func (w *Writer) verify(size int64) error {
 	img, err := read.Open(w.out, size)
 	if err != nil {
@@ -52,8 +52,8 @@ func (w *Writer) verify(size int64) error {
 	return fmt.Errorf("check: %w", err)
 }
 
-// compare returns an error that names the first thing in which have, from the file
-// system, is not want, which is inode in the tree.
+// compare returns an error about the first difference between want, which was added and is
+// inode in the tree, and have, from the file system.
 func (w *Writer) compare(inode, want, have *tree.Entry) error {
 	if err := tree.Difference(want, have, "the file system"); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (w *Writer) compareContent(inode, want, have *tree.Entry) error {
 	return nil
 }
 
-// whole is a copy of xs, where nil stands for all of a file.
+// whole returns a copy of xs, in which one extent of size bytes replaces nil.
 func whole(xs []tree.Extent, size int64) []tree.Extent {
 	if xs == nil {
 		return []tree.Extent{{Len: size}}
@@ -97,14 +97,14 @@ func whole(xs []tree.Extent, size int64) []tree.Extent {
 	return slices.Clone(xs)
 }
 
-// extentsWriter takes the blocks of a file and passes on what is data. The rest of
-// the blocks must be zeros.
+// extentsWriter takes the blocks of a file and passes on the bytes of its extents. All other
+// bytes of the blocks must be zeros.
 type extentsWriter struct {
 	w      io.Writer
-	data   []tree.Extent // still to come, the first one maybe in part
-	blocks []tree.Extent // likewise
+	data   []tree.Extent // extents whose data has not come yet; part of the first one may have
+	blocks []tree.Extent // runs of blocks, likewise
 
-	stopped func() error // an error once the writer is to stop
+	stopped func() error // returns why to stop, or nil
 }
 
 func (x *extentsWriter) Write(p []byte) (n int, err error) {

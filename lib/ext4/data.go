@@ -7,10 +7,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// maxFileSize is that of the format: blocks are numbered with 32 bits.
+// maxFileSize is the limit of the format, which numbers the blocks of a file with 32 bits.
 const maxFileSize = disk.ExtentMaxLogical * disk.BlockSize
 
-// checkExtents tells whether e has ascending, separate extents in its size.
+// checkExtents returns an error unless e has ascending, separate extents within its size.
 func checkExtents(e *tree.Entry) error {
 	if e.Size < 0 || e.Size > maxFileSize {
 		return fmt.Errorf("%d bytes: the format ends at %d", e.Size, int64(maxFileSize))
@@ -49,13 +49,13 @@ func eachPart(e *tree.Entry, fn func(logical uint32, n uint64)) {
 	}
 }
 
-// dataBlocks is how many blocks the file e has.
+// dataBlocks is how many blocks of the file e hold data.
 func dataBlocks(e *tree.Entry) (n uint64) {
 	eachPart(e, func(_ uint32, k uint64) { n += k })
 	return n
 }
 
-// writeContent puts c, the data of the file e of the tree, where it stays. The file is not
+// writeContent writes c, the data of the file e of the tree, to its place. The file is not
 // empty.
 func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	w.inodes.Of(e).start = w.files.NextFree()
@@ -73,18 +73,18 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	return nil
 }
 
-// maxHoles is how many extents of files that were not sparse a Writer remembers; then
-// zeros stay.
+// maxHoles is how many extents a Writer keeps for files that were not sparse. When it has so
+// many, it makes no more holes in such files.
 const maxHoles = 1 << 20
 
-// contentWriter takes the bytes of a file's extents and writes those of its
-// blocks: the extents and zeros around them.
+// contentWriter takes the bytes of a file's extents, and writes the blocks of the file: the
+// extents, and zeros around them.
 type contentWriter struct {
 	w       *Writer
 	scatter tree.Scatter
-	off     int64  // in the file, of what is written next
-	blocks  uint64 // for which there is no place yet
-	left    int64  // bytes of the place that there is
+	off     int64  // offset in the file of the next byte to be written
+	blocks  uint64 // number of blocks of the file that have no place yet
+	left    int64  // bytes that are left in the current place
 
 	sifter  tree.Sifter // of a file that is not sparse: its blocks of zeros are left out
 	sifting bool
@@ -122,7 +122,7 @@ func (s *contentWriter) put(off int64, p []byte) error {
 	return s.data(p)
 }
 
-// finish completes the last block, and gives back what holes have left over.
+// finish completes the last block, and gives back the blocks that holes have saved.
 func (s *contentWriter) finish() error {
 	if s.sifting {
 		if err := s.sifter.End(true); err != nil {
@@ -149,7 +149,7 @@ func (s *contentWriter) leaveOut(n int64) {
 	s.off = roundUp(s.off + n)
 }
 
-// advance writes zeros up to off, but for whole blocks that are a hole.
+// advance writes zeros up to off, except in whole blocks, which become a hole.
 func (s *contentWriter) advance(off int64) error {
 	if s.off >= off {
 		return nil
@@ -170,7 +170,7 @@ func (s *contentWriter) zero(off int64) error {
 	return s.write(zeros[:off-s.off])
 }
 
-// write writes p, the next bytes of the file's blocks, as long as there is room.
+// write writes p, the next bytes of the file's blocks, unless the disk is full.
 func (s *contentWriter) write(p []byte) error {
 	s.off += int64(len(p))
 	for len(p) > 0 && !s.w.short {
@@ -189,11 +189,11 @@ func (s *contentWriter) write(p []byte) error {
 	return nil
 }
 
-// place takes the next blocks that lie together, as many as the file may still need.
+// place takes the next consecutive free blocks, as many as the file may still need.
 func (s *contentWriter) place() error {
 	w := s.w
 	if at := w.files.NextFree(); at >= w.limit {
-		w.short = true // and Close tells what would have been enough
+		w.short = true // Close returns an error that says what would have been enough
 		return nil
 	}
 	a := w.files.Piece(min(s.blocks, w.limit-w.files.Next))
@@ -201,7 +201,7 @@ func (s *contentWriter) place() error {
 	return w.data.Move(int64(a.Start) * disk.BlockSize)
 }
 
-// takeHash is the hash of the current content, and begins that of the next.
+// takeHash returns the hash of the current content, and begins that of the next.
 func (w *Writer) takeHash() (h hash) {
 	w.hash.Sum(h[:0])
 	w.hash.Reset()

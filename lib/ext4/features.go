@@ -7,15 +7,15 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Features are what of the format can be left out, or added. The zero value is
-// what mke2fs 1.47 makes.
+// Features are deviations from the default features: features that are left out or added.
+// The zero value has the features that mke2fs 1.47 uses.
 type Features uint32
 
-// feature is a bit of Features: one that differs from what is usual.
+// feature describes a bit of Features.
 type feature struct {
 	bit  Features
 	name string
-	off  bool // not there unless it is asked for
+	off  bool // off by default
 	root bool // a root file system needs it
 	why  string
 }
@@ -32,7 +32,7 @@ const (
 	dirNlink
 )
 
-// features are all, in the order in which Help lists them.
+// features lists all features, in the order of FeatureNames.
 var features = []feature{
 	{bit: bit64, name: "64bit", why: "more than 16 TiB, checksums of 32 bits for bitmaps"},
 	{bit: metadataCsum, name: "metadata_csum", why: "checksums; without it all bitmaps are written"},
@@ -54,7 +54,7 @@ func (f Features) has(bit Features) bool {
 	panic("no such feature")
 }
 
-// ParseFeatures reads a list as mke2fs -O takes it: "^64bit,metadata_csum_seed".
+// ParseFeatures reads a list in the form of mke2fs -O: "^64bit,metadata_csum_seed".
 func ParseFeatures(list string) (f Features, err error) {
 	for _, word := range strings.Split(list, ",") {
 		if word == "" {
@@ -78,7 +78,7 @@ func ParseFeatures(list string) (f Features, err error) {
 	return f, nil
 }
 
-// FeatureNames are the features that ParseFeatures knows.
+// FeatureNames returns the names of the features that ParseFeatures knows.
 func FeatureNames() []string {
 	var names []string
 	for _, k := range features {
@@ -87,7 +87,7 @@ func FeatureNames() []string {
 	return names
 }
 
-// words are the feature words of the superblock.
+// words returns the feature words of the superblock.
 func (f Features) words() (compat disk.CompatFlags, incompat disk.IncompatFlags, ro disk.RoCompatFlags) {
 	compat = disk.CompatExtAttr
 	incompat = disk.IncompatFiletype | disk.IncompatExtents
@@ -119,7 +119,7 @@ func (f Features) words() (compat disk.CompatFlags, incompat disk.IncompatFlags,
 	return compat, incompat, ro
 }
 
-// GroupDescSize is how long a group descriptor is.
+// descSize is the length of a group descriptor in bytes.
 func (f Features) descSize() uint32 {
 	if f.has(bit64) {
 		return disk.GroupDescSize

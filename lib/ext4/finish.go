@@ -12,13 +12,13 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// finish writes all that is not the content of files. What is of a file or a
-// directory comes first: it has its place right behind the contents.
+// finish writes everything but the contents of files. Blocks of files and directories come
+// first: their place is right after the contents.
 func (w *Writer) finish() error {
 	if err := w.addOwn(); err != nil {
 		return err
 	}
-	if err := w.data.Flush(); err != nil { // the digest has seen all contents
+	if err := w.data.Flush(); err != nil { // so that the digest covers all contents
 		return err
 	}
 	w.data.Tap(nil)
@@ -37,11 +37,15 @@ func (w *Writer) finish() error {
 	if err := w.writeMetadata(l); err != nil || !w.opts.Check {
 		return err
 	}
-	return w.verify(int64(l.geo.blocks) * disk.BlockSize)
+	err = w.verify(int64(l.geo.blocks) * disk.BlockSize)
+	if err != nil { // without its superblock the file system is incomplete again
+		w.out.WriteAt(make([]byte, disk.SuperSize), disk.SuperOffset)
+	}
+	return err
 }
 
-// identify chooses what makes this file system another than others: from digest,
-// which has seen the content, and the options. Without one there is a UUID.
+// identify chooses the UUID and the hash seed: from digest, which covers the entries and
+// contents, and from the options. Without a digest the options have a UUID.
 func (w *Writer) identify(digest *blake3.Hasher) {
 	o := &w.opts
 	if digest == nil {
@@ -56,7 +60,7 @@ func (w *Writer) identify(digest *blake3.Hasher) {
 	digest.Sum(sum[:0])
 	if o.UUID == nil {
 		copy(w.uuid[:], sum[:])
-		w.uuid[6] = w.uuid[6]&0x0F | 0x80 // version 8: made as one likes
+		w.uuid[6] = w.uuid[6]&0x0F | 0x80 // version 8: custom
 		w.uuid[8] = w.uuid[8]&0x3F | 0x80
 	}
 	for i := range w.hashSeed {
@@ -76,7 +80,7 @@ func (w *Writer) dirOptions() disk.DirOptions {
 	return disk.DirOptions{Index: w.opts.Features.has(dirIndex), HashSeed: w.hashSeed, Checksums: w.opts.Features.has(metadataCsum), Block: &w.dirBlock}
 }
 
-// put writes whole blocks, unless there is no room.
+// put writes whole blocks, unless the disk is full.
 func (w *Writer) put(block uint64, data []byte) error {
 	if w.short {
 		return nil
@@ -88,14 +92,14 @@ func (w *Writer) put(block uint64, data []byte) error {
 	return err
 }
 
-// take is the next free block. Whether there was one shows in the end.
+// take takes the next free block. If the disk is full, finish fails later.
 func (w *Writer) take() (uint64, error) {
 	w.fits(1)
 	return w.files.Piece(1).Start, nil
 }
 
-// placeItems writes the blocks of inodes that are not the content of files:
-// directories, long link targets, extent trees and xattrs.
+// placeItems writes the blocks of inodes that are not contents of files: directories, long
+// link targets, extent trees and xattrs.
 func (w *Writer) placeItems() error {
 	for _, it := range w.inodes.list {
 		if err := w.placeItem(it); err != nil {
@@ -105,7 +109,7 @@ func (w *Writer) placeItems() error {
 	return w.placeXattrs()
 }
 
-// blame says which entry err is about.
+// blame adds the path of it to err.
 func (w *Writer) blame(it *inode, err error) error {
 	return fmt.Errorf("%s: %w", w.pathOf(it), err)
 }
@@ -143,7 +147,7 @@ func (w *Writer) placeItem(it *inode) error {
 	return err
 }
 
-// append writes whole blocks to the next free ones.
+// append writes b, whole blocks, to the next free blocks.
 func (w *Writer) append(b []byte) (err error) {
 	w.fits(uint64(len(b) / disk.BlockSize))
 	w.files.Pieces(uint64(len(b)/disk.BlockSize), func(a alloc.Area) {
@@ -155,7 +159,7 @@ func (w *Writer) append(b []byte) (err error) {
 	return err
 }
 
-// directory is the content of a directory, good until the next call.
+// directory returns the content of a directory, which is valid until the next call.
 func (w *Writer) directory(it *inode) ([]byte, error) {
 	node := it.dir.node
 	children := node.SortedChildren()
@@ -178,7 +182,7 @@ func (w *Writer) directory(it *inode) ([]byte, error) {
 	return b, nil
 }
 
-// pathOf finds the first path of it, for a message, as the caller knows it.
+// pathOf returns the first path of it, in the form in which it was added, for a message.
 func (w *Writer) pathOf(it *inode) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {

@@ -5,13 +5,14 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// bitmaps say which blocks belong to inodes. A group without any has none.
+// bitmaps has, for each group, a bitmap of the blocks that belong to inodes: nil for a group
+// without any.
 type bitmaps struct {
 	groups []*[disk.BlockSize]byte
 	used   uint64
 }
 
-// fullBitmap is what all full groups share.
+// fullBitmap is the bitmap that all full groups share.
 var fullBitmap = func() *[disk.BlockSize]byte {
 	b := new([disk.BlockSize]byte)
 	disk.SetBits(b[:], 0, disk.BlocksPerGroup)
@@ -22,7 +23,7 @@ func newBitmaps(groups uint32) *bitmaps {
 	return &bitmaps{groups: make([]*[disk.BlockSize]byte, groups)}
 }
 
-// mark says that a is in use. None of it has been marked before.
+// mark marks the blocks of a as in use. None of them has been marked before.
 func (m *bitmaps) mark(a alloc.Area) {
 	m.used += a.N
 	for a.N > 0 {
@@ -48,18 +49,18 @@ type groupWriter struct {
 	seed   disk.Seed
 	places []groupPlace
 	files  *bitmaps
-	fixed  []alloc.Area // in use, too; ascending
-	dirs   []uint32     // directories whose inode is in the group; may be shorter
-	last   uint32       // the highest inode in use, all below are too
+	fixed  []alloc.Area // also in use; ascending
+	dirs   []uint32     // for each group, the number of directories; groups at the end may be missing
+	last   uint32       // the highest inode in use; all lower ones are in use, too
 	put    func(block uint64, data []byte) error
 
-	stopped func() error // an error once the writer is to stop
+	stopped func() error // returns why to stop, or nil
 
 	room       [disk.BlockSize]byte // of one bitmap
 	freeBlocks uint64
 }
 
-// write returns the descriptors, whole blocks.
+// write writes the bitmaps and returns the descriptors, in whole blocks.
 func (w *groupWriter) write() (gdt []byte, err error) {
 	gdt = make([]byte, uint64(w.geo.gdt)*disk.BlockSize)
 	for g := range w.geo.groups {
@@ -86,7 +87,7 @@ func (w *groupWriter) group(g uint32) (disk.GroupDesc, error) {
 	if int(g) < len(w.dirs) {
 		d.Dirs = w.dirs[g]
 	}
-	sums := w.feat.has(metadataCsum) // without it flags have no meaning
+	sums := w.feat.has(metadataCsum) // without it, flags of groups have no meaning
 	if sums {
 		d.Unused = d.FreeInodes
 		d.Flags = disk.TableZeroed
@@ -99,7 +100,7 @@ func (w *groupWriter) group(g uint32) (disk.GroupDesc, error) {
 	bitmap, n := w.bitmap(g), w.geo.groupBlocks(g)
 	d.FreeBlocks = uint32(n) - disk.CountOnes(bitmap)
 	w.freeBlocks += uint64(d.FreeBlocks)
-	// mke2fs has no such group first or last, nor one with metadata in it.
+	// As mke2fs does: only a group without metadata, and neither the first nor the last.
 	if sums && d.FreeBlocks == disk.BlocksPerGroup && g < w.geo.groups-1 {
 		d.Flags |= disk.BlockUninit
 		return d, nil
@@ -107,7 +108,8 @@ func (w *groupWriter) group(g uint32) (disk.GroupDesc, error) {
 	return d, w.blockBitmap(&d, bitmap, n)
 }
 
-// bitmap says which blocks of group g are in use, for groups one after the other.
+// bitmap returns the bitmap of the blocks of group g that are in use. It is called for the
+// groups in ascending order.
 func (w *groupWriter) bitmap(g uint32) []byte {
 	clear(w.room[:])
 	if b := w.files.groups[g]; b != nil {
@@ -126,7 +128,8 @@ func (w *groupWriter) bitmap(g uint32) []byte {
 	return w.room[:]
 }
 
-// inodeBitmap writes the bitmap of a group whose first used inodes are in use.
+// inodeBitmap writes the inode bitmap of a group. used is how many inodes are in use, the
+// first ones of the group.
 func (w *groupWriter) inodeBitmap(d *disk.GroupDesc, used uint32) error {
 	var b [disk.BlockSize]byte
 	disk.SetBits(b[:], 0, uint64(used))
@@ -135,7 +138,8 @@ func (w *groupWriter) inodeBitmap(d *disk.GroupDesc, used uint32) error {
 	return w.put(d.InodeBitmap, b[:])
 }
 
-// blockBitmap writes the bitmap of a group of n blocks. One of zeros stays a hole.
+// blockBitmap writes the block bitmap of a group of n blocks. A bitmap of zeros stays a
+// hole.
 func (w *groupWriter) blockBitmap(d *disk.GroupDesc, b []byte, n uint64) error {
 	disk.SetBits(b, n, disk.BlocksPerGroup)
 	d.BlockBitmapSum = w.sum(b)
@@ -145,7 +149,7 @@ func (w *groupWriter) blockBitmap(d *disk.GroupDesc, b []byte, n uint64) error {
 	return w.put(d.BlockBitmap, b)
 }
 
-// sum is the checksum of a bitmap as far as a descriptor has room.
+// sum is the checksum of a bitmap, as wide as descriptors store it.
 func (w *groupWriter) sum(b []byte) uint32 {
 	switch {
 	case !w.feat.has(metadataCsum):

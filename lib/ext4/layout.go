@@ -8,7 +8,7 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// layout says where everything is that is of no file.
+// layout is the places of everything that does not belong to a file.
 type layout struct {
 	geo     geometry
 	places  []groupPlace
@@ -16,17 +16,17 @@ type layout struct {
 	journal []alloc.Area
 	nodes   []uint64 // blocks of its extent tree
 	resize  uint64   // block of the resize inode; 0: none
-	end     uint64   // nothing of it lies at or behind this block
+	end     uint64   // the first block after the whole layout
 }
 
 const (
-	maxJournal      = 10240000 // blocks, as mke2fs has it
+	maxJournal      = 10240000 // blocks; the limit of mke2fs
 	defaultReserved = 127
 )
 
-// area is how many blocks behind a superblock are kept for descriptors, where gdt
-// blocks are in use. Without resize_inode those that are not needed are free in the
-// end, but hold no file: it was not known yet which these are.
+// area is how many blocks after a superblock are kept for descriptors, if descriptors take
+// gdt blocks. Without resize_inode the blocks that descriptors do not need become free, but
+// hold no file, because which ones these are is known only after the files are written.
 func (o *Options) area(gdt uint64) uint64 {
 	desc := o.Features.descSize()
 	n := gdt + defaultReserved
@@ -41,7 +41,8 @@ func (o *Options) area(gdt uint64) uint64 {
 	return max(gdt, min(n, disk.DescBlocks(maxResizeBlock, desc)))
 }
 
-// geometry divides so many blocks.
+// geometry returns the geometry for the given number of blocks, and at least so many inodes
+// if possible.
 func (o *Options) geometry(blocks, inodes uint64) (g geometry) {
 	g = geometry{blocks: blocks, descSize: o.Features.descSize()}
 	if o.Features.has(flexBG) {
@@ -54,7 +55,7 @@ func (o *Options) geometry(blocks, inodes uint64) (g geometry) {
 	return g
 }
 
-// shorten is geometry without a last group that would have no room for data.
+// shorten is geometry, but leaves out a last group that would have no room for data.
 func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 	for {
 		g := o.geometry(blocks, inodes)
@@ -71,7 +72,7 @@ func (o *Options) shorten(blocks, inodes uint64) (geometry, error) {
 	}
 }
 
-// journalLength is how many blocks of journal there are on so many.
+// journalLength is how many blocks the journal of a file system of so many blocks has.
 func (o *Options) journalLength(blocks uint64) uint64 {
 	if o.Journal != nil {
 		return uint64(*o.Journal) / disk.BlockSize
@@ -79,8 +80,8 @@ func (o *Options) journalLength(blocks uint64) uint64 {
 	return journalBlocks(blocks)
 }
 
-// inFront plans as mke2fs does: the metadata of each flex run at its start, the
-// journal in the middle. The areas that are taken so are those of the cursor.
+// inFront plans like mke2fs: the metadata of each flex run is at the start of the run, and
+// the journal in the middle. The cursor that it returns gives out the other blocks.
 func (o *Options) inFront(blocks, inodes uint64) (*layout, alloc.Cursor, error) {
 	g, err := o.shorten(blocks, inodes)
 	if err != nil {
@@ -101,9 +102,9 @@ func (o *Options) inFront(blocks, inodes uint64) (*layout, alloc.Cursor, error) 
 	return l, c, nil
 }
 
-// behind plans journal and metadata behind the files, which end where c is. The
-// metadata of flex runs that begin later is at their start.
-func (o *Options) behind(c alloc.Cursor, g geometry) *layout {
+// atEnd plans the journal and the metadata after the files, which end where c is. The
+// metadata of flex runs that begin later is at the start of these runs.
+func (o *Options) atEnd(c alloc.Cursor, g geometry) *layout {
 	l := &layout{geo: g}
 	c.Pieces(o.journalLength(g.blocks), func(a alloc.Area) { l.journal = append(l.journal, a) })
 	l.claim(&c)
@@ -111,7 +112,7 @@ func (o *Options) behind(c alloc.Cursor, g geometry) *layout {
 	return l
 }
 
-// claim takes the blocks of the resize inode and of the journal's extent tree.
+// claim takes blocks for the resize inode and for the journal's extent tree from c.
 func (l *layout) claim(c *alloc.Cursor) {
 	if l.geo.reserved > 0 {
 		l.resize = c.Piece(1).Start
@@ -121,7 +122,7 @@ func (l *layout) claim(c *alloc.Cursor) {
 	}
 }
 
-// journalRuns is where the journal lies.
+// journalRuns returns the blocks of the journal.
 func (l *layout) journalRuns() (list []disk.Run) {
 	logical := uint32(0)
 	for _, a := range l.journal {
@@ -131,7 +132,7 @@ func (l *layout) journalRuns() (list []disk.Run) {
 	return list
 }
 
-// journalLen is how many blocks the journal has.
+// journalLen is the length of the journal in blocks.
 func (l *layout) journalLen() (n uint64) {
 	for _, a := range l.journal {
 		n += a.N
@@ -148,8 +149,8 @@ func (l *layout) used() uint64 {
 	return n
 }
 
-// middle is the group where mke2fs begins the journal: of two or three next to
-// the middle the first of those with the most room.
+// middle returns the group in which mke2fs begins the journal: of the two or three groups
+// next to the middle, the first of those with the most room.
 func (l *layout) middle(c *alloc.Cursor) uint32 {
 	flex := uint32(1) << l.geo.logFlex
 	group := uint32(l.geo.blocks / 2 / disk.BlocksPerGroup)
@@ -173,7 +174,7 @@ func (l *layout) middle(c *alloc.Cursor) uint32 {
 	return best
 }
 
-// free is how many blocks of a group c can give.
+// free is how many blocks of a group are not taken in c.
 func (l *layout) free(c *alloc.Cursor, group uint32) (n uint64) {
 	end := uint64(group)*disk.BlocksPerGroup + l.geo.groupBlocks(group)
 	for at := c.At(uint64(group) * disk.BlocksPerGroup); at.NextFree() < end; {

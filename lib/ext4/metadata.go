@@ -10,8 +10,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// writeMetadata writes what has its place by l: the journal, the resize inode,
-// inode tables, bitmaps and descriptors, and the superblock last.
+// writeMetadata writes everything whose place is in l: the journal, the resize inode, the
+// inode tables, bitmaps and descriptors, and last the superblock.
 func (w *Writer) writeMetadata(l *layout) error {
 	size := max(w.opts.Size&^(disk.BlockSize-1), int64(l.geo.blocks)*disk.BlockSize)
 	if err := w.out.Truncate(size); err != nil {
@@ -39,12 +39,12 @@ type metadataWriter struct {
 	last  uint32 // inode
 	super disk.Superblock
 	block [disk.BlockSize]byte // of an inode table
-	at    uint64               // where it goes; 0: nowhere
-	dirs  []uint32             // of each group
-	free  uint64               // blocks
+	at    uint64               // the block that it goes to; 0: block is empty
+	dirs  []uint32             // number of directories in each group
+	free  uint64               // number of free blocks
 }
 
-// newSuper is the superblock without what only the groups tell.
+// newSuper returns the superblock without the counts that follow from the groups.
 func (m *metadataWriter) newSuper() disk.Superblock {
 	o, g := &m.opts, &m.l.geo
 	s := disk.Superblock{
@@ -83,7 +83,7 @@ func (m *metadataWriter) newSuper() disk.Superblock {
 	return s
 }
 
-// setFeatures states the features, and what has a meaning with one only.
+// setFeatures sets the features, and the fields that have a meaning only with one of them.
 func (m *metadataWriter) setFeatures(s *disk.Superblock) {
 	f := m.opts.Features
 	s.Compat, s.Incompat, s.RoCompat = f.words()
@@ -106,8 +106,8 @@ func (m *metadataWriter) setFeatures(s *disk.Superblock) {
 	}
 }
 
-// writeJournal writes the one block that an empty journal has, its extent tree,
-// and notes the journal in the superblock.
+// writeJournal writes the only block that an empty journal needs, and its extent tree, and
+// sets the fields of the superblock about the journal.
 func (m *metadataWriter) writeJournal() error {
 	if len(m.l.journal) == 0 {
 		return nil
@@ -142,8 +142,8 @@ func (m *metadataWriter) journalInode() disk.Inode {
 	}
 }
 
-// writeResize makes the reserved blocks behind the descriptors a file, as
-// growreserved.go describes it.
+// writeResize makes the reserved blocks after the descriptors a file; see reserved.go of
+// lib/ext4/disk.
 func (m *metadataWriter) writeResize() error {
 	if m.l.resize == 0 {
 		return nil
@@ -191,8 +191,8 @@ func (m *metadataWriter) writeInodes() error {
 	return m.flushInodes()
 }
 
-// putInode encodes an inode into the block of its table, which is written when
-// the next is begun. The first block takes inodes in any order.
+// putInode encodes an inode into the block of its table. The block is written when the next
+// one is begun. The inodes in the first block may come in any order.
 func (m *metadataWriter) putInode(ino uint32, n *disk.Inode, xattrs []byte) error {
 	group, i := (ino-1)/m.l.geo.ipg, (ino-1)%m.l.geo.ipg
 	if at := m.l.places[group].inodeTable + uint64(i)/disk.InodesPerBlock; at != m.at {
@@ -250,8 +250,8 @@ func (m *metadataWriter) writeInode(it *inode) error {
 	return m.putInode(it.ino, &n, xattrs)
 }
 
-// extents fills in where the content of it is. Blocks of the tree have been
-// written by placeItem.
+// extents fills in the extents of it in n. placeItem has already written the blocks of the
+// extent tree.
 func (m *metadataWriter) extents(it *inode, n *disk.Inode) (used int, err error) {
 	n.Flags |= disk.FlagExtents
 	switch {
@@ -261,7 +261,7 @@ func (m *metadataWriter) extents(it *inode, n *disk.Inode) (used int, err error)
 			n.Flags |= disk.FlagIndex
 		}
 		if it.nlink > disk.NlinkMax {
-			n.Links = 1 // there are more than can be counted
+			n.Links = 1 // means more than can be counted
 		}
 	case it.entry.Type == tree.Link:
 		n.Size = uint64(len(it.entry.Link))
@@ -273,7 +273,7 @@ func (m *metadataWriter) extents(it *inode, n *disk.Inode) (used int, err error)
 	return disk.ExtentTree(&n.Block, it.runs(&m.files), m.seed.Inode(it.ino, 0), take, func(uint64, []byte) error { return nil })
 }
 
-// writeGroups writes the bitmaps and the descriptors, these with all copies.
+// writeGroups writes the bitmaps, and the descriptors with all copies.
 func (m *metadataWriter) writeGroups() error {
 	g := &m.l.geo
 	groups := groupWriter{
@@ -287,7 +287,7 @@ func (m *metadataWriter) writeGroups() error {
 	}
 	m.free = groups.freeBlocks
 	if m.free != g.blocks-used {
-		panic(fmt.Sprintf("%d of %d blocks are in use, bitmaps have %d free", used, g.blocks, m.free)) // one has two owners
+		panic(fmt.Sprintf("%d of %d blocks are in use, bitmaps have %d free", used, g.blocks, m.free)) // a block has two owners
 	}
 	for _, i := range disk.BackupGroups(g.groups) {
 		if err := m.put(uint64(i)*disk.BlocksPerGroup+1, gdt); err != nil {
@@ -325,14 +325,14 @@ func (m *metadataWriter) inUse() *bitmaps {
 	return b
 }
 
-// writeSupers writes the superblock, its copies first.
+// writeSupers writes the copies of the superblock, and then the superblock.
 func (m *metadataWriter) writeSupers() error {
 	s := &m.super
 	s.SetFreeBlocks(m.free)
 	s.FreeInodes = s.Inodes - m.last
 	groups := disk.BackupGroups(m.l.geo.groups)
 	for _, i := range groups[1:] {
-		s.State, s.BlockGroup = 0, uint16(i) // mke2fs does not call copies clean
+		s.State, s.BlockGroup = 0, uint16(i) // like mke2fs, which does not mark copies as clean
 		block := make([]byte, disk.BlockSize)
 		s.Seal(block)
 		if err := m.put(uint64(i)*disk.BlocksPerGroup, block); err != nil {

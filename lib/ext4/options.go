@@ -15,41 +15,41 @@ import (
 // of an overlay can hold.
 var ErrNeedsUpper = errors.New("only the upper disk of an overlay can hold it")
 
-// Options say what file system to write.
+// Options are for NewWriter.
 type Options struct {
-	// Upper makes the upper disk of an overlay: the entries come below /upper,
-	// with whiteouts and opaque directories, and there is an empty /work. Without
-	// room for overlayfs to work there (see room) it is refused.
+	// Upper makes the upper disk of an overlay: entries go below /upper and may be
+	// whiteouts and opaque directories, and /work is an empty directory. It is an error
+	// if the disk has no room for the work of overlayfs (see room).
 	Upper bool
 
-	Size    int64 // in bytes; 0: what the content needs and FreeSpace (not with Upper)
-	MaxSize int64 // to which it can grow by resize_inode; 0: 127 more blocks of descriptors, that is 1 TiB
+	Size    int64 // in bytes; 0 (not with Upper): as much as the content and FreeSpace need
+	MaxSize int64 // bytes to which it can grow with resize_inode; 0: 127 more blocks of descriptors, about 1 TiB
 
-	Shrink     bool   // with Size 0: as small as can be
+	Shrink     bool   // with Size 0: as small as possible
 	FreeSpace  *int64 // with Size 0: bytes for more files; nil: a quarter of what is in use, at least DefaultFree
-	FreeInodes *int64 // inodes for more files; nil: as BytesPerInode says
+	FreeInodes *int64 // inodes for more files; nil: their number follows from BytesPerInode
 
-	Inodes        int64  // in all; 0: as the others say
-	BytesPerInode int64  // 0: as mke2fs chooses by the size, or of FreeSpace one for 16384
-	Journal       *int64 // bytes of the journal, 0: none; nil: as mke2fs chooses by the size
+	Inodes        int64  // number of all inodes; 0: it follows from the other options
+	BytesPerInode int64  // one inode for so many bytes; 0: mke2fs's choice for the size, or 16384 of FreeSpace
+	Journal       *int64 // bytes of the journal, 0: none; nil: mke2fs's choice for the size
 	Features      Features
 
 	Label string     // volume name, at most 16 bytes
-	UUID  *[16]byte  // nil: from content and options
+	UUID  *[16]byte  // nil: derived from content and options
 	Mtime *tree.Time // of every file, in place of its own
 	Clamp *tree.Time // later times become this
-	Epoch *int64     // when the file system was made, in seconds; nil: 0
+	Epoch *int64     // when the file system was made, in seconds since 1970; nil: 0
 
-	// Below looks up what lies below an upper disk. The directory ".", and others
-	// that are only implied by what they hold, take the attributes that it has
-	// there. nil, or fs.ErrNotExist: 0755 of root.
+	// Below looks up a path in the layers below an upper disk. Directories that are only
+	// implied, and the directory ".", take the attributes of the entry that it returns. If
+	// it is nil or the error is fs.ErrNotExist, they are 0755 of root.
 	Below func(path string) (*tree.Entry, error)
-	Mode  *uint16 // with Upper: permissions of /upper, also where an entry has others
+	Mode  *uint16 // with Upper: permissions of /upper, which override those of an entry
 
-	KeepZeros bool // files that are not sparse stay so; otherwise blocks of zeros in them become holes
+	KeepZeros bool // do not make holes of blocks of zeros in files that are not sparse
 
 	Check bool         // read the file system back and compare it with what was added
-	Warn  func(string) // is told of what is left out or changed; may be nil
+	Warn  func(string) // called with a warning about what is left out or changed; may be nil
 }
 
 // Limits of sizes, in bytes.
@@ -62,17 +62,18 @@ const (
 
 	minBytesPerInode  = 1024
 	freeBytesPerInode = 16384
-	sizeUnit          = 1 << 20 // sizes that follow from the content are multiples
+	sizeUnit          = 1 << 20 // sizes that follow from the content are multiples of this
 )
 
-// Output is where a file system goes: a file that is empty and can be read back.
+// Output is the file to which a file system is written. It is empty at the beginning and can
+// be read back.
 type Output interface {
 	io.WriterAt
 	io.ReaderAt
 	Truncate(size int64) error
 }
 
-// Validate tells whether a file system can have these options.
+// Validate returns an error if the options are not valid.
 func (o *Options) Validate() error {
 	if err := o.validateSize(); err != nil {
 		return err
@@ -90,7 +91,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("time %d does not fit into a superblock", *e)
 	}
 	if !o.Upper && !o.Features.has(flexBG) {
-		return errors.New("a root file system needs flex_bg: its metadata lies behind the files")
+		return errors.New("a root file system needs flex_bg: its metadata follows the files")
 	}
 	return nil
 }
@@ -125,7 +126,7 @@ func (o *Options) validateSize() error {
 		return fmt.Errorf("it cannot grow to %d bytes: it has %d", o.MaxSize, o.Size)
 	}
 	if o.MaxSize > maxResizeBlock*disk.BlockSize || o.Size > maxResizeBlock*disk.BlockSize && o.MaxSize != 0 {
-		return fmt.Errorf("resize_inode ends below %d bytes; behind that only a kernel grows it", int64(maxResizeBlock+1)*disk.BlockSize)
+		return fmt.Errorf("resize_inode ends below %d bytes; beyond that only a kernel can grow it", int64(maxResizeBlock+1)*disk.BlockSize)
 	}
 	if limit := o.reservable(); o.MaxSize > limit {
 		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, limit)
@@ -133,8 +134,8 @@ func (o *Options) validateSize() error {
 	return nil
 }
 
-// reservable is how large a file system can become that has all the reserved
-// blocks that the format allows.
+// reservable is the size in bytes to which a file system can grow if it has as many reserved
+// blocks as the format allows.
 func (o *Options) reservable() int64 {
 	desc := o.Features.descSize()
 	gdt := disk.DescBlocks(max(1, uint64(o.Size)/disk.BlockSize), desc) + disk.MaxReservedGDT

@@ -7,32 +7,32 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// geometry is what of a file system follows from its size and features.
+// geometry is the part of a layout that follows from size and features.
 type geometry struct {
 	blocks   uint64
 	groups   uint32
 	ipg      uint32 // inodes per group, a multiple of disk.InodesPerBlock
 	descSize uint32
 	gdt      uint32 // blocks of group descriptors
-	reserved uint32 // blocks behind them, for more
+	reserved uint32 // blocks after them, reserved for more
 	logFlex  uint8  // groups whose metadata lies together
 }
 
-// Numbers of mke2fs.
+// Numbers that mke2fs uses.
 const (
 	maxResizeBlock = math.MaxUint32
 	journalMin     = 1024
 	defaultLogFlex = 4
 )
 
-// tableBlocks is how long the inode table of a group is.
+// tableBlocks is the length of a group's inode table in blocks.
 func (g *geometry) tableBlocks() uint64 { return uint64(g.ipg) / disk.InodesPerBlock }
 
-// inodes is how many there are.
+// inodes is the number of inodes in all groups.
 func (g *geometry) inodes() uint64 { return uint64(g.ipg) * uint64(g.groups) }
 
-// superArea is how many blocks at its start group i has for the superblock and
-// the descriptors.
+// superArea is how many blocks at the start of group i are for the superblock and the
+// descriptors.
 func (g *geometry) superArea(i uint32) uint64 {
 	if !disk.IsBackupGroup(i) {
 		return 0
@@ -50,14 +50,14 @@ func (g *geometry) groupOverhead(i uint32) uint64 {
 	return 2 + g.tableBlocks() + g.superArea(i)
 }
 
-// fixed is how many blocks of metadata the format wants whatever the files.
+// fixed is how many blocks of metadata the groups need, whatever files there are.
 func (g *geometry) fixed() uint64 {
 	n := uint64(g.groups) * (2 + g.tableBlocks())
 	return n + uint64(len(disk.BackupGroups(g.groups)))*g.superArea(0)
 }
 
-// setGroups divides g.blocks into groups with at least so many inodes in all, or
-// as many as can be.
+// setGroups divides g.blocks into groups, with at least the given number of inodes in all,
+// or as many as possible.
 func (g *geometry) setGroups(inodes uint64) {
 	groups := disk.DivUp(g.blocks, disk.BlocksPerGroup)
 	g.groups = uint32(groups) // at most MaxSize
@@ -67,8 +67,7 @@ func (g *geometry) setGroups(inodes uint64) {
 	g.ipg = uint32(min(ipg, limit))
 }
 
-// lastGroupShort is how many blocks the last group has too few to be of use; 0:
-// it has enough.
+// lastGroupShort is how many blocks the last group lacks to be of use; 0: none.
 func (g *geometry) lastGroupShort() uint64 {
 	last := g.groups - 1
 	need := g.groupOverhead(last) + disk.LastGroupRoom
@@ -78,7 +77,7 @@ func (g *geometry) lastGroupShort() uint64 {
 	return 0
 }
 
-// superAreas are the areas of superblocks and descriptors.
+// superAreas returns the areas of superblocks and descriptors.
 func (g *geometry) superAreas() []alloc.Area {
 	var list []alloc.Area
 	for _, i := range disk.BackupGroups(g.groups) {
@@ -87,14 +86,14 @@ func (g *geometry) superAreas() []alloc.Area {
 	return list
 }
 
-// groupPlace says where the metadata of a group is.
+// groupPlace has the places of the metadata of a group.
 type groupPlace struct {
 	blockBitmap, inodeBitmap, inodeTable uint64
 }
 
-// place lays out bitmaps and inode tables. The groups of a flex run have theirs
-// together at the start of its first group, or from block from on where that lies
-// behind it. It returns where they lie and how far that reaches.
+// place lays out bitmaps and inode tables. Those of a flex run are together at the start of
+// its first group, or from block from on if that is later. place returns the place for each
+// group, the areas of all, and the first block after the last.
 func (g *geometry) place(from uint64) (places []groupPlace, areas []alloc.Area, end uint64) {
 	places = make([]groupPlace, g.groups)
 	all := alloc.Cursor{Taken: g.superAreas()}
@@ -126,7 +125,7 @@ func (g *geometry) place(from uint64) (places []groupPlace, areas []alloc.Area, 
 	return places, areas, from
 }
 
-// journalBlocks is how long a journal mke2fs makes; 0: none.
+// journalBlocks is the length in blocks of the journal that mke2fs makes; 0: none.
 func journalBlocks(blocks uint64) uint64 {
 	for _, t := range []struct{ below, journal uint64 }{
 		{2048, 0}, {32768, 1024}, {256 << 10, 4096}, {512 << 10, 8192}, {4096 << 10, 16384},
@@ -139,7 +138,7 @@ func journalBlocks(blocks uint64) uint64 {
 	return 262144
 }
 
-// bytesPerInode is for how many bytes of the disk mke2fs makes an inode.
+// bytesPerInode is the number of bytes for each of which mke2fs makes an inode.
 func bytesPerInode(blocks uint64) uint64 {
 	switch mib := blocks * disk.BlockSize >> 20; {
 	case mib < 512:

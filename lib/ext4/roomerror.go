@@ -6,29 +6,29 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Lack is what a file system has too little of.
+// Lack is the kind of room that a file system lacks.
 type Lack uint8
 
-// What can be lacking.
+// Kinds of Lack.
 const (
-	LackMetadata Lack = iota + 1 // room for metadata and journal, whatever is added
-	LackInodes
-	LackSpace  // Options.Size is too small for what was added
-	LackGrowth // without Options.Size: what was added, and what is to be free, would take more than Options.MaxSize
+	LackMetadata Lack = iota + 1 // no room for metadata and journal, whatever is added
+	LackInodes                   // too few inodes for the entries
+	LackSpace                    // Options.Size is too small for the entries
+	LackGrowth                   // without Options.Size: entries and free space need more than Options.MaxSize
 )
 
-// RoomError says that a file system has no room for what is to be in it, and what would
+// RoomError says that a file system has no room for its entries, and which options would
 // be enough.
 type RoomError struct {
 	Lack Lack
-	Have int64 // inodes with LackInodes, else bytes; 0 with LackMetadata
-	Need int64 // inodes, with LackInodes
+	Have int64 // with LackInodes inodes, with LackMetadata 0, else bytes
+	Need int64 // with LackInodes the inodes that are needed
 
-	Size   int64 // Options.Size that is enough; 0: it can stay, or with LackSpace no size is
-	Inodes int64 // Options.Inodes that is enough; 0: it can stay
-	Free   int64 // bytes that are free for more files with Size, give or take a few blocks; with LackSpace
+	Size   int64 // an Options.Size that is enough; 0: the size is enough, or with LackSpace no size is
+	Inodes int64 // an Options.Inodes that is enough; 0: the inodes are enough
+	Free   int64 // with LackSpace: bytes for more files with Size, give or take a few blocks
 
-	Upper bool // overlayfs needs room, too
+	Upper bool // Options.Upper: overlayfs needs room, too
 }
 
 func (e *RoomError) Error() string {
@@ -50,10 +50,11 @@ func (e *RoomError) Error() string {
 	return "there is no room for the metadata and the journal"
 }
 
-// errNoRoom is of a size that is too small whatever is to be in it.
+// errNoRoom says that a size is too small, whatever the entries.
 var errNoRoom = &RoomError{Lack: LackMetadata}
 
-// tooFewInodes says so, and which of size and inodes has to be larger.
+// tooFewInodes returns an error that says which of Options.Size and Options.Inodes has to be
+// larger: have is the number of inodes, want the number that is needed.
 func (o *Options) tooFewInodes(have, want uint64) error {
 	e := &RoomError{Lack: LackInodes, Have: int64(have), Need: int64(want), Upper: o.Upper}
 	const group = disk.BlocksPerGroup * disk.BlockSize

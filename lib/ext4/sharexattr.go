@@ -6,18 +6,18 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// xattrRoom is what an inode has behind its fields.
+// xattrRoom is how many bytes an inode has for xattrs, after its fields.
 const xattrRoom = disk.InodeSize - disk.InodeFixedSize
 
 // xattrUsers are the inodes with equal blocks of xattrs.
 type xattrUsers struct {
-	left  int    // for which there is no block yet
-	index uint32 // in Writer.acls, and 1, of the last one that was written
-	room  int    // for how many more it counts
+	left  int    // number of inodes that have no block yet
+	index uint32 // index in Writer.acls, plus 1, of the last block that was written
+	room  int    // how many more inodes can use that block
 }
 
-// placeXattrs writes the blocks of xattrs. Inodes whose blocks are equal share one,
-// or more where they are over disk.XattrMaxRefs.
+// placeXattrs writes the blocks of xattrs. Inodes with equal blocks share a block, or several
+// if they are more than disk.XattrMaxRefs.
 func (w *Writer) placeXattrs() error {
 	users := make(map[[32]byte]*xattrUsers)
 	err := w.eachXattrBlock(func(_ *inode, block []byte) error {
@@ -61,7 +61,7 @@ func (w *Writer) eachXattrBlock(fn func(it *inode, block []byte) error) error {
 	return nil
 }
 
-// aclOf is the block of xattrs of it; 0: there is none.
+// aclOf is the block of xattrs of it; 0: none.
 func (w *Writer) aclOf(it *inode) uint64 {
 	if it.acl == 0 {
 		return 0
@@ -69,7 +69,7 @@ func (w *Writer) aclOf(it *inode) uint64 {
 	return w.acls[it.acl-1]
 }
 
-// writeXattrBlock writes block for as many of u as can share one.
+// writeXattrBlock writes block for as many of the inodes u as can share it.
 func (w *Writer) writeXattrBlock(u *xattrUsers, block []byte) error {
 	at, err := w.take()
 	if err != nil {

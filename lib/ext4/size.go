@@ -9,26 +9,26 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Blocks and inodes that an upper disk has beside its content, or overlayfs could
-// not make its work directory, nor users any file.
+// Blocks and inodes that an upper disk needs beside its content, so that overlayfs can make
+// its work directory, and users can make files.
 const (
 	workBlocks = 8 << 20 / disk.BlockSize
 	workInodes = 16
 )
 
-// keptBlocks is how many of the free blocks of so many the kernel keeps to itself
-// (ext4_calculate_resv_clusters).
+// keptBlocks is how many free blocks of a file system of so many blocks the kernel keeps to
+// itself (ext4_calculate_resv_clusters).
 func keptBlocks(blocks uint64) uint64 { return min(blocks/50, 4096) }
 
-// demand is what is to be in a file system.
+// demand is what the entries of a file system take.
 type demand struct {
-	live     uint64 // blocks
-	replaced uint64 // of contents that were replaced: they are free, but have to be there
+	live     uint64 // blocks in use
+	replaced uint64 // blocks of contents that were replaced: they are free, but the disk must have them
 	inodes   uint64
 	dirs     uint64 // directories on an upper disk
 }
 
-// demand counts what the inodes take.
+// demand returns what the inodes take.
 func (w *Writer) demand() demand {
 	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(w.inodes.list)) - 1 + disk.FirstIno - 1}
 	for _, it := range w.inodes.list {
@@ -46,9 +46,9 @@ func (w *Writer) demand() demand {
 	return d
 }
 
-// room is how many of so many blocks have to be free in the end. On an upper disk
-// overlayfs gives directories xattrs, a block for each at worst, when it looks them
-// up.
+// room is how many blocks of a file system of so many blocks have to be free in the end.
+// When overlayfs looks up directories on an upper disk it gives them xattrs, which take a
+// block each in the worst case.
 func (o *Options) room(d demand, blocks uint64) uint64 {
 	if !o.Upper {
 		return 0
@@ -56,7 +56,7 @@ func (o *Options) room(d demand, blocks uint64) uint64 {
 	return keptBlocks(blocks) + workBlocks + d.dirs
 }
 
-// layout says where the metadata goes, now that the files have their places.
+// layout returns the places of the metadata, after all files have their places.
 func (w *Writer) layout() (*layout, error) {
 	d := w.demand()
 	if w.opts.Upper {
@@ -71,7 +71,7 @@ func (w *Writer) layout() (*layout, error) {
 		if g.inodes() < d.inodes {
 			return nil, w.opts.tooFewInodes(g.inodes(), d.inodes)
 		}
-		if l := w.opts.behind(w.files, g); l.end <= g.blocks && !w.short {
+		if l := w.opts.atEnd(w.files, g); l.end <= g.blocks && !w.short {
 			return l, nil
 		}
 		err = errNoRoom
@@ -82,7 +82,7 @@ func (w *Writer) layout() (*layout, error) {
 	return nil, w.tooSmall(d)
 }
 
-// checkUpper is the plan of an upper disk, if all has its place.
+// checkUpper returns the plan of an upper disk, or an error if it lacks room for d.
 func (w *Writer) checkUpper(d demand) (*layout, error) {
 	g := &w.plan.geo
 	if have, want := g.inodes(), d.inodes+workInodes; want > have {
@@ -95,7 +95,7 @@ func (w *Writer) checkUpper(d demand) (*layout, error) {
 	return w.plan, nil
 }
 
-// tooSmall says how large it would have to be.
+// tooSmall returns an error that says how large the disk would have to be for d.
 func (w *Writer) tooSmall(d demand) error {
 	o := w.opts
 	const unit = sizeUnit / disk.BlockSize
@@ -126,7 +126,7 @@ func (w *Writer) tooSmall(d demand) error {
 	}
 }
 
-// sized is the layout of a file system whose size follows from its content.
+// sized returns the layout of a file system whose size follows from its content.
 func (w *Writer) sized(d demand) (*layout, error) {
 	o := &w.opts
 	blocks, unit := w.files.NextFree()+1, uint64(sizeUnit/disk.BlockSize)
@@ -142,10 +142,10 @@ func (w *Writer) sized(d demand) (*layout, error) {
 		}
 		g := o.geometry(blocks, want)
 		if g.inodes() < want {
-			blocks += disk.BlocksPerGroup // each has room for so many
+			blocks += disk.BlocksPerGroup // one more group has room for more inodes
 			continue
 		}
-		l := o.behind(w.files, g)
+		l := o.atEnd(w.files, g)
 		used = max(used, d.live+l.used())
 		need := max(l.end, withFree(used, o.free(used)), blocks+g.lastGroupShort())
 		if need = disk.DivUp(need, unit) * unit; need <= blocks {
@@ -156,7 +156,7 @@ func (w *Writer) sized(d demand) (*layout, error) {
 	return nil, &RoomError{Lack: LackGrowth, Have: int64(w.limit * disk.BlockSize)}
 }
 
-// free is how many blocks are left for more files where so many are in use.
+// free is how many blocks are to be left for more files if used blocks are in use.
 func (o *Options) free(used uint64) uint64 {
 	switch {
 	case o.Shrink:
@@ -167,8 +167,8 @@ func (o *Options) free(used uint64) uint64 {
 	return max(DefaultFree/disk.BlockSize, used/4)
 }
 
-// withFree is how many blocks there have to be for so many in use and so many more
-// that files can have.
+// withFree is how many blocks a file system needs if used blocks are in use, and free blocks
+// are left that files can have.
 func withFree(used, free uint64) uint64 {
 	if free == 0 {
 		return used

@@ -15,10 +15,10 @@ const (
 	upperDir = "upper"
 	workDir  = "work"
 
-	lostFoundBlocks = 4 // so that e2fsck needs no room for what it finds
+	lostFoundBlocks = 4 // so that e2fsck need not allocate blocks for what it finds
 )
 
-// moveToUpper puts e below /upper, if this is an upper disk.
+// moveToUpper moves e below /upper if this is an upper disk.
 func (w *Writer) moveToUpper(e *tree.Entry) {
 	if !w.opts.Upper {
 		return
@@ -40,7 +40,7 @@ func joinPath(dir, path string) string {
 	return dir + "/" + path
 }
 
-// ownTime is the time of what no entry has a time for.
+// ownTime is the time of inodes that no entry gives a time.
 func (w *Writer) ownTime() (t tree.Time) {
 	if w.opts.Epoch != nil {
 		t.Sec = *w.opts.Epoch
@@ -49,7 +49,7 @@ func (w *Writer) ownTime() (t tree.Time) {
 }
 
 // addOwn adds the directories that every file system has, and fills in the attributes of
-// those that are only implied.
+// directories that are only implied.
 func (w *Writer) addOwn() error {
 	own := func(path string, mode uint16) {
 		w.tree.Set(path, &tree.Entry{Type: tree.Dir, Mode: mode, Time: w.ownTime()})
@@ -75,8 +75,8 @@ func (w *Writer) addOwn() error {
 	return nil
 }
 
-// fillImplied gives n and the directories below it attributes where they are only
-// implied: those of the directory that they will hide, or 0755 of root.
+// fillImplied gives attributes to n and the directories below it if they are only implied:
+// those of the directory that they will hide, or 0755 of root.
 func (w *Writer) fillImplied(n *tree.Node, at *tree.Place) error {
 	if n.Entry.NoChange {
 		if err := w.fillIn(n.Entry, at); err != nil {
@@ -110,14 +110,14 @@ func (w *Writer) fillIn(e *tree.Entry, at *tree.Place) error {
 	return nil
 }
 
-// onlyOpaque are the xattrs of many directories.
+// onlyOpaque is a list of xattrs that many directories share.
 var onlyOpaque = []tree.Xattr{tree.Opaque}
 
-// fillFromBelow takes what Options.Below says of the directory at. Marks of overlayfs stay
-// where they are.
+// fillFromBelow gives e the attributes that Options.Below returns for the directory at. It
+// does not copy marks of overlayfs.
 func (w *Writer) fillFromBelow(e *tree.Entry, at *tree.Place) error {
 	var from *tree.Entry
-	var path string // only put together where it is needed
+	var path string // built only if it is needed
 	if w.opts.Below != nil || w.implied.Count == 0 {
 		path = at.String()
 	}

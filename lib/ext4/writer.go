@@ -16,8 +16,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Writer is a tree.Sink that writes a file system. The content of a file goes to
-// its place when it is added; all else follows at Close.
+// Writer is a tree.Sink that writes a file system. Add writes the content of a file to its
+// place; Close writes everything else.
 type Writer struct {
 	ctx      context.Context
 	opts     Options
@@ -26,15 +26,15 @@ type Writer struct {
 	data     *blockio.Writer
 	files    alloc.Cursor // where the next file goes
 	limit    uint64       // files have to end before this block
-	short    bool         // they do not: from then on they are only counted
-	contents uint64       // blocks of all contents that came
+	short    bool         // a file has not fit: from then on files are only counted
+	contents uint64       // blocks of all contents, including those that were replaced
 	plan     *layout      // of an upper disk
 	inodes   inodeTable
 	added    int // entries
 	err      error
 
-	digest *blake3.Hasher       // of all contents, and in the end of what files are besides; nil if the UUID is given
-	hash   *blake3.Hasher       // of the current content; nil if it will not be checked
+	digest *blake3.Hasher       // over all contents, and in the end all attributes; nil if the UUID is given
+	hash   *blake3.Hasher       // of the current content; nil without Options.Check
 	hashes map[*tree.Entry]hash // of contents, by inode
 
 	uuid     [16]byte
@@ -53,8 +53,9 @@ type Writer struct {
 
 var errClosed = errors.New("file system is already complete")
 
-// NewWriter begins a file system in out. Nothing is valid before Close. When ctx is done,
-// Add and Close stop, also in the midst of a file, and return its cause.
+// NewWriter begins a file system in out, which is not valid before Close. When ctx is done,
+// Add and Close stop, also in the middle of a file, and return its cause. The caller calls
+// Close or Abort, and closes out.
 func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	return w, w.begin()
 }
 
-// begin decides where files go.
+// begin decides from which block on files are written.
 func (w *Writer) begin() (err error) {
 	o, blocks := &w.opts, uint64(w.opts.Size)/disk.BlockSize
 	if o.Upper {
@@ -93,8 +94,8 @@ func (w *Writer) begin() (err error) {
 	return nil
 }
 
-// inodes is how many inodes so many blocks have, of which used are in use; free
-// blocks are left for more files.
+// inodes is how many inodes a file system of so many blocks has, if used inodes are in use
+// and free blocks are left for more files.
 func (o *Options) inodes(blocks, used, free uint64) uint64 {
 	switch {
 	case o.Inodes != 0:
@@ -111,7 +112,8 @@ func (o *Options) inodes(blocks, used, free uint64) uint64 {
 	return used + free*disk.BlockSize/freeBytesPerInode
 }
 
-// fits reports whether so many more blocks of files fit. Once they did not, none do.
+// fits reports whether so many more blocks of files fit. Once it has returned false, it
+// always does.
 func (w *Writer) fits(blocks uint64) bool {
 	c := w.files
 	c.Pieces(blocks, func(alloc.Area) {})
@@ -119,7 +121,7 @@ func (w *Writer) fits(blocks uint64) bool {
 	return !w.short
 }
 
-// Add takes e, and reads its content.
+// Add adds e to the file system. When it returns, it has read the content.
 func (w *Writer) Add(e *tree.Entry) error {
 	if w.err == nil {
 		w.err = w.add(e)
@@ -127,7 +129,7 @@ func (w *Writer) Add(e *tree.Entry) error {
 	return w.err
 }
 
-// stopped is the cause of the context if that is done, else nil.
+// stopped returns the cause of the context if that is done, else nil.
 func (w *Writer) stopped() error {
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
@@ -165,7 +167,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	return nil
 }
 
-// check tells whether such a file system can hold e.
+// check returns an error if a file system of this kind cannot hold e.
 func (w *Writer) check(e *tree.Entry) error {
 	if err := tree.CheckPath(e.Path); err != nil {
 		return err
@@ -204,7 +206,7 @@ func (w *Writer) checkFile(e *tree.Entry) error {
 	return nil
 }
 
-// checkForm refuses what is not for this kind of file system.
+// checkForm refuses marks of a layer that this kind of file system cannot hold.
 func (w *Writer) checkForm(e *tree.Entry) error {
 	switch {
 	case e.IsLower() || e.Lower != nil && w.opts.Upper:
@@ -219,8 +221,8 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 	return nil
 }
 
-// storableTime is t after the options about times, and as near to that as the format has
-// one.
+// storableTime returns t after the options about times or, if the format cannot store that,
+// the nearest time that it can store.
 func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
 	switch t = t.Retimed(w.opts.Mtime, w.opts.Clamp); {
 	case t.Sec < disk.MinTime:
@@ -233,8 +235,8 @@ func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
 	return t
 }
 
-// keepXattrs are the xattrs of e as the file system will show them, those that it can
-// hold.
+// keepXattrs returns the xattrs of e that the file system can hold, in the form in which it
+// will show them.
 func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 	asIs := func(x tree.Xattr) bool {
 		index, _, ok := disk.SplitXattr(x.Name)
@@ -245,7 +247,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 		same++
 	}
 	if same == len(e.Xattrs) {
-		return e.Xattrs, nil // also those of many entries at once
+		return e.Xattrs, nil // not copied: many entries may share them
 	}
 	kept := slices.Clone(e.Xattrs[:same])
 	for _, x := range e.Xattrs[same:] {
@@ -267,15 +269,15 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 	return kept, nil
 }
 
-// drops reports whether x is left out: the format has no number for its prefix,
-// or it would be read as a mark that no layer has made.
+// drops reports whether x is left out: the format has no number for its prefix, or overlayfs
+// would take it for a mark.
 func (w *Writer) drops(x tree.Xattr) bool {
 	_, _, ok := disk.SplitXattr(x.Name)
 	return !ok || strings.HasPrefix(x.Name, tree.MarkPrefix) || !w.opts.Upper && x.Name == tree.Opaque.Name
 }
 
-// Close completes the file system, and checks it if that was asked for. It does
-// not sync or close the output.
+// Close completes the file system, and checks it if Options.Check is set. It does not sync or
+// close the output.
 func (w *Writer) Close() error {
 	if w.err == errClosed {
 		return nil
@@ -291,15 +293,16 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// Abort gives the file system up.
+// Abort gives up the file system and waits for writes that are under way. Add and Close then
+// fail. After a successful Close, Abort does nothing.
 func (w *Writer) Abort(cause error) {
 	if w.err == nil {
 		w.err = cause
 	}
-	w.data.Flush() // nothing writes behind the back of the caller any more
+	w.data.Flush() // waits for writes that are under way
 }
 
-// warn says once for each kind what is not as it was.
+// warn gives one warning for each kind of thing that the file system does not hold as it was.
 func (w *Writer) warn() {
 	if w.opts.Warn == nil {
 		return

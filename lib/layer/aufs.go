@@ -103,10 +103,10 @@ func (a *aufsHold) keep(e *tree.Entry, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	held := section{spool, spool.Size(), e.DataSize()}
+	held, size := spool.Part(spool.Size(), e.DataSize()), e.DataSize()
 	n, err := e.Content.WriteTo(spool)
-	if err == nil && n != held.n {
-		err = fmt.Errorf("content has %d bytes instead of %d", n, held.n)
+	if err == nil && n != size {
+		err = fmt.Errorf("content has %d bytes instead of %d", n, size)
 	}
 	e.Content = withHoles(held, e)
 	return err

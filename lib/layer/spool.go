@@ -3,7 +3,6 @@ package layer
 import (
 	"fmt"
 	"io"
-	"sync"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/tree"
@@ -149,7 +148,7 @@ type spooled struct {
 
 func (c spooled) WriteTo(w io.Writer) (int64, error) {
 	if c.n > spoolWindow {
-		return section{c.s.file, c.off, c.n}.WriteTo(w)
+		return c.s.file.Part(c.off, c.n).WriteTo(w)
 	}
 	b, err := c.s.read(c.off, c.n)
 	if err != nil {
@@ -160,34 +159,5 @@ func (c spooled) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (c spooled) ReadAt(p []byte, off int64) (int, error) {
-	return section{c.s.file, c.off, c.n}.ReadAt(p, off)
-}
-
-// section is content in a spool file that is read piece by piece.
-type section struct {
-	file   *blockio.Spool
-	off, n int64
-}
-
-var largeBufs = sync.Pool{New: func() any { return new([spoolBuf]byte) }}
-
-func (c section) WriteTo(w io.Writer) (done int64, err error) {
-	buf := largeBufs.Get().(*[spoolBuf]byte)
-	defer largeBufs.Put(buf)
-	for done < c.n {
-		b := buf[:min(c.n-done, spoolBuf)]
-		if _, err := c.file.ReadAt(b, c.off+done); err != nil {
-			return done, err
-		}
-		m, err := blockio.WriteFrom(w, c.file.File(), c.off+done, b)
-		done += int64(m)
-		if err != nil {
-			return done, err
-		}
-	}
-	return done, nil
-}
-
-func (c section) ReadAt(p []byte, off int64) (int, error) {
-	return c.file.Section(c.off, c.n).ReadAt(p, off)
+	return c.s.file.Part(c.off, c.n).ReadAt(p, off)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -34,10 +35,10 @@ type Options struct {
 	// Warn takes messages to the user, from any goroutine; nil drops them.
 	Warn func(msg string)
 	// MaxMetadata limits the bytes of an index, a manifest or a configuration; 0 is
-	// DefaultMaxMetadata.
+	// DefaultMaxMetadata, and less is no limit.
 	MaxMetadata int64
 	// MaxLayer limits the bytes that a compressed layer of a docker archive may
-	// unpack to; 0 is DefaultMaxLayer.
+	// unpack to; 0 is DefaultMaxLayer, and less is no limit.
 	MaxLayer int64
 	// Window is shared by all that is decompressed at the same time, so that only one
 	// layer has the memory for a zstd window above 8 MiB, and the others wait. If it is
@@ -65,11 +66,20 @@ func (o Options) warn(format string, args ...any) {
 }
 
 // MetadataLimit returns MaxMetadata or its default.
-func (o Options) MetadataLimit() int64 {
-	if o.MaxMetadata > 0 {
-		return o.MaxMetadata
+func (o Options) MetadataLimit() int64 { return limitOr(o.MaxMetadata, DefaultMaxMetadata) }
+
+func (o Options) layerLimit() int64 { return limitOr(o.MaxLayer, DefaultMaxLayer) }
+
+// limitOr returns the limit that an option means, small enough to add one to it.
+func limitOr(limit, zero int64) int64 {
+	const none = math.MaxInt64 - 1
+	switch {
+	case limit == 0:
+		return zero
+	case limit < 0:
+		return none
 	}
-	return DefaultMaxMetadata
+	return min(limit, none)
 }
 
 func (o Options) window() *unzstd.Window {
@@ -77,13 +87,6 @@ func (o Options) window() *unzstd.Window {
 		return unzstd.NewWindow()
 	}
 	return o.Window
-}
-
-func (o Options) layerLimit() int64 {
-	if o.MaxLayer > 0 {
-		return o.MaxLayer
-	}
-	return DefaultMaxLayer
 }
 
 // Image is one image of one platform. Its manifest and configuration are

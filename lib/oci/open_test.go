@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -441,6 +442,13 @@ func TestLimits(t *testing.T) {
 		opts.MaxMetadata = limit
 		_, err := OpenPath(ctx, p.Dir(t), opts)
 		if e := (*LimitError)(nil); !errors.Is(err, ErrUnsupported) || !errors.As(err, &e) || e.Limit != MaxMetadata || e.Max != limit {
+			t.Errorf("%d: %v", limit, err)
+		}
+	}
+	for _, limit := range []int64{-1, math.MaxInt64} {
+		opts := linux
+		opts.MaxMetadata = limit
+		if _, err := OpenPath(ctx, p.Dir(t), opts); err != nil {
 			t.Errorf("%d: %v", limit, err)
 		}
 	}

@@ -11,22 +11,23 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Options say how a list of operations is applied.
+// Options are for Apply.
 type Options struct {
-	Mtime *tree.Time // of new files and of those that are written to; nil: Epoch
-	Epoch *int64     // the same in seconds; nil: 0
+	Mtime *tree.Time // of new files and of files that are written to; nil: Epoch
+	Epoch *int64     // the same time in seconds since 1970; nil: 0
 
 	// KeepCaps keeps security.capability of files that are written to or get another
 	// owner.
 	KeepCaps bool
 
-	// Root confines what is read of the host: nothing outside of it is. It must stay open
-	// as long as contents are read. nil: the working directory, and anything that is
-	// named; what CopyDir copies is confined to its source even so.
+	// Root is the directory of the host to which sources are confined. It must stay open
+	// as long as contents are read. If it is nil, sources may be anywhere; CopyDir is
+	// confined to its source directory in either case.
 	Root *os.Root
 
-	// Preserve gives copies of files of the host owner, times, extended attributes and
-	// hard links of those; otherwise they are of root and have the time of new files.
+	// Preserve keeps the owner, times, extended attributes and hard links of files that
+	// are copied from the host. Otherwise copies belong to root, and have the time of
+	// new files.
 	Preserve bool
 }
 
@@ -43,13 +44,11 @@ func (o *Options) time() tree.Time {
 // Apply applies ops, in their order, to lower, a flat tree, of which it counts the links.
 // Lower must stay as it is as long as the result is used. No content is read but of
 // directories of the host; that of files is read when they are written. The first
-// operation that is invalid, or cannot be applied, is an [*OpError], and there is no
-// result.
+// operation that is invalid, or cannot be applied, is an [*OpError], of one that is
+// Placed in a [*FileError], and there is no result.
 func Apply(ctx context.Context, lower *tree.Tree, ops []Op, opts Options) (*Result, error) {
-	for i, op := range ops {
-		if err := op.check(); err != nil {
-			return nil, &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
-		}
+	if err := Check(ops); err != nil {
+		return nil, err
 	}
 	a := &applier{view: newView(lower), ctx: ctx, opts: opts, lower: lower}
 	for i, op := range ops {
@@ -58,10 +57,31 @@ func Apply(ctx context.Context, lower *tree.Tree, ops []Op, opts Options) (*Resu
 			err = op.apply(a)
 		}
 		if err != nil {
-			return nil, &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
+			return nil, opError(i, op, err)
 		}
 	}
 	return newResult(a.view, lower), nil
+}
+
+// Check finds what can be said against operations without a tree, as Apply does first.
+func Check(ops []Op) error {
+	for i, op := range ops {
+		if err := op.check(); err != nil {
+			return opError(i, op, err)
+		}
+	}
+	return nil
+}
+
+// opError is err about op, number i from 0.
+func opError(i int, op Op, err error) error {
+	failed := &OpError{Index: i + 1, Op: op.name(), Path: op.path(), Err: err}
+	p, ok := op.(Placed)
+	if !ok {
+		return failed
+	}
+	failed.Index = p.Index
+	return &FileError{File: p.File, Line: p.Line, Column: p.Column, Err: failed}
 }
 
 type applier struct {
@@ -71,7 +91,7 @@ type applier struct {
 	lower *tree.Tree
 }
 
-// existing finds what path, of an operation, names.
+// existing finds the file at path, which is from an operation.
 func (a *applier) existing(path string) (*node, error) {
 	p, err := a.find(path, false)
 	if err == nil && p.node == nil {
@@ -88,8 +108,8 @@ func (a *applier) find(path string, follow bool) (place, error) {
 	return a.lookup(clean, follow)
 }
 
-// room finds the place of a new name, and makes the directories on the way there. What
-// has the name is an error, unless it is to be replaced.
+// room finds the place of a new name, and makes the directories on the way there. It
+// returns an error if the name exists, unless replace is true.
 func (a *applier) room(path string, replace bool) (place, error) {
 	clean, err := cleanPath(path)
 	if err != nil {
@@ -109,7 +129,7 @@ func (a *applier) room(path string, replace bool) (place, error) {
 	return place{dir, name, old}, err
 }
 
-// pathLen is the length of what stands before a name in the directory n.
+// pathLen is the length of the path of the directory n, with a slash after it.
 func pathLen(n *node) int {
 	if n.up == nil {
 		return 0
@@ -124,7 +144,7 @@ func checkLength(n int) error {
 	return nil
 }
 
-// newDir is a directory that is made.
+// newDir returns a new directory, 0755 of root.
 func (a *applier) newDir() *tree.Entry {
 	return &tree.Entry{Type: tree.Dir, Mode: 0o755, Time: a.opts.time()}
 }
@@ -140,7 +160,7 @@ func (a *applier) put(path string, replace bool, e *tree.Entry, attr Attr) error
 	return nil
 }
 
-// set makes the attributes those of e, a new file.
+// set sets the attributes of e, a new file.
 func (a Attr) set(e *tree.Entry) {
 	a.Owner.set(e)
 	if a.Mode != nil {
@@ -276,13 +296,51 @@ func (o Rename) apply(a *applier) error {
 	case n.within(p.node):
 		return &fault{fmt.Sprintf("to %s: what is moved lies in it", printable(o.Dst)), unix.ENOTEMPTY}
 	}
-	if err := checkLength(pathLen(p.dir) + len(p.name) + a.longest(n.item())); err != nil {
+	if err := a.checkMove(n, pathLen(p.dir)+len(p.name)); err != nil {
 		return err
 	}
 	n.detach()
 	n.attach(p.dir, p.name)
 	a.move(n)
 	return a.setAttr(n, o.Attr)
+}
+
+// maxWalked is how many names may lie in the directories that a list moves, in all.
+const maxWalked = 1 << 24
+
+// checkMove is an error if n, whose path gets this length, would hold paths that are too
+// long, or cannot be looked at for that.
+func (a *applier) checkMove(n *node, length int) error {
+	err := checkLength(length + a.longest(n.item()))
+	if a.walked > maxWalked {
+		return &fault{fmt.Sprintf("directories that are moved hold too many names: over %d in all", maxWalked), unix.E2BIG}
+	}
+	return err
+}
+
+// longest is the length of the longest path below it, with the slash before it.
+func (v *view) longest(it item) (n int) {
+	if it.node == nil {
+		return v.longestLow(it.low)
+	}
+	if v.walked++; v.walked > maxWalked || !v.isDir(it.node) {
+		return 0
+	}
+	for _, c := range v.all(it) {
+		n = max(n, len("/")+len(c.name)+v.longest(c))
+	}
+	return n
+}
+
+// longestLow is longest for what is as it is in the tree below.
+func (v *view) longestLow(low *tree.Node) (n int) {
+	if v.walked++; v.walked > maxWalked || low.Entry.Type != tree.Dir {
+		return 0
+	}
+	for _, c := range low.Children() {
+		n = max(n, len("/")+len(c.Name())+v.longestLow(c))
+	}
+	return n
 }
 
 func (o Touch) apply(a *applier) error {

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,12 +19,12 @@ const (
 	groupExec = 0o0010
 )
 
-// attr are the attributes of Chmod, which always has a mode.
+// attr returns the attributes that o sets. They always include the mode.
 func (o Chmod) attr() Attr { return Attr{Owner: o.Owner, Mode: &o.Mode} }
 
 func (a Attr) empty() bool { return a.Mode == nil && a.UID == nil && a.GID == nil }
 
-// setAttr does to n what chown(2) and then chmod(2) do.
+// setAttr changes n as chown(2) and then chmod(2) do.
 func (a *applier) setAttr(n *node, attr Attr) error {
 	if attr.empty() {
 		return nil
@@ -54,7 +55,7 @@ func (a *applier) chown(e *tree.Entry, owner Owner) {
 	a.dropCaps(e)
 }
 
-// set makes the owner that of e, as it is for a new file.
+// set sets the owner of e, a new file.
 func (o Owner) set(e *tree.Entry) {
 	if o.UID != nil {
 		e.UID = *o.UID
@@ -64,29 +65,26 @@ func (o Owner) set(e *tree.Entry) {
 	}
 }
 
-// dropCaps takes the capabilities of a program that is no longer what it was.
+// dropCaps removes the capabilities of a file that was written to or has another owner.
 func (a *applier) dropCaps(e *tree.Entry) {
 	if !a.opts.KeepCaps {
 		removeXattr(e, capability)
 	}
 }
 
-// setXattr makes x an extended attribute of e. The slice, which may be that of another
-// entry, is not changed in place.
+// setXattr makes value that of an extended attribute of e, whose list is its own.
 func setXattr(e *tree.Entry, name, value string) {
 	i, found := findXattr(e, name)
-	xs := slices.Clone(e.Xattrs)
 	if found {
-		xs[i].Value = value
+		e.Xattrs[i].Value = value
 	} else {
-		xs = slices.Insert(xs, i, tree.Xattr{Name: name, Value: value})
+		e.Xattrs = slices.Insert(e.Xattrs, i, tree.Xattr{Name: name, Value: value})
 	}
-	e.Xattrs = xs
 }
 
 func removeXattr(e *tree.Entry, name string) {
 	if i, found := findXattr(e, name); found {
-		e.Xattrs = slices.Delete(slices.Clone(e.Xattrs), i, i+1)
+		e.Xattrs = slices.Delete(e.Xattrs, i, i+1)
 	}
 }
 
@@ -111,6 +109,8 @@ func (o Xattr) apply(a *applier) error {
 		if _, found := a.entry(n).Xattr(o.Name); found {
 			removeXattr(a.copyUp(n), o.Name)
 		}
+	case !listable(a.entry(n), o.Name):
+		return &fault{fmt.Sprintf("names of extended attributes of more than %d bytes", maxXattrNames), unix.E2BIG}
 	case isACL(o.Name):
 		setACL(a.copyUp(n), o.Name, o.Value)
 	default:
@@ -119,13 +119,25 @@ func (o Xattr) apply(a *applier) error {
 	return a.setAttr(n, o.Attr)
 }
 
+// listable reports whether the names of the attributes of e, with name, are not too many.
+func listable(e *tree.Entry, name string) bool {
+	if _, found := e.Xattr(name); found {
+		return true
+	}
+	n := len(name) + 1
+	for _, x := range e.Xattrs {
+		n += len(x.Name) + 1
+	}
+	return n <= maxXattrNames
+}
+
 // emptyACL reports whether value, a valid list, has no entries: it removes the list.
 func emptyACL(value string) bool { return len(value) <= posixacl.HeadSize }
 
-// setACL gives e a list, and a list of access also its mode: one that says no more than
-// a mode is no attribute (posix_acl_update_mode).
+// setACL sets an access control list of e, and for the access list also the mode. An access
+// list that says no more than a mode is not stored (posix_acl_update_mode).
 func setACL(e *tree.Entry, name, value string) {
-	list, _ := posixacl.Parse(value) // check has seen that it is valid
+	list, _ := posixacl.Parse(value) // Xattr.check has refused invalid lists
 	more := true
 	if name == posixacl.Access {
 		e.Mode, more = aclMode(list, e.Mode)

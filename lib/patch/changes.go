@@ -7,16 +7,16 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Change is a path at which the patched tree differs from the one below.
+// Change is a path at which the patched tree differs from the lower tree.
 type Change struct {
 	Path string
-	Old  *tree.Entry // nil: there was nothing
-	New  *tree.Entry // nil: there is nothing
+	Old  *tree.Entry // in the lower tree; nil: nothing
+	New  *tree.Entry // in the patched tree; nil: nothing
 }
 
-// Changes yields, in canonical order, each path whose inode is not what it was: also
-// those in a directory that was removed or replaced. Entries have paths, but not of
-// hard links. Contents are not read: a file that was made or moved is another one.
+// Changes yields each path whose inode differs, in canonical order, including the paths in
+// directories that were removed or replaced. Entries have paths, but no Hardlink. Changes
+// does not compare contents: it yields every regular file that was made or moved.
 func (r *Result) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		root := r.view.root
@@ -24,11 +24,12 @@ func (r *Result) Changes() iter.Seq[Change] {
 	}
 }
 
-// compare yields the changes at and below a name in the directory dir: at it, unless
-// that has no name, and below, unless that is nil.
+// compare yields the changes at and below one name in the directory dir: it is the name in
+// the patched tree, or has no name if there is none; below is the node in the lower tree,
+// or nil. compare returns false if yield did.
 func (r *Result) compare(it item, below *tree.Node, dir *tree.Place, yield func(Change) bool) bool {
 	if it.node == nil && it.low == below && it.group == 0 {
-		return true // not even looked at
+		return true // unchanged
 	}
 	name := it.name
 	if name == "" {
@@ -58,7 +59,7 @@ func (r *Result) sides(it item, below *tree.Node, path string) (old, now *tree.E
 	return old, now
 }
 
-// same reports whether new, the entry of it, says the same as old, the one below.
+// same reports whether now, the entry of it, is equal to old, the entry of below.
 func (r *Result) same(it item, below *tree.Node, old, now *tree.Entry) bool {
 	if old == nil || now == nil {
 		return false

@@ -9,13 +9,15 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Bounds of extended attributes (linux/limits.h).
+// Bounds of extended attributes (linux/limits.h): of a name, of a value, and of all names
+// of a file with a NUL behind each, which listxattr(2) cannot list where they are more.
 const (
-	maxXattrName = 255
-	maxXattr     = 64 << 10
+	maxXattrName  = 255
+	maxXattr      = 64 << 10
+	maxXattrNames = 64 << 10
 )
 
-// cleanPath turns a path of an operation into one of a tree, "." for "/".
+// cleanPath turns a path of an operation into the path of a tree.Entry, "/" into ".".
 func cleanPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
 		return "", invalid("path %q is not absolute", path)
@@ -34,7 +36,7 @@ func cleanPath(path string) (string, error) {
 	return clean, nil
 }
 
-// checkName is cleanPath for an operation that cannot be about the root.
+// checkName checks the path of an operation that cannot be about the root.
 func checkName(path string) error {
 	clean, err := cleanPath(path)
 	if err == nil && clean == "." {

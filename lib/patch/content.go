@@ -10,14 +10,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// appended is a file with what was written behind it.
+// appended is the content of a file that was appended to.
 type appended struct {
-	by     *applier // who may go on
-	before tree.Entry
-	tails  []string
+	by     *applier   // the only one that may add tails
+	before tree.Entry // the file as it was
+	tails  []string   // appended to it, in order
 }
 
-// WriteTo writes the data of the file, and what was written behind.
+// WriteTo writes the data of the file, then the tails.
 func (a *appended) WriteTo(w io.Writer) (total int64, err error) {
 	if a.before.DataSize() > 0 {
 		if total, err = a.before.Content.WriteTo(w); err != nil {
@@ -35,7 +35,7 @@ func (a *appended) WriteTo(w io.Writer) (total int64, err error) {
 
 var errNotRandom = errors.New("content of a stream cannot be read at random")
 
-// ReadAt reads the file with its holes.
+// ReadAt reads the file, holes as zeros.
 func (a *appended) ReadAt(p []byte, off int64) (n int, err error) {
 	before, ok := a.before.ReaderAt()
 	if !ok {
@@ -58,8 +58,8 @@ func (a *appended) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// readPart reads what p has room for of r, which has size bytes, from off on: nothing if
-// that does not lie in r.
+// readPart reads from r, which has size bytes, from off on: as much as there is and fits
+// into p. It reads nothing if off is outside of r.
 func readPart(p []byte, r io.ReaderAt, off, size int64) (int, error) {
 	if off < 0 || off >= size {
 		return 0, nil
@@ -75,7 +75,7 @@ func readPart(p []byte, r io.ReaderAt, off, size int64) (int, error) {
 	return n, err
 }
 
-// appendTo writes tail, which is not empty, to the end of the file e.
+// appendTo appends tail, which is not empty, to the file e.
 func (a *applier) appendTo(e *tree.Entry, tail string) error {
 	n := int64(len(tail))
 	if e.Size > math.MaxInt64-n {
@@ -88,7 +88,7 @@ func (a *applier) appendTo(e *tree.Entry, tail string) error {
 	if !ok || c.by != a {
 		c = &appended{by: a, before: *e}
 		e.Content = c
-		e.Extents = slices.Clone(e.Extents) // of another entry
+		e.Extents = slices.Clone(e.Extents) // another entry may share them
 	}
 	c.tails = append(c.tails, tail)
 	if e.Extents != nil {
@@ -107,7 +107,7 @@ func appendExtent(xs []tree.Extent, x tree.Extent) []tree.Extent {
 	return append(xs, x)
 }
 
-// withoutDigest are the keywords but for digests, which are those of another content.
+// withoutDigest returns k without digests, which do not match the new content.
 func withoutDigest(k *tree.Keywords) *tree.Keywords {
 	if k == nil {
 		return nil

@@ -45,12 +45,12 @@ func (o CopyDir) apply(a *applier) error {
 type copier struct {
 	*applier
 	from  hostPath
-	root  *os.Root // what is there
+	root  *os.Root // the source directory
 	owner Owner
-	links map[[2]uint64]*tree.Entry // by device and inode; for what is preserved
+	links map[[2]uint64]*tree.Entry // by device and inode, to preserve hard links
 }
 
-// top is where the source itself, the inode e, goes to.
+// top finds or makes the directory for the source directory itself, whose entry is e.
 func (c *copier) top(o CopyDir, e *tree.Entry) (*node, error) {
 	if clean, err := cleanPath(o.Dst); err != nil || clean == "." {
 		if err == nil && !o.Replace {
@@ -68,8 +68,8 @@ func (c *copier) top(o CopyDir, e *tree.Entry) (*node, error) {
 	return c.into(p.dir, p.name, e)
 }
 
-// into is the directory of the view for the directory e of the host, called name in dir:
-// one that exists there or is named there by a symbolic link, or else a new one.
+// into returns the directory to which the directory e of the host is copied: name in dir,
+// if that is a directory or a symbolic link to one, or else a new directory.
 func (c *copier) into(dir *node, name string, e *tree.Entry) (*node, error) {
 	old := dir.child(name)
 	if old != nil && c.entry(old).Type == tree.Link {
@@ -87,7 +87,7 @@ func (c *copier) into(dir *node, name string, e *tree.Entry) (*node, error) {
 	return n, nil
 }
 
-// merge gives a directory that exists the attributes that are to be preserved.
+// merge gives the existing directory n the attributes of e that are to be preserved.
 func (c *copier) merge(n *node, e *tree.Entry) {
 	if !c.opts.Preserve {
 		return
@@ -100,9 +100,9 @@ func (c *copier) merge(n *node, e *tree.Entry) {
 	}
 }
 
-// dir copies what the directory rel of the source holds.
+// dir copies the files in rel, a directory of the source, to dst.
 func (c *copier) dir(dst *node, rel string) error {
-	f, err := c.root.Open(rel)
+	f, err := openDir(c.root, rel)
 	if err != nil {
 		return fmt.Errorf("source %s: %w", c.from, err)
 	}
@@ -127,7 +127,7 @@ func (c *copier) dir(dst *node, rel string) error {
 	return nil
 }
 
-// add copies rel to name in the directory dst.
+// add copies rel, a file of the source, to name in the directory dst.
 func (c *copier) add(dst *node, name, rel string) error {
 	info, err := c.root.Lstat(rel)
 	if err != nil {
@@ -158,8 +158,8 @@ func (c *copier) add(dst *node, name, rel string) error {
 	return nil
 }
 
-// linked is the inode for what info is of: e, or if that is to be preserved the one that
-// another name of it has.
+// linked returns the inode for a file of the host with this info: e, or, if hard links are
+// preserved, the inode that another name of the file got.
 func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
 	st := info.Sys().(*syscall.Stat_t)
 	if !c.opts.Preserve || st.Nlink == 1 {
@@ -173,12 +173,12 @@ func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
 	return e
 }
 
-// xattrs are those of rel that are to be preserved.
+// xattrs returns the extended attributes of rel that are to be preserved.
 func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
 	if !c.opts.Preserve {
 		return nil, nil
 	}
-	dir, err := c.root.Open(filepath.Dir(rel))
+	dir, err := openDir(c.root, filepath.Dir(rel))
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", c.from, err)
 	}
@@ -186,7 +186,7 @@ func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
 	if rel == "." {
 		return fileXattrs(dir)
 	}
-	// The path has no link but the first, and the last is not followed.
+	// Only the first part of the path is a link that is followed.
 	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(rel))
 	xs, err := listXattrs(
 		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },

@@ -10,16 +10,18 @@ import (
 	"slices"
 )
 
-// MaxFile is the most bytes that a file of patches may have.
+// MaxFile is the most bytes that a file of patches may have. It also may have no more than
+// about a million values, a name and what it is of counted once, and YAML fewer of the
+// characters that part values.
 const MaxFile = 16 << 20
 
 // Decode reads a list of operations from r, JSON or YAML, and is strict about it: what is
-// not known, missing, there twice or of another type is a [*SyntaxError] with its
+// not known, missing, there twice or of another type is a [*FileError] with its
 // position in the file called name. Sources of the host are relative to the directory of
-// that.
+// that. Each operation is [Placed].
 //
-// The list is the whole file, or the field "patches" of an object. Each of its elements
-// is an object with one key, an operation:
+// The list is the whole file, or the field "patches" of an object. Each element of the
+// list is an object with one key, an operation:
 //
 //	text       path, content, [replace]
 //	file       path, content_base64, [replace]
@@ -36,11 +38,12 @@ const MaxFile = 16 << 20
 //	rename     src, dst, [replace]
 //	touch      path, [time]
 //
-// and all may have mode, uid and gid. A mode is a string of four octal digits, a time a
-// number of seconds since 1970, a string with one that may have decimals, or a string as
-// in RFC 3339. In YAML a string that is a mode or a time is quoted.
+// All may have mode, uid and gid, too, unless the table says otherwise. A mode is a string
+// of four octal digits. A time is a number of seconds since 1970, or a string: such a
+// number, which may have decimals, or a time as in RFC 3339. In YAML, a string that is a
+// mode or a time has to be quoted.
 func Decode(r io.Reader, name string) ([]Op, error) {
-	d := decoder{dir: filepath.Dir(name)}
+	d := decoder{file: name}
 	v, err := parse(r)
 	if err == nil {
 		err = d.document(v, nil)
@@ -51,25 +54,25 @@ func Decode(r io.Reader, name string) ([]Op, error) {
 	return d.ops, nil
 }
 
-// Load reads the file called name like Decode. It also takes "patch_files", a list of
-// files beside "patches" in an object: their operations come first, in their order.
-// They are relative to the directory of the first file, and name no others. The caller
-// opens them.
+// Load reads the file name like Decode. An object in it may also have "patch_files", a list
+// of files whose operations come before those of "patches". Their names are relative to
+// the directory of the first file, and they cannot name further files. Load calls open for
+// each file, and closes what it returns.
 func Load(name string, open func(name string) (io.ReadCloser, error)) ([]Op, error) {
 	v, err := openFile(name, open)
 	if err != nil {
 		return nil, err
 	}
-	d := decoder{dir: filepath.Dir(name)}
+	d := decoder{file: name}
 	err = d.document(v, func(file string) error {
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(d.dir, file)
+			file = filepath.Join(filepath.Dir(name), file)
 		}
 		v, err := openFile(file, open)
 		if err != nil {
 			return err
 		}
-		first := decoder{dir: filepath.Dir(file), before: len(d.ops)}
+		first := decoder{file: file, before: len(d.ops)}
 		if err := first.document(v, nil); err != nil {
 			return inFile(err, file)
 		}
@@ -95,11 +98,11 @@ func openFile(name string, open func(name string) (io.ReadCloser, error)) (*valu
 	return v, nil
 }
 
-// inFile says in which file err is, unless that is known.
+// inFile adds the file name to err, unless err has one.
 func inFile(err error, name string) error {
-	var syntax *SyntaxError
+	var syntax *FileError
 	if !errors.As(err, &syntax) {
-		return &SyntaxError{File: name, Err: err}
+		return &FileError{File: name, Err: err}
 	}
 	if syntax.File == "" {
 		syntax.File = name
@@ -107,7 +110,7 @@ func inFile(err error, name string) error {
 	return err
 }
 
-// parse reads JSON if it is that, and else YAML.
+// parse reads JSON, or YAML if it is not JSON.
 func parse(r io.Reader) (*value, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
@@ -116,28 +119,28 @@ func parse(r io.Reader) (*value, error) {
 	if len(data) > MaxFile {
 		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
 	}
-	looks := bytes.TrimLeft(data, " \t\r\n")
-	if len(looks) == 0 || looks[0] != '{' && looks[0] != '[' {
+	text := bytes.TrimLeft(data, " \t\r\n")
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return parseYAML(data)
 	}
-	if json.Valid(data) {
+	if json.Valid(data) || checkMarks(data) != nil {
 		return parseJSON(data)
 	}
 	v, err := parseYAML(data)
-	if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
+	if syntax := (*FileError)(nil); errors.As(err, &syntax) && syntax.Column == 0 { // neither of them
 		_, err = parseJSON(data)
 	}
 	return v, err
 }
 
 type decoder struct {
-	dir    string // of the file
+	file   string // its name
 	before int    // operations of other files
 	ops    []Op
 }
 
-// document takes the whole file, and the operations of others with load, unless that is
-// nil.
+// document decodes the whole file. It calls load for the files that the file names; if load
+// is nil, it must not name any.
 func (d *decoder) document(v *value, load func(file string) error) error {
 	if v.kind != isObject {
 		return d.list(v)
@@ -190,16 +193,16 @@ func (d *decoder) list(v *value) error {
 		if err != nil {
 			return err
 		}
-		d.ops = append(d.ops, op)
+		d.ops = append(d.ops, Placed{op, d.file, item.pos.line, item.pos.column, d.before + len(d.ops) + 1})
 	}
 	return nil
 }
 
-// op takes an element of the list.
+// op decodes an element of the list.
 func (d *decoder) op(v *value) (Op, error) {
 	failed := &OpError{Index: d.before + len(d.ops) + 1}
 	fail := func(pos position, err error) (Op, error) {
-		var known *SyntaxError
+		var known *FileError
 		if errors.As(err, &known) {
 			pos, err = position{known.Line, known.Column}, known.Err
 		}
@@ -221,7 +224,7 @@ func (d *decoder) op(v *value) (Op, error) {
 	if key.value.kind != isObject {
 		return fail(key.value.pos, fmt.Errorf("it is %s, not an object", key.value.kind))
 	}
-	f := fields{value: key.value, dir: d.dir}
+	f := fields{value: key.value, dir: filepath.Dir(d.file)}
 	op := decode(&f)
 	if f.err == nil {
 		f.err = f.rest("it")

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,6 +96,7 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		ops = bare(ops)
 		for i, want := range everyOpDecoded() {
 			if i >= len(ops) || !reflect.DeepEqual(ops[i], want) {
 				t.Errorf("%s: operation %d is %+v, expected %+v", name, i+1, ops[min(i, len(ops)-1)], want)
@@ -106,6 +108,45 @@ func TestDecode(t *testing.T) {
 		if ops, err := Decode(strings.NewReader(text), "p"); err != nil || len(ops) != 0 {
 			t.Errorf("%q: %v, %v", text, ops, err)
 		}
+	}
+}
+
+// bare are operations without the places at which they stand.
+func bare(ops []Op) (list []Op) {
+	for _, op := range ops {
+		list = append(list, op.(Placed).Op)
+	}
+	return list
+}
+
+// TestPlaces applies lists in files, which fail where the trees are looked at.
+func TestPlaces(t *testing.T) {
+	files := map[string]string{
+		"d/main":  "{\"patch_files\": [\"first\"], \"patches\": [\n  {\"mkdir\": {\"path\": \"/a\"}},\n    {\"append\": {\"path\": \"/etc/x\", \"content\": \"\"}}]}",
+		"d/first": "- mkdir: {path: /b}\n# more\n- remove: {path: /c}",
+		"yaml":    "patches:\n  - text: {path: /a/b, content: x}\n  - chmod:\n      path: /no\n      mode: \"0644\"\n",
+	}
+	open := func(name string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(files[name])), nil }
+	for name, want := range map[string]string{
+		"d/main": "d/main:3:5: patch 4 (append /etc/x): not found: /etc does not exist",
+		"yaml":   "yaml:3:5: patch 2 (chmod /no): not found",
+	} {
+		ops, err := Load(name, open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Apply(context.Background(), tree.NewFlat(), ops, Options{})
+		var failed *OpError
+		if !errors.As(err, &failed) || !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
+			t.Errorf("%s: error %v, expected %s", name, err, want)
+		}
+	}
+	invalid := Placed{Mkdir{Path: "a"}, "f", 1, 0, 7}
+	if err := Check([]Op{Mkdir{Path: "/a"}, invalid}); err == nil || err.Error() != `f:1: patch 7 (mkdir a): path "a" is not absolute` {
+		t.Errorf("error %v", err)
+	}
+	if err := Check([]Op{Mkdir{Path: "/a"}, Mkdir{Path: "a"}}); err == nil || err.Error() != `patch 2 (mkdir a): path "a" is not absolute` {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -216,7 +257,7 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		text := strings.TrimPrefix(c.text, "| ")
 		ops, err := Decode(strings.NewReader(text), "p")
-		var syntax *SyntaxError
+		var syntax *FileError
 		switch {
 		case err == nil:
 			t.Errorf("%.200s: %+v, expected %s", text, ops, c.want)
@@ -235,13 +276,33 @@ func manyKeys(n int) string {
 	return "[{" + strings.Join(keys, ",") + "}]"
 }
 
+// TestDecodeTooMany reads lists that are small enough, but hold too many values.
+func TestDecodeTooMany(t *testing.T) {
+	ones := "[" + strings.Repeat("1,", maxValues) + "1]"
+	for _, c := range []struct{ text, want string }{
+		{ones, fmt.Sprintf("p:1:%d: more than 1048576 values in one file", 2*maxValues)},
+		{ones[:2*maxValues-2] + "]", "p:1:2: patch 1: it is a number"}, // one for the list
+		{"- " + ones, "p: YAML with more than 262144 of the characters []{},:-? in one file"},
+		{strings.Repeat("-", maxMarks+1), "p: YAML with more than 262144"},
+		{"[" + strings.Repeat("{},", maxMarks) + "{]", "p:1:786434: invalid character ']'"}, // of JSON, without a look at it as YAML
+	} {
+		if _, err := Decode(strings.NewReader(c.text), "p"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.20s: error %.300v, expected %s", c.text, err, c.want)
+		}
+	}
+	text := strings.Repeat("x", MaxFile/2)
+	if ops, err := Decode(strings.NewReader("- text: {path: /a, content: \""+text+strings.Repeat("-", maxMarks-9)+"\"}"), "p"); err != nil || len(ops) != 1 {
+		t.Errorf("error %.300v", err)
+	}
+}
+
 func TestDecodeTooLarge(t *testing.T) {
 	big := io.MultiReader(strings.NewReader(`[{"text": {"path": "/a", "content": "`), io.LimitReader(letters{}, MaxFile), strings.NewReader(`"}}]`))
 	if _, err := Decode(big, "p"); err == nil || !strings.Contains(err.Error(), "p: file of more than 16777216 bytes") {
 		t.Errorf("error %v", err)
 	}
 	fits := io.MultiReader(strings.NewReader(`[{"text": {"path": "/a", "content": "`), io.LimitReader(letters{}, MaxFile-100), strings.NewReader(`"}}]`))
-	if ops, err := Decode(fits, "p"); err != nil || len(ops[0].(Text).Content) != MaxFile-100 {
+	if ops, err := Decode(fits, "p"); err != nil || len(bare(ops)[0].(Text).Content) != MaxFile-100 {
 		t.Errorf("error %v", err)
 	}
 	failing := io.MultiReader(strings.NewReader(`[`), errReader{})
@@ -291,7 +352,7 @@ func TestLoad(t *testing.T) {
 	want := []Op{
 		CopyFile{Src: Source{"d", "s"}, Dst: "/one"}, CopyDir{Src: Source{"d/sub", "s"}, Dst: "/two"}, Mkdir{Path: "/abs"}, CopyFile{Src: Source{"d", "s"}, Dst: "/main"},
 	}
-	if err != nil || !reflect.DeepEqual(ops, want) || closed != 4 {
+	if err != nil || !reflect.DeepEqual(bare(ops), want) || closed != 4 {
 		t.Errorf("%+v, %v, %d closed", ops, err, closed)
 	}
 	for name, want := range map[string]string{
@@ -335,7 +396,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ops, err := Decode(strings.NewReader(string(data)), "f")
 		if err != nil {
-			var syntax *SyntaxError
+			var syntax *FileError
 			if !errors.As(err, &syntax) || syntax.File != "f" {
 				t.Errorf("error without a file: %v", err)
 			}
@@ -351,7 +412,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d := decoder{dir: "."}
+		d := decoder{file: "f"}
 		if err := d.document(again, nil); err == nil && fmt.Sprintf("%#v", deref(d.ops)) != fmt.Sprintf("%#v", deref(ops)) {
 			t.Errorf("as YAML it is %+v, as JSON %+v", d.ops, ops)
 		}
@@ -361,7 +422,7 @@ func FuzzDecode(f *testing.F) {
 // deref are the operations as text, without addresses.
 func deref(ops []Op) (list []string) {
 	for _, op := range ops {
-		list = append(list, fmt.Sprintf("%T %q %q", op, op.path(), op.name()))
+		list = append(list, fmt.Sprintf("%T %q %q", op.(Placed).Op, op.path(), op.name()))
 	}
 	return list
 }

@@ -10,8 +10,8 @@ import (
 // OpError is an operation that is invalid or cannot be applied.
 type OpError struct {
 	Index int    // of the operation in its list, from 1
-	Op    string // its name in JSON; "" if that is not known
-	Path  string // the path that it is about; "" if that is not known
+	Op    string // its name in JSON; "" if unknown
+	Path  string // the path that it is about; "" if unknown
 	Err   error
 }
 
@@ -28,14 +28,14 @@ func (e *OpError) Error() string {
 
 func (e *OpError) Unwrap() error { return e.Err }
 
-// SyntaxError is a fault in a file of patches.
-type SyntaxError struct {
+// FileError says where in a file of patches the cause of an error stands.
+type FileError struct {
 	File         string
-	Line, Column int // from 1, in characters; 0: not known
+	Line, Column int // from 1; columns count characters; 0: unknown
 	Err          error
 }
 
-func (e *SyntaxError) Error() string {
+func (e *FileError) Error() string {
 	switch {
 	case e.Line == 0:
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
@@ -45,10 +45,10 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
 }
 
-func (e *SyntaxError) Unwrap() error { return e.Err }
+func (e *FileError) Unwrap() error { return e.Err }
 
-// fault says in words of its own what a system call would say with a number, which
-// errors.Is finds (and fs.ErrNotExist and fs.ErrExist by it).
+// fault is an error of a system call with a text of its own. errors.Is finds the error
+// number, and so fs.ErrNotExist and fs.ErrExist.
 type fault struct {
 	text string
 	is   unix.Errno

@@ -11,7 +11,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// fields takes what is in an object. It keeps the first error.
+// fields decodes the fields of an object. It keeps the first error.
 type fields struct {
 	value *value
 	dir   string
@@ -34,7 +34,7 @@ func (f *fields) has(key string) bool {
 	return false
 }
 
-// take is the value of key, or nil.
+// take returns the value of key, or nil, and marks key as known for rest.
 func (f *fields) take(key string) *value {
 	f.taken = append(f.taken, key)
 	for _, g := range f.value.fields {
@@ -45,7 +45,8 @@ func (f *fields) take(key string) *value {
 	return nil
 }
 
-// rest is an error about a field that nothing has taken; what is the object.
+// rest returns an error about the first field that was not taken. what names the object in
+// it.
 func (f *fields) rest(what string) error {
 	for _, g := range f.value.fields {
 		if !slices.Contains(f.taken, g.key) {
@@ -69,7 +70,7 @@ func (f *fields) optional(key string, use func(*value)) {
 	}
 }
 
-// of reports whether v, the value of key, is of the kind.
+// of reports whether v, the value of key, is of kind k, and fails if it is not.
 func (f *fields) of(k kind, key string, v *value) bool {
 	if v.kind != k {
 		quote := ""
@@ -126,7 +127,7 @@ func (f *fields) base64(key string) string {
 func (f *fields) attr() Attr {
 	a := Attr{Owner: f.owner()}
 	f.optional("mode", func(v *value) {
-		if v.kind != isNull { // as if it were not there
+		if v.kind != isNull { // null is the same as no mode
 			mode := f.toMode(v)
 			a.Mode = &mode
 		}

@@ -2,6 +2,7 @@ package patch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,8 +18,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hostPath is a path on the host: in root, below the directory dir if that is not empty,
-// or anywhere.
+// hostPath is a path on the host. It is confined to root if that is not nil, or to the
+// directory dir if that is not empty.
 type hostPath struct {
 	root *os.Root
 	dir  string
@@ -49,8 +50,8 @@ func (p hostPath) stat() (fs.FileInfo, error) {
 	return os.Stat(p.path)
 }
 
-// open opens a file, which may have become something else since it was looked at: not to
-// wait for a pipe.
+// open opens a file. The file may have been replaced by a pipe since it was checked, so
+// open does not block.
 func (p hostPath) open() (*os.File, error) {
 	const flags = os.O_RDONLY | unix.O_NONBLOCK
 	switch {
@@ -67,15 +68,28 @@ func (p hostPath) open() (*os.File, error) {
 	return root.OpenFile(p.path, flags, 0)
 }
 
-// openRoot opens a directory.
-func (p hostPath) openRoot() (*os.Root, error) {
+// openRoot opens a directory. The dot makes the kernel look for one before it opens
+// anything, which could be a pipe and wait for its writer.
+func (p hostPath) openRoot() (root *os.Root, err error) {
+	const dot = "/."
 	if p.root != nil {
-		return p.root.OpenRoot(p.path)
+		root, err = p.root.OpenRoot(p.path + dot)
+	} else {
+		root, err = os.OpenRoot(p.path + dot)
 	}
-	return os.OpenRoot(p.path)
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		at.Path = strings.TrimSuffix(at.Path, dot)
+	}
+	return root, err
 }
 
-// below is what has the path rel in the directory p.
+// openDir opens the directory rel in root, or nothing that has become something else.
+func openDir(root *os.Root, rel string) (*os.File, error) {
+	return root.OpenFile(rel, os.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// below is the path rel in the directory p. It is confined to p.
 func (p hostPath) below(rel string) hostPath {
 	if p.root != nil {
 		return hostPath{root: p.root, path: filepath.Join(p.path, rel)}
@@ -92,7 +106,7 @@ type hostFile struct {
 
 const copyBuf = 256 << 10
 
-// open opens the file. It is an error if that is no longer what it was when the list was
+// open opens the file. It returns an error if the file has changed since the operation was
 // applied.
 func (h *hostFile) open() (*os.File, error) {
 	f, err := h.from.open()
@@ -121,7 +135,7 @@ func (h *hostFile) check(f *os.File) error {
 	return nil
 }
 
-// ReadAt reads the file, which it opens each time.
+// ReadAt reads the file. It opens and closes the file each time.
 func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
 	f, err := h.open()
 	if err != nil {
@@ -131,7 +145,7 @@ func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.ReadAt(p, off)
 }
 
-// WriteTo writes what is in the file.
+// WriteTo writes the whole file.
 func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
 	f, err := h.open()
 	if err != nil {
@@ -145,8 +159,8 @@ func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// copied is an inode for info, what was found at from, but for its link target and its
-// extended attributes.
+// copied returns an inode for the file at from, which has this info. It does not set the
+// target of a link and the extended attributes.
 func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
 	e := &tree.Entry{Time: a.opts.time(), Mode: uint16(info.Sys().(*syscall.Stat_t).Mode & 0o7777)}
 	switch mode := info.Mode(); {
@@ -203,10 +217,10 @@ func fileXattrs(f *os.File) ([]tree.Xattr, error) {
 		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
 }
 
-// listXattrs are the extended attributes that list and get find, but for those that
-// steer overlayfs or a merge.
+// listXattrs returns the extended attributes that list and get find, except for marks of
+// overlayfs and of layers.
 func listXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]tree.Xattr, error) {
-	buf := make([]byte, maxXattr) // also the most that the names take (XATTR_LIST_MAX)
+	buf := make([]byte, maxXattr) // also enough for all names (XATTR_LIST_MAX)
 	n, err := list(buf)
 	if err == unix.ENOTSUP || err == nil && n == 0 {
 		return nil, nil

@@ -88,6 +88,8 @@ func TestSources(t *testing.T) {
 		{"directory", CopyDir{Src: Source{Dir: in, Path: "dir"}, Dst: "/d"}, Options{}, ". d d/up d/x"},
 		{"directory by a link", CopyDir{Src: Source{Path: "dirlink"}, Dst: "/d"}, confined, ". d d/up d/x"},
 		{"file as directory", CopyDir{Src: Source{Dir: in, Path: "file"}, Dst: "/d"}, Options{}, "not a directory"},
+		{"pipe as directory", CopyDir{Src: Source{Dir: in, Path: "fifo"}, Dst: "/d"}, Options{}, filepath.Join(in, "fifo") + ": not a directory"},
+		{"confined pipe as directory", CopyDir{Src: Source{Path: "fifo"}, Dst: "/d"}, confined, "not a directory"},
 		{"pipe in it", CopyDir{Src: Source{Dir: in, Path: "special"}, Dst: "/d"}, Options{}, "special/fifo: is not a regular file, directory or symbolic link"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -201,6 +203,23 @@ func TestSourceMoves(t *testing.T) {
 	}
 }
 
+// TestDirBecomesPipe replaces a directory that was found by a pipe, which nobody writes to.
+func TestDirBecomesPipe(t *testing.T) {
+	at := plant(t, "x")
+	if err := unix.Mkfifo(filepath.Join(at, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := &applier{view: newView(merged(t)), ctx: context.Background(), opts: Options{Preserve: true}}
+	c := copier{applier: a, from: hostPath{path: at}, root: openRoot(t, at)}
+	if err := c.dir(a.view.root, "fifo"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("names of a pipe: error %v", err)
+	}
+	if _, err := c.xattrs("fifo/x"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("attributes below a pipe: error %v", err)
+	}
+}
+
+// TestPreserve copies attributes of the host, or none of them.
 // TestPreserve copies attributes of the host, or none of them.
 func TestPreserve(t *testing.T) {
 	reftest.NeedRoot(t)

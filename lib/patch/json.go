@@ -44,11 +44,14 @@ func invalidUTF8(data []byte) int {
 type jsonParser struct {
 	data []byte
 	dec  *json.Decoder
-	off  int      // in data
+	off  int      // in data, up to which pos has counted
 	pos  position // of off
+
+	values int
 }
 
-// advance is the position of the byte off, not before the one that was asked for last.
+// advance returns the position of the byte off, which must not be before the one of the
+// last call.
 func (p *jsonParser) advance(off int) position {
 	for ; p.off < off; p.off++ {
 		switch c := p.data[p.off]; {
@@ -61,9 +64,9 @@ func (p *jsonParser) advance(off int) position {
 	return p.pos
 }
 
-// fault is err at its position, or else where p is.
+// fault returns err with its position, or with that of p if err has none.
 func (p *jsonParser) fault(err error) error {
-	var known *SyntaxError
+	var known *FileError
 	if errors.As(err, &known) {
 		return err
 	}
@@ -79,7 +82,7 @@ func (p *jsonParser) fault(err error) error {
 	return at(p.advance(int(p.dec.InputOffset())), "%w", err)
 }
 
-// token is the next token and its position.
+// token returns the next token and its position.
 func (p *jsonParser) token() (json.Token, position, error) {
 	off := int(p.dec.InputOffset())
 	for off < len(p.data) && strings.IndexByte(" \t\r\n,:", p.data[off]) >= 0 {
@@ -93,8 +96,8 @@ func (p *jsonParser) token() (json.Token, position, error) {
 	return t, pos, err
 }
 
-// checkString refuses escapes that are half of a character, for which encoding/json puts
-// another one.
+// checkString refuses an escape that is half of a character (a lone surrogate), which
+// encoding/json replaces by another character.
 func (p *jsonParser) checkString(s string, off int, pos position) error {
 	const replacement = "\uFFFD"
 	raw := string(p.data[off:p.dec.InputOffset()])
@@ -109,6 +112,9 @@ func (p *jsonParser) value(depth int) (*value, error) {
 	t, pos, err := p.token()
 	if err != nil {
 		return nil, err
+	}
+	if p.values++; p.values > maxValues {
+		return nil, at(pos, "%w", errValues)
 	}
 	v := &value{pos: pos}
 	switch t := t.(type) {

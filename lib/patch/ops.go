@@ -3,12 +3,21 @@ package patch
 import "ocipipe/lib/tree"
 
 // Op is one operation: a value of one of the types Text, File, CopyFile, CopyDir,
-// Symlink, Mkdir, MountPoint, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch.
+// Symlink, Mkdir, MountPoint, Remove, Append, Chmod, Chown, Link, Xattr, Rename and Touch, or
+// one of them that is Placed.
 type Op interface {
 	name() string // in JSON
-	path() string // that the operation is about
-	check() error // what can be said without a tree
+	path() string // the one that the operation is about
+	check() error // checks what does not depend on a tree
 	apply(*applier) error
+}
+
+// Placed is an operation and where it stands in a file. Errors about it say so.
+type Placed struct {
+	Op
+	File         string
+	Line, Column int // see FileError
+	Index        int // of the operation in its list, from 1
 }
 
 // Owner says who owns a file. nil is root for what is new; what exists keeps its own.
@@ -16,22 +25,22 @@ type Owner struct {
 	UID, GID *uint32
 }
 
-// Attr says what else a file gets. Mode, at most 07777, is nil for the default of what
-// is new; what exists keeps its own.
+// Attr is the owner and mode of a file. Mode is at most 07777; nil is the default for a new
+// file, and an existing file keeps its own.
 type Attr struct {
 	Owner
 	Mode *uint16
 }
 
-// Text makes a file that holds Content, 0644 by default.
+// Text makes a file with the content Content, 0644 by default.
 type Text struct {
 	Path    string
 	Content string
-	Replace bool // what exists, a directory with all that it holds
+	Replace bool // an existing file, or a directory with everything in it
 	Attr
 }
 
-// File makes a file like Text, from any bytes.
+// File makes a file like Text. In lists its content is base64, so it can be any bytes.
 type File struct {
 	Path    string
 	Content []byte
@@ -39,8 +48,8 @@ type File struct {
 	Attr
 }
 
-// CopyFile makes a file of a regular one of the host, which may be named by a symbolic
-// link. It has the mode of that by default.
+// CopyFile copies a regular file of the host; Src may be a symbolic link to it. The default
+// mode is that of the source.
 type CopyFile struct {
 	Src     Source
 	Dst     string
@@ -48,11 +57,11 @@ type CopyFile struct {
 	Attr
 }
 
-// CopyDir copies a directory of the host and what it holds: directories, files and
-// symbolic links with their modes; anything else is an error. The owner is that of all
-// that is made. With Replace it goes into a directory that exists, also through a
-// symbolic link that leads to one, here and further down: that keeps its attributes
-// (unless they are preserved), and what else has a name of the source is replaced.
+// CopyDir copies a directory of the host and everything in it: directories, regular files
+// and symbolic links, with their modes; any other file is an error. Owner is that of all
+// copies. With Replace, a source directory may meet an existing one, or a symbolic link to
+// one, at Dst or further down: the existing directory keeps its attributes (unless
+// [Options.Preserve] is set). Any other file with a name of the source is replaced.
 type CopyDir struct {
 	Src     Source
 	Dst     string
@@ -60,14 +69,14 @@ type CopyDir struct {
 	Owner
 }
 
-// Source is a path on the host. It lies below [Options.Root] if there is one, whether it
-// begins with a slash or not. Else, unless it is absolute, it is relative to Dir, or to
-// the working directory if that is empty.
+// Source is a path on the host. If [Options.Root] is set, Path is relative to that, with or
+// without a slash at its beginning. Otherwise Path is absolute, or relative to Dir, or to
+// the working directory if Dir is empty.
 type Source struct {
 	Dir, Path string
 }
 
-// Symlink makes Link a symbolic link to Target, which may be anything.
+// Symlink makes Link a symbolic link to Target, which need not exist.
 type Symlink struct {
 	Target  string
 	Link    string
@@ -75,55 +84,56 @@ type Symlink struct {
 	Owner
 }
 
-// Mkdir makes a directory, 0755 by default. One that exists is as good, and takes the
+// Mkdir makes a directory, 0755 by default. If the directory exists, it takes the
 // attributes that are given.
 type Mkdir struct {
 	Path string
 	Attr
 }
 
-// MountPoint makes a directory, 0755 by default, where there is nothing at all. What
-// exists stays as it is, whatever it is. Lists have no spelling for it.
+// MountPoint makes a directory, 0755 by default, if Path does not exist. An existing file
+// of any type stays as it is. Lists cannot express this operation.
 type MountPoint struct {
 	Path string
 	Attr
 }
 
-// Skeleton are the mount points that the init of a virtual machine needs.
+// Skeleton returns operations that make the mount points that the init of a virtual machine
+// needs.
 func Skeleton() []Op {
 	dir := func(path string, mode uint16) Op { return MountPoint{path, Attr{Mode: &mode}} }
 	return []Op{dir("/dev", 0o755), dir("/proc", 0o555), dir("/run", 0o755), dir("/sys", 0o555), dir("/tmp", 0o1777)}
 }
 
-// Remove removes what Path names, a directory with all that it holds. If there is
-// nothing, nothing happens.
+// Remove removes the file at Path, or a directory with everything in it. It does nothing if
+// Path does not exist.
 type Remove struct {
 	Path string
 }
 
-// Append writes Content to the end of a regular file, which may be named by a symbolic
-// link. Where Content is empty nothing is written.
+// Append appends Content to a regular file; Path may be a symbolic link to it. If Content is
+// empty, the file is not written to.
 type Append struct {
 	Path    string
 	Content string
 	Attr
 }
 
-// Chmod sets the mode of anything but a symbolic link.
+// Chmod sets the mode of a file, which must not be a symbolic link.
 type Chmod struct {
 	Path string
 	Mode uint16
 	Owner
 }
 
-// Chown sets the owner, the group, or both: of a symbolic link those of the link.
+// Chown sets the owner, the group, or both. It does not follow a symbolic link.
 type Chown struct {
 	Path string
 	Attr
 }
 
-// Link makes Link one more name of the file Target, which is not a directory. A symbolic
-// link is a file itself. Where both are the same name nothing happens.
+// Link makes Link another name of the file Target, which must not be a directory. It does
+// not follow Target if that is a symbolic link. It does nothing if both are the same name.
 type Link struct {
 	Target  string
 	Link    string
@@ -131,18 +141,18 @@ type Link struct {
 	Attr
 }
 
-// Xattr sets the extended attribute Name to Value, or removes it; if there is none,
-// nothing happens. An access control list has the form of setxattr(2), and sets the mode.
+// Xattr sets the extended attribute Name to Value, or removes it. Removing an attribute that
+// does not exist does nothing. An access control list has the form of setxattr(2), and sets
+// the mode, too.
 type Xattr struct {
 	Path   string
-	Name   string // in full, as "user.origin"
+	Name   string // with its prefix, such as "user.origin"
 	Value  string // any bytes
 	Remove bool
 	Attr
 }
 
-// Rename moves Src with all that it holds to Dst. Where both are the same nothing
-// happens.
+// Rename moves Src, and everything in it, to Dst. It does nothing if both are the same.
 type Rename struct {
 	Src     string
 	Dst     string
@@ -150,8 +160,8 @@ type Rename struct {
 	Attr
 }
 
-// Touch sets the time of Path: of a symbolic link that of the link. What is missing
-// becomes an empty file, 0644 by default.
+// Touch sets the time of Path. It does not follow a symbolic link. If Path does not exist, it
+// makes an empty file, 0644 by default.
 type Touch struct {
 	Path string
 	Time *tree.Time // nil: that of a new file

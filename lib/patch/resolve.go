@@ -13,37 +13,38 @@ import (
 // linux/namei.h).
 const maxLinks = 40
 
-// Bounds of the ways that all paths of a list may take: the components of targets that
-// are walked, in all, and for each path. Real ones have a few.
+// Limits on the components of link targets that the paths of a list may lead through: in
+// all, and for each path in addition. Real paths need a few.
 const (
 	maxSteps     = 1 << 20
 	maxStepsEach = 256
 )
 
-// place is where a path leads: a name in a directory, and the node that has it, nil if
-// there is none. Of the root there is only the node.
+// place is where a path leads: a name in a directory, and the node of that name, which is
+// nil if the name does not exist. If the path is the root, or ends in a link whose target
+// ends in "." or "..", the place has only a node.
 type place struct {
 	dir  *node
 	name string
 	node *node
 }
 
-// lookup finds path, one of a tree. The last component is followed only if follow says
-// so. It is errNotFound, as such or wrapped, that a directory on the way is missing, and
-// where the last is followed that nothing is there.
+// lookup finds path, which is clean. It follows a link in the last component only if follow
+// is true. A missing directory on the way is an error that is fs.ErrNotExist, and so is a
+// missing last component if follow is true.
 func (v *view) lookup(path string, follow bool) (place, error) {
-	w := way{view: v, at: v.root, rest: []string{path}, behind: 1, follow: follow}
+	w := walker{view: v, at: v.root, rest: []string{path}, paths: 1, follow: follow}
 	return w.walk()
 }
 
-// dir finds the directory in which path, one of a tree but not the root, has its last
-// component, and makes with mkdir what is missing on the way, unless mkdir is nil.
+// dir finds the parent directory of path, which is clean and not the root, and returns the
+// last component as name. It makes missing directories with mkdir, unless that is nil.
 func (v *view) dir(path string, mkdir func() *tree.Entry) (dir *node, name string, err error) {
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
 		return v.root, path, nil
 	}
-	w := way{view: v, at: v.root, rest: []string{path[:i]}, behind: 1, follow: true, mkdir: mkdir}
+	w := walker{view: v, at: v.root, rest: []string{path[:i]}, paths: 1, follow: true, mkdir: mkdir}
 	p, err := w.walk()
 	switch {
 	case err != nil:
@@ -63,20 +64,20 @@ func missing(dir *node, name string) error {
 	return &fault{fmt.Sprintf("not found: /%s does not exist", printable(at)), unix.ENOENT}
 }
 
-// way is how far a path has been followed.
-type way struct {
+// walker follows a path.
+type walker struct {
 	view   *view
-	at     *node    // the place so far
-	rest   []string // still to be followed: of targets, and first of the path itself
-	behind int      // how many of rest are not of targets: 1 until the path itself is at its end
-	follow bool     // the last component too
-	mkdir  func() *tree.Entry
+	at     *node              // how far the walk has come
+	rest   []string           // parts still to be followed, the next one last: first the path, then targets of links
+	paths  int                // how many elements of rest belong to the path itself: 1, or 0 once it has been followed
+	follow bool               // follow a link in the last component, too
+	mkdir  func() *tree.Entry // makes missing directories; nil: they are an error
 
-	links int
+	links int // followed so far
 	last  place
 }
 
-func (w *way) walk() (place, error) {
+func (w *walker) walk() (place, error) {
 	w.view.steps -= maxStepsEach
 	for len(w.rest) > 0 {
 		if err := w.step(); err != nil {
@@ -92,19 +93,19 @@ func (w *way) walk() (place, error) {
 	return w.last, nil
 }
 
-// step takes one component of the rest.
-func (w *way) step() error {
+// step follows one component of the rest.
+func (w *walker) step() error {
 	top := len(w.rest) - 1
-	target := top >= w.behind
+	target := top >= w.paths
 	if target {
 		if w.view.steps++; w.view.steps > maxSteps {
-			return &fault{fmt.Sprintf("symbolic links make the ways of paths too long: over %d steps in all, and %d for each", maxSteps, maxStepsEach), unix.ELOOP}
+			return &fault{fmt.Sprintf("symbolic links lead paths through too many directories: over %d steps in all, and %d for each path", maxSteps, maxStepsEach), unix.ELOOP}
 		}
 	}
 	name, rest, more := strings.Cut(w.rest[top], "/")
 	if w.rest[top] = rest; !more {
 		w.rest = w.rest[:top]
-		w.behind = min(w.behind, top)
+		w.paths = min(w.paths, top)
 	}
 	if !w.view.isDir(w.at) {
 		return notDir(w.at)
@@ -123,9 +124,9 @@ func (w *way) step() error {
 	return w.enter(name, len(w.rest) == 0, w.mkdir != nil && !target)
 }
 
-// enter goes on to name in the directory w.at, the last component or not, and makes a
-// directory if that is missing and may be made.
-func (w *way) enter(name string, last, mkdir bool) error {
+// enter goes on to name in the directory w.at; last says that it is the last component. If
+// mkdir is true and the name does not exist, enter makes a directory.
+func (w *walker) enter(name string, last, mkdir bool) error {
 	c := w.at.child(name)
 	switch {
 	case c == nil && mkdir:
@@ -145,8 +146,8 @@ func (w *way) enter(name string, last, mkdir bool) error {
 	return nil
 }
 
-// link goes on to target, that of a symbolic link in w.at.
-func (w *way) link(target string) error {
+// link goes on to target, the target of a symbolic link in w.at.
+func (w *walker) link(target string) error {
 	if w.links++; w.links > maxLinks {
 		return errLoop
 	}

@@ -21,22 +21,22 @@ func newResult(v *view, lower *tree.Tree) *Result {
 	return r
 }
 
-// Source yields, in canonical order, the difference if the form is tree.Layer, and the
-// whole patched tree if it is tree.Flat. Any number may be read, one after the other or
-// at the same time.
+// Source returns, in canonical order, the difference if form is tree.Layer, and the whole
+// patched tree if it is tree.Flat. A result can have any number of sources, also at the
+// same time.
 func (r *Result) Source(form tree.Form) tree.Source {
 	s := &source{r: r, first: make(map[inodeKey]*tree.Place), stack: []level{{items: []item{r.top(form)}}}}
 	s.links = r.countLinks(form)
 	return s
 }
 
-// item is a name in what a result yields.
+// item is a name that a source may yield.
 type item struct {
 	name  string
-	node  *node      // nil: nothing there was looked at, and all is as in low
-	low   *tree.Node // of which it is the image; nil: none
-	group int
-	below *tree.Node // what shows at this place of the tree below; nil: nothing, or all is to be yielded
+	node  *node      // nil: the name and everything in it are as in low
+	low   *tree.Node // the node of the lower tree that it shows, maybe moved; nil: none
+	group int        // as in node
+	below *tree.Node // the node of the lower tree that has this place; nil: none, or it does not matter
 	gone  bool       // a whiteout
 	whole bool       // everything in it is yielded
 }
@@ -50,7 +50,7 @@ func (r *Result) top(form tree.Form) item {
 	return it
 }
 
-// entry is the inode of it and its key among the inodes of the patched tree.
+// entryOf returns the inode of it, and its key among the inodes of the patched tree.
 func (v *view) entryOf(it item) (*tree.Entry, inodeKey) {
 	if it.node != nil && it.node.own != nil {
 		return it.node.own, inodeKey{it.node.own, 0}
@@ -63,10 +63,10 @@ func (v *view) entryOf(it item) (*tree.Entry, inodeKey) {
 	return it.low.Entry, inodeKey{it.low.Entry, it.group}
 }
 
-// inPlace reports whether it is, apart from what was changed, what lies below.
+// inPlace reports whether it shows the node of the lower tree that has the same place.
 func (it item) inPlace() bool { return it.below != nil && it.low == it.below && it.group == 0 }
 
-// children are the names in the directory it that are yielded, or may be.
+// children returns the names in the directory it that may be yielded.
 func (r *Result) children(it item) []item {
 	if it.whole || !it.inPlace() {
 		return r.view.all(it)
@@ -75,7 +75,7 @@ func (r *Result) children(it item) []item {
 	for name, c := range it.node.kids {
 		if c != nil {
 			list = append(list, item{name: name, node: c, low: c.low, group: c.group, below: it.below.Child(name)})
-		} else { // there is something below, or nothing would be noted
+		} else { // kids has a nil only for a name of the lower tree
 			list = append(list, item{name: name, gone: true})
 		}
 	}
@@ -87,7 +87,7 @@ func sorted(list []item) []item {
 	return list
 }
 
-// all are all names in the directory it.
+// all returns all names in the directory it.
 func (v *view) all(it item) []item {
 	var kids map[string]*node
 	if it.node != nil {
@@ -104,7 +104,7 @@ func (v *view) all(it item) []item {
 		}
 	}
 	for _, c := range nodes {
-		if _, looked := kids[c.Name()]; !looked {
+		if _, ok := kids[c.Name()]; !ok {
 			list = append(list, item{name: c.Name(), low: c, group: it.group, whole: true})
 		}
 	}
@@ -114,20 +114,9 @@ func (v *view) all(it item) []item {
 	return sorted(list)
 }
 
-// item is n as one of what is in its directory.
+// item returns n as an item of its directory.
 func (n *node) item() item {
 	return item{name: n.name, node: n, low: n.low, group: n.group, whole: true}
-}
-
-// longest is the length of the longest path below it, with the slash before it.
-func (v *view) longest(it item) (n int) {
-	if e, _ := v.entryOf(it); e.Type != tree.Dir {
-		return 0
-	}
-	for _, c := range v.all(it) {
-		n = max(n, len("/")+len(c.name)+v.longest(c))
-	}
-	return n
 }
 
 // mark finds the nodes at and below it that a difference has: changed says that.
@@ -151,7 +140,7 @@ func (r *Result) mark(it item) (changed bool) {
 	return n.changed
 }
 
-// yielded reports whether it, one of the children of what is yielded, is too.
+// yielded reports whether it, a child of a directory that is yielded, is yielded, too.
 func (it item) yielded() bool {
 	return it.whole || it.gone || it.node.changed || it.name == "."
 }
@@ -193,18 +182,18 @@ type source struct {
 	links map[inodeKey]uint32      // of inodes that may have several
 	first map[inodeKey]*tree.Place // where one of several names was yielded
 	stack []level
-	path  []byte // of the directory on top of the stack, with a slash behind
+	path  []byte // of the directory on top of the stack, with a slash after it
 	entry tree.Entry
 }
 
-// level is what is still to come of one directory.
+// level is a directory whose names have not all been yielded.
 type level struct {
 	items []item
-	path  int         // length of source.path for them
+	path  int         // length of the part of source.path that is the directory's
 	at    *tree.Place // of the directory
 }
 
-// Close does nothing: contents are those of the tree below and of files of the host.
+// Close does nothing: contents belong to the lower tree or to files of the host.
 func (s *source) Close() error { return nil }
 
 func (s *source) Next() (*tree.Entry, error) {
@@ -255,8 +244,7 @@ func (r *Result) isDir(it item) bool {
 	return e.Type == tree.Dir
 }
 
-// fill makes s.entry the record of it, which lies in the directory dir and whose path is
-// s.path.
+// fill sets s.entry to the record of it. dir is the directory of it, and s.path its path.
 func (s *source) fill(it item, dir *tree.Place) {
 	if it.gone {
 		s.entry = whiteout
@@ -265,10 +253,11 @@ func (s *source) fill(it item, dir *tree.Place) {
 	}
 	e, key := s.r.view.entryOf(it)
 	s.entry = *e
-	state(&s.entry)
+	setImplied(&s.entry)
 	s.entry.Path = string(s.path)
 	if e.Type == tree.Dir {
 		if it.below != nil && !it.inPlace() {
+			s.entry.Xattrs = slices.Clone(e.Xattrs)
 			setXattr(&s.entry, tree.Opaque.Name, tree.Opaque.Value)
 		}
 		return

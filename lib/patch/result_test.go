@@ -441,3 +441,39 @@ func TestSteps(t *testing.T) {
 	}
 	apply(t, merged(t, lower), Options{}, ops[:5]...)
 }
+
+// TestManyXattrs gives a file attributes until their names are too many to be listed.
+func TestManyXattrs(t *testing.T) {
+	var ops []Op
+	for i := range maxXattrNames / len("user.0000\x00") {
+		ops = append(ops, Xattr{Path: "/f", Name: fmt.Sprintf("user.%04d", i)})
+	}
+	lower := merged(t, []tree.Entry{file("f", "f")})
+	full := append(ops, Xattr{Path: "/f", Name: "user.0007", Value: "new"})
+	r := apply(t, lower, Options{}, full...)
+	if xs := read(t, r.Source(tree.Layer))["f"].Xattrs; len(xs) != len(ops) || xs[7].Value != "new" {
+		t.Errorf("%d attributes", len(xs))
+	}
+	_, err := Apply(context.Background(), lower, append(full, Xattr{Path: "/f", Name: "user.one more"}), Options{})
+	if !errors.Is(err, unix.E2BIG) || !strings.Contains(err.Error(), "names of extended attributes of more than 65536 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestManyMoves moves a directory with much in it until that is too often.
+func TestManyMoves(t *testing.T) {
+	const names = 1 << 16
+	lower := bigTree(names)
+	var ops []Op
+	for i := range names / 100 {
+		ops = append(ops, Rename{Src: fmt.Sprint("/d", i), Dst: fmt.Sprint("/m0/d", i)})
+	}
+	for i := range maxWalked / names {
+		ops = append(ops, Rename{Src: fmt.Sprint("/m", i), Dst: fmt.Sprint("/m", i+1)})
+	}
+	apply(t, lower, Options{}, ops[:len(ops)-names/100]...)
+	_, err := Apply(context.Background(), lower, ops, Options{})
+	if !errors.Is(err, unix.E2BIG) || !strings.Contains(err.Error(), "directories that are moved hold too many names: over 16777216 in all") {
+		t.Errorf("error %v", err)
+	}
+}

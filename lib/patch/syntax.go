@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// kind is what a value of a file is.
+// kind is the type of a JSON or YAML value.
 type kind int
 
 const (
@@ -21,7 +21,7 @@ func (k kind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a string", "a list", "an object"}[k]
 }
 
-// value is one of JSON or YAML.
+// value is a JSON or YAML value.
 type value struct {
 	kind   kind
 	text   string // of a scalar
@@ -36,16 +36,23 @@ type field struct {
 	value *value
 }
 
-// position is that of a character in a file, from 1; Column 0: only the line is known.
+// position is the line and column of a character in a file, from 1. If column is 0, only the
+// line is known.
 type position struct{ line, column int }
 
-// maxNesting is how deep values may lie in others. Patches need five levels.
+// maxNesting is how deep values may be nested. Patches need five levels.
 const maxNesting = 32
 
 var errNesting = fmt.Errorf("values nested deeper than %d levels", maxNesting)
 
-// maxFields is how many an object may have. Patches have up to seven.
+// maxFields is how many fields an object may have. Patches have up to seven.
 const maxFields = 64
+
+// maxValues is how many a file may have. What it is turned into takes some 200 bytes for
+// each.
+const maxValues = 1 << 20
+
+var errValues = fmt.Errorf("more than %d values in one file", maxValues)
 
 // add puts a field into the object v. It must not be there yet.
 func (v *value) add(f field) error {
@@ -59,7 +66,7 @@ func (v *value) add(f field) error {
 	return nil
 }
 
-// at is an error at a position; the file is filled in where it is known.
+// at returns an error with a position. The caller that knows the file adds it.
 func at(pos position, format string, args ...any) error {
-	return &SyntaxError{Line: pos.line, Column: pos.column, Err: fmt.Errorf(format, args...)}
+	return &FileError{Line: pos.line, Column: pos.column, Err: fmt.Errorf(format, args...)}
 }

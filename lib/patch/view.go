@@ -1,37 +1,39 @@
 package patch
 
 import (
+	"slices"
 	"strings"
 
 	"ocipipe/lib/tree"
 )
 
-// view is the patched tree: the tree below, and nodes for what was looked at or changed.
-// Nothing of the tree below is ever changed.
+// view is the patched tree: the lower tree, which never changes, and nodes for names that
+// were looked up or changed.
 type view struct {
 	root   *node
-	groups int                      // groups of nodes that were moved together
+	groups int                      // number of groups of nodes that were moved together
 	moved  map[inodeKey]*tree.Entry // inodes that were changed after they were moved
 	steps  int                      // through targets of symbolic links, less those that each path may take
+	walked int                      // names in directories that were moved
 }
 
-// node is a name in the patched tree, made when that is looked at. It shows the node low
-// of the tree below, but for the inode, if it has one of its own, and for those names in
-// it that are among its kids. A node that was moved still shows the low of its old place,
-// and so do the nodes in it.
+// node is a name in the patched tree. It is made when the name is first looked up. It shows
+// the node low of the lower tree, except for the inode if own is set, and for the names
+// in kids. A node that was moved still shows the low of its old place, and so do the
+// nodes in it.
 type node struct {
 	name  string
-	up    *node            // nil: the root, or no longer in the view
-	own   *tree.Entry      // its inode, if that is not one of the tree below
-	low   *tree.Node       // nil: it was made here
-	group int              // of nodes that were moved with it; 0: it is where it was
-	kids  map[string]*node // names in it that were looked at or made; nil: one that was taken away
+	up    *node            // its directory; nil: it is the root, or no longer in the view
+	own   *tree.Entry      // its inode, if that is not one of the lower tree
+	low   *tree.Node       // nil: an operation made it
+	group int              // number of the group with which it was moved; 0: it was not moved
+	kids  map[string]*node // names in it that were looked up, made, or (with a nil node) removed
 
 	changed bool // the difference has it
 }
 
-// inodeKey names an inode of the tree below in the patched one. The names that it has in
-// one group share it there, and are separated from all others.
+// inodeKey identifies an inode of the lower tree in the patched tree. The names of the
+// inode in one group share it, and are separated from its names in other groups.
 type inodeKey struct {
 	low   *tree.Entry
 	group int
@@ -41,7 +43,7 @@ func newView(lower *tree.Tree) *view {
 	return &view{root: &node{name: ".", low: lower.Root()}, moved: make(map[inodeKey]*tree.Entry)}
 }
 
-// entry is the inode of n, not to be changed.
+// entry returns the inode of n. The caller must not change it.
 func (v *view) entry(n *node) *tree.Entry {
 	if n.own != nil {
 		return n.own
@@ -56,16 +58,17 @@ func (v *view) entry(n *node) *tree.Entry {
 
 func (n *node) key() inodeKey { return inodeKey{n.low.Entry, n.group} }
 
-// copyUp is the inode of n, to be changed.
+// copyUp returns the inode of n for a change. It copies an inode of the lower tree first.
 func (v *view) copyUp(n *node) *tree.Entry {
 	if n.own != nil {
 		return n.own
 	}
-	if e := v.moved[n.key()]; e != nil { // those of group 0 are never there
+	if e := v.moved[n.key()]; e != nil { // never one of group 0
 		n.own = e
 		return e
 	}
 	e := explicit(n.low.Entry)
+	e.Xattrs = slices.Clone(e.Xattrs)
 	n.own = e
 	if n.group != 0 && e.Type != tree.Dir { // an entry may stand for many directories
 		v.moved[n.key()] = e
@@ -73,16 +76,16 @@ func (v *view) copyUp(n *node) *tree.Entry {
 	return e
 }
 
-// explicit is a copy of e as a flat tree shows it.
+// explicit returns a copy of e as a flat tree shows it.
 func explicit(e *tree.Entry) *tree.Entry {
 	c := *e
-	state(&c)
+	setImplied(&c)
 	return &c
 }
 
-// state gives e, if it is a directory that was only implied, the attributes that such
-// have in a flat tree.
-func state(e *tree.Entry) {
+// setImplied gives e, if it is a directory that is only implied, the attributes that it has
+// in a flat tree.
+func setImplied(e *tree.Entry) {
 	if e.NoChange {
 		e.NoChange, e.Mode = false, 0o755
 	}
@@ -90,7 +93,7 @@ func state(e *tree.Entry) {
 
 func (v *view) isDir(n *node) bool { return v.entry(n).Type == tree.Dir }
 
-// child is what the directory n holds under name, or nil.
+// child returns name in the directory n, or nil.
 func (n *node) child(name string) *node {
 	if c, ok := n.kids[name]; ok {
 		return c
@@ -104,7 +107,7 @@ func (n *node) child(name string) *node {
 	return c
 }
 
-// lowChild is what n would hold under name if that were never changed, or nil.
+// lowChild returns name in the low node of n, or nil.
 func (n *node) lowChild(name string) *tree.Node {
 	if n.low == nil {
 		return nil
@@ -119,7 +122,7 @@ func (n *node) set(name string, c *node) {
 	n.kids[name] = c
 }
 
-// detach takes n out of its directory.
+// detach removes n from its directory.
 func (n *node) detach() {
 	if n.up.lowChild(n.name) != nil {
 		n.up.set(n.name, nil)
@@ -129,7 +132,7 @@ func (n *node) detach() {
 	n.up = nil
 }
 
-// attach puts n into the directory dir in place of what has that name.
+// attach puts n into the directory dir as name, in place of a node with that name.
 func (n *node) attach(dir *node, name string) {
 	if old := dir.kids[name]; old != nil {
 		old.up = nil
@@ -138,16 +141,18 @@ func (n *node) attach(dir *node, name string) {
 	dir.set(n.name, n)
 }
 
-// move makes a new group of the nodes at and below n that are where they were.
+// move makes a new group of the nodes at and below n that are where they were. In a group
+// that is all that shows something of the tree below.
 func (v *view) move(n *node) {
 	v.groups++
 	n.regroup(v.groups)
 }
 
 func (n *node) regroup(group int) {
-	if n.group == 0 {
-		n.group = group
+	if n.group != 0 {
+		return
 	}
+	n.group = group
 	for _, c := range n.kids {
 		if c != nil {
 			c.regroup(group)
@@ -155,7 +160,7 @@ func (n *node) regroup(group int) {
 	}
 }
 
-// within reports whether n is dir or lies below it.
+// within reports whether n is dir or below it.
 func (n *node) within(dir *node) bool {
 	for ; n != nil; n = n.up {
 		if n == dir {
@@ -165,7 +170,7 @@ func (n *node) within(dir *node) bool {
 	return false
 }
 
-// path of n, as in a tree.
+// path is the path of n, as in tree.Entry.
 func (n *node) path() string {
 	if n.up == nil {
 		return "."

@@ -3,6 +3,7 @@ package patch
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -10,9 +11,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxMarks is how many bytes there may be in YAML that begin or end values, in texts too:
+// the library takes some 400 bytes for each value, and counts none.
+const maxMarks = 1 << 18
+
+// checkMarks is an error if data may have too many values.
+func checkMarks(data []byte) error {
+	marks := 0
+	for _, mark := range []byte("[]{},:-?") {
+		marks += bytes.Count(data, []byte{mark})
+	}
+	if marks > maxMarks {
+		return fmt.Errorf("YAML with more than %d of the characters []{},:-? in one file: JSON may have more", maxMarks)
+	}
+	return nil
+}
+
 // parseYAML reads one document of YAML that is no more than JSON in another spelling:
 // without anchors, aliases, tags and keys to be merged.
 func parseYAML(data []byte) (*value, error) {
+	if err := checkMarks(data); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -36,7 +56,8 @@ func parseYAML(data []byte) (*value, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
-// yamlFault takes the line out of the text of an error, which says nothing of the first.
+// yamlFault makes a SyntaxError of an error of the YAML parser, with the line in its text.
+// For the first line that text has no number.
 func yamlFault(err error) error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -46,7 +67,7 @@ func yamlFault(err error) error {
 	if m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 	}
-	return &SyntaxError{Line: line, Err: errors.New(m[2])}
+	return &FileError{Line: line, Err: errors.New(m[2])}
 }
 
 func fromYAML(n *yaml.Node, depth int) (*value, error) {

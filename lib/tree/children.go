@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// children are the names in a directory. Most directories have few: those lie in a
-// slice, which takes a twelfth of the memory that a map does.
+// children are the names in a directory. Most directories have few names, and keep them in
+// a slice, which takes a twelfth of the memory that a map does.
 type children struct {
-	few  []*Node          // up to maxFew in no order, or more once sorted, in byte order
-	many map[string]*Node // instead of few
+	few  []*Node          // up to maxFew nodes in any order; or, once sorted, any number in byte order
+	many map[string]*Node // in place of few
 }
 
 const maxFew = 8
@@ -22,7 +22,7 @@ func (s *children) len() int {
 	return len(s.few) + len(s.many)
 }
 
-// get is the node called name, or nil.
+// get returns the node with this name, or nil.
 func (s *children) get(name string) *Node {
 	if s == nil {
 		return nil
@@ -40,7 +40,7 @@ func (s *children) get(name string) *Node {
 	return s.many[name]
 }
 
-// index is where name is in few, or -1.
+// index returns the index of name in few, or -1.
 func (s *children) index(name string) int {
 	if len(s.few) > maxFew {
 		if i, ok := slices.BinarySearchFunc(s.few, name, func(c *Node, name string) int { return cmp.Compare(c.name, name) }); ok {
@@ -56,7 +56,7 @@ func (s *children) index(name string) int {
 	return -1
 }
 
-// set puts c in place of what has its name.
+// set adds c. It replaces a node with the same name.
 func (s *children) set(c *Node) {
 	if s.many != nil {
 		s.many[c.name] = c
@@ -78,7 +78,7 @@ func (s *children) set(c *Node) {
 	s.many[c.name] = c
 }
 
-// remove takes away what is called name.
+// remove removes the node with this name, if there is one.
 func (s *children) remove(name string) {
 	switch {
 	case s == nil:
@@ -107,14 +107,14 @@ func (s *children) sort() []*Node {
 	return s.few
 }
 
-// all yields the nodes in no particular order. The one that was yielded last may be
-// removed meanwhile.
+// all yields the nodes in no particular order. The caller may remove the node that was
+// yielded last.
 func (s *children) all() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		if s == nil {
 			return
 		}
-		for i := len(s.few) - 1; i >= 0; i-- { // what is removed moves those behind it
+		for i := len(s.few) - 1; i >= 0; i-- { // from the end, because removing a node moves those after it
 			if !yield(s.few[i]) {
 				return
 			}

@@ -7,15 +7,14 @@ import (
 	"sync"
 )
 
-// RandomContent is content that can be read at random. Which contents are, see
-// [Content].
+// RandomContent is content that can be read at random. [Content] says which contents can.
 type RandomContent interface {
 	Content
 	io.ReaderAt
 }
 
-// ReaderAt is the file e, its holes as zeros, for reading at random. It is not ok if e
-// is another type or a hard link, or if its content comes from a stream.
+// ReaderAt returns a reader of the file e, holes as zeros; ok is false if e is not a regular
+// file or is a hard link, or if its content comes from a stream.
 func (e *Entry) ReaderAt() (r io.ReaderAt, ok bool) {
 	switch {
 	case e.Type != File || e.Hardlink != "" || e.IsLower():
@@ -41,8 +40,8 @@ func (b Bytes) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(b).ReadAt(p, off)
 }
 
-// WithHoles is the content of a file of size bytes that has data in extents and holes
-// elsewhere. The data has the bytes of the extents one behind the other.
+// WithHoles returns the content of a file of size bytes that has data in extents and holes
+// elsewhere. data is the bytes of the extents, one extent after the other.
 func WithHoles(data RandomContent, size int64, extents []Extent) RandomContent {
 	return &sparseContent{data: data, size: size, extents: extents}
 }

@@ -20,18 +20,18 @@ const (
 // Limits that belong to the format.
 const (
 	MaxLine      = 1 << 20 // bytes of a line, its LF included
-	MaxPath      = 4095    // bytes of a path or a link's target, as Linux has it
+	MaxPath      = 4095    // bytes of a path or a link's target; the limit of Linux
 	MaxName      = 255     // bytes of one component, or of an xattr's name
 	MaxValue     = 65535   // bytes of an xattr's value
-	MaxTargets   = 16      // paths in layers below of one name: they and what parts them fit into an xattr
+	MaxTargets   = 16      // paths in layers below for one name; with separators they fit into an xattr
 	maxExtentLen = 512 << 10
 	maxProps     = 100
 	maxAbort     = 1 << 10 // bytes of the abort line's message
-	abortPart    = 120     // bytes of either end of a longer one; an escape takes four
-	abortWindow  = 4 << 10 // where a reader looks for it
+	abortPart    = 120     // bytes that are kept of either end of a longer message; an escape takes four
+	abortWindow  = 4 << 10 // bytes at the end of the input in which a reader looks for the abort line
 )
 
-// ErrCorrupt is what every error about the form of a stream wraps.
+// ErrCorrupt is wrapped by every error about the form of a stream.
 var ErrCorrupt = errors.New("not a valid tree stream")
 
 // Data says what a stream carries of the files' contents.
@@ -39,11 +39,11 @@ type Data int
 
 const (
 	Inline       Data = iota // contents follow their records
-	None                     // no contents: mtree(5) in gomtree's spelling, with all the words
-	NonePortable             // no contents: an mtree(5) that bsdtar and NetBSD's mtree read
+	None                     // no contents: mtree(5) in gomtree's spelling, with all keywords
+	NonePortable             // no contents: mtree(5) that bsdtar and NetBSD's mtree read
 )
 
-// Property says where a stream came from. Nothing trusts it.
+// Property is a note in a stream about its origin. Nothing trusts it.
 type Property struct {
 	Key, Value string
 }
@@ -60,7 +60,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
-// plain tells the bytes that stand for themselves in a line.
+// plain has true for each byte that stands for itself in a line.
 var plain = func() (t [256]bool) {
 	for c := 0x21; c <= 0x7e; c++ {
 		t[c] = true
@@ -71,8 +71,8 @@ var plain = func() (t [256]bool) {
 	return
 }()
 
-// appendEscaped writes s as the stream has names: every byte that is not plain
-// as \ooo.
+// appendEscaped appends s in the form of names in a stream: every byte that is not plain is
+// written as \ooo.
 func appendEscaped(b []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); i++ {
@@ -87,7 +87,7 @@ func appendEscaped(b []byte, s string) []byte {
 	return append(b, s[from:]...)
 }
 
-// escapedLen is how many bytes appendEscaped writes.
+// escapedLen is how many bytes appendEscaped appends for s.
 func escapedLen(s string) int {
 	n := len(s)
 	for i := range len(s) {
@@ -98,8 +98,8 @@ func escapedLen(s string) int {
 	return n
 }
 
-// unescape is the inverse of appendEscaped. Besides it accepts \ooo for any byte
-// but NUL; it refuses every other escape and raw bytes that are not plain.
+// unescape is the inverse of appendEscaped. It accepts \ooo for any byte but NUL, also for
+// plain ones, and refuses every other escape and raw bytes that are not plain.
 func unescape(b []byte) (string, error) {
 	n := plainLen(b)
 	if n == len(b) {

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// Limits bound what a hostile source can make a tool do. A field that is 0 stands for
-// that of [DefaultLimits], so that the zero Limits are safe; one that is negative is no
-// limit. Of an image they bound all layers together, but for what is of one entry.
+// Limits bound what a hostile source can make a tool do. A field that is 0 stands for the
+// value in [DefaultLimits], so the zero Limits are safe; a negative one means no limit.
+// For an image, the limits that are not about one entry hold for all layers together.
 type Limits struct {
 	Entries    int64 // entries, and directories that they imply
 	Depth      int64 // components of a path
 	FileSize   int64 // bytes of one file, holes included
-	TotalSize  int64 // bytes of data of all files, holes not counted
-	XattrBytes int64 // extended attributes of one entry, as a tree stream has them, in base64
+	TotalSize  int64 // bytes of data of all files, without holes
+	XattrBytes int64 // bytes of the extended attributes of one entry, as a tree stream has them, in base64
 	TreeMemory int64 // bytes of memory for a tree without its contents: all text, and NameCost for each name
 }
 
@@ -28,7 +28,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// orDefault is l with the defaults in place of zeros.
+// orDefault returns l with the defaults in place of zeros.
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	return Limits{
@@ -51,13 +51,13 @@ const (
 	LimitTreeMemory LimitKind = "tree memory"
 
 	LimitDigestHoles LimitKind = "digest holes" // WriterOptions.MaxHoles
-	LimitHoleBytes   LimitKind = "hole bytes"   // what an image takes for holes
+	LimitHoleBytes   LimitKind = "hole bytes"   // bytes that an image takes for holes
 )
 
-// LimitError says which limit an entry exceeds.
+// LimitError says that an entry exceeds a limit.
 type LimitError struct {
 	Path  string
-	What  string // what there was, in words
+	What  string // what exceeds the limit, in words
 	Limit int64
 	Which LimitKind
 }
@@ -66,11 +66,11 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s: %s, over the limit of %d", printable(e.Path), e.What, e.Limit)
 }
 
-// exceeds reports whether n is over a limit that orDefault has returned.
+// exceeds reports whether n is over limit, which is from orDefault.
 func exceeds(n, limit int64) bool { return limit >= 0 && n > limit }
 
 // CheckDepth returns a [*LimitError] if path has more components than l allows. A source
-// asks as soon as it has a path, before it looks for what lies on the way.
+// calls it as soon as it has a path, before it resolves the path.
 func (l Limits) CheckDepth(path string) error {
 	limit := l.orDefault().Depth
 	if n := int64(strings.Count(path, "/")) + 1; exceeds(n, limit) {
@@ -79,13 +79,13 @@ func (l Limits) CheckDepth(path string) error {
 	return nil
 }
 
-// Limit passes on src's entries and fails at the first that exceeds l.
+// Limit returns a source of src's entries, which fails at the first entry that exceeds l.
 func Limit(src Source, l Limits) Source { return NewMeter(l).Limit(src) }
 
 type limiter struct {
 	Source
 	meter *Meter
-	prev  string // path of the entry before
+	prev  string // path of the previous entry
 }
 
 func (l *limiter) Next() (*Entry, error) {
@@ -100,8 +100,8 @@ func (l *limiter) Next() (*Entry, error) {
 	return e, nil
 }
 
-// Meter adds up what the entries of several sources take together, such as the layers of
-// an image. The sources may be read at the same time.
+// Meter counts the entries of several sources together, such as the layers of an image,
+// against limits. The sources may be read at the same time.
 type Meter struct {
 	limits Limits
 
@@ -111,25 +111,25 @@ type Meter struct {
 	memory  int64
 }
 
-// NewMeter is a Meter that stands at zero.
+// NewMeter returns a Meter that has counted nothing.
 func NewMeter(l Limits) *Meter { return &Meter{limits: l.orDefault()} }
 
-// Limits are those of m, without zeros.
+// Limits returns the limits of m, with defaults in place of zeros.
 func (m *Meter) Limits() Limits { return m.limits }
 
-// Limit passes on src's entries and fails at the first with which those of all sources
-// exceed the limits of m.
+// Limit returns a source of src's entries that counts them in m. It fails at the first entry
+// with which the entries of all sources exceed the limits of m.
 func (m *Meter) Limit(src Source) Source { return &limiter{Source: src, meter: m} }
 
-// NameCost is how many bytes a name counts in [Limits].TreeMemory, besides its text: for
-// its inode and for what a tool notes about both.
+// NameCost is how many bytes a name counts in [Limits].TreeMemory, besides its text: it
+// covers the inode, and the notes of a tool about both.
 const NameCost = 400
 
 const sliceCost = 32 // of an extended attribute, or of another part of an entry
 
-// Hold counts what a source keeps for path before it yields an entry of it, if it
-// ever does: a number of names, and bytes of text. It returns a [*LimitError] if that is
-// over the limit.
+// Hold counts names, and bytes of text, that a source keeps in memory for path before it
+// yields an entry, or without ever yielding one. It returns a [*LimitError] if that exceeds
+// the limit.
 func (m *Meter) Hold(path string, names, text int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,8 +144,8 @@ func (m *Meter) checkMemory(path string) error {
 	return nil
 }
 
-// Add counts e, which follows the path prev in its source. It returns a [*LimitError] if
-// e exceeds a limit.
+// Add counts e. prev is the path of the previous entry of its source. Add returns a
+// [*LimitError] if e exceeds a limit.
 func (m *Meter) Add(prev string, e *Entry) error {
 	names, text := newNames(prev, e.Path)
 	data := e.DataSize()
@@ -174,7 +174,7 @@ func (m *Meter) Add(prev string, e *Entry) error {
 	return m.checkMemory(e.Path)
 }
 
-// detail is what e takes besides its name.
+// detail is how many bytes of memory e takes besides its name.
 func detail(e *Entry) int64 {
 	n := len(e.Link) + len(e.Hardlink) + sliceCost*(len(e.Xattrs)+len(e.Extra.list())) + sliceCost/2*len(e.Extents)
 	for _, x := range e.Xattrs {
@@ -191,8 +191,8 @@ func detail(e *Entry) int64 {
 	return int64(n)
 }
 
-// xattrBytes is how many bytes of a record the extended attributes of e take. With the
-// default limit the longest record fits into a line.
+// xattrBytes is how many bytes of a record the extended attributes of e take. At the default
+// limit, the longest record still fits into a line.
 func xattrBytes(e *Entry) (n int64) {
 	for _, x := range e.Xattrs {
 		n += int64(len(" =") + len(xattrPrefix) + escapedLen(x.Name) + base64.StdEncoding.EncodedLen(len(x.Value)))
@@ -200,11 +200,11 @@ func xattrBytes(e *Entry) (n int64) {
 	return n
 }
 
-// newNames returns how many names path adds to a tree that has prev, and their bytes:
-// its own and those of directories that it may imply. If paths come in another order,
-// directories may be counted more than once, but never too few.
+// newNames returns how many names path adds to a tree that has prev, and their bytes: the
+// last name, and directories that path may imply. If the paths of a source are not in
+// canonical order, directories may be counted more than once, but none is missed.
 func newNames(prev, path string) (names, text int64) {
-	shared := 0 // up to behind a slash
+	shared := 0 // length of the directories that path and prev share, with a slash at the end
 	for i := 0; i < min(len(prev), len(path)) && prev[i] == path[i]; i++ {
 		if path[i] == '/' {
 			shared = i + 1

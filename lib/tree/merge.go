@@ -6,16 +6,16 @@ import (
 	"io"
 )
 
-// ReadLayer reads all of src into a tree that keeps the marks of a layer. If keep is
-// not nil it is called for each entry with content, and returns the content to hold
-// instead: one that stays valid after the next entry.
+// ReadLayer reads all of src into a tree that keeps the marks of a layer. If keep is not
+// nil, ReadLayer calls it for each entry with content. keep returns the content that the
+// tree gets instead, which has to stay valid after the next entry.
 func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 	return readLayer(src, keep, (*Tree).Put)
 }
 
-// TakeLayer is ReadLayer of a source that gives its entries away: they become the
-// inodes of the tree. What the source remembers of them is there once that way; of
-// their paths and contents it must not remember anything.
+// TakeLayer is ReadLayer for a source that gives its entries away: TakeLayer makes them the
+// inodes of the tree, so an entry that the source keeps, too, is in memory only once. The
+// source must not rely on the paths and contents of its entries afterwards.
 func TakeLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 	return readLayer(src, keep, (*Tree).take)
 }
@@ -44,27 +44,27 @@ func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *
 	}
 }
 
-// Apply changes t, a flat tree, as layer says. The layer is used up: its inodes
-// become those of t.
+// Apply changes t, a flat tree, as layer says. The caller must not use layer afterwards: its
+// inodes become those of t.
 //
-// A layer is a set of changes, the same whatever the order it was written in:
+// A layer is a set of changes; the order in which it was written does not matter:
 //
-//   - Whiteouts and opaque marks hide what is in t, never what layer holds itself.
-//   - A link to a layer below binds to the inode that t has there before anything
-//     of layer is applied. Where the target's parents are symbolic links of t to
-//     a place where layer has a file, it is that one. A target that is missing is
-//     an error, unless the name may be something else.
-//   - A directory of the layer takes the place of anything in t but a directory,
-//     whose children stay.
-//   - A directory that the layer only implies leaves a directory of t as it is and
-//     follows a symbolic link of t inside the root; missing, or in place of another
-//     file, it is 0755 of root at the time 0. Where all that it holds are
-//     whiteouts it is not made. A symbolic link of t that leads to something else
-//     than a directory is an error, unless layer makes a directory of that.
-//   - Where two names of the layer come to be one by way of a symbolic link of t,
-//     they are applied in canonical order.
+//   - Whiteouts and opaque marks hide files of t, never files of layer itself.
+//   - A link to a layer below binds to the inode that t has at the target before anything
+//     of layer is applied. But if the target's parents are symbolic links of t, and lead
+//     to a file of layer, it binds to that file. A missing target is an error, unless the
+//     entry has an alternative (Lower.Else).
+//   - A directory of layer over a directory of t changes the attributes, and keeps the
+//     children. It replaces any other file of t.
+//   - A directory that layer only implies leaves a directory of t as it is, and follows a
+//     symbolic link of t inside the root. If t has no file there, or another file, it
+//     becomes a directory 0755 of root at the time 0, unless it holds only whiteouts. A
+//     symbolic link of t that leads to a file that is not a directory is an error, unless
+//     layer makes that a directory.
+//   - If two names of layer become one through a symbolic link of t, they are applied in
+//     canonical order.
 //
-// After an error t is of no use.
+// After an error t must not be used.
 func (t *Tree) Apply(layer *Tree) error {
 	a := applier{t: t, layer: layer}
 	if err := a.collect(layer.root, nil, t.root, nil); err != nil {
@@ -78,7 +78,8 @@ func (t *Tree) Apply(layer *Tree) error {
 	return a.addChildren(t.root, nil, layer.root)
 }
 
-// NewFlat makes a tree to apply layers to: a root 0755 of root at the time 0.
+// NewFlat makes an empty tree to apply layers to. Its root directory is 0755 of root at the
+// time 0.
 func NewFlat() *Tree {
 	return &Tree{root: newDir(".")}
 }
@@ -92,9 +93,9 @@ func newDir(name string) *Node {
 type applier struct {
 	t       *Tree
 	layer   *Tree
-	bound   map[*Entry]*Entry // links of the layer to layers below, and their inodes
+	bound   map[*Entry]*Entry // the inode of each link of the layer to a layer below
 	hides   []hiddenName
-	emptied []*Node // directories of t
+	emptied []*Node // directories of t whose names the layer hides
 }
 
 // hiddenName is a name in a directory of t.
@@ -103,9 +104,8 @@ type hiddenName struct {
 	name string
 }
 
-// collect notes what the directory n of the layer, at path, hides in the layers below
-// and what it links to there. The directory below, at belowAt, is the one of these
-// layers that n covers; it is nil if there is none.
+// collect notes what the directory n of the layer, at path, hides in t, and the targets of
+// its links. below is the directory of t that n covers, at belowAt, or nil if t has none.
 func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) error {
 	if below != nil && n.Entry.IsOpaque() {
 		a.emptied = append(a.emptied, below)
@@ -138,8 +138,8 @@ func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) err
 }
 
 // dirBelow returns the directory of t that the directory c of the layer covers, and its
-// path: the one at path in the directory below or, if c is only implied, the one to
-// which a symbolic link there leads.
+// path: the one with the name of c in below or, if c is only implied, the one to which a
+// symbolic link of that name leads. It returns nil if t has none.
 func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 	n := below.children.get(c.name)
 	if n != nil && n.Entry.Type == Link && c.Entry.NoChange {
@@ -148,7 +148,7 @@ func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 		case errors.Is(err, errSteps):
 			return nil, nil, err
 		case err != nil:
-			return nil, nil, nil // nothing can be reached there, so there is nothing to hide
+			return nil, nil, nil // the link leads nowhere, so there is nothing to hide
 		}
 		n, path = a.t.Lookup(to), placeOf(to)
 	}
@@ -158,7 +158,7 @@ func (a *applier) dirBelow(c, below *Node, path *Place) (*Node, *Place, error) {
 	return n, path, nil
 }
 
-// bind finds the inode that c, in the directory dir of the layer, is bound to.
+// bind finds and notes the inode to which c, in the directory dir of the layer, is bound.
 func (a *applier) bind(c *Node, dir *Place) error {
 	target, err := a.inode(c.Entry)
 	if err != nil {
@@ -209,9 +209,8 @@ func (a *applier) hide() {
 	}
 }
 
-// linkTarget returns the inode that path names, or nil. It follows symbolic links of t
-// in the parents of path; what the layer has at the place to which they lead comes
-// first.
+// linkTarget returns the inode at path, or nil. It follows symbolic links of t in the
+// parents of path. If these lead to a file of the layer, it returns that.
 func (a *applier) linkTarget(path string) (*Entry, error) {
 	resolved, err := a.t.resolve(path, a.layer)
 	if err != nil {
@@ -232,8 +231,8 @@ func (a *applier) linkTarget(path string) (*Entry, error) {
 	}
 }
 
-// addChildren adds what the layer holds in src to the directory dst of t, whose path is
-// path.
+// addChildren adds the children of src, a directory of the layer, to dst, the directory of t
+// at path.
 func (a *applier) addChildren(dst *Node, path *Place, src *Node) error {
 	for _, c := range src.Children() {
 		var err error
@@ -259,7 +258,7 @@ func (a *applier) addFile(dst, c *Node) {
 	dst.set(c)
 }
 
-// addDir adds a directory that the layer has with its attributes.
+// addDir adds a directory of the layer that has attributes.
 func (a *applier) addDir(dst *Node, path *Place, c *Node) error {
 	old := dst.children.get(c.name)
 	if old == nil || old.Entry.Type != Dir {
@@ -277,27 +276,27 @@ func (a *applier) addImplied(dst *Node, path *Place, c *Node) error {
 	case old != nil && old.Entry.Type == Dir:
 		return a.addChildren(old, path, c)
 	case old != nil && old.Entry.Type == Link:
-		return a.addBehindLink(path, c)
+		return a.addThroughLink(path, c)
 	}
 	old = newDir(c.name)
 	dst.set(old)
 	return a.addChildren(old, path, c)
 }
 
-// addBehindLink adds what the implied directory c holds where path is a symbolic link
-// in t.
-func (a *applier) addBehindLink(path *Place, c *Node) error {
+// addThroughLink adds the children of the implied directory c to the directory to which
+// path, a symbolic link of t, leads.
+func (a *applier) addThroughLink(path *Place, c *Node) error {
 	target, err := a.t.resolveDir(path.String(), a.layer)
 	if err != nil {
 		if below := c.Children(); len(below) > 0 {
-			path = path.Join(below[0].name) // an entry, or where one is
+			path = path.Join(below[0].name) // of an entry, or a parent of one
 		}
 		return fmt.Errorf("%s: %w", printable(path.String()), err)
 	}
 	return a.addChildren(a.t.mkdirAll(target, newDir), placeOf(target), c)
 }
 
-// prune removes whiteouts, which have done their work, from the directory n, and implied
+// prune removes from the directory n whiteouts, which have been applied, and implied
 // directories that hold nothing else.
 func (n *Node) prune() {
 	for c := range n.children.all() {
@@ -311,7 +310,7 @@ func (n *Node) prune() {
 	}
 }
 
-// flat is the directory e without the marks of a layer.
+// flat returns the directory e without the marks of a layer.
 func flat(e *Entry) *Entry {
 	if _, ok := e.Xattr(Opaque.Name); ok {
 		e.Xattrs = withoutOpaque(e.Xattrs)

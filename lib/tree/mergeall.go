@@ -8,17 +8,17 @@ import (
 )
 
 // MergeAll reads n layers with read, numbered from 0 at the bottom, and applies them
-// to an empty flat tree. It calls read for up to jobs layers at a time. Layers begin in
-// order, and are applied strictly in order.
+// to an empty flat tree. It calls read for up to jobs layers at a time. It begins to read
+// layers in order, and applies them strictly in order.
 //
-// After a layer has failed, no other layer begins. Layers above it are stopped: their
-// context works is done. Layers below it go on, so that of several faults the lowest is
-// returned, but they must not wait for their input any more: the context waits is done
-// after any failure. An error of read that follows from that (io/fs.ErrClosed, or the
-// cause of a context) does not count as a failure of its layer.
+// After a layer has failed, MergeAll begins to read no other layer. It stops the layers
+// above: their context works is done. The layers below go on, so that MergeAll can return
+// the failure of the lowest layer. But they must not wait for input any more: after any
+// failure the context waits is done. An error of read that follows from that
+// (io/fs.ErrClosed, or the cause of a context) does not count as a failure of its layer.
 //
-// MergeAll returns after the last call of read has returned: with the failure and the
-// number of its layer, or with the cause of ctx and -1.
+// MergeAll returns after the last call of read has returned. If a layer failed, it returns
+// the error and the number of that layer; if ctx is done, the cause of ctx and -1.
 func MergeAll(ctx context.Context, n, jobs int, read func(waits, works context.Context, layer int) (*Tree, error)) (merged *Tree, failed int, err error) {
 	m := merging{read: read, slots: make(chan struct{}, jobs), layers: make([]mergingLayer, n), failed: n}
 	m.waits, m.hurry = context.WithCancelCause(ctx)
@@ -51,14 +51,14 @@ type merging struct {
 	runs   sync.WaitGroup
 
 	mu     sync.Mutex
-	failed int // the lowest layer that has failed by itself
+	failed int // the lowest layer that has failed, not counting those that were stopped
 	err    error
 }
 
 type mergingLayer struct {
 	works context.Context
 	stop  context.CancelCauseFunc // ends works
-	tree  chan *Tree              // closed where none will come
+	tree  chan *Tree              // closed if the layer gives no tree
 }
 
 var errStopped = errors.New("stopped, as another layer has failed")
@@ -99,7 +99,7 @@ func (m *merging) fail(i int, err error) {
 	}
 }
 
-// apply makes a tree of the layers, up to a failure.
+// apply applies the layers to an empty tree in order, until one fails.
 func (m *merging) apply() *Tree {
 	merged := NewFlat()
 	for i, l := range m.layers {

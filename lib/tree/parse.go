@@ -9,14 +9,13 @@ import (
 	"slices"
 )
 
-// fields are the words of one record, as they stand in the line. They are used
-// again for each record, so that parsing allocates what the Entry keeps and
-// nothing else.
+// fields has the words of one record, as they stand in the line. It is used again for each
+// record, so parsing allocates only what the Entry keeps.
 type fields struct {
 	known [numWords][]byte // value of each word; nil if absent
 	xattr []word
 	extra []word
-	text  []byte // for decoding
+	text  []byte // buffer for decoding
 }
 
 type word struct{ name, value []byte }
@@ -78,8 +77,8 @@ func wordIndex(name []byte) int {
 	return -1
 }
 
-// parse decodes line, a record without its LF, into e. After an error e has its Path
-// unless the path is what is wrong.
+// parse decodes line, a record without its LF, into e. After an error e has its Path, unless
+// the path itself is wrong.
 func (f *fields) parse(e *Entry, line []byte, form Data) (err error) {
 	*e = Entry{}
 	path, rest, more := bytes.Cut(line, []byte(" "))
@@ -101,7 +100,7 @@ func (f *fields) parse(e *Entry, line []byte, form Data) (err error) {
 	return f.rest(e, form)
 }
 
-// split splits b into words; more says whether there is one.
+// split splits b into words; more says that b begins with a word, even if b is empty.
 func (f *fields) split(b []byte, more bool) error {
 	f.known = [numWords][]byte{}
 	f.xattr, f.extra = f.xattr[:0], f.extra[:0]
@@ -124,7 +123,8 @@ func (f *fields) split(b []byte, more bool) error {
 	return nil
 }
 
-// word takes a keyword and its value, which has the "=" before it or is empty.
+// word notes a keyword and its value. The value begins with "=", or is empty if the keyword
+// has none.
 func (f *fields) word(name, value []byte) error {
 	hasValue := len(value) > 0
 	if hasValue {
@@ -173,7 +173,7 @@ func parsePath(b []byte) (string, error) {
 	return path, CheckPath(path)
 }
 
-// common reads what every record has.
+// common reads the words that every record has.
 func (f *fields) common(e *Entry, form Data) error {
 	var ok bool
 	if e.Type = parseType(f.known[wordType]); e.Type == 0 {
@@ -234,7 +234,7 @@ func (f *fields) byType(e *Entry, form Data) error {
 	return nil
 }
 
-// marks reads hardlink and what a layer says beside the attributes.
+// marks reads hardlink and the marks of a layer.
 func (f *fields) marks(e *Entry) error {
 	e.NoChange = f.known[wordNoChange] != nil
 	if e.NoChange && e.Type != Dir {
@@ -274,7 +274,7 @@ func (f *fields) marks(e *Entry) error {
 	return nil
 }
 
-// parseBelow reads the paths of files of which e may be a name.
+// parseBelow reads the paths of files of the layers below of which e may be a name.
 func parseBelow(e *Entry, b []byte) (targets []string, err error) {
 	for part := range bytes.SplitSeq(b, []byte(",")) {
 		if len(targets) == MaxTargets {
@@ -352,7 +352,7 @@ func (f *fields) xattrs(e *Entry) error {
 			return errors.New("xattr name is empty or over 255 bytes")
 		}
 		f.text, err = base64.StdEncoding.Strict().AppendDecode(f.text[:0], w.value)
-		if err != nil || bytes.IndexByte(w.value, '\r') >= 0 { // which the decoder skips
+		if err != nil || bytes.IndexByte(w.value, '\r') >= 0 { // the decoder would skip \r
 			return errors.New("xattr value is not base64")
 		}
 		if len(f.text) > MaxValue {
@@ -386,7 +386,8 @@ func (f *fields) extras(e *Entry) error {
 	return sortUnique(words, func(k Keyword) string { return k.Name })
 }
 
-// sortUnique sorts list by name unless it is in order already.
+// sortUnique sorts list by name, unless it is in order already. It returns an error if a name
+// appears twice.
 func sortUnique[T any](list []T, name func(T) string) error {
 	byName := func(a, b T) int { return cmp.Compare(name(a), name(b)) }
 	if !slices.IsSortedFunc(list, byName) {
@@ -410,8 +411,8 @@ func parseType(b []byte) Type {
 	return 0
 }
 
-// parseMode reads four octal digits, or in a stream without data what C's %#o
-// prints.
+// parseMode reads four octal digits, or, in a stream without data, a number as C's %#o
+// prints it.
 func parseMode(b []byte, form Data) (mode uint16, ok bool) {
 	if form == Inline && len(b) != 4 || len(b) == 0 || len(b) > 5 {
 		return 0, false
@@ -457,7 +458,7 @@ func parseTime(b []byte) (t Time, ok bool) {
 	}
 	if negative {
 		sec, ok := parseUint(digits, 1<<63)
-		t.Sec = -int64(sec) // -2^63 is its own negative
+		t.Sec = -int64(sec) // also right for -2^63, which is its own negative
 		return t, ok && sec > 0
 	}
 	sec, ok := parseUint(digits, 1<<63-1)
@@ -465,8 +466,8 @@ func parseTime(b []byte) (t Time, ok bool) {
 	return t, ok
 }
 
-// parseLink reads the target of the symbolic link e. A stream without data has it
-// as gomtree compares it, with "=" as it is and "\\" for a backslash.
+// parseLink reads the target of the symbolic link e. In a stream without data it has the
+// form that gomtree compares, with "=" as it is and "\\" for a backslash.
 func parseLink(e *Entry, value []byte, form Data) (err error) {
 	if form != Inline {
 		value = bytes.ReplaceAll(value, []byte(`\\`), []byte(`\134`))

@@ -1,14 +1,14 @@
 package tree
 
-// Place is a path that becomes a string only when it is needed. Paths of all files of
-// a deep tree take memory by the square of the depth; a Place takes only its last
+// Place is a path that becomes a string only when it is needed. The paths of all files of a
+// deep tree take memory by the square of the depth; a Place takes memory only for its last
 // component. nil is the root.
 type Place struct {
 	up   *Place
-	name string // or several, with slashes
+	name string // one component, or several with slashes
 }
 
-// placeOf is the place that has path.
+// placeOf returns the Place for path.
 func placeOf(path string) *Place {
 	if path == "." {
 		return nil
@@ -16,10 +16,10 @@ func placeOf(path string) *Place {
 	return &Place{name: path}
 }
 
-// Join is the place of name in the directory p.
+// Join returns the place of name in the directory p.
 func (p *Place) Join(name string) *Place { return &Place{p, name} }
 
-// String is the path of p.
+// String returns the path of p, "." for the root.
 func (p *Place) String() string {
 	if p == nil {
 		return "."
@@ -28,7 +28,7 @@ func (p *Place) String() string {
 	for at := p; at != nil; at = at.up {
 		n += len("/") + len(at.name)
 	}
-	path := make([]byte, n) // filled from its end: long paths are asked for often
+	path := make([]byte, n) // filled from the end, without a list of the components: long paths are needed often
 	for at := p; ; at = at.up {
 		n -= len(at.name)
 		copy(path[n:], at.name)

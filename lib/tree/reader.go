@@ -11,26 +11,26 @@ import (
 	"unicode/utf8"
 )
 
-// ReaderOptions say what a Reader insists on.
+// ReaderOptions are for NewReader.
 type ReaderOptions struct {
 	RequireCRC bool // the end line must have a CRC
 	NeedData   bool // refuse a stream that carries no contents
 }
 
-// Reader is a Source that reads a tree stream. It checks every rule of the
-// format; errors about it wrap ErrCorrupt and name record and byte, and a stream
-// that ends early gives io.ErrUnexpectedEOF, or the cause that its writer left in
-// an abort line ([AbortError]).
+// Reader is a Source that reads a tree stream. It checks every rule of the format. An error
+// about a broken rule wraps ErrCorrupt and names the record and the byte. If the stream
+// ends early, the error wraps io.ErrUnexpectedEOF, or is an [AbortError] with the cause
+// that the writer left in an abort line.
 type Reader struct {
 	in      input
 	opts    ReaderOptions
 	data    Data
 	props   []Property
 	entry   Entry
-	content *streamContent  // of the current entry, if it was not asked for yet
-	payload int64           // bytes of it that were not read yet
-	trailer bool            // the LF behind them is still to come
-	slab    []streamContent // for what comes next
+	content *streamContent  // of the current entry, until it is written
+	payload int64           // bytes of it that have not been read
+	trailer bool            // the LF after them has not been read
+	slab    []streamContent // contents for the next entries, allocated together
 	records int64
 	bytes   int64
 	err     error
@@ -43,7 +43,8 @@ type AbortError struct{ Message string }
 
 func (e *AbortError) Error() string { return "earlier stage failed: " + e.Message }
 
-// NewReader reads the head of a stream: its first line and properties.
+// NewReader reads the head of a stream: its first line and the properties. It returns
+// ErrForeign if the first line is not that of a stream.
 func NewReader(r io.Reader, opts ReaderOptions) (*Reader, error) {
 	s := &Reader{in: newInput(r), opts: opts}
 	if err := s.head(); err != nil {
@@ -52,13 +53,13 @@ func NewReader(r io.Reader, opts ReaderOptions) (*Reader, error) {
 	return s, nil
 }
 
-// Data says whether contents follow: Inline or None.
+// Data returns Inline if the stream carries contents, else None.
 func (s *Reader) Data() Data { return s.data }
 
-// Props are the stream's properties.
+// Props returns the properties of the stream.
 func (s *Reader) Props() []Property { return s.props }
 
-// Close ends the current content and the stream.
+// Close ends the source. Contents and Next then fail. It does not close the reader below.
 func (s *Reader) Close() error {
 	s.content = nil
 	if s.err == nil {
@@ -67,7 +68,7 @@ func (s *Reader) Close() error {
 	return nil
 }
 
-// ErrForeign is input of another kind. It wraps ErrCorrupt.
+// ErrForeign says that the input is not a tree stream at all. It wraps ErrCorrupt.
 var ErrForeign = corrupt("first line is not %q", magic+"inline")
 
 func (s *Reader) head() error {
@@ -96,7 +97,7 @@ func (s *Reader) head() error {
 	}
 	for {
 		if ahead, err := s.in.peek(len(propPrefix)); err != nil || string(ahead) != propPrefix {
-			return nil // what is wrong with the next line is for Next to say
+			return nil // Next will return the error about the next line
 		}
 		if line, err = s.in.line(); err != nil {
 			return err
@@ -139,7 +140,8 @@ func isPropKey(b []byte) bool {
 	return len(b) > 0
 }
 
-// Next returns the next entry; its content can be written until the call after.
+// Next returns the next entry. Its content can be written until the next call of Next or
+// Close.
 func (s *Reader) Next() (*Entry, error) {
 	s.content = nil
 	if s.err != nil {
@@ -189,7 +191,8 @@ func (s *Reader) next() error {
 	return nil
 }
 
-// blank returns the error for a blank line. An abort line follows one.
+// blank returns the error for a blank line. An abort line may follow it, and then is the
+// cause.
 func (s *Reader) blank() error {
 	if ahead, err := s.in.peek(len(abortPrefix)); err == nil && string(ahead) == abortPrefix {
 		return io.ErrUnexpectedEOF
@@ -197,8 +200,7 @@ func (s *Reader) blank() error {
 	return corrupt("blank line")
 }
 
-// end checks the end line, which began at the offset start, and that nothing
-// follows.
+// end checks the end line, which begins at the offset start, and that nothing follows it.
 func (s *Reader) end(line []byte, start int64) error {
 	if !bytes.HasPrefix(line, []byte(endPrefix)) {
 		if bytes.HasPrefix(line, []byte(abortPrefix)) {
@@ -228,7 +230,7 @@ func (s *Reader) end(line []byte, start int64) error {
 		return corrupt("CRC-32 is %08x, the end line says %08x", s.in.crcBefore(start), crc)
 	}
 	if _, err := s.in.peek(1); err == nil {
-		return corrupt("data behind the end line")
+		return corrupt("data after the end line")
 	} else if err != io.ErrUnexpectedEOF {
 		return err
 	}
@@ -266,11 +268,11 @@ func cutCRC(b []byte) (crc uint64, ok bool) {
 	return crc, true
 }
 
-// streamContent is the content of one entry of a Reader. It can be read while the
-// entry is the current one.
+// streamContent is the content of an entry of a Reader. It can be written while the entry is
+// the current one.
 type streamContent struct{ s *Reader }
 
-// newContent returns a content from a slab: one allocation serves many.
+// newContent returns a new content. It allocates many at a time.
 func (s *Reader) newContent() *streamContent {
 	if len(s.slab) == 0 {
 		s.slab = make([]streamContent, 256)
@@ -320,7 +322,7 @@ func (s *Reader) skipPayload() error {
 		return err
 	}
 	if b[0] != '\n' {
-		return corrupt("%s: no line feed behind the content", printable(s.entry.Path))
+		return corrupt("%s: no line feed after the content", printable(s.entry.Path))
 	}
 	return nil
 }
@@ -329,9 +331,9 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
 }
 
-// fail adds to err where it happened, or returns the cause that the writer left. It
-// looks for an abort line not only where the input ends early: one that stands where
-// content was promised may look like a fault in the next record.
+// fail adds the place to err, or returns the cause that the writer left in an abort line. It
+// looks for that line not only if the input ends early: an abort line in the middle of a
+// content may look like a fault in the next record.
 func (s *Reader) fail(err error) error {
 	cut := err == io.ErrUnexpectedEOF
 	if !cut && !errors.Is(err, ErrCorrupt) {
@@ -347,7 +349,7 @@ func (s *Reader) fail(err error) error {
 	return fmt.Errorf("record %d, before byte %d: %w", s.records+1, at, err)
 }
 
-// truncatedError is the end of a stream without its end line.
+// truncatedError says that a stream ends, at the offset at, without its end line.
 type truncatedError struct{ at int64 }
 
 func (e *truncatedError) Error() string {
@@ -372,30 +374,30 @@ func printable(path string) string {
 	return b.String()
 }
 
-// input is the stream's bytes in a large buffer, with a CRC of what was taken.
+// input reads a stream through a large buffer, and computes the CRC of the bytes taken.
 type input struct {
 	r        io.Reader
 	buf      []byte
-	pos, end int
+	pos, end int    // in buf: the bytes that were read and not taken
 	crc      uint32 // of everything before hashed
 	hashed   int    // in buf
 	base     int64  // offset of buf in the stream
 	err      error  // of r; io.ErrUnexpectedEOF at its end
 }
 
-// chunk is how much is read at once, a good part of what a wide pipe holds.
+// chunk is how many bytes are read at once, a good part of what a wide pipe holds.
 const chunk = 256 << 10
 
 func newInput(r io.Reader) input {
 	return input{r: r, buf: make([]byte, abortWindow+MaxLine+chunk)}
 }
 
-// offset is where the next byte stands in the stream.
+// offset is the offset of the next byte in the stream.
 func (in *input) offset() int64 { return in.base + int64(in.pos) }
 
-// more reads at least one byte into the buffer. If room is short it first moves the
-// bytes that were not taken to the front, and before them the window in which an abort
-// line may stand.
+// more reads at least one byte into the buffer. If the buffer is nearly full, more first
+// moves to its front the bytes that were not taken, and those in the window before them, in
+// which an abort line may be.
 func (in *input) more() error {
 	if in.err != nil {
 		return in.err
@@ -435,8 +437,8 @@ func (in *input) peek(n int) ([]byte, error) {
 	return in.buf[in.pos : in.pos+n], nil
 }
 
-// line takes a line and returns it without its LF; it is valid until the next
-// call. If the input ends first, line returns the rest and the error.
+// line takes a line and returns it without its LF. The line is valid until the next call.
+// If the input ends first, line returns the rest and the error.
 func (in *input) line() ([]byte, error) {
 	seen := 0
 	for {
@@ -469,14 +471,14 @@ func (in *input) take(n int64) ([]byte, error) {
 	return b, nil
 }
 
-// crcBefore is the CRC of everything before the offset off, which must still be
-// in the buffer.
+// crcBefore returns the CRC of everything before the offset off, which must be in the
+// buffer.
 func (in *input) crcBefore(off int64) uint32 {
 	return crc32.Update(in.crc, crc32.IEEETable, in.buf[in.hashed:off-in.base])
 }
 
-// abortMessage looks for an abort line at the end of the input, which has been
-// reached or must be near, and returns the cause that it gives, or nil.
+// abortMessage looks for an abort line at the end of the input, which has been reached or
+// must be near. It returns an AbortError with the message, or nil.
 func (in *input) abortMessage() error {
 	for in.err == nil && in.end-in.pos < abortWindow {
 		in.more()

@@ -213,7 +213,7 @@ func TestReaderRefuses(t *testing.T) {
 		{"records", head + root + end(2, 0), "counts 2 records and 0 bytes, the stream has 1 and 0"},
 		{"bytes", head + root + end(1, 1), "counts 1 records and 1 bytes"},
 		{"crc", head + "#end records=0 bytes=0 crc32=00000000\n", "CRC-32"},
-		{"data behind", head + end(0, 0) + "\n", "data behind"},
+		{"data after", head + end(0, 0) + "\n", "data after"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := readAll(strings.NewReader(c.in), ReaderOptions{})

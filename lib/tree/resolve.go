@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// Limits on the symbolic links that one path may follow: their number, as in
-// containerd's resolver (the kernel allows 40), and the length of all targets.
+// Limits on the symbolic links that one path may lead through: their number, as in
+// containerd's resolver (the kernel allows 40), and the bytes of all their targets.
 const (
 	maxLinks    = 255
 	maxLinkText = 16 * MaxPath
 )
 
-// Limits on all paths of a tree that are resolved: how many components of targets are
-// followed in all, and for each path with a link. Real trees need a few.
+// Limits on the components of link targets that are followed for all paths of a tree that
+// are resolved: in all, and for each path with a link in addition. Real trees need a few.
 const (
 	maxSteps     = 1 << 20
 	maxStepsEach = 256
 )
 
-var errSteps = fmt.Errorf("symbolic links make the ways of paths too long: over %d steps in all, and %d for each", maxSteps, maxStepsEach)
+var errSteps = fmt.Errorf("symbolic links lead paths through too many directories: over %d steps in all, and %d for each path", maxSteps, maxStepsEach)
 
-// NotDirError is a symbolic link among the parents of a path that leads to
-// something else than a directory.
+// NotDirError says that a symbolic link among the parents of a path leads to a file that is
+// not a directory.
 type NotDirError struct {
 	Link, Place string
 }
@@ -31,19 +31,19 @@ func (e *NotDirError) Error() string {
 	return fmt.Sprintf("symbolic link %s leads to %s, which is not a directory", printable(e.Link), printable(e.Place))
 }
 
-// ResolveDir follows the symbolic links in path as a process would whose root
-// directory is t's: "/" leads to the root, ".." never above it. The last
-// component is followed too. The result names the same place without links;
-// components that do not exist are kept as they are. A link that leads to, or
-// through, something else than a directory is a [NotDirError]; other files in place
-// of directories are not looked at. The links that a path may follow are limited, and so
-// are those of all paths that are resolved in t.
+// ResolveDir follows the symbolic links in path as a process would whose root directory is
+// that of t: "/" leads to the root, and ".." never above it. It follows a link in the last
+// component, too. The result is a path of the same place without links; components that
+// do not exist stay as they are. If a link leads to or through a file that is not a
+// directory, the error is a [NotDirError]; ResolveDir does not check other files in place
+// of directories. It limits the links that one path may lead through, and those of all paths
+// that are resolved in t.
 func (t *Tree) ResolveDir(path string) (string, error) {
 	return t.resolveDir(path, nil)
 }
 
-// resolveDir is ResolveDir. What layer, unless it is nil, holds as a directory counts as
-// one already.
+// resolveDir is ResolveDir for a tree to which layer, unless it is nil, is being applied: a
+// path that is a directory in layer counts as a directory.
 func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 	if !t.hasLink(path) {
 		return path, nil
@@ -54,7 +54,7 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 		if err := w.step(); err != nil {
 			return "", err
 		}
-		if w.link != "" && len(w.rest) <= w.behind {
+		if w.link != "" && len(w.rest) <= w.afterLink {
 			if err := w.checkPlace(layer); err != nil {
 				return "", err
 			}
@@ -66,17 +66,17 @@ func (t *Tree) resolveDir(path string, layer *Tree) (string, error) {
 // resolver follows one path.
 type resolver struct {
 	t     *Tree
-	path  string   // all of it
-	names []string // of the place so far
+	path  string   // the whole path
+	names []string // of the place that has been reached
 	nodes []*Node  // the root, and one for each name; nil: does not exist
-	rest  []string // still to be followed: of targets, and first of the path itself
+	rest  []string // parts still to be followed, the next one last: first the path, then targets of links
 
-	links int
-	text  int // bytes of the links' targets
+	links int // followed so far
+	text  int // bytes of their targets
 
-	link   string // path of the link that is being followed; "": none
-	behind int    // length of rest once link has been followed
-	dirs   int    // so many of nodes are known to be directories
+	link      string // path of the link that is being followed; "": none
+	afterLink int    // length of rest once link has been followed
+	dirs      int    // how many of nodes are known to be directories
 }
 
 func (w *resolver) place(n int) string {
@@ -86,7 +86,7 @@ func (w *resolver) place(n int) string {
 	return strings.Join(w.names[:n], "/")
 }
 
-// step takes one component of the rest.
+// step follows one component of the rest.
 func (w *resolver) step() error {
 	top := len(w.rest) - 1
 	if w.link != "" {
@@ -118,13 +118,13 @@ func (w *resolver) step() error {
 	return w.follow(c.Entry.Link)
 }
 
-// back goes back to the place of n names.
+// back goes back to the place of the first n names.
 func (w *resolver) back(n int) {
 	w.names, w.nodes = w.names[:n], w.nodes[:n+1]
 	w.dirs = min(w.dirs, n+1)
 }
 
-// follow puts target, that of a symbolic link, before the rest.
+// follow puts target, the target of a symbolic link, before the rest.
 func (w *resolver) follow(target string) error {
 	w.links, w.text = w.links+1, w.text+len(target)
 	if w.links > maxLinks {
@@ -134,8 +134,8 @@ func (w *resolver) follow(target string) error {
 		return fmt.Errorf("%s: symbolic links of more than %d bytes on the way", w.path, maxLinkText)
 	}
 	if w.link == "" {
-		w.link, w.behind = w.path, len(w.rest)
-		if w.behind > 0 {
+		w.link, w.afterLink = w.path, len(w.rest)
+		if w.afterLink > 0 {
 			w.link = w.path[:len(w.path)-len(w.rest[0])-1]
 		}
 	}
@@ -146,7 +146,7 @@ func (w *resolver) follow(target string) error {
 	return nil
 }
 
-// checkPlace checks the place that w.link leads to.
+// checkPlace checks that the place to which w.link leads is a directory.
 func (w *resolver) checkPlace(layer *Tree) error {
 	link := w.link
 	w.link = ""
@@ -165,8 +165,8 @@ func (w *resolver) checkPlace(layer *Tree) error {
 	return nil
 }
 
-// hasLink reports whether a component of path is a symbolic link. It lets the common
-// case of ResolveDir allocate nothing.
+// hasLink reports whether a component of path is a symbolic link. With it, the common case
+// of ResolveDir allocates nothing.
 func (t *Tree) hasLink(path string) bool {
 	n := t.root
 	for more := path != "."; more && n != nil; {
@@ -179,7 +179,7 @@ func (t *Tree) hasLink(path string) bool {
 	return false
 }
 
-// Resolve is ResolveDir for a path whose last component is not followed.
+// Resolve is ResolveDir, but does not follow a link in the last component.
 func (t *Tree) Resolve(path string) (string, error) {
 	return t.resolve(path, nil)
 }

@@ -2,23 +2,23 @@ package tree
 
 import "bytes"
 
-// Sifter finds holes in a file that comes without extents: units of it, counted from
-// its beginning, that hold only zeros. The result does not depend on the pieces in which
-// the file is written.
+// Sifter finds holes in a file that comes without extents: it divides the file into units,
+// and makes those that hold only zeros holes. The result does not depend on the pieces in
+// which the file is written.
 type Sifter struct {
-	Data func(p []byte) error // takes the data, in order
-	Hole func(n int64)        // takes the length of a hole
+	Data func(p []byte) error // called with the data, in order
+	Hole func(n int64)        // called with the length of each hole
 	Room int                  // how many more extents may be found, in all files; at 0 everything is data
 
 	unit    int64
 	off     int64 // in the file: everything before it has been passed on
-	zeros   int64 // that follow off and were not passed on yet, less than a unit
+	zeros   int64 // number of zeros after off that have not been passed on, less than a unit
 	data    int64 // where the last extent begins
 	extents []Extent
 	found   bool
 }
 
-// Begin begins a file.
+// Begin begins a file with units of the given number of bytes.
 func (s *Sifter) Begin(unit int64) {
 	*s = Sifter{Data: s.Data, Hole: s.Hole, Room: s.Room, unit: unit, extents: s.extents[:0]}
 }
@@ -70,12 +70,12 @@ func (s *Sifter) Extents() []Extent {
 	return append(make([]Extent, 0, len(s.extents)), s.extents...)
 }
 
-// dense returns how many bytes of p come before one that may lie in a hole.
+// dense returns how many bytes at the beginning of p are data for certain.
 func (s *Sifter) dense(p []byte) (n int) {
 	if s.Room == 0 {
 		return len(p)
 	}
-	in := s.off%s.unit + s.zeros // of the unit
+	in := s.off%s.unit + s.zeros // bytes of the current unit before p
 	begun := s.off%s.unit > 0
 	for n < len(p) {
 		piece := p[n:]
@@ -102,7 +102,7 @@ func (s *Sifter) leaveOut() {
 	s.data, s.zeros = s.off, 0
 }
 
-// fill passes the pending zeros on as data.
+// fill passes on the pending zeros as data.
 func (s *Sifter) fill() error {
 	for s.zeros > 0 {
 		n := min(s.zeros, int64(len(zeroBlock)))

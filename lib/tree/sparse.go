@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// WriteExpanded writes the whole file e to w, its holes as zeros.
+// WriteExpanded writes the whole file e to w, holes as zeros.
 func WriteExpanded(w io.Writer, e *Entry) error {
 	if e.Content == nil && e.DataSize() > 0 {
 		return errNoData
@@ -26,8 +26,8 @@ func WriteExpanded(w io.Writer, e *Entry) error {
 	return x.run(e.Content)
 }
 
-// LimitExtents fills the smallest gaps of e with zeros, if its list of extents
-// would take more than 512 KiB of a line.
+// LimitExtents fills the smallest holes of e with zeros if its list of extents would take
+// more than 512 KiB of a line.
 func LimitExtents(e *Entry) {
 	if len(e.Extents) < maxExtentLen/int(len("18446744073709551615")*2) || extentsLen(e.Extents) <= maxExtentLen {
 		return
@@ -38,7 +38,7 @@ func LimitExtents(e *Entry) {
 		return n <= maxExtentLen
 	}
 	gap := leastTrue(e.Size, func(gap int64) bool { return fits(gap, math.MaxInt64) })
-	// Of the gaps of that size no more than it takes.
+	// Of the gaps of that size, fill no more than necessary.
 	equal := leastTrue(int64(len(e.Extents)), func(n int64) bool { return fits(gap, n) })
 	var filled []Extent
 	eachFilled(e.Extents, gap, equal, func(x Extent) { filled = append(filled, x) })
@@ -68,8 +68,8 @@ func leastTrue(high int64, ok func(int64) bool) int64 {
 	return high
 }
 
-// eachFilled calls fn for each extent that is left after joining all that are less than
-// gap bytes apart, and the first equal pairs of those that are exactly gap bytes apart.
+// eachFilled joins extents that are less than gap bytes apart, and the first equal pairs of
+// those that are exactly gap bytes apart, and calls fn for each extent that results.
 func eachFilled(xs []Extent, gap, equal int64, fn func(Extent)) {
 	last := xs[0]
 	for _, x := range xs[1:] {
@@ -87,7 +87,7 @@ func eachFilled(xs []Extent, gap, equal int64, fn func(Extent)) {
 	fn(last)
 }
 
-// extentsLen is the length of the list, written out.
+// extentsLen is the length of the list as it is written.
 func extentsLen(xs []Extent) (n int) {
 	for _, x := range xs {
 		n += extentLen(x)
@@ -108,7 +108,7 @@ func digits(n int64) int {
 	return guess
 }
 
-// powers are those of ten.
+// powers are the powers of ten.
 var powers = func() (p [19]int64) {
 	p[0] = 1
 	for i := range p[1:] {
@@ -123,8 +123,8 @@ type filledContent struct {
 	data, out []Extent
 }
 
-// filledRandom is filledContent that can be read at random, where the holes that were
-// filled are zeros anyway.
+// filledRandom is filledContent that can be read at random. Its ReadAt is that of the
+// original content, which reads holes as zeros anyway.
 type filledRandom struct {
 	*filledContent
 	io.ReaderAt
@@ -148,8 +148,8 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// expander takes the data of a sparse file and writes the file as it is in the
-// ranges out, which cover the data: zeros where they have no data.
+// expander takes the data of a sparse file, and writes the bytes of the file that are in the
+// ranges out. The ranges cover the data; where they have none, it writes zeros.
 type expander struct {
 	w    io.Writer
 	data []Extent

@@ -12,30 +12,29 @@ import (
 type Tree struct {
 	root    *Node
 	implied *Entry // inode of all directories that are only implied; nil: each has its own
-	hasElse bool   // some names may be those of files in the layers below
-	steps   int    // through targets of symbolic links, less those that paths may take
+	hasElse bool   // the tree may have names that OrLower made
+	steps   int    // components of link targets so far, less maxStepsEach for each path
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
 // Entry.
 type Node struct {
 	// Entry is the inode; its Path is empty, and its Nlink is not kept up to date: see
-	// Tree.CountLinks, and Table. A directory that was only implied
-	// has an Entry with NoChange set. See OrLower for a name that may have another
-	// inode.
+	// Tree.CountLinks and Table. A directory that is only implied has an Entry with
+	// NoChange set. See OrLower for a name that may be bound to another inode.
 	Entry *Entry
 
 	name     string
 	children *children // nil while empty
 }
 
-// New makes a tree that holds an implied root directory.
+// New makes a tree that holds only an implied root directory.
 func New() *Tree {
 	return &Tree{root: impliedDir(".")}
 }
 
-// NewNames makes a tree like New in which all directories that are only implied share an
-// inode. It is for Lookup and Set alone.
+// NewNames makes a tree like New, except that all implied directories share one inode. Only
+// Lookup and Set may be used with it.
 func NewNames() *Tree {
 	t := New()
 	t.implied = t.root.Entry
@@ -53,7 +52,7 @@ func impliedDir(name string) *Node {
 	return &Node{name: name, Entry: &Entry{Type: Dir, NoChange: true}}
 }
 
-// HasElse reports whether t may hold names that OrLower has made.
+// HasElse reports whether t may have names that OrLower made.
 func (t *Tree) HasElse() bool { return t.hasElse }
 
 // Root is the root directory of t.
@@ -62,10 +61,10 @@ func (t *Tree) Root() *Node { return t.root }
 // Name is the last component of n's path, "." for the root.
 func (n *Node) Name() string { return n.name }
 
-// Child is what n, a directory, holds under name, or nil.
+// Child returns name in the directory n, or nil.
 func (n *Node) Child(name string) *Node { return n.children.get(name) }
 
-// Children are the names in n in unsigned byte order, in a slice of the caller's.
+// Children returns the names in n in unsigned byte order. The slice belongs to the caller.
 func (n *Node) Children() []*Node {
 	if n.children.len() == 0 {
 		return nil
@@ -78,11 +77,11 @@ func (n *Node) Children() []*Node {
 	return list
 }
 
-// SortedChildren is Children in a slice that belongs to n; the caller does not change it.
-// It saves memory, but adding names afterwards costs more.
+// SortedChildren is Children, but the slice belongs to n and the caller must not change it.
+// This saves memory, but adding names to n afterwards takes longer.
 func (n *Node) SortedChildren() []*Node { return n.children.sort() }
 
-// set puts c into n, in place of what has its name.
+// set puts c into n, in place of a node with its name.
 func (n *Node) set(c *Node) {
 	if n.children == nil {
 		n.children = new(children)
@@ -90,8 +89,8 @@ func (n *Node) set(c *Node) {
 	n.children.set(c)
 }
 
-// Lookup finds path, taken literally: no symbolic link is followed. It returns
-// nil if there is nothing.
+// Lookup returns the node at path, which it takes literally: it follows no symbolic link. It
+// returns nil if t has no such file.
 func (t *Tree) Lookup(path string) *Node {
 	n := t.root
 	for more := path != "."; more && n != nil; {
@@ -102,20 +101,20 @@ func (t *Tree) Lookup(path string) *Node {
 	return n
 }
 
-// Put places e as a record of a stream does: it replaces what has its path, but
-// a directory over a directory keeps the children, and one with NoChange only
-// adds its opaque mark. Parents that are missing, or are not directories, become
-// implied directories. A hard link binds to the inode that its target has now,
-// whatever the target is in the layers below.
+// Put adds e as a record of a stream does. It replaces a file with the same path, but a
+// directory over a directory keeps the children, and one with NoChange only adds its
+// opaque mark. Parents that are missing, or are not directories, become implied
+// directories. A hard link is bound to the inode that its target has in t now, whatever the
+// layers below have at the target.
 //
-// It returns the Entry that t holds: a copy of e without Path, whose Content the
-// caller may replace, or the inode that a hard link was bound to.
+// Put returns the Entry that t holds: a copy of e without Path, whose Content the caller may
+// replace, or the inode to which a hard link was bound.
 func (t *Tree) Put(e *Entry) (*Entry, error) {
 	copied := *e
 	return t.take(&copied)
 }
 
-// take is Put for an entry that t may hold itself.
+// take is Put, but t may hold e itself and not a copy.
 func (t *Tree) take(e *Entry) (*Entry, error) {
 	path, lower := e.Path, e.Lower
 	inode, err := t.inode(e)
@@ -138,8 +137,8 @@ func (t *Tree) take(e *Entry) (*Entry, error) {
 	return inode, nil
 }
 
-// orLower is OrLower for an inode that may be such a link itself. It is e, if that is
-// what OrLower has made of the same inode.
+// orLower is OrLower for an inode that OrLower may have made itself. It returns e if OrLower
+// made e of the same inode.
 func (t *Tree) orLower(e, inode *Entry, lower *Lower) *Entry {
 	switch {
 	case inode.Lower != nil:
@@ -153,9 +152,9 @@ func (t *Tree) orLower(e, inode *Entry, lower *Lower) *Entry {
 	return e
 }
 
-// Set makes path a name of inode, in place of what had that name. If both are
-// directories the children stay. Parents that are missing, or are not directories,
-// become implied directories.
+// Set makes path a name of inode, in place of another file at path. If both are directories,
+// the children stay. Parents that are missing, or are not directories, become implied
+// directories.
 func (t *Tree) Set(path string, inode *Entry) {
 	if path == "." {
 		t.root.Entry = inode
@@ -167,7 +166,7 @@ func (t *Tree) Set(path string, inode *Entry) {
 	}
 	n := dir.children.get(base)
 	if n == nil {
-		n = &Node{name: strings.Clone(base)} // not a part of the whole path
+		n = &Node{name: strings.Clone(base)} // so that the node does not keep the whole path in memory
 		dir.set(n)
 	} else if n.Entry.Type != Dir || inode.Type != Dir {
 		n.children = nil
@@ -175,7 +174,8 @@ func (t *Tree) Set(path string, inode *Entry) {
 	n.Entry = inode
 }
 
-// inode is the Entry for e in the tree: e itself, or that of its hard link's target.
+// inode returns the Entry for e in the tree: e itself, or that of the target if e is a hard
+// link.
 func (t *Tree) inode(e *Entry) (*Entry, error) {
 	if e.NoChange {
 		implied := impliedDir("").Entry
@@ -201,8 +201,7 @@ func (t *Tree) inode(e *Entry) (*Entry, error) {
 	return target.Entry.Inode(), nil
 }
 
-// mark gives the directory n the opaque mark if e, which changes nothing else,
-// has it.
+// mark gives the directory n the opaque mark if e, a directory with NoChange, has it.
 func (n *Node) mark(e *Entry) *Entry {
 	if e.IsOpaque() && !n.Entry.IsOpaque() {
 		n.Entry.Xattrs = withOpaque(n.Entry.Xattrs)
@@ -210,8 +209,8 @@ func (n *Node) mark(e *Entry) *Entry {
 	return n.Entry
 }
 
-// mkdirAll returns the directory at path, taken literally. Where a directory is missing,
-// or something else has its name, it puts one that makeDir returns.
+// mkdirAll returns the directory at path, which it takes literally. It makes missing
+// directories with makeDir, also in place of other files.
 func (t *Tree) mkdirAll(path string, makeDir func(name string) *Node) *Node {
 	n := t.root
 	for more := path != "."; more; {
@@ -227,8 +226,8 @@ func (t *Tree) mkdirAll(path string, makeDir func(name string) *Node) *Node {
 	return n
 }
 
-// onlyOpaque are the xattrs of an implied directory that is opaque. Xattrs are never
-// changed in place.
+// onlyOpaque is the list of xattrs of an implied directory that is opaque. It can be shared
+// because xattrs are never changed in place.
 var onlyOpaque = []Xattr{Opaque}
 
 func withOpaque(xs []Xattr) []Xattr {
@@ -241,9 +240,9 @@ func withoutOpaque(xs []Xattr) []Xattr {
 	return slices.DeleteFunc(slices.Clone(xs), func(x Xattr) bool { return x.Name == Opaque.Name })
 }
 
-// CountLinks sets Nlink of every inode in t: the number of its names, or for a
-// directory 2 and the number of its subdirectories. A name that may be that of a
-// file in the layers below does not count, unless there is no other.
+// CountLinks sets Nlink of every inode in t: the number of its names, or for a directory 2
+// plus the number of its subdirectories. A name that may be bound to a file of the layers
+// below does not count, unless the inode has no other name.
 func (t *Tree) CountLinks() {
 	t.ForgetLinks()
 	t.each(func(n *Node) {

@@ -2,19 +2,19 @@ package tree
 
 import "io"
 
-// Form says what a directory that is only implied becomes when a tree is written.
+// Form says how a source yields a directory that is only implied.
 type Form int
 
 const (
-	Flat  Form = iota // a directory 0755 of root, of the time 0
-	Layer             // nothing, or with an opaque mark a record with NoChange
+	Flat  Form = iota // as a directory 0755 of root at the time 0
+	Layer             // not at all, or if it is opaque with NoChange
 )
 
-// Source yields t in canonical order: the root first, then depth first, names in
-// unsigned byte order; the first name of an inode is the file, the others are
-// hard links to it. In a flat tree every directory is there; the caller sees to
-// it that t has no marks of a layer. The tree must not change meanwhile, and is
-// as valid after Close as before.
+// Source returns the files of t in canonical order: the root first, then depth first,
+// names in unsigned byte order. The first name of an inode is the file, the others are hard
+// links to it. In the form Flat every directory has a record; t must not have marks of a
+// layer then. The tree must not change while the source is read. It stays valid after
+// Close.
 func (t *Tree) Source(form Form) *NodeSource {
 	t.CountLinks()
 	return &NodeSource{
@@ -28,28 +28,28 @@ func (t *Tree) Source(form Form) *NodeSource {
 // NodeSource yields the nodes of a Tree as entries.
 type NodeSource struct {
 	form  Form
-	alone bool              // an inode with one link has one name
-	first map[*Entry]*Place // where an inode of several names was yielded
+	alone bool              // Nlink 1 means that the inode has only one name
+	first map[*Entry]*Place // where the first name of an inode with several was yielded
 	stack []level
-	path  []byte // of the directory on top of the stack, with a slash behind
+	path  []byte // of the directory on top of the stack, with a slash after it
 	entry Entry
-	node  *Node // of entry
+	node  *Node // that entry describes
 }
 
-// level is what is still to come of one directory.
+// level is a directory whose names have not all been yielded.
 type level struct {
 	nodes []*Node
-	path  int    // length of NodeSource.path for them
+	path  int    // length of the part of NodeSource.path that is the directory's
 	at    *Place // of the directory
 }
 
-// Node is the node whose record Next has returned last.
+// Node returns the node of the entry that Next returned last.
 func (s *NodeSource) Node() *Node { return s.node }
 
-// Close does nothing: a tree is memory.
+// Close does nothing: the tree belongs to the caller.
 func (s *NodeSource) Close() error { return nil }
 
-// Next returns the record of the next node.
+// Next returns the entry of the next node.
 func (s *NodeSource) Next() (*Entry, error) {
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
@@ -84,7 +84,8 @@ func (s *NodeSource) descend(n *Node, dir *Place) {
 	s.stack = append(s.stack, level{nodes: n.Children(), path: len(s.path), at: at})
 }
 
-// fill makes s.entry the record of n, which lies in dir and whose path is s.path.
+// fill sets s.entry to the record of n, which is in the directory dir and has the path
+// s.path.
 func (s *NodeSource) fill(n *Node, dir *Place) {
 	inode := n.Entry.Inode()
 	s.entry = *inode

@@ -16,37 +16,38 @@ import (
 	"ocipipe/lib/blockio"
 )
 
-// WriterOptions say what form a stream takes.
+// WriterOptions are for NewWriter.
 type WriterOptions struct {
 	Data  Data
 	Stage string     // name of the tool, for the abort line
-	Props []Property // not written in the forms without data
+	Props []Property // written only if Data is Inline
 
-	// Digest adds the sha256digest of each file, only where Data is not Inline.
+	// Digest adds the sha256digest of each file. Data must not be Inline then.
 	Digest bool
 
-	// MaxHoles limits the bytes of holes, of all files, that Digest hashes as zeros: one
-	// line of input could take hours. More is a [*LimitError]. 0 stands for
-	// DefaultMaxHoles, less for no limit.
+	// MaxHoles limits the bytes of holes, of all files together, that Digest hashes as
+	// zeros, because a single line of input could take hours. More is a [*LimitError].
+	// 0 stands for DefaultMaxHoles; a negative number means no limit.
 	MaxHoles int64
 }
 
-// DefaultMaxHoles takes a minute or two to hash.
+// DefaultMaxHoles is the default of WriterOptions.MaxHoles, in bytes: as many as take a
+// minute or two to hash.
 const DefaultMaxHoles = 128 << 30
 
-// Writer is a Sink that writes a tree stream. It passes large buffers to the
-// writer below, which needs no buffer of its own.
+// Writer is a Sink that writes a tree stream. It passes large buffers to its io.Writer, which
+// needs no buffer of its own.
 type Writer struct {
 	w       io.Writer
 	opts    WriterOptions
 	buf     []byte
-	crc     uint32 // of what has left buf
+	crc     uint32 // of everything that has left buf
 	records int64
 	bytes   int64
-	left    int64 // of the current content
-	holes   int64 // that went into digests
+	left    int64 // bytes of the current content that have not come yet
+	holes   int64 // bytes of holes that went into digests
 	aborted bool  // the abort line was written
-	err     error // errComplete after Close
+	err     error // the first error; errComplete after Close
 }
 
 // The buffer is written once it holds minWrite bytes. It has room for twice that, so
@@ -113,8 +114,8 @@ func (s *Writer) add(e *Entry) error {
 	return nil
 }
 
-// digest returns the SHA-256 of e's content, holes as zeros, if Digest asks for it or e
-// comes from a stream that has it; otherwise "".
+// digest returns the SHA-256 of e's content, holes as zeros, if Digest is set or e comes from
+// a stream that has it; otherwise "".
 func (s *Writer) digest(e *Entry) (string, error) {
 	if s.opts.Data == Inline || e.Type != File {
 		return "", nil
@@ -167,13 +168,13 @@ func shortContent(lacks, size int64) error {
 
 var errNoData = errors.New("the source carries no data")
 
-// payload is a Writer as the current content sees it.
+// payload is the Writer to which the current content is written.
 type payload Writer
 
-// Write puts small pieces into the buffer and large ones past it.
+// Write copies small pieces into the buffer, and writes large ones directly.
 func (p *payload) Write(b []byte) (int, error) { return p.WriteFrom(nil, 0, b) }
 
-// WriteFrom is Write of what f holds at off; see blockio.FileWriter.
+// WriteFrom is Write of b, which f has at off; see blockio.FileWriter.
 func (p *payload) WriteFrom(f *os.File, off int64, b []byte) (int, error) {
 	s := (*Writer)(p)
 	if int64(len(b)) > s.left {
@@ -200,7 +201,7 @@ func (s *Writer) flush() error {
 	return err
 }
 
-// Close writes the end line. It does not close the writer below.
+// Close writes the end line. It does not close the io.Writer.
 func (s *Writer) Close() error {
 	switch {
 	case s.err == errComplete:
@@ -220,7 +221,7 @@ func (s *Writer) Close() error {
 
 var errComplete = errors.New("tree stream is already complete")
 
-// Abort ends the stream with a line that tells its reader the cause.
+// Abort ends the stream with an abort line, which tells its reader the cause.
 func (s *Writer) Abort(cause error) {
 	if s.err == errComplete || s.aborted {
 		return
@@ -234,7 +235,7 @@ func (s *Writer) Abort(cause error) {
 		text = earlier.Message
 	}
 	msg := appendEscaped(nil, text)
-	if len(msg) > maxAbort { // the end says why
+	if len(msg) > maxAbort { // keep the end, which has the cause
 		msg = appendEscaped(nil, text[:abortPart]+"[...]"+text[len(text)-abortPart:])
 	}
 	s.buf = append(append(append(s.buf, '\n'), abortPrefix...), msg...)
@@ -244,6 +245,10 @@ func (s *Writer) Abort(cause error) {
 		s.err = cause
 	}
 }
+
+// Record is the line, without its LF, that a stream without contents has for e, which may
+// be a layer's.
+func Record(e *Entry) string { return string(appendRecord(nil, e, None, "")) }
 
 // appendRecord writes the line of e, without its LF. Streams without data have
 // what the tools that they are for know, in the spelling that these compare;
@@ -296,7 +301,7 @@ func appendRecord(b []byte, e *Entry, form Data, digest string) []byte {
 	return b
 }
 
-// appendLower writes where the layers below may have the file.
+// appendLower appends the marks lower and below.
 func appendLower(b []byte, l *Lower) []byte {
 	below := l.Targets
 	if !l.Else {
@@ -327,8 +332,8 @@ func appendDigest(b []byte, digest string) []byte {
 	return append(append(b, " "+digestWord+"="...), digest...)
 }
 
-// appendMode writes four octal digits, or what C's %#o prints, which is what
-// gomtree compares.
+// appendMode appends four octal digits or, in a stream without data, the number as C's %#o
+// prints it, which is what gomtree compares.
 func appendMode(b []byte, mode uint16, form Data) []byte {
 	if form == Inline {
 		return append(b, '0'+byte(mode>>9&7), '0'+byte(mode>>6&7), '0'+byte(mode>>3&7), '0'+byte(mode&7))
@@ -336,7 +341,7 @@ func appendMode(b []byte, mode uint16, form Data) []byte {
 	return fmt.Appendf(b, "%#o", mode)
 }
 
-// appendLink writes the target of a symbolic link; see parseLink.
+// appendLink appends the target of a symbolic link; see parseLink.
 func appendLink(b []byte, target string, form Data) []byte {
 	if form != None {
 		return appendEscaped(b, target)

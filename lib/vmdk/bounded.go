@@ -5,13 +5,14 @@ import (
 	"io"
 )
 
-// bounded is a file of a known size whose offsets are not to be believed.
+// bounded is a file of a known size; the offsets that are stored in it are not trusted.
 type bounded struct {
 	r    io.ReaderAt
 	size int64
 }
 
-// inside checks that n bytes from a sector on lie in the file.
+// inside checks that the n bytes from sector on are in the file. what names them in the
+// error.
 func (b bounded) inside(what string, sector, n uint64) error {
 	if size := uint64(b.size); sector > size/SectorSize || n > size-sector*SectorSize {
 		return fmt.Errorf("%w: %s at sector %d lies outside the file of %d bytes", ErrCorrupt, what, sector, b.size)
@@ -19,7 +20,7 @@ func (b bounded) inside(what string, sector, n uint64) error {
 	return nil
 }
 
-// read fills p.
+// read fills p from byte off on. A file that ends before that is ErrCorrupt.
 func (b bounded) read(p []byte, off int64) error {
 	n, err := b.r.ReadAt(p, off)
 	if n == len(p) {

@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 )
 
-// Check reads a disk again: a descriptor with the sizes of its extents and the superblocks
-// of EROFS images among them; a stream-optimized disk with every grain; the tables of a GPT
-// disk; a raw disk that begins with an EROFS image. It warns of a descriptor whose CID is
-// not that of the extents: an extent has changed since, or another tool wrote it.
-// It ends with the cause of ctx once that is done.
+// Check checks the disk at path: of a descriptor the text, the sizes of the extents and the
+// superblocks of EROFS images among them; of a stream-optimized disk every grain; of a GPT
+// disk the tables; of a raw disk that begins with an EROFS image its superblock. It warns
+// of a descriptor whose CID is not that of the extents: an extent has changed since, or
+// another tool wrote the descriptor. When ctx is done, Check returns its cause.
 func Check(ctx context.Context, path string, warn func(string)) error {
 	f, err := openData(path)
 	if err != nil {
@@ -87,8 +87,8 @@ func checkText(disk bounded, path string, warn func(string)) error {
 	return nil
 }
 
-// open opens the extents of a descriptor in dir. Pieces of a file have to follow
-// one another and to be all of it.
+// open opens the extents of a descriptor in dir. The pieces of a file have to follow
+// one another and to cover all of it. The caller closes d.
 func (desc *Descriptor) open(dir string) (d *Disk, err error) {
 	d = &Disk{}
 	defer func() {
@@ -96,7 +96,7 @@ func (desc *Descriptor) open(dir string) (d *Disk, err error) {
 			d.Close()
 		}
 	}()
-	places := map[identity]bool{}
+	seen := map[identity]bool{}
 	for lines := desc.Lines; len(lines) > 0; {
 		n, sectors := 0, int64(0)
 		for ; n < len(lines) && lines[n].Name == lines[0].Name && lines[n].Offset == sectors; n++ {
@@ -107,7 +107,7 @@ func (desc *Descriptor) open(dir string) (d *Disk, err error) {
 			return d, fmt.Errorf("%w: %s: begins at sector %d of the file", ErrUnsupported, name, lines[0].Offset)
 		}
 		if !filepath.IsAbs(name) {
-			name = dir + "/" + name // as readers do, who do not clean it either
+			name = dir + "/" + name // not cleaned, as readers do not clean it
 		}
 		e, err := openExtent(name)
 		if err != nil {
@@ -116,13 +116,13 @@ func (desc *Descriptor) open(dir string) (d *Disk, err error) {
 		if err := d.add(e); err != nil {
 			return d, err
 		}
-		if places[e.id] {
+		if seen[e.id] {
 			return d, fmt.Errorf("%w: %s: is there twice", ErrUnsupported, name)
 		}
 		if e.size != sectors*SectorSize {
-			return d, fmt.Errorf("%w: %s: has %d bytes, and the descriptor %d", ErrCorrupt, name, e.size, sectors*SectorSize)
+			return d, fmt.Errorf("%w: %s: has %d bytes, the descriptor says %d", ErrCorrupt, name, e.size, sectors*SectorSize)
 		}
-		places[e.id], lines = true, lines[n:]
+		seen[e.id], lines = true, lines[n:]
 	}
 	return d, nil
 }

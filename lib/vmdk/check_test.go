@@ -36,7 +36,7 @@ func TestVerify(t *testing.T) {
 		{"swapped", "m l3 l2", nil, true, "device 1: "},
 		{"layer missing", "m l2", nil, true, "names 2 devices, and 1 extents follow"},
 		{"layer of the same size swapped", "m l2 l3", func(f map[string][]byte) { f["l3"] = erofsHead{blocks: 3, uuid: 4}.image() }, true,
-			"device 2: corrupt disk: is the image with the UUID 03030303030303030303030303030303, and there is 04"},
+			"device 2: corrupt disk: is the image with the UUID 04040404040404040404040404040404, expected 03"},
 		{"layer grown", "m l2 l3", func(f map[string][]byte) { f["l2"] = erofsHead{blocks: 5, uuid: 2}.image() }, true,
 			"device 2: corrupt disk: is expected at byte 24576 of the disk, and"},
 		{"last layer short", "m l2 l3", func(f map[string][]byte) { f["l3"] = f["l3"][:8192] }, true, "has 12288 bytes, and"},
@@ -137,9 +137,9 @@ func TestCheck(t *testing.T) {
 
 	l3 := filepath.Join(dir, "l3")
 	must(os.Truncate(l3, 8192))
-	says(t, "short layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 8192 bytes, and the descriptor 12288")
+	says(t, "short layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 8192 bytes, the descriptor says 12288")
 	must(os.Truncate(l3, 16384))
-	says(t, "long layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 16384 bytes, and the descriptor 12288")
+	says(t, "long layer", Check(t.Context(), disk, nil), ErrCorrupt, "l3: has 16384 bytes, the descriptor says 12288")
 	must(os.Truncate(l3, 12289))
 	says(t, "odd layer", Check(t.Context(), disk, nil), nil, "l3: size of 12289 bytes")
 	must(os.Truncate(l3, 0))
@@ -170,10 +170,10 @@ func TestCheckPieces(t *testing.T) {
 		{"whole", "8 a 0|8 b 0", ""},
 		{"in pieces", "3 a 0|5 a 3|1 b 0|1 b 1|6 b 2", ""},
 		{"begins late", "7 a 1", "begins at sector 1"},
-		{"gap", "3 a 0|4 a 4", "has 4096 bytes, and the descriptor 1536"},
+		{"gap", "3 a 0|4 a 4", "has 4096 bytes, the descriptor says 1536"},
 		{"out of order", "5 a 3|3 a 0", "begins at sector 3"},
-		{"too short", "7 a 0", "has 4096 bytes, and the descriptor 3584"},
-		{"too long", "9 a 0", "has 4096 bytes, and the descriptor 4608"},
+		{"too short", "7 a 0", "has 4096 bytes, the descriptor says 3584"},
+		{"too long", "9 a 0", "has 4096 bytes, the descriptor says 4608"},
 		{"twice", "8 a 0|8 b 0|8 a 0", "a: is there twice"},
 		{"twice under two names", "8 a 0|8 ./a 0", "a: is there twice"},
 		{"itself", "1 disk 0", "disk: size of"},

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// DefaultLevel is the level of compression where none is given.
+// DefaultLevel is the level of compression that StreamOptions.Level 0 stands for.
 const DefaultLevel = 6
 
-const maxWorkers = 256 // each has 1 MiB or so
+const maxWorkers = 256 // each takes about 1 MiB
 
 // packed is a grain on its way from the source to the output.
 type packed struct {
@@ -22,10 +22,10 @@ type packed struct {
 	out    bytes.Buffer // a marker and compressed data in whole sectors
 }
 
-// compress hands each grain of src that is not all zeros, compressed, to put, in order.
-// Workers share the work. Each grain is compressed by itself, so the result does not
-// depend on them. The first error stops the others and src; so does the end of ctx,
-// whose cause compress then returns. When it returns nothing runs any more.
+// compress compresses each grain of src that is not all zeros and passes it to put, in
+// order. Several workers do this; since each grain is compressed by itself, the result
+// does not depend on their number. The first error stops all workers and src. So does ctx
+// when it is done; compress then returns its cause. When compress returns, no worker runs.
 func compress(ctx context.Context, src grains, o StreamOptions, put func(number int64, b []byte) error) error {
 	workers := o.Jobs
 	if workers <= 0 {
@@ -64,12 +64,12 @@ type compression struct {
 	level       int
 	put         func(number int64, b []byte) error
 	free        chan *packed      // bounds the grains under way, and so the memory
-	compressors chan *zlib.Writer // those that are idle; nil: to be made
+	compressors chan *zlib.Writer // idle ones; nil is one that has not been made yet
 }
 
 // read starts a goroutine for each grain of src that is not all zeros.
 func (c *compression) read(src grains) error {
-	turn := make(chan struct{}) // closed once all grains before have been put
+	turn := make(chan struct{}) // closed once all earlier grains have been put
 	close(turn)
 	for {
 		var p *packed
@@ -95,7 +95,7 @@ func (c *compression) read(src grains) error {
 	}
 }
 
-// pack compresses p, and puts it when it is its turn.
+// pack compresses p and puts it once turn is closed, then closes next.
 func (c *compression) pack(p *packed, turn <-chan struct{}, next chan<- struct{}) error {
 	z := <-c.compressors
 	z, err := p.compress(z, c.level)
@@ -116,7 +116,8 @@ func (c *compression) pack(p *packed, turn <-chan struct{}, next chan<- struct{}
 	return nil
 }
 
-// stopWith stops src once ctx is done. What it returns waits until that has happened.
+// stopWith stops src once ctx is done. The caller calls wait in the end: it returns when
+// src either has been stopped or will not be.
 func stopWith(ctx context.Context, src grains) (wait func()) {
 	stopped := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
@@ -130,7 +131,8 @@ func stopWith(ctx context.Context, src grains) (wait func()) {
 	}
 }
 
-// compress fills p.out. It returns z, or a new compressor if z is nil.
+// compress compresses p.data into p.out. It uses and returns z, or a new compressor if z
+// is nil.
 func (p *packed) compress(z *zlib.Writer, level int) (*zlib.Writer, error) {
 	p.out.Reset()
 	p.out.Write(make([]byte, markerHead))

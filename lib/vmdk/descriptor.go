@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Descriptor is the text that makes one disk of extents. It has only what QEMU,
-// VirtualBox and imago (the reader of libkrun) all take to mean the same.
+// Descriptor is the content of a text that makes one disk of extents. It can express only
+// what QEMU, VirtualBox and imago (the reader of libkrun) understand in the same way.
 type Descriptor struct {
 	CID        uint32 // changes with the content
 	CreateType string
 	Lines      []Line
 }
 
-// Line is one extent, or a piece of it: the disk goes on with Sectors sectors of
-// the file called Name.
+// Line is one extent or a piece of it: the next Sectors sectors of the disk are in the
+// file Name.
 type Line struct {
 	Sectors int64
 	Type    string // typeFlat or typeSparse
@@ -33,7 +33,7 @@ const (
 	typeFlat   = "FLAT"
 	typeSparse = "SPARSE"
 
-	maxText  = 1 << 20 // bytes, that every reader takes
+	maxText  = 1 << 20 // bytes; every reader takes as many
 	maxLines = 1000    // extents: VirtualBox reads 1100 lines
 	maxName  = 511     // bytes, QEMU's buffer
 
@@ -41,7 +41,7 @@ const (
 	noParent  = math.MaxUint32
 )
 
-// Sectors is the size of the disk.
+// Sectors is the size of the disk in sectors.
 func (d *Descriptor) Sectors() (n int64) {
 	for _, l := range d.Lines {
 		n += l.Sectors
@@ -49,10 +49,10 @@ func (d *Descriptor) Sectors() (n int64) {
 	return n
 }
 
-// Encode is the text. Lines and their order are as they are for reasons: version
-// has to be the first line that is no comment, or QEMU takes the file for a raw
-// disk; extents follow a comment, because after an empty line QEMU counts them
-// twice; extents that are not RW it drops, and what follows moves.
+// Encode returns the text. The lines and their order are what readers need: version has to
+// be the first line that is not a comment, or QEMU takes the file for a raw disk.
+// Extents follow a comment, because QEMU counts an extent after an empty line twice. All
+// extents are RW, because QEMU drops others and moves what follows.
 func (d *Descriptor) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nversion=1\nCID=%08x\nparentCID=%08x\ncreateType=%q\n\n# Extent description\n",
@@ -87,8 +87,8 @@ func (d *Descriptor) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// checkName refuses what would be another name, or another line, to a reader:
-// there is no way to escape anything.
+// checkName refuses a name that a reader would take for another name, or for another line:
+// the format has no escapes.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -103,11 +103,11 @@ func checkName(name string) error {
 
 const sectorsPerTrack = 63
 
-// geometry is what BIOSes of virtual machines ask for; no system of today does.
+// geometry is for the BIOSes of virtual machines; no system of today asks for it.
 type geometry struct {
 	adapter string
 	heads   int64
-	max     int64 // cylinders
+	limit   int64 // cylinders
 }
 
 var (
@@ -117,12 +117,12 @@ var (
 
 func (g geometry) cylinders(sectors int64) int64 {
 	track := g.heads * sectorsPerTrack
-	return max(1, min((sectors-1)/track+1, g.max))
+	return max(1, min((sectors-1)/track+1, g.limit))
 }
 
-// ParseDescriptor reads the text of a descriptor, with the zeros that readers
-// append to it. It accepts what every reader understands in the same way, from
-// whatever tool, and says of the rest in which line it is.
+// ParseDescriptor reads the text of a descriptor of any tool, which may be padded with
+// zeros. It accepts what every reader understands in the same way. Other text is an error
+// that names the line.
 func ParseDescriptor(text []byte) (*Descriptor, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("%w: descriptor of %d bytes: readers take %d", ErrUnsupported, len(text), maxText)
@@ -138,13 +138,13 @@ func ParseDescriptor(text []byte) (*Descriptor, error) {
 	return p.finish()
 }
 
-// parser is where a descriptor has been read to.
+// parser is the state of ParseDescriptor between two lines.
 type parser struct {
 	d       Descriptor
-	sectors int64 // of the lines so far
+	sectors int64 // of the extents so far
 	keys    map[string]string
-	ddb     bool // extents are over
-	blank   bool // the line before is empty
+	ddb     bool // the disk data base has begun, so no extents follow
+	blank   bool // the previous line is empty
 }
 
 func (p *parser) line(line string, first bool) error {
@@ -163,12 +163,12 @@ func (p *parser) line(line string, first bool) error {
 	case isExtent(line):
 		return p.extent(line)
 	case p.ddb || len(p.d.Lines) > 0:
-		return fmt.Errorf("%w: %.40q behind the extents", ErrCorrupt, line)
+		return fmt.Errorf("%w: %.40q after the extents", ErrCorrupt, line)
 	}
 	return p.key(line)
 }
 
-// key takes a line of the header.
+// key parses a line of the header.
 func (p *parser) key(line string) error {
 	key, value, ok := strings.Cut(line, "=")
 	switch {
@@ -213,20 +213,20 @@ func (p *parser) value(key, value string) error {
 	return nil
 }
 
-// isExtent reports whether line begins with one of the ways to access an extent.
+// isExtent reports whether line begins with an access mode, as the lines of extents do.
 func isExtent(line string) bool {
 	word, _, _ := strings.Cut(line, " ")
 	return word == "RW" || word == "RDONLY" || word == "NOACCESS"
 }
 
-// extent takes a line such as RW 16 FLAT "name" 0.
+// extent parses a line such as RW 16 FLAT "name" 0.
 func (p *parser) extent(line string) error {
 	l, err := parseLine(line)
 	switch {
 	case err != nil:
 		return err
 	case p.ddb:
-		return fmt.Errorf("%w: extent behind the disk data base", ErrUnsupported)
+		return fmt.Errorf("%w: extent after the disk data base", ErrUnsupported)
 	case p.blank:
 		return fmt.Errorf("%w: extent after an empty line: QEMU counts it twice", ErrUnsupported)
 	case l.Sectors > math.MaxInt64/SectorSize-p.sectors:
@@ -267,7 +267,7 @@ func parseLine(line string) (l Line, err error) {
 	}
 	switch {
 	case tail != "":
-		return l, fmt.Errorf("%w: %.40q behind the extent", ErrCorrupt, tail)
+		return l, fmt.Errorf("%w: %.40q after the extent", ErrCorrupt, tail)
 	case l.Sectors == 0:
 		return l, fmt.Errorf("%w: extent of no sectors", ErrCorrupt)
 	case l.Sectors > math.MaxInt64/SectorSize-l.Offset:
@@ -276,7 +276,7 @@ func parseLine(line string) (l Line, err error) {
 	return l, checkName(name)
 }
 
-// parseNumber reads a number that has one form only.
+// parseNumber reads a number of sectors, without a sign or leading zeros.
 func parseNumber(s string) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/SectorSize || strconv.FormatInt(n, 10) != s {
@@ -285,7 +285,7 @@ func parseNumber(s string) (int64, error) {
 	return n, nil
 }
 
-// parseDDB takes a line such as ddb.key = "value", of which nothing is needed.
+// parseDDB checks the form of a line such as ddb.key = "value". Its content is not needed.
 func parseDDB(line string) error {
 	_, value, ok := strings.Cut(line, " = ")
 	if _, quoted := unquote(value); !ok || !quoted {
@@ -301,7 +301,7 @@ func unquote(s string) (string, bool) {
 	return s[1 : len(s)-1], true
 }
 
-// finish checks what can be missing.
+// finish checks that nothing is missing, and returns the descriptor.
 func (p *parser) finish() (*Descriptor, error) {
 	for _, key := range []string{"version", "CID", "parentCID", "createType"} {
 		if p.keys[key] == "" {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// DeviceMapper is the table of a device-mapper device of the disk, for dmsetup
-// create. It names extents as block devices: what is a file has to be attached to
-// a loop device first, and is named to warn.
+// DeviceMapper returns a table for dmsetup create that makes a device of the disk. Tables
+// name block devices: DeviceMapper warns of each extent that is a file, which has to be
+// attached to a loop device first.
 func (d *Disk) DeviceMapper(warn func(string)) ([]byte, error) {
 	var b bytes.Buffer
 	for _, e := range d.extents {

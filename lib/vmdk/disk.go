@@ -17,7 +17,7 @@ import (
 	"ocipipe/lib/blockio"
 )
 
-// Disk is extents one behind the other.
+// Disk is a virtual disk: extents joined end to end.
 type Disk struct {
 	extents []*extent
 	size    int64
@@ -25,29 +25,29 @@ type Disk struct {
 
 // extent is one file, used whole.
 type extent struct {
-	path  string // as the user knows it
-	start int64  // on the disk
+	path  string // as the user gave it
+	start int64  // on the disk, in bytes
 	size  int64
-	head  []byte // the first bytes
+	head  []byte // the first bytes, headSize at most
 	data  io.ReaderAt
 	file  *os.File // data, if that is a file, to find holes and share blocks
-	owned bool     // file is ours to close
+	owned bool     // Close closes file
 	node  bool     // file is a block device
 	id    identity
 }
 
-// identity is equal for two names of one file, or of one device.
+// identity is the same for all names of a file or device.
 type identity struct {
 	node     bool
 	dev, ino uint64
 }
 
-// headSize is what of each extent goes into identifiers: the superblocks of EROFS
-// and ext4 lie there, and their UUIDs.
+// headSize is how many bytes of each extent go into identifiers. They include the
+// superblocks of EROFS and ext4, and so their UUIDs.
 const headSize = 4096
 
-// Open makes a disk of files, or block devices, in the order of their paths. A file that
-// is named several times is there once, at its first place. The caller closes the disk.
+// Open makes a disk of files or block devices, in the order of paths. A file that is named
+// several times is on the disk once, at its first place. The caller closes the disk.
 func Open(paths []string) (*Disk, error) {
 	d := &Disk{}
 	seen := map[identity]bool{}
@@ -81,7 +81,8 @@ func openExtent(path string) (*extent, error) {
 	return e, nil
 }
 
-// openData opens what can be read from at random; a pipe would block.
+// openData opens a regular file or block device. It looks before it opens, because opening
+// a pipe would block.
 func openData(path string) (*os.File, error) {
 	fi, err := os.Stat(path)
 	if err == nil {
@@ -119,7 +120,7 @@ func newExtent(path string, f *os.File) (*extent, error) {
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {
-		return nil, fmt.Errorf("%s: neither device nor inode are known", path)
+		return nil, fmt.Errorf("%s: the system does not tell its device and inode", path)
 	}
 	e := &extent{path: path, data: f, file: f, id: identity{dev: uint64(st.Dev), ino: st.Ino}}
 	if fi.Mode().Type() == fs.ModeDevice {
@@ -131,7 +132,7 @@ func newExtent(path string, f *os.File) (*extent, error) {
 	return e, e.readHead()
 }
 
-// FromFile makes a disk of an open file, which stays the caller's.
+// FromFile makes a disk of an open file. Closing the disk does not close f.
 func FromFile(name string, f *os.File) (*Disk, error) {
 	e, err := newExtent(name, f)
 	if err != nil {
@@ -141,7 +142,7 @@ func FromFile(name string, f *os.File) (*Disk, error) {
 	return d, d.add(e)
 }
 
-// FromReaderAt makes a disk of size bytes of r.
+// FromReaderAt makes a disk of the first size bytes of r. name is for errors.
 func FromReaderAt(name string, r io.ReaderAt, size int64) (*Disk, error) {
 	e := &extent{path: name, data: r, size: size}
 	if err := e.readHead(); err != nil {
@@ -194,7 +195,7 @@ func (d *Disk) add(e *extent) error {
 // Size is the size of the disk in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
-// Close closes the files that Open has opened.
+// Close closes the files that Open opened.
 func (d *Disk) Close() error {
 	var first error
 	for _, e := range d.extents {
@@ -212,7 +213,7 @@ func (d *Disk) find(off int64) int {
 	return sort.Search(len(d.extents), func(i int) bool { return d.extents[i].start > off }) - 1
 }
 
-// readAt fills p from off on, which all lies on the disk.
+// readAt fills p from off on. All of that has to be on the disk.
 func (d *Disk) readAt(p []byte, off int64) error {
 	for i := d.find(off); len(p) > 0; i++ {
 		e := d.extents[i]
@@ -225,7 +226,7 @@ func (d *Disk) readAt(p []byte, off int64) error {
 	return nil
 }
 
-// nextData is blockio.NextData for the disk; what it finds is in one extent.
+// nextData is blockio.NextData for the disk. The data that it finds is in one extent.
 func (d *Disk) nextData(off int64) (from, end int64, err error) {
 	if off >= d.size {
 		return d.size, d.size, nil
@@ -244,10 +245,9 @@ func (d *Disk) nextData(off int64) (from, end int64, err error) {
 	return d.size, d.size, nil
 }
 
-// digest identifies the content for one purpose: it covers the size and the first
-// 4 KiB of each extent. An EROFS image has its UUID there, and ours derive from
-// all that is in it; so the digest costs one read a file, and still changes with
-// the content.
+// digest identifies the content for one purpose. It covers the size and the first
+// 4 KiB of each extent, so it costs one read for each file. It still changes with the
+// content of our EROFS images: their UUIDs, which are in there, derive from all of it.
 func (d *Disk) digest(purpose string) [32]byte {
 	heads := make([]head, len(d.extents))
 	for i, e := range d.extents {
@@ -256,7 +256,7 @@ func (d *Disk) digest(purpose string) [32]byte {
 	return digest(purpose, heads)
 }
 
-// head is what a digest needs of an extent.
+// head is the part of an extent that a digest covers.
 type head struct {
 	size  int64
 	bytes []byte
@@ -275,8 +275,8 @@ func digest(purpose string, heads []head) (sum [32]byte) {
 	return sum
 }
 
-// contentID makes a CID of a digest: not the one that means "no parent", nor the
-// one by which VMware looks for a longer one, nor 0.
+// contentID makes a CID of a digest. It avoids 0, the value that means "no parent", and
+// the value that makes VMware look for a longer CID.
 func contentID(sum [32]byte) uint32 {
 	id := binary.BigEndian.Uint32(sum[:])
 	if id == 0 || id >= 0xFFFFFFFE {

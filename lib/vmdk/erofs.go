@@ -6,13 +6,13 @@ import (
 	"ocipipe/lib/erofs/disk"
 )
 
-// erofsImage is what the superblock of an extent says.
+// erofsImage is the superblock of an EROFS image.
 type erofsImage struct {
 	super disk.Superblock
 	block int64 // bytes
 }
 
-// erofsOf returns nil if head does not begin an EROFS image.
+// erofsOf returns the EROFS image that begins with head, or nil if head begins none.
 func erofsOf(head []byte) *erofsImage {
 	super, ok := disk.FindSuperblock(head)
 	block, valid := super.BlockSize()
@@ -22,8 +22,8 @@ func erofsOf(head []byte) *erofsImage {
 	return &erofsImage{super, block}
 }
 
-// size is the length of the image on its own device in bytes, 0 if it is not known: an
-// image with 48-bit addresses has more bits of it elsewhere.
+// size is the length of the image on its own device, in bytes. It is 0, for unknown, if
+// the image has 48-bit addresses: then the upper bits of its length are in another field.
 func (i *erofsImage) size() int64 {
 	if i.super.Incompat&disk.Incompat48Bit != 0 {
 		return 0
@@ -31,12 +31,12 @@ func (i *erofsImage) size() int64 {
 	return int64(i.super.Blocks) * i.block
 }
 
-// devices is the number of devices on which more of the data is.
+// devices is the number of further devices that hold data of the image.
 func (i *erofsImage) devices() int { return int(i.super.ExtraDevices) }
 
-// Verify checks the EROFS images among the extents: that none is cut short or
-// lies between blocks, and that the devices that the first one names, if it is
-// metadata only, follow in its order, where it expects them.
+// Verify checks the EROFS images among the extents: none may be cut short, and each has to
+// begin at a multiple of its block size. If the first one is metadata only, the devices
+// that it names have to follow in its order, where it expects them.
 func (d *Disk) Verify() error {
 	for i, e := range d.extents {
 		img := erofsOf(e.head)
@@ -69,8 +69,8 @@ func (d *Disk) verifyImage(e *extent, img *erofsImage, first bool) error {
 	return nil
 }
 
-// verifyDevices compares the device table of the first extent with the others, or
-// with what lies in the same extent behind the image.
+// verifyDevices compares the device table of e, the first extent, with the other extents.
+// If there are none, it compares the table with the data after the image in e.
 func (d *Disk) verifyDevices(e *extent, img *erofsImage) error {
 	n := len(d.extents) - 1
 	if n == 0 && e.size <= img.size() {
@@ -102,10 +102,10 @@ func (d *Disk) verifyDevices(e *extent, img *erofsImage) error {
 	return nil
 }
 
-// erofsDevice is an entry of the device table of an image with blocks of so many bytes.
+// erofsDevice is an entry of the device table of an image.
 type erofsDevice struct {
 	slot  disk.DeviceSlot
-	block int64
+	block int64 // size of the image's blocks, in bytes
 }
 
 // start is where the device should begin on the disk, and size its length, in bytes.
@@ -123,7 +123,7 @@ func (dev erofsDevice) compare(e *extent) error {
 	return dev.identify(e.head)
 }
 
-// locate compares the device with what e has where it should be.
+// locate compares the device with the data at its place in e.
 func (dev erofsDevice) locate(e *extent) error {
 	start, size := dev.start(), dev.size()
 	if size > e.size || start > e.size-size {
@@ -136,8 +136,8 @@ func (dev erofsDevice) locate(e *extent) error {
 	return dev.identify(head)
 }
 
-// identify compares the UUID that the table states with that of the image which begins
-// with head, if there are both.
+// identify compares the UUID in the table with that of the image that begins with head. It
+// passes where the table has no UUID, or where no image begins.
 func (dev erofsDevice) identify(head []byte) error {
 	want, ok := dev.slot.UUID()
 	img := erofsOf(head)
@@ -145,7 +145,7 @@ func (dev erofsDevice) identify(head []byte) error {
 		return nil
 	}
 	if have := img.super.UUID; have != want {
-		return fmt.Errorf("is the image with the UUID %x, and there is %x", want, have)
+		return fmt.Errorf("is the image with the UUID %x, expected %x", have, want)
 	}
 	return nil
 }

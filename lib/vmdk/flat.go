@@ -13,14 +13,15 @@ const splitSectors = 4192256
 
 // FlatOptions are for [Disk.Descriptor].
 type FlatOptions struct {
-	Dir      string // where the descriptor is going to lie, and names begin; "" is the working directory
-	Absolute bool   // names begin at the root
-	Split    bool   // no line beyond 2 GiB
-	Force    bool   // also names and numbers of lines that some readers refuse
+	Dir      string // the descriptor's directory, to which names are relative; "" is the working directory
+	Absolute bool   // names are absolute
+	Split    bool   // no line has more than 2 GiB
+	Force    bool   // allow names, and numbers of lines, that some readers refuse
 }
 
-// Descriptor describes the disk by lines that name its extents: one each, without
-// an offset, which imago up to 0.2.3 gets wrong, unless they are split.
+// Descriptor returns a descriptor that names the extents of the disk, each in one line
+// without an offset, which imago up to 0.2.3 gets wrong. With o.Split an extent
+// takes as many lines as it has pieces.
 func (d *Disk) Descriptor(o FlatOptions) (*Descriptor, error) {
 	desc := &Descriptor{CID: d.CID(), CreateType: createSplit}
 	for _, e := range d.extents {
@@ -51,7 +52,7 @@ func (e *extent) lines(name string, split bool) (lines []Line) {
 	return lines
 }
 
-// name is how a descriptor in o.Dir calls the extent.
+// name is the extent's name in a descriptor in o.Dir.
 func (e *extent) name(o FlatOptions) (string, error) {
 	path, err := realPath(e.path)
 	if err != nil {
@@ -80,7 +81,7 @@ func (e *extent) name(o FlatOptions) (string, error) {
 	return path, nil
 }
 
-// causeOf is err without what package os puts before the cause.
+// causeOf is err without the operation and path that package os puts before the cause.
 func causeOf(err error) error {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err
@@ -88,8 +89,8 @@ func causeOf(err error) error {
 	return err
 }
 
-// realPath is path from the root on with no symbolic link but perhaps its last
-// name, so that ".." in what is relative to it means the same to the kernel.
+// realPath is path made absolute, with all symbolic links but the last name resolved, so
+// that ".." in a path relative to it means the same to the kernel.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -99,13 +100,14 @@ func realPath(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
-// notPortable reports whether some reader stumbles over r: a space ends a name
-// for cloud-hypervisor, a colon begins a protocol for QEMU, the rest is caution.
+// notPortable reports whether some reader may stumble over r: a space ends a name for
+// cloud-hypervisor, QEMU takes text before a colon for a protocol, the rest is caution.
 func notPortable(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/", r))
 }
 
-// ForceableError is an error about what works with some readers all the same.
+// ForceableError wraps an error about a disk that some readers take nevertheless, so that
+// the user may insist on it.
 type ForceableError struct{ Err error }
 
 func (f *ForceableError) Error() string { return f.Err.Error() }

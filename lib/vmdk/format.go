@@ -11,8 +11,8 @@ var (
 	// ErrCorrupt is wrapped by the errors about a disk that breaks the rules of
 	// its format.
 	ErrCorrupt = errors.New("corrupt disk")
-	// ErrUnsupported is wrapped by the errors about what may be valid, but is not
-	// read by every virtual machine, or not by this package.
+	// ErrUnsupported is wrapped by the errors about a disk that may be valid, but
+	// that some virtual machine or this package does not read.
 	ErrUnsupported = errors.New("unsupported disk")
 )
 
@@ -25,7 +25,7 @@ const (
 
 	grainSectors = 128
 	grainSize    = grainSectors * SectorSize
-	tableEntries = 512 // grains of a table
+	tableEntries = 512 // one for each grain
 	tableSize    = tableEntries * 4
 	tableSectors = tableSize / SectorSize
 
@@ -33,20 +33,20 @@ const (
 	textSectors = 20
 	overhead    = 128 // sectors before the first grain
 
-	dirAtEnd = math.MaxUint64 // the header does not know where the directory lies
+	dirAtEnd = math.MaxUint64 // in the header: the footer says where the directory is
 
 	headerSize = 512
-	markerSize = 512 // of one without data
-	markerHead = 12  // of one with data, which follows
+	markerSize = 512 // of a marker without data
+	markerHead = 12  // of a grain's marker; the data follows
 
-	maxCapacity = 64 << 40 // bytes: what the directory holds in memory is 8 MiB then
-	maxGrain    = 2048     // sectors, of streams that are read
+	maxCapacity = 64 << 40 // bytes; the directory of such a disk takes 8 MiB of memory
+	maxGrain    = 2048     // sectors, in streams that we read
 )
 
 // Flags of the header of a stream.
 const (
-	flagNewlines   = 0x00001 // the newline test is there
-	flagSecondDir  = 0x00002 // a second directory is there
+	flagNewlines   = 0x00001 // Newlines is valid
+	flagSecondDir  = 0x00002 // SecondDir is valid
 	flagCompressed = 0x10000
 	flagMarkers    = 0x20000
 
@@ -55,12 +55,12 @@ const (
 	compressDeflate = 1 // RFC 1950
 )
 
-// newlines shows what a transfer as text did to the file.
+// newlines changes if the file is transferred as text, and so shows that it was.
 var newlines = [4]byte{'\n', ' ', '\r', '\n'}
 
-// header is the first sector of a stream, and the footer but for Dir (Virtual
-// Disk Format 5.0, SparseExtentHeader; block/vmdk.c calls it VMDK4Header).
-// Offsets and sizes are in sectors.
+// header is the first sector of a stream (Virtual Disk Format 5.0, SparseExtentHeader;
+// block/vmdk.c calls it VMDK4Header). The footer is the same but for Dir. Offsets and
+// sizes are in sectors.
 //
 //	off size field         meaning                              range
 //	  0    4 Magic         streamMagic
@@ -72,7 +72,7 @@ var newlines = [4]byte{'\n', ' ', '\r', '\n'}
 //	 36    8 TextSize                                           written 20, read up to 2048
 //	 44    4 TableEntries                                       512
 //	 48    8 SecondDir     a second directory                   written 0, not read
-//	 56    8 Dir           the directory of tables              header: all ones if only the footer knows
+//	 56    8 Dir           the directory of tables              header: all ones if the footer has it
 //	 64    8 Overhead      the first grain                      inside the file
 //	 72    1 Unclean       was not closed                       0
 //	 73    4 Newlines      see newlines
@@ -112,8 +112,8 @@ func (h *header) encode() []byte {
 	return b
 }
 
-// decodeHeader returns a header whose fields can be relied on, but that no offset
-// has been compared with the length of the file.
+// decodeHeader decodes a header and checks its fields. It cannot compare offsets with the
+// length of the file; the caller does.
 func decodeHeader(b []byte) (*header, error) {
 	var h header
 	if _, err := binary.Decode(b, binary.LittleEndian, &h); err != nil {
@@ -158,19 +158,19 @@ const (
 	markFooter
 )
 
-// marker stands before everything in a stream but header and descriptor.
+// marker stands before every part of a stream except the header and the descriptor.
 //
 //	off size field  meaning
 //	  0    8 Value  of a grain: its sector on the disk; else sectors that follow
 //	  8    4 Size   of a grain: bytes that follow; else 0
-//	 12    4 Type   only if Size is 0; of a grain the data begins here
+//	 12    4 Type   only if Size is 0; a grain's data begins here
 type marker struct {
 	Value uint64
 	Size  uint32
 	Type  uint32
 }
 
-// encode writes the head of a grain, or all of another marker, to b.
+// encode writes m to b: the marker of a grain takes markerHead bytes, any other 4 more.
 func (m marker) encode(b []byte) {
 	binary.LittleEndian.PutUint64(b, m.Value)
 	binary.LittleEndian.PutUint32(b[8:], m.Size)

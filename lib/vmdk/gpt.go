@@ -18,23 +18,23 @@ const (
 	gptTable       = gptEntries * gptEntrySize
 	gptTableStart  = 2    // sector
 	gptFirst       = 34   // first sector that a partition may have
-	gptPartition   = 2048 // and the one that ours has: 1 MiB, as every partitioner does
+	gptPartition   = 2048 // first sector of ours: at 1 MiB, as every partitioner does it
 	gptTail        = gptTable + SectorSize
 	gptAlign       = 4096 // of the size of the disk
-	gptReadEntries = 1024 // of tables that are read
+	gptReadEntries = 1024 // at most, in tables that we read
 
 	mbrTable     = 446
 	mbrProtects  = 0xEE
 	mbrSignature = 0xAA55
 )
 
-// guid is as it lies on disk: its first three fields are little endian.
+// guid is a GUID as on disk: its first three fields are little endian.
 type guid [16]byte
 
 // linuxData is 0FC63DAF-8483-4772-8E79-3D69D8477DE4, "Linux filesystem data".
 var linuxData = guid{0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4}
 
-// gptHeader is the sector before or behind the table of partitions (UEFI 2.10,
+// gptHeader is the sector before or after the table of partitions (UEFI 2.10,
 // table 5.5). Positions are sectors.
 //
 //	off size field         meaning                            value
@@ -43,10 +43,10 @@ var linuxData = guid{0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79,
 //	 12    4 Size          of what Checksum covers            92
 //	 16    4 Checksum      CRC-32, with 0 in this field
 //	 20    4 -                                                0
-//	 24    8 Self          where this header is               1, or the last of the disk
-//	 32    8 Other         where the other is
-//	 40    8 First         that partitions may have           34
-//	 48    8 Last          the same
+//	 24    8 Self          of this header                     1, or the last of the disk
+//	 32    8 Other         of the other header
+//	 40    8 First         first that partitions may have     34
+//	 48    8 Last          last that partitions may have
 //	 56   16 Disk          GUID
 //	 72    8 Table         where the partitions are           2, or before the last header
 //	 80    4 Entries       of the table                       128
@@ -95,7 +95,7 @@ func encode(v any) []byte {
 	return b
 }
 
-// encode is a sector with the header, whose checksum it computes.
+// encode returns a sector with the header. It computes the checksum.
 func (h gptHeader) encode() []byte {
 	h.Checksum = 0
 	h.Checksum = crc32.ChecksumIEEE(encode(h))
@@ -122,8 +122,8 @@ func decodeGPT(b []byte) (*gptHeader, error) {
 	return &h, nil
 }
 
-// GPT is d as the one partition of another disk, whose GUIDs derive from d. The
-// extents are those of d, and d is not needed any more but to be closed.
+// GPT returns a disk whose only partition is d. Its GUIDs derive from d. The new disk
+// shares the files of d and need not be closed; the caller closes d when done with both.
 func (d *Disk) GPT() (*Disk, error) {
 	first, sectors := int64(gptPartition), d.size/SectorSize
 	total := roundUp((first+sectors)*SectorSize+gptTail, gptAlign) / SectorSize
@@ -149,7 +149,7 @@ func (d *Disk) GPT() (*Disk, error) {
 	return d.between(head, tail)
 }
 
-// between is d with something before and behind it.
+// between returns a disk of head, the extents of d, and tail.
 func (d *Disk) between(head, tail []byte) (*Disk, error) {
 	whole := &Disk{}
 	all := append([]*extent{inMemory(head)}, d.extents...)
@@ -167,7 +167,7 @@ func inMemory(b []byte) *extent {
 	return &extent{path: "partition table", data: bytes.NewReader(b), size: int64(len(b)), head: b[:headSize]}
 }
 
-// guid is a UUID of version 8, whose bits say nothing but what they are made of.
+// guid is a UUID of version 8 (custom) made of the disk's digest for a purpose.
 func (d *Disk) guid(purpose string) (g guid) {
 	sum := d.digest(purpose)
 	copy(g[:], sum[:])
@@ -176,7 +176,8 @@ func (d *Disk) guid(purpose string) (g guid) {
 	return g
 }
 
-// protect writes the MBR that tells old partitioners that the disk is full.
+// protect writes to b the MBR that tells old partitioners that the disk, of total
+// sectors, is full.
 func protect(b []byte, total int64) {
 	e := b[mbrTable:]
 	copy(e[1:4], []byte{0x00, 0x02, 0x00}) // cylinder, head, sector of the first
@@ -187,8 +188,7 @@ func protect(b []byte, total int64) {
 	binary.LittleEndian.PutUint16(b[510:], mbrSignature)
 }
 
-// checkGPT checks both headers and tables of a disk, and where the partitions
-// are.
+// checkGPT checks both headers and tables of a disk, and the places of the partitions.
 func checkGPT(disk bounded) error {
 	if disk.size%SectorSize != 0 {
 		return fmt.Errorf("%w: size of %d bytes is not a multiple of %d", ErrCorrupt, disk.size, SectorSize)

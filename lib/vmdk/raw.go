@@ -9,9 +9,9 @@ import (
 	"ocipipe/lib/blockio"
 )
 
-// WriteFile writes the disk to f, which is empty: by sharing blocks with the
-// extents, where the file system can, and with their holes. It ends with the cause of ctx
-// once that is done.
+// WriteFile writes the disk to f, which is empty. It keeps the holes of the extents, and
+// shares blocks with them where the file system can. It ends with the cause of ctx once that
+// is done.
 func (d *Disk) WriteFile(ctx context.Context, f *os.File) error {
 	for _, e := range d.extents {
 		if ctx.Err() != nil {
@@ -28,8 +28,8 @@ func (d *Disk) WriteFile(ctx context.Context, f *os.File) error {
 	return f.Truncate(d.size)
 }
 
-// WriteRaw writes the disk to w from its beginning to its end, with zeros where
-// there are holes. It ends with the cause of ctx once that is done.
+// WriteRaw writes the disk to w from its beginning to its end, holes as zeros. When ctx is
+// done, WriteRaw returns its cause.
 func (d *Disk) WriteRaw(ctx context.Context, w io.Writer) error {
 	buf := make([]byte, 1<<20)
 	for n := int64(0); n < d.size; {

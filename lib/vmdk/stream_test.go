@@ -185,8 +185,8 @@ func TestStreamInput(t *testing.T) {
 		{"nothing", bytes.NewReader(nil), 512, io.ErrUnexpectedEOF, "ends at byte 0 of 512"},
 		{"less than a head", bytes.NewReader(b[:600]), 1024, io.ErrUnexpectedEOF, "ends at byte 600 of 1024"},
 		{"less", bytes.NewReader(b[:2*grainSize+7]), 3 * grainSize, io.ErrUnexpectedEOF, "ends at byte 131079 of 196608"},
-		{"more", bytes.NewReader(b), grainSize, nil, "goes on behind byte 65536"},
-		{"more than a sector", bytes.NewReader(b), 512, nil, "goes on behind byte 512"},
+		{"more", bytes.NewReader(b), grainSize, nil, "goes on after byte 65536"},
+		{"more than a sector", bytes.NewReader(b), 512, nil, "goes on after byte 512"},
 		{"no size", bytes.NewReader(b), 0, nil, "multiple of 512"},
 		{"odd size", bytes.NewReader(b), 513, nil, "multiple of 512"},
 		{"huge size", io.MultiReader(bytes.NewReader(b), neverRead{t}), maxCapacity + 512, ErrUnsupported, "stream-optimized ones end"},
@@ -262,14 +262,14 @@ func TestStreamRefused(t *testing.T) {
 		{"cut by a sector", func(b []byte) []byte { return b[:end-512] }, "no footer"},
 		{"longer", func(b []byte) []byte { return append(b, make([]byte, 512)...) }, "no footer"},
 		{"no end", func(b []byte) []byte { b[end-1]++; return b }, "no footer"},
-		{"footer differs", func(b []byte) []byte { b[end-1024+12]++; return b }, "not that of the header"},
-		{"footer without directory", func(b []byte) []byte { le.PutUint64(b[end-1024+56:], dirAtEnd); return b }, "not that of the header"},
+		{"footer differs", func(b []byte) []byte { b[end-1024+12]++; return b }, "does not match the header"},
+		{"footer without directory", func(b []byte) []byte { le.PutUint64(b[end-1024+56:], dirAtEnd); return b }, "does not match the header"},
 		{"directory outside", func(b []byte) []byte { le.PutUint64(b[end-1024+56:], uint64(end/512)); return b }, "directory at sector"},
 		{"directory far outside", func(b []byte) []byte { le.PutUint64(b[end-1024+56:], 1<<63); return b }, "directory at sector"},
 		{"table outside", func(b []byte) []byte { le.PutUint32(b[dir:], math.MaxUint32); return b }, "table at sector"},
 		{"grain outside", func(b []byte) []byte { le.PutUint32(b[table:], uint32(end/512)); return b }, "grain at sector"},
 		{"grains exchanged", func(b []byte) []byte { copy(b[table:], good[table+4:table+8]); return b }, "is marked as sector 128"},
-		{"grain behind the disk", func(b []byte) []byte { le.PutUint32(b[table+12:], uint32(grain/512)); return b }, "behind the end of the disk"},
+		{"grain behind the disk", func(b []byte) []byte { le.PutUint32(b[table+12:], uint32(grain/512)); return b }, "after the end of the disk"},
 		{"grain of no size", func(b []byte) []byte { le.PutUint32(b[grain+8:], 0); return b }, "compressed bytes"},
 		{"grain of huge size", func(b []byte) []byte { le.PutUint32(b[grain+8:], math.MaxUint32); return b }, "compressed bytes"},
 		{"no zlib", func(b []byte) []byte { b[grain+12] = 0; return b }, "zlib"},
@@ -281,7 +281,7 @@ func TestStreamRefused(t *testing.T) {
 			copy(b[512:], bytes.Replace(b[512:1536], []byte("RW 257"), []byte("RW 258"), 1))
 			return b
 		}, "the descriptor has 258 sectors"},
-		{"behind the descriptor", func(b []byte) []byte { b[512+20*512-1]++; return b }, "behind the descriptor"},
+		{"behind the descriptor", func(b []byte) []byte { b[512+20*512-1]++; return b }, "not followed by zeros"},
 	} {
 		b := c.spoil(bytes.Clone(good))
 		_, err := unpack(b)

@@ -11,19 +11,20 @@ import (
 	"github.com/klauspost/compress/zlib"
 )
 
-// Stream reads a stream-optimized VMDK, of this package or another tool.
+// Stream reads a stream-optimized VMDK, written by this package or another tool.
 type Stream struct {
 	Descriptor *Descriptor
 
 	bounded
-	header *header // with the Dir that counts
-	table  []byte  // the one that was read last
-	number int64   // of table; -1 is none
+	header *header // its Dir is the one that is valid
+	table  []byte  // the last one that was read
+	number int64   // of table; -1: none was read
 	packed []byte
 	z      io.ReadCloser
 }
 
-// OpenStream reads header, footer and descriptor of the size bytes of r.
+// OpenStream reads and checks the header, footer and descriptor of the stream in the first
+// size bytes of r.
 func OpenStream(r io.ReaderAt, size int64) (*Stream, error) {
 	s := &Stream{bounded: bounded{r, size}, number: -1, table: make([]byte, tableSize)}
 	head, err := s.sector(0)
@@ -50,7 +51,7 @@ func OpenStream(r io.ReaderAt, size int64) (*Stream, error) {
 // Size is the size of the disk in bytes.
 func (s *Stream) Size() int64 { return int64(s.header.Capacity) * SectorSize }
 
-// footer reads where the directory is from the end of the file.
+// footer reads the place of the directory from the end of the file.
 func (s *Stream) footer() error {
 	off := s.size - 3*SectorSize
 	if off < SectorSize || s.size%SectorSize != 0 {
@@ -71,7 +72,7 @@ func (s *Stream) footer() error {
 	head := *s.header
 	head.Dir = foot.Dir
 	if *foot != head || foot.Dir == dirAtEnd {
-		return fmt.Errorf("%w: the footer is not that of the header", ErrCorrupt)
+		return fmt.Errorf("%w: the footer does not match the header", ErrCorrupt)
 	}
 	s.header = foot
 	return nil
@@ -88,7 +89,7 @@ func (s *Stream) text() error {
 	}
 	text, rest, _ := bytes.Cut(b, []byte{0})
 	if !isZero(rest) {
-		return fmt.Errorf("%w: something behind the descriptor", ErrCorrupt)
+		return fmt.Errorf("%w: the descriptor is not followed by zeros", ErrCorrupt)
 	}
 	d, err := ParseDescriptor(text)
 	if err != nil {
@@ -102,9 +103,10 @@ func (s *Stream) text() error {
 	return nil
 }
 
-// each calls fn with the place of every grain that is there, in order, until ctx is done.
+// each calls fn with the number and first sector of every stored grain, in order, until
+// ctx is done.
 func (s *Stream) each(ctx context.Context, fn func(number int64, sector uint32) error) error {
-	const piece = 4096 // of the directory, so that an empty disk is passed fast
+	const piece = 4096 // bytes of the directory, so that an empty disk takes few reads
 	dir := make([]byte, piece)
 	for t := int64(0); t < s.header.tables(); t += piece / 4 {
 		part := dir[:min(piece, (s.header.tables()-t)*4)]
@@ -122,7 +124,7 @@ func (s *Stream) each(ctx context.Context, fn func(number int64, sector uint32) 
 	return nil
 }
 
-// eachOf is each for the grains of one table, which is at sector.
+// eachOf is each for the grains of table number, which is at sector.
 func (s *Stream) eachOf(ctx context.Context, number int64, sector uint32, fn func(int64, uint32) error) error {
 	if err := s.load(number, sector); err != nil {
 		return err
@@ -140,7 +142,7 @@ func (s *Stream) eachOf(ctx context.Context, number int64, sector uint32, fn fun
 	return nil
 }
 
-// load reads a table.
+// load reads table number, which is at sector, into s.table.
 func (s *Stream) load(number int64, sector uint32) error {
 	if number == s.number {
 		return nil
@@ -156,8 +158,8 @@ func (s *Stream) load(number int64, sector uint32) error {
 	return err
 }
 
-// grain decompresses the grain at sector, which is the one called number, to p.
-// What the last one has behind the end of the disk may be missing, and is zero.
+// grain decompresses grain number, which is at sector, to p. The part of the last grain
+// after the end of the disk may be missing from the stream; it is zero in p.
 func (s *Stream) grain(p []byte, number int64, sector uint32) error {
 	if err := s.unpack(p, number, sector); err != nil {
 		return fmt.Errorf("grain %d at sector %d: %w", number, sector, err)
@@ -194,7 +196,8 @@ func (s *Stream) unpack(p []byte, number int64, sector uint32) error {
 	return s.inflate(p, packed, min(int64(len(p)), s.Size()-number*int64(len(p))))
 }
 
-// inflate decompresses packed to p: at least so many bytes, and zeros behind them.
+// inflate decompresses packed to p and fills the rest of p with zeros. It is an error if
+// packed has fewer than least bytes of data, or more than fit into p.
 func (s *Stream) inflate(p, packed []byte, least int64) error {
 	var err error
 	if s.z == nil {
@@ -227,8 +230,7 @@ func (s *Stream) inflate(p, packed []byte, least int64) error {
 	return nil
 }
 
-// WriteRaw writes the disk to w, grains of zeros included. It ends with the cause of ctx
-// once that is done.
+// WriteRaw writes the whole disk to w. When ctx is done, WriteRaw returns its cause.
 func (s *Stream) WriteRaw(ctx context.Context, w io.Writer) error {
 	p, zero := make([]byte, s.grainSize()), make([]byte, s.grainSize())
 	n := int64(0) // written
@@ -268,12 +270,12 @@ func (s *Stream) grainSize() int64 { return int64(s.header.Grain) * SectorSize }
 
 func (s *Stream) inDisk(number int64) error {
 	if number*s.grainSize() >= s.Size() {
-		return fmt.Errorf("%w: grain %d is behind the end of the disk", ErrCorrupt, number)
+		return fmt.Errorf("%w: grain %d is after the end of the disk", ErrCorrupt, number)
 	}
 	return nil
 }
 
-// Check decompresses every grain. It ends with the cause of ctx once that is done.
+// Check decompresses every grain. When ctx is done, Check returns its cause.
 func (s *Stream) Check(ctx context.Context) error {
 	p := make([]byte, s.grainSize())
 	return s.each(ctx, func(number int64, sector uint32) error {

@@ -12,15 +12,15 @@ import (
 
 // StreamOptions are for WriteStream and WriteStreamFrom.
 type StreamOptions struct {
-	Jobs  int // workers that compress; 0 is one a processor
+	Jobs  int // workers that compress; 0 is one for each processor
 	Level int // of compression, 1 to 9; 0 is DefaultLevel
 }
 
-// WriteStream writes the disk as a stream-optimized VMDK, from its beginning to
-// its end. Holes of the extents are not read, and grains of zeros not written.
-// The bytes depend on the content of the disk and the level only, not on Jobs or
-// where its extents meet: WriteStreamFrom gives the same. It ends with the cause of ctx
-// once that is done.
+// WriteStream writes the disk to w as a stream-optimized VMDK, from its beginning to
+// its end. It does not read holes of the extents, and does not write grains of zeros.
+// The bytes depend on the content of the disk and o.Level only, not on o.Jobs or on where
+// extents meet; WriteStreamFrom writes the same. When ctx is done, WriteStream returns its
+// cause.
 func (d *Disk) WriteStream(ctx context.Context, w io.Writer, o StreamOptions) error {
 	first := make([]byte, min(d.size, headSize))
 	if err := d.readAt(first, 0); err != nil {
@@ -29,9 +29,10 @@ func (d *Disk) WriteStream(ctx context.Context, w io.Writer, o StreamOptions) er
 	return writeStream(ctx, w, &diskGrains{disk: d}, d.size, first, o)
 }
 
-// WriteStreamFrom is WriteStream for a disk of size bytes that r gives in order. Both
-// less and more than that is an error. It closes r in the end; if w has failed or ctx is
-// done, that has to end a call of Read that is waiting.
+// WriteStreamFrom is WriteStream for a disk that is read from r, from its beginning to its
+// end. It is an error if r does not give exactly size bytes. WriteStreamFrom closes r. It
+// may do so during a call of r.Read, if w fails or ctx is done; that call then has to
+// return.
 func WriteStreamFrom(ctx context.Context, w io.Writer, r io.ReadCloser, size int64, o StreamOptions) error {
 	defer r.Close()
 	defer context.AfterFunc(ctx, func() { r.Close() })()
@@ -77,12 +78,12 @@ type streamWriter struct {
 	header *header
 	pos    int64 // sectors written
 	table  [tableEntries]uint32
-	number int64 // of table
+	number int64 // of table, on the disk
 	used   bool  // table has entries
 	dir    []uint32
 }
 
-// streamName stands in the descriptor where other files would have to be found.
+// streamName stands in the descriptor where others name a file.
 const streamName = "disk.vmdk"
 
 func (s *streamWriter) begin(size int64, cid uint32) error {
@@ -106,17 +107,18 @@ func (s *streamWriter) write(b []byte) error {
 	return err
 }
 
-// grain writes grain number n: a marker, and the data up to a whole sector.
+// grain writes grain n. b is its marker and compressed data, in whole sectors.
 func (s *streamWriter) grain(n int64, b []byte) error {
-	if err := s.through(n / tableEntries); err != nil {
+	if err := s.startTable(n / tableEntries); err != nil {
 		return err
 	}
 	s.table[n%tableEntries], s.used = uint32(s.pos), true
 	return s.write(b)
 }
 
-// through writes the table, unless it is empty or still the one called number.
-func (s *streamWriter) through(number int64) error {
+// startTable makes table number the current one. It writes the one before, unless that is
+// empty.
+func (s *streamWriter) startTable(number int64) error {
 	if number == s.number {
 		return nil
 	}
@@ -140,9 +142,9 @@ func appendNumbers(b []byte, numbers []uint32) []byte {
 	return b
 }
 
-// end writes what stands behind the grains.
+// end writes the sections after the grains.
 func (s *streamWriter) end() error {
-	if err := s.through(-1); err != nil {
+	if err := s.startTable(-1); err != nil {
 		return err
 	}
 	sectors := roundUp(int64(len(s.dir))*4, SectorSize) / SectorSize
@@ -157,19 +159,20 @@ func (s *streamWriter) end() error {
 	return s.write(append(b, make([]byte, markerSize)...)) // the end of the stream is markEnd, all 0
 }
 
-// grains is what a stream is made of: the grains of a disk, in order.
+// grains gives the grains of a disk in order.
 type grains interface {
-	// next fills p with the next grain that may be more than zeros, and returns its
-	// number; io.EOF behind the last. The end of the last one is zero.
+	// next fills p with the next grain, and returns its number. It may pass over grains
+	// of zeros. A grain that the disk ends in is filled with zeros. After the last grain
+	// the error is io.EOF.
 	next(p []byte) (number int64, err error)
-	// stop ends a call of next that is waiting.
+	// stop makes a call of next that is waiting return.
 	stop()
 }
 
-// diskGrains passes over the holes of a disk.
+// diskGrains gives the grains of a disk that are not in holes.
 type diskGrains struct {
 	disk *Disk
-	pos  int64 // what is before it has been given
+	pos  int64 // grains before it have been given
 	end  int64 // of the data at pos
 }
 
@@ -182,7 +185,7 @@ func (g *diskGrains) next(p []byte) (int64, error) {
 		if from == g.disk.size {
 			return 0, io.EOF
 		}
-		g.pos, g.end = from/grainSize*grainSize, end // not back: from is not before pos
+		g.pos, g.end = from/grainSize*grainSize, end // never moves back, because from >= pos
 	}
 	at := g.pos
 	n := min(grainSize, g.disk.size-at)
@@ -191,12 +194,12 @@ func (g *diskGrains) next(p []byte) (int64, error) {
 	return at / grainSize, g.disk.readAt(p[:n], at)
 }
 
-func (g *diskGrains) stop() {} // it waits for nothing
+func (g *diskGrains) stop() {} // next does not wait
 
 // readerGrains reads a disk from its beginning to its end.
 type readerGrains struct {
 	r    io.Reader
-	in   io.Closer // what r reads
+	in   io.Closer // closed to stop r
 	pos  int64
 	size int64
 }
@@ -204,7 +207,7 @@ type readerGrains struct {
 func (g *readerGrains) next(p []byte) (int64, error) {
 	if g.pos == g.size {
 		if n, err := io.ReadFull(g.r, p[:1]); n > 0 {
-			return 0, fmt.Errorf("input goes on behind byte %d", g.size)
+			return 0, fmt.Errorf("input goes on after byte %d", g.size)
 		} else if !errors.Is(err, io.EOF) {
 			return 0, err
 		}

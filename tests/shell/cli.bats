@@ -41,6 +41,7 @@ tools() { basename -a "$BIN"/*; }
 	for tool in $(tools); do
 		input=x
 		[[ $tool != mkext4upper ]] || input=--size=64M # takes none
+		[[ $tool != erofs-patch ]] || input=--lower=x
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done
@@ -66,6 +67,7 @@ works() {
 	oci-fetch) echo oci:image:demo ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;
+	erofs-patch) echo --lower=- ;;
 	mkext4upper) echo --size=64M --tree=- ;;
 	wrap-vmdk) echo --format=stream in.erofs ;;
 	*) echo - ;;
@@ -76,7 +78,7 @@ works() {
 standard_input() {
 	case $1 in
 	tar2tree) echo layer.tar ;;
-	mkext4upper | tree2*) echo in.tree ;;
+	mkext4upper | erofs-patch | tree2*) echo in.tree ;;
 	*) echo /dev/null ;;
 	esac
 }

@@ -142,7 +142,7 @@ def copy(src, dst, with_crc):
                 dst.write(piece)
     check_end(line, records, size, crc)
     if src.file.read(1):
-        raise Fault("data behind the end line")
+        raise Fault("data after the end line")
     end = b"#end records=%d bytes=%d" % (dst.records, dst.bytes)
     dst.file.write(end + (b" crc32=%08x\n" % dst.crc if with_crc else b"\n"))
     dst.file.flush()

@@ -166,7 +166,7 @@ assert_mounted() {
 		'0.erofs 1.erofs|on 3 devices, and 2 are given' \
 		'0.erofs other.erofs 2.erofs|device 2, other.erofs: ' \
 		'short.erofs 1.erofs 2.erofs|device 1, short.erofs: has 8192 bytes' \
-		'0.erofs 1.erofs junk.erofs|device 3, junk.erofs: is no EROFS image' \
+		'0.erofs 1.erofs junk.erofs|device 3, junk.erofs: is not an EROFS image' \
 		'0.erofs 1.erofs none|none: open: no such file'; do
 		args=()
 		for file in ${case%|*}; do args+=(--device "$file"); done

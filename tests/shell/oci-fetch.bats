@@ -52,6 +52,39 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	[[ $output == *"sha256:$(oci-fetch --config oci:demo | sha256sum | cut -d' ' -f1)"* ]] || show "no digest of the configuration"
 }
 
+# postgres writes postgres.tar, an image with the configuration of a database.
+postgres() {
+	small_layer layer.tar
+	jq -n --arg layer "sha256:$(sha256sum <layer.tar | cut -d' ' -f1)" '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$layer]}, config: {
+		Entrypoint: ["docker-entrypoint.sh"], Cmd: ["postgres", "-c", "a b"], User: "postgres:70", WorkingDir: "/var/lib", StopSignal: "SIGINT",
+		Env: ["PATH=/usr/bin:/bin", "NOTE=it\u0027s $(touch ran)", "A.B=1", "PATH=/bin"], ExposedPorts: {"5432/tcp": {}}, Volumes: {"/var/lib/postgresql": {}},
+		Labels: {maintainer: "x"}}}' >config.json
+	echo '[{"Config": "config.json", "RepoTags": ["postgres:1"], "Layers": ["layer.tar"]}]' >manifest.json
+	tar -cf postgres.tar manifest.json config.json layer.tar
+	rm manifest.json config.json layer.tar
+}
+
+@test "--vm-config writes what the image runs, for a program and for a shell" {
+	need jq
+	postgres
+	run --separate-stderr bash -c 'oci-fetch --vm-config vm -o image.tar docker-archive:postgres.tar'
+	assert_status 0
+	[ "$stderr" = 'oci-fetch: warning: environment: A.B=1: not a variable of a shell, and only in config.json' ] || show "another warning"
+	[ "$(jq -c . vm/config.json)" = '{"argv":["docker-entrypoint.sh","postgres","-c","a b"],"user":"postgres:70","working_directory":"/var/lib","stop_signal":"SIGINT","env":["NOTE=it'"'"'s $(touch ran)","A.B=1","PATH=/bin"],"exposed_ports":["5432/tcp"],"volumes":["/var/lib/postgresql"],"labels":{"maintainer":"x"}}' ] || fail "$(<vm/config.json)"
+	[ "$(env -i /bin/sh -euc 'set -a; . ./vm/env; /usr/bin/env' | grep -v '^PWD=\|^_=\|^OLDPWD=' | sort)" = $'NOTE=it\'s $(touch ran)\nPATH=/bin' ] || fail "$(<vm/env)"
+	[ "$(stat -c %a vm/config.json vm/env)" = $'644\n644' ] || fail "$(ls -l vm)"
+	cp -r vm before
+	run --separate-stderr bash -c 'cat postgres.tar | oci-fetch --quiet --vm-config vm docker-archive:- | cmp - image.tar && diff -r vm before'
+	assert_ok
+	run --separate-stderr bash -c 'oci-fetch --quiet --vm-config=vm --config docker-archive:postgres.tar | jq -r .config.StopSignal'
+	assert_output SIGINT
+	for c in none/vm postgres.tar; do
+		run --separate-stderr oci-fetch --quiet --vm-config $c -o out docker-archive:postgres.tar
+		assert_error oci-fetch 1 "$c"
+	done
+	assert_no_debris demo postgres.tar image.tar vm before
+}
+
 @test "--list fits a terminal of 80 columns" {
 	on_terminal 'stty cols 80; oci-fetch --list oci:demo'
 	assert_status 0

@@ -62,6 +62,29 @@ has_table() {
 	as_one
 }
 
+@test "an image changed" {
+	tar2tree image.tar | tree2erofs -o rootfs.erofs
+	printf '%s\n' '- mkdir: {path: /data}' >patches.json
+	recipe 'erofs-patch --lower' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	[[ $output == './run -> type=dir '*'./sys -> type=dir '* ]] || show "not what would change"
+	clean upper.ext4
+	[ "$(erofs2tree --no-data patched.erofs | grep '^./data ')" = './data type=dir mode=0750 uid=0 gid=0 time=0.000000000' ] || fail "not patched"
+}
+
+@test "what an image runs, in its disk" {
+	need debugfs jq
+	recipe 'oci-fetch --vm-config' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	clean root.ext4
+	for file in config.json env; do
+		debugfs -R "cat /etc/oci/$file" root.ext4 2>/dev/null | cmp - "vm/$file"
+	done
+	[ "$(jq -c .argv vm/config.json)" = "$(oci-fetch --config oci:DIR:TAG | jq -c '.config | .Entrypoint + .Cmd')" ] || fail "another command: $(cat vm/config.json)"
+}
+
 @test "a writable disk over a root" {
 	need_guest
 	tar2tree image.tar | tree2erofs -o rootfs.erofs

@@ -253,7 +253,7 @@ full_disk() {
 	sed '$s/ crc32=.*//' in.tree >no-crc
 	sed '$s/records=7/records=8/' in.tree >count
 	sed 's/ type=link / type=door /' in.tree >word
-	for c in 'content|CRC-32 is' 'attribute|CRC-32 is' 'behind|data behind the end line' 'count|end line counts 8 records' 'word|type is missing or unknown'; do
+	for c in 'content|CRC-32 is' 'attribute|CRC-32 is' 'behind|data after the end line' 'count|end line counts 8 records' 'word|type is missing or unknown'; do
 		run --separate-stderr tree2erofs -o out "${c%|*}"
 		assert_error tree2erofs 1 "${c#*|}"
 		[[ $stderr == *' byte '* ]] || show "no offset"

@@ -222,7 +222,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 	sed 's/mode=0755/mode=0754/' in.tree >attribute
 	(cat in.tree && echo more) >behind
 	sed '$s/ crc32=.*//' in.tree >no-crc
-	for c in 'content|CRC-32 is' 'attribute|CRC-32 is' 'behind|data behind the end line'; do
+	for c in 'content|CRC-32 is' 'attribute|CRC-32 is' 'behind|data after the end line'; do
 		run --separate-stderr tree2tar -o out "${c%|*}"
 		assert_error tree2tar 1 "${c#*|}"
 	done

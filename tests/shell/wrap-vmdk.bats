@@ -234,7 +234,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	wrap-vmdk -o disk fsmeta l1.erofs
 	truncate -s -4096 l1.erofs
 	run --separate-stderr wrap-vmdk --check disk
-	assert_error wrap-vmdk 1 'disk: corrupt disk: ./l1.erofs: has 61440 bytes, and the descriptor 65536'
+	assert_error wrap-vmdk 1 'disk: corrupt disk: ./l1.erofs: has 61440 bytes, the descriptor says 65536'
 	truncate -s +4095 l1.erofs
 	run --separate-stderr wrap-vmdk --check disk
 	assert_error wrap-vmdk 1 'l1.erofs: size of 65535 bytes is not a multiple of 512'
@@ -270,7 +270,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 		s/"all"/"\/dev\/zero"/ not a file or block device
 		s/"all"/"."/ open: is a directory
 		s/"all"/"none"/ none: open: no such file
-		s/^RW.[0-9]*/&0/ and the descriptor
+		s/^RW.[0-9]*/&0/ the descriptor says
 		s/^RW/RW.99999999999999999999/ line 8:
 		s/^CID=.*/CID=x/ line 3: corrupt disk: CID
 		s/^version.*// line 2:
@@ -335,7 +335,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	run --separate-stderr bash -c "head -c 70000 all | wrap-vmdk --format stream --size $size -o out"
 	assert_error wrap-vmdk 1 "wrap standard input: input ends at byte 70000 of $size"
 	run --separate-stderr bash -c "cat all | wrap-vmdk --format stream --size 65536 -o out"
-	assert_error wrap-vmdk 1 'input goes on behind byte 65536'
+	assert_error wrap-vmdk 1 'input goes on after byte 65536'
 	run --separate-stderr bash -c 'head -c 70000 all | wrap-vmdk --format stream -o out'
 	assert_error wrap-vmdk 1 'standard input: size of 70000 bytes is not a multiple of 512'
 	run --separate-stderr wrap-vmdk --format gpt -o out </dev/null

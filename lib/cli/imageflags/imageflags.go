@@ -41,7 +41,7 @@ func (c *Choice) Advise(err error) string {
 	return "--platform " + none.Available[0] + " takes it"
 }
 
-// Limits holds the flags that limit how much an image can make a tool read.
+// Limits holds the flags that limit how much an image can make a tool read; 0 is no limit.
 type Limits struct {
 	MaxMetadata int64 `type:"size" default:"16M" placeholder:"SIZE" group:"Limits on the input" help:"Size of an index, manifest or config."`
 	MaxLayer    int64 `type:"size" default:"64G" placeholder:"SIZE" group:"Limits on the input" help:"Unpacked layer of docker save."`
@@ -49,7 +49,7 @@ type Limits struct {
 
 // Fill puts the flags into opts.
 func (l *Limits) Fill(opts *oci.Options) {
-	opts.MaxMetadata, opts.MaxLayer = l.MaxMetadata, l.MaxLayer
+	opts.MaxMetadata, opts.MaxLayer = cli.OrNone(l.MaxMetadata), cli.OrNone(l.MaxLayer)
 }
 
 // Advise returns a hint for err, or "".

@@ -33,3 +33,11 @@ func TestAdvise(t *testing.T) {
 		t.Error("half a platform is accepted")
 	}
 }
+
+func TestNoLimit(t *testing.T) {
+	var opts oci.Options
+	(&Limits{MaxLayer: 5}).Fill(&opts)
+	if opts.MaxMetadata >= 0 || opts.MaxLayer != 5 {
+		t.Errorf("limits of %d and %d", opts.MaxMetadata, opts.MaxLayer)
+	}
+}

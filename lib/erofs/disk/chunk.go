@@ -2,10 +2,10 @@ package disk
 
 import "encoding/binary"
 
-// The Data of a chunk-based inode is a chunk format.
+// Bits of the chunk format, which is the Data of a chunk-based inode.
 const (
 	ChunkFormatMask = 0xFFFF
-	ChunkBitsMask   = 0x1F // log2 of the blocks in a chunk
+	ChunkBitsMask   = 0x1F // log2 of the number of blocks in a chunk
 	ChunkIndexes    = 0x20 // entries of the map are chunk indexes
 )
 
@@ -15,8 +15,8 @@ const (
 	ChunkEntrySize = 4 // the block alone
 )
 
-// Chunks is the length of the chunks of a chunk-based inode, and that of an entry of
-// its map, both in bytes. Blocks have bs bytes.
+// Chunks returns the length of a chunk of a chunk-based inode, and that of an entry of its
+// map, both in bytes. Blocks have bs bytes.
 func (n *Inode) Chunks(bs int64) (chunk, unit int64) {
 	unit = ChunkEntrySize
 	if n.Data&ChunkIndexes != 0 {
@@ -26,8 +26,8 @@ func (n *Inode) Chunks(bs int64) (chunk, unit int64) {
 }
 
 // EncodeChunkIndex writes struct erofs_inode_chunk_index to the first ChunkIndexSize
-// bytes of b: high bits of the block (2 bytes, unused here), number of the device (2,
-// here 0), block (4). A hole has NullBlock.
+// bytes of b: high bits of the block (2 bytes, always 0 here), number of the device (2,
+// always 0 here), block (4). The block of a hole is NullBlock.
 func EncodeChunkIndex(b []byte, block uint32) {
 	binary.LittleEndian.PutUint64(b, uint64(block)<<32)
 }

@@ -13,14 +13,14 @@ const (
 	DeviceTagSize  = 64  // bytes
 )
 
-// DeviceSlot is struct erofs_deviceslot: where more of the data is. Device n has
-// slot n-1.
+// DeviceSlot is struct erofs_deviceslot, an entry of the table of further devices with data
+// of the image. Device n has slot n-1.
 //
 //	off size field   meaning                                          range
-//	  0   64 Tag     what it is: a UUID as hex digits, or any text    NUL-padded
+//	  0   64 Tag     identifies it: a UUID as hex digits, or any text NUL-padded
 //	 64    4 Blocks  length of the device
-//	 68    4 First   block at which it begins if all devices are      0: nowhere
-//	                 one behind the other
+//	 68    4 First   its first block in the addresses that run        0: none
+//	                 through the image and all devices
 //	 72   56 -       0 without 48-bit addresses
 type DeviceSlot struct {
 	Tag    [DeviceTagSize]byte
@@ -44,18 +44,17 @@ func DecodeDeviceSlot(b []byte) DeviceSlot {
 	}
 }
 
-// End is the block behind the device, by the addresses that all devices have
-// together.
+// End is the first block after the device, in the addresses that run through all devices.
 func (s *DeviceSlot) End() int64 { return int64(s.First) + int64(s.Blocks) }
 
-// TagOf is the tag that names the image id.
+// TagOf is the tag for the image with the UUID id.
 func TagOf(id [16]byte) (tag [DeviceTagSize]byte) {
 	hex.Encode(tag[:], id[:])
 	return tag
 }
 
-// UUID is the UUID of the image that the device has to be, if the tag is one, as
-// mkfs.erofs and this project write it.
+// UUID returns the UUID of the image that the device has to be; ok is false if the tag is
+// not a UUID in the form that mkfs.erofs and this project write.
 func (s *DeviceSlot) UUID() (id [16]byte, ok bool) {
 	tag, _, _ := bytes.Cut(s.Tag[:], []byte{0})
 	if len(tag) != hex.EncodedLen(len(id)) {

@@ -5,10 +5,10 @@ import "encoding/binary"
 // DirentSize is the length of a Dirent in bytes.
 const DirentSize = 12
 
-// Dirent is struct erofs_dirent, an entry of a directory block. The entries stand at
-// the beginning of the block, and their names behind them in the same order. The first
-// name begins where the entries end; each ends where the next one begins, and the last
-// at a NUL or the end of the data.
+// Dirent is struct erofs_dirent, an entry of a directory block. The entries are at the
+// beginning of the block, followed by their names in the same order. The first name begins
+// where the entries end. Each name ends where the next one begins, and the last at a NUL
+// or at the end of the data.
 //
 //	off size field  meaning
 //	  0    8 Nid    number of the inode

@@ -1,18 +1,17 @@
 // Package disk has the records of an EROFS image: their fields, limits and feature
-// bits, and functions that encode and decode them. Writer, readers and whatever else
-// must recognise an image share it, so that no offset is counted twice.
+// bits, and functions that encode and decode them. The writer, the readers and other code
+// that has to recognise an image share it, so every offset stands in one place.
 //
-// The authority is fs/erofs/erofs_fs.h of Linux 6.15; functions whose rules stand
-// elsewhere in the kernel name the place. Everything is little endian. Encoders take
-// values that fit; decoders take bytes that the caller has bounded, and check only what
-// they say they check.
+// The authority is fs/erofs/erofs_fs.h of Linux 6.15; a function whose rules are elsewhere
+// in the kernel names the place. All numbers are little endian. Encoders take values that
+// fit. Decoders take slices that are long enough, and check only what they say.
 //
-// The xattrs by which this project marks what only a layer has are here too, because
-// the writer stores them and the readers turn them back.
+// The package also has the xattrs with which a layer image marks what only a layer has,
+// because the writer stores them and the readers remove them.
 //
-// # What is not in here
+// # Limits
 //
-// Images with 48-bit addresses, compressed metadata, and the records of compressed
-// data: their indexes and headers belong to a package beside this one that holds the
-// codecs.
+// Images with 48-bit addresses or compressed metadata are not supported. The records of
+// compressed data are not in this package: their indexes and headers belong to a package
+// beside it that has the codecs.
 package disk

@@ -6,7 +6,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// NidUnit is the distance between inodes whose numbers are neighbours, in bytes.
+// NidUnit is the distance in bytes between inodes whose numbers (nids) differ by 1.
 const NidUnit = 32
 
 // Lengths of an inode in bytes, by its form.
@@ -34,8 +34,8 @@ const (
 	formatKnown       = formatExtended | formatLayoutMask<<formatLayoutShift
 )
 
-// Inode is struct erofs_inode_compact or erofs_inode_extended. A compact one has
-// no time of its own but the superblock's.
+// Inode is struct erofs_inode_compact or erofs_inode_extended. A compact one has no time of
+// its own: it has that of the superblock.
 //
 //	compact extended
 //	off size off size field       meaning                      range
@@ -43,7 +43,7 @@ const (
 //	  2    2   2    2 XattrCount  see XattrBodySize
 //	  4    2   4    2 Mode        type and permissions
 //	  6    2  44    4 Nlink
-//	  -    -   6    2 High                                     0, or 0xFFFF with data 0xFFFFFFFF: a hole
+//	  -    -   6    2 High                                     0, or 0xFFFF with Data 0xFFFFFFFF: a hole
 //	  8    4   8    8 Size        bytes                        below 2^63
 //	 12    4  32    8 Time.Sec    mtime; compact: after Epoch  compact: 0, as Linux before 6.15 ignores it
 //	  -    -  40    4 Time.Nsec
@@ -67,7 +67,7 @@ type Inode struct {
 	Nlink      uint32
 }
 
-// RecordSize is the length of the record without what follows it, in bytes.
+// RecordSize is the length of the record in bytes, without the xattrs and data that follow.
 func (n *Inode) RecordSize() int64 {
 	if n.Extended {
 		return ExtendedSize
@@ -101,7 +101,7 @@ func (n *Inode) Encode(b []byte) {
 	le.PutUint16(b[26:], uint16(n.GID))
 }
 
-// InodeSize is the size of the record that begins with the bytes b.
+// InodeSize is the length in bytes of the record that begins with b.
 func InodeSize(b []byte) int64 {
 	if b[0]&formatExtended != 0 {
 		return ExtendedSize
@@ -109,8 +109,8 @@ func InodeSize(b []byte) int64 {
 	return CompactSize
 }
 
-// Decode reads the InodeSize bytes of b. It reports false for a format with bits
-// that no kernel below 48-bit addresses knows, and for a negative size.
+// Decode reads the InodeSize bytes of b. It returns false for format bits that only images
+// with 48-bit addresses have, and for a negative size.
 func (n *Inode) Decode(b []byte, super *Superblock) bool {
 	le := binary.LittleEndian
 	format := le.Uint16(b)
@@ -140,7 +140,8 @@ func (n *Inode) Decode(b []byte, super *Superblock) bool {
 	return true
 }
 
-// The type bits of a mode, and of a directory entry.
+// fileTypes has, for each type of file, its bits in a mode and its code in a directory
+// entry.
 var fileTypes = [...]struct {
 	mode   uint16
 	dirent uint8
@@ -156,16 +157,16 @@ var fileTypes = [...]struct {
 
 const modeTypeMask = 0o170000
 
-// ModePermMask are the bits of a mode that are permissions.
+// ModePermMask has the permission bits of a mode.
 const ModePermMask = 0o007777
 
-// ModeOf is the mode of a file of type t without permissions.
+// ModeOf is the mode of a file of type t, without permission bits.
 func ModeOf(t tree.Type) uint16 { return fileTypes[t].mode }
 
-// DirentType is what a directory entry has for a file of type t.
+// DirentType is the code for a file of type t in a directory entry.
 func DirentType(t tree.Type) uint8 { return fileTypes[t].dirent }
 
-// TypeOfMode is the type in a mode, or 0 if it has none.
+// TypeOfMode is the type of file in a mode, or 0 if the mode has no valid one.
 func TypeOfMode(mode uint16) tree.Type {
 	for t, f := range fileTypes {
 		if t != 0 && f.mode == mode&modeTypeMask {

@@ -4,7 +4,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// The xattrs by which a layer image says what only a layer has.
+// Marks in the image of a layer: xattrs for what only a layer has.
 var (
 	MarkImplied = tree.Xattr{Name: tree.MarkPrefix + "implied", Value: "y"} // Entry.NoChange
 	MarkOrigin  = tree.Xattr{Name: tree.OverlayPrefix + "origin"}           // on a directory that holds whiteouts
@@ -12,13 +12,13 @@ var (
 
 // The names of marks whose values are paths.
 const (
-	MarkLink = tree.MarkPrefix + "link" // Lower.Targets, with NULs between them
-	MarkElse = tree.MarkPrefix + "else" // Lower.Else; the path of the inode, or "" if it is this one
+	MarkLink = tree.MarkPrefix + "link" // Lower.Targets, separated by NULs
+	MarkElse = tree.MarkPrefix + "else" // Lower.Else: the path of the inode, or "" for this inode
 )
 
-// MarkRefused stands beside MarkLink. To overlayfs these xattrs mean that the data of
-// the file lie in a layer below, under a name that cannot exist, so that it refuses the
-// file instead of showing an empty one.
+// MarkRefused are xattrs that a file with MarkLink has, too. They tell overlayfs that the
+// data of the file is in a layer below, under a name that cannot exist. So overlayfs
+// refuses the file instead of showing an empty one.
 var MarkRefused = []tree.Xattr{
 	{Name: tree.OverlayPrefix + "metacopy"},
 	{Name: tree.OverlayPrefix + "redirect", Value: "/.ocipipe-link"},

@@ -5,11 +5,11 @@ import (
 	"hash/crc32"
 )
 
-// Where an image begins.
+// Place and size of the superblock, in bytes.
 const (
-	SuperOffset  = 1024 // of the superblock, in bytes
-	SuperSize    = 128  // of the superblock without its extensions, in bytes
-	superExtSlot = 16   // superblocks grow in steps of this
+	SuperOffset  = 1024
+	SuperSize    = 128 // without extensions
+	superExtSlot = 16  // of one slot of extensions
 	Magic        = 0xE0F5E1E2
 	magicSize    = 4 // followed by the checksum, which counts as zero in itself
 )
@@ -18,26 +18,27 @@ const (
 const (
 	MinBlockBits = 9    // log2 of the block size
 	MaxBlockBits = 16   // the same
-	ImageAlign   = 4096 // bytes: the kernel mounts files in units of pages
+	ImageAlign   = 4096 // bytes; the kernel mounts files in units of pages
 
-	MaxLabel   = 15     // bytes: the 16th is NUL, kernels before 6.16 insist
+	MaxLabel   = 15     // bytes; kernels before 6.16 insist that the 16th is NUL
 	MaxName    = 255    // bytes, of a file or an xattr
 	MaxLink    = 4095   // bytes
 	MaxRootNid = 0xFFFF // the number of the root has 16 bits
 
 	NullBlock = 0xFFFFFFFF // no block: a hole
-	MaxBlocks = NullBlock  // blocks are addressed with 32 bits, the last value is taken
+	MaxBlocks = NullBlock  // addresses have 32 bits, and the last value is NullBlock
 )
 
-// Compat are compatible features: a kernel that does not know one mounts all the same.
+// Compat are compatible features: a kernel that does not know one mounts the image
+// nevertheless.
 type Compat uint32
 
 // The compatible features that this project knows.
 const (
 	CompatChecksum    Compat = 0x01
-	CompatMtime       Compat = 0x02 // informational, mkfs.erofs always sets it
+	CompatMtime       Compat = 0x02 // informational; mkfs.erofs always sets it
 	CompatXattrFilter Compat = 0x04
-	CompatPlainPrefix Compat = 0x10 // long prefixes lie at a plain offset
+	CompatPlainPrefix Compat = 0x10 // the long prefixes are at a plain offset
 )
 
 // Incompat are incompatible features: a kernel that does not know one refuses the image.
@@ -55,8 +56,8 @@ const (
 	Incompat48Bit       Incompat = 0x080 // other addresses and directories
 	IncompatMetabox     Incompat = 0x100 // compressed metadata
 
-	// IncompatKnown are those of images whose records this package decodes. Those about
-	// compression show in the inodes that use it.
+	// IncompatKnown are the features of images whose records this package decodes. Whether
+	// a file is compressed shows in its inode.
 	IncompatKnown = IncompatLZ4 | IncompatCompression | IncompatChunked | IncompatDevices |
 		IncompatTailPacking | IncompatFragments | IncompatPrefixes
 )
@@ -119,29 +120,28 @@ type Superblock struct {
 	_              [16]byte
 }
 
-// Encode writes s to the first SuperSize bytes of b.
+// Encode writes s to the first SuperSize bytes of b. It does not compute the Checksum.
 func (s *Superblock) Encode(b []byte) {
 	if _, err := binary.Encode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err) // the struct has a fixed size
 	}
 }
 
-// Decode reads s from the first SuperSize bytes of b.
+// Decode reads s from the first SuperSize bytes of b. It checks nothing.
 func (s *Superblock) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err)
 	}
 }
 
-// HasMagic reports whether head, the beginning of a file or disk, begins an EROFS image
-// as far as the magic number says.
+// HasMagic reports whether head, the beginning of a file or disk, has the magic number of
+// an EROFS image in its place.
 func HasMagic(head []byte) bool {
 	return len(head) >= SuperOffset+magicSize && binary.LittleEndian.Uint32(head[SuperOffset:]) == Magic
 }
 
-// FindSuperblock decodes the superblock of the image that begins with head. It reports
-// false if there is none: head is too short, or the magic number is missing. No other
-// field has been checked.
+// FindSuperblock decodes the superblock of the image that begins with head; ok is false if
+// head is too short or has no magic number. It checks no other field.
 func FindSuperblock(head []byte) (s Superblock, ok bool) {
 	if len(head) < SuperOffset+SuperSize {
 		return s, false
@@ -150,8 +150,8 @@ func FindSuperblock(head []byte) (s Superblock, ok bool) {
 	return s, s.Magic == Magic
 }
 
-// BlockSize is that of the image, in bytes. It reports false if it is none that the
-// format has.
+// BlockSize returns the block size of the image in bytes; ok is false if the format does not
+// allow it.
 func (s *Superblock) BlockSize() (bs int64, ok bool) {
 	if s.BlockBits < MinBlockBits || s.BlockBits > MaxBlockBits {
 		return 0, false
@@ -159,14 +159,15 @@ func (s *Superblock) BlockSize() (bs int64, ok bool) {
 	return 1 << s.BlockBits, true
 }
 
-// DeviceTable is where the table of devices begins, in bytes.
+// DeviceTable is the offset of the table of devices in bytes.
 func (s *Superblock) DeviceTable() int64 { return int64(s.DeviceSlot) * DeviceSlotSize }
 
-// Size is the length of the superblock with its extensions.
+// Size is the length of the superblock with its extensions, in bytes.
 func (s *Superblock) Size() int64 { return SuperSize + superExtSlot*int64(s.ExtSlots) }
 
-// ChecksumLen is how many bytes from SuperOffset on the checksum covers: the rest
-// of block 0 or, where that is nothing, one block (erofs_superblock_csum_verify).
+// ChecksumLen is how many bytes from SuperOffset on the checksum covers, with blocks of bs
+// bytes: the rest of block 0, or a whole block if block 0 ends before SuperOffset
+// (erofs_superblock_csum_verify).
 func ChecksumLen(bs int64) int64 {
 	if bs > SuperOffset {
 		return bs - SuperOffset
@@ -176,15 +177,15 @@ func ChecksumLen(bs int64) int64 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Checksum is the checksum of b, the ChecksumLen bytes at SuperOffset. It is
-// CRC-32C without the final inversion, its own four bytes counting as zero.
+// Checksum is the checksum of b, the ChecksumLen bytes at SuperOffset: CRC-32C without the
+// final inversion. The four bytes of the stored checksum count as zero.
 func Checksum(b []byte) uint32 {
 	crc := crc32.Update(0, castagnoli, b[:magicSize])
 	crc = crc32.Update(crc, castagnoli, make([]byte, magicSize))
 	return ^crc32.Update(crc, castagnoli, b[2*magicSize:])
 }
 
-// RoundUp is the smallest multiple of unit that is not below n.
+// RoundUp is n rounded up to a multiple of unit.
 func RoundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 
 // Blocks is the number of blocks of bs bytes that n bytes take.

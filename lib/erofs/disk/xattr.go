@@ -8,7 +8,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// The bytes behind an inode that has xattrs (struct erofs_xattr_ibody_header and
+// The bytes after an inode that has xattrs (struct erofs_xattr_ibody_header and
 // erofs_xattr_entry):
 //
 //	 0   4  name filter: a set bit says that no name has this hash
@@ -18,7 +18,7 @@ import (
 //	 -   -  entries, each padded to 4 bytes:
 //	        0 1 length of name, 1 1 index of prefix, 2 2 length of value, name, value
 //
-// The inode's XattrCount is 1 + (size of all that - 12) / 4, or 0 for no xattrs.
+// The inode's XattrCount is 1 + (number of these bytes - 12) / 4, or 0 if it has no xattrs.
 const (
 	XattrHeadSize  = 12
 	XattrEntrySize = 4 // of an entry before its name
@@ -27,11 +27,11 @@ const (
 	MaxXattrBody   = XattrHeadSize + XattrAlign*(1<<16-2)
 	MaxXattrShared = 255
 	MaxXattrValue  = 1<<16 - 1
-	LongPrefix     = 0x80 // in the prefix index: the rest is an index of the long prefixes
+	LongPrefix     = 0x80 // bit of a prefix index: its other bits are an index of the long prefixes
 )
 
-// xattrPrefixes are the prefixes that the format has numbers for. Those with
-// whole set are names of their own. 5 is "lustre.", which Linux does not show.
+// xattrPrefixes are the prefixes that the format has numbers for. With whole set, the
+// prefix is the whole name. Number 5 is "lustre.", which Linux does not show.
 var xattrPrefixes = [...]struct {
 	name  string
 	whole bool
@@ -46,8 +46,8 @@ var xattrPrefixes = [...]struct {
 
 const lustrePrefix = 5
 
-// ShortPrefix is the prefix with this index. It reports false if there is none, or Linux
-// does not show names that have it.
+// ShortPrefix returns the prefix with this index. It returns false if the format has none,
+// or Linux does not show names with it.
 func ShortPrefix(index uint8) (string, bool) {
 	if index == 0 || int(index) >= len(xattrPrefixes) || index == lustrePrefix {
 		return "", false
@@ -55,8 +55,8 @@ func ShortPrefix(index uint8) (string, bool) {
 	return xattrPrefixes[index].name, true
 }
 
-// SplitXattr splits name into the index of its prefix and the rest. It reports false if
-// the format has no number for the prefix, or Linux would not show the name again.
+// SplitXattr splits name into the index of its prefix and the rest; ok is false if the
+// format has no number for the prefix, or Linux would not show the name.
 func SplitXattr(name string) (index uint8, rest string, ok bool) {
 	for i, p := range xattrPrefixes {
 		if i == 0 || i == lustrePrefix {
@@ -69,8 +69,8 @@ func SplitXattr(name string) (index uint8, rest string, ok bool) {
 	return 0, "", false
 }
 
-// XattrSize is the length of x as an entry, padded. Its name must have a prefix of the
-// format.
+// XattrSize is the length in bytes of the entry of x, with padding. The name must have a
+// prefix that the format has a number for.
 func XattrSize(x tree.Xattr) int64 {
 	_, rest, _ := SplitXattr(x.Name)
 	return RoundUp(int64(XattrEntrySize+len(rest)+len(x.Value)), XattrAlign)
@@ -99,7 +99,7 @@ func CheckXattr(x tree.Xattr) error {
 	return nil
 }
 
-// XattrCount is what an inode has as its XattrCount if n bytes of xattrs follow it.
+// XattrCount is the XattrCount of an inode that is followed by n bytes of xattrs.
 func XattrCount(n int64) uint16 {
 	if n == 0 {
 		return 0
@@ -107,7 +107,7 @@ func XattrCount(n int64) uint16 {
 	return uint16(1 + (n-XattrHeadSize)/XattrAlign)
 }
 
-// XattrBodySize is the inverse of XattrCount: the number of bytes behind the inode.
+// XattrBodySize is the inverse of XattrCount: the number of bytes of xattrs.
 func XattrBodySize(count uint16) int64 {
 	if count == 0 {
 		return 0
@@ -115,8 +115,8 @@ func XattrBodySize(count uint16) int64 {
 	return XattrHeadSize + XattrAlign*(int64(count)-1)
 }
 
-// AppendXattrHead appends the header of the bytes behind an inode, and at most
-// MaxXattrShared shared ids.
+// AppendXattrHead appends to b the header of the bytes after an inode: the name filter and
+// the shared ids, at most MaxXattrShared.
 func AppendXattrHead(b []byte, filter uint32, ids []uint32) []byte {
 	b = binary.LittleEndian.AppendUint32(b, filter)
 	b = append(b, uint8(len(ids)), 0, 0, 0, 0, 0, 0, 0)
@@ -126,10 +126,10 @@ func AppendXattrHead(b []byte, filter uint32, ids []uint32) []byte {
 	return b
 }
 
-// SharedXattrs is the number of shared ids behind the header b.
+// SharedXattrs is the number of shared ids that follow the header b.
 func SharedXattrs(b []byte) int { return int(b[4]) }
 
-// XattrEntry is the beginning of an entry: the lengths of what follows it.
+// XattrEntry is the beginning of an entry, which the name and the value follow.
 type XattrEntry struct {
 	NameLen, ValueLen int
 	Prefix            uint8 // index
@@ -140,14 +140,14 @@ func DecodeXattrEntry(b []byte) XattrEntry {
 	return XattrEntry{NameLen: int(b[0]), Prefix: b[1], ValueLen: int(binary.LittleEndian.Uint16(b[2:]))}
 }
 
-// Size is the length of the entry without padding.
+// Size is the length of the entry in bytes, without padding.
 func (e XattrEntry) Size() int64 { return int64(XattrEntrySize + e.NameLen + e.ValueLen) }
 
 // filterSeed is XATTR_FILTER_SEED of the kernel; the prefix index is added to it.
 const filterSeed = 0x25BBE08F
 
-// NameFilter is the Bloom filter over the names of xs: 32 bits, a clear one for
-// each hash that occurs.
+// NameFilter is the Bloom filter over the names of xs: 32 bits, of which the bit of each
+// name is clear.
 func NameFilter(xs []tree.Xattr) uint32 {
 	filter := ^uint32(0)
 	for _, x := range xs {

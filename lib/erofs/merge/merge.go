@@ -1,6 +1,6 @@
-// Package merge makes one tree of the images of layers, by their metadata alone: the
-// contents of the tree lie in the images. It is for readers that want a file system of
-// several layers, and for the writer of an image of metadata that refers to them.
+// Package merge merges the images of layers into one tree. It reads only metadata: the
+// contents of the tree stay in the images. It serves readers that want one tree of several
+// layers, and the writer of a metadata-only image that refers to them.
 package merge
 
 import (
@@ -13,14 +13,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Layer is an image to be merged with others.
+// Layer is the image of a layer.
 type Layer struct {
 	Name  string // for messages
 	Image *read.Image
 }
 
-// Open opens devices as images, and makes layers of them: layer i is device of[i], as
-// read.Devices says it.
+// Open opens devices as images and returns layers: layer i is device of[i]. It takes what
+// read.Devices returns. The caller closes the devices when the layers are no longer used.
 func Open(devices []read.Device, of []int) ([]Layer, error) {
 	images := make([]Layer, len(devices))
 	for i, d := range devices {
@@ -37,30 +37,54 @@ func Open(devices []read.Device, of []int) ([]Layer, error) {
 	return layers, nil
 }
 
-// Options say how layers are merged.
+// Options are for Layers.
 type Options struct {
-	Limits tree.Limits  // of all layers together
-	Warn   func(string) // is told what is left out; nil: nobody is
+	Limits tree.Limits  // for all layers together
+	Warn   func(string) // called with a warning about xattrs that are left out; may be nil
 
 	// Addressable refuses contents to which another image cannot refer.
 	Addressable bool
 }
 
-// Layers applies layers, given from bottom to top, to an empty tree. It reads only
-// metadata; contents stay where they are. Some layers are read at the same time, but
-// they are applied in order. Where several fail, the error is that of the lowest, and
-// those above it are stopped; if ctx is done, it is the cause of ctx. Nothing reads the
-// images any more when Layers returns. The same image may come several times.
+// Layers merges layers, given from bottom to top, into one flat tree. It reads only
+// metadata; the contents of the tree are in the images. It reads several layers at a time,
+// but applies them in order. If layers fail, it returns the error of the lowest one, and
+// stops those above it. When ctx is done, it returns the cause of ctx. When Layers returns,
+// it no longer reads the images. An image may be several layers.
 //
-// Xattrs that steer overlayfs or belong to this project are left out, except for the
-// marks of a layer.
+// Layers leaves out xattrs that steer overlayfs or belong to this project, except the marks
+// of a layer.
 func Layers(ctx context.Context, layers []Layer, opts Options) (*tree.Tree, error) {
+	sources := make([]Source, len(layers))
+	for i, l := range layers {
+		sources[i] = Source{Name: l.Name, Source: l.Image.Source()}
+	}
+	return Sources(ctx, sources, opts)
+}
+
+// Source is a layer of any origin, or a whole tree.
+type Source struct {
+	Name string // for messages
+	tree.Source
+
+	// Keep holds contents that do not stay valid; see tree.ReadLayer. nil: all of them do.
+	Keep func(*tree.Entry) (tree.Content, error)
+
+	// Interrupt ends a call of Next that waits. nil: none does.
+	Interrupt func()
+}
+
+// Sources is Layers of sources, which the caller closes. All are different.
+func Sources(ctx context.Context, layers []Source, opts Options) (*tree.Tree, error) {
 	warnings := make([]tree.Tally, len(layers))
 	meter := tree.NewMeter(opts.Limits)
-	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(_, work context.Context, i int) (*tree.Tree, error) {
+	merged, i, err := tree.MergeAll(ctx, len(layers), runtime.GOMAXPROCS(0), func(waits, work context.Context, i int) (*tree.Tree, error) {
 		l := layers[i]
-		src := &layerSource{Source: l.Image.Source(), ctx: work, name: l.Name, addressable: opts.Addressable}
-		t, err := tree.ReadLayer(meter.Limit(src), nil)
+		if l.Interrupt != nil {
+			defer context.AfterFunc(waits, l.Interrupt)()
+		}
+		src := &layerSource{Source: l.Source, ctx: work, name: l.Name, addressable: opts.Addressable}
+		t, err := tree.ReadLayer(meter.Limit(src), l.Keep)
 		warnings[i] = src.dropped
 		return t, err
 	})
@@ -80,7 +104,8 @@ func Layers(ctx context.Context, layers []Layer, opts Options) (*tree.Tree, erro
 	return merged, nil
 }
 
-// layerSource is a layer without what may not be merged.
+// layerSource is the source of a layer. It leaves out reserved xattrs, and refuses contents
+// that are not addressable if addressable is set.
 type layerSource struct {
 	tree.Source
 	ctx         context.Context
@@ -106,7 +131,7 @@ func (s *layerSource) Next() (*tree.Entry, error) {
 	return e, nil
 }
 
-// dropReserved takes the xattrs off e that no layer may have but as its marks.
+// dropReserved removes from e the xattrs that are reserved for marks.
 func (s *layerSource) dropReserved(e *tree.Entry) {
 	reserved := func(x tree.Xattr) bool {
 		return tree.IsMark(x.Name) && (x != tree.Opaque || e.Type != tree.Dir)

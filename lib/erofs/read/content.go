@@ -13,17 +13,17 @@ import (
 
 const (
 	copyBuf  = 256 << 10
-	smallMax = blockio.PageSize / 2 // contents up to this come through the pages
-	maxRuns  = 1 << 22              // of one file
+	smallMax = blockio.PageSize / 2 // longest read that goes through the pages
+	maxRuns  = 1 << 22              // most runs of a file
 )
 
-// Content is the data of a file in an image, and a [tree.RandomContent]. Its methods may
-// be used by several goroutines.
+// Content is the data of a file in an image. It is a [tree.RandomContent]. Several
+// goroutines may use it at once.
 type Content struct {
 	img   *Image
 	size  int64
-	runs  []Run // ascending; between them are holes
-	err   error // why the data cannot be had, though all else is known
+	runs  []Run // ascending, with holes between them
+	err   error // why the data cannot be read; the entry of the file is valid nevertheless
 	small [1]Run
 }
 
@@ -37,22 +37,22 @@ type Run struct {
 	Device int
 }
 
-// Image is the image that has the file.
+// Image returns the image that has the file.
 func (c *Content) Image() *Image { return c.img }
 
 // Size is the length of the file in bytes, holes included.
 func (c *Content) Size() int64 { return c.size }
 
-// Err is why the data cannot be read, or nil: it is compressed, or on a device that was
-// not given to Open.
+// Err says why the data cannot be read: it is compressed, or on a device that was not given
+// to Open. It is nil if the data can be read.
 func (c *Content) Err() error { return c.err }
 
-// Runs are the pieces of the data in ascending order, in the slice of the content. There
-// are holes between them. If Err is not nil some may be missing.
+// Runs returns the pieces of the data in ascending order, with holes between them. The
+// caller must not change the slice. If Err is not nil, runs may be missing.
 func (c *Content) Runs() []Run { return c.runs }
 
-// Extents are where the file has data, as an Entry has them: nil if it has no hole. They
-// are nil, too, if Err is not nil.
+// Extents returns where the file has data, in the form of tree.Entry.Extents: nil if the
+// file has no hole. It also returns nil if Err is not nil.
 func (c *Content) Extents() []tree.Extent {
 	if c.err != nil {
 		return nil
@@ -98,7 +98,7 @@ func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
 	return total, nil
 }
 
-// read fills p from pos on a device.
+// read fills p from byte pos of a device on.
 func (c *Content) read(p []byte, device int, pos int64) error {
 	from := c.img.device(device)
 	var n int
@@ -117,7 +117,7 @@ func (c *Content) read(p []byte, device int, pos int64) error {
 	return fmt.Errorf("%sbyte %d: %w", from.prefix(), pos+int64(n), err)
 }
 
-// ReadAt reads the file as a machine sees it: size bytes, holes as zeros.
+// ReadAt reads the file as a machine sees it: Size bytes, holes as zeros.
 func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -138,14 +138,14 @@ func (c *Content) add(r Run) {
 	c.runs = append(c.runs, r)
 }
 
-// content is the data of ino. It checks that all of the data is in the image, or on a
-// device. Where the data cannot be read, Err of the content says why.
+// content returns the content of ino. It checks that all of the data is in the image or on
+// a device. If the data cannot be read, Err of the content says why.
 func (img *Image) content(ino *inode) (*Content, error) {
 	c := new(Content)
 	return c, img.locate(c, ino)
 }
 
-// locate is content for a Content that is already allocated, and empty.
+// locate is content for c, which is already allocated and empty.
 func (img *Image) locate(c *Content, ino *inode) (err error) {
 	c.img, c.size = img, ino.Size
 	c.runs = c.small[:0]
@@ -162,10 +162,10 @@ func (img *Image) locate(c *Content, ino *inode) (err error) {
 	return err
 }
 
-// plainRuns adds the first n bytes, which are whole blocks.
+// plainRuns adds the first n bytes of the file, which are in consecutive whole blocks.
 func (img *Image) plainRuns(c *Content, ino *inode, n int64) error {
 	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
-		return nil // a hole of the size of the file, since Linux 6.15
+		return nil // the whole file is a hole, since Linux 6.15
 	}
 	if ino.High != 0 {
 		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
@@ -173,7 +173,7 @@ func (img *Image) plainRuns(c *Content, ino *inode, n int64) error {
 	return img.addBlocks(c, ino, tree.Extent{Len: n}, 0, ino.Data)
 }
 
-// inlineRuns adds whole blocks and the end of the data behind the inode.
+// inlineRuns adds the whole blocks, and the end of the data, which follows the inode.
 func (img *Image) inlineRuns(c *Content, ino *inode) error {
 	if ino.Size == 0 {
 		return nil
@@ -193,7 +193,7 @@ func (img *Image) inlineRuns(c *Content, ino *inode) error {
 	return nil
 }
 
-// chunkRuns adds what the chunk map says.
+// chunkRuns adds the data that the chunk map lists.
 func (img *Image) chunkRuns(c *Content, ino *inode) error {
 	if format := ino.Data & disk.ChunkFormatMask; format&^(disk.ChunkBitsMask|disk.ChunkIndexes) != 0 {
 		return unsupported(ino.off, "chunk format %#x of inode %d", format, ino.nid)
@@ -231,8 +231,8 @@ func (img *Image) chunkRuns(c *Content, ino *inode) error {
 	return nil
 }
 
-// addBlocks adds the data of x, which begins at a block of a device. Device 0 is the
-// image itself, or by the addresses that all devices have together any of them.
+// addBlocks adds the data of x, which begins at the given block of a device. For device 0
+// the block is an address that runs through the image and all devices.
 func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16, block uint32) error {
 	r := Run{Extent: x}
 	at, n := int64(block), len(img.devices)
@@ -265,8 +265,7 @@ func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16
 	return nil
 }
 
-// deviceMask has the bits of a device id that the kernel looks at where there are n
-// devices.
+// deviceMask has the bits of a device id that the kernel looks at if an image has n devices.
 func deviceMask(n int) uint16 {
 	mask := uint16(1)
 	for int(mask) < n {
@@ -275,8 +274,8 @@ func deviceMask(n int) uint16 {
 	return mask
 }
 
-// Addressable returns an error that wraps ErrNotAddressable if no other image can refer
-// to the data: only whole blocks of the image itself have addresses for others.
+// Addressable returns an error that wraps ErrNotAddressable if another image cannot refer
+// to the data: it can refer only to whole blocks of the image itself.
 func (c *Content) Addressable() error {
 	if c.err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
@@ -286,7 +285,7 @@ func (c *Content) Addressable() error {
 		case r.Device != 0:
 			return fmt.Errorf("%w: data on another device", ErrNotAddressable)
 		case r.Pos%c.img.bs != 0:
-			return fmt.Errorf("%w: its end lies behind its inode, not in a block of its own", ErrNotAddressable)
+			return fmt.Errorf("%w: its end follows its inode, and is not in a block of its own", ErrNotAddressable)
 		}
 	}
 	return nil

@@ -12,15 +12,16 @@ import (
 	"ocipipe/lib/erofs/disk"
 )
 
-// Device is a file or disk that holds data of an image, or an image.
+// Device is a file or disk: an image, or a device with data of an image.
 type Device struct {
 	Name string // for messages
 	R    io.ReaderAt
 	Size int64
 }
 
-// Devices makes devices of files, regular ones or disks. A file that comes several times,
-// under whatever name, is one device: file i is device of[i]. The caller closes the files.
+// Devices makes devices of files, which are regular files or disks. A file that is given
+// several times, also under other names, is one device: file i is device of[i]. The caller
+// closes the files.
 func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	var infos []os.FileInfo
 	for _, f := range files {
@@ -42,18 +43,18 @@ func Devices(files []*os.File) (devices []Device, of []int, err error) {
 	return devices, of, nil
 }
 
-// Device is the image itself as a device on which another image has its data.
+// Device returns the image as a device, for another image that has its data there.
 func (img *Image) Device(name string) Device {
 	return Device{name, img.own.R, img.own.Size}
 }
 
-// device is a Device with the pages of it that were read.
+// device is a Device with a cache of pages that were read.
 type device struct {
 	Device
 	pages *blockio.Pages
 }
 
-// prefix names the device in messages; the image itself needs no name.
+// prefix is the beginning of a message about the device. It is empty for the image itself.
 func (p *device) prefix() string {
 	if p.Name == "" {
 		return ""
@@ -67,7 +68,7 @@ type deviceRange struct {
 	device     int
 }
 
-// device is the device with this number.
+// device returns the device with this number; 0 is the image itself.
 func (img *Image) device(device int) *device {
 	if device == 0 {
 		return &img.own
@@ -82,8 +83,8 @@ func (img *Image) deviceName(device int) string {
 	return "device " + img.extra[device-1].Name
 }
 
-// checkLength compares the blocks that the superblock counts with those that exist. An
-// image with a table of devices counts its own blocks alone.
+// checkLength compares the number of blocks in the superblock with the blocks that exist.
+// The superblock of an image with a table of devices counts only the image's own blocks.
 func (img *Image) checkLength(devices []Device) error {
 	have := img.own.Size
 	if img.super.Incompat&disk.IncompatDevices == 0 {
@@ -97,8 +98,8 @@ func (img *Image) checkLength(devices []Device) error {
 	return nil
 }
 
-// readDevices reads the table of devices, and finds them among those given or in
-// the image itself.
+// readDevices reads the table of devices. It finds the devices among those given, or in the
+// image itself.
 func (img *Image) readDevices(given []Device) error {
 	if img.super.Incompat&disk.IncompatDevices != 0 {
 		if err := img.readSlots(); err != nil {
@@ -136,7 +137,7 @@ func (img *Image) readSlots() error {
 	return nil
 }
 
-// makeSlots makes a table of the devices that were given, for an image that has none.
+// makeSlots makes a table of the devices that were given, for an image without one.
 func (img *Image) makeSlots(given []Device) error {
 	end := img.own.Size
 	for _, d := range given {
@@ -149,7 +150,8 @@ func (img *Image) makeSlots(given []Device) error {
 	return nil
 }
 
-// checkDevice compares device i with its slot, if it was given or lies behind the image.
+// checkDevice compares device i with its slot, if the device was given or follows the image
+// in the same file.
 func (img *Image) checkDevice(i int) error {
 	slot := &img.devices[i]
 	size := int64(slot.Blocks) * img.bs
@@ -164,7 +166,7 @@ func (img *Image) checkDevice(i int) error {
 	}
 	err := identify(slot, d.R)
 	if err == nil && d.Size < size {
-		err = fmt.Errorf("has %d bytes, expected are %d", d.Size, size)
+		err = fmt.Errorf("has %d bytes, expected %d", d.Size, size)
 	}
 	if err != nil {
 		return fmt.Errorf("device %d, %s: %w", i+1, d.Name, err)
@@ -172,9 +174,9 @@ func (img *Image) checkDevice(i int) error {
 	return nil
 }
 
-// identify checks that r holds the image whose UUID is the tag of s, if the tag is a
-// UUID. mkfs.erofs gives such a tag to a tar, too, if an image without data of its own
-// refers to that.
+// identify checks that r holds the image whose UUID is the tag of s. It accepts anything if
+// the tag is not a UUID, and also a tar, because mkfs.erofs gives a UUID as tag to a tar to
+// which an image refers.
 func identify(s *disk.DeviceSlot, r io.ReaderAt) error {
 	want, ok := s.UUID()
 	if !ok {
@@ -186,20 +188,20 @@ func identify(s *disk.DeviceSlot, r io.ReaderAt) error {
 	}
 	super, isImage := disk.FindSuperblock(head[:])
 	if isImage && super.UUID != want {
-		return fmt.Errorf("is the image with the UUID %x, expected is %x", super.UUID, want)
+		return fmt.Errorf("is the image with the UUID %x, expected %x", super.UUID, want)
 	} else if !isImage && string(head[257:262]) != "ustar" {
-		return fmt.Errorf("is no EROFS image, expected is the one with the UUID %x", want)
+		return fmt.Errorf("is not an EROFS image, expected the one with the UUID %x", want)
 	}
 	return nil
 }
 
-// holds reports whether the device lies behind the image, in the same file.
+// holds reports whether the device of slot follows the image in the same file.
 func (img *Image) holds(slot *disk.DeviceSlot) bool {
 	return slot.First > 0 && slot.End()*img.bs <= img.own.Size
 }
 
-// endOf is the byte behind a device in the same file. Early versions of mkfs.erofs do not
-// say how long it is.
+// endOf is the offset of the end of a device that follows the image in the same file. Early
+// versions of mkfs.erofs do not store its length.
 func (img *Image) endOf(slot *disk.DeviceSlot) int64 {
 	if slot.Blocks == 0 {
 		return img.own.Size
@@ -223,8 +225,8 @@ func (img *Image) unify() error {
 	return nil
 }
 
-// resolve returns the device that has the block, and the number that the block has there.
-// Addresses run through all devices.
+// resolve returns the device that has the block, and the number of the block there. block
+// is an address that runs through all devices.
 func (img *Image) resolve(block int64) (device int, at int64) {
 	i := sort.Search(len(img.unified), func(i int) bool { return img.unified[i].end > block })
 	if i < len(img.unified) && img.unified[i].first <= block {

@@ -18,8 +18,8 @@ type dirEntry struct {
 	kind uint8
 }
 
-// readDirBlock decodes the block of directory dir at off in its data. Names are
-// checked; their order is checked within the block.
+// readDirBlock decodes the block at byte off of the directory dir, whose content is data.
+// It checks the names, and their order within the block.
 func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []byte) ([]dirEntry, error) {
 	b := buf[:min(int64(len(buf)), dir.Size-off)]
 	if _, err := data.ReadAt(b, off); err != nil && err != io.EOF {
@@ -35,7 +35,7 @@ func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []by
 	if first < disk.DirentSize || first%disk.DirentSize != 0 || first > len(b) {
 		return bad("first name at %d", first)
 	}
-	text := string(b[first:]) // all names of the block in one string
+	text := string(b[first:]) // one string for all names of the block
 	list := make([]dirEntry, first/disk.DirentSize)
 	for i := range list {
 		d := disk.DecodeDirent(b[i*disk.DirentSize:])
@@ -54,14 +54,15 @@ func (img *Image) readDirBlock(dir *inode, data io.ReaderAt, off int64, buf []by
 			return bad("name %q", name)
 		}
 		if i > 0 && name <= list[i-1].name {
-			return bad("%q comes behind %q", name, list[i-1].name)
+			return bad("%q comes after %q", name, list[i-1].name)
 		}
 		list[i] = dirEntry{name, d.Nid, d.Kind}
 	}
 	return list, nil
 }
 
-// readDir reads the directory dir, without the dots. Dots that exist are checked.
+// readDir reads the entries of the directory dir. It leaves out "." and "..", which it checks
+// if they exist.
 func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	data, err := img.dirData(dir)
 	if err != nil {
@@ -78,11 +79,11 @@ func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 			return nil, err
 		}
 		if list[0].name <= last {
-			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes behind %q", dir.nid, off, list[0].name, last)
+			return nil, corrupt(dir.off, "directory %d, block at %d: %q comes after %q", dir.nid, off, list[0].name, last)
 		}
 		last = list[len(list)-1].name
 		if all == nil {
-			all = list[:0] // a directory of one block needs no other slice
+			all = list[:0] // a directory of one block needs only one slice
 		}
 		for _, d := range list {
 			switch {
@@ -96,7 +97,7 @@ func (img *Image) readDir(dir *inode, parent uint64) ([]dirEntry, error) {
 	return all, nil
 }
 
-// dirData is the content of the directory dir, which must be readable.
+// dirData returns the content of the directory dir. It is an error if that cannot be read.
 func (img *Image) dirData(dir *inode) (*Content, error) {
 	c, err := img.content(dir)
 	if err == nil {
@@ -113,7 +114,7 @@ func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 		return dirEntry{}, err
 	}
 	buf := make([]byte, img.bs)
-	var list []dirEntry // of the last block whose first name is not behind name
+	var list []dirEntry // of the last block whose first name is not after name
 	sort.Search(int(disk.Blocks(dir.Size, img.bs)), func(i int) bool {
 		if err != nil {
 			return true
@@ -135,10 +136,10 @@ func (img *Image) lookup(dir *inode, name string) (dirEntry, error) {
 	return list[i], nil
 }
 
-// Lookup finds the file at path, taken literally: no symbolic link is followed. It reads
-// only the directories on the way. The Entry is that of Source, but no name is a hard
-// link: each name of an inode is the file. The error wraps fs.ErrNotExist if there is no
-// such file.
+// Lookup returns the entry at path, which it takes literally: it follows no symbolic link.
+// It reads only the directories on the way. The entry is that of Source, except that it is
+// never a hard link: each name of an inode is the file. If there is no such file, the error
+// wraps fs.ErrNotExist.
 func (img *Image) Lookup(path string) (*tree.Entry, error) {
 	if err := tree.CheckPath(path); err != nil {
 		return nil, err

@@ -1,14 +1,15 @@
-// Package read reads EROFS images of any writer: Open checks an image, Source yields all
-// of its files as entries, and Lookup finds one without reading the others. Data that an
-// image has on other devices is read from these.
+// Package read reads EROFS images of any writer. Open checks an image, Source yields all of
+// its files as entries, and Lookup finds one without reading the others. The package also
+// reads data that an image has on other devices.
 //
-// Only package disk knows records, and contents are read when they are asked for, from
-// where they lie: see Content. Nothing that the image says is believed before it has been
-// compared with the length of the image, and nothing is allocated by it before.
+// Package disk decodes the records. Contents are references, read from their place in the
+// image only when they are needed: see Content. Images may be hostile: the package compares
+// every offset and length with the length of the image before it uses it or allocates
+// memory for it.
 //
-// # What is not in here
+// # Limits
 //
-// Compressed files are listed, but their content is refused. A package that decodes
-// compressed data will be asked where Image.locate meets such an inode. Images with 48-bit
-// addresses or compressed metadata are refused as a whole.
+// Source yields compressed files, but their contents cannot be read; a package that decodes
+// compressed data would be called in Image.locate. Open refuses images with 48-bit addresses
+// or compressed metadata.
 package read

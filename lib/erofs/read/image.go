@@ -14,29 +14,30 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Image is an image to be read. Its methods, and contents that came from it, may
-// be used by several goroutines.
+// Image is an image to be read. Several goroutines may use its methods, and the contents
+// of its entries, at once.
 type Image struct {
 	own         device
 	super       disk.Superblock
 	bs          int64
 	devices     []disk.DeviceSlot
-	extra       []device      // the devices that were given; nil if none were
+	extra       []device      // the devices that were given; nil if none
 	unified     []deviceRange // the addresses of devices, ascending
 	prefixes    []string      // long xattr prefixes, complete
 	prefixError error         // why the long prefixes cannot be read
 }
 
 // Open opens the image in the first size bytes of r. It checks the superblock, that r is
-// not shorter than the superblock says, and that the root is a directory. Bytes behind the
-// blocks that the superblock counts are ignored.
+// not shorter than the superblock says, and that the root is a directory. It ignores bytes
+// after the blocks that the superblock counts.
 //
-// An image whose data is on other devices has a table of them. The caller gives all of
+// An image whose data is on other devices has a table of them. The caller passes all of
 // these devices in the order of the table, or they follow the image in r; otherwise
-// contents on them cannot be read. A device whose tag is the UUID of an image must be that
-// image. For an image without a table, devices that are given follow it on its own device.
+// contents on them cannot be read. A device whose tag in the table is the UUID of an image
+// must be that image. If the image has no table, Open takes the devices as the continuation
+// of r.
 //
-// The caller closes r and devices, when neither the image nor contents are used any more.
+// The caller closes r and devices when neither the image nor contents are used any more.
 func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
 	img := &Image{own: device{Device{R: r, Size: size}, blockio.NewPages(r)}}
 	if err := img.readSuper(); err != nil {
@@ -76,8 +77,9 @@ func (img *Image) BlockSize() int { return int(img.bs) }
 // Size is the length in bytes that Open was given.
 func (img *Image) Size() int64 { return img.own.Size }
 
-// DeviceTable is the image's table of devices or, for an image without one, that of the
-// devices which Open was given; their slots have no tags. It is the image's own slice.
+// DeviceTable returns the image's table of devices. For an image without one it is a table
+// of the devices that Open was given, with slots without tags. The caller must not change
+// the slice.
 func (img *Image) DeviceTable() []disk.DeviceSlot { return img.devices }
 
 func corrupt(off int64, format string, args ...any) error {
@@ -88,7 +90,8 @@ func unsupported(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrUnsupported)
 }
 
-// read fills p with metadata from off. It is an error if the image ends before.
+// read fills p with metadata from byte off on. It is an error if the image ends before p is
+// full.
 func (img *Image) read(p []byte, off int64) error {
 	if off < 0 || off > img.own.Size || int64(len(p)) > img.own.Size-off {
 		return corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), img.own.Size)
@@ -173,8 +176,8 @@ func (img *Image) checkSum() error {
 	return nil
 }
 
-// readPrefixes reads the long xattr prefixes. They lie at a plain offset, or in
-// the inode that holds the ends of compressed files, which may be compressed.
+// readPrefixes reads the long xattr prefixes. They are at a plain offset, or in the inode
+// that holds the ends of compressed files, which may be compressed itself.
 func (img *Image) readPrefixes() error {
 	s := &img.super
 	if s.Incompat&disk.IncompatPrefixes == 0 || s.PrefixCount == 0 {
@@ -211,8 +214,9 @@ func (img *Image) readPrefixes() error {
 	return nil
 }
 
-// readPrefix reads a long prefix: length (2 bytes) of what follows, index of the
-// short prefix, the rest; padded to 4 bytes.
+// readPrefix reads a long prefix at off and returns it with its length on disk. On disk it
+// is the length of what follows (2 bytes), the index of the short prefix (1), and the rest
+// of the prefix, padded to 4 bytes.
 func readPrefix(r io.ReaderAt, off int64) (prefix string, n int64, err error) {
 	var b [2 + 1 + disk.MaxName]byte
 	if _, err := r.ReadAt(b[:2], off); err != nil {
@@ -251,12 +255,12 @@ type inode struct {
 
 func (ino *inode) kind() tree.Type { return disk.TypeOfMode(ino.Mode) }
 
-// end is the offset behind the inode and its xattrs.
+// end is the offset of the end of the inode and its xattrs.
 func (ino *inode) end() int64 {
 	return ino.off + ino.RecordSize() + disk.XattrBodySize(ino.XattrCount)
 }
 
-// readInode reads and checks the inode nid, but not where its data is.
+// readInode reads and checks the inode nid. It does not check where its data is.
 func (img *Image) readInode(nid uint64) (*inode, error) {
 	ino := new(inode)
 	if err := img.readInodeInto(ino, nid); err != nil {
@@ -295,10 +299,11 @@ func (img *Image) readInodeInto(ino *inode, nid uint64) error {
 	return nil
 }
 
-// inodeOffset is the place of the inode nid in the image. It reports false if that is
-// outside. The offset from the base is a signed number of 64 bits, and nid is its upper 59:
-// mkfs.erofs gives such numbers to inodes that lie before the base, and the kernel takes
-// them. Numbers with more bits would be other names of the same inodes.
+// inodeOffset returns the offset of the inode nid in the image; ok is false if that is
+// outside of the image. The offset from the base is a signed number of 64 bits, and nid is
+// its upper 59 bits: mkfs.erofs uses negative ones for inodes before the base, and the
+// kernel takes them. A nid with more bits is refused: it would be a second number of an
+// inode.
 func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
 	if nid > math.MaxUint64/disk.NidUnit {
 		return 0, false
@@ -307,8 +312,8 @@ func (img *Image) inodeOffset(nid uint64) (off int64, ok bool) {
 	return off, off >= 0 && off <= img.own.Size
 }
 
-// entry makes an Entry of ino, with xattrs and marks as they are stored. c becomes its
-// content, if it has data.
+// entry makes an Entry of ino, with xattrs and marks as they are stored. If ino has data, c
+// becomes its content.
 func (img *Image) entry(ino *inode, xs *xattrReader, c *Content) (e tree.Entry, err error) {
 	e = ino.attributes()
 	if e.Xattrs, err = xs.read(ino); err != nil {
@@ -323,7 +328,7 @@ func (img *Image) entry(ino *inode, xs *xattrReader, c *Content) (e tree.Entry, 
 	return e, err
 }
 
-// attributes makes an Entry of what the record of ino says by itself.
+// attributes makes an Entry of the fields in the record of ino alone.
 func (ino *inode) attributes() tree.Entry {
 	e := tree.Entry{
 		Type:  ino.kind(),
@@ -360,7 +365,7 @@ func (img *Image) readLink(ino *inode) (string, error) {
 	return string(b), nil
 }
 
-// setContent gives the file e its extents, and c as its content if it has data.
+// setContent sets the extents of the file e, and c as its content if it has data.
 func (img *Image) setContent(e *tree.Entry, ino *inode, c *Content) error {
 	if e.Size == 0 {
 		return nil
@@ -375,8 +380,8 @@ func (img *Image) setContent(e *tree.Entry, ino *inode, c *Content) error {
 	return nil
 }
 
-// dataBudget bounds the metadata that one pass over an image of size bytes may read, in
-// bytes. An honest image stays below it: inodes share nothing but what is read only once.
+// dataBudget is how many bytes of metadata one pass over an image of size bytes may read. An
+// honest image stays below it, because what its inodes share is read only once.
 func dataBudget(size int64) int64 {
 	if size > math.MaxInt64/2 {
 		return math.MaxInt64

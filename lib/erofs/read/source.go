@@ -9,14 +9,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Source yields the files of img in canonical order: the root first, then depth first,
+// Source returns the files of img in canonical order: the root first, then depth first,
 // names in unsigned byte order. The first name of an inode is the file, the others are
-// hard links to it. Contents are of type *Content, and can be read as long as the readers
-// that Open was given. A content that cannot be read, because it is compressed or on
-// another device, fails when it is read.
+// hard links to it. Contents are of type *Content, and valid as long as the readers that
+// Open was given. If a content is compressed, or on a device that was not given, reading it
+// fails.
 //
-// The marks of a layer image become what they stand for. A directory that is only implied
-// has no record, or one with NoChange if it is opaque.
+// The source turns the marks of a layer image into the fields of Entry that they stand for.
+// A directory that is only implied has no record, or one with NoChange if it is opaque.
 func (img *Image) Source() tree.Source {
 	return &source{
 		img:  img,
@@ -29,21 +29,21 @@ type source struct {
 	img     *Image
 	xs      xattrReader
 	seen    map[uint64]seenInode
-	targets map[string]uint64 // inodes by the paths in marks, so that no path is walked twice
+	targets map[string]uint64 // numbers of inodes by their paths in marks, so that no path is walked twice
 	stack   []openDir
-	path    []byte // of the directory on top of the stack, with a slash behind
+	path    []byte // of the directory on top of the stack, with a slash after it
 	entry   tree.Entry
 	ino     inode
-	slab    []Content // for the next files: one allocation for many
+	slab    []Content // contents for the next files, allocated together
 	err     error
 }
 
-// seenInode is an inode that has been read. It is read once: else hard links to a large
-// one would look like metadata that overlaps.
+// seenInode is an inode that has been read. Each is read only once: otherwise hard links
+// to a large one would exceed the budget for metadata.
 type seenInode struct {
 	dir   *tree.Place // of its first name
 	name  string      // its first name
-	entry *tree.Entry // if more names may come, and its record does not say all; Hardlink is elsePath of unmark
+	entry *tree.Entry // if it may have more names and its record does not say all; Hardlink is elsePath of unmark
 }
 
 // path is the first path of the inode.
@@ -54,15 +54,15 @@ func (m *seenInode) path() string {
 	return m.dir.Join(m.name).String()
 }
 
-// openDir is what is still to come of one directory.
+// openDir is a directory whose entries have not all been yielded.
 type openDir struct {
 	nid   uint64
 	names []dirEntry
-	path  int         // length of source.path in it
-	at    *tree.Place // its own
+	path  int         // length of the part of source.path that is the directory's
+	at    *tree.Place // of the directory
 }
 
-// Close does nothing: a source holds nothing but memory.
+// Close does nothing: a source holds only memory.
 func (s *source) Close() error { return nil }
 
 func (s *source) Next() (*tree.Entry, error) {
@@ -77,7 +77,8 @@ func (s *source) Next() (*tree.Entry, error) {
 	return nil, s.err
 }
 
-// next reads the next entry. It reports false if the stream has no record for it.
+// next reads the next entry. It returns false if the entry has no record and is to be
+// skipped.
 func (s *source) next() (bool, error) {
 	if len(s.seen) == 0 {
 		root := uint64(s.img.super.RootNid)
@@ -96,8 +97,8 @@ func (s *source) next() (bool, error) {
 	return false, io.EOF
 }
 
-// enter makes s.entry of d, a name in the directory parent, and opens it if it is a
-// directory. It reports false if the stream has no record for it.
+// enter makes s.entry of d, an entry of the directory parent. If d is a directory, enter
+// puts it on the stack. It returns false if the entry has no record.
 func (s *source) enter(d dirEntry, parent *openDir) (bool, error) {
 	path := string(s.path)
 	if d.name == "." {
@@ -135,9 +136,9 @@ func (s *source) fill(d dirEntry, parent *openDir, path string) (bool, error) {
 	return hasRecord, err
 }
 
-// load makes s.entry, without its path, of s.ino, which is called name in parent. With
-// keep it remembers the entry although the record counts one name: marks name the inode
-// too. The other results are those of unmark.
+// load makes s.entry, without its path, of s.ino, which is name in parent. With keep it
+// remembers the entry even if the record counts only one name, because marks may name the
+// inode, too. Its results are those of unmark.
 func (s *source) load(name string, parent *openDir, keep bool) (elsePath string, hasRecord bool, err error) {
 	ino := &s.ino
 	earlier, seen := s.seen[ino.nid]
@@ -178,8 +179,8 @@ func (s *source) load(name string, parent *openDir, keep bool) (elsePath string,
 	return elsePath, hasRecord, nil
 }
 
-// follow turns s.entry, a link to the layers below that is called name in parent, into the
-// inode at elsePath: it is that inode if the layers have no target.
+// follow turns s.entry, a link to the layers below that is name in parent, into the inode at
+// elsePath, which it is if the layers below have no target.
 func (s *source) follow(elsePath, name string, parent *openDir) error {
 	lower := s.entry.Lower
 	nid, ok := s.targets[elsePath]
@@ -206,7 +207,7 @@ func (s *source) follow(elsePath, name string, parent *openDir) error {
 	return nil
 }
 
-// newContent is an empty Content: the last one again if it has not been used.
+// newContent returns an empty Content: the last one again if it has not been used.
 func (s *source) newContent() *Content {
 	if len(s.slab) == 0 {
 		s.slab = make([]Content, 64)
@@ -218,7 +219,8 @@ func (s *source) newContent() *Content {
 	return s.newContent()
 }
 
-// metadata is the number of bytes to be read for ino beside its record and xattrs.
+// metadata is how many bytes of metadata of ino are to be read, besides its record and
+// xattrs.
 func (s *source) metadata(ino *inode) int64 {
 	switch kind := ino.kind(); {
 	case kind == tree.Dir || kind == tree.Link:
@@ -230,7 +232,7 @@ func (s *source) metadata(ino *inode) int64 {
 	return 0
 }
 
-// open makes the directory ino, called name in parent, the top of the stack.
+// open puts the directory ino, which is name in parent, on the stack.
 func (s *source) open(ino *inode, name string, parent *openDir) error {
 	names, err := s.img.readDir(ino, parent.nid)
 	if err != nil {
@@ -245,7 +247,7 @@ func (s *source) open(ino *inode, name string, parent *openDir) error {
 	return nil
 }
 
-// dropOrigin takes the mark off s.entry, the directory on top of the stack, that the
+// dropOrigin removes from s.entry, the directory on top of the stack, the mark that the
 // writer gives to a directory with whiteouts.
 func (s *source) dropOrigin() error {
 	if v, _ := s.entry.Xattr(disk.MarkOrigin.Name); v != disk.MarkOrigin.Value {

@@ -9,9 +9,9 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// unmark turns the marks of a layer image into what they stand for. It reports false if
-// e is a directory that is only implied and not opaque, and so has no record in a stream.
-// For elsePath see unmarkLink.
+// unmark turns the marks of a layer image in e into the fields that they stand for.
+// hasRecord is false if e is a directory that is only implied and not opaque, and so has no
+// record in a stream. For elsePath see unmarkLink.
 func unmark(e *tree.Entry) (elsePath string, hasRecord bool) {
 	elsePath = unmarkLink(e)
 	if v, ok := e.Xattr(disk.MarkImplied.Name); ok && v == disk.MarkImplied.Value && e.Type == tree.Dir {
@@ -25,7 +25,7 @@ func unmark(e *tree.Entry) (elsePath string, hasRecord bool) {
 	return elsePath, true
 }
 
-// without is xs without the xattr called name, in a slice of its own.
+// without returns xs without the xattr name, in a new slice.
 func without(xs []tree.Xattr, name string) []tree.Xattr {
 	var kept []tree.Xattr
 	for _, x := range xs {
@@ -36,8 +36,9 @@ func without(xs []tree.Xattr, name string) []tree.Xattr {
 	return kept
 }
 
-// unmarkLink takes the marks of a link to the layers below off e. If e is another inode of
-// this image where the layers have no target, elsePath is the path of that inode.
+// unmarkLink removes the marks of a link to the layers below from e, and sets e.Lower. If e
+// is another inode of this image in case the layers have no target, elsePath is the path of
+// that inode.
 func unmarkLink(e *tree.Entry) (elsePath string) {
 	value, ok := e.Xattr(disk.MarkLink)
 	if !ok || e.Type == tree.Dir {
@@ -61,7 +62,7 @@ func unmarkLink(e *tree.Entry) (elsePath string) {
 	return elsePath
 }
 
-// elseInode finds the inode at path, which the marks of ino name.
+// elseInode finds the inode at path, which is in the marks of ino.
 func (img *Image) elseInode(ino *inode, path string) (*inode, error) {
 	other, err := img.walk(path)
 	if err == fs.ErrNotExist || err == nil && (other.kind() == tree.Dir || other.nid == ino.nid) {
@@ -70,8 +71,9 @@ func (img *Image) elseInode(ino *inode, path string) (*inode, error) {
 	return other, err
 }
 
-// orLower gives e, the inode of a name with the marks lower where no layer below has a
-// target, those marks. If e is a link to the layers below itself, it has both targets.
+// orLower adds the targets of lower to e and returns it: e is what a name is bound to if no
+// layer below has one of the targets. If e is a link to the layers below itself, it has the
+// targets of both.
 func orLower(e *tree.Entry, lower *tree.Lower) *tree.Entry {
 	if e.IsLower() {
 		lower = &tree.Lower{Targets: slices.Concat(lower.Targets, e.Lower.Targets)}

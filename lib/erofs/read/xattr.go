@@ -9,8 +9,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// xattrReader reads xattrs, those that are shared once only. What it reads is
-// bounded by a budget.
+// xattrReader reads xattrs. It reads each shared xattr only once, and no more bytes in all
+// than its budget.
 type xattrReader struct {
 	img    *Image
 	shared map[uint32]tree.Xattr
@@ -24,9 +24,8 @@ func (x *xattrReader) charge(n, off int64) error {
 	return nil
 }
 
-// read returns the xattrs of ino in byte order of their names. Those with a name
-// that Linux does not know are left out, as it does; of two with one name the
-// first counts.
+// read returns the xattrs of ino in byte order of their names. Like Linux, it leaves out
+// names that Linux does not know, and takes the first of two xattrs with one name.
 func (x *xattrReader) read(ino *inode) ([]tree.Xattr, error) {
 	n := disk.XattrBodySize(ino.XattrCount)
 	if n == 0 {
@@ -64,7 +63,7 @@ func (x *xattrReader) read(ino *inode) ([]tree.Xattr, error) {
 	return list, nil
 }
 
-// addXattr puts attr into its place in list.
+// addXattr inserts attr into list, unless list has one with its name, and keeps the order.
 func addXattr(list []tree.Xattr, attr tree.Xattr) []tree.Xattr {
 	i := sort.Search(len(list), func(i int) bool { return list[i].Name >= attr.Name })
 	if attr.Name == "" || i < len(list) && list[i].Name == attr.Name {
@@ -76,8 +75,8 @@ func addXattr(list []tree.Xattr, attr tree.Xattr) []tree.Xattr {
 	return list
 }
 
-// decode reads the entry that begins b and is padded to k bytes. Its Name is empty
-// if Linux does not show it.
+// decode reads the entry at the beginning of b, which is at off in the image, and returns it
+// with its padded length. The Name is empty if Linux does not show it.
 func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err error) {
 	if len(b) < disk.XattrEntrySize {
 		return attr, 0, corrupt(off, "xattr is beyond the end of its area")
@@ -94,7 +93,7 @@ func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err
 	if ok {
 		attr = tree.Xattr{Name: prefix + string(rest[:entry.NameLen]), Value: string(rest[entry.NameLen:])}
 	}
-	_, _, whole := disk.SplitXattr(attr.Name) // a prefix alone is no name, nor is more than an ACL's
+	_, _, whole := disk.SplitXattr(attr.Name) // refuses a prefix alone, and an ACL's name with more after it
 	if len(attr.Name) > disk.MaxName || strings.IndexByte(attr.Name, 0) >= 0 || ok && !whole {
 		return attr, 0, corrupt(off, "xattr name %q", attr.Name)
 	}
@@ -102,7 +101,7 @@ func (x *xattrReader) decode(b []byte, off int64) (attr tree.Xattr, k int64, err
 	return attr, min(k, int64(len(b))), nil
 }
 
-// readShared reads the shared xattr id.
+// readShared returns the shared xattr with this id.
 func (x *xattrReader) readShared(id uint32) (tree.Xattr, error) {
 	if attr, ok := x.shared[id]; ok {
 		return attr, nil
@@ -131,7 +130,8 @@ func (x *xattrReader) readShared(id uint32) (tree.Xattr, error) {
 	return attr, nil
 }
 
-// xattrPrefix is what index stands for.
+// xattrPrefix returns the prefix with this index, or false if Linux does not show names with
+// it. off is the place of the entry, for errors.
 func (img *Image) xattrPrefix(index uint8, off int64) (string, bool, error) {
 	if index&disk.LongPrefix == 0 {
 		prefix, ok := disk.ShortPrefix(index)

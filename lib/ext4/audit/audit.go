@@ -16,20 +16,20 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Options say how much to check.
+// Options are for Check.
 type Options struct {
-	// Fresh says that the file system is as it was made, so that the copies of
-	// superblock and descriptors must be equal, too.
+	// Fresh says that nothing has been written to the file system since it was made, so
+	// the copies of the superblock and of the descriptors have to be equal, too.
 	Fresh bool
 	// Entry, if it is not nil, is called for each file in the order of [read.Image.Source],
-	// lost+found included. An error ends the audit, and is its error.
+	// lost+found included. If it returns an error, Check ends and returns that error.
 	Entry func(e *tree.Entry) error
 }
 
-// Check checks the structure of img as e2fsck does: that every block and inode
-// belongs to one thing and is marked so, that counts and checksums are right and
-// every directory leads where it says. It returns the first thing that is wrong, or the
-// cause of ctx when that is done.
+// Check checks the structure of img as e2fsck does: every block and inode in use has one
+// user and is marked as used, counts and checksums are right, and every name in a
+// directory leads to an inode of its kind. Check returns an error about the first problem
+// that it finds. When ctx is done, it returns the cause of ctx.
 func Check(ctx context.Context, img *read.Image, opts Options) error {
 	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
@@ -48,11 +48,11 @@ type auditor struct {
 	ctx    context.Context
 	vol    *volume.Volume
 	opts   Options
-	source *read.Walk        // has what inodes own, and their numbers
-	fixed  volume.Claims     // what the file system needs, whatever it holds
-	dirs   map[uint64]uint32 // directories in each group
+	source *read.Walk        // records the blocks and numbers of inodes, and blocks of fixed
+	fixed  volume.Claims     // blocks of metadata that do not depend on the files
+	dirs   map[uint64]uint32 // number of directories in each group
 
-	overhead   uint64 // blocks of fixed, and of the journal
+	overhead   uint64 // blocks of fixed and of the journal
 	freeBlocks uint64
 	freeInodes uint64
 }
@@ -86,12 +86,12 @@ func (a *auditor) layout() error {
 		if err := a.fix(s.MMPBlock, 1, volume.Claim{First: 1, End: s.Blocks()}); err != nil {
 			return err
 		}
-		a.overhead-- // is not counted
+		a.overhead-- // this block does not count
 	}
 	return a.fixed.Merge()
 }
 
-// fix claims n blocks from first on, which must be among own.
+// fix claims n blocks of fixed metadata from first on, which must be among own.
 func (a *auditor) fix(first, n uint64, own volume.Claim) error {
 	if first < own.First || first > own.End || n > own.End-first {
 		return disk.Corrupt(int64(first)*disk.BlockSize, "%d blocks at %d are outside of their group", n, first)
@@ -100,7 +100,7 @@ func (a *auditor) fix(first, n uint64, own volume.Claim) error {
 	return cmp.Or(a.fixed.Add(first, n), a.source.Owned.Add(first, n))
 }
 
-// stopped is the cause of the context if that is done, else nil.
+// stopped returns the cause of the context if it is done, else nil.
 func (a *auditor) stopped() error {
 	if a.ctx.Err() != nil {
 		return context.Cause(a.ctx)
@@ -127,7 +127,7 @@ func (a *auditor) walk() error {
 	}
 }
 
-// visit checks what only a checker minds in an inode.
+// visit checks details of an inode that reading it does not depend on.
 func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error {
 	if err := a.inode(ino, c); err != nil {
 		return err
@@ -155,7 +155,7 @@ func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Diren
 	return nil
 }
 
-// xattrs checks the blocks of xattrs: how many inodes have each, and its hashes.
+// xattrs checks the blocks of xattrs: the count of inodes that use each, and its hashes.
 func (a *auditor) xattrs() error {
 	blocks := a.source.Xattrs.Blocks
 	block := make([]byte, disk.BlockSize)
@@ -174,7 +174,7 @@ func (a *auditor) xattrs() error {
 	return nil
 }
 
-// inode checks an inode whose blocks are c, which is nil if it has none.
+// inode checks an inode with the content c, which is nil if the inode has no blocks.
 func (a *auditor) inode(ino *volume.Inode, c *volume.Content) error {
 	blocks := uint64(0)
 	if c != nil {
@@ -204,7 +204,8 @@ func (a *auditor) inode(ino *volume.Inode, c *volume.Content) error {
 	return nil
 }
 
-// bitmaps compares each group with what was found to be in use.
+// bitmaps compares the bitmaps and counts of each group with the blocks and inodes that
+// are in use.
 func (a *auditor) bitmaps() error {
 	s := &a.vol.Super
 	owned, fixed := a.source.Owned.Sorted, a.fixed.Sorted
@@ -240,8 +241,8 @@ func (a *auditor) bitmaps() error {
 	return nil
 }
 
-// mark sets the bits of b for what is claimed from first to end, and returns how
-// much that is. What ends there leaves the list.
+// mark sets the bits of b, unless it is nil, for the claimed blocks from first up to end,
+// and returns their number. It removes claims that end before end from the list.
 func mark(b []byte, list *[]volume.Claim, first, end uint64) (used uint64) {
 	for len(*list) > 0 && (*list)[0].First < end {
 		c := (*list)[0]
@@ -258,8 +259,8 @@ func mark(b []byte, list *[]volume.Claim, first, end uint64) (used uint64) {
 	return used
 }
 
-// bitmap reads a bitmap at a block, of n bits and the rest ones, and compares it
-// with want. Its checksum is over full bits.
+// bitmap reads the bitmap in block at into b and compares it with want. The first n bits
+// count; all others have to be ones. sum is the checksum over the first full bits.
 func (a *auditor) bitmap(b, want []byte, at, n, full uint64, sum uint32) error {
 	if err := a.vol.ReadBlock(b, at); err != nil {
 		return err
@@ -313,8 +314,8 @@ func (a *auditor) inodes(g uint64, d *disk.GroupDesc, block, want []byte) error 
 	return nil
 }
 
-// free checks that an inode without a name, the one at index in group d, is not
-// in use.
+// free checks that an inode without a name is not in use. It is the one at index in the
+// group d.
 func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
 	if d.Flags&disk.InodeUninit != 0 || a.vol.Super.HasSums() && index >= a.vol.Super.InodesPerGroup-d.Unused {
 		return nil
@@ -330,7 +331,7 @@ func (a *auditor) free(number, index uint32, d *disk.GroupDesc) error {
 	return nil
 }
 
-// totals compares the superblock with the groups.
+// totals compares the counts of the superblock with the sums over all groups.
 func (a *auditor) totals() error {
 	s := &a.vol.Super
 	switch {
@@ -350,7 +351,7 @@ func (a *auditor) totals() error {
 	return nil
 }
 
-// backups compares the copies of superblock and descriptors with the first ones.
+// backups compares the copies of the superblock and of the descriptors with the originals.
 func (a *auditor) backups() error {
 	s := &a.vol.Super
 	if !a.opts.Fresh {
@@ -377,8 +378,8 @@ func (a *auditor) backups() error {
 	return nil
 }
 
-// backupSuper compares the copy of the superblock in group g, which says where it is
-// and need not say that all is clean.
+// backupSuper compares the copy of the superblock in group g with the original. The copy
+// has the number of its group, and may differ in State.
 func (a *auditor) backupSuper(g uint64, b []byte) error {
 	at := g * uint64(a.vol.Super.BlocksPerGroup)
 	if err := a.vol.ReadBlock(b, at); err != nil {

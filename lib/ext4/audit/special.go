@@ -10,8 +10,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// special checks the inodes that no directory has: that of the descriptors to
-// come, the journal, the orphan file.
+// special checks the inodes without a name: the resize inode, the journal, the orphan file.
 func (a *auditor) special() error {
 	s := &a.vol.Super
 	if s.Compat&disk.CompatResizeInode != 0 {
@@ -34,7 +33,8 @@ func (a *auditor) special() error {
 	return nil
 }
 
-// hidden reads a file without a name, and takes note of it.
+// hidden reads a file without a name, and claims its inode and blocks. The content is nil
+// if the file has no extents.
 func (a *auditor) hidden(number uint32) (*volume.Inode, *volume.Content, error) {
 	ino, err := a.vol.ReadInode(number)
 	if err != nil {
@@ -59,7 +59,8 @@ func (a *auditor) hidden(number uint32) (*volume.Inode, *volume.Content, error) 
 	return ino, c, a.inode(ino, c)
 }
 
-// journal checks an empty journal. What kernels wrote to it before may stay.
+// journal checks the journal, which has to be empty: what kernels wrote to the log before
+// does not matter.
 func (a *auditor) journal() error {
 	s := &a.vol.Super
 	j, err := a.vol.OpenJournal()
@@ -120,9 +121,9 @@ func (a *auditor) orphanFile() error {
 	return nil
 }
 
-// resizeInode checks inode 7, whose blocks are those reserved for descriptors: its
-// double indirect block lists those in the first group, and each of them lists
-// its copies.
+// resizeInode checks inode 7, which owns the blocks that are reserved for descriptors. Its
+// double indirect block lists those in the first group, and each of these lists its
+// copies.
 func (a *auditor) resizeInode() error {
 	const pointers = disk.PointersPerBlock
 	s := &a.vol.Super
@@ -165,8 +166,7 @@ func (a *auditor) resizeInode() error {
 	return nil
 }
 
-// backupAreas are where the groups with copies of the superblock begin, but the
-// first.
+// backupAreas returns the first block of each group with a copy of the superblock.
 func (a *auditor) backupAreas() (list []uint64) {
 	s := &a.vol.Super
 	for g := uint64(1); g < s.Groups(); g++ {
@@ -177,7 +177,7 @@ func (a *auditor) backupAreas() (list []uint64) {
 	return list
 }
 
-// pointers compares what an indirect block lists.
+// pointers compares the list in an indirect block with want.
 func (a *auditor) pointers(block uint64, want []uint64) error {
 	b := make([]byte, disk.BlockSize)
 	if err := a.vol.ReadBlock(b, block); err != nil {

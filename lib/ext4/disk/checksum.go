@@ -6,10 +6,10 @@ import (
 )
 
 // Checksums of metadata_csum are CRC-32C without the inversion at the end. They
-// start from the seed of the file system, and those of an inode's blocks from
-// the seed of that inode, so that a block that strays is noticed. Functions named
-// after a record compute; those named seal store it, too. The journal has its own:
-// see journal.go.
+// start from the seed of the file system, and those of an inode's blocks from the seed of
+// that inode, so that a block in the wrong place is noticed. Functions named after a
+// record compute its checksum; those whose name begins with Seal store it. The journal
+// has checksums of its own: see lib/ext4/journal.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -30,11 +30,11 @@ func rawSum64(sum uint32, v uint64) uint32 {
 	return RawSum(sum, b[:])
 }
 
-// SuperSumOffset is where the superblock has its checksum.
+// SuperSumOffset is the offset of the checksum in the superblock.
 const SuperSumOffset = 0x3FC
 
-// SuperChecksum is that of the superblock in b. It starts from ones, not from a
-// seed: the seed is in it.
+// SuperChecksum is the checksum of the superblock in b. It starts from ones, not from the
+// seed, because the superblock itself holds the seed.
 func SuperChecksum(b []byte) uint32 {
 	return RawSum(^uint32(0), b[:SuperSumOffset])
 }
@@ -47,8 +47,8 @@ func NewSeed(uuid [16]byte) Seed {
 	return Seed(RawSum(^uint32(0), uuid[:]))
 }
 
-// Group is the checksum of the descriptor of group g in b, all of its bytes. Its
-// own two count as zero.
+// Group is the checksum of the descriptor of group g. b is the whole descriptor; the bytes
+// of the stored checksum count as zero.
 func (s Seed) Group(g uint32, b []byte) uint16 {
 	sum := rawSum32(uint32(s), g)
 	sum = RawSum(sum, b[:GroupSumOffset])
@@ -61,13 +61,13 @@ func (s Seed) SealGroup(g uint32, b []byte) {
 	binary.LittleEndian.PutUint16(b[GroupSumOffset:], s.Group(g, b))
 }
 
-// Bitmap is the checksum of a bitmap: of blocks over all of its block, of inodes
-// over as many bits as a group has inodes. A small descriptor stores 16 bits.
+// Bitmap is the checksum of the bitmap b: a block bitmap is a whole block, an inode bitmap
+// only the bits of the group's inodes. A small descriptor stores the lower 16 bits.
 func (s Seed) Bitmap(b []byte) uint32 {
 	return RawSum(uint32(s), b)
 }
 
-// XattrBlock is the checksum of the block of xattrs b, which lies at block at.
+// XattrBlock is the checksum of the block of xattrs b. at is the number of the block.
 func (s Seed) XattrBlock(at uint64, b []byte) uint32 {
 	sum := rawSum64(uint32(s), at)
 	sum = RawSum(sum, b[:XattrSumOffset])
@@ -75,7 +75,7 @@ func (s Seed) XattrBlock(at uint64, b []byte) uint32 {
 	return RawSum(sum, b[XattrSumOffset+4:BlockSize])
 }
 
-// Inode is the seed of inode ino.
+// Inode is the seed of the inode ino.
 func (s Seed) Inode(ino, generation uint32) InodeSeed {
 	return InodeSeed(rawSum32(rawSum32(uint32(s), ino), generation))
 }
@@ -83,8 +83,8 @@ func (s Seed) Inode(ino, generation uint32) InodeSeed {
 // InodeSeed is what the checksums of an inode and its blocks start from.
 type InodeSeed uint32
 
-// Inode is the checksum of the inode in b, all of its bytes. Its own count as
-// zero. Of an inode without the upper half only 16 bits are stored.
+// Inode is the checksum of the inode in b. b is the whole inode; the bytes of the stored
+// checksum count as zero. An inode that has no room for the upper half stores 16 bits.
 func (s InodeSeed) Inode(b []byte) uint32 {
 	sum := RawSum(uint32(s), b[:InodeSumLo])
 	sum = RawSum(sum, []byte{0, 0})
@@ -96,7 +96,7 @@ func (s InodeSeed) Inode(b []byte) uint32 {
 	return RawSum(sum, b[InodeSumHi+2:])
 }
 
-// hasInodeSumHi reports whether the inode in b has the upper half of a checksum.
+// hasInodeSumHi reports whether the inode in b has room for the upper half of a checksum.
 func hasInodeSumHi(b []byte) bool {
 	return len(b) > SmallInodeSize && binary.LittleEndian.Uint16(b[SmallInodeSize:]) >= inodeSumEnd
 }
@@ -110,7 +110,7 @@ func (s InodeSeed) Seal(b []byte) {
 	}
 }
 
-// Matches reports whether the inode in b has its checksum.
+// Matches reports whether the inode in b stores the right checksum.
 func (s InodeSeed) Matches(b []byte) bool {
 	sum := s.Inode(b)
 	le := binary.LittleEndian
@@ -118,8 +118,8 @@ func (s InodeSeed) Matches(b []byte) bool {
 		(!hasInodeSumHi(b) || le.Uint16(b[InodeSumHi:]) == uint16(sum>>16))
 }
 
-// ExtentBlock is the checksum of a node of an extent tree, stored at
-// ExtentSumOffset, behind the last entry that has room.
+// ExtentBlock is the checksum of a node of an extent tree. It is stored at
+// ExtentSumOffset, after the room for entries.
 func (s InodeSeed) ExtentBlock(b []byte) uint32 {
 	return RawSum(uint32(s), b[:ExtentSumOffset])
 }
@@ -130,9 +130,9 @@ func (s InodeSeed) DirLeaf(b []byte) uint32 {
 	return RawSum(uint32(s), b[:DirTailOffset])
 }
 
-// Htree is the checksum of a root or node of an htree with count entries in the
-// table at table, stored at HtreeSumOffset. It leaves out what is not in use, and
-// has the reserved word of the tail, and zeros for itself (ext4_dx_csum).
+// Htree is the checksum of a root or node of an htree with count entries in the table at
+// byte table. It is stored at HtreeSumOffset. It covers the block up to the last entry in
+// use, the reserved word of the tail, and zeros in place of itself (ext4_dx_csum).
 func (s InodeSeed) Htree(b []byte, table, count int) uint32 {
 	sum := RawSum(uint32(s), b[:table+count*HtreeEntrySize])
 	sum = RawSum(sum, b[htreeTailOffset:HtreeSumOffset])
@@ -147,7 +147,8 @@ const (
 	OrphanSlots       = OrphanMagicOffset / 4
 )
 
-// OrphanBlock is the checksum of the block at of an orphan file.
+// OrphanBlock is the checksum of b, a block of an orphan file. at is the number of the
+// block.
 func (s InodeSeed) OrphanBlock(at uint64, b []byte) uint32 {
 	return RawSum(rawSum64(uint32(s), at), b[:OrphanMagicOffset])
 }

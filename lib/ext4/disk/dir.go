@@ -13,16 +13,16 @@ type Dirent struct {
 	Kind uint8 // KindFile to KindLink
 }
 
-// DirOptions are what the superblock says about directories, and where to put one.
+// DirOptions are the settings of the superblock for directories, and a buffer.
 type DirOptions struct {
-	Index     bool             // those of more than a block are hashed
-	HashSeed  [4]uint32        // HashSeed
+	Index     bool             // directories of more than a block are hashed
+	HashSeed  [4]uint32        // of the superblock
 	Unsigned  bool             // UnsignedHash rather than SignedHash
 	Checksums bool             // blocks end in a tail
-	Block     *[BlockSize]byte // for the content of a directory of one block; nil: a new one
+	Block     *[BlockSize]byte // buffer that DirBlocks may use for a directory of one block; nil: none
 }
 
-// space is how much of a block entries may take.
+// space is how many bytes of a block entries may take.
 func (o *DirOptions) space() int {
 	if o.Checksums {
 		return DirTailOffset
@@ -33,9 +33,9 @@ func (o *DirOptions) space() int {
 // dirPlan is a directory divided into blocks.
 type dirPlan struct {
 	opt    DirOptions
-	blocks [][]Dirent // of a linear directory the blocks, without . and ..; of a hashed one the leaves
-	hashes []uint32   // of a hashed one: where each leaf begins
-	nodes  int        // of a hashed one: between root and leaves
+	blocks [][]Dirent // entries of each block, without . and ..; in a hashed directory, of each leaf
+	hashes []uint32   // hashed directories only: the first hash of each leaf
+	nodes  int        // hashed directories only: number of nodes between root and leaves
 }
 
 // planDir divides ents, in any order, into blocks.
@@ -55,7 +55,7 @@ func planDir(ents []Dirent, opt DirOptions) (*dirPlan, error) {
 	return p, nil
 }
 
-// linearSize is what . and .. and ents take.
+// linearSize is how many bytes . and .. and ents take.
 func linearSize(ents []Dirent) int {
 	n := 2 * DotSize
 	for _, d := range ents {
@@ -64,8 +64,8 @@ func linearSize(ents []Dirent) int {
 	return n
 }
 
-// splitDirents cuts ents into blocks filled up to fill, the first of which has
-// taken bytes in use.
+// splitDirents cuts ents into blocks of up to fill bytes. The first block already has taken
+// bytes in use.
 func splitDirents(ents []Dirent, taken, fill int) (blocks [][]Dirent) {
 	from := 0
 	for i, d := range ents {
@@ -79,7 +79,7 @@ func splitDirents(ents []Dirent, taken, fill int) (blocks [][]Dirent) {
 	return append(blocks, ents[from:])
 }
 
-// size is the number of blocks of the directory.
+// size is the length of the directory in blocks.
 func (p *dirPlan) size() int {
 	if p.hashes == nil {
 		return len(p.blocks)
@@ -87,7 +87,8 @@ func (p *dirPlan) size() int {
 	return 1 + p.nodes + len(p.blocks)
 }
 
-// encode returns the content of directory self, sealed where there are checksums.
+// encode returns the content of the directory self, with checksums if the file system has
+// them.
 func (p *dirPlan) encode(self, parent uint32, sum InodeSeed) []byte {
 	var b []byte
 	if p.opt.Block != nil && p.size() == 1 {
@@ -109,10 +110,10 @@ func (p *dirPlan) encode(self, parent uint32, sum InodeSeed) []byte {
 	return b
 }
 
-// encodeBlock fills block with the entries, the last of which takes what is left.
+// encodeBlock fills block with the entries of lists. The last entry takes the rest of it.
 func (p *dirPlan) encodeBlock(block []byte, sum InodeSeed, lists ...[]Dirent) {
 	end := p.opt.space()
-	head := DirentHead{RecLen: uint16(end)} // of a block without entries
+	head := DirentHead{RecLen: uint16(end)} // for a block without entries
 	at, last := 0, 0
 	for _, ents := range lists {
 		for _, d := range ents {
@@ -130,13 +131,13 @@ func (p *dirPlan) encodeBlock(block []byte, sum InodeSeed, lists ...[]Dirent) {
 	}
 }
 
-// EmptyDirBlock fills block, one of a directory, with no entry.
+// EmptyDirBlock makes block a block of a directory without entries.
 func EmptyDirBlock(block []byte, opt DirOptions, sum InodeSeed) {
 	(&dirPlan{opt: opt}).encodeBlock(block, sum)
 }
 
-// DirBlocks is the content of directory self, whole blocks, sealed. indexed says
-// that its inode needs FlagIndex.
+// DirBlocks returns the content of the directory self: whole blocks, with checksums if the
+// file system has them. If indexed is true, the inode of the directory needs FlagIndex.
 func DirBlocks(self, parent uint32, ents []Dirent, opt DirOptions, sum InodeSeed) (blocks []byte, indexed bool, err error) {
 	p, err := planDir(ents, opt)
 	if err != nil {
@@ -145,9 +146,9 @@ func DirBlocks(self, parent uint32, ents []Dirent, opt DirOptions, sum InodeSeed
 	return p.encode(self, parent, sum), p.hashes != nil, nil
 }
 
-// AppendDirents appends to list what is in a block of a directory, . and ..
-// included. In the eyes of this function the root and nodes of an htree are blocks
-// with much unused space, as the kernel meant them to be.
+// AppendDirents appends to list the entries in a block of a directory, . and .. included.
+// The root and nodes of an htree look like blocks with few or no entries, as the format
+// intends.
 func AppendDirents(list []Dirent, block []byte) ([]Dirent, error) {
 	for at := 0; at < len(block); {
 		var head DirentHead
@@ -171,8 +172,8 @@ func AppendDirents(list []Dirent, block []byte) ([]Dirent, error) {
 	return list, nil
 }
 
-// CheckDirBlock checks the checksum of a block, of which indexed says that it is
-// one of a directory with an htree.
+// CheckDirBlock checks the checksum of a block of a directory; indexed says that the
+// directory has an htree.
 func CheckDirBlock(block []byte, indexed bool, sum InodeSeed) error {
 	if table := HtreeTable(block); indexed && table > 0 {
 		return checkHtreeSum(block, table, sum)
@@ -187,7 +188,7 @@ func CheckDirBlock(block []byte, indexed bool, sum InodeSeed) error {
 	return nil
 }
 
-// DirOptions are what s says about directories.
+// DirOptions returns the settings of s for directories.
 func (s *Superblock) DirOptions() DirOptions {
 	return DirOptions{
 		Index: s.Compat&CompatDirIndex != 0, HashSeed: s.HashSeed, Unsigned: s.Flags&UnsignedHash != 0, Checksums: s.HasSums(),

@@ -12,7 +12,7 @@ const (
 	KindFifo    uint8 = 5
 	KindSocket  uint8 = 6
 	KindLink    uint8 = 7
-	kindTail    uint8 = 0xDE // no entry: the checksum at the end of a block
+	kindTail    uint8 = 0xDE // not an entry, but the checksum at the end of a block
 )
 
 const (
@@ -54,17 +54,17 @@ func direntSize(n int) int {
 	return (DirentHeadSize + n + direntAlign - 1) &^ (direntAlign - 1)
 }
 
-// encodeDirTail writes the tail of a leaf block, struct ext4_dir_entry_tail: an
-// entry that is not in use, of dirTailSize bytes, kind kindTail and no name, and
-// behind it the checksum.
+// encodeDirTail writes the tail of a leaf block, struct ext4_dir_entry_tail: the head of an
+// unused entry without a name, of kind kindTail, then the checksum; dirTailSize bytes
+// together.
 func encodeDirTail(block []byte, sum uint32) {
 	tail := block[DirTailOffset:]
 	(&DirentHead{RecLen: dirTailSize, Kind: kindTail}).Encode(tail)
 	binary.LittleEndian.PutUint32(tail[DirentHeadSize:], sum)
 }
 
-// decodeDirTail is the checksum in the tail of a leaf block; ok is false if there
-// is no tail.
+// decodeDirTail returns the checksum in the tail of a leaf block; ok is false if the block
+// has no tail.
 func decodeDirTail(block []byte) (sum uint32, ok bool) {
 	var d DirentHead
 	tail := block[DirTailOffset:]
@@ -97,7 +97,7 @@ const (
 //
 //	off size field      meaning                              range
 //	  0    4 -          0
-//	  4    1 Version    of the hash, +3 never stored here    hashLegacy to hashTea
+//	  4    1 Version    of the hash; see hashUnsigned        hashLegacy to hashTea
 //	  5    1 Length     of this record                       8
 //	  6    1 Levels     of nodes between root and leaves     at most htreeMaxLevels
 //	  7    1 Flags                                           0
@@ -120,8 +120,8 @@ func (h *htreeInfo) Decode(b []byte) {
 // htreeCount is struct dx_countlimit, in place of the hash of a table's entry 0.
 //
 //	off size field      meaning                        range
-//	  0    2 Limit      entries that have room
-//	  2    2 Count      entries in use, this included  1 to Limit
+//	  0    2 Limit      entries that the table has room for
+//	  2    2 Count      entries in use, with entry 0   1 to Limit
 type htreeCount struct {
 	Limit, Count uint16
 }
@@ -138,7 +138,7 @@ func (c *htreeCount) Decode(b []byte) {
 // htreeEntry is struct dx_entry.
 //
 //	off size field      meaning
-//	  0    4 Hash       names from this hash on; bit 0: the first continue the block before
+//	  0    4 Hash       the first in Block; bit 0: names with it are in the block before, too
 //	  4    4 Block      of the directory, not of the disk
 type htreeEntry struct {
 	Hash, Block uint32

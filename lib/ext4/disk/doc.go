@@ -1,18 +1,17 @@
 // Package disk has the records of an ext4 file system (fs/ext4 of the Linux kernel):
 // constants and structs with their encoding and decoding, checksums and hashes, and
-// what is built of records: directories with their htrees, extent trees, areas of
-// xattrs, access control lists. All of it works on bytes in memory; where blocks have
-// to be found or placed, the caller passes functions that do so.
+// the structures built of records: directories with their htrees, extent trees, areas of
+// xattrs, access control lists. It works on bytes in memory; where blocks have to be found
+// or placed, the caller passes functions that do so.
 //
-// The package writes, and reads, for lib/ext4 and the packages below it, so that no
-// offset is counted twice. It depends on lib/tree for times, device numbers and xattrs
-// and on nothing else.
+// All packages of lib/ext4 encode and decode with this one, so every offset stands in one
+// place. It depends only on lib/tree, for times, device numbers and xattrs.
 //
-// A record has one Encode and one Decode, which write it to, and read it from, the first
-// bytes of a slice. Decode checks nothing.
+// A record has one Encode, which writes it to the first bytes of a slice, and one Decode,
+// which reads it from there. Decode checks nothing.
 //
-// Blocks have 4096 bytes. Numbers are little endian, and blocks are numbered from 0;
-// offsets in errors are bytes in the file system.
+// Blocks have 4096 bytes. Numbers are little endian, and blocks are numbered from 0.
+// Offsets in errors are bytes in the file system.
 //
 //	superblock.go  the superblock; geometry.go says what follows from it
 //	feature.go     features that it names

@@ -9,23 +9,23 @@ var (
 	// ErrCorrupt is wrapped by the errors about a file system that breaks the
 	// rules of the format.
 	ErrCorrupt = errors.New("corrupt ext4 file system")
-	// ErrUnsupported is wrapped by the errors about what is not handled
-	// here though it may be valid.
+	// ErrUnsupported is wrapped by the errors about a file system that may be
+	// valid, but that lib/ext4 does not handle.
 	ErrUnsupported = errors.New("unsupported ext4 feature")
 )
 
-// Corrupt is an error about what lies at byte off and breaks the rules of the format.
+// Corrupt returns an error that wraps ErrCorrupt, about the bytes from off on.
 func Corrupt(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrCorrupt)
 }
 
-// Unsupported is an error about what lies at byte off and is not handled.
+// Unsupported returns an error that wraps ErrUnsupported, about the bytes from off on.
 func Unsupported(off int64, format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s: %w", off, fmt.Sprintf(format, args...), ErrUnsupported)
 }
 
-// Broken is an error about what breaks the rules of the format, for callers that know
-// where it lies and say so.
+// Broken returns an error that wraps ErrCorrupt without a place. Its caller knows the place
+// and adds it.
 func Broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }

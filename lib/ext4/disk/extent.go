@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Run is part of a file that lies in one piece: blocks of the disk from physical
-// on hold those of the file from logical on. It may be longer than an extent.
+// Run is a part of a file in consecutive blocks: the blocks of the disk from Physical on
+// hold those of the file from Logical on. It may be longer than an extent can be.
 type Run struct {
 	Logical  uint32
 	Blocks   uint32
 	Physical uint64
 }
 
-// End is the block of the file just behind r.
+// End is the first block of the file after r.
 func (r Run) End() uint64 { return uint64(r.Logical) + uint64(r.Blocks) }
 
 // Offset is where r begins in the file, in bytes.
@@ -22,12 +22,12 @@ func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
 // DiskOffset is where r begins on the disk, in bytes.
 func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
 
-// Bytes is how long r is in a file of size bytes.
+// Bytes is how many bytes of a file of size bytes r holds.
 func (r Run) Bytes(size int64) int64 {
 	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
 }
 
-// ExtentCount is how many extents runs become.
+// ExtentCount is how many extents it takes to store runs.
 func ExtentCount(runs []Run) int {
 	n := 0
 	for _, r := range runs {
@@ -36,7 +36,7 @@ func ExtentCount(runs []Run) int {
 	return n
 }
 
-// ExtentTreeBlocks is how many blocks ExtentTree uses for the tree itself.
+// ExtentTreeBlocks is how many blocks the nodes of ExtentTree take, without the root.
 func ExtentTreeBlocks(runs []Run) int {
 	used := 0
 	for n := ExtentCount(runs); n > ExtentRootMax; {
@@ -46,9 +46,9 @@ func ExtentTreeBlocks(runs []Run) int {
 	return used
 }
 
-// ExtentTree writes the tree of runs, which are sorted and do not overlap: its
-// root to root, every other node by emit to a block that take gives. It returns
-// how many blocks those are. Nodes are filled from the leaves up.
+// ExtentTree builds the extent tree of runs, which are sorted and do not overlap, from the
+// leaves up. It writes the root to root. For every other node it calls take, which returns
+// a free block, and emit, which writes the node there. It returns how many blocks it took.
 func ExtentTree(root *[60]byte, runs []Run, sum InodeSeed, take func() (uint64, error), emit func(block uint64, data []byte) error) (used int, err error) {
 	entries, starts, err := extentLeaves(runs)
 	if err != nil {
@@ -83,14 +83,15 @@ func ExtentTree(root *[60]byte, runs []Run, sum InodeSeed, take func() (uint64, 
 	}
 }
 
-// extentLeaves encodes runs as entries of leaves and lists where these start.
+// extentLeaves encodes runs as entries of leaves. starts has the first block of the file
+// of each entry.
 func extentLeaves(runs []Run) (entries []byte, starts []uint32, err error) {
 	n := ExtentCount(runs)
 	entries, starts = make([]byte, 0, n*ExtentSize), make([]uint32, 0, n)
 	end := uint64(0)
 	for _, r := range runs {
 		if uint64(r.Logical) < end || r.Blocks == 0 || r.End() > ExtentMaxLogical {
-			return nil, nil, fmt.Errorf("%d blocks of a file at block %d, behind block %d: out of order or out of range", r.Blocks, r.Logical, end)
+			return nil, nil, fmt.Errorf("%d blocks of a file at block %d, after block %d: out of order or out of range", r.Blocks, r.Logical, end)
 		}
 		end = r.End()
 		for r.Blocks > 0 {
@@ -104,7 +105,7 @@ func extentLeaves(runs []Run) (entries []byte, starts []uint32, err error) {
 	return entries, starts, nil
 }
 
-// encodeExtentNode writes a node that has entries and room for limit.
+// encodeExtentNode writes a node with entries, and room for limit of them, to b.
 func encodeExtentNode(b, entries []byte, depth, limit int) {
 	clear(b)
 	head := ExtentHead{Magic: ExtentMagic, Entries: uint16(len(entries) / ExtentSize), Max: uint16(limit), Depth: uint16(depth)}

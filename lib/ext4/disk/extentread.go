@@ -1,18 +1,19 @@
 package disk
 
-// ExtentReader reads an extent tree. What it accepts is sorted, without overlaps and
-// not larger than what read hands out: no node can come twice.
+// ExtentReader reads an extent tree. It checks that extents are sorted and do not overlap,
+// so no node can come twice, and the walk ends.
 type ExtentReader struct {
-	// Read returns a node of the tree, a whole block, that is good until the walk ends;
-	// it checks address and checksum.
+	// Read returns a node of the tree, a whole block, which stays valid until the walk
+	// ends. It checks the address and the checksum.
 	Read func(block uint64) ([]byte, error)
-	// Visit is told of each extent in order, also of those that were never written.
+	// Visit is called for each extent in order. unwritten says that the blocks of the
+	// extent were reserved, but never written.
 	Visit func(r Run, unwritten bool) error
 
 	end uint64 // of the last extent, in the file
 }
 
-// Walk reads the tree below the root in i_block.
+// Walk reads the tree whose root is i_block, and calls Visit for its extents.
 func (w *ExtentReader) Walk(root []byte) error {
 	var head ExtentHead
 	head.Decode(root)
@@ -22,8 +23,9 @@ func (w *ExtentReader) Walk(root []byte) error {
 	return w.node(root, ExtentRootMax, head.Depth, span{end: ExtentMaxLogical})
 }
 
-// span is what a node may cover of the file. A node in a block begins where the
-// entry above it says (ext4_valid_extent_entries); the root begins anywhere.
+// span is the range of blocks of the file that a node may cover. A node in a block begins
+// where the entry that leads to it says (ext4_valid_extent_entries); the root may begin
+// anywhere.
 type span struct {
 	start, end uint64
 	exact      bool

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // Extent trees (fs/ext4/ext4_extents.h): a node is a header and entries of one
 // size. The root is in the inode; every other node is a block with a checksum
-// behind the last entry that has room.
+// after the room for entries.
 const (
 	ExtentMagic      = 0xF30A
 	ExtentHeadSize   = 12
@@ -14,7 +14,7 @@ const (
 	ExtentSumOffset  = ExtentHeadSize + extentBlockMax*ExtentSize
 	extentMaxBlocks  = 32768 // of one written extent
 	extentMaxDepth   = 5
-	ExtentMaxLogical = 1<<32 - 1 // blocks of a file are numbered with 32 bits, this is no number
+	ExtentMaxLogical = 1<<32 - 1 // most blocks of a file; they have numbers below this
 )
 
 // ExtentHead is struct ext4_extent_header.
@@ -22,7 +22,7 @@ const (
 //	off size field       meaning                        range
 //	  0    2 Magic       ExtentMagic
 //	  2    2 Entries     in use                         at most Max
-//	  4    2 Max         that have room                 4 or 340
+//	  4    2 Max         entries that fit               4 or 340
 //	  6    2 Depth       0: leaf                        at most 5
 //	  8    4 Generation                                 0
 type ExtentHead struct {
@@ -72,7 +72,7 @@ func (x *ExtentLeaf) Decode(b []byte) {
 	*x = ExtentLeaf{le.Uint32(b[0:]), le.Uint16(b[4:]), join(le.Uint32(b[8:]), uint32(le.Uint16(b[6:])))}
 }
 
-// blocks is the length of x in blocks, and whether they were never written.
+// blocks returns the length of x in blocks; unwritten says that they were never written.
 func (x *ExtentLeaf) blocks() (n uint32, unwritten bool) {
 	if x.Length > extentMaxBlocks {
 		return uint32(x.Length) - extentMaxBlocks, true
@@ -80,7 +80,7 @@ func (x *ExtentLeaf) blocks() (n uint32, unwritten bool) {
 	return uint32(x.Length), false
 }
 
-// ExtentIndex is struct ext4_extent_idx: a node below.
+// ExtentIndex is struct ext4_extent_idx: it leads to a node one level down.
 //
 //	off size field       meaning
 //	  0    4 Logical     first block in the file that it may cover

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// CompatFlags are compatible features: a kernel that does not know one mounts
-// all the same; a checker does not go on.
+// CompatFlags are compatible features: a kernel that does not know one mounts the file
+// system nevertheless; a checker refuses it.
 type CompatFlags uint32
 
 const (
@@ -24,18 +24,19 @@ const (
 		compatStableInodes | CompatOrphanFile
 )
 
-// IncompatFlags are incompatible features: an unknown one refuses the mount.
+// IncompatFlags are incompatible features: a kernel that does not know one refuses to mount
+// the file system.
 type IncompatFlags uint32
 
 const (
 	incompatCompression IncompatFlags = 0x0001 // refused: never was in a kernel
 	IncompatFiletype    IncompatFlags = 0x0002
 	IncompatRecover     IncompatFlags = 0x0004 // the journal is not empty
-	IncompatJournalDev  IncompatFlags = 0x0008 // refused: a journal and no file system
-	IncompatMetaBG      IncompatFlags = 0x0010 // refused: descriptors elsewhere
+	IncompatJournalDev  IncompatFlags = 0x0008 // refused: a journal, not a file system
+	IncompatMetaBG      IncompatFlags = 0x0010 // refused when growing: descriptors elsewhere
 	IncompatExtents     IncompatFlags = 0x0040
 	Incompat64Bit       IncompatFlags = 0x0080
-	IncompatMMP         IncompatFlags = 0x0100 // refused: may be mounted elsewhere
+	IncompatMMP         IncompatFlags = 0x0100 // refused when growing: may be mounted elsewhere
 	IncompatFlexBG      IncompatFlags = 0x0200
 	IncompatEAInode     IncompatFlags = 0x0400
 	incompatDirData     IncompatFlags = 0x1000 // refused
@@ -48,8 +49,8 @@ const (
 	IncompatKnown = IncompatFiletype | IncompatRecover | IncompatExtents | Incompat64Bit | IncompatFlexBG | IncompatCsumSeed
 )
 
-// RoCompatFlags are features that a kernel that does not know them can only
-// read.
+// RoCompatFlags are read-only compatible features: a kernel that does not know one mounts
+// the file system only for reading.
 type RoCompatFlags uint32
 
 const (
@@ -65,7 +66,7 @@ const (
 	RoCompatMetadataCsum RoCompatFlags = 0x0400
 	roCompatReadonly     RoCompatFlags = 0x1000
 	RoCompatProject      RoCompatFlags = 0x2000
-	RoCompatSharedBlocks RoCompatFlags = 0x4000 // Android: one block for equal contents
+	RoCompatSharedBlocks RoCompatFlags = 0x4000 // Android: files may share blocks
 	RoCompatVerity       RoCompatFlags = 0x8000
 	RoCompatOrphans      RoCompatFlags = 0x10000 // orphan_present: the orphan file is not empty
 

@@ -13,7 +13,7 @@ const (
 	SmallGroupDescSize = 32 // without Incompat64Bit
 	InodeSize          = 256
 	SmallInodeSize     = 128 // "good old": what every inode has
-	ExtraISize         = 32  // of the fields behind SmallInodeSize that we know
+	ExtraISize         = 32  // bytes of the fields after SmallInodeSize that we know
 	InodeFixedSize     = SmallInodeSize + ExtraISize
 
 	BlocksPerGroup    = 8 * BlockSize // as many as a bitmap of one block has bits
@@ -27,19 +27,19 @@ const (
 	NlinkMax  = 65000
 )
 
-// Inodes with a number of their own.
+// Inodes with a fixed number.
 const (
 	RootIno      = 2
 	ResizeIno    = 7
 	JournalIno   = 8
-	FirstIno     = 11 // of those without a fixed purpose
+	FirstIno     = 11 // the first inode without a fixed purpose
 	LostFoundIno = FirstIno
 )
 
-// LostFoundDir is the name in the root of the directory for what e2fsck finds.
+// LostFoundDir is the name of the directory in the root to which e2fsck moves lost files.
 const LostFoundDir = "lost+found"
 
 func join(lo, hi uint32) uint64 { return uint64(hi)<<32 | uint64(lo) }
 
-// Split divides a number into its lower and upper half.
+// Split returns the lower and upper half of v.
 func Split(v uint64) (lo, hi uint32) { return uint32(v), uint32(v >> 32) }

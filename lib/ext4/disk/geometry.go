@@ -2,13 +2,14 @@ package disk
 
 import "math"
 
-// Numbers of mke2fs.
+// Limits that mke2fs has, too.
 const (
-	LastGroupRoom  = 50   // blocks that a last, shorter group must have for data
-	MaxReservedGDT = 1024 // as many as a block has numbers of blocks
+	LastGroupRoom  = 50   // blocks for data that a last, shorter group has at least
+	MaxReservedGDT = 1024 // the number of block numbers in a block
 )
 
-// CheckGeometry checks all that addresses are computed from.
+// CheckGeometry checks the fields from which addresses are computed, for a file system in
+// the first size bytes of a disk.
 func (s *Superblock) CheckGeometry(size int64) error {
 	bad := func(format string, args ...any) error { return Corrupt(SuperOffset, format, args...) }
 	switch {
@@ -41,23 +42,23 @@ func (s *Superblock) CheckGeometry(size int64) error {
 	return nil
 }
 
-// Groups is how many groups there are.
+// Groups is the number of groups.
 func (s *Superblock) Groups() uint64 {
 	n := uint64(s.BlocksPerGroup)
 	return (s.Blocks() + n - 1) / n
 }
 
-// inodesPerBlock is how many inodes a block of a table holds.
+// inodesPerBlock is how many inodes a block of an inode table holds.
 func (s *Superblock) inodesPerBlock() uint32 { return BlockSize / uint32(s.InodeSize) }
 
-// TableBlocks is the length of a group's inode table.
+// TableBlocks is the length of a group's inode table in blocks.
 func (s *Superblock) TableBlocks() uint64 {
 	n := uint64(s.inodesPerBlock())
 	return (uint64(s.InodesPerGroup) + n - 1) / n
 }
 
-// HasBackup reports whether group g has copies of the superblock and of the
-// descriptors, or with 0 the first.
+// HasBackup reports whether group g has the superblock and the descriptors: copies, or in
+// group 0 the originals.
 func (s *Superblock) HasBackup(g uint64) bool {
 	if s.Compat&CompatSparseSuper2 != 0 {
 		return g == 0 || g == uint64(s.BackupGroups[0]) || g == uint64(s.BackupGroups[1])
@@ -65,7 +66,7 @@ func (s *Superblock) HasBackup(g uint64) bool {
 	return s.RoCompat&RoCompatSparseSuper == 0 || IsBackupGroup(uint32(g))
 }
 
-// DescOffset is where the descriptor of group g is.
+// DescOffset is where the descriptor of group g is in the file system, in bytes.
 func (s *Superblock) DescOffset(g uint64) int64 {
 	size := uint64(s.GroupDescSize())
 	perBlock := BlockSize / size
@@ -81,7 +82,7 @@ func (s *Superblock) DescOffset(g uint64) int64 {
 	return int64(block*BlockSize + g%perBlock*size)
 }
 
-// GroupSize is how many blocks a group has, but for the last one.
+// GroupSize is how many blocks a group has. The last group may have fewer.
 func (s *Superblock) GroupSize() uint64 { return uint64(s.BlocksPerGroup) }
 
 // DescBlocks is how many blocks the descriptors take.
@@ -89,8 +90,9 @@ func (s *Superblock) DescBlocks() uint64 {
 	return DivUp(s.Groups(), DescsPerBlock(uint32(s.GroupDescSize())))
 }
 
-// HeadBlocks is what group g begins with: superblock, descriptors and their
-// reserve, or nothing. Growing does not change it.
+// HeadBlocks is how many blocks at the start of group g hold the superblock, the
+// descriptors and the blocks reserved for descriptors: 0 in a group without copies.
+// Growing does not change it.
 func (s *Superblock) HeadBlocks(g uint64) uint64 {
 	if !s.HasBackup(g) {
 		return 0
@@ -103,8 +105,8 @@ func (s *Superblock) GroupBlocks(n uint64) uint64 {
 	return min(s.Blocks()-n*s.GroupSize(), s.GroupSize())
 }
 
-// IsBackupGroup reports whether group g has a copy of the superblock and the
-// descriptors, or with 0 the first: sparse_super, ext4_bg_has_super.
+// IsBackupGroup reports whether group g has the superblock and the descriptors, in file
+// systems with sparse_super (ext4_bg_has_super): copies, or in group 0 the originals.
 func IsBackupGroup(g uint32) bool {
 	if g <= 1 {
 		return true
@@ -124,8 +126,8 @@ func IsBackupGroup(g uint32) bool {
 	return false
 }
 
-// BackupGroups are all groups with copies among the first groups, 0 included, in
-// ascending order.
+// BackupGroups returns those of the first groups groups that have the superblock, group 0
+// included, in ascending order.
 func BackupGroups(groups uint32) []uint32 {
 	var list []uint32
 	for g := uint32(0); g < min(groups, 2); g++ {
@@ -152,10 +154,11 @@ func BackupGroups(groups uint32) []uint32 {
 // DivUp is n/by, rounded up.
 func DivUp(n, by uint64) uint64 { return n/by + min(n%by, 1) }
 
-// DescsPerBlock is how many group descriptors a block has.
+// DescsPerBlock is how many group descriptors of descSize bytes a block holds.
 func DescsPerBlock(descSize uint32) uint64 { return BlockSize / uint64(descSize) }
 
-// DescBlocks is how many blocks the descriptors of a file system take.
+// DescBlocks is how many blocks the descriptors, of descSize bytes, of a file system of
+// the given number of blocks take.
 func DescBlocks(blocks uint64, descSize uint32) uint64 {
 	return DivUp(DivUp(blocks, BlocksPerGroup), DescsPerBlock(descSize))
 }

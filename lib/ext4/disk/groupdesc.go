@@ -6,13 +6,13 @@ import "encoding/binary"
 type DescFlags uint16
 
 const (
-	InodeUninit DescFlags = 1 // no inode is in use, the bitmap may be anything
-	BlockUninit DescFlags = 2 // the bitmap may be anything, the metadata tells
-	TableZeroed DescFlags = 4 // the unused rest of the inode table is zero
+	InodeUninit DescFlags = 1 // no inode is in use; the inode bitmap is not valid
+	BlockUninit DescFlags = 2 // only metadata is in use; the block bitmap is not valid
+	TableZeroed DescFlags = 4 // the unused part of the inode table is zero
 )
 
-// GroupDesc is struct ext4_group_desc. The lower halves are in the first 32
-// bytes, which are all that there is without 64bit.
+// GroupDesc is struct ext4_group_desc. The lower halves are in the first 32 bytes. Without
+// 64bit a descriptor has only these.
 //
 //	off  off size field             meaning
 //	 00   20    4 BlockBitmap       its block
@@ -23,10 +23,10 @@ const (
 //	 10   30    2 Dirs              inodes that are directories
 //	 12         2 Flags
 //	 14   34    4 Exclude           bitmap of snapshots: 0
-//	 18   38    2 BlockBitmapSum    seed.bitmap
-//	 1A   3A    2 InodeBitmapSum    seed.bitmap
+//	 18   38    2 BlockBitmapSum    Seed.Bitmap
+//	 1A   3A    2 InodeBitmapSum    Seed.Bitmap
 //	 1C   32    2 Unused            inodes at the end of the table, never used
-//	 1E         2 Checksum          seed.group
+//	 1E         2 Checksum          Seed.Group
 //	      3C    4 -                 0
 type GroupDesc struct {
 	BlockBitmap    uint64
@@ -49,7 +49,7 @@ const (
 )
 
 // Encode writes d to b, which has SmallGroupDescSize or at least GroupDescSize
-// bytes. The Checksum is d's: see seed.SealGroup.
+// bytes. It does not compute the Checksum: see Seed.SealGroup.
 func (d *GroupDesc) Encode(b []byte) {
 	le := binary.LittleEndian
 	le.PutUint32(b[0x00:], uint32(d.BlockBitmap))
@@ -81,7 +81,7 @@ func (d *GroupDesc) Encode(b []byte) {
 }
 
 // Decode reads d from b, which has SmallGroupDescSize or at least GroupDescSize
-// bytes. Of a small one the checksums of bitmaps have 16 bits.
+// bytes. In a small descriptor the checksums of bitmaps have 16 bits.
 func (d *GroupDesc) Decode(b []byte) {
 	le := binary.LittleEndian
 	*d = GroupDesc{

@@ -2,22 +2,22 @@ package disk
 
 import "math/bits"
 
-// NameHash is where a name belongs in a hashed directory: leaves are in order of
-// major, and of minor within one value of it.
+// NameHash is the hash of a name, which decides its place in a hashed directory: leaves are
+// in order of Major, then of Minor.
 type NameHash struct {
-	Major uint32 // even: the lowest bit in the index says "and more of the same"
+	Major uint32 // even: in an index, the lowest bit has another meaning (htreeEntry)
 	Minor uint32
 }
 
-// hashEOF is kept by the kernel for the end of a directory (EXT4_HTREE_EOF_32BIT).
+// hashEOF is reserved by the kernel for the end of a directory (EXT4_HTREE_EOF_32BIT).
 const hashEOF = 0x7FFFFFFF
 
-// defaultHashSeed is that of MD4, used where the superblock has none.
+// defaultHashSeed is the initial state of MD4, the seed if the superblock has none.
 var defaultHashSeed = [4]uint32{0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476}
 
-// HashName is ext4's hash of a name by half of MD4 (__ext4fs_dirhash in
-// fs/ext4/hash.c). Bytes above 127 count as negative unless unsigned is set; the
-// superblock says which of the two holds for an image.
+// HashName is ext4's hash of a name with half of MD4 (__ext4fs_dirhash in
+// fs/ext4/hash.c). Bytes above 127 count as negative numbers unless unsigned is true; the
+// superblock says which of the two a file system uses.
 func HashName(name string, seed [4]uint32, unsigned bool) NameHash {
 	state := seed
 	if seed == [4]uint32{} {
@@ -34,7 +34,8 @@ func HashName(name string, seed [4]uint32, unsigned bool) NameHash {
 	return NameHash{major, state[2]}
 }
 
-// hashWords packs the first 32 bytes of s, padded with its length (str2hashbuf).
+// hashWords packs the first 32 bytes of s into words, padded with the length of s
+// (str2hashbuf).
 func hashWords(s string, unsigned bool) (words [8]uint32) {
 	pad := uint32(len(s)) | uint32(len(s))<<8
 	pad |= pad << 16

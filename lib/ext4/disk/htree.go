@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Leaves and nodes are filled to four fifths, as e2fsck -D leaves them, so that
-// the first names to come do not split them; in full only where the index would
-// not hold them otherwise.
+// Leaves and nodes are filled to four fifths, as e2fsck -D does, so that the first new
+// names do not split them. They are filled completely only if the directory would be too
+// large for its index otherwise.
 const (
 	htreeFillNum = 4
 	htreeFillDen = 5
 )
 
-// limits are how many entries the tables of root and nodes have room for.
+// limits returns how many entries the tables of the root and of a node have room for.
 func (o *DirOptions) limits() (root, node int) {
 	if o.Checksums {
 		return htreeRootLimit, htreeNodeLimit
@@ -24,8 +24,8 @@ func (o *DirOptions) limits() (root, node int) {
 	return (BlockSize - HtreeRootTable) / HtreeEntrySize, (BlockSize - htreeNodeTable) / HtreeEntrySize
 }
 
-// nodes is how many blocks an htree needs between its root and that many leaves;
-// ok is false if it has no room for them.
+// nodes is how many nodes an htree needs between its root and the given number of leaves;
+// ok is false if it has no room for so many leaves.
 func (o *DirOptions) nodes(leaves int) (n int, ok bool) {
 	root, node := o.limits()
 	if leaves <= root {
@@ -43,7 +43,7 @@ type hashedDirent struct {
 	Dirent
 }
 
-// planIndex divides ents into the leaves of an htree: in order of their hash.
+// planIndex divides ents into the leaves of an htree, in the order of their hashes.
 func (p *dirPlan) planIndex(ents []Dirent) error {
 	hashed := make([]hashedDirent, len(ents))
 	for i, d := range ents {
@@ -70,7 +70,7 @@ func (p *dirPlan) planIndex(ents []Dirent) error {
 	for _, leaf := range p.blocks {
 		first := hashed[at].Major
 		if at > 0 && hashed[at-1].Major == first {
-			first |= 1 // the leaf before has names with this hash, too
+			first |= 1 // the previous leaf has names with this hash, too
 		}
 		p.hashes = append(p.hashes, first)
 		at += len(leaf)
@@ -78,7 +78,7 @@ func (p *dirPlan) planIndex(ents []Dirent) error {
 	return nil
 }
 
-// encodeIndex writes the blocks of an htree to b: the root, nodes if there are any,
+// encodeIndex writes the blocks of an htree to b: the root, the nodes if it has any, the
 // leaves.
 func (p *dirPlan) encodeIndex(b []byte, self, parent uint32, sum InodeSeed) {
 	table := make([]htreeEntry, len(p.blocks))
@@ -106,7 +106,8 @@ func (p *dirPlan) encodeIndex(b []byte, self, parent uint32, sum InodeSeed) {
 	p.encodeTable(b[:BlockSize], HtreeRootTable, rootLimit, table, sum)
 }
 
-// encodeDots begins the root of an htree: .. takes the rest of the block.
+// encodeDots writes the entries . and .. of the root of an htree. The second takes the rest
+// of the block.
 func encodeDots(b []byte, self, parent uint32) {
 	(&DirentHead{Ino: self, RecLen: DotSize, NameLen: 1, Kind: KindDir}).Encode(b)
 	copy(b[DirentHeadSize:], ".")
@@ -114,8 +115,7 @@ func encodeDots(b []byte, self, parent uint32) {
 	copy(b[DotSize+DirentHeadSize:], "..")
 }
 
-// encodeTable writes entries to the table that begins at table in block, and seals
-// the block.
+// encodeTable writes entries to the table at byte table of block, and seals the block.
 func (p *dirPlan) encodeTable(block []byte, table, limit int, entries []htreeEntry, sum InodeSeed) {
 	for i := range entries {
 		entries[i].Encode(block[table+i*HtreeEntrySize:])

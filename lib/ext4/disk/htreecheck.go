@@ -2,8 +2,8 @@ package disk
 
 import "encoding/binary"
 
-// HtreeTable is where the table of a root or node of an htree begins, or 0 if
-// block, one of a directory, is none (get_dx_countlimit).
+// HtreeTable is where in block, one of a directory, the table begins if the block is a root
+// or node of an htree, and 0 if it is not (get_dx_countlimit).
 func HtreeTable(block []byte) int {
 	var first, second DirentHead
 	first.Decode(block)
@@ -19,7 +19,7 @@ func HtreeTable(block []byte) int {
 	return 0
 }
 
-// decodeTable returns the table at table in block; the Hash of entry 0 is 0.
+// decodeTable returns the table at byte table of block. The Hash of its entry 0 is 0.
 func decodeTable(block []byte, table int, opt DirOptions) ([]htreeEntry, error) {
 	var count htreeCount
 	count.Decode(block[table:])
@@ -49,17 +49,16 @@ func checkHtreeSum(block []byte, table int, sum InodeSeed) error {
 	return nil
 }
 
-// htreeCheck looks whether every name of a hashed directory is where lookups
-// search for it.
+// htreeCheck checks that every name of a hashed directory is where lookups search for it.
 type htreeCheck struct {
 	opt    DirOptions
 	read   func(block uint32) ([]byte, error) // a block of the directory, good until the next call
 	seen   []bool
-	hashed bool // by the hash that we know
+	hashed bool // with the hash that we know
 }
 
-// CheckIndex checks the htree of a directory of size blocks. It reads each of them
-// once; their checksums are left to read.
+// CheckIndex checks the htree of a directory of size blocks. It calls read once for each
+// block; read checks the checksum.
 func CheckIndex(size uint32, opt DirOptions, read func(block uint32) ([]byte, error)) error {
 	c := htreeCheck{opt: opt, read: read, seen: make([]bool, size)}
 	root, err := c.block(0)
@@ -95,8 +94,8 @@ func (c *htreeCheck) block(i uint32) ([]byte, error) {
 	return c.read(i)
 }
 
-// table checks what entries lead to. All of it has hashes from first on and below
-// end; an odd end is part of it.
+// table checks the blocks that entries lead to. All names in them have hashes from first
+// up to end; if end is odd, names with the hash end-1 may be in them, too.
 func (c *htreeCheck) table(entries []htreeEntry, levels int, first, end uint64) error {
 	for i, e := range entries {
 		from, to := first, end

@@ -16,8 +16,8 @@ const (
 	FlagIndex      InodeFlags = 0x1000     // directory with an htree
 	FlagHugeFile   InodeFlags = 0x40000    // Blocks counts blocks
 	FlagExtents    InodeFlags = 0x80000    // Block holds an extent tree
-	FlagVerity     InodeFlags = 0x100000   // Merkle tree behind the content
-	FlagEAInode    InodeFlags = 0x200000   // value of an xattr
+	FlagVerity     InodeFlags = 0x100000   // a Merkle tree follows the content
+	FlagEAInode    InodeFlags = 0x200000   // the content is the value of an xattr
 	FlagInlineData InodeFlags = 0x10000000 // Block and an xattr hold the content
 	FlagCasefold   InodeFlags = 0x40000000
 )
@@ -35,8 +35,8 @@ const (
 	ModePerm   = 0o7777
 )
 
-// Inode is struct ext4_inode (fs/ext4/ext4.h). An inode of 128 bytes ends
-// before ExtraISize; of a longer one only the fields within ExtraISize count.
+// Inode is struct ext4_inode (fs/ext4/ext4.h). An inode of 128 bytes ends before
+// ExtraISize; in a longer one only the fields within ExtraISize are valid.
 //
 //	off size field        meaning                                     range
 //	 00    2 Mode         kind and permissions
@@ -45,14 +45,14 @@ const (
 //	 08    4 Atime, 0C Ctime, 10 Mtime      seconds, more at 8C, 84, 88
 //	 14    4 Dtime        when deleted; next in the list of orphans   0 in use
 //	 18    2 GID          lower half, the upper at 7A
-//	 1A    2 Links        names; directories 2 + subdirectories       1: more than 64998 of them
+//	 1A    2 Links        names; of a directory 2 + subdirectories    1: more than 64998 subdirectories
 //	 1C    4 Blocks       sectors, lower part, the upper 16 bits at 74
 //	 20    4 Flags
 //	 24    4 Version      lower half of a counter, the upper at 98    0
 //	 28   60 Block        extent tree, target, device or block map
 //	 64    4 Generation   for NFS; part of checksums                  0
 //	 68    4 FileACL      block of xattrs, the upper 16 bits at 76    0: none
-//	 7C    2 Checksum     InodeSeed.inode, lower half, the upper at 82
+//	 7C    2 Checksum     InodeSeed.Inode, lower half, the upper at 82
 //	 80    2 ExtraISize   bytes of the fields from here on            32
 //	 84    4 ctime, 88 mtime, 8C atime      extra: nanoseconds << 2 | epoch
 //	 90    4 Crtime       when made, extra at 94
@@ -83,12 +83,12 @@ type Inode struct {
 const (
 	InodeSumLo  = 0x7C
 	InodeSumHi  = 0x82
-	inodeSumEnd = 4 // ExtraISize from which on there is an upper half
+	inodeSumEnd = 4 // the smallest ExtraISize with the upper half of the checksum
 	BlockOffset = 0x28
 )
 
-// Encode writes n to b, an inode of SmallInodeSize or more bytes. What lies
-// behind ExtraISize stays; the Checksum is n's: see InodeSeed.seal.
+// Encode writes n to b, an inode of SmallInodeSize or more bytes. It does not change the
+// bytes after ExtraISize, and does not compute the Checksum: see InodeSeed.Seal.
 func (n *Inode) Encode(b []byte) {
 	le := binary.LittleEndian
 	le.PutUint16(b[0x00:], n.Mode)
@@ -167,43 +167,43 @@ func (n *Inode) Decode(b []byte) {
 	n.Project = le.Uint32(extra[0x1C:])
 }
 
-// Timestamp is a time as an inode has it: seconds and, where there is room, the
-// nanoseconds << 2 and two more bits of the seconds. Those count epochs of 2^32
-// seconds from the value of Low as a signed number on (ext4_decode_extra_time).
+// Timestamp is a time as an inode stores it: seconds in Low, which is signed; and in Extra,
+// if the inode has room for it, the nanoseconds << 2 and two more bits, which are a number
+// of 2^32 seconds to be added (ext4_decode_extra_time).
 type Timestamp struct {
 	Low, Extra uint32
 }
 
-// The times that a stamp can hold.
+// Limits of a Timestamp.
 const (
 	MinTime = -1 << 31          // 1901-12-13 20:45:52
 	MaxTime = 3<<32 + 1<<31 - 1 // 2446-05-10 22:38:55
-	noEpoch = 1<<31 - 1         // the last that one without Extra can hold: 2038-01-19 03:14:07
-	MaxNsec = 1_000_000_000 - 1 // Extra has room for more, no reader checks
-	epochs  = 1<<2 - 1          // the bits of Extra that are no nanoseconds
+	noEpoch = 1<<31 - 1         // latest time without Extra: 2038-01-19 03:14:07
+	MaxNsec = 1_000_000_000 - 1 // Extra has room for more, and the kernel does not check
+	epochs  = 1<<2 - 1          // the bits of Extra that belong to the seconds
 )
 
-// EncodeTime is t, which lies from MinTime to MaxTime.
+// EncodeTime returns the Timestamp of t, which is in the range from MinTime to MaxTime.
 func EncodeTime(t tree.Time) Timestamp {
 	epoch := uint32((t.Sec-int64(int32(t.Sec)))>>32) & epochs
 	return Timestamp{Low: uint32(t.Sec), Extra: t.Nsec<<2 | epoch}
 }
 
-// Decode is the time of s; ok is false if the nanoseconds are none.
+// Decode returns the time of s; ok is false if the nanoseconds exceed MaxNsec.
 func (s Timestamp) Decode() (t tree.Time, ok bool) {
 	t.Sec = int64(int32(s.Low)) + int64(s.Extra&epochs)<<32
 	t.Nsec = s.Extra >> 2
 	return t, t.Nsec <= MaxNsec
 }
 
-// The device numbers that an inode can hold: those of the kernel.
+// The largest device numbers that an inode can hold, which are also those of the kernel.
 const (
 	MaxMajor = 1<<12 - 1
 	MaxMinor = 1<<20 - 1
 )
 
-// EncodeDevice fills i_block of a device: the first word for small numbers, else
-// the second (old_encode_dev and new_encode_dev in linux/kdev_t.h).
+// EncodeDevice returns i_block of a device: small numbers are in the first word, others
+// in the second (old_encode_dev and new_encode_dev in linux/kdev_t.h).
 func EncodeDevice(d tree.Device) (block [60]byte) {
 	le := binary.LittleEndian
 	if d.Major < 256 && d.Minor < 256 {

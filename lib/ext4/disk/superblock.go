@@ -28,7 +28,7 @@ const (
 )
 
 // Superblock is struct ext4_super_block (fs/ext4/ext4.h). Words named Hi are the
-// upper halves of 64-bit numbers; blocks, ReservedBlocks and FreeBlocks join them.
+// upper halves of 64-bit numbers; Blocks, ReservedBlocks and FreeBlocks join them.
 //
 //	off  size field              meaning                                       range
 //	000     4 Inodes             groups * InodesPerGroup                       exactly
@@ -55,7 +55,7 @@ const (
 //	048     4 CreatorOS          0: Linux
 //	04C     4 Rev                0: fixed inode size, no features              1
 //	050     2 DefUID, 052 DefGID who may take reserved blocks
-//	054     4 FirstIno           of those without a fixed purpose              11
+//	054     4 FirstIno           the first without a fixed purpose             11
 //	058     2 InodeSize                                                        256; 128 read
 //	05A     2 BlockGroup         the group that this copy is in
 //	05C     4 Compat, 060 Incompat, 064 RoCompat
@@ -64,7 +64,7 @@ const (
 //	088    64 LastMounted        NUL-terminated
 //	0C8     4 Algorithms         of compression                                0
 //	0CC     1 Prealloc, 0CD PreallocDir                                        0
-//	0CE     2 ReservedGDT        blocks behind the descriptors                 at most 1024
+//	0CE     2 ReservedGDT        blocks reserved after the descriptors         at most 1024
 //	0D0    16 JournalUUID        of an external journal
 //	0E0     4 JournalIno         8
 //	0E4     4 JournalDev         0
@@ -203,22 +203,22 @@ type Superblock struct {
 	Checksum         uint32
 }
 
-// Encode writes s to the first SuperSize bytes of b, its Checksum as it is: see
-// seal.
+// Encode writes s to the first SuperSize bytes of b. It does not compute the Checksum: see
+// Seal.
 func (s *Superblock) Encode(b []byte) {
 	if _, err := binary.Encode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err) // the struct has a fixed size
 	}
 }
 
-// Decode reads s from the first SuperSize bytes of b. Nothing of it is checked.
+// Decode reads s from the first SuperSize bytes of b. It checks nothing.
 func (s *Superblock) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err)
 	}
 }
 
-// Seal is encode with the right Checksum, or none without metadata_csum.
+// Seal is Encode with the right Checksum, which is 0 without metadata_csum.
 func (s *Superblock) Seal(b []byte) {
 	s.Checksum = 0
 	s.Encode(b)
@@ -237,7 +237,7 @@ func (s *Superblock) ReservedBlocks() uint64 { return join(s.ReservedLo, s.high(
 // FreeBlocks is how many blocks are free.
 func (s *Superblock) FreeBlocks() uint64 { return join(s.FreeBlocksLo, s.high(s.FreeBlocksHi)) }
 
-// high is a Hi word, which has a meaning with 64bit only.
+// high returns hi, a word named Hi, or 0 without 64bit, where such words have no meaning.
 func (s *Superblock) high(hi uint32) uint32 {
 	if s.Incompat&Incompat64Bit == 0 {
 		return 0
@@ -251,7 +251,7 @@ func (s *Superblock) SetBlocks(n uint64) { s.BlocksLo, s.BlocksHi = Split(n) }
 // SetFreeBlocks sets what FreeBlocks returns.
 func (s *Superblock) SetFreeBlocks(n uint64) { s.FreeBlocksLo, s.FreeBlocksHi = Split(n) }
 
-// HasSums reports whether there are checksums of metadata.
+// HasSums reports whether the file system has checksums of metadata.
 func (s *Superblock) HasSums() bool { return s.RoCompat&RoCompatMetadataCsum != 0 }
 
 // GroupDescSize is how many bytes a group descriptor has.
@@ -262,7 +262,7 @@ func (s *Superblock) GroupDescSize() int {
 	return int(s.DescSize)
 }
 
-// Seed is what the checksums of this file system start from.
+// Seed returns the seed of the checksums of this file system.
 func (s *Superblock) Seed() Seed {
 	if s.Incompat&IncompatCsumSeed != 0 {
 		return Seed(s.ChecksumSeed)
@@ -273,8 +273,8 @@ func (s *Superblock) Seed() Seed {
 // superMagicOffset is where a superblock has its magic number.
 const superMagicOffset = 0x38
 
-// HasMagic reports whether head, the beginning of a file or disk, begins an ext2, ext3 or
-// ext4 file system as far as the magic number says.
+// HasMagic reports whether head, the beginning of a file or disk, has the magic number of
+// an ext2, ext3 or ext4 file system in its place.
 func HasMagic(head []byte) bool {
 	const at = SuperOffset + superMagicOffset
 	return len(head) >= at+2 && binary.LittleEndian.Uint16(head[at:]) == SuperMagic

@@ -2,7 +2,7 @@ package disk
 
 import "ocipipe/lib/tree"
 
-// types has what the kinds of files are in modes and in directory entries.
+// types has, for each type of file, its code in modes and in directory entries.
 var types = [...]struct {
 	mode uint16
 	kind uint8
@@ -16,7 +16,7 @@ var types = [...]struct {
 	tree.Socket: {ModeSocket, KindSocket},
 }
 
-// byMode has the kinds of files by the upper bits of a mode.
+// byMode has the types of files by the upper four bits of a mode.
 var byMode = func() (list [16]tree.Type) {
 	for t, r := range types {
 		if r.mode != 0 {
@@ -29,8 +29,8 @@ var byMode = func() (list [16]tree.Type) {
 // ModeOf is the upper bits of the mode of a file of type t.
 func ModeOf(t tree.Type) uint16 { return types[t].mode }
 
-// KindOf is what a directory entry says of a file of type t; KindUnknown for 0.
+// KindOf is the kind of a file of type t in a directory entry; KindUnknown if t is 0.
 func KindOf(t tree.Type) uint8 { return types[t].kind }
 
-// Type is the type of the file that n is, 0 if there is none like it.
+// Type is the type of file of n, or 0 if its Mode has none.
 func (n *Inode) Type() tree.Type { return byMode[n.Mode>>12] }

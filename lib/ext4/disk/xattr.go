@@ -10,9 +10,9 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// xattrPrefixes are the prefixes that Linux shows again. Those with whole set are
-// names of their own. There is a number for "system." too, but no such name is
-// shown that is not a list of access control.
+// xattrPrefixes are the prefixes of the names that Linux shows to programs. With whole set,
+// the prefix is the whole name. The format has a number for "system.", too, but Linux
+// shows only access control lists of that name space.
 var xattrPrefixes = [...]struct {
 	index uint8
 	name  string
@@ -25,8 +25,8 @@ var xattrPrefixes = [...]struct {
 	{xattrSecurity, "security.", false},
 }
 
-// SplitXattr finds the prefix of name; ok is false if the format has no place for
-// such a name.
+// SplitXattr divides name into the number of its prefix and the rest; ok is false if the
+// format cannot store such a name.
 func SplitXattr(name string) (index uint8, rest string, ok bool) {
 	for _, p := range xattrPrefixes {
 		if rest, found := strings.CutPrefix(name, p.name); found && (rest == "") == p.whole {
@@ -36,11 +36,11 @@ func SplitXattr(name string) (index uint8, rest string, ok bool) {
 	return 0, "", false
 }
 
-// IsACL reports whether index is of lists of access control, which have a form of
-// their own.
+// IsACL reports whether index is that of an access control list, whose value is stored in
+// a form of its own.
 func IsACL(index uint8) bool { return index == xattrACLAccess || index == xattrACLDefault }
 
-// storedXattr is an xattr as the format has it.
+// storedXattr is an xattr in the form in which it is stored.
 type storedXattr struct {
 	index uint8
 	name  string // without the prefix
@@ -48,19 +48,19 @@ type storedXattr struct {
 	from  *tree.Xattr
 }
 
-// size is what x takes of an inode or block.
+// size is how many bytes x takes in an inode or block.
 func (x *storedXattr) size() int {
 	return xattrEntSize + padXattr(len(x.name)) + padXattr(len(x.value))
 }
 
 func padXattr(n int) int { return (n + xattrAlign - 1) &^ (xattrAlign - 1) }
 
-// xattrBlockRoom is what all xattrs in a block may take.
+// xattrBlockRoom is how many bytes all xattrs in a block may take.
 const xattrBlockRoom = BlockSize - XattrHeadSize - xattrEndSize
 
-// PlanXattrs encodes xs: all of them behind the inode, in an area of room bytes, if
-// they fit, else in a block; in both where the block alone is too small. inline is
-// the area and block the block, or nil. The block belongs to one inode and has no
+// PlanXattrs encodes xs: in the inode, in an area of room bytes, if all of them fit there;
+// else in a block; or in both if the block alone is too small. inline is the area, block
+// the block; one that is not needed is nil. The block has a count of one inode and no
 // checksum: see SetXattrRefs and SealXattrBlock. Equal xs make equal blocks.
 func PlanXattrs(xs []tree.Xattr, room int) (inline, block []byte, err error) {
 	stored, err := storeXattrs(xs)
@@ -93,7 +93,7 @@ func PlanXattrs(xs []tree.Xattr, room int) (inline, block []byte, err error) {
 	return inline, block, nil
 }
 
-// storeXattrs turns xs into what is stored, in the order that blocks have.
+// storeXattrs turns xs into the form in which they are stored, in the order of a block.
 func storeXattrs(xs []tree.Xattr) ([]storedXattr, error) {
 	stored := make([]storedXattr, 0, len(xs))
 	for i := range xs {
@@ -124,7 +124,8 @@ func xattrsSize(xs []storedXattr) (n int) {
 	return n
 }
 
-// divideXattrs puts into the inode what fits there, one after the other.
+// divideXattrs divides xs: in order, each one that still fits into room bytes goes inside
+// the inode, the others outside.
 func divideXattrs(xs []storedXattr, room int) (inside, outside []storedXattr) {
 	for _, x := range xs {
 		if n := x.size(); n <= room {
@@ -136,9 +137,9 @@ func divideXattrs(xs []storedXattr, room int) (inside, outside []storedXattr) {
 	return inside, outside
 }
 
-// encodeXattrs writes entries to b from byte at on, values from its end backwards.
-// Offsets of values count from byte base. Only in a block, whose base is 0, entries
-// have hashes; it returns that of all.
+// encodeXattrs writes entries to b from byte at on, and values from the end of b backwards.
+// Offsets of values count from byte base. Entries have hashes only in a block, whose base
+// is 0; encodeXattrs returns the hash of the block.
 func encodeXattrs(b []byte, xs []storedXattr, at, base int) (hash uint32) {
 	end := len(b)
 	for _, x := range xs {
@@ -159,8 +160,8 @@ func encodeXattrs(b []byte, xs []storedXattr, at, base int) (hash uint32) {
 	return hash
 }
 
-// hashXattr is the hash in an entry (ext4_xattr_hash_entry): over the name, then
-// over the value in words.
+// hashXattr is the hash of an entry (ext4_xattr_hash_entry): over the name, then over the
+// value in words.
 func hashXattr(name string, value []byte) (hash uint32) {
 	for i := range len(name) {
 		hash = hash<<5 ^ hash>>27 ^ uint32(name[i])
@@ -173,8 +174,7 @@ func hashXattr(name string, value []byte) (hash uint32) {
 	return hash
 }
 
-// SetXattrRefs says in a block of xattrs how many inodes, at most XattrMaxRefs,
-// have it.
+// SetXattrRefs stores in a block of xattrs that n inodes use it, at most XattrMaxRefs.
 func SetXattrRefs(block []byte, n uint32) {
 	var head XattrHead
 	head.Decode(block)
@@ -182,8 +182,8 @@ func SetXattrRefs(block []byte, n uint32) {
 	head.Encode(block)
 }
 
-// SealXattrBlock stores the checksum of a block of xattrs that will lie at block
-// at.
+// SealXattrBlock stores the checksum of a block of xattrs. at is the number of the block
+// where it will be.
 func SealXattrBlock(block []byte, at uint64, s Seed) {
 	var head XattrHead
 	head.Decode(block)

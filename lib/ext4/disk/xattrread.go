@@ -10,8 +10,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// AppendInodeXattrs appends to list what is in area, that behind the fields of an
-// inode. There may be nothing.
+// AppendInodeXattrs appends to list the xattrs in area, the part of an inode after its
+// fields. An area without the magic number has none.
 func AppendInodeXattrs(list []tree.Xattr, area []byte) ([]tree.Xattr, error) {
 	if len(area) < XattrMagicSize || binary.LittleEndian.Uint32(area) != xattrMagic {
 		return list, nil
@@ -19,8 +19,8 @@ func AppendInodeXattrs(list []tree.Xattr, area []byte) ([]tree.Xattr, error) {
 	return appendXattrs(list, area, XattrMagicSize, XattrMagicSize)
 }
 
-// AppendBlockXattrs appends to list what is in a block of xattrs. Its checksum is
-// left to the caller.
+// AppendBlockXattrs appends to list the xattrs in a block. It leaves the checksum of the
+// block to the caller.
 func AppendBlockXattrs(list []tree.Xattr, block []byte) ([]tree.Xattr, error) {
 	var head XattrHead
 	head.Decode(block)
@@ -30,8 +30,9 @@ func AppendBlockXattrs(list []tree.Xattr, block []byte) ([]tree.Xattr, error) {
 	return appendXattrs(list, block, XattrHeadSize, 0)
 }
 
-// appendXattrs reads entries from byte at of b on. Names that Linux does not show
-// are left out. All values together are not longer than b.
+// appendXattrs reads entries from byte at of b on; offsets of values count from byte base.
+// It leaves out names that Linux does not show. It refuses values that together are longer
+// than b.
 func appendXattrs(list []tree.Xattr, b []byte, at, base int) ([]tree.Xattr, error) {
 	left := len(b)
 	for {
@@ -70,24 +71,25 @@ func appendXattrs(list []tree.Xattr, b []byte, at, base int) ([]tree.Xattr, erro
 	}
 }
 
-// loadXattr is what a stored xattr stands for.
+// loadXattr is the inverse of storeXattrs for one xattr; known is false if Linux does not
+// show it.
 func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool, err error) {
 	name, known, ok := joinXattr(index, rest)
 	if !ok {
-		return x, false, Broken("xattr name %q behind prefix %d", rest, index)
+		return x, false, Broken("xattr name %q after prefix %d", rest, index)
 	}
 	x = tree.Xattr{Name: name, Value: string(value)}
 	if IsACL(index) {
 		if x.Value, err = unpackACL(value); err != nil {
 			return x, false, Broken("xattr %s: %s", name, err)
 		}
-		known = len(x.Value) > posixacl.HeadSize // one without entries is none
+		known = len(x.Value) > posixacl.HeadSize // Linux does not show a list without entries
 	}
 	return x, known, nil
 }
 
-// joinXattr is the inverse of SplitXattr; known is false for an index that Linux
-// does not show, ok if it is one that no such name can have.
+// joinXattr is the inverse of SplitXattr; known is false if Linux does not show names with
+// index, ok is false if no name with index can have rest.
 func joinXattr(index uint8, rest string) (name string, known, ok bool) {
 	for _, p := range xattrPrefixes {
 		if p.index == index {
@@ -97,15 +99,15 @@ func joinXattr(index uint8, rest string) (name string, known, ok bool) {
 	return "", false, true
 }
 
-// SortXattrs brings what was read into the order of an Entry. Of two with one name
-// the first counts.
+// SortXattrs sorts list into the order of tree.Entry.Xattrs, in place. Of two xattrs with
+// one name it keeps the first.
 func SortXattrs(list []tree.Xattr) []tree.Xattr {
 	slices.SortStableFunc(list, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(list, func(a, b tree.Xattr) bool { return a.Name == b.Name })
 }
 
-// CheckXattrHashes checks the hashes of the entries in a valid block of xattrs.
-// Those of names with bytes above 127 depend on the kernel.
+// CheckXattrHashes checks the hashes of the entries in a valid block of xattrs. It skips
+// names with bytes above 127, whose hashes depend on the kernel.
 func CheckXattrHashes(block []byte) error {
 	for at := XattrHeadSize; binary.LittleEndian.Uint32(block[at:]) != 0; {
 		var e xattrEntry

@@ -2,10 +2,10 @@ package disk
 
 import "encoding/binary"
 
-// Extended attributes (fs/ext4/xattr.h). In an inode they begin with xattrMagic
-// alone, and values count from behind it; in a block of their own they begin
-// with XattrHead, and values count from the start of the block. Entries follow
-// each other up to four zero bytes; values are at the end.
+// Extended attributes (fs/ext4/xattr.h). In an inode they begin with xattrMagic alone, and
+// offsets of values count from the end of that; in a block of their own they begin
+// with XattrHead, and offsets count from the start of the block. Entries follow each
+// other up to four zero bytes; values are at the end.
 const (
 	xattrMagic     = 0xEA020000
 	XattrMagicSize = 4
@@ -20,8 +20,8 @@ const (
 // Numbers for the prefixes of names.
 const (
 	xattrUser       uint8 = 1
-	xattrACLAccess  uint8 = 2 // the whole of system.posix_acl_access
-	xattrACLDefault uint8 = 3 // the whole of system.posix_acl_default
+	xattrACLAccess  uint8 = 2 // the whole name system.posix_acl_access
+	xattrACLDefault uint8 = 3 // the whole name system.posix_acl_default
 	xattrTrusted    uint8 = 4
 	xattrSecurity   uint8 = 6
 	xattrSystem     uint8 = 7
@@ -34,7 +34,7 @@ const (
 //	  4    4 Refs       inodes that have this block          1 to 1024
 //	  8    4 Blocks                                          1
 //	 12    4 Hash       of all entries
-//	 16    4 Checksum   seed.XattrBlock
+//	 16    4 Checksum   Seed.XattrBlock
 //	 20   12 -          0
 type XattrHead struct {
 	Magic    uint32

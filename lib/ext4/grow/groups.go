@@ -8,18 +8,18 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// groupRun is a run of new groups, whose metadata lies together in its first ones:
-// all bitmaps of blocks, all bitmaps of inodes, all inode tables. Without flex_bg
-// each group is a run.
+// groupRun is a run of new groups whose metadata lies together in the first of them: all
+// block bitmaps, then all inode bitmaps, then all inode tables. Without flex_bg each
+// group is a run of its own.
 type groupRun struct {
-	first, end uint64 // groups
-	bitmaps    uint64 // of blocks, then as many of inodes
-	tables     []uint64
-	used       []alloc.Area // by all of them
+	first, end uint64       // the groups, from first up to but not including end
+	bitmaps    uint64       // first block of the bitmaps
+	tables     []uint64     // first block of each inode table
+	used       []alloc.Area // the blocks of all of this
 }
 
-// maxRun is how many groups a run has at most, also where flex_bg allows more: as
-// many as mke2fs joins.
+// maxRun is how many groups a run has at most, also where flex_bg allows more. It is the
+// number that mke2fs joins.
 const maxRun = 16
 
 // addGroups plans the new groups.
@@ -32,7 +32,7 @@ func (g *growth) addGroups() error {
 	for first := g.old.Groups(); first < s.Groups(); {
 		end := min(first/join*join+join, s.Groups())
 		r, ok := g.layRun(first, end)
-		if !ok { // in less than one piece
+		if !ok { // the first group alone needs smaller areas
 			end = first + 1
 			r, ok = g.layRun(first, end)
 		}
@@ -51,8 +51,8 @@ func (g *growth) addGroups() error {
 	return nil
 }
 
-// layRun places the metadata of the groups from first to end. It reports false if
-// it does not fit, also because it is cut up by superblocks.
+// layRun places the metadata of the groups from first up to end; ok is false if it does not
+// fit into their blocks, which superblocks may cut up.
 func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	r = groupRun{first: first, end: end}
 	var supers []alloc.Area
@@ -74,8 +74,8 @@ func (g *growth) layRun(first, end uint64) (r groupRun, ok bool) {
 	return r, c.Next <= min(end*g.new.GroupSize(), g.new.Blocks())
 }
 
-// bitmap is that of the blocks of the new group n, a group of r. It reports how
-// many of them hold metadata.
+// bitmap returns the block bitmap of the new group n, a group of r, and how many of the
+// blocks hold metadata.
 func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 	b = make([]byte, disk.BlockSize)
 	base, blocks := n*g.new.GroupSize(), g.new.GroupBlocks(n)
@@ -87,11 +87,11 @@ func (g *growth) bitmap(r groupRun, n uint64) (b []byte, used uint64) {
 			used += end - start
 		}
 	}
-	disk.SetBits(b, blocks, disk.BlocksPerGroup) // there are no such blocks
+	disk.SetBits(b, blocks, disk.BlocksPerGroup) // a last group has no such blocks
 	return b, used
 }
 
-// bitmapSum is the checksum of the bitmap of blocks b as a descriptor has it.
+// bitmapSum is the checksum of the block bitmap b, as wide as descriptors store it.
 func (g *growth) bitmapSum(b []byte) uint32 {
 	sum := g.vol.Seed.Bitmap(b[:g.new.GroupSize()/8])
 	if g.new.GroupDescSize() < disk.GroupDescSize {
@@ -100,8 +100,8 @@ func (g *growth) bitmapSum(b []byte) uint32 {
 	return sum
 }
 
-// describe writes the descriptor of the new group n, a group of r, which has no
-// inodes in use.
+// describe plans the descriptor of the new group n, a group of r, which has no inodes in
+// use. It adds the group's blocks and inodes to the counts of the superblock.
 func (g *growth) describe(r groupRun, n uint64) {
 	s := &g.new
 	i := n - r.first
@@ -113,7 +113,7 @@ func (g *growth) describe(r groupRun, n uint64) {
 	if g.vol.Super.HasSums() {
 		d.Unused, d.Flags = s.InodesPerGroup, disk.InodeUninit
 		if !g.opts.Device {
-			d.Flags |= disk.TableZeroed // else a kernel does that when it has time
+			d.Flags |= disk.TableZeroed // else a kernel zeroes the table in the background
 		}
 		if used == 0 && n != s.Groups()-1 {
 			d.Flags |= disk.BlockUninit
@@ -124,12 +124,12 @@ func (g *growth) describe(r groupRun, n uint64) {
 	g.encodeGroup(&d, n)
 	s.SetFreeBlocks(s.FreeBlocks() + uint64(d.FreeBlocks))
 	s.FreeInodes += d.FreeInodes
-	if s.Overhead != 0 { // 0: a kernel counts when it mounts
+	if s.Overhead != 0 { // 0: the kernel computes it at mount time
 		s.Overhead += uint32(g.old.HeadBlocks(n) + 2 + s.TableBlocks())
 	}
 }
 
-// encodeGroup puts the descriptor of group n where the plan has it.
+// encodeGroup stores the descriptor of group n in the plan.
 func (g *growth) encodeGroup(d *disk.GroupDesc, n uint64) {
 	size := uint64(g.new.GroupDescSize())
 	b := g.desc[n*size : (n+1)*size]
@@ -139,14 +139,14 @@ func (g *growth) encodeGroup(d *disk.GroupDesc, n uint64) {
 	}
 }
 
-// decodeGroup returns the descriptor of group n as the plan has it.
+// decodeGroup returns the descriptor of group n from the plan.
 func (g *growth) decodeGroup(n uint64) (d disk.GroupDesc) {
 	size := uint64(g.new.GroupDescSize())
 	d.Decode(g.desc[n*size : (n+1)*size])
 	return d
 }
 
-// extendLastGroup gives the last of the old groups the blocks that it lacks.
+// extendLastGroup plans to give the last old group the blocks that it lacks.
 func (g *growth) extendLastGroup() error {
 	n := g.old.Groups() - 1
 	have, want := g.old.GroupBlocks(n), g.new.GroupBlocks(n)
@@ -179,8 +179,8 @@ func (g *growth) extendLastGroup() error {
 	return nil
 }
 
-// writeRun writes the new groups of r: bitmaps, backups, and inode tables where
-// the disk is not zero.
+// writeRun writes the metadata of the new groups of r: bitmaps, backups, and zeros for the
+// inode tables where they are needed.
 func (g *growth) writeRun(r groupRun) error {
 	for n := r.first; n < r.end; n++ {
 		d := g.decodeGroup(n)
@@ -214,8 +214,8 @@ func (g *growth) write(b []byte, block uint64) error {
 	return err
 }
 
-// writeBackup writes the superblock and the descriptors, from a block of them on,
-// to group n if it has copies. As mke2fs does, it does not call a copy clean.
+// writeBackup writes the copies in group n, if it has any: of the superblock, and of the
+// blocks of descriptors from index from on. Like mke2fs, it does not mark a copy as clean.
 func (g *growth) writeBackup(n uint64, from int) error {
 	if !g.new.HasBackup(n) {
 		return nil
@@ -230,11 +230,11 @@ func (g *growth) writeBackup(n uint64, from int) error {
 	return g.write(g.desc[from*disk.BlockSize:], n*g.new.GroupSize()+1+uint64(from))
 }
 
-// zeroChunk is what zero writes again and again.
+// zeroChunk is what zero writes, as often as needed.
 var zeroChunk [256 << 10]byte
 
-// zero makes the bytes from start to end zero. Behind the end that the disk had
-// they are.
+// zero makes the bytes from start up to end zero. It leaves out those after the old end of
+// the disk, which are zero, and holes of a file.
 func (g *growth) zero(start, end int64) error {
 	for end = min(end, g.size); start < end; {
 		data, stop := start, end

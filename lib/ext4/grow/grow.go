@@ -22,35 +22,36 @@ type Disk interface {
 	Sync() error
 }
 
-// Options say how.
+// Options are for Grow.
 type Options struct {
-	// Size is what the disk is to have, in bytes. A part of a block at its end is
-	// left out, and so is a last group too small for its own metadata.
+	// Size is the new size of the disk in bytes. Grow rounds it down to whole blocks, and
+	// leaves out a last group that is too small for its own metadata.
 	Size int64
-	// Device says that the disk is a block device: it keeps its size, and what it
-	// held behind the file system need not be zero.
+	// Device says that the disk is a block device: it keeps its size, and its bytes after
+	// the file system need not be zero.
 	Device bool
 }
 
-// Grow makes the file system on f larger, in place. A journal that was left by a
-// disk that was not unmounted is replayed first. What this package does not know, and
-// what is damaged as far as it looks, is refused before anything is written.
+// Grow makes the file system on f larger, in place. If the file system was not unmounted,
+// Grow first replays its journal. Before it writes anything it refuses features that this
+// package does not know, and damage in the parts that it reads.
 //
 // With a journal, the change is one transaction in it: a crash at any point leaves
-// the old or the new file system, for a kernel or e2fsck to replay. Until then a
-// file may be longer than the old one, which does no harm. The new groups are
-// written before, where no kernel looks yet, and the backups of the superblock in old
-// groups after. Without a journal, or in one that is too short, the disk is marked
-// as not clean meanwhile, and e2fsck -fy brings it back if it was interrupted.
+// the old or the new file system, for a kernel or e2fsck to replay. Until the replay a
+// file may be longer than its file system, which does no harm. Grow writes the new groups
+// before the transaction, where no kernel looks yet, and the backups of the superblock in
+// old groups after it. Without a journal, or if it is too short, Grow marks the disk as
+// not clean while it writes; if it is interrupted, e2fsck -fy repairs the file system.
 //
-// When ctx is done, Grow ends with its cause if the disk can still be put back. From when
-// on it cannot, no more than what is in memory is left to be written.
+// When ctx is done, Grow undoes the change and returns the cause of ctx, unless it has begun
+// to write the transaction or the blocks in their places. All that is left to be written
+// then is in memory, and Grow completes it.
 //
-// On an error without [ErrGrowing] the file system is what it was, if only with
-// its journal replayed.
+// On an error that does not wrap [ErrGrowing] the file system is unchanged, except that its
+// journal may have been replayed.
 //
-// Growing to the size that it has is an error, too, unless the journal had to be
-// replayed: it may have been what an interrupted Grow left to do.
+// If the file system has the new size already, that is an error, unless the journal had to
+// be replayed: an interrupted Grow may have left it.
 func Grow(ctx context.Context, f Disk, opts Options) error {
 	g, err := planGrowth(f, opts)
 	if err != nil {
@@ -61,17 +62,18 @@ func Grow(ctx context.Context, f Disk, opts Options) error {
 			return fmt.Errorf("replay the journal: %w: %w", ErrGrowing, err)
 		}
 	}
-	if g.new.Blocks() == g.old.Blocks() { // it was the replay that did it, but for the backups
+	if g.new.Blocks() == g.old.Blocks() { // the replay completed an earlier Grow, but for the backups
 		return g.writeBackups(0)
 	}
 	return g.run(ctx)
 }
 
-// ErrGrowing is wrapped by the errors of a Grow that stopped in the middle, so
-// that the journal has to be replayed, or e2fsck to run. Another Grow replays too.
+// ErrGrowing is wrapped by the errors of a Grow that stopped in the middle. The file system
+// then needs its journal replayed, by a kernel, e2fsck or another Grow, or a run of e2fsck
+// if it has no journal.
 var ErrGrowing = errors.New("stopped half-way, to be completed by e2fsck -fy")
 
-// writes are the changed blocks, in order.
+// writes returns the changed blocks of the old file system, in order.
 func (g *growth) writes() (list []journal.Block) {
 	for _, n := range slices.Sorted(maps.Keys(g.changed)) {
 		list = append(list, journal.Block{Number: n, Data: g.changed[n]})
@@ -79,21 +81,21 @@ func (g *growth) writes() (list []journal.Block) {
 	return list
 }
 
-// run carries the plan out.
+// run carries out the plan.
 func (g *growth) run(ctx context.Context) error {
 	err := cmp.Or(g.prepare(ctx), context.Cause(ctx))
 	if err != nil {
 		return g.undo(err)
 	}
-	journal := g.journal
-	if n := len(g.changed); journal != nil && journal.Form.TransactionLength(n) <= int(journal.Super.Length-journal.Super.First) {
+	j := g.journal
+	if n := len(g.changed); j != nil && j.Form.TransactionLength(n) <= int(j.Super.Length-j.Super.First) {
 		return g.throughJournal()
 	}
 	return g.inOrder()
 }
 
-// undo gives the disk the size that it had. What was written lies behind the file
-// system, and is of no concern to it.
+// undo gives the disk its old size and returns err. Everything that was written is after
+// the end of the old file system, which it does not affect.
 func (g *growth) undo(err error) error {
 	if !g.opts.Device && g.size < int64(g.new.Blocks())*disk.BlockSize {
 		if e := g.f.Truncate(g.size); e != nil {
@@ -103,7 +105,7 @@ func (g *growth) undo(err error) error {
 	return fmt.Errorf("%w; the file system is as it was", err)
 }
 
-// prepare writes what lies behind the old file system.
+// prepare writes the blocks after the end of the old file system.
 func (g *growth) prepare(ctx context.Context) error {
 	if size := int64(g.new.Blocks()) * disk.BlockSize; size > g.size {
 		if err := g.f.Truncate(size); err != nil {
@@ -121,9 +123,9 @@ func (g *growth) prepare(ctx context.Context) error {
 	return g.f.Sync()
 }
 
-// throughJournal makes the change a transaction of the journal and then does what
-// a replay would do. Its number is not used again, so that what a crash leaves in
-// the log cannot become part of another one.
+// throughJournal writes the change as a transaction of the journal and then does what a
+// replay would do. No other transaction gets its number, so what a crash leaves in the log
+// cannot become part of another transaction.
 func (g *growth) throughJournal() error {
 	sequence := g.journal.Super.Sequence
 	super := g.old
@@ -157,7 +159,7 @@ func (g *growth) throughJournal() error {
 	return nil
 }
 
-// writeLog writes the transaction into the log, which is empty.
+// writeLog writes the transaction to the log, which is empty.
 func (g *growth) writeLog(sequence uint32) error {
 	j := g.journal
 	super := g.new
@@ -173,7 +175,7 @@ func (g *growth) writeLog(sequence uint32) error {
 	return g.f.Sync()
 }
 
-// checkpoint writes all changed blocks to where they belong, and the backups.
+// checkpoint writes all changed blocks to their places, and the backups.
 func (g *growth) checkpoint() error {
 	err := writeHome(g.f, slices.Sorted(maps.Keys(g.changed)), func(n uint64) error {
 		return g.write(g.changed[n], n)
@@ -184,8 +186,7 @@ func (g *growth) checkpoint() error {
 	return g.writeBackups(g.first)
 }
 
-// writeBackups writes the backups in old groups, descriptors from a block of them
-// on.
+// writeBackups writes the backups in old groups, as writeBackup does.
 func (g *growth) writeBackups(from int) error {
 	for n := uint64(1); n < g.old.Groups(); n++ {
 		if err := g.writeBackup(n, from); err != nil {
@@ -195,7 +196,7 @@ func (g *growth) writeBackups(from int) error {
 	return g.f.Sync()
 }
 
-// inOrder makes the change without a journal: the superblock last.
+// inOrder makes the change without a journal. It writes the superblock last.
 func (g *growth) inOrder() error {
 	super := g.old
 	super.State &^= disk.StateClean

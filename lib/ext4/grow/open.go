@@ -11,15 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInUse is wrapped by the errors of Open about a disk that something else
-// has open.
+// ErrInUse is wrapped by the errors of Open about a disk that is in use.
 var ErrInUse = errors.New("is in use")
 
-// Open opens a file or block device for Grow, and reports whether it is a
-// device. Nobody else has it, as far as can be seen: it is not mounted, not attached
-// to a loop device, and not locked, as qemu locks its disks. Until it is closed it
-// is locked in turn. A machine monitor that locks nothing is not seen, nor is a
-// mount of the same file on another host.
+// Open opens a file or block device for Grow, and reports whether it is a device. It
+// refuses a disk that is mounted, attached to a loop device, or locked, as QEMU locks its
+// disks. It cannot see a machine monitor that does not lock, or a mount on another host.
+// It locks the disk until the caller closes f.
 func Open(name string) (f *os.File, device bool, err error) {
 	fi, err := os.Stat(name) // opening a fifo would wait
 	if err != nil {
@@ -40,7 +38,7 @@ func Open(name string) (f *os.File, device bool, err error) {
 		return nil, false, err
 	}
 	if err = lock(f); err == nil && !device {
-		err = loopOf(f)
+		err = checkLoop(f)
 	}
 	if err != nil {
 		f.Close()
@@ -49,7 +47,7 @@ func Open(name string) (f *os.File, device bool, err error) {
 	return f, device, nil
 }
 
-// lock takes both kinds of locks there are on all of f.
+// lock locks all of f in both ways: with flock and with an OFD lock of fcntl.
 func lock(f *os.File) error {
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -70,11 +68,11 @@ func lock(f *os.File) error {
 	case lockErr != nil && !errors.Is(lockErr, unix.EOPNOTSUPP) && !errors.Is(lockErr, unix.ENOLCK) && !errors.Is(lockErr, unix.ENOSYS):
 		return fmt.Errorf("lock: %w", lockErr)
 	}
-	return nil // or a file system without locks
+	return nil // f is locked, or its file system knows no locks
 }
 
-// loopOf is an error if f is behind a loop device.
-func loopOf(f *os.File) error {
+// checkLoop returns an error if f is attached to a loop device.
+func checkLoop(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
@@ -86,7 +84,7 @@ func loopOf(f *os.File) error {
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			continue // it has just been freed
+			continue // the loop device has just been detached
 		}
 		if other, err := os.Stat(strings.TrimSuffix(string(b), "\n")); err == nil && os.SameFile(fi, other) {
 			return fmt.Errorf("%w: attached to /dev/%s", ErrInUse, strings.Split(name, "/")[3])

@@ -14,7 +14,7 @@ import (
 type growth struct {
 	f        Disk
 	opts     Options
-	size     int64 // of the disk, before
+	size     int64 // of the disk before the change, in bytes
 	vol      *volume.Volume
 	journal  *journal.Log      // nil: none
 	recovery *journal.Recovery // nil: the journal is empty
@@ -22,10 +22,10 @@ type growth struct {
 	desc     []byte // descriptors of all groups, in whole blocks
 	first    int    // the first block of desc that changes
 	runs     []groupRun
-	changed  map[uint64][]byte // blocks of the old file system
+	changed  map[uint64][]byte // new content of blocks of the old file system
 }
 
-// planGrowth finds out all that will be written. It writes nothing.
+// planGrowth plans the whole change. It writes nothing.
 func planGrowth(f Disk, opts Options) (*growth, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -54,15 +54,16 @@ func planGrowth(f Disk, opts Options) (*growth, error) {
 	return g, nil
 }
 
-// What a file system may have that grows. Most features do not touch what is
-// changed here.
+// Features that a file system may have and still grow. Most of them do not concern what
+// this package changes.
 const (
 	compatGrows   = disk.CompatKnown
 	incompatGrows = disk.IncompatKnown | disk.IncompatEAInode | disk.IncompatLargeDir | disk.IncompatInlineData | disk.IncompatEncrypt | disk.IncompatCasefold
 	roCompatGrows = disk.RoCompatKnown | disk.RoCompatQuota | disk.RoCompatProject | disk.RoCompatVerity
 )
 
-// unknownFeature names the features of s that are not known here.
+// unknownFeature names a feature of s with which a file system cannot grow; "" if s has
+// none.
 func unknownFeature(s *disk.Superblock) string {
 	compat, incompat, ro := s.Compat&^compatGrows, s.Incompat&^incompatGrows, s.RoCompat&^roCompatGrows
 	switch {
@@ -84,8 +85,8 @@ func unknownFeature(s *disk.Superblock) string {
 	return ""
 }
 
-// open looks at the superblock and the journal of what f holds. Afterwards vol
-// shows the disk as the replay of its journal will leave it.
+// open reads the superblock and the journal of f, and sets g.vol, g.journal and g.recovery.
+// g.vol shows the disk as it will be after the replay of its journal.
 func (g *growth) open(f io.ReaderAt) error {
 	vol, err := openVolume(f, g.size)
 	if err != nil {
@@ -137,7 +138,8 @@ func openVolume(r io.ReaderAt, size int64) (*volume.Volume, error) {
 	return vol, nil
 }
 
-// checkState is CheckGeometry and checkState for what grows.
+// checkState refuses file systems that are damaged or were not unmounted, and geometries
+// that Grow cannot change.
 func checkState(s *disk.Superblock) error {
 	switch {
 	case s.GroupDescSize() > disk.GroupDescSize:
@@ -158,8 +160,8 @@ func checkState(s *disk.Superblock) error {
 	return nil
 }
 
-// readOld reads all descriptors and takes the counts of free blocks and inodes
-// from them: those of the superblock may be old.
+// readOld reads all descriptors. It takes the counts of free blocks and inodes from them,
+// because those of the superblock may be out of date.
 func (g *growth) readOld() error {
 	s := &g.vol.Super
 	g.old = *s
@@ -187,27 +189,27 @@ func (g *growth) readOld() error {
 	return nil
 }
 
-// growLimit is the first number that no block has: those of a resize inode have 32
+// growLimit is the largest number of blocks: a resize inode stores block numbers in 32
 // bits.
 const growLimit = 1<<32 - 1
 
-// SizeError is about a size that a file system cannot grow to.
+// SizeError says that a file system cannot grow to a size. Sizes are in bytes.
 type SizeError struct {
-	Size     int64 // that was asked for
-	Min, Max int64 // the sizes that it can grow to; 0: not found out
-	Movable  bool  // resize2fs can grow it beyond Max, by moving blocks
+	Size     int64 // the size that was asked for
+	Min, Max int64 // the sizes that the file system can grow to; 0: unknown
+	Movable  bool  // resize2fs can grow the file system beyond Max, by moving blocks
 
 	problem string
 }
 
 func (e *SizeError) Error() string { return e.problem }
 
-// sizeError is a SizeError for Options.Size.
+// sizeError returns a SizeError about Options.Size.
 func (g *growth) sizeError(format string, args ...any) *SizeError {
 	return &SizeError{Size: g.opts.Size, problem: fmt.Sprintf(format, args...)}
 }
 
-// resize finds the new number of blocks and groups.
+// resize computes the new number of blocks and groups.
 func (g *growth) resize() error {
 	s := &g.new
 	blocks := uint64(max(g.opts.Size, 0)) / disk.BlockSize
@@ -245,7 +247,7 @@ func (g *growth) resize() error {
 	return nil
 }
 
-// nextSize is the smallest one that is larger.
+// nextSize is the smallest size, in bytes, that the file system can grow to.
 func (g *growth) nextSize() uint64 {
 	s := &g.old
 	if s.Blocks()%s.GroupSize() != 0 {
@@ -254,7 +256,7 @@ func (g *growth) nextSize() uint64 {
 	return (s.Blocks() + s.HeadBlocks(s.Groups()) + 2 + s.TableBlocks() + disk.LastGroupRoom) * disk.BlockSize
 }
 
-// maxGroups is how many groups there can be.
+// maxGroups is how many groups the file system can have at most.
 func (g *growth) maxGroups() uint64 {
 	s := &g.old
 	perBlock := disk.DescsPerBlock(uint32(s.GroupDescSize()))
@@ -265,12 +267,12 @@ func (g *growth) maxGroups() uint64 {
 func (g *growth) finishSuper() {
 	s := &g.new
 	hi, lo := bits.Mul64(g.old.ReservedBlocks(), s.Blocks())
-	reserved, _ := bits.Div64(hi, lo, g.old.Blocks()) // as large a part as before
+	reserved, _ := bits.Div64(hi, lo, g.old.Blocks()) // the same fraction as before
 	s.ReservedLo, s.ReservedHi = disk.Split(reserved)
 }
 
-// block returns the block of the old file system as the plan has it, to be
-// changed.
+// block returns block n of the old file system as planned so far. The caller may change it,
+// and so changes the plan.
 func (g *growth) block(n uint64) ([]byte, error) {
 	if b := g.changed[n]; b != nil {
 		return b, nil

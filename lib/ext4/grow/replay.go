@@ -5,8 +5,8 @@ import (
 	"ocipipe/lib/ext4/journal"
 )
 
-// setLog says where the log begins, 0 if it is empty, and with which transaction.
-// It is on the disk when setLog returns.
+// setLog writes to the superblock of the journal at which block the log begins, 0 if it is
+// empty, and with which transaction. It syncs f.
 func setLog(f Disk, j *journal.Log, start, sequence uint32) error {
 	j.Super.Start, j.Super.Sequence = start, sequence
 	b := make([]byte, journal.SuperSize)
@@ -17,10 +17,10 @@ func setLog(f Disk, j *journal.Log, start, sequence uint32) error {
 	return f.Sync()
 }
 
-// applyRecovery writes the blocks to where they belong and empties the log. super is the
-// superblock of the result: not in need of recovery, and with counts that are
-// right, which kernels write only when they unmount. A crash in between leaves a
-// disk that can be recovered again.
+// applyRecovery writes the logged blocks to their places and empties the log. super is the
+// superblock that it writes last: it needs no recovery, and has the right counts, which
+// kernels write only when they unmount. After a crash in between the disk can be recovered
+// again.
 func applyRecovery(f Disk, rec *journal.Recovery, super *disk.Superblock) error {
 	b := make([]byte, disk.BlockSize)
 	write := func(block uint64) error {
@@ -41,9 +41,9 @@ func applyRecovery(f Disk, rec *journal.Recovery, super *disk.Superblock) error 
 	return writeSuper(f, super)
 }
 
-// writeHome calls write for the blocks of transactions, ascending, and syncs: the
-// superblock goes last, when what it describes is there, because e2fsck looks at
-// the descriptors before it replays a journal.
+// writeHome calls write for blocks, which are ascending, and syncs. The superblock goes
+// last, after everything that it describes is on the disk, because e2fsck looks at the
+// descriptors before it replays a journal.
 func writeHome(f Disk, blocks []uint64, write func(block uint64) error) error {
 	super := len(blocks) > 0 && blocks[0] == 0
 	if super {
@@ -63,8 +63,7 @@ func writeHome(f Disk, blocks []uint64, write func(block uint64) error) error {
 	return f.Sync()
 }
 
-// writeSuper writes the primary superblock so that it is on the disk when it
-// returns.
+// writeSuper writes the primary superblock and syncs f.
 func writeSuper(f Disk, super *disk.Superblock) error {
 	b := make([]byte, disk.SuperSize)
 	super.Seal(b)

@@ -7,8 +7,8 @@ import (
 	"ocipipe/lib/ext4/volume"
 )
 
-// moveReserved plans the descriptors, which grow into reserved blocks, and the
-// resize inode, whose lists lose those and get what new groups have.
+// moveReserved plans the blocks of descriptors, which grow into reserved blocks, and the
+// resize inode: its lists lose these blocks and gain copies in new groups.
 func (g *growth) moveReserved() error {
 	for i := g.first; i < len(g.desc)/disk.BlockSize; i++ {
 		g.changed[1+uint64(i)] = g.desc[i*disk.BlockSize : (i+1)*disk.BlockSize]
@@ -43,7 +43,8 @@ func (g *growth) moveReserved() error {
 	return nil
 }
 
-// checkReserved refuses a resize inode that is not exactly what it should be.
+// checkReserved refuses a resize inode that is not exactly as expected. dind is its double
+// indirect block.
 func (g *growth) checkReserved(ino *volume.Inode, dind uint64) error {
 	bad := func() error {
 		return &volume.DirtyError{Problem: "the resize inode is not as it should be"}
@@ -73,7 +74,7 @@ func (g *growth) checkReserved(ino *volume.Inode, dind uint64) error {
 	return nil
 }
 
-// listReserved plans the lists of what is still reserved.
+// listReserved plans the lists of the blocks that stay reserved.
 func (g *growth) listReserved(dind uint64) error {
 	list, err := g.block(dind)
 	if err != nil {

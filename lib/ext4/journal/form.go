@@ -7,15 +7,15 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Form is how the blocks of one log are encoded, which its features decide.
+// Form is how the blocks of a log are encoded, which the features of the log decide.
 type Form struct {
-	Wide bool // blocks have 64 bits
-	Sums int  // 0, or the version of the checksums: 1, 2, 3
+	Wide bool // block numbers have 64 bits
+	Sums int  // version of the checksums: 1, 2 or 3; 0: none
 	uuid [16]byte
 	seed uint32
 }
 
-// Form is how the log that begins with s is encoded.
+// Form returns how the log with the superblock s is encoded.
 func (s *Super) Form() Form {
 	f := Form{Wide: s.Incompat&Incompat64Bit != 0, uuid: s.UUID, seed: disk.RawSum(^uint32(0), s.UUID[:])}
 	switch {
@@ -96,7 +96,7 @@ func (f *Form) decodeTag(b []byte) Tag {
 	return t
 }
 
-// decodeTags takes the tags out of the descriptor in b.
+// decodeTags returns the tags in the descriptor b.
 func (f *Form) decodeTags(b []byte) (tags []Tag) {
 	size := f.tagSize()
 	for off := HeadSize; off+size <= f.room(); off += size {
@@ -112,9 +112,9 @@ func (f *Form) decodeTags(b []byte) (tags []Tag) {
 	return tags
 }
 
-// decodeRevoked takes the block numbers out of the revoke block in b.
+// decodeRevoked returns the block numbers in the revoke block b.
 func (f *Form) decodeRevoked(b []byte) (blocks []uint64, err error) {
-	used := binary.BigEndian.Uint32(b[HeadSize:]) // with the header
+	used := binary.BigEndian.Uint32(b[HeadSize:]) // bytes, header included
 	if int64(used) > int64(f.room()) {
 		return nil, fmt.Errorf("%d bytes of revoked blocks: %w", used, disk.ErrCorrupt)
 	}
@@ -132,14 +132,15 @@ func (f *Form) decodeRevoked(b []byte) (blocks []uint64, err error) {
 	return blocks, nil
 }
 
-// TailSum is the checksum that the descriptor or revoke block in b should end
-// with.
+// TailSum is the checksum that the descriptor or revoke block in b should have in its
+// tail.
 func (f *Form) TailSum(b []byte) uint32 {
 	sum := disk.RawSum(f.seed, b[:disk.BlockSize-TailSize])
 	return disk.RawSum(sum, make([]byte, TailSize))
 }
 
-// tailOK reports whether the descriptor or revoke block in b is what was written.
+// tailOK reports whether the descriptor or revoke block in b has the right checksum, or
+// needs none.
 func (f *Form) tailOK(b []byte) bool {
 	return f.Sums < 2 || binary.BigEndian.Uint32(b[disk.BlockSize-TailSize:]) == f.TailSum(b)
 }
@@ -152,27 +153,27 @@ func (f *Form) CommitSum(b []byte) uint32 {
 	return disk.RawSum(sum, b[CommitSumOffset+commitSumSize:disk.BlockSize])
 }
 
-// commitOK reports whether the commit block in b is whole and, in version 1, the
-// transaction that it ends, whose other blocks but revokes have the checksum v1.
+// commitOK reports whether the commit block in b has the right checksum. In version 1 that
+// is v1, the checksum over the other blocks of the transaction except revokes.
 func (f *Form) commitOK(b []byte, v1 uint32) bool {
 	stored := binary.BigEndian.Uint32(b[CommitSumOffset:])
 	kind, size := b[HeadSize], b[HeadSize+1]
 	switch f.Sums {
 	case 0:
 		return true
-	case 1: // may be left out by one transaction and stored by the next
+	case 1: // each transaction may store it or leave it out
 		return kind == 0 && size == 0 && stored == 0 || kind == sumCRC32 && size == commitSumSize && stored == v1
 	}
 	return stored == f.CommitSum(b)
 }
 
-// tagSum is the checksum of a data block as it is stored in the log.
+// tagSum is the checksum of data, a block in the form in which it is in the log.
 func (f *Form) tagSum(sequence uint32, data []byte) uint32 {
 	sum := disk.RawSum(f.seed, binary.BigEndian.AppendUint32(nil, sequence))
 	return disk.RawSum(sum, data)
 }
 
-// dataOK reports whether data is the block that t was written for.
+// dataOK reports whether data has the checksum in t, or t has none.
 func (f *Form) dataOK(t Tag, sequence uint32, data []byte) bool {
 	switch f.Sums {
 	case 2:
@@ -183,8 +184,8 @@ func (f *Form) dataOK(t Tag, sequence uint32, data []byte) bool {
 	return true
 }
 
-// crc32BE is CRC-32 with its highest bit first, which only journals of version 1
-// have.
+// crc32BE continues sum, a CRC-32 with its highest bit first, over b. Only checksums of
+// version 1 use it.
 func crc32BE(sum uint32, b []byte) uint32 {
 	for _, c := range b {
 		sum = sum<<8 ^ crc32BETable[byte(sum>>24)^c]

@@ -15,12 +15,12 @@ type Log struct {
 	Form  Form
 
 	r    io.ReaderAt // the file system
-	size int64       // of it, in bytes
-	runs []disk.Run  // blocks of the file, without holes
+	size int64       // of the file system, in bytes
+	runs []disk.Run  // blocks of the journal, without holes
 }
 
-// Open reads and checks the superblock of the journal whose blocks are runs, at
-// least one and without holes, of the file system in the first size bytes of r.
+// Open reads and checks the superblock of a journal. The file system is the first size
+// bytes of r, and the blocks of the journal in it are runs: at least one, without holes.
 func Open(r io.ReaderAt, size int64, runs []disk.Run) (*Log, error) {
 	j := &Log{r: r, size: size, runs: runs}
 	b := make([]byte, SuperSize)
@@ -35,7 +35,7 @@ func Open(r io.ReaderAt, size int64, runs []disk.Run) (*Log, error) {
 	return j, nil
 }
 
-// read fills b from off in the file system.
+// read fills b from byte off of the file system on.
 func (j *Log) read(b []byte, off int64) error {
 	if n, err := j.r.ReadAt(b, off); n < len(b) {
 		return fmt.Errorf("byte %d: %w", off+int64(n), err)
@@ -48,10 +48,10 @@ func (j *Log) readBlock(b []byte, block uint64) error {
 	return j.read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
 }
 
-// Offset is where the superblock of the journal is, in bytes.
+// Offset is where the superblock of the journal is in the file system, in bytes.
 func (j *Log) Offset() int64 { return int64(j.Physical(0)) * disk.BlockSize }
 
-// Blocks is the length of the file.
+// Blocks is the length of the journal's file, in blocks.
 func (j *Log) Blocks() int64 {
 	if len(j.runs) == 0 {
 		return 0
@@ -59,20 +59,20 @@ func (j *Log) Blocks() int64 {
 	return int64(j.runs[len(j.runs)-1].End())
 }
 
-// Physical is where the block n of the file lies.
+// Physical is the block of the file system that block n of the journal is.
 func (j *Log) Physical(n uint32) uint64 {
 	i := sort.Search(len(j.runs), func(i int) bool { return j.runs[i].End() > uint64(n) })
 	return j.runs[i].Physical + uint64(n-j.runs[i].Logical)
 }
 
-// owns reports whether the block of the file system is one of the journal.
+// owns reports whether block, a block of the file system, belongs to the journal.
 func (j *Log) owns(block uint64) bool {
 	return slices.ContainsFunc(j.runs, func(r disk.Run) bool {
 		return block >= r.Physical && block-r.Physical < uint64(r.Blocks)
 	})
 }
 
-// Next is the block of the log that follows n.
+// Next is the block of the log after block n. After the last one comes the first.
 func (j *Log) Next(n uint32) uint32 {
 	if n++; n < j.Super.Length {
 		return n

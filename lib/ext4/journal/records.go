@@ -10,7 +10,7 @@ import (
 const (
 	Magic     = 0xC03B3998
 	SuperSize = 1024
-	MinBlocks = 1024 // jbd2 mounts nothing shorter
+	MinBlocks = 1024 // jbd2 refuses shorter journals
 	HeadSize  = 12
 	TailSize  = 4 // of descriptor and revoke blocks, where there are checksums
 	uuidSize  = 16
@@ -58,7 +58,7 @@ const (
 //	 off size field         meaning                              range
 //	0x00    4 Magic         Magic
 //	0x04    4 Type          KindSuperV2
-//	0x08    4 -             sequence of a block header           0
+//	0x08    4 HeadSeq       sequence of a block header           0
 //	0x0C    4 BlockSize                                          that of the file system
 //	0x10    4 Length        blocks of the journal                up to those of the file
 //	0x14    4 First         of the log                           1
@@ -101,9 +101,8 @@ type Super struct {
 	UserUUIDs  [768]byte
 }
 
-// Empty returns the first block of an empty journal of that many
-// blocks of 4096 bytes, as mke2fs writes it: the first kernel that mounts it
-// chooses its features.
+// Empty returns the first block of an empty journal of the given number of blocks, as
+// mke2fs writes it. It has no features: the first kernel that mounts it chooses them.
 func Empty(blocks uint32, uuid [16]byte) []byte {
 	s := Super{
 		Magic: Magic, Type: KindSuperV2, BlockSize: disk.BlockSize, Length: blocks,
@@ -126,7 +125,7 @@ func (s *Super) Encode(b []byte) {
 	}
 }
 
-// Decode takes s from the first bytes of b without judging it.
+// Decode reads s from the first bytes of b. It checks nothing.
 func (s *Super) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.BigEndian, s); err != nil {
 		panic(err) // the struct has a fixed size
@@ -136,8 +135,8 @@ func (s *Super) Decode(b []byte) {
 // HasSums reports whether the blocks of the log have checksums of their own.
 func (s *Super) HasSums() bool { return s.Incompat&(IncompatSumV2|IncompatSumV3) != 0 }
 
-// check returns what is wrong with s, which was decoded from b and belongs to a
-// file of fileBlocks blocks.
+// check checks s, which was decoded from b and belongs to a journal in a file of
+// fileBlocks blocks.
 func (s *Super) check(b []byte, fileBlocks int64) error {
 	switch {
 	case s.Magic != Magic:
@@ -168,14 +167,14 @@ func (s *Super) check(b []byte, fileBlocks int64) error {
 	return nil
 }
 
-// superSum is what Sum of the superblock in b should be.
+// superSum is the right value of Sum for the superblock in b.
 func superSum(b []byte) uint32 {
 	sum := disk.RawSum(^uint32(0), b[:sumOffset])
 	sum = disk.RawSum(sum, make([]byte, 4))
 	return disk.RawSum(sum, b[sumOffset+4:SuperSize])
 }
 
-// Head is what every block of the log but data begins with.
+// Head is the header of every block of the log except data.
 type Head struct {
 	Kind     uint32
 	Sequence uint32
@@ -188,7 +187,7 @@ func (h Head) Encode(b []byte) {
 	binary.BigEndian.PutUint32(b[8:], h.Sequence)
 }
 
-// DecodeHead reports false for a block that has no header.
+// DecodeHead reads the header of block b; ok is false if b does not begin with one.
 func DecodeHead(b []byte) (h Head, ok bool) {
 	return Head{binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])},
 		binary.BigEndian.Uint32(b) == Magic

@@ -9,22 +9,20 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Recovery is what the journal of a file system that was not unmounted has for
-// its blocks.
+// Recovery is the blocks that the journal of a file system holds, to be replayed.
 type Recovery struct {
 	Log  *Log
-	home map[uint64]logged // the last version of each block
-	End  uint32            // sequence number behind the log
+	home map[uint64]logged // the last version of each block, by its home in the file system
+	End  uint32            // sequence number after that of the last transaction
 }
 
 // logged is a block in the log.
 type logged struct {
-	at      uint64 // block of the file system
+	at      uint64 // where it is: a block of the file system
 	escaped bool
 }
 
-// Recover reads the log and checks all of it that will be used; it writes
-// nothing.
+// Recover reads the log and checks the transactions to be replayed. It writes nothing.
 func (j *Log) Recover() (*Recovery, error) {
 	rec := &Recovery{Log: j, home: make(map[uint64]logged), End: j.Super.Sequence}
 	if j.Super.Start == 0 {
@@ -35,7 +33,7 @@ func (j *Log) Recover() (*Recovery, error) {
 		return nil, err
 	}
 	rec.End = end
-	revoked := make(map[uint64]uint32) // the last transaction that does it; numbers may wrap
+	revoked := make(map[uint64]uint32) // the last transaction that revokes each block; numbers may wrap
 	for _, t := range found {
 		for _, block := range t.Revoked {
 			revoked[block] = t.Sequence
@@ -54,7 +52,7 @@ func (j *Log) Recover() (*Recovery, error) {
 	return rec, nil
 }
 
-// add takes the i-th block of t.
+// add checks the i-th block of t and adds it to rec.
 func (rec *Recovery) add(t *Transaction, i int) error {
 	j, tag := rec.Log, t.Tags[i]
 	if tag.Block >= uint64(j.size/disk.BlockSize) || j.owns(tag.Block) {
@@ -74,10 +72,10 @@ func (rec *Recovery) add(t *Transaction, i int) error {
 	return nil
 }
 
-// Blocks are the numbers of the blocks of the file system that the log has, ascending.
+// Blocks returns the numbers of the blocks of the file system that the log has, ascending.
 func (rec *Recovery) Blocks() []uint64 { return slices.Sorted(maps.Keys(rec.home)) }
 
-// ReadBlock fills b with a block of the file system that the log has.
+// ReadBlock fills b with the logged version of block, which is one of Blocks.
 func (rec *Recovery) ReadBlock(b []byte, block uint64) error {
 	l := rec.home[block]
 	if err := rec.Log.readBlock(b, l.at); err != nil {
@@ -89,11 +87,11 @@ func (rec *Recovery) ReadBlock(b []byte, block uint64) error {
 	return nil
 }
 
-// Over shows the file system in r as it will be after the recovery: where a block
-// is in the log, that counts.
+// Over returns a reader of the file system in r as it will be after the recovery: blocks
+// that the log has are read from there.
 func (rec *Recovery) Over(r io.ReaderAt) io.ReaderAt { return &recovered{r, rec} }
 
-// recovered is the disk as it will be after the recovery.
+// recovered is the file system as it will be after the recovery.
 type recovered struct {
 	r   io.ReaderAt
 	rec *Recovery

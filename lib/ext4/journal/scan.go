@@ -7,11 +7,11 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Transaction is one that was found complete in the log.
+// Transaction is a complete transaction in the log.
 type Transaction struct {
 	Sequence uint32
 	Tags     []Tag
-	Data     []uint32 // the block of the log for each tag
+	Data     []uint32 // for each tag, the block of the log with the data
 	Revoked  []uint64
 }
 
@@ -19,24 +19,24 @@ type Transaction struct {
 type logScan struct {
 	j        *Log
 	at       uint32 // the next block of the log
-	left     int64  // blocks that the log may still have
+	left     int64  // blocks of the log that have not been read
 	found    []Transaction
-	open     Transaction // its commit has not come yet
+	open     Transaction // its commit block has not been read yet
 	v1       uint32      // checksum over the blocks of open
 	suspect  bool        // open has a wrong checksum: it is damaged, or left from an older log
-	lastTime uint64      // of a commit
+	lastTime uint64      // of the last valid commit
 }
 
-// Scan finds the transactions of the log, and the sequence number at which it
-// ends. A transaction without commit block is that end: it has not happened. One
-// that has a commit and is damaged all the same is an error, unless the time of the
-// commit shows that it belongs to an older journal.
+// Scan finds the transactions of the log, and the sequence number of the first one that
+// it does not have. The log ends at a transaction without a commit block, which has not
+// happened. A damaged transaction with a commit block is an error, unless the time of the
+// commit shows that it was left from an older log.
 func (j *Log) Scan() (found []Transaction, end uint32, err error) {
 	s := logScan{j: j, at: j.Super.Start, left: int64(j.Super.Length - j.Super.First), v1: ^uint32(0)}
 	s.open.Sequence = j.Super.Sequence
 	b := make([]byte, disk.BlockSize)
 	for {
-		if s.left < 0 && !s.suspect { // one block more is read than there are, to see the end
+		if s.left < 0 && !s.suspect { // one block more than the log has may be read, to see its end
 			return nil, 0, fmt.Errorf("journal: transaction %d is longer than the journal: %w", s.open.Sequence, disk.ErrCorrupt)
 		}
 		if s.left < 0 {

@@ -7,7 +7,7 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Block is a block of the file system as a transaction has it.
+// Block is a block of the file system and the data that a transaction gives it.
 type Block struct {
 	Number uint64
 	Data   []byte
@@ -18,13 +18,13 @@ func (f *Form) tagsPerDescriptor() int {
 	return (f.room() - HeadSize - uuidSize) / f.tagSize()
 }
 
-// TransactionLength is how many blocks of the log a transaction of n blocks takes.
+// TransactionLength is how many blocks of the log a transaction that changes n blocks takes.
 func (f *Form) TransactionLength(n int) int {
 	per := f.tagsPerDescriptor()
 	return (n+per-1)/per + n + 1
 }
 
-// Transaction encodes one: blocks of the log, in order.
+// Transaction encodes a transaction. It returns the blocks of the log, in order.
 func (f *Form) Transaction(sequence uint32, blocks []Block) (log [][]byte) {
 	v1 := ^uint32(0)
 	for len(blocks) > 0 {
@@ -49,7 +49,7 @@ func (f *Form) Transaction(sequence uint32, blocks []Block) (log [][]byte) {
 	return append(log, commit)
 }
 
-// descriptor encodes a descriptor of the blocks, followed by them.
+// descriptor returns a descriptor of blocks, followed by the blocks as the log has them.
 func (f *Form) descriptor(sequence uint32, blocks []Block) (log [][]byte) {
 	head := make([]byte, disk.BlockSize)
 	Head{KindDescriptor, sequence}.Encode(head)
@@ -83,7 +83,8 @@ func (f *Form) descriptor(sequence uint32, blocks []Block) (log [][]byte) {
 	return log
 }
 
-// escape returns data as the log stores it, which must not look like a header.
+// escape returns data in the form in which the log stores it: if it begins like a header,
+// a copy that does not.
 func escape(data []byte) (stored []byte, escaped bool) {
 	if binary.BigEndian.Uint32(data) != Magic {
 		return data, false

@@ -11,10 +11,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Lookup finds the file at path, taken literally: no symbolic link is followed.
-// It reads only the directories on the way. Of an inode with several names each
-// is a file; lost+found is a directory like others. The error is fs.ErrNotExist if
-// there is no such file.
+// Lookup returns the entry at path, which it takes literally: it follows no symbolic link.
+// It reads only the directories on the way. It does not know other names of the file, so
+// it never returns a hard link. It finds lost+found, too. If there is no such file, the
+// error wraps fs.ErrNotExist.
 func (img *Image) Lookup(path string) (*tree.Entry, error) {
 	e, err := img.lookupEntry(path)
 	if err != nil {
@@ -49,7 +49,7 @@ func (img *Image) lookupEntry(path string) (*tree.Entry, error) {
 	return e, nil
 }
 
-// lookup finds the inode of path, and the number of the directory that has it.
+// lookup finds the inode of path, and the number of its parent directory.
 func (img *Image) lookup(path string) (ino *volume.Inode, parent uint32, err error) {
 	if err := tree.CheckPath(path); err != nil {
 		return nil, 0, err
@@ -80,7 +80,7 @@ func (img *Image) lookup(path string) (ino *volume.Inode, parent uint32, err err
 	return ino, parent, nil
 }
 
-// readEntry reads the inode that d names.
+// readEntry reads the inode of d into ino, and checks that it is of the kind that d says.
 func (img *Image) readEntry(ino *volume.Inode, d disk.Dirent) error {
 	if d.Ino < img.vol.Super.FirstIno && (d.Ino != disk.RootIno || d.Name != ".") {
 		return disk.Corrupt(disk.SuperOffset, "%q is inode %d, which has no name", d.Name, d.Ino)
@@ -97,8 +97,9 @@ func (img *Image) readEntry(ino *volume.Inode, d disk.Dirent) error {
 	return nil
 }
 
-// fill makes e of ino, without path and xattrs. The content is nil for what has
-// no blocks of its own.
+// fill sets e to what ino says, without path and xattrs. It claims the blocks of ino in
+// owned, which may be nil. c is nil if the type of file has no blocks; the caller reads
+// directories.
 func (img *Image) fill(e *tree.Entry, ino *volume.Inode, owned *volume.Claims) (c *volume.Content, err error) {
 	time, _ := ino.Mtime.Decode()
 	*e = tree.Entry{
@@ -127,8 +128,8 @@ func (img *Image) fill(e *tree.Entry, ino *volume.Inode, owned *volume.Claims) (
 	return c, err
 }
 
-// countLinks is 2 and the number of subdirectories, which has to be what the
-// directory ino says, or that there are more than it can count.
+// countLinks returns the number of links of the directory ino: 2, and 1 for each
+// subdirectory. The inode has to count as many, or say that they are too many to count.
 func (img *Image) countLinks(ino *volume.Inode, names []disk.Dirent) (uint32, error) {
 	n := uint32(2)
 	for _, d := range names {

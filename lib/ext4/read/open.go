@@ -10,15 +10,14 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Image is a file system to be read. Its methods, and contents that came from it,
-// may be used by several goroutines.
+// Image is a file system to be read. Several goroutines may use its methods, and the
+// contents of its entries, at once.
 type Image struct{ vol *volume.Volume }
 
-// Open checks the superblock of the file system in the first size bytes of r, and
-// that its root is a directory. What lies behind the blocks that the superblock
-// counts does not matter. A journal that has to be replayed refuses; so do blocks
-// of other sizes than 4096. Checksums are checked where the file system has
-// metadata_csum.
+// Open opens the file system in the first size bytes of r. It checks the superblock, and
+// that the root is a directory. It ignores bytes after the blocks that the superblock
+// counts. It refuses a journal that has to be replayed, and blocks that do not have 4096
+// bytes. Reading checks all checksums where the file system has metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {
@@ -37,27 +36,27 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	return &Image{vol}, nil
 }
 
-// Volume is the file system as its records have it.
+// Volume returns the volume of img, which reads its records.
 func (img *Image) Volume() *volume.Volume { return img.vol }
 
-// UUID is the file system's.
+// UUID is the UUID of the file system.
 func (img *Image) UUID() [16]byte { return img.vol.Super.UUID }
 
-// Label is the file system's volume name.
+// Label is the label (volume name) of the file system.
 func (img *Image) Label() string {
 	label, _, _ := bytes.Cut(img.vol.Super.Label[:], []byte{0})
 	return string(label)
 }
 
-// What is read: everything that a writer of ours, mke2fs or a kernel makes by
-// default, and growth by the kernel, which may convert to meta_bg.
+// Features of the file systems that we read: those that our writer, mke2fs or a kernel
+// uses by default, and meta_bg, to which a kernel may convert when it grows one.
 const (
 	incompatRead = disk.IncompatFiletype | disk.IncompatMetaBG | disk.IncompatExtents | disk.Incompat64Bit | disk.IncompatMMP |
 		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir
-	roCompatUnread = disk.RoCompatBigalloc | disk.RoCompatSharedBlocks // others that are not known may be read by definition
+	roCompatUnread = disk.RoCompatBigalloc | disk.RoCompatSharedBlocks // by definition, all others do not matter to a reader
 )
 
-// checkFeatures refuses what cannot be read.
+// checkFeatures refuses features that we do not read.
 func checkFeatures(s *disk.Superblock) error {
 	switch unread := s.Incompat &^ (incompatRead | disk.IncompatRecover); {
 	case s.Incompat&disk.IncompatJournalDev != 0:
@@ -70,7 +69,7 @@ func checkFeatures(s *disk.Superblock) error {
 	return nil
 }
 
-// checkState refuses what a clean unmount does not leave.
+// checkState refuses a file system that was not cleanly unmounted.
 func checkState(s *disk.Superblock) error {
 	switch {
 	case s.Incompat&disk.IncompatRecover != 0:

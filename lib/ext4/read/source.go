@@ -12,21 +12,22 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Source yields the files of img in canonical order: the root first, then depth
-// first, names in unsigned byte order; the first name of an inode is the file, the
+// Source returns the files of img in canonical order: the root first, then depth
+// first, names in unsigned byte order. The first name of an inode is the file, the
 // others are hard links to it. Blocks that were reserved and never written are
-// holes. Contents lie in the image and are good as long as the reader below it.
+// holes. Contents are valid as long as the reader that was passed to Open.
 //
-// The directory lost+found that was made with the file system is left out: in the
-// root, inode 11, as old, empty, of root alone, without xattrs.
+// The source leaves out lost+found if it was made with the file system and not used: inode
+// 11 in the root, as old as the file system, empty, mode 0700, owned by root, without
+// xattrs.
 //
-// The end, io.EOF, also says that every inode has as many names as it counts and
-// that no block belongs to two of them.
+// When the source ends with io.EOF, it has also checked that every inode has as many names
+// as it counts, and that no block belongs to two inodes.
 func (img *Image) Source() tree.Source { return img.source(disk.RootIno, disk.RootIno) }
 
-// Subtree is Source for what lies at and below path, a directory that becomes the
-// root. Of inodes that have other names elsewhere it yields those that it has. No
-// symbolic link in path is followed.
+// Subtree is Source for the directory path, which becomes the root, and the files below
+// it. It follows no symbolic link in path. An inode may have more names outside of path;
+// the source does not yield these.
 func (img *Image) Subtree(path string) (tree.Source, error) {
 	root, parent, err := img.lookup(path)
 	if err == nil && root.Type() != tree.Dir {
@@ -38,12 +39,12 @@ func (img *Image) Subtree(path string) (tree.Source, error) {
 	return img.source(root.Number, parent), nil
 }
 
-// Walk is Source for a check of the whole file system. It yields lost+found, too, and
-// calls visit for every inode once, with its data and, of a directory, the names in it.
-// The caller may look at what the walk has found, and claim more blocks and inodes.
+// Walk is Source for a check of the whole file system. It yields lost+found, too. It calls
+// visit once for every inode, with its content and the entries of a directory. The caller
+// may use the exported fields of the walk, and add blocks to Owned and inodes to Seen.
 func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error) *Walk {
 	s := img.source(disk.RootIno, disk.RootIno)
-	s.keep, s.visit = true, visit
+	s.lostFound, s.visit = true, visit
 	return s
 }
 
@@ -55,44 +56,44 @@ func (img *Image) source(root, parent uint32) *Walk {
 	}
 }
 
-// Walk is a tree.Source that knows what it has passed.
+// Walk is a tree.Source that records the inodes and blocks of the files that it has read.
 type Walk struct {
-	img    *Image
-	root   uint32
-	parent uint32 // of the root
-	keep   bool   // lost+found too
-	begun  bool
+	img       *Image
+	root      uint32
+	parent    uint32 // of the root
+	lostFound bool   // do not leave out lost+found
+	begun     bool
 
-	Xattrs volume.XattrReader // with the blocks of xattrs that it has passed
+	Xattrs volume.XattrReader // has the blocks of xattrs that were read
 	Owned  volume.Claims      // blocks of inodes
 	Seen   volume.Set         // numbers of inodes
-	links  map[uint32]*links  // of inodes with several names
+	links  map[uint32]*links  // inodes with several names, by number
 	stack  []openDir
-	path   []byte // of the directory on top of the stack, with a slash behind
+	path   []byte // of the directory on top of the stack, ending in a slash, or of an entry in it
 	entry  tree.Entry
 	ino    volume.Inode
 	err    error
 
-	// visit, if there is one, is told of every inode once, with its data.
+	// visit, if it is not nil, is called once for every inode.
 	visit func(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error
 }
 
-// links is what is known of an inode with several names.
+// links has the names of an inode that has several.
 type links struct {
 	first *tree.Place
-	count uint32 // as the inode says
-	found uint32
+	count uint32 // of names, according to the inode
+	found uint32 // number of names so far
 }
 
-// openDir is what is still to come of one directory.
+// openDir is a directory whose entries have not all been read.
 type openDir struct {
 	number uint32
-	names  []disk.Dirent
-	path   int         // length of source.path in it
-	at     *tree.Place // its own
+	names  []disk.Dirent // still to be read
+	path   int           // length of the part of Walk.path that is the directory's
+	at     *tree.Place   // of the directory
 }
 
-// Close does nothing: a source holds nothing but memory.
+// Close does nothing: a walk holds only memory.
 func (s *Walk) Close() error { return nil }
 
 // Next implements tree.Source.
@@ -125,7 +126,7 @@ func (s *Walk) next() error {
 	return cmp.Or(s.finish(), io.EOF)
 }
 
-// finish checks what only shows at the end.
+// finish makes the checks that are possible only at the end.
 func (s *Walk) finish() error {
 	if err := s.Owned.Merge(); err != nil {
 		return err
@@ -144,8 +145,8 @@ func (s *Walk) finish() error {
 	return fmt.Errorf("%s: inode %d has %d names, counts %d: %w", l.first, number, l.found, l.count, disk.ErrCorrupt)
 }
 
-// enter makes s.entry of d, a name in the directory parent, and opens it if it is
-// a directory itself.
+// enter makes s.entry of d, an entry of the directory parent. If d is a directory, enter
+// puts it on the stack.
 func (s *Walk) enter(d disk.Dirent, parent *openDir) error {
 	path := string(s.path)
 	if d.Name == "." {
@@ -197,8 +198,8 @@ func (s *Walk) fill(d disk.Dirent, parent *openDir, path string) error {
 	return nil
 }
 
-// name takes note of a name of ino, in dir. It reports whether it has another, and if
-// so the first one.
+// name records that ino has a name in dir. If ino has had another name, again is true and
+// first is the first one.
 func (s *Walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.Place, again bool, err error) {
 	again = !s.Seen.Add(uint64(ino.Number))
 	switch {
@@ -217,7 +218,7 @@ func (s *Walk) name(ino *volume.Inode, name string, dir *openDir) (first *tree.P
 	return l.first, again, nil
 }
 
-// open makes the directory ino, called name in parent, the top of the stack.
+// open puts the directory ino, which is name in parent, on the stack.
 func (s *Walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dirent, *volume.Content, error) {
 	names, c, err := s.img.vol.ReadDir(ino, parent.number, &s.Owned)
 	if err != nil {
@@ -232,7 +233,7 @@ func (s *Walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dir
 	if s.entry.Nlink, err = s.img.countLinks(ino, names); err != nil {
 		return nil, nil, err
 	}
-	if ino.Number == disk.RootIno && !s.keep {
+	if ino.Number == disk.RootIno && !s.lostFound {
 		if names, err = s.withoutLostFound(names); err != nil {
 			return nil, nil, err
 		}
@@ -246,8 +247,8 @@ func (s *Walk) open(ino *volume.Inode, name string, parent *openDir) ([]disk.Dir
 	return names, c, nil
 }
 
-// withoutLostFound takes lost+found out of names, those in the root, if it was
-// made with the file system, not put into the tree.
+// withoutLostFound removes lost+found from names, those in the root, if it was made with
+// the file system and not used.
 func (s *Walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 	i := slices.IndexFunc(names, func(d disk.Dirent) bool { return d.Name == disk.LostFoundDir && d.Ino == disk.LostFoundIno })
 	if i < 0 {

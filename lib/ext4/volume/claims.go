@@ -7,21 +7,22 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Claims are blocks that belong to something, each to one thing only. A nil *Claims
-// takes no note. They are kept as runs, so that what takes little on disk takes little here.
+// Claims records which blocks are in use, and finds blocks that are claimed twice. A nil
+// *Claims records nothing. Blocks are kept as runs, so memory grows with the number of runs,
+// not of blocks.
 type Claims struct {
-	Sorted    []Claim // ascending, not touching
-	fresh     []Claim // as they came
-	DirBlocks Set     // blocks of directories: what is in them is kept, so none is read twice
+	Sorted    []Claim // ascending, not touching; complete after Merge
+	fresh     []Claim // claims since the last Merge, in the order of Add
+	DirBlocks Set     // blocks of directories that were read; reading one twice is an error
 }
 
-// Claim is blocks from First up to End.
+// Claim is the blocks from First up to but not including End.
 type Claim struct{ First, End uint64 }
 
 const freshMax = 4096
 
-// Add takes n blocks from first on. That a block is claimed twice shows sooner or
-// later, at the latest in Merge.
+// Add claims n blocks from first on. If one of them was claimed before, this or a later
+// call fails, at the latest Merge.
 func (c *Claims) Add(first, n uint64) error {
 	if c == nil || n == 0 {
 		return nil
@@ -37,7 +38,7 @@ func (c *Claims) Add(first, n uint64) error {
 	return nil
 }
 
-// Merge brings the runs into order. It is an error if two of them overlap.
+// Merge moves all claims to Sorted. It is an error if two of them overlap.
 func (c *Claims) Merge() error {
 	slices.SortFunc(c.fresh, func(a, b Claim) int { return cmp.Compare(a.First, b.First) })
 	all := make([]Claim, 0, len(c.Sorted)+len(c.fresh))
@@ -61,10 +62,10 @@ func (c *Claims) Merge() error {
 	return nil
 }
 
-// Set is a set of numbers, kept by the 4096.
+// Set is a set of numbers: a bitmap for each range of 4096 that has any.
 type Set map[uint64]*[64]uint64
 
-// Add puts n into the set. It reports false if it was there.
+// Add puts n into the set. It returns false if n was in it already.
 func (s Set) Add(n uint64) bool {
 	page := s[n>>12]
 	if page == nil {

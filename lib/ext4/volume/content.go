@@ -14,20 +14,20 @@ import (
 
 const (
 	copyBuf  = 256 << 10
-	smallMax = blockio.PageSize / 2 // contents up to this come through the pages
+	smallMax = blockio.PageSize / 2 // longest read that goes through the pages
 )
 
-// Content is the data of a file in an image. It is a tree.Content and an
-// io.ReaderAt over the whole file, holes included.
+// Content is the data of a file in an image. It implements tree.Content, and io.ReaderAt
+// over the whole file, holes included.
 type Content struct {
 	vol    *Volume
-	Size   int64
-	Runs   []disk.Run // written blocks, ascending; between them are holes
-	Blocks int64      // on disk for the file: data, also such that was never written, and extent nodes
+	Size   int64      // of the file, in bytes
+	Runs   []disk.Run // written blocks, ascending, with holes between them
+	Blocks int64      // that the file takes on disk: data, written or not, and extent nodes
 	room   [1]disk.Run
 }
 
-// Extents are the runs as an Entry has them: nil if there are no holes.
+// Extents returns the runs in the form of tree.Entry.Extents: nil if the file has no holes.
 func (c *Content) Extents() []tree.Extent {
 	if len(c.Runs) == 1 && c.Runs[0].Logical == 0 && c.Runs[0].Bytes(c.Size) == c.Size {
 		return nil
@@ -70,7 +70,7 @@ func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
 	return total, nil
 }
 
-// read fills p from pos on the disk.
+// read fills p from byte pos of the disk on.
 func (c *Content) read(p []byte, pos int64) error {
 	var n int
 	var err error
@@ -110,8 +110,8 @@ func (c *Content) add(r disk.Run) {
 	c.Runs = append(c.Runs, r)
 }
 
-// FindContent fills c, empty, with where the data of ino is, and checks that all of it is
-// in the image. What it finds is claimed in owned, if that is not nil.
+// FindContent sets c to the content of ino: it reads the extent tree and checks that all
+// blocks are in the image. It claims the blocks in owned, which may be nil.
 func (vol *Volume) FindContent(c *Content, ino *Inode, owned *Claims) error {
 	*c = Content{vol: vol, Size: int64(ino.Size)}
 	c.Runs = c.room[:0]
@@ -148,8 +148,8 @@ func (vol *Volume) FindContent(c *Content, ino *Inode, owned *Claims) error {
 	return nil
 }
 
-// visit takes an extent of ino. Blocks behind the end of the file are
-// reserved for what may be written there, or belong to verity.
+// visit adds an extent of ino to the runs. It leaves out blocks after the end of the
+// file, which are reserved for later writes or belong to verity.
 func (c *Content) visit(ino *Inode, r disk.Run, unwritten bool) error {
 	end := uint64(c.Size+disk.BlockSize-1) / disk.BlockSize
 	switch {
@@ -176,8 +176,9 @@ func (vol *Volume) readExtentNode(ino *Inode, block uint64) ([]byte, error) {
 	return b, nil
 }
 
-// ReadDir reads the directory ino in the order of its blocks, without the dots,
-// which are checked.
+// ReadDir returns the entries of the directory ino in the order of its blocks, and its
+// content. It checks the entries "." and "..", and leaves them out. It claims the
+// directory's blocks in owned, which may be nil.
 func (vol *Volume) ReadDir(ino *Inode, parent uint32, owned *Claims) (list []disk.Dirent, c *Content, err error) {
 	c = new(Content)
 	if err := vol.FindContent(c, ino, owned); err != nil {
@@ -206,7 +207,7 @@ func (vol *Volume) ReadDir(ino *Inode, parent uint32, owned *Claims) (list []dis
 	return list[2:], c, nil
 }
 
-// readDirBlock appends what is in a block of the directory ino to list.
+// readDirBlock appends to list the entries in the block at, one of the directory ino.
 func (vol *Volume) readDirBlock(list []disk.Dirent, at uint64, ino *Inode) ([]disk.Dirent, error) {
 	var block [disk.BlockSize]byte
 	if err := vol.ReadBlock(block[:], at); err != nil {

@@ -2,13 +2,13 @@ package volume
 
 import "ocipipe/lib/ext4/disk"
 
-// DirtyError is about a file system that was not unmounted, or that a kernel has marked
-// as damaged.
+// DirtyError says that a file system was not unmounted, or that a kernel has marked it as
+// damaged.
 type DirtyError struct {
-	Problem string // how that shows
+	Problem string // a phrase for messages
 }
 
 func (e *DirtyError) Error() string { return e.Problem + ": " + disk.ErrUnsupported.Error() }
 
-// Unwrap is disk.ErrUnsupported.
+// Unwrap returns disk.ErrUnsupported.
 func (e *DirtyError) Unwrap() error { return disk.ErrUnsupported }

@@ -6,23 +6,23 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Inode is an inode with where it is.
+// Inode is an inode and its place.
 type Inode struct {
 	disk.Inode
 	Number uint32
-	Off    int64
-	Raw    []byte // all of it, with the xattrs
+	Off    int64  // in the file system, in bytes
+	Raw    []byte // the whole inode as on disk, with its xattrs
 	Sum    disk.InodeSeed
 }
 
-// ReadInode reads and checks the inode number, which is in use. What its data is
-// has not been checked yet.
+// ReadInode reads and checks the inode number. An inode that is not in use is an error.
+// ReadInode does not look at the blocks of the inode.
 func (vol *Volume) ReadInode(number uint32) (*Inode, error) {
 	ino := new(Inode)
 	return ino, vol.ReadInodeInto(ino, number)
 }
 
-// ReadInodeInto is ReadInode for an Inode that may have been used before.
+// ReadInodeInto is ReadInode into ino, which it overwrites.
 func (vol *Volume) ReadInodeInto(ino *Inode, number uint32) error {
 	if err := vol.LoadInode(ino, number); err != nil {
 		return err
@@ -41,7 +41,8 @@ func (vol *Volume) ReadInodeInto(ino *Inode, number uint32) error {
 	return nil
 }
 
-// LoadInode reads any inode, also one that is not in use, and checks its checksum.
+// LoadInode reads an inode into ino and checks its checksum. Unlike ReadInodeInto it
+// accepts an inode that is not in use.
 func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 	if number == 0 || number > vol.Super.Inodes {
 		return disk.Corrupt(disk.SuperOffset, "inode %d of %d", number, vol.Super.Inodes)
@@ -74,7 +75,7 @@ func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 	return nil
 }
 
-// xattrArea is what lies behind the fields of the inode: its own xattrs.
+// xattrArea is the part of the inode after its fields, which holds xattrs.
 func (ino *Inode) xattrArea() []byte {
 	if len(ino.Raw) <= disk.SmallInodeSize {
 		return nil
@@ -82,13 +83,13 @@ func (ino *Inode) xattrArea() []byte {
 	return ino.Raw[disk.SmallInodeSize+int(ino.ExtraISize):]
 }
 
-// isFastLink reports whether ino, a symbolic link, has its target in the inode.
+// isFastLink reports whether the target of ino, a symbolic link, is in the inode.
 func (ino *Inode) isFastLink() bool {
 	return ino.Flags&disk.FlagExtents == 0 && ino.Size <= disk.FastMax
 }
 
-// ReadLink returns the target of ino, a symbolic link, and fills c with where it
-// is if that is not the inode.
+// ReadLink returns the target of ino, a symbolic link. If the target is in a block, it sets
+// c to the content of the link and claims the block in owned, which may be nil.
 func (vol *Volume) ReadLink(c *Content, ino *Inode, owned *Claims) (string, error) {
 	if ino.Size < 1 || ino.Size > disk.LinkMax {
 		return "", disk.Corrupt(ino.Off, "link target of %d bytes", ino.Size)
@@ -98,7 +99,7 @@ func (vol *Volume) ReadLink(c *Content, ino *Inode, owned *Claims) (string, erro
 		if err := vol.FindContent(c, ino, owned); err != nil {
 			return "", err
 		}
-		b = make([]byte, ino.Size+1) // the kernel puts a zero there
+		b = make([]byte, ino.Size+1) // with the zero that the kernel appends
 		if _, err := c.ReadAt(b[:ino.Size], 0); err != nil {
 			return "", err
 		}
@@ -109,8 +110,8 @@ func (vol *Volume) ReadLink(c *Content, ino *Inode, owned *Claims) (string, erro
 	return string(b[:ino.Size]), nil
 }
 
-// CheckNoData refuses a device, fifo or socket that has data. What else is in
-// i_block does not count: old kernels left it as it was.
+// CheckNoData refuses a device, fifo or socket that has data. It ignores other content of
+// i_block, because old kernels did not clear it.
 func (ino *Inode) CheckNoData() error {
 	if ino.Flags&(disk.FlagExtents|disk.FlagIndex) != 0 || ino.Size != 0 {
 		return disk.Corrupt(ino.Off, "%s of inode %d has data", ino.Type(), ino.Number)

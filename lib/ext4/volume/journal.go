@@ -9,7 +9,7 @@ import (
 	"ocipipe/lib/ext4/journal"
 )
 
-// OpenJournal reads and checks the journal's superblock and finds its blocks.
+// OpenJournal finds the blocks of the journal, and reads and checks its superblock.
 func (vol *Volume) OpenJournal() (*journal.Log, error) {
 	if vol.Super.JournalIno != disk.JournalIno || vol.Super.JournalDev != 0 {
 		return nil, disk.Unsupported(disk.SuperOffset, "the journal is on another device, or not inode %d", disk.JournalIno)
@@ -31,7 +31,7 @@ func (vol *Volume) journalRuns(ino *Inode) (runs []disk.Run, err error) {
 		return nil, disk.Unsupported(ino.Off, "inode %d is no file with extents", disk.JournalIno)
 	}
 	var blocks uint64 // so far
-	var owned Claims  // one block read again and again would be a log without end
+	var owned Claims  // finds a block that is used twice, which would make an endless log
 	w := disk.ExtentReader{
 		Read: func(block uint64) ([]byte, error) {
 			b := make([]byte, disk.BlockSize)

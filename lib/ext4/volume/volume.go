@@ -8,8 +8,8 @@ import (
 	"ocipipe/lib/ext4/disk"
 )
 
-// Volume is a file system whose superblock has been checked. Its methods, and contents
-// that came from it, may be used by several goroutines.
+// Volume is a file system whose superblock has been checked. Several goroutines may use
+// its methods, and the contents that it returns, at once.
 type Volume struct {
 	r     io.ReaderAt
 	size  int64
@@ -18,9 +18,9 @@ type Volume struct {
 	Seed  disk.Seed
 }
 
-// Open checks the superblock of the file system in the first size bytes of r; what
-// of its features can be handled, checkFeatures tells. What lies behind the blocks that
-// the superblock counts does not matter.
+// Open reads and checks the superblock of the file system in the first size bytes of r.
+// The caller's checkFeatures returns an error if the superblock has features that the
+// caller cannot handle. Open ignores bytes after the blocks that the superblock counts.
 func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error) (*Volume, error) {
 	if size < disk.SuperOffset+disk.SuperSize {
 		return nil, disk.Corrupt(0, "%d bytes are too few for a superblock", size)
@@ -54,7 +54,7 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 	return vol, nil
 }
 
-// Read fills p from off. It is an error if the image ends before.
+// Read fills p from byte off on. It is an error if the image ends before p is full.
 func (vol *Volume) Read(p []byte, off int64) error {
 	if off < 0 || off > vol.size || int64(len(p)) > vol.size-off {
 		return disk.Corrupt(off, "%d bytes are beyond the end of the image at %d", len(p), vol.size)

@@ -7,26 +7,26 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// XattrReader reads xattrs. Blocks that inodes share are read once, as long as
-// they do not take too much memory.
+// XattrReader reads xattrs. It keeps blocks that inodes share, up to maxKeptXattrs, and so
+// reads them once.
 type XattrReader struct {
 	Vol    *Volume
-	Blocks map[uint64]*XattrBlock
-	kept   int
+	Blocks map[uint64]*XattrBlock // by number of the block
+	kept   int                    // bytes of blocks that are kept
 }
 
 const maxKeptXattrs = 16 << 20 // bytes of blocks
 
-// XattrBlock is what is known of a block of xattrs.
+// XattrBlock is a block of xattrs that was read.
 type XattrBlock struct {
-	Refs uint32 // inodes that have it, as it says
-	Used uint32 // and that have been read
+	Refs uint32 // inodes that use it, according to its header
+	Used uint32 // inodes that use it, of those that were read
 	list []tree.Xattr
-	kept bool // list is what is in it
+	kept bool // list is the content of the block
 }
 
-// Read returns the xattrs of ino in byte order of their names. A block is claimed
-// in owned when it is read first, if owned is not nil.
+// Read returns the xattrs of ino in byte order of their names. When it first reads a
+// block, it claims it in owned, which may be nil.
 func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	list, err := disk.AppendInodeXattrs(nil, ino.xattrArea())
 	if err != nil {
@@ -59,7 +59,7 @@ func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 	return disk.SortXattrs(append(list, found...)), nil
 }
 
-// readBlock returns what is in the block at.
+// readBlock returns the xattrs in the block at, and updates b.
 func (x *XattrReader) readBlock(b *XattrBlock, at uint64) (list []tree.Xattr, err error) {
 	block := make([]byte, disk.BlockSize)
 	if err := x.Vol.ReadBlock(block, at); err != nil {

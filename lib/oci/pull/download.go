@@ -371,7 +371,11 @@ func (d *download) open(ctx context.Context) (io.ReadCloser, error) {
 		if r, err := d.follow(ctx); err == nil {
 			return r, nil
 		}
-		<-d.ended // soon, since the part has ended
+		select { // the part has ended, or there is no descriptor for another reader
+		case <-d.ended:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 		if d.final != nil {
 			return nil, d.final
 		}

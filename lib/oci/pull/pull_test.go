@@ -691,3 +691,28 @@ func TestCloseEndsDownloads(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 }
+
+// TestOpenEndsWithItsContext: a reader that finds its part at an end before the download
+// is waits no longer than it may.
+func TestOpenEndsWithItsContext(t *testing.T) {
+	part, err := cas.Spool(t.TempDir(), digest.FromString("x"), 1)
+	must(t, err)
+	must(t, part.Close())
+	d := &download{ready: make(chan struct{}), ended: make(chan struct{}), part: part, kind: sourcePart}
+	close(d.ready)
+	waiting, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() {
+		_, err := d.open(waiting)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("still waiting")
+	}
+}

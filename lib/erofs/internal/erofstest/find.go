@@ -16,7 +16,7 @@ type Inode struct {
 	Off int64 // in the image
 }
 
-// End is the offset behind the inode and its xattrs.
+// End is the offset of the end of the inode and its xattrs.
 func (n *Inode) End() int64 { return n.Off + n.RecordSize() + disk.XattrBodySize(n.XattrCount) }
 
 // Super is the superblock of b.

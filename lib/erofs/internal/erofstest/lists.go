@@ -43,7 +43,7 @@ func Corpus() []tree.Entry {
 		Sparse("hole", 1<<22, []tree.Extent{}),
 		Sparse("sparse", 1<<20+100, []tree.Extent{{Off: 4096, Len: 4096}, {Off: 65536 + 10, Len: 100}, {Off: 1<<20 + 50, Len: 50}}),
 		With(File("group", nil), func(e *tree.Entry) { e.GID = 70000 }),
-		Xattrs(Sparse("sparse-x", 50000, []tree.Extent{{Off: 20000, Len: 1}}), "user.a", "b"), // the map is not right behind them
+		Xattrs(Sparse("sparse-x", 50000, []tree.Extent{{Off: 20000, Len: 1}}), "user.a", "b"), // the map does not follow them directly
 		Sparse("tail-hole", 100000, []tree.Extent{{Off: 0, Len: 5000}}),
 		File("deep/a/b/c/implied", Pattern(12, 12)),
 	}
@@ -90,7 +90,7 @@ func OrElse(e tree.Entry, targets ...string) tree.Entry {
 }
 
 // OrElseLayer has names that may be those of files below: of an inode that comes
-// before or behind them in the image, or has no other name.
+// before or after them in the image, or has no other name.
 func OrElseLayer() []tree.Entry {
 	return []tree.Entry{
 		Dir("."), File("m", Pattern(1, 5000)), OrElse(Hardlink("a", "m"), "below/x"), OrElse(Hardlink("z", "m"), "y", "m"),

@@ -69,7 +69,7 @@ func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Truncate sets the size. What lies behind it stays.
+// Truncate sets the size. Pages after it stay as they are.
 func (m *Memory) Truncate(size int64) error {
 	m.Size = size
 	return nil

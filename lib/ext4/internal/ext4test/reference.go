@@ -111,7 +111,7 @@ func Populate(t testing.TB, dir string) {
 	}
 }
 
-// sparse makes a file of 600 extents, of reserved blocks inside and behind its
+// sparse makes a file of 600 extents, of reserved blocks inside and after its
 // end, and of holes.
 func sparse(t testing.TB, name string) {
 	t.Helper()

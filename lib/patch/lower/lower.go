@@ -1,0 +1,165 @@
+// Package lower opens what lies below a patch, and merges it into one tree: images of
+// EROFS and ext4, and tree streams.
+package lower
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	erofsdisk "ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
+	ext4disk "ocipipe/lib/ext4/disk"
+	ext4read "ocipipe/lib/ext4/read"
+	"ocipipe/lib/tree"
+)
+
+// Input is an image, a layer or a whole tree. Which it is its first bytes tell where it
+// is a file or a disk; all else is a tree stream.
+type Input struct {
+	Name    string // for messages
+	R       io.ReadCloser
+	Stream  bool       // a tree stream, from where R stands, though it may be a file
+	Devices []*os.File // where an image of EROFS has contents, in the order of its table
+}
+
+// Options say how inputs are read.
+type Options struct {
+	Limits   tree.Limits  // of all inputs together
+	SpoolDir string       // for the contents of streams
+	Warn     func(string) // is told what is left out; nil: nobody is
+}
+
+// Lower is a flat tree whose contents lie in the inputs and in spool files.
+type Lower struct {
+	*tree.Tree
+	spools []*spool
+}
+
+// Close frees the spool files. The caller closes the inputs.
+func (l *Lower) Close() error {
+	var errs []error
+	for _, s := range l.spools {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Merge applies inputs, given from bottom to top, to an empty tree. Of files and disks it
+// reads only metadata, and a stream to its end. Extended attributes that steer overlayfs
+// are left out, but for the marks of layers, which are applied. If a stream does not come
+// to its end in time its reader is closed.
+func Merge(ctx context.Context, inputs []Input, opts Options) (*Lower, error) {
+	l := &Lower{}
+	sources := make([]merge.Source, len(inputs))
+	for i, in := range inputs {
+		src, err := l.open(in, opts)
+		if err != nil {
+			l.Close()
+			return nil, about(in.Name, err)
+		}
+		defer src.Close()
+		sources[i] = src
+	}
+	var err error
+	if l.Tree, err = merge.Sources(ctx, sources, merge.Options{Limits: opts.Limits, Warn: opts.Warn}); err != nil {
+		l.Close()
+		return nil, err
+	}
+	for _, s := range l.spools {
+		if err := s.w.Flush(); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// about is err with the name of the input, unless it is that of a file already.
+func about(name string, err error) error {
+	if errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// open opens an input by what it is.
+func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
+	src := merge.Source{Name: in.Name}
+	file, size, err := atRandom(in)
+	if err != nil {
+		return src, err
+	}
+	if file != nil {
+		src.Source, err = openImage(file, size, in.Devices)
+	}
+	if err != nil || src.Source != nil {
+		return src, err
+	}
+	if len(in.Devices) > 0 {
+		return src, errors.New("devices are for an EROFS image")
+	}
+	r, err := tree.NewReader(in.R, tree.ReaderOptions{NeedData: true})
+	if file != nil && errors.Is(err, tree.ErrForeign) {
+		err = fmt.Errorf("neither an image of EROFS or ext4 nor a tree stream: %w", err)
+	}
+	if err != nil {
+		return src, err
+	}
+	s, err := newSpool(opts.SpoolDir)
+	if err != nil {
+		return src, err
+	}
+	l.spools = append(l.spools, s)
+	src.Source, src.Keep = r, s.keep
+	src.Interrupt = func() { in.R.Close() }
+	return src, nil
+}
+
+// atRandom is the file that in is, and its size, or nil.
+func atRandom(in Input) (*os.File, int64, error) {
+	file, ok := in.R.(*os.File)
+	if !ok || in.Stream {
+		return nil, 0, nil
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeDevice {
+		return nil, 0, err
+	}
+	size, err := file.Seek(0, io.SeekEnd) // a device has it too
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	return file, size, err
+}
+
+// openImage opens f if it is an image; nil says that it is none.
+func openImage(f *os.File, size int64, files []*os.File) (tree.Source, error) {
+	var head [4096]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case erofsdisk.HasMagic(head[:]):
+		devices, _, err := erofsread.Devices(files)
+		if err != nil {
+			return nil, err
+		}
+		img, err := erofsread.Open(f, size, devices...)
+		if err != nil {
+			return nil, err
+		}
+		return img.Source(), nil
+	case ext4disk.HasMagic(head[:]) && len(files) == 0:
+		img, err := ext4read.Open(f, size)
+		if err != nil {
+			return nil, err
+		}
+		return img.Source(), nil
+	}
+	return nil, nil
+}
