@@ -20,7 +20,7 @@ const (
 // cleanPath turns a path of an operation into the path of a tree.Entry, "/" into ".".
 func cleanPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
-		return "", invalid("path %q is not absolute", path)
+		return "", invalid("path %q is not absolute", short(path))
 	}
 	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	if len(names) == 0 {
@@ -145,7 +145,7 @@ func checkXattr(name string) error {
 	case isACL(name):
 		return nil
 	case rest == "" || prefix != "user" && prefix != "trusted" && prefix != "security":
-		return invalid("extended attribute %q: the names begin with user., trusted. or security., or are those of access control lists", name)
+		return invalid("extended attribute %q: the names begin with user., trusted. or security., or are those of access control lists", short(name))
 	}
 	return nil
 }

@@ -296,6 +296,26 @@ func TestDecodeTooMany(t *testing.T) {
 	}
 }
 
+// TestLongTexts reads texts that are too long to be shown whole in an error.
+func TestLongTexts(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for _, text := range []string{
+		`[{"` + long + `": {}}]`,
+		`{"` + long + `": 0}`,
+		`[{"remove": {"path": "/a", "` + long + `": 0}}]`,
+		`[{"` + long + `": 0, "` + long + `": 0}]`,
+		`[{"remove": {"path": "` + long + `"}}]`,
+		`[{"remove": {"path": "/` + long + `"}}]`,
+		`[{"xattr": {"path": "/a", "name": "` + long + `", "value": ""}}]`,
+		"- chmod: {path: /a, mode: 0" + strings.Repeat("1", 1<<20) + "}",
+		"- chmod: {path: /a, time: 2024-01-01 00:00:00." + strings.Repeat("1", 1<<20) + "}",
+	} {
+		if _, err := Decode(strings.NewReader(text), "p"); err == nil || len(err.Error()) > 3*maxShown {
+			t.Errorf("%.60s: %v", text, len(fmt.Sprint(err)))
+		}
+	}
+}
+
 func TestDecodeTooLarge(t *testing.T) {
 	big := io.MultiReader(strings.NewReader(`[{"text": {"path": "/a", "content": "`), io.LimitReader(letters{}, MaxFile), strings.NewReader(`"}}]`))
 	if _, err := Decode(big, "p"); err == nil || !strings.Contains(err.Error(), "p: file of more than 16777216 bytes") {

@@ -68,8 +68,20 @@ func invalid(format string, args ...any) error {
 	return &fault{fmt.Sprintf(format, args...), unix.EINVAL}
 }
 
+// maxShown is how many bytes of a text are shown in an error: more than any path has.
+const maxShown = 4200
+
+// short is the beginning of s that is shown.
+func short(s string) string {
+	if len(s) > maxShown {
+		return s[:maxShown] + "..."
+	}
+	return s
+}
+
 // printable is s, in quotes if it has what would disturb a terminal or a line.
 func printable(s string) string {
+	s = short(s)
 	if quoted := strconv.Quote(s); len(quoted) > len(s)+len(`""`) {
 		return quoted
 	}

@@ -50,7 +50,7 @@ func (f *fields) take(key string) *value {
 func (f *fields) rest(what string) error {
 	for _, g := range f.value.fields {
 		if !slices.Contains(f.taken, g.key) {
-			return at(g.pos, "%s has no field %q", what, g.key)
+			return at(g.pos, "%s has no field %q", what, short(g.key))
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func (v *value) add(f field) error {
 		return at(f.pos, "object with more than %d keys", maxFields)
 	}
 	if slices.ContainsFunc(v.fields, func(g field) bool { return g.key == f.key }) {
-		return at(f.pos, "%q is there twice", f.key)
+		return at(f.pos, "%q is there twice", short(f.key))
 	}
 	v.fields = append(v.fields, f)
 	return nil

@@ -104,9 +104,9 @@ func (v *value) scalarYAML(n *yaml.Node) error {
 	case "!!str":
 		v.kind = isString
 	case "!!timestamp":
-		return at(v.pos, "%q is a time to YAML: put it in quotes", n.Value)
+		return at(v.pos, "%q is a time to YAML: put it in quotes", short(n.Value))
 	default:
-		return at(v.pos, "%q is %s to YAML: put it in quotes", n.Value, tag)
+		return at(v.pos, "%q is %s to YAML: put it in quotes", short(n.Value), tag)
 	}
 	return nil
 }
