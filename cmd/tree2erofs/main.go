@@ -61,7 +61,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	opts := t.options(env)
-	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, t.MaxHoleBytes
+	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, cli.OrNone(t.MaxHoleBytes)
 	opts.SpoolDir = env.SpoolDir(t.Output.Path, t.Temp.Dir)
 	w, err := erofs.NewWriter(env.Context, out, opts)
 	if err != nil {

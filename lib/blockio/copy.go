@@ -1,6 +1,7 @@
 package blockio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -79,8 +80,9 @@ func reaches(f *os.File, size int64) error {
 // CopySparse copies the first n bytes of src to the offset to of dst, which must have no
 // data there. The files share blocks if the file system can do that and the positions allow
 // it. Otherwise the kernel copies the data of src, or else this process does. Holes stay
-// holes; a hole at the end does not lengthen dst.
-func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
+// holes; a hole at the end does not lengthen dst. It ends with the cause of ctx once that is
+// done.
+func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int64) error {
 	if clone(dst, to, src, n) {
 		return nil
 	}
@@ -89,7 +91,7 @@ func CopySparse(dst *os.File, to int64, src *os.File, n int64) error {
 		if err != nil {
 			return err
 		}
-		if err := copyRange(dst, to+from, src, from, end-from); err != nil {
+		if err := copyRange(ctx, dst, to+from, src, from, end-from); err != nil {
 			return err
 		}
 		off = end
@@ -154,11 +156,17 @@ func clone(dst *os.File, to int64, src *os.File, n int64) bool {
 	}) == nil
 }
 
+// copyPiece is how much the kernel copies between two looks at a context.
+const copyPiece = 256 << 20
+
 // copyRange lets the kernel copy as much as it can, and copies the rest itself.
-func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
+func copyRange(ctx context.Context, dst *os.File, to int64, src *os.File, from, n int64) error {
 	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		rf, wt := from, to
-		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, 1<<30)), 0)
+		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, copyPiece)), 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -170,16 +178,29 @@ func copyRange(dst *os.File, to int64, src *os.File, from, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return CopyAt(dst, to, src, from, n)
+	return CopyAt(ctx, dst, to, src, from, n)
 }
 
 // CopyAt copies n bytes of r at from to w at to, through memory. It is an error if r is
-// shorter.
-func CopyAt(w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
+// shorter. It ends with the cause of ctx once that is done.
+func CopyAt(ctx context.Context, w io.WriterAt, to int64, r io.ReaderAt, from, n int64) error {
 	out := NewWriter(w, to)
-	err := copyTo(out, make([]byte, min(n, writerBuf)), r, from, n)
+	err := copyTo(stoppable{ctx, out}, make([]byte, min(n, writerBuf)), r, from, n)
 	if ferr := out.Flush(); err == nil { // Flush waits for the goroutines, so it is called after an error too
 		err = ferr
 	}
 	return err
+}
+
+// stoppable is a writer until ctx is done.
+type stoppable struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (s stoppable) Write(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.Writer.Write(p)
 }

@@ -2,6 +2,7 @@ package blockio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -71,7 +72,7 @@ func TestCopySparse(t *testing.T) {
 	src := sparseFile(t, size)
 	for _, to := range []int64{0, 4096, 512} {
 		dst := newFile(t)
-		if err := CopySparse(dst, to, src, size); err != nil {
+		if err := CopySparse(t.Context(), dst, to, src, size); err != nil {
 			t.Fatal(err)
 		}
 		if err := dst.Truncate(to + size); err != nil {
@@ -92,14 +93,37 @@ func TestCopySparse(t *testing.T) {
 func TestCopyShort(t *testing.T) {
 	src := sparseFile(t, 2<<20)
 	dst := newFile(t)
-	if err := copyRange(dst, 0, src, 1<<20, 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := copyRange(t.Context(), dst, 0, src, 1<<20, 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("of a file that is shorter: %v", err)
 	}
-	if err := CopyAt(dst, 0, src, 0, 0); err != nil {
+	if err := CopyAt(t.Context(), dst, 0, src, 0, 0); err != nil {
 		t.Errorf("of nothing: %v", err)
 	}
-	if err := CopyAt(&failing{}, 0, src, 0, 10); err == nil {
+	if err := CopyAt(t.Context(), &failing{}, 0, src, 0, 10); err == nil {
 		t.Error("the error of a write is lost")
+	}
+}
+
+// stopper is a file of zeros whose first read cancels a context.
+type stopper struct{ cancel func() }
+
+func (s stopper) ReadAt(p []byte, _ int64) (int, error) {
+	s.cancel()
+	return len(p), nil
+}
+
+func TestCopyStops(t *testing.T) {
+	why := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	if err := CopyAt(ctx, newFile(t), 0, stopper{func() { cancel(why) }}, 0, 1<<50); err != why {
+		t.Errorf("in the midst of a copy: %v", err)
+	}
+	src := sparseFile(t, 2<<20)
+	if err := CopySparse(ctx, newFile(t), 0, src, 2<<20); err != nil && err != why {
+		t.Error(err) // nil where it shares blocks, at once
+	}
+	if err := copyRange(ctx, newFile(t), 0, src, 0, 2<<20); err != why {
+		t.Errorf("a copy of the kernel: %v", err)
 	}
 }
 

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"ocipipe/lib/tree"
 	"os"
 	"reflect"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -68,24 +68,11 @@ type Time struct {
 
 // UnmarshalText parses the value of the flag.
 func (t *Time) UnmarshalText(text []byte) error {
-	s := string(text)
-	if rfc, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		*t = Time{rfc.Unix(), uint32(rfc.Nanosecond())}
-		return nil
+	parsed, ok := tree.ParseTime(string(text))
+	if !ok {
+		return fmt.Errorf("%q is not a time: want seconds since 1970 or, say, 2024-01-31T12:00:00Z", text)
 	}
-	whole, decimals, dot := strings.Cut(s, ".")
-	sec, err := strconv.ParseInt(whole, 10, 64)
-	var nsec uint64
-	if err == nil && dot && len(decimals) <= 9 {
-		nsec, err = strconv.ParseUint((decimals + "000000000")[:9], 10, 32)
-	}
-	if err != nil || strings.HasPrefix(s, "+") || dot && (decimals == "" || len(decimals) > 9) || sec == math.MinInt64 {
-		return fmt.Errorf("%q is not a time: want seconds since 1970 or, say, 2024-01-31T12:00:00Z", s)
-	}
-	if nsec != 0 && whole[0] == '-' { // -1.5 is -2 plus half a second
-		sec, nsec = sec-1, 1e9-nsec
-	}
-	*t = Time{sec, uint32(nsec)}
+	*t = Time(parsed)
 	return nil
 }
 

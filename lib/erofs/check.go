@@ -63,7 +63,7 @@ func (w *Writer) verify(p *plan) error {
 		case err == io.EOF || a.Path != b.Path:
 			return fmt.Errorf("check: %s: in the image, but was not added", b.Path)
 		}
-		err = compare(a, b)
+		err = tree.Difference(a, b, "the image")
 		if err == nil && a.Type == tree.File && a.Size > 0 && a.Hardlink == "" && !a.IsLower() {
 			err = w.compareContent(want.Node().Entry.Inode(), a, b)
 		}
@@ -71,46 +71,6 @@ func (w *Writer) verify(p *plan) error {
 			return fmt.Errorf("check: %s: %w", a.Path, err)
 		}
 	}
-}
-
-// compare returns an error about the first difference between a, which was added, and b,
-// from the image.
-func compare(a, b *tree.Entry) error {
-	differs := func(what string, a, b any) error {
-		return fmt.Errorf("%s: %v in the image, %v was added", what, b, a)
-	}
-	switch {
-	case a.Type != b.Type:
-		return differs("type", a.Type, b.Type)
-	case a.Hardlink != b.Hardlink:
-		return differs("hard link", a.Hardlink, b.Hardlink)
-	case !sameLower(a.Lower, b.Lower) || a.NoChange != b.NoChange:
-		return errors.New("mark of a layer differs")
-	case !slices.Equal(a.Xattrs, b.Xattrs):
-		return differs("xattrs", a.Xattrs, b.Xattrs)
-	case a.Mode != b.Mode && !a.NoChange:
-		return differs("mode", a.Mode, b.Mode)
-	case (a.UID != b.UID || a.GID != b.GID) && !a.NoChange:
-		return differs("owner", [2]uint32{a.UID, a.GID}, [2]uint32{b.UID, b.GID})
-	case a.Time != b.Time && !a.NoChange:
-		return differs("time", a.Time, b.Time)
-	case a.Nlink != b.Nlink:
-		return differs("number of links", a.Nlink, b.Nlink)
-	case a.Size != b.Size:
-		return differs("size", a.Size, b.Size)
-	case a.Link != b.Link:
-		return differs("link target", a.Link, b.Link)
-	case a.Dev != b.Dev:
-		return differs("device", a.Dev, b.Dev)
-	}
-	return nil
-}
-
-func sameLower(a, b *tree.Lower) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.Else == b.Else && slices.Equal(a.Targets, b.Targets)
 }
 
 // compareContent compares where the data is, and its hash. In the tree a is inode.

@@ -47,42 +47,6 @@ func TestCheckFindsAFlippedByte(t *testing.T) {
 	}
 }
 
-// Every attribute counts in the check.
-func TestCompare(t *testing.T) {
-	whole := func() *tree.Entry {
-		e := xattrs(file("f", nil), "user.a", "b")
-		e.Nlink, e.UID, e.GID = 1, 2, 3
-		return &e
-	}
-	if err := compare(whole(), whole()); err != nil {
-		t.Fatal(err)
-	}
-	for what, change := range map[string]func(e *tree.Entry){
-		"type":            func(e *tree.Entry) { e.Type = tree.Fifo },
-		"mode":            func(e *tree.Entry) { e.Mode ^= 1 },
-		"uid":             func(e *tree.Entry) { e.UID++ },
-		"gid":             func(e *tree.Entry) { e.GID++ },
-		"seconds":         func(e *tree.Entry) { e.Time.Sec++ },
-		"nanoseconds":     func(e *tree.Entry) { e.Time.Nsec++ },
-		"size":            func(e *tree.Entry) { e.Size++ },
-		"links":           func(e *tree.Entry) { e.Nlink++ },
-		"hard link":       func(e *tree.Entry) { e.Hardlink = "x" },
-		"lower":           func(e *tree.Entry) { e.Lower = &tree.Lower{Targets: []string{"x"}} },
-		"implied":         func(e *tree.Entry) { e.NoChange = true },
-		"target":          func(e *tree.Entry) { e.Link = "x" },
-		"device":          func(e *tree.Entry) { e.Dev.Minor++ },
-		"xattr value":     func(e *tree.Entry) { e.Xattrs[0].Value = "c" },
-		"xattr name":      func(e *tree.Entry) { e.Xattrs[0].Name = "user.b" },
-		"number of xattr": func(e *tree.Entry) { e.Xattrs = nil },
-	} {
-		e := whole()
-		change(e)
-		if compare(whole(), e) == nil {
-			t.Errorf("%s: no difference is seen", what)
-		}
-	}
-}
-
 // A tree that is not the image's is told from it, whichever has more.
 func TestVerifyPaths(t *testing.T) {
 	for _, c := range []struct {

@@ -3,7 +3,6 @@ package erofs
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
@@ -11,9 +10,9 @@ import (
 )
 
 // writeContent puts the data of e, a file in the tree that is not empty, where it stays:
-// whole blocks into the image, an inline tail into the spool. It makes the item of e.
+// whole blocks into the image, an inline tail into the spool. It fills in the item of e.
 func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
-	it := w.items.add(e)
+	it := w.items.Of(e)
 	start := w.data.Offset() / w.bs
 	xs := e.Extents
 	if xs == nil {
@@ -30,7 +29,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 		}
 	}
 	s := &w.content
-	s.begin(w, e.Size, xs, chunk)
+	s.begin(e.Size, xs, chunk)
 	if it.layout == disk.FlatPlain && w.inlines(e) {
 		it.layout, it.tail = disk.FlatInline, w.tail.offset()
 		s.inline = e.Size / w.bs * w.bs
@@ -39,7 +38,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 		return fmt.Errorf("%d blocks of data do not fit: over the 2^32 blocks of the format", need)
 	}
 	it.start = uint32(start)
-	if err := s.take(c, sift); err != nil {
+	if err := s.take(c, e, sift); err != nil {
 		return err
 	}
 	if sift {
@@ -58,7 +57,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 // ask for 24 MB.
 func (w *Writer) chargeHoles(e *tree.Entry, chunk int64) error {
 	w.holes += mapSize(e.Size, chunk) + runsLen(e.Extents, e.Size, chunk) - e.DataSize()
-	if limit := w.opts.MaxHoleBytes; limit > 0 && w.holes > limit {
+	if limit := w.opts.MaxHoleBytes; limit >= 0 && w.holes > limit {
 		return &tree.LimitError{
 			What:  fmt.Sprintf("%d bytes of maps and zeros for holes up to here", w.holes),
 			Limit: limit, Which: tree.LimitHoleBytes,
@@ -81,76 +80,56 @@ func (w *Writer) inlines(e *tree.Entry) bool {
 // which hold the extents and zeros around them.
 type contentWriter struct {
 	w       *Writer
+	scatter tree.Scatter
 	size    int64
-	extents []tree.Extent // whose data has not come yet; part of the first one may have
 	runs    []tree.Extent // still to be written; part of the first one may have been
 	inline  int64         // offset in the file from which on data goes to the tails
-	buf     [2][]tree.Extent
+	buf     []tree.Extent
 
 	sifter  tree.Sifter // of a file that is not sparse
 	sifting bool
 }
 
-func (s *contentWriter) begin(w *Writer, size int64, xs []tree.Extent, chunk int64) {
-	s.buf[0] = append(s.buf[0][:0], xs...)
-	s.buf[1] = s.buf[1][:0]
-	eachRun(xs, size, chunk, func(run tree.Extent) { s.buf[1] = append(s.buf[1], run) })
-	s.w, s.size, s.inline = w, size, size
-	s.extents, s.runs = s.buf[0], s.buf[1]
+func (s *contentWriter) init(w *Writer) {
+	s.w = w
+	s.scatter.Put = s.data
+	s.sifter = tree.Sifter{Data: s.put, Hole: s.leaveOut, Room: maxHoles}
 }
 
-// take writes the data of c. With sift it leaves out long runs of zeros.
-func (s *contentWriter) take(c tree.Content, sift bool) error {
+func (s *contentWriter) begin(size int64, xs []tree.Extent, chunk int64) {
+	s.buf = s.buf[:0]
+	eachRun(xs, size, chunk, func(run tree.Extent) { s.buf = append(s.buf, run) })
+	s.size, s.inline, s.runs = size, size, s.buf
+}
+
+// take writes e with the data of c. With sift it leaves out long runs of zeros.
+func (s *contentWriter) take(c tree.Content, e *tree.Entry, sift bool) error {
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
 	}
-	if c != nil {
-		if _, err := c.WriteTo(s); err != nil {
-			return err
-		}
+	if err := s.scatter.Take(c, e.Size, e.Extents); err != nil {
+		return err
 	}
 	if sift {
 		if err := s.sifter.End(false); err != nil {
 			return err
 		}
 	}
-	if len(s.extents) > 0 {
-		return fmt.Errorf("content ends %d bytes early: %w", (&tree.Entry{Type: tree.File, Extents: s.extents}).DataSize(), io.ErrUnexpectedEOF)
-	}
 	return s.zero(s.size)
 }
 
-var errTooLong = errors.New("content is longer than its size says")
-
-func (s *contentWriter) Write(p []byte) (n int, err error) {
+// data writes p, which lies at off in the file.
+func (s *contentWriter) data(off int64, p []byte) error {
 	if err := s.w.stopped(); err != nil {
-		return 0, err
+		return err
 	}
-	for len(p) > 0 {
-		if len(s.extents) == 0 {
-			return n, errTooLong
-		}
-		x := &s.extents[0]
-		if !s.sifting {
-			if err := s.zero(x.Off); err != nil {
-				return n, err
-			}
-		}
-		k := min(int64(len(p)), x.Len)
-		put := s.put
-		if s.sifting {
-			put = s.sifter.Write
-		}
-		if err := put(p[:k]); err != nil {
-			return n, err
-		}
-		p, n = p[k:], n+int(k)
-		*x = tree.Extent{Off: x.Off + k, Len: x.Len - k}
-		if x.Len == 0 {
-			s.extents = s.extents[1:]
-		}
+	if s.sifting {
+		return s.sifter.Write(p)
 	}
-	return n, nil
+	if err := s.zero(off); err != nil {
+		return err
+	}
+	return s.put(p)
 }
 
 var zeros [64 << 10]byte

@@ -29,8 +29,10 @@ func TestMaxHoleBytes(t *testing.T) {
 		}
 		return 3, w.Close()
 	}
-	if n, err := write(0); n != 3 || err != nil {
-		t.Errorf("without a limit: %v after %d files", err, n)
+	for _, limit := range []int64{-1, 0} {
+		if n, err := write(limit); n != 3 || err != nil {
+			t.Errorf("limit %d: %v after %d files", limit, err, n)
+		}
 	}
 	n, err := write(15 << 20)
 	var over *tree.LimitError
@@ -39,5 +41,23 @@ func TestMaxHoleBytes(t *testing.T) {
 	}
 	if n, err := write(20 << 20); n != 3 || err != nil {
 		t.Errorf("at the limit: %v after %d files", err, n)
+	}
+}
+
+// The zero Options have a limit.
+func TestDefaultMaxHoleBytes(t *testing.T) {
+	for limit, want := range map[int64]bool{0: true, -1: false} {
+		w, err := NewWriter(t.Context(), &image{}, Options{MaxHoleBytes: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := tree.Entry{Path: "a", Type: tree.File, Size: 1 << 20, Extents: []tree.Extent{{Len: 1}}}
+		w.holes = DefaultMaxHoleBytes
+		var over *tree.LimitError
+		err = w.chargeHoles(&e, 4096)
+		if got := errors.As(err, &over); got != want || got && over.Limit != DefaultMaxHoleBytes {
+			t.Errorf("limit %d, and %d bytes of holes: %v", limit, w.holes, err)
+		}
+		w.Abort(nil)
 	}
 }

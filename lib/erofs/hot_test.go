@@ -28,8 +28,8 @@ func BenchmarkDirectory(b *testing.B) {
 				for _, e := range entries {
 					e.Content, e.Nlink = nil, 0 // as before the plan
 				}
-				t.Root().Entry.Content = nil
-				p := &plan{bs: 4096}
+				t.Root().Entry.Nlink = 0
+				p := &plan{bs: 4096, table: new(tree.Table[item])}
 				if err := p.arrange(t, 1); err != nil {
 					b.Fatal(err)
 				}

@@ -6,7 +6,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// item is an inode on its way into the image: where things are, and in which form.
+// item is an inode on its way into the image: where things are, and in which form. A table
+// beside the tree has them.
 type item struct {
 	entry     *tree.Entry // nil before collect
 	dir       *dirItem    // of a directory
@@ -27,39 +28,6 @@ type dirItem struct {
 	parent    *item
 	size      int64
 	whiteouts bool // it holds some
-}
-
-// itemTable is the table of items beside the tree. Until the image is complete, Nlink of
-// an Entry in the tree is the number of its item there, 1 and up, or 0: the links of an
-// inode are counted in its item.
-type itemTable struct {
-	slabs [][]item
-	count uint32
-}
-
-const itemSlab = 256
-
-// add makes the item of e.
-func (t *itemTable) add(e *tree.Entry) *item {
-	if t.count%itemSlab == 0 {
-		t.slabs = append(t.slabs, make([]item, itemSlab))
-	}
-	t.count++
-	e.Nlink = t.count
-	return t.at(t.count)
-}
-
-// at is the item with this number.
-func (t *itemTable) at(number uint32) *item {
-	return &t.slabs[(number-1)/itemSlab][(number-1)%itemSlab]
-}
-
-// of is the item of e, or nil.
-func (t *itemTable) of(e *tree.Entry) *item {
-	if e.Nlink == 0 {
-		return nil
-	}
-	return t.at(e.Nlink)
 }
 
 // lower is the content of a file whose data is in another image; nil if there is none.

@@ -15,7 +15,7 @@ type plan struct {
 	bs     int64 // bytes in a block
 	layer  bool  // Options.Layer
 	check  bool  // Options.Check: the tree must stay as it is
-	table  *itemTable
+	table  *tree.Table[item]
 	items  []*item // depth first, names in byte order: the root first
 	placed []*item // the same, in the order in which they were placed
 	epoch  tree.Time
@@ -58,7 +58,7 @@ func (p *plan) headRoom() int64 {
 // arrange plans the image of t whose file data ends at block dataEnd.
 func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 	if p.merged {
-		forget(t.Root()) // the links that the layers count
+		t.ForgetLinks() // those that the layers count
 	}
 	if t.HasElse() {
 		p.placeElse(t)
@@ -92,10 +92,7 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 // collect adds the inodes of n and all nodes below it, each once, and counts their links. It
 // returns the item of n.
 func (p *plan) collect(n *tree.Node, parent *item) *item {
-	it := p.table.of(n.Entry)
-	if it == nil {
-		it = p.table.add(n.Entry)
-	}
+	it := p.table.Of(n.Entry)
 	it.nlink++
 	if it.ino != 0 {
 		return it // another name of a hard link
@@ -131,14 +128,6 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 		n.Entry.Xattrs = slices.DeleteFunc(slices.Clone(n.Entry.Xattrs), func(x tree.Xattr) bool { return x == disk.MarkOrigin })
 	}
 	return it
-}
-
-// forget sets the numbers of items to 0 in all that n is and holds.
-func forget(n *tree.Node) {
-	n.Entry.Nlink = 0
-	for _, c := range n.SortedChildren() {
-		forget(c)
-	}
 }
 
 // addMerged does for an inode of a merged tree what Writer.Add does for one that is added.
@@ -317,7 +306,7 @@ func (p *plan) inode(it *item) disk.Inode {
 func (p *plan) pathOf(t *tree.Tree, it *item) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {
-		if p.table.of(n.Entry) == it {
+		if p.table.Of(n.Entry) == it {
 			return path
 		}
 		for _, c := range n.Children() {

@@ -110,7 +110,7 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 		child, kind := it, tree.Dir
 		switch {
 		case d.node != nil:
-			child = m.table.of(d.node.Entry)
+			child = m.table.Of(d.node.Entry)
 			kind = child.entry.Type
 		case d.name == "..":
 			child = it.dir.parent

@@ -33,20 +33,18 @@ func (p *plan) placeElse(t *tree.Tree) {
 		}
 		*lower = tree.Lower{Targets: n.Entry.Lower.Targets, Else: true}
 		if first := paths[inode]; first != "" {
-			it, number := p.table.add(n.Entry), n.Entry.Nlink
+			it := p.table.Of(n.Entry)
 			it.entry = n.Entry // the entry of the name, which needs only the type from here on
 			if p.check || inode.Type != tree.File {
 				it.entry = new(tree.Entry)
 			}
-			*it.entry = tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower, Nlink: number}
+			*it.entry = tree.Entry{Type: tree.File, Mode: 0o644, Time: p.implied, Hardlink: first, Lower: lower, Nlink: n.Entry.Nlink}
 			return
 		}
-		it := p.table.of(inode)
-		if it == nil {
-			it = p.table.add(inode)
-		}
+		it := p.table.Of(inode)
 		it.entry = inode
-		paths[inode], inode.Lower, n.Entry.Nlink = path, lower, inode.Nlink
+		p.table.Share(n.Entry, inode)
+		paths[inode], inode.Lower = path, lower
 	})
 }
 

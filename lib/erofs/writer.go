@@ -26,6 +26,9 @@ var ErrNeedsLayer = errors.New("only the image of a layer can hold it")
 // blocks of this size there.
 const DefaultBlockSize = 4096
 
+// DefaultMaxHoleBytes is more than the holes of real files take.
+const DefaultMaxHoleBytes = 4 << 30
+
 // Options are for NewWriter and WriteFsmeta.
 type Options struct {
 	Layer     bool         // keep whiteouts and other marks of a layer; regular files lie in whole blocks
@@ -41,7 +44,8 @@ type Options struct {
 	Warn      func(string) // called with a warning about what the image cannot hold; may be nil
 
 	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
-	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0: no limit.
+	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0 stands for
+	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
 
 	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
@@ -77,7 +81,7 @@ type Writer struct {
 	tree  *tree.Tree
 	data  *blockio.Writer
 	tail  *tails
-	items itemTable
+	items tree.Table[item]
 	added int
 	err   error
 
@@ -109,6 +113,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	if opts.BlockSize == 0 {
 		opts.BlockSize = DefaultBlockSize
 	}
+	opts.MaxHoleBytes = cmp.Or(opts.MaxHoleBytes, DefaultMaxHoleBytes)
 	w := &Writer{
 		ctx:  ctx,
 		opts: opts,
@@ -117,7 +122,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		tree: tree.New(),
 		tail: &tails{dir: opts.SpoolDir},
 	}
-	w.content.sifter = tree.Sifter{Data: w.content.put, Hole: w.content.leaveOut, Room: maxHoles}
+	w.content.init(w)
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
 		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}
@@ -233,13 +238,7 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 
 // timeOf returns t after the options about times.
 func (w *Writer) timeOf(t tree.Time) tree.Time {
-	if w.opts.Mtime != nil {
-		t = *w.opts.Mtime
-	}
-	if c := w.opts.Clamp; c != nil && t.Compare(*c) > 0 {
-		t = *c
-	}
-	return t
+	return t.Retimed(w.opts.Mtime, w.opts.Clamp)
 }
 
 // keepXattrs returns the xattrs of e that the image can hold, and counts the others.

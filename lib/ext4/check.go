@@ -36,7 +36,7 @@ func (w *Writer) verify(size int64) error {
 		case e.Path != have.Path:
 			return fmt.Errorf("%s: not in the file system", e.Path)
 		}
-		if err := w.compare(e, have); err != nil {
+		if err := w.compare(want.Node().Entry, e, have); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 		return nil
@@ -52,42 +52,20 @@ func (w *Writer) verify(size int64) error {
 	return fmt.Errorf("check: %w", err)
 }
 
-// compare returns an error about the first difference between want, which was added, and
-// have, from the file system.
-func (w *Writer) compare(want, have *tree.Entry) error {
-	differs := func(what string, want, have any) error {
-		return fmt.Errorf("%s: %v in the file system, %v was added", what, have, want)
-	}
-	switch {
-	case want.Type != have.Type:
-		return differs("type", want.Type, have.Type)
-	case want.Hardlink != have.Hardlink:
-		return differs("hard link", want.Hardlink, have.Hardlink)
-	case !slices.Equal(want.Xattrs, have.Xattrs):
-		return differs("xattrs", want.Xattrs, have.Xattrs)
-	case want.Mode != have.Mode:
-		return differs("mode", want.Mode, have.Mode)
-	case want.UID != have.UID || want.GID != have.GID:
-		return differs("owner", [2]uint32{want.UID, want.GID}, [2]uint32{have.UID, have.GID})
-	case want.Time != have.Time:
-		return differs("time", want.Time, have.Time)
-	case want.Nlink != have.Nlink:
-		return differs("number of links", want.Nlink, have.Nlink)
-	case want.Size != have.Size:
-		return differs("size", want.Size, have.Size)
-	case want.Link != have.Link:
-		return differs("link target", want.Link, have.Link)
-	case want.Dev != have.Dev:
-		return differs("device", want.Dev, have.Dev)
+// compare returns an error about the first difference between want, which was added and is
+// inode in the tree, and have, from the file system.
+func (w *Writer) compare(inode, want, have *tree.Entry) error {
+	if err := tree.Difference(want, have, "the file system"); err != nil {
+		return err
 	}
 	if want.Type != tree.File || want.Size == 0 || want.Hardlink != "" {
 		return nil
 	}
-	return w.compareContent(want, have)
+	return w.compareContent(inode, want, have)
 }
 
 // compareContent compares where the data is, and its hash.
-func (w *Writer) compareContent(want, have *tree.Entry) error {
+func (w *Writer) compareContent(inode, want, have *tree.Entry) error {
 	blocks := []tree.Extent{}
 	eachPart(want, func(logical uint32, n uint64) {
 		off := int64(logical) * disk.BlockSize
@@ -105,7 +83,7 @@ func (w *Writer) compareContent(want, have *tree.Entry) error {
 			return err
 		}
 	}
-	if slot, ok := want.Slot(); !ok || w.takeHash() != w.hashes[slot] {
+	if w.takeHash() != w.hashes[inode] {
 		return errors.New("content is not what was written")
 	}
 	return nil

@@ -1,9 +1,7 @@
 package ext4
 
 import (
-	"errors"
 	"fmt"
-	"io"
 
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/tree"
@@ -60,11 +58,9 @@ func dataBlocks(e *tree.Entry) (n uint64) {
 // writeContent writes c, the data of the file e of the tree, to its place. The file is not
 // empty.
 func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
-	slot, n := w.inodes.add()
-	e.SetSlot(slot)
-	n.start = w.files.NextFree()
+	w.inodes.Of(e).start = w.files.NextFree()
 	s := &w.content
-	if err := s.take(w, e, c); err != nil {
+	if err := s.take(e, c); err != nil {
 		return err
 	}
 	if s.sifting {
@@ -72,7 +68,7 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	}
 	w.contents += dataBlocks(e)
 	if w.hash != nil {
-		w.hashes[slot] = w.takeHash()
+		w.hashes[e] = w.takeHash()
 	}
 	return nil
 }
@@ -85,72 +81,49 @@ const maxHoles = 1 << 20
 // extents, and zeros around them.
 type contentWriter struct {
 	w       *Writer
-	extents []tree.Extent // whose data has not come yet; part of the first one may have
-	off     int64         // offset in the file of the next byte to be written
-	blocks  uint64        // number of blocks of the file that have no place yet
-	left    int64         // bytes that are left in the current place
-	buf     []tree.Extent
+	scatter tree.Scatter
+	off     int64  // offset in the file of the next byte to be written
+	blocks  uint64 // number of blocks of the file that have no place yet
+	left    int64  // bytes that are left in the current place
 
 	sifter  tree.Sifter // of a file that is not sparse: its blocks of zeros are left out
 	sifting bool
 }
 
+func (s *contentWriter) init(w *Writer) {
+	s.w = w
+	s.scatter.Put = s.put
+	s.sifter = tree.Sifter{Data: s.data, Hole: s.leaveOut, Room: maxHoles}
+}
+
 // take writes e with the data of c.
-func (s *contentWriter) take(w *Writer, e *tree.Entry, c tree.Content) error {
-	s.buf = append(s.buf[:0], e.Extents...)
-	if e.Extents == nil {
-		s.buf = append(s.buf, tree.Extent{Len: e.Size})
-	}
-	s.w, s.extents, s.off, s.blocks, s.left = w, s.buf, 0, dataBlocks(e), 0
-	if s.sifting = e.Extents == nil && !w.opts.KeepZeros; s.sifting {
+func (s *contentWriter) take(e *tree.Entry, c tree.Content) error {
+	s.off, s.blocks, s.left = 0, dataBlocks(e), 0
+	if s.sifting = e.Extents == nil && !s.w.opts.KeepZeros; s.sifting {
 		s.sifter.Begin(disk.BlockSize)
 	}
-	if c != nil {
-		if _, err := c.WriteTo(s); err != nil {
-			return err
-		}
+	if err := s.scatter.Take(c, e.Size, e.Extents); err != nil {
+		return err
 	}
 	return s.finish()
 }
 
-var errTooLong = errors.New("content is longer than its size says")
-
-func (s *contentWriter) Write(p []byte) (n int, err error) {
+// put writes p, which lies at off in the file.
+func (s *contentWriter) put(off int64, p []byte) error {
 	if err := s.w.stopped(); err != nil {
-		return 0, err
+		return err
 	}
-	for len(p) > 0 {
-		if len(s.extents) == 0 {
-			return n, errTooLong
-		}
-		x := &s.extents[0]
-		if !s.sifting {
-			if err := s.advance(x.Off); err != nil {
-				return n, err
-			}
-		}
-		k := min(int64(len(p)), x.Len)
-		data := s.data
-		if s.sifting {
-			data = s.sifter.Write
-		}
-		if err := data(p[:k]); err != nil {
-			return n, err
-		}
-		p, n = p[k:], n+int(k)
-		*x = tree.Extent{Off: x.Off + k, Len: x.Len - k}
-		if x.Len == 0 {
-			s.extents = s.extents[1:]
-		}
+	if s.sifting {
+		return s.sifter.Write(p)
 	}
-	return n, nil
+	if err := s.advance(off); err != nil {
+		return err
+	}
+	return s.data(p)
 }
 
 // finish completes the last block, and gives back the blocks that holes have saved.
 func (s *contentWriter) finish() error {
-	if len(s.extents) > 0 {
-		return fmt.Errorf("content ends %d bytes early: %w", (&tree.Entry{Type: tree.File, Extents: s.extents}).DataSize(), io.ErrUnexpectedEOF)
-	}
 	if s.sifting {
 		if err := s.sifter.End(true); err != nil {
 			return err
@@ -168,7 +141,7 @@ func (s *contentWriter) data(p []byte) error {
 	if s.w.hash != nil {
 		s.w.hash.Write(p)
 	}
-	return s.put(p)
+	return s.write(p)
 }
 
 // leaveOut makes the next n bytes a hole: whole blocks, or the end of the file.
@@ -194,11 +167,11 @@ var zeros [disk.BlockSize]byte
 
 // zero writes zeros up to off, less than a block.
 func (s *contentWriter) zero(off int64) error {
-	return s.put(zeros[:off-s.off])
+	return s.write(zeros[:off-s.off])
 }
 
-// put writes p, the next bytes of the file's blocks, unless the disk is full.
-func (s *contentWriter) put(p []byte) error {
+// write writes p, the next bytes of the file's blocks, unless the disk is full.
+func (s *contentWriter) write(p []byte) error {
 	s.off += int64(len(p))
 	for len(p) > 0 && !s.w.short {
 		if s.left == 0 {

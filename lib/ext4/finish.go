@@ -22,6 +22,7 @@ func (w *Writer) finish() error {
 		return err
 	}
 	w.data.Tap(nil)
+	w.inodes.list = make([]*inode, 0, w.added+3) // and root, lost+found, work
 	c := &collector{table: &w.inodes, implied: w.ownTime(), digest: w.digest}
 	c.visit(w.tree.Root(), disk.RootIno)
 	w.identify(w.digest)
@@ -100,7 +101,7 @@ func (w *Writer) take() (uint64, error) {
 // placeItems writes the blocks of inodes that are not contents of files: directories, long
 // link targets, extent trees and xattrs.
 func (w *Writer) placeItems() error {
-	for it := range w.inodes.all() {
+	for _, it := range w.inodes.list {
 		if err := w.placeItem(it); err != nil {
 			return w.blame(it, err)
 		}
@@ -109,11 +110,11 @@ func (w *Writer) placeItems() error {
 }
 
 // blame adds the path of it to err.
-func (w *Writer) blame(it item, err error) error {
+func (w *Writer) blame(it *inode, err error) error {
 	return fmt.Errorf("%s: %w", w.pathOf(it), err)
 }
 
-func (w *Writer) placeItem(it item) error {
+func (w *Writer) placeItem(it *inode) error {
 	if err := w.stopped(); err != nil {
 		return err
 	}
@@ -159,13 +160,12 @@ func (w *Writer) append(b []byte) (err error) {
 }
 
 // directory returns the content of a directory, which is valid until the next call.
-func (w *Writer) directory(it item) ([]byte, error) {
+func (w *Writer) directory(it *inode) ([]byte, error) {
 	node := it.dir.node
 	children := node.SortedChildren()
 	ents := make([]disk.Dirent, len(children))
 	for i, c := range children {
-		child, _ := w.inodes.of(c.Entry)
-		ents[i] = disk.Dirent{Name: c.Name(), Ino: child.ino, Kind: disk.KindOf(c.Entry.Type)}
+		ents[i] = disk.Dirent{Name: c.Name(), Ino: w.inodes.Of(c.Entry).ino, Kind: disk.KindOf(c.Entry.Type)}
 	}
 	opt, sum := w.dirOptions(), w.seed.Inode(it.ino, 0)
 	b, indexed, err := disk.DirBlocks(it.ino, it.dir.parent, ents, opt, sum)
@@ -183,7 +183,7 @@ func (w *Writer) directory(it item) ([]byte, error) {
 }
 
 // pathOf returns the first path of it, in the form in which it was added, for a message.
-func (w *Writer) pathOf(it item) string {
+func (w *Writer) pathOf(it *inode) string {
 	var find func(n *tree.Node, path string) string
 	find = func(n *tree.Node, path string) string {
 		if n.Entry == it.entry {

@@ -17,7 +17,7 @@ func (w *Writer) writeMetadata(l *layout) error {
 	if err := w.out.Truncate(size); err != nil {
 		return err
 	}
-	m := &metadataWriter{Writer: w, l: l, last: disk.FirstIno - 1 + uint32(w.inodes.len()) - 1}
+	m := &metadataWriter{Writer: w, l: l, last: disk.FirstIno - 1 + uint32(len(w.inodes.list)) - 1}
 	m.super = m.newSuper()
 	for _, step := range []func() error{
 		m.writeJournal,
@@ -177,7 +177,7 @@ func (m *metadataWriter) writeResize() error {
 // writeInodes writes the part of the tables that is in use.
 func (m *metadataWriter) writeInodes() error {
 	m.dirs = make([]uint32, (m.last-1)/m.l.geo.ipg+1)
-	for it := range m.inodes.all() {
+	for _, it := range m.inodes.list {
 		if err := m.stopped(); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (m *metadataWriter) flushInodes() error {
 	return err
 }
 
-func (m *metadataWriter) writeInode(it item) error {
+func (m *metadataWriter) writeInode(it *inode) error {
 	e := it.entry
 	xattrs, _, err := disk.PlanXattrs(e.Xattrs, xattrRoom)
 	if err != nil {
@@ -229,7 +229,7 @@ func (m *metadataWriter) writeInode(it item) error {
 	n := disk.Inode{
 		Mode: disk.ModeOf(e.Type) | e.Mode&disk.ModePerm,
 		UID:  e.UID, GID: e.GID,
-		Links: uint16(e.Nlink), FileACL: m.aclOf(it), ExtraISize: disk.ExtraISize,
+		Links: uint16(it.nlink), FileACL: m.aclOf(it), ExtraISize: disk.ExtraISize,
 		Atime: time, Ctime: time, Mtime: time, Crtime: time,
 	}
 	used := 0
@@ -252,7 +252,7 @@ func (m *metadataWriter) writeInode(it item) error {
 
 // extents fills in the extents of it in n. placeItem has already written the blocks of the
 // extent tree.
-func (m *metadataWriter) extents(it item, n *disk.Inode) (used int, err error) {
+func (m *metadataWriter) extents(it *inode, n *disk.Inode) (used int, err error) {
 	n.Flags |= disk.FlagExtents
 	switch {
 	case it.dir != nil:
@@ -260,7 +260,7 @@ func (m *metadataWriter) extents(it item, n *disk.Inode) (used int, err error) {
 		if it.dir.indexed {
 			n.Flags |= disk.FlagIndex
 		}
-		if it.entry.Nlink > disk.NlinkMax {
+		if it.nlink > disk.NlinkMax {
 			n.Links = 1 // means more than can be counted
 		}
 	case it.entry.Type == tree.Link:
@@ -312,7 +312,7 @@ func (m *metadataWriter) inUse() *bitmaps {
 	if m.l.resize != 0 {
 		b.mark(alloc.Area{Start: m.l.resize, N: 1})
 	}
-	for it := range m.inodes.all() {
+	for _, it := range m.inodes.list {
 		runs := it.runs(&m.files)
 		for _, r := range runs {
 			b.mark(alloc.Area{Start: r.Physical, N: uint64(r.Blocks)})

@@ -20,7 +20,7 @@ type xattrUsers struct {
 // if they are more than disk.XattrMaxRefs.
 func (w *Writer) placeXattrs() error {
 	users := make(map[[32]byte]*xattrUsers)
-	err := w.eachXattrBlock(func(_ item, block []byte) error {
+	err := w.eachXattrBlock(func(_ *inode, block []byte) error {
 		key := blake3.Sum256(block)
 		if users[key] == nil {
 			users[key] = new(xattrUsers)
@@ -31,7 +31,7 @@ func (w *Writer) placeXattrs() error {
 	if err != nil {
 		return err
 	}
-	return w.eachXattrBlock(func(it item, block []byte) error {
+	return w.eachXattrBlock(func(it *inode, block []byte) error {
 		u := users[blake3.Sum256(block)]
 		if u.room == 0 {
 			if err := w.writeXattrBlock(u, block); err != nil {
@@ -45,8 +45,8 @@ func (w *Writer) placeXattrs() error {
 }
 
 // eachXattrBlock calls fn for each of items whose xattrs do not fit into the inode.
-func (w *Writer) eachXattrBlock(fn func(it item, block []byte) error) error {
-	for it := range w.inodes.all() {
+func (w *Writer) eachXattrBlock(fn func(it *inode, block []byte) error) error {
+	for _, it := range w.inodes.list {
 		if len(it.entry.Xattrs) == 0 {
 			continue
 		}
@@ -62,7 +62,7 @@ func (w *Writer) eachXattrBlock(fn func(it item, block []byte) error) error {
 }
 
 // aclOf is the block of xattrs of it; 0: none.
-func (w *Writer) aclOf(it item) uint64 {
+func (w *Writer) aclOf(it *inode) uint64 {
 	if it.acl == 0 {
 		return 0
 	}

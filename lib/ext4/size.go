@@ -30,8 +30,8 @@ type demand struct {
 
 // demand returns what the inodes take.
 func (w *Writer) demand() demand {
-	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(w.inodes.len()) - 1 + disk.FirstIno - 1}
-	for it := range w.inodes.all() {
+	d := demand{live: uint64(len(w.acls)), replaced: w.contents, inodes: uint64(len(w.inodes.list)) - 1 + disk.FirstIno - 1}
+	for _, it := range w.inodes.list {
 		d.live += it.blocks()
 		if it.entry.Type == tree.File {
 			d.replaced -= it.blocks()

@@ -118,7 +118,7 @@ var onlyOpaque = []tree.Xattr{tree.Opaque}
 func (w *Writer) fillFromBelow(e *tree.Entry, at *tree.Place) error {
 	var from *tree.Entry
 	var path string // built only if it is needed
-	if w.opts.Below != nil || w.implied.count == 0 {
+	if w.opts.Below != nil || w.implied.Count == 0 {
 		path = at.String()
 	}
 	if w.opts.Below != nil {
@@ -129,7 +129,7 @@ func (w *Writer) fillFromBelow(e *tree.Entry, at *tree.Place) error {
 	}
 	if from == nil || from.Type != tree.Dir || from.NoChange {
 		if at != nil {
-			w.implied.note(path)
+			w.implied.Add(path)
 		}
 		return nil
 	}

@@ -30,11 +30,12 @@ type Writer struct {
 	contents uint64       // blocks of all contents, including those that were replaced
 	plan     *layout      // of an upper disk
 	inodes   inodeTable
+	added    int // entries
 	err      error
 
-	digest *blake3.Hasher  // over all contents, and in the end all attributes; nil if the UUID is given
-	hash   *blake3.Hasher  // of the current content; nil without Options.Check
-	hashes map[uint32]hash // by slot
+	digest *blake3.Hasher       // over all contents, and in the end all attributes; nil if the UUID is given
+	hash   *blake3.Hasher       // of the current content; nil without Options.Check
+	hashes map[*tree.Entry]hash // of contents, by inode
 
 	uuid     [16]byte
 	hashSeed [4]uint32
@@ -44,10 +45,10 @@ type Writer struct {
 
 	content contentWriter // of the file that is being added
 
-	dropped warning // xattrs that the format has no place for
-	clamped warning // times that it cannot hold
-	implied warning // directories of an upper disk
-	opaque  bool    // its root is
+	dropped tree.Tally // xattrs that the format has no place for
+	clamped tree.Tally // times that it cannot hold
+	implied tree.Tally // directories of an upper disk
+	opaque  bool       // its root is
 }
 
 var errClosed = errors.New("file system is already complete")
@@ -60,13 +61,13 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{ctx: ctx, opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
-	w.content.sifter = tree.Sifter{Data: w.content.data, Hole: w.content.leaveOut, Room: maxHoles}
+	w.content.init(w)
 	if opts.UUID == nil {
 		w.digest = blake3.New()
 		w.data.Tap(w.digest)
 	}
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[uint32]hash{}
+		w.hash, w.hashes = blake3.New(), map[*tree.Entry]hash{}
 	}
 	return w, w.begin()
 }
@@ -146,7 +147,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	kept := *e
 	kept.Lower = nil // nothing lies below
 	kept.Time = w.storableTime(e.Path, e.Time)
-	kept.Content = nil
+	kept.Content, kept.Nlink = nil, 0
 	var err error
 	if kept.Xattrs, err = w.keepXattrs(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
@@ -156,6 +157,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if err != nil {
 		return err
 	}
+	w.added++
 	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
 		return nil
 	}
@@ -222,18 +224,12 @@ func (w *Writer) checkForm(e *tree.Entry) error {
 // storableTime returns t after the options about times or, if the format cannot store that,
 // the nearest time that it can store.
 func (w *Writer) storableTime(path string, t tree.Time) tree.Time {
-	if w.opts.Mtime != nil {
-		t = *w.opts.Mtime
-	}
-	if c := w.opts.Clamp; c != nil && t.Compare(*c) > 0 {
-		t = *c
-	}
-	switch {
+	switch t = t.Retimed(w.opts.Mtime, w.opts.Clamp); {
 	case t.Sec < disk.MinTime:
-		w.clamped.note(path)
+		w.clamped.Add(path)
 		return tree.Time{Sec: disk.MinTime}
 	case t.Sec > disk.MaxTime:
-		w.clamped.note(path)
+		w.clamped.Add(path)
 		return tree.Time{Sec: disk.MaxTime, Nsec: disk.MaxNsec}
 	}
 	return t
@@ -256,7 +252,7 @@ func (w *Writer) keepXattrs(e *tree.Entry) ([]tree.Xattr, error) {
 	kept := slices.Clone(e.Xattrs[:same])
 	for _, x := range e.Xattrs[same:] {
 		if w.drops(x) {
-			w.dropped.note(e.Path + ": xattr " + x.Name)
+			w.dropped.Add(e.Path + ": xattr " + x.Name)
 			continue
 		}
 		if index, _, _ := disk.SplitXattr(x.Name); disk.IsACL(index) {
@@ -311,37 +307,16 @@ func (w *Writer) warn() {
 	if w.opts.Warn == nil {
 		return
 	}
-	if w.dropped.count > 0 {
-		w.opts.Warn(w.dropped.text("left out"))
+	if w.dropped.Count > 0 {
+		w.opts.Warn(w.dropped.Text("left out"))
 	}
-	if w.clamped.count > 0 {
-		w.opts.Warn(w.clamped.text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
+	if w.clamped.Count > 0 {
+		w.opts.Warn(w.clamped.Text("its time is outside the years 1901 to 2446 and becomes the nearest that ext4 has"))
 	}
 	if w.opaque {
 		w.opts.Warn("the root is opaque: overlayfs shows what is below it all the same")
 	}
-	if w.implied.count > 0 {
-		w.opts.Warn(w.implied.text("a directory that is only implied; 0755 of root hide what it is below"))
+	if w.implied.Count > 0 {
+		w.opts.Warn(w.implied.Text("a directory that is only implied; 0755 of root hide what it is below"))
 	}
-}
-
-// warning counts what is all told in one line.
-type warning struct {
-	first string
-	count int
-}
-
-func (n *warning) note(what string) {
-	if n.count == 0 {
-		n.first = what
-	}
-	n.count++
-}
-
-func (n *warning) text(what string) string {
-	s := n.first + ": " + what
-	if n.count > 1 {
-		s += fmt.Sprintf(" (and %d more)", n.count-1)
-	}
-	return s
 }

@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/layer"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // seeds are layers that the reader accepts, with entries of every kind and in
@@ -150,15 +151,13 @@ func partly(t *testing.T, data []byte) {
 			return nil, err
 		}
 		limited := tree.Limit(src, fuzzLimits)
+		next := treetest.Next(limited)
 		return func() (string, io.WriterTo, error) {
-			e, err := limited.Next()
+			shown, content, err := next()
 			if err != nil {
 				src.Close()
-				return "", nil, err
 			}
-			shown := *e
-			shown.Content = nil
-			return fmt.Sprintf("%+v", shown), e.Content, nil
+			return shown, content, err
 		}, nil
 	})
 }

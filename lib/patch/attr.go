@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -100,7 +101,7 @@ func (o Xattr) apply(a *applier) error {
 	switch {
 	case strings.HasPrefix(o.Name, "user.") && kind != tree.File && kind != tree.Dir:
 		return &fault{"only files and directories have extended attributes user.*", unix.EPERM}
-	case o.Name == aclDefault && kind != tree.Dir && !o.Remove:
+	case o.Name == posixacl.Default && kind != tree.Dir && !o.Remove:
 		return &fault{"only directories have a default access control list", unix.EACCES}
 	case isACL(o.Name) && kind == tree.Link:
 		return &fault{"is a symbolic link, which has no access control list", unix.EOPNOTSUPP}
@@ -118,7 +119,6 @@ func (o Xattr) apply(a *applier) error {
 	return a.setAttr(n, o.Attr)
 }
 
-// emptyACL reports whether value, a valid list, has no entries: it removes the list.
 // listable reports whether the names of the attributes of e, with name, are not too many.
 func listable(e *tree.Entry, name string) bool {
 	if _, found := e.Xattr(name); found {
@@ -131,18 +131,19 @@ func listable(e *tree.Entry, name string) bool {
 	return n <= maxXattrNames
 }
 
-func emptyACL(value string) bool { return len(value) <= aclHeadSize }
+// emptyACL reports whether value, a valid list, has no entries: it removes the list.
+func emptyACL(value string) bool { return len(value) <= posixacl.HeadSize }
 
 // setACL sets an access control list of e, and for the access list also the mode. An access
 // list that says no more than a mode is not stored (posix_acl_update_mode).
 func setACL(e *tree.Entry, name, value string) {
-	list, _ := parseACL(value) // Xattr.check has refused invalid lists
+	list, _ := posixacl.Parse(value) // Xattr.check has refused invalid lists
 	more := true
-	if name == aclAccess {
+	if name == posixacl.Access {
 		e.Mode, more = aclMode(list, e.Mode)
 	}
 	if more {
-		setXattr(e, name, formatACL(list))
+		setXattr(e, name, posixacl.Format(list))
 	} else {
 		removeXattr(e, name)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -125,8 +126,8 @@ func (o Xattr) check() error {
 		return invalid("extended attribute of %d bytes, over %d", len(o.Value), maxXattr)
 	}
 	if isACL(o.Name) && !o.Remove {
-		if _, err := parseACL(o.Value); err != nil {
-			return err
+		if _, err := posixacl.Parse(o.Value); err != nil {
+			return errACL
 		}
 	}
 	return cmp.Or(checkPath(o.Path), o.Attr.check())

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"ocipipe/lib/tree"
 )
@@ -166,7 +165,7 @@ func (f *fields) time(key string) (t *tree.Time) {
 			t = &tree.Time{Sec: sec}
 			return
 		}
-		parsed, ok := parseTime(v.text)
+		parsed, ok := tree.ParseTime(v.text)
 		if v.kind != isString || !ok {
 			f.fail(v.pos, `%q is not a number of seconds since 1970, nor a string such as "1700000000.5" or "2024-01-31T12:00:00Z"`, key)
 			return
@@ -174,25 +173,4 @@ func (f *fields) time(key string) (t *tree.Time) {
 		t = &parsed
 	})
 	return t
-}
-
-// parseTime parses a number of seconds since 1970, which may be negative and have up to
-// nine decimals, or a time as in RFC 3339.
-func parseTime(s string) (t tree.Time, ok bool) {
-	if rfc, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return tree.TimeOf(rfc), true
-	}
-	whole, decimals, dot := strings.Cut(s, ".")
-	sec, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || strings.HasPrefix(s, "+") || sec == math.MinInt64 || dot && (decimals == "" || len(decimals) > 9) {
-		return t, false
-	}
-	nsec, err := strconv.ParseUint((decimals + "000000000")[:9], 10, 32)
-	if err != nil {
-		return t, false
-	}
-	if nsec != 0 && whole[0] == '-' { // -1.5 is Sec -2 and half a second in Nsec
-		sec, nsec = sec-1, 1e9-nsec
-	}
-	return tree.Time{Sec: sec, Nsec: uint32(nsec)}, true
 }

@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/ext4"
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -34,7 +35,7 @@ func interopLayers() [][]tree.Entry {
 	su := with(file("usr/bin/su", "su"), func(e *tree.Entry) { e.Mode, e.GID = 0o6755, 5 })
 	wall := with(file("usr/bin/wall", "wall"), func(e *tree.Entry) { e.Mode = 0o6744 })
 	acl := with(file("srv/acl", "acl"), func(e *tree.Entry) {
-		e.Mode, e.Xattrs = 0o674, []tree.Xattr{{Name: aclAccess, Value: aclUser7}}
+		e.Mode, e.Xattrs = 0o674, []tree.Xattr{{Name: posixacl.Access, Value: aclUser7}}
 	})
 	hole := tree.Entry{Path: "srv/hole", Type: tree.File, Mode: 0o600, Size: 1 << 20, Extents: []tree.Extent{{Off: 512 << 10, Len: 4}}, Content: tree.WithHoles(text("data"), 1<<20, []tree.Extent{{Off: 512 << 10, Len: 4}})}
 	one := file("srv/links/a", "linked")
@@ -76,8 +77,8 @@ var interopCases = []struct {
 		Chown{Path: "/bin", Attr: Attr{Owner: Owner{UID: ptr(uint32(1))}}}, Chown{Path: "/", Attr: Attr{Owner: Owner{UID: ptr(uint32(2))}}},
 		Chmod{Path: "/srv/acl", Mode: 0o4751}, Chmod{Path: "/tmp", Mode: 0o2755}, Chmod{Path: "/srv/links/a", Mode: 0},
 		Chown{Path: "/tmp", Attr: Attr{Owner: Owner{UID: ptr(uint32(8))}}}, Chmod{Path: "/dev/null", Mode: 0o666},
-		Xattr{Path: "/srv/conf", Name: aclAccess, Value: aclUser7}, Xattr{Path: "/srv/hole", Name: aclAccess, Value: aclMinimal},
-		Xattr{Path: "/root", Name: aclDefault, Value: aclUser7}, Xattr{Path: "/etc/conf", Name: "trusted.link", Value: "l\x00"},
+		Xattr{Path: "/srv/conf", Name: posixacl.Access, Value: aclUser7}, Xattr{Path: "/srv/hole", Name: posixacl.Access, Value: aclMinimal},
+		Xattr{Path: "/root", Name: posixacl.Default, Value: aclUser7}, Xattr{Path: "/etc/conf", Name: "trusted.link", Value: "l\x00"},
 		Xattr{Path: "/old/x", Name: "user.b", Value: "2"}, Xattr{Path: "/old/x", Name: "user.a", Value: "1"}, Xattr{Path: "/old/x", Name: "user.b", Remove: true},
 		Xattr{Path: "/old/z", Name: capability, Value: capNetRaw},
 		Touch{Path: "/etc/hosts", Time: &tree.Time{Sec: -2, Nsec: 500000000}}, Touch{Path: "/etc/conf"}, Touch{Path: "/new"},

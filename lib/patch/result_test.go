@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -127,7 +128,7 @@ func TestACL(t *testing.T) {
 		return s + "\x20\x00" + other + "\x00\xff\xff\xff\xff"
 	}
 	listed := with(file("f", "f"), func(e *tree.Entry) {
-		e.Mode, e.Xattrs = 0o674, []tree.Xattr{{Name: aclAccess, Value: acl("\x06", "\x04", "\x07", "\x04")}}
+		e.Mode, e.Xattrs = 0o674, []tree.Xattr{{Name: posixacl.Access, Value: acl("\x06", "\x04", "\x07", "\x04")}}
 	})
 	for _, c := range []struct {
 		op   Op
@@ -135,15 +136,15 @@ func TestACL(t *testing.T) {
 		want string // the list
 	}{
 		{Chmod{Path: "/f", Mode: 0o4751}, 0o4751, acl("\x07", "\x04", "\x05", "\x01")},
-		{Xattr{Path: "/f", Name: aclAccess, Value: acl("\x07", "\x00", "\x02", "\x00")}, 0o720, acl("\x07", "\x00", "\x02", "\x00")},
-		{Xattr{Path: "/f", Name: aclAccess, Value: acl("\x05", "\x04", "", "\x01")}, 0o541, ""},
-		{Xattr{Path: "/f", Name: aclAccess, Value: ""}, 0o674, ""},
-		{Xattr{Path: "/f", Name: aclAccess, Value: "\x02\x00\x00\x00"}, 0o674, ""},
-		{Xattr{Path: "/f", Name: aclAccess, Remove: true}, 0o674, ""},
-		{Xattr{Path: "/f", Name: aclAccess, Remove: true, Attr: Attr{Mode: ptr(uint16(0o600))}}, 0o600, ""},
+		{Xattr{Path: "/f", Name: posixacl.Access, Value: acl("\x07", "\x00", "\x02", "\x00")}, 0o720, acl("\x07", "\x00", "\x02", "\x00")},
+		{Xattr{Path: "/f", Name: posixacl.Access, Value: acl("\x05", "\x04", "", "\x01")}, 0o541, ""},
+		{Xattr{Path: "/f", Name: posixacl.Access, Value: ""}, 0o674, ""},
+		{Xattr{Path: "/f", Name: posixacl.Access, Value: "\x02\x00\x00\x00"}, 0o674, ""},
+		{Xattr{Path: "/f", Name: posixacl.Access, Remove: true}, 0o674, ""},
+		{Xattr{Path: "/f", Name: posixacl.Access, Remove: true, Attr: Attr{Mode: ptr(uint16(0o600))}}, 0o600, ""},
 	} {
 		e := read(t, apply(t, merged(t, []tree.Entry{dir("."), listed}), Options{}, c.op).Source(tree.Flat))["f"]
-		if value, _ := e.Xattr(aclAccess); e.Mode != c.mode || value != c.want {
+		if value, _ := e.Xattr(posixacl.Access); e.Mode != c.mode || value != c.want {
 			t.Errorf("%+v: mode %o, %q", c.op, e.Mode, value)
 		}
 	}
@@ -152,7 +153,7 @@ func TestACL(t *testing.T) {
 		acl("\x00", "\x00", "", "\x00")[:20], "\x02\x00\x00\x00" + acl("\x00", "\x00", "", "\x00")[12:],
 		strings.Replace(acl("\x00", "\x00", "\x00", "\x00"), "\x07\x00\x00\x00", "\xff\xff\xff\xff", 1),
 	} {
-		if err := (Xattr{Path: "/f", Name: aclAccess, Value: value}).check(); !errors.Is(err, unix.EINVAL) {
+		if err := (Xattr{Path: "/f", Name: posixacl.Access, Value: value}).check(); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("%q: error %v", value, err)
 		}
 	}
@@ -160,8 +161,8 @@ func TestACL(t *testing.T) {
 		op   Op
 		want error
 	}{
-		{Xattr{Path: "/f", Name: aclDefault, Value: acl("\x07", "\x00", "\x02", "\x00")}, unix.EACCES},
-		{Xattr{Path: "/l", Name: aclAccess, Value: acl("\x07", "\x00", "\x02", "\x00")}, unix.EOPNOTSUPP},
+		{Xattr{Path: "/f", Name: posixacl.Default, Value: acl("\x07", "\x00", "\x02", "\x00")}, unix.EACCES},
+		{Xattr{Path: "/l", Name: posixacl.Access, Value: acl("\x07", "\x00", "\x02", "\x00")}, unix.EOPNOTSUPP},
 		{Xattr{Path: "/l", Name: "user.a", Value: "1"}, unix.EPERM},
 		{Xattr{Path: "/d", Name: "user.a", Value: "1"}, unix.EPERM},
 		{Chmod{Path: "/l", Mode: 0o600}, unix.EOPNOTSUPP},

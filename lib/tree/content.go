@@ -59,37 +59,16 @@ func (c *sparseContent) WriteTo(w io.Writer) (int64, error) { return c.data.Writ
 
 func (c *sparseContent) ReadAt(p []byte, off int64) (n int, err error) {
 	c.once.Do(c.locate)
-	if off < 0 || off >= c.size {
-		return 0, io.EOF
-	}
-	if rest := c.size - off; int64(len(p)) > rest {
-		p, err = p[:rest], io.EOF
-	}
-	i := sort.Search(len(c.extents), func(i int) bool { return c.extents[i].End() > off })
-	for n < len(p) {
-		pos, hole := off+int64(n), c.size
-		if i < len(c.extents) {
-			hole = c.extents[i].Off
+	return ReadExtents(p, off, c.size, len(c.extents), func(i int) Extent { return c.extents[i] }, func(p []byte, i int, skip int64) (int, error) {
+		n, err := c.data.ReadAt(p, c.at[i]+skip)
+		if n == len(p) {
+			return n, nil
 		}
-		if pos < hole {
-			k := int(min(int64(len(p)-n), hole-pos))
-			clear(p[n : n+k])
-			n += k
-			continue
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
 		}
-		x := c.extents[i]
-		k := int(min(int64(len(p)-n), x.End()-pos))
-		m, err := c.data.ReadAt(p[n:n+k], c.at[i]+pos-x.Off)
-		if m < k {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return n + m, err
-		}
-		n += k
-		i++
-	}
-	return n, err
+		return n, err
+	})
 }
 
 // locate fills c.at.
@@ -100,4 +79,37 @@ func (c *sparseContent) locate() {
 		c.at[i] = n
 		n += x.Len
 	}
+}
+
+// ReadExtents is the ReadAt of a file of size bytes that has data in some ascending
+// extents and holes, which are zeros, elsewhere. Of its extents, extent tells where the
+// one with the index i lies, and read fills p with the data that is skip bytes into it, or
+// returns an error and how many bytes it had.
+func ReadExtents(p []byte, off, size int64, extents int, extent func(i int) Extent, read func(p []byte, i int, skip int64) (int, error)) (n int, err error) {
+	if off < 0 || off >= size {
+		return 0, io.EOF
+	}
+	if rest := size - off; int64(len(p)) > rest {
+		p, err = p[:rest], io.EOF
+	}
+	i := sort.Search(extents, func(i int) bool { return extent(i).End() > off })
+	for n < len(p) {
+		at, x := off+int64(n), Extent{Off: size}
+		if i < extents {
+			x = extent(i)
+		}
+		if at < x.Off {
+			k := int(min(int64(len(p)-n), x.Off-at))
+			clear(p[n : n+k])
+			n += k
+			continue
+		}
+		k := int(min(int64(len(p)-n), x.End()-at))
+		if m, err := read(p[n:n+k], i, at-x.Off); err != nil {
+			return n + m, err
+		}
+		n += k
+		i++
+	}
+	return n, err
 }

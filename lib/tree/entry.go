@@ -81,6 +81,18 @@ func (t Time) Compare(u Time) int {
 	return 1
 }
 
+// Retimed is t after options about times: mtime in place of it, unless that is nil, and
+// no later than clamp, unless that is nil.
+func (t Time) Retimed(mtime, clamp *Time) Time {
+	if mtime != nil {
+		t = *mtime
+	}
+	if clamp != nil && t.Compare(*clamp) > 0 {
+		t = *clamp
+	}
+	return t
+}
+
 // TimeOf converts the instant t.
 func TimeOf(t time.Time) Time {
 	return Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}

@@ -25,6 +25,15 @@ func (t *Tally) AddAll(more Tally) {
 	t.Count += more.Count
 }
 
+// Text says what became of the first case, and how many more there are.
+func (t *Tally) Text(what string) string {
+	s := t.First + ": " + what
+	if t.Count > 1 {
+		s += fmt.Sprintf(" (and %d more)", t.Count-1)
+	}
+	return s
+}
+
 // LeftOut says that what was counted is not in the output. It is empty if that is
 // nothing.
 func (t *Tally) LeftOut() string {

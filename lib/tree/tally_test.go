@@ -9,6 +9,12 @@ func TestTally(t *testing.T) {
 	more.AddAll(one)
 	more.Add("b")
 	more.AddAll(one)
+	if text := one.Text("gone"); text != "a: gone" {
+		t.Errorf("%q", text)
+	}
+	if text := more.Text("gone"); text != "a: gone (and 2 more)" {
+		t.Errorf("%q", text)
+	}
 	for _, c := range []struct {
 		tally Tally
 		want  string

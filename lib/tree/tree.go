@@ -19,8 +19,9 @@ type Tree struct {
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
 // Entry.
 type Node struct {
-	// Entry is the inode; its Path is empty. A directory that is only implied has an
-	// Entry with NoChange set. See OrLower for a name that may be bound to another inode.
+	// Entry is the inode; its Path is empty, and its Nlink is not kept up to date: see
+	// Tree.CountLinks and Table. A directory that is only implied has an Entry with
+	// NoChange set. See OrLower for a name that may be bound to another inode.
 	Entry *Entry
 
 	name     string
@@ -243,7 +244,7 @@ func withoutOpaque(xs []Xattr) []Xattr {
 // plus the number of its subdirectories. A name that may be bound to a file of the layers
 // below does not count, unless the inode has no other name.
 func (t *Tree) CountLinks() {
-	t.each(func(n *Node) { n.Entry.Nlink, n.Entry.Inode().Nlink = 0, 0 })
+	t.ForgetLinks()
 	t.each(func(n *Node) {
 		if n.Entry.Type != Dir {
 			n.Entry.Nlink++
@@ -259,6 +260,11 @@ func (t *Tree) CountLinks() {
 	if t.hasElse {
 		t.each(func(n *Node) { n.Entry.Inode().Nlink = max(n.Entry.Inode().Nlink, 1) })
 	}
+}
+
+// ForgetLinks sets Nlink of every inode in t to 0.
+func (t *Tree) ForgetLinks() {
+	t.each(func(n *Node) { n.Entry.Nlink, n.Entry.Inode().Nlink = 0, 0 })
 }
 
 // each calls fn for every node, in no particular order.

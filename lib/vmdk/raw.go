@@ -10,18 +10,18 @@ import (
 )
 
 // WriteFile writes the disk to f, which is empty. It keeps the holes of the extents, and
-// shares blocks with them where the file system can. It looks at ctx between extents and
-// returns its cause once ctx is done.
+// shares blocks with them where the file system can. It ends with the cause of ctx once that
+// is done.
 func (d *Disk) WriteFile(ctx context.Context, f *os.File) error {
 	for _, e := range d.extents {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if e.file == nil {
-			if err := blockio.CopyAt(f, e.start, e.data, 0, e.size); err != nil {
+			if err := blockio.CopyAt(ctx, f, e.start, e.data, 0, e.size); err != nil {
 				return fmt.Errorf("copy %s: %w", e.path, err)
 			}
-		} else if err := blockio.CopySparse(f, e.start, e.file, e.size); err != nil {
+		} else if err := blockio.CopySparse(ctx, f, e.start, e.file, e.size); err != nil {
 			return fmt.Errorf("copy %s: %w", e.path, err)
 		}
 	}

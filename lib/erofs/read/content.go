@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
 	"sync"
 
 	"ocipipe/lib/blockio"
@@ -123,34 +122,9 @@ func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if off < 0 || off >= c.size {
-		return 0, io.EOF
-	}
-	if rest := c.size - off; int64(len(p)) > rest {
-		p, err = p[:rest], io.EOF
-	}
-	i := sort.Search(len(c.runs), func(i int) bool { return c.runs[i].End() > off })
-	for n < len(p) {
-		hole := c.size
-		if i < len(c.runs) {
-			hole = c.runs[i].Off
-		}
-		if at := off + int64(n); at < hole {
-			k := min(int64(len(p)-n), hole-at)
-			clear(p[n : n+int(k)])
-			n += int(k)
-			continue
-		}
-		r := c.runs[i]
-		skip := off + int64(n) - r.Off
-		k := min(int64(len(p)-n), r.Len-skip)
-		if err := c.read(p[n:n+int(k)], r.Device, r.Pos+skip); err != nil {
-			return n, err
-		}
-		n += int(k)
-		i++
-	}
-	return n, err
+	return tree.ReadExtents(p, off, c.size, len(c.runs), func(i int) tree.Extent { return c.runs[i].Extent }, func(p []byte, i int, skip int64) (int, error) {
+		return 0, c.read(p, c.runs[i].Device, c.runs[i].Pos+skip)
+	})
 }
 
 // add appends a run, or extends the last one.

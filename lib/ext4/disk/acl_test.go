@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/ext4/internal/ext4test"
+	"ocipipe/lib/posixacl"
 )
 
 func TestACL(t *testing.T) {
@@ -29,7 +30,7 @@ func TestACL(t *testing.T) {
 }
 
 func TestPackACLRefuses(t *testing.T) {
-	owner, group, mask, other := [3]uint32{1, 7, aclNoID}, [3]uint32{4, 7, aclNoID}, [3]uint32{16, 7, aclNoID}, [3]uint32{32, 7, aclNoID}
+	owner, group, mask, other := [3]uint32{1, 7, posixacl.NoID}, [3]uint32{4, 7, posixacl.NoID}, [3]uint32{16, 7, posixacl.NoID}, [3]uint32{32, 7, posixacl.NoID}
 	user, team := [3]uint32{2, 7, 5}, [3]uint32{8, 7, 5}
 	for name, value := range map[string]string{
 		"cut":                    ext4test.ShortACL[:len(ext4test.ShortACL)-1],
@@ -48,10 +49,10 @@ func TestPackACLRefuses(t *testing.T) {
 		"team before the group":  ext4test.ACL(owner, team, group, mask, other),
 		"team behind the mask":   ext4test.ACL(owner, group, mask, team, other),
 		"mask behind the others": ext4test.ACL(owner, group, other, mask),
-		"permission 8":           ext4test.ACL([3]uint32{1, 8, aclNoID}, group, other),
+		"permission 8":           ext4test.ACL([3]uint32{1, 8, posixacl.NoID}, group, other),
 		"tag 64":                 ext4test.ACL(owner, group, other, [3]uint32{64, 7, 1}),
 		"tag 0":                  ext4test.ACL(owner, group, [3]uint32{0, 7, 1}, other),
-		"user without number":    ext4test.ACL(owner, [3]uint32{2, 7, aclNoID}, group, mask, other),
+		"user without number":    ext4test.ACL(owner, [3]uint32{2, 7, posixacl.NoID}, group, mask, other),
 	} {
 		if b, err := packACL(value); err == nil {
 			t.Errorf("%s: accepted as %x", name, b)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
 )
 
@@ -82,7 +83,7 @@ func loadXattr(index uint8, rest string, value []byte) (x tree.Xattr, known bool
 		if x.Value, err = unpackACL(value); err != nil {
 			return x, false, Broken("xattr %s: %s", name, err)
 		}
-		known = len(x.Value) > aclHeadSize // Linux does not show a list without entries
+		known = len(x.Value) > posixacl.HeadSize // Linux does not show a list without entries
 	}
 	return x, known, nil
 }

@@ -128,7 +128,7 @@ func copyImage(t testing.TB, from string) string {
 		t.Fatal(err)
 	}
 	defer dst.Close()
-	if err := blockio.CopySparse(dst, 0, src, fi.Size()); err != nil {
+	if err := blockio.CopySparse(t.Context(), dst, 0, src, fi.Size()); err != nil {
 		t.Fatal(err)
 	}
 	if err := dst.Truncate(fi.Size()); err != nil {

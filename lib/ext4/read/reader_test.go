@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // makeImage writes a file system of entries to m.
@@ -306,19 +306,6 @@ func unpacked(b []byte) *ext4test.Memory {
 	return m
 }
 
-// partly shows the entries of src, and their contents.
-func partly(src tree.Source) reftest.Next {
-	return func() (string, io.WriterTo, error) {
-		e, err := src.Next()
-		if err != nil {
-			return "", nil, err
-		}
-		shown := *e
-		shown.Content = nil
-		return fmt.Sprintf("%+v", shown), e.Content, nil
-	}
-}
-
 // FuzzReader looks for images that make the reader fail in other ways than with an
 // error, or take too long. What it accepts it must be able to write again, and
 // what audit accepts it must be able to read.
@@ -351,7 +338,7 @@ func FuzzReader(f *testing.F) {
 		if readErr != nil {
 			return
 		}
-		reftest.Partly(t, false, func() (reftest.Next, error) { return partly(img.Source()), nil })
+		reftest.Partly(t, false, func() (reftest.Next, error) { return treetest.Next(img.Source()), nil })
 		again := &ext4test.Memory{}
 		features, err := ext4.ParseFeatures("^resize_inode")
 		if err != nil {

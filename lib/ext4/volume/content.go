@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sort"
 	"sync"
 
 	"ocipipe/lib/blockio"
@@ -91,34 +90,12 @@ func (c *Content) read(p []byte, pos int64) error {
 
 // ReadAt reads the file, its holes as zeros.
 func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < 0 || off >= c.Size {
-		return 0, io.EOF
+	extent := func(i int) tree.Extent {
+		return tree.Extent{Off: c.Runs[i].Offset(), Len: c.Runs[i].Bytes(c.Size)}
 	}
-	if rest := c.Size - off; int64(len(p)) > rest {
-		p, err = p[:rest], io.EOF
-	}
-	i := sort.Search(len(c.Runs), func(i int) bool { return c.Runs[i].Offset()+c.Runs[i].Bytes(c.Size) > off })
-	for n < len(p) {
-		at, hole := off+int64(n), c.Size
-		if i < len(c.Runs) {
-			hole = c.Runs[i].Offset()
-		}
-		if at < hole {
-			k := int(min(int64(len(p)-n), hole-at))
-			clear(p[n : n+k])
-			n += k
-			continue
-		}
-		r := c.Runs[i]
-		skip := at - r.Offset()
-		k := int(min(int64(len(p)-n), r.Bytes(c.Size)-skip))
-		if err := c.read(p[n:n+k], r.DiskOffset()+skip); err != nil {
-			return n, err
-		}
-		n += k
-		i++
-	}
-	return n, err
+	return tree.ReadExtents(p, off, c.Size, len(c.Runs), extent, func(p []byte, i int, skip int64) (int, error) {
+		return 0, c.read(p, c.Runs[i].DiskOffset()+skip)
+	})
 }
 
 // add appends a run, or extends the last one.

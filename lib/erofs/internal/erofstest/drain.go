@@ -2,12 +2,11 @@ package erofstest
 
 import (
 	"bytes"
-	"fmt"
-	"io"
 	"testing"
 
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // Drain reads everything in the image b.
@@ -16,26 +15,7 @@ func Drain(b []byte, devices ...read.Device) error {
 	if err != nil {
 		return err
 	}
-	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 4 << 20, FileSize: 1 << 40, Entries: 1 << 20})
-	for {
-		e, err := src.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if e.Content == nil {
-			continue
-		}
-		n, err := e.Content.WriteTo(io.Discard)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.Path, err)
-		}
-		if n != e.DataSize() {
-			return fmt.Errorf("%s: content of %d bytes, expected %d", e.Path, n, e.DataSize())
-		}
-	}
+	return treetest.Drain(img.Source(), tree.Limits{TotalSize: 4 << 20, FileSize: 1 << 40, Entries: 1 << 20})
 }
 
 // Open opens the image b.

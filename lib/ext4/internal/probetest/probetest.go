@@ -3,7 +3,6 @@
 package probetest
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // Super is the superblock of what is in m.
@@ -107,24 +107,5 @@ func Drain(r io.ReaderAt, size int64) error {
 
 // DrainImage reads everything in img.
 func DrainImage(img *read.Image) error {
-	src := tree.Limit(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
-	for {
-		e, err := src.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if e.Content == nil {
-			continue
-		}
-		n, err := e.Content.WriteTo(io.Discard)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.Path, err)
-		}
-		if n != e.DataSize() {
-			return fmt.Errorf("%s: content of %d bytes, expected %d", e.Path, n, e.DataSize())
-		}
-	}
+	return treetest.Drain(img.Source(), tree.Limits{TotalSize: 64 << 20, FileSize: 1 << 44, Entries: 1 << 20})
 }
