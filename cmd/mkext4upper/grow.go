@@ -13,8 +13,7 @@ import (
 func (t *tool) grow(env *cli.Env) error {
 	same := *t
 	same.Size, same.Grow = 0, ""
-	same.Limits = t.Limits
-	if same != (tool{Limits: t.Limits}) {
+	if same != (tool{TreeInput: cli.TreeInput{Limits: t.Limits}}) {
 		return cli.Usage("--grow goes with --size alone: all else stays as it is")
 	}
 	f, device, err := grow.Open(t.Grow)

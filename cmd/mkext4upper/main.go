@@ -33,15 +33,11 @@ type tool struct {
 	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^flex_bg, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`
 	Label         string          `placeholder:"NAME" group:"File system" help:"Volume name, at most 16 bytes."`
 	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from content and flags)."`
-	Mtime         *cli.Time       `placeholder:"TIME" group:"Content" help:"Time of every file."`
-	ClampMtime    *cli.Time       `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
-	KeepZeros     bool            `group:"Content" help:"Keep zeros in files instead of making holes."`
-	Check         bool            `group:"Content" help:"Read it back and compare it with the input."`
-	RequireCRC    bool            `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
+	cli.ImageContent
 	cli.Output
 	cli.Temp
-	cli.Limits
+	cli.TreeInput
 }
 
 func main() {
@@ -86,11 +82,11 @@ func (t *tool) write(env *cli.Env, out ext4.Output, in io.Reader, opts ext4.Opti
 	if in == nil {
 		return w.Close()
 	}
-	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
+	src, err := t.TreeInput.Source(in)
 	if err != nil {
 		return cli.About(t.Tree, err)
 	}
-	return env.Copy(t.Tree, w, tree.Limit(src, t.Limits.Tree()))
+	return env.Copy(t.Tree, w, src)
 }
 
 func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {

@@ -23,15 +23,11 @@ type tool struct {
 	BlockSize   int       `placeholder:"BYTES" group:"File system" help:"Size of a block, 512 to 65536 (default 4096)."`
 	Label       string    `placeholder:"NAME" group:"File system" help:"Volume name, at most 15 bytes."`
 	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from the content)."`
-	Mtime       *cli.Time `placeholder:"TIME" group:"Content" help:"Time of every file."`
-	ClampMtime  *cli.Time `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
-	KeepZeros   bool      `group:"Content" help:"Keep zeros in files instead of making holes."`
-	Check       bool      `group:"Content" help:"Read it back and compare it with the input."`
-	RequireCRC  bool      `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
+	cli.ImageContent
 	cli.Output
 	cli.Temp
-	cli.Limits
+	cli.TreeInput
 	MaxHoleBytes int64 `default:"4G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Maps and padding of sparse files."`
 }
 
@@ -67,11 +63,11 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.Usage("%v", err)
 	}
-	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
+	src, err := t.TreeInput.Source(in)
 	if err != nil {
 		return cli.About(path, err)
 	}
-	if err := env.Copy(path, w, tree.Limit(src, t.Limits.Tree())); err != nil {
+	if err := env.Copy(path, w, src); err != nil {
 		return err
 	}
 	return out.Commit()

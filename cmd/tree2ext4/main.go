@@ -27,15 +27,11 @@ type tool struct {
 	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`
 	Label         string          `placeholder:"NAME" group:"File system" help:"Volume name, at most 16 bytes."`
 	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from content and flags)."`
-	Mtime         *cli.Time       `placeholder:"TIME" group:"Content" help:"Time of every file."`
-	ClampMtime    *cli.Time       `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
-	KeepZeros     bool            `group:"Content" help:"Keep zeros in files instead of making holes."`
-	Check         bool            `group:"Content" help:"Read it back and compare it with the input."`
-	RequireCRC    bool            `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
 
+	cli.ImageContent
 	cli.Output
 	cli.Temp
-	cli.Limits
+	cli.TreeInput
 }
 
 func main() {
@@ -61,11 +57,11 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
+	src, err := t.TreeInput.Source(in)
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	if err := env.Copy(t.Input, w, tree.Limit(src, t.Limits.Tree())); err != nil {
+	if err := env.Copy(t.Input, w, src); err != nil {
 		return err
 	}
 	return out.Commit()

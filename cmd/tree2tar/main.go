@@ -9,18 +9,16 @@ import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/layer"
-	"ocipipe/lib/tree"
 )
 
 type tool struct {
 	Input string `arg:"" optional:"" default:"-" help:"Tree stream; without it, and for -, standard input."`
 
-	Compress   string `short:"z" enum:"plain,gzip,zstd" default:"plain" placeholder:"KIND" group:"Output" help:"Compression: plain, gzip or zstd."`
-	OCI        bool   `name:"oci" group:"Output" help:"Write a layer, with whiteouts as .wh. files."`
-	RequireCRC bool   `group:"Input" help:"Refuse a stream without a checksum at its end."`
+	Compress string `short:"z" enum:"plain,gzip,zstd" default:"plain" placeholder:"KIND" group:"Output" help:"Compression: plain, gzip or zstd."`
+	OCI      bool   `name:"oci" group:"Output" help:"Write a layer, with whiteouts as .wh. files."`
 
 	cli.Output
-	cli.Limits
+	cli.TreeInput
 }
 
 func main() {
@@ -38,7 +36,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
+	src, err := t.TreeInput.Source(in)
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
@@ -46,7 +44,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := env.Copy(t.Input, w, tree.Limit(src, t.Limits.Tree())); err != nil {
+	if err := env.Copy(t.Input, w, src); err != nil {
 		return err
 	}
 	return out.Commit()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io"
 
 	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
@@ -32,6 +33,31 @@ func OrNone(n int64) int64 {
 		return -1
 	}
 	return n
+}
+
+// TreeInput holds the flags of a tool that reads a tree stream with contents, to be
+// embedded.
+type TreeInput struct {
+	RequireCRC bool `name:"require-crc" group:"Content" help:"Refuse a stream without a checksum at its end."`
+
+	Limits
+}
+
+// Source reads the tree stream in, within the limits. Its errors do not name in.
+func (t TreeInput) Source(in io.Reader) (tree.Source, error) {
+	src, err := tree.NewReader(in, tree.ReaderOptions{RequireCRC: t.RequireCRC, NeedData: true})
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(src, t.Tree()), nil
+}
+
+// ImageContent holds the flags that say how an image shows its files, to be embedded.
+type ImageContent struct {
+	Mtime      *Time `placeholder:"TIME" group:"Content" help:"Time of every file."`
+	ClampMtime *Time `placeholder:"TIME" group:"Content" help:"Latest time of a file; later ones become this."`
+	KeepZeros  bool  `group:"Content" help:"Keep zeros in files instead of making holes."`
+	Check      bool  `group:"Content" help:"Read it back and compare it with the input."`
 }
 
 // TreeForm are the flags that say what form a tree stream is written in, to be embedded.

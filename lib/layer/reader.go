@@ -409,14 +409,6 @@ func (l *Reader) setAttributes(h *header, e *tree.Entry) error {
 	e.UID, e.GID = uint32(h.uid), uint32(h.gid)
 	e.Mode = uint16(h.mode & 0o7777)
 	e.Time = h.mtime
-	for _, x := range h.xattrs {
-		if !tree.IsMark(x.Name) { // a layer may not make marks of overlayfs itself
-			e.Xattrs = append(e.Xattrs, x)
-			continue
-		}
-		if l.dropped++; l.dropped == 1 && l.opts.Warn != nil {
-			l.opts.Warn(fmt.Sprintf("%s: extended attribute %s dropped: a layer may not steer overlayfs", e.Path, x.Name))
-		}
-	}
+	l.keepXattrs(h, e)
 	return nil
 }

@@ -11,6 +11,19 @@ import (
 	"ocipipe/lib/tree"
 )
 
+// keepXattrs gives e the attributes of h, except for those that a layer may not carry.
+func (l *Reader) keepXattrs(h *header, e *tree.Entry) {
+	for _, x := range h.xattrs {
+		if !tree.IsMark(x.Name) { // a layer may not make marks of overlayfs itself
+			e.Xattrs = append(e.Xattrs, x)
+			continue
+		}
+		if l.dropped++; l.dropped == 1 && l.opts.Warn != nil {
+			l.opts.Warn(fmt.Sprintf("%s: extended attribute %s dropped: a layer may not steer overlayfs", e.Path, x.Name))
+		}
+	}
+}
+
 // checkXattr returns the attribute, or an error if a tree cannot have it.
 func checkXattr(name, value string) (tree.Xattr, error) {
 	x := tree.Xattr{Name: name, Value: value}
