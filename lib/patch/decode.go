@@ -2,6 +2,7 @@ package patch
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,8 +227,8 @@ func (d *decoder) op(v *value) (Op, error) {
 	}
 	f := fields{value: key.value, dir: filepath.Dir(d.file)}
 	op := decode(&f)
-	if f.err == nil {
-		f.err = f.rest("it")
+	if f.err == nil || f.missing { // a key that is misspelt says more than one that is missing
+		f.err = cmp.Or(f.rest("it"), f.err)
 	}
 	if f.err == nil {
 		f.err = op.check()

@@ -170,6 +170,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`[{"type": "text", "path": "/a", "content": ""}]`, `p:1:2: patch 1: an object with 3 keys, not with one, the operation`},
 		{"[{\"mkdir\": {\"path\": \"/a\"}},\n  {\"mkdir\": []}]", `p:2:13: patch 2 (mkdir): it is a list, not an object`},
 		{`[{"mkdir": {}}]`, `p:1:12: patch 1 (mkdir): "path" is missing`},
+		{`[{"chmod": {"path": "/a", "moode": "0644"}}]`, `p:1:27: patch 1 (chmod /a): it has no field "moode"`},
 		{`[{"mkdir": {"path": 5}}]`, `p:1:21: patch 1 (mkdir): "path" is a number, not a string (quotes make it one)`},
 		{`[{"mkdir": {"path": null}}]`, `p:1:21: patch 1 (mkdir): "path" is null, not a string (quotes make it one)`},
 		{`[{"mkdir": {"path": "/a", "content": ""}}]`, `p:1:27: patch 1 (mkdir /a): it has no field "content"`},

@@ -17,6 +17,8 @@ type fields struct {
 	dir   string
 	taken []string
 	err   error
+
+	missing bool // err is about a key that is missing
 }
 
 func (f *fields) fail(pos position, format string, args ...any) {
@@ -60,6 +62,7 @@ func (f *fields) required(key string, use func(*value)) {
 	if v := f.take(key); v != nil {
 		use(v)
 	} else {
+		f.missing = f.missing || f.err == nil
 		f.fail(f.value.pos, "%q is missing", key)
 	}
 }
