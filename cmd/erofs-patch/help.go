@@ -51,6 +51,7 @@ Sources of copies are relative to the directory of the file of operations. In a 
 		"vm-skeleton": "They are made after all other operations: proc and sys 0555, dev and run 0755, tmp 1777. What exists stays as it is.",
 		"keep-caps":   "Without this flag security.capability is dropped where a file is written to or gets another owner, as the kernel does.",
 		"root":        "All sources, of files and flags, are relative to DIR, and no symbolic link leads out of it.",
+		"follow":      "Without this flag they are copied as links. A link that leads out of the directory, nowhere, or to a directory that holds it is an error.",
 		"preserve":    "Without this flag copies belong to root and have the time of new files. Hard links are kept too.",
 		"dry-run":     "A line is PATH [OLD] -> [NEW]: the words that a tree stream has for what was there and for what would be there, without contents; nothing stands for nothing.",
 		"mtime":       "Without this flag it is SOURCE_DATE_EPOCH, or else 0. TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",

@@ -28,6 +28,7 @@ type tool struct {
 	Mtime      *cli.Time `placeholder:"TIME" group:"How it is done" help:"Time of what is new or written to (default 0)."`
 	KeepCaps   bool      `group:"How it is done" help:"Keep capabilities of files that are changed."`
 	Root       string    `placeholder:"DIR" group:"How it is done" help:"Read the sources of copies below DIR alone."`
+	Follow     bool      `group:"How it is done" help:"Copy what symbolic links in a --copy-dir lead to."`
 	Preserve   bool      `group:"How it is done" help:"Copy owners, times and extended attributes too."`
 
 	Full   bool `group:"Output" help:"Write the whole tree, not the difference."`
@@ -91,7 +92,7 @@ func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Resul
 	if err != nil {
 		return nil, err
 	}
-	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Preserve: t.Preserve, Limits: t.Limits.Tree()}
+	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Follow: t.Follow, Preserve: t.Preserve, Limits: t.Limits.Tree()}
 	if t.Root != "" { // an earlier stage of a pipeline may have made it
 		if opts.Root, err = os.OpenRoot(t.Root); err != nil {
 			return nil, err

@@ -30,6 +30,11 @@ type Options struct {
 	// new files.
 	Preserve bool
 
+	// Follow makes CopyDir copy what symbolic links in its source lead to, in place of the
+	// links. A link that leads out of the source, nowhere, or to a directory that holds it
+	// is an error.
+	Follow bool
+
 	// Limits bounds, by its TreeMemory, the names that the operations add.
 	Limits tree.Limits
 }

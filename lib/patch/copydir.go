@@ -38,7 +38,7 @@ func (o CopyDir) apply(a *applier) error {
 	if err != nil {
 		return err
 	}
-	return c.dir(dst, ".")
+	return c.dir(dst, ".", info)
 }
 
 // copier copies a directory of the host.
@@ -48,6 +48,7 @@ type copier struct {
 	root  *os.Root // the source directory
 	owner Owner
 	links map[[2]uint64]*tree.Entry // by device and inode, to preserve hard links
+	open  []fs.FileInfo             // the directories that are being copied, each in the one before
 }
 
 // top finds or makes the directory for the source directory itself, whose entry is e.
@@ -100,8 +101,13 @@ func (c *copier) merge(n *node, e *tree.Entry) {
 	}
 }
 
-// dir copies the files in rel, a directory of the source, to dst.
-func (c *copier) dir(dst *node, rel string) error {
+// dir copies the files in rel, a directory of the source that has this info, to dst.
+func (c *copier) dir(dst *node, rel string, info fs.FileInfo) error {
+	if slices.ContainsFunc(c.open, func(up fs.FileInfo) bool { return os.SameFile(up, info) }) {
+		return fmt.Errorf("source %s: symbolic link to a directory that holds it", c.from.below(rel))
+	}
+	c.open = append(c.open, info)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
 	f, err := openDir(c.root, rel)
 	if err != nil {
 		return fmt.Errorf("source %s: %w", c.from, err)
@@ -133,6 +139,10 @@ func (c *copier) dir(dst *node, rel string) error {
 // add copies rel, a file of the source, to name in the directory dst.
 func (c *copier) add(dst *node, name, rel string) error {
 	info, err := c.root.Lstat(rel)
+	followed := err == nil && c.opts.Follow && info.Mode().Type() == fs.ModeSymlink
+	if followed {
+		info, err = c.root.Stat(rel)
+	}
 	if err != nil {
 		return fmt.Errorf("source %s: %w", c.from, err)
 	}
@@ -145,7 +155,12 @@ func (c *copier) add(dst *node, name, rel string) error {
 			return fmt.Errorf("source %s: %w", c.from, err)
 		}
 	}
-	if e.Xattrs, err = c.xattrs(rel); err != nil {
+	if followed {
+		e.Xattrs, err = c.xattrsOfTarget(rel)
+	} else {
+		e.Xattrs, err = c.xattrs(rel)
+	}
+	if err != nil {
 		return err
 	}
 	if e.Type == tree.Dir {
@@ -153,7 +168,7 @@ func (c *copier) add(dst *node, name, rel string) error {
 		if err != nil {
 			return err
 		}
-		return c.dir(n, rel)
+		return c.dir(n, rel, info)
 	}
 	c.owner.set(e)
 	n := &node{own: c.linked(info, e)}
@@ -174,6 +189,23 @@ func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
 	}
 	c.links[key] = e
 	return e
+}
+
+// xattrsOfTarget is xattrs for what the symbolic link rel leads to.
+func (c *copier) xattrsOfTarget(rel string) ([]tree.Xattr, error) {
+	if !c.opts.Preserve {
+		return nil, nil
+	}
+	f, err := c.root.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from, err)
+	}
+	defer f.Close()
+	xs, err := fileXattrs(f)
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", c.from.below(rel), err)
+	}
+	return xs, nil
 }
 
 // xattrs returns the extended attributes of rel that are to be preserved.

@@ -211,7 +211,11 @@ func TestDirBecomesPipe(t *testing.T) {
 	}
 	a := &applier{view: newView(merged(t), tree.Limits{}), ctx: context.Background(), opts: Options{Preserve: true}}
 	c := copier{applier: a, from: hostPath{path: at}, root: openRoot(t, at)}
-	if err := c.dir(a.view.root, "fifo"); !errors.Is(err, unix.ENOTDIR) {
+	info, err := os.Stat(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.dir(a.view.root, "fifo", info); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("names of a pipe: error %v", err)
 	}
 	if _, err := c.xattrs("fifo/x"); !errors.Is(err, unix.ENOTDIR) {
@@ -219,7 +223,6 @@ func TestDirBecomesPipe(t *testing.T) {
 	}
 }
 
-// TestPreserve copies attributes of the host, or none of them.
 // TestPreserve copies attributes of the host, or none of them.
 func TestPreserve(t *testing.T) {
 	reftest.NeedRoot(t)
@@ -330,5 +333,64 @@ func TestCancelled(t *testing.T) {
 	cancel(gone)
 	if _, err := Apply(ctx, merged(t), []Op{CopyDir{Src: Source{Dir: in, Path: "dir"}, Dst: "/d"}}, Options{}); !errors.Is(err, gone) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFollow copies what links in a directory lead to, but nothing outside of it.
+func TestFollow(t *testing.T) {
+	outside := plant(t, "secret")
+	for _, c := range []struct {
+		name string
+		in   []string // as plant takes them
+		want string   // of the tree below /d, or of the error
+	}{
+		{"file", []string{"a/f", "l -> a/f"}, "d:dir d/a:dir d/a/f:file=a/f d/l:file=a/f"},
+		{"directory", []string{"a/f", "l -> a"}, "d:dir d/a:dir d/a/f:file=a/f d/l:dir d/l/f:file=a/f"},
+		{"chain", []string{"f", "l -> m", "m -> f"}, "d:dir d/f:file=f d/l:file=f d/m:file=f"},
+		{"dangling", []string{"l -> nowhere"}, "no such file"},
+		{"outside", []string{"l -> " + outside + "/secret"}, "escapes"},
+		{"upwards", []string{"a/l -> ../../x"}, "escapes"},
+		{"loop", []string{"l -> l"}, "too many"},
+		{"itself", []string{"a/f", "a/l -> ."}, "a/l: symbolic link to a directory that holds it"},
+		{"its parent", []string{"a/b/l -> .."}, "a/b/l: symbolic link to a directory that holds it"},
+		{"the source", []string{"a/l -> .."}, "a/l: symbolic link to a directory that holds it"},
+	} {
+		r, err := Apply(t.Context(), merged(t), []Op{CopyDir{Src: Source{Path: plant(t, c.in...)}, Dst: "/d"}}, Options{Follow: true})
+		if err != nil {
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+			}
+			continue
+		}
+		var have []string
+		for e := range all(t, r.Source(tree.Flat)) {
+			if !strings.HasPrefix(e.Path, "d") {
+				continue
+			}
+			s := e.Path + ":" + e.Type.String()
+			if e.Content != nil {
+				s += "=" + content(t, *e)
+			}
+			have = append(have, s)
+		}
+		if got := strings.Join(have, " "); got != c.want {
+			t.Errorf("%s: %s, expected %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestFollowPreserve takes the attributes of what a link leads to.
+func TestFollowPreserve(t *testing.T) {
+	in := plant(t, "f", "l -> f")
+	if err := os.Chmod(filepath.Join(in, "f"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(filepath.Join(in, "f"), "user.a", []byte("1"), 0); err != nil {
+		t.Skip(err)
+	}
+	r := apply(t, merged(t), Options{Follow: true, Preserve: true}, CopyDir{Src: Source{Path: in}, Dst: "/d"})
+	e := read(t, r.Source(tree.Flat))["d/l"]
+	if v, _ := e.Xattr("user.a"); v != "1" || e.Mode != 0o640 || e.Type != tree.File {
+		t.Errorf("%+v", e)
 	}
 }

@@ -295,6 +295,21 @@ seen_alike() {
 ./d/b type=file mode=0644 uid=7 gid=8 time=1234567890.500000000 size=2 hardlink=./d/a'
 }
 
+@test "--follow copies what links lead to, inside the directory" {
+	mkdir -p d/sub
+	echo x >d/sub/a
+	ln -s sub/a d/link
+	umask 022
+	chmod 0644 d/sub/a
+	run --separate-stderr erofs-patch --lower base --dry-run --follow --copy-dir d:/d
+	assert_ok
+	[[ $output == *$'\n./d/link -> type=file mode=0644 uid=0 gid=0 time=0.000000000 size=2\n'* ]] || show "not a file"
+	ln -s /etc/passwd d/out
+	run --separate-stderr erofs-patch --lower base -o out --follow --copy-dir d:/d
+	assert_error erofs-patch 1 'path escapes from parent'
+	[ ! -e out ] || fail "output"
+}
+
 @test "an image of metadata, with its layers" {
 	three_layers
 	tree2erofs --fsmeta -o meta 0 1 2
