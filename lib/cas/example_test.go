@@ -47,7 +47,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	blob, err := store.Blob(d)
+	blob, err := store.Blob(ctx, d)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,7 +16,7 @@ const maxSmall = 64 << 20
 // Put stores a small blob. If Put succeeds the cache has the blob, though perhaps another
 // process has put it there.
 func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
-	if b, err := s.Blob(d); err == nil {
+	if b, err := s.Blob(ctx, d); err == nil {
 		return b.Close()
 	}
 	err := s.Fill(ctx, d, func() ([]byte, error) { return data, nil })

@@ -115,7 +115,7 @@ func pullImage(s *Store, url string, i int) error {
 }
 
 func pullBlob(ctx context.Context, s *Store, url string, d digest.Digest, size int64) error {
-	if b, err := s.Blob(d); err == nil {
+	if b, err := s.Blob(ctx, d); err == nil {
 		return b.Close()
 	}
 	p, err := s.Begin(ctx, d, size)

@@ -85,10 +85,15 @@ func (s *Store) lockMissing(ctx context.Context, d digest.Digest) (*held, error)
 	if err != nil {
 		return nil, err
 	}
-	if b, err := s.Blob(d); err == nil {
+	b, err := s.Blob(ctx, d)
+	switch {
+	case err == nil:
 		b.Close()
 		l.release(true)
 		return nil, ErrExists
+	case ctx.Err() != nil:
+		l.release(true)
+		return nil, context.Cause(ctx)
 	}
 	return l, nil
 }

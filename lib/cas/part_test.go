@@ -397,7 +397,7 @@ func TestCacheRemoved(t *testing.T) {
 	s := open(t, t.TempDir()+"/cache", Options{})
 	data := content(1, 1000)
 	put(t, s, data)
-	b, err := s.Blob(digest.FromBytes(data))
+	b, err := s.Blob(t.Context(), digest.FromBytes(data))
 	if err != nil {
 		t.Fatal(err)
 	}

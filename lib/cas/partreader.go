@@ -45,7 +45,7 @@ func (p *Part) reopen(ctx context.Context) (*PartReader, error) {
 	if p.putErr != nil {
 		return nil, p.putErr
 	}
-	b, err := p.s.Blob(p.digest)
+	b, err := p.s.Blob(ctx, p.digest)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		return err
 	}
 	for _, d := range append([]digest.Digest{r.Digest}, blobs...) {
-		b, err := s.Blob(d)
+		b, err := s.Blob(ctx, d)
 		if err != nil {
 			return fmt.Errorf("%s is not complete: %w", r.Name, err)
 		}

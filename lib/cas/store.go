@@ -165,8 +165,8 @@ type Blob struct {
 
 // Blob opens the blob of d. The error is fs.ErrNotExist if the cache does not have it, or
 // not in a usable form. Its content was verified when it was stored; only with
-// Options.Verify has it been hashed again.
-func (s *Store) Blob(d digest.Digest) (*Blob, error) {
+// Options.Verify has it been hashed again. If ctx is done meanwhile, the error is its cause.
+func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 	if err := layout.CheckDigest(d); err != nil {
 		return nil, err
 	}
@@ -179,10 +179,13 @@ func (s *Store) Blob(d digest.Digest) (*Blob, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() && s.usable(d, f, info) {
+	if err == nil && info.Mode().IsRegular() && s.usable(ctx, d, f, info) {
 		return &Blob{f, info.Size()}, nil
 	}
 	f.Close()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
@@ -200,7 +203,7 @@ func (s *Store) PassOver(d digest.Digest) error {
 }
 
 // usable reports whether the file f may be handed out as the blob of d.
-func (s *Store) usable(d digest.Digest, f *os.File, info fs.FileInfo) bool {
+func (s *Store) usable(ctx context.Context, d digest.Digest, f *os.File, info fs.FileInfo) bool {
 	s.mu.Lock()
 	v, ok := s.known[d]
 	s.mu.Unlock()
@@ -213,8 +216,10 @@ func (s *Store) usable(d digest.Digest, f *os.File, info fs.FileInfo) bool {
 		return true
 	}
 	good := false
-	sum, err := hash(d.Algorithm(), f)
+	sum, err := hash(d.Algorithm(), untilDone{ctx, f})
 	switch {
+	case ctx.Err() != nil:
+		return false // nothing is known of it
 	case err != nil:
 		s.warn("%s: %v: fetched anew", s.path(layout.BlobName(d)), err)
 	case sum != d:
@@ -232,6 +237,19 @@ func (s *Store) judge(d digest.Digest, info fs.FileInfo, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known[d] = verdict{info, good}
+}
+
+// untilDone is a reader that ends with ctx.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }
 
 func hash(a digest.Algorithm, r io.Reader) (digest.Digest, error) {

@@ -80,7 +80,7 @@ func write(t testing.TB, p *Part, data []byte, x Range) {
 
 func wantBlob(t testing.TB, s *Store, data []byte) {
 	t.Helper()
-	b, err := s.Blob(digest.FromBytes(data))
+	b, err := s.Blob(t.Context(), digest.FromBytes(data))
 	if err != nil {
 		t.Error(err)
 		return
@@ -94,7 +94,7 @@ func wantBlob(t testing.TB, s *Store, data []byte) {
 
 func wantMiss(t testing.TB, s *Store, d digest.Digest) {
 	t.Helper()
-	if b, err := s.Blob(d); err == nil {
+	if b, err := s.Blob(t.Context(), d); err == nil {
 		b.Close()
 		t.Errorf("%s is in the cache", d)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -214,7 +214,7 @@ func TestBlobNames(t *testing.T) {
 		"", "sha256:", "sha256:" + digest.Digest(hex[1:]), "sha256:../../../../etc/passwd", "md5:d41d8cd98f00b204e9800998ecf8427e",
 		digest.Digest("sha384:" + hex + hex[:32]), digest.Digest("SHA256:" + hex), digest.Digest("sha256:" + strings.ToUpper(hex)),
 	} {
-		if _, err := s.Blob(d); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.Blob(t.Context(), d); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Blob %q: %v", d, err)
 		}
 		if _, err := s.Begin(ctx, d, 1); err == nil || errors.Is(err, ErrStore) {
@@ -230,7 +230,7 @@ func TestBlobNames(t *testing.T) {
 	if err := s.Put(ctx, d, data); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := s.Blob(d); err != nil {
+	if b, err := s.Blob(t.Context(), d); err != nil {
 		t.Error(err)
 	} else {
 		b.Close()
@@ -614,4 +614,37 @@ func TestCollect(t *testing.T) {
 			t.Errorf("lock files %q, want %q", locks, want)
 		}
 	}
+}
+
+// TestBlobStopped ends the check of a blob with its context. The blob is not taken for
+// corrupt, and is found the next time.
+func TestBlobStopped(t *testing.T) {
+	dir := t.TempDir()
+	data := bytes.Repeat([]byte("data"), 1<<20)
+	d := digest.FromBytes(data)
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), d, data); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(t.Context(), dir, Options{Verify: true, Warn: func(msg string) { t.Errorf("warning %q", msg) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	cause := errors.New("the cause")
+	stop(cause)
+	if _, err := s.Blob(ctx, d); err != cause {
+		t.Errorf("error %v, expected %v", err, cause)
+	}
+	if _, err := s.lockMissing(ctx, d); err != cause {
+		t.Errorf("lock: error %v, expected %v", err, cause)
+	}
+	b, err := s.Blob(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
 }

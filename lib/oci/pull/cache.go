@@ -43,7 +43,7 @@ func (r *remote) has(d digest.Digest) bool {
 	if r.cache == nil {
 		return false
 	}
-	b, err := r.cache.Blob(d)
+	b, err := r.cache.Blob(r.ctx, d)
 	if err != nil {
 		return false
 	}
@@ -66,7 +66,7 @@ func (r *remote) cached(d manifest.Descriptor) ([]byte, bool) {
 	if r.cache == nil {
 		return nil, false
 	}
-	b, err := r.cache.Blob(d.Digest)
+	b, err := r.cache.Blob(r.ctx, d.Digest)
 	if err != nil {
 		return nil, false
 	}

@@ -170,7 +170,7 @@ func (d *download) inCache() (*cas.Blob, error) {
 	if d.r.cache == nil {
 		return nil, oci.ErrNotFound
 	}
-	b, err := d.r.cache.Blob(d.desc.Digest)
+	b, err := d.r.cache.Blob(d.r.ctx, d.desc.Digest)
 	if err == nil && b.Size != d.desc.Size {
 		b.Close()
 		d.r.passOver(d.desc.Digest)
