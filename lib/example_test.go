@@ -122,6 +122,9 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := strings.Count(string(readme), "\n"); n >= 200 {
+		t.Errorf("README.md has %d lines; details belong into the man pages", n)
+	}
 	_, function, _ := strings.Cut(string(source), "\nfunc convert(")
 	function, _, _ = strings.Cut(function, "\n}\n")
 	var block strings.Builder
