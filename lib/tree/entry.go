@@ -6,7 +6,7 @@
 //
 // A tree has one of two forms. A flat tree is what a machine sees: it has no whiteouts, and
 // every directory has attributes of its own. A layer is a change to the tree below it, and
-// may have four marks, all of them in Entry:
+// may have four marks, all of them in Entry (a stream has two words for the last):
 //
 //	whiteout   a character device 0:0 hides the name in the layers below
 //	opaque     xattr trusted.overlay.opaque=y hides the directory's content in the layers below
