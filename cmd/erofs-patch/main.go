@@ -7,7 +7,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"os"
 
 	"ocipipe/lib/cli"
 	erofsread "ocipipe/lib/erofs/read"
@@ -94,7 +93,7 @@ func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Resul
 	}
 	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Follow: t.Follow, Preserve: t.Preserve, Limits: t.Limits.Tree()}
 	if t.Root != "" { // an earlier stage of a pipeline may have made it
-		if opts.Root, err = os.OpenRoot(t.Root); err != nil {
+		if opts.Root, err = patch.OpenRoot(t.Root); err != nil {
 			return nil, err
 		}
 	}

@@ -68,6 +68,10 @@ func (p hostPath) open() (*os.File, error) {
 	return root.OpenFile(p.path, flags, 0)
 }
 
+// OpenRoot opens a directory for [Options].Root. It does not wait for the writer of a pipe
+// that has the path.
+func OpenRoot(path string) (*os.Root, error) { return hostPath{path: path}.openRoot() }
+
 // openRoot opens a directory. The dot makes the kernel look for one before it opens
 // anything, which could be a pipe and wait for its writer.
 func (p hostPath) openRoot() (root *os.Root, err error) {

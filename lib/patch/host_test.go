@@ -223,6 +223,22 @@ func TestDirBecomesPipe(t *testing.T) {
 	}
 }
 
+func TestOpenRoot(t *testing.T) {
+	at := plant(t, "f")
+	if err := unix.Mkfifo(filepath.Join(at, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{".": nil, "none": fs.ErrNotExist, "f": unix.ENOTDIR, "fifo": unix.ENOTDIR} {
+		root, err := OpenRoot(filepath.Join(at, name))
+		if !errors.Is(err, want) || err != nil && strings.Contains(err.Error(), "/.:") {
+			t.Errorf("%s: error %v, expected %v", name, err, want)
+		}
+		if err == nil {
+			root.Close()
+		}
+	}
+}
+
 // TestPreserve copies attributes of the host, or none of them.
 func TestPreserve(t *testing.T) {
 	reftest.NeedRoot(t)
