@@ -1,5 +1,5 @@
-// erofs-patch reads images that lie one above the other, applies a list of patches to
-// what they are together, and writes the difference as a tree stream, or the whole.
+// erofs-patch merges images, applies a list of changes to the merged tree, and writes the
+// difference, or the whole changed tree, as a tree stream.
 //
 //	erofs-patch --lower base.erofs patches.json | mkext4upper --tree - --size 4G -o upper.ext4
 package main
@@ -22,13 +22,13 @@ type tool struct {
 
 	operations
 
-	Replace    bool      `group:"How it is done" help:"Let the flags above replace what exists."`
-	VMSkeleton bool      `name:"vm-skeleton" group:"How it is done" help:"Make dev, proc, run, sys and tmp where absent."`
-	Mtime      *cli.Time `placeholder:"TIME" group:"How it is done" help:"Time of what is new or written to (default 0)."`
-	KeepCaps   bool      `group:"How it is done" help:"Keep capabilities of files that are changed."`
-	Root       string    `placeholder:"DIR" group:"How it is done" help:"Read the sources of copies below DIR alone."`
-	Follow     bool      `group:"How it is done" help:"Copy what symbolic links in a --copy-dir lead to."`
-	Preserve   bool      `group:"How it is done" help:"Copy owners, times and extended attributes too."`
+	Replace    bool      `group:"Changes" help:"Let the flags above replace what exists."`
+	VMSkeleton bool      `name:"vm-skeleton" group:"Changes" help:"Make dev, proc, run, sys and tmp where absent."`
+	Mtime      *cli.Time `placeholder:"TIME" group:"Changes" help:"Time of files that are new or written to (default 0)."`
+	KeepCaps   bool      `group:"Changes" help:"Keep the capabilities of changed files."`
+	Root       string    `placeholder:"DIR" group:"Changes" help:"Read the sources of copies below DIR alone."`
+	Follow     bool      `group:"Changes" help:"Copy what symbolic links in a --copy-dir lead to."`
+	Preserve   bool      `group:"Changes" help:"Copy owners, times and extended attributes too."`
 
 	Full   bool `group:"Output" help:"Write the whole tree, not the difference."`
 	DryRun bool `group:"Output" help:"Write what would change, a line for each path."`

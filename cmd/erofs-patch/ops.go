@@ -16,21 +16,21 @@ import (
 
 // operations are the flags that are operations.
 type operations struct {
-	Text        cli.Ordered `placeholder:"PATH[:MODE]=TEXT" group:"Operations, in their order" help:"Make a file with TEXT in it."`
-	File        cli.Ordered `placeholder:"PATH[:MODE]=BASE64" group:"Operations, in their order" help:"Make a file from bytes in base64."`
-	Append      cli.Ordered `placeholder:"PATH[:MODE]=TEXT" group:"Operations, in their order" help:"Add lines; other hard links stay as they are."`
-	CopyFile    cli.Ordered `placeholder:"SRC:DST[:MODE]" group:"Operations, in their order" help:"Copy the file SRC of this machine."`
-	CopyDir     cli.Ordered `placeholder:"SRC:DST" group:"Operations, in their order" help:"Copy the directory SRC of this machine."`
-	Mkdir       cli.Ordered `placeholder:"PATH[:MODE]" group:"Operations, in their order" help:"Make a directory, or let it have MODE."`
-	Symlink     cli.Ordered `placeholder:"TARGET:LINK" group:"Operations, in their order" help:"Make LINK a symbolic link."`
-	Link        cli.Ordered `placeholder:"TARGET:LINK" group:"Operations, in their order" help:"Make LINK a name of the file TARGET."`
-	Rename      cli.Ordered `placeholder:"SRC:DST" group:"Operations, in their order" help:"Move SRC to DST."`
-	Remove      cli.Ordered `placeholder:"PATH" group:"Operations, in their order" help:"Remove a file, or a directory with all in it."`
-	Chmod       cli.Ordered `placeholder:"PATH:MODE" group:"Operations, in their order" help:"Set the mode, such as /data:0750."`
-	Chown       cli.Ordered `placeholder:"PATH=UID[:GID]" group:"Operations, in their order" help:"Set the owner; =:GID is the group alone."`
-	Xattr       cli.Ordered `placeholder:"PATH=NAME=VALUE" group:"Operations, in their order" help:"Set an extended attribute."`
-	RemoveXattr cli.Ordered `placeholder:"PATH=NAME" group:"Operations, in their order" help:"Remove an extended attribute."`
-	Touch       cli.Ordered `placeholder:"PATH[:MODE][=TIME]" group:"Operations, in their order" help:"Set the time; make an empty file if absent."`
+	Text        cli.Ordered `placeholder:"PATH[:MODE]=TEXT" group:"Operations, in order" help:"Make a file with TEXT in it."`
+	File        cli.Ordered `placeholder:"PATH[:MODE]=BASE64" group:"Operations, in order" help:"Make a file from bytes in base64."`
+	Append      cli.Ordered `placeholder:"PATH[:MODE]=TEXT" group:"Operations, in order" help:"Add lines; other hard links stay as they are."`
+	CopyFile    cli.Ordered `placeholder:"SRC:DST[:MODE]" group:"Operations, in order" help:"Copy the file SRC of this machine."`
+	CopyDir     cli.Ordered `placeholder:"SRC:DST" group:"Operations, in order" help:"Copy the directory SRC of this machine."`
+	Mkdir       cli.Ordered `placeholder:"PATH[:MODE]" group:"Operations, in order" help:"Make a directory, or set its MODE."`
+	Symlink     cli.Ordered `placeholder:"TARGET:LINK" group:"Operations, in order" help:"Make LINK a symbolic link."`
+	Link        cli.Ordered `placeholder:"TARGET:LINK" group:"Operations, in order" help:"Make LINK a name of the file TARGET."`
+	Rename      cli.Ordered `placeholder:"SRC:DST" group:"Operations, in order" help:"Move SRC to DST."`
+	Remove      cli.Ordered `placeholder:"PATH" group:"Operations, in order" help:"Remove a file, or a directory and its content."`
+	Chmod       cli.Ordered `placeholder:"PATH:MODE" group:"Operations, in order" help:"Set the mode, such as /data:0750."`
+	Chown       cli.Ordered `placeholder:"PATH=UID[:GID]" group:"Operations, in order" help:"Set the owner; =:GID is the group alone."`
+	Xattr       cli.Ordered `placeholder:"PATH=NAME=VALUE" group:"Operations, in order" help:"Set an extended attribute."`
+	RemoveXattr cli.Ordered `placeholder:"PATH=NAME" group:"Operations, in order" help:"Remove an extended attribute."`
+	Touch       cli.Ordered `placeholder:"PATH[:MODE][=TIME]" group:"Operations, in order" help:"Set the time; make an empty file if absent."`
 }
 
 // flagOp is an operation that a flag has given.
