@@ -313,7 +313,7 @@ func (b *block) from(start int64) bool {
 		t.to.flush(0)
 		end, pieces, last = t.bit(), b.n, t.to.n
 		over := t.need(3) != nil || t.bits&1 == 1 || end >= b.limit() && t.bits&7 == 4
-		if !over && !b.one() {
+		if !over && !b.decodeOne() {
 			if blocks < 2 {
 				return false
 			}
@@ -327,8 +327,8 @@ func (b *block) from(start int64) bool {
 	}
 }
 
-// one decodes one deflate block.
-func (b *block) one() bool {
+// decodeOne decodes one deflate block, and reports whether it was valid.
+func (b *block) decodeOne() bool {
 	for !b.stop.Load() {
 		if b.t.to.full() {
 			if b.n == maxPieces {

@@ -185,10 +185,10 @@ func (p piece) write(ctx context.Context, w io.Writer, out Placer, from Fetcher)
 		return err
 	}
 	if from != nil && out != nil {
-		switch there, err := from.Placed(ctx, p.layer); {
+		switch placed, err := from.Placed(ctx, p.layer); {
 		case err != nil:
 			return nameLayer(p.layer.Index, err)
-		case there:
+		case placed:
 			return out.Skip(p.layer.Size)
 		}
 	}

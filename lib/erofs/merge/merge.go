@@ -67,14 +67,14 @@ type Source struct {
 	Name string // for messages
 	tree.Source
 
-	// Keep holds contents that do not stay valid; see tree.ReadLayer. nil: all of them do.
+	// Keep stores contents that do not stay valid; see tree.ReadLayer. nil: all stay valid.
 	Keep func(*tree.Entry) (tree.Content, error)
 
-	// Interrupt ends a call of Next that waits. nil: none does.
+	// Interrupt ends a call of Next that waits for input. nil: Next never waits.
 	Interrupt func()
 }
 
-// Sources is Layers of sources, which the caller closes. All are different.
+// Sources is Layers for sources. The caller closes them; each may come only once.
 func Sources(ctx context.Context, layers []Source, opts Options) (*tree.Tree, error) {
 	warnings := make([]tree.Tally, len(layers))
 	meter := tree.NewMeter(opts.Limits)

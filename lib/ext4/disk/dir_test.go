@@ -14,7 +14,7 @@ var testDirOptions = DirOptions{Index: true, HashSeed: testHashSeed, Checksums: 
 
 const testDirSeed = InodeSeed(0xC0FFEE)
 
-// names are n directory entries, in an order that is none.
+// names returns n directory entries in a scrambled order.
 func manyDirents(n int) []Dirent {
 	ents := make([]Dirent, n)
 	for i := range ents {

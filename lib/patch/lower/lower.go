@@ -1,5 +1,5 @@
-// Package lower opens what lies below a patch, and merges it into one tree: images of
-// EROFS and ext4, and tree streams.
+// Package lower opens the images that a patch is applied to, EROFS and ext4 images and
+// tree streams, and merges them into one tree.
 package lower
 
 import (
@@ -18,20 +18,20 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Input is an image, a layer or a whole tree. Which it is its first bytes tell where it
-// is a file or a disk; all else is a tree stream.
+// Input is an image, of a layer or of a whole tree. The first bytes of a file or disk tell
+// its format; anything else is a tree stream.
 type Input struct {
 	Name    string // for messages
 	R       io.ReadCloser
-	Stream  bool       // a tree stream, from where R stands, though it may be a file
-	Devices []*os.File // where an image of EROFS has contents, in the order of its table
+	Stream  bool       // R is a tree stream from its current position on, even if it is a file
+	Devices []*os.File // the devices of an EROFS image, in the order of its table
 }
 
 // Options say how inputs are read.
 type Options struct {
 	Limits   tree.Limits  // of all inputs together
 	SpoolDir string       // for the contents of streams
-	Warn     func(string) // is told what is left out; nil: nobody is
+	Warn     func(string) // is called with what is left out; may be nil
 }
 
 // Lower is a flat tree whose contents lie in the inputs and in spool files.
@@ -49,10 +49,10 @@ func (l *Lower) Close() error {
 	return errors.Join(errs...)
 }
 
-// Merge applies inputs, given from bottom to top, to an empty tree. Of files and disks it
-// reads only metadata, and a stream to its end. Extended attributes that steer overlayfs
-// are left out, but for the marks of layers, which are applied. If a stream does not come
-// to its end in time its reader is closed.
+// Merge applies inputs, given from bottom to top, to an empty tree. It reads only the
+// metadata of files and disks, and streams to their end. Extended attributes that steer
+// overlayfs are left out, except for the marks of layers, which are applied. When ctx is
+// done, or an input has failed, Merge closes the readers of streams that it still reads.
 func Merge(ctx context.Context, inputs []Input, opts Options) (*Lower, error) {
 	l := &Lower{}
 	sources := make([]merge.Source, len(inputs))
@@ -79,7 +79,7 @@ func Merge(ctx context.Context, inputs []Input, opts Options) (*Lower, error) {
 	return l, nil
 }
 
-// about is err with the name of the input, unless it is that of a file already.
+// about returns err with the name of the input, unless err names a file already.
 func about(name string, err error) error {
 	if errors.As(err, new(*fs.PathError)) {
 		return err
@@ -87,7 +87,7 @@ func about(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// open opens an input by what it is.
+// open opens an input according to its format.
 func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
 	src := merge.Source{Name: in.Name}
 	file, size, err := atRandom(in)
@@ -120,7 +120,7 @@ func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
 	return src, nil
 }
 
-// atRandom is the file that in is, and its size, or nil.
+// atRandom returns the file of an input that can be read at random, and its size, or nil.
 func atRandom(in Input) (*os.File, int64, error) {
 	file, ok := in.R.(*os.File)
 	if !ok || in.Stream {
@@ -137,7 +137,7 @@ func atRandom(in Input) (*os.File, int64, error) {
 	return file, size, err
 }
 
-// openImage opens f if it is an image; nil says that it is none.
+// openImage opens f if it is an image, and otherwise returns nil.
 func openImage(f *os.File, size int64, files []*os.File) (tree.Source, error) {
 	var head [4096]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil && err != io.EOF {

@@ -41,8 +41,8 @@ func Next(src tree.Source) reftest.Next {
 		if err != nil {
 			return "", nil, err
 		}
-		shown := *e
-		shown.Content = nil
-		return fmt.Sprintf("%+v", shown), e.Content, nil
+		entry := *e
+		entry.Content = nil
+		return fmt.Sprintf("%+v", entry), e.Content, nil
 	}
 }
