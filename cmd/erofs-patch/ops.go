@@ -14,7 +14,7 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// operations are the flags that are operations.
+// operations holds the flags that are operations.
 type operations struct {
 	Text        cli.Ordered `placeholder:"PATH[:MODE]=TEXT" group:"Operations, in order" help:"Make a file with TEXT in it."`
 	File        cli.Ordered `placeholder:"PATH[:MODE]=BASE64" group:"Operations, in order" help:"Make a file from bytes in base64."`
@@ -51,7 +51,7 @@ func (e *flagError) Error() string {
 
 func (e *flagError) Unwrap() error { return e.err }
 
-// asFlag is err in the words of the flag whose operation it is about.
+// asFlag returns err as a flagError, if it is about the operation of a flag.
 func asFlag(err error, ops []patch.Op) error {
 	var failed *patch.OpError
 	if errors.As(err, new(*patch.FileError)) || !errors.As(err, &failed) {
@@ -226,8 +226,8 @@ func assignment(value string) (path, text string, attr patch.Attr, err error) {
 	return path, text, attr, err
 }
 
-// pathMode takes PATH[:MODE] apart. Behind the last colon that is not escaped nothing but
-// a mode can stand.
+// pathMode takes PATH[:MODE] apart. Only a mode may follow the last colon that is not
+// escaped.
 func pathMode(value string) (string, patch.Attr, error) {
 	at := -1
 	for i := 0; i < len(value); i++ {
@@ -259,13 +259,13 @@ func pair(value string) (a, b string, err error) {
 	return a, unescaped(b), nil
 }
 
-// cutUnescaped is cutEscaped with what stands before sep as it is meant.
+// cutUnescaped is cutEscaped that also unescapes before.
 func cutUnescaped(s string, sep byte) (before, after string, found bool) {
 	before, after, found = cutEscaped(s, sep)
 	return unescaped(before), after, found
 }
 
-// cutEscaped parts s at the first sep without a backslash before it.
+// cutEscaped splits s at the first sep that has no backslash before it.
 func cutEscaped(s string, sep byte) (before, after string, found bool) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -278,6 +278,6 @@ func cutEscaped(s string, sep byte) (before, after string, found bool) {
 	return s, "", false
 }
 
-// unescaped is s with \:, \= and \\ as what they stand for. Other backslashes are what
-// they are.
+// unescaped replaces \:, \= and \\ by the characters that they stand for, and keeps other
+// backslashes.
 var unescaped = strings.NewReplacer(`\:`, ":", `\=`, "=", `\\`, `\`).Replace

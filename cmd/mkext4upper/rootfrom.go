@@ -7,10 +7,7 @@ import (
 	"os"
 
 	"ocipipe/lib/cli"
-	erofsdisk "ocipipe/lib/erofs/disk"
-	erofsread "ocipipe/lib/erofs/read"
-	ext4disk "ocipipe/lib/ext4/disk"
-	ext4read "ocipipe/lib/ext4/read"
+	"ocipipe/lib/patch/lower"
 	"ocipipe/lib/tree"
 )
 
@@ -39,23 +36,12 @@ func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	var b [4096]byte
-	if _, err := f.ReadAt(b[:], 0); err != nil && err != io.EOF {
+	img, err := lower.OpenImage(f, size, nil)
+	if err == nil && img == nil {
+		err = errors.New("neither EROFS nor ext4")
+	}
+	if err != nil {
 		return nil, err
 	}
-	switch {
-	case erofsdisk.HasMagic(b[:]):
-		img, err := erofsread.Open(f, size)
-		if err != nil {
-			return nil, err
-		}
-		return img.Lookup, nil
-	case ext4disk.HasMagic(b[:]):
-		img, err := ext4read.Open(f, size)
-		if err != nil {
-			return nil, err
-		}
-		return img.Lookup, nil
-	}
-	return nil, errors.New("neither EROFS nor ext4")
+	return img.Lookup, nil
 }

@@ -95,7 +95,10 @@ func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
 		return src, err
 	}
 	if file != nil {
-		src.Source, err = openImage(file, size, in.Devices)
+		var img Image
+		if img, err = OpenImage(file, size, in.Devices); img != nil {
+			src.Source = img.Source()
+		}
 	}
 	if err != nil || src.Source != nil {
 		return src, err
@@ -137,8 +140,15 @@ func atRandom(in Input) (*os.File, int64, error) {
 	return file, size, err
 }
 
-// openImage opens f if it is an image, and otherwise returns nil.
-func openImage(f *os.File, size int64, files []*os.File) (tree.Source, error) {
+// Image is an image of either format.
+type Image interface {
+	Source() tree.Source
+	Lookup(path string) (*tree.Entry, error)
+}
+
+// OpenImage opens f, which has size bytes, as an EROFS image with these devices, or as an
+// ext4 image. It returns nil if the magic number of neither is in f. The caller closes f.
+func OpenImage(f *os.File, size int64, files []*os.File) (Image, error) {
 	var head [4096]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil && err != io.EOF {
 		return nil, err
@@ -153,13 +163,13 @@ func openImage(f *os.File, size int64, files []*os.File) (tree.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return img.Source(), nil
+		return img, nil
 	case ext4disk.HasMagic(head[:]) && len(files) == 0:
 		img, err := ext4read.Open(f, size)
 		if err != nil {
 			return nil, err
 		}
-		return img.Source(), nil
+		return img, nil
 	}
 	return nil, nil
 }
