@@ -92,6 +92,9 @@ var parsers = map[string]func(value string, replace bool) (patch.Op, error){
 			return nil, err
 		}
 		content, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			err = errors.New("the content is not base64")
+		}
 		return patch.File{Path: path, Content: content, Replace: replace, Attr: attr}, err
 	},
 	"append": func(value string, _ bool) (patch.Op, error) {
@@ -207,9 +210,13 @@ func xattrValue(text string) (string, error) {
 	var err error
 	switch {
 	case strings.HasPrefix(text, "0x"):
-		b, err = hex.DecodeString(text[2:])
+		if b, err = hex.DecodeString(text[2:]); err != nil {
+			err = errors.New("the value after 0x is not hex")
+		}
 	case strings.HasPrefix(text, "0s"):
-		b, err = base64.StdEncoding.Strict().DecodeString(text[2:])
+		if b, err = base64.StdEncoding.Strict().DecodeString(text[2:]); err != nil {
+			err = errors.New("the value after 0s is not base64")
+		}
 	default:
 		return text, nil
 	}
