@@ -263,7 +263,7 @@ func checkCache(t testing.TB, dir string) int {
 		return 0 // not made yet
 	}
 	s := open(t, dir, Options{})
-	_, list, err := s.readIndex()
+	_, list, err := s.readIndex(layout.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
