@@ -37,6 +37,7 @@ func (c *Cache) Fill(env *cli.Env, opts *pull.Options) (err error) {
 	if c.Force {
 		opts.Policy = pull.Always
 	}
+	opts.Used = time.Now()
 	opts.Cache, err = c.open(env)
 	return err
 }

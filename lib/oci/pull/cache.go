@@ -19,7 +19,7 @@ import (
 
 // known returns what the cache has under the name of the image: the index that the image
 // was taken from, or the manifest.
-func (r *remote) known() (manifest.Descriptor, bool) {
+func (r *remote) known(ctx context.Context) (manifest.Descriptor, bool) {
 	if r.cache == nil {
 		return manifest.Descriptor{}, false
 	}
@@ -28,6 +28,7 @@ func (r *remote) known() (manifest.Descriptor, bool) {
 		r.opts.warn("%v", err)
 	}
 	for _, ref := range refs {
+		r.hold(ctx, ref.Top, ref.Digest)
 		if ref.Top != "" && layout.CheckDigest(ref.Top) == nil && r.has(ref.Top) {
 			return manifest.Descriptor{Digest: ref.Top, Size: -1}, true
 		}
@@ -36,6 +37,32 @@ func (r *remote) known() (manifest.Descriptor, bool) {
 		}
 	}
 	return manifest.Descriptor{}, false
+}
+
+// hold keeps blobs that the cache has, or will have, until r is closed, whatever removes
+// unused files from the cache meanwhile. What hold has been called for must be looked up
+// after that. Where the cache cannot be written nothing is held.
+func (r *remote) hold(ctx context.Context, blobs ...digest.Digest) {
+	if r.cache == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for _, d := range blobs {
+		if !r.held[d] && layout.CheckDigest(d) == nil {
+			r.held[d] = true
+			names = append(names, layout.BlobName(d))
+		}
+	}
+	if names == nil {
+		return
+	}
+	if r.use != nil {
+		r.use.Add(ctx, names)
+	} else if use, err := r.cache.Use(ctx, "pull", names); err == nil {
+		r.use = use
+	}
 }
 
 // has reports whether the cache has the blob d.
