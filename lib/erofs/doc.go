@@ -4,7 +4,7 @@
 // Images mount on Linux 5.15 and later; block sizes below 4096 need 6.4, and no kernel
 // mounts blocks that are larger than its pages. An image is one device, or only metadata
 // whose data is on the devices of layers. Every byte is a function of the entries and
-// options: times come from the entries, the UUID from a digest over metadata and contents.
+// options: times come from the entries, the UUID from metadata and contents.
 //
 // # Byte map of an image
 //
@@ -22,6 +22,14 @@
 // were one more inode. Sections 3 to 5 may be empty; a small image is one block of 4096
 // bytes. The length of the image is a multiple of its block size and of 4096. The
 // superblock is written last.
+//
+// # UUID
+//
+// Unless Options.UUID is given, the UUID has version 8 and is made of XXH3, a hash of 128
+// bits, over all bytes of the image, and of the UUIDs of the layers where it refers to these.
+// So the same bytes have the same UUID, and chance does not give other bytes that UUID. But
+// the hash is not cryptographic: somebody who wants another image with the same UUID can make
+// one. The UUID tells images apart and reveals damage; it proves neither origin nor content.
 //
 // # Layers
 //

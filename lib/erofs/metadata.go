@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
@@ -19,10 +19,10 @@ type metadataWriter struct {
 	stopped func() error // returns why to stop writing, or nil
 	out     *blockio.Writer
 	tail    *tails
-	head    []byte         // sections 1 and 2
-	digest  *blake3.Hasher // over everything after the head; nil if the UUID is given
-	block   []byte         // buffer for a block of a directory
-	item    []byte         // buffer for an inode and everything that follows it
+	head    []byte       // sections 1 and 2
+	digest  *xxh3.Hasher // over everything after the head; nil if the UUID is given
+	block   []byte       // buffer for a block of a directory
+	item    []byte       // buffer for an inode and everything that follows it
 	err     error
 }
 
@@ -301,12 +301,12 @@ func (m *metadataWriter) ownBlocks() int64 {
 
 // contentUUID returns a UUID of version 8, made of a digest over the whole image (without
 // UUID and checksum) and the UUIDs of its devices.
-func (m *metadataWriter) contentUUID() (id [16]byte) {
+func (m *metadataWriter) contentUUID() [16]byte {
 	m.digest.Write(m.head)
 	for _, s := range m.slots {
 		m.digest.Write(s.Tag[:])
 	}
-	copy(id[:], m.digest.Sum(nil))
+	id := m.digest.Sum128().Bytes()
 	id[6] = id[6]&0x0F | 0x80
 	id[8] = id[8]&0x3F | 0x80
 	return id
