@@ -9,7 +9,8 @@
 // # Byte map of an image
 //
 //	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes
-//	          where there are devices: a slot of 128 bytes for each from 1152 on
+//	          where there are devices, from 1152 on: a slot of 128 bytes for each,
+//	          or 32 bytes that stand for a table of them
 //	2  -      metadata up to the next block boundary ("head"): the root first
 //	3         file data: whole blocks, in the order in which the files came
 //	4         whole blocks of directories, and symbolic links that are not inline
@@ -26,10 +27,11 @@
 // # UUID
 //
 // Unless Options.UUID is given, the UUID has version 8 and is made of XXH3, a hash of 128
-// bits, over all bytes of the image, and of the UUIDs of the layers where it refers to these.
-// So the same bytes have the same UUID, and chance does not give other bytes that UUID. But
-// the hash is not cryptographic: somebody who wants another image with the same UUID can make
-// one. The UUID tells images apart and reveals damage; it proves neither origin nor content.
+// bits, over all bytes of the image: sections 3 to 5, then 1 and 2 with zeros in place of UUID
+// and checksum. So the same bytes have the same UUID, and chance does not give other bytes
+// that UUID. But the hash is not cryptographic: somebody who wants another image with the same
+// UUID can make one. The UUID tells images apart and reveals damage; it proves neither origin
+// nor content.
 //
 // # Layers
 //
@@ -61,8 +63,9 @@
 //	one device, no table    the same on any kernel; the only way without a table
 //
 // Without a table the superblock counts the blocks of the layers, too. A slot's tag is
-// the layer's UUID in hex. The writer reads only metadata of the layers, so only the UUID
-// shows that their contents have not changed.
+// the layer's UUID in hex; without a table a hash of the tags is in its place. So the UUID of
+// the image depends on those of the layers. The writer reads only metadata of the layers, so
+// only their UUIDs show that their contents have not changed.
 //
 // # Content
 //

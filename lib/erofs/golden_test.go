@@ -76,6 +76,14 @@ func TestGoldenImages(t *testing.T) {
 	} {
 		fmt.Fprintf(&have, "%x  %s\n", sum256(build(t, c.opts, c.es...)), c.name)
 	}
+	for _, c := range []struct {
+		name    string
+		bs      int
+		noTable bool
+	}{{"fsmeta", 4096, false}, {"fsmeta-512", 512, false}, {"fsmeta-no-table", 4096, true}, {"fsmeta-no-table-512", 512, true}} {
+		layers := layersOf(t, Options{BlockSize: c.bs}, stack()...)
+		fmt.Fprintf(&have, "%x  %s\n", sum256(fsmeta(t, Options{NoDeviceTable: c.noTable}, layers...)), c.name)
+	}
 	if os.Getenv("GOLDEN") == "update" {
 		if err := os.WriteFile(goldenFile, []byte(have.String()), 0o666); err != nil {
 			t.Fatal(err)

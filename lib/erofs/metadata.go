@@ -241,8 +241,12 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 	})
 }
 
-// writeTable writes the table of devices to the head.
+// writeTable writes the table of devices to the head, or what stands for it.
 func (m *metadataWriter) writeTable() {
+	if m.hasDeviceSum() {
+		sum := disk.DeviceSum{Blocks: uint32(m.end / m.bs), Sum: sumOfTags(m.slots)}
+		sum.Encode(m.head[tableEnd(0):])
+	}
 	for i := range m.tableLen {
 		m.slots[i].Encode(m.head[tableEnd(i):])
 	}
@@ -283,7 +287,7 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	if opts.UUID != nil {
 		super.UUID = *opts.UUID
 	} else {
-		super.UUID = m.contentUUID()
+		super.UUID = contentUUID(m.digest, m.head)
 	}
 	super.Encode(m.head[disk.SuperOffset:])
 	super.Checksum = disk.Checksum(m.head[disk.SuperOffset : disk.SuperOffset+disk.ChecksumLen(m.bs)])
@@ -297,19 +301,6 @@ func (m *metadataWriter) ownBlocks() int64 {
 		return m.total / m.bs
 	}
 	return m.end / m.bs
-}
-
-// contentUUID returns a UUID of version 8, made of a digest over the whole image (without
-// UUID and checksum) and the UUIDs of its devices.
-func (m *metadataWriter) contentUUID() [16]byte {
-	m.digest.Write(m.head)
-	for _, s := range m.slots {
-		m.digest.Write(s.Tag[:])
-	}
-	id := m.digest.Sum128().Bytes()
-	id[6] = id[6]&0x0F | 0x80
-	id[8] = id[8]&0x3F | 0x80
-	return id
 }
 
 func log2(n int64) (bits int) {
