@@ -30,8 +30,8 @@
 // bits, over all bytes of the image: sections 3 to 5, then 1 and 2 with zeros in place of UUID
 // and checksum. So the same bytes have the same UUID, and chance does not give other bytes
 // that UUID. But the hash is not cryptographic: somebody who wants another image with the same
-// UUID can make one. The UUID tells images apart and reveals damage; it proves neither origin
-// nor content.
+// UUID can make one. The UUID tells images apart and reveals damage ([VerifyUUID]); it proves
+// neither origin nor content.
 //
 // # Layers
 //
