@@ -30,6 +30,18 @@ type Manual struct {
 	Network   bool     // the exit code may be 75
 }
 
+// With returns m with what parts says of flags, environment and files besides.
+func (m Manual) With(parts ...Manual) Manual {
+	flags := maps.Clone(m.Flags)
+	for _, p := range parts {
+		maps.Copy(flags, p.Flags)
+		m.Env = append(m.Env, p.Env...)
+		m.Files = append(m.Files, p.Files...)
+	}
+	m.Flags = flags
+	return m
+}
+
 // Example is a command line and what it does.
 type Example struct{ Text, Command string }
 
