@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
-	"cli/imageflags":    {"cli", "oci", "platform"},
+	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},
 	"cli/cacheflags":    {"cli", "cas", "oci/pull"},
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},

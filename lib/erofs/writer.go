@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
@@ -85,8 +85,8 @@ type Writer struct {
 	added int
 	err   error
 
-	digest  *blake3.Hasher          // over the image after the head; nil if the UUID is given
-	hash    *blake3.Hasher          // of the current content; nil without Options.Check
+	digest  *xxh3.Hasher            // over the image after the head; nil if the UUID is given
+	hash    *xxh3.Hasher            // of the current content; nil without Options.Check
 	written map[*tree.Entry]written // files that were written, for the check; nil without it
 
 	devices []merge.Layer // where contents are, in WriteFsmeta
@@ -125,7 +125,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	w.content.init(w)
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
-		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}
+		w.hash, w.written = xxh3.New(), map[*tree.Entry]written{}
 	}
 	return w, nil
 }
@@ -134,7 +134,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 func (w *Writer) beginAt(off int64) {
 	w.data = blockio.NewWriter(w.out, off)
 	if w.opts.UUID == nil {
-		w.digest = blake3.New()
+		w.digest = xxh3.New()
 		w.data.Tap(w.digest)
 	}
 }
