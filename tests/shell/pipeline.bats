@@ -131,9 +131,10 @@ same() {
 		"tar2tree image.tar | tree2erofs -o e && cat e" \
 		"tar2tree image.tar | tree2erofs > f && cat f" \
 		"tar2tree image.tar | tree2erofs --check" \
+		'oci-materialize --cache c --target flat --print flat oci-archive:image.tar > p; cat "$(<p)"' \
 		"tar2tree image.tar | tree2erofs | erofs2tree - | tree2erofs" \
 		"tar2tree image.tar | tree2tar | tar2tree --sort | tree2erofs"
-	rm t e f image.tar
+	rm -r t e f p c image.tar
 	assert_no_debris
 	[ -z "$(ls -A "$elsewhere")" ] || fail "debris in another TMPDIR"
 }
