@@ -48,7 +48,6 @@ type Reader struct {
 	size   int64
 	member *Member
 	left   int64 // of the data of member
-	sum    *transport
 	pad    int64
 	ended  bool
 	err    error
@@ -140,7 +139,7 @@ func (r *Reader) next() error {
 	if _, err := r.in.Discard(int(r.pad)); err != nil {
 		return r.short(err, "the end of "+r.member.Name)
 	}
-	r.member, r.pad, r.sum = nil, 0, nil
+	r.member, r.pad = nil, 0
 	var b block
 	switch n, err := io.ReadFull(r.in, b[:]); {
 	case err == io.EOF:
@@ -210,15 +209,6 @@ func (r *Reader) end() error {
 // none, it may have been cut short between two members.
 func (r *Reader) Ended() bool { return r.ended }
 
-// Hash makes Read hash the data of the current member, which has the kind; see Sum.
-func (r *Reader) Hash(kind string) {
-	t := newTransport(kind, r.member)
-	r.sum = &t
-}
-
-// Sum returns the hash of the current member, once its data was read.
-func (r *Reader) Sum() string { return r.sum.digest() }
-
 // Read reads the stored data of the current member, of a sparse file its runs one after
 // the other.
 func (r *Reader) Read(p []byte) (int, error) {
@@ -230,9 +220,6 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.in.Read(p[:min(int64(len(p)), r.left)])
 	r.left -= int64(n)
-	if r.sum != nil {
-		r.sum.Write(p[:n])
-	}
 	if err != nil {
 		err = r.short(err, "the data of "+r.member.Name)
 		r.fail(err)

@@ -10,11 +10,11 @@ import (
 // Transport is the name of the hash of a member, as inventories have it.
 const Transport = "msb-archive-member-blake3-v1"
 
-// transport hashes a member.
-type transport struct{ h *blake3.Hasher }
+// Sum computes the hash of a member.
+type Sum struct{ h *blake3.Hasher }
 
-// newTransport begins the hash of m, which is of the kind. Its stored data is written to it.
-func newTransport(kind string, m *Member) transport {
+// NewSum begins the hash of m, which is of the kind. Its stored data is written to it.
+func NewSum(kind string, m *Member) *Sum {
 	b := []byte(Transport + "\x00")
 	for _, s := range []string{kind, m.Name} {
 		b = append(binary.LittleEndian.AppendUint64(b, uint64(len(s))), s...)
@@ -30,10 +30,11 @@ func newTransport(kind string, m *Member) transport {
 		binary.LittleEndian.PutUint64(b[8:], uint64(r.Len))
 		h.Write(b[:])
 	}
-	return transport{h}
+	return &Sum{h}
 }
 
-func (t transport) Write(p []byte) (int, error) { return t.h.Write(p) }
+// Write adds data. It never fails.
+func (s *Sum) Write(p []byte) (int, error) { return s.h.Write(p) }
 
-// digest returns "blake3:" and the hash in hex.
-func (t transport) digest() string { return "blake3:" + hex.EncodeToString(t.h.Sum(nil)) }
+// Digest returns "blake3:" and the hash in hex.
+func (s *Sum) Digest() string { return "blake3:" + hex.EncodeToString(s.h.Sum(nil)) }

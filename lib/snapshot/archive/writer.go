@@ -94,7 +94,7 @@ func (w *Writer) add(e *Entry, c *Content) error {
 	if _, err := w.out.Write(head); err != nil {
 		return err
 	}
-	sum := newTransport(c.Kind, &e.Member)
+	sum := NewSum(c.Kind, &e.Member)
 	runs := c.Runs
 	if runs == nil {
 		runs = []Run{{0, c.Size}}
@@ -118,7 +118,7 @@ func (w *Writer) add(e *Entry, c *Content) error {
 		}
 		ahead.free(p)
 	}
-	e.Transport = sum.digest()
+	e.Transport = sum.Digest()
 	_, err = w.out.Write(make([]byte, -e.Stored&(blockSize-1)))
 	return err
 }

@@ -37,3 +37,11 @@ func (s *Sum) Check() error {
 	}
 	return nil
 }
+
+// Equal reports whether both are the same; either may be nil.
+func (s *Sum) Equal(o *Sum) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	return *s == *o
+}
