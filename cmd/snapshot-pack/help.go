@@ -52,9 +52,9 @@ Nothing is read from a clock or a registry.`,
 		},
 	},
 	Examples: []cli.Example{
-		{Text: "An archive, checked", Command: "snapshot-pack create --upper upper.ext4 --image alpine:3.20@sha256:... -o base.tar.zst\nsnapshot-pack verify base.tar.zst"},
-		{Text: "A directory, and what it is", Command: "snapshot-pack create --upper upper.ext4 --image alpine:3.20@sha256:... --dir base\nsnapshot-pack inspect base"},
-		{Text: "To another machine", Command: "snapshot-pack create --from base | ssh host snapshot-pack unpack -C /var/lib/vm"},
+		{Text: "An archive, checked", Command: "image=alpine@sha256:$(oci-fetch --manifest alpine | sha256sum | cut -c 1-64)\nsnapshot-pack create --upper upper.ext4 --image $image -o base.tar.zst\nsnapshot-pack verify base.tar.zst"},
+		{Text: "A directory, and what it is", Command: "snapshot-pack create --upper upper.ext4 --image $image --dir base\nsnapshot-pack inspect base"},
+		{Text: "To another directory, or with ssh before unpack to another machine", Command: "mkdir snapshots\nsnapshot-pack create --from base | snapshot-pack unpack -C snapshots"},
 	},
 	SeeAlso: []string{"mkext4upper", "oci-fetch", "qemu-img", "zstd(1)", "tar(1)"},
 }

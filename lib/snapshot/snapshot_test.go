@@ -332,7 +332,9 @@ func TestHostile(t *testing.T) {
 		{"no disk, no inventory", with(desc), pay.Name + " is missing"},
 		{"nothing", with(), "no snapshot"},
 		{"descriptor elsewhere", with(named2(desc, "snapshots/"+zero+"/snapshot.json"), pay, inv), "is not the identity in its path"},
-		{"head", edit(func(v *form06.Inventory) { v.Head = "sha256:" + "0000000000000000000000000000000000000000000000000000000000000000" }), "the head"},
+		{"head", edit(func(v *form06.Inventory) {
+			v.Head = "sha256:" + "0000000000000000000000000000000000000000000000000000000000000000"
+		}), "the head"},
 		{"size", edit(func(v *form06.Inventory) { v.Entries[0].Apparent++; v.Entries[0].Integrity.Size++ }), pay.Name},
 		{"stored size", edit(func(v *form06.Inventory) { v.Entries[0].Encoded++ }), pay.Name},
 		{"hash", edit(func(v *form06.Inventory) { v.Entries[0].Transport = "blake3:" + zero }), pay.Name + " does not have the hash"},
