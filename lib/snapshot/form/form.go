@@ -12,7 +12,7 @@ import (
 
 // Info is what a descriptor says, whatever its form.
 type Info struct {
-	Form       string        // the version of microsandbox: "0.6"
+	Form       string        // the version of microsandbox: "0.6" or "0.7"
 	ID         string        // the identity that others refer to
 	Digest     digest.Digest // of the descriptor
 	CreatedAt  string        // RFC 3339
@@ -31,9 +31,12 @@ type Disk struct {
 	Name      string // in the directory of the snapshot, with slashes
 	Format    string // "raw" or "qcow2"
 	FSType    string
-	Size      int64          // of the file
+	Size      int64          // of the file, or UnknownSize
 	Integrity *integrity.Sum // nil if the descriptor has none
 }
+
+// UnknownSize is that of a disk whose descriptor does not say how large its file is.
+const UnknownSize = -1
 
 // Role is how a member of an archive is treated.
 type Role int
