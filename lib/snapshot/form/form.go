@@ -107,3 +107,41 @@ func (s *Snapshot) Member(name string) string {
 	}
 	return ""
 }
+
+// Source is a snapshot that is put into an archive, or into a directory, without its disk.
+type Source struct {
+	Form       string // of the descriptor
+	Descriptor []byte // canonical
+	Labels     map[string]string
+	Name       string // in the group, or ""
+}
+
+// Packed is a snapshot as a form has it.
+type Packed struct {
+	Info
+	Members []Small
+	Files   []File // in its directory, beside the disk
+	Disk    *Disk  // nil if it has none, or else that of Info
+	Path    string // of the disk in an archive
+	Kind    string // of the disk
+}
+
+// Small is a small member of an archive.
+type Small struct {
+	Name, Kind string
+	Data       []byte
+}
+
+// Listing makes the inventory of an archive that is being written.
+type Listing interface {
+	// Pack returns the snapshot as the form has it. It is an error if the form cannot
+	// have it.
+	Pack(s Source) (*Packed, error)
+	// List lists a member of the snapshot with the identity. sum is that of a disk.
+	List(e archive.Entry, id string, sum *integrity.Sum)
+	// MaxRuns is how many runs the disks of an archive may have together.
+	MaxRuns() int
+	// Inventory returns name and content of the inventory, in which name is suggested for
+	// the head, unless it is "".
+	Inventory(head, name string, parents bool) (string, []byte)
+}

@@ -1,6 +1,8 @@
 package form07
 
 import (
+	"github.com/opencontainers/go-digest"
+
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form06"
 )
@@ -39,4 +41,12 @@ func Convert(old *form06.Descriptor) (*Descriptor, map[string]string, error) {
 		return nil, nil, fault.Unsupported("the descriptor has %d bytes, more than the %d of form 0.7", n, MaxDescriptor)
 	}
 	return d, old.Labels, nil
+}
+
+// SetParent makes d, which is the conversion of old, a child of a snapshot that has only an
+// identifier of this form. That of d then depends on it too.
+func (d *Descriptor) SetParent(parent string, old *form06.Descriptor) error {
+	id := digest.FromBytes(append(old.Encode(), parent...))
+	d.Parent, d.ID, d.Layers[0].ID = parent, SnapshotID(id), LayerID(id)
+	return d.Check()
 }

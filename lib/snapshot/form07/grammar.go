@@ -14,6 +14,9 @@ import (
 
 // Grammar reads archives of this form. The zero value is ready.
 type Grammar struct {
+	// Check may refuse a snapshot by what its descriptor says; nil refuses none.
+	Check func(*form.Info) error
+
 	descriptors map[string]*Descriptor
 	labels      map[string]labelled
 	inventory   *Inventory
@@ -70,6 +73,10 @@ func (g *Grammar) Take(path string, data []byte) (err error) {
 		g.descriptors = map[string]*Descriptor{}
 	}
 	g.descriptors[d.ID] = d
+	if g.Check != nil {
+		info := d.Info(nil)
+		return g.Check(&info)
+	}
 	return nil
 }
 

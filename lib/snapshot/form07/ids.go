@@ -29,6 +29,9 @@ func SnapshotID(old digest.Digest) string { return snapshotPrefix + old.Encoded(
 // LayerID returns the identifier that the disk of a snapshot of form 0.6 has in this form.
 func LayerID(old digest.Digest) string { return layerPrefix + old.Encoded()[32:] }
 
+// IsID reports whether id is an identifier of a snapshot.
+func IsID(id string) bool { return isID(id, snapshotPrefix) }
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$`)
 
 // CheckName accepts the names that groups, and snapshots in them, may have: 1 to 128 ASCII
