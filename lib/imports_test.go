@@ -22,42 +22,52 @@ const module = "ocipipe/"
 // has its row or, without one, that of the package: the parts that share a row may
 // import each other.
 var allowed = map[string][]string{
-	"atomicfile":          {},
-	"blockio":             {"atomicfile"}, // a spool is a file that never had a name
-	"exclusive":           {},
-	"posixacl":            {},
-	"tree":                {"blockio"},
-	"platform":            {},
-	"layout":              {},
-	"cas":                 {"atomicfile", "layout", "platform"},
-	"gunzip":              {},
-	"unzstd":              {},
-	"compression":         {},
-	"decompress":          {"gunzip", "unzstd", "compression"},
-	"oci":                 {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
-	"oci/manifest":        {"platform"},
-	"oci/printable":       {},
-	"oci/hosts":           {},
-	"oci/conn":            {"oci/hosts"},
-	"oci/login":           {"oci/hosts", "oci/printable"},
-	"oci/registry":        {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
-	"oci/pull":            {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
-	"oci/ocitest":         {"layout", "platform", "oci/manifest"},
-	"layer":               {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
-	"input":               {"oci", "layer", "tree", "unzstd", "compression"},
-	"erofs":               {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
-	"erofs/disk":          {"tree"},
-	"erofs/read":          {"tree", "blockio", "erofs/disk"},
-	"erofs/merge":         {"tree", "erofs/disk", "erofs/read"},
-	"ext4":                {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
-	"ext4/alloc":          {},
-	"ext4/disk":           {"tree", "posixacl"},
-	"ext4/journal":        {"ext4/disk"},
-	"ext4/volume":         {"tree", "blockio", "ext4/disk", "ext4/journal"},
-	"ext4/read":           {"tree", "ext4/disk", "ext4/volume"},
-	"ext4/audit":          {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
-	"ext4/grow":           {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
-	"vmdk":                {"blockio", "erofs/disk"},
+	"atomicfile":        {},
+	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
+	"posixacl":          {},
+	"tree":              {"blockio"},
+	"platform":          {},
+	"layout":            {},
+	"cas":               {"atomicfile", "layout", "platform"},
+	"exclusive":         {},
+	"gunzip":            {},
+	"unzstd":            {},
+	"compression":       {},
+	"decompress":        {"gunzip", "unzstd", "compression"},
+	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
+	"oci/manifest":      {"platform"},
+	"oci/printable":     {},
+	"oci/hosts":         {},
+	"oci/conn":          {"oci/hosts"},
+	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
+	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
+	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
+	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
+	"input":             {"oci", "layer", "tree", "unzstd", "compression"},
+	"erofs":             {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge"},
+	"erofs/disk":        {"tree"},
+	"erofs/read":        {"tree", "blockio", "erofs/disk"},
+	"erofs/merge":       {"tree", "erofs/disk", "erofs/read"},
+	"ext4":              {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
+	"ext4/alloc":        {},
+	"ext4/disk":         {"tree", "posixacl"},
+	"ext4/journal":      {"ext4/disk"},
+	"ext4/volume":       {"tree", "blockio", "ext4/disk", "ext4/journal"},
+	"ext4/read":         {"tree", "ext4/disk", "ext4/volume"},
+	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
+	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
+	"vmdk":              {"blockio", "erofs/disk"},
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
+	"materialize":       {"atomicfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
+	"cli":               {"atomicfile", "blockio", "compression", "tree"},
+	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
+	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},
+	"cli/cacheflags":    {"cli", "cas", "oci/pull"},
+	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
+	"reftest":           {},
+
 	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},
@@ -66,15 +76,6 @@ var allowed = map[string][]string{
 	"snapshot/form":       {"snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
 	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
 	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change
-	"patch":               {"tree", "posixacl", "erofs", "ext4"},                                                                                   // erofs, ext4: images in tests
-	"patch/lower":         {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},               // erofs, ext4: images in tests
-	"materialize":         {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
-	"cli":                 {"atomicfile", "blockio", "compression", "tree"},
-	"cli/imageflags":      {"cli", "oci", "platform"},
-	"cli/ext4flags":       {"ext4", "ext4/grow", "ext4/volume"},
-	"cli/cacheflags":      {"cli", "cas", "oci/pull"},
-	"cli/registryflags":   {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
-	"reftest":             {},
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of
@@ -230,7 +231,7 @@ func TestNoNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pkgs {
-		want := p.ImportPath == module+"cmd/oci-fetch"
+		want := p.ImportPath == module+"cmd/oci-fetch" || p.ImportPath == module+"cmd/oci-materialize"
 		for _, network := range []string{"net/http", "crypto/tls"} {
 			if got := slices.Contains(p.Deps, network); got != want {
 				t.Errorf("%s links %s: %v", p.ImportPath, network, got)

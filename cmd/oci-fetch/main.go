@@ -28,7 +28,7 @@ type tool struct {
 	JSON     bool    `xor:"form" group:"Part of the image" help:"With --list: as JSON."`
 	Digests  bool    `xor:"form" group:"Part of the image" help:"With --list: only the digests, one a line."`
 
-	VMConfig string `name:"vm-config" placeholder:"DIR" group:"Part of the image" help:"Write what it runs to DIR too."`
+	VMConfig imageflags.VMConfig `embed:""`
 
 	imageflags.Choice `group:"Platform"`
 	cacheflags.Cache
@@ -70,9 +70,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	defer img.Close()
-	if t.VMConfig != "" {
-		err = t.writeVMConfig(env, img.Image)
-	}
+	err = t.VMConfig.Write(env, img.Image)
 	if err == nil {
 		err = t.write(env, out, img.Image)
 	}

@@ -18,6 +18,10 @@ import (
 const (
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
 	maxIndex   = 64 << 20
+
+	// droppedIndex has the form of index.json. It lists images whose layers are not kept as
+	// blobs.
+	droppedIndex = "refs.json"
 )
 
 // Annotations of an entry of index.json.
@@ -26,9 +30,9 @@ const (
 	annotationTop  = "ocipipe.ref.digest" // the digest of the index that the reference names
 )
 
-// A Ref is an image that is complete in the cache, under a reference.
+// A Ref is an image in the cache, under a reference.
 type Ref struct {
-	Name      string             // the full reference, as others will ask for it
+	Name      string             // the full reference, as others will ask for it; "" for none
 	MediaType string             // of the manifest
 	Digest    digest.Digest      // of the manifest
 	Size      int64              // of the manifest
@@ -36,6 +40,9 @@ type Ref struct {
 	// Top is the digest of the index that the reference names in the registry, if the
 	// manifest was taken from one, else "".
 	Top digest.Digest
+	// Dropped says that the blobs of its layers are not in the cache, or need not be: the
+	// reference is in refs.json, not in index.json.
+	Dropped bool
 }
 
 // entry is a descriptor of index.json. Entries of other programs are kept as they are.
@@ -48,24 +55,38 @@ type entry struct {
 }
 
 // Refs returns the images that name stands for: none, one, or one for each platform, the
-// newest first. It takes no lock.
+// newest first, those of index.json before those of refs.json. It takes no lock.
 func (s *Store) Refs(name string) ([]Ref, error) {
-	_, list, err := s.readIndex()
-	if err != nil {
-		return nil, err
-	}
-	var refs []Ref
-	for _, raw := range list {
-		if e := decodeEntry(raw); e.named(name) {
-			refs = append(refs, Ref{name, e.MediaType, e.Digest, e.Size, e.Platform, digest.Digest(e.Annotations[annotationTop])})
+	all, err := s.AllRefs()
+	return slices.DeleteFunc(all, func(r Ref) bool { return r.Name != name }), err
+}
+
+// AllRefs returns all images that index.json and refs.json list, also those of other
+// programs, and those without a name. An entry that is not valid is left out. It takes no
+// lock.
+func (s *Store) AllRefs() (refs []Ref, err error) {
+	for _, file := range []string{layout.Index, droppedIndex} {
+		_, list, err := s.readIndex(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, raw := range list {
+			if e := decodeEntry(raw); e.Digest != "" {
+				refs = append(refs, e.ref(file == droppedIndex))
+			}
 		}
 	}
 	return refs, nil
 }
 
-// SetRef lists the image r in index.json. All its blobs must be in the cache: if one is
-// missing, the error is fs.ErrNotExist and nothing is listed. r replaces what the reference
-// named before, except other platforms of the same index.
+func (e entry) ref(dropped bool) Ref {
+	return Ref{e.Annotations[annotationName], e.MediaType, e.Digest, e.Size, e.Platform, digest.Digest(e.Annotations[annotationTop]), dropped}
+}
+
+// SetRef lists the image r in index.json or, if it is Dropped, in refs.json. The manifest and
+// blobs must be in the cache: if one is missing, the error is fs.ErrNotExist and nothing is
+// listed. r replaces what the reference named before, in either file, except other
+// platforms of the same index.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
 	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
@@ -85,26 +106,74 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		return err
 	}
 	defer l.release(false)
-	fields, list, err := s.readIndex()
+	file, other := r.files()
+	err = s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) { return setEntry(list, r) })
 	if err != nil {
 		return err
 	}
-	list, err = setEntry(list, r)
-	if err != nil {
-		return err
-	}
-	return s.writeIndex(fields, list)
+	return s.editIndex(other, func(list []json.RawMessage) ([]json.RawMessage, error) {
+		return slices.DeleteFunc(list, func(raw json.RawMessage) bool { return r.replaces(decodeEntry(raw)) }), nil
+	})
 }
 
-// isSet reports whether index.json lists r already, unchanged.
+// files returns the file that lists r, and the one that must not.
+func (r Ref) files() (file, other string) {
+	if r.Dropped {
+		return droppedIndex, layout.Index
+	}
+	return layout.Index, droppedIndex
+}
+
+// isSet reports whether the right file lists r already, unchanged, and the other one does
+// not list what r replaces.
 func (s *Store) isSet(r Ref) (bool, error) {
-	_, list, err := s.readIndex()
+	file, other := r.files()
+	_, list, err := s.readIndex(file)
+	if err != nil {
+		return false, err
+	}
+	_, rest, err := s.readIndex(other)
 	if err != nil {
 		return false, err
 	}
 	changed, err := setEntry(slices.Clone(list), r)
-	same := slices.EqualFunc(list, changed, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
-	return same, err
+	isOld := func(raw json.RawMessage) bool { return r.replaces(decodeEntry(raw)) }
+	return sameList(list, changed) && !slices.ContainsFunc(rest, isOld), err
+}
+
+func sameList(a, b []json.RawMessage) bool {
+	return slices.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
+}
+
+// RemoveRef takes all entries with the name, the manifest and the platform of r out of the
+// file that lists it. Without such an entry it does nothing.
+func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
+	l, err := s.lock(ctx, layout.Index)
+	if err != nil {
+		return err
+	}
+	defer l.release(false)
+	file, _ := r.files()
+	return s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
+		return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
+			e := decodeEntry(raw)
+			return e.Digest == r.Digest && e.Digest != "" && e.named(r.Name) && isSame(e.Platform, r.Platform)
+		}), nil
+	})
+}
+
+// editIndex replaces the list in a file by what edit makes of it. The lock of index.json is
+// held.
+func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawMessage, error)) error {
+	fields, list, err := s.readIndex(file)
+	if err != nil {
+		return err
+	}
+	changed, err := edit(slices.Clone(list))
+	if err != nil || sameList(list, changed) {
+		return err
+	}
+	return s.writeIndex(file, fields, changed)
 }
 
 // setEntry returns list with r before the other entries of its name.
@@ -129,11 +198,19 @@ func setEntry(list []json.RawMessage, r Ref) ([]json.RawMessage, error) {
 			continue
 		}
 		at = min(at, len(kept))
-		if r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !isSame(e.Platform, r.Platform) {
+		if !r.replaces(e) {
 			kept = append(kept, old)
 		}
 	}
 	return slices.Insert(kept, min(at, len(kept)), json.RawMessage(raw)), nil
+}
+
+// replaces reports whether e must go where r is listed: it has the name of r, and is not of
+// another platform of the same index. Without a name only the same manifest is replaced.
+func (r Ref) replaces(e entry) bool {
+	isOther := r.Name == "" && e.Digest != r.Digest ||
+		r.Top != "" && e.Annotations[annotationTop] == r.Top.String() && !isSame(e.Platform, r.Platform)
+	return e.named(r.Name) && e.Digest != "" && !isOther
 }
 
 func (e entry) named(name string) bool { return e.Annotations[annotationName] == name }
@@ -155,10 +232,10 @@ func decodeEntry(raw json.RawMessage) (e entry) {
 	return e
 }
 
-// readIndex returns the fields of index.json and its entries. A missing file counts as an
-// empty index.
-func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
-	data, err := s.read(layout.Index, maxIndex)
+// readIndex returns the fields of index.json, or of another file of its form, and its
+// entries. A missing file counts as an empty index.
+func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list []json.RawMessage, err error) {
+	data, err := s.read(file, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
@@ -169,15 +246,15 @@ func (s *Store) readIndex() (fields map[string]json.RawMessage, list []json.RawM
 		err = json.Unmarshal(fields["manifests"], &list)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), err)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(file), err)
 	}
 	if fields == nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(layout.Index), fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("%s: %w", s.path(file), fs.ErrInvalid)
 	}
 	return fields, list, nil
 }
 
-func (s *Store) writeIndex(fields map[string]json.RawMessage, list []json.RawMessage) error {
+func (s *Store) writeIndex(file string, fields map[string]json.RawMessage, list []json.RawMessage) error {
 	manifests, err := json.Marshal(list)
 	if err != nil {
 		return err
@@ -187,5 +264,5 @@ func (s *Store) writeIndex(fields map[string]json.RawMessage, list []json.RawMes
 	if err != nil {
 		return err
 	}
-	return s.replace(layout.Index, append(data, '\n'))
+	return s.replace(file, append(data, '\n'))
 }

@@ -32,6 +32,20 @@ type Manual struct {
 	Network   bool     // the exit code may be 75
 }
 
+// With returns m with what parts say of flags, environment and files besides. Of a flag it
+// keeps what m says.
+func (m Manual) With(parts ...Manual) Manual {
+	flags := map[string]string{}
+	for _, p := range parts {
+		maps.Copy(flags, p.Flags)
+		m.Env = append(m.Env, p.Env...)
+		m.Files = append(m.Files, p.Files...)
+	}
+	maps.Copy(flags, m.Flags)
+	m.Flags = flags
+	return m
+}
+
 // Command is the documentation of one command of a tool, for the man page.
 type Command struct {
 	Description string            // in the form of Manual.Description

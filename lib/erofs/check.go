@@ -12,8 +12,9 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is a BLAKE3 hash.
-type hash [32]byte
+// hash is XXH3 with 128 bits. It finds faults of storage and mistakes of the writer; it is no
+// proof against somebody who chooses what is read back.
+type hash [16]byte
 
 // written is how the content of a file has been written.
 type written struct {

@@ -180,7 +180,7 @@ func (s *contentWriter) leaveOut(n int64) {
 
 // sumUp returns the hash of the current content, and begins that of the next.
 func (w *Writer) sumUp() (h hash) {
-	w.hash.Sum(h[:0])
+	h = w.hash.Sum128().Bytes()
 	w.hash.Reset()
 	return h
 }

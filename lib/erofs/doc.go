@@ -4,12 +4,13 @@
 // Images mount on Linux 5.15 and later; block sizes below 4096 need 6.4, and no kernel
 // mounts blocks that are larger than its pages. An image is one device, or only metadata
 // whose data is on the devices of layers. Every byte is a function of the entries and
-// options: times come from the entries, the UUID from a digest over metadata and contents.
+// options: times come from the entries, the UUID from metadata and contents.
 //
 // # Byte map of an image
 //
 //	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes
-//	          where there are devices: a slot of 128 bytes for each from 1152 on
+//	          where there are devices, from 1152 on: a slot of 128 bytes for each,
+//	          or 32 bytes that stand for a table of them
 //	2  -      metadata up to the next block boundary ("head"): the root first
 //	3         file data: whole blocks, in the order in which the files came
 //	4         whole blocks of directories, and symbolic links that are not inline
@@ -22,6 +23,15 @@
 // were one more inode. Sections 3 to 5 may be empty; a small image is one block of 4096
 // bytes. The length of the image is a multiple of its block size and of 4096. The
 // superblock is written last.
+//
+// # UUID
+//
+// Unless Options.UUID is given, the UUID has version 8 and is made of XXH3, a hash of 128
+// bits, over all bytes of the image: sections 3 to 5, then 1 and 2 with zeros in place of UUID
+// and checksum. So the same bytes have the same UUID, and chance does not give other bytes
+// that UUID. But the hash is not cryptographic: somebody who wants another image with the same
+// UUID can make one. The UUID tells images apart and reveals damage ([VerifyUUID]); it proves
+// neither origin nor content.
 //
 // # Layers
 //
@@ -53,8 +63,9 @@
 //	one device, no table    the same on any kernel; the only way without a table
 //
 // Without a table the superblock counts the blocks of the layers, too. A slot's tag is
-// the layer's UUID in hex. The writer reads only metadata of the layers, so only the UUID
-// shows that their contents have not changed.
+// the layer's UUID in hex; without a table a hash of the tags is in its place. So the UUID of
+// the image depends on those of the layers. The writer reads only metadata of the layers, so
+// only their UUIDs show that their contents have not changed.
 //
 // # Content
 //

@@ -44,7 +44,7 @@ func TestGolden(t *testing.T) {
 	hello := with(file("hello", data("hello\n")), func(e *tree.Entry) { e.Time = at })
 	root := with(dir("."), func(e *tree.Entry) { e.Time = at })
 	b := build(t, Options{}, root, hello)
-	const want = "e9cd7caa"
+	const want = "ac9211f5"
 	if len(b) != 4096 || hex.EncodeToString(sum256(b))[:8] != want {
 		t.Errorf("image of %d bytes with SHA-256 %x, expected %s", len(b), sum256(b), want)
 	}
@@ -75,6 +75,14 @@ func TestGoldenImages(t *testing.T) {
 		{"empty", Options{}, nil},
 	} {
 		fmt.Fprintf(&have, "%x  %s\n", sum256(build(t, c.opts, c.es...)), c.name)
+	}
+	for _, c := range []struct {
+		name    string
+		bs      int
+		noTable bool
+	}{{"fsmeta", 4096, false}, {"fsmeta-512", 512, false}, {"fsmeta-no-table", 4096, true}, {"fsmeta-no-table-512", 512, true}} {
+		layers := layersOf(t, Options{BlockSize: c.bs}, stack()...)
+		fmt.Fprintf(&have, "%x  %s\n", sum256(fsmeta(t, Options{NoDeviceTable: c.noTable}, layers...)), c.name)
 	}
 	if os.Getenv("GOLDEN") == "update" {
 		if err := os.WriteFile(goldenFile, []byte(have.String()), 0o666); err != nil {

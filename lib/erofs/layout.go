@@ -46,14 +46,22 @@ func tableEnd(devices int) int64 {
 // headEnd is the first block boundary at or after tableEnd.
 func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices), bs) }
 
-// headRoom is how many bytes of metadata fit into the head, after the table of devices. It
-// is 0 if the number of the root, which comes first, would be too large.
+// headRoom is how many bytes of metadata fit into the head, after the table of devices or
+// what stands for it. It is 0 if the number of the root, which comes first, would be too
+// large.
 func (p *plan) headRoom() int64 {
-	if tableEnd(p.tableLen) > disk.MaxRootNid*disk.NidUnit {
+	start := tableEnd(p.tableLen)
+	if p.hasDeviceSum() {
+		start += disk.DeviceSumSize
+	}
+	if start > disk.MaxRootNid*disk.NidUnit {
 		return 0
 	}
-	return headEnd(p.bs, p.tableLen) - tableEnd(p.tableLen)
+	return headEnd(p.bs, p.tableLen) - start
 }
+
+// hasDeviceSum reports whether a sum stands for the table of devices.
+func (p *plan) hasDeviceSum() bool { return p.merged && p.tableLen == 0 }
 
 // arrange plans the image of t whose file data ends at block dataEnd.
 func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {

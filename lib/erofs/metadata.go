@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
@@ -19,10 +19,10 @@ type metadataWriter struct {
 	stopped func() error // returns why to stop writing, or nil
 	out     *blockio.Writer
 	tail    *tails
-	head    []byte         // sections 1 and 2
-	digest  *blake3.Hasher // over everything after the head; nil if the UUID is given
-	block   []byte         // buffer for a block of a directory
-	item    []byte         // buffer for an inode and everything that follows it
+	head    []byte       // sections 1 and 2
+	digest  *xxh3.Hasher // over everything after the head; nil if the UUID is given
+	block   []byte       // buffer for a block of a directory
+	item    []byte       // buffer for an inode and everything that follows it
 	err     error
 }
 
@@ -241,8 +241,12 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 	})
 }
 
-// writeTable writes the table of devices to the head.
+// writeTable writes the table of devices to the head, or what stands for it.
 func (m *metadataWriter) writeTable() {
+	if m.hasDeviceSum() {
+		sum := disk.DeviceSum{Blocks: uint32(m.end / m.bs), Sum: sumOfTags(m.slots)}
+		sum.Encode(m.head[tableEnd(0):])
+	}
 	for i := range m.tableLen {
 		m.slots[i].Encode(m.head[tableEnd(i):])
 	}
@@ -283,7 +287,7 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	if opts.UUID != nil {
 		super.UUID = *opts.UUID
 	} else {
-		super.UUID = m.contentUUID()
+		super.UUID = contentUUID(m.digest, m.head)
 	}
 	super.Encode(m.head[disk.SuperOffset:])
 	super.Checksum = disk.Checksum(m.head[disk.SuperOffset : disk.SuperOffset+disk.ChecksumLen(m.bs)])
@@ -297,19 +301,6 @@ func (m *metadataWriter) ownBlocks() int64 {
 		return m.total / m.bs
 	}
 	return m.end / m.bs
-}
-
-// contentUUID returns a UUID of version 8, made of a digest over the whole image (without
-// UUID and checksum) and the UUIDs of its devices.
-func (m *metadataWriter) contentUUID() (id [16]byte) {
-	m.digest.Write(m.head)
-	for _, s := range m.slots {
-		m.digest.Write(s.Tag[:])
-	}
-	copy(id[:], m.digest.Sum(nil))
-	id[6] = id[6]&0x0F | 0x80
-	id[8] = id[8]&0x3F | 0x80
-	return id
 }
 
 func log2(n int64) (bits int) {

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
@@ -47,6 +47,10 @@ type Options struct {
 	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0 stands for
 	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
+
+	// ForMerging says that the image of a layer is only going to be merged: no warning of what
+	// overlayfs alone cannot express.
+	ForMerging bool
 
 	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
 	// are not devices of their own.
@@ -85,8 +89,8 @@ type Writer struct {
 	added int
 	err   error
 
-	digest  *blake3.Hasher          // over the image after the head; nil if the UUID is given
-	hash    *blake3.Hasher          // of the current content; nil without Options.Check
+	digest  *xxh3.Hasher            // over the image after the head; nil if the UUID is given
+	hash    *xxh3.Hasher            // of the current content; nil without Options.Check
 	written map[*tree.Entry]written // files that were written, for the check; nil without it
 
 	devices []merge.Layer // where contents are, in WriteFsmeta
@@ -125,7 +129,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	w.content.init(w)
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
-		w.hash, w.written = blake3.New(), map[*tree.Entry]written{}
+		w.hash, w.written = xxh3.New(), map[*tree.Entry]written{}
 	}
 	return w, nil
 }
@@ -134,7 +138,7 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 func (w *Writer) beginAt(off int64) {
 	w.data = blockio.NewWriter(w.out, off)
 	if w.opts.UUID == nil {
-		w.digest = blake3.New()
+		w.digest = xxh3.New()
 		w.data.Tap(w.digest)
 	}
 }
@@ -335,6 +339,9 @@ func (w *Writer) warn(p *plan) {
 	}
 	if text := w.dropped.LeftOut(); text != "" {
 		w.opts.Warn(text)
+	}
+	if w.opts.ForMerging {
+		return
 	}
 	var marks tree.Tally
 	for _, it := range p.items {

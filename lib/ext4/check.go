@@ -13,8 +13,9 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// hash is a BLAKE3 hash.
-type hash [32]byte
+// hash is XXH3 with 128 bits. It finds faults of storage and mistakes of the writer; it is no
+// proof against somebody who chooses what is read back.
+type hash [16]byte
 
 // verify reads the file system back. It compares every inode with the entry that was added,
 // and every content with the hash that was taken when it was written, and audits all

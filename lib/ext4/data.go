@@ -203,7 +203,7 @@ func (s *contentWriter) place() error {
 
 // takeHash returns the hash of the current content, and begins that of the next.
 func (w *Writer) takeHash() (h hash) {
-	w.hash.Sum(h[:0])
+	h = w.hash.Sum128().Bytes()
 	w.hash.Reset()
 	return h
 }

@@ -19,8 +19,9 @@
 // File systems are what mke2fs -t ext4 of e2fsprogs 1.47 makes, but have no default mount
 // options and no reserved blocks. They mount on Linux 4.x and later (metadata_csum and
 // 64bit; [Features] says what can be left out), and e2fsck, resize2fs and tune2fs treat
-// them like their own. Every byte is a function of entries and options: UUID and hash seed
-// come from a digest over these, and no clock is read.
+// them like their own. Every byte is a function of entries and options, and no clock is read.
+// UUID and hash seed come from XXH3, a hash of 128 bits, over these. The hash is not
+// cryptographic: the UUID tells file systems apart, and proves neither origin nor content.
 //
 // File systems have one of two layouts. In both, the superblock and the descriptors of
 // groups are at the start of group 0, and copies of them where sparse_super wants these: at

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
@@ -44,27 +44,23 @@ func (w *Writer) finish() error {
 	return err
 }
 
-// identify chooses the UUID and the hash seed: from digest, which covers the entries and
-// contents, and from the options. Without a digest the options have a UUID.
-func (w *Writer) identify(digest *blake3.Hasher) {
+// identify chooses the UUID and the hash seed. The seed derives from the UUID, and that from
+// digest, which covers the entries and contents, and from the options. Without a digest the
+// options have a UUID.
+func (w *Writer) identify(digest *xxh3.Hasher) {
 	o := &w.opts
 	if digest == nil {
-		digest = blake3.New()
 		w.uuid = *o.UUID
-		digest.Write(w.uuid[:])
 	} else {
 		fmt.Fprintf(digest, "%v %d %d %v %v %v %d %d %v %d %q %v", o.Upper, o.Size, o.MaxSize, o.Shrink, deref(o.FreeSpace),
 			deref(o.FreeInodes), o.Inodes, o.BytesPerInode, deref(o.Journal), o.Features, o.Label, deref(o.Epoch))
-	}
-	var sum [32]byte
-	digest.Sum(sum[:0])
-	if o.UUID == nil {
-		copy(w.uuid[:], sum[:])
+		w.uuid = digest.Sum128().Bytes()
 		w.uuid[6] = w.uuid[6]&0x0F | 0x80 // version 8: custom
 		w.uuid[8] = w.uuid[8]&0x3F | 0x80
 	}
+	sum := xxh3.Hash128(w.uuid[:]).Bytes()
 	for i := range w.hashSeed {
-		w.hashSeed[i] = binary.LittleEndian.Uint32(sum[16+4*i:])
+		w.hashSeed[i] = binary.LittleEndian.Uint32(sum[4*i:])
 	}
 	w.seed = disk.NewSeed(w.uuid)
 }

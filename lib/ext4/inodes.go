@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/ext4/alloc"
 	"ocipipe/lib/ext4/disk"
@@ -73,8 +73,8 @@ func (t *inodeTable) tree(it *inode) (block uint64) {
 // collector numbers inodes: depth first, names in byte order.
 type collector struct {
 	table   *inodeTable
-	implied tree.Time      // of directories that are only implied
-	digest  *blake3.Hasher // of names and attributes; nil: there is a UUID
+	implied tree.Time    // of directories that are only implied
+	digest  *xxh3.Hasher // of names and attributes; nil: there is a UUID
 	buf     []byte
 }
 

@@ -1,7 +1,7 @@
 package ext4
 
 import (
-	"github.com/zeebo/blake3"
+	"crypto/sha256"
 
 	"ocipipe/lib/ext4/disk"
 )
@@ -17,11 +17,12 @@ type xattrUsers struct {
 }
 
 // placeXattrs writes the blocks of xattrs. Inodes with equal blocks share a block, or several
-// if they are more than disk.XattrMaxRefs.
+// if they are more than disk.XattrMaxRefs. Blocks with the same hash count as equal, so it is
+// a hash for which nobody can find two such blocks.
 func (w *Writer) placeXattrs() error {
 	users := make(map[[32]byte]*xattrUsers)
 	err := w.eachXattrBlock(func(_ *inode, block []byte) error {
-		key := blake3.Sum256(block)
+		key := sha256.Sum256(block)
 		if users[key] == nil {
 			users[key] = new(xattrUsers)
 		}
@@ -32,7 +33,7 @@ func (w *Writer) placeXattrs() error {
 		return err
 	}
 	return w.eachXattrBlock(func(it *inode, block []byte) error {
-		u := users[blake3.Sum256(block)]
+		u := users[sha256.Sum256(block)]
 		if u.room == 0 {
 			if err := w.writeXattrBlock(u, block); err != nil {
 				return err

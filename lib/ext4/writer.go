@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/alloc"
@@ -33,8 +33,8 @@ type Writer struct {
 	added    int // entries
 	err      error
 
-	digest *blake3.Hasher       // over all contents, and in the end all attributes; nil if the UUID is given
-	hash   *blake3.Hasher       // of the current content; nil without Options.Check
+	digest *xxh3.Hasher         // over all contents, and in the end all attributes; nil if the UUID is given
+	hash   *xxh3.Hasher         // of the current content; nil without Options.Check
 	hashes map[*tree.Entry]hash // of contents, by inode
 
 	uuid     [16]byte
@@ -63,11 +63,11 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 	w := &Writer{ctx: ctx, opts: opts, out: out, tree: tree.New(), data: blockio.NewWriter(out, 0), limit: math.MaxUint64}
 	w.content.init(w)
 	if opts.UUID == nil {
-		w.digest = blake3.New()
+		w.digest = xxh3.New()
 		w.data.Tap(w.digest)
 	}
 	if opts.Check {
-		w.hash, w.hashes = blake3.New(), map[*tree.Entry]hash{}
+		w.hash, w.hashes = xxh3.New(), map[*tree.Entry]hash{}
 	}
 	return w, w.begin()
 }

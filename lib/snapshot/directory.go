@@ -31,6 +31,7 @@ type Directory struct {
 // that its disks are there in the right size. Verify checks their content. A group of form
 // 0.7 stands for its head, and Path is the directory of that then. The caller closes it.
 func OpenDirectory(path string) (*Directory, error) {
+	path = filepath.Clean(path)
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
@@ -100,16 +101,34 @@ func (d *Directory) about(name string, err error) error {
 	return fmt.Errorf("%s: %w", filepath.Join(d.Path, name), err)
 }
 
+// openRegular opens a regular file in root. It does not follow a link.
+func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	named, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && (!fi.Mode().IsRegular() || !os.SameFile(named, fi)) {
+		err = fault.Corrupt("is not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, fi, nil
+}
+
 // readSmall reads a file that is no larger than a descriptor may be.
 func readSmall(root *os.Root, name string) ([]byte, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, _, err := openRegular(root, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return nil, errors.Join(err, fault.Corrupt("is not a regular file"))
-	}
 	data, err := io.ReadAll(io.LimitReader(f, form.MaxMeta+1))
 	if err == nil && len(data) > form.MaxMeta {
 		err = fault.Unsupported("longer than %d bytes", form.MaxMeta)
@@ -119,24 +138,13 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 
 // openDisk opens a disk of d: a regular file of the right size, not a link.
 func (d *Directory) openDisk(disk *form.Disk) (*os.File, error) {
-	f, err := d.root.OpenFile(filepath.FromSlash(disk.Name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) {
-		err = fault.Corrupt("is not a regular file")
-	}
+	f, fi, err := openRegular(d.root, filepath.FromSlash(disk.Name))
 	if err != nil {
 		return nil, d.about(disk.Name, err)
 	}
-	fi, err := f.Stat()
-	switch {
-	case err != nil:
-	case !fi.Mode().IsRegular():
-		err = fault.Corrupt("is not a regular file")
-	case fi.Size() != disk.Size && disk.Size != form.UnknownSize:
-		err = fault.Corrupt("has %d bytes, the descriptor says %d", fi.Size(), disk.Size)
-	}
-	if err != nil {
+	if fi.Size() != disk.Size && disk.Size != form.UnknownSize {
 		f.Close()
-		return nil, d.about(disk.Name, err)
+		return nil, d.about(disk.Name, fault.Corrupt("has %d bytes, the descriptor says %d", fi.Size(), disk.Size))
 	}
 	return f, nil
 }

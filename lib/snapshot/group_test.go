@@ -21,37 +21,21 @@ import (
 	"ocipipe/lib/snapshot/integrity"
 )
 
-// sparseDisk makes a file of 1 MiB with data at its beginning, and a hole up to its end.
+// sparseDisk makes a disk of 1 MiB with the content at two places, and holes.
 func sparseDisk(t testing.TB, content string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "disk")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(content); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte(content), 256<<10); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Truncate(1 << 20); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return makeDisk(t, 1<<20, []byte(content), 0, 256<<10)
 }
 
 // options07 are those of a snapshot of form 0.7 of a disk.
 func options07(disk string) CreateOptions {
 	return CreateOptions{
 		Form: form07.Form, Upper: disk, FSType: "none", CreatedAt: "2026-05-01T12:00:00Z", Source: "build-1",
-		Image:  form06.Image{Ref: "docker.io/library/python:3.12", Manifest: digest.FromString("manifest")},
-		Labels: map[string]string{"stage": "ready"},
+		Image: image, Labels: map[string]string{"stage": "ready"},
 	}
 }
 
-func create(t testing.TB, o CreateOptions) *Creation {
+func begin07(t testing.TB, o CreateOptions) *Creation {
 	t.Helper()
 	c, err := Create(o)
 	if err != nil {
@@ -61,12 +45,12 @@ func create(t testing.TB, o CreateOptions) *Creation {
 	return c
 }
 
-// archiveOf returns the plain archive of the snapshot, and its identity.
-func archiveOf(t testing.TB, o CreateOptions, a ArchiveOptions) ([]byte, string) {
+// archive07 returns the plain archive of the snapshot, and its identity.
+func archive07(t testing.TB, o CreateOptions, a ArchiveOptions) ([]byte, string) {
 	t.Helper()
 	a.Plain = true
 	var b bytes.Buffer
-	id, err := create(t, o).WriteArchive(context.Background(), &b, a)
+	id, err := begin07(t, o).WriteArchive(t.Context(), &b, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,15 +80,15 @@ func unpackIn(dir string, data []byte, name string) (*form.Contents, error) {
 }
 
 func TestForm07(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	disk := sparseDisk(t, "hello")
 	content, err := os.ReadFile(disk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := options07(disk)
-	data, id := archiveOf(t, o, ArchiveOptions{Name: "base"})
-	if again, _ := archiveOf(t, o, ArchiveOptions{Name: "base"}); !bytes.Equal(data, again) {
+	data, id := archive07(t, o, ArchiveOptions{Name: "base"})
+	if again, _ := archive07(t, o, ArchiveOptions{Name: "base"}); !bytes.Equal(data, again) {
 		t.Error("two archives of one disk differ")
 	}
 	if len(data) > 32<<10 {
@@ -112,7 +96,7 @@ func TestForm07(t *testing.T) {
 	}
 	old := o
 	old.Form = form06.Form
-	_, oldID := archiveOf(t, old, ArchiveOptions{})
+	_, oldID := archive07(t, old, ArchiveOptions{})
 	if id != form07.SnapshotID(digest.Digest(oldID)) {
 		t.Errorf("%s is not the first half of %s", id, oldID)
 	}
@@ -172,10 +156,10 @@ func TestForm07(t *testing.T) {
 
 // A directory and an archive have the same bytes, whichever way they were made.
 func TestForm07Directory(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	o := options07(sparseDisk(t, "hello"))
 	dir := t.TempDir()
-	id, err := create(t, o).WriteDirectory(ctx, filepath.Join(dir, "g"), false)
+	id, err := begin07(t, o).WriteDirectory(ctx, filepath.Join(dir, "g"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,13 +179,13 @@ func TestForm07Directory(t *testing.T) {
 		if err := PackDirectory(ctx, &b, d, ArchiveOptions{WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
 			t.Fatal(err)
 		}
-		if want, _ := archiveOf(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
+		if want, _ := archive07(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
 			t.Error("the archive of the directory is another one than that of the disk")
 		}
 	}
 	old := o
 	old.Form = ""
-	if _, err := create(t, old).WriteDirectory(ctx, filepath.Join(dir, "old"), false); err != nil {
+	if _, err := begin07(t, old).WriteDirectory(ctx, filepath.Join(dir, "old"), false); err != nil {
 		t.Fatal(err)
 	}
 	d, err := OpenDirectory(filepath.Join(dir, "old"))
@@ -213,7 +197,7 @@ func TestForm07Directory(t *testing.T) {
 	if err := PackDirectory(ctx, &b, d, ArchiveOptions{Form: form07.Form, WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
 		t.Fatal(err)
 	}
-	if want, _ := archiveOf(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
+	if want, _ := archive07(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
 		t.Error("the archive of a converted directory is another one")
 	}
 	g, err := OpenDirectory(filepath.Join(dir, "g"))
@@ -229,17 +213,17 @@ func TestForm07Directory(t *testing.T) {
 func TestGroup(t *testing.T) {
 	dir := t.TempDir()
 	base := options07(sparseDisk(t, "base"))
-	first, firstID := archiveOf(t, base, ArchiveOptions{Name: "base"})
+	first, firstID := archive07(t, base, ArchiveOptions{Name: "base"})
 	child := options07(sparseDisk(t, "child"))
 	child.Parent = firstID
-	second, secondID := archiveOf(t, child, ArchiveOptions{Name: "child"})
-	other, _ := archiveOf(t, options07(sparseDisk(t, "other")), ArchiveOptions{Name: "other"})
-	same, _ := archiveOf(t, options07(sparseDisk(t, "same")), ArchiveOptions{Name: "base"})
+	second, secondID := archive07(t, child, ArchiveOptions{Name: "child"})
+	other, _ := archive07(t, options07(sparseDisk(t, "other")), ArchiveOptions{Name: "other"})
+	same, _ := archive07(t, options07(sparseDisk(t, "same")), ArchiveOptions{Name: "base"})
 
 	var warned []string
 	unpack := func(data []byte) error {
 		warned = nil
-		_, err := Unpack(context.Background(), bytes.NewReader(data), dir, UnpackOptions{Name: "g",
+		_, err := Unpack(t.Context(), bytes.NewReader(data), dir, UnpackOptions{Name: "g",
 			ReadOptions: ReadOptions{Warn: func(msg string) { warned = append(warned, msg) }}})
 		return err
 	}
@@ -291,7 +275,7 @@ func TestGroup(t *testing.T) {
 	}
 	defer parents[0].Close()
 	var b bytes.Buffer
-	if err := PackDirectory(context.Background(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
+	if err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
 		t.Fatal(err)
 	}
 	to := t.TempDir()
@@ -310,7 +294,7 @@ func TestGroup(t *testing.T) {
 }
 
 func TestGroupRefuses(t *testing.T) {
-	data, id := archiveOf(t, options07(sparseDisk(t, "x")), ArchiveOptions{})
+	data, id := archive07(t, options07(sparseDisk(t, "x")), ArchiveOptions{})
 	for name, prepare := range map[string]func(g string) error{
 		"a file":      func(g string) error { return os.WriteFile(g, nil, 0o600) },
 		"other files": func(g string) error { return os.MkdirAll(filepath.Join(g, "x"), 0o755) },
@@ -364,7 +348,7 @@ func (h *handmade) write(t testing.TB) []byte {
 	t.Helper()
 	var b, discard bytes.Buffer
 	write := func(b *bytes.Buffer, inventory []byte) (entries []form07.Entry) {
-		w, err := archive.NewWriter(context.Background(), b, archive.WriterOptions{Plain: true})
+		w, err := archive.NewWriter(t.Context(), b, archive.WriterOptions{Plain: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -413,7 +397,7 @@ func id32(prefix, digit string) string { return prefix + strings.Repeat(digit, 3
 // descriptor07 is one whose disk has the layers.
 func descriptor07(id, parent string, layers ...form07.Layer) *form07.Descriptor {
 	return &form07.Descriptor{
-		ID: id, Parent: parent, Image: form06.Image{Ref: "x", Manifest: digest.FromString("manifest")}, Layout: form07.Managed,
+		ID: id, Parent: parent, Image: image, Layout: form07.Managed,
 		Capture: form07.Capture{CreatedAt: "2026-05-01T12:00:00.000000000Z", Consistency: form07.CrashConsistent},
 		FSType:  "ext4", Layers: layers,
 	}
@@ -426,7 +410,7 @@ func rawLayer(digit string) form07.Layer {
 }
 
 func TestChain(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	base, top := rawLayer("1"), form07.Layer{ID: id32("layer_", "2"), Format: form07.Qcow2, Size: 5}
 	chain := descriptor07(id32("snap_", "1"), "", base, top)
 	single := descriptor07(id32("snap_", "1"), "", top)
@@ -495,11 +479,11 @@ func TestChainDirectory(t *testing.T) {
 	}
 	defer dir.Close()
 	var q *Qcow2Error
-	if err := dir.Verify(context.Background(), nil); !errors.As(err, &q) || q.Path != path || q.Layers != 2 {
+	if err := dir.Verify(t.Context(), nil); !errors.As(err, &q) || q.Path != path || q.Layers != 2 {
 		t.Errorf("verify: %v", err)
 	}
 	var b bytes.Buffer
-	if err := PackDirectory(context.Background(), &b, dir, ArchiveOptions{}); !errors.As(err, &q) || b.Len() > 0 {
+	if err := PackDirectory(t.Context(), &b, dir, ArchiveOptions{}); !errors.As(err, &q) || b.Len() > 0 {
 		t.Errorf("pack: %v, %d bytes", err, b.Len())
 	}
 }
@@ -531,7 +515,7 @@ func TestSharedLayer(t *testing.T) {
 	}
 	defer parents[0].Close()
 	var b bytes.Buffer
-	if err := PackDirectory(context.Background(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
+	if err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := unpackIn(t.TempDir(), b.Bytes(), ""); err != nil {
@@ -553,9 +537,9 @@ func TestAncestors(t *testing.T) {
 // Every changed byte is noticed, but for those that nothing depends on: what fills blocks
 // up, and the name of the snapshot.
 func TestForm07Flips(t *testing.T) {
-	data, _ := archiveOf(t, options07(sparseDisk(t, "hello")), ArchiveOptions{Name: "base"})
+	data, _ := archive07(t, options07(sparseDisk(t, "hello")), ArchiveOptions{Name: "base"})
 	covered := slices.Repeat([]bool{true}, len(data))
-	r, err := archive.NewReader(context.Background(), bytes.NewReader(data), archive.ReaderOptions{})
+	r, err := archive.NewReader(t.Context(), bytes.NewReader(data), archive.ReaderOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -589,7 +573,7 @@ func TestForm07Flips(t *testing.T) {
 			continue
 		}
 		data[i] ^= 1
-		if _, err := VerifyArchive(context.Background(), bytes.NewReader(data), ReadOptions{}); err == nil {
+		if _, err := VerifyArchive(t.Context(), bytes.NewReader(data), ReadOptions{}); err == nil {
 			t.Errorf("byte %d was changed, and nobody noticed: %q", i, data[max(0, i-20):i+10])
 		}
 		data[i] ^= 1
@@ -601,7 +585,7 @@ func TestForm07Flips(t *testing.T) {
 }
 
 func TestForm07Truncated(t *testing.T) {
-	data, _ := archiveOf(t, options07(sparseDisk(t, "hello")), ArchiveOptions{})
+	data, _ := archive07(t, options07(sparseDisk(t, "hello")), ArchiveOptions{})
 	dir := t.TempDir()
 	for n := 0; n < len(data)-1024; n += 512 {
 		if _, err := unpackIn(dir, data[:n], ""); !errors.Is(err, fault.ErrCorrupt) {

@@ -14,35 +14,84 @@ import (
 	"ocipipe/lib/oci/pull"
 )
 
-// Cache holds the flags.
-type Cache struct {
-	Dir    string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" group:"Cache" help:"Cache for what registries send."`
-	Off    bool   `name:"no-cache" group:"Cache" help:"Keep nothing in a cache."`
+// Dir holds the flag of a tool that cannot do without a cache.
+type Dir struct {
+	Dir string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" group:"Cache" help:"Directory of the cache."`
+}
+
+// Use holds the flags that say how a cache is used.
+type Use struct {
 	Verify bool   `name:"verify-cache" group:"Cache" help:"Check the digests of what is in the cache."`
 	Pull   string `enum:"if-missing,always,never" default:"if-missing" placeholder:"WHEN" group:"Cache" help:"Ask for a tag: if-missing, always or never."`
-	Force  bool   `group:"Cache" help:"Fetch everything again."`
+	Force  bool   `group:"Cache" help:"Take nothing from the cache."`
+}
+
+// Cache holds the flags of a tool that can do without a cache.
+type Cache struct {
+	Dir
+	Off bool `name:"no-cache" group:"Cache" help:"Keep nothing in a cache."`
+	Use
 }
 
 // Check returns an error for flags that exclude each other, which kong cannot find.
 func (c *Cache) Check() error {
-	if c.Pull == "never" && (c.Off || c.Force) {
-		return cli.Usage("--pull never takes all from the cache: not with --no-cache or --force")
+	if c.Pull == "never" && c.Off {
+		return cli.Usage("--pull never takes all from the cache: not with --no-cache")
+	}
+	return c.Use.Check()
+}
+
+// Check returns an error for flags that exclude each other, which kong cannot find.
+func (u *Use) Check() error {
+	if u.Pull == "never" && u.Force {
+		return cli.Usage("--pull never takes all from the cache: not with --force")
 	}
 	return nil
 }
 
 // Fill opens the cache and puts the flags into opts.
 func (c *Cache) Fill(env *cli.Env, opts *pull.Options) (err error) {
-	opts.Policy = map[string]pull.Policy{"if-missing": pull.IfMissing, "always": pull.Always, "never": pull.Never}[c.Pull]
-	if c.Force {
-		opts.Policy = pull.Always
-	}
+	c.Use.Fill(opts)
 	opts.Cache, err = c.open(env)
 	return err
 }
 
+// Fill puts the flags into opts.
+func (u *Use) Fill(opts *pull.Options) {
+	opts.Used = time.Now()
+	opts.Policy = map[string]pull.Policy{"if-missing": pull.IfMissing, "always": pull.Always, "never": pull.Never}[u.Pull]
+	if u.Force {
+		opts.Policy = pull.Always
+	}
+}
+
+// Options returns those of the cache.
+func (u *Use) Options(env *cli.Env) cas.Options {
+	return cas.Options{Verify: u.Verify, Fresh: u.Force, Warn: env.Warn}
+}
+
+// Open opens the cache; without one the tool cannot go on.
+func (d *Dir) Open(env *cli.Env, opts cas.Options) (*cas.Store, error) {
+	if d.Dir != "" {
+		return openCache(env, d.Dir, opts)
+	}
+	base := baseDir()
+	if base == "" {
+		return nil, cli.Usage("no cache: neither --cache nor a home directory")
+	}
+	return openCache(env, ownDir(base), opts)
+}
+
+// ownDir returns the directory of the cache of this user in base. It is made for this user
+// alone; a failure shows again when it is opened.
+func ownDir(base string) string {
+	dir := filepath.Join(base, "ocipipe")
+	os.MkdirAll(dir, 0o700)
+	return dir
+}
+
 // Advise returns a hint for err, or "".
-func (c *Cache) Advise(err error) string {
+func (u *Use) Advise(err error) string {
 	if errors.As(err, new(*pull.AbsentError)) {
 		return "without --pull never it is fetched from the registry"
 	}
@@ -55,9 +104,9 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 	if c.Off {
 		return nil, nil
 	}
-	opts := cas.Options{Verify: c.Verify, Fresh: c.Force, Warn: env.Warn}
-	if c.Dir != "" {
-		s, err := openCache(env, c.Dir, opts)
+	opts := c.Options(env)
+	if c.Dir.Dir != "" {
+		s, err := openCache(env, c.Dir.Dir, opts)
 		if errors.Is(err, cas.ErrStore) {
 			err = cli.Hint(err, "--cache DIR keeps it elsewhere, --no-cache nowhere")
 		}
@@ -70,9 +119,7 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 		}
 		return nil, nil
 	}
-	dir := filepath.Join(base, "ocipipe")
-	os.MkdirAll(dir, 0o700) // for this user alone; a failure shows again in openCache
-	s, err := openCache(env, dir, opts)
+	s, err := openCache(env, ownDir(base), opts)
 	if err != nil && c.Pull != "never" {
 		env.Warn(err.Error() + ": going on without it")
 		return nil, nil

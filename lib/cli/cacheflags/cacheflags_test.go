@@ -10,7 +10,8 @@ import (
 
 func TestCheckAndAdvise(t *testing.T) {
 	for c, wrong := range map[Cache]bool{
-		{Pull: "never"}: false, {Pull: "never", Off: true}: true, {Pull: "never", Force: true}: true, {Pull: "always", Force: true}: false,
+		{Use: Use{Pull: "never"}}: false, {Use: Use{Pull: "never"}, Off: true}: true, {Use: Use{Pull: "never", Force: true}}: true,
+		{Use: Use{Pull: "always", Force: true}}: false,
 	} {
 		if err := c.Check(); (err != nil) != wrong {
 			t.Errorf("%+v: %v", c, err)

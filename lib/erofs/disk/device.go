@@ -44,6 +44,38 @@ func DecodeDeviceSlot(b []byte) DeviceSlot {
 	}
 }
 
+// DeviceSumSize is the size of a DeviceSum in bytes. An inode can follow it.
+const DeviceSumSize = NidUnit
+
+const deviceSumMagic = "\xffocipipe"
+
+// DeviceSum is in an image whose data is on devices, but that has no table of them: it lies
+// where the table would begin, after the superblock. It is not of the format, which has no
+// use for these bytes; only this project writes and reads it.
+//
+//	off size field   meaning
+//	  0    8 -       0xff, "ocipipe"; no inode begins with 0xff
+//	  8    4 Blocks  of the image itself; the superblock counts those of the devices, too
+//	 12    4 -       0
+//	 16   16 Sum     hash of the tags of the devices, one after the other
+type DeviceSum struct {
+	Blocks uint32
+	Sum    [16]byte
+}
+
+// Encode writes s to b, which is DeviceSumSize zero bytes.
+func (s *DeviceSum) Encode(b []byte) {
+	copy(b, deviceSumMagic)
+	binary.LittleEndian.PutUint32(b[8:], s.Blocks)
+	copy(b[16:], s.Sum[:])
+}
+
+// DecodeDeviceSum decodes the DeviceSumSize bytes of b; ok is false if they are something
+// else.
+func DecodeDeviceSum(b []byte) (s DeviceSum, ok bool) {
+	return DeviceSum{Blocks: binary.LittleEndian.Uint32(b[8:]), Sum: [16]byte(b[16:])}, string(b[:8]) == deviceSumMagic
+}
+
 // End is the first block after the device, in the addresses that run through all devices.
 func (s *DeviceSlot) End() int64 { return int64(s.First) + int64(s.Blocks) }
 

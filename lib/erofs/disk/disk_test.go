@@ -41,6 +41,45 @@ func TestSuperblockRoundTrip(t *testing.T) {
 	}
 }
 
+func TestClearUUID(t *testing.T) {
+	want := Superblock{Magic: Magic, Compat: ^Compat(0), XattrBlock: ^uint32(0), Label: [16]byte{0xFF}}
+	s := want
+	s.Checksum = ^uint32(0)
+	for i := range s.UUID {
+		s.UUID[i] = 0xFF
+	}
+	var b [SuperSize]byte
+	s.Encode(b[:])
+	ClearUUID(b[:])
+	if s.Decode(b[:]); s != want {
+		t.Errorf("have %+v\nwant %+v", s, want)
+	}
+}
+
+func TestDeviceSumRoundTrip(t *testing.T) {
+	want := DeviceSum{Blocks: 0x01020304, Sum: [16]byte{5, 15: 6}}
+	b := make([]byte, DeviceSumSize)
+	if _, ok := DecodeDeviceSum(b); ok {
+		t.Error("zeros are taken for one")
+	}
+	want.Encode(b)
+	if have, ok := DecodeDeviceSum(b); !ok || have != want {
+		t.Errorf("have %+v (%v)\nwant %+v", have, ok, want)
+	}
+	for off, v := range map[int]byte{0: 0xFF, 7: 'e', 8: 4, 11: 1, 16: 5, 31: 6} {
+		if b[off] != v {
+			t.Errorf("byte %d is %d, expected %d", off, b[off], v)
+		}
+	}
+	for _, extended := range []bool{false, true} { // no inode is taken for one
+		b := make([]byte, ExtendedSize)
+		(&Inode{Extended: extended, Layout: 7}).Encode(b)
+		if b[0] == 0xFF {
+			t.Errorf("an inode begins with %#x", b[0])
+		}
+	}
+}
+
 func TestInodeRoundTrip(t *testing.T) {
 	super := Superblock{Epoch: 1000, FixedNsec: 5}
 	for _, want := range []Inode{

@@ -12,6 +12,7 @@ const (
 	superExtSlot = 16  // of one slot of extensions
 	Magic        = 0xE0F5E1E2
 	magicSize    = 4 // followed by the checksum, which counts as zero in itself
+	uuidOffset   = 48
 )
 
 // Limits of the format.
@@ -132,6 +133,13 @@ func (s *Superblock) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.LittleEndian, s); err != nil {
 		panic(err)
 	}
+}
+
+// ClearUUID clears in b, an encoded superblock, the UUID and the checksum: what cannot be
+// part of that from which the UUID derives.
+func ClearUUID(b []byte) {
+	clear(b[magicSize : 2*magicSize])
+	clear(b[uuidOffset : uuidOffset+len(Superblock{}.UUID)])
 }
 
 // HasMagic reports whether head, the beginning of a file or disk, has the magic number of

@@ -13,6 +13,8 @@ import (
 // runs it without a container engine.
 type Run struct {
 	Argv             []string          `json:"argv"`              // entrypoint and command, one after the other
+	Entrypoint       []string          `json:"entrypoint"`        // what a user does not replace
+	Cmd              []string          `json:"cmd"`               // what stands in for the user's arguments
 	User             string            `json:"user"`              // USER[:GROUP], names or numbers; "" is root
 	WorkingDirectory string            `json:"working_directory"` // "/" unless the image says another
 	StopSignal       string            `json:"stop_signal"`       // SIGTERM unless the image says another
@@ -51,7 +53,8 @@ func ParseRun(raw []byte) (Run, error) {
 	}
 	c := conf.Config
 	run := Run{
-		Argv: append(append([]string{}, c.Entrypoint...), c.Cmd...), User: c.User, WorkingDirectory: c.WorkingDir, StopSignal: c.StopSignal,
+		Argv: append(append([]string{}, c.Entrypoint...), c.Cmd...), Entrypoint: append([]string{}, c.Entrypoint...), Cmd: append([]string{}, c.Cmd...),
+		User: c.User, WorkingDirectory: c.WorkingDir, StopSignal: c.StopSignal,
 		Env: lastOfName(c.Env), ExposedPorts: sortedKeys(c.ExposedPorts), Volumes: sortedKeys(c.Volumes), Labels: c.Labels,
 	}
 	if run.WorkingDirectory == "" {

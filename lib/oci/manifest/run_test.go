@@ -11,7 +11,7 @@ import (
 )
 
 func TestParseRun(t *testing.T) {
-	none := Run{Argv: []string{}, WorkingDirectory: "/", StopSignal: "SIGTERM", Env: []string{}, ExposedPorts: []string{}, Volumes: []string{}, Labels: map[string]string{}}
+	none := Run{Argv: []string{}, Entrypoint: []string{}, Cmd: []string{}, WorkingDirectory: "/", StopSignal: "SIGTERM", Env: []string{}, ExposedPorts: []string{}, Volumes: []string{}, Labels: map[string]string{}}
 	for _, raw := range []string{`{}`, `{"config": null}`, `{"config": {}}`, `{"config": {"Cmd": null, "Env": [], "Volumes": {}}}`} {
 		if run, err := ParseRun([]byte(raw)); err != nil || !reflect.DeepEqual(run, none) {
 			t.Errorf("%s: %+v, %v", raw, run, err)
@@ -21,7 +21,7 @@ func TestParseRun(t *testing.T) {
 		"StopSignal": "SIGINT", "Env": ["A=1", "PATH=/bin", "A=2<"], "ExposedPorts": {"5432/tcp": {}, "53/udp": {}}, "Volumes": {"/v": {}, "/a": {}},
 		"Labels": {"b": "2", "a": "1"}, "Healthcheck": {"Test": ["NONE"]}}}`))
 	want := Run{
-		Argv: []string{"/entry", "-x", "postgres", "a b"}, User: "70:70", WorkingDirectory: "/var/lib", StopSignal: "SIGINT",
+		Argv: []string{"/entry", "-x", "postgres", "a b"}, Entrypoint: []string{"/entry", "-x"}, Cmd: []string{"postgres", "a b"}, User: "70:70", WorkingDirectory: "/var/lib", StopSignal: "SIGINT",
 		Env: []string{"PATH=/bin", "A=2<"}, ExposedPorts: []string{"53/udp", "5432/tcp"}, Volumes: []string{"/a", "/v"},
 		Labels: map[string]string{"a": "1", "b": "2"},
 	}

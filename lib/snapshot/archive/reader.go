@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/unzstd"
@@ -19,7 +20,8 @@ const (
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
-// ReaderOptions bound what an archive may have; 0 stands for the defaults.
+// ReaderOptions bound what an archive may have; 0 stands for the defaults, and less for no
+// limit.
 type ReaderOptions struct {
 	MaxMembers int
 	MaxSize    int64 // of all files together, holes included
@@ -55,6 +57,12 @@ type Reader struct {
 
 // NewReader returns a Reader of r. The caller closes it; that does not close r.
 func NewReader(ctx context.Context, r io.Reader, o ReaderOptions) (*Reader, error) {
+	if o.MaxMembers < 0 {
+		o.MaxMembers = math.MaxInt
+	}
+	if o.MaxSize < 0 {
+		o.MaxSize = math.MaxInt64
+	}
 	if o.MaxMembers == 0 {
 		o.MaxMembers = DefaultMaxMembers
 	}

@@ -1,0 +1,154 @@
+package erofs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/xxh3"
+
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
+)
+
+var (
+	// ErrWrongUUID is wrapped by the error about an image whose bytes are not those of
+	// which its UUID was made.
+	ErrWrongUUID = fmt.Errorf("the content does not have its UUID: %w", read.ErrCorrupt)
+	// ErrWrongLength is wrapped by the errors about a file that is shorter or longer than
+	// the image in it.
+	ErrWrongLength = fmt.Errorf("wrong length: %w", read.ErrCorrupt)
+	// ErrNoContentUUID is wrapped by the error about an image whose UUID was not made of
+	// content: it was given, or another program made the image.
+	ErrNoContentUUID = errors.New("the UUID was not made of the content")
+)
+
+const verifyBuf = 1 << 20
+
+// VerifyUUID verifies an image, the first size bytes of r: it computes the UUID from these
+// bytes and compares it with the UUID in the superblock. If they agree, the image is as a
+// Writer or WriteFsmeta has written it. A metadata-only image is verified without its layers,
+// but with what it holds of their UUIDs.
+//
+// The error wraps ErrWrongUUID if bytes have changed, ErrWrongLength if there are fewer or
+// more of them than the image has, ErrNoContentUUID if the UUID says nothing about them, and
+// read.ErrCorrupt alone if the first block does not have its checksum or this is not an image.
+// ErrWrongUUID and ErrWrongLength wrap read.ErrCorrupt, too. Other errors of r are wrapped.
+// When ctx is done, VerifyUUID returns its cause.
+//
+// A UUID that was given, but has version 8, is taken for one that was made of content: the
+// error is ErrWrongUUID. The hash is not cryptographic, so VerifyUUID finds damage and not
+// forgery. It takes up to 10 MiB of memory. It does not check the records of the image.
+func VerifyUUID(ctx context.Context, r io.ReaderAt, size int64) error {
+	f := &verifier{ctx: ctx, r: r, size: size}
+	if err := f.readHead(); err != nil {
+		return err
+	}
+	var digest xxh3.Hasher
+	if err := f.hash(&digest, int64(len(f.head))); err != nil {
+		return err
+	}
+	if id := contentUUID(&digest, f.head); id != f.super.UUID {
+		return fmt.Errorf("UUID %x, the bytes give %x: %w", f.super.UUID, id, ErrWrongUUID)
+	}
+	return nil
+}
+
+// verifier reads an image for VerifyUUID.
+type verifier struct {
+	ctx   context.Context
+	r     io.ReaderAt
+	size  int64
+	super disk.Superblock
+	bs    int64
+	head  []byte // sections 1 and 2
+}
+
+// readHead reads the head, and checks that it can be that of an image of this size with a
+// UUID made of the content.
+func (f *verifier) readHead() error {
+	var b [disk.SuperOffset + disk.SuperSize + disk.DeviceSumSize]byte
+	if err := f.read(b[:], 0); err != nil {
+		return err
+	}
+	var ok bool
+	if f.super, ok = disk.FindSuperblock(b[:]); !ok {
+		return damaged("no EROFS superblock here")
+	}
+	if f.bs, ok = f.super.BlockSize(); !ok {
+		return damaged("block size of 2^%d bytes", f.super.BlockBits)
+	}
+	if err := f.checkSum(); err != nil {
+		return err
+	}
+	if id := f.super.UUID; id[6]>>4 != 8 || id[8]>>6 != 2 {
+		return fmt.Errorf("UUID %x: %w", id, ErrNoContentUUID)
+	}
+	blocks, devices := f.super.Blocks, 0
+	if f.super.Incompat&disk.IncompatDevices != 0 {
+		devices = int(f.super.ExtraDevices)
+	} else if sum, ok := disk.DecodeDeviceSum(b[tableEnd(0):]); ok {
+		blocks = sum.Blocks
+	}
+	if want := int64(blocks) * f.bs; f.size != want {
+		return fmt.Errorf("%d bytes, the image has %d: %w", f.size, want, ErrWrongLength)
+	}
+	end := headEnd(f.bs, devices)
+	if end > f.size {
+		return damaged("table of %d devices is beyond the end of the image", devices)
+	}
+	f.head = make([]byte, end)
+	return f.read(f.head, 0)
+}
+
+// checkSum checks the checksum of the superblock: the UUID does not cover it.
+func (f *verifier) checkSum() error {
+	if f.super.Compat&disk.CompatChecksum == 0 {
+		return nil
+	}
+	b := make([]byte, disk.ChecksumLen(f.bs))
+	if err := f.read(b, disk.SuperOffset); err != nil {
+		return err
+	}
+	if sum := disk.Checksum(b); sum != f.super.Checksum {
+		return damaged("superblock has checksum %#08x, says %#08x", sum, f.super.Checksum)
+	}
+	return nil
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("byte %d: %s: %w", disk.SuperOffset, fmt.Sprintf(format, args...), read.ErrCorrupt)
+}
+
+// hash passes the bytes from off on to digest.
+func (f *verifier) hash(digest io.Writer, off int64) error {
+	b := make([]byte, min(verifyBuf, f.size-off))
+	for off < f.size {
+		if f.ctx.Err() != nil {
+			return context.Cause(f.ctx)
+		}
+		b = b[:min(int64(len(b)), f.size-off)]
+		if err := f.read(b, off); err != nil {
+			return err
+		}
+		digest.Write(b)
+		off += int64(len(b))
+	}
+	return nil
+}
+
+// read fills p with the bytes at off.
+func (f *verifier) read(p []byte, off int64) error {
+	if int64(len(p)) > f.size-off {
+		return fmt.Errorf("ends at byte %d, in the first block of the image: %w", f.size, ErrWrongLength)
+	}
+	n, err := f.r.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("ends at byte %d, expected were %d: %w", off+int64(n), f.size, ErrWrongLength)
+	}
+	return fmt.Errorf("byte %d: %w", off, err)
+}
