@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -59,6 +60,8 @@ func (l *Layer) check(base bool) error {
 		return fault.Corrupt("a raw layer upon another one")
 	case l.Size < 0 || l.Size > strictjson.MaxInt:
 		return fault.Corrupt("virtual_size %d is not a number of 0 to %d", l.Size, int64(strictjson.MaxInt))
+	case l.Integrity != nil && l.Integrity.Algorithm == integrity.Merkle && l.Integrity.Size == 0:
+		return fault.Unsupported("an empty disk: form %s has no integrity for it", Form)
 	case l.Format == Raw && l.Integrity != nil && l.Integrity.Size != l.Size:
 		return fault.Corrupt("integrity.logical_size is %d, virtual_size %d", l.Integrity.Size, l.Size)
 	}
