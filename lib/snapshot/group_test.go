@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -342,6 +343,10 @@ type handmade struct {
 	head        int
 	files       map[string]string // layers, by path
 	first       bool              // the inventory comes first
+
+	change func(*form07.Inventory) // before it is written
+	rename map[string]string       // names of members
+	more   map[string]string       // members that are not listed
 }
 
 func (h *handmade) write(t testing.TB) []byte {
@@ -353,6 +358,9 @@ func (h *handmade) write(t testing.TB) []byte {
 			t.Fatal(err)
 		}
 		add := func(name, kind, owner, data string, sum *integrity.Sum) {
+			if to := h.rename[name]; to != "" {
+				name = to
+			}
 			e, err := w.AddBytes(name, kind, []byte(data))
 			if err != nil {
 				t.Fatal(err)
@@ -374,6 +382,11 @@ func (h *handmade) write(t testing.TB) []byte {
 				}
 			}
 		}
+		if inventory != nil {
+			for name, data := range h.more {
+				add(name, "", "", data, nil)
+			}
+		}
 		if !h.first && inventory != nil {
 			add(form07.InventoryName, "", "", string(inventory), nil)
 		}
@@ -388,6 +401,9 @@ func (h *handmade) write(t testing.TB) []byte {
 	}
 	slices.SortFunc(inv.Members, func(a, b form07.Member) int { return strings.Compare(a.ID, b.ID) })
 	slices.SortFunc(inv.Entries, func(a, b form07.Entry) int { return strings.Compare(a.Path, b.Path) })
+	if h.change != nil {
+		h.change(&inv)
+	}
 	write(&b, inv.Encode())
 	return b.Bytes()
 }
@@ -520,6 +536,104 @@ func TestSharedLayer(t *testing.T) {
 	}
 	if _, err := unpackIn(t.TempDir(), b.Bytes(), ""); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestForm07Hostile(t *testing.T) {
+	l := rawLayer("1")
+	id, other := id32("snap_", "1"), id32("snap_", "2")
+	path := form07.DescriptorPath(id)
+	for name, c := range map[string]struct {
+		change func(*handmade)
+		said   string
+	}{
+		"as it is": {func(*handmade) {}, ""},
+		"not listed": {func(h *handmade) {
+			h.more = map[string]string{form07.LabelsPath(id): `{"schema":"microsandbox.snapshot-metadata/1","labels":{}}`}
+		}, "not listed"},
+		"no grammar":  {func(h *handmade) { h.more = map[string]string{"README": "x"} }, "not a path"},
+		"escapes":     {func(h *handmade) { h.more = map[string]string{"layers/../../x.raw": "x"} }, "not a path"},
+		"absolute":    {func(h *handmade) { h.more = map[string]string{"/etc/passwd": "x"} }, "not a path"},
+		"of form 0.6": {func(h *handmade) { h.more = map[string]string{"files/" + strings.Repeat("a", 64) + "/upper.ext4": "x"} }, "not a path"},
+		"another id": {func(h *handmade) {
+			h.rename = map[string]string{path: form07.DescriptorPath(other)}
+			h.change = func(inv *form07.Inventory) {
+				inv.Head, inv.Members[0].ID = other, other
+				for i := range inv.Entries {
+					inv.Entries[i].Owner = other
+				}
+			}
+		}, "snapshot_id"},
+		"short disk":     {func(h *handmade) { h.files[l.Path()] = "hell" }, "has 4 bytes"},
+		"wrong disk":     {func(h *handmade) { h.files[l.Path()] = "jello" }, "content of the disk has changed"},
+		"no disk":        {func(h *handmade) { delete(h.files, l.Path()) }, "is missing"},
+		"head elsewhere": {func(h *handmade) { h.change = func(inv *form07.Inventory) { inv.Head = other } }, "head"},
+		"one entry less": {func(h *handmade) { h.change = func(inv *form07.Inventory) { inv.Entries = inv.Entries[1:] } }, "not listed"},
+		"one member less": {func(h *handmade) {
+			h.change = func(inv *form07.Inventory) { inv.Members = nil }
+		}, "owner_snapshot"},
+		"integrity": {func(h *handmade) {
+			h.change = func(inv *form07.Inventory) { inv.Entries[0].Integrity = nil }
+		}, "integrity is not that of the descriptor"},
+		"ranges": {func(h *handmade) {
+			h.change = func(inv *form07.Inventory) { inv.Entries[0].Runs = []archive.Run{{Off: 0, Len: 5}} }
+		}, "another sparse map"},
+		"hash": {func(h *handmade) {
+			h.change = func(inv *form07.Inventory) { inv.Entries[0].Transport = "blake3:" + strings.Repeat("0", 64) }
+		}, "damaged on its way"},
+		"sizes": {func(h *handmade) {
+			h.change = func(inv *form07.Inventory) { inv.Entries[0].Encoded++ }
+		}, "5 bytes stored"},
+		"layer of another": {func(h *handmade) {
+			second := rawLayer("2")
+			h.descriptors = append(h.descriptors, descriptor07(other, "", second))
+			h.files[second.Path()] = "hello"
+			h.change = func(inv *form07.Inventory) { inv.Entries[0].Owner = other }
+		}, "does not belong"},
+	} {
+		h := &handmade{descriptors: []*form07.Descriptor{descriptor07(id, "", l)}, files: map[string]string{l.Path(): "hello"}}
+		c.change(h)
+		for _, h.first = range []bool{false, true} {
+			dir := t.TempDir()
+			_, err := unpackIn(dir, h.write(t), "g")
+			if c.said == "" {
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			if !errors.Is(err, fault.ErrCorrupt) || !strings.Contains(err.Error(), c.said) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if names := list(t, dir); names != "" {
+				t.Errorf("%s: debris: %s", name, names)
+			}
+		}
+	}
+}
+
+// The identifier depends on the parent, whichever form that has.
+func TestForm07Parents(t *testing.T) {
+	o := options07(sparseDisk(t, "x"))
+	seen := map[string]string{}
+	for _, o.Parent = range []string{"", id32("snap_", "1"), id32("snap_", "2"), manifest.String()} {
+		data, id := archive07(t, o, ArchiveOptions{})
+		if was, ok := seen[id]; ok {
+			t.Errorf("children of %q and %q have the same identifier", was, o.Parent)
+		}
+		seen[id] = o.Parent
+		c, err := unpackIn(t.TempDir(), data, "")
+		want := o.Parent
+		if want == manifest.String() {
+			want = form07.SnapshotID(manifest)
+		}
+		if err != nil || c.Snapshots[0].Parent != want {
+			t.Errorf("%q: %v", o.Parent, err)
+		}
+	}
+	o.Form, o.Parent = form06.Form, id32("snap_", "1")
+	if _, err := begin07(t, o).WriteArchive(t.Context(), io.Discard, plain); !errors.Is(err, fault.ErrUnsupported) {
+		t.Errorf("a child of form 0.6 of a parent of form 0.7: %v", err)
 	}
 }
 
