@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
 	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},

@@ -164,6 +164,9 @@ func (s *Store) Make(ctx context.Context, a Artifact, build func(f *os.File) err
 // build is Make with the lock held.
 func (s *Store) build(ctx context.Context, a Artifact, build func(f *os.File) error) error {
 	temp := filepath.Join("tmp", flat(a.Name()))
+	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil { // a disk has names relative to it
+		return err
+	}
 	os.Remove(s.path(temp)) // a killed process left it
 	f, err := s.openFile(temp, os.O_RDWR|os.O_EXCL)
 	if err != nil {
