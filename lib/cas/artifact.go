@@ -137,7 +137,8 @@ func (s *Store) PassOverArtifact(a Artifact) {
 
 // Make makes the artifact a. It waits for the lock of a and looks again: the error is
 // ErrExists if another process has made it meanwhile. Otherwise it calls build with a new,
-// empty file, makes what build has written there durable, and publishes it.
+// empty file, makes what build has written there durable, and publishes it. The directory of
+// a exists when build is called.
 //
 // An error of build is returned as it is. An error is ErrStore if the file cannot be stored;
 // then build may or may not have been called. Whatever the error, a file that had the name

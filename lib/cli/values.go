@@ -28,7 +28,7 @@ func (n *SizeOrNone) UnmarshalText(text []byte) error {
 		*n = 0
 		return nil
 	}
-	v, err := parseSize(string(text))
+	v, err := ParseSize(string(text))
 	if err == nil && v == 0 {
 		err = fmt.Errorf("%q is no size: say none", text)
 	}

@@ -48,6 +48,10 @@ type Options struct {
 	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
 
+	// ForMerging says that the image of a layer is only going to be merged: no warning of what
+	// overlayfs alone cannot express.
+	ForMerging bool
+
 	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
 	// are not devices of their own.
 	NoDeviceTable bool
@@ -335,6 +339,9 @@ func (w *Writer) warn(p *plan) {
 	}
 	if text := w.dropped.LeftOut(); text != "" {
 		w.opts.Warn(text)
+	}
+	if w.opts.ForMerging {
+		return
 	}
 	var marks tree.Tally
 	for _, it := range p.items {

@@ -60,6 +60,7 @@ inputs() {
 	small_layer layer.tar
 	tar2tree layer.tar -o in.tree
 	tree2erofs in.tree -o in.erofs
+	mkext4upper --size 64M -o upper.ext4
 }
 
 works() {
@@ -70,6 +71,7 @@ works() {
 	erofs-patch) echo --lower=- ;;
 	mkext4upper) echo --size=64M --tree=- ;;
 	wrap-vmdk) echo --format=stream in.erofs ;;
+	snapshot-pack) echo create --upper=upper.ext4 --image="x@sha256:$(printf '%064d' 1)" ;;
 	*) echo - ;;
 	esac
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
-	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
@@ -132,14 +131,20 @@ func (r *remote) warnStore(err error) {
 	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
 }
 
-// Record lists an image from a registry in the cache, under its name, if the cache has all
-// of it, so that the next Open finds it without asking the registry. First it waits for
-// the downloads that have begun. It does nothing for an image in a file, or without a
-// cache. If the cache cannot be written, it warns.
-func (img *Image) Record(ctx context.Context) {
+// Record lists an image that has a name in the cache under that name, if the cache has all
+// of it, so that the next Open finds it without asking the registry. It reports whether the
+// image is listed. First it waits for the downloads that have begun. It does nothing
+// without a cache. If the cache cannot be written, it warns.
+func (img *Image) Record(ctx context.Context) bool { return img.record(ctx, false) }
+
+// RecordDropped is Record for an image whose layers the cache need not have: the next Open
+// finds its manifest and configuration.
+func (img *Image) RecordDropped(ctx context.Context) bool { return img.record(ctx, true) }
+
+func (img *Image) record(ctx context.Context, dropped bool) bool {
 	r := img.remote
 	if r == nil || r.cache == nil || r.opts.Policy == Never {
-		return
+		return false
 	}
 	r.waitForDownloads(ctx)
 	// Documents that were embedded in a descriptor are not in the cache yet.
@@ -151,15 +156,46 @@ func (img *Image) Record(ctx context.Context) {
 		if d.Data != nil {
 			r.keep(ctx, d.Digest, d.Data)
 		}
-		blobs = append(blobs, d.Digest)
+		if !dropped {
+			blobs = append(blobs, d.Digest)
+		}
 	}
 	if img.top != "" {
 		blobs = append(blobs, img.top)
 	}
-	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Platform: img.Listed, Top: img.top}
-	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+	ref, _ := img.Ref()
+	ref.Dropped = dropped
+	err := r.cache.SetRef(ctx, ref, blobs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		r.warnStore(err)
 	}
+	return err == nil
+}
+
+// Distrust hashes the blob of l in the cache, and reports whether it is damaged. If so, the
+// next Open of the layer fetches it again. The caller has found that its content is wrong.
+func (img *Image) Distrust(ctx context.Context, l *oci.Layer) bool {
+	r := img.remote
+	if r == nil || r.cache == nil {
+		return false
+	}
+	b, err := r.cache.Blob(ctx, l.Digest)
+	if err != nil {
+		return false
+	}
+	defer b.Close()
+	h := l.Digest.Algorithm().Hash()
+	if _, err := copyBytes(h, b); err == nil && b.Size == l.Size && digest.NewDigest(l.Digest.Algorithm(), h) == l.Digest {
+		return false
+	}
+	r.passOver(l.Digest)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := r.downloads[l.Digest]; d != nil {
+		d.close()
+		delete(r.downloads, l.Digest)
+	}
+	return true
 }
 
 // waitForDownloads waits for the downloads that have begun: a reader may have read all of a

@@ -28,6 +28,8 @@ type Options struct {
 	Registry registry.Options
 	// Cache keeps what registries send; nil for no cache.
 	Cache *cas.Store
+	// As is the name under which Cache keeps an image in a file; "" keeps nothing of it.
+	As string
 	// Used is the time at which the image is used, for Cache to know what was not used for
 	// long. The zero value is not noted.
 	Used time.Time

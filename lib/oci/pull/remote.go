@@ -21,13 +21,12 @@ import (
 	"ocipipe/lib/oci/registry"
 )
 
-// remote is one repository of a registry, behind the cache.
+// remote is the origin of an image, such as a repository of a registry, behind the cache.
 type remote struct {
-	opts   Options
-	name   string // of the image, in full, as in the cache
-	client *registry.Client
-	repo   *registry.Repository
-	cache  *cas.Store // nil without a cache
+	opts  Options
+	name  string // of the image, in full, as in the cache
+	repo  origin
+	cache *cas.Store // nil without a cache
 
 	ctx    context.Context // of downloads; Close of the image ends it
 	cancel context.CancelCauseFunc
@@ -54,12 +53,16 @@ func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, 
 	if err != nil {
 		return nil, err
 	}
+	return behindCache(ctx, hosts.FullName(ref), repository{repo, client}, opts), nil
+}
+
+func behindCache(ctx context.Context, name string, from origin, opts Options) *remote {
 	r := &remote{
-		opts: opts, name: hosts.FullName(ref), client: client, repo: repo, cache: opts.Cache,
+		opts: opts, name: name, repo: from, cache: opts.Cache,
 		jobs: make(chan struct{}, opts.jobs()), downloads: map[digest.Digest]*download{}, held: map[digest.Digest]bool{},
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	return r, nil
+	return r
 }
 
 // image loads the image of ref.
@@ -224,6 +227,5 @@ func (r *remote) Close() error {
 		d.close()
 	}
 	r.use.Release()
-	r.client.Close()
-	return nil
+	return r.repo.Close()
 }
