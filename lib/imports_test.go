@@ -71,13 +71,14 @@ var allowed = map[string][]string{
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06"},
+	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},
 	"snapshot/integrity":  {"blockio", "snapshot/fault"},
 	"snapshot/archive":    {"unzstd", "snapshot/fault"},
 	"snapshot/form":       {"snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
 	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
+	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of

@@ -89,6 +89,7 @@ type inspect struct {
 }
 
 func (i *inspect) run(env *cli.Env) error {
+	env.Expect("")
 	data, err := i.read(env)
 	if err != nil {
 		return cli.About(i.Snapshot, err)
