@@ -17,6 +17,8 @@
 //	rootfs/ABI/sha256/KEY.erofs   the flat image, or .ext4
 //	rootfs/ABI/sha256/KEY.json    its record: {"digest", "size", "format", "diff_ids"}
 //
+// A merged image (kind fsmeta) has a record of the same form.
+//
 // An entry that another program made may name an index. It is one image here, with the
 // layers of all platforms that are there.
 //
