@@ -58,8 +58,9 @@ var allowed = map[string][]string{
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
-	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
-	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                                  // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},              // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
 	"materialize":       {"atomicfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
@@ -68,13 +69,14 @@ var allowed = map[string][]string{
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06"},
+	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},
 	"snapshot/integrity":  {"blockio", "snapshot/fault"},
 	"snapshot/archive":    {"unzstd", "snapshot/fault"},
 	"snapshot/form":       {"snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
 	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
+	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of

@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/snapshot"
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/form07"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -34,6 +35,7 @@ type create struct {
 	Label     map[string]string `mapsep:"none" placeholder:"KEY=VALUE" group:"Description" help:"A label; may be repeated."`
 	Extension map[string]string `mapsep:"none" placeholder:"KEY=JSON" group:"Description" help:"An extension; may be repeated."`
 
+	Form        string `enum:",0.6,0.7" default:"" placeholder:"0.6|0.7" group:"Output" help:"Form of which version of microsandbox (default: 0.6, or that of --from)."`
 	Dir         string `placeholder:"DIR" group:"Output" help:"Write a directory, not an archive."`
 	Reflink     bool   `group:"Output" help:"Let the copy in DIR share the blocks of the disk, or fail."`
 	Plain       bool   `group:"Output" help:"Write a tar that is not compressed."`
@@ -108,7 +110,7 @@ func (c *create) archive(env *cli.Env, parents []*snapshot.Directory, write func
 	}
 	o := snapshot.ArchiveOptions{
 		WriterOptions: archive.WriterOptions{Plain: c.Plain, Level: c.Level, Jobs: c.Jobs},
-		Name:          c.Name, Parents: parents,
+		Form:          c.Form, Name: c.Name, Parents: parents,
 	}
 	if err := write(out, o); err != nil {
 		return err
@@ -125,7 +127,7 @@ func (c *create) pack(env *cli.Env) error {
 	defer dir.Close()
 	var parents []*snapshot.Directory
 	if c.WithParents {
-		parents, err = snapshot.FindParents(filepath.Dir(filepath.Clean(c.From)), digest.Digest(dir.Parent))
+		parents, err = snapshot.FindParents(filepath.Dir(dir.Path), dir.Parent)
 		defer closeAll(parents)
 		if err != nil {
 			return err
@@ -139,8 +141,8 @@ func (c *create) pack(env *cli.Env) error {
 // options returns what the flags say of the snapshot. parents is the chain for the archive.
 func (c *create) options(env *cli.Env) (o snapshot.CreateOptions, parents []*snapshot.Directory, err error) {
 	o = snapshot.CreateOptions{
-		Upper: c.Upper, FSType: c.FSType, CreatedAt: c.CreatedAt, Source: c.Source, Labels: c.Label, AllowDirty: c.AllowDirty,
-		Extensions: map[string]*strictjson.Value{},
+		Upper: c.Upper, Form: c.Form, FSType: c.FSType, CreatedAt: c.CreatedAt, Source: c.Source, Labels: c.Label, AllowDirty: c.AllowDirty,
+		Extensions: map[string]*strictjson.Value{}, Warn: env.Warn,
 	}
 	if o.CreatedAt == "" && env.Epoch != nil {
 		o.CreatedAt = form06.FormatTime(time.Unix(*env.Epoch, 0))
@@ -225,25 +227,25 @@ func (c *create) parents(o *snapshot.CreateOptions) (chain []*snapshot.Directory
 	if c.Parent == "" {
 		return nil, nil
 	}
-	if d.Validate() == nil && d.Algorithm() == digest.SHA256 {
+	if d.Validate() == nil && d.Algorithm() == digest.SHA256 || form07.IsID(c.Parent) {
 		if c.WithParents {
 			return nil, cli.Usage("--with-parents wants the directory of the parent, not its identity")
 		}
-		o.Parent = d
+		o.Parent = c.Parent
 		return nil, nil
 	}
 	dir, err := snapshot.OpenDirectory(c.Parent)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, cli.Usage("--parent %s: neither a directory nor an identity sha256:...", c.Parent)
+		return nil, cli.Usage("--parent %s: neither a directory nor an identity sha256:... or snap_...", c.Parent)
 	}
 	if err != nil {
 		return nil, err
 	}
-	o.Parent = dir.Digest
+	o.Parent = dir.ID
 	if !c.WithParents {
 		return nil, dir.Close()
 	}
-	chain, err = snapshot.FindParents(filepath.Dir(filepath.Clean(c.Parent)), digest.Digest(dir.Parent))
+	chain, err = snapshot.FindParents(filepath.Dir(dir.Path), dir.Parent)
 	return append(chain, dir), err
 }
 

@@ -41,8 +41,11 @@ func (t *tool) Run(env *cli.Env) error {
 // Advise names the flag or the tool that helps.
 func (t *tool) Advise(err error) string {
 	var limit *archive.LimitError
+	var qcow2 *snapshot.Qcow2Error
 	switch {
-	case errors.As(err, new(*snapshot.Qcow2Error)):
+	case errors.As(err, &qcow2) && qcow2.Layers > 0:
+		return "convert the last layer: qemu-img convert -O raw layers/LAYER.qcow2 upper.ext4; tar -xf takes an archive apart"
+	case errors.As(err, &qcow2):
 		return "convert it: qemu-img convert -O raw DISK upper.ext4"
 	case errors.As(err, new(*snapshot.DirtyError)):
 		return "stop what uses the disk, or take it as it is with --allow-dirty"

@@ -13,8 +13,8 @@ import (
 // is in the archive, unless that is nil:
 //
 //	form, id, digest, created_at, parent (or null), image: reference, manifest; source (or
-//	null), labels, disks: name, format, filesystem, size, integrity (or null): algorithm,
-//	digest; extensions, requires
+//	null), labels, disks: name, format, filesystem, size (or null), integrity (or null):
+//	algorithm, digest; extensions, requires
 //	of an archive: archive: suggested_name (or null), snapshots, image_files
 func Describe(info *form.Info, c *form.Contents) []byte {
 	str := strictjson.Str
@@ -30,8 +30,12 @@ func Describe(info *form.Info, c *form.Contents) []byte {
 	}
 	for i := range info.Disks {
 		d := &info.Disks[i]
+		size := strictjson.Int(d.Size)
+		if d.Size == form.UnknownSize {
+			size = strictjson.Text(nil)
+		}
 		disks.Items = append(disks.Items, strictjson.Record().Set("name", str(d.Name)).Set("format", str(d.Format)).
-			Set("filesystem", str(d.FSType)).Set("size", strictjson.Int(d.Size)).Set("integrity", describeSum(d.Integrity)))
+			Set("filesystem", str(d.FSType)).Set("size", size).Set("integrity", describeSum(d.Integrity)))
 	}
 	v := strictjson.Record().Set("form", str(info.Form)).Set("id", str(info.ID)).Set("digest", str(info.Digest.String())).
 		Set("created_at", str(info.CreatedAt)).Set("parent", orNull(info.Parent)).

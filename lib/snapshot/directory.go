@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/form07"
 	"ocipipe/lib/snapshot/integrity"
 )
 
@@ -21,14 +22,16 @@ import (
 type Directory struct {
 	form.Info
 	Path       string
+	Name       string // that it has in its group, in form 0.7; "" for none
 	descriptor []byte // canonical
 	root       *os.Root
 }
 
 // OpenDirectory opens the snapshot in the directory at path and checks its descriptor, and
-// that its disks are there in the right size. Verify checks their content. The caller
-// closes it.
+// that its disks are there in the right size. Verify checks their content. A group of form
+// 0.7 stands for its head, and Path is the directory of that then. The caller closes it.
 func OpenDirectory(path string) (*Directory, error) {
+	path = filepath.Clean(path)
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
@@ -44,16 +47,24 @@ func OpenDirectory(path string) (*Directory, error) {
 func (d *Directory) read() error {
 	data, err := readSmall(d.root, form06.DescriptorName)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err = d.enterGroup(); err == nil {
+			data, err = readSmall(d.root, form06.DescriptorName)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return fault.Corrupt("%s: not a snapshot: it has no %s", d.Path, form06.DescriptorName)
-	}
-	if err != nil {
+	case err != nil:
 		return d.about(form06.DescriptorName, err)
 	}
-	desc, err := form06.Decode(data)
-	if err != nil {
+	if err := d.decode(data); err != nil {
 		return d.about(form06.DescriptorName, err)
 	}
-	d.Info, d.descriptor = desc.Info(), desc.Encode()
+	if d.Form == form07.Form {
+		if err := d.readMember(); err != nil {
+			return err
+		}
+	}
 	for i := range d.Disks {
 		f, err := d.openDisk(&d.Disks[i])
 		if err != nil {
@@ -61,6 +72,23 @@ func (d *Directory) read() error {
 		}
 		f.Close()
 	}
+	return nil
+}
+
+func (d *Directory) decode(data []byte) error {
+	if form07.IsDescriptor(data) {
+		desc, err := form07.Decode(data)
+		if err != nil {
+			return err
+		}
+		d.Info, d.descriptor = desc.Info(nil), desc.Encode()
+		return nil
+	}
+	desc, err := form06.Decode(data)
+	if err != nil {
+		return err
+	}
+	d.Info, d.descriptor = desc.Info(), desc.Encode()
 	return nil
 }
 
@@ -114,7 +142,7 @@ func (d *Directory) openDisk(disk *form.Disk) (*os.File, error) {
 	if err != nil {
 		return nil, d.about(disk.Name, err)
 	}
-	if fi.Size() != disk.Size {
+	if fi.Size() != disk.Size && disk.Size != form.UnknownSize {
 		f.Close()
 		return nil, d.about(disk.Name, fault.Corrupt("has %d bytes, the descriptor says %d", fi.Size(), disk.Size))
 	}
@@ -122,8 +150,11 @@ func (d *Directory) openDisk(disk *form.Disk) (*os.File, error) {
 }
 
 // Verify checks that the disks have the integrity of the descriptor. warn is told of one
-// for which the descriptor has none.
+// for which the descriptor has none. A disk in qcow2 is refused: see [Qcow2Error].
 func (d *Directory) Verify(ctx context.Context, warn func(msg string)) error {
+	if err := d.refuseChain(); err != nil {
+		return err
+	}
 	for i := range d.Disks {
 		disk := &d.Disks[i]
 		if disk.Integrity == nil {

@@ -32,10 +32,18 @@ func (e *DirtyError) Error() string {
 	return fmt.Sprintf("%s: %s", e.Path, strings.Join(e.Reasons, ", and "))
 }
 
-// Qcow2Error says that a disk is in the format qcow2.
-type Qcow2Error struct{ Path string }
+// Qcow2Error says that a disk is in the format qcow2, or a chain of layers in it.
+type Qcow2Error struct {
+	Path   string
+	Layers int // of a chain; 0 or 1 for one file
+}
 
-func (e *Qcow2Error) Error() string { return e.Path + ": is a qcow2 image, not a raw disk" }
+func (e *Qcow2Error) Error() string {
+	if e.Layers > 1 {
+		return fmt.Sprintf("%s: is a chain of %d layers (qcow2), not one raw disk", e.Path, e.Layers)
+	}
+	return e.Path + ": is a qcow2 image, not a raw disk"
+}
 
 // Unwrap returns fault.ErrUnsupported.
 func (e *Qcow2Error) Unwrap() error { return fault.ErrUnsupported }
@@ -94,7 +102,7 @@ func (u *upper) look(fstype string) (err error) {
 		return err
 	}
 	if strings.HasPrefix(string(head), "QFI\xfb") {
-		return &Qcow2Error{u.path}
+		return &Qcow2Error{Path: u.path}
 	}
 	if fstype != FSTypeExt4 {
 		return nil

@@ -8,24 +8,30 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
-	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
 )
 
 // packing is the writing of an archive.
 type packing struct {
-	ctx       context.Context
-	opts      ArchiveOptions
-	out       *archive.Writer
-	inventory form06.Inventory
+	ctx     context.Context
+	opts    ArchiveOptions
+	out     *archive.Writer
+	listing form.Listing
+	written map[string]bool // disks
+	count   int             // how many snapshots the archive gets
+}
+
+// newPacking returns the writing of an archive, of a snapshot and its parents.
+func newPacking(ctx context.Context, o ArchiveOptions) (*packing, error) {
+	listing, err := newListing(o.Form)
+	return &packing{ctx: ctx, opts: o, listing: listing, written: map[string]bool{}, count: 1 + len(o.Parents)}, err
 }
 
 // run writes the archive: the parents, then what head writes, then the inventory.
-func (p *packing) run(w io.Writer, head func() error, id digest.Digest) (err error) {
+func (p *packing) run(w io.Writer, head func() error, id string) (err error) {
 	if p.out, err = archive.NewWriter(p.ctx, w, p.opts.WriterOptions); err != nil {
 		return err
 	}
@@ -38,63 +44,55 @@ func (p *packing) run(w io.Writer, head func() error, id digest.Digest) (err err
 	if err := head(); err != nil {
 		return err
 	}
-	inv := &p.inventory
-	inv.Head, inv.Requires = id, []string{archive.Transport}
-	inv.WithParents = len(p.opts.Parents) > 0
-	if p.opts.Name != "" {
-		inv.SuggestedName = &p.opts.Name
-	}
-	slices.Sort(inv.Snapshots)
-	slices.SortFunc(inv.Entries, func(a, b form06.Entry) int { return strings.Compare(a.Path, b.Path) })
-	if _, err := p.out.AddBytes(form06.InventoryName, "", inv.Encode()); err != nil {
+	name, data := p.listing.Inventory(id, p.opts.Name, len(p.opts.Parents) > 0)
+	if _, err := p.out.AddBytes(name, "", data); err != nil {
 		return err
 	}
 	return p.out.Close()
 }
 
-// descriptor adds the descriptor of a snapshot.
-func (p *packing) descriptor(d *form06.Descriptor) error {
-	id := d.ID()
-	e, err := p.out.AddBytes(form06.DescriptorPath(id), form06.KindDescriptor, d.Encode())
-	p.inventory.Snapshots = append(p.inventory.Snapshots, id)
-	p.list(e, id, &integrity.Sum{Algorithm: integrity.SHA256, Digest: id.String(), Size: e.Size})
-	return err
-}
-
-func (p *packing) list(e archive.Entry, owner digest.Digest, sum *integrity.Sum) {
-	p.inventory.Entries = append(p.inventory.Entries, form06.Entry{
-		Path: e.Name, Owner: owner, Kind: e.Kind, Included: true, Encoded: e.Stored, Apparent: e.Size,
-		Integrity: sum, Transport: e.Transport,
-	})
+// begin adds the members of a snapshot that come before its disk.
+func (p *packing) begin(s *form.Packed) error {
+	for _, m := range s.Members {
+		e, err := p.out.AddBytes(m.Name, m.Kind, m.Data)
+		if err != nil {
+			return err
+		}
+		p.listing.List(e, s.ID, nil)
+	}
+	return nil
 }
 
 // disk adds the disk of a snapshot, which is in f. tap, unless it is nil, gets its data.
-func (p *packing) disk(d *form06.Descriptor, f *os.File, path string, tap func(int64, []byte) error) error {
-	data, err := runs(f, d.File.Size)
+func (p *packing) disk(s *form.Packed, f *os.File, path string, tap func(int64, []byte) error) error {
+	if p.written[s.Path] {
+		return nil // that of a snapshot before
+	}
+	p.written[s.Path] = true
+	data, err := runs(f, s.Disk.Size)
 	if err != nil {
 		return err
 	}
-	id := d.ID()
 	e, err := p.out.Add(archive.Content{
-		Name: form06.PayloadPath(id, d.File.Name), Kind: form06.KindPayload,
-		Size: d.File.Size, Runs: archive.Map(data, d.File.Size), From: f, Tap: tap,
+		Name: s.Path, Kind: s.Kind, From: f, Tap: tap,
+		Size: s.Disk.Size, Runs: archive.MapLimit(data, s.Disk.Size, max(2, p.listing.MaxRuns()/p.count)),
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	p.list(e, id, d.File.Integrity)
+	p.listing.List(e, s.ID, s.Disk.Integrity)
 	return nil
 }
 
 // checkedDisk is disk for one that others may be writing to.
-func (p *packing) checkedDisk(d *form06.Descriptor, u *upper) error {
+func (p *packing) checkedDisk(s *form.Packed, u *upper) error {
 	again := integrity.NewBuilder(p.ctx, u.size)
 	defer again.Close()
-	if err := p.disk(d, u.file, u.path, again.Add); err != nil {
+	if err := p.disk(s, u.file, u.path, again.Add); err != nil {
 		return err
 	}
 	root, err := again.Digest()
-	if err == nil && root != d.File.Integrity.Digest {
+	if err == nil && root != s.Disk.Integrity.Digest {
 		err = fmt.Errorf("%s: %w", u.path, ErrChanged)
 	}
 	return err
@@ -102,15 +100,12 @@ func (p *packing) checkedDisk(d *form06.Descriptor, u *upper) error {
 
 // directory adds a snapshot in a directory.
 func (p *packing) directory(dir *Directory) error {
-	d, err := form06.Decode(dir.descriptor)
+	s, err := p.listing.Pack(dir.source())
 	if err != nil {
-		return dir.about(form06.DescriptorName, err)
+		return fmt.Errorf("%s: %w", dir.Path, err)
 	}
-	if err := p.descriptor(d); err != nil {
+	if err := p.begin(s); err != nil || s.Disk == nil {
 		return err
-	}
-	if d.File == nil {
-		return nil
 	}
 	disk := &dir.Disks[0]
 	f, err := dir.openDisk(disk)
@@ -120,7 +115,7 @@ func (p *packing) directory(dir *Directory) error {
 	defer f.Close()
 	before, err := stateOf(f)
 	if err == nil {
-		err = p.disk(d, f, f.Name(), nil)
+		err = p.disk(s, f, f.Name(), nil)
 	}
 	if err == nil {
 		err = before.check(f)
@@ -131,6 +126,11 @@ func (p *packing) directory(dir *Directory) error {
 	return nil
 }
 
+// source returns what is packed of d beside its disk.
+func (d *Directory) source() form.Source {
+	return form.Source{Form: d.Form, Descriptor: d.descriptor, Labels: d.Labels, Name: d.Name}
+}
+
 // PackDirectory writes the snapshot in a directory as an archive to w. It verifies the
 // directory first, and the parents of o.
 func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOptions) error {
@@ -139,39 +139,53 @@ func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOp
 			return err
 		}
 	}
-	p := &packing{ctx: ctx, opts: o}
-	return p.run(w, func() error { return p.directory(dir) }, dir.Digest)
+	if o.Form == "" {
+		o.Form = dir.Form
+	}
+	p, err := newPacking(ctx, o)
+	if err != nil {
+		return err
+	}
+	head, err := p.listing.Pack(dir.source())
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir.Path, err)
+	}
+	return p.run(w, func() error { return p.directory(dir) }, head.ID)
 }
 
 // FindParents opens the chain of snapshots that begins with the identity id, in the
 // directories beside each other in dir, oldest first. The caller closes them.
-func FindParents(dir string, id digest.Digest) (chain []*Directory, err error) {
+func FindParents(dir, id string) (chain []*Directory, err error) {
 	byID, err := listDirectories(dir)
 	if err != nil {
 		return nil, err
 	}
-	for id != "" {
+	for seen := map[string]bool{}; id != ""; {
 		path, ok := byID[id]
 		if !ok {
 			return chain, fault.Corrupt("%s: the parent %s is not there", dir, id)
 		}
+		if seen[id] {
+			return chain, fault.Corrupt("%s: %s is its own ancestor", dir, id)
+		}
+		seen[id] = true
 		d, err := OpenDirectory(path)
 		if err != nil {
 			return chain, err
 		}
 		chain = append([]*Directory{d}, chain...)
-		id = digest.Digest(d.Parent)
+		id = d.Parent
 	}
 	return chain, nil
 }
 
 // listDirectories returns the snapshots in the directories below dir, by identity.
-func listDirectories(dir string) (map[digest.Digest]string, error) {
+func listDirectories(dir string) (map[string]string, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	byID := map[digest.Digest]string{}
+	byID := map[string]string{}
 	for _, name := range names {
 		path := dir + "/" + name.Name()
 		if !name.IsDir() || strings.HasPrefix(name.Name(), stagingPrefix) {
@@ -181,7 +195,7 @@ func listDirectories(dir string) (map[digest.Digest]string, error) {
 		if err != nil {
 			continue // not a snapshot, or a damaged one: it may not be needed
 		}
-		byID[d.Digest] = path
+		byID[d.ID] = path
 		d.Close()
 	}
 	return byID, nil

@@ -53,9 +53,10 @@ type receiver struct {
 	ctx     context.Context
 	opts    ReadOptions
 	in      *archive.Reader
-	store   store // nil if nothing is kept
-	quick   bool  // do not compute integrity
-	grammar form.Grammar
+	store   store        // nil if nothing is kept
+	quick   bool         // do not compute integrity
+	grammar form.Grammar // nil as long as the form is not known
+	meta    int64        // bytes of members that are kept in memory
 	dirs    []string
 	members []*form.Received
 	digests map[string]computed // of disks, by member
@@ -106,15 +107,19 @@ func (r *receiver) member(m *archive.Member) error {
 		return nil
 	}
 	if r.grammar == nil {
-		r.grammar = grammarOf(m.Name)
+		r.grammar = grammarOf(m.Name, r.check())
 	}
-	role, kind, err := r.grammar.Classify(m)
+	names := r.grammar
+	if names == nil {
+		names = &form06.Grammar{} // a name that all forms have
+	}
+	role, kind, err := names.Classify(m)
 	if err != nil {
 		return err
 	}
 	got := &form.Received{Member: *m, Role: role, Kind: kind}
 	if role == form.Meta {
-		err = r.meta(got)
+		err = r.small(got)
 	} else {
 		err = r.bulk(got)
 	}
@@ -133,14 +138,20 @@ func named(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// meta reads a small member.
-func (r *receiver) meta(got *form.Received) error {
+// maxMeta is how large all small members together may be, in bytes.
+const maxMeta = 64 << 20
+
+// small reads a small member.
+func (r *receiver) small(got *form.Received) error {
 	switch {
 	case got.Size > form.MaxMeta:
 		return fault.Unsupported("longer than %d bytes", form.MaxMeta)
+	case got.Size > maxMeta-r.meta:
+		return fault.Unsupported("descriptors and labels of more than %d bytes together", maxMeta)
 	case got.Runs != nil:
 		return fault.Unsupported("is stored as a sparse file")
 	}
+	r.meta += got.Size
 	got.Data = make([]byte, got.Size)
 	if _, err := io.ReadFull(r.in, got.Data); err != nil {
 		return err
@@ -149,6 +160,9 @@ func (r *receiver) meta(got *form.Received) error {
 	sum := archive.NewSum(got.Kind, &got.Member)
 	sum.Write(got.Data)
 	got.Transport = sum.Digest()
+	if r.grammar == nil {
+		r.grammar = grammarOfInventory(got.Data, r.check())
+	}
 	return r.grammar.Take(got.Name, got.Data)
 }
 
@@ -354,6 +368,3 @@ func compare(have string, want *integrity.Sum) error {
 	}
 	return nil
 }
-
-// grammarOf returns the grammar of the archive that begins with the file.
-func grammarOf(string) form.Grammar { return &form06.Grammar{} }

@@ -85,7 +85,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if err := d.Verify(t.Context(), func(msg string) { t.Error(msg) }); err != nil || d.Digest != id {
+	if err := d.Verify(t.Context(), func(msg string) { t.Error(msg) }); err != nil || d.ID != id {
 		t.Error(d.Digest, id, err)
 	}
 	var again bytes.Buffer
@@ -137,7 +137,7 @@ func TestParents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer middle.Close()
-	if chain, err = FindParents(dir, middle.Digest); err != nil || len(chain) != 2 || chain[1].Digest != middle.Digest {
+	if chain, err = FindParents(dir, middle.ID); err != nil || len(chain) != 2 || chain[1].Digest != middle.Digest {
 		t.Fatal(chain, err)
 	}
 	var b bytes.Buffer

@@ -150,8 +150,11 @@ func syncIn(root *os.Root, name string) error {
 
 // publish moves the directory dir to its place in the parent, where nothing of that name
 // may be: the error is fs.ErrExist then.
-func (s *staging) publish(dir, as string) error {
-	to, err := s.parent.Open(".")
+func (s *staging) publish(dir, as string) error { return s.publishIn(".", dir, as) }
+
+// publishIn is publish for a place in a directory of the parent.
+func (s *staging) publishIn(in, dir, as string) error {
+	to, err := s.parent.Open(in)
 	if err != nil {
 		return err
 	}
@@ -160,13 +163,13 @@ func (s *staging) publish(dir, as string) error {
 		return control(to, func(fd int) error { return unix.Renameat2(from, dir, fd, as, unix.RENAME_NOREPLACE) })
 	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system that cannot promise it
-		if _, err := s.parent.Lstat(as); err == nil {
-			return &fs.PathError{Op: "rename", Path: as, Err: fs.ErrExist}
+		if _, err := s.parent.Lstat(path.Join(in, as)); err == nil {
+			return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: fs.ErrExist}
 		}
-		err = s.parent.Rename(path.Join(s.name, dir), as)
+		err = s.parent.Rename(path.Join(s.name, dir), path.Join(in, as))
 	}
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: as, Err: err}
+		return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: err}
 	}
 	return to.Sync()
 }

@@ -11,12 +11,15 @@ import (
 
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/form07"
 )
 
 // UnpackOptions say how an archive is unpacked.
 type UnpackOptions struct {
 	ReadOptions
 	// Name is the directory that the head gets; "" stands for the digits of its identity.
+	// In form 0.7 it is the group of all snapshots, and "" stands for a name with the
+	// first digits of the identifier of the head.
 	Name string
 }
 
@@ -50,11 +53,15 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 	if err != nil {
 		return nil, err
 	}
-	if o.Name != "" {
-		c.Snapshots[len(c.Snapshots)-1].Dir = o.Name
-	}
 	if len(c.Image) > 0 {
 		o.warn("%d files of the image are left out", len(c.Image))
+	}
+	head := c.Snapshots[len(c.Snapshots)-1]
+	if head.Form == form07.Form {
+		return c, in(dir, s.unpackGroup(ctx, dir, o.Name, c, o.warn))
+	}
+	if o.Name != "" {
+		head.Dir = o.Name
 	}
 	return c, in(dir, s.unpack(ctx, dir, c))
 }
@@ -62,7 +69,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 // in adds dir to an error about a file in it.
 func in(dir string, err error) error {
 	var pe *fs.PathError
-	if errors.As(err, &pe) && !filepath.IsAbs(pe.Path) {
+	if errors.As(err, &pe) && !filepath.IsAbs(pe.Path) && !errors.Is(err, ErrExists) {
 		return &fs.PathError{Op: pe.Op, Path: filepath.Join(dir, pe.Path), Err: pe.Err}
 	}
 	return err

@@ -94,7 +94,10 @@ const mapUnit = 4096
 // Map returns the runs that an archive has for a file of size bytes with the data, which
 // ascends: whole pages, at most MaxRuns, and an empty one at the end if a hole is there.
 // Where there would be more, the smallest holes are filled. It is nil if all is data.
-func Map(data []Run, size int64) []Run {
+func Map(data []Run, size int64) []Run { return MapLimit(data, size, MaxRuns) }
+
+// MapLimit is Map for at most limit runs, which is 2 to MaxRuns.
+func MapLimit(data []Run, size int64, limit int) []Run {
 	var runs []Run
 	for _, d := range data {
 		from, end := d.Off&^(mapUnit-1), min(size, (d.Off+d.Len+mapUnit-1)&^(mapUnit-1))
@@ -104,7 +107,7 @@ func Map(data []Run, size int64) []Run {
 			runs = append(runs, Run{from, end - from})
 		}
 	}
-	runs = fillHoles(runs, MaxRuns-1)
+	runs = fillHoles(runs, limit-1)
 	switch k := len(runs) - 1; {
 	case size == 0, k == 0 && runs[0] == Run{0, size}:
 		return nil

@@ -12,7 +12,7 @@ import (
 
 // Info is what a descriptor says, whatever its form.
 type Info struct {
-	Form       string        // the version of microsandbox: "0.6"
+	Form       string        // the version of microsandbox: "0.6" or "0.7"
 	ID         string        // the identity that others refer to
 	Digest     digest.Digest // of the descriptor
 	CreatedAt  string        // RFC 3339
@@ -31,9 +31,12 @@ type Disk struct {
 	Name      string // in the directory of the snapshot, with slashes
 	Format    string // "raw" or "qcow2"
 	FSType    string
-	Size      int64          // of the file
+	Size      int64          // of the file, or UnknownSize
 	Integrity *integrity.Sum // nil if the descriptor has none
 }
+
+// UnknownSize is that of a disk whose descriptor does not say how large its file is.
+const UnknownSize = -1
 
 // Role is how a member of an archive is treated.
 type Role int
@@ -103,4 +106,42 @@ func (s *Snapshot) Member(name string) string {
 		}
 	}
 	return ""
+}
+
+// Source is a snapshot that is put into an archive, or into a directory, without its disk.
+type Source struct {
+	Form       string // of the descriptor
+	Descriptor []byte // canonical
+	Labels     map[string]string
+	Name       string // in the group, or ""
+}
+
+// Packed is a snapshot as a form has it.
+type Packed struct {
+	Info
+	Members []Small
+	Files   []File // in its directory, beside the disk
+	Disk    *Disk  // nil if it has none, or else that of Info
+	Path    string // of the disk in an archive
+	Kind    string // of the disk
+}
+
+// Small is a small member of an archive.
+type Small struct {
+	Name, Kind string
+	Data       []byte
+}
+
+// Listing makes the inventory of an archive that is being written.
+type Listing interface {
+	// Pack returns the snapshot as the form has it. It is an error if the form cannot
+	// have it.
+	Pack(s Source) (*Packed, error)
+	// List lists a member of the snapshot with the identity. sum is that of a disk.
+	List(e archive.Entry, id string, sum *integrity.Sum)
+	// MaxRuns is how many runs the disks of an archive may have together.
+	MaxRuns() int
+	// Inventory returns name and content of the inventory, in which name is suggested for
+	// the head, unless it is "".
+	Inventory(head, name string, parents bool) (string, []byte)
 }

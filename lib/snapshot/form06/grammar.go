@@ -16,6 +16,9 @@ import (
 
 // Grammar reads archives of this form. The zero value is ready.
 type Grammar struct {
+	// Check may refuse a snapshot by what its descriptor says; nil refuses none.
+	Check func(*form.Info) error
+
 	descriptors map[digest.Digest]*Descriptor
 	inventory   *Inventory
 }
@@ -58,6 +61,10 @@ func (g *Grammar) Take(name string, data []byte) (err error) {
 		g.descriptors = map[digest.Digest]*Descriptor{}
 	}
 	g.descriptors[id] = d
+	if g.Check != nil {
+		info := d.Info()
+		return g.Check(&info)
+	}
 	return nil
 }
 

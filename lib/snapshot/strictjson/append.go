@@ -1,15 +1,27 @@
 package strictjson
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Append appends the canonical form of v to b. Keys are in the order of their bytes, but
 // those of a record in the order in which Set added them.
 func Append(b []byte, v *Value) []byte {
+	return appendValue(b, v, false)
+}
+
+// AppendRFC8785 appends v to b in the form of RFC 8785: the keys of all objects, records
+// too, are in the order of their UTF-16 code units. Numbers beyond MaxInt have no such form.
+func AppendRFC8785(b []byte, v *Value) []byte {
+	return appendValue(b, v, true)
+}
+
+func appendValue(b []byte, v *Value, rfc8785 bool) []byte {
 	switch v.Kind {
 	case Null:
 		return append(b, "null"...)
@@ -18,25 +30,45 @@ func Append(b []byte, v *Value) []byte {
 	case Array:
 		b = append(b, '[')
 		for i, item := range v.Items {
-			b = Append(comma(b, i), item)
+			b = appendValue(comma(b, i), item, rfc8785)
 		}
 		return append(b, ']')
 	case Object:
-		order := make([]int, len(v.Keys))
-		for i := range order {
-			order[i] = i
+		sorted := make([]int, len(v.Keys))
+		for i := range sorted {
+			sorted[i] = i
 		}
-		if !v.record {
-			slices.SortFunc(order, func(i, j int) int { return strings.Compare(v.Keys[i], v.Keys[j]) })
+		switch {
+		case rfc8785:
+			slices.SortFunc(sorted, func(i, j int) int { return compareUTF16(v.Keys[i], v.Keys[j]) })
+		case !v.record:
+			slices.SortFunc(sorted, func(i, j int) int { return strings.Compare(v.Keys[i], v.Keys[j]) })
 		}
 		b = append(b, '{')
-		for n, i := range order {
+		for n, i := range sorted {
 			b = append(AppendString(comma(b, n), v.Keys[i]), ':')
-			b = Append(b, v.Items[i])
+			b = appendValue(b, v.Items[i], rfc8785)
 		}
 		return append(b, '}')
 	}
 	return append(b, v.Text...)
+}
+
+// compareUTF16 compares by UTF-16 code units. They order as runes do, but for those beyond
+// U+FFFF, which stand where their surrogates do, before U+E000.
+func compareUTF16(a, b string) int {
+	for a != "" && b != "" {
+		r, n := utf8.DecodeRuneInString(a)
+		s, m := utf8.DecodeRuneInString(b)
+		if r != s {
+			if r >= 0xe000 && s >= 0xe000 && (r > 0xffff) != (s > 0xffff) {
+				return cmp.Compare(s, r)
+			}
+			return cmp.Compare(r, s)
+		}
+		a, b = a[n:], b[m:]
+	}
+	return cmp.Compare(len(a), len(b))
 }
 
 func comma(b []byte, i int) []byte {

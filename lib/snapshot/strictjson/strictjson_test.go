@@ -3,6 +3,7 @@ package strictjson
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,51 @@ func TestCanonical(t *testing.T) {
 	}
 	if have := string(Append(nil, Record().Set("b", Int(1)).Set("a", Map().Set("d", Str("x")).Set("c", Text(nil))))); have != `{"b":1,"a":{"c":null,"d":"x"}}` {
 		t.Error(have)
+	}
+}
+
+func TestRFC8785(t *testing.T) {
+	v := Record().Set("b", Int(1)).Set("a", Map().Set("z", Str("é")).Set("", Int(0)).Set("aa", Int(1)).Set("a", Int(2))).
+		Set("\uff61", Int(3)).Set("\U00010000", Int(4)).Set("\U00010001", Int(5)).Set("ퟻ", Int(6)).Set("\uff61x", Int(7))
+	want := `{"a":{"":0,"a":2,"aa":1,"z":"é"},"b":1,"` + "ퟻ" + `":6,"` + "\U00010000" + `":4,"` + "\U00010001" + `":5,"` + "\uff61" + `":3,"` + "\uff61" + `x":7}`
+	if have := string(AppendRFC8785(nil, v)); have != want {
+		t.Errorf("have %s, want %s", have, want)
+	}
+}
+
+func TestReader(t *testing.T) {
+	v, err := Parse([]byte(`{"s":"x","n":null,"i":7,"b":true,"l":["p","q"],"o":{"k":1}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Reader
+	f := r.Fields(v, "top", "s", "n", "i", "b", "l", "o", "missing?")
+	if r.Text(f[0], "s") != "x" || r.TextOrNull(f[1], "n") != nil || *r.TextOrNull(f[0], "s") != "x" || r.Int(f[2], "i") != 7 ||
+		!r.Bool(f[3], "b") || !slices.Equal(r.Texts(f[4], "l"), []string{"p", "q"}) || r.Object(f[5], "o")["k"].Text != "1" || f[6] != nil {
+		t.Error("wrong values")
+	}
+	if r.Is(f[0], "s", "x"); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	for name, read := range map[string]func(*Reader){
+		"text":    func(r *Reader) { r.Text(f[1], "here") },
+		"int":     func(r *Reader) { r.Int(f[0], "here") },
+		"bool":    func(r *Reader) { r.Bool(f[0], "here") },
+		"list":    func(r *Reader) { r.List(f[0], "here") },
+		"texts":   func(r *Reader) { r.Texts(List(Int(1)), "here") },
+		"object":  func(r *Reader) { r.Object(f[4], "here") },
+		"fields":  func(r *Reader) { r.Fields(f[5], "here", "other") },
+		"is":      func(r *Reader) { r.Is(f[0], "here", "y") },
+		"or null": func(r *Reader) { r.TextOrNull(f[2], "here") },
+	} {
+		r := Reader{}
+		if read(&r); r.Err == nil || !strings.Contains(r.Err.Error(), "here") {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+		first := r.Err
+		if r.Bool(f[0], "later"); r.Err != first {
+			t.Errorf("%s: the first error was lost", name)
+		}
 	}
 }
 
