@@ -165,7 +165,7 @@ func (s *Store) Make(ctx context.Context, a Artifact, build func(f *os.File) err
 // build is Make with the lock held.
 func (s *Store) build(ctx context.Context, a Artifact, build func(f *os.File) error) error {
 	temp := filepath.Join("tmp", flat(a.Name()))
-	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil {
+	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil { // a disk has names relative to it
 		return err
 	}
 	os.Remove(s.path(temp)) // a killed process left it

@@ -200,9 +200,9 @@ func TestDroppedRefs(t *testing.T) {
 	if data, _ := os.ReadFile(s.path(layout.Index)); strings.Contains(string(data), whole.Digest.String()) {
 		t.Errorf("index.json still lists it: %s", data)
 	}
-	before, _ := os.Stat(s.path(droppedIndex))
+	before, _ := os.Stat(s.path(DroppedIndex))
 	setRef(t, s, dropped)
-	if after, _ := os.Stat(s.path(droppedIndex)); !os.SameFile(before, after) {
+	if after, _ := os.Stat(s.path(DroppedIndex)); !os.SameFile(before, after) {
 		t.Error("refs.json was written without need")
 	}
 	setRef(t, s, whole)
@@ -216,7 +216,7 @@ func TestDroppedRefs(t *testing.T) {
 	moved.Dropped = false
 	setRef(t, s, moved)
 	wantRefs(t, s, "r.io/a:1", moved)
-	if data, _ := os.ReadFile(s.path(droppedIndex)); !strings.Contains(string(data), `"manifests":[]`) {
+	if data, _ := os.ReadFile(s.path(DroppedIndex)); !strings.Contains(string(data), `"manifests":[]`) {
 		t.Errorf("refs.json is %s", data)
 	}
 
@@ -226,7 +226,7 @@ func TestDroppedRefs(t *testing.T) {
 		t.Errorf("without its configuration: %v", err)
 	}
 	wantRefs(t, s, "r.io/b:1")
-	os.WriteFile(s.path(droppedIndex), []byte("["), 0o666)
+	os.WriteFile(s.path(DroppedIndex), []byte("["), 0o666)
 	if _, err := s.Refs("r.io/a:1"); err == nil || !strings.Contains(err.Error(), "refs.json: ") {
 		t.Errorf("refs.json is damaged: %v", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/oci/registry"
+	"ocipipe/lib/reftest"
 	fake "ocipipe/lib/reftest/registry"
 	"ocipipe/lib/tree"
 )
@@ -480,6 +481,23 @@ func TestTargets(t *testing.T) {
 		}
 		if info, err := os.Stat(upper); err != nil || info.Size() != 64<<20 || r.Upper.Path != upper {
 			t.Errorf("%q: upper: %v", target, err)
+		}
+	}
+}
+
+// TestGolden has the bytes of every artifact of an image, under the ABI: where they change,
+// the ABI goes up, so that no cache mixes them.
+func TestGolden(t *testing.T) {
+	b := newBench(t)
+	p := ocitest.NewPack()
+	p.Index(ocitest.Named(p.Image(t, ocitest.Image{Platform: ocitest.AMD64, Layers: stack(t, 5)}), "x"))
+	for _, flat := range []FlatOptions{{}, {Format: Ext4, Size: 32 << 20}} {
+		r := b.mustRun("oci:"+p.Dir(t)+":x", func(o *Options, _ *cas.Options) { o.Flat = flat })
+		for name, content := range contents(t, r) {
+			if !strings.Contains(name, "/"+ABI+"/") {
+				t.Errorf("%s is not under the ABI", name)
+			}
+			reftest.Golden(t, name, strings.NewReader(content))
 		}
 	}
 }
