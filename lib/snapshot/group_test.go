@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -291,6 +293,54 @@ func TestGroup(t *testing.T) {
 				t.Errorf("%s is wrong or missing", name)
 			}
 		}
+	}
+}
+
+// Whoever adds to a group at the same time, all is there in the end.
+func TestGroupConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	first, firstID := archive07(t, options07(sparseDisk(t, "first")), ArchiveOptions{})
+	if _, err := unpackIn(dir, first, "g"); err != nil {
+		t.Fatal(err)
+	}
+	var archives [][]byte
+	want := []string{firstID}
+	for i := range 8 {
+		o := options07(sparseDisk(t, fmt.Sprint(i)))
+		o.Parent = firstID
+		data, id := archive07(t, o, ArchiveOptions{Name: fmt.Sprintf("n%d", i)})
+		archives, want = append(archives, data), append(want, id)
+	}
+	var eg errgroup.Group
+	for _, data := range archives {
+		eg.Go(func() error {
+			_, err := unpackIn(dir, data, "g")
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range want {
+		d, err := OpenDirectory(filepath.Join(dir, "g", id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Verify(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		d.Close()
+	}
+	head, err := OpenDirectory(filepath.Join(dir, "g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer head.Close()
+	if head.Parent != firstID {
+		t.Errorf("the head is %s", head.ID)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("debris: %v", names)
 	}
 }
 
