@@ -9,10 +9,10 @@
 // # What holds what
 //
 // An image is an entry of index.json or refs.json. It holds the blobs of its manifest, of
-// the index that it was taken from, of its configuration and of its layers, and artifacts of
-// any version of the writers whose key is the digest of its manifest or the diff-id of one
-// of its layers. It holds a flat image (kind rootfs) whose record says that it was made of
-// exactly its layers:
+// the index that it was taken from, of its configuration and, if it is in index.json, of its
+// layers. It holds artifacts of any version of the writers whose key is the digest of its
+// manifest or the diff-id of one of its layers. It holds a flat image (kind rootfs) whose
+// record says that it was made of exactly its layers:
 //
 //	rootfs/ABI/sha256/KEY.erofs   the flat image, or .ext4
 //	rootfs/ABI/sha256/KEY.json    its record: {"digest", "size", "format", "diff_ids"}

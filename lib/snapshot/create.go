@@ -130,6 +130,9 @@ func (c *Creation) source(root string) (form.Source, error) {
 		return form.Source{}, err
 	}
 	if c.opts.Form != form07.Form {
+		if len(old.Extensions) > 0 {
+			c.opts.warn("microsandbox 0.7 refuses a snapshot of form 0.6 with extensions; one of form 0.7 may have them")
+		}
 		return form.Source{Form: form06.Form, Descriptor: old.Encode()}, nil
 	}
 	d, labels, err := form07.Convert(old)

@@ -378,7 +378,7 @@ func TestFrame(t *testing.T) {
 		if err := h.Decode(b); err != nil {
 			t.Fatal(err)
 		}
-		if h.WindowSize > 8<<20 || h.Skippable || !h.HasCheckSum {
+		if h.WindowSize > 8<<20 || h.Skippable {
 			t.Errorf("level %d: %+v", level, h)
 		}
 		d, err := zstd.NewReader(bytes.NewReader(b), zstd.IgnoreChecksum(false))

@@ -94,11 +94,9 @@ func (b *block) text(off, n int) string {
 func (b *block) number(off, n int) (int64, error) {
 	p := b[off : off+n]
 	if p[0] == 0x80 {
-		high, low := p[1:n-8], binary.BigEndian.Uint64(p[n-8:])
-		if n == modeLen {
-			high, low = nil, binary.BigEndian.Uint64(p)&^(0x80<<56)
-		}
-		if bytes.Trim(high, "\x00") == nil && low < 1<<63 {
+		var v [numberLen]byte
+		copy(v[numberLen-n+1:], p[1:])
+		if high, low := binary.BigEndian.Uint32(v[:]), binary.BigEndian.Uint64(v[4:]); high == 0 && low < 1<<63 {
 			return int64(low), nil
 		}
 		return 0, fault.Corrupt("number %x is too large", p)

@@ -20,14 +20,14 @@ type Entry struct {
 type WriterOptions struct {
 	Plain bool // do not compress
 	Level int  // of zstd, 1 to 22; 0 stands for 3
-	Jobs  int  // that compress at a time; 0 is one for each processor
+	Jobs  int  // that compress at a time; 0 is one for each processor, 8 at most
 }
 
 // Writer writes an archive. After an error every call returns it.
 type Writer struct {
 	ctx context.Context
 	out io.Writer
-	z   io.WriteCloser // nil for a plain tar
+	z   *compressor // nil for a plain tar
 	err error
 }
 
@@ -128,10 +128,8 @@ func (w *Writer) Close() error {
 	if w.err == nil {
 		_, w.err = w.out.Write(make([]byte, 2*blockSize))
 	}
-	if w.z != nil {
-		if err := w.z.Close(); w.err == nil {
-			w.err = err
-		}
+	if w.z != nil && w.err == nil {
+		w.err = w.z.Close()
 	}
 	err := w.err
 	if err == nil {
@@ -145,7 +143,7 @@ func (w *Writer) Abort() {
 	if w.err == nil {
 		w.err = context.Canceled
 	}
-	if a, ok := w.z.(interface{ abort() }); ok {
-		a.abort()
+	if w.z != nil {
+		w.z.abort()
 	}
 }
