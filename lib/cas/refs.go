@@ -190,21 +190,32 @@ func sameList(a, b []json.RawMessage) bool {
 	return slices.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
 }
 
-// RemoveRef takes all entries with the name, the manifest and the platform of r out of the
-// file that lists it. Without such an entry it does nothing.
-func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
+// RemoveRef takes all entries with the name, the manifest and the platform of one of refs out
+// of the file that lists it. Where there is no such entry it does nothing.
+func (s *Store) RemoveRef(ctx context.Context, refs ...Ref) error {
 	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
 	defer l.release(false)
-	file, _ := r.files()
-	return s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
-		return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
-			e := decodeEntry(raw)
-			return e.Digest == r.Digest && e.Digest != "" && e.named(r.Name) && isSame(e.Platform, r.Platform)
-		}), nil
-	})
+	for _, file := range indexFiles {
+		gone := map[digest.Digest][]Ref{}
+		for _, r := range refs {
+			if listed, _ := r.files(); listed == file {
+				gone[r.Digest] = append(gone[r.Digest], r)
+			}
+		}
+		err := s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
+			return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
+				e := decodeEntry(raw)
+				return e.Digest != "" && slices.ContainsFunc(gone[e.Digest], func(r Ref) bool { return e.named(r.Name) && isSame(e.Platform, r.Platform) })
+			}), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // editIndex replaces the list in a file by what edit makes of it. The lock of index.json is
