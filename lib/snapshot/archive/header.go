@@ -32,7 +32,7 @@ const blockSize = 512
 //	483   12 realsize  size of the file
 const (
 	nameOff, nameLen         = 0, 100
-	modeOff, modeLen         = 100, 8
+	modeOff                  = 100
 	uidOff, gidOff           = 108, 116
 	sizeOff, mtimeOff        = 124, 136
 	checksumOff, checksumLen = 148, 8
@@ -90,15 +90,12 @@ func (b *block) text(off, n int) string {
 	return string(s)
 }
 
-// number reads a field of 12 bytes, or of 8 for n: octal or base 256.
+// number reads a field of n bytes: octal or, if it has 12, base 256.
 func (b *block) number(off, n int) (int64, error) {
 	p := b[off : off+n]
-	if p[0] == 0x80 {
-		high, low := p[1:n-8], binary.BigEndian.Uint64(p[n-8:])
-		if n == modeLen {
-			high, low = nil, binary.BigEndian.Uint64(p)&^(0x80<<56)
-		}
-		if bytes.Trim(high, "\x00") == nil && low < 1<<63 {
+	if p[0] == 0x80 && n == numberLen {
+		low := binary.BigEndian.Uint64(p[n-8:])
+		if bytes.Trim(p[1:n-8], "\x00") == nil && low < 1<<63 {
 			return int64(low), nil
 		}
 		return 0, fault.Corrupt("number %x is too large", p)
