@@ -80,6 +80,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		err = s.create(ctx)
 	}
+	if err != nil && o.Existing && errors.Is(err, fs.ErrNotExist) {
+		err = fs.ErrNotExist // without the path, once more
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cache %s: %w", dir, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -21,29 +20,31 @@ import (
 	"ocipipe/lib/vmdk"
 )
 
-// checkRecord verifies the record of a flat image.
+// checkRecord verifies the record of a flat or a merged image.
 func (v *verifier) checkRecord(name string) error {
 	rec, err := v.record(name)
-	if err != nil {
-		return err
+	if err == nil && !rec.isValid() {
+		err = errors.New("damaged: not the record of an image")
 	}
+	return err
+}
+
+func (rec record) isValid() bool {
 	valid := layout.CheckDigest(rec.Digest) == nil && (rec.Format == "erofs" || rec.Format == "ext4") && len(rec.DiffIDs) > 0
 	for _, d := range rec.DiffIDs {
 		valid = valid && layout.CheckDigest(d) == nil
 	}
-	if !valid {
-		return errors.New("damaged: not the record of a flat image")
-	}
-	return nil
+	return valid
 }
 
-// checkFlat compares a flat image with its record.
-func (v *verifier) checkFlat(ctx context.Context, a cas.Artifact, f *os.File, size int64) error {
+// checkRecorded compares an image with its record. Without a record, which tells what a flat
+// image is, that is a fault.
+func (v *verifier) checkRecorded(ctx context.Context, a cas.Artifact, f *counted, size int64) error {
 	format := a.Ext
 	a.Ext = "json"
-	rec, ok := v.records[a.Name()]
+	rec, err := v.record(a.Name())
 	switch {
-	case !ok || layout.CheckDigest(rec.Digest) != nil:
+	case err != nil || !rec.isValid():
 		return errors.New("has no record that tells its digest")
 	case rec.Format != format:
 		return fmt.Errorf("is %s, but %s according to its record", format, rec.Format)
@@ -53,13 +54,13 @@ func (v *verifier) checkFlat(ctx context.Context, a cas.Artifact, f *os.File, si
 	return checkDigest(ctx, f, rec.Digest)
 }
 
-// checkImage verifies the EROFS image of a layer, or a merged one.
-func (v *verifier) checkImage(ctx context.Context, a cas.Artifact, f *os.File, size int64) error {
-	if err := erofs.VerifyUUID(ctx, f, size); err != nil {
+// checkMerged verifies a merged EROFS image (fsmeta).
+func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, size int64) error {
+	if err := v.checkRecorded(ctx, a, f, size); err != nil {
 		return err
 	}
-	if a.Kind != "fsmeta" {
-		return nil
+	if err := erofs.VerifyUUID(ctx, f, size); err != nil {
+		return err
 	}
 	img, err := read.Open(f, size)
 	if err != nil {
@@ -133,7 +134,7 @@ func (s shortened) Unwrap() error { return s.error }
 const maxDisk = 1 << 20
 
 // checkDisk verifies a descriptor, and that its extents are there and not damaged.
-func (v *verifier) checkDisk(ctx context.Context, a cas.Artifact, f *os.File) error {
+func (v *verifier) checkDisk(ctx context.Context, a cas.Artifact, f *counted) error {
 	var warned string
 	if err := vmdk.Check(ctx, v.s.Path(a), func(msg string) { warned = msg }); err != nil {
 		return v.shorten(a, err)

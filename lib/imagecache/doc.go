@@ -9,13 +9,15 @@
 // # What holds what
 //
 // An image is an entry of index.json or refs.json. It holds the blobs of its manifest, of
-// the index that it was taken from, of its configuration and of its layers, and artifacts of
-// any version of the writers whose key is the digest of its manifest or the diff-id of one
-// of its layers. It holds a flat image (kind rootfs) whose record says that it was made of
-// exactly its layers:
+// the index that it was taken from, of its configuration and, if it is in index.json, of its
+// layers. It holds artifacts of any version of the writers whose key is the digest of its
+// manifest or the diff-id of one of its layers. It holds a flat image (kind rootfs) whose
+// record says that it was made of exactly its layers:
 //
 //	rootfs/ABI/sha256/KEY.erofs   the flat image, or .ext4
 //	rootfs/ABI/sha256/KEY.json    its record: {"digest", "size", "format", "diff_ids"}
+//
+// A merged image (kind fsmeta) has a record of the same form.
 //
 // An entry that another program made may name an index. It is one image here, with the
 // layers of all platforms that are there.

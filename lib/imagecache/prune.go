@@ -69,6 +69,21 @@ func Prune(ctx context.Context, s *cas.Store, o PruneOptions) (Report, error) {
 	})
 }
 
+// RemoveUnheld removes those of the named files, relative to the cache, that no image holds
+// and no process uses. Names of other files are left out of the report. See Prune for errors.
+func RemoveUnheld(ctx context.Context, s *cas.Store, names []string) (Report, error) {
+	return sweep(ctx, s, func(g *gardener) error {
+		var unheld []string
+		for _, name := range names {
+			if _, exists := g.files[name]; exists && g.holders[name] == 0 {
+				unheld = append(unheld, name)
+			}
+		}
+		g.removeFiles(unheld)
+		return nil
+	})
+}
+
 func (im *Image) lastUsed() time.Time {
 	if im.LastUsed == nil {
 		return time.Time{}

@@ -293,7 +293,7 @@ func heldBy(files map[string]string, m made) (held []string) {
 	for name := range files {
 		hex := hexOf(name)
 		switch kind, _, _ := strings.Cut(name, "/"); {
-		case kind == "blobs" && (hex == m.Digest.Encoded() || m.Top != "" && hex == m.Top.Encoded() || mentions(manifest, hex)):
+		case kind == "blobs" && (hex == m.Digest.Encoded() || m.Top != "" && hex == m.Top.Encoded() || !m.Dropped && mentions(manifest, hex) || files[name] == config):
 			held = append(held, name)
 		case (kind == "layers" || kind == "fsmeta" || kind == "vmdk") && (hex == m.Digest.Encoded() || mentions(diffIDs, hex)):
 			held = append(held, name)

@@ -276,7 +276,9 @@ func (st *state) layer(im *Image, i int, d manifest.Descriptor, diffIDs []digest
 	l := Layer{Digest: d.Digest, Size: d.Size}
 	if layout.CheckDigest(d.Digest) != nil {
 		im.problem("layer %d: digest %.150q", i, d.Digest)
-	} else if l.Blob = st.hold(im, layout.BlobName(d.Digest)); !l.Blob && !im.Dropped {
+	} else if im.Dropped { // a blob that is there all the same is not held
+		_, l.Blob = st.files[layout.BlobName(d.Digest)]
+	} else if l.Blob = st.hold(im, layout.BlobName(d.Digest)); !l.Blob {
 		im.problem("layer %d %s is missing", i, d.Digest)
 		im.lacking++
 	}

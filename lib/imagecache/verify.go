@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/erofs"
 	"ocipipe/lib/layout"
 )
 
@@ -59,10 +60,10 @@ func (v Verification) Unrepaired() (n int) {
 	return n
 }
 
-// Verify reads all blobs and artifacts of s. Blobs must have their digests, and flat images
-// those of their records. An EROFS image must have the UUID that follows from its bytes, and
-// the size that it states; a merged one (fsmeta) must have been made of the images of the
-// layers that are there. A disk must name files that exist, with their sizes. Entries of
+// Verify reads all blobs and artifacts of s. Blobs must have their digests, and flat and
+// merged images those of their records. The image of a layer, and a merged one (fsmeta), must
+// have the UUID that follows from its bytes, and the size that it states; a merged one must
+// have been made of the images of the layers that are there. A disk must name files that exist, with their sizes. Entries of
 // index.json and refs.json must be complete.
 //
 // Artifacts of all versions are verified as this version makes them. A file that a process
@@ -151,6 +152,36 @@ func (c *counter) add(n int64) {
 	}
 }
 
+// counted is a file whose bytes are counted as they are read, up to left in all.
+type counted struct {
+	f    *os.File
+	p    *counter
+	left atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.f.Read(b)
+	c.count(int64(n))
+	return n, err
+}
+
+func (c *counted) ReadAt(b []byte, off int64) (int, error) {
+	n, err := c.f.ReadAt(b, off)
+	c.count(int64(n))
+	return n, err
+}
+
+func (c *counted) count(n int64) {
+	for {
+		left := c.left.Load()
+		n = min(n, left)
+		if c.left.CompareAndSwap(left, left-n) {
+			c.p.add(n)
+			return
+		}
+	}
+}
+
 // file verifies the file called name. An error is that of a context.
 func (v *verifier) file(ctx context.Context, name string, p *counter) error {
 	f, err := v.s.OpenFile(name)
@@ -158,20 +189,23 @@ func (v *verifier) file(ctx context.Context, name string, p *counter) error {
 		return context.Cause(ctx) // removed meanwhile
 	}
 	var info fs.FileInfo
+	size := v.files[name].Size
+	c := &counted{f: f, p: p}
+	c.left.Store(size)
 	if err == nil {
 		defer f.Close()
 		if info, err = f.Stat(); err == nil {
-			err = v.content(ctx, name, f, info.Size())
+			err = v.content(ctx, name, c, info.Size())
 		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	p.add(v.files[name].Size)
+	c.count(size)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.result.Files++
-	v.result.Bytes += v.files[name].Size
+	v.result.Bytes += size
 	if err == nil {
 		return nil
 	}
@@ -192,25 +226,25 @@ func cause(err error) string {
 }
 
 // content verifies the content of a file of size bytes.
-func (v *verifier) content(ctx context.Context, name string, f *os.File, size int64) error {
+func (v *verifier) content(ctx context.Context, name string, f *counted, size int64) error {
 	a, isArtifact := cas.ParseArtifact(name)
 	if !isArtifact {
 		return checkBlob(ctx, name, f)
 	}
 	switch {
-	case a.Kind == "rootfs" && a.Ext == "json":
+	case a.Ext == "json":
 		return v.checkRecord(name)
 	case a.Kind == "rootfs":
-		return v.checkFlat(ctx, a, f, size)
+		return v.checkRecorded(ctx, a, f, size)
 	case a.Kind == "vmdk":
 		return v.checkDisk(ctx, a, f)
-	case a.Ext == "erofs":
-		return v.checkImage(ctx, a, f, size)
+	case a.Kind == "fsmeta":
+		return v.checkMerged(ctx, a, f, size)
 	}
-	return nil
+	return erofs.VerifyUUID(ctx, f, size)
 }
 
-func checkBlob(ctx context.Context, name string, f *os.File) error {
+func checkBlob(ctx context.Context, name string, f io.Reader) error {
 	algorithm, hex, _ := strings.Cut(strings.TrimPrefix(name, layout.Blobs+"/"), "/")
 	want := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
 	return checkDigest(ctx, f, want)

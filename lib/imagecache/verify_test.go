@@ -2,8 +2,10 @@ package imagecache
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +44,7 @@ func build(t testing.TB, s *cas.Store, name string, first int) built {
 	b.vmdk = buildDisk(t, s, artifact("vmdk", b.Digest, "vmdk"), append([]string{b.fsmeta}, b.layers...))
 	flat := addFlat(t, s, []digest.Digest{diffID(first), diffID(first + 1), diffID(first)}, "flat image of "+name)
 	b.flat, b.record = flat[0], flat[1]
-	b.files = union(b.files, b.layers, flat, []string{b.fsmeta, b.vmdk})
+	b.files = union(b.files, b.layers, flat, []string{b.fsmeta, strings.TrimSuffix(b.fsmeta, "erofs") + "json", b.vmdk})
 	return b
 }
 
@@ -77,6 +79,15 @@ func buildFsmeta(t testing.TB, s *cas.Store, a cas.Artifact, layers []string) st
 		}
 		return erofs.WriteFsmeta(ctx, out, list, tree.Limits{}, erofs.Options{})
 	}))
+	f, err := s.Artifact(ctx, a)
+	must(t, err)
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	must(t, err)
+	rec := a
+	rec.Ext = "json"
+	text, _ := json.Marshal(record{digest.FromBytes(data), int64(len(data)), "erofs", []digest.Digest{diffID(0)}})
+	makeFile(t, s, rec, string(text))
 	return a.Name()
 }
 
@@ -224,7 +235,18 @@ func TestVerify(t *testing.T) {
 			return []string{b.fsmeta + ": its device 0 is not the image of layer " + diffID(1).String() + " [removed]", b.vmdk + ": " + b.fsmeta + ": device 1: corrupt disk: is the image with the UUID"}
 		}, "index.json"},
 		{"fsmeta", func(t *testing.T, s *cas.Store, b built) { damage(t, s, b.fsmeta, flip) }, func(b built) []string {
-			return []string{b.fsmeta + ": ", b.vmdk + ": "}
+			return []string{b.fsmeta + ": damaged: its digest is", b.vmdk + ": "}
+		}, "index.json"},
+		{"fsmeta of wrong UUID", func(t *testing.T, s *cas.Store, b built) { // and a record that agrees
+			damage(t, s, b.fsmeta, func(path string) error {
+				data, err := os.ReadFile(path)
+				data[len(data)-1] ^= 1
+				rec, _ := json.Marshal(record{digest.FromBytes(data), int64(len(data)), "erofs", []digest.Digest{diffID(0)}})
+				damage(t, s, strings.TrimSuffix(b.fsmeta, "erofs")+"json", func(path string) error { return os.WriteFile(path, rec, 0o600) })
+				return errors.Join(err, os.WriteFile(path, data, 0o600))
+			})
+		}, func(b built) []string {
+			return []string{b.fsmeta + ": byte 1024", b.vmdk + ": CID is"}
 		}, "index.json"},
 		{"disk", func(t *testing.T, s *cas.Store, b built) { damage(t, s, b.vmdk, cut) }, func(b built) []string { return []string{b.vmdk + ": "} }, "index.json"},
 		{"flat image", func(t *testing.T, s *cas.Store, b built) { damage(t, s, b.flat, flip) }, func(b built) []string {

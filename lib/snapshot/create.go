@@ -74,9 +74,6 @@ func Create(o CreateOptions) (*Creation, error) {
 			return nil, fault.Unsupported("label %.60q: names that begin with %s are not free", key, notePrefix)
 		}
 	}
-	if len(o.Extensions) > 0 && o.Form != form07.Form {
-		o.warn("microsandbox 0.7 does not read form 0.6 with an extension")
-	}
 	u, err := openUpper(o.Upper, o.FSType, o.AllowDirty)
 	if err != nil {
 		return nil, err
@@ -153,6 +150,9 @@ func (c *Creation) source(root string) (form.Source, error) {
 		return form.Source{}, err
 	}
 	if c.opts.Form != form07.Form {
+		if len(old.Extensions) > 0 {
+			c.opts.warn("microsandbox 0.7 refuses a snapshot of form 0.6 with extensions; one of form 0.7 may have them")
+		}
 		return form.Source{Form: form06.Form, Descriptor: old.Encode()}, nil
 	}
 	d, labels, err := form07.Convert(old)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -294,6 +296,54 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// Whoever adds to a group at the same time, all is there in the end.
+func TestGroupConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	first, firstID := archive07(t, options07(sparseDisk(t, "first")), ArchiveOptions{})
+	if _, err := unpackIn(dir, first, "g"); err != nil {
+		t.Fatal(err)
+	}
+	var archives [][]byte
+	want := []string{firstID}
+	for i := range 8 {
+		o := options07(sparseDisk(t, fmt.Sprint(i)))
+		o.Parent = firstID
+		data, id := archive07(t, o, ArchiveOptions{Name: fmt.Sprintf("n%d", i)})
+		archives, want = append(archives, data), append(want, id)
+	}
+	var eg errgroup.Group
+	for _, data := range archives {
+		eg.Go(func() error {
+			_, err := unpackIn(dir, data, "g")
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range want {
+		d, err := OpenDirectory(filepath.Join(dir, "g", id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Verify(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		d.Close()
+	}
+	head, err := OpenDirectory(filepath.Join(dir, "g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer head.Close()
+	if head.Parent != firstID {
+		t.Errorf("the head is %s", head.ID)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("debris: %v", names)
+	}
+}
+
 func TestGroupRefuses(t *testing.T) {
 	data, id := archive07(t, options07(sparseDisk(t, "x")), ArchiveOptions{})
 	for name, prepare := range map[string]func(g string) error{
@@ -501,6 +551,42 @@ func TestChainDirectory(t *testing.T) {
 	var b bytes.Buffer
 	if err := PackDirectory(t.Context(), &b, dir, ArchiveOptions{}); !errors.As(err, &q) || b.Len() > 0 {
 		t.Errorf("pack: %v, %d bytes", err, b.Len())
+	}
+}
+
+// A file of qcow2 is not taken for a raw disk because a descriptor says so.
+func TestQcow2AsRaw(t *testing.T) {
+	const content = "QFI\xfb and more"
+	root, err := integrity.Root(t.Context(), integrity.Dense(strings.NewReader(content), int64(len(content))), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := form07.Layer{ID: id32("layer_", "1"), Format: form07.Raw, Size: int64(len(content)),
+		Integrity: &integrity.Sum{Algorithm: integrity.Merkle, Size: int64(len(content)), Digest: root}}
+	h := &handmade{descriptors: []*form07.Descriptor{descriptor07(id32("snap_", "1"), "", l)}, files: map[string]string{l.Path(): content}}
+	var q *Qcow2Error
+	if _, err := unpackIn(t.TempDir(), h.write(t), ""); !errors.As(err, &q) || q.Path != l.Path() {
+		t.Errorf("archive: %v", err)
+	}
+	if _, err := InspectArchive(t.Context(), bytes.NewReader(h.write(t)), ReadOptions{}); err != nil {
+		t.Errorf("inspect: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, form07.LayersName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{form07.DescriptorName: string(h.descriptors[0].Encode()), l.Path(): content} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Verify(t.Context(), nil); !errors.As(err, &q) {
+		t.Errorf("directory: %v", err)
 	}
 }
 

@@ -201,7 +201,7 @@ func (r *receiver) bulk(got *form.Received) (err error) {
 
 // outputs opens what takes the data of got.
 func (r *receiver) outputs(got *form.Received) (*outputs, error) {
-	w := &outputs{sum: archive.NewSum(got.Kind, &got.Member)}
+	w := &outputs{sum: archive.NewSum(got.Kind, &got.Member), disk: got.Role == form.Bulk && !r.quick, name: got.Name}
 	if r.store != nil {
 		f, err := r.store.create(got.Name, got.Size)
 		if err != nil {
@@ -230,6 +230,8 @@ func (r *receiver) outputs(got *form.Received) (*outputs, error) {
 
 // outputs take the data of a member.
 type outputs struct {
+	name      string
+	disk      bool      // refuse qcow2
 	file      storeFile // nil if nothing is kept
 	sum       *archive.Sum
 	sha       hash.Hash
@@ -301,6 +303,9 @@ func (w *outputs) read(ctx context.Context, in io.Reader, got *form.Received, fr
 }
 
 func (w *outputs) put(off int64, p []byte) error {
+	if w.disk && off == 0 && isQcow2(p) {
+		return &Qcow2Error{Path: w.name}
+	}
 	w.sum.Write(p)
 	if w.sha != nil {
 		w.sha.Write(p)

@@ -570,6 +570,11 @@ func FuzzUnpack(f *testing.F) {
 		}
 		f.Add(seed)
 	}
+	seed, _ := archive07(f, options07(path), ArchiveOptions{Name: "base"})
+	if _, err := VerifyArchive(f.Context(), bytes.NewReader(seed), ReadOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		opts := ReadOptions{MaxSize: 1 << 30}
 		_, err := VerifyArchive(t.Context(), bytes.NewReader(in), opts)

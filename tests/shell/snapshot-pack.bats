@@ -238,7 +238,7 @@ same_disk() {
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --dir out
 	assert_error snapshot-pack 1 'upper.ext4: the journal has to be replayed: it was not unmounted'
 	[[ $stderr == *'hint: '*--allow-dirty* ]] || show "no hint"
-	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --allow-dirty --dir out
+	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --allow-dirty --dir out --form 0.7
 	assert_ok
 	[[ $(snapshot-pack inspect out) == *'the journal has to be replayed: it was not unmounted'* ]] || fail "$(snapshot-pack inspect out)"
 	assert_no_debris upper.ext4 out

@@ -12,8 +12,8 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci"
-	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/platform"
 )
 
@@ -64,7 +64,7 @@ func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		name = hosts.FullName(as)
+		name = names.Full(as)
 	}
 	img, err := oci.Open(ctx, ref, opts.Image)
 	if err != nil || name == "" || opts.Cache == nil {

@@ -90,12 +90,13 @@ func (b *block) text(off, n int) string {
 	return string(s)
 }
 
-// number reads a field of n bytes: octal or, if it has 12, base 256.
+// number reads a field of n bytes, at most 12: octal or base 256.
 func (b *block) number(off, n int) (int64, error) {
 	p := b[off : off+n]
-	if p[0] == 0x80 && n == numberLen {
-		low := binary.BigEndian.Uint64(p[n-8:])
-		if bytes.Trim(p[1:n-8], "\x00") == nil && low < 1<<63 {
+	if p[0] == 0x80 {
+		var v [numberLen]byte
+		copy(v[numberLen-n+1:], p[1:])
+		if high, low := binary.BigEndian.Uint32(v[:]), binary.BigEndian.Uint64(v[4:]); high == 0 && low < 1<<63 {
 			return int64(low), nil
 		}
 		return 0, fault.Corrupt("number %x is too large", p)

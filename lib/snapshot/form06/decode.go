@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/snapshot/fault"
-	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -40,143 +39,74 @@ func (d *Descriptor) decode(v *strictjson.Value) error {
 		return err
 	}
 	r := reader{}
-	r.keep(f[1].Is("artifact", artifact))
-	d.Scope = r.text(f[2], "scope")
-	d.CreatedAt = r.text(f[3], "created_at")
-	if r.err == nil {
+	r.Is(f[1], "artifact", artifact)
+	d.Scope = r.Text(f[2], "scope")
+	d.CreatedAt = r.Text(f[3], "created_at")
+	if r.Err == nil {
 		d.CreatedAt, err = Time(d.CreatedAt)
-		r.keep(err)
+		r.Keep(err)
 	}
 	if f[4].Kind != strictjson.Null {
 		d.Parent = r.digest(f[4], "parent")
 	}
-	if image := r.fields(f[5], "image", "ref", "manifest_digest"); image != nil {
-		d.Image = Image{r.text(image[0], "image.ref"), r.digest(image[1], "image.manifest_digest")}
+	if image := r.Fields(f[5], "image", "ref", "manifest_digest"); image != nil {
+		d.Image = Image{r.Text(image[0], "image.ref"), r.digest(image[1], "image.manifest_digest")}
 	}
-	d.Source, err = f[6].StringOrNull("source_sandbox")
-	r.keep(err)
+	d.Source = r.TextOrNull(f[6], "source_sandbox")
 	r.state(d, f[7])
 	d.Labels = map[string]string{}
-	for key, value := range r.object(f[8], "labels") {
-		d.Labels[key] = r.text(value, fmt.Sprintf("labels: %.60q", key))
+	for key, value := range r.Object(f[8], "labels") {
+		d.Labels[key] = r.Text(value, fmt.Sprintf("labels: %.60q", key))
 	}
-	d.Extensions = r.object(f[9], "extensions")
-	requires, err := f[10].List("requires")
-	r.keep(err)
-	for _, item := range requires {
-		d.Requires = append(d.Requires, r.text(item, "requires"))
-	}
-	return r.err
+	d.Extensions = r.Object(f[9], "extensions")
+	d.Requires = r.Texts(f[10], "requires")
+	return r.Err
 }
 
-// reader reads values until the first error.
-type reader struct{ err error }
-
-func (r *reader) keep(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-}
-
-func (r *reader) text(v *strictjson.Value, where string) string {
-	s, err := v.String(where)
-	r.keep(err)
-	return s
-}
-
-func (r *reader) size(v *strictjson.Value, where string) int64 {
-	n, err := v.Int(where)
-	r.keep(err)
-	return n
-}
+type reader struct{ strictjson.Reader }
 
 // digest reads a SHA-256.
 func (r *reader) digest(v *strictjson.Value, where string) digest.Digest {
-	d := digest.Digest(r.text(v, where))
-	if r.err == nil && !isSHA256(d) {
-		r.err = v.Fault(where, "%.80q is not a SHA-256", string(d))
+	d := digest.Digest(r.Text(v, where))
+	if r.Err == nil && !isSHA256(d) {
+		r.Err = v.Fault(where, "%.80q is not a SHA-256", string(d))
 	}
 	return d
-}
-
-func (r *reader) fields(v *strictjson.Value, where string, names ...string) []*strictjson.Value {
-	f, err := v.Fields(where, names...)
-	r.keep(err)
-	return f
-}
-
-func (r *reader) object(v *strictjson.Value, where string) map[string]*strictjson.Value {
-	if v.Kind != strictjson.Object {
-		r.keep(v.Fault(where, "is %v, not an object", v.Kind))
-	}
-	m := map[string]*strictjson.Value{}
-	for i, key := range v.Keys {
-		m[key] = v.Items[i]
-	}
-	return m
 }
 
 func (r *reader) state(d *Descriptor, v *strictjson.Value) {
 	kind := v.Get("kind")
 	switch {
 	case kind == nil:
-		r.keep(v.Fault("state", "key %q is missing", "kind"))
+		r.Keep(v.Fault("state", "key %q is missing", "kind"))
 	case kind.Kind == strictjson.String && kind.Text == "checkpoint":
-		if f := r.fields(v, "state", "kind", "checkpoint_id", "manifest"); f != nil {
-			d.Checkpoint = &Checkpoint{r.text(f[1], "state.checkpoint_id"), r.digest(f[2], "state.manifest")}
+		if f := r.Fields(v, "state", "kind", "checkpoint_id", "manifest"); f != nil {
+			d.Checkpoint = &Checkpoint{r.Text(f[1], "state.checkpoint_id"), r.digest(f[2], "state.manifest")}
 		}
 	case kind.Kind == strictjson.String && kind.Text == "file":
 		d.File = r.file(v)
 	default:
-		r.keep(fault.Unsupported("byte %d: state.kind is neither file nor checkpoint", kind.Offset))
+		r.Keep(fault.Unsupported("byte %d: state.kind is neither file nor checkpoint", kind.Offset))
 	}
 }
 
 func (r *reader) file(v *strictjson.Value) *File {
-	f := r.fields(v, "state", "kind", "format", "fstype", "upper")
+	f := r.Fields(v, "state", "kind", "format", "fstype", "upper")
 	if f == nil {
 		return nil
 	}
-	upper := r.fields(f[3], "state.upper", "file", "size_bytes", "integrity")
+	upper := r.Fields(f[3], "state.upper", "file", "size_bytes", "integrity")
 	if upper == nil {
 		return nil
 	}
 	file := &File{
-		Format: r.text(f[1], "state.format"), FSType: r.text(f[2], "state.fstype"),
-		Name: r.text(upper[0], "state.upper.file"), Size: r.size(upper[1], "state.upper.size_bytes"),
+		Format: r.Text(f[1], "state.format"), FSType: r.Text(f[2], "state.fstype"),
+		Name: r.Text(upper[0], "state.upper.file"), Size: r.Int(upper[1], "state.upper.size_bytes"),
 	}
-	file.Integrity = r.integrity(upper[2], file.Size)
+	var err error
+	file.Integrity, err = DecodeIntegrity(upper[2], file.Size)
+	r.Keep(err)
 	return file
-}
-
-// integrity reads the integrity of a file of size bytes; nil is null.
-func (r *reader) integrity(v *strictjson.Value, size int64) *integrity.Sum {
-	const where = "integrity"
-	if v.Kind == strictjson.Null {
-		return nil
-	}
-	s := &integrity.Sum{Size: size}
-	if a := v.Get("algorithm"); a != nil {
-		s.Algorithm = r.text(a, where+".algorithm")
-	}
-	if s.Algorithm == integrity.Merkle {
-		f := r.fields(v, where, "algorithm", "root", "logical_size", "leaf_size")
-		if f == nil {
-			return nil
-		}
-		s.Digest, s.Size = r.text(f[1], where+".root"), r.size(f[2], where+".logical_size")
-		if r.size(f[3], where+".leaf_size") != integrity.LeafSize {
-			r.keep(v.Fault(where, "leaf_size is not %d", integrity.LeafSize))
-		}
-	} else if f := r.fields(v, where, "algorithm", "digest"); f != nil {
-		s.Digest = r.text(f[1], where+".digest")
-	}
-	if r.err == nil {
-		if err := s.Check(); err != nil {
-			r.err = fmt.Errorf("byte %d: %s: %w", v.Offset, where, err)
-		}
-	}
-	return s
 }
 
 // Check returns an error if the descriptor is not valid.

@@ -117,18 +117,5 @@ func (d *Descriptor) state() *strictjson.Value {
 		Set("upper", strictjson.Record().
 			Set("file", strictjson.Str(d.File.Name)).
 			Set("size_bytes", strictjson.Int(d.File.Size)).
-			Set("integrity", encodeIntegrity(d.File.Integrity)))
-}
-
-func encodeIntegrity(s *integrity.Sum) *strictjson.Value {
-	if s == nil {
-		return strictjson.Text(nil)
-	}
-	v := strictjson.Record().Set("algorithm", strictjson.Str(s.Algorithm))
-	if s.Algorithm != integrity.Merkle {
-		return v.Set("digest", strictjson.Str(s.Digest))
-	}
-	return v.Set("root", strictjson.Str(s.Digest)).
-		Set("logical_size", strictjson.Int(s.Size)).
-		Set("leaf_size", strictjson.Int(integrity.LeafSize))
+			Set("integrity", EncodeIntegrity(d.File.Integrity)))
 }

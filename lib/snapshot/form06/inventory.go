@@ -113,7 +113,7 @@ func (e *Entry) encode() *strictjson.Value {
 		Set("included", strictjson.Flag(e.Included)).
 		Set("encoded_size", strictjson.Int(e.Encoded)).
 		Set("apparent_size", strictjson.Int(e.Apparent)).
-		Set("integrity", encodeIntegrity(e.Integrity))
+		Set("integrity", EncodeIntegrity(e.Integrity))
 	if e.Transport != "" {
 		v.Set("transport_integrity", strictjson.Record().
 			Set("algorithm", strictjson.Str(archive.Transport)).
@@ -151,62 +151,49 @@ func (v *Inventory) decode(from *strictjson.Value) error {
 		return err
 	}
 	r := reader{}
-	r.keep(f[1].Is("artifact", archiveArtifact))
+	r.Is(f[1], "artifact", archiveArtifact)
 	v.Head = r.digest(f[2], "head")
-	v.SuggestedName, err = f[3].StringOrNull("suggested_name")
-	r.keep(err)
-	r.keep(f[4].Is("completeness", completeness))
-	v.WithParents = r.flag(f[5], "with_parents")
-	v.WithImage = r.flag(f[6], "with_image")
-	for _, item := range r.list(f[7], "snapshots") {
-		if s := r.fields(item, "snapshots", "snapshot_id", "descriptor"); s != nil {
+	v.SuggestedName = r.TextOrNull(f[3], "suggested_name")
+	r.Is(f[4], "completeness", completeness)
+	v.WithParents = r.Bool(f[5], "with_parents")
+	v.WithImage = r.Bool(f[6], "with_image")
+	for _, item := range r.List(f[7], "snapshots") {
+		if s := r.Fields(item, "snapshots", "snapshot_id", "descriptor"); s != nil {
 			id := r.digest(s[0], "snapshots.snapshot_id")
-			r.keep(s[1].Is("snapshots.descriptor", DescriptorPath(id)))
+			r.Is(s[1], "snapshots.descriptor", DescriptorPath(id))
 			v.Snapshots = append(v.Snapshots, id)
 		}
 	}
-	for _, item := range r.list(f[8], "entries") {
+	for _, item := range r.List(f[8], "entries") {
 		v.Entries = append(v.Entries, r.entry(item))
 	}
 	v.Protection, v.Extensions = f[9], f[10]
-	r.list(f[9], "protection_requirements")
-	r.object(f[10], "extensions")
-	for _, item := range r.list(f[11], "requires") {
-		v.Requires = append(v.Requires, r.text(item, "requires"))
-	}
-	return r.err
-}
-
-func (r *reader) flag(v *strictjson.Value, where string) bool {
-	b, err := v.Bool(where)
-	r.keep(err)
-	return b
-}
-
-func (r *reader) list(v *strictjson.Value, where string) []*strictjson.Value {
-	items, err := v.List(where)
-	r.keep(err)
-	return items
+	r.List(f[9], "protection_requirements")
+	r.Object(f[10], "extensions")
+	v.Requires = r.Texts(f[11], "requires")
+	return r.Err
 }
 
 func (r *reader) entry(v *strictjson.Value) (e Entry) {
-	f := r.fields(v, "entries", "path", "owner_snapshot", "kind", "included", "encoded_size", "apparent_size", "integrity", "transport_integrity?")
+	f := r.Fields(v, "entries", "path", "owner_snapshot", "kind", "included", "encoded_size", "apparent_size", "integrity", "transport_integrity?")
 	if f == nil {
 		return e
 	}
-	e.Path = r.text(f[0], "entries.path")
+	e.Path = r.Text(f[0], "entries.path")
 	if f[1].Kind != strictjson.Null {
 		e.Owner = r.digest(f[1], "entries.owner_snapshot")
 	}
-	e.Kind, e.Included = r.text(f[2], "entries.kind"), r.flag(f[3], "entries.included")
-	e.Encoded, e.Apparent = r.size(f[4], "entries.encoded_size"), r.size(f[5], "entries.apparent_size")
-	e.Integrity = r.integrity(f[6], e.Apparent)
+	e.Kind, e.Included = r.Text(f[2], "entries.kind"), r.Bool(f[3], "entries.included")
+	e.Encoded, e.Apparent = r.Int(f[4], "entries.encoded_size"), r.Int(f[5], "entries.apparent_size")
+	sum, err := DecodeIntegrity(f[6], e.Apparent)
+	r.Keep(err)
+	e.Integrity = sum
 	if f[7] == nil {
 		return e
 	}
-	if t := r.fields(f[7], "entries.transport_integrity", "algorithm", "digest"); t != nil {
-		r.keep(t[0].Is("entries.transport_integrity.algorithm", archive.Transport))
-		e.Transport = r.text(t[1], "entries.transport_integrity.digest")
+	if t := r.Fields(f[7], "entries.transport_integrity", "algorithm", "digest"); t != nil {
+		r.Is(t[0], "entries.transport_integrity.algorithm", archive.Transport)
+		e.Transport = r.Text(t[1], "entries.transport_integrity.digest")
 	}
 	return e
 }
