@@ -109,6 +109,9 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 		return nil, missing
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+	}
 	if err != nil || !info.Mode().IsRegular() || !s.mayUse(a, info) {
 		f.Close()
 		return nil, missing

@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,10 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
+// errNotRegular is in the error for something else where a file should be. It is not read: a
+// named pipe would wait for its writer.
+var errNotRegular = errors.New("not a regular file")
+
 // read returns the content of a file of at most limit bytes.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -29,9 +34,12 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s: %w", f.Name(), errNotRegular))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: longer than %d bytes", name, limit)
+		err = fmt.Errorf("%s: longer than %d bytes", f.Name(), limit)
 	}
 	return data, err
 }
@@ -56,7 +64,7 @@ func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s: not a regular file", s.path(name))
+		err = fmt.Errorf("%s: %w", s.path(name), errNotRegular)
 	case info.Mode().Perm()&perm != perm: // new and limited by the umask, or another user's
 		f.Chmod(perm)
 	}
@@ -114,13 +122,19 @@ func (s *Store) replace(name string, data []byte) error {
 	return storeError(err)
 }
 
-// publish makes f, which is called temp, durable, and renames it to name.
+// publish makes f, which is called temp, durable, and renames it to name. An empty directory
+// there gives way.
 func (s *Store) publish(f *os.File, temp, name string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	if err := s.mkdirAll(filepath.Dir(name)); err != nil {
 		return err
+	}
+	if info, err := os.Lstat(s.path(name)); err == nil && info.IsDir() {
+		if err := os.Remove(s.path(name)); err != nil {
+			return fmt.Errorf("%s is a directory: %w", s.path(name), err)
+		}
 	}
 	if err := os.Rename(s.path(temp), s.path(name)); err != nil {
 		return err

@@ -2,11 +2,13 @@ package cas
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -62,21 +64,19 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 }
 
 // AllRefs returns all images that index.json and refs.json list, also those of other
-// programs, and those without a name. An entry that is not valid is left out. It takes no
-// lock.
+// programs, and those without a name. An entry that is not valid is left out. If one of the
+// files cannot be read, AllRefs returns those of the other, and an error. It takes no lock.
 func (s *Store) AllRefs() (refs []Ref, err error) {
 	for _, file := range []string{layout.Index, droppedIndex} {
-		_, list, err := s.readIndex(file)
-		if err != nil {
-			return nil, err
-		}
+		_, list, rerr := s.readIndex(file)
+		err = cmp.Or(err, rerr)
 		for _, raw := range list {
 			if e := decodeEntry(raw); e.Digest != "" {
 				refs = append(refs, e.ref(file == droppedIndex))
 			}
 		}
 	}
-	return refs, nil
+	return refs, err
 }
 
 func (e entry) ref(dropped bool) Ref {
@@ -86,7 +86,8 @@ func (e entry) ref(dropped bool) Ref {
 // SetRef lists the image r in index.json or, if it is Dropped, in refs.json. The manifest and
 // blobs must be in the cache: if one is missing, the error is fs.ErrNotExist and nothing is
 // listed. r replaces what the reference named before, in either file, except other
-// platforms of the same index.
+// platforms of the same index. A damaged index.json or refs.json is named in a warning, put
+// aside, and begun anew.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
 	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
@@ -98,7 +99,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		}
 		b.Close()
 	}
-	if done, err := s.isSet(r); err != nil || done {
+	if done, err := s.isSet(r); err != nil && !errors.Is(err, errDamaged) || done {
 		return err
 	}
 	l, err := s.lock(ctx, layout.Index)
@@ -166,6 +167,12 @@ func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
 // held.
 func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawMessage, error)) error {
 	fields, list, err := s.readIndex(file)
+	if errors.Is(err, errDamaged) {
+		if err := s.putAside(file, err); err != nil {
+			return err
+		}
+		fields, list, err = s.readIndex(file)
+	}
 	if err != nil {
 		return err
 	}
@@ -174,6 +181,19 @@ func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawM
 		return err
 	}
 	return s.writeIndex(file, fields, changed)
+}
+
+// errDamaged is in the error for an index whose content is not one.
+var errDamaged = errors.New("damaged")
+
+// putAside renames a damaged index, which somebody may want to mend by hand.
+func (s *Store) putAside(file string, why error) error {
+	aside := s.path(file + ".damaged")
+	if err := os.Rename(s.path(file), aside); err != nil {
+		return storeError(err)
+	}
+	s.warn("%v: begun anew, and kept as %s", why, aside)
+	return nil
 }
 
 // setEntry returns list with r before the other entries of its name.
@@ -239,17 +259,20 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
+	if errors.Is(err, errNotRegular) {
+		return nil, nil, fmt.Errorf("%w, %w", err, errDamaged)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if err = json.Unmarshal(data, &fields); err == nil && fields["manifests"] != nil {
 		err = json.Unmarshal(fields["manifests"], &list)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(file), err)
+	if err == nil && fields == nil {
+		err = errors.New("null")
 	}
-	if fields == nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(file), fs.ErrInvalid)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errDamaged, err)
 	}
 	return fields, list, nil
 }
