@@ -103,7 +103,7 @@ func (s *Store) mkdirAll(name string) error {
 func (s *Store) replace(name string, data []byte) error {
 	temp := filepath.Join("tmp", name)
 	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
-	if errors.Is(err, fs.ErrPermission) { // a killed process of another user left it
+	if err != nil { // something else is there, or a killed process of another user left it
 		os.Remove(s.path(temp))
 		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
 	}

@@ -189,11 +189,19 @@ var errDamaged = errors.New("damaged")
 // putAside renames a damaged index, which somebody may want to mend by hand.
 func (s *Store) putAside(file string, why error) error {
 	aside := s.path(file + ".damaged")
+	for i := 2; exists(aside); i++ {
+		aside = s.path(fmt.Sprintf("%s.damaged-%d", file, i))
+	}
 	if err := os.Rename(s.path(file), aside); err != nil {
 		return storeError(err)
 	}
 	s.warn("%v: begun anew, and kept as %s", why, aside)
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // setEntry returns list with r before the other entries of its name.
