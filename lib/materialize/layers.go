@@ -32,7 +32,7 @@ type layerImage struct {
 	diffID   digest.Digest
 	size     int64 // of its blob
 	artifact cas.Artifact
-	file     *erofsFile
+	file     *imageFile
 	made     Made
 }
 
@@ -178,8 +178,13 @@ func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer
 		l.made.Seconds = seconds(start)
 	}
 	l.file, err = m.openErofs(ctx, l.artifact)
+	return m.ifRemoved(l.artifact, err)
+}
+
+// ifRemoved explains an error about an artifact that was made a moment ago.
+func (m *materializer) ifRemoved(a cas.Artifact, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%s: it was removed meanwhile", m.path(l.artifact))
+		return fmt.Errorf("%s: it was removed meanwhile", m.path(a))
 	}
 	return err
 }
