@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -242,6 +243,27 @@ func TestKilledBuilder(t *testing.T) {
 	_, err := collectAndRun(t.Context(), b.dir, b.Host+"/r:v1")
 	must(t, err)
 	b.checkLeft()
+}
+
+// TestBlobComesFirst shows that the image of a layer does not appear before its blob: the run
+// after one that was killed in between would not go on to fetch it.
+func TestBlobComesFirst(t *testing.T) {
+	b := newBench(t)
+	b.AddImage("r", "v1", stack(t, 3)...)
+	diffID := b.mustRun("r:v1", nil).Layers[2].DiffID
+	b.dir = filepath.Join(t.TempDir(), "cache")
+	isTooEarly := false
+	b.mustRun("r:v1", func(o *Options, _ *cas.Options) {
+		o.Progress = func(e Event) {
+			if e.Stage == StageDownload && e.Kind == pull.EventDone && e.Layer == 2 { // it has not ended yet
+				time.Sleep(300 * time.Millisecond)
+				isTooEarly = slices.ContainsFunc(b.artifacts(), func(path string) bool { return strings.Contains(path, diffID.Encoded()) })
+			}
+		}
+	})
+	if isTooEarly {
+		t.Error("the image of the layer is there")
+	}
 }
 
 // artifacts returns the artifacts that the cache has.

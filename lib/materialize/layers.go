@@ -198,7 +198,12 @@ func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.I
 	if err != nil {
 		return err
 	}
-	return tree.Copy(ctx, w, src)
+	if err := tree.Copy(ctx, w, src); err != nil || m.opts.DropBlobs {
+		return err
+	}
+	// A process that is killed between the two leaves no image without its blob, for which
+	// the next one would not go on to fetch it.
+	return m.img.Settle(ctx, &m.img.Layers[l.index])
 }
 
 // warnOf returns the callback for warnings about a layer.
