@@ -168,17 +168,20 @@ func (s *Store) Make(ctx context.Context, a Artifact, build func(f *os.File) err
 // build is Make with the lock held.
 func (s *Store) build(ctx context.Context, a Artifact, build func(f *os.File) error) error {
 	temp := filepath.Join("tmp", flat(a.Name()))
-	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil {
+	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil { // a disk has names relative to it
 		return err
 	}
 	os.Remove(s.path(temp)) // a killed process left it
-	f, err := s.openFile(temp, os.O_RDWR|os.O_EXCL)
+	f, unnamed, err := s.newFile(temp, a.Name())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if err = build(f); err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
+	}
+	if err == nil && unnamed {
+		err = storeError(nameFile(f, s.path(temp)))
 	}
 	if err == nil {
 		err = storeError(s.publish(f, temp, a.Name()))

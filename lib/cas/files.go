@@ -27,6 +27,9 @@ func storeError(err error) error {
 // named pipe would wait for its writer.
 var errNotRegular = errors.New("not a regular file")
 
+// errLonger begins the error of read for a file that is longer than the limit.
+var errLonger = errors.New("longer than")
+
 // read returns the content of a file of at most limit bytes.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -39,7 +42,7 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: longer than %d bytes", f.Name(), limit)
+		err = fmt.Errorf("%s: %w %d bytes", f.Name(), errLonger, limit)
 	}
 	return data, err
 }

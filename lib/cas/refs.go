@@ -2,7 +2,6 @@ package cas
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,10 +19,15 @@ import (
 const (
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
 	maxIndex   = 64 << 20
+)
 
-	// droppedIndex has the form of index.json. It lists images whose layers are not kept as
-	// blobs.
-	droppedIndex = "refs.json"
+// DroppedIndex is the name of a file in the form of index.json. It lists images whose layers
+// are not kept as blobs.
+const DroppedIndex = "refs.json"
+
+var (
+	indexFiles = []string{layout.Index, DroppedIndex}
+	errForm    = errors.New("not an index")
 )
 
 // Annotations of an entry of index.json.
@@ -65,18 +69,66 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 
 // AllRefs returns all images that index.json and refs.json list, also those of other
 // programs, and those without a name. An entry that is not valid is left out. If one of the
-// files cannot be read, AllRefs returns those of the other, and an error. It takes no lock.
+// files cannot be read, AllRefs returns an error, and what the other one lists. It takes no
+// lock.
 func (s *Store) AllRefs() (refs []Ref, err error) {
-	for _, file := range []string{layout.Index, droppedIndex} {
-		_, list, rerr := s.readIndex(file)
-		err = cmp.Or(err, rerr)
+	for _, file := range indexFiles {
+		_, list, ferr := s.readIndex(file)
+		err = errors.Join(err, ferr)
 		for _, raw := range list {
 			if e := decodeEntry(raw); e.Digest != "" {
-				refs = append(refs, e.ref(file == droppedIndex))
+				refs = append(refs, e.ref(file == DroppedIndex))
 			}
 		}
 	}
 	return refs, err
+}
+
+// An IndexFault is something in index.json or refs.json that stands for no image.
+type IndexFault struct{ File, What string }
+
+// IndexFaults returns what is wrong with index.json and refs.json themselves: that they are
+// not JSON of their form, or entries without a digest. With repair it removes such entries,
+// and puts aside a file that is not JSON for one that lists nothing; it then returns what it
+// has mended. It does not look whether the images are there.
+func (s *Store) IndexFaults(ctx context.Context, repair bool) (faults []IndexFault, err error) {
+	if repair {
+		l, err := s.lock(ctx, layout.Index)
+		if err != nil {
+			return nil, err
+		}
+		defer l.release(false)
+	}
+	for _, file := range indexFiles {
+		fields, list, err := s.readIndex(file)
+		if errors.Is(err, errForm) {
+			faults = append(faults, IndexFault{file, err.Error()})
+			if !repair {
+				continue
+			}
+			if err := s.putAside(file, err); err != nil {
+				return faults, err
+			}
+			fields, list = map[string]json.RawMessage{}, nil
+			json.Unmarshal([]byte(emptyIndex), &fields)
+		} else if err != nil {
+			return faults, err
+		}
+		var kept []json.RawMessage
+		for i, raw := range list {
+			if decodeEntry(raw).Digest != "" {
+				kept = append(kept, raw)
+				continue
+			}
+			faults = append(faults, IndexFault{file, fmt.Sprintf("entry %d is not the descriptor of an image", i)})
+		}
+		if repair && (err != nil || len(kept) < len(list)) {
+			if err := s.writeIndex(file, fields, slices.Insert([]json.RawMessage{}, 0, kept...)); err != nil {
+				return faults, err
+			}
+		}
+	}
+	return faults, nil
 }
 
 func (e entry) ref(dropped bool) Ref {
@@ -99,7 +151,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		}
 		b.Close()
 	}
-	if done, err := s.isSet(r); err != nil && !errors.Is(err, errDamaged) || done {
+	if done, err := s.isSet(r); err != nil && !errors.Is(err, errForm) || done {
 		return err
 	}
 	l, err := s.lock(ctx, layout.Index)
@@ -120,9 +172,9 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 // files returns the file that lists r, and the one that must not.
 func (r Ref) files() (file, other string) {
 	if r.Dropped {
-		return droppedIndex, layout.Index
+		return DroppedIndex, layout.Index
 	}
-	return layout.Index, droppedIndex
+	return layout.Index, DroppedIndex
 }
 
 // isSet reports whether the right file lists r already, unchanged, and the other one does
@@ -167,7 +219,7 @@ func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
 // held.
 func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawMessage, error)) error {
 	fields, list, err := s.readIndex(file)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errForm) {
 		if err := s.putAside(file, err); err != nil {
 			return err
 		}
@@ -183,19 +235,19 @@ func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawM
 	return s.writeIndex(file, fields, changed)
 }
 
-// errDamaged is in the error for an index whose content is not one.
-var errDamaged = errors.New("damaged")
+// aside is what putAside adds to names.
+const aside = ".damaged"
 
 // putAside renames a damaged index, which somebody may want to mend by hand.
 func (s *Store) putAside(file string, why error) error {
-	aside := s.path(file + ".damaged")
-	for i := 2; exists(aside); i++ {
-		aside = s.path(fmt.Sprintf("%s.damaged-%d", file, i))
+	path := s.path(file + aside)
+	for i := 2; exists(path); i++ {
+		path = s.path(fmt.Sprintf("%s%s-%d", file, aside, i))
 	}
-	if err := os.Rename(s.path(file), aside); err != nil {
+	if err := os.Rename(s.path(file), path); err != nil {
 		return storeError(err)
 	}
-	s.warn("%v: begun anew, and kept as %s", why, aside)
+	s.warn("%v: begun anew, and kept as %s", why, path)
 	return nil
 }
 
@@ -267,8 +319,8 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
-	if errors.Is(err, errNotRegular) {
-		return nil, nil, fmt.Errorf("%w, %w", err, errDamaged)
+	if errors.Is(err, errLonger) || errors.Is(err, errNotRegular) {
+		return nil, nil, fmt.Errorf("%w: %w", errForm, err)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -280,7 +332,7 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 		err = errors.New("null")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errDamaged, err)
+		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errForm, err)
 	}
 	return fields, list, nil
 }

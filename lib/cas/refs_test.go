@@ -141,12 +141,12 @@ func TestForeignIndex(t *testing.T) {
 // TestBadIndex shows that a damaged index is named and begun anew. What it was is kept, and
 // the images of the other index are still found.
 func TestBadIndex(t *testing.T) {
-	for _, file := range []string{layout.Index, droppedIndex} {
+	for _, file := range []string{layout.Index, DroppedIndex} {
 		for _, bad := range []string{"", "{", "null", "[]", `{"manifests": 5}`, "\x00\x00\x00"} {
 			var warned []string
 			s := open(t, t.TempDir(), Options{Warn: func(s string) { warned = append(warned, s) }})
 			here, there := image(t, s, "a:1", 1, nil, ""), image(t, s, "b:1", 2, nil, "")
-			here.Dropped, there.Dropped = file == droppedIndex, file != droppedIndex
+			here.Dropped, there.Dropped = file == DroppedIndex, file != DroppedIndex
 			setRef(t, s, there)
 			os.WriteFile(s.path(file), []byte(bad), 0o666)
 			refs, err := s.AllRefs()
@@ -185,7 +185,7 @@ func TestStrangeIndex(t *testing.T) {
 		"directory":       func(p string) error { return os.MkdirAll(filepath.Join(p, "x"), 0o777) },
 		"empty directory": func(p string) error { return os.Mkdir(p, 0o777) },
 	} {
-		for _, file := range []string{layout.Index, droppedIndex} {
+		for _, file := range []string{layout.Index, DroppedIndex} {
 			s := open(t, t.TempDir(), Options{})
 			r := image(t, s, "a:1", 1, nil, "")
 			os.Remove(s.path(file))
@@ -245,9 +245,9 @@ func TestDroppedRefs(t *testing.T) {
 	if data, _ := os.ReadFile(s.path(layout.Index)); strings.Contains(string(data), whole.Digest.String()) {
 		t.Errorf("index.json still lists it: %s", data)
 	}
-	before, _ := os.Stat(s.path(droppedIndex))
+	before, _ := os.Stat(s.path(DroppedIndex))
 	setRef(t, s, dropped)
-	if after, _ := os.Stat(s.path(droppedIndex)); !os.SameFile(before, after) {
+	if after, _ := os.Stat(s.path(DroppedIndex)); !os.SameFile(before, after) {
 		t.Error("refs.json was written without need")
 	}
 	setRef(t, s, whole)
@@ -261,7 +261,7 @@ func TestDroppedRefs(t *testing.T) {
 	moved.Dropped = false
 	setRef(t, s, moved)
 	wantRefs(t, s, "r.io/a:1", moved)
-	if data, _ := os.ReadFile(s.path(droppedIndex)); !strings.Contains(string(data), `"manifests":[]`) {
+	if data, _ := os.ReadFile(s.path(DroppedIndex)); !strings.Contains(string(data), `"manifests":[]`) {
 		t.Errorf("refs.json is %s", data)
 	}
 
@@ -271,7 +271,7 @@ func TestDroppedRefs(t *testing.T) {
 		t.Errorf("without its configuration: %v", err)
 	}
 	wantRefs(t, s, "r.io/b:1")
-	os.WriteFile(s.path(droppedIndex), []byte("["), 0o666)
+	os.WriteFile(s.path(DroppedIndex), []byte("["), 0o666)
 	if _, err := s.Refs("r.io/a:1"); err == nil || !strings.Contains(err.Error(), "refs.json: ") {
 		t.Errorf("refs.json is damaged: %v", err)
 	}

@@ -125,7 +125,7 @@ func checkNames(names []string) error {
 	for _, name := range names {
 		_, isArtifact := ParseArtifact(name)
 		if _, isBlob := parseBlobName(name); !isBlob && !isArtifact {
-			return fmt.Errorf("use of %.200q, which is neither a blob nor an artifact", name)
+			return fmt.Errorf("%.200q is neither a blob nor an artifact", name)
 		}
 	}
 	return nil

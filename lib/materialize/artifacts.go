@@ -29,14 +29,12 @@ type materializer struct {
 	built  atomic.Bool // something was built
 }
 
-// names returns the files in the cache that the call uses.
+// names returns the files in the cache that the call uses, but for the blobs of layers: these
+// are in use as long as the image is open.
 func (m *materializer) names() []string {
 	names := []string{layout.BlobName(m.img.Digest), layout.BlobName(m.img.ConfigDigest)}
 	if r := m.result.Index; r != nil {
 		names = append(names, layout.BlobName(r.Digest))
-	}
-	for _, l := range m.img.Layers {
-		names = append(names, layout.BlobName(l.Digest))
 	}
 	artifacts := []cas.Artifact{m.fsmetaArtifact(), recordOf(m.fsmetaArtifact()), m.vmdkArtifact(), m.flatArtifact(), recordOf(m.flatArtifact())}
 	for _, l := range m.layers {

@@ -12,8 +12,8 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci"
-	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/platform"
 )
 
@@ -70,7 +70,7 @@ func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 		if strings.Contains(opts.As, "@") { // it would not be what the name says
 			return nil, fmt.Errorf("%q: an image in a file gets a name with a tag, not with a digest", opts.As)
 		}
-		name = hosts.FullName(as)
+		name = names.Full(as)
 	}
 	img, err := oci.Open(ctx, ref, opts.Image)
 	if err != nil || name == "" || opts.Cache == nil {
