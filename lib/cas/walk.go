@@ -138,7 +138,7 @@ func isOurDir(name string) bool {
 	case !slices.Contains(ArtifactKinds, top):
 		return false
 	}
-	return rest == "" || abiForm.MatchString(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
+	return rest == "" || isABI(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
 }
 
 // isOurFile reports whether the cache has files of that name, beside blobs and artifacts.
