@@ -3,6 +3,7 @@ package materialize
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/reftest"
 	fake "ocipipe/lib/reftest/registry"
@@ -188,6 +192,39 @@ func TestPermissions(t *testing.T) {
 				t.Errorf("%v: %s has %v", dirMode, path, info.Mode())
 			}
 		}
+	}
+}
+
+// TestHostileStrings has an image whose configuration and tag would control a terminal. They
+// arrive as they are, and name no file.
+func TestHostileStrings(t *testing.T) {
+	b := newBench(t)
+	const hostile = "../\x1b[2J\u009b31m\u202e\n\"x"
+	layer := stack(t, 1)[0]
+	conf, err := json.Marshal(map[string]any{
+		"architecture": "amd64", "os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": []digest.Digest{digest.FromBytes(layer)}},
+		"config": map[string]any{"Env": []string{"A=" + hostile}, "User": hostile, "Labels": map[string]string{hostile: hostile}, "Cmd": []string{hostile}},
+	})
+	must(t, err)
+	p := ocitest.NewPack()
+	c := p.Blob(digest.SHA256, types.OCIConfigJSON, conf)
+	m := p.Blob(digest.SHA256, types.OCIManifestSchema1, manifest.Encode(manifest.Document{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []manifest.Descriptor{p.Blob(digest.SHA256, types.OCIUncompressedLayer, layer)},
+	}))
+	p.Index(ocitest.Named(m, hostile))
+	r := b.mustRun("oci:"+p.Dir(t), func(o *Options, _ *cas.Options) { o.Pull.As = "x" })
+	if strings.ContainsFunc(string(r.JSON()), func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) {
+		t.Errorf("%q", r.JSON())
+	}
+	var back Result
+	must(t, json.Unmarshal(r.JSON(), &back))
+	if back.Process.User != hostile || back.Process.Argv[0] != hostile || back.Process.Labels[hostile] != hostile {
+		t.Errorf("%+v", back.Process)
+	}
+	store, err := cas.Open(t.Context(), b.dir, cas.Options{})
+	must(t, err)
+	if _, foreign, err := store.Files(t.Context()); err != nil || len(foreign) > 0 {
+		t.Errorf("the cache has %q, %v", foreign, err)
 	}
 }
 
