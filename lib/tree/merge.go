@@ -17,7 +17,7 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 // inodes of the tree, so an entry that the source keeps, too, is in memory only once. The
 // source must not rely on the paths and contents of its entries afterwards.
 func TakeLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
-	return readLayer(src, keep, (*Tree).take)
+	return readLayer(src, keep, (*Tree).Take)
 }
 
 func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *Entry) (*Entry, error)) (*Tree, error) {

@@ -111,11 +111,11 @@ func (t *Tree) Lookup(path string) *Node {
 // replace, or the inode to which a hard link was bound.
 func (t *Tree) Put(e *Entry) (*Entry, error) {
 	copied := *e
-	return t.take(&copied)
+	return t.Take(&copied)
 }
 
-// take is Put, but t may hold e itself and not a copy.
-func (t *Tree) take(e *Entry) (*Entry, error) {
+// Take is Put for an entry that the caller gives away: t may hold e itself and not a copy.
+func (t *Tree) Take(e *Entry) (*Entry, error) {
 	path, lower := e.Path, e.Lower
 	inode, err := t.inode(e)
 	if err != nil {
