@@ -3,6 +3,7 @@ package tree
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -70,23 +71,38 @@ func (s *children) set(c *Node) {
 		s.few = append(s.few, c)
 		return
 	}
+	s.byName()
+	s.many[c.name] = c
+}
+
+// byName puts the nodes into the map.
+func (s *children) byName() {
 	s.many = make(map[string]*Node, max(2*maxFew, len(s.few)+1))
 	for _, old := range s.few {
 		s.many[old.name] = old
 	}
 	s.few = nil
-	s.many[c.name] = c
 }
 
 // remove removes the node with this name, if there is one.
 func (s *children) remove(name string) {
-	switch {
-	case s == nil:
-	case s.many != nil:
-		delete(s.many, name)
-	default:
-		s.few = slices.DeleteFunc(s.few, func(c *Node) bool { return c.name == name })
+	if s == nil {
+		return
 	}
+	if len(s.few) > maxFew { // the next names may be removed, too
+		s.byName()
+	}
+	delete(s.many, name)
+	s.few = slices.DeleteFunc(s.few, func(c *Node) bool { return c.name == name })
+}
+
+// removeAll removes the nodes for which drop returns true.
+func (s *children) removeAll(drop func(*Node) bool) {
+	if s == nil {
+		return
+	}
+	s.few = slices.DeleteFunc(s.few, drop)
+	maps.DeleteFunc(s.many, func(_ string, c *Node) bool { return drop(c) })
 }
 
 // sort returns all nodes in byte order of their names, and keeps them in that slice.
@@ -107,15 +123,14 @@ func (s *children) sort() []*Node {
 	return s.few
 }
 
-// all yields the nodes in no particular order. The caller may remove the node that was
-// yielded last.
+// all yields the nodes in no particular order.
 func (s *children) all() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		if s == nil {
 			return
 		}
-		for i := len(s.few) - 1; i >= 0; i-- { // from the end, because removing a node moves those after it
-			if !yield(s.few[i]) {
+		for _, c := range s.few {
+			if !yield(c) {
 				return
 			}
 		}

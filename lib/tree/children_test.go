@@ -27,12 +27,8 @@ func TestChildren(t *testing.T) {
 					t.Fatalf("settled %v, want %v", settled, sorted)
 				}
 			case 1:
-				for c := range dir.children.all() {
-					if c.name < "3" {
-						dir.children.remove(c.name)
-						delete(want, c.name)
-					}
-				}
+				dir.children.removeAll(func(c *Node) bool { return c.name < "3" })
+				maps.DeleteFunc(want, func(name string, _ *Node) bool { return name < "3" })
 			default:
 				dir.set(c)
 				want[c.name] = c

@@ -75,6 +75,11 @@ func (t *Tree) Apply(layer *Tree) error {
 	if !layer.root.Entry.NoChange {
 		t.root.Entry = flat(layer.root.Entry)
 	}
+	if t.root.children.len() == 0 {
+		t.root.children = layer.root.children
+		a.flatten(t.root)
+		return nil
+	}
 	return a.addChildren(t.root, nil, layer.root)
 }
 
@@ -111,7 +116,7 @@ func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) err
 		a.emptied = append(a.emptied, below)
 		below = nil
 	}
-	for _, c := range n.Children() {
+	for _, c := range n.SortedChildren() {
 		var err error
 		switch {
 		case c.Entry.Type == Dir:
@@ -251,6 +256,23 @@ func (a *applier) addChildren(dst *Node, path *Place, src *Node) error {
 	return nil
 }
 
+// flatten makes the names in n, which are those of the layer, names of t. It does what
+// addChildren does if t has nothing there, but keeps the nodes.
+func (a *applier) flatten(n *Node) {
+	for c := range n.children.all() {
+		switch target := a.bound[c.Entry]; {
+		case target != nil:
+			c.Entry = target
+		case c.Entry.Type != Dir:
+		case c.Entry.NoChange:
+			c.Entry = newDir(c.name).Entry
+		default:
+			c.Entry = flat(c.Entry)
+		}
+		a.flatten(c)
+	}
+}
+
 func (a *applier) addFile(dst, c *Node) {
 	if target := a.bound[c.Entry]; target != nil {
 		c.Entry = target
@@ -299,15 +321,13 @@ func (a *applier) addThroughLink(path *Place, c *Node) error {
 // prune removes from the directory n whiteouts, which have been applied, and implied
 // directories that hold nothing else.
 func (n *Node) prune() {
-	for c := range n.children.all() {
+	n.children.removeAll(func(c *Node) bool {
 		if c.Entry.Type == Dir {
 			c.prune()
 		}
 		empty := c.Entry.NoChange && !c.Entry.IsOpaque() && c.children.len() == 0
-		if empty || c.Entry.IsWhiteout() {
-			n.children.remove(c.name)
-		}
-	}
+		return empty || c.Entry.IsWhiteout()
+	})
 }
 
 // flat returns the directory e without the marks of a layer.

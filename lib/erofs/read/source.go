@@ -70,6 +70,7 @@ func (s *source) Next() (*tree.Entry, error) {
 		hasRecord, err := s.next()
 		if err != nil {
 			s.err = err
+			s.seen, s.targets, s.stack, s.slab = nil, nil, nil, nil // s may be kept after its end
 		} else if hasRecord {
 			return &s.entry, nil
 		}
