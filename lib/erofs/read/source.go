@@ -161,11 +161,11 @@ func (s *source) load(name string, parent *openDir, keep bool) (elsePath string,
 			return "", false, err
 		}
 		elsePath, hasRecord = unmark(&s.entry)
-		e := s.entry
-		isOrElse := e.Lower != nil && e.Lower.Else
-		if keep || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
-			e.Hardlink = elsePath
-			earlier.entry = &e
+		isOrElse := s.entry.Lower != nil && s.entry.Lower.Else
+		if keep || isOrElse || ino.Nlink > 1 && (s.entry.Type == tree.Link || s.entry.Extents != nil || s.entry.Xattrs != nil) {
+			kept := s.entry
+			kept.Hardlink = elsePath
+			earlier.entry = &kept
 		}
 	}
 	if !seen {
