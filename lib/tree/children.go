@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// children are the names in a directory. Most directories have few names, and keep them in
-// a slice, which takes a twelfth of the memory that a map does.
+// children are the names in a directory. Most directories have few names, or get them in byte
+// order, and keep them in a slice, which takes a twelfth of the memory that a map does.
 type children struct {
-	few  []*Node          // up to maxFew nodes in any order; or, once sorted, any number in byte order
+	few  []*Node          // up to maxFew nodes in any order, or any number in byte order
 	many map[string]*Node // in place of few
 }
 
@@ -44,6 +44,9 @@ func (s *children) get(name string) *Node {
 // index returns the index of name in few, or -1.
 func (s *children) index(name string) int {
 	if len(s.few) > maxFew {
+		if s.isLast(name) {
+			return -1
+		}
 		if i, ok := slices.BinarySearchFunc(s.few, name, func(c *Node, name string) int { return cmp.Compare(c.name, name) }); ok {
 			return i
 		}
@@ -67,16 +70,23 @@ func (s *children) set(c *Node) {
 		s.few[i] = c
 		return
 	}
-	if len(s.few) < maxFew {
+	if len(s.few) < maxFew || s.isLast(c.name) && (len(s.few) > maxFew || slices.IsSortedFunc(s.few, byName)) {
 		s.few = append(s.few, c)
 		return
 	}
-	s.byName()
+	s.toMap()
 	s.many[c.name] = c
 }
 
-// byName puts the nodes into the map.
-func (s *children) byName() {
+// isLast reports whether name comes after the last of few, or few is empty.
+func (s *children) isLast(name string) bool {
+	return len(s.few) == 0 || s.few[len(s.few)-1].name < name
+}
+
+func byName(a, b *Node) int { return cmp.Compare(a.name, b.name) }
+
+// toMap puts the nodes of few into the map.
+func (s *children) toMap() {
 	s.many = make(map[string]*Node, max(2*maxFew, len(s.few)+1))
 	for _, old := range s.few {
 		s.many[old.name] = old
@@ -90,7 +100,7 @@ func (s *children) remove(name string) {
 		return
 	}
 	if len(s.few) > maxFew { // the next names may be removed, too
-		s.byName()
+		s.toMap()
 	}
 	delete(s.many, name)
 	s.few = slices.DeleteFunc(s.few, func(c *Node) bool { return c.name == name })
@@ -117,7 +127,7 @@ func (s *children) sort() []*Node {
 		s.few = append(s.few, c)
 	}
 	if s.many != nil || len(s.few) <= maxFew {
-		slices.SortFunc(s.few, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
+		slices.SortFunc(s.few, byName)
 	}
 	s.many = nil
 	return s.few

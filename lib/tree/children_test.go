@@ -13,11 +13,19 @@ import (
 // becomes the other.
 func TestChildren(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	var all []string
+	for name := range 2 * maxFew {
+		all = append(all, fmt.Sprint(name))
+	}
+	slices.Sort(all)
+	for round := range 200 {
 		dir, want := &Node{}, map[string]*Node{}
-		for range 100 {
-			c := &Node{name: fmt.Sprint(rnd.IntN(2 * maxFew))}
-			switch rnd.IntN(9) {
+		for i := range 100 {
+			c := &Node{name: all[rnd.IntN(len(all))]}
+			if round%2 == 1 && rnd.IntN(20) > 0 {
+				c.name = all[i%len(all)] // mostly in order
+			}
+			switch rnd.IntN(9 + 20*(round%2)) {
 			case 0:
 				dir.children.remove(c.name)
 				delete(want, c.name)
