@@ -123,6 +123,7 @@ func (m *materializer) convert(ctx context.Context, missing []*layerImage) error
 			}
 			in := set.Layers[l.index]
 			in.Options.Parallel, in.Options.Limits, in.Options.SpoolDir = jobs, m.opts.Limits, m.tmp()
+			in.Options.GivesAway = true
 			if err := m.convertLayer(lctx, l, in); err != nil {
 				failed.add(l.index, named(l.index, err))
 			}
@@ -194,6 +195,7 @@ func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.I
 	defer src.Close()
 	w, err := erofs.NewWriter(ctx, f, erofs.Options{
 		Layer: true, SpoolDir: m.tmp(), MaxHoleBytes: m.opts.MaxHoleBytes, Warn: m.warnOf(l.index), ForMerging: m.opts.target() != Layers,
+		TakesEntries: true,
 	})
 	if err != nil {
 		return err
