@@ -62,6 +62,8 @@ example_files() {
 	tree2erofs --fsmeta -o fsmeta.erofs 00*.erofs
 	mkext4upper --size 64M -o upper.ext4
 	printf '%s\n' '[{"append": {"path": "/etc/motd", "content": "patched\n"}}]' >patches.json
+	export OCIPIPE_CACHE=$PWD/cache
+	oci-materialize --as alpine oci:DIR:TAG >/dev/null
 	mkdir tools
 	export OCIPIPE_CACHE=$PWD/cache
 	for tool in oci-fetch oci-materialize; do
