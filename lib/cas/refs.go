@@ -296,7 +296,7 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 		data, err = []byte(emptyIndex), nil
 	}
 	if errors.Is(err, errLonger) {
-		return nil, nil, fmt.Errorf("%w: %w", errForm, err)
+		return nil, nil, fmt.Errorf("%s: %w: %w %d bytes", s.path(file), errForm, errLonger, maxIndex)
 	}
 	if err != nil {
 		return nil, nil, err
