@@ -113,13 +113,13 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 	f, err := os.OpenFile(s.Path(a), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.warn("%v: not used", err)
+			s.warnOnce("%v: not used", err)
 		}
 		return nil, missing
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+		s.warnOnce("%s: %v: not used", f.Name(), errNotRegular)
 	}
 	if err != nil || !info.Mode().IsRegular() || !s.mayUse(a, info) {
 		f.Close()

@@ -202,7 +202,7 @@ func TestStrangeArtifacts(t *testing.T) {
 			if err := make(s.path(place)); err != nil {
 				t.Fatal(err)
 			}
-			warned = nil
+			warned, s.warned = nil, map[string]bool{}
 			wantNoArtifact(t, s, a)
 			if place == a.Name() && (len(warned) == 0 || !strings.Contains(warned[0], s.Path(a))) {
 				t.Errorf("%s: warned %q", kind, warned)
