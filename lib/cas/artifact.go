@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -29,22 +28,32 @@ type Artifact struct {
 	Ext     string        // "erofs", "ext4", "vmdk" or "json"
 }
 
-var (
-	abiForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,31}$`)
-	variantForm = regexp.MustCompile(`^[a-z0-9.-]{0,64}$`)
-	extForm     = regexp.MustCompile(`^[a-z0-9]{1,5}$`)
-)
+// consistsOf reports whether s has at most limit characters, all of them letters a to z,
+// digits or in more. Programs that only look into the cache feel the time that regular
+// expressions of this form take to compile.
+func consistsOf(s, more string, limit int) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte(more, c) < 0 {
+			return false
+		}
+	}
+	return len(s) <= limit
+}
+
+func isAlphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+
+func isABI(s string) bool { return consistsOf(s, ".-", 32) && s != "" && isAlphanumeric(s[0]) }
 
 // Check returns an error for an artifact that no file can have.
 func (a Artifact) Check() error {
 	switch {
 	case !slices.Contains(ArtifactKinds, a.Kind):
 		return fmt.Errorf("artifact of kind %.80q", a.Kind)
-	case !abiForm.MatchString(a.ABI):
+	case !isABI(a.ABI):
 		return fmt.Errorf("artifact with ABI %.80q", a.ABI)
-	case !variantForm.MatchString(a.Variant):
+	case !consistsOf(a.Variant, ".-", 64):
 		return fmt.Errorf("artifact with variant %.80q", a.Variant)
-	case !extForm.MatchString(a.Ext):
+	case a.Ext == "" || !consistsOf(a.Ext, "", 5):
 		return fmt.Errorf("artifact with extension %.80q", a.Ext)
 	}
 	return layout.CheckDigest(a.Key)
@@ -109,6 +118,9 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 		return nil, missing
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+	}
 	if err != nil || !info.Mode().IsRegular() || !s.mayUse(a, info) {
 		f.Close()
 		return nil, missing
@@ -165,17 +177,20 @@ func (s *Store) Make(ctx context.Context, a Artifact, build func(f *os.File) err
 // build is Make with the lock held.
 func (s *Store) build(ctx context.Context, a Artifact, build func(f *os.File) error) error {
 	temp := filepath.Join("tmp", flat(a.Name()))
-	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil {
+	if err := s.mkdirAll(filepath.Dir(a.Name())); err != nil { // a disk has names relative to it
 		return err
 	}
 	os.Remove(s.path(temp)) // a killed process left it
-	f, err := s.openFile(temp, os.O_RDWR|os.O_EXCL)
+	f, unnamed, err := s.newFile(temp, a.Name())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if err = build(f); err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
+	}
+	if err == nil && unnamed {
+		err = storeError(nameFile(f, s.path(temp)))
 	}
 	if err == nil {
 		err = storeError(s.publish(f, temp, a.Name()))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -18,10 +19,15 @@ import (
 const (
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + "\n"
 	maxIndex   = 64 << 20
+)
 
-	// droppedIndex has the form of index.json. It lists images whose layers are not kept as
-	// blobs.
-	droppedIndex = "refs.json"
+// DroppedIndex is the name of a file in the form of index.json. It lists images whose layers
+// are not kept as blobs.
+const DroppedIndex = "refs.json"
+
+var (
+	indexFiles = []string{layout.Index, DroppedIndex}
+	errForm    = errors.New("not an index")
 )
 
 // Annotations of an entry of index.json.
@@ -62,21 +68,67 @@ func (s *Store) Refs(name string) ([]Ref, error) {
 }
 
 // AllRefs returns all images that index.json and refs.json list, also those of other
-// programs, and those without a name. An entry that is not valid is left out. It takes no
+// programs, and those without a name. An entry that is not valid is left out. If one of the
+// files cannot be read, AllRefs returns an error, and what the other one lists. It takes no
 // lock.
 func (s *Store) AllRefs() (refs []Ref, err error) {
-	for _, file := range []string{layout.Index, droppedIndex} {
-		_, list, err := s.readIndex(file)
-		if err != nil {
-			return nil, err
-		}
+	for _, file := range indexFiles {
+		_, list, ferr := s.readIndex(file)
+		err = errors.Join(err, ferr)
 		for _, raw := range list {
 			if e := decodeEntry(raw); e.Digest != "" {
-				refs = append(refs, e.ref(file == droppedIndex))
+				refs = append(refs, e.ref(file == DroppedIndex))
 			}
 		}
 	}
-	return refs, nil
+	return refs, err
+}
+
+// An IndexFault is something in index.json or refs.json that stands for no image.
+type IndexFault struct{ File, What string }
+
+// IndexFaults returns what is wrong with index.json and refs.json themselves: that they are
+// not JSON of their form, or entries without a digest. With repair it removes such entries,
+// and puts aside a file that is not JSON for one that lists nothing; it then returns what it
+// has mended. It does not look whether the images are there.
+func (s *Store) IndexFaults(ctx context.Context, repair bool) (faults []IndexFault, err error) {
+	if repair {
+		l, err := s.lock(ctx, layout.Index)
+		if err != nil {
+			return nil, err
+		}
+		defer l.release(false)
+	}
+	for _, file := range indexFiles {
+		fields, list, err := s.readIndex(file)
+		if errors.Is(err, errForm) {
+			faults = append(faults, IndexFault{file, err.Error()})
+			if !repair {
+				continue
+			}
+			if err := s.putAside(file, err); err != nil {
+				return faults, err
+			}
+			fields, list = map[string]json.RawMessage{}, nil
+			json.Unmarshal([]byte(emptyIndex), &fields)
+		} else if err != nil {
+			return faults, err
+		}
+		var kept []json.RawMessage
+		for i, raw := range list {
+			if decodeEntry(raw).Digest != "" {
+				kept = append(kept, raw)
+				continue
+			}
+			faults = append(faults, IndexFault{file, fmt.Sprintf("entry %d is not the descriptor of an image", i)})
+		}
+		if repair && (err != nil || len(kept) < len(list)) {
+			if err := s.writeIndex(file, fields, slices.Insert([]json.RawMessage{}, 0, kept...)); err != nil {
+				return faults, err
+			}
+		}
+	}
+	return faults, nil
 }
 
 func (e entry) ref(dropped bool) Ref {
@@ -86,7 +138,8 @@ func (e entry) ref(dropped bool) Ref {
 // SetRef lists the image r in index.json or, if it is Dropped, in refs.json. The manifest and
 // blobs must be in the cache: if one is missing, the error is fs.ErrNotExist and nothing is
 // listed. r replaces what the reference named before, in either file, except other
-// platforms of the same index.
+// platforms of the same index. A damaged index.json or refs.json is named in a warning, put
+// aside, and begun anew.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
 	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
@@ -98,7 +151,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		}
 		b.Close()
 	}
-	if done, err := s.isSet(r); err != nil || done {
+	if done, err := s.isSet(r); err != nil && !errors.Is(err, errForm) || done {
 		return err
 	}
 	l, err := s.lock(ctx, layout.Index)
@@ -119,9 +172,9 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 // files returns the file that lists r, and the one that must not.
 func (r Ref) files() (file, other string) {
 	if r.Dropped {
-		return droppedIndex, layout.Index
+		return DroppedIndex, layout.Index
 	}
-	return layout.Index, droppedIndex
+	return layout.Index, DroppedIndex
 }
 
 // isSet reports whether the right file lists r already, unchanged, and the other one does
@@ -145,27 +198,44 @@ func sameList(a, b []json.RawMessage) bool {
 	return slices.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
 }
 
-// RemoveRef takes all entries with the name, the manifest and the platform of r out of the
-// file that lists it. Without such an entry it does nothing.
-func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
+// RemoveRef takes all entries with the name, the manifest and the platform of one of refs out
+// of the file that lists it. Where there is no such entry it does nothing.
+func (s *Store) RemoveRef(ctx context.Context, refs ...Ref) error {
 	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
 	defer l.release(false)
-	file, _ := r.files()
-	return s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
-		return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
-			e := decodeEntry(raw)
-			return e.Digest == r.Digest && e.Digest != "" && e.named(r.Name) && isSame(e.Platform, r.Platform)
-		}), nil
-	})
+	for _, file := range indexFiles {
+		gone := map[digest.Digest][]Ref{}
+		for _, r := range refs {
+			if listed, _ := r.files(); listed == file {
+				gone[r.Digest] = append(gone[r.Digest], r)
+			}
+		}
+		err := s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
+			return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
+				e := decodeEntry(raw)
+				return e.Digest != "" && slices.ContainsFunc(gone[e.Digest], func(r Ref) bool { return e.named(r.Name) && isSame(e.Platform, r.Platform) })
+			}), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // editIndex replaces the list in a file by what edit makes of it. The lock of index.json is
 // held.
 func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawMessage, error)) error {
 	fields, list, err := s.readIndex(file)
+	if errors.Is(err, errForm) {
+		if err := s.putAside(file, err); err != nil {
+			return err
+		}
+		fields, list, err = s.readIndex(file)
+	}
 	if err != nil {
 		return err
 	}
@@ -174,6 +244,27 @@ func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawM
 		return err
 	}
 	return s.writeIndex(file, fields, changed)
+}
+
+// aside is what putAside adds to names.
+const aside = ".damaged"
+
+// putAside renames a damaged index, which somebody may want to mend by hand.
+func (s *Store) putAside(file string, why error) error {
+	path := s.path(file + aside)
+	for i := 2; exists(path); i++ {
+		path = s.path(fmt.Sprintf("%s%s-%d", file, aside, i))
+	}
+	if err := os.Rename(s.path(file), path); err != nil {
+		return storeError(err)
+	}
+	s.warn("%v: begun anew, and kept as %s", why, path)
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // setEntry returns list with r before the other entries of its name.
@@ -239,17 +330,20 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
+	if errors.Is(err, errLonger) || errors.Is(err, errNotRegular) {
+		return nil, nil, fmt.Errorf("%w: %w", errForm, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if err = json.Unmarshal(data, &fields); err == nil && fields["manifests"] != nil {
 		err = json.Unmarshal(fields["manifests"], &list)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(file), err)
+	if err == nil && fields == nil {
+		err = errors.New("null")
 	}
-	if fields == nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path(file), fs.ErrInvalid)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errForm, err)
 	}
 	return fields, list, nil
 }

@@ -41,6 +41,9 @@ type Options struct {
 	// Fresh makes a Store treat every blob from before Open as missing: the caller fetches
 	// each again, once, and replaces it.
 	Fresh bool
+	// Existing makes Open fail with fs.ErrNotExist where there is no cache, instead of making
+	// one.
+	Existing bool
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 }
@@ -74,8 +77,11 @@ func (v verdict) isOf(info fs.FileInfo) bool {
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[string]verdict{}}
 	err := s.checkLayout()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		err = s.create(ctx)
+	}
+	if err != nil && o.Existing && errors.Is(err, fs.ErrNotExist) {
+		err = fs.ErrNotExist // without the path, once more
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cache %s: %w", dir, err)
@@ -185,7 +191,9 @@ func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() && s.usable(ctx, d, f, info) {
+	if err == nil && !info.Mode().IsRegular() {
+		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+	} else if err == nil && s.usable(ctx, d, f, info) {
 		return &Blob{f, info.Size()}, nil
 	}
 	f.Close()

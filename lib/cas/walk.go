@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,9 @@ import (
 
 // A File is a blob or an artifact.
 type File struct {
-	Name string // with slashes, relative to the cache
-	Size int64  // bytes that it takes on the disk, at most its length
+	Name    string // with slashes, relative to the cache
+	Size    int64  // bytes that it takes on the disk, at most its length
+	ModTime time.Time
 }
 
 // Files returns the blobs and the artifacts, and the names of everything else that is not
@@ -33,6 +35,27 @@ func (s *Store) Files(ctx context.Context) (files []File, foreign []string, err 
 	w := walk{ctx: ctx, root: root}
 	err = w.dir(".")
 	return w.files, w.foreign, err
+}
+
+// OpenFile opens the blob or artifact called name, whatever is known of its content. The
+// error is fs.ErrNotExist if there is no regular file of that name.
+func (s *Store) OpenFile(name string) (*os.File, error) {
+	if err := checkNames([]string{name}); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: s.path(name), Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // walk collects the files of a cache.
@@ -91,7 +114,7 @@ func (w *walk) entry(dir string, e fs.DirEntry) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		size = min(size, st.Blocks*512)
 	}
-	w.files = append(w.files, File{name, size})
+	w.files = append(w.files, File{name, size, info.ModTime()})
 	return nil
 }
 
@@ -115,7 +138,7 @@ func isOurDir(name string) bool {
 	case !slices.Contains(ArtifactKinds, top):
 		return false
 	}
-	return rest == "" || abiForm.MatchString(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
+	return rest == "" || isABI(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
 }
 
 // isOurFile reports whether the cache has files of that name, beside blobs and artifacts.
@@ -123,12 +146,17 @@ func isOurFile(name string) bool {
 	dir, base, _ := strings.Cut(name, "/")
 	_, isPart := digestOf(base)
 	_, isArtifact := artifactOf(base)
-	indexes := []string{layout.File, layout.Index, droppedIndex}
+	indexes := []string{layout.File, layout.Index, DroppedIndex}
 	switch dir {
 	case "tmp":
 		return isPart || isArtifact || slices.Contains(indexes, base)
 	case "locks":
 		return isPart || isArtifact || base == layout.Index || base == gateLock || strings.HasPrefix(base, usePrefix)
 	}
-	return slices.Contains(indexes, name)
+	return slices.Contains(indexes, name) || isAside(name)
+}
+
+// isAside reports whether putAside gives files that name.
+func isAside(name string) bool {
+	return strings.HasPrefix(name, layout.Index+aside) || strings.HasPrefix(name, DroppedIndex+aside)
 }

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/imagecache"
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/platform"
@@ -44,6 +46,7 @@ func Materialize(ctx context.Context, opts Options) (*Result, error) {
 	if err := m.record(ctx); err != nil {
 		return nil, err
 	}
+	m.tidy(ctx)
 	m.result.Seconds.Total = seconds(start)
 	return &m.result, nil
 }
@@ -165,6 +168,29 @@ func (m *materializer) recordUnnamed(ctx context.Context) error {
 		Name: img.Digest.String(), MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)),
 		Platform: &p, Dropped: true,
 	}, nil)
+}
+
+// tidy removes from the cache what the options do not want there. What it cannot remove is
+// for another time.
+func (m *materializer) tidy(ctx context.Context) {
+	if m.use == nil {
+		return
+	}
+	m.img.Close() // the blobs of layers are not in use any more
+	var err error
+	if m.opts.DropBlobs {
+		var blobs []string
+		for _, l := range m.img.Layers {
+			blobs = append(blobs, layout.BlobName(l.Digest))
+		}
+		_, err = imagecache.RemoveUnheld(ctx, m.cache, blobs)
+	}
+	if err == nil && m.opts.MaxCacheSize > 0 {
+		_, err = imagecache.Prune(ctx, m.cache, imagecache.PruneOptions{MaxSize: &m.opts.MaxCacheSize})
+	}
+	if err != nil && ctx.Err() == nil {
+		m.opts.warn("%v", err)
+	}
 }
 
 func (m *materializer) close() {

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/imagecache"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/oci/registry"
@@ -257,6 +258,74 @@ func TestAs(t *testing.T) {
 	must(t, os.RemoveAll(filepath.Join(b.dir, "layers"))) // the blobs make them again
 	if rebuilt := b.mustRun("", func(o *Options, _ *cas.Options) { o.Ref, o.Pull.Policy = "example.org/kept:v1", pull.Never }); !rebuilt.Layers[0].Built {
 		t.Errorf("%s", rebuilt.JSON())
+	}
+}
+
+// TestDropped shows that an image whose blobs were not kept is a hit all the same, also for
+// another target, and that its layers are fetched again where their images are gone.
+func TestDropped(t *testing.T) {
+	b := newBench(t)
+	img := b.AddImage("r", "v1", stack(t, 3)...)
+	drop := func(o *Options, _ *cas.Options) { o.DropBlobs, o.Target = true, VMDK }
+	r := b.mustRun("r:v1", drop)
+	for _, d := range img.Layers {
+		if _, err := os.Stat(filepath.Join(b.dir, "blobs", strings.Replace(d, ":", "/", 1))); err == nil {
+			t.Errorf("%s is kept", d)
+		}
+	}
+	before := b.requests()
+	if again := b.mustRun("r:v1", drop); !again.Hit {
+		t.Errorf("%s", again.JSON())
+	}
+	if flat := b.mustRun("r:v1", func(o *Options, _ *cas.Options) { o.Pull.Policy = pull.Never }); !flat.Flat.Built || flat.Layers[0].Built {
+		t.Errorf("%s", flat.JSON())
+	}
+	if n := b.requests(); n != before {
+		t.Errorf("%d requests", n-before)
+	}
+	must(t, os.Remove(r.Layers[1].Path))
+	if again := b.mustRun("r:v1", drop); again.Layers[0].Built || !again.Layers[1].Built {
+		t.Errorf("%s", again.JSON())
+	}
+}
+
+// TestMaxCacheSize shows that images that were not used for long make room, but not the one
+// that was just made, nor what it shares.
+func TestMaxCacheSize(t *testing.T) {
+	b := newBench(t)
+	l := stack(t, 4)
+	b.AddImage("r", "old", l[0], l[1])
+	b.AddImage("r", "middle", l[0], l[2])
+	b.AddImage("r", "new", l[0], l[3])
+	at := func(hours int) time.Time { return time.Date(2026, 1, 1, hours, 0, 0, 0, time.UTC) }
+	old := b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Now = at(1) })
+	middle := b.mustRun("r:middle", func(o *Options, _ *cas.Options) { o.Now = at(2) })
+	b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Now = at(3) })
+	r := b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(4), 1<<40 })
+	for _, p := range slices.Concat(paths(old), paths(middle)) {
+		if _, err := os.Stat(p); err != nil {
+			t.Error(err)
+		}
+	}
+	store, err := cas.Open(t.Context(), b.dir, cas.Options{})
+	must(t, err)
+	list, err := imagecache.List(t.Context(), store)
+	must(t, err)
+	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(5), list.Size-4096 })
+	if _, err := os.Stat(middle.Layers[1].Path); err == nil {
+		t.Error("what was not used for the longest time is still there")
+	}
+	if _, err := os.Stat(old.Layers[1].Path); err != nil {
+		t.Error(err)
+	}
+	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(6), 1 })
+	if _, err := os.Stat(old.Layers[1].Path); err == nil {
+		t.Error("more than the limit is there")
+	}
+	for _, p := range paths(r) {
+		if _, err := os.Stat(p); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
-	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/oci/registry"
 )
 
@@ -53,7 +53,7 @@ func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, 
 	if err != nil {
 		return nil, err
 	}
-	return behindCache(ctx, hosts.FullName(ref), repository{repo, client}, opts), nil
+	return behindCache(ctx, names.Full(ref), repository{repo, client}, opts), nil
 }
 
 func behindCache(ctx context.Context, name string, from origin, opts Options) *remote {
