@@ -15,7 +15,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
@@ -207,9 +206,9 @@ func TestHostileStrings(t *testing.T) {
 	})
 	must(t, err)
 	p := ocitest.NewPack()
-	c := p.Blob(digest.SHA256, types.OCIConfigJSON, conf)
-	m := p.Blob(digest.SHA256, types.OCIManifestSchema1, manifest.Encode(manifest.Document{
-		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: &c, Layers: []manifest.Descriptor{p.Blob(digest.SHA256, types.OCIUncompressedLayer, layer)},
+	c := p.Blob(digest.SHA256, "application/vnd.oci.image.config.v1+json", conf)
+	m := p.Blob(digest.SHA256, "application/vnd.oci.image.manifest.v1+json", manifest.Encode(manifest.Document{
+		SchemaVersion: 2, MediaType: "application/vnd.oci.image.manifest.v1+json", Config: &c, Layers: []manifest.Descriptor{p.Blob(digest.SHA256, "application/vnd.oci.image.layer.v1.tar", layer)},
 	}))
 	p.Index(ocitest.Named(m, hostile))
 	r := b.mustRun("oci:"+p.Dir(t), func(o *Options, _ *cas.Options) { o.Pull.As = "x" })

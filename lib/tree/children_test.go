@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestChildren(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var all []string
-	for name := range 2 * maxFew {
+	for name := range 4 * maxFew {
 		all = append(all, fmt.Sprint(name))
 	}
 	slices.Sort(all)
@@ -44,7 +45,7 @@ func TestChildren(t *testing.T) {
 			if got := slices.Collect(dir.children.all()); len(got) != len(want) || dir.children.len() != len(want) {
 				t.Fatalf("%d, yields %d, want %d", dir.children.len(), len(got), len(want))
 			}
-			for name := range 2 * maxFew {
+			for name := range 4 * maxFew {
 				if name := fmt.Sprint(name); dir.Child(name) != want[name] {
 					t.Fatalf("%s: %v", name, dir.Child(name))
 				}
@@ -56,6 +57,22 @@ func TestChildren(t *testing.T) {
 			if sorted := slices.Sorted(maps.Keys(want)); !slices.Equal(names, sorted) {
 				t.Fatalf("%q, want %q", names, sorted)
 			}
+		}
+	}
+}
+
+// TestChildrenInOrder has no map for names that come in byte order, or nearly.
+func TestChildrenInOrder(t *testing.T) {
+	dir := &Node{}
+	for i := range 1000 {
+		dir.set(&Node{name: fmt.Sprintf("%04d", i^7)})
+	}
+	if dir.children.many != nil || !slices.IsSortedFunc(dir.children.list, func(a, b *Node) int { return strings.Compare(a.name, b.name) }) {
+		t.Errorf("%d names in the slice, %d in the map", len(dir.children.list), len(dir.children.many))
+	}
+	for i := range 1000 {
+		if name := fmt.Sprintf("%04d", i); dir.Child(name) == nil || dir.Child(name+"a") != nil {
+			t.Fatal(name)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *
 //
 // After an error t must not be used.
 func (t *Tree) Apply(layer *Tree) error {
+	t.last, layer.last = parent{}, parent{} // both trees lose directories
 	a := applier{t: t, layer: layer}
 	if err := a.collect(layer.root, nil, t.root, nil); err != nil {
 		return err
