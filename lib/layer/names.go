@@ -22,7 +22,7 @@ import (
 type names struct {
 	meter     *tree.Meter
 	emit      func(*tree.Entry)
-	givesAway bool       // gives entries away (see tree.TakeLayer): inodes are the entries themselves
+	givesAway bool       // see Options.GivesAway: inodes are the entries themselves
 	tree      *tree.Tree // without contents
 	inodes    tree.EntrySlab
 	whited    map[string]bool

@@ -58,9 +58,13 @@ type Options struct {
 
 	Warn func(msg string) // may be nil
 
-	meter     *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
-	works     context.Context // ends the wait for Window, as Close does; may be nil
-	givesAway bool            // see tree.TakeLayer
+	// GivesAway lets the caller keep and change the entries, as tree.Tree.Take does, whose
+	// inodes are then in memory only once. It must not change Type, Link and Lower of one,
+	// and the reader repeats other changes in hard links to it.
+	GivesAway bool
+
+	meter *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
+	works context.Context // ends the wait for Window, as Close does; may be nil
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -121,7 +125,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	l.ahead = blockio.NewAhead(l.unpacked, tap)
 	l.tar.in = l.ahead
 	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
-	l.names.givesAway = opts.givesAway
+	l.names.givesAway = opts.GivesAway
 	return l, nil
 }
 
@@ -289,7 +293,7 @@ func (l *Reader) takeFile(h *header, path string) error {
 	if dropped, err := l.describe(e, h, path); err != nil || dropped {
 		return err
 	}
-	if l.opts.givesAway {
+	if l.opts.GivesAway {
 		e = l.given.Copy(e)
 	}
 	return l.names.add(e)

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -135,4 +136,13 @@ func (s *children) all() iter.Seq[*Node] {
 			}
 		}
 	}
+}
+
+// removeAll removes the nodes for which drop returns true.
+func (s *children) removeAll(drop func(*Node) bool) {
+	if s == nil {
+		return
+	}
+	s.list = slices.DeleteFunc(s.list, drop)
+	maps.DeleteFunc(s.many, func(_ string, c *Node) bool { return drop(c) })
 }

@@ -14,11 +14,19 @@ import (
 // becomes the other.
 func TestChildren(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	var all []string
+	for name := range 4 * maxFew {
+		all = append(all, fmt.Sprint(name))
+	}
+	slices.Sort(all)
+	for round := range 200 {
 		dir, want := &Node{}, map[string]*Node{}
-		for range 100 {
-			c := &Node{name: fmt.Sprint(rnd.IntN(4 * maxFew))}
-			switch rnd.IntN(9) {
+		for i := range 100 {
+			c := &Node{name: all[rnd.IntN(len(all))]}
+			if round%2 == 1 && rnd.IntN(20) > 0 {
+				c.name = all[i%len(all)] // mostly in order
+			}
+			switch rnd.IntN(9 + 20*(round%2)) {
 			case 0:
 				dir.children.remove(c.name)
 				delete(want, c.name)
@@ -28,12 +36,8 @@ func TestChildren(t *testing.T) {
 					t.Fatalf("settled %v, want %v", settled, sorted)
 				}
 			case 1:
-				for c := range dir.children.all() {
-					if c.name < "3" {
-						dir.children.remove(c.name)
-						delete(want, c.name)
-					}
-				}
+				dir.children.removeAll(func(c *Node) bool { return c.name < "3" })
+				maps.DeleteFunc(want, func(name string, _ *Node) bool { return name < "3" })
 			default:
 				dir.set(c)
 				want[c.name] = c

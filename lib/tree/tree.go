@@ -119,11 +119,11 @@ func (t *Tree) Lookup(path string) *Node {
 // Put returns the Entry that t holds: a copy of e without Path, whose Content the caller may
 // replace, or the inode to which a hard link was bound.
 func (t *Tree) Put(e *Entry) (*Entry, error) {
-	return t.take(t.slabs.entries.Copy(e))
+	return t.Take(t.slabs.entries.Copy(e))
 }
 
-// take is Put, but t may hold e itself and not a copy.
-func (t *Tree) take(e *Entry) (*Entry, error) {
+// Take is Put for an entry that the caller gives away: t may hold e itself and not a copy.
+func (t *Tree) Take(e *Entry) (*Entry, error) {
 	path, lower := e.Path, e.Lower
 	inode, err := t.inode(e)
 	if err != nil {
