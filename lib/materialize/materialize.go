@@ -18,7 +18,7 @@ import (
 
 // ABI is the version of all that makes artifacts: reading layers, merging them, and the
 // writers of file systems. It goes up when the bytes of any artifact change.
-const ABI = "1"
+const ABI = "2"
 
 // Materialize makes the artifacts of an image that opts ask for, or finds them in the cache.
 // After success all of them are complete and durable, every layer of the image has been
