@@ -364,7 +364,7 @@ func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) erro
 func (f *inflater) symbol(table []entry, root uint) (entry, error) {
 	for {
 		e := table[f.bits&(1<<root-1)]
-		if e&isSubtable != 0 && e&isOther != 0 && e&isLiteral == 0 {
+		if e&(isOther|isSubtable) == isOther|isSubtable {
 			e = table[e.second(f.bits, root)]
 		}
 		n := e.codeLen()
@@ -413,12 +413,11 @@ func (f *inflater) slow() error {
 		f.out[f.w] = byte(e >> 16)
 		f.w++
 		return nil
-	case e&isOther != 0:
-		if e&isEnd == 0 {
-			return f.corrupt("symbol that does not exist")
-		}
+	case e&(isOther|isEnd) == isOther|isEnd:
 		f.endBlock()
 		return nil
+	case e&(isOther|isBad) == isOther|isBad:
+		return f.corrupt("symbol that does not exist")
 	}
 	length, err := f.extra(e)
 	if err != nil {
@@ -474,58 +473,53 @@ func (f *inflater) fast() error {
 	nbits |= 56
 	e := lit[bits&(1<<litBits-1)]
 	for pos <= stop && w < outLimit {
-		if at := w & (outSize - 1); e >= isLiteral {
-			bits, nbits = bits>>e.drop(), nbits-uint(e)
-			out[at] = byte(e >> 16)
+		out[w&(outSize-1)] = byte(e >> 16)
+		w += int(e >> 31)
+		bits, nbits = bits>>(e&63), nbits-uint(e)
+		e = lit[bits&(1<<litBits-1)]
+		if e >= isLiteral {
+			out[w&(outSize-1)] = byte(e >> 16)
 			w++
-			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				out[at+1] = byte(e >> 16)
-				w++
-				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-					bits, nbits = bits>>e.drop(), nbits-uint(e)
-					out[at+2] = byte(e >> 16)
-					w++
-					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-					pos += int(^nbits>>3) & 7
-					nbits |= 56
-					e = lit[bits&(1<<litBits-1)]
-					continue
-				}
-			}
+			bits, nbits = bits>>(e&63), nbits-uint(e)
+			e = lit[bits&(1<<litBits-1)]
+			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+			pos += int(^nbits>>3) & 7
+			nbits |= 56
+			continue
 		}
+		length := int(e >> 16)
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = lit[e.second(bits, litBits)&(litSize-1)]
 			}
 			if e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
 				out[w&(outSize-1)] = byte(e >> 16)
 				w++
+				bits, nbits = bits>>(e&63), nbits-uint(e)
+				e = lit[bits&(1<<litBits-1)]
 				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 				pos += int(^nbits>>3) & 7
 				nbits |= 56
-				e = lit[bits&(1<<litBits-1)]
 				continue
 			}
-			if e&isOther != 0 {
-				if e&isEnd == 0 {
-					what = "symbol that does not exist"
-					break
-				}
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
+			if e&isBad != 0 {
+				what = "symbol that does not exist"
+				break
+			}
+			if e&isEnd != 0 {
+				bits, nbits = bits>>e.drop(), nbits-e.drop()
 				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
 				f.endBlock()
 				return nil
 			}
+			length = e.value(bits)
 		}
-		length := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		bits, nbits = bits>>e.drop(), nbits-e.drop()
 
+		e = f.dist[bits&(1<<distBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 		pos += int(^nbits>>3) & 7
 		nbits |= 56
-		e = f.dist[bits&(1<<distBits-1)]
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = f.dist[e.second(bits, distBits)&(distSize-1)]
@@ -535,16 +529,16 @@ func (f *inflater) fast() error {
 				break
 			}
 		}
-		distance := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>e.codeLen())
+		bits, nbits = bits>>(e&63), nbits-uint(e)
 		if distance > w-f.base {
 			what = "distance to before the beginning"
 			break
 		}
+		e = lit[bits&(1<<litBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 		pos += int(^nbits>>3) & 7
 		nbits |= 56
-		e = lit[bits&(1<<litBits-1)]
 		at, from := w&(outSize-1), (w-distance)&(outSize-1)
 		w += length
 		switch {

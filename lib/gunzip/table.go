@@ -25,28 +25,38 @@ const (
 // An entry of a table tells what the next bits mean:
 //
 //	31     it is a literal
-//	16-23  the literal; 16-30 the base of a length or a distance; the index of a
-//	       second table
-//	15     something else: see 13 and 14
-//	14     a second table has to be consulted
-//	13     end of block; without 13 and 14, no code has these bits
-//	8-11   bits of the code; for a second table, bits of its index
-//	0-5    bits to drop: those of the code and its extra bits
+//	16-30  the literal; a length or the base of a distance; the index of a second
+//	       table
+//	12-15  bits of the code, 0 if no code has these bits; for a second table, bits
+//	       of its index
+//	11     something else: see 28 to 30, or the base of a length with its extra bits
+//	       still to be added
+//	6-10   bits to drop: those of the code and its extra bits
+//	0-5    the same for a literal or a distance, otherwise 0
+//
+// In an entry with bit 11:
+//
+//	30     a second table has to be consulted
+//	29     end of block
+//	28     no code, or a symbol that does not exist
+//
+// So a literal can be dropped without asking whether it is one.
 type entry uint32
 
 const (
 	isLiteral  entry = 1 << 31
-	isOther    entry = 1 << 15
-	isSubtable entry = 1 << 14
-	isEnd      entry = 1 << 13
-	noCode           = isOther
+	isOther    entry = 1 << 11
+	isSubtable entry = 1 << 30
+	isEnd      entry = 1 << 29
+	isBad      entry = 1 << 28
+	noCode           = isOther | isBad
 )
 
 // drop is the number of bits that e stands for.
-func (e entry) drop() uint { return uint(e) & 63 }
+func (e entry) drop() uint { return uint(e>>6) & 31 }
 
 // codeLen is the number of bits of the code itself, 0 if e is not a code.
-func (e entry) codeLen() uint { return uint(e>>8) & 15 }
+func (e entry) codeLen() uint { return uint(e>>12) & 15 }
 
 // value is the base of a length or a distance plus its extra bits, taken from b,
 // which begins with the code.
@@ -57,7 +67,7 @@ func (e entry) value(b uint64) int {
 // second is the index of the entry in the second table, for the bits of b after the
 // first root ones.
 func (e entry) second(b uint64, root uint) uint64 {
-	return uint64(e>>16) + b>>root&(1<<e.codeLen()-1)
+	return uint64(e>>16&0xfff) + b>>root&(1<<e.codeLen()-1)
 }
 
 // RFC 1951, 3.2.5: the base and the extra bits of each symbol.
@@ -78,7 +88,7 @@ var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
 		case i == 256:
 			lit[i] = isOther | isEnd
 		case i < maxLitCodes:
-			lit[i] = entry(lengthBase[i-257])<<16 | entry(lengthExtra[i-257])
+			lit[i] = isOther | entry(lengthBase[i-257])<<16 | entry(lengthExtra[i-257])<<6
 		default:
 			lit[i] = noCode
 		}
@@ -86,7 +96,7 @@ var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
 	for i := range dist {
 		dist[i] = noCode
 		if i < maxDistCodes {
-			dist[i] = entry(distBase[i])<<16 | entry(distExtra[i])
+			dist[i] = entry(distBase[i])<<16 | entry(distExtra[i])*(1<<6+1)
 		}
 	}
 	return
@@ -155,7 +165,22 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 		length = n
 		first := uint(bits.Reverse16(uint16(huff))) >> (16 - n) // deflate sends codes highest bit first
 		huff++
-		e := symbols[sym] + entry(n)<<8 + entry(n)
+		e := symbols[sym] + entry(n)*(1<<12+1<<6)
+		if e&isOther == 0 {
+			e += entry(n)
+		}
+		if all := e.drop(); all <= root && e&(isOther|isEnd|isBad) == isOther {
+			// A length with its extra bits.
+			e += entry(all-n)<<12 - isOther
+			for v := range uint(1) << (all - n) {
+				for i := first | v<<n; i < 1<<root; i += 1 << all {
+					table[i] = e
+				}
+				e += 1 << 16
+			}
+			c.count[n]--
+			continue
+		}
 		if n <= root {
 			for i := first; i < 1<<root; i += 1 << n {
 				table[i] = e
@@ -166,7 +191,7 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 		if p := first & (1<<root - 1); p != prefix {
 			prefix, start, size = p, next, c.secondBits(n, root)
 			next += 1 << size
-			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<8 | entry(root)
+			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<12 | entry(root)<<6
 		}
 		for i := first >> root; i < 1<<size; i += 1 << (n - root) {
 			table[start+i] = e

@@ -162,58 +162,53 @@ func (t *tokenizer) symbols() error {
 	nbits |= 56
 	e := lit[bits&(1<<litBits-1)]
 	for pos <= stop && n <= tokenLimit && l <= litLimit {
-		if at := l & (litCount - 1); e >= isLiteral {
-			bits, nbits = bits>>e.drop(), nbits-uint(e)
-			s.lit[at] = byte(e >> 16)
+		s.lit[l&(litCount-1)] = byte(e >> 16)
+		l += int(e >> 31)
+		bits, nbits = bits>>(e&63), nbits-uint(e)
+		e = lit[bits&(1<<litBits-1)]
+		if e >= isLiteral {
+			s.lit[l&(litCount-1)] = byte(e >> 16)
 			l++
-			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				s.lit[at+1] = byte(e >> 16)
-				l++
-				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-					bits, nbits = bits>>e.drop(), nbits-uint(e)
-					s.lit[at+2] = byte(e >> 16)
-					l++
-					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-					pos += int(^nbits>>3) & 7
-					nbits |= 56
-					e = lit[bits&(1<<litBits-1)]
-					continue
-				}
-			}
+			bits, nbits = bits>>(e&63), nbits-uint(e)
+			e = lit[bits&(1<<litBits-1)]
+			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+			pos += int(^nbits>>3) & 7
+			nbits |= 56
+			continue
 		}
+		length := int(e >> 16)
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = lit[e.second(bits, litBits)&(litSize-1)]
 			}
 			if e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
 				s.lit[l&(litCount-1)] = byte(e >> 16)
 				l++
+				bits, nbits = bits>>(e&63), nbits-uint(e)
+				e = lit[bits&(1<<litBits-1)]
 				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 				pos += int(^nbits>>3) & 7
 				nbits |= 56
-				e = lit[bits&(1<<litBits-1)]
 				continue
 			}
-			if e&isOther != 0 {
-				if e&isEnd == 0 {
-					bad = true
-					break
-				}
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
+			if e&isBad != 0 {
+				bad = true
+				break
+			}
+			if e&isEnd != 0 {
+				bits, nbits = bits>>e.drop(), nbits-e.drop()
 				t.bits, t.nbits, t.pos, s.l, s.n = bits, nbits&63, pos, l, n
 				t.endBlock()
 				return nil
 			}
+			length = e.value(bits)
 		}
-		length := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		bits, nbits = bits>>e.drop(), nbits-e.drop()
 
+		e = t.dist[bits&(1<<distBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 		pos += int(^nbits>>3) & 7
 		nbits |= 56
-		e = t.dist[bits&(1<<distBits-1)]
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = t.dist[e.second(bits, distBits)&(distSize-1)]
@@ -223,12 +218,12 @@ func (t *tokenizer) symbols() error {
 				break
 			}
 		}
-		distance := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>e.codeLen())
+		bits, nbits = bits>>(e&63), nbits-uint(e)
+		e = lit[bits&(1<<litBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 		pos += int(^nbits>>3) & 7
 		nbits |= 56
-		e = lit[bits&(1<<litBits-1)]
 		if l-s.at > maxRun {
 			s.l, s.n = l, n
 			s.flush(maxRun)
