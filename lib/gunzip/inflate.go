@@ -17,7 +17,7 @@ const (
 	// outLimit is where in the output buffer the last symbol or token may begin. The
 	// rest of the buffer has room for its literals, a match, and the words that a copy
 	// may write past the end of the match.
-	outLimit = outSize - (maxRun + 258 + 2*word)
+	outLimit = outSize - (maxRun + 258 + 32)
 
 	// inRound is how much input a round of the fast loop takes at most, in bytes.
 	inRound = 2 * word
@@ -61,9 +61,11 @@ type inflater struct {
 	fixed bool // lit and dist hold the fixed codes; a block that uses them can be of ten bits
 }
 
+var stride = [8]uint8{8, 8, 8, 6, 8, 5, 6, 7}
+
 // output is a buffer of decompressed bytes. It begins with the last window of the
 // previous buffer.
-type output [outSize + 2*word]byte
+type output [outSize + 32]byte
 
 // begin makes f ready for a stream at the current position.
 func (f *inflater) begin() {
@@ -541,23 +543,28 @@ func (f *inflater) fast() error {
 		nbits |= 56
 		at, from := w&(outSize-1), (w-distance)&(outSize-1)
 		w += length
-		switch {
-		case distance >= 8:
-			// Most matches end within two words, without a loop to predict.
-			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
-			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
-			for n := 16; n < length; n += 8 {
+		if distance >= 16 {
+			// Most matches end within two pieces, without a loop to predict.
+			*(*[16]byte)(out[at:]) = *(*[16]byte)(out[from:])
+			*(*[16]byte)(out[at+16:]) = *(*[16]byte)(out[from+16:])
+			for n := 32; n < length; n += 16 {
+				*(*[16]byte)(out[(at+n)&(outSize-1):]) = *(*[16]byte)(out[(from+n)&(outSize-1):])
+			}
+			continue
+		}
+		if distance >= 8 {
+			for n := 0; n < length; n += 8 {
 				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+n)&(outSize-1):]))
 			}
-		case distance == 1:
-			run := uint64(out[from]) * 0x0101010101010101
-			for n := 0; n < length; n += 8 {
-				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
-			}
-		default:
-			for n := range length {
-				out[(at+n)&(outSize-1)] = out[(from+n)&(outSize-1)]
-			}
+			continue
+		}
+		// Words of a pattern of whole periods.
+		run := binary.LittleEndian.Uint64(out[from:]) & (1<<(8*uint(distance)&63) - 1)
+		for n := uint(distance) * 8; n < 64; n *= 2 {
+			run |= run << (n & 63)
+		}
+		for n := 0; n < length; n += int(stride[distance&7]) {
+			binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
 		}
 	}
 	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
