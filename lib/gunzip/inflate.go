@@ -175,6 +175,12 @@ func (f *inflater) fill() error {
 // need makes sure that at least n bits, up to 56, are in bits.
 func (f *inflater) need(n uint) error {
 	for f.nbits < n {
+		if f.end-f.pos >= word {
+			f.bits |= binary.LittleEndian.Uint64(f.in[f.pos:]) << f.nbits
+			f.pos += int(63-f.nbits) / 8
+			f.nbits |= 56
+			return nil
+		}
 		if f.pos == f.end {
 			if err := f.fill(); err != nil {
 				return err
@@ -515,8 +521,9 @@ func (f *inflater) fast() error {
 				return nil
 			}
 			length = e.value(bits)
+			e &^= isOther
 		}
-		bits, nbits = bits>>e.drop(), nbits-e.drop()
+		bits, nbits = bits>>(e>>6&63), nbits-uint(e>>6)
 
 		e = f.dist[bits&(1<<distBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)

@@ -147,58 +147,101 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 		return false
 	}
 	if c.maxLen <= 1 { // some entries get no code
-		for i := range table[:1<<root] {
-			table[i] = noCode
+		table[0], table[1] = noCode, noCode
+	}
+	var (
+		huff   uint // the next code, its first bit the lowest
+		sorted = c.sorted[:c.symbols]
+
+		lengths [len(lengthBase)]uint16 // codes of lengths with extra bits
+		extra   int                     // in lengths
+	)
+	// A table for codes up to n bits, twice, is one for codes up to n+1 bits.
+	for n := uint(1); n <= root; n++ {
+		for range c.count[n] {
+			e := symbols[sorted[0]].coded(n)
+			switch {
+			case e&(isOther|isEnd|isBad) != isOther:
+			case e.drop() == n:
+				e -= isOther
+			default:
+				lengths[extra] = uint16(huff)
+				extra++
+			}
+			table[huff] = e
+			sorted = sorted[1:]
+			huff = following(huff, n)
+		}
+		if n < root {
+			copy(table[1<<n:2<<n], table[:1<<n])
 		}
 	}
+	for _, huff := range lengths[:extra] {
+		addExtra(table, root, uint(huff))
+	}
+	c.seconds(table, root, huff, lens, symbols, sorted)
+	return true
+}
+
+// coded is e, the entry of a symbol, for a code of n bits.
+func (e entry) coded(n uint) entry {
+	e += entry(n) * (1<<12 + 1<<6)
+	if e&isOther == 0 {
+		e += entry(n)
+	}
+	return e
+}
+
+// following is the code of n bits after huff. Both have their first bit lowest.
+func following(huff, n uint) uint {
+	// The number of ones at the end, from the highest bit of the code downwards.
+	ones := uint(bits.LeadingZeros16(^uint16(huff << (16 - n))))
+	if ones >= n {
+		return 0
+	}
+	return huff&(1<<(n-1-ones)-1) | 1<<(n-1-ones)
+}
+
+// seconds adds the second tables, for the symbols in sorted, whose codes are longer than
+// root and begin with huff.
+func (c *code) seconds(table []entry, root, huff uint, lens []uint8, symbols []entry, sorted []uint16) {
 	var (
 		prefix = uint(1) << root // of the current second table; none yet
 		start  uint
 		size   uint              // bits of its index
 		next   = uint(1) << root // index of the next second table
-		huff   uint              // the current code
-		length uint
 	)
-	for _, sym := range c.sorted[:c.symbols] {
+	for _, sym := range sorted {
 		n := uint(lens[sym])
-		huff <<= n - length
-		length = n
-		first := uint(bits.Reverse16(uint16(huff))) >> (16 - n) // deflate sends codes highest bit first
-		huff++
-		e := symbols[sym] + entry(n)*(1<<12+1<<6)
-		if e&isOther == 0 {
-			e += entry(n)
-		}
-		if all := e.drop(); all <= root && e&(isOther|isEnd|isBad) == isOther {
-			// A length with its extra bits.
-			e += entry(all-n)<<12 - isOther
-			for v := range uint(1) << (all - n) {
-				for i := first | v<<n; i < 1<<root; i += 1 << all {
-					table[i] = e
-				}
-				e += 1 << 16
-			}
-			c.count[n]--
-			continue
-		}
-		if n <= root {
-			for i := first; i < 1<<root; i += 1 << n {
-				table[i] = e
-			}
-			c.count[n]--
-			continue
-		}
-		if p := first & (1<<root - 1); p != prefix {
+		if p := huff & (1<<root - 1); p != prefix {
 			prefix, start, size = p, next, c.secondBits(n, root)
 			next += 1 << size
 			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<12 | entry(root)<<6
 		}
-		for i := first >> root; i < 1<<size; i += 1 << (n - root) {
+		e := symbols[sym].coded(n)
+		for i := huff >> root; i < 1<<size; i += 1 << (n - root) {
 			table[start+i] = e
 		}
 		c.count[n]--
+		huff = following(huff, n)
 	}
-	return true
+}
+
+// addExtra puts the value of its extra bits into the entries of a length whose code, n bits
+// at huff, and extra bits fit in an index of root bits.
+func addExtra(table []entry, root, huff uint) {
+	e := table[huff]
+	n, all := e.codeLen(), e.drop()
+	if all > root {
+		return
+	}
+	e += entry(all-n)<<12 - isOther
+	for v := huff; v < 1<<all; v += 1 << n {
+		for i := v; i < 1<<root; i += 1 << all {
+			table[i] = e
+		}
+		e += 1 << 16
+	}
 }
 
 // secondBits is the size, in bits, of the second table whose first code has n bits:
