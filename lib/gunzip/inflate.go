@@ -20,7 +20,7 @@ const (
 	outLimit = outSize - (maxRun + 258 + 32)
 
 	// inRound is how much input a round of the fast loop takes at most, in bytes.
-	inRound = 2 * word
+	inRound = 3 * word
 )
 
 // ErrCorrupt is wrapped by every error about the form of a gzip stream.
@@ -472,7 +472,7 @@ func (f *inflater) fast() error {
 		bits  = f.bits
 		nbits = f.nbits
 		out   = f.out
-		w     = f.w
+		w     = uint(f.w)
 		lit   = &f.lit
 		what  = ""
 	)
@@ -481,12 +481,12 @@ func (f *inflater) fast() error {
 	nbits |= 56
 	e := lit[bits&(1<<litBits-1)]
 	for pos <= stop && w < outLimit {
-		out[w&(outSize-1)] = byte(e >> 16)
-		w += int(e >> 31)
+		out[w] = byte(e >> 16)
+		w += uint(e >> 31)
 		bits, nbits = bits>>(e&63), nbits-uint(e)
 		e = lit[bits&(1<<litBits-1)]
 		if e >= isLiteral {
-			out[w&(outSize-1)] = byte(e >> 16)
+			out[w] = byte(e >> 16)
 			w++
 			bits, nbits = bits>>(e&63), nbits-uint(e)
 			e = lit[bits&(1<<litBits-1)]
@@ -495,13 +495,13 @@ func (f *inflater) fast() error {
 			nbits |= 56
 			continue
 		}
-		length := int(e >> 16)
+		length := uint(e >> 16)
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = lit[e.second(bits, litBits)&(litSize-1)]
 			}
 			if e >= isLiteral {
-				out[w&(outSize-1)] = byte(e >> 16)
+				out[w] = byte(e >> 16)
 				w++
 				bits, nbits = bits>>(e&63), nbits-uint(e)
 				e = lit[bits&(1<<litBits-1)]
@@ -516,20 +516,24 @@ func (f *inflater) fast() error {
 			}
 			if e&isEnd != 0 {
 				bits, nbits = bits>>e.drop(), nbits-e.drop()
-				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
+				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, int(w)
 				f.endBlock()
 				return nil
 			}
-			length = e.value(bits)
-			e &^= isOther
+			length = uint(e.value(bits))
+			bits, nbits = bits>>e.drop(), nbits-e.drop()
+			e = f.dist[bits&(1<<distBits-1)]
+			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+			pos += int(^nbits>>3) & 7
+			nbits |= 56
+		} else {
+			bits, nbits = bits>>(e>>6&63), nbits-uint(e>>6)
+			e = f.dist[bits&(1<<distBits-1)]
 		}
-		bits, nbits = bits>>(e>>6&63), nbits-uint(e>>6)
-
-		e = f.dist[bits&(1<<distBits-1)]
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
 		if e&isOther != 0 {
+			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
+			pos += int(^nbits>>3) & 7
+			nbits |= 56
 			if e&isSubtable != 0 {
 				e = f.dist[e.second(bits, distBits)&(distSize-1)]
 			}
@@ -538,9 +542,9 @@ func (f *inflater) fast() error {
 				break
 			}
 		}
-		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>e.codeLen())
+		distance := uint(e>>16) + uint(bits&(1<<(e&63)-1)>>e.codeLen())
 		bits, nbits = bits>>(e&63), nbits-uint(e)
-		if distance > w-f.base {
+		if distance > w-uint(f.base) {
 			what = "distance to before the beginning"
 			break
 		}
@@ -548,19 +552,19 @@ func (f *inflater) fast() error {
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
 		pos += int(^nbits>>3) & 7
 		nbits |= 56
-		at, from := w&(outSize-1), (w-distance)&(outSize-1)
+		at, from := w, (w-distance)&(outSize-1)
 		w += length
 		if distance >= 16 {
 			// Most matches end within two pieces, without a loop to predict.
 			*(*[16]byte)(out[at:]) = *(*[16]byte)(out[from:])
 			*(*[16]byte)(out[at+16:]) = *(*[16]byte)(out[from+16:])
-			for n := 32; n < length; n += 16 {
+			for n := uint(32); n < length; n += 16 {
 				*(*[16]byte)(out[(at+n)&(outSize-1):]) = *(*[16]byte)(out[(from+n)&(outSize-1):])
 			}
 			continue
 		}
 		if distance >= 8 {
-			for n := 0; n < length; n += 8 {
+			for n := uint(0); n < length; n += 8 {
 				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+n)&(outSize-1):]))
 			}
 			continue
@@ -570,11 +574,11 @@ func (f *inflater) fast() error {
 		for n := uint(distance) * 8; n < 64; n *= 2 {
 			run |= run << (n & 63)
 		}
-		for n := 0; n < length; n += int(stride[distance&7]) {
+		for n := uint(0); n < length; n += uint(stride[distance&7]) {
 			binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
 		}
 	}
-	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
+	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, int(w)
 	if what != "" {
 		return f.corrupt(what)
 	}
