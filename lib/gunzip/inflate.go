@@ -453,7 +453,7 @@ func (f *inflater) slow() error {
 
 // extra removes the extra bits of e, whose code has been dropped, and returns its value.
 func (f *inflater) extra(e entry) (int, error) {
-	n := e.drop() - e.codeLen()
+	n := e.all() - e.codeLen()
 	if err := f.need(n); err != nil {
 		return 0, err
 	}
@@ -485,6 +485,7 @@ func (f *inflater) fast() error {
 		w += uint(e >> 31)
 		bits, nbits = bits>>(e&63), nbits-uint(e)
 		e = lit[bits&(1<<litBits-1)]
+		d := f.dist[bits>>(e>>6&63)&(1<<distBits-1)]
 		if e >= isLiteral {
 			out[w] = byte(e >> 16)
 			w++
@@ -528,7 +529,7 @@ func (f *inflater) fast() error {
 			nbits |= 56
 		} else {
 			bits, nbits = bits>>(e>>6&63), nbits-uint(e>>6)
-			e = f.dist[bits&(1<<distBits-1)]
+			e = d
 		}
 		if e&isOther != 0 {
 			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
@@ -542,7 +543,7 @@ func (f *inflater) fast() error {
 				break
 			}
 		}
-		distance := uint(e>>16) + uint(bits&(1<<(e&63)-1)>>e.codeLen())
+		distance := uint(e>>16) + uint(bits&(1<<(e&63)-1)>>(e>>6&63))
 		bits, nbits = bits>>(e&63), nbits-uint(e)
 		if distance > w-uint(f.base) {
 			what = "distance to before the beginning"
@@ -554,18 +555,15 @@ func (f *inflater) fast() error {
 		nbits |= 56
 		at, from := w, (w-distance)&(outSize-1)
 		w += length
-		if distance >= 16 {
-			// Most matches end within two pieces, without a loop to predict.
-			*(*[16]byte)(out[at:]) = *(*[16]byte)(out[from:])
-			*(*[16]byte)(out[at+16:]) = *(*[16]byte)(out[from+16:])
-			for n := uint(32); n < length; n += 16 {
-				*(*[16]byte)(out[(at+n)&(outSize-1):]) = *(*[16]byte)(out[(from+n)&(outSize-1):])
-			}
-			continue
-		}
 		if distance >= 8 {
-			for n := uint(0); n < length; n += 8 {
-				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+n)&(outSize-1):]))
+			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
+			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
+			binary.LittleEndian.PutUint64(out[at+16:], binary.LittleEndian.Uint64(out[from+16:]))
+			binary.LittleEndian.PutUint64(out[at+24:], binary.LittleEndian.Uint64(out[from+24:]))
+			for n := uint(32); n < length; n += 16 {
+				to, of := (at+n)&(outSize-1), (from+n)&(outSize-1)
+				binary.LittleEndian.PutUint64(out[to:], binary.LittleEndian.Uint64(out[of:]))
+				binary.LittleEndian.PutUint64(out[to+8:], binary.LittleEndian.Uint64(out[of+8:]))
 			}
 			continue
 		}

@@ -55,6 +55,8 @@ const (
 // drop is the number of bits that e stands for.
 func (e entry) drop() uint { return uint(e>>6) & 31 }
 
+func (e entry) all() uint { return max(e.drop(), uint(e)&63) }
+
 // codeLen is the number of bits of the code itself, 0 if e is not a code.
 func (e entry) codeLen() uint { return uint(e>>12) & 15 }
 
@@ -96,7 +98,7 @@ var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
 	for i := range dist {
 		dist[i] = noCode
 		if i < maxDistCodes {
-			dist[i] = entry(distBase[i])<<16 | entry(distExtra[i])*(1<<6+1)
+			dist[i] = entry(distBase[i])<<16 | entry(distExtra[i])
 		}
 	}
 	return

@@ -218,7 +218,7 @@ func (t *tokenizer) symbols() error {
 				break
 			}
 		}
-		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>e.codeLen())
+		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>6&63))
 		bits, nbits = bits>>(e&63), nbits-uint(e)
 		e = lit[bits&(1<<litBits-1)]
 		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
