@@ -329,9 +329,14 @@ func (f *inflater) dynamicCodes() error {
 // readLengths decodes the lengths of both codes.
 func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) error {
 	for i := 0; i < len(lens); {
-		e, err := f.symbol(table[:], lengthBits)
-		if err != nil {
-			return err
+		e := table[f.bits&(1<<lengthBits-1)]
+		if n := uint(e) & 63; n > 0 && n <= f.nbits {
+			f.take(n)
+		} else {
+			var err error
+			if e, err = f.symbol(table[:], lengthBits); err != nil {
+				return err
+			}
 		}
 		sym := uint8(e >> 16)
 		if sym < 16 {

@@ -12,7 +12,7 @@ const (
 
 const (
 	litBits  = 11 // looked up at a time for a literal or a length
-	distBits = 8  // the same for a distance
+	distBits = 9  // the same for a distance
 
 	lengthBits = 7 // the longest code for the lengths of codes
 
@@ -152,36 +152,39 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 		table[0], table[1] = noCode, noCode
 	}
 	var (
-		huff   uint // the next code, its first bit the lowest
-		sorted = c.sorted[:c.symbols]
-
+		huff    uint // the next code, its first bit the highest
+		rest    = c.sorted[:c.symbols]
 		lengths [len(lengthBase)]uint16 // codes of lengths with extra bits
 		extra   int                     // in lengths
 	)
 	// A table for codes up to n bits, twice, is one for codes up to n+1 bits.
 	for n := uint(1); n <= root; n++ {
-		for range c.count[n] {
-			e := symbols[sorted[0]].coded(n)
+		huff <<= 1
+		for _, sym := range rest[:c.count[n]] {
+			at := reverse(huff, n)
+			huff++
+			e := symbols[sym].coded(n)
 			switch {
 			case e&(isOther|isEnd|isBad) != isOther:
 			case e.drop() == n:
 				e -= isOther
 			default:
-				lengths[extra] = uint16(huff)
+				lengths[extra] = uint16(at)
 				extra++
 			}
-			table[huff] = e
-			sorted = sorted[1:]
-			huff = following(huff, n)
+			table[at] = e
 		}
+		rest = rest[c.count[n]:]
 		if n < root {
 			copy(table[1<<n:2<<n], table[:1<<n])
 		}
 	}
-	for _, huff := range lengths[:extra] {
-		addExtra(table, root, uint(huff))
+	for _, at := range lengths[:extra] {
+		addExtra(table, root, uint(at))
 	}
-	c.seconds(table, root, huff, lens, symbols, sorted)
+	if len(rest) > 0 {
+		c.seconds(table, root, huff, lens, symbols, rest)
+	}
 	return true
 }
 
@@ -194,38 +197,35 @@ func (e entry) coded(n uint) entry {
 	return e
 }
 
-// following is the code of n bits after huff. Both have their first bit lowest.
-func following(huff, n uint) uint {
-	// The number of ones at the end, from the highest bit of the code downwards.
-	ones := uint(bits.LeadingZeros16(^uint16(huff << (16 - n))))
-	if ones >= n {
-		return 0
-	}
-	return huff&(1<<(n-1-ones)-1) | 1<<(n-1-ones)
-}
+// reverse is the code huff of n bits, first bit lowest: deflate sends the highest first.
+func reverse(huff, n uint) uint { return uint(bits.Reverse16(uint16(huff))) >> (16 - n) }
 
-// seconds adds the second tables, for the symbols in sorted, whose codes are longer than
-// root and begin with huff.
-func (c *code) seconds(table []entry, root, huff uint, lens []uint8, symbols []entry, sorted []uint16) {
+// seconds adds the second tables, for the symbols in rest, whose codes are longer than
+// root. The last shorter code is the one before huff.
+func (c *code) seconds(table []entry, root, huff uint, lens []uint8, symbols []entry, rest []uint16) {
 	var (
 		prefix = uint(1) << root // of the current second table; none yet
 		start  uint
 		size   uint              // bits of its index
 		next   = uint(1) << root // index of the next second table
+		length = root
 	)
-	for _, sym := range sorted {
+	for _, sym := range rest {
 		n := uint(lens[sym])
-		if p := huff & (1<<root - 1); p != prefix {
+		huff <<= n - length
+		length = n
+		first := reverse(huff, n)
+		huff++
+		if p := first & (1<<root - 1); p != prefix {
 			prefix, start, size = p, next, c.secondBits(n, root)
 			next += 1 << size
 			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<12 | entry(root)<<6
 		}
 		e := symbols[sym].coded(n)
-		for i := huff >> root; i < 1<<size; i += 1 << (n - root) {
+		for i := first >> root; i < 1<<size; i += 1 << (n - root) {
 			table[start+i] = e
 		}
 		c.count[n]--
-		huff = following(huff, n)
 	}
 }
 
