@@ -1,13 +1,12 @@
 package gunzip
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// The sizes of the buffers are powers of two, plus a word: a masked index needs no
+// The sizes of the buffers are powers of two, plus some words: a masked index needs no
 // bounds check, and a whole word can be read or written at any index.
 const (
 	inSize  = 256 << 10
@@ -17,9 +16,10 @@ const (
 	// outLimit is where in the output buffer the last symbol or token may begin. The
 	// rest of the buffer has room for its literals, a match, and the words that a copy
 	// may write past the end of the match.
-	outLimit = outSize - (maxRun + 258 + 32)
+	outLimit = outSize - (maxRun + 258 + slack)
+	slack    = 4 * word
 
-	// inRound is how much input a round of the fast loop takes at most, in bytes.
+	// inRound is how much input a round of the fast loop reads at most, in bytes.
 	inRound = 3 * word
 )
 
@@ -61,11 +61,9 @@ type inflater struct {
 	fixed bool // lit and dist hold the fixed codes; a block that uses them can be of ten bits
 }
 
-var stride = [8]uint8{8, 8, 8, 6, 8, 5, 6, 7}
-
 // output is a buffer of decompressed bytes. It begins with the last window of the
 // previous buffer.
-type output [outSize + 32]byte
+type output [outSize + slack]byte
 
 // begin makes f ready for a stream at the current position.
 func (f *inflater) begin() {
@@ -176,9 +174,7 @@ func (f *inflater) fill() error {
 func (f *inflater) need(n uint) error {
 	for f.nbits < n {
 		if f.end-f.pos >= word {
-			f.bits |= binary.LittleEndian.Uint64(f.in[f.pos:]) << f.nbits
-			f.pos += int(63-f.nbits) / 8
-			f.nbits |= 56
+			f.bits, f.nbits, f.pos = refill(&f.in, f.bits, f.nbits, f.pos)
 			return nil
 		}
 		if f.pos == f.end {
@@ -330,7 +326,7 @@ func (f *inflater) dynamicCodes() error {
 func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) error {
 	for i := 0; i < len(lens); {
 		e := table[f.bits&(1<<lengthBits-1)]
-		if n := uint(e) & 63; n > 0 && n <= f.nbits {
+		if n := e.drop(); n > 0 && n <= f.nbits {
 			f.take(n)
 		} else {
 			var err error
@@ -377,7 +373,7 @@ func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) erro
 func (f *inflater) symbol(table []entry, root uint) (entry, error) {
 	for {
 		e := table[f.bits&(1<<root-1)]
-		if e&(isOther|isSubtable) == isOther|isSubtable {
+		if e.is(isSubtable) {
 			e = table[e.second(f.bits, root)]
 		}
 		n := e.codeLen()
@@ -426,10 +422,10 @@ func (f *inflater) slow() error {
 		f.out[f.w] = byte(e >> 16)
 		f.w++
 		return nil
-	case e&(isOther|isEnd) == isOther|isEnd:
+	case e.is(isEnd):
 		f.endBlock()
 		return nil
-	case e&(isOther|isBad) == isOther|isBad:
+	case e.is(isBad):
 		return f.corrupt("symbol that does not exist")
 	}
 	length, err := f.extra(e)
@@ -458,132 +454,9 @@ func (f *inflater) slow() error {
 
 // extra removes the extra bits of e, whose code has been dropped, and returns its value.
 func (f *inflater) extra(e entry) (int, error) {
-	n := e.all() - e.codeLen()
+	n := e.total() - e.codeLen()
 	if err := f.need(n); err != nil {
 		return 0, err
 	}
 	return int(e>>16) + int(f.take(n)), nil
-}
-
-// fast decodes symbols while there is input for a round and room for a match. Only
-// the low six bits of nbits count here, which saves a mask for each symbol. Each round
-// begins with full bits and the next symbol's entry already looked up, so that the
-// lookup overlaps with copying the previous match.
-func (f *inflater) fast() error {
-	var (
-		in    = &f.in
-		pos   = f.pos
-		stop  = f.end - inRound
-		bits  = f.bits
-		nbits = f.nbits
-		out   = f.out
-		w     = uint(f.w)
-		lit   = &f.lit
-		what  = ""
-	)
-	bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-	pos += int(^nbits>>3) & 7
-	nbits |= 56
-	e := lit[bits&(1<<litBits-1)]
-	for pos <= stop && w < outLimit {
-		out[w] = byte(e >> 16)
-		w += uint(e >> 31)
-		bits, nbits = bits>>(e&63), nbits-uint(e)
-		e = lit[bits&(1<<litBits-1)]
-		d := f.dist[bits>>(e>>6&63)&(1<<distBits-1)]
-		if e >= isLiteral {
-			out[w] = byte(e >> 16)
-			w++
-			bits, nbits = bits>>(e&63), nbits-uint(e)
-			e = lit[bits&(1<<litBits-1)]
-			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-			pos += int(^nbits>>3) & 7
-			nbits |= 56
-			continue
-		}
-		length := uint(e >> 16)
-		if e&isOther != 0 {
-			if e&isSubtable != 0 {
-				e = lit[e.second(bits, litBits)&(litSize-1)]
-			}
-			if e >= isLiteral {
-				out[w] = byte(e >> 16)
-				w++
-				bits, nbits = bits>>(e&63), nbits-uint(e)
-				e = lit[bits&(1<<litBits-1)]
-				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-				pos += int(^nbits>>3) & 7
-				nbits |= 56
-				continue
-			}
-			if e&isBad != 0 {
-				what = "symbol that does not exist"
-				break
-			}
-			if e&isEnd != 0 {
-				bits, nbits = bits>>e.drop(), nbits-e.drop()
-				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, int(w)
-				f.endBlock()
-				return nil
-			}
-			length = uint(e.value(bits))
-			bits, nbits = bits>>e.drop(), nbits-e.drop()
-			e = f.dist[bits&(1<<distBits-1)]
-			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-			pos += int(^nbits>>3) & 7
-			nbits |= 56
-		} else {
-			bits, nbits = bits>>(e>>6&63), nbits-uint(e>>6)
-			e = d
-		}
-		if e&isOther != 0 {
-			bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-			pos += int(^nbits>>3) & 7
-			nbits |= 56
-			if e&isSubtable != 0 {
-				e = f.dist[e.second(bits, distBits)&(distSize-1)]
-			}
-			if e&isOther != 0 {
-				what = "distance that does not exist"
-				break
-			}
-		}
-		distance := uint(e>>16) + uint(bits&(1<<(e&63)-1)>>(e>>6&63))
-		bits, nbits = bits>>(e&63), nbits-uint(e)
-		if distance > w-uint(f.base) {
-			what = "distance to before the beginning"
-			break
-		}
-		e = lit[bits&(1<<litBits-1)]
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
-		at, from := w, (w-distance)&(outSize-1)
-		w += length
-		if distance >= 8 {
-			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
-			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
-			binary.LittleEndian.PutUint64(out[at+16:], binary.LittleEndian.Uint64(out[from+16:]))
-			binary.LittleEndian.PutUint64(out[at+24:], binary.LittleEndian.Uint64(out[from+24:]))
-			for n := uint(32); n < length; n += 16 {
-				to, of := (at+n)&(outSize-1), (from+n)&(outSize-1)
-				binary.LittleEndian.PutUint64(out[to:], binary.LittleEndian.Uint64(out[of:]))
-				binary.LittleEndian.PutUint64(out[to+8:], binary.LittleEndian.Uint64(out[of+8:]))
-			}
-			continue
-		}
-		// Words of a pattern of whole periods.
-		run := binary.LittleEndian.Uint64(out[from:]) & (1<<(8*uint(distance)&63) - 1)
-		for n := uint(distance) * 8; n < 64; n *= 2 {
-			run |= run << (n & 63)
-		}
-		for n := uint(0); n < length; n += uint(stride[distance&7]) {
-			binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
-		}
-	}
-	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, int(w)
-	if what != "" {
-		return f.corrupt(what)
-	}
-	return nil
 }

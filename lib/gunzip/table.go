@@ -16,8 +16,8 @@ const (
 
 	lengthBits = 7 // the longest code for the lengths of codes
 
-	// The second tables need at most 2342 and 402 entries in all (zlib's enough.c, for
-	// 288 codes by 11 bits and 32 by 8). Powers of two save bounds checks.
+	// The second tables need at most 2342 and 594 entries in all (zlib's enough.c, for
+	// 288 codes by 11 bits and 32 by 9). Powers of two save bounds checks.
 	litSize  = 4096
 	distSize = 1024
 )
@@ -25,22 +25,20 @@ const (
 // An entry of a table tells what the next bits mean:
 //
 //	31     it is a literal
-//	16-30  the literal; a length or the base of a distance; the index of a second
-//	       table
-//	12-15  bits of the code, 0 if no code has these bits; for a second table, bits
-//	       of its index
-//	11     something else: see 28 to 30, or the base of a length with its extra bits
-//	       still to be added
-//	6-10   bits to drop: those of the code and its extra bits
-//	0-5    the same for a literal or a distance, otherwise 0
+//	16-30  the literal; the length, or the base of a length or a distance; the index of
+//	       a second table
+//	12-15  bits of the code, 0 if no code has these bits; of the index of a second table
+//	11     it is none of the usual, see below
+//	6-10   of a length: bits to drop, those of the code and its extra bits; of others,
+//	       those of the code
+//	0-5    of a literal or a distance: bits to drop; of others 0
 //
-// In an entry with bit 11:
+// So a literal can be dropped without asking whether it is one. With bit 11, it is the base
+// of a length, to which its extra bits have to be added, or, with one of these:
 //
 //	30     a second table has to be consulted
 //	29     end of block
 //	28     no code, or a symbol that does not exist
-//
-// So a literal can be dropped without asking whether it is one.
 type entry uint32
 
 const (
@@ -52,18 +50,31 @@ const (
 	noCode           = isOther | isBad
 )
 
-// drop is the number of bits that e stands for.
-func (e entry) drop() uint { return uint(e>>6) & 31 }
+// drop is the number of bits of a literal or a distance, otherwise 0.
+func (e entry) drop() uint { return uint(e) & 63 }
 
-func (e entry) all() uint { return max(e.drop(), uint(e)&63) }
+// middle is the number of bits of a length, or of the code of a distance. It is wrong with
+// isOther.
+func (e entry) middle() uint { return uint(e>>6) & 63 }
+
+// total is the number of bits that any e stands for.
+func (e entry) total() uint { return max(uint(e)&63, uint(e>>6)&31) }
 
 // codeLen is the number of bits of the code itself, 0 if e is not a code.
 func (e entry) codeLen() uint { return uint(e>>12) & 15 }
 
-// value is the base of a length or a distance plus its extra bits, taken from b,
-// which begins with the code.
-func (e entry) value(b uint64) int {
-	return int(e>>16) + int(b&(1<<e.drop()-1)>>e.codeLen())
+// is reports whether e has isOther and kind.
+func (e entry) is(kind entry) bool { return e&(isOther|kind) == isOther|kind }
+
+// length is the base of a length plus its extra bits, taken from b, which begins with the
+// code.
+func (e entry) length(b uint64) uint {
+	return uint(e>>16) + uint(b&(1<<e.total()-1)>>e.codeLen())
+}
+
+// distance is the same for a distance.
+func (e entry) distance(b uint64) uint {
+	return uint(e>>16) + uint(b&(1<<e.drop()-1)>>e.middle())
 }
 
 // second is the index of the entry in the second table, for the bits of b after the
@@ -165,8 +176,8 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 			huff++
 			e := symbols[sym].coded(n)
 			switch {
-			case e&(isOther|isEnd|isBad) != isOther:
-			case e.drop() == n:
+			case e&isOther == 0 || e&(isEnd|isBad) != 0:
+			case e.total() == n:
 				e -= isOther
 			default:
 				lengths[extra] = uint16(at)
@@ -188,7 +199,7 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 	return true
 }
 
-// coded is e, the entry of a symbol, for a code of n bits.
+// coded is the entry of a symbol whose code has n bits, from e, which has none.
 func (e entry) coded(n uint) entry {
 	e += entry(n) * (1<<12 + 1<<6)
 	if e&isOther == 0 {
@@ -233,7 +244,7 @@ func (c *code) seconds(table []entry, root, huff uint, lens []uint8, symbols []e
 // at huff, and extra bits fit in an index of root bits.
 func addExtra(table []entry, root, huff uint) {
 	e := table[huff]
-	n, all := e.codeLen(), e.drop()
+	n, all := e.codeLen(), e.total()
 	if all > root {
 		return
 	}
