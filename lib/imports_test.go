@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"platform":          {},
 	"layout":            {},
 	"cas":               {"atomicfile", "layout", "platform"},
+	"exclusive":         {},
 	"gunzip":            {},
 	"unzstd":            {},
 	"compression":       {},
@@ -36,11 +37,12 @@ var allowed = map[string][]string{
 	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
 	"oci/manifest":      {"platform"},
 	"oci/printable":     {},
-	"oci/hosts":         {},
+	"oci/names":         {},
+	"oci/hosts":         {"oci/names"},
 	"oci/conn":          {"oci/hosts"},
 	"oci/login":         {"oci/hosts", "oci/printable"},
 	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
-	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/registry"},
+	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/names", "oci/registry"},
 	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
 	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
 	"input":             {"oci", "layer", "tree", "unzstd", "compression"},
@@ -57,16 +59,27 @@ var allowed = map[string][]string{
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
-	"snapshot":          {"atomicfile", "blockio", "ext4", "cas"},
-	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
-	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
-	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "gunzip", "unzstd", "compression", "decompress", "oci", "layer", "input", "erofs", "ext4", "vmdk", "snapshot", "patch"},
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                                  // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},              // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
+	"materialize":       {"atomicfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},
-	"cli/cacheflags":    {"cli", "cas", "oci/pull"},
+	"cli/cachedir":      {"cli", "cas"},
+	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
+
+	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest"},
+	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson"},
+	"snapshot/fault":      {},
+	"snapshot/strictjson": {"snapshot/fault"},
+	"snapshot/integrity":  {"blockio", "snapshot/fault"},
+	"snapshot/archive":    {"unzstd", "snapshot/fault"},
+	"snapshot/form":       {"snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
+	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
+	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change
 }
 
 // onlyIn is what only some packages, and those below them, may import, by prefix of
@@ -222,7 +235,7 @@ func TestNoNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pkgs {
-		want := p.ImportPath == module+"cmd/oci-fetch"
+		want := p.ImportPath == module+"cmd/oci-fetch" || p.ImportPath == module+"cmd/oci-materialize"
 		for _, network := range []string{"net/http", "crypto/tls"} {
 			if got := slices.Contains(p.Deps, network); got != want {
 				t.Errorf("%s links %s: %v", p.ImportPath, network, got)

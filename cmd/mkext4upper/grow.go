@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/exclusive"
 	"ocipipe/lib/ext4/grow"
 )
 
@@ -16,7 +17,7 @@ func (t *tool) grow(env *cli.Env) error {
 	if same != (tool{TreeInput: cli.TreeInput{Limits: t.Limits}}) {
 		return cli.Usage("--grow goes with --size alone: all else stays as it is")
 	}
-	f, device, err := grow.Open(t.Grow)
+	f, device, err := exclusive.Open(t.Grow, exclusive.Write)
 	if err != nil {
 		return err
 	}

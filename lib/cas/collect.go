@@ -14,26 +14,29 @@ import (
 )
 
 // Collect removes what killed processes have left: parts of blobs that are complete by now,
-// parts that were last written before the given time, and lock files. A part stays while
-// another process holds its lock. An error is ErrStore or the cause of ctx.
+// parts that were last written before the given time, unfinished artifacts, uses, and lock
+// files. What another process has locked stays. An error is ErrStore or the cause of ctx.
 func (s *Store) Collect(ctx context.Context, before time.Time) error {
-	leftovers := map[digest.Digest]bool{}
+	leftovers := map[string]func() error{}
 	for _, dir := range []string{"tmp", "locks"} {
 		ents, err := os.ReadDir(s.path(dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return storeError(err)
 		}
 		for _, e := range ents {
-			if d, ok := digestOf(e.Name()); ok {
-				leftovers[d] = true
+			name := e.Name()
+			if d, ok := digestOf(name); ok {
+				leftovers[partName(d)] = func() error { return s.collect(d, before) }
+			} else if _, ok := artifactOf(name); ok || dir == "locks" && strings.HasPrefix(name, usePrefix) {
+				leftovers[name] = func() error { return s.collectLocked(name) }
 			}
 		}
 	}
-	for d := range leftovers {
+	for _, collect := range leftovers {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if err := s.collect(d, before); err != nil && !errors.Is(err, errBusy) {
+		if err := collect(); err != nil && !errors.Is(err, errBusy) {
 			return err
 		}
 	}
@@ -54,6 +57,17 @@ func (s *Store) collect(d digest.Digest, before time.Time) error {
 	if err != nil || berr == nil || info.ModTime().Before(before) {
 		p.remove()
 	}
+	return nil
+}
+
+// collectLocked removes the temporary file and the lock file called name.
+func (s *Store) collectLocked(name string) error {
+	l, err := s.tryLock(name)
+	if err != nil {
+		return err
+	}
+	defer l.release(true)
+	os.Remove(s.path("tmp/" + name))
 	return nil
 }
 

@@ -3,15 +3,19 @@
 //
 //	oci-layout                   marks the directory as a layout of a version
 //	index.json                   complete images, by reference
+//	refs.json                    images without the blobs of their layers, by reference
+//	index.json.damaged           what index.json was when SetRef found it damaged; also refs.json.damaged
 //	blobs/ALGORITHM/HEX          blobs: complete, verified, never written again
+//	KIND/ABI/ALGORITHM/HEX.EXT   artifacts: files derived from blobs (see Artifact)
 //	tmp/ALGORITHM-HEX.part       the part of a blob that has arrived
 //	tmp/ALGORITHM-HEX.ranges     which ranges have arrived (see journal.go)
+//	tmp/KIND_ABI_...             an artifact that is being made
 //	locks/NAME                   empty; the writer of NAME holds it by flock
+//	locks/use-ID-N               names of files that a process works with, and holds by flock
+//	locks/prune                  empty; who removes unused files holds it (see Sweep)
 //
 // skopeo takes the first entry with a name, so the newest entry comes first. By name it
 // finds only OCI manifests, not docker's (as of 1.9). crane reads all entries.
-//
-// (refs.json, layers/, fsmeta/, vmdk/ and rootfs/ belong to later packages.)
 //
 // The rules that let many processes share it, and any of them be killed:
 //
@@ -24,7 +28,10 @@
 //   - A killed process leaves a part, which the next one continues, and perhaps an
 //     empty lock file or the ranges of a finished blob, which have no effect. Nothing
 //     needs a repair.
-//   - index.json is replaced as a whole, under its lock.
+//   - An artifact is built under its lock, synced, and renamed to its name. What a killed
+//     process leaves of one is of no use, and removed by the next that makes it.
+//   - index.json and refs.json are replaced as a whole, under one lock.
+//   - Nothing is removed that a Use names, and no Use begins while a Sweep removes files.
 //
 // If the directory cannot be written (it is read-only, another user's, full, or its file
 // system has no locks), blobs in it are still served, and writing fails with ErrStore, so

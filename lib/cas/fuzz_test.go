@@ -111,7 +111,7 @@ func FuzzIndex(f *testing.F) {
 		if err := os.WriteFile(s.path(layout.Index), data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, before, err := s.readIndex()
+		_, before, err := s.readIndex(layout.Index)
 		if err != nil {
 			return
 		}
@@ -122,7 +122,7 @@ func FuzzIndex(f *testing.F) {
 		if err != nil || !slices.ContainsFunc(refs, func(x Ref) bool { return x.Digest == r.Digest && x.Top == r.Top }) {
 			t.Fatalf("lists %v, %v", refs, err)
 		}
-		_, after, err := s.readIndex()
+		_, after, err := s.readIndex(layout.Index)
 		if err != nil || len(others(after)) != len(others(before)) {
 			t.Fatalf("%d others, then %d: %v", len(others(before)), len(others(after)), err)
 		}

@@ -143,7 +143,7 @@ func TestCrane(t *testing.T) {
 	}
 	// And back: crane adds an image to an existing layout.
 	reftest.Run(t, "crane", "pull", "--format=oci", "--annotate-ref", host+"/all@"+index.Manifests[0].Digest.String(), s.Dir())
-	if _, list, err := s.readIndex(); err != nil || len(list) < 6 {
+	if _, list, err := s.readIndex("index.json"); err != nil || len(list) < 6 {
 		t.Errorf("%d entries, %v", len(list), err)
 	}
 	wantClean(t, s.Dir())

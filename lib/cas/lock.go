@@ -31,12 +31,18 @@ const (
 // lock waits until it holds the lock called name. Two callers in one process exclude each
 // other, as two processes do.
 func (s *Store) lock(ctx context.Context, name string) (*held, error) {
+	return s.lockAs(ctx, name, unix.LOCK_EX)
+}
+
+// lockAs is lock, for how LOCK_EX. With LOCK_SH others may hold the lock in the same way;
+// then its file must never be removed.
+func (s *Store) lockAs(ctx context.Context, name string, how int) (*held, error) {
 	waited := time.Duration(0)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		l, err := s.tryLock(name)
+		l, err := s.tryLockAs(name, how)
 		if !errors.Is(err, errBusy) {
 			return l, err
 		}
@@ -51,13 +57,15 @@ func (s *Store) lock(ctx context.Context, name string) (*held, error) {
 }
 
 // tryLock takes the lock called name if it is free. Otherwise it returns errBusy.
-func (s *Store) tryLock(name string) (*held, error) {
+func (s *Store) tryLock(name string) (*held, error) { return s.tryLockAs(name, unix.LOCK_EX) }
+
+func (s *Store) tryLockAs(name string, how int) (*held, error) {
 	for {
 		l, err := s.openLock(name)
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(l.f); err != nil {
+		if err := flock(l.f, how); err != nil {
 			l.f.Close()
 			return nil, err
 		}
@@ -83,9 +91,9 @@ func (s *Store) openLock(name string) (*held, error) {
 	return &held{f, s.path(name)}, nil
 }
 
-func flock(f *os.File) error {
+func flock(f *os.File, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch err {
 		case nil:
 			return nil

@@ -411,7 +411,7 @@ func (p *Part) publish() error {
 	p.f.Chmod(p.s.mode & 0o444) // nothing writes to a blob; only now, since a part must stay writable
 	info, err := p.f.Stat()
 	if err == nil {
-		p.s.judge(p.digest, info, true)
+		p.s.judge(layout.BlobName(p.digest), info, true)
 	}
 	return err
 }

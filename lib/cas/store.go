@@ -41,6 +41,9 @@ type Options struct {
 	// Fresh makes a Store treat every blob from before Open as missing: the caller fetches
 	// each again, once, and replaces it.
 	Fresh bool
+	// Existing makes Open fail with fs.ErrNotExist where there is no cache, instead of making
+	// one.
+	Existing bool
 	// Warn takes messages to the user; nil drops them.
 	Warn func(msg string)
 }
@@ -54,22 +57,31 @@ type Store struct {
 	warnAfter time.Duration // how long to wait for a lock without a warning
 
 	mu    sync.Mutex
-	known map[digest.Digest]verdict
+	known map[string]verdict // by the name of the file
 }
 
-// verdict is what a Store knows about one file with the name of a blob.
+// verdict is what a Store knows about one file with the name of a blob or an artifact.
 type verdict struct {
 	file fs.FileInfo
 	good bool
 }
 
+// isOf reports whether v is about the file of info. Its modification time may be another:
+// see Touch.
+func (v verdict) isOf(info fs.FileInfo) bool {
+	return os.SameFile(v.file, info) && v.file.Size() == info.Size()
+}
+
 // Open opens the cache in dir. If dir does not exist or is empty, Open creates the cache.
 // Any OCI image layout can be opened, even one that cannot be written.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[digest.Digest]verdict{}}
+	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[string]verdict{}}
 	err := s.checkLayout()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		err = s.create(ctx)
+	}
+	if err != nil && o.Existing && errors.Is(err, fs.ErrNotExist) {
+		err = fs.ErrNotExist // without the path, once more
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cache %s: %w", dir, err)
@@ -179,7 +191,9 @@ func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() && s.usable(ctx, d, f, info) {
+	if err == nil && !info.Mode().IsRegular() {
+		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+	} else if err == nil && s.usable(ctx, d, f, info) {
 		return &Blob{f, info.Size()}, nil
 	}
 	f.Close()
@@ -197,7 +211,7 @@ func (s *Store) PassOver(d digest.Digest) error {
 	}
 	info, err := os.Stat(s.path(layout.BlobName(d)))
 	if err == nil {
-		s.judge(d, info, false)
+		s.judge(layout.BlobName(d), info, false)
 	}
 	return nil
 }
@@ -205,12 +219,14 @@ func (s *Store) PassOver(d digest.Digest) error {
 // usable reports whether the file f may be handed out as the blob of d.
 func (s *Store) usable(ctx context.Context, d digest.Digest, f *os.File, info fs.FileInfo) bool {
 	s.mu.Lock()
-	v, ok := s.known[d]
+	v, ok := s.known[layout.BlobName(d)]
 	s.mu.Unlock()
 	switch {
-	case ok && os.SameFile(v.file, info) && v.file.ModTime().Equal(info.ModTime()) && v.file.Size() == info.Size():
+	case ok && v.isOf(info) && v.file.ModTime().Equal(info.ModTime()):
 		return v.good
-	case s.opts.Fresh:
+	case ok && v.isOf(info) && !v.good:
+		return false
+	case s.opts.Fresh && !(ok && v.isOf(info)):
 		return false
 	case !s.opts.Verify:
 		return true
@@ -228,15 +244,15 @@ func (s *Store) usable(ctx context.Context, d digest.Digest, f *os.File, info fs
 		_, err := f.Seek(0, io.SeekStart)
 		good = err == nil
 	}
-	s.judge(d, info, good)
+	s.judge(layout.BlobName(d), info, good)
 	return good
 }
 
-// judge notes whether the file of info may be handed out as the blob of d.
-func (s *Store) judge(d digest.Digest, info fs.FileInfo, good bool) {
+// judge notes whether the file of info may be handed out under name.
+func (s *Store) judge(name string, info fs.FileInfo, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[d] = verdict{info, good}
+	s.known[name] = verdict{info, good}
 }
 
 // untilDone is a reader that ends with ctx.

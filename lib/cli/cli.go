@@ -27,6 +27,10 @@
 //		return out.Commit()
 //	}
 //
+// A tool that does several things has a command for each: a field with the tag cmd:"",
+// which is a struct with the flags and arguments of the command. The flags of the tool
+// itself go with every command. Run finds the command that was given in [Env.Command].
+//
 // What Run returns is printed once, as "tool: where: what: cause", and decides
 // the exit code:
 //
@@ -173,7 +177,7 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	if err != nil {
 		panic(err) // the struct is wrong, not the input
 	}
-	m.checkFlags(p.Model)
+	m.check(p.Model)
 	titleGroups(p.Model)
 	var served *printed
 	parsed, err := p.Parse(args)
@@ -183,8 +187,14 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	if err == nil {
 		err = checkEmpty(parsed)
 	}
+	if err == nil && len(p.Model.Children) > 0 && parsed.Selected() == nil {
+		err = fmt.Errorf("command is missing: want %s", listCommands(p.Model))
+	}
 	if err != nil {
-		return false, &usageError{text: usageText(err), hint: "see " + e.name + " --help"}
+		return false, &usageError{text: usageText(p.Model, err), hint: "see " + e.name + selected(parsed, err) + " --help"}
+	}
+	if cmd := parsed.Selected(); cmd != nil {
+		e.Command = cmd.Name
 	}
 	e.Quiet = common.Quiet
 	if e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
@@ -210,8 +220,24 @@ func checkEmpty(parsed *kong.Context) error {
 	return nil
 }
 
-// usageText returns the message of kong, with plainer words for a missing value.
-func usageText(err error) string {
+// selected returns the command that was given, after a space, or "".
+func selected(parsed *kong.Context, err error) string {
+	if p := (*kong.ParseError)(nil); errors.As(err, &p) {
+		parsed = p.Context
+	}
+	if parsed == nil || parsed.Selected() == nil {
+		return ""
+	}
+	return " " + parsed.Selected().Name
+}
+
+// usageText returns the message of kong, with plainer words for a missing value and for an
+// unknown command.
+func usageText(model *kong.Application, err error) string {
+	if word, ok := strings.CutPrefix(err.Error(), "unexpected argument "); ok && len(model.Children) > 0 && selected(nil, err) == "" {
+		word, _, _ = strings.Cut(word, ", did you mean ")
+		return fmt.Sprintf("%q is not a command: want %s", word, listCommands(model))
+	}
 	if flag, ok := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); ok {
 		flag, _, _ = strings.Cut(flag, ": expected ")
 		return flag + ": value is missing"

@@ -22,8 +22,11 @@ import (
 
 // The test binary is also the tool that the tests run.
 func TestMain(m *testing.M) {
-	if os.Getenv("CLI_TEST_PROBE") != "" {
+	switch os.Getenv("CLI_TEST_PROBE") {
+	case "1":
 		Main(probeManual, &probe{})
+	case "commands":
+		Main(severalManual, &several{})
 	}
 	os.Exit(m.Run())
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -14,7 +15,7 @@ var completions = map[string]func(*Manual, *kong.Application) string{
 	"fish": fishCompletion,
 }
 
-// values is what completes the value of a flag.
+// values is what completes the value of a flag, or an argument.
 type values struct {
 	words       []string
 	files, dirs bool
@@ -32,6 +33,14 @@ func valuesOf(f *kong.Flag) values {
 	return values{}
 }
 
+// argumentsOf returns what completes the arguments of a tool or a command: files, unless
+// the tag completion:"none" of each argument says that it is none.
+func argumentsOf(node *kong.Node) values {
+	return values{files: slices.ContainsFunc(node.Positional, takesFile)}
+}
+
+func takesFile(arg *kong.Positional) bool { return arg.Tag.Get("completion") != "none" }
+
 // brief returns the description of f that a shell shows beside it.
 func brief(f *kong.Flag) string { return strings.TrimSuffix(f.Help, ".") }
 
@@ -47,7 +56,6 @@ func spellings(f *kong.Flag) []string {
 // an equals sign, which bash makes a word of its own.
 func bashCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
-	var all []string
 	function := "_" + strings.ReplaceAll(m.Name, "-", "_")
 	fmt.Fprintf(&b, `# bash completion for %s
 %s() {
@@ -57,43 +65,76 @@ func bashCompletion(m *Manual, model *kong.Application) string {
 	elif [[ $prev == = && COMP_CWORD -gt 1 ]]; then
 		prev=${COMP_WORDS[COMP_CWORD-2]} equals=1
 	fi
-	case $prev in
 `, m.Name, function)
-	for _, g := range groups(model) {
+	if len(model.Children) == 0 {
+		b.WriteString("\tcase $prev in\n" + bashFlagValues("", model.Node))
+	} else {
+		fmt.Fprintf(&b, `	local command= i
+	for ((i = 1; i < COMP_CWORD && !${#command}; i++)); do
+		case ${COMP_WORDS[i]} in
+		%s)
+			command=${COMP_WORDS[i]}
+			;;
+		esac
+	done
+	case $command:$prev in
+`, strings.Join(commandNames(model), " | "))
+		for _, cmd := range model.Children {
+			b.WriteString(bashFlagValues(cmd.Name+":", cmd))
+		}
+		b.WriteString(bashFlagValues("*:", model.Node))
+	}
+	b.WriteString("\tesac\n\tif [[ $equals ]]; then\n\t\tCOMPREPLY=()\n")
+	for _, cmd := range model.Children {
+		own, common := flagWords(cmd), flagWords(model.Node)
+		fmt.Fprintf(&b, "\telif [[ $command == %s && $cur == -* ]]; then\n\t\t%s\n", cmd.Name, bashWords(append(own, common...)))
+		fmt.Fprintf(&b, "\telif [[ $command == %s ]]; then\n\t\t%s\n", cmd.Name, bashAction(argumentsOf(cmd)))
+	}
+	fmt.Fprintf(&b, "\telif [[ $cur == -* ]]; then\n\t\t%s\n\telse\n\t\t", bashWords(flagWords(model.Node)))
+	if len(model.Children) > 0 {
+		b.WriteString(bashWords(commandNames(model)))
+	} else {
+		b.WriteString(bashAction(argumentsOf(model.Node)))
+	}
+	fmt.Fprintf(&b, "\n\tfi\n}\ncomplete -F %s %s\n", function, m.Name)
+	return b.String()
+}
+
+// bashFlagValues returns a case for each flag of node that takes a value. prefix stands
+// before the pattern.
+func bashFlagValues(prefix string, node *kong.Node) string {
+	var b strings.Builder
+	for _, g := range groups(node) {
 		for _, f := range g.flags {
-			all = append(all, spellings(f)...)
-			if f.IsBool() {
-				continue
+			if !f.IsBool() {
+				pattern := prefix + strings.Join(spellings(f), " | "+prefix)
+				fmt.Fprintf(&b, "\t%s)\n\t\t%s\n\t\treturn\n\t\t;;\n", pattern, bashAction(valuesOf(f)))
 			}
-			v := valuesOf(f)
-			action := "COMPREPLY=()"
-			switch {
-			case v.words != nil:
-				action = bashWords(v.words)
-			case v.dirs:
-				action = bashFiles("-d")
-			case v.files:
-				action = bashFiles("-f")
-			}
-			fmt.Fprintf(&b, "\t%s)\n\t\t%s\n\t\treturn\n\t\t;;\n", strings.Join(spellings(f), " | "), action)
 		}
 	}
-	rest := "COMPREPLY=()"
-	if len(model.Positional) > 0 {
-		rest = bashFiles("-f")
-	}
-	fmt.Fprintf(&b, `	esac
-	if [[ $equals ]]; then
-		COMPREPLY=()
-	elif [[ $cur == -* ]]; then
-		%s
-	else
-		%s
-	fi
-}
-complete -F %s %s
-`, bashWords(all), rest, function, m.Name)
 	return b.String()
+}
+
+// flagWords returns all spellings of the flags of node.
+func flagWords(node *kong.Node) (all []string) {
+	for _, g := range groups(node) {
+		for _, f := range g.flags {
+			all = append(all, spellings(f)...)
+		}
+	}
+	return all
+}
+
+func bashAction(v values) string {
+	switch {
+	case v.words != nil:
+		return bashWords(v.words)
+	case v.dirs:
+		return bashFiles("-d")
+	case v.files:
+		return bashFiles("-f")
+	}
+	return "COMPREPLY=()"
 }
 
 func bashWords(words []string) string {
@@ -106,11 +147,36 @@ func bashFiles(kind string) string {
 	return `compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen ` + kind + ` -- "$cur")`
 }
 
-// zshCompletion returns a call of _arguments, zsh's function for completing flags.
+// zshCompletion returns a call of _arguments, zsh's function for completing flags. With
+// commands there is one for the words up to the command, and one for each command.
 func zshCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %s\n\n_arguments -S", m.Name)
-	for _, g := range groups(model) {
+	fmt.Fprintf(&b, "#compdef %s\n\n", m.Name)
+	if len(model.Children) == 0 {
+		b.WriteString("_arguments -S" + zshSpecs("\t", model.Node))
+		b.WriteString("\n")
+		return b.String()
+	}
+	var commands []string
+	for _, cmd := range model.Children {
+		commands = append(commands, cmd.Name+`\:`+quoteDouble(zshEscape(strings.TrimSuffix(cmd.Help, "."))))
+	}
+	b.WriteString("local state line\ntypeset -A opt_args\n_arguments -S -C -A '-*'" + zshSpecs("\t", model.Node))
+	b.WriteString(" \\\n\t" + quote("1:command:(("+strings.Join(commands, " ")+"))") + " \\\n\t'*:: :->arguments'\n")
+	b.WriteString("[[ $state == arguments ]] || return\ncase $words[1] in\n")
+	for _, cmd := range model.Children {
+		fmt.Fprintf(&b, "%s)\n\t_arguments -S%s%s\n\t;;\n", cmd.Name, zshSpecs("\t\t", cmd), zshSpecs("\t\t", model.Node))
+	}
+	b.WriteString("esac\n")
+	return b.String()
+}
+
+// zshSpecs returns a specification for each flag and argument of node, each on a line that
+// begins with indent.
+func zshSpecs(indent string, node *kong.Node) string {
+	var b strings.Builder
+	line := func(spec string) { b.WriteString(" \\\n" + indent + quote(spec)) }
+	for _, g := range groups(node) {
 		for _, f := range g.flags {
 			several := ""
 			if f.IsCumulative() {
@@ -127,19 +193,25 @@ func zshCompletion(m *Manual, model *kong.Application) string {
 				if !f.IsBool() {
 					spec += ":" + zshEscape(f.FormatPlaceHolder()) + ":" + zshAction(valuesOf(f))
 				}
-				b.WriteString(" \\\n\t" + quote(spec))
+				line(spec)
 			}
 		}
 	}
-	for _, arg := range model.Positional {
+	for _, arg := range node.Positional {
 		number := ""
 		if arg.IsCumulative() {
 			number = "*"
 		}
-		b.WriteString(" \\\n\t" + quote(number+":"+zshEscape(arg.Name)+":_files"))
+		line(number + ":" + zshEscape(arg.Name) + ":" + zshArgument(arg))
 	}
-	b.WriteString("\n")
 	return b.String()
+}
+
+func zshArgument(arg *kong.Positional) string {
+	if takesFile(arg) {
+		return "_files"
+	}
+	return "()"
 }
 
 func zshAction(v values) string {
@@ -158,28 +230,54 @@ func zshEscape(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(text)
 }
 
-// fishCompletion returns a call of complete for each flag; fish completes file names by
-// itself.
+// fishCompletion returns a call of complete for each flag and command; fish completes file
+// names by itself.
 func fishCompletion(m *Manual, model *kong.Application) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# fish completion for %s\n", m.Name)
-	if len(model.Positional) == 0 {
-		fmt.Fprintf(&b, "complete -c %s -f\n", m.Name)
+	seen := "__fish_seen_subcommand_from"
+	for _, cmd := range model.Children {
+		fmt.Fprintf(&b, "complete -c %s -n 'not %s %s' -f -a %s -d %s\n", m.Name, seen, strings.Join(commandNames(model), " "), cmd.Name, fishText(cmd.Help))
 	}
-	for _, g := range groups(model) {
+	if len(model.Children) == 0 {
+		fishNode(&b, "complete -c "+m.Name, model.Node)
+		return b.String()
+	}
+	for _, cmd := range model.Children {
+		fishNode(&b, fmt.Sprintf("complete -c %s -n '%s %s'", m.Name, seen, cmd.Name), cmd)
+	}
+	fishFlags(&b, "complete -c "+m.Name, model.Node)
+	return b.String()
+}
+
+// fishNode writes the flags of node, and that it takes no files if that is so. Each line
+// begins with complete.
+func fishNode(b *strings.Builder, complete string, node *kong.Node) {
+	if !argumentsOf(node).files {
+		fmt.Fprintf(b, "%s -f\n", complete)
+	}
+	fishFlags(b, complete, node)
+}
+
+func fishFlags(b *strings.Builder, complete string, node *kong.Node) {
+	for _, g := range groups(node) {
 		for _, f := range g.flags {
-			fmt.Fprintf(&b, "complete -c %s", m.Name)
+			b.WriteString(complete)
 			if f.Short != 0 {
-				fmt.Fprintf(&b, " -s %c", f.Short)
+				fmt.Fprintf(b, " -s %c", f.Short)
 			}
-			fmt.Fprintf(&b, " -l %s", f.Name)
+			fmt.Fprintf(b, " -l %s", f.Name)
 			if !f.IsBool() {
 				b.WriteString(fishAction(valuesOf(f)))
 			}
-			fmt.Fprintf(&b, " -d %s\n", strings.ReplaceAll(quote(brief(f)), `'\''`, `\'`))
+			fmt.Fprintf(b, " -d %s\n", fishText(f.Help))
 		}
 	}
-	return b.String()
+}
+
+// fishText quotes a help text without its full stop.
+func fishText(help string) string {
+	return strings.ReplaceAll(quote(strings.TrimSuffix(help, ".")), `'\''`, `\'`)
 }
 
 func fishAction(v values) string {
@@ -197,4 +295,9 @@ func fishAction(v values) string {
 // quote quotes word for bash and zsh.
 func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// quoteDouble quotes text in double quotes.
+func quoteDouble(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(text) + `"`
 }

@@ -115,33 +115,51 @@ func TestFishCompletion(t *testing.T) {
 	}
 }
 
-// Completion in zsh works only on a terminal, so each line is typed into a zsh that has
-// one, with a tab at its end. The function probe then prints its arguments.
-func TestZshCompletion(t *testing.T) {
+// zshTerminal is a zsh with a terminal of its own: completion works only on one. Each line
+// is typed into it, with a tab at its end. A function in place of the tool then prints its
+// arguments.
+type zshTerminal struct{ tool, home, dir string }
+
+func newZsh(t *testing.T, tool, script string) zshTerminal {
+	t.Helper()
 	reftest.Need(t, "zsh")
-	dir := completing(t)
-	home := t.TempDir()
+	z := zshTerminal{tool, t.TempDir(), completing(t)}
 	for name, content := range map[string]string{
-		"_probe": printedBy(t, "--completion=zsh"),
+		"_" + tool: script,
 		".zshrc": `PS1=ready:
 			fpath=($ZDOTDIR $fpath)
 			autoload -U compinit
 			compinit -u -d $ZDOTDIR/dump
-			probe() { print -r -- "<${(j:><:)@}>" }`,
+			` + tool + `() { print -r -- "<${(j:><:)@}>" }`,
 	} {
-		if err := os.WriteFile(filepath.Join(home, name), []byte(content), 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(z.home, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return z
+}
+
+func (z zshTerminal) check(t *testing.T, line, want string) {
+	t.Helper()
 	const ask = `
 		zmodload zsh/zpty
 		cd $1
 		zpty zsh zsh -d -i
 		zpty -r zsh line '*ready:*'
-		zpty -w zsh "probe $2"$'\t'
+		zpty -w zsh "$2"$'\t'
 		zpty -r zsh line $'*<*>\r\n*'
 		print -r -- $line
 		zpty -d zsh`
+	sh := reftest.Command(t, "zsh", "-f", "-c", ask, "zsh", z.dir, z.tool+" "+line)
+	sh.Env = append(os.Environ(), "ZDOTDIR="+z.home, "TERM=dumb", "LC_ALL=C")
+	out, err := sh.Output()
+	if err != nil || !strings.Contains(string(out), "\n"+want+"\r\n") {
+		t.Errorf("zsh completes %q, %v, with %q; want %s", line, err, out, want)
+	}
+}
+
+func TestZshCompletion(t *testing.T) {
+	zsh := newZsh(t, "probe", printedBy(t, "--completion=zsh"))
 	for _, c := range []struct{ line, want string }{
 		{"--mode=s", "<--mode=slow>"},
 		{"--mode f", "<--mode><fast>"},
@@ -152,11 +170,6 @@ func TestZshCompletion(t *testing.T) {
 		{"-o in.", "<-o><in.tree>"},
 		{"--tmpdir=in", "<--tmpdir=indir>"},
 	} {
-		sh := reftest.Command(t, "zsh", "-f", "-c", ask, "zsh", dir, c.line)
-		sh.Env = append(os.Environ(), "ZDOTDIR="+home, "TERM=dumb", "LC_ALL=C")
-		out, err := sh.Output()
-		if err != nil || !strings.Contains(string(out), "\n"+c.want+"\r\n") {
-			t.Errorf("zsh completes %q, %v, with %q; want %s", c.line, err, out, c.want)
-		}
+		zsh.check(t, c.line, c.want)
 	}
 }

@@ -24,6 +24,8 @@ type Env struct {
 
 	Stdin, Stdout *os.File // for Open, Stream and Image; data goes through those
 
+	Command string // the name of the command, for a tool that has commands
+
 	Epoch *int64 // SOURCE_DATE_EPOCH, seconds since 1970; nil if unset
 	Quiet bool   // --quiet: Warn says nothing
 

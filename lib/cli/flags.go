@@ -83,7 +83,7 @@ func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err := ctx.Scan.PopValueInto("size", &s); err != nil {
 		return err
 	}
-	n, err := parseSize(s)
+	n, err := ParseSize(s)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,8 @@ func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-func parseSize(s string) (int64, error) {
+// ParseSize reads a size as flags have it: bytes, or multiples of 1024 with K, M, G or T.
+func ParseSize(s string) (int64, error) {
 	digits := strings.TrimRight(s, "KMGTiB")
 	shift, ok := map[string]int{"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[s[len(digits):]]
 	n, err := strconv.ParseUint(digits, 10, 63)

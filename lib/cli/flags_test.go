@@ -41,12 +41,12 @@ func TestSize(t *testing.T) {
 		"0": 0, "1": 1, "64K": 64 << 10, "64M": 64 << 20, "4GiB": 4 << 30, "2T": 2 << 40, "1KiB": 1024,
 		"9223372036854775807": math.MaxInt64, "8388607T": 8388607 << 40,
 	} {
-		if got, err := parseSize(text); err != nil || got != want {
+		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%s = %d, %v; want %d", text, got, err, want)
 		}
 	}
 	for _, bad := range []string{"", "K", "-1", "+1", "1.5M", "5KB", "5kb", "5 M", "M5", "8388608T", "9223372036854775808", "1KK"} {
-		if got, err := parseSize(bad); err == nil {
+		if got, err := ParseSize(bad); err == nil {
 			t.Errorf("%q passed as %d", bad, got)
 		}
 	}

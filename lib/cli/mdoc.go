@@ -29,8 +29,13 @@ func (m *Manual) page(model *kong.Application, date time.Time) string {
 		p.macro("Pp", "")
 		p.text(m.Needs)
 	}
-	p.arguments(model, m.Arguments)
-	p.options(model, m.flagTexts())
+	p.arguments(model.Node, m.Arguments)
+	p.commands(m, model)
+	p.macro("Sh", "OPTIONS")
+	if len(model.Children) > 0 {
+		p.text("These go with every command:")
+	}
+	p.options(model.Node, m.flagTexts(""))
 	p.environment(m, model)
 	p.terms("FILES", "Pa", m.Files)
 	p.exitStatus(m)
@@ -45,14 +50,27 @@ func (p *mdoc) macro(name, args string) {
 
 func (p *mdoc) synopsis(model *kong.Application) {
 	p.macro("Sh", "SYNOPSIS")
+	if len(model.Children) == 0 {
+		p.usage(model.Node)
+	}
+	for _, cmd := range model.Children {
+		p.usage(cmd)
+	}
+}
+
+// usage writes how the tool, or a command of it, is called.
+func (p *mdoc) usage(node *kong.Node) {
 	p.macro("Nm", "")
-	for _, f := range model.Flags {
+	if node.Type == kong.CommandNode {
+		p.macro("Cm", roff(node.Name))
+	}
+	for _, f := range slices.Concat(node.AllFlags(true)...) {
 		if f.Required {
 			p.macro("Fl", flagName(f))
 		}
 	}
 	p.macro("Op", "Ar options")
-	for _, arg := range model.Positional {
+	for _, arg := range node.Positional {
 		if arg.Required {
 			p.macro("Ar", argument(arg))
 		} else {
@@ -78,14 +96,14 @@ func flagName(f *kong.Flag) string {
 	return name + " Ns = Ns Ar " + roff(f.FormatPlaceHolder())
 }
 
-func (p *mdoc) arguments(model *kong.Application, more string) {
-	if len(model.Positional) == 0 {
+func (p *mdoc) arguments(node *kong.Node, more string) {
+	if len(node.Positional) == 0 {
 		return
 	}
 	p.macro("Pp", "")
 	p.text("The arguments are:")
 	p.macro("Bl", "-tag -width Ds")
-	for _, arg := range model.Positional {
+	for _, arg := range node.Positional {
 		p.macro("It", "Ar "+argument(arg))
 		p.text(describe(arg))
 	}
@@ -96,34 +114,65 @@ func (p *mdoc) arguments(model *kong.Application, more string) {
 	}
 }
 
-func (p *mdoc) options(model *kong.Application, texts map[string]string) {
-	p.macro("Sh", "OPTIONS")
-	for _, g := range groups(model) {
-		p.macro("Ss", g.title)
-		p.macro("Bl", "-tag -width Ds")
-		for _, f := range g.flags {
-			short := ""
-			if f.Short != 0 {
-				short = "Fl " + string(f.Short) + " , "
-			}
-			p.macro("It", short+"Fl "+flagName(f))
-			p.text(describe(f.Value))
-			if more := texts[f.Name]; more != "" {
-				p.text(more)
-			}
+// commands writes a section about the commands of the tool, with their arguments and flags.
+func (p *mdoc) commands(m *Manual, model *kong.Application) {
+	if len(model.Children) == 0 {
+		return
+	}
+	p.macro("Sh", "COMMANDS")
+	for _, cmd := range model.Children {
+		p.macro("Ss", roff(cmd.Name))
+		p.text(cmd.Help + "\n\n" + m.Commands[cmd.Name].Description)
+		p.arguments(cmd, m.Commands[cmd.Name].Arguments)
+		if len(cmd.Flags) > 0 {
+			p.macro("Pp", "")
+			p.text("Its options are:")
 		}
-		p.macro("El", "")
+		for _, g := range groups(cmd) {
+			p.flags(g, m.flagTexts(cmd.Name))
+		}
 	}
 }
 
+func (p *mdoc) options(node *kong.Node, texts map[string]string) {
+	for _, g := range groups(node) {
+		p.macro("Ss", g.title)
+		p.flags(g, texts)
+	}
+}
+
+// flags writes a list of flags, with what texts say more about them.
+func (p *mdoc) flags(g *group, texts map[string]string) {
+	p.macro("Bl", "-tag -width Ds")
+	for _, f := range g.flags {
+		short := ""
+		if f.Short != 0 {
+			short = "Fl " + string(f.Short) + " , "
+		}
+		p.macro("It", short+"Fl "+flagName(f))
+		p.text(describe(f.Value))
+		if more := texts[f.Name]; more != "" {
+			p.text(more)
+		}
+	}
+	p.macro("El", "")
+}
+
 func (p *mdoc) environment(m *Manual, model *kong.Application) {
-	terms := m.Env
-	for _, f := range model.Flags {
-		switch f.Name {
-		case "tmpdir":
-			terms = append(terms, Term{"TMPDIR", "Directory for spool files where neither --tmpdir nor --output says so. The default is /tmp."})
-		case "mtime":
-			terms = append(terms, Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have."})
+	terms := slices.Clone(m.Env)
+	add := func(t Term) {
+		if !slices.Contains(terms, t) {
+			terms = append(terms, t)
+		}
+	}
+	for _, node := range nodes(model) {
+		for _, f := range node.Flags {
+			switch f.Name {
+			case "tmpdir":
+				add(Term{"TMPDIR", "Directory for spool files where neither --tmpdir nor --output says so. The default is /tmp."})
+			case "mtime":
+				add(Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have."})
+			}
 		}
 	}
 	terms = append(terms, Term{"TERM", "Where it is empty or dumb, progress on a terminal is shown as lines."})

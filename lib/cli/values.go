@@ -19,6 +19,16 @@ func (u *UUID) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Size is a flag that takes a size, for a pointer that is nil without the flag.
+type Size int64
+
+// UnmarshalText parses the value of the flag.
+func (n *Size) UnmarshalText(text []byte) error {
+	v, err := ParseSize(string(text))
+	*n = Size(v)
+	return err
+}
+
 // SizeOrNone is a flag that takes a size as --size=64M does, or "none" for 0.
 type SizeOrNone int64
 
@@ -28,7 +38,7 @@ func (n *SizeOrNone) UnmarshalText(text []byte) error {
 		*n = 0
 		return nil
 	}
-	v, err := parseSize(string(text))
+	v, err := ParseSize(string(text))
 	if err == nil && v == 0 {
 		err = fmt.Errorf("%q is no size: say none", text)
 	}

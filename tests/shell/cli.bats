@@ -42,6 +42,8 @@ tools() { basename -a "$BIN"/*; }
 		input=x
 		[[ $tool != mkext4upper ]] || input=--size=64M # takes none
 		[[ $tool != erofs-patch ]] || input=--lower=x
+		[[ $tool != snapshot-pack ]] || input=verify
+		[[ $tool != oci-cache ]] || input=ls
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done
@@ -60,16 +62,20 @@ inputs() {
 	small_layer layer.tar
 	tar2tree layer.tar -o in.tree
 	tree2erofs in.tree -o in.erofs
+	mkext4upper --size 64M -o upper.ext4
 }
 
 works() {
 	case $1 in
 	oci-fetch) echo oci:image:demo ;;
+	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
+	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;
 	erofs-patch) echo --lower=- ;;
 	mkext4upper) echo --size=64M --tree=- ;;
 	wrap-vmdk) echo --format=stream in.erofs ;;
+	snapshot-pack) echo create --upper=upper.ext4 --image="x@sha256:$(printf '%064d' 1)" ;;
 	*) echo - ;;
 	esac
 }

@@ -21,6 +21,7 @@ umask 022
 declare -A version=(
 	[busybox]=1 [debian-base]=1 [debian]=1 [npm-small]=1 [npm]=1 [stack]=1
 	[debs]=1 [large]=1 [onedir]=1 [files]=1 [sparse]=2
+	[split1]=1 [split3]=1 [split20]=1 [split40]=1 [split100]=1
 )
 
 cannot() {
@@ -219,6 +220,42 @@ make_stack() {
 	done
 	image "${list[@]}"
 }
+
+# split N makes an image of N layers of the same files. The first layer is the smallest, and
+# layers get larger by the same amount, so the largest is nearly twice the average.
+split() {
+	need umoci
+	local base npm i list=()
+	base=$(make debian-base)
+	npm=$(make npm-small)
+	mkdir root
+	tar --numeric-owner -C root -xpf "$base/layer.tar"
+	tar --numeric-owner -C root -xpf "$npm/layer.tar"
+	find root ! -type d -printf '%s %P\n' | LC_ALL=C sort -k 2 |
+		awk -v n="$1" '{size[NR] = $1; sub(/^[0-9]+ /, ""); path[NR] = $0; all += size[NR]}
+			END {
+				for (i = 1; i <= NR; i++) {
+					if (part <= int(n * sqrt(sum / (all + 1)))) part++ # by one: no part is empty
+					sum += size[i]
+					out = part ".list"
+					for (at = 1; (end = index(substr(path[i], at), "/")) > 0; at += end)
+						if (!seen[part, dir = substr(path[i], 1, at + end - 2)]++) print dir > out
+					print path[i] > out
+				}
+			}'
+	for ((i = 1; i <= $1; i++)); do
+		tar --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner --no-recursion \
+			-C root -T "$PWD/$i.list" -cf "$i.tar"
+		list+=("$i.tar")
+	done
+	image "${list[@]}"
+	rm -rf root ./*.list ./*.tar
+}
+make_split1() { split 1; }
+make_split3() { split 3; }
+make_split20() { split 20; }
+make_split40() { split 40; }
+make_split100() { split 100; }
 
 bigtar() {
 	(cd "$here/../.." && "${GO:-go}" run ./lib/reftest/bigtar "$@") >layer.tar

@@ -44,7 +44,7 @@ silent_fifo() {
 # filters are those that read standard input and write standard output.
 filters=(tar2tree 'tar2tree --input layer' 'tar2tree --input image' tree2erofs 'tree2erofs --layer' tree2ext4 tree2tar
 	'tree2tar -z gzip' 'mkext4upper --size 64M --tree -' 'erofs2tree -' 'erofs-patch --lower -' 'wrap-vmdk --format raw'
-	'wrap-vmdk --format stream' 'wrap-vmdk --format stream --size 64M' 'oci-fetch oci-archive:-')
+	'wrap-vmdk --format stream' 'wrap-vmdk --format stream --size 64M' 'oci-fetch oci-archive:-' 'snapshot-pack inspect')
 
 # medium sets $medium to a layer of 12 MB, which no pipe holds.
 medium() {
@@ -131,9 +131,11 @@ same() {
 		"tar2tree image.tar | tree2erofs -o e && cat e" \
 		"tar2tree image.tar | tree2erofs > f && cat f" \
 		"tar2tree image.tar | tree2erofs --check" \
+		'oci-materialize --cache c --target flat --print flat oci-archive:image.tar > p; cat "$(<p)"' \
+		'oci-cache --cache c prune --quiet --max-size 0 -o p; oci-materialize --cache c --target flat --print flat oci-archive:image.tar > p; cat "$(<p)"' \
 		"tar2tree image.tar | tree2erofs | erofs2tree - | tree2erofs" \
 		"tar2tree image.tar | tree2tar | tar2tree --sort | tree2erofs"
-	rm t e f image.tar
+	rm -r t e f p c image.tar
 	assert_no_debris
 	[ -z "$(ls -A "$elsewhere")" ] || fail "debris in another TMPDIR"
 }

@@ -62,6 +62,16 @@ has_table() {
 	as_one
 }
 
+@test "all that a virtual machine needs" {
+	need qemu-img jq
+	export OCIPIPE_CACHE=$PWD/cache
+	recipe 'oci-materialize --target all' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	[[ $output == *'"hit": false'*'file format: vmdk'* ]] || show "not both"
+	clean upper.ext4
+}
+
 @test "an image changed" {
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
 	printf '%s\n' '- mkdir: {path: /data}' >patches.json

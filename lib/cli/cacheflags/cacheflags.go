@@ -5,19 +5,16 @@ package cacheflags
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/cachedir"
 	"ocipipe/lib/oci/pull"
 )
 
 // Dir holds the flag of a tool that cannot do without a cache.
-type Dir struct {
-	Dir string `name:"cache" env:"OCIPIPE_CACHE" placeholder:"DIR" group:"Cache" help:"Directory of the cache."`
-}
+type Dir = cachedir.Dir
 
 // Use holds the flags that say how a cache is used.
 type Use struct {
@@ -58,6 +55,7 @@ func (c *Cache) Fill(env *cli.Env, opts *pull.Options) (err error) {
 
 // Fill puts the flags into opts.
 func (u *Use) Fill(opts *pull.Options) {
+	opts.Used = time.Now()
 	opts.Policy = map[string]pull.Policy{"if-missing": pull.IfMissing, "always": pull.Always, "never": pull.Never}[u.Pull]
 	if u.Force {
 		opts.Policy = pull.Always
@@ -67,26 +65,6 @@ func (u *Use) Fill(opts *pull.Options) {
 // Options returns those of the cache.
 func (u *Use) Options(env *cli.Env) cas.Options {
 	return cas.Options{Verify: u.Verify, Fresh: u.Force, Warn: env.Warn}
-}
-
-// Open opens the cache; without one the tool cannot go on.
-func (d *Dir) Open(env *cli.Env, opts cas.Options) (*cas.Store, error) {
-	if d.Dir != "" {
-		return openCache(env, d.Dir, opts)
-	}
-	base := baseDir()
-	if base == "" {
-		return nil, cli.Usage("no cache: neither --cache nor a home directory")
-	}
-	return openCache(env, ownDir(base), opts)
-}
-
-// ownDir returns the directory of the cache of this user in base. It is made for this user
-// alone; a failure shows again when it is opened.
-func ownDir(base string) string {
-	dir := filepath.Join(base, "ocipipe")
-	os.MkdirAll(dir, 0o700)
-	return dir
 }
 
 // Advise returns a hint for err, or "".
@@ -105,52 +83,23 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 	}
 	opts := c.Options(env)
 	if c.Dir.Dir != "" {
-		s, err := openCache(env, c.Dir.Dir, opts)
+		s, err := cachedir.Open(env, c.Dir.Dir, opts)
 		if errors.Is(err, cas.ErrStore) {
 			err = cli.Hint(err, "--cache DIR keeps it elsewhere, --no-cache nowhere")
 		}
 		return s, err
 	}
-	base := baseDir()
+	base := cachedir.Base()
 	if base == "" {
 		if c.Pull == "never" {
 			return nil, fmt.Errorf("--pull never: no cache: neither --cache nor a home directory")
 		}
 		return nil, nil
 	}
-	s, err := openCache(env, ownDir(base), opts)
+	s, err := cachedir.Open(env, cachedir.Own(base), opts)
 	if err != nil && c.Pull != "never" {
 		env.Warn(err.Error() + ": going on without it")
 		return nil, nil
 	}
 	return s, err
-}
-
-// baseDir returns the directory in which the caches of the user lie, or "" if there is no
-// home directory.
-func baseDir() string {
-	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) { // its specification ignores a relative path
-		return dir
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(home, ".cache")
-}
-
-// keepParts is how long a part of a download is kept, to be continued.
-const keepParts = 7 * 24 * time.Hour
-
-// openCache opens the cache in dir and removes what killed processes left there long ago.
-// If it cannot remove that, because the cache is read-only, it goes on.
-func openCache(env *cli.Env, dir string, opts cas.Options) (*cas.Store, error) {
-	s, err := cas.Open(env.Context, dir, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Collect(env.Context, time.Now().Add(-keepParts)); err != nil && !errors.Is(err, cas.ErrStore) {
-		return nil, err
-	}
-	return s, nil
 }

@@ -77,6 +77,10 @@ func (img *Image) BlockSize() int { return int(img.bs) }
 // Size is the length in bytes that Open was given.
 func (img *Image) Size() int64 { return img.own.Size }
 
+// Length is how long the superblock says that the image is, in bytes. If the image has no
+// table of devices, that includes the devices that follow it.
+func (img *Image) Length() int64 { return int64(img.super.Blocks) * img.bs }
+
 // DeviceTable returns the image's table of devices. For an image without one it is a table
 // of the devices that Open was given, with slots without tags. The caller must not change
 // the slice.

@@ -1,12 +1,12 @@
 // Package grow makes ext4 file systems larger, in place: those of our writer, of mke2fs,
 // and those that a kernel has used.
 //
-//	f, device, err := grow.Open("upper.ext4")
+//	f, device, err := exclusive.Open("upper.ext4", exclusive.Write)
 //	err = grow.Grow(ctx, f, grow.Options{Size: 16 << 30, Device: device})
 //
 // A file system can grow while its descriptors have room in the blocks of the resize
 // inode, which were reserved when it was made, or in the last block that they use. Grow
-// moves nothing that the file system holds. The file system must not be mounted; [Open]
+// moves nothing that the file system holds. The file system must not be mounted; exclusive.Open
 // sees to that.
 //
 // [Grow] plans all changes before it writes, in the order of plan.go, groups.go and

@@ -23,7 +23,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkState(&vol.Super); err != nil {
+	if err := volume.CheckState(&vol.Super); err != nil {
 		return nil, err
 	}
 	root, err := vol.ReadInode(disk.RootIno)
@@ -65,19 +65,6 @@ func checkFeatures(s *disk.Superblock) error {
 		return disk.Unsupported(disk.SuperOffset, "%s", unread)
 	case s.RoCompat&roCompatUnread != 0:
 		return disk.Unsupported(disk.SuperOffset, "bigalloc or shared_blocks (features %#x)", uint32(s.RoCompat&roCompatUnread))
-	}
-	return nil
-}
-
-// checkState refuses a file system that was not cleanly unmounted.
-func checkState(s *disk.Superblock) error {
-	switch {
-	case s.Incompat&disk.IncompatRecover != 0:
-		return &volume.DirtyError{Problem: "the journal has to be replayed: it was not unmounted"}
-	case s.State&disk.StateErrors != 0:
-		return &volume.DirtyError{Problem: "marked as damaged by a kernel"}
-	case s.State&disk.StateClean == 0:
-		return &volume.DirtyError{Problem: "it was not unmounted"}
 	}
 	return nil
 }

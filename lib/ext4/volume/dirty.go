@@ -12,3 +12,16 @@ func (e *DirtyError) Error() string { return e.Problem + ": " + disk.ErrUnsuppor
 
 // Unwrap returns disk.ErrUnsupported.
 func (e *DirtyError) Unwrap() error { return disk.ErrUnsupported }
+
+// CheckState refuses a file system that was not cleanly unmounted.
+func CheckState(s *disk.Superblock) error {
+	switch {
+	case s.Incompat&disk.IncompatRecover != 0:
+		return &DirtyError{Problem: "the journal has to be replayed: it was not unmounted"}
+	case s.State&disk.StateErrors != 0:
+		return &DirtyError{Problem: "marked as damaged by a kernel"}
+	case s.State&disk.StateClean == 0:
+		return &DirtyError{Problem: "it was not unmounted"}
+	}
+	return nil
+}

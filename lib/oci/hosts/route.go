@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"ocipipe/lib/oci/names"
 )
 
 // Endpoint is a repository at a host.
@@ -36,7 +38,7 @@ var ErrBlocked = errors.New("blocked")
 // directories of such files whose names end in ".conf". Later ones count more; those
 // that do not exist are skipped. Errors name the file. warn takes messages to the user.
 func Find(paths []string, ref name.Reference, warn func(msg string)) (Route, error) {
-	s := settings{name: FullName(ref), short: shortName(ref)}
+	s := settings{name: names.Full(ref), short: shortName(ref)}
 	for _, path := range paths {
 		if err := s.readAll(path, warn); err != nil {
 			return Route{}, err
@@ -51,11 +53,6 @@ func Find(paths []string, ref name.Reference, warn func(msg string)) (Route, err
 		return Route{}, fmt.Errorf("%s: registry %q: %w", s.table.file, s.table.Prefix, err)
 	}
 	return r, nil
-}
-
-// FullName returns ref with registry and tag; Docker Hub is docker.io.
-func FullName(ref name.Reference) string {
-	return strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1)
 }
 
 // apply changes r as t, which matches ref, says.
@@ -110,7 +107,7 @@ func (t *table) uses(m mirror, ref name.Reference) (bool, error) {
 
 // at returns the repository of ref, with location in place of the prefix.
 func (t *table) at(location string, ref name.Reference) (Endpoint, error) {
-	full := FullName(ref)
+	full := names.Full(ref)
 	moved := strings.TrimRight(location, "/") + full[match(full, t.Prefix):]
 	host, rest, _ := strings.Cut(moved, "/")
 	if rest == "" || !isHost(host) {

@@ -33,6 +33,11 @@ type Descriptor struct {
 	ArtifactType types.MediaType `json:"artifactType,omitempty"` // of a manifest
 }
 
+// Untyped returns a descriptor of a document, from what another package knows of it.
+func Untyped(mediaType string, d digest.Digest, size int64) Descriptor {
+	return Descriptor{MediaType: types.MediaType(mediaType), Digest: d, Size: size}
+}
+
 // Document is an index or a manifest, in the OCI form or Docker's.
 type Document struct {
 	SchemaVersion int             `json:"schemaVersion"`

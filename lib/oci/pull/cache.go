@@ -11,7 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
-	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
@@ -19,7 +18,7 @@ import (
 
 // known returns what the cache has under the name of the image: the index that the image
 // was taken from, or the manifest.
-func (r *remote) known() (manifest.Descriptor, bool) {
+func (r *remote) known(ctx context.Context) (manifest.Descriptor, bool) {
 	if r.cache == nil {
 		return manifest.Descriptor{}, false
 	}
@@ -28,6 +27,7 @@ func (r *remote) known() (manifest.Descriptor, bool) {
 		r.opts.warn("%v", err)
 	}
 	for _, ref := range refs {
+		r.hold(ctx, ref.Top, ref.Digest)
 		if ref.Top != "" && layout.CheckDigest(ref.Top) == nil && r.has(ref.Top) {
 			return manifest.Descriptor{Digest: ref.Top, Size: -1}, true
 		}
@@ -36,6 +36,32 @@ func (r *remote) known() (manifest.Descriptor, bool) {
 		}
 	}
 	return manifest.Descriptor{}, false
+}
+
+// hold keeps blobs that the cache has, or will have, until r is closed, whatever removes
+// unused files from the cache meanwhile. What hold has been called for must be looked up
+// after that. Where the cache cannot be written nothing is held.
+func (r *remote) hold(ctx context.Context, blobs ...digest.Digest) {
+	if r.cache == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for _, d := range blobs {
+		if !r.held[d] && layout.CheckDigest(d) == nil {
+			r.held[d] = true
+			names = append(names, layout.BlobName(d))
+		}
+	}
+	if names == nil {
+		return
+	}
+	if r.use != nil {
+		r.use.Add(ctx, names)
+	} else if use, err := r.cache.Use(ctx, "pull", names); err == nil {
+		r.use = use
+	}
 }
 
 // has reports whether the cache has the blob d.
@@ -105,14 +131,20 @@ func (r *remote) warnStore(err error) {
 	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
 }
 
-// Record lists an image from a registry in the cache, under its name, if the cache has all
-// of it, so that the next Open finds it without asking the registry. First it waits for
-// the downloads that have begun. It does nothing for an image in a file, or without a
-// cache. If the cache cannot be written, it warns.
-func (img *Image) Record(ctx context.Context) {
+// Record lists an image that has a name in the cache under that name, if the cache has all
+// of it, so that the next Open finds it without asking the registry. It reports whether the
+// image is listed. First it waits for the downloads that have begun. It does nothing
+// without a cache. If the cache cannot be written, it warns.
+func (img *Image) Record(ctx context.Context) bool { return img.record(ctx, false) }
+
+// RecordDropped is Record for an image whose layers the cache need not have: the next Open
+// finds its manifest and configuration.
+func (img *Image) RecordDropped(ctx context.Context) bool { return img.record(ctx, true) }
+
+func (img *Image) record(ctx context.Context, dropped bool) bool {
 	r := img.remote
 	if r == nil || r.cache == nil || r.opts.Policy == Never {
-		return
+		return false
 	}
 	r.waitForDownloads(ctx)
 	// Documents that were embedded in a descriptor are not in the cache yet.
@@ -124,15 +156,46 @@ func (img *Image) Record(ctx context.Context) {
 		if d.Data != nil {
 			r.keep(ctx, d.Digest, d.Data)
 		}
-		blobs = append(blobs, d.Digest)
+		if !dropped {
+			blobs = append(blobs, d.Digest)
+		}
 	}
 	if img.top != "" {
 		blobs = append(blobs, img.top)
 	}
-	ref := cas.Ref{Name: r.name, MediaType: img.MediaType, Digest: img.Digest, Size: int64(len(img.Manifest)), Platform: img.Listed, Top: img.top}
-	if err := r.cache.SetRef(ctx, ref, blobs); err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+	ref, _ := img.Ref()
+	ref.Dropped = dropped
+	err := r.cache.SetRef(ctx, ref, blobs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		r.warnStore(err)
 	}
+	return err == nil
+}
+
+// Distrust hashes the blob of l in the cache, and reports whether it is damaged. If so, the
+// next Open of the layer fetches it again. The caller has found that its content is wrong.
+func (img *Image) Distrust(ctx context.Context, l *oci.Layer) bool {
+	r := img.remote
+	if r == nil || r.cache == nil {
+		return false
+	}
+	b, err := r.cache.Blob(ctx, l.Digest)
+	if err != nil {
+		return false
+	}
+	defer b.Close()
+	h := l.Digest.Algorithm().Hash()
+	if _, err := copyBytes(h, b); err == nil && b.Size == l.Size && digest.NewDigest(l.Digest.Algorithm(), h) == l.Digest {
+		return false
+	}
+	r.passOver(l.Digest)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := r.downloads[l.Digest]; d != nil {
+		d.close()
+		delete(r.downloads, l.Digest)
+	}
+	return true
 }
 
 // waitForDownloads waits for the downloads that have begun: a reader may have read all of a
@@ -146,6 +209,27 @@ func (r *remote) waitForDownloads(ctx context.Context) {
 		case <-d.ended:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// Settle waits until the download of l, if one has begun, is over. Then the blob is in the
+// cache, unless it cannot be kept.
+func (img *Image) Settle(ctx context.Context, l *oci.Layer) error {
+	r := img.remote
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	d := r.downloads[l.Digest]
+	r.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

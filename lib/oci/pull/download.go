@@ -66,13 +66,29 @@ func (img *Image) Prefetch() error {
 	return img.remote.Fetch(img.Image, nil)
 }
 
+// PrefetchLayers is Prefetch for some layers, by their numbers, in this order.
+func (img *Image) PrefetchLayers(layers []int) error {
+	if img.remote == nil {
+		return nil
+	}
+	return img.remote.fetch(img.Image, layers, nil)
+}
+
 // Fetch implements [oci.Fetcher]: layers that are not kept in a cache go to places.
 func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error {
+	all := make([]int, len(img.Layers)) // in order, so that the lowest layers begin first
+	for i := range all {
+		all[i] = i
+	}
+	return r.fetch(img, all, places)
+}
+
+func (r *remote) fetch(img *oci.Image, layers []int, places map[digest.Digest]oci.Place) error {
 	if r.opts.Policy == Never {
-		return r.checkComplete(img)
+		return r.checkComplete(img, layers)
 	}
 	var fresh []*download
-	for i := range img.Layers {
+	for _, i := range layers {
 		desc := img.Layers[i].Descriptor()
 		if desc.Data != nil {
 			continue
@@ -86,7 +102,7 @@ func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error
 	r.wg.Add(1)
 	go func() {
 		defer r.wg.Done()
-		for _, d := range fresh { // in order, so that the lowest layers begin first
+		for _, d := range fresh {
 			if d.fromCache() {
 				close(d.ended)
 				continue
@@ -103,10 +119,10 @@ func (r *remote) Fetch(img *oci.Image, places map[digest.Digest]oci.Place) error
 	return nil
 }
 
-// checkComplete returns an error that names the layers of img that the cache lacks.
-func (r *remote) checkComplete(img *oci.Image) error {
+// checkComplete returns an error that names those of the layers of img that the cache lacks.
+func (r *remote) checkComplete(img *oci.Image, layers []int) error {
 	var missing []string
-	for i := range img.Layers {
+	for _, i := range layers {
 		l := &img.Layers[i]
 		if l.Descriptor().Data == nil && !r.has(l.Digest) {
 			missing = append(missing, fmt.Sprintf("layer %d %s", l.Index, l.Digest))
@@ -301,6 +317,7 @@ func (r *remote) source(d manifest.Descriptor) registry.Blob {
 
 // finish ends the download; err is the result of fetching.
 func (d *download) finish(ctx context.Context, err error) {
+	isWrong := errors.Is(err, oci.ErrCorrupt) // a file knows that; what a registry sends is verified below
 	if err == nil {
 		resumed := d.part.Resumed()
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
@@ -326,7 +343,11 @@ func (d *download) finish(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		d.send(Event{Kind: EventFailed, Done: d.done.Load(), Err: err})
 	}
-	d.part.CloseWithError(err)
+	if isWrong { // nothing of it is to be continued
+		d.part.DiscardWithError(err)
+	} else {
+		d.part.CloseWithError(err)
+	}
 	if d.all {
 		d.r.cancel(&oci.LayerError{Layer: d.layer, Err: err})
 	}

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"fmt"
+	"time"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci"
@@ -27,6 +28,11 @@ type Options struct {
 	Registry registry.Options
 	// Cache keeps what registries send; nil for no cache.
 	Cache *cas.Store
+	// As is the name under which Cache keeps an image in a file; "" keeps nothing of it.
+	As string
+	// Used is the time at which the image is used, for Cache to know what was not used for
+	// long. The zero value is not noted.
+	Used time.Time
 	// Policy says when to ask a registry for something that Cache has.
 	Policy Policy
 	// Jobs is how many layers are downloaded at a time; 0 is DefaultJobs.

@@ -16,18 +16,17 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
-	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/oci/registry"
 )
 
-// remote is one repository of a registry, behind the cache.
+// remote is the origin of an image, such as a repository of a registry, behind the cache.
 type remote struct {
-	opts   Options
-	name   string // of the image, in full, as in the cache
-	client *registry.Client
-	repo   *registry.Repository
-	cache  *cas.Store // nil without a cache
+	opts  Options
+	name  string // of the image, in full, as in the cache
+	repo  origin
+	cache *cas.Store // nil without a cache
 
 	ctx    context.Context // of downloads; Close of the image ends it
 	cancel context.CancelCauseFunc
@@ -37,6 +36,8 @@ type remote struct {
 
 	mu        sync.Mutex
 	downloads map[digest.Digest]*download
+	use       *cas.Use // nil before there is something to hold; see hold
+	held      map[digest.Digest]bool
 }
 
 func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, error) {
@@ -52,12 +53,16 @@ func newRemote(ctx context.Context, ref name.Reference, opts Options) (*remote, 
 	if err != nil {
 		return nil, err
 	}
+	return behindCache(ctx, names.Full(ref), repository{repo, client}, opts), nil
+}
+
+func behindCache(ctx context.Context, name string, from origin, opts Options) *remote {
 	r := &remote{
-		opts: opts, name: hosts.FullName(ref), client: client, repo: repo, cache: opts.Cache,
-		jobs: make(chan struct{}, opts.jobs()), downloads: map[digest.Digest]*download{},
+		opts: opts, name: name, repo: from, cache: opts.Cache,
+		jobs: make(chan struct{}, opts.jobs()), downloads: map[digest.Digest]*download{}, held: map[digest.Digest]bool{},
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	return r, nil
+	return r
 }
 
 // image loads the image of ref.
@@ -88,6 +93,14 @@ func (r *remote) load(ctx context.Context, d manifest.Descriptor, data []byte) (
 	if img.Digest != d.Digest {
 		img.top = d.Digest
 	}
+	blobs := []digest.Digest{img.Digest, img.ConfigDigest}
+	for i := range img.Layers {
+		blobs = append(blobs, img.Layers[i].Digest)
+	}
+	r.hold(ctx, blobs...)
+	if r.cache != nil && !r.opts.Used.IsZero() {
+		r.cache.Touch(img.Digest, r.opts.Used)
+	}
 	return img, nil
 }
 
@@ -95,7 +108,7 @@ func (r *remote) load(ctx context.Context, d manifest.Descriptor, data []byte) (
 // registry. It also returns the manifest or index if it had to fetch that.
 func (r *remote) resolve(ctx context.Context, tag string) (d manifest.Descriptor, data []byte, err error) {
 	if r.opts.Policy != Always {
-		if d, ok := r.known(); ok {
+		if d, ok := r.known(ctx); ok {
 			return d, nil, nil
 		}
 	}
@@ -107,6 +120,7 @@ func (r *remote) resolve(ctx context.Context, tag string) (d manifest.Descriptor
 		if registry.Temporary(err) || ctx.Err() != nil {
 			return d, nil, fmt.Errorf("manifest: %w", err)
 		}
+		r.hold(ctx, dig)
 		if err == nil && layout.CheckDigest(dig) == nil && r.has(dig) {
 			return manifest.Descriptor{Digest: dig, Size: -1}, nil, nil
 		}
@@ -116,6 +130,7 @@ func (r *remote) resolve(ctx context.Context, tag string) (d manifest.Descriptor
 		return d, nil, fmt.Errorf("manifest: %w", err)
 	}
 	d = manifest.Descriptor{MediaType: types.MediaType(m.MediaType), Digest: digest.FromBytes(m.Data), Size: int64(len(m.Data))}
+	r.hold(ctx, d.Digest)
 	r.keep(ctx, d.Digest, m.Data)
 	return d, m.Data, nil
 }
@@ -151,6 +166,7 @@ func (r *remote) Config(ctx context.Context, d manifest.Descriptor) (io.ReadClos
 }
 
 func (r *remote) document(ctx context.Context, d manifest.Descriptor, what string, fetch func() ([]byte, error)) (io.ReadCloser, error) {
+	r.hold(ctx, d.Digest)
 	if data, ok := r.cached(d); ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
@@ -210,6 +226,6 @@ func (r *remote) Close() error {
 	for _, d := range r.downloads {
 		d.close()
 	}
-	r.client.Close()
-	return nil
+	r.use.Release()
+	return r.repo.Close()
 }

@@ -66,7 +66,7 @@ func dockerRegistryMissing() string {
 
 var listening = regexp.MustCompile(`listening on ([0-9.:]+)`)
 
-// dockerRegistry starts docker-registry and pushes work/layout to it.
+// dockerRegistry starts docker-registry and pushes the image in work/layout to it.
 func dockerRegistry(work string) (host string, stop func(), err error) {
 	config, log := filepath.Join(work, "config.yml"), filepath.Join(work, "log")
 	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: '127.0.0.1:0'}\n", filepath.Join(work, "data"))
@@ -96,7 +96,7 @@ func dockerRegistry(work string) (host string, stop func(), err error) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	push := exec.Command("skopeo", "copy", "--insecure-policy", "--quiet", "--preserve-digests", "--dest-tls-verify=false",
-		"oci:"+filepath.Join(work, "layout")+":"+fetchTag, "docker://"+host+"/r:"+fetchTag)
+		"oci:"+filepath.Join(work, "layout"), "docker://"+host+"/r:"+fetchTag)
 	if msg, err := push.CombinedOutput(); err != nil {
 		return "", stop, fmt.Errorf("push: %w: %s", err, msg)
 	}

@@ -34,8 +34,8 @@ func TestReport(t *testing.T) {
 	ours := []sample{{wall: 3, cpu: 1}, {wall: 1, cpu: 2}, {wall: 2, cpu: 3}}
 	peer := []sample{{wall: 30, cpu: 2}, {wall: 2, cpu: 2}, {wall: 8, cpu: 2}}
 	var r report
-	r.add("row", "ours", ours, ours)
-	r.add("row", "peer", ours, peer)
+	r.add("row", "ours", ours, nil, ours)
+	r.add("row", "peer", ours, nil, peer)
 	for i, want := range []result{{Wall: 2, CPU: 2, WallRatio: 1, CPURatio: 1}, {Wall: 8, CPU: 2, WallRatio: 0.25, CPURatio: 1}} {
 		if x := r.Results[i]; x.Wall != want.Wall || x.CPU != want.CPU || x.WallRatio != want.WallRatio || x.CPURatio != want.CPURatio {
 			t.Errorf("%+v, want %+v", x, want)
@@ -54,9 +54,9 @@ func TestCompare(t *testing.T) {
 	var then, now report
 	then.Machine = "slow"
 	ours, peer := []sample{{wall: 2, cpu: 4, sumRSS: 8, size: 16}}, []sample{{wall: 1, cpu: 1, sumRSS: 1, size: 0}}
-	then.add("row", "ours", ours, ours)
-	then.add("row", "peer", ours, peer)
-	then.add("gone", "ours", ours, ours)
+	then.add("row", "ours", ours, nil, ours)
+	then.add("row", "peer", ours, nil, peer)
+	then.add("gone", "ours", ours, nil, ours)
 	path := filepath.Join(t.TempDir(), "json")
 	if err := then.write(path); err != nil {
 		t.Fatal(err)
@@ -66,9 +66,9 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours = []sample{{wall: 1, cpu: 1, sumRSS: 1, size: 1}}
-	now.add("row", "ours", ours, ours)
-	now.add("row", "peer", ours, peer)
-	now.add("new", "ours", ours, ours)
+	now.add("row", "ours", ours, nil, ours)
+	now.add("row", "peer", ours, nil, peer)
+	now.add("new", "ours", ours, nil, ours)
 	var b strings.Builder
 	now.compare(&b, former, true)
 	want := []string{
@@ -100,13 +100,33 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// Peers are compared with the pipeline, and in a second column with the form in one process.
+func TestInProcess(t *testing.T) {
+	at := func(wall float64) []sample { return []sample{{wall: wall, cpu: 2 * wall, sumRSS: 3 * wall, size: 1}} }
+	var b bench
+	b.addAll("row", []measured{
+		{contender: contender{name: "ours"}, samples: at(4)},
+		{contender: contender{name: inOneProcess}, samples: at(1)},
+		{contender: contender{name: "peer"}, samples: at(2)},
+	})
+	b.addAll("other", []measured{{contender: contender{name: "ours"}, samples: at(1)}, {contender: contender{name: "peer"}, samples: at(1)}})
+	if x := b.report.Results[2]; x.WallRatio != 2 || x.InProcess == nil || *x.InProcess != (ratios{0.5, 0.5, 0.5, 1}) {
+		t.Errorf("%+v", x)
+	}
+	for _, i := range []int{0, 1, 3, 4} {
+		if x := b.report.Results[i]; x.InProcess != nil {
+			t.Errorf("%s, %s: %v in one process", x.Row, x.By, *x.InProcess)
+		}
+	}
+}
+
 // A run that took long is measured once.
 func TestOnce(t *testing.T) {
 	var r report
 	one, three := []sample{{wall: 2}}, []sample{{wall: 1}, {wall: 1}, {wall: 1}}
-	r.add("row", "ours", three, three)
-	r.add("row", "slow", three, one)
-	r.add("row", "quick", one, three)
+	r.add("row", "ours", three, nil, three)
+	r.add("row", "slow", three, nil, one)
+	r.add("row", "quick", one, nil, three)
 	if r.Results[1].WallRatio != 0.5 || r.Results[2].WallRatio != 2 {
 		t.Errorf("%+v", r.Results)
 	}
@@ -130,7 +150,8 @@ func TestRows(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"empty-4G", "empty-64G", "empty-1T", "ext4-files", "ext4-large", "ext4-directory", "fetch", "fetch-far", "fetch-one"} {
+	for _, name := range []string{"empty-4G", "empty-64G", "empty-1T", "ext4-files", "ext4-large", "ext4-directory", "fetch", "fetch-far", "fetch-one",
+		"disk", "disk-npm", "disk-core", "layers-1", "layers-3", "layers-20", "layers-100", "pull-3", "pull-20", "hit-3", "hit-40", "flat"} {
 		if !names[name] {
 			t.Errorf("no row %s", name)
 		}

@@ -27,11 +27,19 @@ type result struct {
 	Size                         float64
 	WallRatio, CPURatio          float64
 	SumRatio, MaxRatio, SizeRate float64
+	InProcess                    *ratios `json:",omitempty"` // the same of our form in one process
 }
 
-func (r *report) add(row, by string, ours, own []sample) {
+// ratios are wall, CPU, sum of memory and size.
+type ratios [4]float64
+
+func (x ratios) String() string { return fmt.Sprintf("%.2f  %.2f  %.2f  %.4f", x[0], x[1], x[2], x[3]) }
+
+// add adds the figures of a contender. inProcess has those of ours in one process, and is
+// nil in rows without it.
+func (r *report) add(row, by string, ours, inProcess, own []sample) {
 	m := median(own)
-	ratio := func(of func(sample) float64) float64 {
+	ratio := func(ours []sample, of func(sample) float64) float64 {
 		var v []float64
 		for i := range min(len(ours), len(own)) {
 			v = append(v, of(ours[i])/max(of(own[i]), 1e-9))
@@ -40,15 +48,21 @@ func (r *report) add(row, by string, ours, own []sample) {
 	}
 	x := result{
 		Row: row, By: by, Wall: m.wall, CPU: m.cpu, SumRSS: m.sumRSS, MaxRSS: m.maxRSS, Size: m.size,
-		WallRatio: ratio(sample.Wall), CPURatio: ratio(sample.CPU), SumRatio: ratio(sample.SumRSS),
-		MaxRatio: ratio(sample.MaxRSS), SizeRate: ratio(sample.Size),
+		WallRatio: ratio(ours, sample.Wall), CPURatio: ratio(ours, sample.CPU), SumRatio: ratio(ours, sample.SumRSS),
+		MaxRatio: ratio(ours, sample.MaxRSS), SizeRate: ratio(ours, sample.Size),
+	}
+	if inProcess != nil && !isOurs(by) {
+		x.InProcess = &ratios{ratio(inProcess, sample.Wall), ratio(inProcess, sample.CPU), ratio(inProcess, sample.SumRSS), ratio(inProcess, sample.Size)}
 	}
 	if len(r.Results) == 0 || r.Results[len(r.Results)-1].Row != row {
 		fmt.Printf("  %-24s %7s %7s %8s %8s %9s   %s\n", "", "wall s", "CPU s", "sum MiB", "max MiB", "output MB", "ours by it: wall, CPU, sum of memory, size")
 	}
 	fmt.Printf("  %-24s %7.3f %7.3f %8.0f %8.0f %9.1f", x.By, x.Wall, x.CPU, x.SumRSS, x.MaxRSS, x.Size)
 	if by != "ours" {
-		fmt.Printf("   %.2f  %.2f  %.2f  %.4f", x.WallRatio, x.CPURatio, x.SumRatio, x.SizeRate)
+		fmt.Printf("   %v", ratios(x.ratios()))
+	}
+	if x.InProcess != nil {
+		fmt.Printf("   in one process %v", *x.InProcess)
 	}
 	fmt.Println()
 	r.Results = append(r.Results, x)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -83,8 +84,6 @@ func rows() []row {
 			name: "back", work: "EROFS to tar, and a stream of it", input: "npm/layer.tar", list: "tar2tree --sort --no-data --digest < {out}",
 			contenders: []contender{{name: "ours", line: "tar2tree | tree2erofs | erofs2tree - | tree2tar"}},
 		},
-		disk("disk", "archive of three gzip layers to layer images, fsmeta and VMDK", "stack/oci"),
-		disk("disk-npm", "the same of one layer of small npm files", "npm/oci"),
 		fsmeta(mkfs, "fsmeta3", 3),
 		fsmeta(mkfs, "fsmeta10", 10),
 		{
@@ -104,37 +103,7 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}, append(ext4Rows(), fetchRows()...)...)
-}
-
-// eachLayer makes the disk of an archive, with a pipeline for each layer.
-const eachLayer = `mkdir -p $2; cd $2
-	layer() { oci-fetch oci-archive:$1 --layer $2 | tar2tree --input layer --diff-id $3 | tree2erofs --layer -o $2.erofs; }
-	ids=$(oci-fetch oci-archive:$1 --config | jq -r .rootfs.diff_ids[]); n=0
-	for id in $ids; do layer $1 $n $id & n=$((n + 1)); done
-	while [ $n -gt 0 ]; do wait -n; n=$((n - 1)); done
-	tree2erofs --fsmeta [0-9]*.erofs -o fsmeta.erofs
-	wrap-vmdk fsmeta.erofs [0-9]*.erofs -o disk.vmdk
-`
-
-// listDisk lists the tree of a descriptor's extents, without what msb drops: fractions of
-// seconds, and the attributes of the root.
-const listDisk = `cd $(dirname $(find {out} -name '*.vmdk')); set -- $(sed -n 's/^RW .* FLAT "\([^"]*\)".*/\1/p' *.vmdk)
-	f=$1; shift; erofs2tree --no-data --digest $f $(printf -- '--device %s ' "$@") |
-	sed -e "s/ nlink=[0-9]*//" -e "s/\(time=[-0-9]*\)\.[0-9]*/\1/" -e "/^#/d" -e "/^\. /d"`
-
-// disk returns a row about the files that a runtime keeps for an image.
-func disk(name, work, input string) row {
-	return row{
-		name: name, work: work, input: input, list: listDisk,
-		prepare: "oci-fetch oci:{in}:image -o {work}/image.tar\n" +
-			"cat > {work}/ours <<'end'\nset -euo pipefail\n" + eachLayer + "end\n" +
-			"echo 'mkdir -p $2; HOME=$2 msb load --quiet --input $1 --tag image:latest' > {work}/msb",
-		contenders: []contender{
-			{name: "ours", line: "bash {work}/ours {work}/image.tar {out}"},
-			{name: "msb load", line: "bash {work}/msb {work}/image.tar {out}", missing: needs("msb")},
-		},
-	}
+	}, slices.Concat(materializeRows(mkfs), ext4Rows(), fetchRows())...)
 }
 
 // fsmeta returns a row about n layers of 40,000 files in all, each layer in a directory of

@@ -1,4 +1,6 @@
-package grow
+// Package exclusive opens disks, files and block devices, that nobody else uses. Whoever
+// reads or changes the content of a disk as a whole needs that.
+package exclusive
 
 import (
 	"errors"
@@ -14,17 +16,29 @@ import (
 // ErrInUse is wrapped by the errors of Open about a disk that is in use.
 var ErrInUse = errors.New("is in use")
 
-// Open opens a file or block device for Grow, and reports whether it is a device. It
-// refuses a disk that is mounted, attached to a loop device, or locked, as QEMU locks its
-// disks. It cannot see a machine monitor that does not lock, or a mount on another host.
-// It locks the disk until the caller closes f.
-func Open(name string) (f *os.File, device bool, err error) {
+// Access is what a disk is opened for.
+type Access int
+
+// The accesses.
+const (
+	Read  Access = iota // others may read too
+	Write               // nobody else
+)
+
+// Open opens a file or block device, and reports whether it is a device. It refuses a disk
+// that is mounted, attached to a loop device, or locked, as QEMU locks its disks. It cannot
+// see a machine monitor that does not lock, or a mount on another host. It locks the disk
+// until the caller closes f.
+func Open(name string, access Access) (f *os.File, device bool, err error) {
 	fi, err := os.Stat(name) // opening a fifo would wait
 	if err != nil {
 		return nil, false, &fs.PathError{Op: "open", Path: name, Err: errors.Unwrap(err)}
 	}
 	device = fi.Mode().Type() == fs.ModeDevice
-	flags := os.O_RDWR
+	flags := os.O_RDONLY
+	if access == Write {
+		flags = os.O_RDWR
+	}
 	switch {
 	case device:
 		flags |= os.O_EXCL // the kernel refuses what is mounted
@@ -37,7 +51,7 @@ func Open(name string) (f *os.File, device bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if err = lock(f); err == nil && !device {
+	if err = lock(f, access); err == nil && !device {
 		err = checkLoop(f)
 	}
 	if err != nil {
@@ -48,16 +62,17 @@ func Open(name string) (f *os.File, device bool, err error) {
 }
 
 // lock locks all of f in both ways: with flock and with an OFD lock of fcntl.
-func lock(f *os.File) error {
+func lock(f *os.File, access Access) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var lockErr error
 	err = c.Control(func(fd uintptr) {
-		if lockErr = unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB); lockErr == nil {
-			whole := unix.Flock_t{Type: unix.F_WRLCK}
-			lockErr = unix.FcntlFlock(fd, unix.F_OFD_SETLK, &whole)
+		if access == Write {
+			lockErr = lockForWriting(fd)
+		} else {
+			lockErr = lockForReading(fd)
 		}
 	})
 	switch {
@@ -69,6 +84,32 @@ func lock(f *os.File) error {
 		return fmt.Errorf("lock: %w", lockErr)
 	}
 	return nil // f is locked, or its file system knows no locks
+}
+
+func lockForWriting(fd uintptr) error {
+	if err := unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return err
+	}
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(fd, unix.F_OFD_SETLK, &whole)
+}
+
+// lockForReading locks f against writers. QEMU, which writes, has locks for reading on
+// single bytes of f: no such lock may be there, unless it covers all of f, as those of
+// other readers do.
+func lockForReading(fd uintptr) error {
+	if err := unix.Flock(int(fd), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return err
+	}
+	other := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(fd, unix.F_OFD_GETLK, &other); err != nil {
+		return err
+	}
+	if other.Type != unix.F_UNLCK && !(other.Type == unix.F_RDLCK && other.Start == 0 && other.Len == 0) {
+		return unix.EAGAIN
+	}
+	whole := unix.Flock_t{Type: unix.F_RDLCK}
+	return unix.FcntlFlock(fd, unix.F_OFD_SETLK, &whole)
 }
 
 // checkLoop returns an error if f is attached to a loop device.

@@ -1,0 +1,33 @@
+// Package imagecache knows which images a cache (package cas) holds, what each of them
+// needs, and what nothing needs. It lists images, removes them, prunes the cache to a size
+// or an age, and verifies all files.
+//
+//	images, err := imagecache.List(ctx, store)
+//	...
+//	report, err := imagecache.Prune(ctx, store, imagecache.PruneOptions{MaxSize: &limit})
+//
+// # What holds what
+//
+// An image is an entry of index.json or refs.json. It holds the blobs of its manifest, of
+// the index that it was taken from, of its configuration and, if it is in index.json, of its
+// layers. It holds artifacts of any version of the writers whose key is the digest of its
+// manifest or the diff-id of one of its layers. It holds a flat image (kind rootfs) whose
+// record says that it was made of exactly its layers:
+//
+//	rootfs/ABI/sha256/KEY.erofs   the flat image, or .ext4
+//	rootfs/ABI/sha256/KEY.json    its record: {"digest", "size", "format", "diff_ids"}
+//
+// A merged image (kind fsmeta) has a record of the same form.
+//
+// An entry that another program made may name an index. It is one image here, with the
+// layers of all platforms that are there.
+//
+// A file that no image holds and no process uses (cas.Use) may go at any time. A file that
+// is neither a blob nor an artifact is never touched.
+//
+// # Order of removal
+//
+// The entry goes first, then what it alone held: disks, then the images that they refer to,
+// then blobs. A process that is killed in between leaves files that nothing holds, for the
+// next Prune.
+package imagecache

@@ -1,0 +1,63 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/ext4"
+	"ocipipe/lib/tree"
+)
+
+// buildUpper makes a new upper disk, whose root has the attributes of the root of the
+// image.
+func (m *materializer) buildUpper(ctx context.Context) (err error) {
+	done := m.opts.staged(StageUpper)
+	defer func() { done(err) }()
+	start, u := time.Now(), m.opts.Upper
+	path, err := filepath.Abs(u.Path)
+	if err != nil {
+		return err
+	}
+	out, err := atomicfile.Create(u.Path)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	w, err := ext4.NewWriter(ctx, out, ext4.Options{
+		Upper: true, Size: u.Size, Below: m.below, Mtime: m.opts.Flat.Mtime, Clamp: m.opts.Flat.Clamp, Epoch: m.opts.Flat.Epoch, Warn: m.opts.Warn,
+	})
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", u.Path, err)
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	m.result.Upper = &Disk{Path: path, Size: u.Size, DiskSize: u.Size, Made: Made{Built: true, Seconds: seconds(start)}}
+	return nil
+}
+
+// below looks up the root of the image: it has the attributes that the uppermost layer with
+// an entry for it says. An empty disk needs no other path.
+func (m *materializer) below(path string) (*tree.Entry, error) {
+	if path != "." {
+		return nil, fs.ErrNotExist
+	}
+	for i := len(m.img.Layers) - 1; i >= 0; i-- {
+		e, err := m.ofLayer(i).file.img.Lookup(".")
+		if err != nil {
+			return nil, &LayerError{i, err}
+		}
+		if !e.NoChange {
+			return e, nil
+		}
+	}
+	return nil, errors.Join(fs.ErrNotExist)
+}

@@ -1,0 +1,201 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/form07"
+	"ocipipe/lib/snapshot/integrity"
+)
+
+// Directory is a snapshot in a directory.
+type Directory struct {
+	form.Info
+	Path       string
+	Name       string // that it has in its group, in form 0.7; "" for none
+	descriptor []byte // canonical
+	root       *os.Root
+}
+
+// OpenDirectory opens the snapshot in the directory at path and checks its descriptor, and
+// that its disks are there in the right size. Verify checks their content. A group of form
+// 0.7 stands for its head, and Path is the directory of that then. The caller closes it.
+func OpenDirectory(path string) (*Directory, error) {
+	path = filepath.Clean(path)
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{Path: path, root: root}
+	if err := d.read(); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Directory) read() error {
+	data, err := readSmall(d.root, form06.DescriptorName)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = d.enterGroup(); err == nil {
+			data, err = readSmall(d.root, form06.DescriptorName)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.Corrupt("%s: not a snapshot: it has no %s", d.Path, form06.DescriptorName)
+	case err != nil:
+		return d.about(form06.DescriptorName, err)
+	}
+	if err := d.decode(data); err != nil {
+		return d.about(form06.DescriptorName, err)
+	}
+	if d.Form == form07.Form {
+		if err := d.readMember(); err != nil {
+			return err
+		}
+	}
+	for i := range d.Disks {
+		f, err := d.openDisk(&d.Disks[i])
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+func (d *Directory) decode(data []byte) error {
+	if form07.IsDescriptor(data) {
+		desc, err := form07.Decode(data)
+		if err != nil {
+			return err
+		}
+		d.Info, d.descriptor = desc.Info(nil), desc.Encode()
+		return nil
+	}
+	desc, err := form06.Decode(data)
+	if err != nil {
+		return err
+	}
+	d.Info, d.descriptor = desc.Info(), desc.Encode()
+	return nil
+}
+
+// about adds the path of a file of d to an error.
+func (d *Directory) about(name string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = fmt.Errorf("%s: %w", pe.Op, pe.Err)
+	}
+	return fmt.Errorf("%s: %w", filepath.Join(d.Path, name), err)
+}
+
+// openRegular opens a regular file in root. It does not follow a link.
+func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	named, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && (!fi.Mode().IsRegular() || !os.SameFile(named, fi)) {
+		err = fault.Corrupt("is not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, fi, nil
+}
+
+// readSmall reads a file that is no larger than a descriptor may be.
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, _, err := openRegular(root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, form.MaxMeta+1))
+	if err == nil && len(data) > form.MaxMeta {
+		err = fault.Unsupported("longer than %d bytes", form.MaxMeta)
+	}
+	return data, err
+}
+
+// openDisk opens a disk of d: a regular file of the right size, not a link.
+func (d *Directory) openDisk(disk *form.Disk) (*os.File, error) {
+	f, fi, err := openRegular(d.root, filepath.FromSlash(disk.Name))
+	if err != nil {
+		return nil, d.about(disk.Name, err)
+	}
+	if fi.Size() != disk.Size && disk.Size != form.UnknownSize {
+		f.Close()
+		return nil, d.about(disk.Name, fault.Corrupt("has %d bytes, the descriptor says %d", fi.Size(), disk.Size))
+	}
+	return f, nil
+}
+
+// Verify checks that the disks have the integrity of the descriptor. warn is told of one
+// for which the descriptor has none. A disk in qcow2 is refused: see [Qcow2Error].
+func (d *Directory) Verify(ctx context.Context, warn func(msg string)) error {
+	if err := d.refuseChain(); err != nil {
+		return err
+	}
+	for i := range d.Disks {
+		disk := &d.Disks[i]
+		if disk.Integrity == nil {
+			if warn != nil {
+				warn(filepath.Join(d.Path, disk.Name) + ": its descriptor has no integrity: only the size was checked")
+			}
+			continue
+		}
+		if err := d.verify(ctx, disk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
+	f, err := d.openDisk(disk)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	if n, _ := f.ReadAt(head, 0); isQcow2(head[:n]) { // errors come again below
+		return &Qcow2Error{Path: filepath.Join(d.Path, disk.Name)}
+	}
+	before, err := stateOf(f)
+	if err != nil {
+		return err
+	}
+	have, err := integrity.Compute(ctx, integrity.File(f, disk.Size), disk.Size, disk.Integrity.Algorithm)
+	if err == nil {
+		err = before.check(f)
+	}
+	if err == nil {
+		err = compare(have, disk.Integrity)
+	}
+	if err != nil {
+		return d.about(disk.Name, err)
+	}
+	return nil
+}
+
+// Close closes the directory.
+func (d *Directory) Close() error { return d.root.Close() }

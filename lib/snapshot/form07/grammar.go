@@ -1,0 +1,270 @@
+package form07
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"ocipipe/lib/snapshot/archive"
+	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/integrity"
+)
+
+// Grammar reads archives of this form. The zero value is ready.
+type Grammar struct {
+	// Check may refuse a snapshot by what its descriptor says; nil refuses none.
+	Check func(*form.Info) error
+
+	descriptors map[string]*Descriptor
+	labels      map[string]labelled
+	inventory   *Inventory
+}
+
+// labelled are labels, and the file that they were read from.
+type labelled struct {
+	labels map[string]string
+	data   []byte
+}
+
+// CheckDir implements form.Grammar.
+func (g *Grammar) CheckDir(name string) error { return CheckDir(name) }
+
+// Classify implements form.Grammar.
+func (g *Grammar) Classify(m *archive.Member) (form.Role, string, error) {
+	name, err := ParseName(m.Name)
+	switch {
+	case err != nil:
+		return 0, "", err
+	case name.Kind == KindPayload:
+		return form.Bulk, name.Kind, nil
+	case name.Kind == form06.KindMetadata:
+		return form.ImageMeta, name.Kind, nil
+	case name.Snapshot == "" && name.Kind != "":
+		return form.Image, name.Kind, nil
+	}
+	return form.Meta, name.Kind, nil
+}
+
+// Take implements form.Grammar.
+func (g *Grammar) Take(path string, data []byte) (err error) {
+	if path == InventoryName {
+		g.inventory, err = DecodeInventory(data)
+		return err
+	}
+	name := mustParse(path)
+	if name.Kind == KindLabels {
+		labels, err := DecodeLabels(data)
+		if g.labels == nil {
+			g.labels = map[string]labelled{}
+		}
+		g.labels[name.Snapshot] = labelled{labels, data}
+		return err
+	}
+	d, err := Decode(data)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(d.Encode(), data):
+		return fault.Corrupt("the JSON is not in its canonical form")
+	case d.ID != name.Snapshot:
+		return fault.Corrupt("snapshot_id is %s, not that in its path", d.ID)
+	}
+	if g.descriptors == nil {
+		g.descriptors = map[string]*Descriptor{}
+	}
+	g.descriptors[d.ID] = d
+	if g.Check != nil {
+		info := d.Info(nil)
+		return g.Check(&info)
+	}
+	return nil
+}
+
+// Integrity implements form.Grammar.
+func (g *Grammar) Integrity(path string) (*integrity.Sum, bool) {
+	for _, d := range g.descriptors {
+		for i := range d.Layers {
+			if d.Layers[i].Path() == path {
+				return d.Layers[i].Integrity, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// mustParse parses a path that Classify has accepted.
+func mustParse(path string) Name {
+	name, err := ParseName(path)
+	if err != nil {
+		panic(err)
+	}
+	return name
+}
+
+// Finish implements form.Grammar. An archive has an inventory always.
+func (g *Grammar) Finish(members []*form.Received, _ bool) (*form.Contents, error) {
+	byName := map[string]*form.Received{}
+	for _, m := range members {
+		byName[m.Name] = m
+	}
+	if g.inventory == nil {
+		return nil, fault.Corrupt("cut short: %s is missing", InventoryName)
+	}
+	if err := g.inventory.match(byName); err != nil {
+		return nil, fmt.Errorf("%s: %w", InventoryName, err)
+	}
+	if err := g.bind(byName); err != nil {
+		return nil, err
+	}
+	order, err := g.order()
+	if err != nil {
+		return nil, err
+	}
+	names, err := g.inventory.Names()
+	if err != nil {
+		return nil, err
+	}
+	c := &form.Contents{Head: g.inventory.Head, Name: g.inventory.SuggestedName}
+	for _, id := range order {
+		c.Snapshots = append(c.Snapshots, g.snapshot(id, names[id]))
+	}
+	for _, m := range members {
+		if m.Role == form.Image || m.Role == form.ImageMeta {
+			c.Image = append(c.Image, m.Name)
+		}
+	}
+	return c, nil
+}
+
+// match compares the inventory with the members that were read.
+func (v *Inventory) match(members map[string]*form.Received) error {
+	listed := map[string]bool{InventoryName: true}
+	for i := range v.Entries {
+		e := &v.Entries[i]
+		m := members[e.Path]
+		listed[e.Path] = true
+		switch {
+		case m == nil:
+			return fault.Corrupt("%s is missing in the archive", e.Path)
+		case m.Stored != e.Encoded || m.Size != e.Apparent:
+			return fault.Corrupt("%s has %d bytes stored of %d, not %d of %d", e.Path, m.Stored, m.Size, e.Encoded, e.Apparent)
+		case !slices.Equal(m.Runs, e.Runs):
+			return fault.Corrupt("%s has another sparse map than sparse_ranges", e.Path)
+		case e.Transport != "" && m.Transport != e.Transport:
+			return fault.Corrupt("%s does not have the hash %s: it was damaged on its way", e.Path, e.Transport)
+		case m.Role != form.Bulk && e.Integrity.Digest != m.SHA256.String():
+			return fault.Corrupt("%s does not have the %s", e.Path, e.Integrity.Digest)
+		}
+	}
+	for name := range members {
+		if !listed[name] {
+			return fault.Corrupt("%s is in the archive, but not listed", name)
+		}
+	}
+	return nil
+}
+
+// bind compares descriptors with layers, and both with the inventory.
+func (g *Grammar) bind(members map[string]*form.Received) error {
+	inv := g.inventory
+	for _, m := range inv.Members {
+		// Its digest is that of its entry, which match has compared.
+		if g.descriptors[m.ID] == nil {
+			return fault.Corrupt("%s is missing in the archive", DescriptorPath(m.ID))
+		}
+	}
+	if len(inv.Members) != len(g.descriptors) {
+		return fault.Corrupt("%s: it lists %d snapshots, the archive has %d", InventoryName, len(inv.Members), len(g.descriptors))
+	}
+	if g.descriptors[inv.Head] == nil {
+		return fault.Corrupt("%s: the head %s is not in the archive", InventoryName, inv.Head)
+	}
+	used := map[string]bool{}
+	for _, id := range slices.Sorted(maps.Keys(g.descriptors)) {
+		d := g.descriptors[id]
+		for i := range d.Layers {
+			if err := g.bindLayer(&d.Layers[i], members); err != nil {
+				return err
+			}
+			used[d.Layers[i].Path()] = true
+		}
+	}
+	for i := range inv.Entries {
+		e := &inv.Entries[i]
+		if e.Kind == KindPayload && (!used[e.Path] || !g.descriptors[e.Owner].has(e.Path)) {
+			return fault.Corrupt("%s does not belong to %s", e.Path, e.Owner)
+		}
+	}
+	return nil
+}
+
+func (d *Descriptor) has(path string) bool {
+	return slices.ContainsFunc(d.Layers, func(l Layer) bool { return l.Path() == path })
+}
+
+// bindLayer compares a layer with its member. All snapshots that have it agree about it.
+func (g *Grammar) bindLayer(l *Layer, members map[string]*form.Received) error {
+	m := members[l.Path()]
+	switch {
+	case m == nil:
+		return fault.Corrupt("%s is missing in the archive", l.Path())
+	case l.Format == Raw && m.Size != l.Size:
+		return fault.Corrupt("%s has %d bytes, its descriptor says %d", m.Name, m.Size, l.Size)
+	}
+	i := slices.IndexFunc(g.inventory.Entries, func(e Entry) bool { return e.Path == l.Path() })
+	if have := g.inventory.Entries[i].Integrity; !sameIntegrity(have, l.Integrity) {
+		return fault.Corrupt("%s: %s: integrity is not that of the descriptor", InventoryName, l.Path())
+	}
+	return nil
+}
+
+// sameIntegrity reports whether both have the same digest. The size is that of the file in
+// the one record, and may be that of the disk in the other.
+func sameIntegrity(a, b *integrity.Sum) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Algorithm == b.Algorithm && a.Digest == b.Digest && (a.Algorithm != integrity.Merkle || a.Size == b.Size)
+}
+
+// order returns the snapshots, the head last, and parents before their children.
+func (g *Grammar) order() (order []string, err error) {
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	for _, first := range slices.Sorted(maps.Keys(g.descriptors)) {
+		var chain []string
+		for id := first; g.descriptors[id] != nil && state[id] != done; id = g.descriptors[id].Parent {
+			if state[id] == visiting {
+				return nil, fault.Corrupt("%s is its own ancestor", id)
+			}
+			state[id] = visiting
+			chain = append(chain, id)
+		}
+		for _, id := range slices.Backward(chain) {
+			state[id] = done
+			if id != g.inventory.Head {
+				order = append(order, id)
+			}
+		}
+	}
+	return append(order, g.inventory.Head), nil
+}
+
+func (g *Grammar) snapshot(id, name string) *form.Snapshot {
+	d := g.descriptors[id]
+	s := &form.Snapshot{Info: d.Info(g.labels[id].labels), Dir: id, Files: []form.File{{Name: DescriptorName, Data: d.Encode()}}}
+	if l, ok := g.labels[id]; ok {
+		s.Files = append(s.Files, form.File{Name: LabelsName, Data: l.data})
+	}
+	if name != "" {
+		s.Files = append(s.Files, form.File{Name: MemberName, Data: EncodeMember(name)})
+	}
+	for i := range d.Layers {
+		path := d.Layers[i].Path()
+		s.Files = append(s.Files, form.File{Name: path, Member: path})
+	}
+	return s
+}

@@ -1,0 +1,146 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/strictjson"
+)
+
+// Pin says on which bytes a disk stands: what oci-materialize prints of an image.
+type Pin struct {
+	Reference string
+	Manifest  digest.Digest
+	Platform  string
+	Layers    []digest.Digest // diff-ids, bottom to top
+	FSMeta    digest.Digest   // of the metadata image, or ""
+}
+
+// ParsePin reads the JSON that oci-materialize prints. It ignores keys that are not needed.
+func ParsePin(data []byte) (*Pin, error) {
+	var v struct {
+		Reference string `json:"reference"`
+		Manifest  struct {
+			Digest digest.Digest `json:"digest"`
+		} `json:"manifest"`
+		Platform string `json:"platform"`
+		Layers   []struct {
+			DiffID digest.Digest `json:"diff_id"`
+		} `json:"layers"`
+		FSMeta struct {
+			Digest digest.Digest `json:"digest"`
+		} `json:"fsmeta"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return nil, fault.Corrupt("not the JSON of oci-materialize: %w", err)
+	}
+	p := &Pin{Reference: v.Reference, Manifest: v.Manifest.Digest, Platform: v.Platform, FSMeta: v.FSMeta.Digest}
+	for _, l := range v.Layers {
+		p.Layers = append(p.Layers, l.DiffID)
+	}
+	return p, p.check()
+}
+
+func (p *Pin) check() error {
+	if !isSHA256(p.Manifest) {
+		return fault.Corrupt("manifest.digest %.80q is not a SHA-256", string(p.Manifest))
+	}
+	for _, d := range p.Layers {
+		if d.Validate() != nil {
+			return fault.Corrupt("layers.diff_id %.80q is not a digest", string(d))
+		}
+	}
+	if p.FSMeta != "" && p.FSMeta.Validate() != nil {
+		return fault.Corrupt("fsmeta.digest %.80q is not a digest", string(p.FSMeta))
+	}
+	return nil
+}
+
+func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
+
+// The notes that Create makes, as extensions, or as labels that hold JSON.
+const (
+	notePrefix      = "ocipipe."
+	NotePin         = notePrefix + "pin"
+	NoteConsistency = notePrefix + "consistency"
+)
+
+// noteOf returns a note of a snapshot, nil if it has none.
+func noteOf(info *form.Info, key string) (*strictjson.Value, error) {
+	if v := info.Extensions[key]; v != nil {
+		return v, nil
+	}
+	text, ok := info.Labels[key]
+	if !ok {
+		return nil, nil
+	}
+	v, err := strictjson.Parse([]byte(text))
+	if err != nil {
+		err = fmt.Errorf("label %s: %w", key, err)
+	}
+	return v, err
+}
+
+// note returns what a descriptor records of p beside reference and manifest.
+func (p *Pin) note() *strictjson.Value {
+	layers := strictjson.List()
+	for _, d := range p.Layers {
+		layers.Items = append(layers.Items, strictjson.Str(d.String()))
+	}
+	v := strictjson.Map().Set("platform", strictjson.Str(p.Platform)).Set("layers", layers)
+	if p.FSMeta != "" {
+		v.Set("fsmeta", strictjson.Str(p.FSMeta.String()))
+	}
+	return v
+}
+
+// Match returns an error unless the snapshot stands on the image that p describes. A
+// snapshot without the note has only the digest of the manifest to be compared.
+func (p *Pin) Match(info *form.Info) error {
+	if info.Manifest != p.Manifest {
+		return fault.Corrupt("the snapshot stands on the image %s, not on %s", info.Manifest, p.Manifest)
+	}
+	note, err := noteOf(info, NotePin)
+	if note == nil || err != nil {
+		return err
+	}
+	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
+	if err != nil {
+		return err
+	}
+	platform, err := f[0].String("platform")
+	if err != nil {
+		return err
+	}
+	items, err := f[1].List("layers")
+	if err != nil {
+		return err
+	}
+	var layers []digest.Digest
+	for _, item := range items {
+		layers = append(layers, digest.Digest(item.Text))
+	}
+	switch {
+	case platform != p.Platform:
+		return fault.Corrupt("the snapshot stands on an image for %.60q, not %.60q", platform, p.Platform)
+	case !slices.Equal(layers, p.Layers):
+		return fault.Corrupt("the snapshot stands on other layers: %s", firstOther(layers, p.Layers))
+	case f[2] != nil && p.FSMeta != "" && f[2].Text != p.FSMeta.String():
+		return fault.Corrupt("the snapshot stands on the metadata image %.80s, not %s", f[2].Text, p.FSMeta)
+	}
+	return nil
+}
+
+func firstOther(have, want []digest.Digest) string {
+	for i := range min(len(have), len(want)) {
+		if have[i] != want[i] {
+			return fmt.Sprintf("layer %d is %.80s, not %s", i, have[i], want[i])
+		}
+	}
+	return fmt.Sprintf("%d of them, not %d", len(have), len(want))
+}

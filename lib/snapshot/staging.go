@@ -1,0 +1,219 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// stagingPrefix begins the names of directories in which snapshots are made.
+const stagingPrefix = ".ocipipe-tmp-"
+
+// staging is a directory beside the snapshots to be, in which they are made. A process
+// that is killed leaves it; the next one that stages in the same place removes it, which a
+// lock shows to be nobody's.
+type staging struct {
+	parent *os.Root
+	root   *os.Root
+	name   string
+	lock   *os.File
+	files  map[string]string // in root, by member
+}
+
+// newStaging makes a staging directory in parent, which stays the caller's.
+func newStaging(parent *os.Root) (*staging, error) {
+	removeStale(parent)
+	for range 1000 {
+		s := &staging{parent: parent, name: fmt.Sprintf("%s%08x", stagingPrefix, rand.Uint32()), files: map[string]string{}}
+		switch err := parent.Mkdir(s.name, 0o700); {
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		err := s.enter()
+		if err == nil {
+			return s, nil
+		}
+		if err = errors.Join(err, s.remove()); !errors.Is(err, errRemoved) {
+			return nil, err
+		}
+	}
+	return nil, fs.ErrExist
+}
+
+// errRemoved says that another process took a new directory for a stale one, because it
+// was not locked yet.
+var errRemoved = errors.New("removed by another process")
+
+// enter opens and locks the directory.
+func (s *staging) enter() error {
+	err := s.openAndLock()
+	if err == nil {
+		err = s.stillThere()
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
+		return errRemoved
+	}
+	return err
+}
+
+// stillThere returns fs.ErrNotExist if what is locked is not in the parent any more.
+func (s *staging) stillThere() error {
+	is, err := s.lock.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := s.parent.Lstat(s.name)
+	if err == nil && !os.SameFile(is, named) {
+		err = fs.ErrNotExist
+	}
+	return err
+}
+
+func (s *staging) openAndLock() (err error) {
+	if s.root, err = s.parent.OpenRoot(s.name); err != nil {
+		return err
+	}
+	if s.lock, err = s.root.Open("."); err != nil {
+		return err
+	}
+	return flock(s.lock)
+}
+
+// flock locks f, unless its file system has no locks. It does not wait.
+func flock(f *os.File) error {
+	err := control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+// control calls use with the descriptor of f.
+func control(f *os.File, use func(fd int) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := c.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// removeStale removes what killed processes have left in parent.
+func removeStale(parent *os.Root) {
+	dir, err := parent.Open(".")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if !strings.HasPrefix(name, stagingPrefix) {
+			continue
+		}
+		if d, err := parent.Open(name); err == nil {
+			if fi, err := d.Stat(); err == nil && fi.IsDir() && control(d, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }) == nil {
+				parent.RemoveAll(name)
+			}
+			d.Close()
+		}
+	}
+}
+
+// create implements store.
+func (s *staging) create(member string, size int64) (storeFile, error) {
+	name := strconv.Itoa(len(s.files))
+	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	s.files[member] = name
+	if err := f.Truncate(size); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// open implements store.
+func (s *staging) open(member string) (*os.File, error) { return s.root.Open(s.files[member]) }
+
+// place makes the directory dir with a file for each of names, which are in it: put fills
+// or moves it. Everything is on disk when place returns.
+func (s *staging) place(dir string, names []string, put func(at, name string) error) error {
+	if err := s.root.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range names {
+		at := path.Join(dir, name)
+		if err := s.root.MkdirAll(path.Dir(at), 0o755); err != nil {
+			return err
+		}
+		if err := put(at, name); err != nil {
+			return err
+		}
+		for at != "." {
+			if err := syncIn(s.root, at); err != nil {
+				return err
+			}
+			at = path.Dir(at)
+		}
+	}
+	return nil
+}
+
+func syncIn(root *os.Root, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// publish moves the directory dir to its place in the parent, where nothing of that name
+// may be: the error is fs.ErrExist then.
+func (s *staging) publish(dir, as string) error { return s.publishIn(".", dir, as) }
+
+// publishIn is publish for a place in a directory of the parent.
+func (s *staging) publishIn(in, dir, as string) error {
+	to, err := s.parent.Open(in)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	err = control(s.lock, func(from int) error {
+		return control(to, func(fd int) error { return unix.Renameat2(from, dir, fd, as, unix.RENAME_NOREPLACE) })
+	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system that cannot promise it
+		if _, err := s.parent.Lstat(path.Join(in, as)); err == nil {
+			return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: fs.ErrExist}
+		}
+		err = s.parent.Rename(path.Join(s.name, dir), path.Join(in, as))
+	}
+	if err != nil {
+		return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: err}
+	}
+	return to.Sync()
+}
+
+// remove removes the staging directory with all that is left in it.
+func (s *staging) remove() error {
+	if s.root != nil {
+		s.root.Close()
+	}
+	err := s.parent.RemoveAll(s.name)
+	if s.lock != nil {
+		s.lock.Close()
+	}
+	return err
+}

@@ -1,0 +1,191 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/form07"
+)
+
+// UnpackOptions say how an archive is unpacked.
+type UnpackOptions struct {
+	ReadOptions
+	// Images is the directory for the files of the image, if the archive has any; "" leaves
+	// them out. It must exist. Its files have the names that package imagefiles says.
+	Images string
+	// Name is the directory that the head gets; "" stands for the digits of its identity.
+	// In form 0.7 it is the group of all snapshots, and "" stands for a name with the
+	// first digits of the identifier of the head.
+	Name string
+}
+
+// ErrExists is wrapped by the errors about a name that is taken by something else.
+var ErrExists = errors.New("exists, and is something else")
+
+// Unpack reads an archive and makes the snapshots in it directories in dir. Their files
+// are written beside their places, and get there only when all of the archive has been
+// read and proven. Whatever fails, dir is as it was; only if the last steps fail, or the
+// process dies there, some of the snapshots are already there, complete.
+//
+// A snapshot that is there already, with the same content, stays as it is.
+func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*form.Contents, error) {
+	if o.Name != "" {
+		if err := CheckName(o.Name); err != nil {
+			return nil, err
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	s, err := newStaging(root)
+	if err != nil {
+		return nil, in(dir, err)
+	}
+	defer s.remove()
+	store := &split{disks: s}
+	if o.Images != "" {
+		if store.images, err = newImageStore(o.Images); err != nil {
+			return nil, err
+		}
+		defer store.images.close()
+	}
+	rec := &receiver{ctx: ctx, opts: o.ReadOptions, store: store}
+	c, err := rec.receive(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.placeImage(store.images, c); err != nil {
+		return nil, err
+	}
+	head := c.Snapshots[len(c.Snapshots)-1]
+	if head.Form == form07.Form {
+		return c, in(dir, s.unpackGroup(ctx, dir, o.Name, c, o.warn))
+	}
+	if o.Name != "" {
+		head.Dir = o.Name
+	}
+	return c, in(dir, s.unpack(ctx, dir, c))
+}
+
+// placeImage puts the files of the image into their directory.
+func (r *receiver) placeImage(s *imageStore, c *form.Contents) error {
+	switch {
+	case r.image == nil:
+		return nil
+	case s == nil:
+		r.opts.warn("%d files of the image are left out", len(c.Image))
+		return nil
+	}
+	sums := map[string]digest.Digest{}
+	for _, m := range r.members {
+		sums[m.Name] = m.SHA256
+	}
+	return in(s.dir, s.placeImage(r.image, r.metadata, sums))
+}
+
+// in adds dir to an error about a file in it.
+func in(dir string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && !filepath.IsAbs(pe.Path) && !errors.Is(err, ErrExists) {
+		return &fs.PathError{Op: pe.Op, Path: filepath.Join(dir, pe.Path), Err: pe.Err}
+	}
+	return err
+}
+
+func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) error {
+	var missing []*form.Snapshot
+	for _, snap := range c.Snapshots {
+		there, err := s.isThere(ctx, dir, snap)
+		if err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
+		if err := s.placeSnapshot(snap); err != nil {
+			return err
+		}
+		missing = append(missing, snap)
+	}
+	for _, snap := range missing {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.publish(snap.Dir, snap.Dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isThere reports whether the parent has the snapshot already. It is an error if it has
+// something else of that name.
+func (s *staging) isThere(ctx context.Context, dir string, snap *form.Snapshot) (bool, error) {
+	if _, err := s.parent.Lstat(snap.Dir); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	path := filepath.Join(dir, snap.Dir)
+	d, err := OpenDirectory(path)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w: %w", path, ErrExists, err)
+	}
+	defer d.Close()
+	if d.Digest != snap.Digest {
+		return false, fmt.Errorf("%s: %w: the snapshot %s", path, ErrExists, d.ID)
+	}
+	return true, d.Verify(ctx, nil)
+}
+
+// placeSnapshot makes the directory of a snapshot, within the staging directory.
+func (s *staging) placeSnapshot(snap *form.Snapshot) error {
+	files := map[string]form.File{}
+	var names []string
+	for _, f := range snap.Files {
+		files[f.Name] = f
+		names = append(names, f.Name)
+	}
+	return s.place(snap.Dir, names, func(at, name string) error {
+		f := files[name]
+		if f.Member != "" {
+			return s.root.Rename(s.files[f.Member], at)
+		}
+		return s.root.WriteFile(at, f.Data, 0o644)
+	})
+}
+
+// CheckName accepts names for the directory of a snapshot: those that microsandbox takes,
+// but for 64 hex digits, which stand for an identity.
+func CheckName(name string) error {
+	if name == "" || len(name) > 200 || name[0] == '.' || name[0] == '~' || name[0] == '-' {
+		return fault.Unsupported("%.60q is not a name for a snapshot", name)
+	}
+	for _, c := range name {
+		if c < ' ' || c == 0x7f || c == '/' || c == '\\' || c == ':' {
+			return fault.Unsupported("%.60q is not a name for a snapshot", name)
+		}
+	}
+	if len(name) == 64 && isHex(name) {
+		return fault.Unsupported("%.64q is not a name for a snapshot: 64 hex digits are an identity", name)
+	}
+	return nil
+}
+
+func isHex(s string) bool {
+	for _, c := range s {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return true
+}
