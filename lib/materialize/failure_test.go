@@ -40,7 +40,7 @@ func TestLowestFailure(t *testing.T) {
 	p.Index(ocitest.Named(p.Image(t, ocitest.Image{Platform: ocitest.AMD64, Layers: layers, DiffIDs: ids, Compression: "gzip"}), "x"))
 	dir := p.Dir(t)
 	before := reftest.RunningNow(t)
-	for n := range 40 {
+	for n := range 16 {
 		b.dir = filepath.Join(t.TempDir(), fmt.Sprint(n))
 		_, err := b.run(t.Context(), "oci:"+dir+":x", func(o *Options, _ *cas.Options) {
 			o.Jobs = 1 + n%8
@@ -145,7 +145,7 @@ func TestLyingRegistry(t *testing.T) {
 // TestManyLayers makes an image of more layers than most have, with one job and with many.
 func TestManyLayers(t *testing.T) {
 	b := newBench(t)
-	b.AddImage("r", "v1", stack(t, 150)...)
+	b.AddImage("r", "v1", stack(t, 110)...)
 	before := reftest.RunningNow(t)
 	first := b.mustRun("r:v1", func(o *Options, _ *cas.Options) { o.Jobs, o.Pull.Jobs = 1, 1 })
 	want := contents(t, first)
