@@ -191,7 +191,9 @@ func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() && s.usable(ctx, d, f, info) {
+	if err == nil && !info.Mode().IsRegular() {
+		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+	} else if err == nil && s.usable(ctx, d, f, info) {
 		return &Blob{f, info.Size()}, nil
 	}
 	f.Close()

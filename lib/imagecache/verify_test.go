@@ -283,6 +283,9 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%d unrepaired of %+v", v.Unrepaired(), v.Faults)
 			}
 			wantFaults(t, verify(t, s, VerifyOptions{Repair: true}))
+			if err := os.Remove(filepath.Join(s.Dir(), "index.json.damaged")); (err == nil) != (c.name == "index.json") {
+				t.Errorf("what the index was: %v", err)
+			}
 			wantSame(t, before, content(t, s.Dir()))
 			list := map[string]string{}
 			refs, err := s.AllRefs()

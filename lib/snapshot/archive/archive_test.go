@@ -237,6 +237,11 @@ func TestRefuses(t *testing.T) {
 		{"nothing", nil, "not an archive", fault.ErrCorrupt},
 		{"text", bytes.Repeat([]byte("text "), 200), "not a header of tar", fault.ErrCorrupt},
 		{"checksum", bad, "checksum is wrong", fault.ErrCorrupt},
+		{"checksum in base 256", func() []byte {
+			b := bytes.Clone(good)
+			copy(b[checksumOff:], "\x80\x00\x00\x00\x00\x00\x10\x00")
+			return b
+		}(), "checksum is wrong", fault.ErrCorrupt},
 		{"half a header", good[:300], "cut short in a header", fault.ErrCorrupt},
 		{"hard link", header(t, Member{Name: "f"}, typed('1')), "type '1'", fault.ErrUnsupported},
 		{"symbolic link", header(t, Member{Name: "f"}, typed('2')), "type '2'", fault.ErrUnsupported},

@@ -32,7 +32,7 @@ const blockSize = 512
 //	483   12 realsize  size of the file
 const (
 	nameOff, nameLen         = 0, 100
-	modeOff, modeLen         = 100, 8
+	modeOff                  = 100
 	uidOff, gidOff           = 108, 116
 	sizeOff, mtimeOff        = 124, 136
 	checksumOff, checksumLen = 148, 8
@@ -90,7 +90,7 @@ func (b *block) text(off, n int) string {
 	return string(s)
 }
 
-// number reads a field of 12 bytes, or of 8 for n: octal or base 256.
+// number reads a field of n bytes, at most 12: octal or base 256.
 func (b *block) number(off, n int) (int64, error) {
 	p := b[off : off+n]
 	if p[0] == 0x80 {
