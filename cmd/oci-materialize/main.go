@@ -49,7 +49,7 @@ type tool struct {
 	CacheDir          cacheflags.Dir `embed:""`
 	CacheUse          cacheflags.Use `embed:""`
 	registryflags.Registry
-	cli.Output
+	cli.TextOutput
 
 	imageflags.Limits
 	Tree         cli.Limits `embed:""`
@@ -65,7 +65,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	out, err := env.Stream(t.Output.Path, cli.Text)
+	out, err := env.Stream(t.TextOutput.Path, cli.Text)
 	if err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func advice(tool Tool, err error) string {
 func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) {
 	var common commonFlags
 	p, err := kong.New(tool, kong.Name(m.Name), kong.Description(m.about()),
-		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr), kong.Bind(m), kong.Help(m.printHelp),
+		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr), kong.Bind(m, e), kong.Help(m.printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}), kong.ValueFormatter(describe),
 		kong.NamedMapper("size", kong.MapperFunc(decodeSize)))
 	if err != nil {

@@ -47,6 +47,9 @@ func Materialize(ctx context.Context, opts Options) (*Result, error) {
 		return nil, err
 	}
 	m.tidy(ctx)
+	if err := m.commitUpper(); err != nil {
+		return nil, err
+	}
 	m.result.Seconds.Total = seconds(start)
 	return &m.result, nil
 }
@@ -198,6 +201,9 @@ func (m *materializer) close() {
 		l.close()
 	}
 	m.fsmeta.close()
+	if m.upper != nil {
+		m.upper.Abort()
+	}
 	m.img.Close()
 	if m.use != nil {
 		m.use.Release()

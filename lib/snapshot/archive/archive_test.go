@@ -378,7 +378,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 // The frame is one, and its window is one that msb reads.
 func TestFrame(t *testing.T) {
 	for _, level := range []int{1, 3, 9, 22} {
-		b := write(t, WriterOptions{Level: level}, file{"f", 40 << 20, nil, content(40 << 20)})
+		b := write(t, WriterOptions{Level: level}, file{"f", 9 << 20, nil, content(9 << 20)})
 		var h zstd.Header
 		if err := h.Decode(b); err != nil {
 			t.Fatal(err)
@@ -391,7 +391,7 @@ func TestFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, err := io.Copy(io.Discard, d)
-		if err != nil || n != 40<<20+3*512 {
+		if err != nil || n != 9<<20+3*512 {
 			t.Errorf("level %d: %d bytes, %v", level, n, err)
 		}
 		if frames := bytes.Count(b, zstdMagic); frames != 1 {
