@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -60,11 +61,13 @@ func (st *state) document(d manifest.Descriptor) (document, error) {
 	return doc, nil
 }
 
-var digestForm = regexp.MustCompile(`"sha(256|512):[0-9a-f]+"`)
+var digestForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`"sha(256|512):[0-9a-f]+"`)
+})
 
 // mentioned returns the digests in a JSON document.
 func mentioned(data []byte) (list []digest.Digest) {
-	for _, quoted := range digestForm.FindAll(data, -1) {
+	for _, quoted := range digestForm().FindAll(data, -1) {
 		if d := digest.Digest(bytes.Trim(quoted, `"`)); layout.CheckDigest(d) == nil {
 			list = append(list, d)
 		}
