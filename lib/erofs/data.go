@@ -84,13 +84,14 @@ type contentWriter struct {
 	inline  int64         // offset in the file from which on data goes to the tails
 	buf     []tree.Extent
 
-	sifter  tree.Sifter // of a file that is not sparse
+	dense   bool        // the file is not sparse
+	sifter  tree.Sifter // of such a file
 	sifting bool
 }
 
 func (s *contentWriter) init(w *Writer) {
 	s.w = w
-	s.scatter.Put = s.data
+	s.scatter.Put, s.scatter.Memory = s.data, s.lend
 	s.sifter = tree.Sifter{Data: s.put, Hole: s.leaveOut, Room: maxHoles}
 }
 
@@ -102,6 +103,7 @@ func (s *contentWriter) begin(size int64, xs []tree.Extent, chunk int64) {
 
 // take writes e with the data of c. With sift it leaves out long runs of zeros.
 func (s *contentWriter) take(c tree.Content, e *tree.Entry, sift bool) error {
+	s.dense = e.Extents == nil
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
 	}
@@ -128,6 +130,15 @@ func (s *contentWriter) data(off int64, p []byte) error {
 		return err
 	}
 	return s.put(p)
+}
+
+// lend lends the memory of the image's writer for the next bytes, unless zeros may have to be
+// written before them.
+func (s *contentWriter) lend() []byte {
+	if s.dense && !s.sifter.Pending() {
+		return s.w.data.Lend()
+	}
+	return nil
 }
 
 var zeros [64 << 10]byte
