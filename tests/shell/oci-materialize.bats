@@ -298,6 +298,14 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	assert_error oci-materialize 1 'not a cache'
 }
 
+@test "an ext4 image that is too small names the flag that helps" {
+	run --separate-stderr oci-materialize --target flat --format ext4 --size 2M oci:demo:demo
+	assert_error oci-materialize 1 ''
+	size=$(sed -n 's/.*hint: --size \(.*\) is enough/\1/p' <<<"$stderr")
+	run --separate-stderr oci-materialize --target flat --format ext4 --size "$size" oci:demo:demo
+	assert_ok
+}
+
 @test "usage errors" {
 	for line in '' 'a b' '--target x oci:demo' '--format ext4 oci:demo' '--target flat --size 1G oci:demo' '--label x oci:demo' '--print flat oci:demo' \
 		'--print upper oci:demo' '--target flat --print vmdk oci:demo' '--target layers --print fsmeta oci:demo' '--upper 4G oci:demo' '--upper x=y oci:demo' \
