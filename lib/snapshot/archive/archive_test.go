@@ -305,6 +305,21 @@ func TestTooManyRuns(t *testing.T) {
 	}
 }
 
+// The runs of all members count: a reader keeps them, and those that are equal take hardly
+// any room in zstd.
+func TestTooManyRunsTogether(t *testing.T) {
+	runs := make([]Run, MaxRuns/2)
+	first, second := header(t, Member{Name: "a", Runs: runs}, nil), header(t, Member{Name: "b", Runs: runs}, nil)
+	if _, err := read(io.MultiReader(bytes.NewReader(first), bytes.NewReader(second)), ReaderOptions{}); err != nil {
+		t.Error(err)
+	}
+	third := header(t, Member{Name: "c", Runs: runs[:1]}, nil)
+	_, err := read(io.MultiReader(bytes.NewReader(first), bytes.NewReader(second), bytes.NewReader(third)), ReaderOptions{})
+	if err == nil || err.Error() != "c: sparse maps of more than 1000000 runs together" {
+		t.Error(err)
+	}
+}
+
 type endless []byte
 
 func (e endless) Read(p []byte) (int, error) {

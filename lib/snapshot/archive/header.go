@@ -65,7 +65,7 @@ const (
 	typeDir    = '5'
 )
 
-// MaxRuns is how many runs of data a sparse file may have.
+// MaxRuns is how many runs of data the sparse files of an archive may have together.
 const MaxRuns = 1000000
 
 // Run is a run of data in a file.
@@ -250,8 +250,6 @@ func (m *Member) addRuns(b *block, off, n int) error {
 			return fault.Corrupt("sparse map overlaps or runs backwards at %d", r.Off)
 		case r.Off > m.Size || r.Len > m.Size-r.Off:
 			return fault.Corrupt("sparse map reaches beyond the size %d", m.Size)
-		case len(m.Runs) == MaxRuns:
-			return fault.Unsupported("sparse map of more than %d runs", MaxRuns)
 		}
 		m.Runs = append(m.Runs, r)
 	}

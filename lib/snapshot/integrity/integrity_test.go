@@ -200,6 +200,16 @@ func TestFailures(t *testing.T) {
 	if _, err := Root(ctx, Dense(bytes.NewReader(make([]byte, 50<<20)), 50<<20), 50<<20); !errors.Is(err, why) {
 		t.Error(err)
 	}
+	// The zeros of a hole take time too.
+	for _, algorithm := range []string{SparseSHA256, SHA256} {
+		h := NewHasher(ctx, algorithm, 1<<50)
+		if _, err := h.Digest(); !errors.Is(err, why) {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		if err := h.Add(1<<49, []byte("a")); !errors.Is(err, why) {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+	}
 	for _, algorithm := range []string{Merkle, SHA256} {
 		h := NewHasher(t.Context(), algorithm, 10)
 		if err := errors.Join(h.Add(2, []byte("ab")), h.Add(4, nil)); err != nil {
