@@ -21,9 +21,9 @@ type tool struct {
 	cli.TextOutput
 
 	Ls      struct{} `cmd:"" help:"List the images."`
-	Inspect images   `cmd:"" help:"Show all about images: their layers, who shares them, and what was made of them."`
+	Inspect images   `cmd:"" help:"Show all about images."`
 	Rm      images   `cmd:"" help:"Remove images, and the files that they alone need."`
-	Prune   prune    `cmd:"" help:"Remove the files that no image needs, and images that were not used for long."`
+	Prune   prune    `cmd:"" help:"Remove what no image needs, and old images."`
 	Verify  verify   `cmd:"" help:"Check every file."`
 }
 

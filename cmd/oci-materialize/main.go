@@ -13,7 +13,6 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/cacheflags"
-	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/layer"
@@ -97,7 +96,7 @@ func (t *tool) Advise(err error) string {
 	if errors.Is(err, cas.ErrStore) {
 		return "--cache DIR keeps it elsewhere"
 	}
-	return cmp.Or(t.Registry.Advise(err), t.CacheUse.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err), ext4flags.Advise(err))
+	return cmp.Or(t.Registry.Advise(err), t.CacheUse.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err), adviseRoom(err))
 }
 
 // check returns an error for flags that do not go together.

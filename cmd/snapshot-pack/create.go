@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/form07"
+	"ocipipe/lib/snapshot/imagefiles"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -43,6 +44,7 @@ type create struct {
 	Jobs        int    `short:"j" placeholder:"N" group:"Output" help:"Workers (default: one per CPU)."`
 	Name        string `placeholder:"NAME" group:"Output" help:"Name that the archive suggests."`
 	WithParents bool   `group:"Output" help:"Put the chain of parents into the archive too."`
+	WithImage   string `placeholder:"CACHE" group:"Output" help:"Put the image, made by oci-materialize, into the archive too."`
 
 	cli.Output
 }
@@ -73,7 +75,7 @@ func (c *create) run(env *cli.Env) error {
 			return err
 		})
 	}
-	return c.archive(env, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
+	return c.archive(env, opts.Image, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
 		_, err := making.WriteArchive(env.Context, w, o)
 		return err
 	})
@@ -88,8 +90,8 @@ func (c *create) check() error {
 		return cli.Usage("--upper is missing: the disk that is captured")
 	case c.From == "" && c.Image == "" && c.Pin == "":
 		return cli.Usage("--image or --pin is missing: the image below the disk")
-	case c.Dir != "" && (c.Plain || c.Level != archive.DefaultLevel || c.Jobs != 0 || c.Name != "" || c.WithParents || c.Output.Path != ""):
-		return cli.Usage("--dir writes no archive: --plain, --level, --jobs, --name, --with-parents and --output do not go with it")
+	case c.Dir != "" && (c.Plain || c.Level != archive.DefaultLevel || c.Jobs != 0 || c.Name != "" || c.WithParents || c.WithImage != "" || c.Output.Path != ""):
+		return cli.Usage("--dir writes no archive: --plain, --level, --jobs, --name, --with-parents, --with-image and --output do not go with it")
 	case c.Reflink && c.Dir == "":
 		return cli.Usage("--reflink goes with --dir")
 	case c.Level < 1 || c.Level > 22:
@@ -102,15 +104,23 @@ func (c *create) check() error {
 	return nil
 }
 
-// archive writes an archive to the output.
-func (c *create) archive(env *cli.Env, parents []*snapshot.Directory, write func(io.Writer, snapshot.ArchiveOptions) error) error {
-	out, err := env.Stream(c.Output.Path, cli.Binary)
-	if err != nil {
-		return err
-	}
+// archive writes an archive to the output, of a snapshot that stands on the image.
+func (c *create) archive(env *cli.Env, image form06.Image, parents []*snapshot.Directory, write func(io.Writer, snapshot.ArchiveOptions) error) error {
 	o := snapshot.ArchiveOptions{
 		WriterOptions: archive.WriterOptions{Plain: c.Plain, Level: c.Level, Jobs: c.Jobs},
 		Form:          c.Form, Name: c.Name, Parents: parents,
+	}
+	if c.WithImage != "" {
+		files, err := snapshot.OpenImage(env.Context, c.WithImage, image)
+		if err != nil {
+			return err
+		}
+		defer files.Close()
+		o.Image = files
+	}
+	out, err := env.Stream(c.Output.Path, cli.Binary)
+	if err != nil {
+		return err
 	}
 	if err := write(out, o); err != nil {
 		return err
@@ -133,7 +143,8 @@ func (c *create) pack(env *cli.Env) error {
 			return err
 		}
 	}
-	return c.archive(env, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
+	image := form06.Image{Ref: dir.Reference, Manifest: dir.Manifest}
+	return c.archive(env, image, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
 		return snapshot.PackDirectory(env.Context, w, dir, o)
 	})
 }
@@ -196,9 +207,9 @@ func parseImage(s string) (form06.Image, error) {
 	if at <= 0 || d.Validate() != nil || d.Algorithm() != digest.SHA256 {
 		return form06.Image{}, cli.Hint(cli.Usage("--image %s: has no digest to pin it: want NAME@sha256:...", s), "a tag may move; oci-fetch --manifest NAME | sha256sum says what it names now")
 	}
-	name := s[:at]
+	name := imagefiles.Normalize(s[:at])
 	if !strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {
-		name = s
+		name += s[at:]
 	}
 	return form06.Image{Ref: name, Manifest: d}, nil
 }

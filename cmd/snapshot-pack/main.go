@@ -53,6 +53,8 @@ func (t *tool) Advise(err error) string {
 		return "without --reflink the disk is copied"
 	case errors.Is(err, snapshot.ErrChanged):
 		return "stop what writes to the disk, or use --dir, which copies it first"
+	case errors.Is(err, snapshot.ErrNoImage):
+		return "oci-materialize --cache CACHE puts the whole image there"
 	case errors.Is(err, snapshot.ErrExists):
 		return "--name NAME unpacks under another name"
 	case errors.As(err, &limit):

@@ -127,6 +127,7 @@ func (i *inspect) read(env *cli.Env) ([]byte, error) {
 type unpack struct {
 	Archive string `arg:"" optional:"" default:"-" help:"Archive; without it, and for -, standard input."`
 	Dir     string `short:"C" name:"directory" default:"." placeholder:"DIR" group:"Output" help:"Unpack in DIR (default: where you are)."`
+	Images  string `placeholder:"DIR" group:"Output" help:"Put files of the image into DIR."`
 	Name    string `placeholder:"NAME" group:"Output" help:"Name of the directory (default: digits of the identity)."`
 
 	limits
@@ -159,7 +160,7 @@ func (u *unpack) run(env *cli.Env) error {
 
 // unpack unpacks in, and writes the path of the head to out.
 func (u *unpack) unpack(ctx context.Context, env *cli.Env, in io.Reader, out io.Writer) error {
-	c, err := snapshot.Unpack(ctx, in, u.Dir, snapshot.UnpackOptions{ReadOptions: u.options(env), Name: u.Name})
+	c, err := snapshot.Unpack(ctx, in, u.Dir, snapshot.UnpackOptions{Images: u.Images, ReadOptions: u.options(env), Name: u.Name})
 	if err != nil {
 		if errors.Is(err, snapshot.ErrExists) {
 			return err

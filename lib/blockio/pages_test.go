@@ -36,11 +36,15 @@ func TestPages(t *testing.T) {
 			t.Errorf("%d bytes at %d: %d, %v, %d reads", n, off, k, err, r.calls)
 		}
 	}
-	read(10, 32, 1)
-	read(100, 32, 0)
+	read(10, 32, 1) // the head alone
+	if c.data[0] != nil {
+		t.Error("a page was read for what the head has")
+	}
+	read(headSize-32, 32, 0)
+	read(headSize-5, 10, 1)          // beyond it
 	read(PageSize-5, 10, 1)          // the end of one page, the beginning of the next
 	read(numPages*PageSize, 32, 1)   // in place of the first
-	read(10, 32, 1)                  // which comes back
+	read(PageSize-32, 32, 1)         // which comes back
 	read(int64(len(data))-50, 50, 1) // the last one is short
 	read(PageSize/2, 3*PageSize, 2)  // two of four are there
 	if n, err := c.ReadAt(make([]byte, 60), int64(len(data))-50); n != 50 || err != io.ErrUnexpectedEOF {
@@ -48,6 +52,16 @@ func TestPages(t *testing.T) {
 	}
 	r.err = errors.New("broken")
 	if _, err := c.ReadAt(make([]byte, 1), 9*PageSize); err != r.err {
+		t.Errorf("broken: %v", err)
+	}
+	for _, short := range []int{0, 10, headSize - 1} {
+		c := NewPages(bytes.NewReader(data[:short]))
+		if n, err := c.ReadAt(make([]byte, 8), int64(max(short-4, 0))); n != min(short, 4) || err != io.ErrUnexpectedEOF {
+			t.Errorf("of %d bytes: %d, %v", short, n, err)
+		}
+	}
+	broken := NewPages(&counted{Reader: r.Reader, err: r.err})
+	if _, err := broken.ReadAt(make([]byte, 1), 0); err != r.err {
 		t.Errorf("broken: %v", err)
 	}
 	r.err = nil

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -30,22 +29,32 @@ type Artifact struct {
 	Ext     string        // "erofs", "ext4", "vmdk" or "json"
 }
 
-var (
-	abiForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,31}$`)
-	variantForm = regexp.MustCompile(`^[a-z0-9.-]{0,64}$`)
-	extForm     = regexp.MustCompile(`^[a-z0-9]{1,5}$`)
-)
+// consistsOf reports whether s has at most limit characters, all of them letters a to z,
+// digits or in more. Programs that only look into the cache feel the time that regular
+// expressions of this form take to compile.
+func consistsOf(s, more string, limit int) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte(more, c) < 0 {
+			return false
+		}
+	}
+	return len(s) <= limit
+}
+
+func isAlphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+
+func isABI(s string) bool { return consistsOf(s, ".-", 32) && s != "" && isAlphanumeric(s[0]) }
 
 // Check returns an error for an artifact that no file can have.
 func (a Artifact) Check() error {
 	switch {
 	case !slices.Contains(ArtifactKinds, a.Kind):
 		return fmt.Errorf("artifact of kind %.80q", a.Kind)
-	case !abiForm.MatchString(a.ABI):
+	case !isABI(a.ABI):
 		return fmt.Errorf("artifact with ABI %.80q", a.ABI)
-	case !variantForm.MatchString(a.Variant):
+	case !consistsOf(a.Variant, ".-", 64):
 		return fmt.Errorf("artifact with variant %.80q", a.Variant)
-	case !extForm.MatchString(a.Ext):
+	case a.Ext == "" || !consistsOf(a.Ext, "", 5):
 		return fmt.Errorf("artifact with extension %.80q", a.Ext)
 	}
 	return layout.CheckDigest(a.Key)
@@ -105,11 +114,14 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 	f, err := os.OpenFile(s.Path(a), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.warn("%v: not used", err)
+			s.warnOnce("%v: not used", err)
 		}
 		return nil, missing
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		s.warnOnce("%s: %v: not used", f.Name(), errNotRegular)
+	}
 	if err != nil || !info.Mode().IsRegular() || !s.mayUse(a, info) {
 		f.Close()
 		return nil, missing

@@ -4,6 +4,7 @@
 //	oci-layout                   marks the directory as a layout of a version
 //	index.json                   complete images, by reference
 //	refs.json                    images without the blobs of their layers, by reference
+//	index.json.damaged           what index.json was when SetRef found it damaged; also refs.json.damaged
 //	blobs/ALGORITHM/HEX          blobs: complete, verified, never written again
 //	KIND/ABI/ALGORITHM/HEX.EXT   artifacts: files derived from blobs (see Artifact)
 //	tmp/ALGORITHM-HEX.part       the part of a blob that has arrived

@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,10 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
+// errNotRegular is in the error for something else where a file should be. It is not read: a
+// named pipe would wait for its writer.
+var errNotRegular = errors.New("not a regular file")
+
 // errLonger begins the error of read for a file that is longer than the limit.
 var errLonger = errors.New("longer than")
 
@@ -32,9 +37,12 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s: %w", f.Name(), errNotRegular))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: %w %d bytes", name, errLonger, limit)
+		err = fmt.Errorf("%s: %w %d bytes", f.Name(), errLonger, limit)
 	}
 	return data, err
 }
@@ -59,7 +67,7 @@ func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s: not a regular file", s.path(name))
+		err = fmt.Errorf("%s: %w", s.path(name), errNotRegular)
 	case info.Mode().Perm()&perm != perm: // new and limited by the umask, or another user's
 		f.Chmod(perm)
 	}
@@ -98,7 +106,7 @@ func (s *Store) mkdirAll(name string) error {
 func (s *Store) replace(name string, data []byte) error {
 	temp := filepath.Join("tmp", name)
 	f, err := s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
-	if errors.Is(err, fs.ErrPermission) { // a killed process of another user left it
+	if err != nil { // something else is there, or a killed process of another user left it
 		os.Remove(s.path(temp))
 		f, err = s.openFile(temp, os.O_WRONLY|os.O_TRUNC)
 	}
@@ -117,13 +125,19 @@ func (s *Store) replace(name string, data []byte) error {
 	return storeError(err)
 }
 
-// publish makes f, which is called temp, durable, and renames it to name.
+// publish makes f, which is called temp, durable, and renames it to name. An empty directory
+// there gives way.
 func (s *Store) publish(f *os.File, temp, name string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	if err := s.mkdirAll(filepath.Dir(name)); err != nil {
 		return err
+	}
+	if info, err := os.Lstat(s.path(name)); err == nil && info.IsDir() {
+		if err := unix.Rmdir(s.path(name)); err != nil {
+			return fmt.Errorf("%s: a directory is in the way: %w", s.path(name), err)
+		}
 	}
 	if err := os.Rename(s.path(temp), s.path(name)); err != nil {
 		return err

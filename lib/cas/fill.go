@@ -1,8 +1,10 @@
 package cas
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 
@@ -14,10 +16,17 @@ import (
 const maxSmall = 64 << 20
 
 // Put stores a small blob. If Put succeeds the cache has the blob, though perhaps another
-// process has put it there.
+// process has put it there. A blob that has other content is damaged: Put replaces it, with a
+// warning.
 func (s *Store) Put(ctx context.Context, d digest.Digest, data []byte) error {
 	if b, err := s.Blob(ctx, d); err == nil {
-		return b.Close()
+		have, err := io.ReadAll(io.LimitReader(b, int64(len(data))+1))
+		b.Close()
+		if err == nil && bytes.Equal(have, data) || d.Algorithm().FromBytes(data) != d {
+			return nil
+		}
+		s.warn("%s: damaged: replaced", b.Name())
+		s.PassOver(d)
 	}
 	err := s.Fill(ctx, d, func() ([]byte, error) { return data, nil })
 	if errors.Is(err, ErrExists) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -88,7 +89,7 @@ type IndexFault struct{ File, What string }
 
 // IndexFaults returns what is wrong with index.json and refs.json themselves: that they are
 // not JSON of their form, or entries without a digest. With repair it removes such entries,
-// and replaces a file that is not JSON by one that lists nothing; it then returns what it
+// and puts aside a file that is not JSON for one that lists nothing; it then returns what it
 // has mended. It does not look whether the images are there.
 func (s *Store) IndexFaults(ctx context.Context, repair bool) (faults []IndexFault, err error) {
 	if repair {
@@ -102,6 +103,12 @@ func (s *Store) IndexFaults(ctx context.Context, repair bool) (faults []IndexFau
 		fields, list, err := s.readIndex(file)
 		if errors.Is(err, errForm) {
 			faults = append(faults, IndexFault{file, err.Error()})
+			if !repair {
+				continue
+			}
+			if err := s.putAside(file, err); err != nil {
+				return faults, err
+			}
 			fields, list = map[string]json.RawMessage{}, nil
 			json.Unmarshal([]byte(emptyIndex), &fields)
 		} else if err != nil {
@@ -131,7 +138,8 @@ func (e entry) ref(dropped bool) Ref {
 // SetRef lists the image r in index.json or, if it is Dropped, in refs.json. The manifest and
 // blobs must be in the cache: if one is missing, the error is fs.ErrNotExist and nothing is
 // listed. r replaces what the reference named before, in either file, except other
-// platforms of the same index.
+// platforms of the same index. A damaged index.json or refs.json is named in a warning, put
+// aside, and begun anew.
 func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error {
 	if err := layout.CheckDigest(r.Digest); err != nil {
 		return err
@@ -143,7 +151,7 @@ func (s *Store) SetRef(ctx context.Context, r Ref, blobs []digest.Digest) error 
 		}
 		b.Close()
 	}
-	if done, err := s.isSet(r); err != nil || done {
+	if done, err := s.isSet(r); err != nil && !errors.Is(err, errForm) || done {
 		return err
 	}
 	l, err := s.lock(ctx, layout.Index)
@@ -190,27 +198,44 @@ func sameList(a, b []json.RawMessage) bool {
 	return slices.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
 }
 
-// RemoveRef takes all entries with the name, the manifest and the platform of r out of the
-// file that lists it. Without such an entry it does nothing.
-func (s *Store) RemoveRef(ctx context.Context, r Ref) error {
+// RemoveRef takes all entries with the name, the manifest and the platform of one of refs out
+// of the file that lists it. Where there is no such entry it does nothing.
+func (s *Store) RemoveRef(ctx context.Context, refs ...Ref) error {
 	l, err := s.lock(ctx, layout.Index)
 	if err != nil {
 		return err
 	}
 	defer l.release(false)
-	file, _ := r.files()
-	return s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
-		return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
-			e := decodeEntry(raw)
-			return e.Digest == r.Digest && e.Digest != "" && e.named(r.Name) && isSame(e.Platform, r.Platform)
-		}), nil
-	})
+	for _, file := range indexFiles {
+		gone := map[digest.Digest][]Ref{}
+		for _, r := range refs {
+			if listed, _ := r.files(); listed == file {
+				gone[r.Digest] = append(gone[r.Digest], r)
+			}
+		}
+		err := s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
+			return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
+				e := decodeEntry(raw)
+				return e.Digest != "" && slices.ContainsFunc(gone[e.Digest], func(r Ref) bool { return e.named(r.Name) && isSame(e.Platform, r.Platform) })
+			}), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // editIndex replaces the list in a file by what edit makes of it. The lock of index.json is
 // held.
 func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawMessage, error)) error {
 	fields, list, err := s.readIndex(file)
+	if errors.Is(err, errForm) {
+		if err := s.putAside(file, err); err != nil {
+			return err
+		}
+		fields, list, err = s.readIndex(file)
+	}
 	if err != nil {
 		return err
 	}
@@ -219,6 +244,27 @@ func (s *Store) editIndex(file string, edit func([]json.RawMessage) ([]json.RawM
 		return err
 	}
 	return s.writeIndex(file, fields, changed)
+}
+
+// aside is what putAside adds to names.
+const aside = ".damaged"
+
+// putAside renames a damaged index, which somebody may want to mend by hand.
+func (s *Store) putAside(file string, why error) error {
+	path := s.path(file + aside)
+	for i := 2; exists(path); i++ {
+		path = s.path(fmt.Sprintf("%s%s-%d", file, aside, i))
+	}
+	if err := os.Rename(s.path(file), path); err != nil {
+		return storeError(err)
+	}
+	s.warn("%v: begun anew, and kept as %s", why, path)
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // setEntry returns list with r before the other entries of its name.
@@ -284,8 +330,8 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte(emptyIndex), nil
 	}
-	if errors.Is(err, errLonger) {
-		return nil, nil, fmt.Errorf("%w: %w", errForm, err)
+	if errors.Is(err, errLonger) || errors.Is(err, errNotRegular) {
+		return nil, nil, fmt.Errorf("cache %s: %w: %w", s.dir, errForm, err)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
@@ -136,19 +138,30 @@ func TestForeignIndex(t *testing.T) {
 	}
 }
 
+// TestBadIndex shows that a damaged index is named and begun anew. What it was is kept, and
+// the images of the other index are still found.
 func TestBadIndex(t *testing.T) {
-	for _, bad := range []string{"", "{", "null", "[]", `{"manifests": 5}`, "\x00\x00\x00"} {
-		s := open(t, t.TempDir(), Options{})
-		r := image(t, s, "a:1", 1, nil, "")
-		os.WriteFile(s.path(layout.Index), []byte(bad), 0o666)
-		if _, err := s.Refs("a:1"); err == nil || !strings.Contains(err.Error(), s.path(layout.Index)) {
-			t.Errorf("Refs with %q: %v", bad, err)
-		}
-		if err := s.SetRef(ctx, r, nil); err == nil || !strings.Contains(err.Error(), s.path(layout.Index)) {
-			t.Errorf("SetRef with %q: %v", bad, err)
-		}
-		if got, _ := os.ReadFile(s.path(layout.Index)); string(got) != bad {
-			t.Errorf("%q was overwritten", bad)
+	for _, file := range []string{layout.Index, DroppedIndex} {
+		for _, bad := range []string{"", "{", "null", "[]", `{"manifests": 5}`, "\x00\x00\x00"} {
+			var warned []string
+			s := open(t, t.TempDir(), Options{Warn: func(s string) { warned = append(warned, s) }})
+			here, there := image(t, s, "a:1", 1, nil, ""), image(t, s, "b:1", 2, nil, "")
+			here.Dropped, there.Dropped = file == DroppedIndex, file != DroppedIndex
+			setRef(t, s, there)
+			os.WriteFile(s.path(file), []byte(bad), 0o666)
+			refs, err := s.AllRefs()
+			if err == nil || !strings.Contains(err.Error(), s.path(file)) || len(refs) != 1 || refs[0] != there {
+				t.Errorf("AllRefs with %q: %v, %v", bad, refs, err)
+			}
+			setRef(t, s, here)
+			wantRefs(t, s, "a:1", here)
+			wantRefs(t, s, "b:1", there)
+			if len(warned) != 1 || !strings.HasPrefix(warned[0], s.path(file)+": ") {
+				t.Errorf("warned %q", warned)
+			}
+			if got, _ := os.ReadFile(s.path(file + ".damaged")); string(got) != bad {
+				t.Errorf("%q was not kept, but %q", bad, got)
+			}
 		}
 	}
 	s := open(t, t.TempDir(), Options{})
@@ -157,6 +170,38 @@ func TestBadIndex(t *testing.T) {
 	r := image(t, s, "a:1", 1, nil, "")
 	setRef(t, s, r)
 	wantRefs(t, s, "a:1", r)
+}
+
+// TestStrangeIndex has other things in the place of an index. None of them is waited for.
+func TestStrangeIndex(t *testing.T) {
+	var fifo *os.File
+	for kind, make := range map[string]func(path string) error{
+		"FIFO": func(p string) error { return unix.Mkfifo(p, 0o666) },
+		"FIFO with a writer": func(p string) (err error) {
+			unix.Mkfifo(p, 0o666)
+			fifo, err = os.OpenFile(p, os.O_RDWR, 0)
+			return err
+		},
+		"directory":       func(p string) error { return os.MkdirAll(filepath.Join(p, "x"), 0o777) },
+		"empty directory": func(p string) error { return os.Mkdir(p, 0o777) },
+	} {
+		for _, file := range []string{layout.Index, DroppedIndex} {
+			s := open(t, t.TempDir(), Options{})
+			r := image(t, s, "a:1", 1, nil, "")
+			os.Remove(s.path(file))
+			if err := make(s.path(file)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.AllRefs(); err == nil || !strings.Contains(err.Error(), s.path(file)) {
+				t.Errorf("%s: %v", kind, err)
+			}
+			for _, r.Dropped = range []bool{false, true} {
+				setRef(t, s, r)
+				wantRefs(t, s, "a:1", r)
+			}
+		}
+	}
+	fifo.Close()
 }
 
 // TestRefsAtOnce has many list images at once: none is lost.

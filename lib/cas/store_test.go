@@ -246,7 +246,8 @@ func TestOddBlobs(t *testing.T) {
 		found bool
 	}{
 		{"a named pipe", func(path string) error { return unix.Mkfifo(path, 0o666) }, false},
-		{"a directory", func(path string) error { return os.Mkdir(path, 0o777) }, false},
+		{"an empty directory", func(path string) error { return os.Mkdir(path, 0o777) }, false},
+		{"a directory", func(path string) error { return os.MkdirAll(path+"/x", 0o777) }, false},
 		{"a link to itself", func(path string) error { return os.Symlink(filepath.Base(path), path) }, false},
 		{"a link to nothing", func(path string) error { return os.Symlink("nothing", path) }, false},
 		{"a device", func(path string) error { return os.Symlink("/dev/zero", path) }, false},
@@ -256,7 +257,8 @@ func TestOddBlobs(t *testing.T) {
 		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t, t.TempDir(), Options{})
+			warned := false
+			s := open(t, t.TempDir(), Options{Warn: func(msg string) { warned = warned || strings.Contains(msg, digest.FromBytes(data).Encoded()) }})
 			path := blobFile(s.Dir(), data)
 			os.MkdirAll(filepath.Dir(path), 0o777)
 			if err := c.make(path); err != nil {
@@ -267,6 +269,9 @@ func TestOddBlobs(t *testing.T) {
 				return
 			}
 			wantMiss(t, s, digest.FromBytes(data))
+			if !warned && c.name != "a link to nothing" {
+				t.Error("no warning")
+			}
 			err := s.Put(ctx, digest.FromBytes(data), data)
 			if c.name == "a directory" {
 				if !errors.Is(err, ErrStore) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +31,10 @@ const (
 	maxUse    = 64 << 20
 )
 
-var useForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.:-]{0,199}$`)
+func isUseID(s string) bool {
+	const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return consistsOf(s, capitals+".:-", 200) && s != "" && strings.IndexByte(".:-", s[0]) < 0
+}
 
 // Use notes that the blobs and artifacts of these names, relative to the cache, are in use:
 // no [Sweep] removes them before Release. They need not exist yet. Use waits for a running
@@ -43,7 +45,7 @@ var useForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.:-]{0,199}$`)
 // The error is ErrStore if the cache cannot be written. The caller can go on, without
 // protection: a nil *Use can be released.
 func (s *Store) Use(ctx context.Context, id string, names []string) (*Use, error) {
-	if !useForm.MatchString(id) {
+	if !isUseID(id) {
 		return nil, fmt.Errorf("use with id %.80q", id)
 	}
 	if err := checkNames(names); err != nil {

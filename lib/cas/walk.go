@@ -138,7 +138,7 @@ func isOurDir(name string) bool {
 	case !slices.Contains(ArtifactKinds, top):
 		return false
 	}
-	return rest == "" || abiForm.MatchString(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
+	return rest == "" || isABI(parts[0]) && (len(parts) == 1 || len(parts) == 2 && isAlgorithm(parts[1]))
 }
 
 // isOurFile reports whether the cache has files of that name, beside blobs and artifacts.
@@ -153,5 +153,10 @@ func isOurFile(name string) bool {
 	case "locks":
 		return isPart || isArtifact || base == layout.Index || base == gateLock || strings.HasPrefix(base, usePrefix)
 	}
-	return slices.Contains(indexes, name)
+	return slices.Contains(indexes, name) || isAside(name)
+}
+
+// isAside reports whether putAside gives files that name.
+func isAside(name string) bool {
+	return strings.HasPrefix(name, layout.Index+aside) || strings.HasPrefix(name, DroppedIndex+aside)
 }

@@ -18,7 +18,7 @@ var ErrLayers = errors.New("layer images do not fit")
 // WriteFsmeta merges layers, given from bottom to top, and writes a metadata-only image of
 // the result to out. Contents stay in the layers; WriteFsmeta reads only metadata. The
 // layers become the devices of the image, in this order. A layer that is given several
-// times is one device.
+// times is one device. Without layers the image is one of an empty directory.
 //
 // The image has the block size of the layers, so opts must have neither BlockSize nor Layer.
 // With opts.Check, WriteFsmeta reads the image back, with the layers as its devices, and
@@ -32,7 +32,9 @@ func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits t
 	if err != nil {
 		return err
 	}
-	opts.BlockSize = layers[0].Image.BlockSize()
+	if len(layers) > 0 {
+		opts.BlockSize = layers[0].Image.BlockSize()
+	}
 	w, err := NewWriter(ctx, out, opts)
 	if err != nil {
 		return err
@@ -49,12 +51,9 @@ func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits t
 
 // layerDevices returns the distinct images among layers, in order.
 func layerDevices(layers []merge.Layer) (devices []merge.Layer, err error) {
-	if len(layers) == 0 {
-		return nil, fmt.Errorf("%w: there are none", ErrLayers)
-	}
-	first, seen := layers[0], make(map[*read.Image]bool)
+	seen := make(map[*read.Image]bool)
 	for _, l := range layers {
-		img := l.Image
+		first, img := layers[0], l.Image
 		switch bs, want := img.BlockSize(), first.Image.BlockSize(); {
 		case bs != want:
 			return nil, fmt.Errorf("%s: %w: blocks of %d bytes, and those of %s have %d", l.Name, ErrLayers, bs, first.Name, want)

@@ -106,6 +106,23 @@ func TestForeignLayersRefused(t *testing.T) {
 	}
 }
 
+// Without layers the image is one of an empty directory.
+func TestFsmetaOfNothing(t *testing.T) {
+	for _, opts := range []Options{{}, {NoDeviceTable: true}} {
+		b := fsmeta(t, opts)
+		if all := list(t, open(t, b).Source()); len(all) != 1 || all["."].Mode != 0o755 {
+			t.Errorf("%v", all)
+		}
+		name := filepath.Join(t.TempDir(), "disk")
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if said := reftest.Run(t, "fsck.erofs", name); strings.Contains(said, "<E>") {
+			t.Error(said)
+		}
+	}
+}
+
 // The reference tool takes an fsmeta without a table and its layers for an ordinary
 // image.
 func TestFsckFsmeta(t *testing.T) {

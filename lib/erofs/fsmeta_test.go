@@ -359,7 +359,6 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		is     error
 		err    string
 	}{
-		{"none", nil, Options{}, ErrLayers, "none"},
 		{"inline", []merge.Layer{good, inline}, Options{}, read.ErrNotAddressable, "inline: d/a: "},
 		{"block size", []merge.Layer{good, small}, Options{}, ErrLayers, "512"},
 		{"length", []merge.Layer{{Name: "long", Image: open(t, b)}}, Options{}, ErrLayers, "not a multiple"},

@@ -48,6 +48,10 @@ type Options struct {
 	// DefaultMaxHoleBytes; what is negative is no limit.
 	MaxHoleBytes int64
 
+	// TakesEntries makes Add keep entries instead of copies of them: the source gives them
+	// away, see tree.Tree.Take.
+	TakesEntries bool
+
 	// ForMerging says that the image of a layer is only going to be merged: no warning of what
 	// overlayfs alone cannot express.
 	ForMerging bool
@@ -166,27 +170,37 @@ func (w *Writer) add(e *tree.Entry) error {
 	if err := w.check(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
-	kept := *e
-	if !w.opts.Layer {
+	path, content := e.Path, e.Content
+	hasContent := e.Type == tree.File && e.Hardlink == "" && e.Size > 0
+	kept := e
+	if !w.opts.TakesEntries || e.Lower != nil {
+		copied := *e
+		kept = &copied
+	}
+	switch {
+	case !w.opts.Layer:
 		kept.Lower = nil // nothing lies below
+	case e.Lower != nil: // several entries that were given away may share it
+		lower := *e.Lower
+		kept.Lower = &lower
 	}
 	kept.Time = w.timeOf(e.Time)
 	kept.Xattrs = w.keepXattrs(e)
 	kept.Content, kept.Nlink = nil, 0
-	held, err := w.tree.Put(&kept)
+	held, err := w.tree.Take(kept)
 	if err != nil {
 		return err
 	}
 	w.added++
-	if e.Type != tree.File || e.Hardlink != "" || e.Size == 0 {
+	if !hasContent {
 		return nil
 	}
-	if err := w.writeContent(held, e.Content); err != nil {
+	if err := w.writeContent(held, content); err != nil {
 		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
-			over.Path = e.Path // names the file itself
+			over.Path = path // names the file itself
 			return over
 		}
-		return fmt.Errorf("%s: %w", e.Path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }

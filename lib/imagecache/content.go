@@ -51,7 +51,7 @@ func (v *verifier) checkRecorded(ctx context.Context, a cas.Artifact, f *counted
 	case rec.Size != size:
 		return fmt.Errorf("damaged: has %d bytes, and %d according to its record", size, rec.Size)
 	}
-	return checkDigest(ctx, f, rec.Digest)
+	return checkDigest(ctx, f, size, rec.Digest)
 }
 
 // checkMerged verifies a merged EROFS image (fsmeta).

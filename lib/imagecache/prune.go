@@ -53,19 +53,15 @@ func Prune(ctx context.Context, s *cas.Store, o PruneOptions) (Report, error) {
 		g.removeUnheld()
 		images := slices.Clone(g.images)
 		slices.SortStableFunc(images, func(a, b *Image) int { return a.lastUsed().Compare(b.lastUsed()) })
+		var plan plan
 		for _, im := range images {
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
 			isOld := im.lastUsed().Before(o.Before)
-			isTooMuch := o.MaxSize != nil && g.report.Size > *o.MaxSize
+			isTooMuch := o.MaxSize != nil && g.report.Size-plan.size > *o.MaxSize
 			if (isOld || isTooMuch) && !g.sweep.InUse(layout.BlobName(im.Manifest)) {
-				if err := g.removeImage(im); err != nil {
-					return err
-				}
+				g.add(&plan, im)
 			}
 		}
-		return nil
+		return g.remove(plan)
 	})
 }
 
@@ -95,25 +91,19 @@ func (im *Image) lastUsed() time.Time {
 // Files that a process uses stay, for a later Prune. An image that is no longer listed, or
 // not in this way, is left out of the report. See Prune for errors.
 func Remove(ctx context.Context, s *cas.Store, images []Image) (Report, error) {
+	meant := map[[4]string]bool{}
+	for i := range images {
+		meant[images[i].entry()] = true
+	}
 	return sweep(ctx, s, func(g *gardener) error {
+		var plan plan
 		for _, im := range g.images {
-			isMeant := slices.ContainsFunc(images, func(x Image) bool { return x.isSame(im) })
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			if isMeant {
-				if err := g.removeImage(im); err != nil {
-					return err
-				}
+			if meant[im.entry()] {
+				g.add(&plan, im)
 			}
 		}
-		return nil
+		return g.remove(plan)
 	})
-}
-
-// isSame reports whether x and y are one entry.
-func (x *Image) isSame(y *Image) bool {
-	return x.Name == y.Name && x.Manifest == y.Manifest && x.Platform == y.Platform && x.Dropped == y.Dropped
 }
 
 // gardener removes files of a cache.
@@ -145,7 +135,7 @@ func sweep(ctx context.Context, s *cas.Store, work func(*gardener) error) (Repor
 			g.report.InUse += f.Size
 		}
 	}
-	return g.report, cmp.Or(err, g.failed)
+	return g.report, cmp.Or(err, g.failed, context.Cause(ctx))
 }
 
 // removeUnheld removes the files that no image holds.
@@ -159,20 +149,44 @@ func (g *gardener) removeUnheld() {
 	g.removeFiles(names)
 }
 
-// removeImage removes an image from the list and then what it alone holds.
-func (g *gardener) removeImage(im *Image) error {
-	if err := g.store.RemoveRef(g.ctx, im.ref); err != nil {
-		return err
-	}
-	g.report.Images = append(g.report.Images, Removed{im.Name, im.Manifest, im.Platform})
-	var names []string
+// plan is the removal of images.
+type plan struct {
+	images []*Image
+	files  []string
+	size   int64 // of the files, but for those in use
+}
+
+// add adds im, and what no other image needs then, to p.
+func (g *gardener) add(p *plan, im *Image) {
+	p.images = append(p.images, im)
 	for _, name := range im.holds {
-		if g.holders[name]--; g.holders[name] == 0 {
-			names = append(names, name)
+		if g.holders[name]--; g.holders[name] > 0 {
+			continue
+		}
+		p.files = append(p.files, name)
+		if !g.sweep.InUse(name) {
+			p.size += g.files[name].Size
 		}
 	}
-	g.removeFiles(names)
-	return nil
+}
+
+// remove removes the images of p from the lists, and then the files.
+func (g *gardener) remove(p plan) error {
+	if len(p.images) == 0 {
+		return nil
+	}
+	var refs []cas.Ref
+	for _, im := range p.images {
+		refs = append(refs, im.ref)
+	}
+	if err := g.store.RemoveRef(g.ctx, refs...); err != nil {
+		return err
+	}
+	for _, im := range p.images {
+		g.report.Images = append(g.report.Images, Removed{im.Name, im.Manifest, im.Platform})
+	}
+	g.removeFiles(p.files)
+	return context.Cause(g.ctx)
 }
 
 // ranks is the order in which kinds of files are removed: what refers to others first.
@@ -185,6 +199,9 @@ func rank(name string) int {
 func (g *gardener) removeFiles(names []string) {
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b)) })
 	for _, name := range names {
+		if g.ctx.Err() != nil {
+			return
+		}
 		switch err := g.sweep.Remove(name); {
 		case errors.Is(err, cas.ErrInUse):
 			continue

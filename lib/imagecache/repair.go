@@ -31,16 +31,29 @@ func (v *verifier) repair(ctx context.Context) error {
 		return err
 	}
 	for _, m := range mended {
-		v.repaired(repairedEntry, func(f Fault) bool { return f.File == m.File && f.What == m.What })
+		for i, f := range v.result.Faults {
+			if f.File == m.File && f.What == m.What {
+				v.result.Faults[i].Repair = repairedEntry
+			}
+		}
 	}
 	var failed error
+	of := map[string][]int{} // the faults of a file
+	for i, f := range v.result.Faults {
+		of[f.File] = append(of[f.File], i)
+	}
 	for _, name := range slices.Sorted(maps.Keys(v.bad)) {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		if !v.isAsFound(name) {
 			continue // another process has replaced or removed it
 		}
 		switch err := w.Remove(name); {
 		case err == nil:
-			v.repaired(repairedFile, func(f Fault) bool { return f.File == name })
+			for _, i := range of[name] {
+				v.result.Faults[i].Repair = repairedFile
+			}
 		case !errors.Is(err, cas.ErrInUse) && failed == nil:
 			failed = err
 		}
@@ -49,15 +62,6 @@ func (v *verifier) repair(ctx context.Context) error {
 		return err
 	}
 	return failed
-}
-
-// repaired notes what was done about some faults.
-func (v *verifier) repaired(what string, isOne func(Fault) bool) {
-	for i, f := range v.result.Faults {
-		if isOne(f) {
-			v.result.Faults[i].Repair = what
-		}
-	}
 }
 
 // isAsFound reports whether the file called name is the one that was found damaged.

@@ -229,7 +229,7 @@ func cause(err error) string {
 func (v *verifier) content(ctx context.Context, name string, f *counted, size int64) error {
 	a, isArtifact := cas.ParseArtifact(name)
 	if !isArtifact {
-		return checkBlob(ctx, name, f)
+		return checkBlob(ctx, name, f, size)
 	}
 	switch {
 	case a.Ext == "json":
@@ -244,15 +244,15 @@ func (v *verifier) content(ctx context.Context, name string, f *counted, size in
 	return erofs.VerifyUUID(ctx, f, size)
 }
 
-func checkBlob(ctx context.Context, name string, f io.Reader) error {
+func checkBlob(ctx context.Context, name string, f io.Reader, size int64) error {
 	algorithm, hex, _ := strings.Cut(strings.TrimPrefix(name, layout.Blobs+"/"), "/")
 	want := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return checkDigest(ctx, f, want)
+	return checkDigest(ctx, f, size, want)
 }
 
-func checkDigest(ctx context.Context, r io.Reader, want digest.Digest) error {
+func checkDigest(ctx context.Context, r io.Reader, size int64, want digest.Digest) error {
 	h := want.Algorithm().Hash()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{untilDone{ctx, r}}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{untilDone{ctx, r}}, make([]byte, min(max(size, 1), 1<<20))); err != nil {
 		return err
 	}
 	if got := digest.NewDigest(want.Algorithm(), h); got != want {
@@ -300,17 +300,4 @@ func (v *verifier) entries() {
 func (v *verifier) isBad(d digest.Digest) bool {
 	_, bad := v.bad[layout.BlobName(d)]
 	return bad && layout.CheckDigest(d) == nil
-}
-
-// entry tells the entries of a cache apart.
-func (im *Image) entry() [4]string {
-	return [4]string{listOf(im), im.Name, im.Manifest.String(), im.Platform}
-}
-
-// listOf returns the file that lists im.
-func listOf(im *Image) string {
-	if im.Dropped {
-		return cas.DroppedIndex
-	}
-	return layout.Index
 }

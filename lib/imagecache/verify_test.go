@@ -283,6 +283,9 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%d unrepaired of %+v", v.Unrepaired(), v.Faults)
 			}
 			wantFaults(t, verify(t, s, VerifyOptions{Repair: true}))
+			if err := os.Remove(filepath.Join(s.Dir(), "index.json.damaged")); (err == nil) != (c.name == "index.json") {
+				t.Errorf("what the index was: %v", err)
+			}
 			wantSame(t, before, content(t, s.Dir()))
 			list := map[string]string{}
 			refs, err := s.AllRefs()
@@ -391,5 +394,25 @@ func TestVerifyHostile(t *testing.T) {
 	}
 	if _, err := s.OpenFile(fifo); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a FIFO opens: %v", err)
+	}
+}
+
+// TestRepairReplaced: a damaged file that another process has replaced meanwhile stays.
+func TestRepairReplaced(t *testing.T) {
+	s := open(t, t.TempDir())
+	b := build(t, s, "a", 1)
+	path := filepath.Join(s.Dir(), b.flat)
+	good, err := os.ReadFile(path)
+	must(t, err)
+	damage(t, s, b.flat, flip)
+	v := verify(t, s, VerifyOptions{Repair: true, Progress: func(done, total int64) {
+		if done == total {
+			must(t, os.WriteFile(path+"2", good, 0o444))
+			must(t, os.Rename(path+"2", path))
+		}
+	}})
+	wantFaults(t, v, b.flat+": damaged")
+	if got, err := os.ReadFile(path); err != nil || string(got) != string(good) || v.Unrepaired() != 1 {
+		t.Errorf("%v, %+v", err, v.Faults)
 	}
 }

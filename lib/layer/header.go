@@ -177,20 +177,29 @@ func parseNumber(b []byte, to *int64) error {
 	if b[0]&0x80 != 0 {
 		return parseBase256(b, to)
 	}
-	digits := bytes.TrimLeft(b, " \x00")
-	if i := bytes.IndexByte(digits, 0); i >= 0 {
-		digits = digits[:i]
+	i := 0
+	for i < len(b) && (b[i] == ' ' || b[i] == 0) {
+		i++
 	}
-	digits = bytes.TrimRight(digits, " ")
 	var n uint64
-	for _, c := range digits {
-		if c < '0' || c > '7' || n>>60 != 0 {
-			return fmt.Errorf("%q is not an octal number", digits)
+	for ; i < len(b) && b[i] >= '0' && b[i] <= '7'; i++ {
+		if n>>60 != 0 {
+			return errOctal(b)
 		}
-		n = n<<3 | uint64(c-'0')
+		n = n<<3 | uint64(b[i]-'0')
+	}
+	for i < len(b) && b[i] == ' ' {
+		i++
+	}
+	if i < len(b) && b[i] != 0 {
+		return errOctal(b)
 	}
 	*to = int64(n)
 	return nil
+}
+
+func errOctal(b []byte) error {
+	return fmt.Errorf("%q is not an octal number", bytes.Trim(b, " \x00"))
 }
 
 func parseBase256(b []byte, to *int64) error {

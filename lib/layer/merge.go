@@ -98,7 +98,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 // load reads a layer. It stops when works is done. When waits is done, it stops waiting for
 // its input.
 func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
-	in.Options.SpoolDir, in.Options.works, in.Options.givesAway = opts.SpoolDir, works, true
+	in.Options.SpoolDir, in.Options.works, in.Options.GivesAway = opts.SpoolDir, works, true
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)

@@ -22,8 +22,9 @@ import (
 type names struct {
 	meter     *tree.Meter
 	emit      func(*tree.Entry)
-	givesAway bool       // gives entries away (see tree.TakeLayer): inodes are the entries themselves
+	givesAway bool       // see Options.GivesAway: inodes are the entries themselves
 	tree      *tree.Tree // without contents
+	inodes    tree.EntrySlab
 	whited    map[string]bool
 	opaques   map[string]bool
 	waiting   map[string]*pendingLink // by the target that they wait for: the last of them
@@ -117,9 +118,8 @@ func (n *names) add(e *tree.Entry) (err error) {
 	}
 	path, inode := e.Path, e
 	if !n.givesAway {
-		copied := *e
-		copied.Path, copied.Content = "", nil
-		inode = &copied
+		inode = n.inodes.Copy(e)
+		inode.Path, inode.Content = "", nil
 	}
 	n.tree.Set(path, inode)
 	n.emit(e)

@@ -58,9 +58,13 @@ type Options struct {
 
 	Warn func(msg string) // may be nil
 
-	meter     *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
-	works     context.Context // ends the wait for Window, as Close does; may be nil
-	givesAway bool            // see tree.TakeLayer
+	// GivesAway lets the caller keep and change the entries, as tree.Tree.Take does, whose
+	// inodes are then in memory only once. It must not change Type, Link and Lower of one,
+	// and the reader repeats other changes in hard links to it.
+	GivesAway bool
+
+	meter *tree.Meter     // shared by all layers of one tree; nil for one of this layer's own
+	works context.Context // ends the wait for Window, as Close does; may be nil
 }
 
 // Reader is a tree.Source over one layer, in its own order, with the marks of a
@@ -75,7 +79,10 @@ type Reader struct {
 	names    *names
 	queue    []*tree.Entry // the entries for the last entry of the tar
 	next     int           // in queue
-	content  *content      // of the tar's current entry, if it has not been read yet
+	entry    tree.Entry    // of the tar's current entry, unless it is given away
+	given    tree.EntrySlab
+	content  *content  // of the tar's current entry, if it has not been read yet
+	contents []content // for the next entries, allocated together
 	finished bool
 	closed   atomic.Bool
 	err      error
@@ -123,7 +130,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 		l.tar.in, l.below = in, in
 	}
 	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
-	l.names.givesAway = opts.givesAway
+	l.names.givesAway = opts.GivesAway
 	return l, nil
 }
 
@@ -270,9 +277,12 @@ func (l *Reader) takeFile(h *header, path string) error {
 		}
 		return l.names.link(path, target)
 	}
-	e, err := l.entry(h, path)
-	if err != nil || e == nil {
+	e := &l.entry
+	if dropped, err := l.describe(e, h, path); err != nil || dropped {
 		return err
+	}
+	if l.opts.GivesAway {
+		e = l.given.Copy(e)
 	}
 	return l.names.add(e)
 }
@@ -286,8 +296,8 @@ func (l *Reader) takePseudo(h *header, path string) error {
 		}
 		return l.names.holdLink(path, target)
 	}
-	e, err := l.entry(h, path)
-	if err != nil || e == nil || e.Type == tree.Dir {
+	e := new(tree.Entry)
+	if dropped, err := l.describe(e, h, path); err != nil || dropped || e.Type == tree.Dir {
 		return err
 	}
 	if err := l.aufs.keep(e, l.opts.SpoolDir); err != nil {
@@ -308,20 +318,17 @@ func (l *Reader) linkTarget(h *header) (string, error) {
 	return target, nil
 }
 
-// entry returns the entry of path that h, which is not a hard link, describes, or nil if
-// it is dropped.
-func (l *Reader) entry(h *header, path string) (*tree.Entry, error) {
-	e := &tree.Entry{Path: path}
+// describe makes e the entry of path that h, which is not a hard link, describes. It may
+// report that the entry is dropped.
+func (l *Reader) describe(e *tree.Entry, h *header, path string) (dropped bool, err error) {
+	*e = tree.Entry{Path: path}
 	if err := l.setType(h, e); err != nil {
-		return nil, err
+		return false, err
 	}
 	if e.IsWhiteout() {
-		return nil, l.zeroDevice()
+		return true, l.zeroDevice()
 	}
-	if err := l.setAttributes(h, e); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return false, l.setAttributes(h, e)
 }
 
 // setType sets the type of e, and the fields that belong to that type, from h.
@@ -357,7 +364,7 @@ func (l *Reader) setType(h *header, e *tree.Entry) error {
 func (l *Reader) setFile(h *header, e *tree.Entry) {
 	e.Type, e.Size, e.Extents = tree.File, h.size, h.sparse
 	if e.DataSize() > 0 {
-		l.content = &content{l}
+		l.content = l.newContent()
 		e.Content = l.content
 		tree.LimitExtents(e)
 	}
@@ -366,6 +373,17 @@ func (l *Reader) setFile(h *header, e *tree.Entry) {
 // content is the data of one entry of the tar. It can be read once, while the entry is the
 // current one.
 type content struct{ l *Reader }
+
+// newContent returns a new content. It allocates many at a time.
+func (l *Reader) newContent() *content {
+	if len(l.contents) == 0 {
+		l.contents = make([]content, 256)
+	}
+	c := &l.contents[0]
+	l.contents = l.contents[1:]
+	c.l = l
+	return c
+}
 
 func (c *content) WriteTo(w io.Writer) (int64, error) {
 	if c.l.content != c || c.l.closed.Load() {

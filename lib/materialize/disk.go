@@ -48,24 +48,13 @@ func (m *materializer) buildFsmeta(ctx context.Context) (err error) {
 	defer func() { done(err) }()
 	start, a := time.Now(), m.fsmetaArtifact()
 	r := &Image{Path: m.path(a), Format: EROFS}
-	m.fsmeta, err = m.openFsmeta(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		r.Built, err = m.make(ctx, a, func(f *os.File) error {
-			opts := erofs.Options{NoDeviceTable: m.opts.NoDeviceTable, Warn: m.opts.Warn}
-			return erofs.WriteFsmeta(ctx, f, m.merging(), m.opts.Limits, opts)
-		})
-		if err == nil {
-			m.fsmeta, err = m.openFsmeta(ctx)
-		}
-	}
+	m.fsmeta, err = m.keepImage(ctx, a, record{Format: EROFS, DiffIDs: m.diffIDs(), Options: m.fsmetaOptions()}, r, m.openFsmeta, func(f *os.File) error {
+		opts := erofs.Options{NoDeviceTable: m.opts.NoDeviceTable, Warn: m.opts.Warn}
+		return erofs.WriteFsmeta(ctx, f, m.merging(), m.opts.Limits, opts)
+	})
 	if err != nil {
 		return err
 	}
-	rec, err := m.recordImage(ctx, a, m.fsmeta.File, record{Format: EROFS, DiffIDs: m.diffIDs(), Options: m.fsmetaOptions()})
-	if err != nil {
-		return err
-	}
-	r.Size, r.Digest, r.UUID = rec.Size, rec.Digest, uuidText(m.fsmeta.img.UUID())
 	if r.Built {
 		r.Seconds = seconds(start)
 	}
@@ -75,7 +64,7 @@ func (m *materializer) buildFsmeta(ctx context.Context) (err error) {
 
 // openFsmeta opens the image with the layers as its devices, so that one that belongs to
 // other layer images counts as damaged.
-func (m *materializer) openFsmeta(ctx context.Context) (*erofsFile, error) {
+func (m *materializer) openFsmeta(ctx context.Context) (*imageFile, error) {
 	var devices []erofsread.Device
 	for _, l := range m.layers {
 		devices = append(devices, l.file.img.Device(fmt.Sprintf("layer %d", l.index)))
@@ -88,15 +77,6 @@ func (m *materializer) fsmetaOptions() map[string]string {
 		return map[string]string{"device-table": "no"}
 	}
 	return map[string]string{}
-}
-
-// recordImage returns the record of an image in the cache, and writes it if it is missing.
-func (m *materializer) recordImage(ctx context.Context, a cas.Artifact, f *os.File, about record) (record, error) {
-	rec, err := m.readRecord(ctx, a, f, about)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m.keepRecord(ctx, a, f, about)
-	}
-	return rec, err
 }
 
 // buildVMDK makes the descriptor of a disk that holds the fsmeta image and the layers. It

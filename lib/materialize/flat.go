@@ -2,7 +2,6 @@ package materialize
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -55,22 +54,11 @@ func (m *materializer) buildFlat(ctx context.Context) (err error) {
 	defer func() { done(err) }()
 	start, a := time.Now(), m.flatArtifact()
 	r := &Image{Path: m.path(a), Format: m.opts.format()}
-	f, uuid, err := m.openFlat(ctx, a)
-	if errors.Is(err, fs.ErrNotExist) {
-		if r.Built, err = m.make(ctx, a, func(f *os.File) error { return m.writeFlat(ctx, f) }); err != nil {
-			return err
-		}
-		f, uuid, err = m.openFlat(ctx, a)
-	}
+	f, err := m.keepImage(ctx, a, m.flatRecord(), r, m.openFlat, func(f *os.File) error { return m.writeFlat(ctx, f) })
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	rec, err := m.recordImage(ctx, a, f, m.flatRecord())
-	if err != nil {
-		return err
-	}
-	r.Size, r.Digest, r.UUID = rec.Size, rec.Digest, uuidText(uuid)
+	f.close()
 	if r.Built {
 		r.Seconds = seconds(start)
 	}
@@ -80,27 +68,25 @@ func (m *materializer) buildFlat(ctx context.Context) (err error) {
 
 // openFlat opens the flat image if the cache has it undamaged; else the error is
 // fs.ErrNotExist.
-func (m *materializer) openFlat(ctx context.Context, a cas.Artifact) (f *os.File, uuid [16]byte, err error) {
+func (m *materializer) openFlat(ctx context.Context) (*imageFile, error) {
+	a := m.flatArtifact()
 	if m.opts.format() == EROFS {
-		e, err := m.openErofs(ctx, a)
-		if err != nil {
-			return nil, uuid, err
-		}
-		return e.File, e.img.UUID(), nil
+		return m.openErofs(ctx, a)
 	}
-	if f, err = m.cache.Artifact(ctx, a); err != nil {
-		return nil, uuid, err
+	f, err := m.cache.Artifact(ctx, a)
+	if err != nil {
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil {
 		var img *ext4read.Image
 		if img, err = ext4read.Open(f, info.Size()); err == nil {
-			return f, img.UUID(), nil
+			return &imageFile{File: f, uuid: img.UUID()}, nil
 		}
 	}
 	f.Close()
 	m.passOver(a, err)
-	return nil, uuid, fs.ErrNotExist
+	return nil, fs.ErrNotExist
 }
 
 func (m *materializer) writeFlat(ctx context.Context, f *os.File) error {

@@ -21,7 +21,6 @@ import (
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
-	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/tree"
 )
@@ -32,7 +31,7 @@ type layerImage struct {
 	diffID   digest.Digest
 	size     int64 // of its blob
 	artifact cas.Artifact
-	file     *erofsFile
+	file     *imageFile
 	made     Made
 }
 
@@ -112,48 +111,30 @@ func (m *materializer) convert(ctx context.Context, missing []*layerImage) error
 		jobs = runtime.GOMAXPROCS(0)
 	}
 	jobs = min(jobs, len(missing))
-	g, gctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(jobs)
-	failed := make([]error, len(m.img.Layers))
+	failed := newFailures()
 	for _, l := range missing {
 		g.Go(func() error {
-			if gctx.Err() != nil {
+			lctx, end := failed.begin(ctx, l.index)
+			defer end()
+			if lctx.Err() != nil {
 				return nil
 			}
 			in := set.Layers[l.index]
 			in.Options.Parallel, in.Options.Limits, in.Options.SpoolDir = jobs, m.opts.Limits, m.tmp()
-			err := m.convertLayer(gctx, l, in)
-			if err != nil && gctx.Err() == nil {
-				failed[l.index] = named(l.index, err)
+			in.Options.GivesAway = true
+			if err := m.convertLayer(lctx, l, in); err != nil {
+				failed.add(l.index, named(l.index, err))
 			}
-			return err
+			return nil
 		})
 	}
-	err := g.Wait()
-	switch {
-	case ctx.Err() != nil:
+	g.Wait()
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case err == nil:
-		return nil
 	}
-	return cmp.Or(firstError(failed), err)
-}
-
-func firstError(list []error) error {
-	for _, err := range list {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// named adds the number of the layer to err, unless err has it.
-func named(layer int, err error) error {
-	if errors.As(err, new(*oci.LayerError)) || errors.Is(err, cas.ErrStore) {
-		return err
-	}
-	return &LayerError{layer, err}
+	return failed.err
 }
 
 // tmp is the directory for spool files: that of the cache, which needs room in any case.
@@ -170,7 +151,7 @@ func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer
 		if err == nil {
 			break
 		}
-		if !again || ctx.Err() != nil || !m.img.Distrust(ctx, &m.img.Layers[l.index]) {
+		if !again || ctx.Err() != nil || isLocal(err) || !m.img.Distrust(ctx, &m.img.Layers[l.index]) {
 			return err
 		}
 	}
@@ -178,8 +159,13 @@ func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer
 		l.made.Seconds = seconds(start)
 	}
 	l.file, err = m.openErofs(ctx, l.artifact)
+	return m.ifRemoved(l.artifact, err)
+}
+
+// ifRemoved explains an error about an artifact that was made a moment ago.
+func (m *materializer) ifRemoved(a cas.Artifact, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%s: it was removed meanwhile", m.path(l.artifact))
+		return fmt.Errorf("%s: it was removed meanwhile", m.path(a))
 	}
 	return err
 }
@@ -209,11 +195,17 @@ func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.I
 	defer src.Close()
 	w, err := erofs.NewWriter(ctx, f, erofs.Options{
 		Layer: true, SpoolDir: m.tmp(), MaxHoleBytes: m.opts.MaxHoleBytes, Warn: m.warnOf(l.index), ForMerging: m.opts.target() != Layers,
+		TakesEntries: true,
 	})
 	if err != nil {
 		return err
 	}
-	return tree.Copy(ctx, w, src)
+	if err := tree.Copy(ctx, w, src); err != nil || m.opts.DropBlobs {
+		return err
+	}
+	// A process that is killed between the two leaves no image without its blob, for which
+	// the next one would not go on to fetch it.
+	return m.img.Settle(ctx, &m.img.Layers[l.index])
 }
 
 // warnOf returns the callback for warnings about a layer.

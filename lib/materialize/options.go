@@ -61,7 +61,7 @@ type Options struct {
 	Layer layer.Options
 	// Limits are for each layer, and for all of them merged.
 	Limits tree.Limits
-	// MaxHoleBytes is that of erofs.Options and ext4.Options.
+	// MaxHoleBytes is that of erofs.Options.
 	MaxHoleBytes int64
 
 	// MaxCacheSize bounds the cache, in bytes: when the work is done, what was not used for

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/oci/printable"
 )
 
 // Result names all that Materialize has made, or found in the cache. JSON is its form for
@@ -90,7 +91,8 @@ type Seconds struct {
 	Total   float64 `json:"total"`
 }
 
-// JSON returns r for a program to read, indented.
+// JSON returns r for a program to read, indented. A terminal that shows it obeys nothing that
+// an image says.
 func (r *Result) JSON() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -99,7 +101,7 @@ func (r *Result) JSON() []byte {
 	if err := enc.Encode(r); err != nil {
 		panic(err) // strings and numbers alone
 	}
-	return b.Bytes()
+	return printable.JSON(b.Bytes())
 }
 
 func uuidText(u [16]byte) string {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -67,6 +69,11 @@ func Create(o CreateOptions) (*Creation, error) {
 	if o.FSType == "" {
 		o.FSType = FSTypeExt4
 	}
+	for key := range o.Labels {
+		if strings.HasPrefix(key, notePrefix) {
+			return nil, fault.Unsupported("label %.60q: names that begin with %s are not free", key, notePrefix)
+		}
+	}
 	u, err := openUpper(o.Upper, o.FSType, o.AllowDirty)
 	if err != nil {
 		return nil, err
@@ -94,7 +101,7 @@ func (c *Creation) describe(root string) (*form06.Descriptor, error) {
 		Scope: form06.ScopeDisk, CreatedAt: created, Image: o.Image,
 		File: &form06.File{Format: form06.Raw, FSType: o.FSType, Name: upperName, Size: u.size,
 			Integrity: &integrity.Sum{Algorithm: integrity.Merkle, Digest: root, Size: u.size}},
-		Labels: o.Labels, Extensions: map[string]*strictjson.Value{},
+		Labels: maps.Clone(o.Labels), Extensions: map[string]*strictjson.Value{},
 	}
 	if o.Source != "" {
 		d.Source = &o.Source
@@ -103,16 +110,29 @@ func (c *Creation) describe(root string) (*form06.Descriptor, error) {
 		d.Extensions[k] = v
 	}
 	if o.Pin != nil {
-		d.Extensions[ExtensionPin] = o.Pin.extension()
+		c.note(d, NotePin, o.Pin.note())
 	}
 	if len(u.dirty) > 0 {
 		reasons := strictjson.List()
 		for _, r := range u.dirty {
 			reasons.Items = append(reasons.Items, strictjson.Str(r))
 		}
-		d.Extensions[ExtensionConsistency] = strictjson.Map().Set("state", strictjson.Str("dirty")).Set("reasons", reasons)
+		c.note(d, NoteConsistency, strictjson.Map().Set("state", strictjson.Str("dirty")).Set("reasons", reasons))
 	}
 	return d, nil
+}
+
+// note records what other programs need not know: in form 0.7 in an extension, in form 0.6
+// as JSON in a label, because microsandbox 0.7 refuses that form with an extension.
+func (c *Creation) note(d *form06.Descriptor, key string, v *strictjson.Value) {
+	if c.opts.Form == form07.Form {
+		d.Extensions[key] = v
+		return
+	}
+	if d.Labels == nil {
+		d.Labels = map[string]string{}
+	}
+	d.Labels[key] = string(strictjson.Append(nil, v))
 }
 
 // source returns the snapshot in its form, without its disk, which has the root.
@@ -257,6 +277,7 @@ type ArchiveOptions struct {
 	archive.WriterOptions
 	Form    string       // "0.6" or "0.7"; "" stands for that of the snapshot
 	Name    string       // that the archive suggests for the snapshot, or ""
+	Image   *ImageFiles  // files of the image that the archive has too; nil for none
 	Parents []*Directory // snapshots that the archive has too, with their disks
 }
 

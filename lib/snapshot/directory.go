@@ -176,6 +176,10 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 		return err
 	}
 	defer f.Close()
+	head := make([]byte, 4)
+	if n, _ := f.ReadAt(head, 0); isQcow2(head[:n]) { // errors come again below
+		return &Qcow2Error{Path: filepath.Join(d.Path, disk.Name)}
+	}
 	before, err := stateOf(f)
 	if err != nil {
 		return err

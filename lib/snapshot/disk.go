@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,10 @@ func (e *Qcow2Error) Error() string {
 
 // Unwrap returns fault.ErrUnsupported.
 func (e *Qcow2Error) Unwrap() error { return fault.ErrUnsupported }
+
+// isQcow2 reports whether a disk that begins with head is in the format qcow2, whatever is
+// said of it.
+func isQcow2(head []byte) bool { return bytes.HasPrefix(head, []byte("QFI\xfb")) }
 
 // upper is a disk to be captured.
 type upper struct {
@@ -101,7 +106,7 @@ func (u *upper) look(fstype string) (err error) {
 	if _, err := u.file.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err
 	}
-	if strings.HasPrefix(string(head), "QFI\xfb") {
+	if isQcow2(head) {
 		return &Qcow2Error{Path: u.path}
 	}
 	if fstype != FSTypeExt4 {

@@ -9,7 +9,14 @@
 //	form        what the forms have in common
 //	form06      the form of microsandbox 0.6: descriptor, names, inventory of an archive
 //	form07      that of 0.7: descriptor, files of a group, names, inventory
+//	imagefiles  the files of the image below that an archive may hold
 //
 // A form has its descriptor, its layout of a directory and its grammar of an archive; it
 // shares JSON, integrity and container with the others.
+//
+// # What is not known to hold
+//
+// microsandbox checks little of the content of an archive when it loads one; Verify and
+// Unpack check all of it. It does not take the files of an image if the root of a layer has
+// an extended attribute, as that of a layer has whose tar does not state its root.
 package snapshot

@@ -554,6 +554,42 @@ func TestChainDirectory(t *testing.T) {
 	}
 }
 
+// A file of qcow2 is not taken for a raw disk because a descriptor says so.
+func TestQcow2AsRaw(t *testing.T) {
+	const content = "QFI\xfb and more"
+	root, err := integrity.Root(t.Context(), integrity.Dense(strings.NewReader(content), int64(len(content))), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := form07.Layer{ID: id32("layer_", "1"), Format: form07.Raw, Size: int64(len(content)),
+		Integrity: &integrity.Sum{Algorithm: integrity.Merkle, Size: int64(len(content)), Digest: root}}
+	h := &handmade{descriptors: []*form07.Descriptor{descriptor07(id32("snap_", "1"), "", l)}, files: map[string]string{l.Path(): content}}
+	var q *Qcow2Error
+	if _, err := unpackIn(t.TempDir(), h.write(t), ""); !errors.As(err, &q) || q.Path != l.Path() {
+		t.Errorf("archive: %v", err)
+	}
+	if _, err := InspectArchive(t.Context(), bytes.NewReader(h.write(t)), ReadOptions{}); err != nil {
+		t.Errorf("inspect: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, form07.LayersName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{form07.DescriptorName: string(h.descriptors[0].Encode()), l.Path(): content} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Verify(t.Context(), nil); !errors.As(err, &q) {
+		t.Errorf("directory: %v", err)
+	}
+}
+
 // Two snapshots of an archive may share a layer, and the inventory may be the first member.
 func TestSharedLayer(t *testing.T) {
 	l := rawLayer("1")

@@ -44,6 +44,11 @@ func (p *packing) run(w io.Writer, head func() error, id string) (err error) {
 	if err := head(); err != nil {
 		return err
 	}
+	if p.opts.Image != nil {
+		if err := p.image(p.opts.Image); err != nil {
+			return err
+		}
+	}
 	name, data := p.listing.Inventory(id, p.opts.Name, len(p.opts.Parents) > 0)
 	if _, err := p.out.AddBytes(name, "", data); err != nil {
 		return err

@@ -63,14 +63,31 @@ func (p *Pin) check() error {
 
 func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
 
-// The extensions of our own.
+// The notes that Create makes, as extensions, or as labels that hold JSON.
 const (
-	ExtensionPin         = "ocipipe.pin"
-	ExtensionConsistency = "ocipipe.consistency"
+	notePrefix      = "ocipipe."
+	NotePin         = notePrefix + "pin"
+	NoteConsistency = notePrefix + "consistency"
 )
 
-// extension returns what a descriptor records of p beside reference and manifest.
-func (p *Pin) extension() *strictjson.Value {
+// noteOf returns a note of a snapshot, nil if it has none.
+func noteOf(info *form.Info, key string) (*strictjson.Value, error) {
+	if v := info.Extensions[key]; v != nil {
+		return v, nil
+	}
+	text, ok := info.Labels[key]
+	if !ok {
+		return nil, nil
+	}
+	v, err := strictjson.Parse([]byte(text))
+	if err != nil {
+		err = fmt.Errorf("label %s: %w", key, err)
+	}
+	return v, err
+}
+
+// note returns what a descriptor records of p beside reference and manifest.
+func (p *Pin) note() *strictjson.Value {
 	layers := strictjson.List()
 	for _, d := range p.Layers {
 		layers.Items = append(layers.Items, strictjson.Str(d.String()))
@@ -83,16 +100,16 @@ func (p *Pin) extension() *strictjson.Value {
 }
 
 // Match returns an error unless the snapshot stands on the image that p describes. A
-// snapshot without the extension has only the digest of the manifest to be compared.
+// snapshot without the note has only the digest of the manifest to be compared.
 func (p *Pin) Match(info *form.Info) error {
 	if info.Manifest != p.Manifest {
 		return fault.Corrupt("the snapshot stands on the image %s, not on %s", info.Manifest, p.Manifest)
 	}
-	ext := info.Extensions[ExtensionPin]
-	if ext == nil {
-		return nil
+	note, err := noteOf(info, NotePin)
+	if note == nil || err != nil {
+		return err
 	}
-	f, err := ext.Fields(ExtensionPin, "platform", "layers", "fsmeta?")
+	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
+	"ocipipe/lib/snapshot/imagefiles"
 	"ocipipe/lib/snapshot/integrity"
 )
 
@@ -50,16 +51,18 @@ type storeFile interface {
 
 // receiver reads an archive.
 type receiver struct {
-	ctx     context.Context
-	opts    ReadOptions
-	in      *archive.Reader
-	store   store        // nil if nothing is kept
-	quick   bool         // do not compute integrity
-	grammar form.Grammar // nil as long as the form is not known
-	meta    int64        // bytes of members that are kept in memory
-	dirs    []string
-	members []*form.Received
-	digests map[string]computed // of disks, by member
+	ctx      context.Context
+	opts     ReadOptions
+	in       *archive.Reader
+	store    store        // nil if nothing is kept
+	quick    bool         // do not compute integrity
+	grammar  form.Grammar // nil as long as the form is not known
+	meta     int64        // bytes of members that are kept in memory
+	dirs     []string
+	members  []*form.Received
+	digests  map[string]computed // of disks, by member
+	image    *imagefiles.Image   // nil if the archive has none
+	metadata *form.Received      // of the image
 }
 
 // computed is the digest of a disk, by an algorithm.
@@ -98,6 +101,9 @@ func (r *receiver) receive(in io.Reader) (*form.Contents, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.image, err = r.checkImage(c); err != nil {
+		return nil, err
+	}
 	return c, r.checkDisks(c)
 }
 
@@ -118,7 +124,7 @@ func (r *receiver) member(m *archive.Member) error {
 		return err
 	}
 	got := &form.Received{Member: *m, Role: role, Kind: kind}
-	if role == form.Meta {
+	if role == form.Meta || role == form.ImageMeta {
 		err = r.small(got)
 	} else {
 		err = r.bulk(got)
@@ -160,6 +166,9 @@ func (r *receiver) small(got *form.Received) error {
 	sum := archive.NewSum(got.Kind, &got.Member)
 	sum.Write(got.Data)
 	got.Transport = sum.Digest()
+	if got.Role == form.ImageMeta {
+		return nil
+	}
 	if r.grammar == nil {
 		r.grammar = grammarOfInventory(got.Data, r.check())
 	}
@@ -192,7 +201,7 @@ func (r *receiver) bulk(got *form.Received) (err error) {
 
 // outputs opens what takes the data of got.
 func (r *receiver) outputs(got *form.Received) (*outputs, error) {
-	w := &outputs{sum: archive.NewSum(got.Kind, &got.Member)}
+	w := &outputs{sum: archive.NewSum(got.Kind, &got.Member), disk: got.Role == form.Bulk && !r.quick, name: got.Name}
 	if r.store != nil {
 		f, err := r.store.create(got.Name, got.Size)
 		if err != nil {
@@ -221,6 +230,8 @@ func (r *receiver) outputs(got *form.Received) (*outputs, error) {
 
 // outputs take the data of a member.
 type outputs struct {
+	name      string
+	disk      bool      // refuse qcow2
 	file      storeFile // nil if nothing is kept
 	sum       *archive.Sum
 	sha       hash.Hash
@@ -292,6 +303,9 @@ func (w *outputs) read(ctx context.Context, in io.Reader, got *form.Received, fr
 }
 
 func (w *outputs) put(off int64, p []byte) error {
+	if w.disk && off == 0 && isQcow2(p) {
+		return &Qcow2Error{Path: w.name}
+	}
 	w.sum.Write(p)
 	if w.sha != nil {
 		w.sha.Write(p)

@@ -38,15 +38,47 @@ func newStaging(parent *os.Root) (*staging, error) {
 		case err != nil:
 			return nil, err
 		}
-		if err := s.enter(); err != nil {
-			return nil, errors.Join(err, s.remove())
+		err := s.enter()
+		if err == nil {
+			return s, nil
 		}
-		return s, nil
+		if err = errors.Join(err, s.remove()); !errors.Is(err, errRemoved) {
+			return nil, err
+		}
 	}
 	return nil, fs.ErrExist
 }
 
-func (s *staging) enter() (err error) {
+// errRemoved says that another process took a new directory for a stale one, because it
+// was not locked yet.
+var errRemoved = errors.New("removed by another process")
+
+// enter opens and locks the directory.
+func (s *staging) enter() error {
+	err := s.openAndLock()
+	if err == nil {
+		err = s.stillThere()
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
+		return errRemoved
+	}
+	return err
+}
+
+// stillThere returns fs.ErrNotExist if what is locked is not in the parent any more.
+func (s *staging) stillThere() error {
+	is, err := s.lock.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := s.parent.Lstat(s.name)
+	if err == nil && !os.SameFile(is, named) {
+		err = fs.ErrNotExist
+	}
+	return err
+}
+
+func (s *staging) openAndLock() (err error) {
 	if s.root, err = s.parent.OpenRoot(s.name); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form07"
@@ -17,6 +19,9 @@ import (
 // UnpackOptions say how an archive is unpacked.
 type UnpackOptions struct {
 	ReadOptions
+	// Images is the directory for the files of the image, if the archive has any; "" leaves
+	// them out. It must exist. Its files have the names that package imagefiles says.
+	Images string
 	// Name is the directory that the head gets; "" stands for the digits of its identity.
 	// In form 0.7 it is the group of all snapshots, and "" stands for a name with the
 	// first digits of the identifier of the head.
@@ -48,13 +53,20 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 		return nil, in(dir, err)
 	}
 	defer s.remove()
-	rec := &receiver{ctx: ctx, opts: o.ReadOptions, store: s}
+	store := &split{disks: s}
+	if o.Images != "" {
+		if store.images, err = newImageStore(o.Images); err != nil {
+			return nil, err
+		}
+		defer store.images.close()
+	}
+	rec := &receiver{ctx: ctx, opts: o.ReadOptions, store: store}
 	c, err := rec.receive(r)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Image) > 0 {
-		o.warn("%d files of the image are left out", len(c.Image))
+	if err := rec.placeImage(store.images, c); err != nil {
+		return nil, err
 	}
 	head := c.Snapshots[len(c.Snapshots)-1]
 	if head.Form == form07.Form {
@@ -64,6 +76,22 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 		head.Dir = o.Name
 	}
 	return c, in(dir, s.unpack(ctx, dir, c))
+}
+
+// placeImage puts the files of the image into their directory.
+func (r *receiver) placeImage(s *imageStore, c *form.Contents) error {
+	switch {
+	case r.image == nil:
+		return nil
+	case s == nil:
+		r.opts.warn("%d files of the image are left out", len(c.Image))
+		return nil
+	}
+	sums := map[string]digest.Digest{}
+	for _, m := range r.members {
+		sums[m.Name] = m.SHA256
+	}
+	return in(s.dir, s.placeImage(r.image, r.metadata, sums))
 }
 
 // in adds dir to an error about a file in it.

@@ -1,25 +1,27 @@
 package tree
 
 import (
-	"cmp"
 	"iter"
+	"maps"
 	"slices"
+	"strings"
 )
 
-// children are the names in a directory. Most directories have few names, and keep them in
-// a slice, which takes a twelfth of the memory that a map does.
+// children are the names in a directory. Most sources yield the names of a directory in byte
+// order, or nearly. Such names stay in a slice, which takes a twelfth of the memory of a map
+// and needs no sorting. Other names go to a map, unless they are few.
 type children struct {
-	few  []*Node          // up to maxFew nodes in any order; or, once sorted, any number in byte order
-	many map[string]*Node // in place of few
+	list []*Node          // in byte order
+	many map[string]*Node // in place of list
 }
 
-const maxFew = 8
+const maxFew = 8 // nodes of list that setting or removing a name may move
 
 func (s *children) len() int {
 	if s == nil {
 		return 0
 	}
-	return len(s.few) + len(s.many)
+	return len(s.list) + len(s.many)
 }
 
 // get returns the node with this name, or nil.
@@ -27,33 +29,29 @@ func (s *children) get(name string) *Node {
 	if s == nil {
 		return nil
 	}
-	for _, c := range s.few[:min(len(s.few), maxFew)] {
-		if c.name == name {
-			return c
-		}
+	if n := len(s.list); n > 0 && s.list[n-1].name == name {
+		return s.list[n-1] // a parent of the path before, mostly
 	}
-	if len(s.few) > maxFew {
-		if i := s.index(name); i >= 0 {
-			return s.few[i]
-		}
+	if i, ok := s.search(name); ok {
+		return s.list[i]
 	}
 	return s.many[name]
 }
 
-// index returns the index of name in few, or -1.
-func (s *children) index(name string) int {
-	if len(s.few) > maxFew {
-		if i, ok := slices.BinarySearchFunc(s.few, name, func(c *Node, name string) int { return cmp.Compare(c.name, name) }); ok {
-			return i
+// search returns the index in list that name has or, if ok is false, would have.
+func (s *children) search(name string) (i int, ok bool) {
+	end := len(s.list)
+	for mid := end - 1; i < end; mid = (i + end) / 2 { // the last first: mostly name comes after it
+		switch c := strings.Compare(s.list[mid].name, name); {
+		case c == 0:
+			return mid, true
+		case c < 0:
+			i = mid + 1
+		default:
+			end = mid
 		}
-		return -1
 	}
-	for i, c := range s.few {
-		if c.name == name {
-			return i
-		}
-	}
-	return -1
+	return i, false
 }
 
 // set adds c. It replaces a node with the same name.
@@ -62,30 +60,41 @@ func (s *children) set(c *Node) {
 		s.many[c.name] = c
 		return
 	}
-	if i := s.index(c.name); i >= 0 {
-		s.few[i] = c
-		return
+	i, ok := s.search(c.name)
+	switch {
+	case ok:
+		s.list[i] = c
+	case len(s.list)-i <= maxFew:
+		s.list = slices.Insert(s.list, i, c)
+	default:
+		s.toMap()
+		s.many[c.name] = c
 	}
-	if len(s.few) < maxFew {
-		s.few = append(s.few, c)
-		return
+}
+
+// toMap moves the nodes from list to many.
+func (s *children) toMap() {
+	s.many = make(map[string]*Node, max(2*maxFew, len(s.list)+1))
+	for _, c := range s.list {
+		s.many[c.name] = c
 	}
-	s.many = make(map[string]*Node, max(2*maxFew, len(s.few)+1))
-	for _, old := range s.few {
-		s.many[old.name] = old
-	}
-	s.few = nil
-	s.many[c.name] = c
+	s.list = nil
 }
 
 // remove removes the node with this name, if there is one.
 func (s *children) remove(name string) {
-	switch {
-	case s == nil:
+	if s == nil {
+		return
+	}
+	switch i, ok := s.search(name); {
 	case s.many != nil:
 		delete(s.many, name)
+	case !ok:
+	case len(s.list)-i <= maxFew:
+		s.list = slices.Delete(s.list, i, i+1)
 	default:
-		s.few = slices.DeleteFunc(s.few, func(c *Node) bool { return c.name == name })
+		s.toMap()
+		delete(s.many, name)
 	}
 }
 
@@ -94,17 +103,15 @@ func (s *children) sort() []*Node {
 	if s == nil {
 		return nil
 	}
-	for _, c := range s.many {
-		if s.few == nil {
-			s.few = make([]*Node, 0, len(s.many))
+	if s.many != nil {
+		s.list = make([]*Node, 0, len(s.many))
+		for _, c := range s.many {
+			s.list = append(s.list, c)
 		}
-		s.few = append(s.few, c)
+		slices.SortFunc(s.list, func(a, b *Node) int { return strings.Compare(a.name, b.name) })
+		s.many = nil
 	}
-	if s.many != nil || len(s.few) <= maxFew {
-		slices.SortFunc(s.few, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
-	}
-	s.many = nil
-	return s.few
+	return s.list
 }
 
 // all yields the nodes in no particular order. The caller may remove the node that was
@@ -114,10 +121,14 @@ func (s *children) all() iter.Seq[*Node] {
 		if s == nil {
 			return
 		}
-		for i := len(s.few) - 1; i >= 0; i-- { // from the end, because removing a node moves those after it
-			if !yield(s.few[i]) {
+		list := s.list
+		for i := len(list) - 1; i >= 0; i-- { // from the end, because removing a node moves those after it
+			if !yield(list[i]) {
 				return
 			}
+		}
+		if list != nil {
+			return // removing may have made a map of the rest
 		}
 		for _, c := range s.many {
 			if !yield(c) {
@@ -125,4 +136,13 @@ func (s *children) all() iter.Seq[*Node] {
 			}
 		}
 	}
+}
+
+// removeAll removes the nodes for which drop returns true.
+func (s *children) removeAll(drop func(*Node) bool) {
+	if s == nil {
+		return
+	}
+	s.list = slices.DeleteFunc(s.list, drop)
+	maps.DeleteFunc(s.many, func(_ string, c *Node) bool { return drop(c) })
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -13,11 +14,19 @@ import (
 // becomes the other.
 func TestChildren(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	var all []string
+	for name := range 4 * maxFew {
+		all = append(all, fmt.Sprint(name))
+	}
+	slices.Sort(all)
+	for round := range 200 {
 		dir, want := &Node{}, map[string]*Node{}
-		for range 100 {
-			c := &Node{name: fmt.Sprint(rnd.IntN(2 * maxFew))}
-			switch rnd.IntN(9) {
+		for i := range 100 {
+			c := &Node{name: all[rnd.IntN(len(all))]}
+			if round%2 == 1 && rnd.IntN(20) > 0 {
+				c.name = all[i%len(all)] // mostly in order
+			}
+			switch rnd.IntN(9 + 20*(round%2)) {
 			case 0:
 				dir.children.remove(c.name)
 				delete(want, c.name)
@@ -27,12 +36,8 @@ func TestChildren(t *testing.T) {
 					t.Fatalf("settled %v, want %v", settled, sorted)
 				}
 			case 1:
-				for c := range dir.children.all() {
-					if c.name < "3" {
-						dir.children.remove(c.name)
-						delete(want, c.name)
-					}
-				}
+				dir.children.removeAll(func(c *Node) bool { return c.name < "3" })
+				maps.DeleteFunc(want, func(name string, _ *Node) bool { return name < "3" })
 			default:
 				dir.set(c)
 				want[c.name] = c
@@ -40,7 +45,7 @@ func TestChildren(t *testing.T) {
 			if got := slices.Collect(dir.children.all()); len(got) != len(want) || dir.children.len() != len(want) {
 				t.Fatalf("%d, yields %d, want %d", dir.children.len(), len(got), len(want))
 			}
-			for name := range 2 * maxFew {
+			for name := range 4 * maxFew {
 				if name := fmt.Sprint(name); dir.Child(name) != want[name] {
 					t.Fatalf("%s: %v", name, dir.Child(name))
 				}
@@ -52,6 +57,22 @@ func TestChildren(t *testing.T) {
 			if sorted := slices.Sorted(maps.Keys(want)); !slices.Equal(names, sorted) {
 				t.Fatalf("%q, want %q", names, sorted)
 			}
+		}
+	}
+}
+
+// TestChildrenInOrder has no map for names that come in byte order, or nearly.
+func TestChildrenInOrder(t *testing.T) {
+	dir := &Node{}
+	for i := range 1000 {
+		dir.set(&Node{name: fmt.Sprintf("%04d", i^7)})
+	}
+	if dir.children.many != nil || !slices.IsSortedFunc(dir.children.list, func(a, b *Node) int { return strings.Compare(a.name, b.name) }) {
+		t.Errorf("%d names in the slice, %d in the map", len(dir.children.list), len(dir.children.many))
+	}
+	for i := range 1000 {
+		if name := fmt.Sprintf("%04d", i); dir.Child(name) == nil || dir.Child(name+"a") != nil {
+			t.Fatal(name)
 		}
 	}
 }

@@ -72,7 +72,10 @@ func exceeds(n, limit int64) bool { return limit >= 0 && n > limit }
 // CheckDepth returns a [*LimitError] if path has more components than l allows. A source
 // calls it as soon as it has a path, before it resolves the path.
 func (l Limits) CheckDepth(path string) error {
-	limit := l.orDefault().Depth
+	return checkDepth(path, cmp.Or(l.Depth, DefaultLimits().Depth))
+}
+
+func checkDepth(path string, limit int64) error {
 	if n := int64(strings.Count(path, "/")) + 1; exceeds(n, limit) {
 		return &LimitError{Path: path, What: fmt.Sprintf("%d path components", n), Limit: limit, Which: LimitDepth}
 	}
@@ -168,7 +171,7 @@ func (m *Meter) Add(prev string, e *Entry) error {
 			return &LimitError{Path: e.Path, What: fmt.Sprintf(c.what, c.got), Limit: c.limit, Which: c.which}
 		}
 	}
-	if err := m.limits.CheckDepth(e.Path); err != nil {
+	if err := checkDepth(e.Path, m.limits.Depth); err != nil {
 		return err
 	}
 	return m.checkMemory(e.Path)

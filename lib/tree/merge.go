@@ -17,7 +17,7 @@ func ReadLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
 // inodes of the tree, so an entry that the source keeps, too, is in memory only once. The
 // source must not rely on the paths and contents of its entries afterwards.
 func TakeLayer(src Source, keep func(*Entry) (Content, error)) (*Tree, error) {
-	return readLayer(src, keep, (*Tree).take)
+	return readLayer(src, keep, (*Tree).Take)
 }
 
 func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *Entry) (*Entry, error)) (*Tree, error) {
@@ -66,6 +66,7 @@ func readLayer(src Source, keep func(*Entry) (Content, error), put func(*Tree, *
 //
 // After an error t must not be used.
 func (t *Tree) Apply(layer *Tree) error {
+	t.last, layer.last = parent{}, parent{} // both trees lose directories
 	a := applier{t: t, layer: layer}
 	if err := a.collect(layer.root, nil, t.root, nil); err != nil {
 		return err
@@ -74,6 +75,11 @@ func (t *Tree) Apply(layer *Tree) error {
 	layer.root.prune()
 	if !layer.root.Entry.NoChange {
 		t.root.Entry = flat(layer.root.Entry)
+	}
+	if t.root.children.len() == 0 {
+		t.root.children = layer.root.children
+		a.flatten(t.root)
+		return nil
 	}
 	return a.addChildren(t.root, nil, layer.root)
 }
@@ -111,7 +117,7 @@ func (a *applier) collect(n *Node, path *Place, below *Node, belowAt *Place) err
 		a.emptied = append(a.emptied, below)
 		below = nil
 	}
-	for _, c := range n.Children() {
+	for _, c := range n.SortedChildren() {
 		var err error
 		switch {
 		case c.Entry.Type == Dir:
@@ -251,6 +257,23 @@ func (a *applier) addChildren(dst *Node, path *Place, src *Node) error {
 	return nil
 }
 
+// flatten makes the names in n, which are those of the layer, names of t. It does what
+// addChildren does if t has nothing there, but keeps the nodes.
+func (a *applier) flatten(n *Node) {
+	for c := range n.children.all() {
+		switch target := a.bound[c.Entry]; {
+		case target != nil:
+			c.Entry = target
+		case c.Entry.Type != Dir:
+		case c.Entry.NoChange:
+			c.Entry = newDir(c.name).Entry
+		default:
+			c.Entry = flat(c.Entry)
+		}
+		a.flatten(c)
+	}
+}
+
 func (a *applier) addFile(dst, c *Node) {
 	if target := a.bound[c.Entry]; target != nil {
 		c.Entry = target
@@ -299,15 +322,13 @@ func (a *applier) addThroughLink(path *Place, c *Node) error {
 // prune removes from the directory n whiteouts, which have been applied, and implied
 // directories that hold nothing else.
 func (n *Node) prune() {
-	for c := range n.children.all() {
+	n.children.removeAll(func(c *Node) bool {
 		if c.Entry.Type == Dir {
 			c.prune()
 		}
 		empty := c.Entry.NoChange && !c.Entry.IsOpaque() && c.children.len() == 0
-		if empty || c.Entry.IsWhiteout() {
-			n.children.remove(c.name)
-		}
-	}
+		return empty || c.Entry.IsWhiteout()
+	})
 }
 
 // flat returns the directory e without the marks of a layer.

@@ -168,6 +168,9 @@ func (w *resolver) checkPlace(layer *Tree) error {
 // hasLink reports whether a component of path is a symbolic link. With it, the common case
 // of ResolveDir allocates nothing.
 func (t *Tree) hasLink(path string) bool {
+	if t.last.node != nil && t.last.path == path {
+		return false
+	}
 	n := t.root
 	for more := path != "."; more && n != nil; {
 		var name string

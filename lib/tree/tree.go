@@ -14,6 +14,15 @@ type Tree struct {
 	implied *Entry // inode of all directories that are only implied; nil: each has its own
 	hasElse bool   // the tree may have names that OrLower made
 	steps   int    // components of link targets so far, less maxStepsEach for each path
+	last    parent // of the path that Set was given last
+	slabs   slabs
+}
+
+// parent is a directory to which a path leads without symbolic links; node is nil if none is
+// known.
+type parent struct {
+	path string
+	node *Node
 }
 
 // Node is a name in a Tree. Two names of one inode are two nodes that share an
@@ -78,7 +87,7 @@ func (n *Node) Children() []*Node {
 }
 
 // SortedChildren is Children, but the slice belongs to n and the caller must not change it.
-// This saves memory, but adding names to n afterwards takes longer.
+// This saves memory, but adding names to n afterwards may take longer.
 func (n *Node) SortedChildren() []*Node { return n.children.sort() }
 
 // set puts c into n, in place of a node with its name.
@@ -110,12 +119,11 @@ func (t *Tree) Lookup(path string) *Node {
 // Put returns the Entry that t holds: a copy of e without Path, whose Content the caller may
 // replace, or the inode to which a hard link was bound.
 func (t *Tree) Put(e *Entry) (*Entry, error) {
-	copied := *e
-	return t.take(&copied)
+	return t.Take(t.slabs.entries.Copy(e))
 }
 
-// take is Put, but t may hold e itself and not a copy.
-func (t *Tree) take(e *Entry) (*Entry, error) {
+// Take is Put for an entry that the caller gives away: t may hold e itself and not a copy.
+func (t *Tree) Take(e *Entry) (*Entry, error) {
 	path, lower := e.Path, e.Lower
 	inode, err := t.inode(e)
 	if err != nil {
@@ -162,16 +170,26 @@ func (t *Tree) Set(path string, inode *Entry) {
 	}
 	dir, base := t.root, path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, base = t.mkdirAll(path[:i], t.impliedDir), path[i+1:]
+		dir, base = t.parent(path[:i]), path[i+1:]
 	}
 	n := dir.children.get(base)
 	if n == nil {
-		n = &Node{name: strings.Clone(base)} // so that the node does not keep the whole path in memory
+		n = t.slabs.node(base)
 		dir.set(n)
 	} else if n.Entry.Type != Dir || inode.Type != Dir {
 		n.children = nil
+		t.last = parent{}
 	}
 	n.Entry = inode
+}
+
+// parent returns the directory at path, which it makes, with its parents, if it is missing.
+// Mostly it is the one of the call before.
+func (t *Tree) parent(path string) *Node {
+	if t.last.node == nil || t.last.path != path {
+		t.last = parent{path, t.mkdirAll(path, t.impliedDir)}
+	}
+	return t.last.node
 }
 
 // inode returns the Entry for e in the tree: e itself, or that of the target if e is a hard

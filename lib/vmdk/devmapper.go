@@ -11,8 +11,9 @@ import (
 // attached to a loop device first.
 func (d *Disk) DeviceMapper(warn func(string)) ([]byte, error) {
 	var b bytes.Buffer
+	real := realDirs{}
 	for _, e := range d.extents {
-		path, err := realPath(e.path)
+		path, err := real.path(e.path)
 		if err != nil {
 			return nil, err
 		}

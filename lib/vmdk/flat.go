@@ -24,8 +24,9 @@ type FlatOptions struct {
 // takes as many lines as it has pieces.
 func (d *Disk) Descriptor(o FlatOptions) (*Descriptor, error) {
 	desc := &Descriptor{CID: d.CID(), CreateType: createSplit}
+	real := realDirs{}
 	for _, e := range d.extents {
-		name, err := e.name(o)
+		name, err := e.name(o, real)
 		if err != nil {
 			return nil, err
 		}
@@ -53,15 +54,15 @@ func (e *extent) lines(name string, split bool) (lines []Line) {
 }
 
 // name is the extent's name in a descriptor in o.Dir.
-func (e *extent) name(o FlatOptions) (string, error) {
-	path, err := realPath(e.path)
+func (e *extent) name(o FlatOptions, real realDirs) (string, error) {
+	path, err := real.path(e.path)
 	if err != nil {
 		return "", err
 	}
 	if !o.Absolute {
 		dir, err := filepath.Abs(o.Dir)
 		if err == nil {
-			if dir, err = filepath.EvalSymlinks(dir); err != nil {
+			if dir, err = real.dir(dir); err != nil {
 				return "", fmt.Errorf("directory %s: %w", o.Dir, causeOf(err))
 			}
 		}
@@ -89,14 +90,29 @@ func causeOf(err error) error {
 	return err
 }
 
-// realPath is path made absolute, with all symbolic links but the last name resolved, so
-// that ".." in a path relative to it means the same to the kernel.
-func realPath(path string) (string, error) {
+// realDirs are directories without symbolic links, by their absolute paths. The extents of a
+// disk lie in a few.
+type realDirs map[string]string
+
+func (d realDirs) dir(path string) (string, error) {
+	if real, ok := d[path]; ok {
+		return real, nil
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		d[path] = real
+	}
+	return real, err
+}
+
+// path is path made absolute, with all symbolic links but the last name resolved, so that
+// ".." in a path relative to it means the same to the kernel.
+func (d realDirs) path(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	dir, err := d.dir(filepath.Dir(path))
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 

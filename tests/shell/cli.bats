@@ -43,6 +43,7 @@ tools() { basename -a "$BIN"/*; }
 		[[ $tool != mkext4upper ]] || input=--size=64M # takes none
 		[[ $tool != erofs-patch ]] || input=--lower=x
 		[[ $tool != snapshot-pack ]] || input=verify
+		[[ $tool != oci-cache ]] || input=verify
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done
@@ -67,6 +68,8 @@ inputs() {
 works() {
 	case $1 in
 	oci-fetch) echo oci:image:demo ;;
+	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
+	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;
 	erofs-patch) echo --lower=- ;;

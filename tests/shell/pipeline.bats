@@ -132,6 +132,7 @@ same() {
 		"tar2tree image.tar | tree2erofs > f && cat f" \
 		"tar2tree image.tar | tree2erofs --check" \
 		'oci-materialize --cache c --target flat --print flat oci-archive:image.tar > p; cat "$(<p)"' \
+		'oci-cache --cache c prune --quiet --max-size 0 -o p; oci-materialize --cache c --target flat --print flat oci-archive:image.tar > p; cat "$(<p)"' \
 		"tar2tree image.tar | tree2erofs | erofs2tree - | tree2erofs" \
 		"tar2tree image.tar | tree2tar | tar2tree --sort | tree2erofs"
 	rm -r t e f p c image.tar

@@ -70,6 +70,7 @@ func (s *source) Next() (*tree.Entry, error) {
 		hasRecord, err := s.next()
 		if err != nil {
 			s.err = err
+			s.seen, s.targets, s.stack, s.slab = nil, nil, nil, nil // s may be kept after its end
 		} else if hasRecord {
 			return &s.entry, nil
 		}
@@ -160,11 +161,11 @@ func (s *source) load(name string, parent *openDir, keep bool) (elsePath string,
 			return "", false, err
 		}
 		elsePath, hasRecord = unmark(&s.entry)
-		e := s.entry
-		isOrElse := e.Lower != nil && e.Lower.Else
-		if keep || isOrElse || ino.Nlink > 1 && (e.Type == tree.Link || e.Extents != nil || e.Xattrs != nil) {
-			e.Hardlink = elsePath
-			earlier.entry = &e
+		isOrElse := s.entry.Lower != nil && s.entry.Lower.Else
+		if keep || isOrElse || ino.Nlink > 1 && (s.entry.Type == tree.Link || s.entry.Extents != nil || s.entry.Xattrs != nil) {
+			kept := s.entry
+			kept.Hardlink = elsePath
+			earlier.entry = &kept
 		}
 	}
 	if !seen {

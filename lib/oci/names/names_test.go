@@ -15,8 +15,9 @@ func TestComplete(t *testing.T) {
 		"localhost:5000/a:b":    "localhost:5000/a:b",
 		"ghcr.io/x/y@" + digest: "ghcr.io/x/y@" + digest,
 		"index.docker.io/a/b":   "docker.io/a/b:latest",
-		digest:                  "",
+		digest:                  "docker.io/library/" + digest, // as far as a name goes
 		"":                      "",
+		"sha256:":               "",
 		"A b":                   "",
 		"oci:dir:tag":           "",
 	} {

@@ -3,8 +3,11 @@
 package printable
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Text returns s with a space in place of each character that is not printable.
@@ -15,4 +18,23 @@ func Text(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// JSON returns data, which is JSON, with escapes for the characters in its strings that are
+// not printable. JSON itself asks for escapes of those below U+0020 alone, and a terminal
+// obeys others too.
+func JSON(data []byte) []byte {
+	var b []byte
+	for len(data) > 0 {
+		r, n := utf8.DecodeRune(data)
+		if r < 0x7f || unicode.IsPrint(r) {
+			b = append(b, data[:n]...)
+		} else {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				b = fmt.Appendf(b, `\u%04x`, unit)
+			}
+		}
+		data = data[n:]
+	}
+	return b
 }

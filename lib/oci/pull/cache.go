@@ -212,5 +212,26 @@ func (r *remote) waitForDownloads(ctx context.Context) {
 	}
 }
 
+// Settle waits until the download of l, if one has begun, is over. Then the blob is in the
+// cache, unless it cannot be kept.
+func (img *Image) Settle(ctx context.Context, l *oci.Layer) error {
+	r := img.remote
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	d := r.downloads[l.Digest]
+	r.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // isReadOnly reports whether err comes from a read-only file system.
 func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

@@ -317,6 +317,7 @@ func (r *remote) source(d manifest.Descriptor) registry.Blob {
 
 // finish ends the download; err is the result of fetching.
 func (d *download) finish(ctx context.Context, err error) {
+	isWrong := errors.Is(err, oci.ErrCorrupt) // a file knows that; what a registry sends is verified below
 	if err == nil {
 		resumed := d.part.Resumed()
 		if err = d.part.Commit(ctx); errors.Is(err, cas.ErrMismatch) {
@@ -342,7 +343,11 @@ func (d *download) finish(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		d.send(Event{Kind: EventFailed, Done: d.done.Load(), Err: err})
 	}
-	d.part.CloseWithError(err)
+	if isWrong { // nothing of it is to be continued
+		d.part.DiscardWithError(err)
+	} else {
+		d.part.CloseWithError(err)
+	}
 	if d.all {
 		d.r.cancel(&oci.LayerError{Layer: d.layer, Err: err})
 	}

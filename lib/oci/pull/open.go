@@ -61,8 +61,14 @@ func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 	name := ""
 	if opts.As != "" {
 		as, err := parseName(opts.As)
+		if err == nil && isPath(opts.As) {
+			err = fmt.Errorf("%q is not the name of an image: want [REGISTRY/]NAME[:TAG]", opts.As)
+		}
 		if err != nil {
 			return nil, err
+		}
+		if strings.Contains(opts.As, "@") { // it would not be what the name says
+			return nil, fmt.Errorf("%q: an image in a file gets a name with a tag, not with a digest", opts.As)
 		}
 		name = names.Full(as)
 	}
@@ -105,7 +111,7 @@ func (img *Image) Ref() (ref cas.Ref, ok bool) {
 
 // openNamed opens the image that s names in a registry.
 func openNamed(ctx context.Context, s string, opts Options) (*Image, error) {
-	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || s == "-" {
+	if isPath(s) {
 		return nil, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s)
 	}
 	ref, err := parseName(s)
@@ -122,6 +128,10 @@ func openNamed(ctx context.Context, s string, opts Options) (*Image, error) {
 	}
 	return nil, err
 }
+
+// isPath reports whether s, a reference, is the path of a file rather than a name, whatever
+// else it could mean.
+func isPath(s string) bool { return strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || s == "-" }
 
 // parseName reads the name of an image in a registry.
 func parseName(s string) (name.Reference, error) {

@@ -237,6 +237,11 @@ func TestRefuses(t *testing.T) {
 		{"nothing", nil, "not an archive", fault.ErrCorrupt},
 		{"text", bytes.Repeat([]byte("text "), 200), "not a header of tar", fault.ErrCorrupt},
 		{"checksum", bad, "checksum is wrong", fault.ErrCorrupt},
+		{"checksum in base 256", func() []byte {
+			b := bytes.Clone(good)
+			copy(b[checksumOff:], "\x80\x00\x00\x00\x00\x00\x10\x00")
+			return b
+		}(), "checksum is wrong", fault.ErrCorrupt},
 		{"half a header", good[:300], "cut short in a header", fault.ErrCorrupt},
 		{"hard link", header(t, Member{Name: "f"}, typed('1')), "type '1'", fault.ErrUnsupported},
 		{"symbolic link", header(t, Member{Name: "f"}, typed('2')), "type '2'", fault.ErrUnsupported},
@@ -296,6 +301,21 @@ func TestTooManyRuns(t *testing.T) {
 	b[moreOff] = 1
 	_, err := read(io.MultiReader(bytes.NewReader(head), endless(b[:])), ReaderOptions{})
 	if err == nil || !strings.Contains(err.Error(), "more than 1000000 runs") {
+		t.Error(err)
+	}
+}
+
+// The runs of all members count: a reader keeps them, and those that are equal take hardly
+// any room in zstd.
+func TestTooManyRunsTogether(t *testing.T) {
+	runs := make([]Run, MaxRuns/2)
+	first, second := header(t, Member{Name: "a", Runs: runs}, nil), header(t, Member{Name: "b", Runs: runs}, nil)
+	if _, err := read(io.MultiReader(bytes.NewReader(first), bytes.NewReader(second)), ReaderOptions{}); err != nil {
+		t.Error(err)
+	}
+	third := header(t, Member{Name: "c", Runs: runs[:1]}, nil)
+	_, err := read(io.MultiReader(bytes.NewReader(first), bytes.NewReader(second), bytes.NewReader(third)), ReaderOptions{})
+	if err == nil || err.Error() != "c: sparse maps of more than 1000000 runs together" {
 		t.Error(err)
 	}
 }
@@ -373,7 +393,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 // The frame is one, and its window is one that msb reads.
 func TestFrame(t *testing.T) {
 	for _, level := range []int{1, 3, 9, 22} {
-		b := write(t, WriterOptions{Level: level}, file{"f", 40 << 20, nil, content(40 << 20)})
+		b := write(t, WriterOptions{Level: level}, file{"f", 9 << 20, nil, content(9 << 20)})
 		var h zstd.Header
 		if err := h.Decode(b); err != nil {
 			t.Fatal(err)
@@ -386,7 +406,7 @@ func TestFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, err := io.Copy(io.Discard, d)
-		if err != nil || n != 40<<20+3*512 {
+		if err != nil || n != 9<<20+3*512 {
 			t.Errorf("level %d: %d bytes, %v", level, n, err)
 		}
 		if frames := bytes.Count(b, zstdMagic); frames != 1 {

@@ -32,7 +32,7 @@ const blockSize = 512
 //	483   12 realsize  size of the file
 const (
 	nameOff, nameLen         = 0, 100
-	modeOff, modeLen         = 100, 8
+	modeOff                  = 100
 	uidOff, gidOff           = 108, 116
 	sizeOff, mtimeOff        = 124, 136
 	checksumOff, checksumLen = 148, 8
@@ -65,7 +65,7 @@ const (
 	typeDir    = '5'
 )
 
-// MaxRuns is how many runs of data a sparse file may have.
+// MaxRuns is how many runs of data the sparse files of an archive may have together.
 const MaxRuns = 1000000
 
 // Run is a run of data in a file.
@@ -90,7 +90,7 @@ func (b *block) text(off, n int) string {
 	return string(s)
 }
 
-// number reads a field of 12 bytes, or of 8 for n: octal or base 256.
+// number reads a field of n bytes, at most 12: octal or base 256.
 func (b *block) number(off, n int) (int64, error) {
 	p := b[off : off+n]
 	if p[0] == 0x80 {
@@ -250,8 +250,6 @@ func (m *Member) addRuns(b *block, off, n int) error {
 			return fault.Corrupt("sparse map overlaps or runs backwards at %d", r.Off)
 		case r.Off > m.Size || r.Len > m.Size-r.Off:
 			return fault.Corrupt("sparse map reaches beyond the size %d", m.Size)
-		case len(m.Runs) == MaxRuns:
-			return fault.Unsupported("sparse map of more than %d runs", MaxRuns)
 		}
 		m.Runs = append(m.Runs, r)
 	}

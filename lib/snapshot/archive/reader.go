@@ -48,6 +48,7 @@ type Reader struct {
 
 	seen   map[string]bool
 	size   int64
+	runs   int
 	member *Member
 	left   int64 // of the data of member
 	pad    int64
@@ -163,6 +164,9 @@ func (r *Reader) next() error {
 		return err
 	}
 	for more {
+		if err := r.checkRuns(m); err != nil {
+			return err
+		}
 		if _, err := io.ReadFull(r.in, b[:]); err != nil {
 			return r.short(err, "the sparse map of "+m.Name)
 		}
@@ -171,10 +175,22 @@ func (r *Reader) next() error {
 		}
 		more = b[moreOff] != 0
 	}
+	if err := r.checkRuns(m); err != nil {
+		return err
+	}
 	if err := m.checkRuns(); err != nil {
 		return err
 	}
 	return r.begin(m)
+}
+
+// checkRuns returns an error if m has too many runs, whose headers take much less room in
+// an archive than in memory.
+func (r *Reader) checkRuns(m *Member) error {
+	if len(m.Runs) > MaxRuns-r.runs {
+		return fault.Unsupported("%s: sparse maps of more than %d runs together", m.Name, MaxRuns)
+	}
+	return nil
 }
 
 // begin checks m against the members before and the limits.
@@ -190,6 +206,7 @@ func (r *Reader) begin(m *Member) error {
 		return fmt.Errorf("%s: %w", m.Name, &LimitError{"bytes", r.opts.MaxSize})
 	}
 	r.size += m.Size
+	r.runs += len(m.Runs)
 	r.member, r.left = m, m.Stored
 	r.pad = -m.Stored & (blockSize - 1)
 	return nil

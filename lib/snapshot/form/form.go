@@ -43,9 +43,10 @@ type Role int
 
 // The roles.
 const (
-	Meta  Role = iota // small; kept in memory
-	Bulk              // a disk; its holes stay holes
-	Image             // a file of the image below
+	Meta      Role = iota // small; kept in memory
+	Bulk                  // a disk; its holes stay holes
+	Image                 // a file of the image below
+	ImageMeta             // a small one, kept in memory
 )
 
 // MaxMeta is the largest member with the role Meta, in bytes.
@@ -57,8 +58,8 @@ type Received struct {
 	Role      Role
 	Kind      string        // what the form calls it
 	Transport string        // its hash
-	SHA256    digest.Digest // of Meta and Image
-	Data      []byte        // of Meta
+	SHA256    digest.Digest // of all but Bulk
+	Data      []byte        // of Meta and ImageMeta
 }
 
 // Grammar reads the archives of a form. It takes members in any order.

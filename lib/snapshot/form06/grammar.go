@@ -34,7 +34,9 @@ func (g *Grammar) Classify(m *archive.Member) (form.Role, string, error) {
 		return 0, "", err
 	case name.Kind == KindPayload:
 		return form.Bulk, name.Kind, nil
-	case name.Kind == KindMetadata || name.Kind == KindObject:
+	case name.Kind == KindMetadata:
+		return form.ImageMeta, name.Kind, nil
+	case name.Kind == KindObject:
 		return form.Image, name.Kind, nil
 	}
 	return form.Meta, name.Kind, nil
@@ -116,7 +118,7 @@ func (g *Grammar) Finish(members []*form.Received, ended bool) (*form.Contents, 
 		c.Snapshots = append(c.Snapshots, g.snapshot(id))
 	}
 	for _, m := range members {
-		if m.Role == form.Image {
+		if m.Role == form.Image || m.Role == form.ImageMeta {
 			c.Image = append(c.Image, m.Name)
 		}
 	}

@@ -43,6 +43,7 @@ func (l *Listing) List(e archive.Entry, id string, sum *integrity.Sum) {
 		l.inventory.Snapshots = append(l.inventory.Snapshots, owner)
 		sum = &integrity.Sum{Algorithm: integrity.SHA256, Digest: id, Size: e.Size}
 	}
+	l.inventory.WithImage = l.inventory.WithImage || e.Kind == KindMetadata
 	l.inventory.Entries = append(l.inventory.Entries, Entry{
 		Path: e.Name, Owner: owner, Kind: e.Kind, Included: true, Encoded: e.Stored, Apparent: e.Size,
 		Integrity: sum, Transport: e.Transport,

@@ -9,6 +9,7 @@ import (
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/integrity"
 )
 
@@ -39,6 +40,8 @@ func (g *Grammar) Classify(m *archive.Member) (form.Role, string, error) {
 		return 0, "", err
 	case name.Kind == KindPayload:
 		return form.Bulk, name.Kind, nil
+	case name.Kind == form06.KindMetadata:
+		return form.ImageMeta, name.Kind, nil
 	case name.Snapshot == "" && name.Kind != "":
 		return form.Image, name.Kind, nil
 	}
@@ -129,7 +132,7 @@ func (g *Grammar) Finish(members []*form.Received, _ bool) (*form.Contents, erro
 		c.Snapshots = append(c.Snapshots, g.snapshot(id, names[id]))
 	}
 	for _, m := range members {
-		if m.Role == form.Image {
+		if m.Role == form.Image || m.Role == form.ImageMeta {
 			c.Image = append(c.Image, m.Name)
 		}
 	}

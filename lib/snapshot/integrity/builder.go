@@ -29,12 +29,12 @@ func NewHasher(ctx context.Context, algorithm string, size int64) Hasher {
 	case Merkle:
 		return NewBuilder(ctx, size)
 	case SparseSHA256:
-		h := &linear{hash: sha256.New(), size: size}
+		h := &linear{ctx: ctx, hash: sha256.New(), size: size}
 		h.hash.Write([]byte(SparseSHA256 + "\x00"))
 		h.hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(size)))
 		return h
 	case SHA256:
-		return &linear{hash: sha256.New(), size: size}
+		return &linear{ctx: ctx, hash: sha256.New(), size: size}
 	}
 	panic("unknown algorithm " + algorithm)
 }
@@ -72,6 +72,7 @@ func Compute(ctx context.Context, src Source, size int64, algorithm string) (str
 
 // linear hashes all bytes, holes as zeros.
 type linear struct {
+	ctx  context.Context
 	hash hash.Hash
 	size int64
 	done int64
@@ -82,6 +83,9 @@ func (l *linear) Add(off int64, p []byte) error {
 		return err
 	}
 	for l.done < off {
+		if l.ctx.Err() != nil {
+			return context.Cause(l.ctx)
+		}
 		n := min(off-l.done, LeafSize)
 		l.hash.Write(zeroLeaf[:n])
 		l.done += n

@@ -1,0 +1,165 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
+	"ocipipe/lib/snapshot/imagefiles"
+)
+
+// checkImage compares the files of the image in an archive with the head: the metadata must
+// lead from its manifest to just these files.
+func (r *receiver) checkImage(c *form.Contents) (*imagefiles.Image, error) {
+	if len(c.Image) == 0 {
+		return nil, nil
+	}
+	head := &c.Snapshots[len(c.Snapshots)-1].Info
+	name := imagefiles.MetadataName(imagefiles.Normalize(head.Reference))
+	at := slices.IndexFunc(r.members, func(m *form.Received) bool { return m.Name == name })
+	if at < 0 {
+		return nil, fault.Corrupt("the archive has files of an image, but not its metadata, %s", name)
+	}
+	r.metadata = r.members[at]
+	img, err := imagefiles.Decode(r.metadata.Data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if img.Manifest != head.Manifest {
+		return nil, fault.Corrupt("%s: the image has the manifest %s, and the snapshot stands on %s", name, img.Manifest, head.Manifest)
+	}
+	want := append(img.Objects(), name)
+	for _, n := range want {
+		if !slices.Contains(c.Image, n) {
+			return nil, fault.Corrupt("%s is missing in the archive", n)
+		}
+	}
+	for _, n := range c.Image {
+		if !slices.Contains(want, n) {
+			return nil, fault.Corrupt("%s is not a file of the image", n)
+		}
+	}
+	return img, nil
+}
+
+// imageStore takes the files of the image, in a directory of their own.
+type imageStore struct {
+	*staging
+	dir string
+}
+
+// newImageStore opens the directory for the files of an image.
+func newImageStore(dir string) (*imageStore, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStaging(root)
+	if err != nil {
+		return nil, errors.Join(in(dir, err), root.Close())
+	}
+	return &imageStore{s, dir}, nil
+}
+
+func (s *imageStore) close() {
+	s.remove()
+	s.parent.Close()
+}
+
+// place puts the files of the image into the directory. What is there already must be the
+// same.
+func (s *imageStore) placeImage(img *imagefiles.Image, metadata *form.Received, sums map[string]digest.Digest) error {
+	for _, name := range img.Objects() {
+		if name == img.DiskName() {
+			continue // it names the others, which come first
+		}
+		if err := s.placeFile(s.files[name], name, sums[name]); err != nil {
+			return err
+		}
+	}
+	disk, err := img.Disk(func(name string) string { return filepath.Join(s.dir, strings.TrimPrefix(name, imagefiles.Dir)) })
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{img.DiskName(): disk, metadata.Name: metadata.Data} {
+		if err := s.root.WriteFile("small", data, 0o644); err != nil {
+			return err
+		}
+		if err := s.placeFile("small", name, digest.FromBytes(data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeFile moves a file of the staging directory to its name.
+func (s *imageStore) placeFile(from, name string, sum digest.Digest) error {
+	to := strings.TrimPrefix(name, imagefiles.Dir)
+	if err := s.parent.MkdirAll(path.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := syncIn(s.root, from); err != nil {
+		return err
+	}
+	have, err := s.sumOf(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := s.parent.Rename(path.Join(s.name, from), to); err != nil {
+			return err
+		}
+		return syncIn(s.parent, path.Dir(to))
+	case err != nil:
+		return err
+	case have != sum:
+		return fmt.Errorf("%s: %w", filepath.Join(s.dir, to), ErrExists)
+	}
+	return nil
+}
+
+func (s *imageStore) sumOf(name string) (digest.Digest, error) {
+	f, _, err := openRegular(s.parent, name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return digest.NewDigest(digest.SHA256, h), err
+}
+
+// split is the store of an archive: disks go to one place, files of the image to another,
+// or nowhere if that is nil.
+type split struct {
+	disks  *staging
+	images *imageStore
+}
+
+func (s *split) create(name string, size int64) (storeFile, error) {
+	switch {
+	case !strings.HasPrefix(name, imagefiles.Dir):
+		return s.disks.create(name, size)
+	case s.images == nil || path.Ext(name) == ".vmdk": // it is made again
+		return discard{}, nil
+	}
+	f, err := s.images.create(name, size)
+	return f, in(s.images.dir, err)
+}
+
+func (s *split) open(name string) (*os.File, error) { return s.disks.open(name) }
+
+// discard is a file that nobody wants.
+type discard struct{}
+
+func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (discard) Close() error                           { return nil }
