@@ -17,6 +17,7 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 		"input":              "auto goes by the first name in the tar archive, directories left out, that tells an image from a layer. Inputs after the first are always layers.",
 		"layer":              "Layers have numbers from 0, at the bottom. A digest is that of the compressed layer, or its diff-id.",
 		"diff-id":            "It is the digest of the layer as a plain tar archive, as the configuration of an image has it.",
+		"no-verify":          "The diff-ids in the configuration of the image are not checked then. All else is checked as ever: the digests of the layers as they are stored, of the manifest and of the configuration, and the checksums of gzip and zstd.",
 		"sort":               "Without this flag the entries of a single layer have the order of the layer. A merged tree is always in canonical order.",
 		"config-file":        "PATH is a path in the tree. It replaces a file there.",
 		"jobs":               "Without this flag it is the number of processors. Each layer of zstd that is read takes up to 8 MiB, and one at a time up to 128 MiB.",

@@ -36,11 +36,12 @@ func (t *tool) checkFlags() error {
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
 	opts := input.Options{
-		Kind:  input.Kind(t.Input),
-		Open:  env.Open,
-		Warn:  env.Warn,
-		Image: oci.Options{TmpDir: spools},
-		Layer: layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
+		Kind:         input.Kind(t.Input),
+		Open:         env.Open,
+		Warn:         env.Warn,
+		Image:        oci.Options{TmpDir: spools},
+		TrustDiffIDs: t.NoVerify,
+		Layer:        layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
 	}
 	t.Choice.Fill(&opts.Image)
 	t.ImageLimits.Fill(&opts.Image)
@@ -57,6 +58,8 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 	switch {
 	case set.Image == nil && (t.Layer != "" || t.ConfigFile != ""):
 		err = cli.Usage("--layer and --config-file need an image; the input is a layer")
+	case set.Image == nil && t.NoVerify:
+		err = cli.Usage("--no-verify is for an image; a layer is hashed only for --diff-id")
 	case set.Image != nil && t.DiffID != "":
 		err = cli.Usage("--diff-id is for a single layer; an image says its own")
 	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:

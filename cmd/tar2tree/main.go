@@ -23,6 +23,7 @@ type tool struct {
 	Input      string        `enum:"auto,layer,image" default:"auto" placeholder:"KIND" group:"Input" help:"First input: auto, layer or image."`
 	Layer      string        `placeholder:"N|DIGEST" group:"Input" help:"Write only this layer of the image, as it is."`
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" group:"Input" help:"Digest that the uncompressed layer must have."`
+	NoVerify   bool          `group:"Input" help:"Do not hash the unpacked layers of an image."`
 	Sort       bool          `group:"Input" help:"Write a single layer in canonical order."`
 	ConfigFile string        `placeholder:"PATH" group:"Input" help:"Put the image's configuration into the tree."`
 

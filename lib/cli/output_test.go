@@ -166,7 +166,7 @@ func TestStreamWrites(t *testing.T) {
 		b, _ := io.ReadAll(r)
 		got <- b
 	}()
-	for i, n := range []int{1, blockSize - 1, blockSize, 3, blockSize + 1, 2*blockSize - 4, 0, 5, 3 * blockSize} {
+	for i, n := range []int{1, noCopy - 1, noCopy, blockSize - 1, blockSize, 3, blockSize + 1, 2*blockSize - 4, 0, 5, 3 * blockSize} {
 		p := bytes.Repeat([]byte{byte('a' + i)}, n)
 		want.Write(p)
 		if m, err := s.Write(p); m != n || err != nil {
@@ -199,7 +199,7 @@ func TestStreamWriteFrom(t *testing.T) {
 	}
 	defer f.Close()
 	write := func(s *Stream) (want []byte) {
-		for i, n := range []int{blockSize, 17, blockSize + 1, 0, 5 * blockSize, blockSize - 1, 2 * blockSize} {
+		for i, n := range []int{blockSize, 17, noCopy - 1, noCopy, blockSize + 1, 0, 5 * blockSize, blockSize - 1, 2 * blockSize} {
 			off := 4095 * i
 			want = append(append(want, data[off:off+n]...), 'x')
 			if m, err := s.WriteFrom(f, int64(off), data[off:off+n]); m != n || err != nil {

@@ -20,12 +20,15 @@ const (
 	Binary Kind = true
 )
 
-// blockSize is the size, in bytes, from which a Stream does not gather writes. Smaller
-// ones would not fill a wide pipe in one go.
-const blockSize = 256 << 10
+// A Stream gathers writes until it has blockSize bytes, but a write of noCopy bytes is not
+// worth a copy.
+const (
+	blockSize = 256 << 10
+	noCopy    = blockSize / 2
+)
 
 // Stream is an output that is written from its beginning to its end. It gathers
-// small writes; one of 256 KiB or more goes to the file as it is, so that a caller with
+// small writes; one of 128 KiB or more goes to the file as it is, so that a caller with
 // a buffer of that size does not pay for a second copy.
 type Stream struct {
 	env  *Env
@@ -76,7 +79,7 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 // Write writes p. Every later call, and Commit, return its first error.
 func (s *Stream) Write(p []byte) (int, error) {
 	n := len(p)
-	if n >= blockSize {
+	if n >= noCopy {
 		s.flush()
 		s.put(p)
 		p = nil
@@ -101,7 +104,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 // WriteFrom is Write of p, which f holds at off too. f must keep it, since a pipe can be
 // given the file's own memory. It makes a Stream a blockio.FileWriter.
 func (s *Stream) WriteFrom(f *os.File, off int64, p []byte) (n int, err error) {
-	if len(p) >= blockSize {
+	if len(p) >= noCopy {
 		n = int(s.TakeFrom(f, off, int64(len(p))))
 	}
 	m, err := s.Write(p[n:])

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,50 @@ func TestProperties(t *testing.T) {
 			t.Errorf("%v: properties %q, want %q", c.names, got, c.want)
 		}
 	}
+}
+
+// TrustDiffIDs accepts a layer that is not the one that the configuration names, and one
+// without an end; a blob that is not the one that the manifest names is never accepted.
+func TestTrustDiffIDs(t *testing.T) {
+	l := tarOf(t, file{"a", "1"})
+	open := l[:len(l)-1024] // without the two blocks of its end
+	other := tarOf(t, file{"a", "2"})
+	for _, c := range []struct {
+		name               string
+		files              []file
+		verified, trusting bool
+	}{
+		{"right", ociFiles(t, l), true, true},
+		{"unterminated", ociFiles(t, open), true, true},
+		{"other layer", ociFilesWithIDs(t, []string{"sha256:" + sha("other")}, l), false, true},
+		{"other blob", replaced(ociFiles(t, l), string(l), string(other)), false, false},
+	} {
+		for _, trust := range []bool{false, true} {
+			path := filepath.Join(t.TempDir(), "image")
+			must(t, os.WriteFile(path, tarOf(t, c.files...), 0o666))
+			set, err := Open(context.Background(), []string{path}, Options{TrustDiffIDs: trust})
+			must(t, err)
+			src, _, err := set.Merge(context.Background(), "", layer.LoadOptions{SpoolDir: t.TempDir()})
+			if err == nil {
+				must(t, src.Close())
+			}
+			must(t, set.Close())
+			if want := trust && c.trusting || !trust && c.verified; (err == nil) != want {
+				t.Errorf("%s, trusting %v: %v", c.name, trust, err)
+			}
+		}
+	}
+}
+
+// replaced returns files with another content of one of them.
+func replaced(files []file, old, content string) []file {
+	files = slices.Clone(files)
+	for i := range files {
+		if files[i].content == old {
+			files[i].content = content
+		}
+	}
+	return files
 }
 
 // TestCutBehindLayer shows that an archive is read to its end even if only one layer of it

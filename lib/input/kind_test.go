@@ -56,6 +56,16 @@ func sha(b string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(b))) }
 // ociFiles are those of a layout with one image of the layers.
 func ociFiles(t testing.TB, layers ...[]byte) []file {
 	t.Helper()
+	var ids []string
+	for _, l := range layers {
+		ids = append(ids, "sha256:"+sha(string(l)))
+	}
+	return ociFilesWithIDs(t, ids, layers...)
+}
+
+// ociFilesWithIDs is ociFiles with these diff-ids in the configuration.
+func ociFilesWithIDs(t testing.TB, ids []string, layers ...[]byte) []file {
+	t.Helper()
 	type desc map[string]any
 	var files []file
 	blob := func(mediaType, data string) desc {
@@ -70,10 +80,9 @@ func ociFiles(t testing.TB, layers ...[]byte) []file {
 		must(t, err)
 		return string(b)
 	}
-	descs, ids := []desc{}, []string{}
+	descs := []desc{}
 	for _, l := range layers {
 		descs = append(descs, blob("layer.v1.tar", string(l)))
-		ids = append(ids, "sha256:"+sha(string(l)))
 	}
 	conf := blob("config.v1+json", marshal(desc{"os": "linux", "architecture": "amd64", "rootfs": desc{"type": "layers", "diff_ids": ids}}))
 	m := blob("manifest.v1+json", marshal(desc{"schemaVersion": 2, "config": conf, "layers": descs}))

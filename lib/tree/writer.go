@@ -51,10 +51,12 @@ type Writer struct {
 }
 
 // The buffer is written once it holds minWrite bytes. It has room for twice that, so
-// that most contents fit into it.
+// that most contents fit into it. A piece of a content of noCopy bytes is written as it is:
+// those that an inflater yields are a little less than minWrite.
 const (
 	minWrite = 256 << 10
 	bufSize  = 2 * minWrite
+	noCopy   = minWrite / 2
 )
 
 // NewWriter starts a stream on w.
@@ -180,13 +182,13 @@ func (p *payload) WriteFrom(f *os.File, off int64, b []byte) (int, error) {
 	if int64(len(b)) > s.left {
 		return 0, errors.New("content is longer than its size")
 	}
-	if len(b) >= minWrite || len(s.buf)+len(b) > bufSize {
+	if len(b) >= noCopy || len(s.buf)+len(b) > bufSize {
 		if err := s.flush(); err != nil {
 			return 0, err
 		}
 	}
 	s.left -= int64(len(b))
-	if len(b) >= minWrite {
+	if len(b) >= noCopy {
 		s.crc = crc32.Update(s.crc, crc32.IEEETable, b)
 		return blockio.WriteFrom(s.w, f, off, b)
 	}
@@ -195,6 +197,9 @@ func (p *payload) WriteFrom(f *os.File, off int64, b []byte) (int, error) {
 }
 
 func (s *Writer) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
 	s.crc = crc32.Update(s.crc, crc32.IEEETable, s.buf)
 	_, err := s.w.Write(s.buf)
 	s.buf = s.buf[:0]

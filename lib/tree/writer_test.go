@@ -62,7 +62,7 @@ func TestWriterRefuses(t *testing.T) {
 func TestWriterPieces(t *testing.T) {
 	for _, list := range []pieces{
 		{0, 1, 0}, {minWrite - 1, 1}, {minWrite, minWrite}, {1, minWrite + 1, 1}, {bufSize, 3},
-		{bufSize - 100, 99, 1, 1}, {1, 3 * bufSize, 1}, {minWrite - 200, minWrite - 200, minWrite - 200},
+		{noCopy - 1, noCopy, noCopy + 1, 1}, {bufSize - 100, 99, 1, 1}, {1, 3 * bufSize, 1}, {minWrite - 200, minWrite - 200, minWrite - 200},
 	} {
 		n := 0
 		for _, size := range list {
@@ -120,6 +120,19 @@ func TestWriterFills(t *testing.T) {
 		if n < minWrite && i < len(*sizes)-1 {
 			t.Errorf("write %d of %d has %d bytes", i, len(*sizes), n)
 		}
+	}
+}
+
+// The pieces of a content that an inflater yields reach the sink as they are.
+func TestWriterDoesNotCopy(t *testing.T) {
+	const piece = 224 << 10
+	sizes := &writeSizes{}
+	w := NewWriter(sizes, WriterOptions{})
+	if err := w.Add(&Entry{Path: "a", Type: File, Size: 4 * piece, Content: pieces{piece, piece, piece, piece}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(*sizes) != 5 || (*sizes)[1] != piece || (*sizes)[4] != piece {
+		t.Errorf("writes of %d bytes, expected a small one and four of %d", *sizes, piece)
 	}
 }
 

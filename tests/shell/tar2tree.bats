@@ -420,6 +420,19 @@ packings() {
 	[[ ${#stderr} -lt 600 && $stderr == "tree2tar: xxx"*"[...]"*"xxx: open: file name too long" ]] || show "not short"
 }
 
+@test "--no-verify makes the same tree of an image" {
+	image
+	run --separate-stderr bash -c 'tar2tree --no-verify demo | cmp - <(tar2tree demo) && tar2tree --no-verify - layer.tar <image.tar | cmp - <(tar2tree image.tar layer.tar)'
+	assert_ok
+	blob=$(find demo/blobs/sha256 -type f -size +3k | head -n 1)
+	printf X | dd of="$blob" bs=1 seek=2000 conv=notrunc status=none
+	run --separate-stderr tar2tree --no-verify -o out demo
+	assert_status 1
+	run --separate-stderr tar2tree --no-verify -o out layer.tar
+	assert_error tar2tree 2 '--no-verify is for an image; a layer is hashed only for --diff-id'
+	assert_no_debris layer.tar demo image.tar
+}
+
 @test "usage errors" {
 	image
 	run --separate-stderr tar2tree --input=tar layer.tar
