@@ -19,6 +19,7 @@ import (
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/imagefiles"
 	"ocipipe/lib/snapshot/integrity"
+	"ocipipe/lib/snapshot/strictjson"
 )
 
 // ReadOptions say how an archive is read.
@@ -58,6 +59,7 @@ type receiver struct {
 	quick    bool         // do not compute integrity
 	grammar  form.Grammar // nil as long as the form is not known
 	meta     int64        // bytes of members that are kept in memory
+	values   int          // of JSON in them
 	dirs     []string
 	members  []*form.Received
 	digests  map[string]computed // of disks, by member
@@ -168,6 +170,9 @@ func (r *receiver) small(got *form.Received) error {
 	got.Transport = sum.Digest()
 	if got.Role == form.ImageMeta {
 		return nil
+	}
+	if r.values += strictjson.CountValues(got.Data); r.values > strictjson.MaxValues {
+		return fault.Unsupported("JSON of more than %d values together", strictjson.MaxValues)
 	}
 	if r.grammar == nil {
 		r.grammar = grammarOfInventory(got.Data, r.check())
