@@ -2,9 +2,14 @@ package snapshot
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -36,5 +41,40 @@ func TestManyValues(t *testing.T) {
 	_, err := VerifyArchive(t.Context(), bytes.NewReader(archiveOf(t, all...)), ReadOptions{})
 	if !errors.Is(err, fault.ErrUnsupported) || !strings.Contains(err.Error(), "values together") {
 		t.Error(err)
+	}
+}
+
+// Whoever waits for a group that another process has locked can be stopped.
+func TestLockedGroup(t *testing.T) {
+	data, _ := archive07(t, options07(sparseDisk(t, "x")), ArchiveOptions{})
+	more, _ := archive07(t, options07(sparseDisk(t, "y")), ArchiveOptions{})
+	dir := t.TempDir()
+	if _, err := unpackIn(dir, data, "g"); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Open(dir + "/g/.group.lock")
+	if err == nil {
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := Unpack(ctx, bytes.NewReader(more), dir, UnpackOptions{Name: "g"})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("still waits")
+		lock.Close()
+		<-done
 	}
 }

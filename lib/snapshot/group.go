@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -191,7 +192,7 @@ func (g *group) add(ctx context.Context, snaps []*form.Snapshot) error {
 	if _, err := readHead(root); err != nil {
 		return fmt.Errorf("%s: %w, not a group of snapshots: %w", at, ErrExists, err)
 	}
-	lock, err := lockGroup(root)
+	lock, err := lockGroup(ctx, root)
 	if err != nil {
 		return in(at, err)
 	}
@@ -256,22 +257,34 @@ func (g *group) addMissing(ctx context.Context, root *os.Root, old string, missi
 	return g.moveHead(root, old)
 }
 
+// How long to wait for a lock, before each try: waiting in the kernel could not be stopped.
+const (
+	firstWait = time.Millisecond
+	lastWait  = 50 * time.Millisecond
+)
+
 // lockGroup locks the group in root, and waits for others that have. The caller closes the
 // lock.
-func lockGroup(root *os.Root) (*os.File, error) {
+func lockGroup(ctx context.Context, root *os.Root) (*os.File, error) {
 	f, err := root.OpenFile(groupLock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX) })
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
-		err = nil
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		switch err := flock(f); {
+		case err == nil:
+			return f, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			f.Close()
+			return nil, &fs.PathError{Op: "lock", Path: groupLock, Err: err}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			f.Close()
+			return nil, context.Cause(ctx)
+		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, &fs.PathError{Op: "lock", Path: groupLock, Err: err}
-	}
-	return f, nil
 }
 
 // memberNames returns the snapshots in the group by their names in it.
