@@ -283,12 +283,15 @@ type ArchiveOptions struct {
 
 // WriteArchive writes the snapshot as an archive to w, from its beginning to its end. The
 // disk is read twice: first for its root, which the descriptor at the beginning has. If it
-// is written to meanwhile, the error is ErrChanged. The form is that of the snapshot. It
-// returns the identity.
+// is written to meanwhile, the error is ErrChanged. The parents of o are verified first. The
+// form is that of the snapshot. It returns the identity.
 func (c *Creation) WriteArchive(ctx context.Context, w io.Writer, o ArchiveOptions) (string, error) {
 	o.Form = c.opts.Form
 	p, err := newPacking(ctx, o)
 	if err != nil {
+		return "", err
+	}
+	if err := verifyAll(ctx, o.Parents); err != nil {
 		return "", err
 	}
 	u := c.upper

@@ -31,6 +31,7 @@ func (d *Directory) enterGroup() error {
 		}
 		return d.about(form07.GroupName, err)
 	}
+	d.head = head
 	root, err := d.root.OpenRoot(head)
 	if err != nil {
 		return err
@@ -68,12 +69,15 @@ func (d *Directory) readMember() error {
 	return nil
 }
 
-// refuseChain refuses d if its disk is not one raw file.
-func (d *Directory) refuseChain() error {
-	err := refuseChain(&d.Info)
+// refuse refuses d if its disk is not one raw file, or if it requires something.
+func (d *Directory) refuse() error {
+	err := acceptable(&d.Info)
 	var q *Qcow2Error
-	if errors.As(err, &q) {
+	switch {
+	case errors.As(err, &q):
 		q.Path = d.Path
+	case err != nil:
+		err = d.about(form07.DescriptorName, err)
 	}
 	return err
 }
@@ -339,7 +343,7 @@ func (g *group) isThere(ctx context.Context, root *os.Root, snap *form.Snapshot)
 	if d.Digest != snap.Digest {
 		return false, fmt.Errorf("%s: %w: its descriptor is %s, not %s", path, ErrExists, d.Digest, snap.Digest)
 	}
-	return true, d.Verify(ctx, nil)
+	return true, g.compare(ctx, d, snap)
 }
 
 // moveHead makes the new head that of the group if it descends from the old one.

@@ -118,7 +118,8 @@ func (p *packing) directory(dir *Directory) error {
 		return err
 	}
 	defer f.Close()
-	before, err := stateOf(f)
+	before := dir.verified[disk.Name] // not what it may have become since
+	err = before.check(f)
 	if err == nil {
 		err = p.disk(s, f, f.Name(), nil)
 	}
@@ -139,10 +140,8 @@ func (d *Directory) source() form.Source {
 // PackDirectory writes the snapshot in a directory as an archive to w. It verifies the
 // directory first, and the parents of o.
 func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOptions) error {
-	for _, d := range append(slices.Clone(o.Parents), dir) {
-		if err := d.Verify(ctx, nil); err != nil {
-			return err
-		}
+	if err := verifyAll(ctx, append(slices.Clone(o.Parents), dir)); err != nil {
+		return err
 	}
 	if o.Form == "" {
 		o.Form = dir.Form
@@ -156,6 +155,15 @@ func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOp
 		return fmt.Errorf("%s: %w", dir.Path, err)
 	}
 	return p.run(w, func() error { return p.directory(dir) }, head.ID)
+}
+
+func verifyAll(ctx context.Context, dirs []*Directory) error {
+	for _, d := range dirs {
+		if err := d.Verify(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // FindParents opens the chain of snapshots that begins with the identity id, in the

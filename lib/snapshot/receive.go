@@ -344,6 +344,9 @@ func (r *receiver) checkDisks(c *form.Contents) error {
 		return nil
 	}
 	for _, s := range c.Snapshots {
+		if len(s.Disks) == 0 {
+			r.opts.warn("%s: %s", s.ID, noDisk)
+		}
 		for i := range s.Disks {
 			d := &s.Disks[i]
 			member := s.Member(d.Name)
@@ -351,7 +354,7 @@ func (r *receiver) checkDisks(c *form.Contents) error {
 			case member == "":
 				continue
 			case d.Integrity == nil:
-				r.opts.warn("%s: its descriptor has no integrity: only the hash of the archive was checked", member)
+				r.opts.warn("%s: its descriptor has no integrity: only the hash in archive.json was checked, if there is one", member)
 				continue
 			}
 			if err := r.checkDisk(member, d.Integrity); err != nil {
