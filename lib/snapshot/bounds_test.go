@@ -226,6 +226,23 @@ func (c *callAtWrite) Write(p []byte) (int, error) {
 	return io.Discard.Write(p)
 }
 
+// What would make an archive that nobody reads is refused before it is written.
+func TestRefusedNames(t *testing.T) {
+	disk := makeDisk(t, 8192, nil)
+	for _, name := range []string{"a/b", `a\b`, strings.Repeat("x", 256), "\xff"} {
+		var b bytes.Buffer
+		if _, err := begin(t, disk).WriteArchive(t.Context(), &b, ArchiveOptions{Name: name}); !errors.Is(err, fault.ErrUnsupported) || b.Len() > 0 {
+			t.Errorf("%q: %v, %d bytes", name, err, b.Len())
+		}
+	}
+	for _, form := range []string{form06.Form, form07.Form} {
+		_, err := Create(CreateOptions{Upper: disk, Form: form, FSType: "none", Image: image, Extensions: map[string]*strictjson.Value{NotePin: strictjson.Map()}})
+		if !errors.Is(err, fault.ErrUnsupported) {
+			t.Errorf("form %s: %v", form, err)
+		}
+	}
+}
+
 // Parents are verified before anything is written.
 func TestDamagedParent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "p")

@@ -69,16 +69,27 @@ func Create(o CreateOptions) (*Creation, error) {
 	if o.FSType == "" {
 		o.FSType = FSTypeExt4
 	}
-	for key := range o.Labels {
-		if strings.HasPrefix(key, notePrefix) {
-			return nil, fault.Unsupported("label %.60q: names that begin with %s are not free", key, notePrefix)
-		}
+	if err := checkKeys("label", o.Labels); err != nil {
+		return nil, err
+	}
+	if err := checkKeys("extension", o.Extensions); err != nil {
+		return nil, err
 	}
 	u, err := openUpper(o.Upper, o.FSType, o.AllowDirty)
 	if err != nil {
 		return nil, err
 	}
 	return &Creation{o, u}, nil
+}
+
+// checkKeys refuses keys that are those of notes.
+func checkKeys[T any](what string, values map[string]T) error {
+	for key := range values {
+		if strings.HasPrefix(key, notePrefix) {
+			return fault.Unsupported("%s %.60q: names that begin with %s are not free", what, key, notePrefix)
+		}
+	}
+	return nil
 }
 
 // Close frees the disk.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -27,7 +28,19 @@ type packing struct {
 // newPacking returns the writing of an archive, of a snapshot and its parents.
 func newPacking(ctx context.Context, o ArchiveOptions) (*packing, error) {
 	listing, err := newListing(o.Form)
+	if err == nil && o.Name != "" {
+		err = CheckSuggestedName(o.Name)
+	}
 	return &packing{ctx: ctx, opts: o, listing: listing, written: map[string]bool{}, count: 1 + len(o.Parents)}, err
+}
+
+// CheckSuggestedName accepts names that an archive may suggest: up to 255 bytes of UTF-8,
+// without slashes. One that has no form of a name of the tools that read it is ignored there.
+func CheckSuggestedName(name string) error {
+	if name == "" || len(name) > 255 || strings.ContainsAny(name, `/\`) || !utf8.ValidString(name) {
+		return fault.Unsupported("%.60q is not a name that an archive may suggest", name)
+	}
+	return nil
 }
 
 // run writes the archive: the parents, then what head writes, then the inventory.
