@@ -15,8 +15,10 @@ import (
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/form07"
+	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -240,6 +242,14 @@ func TestRefusedNames(t *testing.T) {
 		if !errors.Is(err, fault.ErrUnsupported) {
 			t.Errorf("form %s: %v", form, err)
 		}
+	}
+}
+
+// What is said of a snapshot controls no terminal.
+func TestDescribe(t *testing.T) {
+	out := Describe(&form.Info{Labels: map[string]string{"a": "\u009b31m\u202e"}, Disks: []form.Disk{{Integrity: &integrity.Sum{}}}}, nil)
+	if !bytes.Contains(out, []byte(`\u009b31m\u202e`)) {
+		t.Errorf("%s", out)
 	}
 }
 
