@@ -18,7 +18,7 @@ import (
 type tool struct {
 	cachedir.Dir
 	JSON bool `group:"Output" help:"Write JSON."`
-	cli.Output
+	cli.TextOutput
 
 	Ls      struct{} `cmd:"" help:"List the images."`
 	Inspect images   `cmd:"" help:"Show all about images."`
@@ -47,7 +47,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if t.Verify.Jobs < 0 {
 		return cli.Usage("--jobs %d: must not be negative", t.Verify.Jobs)
 	}
-	out, err := env.Stream(t.Output.Path, cli.Text)
+	out, err := env.Stream(t.TextOutput.Path, cli.Text)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/cacheflags"
-	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/layer"
@@ -49,7 +48,7 @@ type tool struct {
 	CacheDir          cacheflags.Dir `embed:""`
 	CacheUse          cacheflags.Use `embed:""`
 	registryflags.Registry
-	cli.Output
+	cli.TextOutput
 
 	imageflags.Limits
 	Tree         cli.Limits `embed:""`
@@ -65,7 +64,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	out, err := env.Stream(t.Output.Path, cli.Text)
+	out, err := env.Stream(t.TextOutput.Path, cli.Text)
 	if err != nil {
 		return err
 	}
@@ -97,7 +96,7 @@ func (t *tool) Advise(err error) string {
 	if errors.Is(err, cas.ErrStore) {
 		return "--cache DIR keeps it elsewhere"
 	}
-	return cmp.Or(t.Registry.Advise(err), t.CacheUse.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err), ext4flags.Advise(err))
+	return cmp.Or(t.Registry.Advise(err), t.CacheUse.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err), adviseRoom(err))
 }
 
 // check returns an error for flags that do not go together.

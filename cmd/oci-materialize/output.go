@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -49,4 +50,17 @@ func (t *tool) text(r *materialize.Result) []byte {
 		paths = append(paths, r.Upper.Path)
 	}
 	return []byte(strings.Join(paths, "\n") + "\n")
+}
+
+// adviseRoom returns a hint for an ext4 image that is too small for its content, or "". The
+// sizes of the tool are its only flags about that.
+func adviseRoom(err error) string {
+	var room *ext4.RoomError
+	switch {
+	case !errors.As(err, &room):
+		return ""
+	case room.Size != 0:
+		return fmt.Sprintf("--size %dM is enough", room.Size>>20)
+	}
+	return "without --size it follows from the content"
 }

@@ -33,9 +33,11 @@ type File struct {
 	dir    *os.File // the directory of the target; nil for one written in place
 	base   string   // the target's name in dir
 	temp   string   // name of the temporary file in dir; "" if it has none
+	stop   func()   // ends the early writing to disk
 
-	mu   sync.Mutex
-	over error // nil while open, errDone after Commit, else why it cannot be committed
+	mu     sync.Mutex
+	noSync bool
+	over   error // nil while open, errDone after Commit, else why it cannot be committed
 }
 
 var errDone = errors.New("already committed")
@@ -48,6 +50,8 @@ var errDone = errors.New("already committed")
 // target that the caller may not write, even if the directory is writable. An existing
 // target that is not a regular file (a pipe, a device) is opened and written in place;
 // see [File.InPlace].
+//
+// While the content is written, the kernel already writes it to disk; see [WriteBack].
 //
 // Errors name path.
 func Create(path string) (*File, error) {
@@ -90,16 +94,31 @@ func Create(path string) (*File, error) {
 // Such a file may not be seekable, and Abort cannot take back what was written.
 func (f *File) InPlace() bool { return f.dir == nil }
 
+// NoSync makes Commit leave the content, and the name, to the kernel: after a crash of the
+// machine the target may be missing, empty or damaged. Whatever else ends the process, the
+// target is old or complete, as ever. Call it before Commit.
+func (f *File) NoSync() {
+	f.stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.noSync = true
+}
+
 // Commit makes the content durable and replaces the target with it. If Commit
-// succeeds, the target holds exactly what was written, even after a crash. If it
-// fails, the target is unchanged and the temporary file is gone; only if the last
-// step fails, the fsync of the directory, is the target already new.
+// succeeds, the target holds exactly what was written, even after a crash, unless
+// NoSync was called. If it fails, the target is unchanged and the temporary file is gone;
+// only if the last step fails, the fsync of the directory, is the target already new.
 func (f *File) Commit() error {
-	if err := f.state(); err != nil {
+	noSync, err := f.state()
+	if err != nil {
 		return named(f.target, err)
 	}
+	f.stop()
+	if noSync {
+		return f.publish()
+	}
 	// This takes long, so the lock is not held: an Abort meanwhile closes the file.
-	err := f.File.Sync()
+	err = f.File.Sync()
 	if f.InPlace() && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EROFS)) {
 		err = nil // pipes and many devices do not support fsync
 	}
@@ -120,10 +139,10 @@ func (f *File) Close() error {
 	return nil
 }
 
-func (f *File) state() error {
+func (f *File) state() (noSync bool, over error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.over
+	return f.noSync, f.over
 }
 
 func (f *File) publish() error {
@@ -140,7 +159,9 @@ func (f *File) publish() error {
 		f.release(err)
 		return named(f.target, err)
 	}
-	err = f.syncDir()
+	if !f.noSync {
+		err = f.syncDir()
+	}
 	f.temp = ""
 	f.release(errDone)
 	return named(f.target, err)
@@ -158,6 +179,7 @@ func (f *File) end(why error) {
 // release removes the temporary file, if it has a name, and closes the directory.
 func (f *File) release(why error) {
 	f.over = why
+	f.stop()
 	if f.dir == nil {
 		return
 	}

@@ -133,7 +133,7 @@ func TestNamedTemporary(t *testing.T) {
 	path := filepath.Join(dir, "out")
 	for _, commit := range []bool{false, true} {
 		f := create(t, path, "")
-		named := &File{target: path, dir: f.dir, base: f.base}
+		named := &File{target: path, dir: f.dir, base: f.base, stop: f.stop}
 		fd, err := named.openNamed()
 		if err != nil {
 			t.Fatal(err)

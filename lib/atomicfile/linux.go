@@ -42,7 +42,7 @@ func openInPlace(path, target string, fi fs.FileInfo) (*File, error) {
 	if err != nil {
 		return nil, named(path, err)
 	}
-	return &File{File: w, target: path}, nil
+	return &File{File: w, target: path, stop: WriteBack(w)}, nil
 }
 
 func createBeside(path, target string) (*File, error) {
@@ -67,6 +67,7 @@ func createBeside(path, target string) (*File, error) {
 		return nil, &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	f.File = os.NewFile(uintptr(fd), path)
+	f.stop = WriteBack(f.File)
 	return f, nil
 }
 

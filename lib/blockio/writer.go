@@ -11,12 +11,31 @@ const (
 	directMin   = writerBuf / 4 // bytes from which Write does not copy
 )
 
-// Writer writes a file from an offset on, in large writes. It gathers small pieces in
-// buffers, which goroutines write while the caller goes on. The first error sticks: every
-// call after it does nothing and returns it.
+// Lender is a writer that lends its own memory for what is written to it next, so that it
+// need not copy that.
+type Lender interface {
+	io.Writer
+	// Lend returns memory, or nothing. The caller may fill its beginning and pass just that
+	// to the next call of Write, which then does not copy it. Until Lend is called again,
+	// only the writer may change the memory.
+	Lend() []byte
+}
+
+// Lend calls w.Lend. A writer that is not a Lender lends nothing.
+func Lend(w io.Writer) []byte {
+	if l, ok := w.(Lender); ok {
+		return l.Lend()
+	}
+	return nil
+}
+
+// Writer writes a file from an offset on, in large writes. It gathers pieces in buffers, which
+// goroutines write while the caller goes on. The first error sticks: every call after it does
+// nothing and returns it.
 type Writer struct {
 	w      io.WriterAt
 	buf    []byte
+	lent   bool           // what is written may lie in buf, behind its length
 	off    int64          // of buf in the file
 	free   chan []byte    // buffers, at first without memory
 	busy   sync.WaitGroup // goroutines that write other buffers
@@ -54,23 +73,47 @@ func (w *Writer) Move(off int64) error {
 	return w.firstError()
 }
 
-// Write writes p at Offset. It does not copy large pieces.
+// Write writes p at Offset. It does not copy large pieces, nor what it has lent.
 func (w *Writer) Write(p []byte) (int, error) {
-	if len(p) >= directMin || len(w.buf)+len(p) > cap(w.buf) {
+	if len(p) >= directMin && !w.lent {
 		w.flush()
-	}
-	if len(p) >= directMin {
 		w.direct(p)
-	} else if len(p) > 0 {
-		if w.buf == nil {
-			w.takeBuffer()
-		}
-		w.buf = append(w.buf, p...)
+	} else {
+		w.gather(p)
 	}
 	if err := w.firstError(); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// gather appends p to the buffer. If p lies in lent memory, it is at or behind the place that
+// it goes to, so the buffer does not get full before its end.
+func (w *Writer) gather(p []byte) {
+	for len(p) > 0 {
+		if w.buf == nil {
+			w.takeBuffer()
+		}
+		at := len(w.buf)
+		n := min(len(p), cap(w.buf)-at)
+		w.buf = w.buf[:at+n]
+		if &w.buf[at] != &p[0] {
+			copy(w.buf[at:], p)
+		}
+		if p = p[n:]; len(w.buf) == cap(w.buf) {
+			w.flush()
+		}
+	}
+}
+
+// Lend returns the memory that the next bytes go to; see Lender. They may also be written in
+// several pieces, with some of them left out, or other bytes in place of as many of them.
+func (w *Writer) Lend() []byte {
+	if w.buf == nil {
+		w.takeBuffer()
+	}
+	w.lent = true
+	return w.buf[len(w.buf):cap(w.buf)]
 }
 
 var zeros [64 << 10]byte
@@ -99,12 +142,14 @@ func (w *Writer) takeBuffer() {
 
 // flush makes a goroutine write the buffer.
 func (w *Writer) flush() {
-	if len(w.buf) == 0 {
+	b, off := w.buf, w.off
+	if w.buf, w.lent = nil, false; len(b) == 0 {
+		if b != nil {
+			w.free <- b
+		}
 		return
 	}
-	b, off := w.buf, w.off
 	tap := w.nextTap(b)
-	w.buf = nil
 	w.busy.Add(1)
 	go func() {
 		defer w.busy.Done()

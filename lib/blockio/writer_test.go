@@ -3,9 +3,12 @@ package blockio
 import (
 	"bytes"
 	"errors"
+	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -42,6 +45,90 @@ func TestWriter(t *testing.T) {
 	have, err := os.ReadFile(f.Name())
 	if err != nil || !bytes.Equal(have, want) {
 		t.Errorf("%d bytes, expected %d; %v", len(have), len(want), err)
+	}
+}
+
+// What is written from lent memory, also in pieces and with some of them left out or replaced,
+// and what is written in between from elsewhere, arrives in order.
+func TestWriterLend(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var want, tapped bytes.Buffer
+	rng := rand.New(rand.NewPCG(1, 2))
+	w := NewWriter(f, 0)
+	w.Tap(&tapped)
+	write := func(p []byte) {
+		want.Write(p)
+		if n, err := w.Write(p); n != len(p) || err != nil {
+			t.Fatalf("write of %d: %d, %v", len(p), n, err)
+		}
+	}
+	random := randomBytes(2 * writerBuf)
+	for want.Len() < 40*writerBuf {
+		if rng.IntN(3) == 0 {
+			write(random[:1+rng.IntN([]int{10, directMin, len(random)}[rng.IntN(3)])])
+			continue
+		}
+		p := Lend(w)
+		if len(p) == 0 {
+			t.Fatal("nothing was lent")
+		}
+		if rng.IntN(2) == 0 {
+			p = p[:1+rng.IntN(len(p))]
+		}
+		copy(p, random[rng.IntN(len(random)-len(p)+1):])
+		for len(p) > 0 {
+			k := 1 + rng.IntN(len(p))
+			if mode := rng.IntN(4); mode == 0 {
+				write(zeros[:min(k, len(zeros))]) // in place of as many
+				k = min(k, len(zeros))
+			} else if mode > 1 {
+				write(p[:k])
+			}
+			p = p[k:]
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(have, want.Bytes()) || !bytes.Equal(tapped.Bytes(), want.Bytes()) {
+		t.Errorf("%d bytes in the file, %d seen, expected %d; %v", len(have), tapped.Len(), want.Len(), err)
+	}
+}
+
+// What was lent is written once the memory is full, in one go.
+func TestWriterLendWhole(t *testing.T) {
+	f := &failing{left: 100}
+	w := NewWriter(f, 0)
+	for range 2 * writerBuf / directMin {
+		if _, err := w.Write(w.Lend()[:directMin]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil || f.left != 98 {
+		t.Errorf("%d writes, expected 2; %v", 100-f.left, err)
+	}
+}
+
+// Memory that was lent and not used does not get lost, wherever the Writer goes.
+func TestWriterLendUnused(t *testing.T) {
+	f := &failing{left: 100}
+	w := NewWriter(f, 0)
+	for i := range int64(5 * writerCount) {
+		w.Lend()
+		if err := w.Move(i * 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Lend(io.Discard) != nil {
+		t.Error("io.Discard lends memory")
+	}
+	if err := w.Flush(); err != nil || f.left != 100 {
+		t.Errorf("%d writes, %v", 100-f.left, err)
 	}
 }
 
@@ -111,11 +198,16 @@ func TestWriterErrorBehind(t *testing.T) {
 	}
 }
 
-type failing struct{ left int }
+type failing struct {
+	mu   sync.Mutex
+	left int
+}
 
 var errFull = errors.New("full")
 
 func (f *failing) WriteAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.left--; f.left < 0 {
 		return 0, errFull
 	}

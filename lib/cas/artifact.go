@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/layout"
 )
 
@@ -113,13 +114,13 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 	f, err := os.OpenFile(s.Path(a), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.warn("%v: not used", err)
+			s.warnOnce("%v: not used", err)
 		}
 		return nil, missing
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+		s.warnOnce("%s: %v: not used", f.Name(), errNotRegular)
 	}
 	if err != nil || !info.Mode().IsRegular() || !s.mayUse(a, info) {
 		f.Close()
@@ -149,8 +150,8 @@ func (s *Store) PassOverArtifact(a Artifact) {
 
 // Make makes the artifact a. It waits for the lock of a and looks again: the error is
 // ErrExists if another process has made it meanwhile. Otherwise it calls build with a new,
-// empty file, makes what build has written there durable, and publishes it. The directory of
-// a exists when build is called.
+// empty file, makes what build has written there durable, and publishes it. The kernel writes
+// the file to disk while build runs. The directory of a exists when build is called.
 //
 // An error of build is returned as it is. An error is ErrStore if the file cannot be stored;
 // then build may or may not have been called. Whatever the error, a file that had the name
@@ -186,6 +187,7 @@ func (s *Store) build(ctx context.Context, a Artifact, build func(f *os.File) er
 		return err
 	}
 	defer f.Close()
+	defer atomicfile.WriteBack(f)()
 	if err = build(f); err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
 )
 
 func layerArtifact(seed string) Artifact {
@@ -144,6 +146,26 @@ func TestMake(t *testing.T) {
 	wantClean(t, s.Dir())
 }
 
+// While an artifact is built, what is already in its file gets to the disk.
+func TestMakeWritesBack(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	err := s.Make(ctx, layerArtifact("a"), func(f *os.File) error {
+		if _, err := f.Write(make([]byte, 4<<20)); err != nil {
+			return err
+		}
+		for range 600 { // three seconds; the kernel by itself takes thirty
+			if reftest.DirtyPages(t, f) == 0 {
+				return nil
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		return errors.New("the file is still dirty")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPassOverArtifact(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	a, data := layerArtifact("a"), content(1, 1000)
@@ -202,7 +224,7 @@ func TestStrangeArtifacts(t *testing.T) {
 			if err := make(s.path(place)); err != nil {
 				t.Fatal(err)
 			}
-			warned = nil
+			warned, s.warned = nil, map[string]bool{}
 			wantNoArtifact(t, s, a)
 			if place == a.Name() && (len(warned) == 0 || !strings.Contains(warned[0], s.Path(a))) {
 				t.Errorf("%s: warned %q", kind, warned)

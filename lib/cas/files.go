@@ -135,8 +135,8 @@ func (s *Store) publish(f *os.File, temp, name string) error {
 		return err
 	}
 	if info, err := os.Lstat(s.path(name)); err == nil && info.IsDir() {
-		if err := os.Remove(s.path(name)); err != nil {
-			return fmt.Errorf("%s is a directory: %w", s.path(name), err)
+		if err := unix.Rmdir(s.path(name)); err != nil {
+			return fmt.Errorf("%s: a directory is in the way: %w", s.path(name), err)
 		}
 	}
 	if err := os.Rename(s.path(temp), s.path(name)); err != nil {

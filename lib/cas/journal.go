@@ -21,7 +21,7 @@ import (
 // the end the digest decides.
 type journal struct{ f *os.File }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 const (
 	bufferSize = 256 << 10
@@ -33,7 +33,7 @@ func (j journal) add(x Range, b []byte) error {
 	if j.f == nil { // a spool has no journal
 		return nil
 	}
-	_, err := fmt.Fprintf(j.f, "%x %x %08x\n", x.Off, x.End, crc32.Checksum(b, castagnoli))
+	_, err := fmt.Fprintf(j.f, "%x %x %08x\n", x.Off, x.End, crc32.Checksum(b, castagnoli()))
 	return err
 }
 
@@ -77,7 +77,7 @@ func matches(ctx context.Context, part io.ReaderAt, x Range, sum uint32, size in
 	if x.End > size {
 		return false, nil
 	}
-	h := crc32.New(castagnoli)
+	h := crc32.New(castagnoli())
 	n, err := io.CopyBuffer(h, struct{ io.Reader }{io.NewSectionReader(part, x.Off, x.End-x.Off)}, make([]byte, min(bufferSize, x.End-x.Off)))
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, nil

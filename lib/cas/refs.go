@@ -331,7 +331,7 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 		data, err = []byte(emptyIndex), nil
 	}
 	if errors.Is(err, errLonger) || errors.Is(err, errNotRegular) {
-		return nil, nil, fmt.Errorf("%w: %w", errForm, err)
+		return nil, nil, fmt.Errorf("cache %s: %w: %w", s.dir, errForm, err)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -56,8 +56,9 @@ type Store struct {
 	mode      fs.FileMode   // permissions and setgid of dir, which new files in it get
 	warnAfter time.Duration // how long to wait for a lock without a warning
 
-	mu    sync.Mutex
-	known map[string]verdict // by the name of the file
+	mu     sync.Mutex
+	known  map[string]verdict // by the name of the file
+	warned map[string]bool    // messages of warnOnce
 }
 
 // verdict is what a Store knows about one file with the name of a blob or an artifact.
@@ -75,7 +76,7 @@ func (v verdict) isOf(info fs.FileInfo) bool {
 // Open opens the cache in dir. If dir does not exist or is empty, Open creates the cache.
 // Any OCI image layout can be opened, even one that cannot be written.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[string]verdict{}}
+	s := &Store{dir: dir, opts: o, warnAfter: 30 * time.Second, known: map[string]verdict{}, warned: map[string]bool{}}
 	err := s.checkLayout()
 	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		err = s.create(ctx)
@@ -186,13 +187,13 @@ func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 	f, err := os.OpenFile(s.path(layout.BlobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.warn("%v: not used", err)
+			s.warnOnce("%v: not used", err)
 		}
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		s.warn("%s: %v: not used", f.Name(), errNotRegular)
+		s.warnOnce("%s: %v: not used", f.Name(), errNotRegular)
 	} else if err == nil && s.usable(ctx, d, f, info) {
 		return &Blob{f, info.Size()}, nil
 	}
@@ -279,5 +280,17 @@ func hash(a digest.Algorithm, r io.Reader) (digest.Digest, error) {
 func (s *Store) warn(format string, args ...any) {
 	if s.opts.Warn != nil {
 		s.opts.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// warnOnce is warn for what is found again each time that somebody looks.
+func (s *Store) warnOnce(format string, args ...any) {
+	msg := fmt.Sprintf(format, args...)
+	s.mu.Lock()
+	isNew := !s.warned[msg]
+	s.warned[msg] = true
+	s.mu.Unlock()
+	if isNew {
+		s.warn("%s", msg)
 	}
 }

@@ -29,6 +29,8 @@ type Env struct {
 	Epoch *int64 // SOURCE_DATE_EPOCH, seconds since 1970; nil if unset
 	Quiet bool   // --quiet: Warn says nothing
 
+	noSync bool // --no-sync
+
 	name   string
 	cancel context.CancelFunc
 

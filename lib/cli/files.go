@@ -233,6 +233,9 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 		file.Abort()
 		return nil, errTerminal(path)
 	}
+	if err == nil && e.noSync {
+		file.NoSync()
+	}
 	return file, err
 }
 

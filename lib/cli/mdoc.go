@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -214,14 +215,16 @@ func (p *mdoc) examples(examples []Example) {
 	}
 }
 
-var inSection = regexp.MustCompile(`^(.*)\((\d)\)$`)
+var inSection = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.*)\((\d)\)$`)
+})
 
 // seeAlso lists pages by section, then by name: the order that mdoc wants.
 func (p *mdoc) seeAlso(pages []string) {
 	var refs []string
 	for _, page := range pages {
 		name, section := page, "1"
-		if parts := inSection.FindStringSubmatch(page); parts != nil {
+		if parts := inSection().FindStringSubmatch(page); parts != nil {
 			name, section = parts[1], parts[2]
 		}
 		refs = append(refs, section+" "+name)
@@ -266,13 +269,15 @@ func (p *mdoc) literal(lines []string) {
 	p.macro("Ed", "")
 }
 
-var sentenceEnd = regexp.MustCompile(`[.:?!]\)? +`)
+var sentenceEnd = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[.:?!]\)? +`)
+})
 
 // sentences splits a paragraph: in mdoc each sentence begins a line.
 func sentences(paragraph string) (all []string) {
 	paragraph = strings.Join(strings.Fields(paragraph), " ")
 	for {
-		end := sentenceEnd.FindStringIndex(paragraph)
+		end := sentenceEnd().FindStringIndex(paragraph)
 		if end == nil {
 			return append(all, paragraph)
 		}
@@ -299,12 +304,14 @@ func wrap(text string, width int) (lines []string) {
 var special = strings.NewReplacer(`\`, `\e`, "^", `\(ha`, "~", `\(ti`, "`", `\(ga`)
 
 // flagWord matches a word such as --progress-fd, or a dash alone.
-var flagWord = regexp.MustCompile(`(^|[ (=|])-[^ ]*`)
+var flagWord = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(^|[ (=|])-[^ ]*`)
+})
 
 // roff escapes text for roff. Dashes in flags stay dashes; roff makes hyphens of the
 // others.
 func roff(text string) string {
-	return flagWord.ReplaceAllStringFunc(special.Replace(text), func(word string) string {
+	return flagWord().ReplaceAllStringFunc(special.Replace(text), func(word string) string {
 		return strings.ReplaceAll(word, "-", `\-`)
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/reftest"
 )
 
 // shell runs a line in which "probe" is the tool with these flags.
@@ -63,6 +65,29 @@ func TestStandardOutput(t *testing.T) {
 					t.Errorf("debris: %q", debris)
 				}
 			})
+		}
+	}
+}
+
+// With --no-sync FILE is complete, and need not be on the disk.
+func TestNoSync(t *testing.T) {
+	for _, flags := range []string{"", "--image"} {
+		for _, noSync := range []string{"", "--no-sync"} {
+			dir := t.TempDir()
+			if status, stderr := shell(t, dir, flags+" "+noSync, "head -c 4M /dev/zero | probe -o out"); status != "0" {
+				t.Fatalf("status %s, %q", status, stderr)
+			}
+			f, err := os.Open(filepath.Join(dir, "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if n := reftest.DirtyPages(t, f); (n > 0) != (noSync != "") {
+				t.Errorf("%s %s: %d pages are dirty", flags, noSync, n)
+			}
+			if fi, err := f.Stat(); err != nil || fi.Size() != 4<<20 {
+				t.Errorf("%s %s: %v, %v", flags, noSync, fi, err)
+			}
 		}
 	}
 }

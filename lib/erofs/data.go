@@ -1,10 +1,8 @@
 package erofs
 
 import (
-	"errors"
 	"fmt"
 
-	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/tree"
 )
@@ -86,13 +84,14 @@ type contentWriter struct {
 	inline  int64         // offset in the file from which on data goes to the tails
 	buf     []tree.Extent
 
-	sifter  tree.Sifter // of a file that is not sparse
+	dense   bool        // the file is not sparse
+	sifter  tree.Sifter // of such a file
 	sifting bool
 }
 
 func (s *contentWriter) init(w *Writer) {
 	s.w = w
-	s.scatter.Put = s.data
+	s.scatter.Put, s.scatter.Memory = s.data, s.lend
 	s.sifter = tree.Sifter{Data: s.put, Hole: s.leaveOut, Room: maxHoles}
 }
 
@@ -104,6 +103,7 @@ func (s *contentWriter) begin(size int64, xs []tree.Extent, chunk int64) {
 
 // take writes e with the data of c. With sift it leaves out long runs of zeros.
 func (s *contentWriter) take(c tree.Content, e *tree.Entry, sift bool) error {
+	s.dense = e.Extents == nil
 	if s.sifting = sift; sift {
 		s.sifter.Begin(holeUnit(s.size, s.w.bs))
 	}
@@ -130,6 +130,15 @@ func (s *contentWriter) data(off int64, p []byte) error {
 		return err
 	}
 	return s.put(p)
+}
+
+// lend lends the memory of the image's writer for the next bytes, unless zeros may have to be
+// written before them.
+func (s *contentWriter) lend() []byte {
+	if s.dense && !s.sifter.Pending() {
+		return s.w.data.Lend()
+	}
+	return nil
 }
 
 var zeros [64 << 10]byte
@@ -183,81 +192,4 @@ func (w *Writer) sumUp() (h hash) {
 	h = w.hash.Sum128().Bytes()
 	w.hash.Reset()
 	return h
-}
-
-const tailBuf = 2 << 20
-
-// tails keeps the ends of files until the metadata is written: in memory, or in a spool
-// file if they are too many.
-type tails struct {
-	dir     string
-	buf     []byte // bytes that have not been spooled
-	base    int64  // offset at which buf begins
-	spool   *blockio.Spool
-	pages   *blockio.Pages
-	writing chan error // result of the goroutine that spools a buffer; nil: none runs
-	spare   []byte     // that buffer, or an empty one
-}
-
-// offset is the offset of the next tail.
-func (t *tails) offset() int64 { return t.base + int64(len(t.buf)) }
-
-func (t *tails) write(p []byte) (err error) {
-	t.buf = append(t.buf, p...)
-	if len(t.buf) < tailBuf {
-		return nil
-	}
-	if t.spool == nil {
-		if t.spool, err = blockio.NewSpool(t.dir); err != nil {
-			return err
-		}
-		t.pages = blockio.NewPages(t.spool)
-	}
-	if err := t.wait(); err != nil {
-		return err
-	}
-	full, spool, done := t.buf, t.spool, make(chan error, 1)
-	go func() {
-		_, err := spool.Write(full)
-		done <- err
-	}()
-	t.base += int64(len(full))
-	t.buf, t.spare, t.writing = t.spare[:0], full, done
-	return nil
-}
-
-// wait waits until all full buffers are spooled. It must be called before read.
-func (t *tails) wait() (err error) {
-	if t.writing != nil {
-		err = <-t.writing
-		t.writing = nil
-	}
-	return err
-}
-
-// read fills p with the bytes at off. After the first read nothing may be written.
-func (t *tails) read(p []byte, off int64) error {
-	if off < t.base {
-		n := min(int64(len(p)), t.base-off)
-		if _, err := t.pages.ReadAt(p[:n], off); err != nil {
-			return err
-		}
-		p, off = p[n:], off+n
-	}
-	if len(p) > 0 {
-		copy(p, t.buf[off-t.base:])
-	}
-	return nil
-}
-
-// free waits for the goroutine, and frees the spool file.
-func (t *tails) free() error {
-	err := t.wait()
-	t.buf, t.spare = nil, nil
-	if t.spool == nil {
-		return err
-	}
-	s := t.spool
-	t.spool = nil
-	return errors.Join(err, s.Close())
 }

@@ -11,10 +11,9 @@ type dirName struct {
 	node *tree.Node
 }
 
-// dirNames returns the names of a directory as they are stored: in byte order, with "." and
-// ".." among the others.
-func dirNames(children []*tree.Node) []dirName {
-	names := make([]dirName, 0, len(children)+2)
+// appendDirNames appends to names those of a directory as they are stored: in byte order,
+// with "." and ".." among the others.
+func appendDirNames(names []dirName, children []*tree.Node) []dirName {
 	dots := []string{".", ".."}
 	for _, c := range children {
 		for len(dots) > 0 && dots[0] < c.Name() {

@@ -11,8 +11,9 @@ import (
 type item struct {
 	entry     *tree.Entry // nil before collect
 	dir       *dirItem    // of a directory
-	tail      int64       // of a file whose end is inline: where that is in the spool
+	tail      int64       // of a file whose end is inline: where that is in tails, or in a tailLot
 	nid       uint64
+	full      int64  // bytes of the inode and everything that follows it
 	start     uint32 // first block of the data
 	ino       uint32 // 1 and up, as they are collected; 0: not yet
 	nlink     uint32

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -16,11 +17,14 @@ type plan struct {
 	layer  bool  // Options.Layer
 	check  bool  // Options.Check: the tree must stay as it is
 	table  *tree.Table[item]
-	items  []*item // depth first, names in byte order: the root first
-	placed []*item // the same, in the order in which they were placed
+	items  []*item      // depth first, names in byte order: the root first
+	blocks []*item      // those of them that have blocks in section 4
+	placed []placedItem // the same as items, in the order of their places
+	lots   []uint64     // numbers of the first inodes that the lots could have, see packingOrder
 	epoch  tree.Time
 	shared xattrTable
 	packer packer
+	names  []dirName // buffer
 
 	tableLen int                         // number of slots in the table of devices
 	slots    []disk.DeviceSlot           // the devices, also without a table
@@ -28,7 +32,6 @@ type plan struct {
 	timeOf   func(t tree.Time) tree.Time // applies the options about times to a merged tree
 
 	implied   tree.Time // of directories that are only implied
-	dirStart  int64     // block where section 4 begins
 	metaStart int64     // block where section 5 begins
 	metaBlock int64     // as in the superblock
 	xattrs    int64     // offset of the shared xattrs in bytes
@@ -73,9 +76,6 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 	}
 	root := p.collect(t.Root(), nil)
 	p.chooseEpoch()
-	for _, it := range p.items {
-		p.shared.note(p.xattrList(it))
-	}
 	if p.shared.used {
 		p.shared.startCounting()
 		for _, it := range p.items {
@@ -83,13 +83,13 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 		}
 		p.shared.choose()
 	}
+	p.metaStart = dataEnd
 	for _, it := range p.items {
 		if err := p.measure(it, root); err != nil {
 			return fmt.Errorf("%s: %w", p.pathOf(t, it), err)
 		}
+		p.placeBlocks(it)
 	}
-	p.dirStart = dataEnd
-	p.placeBlocks()
 	p.placeItems()
 	if p.end/p.bs > disk.MaxBlocks {
 		return fmt.Errorf("image of %d bytes: over the 2^32 blocks of the format", p.end)
@@ -128,7 +128,8 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 		}
 		it.dir.whiteouts = it.dir.whiteouts || c.Entry.IsWhiteout()
 	}
-	it.dir.size = dirSize(dirNames(n.SortedChildren()), p.bs)
+	p.names = appendDirNames(p.names[:0], n.SortedChildren())
+	it.dir.size = dirSize(p.names, p.bs)
 	if n.Entry.NoChange {
 		n.Entry.Mode, n.Entry.Time = 0o755, p.implied
 	}
@@ -147,18 +148,29 @@ func (p *plan) addMerged(it *item) {
 }
 
 // chooseEpoch chooses the time of the superblock: the most frequent time of the inodes that
-// can be compact with it, and of several such times the earliest.
+// can be compact with it, and of several such times the earliest. On the way it notes the
+// xattrs of all inodes.
 func (p *plan) chooseEpoch() {
-	count := make(map[tree.Time]int)
+	var last *int // in count, of the time of the item before: mostly the next has it, too
+	var lastTime tree.Time
+	count := make(map[tree.Time]*int)
 	for _, it := range p.items {
-		if it.fitsCompact() {
-			count[it.entry.Time]++
+		p.shared.note(p.xattrList(it))
+		if !it.fitsCompact() {
+			continue
 		}
+		if t := it.entry.Time; last == nil || t != lastTime {
+			if lastTime, last = t, count[t]; last == nil {
+				last = new(int)
+				count[t] = last
+			}
+		}
+		*last++
 	}
 	highest := 0
 	for t, n := range count {
-		if n > highest || n == highest && t.Compare(p.epoch) < 0 {
-			p.epoch, highest = t, n
+		if *n > highest || *n == highest && t.Compare(p.epoch) < 0 {
+			p.epoch, highest = t, *n
 		}
 	}
 }
@@ -194,7 +206,7 @@ func (p *plan) xattrList(it *item) []tree.Xattr {
 }
 
 // measure decides the form of it: compact or extended, and, unless it is a file, inline or
-// not. For a file that was decided when its data was written.
+// not. For a file that was decided when its data was written. Then measure sets the size.
 func (p *plan) measure(it, root *item) error {
 	n := p.shared.bodySize(p.xattrList(it))
 	if n > disk.MaxXattrBody {
@@ -203,11 +215,17 @@ func (p *plan) measure(it, root *item) error {
 	it.xattrs = int32(n)
 	it.extended = it.entry.Time != p.epoch || !it.fitsCompact()
 	p.chunked = p.chunked || it.layout == disk.ChunkBased
-	if it.dir == nil && it.entry.Type != tree.Link {
-		return nil
+	if it.dir != nil || it.entry.Type == tree.Link {
+		p.chooseInline(it, it == root)
 	}
+	it.full = it.fullSize(p.bs)
+	return nil
+}
+
+// chooseInline decides whether the end of it, a directory or a symbolic link, is inline.
+func (p *plan) chooseInline(it *item, isRoot bool) {
 	room := p.bs
-	if it == root {
+	if isRoot {
 		room = p.headRoom()
 		if it.bareSize() > room { // see placeItems
 			p.metaBlock, room = -1, p.bs
@@ -217,7 +235,6 @@ func (p *plan) measure(it, root *item) error {
 	if tail != 0 && it.bareSize()+tail <= room && (it.dir != nil || it.size() < p.bs) {
 		it.layout = disk.FlatInline
 	}
-	return nil
 }
 
 // bareSize is the length of the inode and its xattrs in bytes.
@@ -248,15 +265,19 @@ func (it *item) outside(bs int64) int64 {
 	return disk.Blocks(it.size(), bs)
 }
 
-// placeBlocks lays out section 4.
-func (p *plan) placeBlocks() {
-	p.metaStart = p.dirStart
-	for _, it := range p.items {
-		if n := it.outside(p.bs); n > 0 {
-			it.start = uint32(p.metaStart) // arrange refuses an image that is too large for this
-			p.metaStart += n
-		}
+// placeBlocks gives it the next blocks of section 4, if it has blocks there.
+func (p *plan) placeBlocks(it *item) {
+	if n := it.outside(p.bs); n > 0 {
+		it.start = uint32(p.metaStart) // arrange refuses an image that is too large for this
+		p.metaStart += n
+		p.blocks = append(p.blocks, it)
 	}
+}
+
+// placedItem is an item with its number beside it, for sorting.
+type placedItem struct {
+	nid uint64
+	*item
 }
 
 // placeItems lays out the head and section 5. The root comes first: its nid must be
@@ -268,15 +289,22 @@ func (p *plan) placeItems() {
 	} else {
 		p.packer.open(headEnd(p.bs, p.tableLen), p.headRoom())
 	}
+	nid := func(off int64) uint64 { return uint64((off - p.metaBlock*p.bs) / disk.NidUnit) }
 	p.placed = p.packingOrder()
-	for i, it := range p.placed {
-		it.nid = uint64((p.packer.place(it.fullSize(p.bs)) - p.metaBlock*p.bs) / disk.NidUnit)
+	for i := range p.placed {
+		it := &p.placed[i]
+		if i%packWindow == 1 {
+			p.lots = append(p.lots, nid(p.packer.end))
+		}
+		it.nid = nid(p.packer.place(it.full))
+		it.item.nid = it.nid
 		if i == 0 && p.shared.size > 0 {
 			// Not at the end of the image: go-erofs reads a whole block from here on.
 			p.xattrs = p.packer.place(p.shared.size)
 			p.shared.place(p.xattrs % p.bs)
 		}
 	}
+	slices.SortFunc(p.placed, func(a, b placedItem) int { return cmp.Compare(a.nid, b.nid) })
 	p.end = disk.RoundUp(p.packer.end, max(p.bs, disk.ImageAlign))
 }
 

@@ -1,7 +1,6 @@
 package erofs
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -18,11 +17,11 @@ type metadataWriter struct {
 	*plan
 	stopped func() error // returns why to stop writing, or nil
 	out     *blockio.Writer
-	tail    *tails
+	tails   tailLot
 	head    []byte       // sections 1 and 2
 	digest  *xxh3.Hasher // over everything after the head; nil if the UUID is given
 	block   []byte       // buffer for a block of a directory
-	item    []byte       // buffer for an inode and everything that follows it
+	item    []byte       // buffer for an inode and its xattrs
 	err     error
 }
 
@@ -35,14 +34,12 @@ func (w *Writer) writeMetadata(p *plan) error {
 		plan:    p,
 		stopped: w.stopped,
 		out:     w.data,
-		tail:    w.tail,
+		tails:   tailLot{from: w.tail},
 		head:    make([]byte, headEnd(p.bs, p.tableLen)),
 		digest:  w.digest,
 	}
-	for _, it := range p.items {
-		if it.outside(p.bs) > 0 {
-			m.writeBlocks(it)
-		}
+	for _, it := range p.blocks {
+		m.writeBlocks(it)
 	}
 	m.writeItems()
 	if m.err == nil {
@@ -76,30 +73,29 @@ func (m *metadataWriter) pad(off int64) {
 
 // writeBlocks writes the blocks of it in section 4.
 func (m *metadataWriter) writeBlocks(it *item) {
-	n := it.outside(m.bs)
 	if it.dir == nil {
 		m.put([]byte(it.entry.Link))
 	} else {
-		m.eachDirBlock(it, func(i int64, block []byte) {
-			if i < n {
-				m.put(block)
-				m.pad(disk.RoundUp(m.out.Offset(), m.bs))
-			}
-		})
+		m.eachDirBlock(it, 0, it.outside(m.bs), m.put)
 	}
 	m.pad(disk.RoundUp(m.out.Offset(), m.bs))
 }
 
-// eachDirBlock calls fn for each block of a directory; all but the last are whole.
-func (m *metadataWriter) eachDirBlock(it *item, fn func(i int64, block []byte)) {
-	names := dirNames(it.dir.node.SortedChildren())
-	for i := int64(0); len(names) > 0; i++ {
+// eachDirBlock calls put for each block of a directory from the block begin on, as long as
+// it is before end. All blocks but the last of the directory are whole.
+func (m *metadataWriter) eachDirBlock(it *item, begin, end int64, put func(block []byte)) {
+	m.names = appendDirNames(m.names[:0], it.dir.node.SortedChildren())
+	names := m.names
+	for i := int64(0); i < end && len(names) > 0; i++ {
 		n, used := fillDirBlock(names, m.bs)
-		block := m.encodeDirBlock(it, names[:n])
-		if names = names[n:]; len(names) > 0 {
-			block = append(block, zeros[:m.bs-used]...)
+		if i >= begin {
+			block := m.encodeDirBlock(it, names[:n])
+			if len(names) > n {
+				block = append(block, zeros[:m.bs-used]...)
+			}
+			put(block)
 		}
-		fn(i, block)
+		names = names[n:]
 	}
 }
 
@@ -124,19 +120,37 @@ func (m *metadataWriter) encodeDirBlock(it *item, names []dirName) []byte {
 
 // writeItems writes the metadata in the head and in section 5, in ascending order.
 func (m *metadataWriter) writeItems() {
-	slices.SortFunc(m.placed, func(a, b *item) int { return cmp.Compare(a.nid, b.nid) })
 	shared := m.shared.size > 0
-	for _, it := range m.placed {
-		if shared && m.xattrs < m.offset(it) {
-			m.putAt(m.xattrs, m.shared.encode())
-			shared = false
+	for rest := m.placed; len(rest) > 0 && m.err == nil; {
+		var lot []placedItem
+		lot, rest = m.cutLot(rest)
+		m.err = m.tails.load(lot, m.bs)
+		for _, it := range lot {
+			if shared && m.xattrs < m.offset(it.item) {
+				m.putAt(m.xattrs, m.shared.encode())
+				shared = false
+			}
+			m.writeItem(it.item)
 		}
-		m.writeItem(it)
 	}
 	if shared {
 		m.putAt(m.xattrs, m.shared.encode())
 	}
 	m.pad(m.end)
+}
+
+// cutLot returns the first of items whose tails are read together, and the rest. That are
+// mostly those that were packed as one lot, so that their tails, too, lie together.
+func (m *metadataWriter) cutLot(items []placedItem) (lot, rest []placedItem) {
+	for len(m.lots) > 0 && m.lots[0] <= items[0].nid {
+		m.lots = m.lots[1:]
+	}
+	n, size := 0, int64(0)
+	for n < len(items) && size < maxTailLot && (len(m.lots) == 0 || items[n].nid < m.lots[0]) {
+		size += items[n].tailSize(m.bs)
+		n++
+	}
+	return items[:n], items[n:]
 }
 
 // putAt writes p, a piece of metadata, at off: into the head, or after everything that was
@@ -159,40 +173,34 @@ func (m *metadataWriter) writeItem(it *item) {
 	if int64(len(b)) != it.bareSize() {
 		panic(fmt.Sprintf("inode of %d bytes, planned were %d", len(b), it.bareSize()))
 	}
-	off := m.offset(it)
-	switch it.layout {
-	case disk.FlatInline:
-		b = m.appendTail(b, it)
-		m.putAt(off, b)
-	case disk.ChunkBased:
-		b = append(b, zeros[:disk.RoundUp(int64(len(b)), disk.ChunkIndexSize)-int64(len(b))]...)
-		m.putAt(off, b)
-		m.writeMap(it, off+int64(len(b)))
-	default:
-		m.putAt(off, b)
-	}
 	m.item = b
+	off := m.offset(it)
+	if it.layout == disk.ChunkBased {
+		b = append(b, zeros[:disk.RoundUp(int64(len(b)), disk.ChunkIndexSize)-int64(len(b))]...)
+	}
+	m.putAt(off, b)
+	switch off += int64(len(b)); it.layout {
+	case disk.FlatInline:
+		m.putAt(off, m.inlineEnd(it))
+	case disk.ChunkBased:
+		m.writeMap(it, off)
+	}
 }
 
-// appendTail appends the inline end of the data of it.
-func (m *metadataWriter) appendTail(b []byte, it *item) []byte {
-	switch n := it.inlineSize(m.bs); {
+// inlineEnd returns the end of the data of it, which follows the inode. It is valid until
+// the next call.
+func (m *metadataWriter) inlineEnd(it *item) (end []byte) {
+	switch {
 	case it.dir != nil:
 		last := it.dir.size / m.bs
-		m.eachDirBlock(it, func(i int64, block []byte) {
-			if i == last {
-				b = append(b, block...)
-			}
-		})
+		m.eachDirBlock(it, last, last+1, func(block []byte) { end = block })
 	case it.entry.Type == tree.Link:
-		b = append(b, it.entry.Link...)
+		m.block = append(m.block[:0], it.entry.Link...)
+		end = m.block
 	default:
-		b = append(b, zeros[:n]...)
-		if err := m.tail.read(b[int64(len(b))-n:], it.tail); err != nil && m.err == nil {
-			m.err = err
-		}
+		end = m.tails.of(it, m.bs)
 	}
-	return b
+	return end
 }
 
 // writeMap writes the chunk map of it at off.

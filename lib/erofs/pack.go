@@ -71,18 +71,18 @@ const maxSlots = 1 << 50 // more than any inode has
 // packingOrder returns the root, then the other items in lots. In each lot the largest items
 // come first, and small ones fill the gaps at the end. Lots keep inodes together that are
 // near each other in the tree.
-func (p *plan) packingOrder() []*item {
-	order := append(make([]*item, 0, len(p.items)), p.items[0])
+func (p *plan) packingOrder() []placedItem {
+	order := append(make([]placedItem, 0, len(p.items)), placedItem{item: p.items[0]})
 	keys := make([]uint64, 0, packWindow) // size, then place in the lot
 	for lot := range slices.Chunk(p.items[1:], packWindow) {
 		keys = keys[:0]
 		for i, it := range lot {
-			slots := disk.Blocks(it.fullSize(p.bs), disk.NidUnit)
+			slots := disk.Blocks(it.full, disk.NidUnit)
 			keys = append(keys, uint64(maxSlots-slots)*packWindow+uint64(i))
 		}
 		slices.Sort(keys)
 		for _, k := range keys {
-			order = append(order, lot[k%packWindow])
+			order = append(order, placedItem{item: lot[k%packWindow]})
 		}
 	}
 	return order

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -69,6 +71,60 @@ func TestZeros(t *testing.T) {
 			if unit < holeMin || mapSize(size, unit) > exactMapMax || unit > holeMin && mapSize(size, unit/2) <= exactMapMax {
 				t.Errorf("%d bytes in blocks of %d: multiples of %d", size, bs, unit)
 			}
+		}
+	}
+}
+
+// An image is the same whether contents come from memory or are read from a stream into the
+// memory of the writer, wherever zeros begin and end.
+func TestZerosOfStream(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var entries []tree.Entry
+	for i := range 40 {
+		var d data
+		for len(d) < 3<<20 && (len(d) == 0 || rng.IntN(12) > 0) {
+			n := 1 + rng.IntN([]int{100, 70 << 10, 300 << 10, 1 << 20}[rng.IntN(4)])
+			if rng.IntN(2) == 0 {
+				n = n/4096*4096 + 4096
+			}
+			if rng.IntN(2) == 0 {
+				d = append(d, make(data, n)...)
+			} else {
+				d = append(d, pattern(byte(i), n)...)
+			}
+		}
+		entries = append(entries, file(fmt.Sprintf("f%02d", i), d))
+		if i%10 == 9 {
+			entries = append(entries, sparse(fmt.Sprintf("s%02d", i), 3<<20, []tree.Extent{{Off: 8192, Len: 1 << 20}, {Off: 2<<20 + 100, Len: 300<<10 + 5}}))
+		}
+	}
+	var text bytes.Buffer
+	w := tree.NewWriter(&text, tree.WriterOptions{})
+	for i := range entries {
+		if err := w.Add(&entries[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, opts := range []Options{{}, {Layer: true}, {KeepZeros: true}, {BlockSize: 512}} {
+		want := build(t, opts, entries...)
+		src, err := tree.NewReader(iotest.HalfReader(bytes.NewReader(text.Bytes())), tree.ReaderOptions{RequireCRC: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := &image{}
+		opts.Check = true
+		sink, err := NewWriter(t.Context(), have, opts)
+		if err == nil {
+			err = tree.Copy(t.Context(), sink, src)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(have.B, want) {
+			t.Errorf("block size %d, layer %v, zeros kept %v: the images differ", opts.BlockSize, opts.Layer, opts.KeepZeros)
 		}
 	}
 }

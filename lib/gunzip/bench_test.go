@@ -8,11 +8,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"ocipipe/lib/reftest"
 )
 
 // benchInput is the file that OCIPIPE_GZIP names, or 32 MiB of which some is like
@@ -95,6 +98,30 @@ func BenchmarkInflate(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) { inflate(b, z, c.open) })
 	}
+	b.Run("igzip", func(b *testing.B) { inflateBy(b, z, "igzip", "-d", "-c") })
+}
+
+// inflateBy runs a benchmark of a command that decompresses the file in its last argument.
+func inflateBy(b *testing.B, z []byte, tool string, args ...string) {
+	reftest.Need(b, tool)
+	file := filepath.Join(b.TempDir(), "z.gz")
+	if err := os.WriteFile(file, z, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	size, err := io.Copy(io.Discard, NewReader(bytes.NewReader(z)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(size)
+	var spent time.Duration
+	for b.Loop() {
+		cmd := reftest.Command(b, tool, append(args, file)...)
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+		spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	b.ReportMetric(spent.Seconds()/float64(b.N), "cpu-s/op")
 }
 
 // BenchmarkAhead is to be run with -cpu 1,2,4,8.

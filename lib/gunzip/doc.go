@@ -3,14 +3,16 @@
 //
 // # Speed
 //
-// A bit buffer of 64 bits is refilled by one load of eight bytes, at most twice for a
-// match. Literals and lengths are looked up 11 bits at a time and distances 8 bits at
-// a time, with a second table for the few longer codes; each entry says how many bits
-// to drop, its extra bits included. Up to three literals are decoded between two
-// refills. Matches are copied word by word, past their end if need be, into a buffer
-// with room to spare. All this happens in one loop, which runs while at least 16
-// bytes of input and the room for a match remain; a second, careful loop handles the
-// last bytes.
+// A bit buffer of 64 bits is refilled by one load of eight bytes, mostly once for a
+// match or two literals. Literals and lengths are looked up 11 bits at a time and
+// distances 9 bits at a time, with a second table for the few longer codes; each entry
+// says how many bits to drop, and the extra bits of most lengths are in the table. What
+// costs most is a wrong guess of the processor whether a literal or a match comes next,
+// so a match with one literal before it and a match with none take the same way. Matches
+// are copied word by word, past their end if need be, into a buffer with room to spare.
+// All this happens in one loop, which runs while at least 24 bytes of input and the room
+// for a match remain; a second, careful loop handles the last bytes. The table of a block
+// is made by doubling a smaller one.
 //
 // # More than one core
 //

@@ -142,7 +142,7 @@ func (z *Reader) member() error {
 	} else if err != nil {
 		return err
 	}
-	if f.off+int64(f.pos) > 1 && f.bits&0xff == 0 {
+	if f.bit() > 0 && f.bits&0xff == 0 {
 		return z.zeros()
 	}
 	if err := f.need(32); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -76,6 +77,97 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Matches of all short distances, which overlap, and of all lengths.
+func TestDistances(t *testing.T) {
+	random := samples()["random"]
+	for distance := 1; distance <= 40; distance++ {
+		var data []byte
+		for length := 3; length <= 300; length++ {
+			period := random[length*distance:][:distance]
+			data = append(append(data, bytes.Repeat(period, length/distance+2)[:distance+length]...), random[length])
+		}
+		got, err := io.ReadAll(NewReader(bytes.NewReader(compress(t, data, 9))))
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("distance %d: %d bytes, %v; want %d", distance, len(got), err, len(data))
+		}
+	}
+}
+
+// Each index of a table begins with the code that its entry says, and no other.
+func TestBuild(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		lens := randomCode(rng, 20+rng.IntN(maxLitCodes-20))
+		var table [litSize]entry
+		if !build(table[:], litBits, lens, litEntries[:]) {
+			t.Fatalf("%d: refused", lens)
+		}
+		for sym, huff := range canonical(lens) {
+			n := uint(lens[sym])
+			for range 20 {
+				b := uint64(bits.Reverse16(huff)>>(16-n)) | rng.Uint64()<<n
+				e := table[b&(1<<litBits-1)]
+				if e.is(isSubtable) {
+					e = table[e.second(b, litBits)]
+				}
+				if !stands(e, sym, n, b) {
+					t.Fatalf("%d: %b, of symbol %d with %d bits, is %x", lens, b, sym, n, e)
+				}
+			}
+		}
+	}
+}
+
+// stands reports whether e is right for the symbol, whose code has n bits, at the start of b.
+func stands(e entry, sym int, n uint, b uint64) bool {
+	switch {
+	case sym < 256:
+		return e >= isLiteral && int(byte(e>>16)) == sym && e.drop() == n && e.codeLen() == n
+	case sym == 256:
+		return e.is(isEnd) && e.total() == n
+	}
+	extra := uint(lengthExtra[sym-257])
+	want := uint(lengthBase[sym-257]) + uint(b>>n&(1<<extra-1))
+	if e&isOther == 0 && (uint(e>>16) != want || e.middle() != n+extra) {
+		return false
+	}
+	return e < isLiteral && !e.is(isEnd) && !e.is(isBad) && e.length(b) == want && e.total() == n+extra && e.drop() == 0
+}
+
+// randomCode returns the lengths of a complete code of n symbols, among others without one.
+func randomCode(rng *rand.Rand, n int) []uint8 {
+	leaves := []uint8{1, 1}
+	for len(leaves) < n*3/4 {
+		if i := rng.IntN(len(leaves)); leaves[i] < maxCodeLen {
+			leaves[i]++
+			leaves = append(leaves, leaves[i])
+		} else if rng.IntN(100) == 0 {
+			break
+		}
+	}
+	lens := make([]uint8, n)
+	for i, at := range rng.Perm(n)[:len(leaves)] {
+		lens[at] = leaves[i]
+	}
+	return lens
+}
+
+// canonical returns the code of each symbol that has one (RFC 1951, 3.2.2).
+func canonical(lens []uint8) map[int]uint16 {
+	codes := map[int]uint16{}
+	next := uint16(0)
+	for n := uint8(1); n <= maxCodeLen; n++ {
+		next <<= 1
+		for sym, l := range lens {
+			if l == n {
+				codes[sym] = next
+				next++
+			}
+		}
+	}
+	return codes
 }
 
 // ReadChunk into several buffers in turn, as a reader ahead uses it.
@@ -248,8 +340,10 @@ func TestReadError(t *testing.T) {
 	if _, err := io.ReadAll(NewReader(r)); err != broken {
 		t.Errorf("error %v, want %v", err, broken)
 	}
-	if _, err := io.ReadAll(NewReader(strings.NewReader("not gzip at all"))); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("no gzip: %v", err)
+	for _, s := range []string{"not gzip at all", strings.Repeat("\x00", 100)} {
+		if _, err := io.ReadAll(NewReader(strings.NewReader(s))); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("no gzip, but %q: %v", s, err)
+		}
 	}
 }
 

@@ -1,13 +1,12 @@
 package gunzip
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// The sizes of the buffers are powers of two, plus a word: a masked index needs no
+// The sizes of the buffers are powers of two, plus some words: a masked index needs no
 // bounds check, and a whole word can be read or written at any index.
 const (
 	inSize  = 256 << 10
@@ -17,10 +16,11 @@ const (
 	// outLimit is where in the output buffer the last symbol or token may begin. The
 	// rest of the buffer has room for its literals, a match, and the words that a copy
 	// may write past the end of the match.
-	outLimit = outSize - (maxRun + 258 + 2*word)
+	outLimit = outSize - (maxRun + 258 + slack)
+	slack    = 4 * word
 
-	// inRound is how much input a round of the fast loop takes at most, in bytes.
-	inRound = 2 * word
+	// inRound is how much input a round of the fast loop reads at most, in bytes.
+	inRound = 3 * word
 )
 
 // ErrCorrupt is wrapped by every error about the form of a gzip stream.
@@ -63,7 +63,7 @@ type inflater struct {
 
 // output is a buffer of decompressed bytes. It begins with the last window of the
 // previous buffer.
-type output [outSize + 2*word]byte
+type output [outSize + slack]byte
 
 // begin makes f ready for a stream at the current position.
 func (f *inflater) begin() {
@@ -173,6 +173,10 @@ func (f *inflater) fill() error {
 // need makes sure that at least n bits, up to 56, are in bits.
 func (f *inflater) need(n uint) error {
 	for f.nbits < n {
+		if f.end-f.pos >= word {
+			f.bits, f.nbits, f.pos = refill(&f.in, f.bits, f.nbits, f.pos)
+			return nil
+		}
 		if f.pos == f.end {
 			if err := f.fill(); err != nil {
 				return err
@@ -321,9 +325,14 @@ func (f *inflater) dynamicCodes() error {
 // readLengths decodes the lengths of both codes.
 func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) error {
 	for i := 0; i < len(lens); {
-		e, err := f.symbol(table[:], lengthBits)
-		if err != nil {
-			return err
+		e := table[f.bits&(1<<lengthBits-1)]
+		if n := e.drop(); n > 0 && n <= f.nbits {
+			f.take(n)
+		} else {
+			var err error
+			if e, err = f.symbol(table[:], lengthBits); err != nil {
+				return err
+			}
 		}
 		sym := uint8(e >> 16)
 		if sym < 16 {
@@ -364,7 +373,7 @@ func (f *inflater) readLengths(lens []uint8, table *[1 << lengthBits]entry) erro
 func (f *inflater) symbol(table []entry, root uint) (entry, error) {
 	for {
 		e := table[f.bits&(1<<root-1)]
-		if e&isSubtable != 0 && e&isOther != 0 && e&isLiteral == 0 {
+		if e.is(isSubtable) {
 			e = table[e.second(f.bits, root)]
 		}
 		n := e.codeLen()
@@ -413,12 +422,11 @@ func (f *inflater) slow() error {
 		f.out[f.w] = byte(e >> 16)
 		f.w++
 		return nil
-	case e&isOther != 0:
-		if e&isEnd == 0 {
-			return f.corrupt("symbol that does not exist")
-		}
+	case e.is(isEnd):
 		f.endBlock()
 		return nil
+	case e.is(isBad):
+		return f.corrupt("symbol that does not exist")
 	}
 	length, err := f.extra(e)
 	if err != nil {
@@ -446,129 +454,9 @@ func (f *inflater) slow() error {
 
 // extra removes the extra bits of e, whose code has been dropped, and returns its value.
 func (f *inflater) extra(e entry) (int, error) {
-	n := e.drop() - e.codeLen()
+	n := e.total() - e.codeLen()
 	if err := f.need(n); err != nil {
 		return 0, err
 	}
 	return int(e>>16) + int(f.take(n)), nil
-}
-
-// fast decodes symbols while there is input for a round and room for a match. Only
-// the low six bits of nbits count here, which saves a mask for each symbol. Each round
-// begins with full bits and the next symbol's entry already looked up, so that the
-// lookup overlaps with copying the previous match.
-func (f *inflater) fast() error {
-	var (
-		in    = &f.in
-		pos   = f.pos
-		stop  = f.end - inRound
-		bits  = f.bits
-		nbits = f.nbits
-		out   = f.out
-		w     = f.w
-		lit   = &f.lit
-		what  = ""
-	)
-	bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-	pos += int(^nbits>>3) & 7
-	nbits |= 56
-	e := lit[bits&(1<<litBits-1)]
-	for pos <= stop && w < outLimit {
-		if at := w & (outSize - 1); e >= isLiteral {
-			bits, nbits = bits>>e.drop(), nbits-uint(e)
-			out[at] = byte(e >> 16)
-			w++
-			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				out[at+1] = byte(e >> 16)
-				w++
-				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-					bits, nbits = bits>>e.drop(), nbits-uint(e)
-					out[at+2] = byte(e >> 16)
-					w++
-					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-					pos += int(^nbits>>3) & 7
-					nbits |= 56
-					e = lit[bits&(1<<litBits-1)]
-					continue
-				}
-			}
-		}
-		if e&isOther != 0 {
-			if e&isSubtable != 0 {
-				e = lit[e.second(bits, litBits)&(litSize-1)]
-			}
-			if e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				out[w&(outSize-1)] = byte(e >> 16)
-				w++
-				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-				pos += int(^nbits>>3) & 7
-				nbits |= 56
-				e = lit[bits&(1<<litBits-1)]
-				continue
-			}
-			if e&isOther != 0 {
-				if e&isEnd == 0 {
-					what = "symbol that does not exist"
-					break
-				}
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
-				f.endBlock()
-				return nil
-			}
-		}
-		length := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
-
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
-		e = f.dist[bits&(1<<distBits-1)]
-		if e&isOther != 0 {
-			if e&isSubtable != 0 {
-				e = f.dist[e.second(bits, distBits)&(distSize-1)]
-			}
-			if e&isOther != 0 {
-				what = "distance that does not exist"
-				break
-			}
-		}
-		distance := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
-		if distance > w-f.base {
-			what = "distance to before the beginning"
-			break
-		}
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
-		e = lit[bits&(1<<litBits-1)]
-		at, from := w&(outSize-1), (w-distance)&(outSize-1)
-		w += length
-		switch {
-		case distance >= 8:
-			// Most matches end within two words, without a loop to predict.
-			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
-			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
-			for n := 16; n < length; n += 8 {
-				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+n)&(outSize-1):]))
-			}
-		case distance == 1:
-			run := uint64(out[from]) * 0x0101010101010101
-			for n := 0; n < length; n += 8 {
-				binary.LittleEndian.PutUint64(out[(at+n)&(outSize-1):], run)
-			}
-		default:
-			for n := range length {
-				out[(at+n)&(outSize-1)] = out[(from+n)&(outSize-1)]
-			}
-		}
-	}
-	f.bits, f.nbits, f.pos, f.w = bits, nbits&63, pos, w
-	if what != "" {
-		return f.corrupt(what)
-	}
-	return nil
 }

@@ -12,12 +12,12 @@ const (
 
 const (
 	litBits  = 11 // looked up at a time for a literal or a length
-	distBits = 8  // the same for a distance
+	distBits = 9  // the same for a distance
 
 	lengthBits = 7 // the longest code for the lengths of codes
 
-	// The second tables need at most 2342 and 402 entries in all (zlib's enough.c, for
-	// 288 codes by 11 bits and 32 by 8). Powers of two save bounds checks.
+	// The second tables need at most 2342 and 594 entries in all (zlib's enough.c, for
+	// 288 codes by 11 bits and 32 by 9). Powers of two save bounds checks.
 	litSize  = 4096
 	distSize = 1024
 )
@@ -25,39 +25,62 @@ const (
 // An entry of a table tells what the next bits mean:
 //
 //	31     it is a literal
-//	16-23  the literal; 16-30 the base of a length or a distance; the index of a
-//	       second table
-//	15     something else: see 13 and 14
-//	14     a second table has to be consulted
-//	13     end of block; without 13 and 14, no code has these bits
-//	8-11   bits of the code; for a second table, bits of its index
-//	0-5    bits to drop: those of the code and its extra bits
+//	16-30  the literal; the length, or the base of a length or a distance; the index of
+//	       a second table
+//	12-15  bits of the code, 0 if no code has these bits; of the index of a second table
+//	11     it is none of the usual, see below
+//	6-10   of a length: bits to drop, those of the code and its extra bits; of others,
+//	       those of the code
+//	0-5    of a literal or a distance: bits to drop; of others 0
+//
+// So a literal can be dropped without asking whether it is one. With bit 11, it is the base
+// of a length, to which its extra bits have to be added, or, with one of these:
+//
+//	30     a second table has to be consulted
+//	29     end of block
+//	28     no code, or a symbol that does not exist
 type entry uint32
 
 const (
 	isLiteral  entry = 1 << 31
-	isOther    entry = 1 << 15
-	isSubtable entry = 1 << 14
-	isEnd      entry = 1 << 13
-	noCode           = isOther
+	isOther    entry = 1 << 11
+	isSubtable entry = 1 << 30
+	isEnd      entry = 1 << 29
+	isBad      entry = 1 << 28
+	noCode           = isOther | isBad
 )
 
-// drop is the number of bits that e stands for.
+// drop is the number of bits of a literal or a distance, otherwise 0.
 func (e entry) drop() uint { return uint(e) & 63 }
 
-// codeLen is the number of bits of the code itself, 0 if e is not a code.
-func (e entry) codeLen() uint { return uint(e>>8) & 15 }
+// middle is the number of bits of a length, or of the code of a distance. It is wrong with
+// isOther.
+func (e entry) middle() uint { return uint(e>>6) & 63 }
 
-// value is the base of a length or a distance plus its extra bits, taken from b,
-// which begins with the code.
-func (e entry) value(b uint64) int {
-	return int(e>>16) + int(b&(1<<e.drop()-1)>>e.codeLen())
+// total is the number of bits that any e stands for.
+func (e entry) total() uint { return max(uint(e)&63, uint(e>>6)&31) }
+
+// codeLen is the number of bits of the code itself, 0 if e is not a code.
+func (e entry) codeLen() uint { return uint(e>>12) & 15 }
+
+// is reports whether e has isOther and kind.
+func (e entry) is(kind entry) bool { return e&(isOther|kind) == isOther|kind }
+
+// length is the base of a length plus its extra bits, taken from b, which begins with the
+// code.
+func (e entry) length(b uint64) uint {
+	return uint(e>>16) + uint(b&(1<<e.total()-1)>>e.codeLen())
+}
+
+// distance is the same for a distance.
+func (e entry) distance(b uint64) uint {
+	return uint(e>>16) + uint(b&(1<<e.drop()-1)>>e.middle())
 }
 
 // second is the index of the entry in the second table, for the bits of b after the
 // first root ones.
 func (e entry) second(b uint64, root uint) uint64 {
-	return uint64(e>>16) + b>>root&(1<<e.codeLen()-1)
+	return uint64(e>>16&0xfff) + b>>root&(1<<e.codeLen()-1)
 }
 
 // RFC 1951, 3.2.5: the base and the extra bits of each symbol.
@@ -78,7 +101,7 @@ var litEntries, distEntries = func() (lit [288]entry, dist [32]entry) {
 		case i == 256:
 			lit[i] = isOther | isEnd
 		case i < maxLitCodes:
-			lit[i] = entry(lengthBase[i-257])<<16 | entry(lengthExtra[i-257])
+			lit[i] = isOther | entry(lengthBase[i-257])<<16 | entry(lengthExtra[i-257])<<6
 		default:
 			lit[i] = noCode
 		}
@@ -137,43 +160,101 @@ func build(table []entry, root uint, lens []uint8, symbols []entry) bool {
 		return false
 	}
 	if c.maxLen <= 1 { // some entries get no code
-		for i := range table[:1<<root] {
-			table[i] = noCode
+		table[0], table[1] = noCode, noCode
+	}
+	var (
+		huff    uint // the next code, its first bit the highest
+		rest    = c.sorted[:c.symbols]
+		lengths [len(lengthBase)]uint16 // codes of lengths with extra bits
+		extra   int                     // in lengths
+	)
+	// A table for codes up to n bits, twice, is one for codes up to n+1 bits.
+	for n := uint(1); n <= root; n++ {
+		huff <<= 1
+		for _, sym := range rest[:c.count[n]] {
+			at := reverse(huff, n)
+			huff++
+			e := symbols[sym].coded(n)
+			switch {
+			case e&isOther == 0 || e&(isEnd|isBad) != 0:
+			case e.total() == n:
+				e -= isOther
+			default:
+				lengths[extra] = uint16(at)
+				extra++
+			}
+			table[at] = e
+		}
+		rest = rest[c.count[n]:]
+		if n < root {
+			copy(table[1<<n:2<<n], table[:1<<n])
 		}
 	}
+	for _, at := range lengths[:extra] {
+		addExtra(table, root, uint(at))
+	}
+	if len(rest) > 0 {
+		c.seconds(table, root, huff, lens, symbols, rest)
+	}
+	return true
+}
+
+// coded is the entry of a symbol whose code has n bits, from e, which has none.
+func (e entry) coded(n uint) entry {
+	e += entry(n) * (1<<12 + 1<<6)
+	if e&isOther == 0 {
+		e += entry(n)
+	}
+	return e
+}
+
+// reverse is the code huff of n bits, first bit lowest: deflate sends the highest first.
+func reverse(huff, n uint) uint { return uint(bits.Reverse16(uint16(huff))) >> (16 - n) }
+
+// seconds adds the second tables, for the symbols in rest, whose codes are longer than
+// root. The last shorter code is the one before huff.
+func (c *code) seconds(table []entry, root, huff uint, lens []uint8, symbols []entry, rest []uint16) {
 	var (
 		prefix = uint(1) << root // of the current second table; none yet
 		start  uint
 		size   uint              // bits of its index
 		next   = uint(1) << root // index of the next second table
-		huff   uint              // the current code
-		length uint
+		length = root
 	)
-	for _, sym := range c.sorted[:c.symbols] {
+	for _, sym := range rest {
 		n := uint(lens[sym])
 		huff <<= n - length
 		length = n
-		first := uint(bits.Reverse16(uint16(huff))) >> (16 - n) // deflate sends codes highest bit first
+		first := reverse(huff, n)
 		huff++
-		e := symbols[sym] + entry(n)<<8 + entry(n)
-		if n <= root {
-			for i := first; i < 1<<root; i += 1 << n {
-				table[i] = e
-			}
-			c.count[n]--
-			continue
-		}
 		if p := first & (1<<root - 1); p != prefix {
 			prefix, start, size = p, next, c.secondBits(n, root)
 			next += 1 << size
-			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<8 | entry(root)
+			table[p] = isOther | isSubtable | entry(start)<<16 | entry(size)<<12 | entry(root)<<6
 		}
+		e := symbols[sym].coded(n)
 		for i := first >> root; i < 1<<size; i += 1 << (n - root) {
 			table[start+i] = e
 		}
 		c.count[n]--
 	}
-	return true
+}
+
+// addExtra puts the value of its extra bits into the entries of a length whose code, n bits
+// at huff, and extra bits fit in an index of root bits.
+func addExtra(table []entry, root, huff uint) {
+	e := table[huff]
+	n, all := e.codeLen(), e.total()
+	if all > root {
+		return
+	}
+	e += entry(all-n)<<12 - isOther
+	for v := huff; v < 1<<all; v += 1 << n {
+		for i := v; i < 1<<root; i += 1 << all {
+			table[i] = e
+		}
+		e += 1 << 16
+	}
 }
 
 // secondBits is the size, in bits, of the second table whose first code has n bits:

@@ -77,22 +77,18 @@ func (s *tokens) execute(f *inflater, p place) place {
 		length, distance := int(t&0xff)+3, int(t>>8&(windowSize-1))+1
 		at, from := w&(outSize-1), (w-distance)&(outSize-1)
 		w += length
-		switch {
-		case distance >= 8:
-			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
-			binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
-			for i := 16; i < length; i += 8 {
-				binary.LittleEndian.PutUint64(out[(at+i)&(outSize-1):], binary.LittleEndian.Uint64(out[(from+i)&(outSize-1):]))
-			}
-		case distance == 1:
-			run := uint64(out[from]) * 0x0101010101010101
-			for i := 0; i < length; i += 8 {
-				binary.LittleEndian.PutUint64(out[(at+i)&(outSize-1):], run)
-			}
-		default:
-			for i := range length {
-				out[(at+i)&(outSize-1)] = out[(from+i)&(outSize-1)]
-			}
+		if distance < 8 {
+			out.repeat(uint(at), uint(distance), uint(length))
+			continue
+		}
+		binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[from:]))
+		binary.LittleEndian.PutUint64(out[at+8:], binary.LittleEndian.Uint64(out[from+8:]))
+		binary.LittleEndian.PutUint64(out[at+16:], binary.LittleEndian.Uint64(out[from+16:]))
+		binary.LittleEndian.PutUint64(out[at+24:], binary.LittleEndian.Uint64(out[from+24:]))
+		for i := 32; i < length; i += 16 {
+			to, of := (at+i)&(outSize-1), (from+i)&(outSize-1)
+			binary.LittleEndian.PutUint64(out[to:], binary.LittleEndian.Uint64(out[of:]))
+			binary.LittleEndian.PutUint64(out[to+8:], binary.LittleEndian.Uint64(out[of+8:]))
 		}
 	}
 	f.w = w
@@ -157,78 +153,66 @@ func (t *tokenizer) symbols() error {
 		lit   = &t.lit
 		bad   = false
 	)
-	bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-	pos += int(^nbits>>3) & 7
-	nbits |= 56
+	bits, nbits, pos = refill(in, bits, nbits, pos)
 	e := lit[bits&(1<<litBits-1)]
 	for pos <= stop && n <= tokenLimit && l <= litLimit {
-		if at := l & (litCount - 1); e >= isLiteral {
-			bits, nbits = bits>>e.drop(), nbits-uint(e)
-			s.lit[at] = byte(e >> 16)
+		s.lit[l&(litCount-1)] = byte(e >> 16)
+		l += int(e >> 31)
+		bits, nbits = bits>>e.drop(), nbits-uint(e)
+		e = lit[bits&(1<<litBits-1)]
+		d := t.dist[bits>>e.middle()&(1<<distBits-1)]
+		if e >= isLiteral {
+			s.lit[l&(litCount-1)] = byte(e >> 16)
 			l++
-			if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
-				s.lit[at+1] = byte(e >> 16)
-				l++
-				if e = lit[bits&(1<<litBits-1)]; e >= isLiteral {
-					bits, nbits = bits>>e.drop(), nbits-uint(e)
-					s.lit[at+2] = byte(e >> 16)
-					l++
-					bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-					pos += int(^nbits>>3) & 7
-					nbits |= 56
-					e = lit[bits&(1<<litBits-1)]
-					continue
-				}
-			}
+			bits, nbits = bits>>e.drop(), nbits-uint(e)
+			e = lit[bits&(1<<litBits-1)]
+			bits, nbits, pos = refill(in, bits, nbits, pos)
+			continue
 		}
+		length := uint(e >> 16)
 		if e&isOther != 0 {
 			if e&isSubtable != 0 {
 				e = lit[e.second(bits, litBits)&(litSize-1)]
 			}
 			if e >= isLiteral {
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
 				s.lit[l&(litCount-1)] = byte(e >> 16)
 				l++
-				bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-				pos += int(^nbits>>3) & 7
-				nbits |= 56
+				bits, nbits = bits>>e.drop(), nbits-uint(e)
 				e = lit[bits&(1<<litBits-1)]
+				bits, nbits, pos = refill(in, bits, nbits, pos)
 				continue
 			}
-			if e&isOther != 0 {
-				if e&isEnd == 0 {
-					bad = true
-					break
-				}
-				bits, nbits = bits>>e.drop(), nbits-uint(e)
+			if e&isBad != 0 {
+				bad = true
+				break
+			}
+			if e&isEnd != 0 {
+				bits, nbits = bits>>e.total(), nbits-e.total()
 				t.bits, t.nbits, t.pos, s.l, s.n = bits, nbits&63, pos, l, n
 				t.endBlock()
 				return nil
 			}
+			length = e.length(bits)
+			bits, nbits = bits>>e.total(), nbits-e.total()
+			d = t.dist[bits&(1<<distBits-1)]
+			bits, nbits, pos = refill(in, bits, nbits, pos)
+		} else {
+			bits, nbits = bits>>e.middle(), nbits-uint(e>>6)
 		}
-		length := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
-
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
-		e = t.dist[bits&(1<<distBits-1)]
-		if e&isOther != 0 {
-			if e&isSubtable != 0 {
-				e = t.dist[e.second(bits, distBits)&(distSize-1)]
+		if d&isOther != 0 {
+			bits, nbits, pos = refill(in, bits, nbits, pos)
+			if d&isSubtable != 0 {
+				d = t.dist[d.second(bits, distBits)&(distSize-1)]
 			}
-			if e&isOther != 0 {
+			if d&isOther != 0 {
 				bad = true
 				break
 			}
 		}
-		distance := e.value(bits)
-		bits, nbits = bits>>e.drop(), nbits-uint(e)
-		bits |= binary.LittleEndian.Uint64(in[pos&(inSize-1):]) << (nbits & 63)
-		pos += int(^nbits>>3) & 7
-		nbits |= 56
+		distance := d.distance(bits)
+		bits, nbits = bits>>d.drop(), nbits-uint(d)
 		e = lit[bits&(1<<litBits-1)]
+		bits, nbits, pos = refill(in, bits, nbits, pos)
 		if l-s.at > maxRun {
 			s.l, s.n = l, n
 			s.flush(maxRun)

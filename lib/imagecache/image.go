@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/layout"
 )
 
 // An Image is an image that a cache lists.
@@ -143,4 +144,17 @@ func filter(images []Image, keep func(*Image) bool) (found []Image) {
 		}
 	}
 	return found
+}
+
+// entry tells the entries of a cache apart.
+func (im *Image) entry() [4]string {
+	return [4]string{listOf(im), im.Name, im.Manifest.String(), im.Platform}
+}
+
+// listOf returns the file that lists im.
+func listOf(im *Image) string {
+	if im.Dropped {
+		return cas.DroppedIndex
+	}
+	return layout.Index
 }

@@ -187,7 +187,7 @@ func TestSelect(t *testing.T) {
 		if err == nil {
 			var numbers []int
 			for _, im := range found {
-				numbers = append(numbers, slices.IndexFunc(images, func(x Image) bool { return x.isSame(&im) }))
+				numbers = append(numbers, slices.IndexFunc(images, func(x Image) bool { return x.entry() == im.entry() }))
 			}
 			got = fmt.Sprint(numbers)
 		} else if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAmbiguous) {

@@ -91,20 +91,19 @@ func (im *Image) lastUsed() time.Time {
 // Files that a process uses stay, for a later Prune. An image that is no longer listed, or
 // not in this way, is left out of the report. See Prune for errors.
 func Remove(ctx context.Context, s *cas.Store, images []Image) (Report, error) {
+	meant := map[[4]string]bool{}
+	for i := range images {
+		meant[images[i].entry()] = true
+	}
 	return sweep(ctx, s, func(g *gardener) error {
 		var plan plan
 		for _, im := range g.images {
-			if slices.ContainsFunc(images, func(x Image) bool { return x.isSame(im) }) {
+			if meant[im.entry()] {
 				g.add(&plan, im)
 			}
 		}
 		return g.remove(plan)
 	})
-}
-
-// isSame reports whether x and y are one entry.
-func (x *Image) isSame(y *Image) bool {
-	return x.Name == y.Name && x.Manifest == y.Manifest && x.Platform == y.Platform && x.Dropped == y.Dropped
 }
 
 // gardener removes files of a cache.

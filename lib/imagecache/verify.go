@@ -301,16 +301,3 @@ func (v *verifier) isBad(d digest.Digest) bool {
 	_, bad := v.bad[layout.BlobName(d)]
 	return bad && layout.CheckDigest(d) == nil
 }
-
-// entry tells the entries of a cache apart.
-func (im *Image) entry() [4]string {
-	return [4]string{listOf(im), im.Name, im.Manifest.String(), im.Platform}
-}
-
-// listOf returns the file that lists im.
-func listOf(im *Image) string {
-	if im.Dropped {
-		return cas.DroppedIndex
-	}
-	return layout.Index
-}

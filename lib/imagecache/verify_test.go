@@ -396,3 +396,23 @@ func TestVerifyHostile(t *testing.T) {
 		t.Errorf("a FIFO opens: %v", err)
 	}
 }
+
+// TestRepairReplaced: a damaged file that another process has replaced meanwhile stays.
+func TestRepairReplaced(t *testing.T) {
+	s := open(t, t.TempDir())
+	b := build(t, s, "a", 1)
+	path := filepath.Join(s.Dir(), b.flat)
+	good, err := os.ReadFile(path)
+	must(t, err)
+	damage(t, s, b.flat, flip)
+	v := verify(t, s, VerifyOptions{Repair: true, Progress: func(done, total int64) {
+		if done == total {
+			must(t, os.WriteFile(path+"2", good, 0o444))
+			must(t, os.Rename(path+"2", path))
+		}
+	}})
+	wantFaults(t, v, b.flat+": damaged")
+	if got, err := os.ReadFile(path); err != nil || string(got) != string(good) || v.Unrepaired() != 1 {
+		t.Errorf("%v, %+v", err, v.Faults)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"ocipipe/lib/layer"
 	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
 )
 
 // largeTar is a layer of a few MB, which no buffer holds.
@@ -292,5 +295,58 @@ func TestOpenCloses(t *testing.T) {
 		}
 	}
 	w.Close()
+	before.Left(t)
+}
+
+// TestFileClosed closes a layer in a file while another goroutine reads a content: when Close
+// has returned, nothing reads the file.
+func TestFileClosed(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "layer.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Write(rawTar(raw{name: "large", size: "77777777777"})[:512])
+	if err := f.Truncate(9 << 30); err != nil {
+		t.Fatal(err)
+	}
+	f.Seek(0, io.SeekStart)
+	before := reftest.RunningNow(t)
+	src, err := layer.NewReader(f, layer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := src.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := e.Content.WriteTo(io.Discard)
+		done <- err
+	}()
+	where := func() int64 {
+		off, err := f.Seek(0, io.SeekCurrent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return off
+	}
+	for where() < 16<<20 {
+		runtime.Gosched()
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	at := where()
+	if err := <-done; !errors.Is(err, tree.ErrClosed) {
+		t.Errorf("content: %v", err)
+	}
+	if now := where(); now != at {
+		t.Errorf("%d bytes were read after Close", now-at)
+	}
+	if _, err := src.Next(); !errors.Is(err, tree.ErrClosed) {
+		t.Errorf("next entry: %v", err)
+	}
 	before.Left(t)
 }

@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"bufio"
 	"context"
 	_ "crypto/sha256" // an algorithm of diff-ids
 	_ "crypto/sha512" // another
@@ -9,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"sync/atomic"
 
@@ -72,7 +72,7 @@ type Options struct {
 type Reader struct {
 	opts     Options
 	tar      *tarReader
-	ahead    *blockio.Ahead
+	below    io.Closer // of tar.in
 	unpacked io.ReadCloser
 	stop     func() // ends the wait for the window
 	hash     hash.Hash
@@ -91,7 +91,7 @@ type Reader struct {
 }
 
 // NewReader starts to read the layer r, a tar that may be compressed with gzip or zstd.
-// Goroutines decompress and hash it until Close, which the caller calls. The caller also
+// Goroutines may decompress and hash it until Close, which the caller calls. The caller also
 // closes r.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if opts.meter == nil {
@@ -122,28 +122,16 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if kind != compression.Plain {
 		l.tar.file = nil
 	}
-	l.ahead = blockio.NewAhead(l.unpacked, tap)
-	l.tar.in = l.ahead
+	if l.tar.file != nil && tap == nil {
+		in := &inTurns{r: l.unpacked}
+		l.tar.in, l.below = bufio.NewReaderSize(in, inTurnsBuf), in
+	} else {
+		in := blockio.NewAhead(l.unpacked, tap)
+		l.tar.in, l.below = in, in
+	}
 	l.names = newNames(opts.meter, func(e *tree.Entry) { l.queue = append(l.queue, e) })
 	l.names.givesAway = opts.GivesAway
 	return l, nil
-}
-
-// inFile returns r if it is a regular file, and its offset, else nil.
-func inFile(r io.Reader) (*os.File, int64) {
-	f, ok := r.(*os.File)
-	if !ok {
-		return nil, 0
-	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, 0
-	}
-	off, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil, 0
-	}
-	return f, off
 }
 
 // Close stops reading. After it has returned nothing reads the input, which it does not
@@ -153,7 +141,7 @@ func inFile(r io.Reader) (*os.File, int64) {
 func (l *Reader) Close() error {
 	l.closed.Store(true)
 	l.stop()
-	l.ahead.Close()
+	l.below.Close()
 	return errors.Join(l.unpacked.Close(), l.aufs.close())
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/erofs"
 	erofsread "ocipipe/lib/erofs/read"
@@ -25,6 +26,7 @@ type materializer struct {
 	use    *cas.Use // nil if the cache cannot be written
 	layers []*layerImage
 	fsmeta *imageFile
+	upper  *atomicfile.File // not in its place yet
 	result Result
 	built  atomic.Bool // something was built
 }

@@ -40,7 +40,7 @@ func TestLowestFailure(t *testing.T) {
 	p.Index(ocitest.Named(p.Image(t, ocitest.Image{Platform: ocitest.AMD64, Layers: layers, DiffIDs: ids, Compression: "gzip"}), "x"))
 	dir := p.Dir(t)
 	before := reftest.RunningNow(t)
-	for n := range 40 {
+	for n := range 16 {
 		b.dir = filepath.Join(t.TempDir(), fmt.Sprint(n))
 		_, err := b.run(t.Context(), "oci:"+dir+":x", func(o *Options, _ *cas.Options) {
 			o.Jobs = 1 + n%8
@@ -145,7 +145,7 @@ func TestLyingRegistry(t *testing.T) {
 // TestManyLayers makes an image of more layers than most have, with one job and with many.
 func TestManyLayers(t *testing.T) {
 	b := newBench(t)
-	b.AddImage("r", "v1", stack(t, 150)...)
+	b.AddImage("r", "v1", stack(t, 110)...)
 	before := reftest.RunningNow(t)
 	first := b.mustRun("r:v1", func(o *Options, _ *cas.Options) { o.Jobs, o.Pull.Jobs = 1, 1 })
 	want := contents(t, first)
@@ -199,6 +199,7 @@ func TestPermissions(t *testing.T) {
 func TestHostileStrings(t *testing.T) {
 	b := newBench(t)
 	const hostile = "../\x1b[2J\u009b31m\u202e\n\"x"
+	const manifestType = "application/vnd.oci.image.manifest.v1+json"
 	layer := stack(t, 1)[0]
 	conf, err := json.Marshal(map[string]any{
 		"architecture": "amd64", "os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": []digest.Digest{digest.FromBytes(layer)}},
@@ -207,8 +208,8 @@ func TestHostileStrings(t *testing.T) {
 	must(t, err)
 	p := ocitest.NewPack()
 	c := p.Blob(digest.SHA256, "application/vnd.oci.image.config.v1+json", conf)
-	m := p.Blob(digest.SHA256, "application/vnd.oci.image.manifest.v1+json", manifest.Encode(manifest.Document{
-		SchemaVersion: 2, MediaType: "application/vnd.oci.image.manifest.v1+json", Config: &c, Layers: []manifest.Descriptor{p.Blob(digest.SHA256, "application/vnd.oci.image.layer.v1.tar", layer)},
+	m := p.Blob(digest.SHA256, manifestType, manifest.Encode(manifest.Document{
+		SchemaVersion: 2, MediaType: manifestType, Config: &c, Layers: []manifest.Descriptor{p.Blob(digest.SHA256, "application/vnd.oci.image.layer.v1.tar", layer)},
 	}))
 	p.Index(ocitest.Named(m, hostile))
 	r := b.mustRun("oci:"+p.Dir(t), func(o *Options, _ *cas.Options) { o.Pull.As = "x" })

@@ -85,7 +85,7 @@ func TestFullDisk(t *testing.T) {
 		failed := 0
 		for _, s := range sizes {
 			must(t, os.RemoveAll(b.dir))
-			must(t, os.RemoveAll(upper))
+			must(t, os.WriteFile(upper, []byte("old"), 0o600))
 			d.limit(s.pages, s.inodes)
 			err := b.tryFull(c.ref, change)
 			if err != nil {
@@ -95,6 +95,9 @@ func TestFullDisk(t *testing.T) {
 				}
 			}
 			b.checkComplete(want)
+			if now, rerr := os.ReadFile(upper); (string(now) != "old") != (err == nil) {
+				t.Errorf("the upper disk: %d bytes, %v", len(now), rerr)
+			}
 			d.limit(16384, 10000)
 			r := b.mustRun(c.ref, change)
 			b.checkNoTemporary()

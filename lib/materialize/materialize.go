@@ -18,7 +18,7 @@ import (
 
 // ABI is the version of all that makes artifacts: reading layers, merging them, and the
 // writers of file systems. It goes up when the bytes of any artifact change.
-const ABI = "1"
+const ABI = "2"
 
 // Materialize makes the artifacts of an image that opts ask for, or finds them in the cache.
 // After success all of them are complete and durable, every layer of the image has been
@@ -47,6 +47,9 @@ func Materialize(ctx context.Context, opts Options) (*Result, error) {
 		return nil, err
 	}
 	m.tidy(ctx)
+	if err := m.commitUpper(); err != nil {
+		return nil, err
+	}
 	m.result.Seconds.Total = seconds(start)
 	return &m.result, nil
 }
@@ -198,6 +201,9 @@ func (m *materializer) close() {
 		l.close()
 	}
 	m.fsmeta.close()
+	if m.upper != nil {
+		m.upper.Abort()
+	}
 	m.img.Close()
 	if m.use != nil {
 		m.use.Release()

@@ -13,8 +13,8 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// buildUpper makes a new upper disk, whose root has the attributes of the root of the
-// image.
+// buildUpper writes a new upper disk, whose root has the attributes of the root of the image.
+// It takes its place when all else has succeeded; see commitUpper.
 func (m *materializer) buildUpper(ctx context.Context) (err error) {
 	done := m.opts.staged(StageUpper)
 	defer func() { done(err) }()
@@ -27,7 +27,7 @@ func (m *materializer) buildUpper(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer out.Abort()
+	m.upper = out
 	w, err := ext4.NewWriter(ctx, out, ext4.Options{
 		Upper: true, Size: u.Size, Below: m.below, Mtime: m.opts.Flat.Mtime, Clamp: m.opts.Flat.Clamp, Epoch: m.opts.Flat.Epoch, Warn: m.opts.Warn,
 	})
@@ -37,11 +37,15 @@ func (m *materializer) buildUpper(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", u.Path, err)
 	}
-	if err := out.Commit(); err != nil {
-		return err
-	}
 	m.result.Upper = &Disk{Path: path, Size: u.Size, DiskSize: u.Size, Made: Made{Built: true, Seconds: seconds(start)}}
 	return nil
+}
+
+func (m *materializer) commitUpper() error {
+	if m.upper == nil {
+		return nil
+	}
+	return m.upper.Commit()
 }
 
 // below looks up the root of the image: it has the attributes that the uppermost layer with

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 
 	"ocipipe/lib/compression"
@@ -160,8 +159,6 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, layout.Index, manifest.DockerList)
 }
 
-var archiveName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?(/.*)?$`)
-
 // IsArchiveName reports whether name, of an entry of a tar, says that the tar is an image
 // archive and not a layer. It is the name of the first entry that is not a directory, or of
 // a directory before it.
@@ -170,5 +167,20 @@ func IsArchiveName(name string) bool {
 	case layout.File, layout.Index, manifest.DockerList, legacyName, layout.Blobs:
 		return true
 	}
-	return strings.HasPrefix(name, layout.Blobs+"/") || archiveName.MatchString(name)
+	return strings.HasPrefix(name, layout.Blobs+"/") || isDigestName(name)
+}
+
+// isDigestName reports whether name is, or lies below, one that docker gives to configs and
+// layers: a digest, and perhaps an ending.
+func isDigestName(name string) bool {
+	name, _, _ = strings.Cut(name, "/")
+	digits := strings.TrimPrefix(name, "sha256:")
+	if len(digits) < 64 || strings.Trim(digits[:64], "0123456789abcdef") != "" {
+		return false
+	}
+	switch digits[64:] {
+	case "", ".json", ".tar", ".tar.gz":
+		return true
+	}
+	return false
 }

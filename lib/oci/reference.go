@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
@@ -27,12 +28,14 @@ type selector struct {
 	digest digest.Digest
 }
 
-var atDigest = regexp.MustCompile(`^(.*)@([a-z0-9+._-]+:[0-9a-zA-Z]+)$`)
+var atDigest = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.*)@([a-z0-9+._-]+:[0-9a-zA-Z]+)$`)
+})
 
 // splitPath splits PATH[:TAG|@DIGEST]. If s exists as a path, there is no tag. Otherwise
 // the path is the shortest one that exists; if none does, it ends before the first colon.
 func splitPath(s string) (string, selector, error) {
-	if m := atDigest.FindStringSubmatch(s); m != nil && !exists(s) {
+	if m := atDigest().FindStringSubmatch(s); m != nil && !exists(s) {
 		d := digest.Digest(m[2])
 		return m[1], selector{digest: d}, checkDigest(d)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Platform is a system that an image runs on, in the JSON of indexes and configurations.
@@ -49,7 +50,9 @@ func (p Platform) IsUnknown() bool { return p.OS == "unknown" && p.Architecture 
 
 // systemPart matches the first part of a platform: OS or OS(VERSION+FEATURE...), where the
 // version or the features may be left out.
-var systemPart = regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
+var systemPart = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([^()+]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?$`)
+})
 
 // Parse parses OS/ARCH[/VARIANT], or the form of Full; "" is linux on this architecture.
 func Parse(s string) (Platform, error) {
@@ -60,7 +63,7 @@ func Parse(s string) (Platform, error) {
 	if len(f) < 2 || len(f) > 3 || slices.Contains(f, "") {
 		return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 	}
-	m := systemPart.FindStringSubmatch(f[0])
+	m := systemPart().FindStringSubmatch(f[0])
 	if m == nil {
 		return Platform{}, fmt.Errorf("platform %q: want OS or OS(VERSION+FEATURE...) before the slash", s)
 	}

@@ -37,6 +37,25 @@ type got struct {
 
 // readAll reads a stream to its end.
 func readAll(r io.Reader, opts ReaderOptions) (list []got, props []Property, err error) {
+	return readTo(r, opts, func(b *bytes.Buffer) io.Writer { return b })
+}
+
+// readLending is readAll into memory that the writer lends.
+func readLending(r io.Reader, opts ReaderOptions) (list []got, props []Property, err error) {
+	return readTo(r, opts, func(b *bytes.Buffer) io.Writer { return lender{b} })
+}
+
+// lender is a blockio.Lender. Each time it lends another number of bytes.
+type lender struct{ *bytes.Buffer }
+
+func (l lender) Lend() []byte {
+	l.Grow(directMin + l.Len()%directMin)
+	b := l.AvailableBuffer()
+	return b[:cap(b)]
+}
+
+// readTo reads a stream to its end, its contents through what wrap returns.
+func readTo(r io.Reader, opts ReaderOptions, wrap func(*bytes.Buffer) io.Writer) (list []got, props []Property, err error) {
 	s, err := NewReader(r, opts)
 	if err != nil {
 		return nil, nil, err
@@ -52,7 +71,7 @@ func readAll(r io.Reader, opts ReaderOptions) (list []got, props []Property, err
 		g := got{Entry: *e}
 		if e.Content != nil {
 			var b bytes.Buffer
-			if _, err := e.Content.WriteTo(&b); err != nil {
+			if _, err := e.Content.WriteTo(wrap(&b)); err != nil {
 				return list, s.Props(), err
 			}
 			g.data, g.Content = b.String(), nil

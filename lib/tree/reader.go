@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"ocipipe/lib/blockio"
 )
 
 // ReaderOptions are for NewReader.
@@ -290,7 +292,7 @@ func (c *streamContent) WriteTo(w io.Writer) (n int64, err error) {
 	}
 	s.content = nil
 	for s.payload > 0 {
-		b, err := s.in.take(s.payload)
+		b, err := s.in.takeInto(w, s.payload)
 		if err != nil {
 			return n, s.fail(err)
 		}
@@ -409,22 +411,28 @@ func (in *input) more() error {
 		in.base += int64(from)
 		in.pos, in.end, in.hashed = in.pos-from, in.end-from, in.pos-from
 	}
+	n, err := in.read(in.buf[in.end:min(in.end+chunk, len(in.buf))])
+	in.end += n
+	return err
+}
+
+// read reads at least one byte into p, or returns an error.
+func (in *input) read(p []byte) (int, error) {
 	for range 100 {
-		n, err := in.r.Read(in.buf[in.end:min(in.end+chunk, len(in.buf))])
-		in.end += n
+		n, err := in.r.Read(p)
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		in.err = err
 		if n > 0 {
-			return nil
+			return n, nil
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
 	in.err = io.ErrNoProgress
-	return in.err
+	return 0, in.err
 }
 
 // peek returns the next n bytes without taking them.
@@ -469,6 +477,40 @@ func (in *input) take(n int64) ([]byte, error) {
 	}
 	in.pos += len(b)
 	return b, nil
+}
+
+// directMin is how many bytes are worth a read of their own.
+const directMin = 64 << 10
+
+// takeInto is take of what is going to be written to w: if nothing is in the buffer, and w
+// lends memory, it reads into that memory.
+func (in *input) takeInto(w io.Writer, n int64) ([]byte, error) {
+	if in.pos < in.end || n < directMin || in.err != nil {
+		return in.take(n)
+	}
+	mem := blockio.Lend(w)
+	if len(mem) < directMin {
+		return in.take(n)
+	}
+	b := mem[:min(int64(len(mem)), n)]
+	m, err := in.read(b)
+	if err != nil {
+		return nil, err
+	}
+	in.pass(b[:m])
+	return b[:m], nil
+}
+
+// pass counts b, which was read and taken without the buffer, which is empty. It keeps the
+// window in which an abort line may be.
+func (in *input) pass(b []byte) {
+	in.crc = crc32.Update(in.crc, crc32.IEEETable, in.buf[in.hashed:in.pos])
+	in.crc = crc32.Update(in.crc, crc32.IEEETable, b)
+	at := in.offset() + int64(len(b))
+	kept := max(0, min(in.pos, abortWindow-len(b)))
+	copy(in.buf, in.buf[in.pos-kept:in.pos])
+	kept += copy(in.buf[kept:], b[max(0, len(b)-abortWindow):])
+	in.pos, in.end, in.hashed, in.base = kept, kept, kept, at-int64(kept)
 }
 
 // crcBefore returns the CRC of everything before the offset off, which must be in the

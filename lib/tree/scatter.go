@@ -12,6 +12,10 @@ import (
 type Scatter struct {
 	Put func(off int64, p []byte) error // takes the pieces, which are not empty, in order
 
+	// Memory lends memory for the next bytes, as blockio.Lender has it; nil lends none. The
+	// bytes that are written into it may come as several pieces.
+	Memory func() []byte
+
 	left []Extent // still to come, the first one maybe in part
 	buf  []Extent
 }
@@ -36,6 +40,14 @@ func (s *Scatter) Take(c Content, size int64, extents []Extent) error {
 		return fmt.Errorf("content ends %d bytes early: %w", (&Entry{Type: File, Extents: s.left}).DataSize(), io.ErrUnexpectedEOF)
 	}
 	return nil
+}
+
+// Lend makes a Scatter a blockio.Lender.
+func (s *Scatter) Lend() []byte {
+	if s.Memory == nil {
+		return nil
+	}
+	return s.Memory()
 }
 
 // Write takes the next bytes of the content.

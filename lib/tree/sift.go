@@ -47,6 +47,9 @@ func (s *Sifter) Write(p []byte) error {
 	return nil
 }
 
+// Pending reports whether zeros have been taken and not been passed on yet.
+func (s *Sifter) Pending() bool { return s.zeros > 0 }
+
 // End ends the file. Zeros at its end that do not fill a unit become a hole if short is
 // true or a hole was found before.
 func (s *Sifter) End(short bool) error {

@@ -11,8 +11,8 @@ type slabs struct {
 }
 
 const (
-	nodeSlab  = 64      // nodes that are made at a time
-	entrySlab = 16      // entries likewise
+	nodeSlab  = 16      // nodes that are made at a time
+	entrySlab = 2       // entries likewise
 	textSlab  = 2 << 10 // bytes of names likewise
 )
 

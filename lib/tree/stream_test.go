@@ -3,6 +3,7 @@ package tree
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"reflect"
@@ -138,13 +139,36 @@ func TestAbortAtBufferEdges(t *testing.T) {
 		for _, d := range []int{-len(line) - 1, -len(line), -len(line) + 1, -len(line) / 2, -2, -1, 0, 1} {
 			in := head + "./a type=file" + attrs + " size=99999999\n"
 			in += strings.Repeat("x", size+d-len(in)) + line
-			_, _, err := readAll(strings.NewReader(in), ReaderOptions{})
-			var cause *AbortError
-			if !errors.As(err, &cause) {
-				t.Fatalf("at %d%+d: %v", size, d, err)
+			for _, wrap := range []func(io.Reader) io.Reader{asItIs, iotest.HalfReader, small} {
+				_, _, err := readAll(wrap(strings.NewReader(in)), ReaderOptions{})
+				_, _, lent := readLending(wrap(strings.NewReader(in)), ReaderOptions{})
+				var cause *AbortError
+				if !errors.As(err, &cause) || !errors.As(lent, &cause) {
+					t.Fatalf("at %d%+d: %v, into lent memory: %v", size, d, err, lent)
+				}
+				cut := wrap(strings.NewReader(in[:len(in)-1]))
+				_, _, lent = readLending(cut, ReaderOptions{})
+				if want := fmt.Sprintf("tree stream is cut short at byte %d", len(in)-1); lent == nil || lent.Error() != want {
+					t.Fatalf("at %d%+d: %v, expected: %s", size, d, lent, want)
+				}
 			}
 		}
 	}
+}
+
+func asItIs(r io.Reader) io.Reader { return r }
+
+// small returns a reader of a few bytes at a time, fewer than an abort line may have.
+func small(r io.Reader) io.Reader { return &smallReads{r: r} }
+
+type smallReads struct {
+	r io.Reader
+	n int
+}
+
+func (s *smallReads) Read(p []byte) (int, error) {
+	s.n++
+	return s.r.Read(p[:min(len(p), 1+s.n*37%3000)])
 }
 
 // TestBufferEdges has lines and contents about as large as the buffers.
@@ -165,12 +189,14 @@ func TestBufferEdges(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, wrap := range []func(io.Reader) io.Reader{iotest.HalfReader, iotest.DataErrReader} {
-				back, _, err := readAll(wrap(strings.NewReader(text)), ReaderOptions{RequireCRC: true})
-				if err != nil {
-					t.Fatalf("%d%+d: %v", size, d, err)
+			for _, wrap := range []func(io.Reader) io.Reader{iotest.HalfReader, iotest.DataErrReader, small} {
+				for _, read := range []func(io.Reader, ReaderOptions) ([]got, []Property, error){readAll, readLending} {
+					back, _, err := read(wrap(strings.NewReader(text)), ReaderOptions{RequireCRC: true})
+					if err != nil {
+						t.Fatalf("%d%+d: %v", size, d, err)
+					}
+					same(t, back, list)
 				}
-				same(t, back, list)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ tools() { basename -a "$BIN"/*; }
 		[[ $tool != mkext4upper ]] || input=--size=64M # takes none
 		[[ $tool != erofs-patch ]] || input=--lower=x
 		[[ $tool != snapshot-pack ]] || input=verify
-		[[ $tool != oci-cache ]] || input='ls'
+		[[ $tool != oci-cache ]] || input=verify
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done

@@ -264,7 +264,7 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 	[[ $(<cache/index.json) == *'sha256:../../etc/passwd'* ]] || fail "$(<cache/index.json)"
 }
 
-@test "a read-only cache, and one of another user" {
+@test "a read-only cache" {
 	need_root
 	full_disk 64m
 	OCIPIPE_CACHE=$PWD/full/cache oci-materialize --quiet --as one oci:demo:demo >/dev/null

@@ -77,7 +77,7 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 @test "what is printed" {
 	run --separate-stderr oci-materialize --target all --upper 64M=upper.ext4 oci:demo:demo
 	assert_ok
-	[ "$(field '.version, .hit, .platform, .abi, (.layers | length), .reference, .upper.disk_size')" = $'1\nfalse\nlinux/amd64\n1\n3\n\n67108864' ] || show "another text"
+	[ "$(field '.version, .hit, .platform, .abi, (.layers | length), .reference, .upper.disk_size')" = $'1\nfalse\nlinux/amd64\n2\n3\n\n67108864' ] || show "another text"
 	[ "$(field '.manifest.digest')" = "sha256:$(oci-fetch --manifest oci:demo | sha256sum | cut -d' ' -f1)" ] || show "another manifest"
 	[ "$(field '.config.digest')" = "sha256:$(oci-fetch --config oci:demo | sha256sum | cut -d' ' -f1)" ] || show "another configuration"
 	[ "$(field '.layers[].digest')" = "$(digests oci:demo)" ] || show "other layers"
@@ -187,6 +187,60 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	assert_ok
 }
 
+@test "what is damaged, or in the way, in the cache" {
+	oci-materialize --as one --target flat --format ext4 --size 8M oci:demo:demo >first
+	flat=$(jq -r .flat.path first)
+	cp "$flat" good
+	echo more >>"$flat"
+	run --separate-stderr oci-materialize --pull never --target flat --format ext4 --size 8M --print flat one
+	assert_status 0
+	[[ $stderr == "oci-materialize: warning: $flat: "*": built anew" ]] || show "not named"
+	cmp "$flat" good
+	echo '{' >cache/index.json
+	mkfifo cache/refs.json
+	sleep 1000 3>&- <>cache/refs.json & # a writer that writes nothing
+	writer=$!
+	run --separate-stderr timeout 20 oci-materialize --as two oci:demo:demo
+	kill $writer
+	assert_status 0
+	[[ $stderr == *"$PWD/cache/index.json: not an index: "*": begun anew, and kept as $PWD/cache/index.json.damaged"* ]] || show "not named"
+	[ "$(<cache/index.json.damaged)" = '{' ] || fail "$(<cache/index.json.damaged)"
+	run --separate-stderr oci-materialize --pull never two
+	assert_ok
+	layer=$(jq -r '.layers[0].path' first)
+	rm -f "$layer"
+	mkdir "$layer"
+	run --separate-stderr oci-materialize --pull never two
+	assert_status 0
+	[ "$stderr" = "oci-materialize: warning: $layer: not a regular file: not used" ] || show "not named once"
+	rm "$layer"
+	mkdir -p "$layer/x"
+	run --separate-stderr oci-materialize --pull never two
+	assert_status 1
+	[[ $stderr == *"oci-materialize: two: cannot write to the cache: $layer: a directory is in the way: directory not empty"* ]] || show "not named"
+}
+
+@test "an image without layers is an empty directory" {
+	mkdir -p none/blobs/sha256
+	echo '{"imageLayoutVersion":"1.0.0"}' >none/oci-layout
+	blob() { # of standard input: its descriptor
+		cat >blob.tmp
+		d=$(sha256sum <blob.tmp | cut -d' ' -f1)
+		jq -nc --arg t "application/vnd.oci.image.$1.v1+json" --arg d "sha256:$d" --argjson s "$(stat -c %s blob.tmp)" '{mediaType: $t, digest: $d, size: $s}'
+		mv blob.tmp "none/blobs/sha256/$d"
+	}
+	config=$(echo '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}' | blob config)
+	manifest=$(jq -nc --argjson c "$config" '{schemaVersion: 2, config: $c, layers: []}' | blob manifest)
+	jq -nc --argjson m "$manifest" '{schemaVersion: 2, manifests: [$m]}' >none/index.json
+	for target in layers fsmeta vmdk flat all; do
+		run --separate-stderr oci-materialize --target $target --upper 64M=upper.ext4 oci:none
+		assert_ok
+		for f in $(field '.fsmeta.path, .flat.path | strings'); do
+			[ "$(erofs2tree --no-data "$f" | grep -vc '^#')" = 1 ] || fail "$target: $f"
+		done
+	done
+}
+
 @test "a read-only cache serves what it has" {
 	need_root
 	oci-materialize oci:demo:demo >/dev/null
@@ -244,6 +298,14 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	assert_error oci-materialize 1 'not a cache'
 }
 
+@test "an ext4 image that is too small names the flag that helps" {
+	run --separate-stderr oci-materialize --target flat --format ext4 --size 2M oci:demo:demo
+	assert_error oci-materialize 1 ''
+	size=$(sed -n 's/.*hint: --size \(.*\) is enough/\1/p' <<<"$stderr")
+	run --separate-stderr oci-materialize --target flat --format ext4 --size "$size" oci:demo:demo
+	assert_ok
+}
+
 @test "usage errors" {
 	for line in '' 'a b' '--target x oci:demo' '--format ext4 oci:demo' '--target flat --size 1G oci:demo' '--label x oci:demo' '--print flat oci:demo' \
 		'--print upper oci:demo' '--target flat --print vmdk oci:demo' '--target layers --print fsmeta oci:demo' '--upper 4G oci:demo' '--upper x=y oci:demo' \
@@ -252,8 +314,10 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 		run --separate-stderr oci-materialize $line
 		assert_error oci-materialize 2 ''
 	done
-	run --separate-stderr oci-materialize --as UPPER oci:demo
-	assert_error oci-materialize 1 'UPPER'
+	for name in UPPER ../../x /x 'x y' "x@sha256:$(printf %064d 1)"; do
+		run --separate-stderr oci-materialize --as "$name" oci:demo
+		assert_error oci-materialize 1 "\"$name\""
+	done
 }
 
 @test "outputs that fail, and readers that leave" {

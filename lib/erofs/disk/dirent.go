@@ -26,6 +26,7 @@ func (d Dirent) Encode(b []byte) {
 	binary.LittleEndian.PutUint64(b, d.Nid)
 	binary.LittleEndian.PutUint16(b[8:], d.Name)
 	b[10] = d.Kind
+	b[11] = 0
 }
 
 // DecodeDirent decodes the first DirentSize bytes of b.

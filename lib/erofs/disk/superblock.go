@@ -183,11 +183,10 @@ func ChecksumLen(bs int64) int64 {
 	return bs
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Checksum is the checksum of b, the ChecksumLen bytes at SuperOffset: CRC-32C without the
 // final inversion. The four bytes of the stored checksum count as zero.
 func Checksum(b []byte) uint32 {
+	castagnoli := crc32.MakeTable(crc32.Castagnoli) // not at the start: not every tool needs it
 	crc := crc32.Update(0, castagnoli, b[:magicSize])
 	crc = crc32.Update(crc, castagnoli, make([]byte, magicSize))
 	return ^crc32.Update(crc, castagnoli, b[2*magicSize:])

@@ -11,11 +11,9 @@ import (
 // record compute its checksum; those whose name begins with Seal store it. The journal
 // has checksums of its own: see lib/ext4/journal.
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // RawSum continues the checksum sum over p.
 func RawSum(sum uint32, p []byte) uint32 {
-	return ^crc32.Update(^sum, castagnoli, p)
+	return ^crc32.Update(^sum, crc32.MakeTable(crc32.Castagnoli), p)
 }
 
 func rawSum32(sum, v uint32) uint32 {

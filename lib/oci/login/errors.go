@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"sync"
 )
 
 // ErrProtocol is in the error for an answer that contradicts itself or the request, or that
@@ -21,11 +22,13 @@ type final struct{ error }
 
 func (f *final) Unwrap() error { return f.error }
 
-var webAddress = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>]*`)
+var webAddress = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>]*`)
+})
 
 // HideURLs returns s with each URL, which may be signed, replaced by its host.
 func HideURLs(s string) string {
-	return webAddress.ReplaceAllStringFunc(s, func(s string) string {
+	return webAddress().ReplaceAllStringFunc(s, func(s string) string {
 		if u, err := url.Parse(s); err == nil && u.Host != "" {
 			return u.Host
 		}

@@ -250,11 +250,13 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var secretLike = regexp.MustCompile(`(?i)secret|password|token|[{}]`)
+var secretLike = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)secret|password|token|[{}]`)
+})
 
 // complaint returns the part of a helper's message that may be shown on a terminal.
 func complaint(s string) string {
-	if secretLike.MatchString(s) { // perhaps its answer, with the secret
+	if secretLike().MatchString(s) { // perhaps its answer, with the secret
 		return "failed"
 	}
 	s, _, _ = strings.Cut(s, "\n")

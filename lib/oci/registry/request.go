@@ -154,7 +154,7 @@ func address(host, scheme string) string {
 // in the path of u, if there is one.
 func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
 	repo := ""
-	if m := repositoryPath.FindStringSubmatch(u.Path); m != nil {
+	if m := repositoryPath().FindStringSubmatch(u.Path); m != nil {
 		repo = m[1]
 	}
 	e.mu.Lock()
@@ -174,7 +174,9 @@ func (e *endpoint) elsewhere(u *url.URL) (*login.Login, error) {
 	return l, nil
 }
 
-var repositoryPath = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs)/[^/]+$`)
+var repositoryPath = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs)/[^/]+$`)
+})
 
 // maxOthers is how many logins of other hosts are kept.
 const maxOthers = 100

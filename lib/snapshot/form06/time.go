@@ -2,18 +2,21 @@ package form06
 
 import (
 	"regexp"
+	"sync"
 	"time"
 
 	"ocipipe/lib/snapshot/fault"
 )
 
 // Seconds of 60 are refused: package time does not know them.
-var timeForm = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
+var timeForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
+})
 
 // Time returns the normal form of an RFC 3339 time: UTC, with Z, and with as many digits
 // after the point as it takes, nine at most; further ones are cut off.
 func Time(s string) (string, error) {
-	m := timeForm.FindStringSubmatchIndex(s)
+	m := timeForm().FindStringSubmatchIndex(s)
 	if m == nil || len(s) > 100 {
 		return "", fault.Corrupt("created_at: %.60q is not a time of RFC 3339", s)
 	}

@@ -1,7 +1,6 @@
 package form07
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -16,11 +15,9 @@ const (
 	layerPrefix    = "layer_"
 )
 
-var hex32 = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
 func isID(id, prefix string) bool {
 	digits, ok := strings.CutPrefix(id, prefix)
-	return ok && hex32.MatchString(digits)
+	return ok && len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 // SnapshotID returns the identifier that a snapshot of form 0.6 has in this form.
@@ -32,14 +29,20 @@ func LayerID(old digest.Digest) string { return layerPrefix + old.Encoded()[32:]
 // IsID reports whether id is an identifier of a snapshot.
 func IsID(id string) bool { return isID(id, snapshotPrefix) }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$`)
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+func isName(name string) bool {
+	n := len(name)
+	return n >= 1 && n <= 128 && strings.Trim(name, alphanumeric+"._-") == "" &&
+		strings.IndexByte(alphanumeric, name[0]) >= 0 && name[n-1] != '.'
+}
 
 // CheckName accepts the names that groups, and snapshots in them, may have: 1 to 128 ASCII
 // letters, digits, hyphens, underscores and periods, of which the first is a letter or
 // digit and the last no period. Those of identifiers are reserved.
 func CheckName(name string) error {
 	switch {
-	case !nameForm.MatchString(name):
+	case !isName(name):
 		return fault.Corrupt("%.200q: a name has 1 to 128 ASCII letters, digits, '-', '_' and '.', begins with a letter or digit, and does not end with '.'", name)
 	case strings.HasPrefix(name, snapshotPrefix):
 		return fault.Corrupt("%.200q: names that begin with %s are reserved", name, snapshotPrefix)
