@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest"},
+	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable"},
 	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},

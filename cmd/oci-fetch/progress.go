@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/oci/pull"
 )
 
@@ -31,24 +32,7 @@ func (l *layerBars) event(e pull.Event) {
 		b.Done(nil)
 		delete(l.bars, -1)
 	}
-	b := l.bar(e)
-	switch e.Kind {
-	case pull.EventCached:
-		b.Skip("in the cache")
-	case pull.EventStarted:
-		b.Begin()
-		b.Resume(e.Done)
-	case pull.EventBytes:
-		b.Set(e.Done)
-	case pull.EventRetry:
-		b.Begin()
-		b.Retry(e.Attempt, e.Wait, e.Err)
-	case pull.EventDone:
-		b.Set(e.Done)
-		b.Done(nil)
-	case pull.EventFailed:
-		b.Done(e.Err)
-	}
+	registryflags.Show(l.bar(e), e)
 }
 
 func (l *layerBars) bar(e pull.Event) *cli.Bar {

@@ -6,8 +6,8 @@ import (
 	"sync"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/materialize"
-	"ocipipe/lib/oci/pull"
 )
 
 // bars shows the events of the work: a bar for each stage, and for a layer one for its
@@ -36,24 +36,7 @@ func (b *bars) event(e materialize.Event) {
 	if e.Stage != materialize.StageDocument {
 		b.endDocument()
 	}
-	bar := b.bar(e)
-	switch e.Kind {
-	case pull.EventCached:
-		bar.Skip("in the cache")
-	case pull.EventStarted:
-		bar.Begin()
-		bar.Resume(e.Done)
-	case pull.EventBytes:
-		bar.Set(e.Done)
-	case pull.EventRetry:
-		bar.Begin()
-		bar.Retry(e.Attempt, e.Wait, e.Err)
-	case pull.EventDone:
-		bar.Set(e.Done)
-		bar.Done(nil)
-	case pull.EventFailed:
-		bar.Done(e.Err)
-	}
+	registryflags.Show(b.bar(e), e.Event)
 }
 
 // endDocument ends the bar of a manifest or configuration, which has arrived.

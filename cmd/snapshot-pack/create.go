@@ -64,6 +64,9 @@ func (c *create) run(env *cli.Env) error {
 	if err := env.Reads(c.Upper); err != nil {
 		return err
 	}
+	if err := reads(env, parents); err != nil {
+		return err
+	}
 	making, err := snapshot.Create(opts)
 	if err != nil {
 		return err
@@ -98,6 +101,8 @@ func (c *create) check() error {
 		return cli.Usage("--level is 1 to 22")
 	case c.Jobs < 0:
 		return cli.Usage("--jobs is not negative")
+	case c.Name != "" && snapshot.CheckSuggestedName(c.Name) != nil:
+		return cli.Usage("--name: %v", snapshot.CheckSuggestedName(c.Name))
 	case c.WithParents && c.Parent == "" && c.From == "":
 		return cli.Usage("--with-parents goes with --parent DIR or --from")
 	}
@@ -142,6 +147,9 @@ func (c *create) pack(env *cli.Env) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := reads(env, append(parents, dir)); err != nil {
+		return err
 	}
 	image := form06.Image{Ref: dir.Reference, Manifest: dir.Manifest}
 	return c.archive(env, image, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
@@ -258,6 +266,18 @@ func (c *create) parents(o *snapshot.CreateOptions) (chain []*snapshot.Directory
 	}
 	chain, err = snapshot.FindParents(filepath.Dir(dir.Path), dir.Parent)
 	return append(chain, dir), err
+}
+
+// reads registers the files of the snapshots as inputs.
+func reads(env *cli.Env, dirs []*snapshot.Directory) error {
+	for _, d := range dirs {
+		for _, path := range d.Paths() {
+			if err := env.Reads(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func closeAll(dirs []*snapshot.Directory) {

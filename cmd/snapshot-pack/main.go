@@ -51,11 +51,13 @@ func (t *tool) Advise(err error) string {
 		return "stop what uses the disk, or take it as it is with --allow-dirty"
 	case errors.Is(err, snapshot.ErrReflink):
 		return "without --reflink the disk is copied"
+	case errors.Is(err, snapshot.ErrChanged) && (t.Create.Dir != "" || t.Create.From != ""):
+		return "stop what writes to the disk"
 	case errors.Is(err, snapshot.ErrChanged):
 		return "stop what writes to the disk, or use --dir, which copies it first"
 	case errors.Is(err, snapshot.ErrNoImage):
 		return "oci-materialize --cache CACHE puts the whole image there"
-	case errors.Is(err, snapshot.ErrExists):
+	case errors.Is(err, snapshot.ErrExists) && t.Create.Dir == "":
 		return "--name NAME unpacks under another name"
 	case errors.As(err, &limit):
 		return "--max-" + limit.What + " raises it"

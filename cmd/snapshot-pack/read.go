@@ -126,7 +126,7 @@ func (i *inspect) read(env *cli.Env) ([]byte, error) {
 
 type unpack struct {
 	Archive string `arg:"" optional:"" default:"-" help:"Archive; without it, and for -, standard input."`
-	Dir     string `short:"C" name:"directory" default:"." placeholder:"DIR" group:"Output" help:"Unpack in DIR (default: where you are)."`
+	Dir     string `short:"C" name:"directory" default:"." placeholder:"DIR" group:"Output" help:"Unpack in DIR."`
 	Images  string `placeholder:"DIR" group:"Output" help:"Put files of the image into DIR."`
 	Name    string `placeholder:"NAME" group:"Output" help:"Name of the directory (default: digits of the identity)."`
 

@@ -3,8 +3,6 @@ package materialize
 import (
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"ocipipe/lib/oci/pull"
 )
 
@@ -23,20 +21,12 @@ const (
 	StageUpper    Stage = "upper"
 )
 
-// Event reports progress to a display.
+// Event reports progress to a display, in the terms of a download whatever the stage is: Layer
+// is -1 for stages that are not about one layer, Digest is the diff-id of a layer that is
+// converted, and Done and Total are bytes of its compressed blob.
 type Event struct {
-	Stage  Stage
-	Kind   pull.EventKind
-	Layer  int           // from 0 at the bottom; -1 for other stages than those of layers
-	Digest digest.Digest // the blob, or the diff-id of a layer that is converted
-	Done   int64         // bytes; of compressed input where a layer is converted
-	Total  int64         // 0 if it is not known
-
-	// With pull.EventRetry attempt number Attempt follows in Wait, because of Err. With
-	// pull.EventFailed Err is the reason.
-	Attempt int
-	Wait    time.Duration
-	Err     error
+	Stage Stage
+	pull.Event
 }
 
 // eventsApart is the shortest time between two events about the bytes of a layer.
@@ -48,18 +38,18 @@ func (o *Options) pulled(e pull.Event) {
 	if e.Layer < 0 {
 		stage = StageDocument
 	}
-	o.event(Event{stage, e.Kind, e.Layer, e.Digest, e.Done, e.Total, e.Attempt, e.Wait, e.Err})
+	o.event(Event{stage, e})
 }
 
 // staged reports the beginning of a stage that is no layer, and returns what reports its
 // end.
 func (o *Options) staged(s Stage) func(err error) {
-	o.event(Event{Stage: s, Kind: pull.EventStarted, Layer: -1})
+	o.event(Event{s, pull.Event{Kind: pull.EventStarted, Layer: -1}})
 	return func(err error) {
 		if err != nil {
-			o.event(Event{Stage: s, Kind: pull.EventFailed, Layer: -1, Err: err})
+			o.event(Event{s, pull.Event{Kind: pull.EventFailed, Layer: -1, Err: err}})
 		} else {
-			o.event(Event{Stage: s, Kind: pull.EventDone, Layer: -1})
+			o.event(Event{s, pull.Event{Kind: pull.EventDone, Layer: -1}})
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (m *materializer) findLayers(ctx context.Context) (missing []*layerImage, e
 		case err != nil:
 			return nil, err
 		default:
-			m.opts.event(Event{Stage: StageLayer, Kind: pull.EventCached, Layer: l.index, Digest: l.diffID})
+			m.opts.event(Event{StageLayer, pull.Event{Kind: pull.EventCached, Layer: l.index, Digest: l.diffID}})
 		}
 	}
 	slices.SortStableFunc(missing, func(a, b *layerImage) int { return cmp.Compare(b.size, a.size) })
@@ -100,7 +100,7 @@ func (m *materializer) convert(ctx context.Context, missing []*layerImage) error
 	var numbers []int
 	for _, l := range missing {
 		numbers = append(numbers, l.index)
-		m.opts.event(Event{Stage: StageLayer, Kind: pull.EventQueued, Layer: l.index, Digest: l.diffID, Total: l.size})
+		m.opts.event(Event{StageLayer, pull.Event{Kind: pull.EventQueued, Layer: l.index, Digest: l.diffID, Total: l.size}})
 	}
 	if err := m.img.PrefetchLayers(numbers); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (m *materializer) tmp() string { return filepath.Join(m.dir, "tmp") }
 // cache is damaged, it fetches that again.
 func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer.Input) (err error) {
 	start := time.Now()
-	m.opts.event(Event{Stage: StageLayer, Kind: pull.EventStarted, Layer: l.index, Digest: l.diffID, Total: l.size})
+	m.opts.event(Event{StageLayer, pull.Event{Kind: pull.EventStarted, Layer: l.index, Digest: l.diffID, Total: l.size}})
 	defer func() { m.layerEnds(l, err) }()
 	for again := true; ; again = false {
 		l.made.Built, err = m.make(ctx, l.artifact, func(f *os.File) error { return m.writeLayer(ctx, l, in, f) })
@@ -171,7 +171,7 @@ func (m *materializer) ifRemoved(a cas.Artifact, err error) error {
 }
 
 func (m *materializer) layerEnds(l *layerImage, err error) {
-	e := Event{Stage: StageLayer, Kind: pull.EventDone, Layer: l.index, Digest: l.diffID, Done: l.size, Total: l.size, Err: err}
+	e := Event{StageLayer, pull.Event{Kind: pull.EventDone, Layer: l.index, Digest: l.diffID, Done: l.size, Total: l.size, Err: err}}
 	if err != nil {
 		e.Kind, e.Done = pull.EventFailed, 0
 	}
@@ -228,7 +228,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	done := c.done.Add(int64(n))
 	if now := time.Since(c.start); now-c.last > eventsApart {
 		c.last = now
-		c.m.opts.event(Event{Stage: StageLayer, Kind: pull.EventBytes, Layer: c.l.index, Digest: c.l.diffID, Done: done, Total: c.l.size})
+		c.m.opts.event(Event{StageLayer, pull.Event{Kind: pull.EventBytes, Layer: c.l.index, Digest: c.l.diffID, Done: done, Total: c.l.size}})
 	}
 	return n, err
 }

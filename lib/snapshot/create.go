@@ -69,16 +69,27 @@ func Create(o CreateOptions) (*Creation, error) {
 	if o.FSType == "" {
 		o.FSType = FSTypeExt4
 	}
-	for key := range o.Labels {
-		if strings.HasPrefix(key, notePrefix) {
-			return nil, fault.Unsupported("label %.60q: names that begin with %s are not free", key, notePrefix)
-		}
+	if err := checkKeys("label", o.Labels); err != nil {
+		return nil, err
+	}
+	if err := checkKeys("extension", o.Extensions); err != nil {
+		return nil, err
 	}
 	u, err := openUpper(o.Upper, o.FSType, o.AllowDirty)
 	if err != nil {
 		return nil, err
 	}
 	return &Creation{o, u}, nil
+}
+
+// checkKeys refuses keys that are those of notes.
+func checkKeys[T any](what string, values map[string]T) error {
+	for key := range values {
+		if strings.HasPrefix(key, notePrefix) {
+			return fault.Unsupported("%s %.60q: names that begin with %s are not free", what, key, notePrefix)
+		}
+	}
+	return nil
 }
 
 // Close frees the disk.
@@ -283,12 +294,15 @@ type ArchiveOptions struct {
 
 // WriteArchive writes the snapshot as an archive to w, from its beginning to its end. The
 // disk is read twice: first for its root, which the descriptor at the beginning has. If it
-// is written to meanwhile, the error is ErrChanged. The form is that of the snapshot. It
-// returns the identity.
+// is written to meanwhile, the error is ErrChanged. The parents of o are verified first. The
+// form is that of the snapshot. It returns the identity.
 func (c *Creation) WriteArchive(ctx context.Context, w io.Writer, o ArchiveOptions) (string, error) {
 	o.Form = c.opts.Form
 	p, err := newPacking(ctx, o)
 	if err != nil {
+		return "", err
+	}
+	if err := verifyAll(ctx, o.Parents); err != nil {
 		return "", err
 	}
 	u := c.upper

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"ocipipe/lib/oci/printable"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
@@ -57,7 +58,7 @@ func Describe(info *form.Info, c *form.Contents) []byte {
 		panic(err) // our own JSON
 	}
 	b.WriteByte('\n')
-	return b.Bytes()
+	return printable.JSON(b.Bytes())
 }
 
 func describeSum(s *integrity.Sum) *strictjson.Value {

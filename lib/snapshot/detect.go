@@ -15,11 +15,15 @@ func (r *receiver) check() func(*form.Info) error {
 	if r.quick {
 		return nil
 	}
-	return refuseChain
+	return acceptable
 }
 
-// refuseChain refuses a snapshot whose disk is not one raw file.
-func refuseChain(info *form.Info) error {
+// acceptable refuses a snapshot whose disk is not one raw file, and one that requires
+// something: nothing is known here that it could be.
+func acceptable(info *form.Info) error {
+	if len(info.Requires) > 0 {
+		return fault.Unsupported("the snapshot requires %.60q, which is not known", info.Requires[0])
+	}
 	if len(info.Disks) > 1 || len(info.Disks) == 1 && info.Disks[0].Format != form06.Raw {
 		return &Qcow2Error{Path: info.ID, Layers: len(info.Disks)}
 	}

@@ -23,8 +23,10 @@ type Directory struct {
 	form.Info
 	Path       string
 	Name       string // that it has in its group, in form 0.7; "" for none
+	head       string // of the group that it was opened by; "" for none
 	descriptor []byte // canonical
 	root       *os.Root
+	verified   map[string]state // disks that Verify has found right, by name
 }
 
 // OpenDirectory opens the snapshot in the directory at path and checks its descriptor, and
@@ -59,6 +61,9 @@ func (d *Directory) read() error {
 	}
 	if err := d.decode(data); err != nil {
 		return d.about(form06.DescriptorName, err)
+	}
+	if d.head != "" && d.ID != d.head {
+		return d.about(form06.DescriptorName, fault.Corrupt("has the identity %s, not that of its directory", d.ID))
 	}
 	if d.Form == form07.Form {
 		if err := d.readMember(); err != nil {
@@ -149,26 +154,34 @@ func (d *Directory) openDisk(disk *form.Disk) (*os.File, error) {
 	return f, nil
 }
 
-// Verify checks that the disks have the integrity of the descriptor. warn is told of one
-// for which the descriptor has none. A disk in qcow2 is refused: see [Qcow2Error].
+// Verify checks that the disks have the integrity of the descriptor. warn is told what
+// cannot be checked: a disk for which the descriptor has none, or the state of a
+// checkpoint. A disk in qcow2 is refused, see [Qcow2Error], and a snapshot that requires
+// something.
 func (d *Directory) Verify(ctx context.Context, warn func(msg string)) error {
-	if err := d.refuseChain(); err != nil {
+	if err := d.refuse(); err != nil {
 		return err
+	}
+	if warn == nil {
+		warn = func(string) {}
+	}
+	if len(d.Disks) == 0 {
+		warn(d.Path + ": " + noDisk)
 	}
 	for i := range d.Disks {
 		disk := &d.Disks[i]
-		if disk.Integrity == nil {
-			if warn != nil {
-				warn(filepath.Join(d.Path, disk.Name) + ": its descriptor has no integrity: only the size was checked")
-			}
-			continue
-		}
 		if err := d.verify(ctx, disk); err != nil {
 			return err
+		}
+		if disk.Integrity == nil {
+			warn(filepath.Join(d.Path, disk.Name) + ": its descriptor has no integrity: only the size was checked")
 		}
 	}
 	return nil
 }
+
+// noDisk is what is said of a snapshot without a disk.
+const noDisk = "its state is a checkpoint, which is kept elsewhere: only the descriptor was checked"
 
 func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 	f, err := d.openDisk(disk)
@@ -184,17 +197,36 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 	if err != nil {
 		return err
 	}
-	have, err := integrity.Compute(ctx, integrity.File(f, disk.Size), disk.Size, disk.Integrity.Algorithm)
+	have := ""
+	if disk.Integrity != nil {
+		have, err = integrity.Compute(ctx, integrity.File(f, disk.Size), disk.Size, disk.Integrity.Algorithm)
+	}
 	if err == nil {
 		err = before.check(f)
 	}
-	if err == nil {
+	if err == nil && disk.Integrity != nil {
 		err = compare(have, disk.Integrity)
 	}
 	if err != nil {
 		return d.about(disk.Name, err)
 	}
+	if d.verified == nil {
+		d.verified = map[string]state{}
+	}
+	d.verified[disk.Name] = before
 	return nil
+}
+
+// Paths returns the paths of the files of d.
+func (d *Directory) Paths() []string {
+	paths := []string{filepath.Join(d.Path, form06.DescriptorName)}
+	if d.Form == form07.Form {
+		paths = append(paths, filepath.Join(d.Path, form07.LabelsName), filepath.Join(d.Path, form07.MemberName))
+	}
+	for i := range d.Disks {
+		paths = append(paths, filepath.Join(d.Path, filepath.FromSlash(d.Disks[i].Name)))
+	}
+	return paths
 }
 
 // Close closes the directory.

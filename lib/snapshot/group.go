@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ func (d *Directory) enterGroup() error {
 		}
 		return d.about(form07.GroupName, err)
 	}
+	d.head = head
 	root, err := d.root.OpenRoot(head)
 	if err != nil {
 		return err
@@ -67,12 +69,15 @@ func (d *Directory) readMember() error {
 	return nil
 }
 
-// refuseChain refuses d if its disk is not one raw file.
-func (d *Directory) refuseChain() error {
-	err := refuseChain(&d.Info)
+// refuse refuses d if its disk is not one raw file, or if it requires something.
+func (d *Directory) refuse() error {
+	err := acceptable(&d.Info)
 	var q *Qcow2Error
-	if errors.As(err, &q) {
+	switch {
+	case errors.As(err, &q):
 		q.Path = d.Path
+	case err != nil:
+		err = d.about(form07.DescriptorName, err)
 	}
 	return err
 }
@@ -191,7 +196,7 @@ func (g *group) add(ctx context.Context, snaps []*form.Snapshot) error {
 	if _, err := readHead(root); err != nil {
 		return fmt.Errorf("%s: %w, not a group of snapshots: %w", at, ErrExists, err)
 	}
-	lock, err := lockGroup(root)
+	lock, err := lockGroup(ctx, root)
 	if err != nil {
 		return in(at, err)
 	}
@@ -256,22 +261,34 @@ func (g *group) addMissing(ctx context.Context, root *os.Root, old string, missi
 	return g.moveHead(root, old)
 }
 
+// How long to wait for a lock, before each try: waiting in the kernel could not be stopped.
+const (
+	firstWait = time.Millisecond
+	lastWait  = 50 * time.Millisecond
+)
+
 // lockGroup locks the group in root, and waits for others that have. The caller closes the
 // lock.
-func lockGroup(root *os.Root) (*os.File, error) {
+func lockGroup(ctx context.Context, root *os.Root) (*os.File, error) {
 	f, err := root.OpenFile(groupLock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX) })
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
-		err = nil
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		switch err := flock(f); {
+		case err == nil:
+			return f, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			f.Close()
+			return nil, &fs.PathError{Op: "lock", Path: groupLock, Err: err}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			f.Close()
+			return nil, context.Cause(ctx)
+		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, &fs.PathError{Op: "lock", Path: groupLock, Err: err}
-	}
-	return f, nil
 }
 
 // memberNames returns the snapshots in the group by their names in it.
@@ -326,7 +343,7 @@ func (g *group) isThere(ctx context.Context, root *os.Root, snap *form.Snapshot)
 	if d.Digest != snap.Digest {
 		return false, fmt.Errorf("%s: %w: its descriptor is %s, not %s", path, ErrExists, d.Digest, snap.Digest)
 	}
-	return true, d.Verify(ctx, nil)
+	return true, g.compare(ctx, d, snap)
 }
 
 // moveHead makes the new head that of the group if it descends from the old one.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -27,7 +28,19 @@ type packing struct {
 // newPacking returns the writing of an archive, of a snapshot and its parents.
 func newPacking(ctx context.Context, o ArchiveOptions) (*packing, error) {
 	listing, err := newListing(o.Form)
+	if err == nil && o.Name != "" {
+		err = CheckSuggestedName(o.Name)
+	}
 	return &packing{ctx: ctx, opts: o, listing: listing, written: map[string]bool{}, count: 1 + len(o.Parents)}, err
+}
+
+// CheckSuggestedName accepts names that an archive may suggest: up to 255 bytes of UTF-8,
+// without slashes. One that has no form of a name of the tools that read it is ignored there.
+func CheckSuggestedName(name string) error {
+	if name == "" || len(name) > 255 || strings.ContainsAny(name, `/\`) || !utf8.ValidString(name) {
+		return fault.Unsupported("%.60q is not a name that an archive may suggest", name)
+	}
+	return nil
 }
 
 // run writes the archive: the parents, then what head writes, then the inventory.
@@ -118,7 +131,8 @@ func (p *packing) directory(dir *Directory) error {
 		return err
 	}
 	defer f.Close()
-	before, err := stateOf(f)
+	before := dir.verified[disk.Name] // not what it may have become since
+	err = before.check(f)
 	if err == nil {
 		err = p.disk(s, f, f.Name(), nil)
 	}
@@ -139,10 +153,8 @@ func (d *Directory) source() form.Source {
 // PackDirectory writes the snapshot in a directory as an archive to w. It verifies the
 // directory first, and the parents of o.
 func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOptions) error {
-	for _, d := range append(slices.Clone(o.Parents), dir) {
-		if err := d.Verify(ctx, nil); err != nil {
-			return err
-		}
+	if err := verifyAll(ctx, append(slices.Clone(o.Parents), dir)); err != nil {
+		return err
 	}
 	if o.Form == "" {
 		o.Form = dir.Form
@@ -156,6 +168,15 @@ func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOp
 		return fmt.Errorf("%s: %w", dir.Path, err)
 	}
 	return p.run(w, func() error { return p.directory(dir) }, head.ID)
+}
+
+func verifyAll(ctx context.Context, dirs []*Directory) error {
+	for _, d := range dirs {
+		if err := d.Verify(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // FindParents opens the chain of snapshots that begins with the identity id, in the

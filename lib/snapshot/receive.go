@@ -19,6 +19,7 @@ import (
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/imagefiles"
 	"ocipipe/lib/snapshot/integrity"
+	"ocipipe/lib/snapshot/strictjson"
 )
 
 // ReadOptions say how an archive is read.
@@ -58,6 +59,7 @@ type receiver struct {
 	quick    bool         // do not compute integrity
 	grammar  form.Grammar // nil as long as the form is not known
 	meta     int64        // bytes of members that are kept in memory
+	values   int          // of JSON in them
 	dirs     []string
 	members  []*form.Received
 	digests  map[string]computed // of disks, by member
@@ -168,6 +170,9 @@ func (r *receiver) small(got *form.Received) error {
 	got.Transport = sum.Digest()
 	if got.Role == form.ImageMeta {
 		return nil
+	}
+	if r.values += strictjson.CountValues(got.Data); r.values > strictjson.MaxValues {
+		return fault.Unsupported("JSON of more than %d values together", strictjson.MaxValues)
 	}
 	if r.grammar == nil {
 		r.grammar = grammarOfInventory(got.Data, r.check())
@@ -339,6 +344,9 @@ func (r *receiver) checkDisks(c *form.Contents) error {
 		return nil
 	}
 	for _, s := range c.Snapshots {
+		if len(s.Disks) == 0 {
+			r.opts.warn("%s: %s", s.ID, noDisk)
+		}
 		for i := range s.Disks {
 			d := &s.Disks[i]
 			member := s.Member(d.Name)
@@ -346,7 +354,7 @@ func (r *receiver) checkDisks(c *form.Contents) error {
 			case member == "":
 				continue
 			case d.Integrity == nil:
-				r.opts.warn("%s: its descriptor has no integrity: only the hash of the archive was checked", member)
+				r.opts.warn("%s: its descriptor has no integrity: only the hash in archive.json was checked, if there is one", member)
 				continue
 			}
 			if err := r.checkDisk(member, d.Integrity); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/snapshot/archive"
@@ -547,6 +548,9 @@ func TestStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(dir+"/"+stagingPrefix+"file", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(dir+"/"+stagingPrefix+"fifo", 0o644); err != nil { // opening it would wait
 		t.Fatal(err)
 	}
 	other, err := newStaging(root)

@@ -121,8 +121,9 @@ func removeStale(parent *os.Root) {
 		if !strings.HasPrefix(name, stagingPrefix) {
 			continue
 		}
-		if d, err := parent.Open(name); err == nil {
-			if fi, err := d.Stat(); err == nil && fi.IsDir() && control(d, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }) == nil {
+		// Opening a FIFO would wait.
+		if d, err := parent.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0); err == nil {
+			if control(d, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }) == nil {
 				parent.RemoveAll(name)
 			}
 			d.Close()

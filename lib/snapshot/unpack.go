@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form07"
+	"ocipipe/lib/snapshot/integrity"
 )
 
 // UnpackOptions say how an archive is unpacked.
@@ -144,7 +145,41 @@ func (s *staging) isThere(ctx context.Context, dir string, snap *form.Snapshot) 
 	if d.Digest != snap.Digest {
 		return false, fmt.Errorf("%s: %w: the snapshot %s", path, ErrExists, d.ID)
 	}
-	return true, d.Verify(ctx, nil)
+	return true, s.compare(ctx, d, snap)
+}
+
+// compare returns an error unless d has the disks of snap, which has the same descriptor.
+// Where that has no integrity, they are compared with each other.
+func (s *staging) compare(ctx context.Context, d *Directory, snap *form.Snapshot) error {
+	if err := d.Verify(ctx, nil); err != nil {
+		return err
+	}
+	for i := range d.Disks {
+		disk := &d.Disks[i]
+		if disk.Integrity != nil {
+			continue
+		}
+		there, err := d.openDisk(disk)
+		if err != nil {
+			return err
+		}
+		defer there.Close()
+		ours, err := s.open(snap.Member(disk.Name))
+		if err != nil {
+			return err
+		}
+		defer ours.Close()
+		var roots [2]string
+		for k, f := range []*os.File{there, ours} {
+			if roots[k], err = integrity.Root(ctx, integrity.File(f, disk.Size), disk.Size); err != nil {
+				return err
+			}
+		}
+		if roots[0] != roots[1] {
+			return fmt.Errorf("%s: %w: a disk with another content", there.Name(), ErrExists)
+		}
+	}
+	return nil
 }
 
 // placeSnapshot makes the directory of a snapshot, within the staging directory.

@@ -291,7 +291,8 @@ same_disk() {
 		"--image $image" "--upper upper.ext4 --image $image --dir d -o out" "--upper upper.ext4 --image $image --reflink" \
 		"--upper upper.ext4 --image $image --level 23" "--upper upper.ext4 --image $image --created-at today" \
 		"--upper upper.ext4 --image $image --extension x=1.5" "--upper upper.ext4 --image $image --parent nowhere" \
-		"--upper upper.ext4 --image $image --with-parents" "--from d --upper upper.ext4" "--upper upper.ext4 --image $image -o upper.ext4"; do
+		"--upper upper.ext4 --image $image --with-parents" "--from d --upper upper.ext4" "--upper upper.ext4 --image $image -o upper.ext4" \
+		"--upper upper.ext4 --image $image --name a/b"; do
 		# shellcheck disable=SC2086 # arguments
 		run --separate-stderr snapshot-pack create $args
 		assert_error snapshot-pack 2 '' || fail "$args" || return
@@ -300,7 +301,17 @@ same_disk() {
 	assert_error snapshot-pack 2 '--name: "../x" is not a name'
 	run --separate-stderr snapshot-pack
 	assert_error snapshot-pack 2 'want create, verify, inspect, unpack'
-	assert_no_debris upper.ext4
+	# An output is not a file of the snapshot that is read.
+	snapshot-pack create --upper upper.ext4 --image "$image" --dir base
+	cp -r base copy
+	for args in "--from base -o base/upper.ext4" "--from base -o base/snapshot.json" \
+		"--upper upper.ext4 --image $image --parent base --with-parents -o base/upper.ext4"; do
+		# shellcheck disable=SC2086 # arguments
+		run --separate-stderr snapshot-pack create $args
+		assert_error snapshot-pack 2 'is input and output at once' || fail "$args" || return
+	done
+	diff -r base copy
+	assert_no_debris upper.ext4 base copy
 }
 
 @test "archives that are not right leave nothing" {
@@ -330,6 +341,9 @@ same_disk() {
 	assert_error snapshot-pack 1 'out/base: exists, and is something else'
 	[[ $stderr == *'hint: --name'* ]] || show "no hint"
 	[ -z "$(ls -A out/base)" ] || fail "$(ls -A out/base)"
+	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --form 0.7 --dir out/base
+	assert_error snapshot-pack 1 'out/base: exists, and is something else'
+	[[ $stderr != *'hint: '* ]] || show "a hint for unpack"
 }
 
 @test "full disk, and no permission" {

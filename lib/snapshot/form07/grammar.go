@@ -19,6 +19,7 @@ type Grammar struct {
 	Check func(*form.Info) error
 
 	descriptors map[string]*Descriptor
+	layers      map[string]*integrity.Sum // of a descriptor that has the layer, by path
 	labels      map[string]labelled
 	inventory   *Inventory
 }
@@ -73,9 +74,12 @@ func (g *Grammar) Take(path string, data []byte) (err error) {
 		return fault.Corrupt("snapshot_id is %s, not that in its path", d.ID)
 	}
 	if g.descriptors == nil {
-		g.descriptors = map[string]*Descriptor{}
+		g.descriptors, g.layers = map[string]*Descriptor{}, map[string]*integrity.Sum{}
 	}
 	g.descriptors[d.ID] = d
+	for i := range d.Layers {
+		g.layers[d.Layers[i].Path()] = d.Layers[i].Integrity
+	}
 	if g.Check != nil {
 		info := d.Info(nil)
 		return g.Check(&info)
@@ -85,14 +89,8 @@ func (g *Grammar) Take(path string, data []byte) (err error) {
 
 // Integrity implements form.Grammar.
 func (g *Grammar) Integrity(path string) (*integrity.Sum, bool) {
-	for _, d := range g.descriptors {
-		for i := range d.Layers {
-			if d.Layers[i].Path() == path {
-				return d.Layers[i].Integrity, true
-			}
-		}
-	}
-	return nil, false
+	sum, known := g.layers[path]
+	return sum, known
 }
 
 // mustParse parses a path that Classify has accepted.
@@ -182,11 +180,14 @@ func (g *Grammar) bind(members map[string]*form.Received) error {
 	if g.descriptors[inv.Head] == nil {
 		return fault.Corrupt("%s: the head %s is not in the archive", InventoryName, inv.Head)
 	}
-	used := map[string]bool{}
+	listed, used := map[string]*Entry{}, map[string]bool{}
+	for i := range inv.Entries {
+		listed[inv.Entries[i].Path] = &inv.Entries[i]
+	}
 	for _, id := range slices.Sorted(maps.Keys(g.descriptors)) {
 		d := g.descriptors[id]
 		for i := range d.Layers {
-			if err := g.bindLayer(&d.Layers[i], members); err != nil {
+			if err := bindLayer(&d.Layers[i], members, listed); err != nil {
 				return err
 			}
 			used[d.Layers[i].Path()] = true
@@ -206,7 +207,7 @@ func (d *Descriptor) has(path string) bool {
 }
 
 // bindLayer compares a layer with its member. All snapshots that have it agree about it.
-func (g *Grammar) bindLayer(l *Layer, members map[string]*form.Received) error {
+func bindLayer(l *Layer, members map[string]*form.Received, listed map[string]*Entry) error {
 	m := members[l.Path()]
 	switch {
 	case m == nil:
@@ -214,8 +215,7 @@ func (g *Grammar) bindLayer(l *Layer, members map[string]*form.Received) error {
 	case l.Format == Raw && m.Size != l.Size:
 		return fault.Corrupt("%s has %d bytes, its descriptor says %d", m.Name, m.Size, l.Size)
 	}
-	i := slices.IndexFunc(g.inventory.Entries, func(e Entry) bool { return e.Path == l.Path() })
-	if have := g.inventory.Entries[i].Integrity; !sameIntegrity(have, l.Integrity) {
+	if !sameIntegrity(listed[l.Path()].Integrity, l.Integrity) {
 		return fault.Corrupt("%s: %s: integrity is not that of the descriptor", InventoryName, l.Path())
 	}
 	return nil

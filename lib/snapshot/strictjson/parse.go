@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -39,9 +40,19 @@ type Value struct {
 
 const (
 	// MaxDepth is how deep arrays and objects may be nested.
-	MaxDepth  = 127
-	maxValues = 1 << 20 // each takes about 100 bytes
+	MaxDepth = 127
+	// MaxValues is how many values there may be; each takes about 100 bytes of memory.
+	MaxValues = 1 << 20
 )
+
+// CountValues returns how many values data has at most. It only counts what may begin one.
+func CountValues(data []byte) int {
+	n := 1
+	for _, c := range []string{",", "[", "{"} {
+		n += bytes.Count(data, []byte(c))
+	}
+	return n
+}
 
 // Parse parses data, which holds one value. The errors say at which byte, and are
 // [fault.ErrCorrupt], or [fault.ErrUnsupported] for numbers that have no canonical form.
@@ -99,8 +110,8 @@ func (p *parser) unexpected(want string) error {
 
 func (p *parser) value(depth int) (v *Value, err error) {
 	p.space()
-	if p.values++; p.values > maxValues {
-		return nil, p.fault("more than %d values", maxValues)
+	if p.values++; p.values > MaxValues {
+		return nil, p.fault("more than %d values", MaxValues)
 	}
 	v = &Value{Offset: p.off}
 	switch c := p.peek(); {

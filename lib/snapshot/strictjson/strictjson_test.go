@@ -179,3 +179,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCountValues(t *testing.T) {
+	for text, want := range map[string]int{`1`: 1, `[]`: 2, `{"a":[1,2],"b":{}}`: 6, `","`: 2} {
+		if n := CountValues([]byte(text)); n != want {
+			t.Errorf("%s: %d", text, n)
+		}
+	}
+}
