@@ -67,7 +67,7 @@ type block struct {
 
 // Ahead sets how many goroutines may decode later parts of the stream from now on;
 // initially none. Bytes and errors do not depend on the number. Decoding ahead costs
-// 30 % more processor time in all, and up to 4 MiB of memory for each goroutine and
+// 40 % more processor time in all, and up to 4 MiB of memory for each goroutine and
 // two more. The goroutines end on their own.
 func (z *Reader) Ahead(workers int) {
 	if z.ahead == nil {
