@@ -65,6 +65,8 @@ func rows() []row {
 		erofs("large", "620 MB in large files, plain, to EROFS", "large/layer.tar", ""),
 		npm,
 		erofs("npm-gzip", "the same layer, gzip, to EROFS", "npm/layer.tar.gz", " --ungzip"),
+		zstd(mkfs),
+		cores(),
 		many,
 		{
 			name: "image", work: "Debian image of three gzip layers to one root", input: "debian/oci", list: listImage,
@@ -169,4 +171,34 @@ func goErofs() contender {
 		}
 		return ""
 	}}
+}
+
+// zstd returns a row about a layer that mkfs.erofs cannot decompress itself.
+func zstd(mkfs string) row {
+	return row{
+		name: "zstd", work: "layer of Debian packages, zstd at level 3, to EROFS", input: "debs/layer.tar", list: listImage,
+		prepare: "zstd -q -3 -c {in} > {work}/layer.tar.zst",
+		contenders: []contender{
+			{name: "ours", line: "tar2tree --diff-id {diff-id} {work}/layer.tar.zst | tree2erofs"},
+			{name: "ours, not verified", line: "tar2tree {work}/layer.tar.zst | tree2erofs"},
+			{
+				name: "zstd and mkfs.erofs", line: "zstd -q -dc {work}/layer.tar.zst | " + mkfs + " --quiet --tar=f --sort=none -E^inline_data {out}",
+				missing: func() string { return cmp.Or(tarMissing(mkfs), needs("zstd")()) },
+			},
+		},
+	}
+}
+
+// cores returns a row about the processors that tar2tree and tree2erofs may use, each of
+// them; a number above that of the machine shows what too many goroutines cost.
+func cores() row {
+	r := row{name: "cores", work: "layer of Debian packages, gzip, to EROFS, by GOMAXPROCS", input: "debs/layer.tar.gz", list: listImage}
+	r.contenders = []contender{{name: "ours", line: "tar2tree --diff-id {diff-id} {in} | tree2erofs"}}
+	for _, n := range []int{1, 2, 4, 8} {
+		r.contenders = append(r.contenders, contender{
+			name: fmt.Sprintf("ours, GOMAXPROCS=%d", n),
+			line: fmt.Sprintf("env GOMAXPROCS=%[1]d tar2tree --diff-id {diff-id} {in} | env GOMAXPROCS=%[1]d tree2erofs", n),
+		})
+	}
+	return r
 }
