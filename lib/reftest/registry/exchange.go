@@ -183,7 +183,7 @@ func (x *exchange) cut(how string) {
 	conn.Close()
 }
 
-// sendSize is how many bytes are sent before they are counted.
+// sendSize is how many bytes are counted and sent at a time.
 const sendSize = 1 << 20
 
 // copy sends n bytes of b and counts them.
@@ -197,11 +197,18 @@ func (x *exchange) copy(digest string, b blob, from, n int64) error {
 		panic(err)
 	}
 	for end := from + n; from < end; {
-		done, err := x.piece(f, from, end)
-		x.s.count(func(c *counters) { c.served(digest, b.size, from, done) })
-		if from += done; err != nil {
+		n, err := x.next(from, end)
+		if err != nil {
 			return errLeft
 		}
+		// Counted first, so that a client that has received bytes sees them counted.
+		x.s.count(func(c *counters) { c.served(digest, b.size, from, n) })
+		done, err := x.piece(f, from, n)
+		if err != nil {
+			x.s.count(func(c *counters) { c.notServed(digest, from+done, n-done) })
+			return errLeft
+		}
+		from += n
 		if err := wait(x.r.Context(), time.Duration(x.rule.Pause)); err != nil {
 			return errLeft
 		}
@@ -209,8 +216,8 @@ func (x *exchange) copy(digest string, b blob, from, n int64) error {
 	return nil
 }
 
-// piece sends some of the bytes between from and end, and returns how many.
-func (x *exchange) piece(f io.Reader, from, end int64) (int64, error) {
+// next returns how many of the bytes between from and end may be sent now.
+func (x *exchange) next(from, end int64) (int64, error) {
 	n := min(sendSize, end-from)
 	if x.rule.Piece > 0 {
 		n = min(n, int64(x.rule.Piece))
@@ -221,6 +228,11 @@ func (x *exchange) piece(f io.Reader, from, end int64) (int64, error) {
 			return 0, err
 		}
 	}
+	return n, nil
+}
+
+// piece sends n bytes from offset from, which is that of f, and returns how many were sent.
+func (x *exchange) piece(f io.Reader, from, n int64) (int64, error) {
 	if at := x.rule.Flip - 1; at >= from && at < from+n {
 		buf := make([]byte, n)
 		if _, err := io.ReadFull(f, buf); err != nil {

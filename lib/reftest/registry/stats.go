@@ -61,13 +61,20 @@ func (c *counters) request(r *http.Request, host string) {
 
 func (c *counters) served(digest string, size, from, n int64) {
 	c.sizes[digest] = size
+	c.add(digest, from, n, 1)
+}
+
+// notServed takes back what served has counted.
+func (c *counters) notServed(digest string, from, n int64) { c.add(digest, from, n, -1) }
+
+func (c *counters) add(digest string, from, n int64, times int) {
 	e := c.edges[digest]
 	if e == nil {
 		e = map[int64]int{}
 		c.edges[digest] = e
 	}
-	e[from]++
-	e[from+n]--
+	e[from] += times
+	e[from+n] -= times
 }
 
 // Stats returns what was served since Start or Reset.
