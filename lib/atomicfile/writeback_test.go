@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,11 +12,11 @@ import (
 
 const writebackTest = 4 << 20 // bytes
 
-// waitClean reports whether f gets to the disk within three seconds, where the kernel by
+// waitClean reports whether f gets to the disk within some seconds at most. The kernel by
 // itself takes thirty.
-func waitClean(t *testing.T, f *os.File) bool {
+func waitClean(t *testing.T, f *os.File, within time.Duration) bool {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if reftest.DirtyPages(t, f) == 0 {
 			return true
 		}
@@ -35,7 +36,7 @@ func TestWriteBack(t *testing.T) {
 		if _, err := f.WriteAt(make([]byte, writebackTest), off); err != nil {
 			t.Fatal(err)
 		}
-		if !waitClean(t, f.File) {
+		if !waitClean(t, f.File, 3*time.Second) {
 			t.Errorf("%d pages of what was written at %d are still dirty", reftest.DirtyPages(t, f.File), off)
 		}
 	}
@@ -75,13 +76,9 @@ func TestNoSync(t *testing.T) {
 	}
 }
 
-// The goroutine of a closed file ends, and does not touch the file that has its number next.
-func TestWriteBackClosed(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
+// ends reports whether the goroutine of f ends by itself.
+func ends(t *testing.T, f *os.File) bool {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		writeBack(f, nil)
@@ -89,7 +86,63 @@ func TestWriteBackClosed(t *testing.T) {
 	}()
 	select {
 	case <-done:
+		return true
 	case <-time.After(10 * time.Second):
+		return false
+	}
+}
+
+// The goroutine of a closed file ends, and does not touch the file that has its number next.
+func TestWriteBackClosed(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := f.Fd()
+	f.Close()
+	g, err := os.Create(filepath.Join(dir, "g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if g.Fd() != number {
+		t.Fatalf("the next file has the number %d, not %d", g.Fd(), number)
+	}
+	if _, err := g.Write(make([]byte, writebackTest)); err != nil {
+		t.Fatal(err)
+	}
+	if !ends(t, f) {
 		t.Error("it goes on after Close")
+	}
+	if waitClean(t, g, 300*time.Millisecond) {
+		t.Error("it has written the next file to disk")
+	}
+}
+
+// The goroutine of a pipe or a character device ends while that is open, and changes nothing:
+// a write can still be given a deadline.
+func TestWriteBackPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, f := range []*os.File{w, null} {
+		if !ends(t, f) {
+			t.Errorf("%s: it goes on", f.Name())
+		}
+	}
+	if err := w.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, writebackTest)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a full pipe: %v", err)
 	}
 }

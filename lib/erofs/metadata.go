@@ -139,8 +139,8 @@ func (m *metadataWriter) writeItems() {
 	m.pad(m.end)
 }
 
-// cutLot returns the first of items whose tails are read together, and the rest. That are
-// mostly those that were packed as one lot, so that their tails, too, lie together.
+// cutLot returns the first of items whose tails are read together, and the rest. The first
+// are mostly those that were packed as one lot, whose tails lie together, too.
 func (m *metadataWriter) cutLot(items []placedItem) (lot, rest []placedItem) {
 	for len(m.lots) > 0 && m.lots[0] <= items[0].nid {
 		m.lots = m.lots[1:]

@@ -27,6 +27,30 @@ func TestCost(t *testing.T) {
 	})
 }
 
+// TestCostOfCodes has blocks of twelve bytes with codes of their own and, between them, blocks
+// of ten bits with the fixed codes. All are empty.
+func TestCostOfCodes(t *testing.T) {
+	// One distance, and 18 lengths of lengths: 1 for those of 18 and 1.
+	const head = "0" + "01" + "00000" + "00000" + "0111" + "000" + "000" + "100" + "000000000000000000000000000000000000000000" + "100"
+	const own = head + "1" + "1111111" + "1" + "1101011" + "0" + "0" + "0" // 138 and 118 times 0, the end, a distance; the end
+	const fixed = "0" + "10" + "0000000"
+	reftest.Cost(t, 1000, 2200, map[string]func(t *testing.T, n int){"in turns": func(t *testing.T, n int) {
+		z := append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), packed(strings.Repeat(own+fixed, n)+"1"+fixed[1:])...)
+		if data, err := io.ReadAll(NewReader(bytes.NewReader(append(z, make([]byte, 8)...)))); err != nil || len(data) > 0 {
+			t.Errorf("%d bytes, %v", len(data), err)
+		}
+	}})
+}
+
+// packed returns bits, given as digits, in the order of deflate.
+func packed(bits string) []byte {
+	b := make([]byte, (len(bits)+7)/8)
+	for i, c := range []byte(bits) {
+		b[i/8] |= (c - '0') << (i % 8)
+	}
+	return b
+}
+
 // TestAheadInVain reads what seems to begin a deflate block every 28 bytes, which
 // would go on to the end of the input.
 func TestAheadInVain(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // The sizes of the buffers are powers of two, plus some words: a masked index needs no
@@ -250,13 +251,15 @@ func (f *inflater) stored() error {
 	return nil
 }
 
-// fixedCodes sets the codes of RFC 1951, 3.2.6.
-func (f *inflater) fixedCodes() error {
-	f.state = inCodes
-	if f.fixed {
-		return nil
-	}
-	f.fixed = true
+// tables are the first tables of two codes.
+type tables struct {
+	lit  [1 << litBits]entry
+	dist [1 << distBits]entry
+}
+
+// fixedTables are those of RFC 1951, 3.2.6, which need no second tables. They are made once:
+// an empty block that uses them, between others that do not, has ten bits.
+var fixedTables = sync.OnceValue(func() *tables {
 	var lens [288]uint8
 	for i := range lens {
 		switch {
@@ -270,11 +273,24 @@ func (f *inflater) fixedCodes() error {
 			lens[i] = 8
 		}
 	}
-	build(f.lit[:], litBits, lens[:], litEntries[:])
+	t := new(tables)
+	build(t.lit[:], litBits, lens[:], litEntries[:])
 	for i := range 32 {
 		lens[i] = 5
 	}
-	build(f.dist[:], distBits, lens[:32], distEntries[:])
+	build(t.dist[:], distBits, lens[:32], distEntries[:])
+	return t
+})
+
+// fixedCodes sets the codes of RFC 1951, 3.2.6.
+func (f *inflater) fixedCodes() error {
+	f.state = inCodes
+	if !f.fixed {
+		f.fixed = true
+		t := fixedTables()
+		copy(f.lit[:], t.lit[:])
+		copy(f.dist[:], t.dist[:])
+	}
 	return nil
 }
 

@@ -139,7 +139,10 @@ func (t *tokenizer) stored() error {
 	return nil
 }
 
-// symbols is [inflater.fast] that makes tokens instead of bytes.
+// symbols is [inflater.fast] that makes tokens instead of bytes. What the two loops, and the
+// copies of matches in fast and execute, have in common stands in both, because Go inlines no
+// function of this size: a call for each match alone takes a tenth more processor time, and to
+// decompress by way of tokens takes a third more.
 func (t *tokenizer) symbols() error {
 	var (
 		in    = &t.in

@@ -66,6 +66,7 @@ type Set struct {
 	Layers []layer.Input // bottom to top, those of Image first; each can be opened once
 
 	opts    Options
+	cached  bool   // Image may come from a cache, which does not hash its blobs again
 	name    string // of the first input, if there are others; else ""
 	closers []io.Closer
 }
@@ -109,7 +110,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Set, error) {
 // It uses only Warn and Layer of opts. The caller closes the set, which closes img.
 func OfImage(img *oci.Image, opts Options) *Set {
 	opts.Layer.Warn, opts.Layer.Window = opts.Warn, unzstd.NewWindow()
-	s := &Set{opts: opts}
+	s := &Set{opts: opts, cached: true}
 	s.addImage(img)
 	return s
 }
@@ -260,6 +261,9 @@ func (s *Set) addImage(img *oci.Image) {
 func (s *Set) imageLayer(l *oci.Layer) layer.Input {
 	opts := s.opts.Layer
 	opts.DiffID = l.DiffID
+	if !s.cached {
+		opts.Verified = l.Digest
+	}
 	if s.opts.TrustDiffIDs {
 		opts.DiffID, opts.AllowUnterminated = "", true // the digest of the blob proves that it is whole
 	}

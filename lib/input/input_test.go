@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -153,6 +154,38 @@ func TestTrustDiffIDs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Each wrong byte of a layer that is not compressed is found, also after the end of its
+// archive. And a blob in gzip does not pass for its own unpacked layer.
+func TestWrongByte(t *testing.T) {
+	l := append(tarOf(t, file{"a", "1"}), make([]byte, 1024)...)
+	gz := pack(t, "gzip", l)
+	check := func(name string, want bool, files []file) {
+		path := filepath.Join(t.TempDir(), "image")
+		must(t, os.WriteFile(path, tarOf(t, files...), 0o666))
+		set, err := Open(context.Background(), []string{path}, Options{})
+		if err == nil {
+			var src tree.Source
+			if src, _, err = set.Merge(context.Background(), "", layer.LoadOptions{SpoolDir: t.TempDir()}); err == nil {
+				must(t, src.Close())
+			}
+			must(t, set.Close())
+		}
+		if (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, files := range map[string][]file{"oci": ociFiles(t, l), "docker": dockerFiles(t, l)} {
+		check(name, true, files)
+		for _, at := range []int{0, 100, 512, 600, 1024, len(l) - 1} {
+			bad := slices.Clone(l)
+			bad[at] ^= 1
+			check(fmt.Sprintf("%s, byte %d", name, at), false, replaced(files, string(l), string(bad)))
+		}
+	}
+	check("gzip", true, ociFilesWithIDs(t, []string{"sha256:" + sha(string(l))}, gz))
+	check("gzip with its own digest", false, ociFilesWithIDs(t, []string{"sha256:" + sha(string(gz))}, gz))
 }
 
 // replaced returns files with another content of one of them.

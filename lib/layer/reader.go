@@ -27,6 +27,11 @@ type Options struct {
 	// follow the archive. If it is "" nothing is hashed.
 	DiffID digest.Digest
 
+	// Verified is a digest of the input that the input checks by itself, or "": if it is
+	// wrong, a Read fails, at the latest where it would return io.EOF. A layer that is not
+	// compressed, and whose DiffID is Verified, is not hashed a second time.
+	Verified digest.Digest
+
 	// Parallel is how many layers are read at the same time, including this one; 0
 	// means 1. The remaining processors decode gzip ahead.
 	Parallel int
@@ -74,8 +79,8 @@ type Reader struct {
 	tar      *tarReader
 	below    io.Closer // of tar.in
 	unpacked io.ReadCloser
-	stop     func() // ends the wait for the window
-	hash     hash.Hash
+	stop     func()    // ends the wait for the window
+	hash     hash.Hash // of the tar; nil if nothing is hashed
 	names    *names
 	queue    []*tree.Entry // the entries for the last entry of the tar
 	next     int           // in queue
@@ -98,13 +103,10 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 		opts.meter = tree.NewMeter(opts.Limits)
 	}
 	l := &Reader{opts: opts, aufs: aufsHold{meter: tree.NewMeter(opts.Limits)}}
-	var tap io.Writer
 	if opts.DiffID != "" {
 		if err := opts.DiffID.Validate(); err != nil {
 			return nil, fmt.Errorf("diff-id %s: %w", opts.DiffID, err)
 		}
-		l.hash = opts.DiffID.Algorithm().Hash()
-		tap = l.hash
 	}
 	l.tar = &tarReader{}
 	l.tar.file, l.tar.base = inFile(r)
@@ -121,6 +123,11 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	}
 	if kind != compression.Plain {
 		l.tar.file = nil
+	}
+	var tap io.Writer
+	if opts.DiffID != "" && (kind != compression.Plain || opts.DiffID != opts.Verified) {
+		l.hash = opts.DiffID.Algorithm().Hash()
+		tap = l.hash
 	}
 	if l.tar.file != nil && tap == nil {
 		in := &inTurns{r: l.unpacked}
@@ -220,7 +227,7 @@ func (l *Reader) finish() error {
 		if got := digest.NewDigest(l.opts.DiffID.Algorithm(), l.hash); got != l.opts.DiffID {
 			return fmt.Errorf("%w: diff-id is %s, expected %s", ErrCorrupt, got, l.opts.DiffID)
 		}
-	} else if !terminated && !l.opts.AllowUnterminated {
+	} else if !terminated && l.opts.DiffID == "" && !l.opts.AllowUnterminated {
 		return l.unterminated()
 	}
 	if l.dropped > 1 && l.opts.Warn != nil {

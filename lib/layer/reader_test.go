@@ -491,6 +491,33 @@ func TestDiffID(t *testing.T) {
 	}
 }
 
+// TestVerified: a layer is not hashed if its input verifies the same digest. A compressed
+// layer is hashed all the same, as its diff-id is another digest.
+func TestVerified(t *testing.T) {
+	whole := sample(t)
+	open := whole[:len(whole)-len(endBlocks)]
+	gz := packed(t, "gzip", whole)
+	wrong := digest.FromString("else") // which a layer that is hashed does not have
+	for _, c := range []struct {
+		name             string
+		data             []byte
+		diffID, verified digest.Digest
+		ok               bool
+	}{
+		{"plain", whole, wrong, wrong, true},
+		{"without an end", open, wrong, wrong, true},
+		{"another digest", whole, wrong, digest.FromBytes(whole), false},
+		{"none", whole, wrong, "", false},
+		{"no diff-id, without an end", open, "", digest.FromBytes(open), false},
+		{"gzip", gz, digest.FromBytes(gz), digest.FromBytes(gz), false},
+		{"gzip with its diff-id", gz, digest.FromBytes(whole), digest.FromBytes(gz), true},
+	} {
+		if _, err := readAll(t, c.data, layer.Options{DiffID: c.diffID, Verified: c.verified}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // TestZeroBlocks has zeros where an archive does not end.
 func TestZeroBlocks(t *testing.T) {
 	a, b := raw{name: "a"}.bytes(), raw{name: "b"}.bytes()

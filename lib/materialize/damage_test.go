@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"ocipipe/lib/cas"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
 )
@@ -77,6 +79,34 @@ func TestWrongRecord(t *testing.T) {
 			t.Errorf("the record is %s", now)
 		}
 		b.mustRun("r:v1", func(o *Options, c *cas.Options) { o.Verify = true })
+	}
+}
+
+// TestDamagedPlainBlob changes a file in a layer that is not compressed. The layer is in the
+// cache, where blobs are not hashed when they are read; the diff-id finds the change.
+func TestDamagedPlainBlob(t *testing.T) {
+	b := newBench(t)
+	b.AddImage("r", "v1", stack(t, 3)...)
+	first := b.mustRun("r:v1", nil)
+	l := first.Layers[1]
+	if l.Digest != l.DiffID {
+		t.Fatal("the layer is compressed")
+	}
+	want := contents(t, first)
+	path := filepath.Join(b.dir, layout.BlobName(l.Digest))
+	bad, err := os.ReadFile(path)
+	must(t, err)
+	bad[bytes.Index(bad, []byte("of 1"))] ^= 1
+	must(t, os.WriteFile(path, bad, 0o600))
+	must(t, os.Remove(l.Path))
+	b.warned = nil
+	r, err := b.run(t.Context(), "r:v1", nil)
+	must(t, err)
+	if len(b.warned) != 1 || !strings.Contains(b.warned[0], l.Digest.String()) {
+		t.Errorf("warned %q", b.warned)
+	}
+	if !maps.Equal(contents(t, r), want) {
+		t.Error("other artifacts")
 	}
 }
 

@@ -131,8 +131,9 @@ type Layer struct {
 func (l *Layer) Descriptor() manifest.Descriptor { return l.desc }
 
 // Open opens the layer's blob. The reader fails, at the latest where it would report
-// io.EOF, if the bytes do not have Digest and Size: believe bytes only after io.EOF. Errors
-// are [*LayerError]. The end of ctx ends a Read that waits. Layers can be read
+// io.EOF, if the bytes do not have Digest and Size: believe bytes only after io.EOF. The
+// reader of a blob in a cache checks only Size: the blob was verified when it was put there.
+// Errors are [*LayerError]. The end of ctx ends a Read that waits. Layers can be read
 // concurrently, and more than once, until the image is closed. The caller closes the
 // reader.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {

@@ -25,7 +25,8 @@ type Source interface {
 	Config(ctx context.Context, d manifest.Descriptor) (io.ReadCloser, error)
 	// Layer returns the bytes of d, the layer number index; 0 is the bottom. The
 	// reader fails, at the latest where it would report io.EOF, if they are not the
-	// right ones; see Verify. The end of ctx ends its Read too.
+	// right ones; see Verify. Only a source with a cache may have verified them earlier
+	// instead. The end of ctx ends its Read too.
 	Layer(ctx context.Context, index int, d manifest.Descriptor) (io.ReadCloser, error)
 }
 

@@ -86,9 +86,11 @@ func (s *children) remove(name string) {
 	if s == nil {
 		return
 	}
-	switch i, ok := s.search(name); {
-	case s.many != nil:
+	if s.many != nil {
 		delete(s.many, name)
+		return
+	}
+	switch i, ok := s.search(name); {
 	case !ok:
 	case len(s.list)-i <= maxFew:
 		s.list = slices.Delete(s.list, i, i+1)
@@ -114,21 +116,16 @@ func (s *children) sort() []*Node {
 	return s.list
 }
 
-// all yields the nodes in no particular order. The caller may remove the node that was
-// yielded last.
+// all yields the nodes in no particular order.
 func (s *children) all() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		if s == nil {
 			return
 		}
-		list := s.list
-		for i := len(list) - 1; i >= 0; i-- { // from the end, because removing a node moves those after it
-			if !yield(list[i]) {
+		for _, c := range s.list {
+			if !yield(c) {
 				return
 			}
-		}
-		if list != nil {
-			return // removing may have made a map of the rest
 		}
 		for _, c := range s.many {
 			if !yield(c) {
