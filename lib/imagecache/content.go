@@ -15,7 +15,6 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/disk"
-	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/vmdk"
 )
@@ -62,56 +61,39 @@ func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, 
 	if err := erofs.VerifyUUID(ctx, f, size); err != nil {
 		return err
 	}
-	img, err := read.Open(f, size)
-	if err != nil {
-		return err
-	}
-	return v.checkDevices(a.Key, img.DeviceTable())
-}
-
-// checkDevices compares the tags of the devices of the merged image of a manifest with the
-// images of its layers, as far as those are there. An image without a table has no tags.
-func (v *verifier) checkDevices(key digest.Digest, table []disk.DeviceSlot) error {
-	doc, ok := v.docs[key]
-	if !ok || len(doc.diffIDs) == 0 || len(table) == 0 {
+	doc := v.docs[a.Key]
+	if len(doc.diffIDs) == 0 { // not known
 		return nil
 	}
-	var layers []digest.Digest // a layer that is there twice is one device
-	for _, d := range doc.diffIDs {
-		if !slices.Contains(layers, d) {
-			layers = append(layers, d)
-		}
-	}
-	if len(layers) != len(table) {
-		return fmt.Errorf("has %d devices for %d layers", len(table), len(layers))
-	}
-	for i, slot := range table {
-		want, ok := slot.UUID()
-		if uuids := v.uuids(layers[i]); len(uuids) > 0 && (!ok || !slices.Contains(uuids, want)) {
-			return fmt.Errorf("its device %d is not the image of layer %s", i, layers[i])
-		}
-	}
-	return nil
+	return erofs.CheckDevices(f, v.layerIDs(doc.diffIDs, a.ABI))
 }
 
-// uuids returns those of the images of a layer.
-func (v *verifier) uuids(diffID digest.Digest) (list [][16]byte) {
-	for _, name := range v.byKey[diffID] {
-		if !strings.HasPrefix(name, "layers/") {
-			continue
-		}
-		f, err := v.s.OpenFile(name)
-		if err != nil {
-			continue
-		}
-		head := make([]byte, disk.SuperOffset+1024)
-		n, _ := io.ReadFull(f, head)
-		f.Close()
-		if s, ok := disk.FindSuperblock(head[:n]); ok {
-			list = append(list, s.UUID)
+// layerIDs returns the images of layers that a version of the writers has made, as far as
+// they are there. A layer that is there twice is one.
+func (v *verifier) layerIDs(diffIDs []digest.Digest, abi string) (ids []erofs.LayerID) {
+	for i, d := range diffIDs {
+		if !slices.Contains(diffIDs[:i], d) {
+			a := cas.Artifact{Kind: "layers", ABI: abi, Key: d, Ext: "erofs"}
+			ids = append(ids, erofs.LayerID{Name: "layer " + d.String(), UUID: v.uuid(a)})
 		}
 	}
-	return list
+	return ids
+}
+
+// uuid returns that of an image, and zero if there is none.
+func (v *verifier) uuid(a cas.Artifact) [16]byte {
+	f, err := v.s.OpenFile(a.Name())
+	if err != nil {
+		return [16]byte{}
+	}
+	defer f.Close()
+	head := make([]byte, disk.SuperOffset+disk.SuperSize)
+	n, _ := io.ReadFull(f, head)
+	s, ok := disk.FindSuperblock(head[:n])
+	if !ok {
+		return [16]byte{}
+	}
+	return s.UUID
 }
 
 // shorten makes paths in an error about a disk names in the cache.
