@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/cas"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/vmdk"
 )
@@ -36,21 +37,43 @@ func (rec record) isValid() bool {
 	return valid
 }
 
+// recordOf reads the record of an image. ok is false if there is none that can be used.
+func (v *verifier) recordOf(a cas.Artifact) (rec record, ok bool) {
+	a.Ext = "json"
+	rec, err := v.record(a.Name())
+	return rec, err == nil && rec.isValid()
+}
+
 // checkRecorded compares an image with its record. Without a record, which tells what a flat
 // image is, that is a fault.
 func (v *verifier) checkRecorded(ctx context.Context, a cas.Artifact, f *counted, size int64) error {
-	format := a.Ext
-	a.Ext = "json"
-	rec, err := v.record(a.Name())
+	rec, ok := v.recordOf(a)
 	switch {
-	case err != nil || !rec.isValid():
+	case !ok:
 		return errors.New("has no record that tells its digest")
-	case rec.Format != format:
-		return fmt.Errorf("is %s, but %s according to its record", format, rec.Format)
+	case rec.Format != a.Ext:
+		return fmt.Errorf("is %s, but %s according to its record", a.Ext, rec.Format)
 	case rec.Size != size:
 		return fmt.Errorf("damaged: has %d bytes, and %d according to its record", size, rec.Size)
 	}
 	return checkDigest(ctx, f, size, rec.Digest)
+}
+
+// checkForeign verifies an artifact of another version, whose rules are not known.
+func (v *verifier) checkForeign(ctx context.Context, a cas.Artifact, f *counted, size int64) (err error) {
+	switch rec, ok := v.recordOf(a); {
+	case a.Ext == "json": // of whatever form
+	case ok && rec.Format == a.Ext:
+		return v.checkRecorded(ctx, a, f, size)
+	case a.Ext == "vmdk":
+		err = v.checkDisk(ctx, a, f)
+	case a.Ext == "erofs" && a.Kind != "fsmeta": // that may count the blocks of the layers as its own
+		_, err = read.Open(f, size)
+	}
+	if errors.Is(err, read.ErrUnsupported) || errors.Is(err, vmdk.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // checkMerged verifies a merged EROFS image (fsmeta).
@@ -121,7 +144,7 @@ func (v *verifier) checkDisk(ctx context.Context, a cas.Artifact, f *counted) er
 	if err := vmdk.Check(ctx, v.s.Path(a), func(msg string) { warned = msg }); err != nil {
 		return v.shorten(a, err)
 	}
-	if warned != "" {
+	if warned != "" && a.ABI == ABI { // of a CID, which is made of what this version takes
 		return v.shorten(a, errors.New(warned))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxDisk))

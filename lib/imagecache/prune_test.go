@@ -47,7 +47,7 @@ func TestPrune(t *testing.T) {
 	strays = append(strays, makeFile(t, s, artifact("rootfs", digest.FromString("y"), "json"), "garbage"))
 	_, blob := put(t, s, "stray")
 	strays = append(strays, blob)
-	foreign := filepath.Join(s.Dir(), "rootfs/1/sha256/README")
+	foreign := filepath.Join(s.Dir(), "rootfs/"+ABI+"/sha256/README")
 	must(t, os.WriteFile(foreign, nil, 0o666))
 
 	r := prune(t, s, PruneOptions{})
@@ -58,7 +58,7 @@ func TestPrune(t *testing.T) {
 	if slices.Sort(names); !slices.Equal(names, union(strays)) || len(r.Images) != 0 {
 		t.Errorf("removed %q, %v; want %q", names, r.Images, strays)
 	}
-	wantKept(t, s, a.files, b.files, []string{"rootfs/1/sha256/README"})
+	wantKept(t, s, a.files, b.files, []string{"rootfs/" + ABI + "/sha256/README"})
 	if r := prune(t, s, PruneOptions{}); len(r.Files) != 0 || r.Files == nil || r.Images == nil {
 		t.Errorf("again: %+v", r)
 	}
@@ -297,7 +297,7 @@ func heldBy(files map[string]string, m made) (held []string) {
 			held = append(held, name)
 		case (kind == "layers" || kind == "fsmeta" || kind == "vmdk") && (hex == m.Digest.Encoded() || mentions(diffIDs, hex)):
 			held = append(held, name)
-		case kind == "rootfs" && strings.Contains(files["rootfs/1/sha256/"+hex+".json"], diffIDs):
+		case kind == "rootfs" && strings.Contains(files["rootfs/"+ABI+"/sha256/"+hex+".json"], diffIDs):
 			held = append(held, name)
 		}
 	}

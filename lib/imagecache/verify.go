@@ -63,11 +63,13 @@ func (v Verification) Unrepaired() (n int) {
 // Verify reads all blobs and artifacts of s. Blobs must have their digests, and flat and
 // merged images those of their records. The image of a layer, and a merged one (fsmeta), must
 // have the UUID that follows from its bytes, and the size that it states; a merged one must
-// have been made of the images of the layers that are there. A disk must name files that exist, with their sizes. Entries of
-// index.json and refs.json must be complete.
+// have been made of the images of the layers that are there. A disk must name files that
+// exist, with their sizes. Entries of index.json and refs.json must be complete.
 //
-// Artifacts of all versions are verified as this version makes them. A file that a process
-// puts in place meanwhile may or may not be looked at. Faults are not errors. With Repair the
+// Of artifacts of another version (ABI), flat and merged images must have the digests of
+// their records, if they have any, and the others must only be EROFS images and disks of
+// which nothing is missing. A file that a process puts in place meanwhile may or may not be
+// looked at. Faults are not errors. With Repair the
 // error is ErrStore (of package cas) if the cache cannot be written; then the faults are
 // still all there.
 func Verify(ctx context.Context, s *cas.Store, o VerifyOptions) (Verification, error) {
@@ -232,6 +234,8 @@ func (v *verifier) content(ctx context.Context, name string, f *counted, size in
 		return checkBlob(ctx, name, f, size)
 	}
 	switch {
+	case a.ABI != ABI:
+		return v.checkForeign(ctx, a, f, size)
 	case a.Ext == "json":
 		return v.checkRecord(name)
 	case a.Kind == "rootfs":

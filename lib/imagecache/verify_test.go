@@ -369,9 +369,9 @@ func TestVerifyHostile(t *testing.T) {
 	b := build(t, s, "a", 1)
 	fifo := "blobs/sha256/" + strings.Repeat("a", 64)
 	must(t, unix.Mkfifo(filepath.Join(s.Dir(), fifo), 0o666))
-	link := "layers/1/sha256/" + strings.Repeat("b", 64) + ".erofs"
+	link := "layers/" + ABI + "/sha256/" + strings.Repeat("b", 64) + ".erofs"
 	must(t, os.Symlink("/etc/passwd", filepath.Join(s.Dir(), link)))
-	odd := "vmdk/1/sha256/\x1b[31m"
+	odd := "vmdk/" + ABI + "/sha256/\x1b[31m"
 	must(t, os.WriteFile(filepath.Join(s.Dir(), odd), nil, 0o666))
 	fifoDisk := makeFile(t, s, artifact("vmdk", digest.FromString("f"), "vmdk"), "# Disk DescriptorFile\nversion=1\nCID=00000001\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n# Extent description\nRW 1 FLAT \"../../../"+fifo+"\" 0\n")
 	v := verify(t, s, VerifyOptions{Repair: true})
