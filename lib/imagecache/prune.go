@@ -87,7 +87,7 @@ func (im *Image) lastUsed() time.Time {
 	return *im.LastUsed
 }
 
-// Remove removes images, as List has returned them, and the files that they alone hold.
+// Remove removes images, as List or Entries has returned them, and the files that they alone hold.
 // Files that a process uses stay, for a later Prune. An image that is no longer listed, or
 // not in this way, is left out of the report. See Prune for errors.
 func Remove(ctx context.Context, s *cas.Store, images []Image) (Report, error) {

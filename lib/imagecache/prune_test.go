@@ -165,6 +165,31 @@ func TestRemove(t *testing.T) {
 	wantKept(t, s, b.files, []string{stray, layout.BlobName(a.Digest)})
 }
 
+// TestRemoveTwice: a name may list a manifest twice, once with its platform. Both entries go,
+// whichever list the images are from.
+func TestRemoveTwice(t *testing.T) {
+	for name, images := range map[string]func(s *cas.Store) ([]Image, error){
+		"List":    func(s *cas.Store) ([]Image, error) { l, err := List(ctx, s); return l.Images, err },
+		"Entries": Entries,
+	} {
+		s := open(t, t.TempDir())
+		m := add(t, s, spec{name: "a", layers: []int{1}, top: true})
+		entry := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"org.opencontainers.image.ref.name":"a"}`, m.MediaType, m.Digest, m.Size)
+		must(t, os.WriteFile(filepath.Join(s.Dir(), "index.json"), []byte(`{"schemaVersion":2,"manifests":[`+
+			entry+`},`+entry+`,"platform":{"os":"linux","architecture":"amd64"}}]}`), 0o666))
+		all, err := images(s)
+		must(t, err)
+		chosen, err := Select(all, "a", "")
+		must(t, err)
+		if r, err := Remove(ctx, s, chosen); err != nil || len(r.Images) != 2 || r.Freed == 0 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		if refs, err := s.AllRefs(); err != nil || len(refs) > 0 {
+			t.Errorf("%s: %+v is left, %v", name, refs, err)
+		}
+	}
+}
+
 // TestUnreadable: where it is not known what is held, nothing is removed.
 func TestUnreadable(t *testing.T) {
 	for _, c := range []struct {

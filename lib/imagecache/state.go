@@ -165,12 +165,18 @@ func (st *state) read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// image makes the image that ref names.
-func (st *state) image(ref cas.Ref) (*Image, error) {
+// newImage makes an image of what ref says.
+func newImage(ref cas.Ref) *Image {
 	im := &Image{Name: ref.Name, Manifest: ref.Digest, Index: ref.Top, Dropped: ref.Dropped, Layers: []Layer{}, ref: ref}
 	if ref.Platform != nil {
 		im.Platform = ref.Platform.String()
 	}
+	return im
+}
+
+// image makes the image that ref names.
+func (st *state) image(ref cas.Ref) (*Image, error) {
+	im := newImage(ref)
 	if f, ok := st.files[layout.BlobName(ref.Digest)]; ok {
 		im.LastUsed = &f.ModTime
 	}
