@@ -24,9 +24,6 @@ const (
 	maxRecord   = 4 << 20
 )
 
-// maxDepth is how many indexes may lie within each other.
-const maxDepth = 4
-
 // state is the graph of a cache at one moment.
 type state struct {
 	ctx     context.Context
@@ -185,7 +182,7 @@ func (st *state) image(ref cas.Ref) (*Image, error) {
 			im.problem("index %s is missing", ref.Top)
 		}
 	}
-	if err := st.collect(im, manifest.Untyped(ref.MediaType, ref.Digest, ref.Size), 0); err != nil {
+	if err := st.collect(im, manifest.Untyped(ref.MediaType, ref.Digest, ref.Size), map[digest.Digest]bool{}); err != nil {
 		return nil, err
 	}
 	return im, nil
@@ -204,8 +201,13 @@ func (st *state) hold(im *Image, name string) bool {
 	return ok
 }
 
-// collect notes what im holds because of the manifest or index d.
-func (st *state) collect(im *Image, d manifest.Descriptor, depth int) error {
+// collect notes what im holds because of the manifest or index d. What was seen is passed
+// over: indexes that name each other many times would otherwise be endless.
+func (st *state) collect(im *Image, d manifest.Descriptor, seen map[digest.Digest]bool) error {
+	if seen[d.Digest] {
+		return nil
+	}
+	seen[d.Digest] = true
 	if !st.hold(im, layout.BlobName(d.Digest)) {
 		im.problem("manifest %s is missing", d.Digest)
 		return nil
@@ -221,13 +223,13 @@ func (st *state) collect(im *Image, d manifest.Descriptor, depth int) error {
 	}
 	if doc.isIndex {
 		for _, m := range doc.Manifests {
-			if layout.CheckDigest(m.Digest) != nil || depth == maxDepth {
+			if layout.CheckDigest(m.Digest) != nil {
 				continue
 			}
 			if _, ok := st.files[layout.BlobName(m.Digest)]; !ok {
 				continue // another platform, which is not here
 			}
-			if err := st.collect(im, m, depth+1); err != nil {
+			if err := st.collect(im, m, seen); err != nil {
 				return err
 			}
 		}
