@@ -56,7 +56,7 @@ func (v *verifier) checkRecorded(ctx context.Context, a cas.Artifact, f *counted
 	case rec.Size != size:
 		return fmt.Errorf("damaged: has %d bytes, and %d according to its record", size, rec.Size)
 	}
-	return checkDigest(ctx, f, size, rec.Digest)
+	return checkDigest(ctx, f, rec.Digest)
 }
 
 // checkForeign verifies an artifact of another version, whose rules are not known.

@@ -36,10 +36,9 @@ type state struct {
 	images   []*Image
 	holders  map[string]int // how many images hold a file
 
-	byKey   map[digest.Digest][]string // artifacts but flat images
-	flat    map[string][]string        // flat images and their records, by the layers they were made of
-	records map[string]record          // by name
-	docs    map[digest.Digest]document
+	byKey map[digest.Digest][]string // artifacts but flat images
+	flat  map[string][]string        // flat images and their records, by the layers they were made of
+	docs  map[digest.Digest]document
 }
 
 // record is the content of a record of a flat image.
@@ -62,7 +61,7 @@ func load(ctx context.Context, s *cas.Store) (*state, error) {
 func loadRefs(ctx context.Context, s *cas.Store, refs []cas.Ref, tolerant bool) (*state, error) {
 	st := &state{
 		ctx: ctx, store: s, tolerant: tolerant, files: map[string]cas.File{}, holders: map[string]int{},
-		byKey: map[digest.Digest][]string{}, flat: map[string][]string{}, records: map[string]record{}, docs: map[digest.Digest]document{},
+		byKey: map[digest.Digest][]string{}, flat: map[string][]string{}, docs: map[digest.Digest]document{},
 	}
 	files, foreign, err := s.Files(ctx)
 	if err != nil {
@@ -114,7 +113,6 @@ func (st *state) artifact(name string) error {
 	if rec.DiffIDs == nil {
 		return nil
 	}
-	st.records[name] = rec
 	key := join(rec.DiffIDs)
 	st.flat[key] = append(st.flat[key], name)
 	for _, ext := range []string{"erofs", "ext4"} {

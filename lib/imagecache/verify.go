@@ -229,10 +229,10 @@ func cause(err error) string {
 
 // content verifies the content of a file of size bytes.
 func (v *verifier) content(ctx context.Context, name string, f *counted, size int64) error {
-	a, isArtifact := cas.ParseArtifact(name)
-	if !isArtifact {
-		return checkBlob(ctx, name, f, size)
+	if d, isBlob := layout.ParseBlobName(name); isBlob {
+		return checkDigest(ctx, f, d)
 	}
+	a, _ := cas.ParseArtifact(name)
 	switch {
 	case a.ABI != ABI:
 		return v.checkForeign(ctx, a, f, size)
@@ -248,34 +248,12 @@ func (v *verifier) content(ctx context.Context, name string, f *counted, size in
 	return erofs.VerifyUUID(ctx, f, size)
 }
 
-func checkBlob(ctx context.Context, name string, f io.Reader, size int64) error {
-	algorithm, hex, _ := strings.Cut(strings.TrimPrefix(name, layout.Blobs+"/"), "/")
-	want := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return checkDigest(ctx, f, size, want)
-}
-
-func checkDigest(ctx context.Context, r io.Reader, size int64, want digest.Digest) error {
-	h := want.Algorithm().Hash()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{untilDone{ctx, r}}, make([]byte, min(max(size, 1), 1<<20))); err != nil {
-		return err
+func checkDigest(ctx context.Context, r io.Reader, want digest.Digest) error {
+	got, err := cas.Digest(ctx, want.Algorithm(), r)
+	if err == nil && got != want {
+		err = fmt.Errorf("damaged: its digest is %s", got)
 	}
-	if got := digest.NewDigest(want.Algorithm(), h); got != want {
-		return fmt.Errorf("damaged: its digest is %s", got)
-	}
-	return nil
-}
-
-// untilDone is a reader that ends with ctx.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
+	return err
 }
 
 // entries finds the entries of images that are not complete.
