@@ -54,7 +54,11 @@ func (t *tool) command(env *cli.Env, s *cas.Store) (result any, text func(*cli.S
 		}
 		return l, func(w *cli.Stream) error { return imagecache.WriteListing(w, l, time.Now()) }, nil
 	case "inspect":
-		list, err := find(env, s, t.Inspect.Images)
+		l, err := imagecache.List(env.Context, s) // what an image shares depends on all of them
+		if err != nil {
+			return nil, nil, err
+		}
+		list, err := find(l.Images, t.Inspect.Images)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -69,14 +73,10 @@ func (t *tool) command(env *cli.Env, s *cas.Store) (result any, text func(*cli.S
 	return r, func(w *cli.Stream) error { return imagecache.WriteReport(w, r) }, err
 }
 
-// find returns the images that words mean.
-func find(env *cli.Env, s *cas.Store, words []string) (list []imagecache.Image, err error) {
-	l, err := imagecache.List(env.Context, s)
-	if err != nil {
-		return nil, err
-	}
+// find returns those of images that words mean.
+func find(images []imagecache.Image, words []string) (list []imagecache.Image, err error) {
 	for _, word := range words {
-		found, err := imagecache.Select(l.Images, word, names.Complete(word))
+		found, err := imagecache.Select(images, word, names.Complete(word))
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,11 @@ func find(env *cli.Env, s *cas.Store, words []string) (list []imagecache.Image, 
 // remove runs rm or prune.
 func (t *tool) remove(env *cli.Env, s *cas.Store) (imagecache.Report, error) {
 	if env.Command == "rm" {
-		list, err := find(env, s, t.Rm.Images)
+		entries, err := imagecache.Entries(s)
+		if err != nil {
+			return imagecache.Report{}, err
+		}
+		list, err := find(entries, t.Rm.Images)
 		if err != nil {
 			return imagecache.Report{}, err
 		}

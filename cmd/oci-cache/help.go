@@ -33,7 +33,7 @@ With --json there is an object with images, each with name, manifest and platfor
 				"max-size":   "Parts of downloads do not count; they go after a week.",
 				"older-than": "An image is used whenever oci-fetch or oci-materialize takes it, from the cache or not.",
 			}},
-		"verify": {Description: `Blobs must have their digests, EROFS images the UUID that follows from their content, and flat images the digest in their records. A disk must name images that are there, and each name of an image must have all that belongs to it. Whatever does not is named, in a line, and the exit code is 1 unless all of it was repaired.
+		"verify": {Description: `Blobs must have their digests, EROFS images the UUID that follows from their content, and flat images the digest in their records. A disk must name images that are there, and each name of an image must have all that belongs to it. Whatever does not is named, in a line, and the exit code is 1 unless all of it was repaired. Of what another version of the tools has made, only the records and the forms of the files are checked.
 
 With --json there is an object with files and bytes, that were checked; faults, each with file, what and, if something was done, repair; and foreign, names of files that are not of the cache.`,
 			Flags: map[string]string{

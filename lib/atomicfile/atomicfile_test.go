@@ -397,3 +397,33 @@ func TestUnnamed(t *testing.T) {
 		t.Errorf("no directory: %v", err)
 	}
 }
+
+func TestLinkable(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Linkable(dir, "what it is for", 0o640)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("content"); err != nil || f.Name() != "what it is for" {
+		t.Errorf("%s: %v", f.Name(), err)
+	}
+	if ents, err := os.ReadDir(dir); err != nil || len(ents) > 0 {
+		t.Errorf("it has a name: %v, %v", ents, err)
+	}
+	path := filepath.Join(dir, "a")
+	if err := Link(f, path); err != nil {
+		t.Error(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o640 || info.Size() != 7 {
+		t.Errorf("%v, %v", info, err)
+	}
+	var pe *fs.PathError
+	if err := Link(f, path); !errors.Is(err, fs.ErrExist) || !errors.As(err, &pe) || pe.Path != path {
+		t.Errorf("onto a file: %v", err)
+	}
+	if _, err := Linkable(filepath.Join(dir, "absent"), "x", 0o640); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}

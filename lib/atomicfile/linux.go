@@ -58,7 +58,7 @@ func createBeside(path, target string) (*File, error) {
 		return nil, named("directory "+filepath.Clean(dirName), errors.Unwrap(err))
 	}
 	f := &File{target: path, dir: dir, base: base}
-	fd, err := openUnnamed(int(dir.Fd()), ".")
+	fd, err := openUnnamed(int(dir.Fd()), ".", 0o666)
 	if err != nil {
 		fd, err = f.openNamed()
 	}
@@ -71,10 +71,28 @@ func createBeside(path, target string) (*File, error) {
 	return f, nil
 }
 
-// openUnnamed creates a file without a name, which can be linked later through
-// /proc/self/fd.
-func openUnnamed(dirfd int, dir string) (int, error) {
-	fd, err := unix.Openat(dirfd, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o666)
+// Linkable creates a file without a name in the directory dir, to which Link can give one;
+// until then the file vanishes with the process. It fails where the file system cannot do
+// that, or without /proc. File.Name is name.
+func Linkable(dir, name string, perm fs.FileMode) (*os.File, error) {
+	fd, err := openUnnamed(unix.AT_FDCWD, dir, perm)
+	if err != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Link gives a file of Linkable the name path, which must be free.
+func Link(f *os.File, path string) error {
+	if err := linkAt(f, unix.AT_FDCWD, path); err != nil {
+		return &fs.PathError{Op: "link", Path: path, Err: err}
+	}
+	return nil
+}
+
+// openUnnamed creates a file without a name, which linkAt can link.
+func openUnnamed(dirfd int, dir string, perm fs.FileMode) (int, error) {
+	fd, err := unix.Openat(dirfd, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm.Perm()))
 	if err != nil {
 		return -1, err
 	}
@@ -86,6 +104,10 @@ func openUnnamed(dirfd int, dir string) (int, error) {
 }
 
 func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
+
+func linkAt(f *os.File, dirfd int, name string) error {
+	return unix.Linkat(unix.AT_FDCWD, procPath(int(f.Fd())), dirfd, name, unix.AT_SYMLINK_FOLLOW)
+}
 
 func (f *File) openNamed() (fd int, err error) {
 	f.temp, err = tryNames(func(name string) error {
@@ -130,9 +152,7 @@ func (f *File) moveIntoPlace() error {
 // linkIntoPlace links a file without a name: as the target if that name is free, and
 // otherwise under a temporary name, which the caller renames.
 func (f *File) linkIntoPlace() (done bool, err error) {
-	link := func(name string) error {
-		return unix.Linkat(unix.AT_FDCWD, procPath(int(f.File.Fd())), int(f.dir.Fd()), name, unix.AT_SYMLINK_FOLLOW)
-	}
+	link := func(name string) error { return linkAt(f.File, int(f.dir.Fd()), name) }
 	err = link(f.base)
 	if errors.Is(err, unix.EEXIST) {
 		f.temp, err = tryNames(link)
@@ -146,12 +166,27 @@ func (f *File) linkIntoPlace() (done bool, err error) {
 	return true, nil
 }
 
-// syncDir makes the new name durable, where the file system can sync directories.
+// syncDir makes the new name durable.
 func (f *File) syncDir() error {
 	if f.InPlace() {
 		return nil
 	}
-	err := f.dir.Sync()
+	return syncNames(f.dir)
+}
+
+// SyncDir makes the names in the directory called path durable, where the file system can
+// sync directories.
+func SyncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return syncNames(dir)
+}
+
+func syncNames(dir *os.File) error {
+	err := dir.Sync()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/atomicfile"
 )
 
 // path returns the path of the file called name in the cache.
@@ -145,16 +147,5 @@ func (s *Store) publish(f *os.File, temp, name string) error {
 	return s.syncDir(filepath.Dir(name))
 }
 
-// syncDir makes the names in a directory durable, if its file system can sync directories.
-func (s *Store) syncDir(name string) error {
-	d, err := os.Open(s.path(name))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	err = d.Sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		return nil
-	}
-	return err
-}
+// syncDir makes the names in a directory durable.
+func (s *Store) syncDir(name string) error { return atomicfile.SyncDir(s.path(name)) }

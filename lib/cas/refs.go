@@ -207,16 +207,22 @@ func (s *Store) RemoveRef(ctx context.Context, refs ...Ref) error {
 	}
 	defer l.release(false)
 	for _, file := range indexFiles {
-		gone := map[digest.Digest][]Ref{}
+		type key struct {
+			digest digest.Digest
+			name   string
+		}
+		gone := map[key][]*platform.Platform{}
 		for _, r := range refs {
 			if listed, _ := r.files(); listed == file {
-				gone[r.Digest] = append(gone[r.Digest], r)
+				k := key{r.Digest, r.Name}
+				gone[k] = append(gone[k], r.Platform)
 			}
 		}
 		err := s.editIndex(file, func(list []json.RawMessage) ([]json.RawMessage, error) {
 			return slices.DeleteFunc(list, func(raw json.RawMessage) bool {
 				e := decodeEntry(raw)
-				return e.Digest != "" && slices.ContainsFunc(gone[e.Digest], func(r Ref) bool { return e.named(r.Name) && isSame(e.Platform, r.Platform) })
+				platforms := gone[key{e.Digest, e.Annotations[annotationName]}]
+				return e.Digest != "" && slices.ContainsFunc(platforms, func(p *platform.Platform) bool { return isSame(e.Platform, p) })
 			}), nil
 		})
 		if err != nil {

@@ -233,7 +233,7 @@ func (s *Store) usable(ctx context.Context, d digest.Digest, f *os.File, info fs
 		return true
 	}
 	good := false
-	sum, err := hash(d.Algorithm(), untilDone{ctx, f})
+	sum, err := Digest(ctx, d.Algorithm(), f)
 	switch {
 	case ctx.Err() != nil:
 		return false // nothing is known of it
@@ -269,9 +269,15 @@ func (u untilDone) Read(p []byte) (int, error) {
 	return u.r.Read(p)
 }
 
-func hash(a digest.Algorithm, r io.Reader) (digest.Digest, error) {
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// Digest reads all of r, and returns its digest. If ctx is done meanwhile, the error is its
+// cause.
+func Digest(ctx context.Context, a digest.Algorithm, r io.Reader) (digest.Digest, error) {
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
 	h := a.Hash()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, make([]byte, bufferSize)); err != nil {
+	if _, err := io.CopyBuffer(h, untilDone{ctx, r}, buf[:]); err != nil {
 		return "", err
 	}
 	return digest.NewDigest(a, h), nil

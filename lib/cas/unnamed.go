@@ -2,12 +2,11 @@ package cas
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/atomicfile"
 )
 
 // newFile makes a new file in the directory of temp for what will be called name, which it
@@ -19,14 +18,9 @@ func (s *Store) newFile(temp, name string) (f *os.File, unnamed bool, err error)
 		return nil, false, err
 	}
 	perm := s.mode&0o666 | 0o600
-	fd, err := unix.Open(s.path(dir), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm))
-	if err == nil && unix.Access(procPath(fd), unix.F_OK) == nil {
-		f := os.NewFile(uintptr(fd), s.path(name))
+	if f, err = atomicfile.Linkable(s.path(dir), s.path(name), perm); err == nil {
 		f.Chmod(perm) // whatever the umask
 		return f, true, nil
-	}
-	if err == nil {
-		unix.Close(fd)
 	}
 	f, err = s.openFile(temp, os.O_RDWR|os.O_EXCL)
 	return f, false, err
@@ -34,16 +28,11 @@ func (s *Store) newFile(temp, name string) (f *os.File, unnamed bool, err error)
 
 // nameFile gives a file without a name the name path.
 func nameFile(f *os.File, path string) error {
-	err := unix.Linkat(unix.AT_FDCWD, procPath(int(f.Fd())), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
-	if errors.Is(err, unix.EEXIST) { // not ours: we hold the lock
+	err := atomicfile.Link(f, path)
+	if errors.Is(err, fs.ErrExist) { // not ours: we hold the lock
 		if err = os.Remove(path); err == nil {
-			err = unix.Linkat(unix.AT_FDCWD, procPath(int(f.Fd())), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+			err = atomicfile.Link(f, path)
 		}
 	}
-	if err != nil {
-		return &fs.PathError{Op: "link", Path: path, Err: err}
-	}
-	return nil
+	return err
 }
-
-func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }

@@ -126,19 +126,11 @@ func (u *Use) Release() {
 func checkNames(names []string) error {
 	for _, name := range names {
 		_, isArtifact := ParseArtifact(name)
-		if _, isBlob := parseBlobName(name); !isBlob && !isArtifact {
+		if _, isBlob := layout.ParseBlobName(name); !isBlob && !isArtifact {
 			return fmt.Errorf("%.200q is neither a blob nor an artifact", name)
 		}
 	}
 	return nil
-}
-
-// parseBlobName is the inverse of [layout.BlobName].
-func parseBlobName(name string) (digest.Digest, bool) {
-	rest, ok := strings.CutPrefix(name, layout.Blobs+"/")
-	algorithm, hex, _ := strings.Cut(rest, "/")
-	d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return d, ok && layout.CheckDigest(d) == nil
 }
 
 // Touch notes that the image whose manifest is d was used at the time now. It changes the

@@ -55,6 +55,64 @@ func VerifyUUID(ctx context.Context, r io.ReaderAt, size int64) error {
 	return nil
 }
 
+// LayerID identifies the image of a layer.
+type LayerID struct {
+	Name string   // for messages
+	UUID [16]byte // zero if it is not known
+}
+
+// CheckDevices compares the devices that a metadata-only image names with layers, the images
+// that it should have been made of: each once, in their order from bottom to top. r holds the
+// metadata-only image. A layer whose UUID is not known is not compared; an image without a
+// table of devices has only one hash of all, so then none is. CheckDevices reads the head of
+// the image alone.
+func CheckDevices(r io.ReaderAt, layers []LayerID) error {
+	var b [disk.SuperOffset + disk.SuperSize + disk.DeviceSumSize]byte
+	if _, err := r.ReadAt(b[:], 0); err != nil {
+		return err
+	}
+	super, ok := disk.FindSuperblock(b[:])
+	if !ok {
+		return damaged("no EROFS superblock here")
+	}
+	if super.Incompat&disk.IncompatDevices == 0 {
+		return checkDeviceSum(b[tableEnd(0):], layers)
+	}
+	if n := int(super.ExtraDevices); n != len(layers) {
+		return fmt.Errorf("has %d devices for %d layers", n, len(layers))
+	}
+	table := make([]byte, len(layers)*disk.DeviceSlotSize)
+	if _, err := r.ReadAt(table, super.DeviceTable()); err != nil {
+		return err
+	}
+	for i, l := range layers {
+		slot := disk.DecodeDeviceSlot(table[i*disk.DeviceSlotSize:])
+		if l.UUID != [16]byte{} && slot.Tag != disk.TagOf(l.UUID) {
+			return fmt.Errorf("its device %d is not the image of %s", i, l.Name)
+		}
+	}
+	return nil
+}
+
+// checkDeviceSum is CheckDevices for an image without a table, with b where that would begin.
+func checkDeviceSum(b []byte, layers []LayerID) error {
+	sum, ok := disk.DecodeDeviceSum(b)
+	if !ok && len(layers) > 0 {
+		return errors.New("does not say which layers it was made of")
+	}
+	var slots []disk.DeviceSlot
+	for _, l := range layers {
+		if l.UUID == [16]byte{} {
+			return nil
+		}
+		slots = append(slots, disk.DeviceSlot{Tag: disk.TagOf(l.UUID)})
+	}
+	if ok && sumOfTags(slots) != sum.Sum {
+		return errors.New("its devices are not the images of the layers")
+	}
+	return nil
+}
+
 // verifier reads an image for VerifyUUID.
 type verifier struct {
 	ctx   context.Context

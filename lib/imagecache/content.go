@@ -37,21 +37,43 @@ func (rec record) isValid() bool {
 	return valid
 }
 
+// recordOf reads the record of an image. ok is false if there is none that can be used.
+func (v *verifier) recordOf(a cas.Artifact) (rec record, ok bool) {
+	a.Ext = "json"
+	rec, err := v.record(a.Name())
+	return rec, err == nil && rec.isValid()
+}
+
 // checkRecorded compares an image with its record. Without a record, which tells what a flat
 // image is, that is a fault.
 func (v *verifier) checkRecorded(ctx context.Context, a cas.Artifact, f *counted, size int64) error {
-	format := a.Ext
-	a.Ext = "json"
-	rec, err := v.record(a.Name())
+	rec, ok := v.recordOf(a)
 	switch {
-	case err != nil || !rec.isValid():
+	case !ok:
 		return errors.New("has no record that tells its digest")
-	case rec.Format != format:
-		return fmt.Errorf("is %s, but %s according to its record", format, rec.Format)
+	case rec.Format != a.Ext:
+		return fmt.Errorf("is %s, but %s according to its record", a.Ext, rec.Format)
 	case rec.Size != size:
 		return fmt.Errorf("damaged: has %d bytes, and %d according to its record", size, rec.Size)
 	}
-	return checkDigest(ctx, f, size, rec.Digest)
+	return checkDigest(ctx, f, rec.Digest)
+}
+
+// checkForeign verifies an artifact of another version, whose rules are not known.
+func (v *verifier) checkForeign(ctx context.Context, a cas.Artifact, f *counted, size int64) (err error) {
+	switch rec, ok := v.recordOf(a); {
+	case a.Ext == "json": // of whatever form
+	case ok && rec.Format == a.Ext:
+		return v.checkRecorded(ctx, a, f, size)
+	case a.Ext == "vmdk":
+		err = v.checkDisk(ctx, a, f)
+	case a.Ext == "erofs" && a.Kind != "fsmeta": // that may count the blocks of the layers as its own
+		_, err = read.Open(f, size)
+	}
+	if errors.Is(err, read.ErrUnsupported) || errors.Is(err, vmdk.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // checkMerged verifies a merged EROFS image (fsmeta).
@@ -62,56 +84,39 @@ func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, 
 	if err := erofs.VerifyUUID(ctx, f, size); err != nil {
 		return err
 	}
-	img, err := read.Open(f, size)
-	if err != nil {
-		return err
-	}
-	return v.checkDevices(a.Key, img.DeviceTable())
-}
-
-// checkDevices compares the tags of the devices of the merged image of a manifest with the
-// images of its layers, as far as those are there. An image without a table has no tags.
-func (v *verifier) checkDevices(key digest.Digest, table []disk.DeviceSlot) error {
-	doc, ok := v.docs[key]
-	if !ok || len(doc.diffIDs) == 0 || len(table) == 0 {
+	doc := v.docs[a.Key]
+	if len(doc.diffIDs) == 0 { // not known
 		return nil
 	}
-	var layers []digest.Digest // a layer that is there twice is one device
-	for _, d := range doc.diffIDs {
-		if !slices.Contains(layers, d) {
-			layers = append(layers, d)
-		}
-	}
-	if len(layers) != len(table) {
-		return fmt.Errorf("has %d devices for %d layers", len(table), len(layers))
-	}
-	for i, slot := range table {
-		want, ok := slot.UUID()
-		if uuids := v.uuids(layers[i]); len(uuids) > 0 && (!ok || !slices.Contains(uuids, want)) {
-			return fmt.Errorf("its device %d is not the image of layer %s", i, layers[i])
-		}
-	}
-	return nil
+	return erofs.CheckDevices(f, v.layerIDs(doc.diffIDs, a.ABI))
 }
 
-// uuids returns those of the images of a layer.
-func (v *verifier) uuids(diffID digest.Digest) (list [][16]byte) {
-	for _, name := range v.byKey[diffID] {
-		if !strings.HasPrefix(name, "layers/") {
-			continue
-		}
-		f, err := v.s.OpenFile(name)
-		if err != nil {
-			continue
-		}
-		head := make([]byte, disk.SuperOffset+1024)
-		n, _ := io.ReadFull(f, head)
-		f.Close()
-		if s, ok := disk.FindSuperblock(head[:n]); ok {
-			list = append(list, s.UUID)
+// layerIDs returns the images of layers that a version of the writers has made, as far as
+// they are there. A layer that is there twice is one.
+func (v *verifier) layerIDs(diffIDs []digest.Digest, abi string) (ids []erofs.LayerID) {
+	for i, d := range diffIDs {
+		if !slices.Contains(diffIDs[:i], d) {
+			a := cas.Artifact{Kind: "layers", ABI: abi, Key: d, Ext: "erofs"}
+			ids = append(ids, erofs.LayerID{Name: "layer " + d.String(), UUID: v.uuid(a)})
 		}
 	}
-	return list
+	return ids
+}
+
+// uuid returns that of an image, and zero if there is none.
+func (v *verifier) uuid(a cas.Artifact) [16]byte {
+	f, err := v.s.OpenFile(a.Name())
+	if err != nil {
+		return [16]byte{}
+	}
+	defer f.Close()
+	head := make([]byte, disk.SuperOffset+disk.SuperSize)
+	n, _ := io.ReadFull(f, head)
+	s, ok := disk.FindSuperblock(head[:n])
+	if !ok {
+		return [16]byte{}
+	}
+	return s.UUID
 }
 
 // shorten makes paths in an error about a disk names in the cache.
@@ -139,7 +144,7 @@ func (v *verifier) checkDisk(ctx context.Context, a cas.Artifact, f *counted) er
 	if err := vmdk.Check(ctx, v.s.Path(a), func(msg string) { warned = msg }); err != nil {
 		return v.shorten(a, err)
 	}
-	if warned != "" {
+	if warned != "" && a.ABI == ABI { // of a CID, which is made of what this version takes
 		return v.shorten(a, errors.New(warned))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxDisk))

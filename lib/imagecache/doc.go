@@ -19,6 +19,10 @@
 //
 // A merged image (kind fsmeta) has a record of the same form.
 //
+// ABI in these names is the version of the writers; the constant is the present one. Artifacts
+// of other versions are held and removed as those of this one, but Verify does not know their
+// rules: it compares them with their records and checks the form of the files.
+//
 // An entry that another program made may name an index. It is one image here, with the
 // layers of all platforms that are there.
 //
@@ -31,3 +35,8 @@
 // then blobs. A process that is killed in between leaves files that nothing holds, for the
 // next Prune.
 package imagecache
+
+// ABI is the version of all that makes artifacts (package materialize): reading layers,
+// merging them, and the writers of file systems. It goes up when the bytes of any artifact
+// change.
+const ABI = "2"

@@ -63,7 +63,7 @@ func makeFile(t testing.TB, s *cas.Store, a cas.Artifact, data string) string {
 }
 
 func artifact(kind string, key digest.Digest, ext string) cas.Artifact {
-	return cas.Artifact{Kind: kind, ABI: "1", Key: key, Ext: ext}
+	return cas.Artifact{Kind: kind, ABI: ABI, Key: key, Ext: ext}
 }
 
 // spec is an image to be put into a cache. Layer i has the content layerText(i), which is

@@ -89,6 +89,20 @@ func List(ctx context.Context, s *cas.Store) (Listing, error) {
 	return l, nil
 }
 
+// Entries returns the images of s for Select and Remove, which need only what index.json and
+// refs.json say. No other file is read: layers, sizes and problems are missing.
+func Entries(s *cas.Store) ([]Image, error) {
+	refs, err := s.AllRefs()
+	if err != nil {
+		return nil, err
+	}
+	images := make([]Image, len(refs))
+	for i, ref := range refs {
+		images[i] = *newImage(ref)
+	}
+	return images, nil
+}
+
 var (
 	// ErrNotFound is in the error of Select for a word that means no image.
 	ErrNotFound = errors.New("not in the cache")
@@ -146,9 +160,13 @@ func filter(images []Image, keep func(*Image) bool) (found []Image) {
 	return found
 }
 
-// entry tells the entries of a cache apart.
+// entry identifies the entry of im in the lists of images.
 func (im *Image) entry() [4]string {
-	return [4]string{listOf(im), im.Name, im.Manifest.String(), im.Platform}
+	full := "" // of the entry itself: im.Platform may be that of the configuration
+	if p := im.ref.Platform; p != nil {
+		full = p.Full()
+	}
+	return [4]string{listOf(im), im.Name, im.Manifest.String(), full}
 }
 
 // listOf returns the file that lists im.

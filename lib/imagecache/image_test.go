@@ -153,6 +153,28 @@ func TestOtherPrograms(t *testing.T) {
 	}
 }
 
+// TestIndexOfIndexes has indexes that name the one below many times: each counts once, and at
+// whatever depth it lies, what it needs is held.
+func TestIndexOfIndexes(t *testing.T) {
+	s := open(t, t.TempDir())
+	m := add(t, s, spec{name: "a", layers: []int{1, 2}})
+	must(t, s.RemoveRef(ctx, m.Ref))
+	files, d, size, mediaType := m.files, m.Digest, m.Size, manifestType
+	for range 8 {
+		desc := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, d, size)
+		text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, indexType, strings.Join(slices.Repeat([]string{desc}, 20), ","))
+		var name string
+		d, name = put(t, s, text)
+		files, size, mediaType = append(files, name), int64(len(text)), indexType
+	}
+	must(t, s.SetRef(ctx, cas.Ref{Name: "deep", Digest: d, Size: size, MediaType: indexType}, nil))
+	if im := list(t, s).Images[0]; len(im.Layers) != 2 || len(im.Problems) > 0 {
+		t.Errorf("%d layers, problems %q", len(im.Layers), im.Problems)
+	}
+	prune(t, s, PruneOptions{})
+	wantKept(t, s, files)
+}
+
 func TestSelect(t *testing.T) {
 	images := []Image{
 		{Name: "docker.io/library/a:latest", Manifest: "sha256:" + digest.Digest(strings.Repeat("a", 64)), Platform: "linux/amd64"},

@@ -87,7 +87,7 @@ func (im *Image) lastUsed() time.Time {
 	return *im.LastUsed
 }
 
-// Remove removes images, as List has returned them, and the files that they alone hold.
+// Remove removes images, as List or Entries has returned them, and the files that they alone hold.
 // Files that a process uses stay, for a later Prune. An image that is no longer listed, or
 // not in this way, is left out of the report. See Prune for errors.
 func Remove(ctx context.Context, s *cas.Store, images []Image) (Report, error) {
@@ -172,14 +172,7 @@ func (g *gardener) add(p *plan, im *Image) {
 
 // remove removes the images of p from the lists, and then the files.
 func (g *gardener) remove(p plan) error {
-	if len(p.images) == 0 {
-		return nil
-	}
-	var refs []cas.Ref
-	for _, im := range p.images {
-		refs = append(refs, im.ref)
-	}
-	if err := g.store.RemoveRef(g.ctx, refs...); err != nil {
+	if err := removeEntries(g.ctx, g.store, p.images); err != nil {
 		return err
 	}
 	for _, im := range p.images {
@@ -187,6 +180,18 @@ func (g *gardener) remove(p plan) error {
 	}
 	g.removeFiles(p.files)
 	return context.Cause(g.ctx)
+}
+
+// removeEntries removes the entries of images from the lists.
+func removeEntries(ctx context.Context, s *cas.Store, images []*Image) error {
+	if len(images) == 0 {
+		return nil
+	}
+	refs := make([]cas.Ref, len(images))
+	for i, im := range images {
+		refs[i] = im.ref
+	}
+	return s.RemoveRef(ctx, refs...)
 }
 
 // ranks is the order in which kinds of files are removed: what refers to others first.

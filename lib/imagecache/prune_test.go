@@ -47,7 +47,7 @@ func TestPrune(t *testing.T) {
 	strays = append(strays, makeFile(t, s, artifact("rootfs", digest.FromString("y"), "json"), "garbage"))
 	_, blob := put(t, s, "stray")
 	strays = append(strays, blob)
-	foreign := filepath.Join(s.Dir(), "rootfs/1/sha256/README")
+	foreign := filepath.Join(s.Dir(), "rootfs/"+ABI+"/sha256/README")
 	must(t, os.WriteFile(foreign, nil, 0o666))
 
 	r := prune(t, s, PruneOptions{})
@@ -58,7 +58,7 @@ func TestPrune(t *testing.T) {
 	if slices.Sort(names); !slices.Equal(names, union(strays)) || len(r.Images) != 0 {
 		t.Errorf("removed %q, %v; want %q", names, r.Images, strays)
 	}
-	wantKept(t, s, a.files, b.files, []string{"rootfs/1/sha256/README"})
+	wantKept(t, s, a.files, b.files, []string{"rootfs/" + ABI + "/sha256/README"})
 	if r := prune(t, s, PruneOptions{}); len(r.Files) != 0 || r.Files == nil || r.Images == nil {
 		t.Errorf("again: %+v", r)
 	}
@@ -163,6 +163,31 @@ func TestRemove(t *testing.T) {
 		t.Errorf("in use: %+v, %v", r, err)
 	}
 	wantKept(t, s, b.files, []string{stray, layout.BlobName(a.Digest)})
+}
+
+// TestRemoveTwice: a name may list a manifest twice, once with its platform. Both entries go,
+// whichever list the images are from.
+func TestRemoveTwice(t *testing.T) {
+	for name, images := range map[string]func(s *cas.Store) ([]Image, error){
+		"List":    func(s *cas.Store) ([]Image, error) { l, err := List(ctx, s); return l.Images, err },
+		"Entries": Entries,
+	} {
+		s := open(t, t.TempDir())
+		m := add(t, s, spec{name: "a", layers: []int{1}, top: true})
+		entry := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"org.opencontainers.image.ref.name":"a"}`, m.MediaType, m.Digest, m.Size)
+		must(t, os.WriteFile(filepath.Join(s.Dir(), "index.json"), []byte(`{"schemaVersion":2,"manifests":[`+
+			entry+`},`+entry+`,"platform":{"os":"linux","architecture":"amd64"}}]}`), 0o666))
+		all, err := images(s)
+		must(t, err)
+		chosen, err := Select(all, "a", "")
+		must(t, err)
+		if r, err := Remove(ctx, s, chosen); err != nil || len(r.Images) != 2 || r.Freed == 0 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		if refs, err := s.AllRefs(); err != nil || len(refs) > 0 {
+			t.Errorf("%s: %+v is left, %v", name, refs, err)
+		}
+	}
 }
 
 // TestUnreadable: where it is not known what is held, nothing is removed.
@@ -297,7 +322,7 @@ func heldBy(files map[string]string, m made) (held []string) {
 			held = append(held, name)
 		case (kind == "layers" || kind == "fsmeta" || kind == "vmdk") && (hex == m.Digest.Encoded() || mentions(diffIDs, hex)):
 			held = append(held, name)
-		case kind == "rootfs" && strings.Contains(files["rootfs/1/sha256/"+hex+".json"], diffIDs):
+		case kind == "rootfs" && strings.Contains(files["rootfs/"+ABI+"/sha256/"+hex+".json"], diffIDs):
 			held = append(held, name)
 		}
 	}

@@ -86,25 +86,34 @@ func (v *verifier) repairEntries(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var gone []*Image
 	for _, im := range st.images {
 		if len(im.Problems) == 0 || im.unknown {
 			continue
 		}
-		what := repairedEntry
 		if im.lacking == len(im.Problems) && im.Name != "" && im.Config != "" {
-			what = repairedMoved
 			dropped := im.ref
 			dropped.Dropped = true
-			err = v.s.SetRef(ctx, dropped, []digest.Digest{im.Config})
+			if err := v.s.SetRef(ctx, dropped, []digest.Digest{im.Config}); err != nil {
+				return err
+			}
+			v.mended(im, repairedMoved)
 		} else {
-			err = v.s.RemoveRef(ctx, im.ref)
-		}
-		if err != nil {
-			return err
-		}
-		for _, i := range v.ofEntry[im.entry()] {
-			v.result.Faults[i].Repair = what
+			gone = append(gone, im)
 		}
 	}
+	if err := removeEntries(ctx, v.s, gone); err != nil {
+		return err
+	}
+	for _, im := range gone {
+		v.mended(im, repairedEntry)
+	}
 	return nil
+}
+
+// mended notes what was done about the faults of the entry of im.
+func (v *verifier) mended(im *Image, what string) {
+	for _, i := range v.ofEntry[im.entry()] {
+		v.result.Faults[i].Repair = what
+	}
 }

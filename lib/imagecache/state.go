@@ -24,9 +24,6 @@ const (
 	maxRecord   = 4 << 20
 )
 
-// maxDepth is how many indexes may lie within each other.
-const maxDepth = 4
-
 // state is the graph of a cache at one moment.
 type state struct {
 	ctx     context.Context
@@ -39,10 +36,9 @@ type state struct {
 	images   []*Image
 	holders  map[string]int // how many images hold a file
 
-	byKey   map[digest.Digest][]string // artifacts but flat images
-	flat    map[string][]string        // flat images and their records, by the layers they were made of
-	records map[string]record          // by name
-	docs    map[digest.Digest]document
+	byKey map[digest.Digest][]string // artifacts but flat images
+	flat  map[string][]string        // flat images and their records, by the layers they were made of
+	docs  map[digest.Digest]document
 }
 
 // record is the content of a record of a flat image.
@@ -65,7 +61,7 @@ func load(ctx context.Context, s *cas.Store) (*state, error) {
 func loadRefs(ctx context.Context, s *cas.Store, refs []cas.Ref, tolerant bool) (*state, error) {
 	st := &state{
 		ctx: ctx, store: s, tolerant: tolerant, files: map[string]cas.File{}, holders: map[string]int{},
-		byKey: map[digest.Digest][]string{}, flat: map[string][]string{}, records: map[string]record{}, docs: map[digest.Digest]document{},
+		byKey: map[digest.Digest][]string{}, flat: map[string][]string{}, docs: map[digest.Digest]document{},
 	}
 	files, foreign, err := s.Files(ctx)
 	if err != nil {
@@ -117,7 +113,6 @@ func (st *state) artifact(name string) error {
 	if rec.DiffIDs == nil {
 		return nil
 	}
-	st.records[name] = rec
 	key := join(rec.DiffIDs)
 	st.flat[key] = append(st.flat[key], name)
 	for _, ext := range []string{"erofs", "ext4"} {
@@ -165,12 +160,18 @@ func (st *state) read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// image makes the image that ref names.
-func (st *state) image(ref cas.Ref) (*Image, error) {
+// newImage makes an image of what ref says.
+func newImage(ref cas.Ref) *Image {
 	im := &Image{Name: ref.Name, Manifest: ref.Digest, Index: ref.Top, Dropped: ref.Dropped, Layers: []Layer{}, ref: ref}
 	if ref.Platform != nil {
 		im.Platform = ref.Platform.String()
 	}
+	return im
+}
+
+// image makes the image that ref names.
+func (st *state) image(ref cas.Ref) (*Image, error) {
+	im := newImage(ref)
 	if f, ok := st.files[layout.BlobName(ref.Digest)]; ok {
 		im.LastUsed = &f.ModTime
 	}
@@ -179,7 +180,7 @@ func (st *state) image(ref cas.Ref) (*Image, error) {
 			im.problem("index %s is missing", ref.Top)
 		}
 	}
-	if err := st.collect(im, manifest.Untyped(ref.MediaType, ref.Digest, ref.Size), 0); err != nil {
+	if err := st.collect(im, manifest.Untyped(ref.MediaType, ref.Digest, ref.Size), map[digest.Digest]bool{}); err != nil {
 		return nil, err
 	}
 	return im, nil
@@ -198,8 +199,13 @@ func (st *state) hold(im *Image, name string) bool {
 	return ok
 }
 
-// collect notes what im holds because of the manifest or index d.
-func (st *state) collect(im *Image, d manifest.Descriptor, depth int) error {
+// collect notes what im holds because of the manifest or index d. What was seen is passed
+// over: indexes that name each other many times would otherwise be endless.
+func (st *state) collect(im *Image, d manifest.Descriptor, seen map[digest.Digest]bool) error {
+	if seen[d.Digest] {
+		return nil
+	}
+	seen[d.Digest] = true
 	if !st.hold(im, layout.BlobName(d.Digest)) {
 		im.problem("manifest %s is missing", d.Digest)
 		return nil
@@ -215,13 +221,13 @@ func (st *state) collect(im *Image, d manifest.Descriptor, depth int) error {
 	}
 	if doc.isIndex {
 		for _, m := range doc.Manifests {
-			if layout.CheckDigest(m.Digest) != nil || depth == maxDepth {
+			if layout.CheckDigest(m.Digest) != nil {
 				continue
 			}
 			if _, ok := st.files[layout.BlobName(m.Digest)]; !ok {
 				continue // another platform, which is not here
 			}
-			if err := st.collect(im, m, depth+1); err != nil {
+			if err := st.collect(im, m, seen); err != nil {
 				return err
 			}
 		}

@@ -63,11 +63,13 @@ func (v Verification) Unrepaired() (n int) {
 // Verify reads all blobs and artifacts of s. Blobs must have their digests, and flat and
 // merged images those of their records. The image of a layer, and a merged one (fsmeta), must
 // have the UUID that follows from its bytes, and the size that it states; a merged one must
-// have been made of the images of the layers that are there. A disk must name files that exist, with their sizes. Entries of
-// index.json and refs.json must be complete.
+// have been made of the images of the layers that are there. A disk must name files that
+// exist, with their sizes. Entries of index.json and refs.json must be complete.
 //
-// Artifacts of all versions are verified as this version makes them. A file that a process
-// puts in place meanwhile may or may not be looked at. Faults are not errors. With Repair the
+// Of artifacts of another version (ABI), flat and merged images must have the digests of
+// their records, if they have any, and the others must only be EROFS images and disks of
+// which nothing is missing. A file that a process puts in place meanwhile may or may not be
+// looked at. Faults are not errors. With Repair the
 // error is ErrStore (of package cas) if the cache cannot be written; then the faults are
 // still all there.
 func Verify(ctx context.Context, s *cas.Store, o VerifyOptions) (Verification, error) {
@@ -227,11 +229,13 @@ func cause(err error) string {
 
 // content verifies the content of a file of size bytes.
 func (v *verifier) content(ctx context.Context, name string, f *counted, size int64) error {
-	a, isArtifact := cas.ParseArtifact(name)
-	if !isArtifact {
-		return checkBlob(ctx, name, f, size)
+	if d, isBlob := layout.ParseBlobName(name); isBlob {
+		return checkDigest(ctx, f, d)
 	}
+	a, _ := cas.ParseArtifact(name)
 	switch {
+	case a.ABI != ABI:
+		return v.checkForeign(ctx, a, f, size)
 	case a.Ext == "json":
 		return v.checkRecord(name)
 	case a.Kind == "rootfs":
@@ -244,34 +248,12 @@ func (v *verifier) content(ctx context.Context, name string, f *counted, size in
 	return erofs.VerifyUUID(ctx, f, size)
 }
 
-func checkBlob(ctx context.Context, name string, f io.Reader, size int64) error {
-	algorithm, hex, _ := strings.Cut(strings.TrimPrefix(name, layout.Blobs+"/"), "/")
-	want := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
-	return checkDigest(ctx, f, size, want)
-}
-
-func checkDigest(ctx context.Context, r io.Reader, size int64, want digest.Digest) error {
-	h := want.Algorithm().Hash()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{untilDone{ctx, r}}, make([]byte, min(max(size, 1), 1<<20))); err != nil {
-		return err
+func checkDigest(ctx context.Context, r io.Reader, want digest.Digest) error {
+	got, err := cas.Digest(ctx, want.Algorithm(), r)
+	if err == nil && got != want {
+		err = fmt.Errorf("damaged: its digest is %s", got)
 	}
-	if got := digest.NewDigest(want.Algorithm(), h); got != want {
-		return fmt.Errorf("damaged: its digest is %s", got)
-	}
-	return nil
-}
-
-// untilDone is a reader that ends with ctx.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
+	return err
 }
 
 // entries finds the entries of images that are not complete.

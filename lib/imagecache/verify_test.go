@@ -28,8 +28,8 @@ import (
 // built is an image with all its artifacts, as a builder makes them.
 type built struct {
 	made
-	layers                     []string // images
-	fsmeta, vmdk, flat, record string
+	layers                              []string // images
+	fsmeta, noTable, vmdk, flat, record string
 }
 
 // build puts an image of two layers with all its artifacts into s.
@@ -42,9 +42,12 @@ func build(t testing.TB, s *cas.Store, name string, first int) built {
 	b.made = add(t, s, spec{name: name, layers: []int{first, first + 1, first}, top: true})
 	b.fsmeta = buildFsmeta(t, s, artifact("fsmeta", b.Digest, "erofs"), b.layers)
 	b.vmdk = buildDisk(t, s, artifact("vmdk", b.Digest, "vmdk"), append([]string{b.fsmeta}, b.layers...))
+	noTable := artifact("fsmeta", b.Digest, "erofs")
+	noTable.Variant = "no-table"
+	b.noTable = buildFsmeta(t, s, noTable, b.layers)
 	flat := addFlat(t, s, []digest.Digest{diffID(first), diffID(first + 1), diffID(first)}, "flat image of "+name)
 	b.flat, b.record = flat[0], flat[1]
-	b.files = union(b.files, b.layers, flat, []string{b.fsmeta, strings.TrimSuffix(b.fsmeta, "erofs") + "json", b.vmdk})
+	b.files = union(b.files, b.layers, flat, []string{b.fsmeta, strings.TrimSuffix(b.fsmeta, "erofs") + "json", b.noTable, strings.TrimSuffix(b.noTable, "erofs") + "json", b.vmdk})
 	return b
 }
 
@@ -77,7 +80,7 @@ func buildFsmeta(t testing.TB, s *cas.Store, a cas.Artifact, layers []string) st
 			}
 			list = append(list, merge.Layer{Name: name, Image: img})
 		}
-		return erofs.WriteFsmeta(ctx, out, list, tree.Limits{}, erofs.Options{})
+		return erofs.WriteFsmeta(ctx, out, list, tree.Limits{}, erofs.Options{NoDeviceTable: a.Variant == "no-table"})
 	}))
 	f, err := s.Artifact(ctx, a)
 	must(t, err)
@@ -232,7 +235,7 @@ func TestVerify(t *testing.T) {
 			a, _ := cas.ParseArtifact(b.layers[0])
 			buildLayer(t, s, a, "other")
 		}, func(b built) []string {
-			return []string{b.fsmeta + ": its device 0 is not the image of layer " + diffID(1).String() + " [removed]", b.vmdk + ": " + b.fsmeta + ": device 1: corrupt disk: is the image with the UUID"}
+			return []string{b.fsmeta + ": its device 0 is not the image of layer " + diffID(1).String() + " [removed]", b.noTable + ": its devices are not the images of the layers [removed]", b.vmdk + ": " + b.fsmeta + ": device 1: corrupt disk: is the image with the UUID"}
 		}, "index.json"},
 		{"fsmeta", func(t *testing.T, s *cas.Store, b built) { damage(t, s, b.fsmeta, flip) }, func(b built) []string {
 			return []string{b.fsmeta + ": damaged: its digest is", b.vmdk + ": "}
@@ -366,9 +369,9 @@ func TestVerifyHostile(t *testing.T) {
 	b := build(t, s, "a", 1)
 	fifo := "blobs/sha256/" + strings.Repeat("a", 64)
 	must(t, unix.Mkfifo(filepath.Join(s.Dir(), fifo), 0o666))
-	link := "layers/1/sha256/" + strings.Repeat("b", 64) + ".erofs"
+	link := "layers/" + ABI + "/sha256/" + strings.Repeat("b", 64) + ".erofs"
 	must(t, os.Symlink("/etc/passwd", filepath.Join(s.Dir(), link)))
-	odd := "vmdk/1/sha256/\x1b[31m"
+	odd := "vmdk/" + ABI + "/sha256/\x1b[31m"
 	must(t, os.WriteFile(filepath.Join(s.Dir(), odd), nil, 0o666))
 	fifoDisk := makeFile(t, s, artifact("vmdk", digest.FromString("f"), "vmdk"), "# Disk DescriptorFile\nversion=1\nCID=00000001\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n# Extent description\nRW 1 FLAT \"../../../"+fifo+"\" 0\n")
 	v := verify(t, s, VerifyOptions{Repair: true})

@@ -8,6 +8,7 @@ import (
 	_ "crypto/sha256" // for go-digest
 	_ "crypto/sha512"
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -28,6 +29,14 @@ const FileContent = `{"imageLayoutVersion":"` + Version + `"}`
 // BlobName returns the name of the blob d in a layout. CheckDigest must have accepted d.
 func BlobName(d digest.Digest) string {
 	return Blobs + "/" + d.Algorithm().String() + "/" + d.Encoded()
+}
+
+// ParseBlobName is the inverse of BlobName. ok is false for a name that no blob has.
+func ParseBlobName(name string) (d digest.Digest, ok bool) {
+	rest, ok := strings.CutPrefix(name, Blobs+"/")
+	algorithm, hex, _ := strings.Cut(rest, "/")
+	d = digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
+	return d, ok && CheckDigest(d) == nil
 }
 
 // CheckDigest accepts digests of the two algorithms of the specification, in the one

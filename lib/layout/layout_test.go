@@ -8,6 +8,23 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+func TestParseBlobName(t *testing.T) {
+	for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
+		if d, ok := ParseBlobName(BlobName(a.FromString("x"))); !ok || d != a.FromString("x") {
+			t.Errorf("%s: %v", d, ok)
+		}
+	}
+	hex := digest.SHA256.FromString("x").Encoded()
+	for _, bad := range []string{
+		"", "blobs", "blobs/sha256", "blobs/sha256/", "blobs/sha256/" + hex[1:], "blobs/sha256/" + hex + "/", "blobs//sha256/" + hex,
+		"blobs/sha384/" + digest.SHA384.FromString("x").Encoded(), "blobs/sha512/" + hex, "sha256/" + hex, "x/blobs/sha256/" + hex, "blobs/sha256:" + hex,
+	} {
+		if d, ok := ParseBlobName(bad); ok {
+			t.Errorf("%q is %s", bad, d)
+		}
+	}
+}
+
 func TestCheckDigest(t *testing.T) {
 	for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
 		d := a.FromString("x")

@@ -16,9 +16,8 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// ABI is the version of all that makes artifacts: reading layers, merging them, and the
-// writers of file systems. It goes up when the bytes of any artifact change.
-const ABI = "2"
+// ABI is the version of the artifacts that this package makes.
+const ABI = imagecache.ABI
 
 // Materialize makes the artifacts of an image that opts ask for, or finds them in the cache.
 // After success all of them are complete and durable, every layer of the image has been

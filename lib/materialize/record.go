@@ -3,7 +3,6 @@ package materialize
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,19 +166,5 @@ func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *imageF
 
 // sumOf returns the SHA-256 of all of f.
 func sumOf(ctx context.Context, f *os.File) (digest.Digest, error) {
-	h := sha256.New()
-	r := io.NewSectionReader(f, 0, 1<<62)
-	for buf := make([]byte, 1<<20); ; {
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		n, err := r.Read(buf)
-		h.Write(buf[:n])
-		if err == io.EOF {
-			return digest.NewDigest(digest.SHA256, h), nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
+	return cas.Digest(ctx, digest.SHA256, io.NewSectionReader(f, 0, 1<<62))
 }
