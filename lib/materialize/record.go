@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 )
@@ -132,7 +133,7 @@ func (m *materializer) checkFile(ctx context.Context, f *os.File, rec record) er
 	if !m.opts.Verify {
 		return nil
 	}
-	sum, err := sumOf(ctx, f)
+	sum, err := sumOf(ctx, f, info.Size())
 	if err == nil && sum != rec.Digest {
 		err = fmt.Errorf("its record says %s, and it has %s", rec.Digest, sum)
 	}
@@ -145,7 +146,7 @@ func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *imageF
 	if err != nil {
 		return rec, err
 	}
-	if rec.Digest, err = sumOf(ctx, f.File); err != nil {
+	if rec.Digest, err = sumOf(ctx, f.File, info.Size()); err != nil {
 		return rec, err
 	}
 	rec.Size = info.Size()
@@ -165,21 +166,11 @@ func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *imageF
 	return rec, err
 }
 
-// sumOf returns the SHA-256 of all of f.
-func sumOf(ctx context.Context, f *os.File) (digest.Digest, error) {
+// sumOf returns the SHA-256 of f, which has size bytes.
+func sumOf(ctx context.Context, f *os.File, size int64) (digest.Digest, error) {
 	h := sha256.New()
-	r := io.NewSectionReader(f, 0, 1<<62)
-	for buf := make([]byte, 1<<20); ; {
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		n, err := r.Read(buf)
-		h.Write(buf[:n])
-		if err == io.EOF {
-			return digest.NewDigest(digest.SHA256, h), nil
-		}
-		if err != nil {
-			return "", err
-		}
+	if err := blockio.CopyExpanded(ctx, h, f, size); err != nil {
+		return "", err
 	}
+	return digest.NewDigest(digest.SHA256, h), nil
 }
