@@ -1,0 +1,86 @@
+package materialize
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/pull"
+)
+
+// TestFirstPart has an image of which the upper disk and the flat image both fail, the flat
+// image earlier: the upper disk is reported.
+func TestFirstPart(t *testing.T) {
+	b := newBench(t)
+	b.AddImage("r", "v1", stack(t, 3)...)
+	flatFailed := make(chan struct{})
+	_, err := b.run(t.Context(), "r:v1", func(o *Options, _ *cas.Options) {
+		o.Flat = FlatOptions{Format: Ext4, Size: 4096}
+		o.Upper = &Upper{filepath.Join(t.TempDir(), "absent", "upper"), 64 << 20}
+		o.Progress = func(e Event) {
+			switch {
+			case e.Stage == StageFlat && e.Kind == pull.EventFailed:
+				close(flatFailed)
+			case e.Stage == StageUpper && e.Kind == pull.EventStarted:
+				select {
+				case <-flatFailed:
+				case <-time.After(10 * time.Second):
+					t.Error("the flat image does not fail")
+				}
+			}
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "upper") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSumOfHoles hashes a sparse file: its holes count as zeros, and are not read.
+func TestSumOfHoles(t *testing.T) {
+	const size = 96 << 20
+	path := filepath.Join(t.TempDir(), "sparse")
+	f, err := os.Create(path)
+	must(t, err)
+	defer f.Close()
+	for _, off := range []int64{8 << 20, 40<<20 + 5} {
+		_, err := f.WriteAt([]byte("data"), off)
+		must(t, err)
+	}
+	must(t, f.Truncate(size))
+	if from, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA); err != nil || from == 0 {
+		t.Skip("the file system has no holes")
+	}
+	before := bytesRead(t)
+	sum, err := sumOf(t.Context(), f, size)
+	must(t, err)
+	if n := bytesRead(t) - before; n > 1<<20 {
+		t.Errorf("it has read %d bytes", n)
+	}
+	if want := fileDigest(t, path); sum != want {
+		t.Errorf("%s, want %s", sum, want)
+	}
+}
+
+// bytesRead returns how many bytes the process has read from files.
+func bytesRead(t *testing.T) (n int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	must(t, err)
+	_, err = fmt.Sscanf(string(text), "rchar: %d", &n)
+	must(t, err)
+	return n
+}
+
+func fileDigest(t *testing.T, path string) digest.Digest {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return digest.FromBytes(data)
+}
