@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"compression":       {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
 	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
-	"oci/manifest":      {"platform"},
+	"oci/manifest":      {"platform", "oci/printable"},
 	"oci/printable":     {},
 	"oci/names":         {},
 	"oci/hosts":         {"oci/names"},
