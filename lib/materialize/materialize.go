@@ -138,8 +138,8 @@ func (m *materializer) record(ctx context.Context) error {
 	if m.use == nil { // the cache cannot be written
 		return nil
 	}
-	if !m.opts.Now.IsZero() {
-		defer m.cache.Touch(m.img.Digest, m.opts.Now)
+	if used := m.opts.Pull.Used; !used.IsZero() { // the manifest may be there only now
+		defer m.cache.Touch(m.img.Digest, used)
 	}
 	if _, named := m.img.Ref(); !named {
 		return m.recordUnnamed(ctx)
