@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +10,11 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
 )
 
@@ -83,4 +86,34 @@ func fileDigest(t *testing.T, path string) digest.Digest {
 	data, err := os.ReadFile(path)
 	must(t, err)
 	return digest.FromBytes(data)
+}
+
+// TestOneHash makes a flat image twice at the same time: the one that waits for the other does
+// not hash the image again.
+func TestOneHash(t *testing.T) {
+	const size = 32 << 20
+	b := newBench(t)
+	p := ocitest.NewPack()
+	data := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	p.Add("data", data)
+	b.AddImage("r", "v1", p.Tar(t))
+	flat := func(o *Options, _ *cas.Options) { o.Target, o.Flat.Format = Flat, Ext4 }
+	reads := func(n int) int64 {
+		b.dir = filepath.Join(t.TempDir(), "cache")
+		b.mustRun("r:v1", func(o *Options, _ *cas.Options) { o.Target = Layers })
+		before := bytesRead(t)
+		var g errgroup.Group
+		for range n {
+			g.Go(func() error {
+				_, err := b.run(t.Context(), "r:v1", flat)
+				return err
+			})
+		}
+		must(t, g.Wait())
+		return bytesRead(t) - before
+	}
+	if one, two := reads(1), reads(2); one < size || two > one+size/2 {
+		t.Errorf("one reads %d bytes, two %d", one, two)
+	}
 }
