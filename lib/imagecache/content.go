@@ -30,7 +30,7 @@ func (v *verifier) checkRecord(name string) error {
 }
 
 func (rec record) isValid() bool {
-	valid := layout.CheckDigest(rec.Digest) == nil && (rec.Format == "erofs" || rec.Format == "ext4") && len(rec.DiffIDs) > 0
+	valid := layout.CheckDigest(rec.Digest) == nil && (rec.Format == "erofs" || rec.Format == "ext4") && rec.DiffIDs != nil
 	for _, d := range rec.DiffIDs {
 		valid = valid && layout.CheckDigest(d) == nil
 	}
@@ -73,7 +73,7 @@ func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, 
 // images of its layers, as far as those are there. An image without a table has no tags.
 func (v *verifier) checkDevices(key digest.Digest, table []disk.DeviceSlot) error {
 	doc, ok := v.docs[key]
-	if !ok || len(doc.diffIDs) == 0 || len(table) == 0 {
+	if !ok || doc.diffIDs == nil || len(table) == 0 {
 		return nil
 	}
 	var layers []digest.Digest // a layer that is there twice is one device

@@ -239,7 +239,7 @@ func (st *state) collect(im *Image, d manifest.Descriptor, depth int) error {
 		st.layer(im, i, l, doc.diffIDs)
 	}
 	for _, name := range st.flat[join(doc.diffIDs)] {
-		if len(doc.diffIDs) > 0 && st.hold(im, name) {
+		if doc.diffIDs != nil && st.hold(im, name) {
 			im.Artifacts = append(im.Artifacts, st.file(name))
 		}
 	}
