@@ -19,9 +19,9 @@
 // at the same time, several of them, each while it still arrives. A flat image is made from
 // the images of layers.
 //
-// An artifact appears in the cache when it is complete and durable. Who makes one holds its
-// lock; others that want the same wait, and find it. A process that dies leaves a temporary
-// file, which the next one replaces, and no lock.
+// An artifact appears in the cache when it is complete and durable. Whoever makes one
+// holds its lock, and others that want the same one wait for it. A process that dies leaves a
+// temporary file, which the next one replaces, and no lock.
 //
 // What the cache has is believed if its size is what its superblock or record says.
 // Options.Verify compares content: the UUID of an EROFS image derives from all of it, and a
