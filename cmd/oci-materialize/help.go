@@ -12,14 +12,14 @@ var manual = (cli.Manual{
 	Name:    "oci-materialize",
 	Summary: "Make all that a virtual machine needs of an image, in a cache, and print where it is.",
 	Network: true,
-	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. Overlayfs and 4.x are enough for ext4 and the upper disk.",
+	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. An ext4 image and the upper disk need Linux 4.x.",
 	Description: `It does in one process what oci-fetch, tar2tree, tree2erofs, tree2ext4, mkext4upper and wrap-vmdk do in a pipeline, and makes the same bytes. Layers are fetched, verified, unpacked and converted at the same time, each while it still arrives.
 
 All of it lies in a cache. The image of a layer is kept under its diff-id, so images share it. What the cache has is not made again: a call that finds everything takes a few milliseconds. Several processes may use the cache at once; what two of them want is made once, and one that is killed leaves nothing that stops the others.
 
 The targets include each other. layers is an EROFS image of each layer. fsmeta is also an image of metadata alone, which merges them. vmdk is also a descriptor that makes one disk of fsmeta and the layers. flat is one image of the whole tree, made from the images of layers. all is vmdk and flat.
 
-Standard output gets JSON: reference, manifest, config, platform; process, which is what the image runs; cache and abi; layers, from bottom to top, with digest, diff_id, path and uuid of the image; fsmeta, vmdk, flat and upper, as far as they were made, each with path, size, built (false if it was found) and seconds; hit, which is true if nothing had to be built. fsmeta and flat have the digest of the file. Paths are absolute, sizes are bytes. Fields are added in later versions, and none changes its meaning while version is 1.
+Standard output gets JSON: reference, manifest, index (if the reference names one), config, platform; process, which is what the image runs; cache and abi; layers, from bottom to top, with digest, diff_id, path and uuid of the image; fsmeta, vmdk, flat and upper, as far as they were made, each with path, size, built (false if it was found) and seconds; hit, which is true if nothing had to be built. fsmeta and flat have the digest of the file. Paths are absolute, sizes are bytes. Fields are added in later versions, and none changes its meaning while version is 1.
 
     {"version": 1, "reference": "docker.io/library/alpine:latest",
      "manifest": {"digest": "sha256:...", "size": 528, "media_type": "..."},
@@ -39,7 +39,7 @@ An image in a file, or on standard input, is converted too. With --as its layers
 FILE may be -, which is standard input.`,
 	Flags: map[string]string{
 		"device-table":   "With no, any Linux since 5.15 mounts the disk of fsmeta and layers, and fsmeta cannot be mounted with -o device=LAYER.",
-		"upper":          "It is an ext4 disk as mkext4upper makes it: an empty /upper, which has the attributes of the root of the image, and /work. A FILE that exists is replaced.",
+		"upper":          "It is an ext4 disk as mkext4upper makes it: an empty /upper, which has the attributes of the root of the image, and /work. A FILE that exists is replaced, unless it is the image itself or lies in the cache.",
 		"print":          "Of layers, one path on each line, from bottom to top.",
 		"as":             "NAME is [REGISTRY/]NAME[:TAG]. Without this flag the layers of an image in a file are not kept, and the cache lists it under its digest.",
 		"keep-blobs":     "With no, compressed layers leave the cache once they are converted; what needs them again fetches them again. The reference is in refs.json then, in place of index.json.",

@@ -71,6 +71,11 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if t.Upper != nil {
+		if err := env.Writes(t.Upper.Path); err != nil {
+			return err
+		}
+	}
 	r, err := materialize.Materialize(env.Context, opts)
 	if err != nil {
 		return cli.About(t.Ref, err)
@@ -106,6 +111,8 @@ func (t *tool) check() error {
 	target := materialize.Target(t.Target)
 	flat := target == materialize.Flat || target == materialize.All
 	switch {
+	case t.Upper != nil && t.Upper.Path == t.TextOutput.Path:
+		return cli.Usage("--upper and --output name the same file")
 	case t.As != "" && !oci.IsLocal(t.Ref):
 		return cli.Usage("--as is for an image in a file")
 	case !flat && (t.Format != "erofs" || t.Size != 0 || t.FreeSpace != nil || t.Label != ""):

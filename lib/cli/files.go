@@ -30,6 +30,18 @@ func (e *Env) Reads(path string) error {
 	return e.addInput(fi, err)
 }
 
+// Writes is Reads for an output: an input from the same file is refused.
+func (e *Env) Writes(path string) error {
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.addTarget(fi)
+}
+
 // SpoolDir returns the directory for spool files: tmpdir if that is given, else that of
 // output if output is a regular file or a new one, else $TMPDIR.
 func (e *Env) SpoolDir(output, tmpdir string) string {

@@ -426,6 +426,30 @@ func TestReads(t *testing.T) {
 	}
 }
 
+func TestWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	os.WriteFile(path, []byte("x"), 0o600)
+	env := newTestEnv(t, os.Stdout)
+	for _, p := range []string{path + "-missing", path} {
+		if err := env.Writes(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if f, err := env.Open(path); err == nil {
+		t.Errorf("Open reads what a library overwrites: %v", f)
+	}
+	env = newTestEnv(t, os.Stdout)
+	if err := env.Reads(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Writes(path); err == nil {
+		t.Error("a library overwrites what another reads")
+	}
+	if err := env.Writes(filepath.Join(path, "below a file")); err == nil {
+		t.Error("a path that cannot be is accepted")
+	}
+}
+
 // TestCauseNotIntoInput: a tool that writes the cause of its failure into its stream does
 // not write it into its own input.
 func TestCauseNotIntoInput(t *testing.T) {

@@ -19,12 +19,19 @@
 // at the same time, several of them, each while it still arrives. A flat image is made from
 // the images of layers.
 //
-// An artifact appears in the cache when it is complete and durable. Whoever makes one
-// holds its lock, and others that want the same one wait for it. A process that dies leaves a
-// temporary file, which the next one replaces, and no lock.
+// An artifact appears in the cache when it is complete and durable. Its maker holds a lock;
+// others that want the same artifact wait, and find it. A process that dies leaves no lock,
+// and no file either if the file system has files without names (O_TMPFILE). Otherwise it
+// leaves a temporary file, which the next process replaces.
 //
 // What the cache has is believed if its size is what its superblock or record says.
 // Options.Verify compares content: the UUID of an EROFS image derives from all of it, and a
 // record has the digest of a flat image. What is damaged is named in a warning and built
 // again.
+//
+// # Limits
+//
+// The upper disk is a regular file outside the cache. A descriptor names the extents relative
+// to itself, so the cache can be moved as a whole, but not the descriptor alone. The layers of
+// an image in a file are kept only under a name (pull.Options.As).
 package materialize

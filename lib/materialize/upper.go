@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,7 +19,7 @@ func (m *materializer) buildUpper(ctx context.Context) (err error) {
 	done := m.opts.staged(StageUpper)
 	defer func() { done(err) }()
 	start, u := time.Now(), m.opts.Upper
-	path, err := filepath.Abs(u.Path)
+	path, err := m.upperPath()
 	if err != nil {
 		return err
 	}
@@ -38,6 +39,31 @@ func (m *materializer) buildUpper(ctx context.Context) (err error) {
 	}
 	m.result.Upper = &Disk{Path: path, Size: u.Size, DiskSize: u.Size, Made: Made{Built: true, Seconds: seconds(start)}}
 	return nil
+}
+
+// upperPath returns the absolute path of the disk. It refuses one in the cache, where the disk
+// could take the place of something else, and devices, whose content would show through the
+// holes of the disk.
+func (m *materializer) upperPath() (string, error) {
+	path, err := filepath.Abs(m.opts.Upper.Path)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: not a regular file", m.opts.Upper.Path)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return path, nil // making the file gives the better error
+	}
+	cache, err := filepath.EvalSymlinks(m.dir)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(cache, dir); err == nil && filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s: lies in the cache", m.opts.Upper.Path)
+	}
+	return path, nil
 }
 
 func (m *materializer) commitUpper() error {

@@ -306,6 +306,34 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	assert_ok
 }
 
+@test "an upper disk takes the place of nothing that is needed" {
+	oci-fetch oci:demo:demo -o image.tar
+	cp image.tar before.tar
+	run --separate-stderr oci-materialize --upper 64M=image.tar oci-archive:image.tar
+	assert_error oci-materialize 2 'input and output'
+	run --separate-stderr bash -c 'oci-materialize --upper 64M=image.tar oci-archive:- <image.tar'
+	assert_error oci-materialize 2 'input and output'
+	cmp image.tar before.tar
+	ln -s image.tar link
+	run --separate-stderr oci-materialize --upper 64M=link oci-archive:image.tar
+	assert_error oci-materialize 2 'input and output'
+	run --separate-stderr oci-materialize --upper 64M=new -o new oci:demo:demo
+	assert_error oci-materialize 2 '--upper'
+	[ ! -e new ] || fail "something is written"
+	oci-materialize oci:demo:demo >/dev/null
+	cp cache/index.json before
+	for file in index.json new layers/new; do
+		run --separate-stderr oci-materialize --upper 64M=cache/$file oci:demo:demo
+		assert_error oci-materialize 1 "cache/$file: lies in the cache"
+	done
+	cmp cache/index.json before
+	mkfifo pipe
+	for file in pipe /dev/null; do
+		run --separate-stderr timeout 20 oci-materialize --upper 64M=$file oci:demo:demo
+		assert_error oci-materialize 1 "$file: not a regular file"
+	done
+}
+
 @test "usage errors" {
 	for line in '' 'a b' '--target x oci:demo' '--format ext4 oci:demo' '--target flat --size 1G oci:demo' '--label x oci:demo' '--print flat oci:demo' \
 		'--print upper oci:demo' '--target flat --print vmdk oci:demo' '--target layers --print fsmeta oci:demo' '--upper 4G oci:demo' '--upper x=y oci:demo' \
