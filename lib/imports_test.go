@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"compression":       {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
 	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
-	"oci/manifest":      {"platform"},
+	"oci/manifest":      {"platform", "oci/printable"},
 	"oci/printable":     {},
 	"oci/names":         {},
 	"oci/hosts":         {"oci/names"},
@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                                  // erofs, ext4: images in tests
 	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},              // erofs, ext4: images in tests
 	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
-	"materialize":       {"atomicfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
+	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},

@@ -6,13 +6,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/cachedir"
 	"ocipipe/lib/imagecache"
+	"ocipipe/lib/oci/printable"
 )
 
 type tool struct {
@@ -60,9 +60,10 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	if t.JSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		text = func(*cli.Stream) error { return enc.Encode(result) }
+		text = func(*cli.Stream) error {
+			_, err := out.Write(printable.Encode(result))
+			return err
+		}
 	}
 	if werr := text(out); werr != nil {
 		return werr

@@ -18,7 +18,7 @@ What a registry sends is kept in a cache, which is an OCI layout that other tool
 
 Names without a host are those of Docker Hub, with a warning where registries.conf says otherwise. Credentials are those of podman and docker.
 
-What the image runs, --vm-config DIR writes to DIR, and this list of operations puts it into a disk, by erofs-patch LIST:
+--vm-config DIR writes to DIR what the image runs. This list of operations puts it into a disk, by erofs-patch LIST:
 
     - copy_file: {src: DIR/config.json, dst: /etc/oci/config.json}
     - copy_file: {src: DIR/env, dst: /etc/oci/env}`,

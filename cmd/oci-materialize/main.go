@@ -8,7 +8,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"time"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
@@ -143,7 +142,7 @@ func (t *tool) options(env *cli.Env) (opts materialize.Options, err error) {
 		},
 		Upper: (*materialize.Upper)(t.Upper), DropBlobs: t.KeepBlobs == "no", Verify: t.CacheUse.Verify, Jobs: t.Registry.Jobs,
 		Layer:  layer.Options{AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice},
-		Limits: t.Tree.Tree(), MaxHoleBytes: cli.OrNone(t.MaxHoleBytes), MaxCacheSize: t.MaxCache, Now: time.Now(),
+		Limits: t.Tree.Tree(), MaxHoleBytes: cli.OrNone(t.MaxHoleBytes), MaxCacheSize: t.MaxCache,
 		Warn: env.Warn, Progress: show(env.Progress()),
 	}
 	t.CacheUse.Fill(&opts.Pull)

@@ -100,8 +100,10 @@ func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int
 }
 
 // CopyExpanded writes the first n bytes of src to w, in large pieces, its holes as
-// zeros. It does not read the holes. It is an error if src is shorter.
-func CopyExpanded(w io.Writer, src *os.File, n int64) error {
+// zeros. It does not read the holes. It is an error if src is shorter. It ends with the cause
+// of ctx once that is done.
+func CopyExpanded(ctx context.Context, w io.Writer, src *os.File, n int64) error {
+	w = stoppable{ctx, w}
 	buf := make([]byte, min(n, writerBuf))
 	for off := int64(0); off < n; {
 		from, end, err := NextData(src, off, n)

@@ -136,17 +136,23 @@ func TestCopyExpanded(t *testing.T) {
 	}
 	for _, n := range []int64{0, 1, 4096, 5000, 1 << 20, 1<<20 + 1, size} {
 		var have bytes.Buffer
-		if err := CopyExpanded(&have, src, n); err != nil || !bytes.Equal(have.Bytes(), want[:n]) {
+		if err := CopyExpanded(t.Context(), &have, src, n); err != nil || !bytes.Equal(have.Bytes(), want[:n]) {
 			t.Errorf("%d bytes: %d, %v", n, have.Len(), err)
 		}
 	}
-	if err := CopyExpanded(io.Discard, src, size+1); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := CopyExpanded(t.Context(), io.Discard, src, size+1); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("of a file that is shorter: %v", err)
 	}
 	for left := range 3 {
-		if err := CopyExpanded(&full{left}, src, size); !errors.Is(err, errFull) {
+		if err := CopyExpanded(t.Context(), &full{left}, src, size); !errors.Is(err, errFull) {
 			t.Errorf("after %d writes: %v", left, err)
 		}
+	}
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(enough)
+	if err := CopyExpanded(ctx, io.Discard, src, size); !errors.Is(err, enough) {
+		t.Errorf("of a context that is done: %v", err)
 	}
 }
 

@@ -179,7 +179,7 @@ func (i *Image) copy() error {
 		return err
 	}
 	bar := i.env.progress.Start("copy the image", size)
-	err = blockio.CopyExpanded(barWriter{i.dest(), bar}, i.File, size)
+	err = blockio.CopyExpanded(i.env.Context, barWriter{i.dest(), bar}, i.File, size)
 	bar.Done(err)
 	return err
 }

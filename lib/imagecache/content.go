@@ -30,7 +30,7 @@ func (v *verifier) checkRecord(name string) error {
 }
 
 func (rec record) isValid() bool {
-	valid := layout.CheckDigest(rec.Digest) == nil && (rec.Format == "erofs" || rec.Format == "ext4") && len(rec.DiffIDs) > 0
+	valid := layout.CheckDigest(rec.Digest) == nil && (rec.Format == "erofs" || rec.Format == "ext4") && rec.DiffIDs != nil
 	for _, d := range rec.DiffIDs {
 		valid = valid && layout.CheckDigest(d) == nil
 	}
@@ -85,7 +85,7 @@ func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, 
 		return err
 	}
 	doc := v.docs[a.Key]
-	if len(doc.diffIDs) == 0 { // not known
+	if doc.diffIDs == nil { // not known
 		return nil
 	}
 	return erofs.CheckDevices(f, v.layerIDs(doc.diffIDs, a.ABI))

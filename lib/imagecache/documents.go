@@ -17,7 +17,7 @@ import (
 type document struct {
 	manifest.Document
 	isIndex  bool
-	diffIDs  []digest.Digest
+	diffIDs  []digest.Digest // nil if there is no configuration to tell
 	platform string
 	problems []string
 	// unknown says that it is not known what the document needs, beside the blobs that it
@@ -109,7 +109,7 @@ func (st *state) config(doc *document) error {
 	if !conf.Platform.IsZero() {
 		doc.platform = conf.Platform.String()
 	}
-	doc.diffIDs = conf.RootFS.DiffIDs
+	doc.diffIDs = append([]digest.Digest{}, conf.RootFS.DiffIDs...)
 	if len(doc.diffIDs) != len(doc.Layers) {
 		problem("configuration %s has %d diff-ids for %d layers", doc.Config.Digest, len(doc.diffIDs), len(doc.Layers))
 	}

@@ -245,7 +245,7 @@ func (st *state) collect(im *Image, d manifest.Descriptor, seen map[digest.Diges
 		st.layer(im, i, l, doc.diffIDs)
 	}
 	for _, name := range st.flat[join(doc.diffIDs)] {
-		if len(doc.diffIDs) > 0 && st.hold(im, name) {
+		if doc.diffIDs != nil && st.hold(im, name) {
 			im.Artifacts = append(im.Artifacts, st.file(name))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"ocipipe/lib/cas"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/imagecache"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
@@ -230,6 +231,16 @@ func TestNoLayers(t *testing.T) {
 		if !b.mustRun(ref, change).Hit {
 			t.Errorf("%s: no hit", target)
 		}
+	}
+	store, err := cas.Open(t.Context(), b.dir, cas.Options{})
+	must(t, err)
+	list, err := imagecache.List(t.Context(), store)
+	must(t, err)
+	if held := list.Images[0].Artifacts; len(held) != 5 { // fsmeta, flat image, their records, and the descriptor
+		t.Errorf("it holds %v", held)
+	}
+	if v, err := imagecache.Verify(t.Context(), store, imagecache.VerifyOptions{}); err != nil || len(v.Faults) > 0 {
+		t.Errorf("%+v, %v", v.Faults, err)
 	}
 	empty := make([]byte, 1024)
 	b.AddImage("r", "one", empty)

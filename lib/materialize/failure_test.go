@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/reftest"
@@ -166,11 +167,11 @@ func TestClock(t *testing.T) {
 		for name := range want {
 			must(t, os.Chtimes(filepath.Join(b.dir, name), at, at))
 		}
-		r := b.mustRun("r:v1", func(o *Options, c *cas.Options) { o.Now, o.Pull.Used, o.Verify, c.Verify = at, at, true, true })
+		r := b.mustRun("r:v1", func(o *Options, c *cas.Options) { o.Pull.Used, o.Verify, c.Verify = at, true, true })
 		if !r.Hit || !mapsEqual(want, contents(t, r)) {
 			t.Errorf("%v: %s", at, r.JSON())
 		}
-		if r := b.mustRun("r:v1", func(o *Options, c *cas.Options) { o.Now, c.Fresh = at, true }); r.Hit || !mapsEqual(want, contents(t, r)) {
+		if r := b.mustRun("r:v1", func(o *Options, c *cas.Options) { o.Pull.Used, c.Fresh = at, true }); r.Hit || !mapsEqual(want, contents(t, r)) {
 			t.Errorf("%v: %s", at, r.JSON())
 		}
 	}
@@ -242,6 +243,23 @@ func TestOddDirectory(t *testing.T) {
 		must(t, err)
 		if bytes.Contains(text, []byte(name)) {
 			t.Errorf("%q is in the descriptor", name)
+		}
+	}
+}
+
+// TestUsed shows that the cache learns when an image was used, one in a file too.
+func TestUsed(t *testing.T) {
+	b := newBench(t)
+	p := ocitest.NewPack()
+	p.Index(ocitest.Named(p.Image(t, ocitest.Image{Platform: ocitest.AMD64, Layers: stack(t, 2)}), "x"))
+	for _, as := range []string{"", "x"} {
+		for _, at := range []time.Time{time.Unix(1, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)} {
+			r := b.mustRun("oci:"+p.Dir(t)+":x", func(o *Options, _ *cas.Options) { o.Pull.As, o.Pull.Used = as, at })
+			info, err := os.Stat(filepath.Join(b.dir, layout.BlobName(r.Manifest.Digest)))
+			must(t, err)
+			if !info.ModTime().Equal(at) {
+				t.Errorf("as %q: used at %v, want %v", as, info.ModTime(), at)
+			}
 		}
 	}
 }

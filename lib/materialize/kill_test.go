@@ -63,8 +63,8 @@ func collectAndRun(ctx context.Context, dir, ref string) (*Result, error) {
 		return nil, err
 	}
 	return Materialize(ctx, Options{
-		Ref: ref, Target: All, Warn: warn, Now: time.Now(),
-		Pull: pull.Options{Cache: store, Registry: registry.Options{Timeout: 20 * time.Second, Retries: -1}},
+		Ref: ref, Target: All, Warn: warn,
+		Pull: pull.Options{Cache: store, Used: time.Now(), Registry: registry.Options{Timeout: 20 * time.Second, Retries: -1}},
 	})
 }
 

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/tree"
 )
@@ -111,30 +111,24 @@ func (m *materializer) convert(ctx context.Context, missing []*layerImage) error
 		jobs = runtime.GOMAXPROCS(0)
 	}
 	jobs = min(jobs, len(missing))
-	var g errgroup.Group
-	g.SetLimit(jobs)
-	failed := newFailures()
+	work := newParts(jobs)
 	for _, l := range missing {
-		g.Go(func() error {
-			lctx, end := failed.begin(ctx, l.index)
-			defer end()
-			if lctx.Err() != nil {
-				return nil
-			}
-			in := set.Layers[l.index]
-			in.Options.Parallel, in.Options.Limits, in.Options.SpoolDir = jobs, m.opts.Limits, m.tmp()
-			in.Options.GivesAway = true
-			if err := m.convertLayer(lctx, l, in); err != nil {
-				failed.add(l.index, named(l.index, err))
-			}
-			return nil
+		in := set.Layers[l.index]
+		in.Options.Parallel, in.Options.Limits, in.Options.SpoolDir = jobs, m.opts.Limits, m.tmp()
+		in.Options.GivesAway = true
+		work.start(ctx, l.index, func(ctx context.Context) error {
+			return named(l.index, m.convertLayer(ctx, l, in))
 		})
 	}
-	g.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	return work.wait(ctx)
+}
+
+// named adds the number of the layer to err, unless err has it.
+func named(layer int, err error) error {
+	if err == nil || errors.As(err, new(*oci.LayerError)) || errors.Is(err, cas.ErrStore) {
+		return err
 	}
-	return failed.err
+	return &LayerError{layer, err}
 }
 
 // tmp is the directory for spool files: that of the cache, which needs room in any case.

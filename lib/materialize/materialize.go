@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"ocipipe/lib/cas"
 	"ocipipe/lib/imagecache"
 	"ocipipe/lib/layout"
@@ -107,7 +105,8 @@ func (m *materializer) describe() error {
 }
 
 // build makes the artifacts: first those of layers, and of these all others, which do not
-// need each other except that the disk needs the fsmeta image.
+// need each other except that the disk needs the fsmeta image. Those that fail soonest come
+// first.
 func (m *materializer) build(ctx context.Context) error {
 	if err := m.buildLayers(ctx); err != nil {
 		return err
@@ -115,10 +114,12 @@ func (m *materializer) build(ctx context.Context) error {
 	if err := m.img.Drain(ctx); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	target := m.opts.target()
+	work, target := newParts(-1), m.opts.target()
+	if m.opts.Upper != nil {
+		work.start(ctx, 0, m.buildUpper)
+	}
 	if target.fsmeta() {
-		g.Go(func() error {
+		work.start(ctx, 1, func(ctx context.Context) error {
 			if err := m.buildFsmeta(ctx); err != nil || !target.vmdk() {
 				return err
 			}
@@ -126,12 +127,9 @@ func (m *materializer) build(ctx context.Context) error {
 		})
 	}
 	if target.flat() {
-		g.Go(func() error { return m.buildFlat(ctx) })
+		work.start(ctx, 2, m.buildFlat)
 	}
-	if m.opts.Upper != nil {
-		g.Go(func() error { return m.buildUpper(ctx) })
-	}
-	return g.Wait()
+	return work.wait(ctx)
 }
 
 // record lists the image in the cache.
@@ -139,8 +137,8 @@ func (m *materializer) record(ctx context.Context) error {
 	if m.use == nil { // the cache cannot be written
 		return nil
 	}
-	if !m.opts.Now.IsZero() {
-		defer m.cache.Touch(m.img.Digest, m.opts.Now)
+	if used := m.opts.Pull.Used; !used.IsZero() { // the manifest may be there only now
+		defer m.cache.Touch(m.img.Digest, used)
 	}
 	if _, named := m.img.Ref(); !named {
 		return m.recordUnnamed(ctx)

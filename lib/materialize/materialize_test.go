@@ -298,10 +298,10 @@ func TestMaxCacheSize(t *testing.T) {
 	b.AddImage("r", "middle", l[0], l[2])
 	b.AddImage("r", "new", l[0], l[3])
 	at := func(hours int) time.Time { return time.Date(2026, 1, 1, hours, 0, 0, 0, time.UTC) }
-	old := b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Now = at(1) })
-	middle := b.mustRun("r:middle", func(o *Options, _ *cas.Options) { o.Now = at(2) })
-	b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Now = at(3) })
-	r := b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(4), 1<<40 })
+	old := b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Pull.Used = at(1) })
+	middle := b.mustRun("r:middle", func(o *Options, _ *cas.Options) { o.Pull.Used = at(2) })
+	b.mustRun("r:old", func(o *Options, _ *cas.Options) { o.Pull.Used = at(3) })
+	r := b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Pull.Used, o.MaxCacheSize = at(4), 1<<40 })
 	for _, p := range slices.Concat(paths(old), paths(middle)) {
 		if _, err := os.Stat(p); err != nil {
 			t.Error(err)
@@ -311,14 +311,14 @@ func TestMaxCacheSize(t *testing.T) {
 	must(t, err)
 	list, err := imagecache.List(t.Context(), store)
 	must(t, err)
-	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(5), list.Size-4096 })
+	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Pull.Used, o.MaxCacheSize = at(5), list.Size-4096 })
 	if _, err := os.Stat(middle.Layers[1].Path); err == nil {
 		t.Error("what was not used for the longest time is still there")
 	}
 	if _, err := os.Stat(old.Layers[1].Path); err != nil {
 		t.Error(err)
 	}
-	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Now, o.MaxCacheSize = at(6), 1 })
+	b.mustRun("r:new", func(o *Options, _ *cas.Options) { o.Pull.Used, o.MaxCacheSize = at(6), 1 })
 	if _, err := os.Stat(old.Layers[1].Path); err == nil {
 		t.Error("more than the limit is there")
 	}

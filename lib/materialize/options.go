@@ -3,7 +3,6 @@ package materialize
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci/pull"
@@ -67,9 +66,6 @@ type Options struct {
 	// MaxCacheSize bounds the cache, in bytes: when the work is done, what was not used for
 	// the longest time is removed, but nothing of this image. 0 is no bound.
 	MaxCacheSize int64
-	// Now is when the image was used, for the order in which the cache forgets images; the
-	// zero time leaves that as it is.
-	Now time.Time
 
 	Warn     func(msg string) // takes messages to the user, from any goroutine; nil drops them
 	Progress func(Event)      // is called when something makes progress, from any goroutine; may be nil

@@ -3,6 +3,7 @@ package materialize
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 )
@@ -53,11 +55,17 @@ func (m *materializer) keepImage(ctx context.Context, a cas.Artifact, about reco
 		rec, err = m.recordFound(ctx, a, f, about)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if r.Built, err = m.make(ctx, a, write); err == nil {
+		r.Built, err = m.make(ctx, a, func(f *os.File) (err error) {
+			if err = write(f); err == nil { // those who wait for the image find its record too
+				rec, err = m.keepRecord(ctx, a, f, about)
+			}
+			return err
+		})
+		if err == nil {
 			f, err = open(ctx)
 		}
-		if err == nil {
-			rec, err = m.keepRecord(ctx, a, f, about)
+		if err == nil && !r.Built {
+			rec, err = m.recordFound(ctx, a, f, about)
 		}
 	}
 	if err != nil {
@@ -76,7 +84,7 @@ func (m *materializer) recordFound(ctx context.Context, a cas.Artifact, f *image
 		err = m.checkFile(ctx, f.File, rec)
 	} else if errors.Is(err, fs.ErrNotExist) {
 		if !m.opts.Verify || f.img != nil {
-			rec, err = m.keepRecord(ctx, a, f, about)
+			rec, err = m.keepRecord(ctx, a, f.File, about)
 			if errors.Is(err, cas.ErrStore) { // what is found needs no room
 				err = nil
 			}
@@ -131,7 +139,7 @@ func (m *materializer) checkFile(ctx context.Context, f *os.File, rec record) er
 	if !m.opts.Verify {
 		return nil
 	}
-	sum, err := sumOf(ctx, f)
+	sum, err := sumOf(ctx, f, info.Size())
 	if err == nil && sum != rec.Digest {
 		err = fmt.Errorf("its record says %s, and it has %s", rec.Digest, sum)
 	}
@@ -139,20 +147,17 @@ func (m *materializer) checkFile(ctx context.Context, f *os.File, rec record) er
 }
 
 // keepRecord computes the digest of f, and writes the record of a unless the cache has it.
-func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *imageFile, rec record) (record, error) {
+func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *os.File, rec record) (record, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return rec, err
 	}
-	if rec.Digest, err = sumOf(ctx, f.File); err != nil {
+	rec.Size = info.Size()
+	if rec.Digest, err = sumOf(ctx, f, rec.Size); err != nil {
 		return rec, err
 	}
-	rec.Size = info.Size()
-	old, err := m.cache.Artifact(ctx, recordOf(a))
-	if err == nil {
-		data, rerr := io.ReadAll(io.LimitReader(old, maxRecord))
-		old.Close()
-		if rerr == nil && bytes.Equal(data, rec.encode()) {
+	if old, err := m.readRecord(ctx, a, rec); err == nil {
+		if old.Size == rec.Size && old.Digest == rec.Digest {
 			return rec, nil
 		}
 		m.cache.PassOverArtifact(recordOf(a))
@@ -164,7 +169,11 @@ func (m *materializer) keepRecord(ctx context.Context, a cas.Artifact, f *imageF
 	return rec, err
 }
 
-// sumOf returns the SHA-256 of all of f.
-func sumOf(ctx context.Context, f *os.File) (digest.Digest, error) {
-	return cas.Digest(ctx, digest.SHA256, io.NewSectionReader(f, 0, 1<<62))
+// sumOf returns the SHA-256 of f, which has size bytes.
+func sumOf(ctx context.Context, f *os.File, size int64) (digest.Digest, error) {
+	h := sha256.New()
+	if err := blockio.CopyExpanded(ctx, h, f, size); err != nil {
+		return "", err
+	}
+	return digest.NewDigest(digest.SHA256, h), nil
 }

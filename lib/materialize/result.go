@@ -1,8 +1,6 @@
 package materialize
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -93,16 +91,7 @@ type Seconds struct {
 
 // JSON returns r for a program to read, indented. A terminal that shows it obeys nothing that
 // an image says.
-func (r *Result) JSON() []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
-		panic(err) // strings and numbers alone
-	}
-	return printable.JSON(b.Bytes())
-}
+func (r *Result) JSON() []byte { return printable.Encode(r) }
 
 func uuidText(u [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])

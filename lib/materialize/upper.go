@@ -2,7 +2,6 @@ package materialize
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -89,5 +88,5 @@ func (m *materializer) below(path string) (*tree.Entry, error) {
 			return e, nil
 		}
 	}
-	return nil, errors.Join(fs.ErrNotExist)
+	return nil, fs.ErrNotExist
 }

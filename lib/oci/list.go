@@ -2,7 +2,6 @@ package oci
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -105,7 +104,6 @@ func ListJSON(w io.Writer, img *Image) error {
 	for _, l := range img.Layers {
 		list.Layers = append(list.Layers, blob{l.MediaType, l.Digest, l.Size, l.DiffID})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(list)
+	_, err := w.Write(printable.Encode(list))
+	return err
 }

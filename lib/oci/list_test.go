@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -69,5 +70,21 @@ func TestList(t *testing.T) {
 		if w := img.Layers[i]; l.Digest != w.Digest || l.DiffID != w.DiffID || l.Size != w.Size || l.MediaType != w.MediaType {
 			t.Errorf("layer %d: %+v", i, l)
 		}
+	}
+}
+
+// TestListJSONOnTerminal shows that a terminal obeys nothing of a tag.
+func TestListJSONOnTerminal(t *testing.T) {
+	const tag = "v\u009b2J\u202e\x7f<"
+	p := ocitest.NewPack()
+	p.Index(ocitest.Named(p.Image(t, ocitest.Simple(t)), tag))
+	img, err := OpenPath(t.Context(), p.Dir(t), linux)
+	must(t, err)
+	var js bytes.Buffer
+	must(t, ListJSON(&js, img))
+	var got struct{ Tag string }
+	must(t, json.Unmarshal(js.Bytes(), &got))
+	if got.Tag != tag || strings.ContainsFunc(js.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Errorf("%q", js.String())
 	}
 }

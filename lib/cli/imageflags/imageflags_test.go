@@ -41,3 +41,18 @@ func TestNoLimit(t *testing.T) {
 		t.Errorf("limits of %d and %d", opts.MaxMetadata, opts.MaxLayer)
 	}
 }
+
+// TestLeftOut shows that the warning is one line however many entries an image has, and that
+// it tells no values.
+func TestLeftOut(t *testing.T) {
+	for want, entries := range map[string][]string{
+		"environment: A.B: not a variable of a shell, and only in config.json":           {"A.B=secret"},
+		"environment: NO: not a variable of a shell, and only in config.json":            {"NO"},
+		`environment: "": not a variable of a shell, and only in config.json`:            {"=secret"},
+		"environment: A.B and 2 more: not variables of a shell, and only in config.json": {"A.B=secret=", "C", "D.=secret"},
+	} {
+		if got := leftOut(entries); got != want {
+			t.Errorf("%q: %q, want %q", entries, got, want)
+		}
+	}
+}

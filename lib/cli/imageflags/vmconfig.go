@@ -1,10 +1,13 @@
 package imageflags
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/cli"
@@ -38,14 +41,25 @@ func (c *VMConfig) WriteRun(env *cli.Env, run manifest.Run) error {
 	if err := os.Mkdir(c.Dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	lines, leftOut := run.ShellEnv()
-	for _, e := range leftOut {
-		env.Warn("environment: " + e + ": not a variable of a shell, and only in config.json")
+	lines, others := run.ShellEnv()
+	if len(others) > 0 {
+		env.Warn(leftOut(others))
 	}
 	if err := writeFile(filepath.Join(c.Dir, "config.json"), run.JSON()); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(c.Dir, "env"), lines)
+}
+
+// leftOut returns the warning about entries that no shell can have. It leaves out their
+// values, which may be secrets.
+func leftOut(entries []string) string {
+	name, _, _ := strings.Cut(entries[0], "=")
+	name = cmp.Or(name, `""`)
+	if more := len(entries) - 1; more > 0 {
+		return fmt.Sprintf("environment: %s and %d more: not variables of a shell, and only in config.json", name, more)
+	}
+	return fmt.Sprintf("environment: %s: not a variable of a shell, and only in config.json", name)
 }
 
 func writeFile(path string, data []byte) error {

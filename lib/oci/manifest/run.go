@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"ocipipe/lib/oci/printable"
 )
 
 // Run is what the configuration of an image says of the process to run in it, for what
@@ -94,17 +96,9 @@ func sortedKeys(m map[string]struct{}) []string {
 	return append([]string{}, slices.Sorted(maps.Keys(m))...)
 }
 
-// JSON is r for a program to read, indented.
-func (r *Run) JSON() []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
-		panic(err) // strings alone
-	}
-	return b.Bytes()
-}
+// JSON is r for a program to read, indented. A terminal that shows it obeys nothing that an
+// image says.
+func (r *Run) JSON() []byte { return printable.Encode(r) }
 
 // ShellEnv is the environment for a shell to read: NAME='VALUE' lines. Entries whose
 // name is not one of a shell variable are left out, and returned.

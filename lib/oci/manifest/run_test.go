@@ -32,6 +32,10 @@ func TestParseRun(t *testing.T) {
 	if err := json.Unmarshal(run.JSON(), &again); err != nil || !reflect.DeepEqual(again, want) || !strings.Contains(string(run.JSON()), "\n  \"env\": [\n    \"PATH=/bin\",\n    \"A=2<\"\n  ],\n") {
 		t.Errorf("%s: %v", run.JSON(), err)
 	}
+	hostile := Run{User: "\u009b2J\u202e<"}
+	if text := string(hostile.JSON()); !strings.Contains(text, `"\u009b2J\u202e<"`) {
+		t.Errorf("a terminal obeys %q", text)
+	}
 	if run, err := ParseRun([]byte(`{"config": {"Entrypoint": "/bin/sh", "Cmd": ["-c"]}}`)); err != nil || !reflect.DeepEqual(run.Argv, []string{"/bin/sh", "-c"}) {
 		t.Errorf("%+v, %v", run, err)
 	}

@@ -3,6 +3,8 @@
 package printable
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
@@ -18,6 +20,19 @@ func Text(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Encode returns v as JSON for people and programs: indented, and in the form of JSON below.
+// It panics for what JSON does not have, such as a function.
+func Encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return JSON(b.Bytes())
 }
 
 // JSON returns data, which is JSON, with escapes for the characters in its strings that are

@@ -39,8 +39,8 @@ func (r *remote) known(ctx context.Context) (manifest.Descriptor, bool) {
 }
 
 // hold keeps blobs that the cache has, or will have, until r is closed, whatever removes
-// unused files from the cache meanwhile. What hold has been called for must be looked up
-// after that. Where the cache cannot be written nothing is held.
+// unused files from the cache meanwhile. Callers look for a blob after hold, not before.
+// Where the cache cannot be written nothing is held.
 func (r *remote) hold(ctx context.Context, blobs ...digest.Digest) {
 	if r.cache == nil {
 		return

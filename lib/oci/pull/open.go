@@ -73,8 +73,11 @@ func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 		name = names.Full(as)
 	}
 	img, err := oci.Open(ctx, ref, opts.Image)
-	if err != nil || name == "" || opts.Cache == nil {
-		return &Image{Image: img}, err
+	if err != nil {
+		return nil, err
+	}
+	if name == "" || opts.Cache == nil {
+		return &Image{Image: img}, nil
 	}
 	if opts.Policy == Never { // the file is at hand
 		opts.Policy = IfMissing
