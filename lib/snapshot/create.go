@@ -220,7 +220,7 @@ func (c *Creation) writePlain(ctx context.Context, s *staging, dir, name string,
 	}
 	id, err := c.place(ctx, s, name, reflink)
 	if err == nil {
-		err = s.publish(name, name)
+		err = s.publish(".", name)
 	}
 	return id, err
 }

@@ -145,7 +145,7 @@ func (g *group) create(ctx context.Context, snaps []*form.Snapshot) error {
 	if err := g.place(g.name, names, func(at, name string) error { return g.put(ctx, at, files[name]) }); err != nil {
 		return err
 	}
-	return g.publish(g.name, g.name)
+	return g.publishAll(ctx, ".", g.name)
 }
 
 // put makes the file at in the staging directory.
@@ -239,7 +239,9 @@ func nameInGroup(snap *form.Snapshot) string {
 }
 
 func (g *group) addMissing(ctx context.Context, root *os.Root, old string, missing []*form.Snapshot) error {
+	var ids []string
 	for _, snap := range missing {
+		ids = append(ids, snap.ID)
 		files := map[string]form.File{}
 		var names []string
 		for _, f := range snap.Files {
@@ -250,13 +252,8 @@ func (g *group) addMissing(ctx context.Context, root *os.Root, old string, missi
 			return err
 		}
 	}
-	for _, snap := range missing {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := g.publishIn(g.name, snap.ID, snap.ID); err != nil {
-			return err
-		}
+	if err := g.publishAll(ctx, g.name, ids...); err != nil {
+		return err
 	}
 	return g.moveHead(root, old)
 }

@@ -169,6 +169,7 @@ same_disk() {
 		echo x >>"$(echo images/layers/* | cut -d' ' -f1)"
 		run --separate-stderr snapshot-pack unpack -C out --images images base
 		assert_error snapshot-pack 1 'exists, and is something else'
+		[[ $stderr == *'hint: --images DIR'* ]] || show "no hint"
 		[ "$(find images -type f | wc -l)" = "$(wc -l <<<"$before")" ] || fail "$(find images)"
 		rm -r out images base
 	done
