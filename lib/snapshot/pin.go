@@ -99,15 +99,19 @@ func (p *Pin) note() *strictjson.Value {
 	return v
 }
 
-// Match returns an error unless the snapshot stands on the image that p describes. A
-// snapshot without the note has only the digest of the manifest to be compared.
+// Match returns an error unless the snapshot stands on the bytes that p describes. One
+// without the note has only the digest of the manifest, which proves nothing of the bytes
+// below the disk.
 func (p *Pin) Match(info *form.Info) error {
 	if info.Manifest != p.Manifest {
 		return fault.Corrupt("the snapshot stands on the image %s, not on %s", info.Manifest, p.Manifest)
 	}
 	note, err := noteOf(info, NotePin)
-	if note == nil || err != nil {
+	switch {
+	case err != nil:
 		return err
+	case note == nil:
+		return fault.Unsupported("the snapshot stands on the image %s, but has no note of its layers (%s): nothing else can be compared", info.Manifest, NotePin)
 	}
 	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
 	if err != nil {
