@@ -165,6 +165,30 @@ func TestSharedLayer(t *testing.T) {
 			t.Errorf("%s has no disk", s.ID)
 		}
 	}
+	// The limit holds for what is written.
+	in := h.write(t)
+	size := 2 * l.Size
+	r, err := archive.NewReader(t.Context(), bytes.NewReader(in), archive.ReaderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for m, err := r.Next(); err == nil; m, err = r.Next() {
+		if m.Name != l.Path() {
+			size += m.Size
+		}
+	}
+	unpack := func(limit int64) error {
+		_, err := Unpack(t.Context(), bytes.NewReader(in), t.TempDir(), UnpackOptions{ReadOptions: ReadOptions{MaxSize: limit}})
+		return err
+	}
+	if err := unpack(size); err != nil {
+		t.Error(err)
+	}
+	var limit *archive.LimitError
+	if err := unpack(size - 1); !errors.As(err, &limit) || limit.What != "bytes" || !strings.HasPrefix(err.Error(), l.Path()+": ") {
+		t.Errorf("one byte too many: %v", err)
+	}
 	// Written again, it is there once.
 	d, err := OpenDirectory(filepath.Join(dir, "g"))
 	if err != nil {
