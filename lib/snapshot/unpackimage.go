@@ -39,16 +39,18 @@ func (r *receiver) checkImage(c *form.Contents) (*imagefiles.Image, error) {
 	if img.Manifest != head.Manifest {
 		return nil, fault.Corrupt("%s: the image has the manifest %s, and the snapshot stands on %s", name, img.Manifest, head.Manifest)
 	}
-	want := append(img.Objects(), name)
-	for _, n := range want {
-		if !slices.Contains(c.Image, n) {
+	rest := map[string]bool{}
+	for _, n := range c.Image {
+		rest[n] = true
+	}
+	for _, n := range append(img.Objects(), name) {
+		if !rest[n] {
 			return nil, fault.Corrupt("%s is missing in the archive", n)
 		}
+		delete(rest, n)
 	}
-	for _, n := range c.Image {
-		if !slices.Contains(want, n) {
-			return nil, fault.Corrupt("%s is not a file of the image", n)
-		}
+	for n := range rest {
+		return nil, fault.Corrupt("%s is not a file of the image", n)
 	}
 	return img, nil
 }

@@ -55,11 +55,12 @@ func fileOf(d digest.Digest) string { return d.Algorithm().String() + "_" + d.En
 // Objects returns the names of the files but for the metadata, in the order in which they
 // are written.
 func (i *Image) Objects() []string {
-	names := []string{i.FSMetaName(), i.DiskName()}
+	names, seen := []string{i.FSMetaName(), i.DiskName()}, map[digest.Digest]bool{}
 	for _, d := range i.Layers {
-		if name := LayerName(d); !slices.Contains(names, name) {
-			names = append(names, name)
+		if !seen[d] {
+			names = append(names, LayerName(d))
 		}
+		seen[d] = true
 	}
 	return names
 }
