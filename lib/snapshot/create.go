@@ -242,9 +242,14 @@ func (c *Creation) place(ctx context.Context, s *staging, name string, reflink b
 	return id, err
 }
 
-// copyDisk makes the file at in the staging directory a copy of the disk.
+// copyDisk makes the file at in the staging directory a copy of the disk, which those may
+// read that may read the disk.
 func (c *Creation) copyDisk(ctx context.Context, s *staging, at string, reflink bool) error {
-	f, err := s.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	fi, err := c.upper.file.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := s.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, fi.Mode().Perm()&0o644|0o600)
 	if err != nil {
 		return err
 	}

@@ -209,6 +209,32 @@ func TestSharedLayer(t *testing.T) {
 	}
 }
 
+// The copy of a disk that others may not read is not theirs either.
+func TestDirectoryMode(t *testing.T) {
+	for _, formName := range []string{form06.Form, form07.Form} {
+		for disk, copied := range map[os.FileMode]os.FileMode{0o600: 0o600, 0o660: 0o640, 0o444: 0o644} {
+			o := options07(sparseDisk(t, "hello"))
+			o.Form = formName
+			if err := os.Chmod(o.Upper, disk); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "d")
+			if _, err := begin07(t, o).WriteDirectory(t.Context(), dir, false); err != nil {
+				t.Fatal(err)
+			}
+			d, err := OpenDirectory(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fi, err := os.Stat(filepath.Join(d.Path, d.Disks[0].Name))
+			d.Close()
+			if err != nil || fi.Mode()&^copied != 0 {
+				t.Errorf("form %s: %v, more than %v, of %v: %v", formName, fi.Mode(), copied, disk, err)
+			}
+		}
+	}
+}
+
 // The identifier depends on the parent, whichever form that has.
 func TestForm07Parents(t *testing.T) {
 	o := options07(sparseDisk(t, "x"))
