@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
@@ -74,15 +75,7 @@ func (d *Descriptor) checkExtensions() error {
 			return fmt.Errorf("extensions: %.60q: %w", key, err)
 		}
 	}
-	for i, r := range d.Requires {
-		switch {
-		case d.Extensions[r] == nil || r == "":
-			return fault.Corrupt("requires %.60q, which is not an extension", r)
-		case i > 0 && d.Requires[i-1] >= r:
-			return fault.Corrupt("requires is not ascending: %.60q", r)
-		}
-	}
-	return nil
+	return form.CheckRequires(d.Requires, d.Extensions)
 }
 
 // checkExtension accepts what has a form in RFC 8785 without rounding.
