@@ -60,7 +60,7 @@ func (t *tool) Advise(err error) string {
 	case errors.Is(err, snapshot.ErrImageExists):
 		return "--images DIR puts the files of the image elsewhere"
 	case errors.Is(err, snapshot.ErrExists) && t.Create.Dir == "":
-		return "--name NAME unpacks under another name"
+		return "--name NAME unpacks under another name, -C DIR elsewhere"
 	case errors.As(err, &limit):
 		return "--max-" + limit.What + " raises it"
 	}

@@ -228,8 +228,8 @@ func (c *Creation) writePlain(ctx context.Context, s *staging, dir, name string,
 // place makes the directory within the staging directory. The root is that of the copy, so
 // that it is right even if the disk has changed meanwhile.
 func (c *Creation) place(ctx context.Context, s *staging, name string, reflink bool) (id string, err error) {
-	err = s.place(name, []string{upperName, form06.DescriptorName}, func(at, file string) error {
-		if file == upperName {
+	err = s.place(name, []form.File{{Name: upperName}, {Name: form06.DescriptorName}}, func(at string, f form.File) error {
+		if f.Name == upperName {
 			return c.copyDisk(ctx, s, at, reflink)
 		}
 		p, err := c.packCopy(ctx, s, filepath.Join(name, upperName), &form06.Listing{})

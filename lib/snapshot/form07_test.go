@@ -189,6 +189,9 @@ func TestSharedLayer(t *testing.T) {
 	if err := unpack(size - 1); !errors.As(err, &limit) || limit.What != "bytes" || !strings.HasPrefix(err.Error(), l.Path()+": ") {
 		t.Errorf("one byte too many: %v", err)
 	}
+	if _, err := VerifyArchive(t.Context(), bytes.NewReader(in), ReadOptions{MaxSize: size - l.Size}); err != nil {
+		t.Errorf("nothing is written: %v", err)
+	}
 	// Written again, it is there once.
 	d, err := OpenDirectory(filepath.Join(dir, "g"))
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/snapshot/form"
 )
 
 // stagingPrefix begins the names of directories in which snapshots are made.
@@ -150,18 +152,18 @@ func (s *staging) create(member string, size int64) (storeFile, error) {
 // open implements store.
 func (s *staging) open(member string) (*os.File, error) { return s.root.Open(s.files[member]) }
 
-// place makes the directory dir with a file for each of names, which are in it: put fills
-// or moves it. Everything is on disk when place returns.
-func (s *staging) place(dir string, names []string, put func(at, name string) error) error {
+// place makes the directory dir with the files, of which put makes each at its place.
+// Everything is on disk when place returns.
+func (s *staging) place(dir string, files []form.File, put func(at string, f form.File) error) error {
 	if err := s.root.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range names {
-		at := path.Join(dir, name)
+	for _, f := range files {
+		at := path.Join(dir, f.Name)
 		if err := s.root.MkdirAll(path.Dir(at), 0o755); err != nil {
 			return err
 		}
-		if err := put(at, name); err != nil {
+		if err := put(at, f); err != nil {
 			return err
 		}
 		for at != "." {

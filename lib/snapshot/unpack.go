@@ -118,7 +118,7 @@ func in(dir string, err error) error {
 func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) error {
 	var missing []string
 	for _, snap := range c.Snapshots {
-		there, err := s.isThere(ctx, dir, snap)
+		there, err := s.isThere(ctx, s.parent, dir, snap.Dir, snap)
 		if err != nil {
 			return err
 		}
@@ -133,20 +133,23 @@ func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) erro
 	return s.publishAll(ctx, ".", missing...)
 }
 
-// isThere reports whether the parent has the snapshot already. It is an error if it has
-// something else of that name.
-func (s *staging) isThere(ctx context.Context, dir string, snap *form.Snapshot) (bool, error) {
-	if _, err := s.parent.Lstat(snap.Dir); errors.Is(err, fs.ErrNotExist) {
+// isThere reports whether root, the directory at, has the snapshot already, called name. It
+// is an error if it has something else of that name.
+func (s *staging) isThere(ctx context.Context, root *os.Root, at, name string, snap *form.Snapshot) (bool, error) {
+	if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	path := filepath.Join(dir, snap.Dir)
+	path := filepath.Join(at, name)
 	d, err := OpenDirectory(path)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w: %w", path, ErrExists, err)
 	}
 	defer d.Close()
-	if d.Digest != snap.Digest {
+	switch {
+	case d.ID != snap.ID:
 		return false, fmt.Errorf("%s: %w: the snapshot %s", path, ErrExists, d.ID)
+	case d.Digest != snap.Digest:
+		return false, fmt.Errorf("%s: %w: its descriptor is %s, not %s", path, ErrExists, d.Digest, snap.Digest)
 	}
 	return true, s.compare(ctx, d, snap)
 }
@@ -187,14 +190,7 @@ func (s *staging) compare(ctx context.Context, d *Directory, snap *form.Snapshot
 
 // placeSnapshot makes the directory of a snapshot, within the staging directory.
 func (s *staging) placeSnapshot(snap *form.Snapshot) error {
-	files := map[string]form.File{}
-	var names []string
-	for _, f := range snap.Files {
-		files[f.Name] = f
-		names = append(names, f.Name)
-	}
-	return s.place(snap.Dir, names, func(at, name string) error {
-		f := files[name]
+	return s.place(snap.Dir, snap.Files, func(at string, f form.File) error {
 		if f.Member != "" {
 			return s.root.Rename(s.files[f.Member], at)
 		}
