@@ -47,7 +47,7 @@ func ParsePin(data []byte) (*Pin, error) {
 }
 
 func (p *Pin) check() error {
-	if !isSHA256(p.Manifest) {
+	if !form.IsSHA256(p.Manifest) {
 		return fault.Corrupt("manifest.digest %.80q is not a SHA-256", string(p.Manifest))
 	}
 	for _, d := range p.Layers {
@@ -60,8 +60,6 @@ func (p *Pin) check() error {
 	}
 	return nil
 }
-
-func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
 
 // The notes that Create makes, as extensions, or as labels that hold JSON.
 const (

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
@@ -15,7 +13,6 @@ import (
 
 // Check returns an error if the descriptor is not valid.
 func (d *Descriptor) Check() error {
-	m := d.Image.Manifest
 	switch {
 	case !isID(d.ID, snapshotPrefix):
 		return fault.Corrupt("snapshot_id %.80q is not %s and 32 hex digits", d.ID, snapshotPrefix)
@@ -25,8 +22,8 @@ func (d *Descriptor) Check() error {
 		return fault.Corrupt("the snapshot is its own parent")
 	case d.Image.Ref == "":
 		return fault.Corrupt("image.reference is empty")
-	case m.Validate() != nil || m.Algorithm() != digest.SHA256:
-		return fault.Corrupt("image.manifest_digest %.80q is not a SHA-256", string(m))
+	case !form.IsSHA256(d.Image.Manifest):
+		return fault.Corrupt("image.manifest_digest %.80q is not a SHA-256", string(d.Image.Manifest))
 	case d.Layout != Managed && d.Layout != Flat:
 		return fault.Unsupported("root_disk.layout %.60q is neither managed nor flat", d.Layout)
 	case !slices.Contains([]string{CrashConsistent, FilesystemConsistent, ApplicationConsistent}, d.Capture.Consistency):
