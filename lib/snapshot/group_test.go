@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form07"
 )
 
@@ -142,6 +144,40 @@ func TestGroupConcurrent(t *testing.T) {
 	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
 		t.Errorf("debris: %v", names)
+	}
+}
+
+// A name is that of one snapshot of a group.
+func TestGroupNames(t *testing.T) {
+	a, b := id32("snap_", "1"), id32("snap_", "2")
+	h := &handmade{head: 1, files: map[string]string{}, descriptors: []*form07.Descriptor{descriptor07(a, "", rawLayer("1")), descriptor07(b, a, rawLayer("2"))}}
+	for _, d := range h.descriptors {
+		h.files[d.Layers[0].Path()] = "hello"
+	}
+	for _, other := range []string{"other", "base"} {
+		h.change = func(v *form07.Inventory) { v.SetNames(map[string]string{a: "base", b: other}) }
+		dir := t.TempDir()
+		_, err := unpackIn(dir, h.write(t), "g")
+		if other == "other" && err != nil || other == "base" && (!errors.Is(err, fault.ErrCorrupt) || !strings.Contains(err.Error(), `"base"`) || list(t, dir) != "") {
+			t.Errorf("base and %s: %v, %s", other, err, list(t, dir))
+		}
+		if other == "base" {
+			continue
+		}
+		// Nor is such an archive written.
+		parent, err := OpenDirectory(filepath.Join(dir, "g", a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer parent.Close()
+		o := options07(sparseDisk(t, "x"))
+		o.Parent = a
+		for name, taken := range map[string]bool{"new": false, "base": true} {
+			_, err := begin07(t, o).WriteArchive(t.Context(), io.Discard, ArchiveOptions{Name: name, Parents: []*Directory{parent}})
+			if errors.Is(err, fault.ErrUnsupported) != taken || !taken && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

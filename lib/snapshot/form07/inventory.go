@@ -279,10 +279,15 @@ func (v *Inventory) check() error {
 	if err != nil {
 		return err
 	}
-	for id := range names {
-		if digests[id] == "" {
+	owners := map[string]string{}
+	for id, name := range names {
+		switch {
+		case digests[id] == "":
 			return fault.Corrupt("%s: names %.80q, which is not in the archive", namesExtension, id)
+		case owners[name] != "":
+			return fault.Corrupt("%s: two snapshots have the name %.80q", namesExtension, name)
 		}
+		owners[name] = id
 	}
 	hashed, err := form.Hashed(v.Requires)
 	if err != nil {
