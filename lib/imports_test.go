@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 	"snapshot/strictjson": {"snapshot/fault"},
 	"snapshot/integrity":  {"blockio", "snapshot/fault"},
 	"snapshot/archive":    {"unzstd", "snapshot/fault"},
-	"snapshot/form":       {"snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
+	"snapshot/form":       {"snapshot/fault", "snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
 	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
 	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change
 }

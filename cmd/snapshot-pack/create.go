@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/snapshot"
 	"ocipipe/lib/snapshot/archive"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/form07"
 	"ocipipe/lib/snapshot/imagefiles"
@@ -212,7 +213,7 @@ func (c *create) pin(env *cli.Env, o *snapshot.CreateOptions) (err error) {
 func parseImage(s string) (form06.Image, error) {
 	at := strings.LastIndexByte(s, '@')
 	d := digest.Digest(s[at+1:])
-	if at <= 0 || d.Validate() != nil || d.Algorithm() != digest.SHA256 {
+	if at <= 0 || !form.IsSHA256(d) {
 		return form06.Image{}, cli.Hint(cli.Usage("--image %s: has no digest to pin it: want NAME@sha256:...", s), "a tag may move; oci-fetch --manifest NAME | sha256sum says what it names now")
 	}
 	name := imagefiles.Normalize(s[:at])
@@ -246,7 +247,7 @@ func (c *create) parents(o *snapshot.CreateOptions) (chain []*snapshot.Directory
 	if c.Parent == "" {
 		return nil, nil
 	}
-	if d.Validate() == nil && d.Algorithm() == digest.SHA256 || form07.IsID(c.Parent) {
+	if form.IsSHA256(d) || form07.IsID(c.Parent) {
 		if c.WithParents {
 			return nil, cli.Usage("--with-parents wants the directory of the parent, not its identity")
 		}

@@ -39,7 +39,7 @@ Nothing is read from a clock or a registry.`,
 			Description: "All of an archive is read: its form, names and sizes, the hash of each member, and the integrity of each disk. Of a directory the descriptor and the integrity of the disk are checked. Nothing is printed if all is right. A warning says what could not be checked. A snapshot that requires something of those who restore it is refused: nothing is known here that it could be.",
 			Arguments:   "A snapshot is a directory, or an archive, with zstd or without.",
 			Flags: map[string]string{
-				"against":   "The digest of the manifest must be the same and, where the snapshot has them, platform, diff-ids and the digest of the metadata image.",
+				"against":   "The digest of the manifest, platform and diff-ids must be the same and, where both have it, the digest of the metadata image. That holds for each snapshot of an archive. One that was made without --pin has nothing but the manifest, which is an error.",
 				"max-bytes": "0 is no limit, here and for the other limit.",
 			},
 		},

@@ -57,8 +57,10 @@ func (t *tool) Advise(err error) string {
 		return "stop what writes to the disk, or use --dir, which copies it first"
 	case errors.Is(err, snapshot.ErrNoImage):
 		return "oci-materialize --cache CACHE puts the whole image there"
+	case errors.Is(err, snapshot.ErrImageExists):
+		return "--images DIR puts the files of the image elsewhere"
 	case errors.Is(err, snapshot.ErrExists) && t.Create.Dir == "":
-		return "--name NAME unpacks under another name"
+		return "--name NAME unpacks under another name, -C DIR elsewhere"
 	case errors.As(err, &limit):
 		return "--max-" + limit.What + " raises it"
 	}

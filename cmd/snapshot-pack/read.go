@@ -50,8 +50,10 @@ func (v *verify) one(env *cli.Env, path string, pin *snapshot.Pin) error {
 			return err
 		}
 		defer dir.Close()
-		if err := match(pin, &dir.Info); err != nil {
-			return err
+		if pin != nil {
+			if err := pin.Match(&dir.Info); err != nil {
+				return err
+			}
 		}
 		return dir.Verify(env.Context, env.Warn)
 	}
@@ -64,19 +66,24 @@ func (v *verify) one(env *cli.Env, path string, pin *snapshot.Pin) error {
 	if err != nil {
 		return err
 	}
-	return match(pin, &head(c).Info)
+	if pin == nil {
+		return nil
+	}
+	for _, s := range c.Snapshots {
+		err := pin.Match(&s.Info)
+		if err != nil && s != head(c) {
+			err = cli.About(s.ID, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isDir(path string) bool {
 	fi, err := os.Stat(path)
 	return err == nil && path != "-" && fi.IsDir()
-}
-
-func match(pin *snapshot.Pin, info *form.Info) error {
-	if pin == nil {
-		return nil
-	}
-	return pin.Match(info)
 }
 
 // head returns the head of an archive.

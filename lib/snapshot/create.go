@@ -220,7 +220,7 @@ func (c *Creation) writePlain(ctx context.Context, s *staging, dir, name string,
 	}
 	id, err := c.place(ctx, s, name, reflink)
 	if err == nil {
-		err = s.publish(name, name)
+		err = s.publish(".", name)
 	}
 	return id, err
 }
@@ -228,8 +228,8 @@ func (c *Creation) writePlain(ctx context.Context, s *staging, dir, name string,
 // place makes the directory within the staging directory. The root is that of the copy, so
 // that it is right even if the disk has changed meanwhile.
 func (c *Creation) place(ctx context.Context, s *staging, name string, reflink bool) (id string, err error) {
-	err = s.place(name, []string{upperName, form06.DescriptorName}, func(at, file string) error {
-		if file == upperName {
+	err = s.place(name, []form.File{{Name: upperName}, {Name: form06.DescriptorName}}, func(at string, f form.File) error {
+		if f.Name == upperName {
 			return c.copyDisk(ctx, s, at, reflink)
 		}
 		p, err := c.packCopy(ctx, s, filepath.Join(name, upperName), &form06.Listing{})
@@ -242,9 +242,14 @@ func (c *Creation) place(ctx context.Context, s *staging, name string, reflink b
 	return id, err
 }
 
-// copyDisk makes the file at in the staging directory a copy of the disk.
+// copyDisk makes the file at in the staging directory a copy of the disk, which those may
+// read that may read the disk.
 func (c *Creation) copyDisk(ctx context.Context, s *staging, at string, reflink bool) error {
-	f, err := s.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	fi, err := c.upper.file.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := s.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, fi.Mode().Perm()&0o644|0o600)
 	if err != nil {
 		return err
 	}

@@ -19,15 +19,12 @@ import (
 //	of an archive: archive: suggested_name (or null), snapshots, image_files
 func Describe(info *form.Info, c *form.Contents) []byte {
 	str := strictjson.Str
-	labels, extensions, requires, disks := strictjson.Map(), strictjson.Map(), strictjson.List(), strictjson.List()
+	labels, extensions, disks := strictjson.Map(), strictjson.Map(), strictjson.List()
 	for k, v := range info.Labels {
 		labels.Set(k, str(v))
 	}
 	for k, v := range info.Extensions {
 		extensions.Set(k, v)
-	}
-	for _, r := range info.Requires {
-		requires.Items = append(requires.Items, str(r))
 	}
 	for i := range info.Disks {
 		d := &info.Disks[i]
@@ -42,16 +39,13 @@ func Describe(info *form.Info, c *form.Contents) []byte {
 		Set("created_at", str(info.CreatedAt)).Set("parent", orNull(info.Parent)).
 		Set("image", strictjson.Record().Set("reference", str(info.Reference)).Set("manifest", str(info.Manifest.String()))).
 		Set("source", orNull(info.Source)).Set("labels", labels).Set("disks", disks).
-		Set("extensions", extensions).Set("requires", requires)
+		Set("extensions", extensions).Set("requires", strictjson.Strs(info.Requires))
 	if c != nil {
-		snapshots, files := strictjson.List(), strictjson.List()
+		snapshots := strictjson.List()
 		for _, s := range c.Snapshots {
 			snapshots.Items = append(snapshots.Items, str(s.ID))
 		}
-		for _, name := range c.Image {
-			files.Items = append(files.Items, str(name))
-		}
-		v.Set("archive", strictjson.Record().Set("suggested_name", orNull(c.Name)).Set("snapshots", snapshots).Set("image_files", files))
+		v.Set("archive", strictjson.Record().Set("suggested_name", orNull(c.Name)).Set("snapshots", snapshots).Set("image_files", strictjson.Strs(c.Image)))
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, strictjson.Append(nil, v), "", "  "); err != nil {

@@ -133,19 +133,17 @@ type group struct {
 
 // create makes the group with the snapshots in it.
 func (g *group) create(ctx context.Context, snaps []*form.Snapshot) error {
-	files := map[string]form.File{form07.GroupName: {Data: form07.EncodeGroup(g.head)}, groupLock: {}}
-	names := []string{form07.GroupName, groupLock}
+	files := []form.File{{Name: form07.GroupName, Data: form07.EncodeGroup(g.head)}, {Name: groupLock}}
 	for _, snap := range snaps {
 		for _, f := range snap.Files {
-			at := path.Join(snap.ID, f.Name)
-			files[at] = f
-			names = append(names, at)
+			f.Name = path.Join(snap.ID, f.Name)
+			files = append(files, f)
 		}
 	}
-	if err := g.place(g.name, names, func(at, name string) error { return g.put(ctx, at, files[name]) }); err != nil {
+	if err := g.place(g.name, files, func(at string, f form.File) error { return g.put(ctx, at, f) }); err != nil {
 		return err
 	}
-	return g.publish(g.name, g.name)
+	return g.publishAll(ctx, ".", g.name)
 }
 
 // put makes the file at in the staging directory.
@@ -211,7 +209,7 @@ func (g *group) add(ctx context.Context, snaps []*form.Snapshot) error {
 	}
 	var missing []*form.Snapshot
 	for _, snap := range snaps {
-		there, err := g.isThere(ctx, root, snap)
+		there, err := g.isThere(ctx, root, at, snap.ID, snap)
 		if err != nil {
 			return err
 		}
@@ -239,24 +237,15 @@ func nameInGroup(snap *form.Snapshot) string {
 }
 
 func (g *group) addMissing(ctx context.Context, root *os.Root, old string, missing []*form.Snapshot) error {
+	var ids []string
 	for _, snap := range missing {
-		files := map[string]form.File{}
-		var names []string
-		for _, f := range snap.Files {
-			files[f.Name] = f
-			names = append(names, f.Name)
-		}
-		if err := g.place(snap.ID, names, func(at, name string) error { return g.put(ctx, at, files[name]) }); err != nil {
+		ids = append(ids, snap.ID)
+		if err := g.place(snap.ID, snap.Files, func(at string, f form.File) error { return g.put(ctx, at, f) }); err != nil {
 			return err
 		}
 	}
-	for _, snap := range missing {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := g.publishIn(g.name, snap.ID, snap.ID); err != nil {
-			return err
-		}
+	if err := g.publishAll(ctx, g.name, ids...); err != nil {
+		return err
 	}
 	return g.moveHead(root, old)
 }
@@ -326,24 +315,6 @@ func memberNames(root *os.Root) (map[string]string, error) {
 		names[name] = id
 	}
 	return names, nil
-}
-
-// isThere reports whether the group has the snapshot already. It is an error if it has
-// another one of that identifier.
-func (g *group) isThere(ctx context.Context, root *os.Root, snap *form.Snapshot) (bool, error) {
-	if _, err := root.Lstat(snap.ID); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	path := filepath.Join(g.at, snap.ID)
-	d, err := OpenDirectory(path)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w: %w", path, ErrExists, err)
-	}
-	defer d.Close()
-	if d.Digest != snap.Digest {
-		return false, fmt.Errorf("%s: %w: its descriptor is %s, not %s", path, ErrExists, d.Digest, snap.Digest)
-	}
-	return true, g.compare(ctx, d, snap)
 }
 
 // moveHead makes the new head that of the group if it descends from the old one.

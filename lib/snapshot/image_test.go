@@ -94,6 +94,44 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// What is in the way of one file keeps all others out, of the image and of the snapshots.
+func TestImageConflicts(t *testing.T) {
+	for _, formName := range []string{"0.6", "0.7"} {
+		b := withImage(t, formName)
+		first := t.TempDir()
+		c, err := Unpack(t.Context(), bytes.NewReader(b), t.TempDir(), UnpackOptions{Images: first, Name: "n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range c.Image {
+			dir, images := t.TempDir(), t.TempDir()
+			taken := filepath.Join(images, strings.TrimPrefix(name, imagefiles.Dir))
+			if err := errors.Join(os.Mkdir(filepath.Dir(taken), 0o755), os.WriteFile(taken, []byte("other"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			before := list(t, images)
+			_, err := Unpack(t.Context(), bytes.NewReader(b), dir, UnpackOptions{Images: images})
+			if !errors.Is(err, ErrImageExists) || !errors.Is(err, ErrExists) || !strings.HasPrefix(err.Error(), taken+": ") {
+				t.Errorf("form %s, %s: %v", formName, name, err)
+			}
+			if list(t, images) != before || list(t, dir) != "" {
+				t.Errorf("form %s, %s: left %s and %s", formName, name, list(t, images), list(t, dir))
+			}
+		}
+		dir, images := t.TempDir(), t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Unpack(t.Context(), bytes.NewReader(b), dir, UnpackOptions{Images: images, Name: "n"})
+		if !errors.Is(err, ErrExists) || errors.Is(err, ErrImageExists) {
+			t.Errorf("form %s: %v", formName, err)
+		}
+		if list(t, images) != "" || list(t, dir) != "n" {
+			t.Errorf("form %s: left %s and %s", formName, list(t, images), list(t, dir))
+		}
+	}
+}
+
 // The files are just those of the image that the snapshot stands on.
 func TestHostileImage(t *testing.T) {
 	all := entries(t, withImage(t, form06.Form))

@@ -31,6 +31,11 @@ func newPacking(ctx context.Context, o ArchiveOptions) (*packing, error) {
 	if err == nil && o.Name != "" {
 		err = CheckSuggestedName(o.Name)
 	}
+	for _, parent := range o.Parents {
+		if err == nil && parent.Name != "" && parent.Name == o.Name {
+			err = fault.Unsupported("the name %s is that of the parent %s", o.Name, parent.Path)
+		}
+	}
 	return &packing{ctx: ctx, opts: o, listing: listing, written: map[string]bool{}, count: 1 + len(o.Parents)}, err
 }
 

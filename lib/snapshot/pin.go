@@ -47,7 +47,7 @@ func ParsePin(data []byte) (*Pin, error) {
 }
 
 func (p *Pin) check() error {
-	if !isSHA256(p.Manifest) {
+	if !form.IsSHA256(p.Manifest) {
 		return fault.Corrupt("manifest.digest %.80q is not a SHA-256", string(p.Manifest))
 	}
 	for _, d := range p.Layers {
@@ -60,8 +60,6 @@ func (p *Pin) check() error {
 	}
 	return nil
 }
-
-func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
 
 // The notes that Create makes, as extensions, or as labels that hold JSON.
 const (
@@ -99,15 +97,19 @@ func (p *Pin) note() *strictjson.Value {
 	return v
 }
 
-// Match returns an error unless the snapshot stands on the image that p describes. A
-// snapshot without the note has only the digest of the manifest to be compared.
+// Match returns an error unless the snapshot stands on the bytes that p describes. One
+// without the note has only the digest of the manifest, which proves nothing of the bytes
+// below the disk.
 func (p *Pin) Match(info *form.Info) error {
 	if info.Manifest != p.Manifest {
 		return fault.Corrupt("the snapshot stands on the image %s, not on %s", info.Manifest, p.Manifest)
 	}
 	note, err := noteOf(info, NotePin)
-	if note == nil || err != nil {
+	switch {
+	case err != nil:
 		return err
+	case note == nil:
+		return fault.Unsupported("the snapshot stands on the image %s, but has no note of its layers (%s): nothing else can be compared", info.Manifest, NotePin)
 	}
 	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
 	if err != nil {

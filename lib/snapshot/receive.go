@@ -103,10 +103,34 @@ func (r *receiver) receive(in io.Reader) (*form.Contents, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.countCopies(c); err != nil {
+		return nil, err
+	}
 	if r.image, err = r.checkImage(c); err != nil {
 		return nil, err
 	}
 	return c, r.checkDisks(c)
+}
+
+// countCopies counts the disks that more than one snapshot has. The archive has them once,
+// but each directory gets its own.
+func (r *receiver) countCopies(c *form.Contents) error {
+	if r.store == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, s := range c.Snapshots {
+		for i := range s.Disks {
+			member := s.Member(s.Disks[i].Name)
+			if seen[member] {
+				if err := r.in.Count(member, s.Disks[i].Size); err != nil {
+					return err
+				}
+			}
+			seen[member] = true
+		}
+	}
+	return nil
 }
 
 func (r *receiver) member(m *archive.Member) error {

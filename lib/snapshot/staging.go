@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/snapshot/form"
 )
 
 // stagingPrefix begins the names of directories in which snapshots are made.
@@ -25,6 +28,7 @@ type staging struct {
 	name   string
 	lock   *os.File
 	files  map[string]string // in root, by member
+	before func() error      // what comes before the first directory gets to its place; nil for nothing
 }
 
 // newStaging makes a staging directory in parent, which stays the caller's.
@@ -148,18 +152,18 @@ func (s *staging) create(member string, size int64) (storeFile, error) {
 // open implements store.
 func (s *staging) open(member string) (*os.File, error) { return s.root.Open(s.files[member]) }
 
-// place makes the directory dir with a file for each of names, which are in it: put fills
-// or moves it. Everything is on disk when place returns.
-func (s *staging) place(dir string, names []string, put func(at, name string) error) error {
+// place makes the directory dir with the files, of which put makes each at its place.
+// Everything is on disk when place returns.
+func (s *staging) place(dir string, files []form.File, put func(at string, f form.File) error) error {
 	if err := s.root.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range names {
-		at := path.Join(dir, name)
+	for _, f := range files {
+		at := path.Join(dir, f.Name)
 		if err := s.root.MkdirAll(path.Dir(at), 0o755); err != nil {
 			return err
 		}
-		if err := put(at, name); err != nil {
+		if err := put(at, f); err != nil {
 			return err
 		}
 		for at != "." {
@@ -181,28 +185,44 @@ func syncIn(root *os.Root, name string) error {
 	return f.Sync()
 }
 
-// publish moves the directory dir to its place in the parent, where nothing of that name
-// may be: the error is fs.ErrExist then.
-func (s *staging) publish(dir, as string) error { return s.publishIn(".", dir, as) }
+// publishAll moves the directories, which are complete, to their places in a directory of
+// the parent.
+func (s *staging) publishAll(ctx context.Context, in string, names ...string) error {
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.publish(in, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// publishIn is publish for a place in a directory of the parent.
-func (s *staging) publishIn(in, dir, as string) error {
+// publish moves the directory name to its place in the directory in of the parent, where
+// nothing of that name may be: the error is fs.ErrExist then.
+func (s *staging) publish(in, name string) error {
 	to, err := s.parent.Open(in)
 	if err != nil {
 		return err
 	}
 	defer to.Close()
 	err = control(s.lock, func(from int) error {
-		return control(to, func(fd int) error { return unix.Renameat2(from, dir, fd, as, unix.RENAME_NOREPLACE) })
+		return control(to, func(fd int) error { return unix.Renameat2(from, name, fd, name, unix.RENAME_NOREPLACE) })
 	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system that cannot promise it
-		if _, err := s.parent.Lstat(path.Join(in, as)); err == nil {
-			return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: fs.ErrExist}
+		if _, err := s.parent.Lstat(path.Join(in, name)); err == nil {
+			return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: fs.ErrExist}
 		}
-		err = s.parent.Rename(path.Join(s.name, dir), path.Join(in, as))
+		err = s.parent.Rename(path.Join(s.name, name), path.Join(in, name))
 	}
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: path.Join(in, as), Err: err}
+		return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: err}
 	}
 	return to.Sync()
 }

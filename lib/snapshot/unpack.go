@@ -32,10 +32,14 @@ type UnpackOptions struct {
 // ErrExists is wrapped by the errors about a name that is taken by something else.
 var ErrExists = errors.New("exists, and is something else")
 
+// ErrImageExists is the ErrExists of a file of the image.
+var ErrImageExists = fmt.Errorf("%w", ErrExists)
+
 // Unpack reads an archive and makes the snapshots in it directories in dir. Their files
 // are written beside their places, and get there only when all of the archive has been
-// read and proven. Whatever fails, dir is as it was; only if the last steps fail, or the
-// process dies there, some of the snapshots are already there, complete.
+// read and proven, and nothing else has their names; those of the image come first. Whatever
+// fails, both directories are as they were; only if the last steps fail, or the process dies
+// there, some of the files and snapshots are already there, complete.
 //
 // A snapshot that is there already, with the same content, stays as it is.
 func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*form.Contents, error) {
@@ -66,17 +70,24 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.placeImage(store.images, c); err != nil {
-		return nil, err
+	var imageErr error
+	s.before = func() error {
+		imageErr = rec.placeImage(store.images, c)
+		return imageErr
 	}
 	head := c.Snapshots[len(c.Snapshots)-1]
 	if head.Form == form07.Form {
-		return c, in(dir, s.unpackGroup(ctx, dir, o.Name, c, o.warn))
+		err = s.unpackGroup(ctx, dir, o.Name, c, o.warn)
+	} else {
+		if o.Name != "" {
+			head.Dir = o.Name
+		}
+		err = s.unpack(ctx, dir, c)
 	}
-	if o.Name != "" {
-		head.Dir = o.Name
+	if imageErr != nil {
+		return nil, imageErr // of another directory
 	}
-	return c, in(dir, s.unpack(ctx, dir, c))
+	return c, in(dir, err)
 }
 
 // placeImage puts the files of the image into their directory.
@@ -105,9 +116,9 @@ func in(dir string, err error) error {
 }
 
 func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) error {
-	var missing []*form.Snapshot
+	var missing []string
 	for _, snap := range c.Snapshots {
-		there, err := s.isThere(ctx, dir, snap)
+		there, err := s.isThere(ctx, s.parent, dir, snap.Dir, snap)
 		if err != nil {
 			return err
 		}
@@ -117,33 +128,28 @@ func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) erro
 		if err := s.placeSnapshot(snap); err != nil {
 			return err
 		}
-		missing = append(missing, snap)
+		missing = append(missing, snap.Dir)
 	}
-	for _, snap := range missing {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := s.publish(snap.Dir, snap.Dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.publishAll(ctx, ".", missing...)
 }
 
-// isThere reports whether the parent has the snapshot already. It is an error if it has
-// something else of that name.
-func (s *staging) isThere(ctx context.Context, dir string, snap *form.Snapshot) (bool, error) {
-	if _, err := s.parent.Lstat(snap.Dir); errors.Is(err, fs.ErrNotExist) {
+// isThere reports whether root, the directory at, has the snapshot already, called name. It
+// is an error if it has something else of that name.
+func (s *staging) isThere(ctx context.Context, root *os.Root, at, name string, snap *form.Snapshot) (bool, error) {
+	if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	path := filepath.Join(dir, snap.Dir)
+	path := filepath.Join(at, name)
 	d, err := OpenDirectory(path)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w: %w", path, ErrExists, err)
 	}
 	defer d.Close()
-	if d.Digest != snap.Digest {
+	switch {
+	case d.ID != snap.ID:
 		return false, fmt.Errorf("%s: %w: the snapshot %s", path, ErrExists, d.ID)
+	case d.Digest != snap.Digest:
+		return false, fmt.Errorf("%s: %w: its descriptor is %s, not %s", path, ErrExists, d.Digest, snap.Digest)
 	}
 	return true, s.compare(ctx, d, snap)
 }
@@ -184,14 +190,7 @@ func (s *staging) compare(ctx context.Context, d *Directory, snap *form.Snapshot
 
 // placeSnapshot makes the directory of a snapshot, within the staging directory.
 func (s *staging) placeSnapshot(snap *form.Snapshot) error {
-	files := map[string]form.File{}
-	var names []string
-	for _, f := range snap.Files {
-		files[f.Name] = f
-		names = append(names, f.Name)
-	}
-	return s.place(snap.Dir, names, func(at, name string) error {
-		f := files[name]
+	return s.place(snap.Dir, snap.Files, func(at string, f form.File) error {
 		if f.Member != "" {
 			return s.root.Rename(s.files[f.Member], at)
 		}

@@ -39,16 +39,18 @@ func (r *receiver) checkImage(c *form.Contents) (*imagefiles.Image, error) {
 	if img.Manifest != head.Manifest {
 		return nil, fault.Corrupt("%s: the image has the manifest %s, and the snapshot stands on %s", name, img.Manifest, head.Manifest)
 	}
-	want := append(img.Objects(), name)
-	for _, n := range want {
-		if !slices.Contains(c.Image, n) {
+	rest := map[string]bool{}
+	for _, n := range c.Image {
+		rest[n] = true
+	}
+	for _, n := range append(img.Objects(), name) {
+		if !rest[n] {
 			return nil, fault.Corrupt("%s is missing in the archive", n)
 		}
+		delete(rest, n)
 	}
-	for _, n := range c.Image {
-		if !slices.Contains(want, n) {
-			return nil, fault.Corrupt("%s is not a file of the image", n)
-		}
+	for n := range rest {
+		return nil, fault.Corrupt("%s is not a file of the image", n)
 	}
 	return img, nil
 }
@@ -77,54 +79,77 @@ func (s *imageStore) close() {
 	s.parent.Close()
 }
 
-// place puts the files of the image into the directory. What is there already must be the
-// same.
+// imageFile is a file of the image that is complete in the staging directory.
+type imageFile struct {
+	from, to string // there, and in the parent
+	sum      digest.Digest
+}
+
+// placeImage puts the files of the image into the directory. What is there already must be
+// the same; if anything is not, nothing is put there.
 func (s *imageStore) placeImage(img *imagefiles.Image, metadata *form.Received, sums map[string]digest.Digest) error {
-	for _, name := range img.Objects() {
-		if name == img.DiskName() {
-			continue // it names the others, which come first
-		}
-		if err := s.placeFile(s.files[name], name, sums[name]); err != nil {
-			return err
-		}
-	}
-	disk, err := img.Disk(func(name string) string { return filepath.Join(s.dir, strings.TrimPrefix(name, imagefiles.Dir)) })
+	files, err := s.imageFiles(img, metadata, sums)
 	if err != nil {
 		return err
 	}
-	for name, data := range map[string][]byte{img.DiskName(): disk, metadata.Name: metadata.Data} {
-		if err := s.root.WriteFile("small", data, 0o644); err != nil {
-			return err
+	var missing []imageFile
+	for _, f := range files {
+		switch have, err := s.sumOf(f.to); {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, f)
+		case err != nil:
+			return fmt.Errorf("%s: %w: %w", filepath.Join(s.dir, f.to), ErrImageExists, err)
+		case have != f.sum:
+			return fmt.Errorf("%s: %w", filepath.Join(s.dir, f.to), ErrImageExists)
 		}
-		if err := s.placeFile("small", name, digest.FromBytes(data)); err != nil {
+	}
+	for _, f := range missing {
+		if err := s.placeFile(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// placeFile moves a file of the staging directory to its name.
-func (s *imageStore) placeFile(from, name string, sum digest.Digest) error {
-	to := strings.TrimPrefix(name, imagefiles.Dir)
-	if err := s.parent.MkdirAll(path.Dir(to), 0o755); err != nil {
-		return err
+// imageFiles returns the files of the image, those that name others after them.
+func (s *imageStore) imageFiles(img *imagefiles.Image, metadata *form.Received, sums map[string]digest.Digest) ([]imageFile, error) {
+	disk, err := img.Disk(func(name string) string { return filepath.Join(s.dir, s.name, s.files[name]) })
+	if err != nil {
+		return nil, err
 	}
-	if err := syncIn(s.root, from); err != nil {
-		return err
+	var files []imageFile
+	add := func(from, name string, sum digest.Digest) {
+		files = append(files, imageFile{from, strings.TrimPrefix(name, imagefiles.Dir), sum})
 	}
-	have, err := s.sumOf(to)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := s.parent.Rename(path.Join(s.name, from), to); err != nil {
-			return err
+	for _, name := range img.Objects() {
+		if name != img.DiskName() {
+			add(s.files[name], name, sums[name])
 		}
-		return syncIn(s.parent, path.Dir(to))
-	case err != nil:
-		return err
-	case have != sum:
-		return fmt.Errorf("%s: %w", filepath.Join(s.dir, to), ErrExists)
 	}
-	return nil
+	for _, small := range []struct {
+		from, name string
+		data       []byte
+	}{{"disk", img.DiskName(), disk}, {"metadata", metadata.Name, metadata.Data}} {
+		if err := s.root.WriteFile(small.from, small.data, 0o644); err != nil {
+			return nil, err
+		}
+		add(small.from, small.name, digest.FromBytes(small.data))
+	}
+	return files, nil
+}
+
+// placeFile moves a file of the staging directory to its name, where nothing is.
+func (s *imageStore) placeFile(f imageFile) error {
+	if err := s.parent.MkdirAll(path.Dir(f.to), 0o755); err != nil {
+		return err
+	}
+	if err := syncIn(s.root, f.from); err != nil {
+		return err
+	}
+	if err := s.parent.Rename(path.Join(s.name, f.from), f.to); err != nil {
+		return err
+	}
+	return syncIn(s.parent, path.Dir(f.to))
 }
 
 func (s *imageStore) sumOf(name string) (digest.Digest, error) {

@@ -122,6 +122,21 @@ same_disk() {
 	echo '{}' >other.json
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --pin other.json -o out
 	assert_error snapshot-pack 1 'other.json: manifest.digest "" is not a SHA-256'
+	for form in 0.6 0.7; do
+		# Without the note there is nothing to compare, in a directory and in an archive, also
+		# of a parent.
+		snapshot-pack create --form $form --upper upper.ext4 --image "$image" --dir none
+		snapshot-pack create --form $form --upper upper.ext4 --pin pin.json --parent none --with-parents -o chain
+		for path in none chain; do
+			run --separate-stderr snapshot-pack verify --against pin.json $path
+			assert_error snapshot-pack 1 "$path: $([ $path = none ] || snapshot-pack inspect none | jq -r '.id + ": "')the snapshot stands on the image $manifest, but has no note of its layers (ocipipe.pin)"
+		done
+		rm -r none
+		snapshot-pack create --form $form --upper upper.ext4 --pin pin.json --dir none
+		snapshot-pack create --form $form --upper upper.ext4 --pin pin.json --label n=2 --parent none --with-parents -o chain
+		snapshot-pack verify --against pin.json none chain
+		rm -r none chain
+	done
 	assert_no_debris upper.ext4 base.tar.zst new.msb json pin.json other.json
 }
 
@@ -169,6 +184,7 @@ same_disk() {
 		echo x >>"$(echo images/layers/* | cut -d' ' -f1)"
 		run --separate-stderr snapshot-pack unpack -C out --images images base
 		assert_error snapshot-pack 1 'exists, and is something else'
+		[[ $stderr == *'hint: --images DIR'* ]] || show "no hint"
 		[ "$(find images -type f | wc -l)" = "$(wc -l <<<"$before")" ] || fail "$(find images)"
 		rm -r out images base
 	done

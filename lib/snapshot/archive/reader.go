@@ -202,13 +202,22 @@ func (r *Reader) begin(m *Member) error {
 	if len(r.seen) > r.opts.MaxMembers {
 		return &LimitError{"members", int64(r.opts.MaxMembers)}
 	}
-	if m.Size > r.opts.MaxSize-r.size {
-		return fmt.Errorf("%s: %w", m.Name, &LimitError{"bytes", r.opts.MaxSize})
+	if err := r.Count(m.Name, m.Size); err != nil {
+		return err
 	}
-	r.size += m.Size
 	r.runs += len(m.Runs)
 	r.member, r.left = m, m.Stored
 	r.pad = -m.Stored & (blockSize - 1)
+	return nil
+}
+
+// Count counts the bytes of another file with the content of the member name. It is an
+// error if all files together are larger than they may be.
+func (r *Reader) Count(name string, size int64) error {
+	if size > r.opts.MaxSize-r.size {
+		return fmt.Errorf("%s: %w", name, &LimitError{"bytes", r.opts.MaxSize})
+	}
+	r.size += size
 	return nil
 }
 

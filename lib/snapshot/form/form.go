@@ -26,6 +26,9 @@ type Info struct {
 	Disks      []Disk // oldest first: more than one is a chain; none if the state is not a disk
 }
 
+// IsSHA256 reports whether d is a SHA-256, as manifests and snapshots have it.
+func IsSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
+
 // Disk is a file with the content of a disk.
 type Disk struct {
 	Name      string // in the directory of the snapshot, with slashes

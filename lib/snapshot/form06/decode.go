@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
@@ -68,7 +69,7 @@ type reader struct{ strictjson.Reader }
 // digest reads a SHA-256.
 func (r *reader) digest(v *strictjson.Value, where string) digest.Digest {
 	d := digest.Digest(r.Text(v, where))
-	if r.Err == nil && !isSHA256(d) {
+	if r.Err == nil && !form.IsSHA256(d) {
 		r.Err = v.Fault(where, "%.80q is not a SHA-256", string(d))
 	}
 	return d
@@ -122,9 +123,9 @@ func (d *Descriptor) Check() error {
 		return fault.Corrupt("state.checkpoint_id is empty")
 	case d.Image.Ref == "":
 		return fault.Corrupt("image.ref is empty")
-	case !isSHA256(d.Image.Manifest):
+	case !form.IsSHA256(d.Image.Manifest):
 		return fault.Corrupt("image.manifest_digest %.80q is not a SHA-256", string(d.Image.Manifest))
-	case d.Parent != "" && !isSHA256(d.Parent):
+	case d.Parent != "" && !form.IsSHA256(d.Parent):
 		return fault.Corrupt("parent %.80q is not a SHA-256", string(d.Parent))
 	}
 	if d.File != nil {
@@ -132,15 +133,7 @@ func (d *Descriptor) Check() error {
 			return err
 		}
 	}
-	for i, r := range d.Requires {
-		switch {
-		case d.Extensions[r] == nil || r == "":
-			return fault.Corrupt("requires %.60q, which is not an extension", r)
-		case i > 0 && d.Requires[i-1] >= r:
-			return fault.Corrupt("requires is not ascending: %.60q", r)
-		}
-	}
-	return nil
+	return form.CheckRequires(d.Requires, d.Extensions)
 }
 
 func (f *File) check() error {
@@ -171,5 +164,3 @@ func CheckFileName(name string) error {
 	}
 	return nil
 }
-
-func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }

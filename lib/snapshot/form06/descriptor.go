@@ -77,15 +77,12 @@ func (d *Descriptor) Encode() []byte {
 	if d.Parent != "" {
 		parent = strictjson.Str(d.Parent.String())
 	}
-	labels, extensions, requires := strictjson.Map(), strictjson.Map(), strictjson.List()
+	labels, extensions := strictjson.Map(), strictjson.Map()
 	for k, v := range d.Labels {
 		labels.Set(k, strictjson.Str(v))
 	}
 	for k, v := range d.Extensions {
 		extensions.Set(k, v)
-	}
-	for _, r := range d.Requires {
-		requires.Items = append(requires.Items, strictjson.Str(r))
 	}
 	return strictjson.Append(nil, strictjson.Record().
 		Set("schema", strictjson.Int(schema)).
@@ -100,7 +97,7 @@ func (d *Descriptor) Encode() []byte {
 		Set("state", d.state()).
 		Set("labels", labels).
 		Set("extensions", extensions).
-		Set("requires", requires))
+		Set("requires", strictjson.Strs(d.Requires)))
 }
 
 func (d *Descriptor) state() *strictjson.Value {

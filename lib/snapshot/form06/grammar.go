@@ -3,8 +3,6 @@ package form06
 import (
 	"bytes"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -99,7 +97,7 @@ func (g *Grammar) Finish(members []*form.Received, ended bool) (*form.Contents, 
 		return nil, fault.Corrupt("cut short: there is no %s, and no end of the tar", InventoryName)
 	}
 	if g.inventory != nil {
-		if err := g.inventory.match(byName, len(members)); err != nil {
+		if err := g.inventory.match(byName); err != nil {
 			return nil, fmt.Errorf("%s: %w", InventoryName, err)
 		}
 	}
@@ -110,24 +108,23 @@ func (g *Grammar) Finish(members []*form.Received, ended bool) (*form.Contents, 
 	if err != nil {
 		return nil, err
 	}
-	c := &form.Contents{Head: head.String()}
+	c := &form.Contents{Head: head.String(), Image: form.ImageNames(members)}
 	if g.inventory != nil && g.inventory.SuggestedName != nil {
 		c.Name = *g.inventory.SuggestedName
 	}
-	for _, id := range g.order(head) {
-		c.Snapshots = append(c.Snapshots, g.snapshot(id))
+	order, err := form.Order(g.parents(), head)
+	if err != nil {
+		return nil, err
 	}
-	for _, m := range members {
-		if m.Role == form.Image || m.Role == form.ImageMeta {
-			c.Image = append(c.Image, m.Name)
-		}
+	for _, id := range order {
+		c.Snapshots = append(c.Snapshots, g.snapshot(id))
 	}
 	return c, nil
 }
 
 // match compares the inventory with the members that were read.
-func (v *Inventory) match(members map[string]*form.Received, n int) error {
-	listed := 0
+func (v *Inventory) match(members map[string]*form.Received) error {
+	listed := map[string]bool{InventoryName: true}
 	for i := range v.Entries {
 		e := &v.Entries[i]
 		m := members[e.Path]
@@ -138,32 +135,18 @@ func (v *Inventory) match(members map[string]*form.Received, n int) error {
 			continue
 		case !e.Included:
 			return fault.Corrupt("%s is in the archive, but should not be", e.Path)
-		case m.Stored != e.Encoded || m.Size != e.Apparent:
-			return fault.Corrupt("%s has %d bytes stored of %d, not %d of %d", e.Path, m.Stored, m.Size, e.Encoded, e.Apparent)
-		case e.Transport != "" && m.Transport != e.Transport:
-			return fault.Corrupt("%s does not have the hash %s: it was damaged on its way", e.Path, e.Transport)
-		case m.Role != form.Bulk && e.Integrity.Digest != m.SHA256.String():
-			return fault.Corrupt("%s does not have the %s", e.Path, e.Integrity.Digest)
 		}
-		listed++
+		if err := m.Check(e.Encoded, e.Apparent, e.Transport, e.Integrity); err != nil {
+			return err
+		}
+		listed[e.Path] = true
 	}
-	if listed != n-1 { // but for the inventory
-		for name := range members {
-			if name != InventoryName && !v.lists(name) {
-				return fault.Corrupt("%s is in the archive, but not listed", name)
-			}
+	for name := range members {
+		if !listed[name] {
+			return fault.Corrupt("%s is in the archive, but not listed", name)
 		}
 	}
 	return nil
-}
-
-func (v *Inventory) lists(path string) bool {
-	for i := range v.Entries {
-		if v.Entries[i].Path == path {
-			return true
-		}
-	}
-	return false
 }
 
 // bind compares descriptors with disks, and both with the inventory.
@@ -236,26 +219,13 @@ func (g *Grammar) head() (digest.Digest, error) {
 	return head, nil
 }
 
-// order returns the snapshots, the head last, and parents before their children. An
-// identity is a hash over that of the parent, so there are no circles.
-func (g *Grammar) order(head digest.Digest) (order []digest.Digest) {
-	seen := map[digest.Digest]bool{}
-	var visit func(id digest.Digest)
-	visit = func(id digest.Digest) {
-		d := g.descriptors[id]
-		if d == nil || seen[id] {
-			return
-		}
-		seen[id] = true
-		visit(d.Parent)
-		if id != head {
-			order = append(order, id)
-		}
+// parents returns the parent of each snapshot.
+func (g *Grammar) parents() map[digest.Digest]digest.Digest {
+	parents := map[digest.Digest]digest.Digest{}
+	for id, d := range g.descriptors {
+		parents[id] = d.Parent
 	}
-	for _, id := range slices.Sorted(maps.Keys(g.descriptors)) {
-		visit(id)
-	}
-	return append(order, head)
+	return parents
 }
 
 func (g *Grammar) snapshot(id digest.Digest) *form.Snapshot {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
@@ -67,7 +67,7 @@ type Entry struct {
 
 // Encode returns the canonical bytes of the inventory.
 func (v *Inventory) Encode() []byte {
-	snapshots, entries, requires := strictjson.List(), strictjson.List(), strictjson.List()
+	snapshots, entries := strictjson.List(), strictjson.List()
 	for _, id := range v.Snapshots {
 		snapshots.Items = append(snapshots.Items, strictjson.Record().
 			Set("snapshot_id", strictjson.Str(id.String())).
@@ -75,9 +75,6 @@ func (v *Inventory) Encode() []byte {
 	}
 	for i := range v.Entries {
 		entries.Items = append(entries.Items, v.Entries[i].encode())
-	}
-	for _, r := range v.Requires {
-		requires.Items = append(requires.Items, strictjson.Str(r))
 	}
 	return strictjson.Append(nil, strictjson.Record().
 		Set("schema", strictjson.Int(schema)).
@@ -91,7 +88,7 @@ func (v *Inventory) Encode() []byte {
 		Set("entries", entries).
 		Set("protection_requirements", orEmpty(v.Protection, strictjson.List())).
 		Set("extensions", orEmpty(v.Extensions, strictjson.Map())).
-		Set("requires", requires))
+		Set("requires", strictjson.Strs(v.Requires)))
 }
 
 func orEmpty(v, empty *strictjson.Value) *strictjson.Value {
@@ -114,12 +111,7 @@ func (e *Entry) encode() *strictjson.Value {
 		Set("encoded_size", strictjson.Int(e.Encoded)).
 		Set("apparent_size", strictjson.Int(e.Apparent)).
 		Set("integrity", EncodeIntegrity(e.Integrity))
-	if e.Transport != "" {
-		v.Set("transport_integrity", strictjson.Record().
-			Set("algorithm", strictjson.Str(archive.Transport)).
-			Set("digest", strictjson.Str(e.Transport)))
-	}
-	return v
+	return form.SetTransport(v, e.Transport)
 }
 
 // DecodeInventory reads an inventory and checks it.
@@ -188,13 +180,7 @@ func (r *reader) entry(v *strictjson.Value) (e Entry) {
 	sum, err := DecodeIntegrity(f[6], e.Apparent)
 	r.Keep(err)
 	e.Integrity = sum
-	if f[7] == nil {
-		return e
-	}
-	if t := r.Fields(f[7], "entries.transport_integrity", "algorithm", "digest"); t != nil {
-		r.Is(t[0], "entries.transport_integrity.algorithm", archive.Transport)
-		e.Transport = r.Text(t[1], "entries.transport_integrity.digest")
-	}
+	e.Transport = form.ReadTransport(&r.Reader, f[7])
 	return e
 }
 
@@ -213,9 +199,9 @@ func (v *Inventory) check() error {
 			return fault.Corrupt("entries are not ascending: %.100q", v.Entries[i].Path)
 		}
 	}
-	hashed := len(v.Requires) > 0
-	if len(v.Requires) > 1 || hashed && v.Requires[0] != archive.Transport {
-		return fault.Unsupported("the archive requires %.200q", v.Requires)
+	hashed, err := form.Hashed(v.Requires)
+	if err != nil {
+		return err
 	}
 	for i := range v.Entries {
 		e := &v.Entries[i]

@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 )
 
 // DescriptorPath is where an archive has the descriptor of the snapshot id.
@@ -48,12 +49,12 @@ func ParseName(path string) (Name, error) {
 	switch parts[0] {
 	case "snapshots":
 		n.Kind, n.Owner = KindDescriptor, digest.NewDigestFromEncoded(digest.SHA256, parts[1])
-		if !isSHA256(n.Owner) || n.File != DescriptorName {
+		if !form.IsSHA256(n.Owner) || n.File != DescriptorName {
 			return Name{}, errName(path)
 		}
 	case "files":
 		n.Kind, n.Owner = KindPayload, digest.NewDigestFromEncoded(digest.SHA256, parts[1])
-		if !isSHA256(n.Owner) || CheckFileName(n.File) != nil {
+		if !form.IsSHA256(n.Owner) || CheckFileName(n.File) != nil {
 			return Name{}, errName(path)
 		}
 	case "images":

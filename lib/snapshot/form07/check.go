@@ -5,16 +5,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
 )
 
 // Check returns an error if the descriptor is not valid.
 func (d *Descriptor) Check() error {
-	m := d.Image.Manifest
 	switch {
 	case !isID(d.ID, snapshotPrefix):
 		return fault.Corrupt("snapshot_id %.80q is not %s and 32 hex digits", d.ID, snapshotPrefix)
@@ -24,8 +22,8 @@ func (d *Descriptor) Check() error {
 		return fault.Corrupt("the snapshot is its own parent")
 	case d.Image.Ref == "":
 		return fault.Corrupt("image.reference is empty")
-	case m.Validate() != nil || m.Algorithm() != digest.SHA256:
-		return fault.Corrupt("image.manifest_digest %.80q is not a SHA-256", string(m))
+	case !form.IsSHA256(d.Image.Manifest):
+		return fault.Corrupt("image.manifest_digest %.80q is not a SHA-256", string(d.Image.Manifest))
 	case d.Layout != Managed && d.Layout != Flat:
 		return fault.Unsupported("root_disk.layout %.60q is neither managed nor flat", d.Layout)
 	case !slices.Contains([]string{CrashConsistent, FilesystemConsistent, ApplicationConsistent}, d.Capture.Consistency):
@@ -74,15 +72,7 @@ func (d *Descriptor) checkExtensions() error {
 			return fmt.Errorf("extensions: %.60q: %w", key, err)
 		}
 	}
-	for i, r := range d.Requires {
-		switch {
-		case d.Extensions[r] == nil || r == "":
-			return fault.Corrupt("requires %.60q, which is not an extension", r)
-		case i > 0 && d.Requires[i-1] >= r:
-			return fault.Corrupt("requires is not ascending: %.60q", r)
-		}
-	}
-	return nil
+	return form.CheckRequires(d.Requires, d.Extensions)
 }
 
 // checkExtension accepts what has a form in RFC 8785 without rounding.

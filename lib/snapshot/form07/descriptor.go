@@ -77,12 +77,9 @@ func (d *Descriptor) Encode() []byte {
 	if d.Parent != "" {
 		parent = strictjson.Str(d.Parent)
 	}
-	extensions, requires := strictjson.Map(), strictjson.List()
+	extensions := strictjson.Map()
 	for k, v := range d.Extensions {
 		extensions.Set(k, v)
-	}
-	for _, r := range d.Requires {
-		requires.Items = append(requires.Items, strictjson.Str(r))
 	}
 	return strictjson.AppendRFC8785(nil, strictjson.Map().
 		Set("schema", strictjson.Str(schema)).
@@ -100,7 +97,7 @@ func (d *Descriptor) Encode() []byte {
 			Set("source_checkpoint", strictjson.Text(d.Capture.Checkpoint))).
 		Set("state", d.state()).
 		Set("extensions", extensions).
-		Set("requires", requires))
+		Set("requires", strictjson.Strs(d.Requires)))
 }
 
 func (d *Descriptor) state() *strictjson.Value {

@@ -117,7 +117,11 @@ func (g *Grammar) Finish(members []*form.Received, _ bool) (*form.Contents, erro
 	if err := g.bind(byName); err != nil {
 		return nil, err
 	}
-	order, err := g.order()
+	parents := map[string]string{}
+	for id, d := range g.descriptors {
+		parents[id] = d.Parent
+	}
+	order, err := form.Order(parents, g.inventory.Head)
 	if err != nil {
 		return nil, err
 	}
@@ -125,14 +129,9 @@ func (g *Grammar) Finish(members []*form.Received, _ bool) (*form.Contents, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &form.Contents{Head: g.inventory.Head, Name: g.inventory.SuggestedName}
+	c := &form.Contents{Head: g.inventory.Head, Name: g.inventory.SuggestedName, Image: form.ImageNames(members)}
 	for _, id := range order {
 		c.Snapshots = append(c.Snapshots, g.snapshot(id, names[id]))
-	}
-	for _, m := range members {
-		if m.Role == form.Image || m.Role == form.ImageMeta {
-			c.Image = append(c.Image, m.Name)
-		}
 	}
 	return c, nil
 }
@@ -147,14 +146,11 @@ func (v *Inventory) match(members map[string]*form.Received) error {
 		switch {
 		case m == nil:
 			return fault.Corrupt("%s is missing in the archive", e.Path)
-		case m.Stored != e.Encoded || m.Size != e.Apparent:
-			return fault.Corrupt("%s has %d bytes stored of %d, not %d of %d", e.Path, m.Stored, m.Size, e.Encoded, e.Apparent)
 		case !slices.Equal(m.Runs, e.Runs):
 			return fault.Corrupt("%s has another sparse map than sparse_ranges", e.Path)
-		case e.Transport != "" && m.Transport != e.Transport:
-			return fault.Corrupt("%s does not have the hash %s: it was damaged on its way", e.Path, e.Transport)
-		case m.Role != form.Bulk && e.Integrity.Digest != m.SHA256.String():
-			return fault.Corrupt("%s does not have the %s", e.Path, e.Integrity.Digest)
+		}
+		if err := m.Check(e.Encoded, e.Apparent, e.Transport, e.Integrity); err != nil {
+			return err
 		}
 	}
 	for name := range members {
@@ -228,29 +224,6 @@ func sameIntegrity(a, b *integrity.Sum) bool {
 		return a == b
 	}
 	return a.Algorithm == b.Algorithm && a.Digest == b.Digest && (a.Algorithm != integrity.Merkle || a.Size == b.Size)
-}
-
-// order returns the snapshots, the head last, and parents before their children.
-func (g *Grammar) order() (order []string, err error) {
-	const visiting, done = 1, 2
-	state := map[string]int{}
-	for _, first := range slices.Sorted(maps.Keys(g.descriptors)) {
-		var chain []string
-		for id := first; g.descriptors[id] != nil && state[id] != done; id = g.descriptors[id].Parent {
-			if state[id] == visiting {
-				return nil, fault.Corrupt("%s is its own ancestor", id)
-			}
-			state[id] = visiting
-			chain = append(chain, id)
-		}
-		for _, id := range slices.Backward(chain) {
-			state[id] = done
-			if id != g.inventory.Head {
-				order = append(order, id)
-			}
-		}
-	}
-	return append(order, g.inventory.Head), nil
 }
 
 func (g *Grammar) snapshot(id, name string) *form.Snapshot {

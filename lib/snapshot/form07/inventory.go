@@ -9,6 +9,7 @@ import (
 
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
+	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
 	"ocipipe/lib/snapshot/integrity"
 	"ocipipe/lib/snapshot/strictjson"
@@ -73,7 +74,7 @@ type Entry struct {
 
 // Encode returns the canonical bytes of the inventory.
 func (v *Inventory) Encode() []byte {
-	members, entries, requires := strictjson.List(), strictjson.List(), strictjson.List()
+	members, entries := strictjson.List(), strictjson.List()
 	for _, m := range v.Members {
 		members.Items = append(members.Items, strictjson.Record().
 			Set("snapshot_id", strictjson.Str(m.ID)).
@@ -82,9 +83,6 @@ func (v *Inventory) Encode() []byte {
 	}
 	for i := range v.Entries {
 		entries.Items = append(entries.Items, v.Entries[i].encode())
-	}
-	for _, r := range v.Requires {
-		requires.Items = append(requires.Items, strictjson.Str(r))
 	}
 	extensions := v.Extensions
 	if extensions == nil {
@@ -102,7 +100,7 @@ func (v *Inventory) Encode() []byte {
 		Set("entries", entries).
 		Set("limits", v.limits()).
 		Set("extensions", extensions).
-		Set("requires", requires))
+		Set("requires", strictjson.Strs(v.Requires)))
 }
 
 func (v *Inventory) limits() *strictjson.Value {
@@ -133,12 +131,7 @@ func (e *Entry) encode() *strictjson.Value {
 		Set("apparent_size", strictjson.Int(e.Apparent)).
 		Set("sparse_ranges", runs).
 		Set("integrity", form06.EncodeIntegrity(e.Integrity))
-	if e.Transport != "" {
-		v.Set("transport_integrity", strictjson.Record().
-			Set("algorithm", strictjson.Str(archive.Transport)).
-			Set("digest", strictjson.Str(e.Transport)))
-	}
-	return v
+	return form.SetTransport(v, e.Transport)
 }
 
 // Names returns the names that snapshots have in their group, by identifier.
@@ -253,13 +246,7 @@ func (r *reader) entry(v *strictjson.Value) (e Entry) {
 	sum, err := form06.DecodeIntegrity(f[7], e.Apparent)
 	r.Keep(err)
 	e.Integrity = sum
-	if f[8] == nil {
-		return e
-	}
-	if t := r.Fields(f[8], "entries.transport_integrity", "algorithm", "digest"); t != nil {
-		r.Is(t[0], "entries.transport_integrity.algorithm", archive.Transport)
-		e.Transport = r.Text(t[1], "entries.transport_integrity.digest")
-	}
+	e.Transport = form.ReadTransport(&r.Reader, f[8])
 	return e
 }
 
@@ -292,14 +279,19 @@ func (v *Inventory) check() error {
 	if err != nil {
 		return err
 	}
-	for id := range names {
-		if digests[id] == "" {
+	owners := map[string]string{}
+	for id, name := range names {
+		switch {
+		case digests[id] == "":
 			return fault.Corrupt("%s: names %.80q, which is not in the archive", namesExtension, id)
+		case owners[name] != "":
+			return fault.Corrupt("%s: two snapshots have the name %.80q", namesExtension, name)
 		}
+		owners[name] = id
 	}
-	hashed := len(v.Requires) > 0
-	if len(v.Requires) > 1 || hashed && v.Requires[0] != archive.Transport {
-		return fault.Unsupported("the archive requires %.200q", v.Requires)
+	hashed, err := form.Hashed(v.Requires)
+	if err != nil {
+		return err
 	}
 	for i := range v.Entries {
 		e := &v.Entries[i]

@@ -55,11 +55,12 @@ func fileOf(d digest.Digest) string { return d.Algorithm().String() + "_" + d.En
 // Objects returns the names of the files but for the metadata, in the order in which they
 // are written.
 func (i *Image) Objects() []string {
-	names := []string{i.FSMetaName(), i.DiskName()}
+	names, seen := []string{i.FSMetaName(), i.DiskName()}, map[digest.Digest]bool{}
 	for _, d := range i.Layers {
-		if name := LayerName(d); !slices.Contains(names, name) {
-			names = append(names, name)
+		if !seen[d] {
+			names = append(names, LayerName(d))
 		}
+		seen[d] = true
 	}
 	return names
 }
@@ -98,9 +99,9 @@ func Encode(rawManifest, rawConfig []byte) ([]byte, *Image, error) {
 	for k, v := range run.Labels {
 		labels.Set(k, strictjson.Str(v))
 	}
-	config := strictjson.Record().Set("env", texts(run.Env)).Set("cmd", orNull(run.Cmd)).Set("entrypoint", orNull(run.Entrypoint)).
+	config := strictjson.Record().Set("env", strictjson.Strs(run.Env)).Set("cmd", orNull(run.Cmd)).Set("entrypoint", orNull(run.Entrypoint)).
 		Set("working_dir", textOrNull(run.WorkingDirectory)).Set("user", textOrNull(run.User)).
-		Set("exposed_ports", texts(run.ExposedPorts)).Set("volumes", texts(run.Volumes)).
+		Set("exposed_ports", strictjson.Strs(run.ExposedPorts)).Set("volumes", strictjson.Strs(run.Volumes)).
 		Set("labels", labels).Set("stop_signal", textOrNull(run.StopSignal))
 	return strictjson.Append(nil, strictjson.Record().
 		Set("manifest_digest", strictjson.Str(img.Manifest.String())).
@@ -110,19 +111,11 @@ func Encode(rawManifest, rawConfig []byte) ([]byte, *Image, error) {
 		Set("config", config).Set("layers", layers)), img, nil
 }
 
-func texts(list []string) *strictjson.Value {
-	v := strictjson.List()
-	for _, s := range list {
-		v.Items = append(v.Items, strictjson.Str(s))
-	}
-	return v
-}
-
 func orNull(list []string) *strictjson.Value {
 	if len(list) == 0 {
 		return strictjson.Text(nil)
 	}
-	return texts(list)
+	return strictjson.Strs(list)
 }
 
 func textOrNull(s string) *strictjson.Value {

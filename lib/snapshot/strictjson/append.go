@@ -115,6 +115,15 @@ func Flag(b bool) *Value { return &Value{Kind: Bool, Text: strconv.FormatBool(b)
 // List returns an array.
 func List(items ...*Value) *Value { return &Value{Kind: Array, Items: items} }
 
+// Strs returns an array of strings.
+func Strs(list []string) *Value {
+	v := List()
+	for _, s := range list {
+		v.Items = append(v.Items, Str(s))
+	}
+	return v
+}
+
 // Record returns an empty object that keeps the order of its keys.
 func Record() *Value { return &Value{Kind: Object, record: true} }
 
