@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,7 +50,7 @@ func (r *receiver) checkImage(c *form.Contents) (*imagefiles.Image, error) {
 		}
 		delete(rest, n)
 	}
-	for n := range rest {
+	for _, n := range slices.Sorted(maps.Keys(rest)) {
 		return nil, fault.Corrupt("%s is not a file of the image", n)
 	}
 	return img, nil
