@@ -1,0 +1,41 @@
+// Package z has the compressed files of EROFS: their extents, the headers and indexes that
+// list these, and the codecs of what is stored. It knows bytes and numbers alone, neither
+// images nor trees: the reader gives it the bytes of an index and gets extents, the writer
+// gives it extents and gets the bytes.
+//
+// The authority is fs/erofs of Linux (erofs_fs.h, zmap.c, decompressor*.c); what the kernel
+// refuses is an error here.
+package z
+
+// Algorithm is a way of compression, by its number in the format.
+type Algorithm uint8
+
+// The algorithms of the format, and Raw for what is stored as it is.
+const (
+	LZ4     Algorithm = 0
+	LZMA    Algorithm = 1
+	Deflate Algorithm = 2
+	Zstd    Algorithm = 3
+	Raw     Algorithm = 0xff
+)
+
+// Limits of a physical cluster in bytes.
+const (
+	MaxEncoded = 1 << 20  // stored
+	MaxDecoded = 12 << 20 // of the file
+)
+
+// Extent is a piece of a file, and where its bytes are stored: a physical cluster.
+type Extent struct {
+	Off, Len int64 // in the file, bytes
+	Pos      int64 // where the cluster begins, bytes, in the addresses that run through the image and all devices
+	Size     int64 // of the cluster, bytes: whole blocks, or exactly what is stored (Exact); 0: a hole
+	Algorithm
+
+	Exact   bool // Size is exact: no zeros before what is stored
+	Partial bool // the cluster may hold more than Len bytes; these are the first
+	Rotated bool // Raw: byte k of the file is at byte k mod block size of the cluster (interlaced)
+}
+
+// End is the offset of the first byte of the file after x.
+func (x *Extent) End() int64 { return x.Off + x.Len }
