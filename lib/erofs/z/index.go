@@ -19,9 +19,6 @@ const (
 	maxDelta  = 0x7ff // longer distances are stored as this
 )
 
-// HeaderSize is the length of the map header in bytes. The header lies at a multiple of it.
-const HeaderSize = 8
-
 // ErrNoIndex is wrapped by the errors about extents that an index cannot list.
 var ErrNoIndex = errors.New("no index can list these extents")
 
