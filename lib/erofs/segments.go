@@ -303,6 +303,11 @@ func (c *compressor) write(s *segment) error {
 		}
 	}
 	if !f.begun {
+		if c.opts.Encoded {
+			if err := c.w.data.Zero(disk.RoundUp(c.w.data.Offset(), z.ExactAlign)); err != nil {
+				return err
+			}
+		}
 		f.begun, f.pos, f.from = true, c.w.data.Offset(), len(c.packed.cuts)
 	}
 	if s.out == nil {
