@@ -293,3 +293,37 @@ func TestCompressionOptions(t *testing.T) {
 		}
 	}
 }
+
+// Images with other blocks, which the kernel here may not mount: full indexes among them.
+func TestCompressedBlockSizes(t *testing.T) {
+	for _, bs := range []int{512, 2048, 16384, 65536} {
+		for _, c := range someCompression()[:4] {
+			c.PCluster, c.Segment = max(c.PCluster, int64(bs)), 256<<10
+			b := build(t, Options{BlockSize: bs, Compression: &c}, compressible()...)
+			want := disk.CompressedCompact
+			if bs > 4096 || c.Encoded {
+				want = disk.CompressedFull
+			}
+			if n := find(t, b, "text/1048577"); n.Layout != want {
+				t.Errorf("%s, blocks of %d: layout %d, want %d", c, bs, n.Layout, want)
+			}
+		}
+	}
+}
+
+// The check sees a byte that changed in a cluster, in an index, and in a list of extents.
+func TestCheckFindsAFlippedByteInCompressed(t *testing.T) {
+	text := words(300 << 10)
+	es := []tree.Entry{file("a", text), file("b", text[5000:])}
+	for _, c := range someCompression() {
+		opts := Options{Compression: &c, BlockSize: 4096}
+		b := build(t, opts, es...)
+		index := int(find(t, b, "b").End())
+		for what, at := range map[string]int{"cluster": 4096 * 9, "end of a cluster": 4096*10 - 1, "header": index + 4, "index": index + 20} {
+			opts.Check = true
+			if err := writeTo(&flipping{at: int64(at)}, opts, es); err == nil || !strings.HasPrefix(err.Error(), "check: ") {
+				t.Errorf("%s: %s, byte %d: %v", c, what, at, err)
+			}
+		}
+	}
+}

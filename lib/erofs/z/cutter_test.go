@@ -80,6 +80,9 @@ func checkCuts(p *Params, out []byte, cuts []Cut, src []byte) error {
 		want, stored := src[x.Off:x.End()], out[x.Pos:x.Pos+x.Size]
 		have := stored[:min(len(stored), len(want))]
 		var err error
+		if p.Exact && p.Algorithm == Deflate && (x.Pos%ExactAlign != 0 || x.Algorithm == Deflate && x.Size%ExactAlign != 0) {
+			return fmt.Errorf("%+v is not aligned", x)
+		}
 		if x.Algorithm != Raw {
 			if limit := max(p.PCluster, p.Piece()); x.Size >= x.Len || !p.Exact && x.Size > p.PCluster || x.Size > limit {
 				return fmt.Errorf("%+v is too large", x)
