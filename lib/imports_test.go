@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"exclusive":         {},
 	"gunzip":            {},
 	"unzstd":            {},
+	"lz4":               {},
 	"compression":       {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
 	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
