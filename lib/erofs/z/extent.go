@@ -37,6 +37,10 @@ type Extent struct {
 	Exact   bool // Size is exact: no zeros before what is stored
 	Partial bool // the cluster may hold more than Len bytes; these are the first
 	Rotated bool // Raw: byte k of the file is at byte k mod block size of the cluster (interlaced)
+
+	// Fragment says that the bytes are not in a cluster of their own: they begin at Pos in the
+	// content of the packed inode. Size and Algorithm say nothing then.
+	Fragment bool
 }
 
 // End is the offset of the first byte of the file after x.
