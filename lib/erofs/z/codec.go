@@ -7,6 +7,8 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
+
+	"ocipipe/lib/lz4"
 )
 
 // Decoder decodes clusters of an image. It keeps the memory of its decoders, up to some MiB.
@@ -15,7 +17,8 @@ type Decoder struct {
 	p       *Params
 	input   bytes.Reader
 	inflate io.ReadCloser
-	zstd    *zstd.Decoder
+	frames  *zstd.Decoder // decodes whole frames
+	stream  *zstd.Decoder // decodes the beginnings of frames; it stays busy with the last one
 }
 
 // NewDecoder returns a decoder for the image of p.
@@ -39,7 +42,7 @@ func (d *Decoder) Decode(dst []byte, x *Extent, src []byte) error {
 	}
 	switch x.Algorithm {
 	case LZ4:
-		return d.lz4(dst, src, x.Partial || !d.p.Padded)
+		return decodeLZ4(dst, src, x.Partial || !d.p.Padded)
 	case Deflate:
 		return d.deflate(dst, src, x.Partial)
 	case Zstd:
@@ -110,22 +113,18 @@ func (d *Decoder) zstandard(dst, src []byte, partial bool) error {
 	if err != nil && !partial {
 		return err
 	}
-	if d.zstd == nil {
-		if d.zstd, err = newZstd(&d.p.Config); err != nil {
-			return err
-		}
-	}
 	if partial {
 		if n > 0 {
 			src = src[:n]
 		}
-		d.input.Reset(src)
-		if err := d.zstd.Reset(&d.input); err != nil {
-			return corrupt("zstd frame: %v", err)
-		}
-		return readAll(d.zstd, dst, true, Zstd)
+		return d.zstdPrefix(dst, src)
 	}
-	out, err := d.zstd.DecodeAll(src[:n], dst[:0:len(dst)])
+	if d.frames == nil {
+		if d.frames, err = newZstd(&d.p.Config); err != nil {
+			return err
+		}
+	}
+	out, err := d.frames.DecodeAll(src[:n], dst[:0:len(dst)])
 	switch {
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || len(out) > len(dst):
 		return corrupt("zstd frame has more than the %d bytes of its extent", len(dst))
@@ -138,6 +137,20 @@ func (d *Decoder) zstandard(dst, src []byte, partial bool) error {
 		copy(dst, out)
 	}
 	return nil
+}
+
+// zstdPrefix decodes the beginning of a frame of zstd.
+func (d *Decoder) zstdPrefix(dst, src []byte) (err error) {
+	if d.stream == nil {
+		if d.stream, err = newZstd(&d.p.Config); err != nil {
+			return err
+		}
+	}
+	d.input.Reset(src)
+	if err := d.stream.Reset(&d.input); err != nil {
+		return corrupt("zstd frame: %v", err)
+	}
+	return readAll(d.stream, dst, true, Zstd)
 }
 
 func newZstd(c *Config) (*zstd.Decoder, error) {
@@ -191,7 +204,14 @@ func frameSize(src []byte) (int, error) {
 	return n, nil
 }
 
-// lz4 decodes a block of LZ4.
-func (d *Decoder) lz4(dst, src []byte, partial bool) error {
-	return unsupported("data compressed by %s", LZ4)
+// decodeLZ4 decodes a block of LZ4.
+func decodeLZ4(dst, src []byte, partial bool) error {
+	decode := lz4.Decode
+	if partial {
+		decode = lz4.DecodePrefix
+	}
+	if err := decode(dst, src); err != nil {
+		return corrupt("lz4 block of %d bytes to %d: %v", len(src), len(dst), err)
+	}
+	return nil
 }

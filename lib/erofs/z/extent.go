@@ -46,6 +46,23 @@ type Extent struct {
 // End is the offset of the first byte of the file after x.
 func (x *Extent) End() int64 { return x.Off + x.Len }
 
+// String says where x is, for messages.
+func (x Extent) String() string {
+	where := fmt.Sprintf("%d bytes at %d, %s", x.Size, x.Pos, x.Algorithm)
+	if x.Fragment {
+		where = fmt.Sprintf("byte %d of the packed inode", x.Pos)
+	}
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{{x.Exact, "exact"}, {x.Partial, "partial"}, {x.Rotated, "rotated"}} {
+		if flag.set {
+			where += ", " + flag.name
+		}
+	}
+	return fmt.Sprintf("[%d, %d): %s", x.Off, x.End(), where)
+}
+
 // String is the name of a, as users know it.
 func (a Algorithm) String() string {
 	switch a {
