@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -82,7 +83,7 @@ func (s *source) Next() (*tree.Entry, error) {
 // skipped.
 func (s *source) next() (bool, error) {
 	if len(s.seen) == 0 {
-		root := uint64(s.img.super.RootNid)
+		root := s.img.super.Root()
 		return s.enter(dirEntry{".", root, 0}, &openDir{nid: root})
 	}
 	for len(s.stack) > 0 {
@@ -224,6 +225,8 @@ func (s *source) newContent() *Content {
 // xattrs.
 func (s *source) metadata(ino *inode) int64 {
 	switch kind := ino.kind(); {
+	case ino.IsCompressed():
+		return s.compressedMetadata(ino)
 	case kind == tree.Dir || kind == tree.Link:
 		return min(ino.Size, s.img.own.Size)
 	case kind == tree.File && ino.Layout == disk.ChunkBased:
@@ -231,6 +234,20 @@ func (s *source) metadata(ino *inode) int64 {
 		return min(disk.Blocks(ino.Size, chunk), s.img.own.Size/unit) * unit
 	}
 	return 0
+}
+
+// compressedMetadata is metadata for a compressed inode.
+func (s *source) compressedMetadata(ino *inode) int64 {
+	f, err := s.img.openZ(ino)
+	switch {
+	case err != nil || ino.Size == 0:
+		return 0 // and is reported elsewhere
+	case ino.kind() == tree.Dir || ino.kind() == tree.Link:
+		return ino.Size
+	case ino.kind() == tree.File && f.Header().Index == z.Encoded:
+		return f.IndexSize()
+	}
+	return z.HeaderSize
 }
 
 // open puts the directory ino, which is name in parent, on the stack.

@@ -1,9 +1,6 @@
 package z
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // Limits of a Config.
 const (
@@ -81,7 +78,7 @@ func (c *Config) Append(b []byte) []byte {
 func DecodeConfig(b []byte, algorithms uint16, bs int64) (Config, error) {
 	c := Config{Algorithms: algorithms}
 	if algorithms&^algorithmMask != 0 {
-		return c, fmt.Errorf("algorithms %#x: %w", algorithms, ErrUnsupported)
+		return c, unsupported("algorithms %#x", algorithms)
 	}
 	at := 0
 	for a := LZ4; a <= Zstd; a++ {
@@ -89,12 +86,12 @@ func DecodeConfig(b []byte, algorithms uint16, bs int64) (Config, error) {
 			continue
 		}
 		if at+2 > len(b) {
-			return c, fmt.Errorf("record of %s is missing: %w", a, ErrCorrupt)
+			return c, corrupt("record of %s is missing", a)
 		}
 		size := int(binary.LittleEndian.Uint16(b[at:]))
 		at += 2
 		if size < recordSizes[a] || size > len(b)-at {
-			return c, fmt.Errorf("record of %s has %d bytes: %w", a, size, ErrCorrupt)
+			return c, corrupt("record of %s has %d bytes", a, size)
 		}
 		if err := c.decode(a, b[at:at+size], bs); err != nil {
 			return c, err
@@ -111,20 +108,20 @@ func (c *Config) decode(a Algorithm, p []byte, bs int64) error {
 	case LZ4:
 		c.Distance, c.PClusterBlocks = le.Uint16(p), max(le.Uint16(p[2:]), 1)
 		if int64(c.PClusterBlocks) > MaxEncoded/bs {
-			return fmt.Errorf("lz4 clusters of %d blocks: %w", c.PClusterBlocks, ErrCorrupt)
+			return corrupt("lz4 clusters of %d blocks", c.PClusterBlocks)
 		}
 	case LZMA:
 		c.DictSize = le.Uint32(p)
 		if format := le.Uint16(p[4:]); format != 0 || c.DictSize < 4096 || c.DictSize > 8<<20 {
-			return fmt.Errorf("lzma of format %d with %d bytes: %w", format, c.DictSize, ErrCorrupt)
+			return corrupt("lzma of format %d with %d bytes", format, c.DictSize)
 		}
 	case Deflate:
 		if c.WindowBits = p[0]; c.WindowBits > MaxWindowBits {
-			return fmt.Errorf("deflate window of 2^%d bytes: %w", c.WindowBits, ErrCorrupt)
+			return corrupt("deflate window of 2^%d bytes", c.WindowBits)
 		}
 	case Zstd:
 		if p[0] != 0 || p[1] > MaxWindowLog-MinWindowLog {
-			return fmt.Errorf("zstd of format %d with a window of 2^(10+%d) bytes: %w", p[0], p[1], ErrCorrupt)
+			return corrupt("zstd of format %d with a window of 2^(10+%d) bytes", p[0], p[1])
 		}
 		c.WindowLog = MinWindowLog + p[1]
 	}

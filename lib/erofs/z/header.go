@@ -1,9 +1,6 @@
 package z
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // HeaderSize is the length of a Header in bytes. It begins at the next multiple of HeaderAlign
 // after the inode and its xattrs.
@@ -144,11 +141,11 @@ func (h *Header) check(big bool) error {
 	big1, big2 := h.Advise&AdviseBig1 != 0, h.Advise&AdviseBig2 != 0
 	switch {
 	case h.Head1 > Zstd || h.Head2 > Zstd:
-		return fmt.Errorf("algorithms %d and %d: %w", h.Head1, h.Head2, ErrUnsupported)
+		return unsupported("algorithms %d and %d", h.Head1, h.Head2)
 	case (big1 || big2) && !big:
-		return fmt.Errorf("big clusters without the feature of the image: %w", ErrCorrupt)
+		return corrupt("big clusters without the feature of the image")
 	case h.Index == Compact && big1 != big2:
-		return fmt.Errorf("big clusters in only one of the heads: %w", ErrCorrupt)
+		return corrupt("big clusters in only one of the heads")
 	}
 	return nil
 }
