@@ -43,8 +43,8 @@ func (c Compression) complete(bs int64) Compression {
 }
 
 // params returns the parameters for method m.
-func (c *Compression) params(m Method, bs int64) z.Params {
-	return z.Params{Algorithm: m.Algorithm, Level: cmp.Or(m.Level, z.UsualLevel(m.Algorithm)), PCluster: c.PCluster, BlockSize: bs, Exact: c.Encoded}
+func (c *Compression) params(m Method, bs int64) z.Encoding {
+	return z.Encoding{Algorithm: m.Algorithm, Level: cmp.Or(m.Level, z.UsualLevel(m.Algorithm)), PCluster: c.PCluster, BlockSize: bs, Exact: c.Encoded}
 }
 
 // validate returns an error if c, which is complete, is not valid for blocks of bs bytes.

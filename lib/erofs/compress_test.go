@@ -232,7 +232,6 @@ func TestCompressedFeatures(t *testing.T) {
 	}
 }
 
-// Errors name the file that they are about, which may be one that was added before.
 func TestCompressedFailures(t *testing.T) {
 	full := errors.New("the disk is full")
 	text := words(600 << 10)

@@ -12,7 +12,7 @@ import (
 // packedFiles are the compressed files of an image: where their extents are.
 type packedFiles struct {
 	bs      int64
-	methods []z.Params
+	methods []z.Encoding
 	files   []packedFile
 	cuts    []z.Cut // of all files, one after the other
 

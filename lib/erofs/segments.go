@@ -18,7 +18,7 @@ import (
 type compressor struct {
 	w       *Writer
 	opts    Compression
-	methods []z.Params // those that files may have; the first one is that of the options
+	methods []z.Encoding // those that files may have; the first one is that of the options
 	idle    chan []*z.Cutter
 	packed  packedFiles
 
@@ -38,7 +38,6 @@ type compressor struct {
 
 // packing is a file on its way through the compressor.
 type packing struct {
-	path   string
 	entry  *tree.Entry
 	method int  // in compressor.methods, or -1
 	zeros  bool // so far it has only zeros, which can be a hole
@@ -101,7 +100,7 @@ func (c *compressor) writeContent(path string, e *tree.Entry, content tree.Conte
 	if e.Size < c.w.bs && e.Extents == nil && c.w.inlines(e) {
 		return c.w.writePlain(e, content) // it has no blocks, whose order matters
 	}
-	f := &packing{path: path, entry: e, method: c.methodOf(path), zeros: !c.w.opts.KeepZeros && e.Size >= holeUnit(e.Size, c.w.bs)}
+	f := &packing{entry: e, method: c.methodOf(path), zeros: !c.w.opts.KeepZeros && e.Size >= holeUnit(e.Size, c.w.bs)}
 	if e.Extents != nil || f.method < 0 && e.Size > c.opts.Segment {
 		if err := c.drain(); err != nil {
 			return err
@@ -278,24 +277,12 @@ func (c *compressor) writeFirst() error {
 	c.queue = c.queue[1:]
 	c.held -= int64(cap(s.src))
 	if err := c.write(s); err != nil {
-		if err := c.w.stopped(); err != nil {
-			return err
-		}
-		return &fileError{s.file.path, err}
+		return err
 	}
 	giveBuffer(s.src)
 	giveBuffer(s.out)
 	return nil
 }
-
-// fileError is an error about a file that was added before the current one.
-type fileError struct {
-	path string
-	err  error
-}
-
-func (e *fileError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *fileError) Unwrap() error { return e.err }
 
 // write writes s, whose file may be complete then.
 func (c *compressor) write(s *segment) error {

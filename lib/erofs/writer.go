@@ -208,9 +208,6 @@ func (w *Writer) add(e *tree.Entry) error {
 		return nil
 	}
 	if err := w.writeContent(path, held, content); err != nil {
-		if earlier := (*fileError)(nil); errors.As(err, &earlier) {
-			return earlier
-		}
 		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
 			over.Path = path // names the file itself
 			return over

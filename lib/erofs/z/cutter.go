@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// Params say how a Cutter compresses.
-type Params struct {
+// Encoding say how a Cutter compresses.
+type Encoding struct {
 	Algorithm Algorithm
 	Level     int   // see CheckLevel
 	PCluster  int64 // most bytes of a cluster: whole blocks, a power of two, at most MaxEncoded
@@ -25,7 +25,7 @@ const ExactAlign = 16
 //
 // Linux reads a stream of deflate page by page, and fails if the last page holds nothing but
 // the mark of its end, which has at most 5 bytes. So it has to end at a multiple of ExactAlign.
-func (p *Params) unit() int64 {
+func (p *Encoding) unit() int64 {
 	switch {
 	case !p.Exact:
 		return p.BlockSize
@@ -38,7 +38,7 @@ func (p *Params) unit() int64 {
 // Piece is how much content an extent begins with, in bytes: zstd and deflate compress that
 // much and then change it a little, and with Exact every algorithm takes just that. It is a
 // power of two.
-func (p *Params) Piece() int64 {
+func (p *Encoding) Piece() int64 {
 	if p.Exact {
 		return min(2*p.PCluster, MaxEncoded)
 	}
@@ -47,12 +47,12 @@ func (p *Params) Piece() int64 {
 
 // WindowLog is log2 of the window of zstd, in bytes. It is as long as most extents, so that
 // their frames need no more memory than that.
-func (p *Params) WindowLog() uint8 {
+func (p *Encoding) WindowLog() uint8 {
 	return uint8(min(max(bits.Len64(uint64(p.Piece())), MinWindowLog), MaxWindowLog))
 }
 
 // Validate returns an error if p is not valid.
-func (p *Params) Validate() error {
+func (p *Encoding) Validate() error {
 	if n := p.PCluster; bits.OnesCount64(uint64(n)) != 1 || n < p.BlockSize || n > MaxEncoded {
 		return fmt.Errorf("cluster of %d bytes: a power of two from %d, a block, to %d is possible", n, p.BlockSize, MaxEncoded)
 	}
@@ -75,7 +75,7 @@ func (c Cut) Stored() int64 { return int64(c.stored &^ rawCut) }
 
 // AppendExtents appends to xs the extents of a file that was cut into cuts by p, and whose
 // clusters begin at pos.
-func (p *Params) AppendExtents(xs []Extent, cuts []Cut, pos int64) []Extent {
+func (p *Encoding) AppendExtents(xs []Extent, cuts []Cut, pos int64) []Extent {
 	off := int64(0)
 	for _, c := range cuts {
 		x := Extent{Off: off, Len: int64(c.Len), Pos: pos, Size: c.Stored(), Algorithm: p.Algorithm, Exact: p.Exact}
@@ -99,18 +99,18 @@ type encoder interface {
 }
 
 // Cutter cuts content into extents and compresses them. Its output depends on nothing but the
-// Params and the content. It is not safe for concurrent use.
+// Encoding and the content. It is not safe for concurrent use.
 type Cutter struct {
-	Params
+	Encoding
 	enc encoder
 }
 
 // NewCutter makes a Cutter; p is valid.
-func NewCutter(p Params) *Cutter {
+func NewCutter(p Encoding) *Cutter {
 	if p.Algorithm == LZ4 {
-		return &Cutter{Params: p, enc: newLZ4(&p)}
+		return &Cutter{Encoding: p, enc: newLZ4(&p)}
 	}
-	return &Cutter{Params: p, enc: newSearcher(&p)}
+	return &Cutter{Encoding: p, enc: newSearcher(&p)}
 }
 
 // Content that has not compressed is stored raw, and as much as there was of it is skipped
@@ -172,7 +172,7 @@ func (c *Cutter) room(n int) int64 {
 
 // RawCuts are the cuts of n bytes of content, a part of a file as for Cut, that are stored as
 // they are.
-func (p *Params) RawCuts(n int64) (cuts []Cut) {
+func (p *Encoding) RawCuts(n int64) (cuts []Cut) {
 	if !p.Exact {
 		return []Cut{{uint32(n), uint32((n+p.BlockSize-1)/p.BlockSize*p.BlockSize) | rawCut}}
 	}

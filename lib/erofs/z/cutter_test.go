@@ -36,7 +36,7 @@ func noise(n int) []byte {
 }
 
 // decompress decodes a cluster as strictly as the kernel does.
-func decompress(p *Params, stored []byte, n int) ([]byte, error) {
+func decompress(p *Encoding, stored []byte, n int) ([]byte, error) {
 	pad := 0
 	for pad < len(stored) && stored[pad] == 0 {
 		pad++
@@ -66,7 +66,7 @@ func decompress(p *Params, stored []byte, n int) ([]byte, error) {
 }
 
 // checkCuts returns an error unless out and cuts are src.
-func checkCuts(p *Params, out []byte, cuts []Cut, src []byte) error {
+func checkCuts(p *Encoding, out []byte, cuts []Cut, src []byte) error {
 	xs := p.AppendExtents(nil, cuts, 0)
 	if !p.Exact {
 		if _, err := AppendCompact(nil, 0, xs, int64(len(src)), p.BlockSize); err != nil {
@@ -102,15 +102,15 @@ func checkCuts(p *Params, out []byte, cuts []Cut, src []byte) error {
 	return nil
 }
 
-// everyParams calls fn for parameters of every kind.
-func everyParams(fn func(p Params)) {
+// everyEncoding calls fn for parameters of every kind.
+func everyEncoding(fn func(p Encoding)) {
 	for _, m := range []struct {
 		a     Algorithm
 		level int
 	}{{LZ4, 1}, {LZ4, 9}, {Zstd, 1}, {Zstd, 3}, {Deflate, 1}, {Deflate, 6}} {
 		for _, cluster := range []int64{4 << 10, 64 << 10, 1 << 20} {
 			for _, exact := range []bool{false, true} {
-				fn(Params{Algorithm: m.a, Level: m.level, PCluster: cluster, BlockSize: bs, Exact: exact})
+				fn(Encoding{Algorithm: m.a, Level: m.level, PCluster: cluster, BlockSize: bs, Exact: exact})
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func TestCut(t *testing.T) {
 		contents[fmt.Sprint(n)] = words[:n]
 		contents[fmt.Sprint(n, " zeros")] = make([]byte, n)
 	}
-	everyParams(func(p Params) {
+	everyEncoding(func(p Encoding) {
 		if err := p.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -151,18 +151,18 @@ func TestRatio(t *testing.T) {
 	words, random := text(4<<20), noise(4<<20)
 	for _, c := range []struct {
 		name  string
-		p     Params
+		p     Encoding
 		src   []byte
 		limit int
 	}{
-		{"lz4", Params{Algorithm: LZ4, Level: 1, PCluster: 64 << 10}, words, 610},
-		{"lz4 in small clusters", Params{Algorithm: LZ4, Level: 1, PCluster: 4 << 10}, words, 910},
-		{"zstd", Params{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, words, 420},
-		{"zstd in small clusters", Params{Algorithm: Zstd, Level: 3, PCluster: 4 << 10}, words, 490},
-		{"deflate", Params{Algorithm: Deflate, Level: 6, PCluster: 64 << 10}, words, 430},
-		{"zeros", Params{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, make([]byte, 4<<20), 5},
-		{"noise", Params{Algorithm: Deflate, Level: 6, PCluster: 64 << 10}, random, 1000},
-		{"text behind noise", Params{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, append(random[:1<<20:1<<20], words[:3<<20]...), 600},
+		{"lz4", Encoding{Algorithm: LZ4, Level: 1, PCluster: 64 << 10}, words, 610},
+		{"lz4 in small clusters", Encoding{Algorithm: LZ4, Level: 1, PCluster: 4 << 10}, words, 910},
+		{"zstd", Encoding{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, words, 420},
+		{"zstd in small clusters", Encoding{Algorithm: Zstd, Level: 3, PCluster: 4 << 10}, words, 490},
+		{"deflate", Encoding{Algorithm: Deflate, Level: 6, PCluster: 64 << 10}, words, 430},
+		{"zeros", Encoding{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, make([]byte, 4<<20), 5},
+		{"noise", Encoding{Algorithm: Deflate, Level: 6, PCluster: 64 << 10}, random, 1000},
+		{"text behind noise", Encoding{Algorithm: Zstd, Level: 3, PCluster: 64 << 10}, append(random[:1<<20:1<<20], words[:3<<20]...), 600},
 	} {
 		c.p.BlockSize = bs
 		out, _ := NewCutter(c.p).Cut(nil, nil, c.src)
@@ -177,7 +177,7 @@ func TestRatio(t *testing.T) {
 // What does not compress is tried only now and then.
 func TestSkipsNoise(t *testing.T) {
 	src := noise(4 << 20)
-	everyParams(func(p Params) {
+	everyEncoding(func(p Encoding) {
 		if p.Exact || p.PCluster > 64<<10 {
 			return
 		}
@@ -208,7 +208,7 @@ func (c *counter) promises(src []byte) bool {
 
 // A stream of deflate never begins with a zero byte, which would be taken for padding.
 func TestDeflateBegins(t *testing.T) {
-	encode := newDeflate(&Params{Algorithm: Deflate, Level: 6})
+	encode := deflateEncoder(&Encoding{Algorithm: Deflate, Level: 6})
 	for _, n := range []int{100, 22000, 60000, 70000, 130000} {
 		src := append(noise(n), text(n)...)
 		out := encode([]byte{1}, src)[1:]
@@ -219,14 +219,14 @@ func TestDeflateBegins(t *testing.T) {
 	}
 }
 
-func TestParams(t *testing.T) {
-	valid := Params{Algorithm: Zstd, Level: 3, PCluster: 64 << 10, BlockSize: bs}
+func TestEncoding(t *testing.T) {
+	valid := Encoding{Algorithm: Zstd, Level: 3, PCluster: 64 << 10, BlockSize: bs}
 	for _, c := range []struct {
 		name   string
-		change func(p *Params)
+		change func(p *Encoding)
 	}{
-		{"level", func(p *Params) { p.Level = 23 }}, {"no level", func(p *Params) { p.Level = 0 }}, {"lzma", func(p *Params) { p.Algorithm = LZMA }},
-		{"small", func(p *Params) { p.PCluster = 2048 }}, {"large", func(p *Params) { p.PCluster = 2 << 20 }}, {"odd", func(p *Params) { p.PCluster = 12 << 10 }},
+		{"level", func(p *Encoding) { p.Level = 23 }}, {"no level", func(p *Encoding) { p.Level = 0 }}, {"lzma", func(p *Encoding) { p.Algorithm = LZMA }},
+		{"small", func(p *Encoding) { p.PCluster = 2048 }}, {"large", func(p *Encoding) { p.PCluster = 2 << 20 }}, {"odd", func(p *Encoding) { p.PCluster = 12 << 10 }},
 	} {
 		p := valid
 		if p.Validate() != nil {
@@ -237,7 +237,7 @@ func TestParams(t *testing.T) {
 		}
 	}
 	for cluster, want := range map[int64]uint8{4 << 10: 14, 64 << 10: 18, 512 << 10: 20, 1 << 20: 20} {
-		if p := (Params{PCluster: cluster}); p.WindowLog() != want {
+		if p := (Encoding{PCluster: cluster}); p.WindowLog() != want {
 			t.Errorf("window 2^%d for clusters of %d, want 2^%d", p.WindowLog(), cluster, want)
 		}
 	}
@@ -245,7 +245,7 @@ func TestParams(t *testing.T) {
 
 func BenchmarkCut(b *testing.B) {
 	src := append(text(3<<20), noise(1<<20)...)
-	everyParams(func(p Params) {
+	everyEncoding(func(p Encoding) {
 		b.Run(fmt.Sprintf("%s-%d/%dK/exact=%v", p.Algorithm, p.Level, p.PCluster>>10, p.Exact), func(b *testing.B) {
 			c := NewCutter(p)
 			var out []byte

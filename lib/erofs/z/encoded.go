@@ -6,21 +6,12 @@ import (
 	"math/bits"
 )
 
-// A record of an encoded extent begins with a word: the length of what is stored, and how it
-// is stored.
-const (
-	lengthBits  = 21 // bytes; 0: a hole
-	recordPart  = 1 << 27
-	formatShift = 28 // 0: raw, otherwise the number of the algorithm + 1
-)
-
 // Sizes of the records that are written. Linux 6.15 misreads those of 8 bytes at first.
 const (
-	recordWord   = 4  // the word alone: the extents have one size, and are stored one after the other
-	recordFull   = 16 // that with 64 bits, and where the extent begins in the file
-	recordLong   = 32 // that with 64 bits too
-	maxSizeBits  = 15 // log2 of the one size in blocks
-	maxRecordLen = 1<<lengthBits - 1
+	recordWord  = 4  // the word alone: the extents have one size, and are stored one after the other
+	recordFull  = 16 // that with 64 bits, and where the extent begins in the file
+	recordLong  = 32 // that with 64 bits too
+	maxSizeBits = 15 // log2 of the one size in blocks
 )
 
 // Records is the form of a list of encoded extents.
@@ -90,16 +81,16 @@ func (r Records) AppendEncoded(b []byte, at int64, xs []Extent) ([]byte, error) 
 	end := int64(0)
 	for i := range xs {
 		x := &xs[i]
-		if x.Off != end || x.Len <= 0 || x.Size < 0 || x.Size > maxRecordLen || x.Algorithm == Raw && x.Size > 0 && x.Size < x.Len {
+		if x.Off != end || x.Len <= 0 || x.Size < 0 || x.Size > sizeMask || x.Algorithm == Raw && x.Size > 0 && x.Size < x.Len {
 			return b, fmt.Errorf("%w: %d+%d of %d bytes", ErrNoIndex, x.Off, x.Len, x.Size)
 		}
 		end = x.End()
 		word := uint32(x.Size)
 		if x.Algorithm != Raw {
-			word |= uint32(x.Algorithm+1) << formatShift
+			word |= uint32(x.Algorithm+1) << algorithmShift
 		}
 		if x.Partial {
-			word |= recordPart
+			word |= extentPartial
 		}
 		var raw [recordLong]byte
 		le.PutUint32(raw[0:], word)

@@ -6,18 +6,8 @@ import (
 	"fmt"
 )
 
-// Types of the entries of an index, and what else their first two bytes hold.
-const (
-	typePlain   = 0
-	typeHead1   = 1
-	typeNonhead = 2
-
-	entrySize  = 8       // of the full index
-	partialBit = 1 << 15 // in the full index: Extent.Partial
-
-	countFlag = 0x800 // in a distance: it is the number of blocks of the cluster
-	maxDelta  = 0x7ff // longer distances are stored as this
-)
+// maxDelta is stored for all longer distances.
+const maxDelta = blockCount - 1
 
 // ErrNoIndex is wrapped by the errors about extents that an index cannot list.
 var ErrNoIndex = errors.New("no index can list these extents")
@@ -33,19 +23,19 @@ func Big(xs []Extent, bs int64) bool {
 	return false
 }
 
-// entry is what an index says of one block of the file.
-type entry struct {
+// indexEntry is what an index says of one block of the file.
+type indexEntry struct {
 	kind    uint8
-	off     uint16 // where in the block the extent begins; 0 for typeNonhead
+	off     uint16 // where in the block the extent begins; 0 for nonhead
 	partial bool
 	block   uint32 // of a head: address of its cluster
 	blocks  uint16 // length of that cluster
-	back    int64  // of typeNonhead: distance to the head
+	back    int64  // of nonhead: distance to the head
 	ahead   int64  // the same to the next head, or to the end
 }
 
 // eachEntry calls fn for the entries of an index of xs, which make up a file of size bytes.
-func eachEntry(xs []Extent, size, bs int64, fn func(e entry)) error {
+func eachEntry(xs []Extent, size, bs int64, fn func(e indexEntry)) error {
 	end, next := int64(0), int64(0) // of the extent before: where it ends, and the first block without entry
 	address := int64(0)
 	alg := Raw
@@ -67,13 +57,13 @@ func eachEntry(xs []Extent, size, bs int64, fn func(e entry)) error {
 			}
 			next = max(headAfter(&piece, size, bs), first+1)
 			address = piece.Pos / bs
-			head := entry{kind: typeHead1, off: uint16(piece.Off % bs), partial: piece.Partial, block: uint32(address), blocks: uint16(piece.Size / bs)}
+			head := indexEntry{kind: head1, off: uint16(piece.Off % bs), partial: piece.Partial, block: uint32(address), blocks: uint16(piece.Size / bs)}
 			if piece.Algorithm == Raw {
-				head.kind = typePlain
+				head.kind = plain
 			}
 			fn(head)
 			for b := first + 1; b < next; b++ {
-				fn(entry{kind: typeNonhead, blocks: head.blocks, back: b - first, ahead: next - b})
+				fn(indexEntry{kind: nonhead, blocks: head.blocks, back: b - first, ahead: next - b})
 			}
 			address += piece.Size / bs
 		}
@@ -83,7 +73,7 @@ func eachEntry(xs []Extent, size, bs int64, fn func(e entry)) error {
 		return fmt.Errorf("%w: they end at byte %d of %d", ErrNoIndex, end, size)
 	}
 	if next*bs < size { // the last extent ends in the middle of the last block
-		fn(entry{kind: typePlain, off: uint16(size % bs), block: uint32(address)})
+		fn(indexEntry{kind: plain, off: uint16(size % bs), block: uint32(address)})
 	}
 	return nil
 }
@@ -129,7 +119,7 @@ func headAfter(x *Extent, size, bs int64) int64 {
 
 // FullSize is the length in bytes of the header and the full index of a file of size bytes.
 func FullSize(size, bs int64) int64 {
-	return HeaderSize + 8 + (size+bs-1)/bs*entrySize
+	return HeaderSize + fullReserved + (size+bs-1)/bs*fullSize
 }
 
 // AppendFull appends to b what follows the header in the full index of a file of size bytes:
@@ -144,10 +134,10 @@ func FullSize(size, bs int64) int64 {
 //
 // (struct z_erofs_lcluster_index). The error wraps ErrNoIndex.
 func AppendFull(b []byte, xs []Extent, size, bs int64) ([]byte, error) {
-	b = append(b, make([]byte, 8)...)
+	b = append(b, make([]byte, fullReserved)...)
 	big := Big(xs, bs)
-	err := eachEntry(xs, size, bs, func(e entry) {
-		var raw [entrySize]byte
+	err := eachEntry(xs, size, bs, func(e indexEntry) {
+		var raw [fullSize]byte
 		le := binary.LittleEndian
 		advise := uint16(e.kind)
 		if e.partial {
@@ -155,7 +145,7 @@ func AppendFull(b []byte, xs []Extent, size, bs int64) ([]byte, error) {
 		}
 		le.PutUint16(raw[0:], advise)
 		le.PutUint16(raw[2:], e.off)
-		if e.kind != typeNonhead {
+		if e.kind != nonhead {
 			le.PutUint32(raw[4:], e.block)
 		} else {
 			le.PutUint16(raw[4:], e.distance(big))
@@ -166,21 +156,18 @@ func AppendFull(b []byte, xs []Extent, size, bs int64) ([]byte, error) {
 	return b, err
 }
 
-// distance is what a typeNonhead has for the distance back.
-func (e *entry) distance(big bool) uint16 {
+// distance is what a nonhead has for the distance back.
+func (e *indexEntry) distance(big bool) uint16 {
 	if big && e.back == 1 {
-		return countFlag | e.blocks
+		return blockCount | e.blocks
 	}
 	return uint16(min(e.back, maxDelta))
 }
 
-// A compact index is made of packs: of 2 entries in 8 bytes, or of 16 in 32 bytes.
+// Entries in a pack.
 const (
-	smallPack     = 2
-	largePack     = 16
-	smallPackSize = 8
-	largePackSize = 32
-	compactBits   = 12 // of an entry, without its type
+	smallSlots = 2
+	largeSlots = 16
 )
 
 // packing is how many entries of a compact index are in which packs: first small ones up to
@@ -190,11 +177,11 @@ type packing struct{ before, large, after int64 }
 // packingOf is for the index of a file of size bytes whose header is at the offset at.
 func packingOf(at, size, bs int64) (p packing) {
 	n := (size + bs - 1) / bs
-	p.before = (largePackSize - (at+HeaderSize)%largePackSize) / 4 % 8
+	p.before = (largePack - (at+HeaderSize)%largePack) / 4 % 8
 	if p.before >= n {
 		return packing{before: n}
 	}
-	p.large = (n - p.before) / largePack * largePack
+	p.large = (n - p.before) / largeSlots * largeSlots
 	p.after = n - p.before - p.large
 	return p
 }
@@ -204,13 +191,13 @@ func packingOf(at, size, bs int64) (p packing) {
 // than the remainder of 32.
 func CompactSize(at, size, bs int64) int64 {
 	p := packingOf(at, size, bs)
-	return HeaderSize + (p.before+1)/2*smallPackSize + p.large/largePack*largePackSize + (p.after+1)/2*smallPackSize
+	return HeaderSize + (p.before+1)/2*smallPack + p.large/largeSlots*largePack + (p.after+1)/2*smallPack
 }
 
 // Compactable reports whether a compact index can list xs: blocks have at most 4096 bytes, and
 // the clusters lie one after the other.
 func Compactable(xs []Extent, bs int64) bool {
-	if bs > 1<<compactBits {
+	if bs > 1<<minLowBits {
 		return false
 	}
 	for i := range xs {
@@ -241,11 +228,11 @@ type packer struct {
 	b    []byte
 	left packing
 	big  bool
-	pack []entry
+	pack []indexEntry
 	end  uint32 // block after the cluster of the last head that was written
 }
 
-func (k *packer) add(e entry) {
+func (k *packer) add(e indexEntry) {
 	k.pack = append(k.pack, e)
 	if len(k.pack) == k.slots() {
 		k.flush()
@@ -255,18 +242,18 @@ func (k *packer) add(e entry) {
 // slots is how many entries the current pack holds.
 func (k *packer) slots() int {
 	if k.left.before == 0 && k.left.large > 0 {
-		return largePack
+		return largeSlots
 	}
-	return smallPack
+	return smallSlots
 }
 
 // flush writes the current pack. If it has no head, its base is as if the next head were there;
 // nothing reads it.
 func (k *packer) flush() {
 	slots := k.slots()
-	width, length := compactBits+4, smallPackSize
-	if slots == largePack {
-		width, length = compactBits+2, largePackSize
+	width, length := minLowBits+4, smallPack
+	if slots == largeSlots {
+		width, length = minLowBits+2, largePack
 	}
 	at := len(k.b)
 	k.b = append(k.b, make([]byte, length)...)
@@ -274,7 +261,7 @@ func (k *packer) flush() {
 	base, counted, found := uint32(0), uint32(0), false
 	for i := range k.pack {
 		e := &k.pack[i]
-		if e.kind != typeNonhead {
+		if e.kind != nonhead {
 			if !found {
 				base, found = e.block-counted, true
 			}
@@ -282,7 +269,7 @@ func (k *packer) flush() {
 		} else if k.big && e.back == 1 {
 			counted += uint32(e.blocks)
 		}
-		putBits(raw, i*width, uint32(k.low(e, i == slots-1))|uint32(e.kind)<<compactBits)
+		putBits(raw, i*width, uint32(k.low(e, i == slots-1))|uint32(e.kind)<<minLowBits)
 	}
 	if !found {
 		base = k.end - counted
@@ -296,9 +283,9 @@ func (k *packer) flush() {
 }
 
 // low has the lower bits of e; last says that e is in the last slot of its pack.
-func (k *packer) low(e *entry, last bool) uint16 {
+func (k *packer) low(e *indexEntry, last bool) uint16 {
 	switch {
-	case e.kind != typeNonhead:
+	case e.kind != nonhead:
 		return e.off
 	case last && !(k.big && e.back == 1):
 		return uint16(min(e.ahead, maxDelta))

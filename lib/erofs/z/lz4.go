@@ -11,7 +11,7 @@ type filler struct {
 	buf   []byte
 }
 
-func newLZ4(p *Params) *filler {
+func newLZ4(p *Encoding) *filler {
 	return &filler{lz4.NewEncoder(p.Level), int(p.BlockSize), int(p.PCluster), int(p.Piece()), make([]byte, p.Piece())}
 }
 

@@ -27,18 +27,18 @@ const (
 	probe       = 8 << 10 // looked at to see whether content compresses
 )
 
-func newSearcher(p *Params) *searcher {
+func newSearcher(p *Encoding) *searcher {
 	s := &searcher{bs: int(p.BlockSize), limit: int(p.PCluster), piece: int(p.Piece()), most: max(mostContent, int(p.Piece()))}
 	if s.searches, s.slack = 1, s.bs/8; p.PCluster <= 32<<10 { // a larger part of the cluster would stay empty
 		s.searches, s.slack = 3, s.bs/32
 	}
 	if p.Algorithm == Zstd {
-		s.encode = newZstd(p)
+		s.encode = zstdEncoder(p)
 		if !p.Exact && s.searches == 1 {
 			s.piece -= s.piece / 8 // with what is added it mostly is one block of zstd still
 		}
 	} else {
-		s.encode = newDeflate(p)
+		s.encode = deflateEncoder(p)
 	}
 	return s
 }
@@ -105,8 +105,8 @@ func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 	return stored, n
 }
 
-// newZstd returns a function that appends src as one frame of zstd.
-func newZstd(p *Params) func(dst, src []byte) []byte {
+// zstdEncoder returns a function that appends src as one frame of zstd.
+func zstdEncoder(p *Encoding) func(dst, src []byte) []byte {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(p.Level)), zstd.WithWindowSize(1<<p.WindowLog()),
 		zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -115,10 +115,10 @@ func newZstd(p *Params) func(dst, src []byte) []byte {
 	return func(dst, src []byte) []byte { return e.EncodeAll(src, dst) }
 }
 
-// newDeflate returns a function that appends src as a raw stream of deflate. If that began
+// deflateEncoder returns a function that appends src as a raw stream of deflate. If that began
 // with a zero byte, it would be taken for one more zero before the stream; such a byte is the
 // header of a stored block, of which five bits are not used.
-func newDeflate(p *Params) func(dst, src []byte) []byte {
+func deflateEncoder(p *Encoding) func(dst, src []byte) []byte {
 	e, err := flate.NewWriter(nil, p.Level)
 	if err != nil {
 		panic(fmt.Sprintf("deflate: %v", err)) // the level is valid
