@@ -79,8 +79,8 @@
 // # Packages
 //
 // This package writes images. Package disk has the records, package read makes entries of
-// an image, and package merge makes one tree of the images of layers. Codecs for compressed
-// data would go into a package z beside disk, with their extents and indexes.
+// an image, and package merge makes one tree of the images of layers. Package z has the
+// extents, indexes and codecs of compressed files.
 //
 // # Limits
 //

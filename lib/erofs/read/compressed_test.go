@@ -95,7 +95,7 @@ func TestCompressed(t *testing.T) {
 		t.Fatalf("%d images, zeros has %d bytes", len(images), len(want["zeros"]))
 	}
 	for name, b := range images {
-		if name == "plain" {
+		if name == "plain" || strings.HasPrefix(name, "tiny") {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes compressed.tar.zst: images of one tree by mkfs.erofs (1.9.3 made those that are here),
-# compressed in all the ways that it has, and plain.erofs, which is not compressed. Needs
+# compressed in all the ways that it has, plain.erofs, which is not compressed, and tiny ones
+# of another tree. Needs
 # MKFS_EROFS, python3 and zstd.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -45,4 +46,17 @@ for z in lz4 zstd,3 deflate,6; do
 		image "$name-input" -z$z -C$c --max-extent-bytes=32768
 	done
 done
+# Small images, for fuzzing.
+rm -r "$work/src"
+mkdir "$work/src"
+cd "$work/src"
+seq 3000 >text
+seq 300 >again
+seq 40 >end
+head -c 70000 /dev/zero >zeros
+image tiny-lz4 -zlz4 -C16384
+image tiny-lz4-full -zlz4 -Elegacy-compress,dedupe
+image tiny-zstd-48bit -zzstd,3 -C16384 -E48bit
+image tiny-deflate-all -zdeflate,6 -C16384 -Efragments,ztailpacking
+image tiny-lz4-512 -zlz4 -b512
 tar -C "$work/img" --sort=name --owner=0 --group=0 --mtime=@0 -cf - . | zstd -q -19 --long=25 -f -o "$here/compressed.tar.zst"
