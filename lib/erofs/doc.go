@@ -100,7 +100,7 @@
 //
 // This package writes images. Package disk has the records, package read makes entries of
 // an image, and package merge makes one tree of the images of layers. Package z has the
-// codecs of compressed data, its extents and their indexes.
+// extents, indexes and codecs of compressed files.
 //
 // # Limits
 //

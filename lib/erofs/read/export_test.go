@@ -46,3 +46,20 @@ func (img *Image) ReadInode(nid uint64) (disk.Inode, int64, error) {
 
 // SetMetaBlock changes where inodes are counted from.
 func (img *Image) SetMetaBlock(block uint32) { img.super.MetaBlock = block }
+
+// IndexPlace returns where the header and the index of a compressed file are.
+func (c *Content) IndexPlace() (at, size int64, ok bool) {
+	if c.z == nil {
+		return 0, 0, false
+	}
+	return c.z.file.Place(), c.z.file.IndexSize(), true
+}
+
+// Packed returns the content of the packed inode, or nil.
+func (img *Image) Packed() *Content {
+	c, err := img.packedContent()
+	if err != nil {
+		return nil
+	}
+	return c
+}

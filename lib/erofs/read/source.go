@@ -13,8 +13,8 @@ import (
 // Source returns the files of img in canonical order: the root first, then depth first,
 // names in unsigned byte order. The first name of an inode is the file, the others are
 // hard links to it. Contents are of type *Content, and valid as long as the readers that
-// Open was given. If a content is compressed, or on a device that was not given, reading it
-// fails.
+// Open was given. If a content is on a device that was not given, or compressed by LZMA,
+// reading it fails.
 //
 // The source turns the marks of a layer image into the fields of Entry that they stand for.
 // A directory that is only implied has no record, or one with NoChange if it is opaque.

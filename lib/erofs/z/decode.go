@@ -97,8 +97,8 @@ func (c *cursor) headOf(off int64) (int64, error) {
 }
 
 // scan returns the extent whose head is the entry i, and the number of the entry with the next
-// head. It checks that all entries of the extent lead back to its head, and none past the next
-// one.
+// head. It checks that all entries of the extent lead back to its head, and that those that the
+// kernel would follow ahead do not lead past the next one.
 func (c *cursor) scan(i int64) (x Extent, next int64, err error) {
 	head, err := c.entry(i)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *cursor) scan(i int64) (x Extent, next int64, err error) {
 	if head.kind == nonhead || x.Off >= c.size || i == 0 && head.at > 0 {
 		return x, 0, corrupt("entry %d is not the head of an extent", i)
 	}
-	end, ahead, blocks := c.size, int64(0), int64(1)
+	end, hop, blocks := c.size, i+1, int64(1) // hop is where the distances ahead lead from the head on
 	for next = i + 1; next < c.n; next++ {
 		e, err := c.entry(next)
 		if err != nil {
@@ -124,9 +124,11 @@ func (c *cursor) scan(i int64) (x Extent, next int64, err error) {
 		case e.counts:
 			blocks = max(e.blocks, 1)
 		}
-		ahead = max(ahead, next+e.ahead)
+		if next == hop {
+			hop += max(e.ahead, 1)
+		}
 	}
-	if next < c.n && ahead > next {
+	if end < c.size && hop > next {
 		return x, 0, corrupt("extent of entry %d reaches past entry %d", i, next)
 	}
 	x.Partial = head.partial || end > c.size

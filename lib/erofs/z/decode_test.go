@@ -211,7 +211,10 @@ func TestBadIndex(t *testing.T) {
 		"back 0":             {at(2, 4), []byte{0}, "does not belong"},
 		"back too far":       {at(2, 4), []byte{3}, "does not belong"},
 		"second count":       {at(2, 4), []byte{1, 8}, "does not belong"},
-		"ahead too far":      {at(2, 6), []byte{2}, "reaches past entry 3"},
+		"ahead too far":      {at(1, 6), []byte{3}, "reaches past entry 3"},
+		"one by one too far": {at(1, 6), []byte{1, 0, 2, 0, 0, 0, 1, 0, 2}, "reaches past entry 3"},
+		"ahead by nothing":   {at(1, 6), []byte{0, 0, 2, 0, 0, 0, 1, 0, 0}, ""},
+		"ahead, unused":      {at(2, 6), []byte{200}, ""},
 		"raw and too long":   {at(0, 0), []byte{0}, "12304 bytes in 8192"},
 		"other algorithm":    {at(0, 0), []byte{3}, ""}, // HEAD2 is deflate
 		"partial":            {at(0, 1), []byte{128}, ""},

@@ -55,7 +55,10 @@ func (f *File) Header() Header {
 	return h
 }
 
-// IndexSize is the length in bytes of what is read of the image to list all extents.
+// Place is the offset of the header in the image.
+func (f *File) Place() int64 { return f.at }
+
+// IndexSize is the length in bytes of the header and the index.
 func (f *File) IndexSize() int64 {
 	c := f.cursor()
 	if c.h.Whole {
