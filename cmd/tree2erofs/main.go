@@ -24,6 +24,10 @@ type tool struct {
 	Label       string    `placeholder:"NAME" group:"File system" help:"Volume name, at most 15 bytes."`
 	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from the content)."`
 
+	Compress string `name:"compress" short:"z" default:"none" placeholder:"ALG[,LEVEL]" group:"Compression" help:"Compress contents: lz4, lz4hc, zstd or deflate."`
+	PCluster int64  `name:"pcluster" type:"size" default:"64K" placeholder:"SIZE" group:"Compression" help:"Most bytes of a cluster, 4K to 1M."`
+	Extents  string `enum:"index,encoded" default:"index" placeholder:"index|encoded" group:"Compression" help:"How extents are listed; encoded needs Linux 6.15."`
+
 	cli.ImageContent
 	cli.Output
 	cli.Temp
@@ -59,6 +63,9 @@ func (t *tool) Run(env *cli.Env) error {
 	opts := t.options(env)
 	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, cli.OrNone(t.MaxHoleBytes)
 	opts.SpoolDir = env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	if err := t.compression(&opts); err != nil {
+		return cli.Usage("%v", err)
+	}
 	w, err := erofs.NewWriter(env.Context, out, opts)
 	if err != nil {
 		return cli.Usage("%v", err)

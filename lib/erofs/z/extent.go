@@ -7,6 +7,8 @@
 // refuses is an error here.
 package z
 
+import "fmt"
+
 // Algorithm is a way of compression, by its number in the format.
 type Algorithm uint8
 
@@ -39,3 +41,20 @@ type Extent struct {
 
 // End is the offset of the first byte of the file after x.
 func (x *Extent) End() int64 { return x.Off + x.Len }
+
+// String is the name of a, as users know it.
+func (a Algorithm) String() string {
+	switch a {
+	case LZ4:
+		return "lz4"
+	case LZMA:
+		return "lzma"
+	case Deflate:
+		return "deflate"
+	case Zstd:
+		return "zstd"
+	case Raw:
+		return "raw"
+	}
+	return fmt.Sprintf("algorithm %d", uint8(a))
+}

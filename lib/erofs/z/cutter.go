@@ -1,0 +1,173 @@
+package z
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// Params say how a Cutter compresses.
+type Params struct {
+	Algorithm Algorithm
+	Level     int   // see CheckLevel
+	PCluster  int64 // most bytes of a cluster: whole blocks, a power of two, at most MaxEncoded
+	BlockSize int64
+
+	// Exact is for encoded extents: clusters are exactly as long as what is stored, and all
+	// but the last extent have the length Piece.
+	Exact bool
+}
+
+// Piece is how much content an extent begins with, in bytes: zstd and deflate compress that
+// much and then change it a little, and with Exact every algorithm takes just that. It is a
+// power of two.
+func (p *Params) Piece() int64 {
+	if p.Exact {
+		return min(2*p.PCluster, MaxEncoded)
+	}
+	return 2 * p.PCluster
+}
+
+// WindowLog is log2 of the window of zstd, in bytes. It is as long as most extents, so that
+// their frames need no more memory than that.
+func (p *Params) WindowLog() uint8 {
+	return uint8(min(max(bits.Len64(uint64(p.Piece())), MinWindowLog), MaxWindowLog))
+}
+
+// Validate returns an error if p is not valid.
+func (p *Params) Validate() error {
+	if n := p.PCluster; bits.OnesCount64(uint64(n)) != 1 || n < p.BlockSize || n > MaxEncoded {
+		return fmt.Errorf("cluster of %d bytes: a power of two from %d, a block, to %d is possible", n, p.BlockSize, MaxEncoded)
+	}
+	return CheckLevel(p.Algorithm, p.Level)
+}
+
+// Cut is an extent that a Cutter made.
+type Cut struct {
+	Len    uint32 // bytes of content
+	stored uint32 // bytes of the cluster, with all its blocks; and rawCut
+}
+
+const rawCut = 1 << 31
+
+// Raw reports whether the content is stored as it is.
+func (c Cut) Raw() bool { return c.stored&rawCut != 0 }
+
+// Stored is the length of the cluster in bytes.
+func (c Cut) Stored() int64 { return int64(c.stored &^ rawCut) }
+
+// AppendExtents appends to xs the extents of a file that was cut into cuts by p, and whose
+// clusters begin at pos.
+func (p *Params) AppendExtents(xs []Extent, cuts []Cut, pos int64) []Extent {
+	off := int64(0)
+	for _, c := range cuts {
+		x := Extent{Off: off, Len: int64(c.Len), Pos: pos, Size: c.Stored(), Algorithm: p.Algorithm, Exact: p.Exact}
+		if c.Raw() {
+			x.Algorithm = Raw
+		}
+		xs = append(xs, x)
+		off, pos = x.End(), pos+x.Size
+	}
+	return xs
+}
+
+// encoder is an algorithm with a level.
+type encoder interface {
+	// fill compresses the beginning of src to at most limit bytes, or all of src if exact.
+	// It returns these bytes, valid until the next call, and how much of src they hold. If
+	// that compresses badly, stored may be nil, and taken is how much should be stored raw.
+	fill(src []byte, exact bool) (stored []byte, taken int)
+	// promises looks at a little of src and reports whether it seems to compress.
+	promises(src []byte) bool
+}
+
+// Cutter cuts content into extents and compresses them. Its output depends on nothing but the
+// Params and the content. It is not safe for concurrent use.
+type Cutter struct {
+	Params
+	enc encoder
+}
+
+// NewCutter makes a Cutter; p is valid.
+func NewCutter(p Params) *Cutter {
+	return &Cutter{Params: p, enc: newSearcher(&p)}
+}
+
+// Content that has not compressed is stored raw, and as much as there was of it is skipped
+// before the next try, within these limits.
+const maxSkip = 512 << 10
+
+// Cut appends to dst the clusters of src, one after the other, and to cuts its extents. src is
+// a file, or a part of one that begins at a multiple of the block size, and of Piece if Exact;
+// so is its end, unless it is the end of the file.
+func (c *Cutter) Cut(dst []byte, cuts []Cut, src []byte) ([]byte, []Cut) {
+	failed := 0 // bytes that have not compressed, right before src
+	for len(src) > 0 {
+		var stored []byte
+		n := min(failed, maxSkip)
+		if failed == 0 || c.enc.promises(src) {
+			stored, n = c.enc.fill(src, c.Exact)
+		}
+		if room := c.room(len(stored)); stored != nil && room < int64(n) {
+			dst = append(dst, make([]byte, room-int64(len(stored)))...)
+			dst = append(dst, stored...)
+			cuts = append(cuts, Cut{uint32(n), uint32(room)})
+			failed = 0
+		} else {
+			n = c.whole(src, int64(n))
+			dst, cuts = c.raw(dst, cuts, src[:n])
+			failed += n
+		}
+		src = src[n:]
+	}
+	return dst, cuts
+}
+
+// whole is n in whole blocks, or all of src; with Exact in pieces.
+func (c *Cutter) whole(src []byte, n int64) int {
+	unit := c.BlockSize
+	if c.Exact {
+		unit = c.Piece()
+	}
+	return int(min(max(n/unit, 1)*unit, int64(len(src))))
+}
+
+// room is the length of a cluster for n bytes.
+func (c *Cutter) room(n int) int64 {
+	if c.Exact {
+		return int64(n)
+	}
+	return (int64(n) + c.BlockSize - 1) / c.BlockSize * c.BlockSize
+}
+
+// raw stores p as it is, with zeros behind it up to the end of a block.
+func (c *Cutter) raw(dst []byte, cuts []Cut, p []byte) ([]byte, []Cut) {
+	dst = append(dst, p...)
+	dst = append(dst, make([]byte, c.room(len(p))-int64(len(p)))...)
+	if !c.Exact {
+		if k := len(cuts) - 1; k >= 0 && cuts[k].Raw() && int64(cuts[k].Len) == cuts[k].Stored() {
+			cuts[k].Len += uint32(len(p))
+			cuts[k].stored += uint32(c.room(len(p)))
+			return dst, cuts
+		}
+		return dst, append(cuts, Cut{uint32(len(p)), uint32(c.room(len(p))) | rawCut})
+	}
+	for len(p) > 0 {
+		n := min(len(p), int(c.Piece()))
+		cuts = append(cuts, Cut{uint32(n), uint32(n) | rawCut})
+		p = p[n:]
+	}
+	return dst, cuts
+}
+
+// RawCuts are the cuts of n bytes of content, a part of a file as for Cut, that are stored as
+// they are.
+func (p *Params) RawCuts(n int64) (cuts []Cut) {
+	if !p.Exact {
+		return []Cut{{uint32(n), uint32((n+p.BlockSize-1)/p.BlockSize*p.BlockSize) | rawCut}}
+	}
+	for ; n > 0; n -= p.Piece() {
+		k := uint32(min(n, p.Piece()))
+		cuts = append(cuts, Cut{k, k | rawCut})
+	}
+	return cuts
+}
