@@ -3,11 +3,6 @@ package erofs
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"path"
-	"slices"
-	"strconv"
-	"strings"
 
 	"ocipipe/lib/erofs/z"
 )
@@ -28,67 +23,11 @@ type Compression struct {
 	// Hints choose other methods for some files: the first whose Pattern fits.
 	Hints []Hint
 
-	// Segment is how much of a file one worker compresses, in bytes: a multiple of the blocks,
-	// and of two clusters. 0 stands for 4 MiB, or more for large clusters. The image depends on
-	// it.
+	// Segment is how much of a file one worker compresses, in bytes: a multiple of two clusters,
+	// at most 64 MiB. 0 stands for 4 MiB, or more for large clusters. The image depends on it.
+	// The memory of NewWriter is about twice as much for each worker, and once more.
 	Segment int64
-	Workers int // at a time; at least 1. The image does not depend on it
-}
-
-// Method is a way to compress a file.
-type Method struct {
-	Algorithm z.Algorithm // z.Raw: do not compress
-	Level     int         // 0: the usual one
-}
-
-// ParseMethod reads ALGORITHM[,LEVEL], where the algorithm is lz4, lz4hc, zstd, deflate or none.
-func ParseMethod(s string) (Method, error) {
-	name, level, leveled := strings.Cut(s, ",")
-	i := slices.IndexFunc(named, func(n namedMethod) bool { return n.name == name })
-	if i < 0 {
-		return Method{}, fmt.Errorf("unknown algorithm %q: lz4, lz4hc, zstd, deflate and none are possible", name)
-	}
-	n := named[i]
-	if !leveled {
-		return n.Method, nil
-	}
-	if n.low == 0 {
-		return Method{}, fmt.Errorf("%s has no levels", name)
-	}
-	k, err := strconv.Atoi(level)
-	if err != nil || k < n.low || k > n.high {
-		return Method{}, fmt.Errorf("level %q of %s: those from %d to %d are possible", level, name, n.low, n.high)
-	}
-	return Method{n.Algorithm, k}, nil
-}
-
-type namedMethod struct {
-	name string
-	Method
-	low, high int // levels; 0: none
-}
-
-var named = []namedMethod{
-	{"none", Method{Algorithm: z.Raw}, 0, 0},
-	{"lz4", Method{z.LZ4, 1}, 0, 0},
-	{"lz4hc", Method{z.LZ4, 9}, 2, 12},
-	{"zstd", Method{z.Zstd, 3}, 1, 22},
-	{"deflate", Method{z.Deflate, 6}, 1, 9},
-}
-
-// Hint is a method for the files whose paths fit a pattern.
-type Hint struct {
-	Pattern string // as of path.Match; without a slash it is for the last part of the path
-	Method
-}
-
-// matches reports whether h is for the file at p.
-func (h *Hint) matches(p string) bool {
-	if strings.IndexByte(h.Pattern, '/') < 0 {
-		p = path.Base(p)
-	}
-	ok, _ := path.Match(h.Pattern, p)
-	return ok
+	Workers int // how many compress at a time; 0: 1. The image does not depend on it
 }
 
 // defaultSegment is the smallest usual segment: in a shorter one the end of the last extent
@@ -112,8 +51,8 @@ func (c *Compression) params(m Method, bs int64) z.Params {
 func (c *Compression) validate(bs int64) error {
 	methods := []Method{c.Method}
 	for _, h := range c.Hints {
-		if _, err := path.Match(h.Pattern, ""); err != nil {
-			return fmt.Errorf("pattern %q: %w", h.Pattern, err)
+		if err := h.check(); err != nil {
+			return err
 		}
 		methods = append(methods, h.Method)
 	}

@@ -18,7 +18,7 @@ func write(t testing.TB, opts Options, entries ...tree.Entry) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	opts.Check = true
+	opts.Check = opts.Compression == nil
 	if err := writeTo(f, opts, entries); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func writeTo(out Output, opts Options, entries []tree.Entry) error {
 func build(t testing.TB, opts Options, entries ...tree.Entry) []byte {
 	t.Helper()
 	m := &image{}
-	opts.Check = true
+	opts.Check = opts.Compression == nil
 	if err := writeTo(m, opts, entries); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package erofs
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/z"
@@ -169,4 +171,26 @@ func (p *packedFiles) describe(super *disk.Superblock, b []byte) {
 	if p.exact {
 		super.Incompat |= disk.Incompat48Bit
 	}
+}
+
+// needs says what a kernel needs to mount the image, unless LZ4 is enough for it.
+func (p *packedFiles) needs() string {
+	var options []string
+	linux := ""
+	if p.config.Has(z.Deflate) {
+		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
+	}
+	if p.config.Has(z.Zstd) {
+		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")
+	}
+	if p.exact && len(p.files) > 0 {
+		linux = "6.15"
+	}
+	switch {
+	case linux == "":
+		return ""
+	case options == nil:
+		options = append(options, "CONFIG_EROFS_FS_ZIP")
+	}
+	return fmt.Sprintf("only Linux %s and later can mount the image, with %s", linux, strings.Join(options, " and "))
 }

@@ -1,12 +1,11 @@
 package erofs
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"slices"
-	"sync"
 	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/z"
@@ -33,19 +32,22 @@ type compressor struct {
 	room    int      // how long buf may become
 	left    int64    // its bytes that have not come
 	zeros   int64    // its bytes before buf, if all of them are zeros, and in no segment
+
+	hash *xxh3.Hasher // of its bytes; nil without Options.Check
 }
 
 // packing is a file on its way through the compressor.
 type packing struct {
-	path    string
-	entry   *tree.Entry
-	method  int  // in compressor.methods, or -1
-	zeros   bool // so far it has only zeros, which can be a hole
-	sum     hash
-	begun   bool
-	pos     int64 // where it begins in the image, bytes
-	from    int   // number of its first cut
-	squeeze bool  // an extent is compressed
+	path   string
+	entry  *tree.Entry
+	method int  // in compressor.methods, or -1
+	zeros  bool // so far it has only zeros, which can be a hole
+	sum    hash // with Options.Check
+
+	begun      bool  // a part is written
+	pos        int64 // where it begins in the image, bytes
+	from       int   // number of its first cut
+	compressed bool  // a part is
 }
 
 // segment is a part of a file.
@@ -69,6 +71,9 @@ func newCompressor(w *Writer, opts Compression) *compressor {
 	}
 	c.packed = packedFiles{bs: w.bs, methods: c.methods, exact: opts.Encoded}
 	c.scatter.Put, c.scatter.Memory = c.data, c.lend
+	if w.opts.Check {
+		c.hash = xxh3.New()
+	}
 	return c
 }
 
@@ -108,8 +113,9 @@ func (c *compressor) writeContent(path string, e *tree.Entry, content tree.Conte
 	if err := c.scatter.Take(content, e.Size, nil); err != nil {
 		return err
 	}
-	if c.w.hash != nil {
-		f.sum = c.w.sumUp()
+	if c.hash != nil {
+		f.sum = c.hash.Sum128().Bytes()
+		c.hash.Reset()
 	}
 	return c.endSegment(true)
 }
@@ -119,8 +125,8 @@ func (c *compressor) data(_ int64, p []byte) error {
 	if err := c.w.stopped(); err != nil {
 		return err
 	}
-	if c.w.hash != nil {
-		c.w.hash.Write(p)
+	if c.hash != nil {
+		c.hash.Write(p)
 	}
 	for len(p) > 0 {
 		if len(c.buf) == c.room {
@@ -253,7 +259,7 @@ func (c *compressor) complete() error {
 	if err := c.drain(); err != nil {
 		return err
 	}
-	return c.align()
+	return c.align(c.w.bs)
 }
 
 // end waits for the goroutines, and gives up what waits.
@@ -291,40 +297,49 @@ type fileError struct {
 func (e *fileError) Error() string { return e.path + ": " + e.err.Error() }
 func (e *fileError) Unwrap() error { return e.err }
 
+// write writes s, whose file may be complete then.
 func (c *compressor) write(s *segment) error {
 	f, data := s.file, s.out
-	if !f.begun && !s.more {
-		if s.out == nil {
-			return c.plain(f.entry, tree.Bytes(s.src))
-		}
-	} else if !f.begun {
-		if err := c.align(); err != nil { // it may turn out to be plain
+	if data == nil && !s.more && !f.begun {
+		return c.plain(f.entry, tree.Bytes(s.src))
+	}
+	if !f.begun {
+		if err := c.begin(f, s.more); err != nil {
 			return err
 		}
 	}
-	if !f.begun {
-		f.begun, f.pos, f.from = true, c.w.data.Offset(), len(c.packed.cuts)
-	}
-	if s.out == nil {
+	if f.compressed = f.compressed || data != nil; data == nil {
 		data, s.cuts = s.src, c.packed.rawCuts(f.method, int64(len(s.src)))
 	}
-	f.squeeze = f.squeeze || s.out != nil
-	if (c.w.data.Offset()+int64(len(data)))/c.w.bs >= disk.MaxBlocks {
-		return fmt.Errorf("%d bytes of data do not fit: over the 2^32 blocks of the format", len(data))
+	if end := c.w.data.Offset() + int64(len(data)); end/c.w.bs >= disk.MaxBlocks {
+		return fmt.Errorf("data up to byte %d does not fit: over the 2^32 blocks of the format", end)
 	}
 	if _, err := c.w.data.Write(data); err != nil {
 		return err
 	}
-	if s.out == nil && !c.opts.Encoded {
-		if err := c.align(); err != nil {
+	c.packed.cuts = append(c.packed.cuts, s.cuts...)
+	if !c.opts.Encoded {
+		if err := c.align(c.w.bs); err != nil { // after the end of a file that is stored as it is
 			return err
 		}
 	}
-	c.packed.cuts = append(c.packed.cuts, s.cuts...)
 	if s.more {
 		return nil
 	}
 	return c.finish(f)
+}
+
+// begin places f. With several segments it may turn out that f is stored as it is, in blocks.
+func (c *compressor) begin(f *packing, several bool) error {
+	unit := c.w.bs
+	if c.opts.Encoded && !several {
+		unit = z.ExactAlign
+	}
+	if err := c.align(unit); err != nil {
+		return err
+	}
+	f.begun, f.pos, f.from = true, c.w.data.Offset(), len(c.packed.cuts)
+	return nil
 }
 
 // finish notes how f is stored, which is completely written.
@@ -333,10 +348,10 @@ func (c *compressor) finish(f *packing) error {
 	if c.w.hash != nil {
 		c.w.written[f.entry] = written{hash: f.sum}
 	}
-	if !f.squeeze {
+	if !f.compressed {
 		it.layout, it.start = disk.FlatPlain, uint32(f.pos/c.w.bs)
 		c.packed.cuts = c.packed.cuts[:f.from]
-		return c.align()
+		return c.align(c.w.bs)
 	}
 	c.packed.add(it, packedFile{pos: f.pos, from: f.from, to: len(c.packed.cuts), method: f.method})
 	return nil
@@ -344,57 +359,13 @@ func (c *compressor) finish(f *packing) error {
 
 // plain writes a file without compression.
 func (c *compressor) plain(e *tree.Entry, content tree.Content) error {
-	if err := c.align(); err != nil {
+	if err := c.align(c.w.bs); err != nil {
 		return err
 	}
 	return c.w.writePlain(e, content)
 }
 
-// align writes zeros up to the next block.
-func (c *compressor) align() error {
-	return c.w.data.Zero(disk.RoundUp(c.w.data.Offset(), c.w.bs))
-}
-
-// zeroContent is a content of so many zeros.
-type zeroContent int64
-
-func (n zeroContent) WriteTo(w io.Writer) (total int64, err error) {
-	for total < int64(n) && err == nil {
-		var k int
-		k, err = w.Write(zeros[:min(int64(n)-total, int64(len(zeros)))])
-		total += int64(k)
-	}
-	return total, err
-}
-
-func isZero(p []byte) bool {
-	for len(p) > 0 {
-		n := min(len(p), len(zeros))
-		if !bytes.Equal(p[:n], zeros[:n]) {
-			return false
-		}
-		p = p[n:]
-	}
-	return true
-}
-
-// memory has buffers by log2 of their length.
-var memory [64]sync.Pool
-
-// takeBuffer returns an empty buffer with room for n bytes or more.
-func takeBuffer(n int64) []byte {
-	class := log2(2*max(n, minBuffer) - 1)
-	if b, ok := memory[class].Get().(*[]byte); ok {
-		return (*b)[:0]
-	}
-	return make([]byte, 0, 1<<class)
-}
-
-const minBuffer = 4 << 10
-
-// giveBuffer gives back a buffer that is not used any more.
-func giveBuffer(b []byte) {
-	if n := int64(cap(b)); n >= minBuffer && n&(n-1) == 0 {
-		memory[log2(n)].Put(&b)
-	}
+// align writes zeros up to a multiple of unit.
+func (c *compressor) align(unit int64) error {
+	return c.w.data.Zero(disk.RoundUp(c.w.data.Offset(), unit))
 }

@@ -383,6 +383,11 @@ func (w *Writer) warn(p *plan) {
 	if w.opts.ForMerging {
 		return
 	}
+	if p.packed != nil {
+		if text := p.packed.needs(); text != "" {
+			w.opts.Warn(text)
+		}
+	}
 	var marks tree.Tally
 	for _, it := range p.items {
 		e := it.entry

@@ -20,14 +20,21 @@ const (
 // what was compressed before. It is not safe for concurrent use.
 type Encoder struct {
 	level int
-	base  uint32 // position of src[0] in the tables, see begin
-	table [fastSize]uint32
+	base  uint32            // position of src[0] in the tables, see begin
+	fast  *[fastSize]uint64 // for level Fast
+	high  *high             // for the others
 }
 
 // NewEncoder returns an Encoder for a level from [Fast] to [Best]; a level outside is taken
 // for the nearer of the two.
 func NewEncoder(level int) *Encoder {
-	return &Encoder{level: min(max(level, Fast), Best), base: maxOffset + 1}
+	e := &Encoder{level: min(max(level, Fast), Best), base: maxOffset + 1}
+	if e.level == Fast {
+		e.fast = new([fastSize]uint64)
+	} else {
+		e.high = new(high)
+	}
+	return e
 }
 
 // Fill compresses as much of the beginning of src as fits dst to one block: the first n
@@ -51,7 +58,10 @@ func (e *Encoder) Fill(dst, src []byte) (n, taken int) {
 	}
 	e.begin(len(src))
 	defer e.end(len(src))
-	return e.fillFast(dst, src)
+	if e.level == Fast {
+		return e.fillFast(dst, src)
+	}
+	return e.fillHigh(dst, src)
 }
 
 // begin makes the tables forget what they hold, for a src of size bytes. Entries of the
@@ -61,7 +71,11 @@ func (e *Encoder) Fill(dst, src []byte) (n, taken int) {
 func (e *Encoder) begin(size int) {
 	if uint64(e.base)+uint64(size)+maxOffset+1 > 1<<32-1 {
 		e.base = maxOffset + 1
-		e.table = [fastSize]uint32{}
+		if e.level == Fast {
+			clear(e.fast[:])
+		} else {
+			clear(e.high.head[:])
+		}
 	}
 }
 

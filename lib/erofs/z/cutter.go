@@ -12,9 +12,27 @@ type Params struct {
 	PCluster  int64 // most bytes of a cluster: whole blocks, a power of two, at most MaxEncoded
 	BlockSize int64
 
-	// Exact is for encoded extents: clusters are exactly as long as what is stored, and all
-	// but the last extent have the length Piece.
+	// Exact is for encoded extents: clusters are as long as what is stored, and all but the
+	// last extent have the length Piece. The first cluster has to begin at a multiple of
+	// ExactAlign.
 	Exact bool
+}
+
+// ExactAlign is the alignment in bytes of a file whose clusters are Exact.
+const ExactAlign = 16
+
+// unit is what the length of a cluster is a multiple of, unless it is the last one and raw.
+//
+// Linux reads a stream of deflate page by page, and fails if the last page holds nothing but
+// the mark of its end, which has at most 5 bytes. So it has to end at a multiple of ExactAlign.
+func (p *Params) unit() int64 {
+	switch {
+	case !p.Exact:
+		return p.BlockSize
+	case p.Algorithm == Deflate:
+		return ExactAlign
+	}
+	return 1
 }
 
 // Piece is how much content an extent begins with, in bytes: zstd and deflate compress that
@@ -89,6 +107,9 @@ type Cutter struct {
 
 // NewCutter makes a Cutter; p is valid.
 func NewCutter(p Params) *Cutter {
+	if p.Algorithm == LZ4 {
+		return &Cutter{Params: p, enc: newLZ4(&p)}
+	}
 	return &Cutter{Params: p, enc: newSearcher(&p)}
 }
 
@@ -107,17 +128,29 @@ func (c *Cutter) Cut(dst []byte, cuts []Cut, src []byte) ([]byte, []Cut) {
 		if failed == 0 || c.enc.promises(src) {
 			stored, n = c.enc.fill(src, c.Exact)
 		}
-		if room := c.room(len(stored)); stored != nil && room < int64(n) {
+		room := c.room(len(stored))
+		if stored == nil || room >= int64(n) {
+			n = c.whole(src, int64(n))
+			dst, cuts = c.raw(dst, cuts, src[:n])
+			failed += n
+		} else {
 			dst = append(dst, make([]byte, room-int64(len(stored)))...)
 			dst = append(dst, stored...)
 			cuts = append(cuts, Cut{uint32(n), uint32(room)})
 			failed = 0
-		} else {
-			n = c.whole(src, int64(n))
-			dst, cuts = c.raw(dst, cuts, src[:n])
-			failed += n
 		}
 		src = src[n:]
+	}
+	return dst, cuts
+}
+
+// raw stores p as it is.
+func (c *Cutter) raw(dst []byte, cuts []Cut, p []byte) ([]byte, []Cut) {
+	for _, cut := range c.RawCuts(int64(len(p))) {
+		dst = append(dst, p[:cut.Len]...)
+		dst = append(dst, make([]byte, cut.Stored()-int64(cut.Len))...)
+		cuts = append(cuts, cut)
+		p = p[cut.Len:]
 	}
 	return dst, cuts
 }
@@ -133,30 +166,8 @@ func (c *Cutter) whole(src []byte, n int64) int {
 
 // room is the length of a cluster for n bytes.
 func (c *Cutter) room(n int) int64 {
-	if c.Exact {
-		return int64(n)
-	}
-	return (int64(n) + c.BlockSize - 1) / c.BlockSize * c.BlockSize
-}
-
-// raw stores p as it is, with zeros behind it up to the end of a block.
-func (c *Cutter) raw(dst []byte, cuts []Cut, p []byte) ([]byte, []Cut) {
-	dst = append(dst, p...)
-	dst = append(dst, make([]byte, c.room(len(p))-int64(len(p)))...)
-	if !c.Exact {
-		if k := len(cuts) - 1; k >= 0 && cuts[k].Raw() && int64(cuts[k].Len) == cuts[k].Stored() {
-			cuts[k].Len += uint32(len(p))
-			cuts[k].stored += uint32(c.room(len(p)))
-			return dst, cuts
-		}
-		return dst, append(cuts, Cut{uint32(len(p)), uint32(c.room(len(p))) | rawCut})
-	}
-	for len(p) > 0 {
-		n := min(len(p), int(c.Piece()))
-		cuts = append(cuts, Cut{uint32(n), uint32(n) | rawCut})
-		p = p[n:]
-	}
-	return dst, cuts
+	unit := c.unit()
+	return (int64(n) + unit - 1) / unit * unit
 }
 
 // RawCuts are the cuts of n bytes of content, a part of a file as for Cut, that are stored as

@@ -17,18 +17,26 @@ type searcher struct {
 	piece  int // content of the first try
 	most   int // content of an extent
 	out    [2][]byte
+
+	searches int // tries to fill the last block of a cluster
+	slack    int // bytes of it that may stay empty
 }
 
 const (
 	mostContent = 1 << 20 // of an extent that compresses very well, bytes
 	probe       = 8 << 10 // looked at to see whether content compresses
-	searches    = 2       // tries to fill the last block of a cluster
 )
 
 func newSearcher(p *Params) *searcher {
 	s := &searcher{bs: int(p.BlockSize), limit: int(p.PCluster), piece: int(p.Piece()), most: max(mostContent, int(p.Piece()))}
+	if s.searches, s.slack = 1, s.bs/8; p.PCluster <= 32<<10 { // a larger part of the cluster would stay empty
+		s.searches, s.slack = 3, s.bs/32
+	}
 	if p.Algorithm == Zstd {
 		s.encode = newZstd(p)
+		if !p.Exact && s.searches == 1 {
+			s.piece -= s.piece / 8 // with what is added it mostly is one block of zstd still
+		}
 	} else {
 		s.encode = newDeflate(p)
 	}
@@ -77,7 +85,7 @@ func (s *searcher) fill(src []byte, exact bool) ([]byte, int) {
 func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 	high, highSize := 0, 0 // content that has taken too much
 	buf := 1
-	for range searches {
+	for range s.searches {
 		rate, cost := n, len(stored) // bytes of content, and what they take
 		if high > 0 {
 			rate, cost = high-n, highSize-len(stored)
@@ -85,7 +93,7 @@ func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 		more := int(int64(room-len(stored)) * int64(rate) / int64(max(cost, 1)))
 		more -= more / 16
 		next := min(n+more, s.most, len(src))
-		if room-len(stored) < s.bs/32 || next <= n || high > 0 && next >= high {
+		if room-len(stored) < s.slack || next <= n || high > 0 && next >= high {
 			break
 		}
 		if got := s.try(buf, src[:next]); len(got) <= room {
