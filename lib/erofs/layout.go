@@ -23,6 +23,7 @@ type plan struct {
 	lots   []uint64     // numbers of the first inodes that the lots could have, see packingOrder
 	epoch  tree.Time
 	shared xattrTable
+	packed *packedFiles // compressed; nil if there can be none
 	packer packer
 	names  []dirName // buffer
 
@@ -56,6 +57,9 @@ func (p *plan) headRoom() int64 {
 	start := tableEnd(p.tableLen)
 	if p.hasDeviceSum() {
 		start += disk.DeviceSumSize
+	}
+	if p.packed != nil {
+		start += p.packed.configSize()
 	}
 	if start > disk.MaxRootNid*disk.NidUnit {
 		return 0
@@ -218,7 +222,11 @@ func (p *plan) measure(it, root *item) error {
 	if it.dir != nil || it.entry.Type == tree.Link {
 		p.chooseInline(it, it == root)
 	}
-	it.full = it.fullSize(p.bs)
+	if it.compressed() {
+		it.full = p.packed.fullSize(it)
+	} else {
+		it.full = it.fullSize(p.bs)
+	}
 	return nil
 }
 
@@ -330,6 +338,8 @@ func (p *plan) inode(it *item) disk.Inode {
 		n.Data = disk.EncodeDevice(e.Dev)
 	case it.layout == disk.ChunkBased:
 		n.Data = uint32(it.chunkBits) | disk.ChunkIndexes
+	case it.compressed():
+		n.Data = p.packed.blocks(it)
 	case it.layout == disk.FlatInline && n.Size < p.bs:
 		n.Data = disk.NullBlock
 	default:

@@ -184,6 +184,8 @@ func (m *metadataWriter) writeItem(it *item) {
 		m.putAt(off, m.inlineEnd(it))
 	case disk.ChunkBased:
 		m.writeMap(it, off)
+	case disk.CompressedFull, disk.CompressedCompact:
+		m.writeIndex(it, off)
 	}
 }
 
@@ -229,6 +231,15 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 	})
 	for next < disk.Blocks(it.size(), chunk) {
 		entry(disk.NullBlock)
+	}
+	m.putAt(off, b)
+}
+
+// writeIndex writes the list of the extents of it, a compressed file whose inode ends at off.
+func (m *metadataWriter) writeIndex(it *item, off int64) {
+	b, err := m.packed.appendIndex(nil, it, off)
+	if m.err == nil {
+		m.err = err
 	}
 	m.putAt(off, b)
 }
@@ -280,6 +291,9 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	}
 	if m.chunked {
 		super.Incompat |= disk.IncompatChunked
+	}
+	if m.packed != nil {
+		m.packed.describe(&super, m.head[tableEnd(m.tableLen):])
 	}
 	if m.tableLen > 0 {
 		super.Incompat |= disk.IncompatDevices

@@ -82,7 +82,7 @@ func decode(dst, src []byte, prefix bool) error {
 		if length == longNibble {
 			more, n := longer(src[s:], len(dst))
 			s, length = s+n, length+more
-			if s > len(src)-lastLiterals {
+			if s > len(src)-(lastLiterals-1) {
 				return corrupt(s, "ends within a sequence")
 			}
 		}

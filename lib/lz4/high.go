@@ -2,199 +2,232 @@ package lz4
 
 // Sizes of the tables of high compression.
 const (
-	headLog   = 15
-	chainSize = 1 << 16
-	chunkSize = 4096 // positions that are parsed at once
+	headLog   = 17
+	chainSize = 1 << 17 // more than an offset and a long match
+	chunkSize = 8192    // positions that are planned at once
 	minChunk  = 256
-	longMatch = 256 // a match of that length or more is taken as it is
-
-	longestShort = minMatch + longNibble - 1 // the longest match that takes no byte more
-
-	costByte  = 16 // unit of costs
-	costGuess = 7  // what a byte of content is guessed to cost
+	longMatch = 1024 // a match of that length or more is taken as it is
 )
 
 // effort is what a level spends.
 type effort struct {
-	attempts int // candidates that are tried for each position
-	enough   int // a match of that length is not tried to be bettered
+	attempts int  // candidates that are tried for each position that is searched
+	every    bool // search at every position, not only where a match may end
 }
 
 var efforts = [Best + 1]effort{
-	2:  {4, 16},
-	3:  {8, 24},
-	4:  {12, 32},
-	5:  {16, 32},
-	6:  {32, 64},
-	7:  {64, 64},
-	8:  {96, 64},
-	9:  {128, 128},
-	10: {256, 256},
-	11: {512, 256},
-	12: {4096, 256},
+	2:  {2, false},
+	3:  {3, false},
+	4:  {4, false},
+	5:  {6, false},
+	6:  {8, false},
+	7:  {10, false},
+	8:  {12, false},
+	9:  {15, false},
+	10: {128, true},
+	11: {512, true},
+	12: {2048, true},
 }
 
-// high are the tables of high compression: chains of the positions whose first 4 bytes
-// have the same hash, and the plan for a chunk.
+// high are the tables of high compression.
 type high struct {
-	head  [1 << headLog]uint32 // position of the newest, as in begin
-	chain [chainSize]uint16    // by position: distance to the one before, 0 if too far
+	head  [1 << headLog]uint32 // for each hash of 4 bytes: the newest position, as in begin
+	chain [chainSize]uint16    // for each position: distance to the one before of the same hash, 0 if none is near
 
-	// For each position of the chunk: the longest match, and the cost of the best way on.
-	// A way may lead beyond the chunk.
+	indexed int // positions of src that are in the tables
+
+	start, size int // the chunk, in src
+
+	// For each position of the chunk: the longest match that is known, and the best way on.
 	length [chunkSize]uint16
 	offset [chunkSize]uint16
-	cost   [chunkSize + longMatch]int32
-	run    [chunkSize + longMatch]int32 // literals that the way begins with
+	ways   [chunkSize + longMatch]way
+	reach  int // where the last match ends, from the beginning of the chunk
 }
-
-func highHash(word uint32) uint32 { return word * 2654435761 >> (32 - headLog) }
 
 // match is where a match starts in the content, how far back it refers, and how long it is.
 type match struct{ at, offset, length int }
 
 // fillHigh is Fill for high compression. It goes by chunks of some thousand positions: find
-// the longest match at each, plan the cheapest row of sequences, append it.
+// the matches, plan the cheapest row of sequences, append it.
 func (e *Encoder) fillHigh(dst, src []byte) (n, taken int) {
 	b := block{dst: dst}
 	h := e.high
-	anchor, s, indexed := 0, 0, 0
-	for {
-		// From limit on a match is not allowed, or its literals leave it no room.
-		room := len(dst) - b.n
-		limit := min(len(src), anchor+room) - lastMatch + 1
-		if s >= limit {
-			return b.n, anchor + b.last(src[anchor:])
-		}
-		h.index(e.base, src, max(indexed, s-maxOffset), s)
-		size, long := h.find(e.base, src, s, min(limit-s, chunkSize, max(room, minChunk)), efforts[e.level])
-		indexed = min(s+size+1, limit)
+	h.indexed = 0
+	anchor, s := 0, 0
+	for limit := len(src) - lastMatch + 1; s < limit; {
+		// A chunk that is larger than the room would mostly be of no use.
+		size := min(limit-s, chunkSize, max(len(dst)-b.n, minChunk))
+		h.indexed = max(h.indexed, s-maxOffset)
+		size, long := h.find(e.base, src, s, size, efforts[e.level])
 		h.plan(size, long.length > 0)
 
-		at, end := s, s+size
-		for at < end || long.length > 0 {
-			m := match{at, int(h.offset[(at-s)%chunkSize]), int(h.length[(at-s)%chunkSize])}
-			if at >= end {
-				m = match{at, long.offset, long.at + long.length - at}
+		end := s + size
+		for s < end || long.length > 0 {
+			var m match
+			if s < end {
+				i := (s + size - end) % chunkSize
+				m = match{s, int(h.offset[i]), int(h.length[i])}
+			} else {
+				m = match{s, long.offset, long.at + long.length - s}
 				long.length = 0
 			}
 			if m.length < minMatch {
-				at++
+				s++
 				continue
 			}
-			fits := b.sequence(src[anchor:at], m.offset, m.length)
+			fits := b.sequence(src[anchor:s], m.offset, m.length)
 			if fits > 0 {
-				anchor = at + fits
+				anchor = s + fits
 			}
 			if fits < m.length {
 				return b.n, anchor + b.last(src[anchor:])
 			}
-			at = anchor
+			s = anchor
 		}
-		s = at
+		if s-anchor > len(dst)-b.n {
+			break
+		}
+	}
+	return b.n, anchor + b.last(src[anchor:])
+}
+
+// index puts the positions before end into the tables.
+func (h *high) index(base uint32, src []byte, end int) {
+	for ; h.indexed < end; h.indexed++ {
+		at := base + uint32(h.indexed)
+		head := &h.head[load32(src, h.indexed)*2654435761>>(32-headLog)]
+		distance := at - *head
+		if distance > maxOffset {
+			distance = 0
+		}
+		*head = at
+		h.chain[h.indexed%chainSize] = uint16(distance)
 	}
 }
 
-// index puts the positions from up to to into the tables.
-func (h *high) index(base uint32, src []byte, from, to int) {
-	for p := from; p < min(to, len(src)-3); p++ {
-		h.insert(base, p, load32(src, p))
-	}
-}
-
-// insert puts the position p, where word is, into the tables, and returns the distance to
-// the one before in its chain, 0 if there is none near enough.
-func (h *high) insert(base uint32, p int, word uint32) uint32 {
-	at := base + uint32(p)
-	head := &h.head[highHash(word)]
-	distance := at - *head
-	if distance > maxOffset {
-		distance = 0
-	}
-	*head = at
-	h.chain[p%chainSize] = uint16(distance)
-	return distance
-}
-
-// find finds the longest match at each of the size positions from s. It stops at a long
-// match, which it returns with the number of positions before it.
+// find finds the matches at the size positions from s. It stops at a long match, which it
+// returns with the number of positions before it.
+//
+// Where a match is known that ends at end, a match that starts within it is of use only if
+// it goes beyond end. If it does, it has the 4 bytes from end-3 on in it. So it is enough to
+// search there, and to extend backwards what was found. That misses a few: a match that
+// goes less far than another, but starts earlier.
 func (h *high) find(base uint32, src []byte, s, size int, eff effort) (int, match) {
-	best, offset := 0, 0
-	for i := range size {
-		p := s + i
-		first := h.insert(base, p, load32(src, p))
-		best-- // the match at the position before also is one here
-		if best < minMatch {
-			best, offset = minMatch-1, 0
+	clear(h.length[:size])
+	h.start, h.size, h.reach = s, size, 0
+	for p := s; p < s+size; {
+		known := max(minMatch-1, int(h.length[(p-s)%chunkSize]))
+		h.index(base, src, p+known-2)
+		link := 0
+		if known >= minMatch {
+			link = h.rarest(p, known-2) // a longer match has the 4 bytes from each of these on in it
 		}
-		if best < eff.enough && first > 0 {
-			best, offset = h.longest(src, p, int(first), best, offset, eff)
-			if best >= longMatch {
-				return i, match{p, offset, best}
-			}
+		first := int(h.chain[(p+link)%chainSize])
+		if first == 0 || first > p {
+			p++
+			continue
 		}
-		h.length[i%chunkSize], h.offset[i%chunkSize] = uint16(best), uint16(offset)
+		m := h.longest(src, match{at: p, length: known}, link, first, eff)
+		switch {
+		case m.length >= longMatch:
+			start := p - backLength(src, p, m.offset, h.floor(p, eff))
+			return start - s, match{start, m.offset, p + m.length - start}
+		case m.length < minMatch, eff.every:
+			p++
+		default:
+			p += m.length - minMatch + 1
+		}
 	}
 	return size, match{}
 }
 
-// longest returns the longest match at p, and its offset, of those in the chain whose first
-// is distance before p. It is what the caller has if there is no longer one.
-func (h *high) longest(src []byte, p, distance, best, offset int, eff effort) (int, int) {
-	here := src[p : len(src)-lastLiterals]
-	if best >= len(here) {
-		return best, offset
+// floor is where a match may start that was found at p and is extended backwards. There is
+// no need for that if all positions are searched.
+func (h *high) floor(p int, eff effort) int {
+	if eff.every {
+		return p
 	}
-	// A longer match has the same 4 bytes here.
-	word := load32(here, best-3)
+	return h.start
+}
+
+// longest notes matches at m.at that are longer than m or start earlier, and returns the
+// longest. Candidates are what is in the chain of the position link behind, the first of them
+// distance before.
+func (h *high) longest(src []byte, m match, link, distance int, eff effort) match {
+	p := m.at
+	here := src[p : len(src)-lastLiterals]
+	if m.length >= len(here) {
+		return m
+	}
+	earliest, floor := p, h.floor(p, eff)
+	word := load32(here, m.length-3)
 	for range eff.attempts {
-		if load32(src, p-distance+best-3) == word {
-			if n := matchLength(src[p-distance:], here); n > best {
-				best, offset = n, distance
-				if best >= eff.enough || best >= len(here) {
-					break
+		q := p - distance
+		if load32(src, q+m.length-3) == word { // a longer match has the same 4 bytes here
+			if n := matchLength(src[q:], here); n > m.length {
+				m.offset, m.length = distance, n
+				if n >= longMatch {
+					return m
 				}
-				word = load32(here, best-3)
+				back := backLength(src, p, distance, floor)
+				h.note(match{p - back, distance, back + n})
+				if n == len(here) {
+					return m
+				}
+				earliest = min(earliest, p-back)
+				word = load32(here, n-3)
+				link = h.rarest(q, min(n-3, distance)) // the n bytes are the same at q
+			}
+		} else if m.length >= minMatch && earliest > max(floor, distance) &&
+			src[earliest-1-distance] == src[earliest-1] && load32(src, q) == load32(here, 0) {
+			if back := backLength(src, p, distance, floor); p-back < earliest {
+				earliest = p - back
+				h.note(match{earliest, distance, back + matchLength(src[q:], here)})
 			}
 		}
-		back := int(h.chain[(p-distance)%chainSize])
+		back := int(h.chain[(q+link)%chainSize])
 		distance += back
-		if back == 0 || distance > maxOffset {
+		if back == 0 || distance > min(maxOffset, p) {
 			break
 		}
 	}
-	return best, offset
+	return m
 }
 
-// plan finds the cheapest way through size positions, and leaves in h.length the matches
-// that are on it: where the way has a literal, the length is 0. Positions behind cost
-// nothing if a long match follows, and otherwise a guess.
-func (h *high) plan(size int, long bool) {
-	for i := range longMatch {
-		guess := 0
-		if !long {
-			guess = -i * costGuess
+// rarest returns which of the first n positions from q on, of which it looks at some, has the
+// widest link in its chain, or has none. If matches that are looked for have the 4 bytes from
+// each of these on in them, none is nearer than that.
+func (h *high) rarest(q, n int) (link int) {
+	widest := 0
+	for k := range min(n, 128) {
+		back := int(h.chain[(q+k)%chainSize])
+		if back == 0 {
+			return k
 		}
-		h.cost[size+i], h.run[size+i] = int32(guess), 0
+		if back > widest {
+			link, widest = k, back
+		}
 	}
-	for i := size - 1; i >= 0; i-- {
-		run := h.run[i+1] + 1
-		cost := h.cost[i+1] + costByte
-		if run >= longNibble && (run-longNibble)%255 == 0 {
-			cost += costByte
+	return link
+}
+
+// note enters m at all positions of the chunk where it is the longest so far.
+func (h *high) note(m match) {
+	end := m.at + m.length - h.start
+	h.reach = max(h.reach, end)
+	for i := m.at - h.start; i < min(end-minMatch+1, h.size); i++ {
+		if end-i > int(h.length[i%chunkSize]) {
+			h.length[i%chunkSize], h.offset[i%chunkSize] = uint16(end-i), uint16(m.offset)
 		}
-		chosen := 0
-		if length := int(h.length[i]); length >= minMatch {
-			// A longer match leads to a place that is not dearer, unless it takes a byte more.
-			if c := h.cost[i+min(length, longestShort)] + 3*costByte; c <= cost {
-				cost, chosen, run = c, min(length, longestShort), 0
-			}
-			if length > longestShort {
-				if c := h.cost[i+length] + 4*costByte; c <= cost {
-					cost, chosen, run = c, length, 0
-				}
-			}
-		}
-		h.cost[i], h.run[i], h.length[i] = cost, run, uint16(chosen)
 	}
+}
+
+// backLength is by how much a match at p can be extended backwards, to floor at most.
+func backLength(src []byte, p, offset, floor int) int {
+	start := p
+	for start > max(floor, offset) && src[start-1] == src[start-1-offset] {
+		start--
+	}
+	return p - start
 }

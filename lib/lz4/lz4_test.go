@@ -23,7 +23,7 @@ func judge(src []byte) (content []byte, fault string) {
 		length := func(n int) int {
 			for more := n == 15; more; {
 				if len(src) == 0 {
-					return 1 << 30
+					return -1
 				}
 				n += int(src[0])
 				more = src[0] == 255
@@ -32,7 +32,7 @@ func judge(src []byte) (content []byte, fault string) {
 			return n
 		}
 		literals := length(int(token >> 4))
-		if literals > len(src) {
+		if literals < 0 || literals > len(src) {
 			return nil, "literals are cut"
 		}
 		content = append(content, src[:literals]...)
@@ -55,10 +55,11 @@ func judge(src []byte) (content []byte, fault string) {
 			return nil, "offset"
 		}
 		lastMatchAt = len(content)
-		for n := length(int(token&15)) + 4; n > 0; n-- {
-			if len(content) > 1<<27 {
-				return nil, "long"
-			}
+		n := length(int(token & 15))
+		if n < 0 {
+			return nil, "length is cut"
+		}
+		for n += 4; n > 0; n-- {
 			content = append(content, content[len(content)-offset])
 		}
 	}
@@ -81,12 +82,12 @@ func contents() map[string][]byte {
 		"text":   []byte(text.String()),
 		"mixed":  mixed,
 		"far":    slices.Concat(random[:65535], random[:65535], random[:65534], random[:65534], random[:65536], random[:65536]),
-		"bits":   bits2(r, 100000),
+		"bits":   binary(r, 30000),
 	}
 }
 
-// bits2 is content with few symbols: many short matches.
-func bits2(r *rand.Rand, n int) []byte {
+// binary is content with few symbols: many short matches.
+func binary(r *rand.Rand, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = "ab"[r.Intn(2)]
@@ -117,7 +118,7 @@ func fill(t *testing.T, e *Encoder, size int, src []byte) (block []byte, taken i
 	return block, taken
 }
 
-var levels = []int{1, 2, 3, 6, 9, 10, 12}
+var levels = []int{1, 2, 9, 10, 12}
 
 func TestFill(t *testing.T) {
 	for _, level := range levels {
@@ -221,7 +222,7 @@ func TestReuse(t *testing.T) {
 	for _, level := range levels {
 		used := NewEncoder(level)
 		for _, size := range []int{4096, 65536} {
-			for _, name := range []string{"text", "mixed", "bits", "text", "random", "period", "mixed"} {
+			for _, name := range []string{"text", "mixed", "bits", "text"} {
 				want, taken := fill(t, NewEncoder(level), size, all[name])
 				got, again := fill(t, used, size, all[name])
 				if !bytes.Equal(got, want) || taken != again {
@@ -336,6 +337,9 @@ func TestDecodePrefix(t *testing.T) {
 		src := all[name]
 		block, taken := fill(t, NewEncoder(Fast), 3000, src)
 		for n := range taken + 1 {
+			if n > 300 && n < taken-300 && n%29 > 0 {
+				continue
+			}
 			dst := bytes.Repeat([]byte{0xa5}, n+40)
 			if err := DecodePrefix(dst[:n:n], append(slices.Clip(block), "more"...)); err != nil || !bytes.Equal(dst[:n], src[:n]) {
 				t.Fatalf("%s: the first %d bytes: %v", name, n, err)

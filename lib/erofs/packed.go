@@ -1,0 +1,196 @@
+package erofs
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
+)
+
+// packedFiles are the compressed files of an image: where their extents are.
+type packedFiles struct {
+	bs      int64
+	methods []z.Encoding
+	files   []packedFile
+	cuts    []z.Cut // of all files, one after the other
+
+	exact  bool     // the extents are encoded, and need no whole blocks
+	config z.Config // of the algorithms that files have
+	big    bool     // a cluster has several blocks
+	xs     []z.Extent
+}
+
+// packedFile is a compressed file.
+type packedFile struct {
+	pos      int64 // of the first cluster, in bytes; the others follow it
+	from, to int   // its cuts
+	method   int
+}
+
+// add adds f, the data of it, a file of size bytes.
+func (p *packedFiles) add(it *item, f packedFile) {
+	it.tail = int64(len(p.files))
+	p.files = append(p.files, f)
+	it.layout = disk.CompressedFull
+	m := &p.methods[f.method]
+	if !p.exact && p.compact() {
+		it.layout = disk.CompressedCompact
+	}
+	p.config.Algorithms |= 1 << m.Algorithm
+	xs := p.extents(f)
+	p.big = p.big || z.Big(xs, p.bs)
+	switch m.Algorithm {
+	case z.LZ4:
+		p.config.Distance = z.MaxDistance
+		for _, x := range xs {
+			if x.Algorithm == z.LZ4 {
+				p.config.PClusterBlocks = max(p.config.PClusterBlocks, p.spans(x.Size))
+			}
+		}
+	case z.Deflate:
+		p.config.WindowBits = z.MaxWindowBits
+	case z.Zstd:
+		p.config.WindowLog = max(p.config.WindowLog, m.WindowLog())
+	}
+}
+
+// spans is in how many blocks n bytes can be.
+func (p *packedFiles) spans(n int64) uint16 {
+	blocks := disk.Blocks(n, p.bs)
+	if n%p.bs != 0 { // they need not begin at a block
+		blocks++
+	}
+	return uint16(min(blocks, z.MaxEncoded/p.bs))
+}
+
+// compact reports whether a compact index can be written for the block size.
+func (p *packedFiles) compact() bool { return z.Compactable(nil, p.bs) }
+
+// extents returns the extents of f, until the next call.
+func (p *packedFiles) extents(f packedFile) []z.Extent {
+	p.xs = p.methods[f.method].AppendExtents(p.xs[:0], p.cuts[f.from:f.to], f.pos)
+	return p.xs
+}
+
+// rawCuts are the cuts of n bytes that are stored as they are, in a file of the given method.
+func (p *packedFiles) rawCuts(method int, n int64) []z.Cut { return p.methods[method].RawCuts(n) }
+
+// indexSize is about how many bytes the list of extents takes for a part of a file, n bytes
+// that were cut into cuts.
+func (p *packedFiles) indexSize(method int, n int64, cuts []z.Cut) int64 {
+	m := &p.methods[method]
+	switch {
+	case p.exact:
+		return z.RecordsOf(m.AppendExtents(nil, cuts, 0), p.bs).Bytes(0)
+	case p.compact():
+		return z.CompactSize(0, n, p.bs)
+	}
+	return z.FullSize(n, p.bs)
+}
+
+// fullSize is the length in bytes of the inode of it and everything that follows it. Inodes
+// begin at multiples of 32 bytes, so the place of it does not matter.
+func (p *packedFiles) fullSize(it *item) int64 {
+	at := disk.RoundUp(it.bareSize(), z.HeaderAlign)
+	f := p.files[it.tail]
+	switch {
+	case p.exact:
+		return at + z.RecordsOf(p.extents(f), p.bs).Bytes(at)
+	case it.layout == disk.CompressedCompact:
+		return at + z.CompactSize(at, it.size(), p.bs)
+	}
+	return at + z.FullSize(it.size(), p.bs)
+}
+
+// blocks is how many blocks the data of it takes.
+func (p *packedFiles) blocks(it *item) uint32 {
+	n := int64(0)
+	f := p.files[it.tail]
+	for _, c := range p.cuts[f.from:f.to] {
+		n += c.Stored()
+	}
+	return uint32(min(disk.Blocks(n, p.bs), math.MaxUint32))
+}
+
+// appendIndex appends to b what follows the inode of it and its xattrs, which end at off: the
+// header, where it is aligned, and the list of extents.
+func (p *packedFiles) appendIndex(b []byte, it *item, off int64) ([]byte, error) {
+	f := p.files[it.tail]
+	xs := p.extents(f)
+	at := disk.RoundUp(off, z.HeaderAlign)
+	b = append(b, make([]byte, at-off)...)
+	h := z.Header{Index: z.Full, Head1: p.methods[f.method].Algorithm}
+	switch {
+	case p.exact:
+		r := z.RecordsOf(xs, p.bs)
+		h = z.Header{Index: z.Encoded, Advise: z.AdviseRecord(log2(r.Size / 4)), ClusterBits: r.SizeBits, Extents: r.Count}
+		return r.AppendEncoded(h.Append(b), at, xs)
+	case it.layout == disk.CompressedCompact:
+		h.Index, h.Advise = z.Compact, z.AdvisePacks
+		if z.Big(xs, p.bs) {
+			h.Advise |= z.AdviseBig1 | z.AdviseBig2
+		}
+		return z.AppendCompact(h.Append(b), at, xs, it.size(), p.bs)
+	}
+	if z.Big(xs, p.bs) {
+		h.Advise |= z.AdviseBig1
+	}
+	return z.AppendFull(h.Append(b), xs, it.size(), p.bs)
+}
+
+// configSize is the length in bytes of the records about the algorithms.
+func (p *packedFiles) configSize() int64 {
+	if !p.needsConfig() {
+		return 0
+	}
+	return int64(len(p.config.Append(nil)))
+}
+
+// needsConfig reports whether there are such records: not if all is LZ4 in single blocks, which
+// the first version of the format had.
+func (p *packedFiles) needsConfig() bool {
+	return len(p.files) > 0 && (p.exact || p.big || p.config.Algorithms&^(1<<z.LZ4) != 0)
+}
+
+// describe describes the compression in the superblock and in records, b being what follows
+// it.
+func (p *packedFiles) describe(super *disk.Superblock, b []byte) {
+	if len(p.files) == 0 {
+		return
+	}
+	super.Incompat |= disk.IncompatLZ4
+	if !p.needsConfig() {
+		super.Algorithms = p.config.Distance
+		return
+	}
+	super.Incompat |= disk.IncompatCompression
+	super.Algorithms = p.config.Algorithms
+	copy(b, p.config.Append(nil))
+	if p.exact {
+		super.Incompat |= disk.Incompat48Bit
+	}
+}
+
+// needs says what a kernel needs to mount the image, unless LZ4 is enough for it.
+func (p *packedFiles) needs() string {
+	var options []string
+	linux := ""
+	if p.config.Has(z.Deflate) {
+		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
+	}
+	if p.config.Has(z.Zstd) {
+		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")
+	}
+	if p.exact && len(p.files) > 0 {
+		linux = "6.15"
+	}
+	switch {
+	case linux == "":
+		return ""
+	case options == nil:
+		options = append(options, "CONFIG_EROFS_FS_ZIP")
+	}
+	return fmt.Sprintf("only Linux %s and later can mount the image, with %s", linux, strings.Join(options, " and "))
+}
