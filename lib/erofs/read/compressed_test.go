@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand"
 	"os"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -305,5 +306,12 @@ func TestCompressedHostile(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if more := int64(after.TotalAlloc - before.TotalAlloc); more > 300<<20 {
 		t.Errorf("%d bytes of memory in all", more)
+	}
+}
+
+// There is a Content for every file, and most files are not compressed.
+func TestContentSize(t *testing.T) {
+	if n := reflect.TypeFor[read.Content]().Size(); n > 96 {
+		t.Errorf("%d bytes", n)
 	}
 }
