@@ -97,7 +97,7 @@ func TestCompressed(t *testing.T) {
 		t.Fatalf("%d images, zeros has %d bytes", len(images), len(want["zeros"]))
 	}
 	for name, b := range images {
-		if name == "plain" || strings.HasPrefix(name, "tiny") {
+		if name == "plain" || strings.HasPrefix(name, "tiny") || testing.Short() && !strings.HasSuffix(name, "65536-48bit-fragments") {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
