@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -105,7 +106,7 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}, slices.Concat(materializeRows(mkfs), ext4Rows(), fetchRows())...)
+	}, slices.Concat(compressedRows(mkfs), materializeRows(mkfs), ext4Rows(), fetchRows())...)
 }
 
 // fsmeta returns a row about n layers of 40,000 files in all, each layer in a directory of
@@ -150,14 +151,17 @@ func needs(tool string) func() string {
 }
 
 // tarMissing says why mkfs.erofs does not read archives, or returns "" if it does.
-func tarMissing(mkfs string) string {
+func tarMissing(mkfs string) string { return helpMissing(mkfs, "--tar") }
+
+// helpMissing says that the help of mkfs.erofs does not name a word, or returns "" if it does.
+func helpMissing(mkfs, word string) string {
 	path, err := exec.LookPath(mkfs)
 	if err != nil {
 		return "not installed; MKFS_EROFS names one elsewhere"
 	}
 	help, _ := exec.Command(path, "--help").CombinedOutput()
-	if !strings.Contains(string(help), "--tar") {
-		return path + " knows no --tar; MKFS_EROFS names a newer one"
+	if !regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(word) + `($|[^\w-])`).Match(help) {
+		return fmt.Sprintf("%s knows no %s; MKFS_EROFS names another", path, word)
 	}
 	return ""
 }
