@@ -68,7 +68,7 @@ func newCompressor(w *Writer, opts Compression) *compressor {
 	for range opts.Workers {
 		c.idle <- make([]*z.Cutter, len(c.methods))
 	}
-	c.packed = packedFiles{bs: w.bs, methods: c.methods, exact: opts.Encoded}
+	c.packed = packedFiles{bs: w.bs, methods: c.methods, zFeatures: zFeatures{exact: opts.Encoded}}
 	c.scatter.Put, c.scatter.Memory = c.data, c.lend
 	if w.opts.Check {
 		c.hash = xxh3.New()
