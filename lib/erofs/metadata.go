@@ -35,7 +35,7 @@ func (w *Writer) writeMetadata(p *plan) error {
 		stopped: w.stopped,
 		out:     w.data,
 		tails:   tailLot{from: w.tail},
-		head:    make([]byte, headEnd(p.bs, p.tableLen)),
+		head:    make([]byte, p.headEnd()),
 		digest:  w.digest,
 	}
 	for _, it := range p.blocks {
@@ -237,11 +237,14 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 
 // writeIndex writes the list of the extents of it, a compressed file whose inode ends at off.
 func (m *metadataWriter) writeIndex(it *item, off int64) {
-	b, err := m.packed.appendIndex(nil, it, off)
+	err := m.packed.writeIndex(it, off, func(b []byte) error {
+		m.putAt(off, b)
+		off += int64(len(b))
+		return m.err
+	})
 	if m.err == nil {
 		m.err = err
 	}
-	m.putAt(off, b)
 }
 
 // eachPiece calls fn for each run of chunks of it that has data, with the first block of
@@ -264,10 +267,10 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 func (m *metadataWriter) writeTable() {
 	if m.hasDeviceSum() {
 		sum := disk.DeviceSum{Blocks: uint32(m.end / m.bs), Sum: sumOfTags(m.slots)}
-		sum.Encode(m.head[tableEnd(0):])
+		sum.Encode(m.head[m.sumAt():])
 	}
 	for i := range m.tableLen {
-		m.slots[i].Encode(m.head[tableEnd(i):])
+		m.slots[i].Encode(m.head[tableEnd(m.spare+i):])
 	}
 }
 
@@ -293,12 +296,12 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 		super.Incompat |= disk.IncompatChunked
 	}
 	if m.packed != nil {
-		m.packed.describe(&super, m.head[tableEnd(m.tableLen):])
+		m.packed.features().describe(&super, m.head[tableEnd(0):])
 	}
 	if m.tableLen > 0 {
 		super.Incompat |= disk.IncompatDevices
 		super.ExtraDevices = uint16(m.tableLen)
-		super.DeviceSlot = uint16(tableEnd(0) / disk.DeviceSlotSize)
+		super.DeviceSlot = uint16(tableEnd(m.spare) / disk.DeviceSlotSize)
 	}
 	if opts.BuildTime != nil {
 		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {

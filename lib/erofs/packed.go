@@ -3,9 +3,7 @@ package erofs
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"math"
-	"strings"
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/z"
@@ -20,23 +18,21 @@ type packedFiles struct {
 
 	known map[contentKey]packedFile // of one segment, so that equal files share extents
 
-	exact  bool     // the extents are encoded, and need no whole blocks
-	config z.Config // of the algorithms that files have
-	big    bool     // a cluster has several blocks
-	xs     []z.Extent
+	zFeatures
+	xs []z.Extent
 }
 
 // contentKey stands for the content of a file. What is stored in the same way decompresses to
 // the same content.
 type contentKey struct {
-	sum    [16]byte
+	sum    [sha256.Size]byte
 	size   int64
 	method int
 }
 
-// sumOf is the beginning of the SHA-256 of out and cuts. A collision would give a file the
+// sumOf is the SHA-256 of out and cuts. A collision would give a file the
 // content of another, so the hash has to be cryptographic.
-func sumOf(out []byte, cuts []z.Cut) (sum [16]byte) {
+func sumOf(out []byte, cuts []z.Cut) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write(out)
 	var b []byte
@@ -49,7 +45,7 @@ func sumOf(out []byte, cuts []z.Cut) (sum [16]byte) {
 		b = binary.LittleEndian.AppendUint32(b, stored)
 	}
 	h.Write(b)
-	return [16]byte(h.Sum(nil))
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 func keyOf(method int, s *segment) contentKey {
@@ -80,6 +76,7 @@ type packedFile struct {
 func (p *packedFiles) add(it *item, f packedFile) {
 	it.tail = int64(len(p.files))
 	p.files = append(p.files, f)
+	p.used = true
 	it.layout = disk.CompressedFull
 	m := &p.methods[f.method]
 	if !p.exact && p.compact() {
@@ -93,7 +90,7 @@ func (p *packedFiles) add(it *item, f packedFile) {
 		p.config.Distance = z.MaxDistance
 		for _, x := range xs {
 			if x.Algorithm == z.LZ4 {
-				p.config.PClusterBlocks = max(p.config.PClusterBlocks, p.spans(x.Size))
+				p.config.PClusterBlocks = max(p.config.PClusterBlocks, clusterBlocks(x.Size, p.bs))
 			}
 		}
 	case z.Deflate:
@@ -101,15 +98,6 @@ func (p *packedFiles) add(it *item, f packedFile) {
 	case z.Zstd:
 		p.config.WindowLog = max(p.config.WindowLog, m.WindowLog())
 	}
-}
-
-// spans is in how many blocks n bytes can be.
-func (p *packedFiles) spans(n int64) uint16 {
-	blocks := disk.Blocks(n, p.bs)
-	if n%p.bs != 0 { // they need not begin at a block
-		blocks++
-	}
-	return uint16(min(blocks, z.MaxEncoded/p.bs))
 }
 
 // compact reports whether a compact index can be written for the block size.
@@ -161,6 +149,15 @@ func (p *packedFiles) blocks(it *item) uint32 {
 	return uint32(min(disk.Blocks(n, p.bs), math.MaxUint32))
 }
 
+// writeIndex implements compressedFiles.
+func (p *packedFiles) writeIndex(it *item, off int64, put func(b []byte) error) error {
+	b, err := p.appendIndex(nil, it, off)
+	if err == nil {
+		err = put(b)
+	}
+	return err
+}
+
 // appendIndex appends to b what follows the inode of it and its xattrs, which end at off: the
 // header, where it is aligned, and the list of extents.
 func (p *packedFiles) appendIndex(b []byte, it *item, off int64) ([]byte, error) {
@@ -185,59 +182,4 @@ func (p *packedFiles) appendIndex(b []byte, it *item, off int64) ([]byte, error)
 		h.Advise |= z.AdviseBig1
 	}
 	return z.AppendFull(h.Append(b), xs, it.size(), p.bs)
-}
-
-// configSize is the length in bytes of the records about the algorithms.
-func (p *packedFiles) configSize() int64 {
-	if !p.needsConfig() {
-		return 0
-	}
-	return int64(len(p.config.Append(nil)))
-}
-
-// needsConfig reports whether there are such records: not if all is LZ4 in single blocks, which
-// the first version of the format had.
-func (p *packedFiles) needsConfig() bool {
-	return len(p.files) > 0 && (p.exact || p.big || p.config.Algorithms&^(1<<z.LZ4) != 0)
-}
-
-// describe describes the compression in the superblock and in records, b being what follows
-// it.
-func (p *packedFiles) describe(super *disk.Superblock, b []byte) {
-	if len(p.files) == 0 {
-		return
-	}
-	super.Incompat |= disk.IncompatLZ4
-	if !p.needsConfig() {
-		super.Algorithms = p.config.Distance
-		return
-	}
-	super.Incompat |= disk.IncompatCompression
-	super.Algorithms = p.config.Algorithms
-	copy(b, p.config.Append(nil))
-	if p.exact {
-		super.Incompat |= disk.Incompat48Bit
-	}
-}
-
-// needs says what a kernel needs to mount the image, unless LZ4 is enough for it.
-func (p *packedFiles) needs() string {
-	var options []string
-	linux := ""
-	if p.config.Has(z.Deflate) {
-		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
-	}
-	if p.config.Has(z.Zstd) {
-		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")
-	}
-	if p.exact && len(p.files) > 0 {
-		linux = "6.15"
-	}
-	switch {
-	case linux == "":
-		return ""
-	case options == nil:
-		options = append(options, "CONFIG_EROFS_FS_ZIP")
-	}
-	return fmt.Sprintf("only Linux %s and later can mount the image, with %s", linux, strings.Join(options, " and "))
 }

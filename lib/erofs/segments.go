@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -53,11 +54,11 @@ type packing struct {
 type segment struct {
 	file *packing
 	src  []byte
-	more bool          // further segments follow
-	out  []byte        // nil: src is to be stored as it is
-	sum  [16]byte      // of out and cuts, if that is the whole file
-	cuts []z.Cut       // of out
-	done chan struct{} // closed once out and cuts are there
+	more bool              // further segments follow
+	out  []byte            // nil: src is to be stored as it is
+	sum  [sha256.Size]byte // of out and cuts, if that is the whole file
+	cuts []z.Cut           // of out
+	done chan struct{}     // closed once out and cuts are there
 }
 
 func newCompressor(w *Writer, opts Compression) *compressor {
@@ -69,7 +70,7 @@ func newCompressor(w *Writer, opts Compression) *compressor {
 	for range opts.Workers {
 		c.idle <- make([]*z.Cutter, len(c.methods))
 	}
-	c.packed = packedFiles{bs: w.bs, methods: c.methods, exact: opts.Encoded, known: make(map[contentKey]packedFile)}
+	c.packed = packedFiles{bs: w.bs, methods: c.methods, zFeatures: zFeatures{exact: opts.Encoded}, known: make(map[contentKey]packedFile)}
 	c.scatter.Put, c.scatter.Memory = c.data, c.lend
 	if w.opts.Check {
 		c.hash = xxh3.New()

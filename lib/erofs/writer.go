@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -106,7 +107,8 @@ type Writer struct {
 
 	compressor *compressor // of contents; nil if the image is not compressed
 
-	devices []merge.Layer // where contents are, in WriteFsmeta
+	devices   []merge.Layer         // where contents are, in WriteFsmeta
+	indexRoom map[*read.Image]int64 // bytes that the lists of extents on them may have
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
@@ -341,10 +343,13 @@ func (w *Writer) finish() error {
 	}
 	p := &plan{
 		bs: w.bs, layer: w.opts.Layer, check: w.opts.Check, implied: w.timeOf(tree.Time{}), items: make([]*item, 0, w.added+1),
-		table: &w.items, tableLen: w.slots(), merged: w.devices != nil, timeOf: w.timeOf,
+		table: &w.items, tableLen: w.slots(), spare: w.spareSlots(), merged: w.devices != nil, timeOf: w.timeOf,
 	}
 	if w.compressor != nil {
 		p.packed = &w.compressor.packed
+	} else if p.merged {
+		p.lower = &lowerFiles{bs: w.bs, stopped: w.stopped, room: w.indexRoom}
+		p.packed = p.lower
 	}
 	if err := w.stopped(); err != nil {
 		return err
@@ -381,7 +386,7 @@ func (w *Writer) warn(p *plan) {
 		return
 	}
 	if p.packed != nil {
-		if text := p.packed.needs(); text != "" {
+		if text := p.packed.features().needs(); text != "" {
 			w.opts.Warn(text)
 		}
 	}

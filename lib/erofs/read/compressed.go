@@ -139,8 +139,37 @@ func (c *Content) Header() (h z.Header, ok bool) {
 	return c.z.file.Header(), true
 }
 
+// IndexSize is the length in bytes of the header and the index of a compressed file; 0 if the
+// file is not compressed.
+func (c *Content) IndexSize() int64 {
+	if c.z == nil {
+		return 0
+	}
+	return c.z.file.IndexSize()
+}
+
+// Compressed reports whether there may be compressed files in the image.
+func (img *Image) Compressed() bool {
+	return img.super.Incompat&(disk.IncompatLZ4|disk.IncompatCompression) != 0
+}
+
 // Compression says how the files of the image may be compressed.
 func (img *Image) Compression() z.Config { return img.z.params.Config }
+
+// addressableZ is Addressable for a compressed file. It does not read the index.
+func (c *Content) addressableZ() error {
+	switch h := c.z.file.Header(); {
+	case h.Whole || h.Advise&z.AdviseFragment != 0:
+		return fmt.Errorf("%w: it is in the file for parts of files, at least its end", ErrNotAddressable)
+	case h.Tail != 0:
+		return fmt.Errorf("%w: its end follows its index, and is not in a block of its own", ErrNotAddressable)
+	case !c.img.z.params.Padded:
+		return fmt.Errorf("%w: its compressed data is not at the end of blocks, as it is since Linux 5.4", ErrNotAddressable)
+	case len(c.img.devices) > 0:
+		return fmt.Errorf("%w: compressed data of an image with devices", ErrNotAddressable)
+	}
+	return nil
+}
 
 // packedContent returns the content of the packed inode.
 func (img *Image) packedContent() (*Content, error) {

@@ -303,7 +303,7 @@ func (c *Content) Addressable() error {
 		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
 	}
 	if c.z != nil {
-		return fmt.Errorf("%w: compressed data", ErrNotAddressable)
+		return c.addressableZ()
 	}
 	for _, r := range c.runs {
 		switch {

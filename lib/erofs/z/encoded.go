@@ -85,20 +85,26 @@ func (r Records) AppendEncoded(b []byte, at int64, xs []Extent) ([]byte, error) 
 			return b, fmt.Errorf("%w: %d+%d of %d bytes", ErrNoIndex, x.Off, x.Len, x.Size)
 		}
 		end = x.End()
-		word := uint32(x.Size)
-		if x.Algorithm != Raw {
-			word |= uint32(x.Algorithm+1) << algorithmShift
-		}
-		if x.Partial {
-			word |= extentPartial
-		}
-		var raw [recordLong]byte
-		le.PutUint32(raw[0:], word)
-		le.PutUint64(raw[4:], uint64(x.Pos))
-		if r.Size >= recordFull {
-			le.PutUint64(raw[12:], uint64(x.Off))
-		}
-		b = append(b, raw[:r.Size]...)
+		b = r.appendRecord(b, x)
 	}
 	return b, nil
+}
+
+// appendRecord appends the record of x to b.
+func (r Records) appendRecord(b []byte, x *Extent) []byte {
+	le := binary.LittleEndian
+	word := uint32(x.Size)
+	if x.Algorithm != Raw {
+		word |= uint32(x.Algorithm+1) << algorithmShift
+	}
+	if x.Partial {
+		word |= extentPartial
+	}
+	var raw [recordLong]byte
+	le.PutUint32(raw[0:], word)
+	le.PutUint64(raw[4:], uint64(x.Pos))
+	if r.Size >= recordFull {
+		le.PutUint64(raw[12:], uint64(x.Off))
+	}
+	return append(b, raw[:r.Size]...)
 }

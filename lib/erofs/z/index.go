@@ -34,48 +34,67 @@ type indexEntry struct {
 	ahead   int64  // the same to the next head, or to the end
 }
 
+// blockLister makes the entries of an index, one cluster after the other.
+type blockLister struct {
+	size, bs int64 // of the file and of a block, bytes
+	fn       func(e indexEntry)
+
+	end     int64 // of the file so far
+	next    int64 // first block without an entry
+	address int64 // block after the last cluster
+}
+
+// add lists the cluster of x, which may begin at l.end, as one whose head is of this kind.
+func (l *blockLister) add(x *Extent, kind uint8) error {
+	first := x.Off / l.bs
+	if first < l.next {
+		return fmt.Errorf("%w: two begin in block %d", ErrNoIndex, first)
+	}
+	l.next = max(headAfter(x, l.size, l.bs), first+1)
+	head := indexEntry{kind: kind, off: uint16(x.Off % l.bs), partial: x.Partial, block: uint32(x.Pos / l.bs), blocks: uint16(x.Size / l.bs)}
+	l.fn(head)
+	for b := first + 1; b < l.next; b++ {
+		l.fn(indexEntry{kind: nonhead, blocks: head.blocks, back: b - first, ahead: l.next - b})
+	}
+	l.address = (x.Pos + x.Size) / l.bs
+	l.end = x.End()
+	return nil
+}
+
+// finish lists the end of the file.
+func (l *blockLister) finish() error {
+	if l.end != l.size {
+		return fmt.Errorf("%w: they end at byte %d of %d", ErrNoIndex, l.end, l.size)
+	}
+	if l.next*l.bs < l.size { // the last extent ends in the middle of the last block
+		l.fn(indexEntry{kind: plain, off: uint16(l.size % l.bs), block: uint32(l.address)})
+	}
+	return nil
+}
+
 // eachEntry calls fn for the entries of an index of xs, which make up a file of size bytes.
 func eachEntry(xs []Extent, size, bs int64, fn func(e indexEntry)) error {
-	end, next := int64(0), int64(0) // of the extent before: where it ends, and the first block without entry
-	address := int64(0)
+	l := blockLister{size: size, bs: bs, fn: fn}
 	alg := Raw
 	for i := range xs {
 		x := &xs[i]
-		if err := checkExtent(x, end, size, bs); err != nil {
+		if err := checkExtent(x, l.end, size, bs); err != nil {
 			return err
 		}
+		kind := uint8(plain)
 		if x.Algorithm != Raw {
-			if alg != Raw && alg != x.Algorithm {
+			if kind = head1; alg != Raw && alg != x.Algorithm {
 				return fmt.Errorf("%w: two algorithms in one file", ErrNoIndex)
 			}
 			alg = x.Algorithm
 		}
 		for piece := range pieces(x, bs) {
-			first := piece.Off / bs
-			if first < next {
-				return fmt.Errorf("%w: two begin in block %d", ErrNoIndex, first)
+			if err := l.add(&piece, kind); err != nil {
+				return err
 			}
-			next = max(headAfter(&piece, size, bs), first+1)
-			address = piece.Pos / bs
-			head := indexEntry{kind: head1, off: uint16(piece.Off % bs), partial: piece.Partial, block: uint32(address), blocks: uint16(piece.Size / bs)}
-			if piece.Algorithm == Raw {
-				head.kind = plain
-			}
-			fn(head)
-			for b := first + 1; b < next; b++ {
-				fn(indexEntry{kind: nonhead, blocks: head.blocks, back: b - first, ahead: next - b})
-			}
-			address += piece.Size / bs
 		}
-		end = x.End()
 	}
-	if end != size {
-		return fmt.Errorf("%w: they end at byte %d of %d", ErrNoIndex, end, size)
-	}
-	if next*bs < size { // the last extent ends in the middle of the last block
-		fn(indexEntry{kind: plain, off: uint16(size % bs), block: uint32(address)})
-	}
-	return nil
+	return l.finish()
 }
 
 // checkExtent returns an error unless an index can list x as the extent that begins at end.
@@ -137,23 +156,28 @@ func AppendFull(b []byte, xs []Extent, size, bs int64) ([]byte, error) {
 	b = append(b, make([]byte, fullReserved)...)
 	big := Big(xs, bs)
 	err := eachEntry(xs, size, bs, func(e indexEntry) {
-		var raw [fullSize]byte
-		le := binary.LittleEndian
-		advise := uint16(e.kind)
-		if e.partial {
-			advise |= partialBit
-		}
-		le.PutUint16(raw[0:], advise)
-		le.PutUint16(raw[2:], e.off)
-		if e.kind != nonhead {
-			le.PutUint32(raw[4:], e.block)
-		} else {
-			le.PutUint16(raw[4:], e.distance(big))
-			le.PutUint16(raw[6:], uint16(min(e.ahead, 0xffff)))
-		}
-		b = append(b, raw[:]...)
+		b = e.appendFull(b, big)
 	})
 	return b, err
+}
+
+// appendFull appends e to b in the form of a full index.
+func (e *indexEntry) appendFull(b []byte, big bool) []byte {
+	var raw [fullSize]byte
+	le := binary.LittleEndian
+	flags := uint16(e.kind)
+	if e.partial {
+		flags |= partialBit
+	}
+	le.PutUint16(raw[0:], flags)
+	le.PutUint16(raw[2:], e.off)
+	if e.kind != nonhead {
+		le.PutUint32(raw[4:], e.block)
+	} else {
+		le.PutUint16(raw[4:], e.distance(big))
+		le.PutUint16(raw[6:], uint16(min(e.ahead, 0xffff)))
+	}
+	return append(b, raw[:]...)
 }
 
 // distance is what a nonhead has for the distance back.
