@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -125,7 +124,12 @@ func (h *Hint) matches(p string) bool {
 	pattern, rooted := h.Pattern, strings.IndexByte(h.Pattern, '/') >= 0
 	pattern = strings.Trim(pattern, "/")
 	if !rooted {
-		return slices.ContainsFunc(strings.Split(p, "/"), func(part string) bool { return fits(pattern, part) })
+		for part := range strings.SplitSeq(p, "/") {
+			if fits(pattern, part) {
+				return true
+			}
+		}
+		return false
 	}
 	for i := range p {
 		if p[i] == '/' && fits(pattern, p[:i]) {
@@ -135,7 +139,15 @@ func (h *Hint) matches(p string) bool {
 	return fits(pattern, p)
 }
 
+// fits is path.Match. It looks at both ends first, since most names do not fit most patterns.
 func fits(pattern, name string) bool {
+	if pattern != "" && name != "" {
+		first, last := pattern[0], pattern[len(pattern)-1]
+		switch {
+		case first != name[0] && strings.IndexByte(`*?[\`, first) < 0, last != name[len(name)-1] && strings.IndexByte(`*?]`, last) < 0:
+			return false
+		}
+	}
 	ok, _ := path.Match(pattern, name)
 	return ok
 }

@@ -3,6 +3,7 @@ package erofs
 import (
 	"errors"
 	"io"
+	"path"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -80,6 +81,30 @@ func TestHintMatches(t *testing.T) {
 	} {
 		if h := (Hint{Pattern: c.pattern}); h.matches(c.path) != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.path, !c.want)
+		}
+	}
+}
+
+// Names fit as path.Match says, for all short patterns that it takes.
+func TestFits(t *testing.T) {
+	var patterns, names []string
+	grow := func(all *[]string, letters string, n int) {
+		for *all = []string{""}; n > 0; n-- {
+			for _, s := range *all {
+				for _, c := range letters {
+					*all = append(*all, s+string(c))
+				}
+			}
+		}
+	}
+	grow(&patterns, `ab*?[]\^`, 3)
+	patterns = append(patterns, `[ab]`, `[^ab]`, `*[ab]`, `[ab]*`, `a[^b]`, `\*\[`, `\a\]`, `?[a-b]b`)
+	grow(&names, `ab*]`, 2)
+	for _, pattern := range patterns {
+		for _, name := range names {
+			if want, err := path.Match(pattern, name); err == nil && fits(pattern, name) != want {
+				t.Fatalf("%q fits %q: %v", name, pattern, !want)
+			}
 		}
 	}
 }
