@@ -284,6 +284,30 @@ func TestCompressedFailures(t *testing.T) {
 	}
 }
 
+// A writer that has failed does not wait until all that was begun is compressed.
+func TestCompressionStops(t *testing.T) {
+	w, err := NewWriter(t.Context(), &image{}, Options{Compression: &Compression{Method: Method{Algorithm: z.Zstd}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := words(300 << 10)
+	e := file("a", text)
+	if err := w.Add(&e); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.compressor.drain(); err != nil {
+		t.Fatal(err)
+	}
+	cutter := (<-w.compressor.idle)[0]
+	if _, cuts := cutter.Cut(nil, nil, text); len(cuts) < 2 {
+		t.Errorf("%d extents", len(cuts))
+	}
+	w.compressor.end()
+	if _, cuts := cutter.Cut(nil, nil, text); len(cuts) > 0 {
+		t.Errorf("%d extents after the end", len(cuts))
+	}
+}
+
 // failing is an output that cannot be written.
 type failing struct{ err error }
 

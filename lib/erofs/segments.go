@@ -228,8 +228,13 @@ func (c *compressor) compress(s *segment) {
 	m := s.file.method
 	if cutters[m] == nil {
 		cutters[m] = z.NewCutter(c.methods[m])
+		cutters[m].Stopped = c.ending.Load
 	}
 	out, cuts := cutters[m].Cut(takeBuffer(int64(len(s.src)+len(s.src)/16)+c.w.bs), nil, s.src)
+	if c.ending.Load() { // and the end of the content may be missing
+		giveBuffer(out)
+		return
+	}
 	if int64(len(out))+c.packed.indexSize(m, int64(len(s.src)), cuts) >= c.plainSize(s) {
 		giveBuffer(out)
 		return

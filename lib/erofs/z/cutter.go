@@ -102,7 +102,8 @@ type encoder interface {
 // Encoding and the content. It is not safe for concurrent use.
 type Cutter struct {
 	Encoding
-	enc encoder
+	Stopped func() bool // if not nil and true, Cut returns before the next extent, with what it has
+	enc     encoder
 }
 
 // NewCutter makes a Cutter; p is valid.
@@ -122,7 +123,7 @@ const maxSkip = 512 << 10
 // so is its end, unless it is the end of the file.
 func (c *Cutter) Cut(dst []byte, cuts []Cut, src []byte) ([]byte, []Cut) {
 	failed := 0 // bytes that have not compressed, right before src
-	for len(src) > 0 {
+	for len(src) > 0 && (c.Stopped == nil || !c.Stopped()) {
 		var stored []byte
 		n := min(failed, maxSkip)
 		if failed == 0 || c.enc.promises(src) {

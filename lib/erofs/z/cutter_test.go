@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/flate"
@@ -207,6 +208,26 @@ func (c *counter) promises(src []byte) bool {
 }
 
 // A stream of deflate never begins with a zero byte, which would be taken for padding.
+// A Cutter that is stopped returns after the extent that it is at.
+func TestCutStops(t *testing.T) {
+	src := text(1 << 20)
+	everyEncoding(func(p Encoding) {
+		c, asked := NewCutter(p), 0
+		_, all := c.Cut(nil, nil, src)
+		c.Stopped = func() bool {
+			asked++
+			return asked > 2
+		}
+		if _, cuts := c.Cut(nil, nil, src); len(all) > 2 && (len(cuts) != 2 || cuts[1] != all[1]) {
+			t.Errorf("%+v: %d extents, want 2", p, len(cuts))
+		}
+		c.Stopped = nil
+		if _, cuts := c.Cut(nil, nil, src); !slices.Equal(cuts, all) {
+			t.Errorf("%+v: it cuts differently after it was stopped", p)
+		}
+	})
+}
+
 func TestDeflateBegins(t *testing.T) {
 	encode := deflateEncoder(&Encoding{Algorithm: Deflate, Level: 6})
 	for _, n := range []int{100, 22000, 60000, 70000, 130000} {
