@@ -55,7 +55,9 @@ func (c *compression) options(env *cli.Env) (*erofs.Compression, error) {
 	if out.Algorithm != z.Raw || c.Hints != "" {
 		return out, nil
 	}
-	if flag := c.given(); flag == "--pcluster" || flag == "--extents" {
+	rest := *c
+	rest.Compress = "" // none
+	if flag := rest.given(); flag != "" {
 		return nil, cli.Usage("%s is about compressed files, and needs --compress", flag)
 	}
 	return nil, nil

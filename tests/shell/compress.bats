@@ -70,6 +70,7 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 @test "what mounts the image is a warning, unless it is LZ4" {
 	for c in 'zstd|Linux 6.10 and later can mount the image, with CONFIG_EROFS_FS_ZIP_ZSTD' \
 		'deflate|Linux 6.6 and later can mount the image, with CONFIG_EROFS_FS_ZIP_DEFLATE' \
+		'lz4 --block-size=2048|Linux 6.8 and later can mount the image, with CONFIG_EROFS_FS_ZIP' \
 		'lz4 --extents=encoded|Linux 6.15 and later can mount the image, with CONFIG_EROFS_FS_ZIP'; do
 		# shellcheck disable=SC2086 # several flags
 		run --separate-stderr tree2erofs -z ${c%|*} -o out in.tree
@@ -123,7 +124,7 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 }
 
 @test "hints that are wrong" {
-	for c in '*.gz|line 1: "*.gz" is not a pattern and an algorithm' '# x\n*.gz lzma|line 2: "lzma" is not an algorithm' \
+	for c in '*.gz|line 1: "*.gz" is not a pattern and an algorithm' '/ zstd|line 1: pattern "/" has no name' '# x\n*.gz lzma|line 2: "lzma" is not an algorithm' \
 		'a none\n[b none|line 2: pattern "[b": syntax error in pattern' 'a zstd,23|line 1: "zstd,23": the levels of zstd are 1 to 22'; do
 		# shellcheck disable=SC2059 # with escapes
 		printf "${c%|*}\n" >hints
@@ -132,6 +133,11 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	done
 	run --separate-stderr tree2erofs -z lz4 --compress-hints none -o out in.tree
 	assert_error tree2erofs 1 'none: open: no such file or directory'
+	run --separate-stderr tree2erofs -z lz4 --compress-hints . -o out in.tree
+	assert_error tree2erofs 1 '.: read: is a directory'
+	head -c 70000 /dev/zero >hints
+	run --separate-stderr tree2erofs -z lz4 --compress-hints hints -o out in.tree
+	assert_error tree2erofs 1 'hints: line 1: longer than 65535 bytes'
 	run --separate-stderr bash -c 'tree2erofs -z lz4 --compress-hints - -o out <in.tree'
 	assert_error tree2erofs 2 'standard input is the tree, not --compress-hints'
 	assert_no_debris in.tree hints
@@ -141,7 +147,8 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	for c in '-z lzma|is not an algorithm: lz4, lz4hc, zstd, deflate or none' '-z zstd,0|the levels of zstd are 1 to 22' \
 		'-z lz4,1|lz4 has no levels' '-z lz4 --pcluster=5000|cluster of 5000 bytes' '-z lz4 --pcluster=2M|cluster of 2097152 bytes' \
 		'-z lz4 --block-size=8192 --pcluster=4K|a power of two from 8192' '-z lz4 --extents=some|--extents' \
-		'--pcluster=4K|--pcluster is about compressed files, and needs --compress' '--extents=encoded|--extents is about compressed files'; do
+		'--pcluster=4K|--pcluster is about compressed files, and needs --compress' '--extents=encoded|--extents is about compressed files' \
+		'-z none --extents=index|--extents is about compressed files' '-z none --pcluster=8K|--pcluster is about compressed files'; do
 		# shellcheck disable=SC2086 # several words
 		run --separate-stderr tree2erofs ${c%|*} -o out in.tree
 		assert_error tree2erofs 2 "${c#*|}"

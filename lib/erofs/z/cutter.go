@@ -54,7 +54,7 @@ func (p *Encoding) WindowLog() uint8 {
 // Validate returns an error if p is not valid.
 func (p *Encoding) Validate() error {
 	if n := p.PCluster; bits.OnesCount64(uint64(n)) != 1 || n < p.BlockSize || n > MaxEncoded {
-		return fmt.Errorf("cluster of %d bytes: a power of two from %d, a block, to %d is possible", n, p.BlockSize, MaxEncoded)
+		return fmt.Errorf("cluster of %d bytes is not a power of two from %d, a block, to %d", n, p.BlockSize, MaxEncoded)
 	}
 	return CheckLevel(p.Algorithm, p.Level)
 }
