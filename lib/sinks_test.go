@@ -13,6 +13,7 @@ import (
 	"ocipipe/lib/compression"
 	"ocipipe/lib/erofs"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
@@ -81,6 +82,8 @@ func allSinks() (all []sinks) {
 		{"tar, zstd", archive(layer.WriterOptions{Compression: compression.Zstd}), readTar, bad},
 		{"EROFS", image(erofs.Options{}), readEROFS, bad},
 		{"EROFS, checked", image(erofs.Options{Check: true}), readEROFS, bad},
+		{"EROFS, compressed", image(erofs.Options{Compression: &erofs.Compression{Method: erofs.Method{Algorithm: z.LZ4}, Workers: 2}}), readEROFS, bad},
+		{"EROFS, compressed and checked", image(erofs.Options{Check: true, Compression: &erofs.Compression{Method: erofs.Method{Algorithm: z.Zstd}, Workers: 2}}), readEROFS, bad},
 		{"EROFS of a layer", image(erofs.Options{Layer: true}), readEROFS, bad},
 		{"ext4", disk(ext4.Options{}), readExt4, bad},
 		{"ext4, checked", disk(ext4.Options{Check: true}), readExt4, bad},

@@ -35,7 +35,7 @@ A new file has mode 0644 and owner root. A file that is appended to keeps its mo
 Sources of copies are relative to the directory of the file that has the operation. Symbolic links in a copied directory are copied as links, unless --follow is given. Devices, pipes and sockets are an error.`,
 	Arguments: "In flags \\: is a colon, \\= an equals sign and \\\\ a backslash in a path. MODE is four octal digits after the last colon; anything else there is an error.",
 	Flags: map[string]string{
-		"lower":       "IMAGE is an EROFS image of tree2erofs or mkfs.erofs, flat or a layer; an ext4 image; or a tree stream, whose contents wait in a spool file. Several images are merged, with their whiteouts. The contents of a compressed image cannot be copied.",
+		"lower":       "IMAGE is an EROFS image of tree2erofs or mkfs.erofs, flat or a layer; an ext4 image; or a tree stream, whose contents wait in a spool file. Several images are merged, with their whiteouts. An EROFS image may be compressed, but not by LZMA.",
 		"device":      "An image of metadata alone, such as tree2erofs --fsmeta makes, needs its layers: give the flag once for each layer, from bottom to top, after the --lower that it belongs to.",
 		"text":        "TEXT is written as it is; no end of line is added.",
 		"append":      "TEXT is added to the end of an existing file, with an end of line if it lacks one. The last component of PATH may be a symbolic link. MODE changes the mode of the file.",

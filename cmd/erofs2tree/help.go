@@ -6,7 +6,7 @@ import "ocipipe/lib/cli"
 var manual = cli.Manual{
 	Name:    "erofs2tree",
 	Summary: "Write the content of an EROFS image, or of layers merged, as a tree stream.",
-	Description: `It reads images of tree2erofs and of mkfs.erofs that are not compressed. The entries are in canonical order.
+	Description: `It reads images of tree2erofs and of mkfs.erofs, also compressed by LZ4, Deflate or zstd, but not by LZMA. The entries are in canonical order.
 
 Several images are layers from bottom to top, such as tree2erofs --layer makes. The output is the merged tree.`,
 	Arguments: "Standard input that is a pipe is copied to a spool file first. Several images have to be files that can be read at random.",

@@ -6,12 +6,14 @@ import "ocipipe/lib/cli"
 var manual = cli.Manual{
 	Name:    "tree2erofs",
 	Summary: "Write a tree stream, or layer images merged, as an EROFS image.",
-	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no.",
-	Description: `EROFS is a read-only file system of the Linux kernel. The image is not compressed. It is a function of the input: the same tree gives the same bytes, and the UUID derives from the content.
+	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); --extents=encoded needs Linux 6.15.",
+	Description: `EROFS is a read-only file system of the Linux kernel. The image is a function of the input: the same tree gives the same bytes, and the UUID derives from the content.
 
 There are three kinds of image. Without a flag it is a file system that is complete in itself. With --layer it is one layer for overlayfs, with its whiteouts. With --fsmeta the input is images of layers, and the output is metadata alone that merges them: many images can share a layer, and contents are stored once.
 
 Overlayfs cannot express all that a layer can, such as hard links to a layer below; a warning says so. An image of --fsmeta has it all.
+
+With --compress the contents of files are compressed, each where that makes it smaller; sparse files are not. lz4 is the fastest to read, zstd the smallest. The kernel of the machine that mounts the image has to know the algorithm, and refuses the image otherwise.
 
 The image is written at random: in place to the --output file and to a standard output that is an empty file. To a pipe it is copied from a spool file once it is complete.`,
 	Arguments: "With --fsmeta the arguments are images of layers, from bottom to top, such as --layer makes. Otherwise it is one tree stream.",
@@ -21,11 +23,16 @@ The image is written at random: in place to the --output file and to a standard 
 		"device-table":   "With no, the image has no table of the layers. Any Linux since 5.15 mounts it from one disk on which the layers follow it, and only so.",
 		"block-size":     "It is a power of two. Linux mounts 4096 since 5.15 and less since 6.4; more only on a machine whose pages are as large.",
 		"keep-zeros":     "Without this flag zeros in a file, from 64 KiB on, become holes.",
+		"compress":       "The levels are 2 to 12 of lz4hc (default 9), 1 to 22 of zstd (3), and 1 to 9 of deflate (6). Of zstd, 1 and 2, 3 to 5, 6 to 9, and those from 10 on are the same.",
+		"pcluster":       "It is a power of two. A cluster is the unit of reading: larger ones make the image smaller, and reads at random slower. With zstd and deflate a cluster begins with twice as much content.",
+		"extents":        "With index, a file has an index of its blocks. With encoded, it has a list of its extents, which need no whole blocks: the image is smaller and is made faster, but needs Linux 6.15.",
+		"compress-hints": "For a file, the first line whose pattern fits counts, and --compress if none fits. A pattern is a glob, in which * and ? do not match a slash. With a slash in it, the pattern is for the path from the root on, of a file or of a directory with all that is below; without a slash, it is for a name at any depth. ALG[,LEVEL] is as for --compress. Lines that begin with # are comments.",
 		"max-hole-bytes": "The maps of the data count, and the zeros around it.",
 	},
 	Examples: []cli.Example{
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "One layer, and layers merged by metadata", Command: "tar2tree layer.tar.gz | tree2erofs --layer -o layer.erofs\ntree2erofs --fsmeta -o fsmeta.erofs 000.erofs 001.erofs"},
+		{Text: "A compressed image for Linux 6.10 and later", Command: "tar2tree image.tar | tree2erofs --quiet -z zstd -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tar2tree", "erofs2tree", "erofs-patch", "wrap-vmdk", "mount(8)"},
 }

@@ -1,6 +1,7 @@
 // tree2erofs reads a tree stream and writes an EROFS image of a whole tree or, with
 // --layer, of one layer with its whiteouts. With --fsmeta it reads the images of layers and
 // writes an image of metadata alone, which merges them.
+// With --compress it compresses contents.
 //
 //	oci-fetch oci:DIR:TAG | tar2tree | tree2erofs > rootfs.erofs
 package main
@@ -24,6 +25,7 @@ type tool struct {
 	Label       string    `placeholder:"NAME" group:"File system" help:"Volume name, at most 15 bytes."`
 	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from the content)."`
 
+	compression
 	cli.ImageContent
 	cli.Output
 	cli.Temp
@@ -47,6 +49,13 @@ func (t *tool) Run(env *cli.Env) error {
 	if len(t.Inputs) == 1 {
 		path = t.Inputs[0]
 	}
+	if path == "-" && t.Hints == "-" {
+		return cli.Usage("standard input is the tree, not --compress-hints")
+	}
+	compressed, err := t.compression.options(env)
+	if err != nil {
+		return err
+	}
 	in, err := env.Open(path)
 	if err != nil {
 		return err
@@ -59,6 +68,7 @@ func (t *tool) Run(env *cli.Env) error {
 	opts := t.options(env)
 	opts.Layer, opts.KeepZeros, opts.BlockSize, opts.MaxHoleBytes = t.Layer, t.KeepZeros, t.BlockSize, cli.OrNone(t.MaxHoleBytes)
 	opts.SpoolDir = env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	opts.Compression = compressed
 	w, err := erofs.NewWriter(env.Context, out, opts)
 	if err != nil {
 		return cli.Usage("%v", err)
@@ -79,7 +89,7 @@ func (t *tool) Advise(err error) string {
 	case errors.Is(err, erofs.ErrNeedsLayer):
 		return "use --layer, or merge the layers first: tar2tree on the whole image"
 	case errors.Is(err, erofsread.ErrNotAddressable):
-		return "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without -z"
+		return "make the layer with tree2erofs --layer or with mkfs.erofs -E^inline_data, and without -z"
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
@@ -66,7 +67,7 @@ func (w *Writer) verify(p *plan) error {
 		}
 		err = tree.Difference(a, b, "the image")
 		if err == nil && a.Type == tree.File && a.Size > 0 && a.Hardlink == "" && !a.IsLower() {
-			err = w.compareContent(want.Node().Entry.Inode(), a, b)
+			err = w.compareContent(p, want.Node().Entry.Inode(), a, b)
 		}
 		if err != nil {
 			return fmt.Errorf("check: %s: %w", a.Path, err)
@@ -75,10 +76,10 @@ func (w *Writer) verify(p *plan) error {
 }
 
 // compareContent compares where the data is, and its hash. In the tree a is inode.
-func (w *Writer) compareContent(inode, a, b *tree.Entry) error {
+func (w *Writer) compareContent(p *plan, inode, a, b *tree.Entry) error {
 	if w.devices != nil {
 		lower, _ := a.Content.(*read.Content)
-		return w.compareRuns(lower, b)
+		return w.compareRuns(p, lower, b)
 	}
 	was := w.written[inode]
 	var runs []tree.Extent
@@ -131,7 +132,7 @@ func (w *Writer) compareTable(p *plan, img *read.Image) error {
 
 // compareRuns compares where e, from the image, has its data with where the layer
 // has it that want comes from.
-func (w *Writer) compareRuns(want *read.Content, e *tree.Entry) error {
+func (w *Writer) compareRuns(p *plan, want *read.Content, e *tree.Entry) error {
 	have, _ := e.Content.(*read.Content)
 	if want == nil || have == nil {
 		if want != nil || have != nil {
@@ -143,11 +144,44 @@ func (w *Writer) compareRuns(want *read.Content, e *tree.Entry) error {
 		return err
 	}
 	device := slices.IndexFunc(w.devices, func(l merge.Layer) bool { return l.Image == want.Image() })
+	if _, ok := want.Header(); ok {
+		return w.compareClusters(want, have, int64(p.slots[device].First)*w.bs, w.devices[device].Name)
+	}
 	same := slices.EqualFunc(want.Runs(), have.Runs(), func(a, b read.Run) bool {
 		return a.Extent == b.Extent && a.Pos == b.Pos && b.Device == device+1
 	})
 	if !same {
 		return fmt.Errorf("data is not where %s has it", w.devices[device].Name)
+	}
+	return nil
+}
+
+// compareClusters compares the extents of have, a compressed file of the image, with those of
+// want, which the layer has whose device begins at byte base.
+func (w *Writer) compareClusters(want, have *read.Content, base int64, layer string) error {
+	next, stop := iter.Pull2(have.Clusters())
+	defer stop()
+	n := 0
+	for a, err := range want.Clusters() {
+		if n++; err == nil && n%stopEvery == 0 {
+			err = w.stopped()
+		}
+		if err != nil {
+			return err
+		}
+		b, err, ok := next()
+		if err != nil {
+			return err
+		}
+		if a.Size > 0 {
+			a.Pos += base
+		}
+		if !ok || a != b {
+			return fmt.Errorf("extents are not those of %s: %v in the image, expected %v", layer, b, a)
+		}
+	}
+	if _, err, ok := next(); ok || err != nil {
+		return fmt.Errorf("more extents than %s has: %w", layer, errors.Join(read.ErrCorrupt, err))
 	}
 	return nil
 }

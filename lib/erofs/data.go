@@ -7,9 +7,17 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// writeContent puts the data of e, a file in the tree that is not empty, where it stays:
-// whole blocks into the image, an inline tail into the spool. It fills in the item of e.
-func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
+// writeContent takes the data of e, a file in the tree that is not empty, whose path is given.
+func (w *Writer) writeContent(path string, e *tree.Entry, c tree.Content) error {
+	if w.compressor != nil {
+		return w.compressor.writeContent(path, e, c)
+	}
+	return w.writePlain(e, c)
+}
+
+// writePlain puts the data of e, a file in the tree that is not empty, where it stays, as it
+// is: whole blocks into the image, an inline tail into the spool. It fills in the item of e.
+func (w *Writer) writePlain(e *tree.Entry, c tree.Content) error {
 	it := w.items.Of(e)
 	start := w.data.Offset() / w.bs
 	xs := e.Extents
@@ -46,6 +54,9 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	}
 	if w.hash != nil {
 		w.written[e] = written{w.sumUp(), it.layout == disk.ChunkBased, it.chunkBits}
+	}
+	if s.inline == 0 {
+		return nil
 	}
 	return w.data.Zero(disk.RoundUp(w.data.Offset(), w.bs))
 }

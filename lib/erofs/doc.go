@@ -1,20 +1,22 @@
 // Package erofs writes EROFS images: the read-only file system of the Linux kernel
-// (fs/erofs), uncompressed.
+// (fs/erofs), compressed or not.
 //
-// Images mount on Linux 5.15 and later; block sizes below 4096 need 6.4, and no kernel
+// Images that are not compressed mount on Linux 5.15 and later; block sizes below 4096 need 6.4, and no kernel
 // mounts blocks that are larger than its pages. An image is one device, or only metadata
 // whose data is on the devices of layers. Every byte is a function of the entries and
 // options: times come from the entries, the UUID from metadata and contents.
 //
 // # Byte map of an image
 //
-//	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes
+//	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes;
+//	          behind it, from 1152 on, records of the algorithms, if files are compressed;
 //	          where there are devices, from 1152 on: a slot of 128 bytes for each,
 //	          or 32 bytes that stand for a table of them
 //	2  -      metadata up to the next block boundary ("head"): the root first
 //	3         file data: whole blocks, in the order in which the files came
 //	4         whole blocks of directories, and symbolic links that are not inline
-//	5         metadata: inodes, each with its xattrs and then its inline tail or chunk map
+//	5         metadata: inodes, each with its xattrs and then its inline tail, its chunk map
+//	          or its list of compressed extents
 //
 // meta_blkaddr is 0, so that the number of an inode (nid) is its byte offset / 32,
 // and the head holds metadata like any block of section 5. If the root does not fit into
@@ -76,14 +78,33 @@
 // several inodes are stored once where that saves bytes. Prefixes that Linux does not show
 // in EROFS are dropped with a warning.
 //
+// # Compression
+//
+// With Options.Compression the content of each file that is not sparse is cut into extents,
+// which are compressed one by one; the file is stored like that if it takes less room than
+// otherwise, its index included. Contents are cut into segments first, of 4 MiB mostly, which
+// several goroutines compress at a time. So the bytes depend on the segments, but not on the
+// goroutines. A file that is one segment of zeros, or several of them, is a hole. Clusters
+// of a file are in a row, in whole blocks; with encoded extents, which Linux reads since 6.15,
+// those of several files lie one after the other without gaps.
+//
+// LZ4 fills clusters with as much content as fits. zstd and deflate compress a fixed length of
+// content and then change it a little, so that the last block is full. What does not save a
+// block is stored as it is, and content that does not compress is tried only now and then.
+//
+// An image with LZ4 alone mounts on Linux 5.4 if its clusters are single blocks, and otherwise
+// on 5.13; deflate needs 6.6, and zstd 6.10. The bytes of zstd and deflate depend on the
+// version of github.com/klauspost/compress.
+//
 // # Packages
 //
 // This package writes images. Package disk has the records, package read makes entries of
-// an image, and package merge makes one tree of the images of layers. Codecs for compressed
-// data would go into a package z beside disk, with their extents and indexes.
+// an image, and package merge makes one tree of the images of layers. Package z has the
+// extents, indexes and codecs of compressed files.
 //
 // # Limits
 //
-// Compression is not supported. If a path has several records with content in the input,
+// Compressed files have neither fragments nor inline ends, and share extents only with files of
+// the same content, in one segment. If a path has several records with content in the input,
 // the blocks of all but the last content stay in the image, unused.
 package erofs

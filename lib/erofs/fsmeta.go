@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/merge"
@@ -40,7 +41,8 @@ func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits t
 		return err
 	}
 	w.devices = devices
-	w.beginAt(headEnd(w.bs, w.slots()))
+	w.indexRoom = indexRoom(layers)
+	w.beginAt(headEnd(w.bs, w.spareSlots()+w.slots()))
 	w.tree, err = merge.Layers(ctx, layers, merge.Options{Limits: limits, Warn: opts.Warn, Addressable: true})
 	if err != nil {
 		w.Abort(err)
@@ -77,6 +79,26 @@ func (w *Writer) slots() int {
 		return 0
 	}
 	return len(w.devices)
+}
+
+// spareSlots is the number of slots before the table of devices. They are for the records of
+// compression: 1, or 0 if no layer is compressed.
+func (w *Writer) spareSlots() int {
+	compressed := func(l merge.Layer) bool { return l.Image.Compressed() }
+	if w.slots() > 0 && slices.ContainsFunc(w.devices, compressed) {
+		return 1
+	}
+	return 0
+}
+
+// indexRoom is, for each image, how many bytes the lists of the extents of its files may have
+// together: they do not overlap, but each of the layers has them.
+func indexRoom(layers []merge.Layer) map[*read.Image]int64 {
+	room := make(map[*read.Image]int64)
+	for _, l := range layers {
+		room[l.Image] += l.Image.Size()
+	}
+	return room
 }
 
 // locate makes it, a file of a merged tree, refer to its data in another image.

@@ -11,6 +11,7 @@ import (
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/internal/erofstest"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -73,6 +74,12 @@ func TestGoldenImages(t *testing.T) {
 		{"flat-65536", Options{BlockSize: 65536}, corpus()},
 		{"small-files", Options{}, smallFiles(5000)},
 		{"empty", Options{}, nil},
+		{"lz4", Options{Compression: &Compression{Method: Method{Algorithm: z.LZ4}}}, compressible()},
+		{"lz4hc", Options{Compression: &Compression{Method: Method{z.LZ4, 9}, PCluster: 4096}}, compressible()},
+		{"zstd", Options{Compression: &Compression{Method: Method{Algorithm: z.Zstd}}}, compressible()},
+		{"zstd-layer", Options{Layer: true, Compression: &Compression{Method: Method{Algorithm: z.Zstd}, PCluster: 16384}}, append(compressible(), layer()...)},
+		{"zstd-encoded", Options{Compression: &Compression{Method: Method{Algorithm: z.Zstd}, Encoded: true}}, compressible()},
+		{"deflate", Options{Compression: &Compression{Method: Method{Algorithm: z.Deflate}}}, compressible()},
 	} {
 		fmt.Fprintf(&have, "%x  %s\n", sum256(build(t, c.opts, c.es...)), c.name)
 	}

@@ -11,7 +11,7 @@ import (
 type item struct {
 	entry     *tree.Entry // nil before collect
 	dir       *dirItem    // of a directory
-	tail      int64       // of a file whose end is inline: where that is in tails, or in a tailLot
+	tail      int64       // of a file whose end is inline: where that is in tails, or in a tailLot; of a compressed one: its number in packedFiles
 	nid       uint64
 	full      int64  // bytes of the inode and everything that follows it
 	start     uint32 // first block of the data
@@ -35,6 +35,11 @@ type dirItem struct {
 func (it *item) lower() *read.Content {
 	c, _ := it.entry.Content.(*read.Content)
 	return c
+}
+
+// compressed reports whether it has extents in packedFiles.
+func (it *item) compressed() bool {
+	return it.layout == disk.CompressedFull || it.layout == disk.CompressedCompact
 }
 
 // size is the length of the inode's data in bytes.

@@ -23,10 +23,13 @@ type plan struct {
 	lots   []uint64     // numbers of the first inodes that the lots could have, see packingOrder
 	epoch  tree.Time
 	shared xattrTable
+	packed compressedFiles // nil if there can be none
+	lower  *lowerFiles     // the same in a merged tree
 	packer packer
 	names  []dirName // buffer
 
 	tableLen int                         // number of slots in the table of devices
+	spare    int                         // the same before the table, for records of compression
 	slots    []disk.DeviceSlot           // the devices, also without a table
 	merged   bool                        // contents are on devices
 	timeOf   func(t tree.Time) tree.Time // applies the options about times to a merged tree
@@ -53,15 +56,33 @@ func headEnd(bs int64, devices int) int64 { return disk.RoundUp(tableEnd(devices
 // what stands for it. It is 0 if the number of the root, which comes first, would be too
 // large.
 func (p *plan) headRoom() int64 {
-	start := tableEnd(p.tableLen)
+	start := tableEnd(p.spare + p.tableLen)
+	if p.tableLen == 0 {
+		start = p.sumAt()
+	}
 	if p.hasDeviceSum() {
 		start += disk.DeviceSumSize
 	}
 	if start > disk.MaxRootNid*disk.NidUnit {
 		return 0
 	}
-	return headEnd(p.bs, p.tableLen) - start
+	return p.headEnd() - start
 }
+
+// headEnd is the length of the head in bytes.
+func (p *plan) headEnd() int64 { return headEnd(p.bs, p.spare+p.tableLen) }
+
+// sumAt is the offset of what stands for a table of devices.
+func (p *plan) sumAt() int64 {
+	if p.packed == nil {
+		return sumAt(0)
+	}
+	return sumAt(p.packed.features().configSize())
+}
+
+// sumAt is where a sum stands for the table of devices, or the first inode can be, behind
+// records of n bytes about compression.
+func sumAt(n int64) int64 { return disk.RoundUp(tableEnd(0)+n, disk.NidUnit) }
 
 // hasDeviceSum reports whether a sum stands for the table of devices.
 func (p *plan) hasDeviceSum() bool { return p.merged && p.tableLen == 0 }
@@ -75,6 +96,9 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 		p.placeElse(t)
 	}
 	root := p.collect(t.Root(), nil)
+	if p.lower != nil && p.lower.err != nil {
+		return fmt.Errorf("%s: %w", p.pathOf(t, p.lower.wrong), p.lower.err)
+	}
 	p.chooseEpoch()
 	if p.shared.used {
 		p.shared.startCounting()
@@ -143,6 +167,12 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 func (p *plan) addMerged(it *item) {
 	it.entry.Time = p.timeOf(it.entry.Time)
 	if it.entry.Type == tree.File && it.entry.Size > 0 {
+		if c := it.lower(); c != nil {
+			if h, ok := c.Header(); ok {
+				p.lower.add(it, c, h)
+				return
+			}
+		}
 		it.locate(p.bs)
 	}
 }
@@ -218,7 +248,11 @@ func (p *plan) measure(it, root *item) error {
 	if it.dir != nil || it.entry.Type == tree.Link {
 		p.chooseInline(it, it == root)
 	}
-	it.full = it.fullSize(p.bs)
+	if it.compressed() {
+		it.full = p.packed.fullSize(it)
+	} else {
+		it.full = it.fullSize(p.bs)
+	}
 	return nil
 }
 
@@ -287,7 +321,7 @@ func (p *plan) placeItems() {
 	if p.metaBlock < 0 {
 		p.metaBlock = p.metaStart
 	} else {
-		p.packer.open(headEnd(p.bs, p.tableLen), p.headRoom())
+		p.packer.open(p.headEnd(), p.headRoom())
 	}
 	nid := func(off int64) uint64 { return uint64((off - p.metaBlock*p.bs) / disk.NidUnit) }
 	p.placed = p.packingOrder()
@@ -330,6 +364,8 @@ func (p *plan) inode(it *item) disk.Inode {
 		n.Data = disk.EncodeDevice(e.Dev)
 	case it.layout == disk.ChunkBased:
 		n.Data = uint32(it.chunkBits) | disk.ChunkIndexes
+	case it.compressed():
+		n.Data = p.packed.blocks(it)
 	case it.layout == disk.FlatInline && n.Size < p.bs:
 		n.Data = disk.NullBlock
 	default:

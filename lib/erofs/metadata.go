@@ -35,7 +35,7 @@ func (w *Writer) writeMetadata(p *plan) error {
 		stopped: w.stopped,
 		out:     w.data,
 		tails:   tailLot{from: w.tail},
-		head:    make([]byte, headEnd(p.bs, p.tableLen)),
+		head:    make([]byte, p.headEnd()),
 		digest:  w.digest,
 	}
 	for _, it := range p.blocks {
@@ -184,6 +184,8 @@ func (m *metadataWriter) writeItem(it *item) {
 		m.putAt(off, m.inlineEnd(it))
 	case disk.ChunkBased:
 		m.writeMap(it, off)
+	case disk.CompressedFull, disk.CompressedCompact:
+		m.writeIndex(it, off)
 	}
 }
 
@@ -233,6 +235,18 @@ func (m *metadataWriter) writeMap(it *item, off int64) {
 	m.putAt(off, b)
 }
 
+// writeIndex writes the list of the extents of it, a compressed file whose inode ends at off.
+func (m *metadataWriter) writeIndex(it *item, off int64) {
+	err := m.packed.writeIndex(it, off, func(b []byte) error {
+		m.putAt(off, b)
+		off += int64(len(b))
+		return m.err
+	})
+	if m.err == nil {
+		m.err = err
+	}
+}
+
 // eachPiece calls fn for each run of chunks of it that has data, with the first block of
 // that data.
 func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Extent, block int64)) {
@@ -253,10 +267,10 @@ func (m *metadataWriter) eachPiece(it *item, chunk int64, fn func(run tree.Exten
 func (m *metadataWriter) writeTable() {
 	if m.hasDeviceSum() {
 		sum := disk.DeviceSum{Blocks: uint32(m.end / m.bs), Sum: sumOfTags(m.slots)}
-		sum.Encode(m.head[tableEnd(0):])
+		sum.Encode(m.head[m.sumAt():])
 	}
 	for i := range m.tableLen {
-		m.slots[i].Encode(m.head[tableEnd(i):])
+		m.slots[i].Encode(m.head[tableEnd(m.spare+i):])
 	}
 }
 
@@ -281,10 +295,13 @@ func (m *metadataWriter) writeSuper(opts *Options) {
 	if m.chunked {
 		super.Incompat |= disk.IncompatChunked
 	}
+	if m.packed != nil {
+		m.packed.features().describe(&super, m.head[tableEnd(0):])
+	}
 	if m.tableLen > 0 {
 		super.Incompat |= disk.IncompatDevices
 		super.ExtraDevices = uint16(m.tableLen)
-		super.DeviceSlot = uint16(tableEnd(0) / disk.DeviceSlotSize)
+		super.DeviceSlot = uint16(tableEnd(m.spare) / disk.DeviceSlotSize)
 	}
 	if opts.BuildTime != nil {
 		if after := *opts.BuildTime - m.epoch.Sec; after >= 0 && after <= math.MaxUint32 {

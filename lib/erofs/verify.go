@@ -10,6 +10,7 @@ import (
 
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 )
 
 var (
@@ -67,7 +68,7 @@ type LayerID struct {
 // table of devices has only one hash of all, so then none is. CheckDevices reads the head of
 // the image alone.
 func CheckDevices(r io.ReaderAt, layers []LayerID) error {
-	var b [disk.SuperOffset + disk.SuperSize + disk.DeviceSumSize]byte
+	var b [maxSumEnd]byte
 	if _, err := r.ReadAt(b[:], 0); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func CheckDevices(r io.ReaderAt, layers []LayerID) error {
 		return damaged("no EROFS superblock here")
 	}
 	if super.Incompat&disk.IncompatDevices == 0 {
-		return checkDeviceSum(b[tableEnd(0):], layers)
+		return checkDeviceSum(b[sumOffset(&super):], layers)
 	}
 	if n := int(super.ExtraDevices); n != len(layers) {
 		return fmt.Errorf("has %d devices for %d layers", n, len(layers))
@@ -92,6 +93,18 @@ func CheckDevices(r io.ReaderAt, layers []LayerID) error {
 		}
 	}
 	return nil
+}
+
+// maxSumEnd is the last offset where a sum can end that stands for the table of devices.
+const maxSumEnd = disk.SuperOffset + disk.SuperSize + disk.DeviceSlotSize + disk.DeviceSumSize
+
+// sumOffset is where such a sum is in an image with this superblock.
+func sumOffset(super *disk.Superblock) int64 {
+	if super.Incompat&disk.IncompatCompression == 0 {
+		return sumAt(0)
+	}
+	c := z.Config{Algorithms: super.Algorithms}
+	return sumAt(int64(len(c.Append(nil))))
 }
 
 // checkDeviceSum is CheckDevices for an image without a table, with b where that would begin.
@@ -126,7 +139,7 @@ type verifier struct {
 // readHead reads the head, and checks that it can be that of an image of this size with a
 // UUID made of the content.
 func (f *verifier) readHead() error {
-	var b [disk.SuperOffset + disk.SuperSize + disk.DeviceSumSize]byte
+	var b [maxSumEnd]byte
 	if err := f.read(b[:], 0); err != nil {
 		return err
 	}
@@ -143,18 +156,21 @@ func (f *verifier) readHead() error {
 	if id := f.super.UUID; id[6]>>4 != 8 || id[8]>>6 != 2 {
 		return fmt.Errorf("UUID %x: %w", id, ErrNoContentUUID)
 	}
-	blocks, devices := f.super.Blocks, 0
+	blocks, slots := f.super.Blocks, 0
 	if f.super.Incompat&disk.IncompatDevices != 0 {
-		devices = int(f.super.ExtraDevices)
-	} else if sum, ok := disk.DecodeDeviceSum(b[tableEnd(0):]); ok {
+		slots = int(f.super.ExtraDevices)
+		if f.super.DeviceTable() == tableEnd(1) { // see plan.spare
+			slots++
+		}
+	} else if sum, ok := disk.DecodeDeviceSum(b[sumOffset(&f.super):]); ok {
 		blocks = sum.Blocks
 	}
 	if want := int64(blocks) * f.bs; f.size != want {
 		return fmt.Errorf("%d bytes, the image has %d: %w", f.size, want, ErrWrongLength)
 	}
-	end := headEnd(f.bs, devices)
+	end := headEnd(f.bs, slots)
 	if end > f.size {
-		return damaged("table of %d devices is beyond the end of the image", devices)
+		return damaged("table of %d devices is beyond the end of the image", slots)
 	}
 	f.head = make([]byte, end)
 	return f.read(f.head, 0)

@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/merge"
+	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
 )
 
@@ -43,6 +44,8 @@ type Options struct {
 	Check     bool         // read the image back and compare it with what was added
 	Warn      func(string) // called with a warning about what the image cannot hold; may be nil
 
+	Compression *Compression // of contents; nil: none
+
 	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
 	// data: maps of chunks, and zeros where a chunk holds data and a hole. 0 stands for
 	// DefaultMaxHoleBytes; what is negative is no limit.
@@ -68,6 +71,11 @@ func (o *Options) Validate() error {
 	}
 	if len(o.Label) > disk.MaxLabel || strings.IndexByte(o.Label, 0) >= 0 {
 		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, disk.MaxLabel)
+	}
+	if o.Compression != nil {
+		bs := int64(cmp.Or(o.BlockSize, DefaultBlockSize))
+		c := o.Compression.complete(bs)
+		return c.validate(bs)
 	}
 	return nil
 }
@@ -97,7 +105,10 @@ type Writer struct {
 	hash    *xxh3.Hasher            // of the current content; nil without Options.Check
 	written map[*tree.Entry]written // files that were written, for the check; nil without it
 
-	devices []merge.Layer // where contents are, in WriteFsmeta
+	compressor *compressor // of contents; nil if the image is not compressed
+
+	devices   []merge.Layer         // where contents are, in WriteFsmeta
+	indexRoom map[*read.Image]int64 // bytes that the lists of extents on them may have
 
 	content contentWriter  // of the file that is being added
 	whole   [1]tree.Extent // its extents, if it is not sparse
@@ -131,6 +142,9 @@ func NewWriter(ctx context.Context, out Output, opts Options) (*Writer, error) {
 		tail: &tails{dir: opts.SpoolDir},
 	}
 	w.content.init(w)
+	if opts.Compression != nil {
+		w.compressor = newCompressor(w, opts.Compression.complete(w.bs))
+	}
 	w.beginAt(headEnd(w.bs, 0))
 	if opts.Check {
 		w.hash, w.written = xxh3.New(), map[*tree.Entry]written{}
@@ -195,7 +209,7 @@ func (w *Writer) add(e *tree.Entry) error {
 	if !hasContent {
 		return nil
 	}
-	if err := w.writeContent(held, content); err != nil {
+	if err := w.writeContent(path, held, content); err != nil {
 		if over := (*tree.LimitError)(nil); errors.As(err, &over) {
 			over.Path = path // names the file itself
 			return over
@@ -314,14 +328,28 @@ func (w *Writer) Abort(cause error) {
 // release waits for writes that are under way, so that the output may be closed,
 // and frees the spool.
 func (w *Writer) release() error {
+	if w.compressor != nil {
+		w.compressor.end()
+	}
 	w.data.Flush() // its error is known already
 	return w.tail.free()
 }
 
 func (w *Writer) finish() error {
+	if w.compressor != nil {
+		if err := w.compressor.complete(); err != nil {
+			return err
+		}
+	}
 	p := &plan{
 		bs: w.bs, layer: w.opts.Layer, check: w.opts.Check, implied: w.timeOf(tree.Time{}), items: make([]*item, 0, w.added+1),
-		table: &w.items, tableLen: w.slots(), merged: w.devices != nil, timeOf: w.timeOf,
+		table: &w.items, tableLen: w.slots(), spare: w.spareSlots(), merged: w.devices != nil, timeOf: w.timeOf,
+	}
+	if w.compressor != nil {
+		p.packed = &w.compressor.packed
+	} else if p.merged {
+		p.lower = &lowerFiles{bs: w.bs, stopped: w.stopped, room: w.indexRoom}
+		p.packed = p.lower
 	}
 	if err := w.stopped(); err != nil {
 		return err
@@ -356,6 +384,11 @@ func (w *Writer) warn(p *plan) {
 	}
 	if w.opts.ForMerging {
 		return
+	}
+	if p.packed != nil {
+		if text := p.packed.features().needs(); text != "" {
+			w.opts.Warn(text)
+		}
 	}
 	var marks tree.Tally
 	for _, it := range p.items {

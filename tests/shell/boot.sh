@@ -21,8 +21,10 @@ stream  default flat image, in a stream-optimized VMDK
 devices default fsmeta and layers, a disk each, -o device=
 layered default fsmeta --device-table=no and layers, in one VMDK
 table   newer   fsmeta and layers, in one VMDK
+lz4     default flat image in LZ4, raw
+zstd    newer   flat image in zstd, raw
 '
-forms=(flat vmdk stream devices layered table)
+forms=(flat vmdk stream devices layered table lz4 zstd)
 
 # find_kernels finds the kernels, and the accelerator of the machines, once.
 find_kernels() {
@@ -31,7 +33,7 @@ find_kernels() {
 	export BOOT_ACCEL
 	kernel[newer]=$("$here/kernel.sh" newer) || {
 		[ $? = 3 ] || exit 1
-		echo "boot: no kernel of 6.4 or later, so fsmeta with its device table is not booted in one VMDK"
+		echo "boot: no kernel of 6.10 or later, so fsmeta with its device table is not booted in one VMDK, nor an image in zstd"
 	}
 }
 
@@ -40,6 +42,8 @@ make_disks() {
 	local digest i=0
 	tar2tree --no-data --digest -o list image.tar
 	tar2tree image.tar | tree2erofs -o flat
+	tar2tree image.tar | tree2erofs --quiet -z lz4 -o lz4
+	tar2tree image.tar | tree2erofs --quiet -z zstd -o zstd
 	wrap-vmdk -o flat.vmdk flat
 	wrap-vmdk --format stream -o stream.vmdk flat
 	layers=()
@@ -59,7 +63,7 @@ boot() {
 	local k what disks
 	read -r _ k what <<<"$(grep "^$1 " <<<"$table")"
 	case $1 in
-	flat) disks=(flat) ;;
+	flat | lz4 | zstd) disks=("$1") ;;
 	devices) disks=(fsmeta "${layers[@]}") ;;
 	vmdk) disks=(flat.vmdk) ;;
 	*) disks=("$1.vmdk") ;;

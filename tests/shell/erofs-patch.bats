@@ -337,8 +337,9 @@ seen_alike() {
 		run --separate-stderr bash -c "erofs-patch --lower $image --append /etc/hosts=b --mtime 5 | grep -a '^\./etc/hosts' -A2"
 		assert_output $'./etc/hosts type=file mode=0600 uid=0 gid=0 time=5.000000000 size=4\na\nb'
 	done
+	seq 20000 >tree/etc/numbers
 	mkfs.erofs -zlz4 packed tree >/dev/null 2>&1 || return 0
-	run --separate-stderr erofs-patch --lower packed --mkdir /d --dry-run
+	run --separate-stderr bash -c 'erofs-patch --lower packed --append /etc/numbers=end | tree2tar | tar -x -O etc/numbers | cmp - <(seq 20000; echo end)'
 	assert_ok
 }
 

@@ -85,19 +85,31 @@ tree_of_files() {
 	done
 }
 
-@test "a compressed image is listed, its contents are refused" {
+@test "compressed images are read, alone and as layers, and damage is named" {
 	need mkfs.erofs
 	tree_of_files
 	mkfs.erofs -zlz4 packed tree >/dev/null 2>&1 || skip_or_fail "mkfs.erofs has no lz4"
-	run --separate-stderr listing packed
+	mkfs.erofs -zlz4 -C65536 -Eztailpacking packed.big tree >/dev/null 2>&1
+	[ "$(stat -c %s packed)" -lt "$(stat -c %s tree/numbers)" ] || fail "it is not compressed"
+	for file in packed packed.big; do
+		run --separate-stderr bash -c "erofs2tree $file | tree2tar | tar -C tree --compare"
+		assert_ok
+		assert_output ''
+	done
+	tar2tree --sort layer.tar | tree2erofs --layer -o top
+	run --separate-stderr bash -c 'erofs2tree packed top | tree2tar | tar -x -O numbers | cmp - tree/numbers'
 	assert_ok
-	[[ $output == *"./numbers type=file "*" size=$(stat -c %s tree/numbers)"* ]] || show "not listed"
-	run --separate-stderr erofs2tree -o out packed
-	assert_error erofs2tree 1 'compressed data: unsupported EROFS feature'
-	[[ $stderr =~ ^'erofs2tree: packed: '(hole|numbers): ]] || show "no file"
-	run --separate-stderr bash -c 'erofs2tree packed 2>/dev/null | tree2tar -o out'
-	assert_error tree2tar 1 'compressed data: unsupported EROFS feature'
-	assert_no_debris layer.tar image tree packed
+
+	cp packed damaged # no stream begins in the first block of its cluster
+	for block in 1 2 3 4 5 6 7 8; do
+		head -c 4096 /dev/zero | dd of=damaged bs=4096 seek=$block conv=notrunc status=none
+	done
+	run --separate-stderr erofs2tree -o out damaged
+	assert_error erofs2tree 1 'no stream in the first block of a cluster: corrupt EROFS image'
+	[[ $stderr =~ ^'erofs2tree: damaged: '(hole|numbers): ]] || show "no file"
+	run --separate-stderr bash -c 'erofs2tree damaged 2>/dev/null | tree2tar -o out'
+	assert_error tree2tar 1 'corrupt EROFS image'
+	assert_no_debris layer.tar image tree packed packed.big top damaged
 }
 
 @test "what is no EROFS image" {

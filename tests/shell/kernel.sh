@@ -6,7 +6,7 @@
 #     kernel.sh default|newer
 #
 # default is the kernel of this Debian (6.1 in version 12), newer the newest other
-# kernel that it has, if that is 6.4 or later. The directories lie beside those of
+# kernel that it has, if that is 6.10 or later. The directories lie beside those of
 # images.sh. Exit code 3 says that no such kernel is available.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -25,7 +25,7 @@ metapackage() {
 	default) echo linux-image-cloud-amd64 ;;
 	newer)
 		apt-cache pkgnames linux-image- | sed -nE 's/^linux-image-([0-9]+\.[0-9]+)-cloud-amd64$/\1/p' |
-			sort -V | awk -F. '$1 > 6 || $1 == 6 && $2 >= 4 { v = $0 } END { if (v) print "linux-image-" v "-cloud-amd64" }'
+			sort -V | awk -F. '$1 > 6 || $1 == 6 && $2 >= 10 { v = $0 } END { if (v) print "linux-image-" v "-cloud-amd64" }'
 		;;
 	*)
 		echo "usage: kernel.sh default|newer" >&2

@@ -21,11 +21,13 @@ const (
 //	 64    4 Blocks  length of the device
 //	 68    4 First   its first block in the addresses that run        0: none
 //	                 through the image and all devices
-//	 72   56 -       0 without 48-bit addresses
+//	 72    4 High    high bits of both, 16 each                        0 without 48-bit addresses
+//	 76   52 -       0
 type DeviceSlot struct {
 	Tag    [DeviceTagSize]byte
 	Blocks uint32
 	First  uint32
+	High   uint32
 }
 
 // Encode writes s to b, which is DeviceSlotSize zero bytes.
@@ -33,6 +35,7 @@ func (s *DeviceSlot) Encode(b []byte) {
 	copy(b, s.Tag[:])
 	binary.LittleEndian.PutUint32(b[DeviceTagSize:], s.Blocks)
 	binary.LittleEndian.PutUint32(b[DeviceTagSize+4:], s.First)
+	binary.LittleEndian.PutUint32(b[DeviceTagSize+8:], s.High)
 }
 
 // DecodeDeviceSlot decodes the DeviceSlotSize bytes of b.
@@ -41,6 +44,7 @@ func DecodeDeviceSlot(b []byte) DeviceSlot {
 		Tag:    [DeviceTagSize]byte(b),
 		Blocks: binary.LittleEndian.Uint32(b[DeviceTagSize:]),
 		First:  binary.LittleEndian.Uint32(b[DeviceTagSize+4:]),
+		High:   binary.LittleEndian.Uint32(b[DeviceTagSize+8:]),
 	}
 }
 

@@ -11,7 +11,7 @@
 //
 // # Limits
 //
-// Images with 48-bit addresses or compressed metadata are not supported. The records of
-// compressed data are not in this package: their indexes and headers belong to a package
-// beside it that has the codecs.
+// Images with compressed metadata, or with addresses that need more than 32 bits, are not
+// supported. The headers and indexes of compressed data are not in this package but in z,
+// beside the codecs.
 package disk

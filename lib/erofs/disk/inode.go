@@ -31,6 +31,7 @@ const (
 	formatExtended    = 0x01
 	formatLayoutShift = 1
 	formatLayoutMask  = 0x07
+	format48Bit       = 0x10 // directories: without "."; others: one name, and High if compact
 	formatKnown       = formatExtended | formatLayoutMask<<formatLayoutShift
 )
 
@@ -39,7 +40,10 @@ const (
 //
 //	compact extended
 //	off size off size field       meaning                      range
-//	  0    2   0    2 -           bit 0 extended, 1-3 layout
+//	  0    2   0    2 -           bit 0 extended, 1-3 layout;    bit 4: 0 without 48-bit addresses
+//	                              bit 4 dir: "." is left out,
+//	                              other: Nlink is 1, High in
+//	                              its place if compact
 //	  2    2   2    2 XattrCount  see XattrBodySize
 //	  4    2   4    2 Mode        type and permissions
 //	  6    2  44    4 Nlink
@@ -62,6 +66,7 @@ type Inode struct {
 	Time       tree.Time
 	Data       uint32
 	High       uint16 // high bits of the first block: 0, or 0xFFFF for a hole
+	HasHigh    bool   // a compact record has High, too, with 48-bit addresses
 	Ino        uint32
 	UID, GID   uint32
 	Nlink      uint32
@@ -73,6 +78,11 @@ func (n *Inode) RecordSize() int64 {
 		return ExtendedSize
 	}
 	return CompactSize
+}
+
+// IsCompressed reports whether n has data that is compressed, or may be.
+func (n *Inode) IsCompressed() bool {
+	return n.Layout == CompressedFull || n.Layout == CompressedCompact
 }
 
 // Encode writes n to b, which is RecordSize zero bytes. The fields of a compact inode
@@ -122,7 +132,11 @@ func (n *Inode) Decode(b []byte, super *Superblock) bool {
 		Data:       le.Uint32(b[16:]),
 		Ino:        le.Uint32(b[20:]),
 	}
-	if format&^formatKnown != 0 || n.Layout > ChunkBased {
+	known := uint16(formatKnown)
+	if super.Incompat&Incompat48Bit != 0 {
+		known |= format48Bit
+	}
+	if format&^known != 0 || n.Layout > ChunkBased {
 		return false
 	}
 	if n.Extended {
@@ -134,6 +148,9 @@ func (n *Inode) Decode(b []byte, super *Superblock) bool {
 		return n.Size >= 0
 	}
 	n.Nlink = uint32(le.Uint16(b[6:]))
+	if format&format48Bit != 0 && n.Mode&modeTypeMask != fileTypes[tree.Dir].mode {
+		n.Nlink, n.HasHigh, n.High = 1, true, le.Uint16(b[6:])
+	}
 	n.Size = int64(le.Uint32(b[8:]))
 	n.Time = tree.Time{Sec: super.Epoch + int64(le.Uint32(b[12:])), Nsec: super.FixedNsec}
 	n.UID, n.GID = uint32(le.Uint16(b[24:])), uint32(le.Uint16(b[26:]))

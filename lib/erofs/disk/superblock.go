@@ -54,13 +54,14 @@ const (
 	IncompatTailPacking Incompat = 0x010
 	IncompatFragments   Incompat = 0x020
 	IncompatPrefixes    Incompat = 0x040 // long xattr prefixes, Linux 6.4
-	Incompat48Bit       Incompat = 0x080 // other addresses and directories
+	Incompat48Bit       Incompat = 0x080 // other addresses and directories, encoded extents; Linux 6.15
 	IncompatMetabox     Incompat = 0x100 // compressed metadata
 
 	// IncompatKnown are the features of images whose records this package decodes. Whether
-	// a file is compressed shows in its inode.
+	// a file is compressed shows in its inode. Of 48-bit addresses it decodes those that have
+	// 32 bits.
 	IncompatKnown = IncompatLZ4 | IncompatCompression | IncompatChunked | IncompatDevices |
-		IncompatTailPacking | IncompatFragments | IncompatPrefixes
+		IncompatTailPacking | IncompatFragments | IncompatPrefixes | Incompat48Bit
 )
 
 // Superblock is struct erofs_super_block (fs/erofs/erofs_fs.h).
@@ -71,7 +72,7 @@ const (
 //	  8    4 Compat           compatible features
 //	 12    1 BlockBits        log2 of the block size                 9 to 16
 //	 13    1 ExtSlots         superblock is 128+16*n bytes long
-//	 14    2 RootNid
+//	 14    2 RootNid                                                 see Root
 //	 16    8 Inodes           number of inodes, for statfs
 //	 24    8 Epoch            seconds: mtime of compact inodes       signed
 //	 32    4 FixedNsec        nanoseconds of the same
@@ -81,7 +82,8 @@ const (
 //	 48   16 UUID
 //	 64   16 Label            NUL-terminated
 //	 80    4 Incompat         incompatible features
-//	 84    2 Algorithms       of compression                         0 here
+//	 84    2 Algorithms       of compression, a bit for each; without
+//	                          IncompatCompression distance of LZ4
 //	 86    2 ExtraDevices
 //	 88    2 DeviceSlot       device table at 128*n
 //	 90    1 DirBlockBits     must be 0
@@ -91,7 +93,8 @@ const (
 //	104    1 FilterReserved   must be 0 for the name filter to be used
 //	105    3 -                0
 //	108    4 BuildTime        seconds after Epoch when it was built  information
-//	112   16 -                0 without 48-bit addresses
+//	112    8 RootNid8         see Root                               0 without 48-bit addresses
+//	120    8 -                0
 type Superblock struct {
 	Magic          uint32
 	Checksum       uint32
@@ -118,8 +121,28 @@ type Superblock struct {
 	FilterReserved uint8
 	_              [3]byte
 	BuildTime      uint32
-	_              [16]byte
+	RootNid8       uint64
+	_              [8]byte
 }
+
+// Root is the number of the root.
+func (s *Superblock) Root() uint64 {
+	if s.wide() {
+		return s.RootNid8
+	}
+	return uint64(s.RootNid)
+}
+
+// BlocksHigh are the bits of the number of blocks above those of Blocks.
+func (s *Superblock) BlocksHigh() uint16 {
+	if s.wide() {
+		return s.RootNid
+	}
+	return 0
+}
+
+// wide reports whether RootNid8 has the root, and RootNid the high bits of the number of blocks.
+func (s *Superblock) wide() bool { return s.Incompat&Incompat48Bit != 0 && s.RootNid8 != 0 }
 
 // Encode writes s to the first SuperSize bytes of b. It does not compute the Checksum.
 func (s *Superblock) Encode(b []byte) {

@@ -25,6 +25,7 @@ type Content struct {
 	runs  []Run // ascending, with holes between them
 	err   error // why the data cannot be read; the entry of the file is valid nevertheless
 	small [1]Run
+	z     *compressed // if the file is compressed; there are no runs then
 }
 
 var _ tree.RandomContent = (*Content)(nil)
@@ -43,12 +44,14 @@ func (c *Content) Image() *Image { return c.img }
 // Size is the length of the file in bytes, holes included.
 func (c *Content) Size() int64 { return c.size }
 
-// Err says why the data cannot be read: it is compressed, or on a device that was not given
-// to Open. It is nil if the data can be read.
+// Err says why the data cannot be read: it is on a device that was not given to Open, or
+// compressed by an algorithm that is not supported. It is nil if the data can be read; but
+// compressed data is decoded, and so checked, only when it is read.
 func (c *Content) Err() error { return c.err }
 
 // Runs returns the pieces of the data in ascending order, with holes between them. The
-// caller must not change the slice. If Err is not nil, runs may be missing.
+// caller must not change the slice. If Err is not nil, runs may be missing. A compressed file
+// has no runs, see Clusters.
 func (c *Content) Runs() []Run { return c.runs }
 
 // Extents returns where the file has data, in the form of tree.Entry.Extents: nil if the
@@ -56,6 +59,9 @@ func (c *Content) Runs() []Run { return c.runs }
 func (c *Content) Extents() []tree.Extent {
 	if c.err != nil {
 		return nil
+	}
+	if c.z != nil {
+		return c.z.data
 	}
 	xs := []tree.Extent{}
 	for _, r := range c.runs {
@@ -77,6 +83,9 @@ var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
 func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
 	if c.err != nil {
 		return 0, c.err
+	}
+	if c.z != nil {
+		return c.decodeTo(w)
 	}
 	buf := buffers.Get().(*[copyBuf]byte)
 	defer buffers.Put(buf)
@@ -122,6 +131,9 @@ func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
+	if c.z != nil {
+		return c.decodeAt(p, off)
+	}
 	return tree.ReadExtents(p, off, c.size, len(c.runs), func(i int) tree.Extent { return c.runs[i].Extent }, func(p []byte, i int, skip int64) (int, error) {
 		return 0, c.read(p, c.runs[i].Device, c.runs[i].Pos+skip)
 	})
@@ -157,17 +169,19 @@ func (img *Image) locate(c *Content, ino *inode) (err error) {
 	case disk.ChunkBased:
 		err = img.chunkRuns(c, ino)
 	default:
-		c.err = unsupported(ino.off, "compressed data")
+		err = img.openCompressed(c, ino)
 	}
 	return err
 }
 
 // plainRuns adds the first n bytes of the file, which are in consecutive whole blocks.
 func (img *Image) plainRuns(c *Content, ino *inode, n int64) error {
-	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
+	if n == 0 || ino.Data == disk.NullBlock && (!ino.Extended && !ino.HasHigh || ino.High == 0xFFFF) && ino.Layout == disk.FlatPlain {
 		return nil // the whole file is a hole, since Linux 6.15
 	}
-	if ino.High != 0 {
+	if ino.High != 0 && img.super.Incompat&disk.Incompat48Bit != 0 {
+		return unsupported(ino.off, "data of inode %d at block %#x, with 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
+	} else if ino.High != 0 {
 		return corrupt(ino.off, "data of inode %d at block %#x, without 48-bit addresses", ino.nid, uint64(ino.High)<<32|uint64(ino.Data))
 	}
 	return img.addBlocks(c, ino, tree.Extent{Len: n}, 0, ino.Data)
@@ -245,24 +259,32 @@ func (img *Image) addBlocks(c *Content, ino *inode, x tree.Extent, device uint16
 	if r.Device == 0 && n > 0 {
 		r.Device, at = img.resolve(at)
 	}
-	end := img.own.Size
-	if r.Device > 0 {
-		switch slot := &img.devices[r.Device-1]; {
-		case img.extra != nil:
-			end = img.extra[r.Device-1].Size
-		case img.holds(slot):
-			r.Device, at, end = 0, at+int64(slot.First), img.endOf(slot)
-		default:
-			c.err = fmt.Errorf("byte %d: data on device %d: %w", ino.off, r.Device, ErrNoDevice)
-			return nil
-		}
+	home, at, end, err := img.home(r.Device, at)
+	if err != nil {
+		c.err = fmt.Errorf("byte %d: %w", ino.off, err)
+		return nil
 	}
-	r.Pos = at * img.bs
+	r.Device, r.Pos = home, at*img.bs
 	if r.Pos > end || r.Len > end-r.Pos {
 		return corrupt(ino.off, "data of inode %d at block %d is beyond the end of %s", ino.nid, block, img.deviceName(r.Device))
 	}
 	c.add(r)
 	return nil
+}
+
+// home returns where block at of a device is, and the offset of the end of the device there: a
+// device may follow the image in the same file.
+func (img *Image) home(device int, at int64) (int, int64, int64, error) {
+	if device == 0 {
+		return 0, at, img.own.Size, nil
+	}
+	switch slot := &img.devices[device-1]; {
+	case img.extra != nil:
+		return device, at, img.extra[device-1].Size, nil
+	case img.holds(slot):
+		return 0, at + int64(slot.First), img.endOf(slot), nil
+	}
+	return device, at, 0, fmt.Errorf("data on device %d: %w", device, ErrNoDevice)
 }
 
 // deviceMask has the bits of a device id that the kernel looks at if an image has n devices.
@@ -279,6 +301,9 @@ func deviceMask(n int) uint16 {
 func (c *Content) Addressable() error {
 	if c.err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAddressable, c.err)
+	}
+	if c.z != nil {
+		return c.addressableZ()
 	}
 	for _, r := range c.runs {
 		switch {

@@ -132,7 +132,11 @@ func (img *Image) readSlots() error {
 		if err := img.read(b[:], off+i*disk.DeviceSlotSize); err != nil {
 			return err
 		}
-		img.devices = append(img.devices, disk.DecodeDeviceSlot(b[:]))
+		slot := disk.DecodeDeviceSlot(b[:])
+		if img.super.Incompat&disk.Incompat48Bit != 0 && slot.High != 0 {
+			return unsupported(off+i*disk.DeviceSlotSize, "device %d beyond 2^32 blocks, with 48-bit addresses", i+1)
+		}
+		img.devices = append(img.devices, slot)
 	}
 	return nil
 }

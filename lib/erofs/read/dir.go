@@ -181,7 +181,7 @@ func (img *Image) lookupPath(path string) (*tree.Entry, error) {
 
 // walk finds the inode at path.
 func (img *Image) walk(path string) (*inode, error) {
-	ino, err := img.readInode(uint64(img.super.RootNid))
+	ino, err := img.readInode(img.super.Root())
 	for rest := path; rest != "" && path != "." && err == nil; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")

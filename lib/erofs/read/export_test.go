@@ -2,6 +2,7 @@ package read
 
 import (
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -46,3 +47,26 @@ func (img *Image) ReadInode(nid uint64) (disk.Inode, int64, error) {
 
 // SetMetaBlock changes where inodes are counted from.
 func (img *Image) SetMetaBlock(block uint32) { img.super.MetaBlock = block }
+
+// IndexPlace returns where the header and the index of a compressed file are.
+func (c *Content) IndexPlace() (at, size int64, ok bool) {
+	if c.z == nil {
+		return 0, 0, false
+	}
+	return c.z.file.Place(), c.z.file.IndexSize(), true
+}
+
+// Packed returns the content of the packed inode, or nil.
+func (img *Image) Packed() *Content {
+	c, err := img.packedContent()
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// ContentAt is the content of a file of size bytes with the header of its index at offset at.
+func (img *Image) ContentAt(at, size int64) (*Content, error) {
+	f, err := z.Open(&img.z.params, at, size, false)
+	return &Content{img: img, size: size, z: &compressed{file: f}}, err
+}

@@ -20,6 +20,9 @@ func FuzzReader(f *testing.F) {
 		build(f, erofs.Options{BlockSize: 512, Layer: true, UUID: new([16]byte)}, layer()...),
 		build(f, erofs.Options{BlockSize: 512, UUID: new([16]byte)}, xattrs(file("x/y", pattern(1, 600)), "user.a", "b"), sparse("s", 9000, []tree.Extent{{Off: 600, Len: 10}})),
 	}
+	for _, name := range []string{"tiny-lz4", "tiny-lz4-full", "tiny-zstd-48bit", "tiny-deflate-all", "tiny-lz4-512"} {
+		seeds = append(seeds, bytes.Clone(compressedImage(f, name)))
+	}
 	for _, b := range seeds {
 		dropChecksum(b) // else every change only breaks the checksum
 		if err := drain(b); err != nil {

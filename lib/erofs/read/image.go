@@ -25,6 +25,7 @@ type Image struct {
 	unified     []deviceRange // the addresses of devices, ascending
 	prefixes    []string      // long xattr prefixes, complete
 	prefixError error         // why the long prefixes cannot be read
+	z           *compression
 }
 
 // Open opens the image in the first size bytes of r. It checks the superblock, that r is
@@ -49,10 +50,13 @@ func Open(r io.ReaderAt, size int64, devices ...Device) (*Image, error) {
 	if err := img.readDevices(devices); err != nil {
 		return nil, err
 	}
+	if err := img.readCompression(); err != nil {
+		return nil, err
+	}
 	if err := img.readPrefixes(); err != nil {
 		return nil, err
 	}
-	root, err := img.readInode(uint64(img.super.RootNid))
+	root, err := img.readInode(img.super.Root())
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
 	}
@@ -151,13 +155,15 @@ func (img *Image) checkFeatures() error {
 		flag disk.Incompat
 		name string
 	}{
-		{disk.Incompat48Bit, "48-bit addresses (0x80)"},
 		{disk.IncompatMetabox, "compressed metadata (0x100)"},
-		{unknown &^ (disk.Incompat48Bit | disk.IncompatMetabox), fmt.Sprintf("features %#x", uint32(unknown))},
+		{unknown &^ disk.IncompatMetabox, fmt.Sprintf("features %#x", uint32(unknown))},
 	} {
 		if unknown&f.flag != 0 {
 			names = append(names, f.name)
 		}
+	}
+	if high := img.super.BlocksHigh(); high != 0 {
+		names = append(names, fmt.Sprintf("%d blocks and more, with 48-bit addresses (0x80)", uint64(high)<<32))
 	}
 	if names == nil {
 		return nil
@@ -189,14 +195,7 @@ func (img *Image) readPrefixes() error {
 	}
 	var table io.ReaderAt = imageReader{img}
 	if s.Incompat&disk.IncompatFragments != 0 && s.PackedNid != 0 && s.Compat&disk.CompatPlainPrefix == 0 {
-		ino, err := img.readInode(s.PackedNid)
-		if err != nil {
-			return fmt.Errorf("xattr prefixes: %w", err)
-		}
-		c, err := img.content(ino)
-		if err == nil {
-			err = c.err
-		}
+		c, err := img.packedContent()
 		if errors.Is(err, ErrUnsupported) {
 			img.prefixError = fmt.Errorf("long xattr prefixes: %w", err)
 			return nil

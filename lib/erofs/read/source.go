@@ -6,14 +6,15 @@ import (
 	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
 // Source returns the files of img in canonical order: the root first, then depth first,
 // names in unsigned byte order. The first name of an inode is the file, the others are
 // hard links to it. Contents are of type *Content, and valid as long as the readers that
-// Open was given. If a content is compressed, or on a device that was not given, reading it
-// fails.
+// Open was given. If a content is on a device that was not given, or compressed by LZMA,
+// reading it fails.
 //
 // The source turns the marks of a layer image into the fields of Entry that they stand for.
 // A directory that is only implied has no record, or one with NoChange if it is opaque.
@@ -82,7 +83,7 @@ func (s *source) Next() (*tree.Entry, error) {
 // skipped.
 func (s *source) next() (bool, error) {
 	if len(s.seen) == 0 {
-		root := uint64(s.img.super.RootNid)
+		root := s.img.super.Root()
 		return s.enter(dirEntry{".", root, 0}, &openDir{nid: root})
 	}
 	for len(s.stack) > 0 {
@@ -224,6 +225,8 @@ func (s *source) newContent() *Content {
 // xattrs.
 func (s *source) metadata(ino *inode) int64 {
 	switch kind := ino.kind(); {
+	case ino.IsCompressed():
+		return s.compressedMetadata(ino)
 	case kind == tree.Dir || kind == tree.Link:
 		return min(ino.Size, s.img.own.Size)
 	case kind == tree.File && ino.Layout == disk.ChunkBased:
@@ -231,6 +234,20 @@ func (s *source) metadata(ino *inode) int64 {
 		return min(disk.Blocks(ino.Size, chunk), s.img.own.Size/unit) * unit
 	}
 	return 0
+}
+
+// compressedMetadata is metadata for a compressed inode.
+func (s *source) compressedMetadata(ino *inode) int64 {
+	f, err := s.img.openZ(ino)
+	switch {
+	case err != nil || ino.Size == 0:
+		return 0 // and is reported elsewhere
+	case ino.kind() == tree.Dir || ino.kind() == tree.Link:
+		return ino.Size
+	case ino.kind() == tree.File && f.Header().Index == z.Encoded:
+		return f.IndexSize()
+	}
+	return z.HeaderSize
 }
 
 // open puts the directory ino, which is name in parent, on the stack.

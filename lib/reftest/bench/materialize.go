@@ -11,11 +11,11 @@ const inOneProcess = "ours, in one process"
 // materializeRows are about the files that a runtime keeps for an image.
 func materializeRows(mkfs string) []row {
 	return []row{
-		disk("disk", "archive of three gzip layers to layer images, fsmeta and VMDK", "stack/oci", ""),
+		disk("disk", "archive of three gzip layers, of umoci's default level, to layer images, fsmeta and VMDK", "stack/oci", ""),
 		disk("disk-npm", "the same of one layer of small npm files", "npm/oci", ""),
 		disk("disk-core", "the three layers on one processor", "stack/oci", "taskset -c 0 "),
 		disk("disk-npm-core", "the npm files on one processor", "npm/oci", "taskset -c 0 "),
-		layers(mkfs, "layers-1", "157 MB in one gzip layer, from a layout to layer images and fsmeta", "split1/oci"),
+		layers(mkfs, "layers-1", "157 MB in one gzip layer, of umoci's default level, from a layout to layer images and fsmeta", "split1/oci"),
 		layers(mkfs, "layers-3", "the same in 3 layers", "split3/oci"),
 		layers(mkfs, "layers-20", "the same in 20 layers", "split20/oci"),
 		layers(mkfs, "layers-100", "the same in 100 layers", "split100/oci"),

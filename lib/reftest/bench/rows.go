@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -54,7 +55,7 @@ func rows() []row {
 			{name: "mkfs.erofs, best flags", line: mkfs + " --quiet --tar=f" + flag + " --sort=none -E^inline_data {out} {in}", missing: missing},
 		}}
 	}
-	gzip := erofs("gzip", "layer of Debian packages, gzip, to EROFS", "debs/layer.tar.gz", " --ungzip")
+	gzip := erofs("gzip", "layer of Debian packages, gzip at level 6, to EROFS", "debs/layer.tar.gz", " --ungzip")
 	npm := erofs("npm", "layer of small npm files, plain, to EROFS", "npm/layer.tar", "")
 	npm.contenders = append(npm.contenders, goErofs())
 	many := erofs("directory", "50,000 files in one directory, plain, to EROFS", "onedir/layer.tar", "")
@@ -64,12 +65,12 @@ func rows() []row {
 		erofs("packages", "the same layer, plain, to EROFS", "debs/layer.tar", ""),
 		erofs("large", "620 MB in large files, plain, to EROFS", "large/layer.tar", ""),
 		npm,
-		erofs("npm-gzip", "the same layer, gzip, to EROFS", "npm/layer.tar.gz", " --ungzip"),
+		erofs("npm-gzip", "the same layer, gzip at level 6, to EROFS", "npm/layer.tar.gz", " --ungzip"),
 		zstd(mkfs),
 		cores(),
 		many,
 		{
-			name: "image", work: "Debian image of three gzip layers to one root", input: "debian/oci", list: listImage,
+			name: "image", work: "Debian image of three gzip layers, of umoci's default level, to one root", input: "debian/oci", list: listImage,
 			contenders: []contender{
 				{name: "ours", line: "oci-fetch oci:{in}:image | tar2tree | tree2erofs"},
 				{name: "ours, from the layout", line: "tar2tree {in} | tree2erofs"},
@@ -97,7 +98,7 @@ func rows() []row {
 				{name: "fsck.erofs --extract", line: "fsck.erofs --extract={out} {work}/image.erofs", list: listRoot + listRest, missing: needs("fsck.erofs")},
 			},
 		}, {
-			name: "stream", work: "EROFS image to a stream-optimized VMDK", input: "npm/layer.tar",
+			name: "stream", work: "EROFS image to a stream-optimized VMDK, deflate at level 6", input: "npm/layer.tar",
 			prepare: "tar2tree {in} | tree2erofs > {work}/image.erofs",
 			list:    `qemu-img convert -f vmdk -O raw {out} {out}.raw && sha256sum < {out}.raw; rm -f {out}.raw`,
 			contenders: []contender{
@@ -105,7 +106,7 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}, slices.Concat(materializeRows(mkfs), ext4Rows(), fetchRows())...)
+	}, slices.Concat(compressedRows(mkfs), materializeRows(mkfs), ext4Rows(), fetchRows())...)
 }
 
 // fsmeta returns a row about n layers of 40,000 files in all, each layer in a directory of
@@ -150,14 +151,17 @@ func needs(tool string) func() string {
 }
 
 // tarMissing says why mkfs.erofs does not read archives, or returns "" if it does.
-func tarMissing(mkfs string) string {
+func tarMissing(mkfs string) string { return helpMissing(mkfs, "--tar") }
+
+// helpMissing says that the help of mkfs.erofs does not name a word, or returns "" if it does.
+func helpMissing(mkfs, word string) string {
 	path, err := exec.LookPath(mkfs)
 	if err != nil {
 		return "not installed; MKFS_EROFS names one elsewhere"
 	}
 	help, _ := exec.Command(path, "--help").CombinedOutput()
-	if !strings.Contains(string(help), "--tar") {
-		return path + " knows no --tar; MKFS_EROFS names a newer one"
+	if !regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(word) + `($|[^\w-])`).Match(help) {
+		return fmt.Sprintf("%s knows no %s; MKFS_EROFS names another", path, word)
 	}
 	return ""
 }
@@ -192,7 +196,7 @@ func zstd(mkfs string) row {
 // cores returns a row about the processors that tar2tree and tree2erofs may use, each of
 // them; a number above that of the machine shows what too many goroutines cost.
 func cores() row {
-	r := row{name: "cores", work: "layer of Debian packages, gzip, to EROFS, by GOMAXPROCS", input: "debs/layer.tar.gz", list: listImage}
+	r := row{name: "cores", work: "layer of Debian packages, gzip at level 6, to EROFS, by GOMAXPROCS", input: "debs/layer.tar.gz", list: listImage}
 	r.contenders = []contender{{name: "ours", line: "tar2tree --diff-id {diff-id} {in} | tree2erofs"}}
 	for _, n := range []int{1, 2, 4, 8} {
 		r.contenders = append(r.contenders, contender{

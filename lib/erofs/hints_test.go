@@ -1,0 +1,64 @@
+package erofs
+
+import (
+	"strings"
+	"testing"
+
+	"ocipipe/lib/erofs/z"
+)
+
+func TestParseMethod(t *testing.T) {
+	for s, want := range map[string]Method{
+		"none": {z.Raw, 0}, "lz4": {z.LZ4, 1}, "lz4hc": {z.LZ4, 9}, "lz4hc,12": {z.LZ4, 12}, "zstd": {z.Zstd, 3}, "zstd,22": {z.Zstd, 22}, "deflate,1": {z.Deflate, 1},
+	} {
+		if m, err := ParseMethod(s); err != nil || m != want {
+			t.Errorf("%s: %+v, %v", s, m, err)
+		}
+	}
+	for s, want := range map[string]string{
+		"": `"" is not an algorithm`, "lzma": "not an algorithm", "zstd,": "levels of zstd are 1 to 22", "zstd,0": "levels", "zstd,+": "levels",
+		"lz4hc,1": "2 to 12", "deflate,10": "1 to 9", "lz4,2": "lz4 has no levels", "none,1": "none has no levels", "zstd,1,2": "levels",
+	} {
+		if _, err := ParseMethod(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", s, err, want)
+		}
+	}
+}
+
+func TestParseHints(t *testing.T) {
+	hints, err := ParseHints(strings.NewReader("# comment\n\n  *.gz\tnone\nusr/share/a file  zstd,19\r\n./var lz4hc\n"))
+	want := []Hint{{"*.gz", Method{Algorithm: z.Raw}}, {"usr/share/a file", Method{z.Zstd, 19}}, {"var", Method{z.LZ4, 9}}}
+	if err != nil || len(hints) != len(want) {
+		t.Fatalf("%+v, %v", hints, err)
+	}
+	for i := range want {
+		if hints[i] != want[i] {
+			t.Errorf("%+v, want %+v", hints[i], want[i])
+		}
+	}
+	for in, want := range map[string]string{
+		"* none\n*.gz\n": `line 2: "*.gz" is not a pattern and an algorithm`, "*.gz lzma": `line 1: "lzma" is not an algorithm`,
+		"\n\n[a none": `line 3: pattern "[a": syntax error in pattern`, "* zstd,99": "line 1: ", "# a\n" + strings.Repeat("x", 1<<20): "line 2: ",
+		strings.Repeat("* none\n", maxHints+1): "line 10001: more than 10000 hints",
+	} {
+		if _, err := ParseHints(strings.NewReader(in)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %q", in, err, want)
+		}
+	}
+}
+
+func TestHintMatches(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"*.gz", "a.gz", true}, {"*.gz", "usr/share/a.gz", true}, {"*.gz", "usr/d.gz/file", true}, {"*.gz", "a.gz.txt", false},
+		{"usr/lib", "usr/lib/a/b", true}, {"usr/lib", "usr/lib", true}, {"usr/lib", "usr/lib64", false}, {"usr/lib", "x/usr/lib", false},
+		{"/etc", "etc/passwd", true}, {"/etc", "usr/etc", false}, {"etc/", "etc/passwd", true}, {"usr/*/a", "usr/b/a", true}, {"usr/*/a", "usr/b/c/a", false},
+		{"usr/*", "usr/b/c/a", true}, {"*", "a", true}, {"a?c", "abc", true},
+	} {
+		if h := (Hint{Pattern: c.pattern}); h.matches(c.path) != c.want {
+			t.Errorf("%q matches %q: %v", c.pattern, c.path, !c.want)
+		}
+	}
+}

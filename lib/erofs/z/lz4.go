@@ -1,0 +1,40 @@
+package z
+
+import "ocipipe/lib/lz4"
+
+// filler fills clusters with LZ4.
+type filler struct {
+	enc   *lz4.Encoder
+	bs    int
+	limit int // most bytes of a cluster
+	piece int // content of an extent, if that has to be exact
+	buf   []byte
+}
+
+func newLZ4(p *Encoding) *filler {
+	return &filler{lz4.NewEncoder(p.Level), int(p.BlockSize), int(p.PCluster), int(p.Piece()), make([]byte, p.Piece())}
+}
+
+func (f *filler) fill(src []byte, exact bool) ([]byte, int) {
+	if exact {
+		src = src[:min(f.piece, len(src))]
+		n, taken := f.enc.Fill(f.buf[:len(src)], src)
+		if taken < len(src) {
+			return nil, len(src)
+		}
+		return f.buf[:n], taken
+	}
+	if len(src) <= f.bs {
+		return nil, len(src)
+	}
+	n, taken := f.enc.Fill(f.buf[:f.limit], src[:min(len(src), MaxDecoded)])
+	if taken <= n {
+		return nil, f.limit
+	}
+	return f.buf[:n], taken
+}
+
+func (f *filler) promises(src []byte) bool {
+	n, taken := f.enc.Fill(f.buf[:min(len(f.buf), probe)], src[:min(len(src), probe)])
+	return n < taken-taken/16
+}

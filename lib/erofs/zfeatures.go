@@ -1,0 +1,106 @@
+package erofs
+
+import (
+	"fmt"
+	"strings"
+
+	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
+)
+
+// compressedFiles are the compressed files of an image.
+type compressedFiles interface {
+	features() *zFeatures
+
+	// fullSize is the length in bytes of the inode of it and everything that follows it.
+	// Inodes begin at multiples of 32 bytes, so the place of it does not matter.
+	fullSize(it *item) int64
+
+	// blocks is how many blocks the data of it takes.
+	blocks(it *item) uint32
+
+	// writeIndex calls put with the pieces of what follows the inode of it and its xattrs,
+	// which end at off: the header, where it is aligned, and the list of extents.
+	writeIndex(it *item, off int64, put func(b []byte) error) error
+}
+
+// zFeatures are what the superblock has to say about the compressed files of an image.
+type zFeatures struct {
+	used    bool     // there are some
+	config  z.Config // of the algorithms that they have
+	big     bool     // a cluster has several blocks
+	exact   bool     // the extents are encoded, and need no whole blocks
+	partial bool     // an extent is a part of a cluster
+}
+
+func (f *zFeatures) features() *zFeatures { return f }
+
+// clusterBlocks is in how many blocks of bs bytes a cluster of n bytes can be.
+func clusterBlocks(n, bs int64) uint16 {
+	blocks := disk.Blocks(n, bs)
+	if n%bs != 0 { // it need not begin at a block
+		blocks++
+	}
+	return uint16(min(blocks, z.MaxEncoded/bs))
+}
+
+// configSize is the length in bytes of the records about the algorithms.
+func (f *zFeatures) configSize() int64 {
+	if !f.needsConfig() {
+		return 0
+	}
+	return int64(len(f.config.Append(nil)))
+}
+
+// needsConfig reports whether there are such records: not if all is LZ4 in single blocks, which
+// the first version of the format had.
+func (f *zFeatures) needsConfig() bool {
+	return f.used && (f.exact || f.big || f.config.Algorithms&^(1<<z.LZ4) != 0)
+}
+
+// describe describes the compression in the superblock and in records, b being what follows
+// it.
+func (f *zFeatures) describe(super *disk.Superblock, b []byte) {
+	if !f.used {
+		return
+	}
+	super.Incompat |= disk.IncompatLZ4
+	if f.partial {
+		super.Incompat |= disk.IncompatFragments
+	}
+	if !f.needsConfig() {
+		super.Algorithms = f.config.Distance
+		return
+	}
+	super.Incompat |= disk.IncompatCompression
+	super.Algorithms = f.config.Algorithms
+	copy(b, f.config.Append(nil))
+	if f.exact {
+		super.Incompat |= disk.Incompat48Bit
+	}
+}
+
+// needs says what a kernel needs to mount the image, unless LZ4 is enough for it.
+func (f *zFeatures) needs() string {
+	var options []string
+	linux := ""
+	if f.partial {
+		linux = "6.1"
+	}
+	if f.config.Has(z.Deflate) {
+		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
+	}
+	if f.config.Has(z.Zstd) {
+		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")
+	}
+	if f.exact {
+		linux = "6.15"
+	}
+	switch {
+	case linux == "" || !f.used:
+		return ""
+	case options == nil:
+		options = append(options, "CONFIG_EROFS_FS_ZIP")
+	}
+	return fmt.Sprintf("only Linux %s and later can mount the image, with %s", linux, strings.Join(options, " and "))
+}
