@@ -77,14 +77,12 @@ func (c Compression) String() string {
 	return fmt.Sprintf("%s-%d, %d, encoded=%v", c.Algorithm, c.Level, c.PCluster, c.Encoded)
 }
 
-// eachCompression runs fn for all of them, with flat images and images of layers.
+// eachCompression runs fn for all of them, some with images of layers.
 func eachCompression(t *testing.T, fn func(t *testing.T, opts Options)) {
-	for _, c := range someCompression() {
+	for i, c := range someCompression() {
 		c.Segment = 256 << 10
-		for _, opts := range []Options{{}, {Layer: true}} {
-			opts.Compression = &c
-			t.Run(fmt.Sprintf("%s, layer=%v", c, opts.Layer), func(t *testing.T) { fn(t, opts) })
-		}
+		opts := Options{Layer: i%3 == 2, Compression: &c}
+		t.Run(fmt.Sprintf("%s, layer=%v", c, opts.Layer), func(t *testing.T) { fn(t, opts) })
 	}
 }
 
@@ -324,5 +322,24 @@ func TestCheckFindsAFlippedByteInCompressed(t *testing.T) {
 				t.Errorf("%s: %s, byte %d: %v", c, what, at, err)
 			}
 		}
+	}
+}
+
+// Equal files that are compressed in the same way share what is stored.
+func TestCompressedFilesShare(t *testing.T) {
+	text := words(300 << 10)
+	for _, c := range someCompression() {
+		c.Hints = []Hint{{"*.hc", Method{z.LZ4, 12}}}
+		one := []tree.Entry{dir("."), file("a", text), file("z.hc", text)}
+		b := build(t, Options{Compression: &c}, append(one, file("b", text), file("c", text), file("y.hc", text), file("d", text[:len(text)-1]))...)
+		alone := build(t, Options{Compression: &c}, append(one, file("d", text[:len(text)-1]))...)
+		if more := len(b) - len(alone); more > 4096*2 {
+			t.Errorf("%s: three copies take %d bytes", c, more)
+		}
+	}
+	src := []byte("what is stored")
+	p := z.Encoding{Algorithm: z.LZ4, Level: 1, PCluster: 4096, BlockSize: 4096}
+	if sumOf(src, p.RawCuts(int64(len(src)))) == sumOf(src, nil) || sumOf(src, nil) == sumOf(src[1:], nil) {
+		t.Error("the sum is not of the cuts, too")
 	}
 }

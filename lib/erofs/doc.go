@@ -104,6 +104,7 @@
 //
 // # Limits
 //
-// Compressed files have neither fragments, inline ends nor extents that they share. If a path has several records with content in the input,
+// Compressed files have neither fragments nor inline ends, and share extents only with files of
+// the same content, in one segment. If a path has several records with content in the input,
 // the blocks of all but the last content stay in the image, unused.
 package erofs

@@ -1,6 +1,8 @@
 package erofs
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"math"
 
 	"ocipipe/lib/erofs/disk"
@@ -14,8 +16,53 @@ type packedFiles struct {
 	files   []packedFile
 	cuts    []z.Cut // of all files, one after the other
 
+	known map[contentKey]packedFile // of one segment, so that equal files share extents
+
 	zFeatures
 	xs []z.Extent
+}
+
+// contentKey stands for the content of a file. What is stored in the same way decompresses to
+// the same content.
+type contentKey struct {
+	sum    [16]byte
+	size   int64
+	method int
+}
+
+// sumOf is the beginning of the SHA-256 of out and cuts. A collision would give a file the
+// content of another, so the hash has to be cryptographic.
+func sumOf(out []byte, cuts []z.Cut) (sum [16]byte) {
+	h := sha256.New()
+	h.Write(out)
+	var b []byte
+	for _, c := range cuts {
+		stored := uint32(c.Stored()) << 1
+		if c.Raw() {
+			stored |= 1
+		}
+		b = binary.LittleEndian.AppendUint32(b, c.Len)
+		b = binary.LittleEndian.AppendUint32(b, stored)
+	}
+	h.Write(b)
+	return [16]byte(h.Sum(nil))
+}
+
+func keyOf(method int, s *segment) contentKey {
+	return contentKey{s.sum, int64(len(s.src)), method}
+}
+
+// find returns where a file with the content of s is, if there is one.
+func (p *packedFiles) find(method int, s *segment) (packedFile, bool) {
+	f, ok := p.known[keyOf(method, s)]
+	return f, ok
+}
+
+// remember remembers f for files with the same content, if s is the whole of it.
+func (p *packedFiles) remember(f packedFile, s *segment) {
+	if s.whole() {
+		p.known[keyOf(f.method, s)] = f
+	}
 }
 
 // packedFile is a compressed file.

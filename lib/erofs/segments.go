@@ -55,6 +55,7 @@ type segment struct {
 	src  []byte
 	more bool          // further segments follow
 	out  []byte        // nil: src is to be stored as it is
+	sum  [16]byte      // of out and cuts, if that is the whole file
 	cuts []z.Cut       // of out
 	done chan struct{} // closed once out and cuts are there
 }
@@ -68,7 +69,7 @@ func newCompressor(w *Writer, opts Compression) *compressor {
 	for range opts.Workers {
 		c.idle <- make([]*z.Cutter, len(c.methods))
 	}
-	c.packed = packedFiles{bs: w.bs, methods: c.methods, zFeatures: zFeatures{exact: opts.Encoded}}
+	c.packed = packedFiles{bs: w.bs, methods: c.methods, zFeatures: zFeatures{exact: opts.Encoded}, known: make(map[contentKey]packedFile)}
 	c.scatter.Put, c.scatter.Memory = c.data, c.lend
 	if w.opts.Check {
 		c.hash = xxh3.New()
@@ -232,8 +233,13 @@ func (c *compressor) compress(s *segment) {
 		giveBuffer(out)
 		return
 	}
-	s.out, s.cuts = out, cuts
+	if s.out, s.cuts = out, cuts; s.whole() {
+		s.sum = sumOf(out, cuts)
+	}
 }
+
+// whole reports whether s is the whole file.
+func (s *segment) whole() bool { return int64(len(s.src)) == s.file.entry.Size }
 
 // plainSize is how many bytes s takes without compression.
 func (c *compressor) plainSize(s *segment) int64 {
@@ -287,8 +293,14 @@ func (c *compressor) writeFirst() error {
 // write writes s, whose file may be complete then.
 func (c *compressor) write(s *segment) error {
 	f, data := s.file, s.out
-	if data == nil && !s.more && !f.begun {
-		return c.plain(f.entry, tree.Bytes(s.src))
+	if s.whole() {
+		if data == nil {
+			return c.plain(f.entry, tree.Bytes(s.src))
+		}
+		if same, ok := c.packed.find(f.method, s); ok {
+			c.note(f, same)
+			return nil
+		}
 	}
 	if !f.begun {
 		if err := c.begin(f, s.more); err != nil {
@@ -313,7 +325,7 @@ func (c *compressor) write(s *segment) error {
 	if s.more {
 		return nil
 	}
-	return c.finish(f)
+	return c.finish(f, s)
 }
 
 // begin places f. With several segments it may turn out that f is stored as it is, in blocks.
@@ -330,18 +342,31 @@ func (c *compressor) begin(f *packing, several bool) error {
 }
 
 // finish notes how f is stored, which is completely written.
-func (c *compressor) finish(f *packing) error {
+func (c *compressor) finish(f *packing, last *segment) error {
+	if f.compressed {
+		at := packedFile{pos: f.pos, from: f.from, to: len(c.packed.cuts), method: f.method}
+		c.packed.remember(at, last)
+		c.note(f, at)
+		return nil
+	}
 	it := c.w.items.Of(f.entry)
-	if c.w.hash != nil {
+	it.layout, it.start = disk.FlatPlain, uint32(f.pos/c.w.bs)
+	c.packed.cuts = c.packed.cuts[:f.from]
+	c.written(f)
+	return c.align(c.w.bs)
+}
+
+// note notes where the extents of f are.
+func (c *compressor) note(f *packing, at packedFile) {
+	c.packed.add(c.w.items.Of(f.entry), at)
+	c.written(f)
+}
+
+// written tells the check of f.
+func (c *compressor) written(f *packing) {
+	if c.hash != nil {
 		c.w.written[f.entry] = written{hash: f.sum}
 	}
-	if !f.compressed {
-		it.layout, it.start = disk.FlatPlain, uint32(f.pos/c.w.bs)
-		c.packed.cuts = c.packed.cuts[:f.from]
-		return c.align(c.w.bs)
-	}
-	c.packed.add(it, packedFile{pos: f.pos, from: f.from, to: len(c.packed.cuts), method: f.method})
-	return nil
 }
 
 // plain writes a file without compression.

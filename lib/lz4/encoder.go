@@ -20,9 +20,9 @@ const (
 // what was compressed before. It is not safe for concurrent use.
 type Encoder struct {
 	level int
-	base  uint32            // position of src[0] in the tables, see begin
-	fast  *[fastSize]uint64 // for level Fast
-	high  *high             // for the others
+	base  uint32     // position of src[0] in the tables, see begin
+	fast  *fastTable // for level Fast
+	high  *high      // for the others
 }
 
 // NewEncoder returns an Encoder for a level from [Fast] to [Best]; a level outside is taken
@@ -30,7 +30,7 @@ type Encoder struct {
 func NewEncoder(level int) *Encoder {
 	e := &Encoder{level: min(max(level, Fast), Best), base: maxOffset + 1}
 	if e.level == Fast {
-		e.fast = new([fastSize]uint64)
+		e.fast = new(fastTable)
 	} else {
 		e.high = new(high)
 	}
@@ -52,10 +52,11 @@ func (e *Encoder) Fill(dst, src []byte) (n, taken int) {
 	if len(dst) == 0 {
 		return 0, 0
 	}
-	src = src[:min(len(src), MaxTaken)]
+	size := min(len(src), MaxTaken)
 	if len(dst) < MaxTaken>>8 {
-		src = src[:min(len(src), len(dst)<<8)]
+		size = min(size, len(dst)<<8)
 	}
+	src = src[:size:size]
 	e.begin(len(src))
 	defer e.end(len(src))
 	if e.level == Fast {
@@ -72,7 +73,7 @@ func (e *Encoder) begin(size int) {
 	if uint64(e.base)+uint64(size)+maxOffset+1 > 1<<32-1 {
 		e.base = maxOffset + 1
 		if e.level == Fast {
-			clear(e.fast[:])
+			clear(e.fast.entries[:])
 		} else {
 			clear(e.high.head[:])
 		}

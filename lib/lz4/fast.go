@@ -1,11 +1,9 @@
 package lz4
 
-import "encoding/binary"
-
 // Sizes of the table of the fast level.
 const (
 	fastLog  = 14
-	smallLog = 12
+	smallLog = 12 // part that small blocks use
 	fastSize = 1 << fastLog
 )
 
@@ -13,74 +11,80 @@ const (
 // In larger blocks 5 bytes are better, because the table keeps less of what is of no use.
 const smallBlock = 16 << 10
 
-// fillFast is Fill for the fast level: greedy, with one candidate for each position.
+// fastTable has, for each hash of a few bytes, the newest position, as in begin, in the high
+// half, and the 4 bytes there in the low one: most candidates that are none need no look at
+// the content.
+type fastTable struct {
+	entries     [fastSize]uint64
+	shift, drop int // what the hash drops of a word, and of the product
+}
+
+// size sets the table up for blocks of n bytes.
+func (t *fastTable) size(n int) {
+	t.shift, t.drop = 64-5*8, 64-fastLog
+	if n < smallBlock {
+		t.shift, t.drop = 64-4*8, 64-smallLog
+	}
+}
+
+func (t *fastTable) entry(word uint64) *uint64 {
+	return &t.entries[word<<(t.shift&63)*0x9E3779B185EBCA87>>(t.drop&63)%fastSize]
+}
+
+// next returns the next position from anchor on where a match is known, and how far back
+// that is: 0 if there is none before limit.
+func (t *fastTable) next(base uint32, src []byte, anchor, limit int) (s, distance int) {
+	for s = anchor; s < limit; s += 2 + (s-anchor)>>6 {
+		word := load64(src, s) // two positions at once
+		at := base + uint32(s)
+		here, after := t.entry(word), t.entry(word>>8)
+		candidate := *here
+		*here = uint64(at)<<32 | uint64(uint32(word))
+		candidate1 := *after
+		*after = uint64(at+1)<<32 | uint64(uint32(word>>8))
+		if uint32(candidate) == uint32(word) {
+			if distance := at - uint32(candidate>>32); distance <= maxOffset {
+				return s, int(distance)
+			}
+		}
+		if uint32(candidate1) == uint32(word>>8) {
+			if distance := at + 1 - uint32(candidate1>>32); distance <= maxOffset {
+				return s + 1, int(distance)
+			}
+		}
+	}
+	return s, 0
+}
+
+// fillFast is Fill for the fast level: greedy, with one candidate for each position. The
+// longer it finds nothing, the more positions it skips.
 func (e *Encoder) fillFast(dst, src []byte) (n, taken int) {
 	b := block{dst: dst}
-	base, table := e.base, e.fast
-	shift, drop := 64-5*8, 64-fastLog
-	if len(dst) < smallBlock {
-		shift, drop = 64-4*8, 64-smallLog
-	}
-	hash := func(word uint64) uint64 {
-		return word << (shift & 63) * 0x9E3779B185EBCA87 >> (drop & 63) & (fastSize - 1)
-	}
-	anchor, s := 0, 0
+	t := e.fast
+	t.size(len(dst))
+	anchor := 0
 	for {
-		// At limit a match is not allowed, or its literals leave it no room.
-		limit := min(len(src)-lastMatch, anchor+len(dst)-b.n-lastMatch)
-		var ref int
-		for {
-			if s >= limit {
-				return b.n, anchor + b.last(src[anchor:])
-			}
-			word := load64(src, s)
-			h, h1 := hash(word), hash(word>>8)
-			at := base + uint32(s)
-			c := table[h]
-			table[h] = uint64(at)<<32 | uint64(uint32(word))
-			c1 := table[h1]
-			table[h1] = uint64(at+1)<<32 | uint64(uint32(word>>8))
-			if uint32(c) == uint32(word) {
-				if distance := at - uint32(c>>32); distance <= maxOffset {
-					ref = s - int(distance)
-					break
-				}
-			}
-			if uint32(c1) == uint32(word>>8) {
-				if distance := at + 1 - uint32(c1>>32); distance <= maxOffset {
-					s++
-					ref = s - int(distance)
-					break
-				}
-			}
-			s += 2 + (s-anchor)>>6
+		// From limit on a match is not allowed, or its literals leave it no room.
+		limit := min(len(src), anchor+len(dst)-b.n) - lastMatch
+		s, distance := t.next(e.base, src, anchor, limit)
+		if distance == 0 {
+			return b.n, anchor + b.last(src[anchor:])
 		}
-		for s > anchor && ref > 0 && src[s-1] == src[ref-1] {
-			s, ref = s-1, ref-1
-		}
+		ref := s - distance
 		length := minMatch + matchLength(src[ref+minMatch:], src[s+minMatch:len(src)-lastLiterals])
-		literals := s - anchor
-		if literals < longNibble && length < minMatch+longNibble && b.n <= len(dst)-48 && anchor <= len(src)-16 {
-			out := dst[b.n:][:32]
-			*(*[16]byte)(out[1:]) = *(*[16]byte)(src[anchor:])
-			out[0] = byte(literals<<4 | (length - minMatch))
-			binary.LittleEndian.PutUint16(out[1+literals:], uint16(s-ref))
-			b.n += literals + 3
-			s += length
-			anchor = s
-		} else {
-			fits := b.sequence(src[anchor:s], s-ref, length)
-			if fits > 0 {
-				anchor = s + fits
-			}
-			if fits < length {
-				return b.n, anchor + b.last(src[anchor:])
-			}
-			s = anchor
+		for s > anchor && ref > 0 && src[s-1] == src[ref-1] {
+			s, ref, length = s-1, ref-1, length+1
 		}
-		if s <= len(src)-lastMatch {
-			word := load64(src, s-2)
-			table[hash(word)] = uint64(base+uint32(s-2))<<32 | uint64(uint32(word))
+		fits := b.sequence(src[anchor:s], distance, length)
+		if fits > 0 {
+			anchor = s + fits
+		}
+		if fits < length {
+			return b.n, anchor + b.last(src[anchor:])
+		}
+		if anchor <= len(src)-lastMatch {
+			word := load64(src, anchor-2)
+			*t.entry(word) = uint64(e.base+uint32(anchor-2))<<32 | uint64(uint32(word))
 		}
 	}
 }

@@ -82,12 +82,12 @@ func contents() map[string][]byte {
 		"text":   []byte(text.String()),
 		"mixed":  mixed,
 		"far":    slices.Concat(random[:65535], random[:65535], random[:65534], random[:65534], random[:65536], random[:65536]),
-		"bits":   binary(r, 30000),
+		"bits":   twoLetters(r, 30000),
 	}
 }
 
-// binary is content with few symbols: many short matches.
-func binary(r *rand.Rand, n int) []byte {
+// twoLetters is content of two symbols: many short matches.
+func twoLetters(r *rand.Rand, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = "ab"[r.Intn(2)]

@@ -21,7 +21,17 @@ func extra(length int) int {
 // it, and for what must follow a match, it shortens the match. It returns the length that is
 // left: 0 if not even literals and a short match fit, in which case nothing was appended.
 // After a match shorter than wanted, the block has room for the last literals alone.
+//
+// The literals are a part of the content: up to the capacity, what is behind them may be read.
 func (b *block) sequence(literals []byte, offset, length int) int {
+	if len(literals) < longNibble && length <= longestShort && b.n <= len(b.dst)-48 && cap(literals) >= 16 {
+		out := b.dst[b.n:][:32] // what most sequences need, and the end of a block
+		*(*[16]byte)(out[1:]) = *(*[16]byte)(literals[:16])
+		out[0] = byte(len(literals)<<4 | (length - minMatch))
+		binary.LittleEndian.PutUint16(out[1+len(literals):], uint16(offset))
+		b.n += len(literals) + 3
+		return length
+	}
 	need := 1 + extra(len(literals)) + len(literals) + 2
 	for { // at most twice
 		left := len(b.dst) - b.n - need - 1 - max(lastLiterals, lastMatch-length)

@@ -91,9 +91,20 @@ func TryInput(t testing.TB, stdin []byte, tool string, args ...string) (stdout s
 	return out.String(), nil
 }
 
+// Named reports whether the environment names a build of the tool that is to be used in place
+// of the installed one: MKFS_EROFS that of mkfs.erofs.
+func Named(tool string) bool { return named(tool) != "" }
+
+func named(tool string) string {
+	return os.Getenv(strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(tool)))
+}
+
 // find returns the path of the tool. It also looks in the directories of root's tools, which
 // users rarely have in PATH.
 func find(tool string) (string, error) {
+	if strings.HasSuffix(tool, ".erofs") && Named(tool) {
+		return exec.LookPath(named(tool))
+	}
 	path, err := exec.LookPath(tool)
 	for _, dir := range []string{"/usr/local/sbin/", "/usr/sbin/", "/sbin/"} {
 		if err != nil {

@@ -16,7 +16,7 @@ setup() {
 	for n in 0 1 4095 4096 4097 8192 8193 65536 65537 131073; do
 		head -c $n "$src/seq" >"$src/$n"
 	done
-	tar -C "$src" -cf - . | tar2tree -o in.tree
+	tar -C "$src" -cf - . | tar2tree --sort -o in.tree
 }
 teardown() {
 	! mountpoint -q full || umount full
@@ -98,6 +98,28 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	assert_ok
 	[ "$(layout seq)" = 2 ] && [ "$(layout seq.log)" = 3 ] || fail "layouts $(layout seq) and $(layout seq.log)"
 	assert_no_debris in.tree hints out out2
+}
+
+@test "--check, and back to a stream" {
+	for algorithm in $algorithms; do
+		run --separate-stderr tree2erofs --quiet --check -z "$algorithm" -o out in.tree
+		assert_ok
+		mkdir back
+		erofs2tree out | tree2tar | tar -C back -xf -
+		diff -r "$src" back || fail "$algorithm: other contents"
+		rm -r back
+		run --separate-stderr bash -c "erofs2tree out | tree2erofs --quiet -z $algorithm | cmp - out"
+		assert_ok
+	done
+	assert_no_debris in.tree out
+}
+
+@test "a compressed layer is no layer for --fsmeta" {
+	tree2erofs --quiet --layer -z zstd -o layer in.tree
+	run --separate-stderr tree2erofs --fsmeta -o out layer
+	assert_error tree2erofs 1 'no other image can refer to it: compressed data'
+	[[ $stderr == *'hint: make the layer with tree2erofs --layer'*', and without -z' ]] || show "no hint"
+	assert_no_debris in.tree layer
 }
 
 @test "hints that are wrong" {

@@ -2,6 +2,7 @@ package read
 
 import (
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -62,4 +63,10 @@ func (img *Image) Packed() *Content {
 		return nil
 	}
 	return c
+}
+
+// ContentAt is the content of a file of size bytes with the header of its index at offset at.
+func (img *Image) ContentAt(at, size int64) (*Content, error) {
+	f, err := z.Open(&img.z.params, at, size, false)
+	return &Content{img: img, size: size, z: &compressed{file: f}}, err
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
 )
 
 // damage is a change of a byte of an image.
@@ -151,13 +151,71 @@ func mayBeStricter(err error) bool {
 
 // needFsckError fails t if fsck.erofs, when there is one, finds nothing wrong.
 func needFsckError(t *testing.T, image string, ours error) {
-	fsck := os.Getenv("FSCK_EROFS")
-	if fsck == "" {
+	if !reftest.Named("fsck.erofs") {
 		return
 	}
-	out, err := exec.CommandContext(t.Context(), fsck, "--extract", image).CombinedOutput()
-	if err == nil && !bytes.Contains(out, []byte("<E>")) {
+	var errs bytes.Buffer
+	cmd := reftest.Command(t, "fsck.erofs", "--extract", image)
+	cmd.Stdout, cmd.Stderr = &errs, &errs
+	if err := cmd.Run(); err == nil && !strings.Contains(errs.String(), "<E>") {
 		t.Errorf("only we refuse it: %v", ours)
+	}
+}
+
+// MKFS_EROFS names an mkfs.erofs that knows all algorithms. What it makes of the sources and
+// the programs of Go we read as the kernel does, and as they are.
+func TestInteropCompressed(t *testing.T) {
+	if !reftest.Named("mkfs.erofs") {
+		t.Skip("MKFS_EROFS does not name a version that has all of it")
+	}
+	out, err := reftest.Command(t, "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	goroot := strings.TrimSpace(string(out))
+	root := t.TempDir()
+	for _, dir := range []string{"src/go", "src/net", "bin"} {
+		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join(goroot, dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{
+		"-zlz4", "-zlz4 -C65536 -Elegacy-compress", "-zlz4hc,9 -C1048576", "-zlz4 -C65536 -Eztailpacking", "-zlz4 -C65536 -Eall-fragments,dedupe", "-zlz4 -E48bit",
+		"-zzstd,3", "-zzstd,3 -C65536 -Efragments,dedupe", "-zzstd,3 -C65536 -E48bit", "-zdeflate,6 -C65536 -Eztailpacking", "-zdeflate,6 -C65536 -Elegacy-compress",
+	} {
+		t.Run(args, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "image")
+			reftest.Run(t, "mkfs.erofs", append(strings.Fields(args), "--quiet", file, root)...)
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareTrees(t, open(t, b), root, reftest.Mount(t, "erofs", file, ""))
+		})
+	}
+}
+
+// compareTrees compares the files of img with those below some directories.
+func compareTrees(t *testing.T, img *read.Image, roots ...string) {
+	n := 0
+	for path, e := range list(t, img.Source()) {
+		if e.Type != tree.File || e.Hardlink != "" || e.Content == nil {
+			continue
+		}
+		n++
+		var ours bytes.Buffer
+		if _, err := e.Content.WriteTo(&ours); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		for _, root := range roots {
+			if theirs, err := os.ReadFile(filepath.Join(root, path)); err != nil || !bytes.Equal(theirs, ours.Bytes()) {
+				t.Errorf("%s: not as in %s: %v", path, root, err)
+			}
+		}
+		readSomewhere(t, path, e.Content.(*read.Content), ours.Bytes(), 1)
+	}
+	if n < 500 {
+		t.Errorf("%d files", n)
 	}
 }
 
