@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -201,5 +202,28 @@ func TestRelistingRefuses(t *testing.T) {
 		if err := list.Write(yields(xs), 32, 0, 9000, bs, ignore); !errors.Is(err, ErrNoIndex) {
 			t.Errorf("%v: %v", xs, err)
 		}
+	}
+}
+
+// A list is never in memory, however long it is.
+func TestRelistingMemory(t *testing.T) {
+	const bs, n = 4096, 1 << 20
+	xs := func(yield func(Extent, error) bool) {
+		for i := int64(0); i < n; i++ {
+			if x := (Extent{Off: i * bs, Len: bs, Pos: (n - i) * bs, Size: bs, Algorithm: Raw}); !yield(x, nil) {
+				return
+			}
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	list, err := NewRelisting(xs, Header{Index: Full}, n*bs, 1<<40, bs, new(Usage))
+	size := int64(0)
+	if err == nil {
+		err = list.Write(xs, 32, 0, n*bs, bs, func(b []byte) error { size += int64(len(b)); return nil })
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; err != nil || size != FullSize(n*bs, bs) || used > 256<<10 {
+		t.Errorf("%v; a list of %d bytes took %d", err, size, used)
 	}
 }
