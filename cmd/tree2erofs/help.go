@@ -6,10 +6,10 @@ import "ocipipe/lib/cli"
 var manual = cli.Manual{
 	Name:    "tree2erofs",
 	Summary: "Write a tree stream, or layer images merged, as an EROFS image.",
-	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); all of them need Linux 6.8 where --block-size is below 4096, and --extents=encoded needs Linux 6.15.",
+	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); all of them need Linux 6.8 where --block-size is below 4096, and --extents=encoded needs Linux 6.15. An image of --fsmeta needs what its layers need.",
 	Description: `EROFS is a read-only file system of the Linux kernel. The image is a function of the input: the same tree gives the same bytes, and the UUID derives from the content.
 
-There are three kinds of image. Without a flag it is a file system that is complete in itself. With --layer it is one layer for overlayfs, with its whiteouts. With --fsmeta the input is images of layers, and the output is metadata alone that merges them: many images can share a layer, and contents are stored once.
+There are three kinds of image. Without a flag it is a file system that is complete in itself. With --layer it is one layer for overlayfs, with its whiteouts. With --fsmeta the input is images of layers, and the output is metadata alone that merges them: many images can share a layer, and contents are stored once. Layers may be compressed, each in its own way; they stay so.
 
 Overlayfs cannot express all that a layer can, such as hard links to a layer below; a warning says so. An image of --fsmeta has it all.
 
@@ -32,6 +32,7 @@ The image is written at random: in place to the --output file and to a standard 
 	Examples: []cli.Example{
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "One layer, and layers merged by metadata", Command: "tar2tree layer.tar.gz | tree2erofs --layer -o layer.erofs\ntree2erofs --fsmeta -o fsmeta.erofs 000.erofs 001.erofs"},
+		{Text: "A compressed layer", Command: "tar2tree layer.tar.gz | tree2erofs --quiet --layer -z zstd -o 000.erofs"},
 		{Text: "A compressed image for Linux 6.10 and later", Command: "tar2tree image.tar | tree2erofs --quiet -z zstd -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tar2tree", "erofs2tree", "erofs-patch", "wrap-vmdk", "mount(8)"},

@@ -89,7 +89,9 @@ func (t *tool) Advise(err error) string {
 	case errors.Is(err, erofs.ErrNeedsLayer):
 		return "use --layer, or merge the layers first: tar2tree on the whole image"
 	case errors.Is(err, erofsread.ErrNotAddressable):
-		return "make the layer with tree2erofs --layer or with mkfs.erofs -E^inline_data, and without -z"
+		return "make the layer with tree2erofs --layer, or with mkfs.erofs -E^inline_data and without LZMA, tail packing and fragments"
+	case errors.Is(err, erofs.ErrTooLong):
+		return "merge fewer layers, or compress them: tree2erofs --layer --compress"
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -37,6 +38,9 @@ func (w *Writer) verify(p *plan) error {
 		return fmt.Errorf("check: %w", err)
 	}
 	if err := w.compareTable(p, img); err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if err := p.compareConfig(img); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
 	form := tree.Flat
@@ -126,6 +130,21 @@ func (w *Writer) compareTable(p *plan, img *read.Image) error {
 		if have := table[i]; have != want {
 			return fmt.Errorf("device %d: %d blocks from %d in the image, planned were %d from %d, or the tag differs", i+1, have.Blocks, have.First, want.Blocks, want.First)
 		}
+	}
+	return nil
+}
+
+// compareConfig compares what img says about its compression with what was planned.
+func (p *plan) compareConfig(img *read.Image) error {
+	if p.packed == nil || !p.packed.features().needsConfig() {
+		return nil
+	}
+	want := p.packed.features().config
+	if want.Has(z.LZ4) {
+		want.PClusterBlocks = max(want.PClusterBlocks, 1) // the same
+	}
+	if have := img.Compression(); have != want {
+		return fmt.Errorf("compression in the image: %+v, planned was %+v", have, want)
 	}
 	return nil
 }

@@ -10,8 +10,9 @@
 //
 //	1  0      nothing (room for a boot sector), and from 1024 the superblock, 128 bytes;
 //	          behind it, from 1152 on, records of the algorithms, if files are compressed;
-//	          where there are devices, from 1152 on: a slot of 128 bytes for each,
-//	          or 32 bytes that stand for a table of them
+//	          where there are devices, then a slot of 128 bytes for each, from 1280 on if one
+//	          of them is compressed; or 32 bytes that stand for a table of them, from the
+//	          next multiple of 32 on
 //	2  -      metadata up to the next block boundary ("head"): the root first
 //	3         file data: whole blocks, in the order in which the files came
 //	4         whole blocks of directories, and symbolic links that are not inline
@@ -68,6 +69,15 @@
 // the layer's UUID in hex; without a table a hash of the tags is in its place. So the UUID of
 // the image depends on those of the layers. The writer reads only metadata of the layers, so
 // only their UUIDs show that their contents have not changed.
+//
+// Compressed files of layers stay compressed. The image lists their extents anew, with the
+// addresses that run through all layers: in a compact index if the clusters of a file are in a
+// row, else in a full one; as records of encoded extents if the layer has these. Its superblock
+// has the algorithms of the files that it shows, the largest cluster and window that the layers
+// say of these, and the features of Linux that they need. Plain and compressed layers mix. The
+// lists are read and written in pieces. WriteFsmeta refuses what is not in blocks of a layer's
+// own: ends of files behind an inode or index, and parts of a file that many share; LZMA,
+// because nothing here reads it; and streams in the form that Linux had before 5.4.
 //
 // # Content
 //

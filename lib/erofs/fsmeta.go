@@ -13,12 +13,18 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// ErrLayers is wrapped by the errors about layer images that cannot be devices of one image.
-var ErrLayers = errors.New("layer images do not fit")
+var (
+	// ErrLayers is wrapped by the errors about layer images that cannot be devices of one
+	// image.
+	ErrLayers = errors.New("layer images do not fit")
+	// ErrTooLong is wrapped by the error about layer images that have too many blocks
+	// together. It wraps ErrLayers.
+	ErrTooLong = fmt.Errorf("%w: over 2^32 blocks together", ErrLayers)
+)
 
 // WriteFsmeta merges layers, given from bottom to top, and writes a metadata-only image of
-// the result to out. Contents stay in the layers; WriteFsmeta reads only metadata. The
-// layers become the devices of the image, in this order. A layer that is given several
+// the result to out. Contents stay in the layers, compressed or not; WriteFsmeta reads only
+// metadata. The layers become the devices of the image, in this order. A layer that is given several
 // times is one device. Without layers the image is one of an empty directory.
 //
 // The image has the block size of the layers, so opts must have neither BlockSize nor Layer.
@@ -143,7 +149,7 @@ func (p *plan) placeDevices(devices []merge.Layer) error {
 		})
 		end += d.Image.Size()
 		if end/p.bs > disk.MaxBlocks {
-			return fmt.Errorf("%s: %w: over 2^32 blocks together", d.Name, ErrLayers)
+			return fmt.Errorf("%s: %w", d.Name, ErrTooLong)
 		}
 	}
 	for _, it := range p.items {

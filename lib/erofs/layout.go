@@ -97,7 +97,7 @@ func (p *plan) arrange(t *tree.Tree, dataEnd int64) error {
 	}
 	root := p.collect(t.Root(), nil)
 	if p.lower != nil && p.lower.err != nil {
-		return fmt.Errorf("%s: %w", p.pathOf(t, p.lower.wrong), p.lower.err)
+		return p.lower.refused(p.pathOf(t, p.lower.wrong))
 	}
 	p.chooseEpoch()
 	if p.shared.used {

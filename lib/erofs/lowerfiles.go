@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/erofs/z"
 )
@@ -18,6 +20,7 @@ type lowerFiles struct {
 	bs      int64
 	lists   []z.Relisting
 	room    map[*read.Image]int64 // bytes that the lists of files in an image may still have
+	layers  []merge.Layer         // the images, with their names
 	stopped func() error          // returns why to stop, or nil
 
 	wrong *item // the first file whose extents cannot be listed
@@ -31,6 +34,13 @@ func (l *lowerFiles) add(it *item, c *read.Content, h z.Header) {
 			l.wrong = it
 		}
 	}
+}
+
+// refused is the error about l.wrong, whose path in the tree is given.
+func (l *lowerFiles) refused(path string) error {
+	img := l.wrong.lower().Image()
+	i := slices.IndexFunc(l.layers, func(layer merge.Layer) bool { return layer.Image == img })
+	return fmt.Errorf("%s: %s: %w", l.layers[i].Name, path, l.err)
 }
 
 func (l *lowerFiles) list(it *item, c *read.Content, h z.Header) error {

@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/tree"
 )
 
@@ -49,6 +50,10 @@ func imagesOfAllKinds(t testing.TB) (images []anImage) {
 			anImage{fmt.Sprint("fsmeta ", bs), bs, fsmeta(t, Options{}, layers...)},
 			anImage{fmt.Sprint("fsmeta without a table ", bs), bs, fsmeta(t, Options{NoDeviceTable: true}, layers...)})
 	}
+	zstd := layersOf(t, Options{BlockSize: 1024, Compression: &Compression{Method: Method{Algorithm: z.Zstd}}}, []tree.Entry{file("a", words(1<<20))}, stack()[0])
+	images = append(images,
+		anImage{"fsmeta, compressed", 1024, fsmeta(t, Options{}, zstd...)},
+		anImage{"fsmeta without a table, compressed", 1024, fsmeta(t, Options{NoDeviceTable: true}, zstd...)})
 	layers := layersOf(t, Options{BlockSize: 512}, slices.Repeat([][]tree.Entry{{file("a", pattern(1, 600))}}, 40)...)
 	return append(images, anImage{"fsmeta of many", 512, fsmeta(t, Options{}, layers...)})
 }

@@ -348,7 +348,7 @@ func (w *Writer) finish() error {
 	if w.compressor != nil {
 		p.packed = &w.compressor.packed
 	} else if p.merged {
-		p.lower = &lowerFiles{bs: w.bs, stopped: w.stopped, room: w.indexRoom}
+		p.lower = &lowerFiles{bs: w.bs, layers: w.devices, room: w.indexRoom, stopped: w.stopped}
 		p.packed = p.lower
 	}
 	if err := w.stopped(); err != nil {

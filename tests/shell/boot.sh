@@ -23,8 +23,11 @@ layered default fsmeta --device-table=no and layers, in one VMDK
 table   newer   fsmeta and layers, in one VMDK
 lz4     default flat image in LZ4, raw
 zstd    newer   flat image in zstd, raw
+lz4layers  default fsmeta --device-table=no and layers in LZ4, in one VMDK
+lz4devices default fsmeta and layers in LZ4, a disk each, -o device=
+zlayers newer   fsmeta and layers in zstd, in one VMDK
 '
-forms=(flat vmdk stream devices layered table lz4 zstd)
+forms=(flat vmdk stream devices layered table lz4 zstd lz4layers lz4devices zlayers)
 
 # find_kernels finds the kernels, and the accelerator of the machines, once.
 find_kernels() {
@@ -49,13 +52,21 @@ make_disks() {
 	layers=()
 	for digest in $(oci-fetch --list --digests oci-archive:image.tar); do
 		layers+=("layer$i")
-		oci-fetch --layer "$digest" oci-archive:image.tar | tar2tree --input layer | tree2erofs --quiet --layer -o "layer$i"
+		oci-fetch --layer "$digest" oci-archive:image.tar | tar2tree --input layer -o layer.tree
+		tree2erofs --quiet --layer -o "layer$i" layer.tree
+		tree2erofs --quiet --layer -z lz4 -o "lz4layer$i" layer.tree
+		tree2erofs --quiet --layer -z zstd -o "zlayer$i" layer.tree
 		i=$((i + 1))
 	done
 	tree2erofs --fsmeta -o fsmeta "${layers[@]}"
 	tree2erofs --fsmeta --device-table=no -o plain "${layers[@]}"
+	tree2erofs --fsmeta -o lz4fsmeta "${layers[@]/#/lz4}"
+	tree2erofs --fsmeta --device-table=no -o lz4plain "${layers[@]/#/lz4}"
+	tree2erofs --fsmeta --quiet -o zfsmeta "${layers[@]/#/z}"
 	wrap-vmdk -o table.vmdk fsmeta "${layers[@]}"
 	wrap-vmdk -o layered.vmdk plain "${layers[@]}"
+	wrap-vmdk -o lz4layers.vmdk lz4plain "${layers[@]/#/lz4}"
+	wrap-vmdk -o zlayers.vmdk zfsmeta "${layers[@]/#/z}"
 }
 
 # boot FORM boots a machine, in the directory of the disks.
@@ -65,6 +76,7 @@ boot() {
 	case $1 in
 	flat | lz4 | zstd) disks=("$1") ;;
 	devices) disks=(fsmeta "${layers[@]}") ;;
+	lz4devices) disks=(lz4fsmeta "${layers[@]/#/lz4}") ;;
 	vmdk) disks=(flat.vmdk) ;;
 	*) disks=("$1.vmdk") ;;
 	esac

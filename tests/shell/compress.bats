@@ -115,14 +115,6 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	assert_no_debris in.tree out
 }
 
-@test "a compressed layer is no layer for --fsmeta" {
-	tree2erofs --quiet --layer -z zstd -o layer in.tree
-	run --separate-stderr tree2erofs --fsmeta -o out layer
-	assert_error tree2erofs 1 'no other image can refer to it: compressed data'
-	[[ $stderr == *'hint: make the layer with tree2erofs --layer'*', and without -z' ]] || show "no hint"
-	assert_no_debris in.tree layer
-}
-
 @test "hints that are wrong" {
 	for c in '*.gz|line 1: "*.gz" is not a pattern and an algorithm' '/ zstd|line 1: pattern "/" has no name' '# x\n*.gz lzma|line 2: "lzma" is not an algorithm' \
 		'a none\n[b none|line 2: pattern "[b": syntax error in pattern' 'a zstd,23|line 1: "zstd,23": the levels of zstd are 1 to 22'; do

@@ -129,6 +129,73 @@ assert_mounted() {
 	assert_mounted "$loop" noatime
 }
 
+# compress_layers FLAGS... makes the images of the layers again, layer i with word i of FLAGS
+# after -z; plain if it is "none".
+compress_layers() {
+	local i=0 method
+	for method; do
+		# shellcheck disable=SC2086 # a method and flags
+		tar2tree $i.tar | tree2erofs --quiet --layer -z ${method//_/ } -o $i.erofs
+		i=$((i + 1))
+	done
+}
+
+@test "compressed layers, mixed with plain ones: --check, erofs2tree, the kernel, fsck.erofs" {
+	layers
+	mkdir flat
+	tree2tar want.tree | tar -C flat -xp --numeric-owner
+	for methods in 'lz4 lz4hc lz4_--pcluster=4K' 'zstd none lz4' 'none deflate zstd_--extents=encoded'; do
+		# shellcheck disable=SC2086 # several
+		compress_layers $methods
+		options=
+		for table in yes no; do
+			run --separate-stderr tree2erofs --quiet --fsmeta --check --device-table=$table -o fsmeta 0.erofs 1.erofs 2.erofs
+			assert_ok
+			cat fsmeta 0.erofs 1.erofs 2.erofs >disk$table
+			for image in "fsmeta ${devices[*]}" disk$table; do
+				# shellcheck disable=SC2086 # with devices or without
+				run --separate-stderr list $image
+				assert_ok
+				assert_output "$(<want.list)"
+			done
+			run --separate-stderr wrap-vmdk -o disk.vmdk fsmeta 0.erofs 1.erofs 2.erofs
+			assert_ok
+			[ $table = no ] || mv fsmeta withtable
+		done
+		if [[ $methods = lz4* ]]; then
+			need fsck.erofs
+			run fsck.erofs --extract diskno
+			assert_status 0
+			[[ $output != *'<E>'* ]] || show "errors"
+		fi
+		need_root
+		for i in 0 1 2; do
+			loop $i.erofs
+			options+=,device=$loop
+		done
+		loop withtable
+		assert_mounted "$loop" "${options#,}"
+		for table in yes no; do
+			loop disk$table
+			assert_mounted "$loop" noatime
+		done
+		losetup -d "${loops[@]}"
+		loops=()
+	done
+}
+
+@test "patches over compressed layers" {
+	layers
+	patch=(--full --append /usr/bin/numbers=end --append /etc/one=three)
+	erofs-patch "${patch[@]}" --lower 0.erofs --lower 1.erofs --lower 2.erofs | grep -av '^#' >want
+	grep -aq '^end$' want || fail "the test does not test patches"
+	compress_layers zstd lz4 deflate
+	tree2erofs --quiet --fsmeta -o fsmeta 0.erofs 1.erofs 2.erofs
+	cat fsmeta 0.erofs 1.erofs 2.erofs >disk
+	erofs-patch "${patch[@]}" --lower 0.erofs --lower 1.erofs --lower 2.erofs | grep -av '^#' | cmp - want
+	erofs-patch "${patch[@]}" --lower disk | grep -av '^#' | cmp - want
+}
+
 @test "a layer that comes twice is one device" {
 	layers
 	ln 0.erofs same.erofs
@@ -183,6 +250,28 @@ assert_mounted() {
 	assert_error erofs2tree 1 'the device is not at hand'
 	[[ $stderr == *'hint: name the layers: --device'* ]] || show "no hint"
 	[ ! -e out ] || fail "there is output"
+}
+
+@test "compressed layers that cannot be merged" {
+	need mkfs.erofs
+	layers
+	mkdir src
+	seq 60001 >src/numbers
+	compress_layers lz4 lz4 lz4
+	for case in '-zlz4 -Eztailpacking|numbers: no other image can refer to it: its end follows its index' \
+		'-zlz4 -Elegacy-compress,noinline_data|numbers: no other image can refer to it: '; do
+		# shellcheck disable=SC2086 # several arguments
+		mkfs.erofs --quiet ${case%|*} foreign.erofs src >/dev/null 2>&1
+		run --separate-stderr tree2erofs --fsmeta -o out 0.erofs foreign.erofs
+		assert_error tree2erofs 1 "foreign.erofs: ${case#*|}"
+		[[ $stderr == *'hint: make the layer with tree2erofs --layer'*'without LZMA, tail packing and fragments'* ]] || show "no hint"
+		[ ! -e out ] || fail "there is output"
+	done
+	tar2tree 0.tar | tree2erofs --quiet --layer --block-size=512 -z lz4 -o long.erofs
+	truncate -s 2T long.erofs || skip "no file can be so long here"
+	run --separate-stderr tree2erofs --fsmeta -o out long.erofs
+	assert_error tree2erofs 1 'long.erofs: layer images do not fit: over 2^32 blocks together'
+	[[ $stderr == *'hint: merge fewer layers'* ]] || show "no hint"
 }
 
 @test "layers that cannot be merged" {

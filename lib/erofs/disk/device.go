@@ -53,8 +53,8 @@ const DeviceSumSize = NidUnit
 
 const deviceSumMagic = "\xffocipipe"
 
-// DeviceSum is in an image whose data is on devices, but that has no table of them: it lies
-// where the table would begin, after the superblock. It is not of the format, which has no
+// DeviceSum is in an image whose data is on devices, but that has no table of them: it follows
+// the superblock and the records of compression, at a multiple of NidUnit. It is not of the format, which has no
 // use for these bytes; only this project writes and reads it.
 //
 //	off size field   meaning

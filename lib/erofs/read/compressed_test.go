@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"iter"
 	"math/rand"
 	"os"
 	"reflect"
@@ -336,5 +337,62 @@ func TestCompressedHostile(t *testing.T) {
 func TestContentSize(t *testing.T) {
 	if n := reflect.TypeFor[read.Content]().Size(); n > 96 {
 		t.Errorf("%d bytes", n)
+	}
+}
+
+// What mkfs.erofs compressed is listed anew with the same extents, if it is in blocks of the
+// image's own.
+func TestRelistingForeign(t *testing.T) {
+	images, err := compressedImages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bs, shift = 4096, 8192
+	forms := map[z.Index]int{}
+	for name, b := range images {
+		img, err := read.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil || img.BlockSize() != bs {
+			continue // those that are tested elsewhere, and blocks of 512
+		}
+		src := img.Source()
+		for e, err := src.Next(); err == nil; e, err = src.Next() {
+			c, _ := e.Content.(*read.Content)
+			if c == nil || c.Addressable() != nil {
+				continue
+			}
+			h, ok := c.Header()
+			if !ok {
+				continue
+			}
+			var u z.Usage
+			list, err := z.NewRelisting(c.Clusters(), h, e.Size, int64(len(b)), bs, &u)
+			again := make([]byte, 40)
+			if err == nil {
+				err = list.Write(c.Clusters(), 40, shift, e.Size, bs, func(p []byte) error { again = append(again, p...); return nil })
+			}
+			var f *z.File
+			if err == nil {
+				f, err = z.Open(&z.Params{R: bytes.NewReader(again), End: int64(len(again)), BlockSize: bs, Big: true, Padded: true, Config: img.Compression()}, 40, e.Size, list.Index == z.Compact)
+			}
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, e.Path, err)
+				continue
+			}
+			next, stop := iter.Pull2(f.All())
+			for want := range c.Clusters() {
+				if want.Size > 0 {
+					want.Pos += shift
+				}
+				if have, err, ok := next(); !ok || err != nil || have != want {
+					t.Errorf("%s: %s: %v, want %v (%v)", name, e.Path, have, want, err)
+					break
+				}
+			}
+			stop()
+			forms[list.Index]++
+		}
+	}
+	if forms[z.Compact] < 100 || forms[z.Full] < 5 || forms[z.Encoded] < 10 {
+		t.Errorf("the test does not test all forms: %v", forms)
 	}
 }
