@@ -32,7 +32,7 @@ The image is written at random: in place to the --output file and to a standard 
 	Examples: []cli.Example{
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "One layer, and layers merged by metadata", Command: "tar2tree layer.tar.gz | tree2erofs --layer -o layer.erofs\ntree2erofs --fsmeta -o fsmeta.erofs 000.erofs 001.erofs"},
-		{Text: "A compressed layer", Command: "tar2tree layer.tar.gz | tree2erofs --quiet --layer -z zstd -o 000.erofs"},
+		{Text: "A compressed layer", Command: "tar2tree layer.tar.gz | tree2erofs --quiet --layer -z zstd -o layer.erofs"},
 		{Text: "A compressed image for Linux 6.10 and later", Command: "tar2tree image.tar | tree2erofs --quiet -z zstd -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tar2tree", "erofs2tree", "erofs-patch", "wrap-vmdk", "mount(8)"},
