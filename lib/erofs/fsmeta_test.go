@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -364,6 +365,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		{"length", []merge.Layer{{Name: "long", Image: open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
 		{"merged before", []merge.Layer{{Name: "fsmeta", Image: over}}, Options{}, read.ErrNotAddressable, "fsmeta: a: "},
 		{"layer", []merge.Layer{good}, Options{Layer: true}, nil, "flat"},
+		{"compression", []merge.Layer{good}, Options{Compression: &Compression{Method: Method{Algorithm: z.LZ4}}}, nil, "compression"},
 		{"label", []merge.Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
 		{"link", []merge.Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
 	} {

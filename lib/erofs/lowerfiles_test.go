@@ -375,3 +375,24 @@ func TestMergeStops(t *testing.T) {
 		t.Errorf("%v after %d extents", err, n)
 	}
 }
+
+// The records of compression come before a table that just fits into the first block, and one
+// that does not.
+func TestManyCompressedDevices(t *testing.T) {
+	one := build(t, Options{Layer: true, Compression: &Compression{Method: Method{Algorithm: z.LZ4}}}, dir("."), file("a", words(20000)))
+	for _, n := range []int{21, 22, 23} {
+		var layers []merge.Layer
+		for i := range n {
+			layers = append(layers, merge.Layer{Name: fmt.Sprint(i), Image: open(t, one)})
+		}
+		b := fsmeta(t, Options{}, layers...)
+		if err := verifyBytes(b); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+		kernelWays(t, layers, func(how, at string) {
+			if b, err := os.ReadFile(at + "/a"); err != nil || !bytes.Equal(b, words(20000)) {
+				t.Errorf("%d, %s: %v", n, how, err)
+			}
+		})
+	}
+}
