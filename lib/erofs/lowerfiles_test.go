@@ -151,6 +151,7 @@ func TestFsckMergedCompressed(t *testing.T) {
 func TestMergedFeatures(t *testing.T) {
 	lz4, small, zstd, deflate := Compression{Method: Method{Algorithm: z.LZ4}}, Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 4096},
 		Compression{Method: Method{Algorithm: z.Zstd}, PCluster: 128 << 10}, Compression{Method: Method{Algorithm: z.Deflate}, Encoded: true}
+	narrow := Compression{Method: Method{Algorithm: z.Zstd}, PCluster: 4096}
 	text := words(300 << 10)
 	const lz4Bit, zstdBit, deflateBit = 1 << z.LZ4, 1 << z.Zstd, 1 << z.Deflate
 	for _, c := range []struct {
@@ -167,6 +168,7 @@ func TestMergedFeatures(t *testing.T) {
 		{"lz4", &small, &lz4, false, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: lz4Bit, Distance: z.MaxDistance, PClusterBlocks: 16}, 10, ""},
 		{"lz4 and zstd", &zstd, &lz4, false, disk.IncompatLZ4 | disk.IncompatCompression,
 			z.Config{Algorithms: lz4Bit | zstdBit, Distance: z.MaxDistance, PClusterBlocks: 16, WindowLog: 19}, 10, "Linux 6.10 and later"},
+		{"two windows", &zstd, &narrow, false, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: zstdBit, WindowLog: 19}, 10, "Linux 6.10 and later"},
 		{"zstd is hidden", &zstd, &lz4, true, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: lz4Bit, Distance: z.MaxDistance, PClusterBlocks: 16}, 10, ""},
 		{"all is hidden", &zstd, nil, true, 0, z.Config{}, 10, ""},
 		{"encoded", &deflate, &zstd, false, disk.IncompatLZ4 | disk.IncompatCompression | disk.Incompat48Bit,
@@ -394,5 +396,21 @@ func TestManyCompressedDevices(t *testing.T) {
 				t.Errorf("%d, %s: %v", n, how, err)
 			}
 		})
+	}
+}
+
+// Parts of clusters need Linux 6.1, which the superblock says; an old distance of 0 is the
+// longest one.
+func TestLowerFeatures(t *testing.T) {
+	files := lowerFiles{bs: 4096}
+	files.use(&z.Usage{Algorithms: 1 << z.LZ4, Largest: 4096, Partial: true}, z.Config{Algorithms: 1 << z.LZ4})
+	files.use(&z.Usage{Algorithms: 1 << z.LZ4, Largest: 4096}, z.Config{Algorithms: 1 << z.LZ4, Distance: 7})
+	var super disk.Superblock
+	files.describe(&super, nil)
+	if super.Incompat != disk.IncompatLZ4|disk.IncompatFragments || super.Algorithms != z.MaxDistance {
+		t.Errorf("features %#x, distance %d", super.Incompat, super.Algorithms)
+	}
+	if !strings.Contains(files.needs(), "Linux 6.1 and later") {
+		t.Error(files.needs())
 	}
 }
