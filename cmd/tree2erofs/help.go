@@ -6,7 +6,7 @@ import "ocipipe/lib/cli"
 var manual = cli.Manual{
 	Name:    "tree2erofs",
 	Summary: "Write a tree stream, or layer images merged, as an EROFS image.",
-	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); --extents=encoded needs Linux 6.15. An image of --fsmeta needs what its layers need.",
+	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); all of them need Linux 6.8 where --block-size is below 4096, and --extents=encoded needs Linux 6.15. An image of --fsmeta needs what its layers need.",
 	Description: `EROFS is a read-only file system of the Linux kernel. The image is a function of the input: the same tree gives the same bytes, and the UUID derives from the content.
 
 There are three kinds of image. Without a flag it is a file system that is complete in itself. With --layer it is one layer for overlayfs, with its whiteouts. With --fsmeta the input is images of layers, and the output is metadata alone that merges them: many images can share a layer, and contents are stored once. Layers may be compressed, each in its own way; they stay so.
@@ -21,7 +21,7 @@ The image is written at random: in place to the --output file and to a standard 
 		"layer":          "Every file is in blocks of its own, which --fsmeta can refer to.",
 		"fsmeta":         "The image is mounted with an option device=LAYER for each layer, in order (Linux 5.16), or from one disk on which the layers follow it (Linux 6.4), such as wrap-vmdk makes.",
 		"device-table":   "With no, the image has no table of the layers. Any Linux since 5.15 mounts it from one disk on which the layers follow it, and only so.",
-		"block-size":     "It is a power of two. Linux mounts 4096 since 5.15 and less since 6.4; more only on a machine whose pages are as large.",
+		"block-size":     "It is a power of two. Linux mounts 4096 since 5.15 and less since 6.4, or 6.8 with --compress; more only on a machine whose pages are as large.",
 		"keep-zeros":     "Without this flag zeros in a file, from 64 KiB on, become holes.",
 		"compress":       "The levels are 2 to 12 of lz4hc (default 9), 1 to 22 of zstd (3), and 1 to 9 of deflate (6). Of zstd, 1 and 2, 3 to 5, 6 to 9, and those from 10 on are the same.",
 		"pcluster":       "It is a power of two. A cluster is the unit of reading: larger ones make the image smaller, and reads at random slower. With zstd and deflate a cluster begins with twice as much content.",

@@ -230,6 +230,28 @@ func TestCompressedFeatures(t *testing.T) {
 	}
 }
 
+// Compressed files in blocks of less than 4096 bytes need a later kernel than plain ones.
+func TestCompressedNeeds(t *testing.T) {
+	for _, c := range []struct {
+		bs   int
+		c    Compression
+		want string
+	}{
+		{2048, Compression{Method: Method{Algorithm: z.LZ4}}, "only Linux 6.8 and later can mount the image, with CONFIG_EROFS_FS_ZIP"},
+		{512, Compression{Method: Method{Algorithm: z.Deflate}}, "only Linux 6.8 and later can mount the image, with CONFIG_EROFS_FS_ZIP_DEFLATE"},
+		{512, Compression{Method: Method{Algorithm: z.Zstd}}, "only Linux 6.10 and later can mount the image, with CONFIG_EROFS_FS_ZIP_ZSTD"},
+		{512, Compression{Method: Method{Algorithm: z.LZ4}, Encoded: true}, "only Linux 6.15 and later can mount the image, with CONFIG_EROFS_FS_ZIP"},
+		{512, Compression{Method: Method{Algorithm: z.Raw}}, ""},
+		{8192, Compression{Method: Method{Algorithm: z.LZ4}}, ""},
+	} {
+		said := ""
+		build(t, Options{BlockSize: c.bs, Compression: &c.c, Warn: func(s string) { said += s }}, dir("."), file("a", words(100<<10)))
+		if said != c.want {
+			t.Errorf("%s, blocks of %d: said %q, want %q", c.c, c.bs, said, c.want)
+		}
+	}
+}
+
 func TestCompressedFailures(t *testing.T) {
 	full := errors.New("the disk is full")
 	text := words(600 << 10)

@@ -103,8 +103,8 @@
 // block is stored as it is, and content that does not compress is tried only now and then.
 //
 // An image with LZ4 alone mounts on Linux 5.4 if its clusters are single blocks, and otherwise
-// on 5.13; deflate needs 6.6, and zstd 6.10. The bytes of zstd and deflate depend on the
-// version of github.com/klauspost/compress.
+// on 5.13; deflate needs 6.6, blocks of less than 4096 bytes 6.8, and zstd 6.10. The bytes of
+// zstd and deflate depend on the version of github.com/klauspost/compress.
 //
 // # Packages
 //

@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -62,12 +63,15 @@ type Hint struct {
 	Method
 }
 
-// maxHints is more than anybody writes.
-const maxHints = 10000
+// Limits that are more than anybody writes.
+const (
+	maxHints    = 10000
+	maxHintLine = bufio.MaxScanTokenSize - 1 // bytes
+)
 
 // ParseHints reads lines of a pattern and a method, separated by blanks. Empty lines, and those
-// that begin with #, are ignored. A pattern may hold blanks itself. Errors begin with the number
-// of the line.
+// that begin with #, are ignored. A pattern may hold blanks itself. Errors about what it reads
+// begin with the number of the line.
 func ParseHints(r io.Reader) ([]Hint, error) {
 	var hints []Hint
 	in := bufio.NewScanner(r)
@@ -87,10 +91,10 @@ func ParseHints(r io.Reader) ([]Hint, error) {
 		}
 		hints = append(hints, h)
 	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", n+1, err)
+	if errors.Is(in.Err(), bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d: longer than %d bytes", n+1, maxHintLine)
 	}
-	return hints, nil
+	return hints, in.Err()
 }
 
 func parseHint(line string) (h Hint, err error) {
@@ -105,8 +109,11 @@ func parseHint(line string) (h Hint, err error) {
 	return h, h.check()
 }
 
-// check returns an error if the pattern is malformed.
+// check returns an error if the pattern is malformed, or fits no path.
 func (h *Hint) check() error {
+	if strings.Trim(h.Pattern, "/") == "" {
+		return fmt.Errorf("pattern %q has no name", h.Pattern)
+	}
 	if _, err := path.Match(h.Pattern, ""); err != nil {
 		return fmt.Errorf("pattern %q: %w", h.Pattern, err)
 	}

@@ -1,8 +1,11 @@
 package erofs
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"ocipipe/lib/erofs/z"
 )
@@ -38,12 +41,30 @@ func TestParseHints(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"* none\n*.gz\n": `line 2: "*.gz" is not a pattern and an algorithm`, "*.gz lzma": `line 1: "lzma" is not an algorithm`,
-		"\n\n[a none": `line 3: pattern "[a": syntax error in pattern`, "* zstd,99": "line 1: ", "# a\n" + strings.Repeat("x", 1<<20): "line 2: ",
+		"\n\n[a none": `line 3: pattern "[a": syntax error in pattern`, "* zstd,99": "line 1: ", "# a\n" + strings.Repeat("x", 1<<20): "line 2: longer than 65535 bytes",
+		"* none\n/ zstd": `line 2: pattern "/" has no name`, "./ zstd": "line 1: pattern", "// none": "line 1: pattern",
 		strings.Repeat("* none\n", maxHints+1): "line 10001: more than 10000 hints",
 	} {
 		if _, err := ParseHints(strings.NewReader(in)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%.20q: %v, want %q", in, err, want)
 		}
+	}
+}
+
+// An error of the file is not one of a line, and names the file already.
+func TestParseHintsReadError(t *testing.T) {
+	broken := errors.New("disk: read: broken")
+	in := io.MultiReader(strings.NewReader("* none\n"), iotest.ErrReader(broken))
+	if _, err := ParseHints(in); err != broken {
+		t.Errorf("%v, want %v", err, broken)
+	}
+}
+
+// The longest line that is allowed is read.
+func TestParseHintsLongLine(t *testing.T) {
+	line := strings.Repeat("x", maxHintLine-len(" none\n")) + " none\n"
+	if hints, err := ParseHints(strings.NewReader(line)); err != nil || len(hints) != 1 {
+		t.Errorf("%d hints, %v", len(hints), err)
 	}
 }
 

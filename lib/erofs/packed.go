@@ -25,14 +25,14 @@ type packedFiles struct {
 // contentKey stands for the content of a file. What is stored in the same way decompresses to
 // the same content.
 type contentKey struct {
-	sum    [16]byte
+	sum    [sha256.Size]byte
 	size   int64
 	method int
 }
 
-// sumOf is the beginning of the SHA-256 of out and cuts. A collision would give a file the
+// sumOf is the SHA-256 of out and cuts. A collision would give a file the
 // content of another, so the hash has to be cryptographic.
-func sumOf(out []byte, cuts []z.Cut) (sum [16]byte) {
+func sumOf(out []byte, cuts []z.Cut) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write(out)
 	var b []byte
@@ -45,7 +45,7 @@ func sumOf(out []byte, cuts []z.Cut) (sum [16]byte) {
 		b = binary.LittleEndian.AppendUint32(b, stored)
 	}
 	h.Write(b)
-	return [16]byte(h.Sum(nil))
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 func keyOf(method int, s *segment) contentKey {

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -53,11 +54,11 @@ type packing struct {
 type segment struct {
 	file *packing
 	src  []byte
-	more bool          // further segments follow
-	out  []byte        // nil: src is to be stored as it is
-	sum  [16]byte      // of out and cuts, if that is the whole file
-	cuts []z.Cut       // of out
-	done chan struct{} // closed once out and cuts are there
+	more bool              // further segments follow
+	out  []byte            // nil: src is to be stored as it is
+	sum  [sha256.Size]byte // of out and cuts, if that is the whole file
+	cuts []z.Cut           // of out
+	done chan struct{}     // closed once out and cuts are there
 }
 
 func newCompressor(w *Writer, opts Compression) *compressor {

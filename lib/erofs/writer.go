@@ -386,7 +386,7 @@ func (w *Writer) warn(p *plan) {
 		return
 	}
 	if p.packed != nil {
-		if text := p.packed.features().needs(); text != "" {
+		if text := p.packed.features().needs(w.bs); text != "" {
 			w.opts.Warn(text)
 		}
 	}

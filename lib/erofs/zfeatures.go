@@ -80,8 +80,12 @@ func (f *zFeatures) describe(super *disk.Superblock, b []byte) {
 	}
 }
 
-// needs says what a kernel needs to mount the image, unless LZ4 is enough for it.
-func (f *zFeatures) needs() string {
+// usualBlock is the size of blocks in bytes that Linux had from the beginning.
+const usualBlock = 4096
+
+// needs says what a kernel needs to mount the image with blocks of bs bytes, and to read its
+// files, unless LZ4 is enough for that.
+func (f *zFeatures) needs(bs int64) string {
 	var options []string
 	linux := ""
 	if f.partial {
@@ -89,6 +93,9 @@ func (f *zFeatures) needs() string {
 	}
 	if f.config.Has(z.Deflate) {
 		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
+	}
+	if bs < usualBlock {
+		linux = "6.8" // before, it mounts, but compressed files cannot be opened
 	}
 	if f.config.Has(z.Zstd) {
 		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")

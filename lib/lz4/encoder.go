@@ -8,11 +8,13 @@ import (
 // MaxTaken is how many bytes a block holds at most: what liblz4 allows.
 const MaxTaken = 0x7E000000
 
-// Levels of compression. Levels between are allowed too.
+// Levels of compression. From 2 on it is high compression, with more candidates for each
+// match at each level: what 9 makes is about a tenth smaller than what Fast makes, and takes
+// ten times as long; Best makes 0.2 % less of it. Decoding is equally fast.
 const (
-	Fast    = 1  // one candidate for each match
-	Default = 9  // the usual level of high compression
-	Best    = 12 // slow
+	Fast    = 1
+	Default = 9 // of high compression
+	Best    = 12
 )
 
 // An Encoder compresses one block after the other. It holds tables that are expensive to

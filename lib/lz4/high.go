@@ -7,6 +7,7 @@ const (
 	chunkSize = 8192    // positions that are planned at once
 	minChunk  = 256
 	longMatch = 1024 // a match of that length or more is taken as it is
+	budget    = 64   // candidates for each position of a chunk, on average
 )
 
 // effort is what a level spends.
@@ -37,6 +38,7 @@ type high struct {
 	indexed int // positions of src that are in the tables
 
 	start, size int // the chunk, in src
+	budget      int // candidates that may be tried there before searches become short
 
 	// For each position of the chunk: the longest match that is known, and the best way on.
 	length [chunkSize]uint16
@@ -115,7 +117,7 @@ func (h *high) index(base uint32, src []byte, end int) {
 // goes less far than another, but starts earlier.
 func (h *high) find(base uint32, src []byte, s, size int, eff effort) (int, match) {
 	clear(h.length[:size])
-	h.start, h.size, h.reach = s, size, 0
+	h.start, h.size, h.reach, h.budget = s, size, 0, size*budget
 	for p := s; p < s+size; {
 		known := max(minMatch-1, int(h.length[(p-s)%chunkSize]))
 		h.index(base, src, p+known-2)
@@ -129,6 +131,9 @@ func (h *high) find(base uint32, src []byte, s, size int, eff effort) (int, matc
 			continue
 		}
 		m := h.longest(src, match{at: p, length: known}, link, first, eff)
+		if m.offset > 0 && m.length < longMatch {
+			h.note(m)
+		}
 		switch {
 		case m.length >= longMatch:
 			start := p - backLength(src, p, m.offset, h.floor(p, eff))
@@ -151,8 +156,8 @@ func (h *high) floor(p int, eff effort) int {
 	return h.start
 }
 
-// longest notes matches at m.at that are longer than m or start earlier, and returns the
-// longest. Candidates are what is in the chain of the position link behind, the first of them
+// longest returns the longest match at m.at, or m if none is longer. It notes those that
+// start earlier. Candidates are what is in the chain of the position link behind, the first of them
 // distance before.
 func (h *high) longest(src []byte, m match, link, distance int, eff effort) match {
 	p := m.at
@@ -162,20 +167,26 @@ func (h *high) longest(src []byte, m match, link, distance int, eff effort) matc
 	}
 	earliest, floor := p, h.floor(p, eff)
 	word := load32(here, m.length-3)
-	for range eff.attempts {
+	attempts := eff.attempts
+	if h.budget < 0 {
+		attempts = min(attempts, efforts[Default].attempts)
+	}
+	spent := 0
+	for range attempts {
+		spent++
 		q := p - distance
 		if load32(src, q+m.length-3) == word { // a longer match has the same 4 bytes here
-			if n := matchLength(src[q:], here); n > m.length {
+			n := matchLength(src[q:], here)
+			spent += n / 16
+			if n > m.length {
 				m.offset, m.length = distance, n
-				if n >= longMatch {
-					return m
+				if n >= longMatch || n == len(here) {
+					break
 				}
-				back := backLength(src, p, distance, floor)
-				h.note(match{p - back, distance, back + n})
-				if n == len(here) {
-					return m
+				if back := backLength(src, p, distance, floor); back > 0 {
+					earliest = min(earliest, p-back)
+					h.note(match{p - back, distance, back + n})
 				}
-				earliest = min(earliest, p-back)
 				word = load32(here, n-3)
 				link = h.rarest(q, min(n-3, distance)) // the n bytes are the same at q
 			}
@@ -192,6 +203,7 @@ func (h *high) longest(src []byte, m match, link, distance int, eff effort) matc
 			break
 		}
 	}
+	h.budget -= spent
 	return m
 }
 
@@ -200,7 +212,7 @@ func (h *high) longest(src []byte, m match, link, distance int, eff effort) matc
 // each of these on in them, none is nearer than that.
 func (h *high) rarest(q, n int) (link int) {
 	widest := 0
-	for k := range min(n, 128) {
+	for k := max(0, n-128); k < n; k++ {
 		back := int(h.chain[(q+k)%chainSize])
 		if back == 0 {
 			return k
@@ -217,9 +229,10 @@ func (h *high) note(m match) {
 	end := m.at + m.length - h.start
 	h.reach = max(h.reach, end)
 	for i := m.at - h.start; i < min(end-minMatch+1, h.size); i++ {
-		if end-i > int(h.length[i%chunkSize]) {
-			h.length[i%chunkSize], h.offset[i%chunkSize] = uint16(end-i), uint16(m.offset)
+		if end-i <= int(h.length[i%chunkSize]) {
+			break // one that was noted goes as far, or farther
 		}
+		h.length[i%chunkSize], h.offset[i%chunkSize] = uint16(end-i), uint16(m.offset)
 	}
 }
 

@@ -224,6 +224,12 @@ func TestReuse(t *testing.T) {
 		for _, size := range []int{4096, 65536} {
 			for _, name := range []string{"text", "mixed", "bits", "text"} {
 				want, taken := fill(t, NewEncoder(level), size, all[name])
+				cleared := NewEncoder(level)
+				fill(t, cleared, size, all[name][1000:])
+				cleared.base = 1<<32 - 1
+				if got, _ := fill(t, cleared, size, all[name]); !bytes.Equal(got, want) {
+					t.Fatalf("level %d, %s: other bytes where positions begin anew", level, name)
+				}
 				got, again := fill(t, used, size, all[name])
 				if !bytes.Equal(got, want) || taken != again {
 					t.Fatalf("level %d, %s: other bytes than a new Encoder", level, name)
@@ -279,6 +285,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"match 11 before the end", "\x10a\x01\x00\x70" + digits[:7], 12, false},
 		{"5 last literals", "\x13a\x01\x00\x50" + digits[:5], 13, true},
 		{"4 last literals", "\x14a\x01\x00\x40" + digits[:4], 13, false},
+		{"5 last literals behind a long match", "\x1fa\x01\x00\x00\x50" + digits[:5], 1 + 19 + 5, true},
+		{"4 last literals behind a long match", "\x1fa\x01\x00\x00\x40" + digits[:4], 1 + 19 + 4, false},
 		{"no last literals", "\x1fa\x01\x00\x00\x00", 20, false},
 		{"ends with a match", "\x18a\x01\x00", 13, false},
 		{"one byte too few", "\x10a\x01\x00\x80" + digits[:8], 14, false},
@@ -355,6 +363,37 @@ func TestDecodePrefix(t *testing.T) {
 			if err := DecodePrefix(make([]byte, taken), block[:n]); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("%s: %d of %d bytes: %v", name, n, len(block), err)
 			}
+		}
+	}
+}
+
+func TestDecodePrefixBorders(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		block string
+		size  int
+		ok    bool
+	}{
+		{"nothing for nothing", "", 0, true},
+		{"nothing", "", 1, false},
+		{"literals", "\x50abcde", 3, true},
+		{"literals that are cut behind the prefix", "\x50abcd", 3, true},
+		{"cut literals", "\x50abcd", 5, false},
+		{"long literals that are cut", "\xf0\x00abcdefghijklmn", 3, false},
+		{"long literals", "\xf0\x00abcdefghijklmno", 3, true},
+		{"last literals that match no more", "\x1ea\x01\x00", 19, false},
+		{"match that reaches to the end", "\x1ea\x01\x00\x00", 19, true},
+		{"match that goes on", "\x1ea\x01\x00\x00", 7, true},
+		{"content is shorter", "\x1ea\x01\x00\x00", 20, false},
+		{"3 bytes behind a long match", "\x1fa\x01\x00\x00abc", 10, false},
+		{"4 bytes behind a long match", "\x1fa\x01\x00\x00abcd", 10, true},
+		{"offset 0", "\x1ea\x00\x00\x00", 10, false},
+		{"offset 2", "\x1ea\x02\x00\x00", 10, false},
+		{"length of literals without end", "\xf0\xff\xff", 1, false},
+	} {
+		err := DecodePrefix(make([]byte, c.size), []byte(c.block))
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

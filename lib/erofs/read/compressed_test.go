@@ -206,6 +206,29 @@ func TestCompressedStops(t *testing.T) {
 	running.Left(t)
 }
 
+// Reading fails in the middle of a file whose index is broken further on; other files can be
+// read afterwards.
+func TestCompressedStopsBeforeBrokenIndex(t *testing.T) {
+	b := bytes.Clone(compressedImage(t, "lz4-65536-legacy"))
+	dropChecksum(b)
+	at, size, _ := list(t, open(t, b).Source())["zeros"].Content.(*read.Content).IndexPlace()
+	copy(b[at+size-16:], make([]byte, 8)) // a raw extent that is as long as the two last blocks
+	whole := compressedImage(t, "lz4-65536")
+	for range 20 {
+		broken := list(t, open(t, b).Source())["zeros"]
+		n, err := broken.Content.WriteTo(io.Discard)
+		if !errors.Is(err, read.ErrCorrupt) || n == 0 {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		if _, err := broken.Content.WriteTo(&failingWriter{limit: int(n) - 1, err: io.ErrShortWrite}); err != io.ErrShortWrite {
+			t.Fatal(err)
+		}
+		if err := drainAll(whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 type failingWriter struct {
 	limit int
 	err   error

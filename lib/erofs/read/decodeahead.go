@@ -26,6 +26,14 @@ type batch struct {
 // batchBuffers are *[]byte.
 var batchBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// free gives the buffer of b back, if it has one: the batch of an error has none.
+func (b *batch) free() {
+	if b.buf != nil {
+		batchBuffers.Put(b.buf)
+		b.buf = nil
+	}
+}
+
 // decodeTo is WriteTo for a compressed file. Each extent is decoded once. Batches after the
 // one that is being written are decoded by other goroutines, which have ended when decodeTo
 // returns.
@@ -48,7 +56,7 @@ func (c *Content) decodeTo(w io.Writer) (total int64, err error) {
 			}
 		} else if b.done != nil {
 			<-b.done
-			batchBuffers.Put(b.buf)
+			b.free()
 		}
 	}
 	return total, err
@@ -148,10 +156,7 @@ func (c *Content) write(w io.Writer, b *batch) (int64, error) {
 	} else {
 		err = c.decodeBatch(b)
 	}
-	if b.buf == nil {
-		return 0, err
-	}
-	defer batchBuffers.Put(b.buf)
+	defer b.free()
 	if err != nil || b.size == 0 {
 		return 0, err
 	}
