@@ -410,7 +410,7 @@ func TestLowerFeatures(t *testing.T) {
 	if super.Incompat != disk.IncompatLZ4|disk.IncompatFragments || super.Algorithms != z.MaxDistance {
 		t.Errorf("features %#x, distance %d", super.Incompat, super.Algorithms)
 	}
-	if !strings.Contains(files.needs(), "Linux 6.1 and later") {
-		t.Error(files.needs())
+	if !strings.Contains(files.needs(4096), "Linux 6.1 and later") {
+		t.Error(files.needs(4096))
 	}
 }
