@@ -27,13 +27,13 @@ var (
 // metadata. The layers become the devices of the image, in this order. A layer that is given several
 // times is one device. Without layers the image is one of an empty directory.
 //
-// The image has the block size of the layers, so opts must have neither BlockSize nor Layer.
-// With opts.Check, WriteFsmeta reads the image back, with the layers as its devices, and
-// compares it with the merged tree and the places of its contents. When ctx is done,
-// WriteFsmeta returns its cause.
+// The image has the block size of the layers, so opts must have neither BlockSize, Layer nor
+// Compression. With opts.Check, WriteFsmeta reads the image back, with the layers as its
+// devices, and compares it with the merged tree and the places of its contents. When ctx is
+// done, WriteFsmeta returns its cause.
 func WriteFsmeta(ctx context.Context, out Output, layers []merge.Layer, limits tree.Limits, opts Options) error {
-	if opts.Layer || opts.BlockSize != 0 {
-		return errors.New("an image of merged layers is flat, and has their block size")
+	if opts.Layer || opts.BlockSize != 0 || opts.Compression != nil {
+		return errors.New("an image of merged layers is flat, and has their block size and compression")
 	}
 	devices, err := layerDevices(layers)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
@@ -364,6 +365,7 @@ func TestLayersThatDoNotFit(t *testing.T) {
 		{"length", []merge.Layer{{Name: "long", Image: open(t, b)}}, Options{}, ErrLayers, "not a multiple"},
 		{"merged before", []merge.Layer{{Name: "fsmeta", Image: over}}, Options{}, read.ErrNotAddressable, "fsmeta: a: "},
 		{"layer", []merge.Layer{good}, Options{Layer: true}, nil, "flat"},
+		{"compression", []merge.Layer{good}, Options{Compression: &Compression{Method: Method{Algorithm: z.LZ4}}}, nil, "compression"},
 		{"label", []merge.Layer{good}, Options{Label: "0123456789abcdef"}, nil, "label"},
 		{"link", []merge.Layer{good, lower}, Options{}, nil, "layer 0: b: hard link to missing"},
 	} {
@@ -434,10 +436,14 @@ func FuzzFsmeta(f *testing.F) {
 	layers := layersOf(f, opts,
 		[]tree.Entry{file("a", pattern(1, 1000)), file("d/b", pattern(2, 100)), symlink("s", "d")},
 		[]tree.Entry{device("a", tree.Char, 0, 0), sparse("s/sparse", 9000, []tree.Extent{{Off: 600, Len: 10}}), hardlink("h", "s/sparse")})
+	compressed := func(c Compression) []byte {
+		return build(f, Options{BlockSize: 512, Layer: true, UUID: new([16]byte), Compression: &c}, dir("."), file("words", words(20000)), file("zeros", make(data, 9000)), file("both", join(words(3000), noise(2000), words(2000))))
+	}
 	for _, b := range [][]byte{
 		fsmeta(f, Options{UUID: new([16]byte)}, layers...),
 		fsmeta(f, Options{UUID: new([16]byte), NoDeviceTable: true}, layers...),
 		contentOf(f, layers[0]), contentOf(f, layers[1]), build(f, opts, dir("."), xattrs(file("big", pattern(1, 3000)), "user.a", "b"), file("inline", pattern(2, 100)), hardlink("hard", "big"), symlink("link", "target")),
+		compressed(Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 1024}), compressed(Compression{Method: Method{Algorithm: z.Zstd}, Encoded: true}),
 	} {
 		dropChecksum(b)
 		if alone, with := drain(b), drain(b, devicesOf(layers)...); alone != nil && with != nil {

@@ -151,6 +151,7 @@ func TestFsckMergedCompressed(t *testing.T) {
 func TestMergedFeatures(t *testing.T) {
 	lz4, small, zstd, deflate := Compression{Method: Method{Algorithm: z.LZ4}}, Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 4096},
 		Compression{Method: Method{Algorithm: z.Zstd}, PCluster: 128 << 10}, Compression{Method: Method{Algorithm: z.Deflate}, Encoded: true}
+	narrow := Compression{Method: Method{Algorithm: z.Zstd}, PCluster: 4096}
 	text := words(300 << 10)
 	const lz4Bit, zstdBit, deflateBit = 1 << z.LZ4, 1 << z.Zstd, 1 << z.Deflate
 	for _, c := range []struct {
@@ -167,6 +168,7 @@ func TestMergedFeatures(t *testing.T) {
 		{"lz4", &small, &lz4, false, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: lz4Bit, Distance: z.MaxDistance, PClusterBlocks: 16}, 10, ""},
 		{"lz4 and zstd", &zstd, &lz4, false, disk.IncompatLZ4 | disk.IncompatCompression,
 			z.Config{Algorithms: lz4Bit | zstdBit, Distance: z.MaxDistance, PClusterBlocks: 16, WindowLog: 19}, 10, "Linux 6.10 and later"},
+		{"two windows", &zstd, &narrow, false, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: zstdBit, WindowLog: 19}, 10, "Linux 6.10 and later"},
 		{"zstd is hidden", &zstd, &lz4, true, disk.IncompatLZ4 | disk.IncompatCompression, z.Config{Algorithms: lz4Bit, Distance: z.MaxDistance, PClusterBlocks: 16}, 10, ""},
 		{"all is hidden", &zstd, nil, true, 0, z.Config{}, 10, ""},
 		{"encoded", &deflate, &zstd, false, disk.IncompatLZ4 | disk.IncompatCompression | disk.Incompat48Bit,
@@ -373,5 +375,42 @@ func TestMergeStops(t *testing.T) {
 	}
 	if err != stopped || n != stopEvery {
 		t.Errorf("%v after %d extents", err, n)
+	}
+}
+
+// The records of compression come before a table that just fits into the first block, and one
+// that does not.
+func TestManyCompressedDevices(t *testing.T) {
+	one := build(t, Options{Layer: true, Compression: &Compression{Method: Method{Algorithm: z.LZ4}}}, dir("."), file("a", words(20000)))
+	for _, n := range []int{21, 22, 23} {
+		var layers []merge.Layer
+		for i := range n {
+			layers = append(layers, merge.Layer{Name: fmt.Sprint(i), Image: open(t, one)})
+		}
+		b := fsmeta(t, Options{}, layers...)
+		if err := verifyBytes(b); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+		kernelWays(t, layers, func(how, at string) {
+			if b, err := os.ReadFile(at + "/a"); err != nil || !bytes.Equal(b, words(20000)) {
+				t.Errorf("%d, %s: %v", n, how, err)
+			}
+		})
+	}
+}
+
+// Parts of clusters need Linux 6.1, which the superblock says; an old distance of 0 is the
+// longest one.
+func TestLowerFeatures(t *testing.T) {
+	files := lowerFiles{bs: 4096}
+	files.use(&z.Usage{Algorithms: 1 << z.LZ4, Largest: 4096, Partial: true}, z.Config{Algorithms: 1 << z.LZ4})
+	files.use(&z.Usage{Algorithms: 1 << z.LZ4, Largest: 4096}, z.Config{Algorithms: 1 << z.LZ4, Distance: 7})
+	var super disk.Superblock
+	files.describe(&super, nil)
+	if super.Incompat != disk.IncompatLZ4|disk.IncompatFragments || super.Algorithms != z.MaxDistance {
+		t.Errorf("features %#x, distance %d", super.Incompat, super.Algorithms)
+	}
+	if !strings.Contains(files.needs(4096), "Linux 6.1 and later") {
+		t.Error(files.needs(4096))
 	}
 }

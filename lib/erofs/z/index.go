@@ -51,6 +51,9 @@ func (l *blockLister) add(x *Extent, kind uint8) error {
 		return fmt.Errorf("%w: two begin in block %d", ErrNoIndex, first)
 	}
 	l.next = max(headAfter(x, l.size, l.bs), first+1)
+	if x.Size > l.bs && l.next == first+1 && l.endsAfter(x, l.next) {
+		l.next++ // the last block has to say how long the cluster is
+	}
 	head := indexEntry{kind: kind, off: uint16(x.Off % l.bs), partial: x.Partial, block: uint32(x.Pos / l.bs), blocks: uint16(x.Size / l.bs)}
 	l.fn(head)
 	for b := first + 1; b < l.next; b++ {
@@ -59,6 +62,11 @@ func (l *blockLister) add(x *Extent, kind uint8) error {
 	l.address = (x.Pos + x.Size) / l.bs
 	l.end = x.End()
 	return nil
+}
+
+// endsAfter reports whether x is the end of the file, some of it in the given block.
+func (l *blockLister) endsAfter(x *Extent, block int64) bool {
+	return x.End() == l.size && l.size > block*l.bs
 }
 
 // finish lists the end of the file.

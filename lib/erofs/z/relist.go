@@ -287,12 +287,12 @@ func (w *relistWriter) writeIndex(xs iter.Seq2[Extent, error], at, shift, size, 
 
 // check returns an error unless x can be the next extent of l.
 func (w *relistWriter) check(x *Extent, l *blockLister) error {
-	switch blocks := x.Size / l.bs; {
+	switch blocks, next := x.Size/l.bs, x.Off/l.bs+1; {
 	case x.Off != l.end || x.Len <= 0 || x.Len > l.size-l.end:
 		return fmt.Errorf("%w: %d+%d in a file of %d bytes follows byte %d", ErrNoIndex, x.Off, x.Len, l.size, l.end)
 	case x.Exact || blocks <= 0 || blocks >= blockCount || (x.Size|x.Pos)%l.bs != 0 || x.Pos/l.bs >= 1<<32:
 		return fmt.Errorf("%w: byte %d is not in whole blocks: %d+%d", ErrNoIndex, x.Off, x.Pos, x.Size)
-	case blocks > 1 && headAfter(x, l.size, l.bs) <= x.Off/l.bs+1:
+	case blocks > 1 && headAfter(x, l.size, l.bs) <= next && !l.endsAfter(x, next):
 		return fmt.Errorf("%w: cluster of %d blocks for %d bytes at %d", ErrNoIndex, blocks, x.Len, x.Off)
 	}
 	return nil

@@ -90,6 +90,10 @@ func TestRelisting(t *testing.T) {
 			Header{Index: Full, Advise: AdviseBig1}, Usage{Algorithms: 1 << LZ4, Largest: 2 * bs, Big: true, Partial: true}},
 		{"partial, a cluster longer than its content", Header{Index: Full}, []Extent{with(x(0, 9000, bs, 14*bs, LZ4), partial)},
 			Header{Index: Full, Advise: AdviseBig1}, Usage{Algorithms: 1 << LZ4, Largest: 14 * bs, Big: true, Partial: true}},
+		{"partial, two blocks at the end", Header{Index: Full}, []Extent{x(0, 5000, bs, bs, LZ4), with(x(5000, 4000, 2*bs, 2*bs, LZ4), partial)},
+			Header{Index: Full, Advise: AdviseBig1}, Usage{Algorithms: 1 << LZ4, Largest: 2 * bs, Big: true, Partial: true}},
+		{"two blocks at the end", Header{Index: Full}, []Extent{x(0, 5000, bs, bs, LZ4), x(5000, 4000, 2*bs, 2*bs, LZ4)},
+			Header{Index: Compact, Advise: AdvisePacks | AdviseBig1 | AdviseBig2}, Usage{Algorithms: 1 << LZ4, Largest: 2 * bs, Big: true}},
 		{"two algorithms", Header{Index: Full}, []Extent{x(0, 50000, bs, bs, LZ4), x(50000, 50000, 2*bs, 2*bs, Deflate), x(100000, 9000, 4*bs, bs, LZ4)},
 			Header{Index: Full, Advise: AdviseBig1 | AdviseBig2, Head2: Deflate}, Usage{Algorithms: 1<<LZ4 | 1<<Deflate, Largest: bs, Big: true}},
 		{"raw clusters of several blocks", Header{Index: Full}, []Extent{x(0, 50000, 9*bs, bs, Deflate), x(50000, 3*bs, bs, 3*bs, Raw), x(50000+3*bs, 9000, 4*bs, bs, Deflate)},
@@ -198,6 +202,7 @@ func TestRelistingRefuses(t *testing.T) {
 	for _, xs := range [][]Extent{
 		nil, with(func(x *Extent) { x.Len++ }), with(func(x *Extent) { x.Len-- }), with(func(x *Extent) { x.Off = 1 }), with(func(x *Extent) { x.Pos++ }),
 		with(func(x *Extent) { x.Size = 0 }), with(func(x *Extent) { x.Exact = true }), with(func(x *Extent) { x.Pos = 1 << 44 }), with(func(x *Extent) { x.Size = blockCount * bs }),
+		{{Len: 4096, Pos: bs, Size: 2 * bs, Algorithm: LZ4}, {Off: 4096, Len: 4904, Pos: bs, Size: bs, Algorithm: LZ4}},
 	} {
 		if err := list.Write(yields(xs), 32, 0, 9000, bs, ignore); !errors.Is(err, ErrNoIndex) {
 			t.Errorf("%v: %v", xs, err)
