@@ -88,6 +88,9 @@ func eachCompression(t *testing.T, fn func(t *testing.T, opts Options)) {
 
 // The kernel reads what was added: pieces anywhere first, before it has read more, then all.
 func TestKernelReadsCompressed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	es := compressible()
 	eachCompression(t, func(t *testing.T, opts Options) {
 		image := write(t, opts, es...).Name()
@@ -131,6 +134,9 @@ func readSomewhere(root string, es []tree.Entry) error {
 }
 
 func TestFsckReadsCompressed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	for _, c := range []Compression{{Method: Method{Algorithm: z.LZ4}}, {Method: Method{z.LZ4, 9}, PCluster: 4096}} { // Debian's 1.5 has LZ4 alone
 		name := write(t, Options{Compression: &c}, compressible()...).Name()
 		if out, err := reftest.Try(t, "fsck.erofs", "--extract", name); err != nil || strings.Contains(out, "<E>") {
@@ -339,6 +345,9 @@ func TestCompressionOptions(t *testing.T) {
 
 // Images with other blocks, which the kernel here may not mount: full indexes among them.
 func TestCompressedBlockSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	for _, bs := range []int{512, 2048, 16384, 65536} {
 		for _, c := range someCompression()[:4] {
 			c.PCluster, c.Segment = max(c.PCluster, int64(bs)), 256<<10

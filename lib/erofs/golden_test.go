@@ -61,6 +61,9 @@ func TestGolden(t *testing.T) {
 const goldenFile = "testdata/golden.sha256"
 
 func TestGoldenImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	built := int64(1700000000)
 	var have strings.Builder
 	for _, c := range []struct {

@@ -59,6 +59,9 @@ func mixes(t *testing.T, bs int, fn func(t *testing.T, layers []merge.Layer)) {
 // What compressed layers come to is what they are in memory, whichever way the devices are
 // given, and the image can be verified.
 func TestMergeCompressed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	want := lines(t, merged(t, compressible(), upperOf(), stack()[1]).Source(tree.Flat))
 	for _, bs := range []int{512, 4096} {
 		mixes(t, bs, func(t *testing.T, layers []merge.Layer) {
@@ -93,6 +96,9 @@ func TestMergeCompressed(t *testing.T) {
 }
 
 func TestKernelMergedCompressed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	want := merged(t, compressible(), upperOf(), stack()[1])
 	var es []tree.Entry
 	for _, e := range list(t, want.Source(tree.Flat)) {
@@ -112,6 +118,9 @@ func TestKernelMergedCompressed(t *testing.T) {
 
 // The reference tool reads the contents, if they are in LZ4.
 func TestFsckMergedCompressed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
 	a, b := &Compression{Method: Method{Algorithm: z.LZ4}}, &Compression{Method: Method{z.LZ4, 9}, PCluster: 4096}
 	for _, stack := range [][2]*Compression{{a, b}, {nil, b}} {
 		layers := compressedStack(t, 4096, stack[0], stack[1])

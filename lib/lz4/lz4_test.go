@@ -121,6 +121,9 @@ func fill(t *testing.T, e *Encoder, size int, src []byte) (block []byte, taken i
 var levels = []int{1, 2, 9, 10, 12}
 
 func TestFill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, without goroutines")
+	}
 	for _, level := range levels {
 		e := NewEncoder(level)
 		for name, src := range contents() {
@@ -218,6 +221,9 @@ func copies(r *rand.Rand, n int) []byte {
 
 // TestReuse shows that what an Encoder did before changes no byte.
 func TestReuse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, without goroutines")
+	}
 	all := contents()
 	for _, level := range levels {
 		used := NewEncoder(level)

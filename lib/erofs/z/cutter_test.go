@@ -118,6 +118,9 @@ func everyEncoding(fn func(p Encoding)) {
 }
 
 func TestCut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, without goroutines")
+	}
 	words, random := text(1200<<10), noise(300<<10)
 	contents := map[string][]byte{
 		"zeros": make([]byte, 2<<20), "text": words, "noise": random,
