@@ -142,22 +142,25 @@ func (e *endpoint) expect(ctx context.Context, method, kind, id string, h http.H
 }
 
 // advise adds to the error for a refusal which credentials were refused, or that there were
-// none.
+// none. It changes a copy: requests that waited for one token have the same error.
 func (e *endpoint) advise(err error) error {
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
 		return err
 	}
-	if from := e.login.Origin(); from != "" && refused.Status == http.StatusUnauthorized {
-		refused.Err = fmt.Errorf("%w: the credentials %s were refused", refused.Err, from)
+	advised := *refused
+	if from := e.login.Origin(); err != error(refused) { // a server of tokens refused, whose error says enough
+		advised.Err = err
+	} else if from != "" && refused.Status == http.StatusUnauthorized {
+		advised.Err = fmt.Errorf("%w: the credentials %s were refused", advised.Err, from)
 	} else if from != "" {
-		refused.Err = fmt.Errorf("%w: with the credentials %s", refused.Err, from)
+		advised.Err = fmt.Errorf("%w: with the credentials %s", advised.Err, from)
 	}
 	if e.login.Anonymous() {
-		refused.Remedy, refused.Missing = LogIn, e.missing
-		refused.Missing.Host = e.host
+		advised.Remedy, advised.Missing = LogIn, e.missing
+		advised.Missing.Host = e.host
 	}
-	return err
+	return &advised
 }
 
 // Manifest is a manifest or an index as a registry sent it.
