@@ -93,6 +93,9 @@ func (c *cursor) headOf(off int64) (int64, error) {
 		if e, err = c.entry(i); err != nil || e.kind != nonhead {
 			return i, err
 		}
+		if c.isTooLong(off/c.cluster - i) {
+			return 0, unsupported("entry of byte %d is %d after its head", off, off/c.cluster-i)
+		}
 	}
 }
 
@@ -127,6 +130,9 @@ func (c *cursor) scan(i int64) (x Extent, next int64, err error) {
 		if next == hop {
 			hop += max(e.ahead, 1)
 		}
+		if c.isTooLong(next - i) {
+			return x, 0, unsupported("extent of entry %d has over %d bytes", i, MaxDecoded)
+		}
 	}
 	if end < c.size && hop > next {
 		return x, 0, corrupt("extent of entry %d reaches past entry %d", i, next)
@@ -138,6 +144,13 @@ func (c *cursor) scan(i int64) (x Extent, next int64, err error) {
 		return x, 0, corrupt("end of the file, %d bytes after the index, crosses a block boundary", x.Size)
 	}
 	return x, next, nil
+}
+
+// isTooLong reports whether an extent of so many entries, but for the first and the last, is
+// refused whatever else is in it. That bounds the work for each extent: inodes can have
+// indexes that overlap.
+func (c *cursor) isTooLong(entries int64) bool {
+	return c.h.Advise&AdviseFragment == 0 && entries > MaxDecoded/c.cluster+1
 }
 
 // place says where the extent x is stored, whose head is the entry i.
