@@ -331,7 +331,7 @@ func TestCompressionOptions(t *testing.T) {
 		change func(c *Compression)
 	}{
 		{"level", 0, func(c *Compression) { c.Level = 99 }}, {"cluster", 0, func(c *Compression) { c.PCluster = 5000 }},
-		{"cluster below a block", 16384, func(c *Compression) { c.PCluster = 8192 }}, {"segment", 0, func(c *Compression) { c.Segment = 100 << 10 }},
+		{"cluster below a block", 16384, func(c *Compression) { c.PCluster = 8192 }}, {"cluster of too many blocks", 512, func(c *Compression) { c.PCluster = 1 << 20 }}, {"segment", 0, func(c *Compression) { c.Segment = 100 << 10 }},
 		{"algorithm", 0, func(c *Compression) { c.Algorithm = z.LZMA }}, {"hint", 0, func(c *Compression) { c.Hints = []Hint{{"[", Method{Algorithm: z.Raw}}} }},
 	} {
 		o := valid
@@ -362,6 +362,24 @@ func TestCompressedBlockSizes(t *testing.T) {
 			if n := find(t, b, "text/1048577"); n.Layout != want {
 				t.Errorf("%s, blocks of %d: layout %d, want %d", c, bs, n.Layout, want)
 			}
+		}
+	}
+}
+
+// Linux mounts images whose clusters have more blocks than it has pages of that length.
+func TestKernelReadsShortBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
+	es := []tree.Entry{dir("."), file("text", words(6<<20))}
+	for _, c := range []struct {
+		bs      int
+		cluster int64
+		encoded bool
+	}{{512, 512 << 10, false}, {1024, 1 << 20, false}, {512, 1 << 20, true}} {
+		opts := Options{BlockSize: c.bs, Compression: &Compression{Method: Method{Algorithm: z.LZ4}, PCluster: c.cluster, Encoded: c.encoded}}
+		if err := compareMount(reftest.Mount(t, "erofs", write(t, opts, es...).Name(), ""), sourceOf(t, es)); err != nil {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
