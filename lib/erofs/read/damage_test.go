@@ -201,3 +201,21 @@ func TestInteropDamageOfOurs(t *testing.T) {
 	}
 	all.needAll(t)
 }
+
+// A stream of LZ4 of which only the beginning is wanted may end early, but not right behind the
+// length of a match that completes what is wanted.
+func TestInteropPartialLZ4(t *testing.T) {
+	reftest.NeedRoot(t)
+	es := []tree.Entry{dir("."), file("x", bytes.Repeat([]byte("abcd"), 2048))}
+	b := build(t, erofs.Options{Compression: &erofs.Compression{Method: erofs.Method{Algorithm: z.LZ4}, Encoded: true}, BlockSize: 4096}, es...)
+	dropChecksum(b)
+	var all judgement
+	for cut := range uint32(10) {
+		g := newTarget(t, b, "x", 1)
+		g.word(func(v uint32) uint32 { return (v - cut) | 1<<27 })
+		inode := g.b[find(t, b, "x").Off:]
+		binary.LittleEndian.PutUint32(inode[8:], 8192-5) // the match ends there
+		t.Run(fmt.Sprint(cut, " bytes less"), func(t *testing.T) { all.judge(t, g.b, "x") })
+	}
+	all.needAll(t)
+}
