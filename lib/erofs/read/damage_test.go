@@ -219,3 +219,107 @@ func TestInteropPartialLZ4(t *testing.T) {
 	}
 	all.needAll(t)
 }
+
+// randomBlock is a block of LZ4 of size bytes that holds about n, or something like one.
+func randomBlock(r *rand.Rand, size, n int) []byte {
+	var b []byte
+	more := func(v int) {
+		if v >= 15 {
+			b = append(b, byte(v-15))
+		}
+	}
+	for done := 0; len(b) < size-1; {
+		literals, match := r.Intn(4), r.Intn(6)
+		if r.Intn(4) == 0 {
+			literals = r.Intn(20)
+		}
+		if r.Intn(4) == 0 {
+			match = r.Intn(40)
+		}
+		room := size - len(b) - 1
+		last := literals >= room-3 || done+literals >= n-12 && r.Intn(2) == 0
+		if last {
+			literals = room
+			if literals >= 15 {
+				literals--
+			}
+			match = r.Intn(2) * r.Intn(16)
+		}
+		b = append(b, byte(min(literals, 15)<<4|min(match, 15)))
+		more(literals)
+		for range literals {
+			b = append(b, byte('a'+r.Intn(26)))
+		}
+		if done += literals; last {
+			break
+		}
+		b = append(b, byte(1+r.Intn(max(done, 1))), 0)
+		more(match)
+		done += match + 4
+	}
+	b = append(b, make([]byte, size)...)[:size]
+	if r.Intn(3) == 0 {
+		b[r.Intn(size)] ^= 1 << r.Intn(8)
+	}
+	if b[0] == 0 {
+		b[0] = 0x10
+	}
+	return b
+}
+
+// Blocks of LZ4 near what Linux decodes, of all of which or of whose beginning a file consists.
+func TestInteropBlocks(t *testing.T) {
+	reftest.NeedRoot(t)
+	const files = 400
+	r := rand.New(rand.NewSource(11))
+	es := []tree.Entry{dir(".")}
+	var paths []string
+	for i := range files {
+		paths = append(paths, fmt.Sprint(i))
+		es = append(es, file(paths[i], bytes.Repeat([]byte(fmt.Sprintf("%04d", i)), 2048)))
+	}
+	b := build(t, erofs.Options{Compression: &erofs.Compression{Method: erofs.Method{Algorithm: z.LZ4}, Encoded: true}, BlockSize: 4096}, es...)
+	dropChecksum(b)
+	for range max(1, damageCount(t)/4) {
+		var all judgement
+		img := bytes.Clone(b)
+		for _, path := range paths {
+			g := newTarget(t, b, path, 1)
+			g.b = img
+			x := g.clusters[0]
+			size := 3 + r.Intn(int(x.Size)-3)
+			n := size + r.Intn(60)
+			copy(img[x.Pos:], randomBlock(r, size, n))
+			partial := uint32(r.Intn(2)) << 27
+			g.word(func(v uint32) uint32 { return v&^(1<<21-1) | uint32(size) | partial })
+			if r.Intn(3) > 0 { // the length that makes it valid, if there is one
+				n = lz4Length(img[x.Pos:][:size]) - r.Intn(2)*int(partial>>27)*r.Intn(8)
+			}
+			binary.LittleEndian.PutUint32(img[find(t, b, path).Off+8:], uint32(max(n, 1)))
+		}
+		all.judge(t, img, paths...)
+		all.needAll(t)
+	}
+}
+
+// lz4Length is how many bytes a block seems to hold.
+func lz4Length(b []byte) (n int) {
+	length := func(v int) int {
+		for more := v == 15; more && len(b) > 0; b = b[1:] {
+			v, more = v+int(b[0]), b[0] == 255
+		}
+		return v
+	}
+	for len(b) > 0 {
+		token := int(b[0])
+		b = b[1:]
+		literals := length(token >> 4)
+		n += literals
+		if b = b[min(literals, len(b)):]; len(b) < 2 {
+			return n
+		}
+		b = b[2:]
+		n += length(token&15) + 4
+	}
+	return n
+}
