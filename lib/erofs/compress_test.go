@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ocipipe/lib/erofs/disk"
@@ -291,6 +292,48 @@ func TestCompressedFailures(t *testing.T) {
 	if err := w.Close(); err != full {
 		t.Errorf("stopped: %v", err)
 	}
+}
+
+// cancelling is an output whose first write cancels the writer, and that counts the others.
+type cancelling struct {
+	image
+	cancel context.CancelCauseFunc
+	writes atomic.Int32
+}
+
+func (c *cancelling) WriteAt(p []byte, off int64) (int, error) {
+	c.writes.Add(1)
+	c.cancel(io.ErrClosedPipe)
+	return c.image.WriteAt(p, off)
+}
+
+// Zeros wait until other bytes come, and then they may be many.
+func TestManyZerosStop(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	out := &cancelling{cancel: cancel}
+	w, err := NewWriter(ctx, out, Options{Compression: &Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 4096, Segment: 64 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := with(file("a", nil), func(e *tree.Entry) { e.Content, e.Size = zerosAnd{512 << 20}, 512<<20+1 })
+	if err := w.Add(&e); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("stopped: %v", err)
+	}
+	w.Abort(nil)
+	if n := out.writes.Load(); n == 0 || n > 8 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+// zerosAnd are some zeros and a byte.
+type zerosAnd struct{ zeros int64 }
+
+func (c zerosAnd) WriteTo(w io.Writer) (int64, error) {
+	n, err := zeroContent(c.zeros).WriteTo(w)
+	if err == nil {
+		_, err = w.Write([]byte("y"))
+	}
+	return n + 1, err
 }
 
 // A writer that has failed does not wait until all that was begun is compressed.
