@@ -24,9 +24,10 @@ const (
 
 // Decode decodes the block src, which must be used up and yield exactly len(dst) bytes. It
 // refuses, with an error that wraps [ErrCorrupt], all that LZ4_decompress_safe refuses for
-// an output of len(dst) bytes, blocks that break the rules of the end among them, and
-// besides that the offset 0, which has no meaning. After an error the content of dst is
-// undefined. Decode writes nowhere else and allocates nothing unless it fails.
+// an output of len(dst) bytes, blocks that break the rules of the end among them. Besides that
+// it refuses the offset 0, which has no meaning, and ends against the rules that wide copies of
+// liblz4 let pass. After an error the content of dst is undefined. Decode writes nowhere else
+// and allocates nothing unless it fails.
 func Decode(dst, src []byte) error {
 	if len(dst) == 0 {
 		if len(src) != 1 || src[0] != 0 {
