@@ -240,6 +240,23 @@ func TestCompressedFeatures(t *testing.T) {
 	}
 }
 
+// The superblock says in how many blocks a cluster can be, and Linux makes room for no more.
+func TestClusterBlocks(t *testing.T) {
+	for _, c := range []struct {
+		n, bs int64
+		exact bool
+		want  uint16
+	}{
+		{65536, 4096, false, 16}, {1 << 20, 4096, false, 256}, {1 << 20, 1024, false, 256}, {65536, 65536, false, 1},
+		{1, 4096, true, 1}, {2, 4096, true, 2}, {65535, 4096, true, 17}, {65536, 4096, true, 17}, {65537, 4096, true, 17}, {65538, 4096, true, 18},
+		{1<<20 - 4095, 4096, true, 256}, {1 << 20, 4096, true, 256}, {1 << 19, 512, true, 256},
+	} {
+		if n := clusterBlocks(c.n, c.bs, c.exact); n != c.want {
+			t.Errorf("%d bytes, blocks of %d, exact %v: %d, want %d", c.n, c.bs, c.exact, n, c.want)
+		}
+	}
+}
+
 // Compressed files in blocks of less than 4096 bytes need a later kernel than plain ones.
 func TestCompressedNeeds(t *testing.T) {
 	for _, c := range []struct {
@@ -405,6 +422,22 @@ func TestCompressedBlockSizes(t *testing.T) {
 			if n := find(t, b, "text/1048577"); n.Layout != want {
 				t.Errorf("%s, blocks of %d: layout %d, want %d", c, bs, n.Layout, want)
 			}
+		}
+	}
+}
+
+// Linux reads the longest clusters of encoded extents, wherever in a page they begin.
+func TestKernelReadsLongestExact(t *testing.T) {
+	content := words(20000)
+	for i := range 5 {
+		content = join(content, bytes.Repeat([]byte("q"), 4000+i*300), noise(1<<20-4000-i*300))
+	}
+	es := []tree.Entry{dir("."), file("a", content)}
+	for _, c := range []Method{{Algorithm: z.LZ4}, {z.LZ4, 2}, {z.Zstd, 1}, {z.Deflate, 1}} {
+		opts := Options{Compression: &Compression{Method: c, PCluster: 1 << 20, Encoded: true}}
+		image := write(t, opts, es...).Name()
+		if err := compareMount(reftest.Mount(t, "erofs", image, ""), sourceOf(t, es)); err != nil {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
