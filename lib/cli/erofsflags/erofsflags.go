@@ -12,9 +12,9 @@ import (
 // Compression are the flags about the compression of contents.
 type Compression struct {
 	Compress string `name:"compress" short:"z" placeholder:"ALG[,LEVEL]" group:"Compression" help:"Compress contents: lz4, lz4hc, zstd, deflate or none (default)."`
-	PCluster int64  `name:"pcluster" type:"size" placeholder:"SIZE" group:"Compression" help:"Most bytes of a cluster, 4K to 1M (default 64K)."`
+	PCluster int64  `name:"pcluster" type:"size" placeholder:"SIZE" group:"Compression" help:"Size of a cluster, 4K to 1M (default 64K)."`
 	Extents  string `enum:",index,encoded" default:"" placeholder:"index|encoded" group:"Compression" help:"How extents are listed (default index)."`
-	Hints    string `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of a pattern and ALG[,LEVEL], for some of the files."`
+	Hints    string `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of PATTERN ALG[,LEVEL], for some files."`
 }
 
 // Given names a flag that was given, or is empty.
