@@ -13,7 +13,7 @@ var manual = (cli.Manual{
 	Name:    "oci-materialize",
 	Summary: "Make all that a virtual machine needs of an image, in a cache, and print where it is.",
 	Network: true,
-	Needs:   "Linux 6.4 mounts the disk of layers, 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. ext4 and the upper disk need Linux 4.x. --compress: see tree2erofs.",
+	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. An ext4 image and the upper disk need Linux 4.x. For --compress see tree2erofs.",
 	Description: `It does in one process what oci-fetch, tar2tree, tree2erofs, tree2ext4, mkext4upper and wrap-vmdk do in a pipeline, and makes the same bytes. Layers are fetched, verified, unpacked and converted at the same time, each while it still arrives.
 
 All of it lies in a cache. The image of a layer is kept under its diff-id, so images share it. What the cache has is not made again: a call that finds everything takes a few milliseconds. Several processes may use the cache at once; what two of them want is made once, and one that is killed leaves nothing that stops the others.

@@ -11,10 +11,10 @@ import (
 
 // Compression are the flags about the compression of contents.
 type Compression struct {
-	Compress string `name:"compress" short:"z" placeholder:"ALG[,LEVEL]" group:"Compression" help:"Compress contents: lz4, lz4hc, zstd, deflate or none (default)."`
-	PCluster int64  `name:"pcluster" type:"size" placeholder:"SIZE" group:"Compression" help:"Size of a cluster, 4K to 1M (default 64K)."`
-	Extents  string `enum:",index,encoded" default:"" placeholder:"index|encoded" group:"Compression" help:"How extents are listed (default index)."`
-	Hints    string `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of PATTERN ALG[,LEVEL], for some files."`
+	Compress string    `name:"compress" short:"z" placeholder:"ALG[,LEVEL]" group:"Compression" help:"lz4, lz4hc, zstd, deflate or none (default)."`
+	PCluster *cli.Size `name:"pcluster" placeholder:"SIZE" group:"Compression" help:"Size of a cluster, 4K to 1M (default 64K)."`
+	Extents  string    `enum:",index,encoded" default:"" placeholder:"index|encoded" group:"Compression" help:"How extents are listed (default index)."`
+	Hints    string    `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of PATTERN ALG[,LEVEL], for some files."`
 }
 
 // Given names a flag that was given, or is empty.
@@ -24,7 +24,7 @@ func (c *Compression) Given() string {
 		return "--compress"
 	case c.Hints != "":
 		return "--compress-hints"
-	case c.PCluster != 0:
+	case c.PCluster != nil:
 		return "--pcluster"
 	case c.Extents != "":
 		return "--extents"
@@ -35,12 +35,17 @@ func (c *Compression) Given() string {
 // Options returns what the flags say, or nil if nothing is compressed. It reads the hints.
 func (c *Compression) Options(env *cli.Env) (*erofs.Compression, error) {
 	out := &erofs.Compression{
-		Method: erofs.Method{Algorithm: z.Raw}, PCluster: c.PCluster, Encoded: c.Extents == "encoded", Workers: runtime.GOMAXPROCS(0),
+		Method: erofs.Method{Algorithm: z.Raw}, Encoded: c.Extents == "encoded", Workers: runtime.GOMAXPROCS(0),
 	}
 	var err error
 	if c.Compress != "" {
 		if out.Method, err = erofs.ParseMethod(c.Compress); err != nil {
 			return nil, cli.Usage("--compress: %v", err)
+		}
+	}
+	if c.PCluster != nil {
+		if out.PCluster = int64(*c.PCluster); out.PCluster == 0 { // the usual size of the library
+			return nil, cli.Usage("--pcluster: a cluster of 0 bytes holds nothing")
 		}
 	}
 	if c.Hints != "" {

@@ -72,6 +72,7 @@ func TestRefused(t *testing.T) {
 		"-z none --extents encoded":       "--extents is about compressed files",
 		"-z zstd,99":                      "the levels of zstd are 1 to 22",
 		"-z gzip":                         "is not an algorithm",
+		"-z lz4 --pcluster 0":             "0 bytes holds nothing",
 		"-z lz4 --extents all":            "--extents",
 		"-z lz4 --compress-hints -":       "tool: line 1: ",
 		"-z lz4 --compress-hints /none/x": "/none/x: directory /none: no such file",
