@@ -347,7 +347,7 @@ compressible_image() {
 	tar -C files --sort=name --mtime=@1700000000 -cf two.tar ./seq ./.wh.random
 	mkdir -p "$1/blobs/sha256"
 	echo '{"imageLayoutVersion":"1.0.0"}' >"$1/oci-layout"
-	local layers='[]' f d
+	local list='[]' f d
 	add() { # FILE TYPE: its descriptor
 		d=$(sha256sum <"$1" | cut -d' ' -f1)
 		cp "$1" "$image/blobs/sha256/$d"
@@ -355,10 +355,10 @@ compressible_image() {
 	}
 	image=$1
 	for f in one.tar two.tar; do
-		layers=$(jq -c --argjson l "$(add $f layer.v1.tar)" '. + [$l]' <<<"$layers")
+		list=$(jq -c --argjson l "$(add $f layer.v1.tar)" '. + [$l]' <<<"$list")
 	done
-	jq -nc --argjson l "$layers" '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$l[].digest]}}' >config
-	jq -nc --argjson c "$(add config config.v1+json)" --argjson l "$layers" '{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $c, layers: $l}' >manifest
+	jq -nc --argjson l "$list" '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$l[].digest]}}' >config
+	jq -nc --argjson c "$(add config config.v1+json)" --argjson l "$list" '{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $c, layers: $l}' >manifest
 	jq -nc --argjson m "$(add manifest manifest.v1+json)" '{schemaVersion: 2, manifests: [$m + {annotations: {"org.opencontainers.image.ref.name": "x"}}]}' >"$1/index.json"
 }
 
@@ -442,7 +442,7 @@ compressible_image() {
 		run --separate-stderr oci-materialize --target all -z $z oci:small:x
 		assert_ok
 		[ "$(field .hit)" = true ] || show "not a hit"
-		for f in $z.*; do
+		for f in "$z".*; do
 			[ "$(jq -c '[.layers[].uuid, .fsmeta.digest, .flat.digest]' "$f")" = "$(field '[.layers[].uuid, .fsmeta.digest, .flat.digest] | tojson')" ] || fail "$f differs"
 		done
 	done
