@@ -20,6 +20,7 @@ type blobBars struct {
 }
 
 func showBlobs(p *cli.Progress) func(push.Event) {
+	p.Own()
 	b := &blobBars{show: p, bars: map[digest.Digest]*cli.Bar{}}
 	return b.event
 }
