@@ -160,6 +160,11 @@ func (x *exchange) cut(how string) {
 	if f, ok := x.w.(http.Flusher); ok && x.rule.Break != "drop" {
 		f.Flush()
 	}
+	x.leave(how)
+}
+
+// leave is cut without an answer.
+func (x *exchange) leave(how string) {
 	if how == "stall" {
 		<-x.r.Context().Done()
 		return

@@ -153,7 +153,7 @@ func (s *Server) receive(x *exchange, u *upload) bool {
 	buf := make([]byte, 32<<10)
 	for got := int64(0); ; {
 		if x.rule.Break != "" && got >= x.rule.At {
-			x.cut(x.rule.Break)
+			x.leave(x.rule.Break)
 			return false
 		}
 		n := int64(len(buf))
@@ -169,7 +169,7 @@ func (s *Server) receive(x *exchange, u *upload) bool {
 		s.count(func(c *counters) { c.Received += int64(m) })
 		if err == io.EOF && (x.rule.Break == "" || got >= x.rule.At) {
 			if x.rule.Break != "" {
-				x.cut(x.rule.Break)
+				x.leave(x.rule.Break)
 				return false
 			}
 			return true
