@@ -85,14 +85,17 @@ func (s *Server) uploading(x *exchange, repo, id string) {
 		return
 	}
 	s.mu.Lock()
-	u := s.uploads[id]
+	u, newest, have := s.uploads[id], 0, 0
+	if u != nil {
+		newest, have = u.state, len(u.data)
+	}
 	s.mu.Unlock()
 	state, _ := strconv.Atoi(x.r.URL.Query().Get("_state"))
 	writes := x.r.Method == http.MethodPatch || x.r.Method == http.MethodPut
 	switch {
 	case u == nil || u.repo != repo:
 		refuse(x.w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
-	case writes && state != u.state:
+	case writes && state != newest:
 		refuse(x.w, http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "state is out of date")
 	case x.r.Method == http.MethodGet:
 		s.answerUpload(x, id, u, http.StatusNoContent)
@@ -100,7 +103,7 @@ func (s *Server) uploading(x *exchange, repo, id string) {
 		s.endUpload(id)
 		x.w.WriteHeader(http.StatusNoContent)
 	case x.r.Method == http.MethodPatch:
-		if at := x.r.Header.Get("Content-Range"); at != "" && !strings.HasPrefix(at, fmt.Sprintf("%d-", len(u.data))) {
+		if at := x.r.Header.Get("Content-Range"); at != "" && !strings.HasPrefix(at, fmt.Sprintf("%d-", have)) {
 			s.answerUpload(x, id, u, http.StatusRequestedRangeNotSatisfiable)
 		} else if s.receive(x, u) {
 			s.answerUpload(x, id, u, http.StatusAccepted)
@@ -140,10 +143,13 @@ func (s *Server) endUpload(id string) {
 // answerUpload says how much of an upload has come, in the way of docker's registry: 0-0 for
 // nothing.
 func (s *Server) answerUpload(x *exchange, id string, u *upload, code int) {
+	s.mu.Lock()
 	u.state++
+	state, have := u.state, len(u.data)
+	s.mu.Unlock()
 	h := x.w.Header()
-	h.Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s?_state=%d", u.repo, id, u.state))
-	h.Set("Range", fmt.Sprintf("0-%d", max(len(u.data)-1, 0)))
+	h.Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s?_state=%d", u.repo, id, state))
+	h.Set("Range", fmt.Sprintf("0-%d", max(have-1, 0)))
 	h.Set("Docker-Upload-UUID", id)
 	x.w.WriteHeader(code)
 }
@@ -165,7 +171,9 @@ func (s *Server) receive(x *exchange, u *upload) bool {
 		}
 		m, err := x.r.Body.Read(buf[:n])
 		got += int64(m)
+		s.mu.Lock()
 		u.data = append(u.data, buf[:m]...)
+		s.mu.Unlock()
 		s.count(func(c *counters) { c.Received += int64(m) })
 		if err == io.EOF && (x.rule.Break == "" || got >= x.rule.At) {
 			if x.rule.Break != "" {
