@@ -34,6 +34,7 @@ Without a tag in the name, and without --tag, the tag is latest. With NAME@DIGES
 		"mount-from":    "It is [REGISTRY/]NAME. A registry that does not allow it gets the layers.",
 		"chunk-size":    "Chunks get smaller by themselves if the registry, or a proxy before it, refuses them as too large.",
 		"allow-foreign": "Such layers have URLs in the manifest, and a media type of their own. Without this flag they stay where they are.",
+		"output":        "It gets the line with the digest: NAME@DIGEST.",
 		"tmpdir":        "Without this flag it is $TMPDIR. An archive from a pipe is kept there while it is pushed.",
 	},
 	Examples: []cli.Example{

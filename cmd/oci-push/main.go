@@ -32,6 +32,7 @@ type tool struct {
 	AllowForeign bool     `group:"Upload" help:"Upload layers that are not distributed with images, too."`
 
 	registryflags.Access
+	cli.TextOutput
 	cli.Temp
 	imageflags.Limits
 }
@@ -67,7 +68,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	out, err := env.Stream("", cli.Text)
+	out, err := env.Stream(t.TextOutput.Path, cli.Text)
 	if err != nil {
 		return err
 	}

@@ -570,3 +570,16 @@ func TestSibling(t *testing.T) {
 		}
 	}
 }
+
+// TestPutManifestTokens: a token that has expired is renewed, and the manifest is sent again.
+func TestPutManifestTokens(t *testing.T) {
+	m := Manifest{Data: []byte(`{"schemaVersion":2,"manifests":[]}`), MediaType: "application/vnd.oci.image.index.v1+json"}
+	s, to, w := startPush(t, fake.Behaviour{Auth: "bearer", TokenLife: fake.Duration(100 * time.Millisecond)}, Options{})
+	for range 3 {
+		must(t, to.PutManifest(ctx, "v1", m, digest.FromBytes(m.Data), nil))
+		time.Sleep(150 * time.Millisecond)
+	}
+	if s.Stats().Expired != 2 || len(w.list) > 0 {
+		t.Errorf("%d tokens have expired, %d waits", s.Stats().Expired, len(w.list))
+	}
+}
