@@ -68,7 +68,7 @@ type upload struct {
 	forms    []int // the one in use, and those to try after it
 	mounts   []string
 	mounted  string
-	restarts int // how often bytes were sent for nothing
+	restarts int // how often bytes were sent for nothing, in this form
 	lost     int // sessions that the registry has forgotten
 	done     bool
 }
@@ -225,9 +225,15 @@ func (u *upload) patch() error {
 	if err := u.follow(r); err != nil {
 		return err
 	}
+	if sent := u.src.sentMost(); sent < end {
+		return &Error{Err: fmt.Errorf("%w: it says that it has taken %d bytes, %d were sent", errLies, end, sent)}
+	}
 	if have, ok := uploaded(r.Header.Get("Range"), u.off); ok && have != end {
 		if have < u.off || have > end {
 			return &Error{Err: fmt.Errorf("%w: it says that it has %d bytes, %d were sent", errLies, have, end)}
+		}
+		if u.restarts++; u.restarts > u.mayRestart() {
+			return &Error{Err: fmt.Errorf("%w: it takes only parts of what is sent", errLies)}
 		}
 		if end = have; end == u.off {
 			return &Error{Err: errors.New("registry: it took none of the bytes"), retry: true}
@@ -299,6 +305,9 @@ func (u *upload) commit(n int64) error {
 	login.Drain(r.Response)
 	if err := r.checkDigest(u.b.Digest, nil); err != nil {
 		return err
+	}
+	if sent := u.src.sentMost(); sent < u.b.Size {
+		return &Error{Err: fmt.Errorf("%w: it says that it has the blob, %d bytes were sent", errLies, sent)}
 	}
 	if r.StatusCode != http.StatusCreated || r.Header.Get("Docker-Content-Digest") != u.b.Digest.String() {
 		has, err := u.t.hasBlob(u.ctx, u.b)
@@ -440,7 +449,7 @@ func (u *upload) otherForm(cause error) error {
 		return cause
 	}
 	u.forms = u.forms[1:]
-	u.lost = 0
+	u.lost, u.restarts = 0, 0
 	return u.restart(nil)
 }
 

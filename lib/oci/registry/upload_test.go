@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/reftest"
 	fake "ocipipe/lib/reftest/registry"
 )
 
@@ -582,4 +583,69 @@ func TestPutManifestTokens(t *testing.T) {
 	if s.Stats().Expired != 2 || len(w.list) > 0 {
 		t.Errorf("%d tokens have expired, %d waits", s.Stats().Expired, len(w.list))
 	}
+}
+
+// TestUploadUnread: a registry that says that it has taken what it has not read is not
+// believed.
+func TestUploadUnread(t *testing.T) {
+	b := data(40_000_000) // more than sockets hold
+	s, to, _ := startPush(t, fake.Behaviour{}, Options{})
+	var believed atomic.Bool
+	s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.Method {
+		case "PUT":
+			believed.Store(believed.Load() || r.ContentLength == 0)
+			w.Header().Set("Docker-Content-Digest", r.URL.Query().Get("digest"))
+			w.WriteHeader(201)
+		case "PATCH":
+			w.Header().Set("Range", fmt.Sprintf("0-%d", len(b)-1))
+			w.WriteHeader(202)
+		default:
+			return false
+		}
+		return true
+	})
+	if _, err := to.Upload(ctx, blobOf(b), Upload{Open: opener(b)}); !errors.Is(err, ErrProtocol) || believed.Load() {
+		t.Errorf("%v; an empty commit: %v", err, believed.Load())
+	}
+}
+
+// TestUploadNibbles: a registry that takes a little of each chunk does not make us send the
+// rest over and over.
+func TestUploadNibbles(t *testing.T) {
+	b := data(8_000_000)
+	s, to, _ := startPush(t, fake.Behaviour{}, Options{})
+	var sent, took atomic.Int64
+	s.Intercept(answering("PATCH", func(w http.ResponseWriter, r *http.Request) bool {
+		n, _ := io.Copy(io.Discard, r.Body)
+		sent.Add(n)
+		w.Header().Set("Range", fmt.Sprintf("0-%d", took.Add(20_000)-1))
+		w.WriteHeader(202)
+		return true
+	}))
+	_, err := to.Upload(ctx, blobOf(b), Upload{Open: opener(b)})
+	if n := sent.Load(); err != nil || n > 15*int64(len(b)) {
+		t.Errorf("%v, %d bytes sent", err, n)
+	}
+}
+
+// TestUploadLeaks: failures leave no goroutine and no connection behind.
+func TestUploadLeaks(t *testing.T) {
+	before := reftest.RunningNow(t)
+	b := data(20_000_000)
+	for _, rule := range []fake.Rule{{Match: "PATCH", Break: "stall", At: 1000}, {Match: "PATCH", Status: 413}, {Match: "PATCH", Break: "reset", At: 70_000}, {Match: "PUT", Status: 507}} {
+		s, err := fake.Start(fake.Config{})
+		must(t, err)
+		s.Behave(fake.Behaviour{Push: true, Rules: []fake.Rule{rule}})
+		c, err := New(Options{Timeout: 100 * time.Millisecond, Retries: -1})
+		must(t, err)
+		to, err := c.Target(parse(t, s.Host+"/r:v1"))
+		must(t, err)
+		if _, err := to.Upload(ctx, blobOf(b), Upload{Open: opener(b)}); err == nil {
+			t.Errorf("%+v: no error", rule)
+		}
+		c.Close()
+		s.Close()
+	}
+	before.Left(t)
 }

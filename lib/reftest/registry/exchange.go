@@ -166,7 +166,10 @@ func (x *exchange) cut(how string) {
 // leave is cut without an answer.
 func (x *exchange) leave(how string) {
 	if how == "stall" {
-		<-x.r.Context().Done()
+		select {
+		case <-x.r.Context().Done():
+		case <-x.s.closing: // a handler that leaves a body unread does not hear of the client
+		}
 		return
 	}
 	h, ok := x.w.(http.Hijacker)

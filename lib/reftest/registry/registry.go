@@ -35,7 +35,9 @@ type Server struct {
 	// Certs has the certificates that a client needs for TLS; nil without TLS.
 	Certs *Certs
 
-	stop []func() error
+	stop    []func() error
+	closing chan struct{}
+	close   sync.Once
 
 	mu        sync.Mutex
 	blobs     map[string]blob              // by digest
