@@ -649,3 +649,22 @@ func TestUploadLeaks(t *testing.T) {
 	}
 	before.Left(t)
 }
+
+// TestUploadStateLies: a registry that says that it has more than it was sent is not believed.
+func TestUploadStateLies(t *testing.T) {
+	b := data(5_000_000)
+	for _, says := range []string{"0-4999999", "0-99999999", "7-9"} {
+		s, to, _ := startPush(t, fake.Behaviour{Rules: []fake.Rule{{Match: "PATCH", Skip: 1, Times: 1, Status: 500}}}, Options{})
+		s.Intercept(answering("GET /v2/r"+session, func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Range", says)
+			w.WriteHeader(204)
+			return true
+		}))
+		if _, err := uploadOf(to, b); err != nil || !bytes.Equal(s.Content("r", digest.FromBytes(b).String()), b) {
+			t.Errorf("%s: %v", says, err)
+		}
+		if got := s.Stats().Requests["POST /v2/r/blobs/uploads/"]; got != 2 {
+			t.Errorf("%s: %d sessions", says, got)
+		}
+	}
+}
