@@ -1,6 +1,7 @@
 package push
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,15 @@ import (
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/names"
 )
+
+// destination is where an image goes.
+type destination struct {
+	ref    name.Reference
+	tags   []string
+	digest digest.Digest // that the image must have; "" is any
+}
+
+var errNotFile = errors.New("images are pushed to a registry: want [REGISTRY/]NAME[:TAG]")
 
 // Check returns an error if ref is not where images can be pushed, if one of tags is no tag,
 // or one of mounts no repository.

@@ -1,7 +1,6 @@
 package push
 
 import (
-	"fmt"
 	"time"
 
 	"ocipipe/lib/oci/manifest"
@@ -77,10 +76,4 @@ func (o Options) jobs() int {
 		return o.Jobs
 	}
 	return DefaultJobs
-}
-
-func (o Options) warn(format string, args ...any) {
-	if o.Registry.Warn != nil {
-		o.Registry.Warn(fmt.Sprintf(format, args...))
-	}
 }

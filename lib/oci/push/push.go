@@ -2,10 +2,8 @@ package push
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
@@ -191,12 +189,3 @@ func (p *pusher) retries(e Event) func(registry.Retry) {
 		p.opts.event(e)
 	}
 }
-
-// destination is where an image goes.
-type destination struct {
-	ref    name.Reference
-	tags   []string
-	digest digest.Digest // that the image must have; "" is any
-}
-
-var errNotFile = errors.New("images are pushed to a registry: want [REGISTRY/]NAME[:TAG]")
