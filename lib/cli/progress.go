@@ -54,6 +54,9 @@ const (
 // Progress returns the progress display of the tool. It is never nil.
 func (e *Env) Progress() *Progress { return e.progress }
 
+// Own says that the tool has bars of its own, if any: files are not watched.
+func (p *Progress) Own() { p.watch.off.Store(true) }
+
 // newProgress returns a Progress that draws on d, once in every. It shows nothing if d is
 // nil.
 func newProgress(d display, every time.Duration) *Progress {

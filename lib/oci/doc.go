@@ -12,8 +12,9 @@
 //	hosts       registries.conf and certs.d
 //	conn        connections
 //	login       credentials, and logging in
-//	registry    repositories of registries: manifests and blobs
+//	registry    repositories of registries: manifests and blobs, read and written
 //	pull        images by any reference, with a cache
+//	push        images to registries
 //	ocitest     images for tests
 //
 // An image is read from a [Source]. To read images from elsewhere, implement one and

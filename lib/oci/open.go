@@ -24,6 +24,15 @@ import (
 //
 // The end of ctx ends the opening, not the image; see Image.
 func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
+	path, sel, err := splitRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	return openPath(ctx, path, sel, opts)
+}
+
+// splitRef splits a reference to an image in a file.
+func splitRef(ref string) (path string, sel selector, err error) {
 	for _, scheme := range fileSchemes {
 		if rest, ok := strings.CutPrefix(ref, scheme); ok {
 			path, sel, err := splitPath(rest)
@@ -31,12 +40,12 @@ func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 				err = errors.New("names no file")
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", ref, err)
+				return "", sel, fmt.Errorf("%s: %w", ref, err)
 			}
-			return openPath(ctx, path, sel, opts)
+			return path, sel, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: not the name of a file: want oci:DIR, oci-archive:FILE or docker-archive:FILE", ref)
+	return "", sel, fmt.Errorf("%s: not the name of a file: want oci:DIR, oci-archive:FILE or docker-archive:FILE", ref)
 }
 
 // OpenPath opens the only image of a layout directory or an archive file.
@@ -54,18 +63,27 @@ func OpenArchive(ctx context.Context, r io.ReadCloser, opts Options) (*Image, er
 
 func openPath(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
 	img, err := openFile(ctx, path, sel, opts)
-	name := path
+	if err != nil {
+		return nil, nameFile(path, err)
+	}
+	img.Name = displayName(path)
+	return img, nil
+}
+
+// displayName returns the name of the file at path for messages.
+func displayName(path string) string {
 	if path == "-" {
-		name = "standard input"
+		return "standard input"
 	}
-	switch {
-	case err == nil:
-		img.Name = name
-		return img, nil
-	case errors.As(err, new(*os.PathError)): // it names a file already
-		return nil, err
+	return path
+}
+
+// nameFile adds the name of the file at path to err, unless err has it already.
+func nameFile(path string, err error) error {
+	if err == nil || errors.As(err, new(*os.PathError)) {
+		return err
 	}
-	return nil, fmt.Errorf("%s: %w", name, err)
+	return fmt.Errorf("%s: %w", displayName(path), err)
 }
 
 func openFile(ctx context.Context, path string, sel selector, opts Options) (*Image, error) {
@@ -90,10 +108,17 @@ func isDir(r io.Reader) bool {
 }
 
 func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
-	if !exists(string(d) + "/" + layout.Index) {
-		return nil, fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, layout.Index)
+	if err := checkLayoutDir(d); err != nil {
+		return nil, err
 	}
 	return openLayout(ctx, d, sel, opts)
+}
+
+func checkLayoutDir(d dir) error {
+	if !exists(string(d) + "/" + layout.Index) {
+		return fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, layout.Index)
+	}
+	return nil
 }
 
 // openReader opens an archive in place if r is a regular file, and otherwise through a
@@ -143,11 +168,9 @@ func inPlace(f *os.File) (io.ReaderAt, int64) {
 // openContent finds out what the archive holds. It uses an OCI index as soon as that
 // arrives, and anything else once the whole archive has arrived.
 func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*Image, error) {
-	isOCI, err := a.has(ctx, layout.Index)
-	if err != nil {
+	if isOCI, err := holdsLayout(ctx, a, sel); err != nil {
 		return nil, err
-	}
-	if isOCI || sel.digest != "" {
+	} else if isOCI {
 		return openLayout(ctx, a, sel, opts)
 	}
 	if ok, err := a.has(ctx, manifest.DockerList); err != nil || ok {
@@ -157,6 +180,13 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, manifest.DockerList)
 	}
 	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, layout.Index, manifest.DockerList)
+}
+
+// holdsLayout waits until it is known whether the archive holds an OCI layout, or sel can only
+// be in one.
+func holdsLayout(ctx context.Context, a *archive, sel selector) (bool, error) {
+	isOCI, err := a.has(ctx, layout.Index)
+	return isOCI || sel.digest != "", err
 }
 
 // IsArchiveName reports whether name, of an entry of a tar, says that the tar is an image

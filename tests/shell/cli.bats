@@ -1,7 +1,9 @@
 # What is the same in every tool.
 
 load helpers
+load registries
 setup() { common_setup; }
+teardown() { stop_registries; }
 
 tools() { basename -a "$BIN"/*; }
 
@@ -59,6 +61,8 @@ tools() { basename -a "$BIN"/*; }
 # inputs makes what the tools read; works TOOL are arguments with which it works.
 inputs() {
 	demo_image image
+	registries_setup
+	bad_registry -behave '{"Push": true}'
 	small_layer layer.tar
 	tar2tree layer.tar -o in.tree
 	tree2erofs in.tree -o in.erofs
@@ -68,6 +72,7 @@ inputs() {
 works() {
 	case $1 in
 	oci-fetch) echo oci:image:demo ;;
+	oci-push) echo "$reg/r:v1" image ;;
 	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
 	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;

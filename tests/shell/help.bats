@@ -1,7 +1,9 @@
 # What the tools say of themselves: --help, man pages, completion in shells.
 
 load helpers
+load registries
 setup() { common_setup; }
+teardown() { stop_registries; }
 
 tools() { basename -a "$BIN"/*; }
 
@@ -65,6 +67,11 @@ example_files() {
 	export OCIPIPE_CACHE=$PWD/cache
 	oci-materialize --as alpine oci:DIR:TAG >/dev/null
 	mkdir tools
+	export OCIPIPE_CACHE=$PWD/cache
+	registries_setup
+	bad_registry -behave '{"Push": true}'
+	# shellcheck disable=SC2016 # for later
+	printf '#!/bin/bash\nexec "%s/oci-push" "${@/#registry.example.com/%s}"\n' "$BIN" "$reg" >tools/oci-push
 	export OCIPIPE_CACHE=$PWD/cache
 	for tool in oci-fetch oci-materialize; do
 		# shellcheck disable=SC2016 # for later

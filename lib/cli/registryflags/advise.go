@@ -16,7 +16,6 @@ func (r *Registry) Advise(err error) string {
 		about   *pull.ReferenceError
 		mirror  *pull.MirrorError
 		foreign *oci.ForeignError
-		failed  *registry.Error
 	)
 	if errors.As(err, &about) {
 		if hint := adviseReference(about); hint != "" {
@@ -28,7 +27,14 @@ func (r *Registry) Advise(err error) string {
 		return "it came through the mirror " + strings.Join(mirror.Mirrors, ", ")
 	case errors.As(err, &foreign) && !r.AllowForeign:
 		return "--allow-foreign fetches it there"
-	case errors.As(err, &failed):
+	}
+	return r.Access.Advise(err)
+}
+
+// Advise returns a hint for err, of package registry, or "".
+func (a *Access) Advise(err error) string {
+	var failed *registry.Error
+	if errors.As(err, &failed) {
 		return adviseFailure(failed)
 	}
 	return ""

@@ -10,8 +10,8 @@ import (
 
 // authFiles returns the files that may have credentials. The first that has them for a host
 // counts.
-func (r *Registry) authFiles() ([]string, error) {
-	for _, named := range []struct{ by, file string }{{"--authfile", r.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
+func (a *Access) authFiles() ([]string, error) {
+	for _, named := range []struct{ by, file string }{{"--authfile", a.Authfile}, {"REGISTRY_AUTH_FILE", os.Getenv("REGISTRY_AUTH_FILE")}} {
 		if named.file == "" {
 			continue
 		}
@@ -47,8 +47,8 @@ func below(dir, name string) string {
 // configs returns the files and directories of registries.conf; later ones override earlier
 // ones. A user's file replaces the system's file and directory. A file that a flag or the
 // environment names replaces all.
-func (r *Registry) configs() ([]string, error) {
-	for _, f := range []string{r.RegistriesConf, os.Getenv("CONTAINERS_REGISTRIES_CONF")} {
+func (a *Access) configs() ([]string, error) {
+	for _, f := range []string{a.RegistriesConf, os.Getenv("CONTAINERS_REGISTRIES_CONF")} {
 		if f != "" {
 			_, err := os.Stat(f)
 			return []string{f}, err
@@ -68,14 +68,14 @@ func (r *Registry) configs() ([]string, error) {
 
 // certs returns the certificates that flags name, and the directories where podman and
 // docker look for others.
-func (r *Registry) certs() (hosts.Options, error) {
-	o := hosts.Options{CACert: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey}
-	if r.TLSVerify != nil {
-		o.Verify = map[bool]hosts.Verify{true: hosts.VerifyAll, false: hosts.VerifyNone}[*r.TLSVerify]
+func (a *Access) certs() (hosts.Options, error) {
+	o := hosts.Options{CACert: a.CACert, ClientCert: a.ClientCert, ClientKey: a.ClientKey}
+	if a.TLSVerify != nil {
+		o.Verify = map[bool]hosts.Verify{true: hosts.VerifyAll, false: hosts.VerifyNone}[*a.TLSVerify]
 	}
-	if r.CertsDir != "" {
-		_, err := os.Stat(r.CertsDir)
-		o.Dirs = []string{r.CertsDir}
+	if a.CertsDir != "" {
+		_, err := os.Stat(a.CertsDir)
+		o.Dirs = []string{a.CertsDir}
 		return o, err
 	}
 	for _, of := range []string{"containers", "docker"} {

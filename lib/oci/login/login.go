@@ -44,8 +44,8 @@ type Login struct {
 	challenge []string            // that the login met
 }
 
-// New returns the login to repo at host, HOST or HOST:PORT, for pulling. keys are
-// asked once, when the host first refuses a request.
+// New returns the login to repo at host, HOST or HOST:PORT, for pulling (but see
+// ForPush). keys are asked once, when the host first refuses a request.
 func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
 	reg, err := name.NewRegistry(host)
 	if err != nil {
@@ -54,6 +54,23 @@ func New(w Wire, host, repo string, keys authn.Keychain) (*Login, error) {
 	l := &Login{wire: w, repo: reg.Repo(repo), keys: keys, busy: make(chan struct{}, 1)}
 	l.scopes = []string{l.repo.Scope(transport.PullScope)}
 	return l, nil
+}
+
+// ForPush makes l a login for pushing too. It must not have been used.
+func (l *Login) ForPush() { l.scopes = []string{l.repo.Scope(transport.PushScope)} }
+
+// Mounting returns a login as l, for taking over blobs from the repository from of the same
+// host too. A registry may refuse that and still admit l.
+func (l *Login) Mounting(from string) *Login {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := &Login{wire: l.wire, repo: l.repo, keys: l.keys, auth: l.auth, busy: make(chan struct{}, 1)}
+	m.scopes = append(m.scopes, l.scopes...)
+	m.scopes = append(m.scopes, l.repo.Registry.Repo(from).Scope(transport.PullScope))
+	if !isBearer(l.challenge) { // a password is for all repositories
+		m.via, m.challenge = l.via, l.challenge
+	}
+	return m
 }
 
 // Elsewhere returns the login to repo at a host where a redirect has led, or to any URL
@@ -132,11 +149,14 @@ func (l *Login) send(ctx context.Context, via http.RoundTripper, build func(cont
 
 // isRefusal reports whether logging in, perhaps again, may change the answer. Besides 401
 // these are 400 and 403, which some registries send for an expired token, and 404 before a
-// login, which hides what anonymous users may not see.
+// login, which hides what anonymous users may not see. A 400 to content that was sent is
+// about the content.
 func isRefusal(resp *http.Response, via http.RoundTripper) bool {
 	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
+	case http.StatusUnauthorized, http.StatusForbidden:
 		return true
+	case http.StatusBadRequest:
+		return resp.Request == nil || resp.Request.Method != http.MethodPut && resp.Request.Method != http.MethodPatch
 	}
 	return resp.StatusCode == http.StatusNotFound && via == nil
 }

@@ -53,6 +53,11 @@ func (b *lowerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, &final{err}
 		}
 		dropLong(resp.Header)
+		if req.Body != nil && req.Body != http.NoBody {
+			// Package transport would send the request again, whose body has been read. Do
+			// makes a new one.
+			resp.Header.Del("Www-Authenticate")
+		}
 		return resp, nil
 	}
 	req.Header.Del("Referer") // package http sets it, and a realm may be signed

@@ -61,7 +61,8 @@ type Config struct {
 const (
 	RefName         = "org.opencontainers.image.ref.name" // a tag, or a full name
 	FullName        = "io.containerd.image.name"
-	DockerReference = "vnd.docker.reference.type" // an attestation, not an image
+	BaseName        = "org.opencontainers.image.base.name" // the image that this one was made of
+	DockerReference = "vnd.docker.reference.type"          // an attestation, not an image
 )
 
 // maxObjects bounds what JSON of a limited length can expand to in memory.
@@ -173,6 +174,11 @@ func (doc Document) Artifact() string {
 		return string(m)
 	}
 	return ""
+}
+
+// IsForeign reports whether d is a layer that is not distributed with its image.
+func (d Descriptor) IsForeign() bool {
+	return len(d.URLs) > 0 && (strings.Contains(string(d.MediaType), ".nondistributable.") || strings.Contains(string(d.MediaType), ".foreign."))
 }
 
 // IsImageConfig reports whether m is the type of the configuration of a container image.

@@ -141,7 +141,7 @@ func (c *Client) refusal(from string, resp *http.Response) *Error {
 		Status: code,
 		After:  retryAfter(resp.Header, c.now),
 		retry: code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
-			code >= 500 && code != http.StatusNotImplemented,
+			code >= 500 && code != http.StatusNotImplemented && code != http.StatusInsufficientStorage,
 	}
 }
 

@@ -31,25 +31,12 @@ type Repository struct {
 // Repository returns the repository of ref, at the host that the configurations name for
 // it. They choose mirrors by the tag or digest of ref too.
 func (c *Client) Repository(ref name.Reference) (*Repository, error) {
-	route, err := hosts.Find(c.opts.Configs, ref, func(msg string) { c.warn("%s", msg) })
+	files := &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
+	origin, route, err := c.origin(ref, files)
 	if err != nil {
 		return nil, err
 	}
-	files := &login.Files{Paths: c.opts.AuthFiles, Warn: c.opts.Warn}
-	r := &Repository{c: c, origin: c.endpoint(route.Origin)}
-	r.origin.named = r.origin.host == ref.Context().RegistryStr()
-	r.origin.missing.NotAsked = route.Unasked
-	var keys authn.Keychain = files
-	switch {
-	case c.opts.Username == "":
-	case r.origin.named:
-		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
-	default:
-		r.origin.missing = MissingLogin{UsernameFor: ref.Context().RegistryStr(), ReplacedBy: route.File}
-	}
-	if err := r.origin.logIn(keys); err != nil {
-		return nil, err
-	}
+	r := &Repository{c: c, origin: origin}
 	var mirrors []hosts.Endpoint
 	for _, m := range c.opts.Mirrors {
 		at, err := hosts.ParseMirror(m, ref.Context().RepositoryStr())
@@ -67,6 +54,26 @@ func (c *Client) Repository(ref name.Reference) (*Repository, error) {
 		r.mirrors = append(r.mirrors, e)
 	}
 	return r, nil
+}
+
+// origin returns the endpoint for ref that is no mirror, and the route to it.
+func (c *Client) origin(ref name.Reference, files *login.Files) (*endpoint, hosts.Route, error) {
+	route, err := hosts.Find(c.opts.Configs, ref, func(msg string) { c.warn("%s", msg) })
+	if err != nil {
+		return nil, route, err
+	}
+	e := c.endpoint(route.Origin)
+	e.named = e.host == ref.Context().RegistryStr()
+	e.missing.NotAsked = route.Unasked
+	var keys authn.Keychain = files
+	switch {
+	case c.opts.Username == "":
+	case e.named:
+		keys = login.Password{Username: c.opts.Username, Password: c.opts.Password}
+	default:
+		e.missing = MissingLogin{UsernameFor: ref.Context().RegistryStr(), ReplacedBy: route.File}
+	}
+	return e, route, e.logIn(keys)
 }
 
 // maxStrikes is after how many broken connections a mirror is not asked again.

@@ -15,6 +15,21 @@ type token struct {
 	expires time.Time // zero means never
 }
 
+// allows reports whether a scope of the token has the action.
+func (t token) allows(repo, action string) bool {
+	return slices.ContainsFunc(t.scopes, func(scope string) bool {
+		actions, ok := strings.CutPrefix(scope, "repository:"+repo+":")
+		return ok && slices.Contains(strings.Split(actions, ","), action)
+	})
+}
+
+// mayPull reports whether the request may pull from another repository.
+func (s *Server) mayPull(r *http.Request, repo string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behaviour.Auth != "bearer" || s.tokens[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")].allows(repo, "pull")
+}
+
 // admits reports whether the request for a repository may pass. If not, it has answered the
 // request. repo is "" for a request that is not about an image.
 func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) bool {
@@ -31,13 +46,16 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) boo
 		challenge(w, b, `Basic realm="test, with a comma"`, "")
 		return false
 	}
-	scope := "repository:" + repo + ":pull"
+	scope, action := "repository:"+repo+":pull", "pull"
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || strings.Contains(r.URL.Path, "/uploads/") {
+		scope, action = scope+",push", "push"
+	}
 	value, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	s.mu.Lock()
 	t, known := s.tokens[value]
 	s.mu.Unlock()
 	expired := known && !t.expires.IsZero() && time.Now().After(t.expires)
-	if known && !expired && (repo == "" || slices.Contains(t.scopes, scope)) {
+	if known && !expired && (repo == "" || t.allows(repo, action)) {
 		return true
 	}
 	realm := s.scheme() + s.Host + "/token"

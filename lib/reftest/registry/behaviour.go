@@ -24,6 +24,8 @@ type Behaviour struct {
 	NoExpiry      bool     // bearer: leaves expires_in out of the answer
 	Challenge     string   // replaces the usual WWW-Authenticate; one header a line; {realm} is replaced
 
+	Push bool // images can be pushed; a repository has only what it was pushed
+
 	Redirect     bool     // blobs lie at Server.Storage, which refuses Authorization
 	RedirectLife Duration // how long the URL there is valid; 0 is an hour
 
@@ -44,7 +46,7 @@ type Rule struct {
 	Message    string
 
 	Break  string // "drop" without an answer; "reset", "close" or "stall" in mid-body,
-	At     int64  // after so many bytes of it, or
+	At     int64  // after so many bytes of it, also of one that is uploaded, or
 	Within int64  // after a random number of bytes below this
 
 	Flip   int64    // makes the byte of the blob at Flip-1 wrong; 0 makes none wrong

@@ -160,8 +160,16 @@ func (x *exchange) cut(how string) {
 	if f, ok := x.w.(http.Flusher); ok && x.rule.Break != "drop" {
 		f.Flush()
 	}
+	x.leave(how)
+}
+
+// leave is cut without an answer.
+func (x *exchange) leave(how string) {
 	if how == "stall" {
-		<-x.r.Context().Done()
+		select {
+		case <-x.r.Context().Done():
+		case <-x.s.closing: // a handler that leaves a body unread does not hear of the client
+		}
 		return
 	}
 	h, ok := x.w.(http.Hijacker)

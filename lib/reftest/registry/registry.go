@@ -35,7 +35,9 @@ type Server struct {
 	// Certs has the certificates that a client needs for TLS; nil without TLS.
 	Certs *Certs
 
-	stop []func() error
+	stop    []func() error
+	closing chan struct{}
+	close   sync.Once
 
 	mu        sync.Mutex
 	blobs     map[string]blob              // by digest
@@ -45,6 +47,10 @@ type Server struct {
 	random    *rand.Rand
 	tokens    map[string]token
 	stats     counters
+	intercept func(http.ResponseWriter, *http.Request) bool
+	links     map[string]map[string]bool // what each repository was pushed
+	uploads   map[string]*upload         // by id
+	sessions  int
 }
 
 // blob is the content of one digest.
@@ -84,23 +90,31 @@ var route = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
 func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, "registry")
 	defer x.end()
-	if x.fails() {
+	if x.fails() || s.interceptor()(w, r) {
 		return
 	}
-	m := route.FindStringSubmatch(r.URL.Path)
+	m, up := route.FindStringSubmatch(r.URL.Path), uploadRoute.FindStringSubmatch(r.URL.Path)
 	repo := ""
 	if m != nil {
 		repo = m[1]
+	} else if up != nil {
+		repo = up[1]
 	}
 	switch {
 	case r.URL.Path == "/token":
 		s.token(w, r)
 	case !s.admits(w, r, repo):
+	case up != nil && x.Push:
+		s.uploading(x, repo, up[2])
+	case m != nil && m[2] == "manifests" && r.Method == http.MethodPut && x.Push:
+		s.putManifest(x, repo, m[3])
+	case m != nil && x.Push && !s.linked(repo, m[3]) && s.Tagged(repo, m[3]) == "":
+		refuse(w, http.StatusNotFound, map[string]string{"blobs": "BLOB_UNKNOWN", "manifests": "MANIFEST_UNKNOWN"}[m[2]], "not in this repository")
 	case r.URL.Path == "/v2/":
 		w.Write([]byte("{}"))
 	case m == nil:
 		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no such route")
-	case !s.has(repo):
+	case !s.has(repo) && !x.Push:
 		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
 	case m[2] == "manifests":
 		s.manifest(x, repo, m[3])

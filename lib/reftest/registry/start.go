@@ -23,7 +23,7 @@ type Config struct {
 
 // New returns a server that does not listen, for WriteLayout.
 func New() *Server {
-	s := &Server{blobs: map[string]blob{}, tags: map[string]map[string]string{}, tokens: map[string]token{}, stats: newCounters()}
+	s := &Server{blobs: map[string]blob{}, tags: map[string]map[string]string{}, tokens: map[string]token{}, links: map[string]map[string]bool{}, uploads: map[string]*upload{}, closing: make(chan struct{}), stats: newCounters()}
 	s.Behave(Behaviour{})
 	return s
 }
@@ -61,6 +61,7 @@ func Start(c Config) (*Server, error) {
 
 // Close ends every connection.
 func (s *Server) Close() error {
+	s.close.Do(func() { close(s.closing) })
 	var errs []error
 	for _, stop := range s.stop {
 		errs = append(errs, stop())

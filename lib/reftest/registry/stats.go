@@ -18,6 +18,7 @@ type Stats struct {
 	Expired     int            // requests with an expired token
 	Leaks       int            // requests to the storage with credentials
 	Blobs       map[string]Served
+	Received    int64 // bytes that were uploaded
 }
 
 // Served says how much of a blob, or manifest, was sent. Bytes that were sent shortly before
