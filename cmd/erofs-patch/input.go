@@ -4,8 +4,8 @@ import (
 	"io"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/lower"
 	"ocipipe/lib/patch"
-	"ocipipe/lib/patch/lower"
 )
 
 const stdin = "standard input"

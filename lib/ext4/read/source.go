@@ -96,6 +96,9 @@ type openDir struct {
 // Close does nothing: a walk holds only memory.
 func (s *Walk) Close() error { return nil }
 
+// Inode is the number of the inode of the entry that Next returned last.
+func (s *Walk) Inode() uint64 { return uint64(s.ino.Number) }
+
 // Next implements tree.Source.
 func (s *Walk) Next() (*tree.Entry, error) {
 	if s.err == nil {
