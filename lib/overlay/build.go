@@ -268,7 +268,7 @@ func (b *builder) warn() {
 	}{
 		{b.fixed, "is immutable or append-only, which a layer cannot say"},
 		{b.nested, "is opaque in another overlay, which a layer cannot say"},
-		{b.lost, "has other names, which the index alone joins with it: they stay as they are in the images below"},
+		{b.lost, "may have other names, which the index alone joins with it: they stay as they are in the images below"},
 	} {
 		if w.tally.Count > 0 {
 			b.opts.Warn(w.tally.Text(w.what))

@@ -146,9 +146,9 @@ func readIndex(img *read.Image, meter *tree.Meter, prefix string) (list []indexe
 func (b *builder) join(index []indexed, paths map[uint64]string) error {
 	for _, x := range index {
 		path, named := paths[x.number]
-		from := b.find(x)
+		from, unknown := b.find(x)
 		switch {
-		case from == nil && x.mayHaveMore():
+		case from == nil && unknown && x.mayHaveMore():
 			if !named {
 				path = "a file that was removed"
 			}
@@ -189,26 +189,29 @@ func (b *builder) replace(x indexed, from *tree.Entry, path string) error {
 	return nil
 }
 
-// find returns the inode below that x was made of, or nil if that cannot be told.
-func (b *builder) find(x indexed) *tree.Entry {
+// find returns the inode below that x was made of, if that has several names. unknown is true if
+// that cannot be told.
+func (b *builder) find(x indexed) (from *tree.Entry, unknown bool) {
 	if b.opts.Below == nil || b.opts.Below.Names == nil || !x.below.ok {
-		return nil
+		return nil, true
 	}
+	unknown = true
 	for i, uuid := range b.opts.Below.UUIDs {
 		if uuid == nil || *uuid != x.below.uuid && (x.below.uuid != [16]byte{} || len(b.opts.Below.UUIDs) > 1) {
 			continue
 		}
+		unknown = false
 		of := b.opts.Below.Names.images[i][x.below.inode]
-		if of == nil || of.entry.Type != x.entry.Type {
+		if of == nil { // it has one name: with nfs_export=on all files are in the index
 			continue
 		}
 		for _, path := range of.paths {
-			if n := b.below.Lookup(path); n != nil && of.is(n.Entry) {
-				return n.Entry
+			if n := b.below.Lookup(path); n != nil && of.is(n.Entry) && n.Entry.Type == x.entry.Type {
+				return n.Entry, false
 			}
 		}
 	}
-	return nil
+	return nil, unknown
 }
 
 // is reports whether e, an inode of the merged tree, is that of n, and not one of a layer that
