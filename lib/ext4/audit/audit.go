@@ -34,6 +34,9 @@ func Check(ctx context.Context, img *read.Image, opts Options) error {
 	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
 		return disk.Unsupported(disk.SuperOffset, "meta_bg")
 	}
+	if err := img.Volume().Super.CheckWritten(); err != nil {
+		return err
+	}
 	a := auditor{ctx: ctx, vol: img.Volume(), opts: opts, dirs: make(map[uint64]uint32)}
 	a.source = img.Walk(a.visit)
 	for _, step := range []func() error{a.layout, a.special, a.walk, a.xattrs, a.bitmaps, a.totals, a.backups} {

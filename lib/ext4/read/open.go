@@ -16,8 +16,7 @@ type Image struct{ vol *volume.Volume }
 
 // Open opens the file system in the first size bytes of r. It checks the superblock, and
 // that the root is a directory. It ignores bytes after the blocks that the superblock
-// counts. It refuses a journal that has to be replayed, and blocks that do not have 4096
-// bytes. Reading checks all checksums where the file system has metadata_csum.
+// counts. It refuses a journal that has to be replayed: see OpenRecovered. Reading checks all checksums where the file system has metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {
@@ -26,6 +25,22 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err := volume.CheckState(&vol.Super); err != nil {
 		return nil, err
 	}
+	return newImage(vol)
+}
+
+// OpenRecovered is Open for a file system that may not have been unmounted: a kernel crashed
+// on it, or has it still. It replays the journal in memory, and so shows what the next kernel
+// to mount it will show. Files that were open when they were removed are gone. Damage that the
+// journal does not mend is a volume.DirtyError.
+func OpenRecovered(r io.ReaderAt, size int64) (*Image, error) {
+	vol, err := volume.OpenRecovered(r, size, checkFeatures)
+	if err != nil {
+		return nil, err
+	}
+	return newImage(vol)
+}
+
+func newImage(vol *volume.Volume) (*Image, error) {
 	root, err := vol.ReadInode(disk.RootIno)
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)

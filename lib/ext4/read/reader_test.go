@@ -107,8 +107,8 @@ func TestHostile(t *testing.T) {
 		err  string
 	}{
 		{"magic", disk.SuperOffset + 0x38, u16(1), disk.ErrCorrupt, "no ext4 superblock"},
-		{"revision", disk.SuperOffset + 0x4C, u32(0), disk.ErrUnsupported, "revision 0"},
-		{"small blocks", disk.SuperOffset + 0x18, u32(0), disk.ErrUnsupported, "blocks of 1024 bytes"},
+		{"revision", disk.SuperOffset + 0x4C, u32(2), disk.ErrUnsupported, "revision 2"},
+		{"small blocks", disk.SuperOffset + 0x18, u32(0), disk.ErrCorrupt, "clusters of 2^12 bytes"},
 		{"large blocks", disk.SuperOffset + 0x18, u32(1 << 31), disk.ErrCorrupt, "block size"},
 		{"clusters", disk.SuperOffset + 0x1C, u32(3), disk.ErrCorrupt, "clusters"},
 		{"first block", disk.SuperOffset + 0x14, u32(1), disk.ErrCorrupt, "first data block"},
@@ -141,7 +141,7 @@ func TestHostile(t *testing.T) {
 		{"extra size", big.Off + 0x80, u16(1000), disk.ErrCorrupt, "1000 extra bytes"},
 		{"nanoseconds", big.Off + 0x88, u32(1<<32 - 1), disk.ErrCorrupt, "nanoseconds"},
 		{"encrypted", big.Off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagEncrypt)), disk.ErrUnsupported, "encrypted"},
-		{"block map", big.Off + 0x20, u32(0), disk.ErrUnsupported, "block map"},
+		{"block map", big.Off + 0x20, u32(0), disk.ErrCorrupt, "big: inode 12 at byte"},
 		{"huge size", big.Off + 0x6C, u32(1 << 31), disk.ErrCorrupt, "bytes"},
 		{"size beyond the format", big.Off + 0x6C, u32(1 << 20), disk.ErrCorrupt, "bytes"},
 		{"short", big.Off + 4, u32(5000), disk.ErrCorrupt, "data up to block 3 of a file of 2"},

@@ -33,6 +33,16 @@ func TestInteropReadKernel(t *testing.T) {
 		{"large inodes", 96 << 20, []string{"-I", "1024"}},
 		{"small groups", 96 << 20, []string{"-g", "8192"}},
 		{"linear", 96 << 20, []string{"-O", "^dir_index,^flex_bg"}},
+		{"1K", 96 << 20, []string{"-b", "1024"}},
+		{"1K, old", 96 << 20, []string{"-b", "1024", "-O", "^64bit,^metadata_csum,^flex_bg"}},
+		{"1K, meta_bg", 96 << 20, []string{"-b", "1024", "-O", "meta_bg,^resize_inode"}},
+		{"2K", 96 << 20, []string{"-b", "2048"}},
+		{"2K, sparse_super2", 96 << 20, []string{"-b", "2048", "-O", "sparse_super2"}},
+		{"ext2", 96 << 20, []string{"-t", "ext2"}},
+		{"ext3, 1K", 96 << 20, []string{"-t", "ext3", "-b", "1024"}},
+		{"no extents", 96 << 20, []string{"-b", "1024", "-O", "^extents,^64bit,^flex_bg,^huge_file"}},
+		{"no filetype", 96 << 20, []string{"-O", "^filetype"}},
+		{"revision 0", 96 << 20, []string{"-t", "ext2", "-b", "1024", "-r", "0", "-O", "none"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			name := ext4test.Mke2fs(t, c.size, c.args...)
@@ -42,7 +52,7 @@ func TestInteropReadKernel(t *testing.T) {
 			want[0].Nlink--
 			img := probetest.Open(t, name)
 			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
-			if img.Volume().Super.RoCompat&disk.RoCompatGdtCsum == 0 {
+			if img.Volume().Super.RoCompat&(disk.RoCompatGdtCsum|disk.RoCompatQuota) == 0 {
 				probetest.Fsck(t, name)
 			}
 		})

@@ -2,8 +2,10 @@ package volume
 
 import (
 	"bytes"
+	"math"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/tree"
 )
 
 // Inode is an inode and its place.
@@ -57,7 +59,7 @@ func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 		ino.Raw = make([]byte, size)
 	}
 	ino.Number, ino.Raw = number, ino.Raw[:size]
-	ino.Off = int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(size)
+	ino.Off = vol.Offset(d.InodeTable) + int64(index)*int64(size)
 	if vol.Super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= vol.Super.InodesPerGroup-d.Unused) {
 		return disk.Corrupt(ino.Off, "inode %d is in a part of the table that was never used", number)
 	}
@@ -65,6 +67,9 @@ func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 		return err
 	}
 	ino.Decode(ino.Raw)
+	if ino.Type() != tree.File && vol.Super.Incompat&disk.IncompatLargeDir == 0 {
+		ino.Size &= math.MaxUint32 // the upper half had another meaning (ext4_isize)
+	}
 	if extra := int(ino.ExtraISize); size > disk.SmallInodeSize && (extra > size-disk.SmallInodeSize || extra%4 != 0) {
 		return disk.Corrupt(ino.Off, "inode %d has %d extra bytes", number, extra)
 	}

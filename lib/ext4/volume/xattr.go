@@ -61,20 +61,20 @@ func (x *XattrReader) Read(ino *Inode, owned *Claims) ([]tree.Xattr, error) {
 
 // readBlock returns the xattrs in the block at, and updates b.
 func (x *XattrReader) readBlock(b *XattrBlock, at uint64) (list []tree.Xattr, err error) {
-	block := make([]byte, disk.BlockSize)
+	block := make([]byte, x.Vol.block)
 	if err := x.Vol.ReadBlock(block, at); err != nil {
 		return nil, err
 	}
 	var head disk.XattrHead
 	head.Decode(block)
 	if sum := x.Vol.Seed.XattrBlock(at, block); x.Vol.Super.HasSums() && sum != head.Checksum {
-		return nil, disk.Corrupt(int64(at)*disk.BlockSize, "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
+		return nil, disk.Corrupt(x.Vol.Offset(at), "block of xattrs has checksum %#08x, says %#08x", sum, head.Checksum)
 	}
 	if list, err = disk.AppendBlockXattrs(nil, block); err != nil {
-		return nil, fmt.Errorf("byte %d: %w", int64(at)*disk.BlockSize, err)
+		return nil, fmt.Errorf("byte %d: %w", x.Vol.Offset(at), err)
 	}
 	if b.Refs = head.Refs; head.Refs > 1 && x.kept < maxKeptXattrs {
-		x.kept += disk.BlockSize
+		x.kept += len(block)
 		b.list, b.kept = list, true
 	}
 	return list, nil
