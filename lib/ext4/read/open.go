@@ -63,12 +63,13 @@ func (img *Image) Label() string {
 	return string(label)
 }
 
-// Features of the file systems that we read: those that our writer, mke2fs or a kernel
-// uses by default, and meta_bg, to which a kernel may convert when it grows one.
+// Features of the file systems that we read. Encrypted files and case-folded directories are
+// refused where they are met.
 const (
 	incompatRead = disk.IncompatFiletype | disk.IncompatMetaBG | disk.IncompatExtents | disk.Incompat64Bit | disk.IncompatMMP |
-		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir
-	roCompatUnread = disk.RoCompatBigalloc | disk.RoCompatSharedBlocks // by definition, all others do not matter to a reader
+		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir |
+		disk.IncompatInlineData | disk.IncompatEncrypt | disk.IncompatCasefold
+	roCompatUnread = disk.RoCompatSharedBlocks // by definition, all others do not matter to a reader
 )
 
 // checkFeatures refuses features that we do not read.
@@ -79,7 +80,7 @@ func checkFeatures(s *disk.Superblock) error {
 	case unread != 0:
 		return disk.Unsupported(disk.SuperOffset, "%s", unread)
 	case s.RoCompat&roCompatUnread != 0:
-		return disk.Unsupported(disk.SuperOffset, "bigalloc or shared_blocks (features %#x)", uint32(s.RoCompat&roCompatUnread))
+		return disk.Unsupported(disk.SuperOffset, "shared_blocks")
 	}
 	return nil
 }

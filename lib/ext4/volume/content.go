@@ -24,15 +24,29 @@ type Content struct {
 	Runs   []disk.Run // written blocks, ascending, with holes between them
 	Blocks int64      // that the file takes on disk: data, written or not, and extent nodes
 	room   [1]disk.Run
+	inline []byte // the data of a file that has no blocks, up to Size
 }
 
-// Extents returns the runs in the form of tree.Entry.Extents: nil if the file has no holes.
+// HasData reports whether the file is not all hole.
+func (c *Content) HasData() bool { return c.extents() > 0 }
+
+// extents is how many runs of data the file has.
+func (c *Content) extents() int {
+	if len(c.inline) > 0 {
+		return 1
+	}
+	return len(c.Runs)
+}
+
+// Extents returns where the file has data, in the form of tree.Entry.Extents: nil if the file
+// has no holes.
 func (c *Content) Extents() []tree.Extent {
-	if len(c.Runs) == 1 && c.Runs[0].Logical == 0 && c.extent(0).Len == c.Size {
+	n := c.extents()
+	if n == 1 && c.extent(0) == (tree.Extent{Len: c.Size}) {
 		return nil
 	}
-	xs := make([]tree.Extent, 0, len(c.Runs))
-	for i := range c.Runs {
+	xs := make([]tree.Extent, 0, n)
+	for i := range n {
 		x := c.extent(i)
 		if k := len(xs); k > 0 && xs[k-1].End() == x.Off {
 			xs[k-1].Len += x.Len
@@ -48,6 +62,9 @@ func (c *Content) Extents() []tree.Extent {
 
 // extent is where the i-th run lies in the file.
 func (c *Content) extent(i int) tree.Extent {
+	if len(c.inline) > 0 {
+		return tree.Extent{Len: int64(len(c.inline))}
+	}
 	r := c.Runs[i]
 	return tree.Extent{Off: r.Offset(c.vol.block), Len: r.Bytes(c.vol.block, c.Size)}
 }
@@ -56,6 +73,10 @@ var buffers = sync.Pool{New: func() any { return new([copyBuf]byte) }}
 
 // WriteTo writes the data without the holes.
 func (c *Content) WriteTo(w io.Writer) (total int64, err error) {
+	if len(c.inline) > 0 {
+		n, err := w.Write(c.inline)
+		return int64(n), err
+	}
 	buf := buffers.Get().(*[copyBuf]byte)
 	defer buffers.Put(buf)
 	for _, r := range c.Runs {
@@ -96,7 +117,10 @@ func (c *Content) read(p []byte, pos int64) error {
 
 // ReadAt reads the file, its holes as zeros.
 func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
-	return tree.ReadExtents(p, off, c.Size, len(c.Runs), c.extent, func(p []byte, i int, skip int64) (int, error) {
+	return tree.ReadExtents(p, off, c.Size, c.extents(), c.extent, func(p []byte, i int, skip int64) (int, error) {
+		if len(c.inline) > 0 {
+			return copy(p, c.inline[skip:]), nil
+		}
 		return 0, c.read(p, c.Runs[i].DiskOffset(c.vol.block)+skip)
 	})
 }
@@ -118,6 +142,9 @@ func (c *Content) add(r disk.Run) {
 func (vol *Volume) FindContent(c *Content, ino *Inode, owned *Claims) error {
 	*c = Content{vol: vol, Size: int64(ino.Size)}
 	c.Runs = c.room[:0]
+	if ino.Flags&disk.FlagInlineData != 0 {
+		return vol.findInline(c, ino)
+	}
 	if ino.Size > disk.ExtentMaxLogical*uint64(vol.block) {
 		return disk.Corrupt(ino.Off, "inode %d has %d bytes", ino.Number, ino.Size)
 	}
@@ -192,6 +219,9 @@ func (c *Content) visit(ino *Inode, r disk.Run, unwritten bool) error {
 // content. It checks the entries "." and "..", and leaves them out. It claims the
 // directory's blocks in owned, which may be nil.
 func (vol *Volume) ReadDir(ino *Inode, parent uint32, owned *Claims) (list []disk.Dirent, c *Content, err error) {
+	if ino.Flags&disk.FlagInlineData != 0 {
+		return vol.readInlineDir(ino, parent)
+	}
 	c = new(Content)
 	if err := vol.FindContent(c, ino, owned); err != nil {
 		return nil, nil, err

@@ -116,6 +116,25 @@ func Populate(t testing.TB, dir string) {
 			must(err)
 		}
 	}
+	for i := range 40 { // some of them inline, where that is a feature
+		write(fmt.Sprint("small", i), bytes(i*11))
+	}
+	must(os.Truncate(at("small3"), 20000))
+	must(os.Truncate(at("small9"), 7))
+	for _, n := range []int{1, 3, 12} {
+		must(os.Mkdir(at(fmt.Sprint("names", n)), 0o755))
+		for i := range n {
+			must(os.Mkdir(at(fmt.Sprintf("names%d/%d", n, i)), 0o755))
+		}
+	}
+	for i, name := range []string{"small1", "small2", "many", "sym60"} {
+		for _, value := range []string{strings.Repeat("same", 5000), strings.Repeat("own", 10000+i)} {
+			attr := "trusted.huge" + value[:1]
+			if err := unix.Lsetxattr(at(name), attr, []byte(value), 0); err != nil && !errors.Is(err, unix.ENOSPC) { // without ea_inode
+				t.Fatal(err)
+			}
+		}
+	}
 	sparse(t, at("sparse"))
 	must(os.Lchown(at("file4095"), 1<<32-2, 70000))
 	must(os.Chmod(at("file4097"), 0o4755|os.ModeSetuid))
