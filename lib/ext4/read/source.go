@@ -51,7 +51,7 @@ func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []
 func (img *Image) source(root, parent uint32) *Walk {
 	return &Walk{
 		img: img, root: root, parent: parent,
-		Xattrs: volume.XattrReader{Vol: img.vol}, Owned: volume.Claims{DirBlocks: make(volume.Set)},
+		Xattrs: volume.XattrReader{Vol: img.vol}, Owned: volume.Claims{DirBlocks: make(volume.Set), BlockSize: img.vol.BlockSize()},
 		Seen: make(volume.Set), links: make(map[uint32]*links),
 	}
 }
@@ -258,7 +258,7 @@ func (s *Walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 		return names, nil
 	}
 	ino, err := s.img.vol.ReadInode(disk.LostFoundIno)
-	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == disk.BlockSize || ino.Links != 2 {
+	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || int64(ino.Size) == s.img.vol.BlockSize() || ino.Links != 2 {
 		return names, err
 	}
 	made := int64(s.img.vol.Super.MakeTime) | int64(s.img.vol.Super.MakeTimeHi)<<32
