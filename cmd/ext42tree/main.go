@@ -108,7 +108,7 @@ func (t *tool) openDisk(env *cli.Env) (*read.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := read.Open(f, size)
+	img, err := read.OpenRecovered(f, size)
 	return img, cli.About(t.Disk, err)
 }
 

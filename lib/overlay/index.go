@@ -3,14 +3,11 @@ package overlay
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 	"sync"
 
-	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
 )
 
@@ -63,7 +60,6 @@ func (n *Names) Visit(input int, inode uint64, e *tree.Entry) error {
 type indexed struct {
 	*inode
 	number uint64 // on the disk
-	links  uint32 // names on the disk, that in the index included
 	below  handle // the file below
 }
 
@@ -107,24 +103,16 @@ func parseHandle(name string) (h handle, ok bool) {
 
 // readIndex reads the files in work/index. Directories, whiteouts and what else a kernel has in
 // there say nothing about names.
-func readIndex(img *read.Image, meter *tree.Meter, prefix string) (list []indexed, err error) {
-	src, err := img.Subtree(indexDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	numbers, _ := src.(interface{ Inode() uint64 })
-	limited := meter.Limit(src)
+func (b *builder) readIndex(src tree.Source) (list []indexed, err error) {
+	numbers, _ := src.(numbered)
+	limited := b.meter.Limit(src)
 	for {
 		e, err := limited.Next()
 		if err == io.EOF {
 			return list, nil
 		}
 		if err != nil {
-			return nil, below(indexDir, err)
+			return nil, err
 		}
 		h, ok := parseHandle(e.Path)
 		if !ok || e.Type == tree.Dir || e.IsWhiteout() || e.Hardlink != "" {
@@ -132,11 +120,11 @@ func readIndex(img *read.Image, meter *tree.Meter, prefix string) (list []indexe
 		}
 		own := *e
 		own.Path = ""
-		x := indexed{inode: &inode{entry: &own}, links: e.Nlink, below: h}
+		x := indexed{inode: &inode{entry: &own}, below: h}
 		if numbers != nil {
 			x.number = numbers.Inode()
 		}
-		x.marks, own.Xattrs = readMarks(e.Xattrs, prefix)
+		x.marks, own.Xattrs = readMarks(e.Xattrs, b.prefix)
 		list = append(list, x)
 	}
 }

@@ -139,7 +139,7 @@ func (m *machine) changes(t testing.TB, below *overlay.Below) (tree.Source, erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := read.Open(f, info.Size())
+	img, err := read.OpenRecovered(f, info.Size())
 	if err != nil {
 		return nil, err
 	}

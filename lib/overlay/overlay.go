@@ -53,31 +53,40 @@ type Below struct {
 // images below, and are read at random. The first entry is the root, with the attributes of
 // the upper directory.
 func Changes(img *read.Image, opts Options) (tree.Source, error) {
-	meter := tree.NewMeter(opts.Limits)
-	src, err := img.Subtree(upperDir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && src == nil {
+	upper, err := img.Subtree(upperDir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoUpper
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close()
-	names := &upperSource{Source: src, paths: make(map[uint64]string)}
-	upper, err := tree.TakeLayer(meter.Limit(names), nil)
-	if err != nil {
+	index, err := img.Subtree(indexDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return changes(upper, index, opts)
+}
+
+// changes is Changes for the content of the upper directory and of the index, which may be nil.
+func changes(upper, index tree.Source, opts Options) (tree.Source, error) {
+	b := &builder{opts: opts, prefix: prefixOf(opts.UserXattr), meter: tree.NewMeter(opts.Limits), out: tree.New(), inodes: make(map[*tree.Entry]*inode)}
+	names := &upperSource{Source: upper, paths: make(map[uint64]string)}
+	var err error
+	if b.upper, err = tree.TakeLayer(b.meter.Limit(names), nil); err != nil {
 		return nil, below(upperDir, err)
 	}
-	b := &builder{opts: opts, prefix: prefixOf(opts.UserXattr), meter: meter, upper: upper, out: tree.New(), inodes: make(map[*tree.Entry]*inode)}
+	b.upper.CountLinks()
 	if opts.Below != nil {
 		b.below = opts.Below.Tree
 		b.below.CountLinks()
 	}
-	upper.CountLinks()
-	index, err := readIndex(img, meter, b.prefix)
-	if err != nil {
-		return nil, err
+	var files []indexed
+	if index != nil {
+		if files, err = b.readIndex(index); err != nil {
+			return nil, below(indexDir, err)
+		}
 	}
-	if err := b.build(index, names.paths); err != nil {
+	if err := b.build(files, names.paths); err != nil {
 		return nil, err
 	}
 	b.warn()
@@ -91,6 +100,9 @@ func below(dir string, err error) error {
 	}
 	return fmt.Errorf("%s/%w", dir, err)
 }
+
+// numbered is a source that knows the inode of the entry that it has returned last.
+type numbered interface{ Inode() uint64 }
 
 // upperSource yields the files of the upper directory, each whiteout as an inode of its own, and
 // gives them away. It notes the first path of inodes with several names.
@@ -107,7 +119,7 @@ func (s *upperSource) Next() (*tree.Entry, error) {
 	if e.IsWhiteout() {
 		return &tree.Entry{Path: e.Path, Type: tree.Char}, nil
 	}
-	if n, ok := s.Source.(interface{ Inode() uint64 }); ok && e.Nlink > 1 && e.Type != tree.Dir && e.Hardlink == "" {
+	if n, ok := s.Source.(numbered); ok && e.Nlink > 1 && e.Type != tree.Dir && e.Hardlink == "" {
 		s.paths[n.Inode()] = e.Path
 	}
 	own := *e
