@@ -24,7 +24,7 @@ Marks of overlayfs itself are not in the output. That a file is immutable or app
 	Examples: []cli.Example{
 		{Text: "What was changed on the disk of a virtual machine, as a layer of an image", Command: "ext42tree --upper upper.ext4 | tree2tar --oci -z zstd -o layer.tar.zst"},
 		{Text: "The same, where directories were renamed and metadata copied", Command: "ext42tree --upper upper.ext4 --lower rootfs.erofs |\n    tree2tar --oci -o layer.tar"},
-		{Text: "A root file system as an EROFS image", Command: "ext42tree root.ext4 | tree2erofs -o root.erofs"},
+		{Text: "A root file system as an EROFS image", Command: "ext42tree rootfs.ext4 | tree2erofs -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tree2ext4", "mkext4upper", "erofs2tree", "tree2tar", "snapshot-pack"},
 }
