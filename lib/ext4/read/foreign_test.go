@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +21,7 @@ import (
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree"
 )
 
 // loaded is the image in a file.
@@ -295,4 +298,46 @@ func TestInteropHostileJournal(t *testing.T) {
 	want := facts()
 	super(func(s *journal.Super) { s.Type = journal.KindSuperV1 })(m)
 	reftest.Compare(t, want, facts())
+}
+
+// Images of a kernel with some bytes changed end in an error that says what is wrong, or are
+// read.
+func TestInteropMutations(t *testing.T) {
+	rounds := 400
+	if os.Getenv("SOAK") == "true" {
+		rounds = 20000
+	}
+	for _, features := range []string{"^extents,^64bit,^flex_bg,^has_journal", "inline_data,^has_journal", "ea_inode,^has_journal", "bigalloc,^has_journal", "^64bit"} {
+		args := []string{"-O", "^metadata_csum," + features}
+		if features == "^64bit" {
+			args = append(args, "-J", "size=1")
+		}
+		m := fromKernel(t, args...)
+		rnd := rand.New(rand.NewPCG(1, uint64(len(features))))
+		numbers := slices.Sorted(maps.Keys(m.Pages))
+		good := 0
+		for range rounds {
+			b := &ext4test.Memory{Pages: maps.Clone(m.Pages), Size: m.Size}
+			for range 1 + rnd.IntN(3) {
+				n := numbers[min(rnd.IntN(len(numbers)), rnd.IntN(len(numbers)))] // most metadata is in front
+				page := bytes.Clone(b.Pages[n])
+				for at := rnd.IntN(len(page)); ; at = rnd.IntN(len(page)) {
+					if page[at] == 0 && rnd.IntN(20) > 0 {
+						continue
+					}
+					page[at] = []byte{0, 1, 0xFF, page[at] ^ 1<<rnd.IntN(8), byte(rnd.Uint32())}[rnd.IntN(5)]
+					break
+				}
+				b.Pages[n] = page
+			}
+			if err := drainRecovered(b); err == nil {
+				good++
+			} else if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) && !errors.As(err, new(*tree.LimitError)) {
+				t.Errorf("%s: %v", features, err)
+			}
+		}
+		if good == 0 || good == rounds {
+			t.Errorf("%s: %d of %d are read", features, good, rounds)
+		}
+	}
 }
