@@ -70,7 +70,8 @@ func TestInteropReadUnused(t *testing.T) {
 	name := ext4test.Mke2fs(t, 96<<20)
 	ext4test.WriteMounted(t, name, func(dir string) { ext4test.Populate(t, dir) })
 	want := ext4test.Facts(t, probetest.Open(t, name).Source())
-	reftest.Run(t, "debugfs", "-w", "-R", "feature casefold encrypt verity quota project fast_commit stable_inodes", name)
+	reftest.Run(t, "tune2fs", "-O", "project,quota", "-Q", "usrquota,grpquota,prjquota", name)
+	reftest.Run(t, "debugfs", "-w", "-R", "feature casefold encrypt verity fast_commit stable_inodes", name)
 	if s := probetest.SuperOfFile(t, name); s.Incompat&(disk.IncompatCasefold|disk.IncompatEncrypt) != disk.IncompatCasefold|disk.IncompatEncrypt {
 		t.Fatalf("features are %s", s.Incompat)
 	}

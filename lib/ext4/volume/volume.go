@@ -85,8 +85,7 @@ func (vol *Volume) ReadBlock(b []byte, block uint64) error {
 
 // ReadGroup reads and checks the descriptor of group g.
 func (vol *Volume) ReadGroup(d *disk.GroupDesc, g uint64) error {
-	var room [1024]byte
-	b, off := room[:vol.Super.GroupDescSize()], vol.Super.DescOffset(g)
+	b, off := make([]byte, vol.Super.GroupDescSize()), vol.Super.DescOffset(g)
 	if err := vol.Read(b, off); err != nil {
 		return err
 	}
