@@ -13,10 +13,11 @@ type Pattern string
 
 // Check returns an error if the pattern is malformed, or has no name that could fit.
 func (p Pattern) Check() error {
-	if strings.Trim(string(p), "/") == "" {
+	pattern := strings.Trim(string(p), "/") // what is compared
+	if pattern == "" {
 		return fmt.Errorf("pattern %q has no name", string(p))
 	}
-	if _, err := path.Match(string(p), ""); err != nil {
+	if _, err := path.Match(pattern, ""); err != nil {
 		return fmt.Errorf("pattern %q: %w", string(p), err)
 	}
 	return nil

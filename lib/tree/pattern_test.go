@@ -40,7 +40,7 @@ func TestPattern(t *testing.T) {
 			t.Errorf("%q, %q: %v", c.pattern, c.path, have)
 		}
 	}
-	for _, p := range []Pattern{"", "/", "///", "[", "a/[b", `\`} {
+	for _, p := range []Pattern{"", "/", "///", "[", "a/[b", `\`, `a\/`} {
 		if p.Check() == nil {
 			t.Errorf("%q is accepted", p)
 		}
