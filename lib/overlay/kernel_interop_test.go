@@ -177,6 +177,24 @@ func applied(t testing.TB, tars ...[]byte) []reftest.Fact {
 	return facts(t, l.Source(tree.Flat))
 }
 
+// unpacked is the directory to which umoci unpacks layers.
+func unpacked(t testing.TB, tars [][]byte) string {
+	t.Helper()
+	reftest.Need(t, "umoci")
+	image, dir := filepath.Join(t.TempDir(), "image"), filepath.Join(t.TempDir(), "unpacked")
+	reftest.Run(t, "umoci", "init", "--layout", image)
+	reftest.Run(t, "umoci", "new", "--image", image+":l")
+	for i, b := range tars {
+		name := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reftest.Run(t, "umoci", "raw", "add-layer", "--image", image+":l", name)
+	}
+	reftest.Run(t, "umoci", "raw", "unpack", "--image", image+":l", dir)
+	return dir
+}
+
 // withoutSockets leaves out what tar does not have.
 func withoutSockets(list []reftest.Fact) []reftest.Fact {
 	return slices.DeleteFunc(list, func(f reftest.Fact) bool { return f.Type == "socket" })
@@ -241,6 +259,9 @@ func randomWork(t *testing.T, options string, redirects bool, seed uint64) {
 	}
 	tar := layerOf(t, src)
 	reftest.Compare(t, seen, applied(t, append(m.tars, tar)...), "Nlink", "Extents")
+	if seed == 0 {
+		reftest.Compare(t, seen, reftest.Walk(t, unpacked(t, append(m.tars, tar)), reftest.Look{}), "Nlink")
+	}
 	if redirects {
 		return
 	}
