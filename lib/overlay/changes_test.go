@@ -309,6 +309,7 @@ func TestIndex(t *testing.T) {
 		"metadata":         {[]tree.Entry{dir("."), whiteout("a")}, []tree.Entry{dir("."), metacopy(handleOf(7), 3, "nlink=U+1")}, 500, "./ a- b=old d/c@b", "a file that was removed: may have"},
 		"all are known":    {[]tree.Entry{dir("."), changed, whiteout("b"), dir("d"), whiteout("d/c")}, []tree.Entry{dir("."), file(handleOf(7), "new", "nlink=U-1")}, 101, "./ a=new b- d/ d/c-", ""},
 		"in a renamed":     {[]tree.Entry{dir("."), changed, whiteout("d"), dir("n", "redirect=d"), whiteout("b")}, []tree.Entry{dir("."), file(handleOf(7), "new", "nlink=L+0")}, 101, "./ a=new b- d- n/! n/c@a", ""},
+		"hidden":           {[]tree.Entry{dir("."), changed, dir("d", "opaque=y")}, []tree.Entry{dir("."), file(handleOf(7), "new", "nlink=U+0")}, 101, "./ a=new b@a d/!", "a: may have"},
 		"lies: one name":   {[]tree.Entry{dir("."), changed}, []tree.Entry{dir("."), file(handleOf(9), "new")}, 101, "./ a=new", "a: may have"},
 		"lies: no inode":   {[]tree.Entry{dir("."), changed}, []tree.Entry{dir("."), file(handleOf(77), "new")}, 101, "./ a=new", "a: may have"},
 		"lies: type":       {[]tree.Entry{dir(".")}, []tree.Entry{dir("."), {Path: handleOf(7), Type: tree.Fifo, Nlink: 1}}, 101, "./", "a file that was removed: may have"},
@@ -337,6 +338,28 @@ func TestIndex(t *testing.T) {
 				t.Errorf("warning %q, expected %q", said, c.alone)
 			}
 		})
+	}
+}
+
+func TestParseHandle(t *testing.T) {
+	uuid := [16]byte{0: 0xaa, 15: 0xbb}
+	head := func(size, flags, kind int) string { return fmt.Sprintf("00fb%02x%02x%02x%x", size, flags, kind, uuid) }
+	for name, want := range map[string]handle{
+		head(33, 0, 0x81) + "02000000" + "01000000" + "07000000": {uuid, 2<<32 + 1, true},
+		head(33, 1, 0x81) + "00000002" + "00000001" + "00000007": {uuid, 2<<32 + 1, true},
+		head(29, 0, 1) + "05010000" + "07000000":                 {uuid, 0x105, true},
+		head(29, 0, 2) + "05010000" + "07000000":                 {uuid, 0, false}, // of another kind
+		head(33, 0, 1) + "05010000" + "07000000" + "00000000":    {uuid, 0, false},
+		head(21, 0, 1): {uuid, 0, false},
+	} {
+		if h, ok := parseHandle(name); !ok || h != want {
+			t.Errorf("%s: %+v, %v", name, h, ok)
+		}
+	}
+	for _, name := range []string{"", "#1", "00fb", head(30, 0, 1), head(22, 0, 1), "01" + head(21, 0, 1)[2:], "00fa" + head(21, 0, 1)[4:]} {
+		if h, ok := parseHandle(name); ok {
+			t.Errorf("%s: %+v", name, h)
+		}
 	}
 }
 
