@@ -165,7 +165,7 @@ func TestInteropRecovered(t *testing.T) {
 	} {
 		for seed, how := range []uint32{ext4test.ShutdownFlushLog, ext4test.ShutdownNow} {
 			t.Run(fmt.Sprint(c.name, ", ", how), func(t *testing.T) {
-				image := ext4test.Mke2fs(t, 64<<20, append([]string{"-J", "size=4"}, c.args...)...)
+				image := ext4test.Mke2fs(t, 24<<20, append([]string{"-J", "size=4"}, c.args...)...)
 				ext4test.Crash(t, image, c.options, how, func(dir string) {
 					open := busy(t, dir, uint64(seed), 600)
 					ext4test.Shutdown(t, dir, how)
@@ -173,7 +173,7 @@ func TestInteropRecovered(t *testing.T) {
 						f.Close()
 					}
 				})
-				if _, err := read.Open(openFile(t, image), 64<<20); !errors.As(err, new(*volume.DirtyError)) {
+				if _, err := read.Open(openFile(t, image), 24<<20); !errors.As(err, new(*volume.DirtyError)) {
 					t.Errorf("not recovered: %v", err)
 				}
 				img, err := recovered(t, image)
@@ -207,7 +207,7 @@ func openFile(t testing.TB, name string) *os.File {
 func TestInteropFastCommit(t *testing.T) {
 	refused := 0
 	for seed := range 4 {
-		image := ext4test.Mke2fs(t, 64<<20, "-b", "1024", "-O", "fast_commit")
+		image := ext4test.Mke2fs(t, 24<<20, "-b", "1024", "-O", "fast_commit")
 		ext4test.Crash(t, image, "", ext4test.ShutdownNow, func(dir string) {
 			open := busy(t, dir, uint64(seed)+20, 300)
 			if err := syncFS(dir); err != nil {
@@ -245,7 +245,7 @@ func TestInteropFastCommit(t *testing.T) {
 // The image of a mounted file system is read as it would be after a crash.
 func TestInteropReadMounted(t *testing.T) {
 	for seed, sync := range []bool{true, false, true, false} {
-		image := ext4test.Mke2fs(t, 64<<20, "-b", []string{"1024", "4096"}[seed/2])
+		image := ext4test.Mke2fs(t, 24<<20, "-b", []string{"1024", "4096"}[seed/2])
 		var taken string
 		ext4test.WriteMounted(t, image, func(dir string) {
 			open := busy(t, dir, uint64(seed)+10, 500)
@@ -266,7 +266,7 @@ func TestInteropReadMounted(t *testing.T) {
 // Of a file that was about to be truncated, what lies after its new end is not read.
 func TestInteropReadTruncated(t *testing.T) {
 	for _, features := range []string{"extents", "^extents,^64bit"} {
-		image := ext4test.Mke2fs(t, 64<<20, "-O", features)
+		image := ext4test.Mke2fs(t, 24<<20, "-O", features)
 		var number uint64
 		ext4test.WriteMounted(t, image, func(dir string) {
 			if err := os.WriteFile(filepath.Join(dir, "file"), bytes.Repeat([]byte("long "), 100000), 0o644); err != nil {

@@ -96,9 +96,18 @@ func TestInteropReadLargeDir(t *testing.T) {
 	if !strings.Contains(out, "Number of entries (count)") || !strings.Contains(out, "Indirect levels: 2") {
 		t.Fatalf("the index does not have three levels: %.400s", out)
 	}
-	facts := ext4test.Facts(t, probetest.Open(t, name).Source())
-	if len(facts) != names+2 || facts[1].Nlink != names+1 || facts[names+1].Path != fmt.Sprintf("%0250d", names-1) {
-		t.Errorf("%d entries, %d links", len(facts), facts[1].Nlink)
+	src := probetest.Open(t, name).Source()
+	for i := -2; ; i++ {
+		e, err := src.Next()
+		if err == io.EOF && i == names {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%0250d", i); i >= 0 && e.Path != want || i > -2 && e.Nlink != names+1 {
+			t.Fatalf("entry %d is %s with %d links", i, e.Path, e.Nlink)
+		}
 	}
 }
 
@@ -115,7 +124,7 @@ func TestInteropRead64K(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 3000 {
+	for i := range 1000 {
 		if err := os.WriteFile(filepath.Join(dir, "a/b", fmt.Sprintf("%0100d", i)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +132,7 @@ func TestInteropRead64K(t *testing.T) {
 	for _, features := range []string{"metadata_csum", "^metadata_csum", "^extents,^metadata_csum,^64bit"} {
 		img := probetest.Open(t, ext4test.Mke2fs(t, 128<<20, "-b", "65536", "-N", "8192", "-O", features, "-d", dir))
 		facts := ext4test.Facts(t, img.Source())
-		if len(facts) != 3000+5 {
+		if len(facts) != 1000+5 {
 			t.Errorf("%s: %d entries", features, len(facts))
 		}
 		e, err := img.Lookup("file")
