@@ -276,6 +276,12 @@ func TestCompressedNeeds(t *testing.T) {
 		if said != c.want {
 			t.Errorf("%s, blocks of %d: said %q, want %q", c.c, c.bs, said, c.want)
 		}
+		apart := ""
+		build(t, Options{BlockSize: c.bs, Compression: &c.c, Warn: func(s string) { t.Errorf("Warn(%q)", s) }, WarnKernel: func(s string) { apart += s }},
+			dir("."), file("a", words(100<<10)))
+		if apart != c.want {
+			t.Errorf("%s, blocks of %d: WarnKernel(%q), want %q", c.c, c.bs, apart, c.want)
+		}
 	}
 }
 
