@@ -21,6 +21,7 @@ import (
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/overlay"
 	"ocipipe/lib/patch"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
@@ -181,6 +182,15 @@ func allContents(t *testing.T) []contents {
 			return must[*patch.Result](t)(patch.Apply(context.Background(), lower, ops, patch.Options{})).Source(tree.Flat)
 		}, false, false},
 		{"ext4", func(t *testing.T) tree.Source { return ext(t).Source() }, false, false},
+		{"overlay", func(t *testing.T) tree.Source {
+			f, size := imageFile(t, func(f *os.File) {
+				fill(t, must[*ext4.Writer](t)(ext4.NewWriter(t.Context(), f, ext4.Options{Upper: true, Size: 64 << 20})))
+			})
+			return must[tree.Source](t)(overlay.Changes(must[*read.Image](t)(read.Open(f, size)), overlay.Options{}))
+		}, false, false},
+		{"ext4 without some files", func(t *testing.T) tree.Source {
+			return must[tree.Source](t)(overlay.Exclude(ext(t).Source(), []tree.Pattern{"none"}, tree.Flat))
+		}, false, false},
 		{"ext4, a part", func(t *testing.T) tree.Source { return must[tree.Source](t)(ext(t).Subtree(".")) }, false, false},
 	}
 }

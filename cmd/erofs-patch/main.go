@@ -9,7 +9,9 @@ import (
 	"io/fs"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lowerflags"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/lower"
 	"ocipipe/lib/patch"
 	"ocipipe/lib/tree"
 )
@@ -47,7 +49,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	inputs, err := t.inputs()
+	inputs, err := lowerflags.Inputs(t.Lower, t.Device, t.Patches...)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (t *tool) Run(env *cli.Env) error {
 
 // patch applies what the files and the flags say. What it opens is closed with the
 // process.
-func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Result, error) {
+func (t *tool) patch(env *cli.Env, inputs []lowerflags.Input, flags []flagOp) (*patch.Result, error) {
 	ops, err := t.fromFiles(env)
 	if err != nil {
 		return nil, err
@@ -87,7 +89,7 @@ func (t *tool) patch(env *cli.Env, inputs []input, flags []flagOp) (*patch.Resul
 	if t.VMSkeleton {
 		ops = append(ops, patch.Skeleton()...)
 	}
-	below, err := t.merge(env, inputs)
+	below, err := lowerflags.Merge(env, inputs, lower.Options{Limits: t.Limits.Tree(), SpoolDir: env.SpoolDir(t.Output.Path, t.Temp.Dir)})
 	if err != nil {
 		return nil, err
 	}

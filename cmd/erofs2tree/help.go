@@ -18,5 +18,5 @@ Several images are layers from bottom to top, such as tree2erofs --layer makes. 
 		{Text: "What is in an image, to compare it with another", Command: "erofs2tree --no-data --digest rootfs.erofs > rootfs.mtree"},
 		{Text: "Metadata with the layers that it merges", Command: "erofs2tree fsmeta.erofs --device 000.erofs --device 001.erofs \\\n    --device 002.erofs > rootfs.tree"},
 	},
-	SeeAlso: []string{"tree2erofs", "erofs-patch", "tree2tar"},
+	SeeAlso: []string{"tree2erofs", "erofs-patch", "ext42tree", "tree2tar"},
 }

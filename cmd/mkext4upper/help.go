@@ -29,5 +29,5 @@ Without 64bit the file system has 16T at most. Without metadata_csum there are n
 		{Text: "An empty disk, and one with the changes of a layer", Command: "mkext4upper --size 4G -o upper.ext4\ntar2tree --input layer layer.tar |\n    mkext4upper --tree - --size 4G -o upper.ext4"},
 		{Text: "Make it larger", Command: "mkext4upper --grow upper.ext4 --size 16G"},
 	},
-	SeeAlso: []string{"snapshot-pack", "tree2ext4", "erofs-patch", "tar2tree", "mke2fs(8)", "resize2fs(8)", "mount(8)"},
+	SeeAlso: []string{"snapshot-pack", "ext42tree", "tree2ext4", "erofs-patch", "tar2tree", "mke2fs(8)", "resize2fs(8)", "mount(8)"},
 }

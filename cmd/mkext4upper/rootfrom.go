@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/patch/lower"
+	"ocipipe/lib/lower"
 	"ocipipe/lib/tree"
 )
 

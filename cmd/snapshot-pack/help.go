@@ -63,5 +63,5 @@ A disk in qcow2, or in layers of it, is refused: tar -xf takes such an archive a
 		{Text: "A directory, and what it is", Command: "snapshot-pack create --upper upper.ext4 --image $image --dir base\nsnapshot-pack inspect base"},
 		{Text: "To another directory, or with ssh before unpack to another machine", Command: "mkdir snapshots\nsnapshot-pack create --from base | snapshot-pack unpack -C snapshots"},
 	},
-	SeeAlso: []string{"mkext4upper", "oci-fetch", "qemu-img", "zstd(1)", "tar(1)"},
+	SeeAlso: []string{"mkext4upper", "ext42tree", "oci-fetch", "qemu-img", "zstd(1)", "tar(1)"},
 }

@@ -27,5 +27,5 @@ The feature flex_bg is always there.`,
 		{Text: "An image as a root file system with 1 GiB of free space", Command: "oci-fetch alpine | tar2tree | tree2ext4 --free-space 1G -o root.ext4"},
 		{Text: "The smallest file system for a tree", Command: "tree2ext4 --shrink --journal none -o root.ext4 rootfs.tree"},
 	},
-	SeeAlso: []string{"tar2tree", "mkext4upper", "mke2fs(8)", "mount(8)"},
+	SeeAlso: []string{"tar2tree", "mkext4upper", "ext42tree", "mke2fs(8)", "mount(8)"},
 }

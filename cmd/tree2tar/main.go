@@ -40,7 +40,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	w, err := layer.NewWriter(out, layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress)})
+	w, err := layer.NewWriter(out, layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress), Warn: env.Warn})
 	if err != nil {
 		return err
 	}

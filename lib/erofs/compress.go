@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"ocipipe/lib/erofs/z"
+	"ocipipe/lib/tree"
 )
 
 // DefaultPCluster is the size of clusters in bytes, if none is given.
@@ -59,7 +60,7 @@ func (c *Compression) params(m Method, bs int64) z.Encoding {
 func (c *Compression) validate(bs int64) error {
 	methods := []Method{c.Method}
 	for _, h := range c.Hints {
-		if err := h.check(); err != nil {
+		if err := tree.Pattern(h.Pattern).Check(); err != nil {
 			return err
 		}
 		methods = append(methods, h.Method)

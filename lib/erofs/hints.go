@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"strings"
 
 	"ocipipe/lib/erofs/z"
+	"ocipipe/lib/tree"
 )
 
 // Method is a way to compress a file.
@@ -56,9 +56,7 @@ func ParseMethod(s string) (Method, error) {
 
 // Hint is a method for the files whose paths fit a pattern.
 type Hint struct {
-	// Pattern is as for path.Match, and is for a file, or for all files below a directory. If
-	// it has a slash, it is for the path from the root on, otherwise for any part of that.
-	Pattern string
+	Pattern string // as tree.Pattern
 	Method
 }
 
@@ -105,50 +103,5 @@ func parseHint(line string) (h Hint, err error) {
 	if h.Method, err = ParseMethod(line[i+1:]); err != nil {
 		return h, err
 	}
-	return h, h.check()
-}
-
-// check returns an error if the pattern is malformed, or fits no path.
-func (h *Hint) check() error {
-	pattern := strings.Trim(h.Pattern, "/") // what is compared
-	if pattern == "" {
-		return fmt.Errorf("pattern %q has no name", h.Pattern)
-	}
-	if _, err := path.Match(pattern, ""); err != nil {
-		return fmt.Errorf("pattern %q: %w", h.Pattern, err)
-	}
-	return nil
-}
-
-// matches reports whether h is for the file at p.
-func (h *Hint) matches(p string) bool {
-	pattern, rooted := h.Pattern, strings.IndexByte(h.Pattern, '/') >= 0
-	pattern = strings.Trim(pattern, "/")
-	if !rooted {
-		for part := range strings.SplitSeq(p, "/") {
-			if fits(pattern, part) {
-				return true
-			}
-		}
-		return false
-	}
-	for i := range p {
-		if p[i] == '/' && fits(pattern, p[:i]) {
-			return true
-		}
-	}
-	return fits(pattern, p)
-}
-
-// fits is path.Match. It looks at both ends first, since most names do not fit most patterns.
-func fits(pattern, name string) bool {
-	if pattern != "" && name != "" {
-		first, last := pattern[0], pattern[len(pattern)-1]
-		switch {
-		case first != name[0] && strings.IndexByte(`*?[\`, first) < 0, last != name[len(name)-1] && strings.IndexByte(`*?]`, last) < 0:
-			return false
-		}
-	}
-	ok, _ := path.Match(pattern, name)
-	return ok
+	return h, tree.Pattern(h.Pattern).Check()
 }

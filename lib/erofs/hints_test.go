@@ -3,7 +3,6 @@ package erofs
 import (
 	"errors"
 	"io"
-	"path"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -66,45 +65,5 @@ func TestParseHintsLongLine(t *testing.T) {
 	line := strings.Repeat("x", maxHintLine-len(" none\n")) + " none\n"
 	if hints, err := ParseHints(strings.NewReader(line)); err != nil || len(hints) != 1 {
 		t.Errorf("%d hints, %v", len(hints), err)
-	}
-}
-
-func TestHintMatches(t *testing.T) {
-	for _, c := range []struct {
-		pattern, path string
-		want          bool
-	}{
-		{"*.gz", "a.gz", true}, {"*.gz", "usr/share/a.gz", true}, {"*.gz", "usr/d.gz/file", true}, {"*.gz", "a.gz.txt", false},
-		{"usr/lib", "usr/lib/a/b", true}, {"usr/lib", "usr/lib", true}, {"usr/lib", "usr/lib64", false}, {"usr/lib", "x/usr/lib", false},
-		{"/etc", "etc/passwd", true}, {"/etc", "usr/etc", false}, {"etc/", "etc/passwd", true}, {"usr/*/a", "usr/b/a", true}, {"usr/*/a", "usr/b/c/a", false},
-		{"usr/*", "usr/b/c/a", true}, {"*", "a", true}, {"a?c", "abc", true},
-	} {
-		if h := (Hint{Pattern: c.pattern}); h.matches(c.path) != c.want {
-			t.Errorf("%q matches %q: %v", c.pattern, c.path, !c.want)
-		}
-	}
-}
-
-// Names fit as path.Match says, for all short patterns that it takes.
-func TestFits(t *testing.T) {
-	var patterns, names []string
-	grow := func(all *[]string, letters string, n int) {
-		for *all = []string{""}; n > 0; n-- {
-			for _, s := range *all {
-				for _, c := range letters {
-					*all = append(*all, s+string(c))
-				}
-			}
-		}
-	}
-	grow(&patterns, `ab*?[]\^`, 3)
-	patterns = append(patterns, `[ab]`, `[^ab]`, `*[ab]`, `[ab]*`, `a[^b]`, `\*\[`, `\a\]`, `?[a-b]b`)
-	grow(&names, `ab*]`, 2)
-	for _, pattern := range patterns {
-		for _, name := range names {
-			if want, err := path.Match(pattern, name); err == nil && fits(pattern, name) != want {
-				t.Fatalf("%q fits %q: %v", name, pattern, !want)
-			}
-		}
 	}
 }

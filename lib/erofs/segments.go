@@ -90,7 +90,7 @@ func (c *compressor) addMethod(m Method) {
 // methodOf is the number of the method for the file at path, or -1.
 func (c *compressor) methodOf(path string) int {
 	m := c.opts.Method
-	if i := slices.IndexFunc(c.opts.Hints, func(h Hint) bool { return h.matches(path) }); i >= 0 {
+	if i := slices.IndexFunc(c.opts.Hints, func(h Hint) bool { return tree.Pattern(h.Pattern).Matches(path) }); i >= 0 {
 		m = c.opts.Hints[i].Method
 	}
 	if m.Algorithm == z.Raw {

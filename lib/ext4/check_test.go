@@ -125,9 +125,9 @@ func TestCheckFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := make([]byte, 1)
-			m.ReadAt(b, c.Runs[0].DiskOffset()+off)
+			m.ReadAt(b, c.Runs[0].DiskOffset(disk.BlockSize)+off)
 			b[0] ^= 0x80
-			m.WriteAt(b, c.Runs[0].DiskOffset()+off)
+			m.WriteAt(b, c.Runs[0].DiskOffset(disk.BlockSize)+off)
 		}
 	}
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestCheckFinds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := m.Page(c.Runs[0].DiskOffset() / disk.BlockSize)
+			b := m.Page(c.Runs[0].DiskOffset(disk.BlockSize) / disk.BlockSize)
 			b[2*disk.DotSize+disk.DirentHeadSize]++
 			binary.LittleEndian.PutUint32(b[disk.DirTailOffset+disk.DirentHeadSize:], ino.Sum.DirLeaf(b))
 		}, "dir/dir: not in the file system"},

@@ -24,6 +24,11 @@ type WriterOptions struct {
 
 	// Compression is that of the archive; "" is Plain.
 	Compression compression.Kind
+
+	// Warn is called by Close if sockets were left out of a layer; may be nil. Tar has none, so
+	// a layer has a whiteout in place of each: what the layers below have at the name is hidden,
+	// as it is by the socket.
+	Warn func(string)
 }
 
 // Writer is a tree.Sink that writes a pax archive: ustar headers, and extended
@@ -35,6 +40,8 @@ type Writer struct {
 	opts WriterOptions
 	open bool  // the data of a file is being written
 	err  error // errComplete after Close
+
+	sockets tree.Tally // that were left out
 
 	aborted bool
 }
@@ -84,6 +91,9 @@ func (t *Writer) Close() error {
 	if t.err = t.complete(); t.err != nil {
 		return t.err
 	}
+	if text := t.sockets.LeftOut(); text != "" && t.opts.Warn != nil {
+		t.opts.Warn("socket " + text)
+	}
 	t.err = errComplete
 	return nil
 }
@@ -126,6 +136,9 @@ func (t *Writer) add(e *tree.Entry) error {
 	switch {
 	case strings.HasPrefix(e.Path, whiteoutPrefix) || strings.Contains(e.Path, "/"+whiteoutPrefix):
 		return errors.New("the name would be taken for a whiteout")
+	case e.Type == tree.Socket:
+		t.sockets.Add(e.Path)
+		return t.empty(path.Join(dir, whiteoutPrefix+base))
 	case e.IsWhiteout():
 		return t.empty(path.Join(dir, whiteoutPrefix+base))
 	case !e.IsOpaque() && e.NoChange:

@@ -367,6 +367,30 @@ func TestWriteMarks(t *testing.T) {
 	}
 }
 
+// Tar has no sockets: a layer hides what is below them, and a warning counts them.
+func TestWriteSockets(t *testing.T) {
+	var said []string
+	opts := layer.WriterOptions{Layer: true, Warn: func(s string) { said = append(said, s) }}
+	b := writeTar(t, opts, aFile("a", "1"), &tree.Entry{Path: "run/s", Type: tree.Socket}, &tree.Entry{Path: "run/t", Type: tree.Socket, Hardlink: "run/s"})
+	var names []string
+	for r := tar.NewReader(bytes.NewReader(b)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+	if have := strings.Join(names, " "); have != "a run/.wh.s run/.wh.t" {
+		t.Errorf("archive has %s", have)
+	}
+	if len(said) != 1 || said[0] != "socket run/s: left out, and 1 more" {
+		t.Errorf("warnings %q", said)
+	}
+}
+
 func TestWriterRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -77,6 +77,7 @@ works() {
 	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;
+	ext42tree) echo upper.ext4 ;;
 	erofs-patch) echo --lower=- ;;
 	mkext4upper) echo --size=64M --tree=- ;;
 	wrap-vmdk) echo --format=stream in.erofs ;;

@@ -22,7 +22,7 @@ recipe() {
 	small_layer init.tar
 	gzip -c init.tar >layer.tar.gz
 	tar2tree image.tar >rootfs.tree
-	recipe 'tree2erofs --check' >script
+	recipe 'before.mtree' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	tar2tree --no-data --digest image.tar init.tar >list
@@ -114,6 +114,7 @@ has_table() {
 	sed '1,/^mount/d' script >behind
 	run --separate-stderr bash -euo pipefail behind
 	assert_ok
+	tar -tf layer.tar.zst | grep -qx new || fail "what was written is not in the layer"
 	[ "$(stat -c %s upper.ext4)" = $((4 << 30)) ] || fail "it has not grown"
 	clean upper.ext4
 	clean root.ext4

@@ -148,6 +148,10 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 	run --separate-stderr tree2tar -o out socket
 	assert_error tree2tar 1 'run/s: '
 	[[ $stderr == *'tar has no socket' ]] || show "another cause"
+	run --separate-stderr bash -c 'tree2tar --oci socket | tar -t'
+	assert_status 0
+	assert_output run/.wh.s
+	[ "$stderr" = 'tree2tar: warning: socket run/s: left out' ] || show "another warning"
 	stream "./.wh.a/b type=fifo $plain" >name
 	run --separate-stderr tree2tar --oci -o out name
 	assert_error tree2tar 1 '.wh.a/b: the name would be taken for a whiteout'

@@ -66,6 +66,9 @@ type openDir struct {
 // Close does nothing: a source holds only memory.
 func (s *source) Close() error { return nil }
 
+// Inode is the number of the inode of the entry that Next returned last.
+func (s *source) Inode() uint64 { return s.ino.nid }
+
 func (s *source) Next() (*tree.Entry, error) {
 	for s.err == nil {
 		hasRecord, err := s.next()

@@ -31,8 +31,14 @@ type Options struct {
 // directory leads to an inode of its kind. Check returns an error about the first problem
 // that it finds. When ctx is done, it returns the cause of ctx.
 func Check(ctx context.Context, img *read.Image, opts Options) error {
-	if img.Volume().Super.Incompat&disk.IncompatMetaBG != 0 {
-		return disk.Unsupported(disk.SuperOffset, "meta_bg")
+	const unaudited = disk.IncompatMetaBG | disk.IncompatInlineData | disk.IncompatEncrypt | disk.IncompatCasefold
+	if s := &img.Volume().Super; s.Incompat&unaudited != 0 {
+		return disk.Unsupported(disk.SuperOffset, "%s", s.Incompat&unaudited)
+	} else if s.RoCompat&(disk.RoCompatQuota|disk.RoCompatProject) != 0 {
+		return disk.Unsupported(disk.SuperOffset, "quota or project")
+	}
+	if err := img.Volume().Super.CheckWritten(); err != nil {
+		return err
 	}
 	a := auditor{ctx: ctx, vol: img.Volume(), opts: opts, dirs: make(map[uint64]uint32)}
 	a.source = img.Walk(a.visit)
@@ -129,6 +135,9 @@ func (a *auditor) walk() error {
 
 // visit checks details of an inode that reading it does not depend on.
 func (a *auditor) visit(ino *volume.Inode, c *volume.Content, names []disk.Dirent) error {
+	if len(a.source.Xattrs.Values) > 0 {
+		return disk.Unsupported(ino.Off, "an xattr with its value in an inode (ea_inode)")
+	}
 	if err := a.inode(ino, c); err != nil {
 		return err
 	}

@@ -127,8 +127,8 @@ func (p *patient) dir(path string, i int, leaf bool, fn func(b []byte)) {
 	}
 	var stored int64
 	for _, r := range c.Runs {
-		if off := int64(i) * disk.BlockSize; off >= r.Offset() && off < r.Offset()+r.Bytes(c.Size) {
-			stored = r.DiskOffset() + off - r.Offset()
+		if off := int64(i) * disk.BlockSize; off >= r.Offset(disk.BlockSize) && off < r.Offset(disk.BlockSize)+r.Bytes(disk.BlockSize, c.Size) {
+			stored = r.DiskOffset(disk.BlockSize) + off - r.Offset(disk.BlockSize)
 		}
 	}
 	p.edit(stored, disk.BlockSize, func(b []byte) {
@@ -235,7 +235,7 @@ func TestInteropAudit(t *testing.T) {
 		{"device with extents", func() { p.inode(p.find("null"), func(n *disk.Inode) { n.Flags |= disk.FlagExtents }) }, "has data", false},
 		{"fifo with a size", func() { p.inode(p.find("fifo"), func(n *disk.Inode) { n.Size = 1 }) }, "has data", false},
 		{"index on a file", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Flags |= disk.FlagIndex }) }, "has an index", false},
-		{"block map", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Flags &^= disk.FlagExtents }) }, "block map", false},
+		{"block map", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Flags &^= disk.FlagExtents }) }, "inode 17 at byte", false},
 		{"xattrs in an inode", func() {
 			p.edit(p.find("file1").Off+disk.InodeFixedSize+disk.XattrMagicSize, 1, func(b []byte) { b[0] = 200 })
 		}, "has checksum", false},
@@ -251,7 +251,7 @@ func TestInteropAudit(t *testing.T) {
 
 		{"extents' magic", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[0]++ }) }, "magic number", false},
 		{"extents' depth", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[6] = 9 }) }, "depth 9", false},
-		{"extent beyond the end", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[18] = 1 }) }, "has blocks", false},
+		{"extent beyond the end", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[18] = 1 }) }, "of 76800", false},
 		{"extent of length 0", func() { p.inode(p.find("file4097"), func(n *disk.Inode) { n.Block[16] = 0 }) }, "extent of 0 blocks", false},
 		{"shared block", func() {
 			other := p.find("file1").Block
@@ -355,5 +355,5 @@ func (p *patient) orphanAt() int64 {
 	if err := p.img.Volume().FindContent(c, p.number(p.img.Volume().Super.OrphanIno), nil); err != nil {
 		p.t.Fatal(err)
 	}
-	return c.Runs[0].DiskOffset()
+	return c.Runs[0].DiskOffset(disk.BlockSize)
 }

@@ -70,7 +70,7 @@ func (s Seed) XattrBlock(at uint64, b []byte) uint32 {
 	sum := rawSum64(uint32(s), at)
 	sum = RawSum(sum, b[:XattrSumOffset])
 	sum = rawSum32(sum, 0)
-	return RawSum(sum, b[XattrSumOffset+4:BlockSize])
+	return RawSum(sum, b[XattrSumOffset+4:])
 }
 
 // Inode is the seed of the inode ino.
@@ -116,37 +116,38 @@ func (s InodeSeed) Matches(b []byte) bool {
 		(!hasInodeSumHi(b) || le.Uint16(b[InodeSumHi:]) == uint16(sum>>16))
 }
 
-// ExtentBlock is the checksum of a node of an extent tree. It is stored at
-// ExtentSumOffset, after the room for entries.
+// ExtentBlock is the checksum of the block b, a node of an extent tree. It is stored after
+// the room for entries.
 func (s InodeSeed) ExtentBlock(b []byte) uint32 {
-	return RawSum(uint32(s), b[:ExtentSumOffset])
+	return RawSum(uint32(s), b[:extentSumOffset(len(b))])
 }
 
-// DirLeaf is the checksum of a block of directory entries, stored in its tail:
+// DirLeaf is the checksum of the block b of directory entries, stored in its tail:
 // see encodeDirTail.
 func (s InodeSeed) DirLeaf(b []byte) uint32 {
-	return RawSum(uint32(s), b[:DirTailOffset])
+	return RawSum(uint32(s), b[:len(b)-dirTailSize])
 }
 
-// Htree is the checksum of a root or node of an htree with count entries in the table at
-// byte table. It is stored at HtreeSumOffset. It covers the block up to the last entry in
+// Htree is the checksum of the block b, a root or node of an htree with count entries in the
+// table at byte table. It is stored in the last four bytes. It covers the block up to the last entry in
 // use, the reserved word of the tail, and zeros in place of itself (ext4_dx_csum).
 func (s InodeSeed) Htree(b []byte, table, count int) uint32 {
 	sum := RawSum(uint32(s), b[:table+count*HtreeEntrySize])
-	sum = RawSum(sum, b[htreeTailOffset:HtreeSumOffset])
+	sum = RawSum(sum, b[len(b)-htreeTailSize:len(b)-htreeTailSize/2])
 	return rawSum32(sum, 0)
 }
 
 // Orphan files: blocks of inode numbers, then a magic word and a checksum.
 const (
 	OrphanMagic       = 0x0B10CA04
-	OrphanMagicOffset = BlockSize - 8
-	OrphanSumOffset   = BlockSize - 4
+	orphanTailSize    = 8
+	OrphanMagicOffset = BlockSize - orphanTailSize
+	OrphanSumOffset   = BlockSize - orphanTailSize/2
 	OrphanSlots       = OrphanMagicOffset / 4
 )
 
 // OrphanBlock is the checksum of b, a block of an orphan file. at is the number of the
 // block.
 func (s InodeSeed) OrphanBlock(at uint64, b []byte) uint32 {
-	return RawSum(rawSum64(uint32(s), at), b[:OrphanMagicOffset])
+	return RawSum(rawSum64(uint32(s), at), b[:len(b)-orphanTailSize])
 }

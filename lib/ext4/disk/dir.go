@@ -156,7 +156,7 @@ func AppendDirents(list []Dirent, block []byte) ([]Dirent, error) {
 			return nil, Broken("directory entry at byte %d of %d", at, len(block))
 		}
 		head.Decode(block[at:])
-		size, name := int(head.RecLen), int(head.NameLen)
+		size, name := head.size(len(block)), int(head.NameLen)
 		if size < direntSize(name) || size%direntAlign != 0 || size > len(block)-at {
 			return nil, Broken("directory entry of %d bytes with a name of %d at byte %d of %d", size, name, at, len(block))
 		}

@@ -1,6 +1,9 @@
 package disk
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Kinds of files as directory entries have them.
 const (
@@ -49,6 +52,15 @@ func (d *DirentHead) Decode(b []byte) {
 	*d = DirentHead{le.Uint32(b[0:]), le.Uint16(b[4:]), b[6], b[7]}
 }
 
+// size is RecLen in a block of the given length. One of 64 KiB has two ways to say that an
+// entry takes all of it (ext4_rec_len_from_disk).
+func (d *DirentHead) size(block int) int {
+	if block > math.MaxUint16 && (d.RecLen == 0 || d.RecLen == math.MaxUint16) {
+		return block
+	}
+	return int(d.RecLen)
+}
+
 // direntSize is how many bytes an entry with a name of n bytes takes.
 func direntSize(n int) int {
 	return (DirentHeadSize + n + direntAlign - 1) &^ (direntAlign - 1)
@@ -58,7 +70,7 @@ func direntSize(n int) int {
 // unused entry without a name, of kind kindTail, then the checksum; dirTailSize bytes
 // together.
 func encodeDirTail(block []byte, sum uint32) {
-	tail := block[DirTailOffset:]
+	tail := block[len(block)-dirTailSize:]
 	(&DirentHead{RecLen: dirTailSize, Kind: kindTail}).Encode(tail)
 	binary.LittleEndian.PutUint32(tail[DirentHeadSize:], sum)
 }
@@ -67,7 +79,7 @@ func encodeDirTail(block []byte, sum uint32) {
 // has no tail.
 func decodeDirTail(block []byte) (sum uint32, ok bool) {
 	var d DirentHead
-	tail := block[DirTailOffset:]
+	tail := block[len(block)-dirTailSize:]
 	d.Decode(tail)
 	return binary.LittleEndian.Uint32(tail[DirentHeadSize:]), d == DirentHead{RecLen: dirTailSize, Kind: kindTail}
 }
@@ -85,10 +97,7 @@ const (
 	HtreeEntrySize  = 8
 	htreeTailSize   = 8
 	htreeTailOffset = BlockSize - htreeTailSize // reserved word, checksum
-	HtreeSumOffset  = htreeTailOffset + 4
-
-	htreeRootLimit = (htreeTailOffset - HtreeRootTable) / HtreeEntrySize // 507, with a tail
-	htreeNodeLimit = (htreeTailOffset - htreeNodeTable) / HtreeEntrySize // 510
+	HtreeSumOffset  = htreeTailOffset + htreeTailSize/2
 
 	htreeMaxLevels = 1 // of nodes between root and leaves; 2 with largedir (dx_probe)
 )

@@ -10,7 +10,8 @@
 // A record has one Encode, which writes it to the first bytes of a slice, and one Decode,
 // which reads it from there. Decode checks nothing.
 //
-// Blocks have 4096 bytes. Numbers are little endian, and blocks are numbered from 0.
+// What encodes makes blocks of [BlockSize] bytes. What decodes takes a block, whose length is
+// that of all blocks of its file system. Numbers are little endian, and blocks are numbered from 0.
 // Offsets in errors are bytes in the file system.
 //
 //	superblock.go  the superblock; geometry.go says what follows from it

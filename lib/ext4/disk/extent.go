@@ -16,15 +16,15 @@ type Run struct {
 // End is the first block of the file after r.
 func (r Run) End() uint64 { return uint64(r.Logical) + uint64(r.Blocks) }
 
-// Offset is where r begins in the file, in bytes.
-func (r Run) Offset() int64 { return int64(r.Logical) * BlockSize }
+// Offset is where r begins in the file, in bytes, with blocks of the given length.
+func (r Run) Offset(block int64) int64 { return int64(r.Logical) * block }
 
-// DiskOffset is where r begins on the disk, in bytes.
-func (r Run) DiskOffset() int64 { return int64(r.Physical) * BlockSize }
+// DiskOffset is where r begins on the disk, in bytes, with blocks of the given length.
+func (r Run) DiskOffset(block int64) int64 { return int64(r.Physical) * block }
 
-// Bytes is how many bytes of a file of size bytes r holds.
-func (r Run) Bytes(size int64) int64 {
-	return min(int64(r.Blocks)*BlockSize, size-r.Offset())
+// Bytes is how many bytes of a file of size bytes r holds, with blocks of the given length.
+func (r Run) Bytes(block, size int64) int64 {
+	return min(int64(r.Blocks)*block, size-r.Offset(block))
 }
 
 // ExtentCount is how many extents it takes to store runs.

@@ -88,7 +88,7 @@ func (w *ExtentReader) index(b []byte, depth uint16, in span) error {
 		if err != nil {
 			return err
 		}
-		if err := w.node(node, extentBlockMax, depth-1, below); err != nil {
+		if err := w.node(node, uint16(extentMax(len(node))), depth-1, below); err != nil {
 			return err
 		}
 	}

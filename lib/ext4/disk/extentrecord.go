@@ -9,20 +9,31 @@ const (
 	ExtentMagic      = 0xF30A
 	ExtentHeadSize   = 12
 	ExtentSize       = 12
-	ExtentRootMax    = 4   // entries in the inode
-	extentBlockMax   = 340 // entries in a block
+	ExtentRootMax    = 4                                         // entries in the inode
+	extentBlockMax   = (BlockSize - ExtentHeadSize) / ExtentSize // 340 entries in a block
 	ExtentSumOffset  = ExtentHeadSize + extentBlockMax*ExtentSize
 	extentMaxBlocks  = 32768 // of one written extent
 	extentMaxDepth   = 5
 	ExtentMaxLogical = 1<<32 - 1 // most blocks of a file; they have numbers below this
 )
 
+// extentMax is how many entries a node in a block of size bytes has room for.
+func extentMax(size int) int { return (size - ExtentHeadSize) / ExtentSize }
+
+// extentSumOffset is where a node in a block of size bytes has its checksum.
+func extentSumOffset(size int) int { return ExtentHeadSize + extentMax(size)*ExtentSize }
+
+// StoredExtentSum is the checksum that the block b, a node of an extent tree, stores.
+func StoredExtentSum(b []byte) uint32 {
+	return binary.LittleEndian.Uint32(b[extentSumOffset(len(b)):])
+}
+
 // ExtentHead is struct ext4_extent_header.
 //
 //	off size field       meaning                        range
 //	  0    2 Magic       ExtentMagic
 //	  2    2 Entries     in use                         at most Max
-//	  4    2 Max         entries that fit               4 or 340
+//	  4    2 Max         entries that fit               4; in a block of 4096 bytes 340
 //	  6    2 Depth       0: leaf                        at most 5
 //	  8    4 Generation                                 0
 type ExtentHead struct {

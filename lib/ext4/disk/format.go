@@ -1,7 +1,7 @@
 package disk
 
 const (
-	BlockSize    = 4096 // of every file system that this package handles
+	BlockSize    = 4096 // of every file system that we write; see Superblock.BlockSize
 	blockBits    = 12
 	SectorBlocks = BlockSize / 512 // i_blocks counts sectors
 

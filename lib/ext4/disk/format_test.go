@@ -250,7 +250,7 @@ func TestChecksums(t *testing.T) {
 			dirents(b, DirentHead{12, 12, 1, 2}, DirentHead{2, 4084, 2, 2})
 			(&htreeInfo{Version: HashHalfMD4, Length: htreeInfoSize}).Encode(b[HtreeInfoOffset:])
 			(&htreeEntry{Block: 1}).Encode(b[HtreeRootTable:])
-			(&htreeCount{Limit: htreeRootLimit, Count: 2}).Encode(b[HtreeRootTable:])
+			(&htreeCount{Limit: uint16(htreeRootLimit), Count: 2}).Encode(b[HtreeRootTable:])
 			(&htreeEntry{Hash: 0x80000000, Block: 2}).Encode(b[HtreeRootTable+HtreeEntrySize:])
 		}), HtreeRootTable, 2), 0x4F49425F},
 	} {

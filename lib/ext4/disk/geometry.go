@@ -1,38 +1,40 @@
 package disk
 
-import "math"
-
 // Limits that mke2fs has, too.
 const (
 	LastGroupRoom  = 50   // blocks for data that a last, shorter group has at least
 	MaxReservedGDT = 1024 // the number of block numbers in a block
+
+	maxLogBlockSize   = 6  // 64 KiB, which kernels with pages of that size mount
+	maxLogClusterSize = 19 // 512 MiB
 )
 
 // CheckGeometry checks the fields from which addresses are computed, for a file system in
 // the first size bytes of a disk.
 func (s *Superblock) CheckGeometry(size int64) error {
+	bits := uint32(8 * s.BlockSize()) // of a bitmap
 	bad := func(format string, args ...any) error { return Corrupt(SuperOffset, format, args...) }
 	switch {
-	case s.LogBlockSize > 6:
+	case s.LogBlockSize > maxLogBlockSize:
 		return bad("block size of 2^%d bytes", 10+uint64(s.LogBlockSize))
-	case 1024<<s.LogBlockSize != BlockSize:
-		return Unsupported(SuperOffset, "blocks of %d bytes, only %d are read", 1024<<s.LogBlockSize, BlockSize)
-	case s.LogClusterSize != s.LogBlockSize, s.ClustersPerGroup != s.BlocksPerGroup:
-		return bad("clusters of 2^%d bytes without bigalloc", 10+uint64(s.LogClusterSize))
-	case s.FirstDataBlock != 0:
+	case s.LogClusterSize != s.LogBlockSize && s.RoCompat&RoCompatBigalloc == 0,
+		s.LogClusterSize < s.LogBlockSize || s.LogClusterSize > maxLogClusterSize,
+		uint64(s.ClustersPerGroup)<<(s.LogClusterSize-s.LogBlockSize) != uint64(s.BlocksPerGroup):
+		return bad("%d clusters of 2^%d bytes in groups of %d blocks", s.ClustersPerGroup, 10+uint64(s.LogClusterSize), s.BlocksPerGroup)
+	case s.FirstDataBlock != s.firstBlock():
 		return bad("first data block is %d", s.FirstDataBlock)
-	case s.BlocksPerGroup < 8 || s.BlocksPerGroup > BlocksPerGroup || s.BlocksPerGroup%8 != 0:
+	case s.ClustersPerGroup < 8 || s.ClustersPerGroup > bits || s.ClustersPerGroup%8 != 0:
 		return bad("%d blocks in a group", s.BlocksPerGroup)
-	case s.InodeSize < SmallInodeSize || s.InodeSize > BlockSize || s.InodeSize&(s.InodeSize-1) != 0:
+	case s.InodeSize < SmallInodeSize || int(s.InodeSize) > s.BlockSize() || s.InodeSize&(s.InodeSize-1) != 0:
 		return bad("inodes of %d bytes", s.InodeSize)
-	case s.InodesPerGroup < BlockSize/uint32(s.InodeSize) || s.InodesPerGroup > MaxInodesPerGroup || s.InodesPerGroup%8 != 0:
+	case s.InodesPerGroup < s.inodesPerBlock() || s.InodesPerGroup > bits || s.InodesPerGroup%8 != 0:
 		return bad("%d inodes in a group", s.InodesPerGroup)
 	case s.GroupDescSize() < SmallGroupDescSize || s.GroupDescSize() > 1024 || s.GroupDescSize()&(s.GroupDescSize()-1) != 0,
 		s.Incompat&Incompat64Bit != 0 && s.GroupDescSize() < GroupDescSize:
 		return bad("group descriptors of %d bytes", s.DescSize)
 	case s.Blocks() < 2:
 		return bad("%d blocks", s.Blocks())
-	case s.Blocks() > math.MaxInt64/BlockSize || int64(s.Blocks())*BlockSize > size:
+	case s.Blocks() > uint64(size)/uint64(s.BlockSize()):
 		return bad("cut short: %d blocks in a file of %d bytes", s.Blocks(), size)
 	case uint64(s.Inodes) != s.Groups()*uint64(s.InodesPerGroup):
 		return bad("%d inodes in %d groups of %d", s.Inodes, s.Groups(), s.InodesPerGroup)
@@ -42,14 +44,45 @@ func (s *Superblock) CheckGeometry(size int64) error {
 	return nil
 }
 
+// CheckWritten refuses what the reader handles and what writes or audits does not: blocks
+// that do not have the length BlockSize, clusters, and file systems of revision 0.
+func (s *Superblock) CheckWritten() error {
+	switch {
+	case s.Rev != DynamicRev:
+		return Unsupported(SuperOffset, "revision %d", s.Rev)
+	case s.RoCompat&RoCompatBigalloc != 0:
+		return Unsupported(SuperOffset, "bigalloc")
+	case s.LogBlockSize != blockBits-10:
+		return Unsupported(SuperOffset, "blocks of %d bytes, only those of %d can be changed and checked", uint64(1024)<<s.LogBlockSize, BlockSize)
+	}
+	return nil
+}
+
+// BlockSize is the length of a block in bytes. It is valid if CheckGeometry has nothing to
+// say.
+func (s *Superblock) BlockSize() int { return 1024 << s.LogBlockSize }
+
+// firstBlock is the right FirstDataBlock: that of the primary superblock if it has a block,
+// of 1024 bytes, for itself. With clusters of several blocks mke2fs counts from 0.
+func (s *Superblock) firstBlock() uint32 {
+	if s.LogBlockSize == 0 && s.LogClusterSize == 0 {
+		return 1
+	}
+	return 0
+}
+
+// GroupStart is the first block of group g.
+func (s *Superblock) GroupStart(g uint64) uint64 {
+	return uint64(s.FirstDataBlock) + g*uint64(s.BlocksPerGroup)
+}
+
 // Groups is the number of groups.
 func (s *Superblock) Groups() uint64 {
-	n := uint64(s.BlocksPerGroup)
-	return (s.Blocks() + n - 1) / n
+	return DivUp(s.Blocks()-uint64(s.FirstDataBlock), uint64(s.BlocksPerGroup))
 }
 
 // inodesPerBlock is how many inodes a block of an inode table holds.
-func (s *Superblock) inodesPerBlock() uint32 { return BlockSize / uint32(s.InodeSize) }
+func (s *Superblock) inodesPerBlock() uint32 { return uint32(s.BlockSize()) / uint32(s.InodeSize) }
 
 // TableBlocks is the length of a group's inode table in blocks.
 func (s *Superblock) TableBlocks() uint64 {
@@ -69,17 +102,20 @@ func (s *Superblock) HasBackup(g uint64) bool {
 // DescOffset is where the descriptor of group g is in the file system, in bytes.
 func (s *Superblock) DescOffset(g uint64) int64 {
 	size := uint64(s.GroupDescSize())
-	perBlock := BlockSize / size
-	block := 1 + g/perBlock
+	perBlock := uint64(s.BlockSize()) / size
+	block := SuperOffset/uint64(s.BlockSize()) + 1 + g/perBlock
 	if meta := g / perBlock; s.Incompat&IncompatMetaBG != 0 && meta >= uint64(s.FirstMetaBG) {
 		// Each run of perBlock groups has its descriptors at its own start.
 		first := meta * perBlock
-		block = first * uint64(s.BlocksPerGroup)
-		if first == 0 || s.HasBackup(first) {
-			block++
+		switch {
+		case first == 0: // as without meta_bg
+		case s.HasBackup(first):
+			block = s.GroupStart(first) + 1
+		default:
+			block = s.GroupStart(first)
 		}
 	}
-	return int64(block*BlockSize + g%perBlock*size)
+	return int64(block*uint64(s.BlockSize()) + g%perBlock*size)
 }
 
 // GroupSize is how many blocks a group has. The last group may have fewer.
@@ -102,7 +138,7 @@ func (s *Superblock) HeadBlocks(g uint64) uint64 {
 
 // GroupBlocks is how many blocks group n has.
 func (s *Superblock) GroupBlocks(n uint64) uint64 {
-	return min(s.Blocks()-n*s.GroupSize(), s.GroupSize())
+	return min(s.Blocks()-s.GroupStart(n), s.GroupSize())
 }
 
 // IsBackupGroup reports whether group g has the superblock and the descriptors, in file

@@ -16,18 +16,19 @@ const (
 	htreeFillDen = 5
 )
 
-// limits returns how many entries the tables of the root and of a node have room for.
-func (o *DirOptions) limits() (root, node int) {
+// limits returns how many entries the tables of the root and of a node have room for, in
+// blocks of size bytes: 507 and 510 with checksums and 4096 bytes.
+func (o *DirOptions) limits(size int) (root, node int) {
 	if o.Checksums {
-		return htreeRootLimit, htreeNodeLimit
+		size -= htreeTailSize
 	}
-	return (BlockSize - HtreeRootTable) / HtreeEntrySize, (BlockSize - htreeNodeTable) / HtreeEntrySize
+	return (size - HtreeRootTable) / HtreeEntrySize, (size - htreeNodeTable) / HtreeEntrySize
 }
 
 // nodes is how many nodes an htree needs between its root and the given number of leaves;
 // ok is false if it has no room for so many leaves.
 func (o *DirOptions) nodes(leaves int) (n int, ok bool) {
-	root, node := o.limits()
+	root, node := o.limits(BlockSize)
 	if leaves <= root {
 		return 0, true
 	}
@@ -87,7 +88,7 @@ func (p *dirPlan) encodeIndex(b []byte, self, parent uint32, sum InodeSeed) {
 		p.encodeBlock(b[at*BlockSize:][:BlockSize], sum, ents)
 		table[i] = htreeEntry{p.hashes[i], uint32(at)}
 	}
-	rootLimit, nodeLimit := p.opt.limits()
+	rootLimit, nodeLimit := p.opt.limits(BlockSize)
 	var levels uint8
 	if p.nodes > 0 {
 		var top []htreeEntry

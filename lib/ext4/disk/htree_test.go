@@ -11,6 +11,8 @@ import (
 	"ocipipe/lib/reftest"
 )
 
+var htreeRootLimit, htreeNodeLimit = (&DirOptions{Checksums: true}).limits(BlockSize)
+
 // kernelLookup finds a name as the kernel does (dx_probe, ext4_htree_next_block):
 // by halving each table, then going on to the next leaf as long as its hash says
 // that it continues the one before.

@@ -8,12 +8,12 @@ func HtreeTable(block []byte) int {
 	var first, second DirentHead
 	first.Decode(block)
 	second.Decode(block[DotSize:])
-	if first.RecLen == BlockSize {
+	if first.size(len(block)) == len(block) {
 		return htreeNodeTable
 	}
 	var info htreeInfo
 	info.Decode(block[HtreeInfoOffset:])
-	if first.RecLen == DotSize && second.RecLen == BlockSize-DotSize && info.Length == htreeInfoSize {
+	if first.RecLen == DotSize && second.size(len(block)) == len(block)-DotSize && info.Length == htreeInfoSize {
 		return HtreeRootTable
 	}
 	return 0
@@ -23,7 +23,7 @@ func HtreeTable(block []byte) int {
 func decodeTable(block []byte, table int, opt DirOptions) ([]htreeEntry, error) {
 	var count htreeCount
 	count.Decode(block[table:])
-	limit, node := opt.limits()
+	limit, node := opt.limits(len(block))
 	if table == htreeNodeTable {
 		limit = node
 	}
@@ -43,7 +43,7 @@ func checkHtreeSum(block []byte, table int, sum InodeSeed) error {
 	if err != nil {
 		return err
 	}
-	if binary.LittleEndian.Uint32(block[HtreeSumOffset:]) != sum.Htree(block, table, len(entries)) {
+	if binary.LittleEndian.Uint32(block[len(block)-htreeTailSize/2:]) != sum.Htree(block, table, len(entries)) {
 		return Broken("index of a directory with a wrong checksum")
 	}
 	return nil

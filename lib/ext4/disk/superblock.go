@@ -36,12 +36,12 @@ const (
 //	008     4 ReservedLo         blocks that only root may take
 //	00C     4 FreeBlocksLo
 //	010     4 FreeInodes
-//	014     4 FirstDataBlock     the block that holds the superblock           0 with blocks of 4096
-//	018     4 LogBlockSize       block size is 1024 << n                       2 here
+//	014     4 FirstDataBlock     the block that holds the superblock           1 with blocks of 1024, else 0
+//	018     4 LogBlockSize       block size is 1024 << n                       at most 6; 2 where we write
 //	01C     4 LogClusterSize     the same without bigalloc
-//	020     4 BlocksPerGroup                                                   32768 here
+//	020     4 BlocksPerGroup                                                   8 to 8 * block size
 //	024     4 ClustersPerGroup   the same without bigalloc
-//	028     4 InodesPerGroup     a multiple of 8                               at most 32768
+//	028     4 InodesPerGroup     a multiple of 8                               at most 8 * block size
 //	02C     4 MountTime          seconds
 //	030     4 WriteTime
 //	034     2 Mounts             since the last check
@@ -253,6 +253,12 @@ func (s *Superblock) SetFreeBlocks(n uint64) { s.FreeBlocksLo, s.FreeBlocksHi = 
 
 // HasSums reports whether the file system has checksums of metadata.
 func (s *Superblock) HasSums() bool { return s.RoCompat&RoCompatMetadataCsum != 0 }
+
+// HasOrphans reports whether there are inodes that the next kernel to mount the file system
+// will delete or truncate, as it does after a crash.
+func (s *Superblock) HasOrphans() bool {
+	return s.LastOrphan != 0 || s.RoCompat&RoCompatOrphans != 0
+}
 
 // GroupDescSize is how many bytes a group descriptor has.
 func (s *Superblock) GroupDescSize() int {

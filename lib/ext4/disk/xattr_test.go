@@ -17,8 +17,8 @@ const testRoom = InodeSize - InodeFixedSize
 
 // readXattrs reads what PlanXattrs made.
 func readXattrs(inline, block []byte) (xs []tree.Xattr, err error) {
-	if xs, err = AppendInodeXattrs(nil, inline); err == nil && block != nil {
-		xs, err = AppendBlockXattrs(xs, block)
+	if xs, err = (&XattrReader{}).AppendInode(nil, inline); err == nil && block != nil {
+		xs, err = (&XattrReader{}).AppendBlock(xs, block)
 	}
 	return SortXattrs(xs), err
 }
@@ -69,7 +69,7 @@ func TestXattrBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := AppendBlockXattrs(nil, block)
+	got, err := (&XattrReader{}).AppendBlock(nil, block)
 	names := make([]string, len(got))
 	for i, x := range got {
 		names[i] = x.Name
@@ -136,10 +136,10 @@ func TestXattrsSkips(t *testing.T) {
 	}
 	block[XattrHeadSize+1] = 7                // system.a
 	block[XattrHeadSize+1+xattrEntSize+4] = 9 // nothing
-	if got, err := AppendBlockXattrs(nil, block); err != nil || !slices.Equal(got, ext4test.Xattrs("trusted.c", "3")) {
+	if got, err := (&XattrReader{}).AppendBlock(nil, block); err != nil || !slices.Equal(got, ext4test.Xattrs("trusted.c", "3")) {
 		t.Errorf("%q (%v)", got, err)
 	}
-	if got, err := AppendInodeXattrs(nil, make([]byte, 96)); err != nil || got != nil {
+	if got, err := (&XattrReader{}).AppendInode(nil, make([]byte, 96)); err != nil || got != nil {
 		t.Errorf("without a magic number: %q (%v)", got, err)
 	}
 	if got := SortXattrs(ext4test.Xattrs("user.b", "1", "user.a", "2", "user.b", "3")); !slices.Equal(got, ext4test.Xattrs("user.a", "2", "user.b", "1")) {
@@ -184,7 +184,7 @@ func TestXattrsRefuse(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.change(block)
-		if xs, err := AppendBlockXattrs(nil, block); !errors.Is(err, c.want) {
+		if xs, err := (&XattrReader{}).AppendBlock(nil, block); !errors.Is(err, c.want) {
 			t.Errorf("%s: %q, %v", c.name, xs, err)
 		}
 	}
@@ -207,9 +207,9 @@ func FuzzXattrs(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		AppendInodeXattrs(nil, b)
+		(&XattrReader{}).AppendInode(nil, b)
 		b = append(b, make([]byte, BlockSize)...)[:BlockSize]
-		xs, err := AppendBlockXattrs(nil, b)
+		xs, err := (&XattrReader{}).AppendBlock(nil, b)
 		if err != nil {
 			return
 		}

@@ -14,7 +14,11 @@ const (
 	xattrAlign     = 4
 	xattrEndSize   = 4
 	XattrSumOffset = 16
-	XattrMaxRefs   = 1024 // inodes that share a block (EXT4_XATTR_REFCOUNT_MAX)
+	XattrMaxRefs   = 1024     // inodes that share a block (EXT4_XATTR_REFCOUNT_MAX)
+	XattrMaxValue  = 64 << 10 // bytes that Linux shows (XATTR_SIZE_MAX)
+
+	InlineMin  = 60     // bytes of inline data in i_block
+	inlineName = "data" // with the prefix xattrSystem: the rest of them
 )
 
 // Numbers for the prefixes of names.

@@ -104,6 +104,10 @@ func (g *growth) open(f io.ReaderAt) error {
 		return err
 	}
 	switch js := &g.journal.Super; {
+	case js.Incompat&journal.IncompatFastCommit != 0 || js.FastBlocks != 0:
+		return disk.Unsupported(g.journal.Offset(), "a journal with fast commits")
+	case js.Type == journal.KindSuperV1:
+		return disk.Unsupported(g.journal.Offset(), "a journal of version 1")
 	case js.Errno != 0:
 		return &volume.DirtyError{Problem: fmt.Sprintf("the journal has been given up by a kernel (error %d)", int32(js.Errno))}
 	case !dirty && js.Start != 0:
@@ -127,7 +131,7 @@ func openVolume(r io.ReaderAt, size int64) (*volume.Volume, error) {
 		if name := unknownFeature(s); name != "" {
 			return disk.Unsupported(disk.SuperOffset, "growing with %s", name)
 		}
-		return nil
+		return s.CheckWritten()
 	})
 	if err != nil {
 		return nil, err

@@ -21,32 +21,6 @@ import (
 	"ocipipe/lib/reftest"
 )
 
-// How a mounted file system is ended: EXT4_IOC_SHUTDOWN and its flags.
-const (
-	iocShutdown      = 0x8004587D
-	shutdownFlushLog = 1 // what has been done is in the journal
-	shutdownNow      = 2 // what the journal does not have yet is lost
-)
-
-// crashed mounts image with options, lets work use it, and ends that so that the
-// journal is what it is in a crash.
-func crashed(t testing.TB, image, options string, how uint32, work func(dir string)) {
-	t.Helper()
-	reftest.NeedRoot(t)
-	dir := t.TempDir()
-	reftest.Run(t, "mount", "-o", "loop"+options, image, dir)
-	defer reftest.Run(t, "umount", dir)
-	work(dir)
-	f, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), iocShutdown, int(how)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // churn makes, changes and removes files so that the journal wraps and blocks of
 // directories are revoked and become something else. Some blocks look like those of
 // a journal.
@@ -182,24 +156,24 @@ func TestInteropReplay(t *testing.T) {
 		sums    int
 		slow    bool // not always
 	}{
-		{"flushed", "", "", shutdownFlushLog, 20, 3, true},
-		{"cut off", "", "", shutdownNow, 20, 3, true},
-		{"wrapped", "-J size=4", "", shutdownFlushLog, 25, 3, false},
-		{"wrapped, cut off", "-J size=4", "", shutdownNow, 100, 3, true},
-		{"data", "-J size=8", ",data=journal", shutdownFlushLog, 12, 3, false},
-		{"data, cut off", "-J size=4", ",data=journal", shutdownNow, 30, 3, true},
-		{"no checksums", "-J size=4 -O ^metadata_csum", "", shutdownFlushLog, 40, 0, true},
-		{"no checksums, 32 bits", "-J size=4 -O ^metadata_csum,^64bit", "", shutdownFlushLog, 41, 0, true},
-		{"version 1", "-J size=4 -O ^metadata_csum", ",journal_checksum", shutdownFlushLog, 15, 1, false},
-		{"orphan file", "-J size=4 -O orphan_file,metadata_csum_seed", "", shutdownNow, 15, 3, false},
-		{"fast disk", "-J size=4 -b 4096 -N 30000 -O ^flex_bg,^resize_inode", ",nodelalloc", shutdownFlushLog, 50, 3, true},
+		{"flushed", "", "", ext4test.ShutdownFlushLog, 20, 3, true},
+		{"cut off", "", "", ext4test.ShutdownNow, 20, 3, true},
+		{"wrapped", "-J size=4", "", ext4test.ShutdownFlushLog, 25, 3, false},
+		{"wrapped, cut off", "-J size=4", "", ext4test.ShutdownNow, 100, 3, true},
+		{"data", "-J size=8", ",data=journal", ext4test.ShutdownFlushLog, 12, 3, false},
+		{"data, cut off", "-J size=4", ",data=journal", ext4test.ShutdownNow, 30, 3, true},
+		{"no checksums", "-J size=4 -O ^metadata_csum", "", ext4test.ShutdownFlushLog, 40, 0, true},
+		{"no checksums, 32 bits", "-J size=4 -O ^metadata_csum,^64bit", "", ext4test.ShutdownFlushLog, 41, 0, true},
+		{"version 1", "-J size=4 -O ^metadata_csum", ",journal_checksum", ext4test.ShutdownFlushLog, 15, 1, false},
+		{"orphan file", "-J size=4 -O orphan_file,metadata_csum_seed", "", ext4test.ShutdownNow, 15, 3, false},
+		{"fast disk", "-J size=4 -b 4096 -N 30000 -O ^flex_bg,^resize_inode", ",nodelalloc", ext4test.ShutdownFlushLog, 50, 3, true},
 	} {
 		if c.slow && !soak() {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			image := ext4test.Mke2fs(t, 80<<20, append(strings.Fields(c.mkfs), "-b", "4096")...)
-			crashed(t, image, c.options, c.how, func(dir string) {
+			ext4test.Crash(t, image, c.options, c.how, func(dir string) {
 				churn(t, dir, c.rounds)
 			})
 			ref := copyImage(t, image)

@@ -7,8 +7,8 @@
 //	revoke      blocks that transactions up to this one must not bring back
 //	commit      without it the transaction has not happened
 //
-// Block 0 of the file is the superblock ([Super]); the log runs from First to Length
-// and goes on at First.
+// Block 0 of the file is the superblock ([Super]); the log runs from First to Length,
+// or to the area of fast commits before that, and goes on at First.
 //
 // [Open] takes the file system as an io.ReaderAt, and the blocks of the journal, which
 // the caller has found. [Log.Recover] finds the blocks to be replayed, and [Recovery.Over]
@@ -17,6 +17,6 @@
 //
 // The package depends on lib/ext4/disk, for runs of blocks and errors.
 //
-// Journals with fast commits, with asynchronous commits or with a superblock of version 1
-// are refused.
+// Journals with asynchronous commits are refused, and those with fast commits that have to be
+// replayed.
 package journal

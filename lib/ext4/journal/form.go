@@ -11,13 +11,14 @@ import (
 type Form struct {
 	Wide bool // block numbers have 64 bits
 	Sums int  // version of the checksums: 1, 2 or 3; 0: none
+	size int  // length of a block
 	uuid [16]byte
 	seed uint32
 }
 
 // Form returns how the log with the superblock s is encoded.
 func (s *Super) Form() Form {
-	f := Form{Wide: s.Incompat&Incompat64Bit != 0, uuid: s.UUID, seed: disk.RawSum(^uint32(0), s.UUID[:])}
+	f := Form{Wide: s.Incompat&Incompat64Bit != 0, size: int(s.BlockSize), uuid: s.UUID, seed: disk.RawSum(^uint32(0), s.UUID[:])}
 	switch {
 	case s.Incompat&IncompatSumV3 != 0:
 		f.Sums = 3
@@ -32,9 +33,9 @@ func (s *Super) Form() Form {
 // room is the length of a descriptor or revoke block without its tail.
 func (f *Form) room() int {
 	if f.Sums < 2 {
-		return disk.BlockSize
+		return f.size
 	}
-	return disk.BlockSize - TailSize
+	return f.size - TailSize
 }
 
 // tagSize is the length of a tag: 16 in version 3; else 8, with 4 more for wide
@@ -135,14 +136,14 @@ func (f *Form) decodeRevoked(b []byte) (blocks []uint64, err error) {
 // TailSum is the checksum that the descriptor or revoke block in b should have in its
 // tail.
 func (f *Form) TailSum(b []byte) uint32 {
-	sum := disk.RawSum(f.seed, b[:disk.BlockSize-TailSize])
+	sum := disk.RawSum(f.seed, b[:f.size-TailSize])
 	return disk.RawSum(sum, make([]byte, TailSize))
 }
 
 // tailOK reports whether the descriptor or revoke block in b has the right checksum, or
 // needs none.
 func (f *Form) tailOK(b []byte) bool {
-	return f.Sums < 2 || binary.BigEndian.Uint32(b[disk.BlockSize-TailSize:]) == f.TailSum(b)
+	return f.Sums < 2 || binary.BigEndian.Uint32(b[f.size-TailSize:]) == f.TailSum(b)
 }
 
 // CommitSum is the checksum that the commit block in b should hold in versions 2
@@ -150,7 +151,7 @@ func (f *Form) tailOK(b []byte) bool {
 func (f *Form) CommitSum(b []byte) uint32 {
 	sum := disk.RawSum(f.seed, b[:CommitSumOffset])
 	sum = disk.RawSum(sum, make([]byte, commitSumSize))
-	return disk.RawSum(sum, b[CommitSumOffset+commitSumSize:disk.BlockSize])
+	return disk.RawSum(sum, b[CommitSumOffset+commitSumSize:f.size])
 }
 
 // commitOK reports whether the commit block in b has the right checksum. In version 1 that

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -14,22 +15,26 @@ type Log struct {
 	Super Super
 	Form  Form
 
-	r    io.ReaderAt // the file system
-	size int64       // of the file system, in bytes
-	runs []disk.Run  // blocks of the journal, without holes
+	r     io.ReaderAt // the file system
+	size  int64       // of the file system, in bytes
+	block int64       // length of a block
+	runs  []disk.Run  // blocks of the journal, without holes
+	homes []disk.Run  // runs, in the order in which they lie in the file system
 }
 
 // Open reads and checks the superblock of a journal. The file system is the first size
-// bytes of r, and the blocks of the journal in it are runs: at least one, without holes.
-func Open(r io.ReaderAt, size int64, runs []disk.Run) (*Log, error) {
-	j := &Log{r: r, size: size, runs: runs}
+// bytes of r, in blocks of block bytes, and the blocks of the journal in it are runs: at
+// least one, without holes.
+func Open(r io.ReaderAt, size int64, block int, runs []disk.Run) (*Log, error) {
+	j := &Log{r: r, size: size, block: int64(block), runs: runs, homes: slices.Clone(runs)}
+	slices.SortFunc(j.homes, func(a, b disk.Run) int { return cmp.Compare(a.Physical, b.Physical) })
 	b := make([]byte, SuperSize)
 	if err := j.read(b, j.Offset()); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j.Super.Decode(b)
 	j.Form = j.Super.Form()
-	if err := j.Super.check(b, j.Blocks()); err != nil {
+	if err := j.Super.check(b, block, j.Blocks()); err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -45,11 +50,11 @@ func (j *Log) read(b []byte, off int64) error {
 
 // readBlock fills b with a block of the file system.
 func (j *Log) readBlock(b []byte, block uint64) error {
-	return j.read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
+	return j.read(b, int64(block)*j.block)
 }
 
 // Offset is where the superblock of the journal is in the file system, in bytes.
-func (j *Log) Offset() int64 { return int64(j.Physical(0)) * disk.BlockSize }
+func (j *Log) Offset() int64 { return int64(j.Physical(0)) * j.block }
 
 // Blocks is the length of the journal's file, in blocks.
 func (j *Log) Blocks() int64 {
@@ -67,14 +72,16 @@ func (j *Log) Physical(n uint32) uint64 {
 
 // owns reports whether block, a block of the file system, belongs to the journal.
 func (j *Log) owns(block uint64) bool {
-	return slices.ContainsFunc(j.runs, func(r disk.Run) bool {
-		return block >= r.Physical && block-r.Physical < uint64(r.Blocks)
-	})
+	i := sort.Search(len(j.homes), func(i int) bool { return j.homes[i].Physical > block })
+	return i > 0 && block-j.homes[i-1].Physical < uint64(j.homes[i-1].Blocks)
 }
+
+// end is the block after the log.
+func (j *Log) end() uint32 { return j.Super.Length - j.Super.fastBlocks() }
 
 // Next is the block of the log after block n. After the last one comes the first.
 func (j *Log) Next(n uint32) uint32 {
-	if n++; n < j.Super.Length {
+	if n++; n < j.end() {
 		return n
 	}
 	return j.Super.First

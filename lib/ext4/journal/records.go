@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -42,8 +43,8 @@ const (
 	IncompatAsyncCommit = 0x04 // refused: a commit block proves nothing there
 	IncompatSumV2       = 0x08
 	IncompatSumV3       = 0x10
-	IncompatFastCommit  = 0x20 // refused: a second log with records of its own
-	incompatKnown       = IncompatRevokes | Incompat64Bit | IncompatSumV2 | IncompatSumV3
+	IncompatFastCommit  = 0x20 // a second log at the end: see fast.go
+	incompatKnown       = IncompatRevokes | Incompat64Bit | IncompatSumV2 | IncompatSumV3 | IncompatFastCommit
 )
 
 // Flags of a tag.
@@ -57,7 +58,7 @@ const (
 //
 //	 off size field         meaning                              range
 //	0x00    4 Magic         Magic
-//	0x04    4 Type          KindSuperV2
+//	0x04    4 Type          KindSuperV1 or KindSuperV2
 //	0x08    4 HeadSeq       sequence of a block header           0
 //	0x0C    4 BlockSize                                          that of the file system
 //	0x10    4 Length        blocks of the journal                up to those of the file
@@ -72,7 +73,7 @@ const (
 //	0x40    4 Users         file systems that share the journal  1
 //	0x44   12 -             0
 //	0x50    1 SumType       SumCRC32C if there are checksums
-//	0x54    4 FastBlocks    of a fast-commit area                0 here
+//	0x54    4 FastBlocks    of a fast-commit area                0: 256, with IncompatFastCommit
 //	0x58    4 Head          where a kernel goes on in an empty log
 //	0xFC    4 Sum           CRC-32C, if there are checksums
 //	0x100 768 UserUUIDs     of an external journal               0
@@ -125,28 +126,39 @@ func (s *Super) Encode(b []byte) {
 	}
 }
 
-// Decode reads s from the first bytes of b. It checks nothing.
+// Decode reads s from the first bytes of b. It checks nothing. Version 1 ends with Errno.
 func (s *Super) Decode(b []byte) {
 	if _, err := binary.Decode(b[:SuperSize], binary.BigEndian, s); err != nil {
 		panic(err) // the struct has a fixed size
 	}
+	if s.Type == KindSuperV1 {
+		*s = Super{
+			Magic: s.Magic, Type: s.Type, HeadSeq: s.HeadSeq, BlockSize: s.BlockSize, Length: s.Length, First: s.First,
+			Sequence: s.Sequence, Start: s.Start, Errno: s.Errno,
+		}
+	}
+}
+
+// fastBlocks is how many blocks at the end of the journal are for fast commits.
+func (s *Super) fastBlocks() uint32 {
+	n := cmp.Or(s.FastBlocks, defaultFastBlocks)
+	if s.Incompat&IncompatFastCommit == 0 || n > s.Length || s.Length-n < MinBlocks {
+		return 0
+	}
+	return n
 }
 
 // HasSums reports whether the blocks of the log have checksums of their own.
 func (s *Super) HasSums() bool { return s.Incompat&(IncompatSumV2|IncompatSumV3) != 0 }
 
 // check checks s, which was decoded from b and belongs to a journal in a file of
-// fileBlocks blocks.
-func (s *Super) check(b []byte, fileBlocks int64) error {
+// fileBlocks blocks of block bytes.
+func (s *Super) check(b []byte, block int, fileBlocks int64) error {
 	switch {
 	case s.Magic != Magic:
 		return fmt.Errorf("journal: no magic: %w", disk.ErrCorrupt)
-	case s.Type == KindSuperV1:
-		return fmt.Errorf("journal: superblock of version 1: %w", disk.ErrUnsupported)
-	case s.Type != KindSuperV2:
+	case s.Type != KindSuperV1 && s.Type != KindSuperV2:
 		return fmt.Errorf("journal: block of type %d where the superblock belongs: %w", s.Type, disk.ErrCorrupt)
-	case s.Incompat&IncompatFastCommit != 0 || s.FastBlocks != 0:
-		return fmt.Errorf("journal: fast commits: %w", disk.ErrUnsupported)
 	case s.Incompat&IncompatAsyncCommit != 0:
 		return fmt.Errorf("journal: asynchronous commits: %w", disk.ErrUnsupported)
 	case s.Incompat&^incompatKnown != 0 || s.ROCompat != 0:
@@ -157,11 +169,11 @@ func (s *Super) check(b []byte, fileBlocks int64) error {
 		return fmt.Errorf("journal: checksums of type %d: %w", s.SumType, disk.ErrUnsupported)
 	case s.HasSums() && s.Sum != superSum(b):
 		return fmt.Errorf("journal: checksum of the superblock is %08x, not %08x: %w", s.Sum, superSum(b), disk.ErrCorrupt)
-	case s.BlockSize != disk.BlockSize:
-		return fmt.Errorf("journal: blocks of %d bytes in a file system of %d: %w", s.BlockSize, disk.BlockSize, disk.ErrCorrupt)
-	case int64(s.Length) > fileBlocks || s.First == 0 || s.First >= s.Length:
+	case int64(s.BlockSize) != int64(block):
+		return fmt.Errorf("journal: blocks of %d bytes in a file system of %d: %w", s.BlockSize, block, disk.ErrCorrupt)
+	case int64(s.Length) > fileBlocks || s.First == 0 || s.First >= s.Length-s.fastBlocks():
 		return fmt.Errorf("journal: blocks %d to %d of a file of %d blocks: %w", s.First, s.Length, fileBlocks, disk.ErrCorrupt)
-	case s.Start != 0 && (s.Start < s.First || s.Start >= s.Length):
+	case s.Start != 0 && (s.Start < s.First || s.Start >= s.Length-s.fastBlocks()):
 		return fmt.Errorf("journal: starts at block %d of %d: %w", s.Start, s.Length, disk.ErrCorrupt)
 	}
 	return nil

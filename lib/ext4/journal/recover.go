@@ -29,6 +29,9 @@ func (j *Log) Recover() (*Recovery, error) {
 		return rec, nil
 	}
 	found, end, err := j.Scan()
+	if err == nil {
+		err = j.checkFast(end)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +58,12 @@ func (j *Log) Recover() (*Recovery, error) {
 // add checks the i-th block of t and adds it to rec.
 func (rec *Recovery) add(t *Transaction, i int) error {
 	j, tag := rec.Log, t.Tags[i]
-	if tag.Block >= uint64(j.size/disk.BlockSize) || j.owns(tag.Block) {
+	if tag.Block >= uint64(j.size/j.block) || j.owns(tag.Block) {
 		return disk.Broken("block %d, which no transaction may change", tag.Block)
 	}
 	at := j.Physical(t.Data[i])
 	if j.Form.Sums > 1 {
-		b := make([]byte, disk.BlockSize)
+		b := make([]byte, j.block)
 		if err := j.readBlock(b, at); err != nil {
 			return err
 		}
@@ -89,7 +92,12 @@ func (rec *Recovery) ReadBlock(b []byte, block uint64) error {
 
 // Over returns a reader of the file system in r as it will be after the recovery: blocks
 // that the log has are read from there.
-func (rec *Recovery) Over(r io.ReaderAt) io.ReaderAt { return &recovered{r, rec} }
+func (rec *Recovery) Over(r io.ReaderAt) io.ReaderAt {
+	if len(rec.home) == 0 {
+		return r
+	}
+	return &recovered{r, rec}
+}
 
 // recovered is the file system as it will be after the recovery.
 type recovered struct {
@@ -99,20 +107,37 @@ type recovered struct {
 
 // ReadAt implements io.ReaderAt.
 func (v *recovered) ReadAt(p []byte, off int64) (n int, err error) {
-	b := make([]byte, disk.BlockSize)
+	size := v.rec.Log.block
+	var b []byte // a block of the log
 	for n < len(p) {
-		block, skip := uint64(off)/disk.BlockSize, int(off%disk.BlockSize)
-		part := p[n:min(len(p), n+disk.BlockSize-skip)]
-		if _, ok := v.rec.home[block]; !ok {
+		part := p[n:min(len(p), n+int(v.plain(off, int64(len(p)-n))))]
+		if len(part) > 0 {
 			if m, err := v.r.ReadAt(part, off); m < len(part) {
 				return n + m, err
 			}
-		} else if err := v.rec.ReadBlock(b, block); err != nil {
-			return n, err
 		} else {
-			copy(part, b[skip:])
+			if b == nil {
+				b = make([]byte, size)
+			}
+			if err := v.rec.ReadBlock(b, uint64(off/size)); err != nil {
+				return n, err
+			}
+			part = p[n:]
+			part = part[:copy(part, b[off%size:])]
 		}
 		n, off = n+len(part), off+int64(len(part))
 	}
 	return n, nil
+}
+
+// plain is how many of the n bytes from off on lie before the next block that the log has.
+func (v *recovered) plain(off, n int64) int64 {
+	size := v.rec.Log.block
+	end := off + n
+	for at := off - off%size; at < end; at += size {
+		if _, ok := v.rec.home[uint64(at/size)]; ok {
+			return max(at-off, 0)
+		}
+	}
+	return n
 }

@@ -32,9 +32,9 @@ type logScan struct {
 // happened. A damaged transaction with a commit block is an error, unless the time of the
 // commit shows that it was left from an older log.
 func (j *Log) Scan() (found []Transaction, end uint32, err error) {
-	s := logScan{j: j, at: j.Super.Start, left: int64(j.Super.Length - j.Super.First), v1: ^uint32(0)}
+	s := logScan{j: j, at: j.Super.Start, left: int64(j.end() - j.Super.First), v1: ^uint32(0)}
 	s.open.Sequence = j.Super.Sequence
-	b := make([]byte, disk.BlockSize)
+	b := make([]byte, j.block)
 	for {
 		if s.left < 0 && !s.suspect { // one block more than the log has may be read, to see its end
 			return nil, 0, fmt.Errorf("journal: transaction %d is longer than the journal: %w", s.open.Sequence, disk.ErrCorrupt)

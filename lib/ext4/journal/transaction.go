@@ -3,8 +3,6 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
-
-	"ocipipe/lib/ext4/disk"
 )
 
 // Block is a block of the file system and the data that a transaction gives it.
@@ -37,7 +35,7 @@ func (f *Form) Transaction(sequence uint32, blocks []Block) (log [][]byte) {
 		}
 		blocks = blocks[n:]
 	}
-	commit := make([]byte, disk.BlockSize)
+	commit := make([]byte, f.size)
 	Head{KindCommit, sequence}.Encode(commit)
 	switch {
 	case f.Sums == 1:
@@ -51,7 +49,7 @@ func (f *Form) Transaction(sequence uint32, blocks []Block) (log [][]byte) {
 
 // descriptor returns a descriptor of blocks, followed by the blocks as the log has them.
 func (f *Form) descriptor(sequence uint32, blocks []Block) (log [][]byte) {
-	head := make([]byte, disk.BlockSize)
+	head := make([]byte, f.size)
 	Head{KindDescriptor, sequence}.Encode(head)
 	log = append(log, head)
 	off := HeadSize
@@ -78,7 +76,7 @@ func (f *Form) descriptor(sequence uint32, blocks []Block) (log [][]byte) {
 		log = append(log, data)
 	}
 	if f.Sums > 1 {
-		binary.BigEndian.PutUint32(head[disk.BlockSize-TailSize:], f.TailSum(head))
+		binary.BigEndian.PutUint32(head[f.size-TailSize:], f.TailSum(head))
 	}
 	return log
 }

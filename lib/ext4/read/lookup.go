@@ -113,7 +113,7 @@ func (img *Image) fill(e *tree.Entry, ino *volume.Inode, owned *volume.Claims) (
 			return nil, err
 		}
 		e.Size, e.Extents = c.Size, c.Extents()
-		if len(c.Runs) > 0 {
+		if c.HasData() {
 			e.Content = c
 		}
 	case tree.Link:

@@ -16,8 +16,7 @@ type Image struct{ vol *volume.Volume }
 
 // Open opens the file system in the first size bytes of r. It checks the superblock, and
 // that the root is a directory. It ignores bytes after the blocks that the superblock
-// counts. It refuses a journal that has to be replayed, and blocks that do not have 4096
-// bytes. Reading checks all checksums where the file system has metadata_csum.
+// counts. It refuses a journal that has to be replayed: see OpenRecovered. Reading checks all checksums where the file system has metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {
@@ -26,6 +25,22 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err := volume.CheckState(&vol.Super); err != nil {
 		return nil, err
 	}
+	return newImage(vol)
+}
+
+// OpenRecovered is Open for a file system that may not have been unmounted: a kernel crashed
+// on it, or has it still. It replays the journal in memory, and so shows what the next kernel
+// to mount it will show. Files that were open when they were removed are gone. Damage that the
+// journal does not mend is a volume.DirtyError.
+func OpenRecovered(r io.ReaderAt, size int64) (*Image, error) {
+	vol, err := volume.OpenRecovered(r, size, checkFeatures)
+	if err != nil {
+		return nil, err
+	}
+	return newImage(vol)
+}
+
+func newImage(vol *volume.Volume) (*Image, error) {
 	root, err := vol.ReadInode(disk.RootIno)
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
@@ -48,12 +63,13 @@ func (img *Image) Label() string {
 	return string(label)
 }
 
-// Features of the file systems that we read: those that our writer, mke2fs or a kernel
-// uses by default, and meta_bg, to which a kernel may convert when it grows one.
+// Features of the file systems that we read. Encrypted files and case-folded directories are
+// refused where they are met.
 const (
 	incompatRead = disk.IncompatFiletype | disk.IncompatMetaBG | disk.IncompatExtents | disk.Incompat64Bit | disk.IncompatMMP |
-		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir
-	roCompatUnread = disk.RoCompatBigalloc | disk.RoCompatSharedBlocks // by definition, all others do not matter to a reader
+		disk.IncompatFlexBG | disk.IncompatEAInode | disk.IncompatCsumSeed | disk.IncompatLargeDir |
+		disk.IncompatInlineData | disk.IncompatEncrypt | disk.IncompatCasefold
+	roCompatUnread = disk.RoCompatSharedBlocks // by definition, all others do not matter to a reader
 )
 
 // checkFeatures refuses features that we do not read.
@@ -64,7 +80,7 @@ func checkFeatures(s *disk.Superblock) error {
 	case unread != 0:
 		return disk.Unsupported(disk.SuperOffset, "%s", unread)
 	case s.RoCompat&roCompatUnread != 0:
-		return disk.Unsupported(disk.SuperOffset, "bigalloc or shared_blocks (features %#x)", uint32(s.RoCompat&roCompatUnread))
+		return disk.Unsupported(disk.SuperOffset, "shared_blocks")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -107,8 +108,8 @@ func TestHostile(t *testing.T) {
 		err  string
 	}{
 		{"magic", disk.SuperOffset + 0x38, u16(1), disk.ErrCorrupt, "no ext4 superblock"},
-		{"revision", disk.SuperOffset + 0x4C, u32(0), disk.ErrUnsupported, "revision 0"},
-		{"small blocks", disk.SuperOffset + 0x18, u32(0), disk.ErrUnsupported, "blocks of 1024 bytes"},
+		{"revision", disk.SuperOffset + 0x4C, u32(2), disk.ErrUnsupported, "revision 2"},
+		{"small blocks", disk.SuperOffset + 0x18, u32(0), disk.ErrCorrupt, "clusters of 2^12 bytes"},
 		{"large blocks", disk.SuperOffset + 0x18, u32(1 << 31), disk.ErrCorrupt, "block size"},
 		{"clusters", disk.SuperOffset + 0x1C, u32(3), disk.ErrCorrupt, "clusters"},
 		{"first block", disk.SuperOffset + 0x14, u32(1), disk.ErrCorrupt, "first data block"},
@@ -123,10 +124,10 @@ func TestHostile(t *testing.T) {
 		{"2^64 blocks", disk.SuperOffset + 0x150, u32(1<<32 - 1), disk.ErrCorrupt, "cut short"},
 		{"first inode", disk.SuperOffset + 0x54, u32(1 << 20), disk.ErrCorrupt, "first inode"},
 		{"recovery", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatFiletype | disk.IncompatExtents | disk.IncompatRecover)), disk.ErrUnsupported, "journal has to be replayed"},
-		{"inline data", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatInlineData | disk.IncompatCasefold)), disk.ErrUnsupported, "inline_data, casefold"},
+		{"directory data", disk.SuperOffset + 0x60, u32(0x1001), disk.ErrUnsupported, "compression, dirdata"},
 		{"journal device", disk.SuperOffset + 0x60, u32(uint32(disk.IncompatJournalDev)), disk.ErrUnsupported, "no file system"},
 		{"unknown feature", disk.SuperOffset + 0x60, u32(1 << 30), disk.ErrUnsupported, "feature 0x40000000"},
-		{"bigalloc", disk.SuperOffset + 0x64, u32(uint32(disk.RoCompatBigalloc)), disk.ErrUnsupported, "bigalloc"},
+		{"shared blocks", disk.SuperOffset + 0x64, u32(uint32(disk.RoCompatSharedBlocks)), disk.ErrUnsupported, "shared_blocks"},
 		{"not unmounted", disk.SuperOffset + 0x3A, u16(0), disk.ErrUnsupported, "not unmounted"},
 		{"damaged", disk.SuperOffset + 0x3A, u16(3), disk.ErrUnsupported, "damaged"},
 
@@ -141,7 +142,9 @@ func TestHostile(t *testing.T) {
 		{"extra size", big.Off + 0x80, u16(1000), disk.ErrCorrupt, "1000 extra bytes"},
 		{"nanoseconds", big.Off + 0x88, u32(1<<32 - 1), disk.ErrCorrupt, "nanoseconds"},
 		{"encrypted", big.Off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagEncrypt)), disk.ErrUnsupported, "encrypted"},
-		{"block map", big.Off + 0x20, u32(0), disk.ErrUnsupported, "block map"},
+		{"casefold", sub.Off + 0x20, u32(uint32(disk.FlagExtents | disk.FlagCasefold)), disk.ErrUnsupported, "ignores the case"},
+		{"inline data", big.Off + 0x20, u32(uint32(disk.FlagInlineData)), disk.ErrCorrupt, "without the feature"},
+		{"block map", big.Off + 0x20, u32(0), disk.ErrCorrupt, "big: inode 12 at byte"},
 		{"huge size", big.Off + 0x6C, u32(1 << 31), disk.ErrCorrupt, "bytes"},
 		{"size beyond the format", big.Off + 0x6C, u32(1 << 20), disk.ErrCorrupt, "bytes"},
 		{"short", big.Off + 4, u32(5000), disk.ErrCorrupt, "data up to block 3 of a file of 2"},
@@ -318,15 +321,28 @@ func FuzzReader(f *testing.F) {
 		}
 		seeds = append(seeds, victim(f, features))
 	}
-	for _, m := range append(seeds, reference(f)) {
+	seeds = append(seeds, reference(f))
+	if os.Geteuid() == 0 {
+		for _, features := range []string{"^extents,^64bit,^flex_bg,^has_journal", "inline_data,^has_journal", "ea_inode,^has_journal", "bigalloc,^has_journal"} {
+			seeds = append(seeds, fromKernel(f, "-O", "^metadata_csum,"+features))
+		}
+		seeds = append(seeds, fromKernel(f, "-J", "size=1", "-O", "^metadata_csum,^64bit"))
+	}
+	for _, m := range seeds {
 		seed := packed(m)
-		if again := unpacked(seed); probetest.Drain(again, again.Size) != nil {
-			f.Fatalf("seed is not accepted: %v", probetest.Drain(again, again.Size))
+		if err := drainRecovered(unpacked(seed)); err != nil {
+			f.Fatalf("seed is not accepted: %v", err)
 		}
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := unpacked(b)
+		if err := drainRecovered(m); err == nil {
+			reftest.Partly(t, false, func() (reftest.Next, error) {
+				img, err := read.OpenRecovered(m, m.Size)
+				return treetest.Next(img.Source()), err
+			})
+		}
 		readErr := probetest.Drain(m, m.Size)
 		img, err := read.Open(m, m.Size)
 		if err != nil {

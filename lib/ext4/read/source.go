@@ -51,7 +51,7 @@ func (img *Image) Walk(visit func(ino *volume.Inode, c *volume.Content, names []
 func (img *Image) source(root, parent uint32) *Walk {
 	return &Walk{
 		img: img, root: root, parent: parent,
-		Xattrs: volume.XattrReader{Vol: img.vol}, Owned: volume.Claims{DirBlocks: make(volume.Set)},
+		Xattrs: volume.XattrReader{Vol: img.vol}, Owned: volume.Claims{DirBlocks: make(volume.Set), BlockSize: img.vol.BlockSize()},
 		Seen: make(volume.Set), links: make(map[uint32]*links),
 	}
 }
@@ -95,6 +95,9 @@ type openDir struct {
 
 // Close does nothing: a walk holds only memory.
 func (s *Walk) Close() error { return nil }
+
+// Inode is the number of the inode of the entry that Next returned last.
+func (s *Walk) Inode() uint64 { return uint64(s.ino.Number) }
 
 // Next implements tree.Source.
 func (s *Walk) Next() (*tree.Entry, error) {
@@ -255,7 +258,7 @@ func (s *Walk) withoutLostFound(names []disk.Dirent) ([]disk.Dirent, error) {
 		return names, nil
 	}
 	ino, err := s.img.vol.ReadInode(disk.LostFoundIno)
-	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || ino.Size == disk.BlockSize || ino.Links != 2 {
+	if err != nil || ino.Mode != disk.ModeDir|0o700 || ino.UID|ino.GID != 0 || int64(ino.Size) == s.img.vol.BlockSize() || ino.Links != 2 {
 		return names, err
 	}
 	made := int64(s.img.vol.Super.MakeTime) | int64(s.img.vol.Super.MakeTimeHi)<<32

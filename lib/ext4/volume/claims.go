@@ -14,6 +14,7 @@ type Claims struct {
 	Sorted    []Claim // ascending, not touching; complete after Merge
 	fresh     []Claim // claims since the last Merge, in the order of Add
 	DirBlocks Set     // blocks of directories that were read; reading one twice is an error
+	BlockSize int64   // for messages; 0: disk.BlockSize
 }
 
 // Claim is the blocks from First up to but not including End.
@@ -55,7 +56,7 @@ func (c *Claims) Merge() error {
 		} else if all[k-1].End == next.First {
 			all[k-1].End = next.End
 		} else {
-			return disk.Corrupt(int64(next.First)*disk.BlockSize, "block %d belongs to more than one file", next.First)
+			return disk.Corrupt(int64(next.First)*cmp.Or(c.BlockSize, disk.BlockSize), "block %d belongs to more than one file", next.First)
 		}
 	}
 	c.Sorted, c.fresh = all, c.fresh[:0]

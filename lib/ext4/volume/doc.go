@@ -8,6 +8,5 @@
 //
 // [Open] takes an io.ReaderAt, and a function with which the caller refuses features. It
 // also opens a file system whose journal has to be replayed, and shows it as it is on
-// the disk. To see it replayed, pass the result of [Volume.OpenJournal], Recover and Over
-// to Open again.
+// the disk. [OpenRecovered] shows it replayed.
 package volume

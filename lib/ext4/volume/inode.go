@@ -2,8 +2,10 @@ package volume
 
 import (
 	"bytes"
+	"math"
 
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/tree"
 )
 
 // Inode is an inode and its place.
@@ -32,8 +34,12 @@ func (vol *Volume) ReadInodeInto(ino *Inode, number uint32) error {
 		return disk.Corrupt(ino.Off, "inode %d is not in use", number)
 	case ino.Type() == 0:
 		return disk.Corrupt(ino.Off, "inode %d has mode %#o", number, ino.Mode)
-	case ino.Flags&(disk.FlagInlineData|disk.FlagEncrypt|disk.FlagCasefold) != 0:
-		return disk.Unsupported(ino.Off, "inode %d is encrypted, casefolded or has inline data (flags %#x)", number, ino.Flags)
+	case ino.Flags&disk.FlagEncrypt != 0:
+		return disk.Unsupported(ino.Off, "inode %d is encrypted", number)
+	case ino.Flags&disk.FlagCasefold != 0 && ino.Type() == tree.Dir:
+		return disk.Unsupported(ino.Off, "inode %d is a directory that ignores the case of names (casefold)", number)
+	case ino.Flags&disk.FlagInlineData != 0 && vol.Super.Incompat&disk.IncompatInlineData == 0:
+		return disk.Corrupt(ino.Off, "inode %d has inline data, without the feature", number)
 	}
 	if _, ok := ino.Mtime.Decode(); !ok {
 		return disk.Corrupt(ino.Off, "inode %d has %d nanoseconds", number, ino.Mtime.Extra>>2)
@@ -57,7 +63,7 @@ func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 		ino.Raw = make([]byte, size)
 	}
 	ino.Number, ino.Raw = number, ino.Raw[:size]
-	ino.Off = int64(d.InodeTable)*disk.BlockSize + int64(index)*int64(size)
+	ino.Off = vol.Offset(d.InodeTable) + int64(index)*int64(size)
 	if vol.Super.HasSums() && (d.Flags&disk.InodeUninit != 0 || index >= vol.Super.InodesPerGroup-d.Unused) {
 		return disk.Corrupt(ino.Off, "inode %d is in a part of the table that was never used", number)
 	}
@@ -65,6 +71,9 @@ func (vol *Volume) LoadInode(ino *Inode, number uint32) error {
 		return err
 	}
 	ino.Decode(ino.Raw)
+	if ino.Type() != tree.File && vol.Super.Incompat&disk.IncompatLargeDir == 0 {
+		ino.Size &= math.MaxUint32 // the upper half had another meaning (ext4_isize)
+	}
 	if extra := int(ino.ExtraISize); size > disk.SmallInodeSize && (extra > size-disk.SmallInodeSize || extra%4 != 0) {
 		return disk.Corrupt(ino.Off, "inode %d has %d extra bytes", number, extra)
 	}
@@ -85,7 +94,7 @@ func (ino *Inode) xattrArea() []byte {
 
 // isFastLink reports whether the target of ino, a symbolic link, is in the inode.
 func (ino *Inode) isFastLink() bool {
-	return ino.Flags&disk.FlagExtents == 0 && ino.Size <= disk.FastMax
+	return ino.Flags&(disk.FlagExtents|disk.FlagInlineData) == 0 && ino.Size <= disk.FastMax
 }
 
 // ReadLink returns the target of ino, a symbolic link. If the target is in a block, it sets
@@ -113,7 +122,7 @@ func (vol *Volume) ReadLink(c *Content, ino *Inode, owned *Claims) (string, erro
 // CheckNoData refuses a device, fifo or socket that has data. It ignores other content of
 // i_block, because old kernels did not clear it.
 func (ino *Inode) CheckNoData() error {
-	if ino.Flags&(disk.FlagExtents|disk.FlagIndex) != 0 || ino.Size != 0 {
+	if ino.Flags&(disk.FlagExtents|disk.FlagIndex|disk.FlagInlineData) != 0 || ino.Size != 0 {
 		return disk.Corrupt(ino.Off, "%s of inode %d has data", ino.Type(), ino.Number)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 type Volume struct {
 	r     io.ReaderAt
 	size  int64
+	block int64 // length of a block
 	pages *blockio.Pages
 	Super disk.Superblock
 	Seed  disk.Seed
@@ -35,8 +36,10 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 	switch {
 	case s.Magic != disk.SuperMagic:
 		return nil, disk.Corrupt(disk.SuperOffset, "no ext4 superblock here")
-	case s.Rev != disk.DynamicRev:
+	case s.Rev > disk.DynamicRev:
 		return nil, disk.Unsupported(disk.SuperOffset, "revision %d", s.Rev)
+	case s.Rev < disk.DynamicRev: // these fields did not exist
+		s.InodeSize, s.FirstIno = disk.SmallInodeSize, disk.FirstIno
 	}
 	if err := checkFeatures(s); err != nil {
 		return nil, err
@@ -51,8 +54,15 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 	if err := s.CheckGeometry(size); err != nil {
 		return nil, err
 	}
+	vol.block = int64(s.BlockSize())
 	return vol, nil
 }
+
+// BlockSize is the length of a block in bytes.
+func (vol *Volume) BlockSize() int64 { return vol.block }
+
+// Offset is where a block of the file system begins, in bytes.
+func (vol *Volume) Offset(block uint64) int64 { return int64(block) * vol.block }
 
 // Read fills p from byte off on. It is an error if the image ends before p is full.
 func (vol *Volume) Read(p []byte, off int64) error {
@@ -65,18 +75,17 @@ func (vol *Volume) Read(p []byte, off int64) error {
 	return nil
 }
 
-// ReadBlock fills b with a block of the file system.
+// ReadBlock fills b, which has the length of a block, with a block of the file system.
 func (vol *Volume) ReadBlock(b []byte, block uint64) error {
 	if block == 0 || block >= vol.Super.Blocks() {
 		return disk.Corrupt(disk.SuperOffset, "block %d of a file system of %d", block, vol.Super.Blocks())
 	}
-	return vol.Read(b[:disk.BlockSize], int64(block)*disk.BlockSize)
+	return vol.Read(b[:vol.block], vol.Offset(block))
 }
 
 // ReadGroup reads and checks the descriptor of group g.
 func (vol *Volume) ReadGroup(d *disk.GroupDesc, g uint64) error {
-	var room [1024]byte
-	b, off := room[:vol.Super.GroupDescSize()], vol.Super.DescOffset(g)
+	b, off := make([]byte, vol.Super.GroupDescSize()), vol.Super.DescOffset(g)
 	if err := vol.Read(b, off); err != nil {
 		return err
 	}

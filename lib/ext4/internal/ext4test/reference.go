@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,8 @@ import (
 	"ocipipe/lib/reftest"
 )
 
-// Mke2fs makes an image of size bytes.
+// Mke2fs makes an image of size bytes: of ext4, and with blocks of 4096 bytes, if args do not
+// say otherwise.
 func Mke2fs(t testing.TB, size int64, args ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image.ext4")
@@ -25,7 +27,11 @@ func Mke2fs(t testing.TB, size int64, args ...string) string {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	reftest.Run(t, "mke2fs", append(append([]string{"-q", "-F", "-t", "ext4", "-b", "4096"}, args...), name)...)
+	all := append([]string{"-q", "-F", "-b", "4096"}, args...)
+	if !slices.Contains(args, "-t") {
+		all = append(all, "-t", "ext4")
+	}
+	reftest.Run(t, "mke2fs", append(all, name)...)
 	return name
 }
 
@@ -67,7 +73,11 @@ func Populate(t testing.TB, dir string) {
 	must(os.Symlink("short", at("sym")))
 	must(os.Symlink(strings.Repeat("y", 59), at("sym59")))
 	must(os.Symlink(strings.Repeat("z", 60), at("sym60")))
-	must(os.Symlink(strings.Repeat("x/", 2000), at("longsym")))
+	err := os.Symlink(strings.Repeat("x/", 2000), at("longsym"))
+	if errors.Is(err, unix.ENAMETOOLONG) { // small blocks hold less
+		err = os.Symlink(strings.Repeat("x/", 500), at("longsym"))
+	}
+	must(err)
 	must(os.Link(at("sym"), at("symlink")))
 	must(unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	must(unix.Mknod(at("disk"), unix.S_IFBLK|0o600, int(unix.Mkdev(300, 70000))))
@@ -99,7 +109,30 @@ func Populate(t testing.TB, dir string) {
 		"acl":      {"system.posix_acl_access": acl, "system.posix_acl_default": acl, "user.x": "y"},
 	} {
 		for k, v := range attrs {
-			must(unix.Lsetxattr(at(name), k, []byte(v), 0))
+			err := unix.Lsetxattr(at(name), k, []byte(v), 0)
+			if errors.Is(err, unix.ENOSPC) { // small blocks hold less
+				err = unix.Lsetxattr(at(name), k, []byte(v[:min(len(v), 500)]), 0)
+			}
+			must(err)
+		}
+	}
+	for i := range 40 { // some of them inline, where that is a feature
+		write(fmt.Sprint("small", i), bytes(i*11))
+	}
+	must(os.Truncate(at("small3"), 20000))
+	must(os.Truncate(at("small9"), 7))
+	for _, n := range []int{1, 3, 12} {
+		must(os.Mkdir(at(fmt.Sprint("names", n)), 0o755))
+		for i := range n {
+			must(os.Mkdir(at(fmt.Sprintf("names%d/%d", n, i)), 0o755))
+		}
+	}
+	for i, name := range []string{"small1", "small2", "many", "sym60"} {
+		for _, value := range []string{strings.Repeat("same", 5000), strings.Repeat("own", 10000+i)} {
+			attr := "trusted.huge" + value[:1]
+			if err := unix.Lsetxattr(at(name), attr, []byte(value), 0); err != nil && !errors.Is(err, unix.ENOSPC) { // without ea_inode
+				t.Fatal(err)
+			}
 		}
 	}
 	sparse(t, at("sparse"))
@@ -129,8 +162,13 @@ func sparse(t testing.TB, name string) {
 		unix.Fallocate(int(f.Fd()), 0, 1<<24, 1<<16),
 		unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 1<<25, 1<<16),
 	)
-	if err == nil {
-		_, err = f.WriteAt([]byte("in the midst"), 1<<24+1<<15)
+	if errors.Is(err, unix.EOPNOTSUPP) { // block maps have no reserved blocks
+		err = nil
+	}
+	for _, off := range []int64{1<<24 + 1<<15, 70<<20 + 12345} { // far enough for each level of a block map, with blocks of 1024 bytes
+		if err == nil {
+			_, err = f.WriteAt([]byte("in the midst"), off)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package lower opens the images that a patch is applied to, EROFS and ext4 images and
-// tree streams, and merges them into one tree.
+// Package lower opens the images that lie below a change, be it a patch or the upper disk of
+// an overlay, and merges them into one tree. They are EROFS and ext4 images and tree streams.
 package lower
 
 import (
@@ -32,11 +32,20 @@ type Options struct {
 	Limits   tree.Limits  // of all inputs together
 	SpoolDir string       // for the contents of streams
 	Warn     func(string) // is called with what is left out; may be nil
+
+	// Visit, if it is not nil, is called with each entry of an image before it is merged: of
+	// inputs[input], and with the number of its inode. Images are read at the same time. Visit
+	// may not change or keep the entry. An error ends Merge.
+	Visit func(input int, inode uint64, e *tree.Entry) error
 }
 
 // Lower is a flat tree whose contents lie in the inputs and in spool files.
 type Lower struct {
 	*tree.Tree
+
+	// UUIDs are those of the inputs. nil: the input is a tree stream.
+	UUIDs []*[16]byte
+
 	spools []*spool
 }
 
@@ -54,10 +63,10 @@ func (l *Lower) Close() error {
 // overlayfs are left out, except for the marks of layers, which are applied. When ctx is
 // done, or an input has failed, Merge closes the readers of streams that it still reads.
 func Merge(ctx context.Context, inputs []Input, opts Options) (*Lower, error) {
-	l := &Lower{}
+	l := &Lower{UUIDs: make([]*[16]byte, len(inputs))}
 	sources := make([]merge.Source, len(inputs))
 	for i, in := range inputs {
-		src, err := l.open(in, opts)
+		src, err := l.open(i, in, opts)
 		if err != nil {
 			l.Close()
 			return nil, about(in.Name, err)
@@ -87,8 +96,8 @@ func about(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// open opens an input according to its format.
-func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
+// open opens input number i according to its format.
+func (l *Lower) open(i int, in Input, opts Options) (merge.Source, error) {
 	src := merge.Source{Name: in.Name}
 	file, size, err := atRandom(in)
 	if err != nil {
@@ -97,7 +106,11 @@ func (l *Lower) open(in Input, opts Options) (merge.Source, error) {
 	if file != nil {
 		var img Image
 		if img, err = OpenImage(file, size, in.Devices); img != nil {
-			src.Source = img.Source()
+			uuid := img.UUID()
+			l.UUIDs[i], src.Source = &uuid, img.Source()
+			if numbered, ok := src.Source.(numbered); ok && opts.Visit != nil {
+				src.Source = &visited{numbered, func(inode uint64, e *tree.Entry) error { return opts.Visit(i, inode, e) }}
+			}
 		}
 	}
 	if err != nil || src.Source != nil {
@@ -140,8 +153,32 @@ func atRandom(in Input) (*os.File, int64, error) {
 	return file, size, err
 }
 
+// numbered is the source of an image of either format.
+type numbered interface {
+	tree.Source
+	Inode() uint64 // of the entry that Next returned last
+}
+
+// visited calls visit with each entry.
+type visited struct {
+	numbered
+	visit func(inode uint64, e *tree.Entry) error
+}
+
+func (v *visited) Next() (*tree.Entry, error) {
+	e, err := v.numbered.Next()
+	if err == nil {
+		err = v.visit(v.Inode(), e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
 // Image is an image of either format.
 type Image interface {
+	UUID() [16]byte
 	Source() tree.Source
 	Lookup(path string) (*tree.Entry, error)
 }

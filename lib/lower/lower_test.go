@@ -205,6 +205,53 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// The visitor sees the entries of images, with the marks and xattrs that a merge leaves out,
+// and its error ends the merge.
+func TestVisit(t *testing.T) {
+	marked := file("a", "1")
+	marked.Xattrs = []tree.Xattr{{Name: "trusted.overlay.redirect", Value: "/x"}}
+	again := tree.Entry{Path: "b", Type: tree.File, Mode: 0o644, Size: 1, Hardlink: "a"}
+	var seen [2]map[string]uint64
+	for i := range seen {
+		seen[i] = make(map[string]uint64)
+	}
+	inputs := []Input{
+		{Name: "ext4", R: ext4Image(t, dir("."), marked, again, file("c", "2"))},
+		{Name: "erofs", R: erofsImage(t, false, dir("."), marked, again, file("c", "2"))},
+	}
+	l, err := Merge(t.Context(), append(inputs, Input{Name: "stream", R: io.NopCloser(bytes.NewReader(stream(t, dir("."))))}), Options{
+		SpoolDir: t.TempDir(), Visit: func(input int, inode uint64, e *tree.Entry) error {
+			seen[input][e.Path] = inode
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i, in := range seen {
+		if len(in) != 4 || in["a"] != in["b"] || in["a"] == in["c"] || in["c"] == 0 {
+			t.Errorf("input %d: %v", i, in)
+		}
+		if l.UUIDs[i] == nil || *l.UUIDs[i] == [16]byte{} {
+			t.Errorf("input %d has no UUID", i)
+		}
+	}
+	if l.UUIDs[2] != nil {
+		t.Error("a stream has a UUID")
+	}
+	wrong := errors.New("wrong")
+	_, err = Merge(t.Context(), inputs, Options{Visit: func(input int, _ uint64, e *tree.Entry) error {
+		if input == 1 && e.Path == "c" {
+			return wrong
+		}
+		return nil
+	}})
+	if !errors.Is(err, wrong) || !strings.HasPrefix(err.Error(), "erofs: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // A stream that never ends does not keep the error of an image from its user.
 func TestInterrupt(t *testing.T) {
 	image := erofsImage(t, true, dir("."), file("a", strings.Repeat("x", 9000)))
