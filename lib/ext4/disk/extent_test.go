@@ -251,3 +251,27 @@ func BenchmarkExtentTree(b *testing.B) {
 		}
 	}
 }
+
+// A node has no more entries than its block has room for, whatever it says.
+func TestExtentNodeOfSmallBlock(t *testing.T) {
+	for _, size := range []int{1024, 2048, 65536} {
+		for over := range 2 {
+			root, node := make([]byte, 60), make([]byte, size)
+			n := extentMax(size) + over
+			(&ExtentHead{Magic: ExtentMagic, Entries: 1, Max: ExtentRootMax, Depth: 1}).Encode(root)
+			(&ExtentIndex{Child: 9}).Encode(root[ExtentHeadSize:])
+			for i := range extentMax(size) {
+				(&ExtentLeaf{uint32(i), 1, uint64(100 + 2*i)}).Encode(node[ExtentHeadSize+i*ExtentSize:])
+			}
+			(&ExtentHead{Magic: ExtentMagic, Entries: uint16(n), Max: uint16(n)}).Encode(node)
+			seen := 0
+			w := ExtentReader{
+				Read:  func(uint64) ([]byte, error) { return node, nil },
+				Visit: func(Run, bool) error { seen++; return nil },
+			}
+			if err := w.Walk(root); errors.Is(err, ErrCorrupt) != (over > 0) || err == nil && seen != n {
+				t.Errorf("%d entries in %d bytes: %v, %d seen", n, size, err, seen)
+			}
+		}
+	}
+}

@@ -151,14 +151,16 @@ func TestInteropHostileBlockMap(t *testing.T) {
 			put32(disk.SuperOffset+0xE8, file.Number)(m)
 		}, ""},
 	})
-	for i := range 256 { // Lookup claims nothing, and must end nevertheless
+	for i := range 256 { // Lookup claims nothing for others, and must end nevertheless
 		put32(int64(at(13))*1024+int64(4*i), at(13))(m)
 	}
+	put32(slot(14), at(13))(m)
+	put32(file.Off+4, 1<<31)(m)
 	img, err := read.Open(m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := img.Lookup("file"); !errors.Is(err, disk.ErrCorrupt) {
+	if _, err := img.Lookup("file"); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "more than one file") {
 		t.Error(err)
 	}
 }

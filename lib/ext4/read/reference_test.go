@@ -35,7 +35,7 @@ func TestInteropReadKernel(t *testing.T) {
 		{"linear", 96 << 20, []string{"-O", "^dir_index,^flex_bg"}},
 		{"1K", 96 << 20, []string{"-b", "1024"}},
 		{"1K, old", 96 << 20, []string{"-b", "1024", "-O", "^64bit,^metadata_csum,^flex_bg"}},
-		{"1K, meta_bg", 96 << 20, []string{"-b", "1024", "-O", "meta_bg,^resize_inode"}},
+		{"1K, meta_bg", 96 << 20, []string{"-b", "1024", "-g", "2048", "-O", "meta_bg,^resize_inode"}},
 		{"2K", 96 << 20, []string{"-b", "2048"}},
 		{"2K, sparse_super2", 96 << 20, []string{"-b", "2048", "-O", "sparse_super2"}},
 		{"ext2", 96 << 20, []string{"-t", "ext2"}},

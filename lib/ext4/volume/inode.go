@@ -94,7 +94,7 @@ func (ino *Inode) xattrArea() []byte {
 
 // isFastLink reports whether the target of ino, a symbolic link, is in the inode.
 func (ino *Inode) isFastLink() bool {
-	return ino.Flags&(disk.FlagExtents|disk.FlagInlineData) == 0 && ino.Size <= disk.FastMax
+	return ino.Flags&disk.FlagExtents == 0 && ino.Size <= disk.FastMax
 }
 
 // ReadLink returns the target of ino, a symbolic link. If the target is in a block, it sets
