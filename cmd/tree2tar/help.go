@@ -16,5 +16,5 @@ A tree with whiteouts is that of a layer. It is refused without --oci, as unpack
 		{Text: "An EROFS image as a tar archive", Command: "erofs2tree rootfs.erofs | tree2tar -z zstd -o rootfs.tar.zst"},
 		{Text: "All layers of an image as one", Command: "tar2tree image.tar | tree2tar --oci -z gzip -o layer.tar.gz"},
 	},
-	SeeAlso: []string{"tar2tree", "erofs2tree", "tar"},
+	SeeAlso: []string{"tar2tree", "erofs2tree", "oci-commit", "tar"},
 }
