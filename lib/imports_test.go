@@ -61,8 +61,8 @@ var allowed = map[string][]string{
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
-	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                                  // erofs, ext4: images in tests
-	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},              // erofs, ext4: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
 	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree"},
 	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
 	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
@@ -89,8 +89,8 @@ var allowed = map[string][]string{
 // the import.
 var onlyIn = map[string][]string{
 	"github.com/google/go-containerregistry": {"oci", "commit"}, // commit: media types
-	"github.com/docker":                      {"oci"}, // the configuration files that package authn reads
-	"github.com/pelletier/go-toml":           {"oci"}, // registries.conf
+	"github.com/docker":                      {"oci"},           // the configuration files that package authn reads
+	"github.com/pelletier/go-toml":           {"oci"},           // registries.conf
 	"github.com/alecthomas/kong":             {"cli"},
 	"go.yaml.in/yaml":                        {"patch"},
 	"unsafe":                                 {},

@@ -39,4 +39,4 @@ FILE may be -, which is standard input.`,
 		{Text: "Its layers, and one of them", Command: "oci-fetch --list alpine\noci-fetch --layer=0 -o layer.tar.gz alpine"},
 	},
 	SeeAlso: []string{"tar2tree", "erofs-patch", "skopeo", "oci-commit", "oci-cache"},
-}).With(imageflags.About, cacheflags.About, registryflags.About)
+}).With(imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)

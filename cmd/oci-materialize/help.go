@@ -59,4 +59,4 @@ FILE may be -, which is standard input.`,
 		{Text: "An image of docker, under a name", Command: "docker save app | oci-materialize --as=app docker-archive:-"},
 	},
 	SeeAlso: []string{"oci-fetch", "oci-cache", "tree2erofs", "wrap-vmdk", "mkext4upper"},
-}).With(imageflags.About, cacheflags.About, registryflags.About)
+}).With(imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)

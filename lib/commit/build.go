@@ -150,23 +150,26 @@ func (s *source) history(conf *object, n int) ([]*object, error) {
 		list = append(list, entry)
 	}
 	for ; layers < n && !s.opts.Squashed; layers++ { // the base keeps no history of them
-		list = append(list, s.entry("", "layer of the base image"))
+		e := &object{}
+		e.set("comment", "layer of the base image")
+		list = append(list, e)
 	}
 	for range s.added {
-		list = append(list, s.entry(s.opts.CreatedBy, s.opts.Comment))
+		list = append(list, s.entry())
 	}
 	if len(s.added) == 0 {
-		e := s.entry(s.opts.CreatedBy, s.opts.Comment)
+		e := s.entry()
 		e.set("empty_layer", true)
 		list = append(list, e)
 	}
 	return list, nil
 }
 
-func (s *source) entry(by, comment string) *object {
+// entry returns a new entry.
+func (s *source) entry() *object {
 	e := &object{}
 	e.set("created", s.created())
-	for _, m := range [][2]string{{"created_by", by}, {"author", s.opts.Author}, {"comment", comment}} {
+	for _, m := range [][2]string{{"created_by", s.opts.CreatedBy}, {"author", s.opts.Author}, {"comment", s.opts.Comment}} {
 		if m[1] != "" {
 			e.set(m[0], m[1])
 		}

@@ -69,6 +69,7 @@ works() {
 	case $1 in
 	oci-fetch) echo oci:image:demo ;;
 	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
+	oci-commit) echo --base=oci:image:demo --dry-run ;;
 	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;

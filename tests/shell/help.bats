@@ -27,7 +27,7 @@ commands() { "$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
 		(($(examples "$tool" | grep -c "^$tool\|| $tool") >= 2)) || show "not two examples"
 		[[ $output == *$'\nExit codes:\n  0 done, 1 failed, 2 '* ]] || show "no exit codes"
 		limit=80
-		[ "$tool" != oci-materialize ] || limit=105 # it has the flags of several others
+		[[ $tool != oci-materialize && $tool != oci-commit ]] || limit=105 # it has the flags of several others
 		(($(wc -l <<<"$output") <= limit)) || show "too long: $(wc -l <<<"$output") lines"
 	done
 }
@@ -66,7 +66,7 @@ example_files() {
 	oci-materialize --as alpine oci:DIR:TAG >/dev/null
 	mkdir tools
 	export OCIPIPE_CACHE=$PWD/cache
-	for tool in oci-fetch oci-materialize; do
+	for tool in oci-fetch oci-materialize oci-commit; do
 		# shellcheck disable=SC2016 # for later
 		printf '#!/bin/bash\nexec "%s/%s" "${@/#alpine/oci:DIR:TAG}"\n' "$BIN" $tool >tools/$tool
 	done
