@@ -18,8 +18,8 @@ const scratch = "scratch"
 // changes are the flags about the configuration.
 type changes struct {
 	Env        []string `sep:"none" placeholder:"NAME=VALUE" group:"Configuration" help:"Set a variable of the environment; repeated."`
-	Entrypoint *string  `placeholder:"WORDS" group:"Configuration" help:"Program to run: a JSON array, or words as in a shell."`
-	Cmd        *string  `placeholder:"WORDS" group:"Configuration" help:"Its arguments, which a user replaces, in the same form."`
+	Entrypoint *string  `placeholder:"WORDS" group:"Configuration" help:"Program: a JSON array, or words of a shell."`
+	Cmd        *string  `placeholder:"WORDS" group:"Configuration" help:"Its arguments, in the same form."`
 	Workdir    string   `placeholder:"PATH" group:"Configuration" help:"Working directory."`
 	User       *string  `placeholder:"USER[:GROUP]" group:"Configuration" help:"User to run as."`
 	Label      []string `sep:"none" placeholder:"NAME=VALUE" group:"Configuration" help:"Set a label; repeated."`

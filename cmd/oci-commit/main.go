@@ -19,19 +19,19 @@ import (
 )
 
 type tool struct {
-	Base       string   `required:"" placeholder:"IMAGE" group:"What the image is made of" help:"Base image, or scratch for none: NAME in a registry, oci:DIR[:TAG|@DIGEST], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]."`
-	Layer      []string `sep:"none" placeholder:"FILE" group:"What the image is made of" help:"Layer to add, or - for standard input; repeated, bottom to top."`
-	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"Compression of added layers: keep, gzip, zstd or none."`
+	Base       string   `required:"" placeholder:"IMAGE" group:"What the image is made of" help:"Base image, in a registry or a file, or scratch."`
+	Layer      []string `sep:"none" placeholder:"FILE" group:"What the image is made of" help:"Layer to add, or -; repeated, bottom to top."`
+	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"That of added layers: keep, gzip, zstd, none."`
 	SquashBase bool     `group:"What the image is made of" help:"Make one layer of all."`
-	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize named in the file JSON."`
+	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize named."`
 
 	changes
 	imageflags.Choice `group:"Platform"`
 
-	Format string `enum:"oci,docker" default:"oci" placeholder:"oci|docker" group:"Output" help:"Write an OCI archive or one of docker save."`
+	Format string `enum:"oci,docker" default:"oci" placeholder:"oci|docker" group:"Output" help:"Form of the archive."`
 	Tag    string `placeholder:"NAME" group:"Output" help:"Name of the image in the archive."`
-	Layout string `xor:"out" placeholder:"DIR[:TAG]" group:"Output" help:"Add the image to an OCI layout instead of writing an archive."`
-	DryRun bool   `group:"Output" help:"Print its manifest and configuration, and write no image."`
+	Layout string `xor:"out" placeholder:"DIR[:TAG]" group:"Output" help:"Add it to an OCI layout instead."`
+	DryRun bool   `group:"Output" help:"Print manifest and config, write no image."`
 
 	cacheflags.Cache
 	registryflags.Registry

@@ -44,6 +44,7 @@ tools() { basename -a "$BIN"/*; }
 		[[ $tool != erofs-patch ]] || input=--lower=x
 		[[ $tool != snapshot-pack ]] || input=verify
 		[[ $tool != oci-cache ]] || input=verify
+		[[ $tool != oci-commit ]] || input=--base=x
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done

@@ -41,8 +41,7 @@ config() { oci-fetch --config "oci-archive:$1"; }
 	cmp a.tar b.tar
 	mkdir other
 	# shellcheck disable=SC2002 # a pipe
-	(umask 077 && TZ=Asia/Tokyo TMPDIR=other GOMAXPROCS=1 && export TZ TMPDIR GOMAXPROCS &&
-		cat l.tar | oci-commit --base oci:base:demo --layer - --compress gzip --tag x | cmp - a.tar)
+	(umask 077 && cat l.tar | TZ=Asia/Tokyo TMPDIR=other GOMAXPROCS=1 oci-commit --base oci:base:demo --layer - --compress gzip --tag x | cmp - a.tar)
 	oci-fetch oci:base:demo | oci-commit --base oci-archive:- --layer l.tar --compress gzip --tag x | cmp - a.tar
 	SOURCE_DATE_EPOCH=86400 oci-commit --base oci:base:demo -o c.tar
 	jq -e '.created == "1970-01-02T00:00:00Z" and .history[-1].created == .created and .history[-1].empty_layer' <(config c.tar)
@@ -58,7 +57,7 @@ config() { oci-fetch --config "oci-archive:$1"; }
 		zstd) own=l.tar.zst n=2 unpack='zstd -dcq' ;;
 		none) own=l.tar n=0 unpack=cat ;;
 		esac
-		oci-fetch --layer $n oci-archive:a.tar | cmp - $own
+		oci-fetch --layer "$n" oci-archive:a.tar | cmp - "$own"
 		for i in 0 1 2; do
 			oci-fetch --layer $i oci-archive:a.tar | $unpack | cmp - l.tar
 		done
