@@ -218,7 +218,7 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 @test "wrong usage" {
 	for line in '--layer l.tar' '--base scratch' '--base oci:base --layer - --layer -' '--base oci-archive:- --layer -' '--base oci:base --env A' '--base oci:base --env =1' \
 		'--base oci:base --expose x' '--base oci:base --expose 99999' '--base oci:base --volume x' '--base oci:base --workdir x' '--base oci:base --stop-signal x-' '--base oci:base --label x' \
-		'--base oci:base --cmd [1]' "--base oci:base --cmd '" '--base oci:base --annotation x' '--base oci:base --format docker --tag X' '--base oci:base --layout x -o y' \
+		'--base oci:base --cmd [1]' '--base oci:base --annotation x' '--base oci:base --format docker --tag X' '--base oci:base --layout x -o y' \
 		'--base oci:base --layout x --format docker' '--base scratch --platform linux/amd64 --pin x' '--base oci:base --compress xz'; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr oci-commit $line
