@@ -61,13 +61,14 @@ var allowed = map[string][]string{
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk"},
-	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                     // erofs, ext4: images in tests
-	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"}, // erofs, ext4: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4"},                                                                                                                                                                                                            // erofs, ext4: images in tests
+	"patch/lower":       {"tree", "blockio", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read"},                                                                                                                                        // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                // erofs/merge, erofs/z, tree: images in tests
+	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache"}, // erofs/z: names of algorithms in tests
 	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree"},
-	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "tree", "vmdk"}, // erofs/merge, tree: images in tests
-	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "ext4", "ext4/read", "vmdk", "imagecache"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
+	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
 	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},
 	"cli/cachedir":      {"cli", "cas"},
 	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},

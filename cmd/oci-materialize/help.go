@@ -3,6 +3,7 @@ package main
 import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/cacheflags"
+	"ocipipe/lib/cli/erofsflags"
 	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/cli/registryflags"
 )
@@ -12,14 +13,16 @@ var manual = (cli.Manual{
 	Name:    "oci-materialize",
 	Summary: "Make all that a virtual machine needs of an image, in a cache, and print where it is.",
 	Network: true,
-	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. An ext4 image and the upper disk need Linux 4.x.",
+	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. An ext4 image and the upper disk need Linux 4.x. For --compress see tree2erofs.",
 	Description: `It does in one process what oci-fetch, tar2tree, tree2erofs, tree2ext4, mkext4upper and wrap-vmdk do in a pipeline, and makes the same bytes. Layers are fetched, verified, unpacked and converted at the same time, each while it still arrives.
 
 All of it lies in a cache. The image of a layer is kept under its diff-id, so images share it. What the cache has is not made again: a call that finds everything takes a few milliseconds. Several processes may use the cache at once; what two of them want is made once, and one that is killed leaves nothing that stops the others.
 
 The targets include each other. layers is an EROFS image of each layer. fsmeta is also an image of metadata alone, which merges them. vmdk is also a descriptor that makes one disk of fsmeta and the layers. flat is one image of the whole tree, made from the images of layers. all is vmdk and flat.
 
-Standard output gets JSON: reference, manifest, index (if the reference names one), config, platform; process, which is what the image runs; cache and abi; layers, from bottom to top, with digest, diff_id, path and uuid of the image; fsmeta, vmdk, flat and upper, as far as they were made, each with path, size, built (false if it was found) and seconds; hit, which is true if nothing had to be built. fsmeta and flat have the digest of the file. Paths are absolute, sizes are bytes. Fields are added in later versions, and none changes its meaning while version is 1.
+With --compress the images of layers are compressed, and so is a flat EROFS image; fsmeta and the disk refer to what is compressed. An ext4 image never is: --target=all --format=ext4 compresses the layers alone. Compressed artifacts lie in the cache beside plain ones, each under its own name, which says how it is compressed and by which version of the encoder. Where something is made, and not only found, a warning says which kernel it needs.
+
+Standard output gets JSON: reference, manifest, index (if the reference names one), config, platform; process, which is what the image runs; cache and abi; compression, with algorithm, level, pcluster, extents and variant, which is part of the names of files, if there is any; layers, from bottom to top, with digest, diff_id, path and uuid of the image; fsmeta, vmdk, flat and upper, as far as they were made, each with path, size, built (false if it was found) and seconds; hit, which is true if nothing had to be built. fsmeta and flat have the digest of the file. Paths are absolute, sizes are bytes. Fields are added in later versions, and none changes its meaning while version is 1.
 
     {"version": 1, "reference": "docker.io/library/alpine:latest",
      "manifest": {"digest": "sha256:...", "size": 528, "media_type": "..."},
@@ -56,7 +59,8 @@ FILE may be -, which is standard input.`,
 	Examples: []cli.Example{
 		{Text: "A disk for a virtual machine, and its path", Command: "oci-materialize --print=vmdk alpine"},
 		{Text: "One ext4 image, and an upper disk", Command: "oci-materialize --target=flat --format=ext4 --upper=4G=upper.ext4 alpine"},
+		{Text: "A compressed disk, for Linux 6.10 and later", Command: "oci-materialize --quiet --compress=zstd --print=vmdk alpine"},
 		{Text: "An image of docker, under a name", Command: "docker save app | oci-materialize --as=app docker-archive:-"},
 	},
 	SeeAlso: []string{"oci-fetch", "oci-cache", "tree2erofs", "wrap-vmdk", "mkext4upper"},
-}).With(imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)
+}).With(erofsflags.About, imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)

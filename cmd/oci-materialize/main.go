@@ -1,6 +1,7 @@
 // oci-materialize makes all that a virtual machine needs of an image, in a cache: an EROFS
 // image of each layer, one of metadata that merges them, and a VMDK descriptor over all; or
-// one flat image, and an upper disk. It prints JSON that names them.
+// one flat image, and an upper disk. It prints JSON that names them. With --compress it
+// compresses the EROFS images.
 //
 //	oci-materialize docker.io/library/alpine
 package main
@@ -8,10 +9,12 @@ package main
 import (
 	"cmp"
 	"errors"
+	"strings"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/cacheflags"
+	"ocipipe/lib/cli/erofsflags"
 	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/layer"
@@ -27,7 +30,7 @@ type tool struct {
 	Target      string          `enum:"layers,fsmeta,vmdk,flat,all" default:"vmdk" placeholder:"WHAT" group:"What is made" help:"layers, fsmeta, vmdk, flat or all."`
 	DeviceTable string          `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"What is made" help:"List the layers in the fsmeta image."`
 	Upper       *upper          `placeholder:"SIZE=FILE" group:"What is made" help:"An upper disk too, in FILE."`
-	Print       string          `enum:",layers,fsmeta,vmdk,flat,upper" default:"" placeholder:"NAME" group:"Output" help:"Print only the path of layers, fsmeta, vmdk, flat or upper."`
+	Print       string          `enum:",layers,fsmeta,vmdk,flat,upper" default:"" placeholder:"NAME" group:"Output" help:"Only the path of layers, fsmeta, vmdk, flat or upper."`
 	As          string          `placeholder:"NAME" group:"Cache" help:"Keep an image in a file under NAME."`
 	KeepBlobs   string          `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"Cache" help:"Keep the compressed layers."`
 	MaxCache    int64           `name:"max-cache-size" env:"OCIPIPE_MAX_CACHE_SIZE" type:"size" placeholder:"SIZE" group:"Cache" help:"Afterwards remove what was not used for long."`
@@ -38,7 +41,8 @@ type tool struct {
 	Mtime       *cli.Time       `placeholder:"TIME" group:"Flat image" help:"Time of every file."`
 	ClampMtime  *cli.Time       `placeholder:"TIME" group:"Flat image" help:"Latest time of a file; later ones become this."`
 
-	VMConfig imageflags.VMConfig `embed:""`
+	Compression erofsflags.Compression `embed:""`
+	VMConfig    imageflags.VMConfig    `embed:""`
 
 	AllowUnterminated bool `group:"Layers" help:"Accept a layer that lacks its last blocks."`
 	AllowZeroDevice   bool `group:"Layers" help:"Drop character devices 0:0."`
@@ -113,10 +117,14 @@ func (t *tool) check() error {
 	switch {
 	case t.Upper != nil && t.Upper.Path == t.TextOutput.Path:
 		return cli.Usage("--upper and --output name the same file")
+	case t.Compression.Hints == "-" && (t.PasswordStdin || isStdin(t.Ref)):
+		return cli.Usage("standard input is the image or a password, not --compress-hints")
 	case t.As != "" && !oci.IsLocal(t.Ref):
 		return cli.Usage("--as is for an image in a file")
 	case !flat && (t.Format != "erofs" || t.Size != 0 || t.FreeSpace != nil || t.Label != ""):
 		return cli.Usage("--format, --size, --free-space and --label need --target=flat or all")
+	case t.Compression.Given() != "" && t.Compression.Compress != "none" && target == materialize.Flat && t.Format == "ext4":
+		return cli.Usage("%s compresses EROFS images, and --format=ext4 makes another", t.Compression.Given())
 	case t.Print == "upper" && t.Upper == nil,
 		t.Print == "flat" && !flat,
 		t.Print == "vmdk" && target != materialize.VMDK && target != materialize.All,
@@ -126,15 +134,25 @@ func (t *tool) check() error {
 	return nil
 }
 
+// isStdin reports whether ref is an image on standard input.
+func isStdin(ref string) bool {
+	_, path, _ := strings.Cut(ref, ":")
+	return oci.IsLocal(ref) && (path == "-" || strings.HasPrefix(path, "-:") || strings.HasPrefix(path, "-@"))
+}
+
 // options returns the options from the flags. For an image in a file it leaves out those
 // about registries.
 func (t *tool) options(env *cli.Env) (opts materialize.Options, err error) {
+	compression, err := t.Compression.Options(env)
+	if err != nil {
+		return opts, err
+	}
 	store, err := t.CacheDir.Open(env, t.CacheUse.Options(env))
 	if err != nil {
 		return opts, err
 	}
 	opts = materialize.Options{
-		Ref: t.Ref, Target: materialize.Target(t.Target), NoDeviceTable: t.DeviceTable == "no",
+		Ref: t.Ref, Target: materialize.Target(t.Target), NoDeviceTable: t.DeviceTable == "no", Compression: compression,
 		Pull: pull.Options{Cache: store, As: t.As, Jobs: t.Registry.Jobs, Image: oci.Options{TmpDir: env.SpoolDir(store.Dir()+"/tmp/x", ""), OpenFile: env.Open}},
 		Flat: materialize.FlatOptions{
 			Format: materialize.Format(t.Format), Label: t.Label, Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime),

@@ -56,8 +56,8 @@ func (t *tool) mergeUsage() error {
 		return cli.Usage("--fsmeta has the block size of the layers, no --block-size")
 	case t.KeepZeros:
 		return cli.Usage("--fsmeta writes no content, and --keep-zeros is about that")
-	case t.compression.given() != "":
-		return cli.Usage("--fsmeta writes no content, and %s is about that", t.compression.given())
+	case t.Compression.Given() != "":
+		return cli.Usage("--fsmeta writes no content, and %s is about that", t.Compression.Given())
 	case t.RequireCRC:
 		return cli.Usage("--fsmeta reads images, and --require-crc is about streams")
 	}

@@ -1,9 +1,12 @@
 package main
 
-import "ocipipe/lib/cli"
+import (
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/erofsflags"
+)
 
 // manual has the texts of --help and the man page.
-var manual = cli.Manual{
+var manual = (cli.Manual{
 	Name:    "tree2erofs",
 	Summary: "Write a tree stream, or layer images merged, as an EROFS image.",
 	Needs:   "Linux 5.15 and later mount the image, and 6.4 where --block-size is below 4096. With --fsmeta: Linux 5.16 with -o device=LAYER for each layer; 6.4 if the layers follow the image on one disk, or 5.15 if it was made with --device-table=no. With --compress: lz4 and lz4hc need CONFIG_EROFS_FS_ZIP (Linux 5.4, and 5.13 with clusters of more than 4K), deflate CONFIG_EROFS_FS_ZIP_DEFLATE (Linux 6.6), zstd CONFIG_EROFS_FS_ZIP_ZSTD (Linux 6.10); all of them need Linux 6.8 where --block-size is below 4096, and --extents=encoded needs Linux 6.15. An image of --fsmeta needs what its layers need.",
@@ -23,10 +26,6 @@ The image is written at random: in place to the --output file and to a standard 
 		"device-table":   "With no, the image has no table of the layers. Any Linux since 5.15 mounts it from one disk on which the layers follow it, and only so.",
 		"block-size":     "It is a power of two. Linux mounts 4096 since 5.15 and less since 6.4, or 6.8 with --compress; more only on a machine whose pages are as large.",
 		"keep-zeros":     "Without this flag zeros in a file, from 64 KiB on, become holes.",
-		"compress":       "The levels are 2 to 12 of lz4hc (default 9), 1 to 22 of zstd (3), and 1 to 9 of deflate (6). Of zstd, 1 and 2, 3 to 5, 6 to 9, and those from 10 on are the same.",
-		"pcluster":       "It is a power of two. A cluster is the unit of reading: larger ones make the image smaller, and reads at random slower. With zstd and deflate a cluster begins with twice as much content.",
-		"extents":        "With index, a file has an index of its blocks. With encoded, it has a list of its extents, which need no whole blocks: the image is smaller and is made faster, but needs Linux 6.15.",
-		"compress-hints": "For a file, the first line whose pattern fits counts, and --compress if none fits. A pattern is a glob, in which * and ? do not match a slash. With a slash in it, the pattern is for the path from the root on, of a file or of a directory with all that is below; without a slash, it is for a name at any depth. ALG[,LEVEL] is as for --compress. Lines that begin with # are comments.",
 		"max-hole-bytes": "The maps of the data count, and the zeros around it.",
 	},
 	Examples: []cli.Example{
@@ -36,4 +35,4 @@ The image is written at random: in place to the --output file and to a standard 
 		{Text: "A compressed image for Linux 6.10 and later", Command: "tar2tree image.tar | tree2erofs --quiet -z zstd -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tar2tree", "erofs2tree", "erofs-patch", "wrap-vmdk", "mount(8)"},
-}
+}).With(erofsflags.About)

@@ -10,6 +10,7 @@ import (
 	"errors"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/erofsflags"
 	"ocipipe/lib/erofs"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
@@ -25,7 +26,7 @@ type tool struct {
 	Label       string    `placeholder:"NAME" group:"File system" help:"Volume name, at most 15 bytes."`
 	UUID        *cli.UUID `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from the content)."`
 
-	compression
+	erofsflags.Compression
 	cli.ImageContent
 	cli.Output
 	cli.Temp
@@ -52,7 +53,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if path == "-" && t.Hints == "-" {
 		return cli.Usage("standard input is the tree, not --compress-hints")
 	}
-	compressed, err := t.compression.options(env)
+	compressed, err := t.Compression.Options(env)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ const DefaultPCluster = 64 << 10
 // is not longer, or if it is sparse. The zero Level and PCluster are the usual ones.
 type Compression struct {
 	Method
-	PCluster int64 // most bytes of a cluster: a power of two from a block to z.MaxEncoded
+	PCluster int64 // most bytes of a cluster: a power of two from a block to z.MaxEncoded, see z.Encoding
 
 	// Encoded lists extents as records, and not block by block in an index: clusters need no
 	// whole blocks then. The image needs Linux 6.15.

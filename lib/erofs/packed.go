@@ -90,7 +90,7 @@ func (p *packedFiles) add(it *item, f packedFile) {
 		p.config.Distance = z.MaxDistance
 		for _, x := range xs {
 			if x.Algorithm == z.LZ4 {
-				p.config.PClusterBlocks = max(p.config.PClusterBlocks, clusterBlocks(x.Size, p.bs))
+				p.config.PClusterBlocks = max(p.config.PClusterBlocks, clusterBlocks(x.Size, p.bs, p.exact))
 			}
 		}
 	case z.Deflate:

@@ -176,6 +176,9 @@ func (c *compressor) endSegment(last bool) error {
 	}
 	f.zeros = false
 	for ; c.zeros > 0; c.zeros -= c.opts.Segment {
+		if err := c.w.stopped(); err != nil {
+			return err
+		}
 		zero := c.buffers.take(c.opts.Segment)[:c.opts.Segment]
 		clear(zero)
 		if err := c.submit(&segment{file: f, src: zero, more: true}); err != nil {

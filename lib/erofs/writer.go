@@ -44,6 +44,10 @@ type Options struct {
 	Check     bool         // read the image back and compare it with what was added
 	Warn      func(string) // called with a warning about what the image cannot hold; may be nil
 
+	// WarnKernel is called, in place of Warn, with what a kernel needs that mounts the image,
+	// if that is more than most have. With nil, Warn is called.
+	WarnKernel func(string)
+
 	Compression *Compression // of contents; nil: none
 
 	// MaxHoleBytes bounds the bytes that all sparse files together may take beyond their
@@ -56,7 +60,7 @@ type Options struct {
 	TakesEntries bool
 
 	// ForMerging says that the image of a layer is only going to be merged: no warning of what
-	// overlayfs alone cannot express.
+	// overlayfs alone cannot express, nor of the kernel that it needs.
 	ForMerging bool
 
 	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
@@ -376,20 +380,31 @@ func (w *Writer) finish() error {
 
 // warn gives one warning for each kind of thing that the image does not hold as it was.
 func (w *Writer) warn(p *plan) {
-	if w.opts.Warn == nil {
-		return
+	warn, warnKernel := w.opts.Warn, w.opts.WarnKernel
+	if warnKernel == nil {
+		warnKernel = warn
 	}
-	if text := w.dropped.LeftOut(); text != "" {
-		w.opts.Warn(text)
+	if text := w.dropped.LeftOut(); text != "" && warn != nil {
+		warn(text)
 	}
 	if w.opts.ForMerging {
 		return
 	}
-	if p.packed != nil {
+	if p.packed != nil && warnKernel != nil {
 		if text := p.packed.features().needs(w.bs); text != "" {
-			w.opts.Warn(text)
+			warnKernel(text)
 		}
 	}
+	if warn == nil {
+		return
+	}
+	if text := unmergedMarks(p); text != "" {
+		warn(text)
+	}
+}
+
+// unmergedMarks says what of an image of a layer the kernel cannot merge, or nothing.
+func unmergedMarks(p *plan) string {
 	var marks tree.Tally
 	for _, it := range p.items {
 		e := it.entry
@@ -403,7 +418,8 @@ func (w *Writer) warn(p *plan) {
 			marks.Add("an opaque root")
 		}
 	}
-	if marks.Count > 0 {
-		w.opts.Warn(fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.Count, marks.First))
+	if marks.Count == 0 {
+		return ""
 	}
+	return fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.Count, marks.First)
 }

@@ -88,15 +88,16 @@ func (v *verifier) checkMerged(ctx context.Context, a cas.Artifact, f *counted, 
 	if doc.diffIDs == nil { // not known
 		return nil
 	}
-	return erofs.CheckDevices(f, v.layerIDs(doc.diffIDs, a.ABI))
+	return erofs.CheckDevices(f, v.layerIDs(doc.diffIDs, a))
 }
 
-// layerIDs returns the images of layers that a version of the writers has made, as far as
-// they are there. A layer that is there twice is one.
-func (v *verifier) layerIDs(diffIDs []digest.Digest, abi string) (ids []erofs.LayerID) {
+// layerIDs returns the images of layers over which merged was made, as far as they are there:
+// those of the same version of the writers, compressed in the same way. A layer that is there
+// twice is one.
+func (v *verifier) layerIDs(diffIDs []digest.Digest, merged cas.Artifact) (ids []erofs.LayerID) {
 	for i, d := range diffIDs {
 		if !slices.Contains(diffIDs[:i], d) {
-			a := cas.Artifact{Kind: "layers", ABI: abi, Key: d, Ext: "erofs"}
+			a := cas.Artifact{Kind: "layers", ABI: merged.ABI, Key: d, Variant: layersOf(merged.Variant), Ext: "erofs"}
 			ids = append(ids, erofs.LayerID{Name: "layer " + d.String(), UUID: v.uuid(a)})
 		}
 	}

@@ -19,6 +19,14 @@
 //
 // A merged image (kind fsmeta) has a record of the same form.
 //
+// Artifacts that are compressed have a variant, which names the compression and the version of
+// the encoder (erofs.Compression.Key); merged images without a table of devices have one too:
+//
+//	layers/ABI/sha256/KEY-z1-zstd-3-64k.erofs
+//	fsmeta/ABI/sha256/KEY-z1-zstd-3-64k-no-table.erofs
+//
+// The image holds all variants of its artifacts, also those that are not known here.
+//
 // ABI in these names is the version of the writers; the constant is the present one. Artifacts
 // of other versions are held and removed as those of this one, but Verify does not know their
 // rules: it compares them with their records and checks the form of the files.
@@ -38,5 +46,5 @@ package imagecache
 
 // ABI is the version of all that makes artifacts (package materialize): reading layers,
 // merging them, and the writers of file systems. It goes up when the bytes of any artifact
-// change.
+// change, but for compressed ones: these have erofs.EncoderVersion in their names, too.
 const ABI = "2"

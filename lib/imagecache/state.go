@@ -76,6 +76,9 @@ func loadRefs(ctx context.Context, s *cas.Store, refs []cas.Ref, tolerant bool) 
 			return nil, err
 		}
 	}
+	for _, names := range st.byKey {
+		slices.Sort(names)
+	}
 	seen := map[[4]string]bool{}
 	for _, ref := range refs {
 		if err := context.Cause(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/printable"
 )
@@ -110,11 +111,15 @@ func writeFiles(w io.Writer, im *Image) error {
 	return t.Flush()
 }
 
-// sizes lists the sizes of files.
+// sizes lists the sizes of files, with the variants of artifacts that have one.
 func sizes(files []File) string {
 	var list []string
 	for _, f := range files {
-		list = append(list, size(f.Size))
+		text := size(f.Size)
+		if a, ok := cas.ParseArtifact(f.Name); ok && a.Variant != "" {
+			text += " " + a.Variant
+		}
+		list = append(list, text)
 	}
 	return cmp.Or(strings.Join(list, ", "), "-")
 }

@@ -45,7 +45,7 @@ func TestWriteImages(t *testing.T) {
 	im := many[0]
 	im.Index, im.Config = dB, dA
 	im.Layers = []Layer{
-		{Digest: dA, DiffID: dB, Size: 2048, Blob: true, Images: []File{{"x", 1}, {"y", 1 << 20}}, Shared: 2},
+		{Digest: dA, DiffID: dB, Size: 2048, Blob: true, Images: []File{{"layers/1/sha256/" + dB.Encoded() + ".erofs", 1}, {"layers/1/sha256/" + dB.Encoded() + "-z1-lz4-64k.erofs", 1 << 20}}, Shared: 2},
 		{Digest: dB, Size: 10},
 	}
 	im.Artifacts = []File{{"vmdk/1/x\x1b", 510}}
@@ -59,9 +59,9 @@ platform   linux/amd64
 last used  2001-09-09T01:46:40Z
 size       5.0 MiB, 1000 B of it for this image alone
 
-LAYER  SIZE     BLOB     IMAGES        SHARED BY  DIGEST                                                                   DIFF-ID
-0      2.0 KiB  here     1 B, 1.0 MiB  2          `+dA.String()+"  "+dB.String()+`
-1      10 B     missing  -             0          `+dB.String()+`  -
+LAYER  SIZE     BLOB     IMAGES                   SHARED BY  DIGEST                                                                   DIFF-ID
+0      2.0 KiB  here     1 B, 1.0 MiB z1-lz4-64k  2          `+dA.String()+"  "+dB.String()+`
+1      10 B     missing  -                        0          `+dB.String()+`  -
 
 SIZE   FILE
 510 B  vmdk/1/x

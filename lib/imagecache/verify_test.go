@@ -20,6 +20,7 @@ import (
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/tree"
 	"ocipipe/lib/vmdk"
@@ -54,11 +55,17 @@ func build(t testing.TB, s *cas.Store, name string, first int) built {
 func buildLayer(t testing.TB, s *cas.Store, a cas.Artifact, file string) string {
 	t.Helper()
 	must(t, s.Make(ctx, a, func(f *os.File) error {
-		w, err := erofs.NewWriter(ctx, f, erofs.Options{Layer: true})
+		content := "vm1\n"
+		opts := erofs.Options{Layer: true}
+		if a.Variant != "" {
+			opts.Compression = &erofs.Compression{Method: erofs.Method{Algorithm: z.LZ4}}
+			content = strings.Repeat(content, 1e5)
+		}
+		w, err := erofs.NewWriter(ctx, f, opts)
 		if err != nil {
 			return err
 		}
-		return errors.Join(w.Add(&tree.Entry{Path: file, Type: tree.File, Mode: 0o644, Size: 4, Content: tree.Bytes("vm1\n")}), w.Close())
+		return errors.Join(w.Add(&tree.Entry{Path: file, Type: tree.File, Mode: 0o644, Size: int64(len(content)), Content: tree.Bytes(content)}), w.Close())
 	}))
 	return a.Name()
 }
@@ -80,7 +87,7 @@ func buildFsmeta(t testing.TB, s *cas.Store, a cas.Artifact, layers []string) st
 			}
 			list = append(list, merge.Layer{Name: name, Image: img})
 		}
-		return erofs.WriteFsmeta(ctx, out, list, tree.Limits{}, erofs.Options{NoDeviceTable: a.Variant == "no-table"})
+		return erofs.WriteFsmeta(ctx, out, list, tree.Limits{}, erofs.Options{NoDeviceTable: strings.HasSuffix(a.Variant, "no-table")})
 	}))
 	f, err := s.Artifact(ctx, a)
 	must(t, err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"ocipipe/lib/atomicfile"
@@ -29,6 +30,7 @@ type materializer struct {
 	upper  *atomicfile.File // not in its place yet
 	result Result
 	built  atomic.Bool // something was built
+	warned sync.Map    // what warnKernel has said
 }
 
 // names returns the files in the cache that the call uses, but for the blobs of layers: these

@@ -15,15 +15,13 @@ import (
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/imagecache"
 	"ocipipe/lib/vmdk"
 )
 
 // variant tells apart images of metadata with other options than the default.
 func (m *materializer) variant() string {
-	if m.opts.NoDeviceTable {
-		return "no-table"
-	}
-	return ""
+	return imagecache.MergedVariant(m.opts.compressionKey(), m.opts.NoDeviceTable)
 }
 
 func (m *materializer) fsmetaArtifact() cas.Artifact {
@@ -49,7 +47,7 @@ func (m *materializer) buildFsmeta(ctx context.Context) (err error) {
 	start, a := time.Now(), m.fsmetaArtifact()
 	r := &Image{Path: m.path(a), Format: EROFS}
 	m.fsmeta, err = m.keepImage(ctx, a, record{Format: EROFS, DiffIDs: m.diffIDs(), Options: m.fsmetaOptions()}, r, m.openFsmeta, func(f *os.File) error {
-		opts := erofs.Options{NoDeviceTable: m.opts.NoDeviceTable, Warn: m.opts.Warn}
+		opts := erofs.Options{NoDeviceTable: m.opts.NoDeviceTable, Warn: m.opts.Warn, WarnKernel: m.warnKernel}
 		return erofs.WriteFsmeta(ctx, f, m.merging(), m.opts.Limits, opts)
 	})
 	if err != nil {
@@ -73,10 +71,14 @@ func (m *materializer) openFsmeta(ctx context.Context) (*imageFile, error) {
 }
 
 func (m *materializer) fsmetaOptions() map[string]string {
+	options := map[string]string{}
 	if m.opts.NoDeviceTable {
-		return map[string]string{"device-table": "no"}
+		options["device-table"] = "no"
 	}
-	return map[string]string{}
+	if key := m.opts.compressionKey(); key != "" {
+		options["compression"] = key
+	}
+	return options
 }
 
 // buildVMDK makes the descriptor of a disk that holds the fsmeta image and the layers. It

@@ -14,7 +14,9 @@
 //
 // Everything lies in the cache, under what it is made of: the image of a layer under its
 // diff-id, so that images share it whatever their compression; metadata and descriptor under
-// the digest of the manifest; a flat image under a digest over its layers and options. A part
+// the digest of the manifest; a flat image under a digest over its layers and options. What is
+// compressed has a name of its own, with the version of the encoder, and lies beside what is
+// not. A part
 // that the cache has is not made again. Layers are fetched, verified, unpacked and converted
 // at the same time, several of them, each while it still arrives. A flat image is made from
 // the images of layers.

@@ -31,6 +31,11 @@ func (m *materializer) flatRecord() record {
 	set("clamp-mtime", o.Clamp != nil, func() string { return timeText(*o.Clamp) })
 	set("epoch", o.Epoch != nil, func() string { return strconv.FormatInt(*o.Epoch, 10) })
 	set("size", o.Size != 0, func() string { return strconv.FormatInt(o.Size, 10) })
+	compression := "compression"
+	if m.opts.format() == Ext4 { // not compressed itself, but with the holes that its layers have
+		compression = "layers"
+	}
+	set(compression, m.opts.compressionKey() != "", m.opts.compressionKey)
 	set("free-space", o.FreeSpace != nil, func() string { return strconv.FormatInt(*o.FreeSpace, 10) })
 	return record{Format: m.opts.format(), DiffIDs: m.diffIDs(), Options: options}
 }
@@ -110,6 +115,7 @@ func (m *materializer) flatWriter(ctx context.Context, f *os.File) (tree.Sink, e
 	}
 	return erofs.NewWriter(ctx, f, erofs.Options{
 		Label: o.Label, Mtime: o.Mtime, Clamp: o.Clamp, BuildTime: o.Epoch, SpoolDir: m.tmp(), MaxHoleBytes: m.opts.MaxHoleBytes, Warn: m.opts.Warn,
+		WarnKernel: m.warnKernel, Compression: m.opts.compressionBy(workersFor(1)),
 	})
 }
 

@@ -45,7 +45,7 @@ func (m *materializer) distinctLayers() (list []*layerImage) {
 			seen[l.DiffID] = true
 			list = append(list, &layerImage{
 				index: i, diffID: l.DiffID, size: l.Size,
-				artifact: cas.Artifact{Kind: "layers", ABI: ABI, Key: l.DiffID, Ext: "erofs"},
+				artifact: cas.Artifact{Kind: "layers", ABI: ABI, Key: l.DiffID, Variant: m.opts.compressionKey(), Ext: "erofs"},
 			})
 		}
 	}
@@ -111,13 +111,14 @@ func (m *materializer) convert(ctx context.Context, missing []*layerImage) error
 		jobs = runtime.GOMAXPROCS(0)
 	}
 	jobs = min(jobs, len(missing))
+	workers := workersFor(jobs)
 	work := newParts(jobs)
 	for _, l := range missing {
 		in := set.Layers[l.index]
 		in.Options.Parallel, in.Options.Limits, in.Options.SpoolDir = jobs, m.opts.Limits, m.tmp()
 		in.Options.GivesAway = true
 		work.start(ctx, l.index, func(ctx context.Context) error {
-			return named(l.index, m.convertLayer(ctx, l, in))
+			return named(l.index, m.convertLayer(ctx, l, in, workers))
 		})
 	}
 	return work.wait(ctx)
@@ -136,12 +137,12 @@ func (m *materializer) tmp() string { return filepath.Join(m.dir, "tmp") }
 
 // convertLayer makes and opens the image of l. If the layer is wrong because its blob in the
 // cache is damaged, it fetches that again.
-func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer.Input) (err error) {
+func (m *materializer) convertLayer(ctx context.Context, l *layerImage, in layer.Input, workers int) (err error) {
 	start := time.Now()
 	m.opts.event(Event{StageLayer, pull.Event{Kind: pull.EventStarted, Layer: l.index, Digest: l.diffID, Total: l.size}})
 	defer func() { m.layerEnds(l, err) }()
 	for again := true; ; again = false {
-		l.made.Built, err = m.make(ctx, l.artifact, func(f *os.File) error { return m.writeLayer(ctx, l, in, f) })
+		l.made.Built, err = m.make(ctx, l.artifact, func(f *os.File) error { return m.writeLayer(ctx, l, in, workers, f) })
 		if err == nil {
 			break
 		}
@@ -172,8 +173,9 @@ func (m *materializer) layerEnds(l *layerImage, err error) {
 	m.opts.event(e)
 }
 
-// writeLayer converts the layer, while it still arrives, to f.
-func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.Input, f *os.File) error {
+// writeLayer converts the layer, while it still arrives, to f, and has it compressed by so
+// many workers.
+func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.Input, workers int, f *os.File) error {
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
@@ -189,7 +191,7 @@ func (m *materializer) writeLayer(ctx context.Context, l *layerImage, in layer.I
 	defer src.Close()
 	w, err := erofs.NewWriter(ctx, f, erofs.Options{
 		Layer: true, SpoolDir: m.tmp(), MaxHoleBytes: m.opts.MaxHoleBytes, Warn: m.warnOf(l.index), ForMerging: m.opts.target() != Layers,
-		TakesEntries: true,
+		TakesEntries: true, Compression: m.opts.compressionBy(workers), WarnKernel: m.warnKernel,
 	})
 	if err != nil {
 		return err

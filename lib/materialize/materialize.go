@@ -90,7 +90,7 @@ func (m *materializer) describe() error {
 		Version:  1,
 		Manifest: Blob{img.Digest, int64(len(img.Manifest)), img.MediaType},
 		Config:   Blob{img.ConfigDigest, int64(len(img.Config)), img.ConfigMediaType},
-		Platform: img.Platform, Process: run, Cache: dir, ABI: ABI, Layers: make([]Layer, len(img.Layers)),
+		Platform: img.Platform, Process: run, Cache: dir, ABI: ABI, Compression: m.opts.describeCompression(), Layers: make([]Layer, len(img.Layers)),
 	}
 	if ref, ok := img.Ref(); ok {
 		r.Reference = ref.Name

@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/erofs"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/imagecache"
 	"ocipipe/lib/oci/ocitest"
 	"ocipipe/lib/oci/pull"
@@ -555,13 +557,15 @@ func TestTargets(t *testing.T) {
 }
 
 // TestGolden has the bytes of every artifact of an image, under the ABI: where they change,
-// the ABI goes up, so that no cache mixes them.
+// the ABI goes up, so that no cache mixes them. Of compressed artifacts, erofs.EncoderVersion
+// goes up, or both.
 func TestGolden(t *testing.T) {
 	b := newBench(t)
 	p := ocitest.NewPack()
 	p.Index(ocitest.Named(p.Image(t, ocitest.Image{Platform: ocitest.AMD64, Layers: stack(t, 5)}), "x"))
-	for _, flat := range []FlatOptions{{}, {Format: Ext4, Size: 32 << 20}} {
-		r := b.mustRun("oci:"+p.Dir(t)+":x", func(o *Options, _ *cas.Options) { o.Flat = flat })
+	lz4 := &erofs.Compression{Method: erofs.Method{Algorithm: z.LZ4}}
+	for _, c := range []Options{{}, {Flat: FlatOptions{Format: Ext4, Size: 32 << 20}}, {Compression: lz4}} {
+		r := b.mustRun("oci:"+p.Dir(t)+":x", func(o *Options, _ *cas.Options) { o.Flat, o.Compression = c.Flat, c.Compression })
 		for name, content := range contents(t, r) {
 			if !strings.Contains(name, "/"+ABI+"/") {
 				t.Errorf("%s is not under the ABI", name)

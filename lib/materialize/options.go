@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ocipipe/lib/erofs"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci/pull"
 	"ocipipe/lib/tree"
@@ -45,8 +46,11 @@ type Options struct {
 	Target Target // "" is VMDK
 	// NoDeviceTable makes the fsmeta image without a table of devices, for Linux before 6.4.
 	NoDeviceTable bool
-	Flat          FlatOptions
-	Upper         *Upper // also make an upper disk for an overlay; nil: none
+	// Compression is of the images of layers, and of the flat image if that is EROFS; nil:
+	// none. Workers does not count: the processors are shared among the layers.
+	Compression *erofs.Compression
+	Flat        FlatOptions
+	Upper       *Upper // also make an upper disk for an overlay; nil: none
 
 	// DropBlobs keeps no compressed layers in the cache once they are converted.
 	DropBlobs bool
@@ -120,8 +124,10 @@ func (o *Options) Validate() error {
 		return errors.New("an EROFS image has the size of its content")
 	case o.Jobs < 0:
 		return fmt.Errorf("%d jobs", o.Jobs)
+	case o.target() == Flat && o.format() == Ext4 && o.compressionKey() != "":
+		return errors.New("an ext4 image is not compressed")
 	}
-	return nil
+	return (&erofs.Options{Compression: o.Compression}).Validate()
 }
 
 func (o *Options) warn(format string, args ...any) {

@@ -23,8 +23,11 @@ type Result struct {
 
 	Process manifest.Run `json:"process"` // what the configuration says of the process to run
 
-	Cache  string  `json:"cache"` // the directory
-	ABI    string  `json:"abi"`   // version of the writers
+	Cache string `json:"cache"` // the directory
+	ABI   string `json:"abi"`   // version of the writers
+
+	Compression *Compression `json:"compression,omitempty"` // of the layers, and of a flat EROFS image; nil: none
+
 	Layers []Layer `json:"layers"`
 	Fsmeta *Image  `json:"fsmeta,omitempty"`
 	VMDK   *Disk   `json:"vmdk,omitempty"`
@@ -45,6 +48,16 @@ type Blob struct {
 // Index is an index of images.
 type Index struct {
 	Digest digest.Digest `json:"digest"`
+}
+
+// Compression says how contents are compressed.
+type Compression struct {
+	Algorithm string `json:"algorithm"`       // lz4, lz4hc, zstd, deflate; none if only Hints compress
+	Level     int    `json:"level,omitempty"` // 0 if the algorithm has none
+	PCluster  int64  `json:"pcluster"`
+	Extents   string `json:"extents"`         // index or encoded
+	Hints     int    `json:"hints,omitempty"` // how many there are
+	Variant   string `json:"variant"`         // in the names of the artifacts
 }
 
 // Layer is a layer with its image. Equal layers share one.

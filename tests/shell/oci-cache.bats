@@ -239,6 +239,53 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 	assert_ok
 }
 
+@test "compressed artifacts beside plain ones, and alone" {
+	two_images
+	plain=$(files)
+	oci-materialize --quiet --target all -z zstd --as one oci:demo:demo >small.json
+	oci-materialize --quiet -z zstd --device-table no --as one oci:demo:demo >/dev/null
+	run --separate-stderr oci-cache verify
+	assert_ok
+	run --separate-stderr oci-cache ls --json
+	assert_ok
+	[ "$(field '.size')" = "$(files | sed s,^,cache/, | xargs stat -c %s | awk '{s += $1} END {print s}')" ] || show "another size"
+	[ "$(field '.unheld, (.images[0].layers[0].images | length), (.images[0].layers[2].images | length), (.images[1].layers[0].images | length)')" = $'0\n2\n2\n2' ] || show "other images"
+	[ "$(oci-cache inspect one | grep -c '^[0-9] .* z1-zstd-3-64k')" = 3 ] || fail "$(oci-cache inspect one)"
+
+	layer=$(jq -r '.layers[1].path' small.json)
+	cp "$layer" good
+	chmod u+w "$layer"
+	printf x | dd of="$layer" bs=1 seek=$(($(stat -c %s "$layer") - 2000)) conv=notrunc status=none
+	run --separate-stderr oci-cache verify --json
+	assert_status 1
+	[ "$(field '.faults[].file' | sort | cut -d/ -f1 | paste -sd' ')" = 'layers vmdk vmdk' ] || show "other faults"
+	[ "$(field '.faults[].file' | grep -vc -- -z1-zstd-3-64k)" = 0 ] || show "a plain one is damaged"
+	run --separate-stderr oci-cache verify --repair
+	assert_ok
+	run --separate-stderr oci-materialize --pull never one
+	assert_ok
+	[ "$(field .hit)" = true ] || show "a plain one is gone"
+	oci-materialize --quiet --pull never -z zstd --target all one >again.json
+	cmp "$layer" good
+	[ "$(jq -c '[.layers[].built]' again.json)" = '[false,true,false]' ] || fail "$(<again.json)"
+
+	cp "$layer" "${layer%-z1-zstd*}-nobody-knows.erofs"
+	run --separate-stderr oci-cache verify
+	assert_ok
+	oci-cache prune >/dev/null
+	[ "$(comm -23 <(echo "$plain") <(files))" = '' ] || fail "prune took plain artifacts"
+	run --separate-stderr oci-cache rm one two:v1
+	assert_ok
+	[ -z "$(files)" ] || fail "$(files)"
+
+	oci-materialize --quiet --target all -z lz4 --as one oci:demo:demo >/dev/null
+	run --separate-stderr oci-cache verify
+	assert_ok
+	[ "$(oci-cache ls --json | jq .unheld)" = 0 ] || fail "$(oci-cache ls)"
+	oci-cache prune --max-size 0 >/dev/null
+	[ -z "$(files)" ] || fail "$(files)"
+}
+
 @test "a cache without its index, and one that is hostile" {
 	two_images
 	echo '{"manifests": 5' >cache/index.json

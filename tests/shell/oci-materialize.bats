@@ -334,10 +334,154 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	done
 }
 
+# compressible_image DIR makes a layout of two layers, whose files become smaller: DIR:x.
+compressible_image() {
+	mkdir files
+	seq 1 60000 >files/seq
+	(seq 1 3000 && head -c 300000 /dev/zero && seq 1 3000) >files/zeros-inside
+	head -c 100000 /dev/urandom >files/random
+	tar -C files --sort=name --mtime=@1700000000 -cf one.tar .
+	seq 1 90000 >files/seq
+	rm files/random
+	touch files/.wh.random
+	tar -C files --sort=name --mtime=@1700000000 -cf two.tar ./seq ./.wh.random
+	mkdir -p "$1/blobs/sha256"
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$1/oci-layout"
+	local list='[]' f d
+	add() { # FILE TYPE: its descriptor
+		d=$(sha256sum <"$1" | cut -d' ' -f1)
+		cp "$1" "$image/blobs/sha256/$d"
+		jq -nc --arg t "application/vnd.oci.image.$2" --arg d "sha256:$d" --argjson s "$(stat -c %s "$1")" '{mediaType: $t, digest: $d, size: $s}'
+	}
+	image=$1
+	for f in one.tar two.tar; do
+		list=$(jq -c --argjson l "$(add $f layer.v1.tar)" '. + [$l]' <<<"$list")
+	done
+	jq -nc --argjson l "$list" '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$l[].digest]}}' >config
+	jq -nc --argjson c "$(add config config.v1+json)" --argjson l "$list" '{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $c, layers: $l}' >manifest
+	jq -nc --argjson m "$(add manifest manifest.v1+json)" '{schemaVersion: 2, manifests: [$m + {annotations: {"org.opencontainers.image.ref.name": "x"}}]}' >"$1/index.json"
+}
+
+@test "compressed artifacts have the bytes that the filters make" {
+	compressible_image small
+	printf '*.log none\nseq lz4\n' >hints
+	for flags in '-z lz4' '-z lz4hc,4 --pcluster 16K' '-z zstd' '-z deflate --extents encoded' '-z zstd,9 --compress-hints hints'; do
+		# shellcheck disable=SC2086 # several flags
+		run --separate-stderr oci-materialize --quiet --target all $flags oci:small:x
+		assert_ok
+		mapfile -t layers < <(field '.layers[].path')
+		rm -rf by
+		mkdir by
+		for n in 1 2; do
+			f=one.tar
+			[ $n = 1 ] || f=two.tar
+			# shellcheck disable=SC2086 # several flags
+			tar2tree --input layer $f | tree2erofs --quiet --layer $flags -o by/$n.erofs
+			cmp "${layers[n - 1]}" by/$n.erofs
+		done
+		tree2erofs --quiet --fsmeta -o by/fsmeta.erofs by/1.erofs by/2.erofs
+		tree2erofs --quiet --fsmeta --device-table=no -o by/no-table.erofs by/1.erofs by/2.erofs
+		wrap-vmdk -o by/disk.vmdk by/fsmeta.erofs by/1.erofs by/2.erofs
+		# shellcheck disable=SC2086 # several flags
+		oci-fetch oci:small:x | tar2tree | tree2erofs --quiet $flags -o by/flat.erofs
+		cmp "$(field .fsmeta.path)" by/fsmeta.erofs
+		cmp "$(field .flat.path)" by/flat.erofs
+		[ "$(extents "$(field .vmdk.path)")" = "$(extents by/disk.vmdk)" ] || fail "$(<"$(field .vmdk.path)")"
+		# shellcheck disable=SC2086 # several flags
+		cmp "$(oci-materialize --quiet --device-table no --print fsmeta $flags oci:small:x)" by/no-table.erofs
+		# shellcheck disable=SC2086 # several flags
+		run --separate-stderr oci-materialize --target all $flags oci:small:x
+		assert_ok
+		[ "$(field .hit)" = true ] || show "not a hit"
+	done
+	run --separate-stderr oci-cache verify
+	assert_ok
+}
+
+@test "plain and compressed artifacts lie side by side" {
+	compressible_image small
+	run --separate-stderr oci-materialize oci:small:x
+	assert_ok
+	plain=$(field '.layers[].path, .fsmeta.path, .vmdk.path')
+	[ "$(field .compression)" = null ] || show "compressed"
+	run --separate-stderr oci-materialize -z zstd oci:small:x
+	assert_status 0
+	[ "$stderr" = 'oci-materialize: warning: only Linux 6.10 and later can mount the image, with CONFIG_EROFS_FS_ZIP_ZSTD' ] || show "another warning"
+	[ "$(field '.hit, (.compression | .algorithm, .level, .pcluster, .extents)')" = $'false\nzstd\n3\n65536\nindex' ] || show "another text"
+	small=$(field '.layers[].path, .fsmeta.path, .vmdk.path')
+	[ -z "$(comm -12 <(sort <<<"$plain") <(sort <<<"$small"))" ] || fail "the same files"
+	# shellcheck disable=SC2046 # several files
+	[ "$(stat -c %s $(field '.layers[].path') | awk '{s += $1} END {print s}')" -lt 300000 ] || fail "not compressed"
+	for flags in '-z zstd' '-z zstd,3 --pcluster 64K --extents index'; do
+		# shellcheck disable=SC2086 # several flags
+		run --separate-stderr oci-materialize $flags oci:small:x
+		assert_ok
+		[ "$(field '.hit, .layers[].path, .fsmeta.path, .vmdk.path')" = true$'\n'"$small" ] || show "not a hit"
+	done
+	for flags in '' '-z none'; do
+		# shellcheck disable=SC2086 # several flags
+		run --separate-stderr oci-materialize $flags oci:small:x
+		assert_ok
+		[ "$(field '.hit, .layers[].path, .fsmeta.path, .vmdk.path')" = true$'\n'"$plain" ] || show "not a hit"
+	done
+	run --separate-stderr wrap-vmdk --check "$(oci-materialize -z zstd --print vmdk oci:small:x)"
+	assert_ok
+}
+
+@test "plain and compressed at once, on one cache" {
+	compressible_image small
+	pids=()
+	for z in none lz4 zstd none lz4 zstd; do
+		oci-materialize --quiet --target all -z $z oci:small:x >"$z.${#pids[@]}" 2>said.${#pids[@]} 3>&- &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || fail "$(cat said.*)"
+	done
+	for z in none lz4 zstd; do
+		run --separate-stderr oci-materialize --target all -z $z oci:small:x
+		assert_ok
+		[ "$(field .hit)" = true ] || show "not a hit"
+		for f in "$z".*; do
+			[ "$(jq -c '[.layers[].uuid, .fsmeta.digest, .flat.digest]' "$f")" = "$(field '[.layers[].uuid, .fsmeta.digest, .flat.digest] | tojson')" ] || fail "$f differs"
+		done
+	done
+	run --separate-stderr oci-cache verify
+	assert_ok
+}
+
+@test "the kernel mounts compressed layers merged, and flat" {
+	need_guest
+	compressible_image small
+	oci-fetch oci:small:x | tar2tree --no-data --digest | grep -v '^#' >want
+	for z in lz4 zstd deflate; do
+		oci-materialize --quiet --target all -z $z oci:small:x >made
+		mapfile -t layers < <(jq -r '.layers[].path' made)
+		loops=()
+		for f in "${layers[@]}"; do
+			loop=$(losetup --find --show --read-only "$f") || skip_or_fail "no loop devices here"
+			loops+=("$loop")
+		done
+		mkdir -p disk
+		mount -t erofs -o "ro,loop$(printf ',device=%s' "${loops[@]}")" "$(jq -r .fsmeta.path made)" disk || { losetup -d "${loops[@]}"; skip_or_fail "mounting is not allowed here"; }
+		guest disk >seen
+		umount disk
+		losetup -d "${loops[@]}"
+		cmp seen want
+		mount_image erofs "$(jq -r .flat.path made)" flat
+		guest flat >seen
+		umount flat
+		rmdir flat
+		cmp seen want
+	done
+}
+
 @test "usage errors" {
 	for line in '' 'a b' '--target x oci:demo' '--format ext4 oci:demo' '--target flat --size 1G oci:demo' '--label x oci:demo' '--print flat oci:demo' \
 		'--print upper oci:demo' '--target flat --print vmdk oci:demo' '--target layers --print fsmeta oci:demo' '--upper 4G oci:demo' '--upper x=y oci:demo' \
-		'--upper 1M=y oci:demo' '--as x alpine' '--pull never --force alpine' '--platform linux oci:demo' '-j 0 alpine' '--keep-blobs maybe oci:demo'; do
+		'--upper 1M=y oci:demo' '--as x alpine' '--pull never --force alpine' '--platform linux oci:demo' '-j 0 alpine' '--keep-blobs maybe oci:demo' \
+		'-z zstd,99 oci:demo' '-z lzma oci:demo' '--pcluster 64K oci:demo' '-z none --pcluster 64K oci:demo' '--extents encoded oci:demo' '-z lz4 --pcluster 5000 oci:demo' \
+		'-z lz4 --pcluster 2M oci:demo' '-z lz4 --extents x oci:demo' '-z lz4 --target flat --format ext4 oci:demo' '-z lz4 --compress-hints - docker-archive:-'; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr oci-materialize $line
 		assert_error oci-materialize 2 ''

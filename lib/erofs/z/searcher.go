@@ -108,7 +108,7 @@ func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 // zstdEncoder returns a function that appends src as one frame of zstd.
 func zstdEncoder(p *Encoding) func(dst, src []byte) []byte {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(p.Level)), zstd.WithWindowSize(1<<p.WindowLog()),
-		zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1))
+		zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1), zstd.WithAllLitEntropyCompression(true)) // pieces of text have no matches
 	if err != nil {
 		panic(fmt.Sprintf("zstd: %v", err)) // the options are valid
 	}

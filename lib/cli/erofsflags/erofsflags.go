@@ -1,4 +1,5 @@
-package main
+// Package erofsflags has the flags about EROFS images that several tools have.
+package erofsflags
 
 import (
 	"runtime"
@@ -8,16 +9,16 @@ import (
 	"ocipipe/lib/erofs/z"
 )
 
-// compression are the flags about that.
-type compression struct {
-	Compress string    `name:"compress" short:"z" placeholder:"ALG[,LEVEL]" group:"Compression" help:"Compress contents: lz4, lz4hc, zstd, deflate or none (default)."`
-	PCluster *cli.Size `name:"pcluster" placeholder:"SIZE" group:"Compression" help:"Most bytes of a cluster, 4K to 1M (default 64K)."`
+// Compression are the flags about the compression of contents.
+type Compression struct {
+	Compress string    `name:"compress" short:"z" placeholder:"ALG[,LEVEL]" group:"Compression" help:"lz4, lz4hc, zstd, deflate or none (default)."`
+	PCluster *cli.Size `name:"pcluster" placeholder:"SIZE" group:"Compression" help:"Size of a cluster, 4K to 1M (default 64K)."`
 	Extents  string    `enum:",index,encoded" default:"" placeholder:"index|encoded" group:"Compression" help:"How extents are listed (default index)."`
-	Hints    string    `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of a pattern and ALG[,LEVEL], for some of the files."`
+	Hints    string    `name:"compress-hints" placeholder:"FILE" group:"Compression" help:"Lines of PATTERN ALG[,LEVEL], for some files."`
 }
 
-// given names a flag that was given, or is empty.
-func (c *compression) given() string {
+// Given names a flag that was given, or is empty.
+func (c *Compression) Given() string {
 	switch {
 	case c.Compress != "":
 		return "--compress"
@@ -31,8 +32,8 @@ func (c *compression) given() string {
 	return ""
 }
 
-// options returns what the flags say, or nil if nothing is compressed.
-func (c *compression) options(env *cli.Env) (*erofs.Compression, error) {
+// Options returns what the flags say, or nil if nothing is compressed. It reads the hints.
+func (c *Compression) Options(env *cli.Env) (*erofs.Compression, error) {
 	out := &erofs.Compression{
 		Method: erofs.Method{Algorithm: z.Raw}, Encoded: c.Extents == "encoded", Workers: runtime.GOMAXPROCS(0),
 	}
@@ -62,7 +63,7 @@ func (c *compression) options(env *cli.Env) (*erofs.Compression, error) {
 	}
 	rest := *c
 	rest.Compress = "" // none
-	if flag := rest.given(); flag != "" {
+	if flag := rest.Given(); flag != "" {
 		return nil, cli.Usage("%s is about compressed files, and needs --compress", flag)
 	}
 	return nil, nil
