@@ -169,6 +169,16 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	[ ! -e b.tar ] || fail "b.tar is there"
 }
 
+@test "the name of a base in a registry is noted, and failures of the network" {
+	oci-materialize --quiet --cache cache --as app:v1 oci:base:demo >/dev/null
+	run --separate-stderr oci-commit --cache cache --base app:v1 --layer l.tar -o a.tar
+	assert_ok
+	[ "$(oci-fetch --manifest oci-archive:a.tar | jq -r '.annotations["org.opencontainers.image.base.name"]')" = index.docker.io/library/app:v1 ] || fail "$(oci-fetch --manifest oci-archive:a.tar)"
+	run --separate-stderr oci-commit --no-cache --tls-verify=false --base 127.0.0.1:1/x --layer l.tar -o b.tar
+	assert_error oci-commit 75 'connection refused'
+	[ ! -e b.tar ] || fail "b.tar is there"
+}
+
 @test "bad layers make no image" {
 	head -c 3000 l.tar >cut.tar
 	head -c 100 l.tar.gz >cut.tar.gz
