@@ -258,6 +258,12 @@ func TestOddConfig(t *testing.T) {
 			t.Errorf("%v: %v", conf, err)
 		}
 	}
+	env := linux()
+	env["config"] = map[string]any{"env": []string{"A=1", "B=2", "A=3"}, "Cmd": []string{"x"}} // a name in another case is taken over
+	changed, err := commit.Build(ctx, base(t, env), nil, commit.Options{Change: commit.Change{Env: []string{"C=4", "A=5"}, Entrypoint: &[]string{"/e"}}})
+	if err != nil || !strings.Contains(string(changed.Config), `"config":{"Env":["A=5","B=2","C=4"],"Entrypoint":["/e"]}`) {
+		t.Errorf("environment: %v, %s", err, changed.Config)
+	}
 	null := linux()
 	null["config"] = map[string]any{"Env": nil, "Labels": nil, "Volumes": nil}
 	change := commit.Change{Env: []string{"A=1"}, Labels: map[string]string{"a": "b"}, Volumes: []string{"/v"}}

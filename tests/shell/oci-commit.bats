@@ -173,7 +173,7 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	oci-materialize --quiet --cache cache --as app:v1 oci:base:demo >/dev/null
 	run --separate-stderr oci-commit --cache cache --base app:v1 --layer l.tar -o a.tar
 	assert_ok
-	[ "$(oci-fetch --manifest oci-archive:a.tar | jq -r '.annotations["org.opencontainers.image.base.name"]')" = index.docker.io/library/app:v1 ] || fail "$(oci-fetch --manifest oci-archive:a.tar)"
+	[ "$(oci-fetch --manifest oci-archive:a.tar | jq -r '.annotations["org.opencontainers.image.base.name"]')" = docker.io/library/app:v1 ] || fail "$(oci-fetch --manifest oci-archive:a.tar)"
 	run --separate-stderr oci-commit --no-cache --tls-verify=false --base 127.0.0.1:1/x --layer l.tar -o b.tar
 	assert_error oci-commit 75 'connection refused'
 	[ ! -e b.tar ] || fail "b.tar is there"
