@@ -38,5 +38,5 @@ FILE may be -, which is standard input.`,
 		{Text: "An image from a registry as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "Its layers, and one of them", Command: "oci-fetch --list alpine\noci-fetch --layer=0 -o layer.tar.gz alpine"},
 	},
-	SeeAlso: []string{"tar2tree", "erofs-patch", "skopeo", "oci-cache", "oci-push"},
-}).With(imageflags.About, cacheflags.About, registryflags.About)
+	SeeAlso: []string{"tar2tree", "erofs-patch", "skopeo", "oci-commit", "oci-push", "oci-cache"},
+}).With(imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)

@@ -98,7 +98,7 @@ func (t *tool) check() error {
 func (t *tool) options(env *cli.Env) (pull.Options, error) {
 	opts := pull.Options{
 		Image:    oci.Options{TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn},
-		Progress: showLayers(env.Progress()),
+		Progress: registryflags.ShowLayers(env.Progress()),
 	}
 	t.Choice.Fill(&opts.Image)
 	t.Limits.Fill(&opts.Image)

@@ -63,4 +63,4 @@ FILE may be -, which is standard input.`,
 		{Text: "An image of docker, under a name", Command: "docker save app | oci-materialize --as=app docker-archive:-"},
 	},
 	SeeAlso: []string{"oci-fetch", "oci-cache", "tree2erofs", "wrap-vmdk", "mkext4upper"},
-}).With(erofsflags.About, imageflags.About, cacheflags.About, registryflags.About)
+}).With(erofsflags.About, imageflags.About, imageflags.AboutVMConfig, cacheflags.About, registryflags.About)

@@ -17,5 +17,5 @@ A tree with whiteouts is that of a layer. It is refused without --oci, as unpack
 		{Text: "What was changed on the upper disk of an overlay, as a layer", Command: "ext42tree --upper upper.ext4 | tree2tar --oci -z zstd -o layer.tar.zst"},
 		{Text: "All layers of an image as one", Command: "tar2tree image.tar | tree2tar --oci -z gzip -o layer.tar.gz"},
 	},
-	SeeAlso: []string{"tar2tree", "erofs2tree", "ext42tree", "oci-push", "tar"},
+	SeeAlso: []string{"tar2tree", "erofs2tree", "ext42tree", "oci-commit", "oci-push", "tar"},
 }

@@ -46,6 +46,7 @@ tools() { basename -a "$BIN"/*; }
 		[[ $tool != erofs-patch ]] || input=--lower=x
 		[[ $tool != snapshot-pack ]] || input=verify
 		[[ $tool != oci-cache ]] || input=verify
+		[[ $tool != oci-commit ]] || input=--base=x
 		SOURCE_DATE_EPOCH=today run --separate-stderr "$tool" "$input" </dev/null
 		assert_error "$tool" 2 'SOURCE_DATE_EPOCH: "today" is not a number of seconds since 1970'
 	done
@@ -74,6 +75,7 @@ works() {
 	oci-fetch) echo oci:image:demo ;;
 	oci-push) echo "$reg/r:v1" image ;;
 	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
+	oci-commit) echo --base=oci:image:demo --dry-run ;;
 	oci-cache) echo ls --cache=image ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;

@@ -29,7 +29,7 @@ commands() { "$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
 		(($(examples "$tool" | grep -c "^$tool\|| $tool") >= 2)) || show "not two examples"
 		[[ $output == *$'\nExit codes:\n  0 done, 1 failed, 2 '* ]] || show "no exit codes"
 		limit=80
-		[ "$tool" != oci-materialize ] || limit=110 # it has the flags of several others
+		[[ $tool != oci-materialize && $tool != oci-commit ]] || limit=110 # they have the flags of several others
 		(($(wc -l <<<"$output") <= limit)) || show "too long: $(wc -l <<<"$output") lines"
 	done
 }
@@ -73,7 +73,7 @@ example_files() {
 	# shellcheck disable=SC2016 # for later
 	printf '#!/bin/bash\nexec "%s/oci-push" "${@/#registry.example.com/%s}"\n' "$BIN" "$reg" >tools/oci-push
 	export OCIPIPE_CACHE=$PWD/cache
-	for tool in oci-fetch oci-materialize; do
+	for tool in oci-fetch oci-materialize oci-commit; do
 		# shellcheck disable=SC2016 # for later
 		printf '#!/bin/bash\nexec "%s/%s" "${@/#alpine/oci:DIR:TAG}"\n' "$BIN" $tool >tools/$tool
 	done

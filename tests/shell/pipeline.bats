@@ -44,7 +44,8 @@ silent_fifo() {
 # filters are those that read standard input and write standard output.
 filters=(tar2tree 'tar2tree --input layer' 'tar2tree --input image' tree2erofs 'tree2erofs --layer' tree2ext4 tree2tar
 	'tree2tar -z gzip' 'mkext4upper --size 64M --tree -' 'erofs2tree -' 'ext42tree -' 'ext42tree --upper -' 'erofs-patch --lower -' 'wrap-vmdk --format raw'
-	'wrap-vmdk --format stream' 'wrap-vmdk --format stream --size 64M' 'oci-fetch oci-archive:-' 'snapshot-pack inspect' 'oci-push localhost:1/r')
+	'wrap-vmdk --format stream' 'wrap-vmdk --format stream --size 64M' 'oci-fetch oci-archive:-' 'snapshot-pack inspect' 'oci-push localhost:1/r'
+	'oci-commit --base scratch --platform linux/amd64 --layer -')
 
 # medium sets $medium to a layer of 12 MB, which no pipe holds.
 medium() {

@@ -95,7 +95,8 @@ has_table() {
 	[ "$(jq -c .argv vm/config.json)" = "$(oci-fetch --config oci:DIR:TAG | jq -c '.config | .Entrypoint + .Cmd')" ] || fail "another command: $(cat vm/config.json)"
 }
 
-@test "a writable disk over a root" {
+@test "a writable disk over a root, and what is written there as an image" {
+	need jq
 	need_guest
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
 	# Layer 1 of this image has a hard link to a file below, which no upper disk can have.
@@ -114,8 +115,12 @@ has_table() {
 	sed '1,/^mount/d' script >behind
 	run --separate-stderr bash -euo pipefail behind
 	assert_ok
-	tar -tf layer.tar.zst | grep -qx new || fail "what was written is not in the layer"
 	[ "$(stat -c %s upper.ext4)" = $((4 << 30)) ] || fail "it has not grown"
 	clean upper.ext4
 	clean root.ext4
+	recipe 'oci-commit --base' >script
+	run --separate-stderr bash -euo pipefail script
+	assert_ok
+	tar2tree changed.tar | grep -q '^./new ' || fail "what was written is not in the image"
+	[ "$(oci-fetch --config oci-archive:changed.tar | jq -c .config.Cmd)" = '["/srv"]' ] || fail "another command"
 }

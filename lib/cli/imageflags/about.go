@@ -7,6 +7,12 @@ var About = cli.Manual{
 	Flags: map[string]string{
 		"max-metadata": "It is for each index, manifest and configuration.",
 		"max-layer":    "It is for compressed layers in an archive of docker save.",
-		"vm-config":    "Two files, for what runs the image without a container engine. config.json has argv, which is entrypoint and then cmd; entrypoint and cmd by themselves; user (empty for root), working_directory, stop_signal, env, exposed_ports, volumes and labels. env has the environment in lines that a shell reads: set -a; . DIR/env. Both are written before the output, and stay if that fails.",
+	},
+}
+
+// AboutVMConfig says more about the flag of VMConfig.
+var AboutVMConfig = cli.Manual{
+	Flags: map[string]string{
+		"vm-config": "Two files, for what runs the image without a container engine. config.json has argv, which is entrypoint and then cmd; entrypoint and cmd by themselves; user (empty for root), working_directory, stop_signal, env, exposed_ports, volumes and labels. env has the environment in lines that a shell reads: set -a; . DIR/env. Both are written before the output, and stay if that fails.",
 	},
 }

@@ -106,7 +106,7 @@ func rows() []row {
 				{name: "qemu-img convert", line: "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {work}/image.erofs {out}", missing: needs("qemu-img")},
 			},
 		},
-	}, slices.Concat(compressedRows(mkfs), materializeRows(mkfs), ext4Rows(), fetchRows(), pushRows())...)
+	}, slices.Concat(compressedRows(mkfs), materializeRows(mkfs), ext4Rows(), fetchRows(), pushRows(), commitRows())...)
 }
 
 // fsmeta returns a row about n layers of 40,000 files in all, each layer in a directory of

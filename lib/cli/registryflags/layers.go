@@ -1,4 +1,4 @@
-package main
+package registryflags
 
 import (
 	"fmt"
@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
-	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/oci/pull"
 )
 
@@ -20,7 +19,8 @@ type layerBars struct {
 	bars map[int]*cli.Bar // by layer; -1 while a manifest or configuration is tried again
 }
 
-func showLayers(p *cli.Progress) func(pull.Event) {
+// ShowLayers returns what shows the events of downloads, one bar a layer.
+func ShowLayers(p *cli.Progress) func(pull.Event) {
 	l := &layerBars{show: p, bars: map[int]*cli.Bar{}}
 	return l.event
 }
@@ -32,7 +32,7 @@ func (l *layerBars) event(e pull.Event) {
 		b.Done(nil)
 		delete(l.bars, -1)
 	}
-	registryflags.Show(l.bar(e), e)
+	Show(l.bar(e), e)
 }
 
 func (l *layerBars) bar(e pull.Event) *cli.Bar {
