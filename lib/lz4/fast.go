@@ -7,28 +7,30 @@ const (
 	fastSize = 1 << fastLog
 )
 
-// Content of small blocks has few matches, and short ones count: they are found by 4 bytes.
-// In larger blocks 5 bytes are better, because the table keeps less of what is of no use.
+// Blocks below that size use the small table. It stays in the nearest cache, and all that a
+// small block can refer to fits.
 const smallBlock = 16 << 10
 
 // fastTable has, for each hash of a few bytes, the newest position, as in begin, in the high
 // half, and the 4 bytes there in the low one: most candidates that are none need no look at
 // the content.
 type fastTable struct {
-	entries     [fastSize]uint64
-	shift, drop int // what the hash drops of a word, and of the product
+	entries [fastSize]uint64
+	drop    int // what the hash drops of a product
 }
 
 // size sets the table up for blocks of n bytes.
 func (t *fastTable) size(n int) {
-	t.shift, t.drop = 64-5*8, 64-fastLog
+	t.drop = 64 - fastLog
 	if n < smallBlock {
-		t.shift, t.drop = 64-4*8, 64-smallLog
+		t.drop = 64 - smallLog
 	}
 }
 
+// entry is the entry of the first 5 bytes of word. By 4 bytes more matches are found, but
+// they are short, and push out of the table what is of more use.
 func (t *fastTable) entry(word uint64) *uint64 {
-	return &t.entries[word<<(t.shift&63)*0x9E3779B185EBCA87>>(t.drop&63)%fastSize]
+	return &t.entries[word<<(64-5*8)*0x9E3779B185EBCA87>>(t.drop&63)%fastSize]
 }
 
 // next returns the next position from anchor on where a match is known, and how far back
