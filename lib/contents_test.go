@@ -17,6 +17,7 @@ import (
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/erofs/z"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/layer"
@@ -100,9 +101,9 @@ func allContents(t *testing.T) []contents {
 	var stream, plain, zipped, zstd bytes.Buffer
 	fill(t, tree.NewWriter(&stream, tree.WriterOptions{}))
 	fill(t, must[*layer.Writer](t)(layer.NewWriter(&plain, layer.WriterOptions{})))
-	z := gzip.NewWriter(&zipped)
-	z.Write(plain.Bytes())
-	z.Close()
+	gz := gzip.NewWriter(&zipped)
+	gz.Write(plain.Bytes())
+	gz.Close()
 	fill(t, must[*layer.Writer](t)(layer.NewWriter(&zstd, layer.WriterOptions{Compression: compression.Zstd})))
 	input := func(data []byte) layer.Input {
 		return layer.Input{Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
@@ -114,11 +115,23 @@ func allContents(t *testing.T) []contents {
 	}
 	opts := func(t *testing.T) layer.LoadOptions { return layer.LoadOptions{SpoolDir: t.TempDir()} }
 	onDisk, _ := imageFile(t, func(f *os.File) { f.Write(plain.Bytes()) })
-	image := func(t *testing.T, layerImage bool) *erofsread.Image {
+	erofsImage := func(t *testing.T, opts erofs.Options) *erofsread.Image {
 		f, size := imageFile(t, func(f *os.File) {
-			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, erofs.Options{Layer: layerImage, SpoolDir: t.TempDir()})))
+			opts.SpoolDir = t.TempDir()
+			fill(t, must[*erofs.Writer](t)(erofs.NewWriter(t.Context(), f, opts)))
 		})
 		return must[*erofsread.Image](t)(erofsread.Open(f, size))
+	}
+	image := func(t *testing.T, layerImage bool) *erofsread.Image {
+		return erofsImage(t, erofs.Options{Layer: layerImage})
+	}
+	compressed := func(t *testing.T, a z.Algorithm, encoded bool) *erofsread.Image {
+		opts := erofs.Options{Layer: true, Compression: &erofs.Compression{Method: erofs.Method{Algorithm: a}, Encoded: encoded}}
+		img := erofsImage(t, opts)
+		if c := img.Compression(); !c.Has(a) {
+			t.Fatalf("nothing is compressed by %s", a)
+		}
+		return img
 	}
 	ext := func(t *testing.T) *read.Image {
 		f, size := imageFile(t, func(f *os.File) {
@@ -151,6 +164,13 @@ func allContents(t *testing.T) []contents {
 			return must[*layer.Loaded](t)(layer.Merge(context.Background(), in, opts(t))).Source(tree.Flat)
 		}, false, true},
 		{"EROFS", func(t *testing.T) tree.Source { return image(t, false).Source() }, false, false},
+		{"EROFS, LZ4", func(t *testing.T) tree.Source { return compressed(t, z.LZ4, false).Source() }, false, false},
+		{"EROFS, zstd", func(t *testing.T) tree.Source { return compressed(t, z.Zstd, false).Source() }, false, false},
+		{"EROFS, deflate", func(t *testing.T) tree.Source { return compressed(t, z.Deflate, true).Source() }, false, false},
+		{"EROFS layers merged, compressed", func(t *testing.T) tree.Source {
+			layers := []merge.Layer{{Image: compressed(t, z.Zstd, true)}, {Image: compressed(t, z.LZ4, false)}}
+			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)
+		}, false, false},
 		{"EROFS layers merged", func(t *testing.T) tree.Source {
 			layers := []merge.Layer{{Image: image(t, true)}, {Image: image(t, true)}}
 			return must[*tree.Tree](t)(merge.Layers(context.Background(), layers, merge.Options{})).Source(tree.Flat)

@@ -14,7 +14,7 @@ const DefaultPCluster = 64 << 10
 // is not longer, or if it is sparse. The zero Level and PCluster are the usual ones.
 type Compression struct {
 	Method
-	PCluster int64 // most bytes of a cluster: a power of two from a block to z.MaxEncoded
+	PCluster int64 // most bytes of a cluster: a power of two from a block to z.MaxEncoded, see z.Encoding
 
 	// Encoded lists extents as records, and not block by block in an index: clusters need no
 	// whole blocks then. The image needs Linux 6.15.
@@ -25,10 +25,18 @@ type Compression struct {
 
 	// Segment is how much of a file one worker compresses, in bytes: a multiple of two clusters,
 	// at most 64 MiB. 0 stands for 4 MiB, or more for large clusters. The image depends on it.
-	// The memory of NewWriter is about twice as much for each worker, and once more.
 	Segment int64
-	Workers int // how many compress at a time; 0: 1. The image does not depend on it
+
+	// Workers is how many compress at a time; 0 stands for 1, and more than MaxWorkers for that.
+	// The image does not depend on it. However many there are, a Writer takes about 64 MiB more
+	// memory than without compression, or six segments if they are longer than 8 MiB. Each
+	// worker takes 40 MiB more with the levels of zstd from 10 on.
+	Workers int
 }
+
+// MaxWorkers is how many workers an image has at most, so that the memory for what they hold is
+// bounded on a large machine, too.
+const MaxWorkers = 8
 
 // defaultSegment is the smallest usual segment: in a shorter one the end of the last extent
 // costs more.
@@ -38,7 +46,7 @@ const defaultSegment = 4 << 20
 func (c Compression) complete(bs int64) Compression {
 	c.PCluster = cmp.Or(c.PCluster, max(DefaultPCluster, bs))
 	c.Segment = cmp.Or(c.Segment, max(defaultSegment, 16*c.PCluster))
-	c.Workers = max(c.Workers, 1)
+	c.Workers = min(max(c.Workers, 1), MaxWorkers)
 	return c
 }
 

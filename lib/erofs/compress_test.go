@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ocipipe/lib/erofs/disk"
@@ -239,6 +240,23 @@ func TestCompressedFeatures(t *testing.T) {
 	}
 }
 
+// The superblock says in how many blocks a cluster can be, and Linux makes room for no more.
+func TestClusterBlocks(t *testing.T) {
+	for _, c := range []struct {
+		n, bs int64
+		exact bool
+		want  uint16
+	}{
+		{65536, 4096, false, 16}, {1 << 20, 4096, false, 256}, {1 << 20, 1024, false, 256}, {65536, 65536, false, 1},
+		{1, 4096, true, 1}, {2, 4096, true, 2}, {65535, 4096, true, 17}, {65536, 4096, true, 17}, {65537, 4096, true, 17}, {65538, 4096, true, 18},
+		{1<<20 - 4095, 4096, true, 256}, {1 << 20, 4096, true, 256}, {1 << 19, 512, true, 256},
+	} {
+		if n := clusterBlocks(c.n, c.bs, c.exact); n != c.want {
+			t.Errorf("%d bytes, blocks of %d, exact %v: %d, want %d", c.n, c.bs, c.exact, n, c.want)
+		}
+	}
+}
+
 // Compressed files in blocks of less than 4096 bytes need a later kernel than plain ones.
 func TestCompressedNeeds(t *testing.T) {
 	for _, c := range []struct {
@@ -293,6 +311,48 @@ func TestCompressedFailures(t *testing.T) {
 	}
 }
 
+// cancelling is an output whose first write cancels the writer, and that counts the others.
+type cancelling struct {
+	image
+	cancel context.CancelCauseFunc
+	writes atomic.Int32
+}
+
+func (c *cancelling) WriteAt(p []byte, off int64) (int, error) {
+	c.writes.Add(1)
+	c.cancel(io.ErrClosedPipe)
+	return c.image.WriteAt(p, off)
+}
+
+// Zeros wait until other bytes come, and then they may be many.
+func TestManyZerosStop(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	out := &cancelling{cancel: cancel}
+	w, err := NewWriter(ctx, out, Options{Compression: &Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 4096, Segment: 64 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := with(file("a", nil), func(e *tree.Entry) { e.Content, e.Size = zerosAnd{512 << 20}, 512<<20+1 })
+	if err := w.Add(&e); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("stopped: %v", err)
+	}
+	w.Abort(nil)
+	if n := out.writes.Load(); n == 0 || n > 8 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+// zerosAnd are some zeros and a byte.
+type zerosAnd struct{ zeros int64 }
+
+func (c zerosAnd) WriteTo(w io.Writer) (int64, error) {
+	n, err := zeroContent(c.zeros).WriteTo(w)
+	if err == nil {
+		_, err = w.Write([]byte("y"))
+	}
+	return n + 1, err
+}
+
 // A writer that has failed does not wait until all that was begun is compressed.
 func TestCompressionStops(t *testing.T) {
 	w, err := NewWriter(t.Context(), &image{}, Options{Compression: &Compression{Method: Method{Algorithm: z.Zstd}}})
@@ -331,7 +391,7 @@ func TestCompressionOptions(t *testing.T) {
 		change func(c *Compression)
 	}{
 		{"level", 0, func(c *Compression) { c.Level = 99 }}, {"cluster", 0, func(c *Compression) { c.PCluster = 5000 }},
-		{"cluster below a block", 16384, func(c *Compression) { c.PCluster = 8192 }}, {"segment", 0, func(c *Compression) { c.Segment = 100 << 10 }},
+		{"cluster below a block", 16384, func(c *Compression) { c.PCluster = 8192 }}, {"cluster of too many blocks", 512, func(c *Compression) { c.PCluster = 1 << 20 }}, {"segment", 0, func(c *Compression) { c.Segment = 100 << 10 }},
 		{"algorithm", 0, func(c *Compression) { c.Algorithm = z.LZMA }}, {"hint", 0, func(c *Compression) { c.Hints = []Hint{{"[", Method{Algorithm: z.Raw}}} }},
 	} {
 		o := valid
@@ -362,6 +422,40 @@ func TestCompressedBlockSizes(t *testing.T) {
 			if n := find(t, b, "text/1048577"); n.Layout != want {
 				t.Errorf("%s, blocks of %d: layout %d, want %d", c, bs, n.Layout, want)
 			}
+		}
+	}
+}
+
+// Linux reads the longest clusters of encoded extents, wherever in a page they begin.
+func TestKernelReadsLongestExact(t *testing.T) {
+	content := words(20000)
+	for i := range 5 {
+		content = join(content, bytes.Repeat([]byte("q"), 4000+i*300), noise(1<<20-4000-i*300))
+	}
+	es := []tree.Entry{dir("."), file("a", content)}
+	for _, c := range []Method{{Algorithm: z.LZ4}, {z.LZ4, 2}, {z.Zstd, 1}, {z.Deflate, 1}} {
+		opts := Options{Compression: &Compression{Method: c, PCluster: 1 << 20, Encoded: true}}
+		image := write(t, opts, es...).Name()
+		if err := compareMount(reftest.Mount(t, "erofs", image, ""), sourceOf(t, es)); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// Linux mounts images whose clusters have more blocks than it has pages of that length.
+func TestKernelReadsShortBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
+	es := []tree.Entry{dir("."), file("text", words(6<<20))}
+	for _, c := range []struct {
+		bs      int
+		cluster int64
+		encoded bool
+	}{{512, 512 << 10, false}, {1024, 1 << 20, false}, {512, 1 << 20, true}} {
+		opts := Options{BlockSize: c.bs, Compression: &Compression{Method: Method{Algorithm: z.LZ4}, PCluster: c.cluster, Encoded: c.encoded}}
+		if err := compareMount(reftest.Mount(t, "erofs", write(t, opts, es...).Name(), ""), sourceOf(t, es)); err != nil {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -430,7 +430,8 @@ func TestFsmetaOptions(t *testing.T) {
 }
 
 // FuzzFsmeta reads broken images with the devices of a good one, and merges them
-// with a good layer. What can be merged must hold what it was merged from.
+// with a good layer. What can be merged must hold what it was merged from. Give Go
+// -fuzzminimizetime 100x, as for FuzzReader.
 func FuzzFsmeta(f *testing.F) {
 	opts := Options{BlockSize: 512, UUID: new([16]byte)}
 	layers := layersOf(f, opts,

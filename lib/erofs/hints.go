@@ -110,10 +110,11 @@ func parseHint(line string) (h Hint, err error) {
 
 // check returns an error if the pattern is malformed, or fits no path.
 func (h *Hint) check() error {
-	if strings.Trim(h.Pattern, "/") == "" {
+	pattern := strings.Trim(h.Pattern, "/") // what is compared
+	if pattern == "" {
 		return fmt.Errorf("pattern %q has no name", h.Pattern)
 	}
-	if _, err := path.Match(h.Pattern, ""); err != nil {
+	if _, err := path.Match(pattern, ""); err != nil {
 		return fmt.Errorf("pattern %q: %w", h.Pattern, err)
 	}
 	return nil

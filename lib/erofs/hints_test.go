@@ -42,7 +42,7 @@ func TestParseHints(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"* none\n*.gz\n": `line 2: "*.gz" is not a pattern and an algorithm`, "*.gz lzma": `line 1: "lzma" is not an algorithm`,
-		"\n\n[a none": `line 3: pattern "[a": syntax error in pattern`, "* zstd,99": "line 1: ", "# a\n" + strings.Repeat("x", 1<<20): "line 2: longer than 65535 bytes",
+		"\n\n[a none": `line 3: pattern "[a": syntax error in pattern`, "a\\/ none": "line 1: pattern", "* zstd,99": "line 1: ", "# a\n" + strings.Repeat("x", 1<<20): "line 2: longer than 65535 bytes",
 		"* none\n/ zstd": `line 2: pattern "/" has no name`, "./ zstd": "line 1: pattern", "// none": "line 1: pattern",
 		strings.Repeat("* none\n", maxHints+1): "line 10001: more than 10000 hints",
 	} {

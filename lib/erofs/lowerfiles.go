@@ -81,7 +81,7 @@ func (l *lowerFiles) use(u *z.Usage, have z.Config) {
 				have.Distance = z.MaxDistance
 			}
 			all.Distance = max(all.Distance, have.Distance)
-			all.PClusterBlocks = max(all.PClusterBlocks, have.PClusterBlocks, clusterBlocks(u.Largest, l.bs))
+			all.PClusterBlocks = max(all.PClusterBlocks, have.PClusterBlocks, clusterBlocks(u.Largest, l.bs, u.Exact))
 		case z.Deflate:
 			all.WindowBits = max(all.WindowBits, have.WindowBits)
 		case z.Zstd:

@@ -423,3 +423,31 @@ func TestLowerFeatures(t *testing.T) {
 		t.Error(files.needs(4096))
 	}
 }
+
+// Merged layers whose extents are encoded, in small blocks: the kernel reads them.
+func TestKernelMergedEncoded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
+	}
+	want := merged(t, compressible(), upperOf(), stack()[1])
+	var es []tree.Entry
+	for _, e := range list(t, want.Source(tree.Flat)) {
+		es = append(es, e)
+	}
+	for i, bs := range []int{512, 1024, 2048, 4096} {
+		all := []z.Algorithm{z.LZ4, z.Deflate, z.Zstd}
+		of := func(i int) *Compression {
+			return &Compression{Method: Method{Algorithm: all[i%len(all)]}, PCluster: int64(bs) << (2 * i), Segment: 2 << 20, Encoded: true}
+		}
+		t.Run(fmt.Sprintf("blocks of %d, %s and %s", bs, of(i), of(i+1)), func(t *testing.T) {
+			kernelWays(t, compressedStack(t, bs, of(i), of(i+1)), func(how, at string) {
+				if err := readSomewhere(at, es); err != nil {
+					t.Errorf("%s: %v", how, err)
+				}
+				if err := compareMount(at, want.Source(tree.Flat)); err != nil {
+					t.Errorf("%s: %v", how, err)
+				}
+			})
+		})
+	}
+}

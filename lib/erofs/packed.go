@@ -49,7 +49,7 @@ func sumOf(out []byte, cuts []z.Cut) (sum [sha256.Size]byte) {
 }
 
 func keyOf(method int, s *segment) contentKey {
-	return contentKey{s.sum, int64(len(s.src)), method}
+	return contentKey{s.sum, s.size, method}
 }
 
 // find returns where a file with the content of s is, if there is one.
@@ -90,7 +90,7 @@ func (p *packedFiles) add(it *item, f packedFile) {
 		p.config.Distance = z.MaxDistance
 		for _, x := range xs {
 			if x.Algorithm == z.LZ4 {
-				p.config.PClusterBlocks = max(p.config.PClusterBlocks, clusterBlocks(x.Size, p.bs))
+				p.config.PClusterBlocks = max(p.config.PClusterBlocks, clusterBlocks(x.Size, p.bs, p.exact))
 			}
 		}
 	case z.Deflate:

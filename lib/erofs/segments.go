@@ -22,6 +22,7 @@ type compressor struct {
 	methods []z.Encoding // those that files may have; the first one is that of the options
 	idle    chan []*z.Cutter
 	packed  packedFiles
+	buffers buffers
 
 	queue  []*segment // in the order of the contents
 	held   int64      // bytes of memory in the queue
@@ -53,7 +54,9 @@ type packing struct {
 // segment is a part of a file.
 type segment struct {
 	file *packing
-	src  []byte
+	src  []byte            // nil once out is there
+	size int64             // bytes of src
+	held int64             // of memory, until it is written
 	more bool              // further segments follow
 	out  []byte            // nil: src is to be stored as it is
 	sum  [sha256.Size]byte // of out and cuts, if that is the whole file
@@ -150,7 +153,7 @@ func (c *compressor) data(_ int64, p []byte) error {
 
 func (c *compressor) beginSegment() {
 	n := min(c.left, c.opts.Segment)
-	c.buf, c.room = takeBuffer(n), int(n)
+	c.buf, c.room = c.buffers.take(n), int(n)
 }
 
 // lend lends the memory of the current segment for the next bytes.
@@ -162,7 +165,7 @@ func (c *compressor) endSegment(last bool) error {
 	f := c.file
 	if f.zeros && isZero(c.buf) {
 		c.zeros += int64(len(c.buf))
-		giveBuffer(c.buf)
+		c.buffers.give(c.buf)
 		if !last {
 			return nil
 		}
@@ -173,7 +176,10 @@ func (c *compressor) endSegment(last bool) error {
 	}
 	f.zeros = false
 	for ; c.zeros > 0; c.zeros -= c.opts.Segment {
-		zero := takeBuffer(c.opts.Segment)[:c.opts.Segment]
+		if err := c.w.stopped(); err != nil {
+			return err
+		}
+		zero := c.buffers.take(c.opts.Segment)[:c.opts.Segment]
 		clear(zero)
 		if err := c.submit(&segment{file: f, src: zero, more: true}); err != nil {
 			return err
@@ -184,15 +190,15 @@ func (c *compressor) endSegment(last bool) error {
 
 // submit has s compressed. As long as too much waits it writes what came first.
 func (c *compressor) submit(s *segment) error {
-	s.done = make(chan struct{})
+	s.done, s.size, s.held = make(chan struct{}), int64(len(s.src)), int64(cap(s.src))
 	c.queue = append(c.queue, s)
-	c.held += int64(cap(s.src))
+	c.held += s.held
 	if s.file.method < 0 {
 		close(s.done)
 	} else {
 		go c.compress(s)
 	}
-	limit := int64(c.opts.Workers+1) * c.opts.Segment
+	limit := min(int64(c.opts.Workers+1)*c.opts.Segment, max(maxHeld, c.opts.Segment))
 	for len(c.queue) > 0 && (c.held > limit || len(c.queue) > maxQueue || c.queue[0].ready()) {
 		if err := c.writeFirst(); err != nil {
 			return err
@@ -200,6 +206,9 @@ func (c *compressor) submit(s *segment) error {
 	}
 	return nil
 }
+
+// maxHeld is how many bytes of segments may wait, unless a single one has more.
+const maxHeld = 16 << 20
 
 // maxQueue is how many segments may wait: enough small files that no worker is idle while a
 // segment of full length is compressed.
@@ -230,29 +239,30 @@ func (c *compressor) compress(s *segment) {
 		cutters[m] = z.NewCutter(c.methods[m])
 		cutters[m].Stopped = c.ending.Load
 	}
-	out, cuts := cutters[m].Cut(takeBuffer(int64(len(s.src)+len(s.src)/16)+c.w.bs), nil, s.src)
+	out, cuts := cutters[m].Cut(c.buffers.take(disk.RoundUp(s.size, c.w.bs)), nil, s.src)
 	if c.ending.Load() { // and the end of the content may be missing
-		giveBuffer(out)
+		c.buffers.give(out)
 		return
 	}
-	if int64(len(out))+c.packed.indexSize(m, int64(len(s.src)), cuts) >= c.plainSize(s) {
-		giveBuffer(out)
+	if int64(len(out))+c.packed.indexSize(m, s.size, cuts) >= c.plainSize(s) {
+		c.buffers.give(out)
 		return
 	}
-	if s.out, s.cuts = out, cuts; s.whole() {
+	c.buffers.give(s.src)
+	if s.src, s.out, s.cuts = nil, out, cuts; s.whole() {
 		s.sum = sumOf(out, cuts)
 	}
 }
 
 // whole reports whether s is the whole file.
-func (s *segment) whole() bool { return int64(len(s.src)) == s.file.entry.Size }
+func (s *segment) whole() bool { return s.size == s.file.entry.Size }
 
 // plainSize is how many bytes s takes without compression.
 func (c *compressor) plainSize(s *segment) int64 {
-	if n := int64(len(s.src)); s.more || c.w.inlines(s.file.entry) {
-		return n
+	if s.more || c.w.inlines(s.file.entry) {
+		return s.size
 	}
-	return disk.RoundUp(int64(len(s.src)), c.w.bs)
+	return disk.RoundUp(s.size, c.w.bs)
 }
 
 // drain writes all that waits.
@@ -287,12 +297,12 @@ func (c *compressor) writeFirst() error {
 	s := c.queue[0]
 	<-s.done
 	c.queue = c.queue[1:]
-	c.held -= int64(cap(s.src))
+	c.held -= s.held
 	if err := c.write(s); err != nil {
 		return err
 	}
-	giveBuffer(s.src)
-	giveBuffer(s.out)
+	c.buffers.give(s.src)
+	c.buffers.give(s.out)
 	return nil
 }
 
@@ -314,7 +324,7 @@ func (c *compressor) write(s *segment) error {
 		}
 	}
 	if f.compressed = f.compressed || data != nil; data == nil {
-		data, s.cuts = s.src, c.packed.rawCuts(f.method, int64(len(s.src)))
+		data, s.cuts = s.src, c.packed.rawCuts(f.method, s.size)
 	}
 	if end := c.w.data.Offset() + int64(len(data)); end/c.w.bs >= disk.MaxBlocks {
 		return fmt.Errorf("data up to byte %d does not fit: over the 2^32 blocks of the format", end)

@@ -35,13 +35,14 @@ type zFeatures struct {
 
 func (f *zFeatures) features() *zFeatures { return f }
 
-// clusterBlocks is in how many blocks of bs bytes a cluster of n bytes can be.
-func clusterBlocks(n, bs int64) uint16 {
-	blocks := disk.Blocks(n, bs)
-	if n%bs != 0 { // it need not begin at a block
-		blocks++
+// clusterBlocks is in how many blocks of bs bytes a cluster of n bytes can be, which begins
+// anywhere in a block if exact; or the most that can be said: more than that are short, and Linux
+// makes room for as many pages.
+func clusterBlocks(n, bs int64, exact bool) uint16 {
+	if exact {
+		n += bs - 1
 	}
-	return uint16(min(blocks, z.MaxEncoded/bs))
+	return uint16(min(disk.Blocks(n, bs), z.MaxPClusterBlocks(bs)))
 }
 
 // configSize is the length in bytes of the records about the algorithms.

@@ -116,6 +116,9 @@ func randomCompression(r *rand.Rand) Options {
 		opts.BlockSize = 512 << r.IntN(8)
 	}
 	c.PCluster = max(4096<<r.IntN(9), int64(opts.BlockSize))
+	if opts.BlockSize == 512 {
+		c.PCluster = min(c.PCluster, 512<<10) // an index counts no more blocks
+	}
 	if r.IntN(2) == 0 {
 		c.Segment = 2 * c.PCluster << r.IntN(3)
 	}

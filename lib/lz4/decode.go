@@ -24,9 +24,10 @@ const (
 
 // Decode decodes the block src, which must be used up and yield exactly len(dst) bytes. It
 // refuses, with an error that wraps [ErrCorrupt], all that LZ4_decompress_safe refuses for
-// an output of len(dst) bytes, blocks that break the rules of the end among them, and
-// besides that the offset 0, which has no meaning. After an error the content of dst is
-// undefined. Decode writes nowhere else and allocates nothing unless it fails.
+// an output of len(dst) bytes, blocks that break the rules of the end among them. Besides that
+// it refuses the offset 0, which has no meaning, and ends against the rules that wide copies of
+// liblz4 let pass. After an error the content of dst is undefined. Decode writes nowhere else
+// and allocates nothing unless it fails.
 func Decode(dst, src []byte) error {
 	if len(dst) == 0 {
 		if len(src) != 1 || src[0] != 0 {
@@ -39,8 +40,9 @@ func Decode(dst, src []byte) error {
 
 // DecodePrefix decodes the first len(dst) bytes of the content of the block src. The block
 // may hold more, and what lies behind the sequence that completes dst is not looked at. A
-// block that holds less is refused, as is what LZ4_decompress_safe_partial refuses, with an
-// error that wraps [ErrCorrupt]. After an error the content of dst is undefined.
+// block that holds less is refused, as is what LZ4_decompress_safe_partial of Linux refuses,
+// which is a little more than what that of later liblz4 does, with an error that wraps
+// [ErrCorrupt]. After an error the content of dst is undefined.
 // DecodePrefix writes nowhere else and allocates nothing unless it fails.
 func DecodePrefix(dst, src []byte) error {
 	if len(dst) == 0 {
@@ -82,7 +84,7 @@ func decode(dst, src []byte, prefix bool) error {
 		if length == longNibble {
 			more, n := longer(src[s:], len(dst))
 			s, length = s+n, length+more
-			if s > len(src)-(lastLiterals-1) {
+			if s > len(src)-lastLiterals {
 				return corrupt(s, "ends within a sequence")
 			}
 		}

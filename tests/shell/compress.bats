@@ -138,6 +138,9 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 @test "usage errors" {
 	for c in '-z lzma|is not an algorithm: lz4, lz4hc, zstd, deflate or none' '-z zstd,0|the levels of zstd are 1 to 22' \
 		'-z lz4,1|lz4 has no levels' '-z lz4 --pcluster=5000|cluster of 5000 bytes' '-z lz4 --pcluster=2M|cluster of 2097152 bytes' \
+		'-z lz4 --pcluster=3K|cluster of 3072 bytes is not a power of two from 4096, a block, to 1048576' '-z zstd --pcluster=4097|cluster of 4097 bytes' \
+		'-z deflate --pcluster=1024|cluster of 1024 bytes is not a power of two from 4096' '-z lz4 --pcluster=0|a cluster of 0 bytes holds nothing' \
+		'--pcluster=0|a cluster of 0 bytes holds nothing' '-z lz4 --pcluster=-1|is not a size' '-z lz4 --pcluster=|is not a size' \
 		'-z lz4 --block-size=8192 --pcluster=4K|a power of two from 8192' '-z lz4 --extents=some|--extents' \
 		'--pcluster=4K|--pcluster is about compressed files, and needs --compress' '--extents=encoded|--extents is about compressed files' \
 		'-z none --extents=index|--extents is about compressed files' '-z none --pcluster=8K|--pcluster is about compressed files'; do
@@ -175,4 +178,48 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	exec 7>&-
 	[ "$(<out)" = before ] || fail "the target was changed"
 	assert_no_debris in.tree out
+}
+
+# no_room LINE: the shell line says one line about a full disk, and leaves nothing below full.
+no_room() {
+	run --separate-stderr bash -c "$1"
+	assert_error tree2erofs 1 'no space left on device'
+	[ "$(wc -l <<<"$stderr")" = 1 ] || show "more than one line"
+	[ -z "$(ls -A full)" ] || fail "$1: debris: $(ls -A full)"
+}
+
+@test "no room in the middle of compressed data, in the output and in spool files" {
+	size=$(tree2erofs --quiet -z zstd in.tree | wc -c)
+	full_disk "$((size / 4096))k"
+	for algorithm in $algorithms; do
+		no_room "tree2erofs --quiet -z $algorithm -o full/out in.tree"
+		no_room "tree2erofs --quiet -z $algorithm --tmpdir full in.tree | cat >/dev/null; exit \${PIPESTATUS[0]}"
+		no_room "TMPDIR=full tree2erofs --quiet -z $algorithm in.tree | cat >/dev/null; exit \${PIPESTATUS[0]}"
+	done
+	umount full
+	assert_no_debris in.tree full
+}
+
+@test "a directory for spool files that is read-only is no obstacle to a file" {
+	full_disk 64k
+	mount -o remount,ro full
+	run --separate-stderr bash -c "TMPDIR=\$PWD/full tree2erofs --quiet --check -z zstd -o out in.tree"
+	assert_ok
+	run --separate-stderr bash -c "tree2erofs --quiet -z zstd --tmpdir full in.tree | cat >/dev/null; exit \${PIPESTATUS[0]}"
+	assert_error tree2erofs 1 'read-only file system'
+	umount full
+	assert_no_debris in.tree out full
+}
+
+@test "SIGTERM while contents are compressed" {
+	mkfifo "$BATS_TEST_TMPDIR/never"
+	exec 7<>"$BATS_TEST_TMPDIR/never"
+	for algorithm in lz4 zstd,19 deflate,9; do
+		head -c 60000 in.tree >&7
+		interrupted TERM tree2erofs --quiet -z "$algorithm" -o out
+		[ "$status" -eq 143 ] || show "not ended by SIGTERM"
+		[ "$(wc -l <<<"$stderr")" -le 1 ] || show "more than one line"
+	done
+	exec 7>&-
+	assert_no_debris in.tree
 }

@@ -13,7 +13,9 @@ import (
 )
 
 // FuzzReader looks for images that make the reader fail in other ways than with an
-// error, or take too long. What it accepts it must be able to write again.
+// error, or take too long. What it accepts it must be able to write again. Without
+// -fuzzminimizetime 100x, as tests/shell/soak.sh has it, Go makes each new input shorter for a
+// minute, and seems to stand still.
 func FuzzReader(f *testing.F) {
 	seeds := [][]byte{
 		erofstest.MkfsImage(f), victim(f),

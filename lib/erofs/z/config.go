@@ -12,6 +12,13 @@ const (
 	algorithmMask = 1<<LZ4 | 1<<LZMA | 1<<Deflate | 1<<Zstd
 )
 
+// MaxPClusterBlocks is the largest PClusterBlocks of a Config for blocks of bs bytes. Linux
+// looks at it before it knows the block size, as if blocks were its pages: it refuses more than
+// 256 blocks, even if they are short and come to less than MaxEncoded.
+func MaxPClusterBlocks(bs int64) int64 { return MaxEncoded / max(bs, pageSize) }
+
+const pageSize = 4096 // of Linux, at least
+
 // MaxConfigSize is the length in bytes of the longest Config that Append makes.
 const MaxConfigSize = 2*16 + 2*8
 
@@ -21,7 +28,7 @@ const MaxConfigSize = 2*16 + 2*8
 //
 //	record  off size field           meaning                          range
 //	lz4       0    2 Distance        longest distance of a match
-//	          2    2 PClusterBlocks  blocks of the largest cluster    up to 1 MiB; 0 is 1
+//	          2    2 PClusterBlocks  blocks of the largest cluster    up to MaxPClusterBlocks; 0 is 1
 //	          4   10 -               0
 //	lzma      0    4 DictSize        bytes                            4 KiB to 8 MiB
 //	          4    2 -               0
@@ -107,7 +114,7 @@ func (c *Config) decode(a Algorithm, p []byte, bs int64) error {
 	switch a {
 	case LZ4:
 		c.Distance, c.PClusterBlocks = le.Uint16(p), max(le.Uint16(p[2:]), 1)
-		if int64(c.PClusterBlocks) > MaxEncoded/bs {
+		if int64(c.PClusterBlocks) > MaxPClusterBlocks(bs) {
 			return corrupt("lz4 clusters of %d blocks", c.PClusterBlocks)
 		}
 	case LZMA:

@@ -9,7 +9,7 @@ import (
 type Encoding struct {
 	Algorithm Algorithm
 	Level     int   // see CheckLevel
-	PCluster  int64 // most bytes of a cluster: whole blocks, a power of two, at most MaxEncoded
+	PCluster  int64 // most bytes of a cluster: whole blocks, a power of two, at most MaxEncoded, and less than 2048 blocks unless Exact
 	BlockSize int64
 
 	// Exact is for encoded extents: clusters are as long as what is stored, and all but the
@@ -55,6 +55,8 @@ func (p *Encoding) WindowLog() uint8 {
 func (p *Encoding) Validate() error {
 	if n := p.PCluster; bits.OnesCount64(uint64(n)) != 1 || n < p.BlockSize || n > MaxEncoded {
 		return fmt.Errorf("cluster of %d bytes is not a power of two from %d, a block, to %d", n, p.BlockSize, MaxEncoded)
+	} else if !p.Exact && n > maxCluster(p.BlockSize) {
+		return fmt.Errorf("cluster of %d bytes has %d blocks of %d: an index counts up to %d", n, n/p.BlockSize, p.BlockSize, blockCount-1)
 	}
 	return CheckLevel(p.Algorithm, p.Level)
 }

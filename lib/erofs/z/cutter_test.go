@@ -251,6 +251,7 @@ func TestEncoding(t *testing.T) {
 	}{
 		{"level", func(p *Encoding) { p.Level = 23 }}, {"no level", func(p *Encoding) { p.Level = 0 }}, {"lzma", func(p *Encoding) { p.Algorithm = LZMA }},
 		{"small", func(p *Encoding) { p.PCluster = 2048 }}, {"large", func(p *Encoding) { p.PCluster = 2 << 20 }}, {"odd", func(p *Encoding) { p.PCluster = 12 << 10 }},
+		{"many blocks", func(p *Encoding) { p.BlockSize, p.PCluster = 512, 1<<20 }},
 	} {
 		p := valid
 		if p.Validate() != nil {

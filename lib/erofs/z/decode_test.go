@@ -218,6 +218,7 @@ func TestBadIndex(t *testing.T) {
 		"raw and too long":   {at(0, 0), []byte{0}, "12304 bytes in 8192"},
 		"other algorithm":    {at(0, 0), []byte{3}, ""}, // HEAD2 is deflate
 		"partial":            {at(0, 1), []byte{128}, ""},
+		"same cluster":       {at(4, 4), []byte{5}, "have the same cluster, one by zstd and one by raw"},
 		"header: algorithm":  {6, []byte{0x21}, "lzma is not among"},
 		"header: not big":    {4, []byte{0}, "counts blocks in a file without big"},
 		"header: last entry": {4, []byte{0x0e}, ""}, // no length: no end behind the index

@@ -85,7 +85,8 @@ func (f *File) At(off int64) (Extent, error) {
 }
 
 // All yields the extents of the file in their order, without gaps from 0 to its size. It ends
-// with the first error.
+// with the first error; one is that two neighbours have their cluster at the same address, but
+// not the same algorithm.
 func (f *File) All() iter.Seq2[Extent, error] {
 	return func(yield func(Extent, error) bool) {
 		if f.size == 0 {
@@ -97,12 +98,25 @@ func (f *File) All() iter.Seq2[Extent, error] {
 			if !yield(x, err) || err != nil || x.End() >= f.size {
 				return
 			}
-			end := x.End()
-			if x, next, err = c.load(next); err == nil && x.Off != end {
-				err = corrupt("extents at %d and %d do not touch", end, x.Off)
+			last := x
+			if x, next, err = c.load(next); err == nil {
+				err = follows(&last, &x)
 			}
 		}
 	}
+}
+
+// follows returns an error unless x can be the next extent after last. Linux would take clusters
+// at one address for the same one, and decode the second as it does the first.
+func follows(last, x *Extent) error {
+	same := x.Pos == last.Pos && x.Size > 0 && last.Size > 0 && !x.Fragment && !last.Fragment
+	switch {
+	case x.Off != last.End():
+		return corrupt("extents at %d and %d do not touch", last.End(), x.Off)
+	case same && x.Algorithm != last.Algorithm:
+		return corrupt("extents at %d and %d have the same cluster, one by %s and one by %s", last.Off, x.Off, last.Algorithm, x.Algorithm)
+	}
+	return nil
 }
 
 // cursor walks along the index of a file.

@@ -112,11 +112,15 @@ func checkExtent(x *Extent, end, size, bs int64) error {
 		return fmt.Errorf("%w: %d+%d in a file of %d bytes follows byte %d", ErrNoIndex, x.Off, x.Len, size, end)
 	case x.Exact || x.Size <= 0 || x.Size%bs != 0 || x.Pos%bs != 0:
 		return fmt.Errorf("%w: byte %d is not in whole blocks: %d+%d", ErrNoIndex, x.Off, x.Pos, x.Size)
-	case x.Algorithm == Raw && x.Len > x.Size, x.Algorithm != Raw && (x.Size > MaxEncoded || x.Size >= x.Len):
+	case x.Algorithm == Raw && x.Len > x.Size, x.Algorithm != Raw && (x.Size > maxCluster(bs) || x.Size >= x.Len):
 		return fmt.Errorf("%w: cluster of %d bytes for %d", ErrNoIndex, x.Size, x.Len)
 	}
 	return nil
 }
+
+// maxCluster is how long a cluster is at most that an index can list, in bytes: the format
+// allows MaxEncoded, but an entry has only 11 bits for the number of blocks.
+func maxCluster(bs int64) int64 { return min(MaxEncoded, (blockCount-1)*bs) }
 
 // pieces calls yield for the clusters of x: x itself, or, if it is raw, each of its blocks.
 func pieces(x *Extent, bs int64) func(yield func(Extent) bool) {

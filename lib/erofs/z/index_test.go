@@ -175,6 +175,10 @@ func TestIndexRefuses(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+	many := []Extent{{Off: 0, Len: MaxEncoded + 512, Size: MaxEncoded}}
+	if _, err := AppendFull(nil, many, many[0].Len, 512); !errors.Is(err, ErrNoIndex) {
+		t.Errorf("2048 blocks: %v", err)
+	}
 	apart := two(Extent{Off: 3 * bs, Len: 5 * bs, Pos: 9 * bs, Size: bs})
 	if _, err := AppendCompact(nil, 0, apart, 8*bs, bs); !errors.Is(err, ErrNoIndex) {
 		t.Errorf("apart: %v", err)

@@ -11,6 +11,10 @@ type filler struct {
 	buf   []byte
 }
 
+// longestExact is how long an exact cluster is at most, in bytes: wherever it begins, it has no
+// more pages than Linux makes room for. A longer one mounts, but cannot be read.
+const longestExact = MaxEncoded - (pageSize - 1)
+
 func newLZ4(p *Encoding) *filler {
 	return &filler{lz4.NewEncoder(p.Level), int(p.BlockSize), int(p.PCluster), int(p.Piece()), make([]byte, p.Piece())}
 }
@@ -18,7 +22,7 @@ func newLZ4(p *Encoding) *filler {
 func (f *filler) fill(src []byte, exact bool) ([]byte, int) {
 	if exact {
 		src = src[:min(f.piece, len(src))]
-		n, taken := f.enc.Fill(f.buf[:len(src)], src)
+		n, taken := f.enc.Fill(f.buf[:min(len(src), longestExact)], src)
 		if taken < len(src) {
 			return nil, len(src)
 		}

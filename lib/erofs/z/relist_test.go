@@ -140,14 +140,14 @@ func TestLongRelisting(t *testing.T) {
 		for _, n := range []int{1, 2, 15, 16, 17, 300, 30000} {
 			var xs []Extent
 			off, pos := int64(0), int64(bs)
-			for range n {
+			for i := range int64(n) {
 				x := Extent{Off: off, Len: bs + r.Int64N(100*bs), Pos: pos, Size: bs, Algorithm: LZ4}
 				x.Size += r.Int64N(x.Len/bs) * bs
 				if r.IntN(3) == 0 {
 					x.Algorithm, x.Len, x.Size = Raw, bs, bs
 				}
 				if !inRow {
-					x.Pos += bs * r.Int64N(1000)
+					x.Pos += bs * (r.Int64N(1000) + i%2*2000) // not where the last one is
 				}
 				xs = append(xs, x)
 				off, pos = x.End(), pos+x.Size
