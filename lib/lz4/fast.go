@@ -7,30 +7,35 @@ const (
 	fastSize = 1 << fastLog
 )
 
-// Blocks below that size use the small table. It stays in the nearest cache, and all that a
-// small block can refer to fits.
-const smallBlock = 16 << 10
+// Blocks below these sizes use the small table, which stays in the nearest cache, and find
+// matches by 4 bytes, not by 5. By 4 bytes more are found, but they are short, and push out
+// of the table what is of more use, unless there is little content in any case.
+const (
+	smallBlock = 16 << 10
+	tinyBlock  = 4 << 10
+)
 
 // fastTable has, for each hash of a few bytes, the newest position, as in begin, in the high
 // half, and the 4 bytes there in the low one: most candidates that are none need no look at
 // the content.
 type fastTable struct {
-	entries [fastSize]uint64
-	drop    int // what the hash drops of a product
+	entries     [fastSize]uint64
+	shift, drop int // what the hash drops of a word, and of the product
 }
 
 // size sets the table up for blocks of n bytes.
 func (t *fastTable) size(n int) {
-	t.drop = 64 - fastLog
+	t.shift, t.drop = 64-5*8, 64-fastLog
 	if n < smallBlock {
 		t.drop = 64 - smallLog
 	}
+	if n < tinyBlock {
+		t.shift = 64 - 4*8
+	}
 }
 
-// entry is the entry of the first 5 bytes of word. By 4 bytes more matches are found, but
-// they are short, and push out of the table what is of more use.
 func (t *fastTable) entry(word uint64) *uint64 {
-	return &t.entries[word<<(64-5*8)*0x9E3779B185EBCA87>>(t.drop&63)%fastSize]
+	return &t.entries[word<<(t.shift&63)*0x9E3779B185EBCA87>>(t.drop&63)%fastSize]
 }
 
 // next returns the next position from anchor on where a match is known, and how far back
