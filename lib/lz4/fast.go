@@ -7,9 +7,13 @@ const (
 	fastSize = 1 << fastLog
 )
 
-// Content of small blocks has few matches, and short ones count: they are found by 4 bytes.
-// In larger blocks 5 bytes are better, because the table keeps less of what is of no use.
-const smallBlock = 16 << 10
+// Blocks below these sizes use the small table, which stays in the nearest cache, and find
+// matches by 4 bytes, not by 5. By 4 bytes more are found, but they are short, and push out
+// of the table what is of more use, unless there is little content in any case.
+const (
+	smallBlock = 16 << 10
+	tinyBlock  = 4 << 10
+)
 
 // fastTable has, for each hash of a few bytes, the newest position, as in begin, in the high
 // half, and the 4 bytes there in the low one: most candidates that are none need no look at
@@ -23,7 +27,10 @@ type fastTable struct {
 func (t *fastTable) size(n int) {
 	t.shift, t.drop = 64-5*8, 64-fastLog
 	if n < smallBlock {
-		t.shift, t.drop = 64-4*8, 64-smallLog
+		t.drop = 64 - smallLog
+	}
+	if n < tinyBlock {
+		t.shift = 64 - 4*8
 	}
 }
 

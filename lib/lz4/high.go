@@ -68,7 +68,7 @@ func (e *Encoder) fillHigh(dst, src []byte) (n, taken int) {
 		for s < end || long.length > 0 {
 			var m match
 			if s < end {
-				i := (s + size - end) % chunkSize
+				i := (s + size - end) & (chunkSize - 1)
 				m = match{s, int(h.offset[i]), int(h.length[i])}
 			} else {
 				m = match{s, long.offset, long.at + long.length - s}
@@ -96,16 +96,17 @@ func (e *Encoder) fillHigh(dst, src []byte) (n, taken int) {
 
 // index puts the positions before end into the tables.
 func (h *high) index(base uint32, src []byte, end int) {
-	for ; h.indexed < end; h.indexed++ {
-		at := base + uint32(h.indexed)
-		head := &h.head[load32(src, h.indexed)*2654435761>>(32-headLog)]
+	for i := h.indexed; i < end; i++ {
+		at := base + uint32(i)
+		head := &h.head[load32(src, i)*2654435761>>(32-headLog)]
 		distance := at - *head
 		if distance > maxOffset {
 			distance = 0
 		}
 		*head = at
-		h.chain[h.indexed%chainSize] = uint16(distance)
+		h.chain[i&(chainSize-1)] = uint16(distance)
 	}
+	h.indexed = max(h.indexed, end)
 }
 
 // find finds the matches at the size positions from s. It stops at a long match, which it
@@ -119,13 +120,13 @@ func (h *high) find(base uint32, src []byte, s, size int, eff effort) (int, matc
 	clear(h.length[:size])
 	h.start, h.size, h.reach, h.budget = s, size, 0, size*budget
 	for p := s; p < s+size; {
-		known := max(minMatch-1, int(h.length[(p-s)%chunkSize]))
+		known := max(minMatch-1, int(h.length[(p-s)&(chunkSize-1)]))
 		h.index(base, src, p+known-2)
 		link := 0
 		if known >= minMatch {
 			link = h.rarest(p, known-2) // a longer match has the 4 bytes from each of these on in it
 		}
-		first := int(h.chain[(p+link)%chainSize])
+		first := int(h.chain[(p+link)&(chainSize-1)])
 		if first == 0 || first > p {
 			p++
 			continue
@@ -197,7 +198,7 @@ func (h *high) longest(src []byte, m match, link, distance int, eff effort) matc
 				h.note(match{earliest, distance, back + matchLength(src[q:], here)})
 			}
 		}
-		back := int(h.chain[(q+link)%chainSize])
+		back := int(h.chain[(q+link)&(chainSize-1)])
 		distance += back
 		if back == 0 || distance > min(maxOffset, p) {
 			break
@@ -213,7 +214,7 @@ func (h *high) longest(src []byte, m match, link, distance int, eff effort) matc
 func (h *high) rarest(q, n int) (link int) {
 	widest := 0
 	for k := max(0, n-128); k < n; k++ {
-		back := int(h.chain[(q+k)%chainSize])
+		back := int(h.chain[(q+k)&(chainSize-1)])
 		if back == 0 {
 			return k
 		}
@@ -229,10 +230,10 @@ func (h *high) note(m match) {
 	end := m.at + m.length - h.start
 	h.reach = max(h.reach, end)
 	for i := m.at - h.start; i < min(end-minMatch+1, h.size); i++ {
-		if end-i <= int(h.length[i%chunkSize]) {
+		if end-i <= int(h.length[i&(chunkSize-1)]) {
 			break // one that was noted goes as far, or farther
 		}
-		h.length[i%chunkSize], h.offset[i%chunkSize] = uint16(end-i), uint16(m.offset)
+		h.length[i&(chunkSize-1)], h.offset[i&(chunkSize-1)] = uint16(end-i), uint16(m.offset)
 	}
 }
 

@@ -37,7 +37,7 @@ func (h *high) plan(size int, long bool) {
 		if w.run >= longNibble && (w.run-longNibble)%255 == 0 {
 			w.cost += costByte
 		}
-		if length := int(h.length[i%chunkSize]); length >= minMatch {
+		if length := int(h.length[i&(chunkSize-1)]); length >= minMatch {
 			chosen := 0
 			if c := h.ways[i+min(length, longestShort)].cost + 3*costByte; c <= w.cost {
 				w, chosen = way{cost: c}, min(length, longestShort)
@@ -47,7 +47,7 @@ func (h *high) plan(size int, long bool) {
 					w, chosen = way{cost: c}, length
 				}
 			}
-			h.length[i%chunkSize] = uint16(chosen)
+			h.length[i&(chunkSize-1)] = uint16(chosen)
 		}
 		h.ways[i] = w
 	}

@@ -95,7 +95,8 @@ type encoder interface {
 	// fill compresses the beginning of src to at most limit bytes, or all of src if exact.
 	// It returns these bytes, valid until the next call, and how much of src they hold. If
 	// that compresses badly, stored may be nil, and taken is how much should be stored raw.
-	fill(src []byte, exact bool) (stored []byte, taken int)
+	// last is the extent before src; it is zero if that was raw.
+	fill(src []byte, exact bool, last Cut) (stored []byte, taken int)
 	// promises looks at a little of src and reports whether it seems to compress.
 	promises(src []byte) bool
 }
@@ -118,28 +119,31 @@ func NewCutter(p Encoding) *Cutter {
 
 // Content that has not compressed is stored raw, and as much as there was of it is skipped
 // before the next try, within these limits.
-const maxSkip = 512 << 10
+const maxSkip = 64 << 10
 
 // Cut appends to dst the clusters of src, one after the other, and to cuts its extents. src is
 // a file, or a part of one that begins at a multiple of the block size, and of Piece if Exact;
 // so is its end, unless it is the end of the file.
 func (c *Cutter) Cut(dst []byte, cuts []Cut, src []byte) ([]byte, []Cut) {
 	failed := 0 // bytes that have not compressed, right before src
+	last := Cut{}
 	for len(src) > 0 && (c.Stopped == nil || !c.Stopped()) {
 		var stored []byte
 		n := min(failed, maxSkip)
 		if failed == 0 || c.enc.promises(src) {
-			stored, n = c.enc.fill(src, c.Exact)
+			stored, n = c.enc.fill(src, c.Exact, last)
 		}
 		room := c.room(len(stored))
 		if stored == nil || room >= int64(n) {
 			n = c.whole(src, int64(n))
 			dst, cuts = c.raw(dst, cuts, src[:n])
 			failed += n
+			last = Cut{}
 		} else {
 			dst = append(dst, make([]byte, room-int64(len(stored)))...)
 			dst = append(dst, stored...)
-			cuts = append(cuts, Cut{uint32(n), uint32(room)})
+			last = Cut{uint32(n), uint32(room)}
+			cuts = append(cuts, last)
 			failed = 0
 		}
 		src = src[n:]

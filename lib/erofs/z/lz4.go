@@ -19,7 +19,7 @@ func newLZ4(p *Encoding) *filler {
 	return &filler{lz4.NewEncoder(p.Level), int(p.BlockSize), int(p.PCluster), int(p.Piece()), make([]byte, p.Piece())}
 }
 
-func (f *filler) fill(src []byte, exact bool) ([]byte, int) {
+func (f *filler) fill(src []byte, exact bool, _ Cut) ([]byte, int) {
 	if exact {
 		src = src[:min(f.piece, len(src))]
 		n, taken := f.enc.Fill(f.buf[:min(len(src), longestExact)], src)

@@ -20,21 +20,24 @@ type searcher struct {
 
 	searches int // tries to fill the last block of a cluster
 	slack    int // bytes of it that may stay empty
+	patience int // how many more before each further try
 }
 
 const (
 	mostContent = 1 << 20 // of an extent that compresses very well, bytes
+	mostGuess   = 4       // content of a first try, in clusters: reading the end of an extent decodes all of it
 	probe       = 8 << 10 // looked at to see whether content compresses
 )
 
 func newSearcher(p *Encoding) *searcher {
 	s := &searcher{bs: int(p.BlockSize), limit: int(p.PCluster), piece: int(p.Piece()), most: max(mostContent, int(p.Piece()))}
-	if s.searches, s.slack = 1, s.bs/8; p.PCluster <= 32<<10 { // a larger part of the cluster would stay empty
-		s.searches, s.slack = 3, s.bs/32
+	s.searches, s.slack, s.patience = 2, s.bs/8, s.bs/8
+	if p.PCluster <= 32<<10 { // a larger part of the cluster would stay empty
+		s.searches, s.slack, s.patience = 3, s.bs/32, 0
 	}
 	if p.Algorithm == Zstd {
 		s.encode = zstdEncoder(p)
-		if !p.Exact && s.searches == 1 {
+		if !p.Exact && p.PCluster > 32<<10 {
 			s.piece -= s.piece / 8 // with what is added it mostly is one block of zstd still
 		}
 	} else {
@@ -54,7 +57,7 @@ func (s *searcher) promises(src []byte) bool {
 	return len(s.try(0, src)) < len(src)-len(src)/16
 }
 
-func (s *searcher) fill(src []byte, exact bool) ([]byte, int) {
+func (s *searcher) fill(src []byte, exact bool, last Cut) ([]byte, int) {
 	n := min(s.piece, len(src))
 	if exact {
 		return s.try(0, src[:n]), n
@@ -62,7 +65,10 @@ func (s *searcher) fill(src []byte, exact bool) ([]byte, int) {
 	if len(src) <= s.bs {
 		return nil, len(src)
 	}
-	if len(src) < s.piece+s.piece/4 {
+	if last.Len > 0 {
+		n = s.guess(last, len(src))
+	}
+	if len(src) < n+n/4 {
 		n = len(src)
 	}
 	stored := s.try(0, src[:n])
@@ -80,12 +86,19 @@ func (s *searcher) fill(src []byte, exact bool) ([]byte, int) {
 	return s.extend(src, stored, n, room)
 }
 
+// guess is how much of the next most bytes of content to try behind the extent last: what fills
+// a cluster if it compresses equally well, and a little less.
+func (s *searcher) guess(last Cut, most int) int {
+	n := int(int64(last.Len) * int64(s.limit) / last.Stored())
+	return min(max(n-n/16, s.piece/2), mostGuess*s.limit, most)
+}
+
 // extend fills room, the blocks of the first n bytes of src, which stored holds, with more of
 // src. It returns what fill does.
 func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 	high, highSize := 0, 0 // content that has taken too much
 	buf := 1
-	for range s.searches {
+	for i := range s.searches {
 		rate, cost := n, len(stored) // bytes of content, and what they take
 		if high > 0 {
 			rate, cost = high-n, highSize-len(stored)
@@ -93,7 +106,7 @@ func (s *searcher) extend(src, stored []byte, n, room int) ([]byte, int) {
 		more := int(int64(room-len(stored)) * int64(rate) / int64(max(cost, 1)))
 		more -= more / 16
 		next := min(n+more, s.most, len(src))
-		if room-len(stored) < s.slack || next <= n || high > 0 && next >= high {
+		if room-len(stored) < s.slack+i*s.patience || next <= n || high > 0 && next >= high {
 			break
 		}
 		if got := s.try(buf, src[:next]); len(got) <= room {

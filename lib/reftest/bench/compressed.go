@@ -20,8 +20,11 @@ type compression struct{ name, ours, mkfs string }
 var compressions = []compression{
 	{"lz4-4K", "-z lz4 --pcluster 4K", "-zlz4 -C4096"},
 	{"lz4-64K", "-z lz4 --pcluster 64K", "-zlz4 -C65536"},
+	{"lz4hc-4K", "-z lz4hc,9 --pcluster 4K", "-zlz4hc,level=9 -C4096"},
 	{"lz4hc-64K", "-z lz4hc,9 --pcluster 64K", "-zlz4hc,level=9 -C65536"},
 	{"zstd-64K", "-z zstd,3 --pcluster 64K", "-zzstd,level=3 -C65536"},
+	{"zstd-256K", "-z zstd,3 --pcluster 256K", "-zzstd,level=3 -C262144"},
+	{"deflate-4K", "-z deflate,6 --pcluster 4K", "-zdeflate,level=6 -C4096"},
 	{"deflate-64K", "-z deflate,6 --pcluster 64K", "-zdeflate,level=6 -C65536"},
 }
 
@@ -74,19 +77,16 @@ func (c compression) row(mkfs, name, work, input, flag string, workers int) row 
 	return r
 }
 
-// readImage reads an image after the caches were dropped: all files in turn, or 4,000 pieces
-// of 4 KiB. The output is what was read, as a digest.
-const readImage = `mkdir -p {work}/mnt; umount -q {work}/mnt || true; mount -t erofs -o ro,loop $1 {work}/mnt; trap "umount {work}/mnt" EXIT
-	cd {work}/mnt; sync; echo 3 > /proc/sys/vm/drop_caches
-	if [ $2 = sequential ]; then find . -type f -print0 | sort -z | xargs -0 cat; else
-		while read -r skip file; do dd if="$file" bs=4096 skip=$skip count=1 status=none; done < {work}/places
-	fi | sha256sum; cd /`
+// readImage reads an image that is cold: all files in turn, or 4,000 pieces of 4 KiB. The
+// output is a digest of what was read.
+const readImage = `mkdir -p {work}/mnt; mount -t erofs -o ro,loop $1 {work}/mnt; trap "umount {work}/mnt" EXIT
+	if [ $2 = sequential ]; then {work}/readfiles $1 {work}/mnt; else {work}/readfiles $1 {work}/mnt {work}/places; fi`
 
 // choosePlaces chooses the same pieces of every image of a tree, in files above 64 KiB.
 const choosePlaces = `mkdir -p {work}/mnt; mount -t erofs -o ro,loop {work}/ours.erofs {work}/mnt
 	(cd {work}/mnt; find . -type f -size +64k -printf '%s %p\n' | LC_ALL=C sort -k 2 |
 		awk 'BEGIN { srand(7) } { size[NR] = $1; sub(/^[0-9]+ /, ""); path[NR] = $0 }
-			END { for (i = 0; i < 4000; i++) { k = 1 + int(rand() * NR); print int(rand() * size[k] / 4096), path[k] } }') > {work}/places
+			END { for (i = 0; i < 4000; i++) { k = 1 + int(rand() * NR); print int(rand() * int(size[k] / 4096)), path[k] } }') > {work}/places
 	umount {work}/mnt; `
 
 // read returns a row about reading what was written.
@@ -95,7 +95,7 @@ func (c compression) read(mkfs, how, work string) row {
 	return row{
 		name: "read-" + how + "-" + c.name, work: "the same images of packages, cold, in the kernel: " + work + ", " + c.ours, input: "debs/layer.tar",
 		list: "cat {out}",
-		prepare: fmt.Sprintf("tar2tree {in} | tree2erofs > {work}/plain.erofs; tar2tree {in} | tree2erofs %s > {work}/ours.erofs; %s --quiet --tar=f %s {work}/mkfs.erofs {in} || true\n",
+		prepare: fmt.Sprintf("go build -o {work}/readfiles ./lib/reftest/bench/readfiles; tar2tree {in} | tree2erofs > {work}/plain.erofs; tar2tree {in} | tree2erofs %s > {work}/ours.erofs; %s --quiet --tar=f %s {work}/mkfs.erofs {in} || true\n",
 			c.ours, mkfs, c.mkfs) + choosePlaces + script("read", readImage),
 		missing: notRoot,
 		contenders: []contender{
