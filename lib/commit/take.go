@@ -97,20 +97,17 @@ func Take(ctx context.Context, r io.Reader, opts TakeOptions) (*Layer, error) {
 
 // keep puts in into blob as it is. It returns the diff-id.
 func keep(ctx context.Context, in io.Reader, kind compression.Kind, blob *blob, opts TakeOptions) (digest.Digest, error) {
-	plain, err := layer.Decompress(ctx, io.TeeReader(in, blob), nil)
+	var copied io.Writer = blob
+	tar := digest.SHA256.Hash()
+	if kind == compression.Plain { // the same bytes are not hashed twice
+		copied, tar = blob.spool, blob.hash
+	}
+	plain, err := layer.Decompress(ctx, io.TeeReader(in, copied), nil)
 	if err != nil {
 		return "", err
 	}
 	defer plain.Close()
-	if kind == compression.Plain { // the same bytes are not hashed twice
-		err := check(ctx, plain, opts)
-		return blob.digest(), err
-	}
-	tar := digest.SHA256.Hash()
-	if err := check(ctx, io.TeeReader(plain, tar), opts); err != nil {
-		return "", err
-	}
-	return digest.NewDigest(digest.SHA256, tar), nil
+	return check(ctx, plain, tar, opts)
 }
 
 // recompress puts in into blob with another compression. It returns the diff-id.
@@ -124,26 +121,29 @@ func recompress(ctx context.Context, in io.Reader, blob *blob, opts TakeOptions)
 	if err != nil {
 		return "", err
 	}
-	tar := digest.SHA256.Hash()
-	if err := check(ctx, io.TeeReader(plain, io.MultiWriter(tar, z)), opts); err != nil {
+	id, err := check(ctx, io.TeeReader(plain, z), digest.SHA256.Hash(), opts)
+	if err != nil {
 		z.Abort(err)
 		return "", err
 	}
-	return digest.NewDigest(digest.SHA256, tar), z.Close()
+	return id, z.Close()
 }
 
-// check reads the tar r to its end, and returns an error if it is not that of a layer.
-func check(ctx context.Context, r io.Reader, opts TakeOptions) error {
+// check reads the tar r to its end, and returns an error if it is not that of a layer. It
+// returns the digest, for which another goroutine writes the tar to sum.
+func check(ctx context.Context, r io.Reader, sum hash.Hash, opts TakeOptions) (digest.Digest, error) {
 	in := bufio.NewReaderSize(r, copySize)
 	if head, _ := in.Peek(compression.HeadSize); !compression.IsPlain(head) {
-		return fmt.Errorf("%w: %w", layer.ErrCorrupt, ErrTwice)
+		return "", fmt.Errorf("%w: %w", layer.ErrCorrupt, ErrTwice)
 	}
 	src, err := layer.Open(ctx, layer.Input{
-		Open:    func(context.Context) (io.ReadCloser, error) { return io.NopCloser(in), nil },
-		Options: layer.Options{Limits: opts.Limits, SpoolDir: opts.TmpDir, AllowUnterminated: opts.AllowUnterminated, Piped: opts.Piped},
+		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(in), nil },
+		Options: layer.Options{
+			Tap: sum, Limits: opts.Limits, SpoolDir: opts.TmpDir, AllowUnterminated: opts.AllowUnterminated, Piped: opts.Piped,
+		},
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	for err == nil {
 		_, err = src.Next()
@@ -151,10 +151,10 @@ func check(ctx context.Context, r io.Reader, opts TakeOptions) error {
 	if cerr := src.Close(); err == io.EOF {
 		err = cerr
 	}
-	if err == nil {
-		_, err = io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, make([]byte, copySize))
+	if err != nil {
+		return "", err
 	}
-	return err
+	return digest.NewDigest(digest.SHA256, sum), nil
 }
 
 // blob is a spool file that is hashed while it is written.

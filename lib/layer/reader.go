@@ -32,6 +32,12 @@ type Options struct {
 	// compressed, and whose DiffID is Verified, is not hashed a second time.
 	Verified digest.Digest
 
+	// Tap gets every byte of the uncompressed tar, and all bytes that follow the archive,
+	// from another goroutine, unless it is nil. It has all of them once Next has returned
+	// io.EOF, and gets none after Close. Its errors are ignored. It does not go with a
+	// DiffID.
+	Tap io.Writer
+
 	// Parallel is how many layers are read at the same time, including this one; 0
 	// means 1. The remaining processors decode gzip ahead.
 	Parallel int
@@ -124,7 +130,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if kind != compression.Plain {
 		l.tar.file = nil
 	}
-	var tap io.Writer
+	tap := opts.Tap
 	if opts.DiffID != "" && (kind != compression.Plain || opts.DiffID != opts.Verified) {
 		l.hash = opts.DiffID.Algorithm().Hash()
 		tap = l.hash

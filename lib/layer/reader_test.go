@@ -491,6 +491,17 @@ func TestDiffID(t *testing.T) {
 	}
 }
 
+// TestTap reads layers with bytes after the archive.
+func TestTap(t *testing.T) {
+	whole := append(sample(t), make([]byte, 300_000)...)
+	for name, data := range map[string][]byte{"plain": whole, "gzip": gzipped(t, whole)} {
+		var tapped bytes.Buffer
+		if _, err := readAll(t, data, layer.Options{Tap: &tapped}); err != nil || !bytes.Equal(tapped.Bytes(), whole) {
+			t.Errorf("%s: the tap has %d of %d bytes: %v", name, tapped.Len(), len(whole), err)
+		}
+	}
+}
+
 // TestVerified: a layer is not hashed if its input verifies the same digest. A compressed
 // layer is hashed all the same, as its diff-id is another digest.
 func TestVerified(t *testing.T) {
