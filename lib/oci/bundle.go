@@ -119,7 +119,7 @@ func bundleLayout(ctx context.Context, f files, sel selector, opts Options, path
 		}
 		b.FullName = top.Annotations[manifest.FullName]
 	}
-	b.Root, err = l.tree(ctx, top, 0)
+	b.Root, err = l.tree(ctx, top, 0, map[listed]*Document{})
 	return b, err
 }
 
@@ -155,45 +155,65 @@ func (e *SeveralError) Error() string {
 
 func (e *SeveralError) Unwrap() error { return ErrUnsupported }
 
-// tree reads the document of d, and what it lists.
-func (l *loader) tree(ctx context.Context, d manifest.Descriptor, depth int) (*Document, error) {
+// listed is a document as an index lists it.
+type listed struct {
+	digest    digest.Digest
+	size      int64
+	mediaType types.MediaType
+}
+
+// tree reads the document of d, and what it lists. A document that is in known already is
+// not read again: a small index may list a large one many times.
+func (l *loader) tree(ctx context.Context, d manifest.Descriptor, depth int, known map[listed]*Document) (*Document, error) {
+	t, key := &Document{}, listed{d.Digest, d.Size, d.MediaType}
+	if known[key] != nil {
+		*t = *known[key]
+	} else if err := l.branch(ctx, t, d, depth, known); err != nil {
+		return nil, err
+	}
+	known[key] = t
+	if t.Platform = ""; d.Platform != nil && !d.Platform.IsUnknown() && !d.Platform.IsZero() {
+		t.Platform = d.Platform.String()
+	}
+	return t, nil
+}
+
+// branch fills in t from the document of d.
+func (l *loader) branch(ctx context.Context, t *Document, d manifest.Descriptor, depth int, known map[listed]*Document) error {
 	data, err := l.document(ctx, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	doc, isIndex, err := manifest.Parse(data, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t := &Document{Data: data, MediaType: string(doc.MediaType), Digest: d.Digest}
-	if d.Platform != nil && !d.Platform.IsUnknown() && !d.Platform.IsZero() {
-		t.Platform = d.Platform.String()
-	}
+	t.Data, t.MediaType, t.Digest = data, string(doc.MediaType), d.Digest
 	if !isIndex {
 		if t.MediaType == "" {
 			t.MediaType = string(types.OCIManifestSchema1)
 		}
 		t.Blobs = append([]manifest.Descriptor{*doc.Config}, doc.Layers...)
-		return t, checkBlobs(t.Blobs)
+		return checkBlobs(t.Blobs)
 	}
 	if t.MediaType == "" {
 		t.MediaType = string(types.OCIImageIndex)
 	}
 	if depth == maxNesting {
-		return nil, fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
+		return fmt.Errorf("%w: more than %d indexes within each other", ErrUnsupported, maxNesting)
 	}
 	for _, child := range doc.Manifests {
-		below, err := l.tree(ctx, child, depth+1)
+		below, err := l.tree(ctx, child, depth+1, known)
 		switch {
 		case err == nil:
 			t.Manifests = append(t.Manifests, below)
 		case errors.Is(err, ErrNotFound):
 			t.Absent = append(t.Absent, child)
 		default:
-			return nil, err
+			return err
 		}
 	}
-	return t, nil
+	return nil
 }
 
 func checkBlobs(list []manifest.Descriptor) error {
@@ -251,7 +271,15 @@ func (b *Bundle) Close() error {
 
 // BaseNames returns the names of images that d was made of, as builders note them in its
 // annotations.
-func (d *Document) BaseNames() (names []string) {
+func (d *Document) BaseNames() []string {
+	return d.baseNames(map[digest.Digest]bool{})
+}
+
+func (d *Document) baseNames(seen map[digest.Digest]bool) (names []string) {
+	if seen[d.Digest] {
+		return nil
+	}
+	seen[d.Digest] = true
 	var doc struct {
 		Annotations map[string]string `json:"annotations"`
 	}
@@ -261,7 +289,7 @@ func (d *Document) BaseNames() (names []string) {
 		}
 	}
 	for _, child := range d.Manifests {
-		names = append(names, child.BaseNames()...)
+		names = append(names, child.baseNames(seen)...)
 	}
 	return names
 }

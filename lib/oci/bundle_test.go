@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/oci/ocitest"
+	"ocipipe/lib/platform"
 )
 
 // readAll reads every blob of b, and returns how many there are.
@@ -140,12 +142,49 @@ func TestBundleErrors(t *testing.T) {
 	}
 }
 
+// TestBundleRepeats: indexes that list each other's images many times cost no more than what
+// they list.
+func TestBundleRepeats(t *testing.T) {
+	p := ocitest.NewPack()
+	d := p.Image(t, ocitest.Simple(t))
+	arm, amd := d, ocitest.AMD64
+	arm.Platform = &platform.Platform{OS: "linux", Architecture: "arm64"}
+	d.Platform = &amd
+	top := append(slices.Repeat([]manifest.Descriptor{d}, 500), arm)
+	for range 5 {
+		d = p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: top})
+		top = slices.Repeat([]manifest.Descriptor{d}, 500)
+	}
+	p.Index(d)
+	b, err := oci.OpenBundle(context.Background(), "oci:"+p.Dir(t), oci.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	at := b.Root
+	for len(at.Manifests[0].Manifests) > 0 {
+		at = at.Manifests[0]
+	}
+	if n := len(at.Manifests); n != 501 || at.Manifests[499].Platform != "linux/amd64" || at.Manifests[500].Platform != "linux/arm64" {
+		t.Errorf("%d manifests", n)
+	}
+	if names := b.Root.BaseNames(); len(names) != 0 {
+		t.Error(names)
+	}
+	d.Size++
+	d.Platform = nil
+	p.Index(p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: append(top, d)}))
+	if _, err := oci.OpenBundle(context.Background(), "oci:"+p.Dir(t), oci.Options{}); !errors.Is(err, oci.ErrCorrupt) {
+		t.Errorf("a wrong size in the last descriptor: %v", err)
+	}
+}
+
 func TestBaseNames(t *testing.T) {
 	data, err := json.Marshal(map[string]any{"annotations": map[string]string{manifest.BaseName: " docker.io/library/a:1 "}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := oci.Document{Data: []byte("{}"), Manifests: []*oci.Document{{Data: data}, {Data: []byte("not JSON")}}}
+	d := oci.Document{Data: []byte("{}"), Digest: "a", Manifests: []*oci.Document{{Data: data, Digest: "b"}, {Data: []byte("not JSON"), Digest: "c"}}}
 	if got := d.BaseNames(); len(got) != 1 || got[0] != "docker.io/library/a:1" {
 		t.Errorf("%q", got)
 	}

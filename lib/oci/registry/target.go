@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -286,7 +287,7 @@ func (t *Target) PutManifest(ctx context.Context, ref string, m Manifest, want d
 		}
 		r, err := t.do(ctx, order{
 			method: http.MethodPut, u: u, header: http.Header{"Content-Type": {m.MediaType}}, size: int64(len(m.Data)),
-			body: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(m.Data))), nil },
+			body: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Data)), nil },
 		}, http.StatusCreated, http.StatusOK, http.StatusAccepted, http.StatusNoContent)
 		if err != nil {
 			return err
