@@ -80,7 +80,7 @@ func (t *tool) check(env *cli.Env) (opts commit.Options, err error) {
 		return opts, err
 	}
 	stdin := slices.Clone(t.Layer)
-	if _, file, local := strings.Cut(t.Base, ":"); local && oci.IsLocal(t.Base) && (file == "-" || strings.HasPrefix(file, "-:")) {
+	if oci.IsStdin(t.Base) {
 		stdin = append(stdin, "-")
 	}
 	if t.Pin != "" {

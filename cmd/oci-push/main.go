@@ -114,7 +114,7 @@ func (t *tool) check() error {
 		return cli.Usage("-j: at least 1")
 	case t.ChunkSize < 1:
 		return cli.Usage("--chunk-size: at least 1")
-	case t.PasswordStdin && (t.Input == "-" || t.Input == "oci-archive:-" || t.Input == "docker-archive:-"):
+	case t.PasswordStdin && oci.IsStdin(inputRef(t.Input)):
 		return cli.Usage("--password-stdin: the image is standard input already")
 	}
 	return t.Access.Check()

@@ -36,7 +36,8 @@ func (c *Change) Check() error {
 		}
 	}
 	for _, p := range c.Expose {
-		if !portForm.MatchString(p) || len(p) >= 5 && p[:5] > "65535" && p[4] != '/' {
+		m := portForm.FindStringSubmatch(p)
+		if m == nil || len(m[1]) == 5 && m[1] > "65535" {
 			return fmt.Errorf("port %.100q: want PORT or PORT/tcp, udp or sctp", p)
 		}
 	}

@@ -293,14 +293,14 @@ func TestCheck(t *testing.T) {
 	nul := "\x00"
 	for _, c := range []commit.Change{
 		{Env: []string{"A"}}, {Env: []string{"=A"}}, {Env: []string{"A=\x00"}}, {User: &nul}, {Cmd: &[]string{nul}}, {WorkingDir: "a"}, {Volumes: []string{"a"}},
-		{Expose: []string{"0"}}, {Expose: []string{"65536"}}, {Expose: []string{"99999/udp"}}, {Expose: []string{"1/x"}}, {StopSignal: "term"}, {Labels: map[string]string{"": "x"}},
+		{Expose: []string{"0"}}, {Expose: []string{"65536"}}, {Expose: []string{"99999/udp"}}, {Expose: []string{"65536/tcp"}}, {Expose: []string{"1/x"}}, {StopSignal: "term"}, {Labels: map[string]string{"": "x"}},
 	} {
 		if err := c.Check(); err == nil {
 			t.Errorf("%+v passes", c)
 		}
 	}
 	for _, c := range []commit.Change{
-		{Env: []string{"A=", "A=b=c"}}, {Expose: []string{"1", "65535", "8080/udp", "9999/sctp"}}, {StopSignal: "9"}, {StopSignal: "SIGRTMIN+3"}, {WorkingDir: "/"},
+		{Env: []string{"A=", "A=b=c"}}, {Expose: []string{"1", "65535", "80/tcp", "9/udp", "990/tcp", "8080/udp", "9999/sctp", "65535/tcp"}}, {StopSignal: "9"}, {StopSignal: "SIGRTMIN+3"}, {WorkingDir: "/"},
 	} {
 		if err := c.Check(); err != nil {
 			t.Errorf("%+v: %v", c, err)

@@ -189,3 +189,14 @@ func TestBaseNames(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestIsStdin(t *testing.T) {
+	for ref, want := range map[string]bool{
+		"oci-archive:-": true, "oci-archive:-:v1": true, "docker-archive:-:a/b:v1": true, "oci:-@sha256:" + strings.Repeat("a", 64): true,
+		"-": false, "oci-archive:-x": false, "oci:a:-": false, "oci:": false, "docker.io/a/b": false,
+	} {
+		if got := oci.IsStdin(ref); got != want {
+			t.Errorf("%s: %v", ref, got)
+		}
+	}
+}

@@ -22,6 +22,12 @@ func IsLocal(ref string) bool {
 	return slices.ContainsFunc(fileSchemes, func(s string) bool { return strings.HasPrefix(ref, s) })
 }
 
+// IsStdin reports whether ref names an image in the file -, which is standard input for a tool.
+func IsStdin(ref string) bool {
+	path, _, err := splitRef(ref)
+	return err == nil && path == "-"
+}
+
 // selector chooses one image of several.
 type selector struct {
 	tag    string
