@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
@@ -90,6 +91,27 @@ func TestTake(t *testing.T) {
 		if again := take(t, c.in, c.kind); again.Digest != l.Digest {
 			t.Errorf("%s: other bytes the second time", c.kind)
 		}
+	}
+}
+
+// TestTakeSilent: an error does not wait for a writer that says nothing more, after more bytes
+// than are read ahead at a time.
+func TestTakeSilent(t *testing.T) {
+	r, w := io.Pipe()
+	defer w.Close()
+	go w.Write(append(oneFile(t, "a", "1")[:1024], bytes.Repeat([]byte("x"), 600_000)...))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := commit.Take(ctx, r, commit.TakeOptions{Compression: compression.Zstd})
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, layer.ErrCorrupt) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
 	}
 }
 

@@ -56,6 +56,8 @@ type TakeOptions struct {
 	AllowUnterminated bool
 	// Piped says that another process writes the layer meanwhile; see layer.Options.
 	Piped bool
+
+	stop func() error // ends a Read of the input; may be nil
 }
 
 // ErrTwice says that what a compressed layer unpacks to is compressed again.
@@ -65,7 +67,8 @@ const copySize = 256 << 10
 
 // Take reads the layer r, a tar that may be compressed, to its end, once. It refuses what is
 // not a complete tar of files; its errors are those of package layer. The caller closes the
-// layer, and r.
+// layer, and r. After an error in the tar Take has closed r, if that is an [io.Closer], to end a
+// Read that waits.
 func Take(ctx context.Context, r io.Reader, opts TakeOptions) (*Layer, error) {
 	in := bufio.NewReaderSize(stoppable{ctx, r}, copySize)
 	head, err := in.Peek(compression.HeadSize)
@@ -81,6 +84,9 @@ func Take(ctx context.Context, r io.Reader, opts TakeOptions) (*Layer, error) {
 		return nil, err
 	}
 	l := &Layer{Compression: kind, spool: blob.spool}
+	if c, ok := r.(io.Closer); ok {
+		opts.stop = c.Close
+	}
 	if opts.Compression == "" || opts.Compression == kind {
 		l.DiffID, err = keep(ctx, in, kind, blob, opts)
 	} else {
@@ -147,6 +153,9 @@ func check(ctx context.Context, r io.Reader, sum hash.Hash, opts TakeOptions) (d
 	}
 	for err == nil {
 		_, err = src.Next()
+	}
+	if err != io.EOF && opts.stop != nil {
+		opts.stop()
 	}
 	if cerr := src.Close(); err == io.EOF {
 		err = cerr
