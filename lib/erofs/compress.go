@@ -8,7 +8,10 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// DefaultPCluster is the size of clusters in bytes, if none is given.
+// DefaultPCluster is the size of clusters in bytes, if none is given. With every algorithm a
+// kernel reads pieces of 4 KiB at random, and whole files, about as fast from clusters of 32,
+// 64 and 128 KiB, and slower from those of 4 KiB and of 1 MiB. Debian packages take 2 to 3 %
+// more in 32 KiB, and 1 to 2 % less in 128 KiB, from which random reads begin to be slower.
 const DefaultPCluster = 64 << 10
 
 // Compression says how the contents of files are compressed. A file is stored as it is if that

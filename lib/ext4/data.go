@@ -73,8 +73,8 @@ func (w *Writer) writeContent(e *tree.Entry, c tree.Content) error {
 	return nil
 }
 
-// maxHoles is how many extents a Writer keeps for files that were not sparse. When it has so
-// many, it makes no more holes in such files.
+// maxHoles is how many extents a Writer adds to those that files come with. When it has so
+// many, it makes no more holes.
 const maxHoles = 1 << 20
 
 // contentWriter takes the bytes of a file's extents, and writes the blocks of the file: the
@@ -86,7 +86,7 @@ type contentWriter struct {
 	blocks  uint64 // number of blocks of the file that have no place yet
 	left    int64  // bytes that are left in the current place
 
-	sifter  tree.Sifter // of a file that is not sparse: its blocks of zeros are left out
+	sifter  tree.Sifter // leaves out blocks of zeros
 	sifting bool
 }
 
@@ -99,13 +99,13 @@ func (s *contentWriter) init(w *Writer) {
 // take writes e with the data of c.
 func (s *contentWriter) take(e *tree.Entry, c tree.Content) error {
 	s.off, s.blocks, s.left = 0, dataBlocks(e), 0
-	if s.sifting = e.Extents == nil && !s.w.opts.KeepZeros; s.sifting {
+	if s.sifting = !s.w.opts.KeepZeros; s.sifting {
 		s.sifter.Begin(disk.BlockSize)
 	}
 	if err := s.scatter.Take(c, e.Size, e.Extents); err != nil {
 		return err
 	}
-	return s.finish()
+	return s.finish(e.Size)
 }
 
 // put writes p, which lies at off in the file.
@@ -114,6 +114,9 @@ func (s *contentWriter) put(off int64, p []byte) error {
 		return err
 	}
 	if s.sifting {
+		if err := s.sifter.Skip(off - s.sifter.Taken()); err != nil {
+			return err
+		}
 		return s.sifter.Write(p)
 	}
 	if err := s.advance(off); err != nil {
@@ -122,9 +125,13 @@ func (s *contentWriter) put(off int64, p []byte) error {
 	return s.data(p)
 }
 
-// finish completes the last block, and gives back the blocks that holes have saved.
-func (s *contentWriter) finish() error {
+// finish completes the last block of a file of size bytes, and gives back the blocks that
+// holes have saved.
+func (s *contentWriter) finish(size int64) error {
 	if s.sifting {
+		if err := s.sifter.Skip(size - s.sifter.Taken()); err != nil {
+			return err
+		}
 		if err := s.sifter.End(true); err != nil {
 			return err
 		}

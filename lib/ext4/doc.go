@@ -58,8 +58,9 @@
 // Blocks that may be holes are not written: inode tables after the last inode, bitmaps of
 // empty groups (BLOCK_UNINIT, INODE_UNINIT), the journal except its superblock, copies of
 // reserved blocks. Descriptors say ITABLE_ZEROED, so that no kernel fills the tables
-// either. Holes of files stay holes, to the block. Blocks of zeros in files that have no
-// holes become holes, unless Options.KeepZeros is set.
+// either. Holes of files stay holes, to the block. Blocks of zeros in files become holes,
+// too, unless Options.KeepZeros is set: the image does not depend on what the tree says of
+// holes, but on the bytes.
 //
 // # Content
 //

@@ -46,7 +46,7 @@ type Options struct {
 	Below func(path string) (*tree.Entry, error)
 	Mode  *uint16 // with Upper: permissions of /upper, which override those of an entry
 
-	KeepZeros bool // do not make holes of blocks of zeros in files that are not sparse
+	KeepZeros bool // do not make holes of blocks of zeros in files
 
 	Check bool         // read the file system back and compare it with what was added
 	Warn  func(string) // called with a warning about what is left out or changed; may be nil

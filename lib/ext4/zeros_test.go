@@ -84,6 +84,34 @@ func TestZeros(t *testing.T) {
 				t.Errorf("case %d, pieces of %d: another file system", i, n)
 			}
 		}
+		// The same with holes, which are smaller than a block, or begin and end within one.
+		for _, hole := range []int{1, 1000, disk.BlockSize + 1, 100000} {
+			f := &tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Extents: []tree.Extent{}}
+			var data []byte
+			for at, zeros := 0, 0; at < len(b); at++ {
+				if b[at] != 0 {
+					zeros = 0
+				} else if zeros++; zeros <= hole {
+					continue // the zeros that come first are left out
+				}
+				if n := len(f.Extents); n > 0 && f.Extents[n-1].End() == int64(at) {
+					f.Extents[n-1].Len++
+				} else {
+					f.Extents = append(f.Extents, tree.Extent{Off: int64(at), Len: 1})
+				}
+				data = append(data, b[at])
+			}
+			if len(data) > 0 {
+				f.Content = inPieces{data, 3000}
+			}
+			have := new(ext4test.Memory)
+			if err := writeTo(have, opts, []*tree.Entry{f, ext4test.File("g", ext4test.Pattern(1, 5000))}); err != nil {
+				t.Fatal(err)
+			}
+			if ext4test.Hash(have) != ext4test.Hash(m) {
+				t.Errorf("case %d, holes of %d bytes: another file system", i, hole)
+			}
+		}
 		opts.KeepZeros = true
 		kept := new(ext4test.Memory)
 		f := &tree.Entry{Path: "f", Type: tree.File, Mode: 0o644, Size: int64(len(b)), Content: inPieces{b, 5000}}

@@ -47,4 +47,4 @@ package imagecache
 // ABI is the version of all that makes artifacts (package materialize): reading layers,
 // merging them, and the writers of file systems. It goes up when the bytes of any artifact
 // change, but for compressed ones: these have erofs.EncoderVersion in their names, too.
-const ABI = "2"
+const ABI = "3"

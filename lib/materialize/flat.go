@@ -31,11 +31,7 @@ func (m *materializer) flatRecord() record {
 	set("clamp-mtime", o.Clamp != nil, func() string { return timeText(*o.Clamp) })
 	set("epoch", o.Epoch != nil, func() string { return strconv.FormatInt(*o.Epoch, 10) })
 	set("size", o.Size != 0, func() string { return strconv.FormatInt(o.Size, 10) })
-	compression := "compression"
-	if m.opts.format() == Ext4 { // not compressed itself, but with the holes that its layers have
-		compression = "layers"
-	}
-	set(compression, m.opts.compressionKey() != "", m.opts.compressionKey)
+	set("compression", m.opts.format() == EROFS && m.opts.compressionKey() != "", m.opts.compressionKey)
 	set("free-space", o.FreeSpace != nil, func() string { return strconv.FormatInt(*o.FreeSpace, 10) })
 	return record{Format: m.opts.format(), DiffIDs: m.diffIDs(), Options: options}
 }

@@ -2,9 +2,9 @@ package tree
 
 import "bytes"
 
-// Sifter finds holes in a file that comes without extents: it divides the file into units,
-// and makes those that hold only zeros holes. The result does not depend on the pieces in
-// which the file is written.
+// Sifter finds holes in a file: it divides the file into units, and makes those that hold
+// only zeros holes. The result does not depend on the pieces in which the file is written,
+// or, as long as there is Room, on the holes that it had before.
 type Sifter struct {
 	Data func(p []byte) error // called with the data, in order
 	Hole func(n int64)        // called with the length of each hole
@@ -46,6 +46,32 @@ func (s *Sifter) Write(p []byte) error {
 	}
 	return nil
 }
+
+// Skip takes n zeros that are in a hole already. Whole units of them are one again even
+// without Room.
+func (s *Sifter) Skip(n int64) error {
+	for n > 0 {
+		in := s.off%s.unit + s.zeros
+		if whole := n - n%s.unit; in == 0 && whole > 0 {
+			if s.off > s.data {
+				s.Room++ // the extent that ends here is not one more than there were
+			}
+			s.zeros = whole
+			s.leaveOut()
+			n -= whole
+			continue
+		}
+		k := min(n, s.unit-in, int64(len(zeroBlock)))
+		if err := s.Write(zeroBlock[:k]); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}
+
+// Taken returns how many bytes of the file have been taken.
+func (s *Sifter) Taken() int64 { return s.off + s.zeros }
 
 // Pending reports whether zeros have been taken and not been passed on yet.
 func (s *Sifter) Pending() bool { return s.zeros > 0 }

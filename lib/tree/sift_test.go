@@ -94,3 +94,68 @@ func TestSifterRoom(t *testing.T) {
 		t.Errorf("%d bytes stay, %d do not, room for %d", len(data), holes, s.Room)
 	}
 }
+
+// With zeros in holes, wherever they begin, a file has the extents that it has without.
+func TestSifterSkip(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		b := make([]byte, r.IntN(300))
+		for at := 0; at < len(b); at += 1 + r.IntN(60) {
+			b[at] = 1
+		}
+		short := r.IntN(2) == 0
+		plain, holey := &Sifter{Room: 1000}, &Sifter{Room: 1000}
+		want, left := sift(t, plain, 16, b, 1000, short)
+		var have []byte
+		holes := int64(0)
+		holey.Data = func(p []byte) error { have = append(have, p...); return nil }
+		holey.Hole = func(n int64) { holes += n }
+		holey.Begin(16)
+		for at := 0; at < len(b); {
+			end := at + 1
+			for end < len(b) && b[end] == 0 && b[at] == 0 {
+				end++
+			}
+			if skip := r.IntN(2) == 0 && b[at] == 0; skip {
+				end = at + 1 + r.IntN(end-at)
+				if err := holey.Skip(int64(end - at)); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := holey.Write(b[at:end]); err != nil {
+				t.Fatal(err)
+			}
+			if at = end; holey.Taken() != int64(at) {
+				t.Fatalf("%d bytes taken of %d", holey.Taken(), at)
+			}
+		}
+		if err := holey.End(short); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(have, want) || holes != left || fmt.Sprint(holey.Extents()) != fmt.Sprint(plain.Extents()) {
+			t.Fatalf("%v: %v, and with holes %v", b, plain.Extents(), holey.Extents())
+		}
+	}
+}
+
+// A hole stays one where there is no room for more, in no time and whatever its length.
+func TestSifterSkipRoom(t *testing.T) {
+	s := new(Sifter)
+	data, holes := 0, int64(0)
+	s.Data = func(p []byte) error { data += len(p); return nil }
+	s.Hole = func(n int64) { holes += n }
+	s.Begin(16)
+	for range 3 {
+		if err := s.Write([]byte("data and more of it")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Skip(1<<40 + 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.End(true); err != nil {
+		t.Fatal(err)
+	}
+	if s.Room != 0 || holes+int64(data) != 3*(19+1<<40+5) || data > 3*48 || len(s.Extents()) != 4 { // the last one is the zeros behind the last unit
+		t.Errorf("room for %d, %d bytes of data, %d of holes, extents %v", s.Room, data, holes, s.Extents())
+	}
+}
