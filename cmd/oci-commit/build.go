@@ -146,8 +146,17 @@ func (b *build) close() {
 	}
 }
 
-// readPin reads the JSON of oci-materialize.
+// readPin reads the JSON of oci-materialize, or the pin of the snapshot in a directory.
 func readPin(env *cli.Env, path string) (*snapshot.Pin, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		dir, err := snapshot.OpenDirectory(path)
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		pin, _, err := snapshot.PinOf(&dir.Info)
+		return pin, cli.About(path, err)
+	}
 	in, err := env.Open(path)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ The manifest is in the form of the base, OCI or Docker. Docker's has no zstd: wi
 		"layer":              "It may be plain, or compressed with gzip or zstd.",
 		"compress":           "keep leaves every layer as it comes. The other kinds are for those that are compressed in another way; a layer that is of the kind already keeps its bytes.",
 		"squash-base":        "The layers are merged, and the contents wait in spool files. --compress=keep means gzip here. The history of the base stays, without layers.",
-		"pin":                "JSON is a file with what oci-materialize printed, or -. The digest of the manifest, the platform and the diff-ids must be those of the base.",
+		"pin":                "JSON is a file with what oci-materialize printed, or -, or the directory of a snapshot of snapshot-pack, which says on what its disk stands. The digest of the manifest, the platform and the diff-ids, as far as they are named there, must be those of the base.",
 		"env":                "It replaces the variable of the same name. NAME= sets an empty value.",
 		"entrypoint":         "Without --cmd the arguments of the base are removed, as they were meant for another program. What begins with [ is a JSON array; all else is split as a shell does, without expansions. An empty text removes the entrypoint.",
 		"cmd":                "An empty text removes the arguments.",

@@ -23,7 +23,7 @@ type tool struct {
 	Layer      []string `sep:"none" placeholder:"FILE" group:"What the image is made of" help:"Layer to add, or -; repeated, bottom to top."`
 	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"That of added layers: keep, gzip, zstd, none."`
 	SquashBase bool     `group:"What the image is made of" help:"Make one layer of all."`
-	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize named."`
+	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize or a snapshot names."`
 
 	changes
 	imageflags.Choice `group:"Platform"`

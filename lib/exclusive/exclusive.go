@@ -61,6 +61,28 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 	return f, device, nil
 }
 
+// Lock is Open with Read for a file that is open already. The lock ends when f is closed.
+func Lock(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if fi.Mode().Type() == fs.ModeDevice {
+		again, _, err := Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), Read)
+		switch {
+		case errors.Is(err, ErrInUse):
+			return ErrInUse
+		case err != nil:
+			return err
+		}
+		again.Close()
+	}
+	if err = lock(f, Read); err == nil {
+		err = checkLoop(f)
+	}
+	return err
+}
+
 // lock locks all of f in both ways: with flock and with an OFD lock of fcntl.
 func lock(f *os.File, access Access) error {
 	c, err := f.SyscallConn()

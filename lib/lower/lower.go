@@ -13,8 +13,10 @@ import (
 	erofsdisk "ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/exclusive"
 	ext4disk "ocipipe/lib/ext4/disk"
 	ext4read "ocipipe/lib/ext4/read"
+	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/tree"
 )
 
@@ -185,6 +187,8 @@ type Image interface {
 
 // OpenImage opens f, which has size bytes, as an EROFS image with these devices, or as an
 // ext4 image. It returns nil if the magic number of neither is in f. The caller closes f.
+// An ext4 image on which a kernel crashed is read with its journal replayed in memory; one
+// that a kernel has still is an error that wraps [exclusive.ErrInUse].
 func OpenImage(f *os.File, size int64, files []*os.File) (Image, error) {
 	var head [4096]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil && err != io.EOF {
@@ -203,6 +207,13 @@ func OpenImage(f *os.File, size int64, files []*os.File) (Image, error) {
 		return img, nil
 	case ext4disk.HasMagic(head[:]) && len(files) == 0:
 		img, err := ext4read.Open(f, size)
+		if errors.As(err, new(*volume.DirtyError)) {
+			// What marks a disk after a crash marks it also while it is mounted.
+			if err := exclusive.Lock(f); err != nil {
+				return nil, err
+			}
+			img, err = ext4read.OpenRecovered(f, size)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -97,6 +97,34 @@ func (p *Pin) note() *strictjson.Value {
 	return v
 }
 
+// PinOf is what the snapshot says of the bytes that it stands on. noted: it has the note of
+// its layers; without it only the digest of the manifest is known.
+func PinOf(info *form.Info) (p *Pin, noted bool, err error) {
+	p = &Pin{Manifest: info.Manifest}
+	note, err := noteOf(info, NotePin)
+	if err != nil || note == nil {
+		return p, false, err
+	}
+	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
+	if err != nil {
+		return nil, false, err
+	}
+	if p.Platform, err = f[0].String("platform"); err != nil {
+		return nil, false, err
+	}
+	items, err := f[1].List("layers")
+	if err != nil {
+		return nil, false, err
+	}
+	for _, item := range items {
+		p.Layers = append(p.Layers, digest.Digest(item.Text))
+	}
+	if f[2] != nil {
+		p.FSMeta = digest.Digest(f[2].Text)
+	}
+	return p, true, nil
+}
+
 // Match returns an error unless the snapshot stands on the bytes that p describes. One
 // without the note has only the digest of the manifest, which proves nothing of the bytes
 // below the disk.
@@ -104,36 +132,18 @@ func (p *Pin) Match(info *form.Info) error {
 	if info.Manifest != p.Manifest {
 		return fault.Corrupt("the snapshot stands on the image %s, not on %s", info.Manifest, p.Manifest)
 	}
-	note, err := noteOf(info, NotePin)
+	have, noted, err := PinOf(info)
 	switch {
 	case err != nil:
 		return err
-	case note == nil:
+	case !noted:
 		return fault.Unsupported("the snapshot stands on the image %s, but has no note of its layers (%s): nothing else can be compared", info.Manifest, NotePin)
-	}
-	f, err := note.Fields(NotePin, "platform", "layers", "fsmeta?")
-	if err != nil {
-		return err
-	}
-	platform, err := f[0].String("platform")
-	if err != nil {
-		return err
-	}
-	items, err := f[1].List("layers")
-	if err != nil {
-		return err
-	}
-	var layers []digest.Digest
-	for _, item := range items {
-		layers = append(layers, digest.Digest(item.Text))
-	}
-	switch {
-	case platform != p.Platform:
-		return fault.Corrupt("the snapshot stands on an image for %.60q, not %.60q", platform, p.Platform)
-	case !slices.Equal(layers, p.Layers):
-		return fault.Corrupt("the snapshot stands on other layers: %s", firstOther(layers, p.Layers))
-	case f[2] != nil && p.FSMeta != "" && f[2].Text != p.FSMeta.String():
-		return fault.Corrupt("the snapshot stands on the metadata image %.80s, not %s", f[2].Text, p.FSMeta)
+	case have.Platform != p.Platform:
+		return fault.Corrupt("the snapshot stands on an image for %.60q, not %.60q", have.Platform, p.Platform)
+	case !slices.Equal(have.Layers, p.Layers):
+		return fault.Corrupt("the snapshot stands on other layers: %s", firstOther(have.Layers, p.Layers))
+	case have.FSMeta != "" && p.FSMeta != "" && have.FSMeta != p.FSMeta:
+		return fault.Corrupt("the snapshot stands on the metadata image %.80s, not %s", have.FSMeta, p.FSMeta)
 	}
 	return nil
 }

@@ -29,6 +29,15 @@ write_accel() { "$vm" --accel "$kernel" >"$BATS_RUN_TMPDIR/accel" 2>"$BATS_TEST_
 	assert_no_debris image
 }
 
+@test "what a machine changed is an image again" {
+	can_boot
+	demo_image image
+	run --separate-stderr "$boot" oci:image:demo change crash
+	assert_status 0
+	[ "$(grep -c '^    [0-9]* names, as in the machine, which had 1 socket more$' <<<"$output")" = 2 ] || show "not two trees"
+	assert_no_debris image
+}
+
 # All else of the flat image is as it should be.
 @test "a machine that sees another tree" {
 	can_boot
@@ -72,7 +81,7 @@ write_accel() { "$vm" --accel "$kernel" >"$BATS_RUN_TMPDIR/accel" 2>"$BATS_TEST_
 	need qemu-system-x86_64 cpio
 	run --separate-stderr "$vm" kernel list
 	assert_status 2
-	[ "$stderr" = 'usage: vm.sh KERNEL LIST DISK [LAYER...]' ] || show "another message"
+	[ "$stderr" = 'usage: vm.sh [--change|--crash] KERNEL LIST|OUT DISK [LAYER...]' ] || show "another message"
 }
 
 @test "the guest lists as tar2tree does" {

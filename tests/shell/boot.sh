@@ -26,8 +26,10 @@ zstd    newer   flat image in zstd, raw
 lz4layers  default fsmeta --device-table=no and layers in LZ4, in one VMDK
 lz4devices default fsmeta and layers in LZ4, a disk each, -o device=
 zlayers newer   fsmeta and layers in zstd, in one VMDK
+change  default flat image, and the way back: changes become an image
+crash   default fsmeta and layers, a disk each, and the way back after a crash
 '
-forms=(flat vmdk stream devices layered table lz4 zstd lz4layers lz4devices zlayers)
+forms=(flat vmdk stream devices layered table lz4 zstd lz4layers lz4devices zlayers change crash)
 
 # find_kernels finds the kernels, and the accelerator of the machines, once.
 find_kernels() {
@@ -75,14 +77,42 @@ boot() {
 	read -r _ k what <<<"$(grep "^$1 " <<<"$table")"
 	case $1 in
 	flat | lz4 | zstd) disks=("$1") ;;
-	devices) disks=(fsmeta "${layers[@]}") ;;
+	change) disks=(flat) ;;
+	devices | crash) disks=(fsmeta "${layers[@]}") ;;
 	lz4devices) disks=(lz4fsmeta "${layers[@]/#/lz4}") ;;
 	vmdk) disks=(flat.vmdk) ;;
 	*) disks=("$1.vmdk") ;;
 	esac
 	[ -n "${kernel[$k]:-}" ] || return 3
 	printf '%s\n    ' "$what"
-	"$here/vm.sh" "${kernel[$k]}" list "${disks[@]}"
+	case $1 in
+	change | crash) way_back "$1" "${kernel[$k]}" "${disks[@]}" ;;
+	*) "$here/vm.sh" "${kernel[$k]}" list "${disks[@]}" ;;
+	esac
+}
+
+# way_back TASK KERNEL DISK... lets a machine change the tree, and makes an image of its upper
+# disk, which must have what the machine saw.
+way_back() {
+	local task=$1 lower=(--lower "$3") layer
+	for layer in "${@:4}"; do
+		lower+=(--device "$layer")
+	done
+	mkdir "$task"
+	"$here/vm.sh" "--$task" "$2" "$task" "${@:3}" || return 1
+	ext42tree --upper "${lower[@]}" "$task/upper" 2>"$task/log" | tree2tar --oci -z gzip 2>>"$task/log" |
+		oci-commit --quiet --base oci-archive:image.tar --layer - -o "$task/new.tar" 2>>"$task/log" || {
+		sed 's/^/    /' "$task/log" >&2
+		return 1
+	}
+	tar2tree --no-data --digest "$task/new.tar" | grep -v '^#' >"$task/have"
+	grep -v ' type=socket ' "$task/list" | cmp -s - "$task/have" || {
+		echo "boot: the image is not what the machine saw:" >&2
+		diff <(grep -v ' type=socket ' "$task/list") "$task/have" | sed -n '1,10s/^/    /p' >&2
+		return 1
+	}
+	printf '    %d names, as in the machine, which had %d socket more\n' "$(wc -l <"$task/have")" "$(grep -c ' type=socket ' "$task/list")"
+	rm -r "$task"
 }
 
 # image REF boots the image in each form.

@@ -343,6 +343,33 @@ seen_alike() {
 	assert_ok
 }
 
+@test "ext4 images of small blocks, with inline data, in use, and after a crash" {
+	need mke2fs
+	mkdir -p tree/etc
+	printf a >tree/etc/hosts
+	for options in '-b 1024' '-O inline_data'; do
+		# shellcheck disable=SC2086 # several words
+		mke2fs -q -F -t ext4 -I 256 $options -d tree ext4 16M
+		mount_image ext4 ext4 mnt rw
+		chmod 0640 mnt/etc/hosts
+		sync
+		cp ext4 crashed
+		run --separate-stderr erofs-patch --lower ext4 --append /etc/hosts=b -o out
+		assert_error erofs-patch 1 'ext4: is in use: '
+		[[ $stderr == *'hint: unmount it and stop what uses it, or take a copy' ]] || show "no hint"
+		umount mnt
+		for image in ext4 crashed; do
+			run --separate-stderr bash -c "erofs-patch --lower $image --append /etc/hosts=b --mtime 5 | grep -a '^\./etc/hosts' -A1"
+			assert_output $'./etc/hosts type=file mode=0640 uid=0 gid=0 time=5.000000000 size=3\nab'
+		done
+	done
+	debugfs -w -R 'set_super_value state 2' ext4 2>/dev/null
+	run --separate-stderr erofs-patch --lower ext4 --append /etc/hosts=b -o out
+	assert_error erofs-patch 1 'ext4: '
+	[[ $stderr == *'hint: '*e2fsck* ]] || show "no hint"
+	[ ! -e out ] || fail "there is an output"
+}
+
 @test "--dry-run says what would change, and writes nothing" {
 	run --separate-stderr erofs-patch --lower base --dry-run --append /etc/hostname=x --remove /bin --chmod /etc:0700
 	assert_ok

@@ -190,6 +190,49 @@ overlay() {
 	[ "$(sha256sum <crashed)" = "$before" ] || fail "the disk was changed"
 }
 
+@test "--lower is an ext4 image of any kind, after a crash too" {
+	need mke2fs
+	mkdir -p tree/dir
+	for n in 1 40 5000; do head -c $n /dev/zero | tr '\0' x >tree/dir/$n; done
+	tar -C tree -cf base.tar .
+	mkext4upper --size 64M -o upper
+	mke2fs -q -F -t ext4 -d tree lower 16M
+	mount_image ext4 lower below rw
+	mount_image ext4 upper disk rw
+	mkdir mnt
+	mount -t overlay -o redirect_dir=on,metacopy=on,lowerdir=below,upperdir=disk/upper,workdir=disk/work overlay mnt || skip_or_fail "no overlay can be mounted here"
+	mv mnt/dir mnt/moved
+	chmod 600 mnt/moved/40 mnt/moved/5000
+	unmount_all
+	ext42tree --upper --lower <(tar2tree base.tar) --no-data --digest upper | records - >want
+	[ "$(grep -c 'moved/' want)" = 3 ] || fail "$(<want)"
+	for options in '-b 1024' '-b 2048' '-O inline_data' '-O ^has_journal' '-b 1024 -O inline_data'; do
+		# shellcheck disable=SC2086 # several words
+		mke2fs -q -F -t ext4 -I 256 $options -d tree lower 16M
+		mount_image ext4 lower below rw
+		touch below/later
+		sync
+		cp lower crashed
+		for image in lower "$(findmnt -no SOURCE below)"; do
+			run --separate-stderr ext42tree --upper --lower "$image" -o out upper
+			assert_error ext42tree 1 "$image: is in use"
+		done
+		[[ $stderr == *'hint: unmount it and stop what uses it, or take a copy' ]] || show "no hint"
+		umount below
+		before=$(sha256sum <crashed)
+		case $options in
+		*^has_journal) images='lower' ;;
+		*) images='lower crashed' ;;
+		esac
+		for image in $images; do
+			run --separate-stderr bash -c "ext42tree --upper --lower $image --no-data --digest upper"
+			assert_ok
+			records - <<<"$output" | cmp - want
+		done
+		[ "$(sha256sum <crashed)" = "$before" ] || fail "the image was changed"
+	done
+}
+
 @test "a disk in use is refused" {
 	mkext4upper --size 64M -o upper
 	mount_image ext4 upper disk rw

@@ -169,6 +169,29 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	[ ! -e b.tar ] || fail "b.tar is there"
 }
 
+@test "--pin: the base of a snapshot" {
+	oci-materialize --cache cache oci:base:demo >pin.json
+	jq '.layers[0].diff_id = .layers[1].diff_id' pin.json >wrong.json
+	mkext4upper --size 64M -o upper
+	for pin in pin wrong; do
+		snapshot-pack create --upper upper --pin $pin.json --image "base@$(jq -r .manifest.digest pin.json)" --dir $pin.snapshot
+	done
+	snapshot-pack create --upper upper --image "base@$(jq -r .manifest.digest pin.json)" --dir less.snapshot
+	oci-commit --base oci:base:demo --env A=1 -o other.tar
+	for pin in pin less; do
+		run --separate-stderr oci-commit --base oci:base:demo --pin $pin.snapshot -o a.tar
+		assert_ok
+		run --separate-stderr oci-commit --base oci-archive:other.tar --pin $pin.snapshot -o b.tar
+		assert_error oci-commit 1 'the pin says sha256:'
+	done
+	run --separate-stderr oci-commit --base oci:base:demo --pin wrong.snapshot -o b.tar
+	assert_error oci-commit 1 'diff-ids'
+	mkdir empty
+	run --separate-stderr oci-commit --base oci:base:demo --pin empty -o b.tar
+	assert_error oci-commit 1 'empty'
+	[ ! -e b.tar ] || fail "b.tar is there"
+}
+
 @test "the name of a base in a registry is noted, and failures of the network" {
 	oci-materialize --quiet --cache cache --as app:v1 oci:base:demo >/dev/null
 	run --separate-stderr oci-commit --cache cache --base app:v1 --layer l.tar -o a.tar

@@ -323,3 +323,41 @@ killed() {
 	wait "$pid"
 	[[ $most -gt 1000 && $most -lt 64000 ]] || fail "it took $most KiB"
 }
+
+@test "the way back in one pipe, with a stage killed, and a base that is another" {
+	docker_registry
+	push demo:demo base:v1
+	cat >marks.tree <<'TREE'
+#mtree ocipipe-tree 1 data=inline
+. type=dir mode=0755 uid=0 gid=0 time=5.000000007
+./etc type=dir mode=0755 uid=0 gid=0 time=5.000000000
+./etc/motd type=char mode=0000 uid=0 gid=0 time=0.000000000 device=native,0,0
+./etc/new type=file mode=0640 uid=1 gid=2 time=5.000000000 size=4
+new
+
+#end records=4 bytes=4
+TREE
+	mkext4upper --size 64M --tree marks.tree -o upper
+	changes='ext42tree --upper upper' layer='tree2tar --oci -z gzip' commit="oci-commit --quiet --no-cache --base $reg/base:v1 --layer -" push="oci-push --quiet $reg/me/app"
+	for bytes in 0 1 100 200; do # what a stage that is killed has written; the status is that of the last
+		for line in "$changes | head -c $bytes | $layer | $commit" "$changes | $layer | head -c $bytes | $commit" \
+			"$changes | $layer | $commit | head -c $((bytes * 20))"; do
+			run --separate-stderr bash -c "$line | $push:killed -"
+			[ "$status" = 1 ] || show "$line: not refused"
+			[[ -z $output && $stderr == *$'oci-push: '* ]] || show "$line: no word of it"
+			[ -z "$(tags me/app)" ] || show "$line: a tag of a part"
+		done
+	done
+	oci-materialize --cache cache oci:demo | jq '.manifest.digest = "sha256:" + "1" * 64' >pin.json
+	run --separate-stderr bash -c "$changes | $layer | $commit --pin pin.json | $push:other -"
+	assert_status 1
+	[[ $stderr == *'oci-commit: '*'the pin says sha256:1111'* && -z $(tags me/app) ]] || show "another base is taken"
+	run --separate-stderr bash -c "$changes | $layer | $commit | $push:v2 -"
+	assert_status 0
+	tree2tar --oci -o layer.tar marks.tree
+	oci-fetch --no-cache "$reg/me/app:v2" | contents >have
+	oci-fetch oci:demo | tar2tree | tree2tar -o base.tar
+	tar2tree --input layer --no-data --digest base.tar layer.tar | grep -v '^#' | cmp - have
+	skopeo --insecure-policy copy --quiet --src-tls-verify=false "docker://$reg/me/app:v2" oci:back:x
+	oci-fetch oci:back:x | contents | cmp - have
+}

@@ -3,6 +3,8 @@
 # sees with the expected one.
 #
 #     vm.sh KERNEL LIST DISK [LAYER...]
+#     vm.sh --change KERNEL OUT DISK [LAYER...]
+#     vm.sh --crash KERNEL OUT DISK [LAYER...]
 #     vm.sh --accel KERNEL
 #
 # KERNEL is the directory that kernel.sh prints, LIST the output of
@@ -11,8 +13,12 @@
 # runs lib/reftest/guest, which lists the tree below an overlay on a second disk, one of
 # mkext4upper that it grows while it is mounted, and then writes to that.
 #
-# The second form prints the accelerator for the machine, kvm or tcg; BOOT_ACCEL passes
-# it to the first form. BOOT_TIMEOUT is the time limit for one machine, in seconds.
+# With --change the machine changes the tree in every way before it lists it, in an overlay
+# with redirect_dir and metacopy. The upper disk and the list become OUT/upper and OUT/list.
+# With --crash the machine is killed in the end, so that the disk has a journal to replay.
+#
+# The last form prints the accelerator for the machine, kvm or tcg; BOOT_ACCEL passes
+# it to the others. BOOT_TIMEOUT is the time limit for one machine, in seconds.
 #
 # Exit code 1: the machine did not boot, or saw another tree; 3: a program is missing.
 set -euo pipefail
@@ -82,13 +88,59 @@ check_upper() {
 		failed "there is no whiteout of $deleted on the upper disk"
 }
 
+# crash runs the machine until it has synced, and kills it.
+crash() {
+	machine "$limit" -pidfile qemu.pid "$@" &
+	until grep -q '^guest: \(synced\|failed\)' console.raw; do
+		kill -0 $! 2>/dev/null || break
+		sleep 0.05
+	done
+	if grep -q '^guest: synced' console.raw; then
+		kill -KILL "$(<qemu.pid)"
+		wait $! || return 0 # killed, as it should be
+	fi
+	wait $!
+}
+
+# run_machine runs the machine with the task, and sets took.
+run_machine() {
+	local started=$EPOCHREALTIME status=0 cpu=host
+	[ "$accel" = kvm ] || cpu=qemu64 # starts faster than max
+	"${run[@]}" -accel "$accel" -cpu "$cpu" -initrd initramfs "${arguments[@]}" \
+		-append "console=ttyS0 loglevel=4 panic=-1 ${task:+guest=$task}" >console.raw 2>&1 || status=$?
+	took=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+	tr -d '\r' <console.raw >console
+	case $status in
+	0) ;;
+	124 | 137) failed "the machine was not done after $limit seconds" ;;
+	*) failed "qemu ended with exit code $status" ;;
+	esac
+}
+
+# get_list makes got of the list that the machine wrote, and sets sum.
+get_list() {
+	local size
+	size=$(sed -nE 's/^guest: list of ([0-9]+) bytes.*/\1/p' console)
+	[ -n "$size" ] || failed "the machine did not list the tree"
+	sum=$(sed -nE 's/^guest: list of .* sha256 ([0-9a-f]{64})$/\1/p' console)
+	head -c "$size" list >got
+	[ "$(sha256sum <got)" = "$sum  -" ] || failed "the list changed on its way out of the machine"
+}
+
 if [ "${1:-}" = --accel ]; then
 	kernel=$2
 	accel
 	exit
 fi
+task=
+run=(machine "$limit")
+case ${1:-} in
+--change) task=change ;;
+--crash) task=crash run=(crash) ;;
+esac
+[ -z "$task" ] || shift
 [ $# -ge 3 ] || {
-	echo "usage: vm.sh KERNEL LIST DISK [LAYER...]" >&2
+	echo "usage: vm.sh [--change|--crash] KERNEL LIST|OUT DISK [LAYER...]" >&2
 	exit 2
 }
 kernel=$(realpath "$1")
@@ -107,31 +159,28 @@ cd "$work"
 
 accel=${BOOT_ACCEL:-$(accel)}
 initramfs
-grep -v '^#' "$list" >want
+if [ -z "$task" ]; then
+	grep -v '^#' "$list" >want
+	room=$(($(stat -c %s want) * 2 + 1048576))
+else
+	room=$((256 << 20))
+fi
 mkext4upper --size 64M -o upper
 truncate -s 20G upper # the machine makes the file system as large
-truncate -s $(($(stat -c %s want) * 2 + 1048576)) list
+truncate -s $room list
 disk upper upper
 disk list list
-cpu=host
-[ "$accel" = kvm ] || cpu=qemu64 # starts faster than max
-started=$EPOCHREALTIME
-status=0
-machine "$limit" -accel "$accel" -cpu "$cpu" -initrd initramfs "${arguments[@]}" \
-	-append 'console=ttyS0 loglevel=4 panic=-1' >console.raw 2>&1 || status=$?
-took=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
-tr -d '\r' <console.raw >console
-
-case $status in
-0) ;;
-124 | 137) failed "the machine was not done after $limit seconds" ;;
-*) failed "qemu ended with exit code $status" ;;
-esac
-size=$(sed -nE 's/^guest: list of ([0-9]+) bytes.*/\1/p' console)
-[ -n "$size" ] || failed "the machine did not list the tree"
-sum=$(sed -nE 's/^guest: list of .* sha256 ([0-9a-f]{64})$/\1/p' console)
-head -c "$size" list >got
-[ "$(sha256sum <got)" = "$sum  -" ] || failed "the list changed on its way out of the machine"
+run_machine
+get_list
+about="Linux $(sed -n 's/^guest: Linux //p' console), $accel, $took s"
+if [ -n "$task" ]; then
+	grep -qxE 'guest: (done|synced)' console || failed "changing the tree failed"
+	[ "$task" = change ] || grep -q needs_recovery <(dumpe2fs -h upper 2>/dev/null) || failed "the crash has left no journal"
+	mv upper "$list/upper"
+	mv got "$list/list"
+	echo "$about: $task"
+	exit
+fi
 if [ "$(sha256sum <want)" != "$sum  -" ]; then
 	echo "vm.sh: the machine sees another tree:" >&2
 	diff want got | sed -n '1,10s/^/    /p' >&2
@@ -139,4 +188,4 @@ if [ "$(sha256sum <want)" != "$sum  -" ]; then
 fi
 grep -qx 'guest: done' console || failed "writing to the overlay failed"
 check_upper
-echo "Linux $(sed -n 's/^guest: Linux //p' console), $accel, $took s: $(wc -l <want) names, digest ${sum:0:16} in both, writes kept"
+echo "$about: $(wc -l <want) names, digest ${sum:0:16} in both, writes kept"

@@ -6,6 +6,10 @@
 // that the overlay has kept the changes, and switches the machine off. A line "guest: ..."
 // on the console reports each step; the last is "guest: done" or "guest: failed: ...".
 //
+// With "guest=change" on the kernel's command line it mounts the overlay with redirect_dir and
+// metacopy, changes the tree in every way, and lists what has become of it. With "guest=crash"
+// it does the same, but waits mounted to be killed; the last line is "guest: synced".
+//
 //	guest DIR    # prints the list of a directory, anywhere
 package main
 
@@ -63,15 +67,43 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := mountRoot(disks); err != nil {
+	task, options := os.Getenv("guest"), "" // the kernel passes on what it does not know
+	if task != "" {
+		options = ",redirect_dir=on,metacopy=on"
+	}
+	if err := mountRoot(disks, options); err != nil {
 		return err
+	}
+	if task != "" {
+		if err := change("/root"); err != nil {
+			return err
+		}
 	}
 	sum, n, err := writeList(disks["list"])
 	if err != nil {
 		return err
 	}
 	fmt.Printf("guest: list of %d bytes, sha256 %x\n", n, sum)
+	switch task {
+	case "change":
+		return unmountRoot()
+	case "crash":
+		unix.Sync()
+		fmt.Println("guest: synced")
+		for {
+			time.Sleep(time.Hour)
+		}
+	}
 	return tryWriting(disks)
+}
+
+func unmountRoot() error {
+	for _, dir := range []string{"/root", "/rw", "/lower"} {
+		if err := unix.Unmount(dir, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // loadModules loads all modules in dir, in the order of their names.
@@ -120,8 +152,8 @@ func findDisks() (map[string]string, error) {
 }
 
 // mountRoot mounts the overlay at /root, from the image at /lower and the directories upper
-// and work at /rw.
-func mountRoot(disks map[string]string) error {
+// and work at /rw, with more options for it.
+func mountRoot(disks map[string]string, more string) error {
 	var options []string
 	for i := 0; disks[fmt.Sprintf("layer%d", i)] != ""; i++ {
 		options = append(options, "device="+disks[fmt.Sprintf("layer%d", i)])
@@ -141,7 +173,7 @@ func mountRoot(disks map[string]string) error {
 	if err := os.MkdirAll("/rw/work", 0o755); err != nil {
 		return err
 	}
-	return mount("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work")
+	return mount("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work"+more)
 }
 
 // grow makes the kernel grow the ext4 file system mounted at dir to the size of its device,

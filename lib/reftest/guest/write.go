@@ -34,12 +34,10 @@ func tryWriting(disks map[string]string) error {
 		return err
 	}
 	fmt.Printf("guest: wrote %s, appended to %s, deleted %s\n", "/guest-new", appended[len("/root"):], deleted[len("/root"):])
-	for _, dir := range []string{"/root", "/rw", "/lower"} {
-		if err := unix.Unmount(dir, 0); err != nil {
-			return fmt.Errorf("unmount %s: %w", dir, err)
-		}
+	if err := unmountRoot(); err != nil {
+		return err
 	}
-	if err := mountRoot(disks); err != nil {
+	if err := mountRoot(disks, ""); err != nil {
 		return err
 	}
 	if err := expect("/root/guest-new", []byte("new\n")); err != nil {
