@@ -34,6 +34,11 @@ func (p *pusher) blob(ctx context.Context, e Event) error {
 		return nil
 	}
 	say(EventStarted)
+	if len(p.mounts) > 0 {
+		if err := p.prove(ctx, e.Blob); err != nil {
+			return e.name(err)
+		}
+	}
 	from, err := p.to.Upload(ctx, b, registry.Upload{
 		Open:  func(ctx context.Context, off int64) (io.ReadCloser, error) { return p.open(ctx, e.Blob, off) },
 		Mount: p.mounts, Chunk: p.opts.ChunkSize, Notify: p.retries(e),
@@ -52,6 +57,18 @@ func (p *pusher) blob(ctx context.Context, e Event) error {
 	}
 	say(EventDone)
 	return nil
+}
+
+// prove reads a blob to its end, before it is taken over from another repository: an image
+// that has but the digest of a blob must not bring it out of a repository that only the user
+// of this login can read.
+func (p *pusher) prove(ctx context.Context, d manifest.Descriptor) error {
+	r, err := p.open(ctx, d, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 1<<20))
+	return errors.Join(err, r.Close())
 }
 
 // open returns the bytes of a blob from off on. Its reader verifies all of them.

@@ -12,7 +12,8 @@
 // registry has is not uploaded again. A blob that another repository of the same registry may
 // have is taken over from there if the registry allows it: the repositories in
 // Options.MountFrom, those of the images that annotations or labels of the image name as its
-// base, and that of the name which a layout gives it.
+// base, and that of the name which a layout gives it. The image must have the blob all the
+// same: it is read and verified before.
 //
 // Package registry speaks to the registry: how blobs are sent in chunks, and what happens
 // after failures, is said there. Mirrors are never written to.

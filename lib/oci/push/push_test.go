@@ -311,6 +311,23 @@ func TestPushMounts(t *testing.T) {
 			t.Errorf("%d: %v, %d mounted, %d bytes sent", i, err, len(events[EventMounted]), s.Stats().Received)
 		}
 	}
+
+	// An image that knows the digest of a blob, and does not have it, does not get it.
+	layer := fields["layers"].([]any)[0].(map[string]any)["digest"].(string)
+	name := "blobs/sha256/" + strings.TrimPrefix(layer, "sha256:")
+	for i, spoil := range []func(){
+		func() { delete(child.Files, name) },
+		func() { child.Files[name] = make([]byte, len(child.Files[name])) },
+	} {
+		kept := child.Files[name]
+		spoil()
+		to := fmt.Sprintf("spoiled%d", i)
+		_, events, err := push("oci:"+child.Dir(t), oci.Options{}, s.Host+"/"+to+":v1", Options{})
+		child.Files[name] = kept
+		if err == nil || s.Content(to, layer) != nil {
+			t.Errorf("spoiled in way %d: %v, %d mounted", i, err, len(events[EventMounted]))
+		}
+	}
 }
 
 func TestPushForeign(t *testing.T) {
