@@ -16,12 +16,6 @@ import (
 	"ocipipe/lib/platform"
 )
 
-// Annotations that say what an image was made of.
-const (
-	BaseName   = "org.opencontainers.image.base.name"   // the name of the base in a registry
-	BaseDigest = "org.opencontainers.image.base.digest" // of its manifest
-)
-
 // Options say how an image is built. The zero value is useful.
 type Options struct {
 	Change Change
@@ -210,12 +204,12 @@ func (s *source) newManifest(f form, annotations map[string]string, base *oci.Im
 	if m.Annotations == nil {
 		m.Annotations = map[string]string{}
 	}
-	delete(m.Annotations, BaseName)
-	delete(m.Annotations, BaseDigest)
+	delete(m.Annotations, manifest.BaseName)
+	delete(m.Annotations, manifest.BaseDigest)
 	if base.Digest != "" && !s.opts.Squashed {
-		m.Annotations[BaseDigest] = base.Digest.String()
+		m.Annotations[manifest.BaseDigest] = base.Digest.String()
 		if s.opts.BaseName != "" {
-			m.Annotations[BaseName] = s.opts.BaseName
+			m.Annotations[manifest.BaseName] = s.opts.BaseName
 		}
 	}
 	maps.Copy(m.Annotations, s.opts.Annotations)

@@ -168,7 +168,7 @@ func base(t testing.TB, conf map[string]any, data ...[]byte) *oci.Image {
 	}
 	conf["rootfs"] = map[string]any{"type": "layers", "diff_ids": ids}
 	c := p.JSON(types.OCIConfigJSON, conf)
-	m := p.JSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": c, "layers": layers, "annotations": map[string]string{"kept": "1", commit.BaseName: "x"}})
+	m := p.JSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": c, "layers": layers, "annotations": map[string]string{"kept": "1", manifest.BaseName: "x"}})
 	m.MediaType = types.OCIManifestSchema1
 	img, err := oci.Open(ctx, "oci:"+p.Index(m).Dir(t), oci.Options{})
 	if err != nil {
@@ -254,7 +254,7 @@ func TestBuild(t *testing.T) {
 	if err := json.Unmarshal(img.Manifest, &m); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"kept": "1", "new": "2", commit.BaseName: "docker.io/library/x:1", commit.BaseDigest: b.Digest.String()}
+	want := map[string]string{"kept": "1", "new": "2", manifest.BaseName: "docker.io/library/x:1", manifest.BaseDigest: b.Digest.String()}
 	if !reflect.DeepEqual(m.Annotations, want) {
 		t.Errorf("annotations %v", m.Annotations)
 	}

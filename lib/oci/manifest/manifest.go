@@ -61,7 +61,8 @@ type Config struct {
 const (
 	RefName         = "org.opencontainers.image.ref.name" // a tag, or a full name
 	FullName        = "io.containerd.image.name"
-	BaseName        = "org.opencontainers.image.base.name" // the image that this one was made of
+	BaseName        = "org.opencontainers.image.base.name"   // the image that this one was made of, in a registry
+	BaseDigest      = "org.opencontainers.image.base.digest" // of the manifest of that image
 	DockerReference = "vnd.docker.reference.type"          // an attestation, not an image
 )
 
