@@ -485,6 +485,9 @@ func TestCheckFindsAFlippedByteInCompressed(t *testing.T) {
 
 // Equal files that are compressed in the same way share what is stored.
 func TestCompressedFilesShare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and without goroutines of its own")
+	}
 	text := words(300 << 10)
 	for _, c := range someCompression() {
 		c.Hints = []Hint{{"*.hc", Method{z.LZ4, 12}}}

@@ -86,6 +86,9 @@ func TestVerifyUUID(t *testing.T) {
 
 // Every bit of a small image counts, and of a large one those that were tried.
 func TestVerifyUUIDFlipped(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and without goroutines of its own")
+	}
 	layers := layersOf(t, Options{BlockSize: 512}, []tree.Entry{file("a", pattern(1, 600))}, []tree.Entry{file("b", pattern(2, 100)), symlink("s", "a")})
 	small := []anImage{
 		{"flat", 4096, build(t, Options{}, file("a", pattern(1, 100)))},

@@ -71,6 +71,9 @@ func TestLinkSizes(t *testing.T) {
 }
 
 func TestDirSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and without goroutines of its own")
+	}
 	for _, n := range []int{0, 1, 3, 240, 241, 242, 243, 3000, 50000} {
 		for _, where := range []string{"d/", ""} {
 			es := []tree.Entry{dir("."), dir("d")}
