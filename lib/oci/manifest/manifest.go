@@ -63,7 +63,7 @@ const (
 	FullName        = "io.containerd.image.name"
 	BaseName        = "org.opencontainers.image.base.name"   // the image that this one was made of, in a registry
 	BaseDigest      = "org.opencontainers.image.base.digest" // of the manifest of that image
-	DockerReference = "vnd.docker.reference.type"          // an attestation, not an image
+	DockerReference = "vnd.docker.reference.type"            // an attestation, not an image
 )
 
 // maxObjects bounds what JSON of a limited length can expand to in memory.
