@@ -47,8 +47,8 @@ func (w *waits) sleep(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// open makes a client that does not really wait, and the repository "r" at host.
-func open(t *testing.T, host string, opts Options) (*Repository, *waits) {
+// client makes a client that does not really wait.
+func client(t *testing.T, opts Options) (*Client, *waits) {
 	t.Helper()
 	if opts.Timeout == 0 {
 		opts.Timeout = 5 * time.Second
@@ -57,7 +57,15 @@ func open(t *testing.T, host string, opts Options) (*Repository, *waits) {
 	must(t, err)
 	t.Cleanup(c.Close)
 	w := &waits{}
-	c.sleep, c.joinAfter = w.sleep, 0
+	c.sleep = w.sleep
+	return c, w
+}
+
+// open makes a client, and the repository "r" at host.
+func open(t *testing.T, host string, opts Options) (*Repository, *waits) {
+	t.Helper()
+	c, w := client(t, opts)
+	c.joinAfter = 0
 	return repository(t, c, host+"/r:v1"), w
 }
 

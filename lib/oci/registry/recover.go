@@ -76,7 +76,7 @@ func (u *upload) smaller() bool {
 		return false
 	}
 	u.chunk = sent / shrink
-	u.t.chunk.Store(u.chunk)
+	u.t.learn(inChunks, u.chunk)
 	return true
 }
 

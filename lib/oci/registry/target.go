@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
@@ -30,10 +30,9 @@ type Target struct {
 	c  *Client
 	at *endpoint
 
-	form  atomic.Int32 // the form of uploads that has turned out to be needed
-	chunk atomic.Int64 // the greatest chunk that has turned out to be possible; 0 is any
-
 	mu     sync.Mutex
+	form   int                     // of uploads, that has turned out to be needed
+	chunk  int64                   // the greatest that has turned out to be possible
 	mounts map[string]*login.Login // by repository
 }
 
@@ -44,7 +43,7 @@ func (c *Client) Target(ref name.Reference) (*Target, error) {
 		return nil, err
 	}
 	e.login.ForPush()
-	return &Target{c: c, at: e, mounts: map[string]*login.Login{}}, nil
+	return &Target{c: c, at: e, chunk: math.MaxInt64, mounts: map[string]*login.Login{}}, nil
 }
 
 // Sibling returns the name that repo has at the registry of t, or "" if it is at another
@@ -233,7 +232,7 @@ func (t *Target) hasBlob(ctx context.Context, b Blob) (bool, error) {
 		return b.Size < 0 || r.ContentLength < 0 || r.ContentLength == b.Size, r.checkDigest(b.Digest, nil)
 	case !errors.As(err, &refused) || refused.Status < 400:
 		return false, err
-	case Temporary(err), refused.Status == http.StatusUnauthorized, refused.Status == http.StatusForbidden && r == nil && refused.Remedy == LogIn:
+	case Temporary(err), refused.Status == http.StatusUnauthorized, refused.Status == http.StatusForbidden && refused.Remedy == LogIn:
 		return false, err
 	}
 	return false, nil // that it cannot be asked is no reason not to upload

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -79,10 +80,9 @@ func (t *Target) Upload(ctx context.Context, b Blob, opts Upload) (from string, 
 	if u.chunk <= 0 {
 		u.chunk = DefaultChunk
 	}
-	if most := t.chunk.Load(); most > 0 {
-		u.chunk = min(u.chunk, most)
-	}
-	u.forms = []int{inChunks, inStream, inOne}[t.form.Load():]
+	form, most := t.learn(inChunks, math.MaxInt64)
+	u.chunk = min(u.chunk, most)
+	u.forms = []int{inChunks, inStream, inOne}[form:]
 	if b.Size <= smallBlob {
 		u.forms = []int{inOne, inChunks}
 	}
@@ -97,9 +97,18 @@ func (t *Target) Upload(ctx context.Context, b Blob, opts Upload) (from string, 
 		}
 	}
 	if b.Size > smallBlob {
-		t.form.CompareAndSwap(t.form.Load(), int32(max(u.forms[0], int(t.form.Load()))))
+		t.learn(u.forms[0], math.MaxInt64)
 	}
 	return u.mounted, nil
+}
+
+// learn notes what an upload has shown: the form that is needed, and the greatest chunk that
+// is possible. It returns what all of them have shown.
+func (t *Target) learn(form int, chunk int64) (int, int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.form, t.chunk = max(t.form, form), min(t.chunk, chunk)
+	return t.form, t.chunk
 }
 
 // step makes the next request.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,30 +23,20 @@ import (
 func startPush(t *testing.T, b fake.Behaviour, opts Options) (*fake.Server, *Target, *waits) {
 	t.Helper()
 	b.Push = true
-	s, err := fake.Start(fake.Config{})
-	must(t, err)
-	t.Cleanup(func() { s.Close() })
-	s.Behave(b)
+	s := start(t, fake.Config{}, b)
 	to, w := target(t, s.Host, opts)
 	return s, to, w
 }
 
 func target(t *testing.T, host string, opts Options) (*Target, *waits) {
 	t.Helper()
-	if opts.Timeout == 0 {
-		opts.Timeout = 5 * time.Second
-	}
-	c, err := New(opts)
-	must(t, err)
-	t.Cleanup(c.Close)
-	w := &waits{}
-	c.sleep = w.sleep
+	c, w := client(t, opts)
 	to, err := c.Target(parse(t, host+"/r:v1"))
 	must(t, err)
 	return to, w
 }
 
-// upload uploads b in chunks of 1 MiB.
+// uploadOf uploads b in chunks of 1 MiB.
 func uploadOf(to *Target, b []byte, mount ...string) (string, error) {
 	return to.Upload(ctx, blobOf(b), Upload{Chunk: 1 << 20, Mount: mount, Open: opener(b)})
 }
@@ -279,7 +270,7 @@ func TestUploadWrongBytes(t *testing.T) {
 		b := data(size)
 		s, to, _ := startPush(t, fake.Behaviour{}, Options{})
 		_, err := to.Upload(ctx, blobOf(b), Upload{Chunk: 1 << 20, Open: func(_ context.Context, off int64) (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(bytes.NewReader(b[off:]), failing{bad})), nil
+			return io.NopCloser(io.MultiReader(bytes.NewReader(b[off:]), iotest.ErrReader(bad))), nil
 		}})
 		if !errors.Is(err, bad) || size > 0 && s.Stats().Received >= int64(size) || s.Content("r", digest.FromBytes(b).String()) != nil {
 			t.Errorf("%d bytes: %v, %d sent", size, err, s.Stats().Received)
@@ -295,10 +286,6 @@ func TestUploadWrongBytes(t *testing.T) {
 		}
 	}
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // TestUploadElsewhere: a session at another host gets no credentials.
 func TestUploadElsewhere(t *testing.T) {
