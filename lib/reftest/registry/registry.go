@@ -90,7 +90,7 @@ var route = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
 func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, "registry")
 	defer x.end()
-	if x.fails() || s.interceptor()(w, r) {
+	if x.fails() || s.intercepted(w, r) {
 		return
 	}
 	m, up := route.FindStringSubmatch(r.URL.Path), uploadRoute.FindStringSubmatch(r.URL.Path)

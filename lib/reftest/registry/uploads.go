@@ -29,13 +29,12 @@ func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) 
 	s.intercept = f
 }
 
-func (s *Server) interceptor() func(http.ResponseWriter, *http.Request) bool {
+// intercepted reports whether the function of Intercept has answered a request.
+func (s *Server) intercepted(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.intercept == nil {
-		return func(http.ResponseWriter, *http.Request) bool { return false }
-	}
-	return s.intercept
+	f := s.intercept
+	s.mu.Unlock()
+	return f != nil && f(w, r)
 }
 
 // Tagged returns what a tag names, or "".
@@ -156,35 +155,28 @@ func (s *Server) answerUpload(x *exchange, id string, u *upload, code int) {
 
 // receive adds the body to an upload, and reports whether all of it has come.
 func (s *Server) receive(x *exchange, u *upload) bool {
+	breaks := x.rule.Break != ""
+	body := io.Reader(x.r.Body)
+	if breaks {
+		body = io.LimitReader(body, x.rule.At)
+	}
 	buf := make([]byte, 32<<10)
 	for got := int64(0); ; {
-		if x.rule.Break != "" && got >= x.rule.At {
-			x.leave(x.rule.Break)
+		if x.Rate > 0 && s.limit(x.r).take(x.r.Context(), int64(len(buf)), x.Rate) != nil {
 			return false
 		}
-		n := int64(len(buf))
-		if x.rule.Break != "" {
-			n = min(n, x.rule.At-got)
-		}
-		if x.Rate > 0 && s.limit(x.r).take(x.r.Context(), n, x.Rate) != nil {
-			return false
-		}
-		m, err := x.r.Body.Read(buf[:n])
+		m, err := body.Read(buf)
 		got += int64(m)
 		s.mu.Lock()
 		u.data = append(u.data, buf[:m]...)
 		s.mu.Unlock()
 		s.count(func(c *counters) { c.Received += int64(m) })
-		if err == io.EOF && (x.rule.Break == "" || got >= x.rule.At) {
-			if x.rule.Break != "" {
-				x.leave(x.rule.Break)
-				return false
-			}
-			return true
-		} else if err == io.EOF {
-			return true // shorter than where it would break
-		} else if err != nil {
+		switch {
+		case err == io.EOF && breaks && got == x.rule.At:
+			x.leave(x.rule.Break)
 			return false
+		case err != nil:
+			return err == io.EOF
 		}
 	}
 }
