@@ -97,24 +97,27 @@ func (e Event) name(err error) error {
 	return err
 }
 
-// maxMounts is how many repositories are asked for each blob.
-const maxMounts = 8
+const (
+	maxMounts = 8  // repositories that are asked for each blob
+	maxNames  = 64 // names that are looked up in the configuration, to find those repositories
+)
 
 // findMounts finds the repositories of the registry that may have blobs of the image.
 func (p *pusher) findMounts(ctx context.Context) {
-	var names []string
-	names = append(names, p.opts.MountFrom...)
-	names = append(names, p.b.Root.BaseNames()...)
-	names = append(names, p.b.FullName)
+	names := slices.Concat(p.opts.MountFrom, p.b.Root.BaseNames(), []string{p.b.FullName})
 	for _, d := range p.docs {
 		names = append(names, p.labelled(ctx, d))
 	}
+	seen := map[name.Repository]bool{}
 	for _, n := range names {
 		repo, err := repositoryOf(n)
-		if err != nil {
+		if err != nil || seen[repo] {
 			continue // a name that an image has wrong is no reason not to push it
 		}
-		if at := p.to.Sibling(repo); at != "" && !slices.Contains(p.mounts, at) && len(p.mounts) < maxMounts {
+		if seen[repo] = true; len(seen) > maxNames || len(p.mounts) == maxMounts {
+			return
+		}
+		if at := p.to.Sibling(repo); at != "" && !slices.Contains(p.mounts, at) {
 			p.mounts = append(p.mounts, at)
 		}
 	}

@@ -71,6 +71,5 @@ func parse(s string, tags []string) (destination, error) {
 
 // repository returns the full name of the repository.
 func (d destination) repository() string {
-	full := names.Full(d.ref)
-	return full[:len(full)-len(":"+d.ref.Identifier())]
+	return strings.TrimSuffix(names.Full(d.ref), ":"+d.ref.Identifier())
 }

@@ -147,7 +147,12 @@ func (p *pusher) blobs(ctx context.Context) error {
 // checkAbsent returns an error if an index lists something that neither the file nor the
 // registry has.
 func (p *pusher) checkAbsent(ctx context.Context) error {
+	asked := map[digest.Digest]bool{}
 	for _, a := range p.absent {
+		if asked[a.desc.Digest] {
+			continue
+		}
+		asked[a.desc.Digest] = true
 		has, _, err := p.to.HasManifest(ctx, a.desc.Digest.String(), p.retries(Event{}))
 		if err != nil {
 			return err
