@@ -26,33 +26,6 @@ wanted() {
 # tags NAME are those that the registry has.
 tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | sort | xargs; }
 
-# several DIR makes an index, tag v1, of the demo image for two platforms.
-several() {
-	chmod -R u+w "$1"
-	python3 - "$1" <<-'PY'
-		import hashlib, json, sys
-		dir = sys.argv[1]
-		def load(d): return json.load(open(f"{dir}/blobs/" + d.replace(":", "/")))
-		def save(v):
-		    b = json.dumps(v).encode()
-		    d = hashlib.sha256(b).hexdigest()
-		    open(f"{dir}/blobs/sha256/{d}", "wb").write(b)
-		    return {"digest": "sha256:" + d, "size": len(b)}
-		index = json.load(open(f"{dir}/index.json"))
-		one = {k: index["manifests"][0][k] for k in ("mediaType", "digest", "size")}
-		manifest = load(one["digest"])
-		config = load(manifest["config"]["digest"])
-		one["platform"] = {"os": "linux", "architecture": config["architecture"]}
-		config["architecture"] = "s390x"
-		manifest["config"].update(save(config))
-		two = dict(save(manifest), mediaType=one["mediaType"], platform={"os": "linux", "architecture": "s390x"})
-		kind = "application/vnd.oci.image.index.v1+json"
-		inner = dict(save({"schemaVersion": 2, "mediaType": kind, "manifests": [one, two]}), mediaType=kind)
-		index["manifests"] = [dict(inner, annotations={"org.opencontainers.image.ref.name": "v1"})]
-		json.dump(index, open(f"{dir}/index.json", "w"))
-	PY
-}
-
 @test "from a layout, an archive, a pipe and docker save" {
 	docker_registry
 	wanted
@@ -88,7 +61,7 @@ several() {
 
 @test "an index is pushed whole, or one image of it" {
 	docker_registry
-	several demo
+	two_platforms demo
 	index=$(jq -r '.manifests[0].digest' demo/index.json)
 	run --separate-stderr oci-push "$reg/a:v1" demo
 	assert_ok
@@ -226,7 +199,7 @@ several() {
 	behave '{"Push": true, "Rules": [{"Match": "PUT registry /v2/a/manifests/v1", "Status": 409, "Code": "TAG_IMMUTABLE"}]}'
 	run --separate-stderr oci-push "$reg/a:v1" demo
 	assert_ok
-	several demo
+	two_platforms demo
 	run --separate-stderr oci-push "$reg/a:v1" demo
 	assert_error oci-push 1 "TAG_IMMUTABLE (HTTP 409): it names $digest there"
 	[[ $stderr == *'hint: '*'another tag'* ]] || show "no hint"

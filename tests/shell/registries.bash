@@ -99,6 +99,47 @@ served() { curl -sSf "http://$control/stats" | jq -r "$1"; }
 # served_bytes DIGEST is how many bytes of a blob went out.
 served_bytes() { served "[.Blobs[\"$1\"].Bytes // 0] | add"; }
 
+# rewrite DIR runs the Python of standard input on the layout DIR. It may change index, which
+# is written back; load(DIGEST) is a document, and save(DOCUMENT) stores one and returns what
+# a descriptor says of it.
+rewrite() {
+	chmod -R u+w "$1"
+	{
+		cat <<-'PY'
+			import hashlib, json, sys
+			dir = sys.argv[1]
+			def load(d): return json.load(open(f"{dir}/blobs/" + d.replace(":", "/")))
+			def save(v):
+			    b = json.dumps(v).encode()
+			    d = hashlib.sha256(b).hexdigest()
+			    open(f"{dir}/blobs/sha256/{d}", "wb").write(b)
+			    return {"digest": "sha256:" + d, "size": len(b)}
+			index = json.load(open(f"{dir}/index.json"))
+		PY
+		cat
+		echo 'json.dump(index, open(f"{dir}/index.json", "w"))'
+	} | python3 - "$1"
+}
+
+# two_platforms DIR makes an index, tag v1, of the demo image for this and for another
+# platform, with an attestation as buildx adds it.
+two_platforms() {
+	rewrite "$1" <<-'PY'
+		one = {k: index["manifests"][0][k] for k in ("mediaType", "digest", "size")}
+		manifest = load(one["digest"])
+		config = load(manifest["config"]["digest"])
+		one["platform"] = {"os": config["os"], "architecture": config["architecture"]}
+		config["architecture"] = "s390x"
+		manifest["config"].update(save(config))
+		two = dict(save(manifest), mediaType=one["mediaType"], platform={"os": "linux", "architecture": "s390x"})
+		doc = dict(two, platform={"os": "unknown", "architecture": "unknown"},
+		           annotations={"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": one["digest"]})
+		kind = "application/vnd.oci.image.index.v1+json"
+		inner = dict(save({"schemaVersion": 2, "mediaType": kind, "manifests": [one, two, doc]}), mediaType=kind)
+		index["manifests"] = [dict(inner, annotations={"org.opencontainers.image.ref.name": "v1"})]
+	PY
+}
+
 # contents is the list of an archive on standard input, with digests, without what
 # says where it came from.
 contents() { tar2tree --input image --no-data --digest | grep -v '^#'; }
