@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/imageflags"
@@ -51,6 +52,8 @@ func (t *tool) Advise(err error) string {
 		refused *registry.Error
 	)
 	switch {
+	case t.isSwapped():
+		return fmt.Sprintf("the name comes before the image: oci-push %s %s", t.Input, t.Ref)
 	case errors.As(err, &absent), errors.As(err, &several):
 		return "--platform pushes one image alone"
 	case errors.As(err, &kept):
@@ -61,6 +64,12 @@ func (t *tool) Advise(err error) string {
 		return "the registry, or a proxy before it, limits the size of a request"
 	}
 	return cmp.Or(t.Access.Advise(err), t.Limits.Advise(err))
+}
+
+// isSwapped reports whether the arguments make sense only the other way round.
+func (t *tool) isSwapped() bool {
+	isName := strings.Contains(t.Input, "/") && oci.AtPath(t.Input) == "" && push.Check(t.Input, nil, nil) == nil
+	return isName && (t.Ref == "-" || oci.IsLocal(t.Ref) || oci.AtPath(t.Ref) != "")
 }
 
 // Run pushes the image and prints its digest.

@@ -240,6 +240,21 @@ tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | so
 	done
 }
 
+@test "the image before the name" {
+	mkdir oci
+	touch oci/index.json image.tar
+	for image in - oci image.tar oci:oci; do
+		run --separate-stderr oci-push "$image" registry.example:1/a:v1 </dev/null
+		[[ $stderr == *"hint: the name comes before the image: oci-push registry.example:1/a:v1 $image" ]] || show "no hint"
+	done
+	assert_status 2
+	for args in '- -' '- none.tar' 'image none.tar' '127.0.0.1:1/a:v1 none/a.tar' '127.0.0.1:1/a:v1 image.tar'; do
+		# shellcheck disable=SC2086 # arguments
+		run --separate-stderr oci-push --retries 0 $args
+		[[ $status != 0 && $stderr != *'comes before'* ]] || show "a hint after $args"
+	done
+}
+
 # killed SIGNAL TIME REF: a push of large that ends after TIME.
 killed() {
 	local pid

@@ -39,7 +39,7 @@ func Check(ref string, tags, mounts []string) error {
 func parse(s string, tags []string) (destination, error) {
 	d := destination{}
 	bare := strings.TrimPrefix(s, "docker://")
-	if oci.IsLocal(s) || strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
+	if s == "-" || oci.IsLocal(s) || strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
 		return d, fmt.Errorf("%s: %w", s, errNotFile)
 	}
 	rest, id, byDigest := strings.Cut(bare, "@")
