@@ -97,10 +97,8 @@ func (e Event) name(err error) error {
 	return err
 }
 
-const (
-	maxMounts = 8  // repositories that are asked for each blob
-	maxNames  = 64 // names that are looked up in the configuration, to find those repositories
-)
+// maxMounts is how many repositories are asked for each blob.
+const maxMounts = 8
 
 // findMounts finds the repositories of the registry that may have blobs of the image.
 func (p *pusher) findMounts(ctx context.Context) {
@@ -114,10 +112,8 @@ func (p *pusher) findMounts(ctx context.Context) {
 		if err != nil || seen[repo] {
 			continue // a name that an image has wrong is no reason not to push it
 		}
-		if seen[repo] = true; len(seen) > maxNames || len(p.mounts) == maxMounts {
-			return
-		}
-		if at := p.to.Sibling(repo); at != "" && !slices.Contains(p.mounts, at) {
+		seen[repo] = true
+		if at := p.to.Sibling(repo); at != "" && !slices.Contains(p.mounts, at) && len(p.mounts) < maxMounts {
 			p.mounts = append(p.mounts, at)
 		}
 	}
