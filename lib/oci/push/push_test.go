@@ -199,6 +199,17 @@ func TestPushAbsent(t *testing.T) {
 	_, _, err = push(partly, oci.Options{}, s.Host+"/a:v1", Options{})
 	must(t, err)
 	complete(t, s, "a", index.Digest.String())
+
+	p.Index(ocitest.Named(p.JSON(types.OCIImageIndex, manifest.Document{SchemaVersion: 2, MediaType: types.OCIImageIndex,
+		Manifests: slices.Repeat(images[1:], 200)}), "v1"))
+	many := p.Dir(t)
+	must(t, os.Remove(filepath.Join(many, "blobs/sha256", images[1].Digest.Encoded())))
+	s.Reset()
+	_, _, err = push("oci:"+many, oci.Options{}, s.Host+"/a:v1", Options{})
+	must(t, err)
+	if n := s.Stats().Requests["HEAD /v2/a/manifests/"+images[1].Digest.String()]; n != 1 {
+		t.Errorf("asked %d times for what the index lists many times", n)
+	}
 }
 
 // TestPushOrder: tags come after all else, and an error leaves those after it alone.
@@ -365,7 +376,7 @@ func TestReferences(t *testing.T) {
 	if _, _, err := push(from, oci.Options{}, s.Host+"/e@"+other.String(), Options{}); !errors.As(err, &wrong) || wrong.Has != d.Digest {
 		t.Error(err)
 	}
-	for _, ref := range []string{"", "A:v1", "oci:dir", "./x", "/x", "a@sha256:1", "a:b:c", "http://x/y"} {
+	for _, ref := range []string{"", "A:v1", "oci:dir", "./x", "/x", "-", "a@sha256:1", "a:b:c", "http://x/y"} {
 		if Check(ref, nil, nil) == nil {
 			t.Errorf("%q passes", ref)
 		}

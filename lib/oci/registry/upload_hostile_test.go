@@ -60,9 +60,19 @@ func TestUploadFinal(t *testing.T) {
 			return text(307, "")(w, r)
 		}), "more than 10 redirects"},
 		{"there, and not", answering("POST", text(201, "")), "and then that it does not"},
-		{"signed", answering("PATCH", func(w http.ResponseWriter, r *http.Request) bool {
+		{"a number is no secret", answering("PATCH", func(w http.ResponseWriter, r *http.Request) bool {
 			return text(410, `{"message":"the state `+r.URL.Query().Get("_state")+"veryverysecret"+` is no more"}`)(w, r)
 		}), "registry: the state 1veryverysecret is no more (HTTP 410)"},
+		{"signed, and repeated", func(w http.ResponseWriter, r *http.Request) bool {
+			switch r.Method {
+			case "POST":
+				w.Header().Set("Location", "/v2/r/blobs/uploads/x?sig=a%2Flong%2Fsignature")
+				return text(202, "")(w, r)
+			case "PATCH":
+				return text(410, `{"message":"a/long/signature or `+r.URL.RawQuery+` is no more"}`)(w, r)
+			}
+			return false
+		}, "registry: *** or sig=*** is no more (HTTP 410)"},
 	} {
 		s, to, w := startPush(t, fake.Behaviour{}, Options{})
 		s.Intercept(c.intercept)
