@@ -106,7 +106,9 @@ func (t *tool) write(env *cli.Env, out io.Writer, img *oci.Image) error {
 			}
 			tags = append(tags, name)
 		}
-		return oci.WriteDocker(env.Context, out, img, tags, t.spoolDir(env))
+		opts := oci.Options{TmpDir: t.spoolDir(env)}
+		t.Limits.Fill(&opts)
+		return oci.WriteDocker(env.Context, out, img, tags, opts)
 	}
 	img.Tag = t.Tag
 	return oci.WriteArchive(env.Context, out, img)

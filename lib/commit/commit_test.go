@@ -202,8 +202,10 @@ func TestManyLayers(t *testing.T) {
 		t.Errorf("%d entries in the history, %v", len(hist.History), err)
 	}
 	for name, write := range map[string]func(w io.Writer) error{
-		"oci":    func(w io.Writer) error { return oci.WriteArchive(ctx, w, img) },
-		"docker": func(w io.Writer) error { return oci.WriteDocker(ctx, w, img, []string{"a:b"}, t.TempDir()) },
+		"oci": func(w io.Writer) error { return oci.WriteArchive(ctx, w, img) },
+		"docker": func(w io.Writer) error {
+			return oci.WriteDocker(ctx, w, img, []string{"a:b"}, oci.Options{TmpDir: t.TempDir()})
+		},
 	} {
 		var out bytes.Buffer
 		if err := write(&out); err != nil {

@@ -323,12 +323,7 @@ func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, 
 // Close ends the scan and closes the files that hold the archive.
 func (a *archive) Close() error {
 	a.stop()
-	var errs []error
-	for _, c := range a.closers {
-		errs = append(errs, c.Close())
-	}
-	a.closers = nil
-	return errors.Join(errs...)
+	return closeAll(&a.closers)
 }
 
 // arriving reads a file of an archive.

@@ -261,12 +261,7 @@ func (b *Bundle) Drain(ctx context.Context) error {
 
 // Close frees what the bundle holds; see [Image.Close].
 func (b *Bundle) Close() error {
-	var errs []error
-	for _, c := range b.closers {
-		errs = append(errs, c.Close())
-	}
-	b.closers = nil
-	return errors.Join(errs...)
+	return closeAll(&b.closers)
 }
 
 // BaseNames returns the names of images that d was made of, as builders note them in its

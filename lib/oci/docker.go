@@ -206,29 +206,40 @@ func (b *dockerBlobs) locate(ctx context.Context, name string) (place, error) {
 }
 
 // unpack decompresses a layer to a spool file. It is verified when it is read from there.
-func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error) {
-	plain, err := decompress.New(ctx, r, b.window)
-	if unread := (*compression.Error)(nil); errors.As(err, &unread) {
-		return place{}, err
-	} else if err != nil {
-		return place{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
-	}
-	defer plain.Close()
-	p := place{}
+func (b *dockerBlobs) unpack(ctx context.Context, r io.Reader) (p place, err error) {
 	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
 		return place{}, err
 	}
-	in := &counter{r: stoppable{ctx, io.LimitReader(plain, b.limit+1)}}
-	p.size, err = io.CopyBuffer(struct{ io.Writer }{p.spool}, in, make([]byte, copySize))
+	p.size, err = unpackTo(ctx, p.spool, r, b.window, b.limit)
+	return p, err
+}
+
+// unpackTo decompresses a layer from r to w, limit bytes at most, and returns how many there
+// were. What is wrong with the compression is ErrCorrupt; an error of r that names the layer
+// stays what it is.
+func unpackTo(ctx context.Context, w io.Writer, r io.Reader, window *unzstd.Window, limit int64) (int64, error) {
+	plain, err := decompress.New(ctx, r, window)
+	switch {
+	case err == nil:
+		defer plain.Close()
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case errors.As(err, new(*compression.Error)), errors.As(err, new(*LayerError)):
+		return 0, err
+	default:
+		return 0, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	in := &counter{r: stoppable{ctx, io.LimitReader(plain, limit+1)}}
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, in, make([]byte, copySize))
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
-	case in.err != nil:
-		err = fmt.Errorf("%w: unpacked byte %d: %v", ErrCorrupt, p.size, in.err)
-	case err == nil && p.size > b.limit:
-		err = &LimitError{MaxLayer, b.limit}
+	case in.err != nil && !errors.As(in.err, new(*LayerError)):
+		err = fmt.Errorf("%w: unpacked byte %d: %w", ErrCorrupt, n, in.err)
+	case err == nil && n > limit:
+		err = &LimitError{MaxLayer, limit}
 	}
-	return p, err
+	return n, err
 }
 
 // Layer implements Source.

@@ -37,8 +37,8 @@ type Options struct {
 	// MaxMetadata limits the bytes of an index, a manifest or a configuration; 0 is
 	// DefaultMaxMetadata, and less is no limit.
 	MaxMetadata int64
-	// MaxLayer limits the bytes that a compressed layer of a docker archive may
-	// unpack to; 0 is DefaultMaxLayer, and less is no limit.
+	// MaxLayer limits the bytes that a compressed layer of a docker archive, or for
+	// one, may unpack to; 0 is DefaultMaxLayer, and less is no limit.
 	MaxLayer int64
 	// Window is shared by all that is decompressed at the same time, so that only one
 	// layer has the memory for a zstd window above 8 MiB, and the others wait. If it is
@@ -176,10 +176,15 @@ func (img *Image) Drain(ctx context.Context) error {
 // Close ends the work in the background, waits for it, and frees what the image holds.
 // Layers cannot be read any more. Closing an image twice is harmless.
 func (img *Image) Close() error {
+	return closeAll(&img.closers)
+}
+
+// closeAll closes all of list in turn, and empties it.
+func closeAll(list *[]io.Closer) error {
 	var errs []error
-	for _, c := range img.closers {
+	for _, c := range *list {
 		errs = append(errs, c.Close())
 	}
-	img.closers = nil
+	*list = nil
 	return errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
-	"ocipipe/lib/decompress"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/unzstd"
 )
@@ -24,14 +22,15 @@ import (
 // WriteDocker writes img to w in the form of docker save, which docker load and podman load
 // take: manifest.json, the configuration, then the layers bottom to top, uncompressed, each
 // once. repoTags are the names that the image gets; see RepoTag. A compressed layer waits in
-// a spool file in tmpDir, since a tar says sizes in advance; there is one at a time. The
-// bytes depend on nothing but the configuration, the layers, and repoTags.
+// a spool file in Options.TmpDir, since a tar says sizes in advance; there is one at a time,
+// of Options.MaxLayer bytes at most. The bytes depend on nothing but the configuration, the
+// layers, and repoTags.
 //
 // After success every layer has been verified, against its digest and its diff-id, and an
 // archive from a pipe has been read to its end. After an error what was written has no end
 // mark; its reader reports that.
-func WriteDocker(ctx context.Context, w io.Writer, img *Image, repoTags []string, tmpDir string) error {
-	d := dockerWriter{tar: tar.NewWriter(w), tmpDir: tmpDir, window: unzstd.NewWindow()}
+func WriteDocker(ctx context.Context, w io.Writer, img *Image, repoTags []string, opts Options) error {
+	d := dockerWriter{tar: tar.NewWriter(w), opts: opts, window: opts.window()}
 	entry := manifest.DockerImage{Config: img.ConfigDigest.Encoded() + ".json", RepoTags: repoTags, Layers: []string{}}
 	for _, l := range img.Layers {
 		entry.Layers = append(entry.Layers, dockerName(&l))
@@ -76,7 +75,7 @@ func dockerName(l *Layer) string { return l.DiffID.Encoded() + ".tar" }
 
 type dockerWriter struct {
 	tar    *tar.Writer
-	tmpDir string
+	opts   Options
 	window *unzstd.Window
 }
 
@@ -110,22 +109,13 @@ func (d *dockerWriter) layer(ctx context.Context, l *Layer) error {
 	if compression.IsPlain(head) {
 		return d.file(dockerName(l), l.Size, Verify(io.NopCloser(in), want))
 	}
-	spool, err := blockio.NewSpool(d.tmpDir)
+	spool, err := blockio.NewSpool(d.opts.TmpDir)
 	if err != nil {
 		return err
 	}
 	defer spool.Close()
-	plain, err := decompress.New(ctx, in, d.window)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	defer plain.Close()
 	sum := l.DiffID.Algorithm().Hash()
-	c := &counter{r: stoppable{ctx, plain}}
-	if _, err := io.CopyBuffer(io.MultiWriter(sum, spool), c, make([]byte, copySize)); err != nil {
-		if c.err != nil && ctx.Err() == nil && !errors.As(err, new(*LayerError)) { // of the decoder, not of the blob
-			return fmt.Errorf("%w: unpacked byte %d: %w", ErrCorrupt, c.n, c.err)
-		}
+	if _, err := unpackTo(ctx, io.MultiWriter(sum, spool), in, d.window, d.opts.layerLimit()); err != nil {
 		return err
 	}
 	if got := digest.NewDigest(l.DiffID.Algorithm(), sum); got != l.DiffID {

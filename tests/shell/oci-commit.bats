@@ -85,6 +85,14 @@ config() { oci-fetch --config "oci-archive:$1"; }
 		[ "$(merged --input layer umoci.tar | sed 's/ time=[^ ]*//' | sort | sha256sum)" = "$(merged a.tar | tar_like | sha256sum)" ] || fail "$layout: another tree"
 	done
 }
+
+@test "a layer that unpacks to too much for docker" {
+	run --separate-stderr oci-commit --base oci:base:demo --layer l.tar.gz --format docker --max-layer 1K -o d.tar
+	assert_error oci-commit 1 'unpacks to more than 1024 bytes'
+	[[ $stderr == *'hint: --max-layer raises the limit'* ]] || show "no hint"
+	assert_no_debris base l.tar l.tar.gz
+}
+
 # tar_like: a tree as umoci unpacks it, without times.
 tar_like() { sed 's/ time=[^ ]*//' | sort; }
 
