@@ -298,7 +298,7 @@ func FuzzFind(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, ref string) {
 		parsed, err := name.ParseReference(ref)
 		if err != nil {
-			t.Skip()
+			t.Skip("not the name of an image")
 		}
 		file := filepath.Join(t.TempDir(), "f")
 		must(t, os.WriteFile(file, []byte(text), 0o600))
