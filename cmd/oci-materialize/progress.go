@@ -55,8 +55,7 @@ func (b *bars) bar(e materialize.Event) *cli.Bar {
 	}
 	name, attrs := string(e.Stage), []string{"stage", string(e.Stage)}
 	if e.Layer >= 0 {
-		hex := e.Digest.Encoded()
-		name = fmt.Sprintf("%s %d %s", e.Stage, e.Layer, hex[:min(len(hex), 12)])
+		name = fmt.Sprintf("%s %d %s", e.Stage, e.Layer, registryflags.Short(e.Digest))
 		attrs = append(attrs, "layer", strconv.Itoa(e.Layer), "digest", e.Digest.String())
 	}
 	bar := b.display.Queue(name, e.Total, attrs...)

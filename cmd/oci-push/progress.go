@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/oci/push"
 )
 
@@ -66,8 +67,7 @@ func title(e push.Event) string {
 	case e.Blob.Digest == "":
 		return "manifest"
 	case e.Layer >= 0:
-		hex := e.Blob.Digest.Encoded()
-		name = fmt.Sprintf("layer %d %s", e.Layer, hex[:min(len(hex), 12)])
+		name = fmt.Sprintf("layer %d %s", e.Layer, registryflags.Short(e.Blob.Digest))
 	}
 	if e.Platform != "" {
 		name = e.Platform + " " + name

@@ -40,7 +40,7 @@ func (l *layerBars) bar(e pull.Event) *cli.Bar {
 	if b == nil {
 		name, attrs := "manifest", []string(nil)
 		if e.Layer >= 0 {
-			name = fmt.Sprintf("layer %d %s", e.Layer, short(e.Digest))
+			name = fmt.Sprintf("layer %d %s", e.Layer, Short(e.Digest))
 			attrs = []string{"layer", strconv.Itoa(e.Layer), "digest", e.Digest.String()}
 		} else if e.Digest != "" {
 			name = "configuration"
@@ -51,8 +51,8 @@ func (l *layerBars) bar(e pull.Event) *cli.Bar {
 	return b
 }
 
-// short returns the beginning of a digest, which is enough to recognise it.
-func short(d digest.Digest) string {
+// Short returns the beginning of a digest, which is enough to recognise it.
+func Short(d digest.Digest) string {
 	hex := d.Encoded()
 	return hex[:min(len(hex), 12)]
 }
