@@ -218,7 +218,7 @@ func (b *dockerBlobs) unpack(ctx context.Context, r *bufio.Reader) (place, error
 	if p.spool, err = blockio.NewSpool(b.tmpDir); err != nil {
 		return place{}, err
 	}
-	in := &counter{r: stoppable{ctx, io.LimitReader(plain, b.limit+1)}}
+	in := &counter{r: blockio.Stoppable(ctx, io.LimitReader(plain, b.limit+1))}
 	p.size, err = io.CopyBuffer(struct{ io.Writer }{p.spool}, in, make([]byte, copySize))
 	switch {
 	case ctx.Err() != nil:

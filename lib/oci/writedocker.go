@@ -121,7 +121,7 @@ func (d *dockerWriter) layer(ctx context.Context, l *Layer) error {
 	}
 	defer plain.Close()
 	sum := l.DiffID.Algorithm().Hash()
-	c := &counter{r: stoppable{ctx, plain}}
+	c := &counter{r: blockio.Stoppable(ctx, plain)}
 	if _, err := io.CopyBuffer(io.MultiWriter(sum, spool), c, make([]byte, copySize)); err != nil {
 		if c.err != nil && ctx.Err() == nil && !errors.As(err, new(*LayerError)) { // of the decoder, not of the blob
 			return fmt.Errorf("%w: unpacked byte %d: %w", ErrCorrupt, c.n, c.err)
