@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	"cli":               {"atomicfile", "blockio", "compression", "tree"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
-	"cli/ext4flags":     {"ext4", "ext4/grow", "ext4/volume"},
+	"cli/ext4flags":     {"exclusive", "ext4", "ext4/grow", "ext4/volume"},
 	"cli/lowerflags":    {"cli", "lower"},
 	"cli/cachedir":      {"cli", "cas"},
 	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},

@@ -12,7 +12,6 @@ import (
 	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/cli/lowerflags"
 	erofsread "ocipipe/lib/erofs/read"
-	"ocipipe/lib/exclusive"
 	"ocipipe/lib/lower"
 	"ocipipe/lib/patch"
 	"ocipipe/lib/tree"
@@ -112,8 +111,6 @@ func (t *tool) Advise(err error) string {
 		return "--replace replaces what exists"
 	case errors.Is(err, erofsread.ErrNoDevice):
 		return "name the layers, bottom to top: --device FILE for each, after its --lower"
-	case errors.Is(err, exclusive.ErrInUse):
-		return "unmount it and stop what uses it, or take a copy"
 	}
 	return ext4flags.Advise(err)
 }

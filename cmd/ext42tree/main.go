@@ -11,7 +11,6 @@ import (
 	"ocipipe/lib/cli/ext4flags"
 	"ocipipe/lib/cli/lowerflags"
 	erofsread "ocipipe/lib/erofs/read"
-	"ocipipe/lib/exclusive"
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/overlay"
 	"ocipipe/lib/tree"
@@ -123,8 +122,6 @@ func (t *tool) Advise(err error) string {
 		return "without --upper the whole file system is written"
 	case errors.Is(err, erofsread.ErrNoDevice):
 		return "name the layers, bottom to top: --device FILE for each, after its --lower"
-	case errors.Is(err, exclusive.ErrInUse):
-		return "unmount it and stop what uses it, or take a copy"
 	}
 	return ext4flags.Advise(err)
 }

@@ -206,3 +206,19 @@ func (s stoppable) Write(p []byte) (int, error) {
 	}
 	return s.Writer.Write(p)
 }
+
+// Stoppable returns a reader of r that fails with the cause of ctx once ctx is done, even if
+// it never has to wait.
+func Stoppable(ctx context.Context, r io.Reader) io.Reader { return stoppableReader{ctx, r} }
+
+type stoppableReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stoppableReader) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.r.Read(p)
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -164,4 +165,18 @@ func (f *full) Write(p []byte) (int, error) {
 		return 0, errFull
 	}
 	return len(p), nil
+}
+
+func TestStoppable(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := Stoppable(ctx, strings.NewReader("text"))
+	b := make([]byte, 2)
+	if n, err := r.Read(b); n != 2 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	cause := errors.New("cause")
+	cancel(cause)
+	if n, err := r.Read(b); n != 0 || !errors.Is(err, cause) {
+		t.Errorf("afterwards %d bytes, %v", n, err)
+	}
 }

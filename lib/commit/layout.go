@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
@@ -66,7 +67,7 @@ func putLayer(ctx context.Context, s *cas.Store, l *oci.Layer) error {
 func fill(ctx context.Context, p *cas.Part, r io.Reader) error {
 	missing, buf, at := p.Missing(), make([]byte, copySize), int64(0)
 	for {
-		n, err := io.ReadFull(stoppable{ctx, r}, buf)
+		n, err := io.ReadFull(blockio.Stoppable(ctx, r), buf)
 		for _, m := range missing {
 			from, end := max(m.Off, at), min(m.End, at+int64(n))
 			if from >= end {

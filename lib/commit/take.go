@@ -70,7 +70,7 @@ const copySize = 256 << 10
 // layer, and r. After an error in the tar Take has closed r, if that is an [io.Closer], to end a
 // Read that waits.
 func Take(ctx context.Context, r io.Reader, opts TakeOptions) (*Layer, error) {
-	in := bufio.NewReaderSize(stoppable{ctx, r}, copySize)
+	in := bufio.NewReaderSize(blockio.Stoppable(ctx, r), copySize)
 	head, err := in.Peek(compression.HeadSize)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -186,16 +186,3 @@ func (b *blob) Write(p []byte) (int, error) {
 }
 
 func (b *blob) digest() digest.Digest { return digest.NewDigest(digest.SHA256, b.hash) }
-
-// stoppable is a reader that fails once ctx is done.
-type stoppable struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s stoppable) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
-}

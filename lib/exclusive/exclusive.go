@@ -46,7 +46,7 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 		return nil, false, fmt.Errorf("%s: neither a regular file nor a block device", name)
 	}
 	if f, err = os.OpenFile(name, flags, 0); errors.Is(err, unix.EBUSY) {
-		err = fmt.Errorf("%s: %w: mounted, or part of another device", name, ErrInUse)
+		err = fmt.Errorf("%s: %w", name, errMounted)
 	}
 	if err != nil {
 		return nil, false, err
@@ -61,26 +61,39 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 	return f, device, nil
 }
 
-// Lock is Open with Read for a file that is open already. The lock ends when f is closed.
+var errMounted = fmt.Errorf("%w: mounted, or part of another device", ErrInUse)
+
+// Lock is Open with Read for a file that is open already. The lock ends when f is closed. It
+// does not keep a device from being mounted later. Its errors do not name f.
 func Lock(f *os.File) error {
 	fi, err := f.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case fi.Mode().Type() == fs.ModeDevice:
+		err = checkMounted(f)
+	case !fi.Mode().IsRegular():
+		return errors.New("neither a regular file nor a block device")
 	}
-	if fi.Mode().Type() == fs.ModeDevice {
-		again, _, err := Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), Read)
-		switch {
-		case errors.Is(err, ErrInUse):
-			return ErrInUse
-		case err != nil:
-			return err
-		}
-		again.Close()
+	if err == nil {
+		err = lock(f, Read)
 	}
-	if err = lock(f, Read); err == nil {
+	if err == nil {
 		err = checkLoop(f)
 	}
 	return err
+}
+
+// checkMounted returns an error if the device f is mounted.
+func checkMounted(f *os.File) error {
+	again, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|os.O_EXCL, 0)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return errMounted
+	case err != nil:
+		return fmt.Errorf("open again: %w", errors.Unwrap(err))
+	}
+	return again.Close()
 }
 
 // lock locks all of f in both ways: with flock and with an OFD lock of fcntl.

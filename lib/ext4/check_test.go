@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // writeTo writes a file system of entries.
@@ -47,7 +48,7 @@ func TestReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := ext4test.Facts(t, tr.Source(tree.Flat))
+	want := treetest.Facts(t, tr.Source(tree.Flat))
 	for _, opts := range []Options{smallRoot(), {Shrink: true}, {Upper: true, Size: 128 << 20}} {
 		m := written(t, opts)
 		img, err := read.Open(m, m.Size)
@@ -60,7 +61,7 @@ func TestReadBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		reftest.Compare(t, want, ext4test.Facts(t, src))
+		reftest.Compare(t, want, treetest.Facts(t, src))
 	}
 }
 
@@ -92,7 +93,7 @@ func TestLostFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if have := ext4test.Facts(t, img.Source()); len(have) != c.want {
+		if have := treetest.Facts(t, img.Source()); len(have) != c.want {
 			t.Errorf("%v: %v", c.entries, have)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // lowerImage is an EROFS image with these files, each with its name as content, and
@@ -312,7 +313,7 @@ func TestInteropReadUpper(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := reftest.Walk(t, filepath.Join(reftest.Mount(t, "ext4", image, "noload"), "upper"), reftest.Look{DirLinks: true})
-	have := ext4test.Facts(t, src)
+	have := treetest.Facts(t, src)
 	reftest.Compare(t, want, have)
 	whiteouts := 0
 	for _, f := range have {

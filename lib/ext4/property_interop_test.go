@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // noise is content of n bytes that look like none of another seed, made as it is
@@ -226,7 +227,7 @@ func treeFacts(t testing.TB, entries []tree.Entry) []reftest.Fact {
 			extents[e.Path] = wholeBlocks(e)
 		}
 	}
-	list := ext4test.Facts(t, tr.Source(tree.Flat))
+	list := treetest.Facts(t, tr.Source(tree.Flat))
 	for i := range list {
 		list[i].Extents = extents[list[i].Path]
 	}

@@ -91,22 +91,9 @@ func spoolArchive(r io.ReadCloser, tmpDir string) (*archive, error) {
 	}
 	go func() {
 		defer close(received)
-		a.end(a.receive(stoppable{ctx, r}, spool))
+		a.end(a.receive(blockio.Stoppable(ctx, r), spool))
 	}()
 	return a, nil
-}
-
-// stoppable is a reader that fails once ctx has ended, even if it never has to wait.
-type stoppable struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s stoppable) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
 }
 
 // receive scans the archive in r, and reads r to its end so that its writer can end without

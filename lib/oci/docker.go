@@ -229,7 +229,7 @@ func unpackTo(ctx context.Context, w io.Writer, r io.Reader, window *unzstd.Wind
 	default:
 		return 0, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	in := &counter{r: stoppable{ctx, io.LimitReader(plain, limit+1)}}
+	in := &counter{r: blockio.Stoppable(ctx, io.LimitReader(plain, limit+1))}
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, in, make([]byte, copySize))
 	switch {
 	case ctx.Err() != nil:

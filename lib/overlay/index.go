@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"io"
@@ -133,19 +134,15 @@ func (b *builder) readIndex(src tree.Source) (list []indexed, err error) {
 // of the upper directory that have several.
 func (b *builder) join(index []indexed, paths map[uint64]string) error {
 	for _, x := range index {
-		path, named := paths[x.number]
+		path := paths[x.number]
 		from, unknown := b.find(x)
 		switch {
-		case from == nil && unknown && x.mayHaveMore():
-			if !named {
-				path = "a file that was removed"
-			}
-			b.lost.Add(path)
-		case from == nil:
-		default:
+		case from != nil:
 			if err := b.replace(x, from, path); err != nil {
 				return err
 			}
+		case unknown && x.mayHaveMore():
+			b.lost.Add(cmp.Or(path, "a file that was removed"))
 		}
 	}
 	return nil

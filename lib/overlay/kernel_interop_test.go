@@ -22,6 +22,7 @@ import (
 	"ocipipe/lib/overlay"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // machine is an upper disk above images, and what was seen in their overlay.
@@ -174,7 +175,7 @@ func applied(t testing.TB, tars ...[]byte) []reftest.Fact {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return facts(t, l.Source(tree.Flat))
+	return treetest.Facts(t, l.Source(tree.Flat))
 }
 
 // unpacked is the directory to which umoci unpacks layers.

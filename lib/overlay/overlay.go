@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/tree"
@@ -150,10 +151,5 @@ func Exclude(src tree.Source, patterns []tree.Pattern, form tree.Form) (tree.Sou
 }
 
 func excluded(path string, patterns []tree.Pattern) bool {
-	for _, p := range patterns {
-		if p.Matches(path) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(p tree.Pattern) bool { return p.Matches(path) })
 }

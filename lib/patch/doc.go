@@ -4,9 +4,9 @@
 // tree.
 //
 // It reads lists of operations from JSON and YAML ([Decode]), and knows no images:
-// the caller merges those that lie below ([tree.Tree]), as package
-// lower does, and gives the result to any sink. Contents are references: nothing of a file that is not changed is read, and a
-// file that is appended to is read when it is written.
+// the caller merges those that lie below ([tree.Tree]), as package lower does, and gives the
+// result to any sink. Contents are references: nothing of a file that is not changed is
+// read, and a file that is appended to is read when it is written.
 //
 // # Paths
 //

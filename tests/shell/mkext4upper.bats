@@ -160,6 +160,25 @@ overlaid() {
 	[ ! -e new ] || fail "something was written"
 }
 
+@test "--root-from of a disk in use" {
+	mkext4upper --size 64M -o lower
+	mount_image ext4 lower below rw
+	cp lower crashed
+	for image in lower "$(findmnt -no SOURCE below)"; do
+		run --separate-stderr mkext4upper --size 64M --root-from "$image" -o out
+		assert_error mkext4upper 1 "$image: is in use: "
+		[[ $stderr == "mkext4upper: $image: is in use: "*$'\nmkext4upper: hint: unmount it and stop what uses it, or take a copy' ]] || show "not one line and a hint"
+		[ "$(wc -l <<<"$stderr")" = 2 ] || show "not two lines"
+	done
+	unmount_all
+	rmdir below
+	for image in lower crashed; do
+		run --separate-stderr mkext4upper --size 64M --root-from "$image" -o out
+		assert_ok
+	done
+	assert_no_debris lower crashed out
+}
+
 @test "--journal, --inodes, --bytes-per-inode, --reserve-growth, --features, --label, --uuid" {
 	uuid=01234567-89ab-cdef-0123-456789abcdef
 	run --separate-stderr mkext4upper --size 1G --journal 8M --inodes 100000 --reserve-growth 100G --label upper --uuid $uuid --features ^metadata_csum,^huge_file -o out

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"strings"
 
+	"ocipipe/lib/exclusive"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/grow"
 	"ocipipe/lib/ext4/volume"
 )
 
-// Advise returns a hint for an error of lib/ext4 or of a package below it, or "".
+// Advise returns a hint for an error of lib/ext4, of a package below it, or of lib/exclusive,
+// or "".
 func Advise(err error) string {
 	var room *ext4.RoomError
 	var size *grow.SizeError
@@ -22,6 +24,8 @@ func Advise(err error) string {
 		return adviseRoom(room)
 	case errors.As(err, &size) && size.Movable:
 		return "resize2fs grows it further, by moving blocks"
+	case errors.Is(err, exclusive.ErrInUse):
+		return "unmount it and stop what uses it, or take a copy"
 	case errors.As(err, &dirty):
 		return "mount and unmount it once, or let e2fsck -fp put it in order"
 	}

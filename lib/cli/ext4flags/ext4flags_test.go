@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"ocipipe/lib/exclusive"
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/ext4/grow"
 	"ocipipe/lib/ext4/volume"
@@ -25,6 +26,7 @@ func TestAdvise(t *testing.T) {
 		{fmt.Errorf("disk: %w", &grow.SizeError{Movable: true}), "resize2fs grows it further, by moving blocks"},
 		{&grow.SizeError{}, ""},
 		{fmt.Errorf("disk: %w", &volume.DirtyError{Problem: "it was not unmounted"}), "mount and unmount it once, or let e2fsck -fp put it in order"},
+		{fmt.Errorf("disk: %w: attached to /dev/loop7", exclusive.ErrInUse), "unmount it and stop what uses it, or take a copy"},
 		{errors.New("something else"), ""},
 	} {
 		if have := Advise(c.err); have != c.want {

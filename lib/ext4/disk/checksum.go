@@ -129,8 +129,9 @@ func (s InodeSeed) DirLeaf(b []byte) uint32 {
 }
 
 // Htree is the checksum of the block b, a root or node of an htree with count entries in the
-// table at byte table. It is stored in the last four bytes. It covers the block up to the last entry in
-// use, the reserved word of the tail, and zeros in place of itself (ext4_dx_csum).
+// table at byte table. It is stored in the last four bytes. It covers the block up to the
+// last entry in use, the reserved word of the tail, and zeros in place of itself
+// (ext4_dx_csum).
 func (s InodeSeed) Htree(b []byte, table, count int) uint32 {
 	sum := RawSum(uint32(s), b[:table+count*HtreeEntrySize])
 	sum = RawSum(sum, b[len(b)-htreeTailSize:len(b)-htreeTailSize/2])

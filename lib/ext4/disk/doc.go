@@ -11,8 +11,8 @@
 // which reads it from there. Decode checks nothing.
 //
 // What encodes makes blocks of [BlockSize] bytes. What decodes takes a block, whose length is
-// that of all blocks of its file system. Numbers are little endian, and blocks are numbered from 0.
-// Offsets in errors are bytes in the file system.
+// that of all blocks of its file system. Numbers are little endian, and blocks are numbered
+// from 0. Offsets in errors are bytes in the file system.
 //
 //	superblock.go  the superblock; geometry.go says what follows from it
 //	feature.go     features that it names

@@ -22,6 +22,7 @@ import (
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // loaded is the image in a file.
@@ -292,7 +293,7 @@ func TestInteropHostileJournal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ext4test.Facts(t, img.Source())
+		return treetest.Facts(t, img.Source())
 	}
 	want := facts()
 	super(func(s *journal.Super) { s.Type = journal.KindSuperV1 })(m)

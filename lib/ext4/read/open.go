@@ -16,7 +16,8 @@ type Image struct{ vol *volume.Volume }
 
 // Open opens the file system in the first size bytes of r. It checks the superblock, and
 // that the root is a directory. It ignores bytes after the blocks that the superblock
-// counts. It refuses a journal that has to be replayed: see OpenRecovered. Reading checks all checksums where the file system has metadata_csum.
+// counts. It refuses a journal that has to be replayed: see OpenRecovered. Reading checks all
+// checksums where the file system has metadata_csum.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	vol, err := volume.Open(r, size, checkFeatures)
 	if err != nil {

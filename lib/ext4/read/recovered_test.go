@@ -19,6 +19,7 @@ import (
 	"ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/reftest"
+	"ocipipe/lib/tree/treetest"
 )
 
 // busy does random work in dir. It leaves files open that have no name any more, and returns
@@ -114,14 +115,10 @@ func copyOf(t testing.TB, image string) string {
 	return ""
 }
 
-// recovered opens the image in a file. It must not change it.
+// recovered opens the image in a file.
 func recovered(t testing.TB, name string) (*read.Image, error) {
 	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
+	f := openFile(t, name)
 	fi, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +134,7 @@ func compareRecovered(t testing.TB, name string, ignore ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := ext4test.Facts(t, img.Source())
+	have := treetest.Facts(t, img.Source())
 	var want []reftest.Fact
 	ext4test.WriteMounted(t, copyOf(t, name), func(dir string) { want = reftest.Walk(t, dir, reftest.Look{DirLinks: true}) })
 	want = slices.DeleteFunc(want, func(f reftest.Fact) bool { return f.Path == disk.LostFoundDir })

@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
+	"ocipipe/lib/tree/treetest"
 )
 
 // What the kernel wrote is read as the kernel reads it.
@@ -57,7 +58,7 @@ func TestInteropReadKernel(t *testing.T) {
 			want = slices.DeleteFunc(want, func(f reftest.Fact) bool { return f.Path == disk.LostFoundDir })
 			want[0].Nlink--
 			img := probetest.Open(t, name)
-			reftest.Compare(t, want, ext4test.Facts(t, img.Source()))
+			reftest.Compare(t, want, treetest.Facts(t, img.Source()))
 			if img.Volume().Super.RoCompat&disk.RoCompatGdtCsum == 0 {
 				probetest.Fsck(t, name)
 			}
@@ -69,13 +70,13 @@ func TestInteropReadKernel(t *testing.T) {
 func TestInteropReadUnused(t *testing.T) {
 	name := ext4test.Mke2fs(t, 96<<20)
 	ext4test.WriteMounted(t, name, func(dir string) { ext4test.Populate(t, dir) })
-	want := ext4test.Facts(t, probetest.Open(t, name).Source())
+	want := treetest.Facts(t, probetest.Open(t, name).Source())
 	reftest.Run(t, "tune2fs", "-O", "project,quota", "-Q", "usrquota,grpquota,prjquota", name)
 	reftest.Run(t, "debugfs", "-w", "-R", "feature casefold encrypt verity fast_commit stable_inodes", name)
 	if s := probetest.SuperOfFile(t, name); s.Incompat&(disk.IncompatCasefold|disk.IncompatEncrypt) != disk.IncompatCasefold|disk.IncompatEncrypt {
 		t.Fatalf("features are %s", s.Incompat)
 	}
-	reftest.Compare(t, want, ext4test.Facts(t, probetest.Open(t, name).Source()))
+	reftest.Compare(t, want, treetest.Facts(t, probetest.Open(t, name).Source()))
 }
 
 // An index of three levels is passed over like others.
@@ -131,7 +132,7 @@ func TestInteropRead64K(t *testing.T) {
 	}
 	for _, features := range []string{"metadata_csum", "^metadata_csum", "^extents,^metadata_csum,^64bit"} {
 		img := probetest.Open(t, ext4test.Mke2fs(t, 128<<20, "-b", "65536", "-N", "8192", "-O", features, "-d", dir))
-		facts := ext4test.Facts(t, img.Source())
+		facts := treetest.Facts(t, img.Source())
 		if len(facts) != 1000+5 {
 			t.Errorf("%s: %d entries", features, len(facts))
 		}

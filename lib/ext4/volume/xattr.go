@@ -84,7 +84,11 @@ func (x *XattrReader) readBlock(b *XattrBlock, at uint64, r *disk.XattrReader) (
 		return nil, fmt.Errorf("byte %d: %w", x.Vol.Offset(at), err)
 	}
 	if b.Refs = head.Refs; head.Refs > 1 && x.kept < maxKeptXattrs {
-		x.kept += len(block)
+		values := 0 // bytes; in inodes there is room for more than the block has
+		for _, v := range list {
+			values += len(v.Value)
+		}
+		x.kept += max(len(block), values)
 		b.list, b.kept = list, true
 	}
 	return list, nil

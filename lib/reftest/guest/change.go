@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -88,7 +89,7 @@ func change(root string) error {
 // create makes the directory dir with a file of each type.
 func create(dir string) error {
 	at := func(name string) string { return filepath.Join(dir, name) }
-	return first(
+	return cmp.Or(
 		os.Mkdir(dir, 0o750),
 		os.WriteFile(at("file"), []byte("new\n"), 0o644),
 		os.WriteFile(at("empty"), nil, 0o4755),
@@ -113,7 +114,7 @@ func changeFiles(files []string, link string) error {
 	if err != nil {
 		return err
 	}
-	return first(
+	return cmp.Or(
 		os.Chmod(files[0], 0o600), // content stays below
 		os.Truncate(files[1], info.Size()/2),
 		unix.Lsetxattr(files[1], "user.way", nil, 0),
@@ -126,9 +127,9 @@ func changeFiles(files []string, link string) error {
 // replace makes the directory again anew, where the link was a file, and changes one name of
 // several that a file has, which parts it from the others.
 func replace(f found, again string) error {
-	err := first(os.RemoveAll(again), os.Mkdir(again, 0o711), os.WriteFile(filepath.Join(again, "inside"), []byte("x"), 0o644))
+	err := cmp.Or(os.RemoveAll(again), os.Mkdir(again, 0o711), os.WriteFile(filepath.Join(again, "inside"), []byte("x"), 0o644))
 	if err == nil && f.link != "" {
-		err = first(os.Remove(f.link), os.WriteFile(f.link, []byte("no link\n"), 0o644))
+		err = cmp.Or(os.Remove(f.link), os.WriteFile(f.link, []byte("no link\n"), 0o644))
 	}
 	if err == nil && f.linked != "" {
 		err = os.Chmod(f.linked, 0o500)
@@ -146,7 +147,7 @@ func rename(dir, to string) error {
 	for _, e := range slices.Backward(entries) {
 		if e.IsDir() {
 			inner := filepath.Join(dir, "inner")
-			err = first(os.Rename(filepath.Join(dir, e.Name()), inner), os.Mkdir(filepath.Join(dir, e.Name()), 0o755),
+			err = cmp.Or(os.Rename(filepath.Join(dir, e.Name()), inner), os.Mkdir(filepath.Join(dir, e.Name()), 0o755),
 				os.WriteFile(filepath.Join(inner, "added"), []byte("added\n"), 0o644))
 			break
 		}
@@ -154,15 +155,5 @@ func rename(dir, to string) error {
 	if err != nil {
 		return err
 	}
-	return first(os.Rename(dir, to), os.Chmod(to, 0o751), os.WriteFile(filepath.Join(to, "added too"), nil, 0o644))
-}
-
-// first returns the first error. All of errs have been tried.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(os.Rename(dir, to), os.Chmod(to, 0o751), os.WriteFile(filepath.Join(to, "added too"), nil, 0o644))
 }

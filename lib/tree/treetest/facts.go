@@ -1,4 +1,4 @@
-package ext4test
+package treetest
 
 import (
 	"crypto/sha256"
@@ -10,9 +10,11 @@ import (
 	"ocipipe/lib/tree"
 )
 
-// Facts are what src yields, in the form of reftest.Walk.
+// Facts are what src yields, in the form of [reftest.Walk]. A hard link comes after the entry
+// that it is a link to.
 func Facts(t testing.TB, src tree.Source) (list []reftest.Fact) {
 	t.Helper()
+	sums := make(map[string]string) // of files, by path
 	for {
 		e, err := src.Next()
 		if err == io.EOF {
@@ -21,12 +23,18 @@ func Facts(t testing.TB, src tree.Source) (list []reftest.Fact) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, Fact(t, e, list))
+		f := fact(t, e)
+		if e.Hardlink != "" {
+			f.Sum = sums[e.Hardlink]
+		} else if e.Type == tree.File {
+			sums[e.Path] = f.Sum
+		}
+		list = append(list, f)
 	}
 }
 
-// Fact is what e says; before are the entries that came before it.
-func Fact(t testing.TB, e *tree.Entry, before []reftest.Fact) reftest.Fact {
+// fact is what e says, without the sum of what a hard link is a link to.
+func fact(t testing.TB, e *tree.Entry) reftest.Fact {
 	t.Helper()
 	f := reftest.Fact{
 		Path: e.Path, Type: e.Type.String(), Mode: reftest.Octal(e.Mode), UID: e.UID, GID: e.GID, Nlink: uint64(e.Nlink),
@@ -43,11 +51,6 @@ func Fact(t testing.TB, e *tree.Entry, before []reftest.Fact) reftest.Fact {
 	}
 	if e.Hardlink != "" {
 		f.SameAs = e.Hardlink
-		for _, b := range before {
-			if b.Path == e.Hardlink {
-				f.Sum = b.Sum
-			}
-		}
 	} else if e.Type == tree.File {
 		h := sha256.New()
 		if err := tree.WriteExpanded(h, e); err != nil {
