@@ -9,7 +9,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"strings"
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/cli"
@@ -117,7 +116,7 @@ func (t *tool) check() error {
 	switch {
 	case t.Upper != nil && t.Upper.Path == t.TextOutput.Path:
 		return cli.Usage("--upper and --output name the same file")
-	case t.Compression.Hints == "-" && (t.PasswordStdin || isStdin(t.Ref)):
+	case t.Compression.Hints == "-" && (t.PasswordStdin || oci.IsStdin(t.Ref)):
 		return cli.Usage("standard input is the image or a password, not --compress-hints")
 	case t.As != "" && !oci.IsLocal(t.Ref):
 		return cli.Usage("--as is for an image in a file")
@@ -132,12 +131,6 @@ func (t *tool) check() error {
 		return cli.Usage("--print=%s: it is not made", t.Print)
 	}
 	return nil
-}
-
-// isStdin reports whether ref is an image on standard input.
-func isStdin(ref string) bool {
-	_, path, _ := strings.Cut(ref, ":")
-	return oci.IsLocal(ref) && (path == "-" || strings.HasPrefix(path, "-:") || strings.HasPrefix(path, "-@"))
 }
 
 // options returns the options from the flags. For an image in a file it leaves out those

@@ -20,8 +20,6 @@ func sum256(b []byte) []byte {
 	return s[:]
 }
 
-func hexText(b []byte) string { return hex.EncodeToString(b) }
-
 func TestGoldenOfMkfs(t *testing.T) {
 	b := erofstest.MkfsImage(t)
 	if sum := disk.Checksum(b[disk.SuperOffset:]); sum != 0x333949b2 {

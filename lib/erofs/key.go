@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"strconv"
 
 	"ocipipe/lib/erofs/z"
@@ -70,7 +69,7 @@ func hintsSum(hints []Hint) string {
 	h := sha256.New()
 	for _, hint := range hints {
 		algorithm, level := hint.Method.Name()
-		io.WriteString(h, fmt.Sprintf("%q %s,%d\n", hint.Pattern, algorithm, level))
+		fmt.Fprintf(h, "%q %s,%d\n", hint.Pattern, algorithm, level)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
 }

@@ -16,10 +16,9 @@
 // diff-id, so that images share it whatever their compression; metadata and descriptor under
 // the digest of the manifest; a flat image under a digest over its layers and options. What is
 // compressed has a name of its own, with the version of the encoder, and lies beside what is
-// not. A part
-// that the cache has is not made again. Layers are fetched, verified, unpacked and converted
-// at the same time, several of them, each while it still arrives. A flat image is made from
-// the images of layers.
+// not. A part that the cache has is not made again. Layers are fetched, verified, unpacked and
+// converted at the same time, several of them, each while it still arrives. A flat image is
+// made from the images of layers.
 //
 // An artifact appears in the cache when it is complete and durable. Its maker holds a lock;
 // others that want the same artifact wait, and find it. A process that dies leaves no lock,

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Encoding say how a Cutter compresses.
+// Encoding says how a Cutter compresses.
 type Encoding struct {
 	Algorithm Algorithm
 	Level     int   // see CheckLevel
