@@ -126,10 +126,9 @@ func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
 		size, err := f.Seek(0, io.SeekEnd)
 		return f, size, err
 	}
-	spool, err := blockio.NewSpool(dir) // it vanishes with the process
+	spool, err := blockio.SpoolAll(dir, in) // it vanishes with the process
 	if err != nil {
 		return nil, 0, err
 	}
-	size, err := io.CopyBuffer(struct{ io.Writer }{spool}, struct{ io.Reader }{in}, make([]byte, 1<<20))
-	return spool, size, err
+	return spool, spool.Size(), nil
 }

@@ -26,5 +26,5 @@ Marks of overlayfs itself are not in the output. That a file is immutable or app
 		{Text: "The same, where directories were renamed and metadata copied", Command: "ext42tree --upper upper.ext4 --lower rootfs.erofs |\n    tree2tar --oci -o layer.tar"},
 		{Text: "A root file system as an EROFS image", Command: "ext42tree rootfs.ext4 | tree2erofs -o rootfs.erofs"},
 	},
-	SeeAlso: []string{"tree2ext4", "mkext4upper", "erofs2tree", "tree2tar", "snapshot-pack"},
+	SeeAlso: []string{"tree2ext4", "mkext4upper", "erofs2tree", "tree2tar", "oci-commit", "snapshot-pack"},
 }

@@ -24,7 +24,11 @@ func disk(env *cli.Env, path, dir string) (io.ReaderAt, int64, error) {
 	}
 	f, ok := in.(*os.File)
 	if !ok {
-		return spool(in, dir)
+		spool, err := blockio.SpoolAll(dir, in) // it vanishes with the process
+		if err != nil {
+			return nil, 0, err
+		}
+		return spool, spool.Size(), nil
 	}
 	name := path
 	if path == "-" {
@@ -52,15 +56,6 @@ func (e *stdinError) Error() string {
 }
 
 func (e *stdinError) Unwrap() error { return e.err }
-
-func spool(in io.Reader, dir string) (io.ReaderAt, int64, error) {
-	spool, err := blockio.NewSpool(dir) // it vanishes with the process
-	if err != nil {
-		return nil, 0, err
-	}
-	size, err := io.CopyBuffer(struct{ io.Writer }{spool}, struct{ io.Reader }{in}, make([]byte, 1<<20))
-	return spool, size, err
-}
 
 // below merges the images below the overlay; nil if none are given.
 func (t *tool) below(env *cli.Env, lowers []lowerflags.Input) (*overlay.Below, error) {

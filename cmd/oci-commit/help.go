@@ -35,9 +35,9 @@ The manifest is in the form of the base, OCI or Docker. Docker's has no zstd: wi
 		"allow-unterminated": "Other programs may refuse the image.",
 	},
 	Examples: []cli.Example{
-		{Text: "A layer on top, from a pipe", Command: "erofs2tree rootfs.erofs | tree2tar --oci -z gzip |\n    oci-commit --base alpine --layer - --cmd '[\"/srv\"]' -o image.tar"},
+		{Text: "What was changed on the disk of a virtual machine, as an image", Command: "ext42tree --upper upper.ext4 | tree2tar --oci -z gzip |\n    oci-commit --base alpine --layer - --cmd '[\"/srv\"]' -o image.tar"},
 		{Text: "Another configuration, for docker load", Command: "oci-commit --base alpine --env A=1 --format docker --tag me/app -o image.tar"},
 		{Text: "An image of one layer, in a layout", Command: "oci-commit --base scratch --platform linux/amd64 --layer layer.tar \\\n    --compress zstd --layout images:v1"},
 	},
-	SeeAlso: []string{"oci-fetch", "tree2tar", "tar2tree", "oci-materialize", "skopeo"},
+	SeeAlso: []string{"ext42tree", "tree2tar", "oci-push", "oci-fetch", "oci-materialize", "snapshot-pack", "skopeo"},
 }).With(imageflags.About, cacheflags.About, registryflags.About)

@@ -16,7 +16,7 @@ Layers come first, then manifests by their digests, and tags last. A push that f
 
 Layers go in chunks. After a failure the registry is asked how much it has, and gets the rest. A registry that knows no chunks gets each layer in one request.
 
-Layers that another repository of the same registry has are taken over from there, if the registry allows it: those of --mount-from, and of the image that the annotation or label org.opencontainers.image.base.name names.
+Layers that another repository of the same registry has are taken over from there, if the registry allows it, once the input has proved to have them: those of --mount-from, and of the image that the annotation or label org.opencontainers.image.base.name names.
 
 Mirrors are never pushed to; a location in registries.conf counts.`,
 	Arguments: `The input is one of:
@@ -41,5 +41,5 @@ Without a tag in the name, and without --tag, the tag is latest. With NAME@DIGES
 		{Text: "An image from a file, with two tags", Command: "oci-push registry.example.com/me/app:v2 image.tar --tag latest"},
 		{Text: "From one registry to another", Command: "oci-fetch alpine | oci-push registry.example.com/me/alpine"},
 	},
-	SeeAlso: []string{"oci-fetch", "tree2tar", "skopeo"},
+	SeeAlso: []string{"oci-commit", "oci-fetch", "tree2tar", "skopeo"},
 }).With(registryflags.AboutAccess)

@@ -27,11 +27,8 @@ func (t *tool) open(env *cli.Env) (*vmdk.Disk, error) {
 		return vmdk.FromFile("standard input", f)
 	}
 	env.Expect(t.Path)
-	spool, err := blockio.NewSpool(env.SpoolDir(t.Path, t.Dir)) // it vanishes with the process
+	spool, err := blockio.SpoolAll(env.SpoolDir(t.Path, t.Dir), in) // it vanishes with the process
 	if err != nil {
-		return nil, err
-	}
-	if _, err := io.CopyBuffer(spool, struct{ io.Reader }{in}, make([]byte, 1<<20)); err != nil {
 		return nil, err
 	}
 	return vmdk.FromReaderAt("standard input", spool, spool.Size())

@@ -30,6 +30,20 @@ func NewSpool(dir string) (*Spool, error) {
 	return &Spool{f: f}, nil
 }
 
+// SpoolAll makes a spool as NewSpool does, and copies r to it, to its end.
+func SpoolAll(dir string, r io.Reader) (*Spool, error) {
+	s, err := NewSpool(dir)
+	if err != nil {
+		return nil, err
+	}
+	// The structs hide methods by which io would choose a smaller buffer.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{r}, make([]byte, partBuf)); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
 // Write appends p. One goroutine at a time may call it.
 func (s *Spool) Write(p []byte) (int, error) {
 	n, err := s.f.WriteAt(p, s.Size())

@@ -2,9 +2,13 @@ package blockio
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
+	"testing/iotest"
 )
 
 // fromFile is a writer that notes where in a file what it gets lies.
@@ -54,5 +58,29 @@ func TestPart(t *testing.T) {
 	s.Close()
 	if _, err := part.WriteTo(io.Discard); err == nil {
 		t.Error("no error after Close")
+	}
+}
+
+func TestSpoolAll(t *testing.T) {
+	want := bytes.Repeat([]byte("0123456789abcde\n"), 200_000)
+	s, err := SpoolAll(t.TempDir(), iotest.OneByteReader(bytes.NewReader(want[:1000])))
+	if err != nil || s.Size() != 1000 {
+		t.Fatalf("%d bytes, %v", s.Size(), err)
+	}
+	s.Close()
+	if s, err = SpoolAll(t.TempDir(), bytes.NewReader(want)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	have := make([]byte, len(want))
+	if n, err := s.ReadAt(have, 0); err != nil || n != len(want) || !bytes.Equal(have, want) || s.Size() != int64(n) {
+		t.Errorf("%d bytes of %d, %v", n, s.Size(), err)
+	}
+	broken := io.MultiReader(bytes.NewReader(want), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if s, err := SpoolAll(t.TempDir(), broken); err != io.ErrUnexpectedEOF || s != nil {
+		t.Errorf("a reader that fails: %v", err)
+	}
+	if _, err := SpoolAll(filepath.Join(t.TempDir(), "missing"), bytes.NewReader(want)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
 	}
 }
