@@ -100,6 +100,9 @@ func TestPseudoLinkLimits(t *testing.T) {
 
 // TestManyPseudoLinks has names that are replaced as fast as they come.
 func TestManyPseudoLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and without goroutines of its own")
+	}
 	const n = 50_000
 	headers := []raw{{name: ".wh..wh.plnk/1", data: "x"}}
 	for i := range n {
