@@ -1,0 +1,22 @@
+package erofs2tree
+
+import "ocipipe/lib/cli"
+
+// manual has the texts of --help and the man page.
+var manual = cli.Manual{
+	Name:    "erofs2tree",
+	Summary: "Write the content of an EROFS image, or of layers merged, as a tree stream.",
+	Description: `It reads images of tree2erofs and of mkfs.erofs, also compressed by LZ4, Deflate or zstd, but not by LZMA. The entries are in canonical order.
+
+Several images are layers from bottom to top, such as tree2erofs --layer makes. The output is the merged tree.`,
+	Arguments: "Standard input that is a pipe is copied to a spool file first. Several images have to be files that can be read at random.",
+	Flags: map[string]string{
+		"device": "It is for an image of metadata alone, such as tree2erofs --fsmeta makes, whose contents lie in the layers: give the flag once for each layer, in the order of the image's table of devices, which is that from bottom to top. An image that is followed by its layers in one file needs none.",
+	},
+	Examples: []cli.Example{
+		{Text: "An image as a tar archive", Command: "erofs2tree rootfs.erofs | tree2tar -o rootfs.tar"},
+		{Text: "What is in an image, to compare it with another", Command: "erofs2tree --no-data --digest rootfs.erofs > rootfs.mtree"},
+		{Text: "Metadata with the layers that it merges", Command: "erofs2tree fsmeta.erofs --device 000.erofs --device 001.erofs \\\n    --device 002.erofs > rootfs.tree"},
+	},
+	SeeAlso: []string{"tree2erofs", "erofs-patch", "ext42tree", "tree2tar"},
+}

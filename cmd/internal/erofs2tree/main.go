@@ -1,0 +1,132 @@
+// Package erofs2tree is the tool erofs2tree.
+package erofs2tree
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+
+	"ocipipe/lib/blockio"
+	"ocipipe/lib/cli"
+	"ocipipe/lib/erofs/merge"
+	erofsread "ocipipe/lib/erofs/read"
+	"ocipipe/lib/tree"
+)
+
+type tool struct {
+	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
+	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
+
+	cli.TreeForm
+
+	cli.Output
+	cli.Temp
+	cli.Limits
+}
+
+// Main runs the tool, and does not return.
+func Main() {
+	cli.Main(manual, &tool{})
+}
+
+// Run writes the stream.
+func (t *tool) Run(env *cli.Env) error {
+	opts, err := t.TreeForm.Options("erofs2tree")
+	if err != nil {
+		return err
+	}
+	if len(t.Images) > 1 && len(t.Device) > 0 {
+		return cli.Usage("--device is for a single image")
+	}
+	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
+	if err != nil {
+		return err
+	}
+	src, err := t.open(env)
+	if err != nil {
+		err = cli.About(cli.Only(t.Images), err)
+		tree.NewWriter(out, opts).Abort(err)
+		return err
+	}
+	if len(t.Images) > 1 { // the property that tar2tree writes for the same layers
+		opts.Props = []tree.Property{{Key: "layers", Value: strconv.Itoa(len(t.Images))}}
+	}
+	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// Advise names the flag for the layers of an image that needs them.
+func (t *tool) Advise(err error) string {
+	if errors.Is(err, erofsread.ErrNoDevice) {
+		return "name the layers: --device FILE for each, bottom to top"
+	}
+	return ""
+}
+
+// open opens the images. They stay open until the process ends.
+func (t *tool) open(env *cli.Env) (tree.Source, error) {
+	if len(t.Images) > 1 {
+		return t.merge(env)
+	}
+	devices, _, err := openDevices(env, t.Device)
+	if err != nil {
+		return nil, err
+	}
+	in, err := env.Open(t.Images[0])
+	if err != nil {
+		return nil, err
+	}
+	file, size, err := random(in, env.SpoolDir(t.Output.Path, t.Temp.Dir))
+	if err != nil {
+		return nil, err
+	}
+	img, err := erofsread.Open(file, size, devices...)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(img.Source(), t.Limits.Tree()), nil
+}
+
+func (t *tool) merge(env *cli.Env) (tree.Source, error) {
+	devices, of, err := openDevices(env, t.Images)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := merge.Open(devices, of)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := merge.Layers(env.Context, layers, merge.Options{Limits: t.Limits.Tree(), Warn: env.Warn})
+	if err != nil {
+		return nil, err
+	}
+	return merged.Source(tree.Flat), nil
+}
+
+func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error) {
+	var files []*os.File
+	for _, path := range paths {
+		f, err := env.OpenFile(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, f)
+	}
+	return erofsread.Devices(files)
+}
+
+// random returns in if it can be read at random, or else a copy of it in a spool file.
+func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
+	if f, ok := in.(*os.File); ok {
+		size, err := f.Seek(0, io.SeekEnd)
+		return f, size, err
+	}
+	spool, err := blockio.SpoolAll(dir, in) // it vanishes with the process
+	if err != nil {
+		return nil, 0, err
+	}
+	return spool, spool.Size(), nil
+}

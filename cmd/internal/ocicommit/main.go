@@ -1,0 +1,113 @@
+// Package ocicommit is the tool oci-commit.
+package ocicommit
+
+import (
+	"cmp"
+	"errors"
+	"io"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/cacheflags"
+	"ocipipe/lib/cli/imageflags"
+	"ocipipe/lib/cli/registryflags"
+	"ocipipe/lib/commit"
+	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
+)
+
+type tool struct {
+	Base       string   `required:"" placeholder:"IMAGE" group:"What the image is made of" help:"Base image, in a registry or a file, or scratch."`
+	Layer      []string `sep:"none" placeholder:"FILE" group:"What the image is made of" help:"Layer to add, or -; repeated, bottom to top."`
+	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"That of added layers: keep, gzip, zstd, none."`
+	SquashBase bool     `group:"What the image is made of" help:"Make one layer of all."`
+	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize or a snapshot names."`
+
+	changes
+	imageflags.Choice `group:"Platform"`
+
+	Format string `enum:"oci,docker" default:"oci" placeholder:"oci|docker" group:"Output" help:"Form of the archive."`
+	Tag    string `placeholder:"NAME" group:"Output" help:"Name of the image in the archive."`
+	Layout string `xor:"out" placeholder:"DIR[:TAG]" group:"Output" help:"Add it to an OCI layout instead."`
+	DryRun bool   `group:"Output" help:"Print manifest and config, write no image."`
+
+	cacheflags.Cache
+	registryflags.Registry
+	cli.Output
+	cli.Temp
+
+	AllowUnterminated bool `group:"Layers" help:"Accept a layer that lacks its last blocks."`
+
+	imageflags.Limits
+	Tree cli.Limits `embed:""`
+}
+
+// Main runs the tool, and does not return.
+func Main() {
+	cli.Main(manual, &tool{})
+}
+
+// Advise implements [cli.Adviser].
+func (t *tool) Advise(err error) string {
+	if end := (*layer.EndError)(nil); errors.As(err, &end) && end.Unterminated {
+		return "--allow-unterminated takes it all the same"
+	}
+	if errors.Is(err, commit.ErrNoPlatform) {
+		return "--platform=OS/ARCH gives it"
+	}
+	return cmp.Or(t.Registry.Advise(err), t.Cache.Advise(err), t.Choice.Advise(err), t.Limits.Advise(err))
+}
+
+// Run builds the image and writes it.
+func (t *tool) Run(env *cli.Env) error {
+	opts, err := t.check(env)
+	if err != nil {
+		return err
+	}
+	var out *cli.Stream // nil for a layout
+	if t.DryRun {
+		out, err = env.Stream(t.Output.Path, cli.Text)
+	} else if t.Layout == "" {
+		out, err = env.Stream(t.Output.Path, cli.Binary)
+	}
+	if err != nil {
+		return err
+	}
+	b := &build{tool: t, env: env, opts: opts}
+	defer b.close()
+	img, err := b.image()
+	if err != nil {
+		return err
+	}
+	if err := t.write(env, out, img); err != nil {
+		return err
+	}
+	if err := b.finish(); err != nil || out == nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// write writes img in the form that was asked for.
+func (t *tool) write(env *cli.Env, out io.Writer, img *oci.Image) error {
+	switch {
+	case t.DryRun:
+		return summary(out, img)
+	case t.Layout != "":
+		dir, tag := t.layout()
+		return commit.WriteLayout(env.Context, dir, tag, img, env.Warn)
+	case t.Format == "docker":
+		var tags []string
+		if t.Tag != "" {
+			name, err := oci.RepoTag(t.Tag)
+			if err != nil {
+				return err
+			}
+			tags = append(tags, name)
+		}
+		opts := oci.Options{TmpDir: t.spoolDir(env)}
+		t.Limits.Fill(&opts)
+		return oci.WriteDocker(env.Context, out, img, tags, opts)
+	}
+	img.Tag = t.Tag
+	return oci.WriteArchive(env.Context, out, img)
+}

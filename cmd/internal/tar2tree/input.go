@@ -1,0 +1,72 @@
+package tar2tree
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"ocipipe/lib/cli"
+	"ocipipe/lib/input"
+	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
+	"ocipipe/lib/tree"
+)
+
+// checkFlags returns an error for flags that do not go together.
+func (t *tool) checkFlags() error {
+	if err := t.Choice.Check(); err != nil {
+		return err
+	}
+	if t.DiffID != "" {
+		if err := t.DiffID.Validate(); err != nil {
+			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
+		}
+	}
+	if len(t.Inputs) > 1 && (t.Layer != "" || t.DiffID != "" || t.Sort) {
+		return cli.Usage("--layer, --diff-id and --sort take a single input")
+	}
+	if first := slices.Index(t.Inputs, "-"); first >= 0 && slices.Contains(t.Inputs[first+1:], "-") {
+		return cli.Usage("standard input is named twice")
+	}
+	return nil
+}
+
+// open returns a source of the inputs, and the properties that say where it comes from.
+func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
+	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	opts := input.Options{
+		Kind:         input.Kind(t.Input),
+		Open:         env.Open,
+		Warn:         env.Warn,
+		Image:        oci.Options{TmpDir: spools},
+		TrustDiffIDs: t.NoVerify,
+		Layer:        layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
+	}
+	t.Choice.Fill(&opts.Image)
+	t.ImageLimits.Fill(&opts.Image)
+	set, err := input.Open(env.Context, t.Inputs, opts)
+	if path := t.Inputs[0]; errors.Is(err, fs.ErrNotExist) && strings.Contains(path, ":") {
+		if ref := oci.Reference(path); ref != "" {
+			err = cli.Hint(err, "oci-fetch takes references: "+shellLine("oci-fetch", ref)+" | "+shellLine(t.piped()...))
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits.Tree()}
+	switch {
+	case set.Image == nil && (t.Layer != "" || t.ConfigFile != ""):
+		err = cli.Usage("--layer and --config-file need an image; the input is a layer")
+	case set.Image == nil && t.NoVerify:
+		err = cli.Usage("--no-verify is for an image; a layer is hashed only for --diff-id")
+	case set.Image != nil && t.DiffID != "":
+		err = cli.Usage("--diff-id is for a single layer; an image says its own")
+	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:
+		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
+	default:
+		return set.Merge(env.Context, t.ConfigFile, load)
+	}
+	set.Close()
+	return nil, nil, err
+}
