@@ -491,6 +491,29 @@ func TestLayoutDirectory(t *testing.T) {
 		must(t, err)
 		check(t, ti, img)
 	})
+	t.Run("what is read", func(t *testing.T) {
+		dir, want := p.Dir(t), []string{layout.Index}
+		var have []string
+		opts := Options{Platform: linux.Platform, Reads: func(path string) error {
+			have = append(have, strings.TrimPrefix(path, dir+"/"))
+			return nil
+		}}
+		img, err := OpenPath(ctx, dir, opts)
+		must(t, err)
+		_, err = ocitest.Content(img.Layers[0].Open)
+		must(t, err)
+		for _, d := range []digest.Digest{img.Digest, img.ConfigDigest, img.Layers[0].Digest} {
+			want = append(want, layout.BlobName(d))
+		}
+		if slices.Sort(have); !slices.Equal(slices.Compact(have), slices.Sorted(slices.Values(want))) {
+			t.Errorf("reads %q, want %q", have, want)
+		}
+		refused := errors.New("refused")
+		opts.Reads = func(string) error { return refused }
+		if _, err := OpenPath(ctx, dir, opts); !errors.Is(err, refused) {
+			t.Error(err)
+		}
+	})
 	t.Run("not a layout", func(t *testing.T) {
 		if _, err := OpenPath(ctx, t.TempDir(), linux); !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
