@@ -154,7 +154,8 @@ after() {
 	# Nor is one whose records are gone, or one with more behind its end.
 	grep -a -v '^\./bin/symlink ' in.list >short
 	cat in.list in.list >twice
-	for file in short twice in.tree; do
+	cat in.list <(grep -a '^\./bin ' in.list) >behind
+	for file in short twice behind in.tree; do
 		run --separate-stderr awk -f listing.awk "$file"
 		[[ $status = 1 && -z $output ]] || show "$file: accepted"
 	done
