@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"ocipipe/lib/atomicfile"
 )
@@ -233,7 +232,7 @@ func (s *Stream) put(p []byte) {
 		s.written.Add(int64(n))
 		s.err = err
 	})
-	if s.file == nil && errors.Is(s.err, syscall.EPIPE) {
+	if s.file == nil && isBrokenPipe(s.err) {
 		s.env.dieOfPipe()
 	}
 }
