@@ -40,7 +40,7 @@ func splice(pipe, f *os.File, off, n int64) (done int64) {
 				if k <= 0 && err != unix.EINTR {
 					break
 				}
-				done += max(k, 0)
+				done += int64(max(k, 0))
 			}
 			return true
 		})
