@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -52,7 +53,13 @@ func (d *directory) create(name, _ string, perm fs.FileMode) (*os.File, error) {
 
 func (d *directory) rename(old, name string) error { return cause(d.root.Rename(old, name)) }
 
-func (d *directory) remove(name string) error { return cause(d.root.Remove(name)) }
+func (d *directory) remove(name string) error {
+	err := d.root.Remove(name)
+	if err != nil && runtime.GOOS == "windows" { // where it is too old to remove files by their handle
+		err = os.Remove(filepath.Join(d.root.Name(), name))
+	}
+	return cause(err)
+}
 
 // cause returns what package os has wrapped.
 func cause(err error) error {
@@ -82,24 +89,6 @@ func (d *directory) sync() error {
 		return err
 	}
 	return nil
-}
-
-// createUnnamed creates a file that has lost its name at once.
-func createUnnamed(dir string) (*os.File, error) {
-	d, err := openDirectory(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.close()
-	f, name, err := d.createNamed("", 0o600)
-	if err != nil {
-		return nil, &fs.PathError{Op: "create", Path: dir, Err: err}
-	}
-	if err := d.remove(name); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // mayWrite returns an error if the caller may not write the file called path.

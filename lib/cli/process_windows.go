@@ -13,7 +13,8 @@ func die(sig syscall.Signal) { os.Exit(128 + int(sig)) }
 
 // isBrokenPipe reports whether err says that the reader of a pipe has gone.
 func isBrokenPipe(err error) bool {
-	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA) ||
+		errors.Is(err, windows.ERROR_PIPE_NOT_CONNECTED) || errors.Is(err, syscall.EPIPE)
 }
 
 // appends reports whether f was opened to append: nobody can tell, and a shell does not do it.
