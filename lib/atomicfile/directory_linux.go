@@ -82,11 +82,12 @@ func (d *directory) sync() error {
 	return err
 }
 
-// createUnnamed creates a file without a name, which never gets one.
-func createUnnamed(dir string) (*os.File, error) {
+// createUnnamed creates a file without a name, which never gets one. In messages it is
+// called path.
+func createUnnamed(dir, path string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
-		return os.NewFile(uintptr(fd), dir+"/(spool)"), nil
+		return os.NewFile(uintptr(fd), path), nil
 	}
 	f, err := os.CreateTemp(dir, ".ocipipe-tmp-*")
 	if err != nil {

@@ -171,9 +171,24 @@ func Unnamed(dir string) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	f, err := createUnnamed(dir)
+	f, err := createUnnamed(dir, filepath.Join(dir, unnamed))
 	if err != nil {
-		return nil, named(dir, err)
+		return nil, &unnamedError{named(dir, err)}
 	}
 	return f, nil
+}
+
+// unnamed is what files of Unnamed are called in messages, in their directory.
+const unnamed = "(spool)"
+
+// unnamedError is the error about a file that Unnamed could not make.
+type unnamedError struct{ error }
+
+func (e *unnamedError) Unwrap() error { return e.error }
+
+// IsUnnamed reports whether err is about a file of Unnamed: it could not be made, or not be
+// written. Another directory may help.
+func IsUnnamed(err error) bool {
+	var pe *fs.PathError
+	return errors.As(err, new(*unnamedError)) || errors.As(err, &pe) && filepath.Base(pe.Path) == unnamed
 }

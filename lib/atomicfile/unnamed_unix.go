@@ -5,13 +5,15 @@ package atomicfile
 import (
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // allowHoles has nothing to do: any file may have holes.
 func allowHoles(f *os.File) {}
 
-// createUnnamed creates a file that has lost its name at once.
-func createUnnamed(dir string) (*os.File, error) {
+// createUnnamed creates a file that has lost its name at once. In messages it is called path.
+func createUnnamed(dir, path string) (*os.File, error) {
 	d, err := openDirectory(dir)
 	if err != nil {
 		return nil, err
@@ -21,9 +23,13 @@ func createUnnamed(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "create", Path: dir, Err: err}
 	}
+	defer f.Close()
 	if err := d.remove(name); err != nil {
-		f.Close()
 		return nil, err
 	}
-	return f, nil
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: dir, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }

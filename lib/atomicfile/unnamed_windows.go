@@ -21,12 +21,12 @@ func allowHoles(f *os.File) {
 	})
 }
 
-// createUnnamed creates a file that the system removes once it is closed.
-func createUnnamed(dir string) (*os.File, error) {
+// createUnnamed creates a file that the system removes once it is closed. In messages it is
+// called path.
+func createUnnamed(dir, path string) (*os.File, error) {
 	var f *os.File
 	_, err := tryNames(func(name string) error {
-		path := filepath.Join(dir, name)
-		p, err := windows.UTF16PtrFromString(path)
+		p, err := windows.UTF16PtrFromString(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/tree"
 )
@@ -106,6 +107,8 @@ func sharedAdvice(err error) string {
 		return limitFlags[over.Which] + " raises the limit"
 	case errors.As(err, &unread):
 		return unread.Unpacker + " FILE unpacks it"
+	case atomicfile.IsUnnamed(err):
+		return "--tmpdir DIR, or TMPDIR=DIR, names another directory for spool files"
 	case errors.Is(err, tree.ErrForeign):
 		return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
 	}
