@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
 	"posixacl":          {},
 	"tree":              {"blockio"},
+	"tree/list":         {"tree"},
 	"platform":          {},
 	"layout":            {},
 	"cas":               {"atomicfile", "layout", "platform"},
