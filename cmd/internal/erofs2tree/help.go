@@ -1,9 +1,12 @@
 package erofs2tree
 
-import "ocipipe/lib/cli"
+import (
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lookflags"
+)
 
 // manual has the texts of --help and the man page.
-var manual = cli.Manual{
+var manual = (cli.Manual{
 	Name:    "erofs2tree",
 	Summary: "Write the content of an EROFS image, or of layers merged, as a tree stream.",
 	Description: `It reads images of tree2erofs and of mkfs.erofs, also compressed by LZ4, Deflate or zstd, but not by LZMA. The entries are in canonical order.
@@ -19,4 +22,4 @@ Several images are layers from bottom to top, such as tree2erofs --layer makes. 
 		{Text: "Metadata with the layers that it merges", Command: "erofs2tree fsmeta.erofs --device 000.erofs --device 001.erofs \\\n    --device 002.erofs > rootfs.tree"},
 	},
 	SeeAlso: []string{"tree2erofs", "erofs-patch", "ext42tree", "tree2tar"},
-}
+}).With(lookflags.About)

@@ -1,9 +1,12 @@
 package ext42tree
 
-import "ocipipe/lib/cli"
+import (
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lookflags"
+)
 
 // manual has the texts of --help and the man page.
-var manual = cli.Manual{
+var manual = (cli.Manual{
 	Name:    "ext42tree",
 	Summary: "Write the content of an ext4 image, or the changes on an upper disk, as a tree stream.",
 	Description: `It reads file systems of tree2ext4, mkext4upper and mke2fs, also after a kernel has used them. The entries are in canonical order. Nothing is mounted and nothing is written to the disk, which must not be in use.
@@ -27,4 +30,4 @@ Marks of overlayfs itself are not in the output. That a file is immutable or app
 		{Text: "A root file system as an EROFS image", Command: "ext42tree rootfs.ext4 | tree2erofs -o rootfs.erofs"},
 	},
 	SeeAlso: []string{"tree2ext4", "mkext4upper", "erofs2tree", "tree2tar", "oci-commit", "snapshot-pack"},
-}
+}).With(lookflags.About)

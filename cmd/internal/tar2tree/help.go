@@ -1,9 +1,12 @@
 package tar2tree
 
-import "ocipipe/lib/cli"
+import (
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lookflags"
+)
 
 // manual has the texts of --help and the man page.
-var manual = cli.Manual{
+var manual = (cli.Manual{
 	Name:    "tar2tree",
 	Summary: "Turn layers, or an image, into a tree stream.",
 	Description: `The input is one layer, which is a tar archive, plain or compressed with gzip or zstd; or an image: an archive as oci-fetch, docker save, skopeo or podman write it, or the directory of an OCI layout. Several inputs are layers from bottom to top, and the first of them may be an image.
@@ -32,4 +35,4 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 		{Text: "What is in a layer, without the contents", Command: "tar2tree --no-data layer.tar.gz"},
 	},
 	SeeAlso: []string{"oci-fetch", "tree2erofs", "tree2ext4", "tree2tar", "erofs2tree"},
-}
+}).With(lookflags.About)

@@ -76,6 +76,7 @@ func (s *Sizes) Count(layer int, e *tree.Entry) error {
 	l.weight = saturate(l.weight, weight)
 	if weight > 0 && weight >= l.weight/share {
 		at = at.enter(name) // it may be worth a line of its own
+		at.isFile = true
 	}
 	at.own.add(u)
 	if e.Content != nil {
@@ -131,7 +132,7 @@ func (s *Sizes) Show(ctx context.Context, merged tree.Source) error {
 // row is a line of the report.
 type row struct {
 	layer int
-	path  string
+	path  string // for people; of a directory with a slash at the end
 	usage
 }
 
@@ -150,7 +151,7 @@ func (s *Sizes) Write(w io.Writer, bytes bool) error {
 	var rows []row
 	rest := row{layer: -1}
 	for i, l := range s.layers {
-		rest.add(s.collect(&l.root, least, func(p *place, u usage) { rows = append(rows, row{i, p.path(), u}) }))
+		rest.add(s.collect(&l.root, least, func(p *place, u usage) { rows = append(rows, row{i, shownPath(p), u}) }))
 	}
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(s.weight(&b.usage), s.weight(&a.usage)), cmp.Compare(a.layer, b.layer), cmp.Compare(a.path, b.path))
@@ -159,6 +160,14 @@ func (s *Sizes) Write(w io.Writer, bytes bool) error {
 	t.layers(image, total)
 	t.places(append(rows, rest))
 	return t.w.Flush()
+}
+
+func shownPath(p *place) string {
+	path := Path(p.path())
+	if !p.isFile && p.parent != nil {
+		path += "/"
+	}
+	return path
 }
 
 // collect calls found for each place from p down that weighs at least so much without those
@@ -215,13 +224,13 @@ func (t *table) layers(image int64, total usage) {
 
 func (t *table) places(rows []row) {
 	t.layer("layer")
-	t.columns("path")
+	t.columns("path, without what has a line of its own")
 	for _, r := range rows {
 		switch {
 		case r.layer >= 0:
 			t.layer(strconv.Itoa(r.layer))
 			t.usage(&r.usage)
-			t.end(Path(r.path))
+			t.end(r.path)
 		case r.entries > 0:
 			t.layer("all")
 			t.usage(&r.usage)

@@ -42,7 +42,7 @@ func TestSizesOfLayers(t *testing.T) {
 		{Path: "a/deleted", Type: tree.Char}, {Path: "b", Type: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{tree.Opaque}}, file("b/replaced", 2000),
 		{Path: "linked", Type: tree.Char},
 	}
-	const paths = "layer size hidden names path|0 4000 4000 1 /b/replaced|1 2000 0 1 /b/replaced|0 1000 1000 1 /a/deleted|0 800 800 1 /b/hidden|0 600 0 1 /linked|all 200 0 9 all that is smaller"
+	const paths = "layer size hidden names path, without what has a line of its own|0 4000 4000 1 /b/replaced|1 2000 0 1 /b/replaced|0 1000 1000 1 /a/deleted|0 800 800 1 /b/hidden|0 600 0 1 /linked|all 200 0 9 all that is smaller"
 	for _, c := range []struct {
 		layers []SizesLayer
 		want   string
@@ -51,7 +51,7 @@ func TestSizesOfLayers(t *testing.T) {
 			"layer takes size hidden names name|0 7000 6600 5800 10 base\\012|1 3000 2000 0 4 top|all 10000 8600 5800 14 all layers||" + paths},
 		{[]SizesLayer{{Stored: half}, {}}, "layer takes size hidden names name|0 0 6600 5800 10|1 0 2000 0 4|all 0 8600 5800 14 all layers||" + paths},
 		{[]SizesLayer{{Stored: half}, {Stored: half}}, "layer takes size stored hidden names name|0 0 6600 3300 2900 10|1 0 2000 1000 0 4|all 0 8600 4300 2900 14 all layers||" +
-			"layer size stored hidden names path|0 4000 2000 2000 1 /b/replaced|1 2000 1000 0 1 /b/replaced|0 1000 500 500 1 /a/deleted|0 800 400 400 1 /b/hidden|0 600 300 0 1 /linked|all 200 100 0 9 all that is smaller"},
+			"layer size stored hidden names path, without what has a line of its own|0 4000 2000 2000 1 /b/replaced|1 2000 1000 0 1 /b/replaced|0 1000 500 500 1 /a/deleted|0 800 400 400 1 /b/hidden|0 600 300 0 1 /linked|all 200 100 0 9 all that is smaller"},
 	} {
 		if have := report(t, NewSizes(c.layers...), of(lower...), of(upper...)); have != c.want {
 			t.Errorf("%+v:\n%s, expected\n%s", c.layers, strings.ReplaceAll(have, "|", "\n"), strings.ReplaceAll(c.want, "|", "\n"))
@@ -71,7 +71,7 @@ func TestSizesOfDirectories(t *testing.T) {
 	}
 	all = append(all, file("usr/lib/a", 900), file("usr/lib/b", 899), file("usr/share/c", 600), file("var/d", 300), file("usr/empty", 0))
 	// What is in /usr/lib and /usr/share is heavy only together.
-	want := "takes size names name|18000 17999 137 image||size names path|10000 100 /app/node_modules|5000 1 /large|1499 3 /usr|900 1 /usr/lib/a|600 32 all that is smaller"
+	want := "takes size names name|18000 17999 137 image||size names path, without what has a line of its own|10000 100 /app/node_modules/|5000 1 /large|1499 3 /usr/|900 1 /usr/lib/a|600 32 all that is smaller"
 	if have := report(t, NewSizes(SizesLayer{Name: "image", Bytes: 18000}), of(all...)); have != want {
 		t.Errorf("%s, expected\n%s", strings.ReplaceAll(have, "|", "\n"), strings.ReplaceAll(want, "|", "\n"))
 	}
@@ -97,7 +97,7 @@ func TestSizesAreFew(t *testing.T) {
 }
 
 func TestSizesOfNothing(t *testing.T) {
-	if have := report(t, NewSizes(SizesLayer{Name: "n"}), of()); have != "takes size names name|0 0 0 n||size names path" {
+	if have := report(t, NewSizes(SizesLayer{Name: "n"}), of()); have != "takes size names name|0 0 0 n||size names path, without what has a line of its own" {
 		t.Error(have)
 	}
 	huge := []*tree.Entry{}

@@ -50,6 +50,7 @@ type place struct {
 	name   string
 	parent *place
 	below  map[string]*place
+	isFile bool
 	own    usage // of what is in it, without the places below
 	total  usage // with the places below; see sum
 }
