@@ -54,7 +54,11 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 	}
 	devices, images, ok := img.DeviceImages()
 	if !ok {
-		s := list.NewSizes(sizesLayer(t.Images[0], img.Size()+t.onDevices(img)))
+		whole := sizesLayer(t.Images[0], img.Size()+t.onDevices(img))
+		if len(img.DeviceTable()) > 0 && len(t.Device) == 0 {
+			whole.Stored = nil // it is not at hand
+		}
+		s := list.NewSizes(whole)
 		return s, s.Show(env.Context, tree.Limit(s.Source(0, img.Source()), t.Limits.Tree()))
 	}
 	var all []list.SizesLayer
