@@ -59,7 +59,7 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 			whole.Stored = nil // it is not at hand
 		}
 		s := list.NewSizes(whole)
-		return s, s.Show(env.Context, tree.Limit(s.Source(0, img.Source()), t.Limits.Tree()))
+		return s, s.Show(env.Context, tree.Limit(s.Counting(0, img.Source()), t.Limits.Tree()))
 	}
 	var all []list.SizesLayer
 	var layers []merge.Layer
@@ -93,7 +93,7 @@ func sizesLayer(name string, bytes int64) list.SizesLayer {
 func (t *tool) countLayers(env *cli.Env, s *list.Sizes, layers []merge.Layer) (*list.Sizes, error) {
 	sources := make([]merge.Source, len(layers))
 	for i, l := range layers {
-		sources[i] = merge.Source{Name: l.Name, Source: s.Source(i, l.Image.Source())}
+		sources[i] = merge.Source{Name: l.Name, Source: s.Counting(i, l.Image.Source())}
 	}
 	merged, err := merge.Sources(env.Context, sources, merge.Options{Limits: t.Limits.Tree(), Warn: env.Warn})
 	if err != nil {

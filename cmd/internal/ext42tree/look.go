@@ -33,7 +33,7 @@ func (t *tool) look(env *cli.Env, lowers []lowerflags.Input, exclude []tree.Patt
 				return nil, err
 			}
 			s := list.NewSizes(list.SizesLayer{Name: t.Disk, Bytes: t.length, Stored: stored})
-			return s, s.Show(env.Context, s.Source(0, src))
+			return s, s.Show(env.Context, s.Counting(0, src))
 		},
 	})
 }

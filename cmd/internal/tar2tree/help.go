@@ -15,6 +15,8 @@ Of an image, and of several layers, the output is the merged tree: what a contai
 
 The tree stream is text in the manner of mtree(5), with the contents of files in between. Other tools of this family read it. A stream that is cut short is an error for its reader, so a pipeline fails where its first stage does.
 
+With --list, --sizes or --cat it shows people what is in the input instead. --sizes says which layer takes how much, and how much of it the layers above hide.
+
 The input is taken as hostile. Limits that real images do not meet end the tool before it takes too much time, memory or space, and the message about a limit names the flag that raises it.`,
 	Flags: map[string]string{
 		"input":              "auto goes by the first name in the tar archive, directories left out, that tells an image from a layer. Inputs after the first are always layers.",
@@ -32,6 +34,7 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 	Examples: []cli.Example{
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "An image with a layer of your own on top", Command: "tar2tree image.tar init.tar > rootfs.tree"},
+		{Text: "What makes an image large", Command: "oci-fetch alpine | tar2tree --sizes"},
 		{Text: "What is in a layer, without the contents", Command: "tar2tree --no-data layer.tar.gz"},
 	},
 	SeeAlso: []string{"oci-fetch", "tree2erofs", "tree2ext4", "tree2tar", "erofs2tree"},

@@ -15,7 +15,7 @@ import (
 
 // Flags say what is shown.
 type Flags struct {
-	List  cli.Optional `placeholder:"DIR" xor:"look" group:"Look inside" help:"List files as ls -l does; --list=DIR below DIR."`
+	List  cli.Optional `placeholder:"DIR" xor:"look" group:"Look inside" help:"List files in the manner of ls; --list=DIR below DIR."`
 	Depth *int         `placeholder:"N" group:"Look inside" help:"With --list: N levels of directories, with totals."`
 	Sizes bool         `xor:"look" group:"Look inside" help:"Say what takes the space, by layer and directory."`
 	Bytes bool         `group:"Look inside" help:"With --depth or --sizes: do not round sizes."`

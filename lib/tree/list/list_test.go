@@ -181,7 +181,7 @@ func TestFailures(t *testing.T) {
 		},
 		"sizes": func(ctx context.Context, w io.Writer, src tree.Source) error {
 			s := NewSizes(SizesLayer{})
-			return errors.Join(s.Show(ctx, s.Source(0, src)), s.Write(w, false))
+			return errors.Join(s.Show(ctx, s.Counting(0, src)), s.Write(w, false))
 		},
 	}
 	for name, run := range show {

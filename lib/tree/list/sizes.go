@@ -97,8 +97,8 @@ func (c *counted) WriteTo(io.Writer) (int64, error) { return 0, errCounted }
 
 func (c *counted) ReadAt([]byte, int64) (int, error) { return 0, errCounted }
 
-// Source counts the entries of src, a layer, as they are read. Their contents are those of Count.
-func (s *Sizes) Source(layer int, src tree.Source) tree.Source {
+// Counting returns a source that counts the entries of src, a layer, as they are read. Their contents are those of Count.
+func (s *Sizes) Counting(layer int, src tree.Source) tree.Source {
 	return &countedSource{src, s, layer}
 }
 

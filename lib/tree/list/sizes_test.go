@@ -13,7 +13,7 @@ func report(t *testing.T, s *Sizes, layers ...tree.Source) string {
 	t.Helper()
 	merged := tree.NewFlat()
 	for i, src := range layers {
-		l, err := tree.ReadLayer(s.Source(i, src), nil)
+		l, err := tree.ReadLayer(s.Counting(i, src), nil)
 		if err == nil {
 			err = merged.Apply(l)
 		}
