@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -483,15 +484,11 @@ func layerTree(t testing.TB, layers [][]item, sorted bool) (string, error) {
 // is spooled.
 func TestVisit(t *testing.T) {
 	layers := parseStack("kept; dir d; d/b | d/.wh.b; a; c")
-	dir := t.TempDir()
 	counts := make([]atomic.Int64, len(layers))
-	load := layer.LoadOptions{SpoolDir: dir, Visit: func(i int, e *tree.Entry) error {
+	load := layer.LoadOptions{SpoolDir: filepath.Join(t.TempDir(), "none"), Visit: func(i int, e *tree.Entry) error {
 		counts[i].Add(1)
 		if e.Content != nil {
 			e.Content = tree.Bytes(strings.Repeat(fmt.Sprint(i), int(e.Size)))
-		}
-		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
-			t.Errorf("%v, %v", names, err)
 		}
 		return nil
 	}}

@@ -108,3 +108,16 @@ func TestSizesOfNothing(t *testing.T) {
 		t.Error(have)
 	}
 }
+
+// Only files that may get lines of their own are kept one by one.
+func TestSizesKeepFewFiles(t *testing.T) {
+	s := NewSizes(SizesLayer{})
+	for i := range 10000 {
+		if err := s.Count(0, file(fmt.Sprintf("d/%04d", i), int64(1000+i%7))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.layers[0].root.enter("d").below); n < 10 || n > 30 {
+		t.Errorf("%d files are kept", n)
+	}
+}
