@@ -93,6 +93,27 @@ func (t *Time) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// decodeString decodes a string of any bytes.
+func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
+	text, err := popString(ctx)
+	target.SetString(text)
+	return err
+}
+
+// popString returns the value of a flag, or an argument. Kong's own way to a string goes by
+// JSON, and changes names of files that are not UTF-8.
+func popString(ctx *kong.DecodeContext) (string, error) {
+	t, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return "", err
+	}
+	text, ok := t.Value.(string)
+	if !ok {
+		return "", fmt.Errorf("%v is not a string", t.Value)
+	}
+	return text, nil
+}
+
 // decodeSize decodes the kong type "size" into an integer field: bytes, or multiples of
 // 1024 with K, M, G, T (or KiB and so on).
 func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
