@@ -56,7 +56,7 @@ func (e *Env) startDepfile(parsed *kong.Context) error {
 	case !isStandard(output) && isSameName(name, output):
 		return Usage("--depfile and --output name the same file")
 	}
-	if err := makerule.CheckTarget(target); err != nil {
+	if err := makerule.CheckTarget(filepath.ToSlash(target)); err != nil {
 		return Usage("--depfile: %v", err)
 	}
 	if err := e.Writes(name); err != nil {
@@ -94,7 +94,7 @@ func (e *Env) dependsOn(name string, info fs.FileInfo) {
 	}
 	e.depfile.mu.Lock()
 	defer e.depfile.mu.Unlock()
-	e.depfile.names[name] = true
+	e.depfile.names[filepath.ToSlash(name)] = true
 }
 
 // writeDepfile completes the output of --depfile, if there is one and it was not completed
@@ -124,7 +124,7 @@ func (d *depfile) commit(noSync bool) error {
 		names = append(names, name)
 	}
 	d.mu.Unlock()
-	text, err := makerule.Rules(d.target, names)
+	text, err := makerule.Rules(filepath.ToSlash(d.target), names)
 	if err != nil {
 		return About("--depfile", err)
 	}

@@ -3,15 +3,19 @@ package layer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -318,9 +322,7 @@ func sequencesOf(alphabet []item, n int) (list [][]item) {
 
 // TestMergeExhaustive merges every two layers of up to two entries each.
 func TestMergeExhaustive(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	reftest.OneThread(t)
 	var uppers, lowers []prepared
 	for _, items := range sequences(2) {
 		uppers = append(uppers, prepare(t, items, 10))
@@ -353,9 +355,7 @@ func TestMergeExhaustive(t *testing.T) {
 // TestMergeExhaustiveLinks merges what lies below with every layer of up to four
 // entries that hard links are about.
 func TestMergeExhaustiveLinks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	reftest.OneThread(t)
 	entries := parseStack("file a; file b; sym b -> c; dir b; hard a -> b; hard b -> c; hard c -> a; .wh.b")[0]
 	var lowers []prepared
 	for _, text := range []string{"", "file b", "file c", "file a; hard b -> a", "dir b; file c", "file x; sym b -> x; sym c -> b"} {
@@ -478,4 +478,40 @@ func layerTree(t testing.TB, layers [][]item, sorted bool) (string, error) {
 		return "", err
 	}
 	return describe(t, l.Source(tree.Layer)), nil
+}
+
+// Visit sees every entry of every layer, the tree has the contents that it gives, and nothing
+// is spooled.
+func TestVisit(t *testing.T) {
+	layers := parseStack("kept; dir d; d/b | d/.wh.b; a; c")
+	counts := make([]atomic.Int64, len(layers))
+	load := layer.LoadOptions{SpoolDir: filepath.Join(t.TempDir(), "none"), Visit: func(i int, e *tree.Entry) error {
+		counts[i].Add(1)
+		if e.Content != nil {
+			e.Content = tree.Bytes(strings.Repeat(fmt.Sprint(i), int(e.Size)))
+		}
+		return nil
+	}}
+	merged, err := layer.Merge(t.Context(), inputs(t, layers), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer merged.Close()
+	if a, b := counts[0].Load(), counts[1].Load(); a != 3 || b != 3 {
+		t.Errorf("%d and %d entries, expected 3 and 3", a, b)
+	}
+	for path, want := range map[string]string{"kept": "0", "a": "1"} {
+		var b strings.Builder
+		if err := tree.WriteExpanded(&b, merged.Lookup(path).Entry); err != nil || b.String() == "" || strings.Trim(b.String(), want) != "" {
+			t.Errorf("%s: %q, %v", path, b.String(), err)
+		}
+	}
+	broken := errors.New("broken")
+	load.Visit = func(int, *tree.Entry) error { return broken }
+	if _, err := layer.Merge(t.Context(), inputs(t, layers), load); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if _, err := layer.Load(t.Context(), inputs(t, layers)[0], load); !errors.Is(err, broken) {
+		t.Error(err)
+	}
 }
