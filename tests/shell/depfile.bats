@@ -52,6 +52,9 @@ complete() {
 	complete tree2erofs --fsmeta layer.erofs above.erofs
 	complete erofs2tree rootfs.erofs
 	complete erofs2tree layer.erofs above.erofs
+	complete erofs2tree --list rootfs.erofs
+	complete erofs2tree --cat /etc/hostname rootfs.erofs
+	complete tar2tree --sizes image.tar
 	complete tree2ext4 layer.tree
 	complete mkext4upper --size 64M --tree layer.tree --root-from rootfs.erofs
 	complete ext42tree --upper upper.ext4 --lower rootfs.erofs
