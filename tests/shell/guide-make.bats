@@ -1,8 +1,10 @@
 # The guide for make: its commands as they stand there, and what its Makefile promises.
 
 load helpers
+load registries
 setup() {
 	common_setup
+	pids=()
 	need make
 	unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES
 	guide=$REPO/tests/shell/guides/make
@@ -12,6 +14,7 @@ setup() {
 	echo welcome >motd
 	echo hello >site/index.html
 }
+teardown() { stop_registries; }
 
 # built WORDS...: make does something, and just these targets in out are new.
 built() {
@@ -71,6 +74,8 @@ sums() { (cd out && find . -type f ! -name '*.new' -exec sha256sum {} + | sort -
 	touch patches.yaml image/index.json
 	built changes.tree changes.tree.d digests digests.d disk.vmdk fsmeta.erofs list.mk upper.ext4
 	[ "$(sums)" = "$first" ] || fail "other bytes: $(diff <(echo "$first") <(sums))"
+	make -s refresh
+	built changes.tree changes.tree.d digests digests.d disk.vmdk fsmeta.erofs list.mk upper.ext4
 	rm out/layers/sha256-1d8*
 	built changes.tree changes.tree.d disk.vmdk fsmeta.erofs "$(layer 1)" upper.ext4
 }
@@ -96,6 +101,23 @@ sums() { (cd out && find . -type f ! -name '*.new' -exec sha256sum {} + | sort -
 	mv image elsewhere
 	run --separate-stderr make -q SIZE=64M IMAGE=oci:elsewhere
 	assert_status 1
+}
+
+@test "a tag in a registry is asked for again when it is to be" {
+	registries_setup
+	docker_registry
+	oci-push "$reg/a:v1" image -o pushed --depfile pushed.d
+	grep -q '^pushed: ' pushed.d || fail "$(<pushed.d)"
+	grep -q '^  image/index.json' pushed.d || fail "$(<pushed.d)"
+	make -s -j4 SIZE=64M IMAGE="$reg/a:v1"
+	small_layer new.tar
+	oci-commit --base oci:image:demo --layer new.tar --layout image:demo
+	oci-push "$reg/a:v1" image >/dev/null
+	make -q SIZE=64M IMAGE="$reg/a:v1"
+	before=$(find out/layers -name '*.erofs' | wc -l)
+	make -s refresh
+	make -s -j4 SIZE=64M IMAGE="$reg/a:v1"
+	[ "$(find out/layers -name '*.erofs' | wc -l)" = $((before + 1)) ] || fail "not one layer more"
 }
 
 @test "a broken layer makes no image of it" {
