@@ -106,12 +106,13 @@ shell_image() {
 # program says who it is, leaves orphans for the first process, and writes.
 program='for i in 1 2 3; do (busybox sleep 0.1 &); done; busybox sleep 1
 echo "zombies: $(busybox cat /proc/[0-9]*/stat | busybox grep -c ") Z ")"
-busybox id; busybox pwd; busybox env; : >new && echo written; [ -t 0 ] && echo terminal; exit 7'
+busybox id; busybox pwd; busybox env; : >new && echo written
+[ -t 0 ] && : >/dev/shm/new && busybox ls /dev/pts/ptmx >/dev/stdout; exit 7'
 
 # said checks what program has said, on the root app.
 said() {
 	has 'zombies: 0' 'uid=1000(app) gid=100(app) groups=6(disk),44(video),100(app)' /home/app 'HOME=/home/app' \
-		"NOTE=it's \$(touch ran)" PATH=/bin terminal 'init: /bin/sh: exit status 7'
+		"NOTE=it's \$(touch ran)" PATH=/bin /dev/pts/ptmx 'init: /bin/sh: exit status 7'
 }
 
 layered() {
@@ -158,7 +159,7 @@ layered() {
 	block 'initramfs.sh kernel'
 	shell_image --cmd '/bin/sh' --user ghost
 	cat >>script <<-'END'
-		boot() { vm -initrd initramfs -drive file=$1,format=raw,if=virtio,readonly=on -append "console=ttyS0 panic=-1 quiet $2"; }
+		boot() { vm -initrd initramfs -drive file=$1,format=raw,if=virtio,readonly=on -append "console=ttyS0 panic=-1 quiet ${2:-}"; }
 		oci-fetch --vm-config vm oci:DIR:TAG | tar2tree -o image.tree
 		tree2erofs -o bare.erofs image.tree
 		erofs-patch --lower image.tree --vm-skeleton --copy-dir vm:/etc/oci --full | tree2erofs -o root.erofs
