@@ -11,7 +11,7 @@ compared=(tar2tree tree2erofs erofs2tree tree2ext4 ext42tree tree2tar wrap-vmdk)
 other_tools() {
 	local dir=$1 tags=$2
 	shift 2
-	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -trimpath ${ENTRY:-} -tags "$tags" -o "$dir/" "${@/#/./cmd/}")
+	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -trimpath "-ldflags=${ENTRY:-}" -tags "$tags" -o "$dir/" "${@/#/./cmd/}")
 }
 
 # same LINE...: each line of shell gives the same bytes with the tools of $other as with ours.
@@ -63,7 +63,7 @@ image_tar() {
 @test "the entry point on arm64 sees which streams are closed" {
 	need qemu-aarch64
 	other=$BATS_TEST_TMPDIR/arm64
-	GOARCH=arm64 ENTRY=-ldflags=-E=ocipipe_start other_tools "$other" "" tree2erofs
+	GOARCH=arm64 ENTRY=-E=ocipipe_start other_tools "$other" "" tree2erofs
 	run --separate-stderr bash -c 'qemu-aarch64 "$0" <&-' "$other/tree2erofs"
 	assert_error tree2erofs 1 'standard input: is closed'
 	run --separate-stderr bash -c 'qemu-aarch64 "$0" </dev/null >&-' "$other/tree2erofs"
