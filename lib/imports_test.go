@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"blockio":           {"atomicfile", "osfile"}, // a spool is a file that never had a name
 	"posixacl":          {},
 	"tree":              {"blockio"},
+	"tree/list":         {"tree"},
 	"platform":          {},
 	"layout":            {},
 	"cas":               {"atomicfile", "layout", "osfile", "platform"},
@@ -74,6 +75,7 @@ var allowed = map[string][]string{
 	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
 	"cli/ext4flags":     {"exclusive", "ext4", "ext4/grow", "ext4/volume"},
 	"cli/lowerflags":    {"cli", "lower"},
+	"cli/lookflags":     {"cli", "tree", "tree/list"},
 	"cli/cachedir":      {"cli", "cas"},
 	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},

@@ -64,7 +64,7 @@ type ImageContent struct {
 // TreeForm are the flags that say what form a tree stream is written in, to be embedded.
 type TreeForm struct {
 	NoData   Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
-	Digest   bool     `group:"Output" help:"With --no-data: add the SHA-256 of each file."`
+	Digest   bool     `group:"Output" help:"With --no-data or --list: add the SHA-256 of each file."`
 	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes that --digest hashes as zeros."`
 }
 

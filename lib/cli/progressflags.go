@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"ocipipe/lib/osfile"
@@ -97,10 +99,20 @@ func autoForm(terminal, descriptor, quiet bool) string {
 		return "json"
 	case !terminal || quiet && !descriptor:
 		return "none"
-	case term == "" || term == "dumb":
+	case term == "" || term == "dumb" || !isAttended():
 		return "plain"
 	}
 	return "tty"
+}
+
+// isAttended reports whether the process has a controlling terminal. Where it has none and
+// writes to a terminal all the same, that is the log of a build system, Nix for example.
+func isAttended() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, syscall.ENXIO) // without a /dev/tty nobody can tell
 }
 
 // lockedWriter holds mu while it writes, so that lines do not mix.
