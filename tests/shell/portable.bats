@@ -118,6 +118,18 @@ image_tar() {
 	[ -z "$stderr" ] || show "a word on standard error"
 }
 
+@test "unit tests of what other systems do instead" {
+	cd "$REPO" || return
+	local test=("${GO:-go}" test -tags portable -timeout 5m)
+	"${test[@]}" ./lib/osfile
+	"${test[@]}" -run 'TestSilentInput/^(pipe|socket)$' ./lib/cli # opening a named pipe waits
+	if [ "${SOAK:-}" = true ]; then
+		# Left out is what says that Linux does more.
+		"${test[@]}" -skip '^(TestMakeWritesBack|TestLockRefusesBytes|TestInterop.*|TestPreserve|TestFollowPreserve)$' \
+			./lib/blockio ./lib/cas ./lib/exclusive ./lib/vmdk ./lib/patch ./lib/snapshot
+	fi
+}
+
 # poor COMMAND... runs COMMAND as nobody, in a container: the root is read-only but for a
 # /tmp of 4 MiB, there is no home directory, and no /dev/kvm. The directory here is /mnt, with
 # the tools in its bin.
