@@ -81,6 +81,20 @@ image_tar() {
 	GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -short -skip "$skip" -exec qemu-aarch64 "${packages[@]/#/./lib/}"
 }
 
+@test "make builds for other systems without the entry point of Linux" {
+	local system entry
+	while read -r system entry; do
+		run env GOOS="${system%/*}" GOARCH="${system#*/}" make -sn -C "$REPO" build
+		assert_output "CGO_ENABLED=0 ${GO:-go} build -trimpath $entry -o bin/ ./cmd/..."
+	done <<-'END'
+		linux/amd64 -ldflags=-E=ocipipe_start
+		linux/arm64 -ldflags=-E=ocipipe_start
+		linux/riscv64
+		darwin/arm64
+		windows/amd64
+	END
+}
+
 @test "what other systems do instead gives the same bytes" {
 	image_tar
 	other=$BATS_TEST_TMPDIR/portable through=
