@@ -126,6 +126,12 @@ image_tar() {
 	interrupted TERM "$other/tree2erofs" -o out.erofs
 	assert_status 143
 	assert_no_debris out.erofs
+	# There are no block devices.
+	if mknod disk b 7 0; then
+		run --separate-stderr "$other/wrap-vmdk" -o x.vmdk disk
+		assert_error wrap-vmdk 1 'disk: open: is a device, which is supported on Linux only'
+		rm disk
+	fi
 	# A reader that leaves ends it quietly.
 	run --separate-stderr bash -c '"$0" ../want.erofs | head -c 10 >/dev/null; exit "${PIPESTATUS[0]}"' "$other/erofs2tree"
 	assert_status 141
