@@ -67,17 +67,18 @@ golden:
 # The tools print their man pages, and the completion for bash, zsh and fish, to share/.
 man: build
 	rm -rf share
-	install -d share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d
-	set -e; for path in bin/*; do tool=$${path##*/}; \
-		$$path --man >share/man/man1/$$tool.1; \
-		$$path --completion=bash >share/bash-completion/completions/$$tool; \
-		$$path --completion=zsh >share/zsh/site-functions/_$$tool; \
-		$$path --completion=fish >share/fish/vendor_completions.d/$$tool.fish; done
+	tests/shell/man.sh bin share
 
 clean:
 	rm -rf bin demo share
 
+# MULTICALL=1 installs one binary, and links to it that have the names of the tools.
 install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin
+ifdef MULTICALL
+	install -m 755 bin/ocipipe $(DESTDIR)$(PREFIX)/bin
+	set -e; for tool in $$(bin/ocipipe --list); do ln -sf ocipipe $(DESTDIR)$(PREFIX)/bin/$$tool; done
+else
 	install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin
+endif
 	find share -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/{} \;
