@@ -10,7 +10,7 @@ endif
 export GO
 
 .NOTPARALLEL:
-.PHONY: build demo test setup lint unit race shell interop soak boot bench golden man clean install
+.PHONY: build demo test setup lint unit race shell interop soak boot bench golden man dist clean install
 
 # The entry point of the tools: see lib/cli/closed.go.
 ENTRY := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-ldflags=-E=ocipipe_start)
@@ -69,8 +69,16 @@ man: build
 	rm -rf share
 	tests/shell/man.sh bin share
 
+# What users get: binaries for each platform, OS/ARCH, and for Linux Debian packages. VERSION,
+# SOURCE_DATE_EPOCH and MAINTAINER are those of the commit, unless they are given.
+DIST ?= dist
+DIST_TARGETS ?= linux/amd64 linux/arm64
+
+dist:
+	tests/shell/dist.sh $(DIST) $(DIST_TARGETS)
+
 clean:
-	rm -rf bin demo share
+	rm -rf bin demo dist share
 
 # MULTICALL=1 installs one binary, and links to it that have the names of the tools.
 install: build man
