@@ -72,7 +72,7 @@ man: build
 # What users get: binaries for each platform, OS/ARCH, and for Linux Debian packages. VERSION,
 # SOURCE_DATE_EPOCH and MAINTAINER are those of the commit, unless they are given.
 DIST ?= dist
-DIST_TARGETS ?= linux/amd64 linux/arm64
+DIST_TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 dist:
 	tests/shell/dist.sh $(DIST) $(DIST_TARGETS)
