@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -201,7 +202,7 @@ type version bool
 // BeforeReset prints the name and the version of the tool.
 func (version) BeforeReset(ctx *kong.Context) error {
 	info, _ := debug.ReadBuildInfo()
-	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, versionText(info))
+	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, cmp.Or(release, versionText(info)))
 	return &printed{err}
 }
 
@@ -232,6 +233,9 @@ func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error
 	_, err := io.WriteString(ctx.Stdout, write(m, ctx.Model))
 	return &printed{err}
 }
+
+// release is the version that "make dist" tells the linker, or "". Git need not know it.
+var release string
 
 // versionText returns the module's version with the revision that it was built from:
 // "v1.2.0 (0123456789ab)", or "(devel)" if the build recorded neither.

@@ -16,7 +16,7 @@ import (
 type Manual struct {
 	Name    string // of the tool
 	Summary string // what it does, in one sentence
-	Needs   string // what uses the output, such as the Linux that mounts it
+	Needs   string // what uses the output, such as the Linux that mounts it; in the form of Description
 
 	// Description is for the man page. Empty lines part paragraphs; indented lines stay
 	// as they are.

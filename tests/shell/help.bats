@@ -17,7 +17,7 @@ commands() { "$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
 	for tool in $(tools); do
 		run --separate-stderr env COLUMNS=200 "$tool" --help
 		assert_ok
-		(($(flags "$tool" | wc -l) > 8)) || fail "$tool: flags: $(flags "$tool")"
+		(($(flags "$tool" | wc -l) > 7)) || fail "$tool: flags: $(flags "$tool")"
 		all=$output
 		for command in $(commands "$tool"); do
 			all+=$'\n'$(COLUMNS=200 "$tool" "$command" --help)
