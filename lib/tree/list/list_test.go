@@ -106,9 +106,23 @@ func TestEscape(t *testing.T) {
 		"x (in a layer below) (1)": `x\040(in a layer below) (1)`,
 		"ends in a space ":         `ends in a space\040`,
 		" begins":                  " begins",
+		"a ->":                     `a\040->`,
+		"a link":                   `a\040link`,
+		"a or":                     `a\040or`,
+		"a -":                      "a -",
+		"a links":                  "a links",
 	} {
 		if have := escape(in); have != want {
 			t.Errorf("%q: %s, expected %s", in, have, want)
+		}
+	}
+	for _, same := range [][2]*tree.Entry{
+		{link("x ->", "t"), link("x", "-> t")},
+		{{Path: "x or", Type: tree.File, Lower: &tree.Lower{Targets: []string{"y"}}}, {Path: "x", Type: tree.File, Lower: &tree.Lower{Targets: []string{"y"}, Else: true}}},
+	} {
+		a, b := lines(t, of(same[0]), LineOptions{}), lines(t, of(same[1]), LineOptions{})
+		if a[strings.Index(a, "/"):] == b[strings.Index(b, "/"):] {
+			t.Errorf("%q and %q look the same: %s", same[0].Path, same[1].Path, a)
 		}
 	}
 	hostile := "a\nb\x1b"
