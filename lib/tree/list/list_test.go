@@ -302,3 +302,26 @@ func TestFind(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A lookup may read large directories: links that go to and fro cost no more than the way there.
+func TestFindLooksUpOnce(t *testing.T) {
+	tr := tree.New()
+	for _, e := range []*tree.Entry{dir("."), dir("d"), file("f", 1), link("l", strings.Repeat("d/../", 800)+"m"), link("m", strings.Repeat("d/./../d/../", 300)+"f")} {
+		if _, err := tr.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := map[string]int{}
+	e, err := Find(func(path string) (*tree.Entry, error) {
+		calls[path]++
+		return InTree(tr)(path)
+	}, "l")
+	if err != nil || e.Path != "f" {
+		t.Fatal(e, err)
+	}
+	for path, n := range calls {
+		if n != 1 {
+			t.Errorf("%s was looked up %d times", path, n)
+		}
+	}
+}
