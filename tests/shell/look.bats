@@ -293,6 +293,33 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	assert_fields '97.7K 1 /kept'
 }
 
+@test "--sizes: a layer that comes twice" {
+	mkdir dir
+	head -c 300000 /dev/urandom >dir/restored
+	head -c 200000 /dev/urandom >dir/kept
+	tar -C dir -cf 0.tar .
+	head -c 100000 /dev/urandom >dir/restored
+	echo new >dir/new
+	tar -C dir -cf 1.tar ./restored ./new
+	for compression in none zstd; do
+		for n in 0 1; do tar2tree --input layer $n.tar | tree2erofs --layer -z $compression --quiet -o $n.erofs; done
+		tree2erofs --fsmeta --quiet -o fsmeta 0.erofs 1.erofs 0.erofs
+		cat fsmeta 0.erofs 1.erofs >disk
+		for line in '0.erofs 1.erofs 0.erofs' 'fsmeta --device 0.erofs --device 1.erofs' disk; do
+			run --separate-stderr bash -c "erofs2tree --sizes --bytes $line"
+			assert_ok
+			assert_fields '0 300000 303104 0 1 /restored' '0 200000 200704 0 1 /kept' '1 100000 102400 102400 1 /restored'
+			[[ $output =~ all\ +[0-9]+\ +600004\ +610304\ +102400\ +5\ all\ layers ]] || show "$compression, $line: other totals"
+		done
+	done
+	truncate -s 99999 1.erofs
+	run --separate-stderr erofs2tree --sizes -o out 0.erofs 1.erofs
+	assert_error erofs2tree 1 '1.erofs: '
+	rm 0.erofs
+	run --separate-stderr erofs2tree --sizes -o out 0.erofs 1.erofs
+	assert_error erofs2tree 1 '0.erofs: '
+}
+
 # assert_fields LINE...: these lines are in the output, whatever the width of its columns.
 assert_fields() {
 	local line

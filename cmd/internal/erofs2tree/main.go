@@ -108,6 +108,10 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.mergeLayers(env, layers)
+}
+
+func (t *tool) mergeLayers(env *cli.Env, layers []merge.Layer) (tree.Source, error) {
 	merged, err := merge.Layers(env.Context, layers, merge.Options{Limits: t.Limits.Tree(), Warn: env.Warn})
 	if err != nil {
 		return nil, err

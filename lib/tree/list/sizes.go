@@ -122,11 +122,13 @@ func (c *countedSource) Next() (*tree.Entry, error) {
 	return e, nil
 }
 
-// Show reads the tree that the layers make. What is not in it counts as hidden.
+// Show reads the tree that the layers make. What is not in it counts as hidden. A content of
+// Count may be that of several files.
 func (s *Sizes) Show(ctx context.Context, merged tree.Source) error {
 	return each(ctx, merged, "", func(e *tree.Entry) error {
 		if c, ok := e.Content.(*counted); ok {
 			c.at.own.shown = saturate(c.at.own.shown, c.weight)
+			c.weight = 0 // several files may have it
 		}
 		return nil
 	})
