@@ -384,6 +384,9 @@ assert_fields() {
 			assert_error "${tool% *}" 2 "${c#*|}"
 		done
 	done
+	run --separate-stderr erofs2tree --list /etc image
+	assert_error erofs2tree 1 'is a directory'
+	[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint"
 	assert_no_debris layer.tar image image.ext4
 }
 
