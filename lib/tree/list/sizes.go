@@ -100,7 +100,8 @@ func (c *counted) WriteTo(io.Writer) (int64, error) { return 0, errCounted }
 
 func (c *counted) ReadAt([]byte, int64) (int, error) { return 0, errCounted }
 
-// Counting returns a source that counts the entries of src, a layer, as they are read. Their contents are those of Count.
+// Counting returns a source that counts the entries of src, a layer, as they are read. Their
+// contents are those of Count.
 func (s *Sizes) Counting(layer int, src tree.Source) tree.Source {
 	return &countedSource{src, s, layer}
 }
