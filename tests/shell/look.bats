@@ -328,6 +328,19 @@ assert_fields() {
 	done
 }
 
+@test "--sizes with contents on a device that is no image" {
+	need mkfs.erofs
+	mkdir dir
+	head -c 300000 /dev/urandom >dir/file
+	mkfs.erofs --chunksize=4096 --blobdev=blob image dir >/dev/null 2>&1
+	run --separate-stderr erofs2tree --sizes --bytes --device blob image
+	assert_ok
+	assert_fields "$(($(stat -c %s image) + $(stat -c %s blob))) 300000 303104 2 image" '300000 303104 1 /file'
+	run --separate-stderr erofs2tree --sizes --bytes image
+	assert_ok
+	assert_fields "$(stat -c %s image) 300000 2 image" '300000 1 /file'
+}
+
 @test "--sizes of an image" {
 	demo_image demo
 	run --separate-stderr tar2tree --sizes oci:demo:demo

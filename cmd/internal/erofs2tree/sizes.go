@@ -25,7 +25,7 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 	if devices, images, ok := img.DeviceImages(); ok {
 		return t.sizesOfDevices(env, img, devices, images)
 	}
-	whole := sizesLayer(t.Images[0], img.Size()+t.onDevices(img))
+	whole := sizesLayer(t.Images[0], img.Size()+img.DevicesSize())
 	if len(img.DeviceTable()) > 0 && len(t.Device) == 0 {
 		whole.Stored = nil // it is not at hand
 	}
@@ -73,16 +73,6 @@ func (t *tool) sizesOfDevices(env *cli.Env, img *erofsread.Image, devices []erof
 	}
 	c.devices = images
 	return c.sizes, c.show(env.Context, tree.Limit(img.Source(), t.Limits.Tree()))
-}
-
-// onDevices is the length of the devices that were given for img.
-func (t *tool) onDevices(img *erofsread.Image) (n int64) {
-	if len(t.Device) > 0 {
-		for _, slot := range img.DeviceTable() {
-			n += int64(slot.Blocks) * int64(img.BlockSize())
-		}
-	}
-	return n
 }
 
 func sizesLayer(name string, bytes int64) list.SizesLayer {
