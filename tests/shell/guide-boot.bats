@@ -115,6 +115,66 @@ said() {
 		"NOTE=it's \$(touch ran)" PATH=/bin /dev/pts/ptmx 'init: /bin/sh: exit status 7'
 }
 
+# started FLAG... runs start as the first process of namespaces, in tree with the configuration
+# that oci-commit makes with the flags, and puts into $output what the console says.
+started() {
+	oci-commit --quiet --base scratch --platform linux/amd64 --layer tree.tar "$@" --layout started:TAG
+	oci-fetch --quiet --vm-config tree/etc/oci oci:started:TAG >/dev/null
+	rm -r started
+	run timeout 60 unshare --mount --pid --net --ipc --fork sh -euc '
+		[ $$ = 1 ] || exit
+		mount --make-rprivate /
+		mount -t tmpfs root namespaces && cp -a tree/. namespaces && cd namespaces
+		mkdir -p dev proc run/init/bin run/init/upper
+		mount -t proc proc proc && mount -o remount,bind,ro proc && mount -t tmpfs dev dev && mknod -m 666 dev/null c 1 3
+		printf "#!/bin/sh\n" >run/init/bin/poweroff && chmod 755 run/init/bin/poweroff
+		cp "$(command -v busybox)" ../start run/init && exec chroot . /run/init/start "" 2>../errors'
+}
+
+@test "programs, users and directories are taken as container engines take them" {
+	need busybox unshare
+	need_root
+	mkdir namespaces
+	shell_image
+	unshare --mount --pid --net --ipc --fork true || skip_or_fail "no namespaces"
+	printf '#!/bin/sh\necho "ls of the image, $0"; exit 5\n' >tree/bin/ls
+	chmod 755 tree/bin/ls
+	printf '%s\n' odd 'wrap:x:4294967296:4294967296' 'sp ace:x:1001:5:a b:/h o:' >>tree/etc/passwd
+	local who='["/bin/sh", "-c", "busybox id; busybox pwd; echo $HOME; exit 7"]' user
+
+	started --entrypoint "$who" --user 'sp ace' --workdir /home/new
+	has 'uid=1001(sp ace) gid=5 groups=5' /home/new '/h o' 'init: /bin/sh: exit status 7'
+	started --entrypoint "$who" --user app:video --workdir '/a  b'
+	has 'uid=1000(app) gid=44(video)' '/a  b'
+	started --entrypoint "$who" --user 5000:6000 --workdir /bin/sh
+	has 'init: /bin/sh: exit status 126'
+	# What is not the name or number of one, is nobody: not one that is equal, escaped or wraps.
+	for user in 1e3 0x0 'a\160p' wrap odd '$(id)' 4294967296 app:4294967296 -1; do
+		started --entrypoint "$who" --user="$user"
+		has "init: $user: the image does not have that user" 'init: /bin/sh: exit status 126' || return
+	done
+
+	# A name is that of a program of the image, and an option is one to nothing here.
+	for user in app 5000; do
+		started --entrypoint '["ls"]' --env PATH=/none:/bin --user "$user"
+		has 'ls of the image, /bin/ls' 'init: ls: exit status 5' || return
+		started --entrypoint '["head"]' --env PATH=/bin --user "$user"
+		has 'init: head: not found in PATH' 'init: head: exit status 127' || return
+		started --entrypoint '["-S", "0", "sh", "-c", "busybox id"]' --env PATH=/bin --user "$user"
+		has 'init: -S: exit status 127' || return
+		started --entrypoint '["/bin/none"]' --user "$user"
+		has 'init: /bin/none: exit status 127' || return
+		started --entrypoint '["/etc/passwd"]' --user "$user"
+		has 'init: /etc/passwd: exit status 126' || return
+	done
+
+	# The environment is the program's alone.
+	started --entrypoint '["busybox", "env"]' --user 5000 --env PATH=/bin --env IFS=/ --env UID=3 --env OPTIND=x --env env=e --env name=n \
+		--env dir=d --env PWD=/p --env 'X=$(echo no) `echo no`' --env $'Y=a\nb'
+	has IFS=/ UID=3 OPTIND=x env=e name=n dir=d PWD=/p 'X=$(echo no) `echo no`' Y=a b HOME=/ TERM=linux 'init: busybox: exit status 0'
+	[ "$(grep -c = <<<"$output")" = 12 ] || show "more than that"
+}
+
 layered() {
 	begin
 	shell_image --entrypoint '["/bin/sh", "-c"]' --cmd "$(jq -nc --arg p "$program" '[$p]')" --user app --workdir /home/app \
