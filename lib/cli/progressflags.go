@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -115,21 +116,30 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 	return w.Writer.Write(b)
 }
 
-// openDescriptor duplicates descriptor n, which the parent process has left open for
+// checkDescriptor returns an error unless the parent process has left descriptor n open for
 // writing.
-func openDescriptor(n int) (*os.File, error) {
+func checkDescriptor(n int) error {
 	var st unix.Stat_t
 	if n < 0 || unix.Fstat(n, &st) != nil {
-		return nil, fmt.Errorf("is not open")
+		return errors.New("is not open")
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFREG:
 	default:
-		return nil, fmt.Errorf("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
+		return errors.New("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
 	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
-		return nil, fmt.Errorf("is not open for writing")
+		return errors.New("is not open for writing")
+	}
+	return nil
+}
+
+// openDescriptor duplicates descriptor n, which the parent process has left open for
+// writing.
+func openDescriptor(n int) (*os.File, error) {
+	if err := checkDescriptor(n); err != nil {
+		return nil, err
 	}
 	if n == 1 {
 		return nil, fmt.Errorf("is standard output, which carries the data")
