@@ -19,6 +19,9 @@ type Report struct {
 	ReportFD   *int   `name:"report-fd" xor:"report" placeholder:"N" group:"Output" help:"The same to file descriptor N."`
 }
 
+// Wanted reports whether one of the flags was given.
+func (r Report) Wanted() bool { return r.ReportFile != "" || r.ReportFD != nil }
+
 // AfterApply tells env.
 func (r Report) AfterApply(env *Env) error {
 	env.report.flags = r
@@ -58,9 +61,10 @@ type reporting struct {
 
 // Reports reports whether the user wants a report. Where he does not, what Result is told is of
 // no use.
-func (e *Env) Reports() bool {
-	return e.report.flags.ReportFile != "" || e.report.flags.ReportFD != nil
-}
+func (e *Env) Reports() bool { return e.report.flags.Wanted() }
+
+// Digests is Reports where the report is to have digests, too.
+func (e *Env) Digests() bool { return e.Reports() && !e.report.noDigest }
 
 // Result is what the report will say. The tool fills in what it knows of what it makes. Added
 // are the path, the digest and the size of the output, which is the first that is opened by
@@ -68,9 +72,15 @@ func (e *Env) Reports() bool {
 // through Copy.
 func (e *Env) Result() *report.Result { return &e.report.result }
 
-// MadeElsewhere says that the tool makes something that is not its output, whose path, digest
-// and size the report leaves to Result.
-func (e *Env) MadeElsewhere() { e.report.elsewhere = true }
+// MadeElsewhere says that the tool makes something else than its output, at path, or "" if
+// that is no file: Result has the digest and the size, if there are any. It is called before
+// the output is opened.
+func (e *Env) MadeElsewhere(path string) {
+	e.report.elsewhere = true
+	if path != "" {
+		e.report.result.Output = absolute(path)
+	}
+}
 
 // ReportInstead makes v the report, in place of Result.
 func (e *Env) ReportInstead(v any) { e.report.instead = v }

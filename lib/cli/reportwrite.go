@@ -61,6 +61,14 @@ func (e *Env) measure(path string) *measured {
 	return m
 }
 
+// OutputDigest is the digest of the output, which is complete, or "" if it is not known.
+func (e *Env) OutputDigest() digest.Digest {
+	if m := e.report.output; m != nil && m.sum != nil {
+		return digest.NewDigest(digest.SHA256, m.sum)
+	}
+	return ""
+}
+
 // readBack measures f, which is complete. It does not read holes.
 func (e *Env) readBack(m *measured, f *os.File) (err error) {
 	if m.size, err = f.Seek(0, io.SeekEnd); err != nil || m.sum == nil {
@@ -146,9 +154,7 @@ func (e *Env) completeResult() error {
 func (e *Env) describeOutput(m *measured) error {
 	r := &e.report
 	r.result.Size = &m.size
-	if m.sum != nil {
-		r.result.Digest = digest.NewDigest(digest.SHA256, m.sum)
-	}
+	r.result.Digest = e.OutputDigest()
 	info, err := e.Stdout.Stat()
 	if m.path != "" {
 		if info, err = os.Stat(m.path); err != nil {

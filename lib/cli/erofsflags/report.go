@@ -1,30 +1,37 @@
 package erofsflags
 
 import (
+	"errors"
 	"io"
 
+	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/report"
 	"ocipipe/lib/erofs/disk"
 )
 
-// Describe adds to r what the superblock of an EROFS image says of it. What is no such image
-// adds nothing.
-func Describe(r *report.Result, img io.ReaderAt) error {
+// Describe adds to the report, if one is wanted, what the superblock of img says, an EROFS image
+// of our own.
+func Describe(env *cli.Env, img io.ReaderAt) error {
+	if !env.Reports() {
+		return nil
+	}
 	head := make([]byte, disk.SuperOffset+disk.SuperSize)
-	if _, err := img.ReadAt(head, 0); err != nil && err != io.EOF {
+	if _, err := img.ReadAt(head, 0); err != nil {
 		return err
 	}
 	super, ok := disk.FindSuperblock(head)
 	if !ok {
-		return nil
+		return errors.New("the image has no superblock")
 	}
-	r.UUID = report.UUID(super.UUID)
+	r := env.Result()
+	r.Format, r.UUID = "erofs", report.UUID(super.UUID)
 	r.BlockSize, _ = super.BlockSize()
-	Needs(r, super.Needs())
+	Needs(env, super.Needs())
 	return nil
 }
 
-// Needs adds to r what a machine needs to mount the image.
-func Needs(r *report.Result, n disk.Needs) {
+// Needs adds to the report what a machine needs to mount an image.
+func Needs(env *cli.Env, n disk.Needs) {
+	r := env.Result()
 	r.Kernel, r.KernelConfig, r.Features = n.Linux, n.Config, n.Features
 }
