@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"cli/report":        {"tree", "oci/printable"},
 	"cli/imageflags":    {"atomicfile", "cli", "cli/report", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "cli/report", "erofs", "erofs/disk", "erofs/z"},
-	"cli/ext4flags":     {"cli/report", "exclusive", "ext4", "ext4/disk", "ext4/grow", "ext4/volume"},
+	"cli/ext4flags":     {"cli", "cli/report", "exclusive", "ext4", "ext4/disk", "ext4/grow", "ext4/volume"},
 	"cli/lowerflags":    {"cli", "lower"},
 	"cli/cachedir":      {"cli", "cas"},
 	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},
