@@ -11,7 +11,7 @@ import (
 type Needs struct {
 	Linux    string   // the oldest version that can: "5.15" or later
 	Config   []string // options of the kernel, without CONFIG_: what is not in every kernel with EROFS first
-	Features []string // incompatible ones that the image has, as dump.erofs calls them, and others that not every kernel has
+	Features []string // incompatible ones that the image has, by their names in erofs_fs.h, and others that not every kernel has
 }
 
 // OldestLinux is the first version that this project takes care of.
