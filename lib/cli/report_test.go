@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -195,5 +196,40 @@ func TestReportDescriptor(t *testing.T) {
 	w.Close()
 	if n, err := unix.Read(fds[0], make([]byte, 1)); n != 0 || err != nil {
 		t.Errorf("no end: %d bytes, %v", n, err)
+	}
+}
+
+// TestReportOfMoved: what the kernel would move, or the caller write in its place, is in the
+// digest too.
+func TestReportOfMoved(t *testing.T) {
+	dir := t.TempDir()
+	content := bytes.Repeat([]byte("content "), 1<<17)
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	env := newEnv("probe", Streams{Stdin: f, Stdout: f})
+	env.report.flags.ReportFile = "report"
+	s, err := env.Stream(filepath.Join(dir, "out"), Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, _ := s.Place(); at != nil {
+		t.Error("the caller may write what is not hashed")
+	}
+	n := s.TakeFrom(f, 0, int64(len(content)))
+	if _, err := s.WriteFrom(f, n, content[n:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := env.OutputDigest().String(), fmt.Sprintf("sha256:%x", sha256.Sum256(content)); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

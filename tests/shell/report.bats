@@ -228,6 +228,24 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	[ "$(oci-fetch --list --digests oci:image)" = "$(field .digest)" ]
 }
 
+@test "a tree stream: its counts are those at its end" {
+	need jq
+	small_layer layer.tar
+	tar2tree -o in.tree layer.tar
+	tree2erofs -o in.erofs in.tree
+	tree2ext4 --shrink -o in.ext4 in.tree
+	for line in 'tar2tree layer.tar' 'erofs2tree in.erofs' 'ext42tree in.ext4' 'erofs-patch --lower in.tree --mkdir /new' 'erofs-patch --lower in.tree --mkdir /new --full'; do
+		$line --report r.json -o out
+		is .format tree
+		is '"\(.counts.entries) \(if .counts.files == 0 then 0 else .counts.bytes end)"' "$(sed -n 's/^#end records=\([0-9]*\) bytes=\([0-9]*\).*/\1 \2/p' out)"
+		[ "$(keys)" = 'output digest size allocated counts' ] || fail "$(keys)"
+	done
+	is .counts.directories 4
+	erofs-patch --lower in.tree --mkdir /new --dry-run --report r.json -o out
+	is .format changes
+	[ "$(keys)" = 'output digest size allocated' ] || fail "$(keys)"
+}
+
 @test "images of containers: the archive, the manifest and its layers" {
 	need jq
 	demo_image demo
@@ -373,4 +391,18 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	[ -s out ]
 	run --separate-stderr bash -c '{ { sleep 0.5; cat layer.tar; } | tar2tree --report-fd 3 3>&1 >out; echo $? >status; } | :; exit $(<status)'
 	assert_error tar2tree 1 'descriptor 3: write: broken pipe'
+}
+
+@test "a disk is no place for a report" {
+	need_root
+	need losetup
+	small_layer layer.tar
+	truncate -s 1M disk
+	device=$(losetup -f --show disk) || skip_or_fail "no loop devices here"
+	run --separate-stderr tar2tree layer.tar --report "$device" -o out
+	losetup -d "$device"
+	assert_error tar2tree 2 "$device: is a disk, and no place for a report"
+	truncate -s 1M zeros
+	cmp disk zeros
+	[ ! -e out ]
 }
