@@ -187,7 +187,7 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	p, err := kong.New(tool, kong.Name(m.Name), kong.Description(m.about()),
 		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr), kong.Bind(m, e), kong.Help(m.printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}), kong.ValueFormatter(describe),
-		kong.NamedMapper("size", kong.MapperFunc(decodeSize)))
+		kong.NamedMapper("size", kong.MapperFunc(decodeSize)), kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)))
 	if err != nil {
 		panic(err) // the struct is wrong, not the input
 	}

@@ -116,11 +116,3 @@ func (e *Env) catchSignals() {
 		die(sig)
 	}()
 }
-
-// die ends the process by sig, so that its parent sees the signal.
-func die(sig syscall.Signal) {
-	signal.Reset(sig)
-	syscall.Kill(syscall.Getpid(), sig)
-	time.Sleep(time.Second) // the signal is on its way, unless it is blocked
-	os.Exit(128 + int(sig))
-}

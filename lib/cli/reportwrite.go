@@ -2,7 +2,6 @@ package cli
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +17,7 @@ import (
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli/report"
 	"ocipipe/lib/oci/printable"
+	"ocipipe/lib/osfile"
 )
 
 // measured is what the report says of an output.
@@ -113,7 +112,7 @@ func (e *Env) completeReport() error {
 		to = e.Stdout
 	}
 	if _, err := to.Write(printable.Encode(doc)); err != nil {
-		if r.to == nil && errors.Is(err, syscall.EPIPE) {
+		if r.to == nil && isBrokenPipe(err) {
 			e.dieOfPipe()
 		}
 		return err
@@ -166,7 +165,8 @@ func (e *Env) describeOutput(m *measured) error {
 		r.result.Output = absolute(m.path)
 	}
 	if err == nil && info.Mode().IsRegular() {
-		r.result.Allocated = allocatedBy(info)
+		allocated := osfile.Allocated(info)
+		r.result.Allocated = &allocated
 	}
 	return nil
 }

@@ -244,6 +244,12 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	erofs-patch --lower in.tree --mkdir /new --dry-run --report r.json -o out
 	is .format changes
 	[ "$(keys)" = 'output digest size allocated' ] || fail "$(keys)"
+	erofs2tree --cat /etc/hostname --report r.json -o out in.erofs
+	is .format file
+	describes out
+	ext42tree --list --report r.json -o out in.ext4
+	is .format list
+	[ "$(keys)" = 'output digest size allocated' ] || fail "$(keys)"
 }
 
 @test "images of containers: the archive, the manifest and its layers" {
