@@ -59,8 +59,7 @@ type reporting struct {
 	ended atomic.Bool
 }
 
-// Reports reports whether the user wants a report. Where he does not, what Result is told is of
-// no use.
+// Reports reports whether the user wants a report. Otherwise what Result is told goes nowhere.
 func (e *Env) Reports() bool { return e.report.flags.Wanted() }
 
 // Digests is Reports where the report is to have digests, too.

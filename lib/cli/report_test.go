@@ -106,6 +106,8 @@ func TestReportFailures(t *testing.T) {
 		{"the reader leaves a descriptor", "{ { { sleep 0.3; echo new; } | probe --report-fd=3 -o out; echo $? > s; } 3>&1 | :; }; exit $(cat s)", "1", "probe: descriptor 3: write: broken pipe\n" + complete, "new\n", "-"},
 		{"directory", "mkdir d; echo new | probe --report=d -o out", "1", "probe: d: open: is a directory\n", "-", "-"},
 		{"no directory", "echo new | probe --report=d/report -o out", "1", "probe: d/report: directory d: no such file or directory\n", "-", "-"},
+		{"full disk, standard output", "echo new | probe --report=- -o out > /dev/full", "1", "probe: standard output: write: no space left on device\n" + complete, "new\n", "-"},
+		{"the reader of standard output leaves", "{ { sleep 0.3; echo new; } | probe --report=- -o out; echo $? > s; } | :; exit $(cat s)", "141", "", "-", "-"},
 		{"standard output twice", "echo new | probe --report=- > out", "2", "probe: --report=-: standard output is the output already\nprobe: hint: name a file: --report=FILE, or -o FILE\n", "", "-"},
 		{"the same pipe", "{ echo new | probe --report=/dev/stdout; echo $? > s; } | cat > out; exit $(cat s)", "2", "probe: standard output: is the report and the output at once\n", "", "-"},
 		{"the same descriptor", "{ echo new | probe --report-fd=3 3>&1; echo $? > s; } | cat > out; exit $(cat s)", "2", "probe: standard output: is the report and the output at once\n", "", "-"},

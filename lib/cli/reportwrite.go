@@ -91,7 +91,7 @@ func (e *Env) writeReport() error {
 		return nil
 	}
 	err := e.completeReport()
-	if err != nil && r.flags.ReportFile != "-" {
+	if err != nil {
 		err = Hint(err, "the output is complete; only the report is missing")
 	}
 	return err
@@ -99,6 +99,9 @@ func (e *Env) writeReport() error {
 
 func (e *Env) completeReport() error {
 	r := &e.report
+	if err := r.checkOverwrite(); err != nil {
+		return err
+	}
 	doc := r.instead
 	if doc == nil {
 		if err := e.completeResult(); err != nil {
@@ -135,6 +138,22 @@ func (e *Env) completeReport() error {
 	return nil
 }
 
+// checkOverwrite returns an error if the report would replace the output, which was not there
+// when that could be seen before.
+func (r *reporting) checkOverwrite() error {
+	if r.file == nil || r.output == nil || r.output.path == "" {
+		return nil
+	}
+	made, err := os.Stat(r.output.path)
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(r.flags.ReportFile); err == nil && os.SameFile(now, made) && !isHarmless(made) {
+		return fmt.Errorf("%s: is the output, which is not overwritten", r.flags.ReportFile)
+	}
+	return nil
+}
+
 // completeResult adds what is known of every output.
 func (e *Env) completeResult() error {
 	r := &e.report
@@ -158,9 +177,6 @@ func (e *Env) describeOutput(m *measured) error {
 	if m.path != "" {
 		if info, err = os.Stat(m.path); err != nil {
 			return err
-		}
-		if now, err := os.Stat(r.flags.ReportFile); r.file != nil && err == nil && os.SameFile(now, info) && !isHarmless(info) {
-			return fmt.Errorf("%s: is the output, which is not overwritten", r.flags.ReportFile)
 		}
 		r.result.Output = absolute(m.path)
 	}
