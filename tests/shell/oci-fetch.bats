@@ -72,7 +72,8 @@ postgres() {
 	[ "$stderr" = 'oci-fetch: warning: environment: A.B: not a variable of a shell, and only in config.json' ] || show "another warning"
 	[ "$(jq -c . vm/config.json)" = '{"argv":["docker-entrypoint.sh","postgres","-c","a b"],"entrypoint":["docker-entrypoint.sh"],"cmd":["postgres","-c","a b"],"user":"postgres:70","working_directory":"/var/lib","stop_signal":"SIGINT","env":["NOTE=it'"'"'s $(touch ran)","A.B=1","PATH=/bin"],"exposed_ports":["5432/tcp"],"volumes":["/var/lib/postgresql"],"labels":{"maintainer":"x"}}' ] || fail "$(<vm/config.json)"
 	[ "$(env -i /bin/sh -euc 'set -a; . ./vm/env; /usr/bin/env' | grep -v '^PWD=\|^_=\|^OLDPWD=' | sort)" = $'NOTE=it\'s $(touch ran)\nPATH=/bin' ] || fail "$(<vm/env)"
-	[ "$(stat -c %a vm/config.json vm/env)" = $'644\n644' ] || fail "$(ls -l vm)"
+	[ "$(env -i /bin/sh -euc '. ./vm/process; printf "%s|" "$user" "$working_directory" "$stop_signal" "$@"')" = 'postgres:70|/var/lib|SIGINT|docker-entrypoint.sh|postgres|-c|a b|' ] || fail "$(<vm/process)"
+	[ "$(stat -c %a vm/* | sort -u)" = 644 ] || fail "$(ls -l vm)"
 	cp -r vm before
 	run --separate-stderr bash -c 'cat postgres.tar | oci-fetch --quiet --vm-config vm docker-archive:- | cmp - image.tar && diff -r vm before'
 	assert_ok
