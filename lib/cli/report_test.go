@@ -157,9 +157,16 @@ func TestReportNotWritten(t *testing.T) {
 		if do == "hang" {
 			cmd.Args[2] = "--report=report"
 		}
-		time.AfterFunc(300*time.Millisecond, func() { cmd.Process.Signal(os.Interrupt) })
-		if status, stderr := run(t, cmd); status != "interrupt" || stderr != map[string]string{"copy": "", "hang": "ready\n"}[do] {
-			t.Errorf("%s: status %s, %q", do, status, stderr)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if status := statusOf(cmd); status != "interrupt" || stderr.String() != map[string]string{"copy": "", "hang": "ready\n"}[do] {
+			t.Errorf("%s: status %s, %q", do, status, stderr.String())
 		}
 		if names, _ := filepath.Glob(dir + "/*"); len(names) != 1 {
 			t.Errorf("%s: %q", do, names)
