@@ -70,7 +70,8 @@ var allowed = map[string][]string{
 	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                          // erofs/merge, erofs/z, tree: images in tests
 	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache"}, // erofs/z: names of algorithms in tests
 	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree"},
-	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "cli/report", "oci/printable"}, // printable: a report may quote names of images
+	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "cli/makerule", "cli/report", "oci/printable"}, // printable: a report may quote names of images
+	"cli/makerule":      {},
 	"cli/report":        {"tree", "oci/printable"},
 	"cli/imageflags":    {"atomicfile", "cli", "cli/report", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "cli/report", "erofs", "erofs/disk", "erofs/z"},

@@ -155,6 +155,9 @@ func (e *Env) run(m *Manual, tool Tool, args []string) int {
 	done, err := e.parse(m, tool, args)
 	if err == nil && !done {
 		err = tool.Run(e)
+		if err == nil {
+			err = e.endDepfile()
+		}
 		if err != nil && hintOf(err) == "" {
 			err = Hint(err, advice(tool, err))
 		}
@@ -217,7 +220,10 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	if err := e.showProgress(common.progressFlags); err != nil {
 		return false, err
 	}
-	return false, e.openReport(common.ProgressFD)
+	if err := e.openReport(common.ProgressFD); err != nil {
+		return false, err
+	}
+	return false, e.startDepfile(parsed)
 }
 
 // checkEmpty returns an error if a flag was given the value "", as by a shell variable that

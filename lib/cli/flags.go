@@ -26,15 +26,17 @@ type commonFlags struct {
 
 // sharedTexts say more about flags that several tools have: see [Manual].
 var sharedTexts = map[string]string{
-	"quiet":       "Progress is not shown either, unless --progress or --progress-fd asks for it.",
-	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
-	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
-	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
+	"quiet":          "Progress is not shown either, unless --progress or --progress-fd asks for it.",
+	"progress":       "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
+	"progress-fd":    "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
+	"output":         "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
+	"no-sync":        "FILE is written completely or not at all all the same, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
+	"depfile":        "The files are those that were read by a name, also those that lie in the directory of an image, or that a list of patches names; not standard input, nor what came from a registry or a cache. The rules are for an include line of make, or depfile of ninja. Each file is a target without a recipe too, so that make does not stop where one was removed. FILE is written when the output is complete.",
+	"depfile-target": "With it, the output may be standard output: what another program makes of it is NAME.",
 	"report": "It is an object: version of the form (1), tool, tool_version, warnings, duration_seconds and, where it applies, format, media_type, output (path; absent for standard output), digest, diff_id, size and allocated in bytes, uuid, block_size, disk_size, counts of the entries by type, kernel (the oldest Linux that mounts it), kernel_config and features; of images of containers reference, tags, manifest, config, platform, layers and blobs; snapshot. What is unknown is left out. " +
 		"FILE is opened before the work begins, and replaced once the output is complete; if the tool fails, it is as it was. If the report cannot be written the tool fails, and the output stays. - is standard output, if that is not the output. A named pipe waits for its reader.",
 	"report-fd":     "It is 3 or more, and is closed when the report has been written.",
 	"report-digest": "With no, the report of a sparse disk takes no time: a second for one or two gigabytes of holes otherwise.",
-	"no-sync":       "FILE is written completely or not at all all the same, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
 	"tmpdir":        "Without this flag it is the directory of the --output file, or else $TMPDIR.",
 
 	"max-entries":     "Directories that a path implies, without an entry of their own, count too. 0 is no limit, here and for the other limits.",
@@ -58,10 +60,11 @@ type TextOutput struct {
 	Path string `name:"output" short:"o" placeholder:"FILE" group:"Output" help:"Write FILE instead of standard output."`
 }
 
-// Output is TextOutput, the flag --no-sync, which Stream and Image heed, and those of a report,
-// to be embedded by tools whose output is large.
+// Output is TextOutput and the flags --no-sync, which Stream and Image heed, --depfile, and
+// those of a report, to be embedded by tools whose output is large.
 type Output struct {
 	TextOutput
+	Depfile
 	NoSync noSync `group:"Output" help:"Do not wait until FILE is on the disk."`
 	Report
 	ReportDigest

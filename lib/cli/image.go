@@ -100,6 +100,9 @@ func (i *Image) complete() error {
 			return err
 		}
 	}
+	if err := i.env.writeDepfile(); err != nil {
+		return err
+	}
 	if i.file != nil {
 		return i.file.Commit()
 	}

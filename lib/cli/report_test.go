@@ -117,6 +117,8 @@ func TestReportFailures(t *testing.T) {
 		{"a link to the output, which is new", "ln -s out l; echo new | probe --report=l -o out", "1", "probe: l: is the output, which is not overwritten\n" + complete, "new\n", "-"},
 		{"the input", "echo old > report; probe --report=report -o out report", "2", "probe: report: is input and output at once\n", "-", "old\n"},
 		{"both", "echo new | probe --report=report --report-fd=3 3> x", "2", "probe: --report and --report-fd can't be used together\nprobe: hint: see probe --help\n", "-", "-"},
+		{"the depfile, which is new", "echo new | probe --report=report --depfile=./report -o out", "2", "probe: ./report: is the report and the output at once\n", "-", "-"},
+		{"the depfile", "echo old > report; echo new | probe --report=report --depfile=report -o out", "2", "probe: report: is the report and the output at once\n", "-", "old\n"},
 		{"no name", "echo new | probe --report=", "2", "probe: --report: value is empty\nprobe: hint: see probe --help\n", "-", "-"},
 		{"closed descriptor", "echo new | probe --report-fd=9 -o out", "2", "probe: --report-fd 9: is not open\n", "-", "-"},
 		{"descriptor for reading", "echo new | probe --report-fd=9 -o out 9< /dev/null", "2", "probe: --report-fd 9: is not open for writing\n", "-", "-"},

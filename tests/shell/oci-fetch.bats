@@ -45,6 +45,18 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_error oci-fetch 1 'layer 3: not found: the image has 3'
 }
 
+@test "a tar that is whole, but another one, comes out cut short" {
+	small_layer layer.tar
+	head -c 1000000 /dev/urandom >big
+	tar -rf layer.tar big
+	oci-commit --base oci:demo --layer layer.tar --layout demo:new
+	sed -i s/xxx/xyx/ "demo/blobs/sha256/$(sha256sum <layer.tar | cut -d' ' -f1)"
+	run --separate-stderr bash -c 'oci-fetch --layer 3 oci:demo:new | tar2tree --input layer | tree2erofs -o out.erofs'
+	assert_status 1
+	[[ $stderr == *'oci-fetch: demo: layer 3: corrupt image'*'tree2erofs: '* ]] || show "not each of them"
+	[ ! -e out.erofs ] || fail "an image is left"
+}
+
 @test "--manifest and --config are the bytes of their digests" {
 	run --separate-stderr bash -c 'oci-fetch --list oci:demo'
 	assert_ok
