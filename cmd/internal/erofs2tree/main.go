@@ -64,6 +64,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
+	env.Result().Format = "tree"
 	return out.Commit()
 }
 

@@ -95,6 +95,9 @@ func (f *Flags) Show(env *cli.Env, output string, form *cli.TreeForm, in Input) 
 	if err != nil {
 		return cli.About(in.Name, err)
 	}
+	if env.Result().Format = "list"; f.Cat != "" {
+		env.Result().Format = "file"
+	}
 	return out.Commit()
 }
 
