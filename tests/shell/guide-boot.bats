@@ -128,7 +128,7 @@ started() {
 		mount -t tmpfs root namespaces && cp -a tree/. namespaces && cd namespaces
 		mkdir -p dev proc run/init/bin run/init/upper
 		mount -t proc proc proc && mount -o remount,bind,ro proc && mount -t tmpfs dev dev && mknod -m 666 dev/null c 1 3
-		printf "#!/bin/sh\n" >run/init/bin/poweroff && chmod 755 run/init/bin/poweroff
+		printf "#!/bin/sh\n" | tee run/init/bin/poweroff >run/init/bin/reboot && chmod 755 run/init/bin/*
 		cp "$(command -v busybox)" ../start run/init && exec chroot . /run/init/start "" 2>../errors'
 }
 
