@@ -266,7 +266,7 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	cat fsmeta 0.erofs 1.erofs >disk
 	run --separate-stderr tar2tree --sizes --bytes 0.tar 1.tar
 	assert_ok
-	tars=($(stat -c %s 0.tar 1.tar))
+	mapfile -t tars < <(stat -c %s 0.tar 1.tar)
 	assert_fields 'layer takes size hidden names name' "0 ${tars[0]} 600000 500000 4 0.tar" "1 ${tars[1]} 50000 0 2 1.tar" "all $((tars[0] + tars[1])) 650000 500000 6 all layers" \
 		'0 300000 300000 1 /deleted' '0 200000 200000 1 /replaced' '0 100000 0 1 /kept' '1 50000 0 1 /replaced'
 	run --separate-stderr bash -c 'cat 1.tar | tar2tree --sizes --bytes 0.tar -' # a pipe has no length
