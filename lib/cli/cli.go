@@ -51,6 +51,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"reflect"
 	"runtime"
@@ -95,6 +97,7 @@ func Main(m Manual, tool Tool) {
 	if err := restoreClosed(); err != nil {
 		os.Exit(env.report(err))
 	}
+	log.SetOutput(io.Discard) // net/http reports what servers do against the protocol
 	env.catchSignals()
 	os.Exit(env.run(&m, tool, os.Args[1:]))
 }

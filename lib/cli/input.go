@@ -33,9 +33,13 @@ func (e *Env) Open(path string) (io.ReadCloser, error) {
 	return w, nil
 }
 
-// OpenFile is Open for an input that is read at random.
+// OpenFile is Open for an input that is read at random. It refuses a directory.
 func (e *Env) OpenFile(path string) (*os.File, error) {
-	f, _, err := e.open(path)
+	f, info, err := e.open(path)
+	if err == nil && info.IsDir() {
+		f.Close()
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: unix.EISDIR}
+	}
 	return f, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"ocipipe/lib/compression"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -101,13 +102,18 @@ var limitFlags = map[tree.LimitKind]string{
 func sharedAdvice(err error) string {
 	var over *tree.LimitError
 	var unread *compression.Error
+	var foreign *magic.Error
 	switch {
 	case errors.As(err, &over) && limitFlags[over.Which] != "":
 		return limitFlags[over.Which] + " raises the limit"
 	case errors.As(err, &unread):
 		return unread.Unpacker + " FILE unpacks it"
+	case errors.As(err, &foreign):
+		return adviseForeign(foreign)
 	case errors.Is(err, tree.ErrForeign):
 		return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
+	case errors.Is(err, tree.ErrNoContents):
+		return "make the stream without --no-data"
 	}
-	return ""
+	return adviseDirectory(err)
 }

@@ -136,27 +136,68 @@ func (e *Env) message(err error) string {
 	if !errors.As(err, &pe) {
 		return text
 	}
-	path, op := pe.Path, pe.Op
+	path := pe.Path
+	what := causeOf(pe)
 	switch path {
 	case e.Stdin.Name():
 		path = stdinName
 	case e.Stdout.Name():
 		path = stdoutName
-	default:
-		if dir := filepath.Dir(path); errors.Is(pe.Err, fs.ErrNotExist) && missing(dir) {
-			op = "directory " + dir
-		}
 	}
-	what := op + ": " + pe.Err.Error()
 	if !strings.HasPrefix(text, path+": ") { // text does not begin with the path
 		what = path + ": " + what
 	}
 	return strings.Replace(text, pe.Error(), what, 1)
 }
 
+// causeOf returns what failed and why. What fails for what the file is needs no name of the
+// system call.
+func causeOf(pe *fs.PathError) string {
+	cause := pe.Err.Error()
+	switch {
+	case errors.Is(pe.Err, fs.ErrNotExist) && missing(filepath.Dir(pe.Path)):
+		return "directory " + filepath.Dir(pe.Path) + ": " + cause
+	case errors.Is(pe.Err, syscall.EISDIR):
+		return cause
+	case errors.Is(pe.Err, syscall.ENOTDIR):
+		if dir := firstFile(filepath.Dir(pe.Path)); dir != "" {
+			return dir + " is not a directory"
+		}
+		return cause
+	}
+	op, known := systemCalls[pe.Op]
+	if !known {
+		op = pe.Op + ": "
+	}
+	return op + cause
+}
+
+// systemCalls are operations of package os, and what they are called in messages. One that only
+// asks whether a file is there is left out.
+var systemCalls = map[string]string{
+	"stat": "", "lstat": "", "fstat": "", "fstatat": "",
+	"openat": "open: ", "mkdirat": "mkdir: ", "unlinkat": "remove: ", "renameat": "rename: ",
+	"readdirent": "list: ", "fdopendir": "list: ", "getdents": "list: ",
+}
+
 func missing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
+}
+
+// firstFile returns path, or the directory above it, that exists and is no directory, or "".
+func firstFile(path string) string {
+	for {
+		info, err := os.Stat(path)
+		switch dir := filepath.Dir(path); {
+		case err == nil && !info.IsDir():
+			return path
+		case err == nil, dir == path:
+			return ""
+		default:
+			path = dir
+		}
+	}
 }
 
 func (e *Env) say(kind, msg string) {

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ocipipe/lib/tree"
@@ -25,6 +28,34 @@ func TestLongPath(t *testing.T) {
 		t.Errorf("a word that fits is shortened")
 	}
 	for range oneLine(strings.Repeat("\x80", 10000)) { // no text, and no end of it
+	}
+}
+
+// TestFileErrors has what package os says of files, in the words of the messages.
+func TestFileErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	errOf := func(_ any, err error) error { return err }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errOf(os.Open(dir + "/none")), dir + "/none: open: no such file or directory"},
+		{errOf(os.Open(dir + "/no/ne")), dir + "/no/ne: directory " + dir + "/no: no such file or directory"},
+		{errOf(os.Stat(dir + "/none")), dir + "/none: no such file or directory"},
+		{errOf(os.Lstat(file + "/a/b")), file + "/a/b: " + file + " is not a directory"},
+		{errOf(os.ReadDir(file)), file + ": not a directory"},
+		{errOf(os.ReadFile(dir)), dir + ": is a directory"},
+		{&fs.PathError{Op: "mkdirat", Path: "x", Err: syscall.EROFS}, "x: mkdir: read-only file system"},
+		{fmt.Errorf("make spool file: %w", errOf(os.Open(dir+"/none"))), "make spool file: " + dir + "/none: open: no such file or directory"},
+	} {
+		e := newEnv("probe", Streams{os.Stdin, os.Stdout, os.Stderr})
+		if got := e.message(c.err); got != c.want {
+			t.Errorf("%v: %s, want %s", c.err, got, c.want)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+
+	"ocipipe/lib/magic"
 )
 
 // MaxFile is the most bytes that a file of patches may have. It also may have no more than
@@ -111,7 +113,7 @@ func inFile(err error, name string) error {
 	return err
 }
 
-// parse reads JSON, or YAML if it is not JSON.
+// parse reads a list of patches. Its error says what the input is instead, if it is recognised.
 func parse(r io.Reader) (*value, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
@@ -120,6 +122,16 @@ func parse(r io.Reader) (*value, error) {
 	if len(data) > MaxFile {
 		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
 	}
+	v, err := parseText(data)
+	head := data[:min(len(data), magic.HeadSize)]
+	if named := magic.Explain(err, head, "a list of patches", magic.Text, magic.JSON, magic.Empty); named != err {
+		return nil, &FileError{Err: named} // without the line
+	}
+	return v, err
+}
+
+// parseText reads JSON, or YAML if it is not JSON.
+func parseText(data []byte) (*value, error) {
 	text := bytes.TrimLeft(data, " \t\r\n")
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return parseYAML(data)
