@@ -167,8 +167,8 @@ func (e *extent) readHead() error {
 
 const rawDisk magic.Kind = "a raw disk"
 
-// diskKinds are what a raw disk may begin with.
-var diskKinds = []magic.Kind{magic.EROFS, magic.Ext4, magic.Squashfs, magic.XFS, magic.GPT}
+// diskKinds are what a raw disk may begin with. Text is a weak sign.
+var diskKinds = []magic.Kind{magic.EROFS, magic.Ext4, magic.Squashfs, magic.XFS, magic.GPT, magic.Text}
 
 func checkSize(size int64) error {
 	switch {

@@ -126,7 +126,7 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	run --separate-stderr tree2erofs -z lz4 --compress-hints none -o out in.tree
 	assert_error tree2erofs 1 'none: open: no such file or directory'
 	run --separate-stderr tree2erofs -z lz4 --compress-hints . -o out in.tree
-	assert_error tree2erofs 1 '.: read: is a directory'
+	assert_error tree2erofs 1 '.: is a directory'
 	head -c 70000 /dev/zero >hints
 	run --separate-stderr tree2erofs -z lz4 --compress-hints hints -o out in.tree
 	assert_error tree2erofs 1 'hints: line 1: longer than 65535 bytes'

@@ -385,7 +385,7 @@ overlaid() {
 	run --separate-stderr mkext4upper --size 64M --tree /dev/null -o out
 	assert_error mkext4upper 1 'input is empty'
 	run --separate-stderr mkext4upper --size 64M --tree layer.tar -o out
-	assert_error mkext4upper 1 'first line is not "#mtree ocipipe-tree 1'
+	assert_error mkext4upper 1 'is a tar archive, not a tree stream'
 	for n in 33 600 50000 $((size - 1)); do
 		for line in 'mkext4upper --size 64M --tree - -o out' 'mkext4upper --size 64M --tree - >fresh' 'mkext4upper --size 64M --tree -'; do
 			run --separate-stderr bash -c "head -c $n in.tree | $line"

@@ -460,10 +460,10 @@ packings() {
 	run --separate-stderr tar2tree -o out layer.tar none.tar
 	assert_error tar2tree 1 'none.tar: open: no such file or directory'
 	run --separate-stderr tar2tree -o out /dev/null
-	assert_error tar2tree 1 '/dev/null: layer is cut short at byte 0 of the tar: the input is empty'
+	assert_error tar2tree 1 '/dev/null: the input is empty'
 	[[ $stderr != *stage* ]] || show "no stage wrote it"
 	run --separate-stderr bash -c 'true | tar2tree -o out'
-	assert_error tar2tree 1 'tar2tree: layer is cut short at byte 0 of the tar: the input is empty (see the message of the stage that wrote it)'
+	assert_error tar2tree 1 'tar2tree: the input is empty (see the message of the stage that wrote it)'
 	mkdir empty
 	run --separate-stderr tar2tree -o out empty
 	assert_error tar2tree 1 'empty'
@@ -513,9 +513,12 @@ packings() {
 	printf X | dd of=layer.tar bs=1 seek=520 conv=notrunc status=none
 	run --separate-stderr tar2tree -o out layer.tar
 	assert_error tar2tree 1 'corrupt layer: byte 512 of the tar: header checksum does not match'
-	seq 100000 >junk
+	seq 100000 | tr 0-9 '\1-\12' >junk
 	run --separate-stderr tar2tree -o out junk
 	assert_error tar2tree 1 'corrupt layer: byte 0 of the tar: '
+	seq 100000 >junk
+	run --separate-stderr tar2tree -o out junk
+	assert_error tar2tree 1 'junk: is text, not a tar archive'
 	rm junk
 	assert_no_debris layer.tar layer.tar.gz
 }

@@ -294,9 +294,9 @@ seen() {
 	run --separate-stderr tree2ext4 -o out .
 	assert_error tree2ext4 1 'is a directory'
 	run --separate-stderr tree2ext4 -o out layer.tar
-	assert_error tree2ext4 1 'first line is not "#mtree ocipipe-tree 1'
+	assert_error tree2ext4 1 'is a tar archive, not a tree stream'
 	run --separate-stderr bash -c 'tar2tree --no-data layer.tar | tree2ext4 -o out'
-	assert_error tree2ext4 1 'stream carries no contents (data=none)'
+	assert_error tree2ext4 1 'stream carries no contents of files (data=none)'
 	[ "$(<out)" = before ] || fail "out was changed"
 	assert_no_debris layer.tar in.tree out
 }

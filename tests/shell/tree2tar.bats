@@ -179,12 +179,12 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 
 @test "missing, empty and foreign input" {
 	echo before >out
-	for c in 'none|none: open: no such file or directory' '/dev/null|input is empty' '.|is a directory' 'layer.tar|first line is not "#mtree ocipipe-tree 1'; do
+	for c in 'none|none: open: no such file or directory' '/dev/null|input is empty' '.|is a directory' 'layer.tar|is a tar archive, not a tree stream'; do
 		run --separate-stderr tree2tar -o out "${c%|*}"
 		assert_error tree2tar 1 "${c#*|}"
 	done
 	run --separate-stderr bash -c 'tar2tree --no-data layer.tar | tree2tar -o out'
-	assert_error tree2tar 1 'stream carries no contents (data=none)'
+	assert_error tree2tar 1 'stream carries no contents of files (data=none)'
 	[ "$(<out)" = before ] || fail "out was changed"
 	assert_no_debris layer.tar in.tree out
 }
