@@ -223,7 +223,7 @@ full_disk() {
 	assert_error tree2erofs 1 'is a directory'
 	run --separate-stderr tree2erofs -o out layer.tar
 	assert_error tree2erofs 1 'is a tar archive, not a tree stream'
-	[[ $stderr == *'hint: tar2tree makes a tree stream of layers and images'* ]] || show "no hint"
+	[[ $stderr == *'hint: tar2tree FILE makes a tree stream of it'* ]] || show "no hint"
 	run --separate-stderr bash -c 'tar2tree --no-data layer.tar | tree2erofs -o out'
 	assert_error tree2erofs 1 'stream carries no contents of files (data=none)'
 	[ "$(<out)" = before ] || fail "out was changed"
