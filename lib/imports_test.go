@@ -28,21 +28,22 @@ var allowed = map[string][]string{
 	"tree":              {"blockio", "magic"},
 	"platform":          {},
 	"layout":            {},
-	"cas":               {"atomicfile", "layout", "platform"},
+	"cas":               {"atomicfile", "layout", "platform", "jsonfault"},
 	"exclusive":         {},
 	"gunzip":            {},
 	"unzstd":            {},
 	"lz4":               {},
 	"compression":       {},
 	"magic":             {"compression"},
+	"jsonfault":         {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
 	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable", "magic"}, // blockio: archives from a pipe are spooled
-	"oci/manifest":      {"platform", "oci/printable"},
+	"oci/manifest":      {"platform", "oci/printable", "jsonfault"},
 	"oci/printable":     {},
 	"oci/names":         {},
 	"oci/hosts":         {"oci/names"},
 	"oci/conn":          {"oci/hosts"},
-	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/login":         {"oci/hosts", "oci/printable", "jsonfault"},
 	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
 	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/names", "oci/registry"},
 	"oci/push":          {"oci", "oci/manifest", "oci/names", "oci/registry", "platform"}, // platform: images in tests
@@ -63,12 +64,12 @@ var allowed = map[string][]string{
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
 	"vmdk":              {"blockio", "erofs/disk", "magic"},
-	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume", "magic"},                                                                                                   // erofs, ext4: images in tests
-	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                              // all but tree and ext4/read: images in tests
-	"patch":             {"tree", "posixacl", "erofs", "ext4", "magic"},                                                                                                                                                                                                   // erofs, ext4: images in tests
-	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                // erofs/merge, erofs/z, tree: images in tests
-	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache"}, // erofs/z: names of algorithms in tests
-	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree"},
+	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume", "magic"},                                                                                                                // erofs, ext4: images in tests
+	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                                           // all but tree and ext4/read: images in tests
+	"patch":             {"tree", "posixacl", "erofs", "ext4", "magic", "jsonfault"},                                                                                                                                                                                                   // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                             // erofs/merge, erofs/z, tree: images in tests
+	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
+	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree", "jsonfault"},
 	"cli":               {"atomicfile", "blockio", "compression", "tree", "magic"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
@@ -79,8 +80,8 @@ var allowed = map[string][]string{
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable", "magic"},
-	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson"},
+	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable", "magic", "jsonfault"},
+	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson", "jsonfault"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},
 	"snapshot/integrity":  {"blockio", "snapshot/fault"},

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/layout"
 )
 
@@ -112,7 +113,7 @@ func (s *Store) checkLayout() error {
 		Version string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(data, &l); err != nil {
-		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, err)
+		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, jsonfault.Explain(err))
 	}
 	if l.Version != layout.Version {
 		return fmt.Errorf("%w: oci-layout: version %.20q, not %q", ErrNotCache, l.Version, layout.Version)

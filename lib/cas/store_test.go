@@ -135,7 +135,7 @@ func TestOpen(t *testing.T) {
 		{"something else", map[string]string{"photo.jpg": "x"}, `not a cache: it has no oci-layout, but "photo.jpg"`},
 		{"another version", map[string]string{"oci-layout": `{"imageLayoutVersion": "2.0.0"}`}, `not a cache: oci-layout: version "2.0.0", not "1.0.0"`},
 		{"no version", map[string]string{"oci-layout": `{}`}, `not a cache: oci-layout: version "", not "1.0.0"`},
-		{"no JSON", map[string]string{"oci-layout": `hello`}, `not a cache: oci-layout: invalid character`},
+		{"no JSON", map[string]string{"oci-layout": `hello`}, `not a cache: oci-layout: byte 0: not JSON: 'h'`},
 		{"endless", map[string]string{"oci-layout": strings.Repeat(" ", 5000)}, `oci-layout: longer than 4096 bytes`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
