@@ -172,7 +172,7 @@ tree_of_files() {
 
 @test "usage errors" {
 	run --separate-stderr erofs2tree
-	assert_error erofs2tree 2 'expected "<image>'
+	assert_error erofs2tree 2 'argument is missing: <image>'
 	[[ $stderr == *'hint: see erofs2tree --help' ]] || show "no hint"
 	for c in '--digest image|--digest needs --no-data' '--no-data=other image|--no-data=other: the forms are' \
 		'--max-entries=0x image|--max-entries'; do

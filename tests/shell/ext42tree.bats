@@ -298,7 +298,7 @@ overlay() {
 
 @test "usage errors" {
 	run --separate-stderr ext42tree
-	assert_error ext42tree 2 'expected "<disk>'
+	assert_error ext42tree 2 'argument is missing: <disk>'
 	for c in '--digest image|--digest needs --no-data' '--no-data=other image|--no-data=other: the forms are' \
 		'--lower image image|--lower, --device and --userxattr need --upper' '--userxattr image|--lower, --device and --userxattr need --upper' \
 		'--upper --device image image|--device image: is for a --lower' '--upper --lower - -|standard input is named twice' \

@@ -276,7 +276,7 @@ overlaid() {
 	cmp disk before
 	[ "$(stat -c %s short)" = 50000000 ] || fail "the short one has $(stat -c %s short) bytes"
 	run --separate-stderr mkext4upper --grow disk
-	assert_error mkext4upper 2 'missing flags: --size=SIZE'
+	assert_error mkext4upper 2 'flag is missing: --size=SIZE'
 	run --separate-stderr mkext4upper --grow disk --size 1G -o out
 	assert_error mkext4upper 2 '--grow goes with --size alone'
 	for c in 1080:00 1120:ff 1124:ff; do # magic number, incompatible and read-only features
@@ -327,7 +327,7 @@ overlaid() {
 
 @test "usage errors" {
 	stream "$root" >in.tree
-	for c in '|missing flags: --size=SIZE' '--size=1M|too small' '--size=65T|too large' '--size=x|is not a size' '--size=64M --journal=1M|journal of 1048576 bytes' \
+	for c in '|flag is missing: --size=SIZE' '--size=1M|too small' '--size=65T|too large' '--size=x|is not a size' '--size=64M --journal=1M|journal of 1048576 bytes' \
 		'--size=64M --root-mode=9|is not a mode such as 0755' '--size=64M --root-mode=17777|is not a mode' '--size=64M --features=foo|unknown feature' \
 		'--size=20T --features=^64bit|too large' '--size=64M --bytes-per-inode=1|bytes for an inode' '--size=64M --reserve-growth=20T|resize_inode ends below' \
 		'--size=1T --reserve-growth=1G|it cannot grow to' '--size=64M --label=seventeen-bytes-x|at most 16 bytes' '--size=64M --uuid=1|is not a UUID' 'in.tree|unexpected argument'; do

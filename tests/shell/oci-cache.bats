@@ -292,7 +292,7 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 	for command in ls 'inspect one' 'rm one' prune; do
 		# shellcheck disable=SC2086 # two words
 		run --separate-stderr oci-cache $command
-		assert_error oci-cache 1 "$PWD/cache/index.json: not an index: unexpected end of JSON input"
+		assert_error oci-cache 1 "$PWD/cache/index.json: not an index: the JSON is cut short"
 	done
 	[ -n "$(files)" ] || fail "everything was removed"
 	oci-cache verify --repair >/dev/null

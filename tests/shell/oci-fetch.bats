@@ -114,13 +114,13 @@ postgres() {
 
 @test "usage errors" {
 	run --separate-stderr oci-fetch
-	assert_error oci-fetch 2 'expected "<ref>"'
+	assert_error oci-fetch 2 'argument is missing: <ref>'
 	run --separate-stderr oci-fetch --manifest --config oci:demo
-	assert_error oci-fetch 2 "can't be used together"
+	assert_error oci-fetch 2 'exclude each other'
 	run --separate-stderr oci-fetch --layer 0 --list oci:demo
-	assert_error oci-fetch 2 "can't be used together"
+	assert_error oci-fetch 2 'exclude each other'
 	run --separate-stderr oci-fetch --list --json --digests oci:demo
-	assert_error oci-fetch 2 "can't be used together"
+	assert_error oci-fetch 2 'exclude each other'
 	run --separate-stderr oci-fetch --digests oci:demo
 	assert_error oci-fetch 2 '--json and --digests need --list'
 	run --separate-stderr oci-fetch --platform linux oci:demo

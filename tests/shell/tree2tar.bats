@@ -162,7 +162,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 }
 
 @test "usage errors" {
-	for c in '-z xz in.tree|must be one of' '--compress in.tree|in.tree' '--max-entries=x in.tree|--max-entries' 'in.tree in.tree|unexpected argument'; do
+	for c in '-z xz in.tree|is none of' '--compress in.tree|in.tree' '--max-entries=x in.tree|--max-entries' 'in.tree in.tree|unexpected argument'; do
 		# shellcheck disable=SC2086 # several words
 		run --separate-stderr tree2tar ${c%|*}
 		assert_error tree2tar 2 "${c#*|}"

@@ -315,7 +315,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	check '--format=flat names its extents' -o out
 	check '--format=dm-linear names its extents' --format dm-linear -
 	check 'cannot be one of several' --format raw all -
-	check '--format must be one of' --format vdi all
+	check 'is none of flat, stream' --format vdi all
 	check '--split and --absolute are for' --format raw --split all
 	check '--size is for' --format stream --size 512 all
 	check '--size is for' --format gpt --size 512
