@@ -89,9 +89,7 @@ func eachCompression(t *testing.T, fn func(t *testing.T, opts Options)) {
 
 // The kernel reads what was added: pieces anywhere first, before it has read more, then all.
 func TestKernelReadsCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	es := compressible()
 	eachCompression(t, func(t *testing.T, opts Options) {
 		image := write(t, opts, es...).Name()
@@ -135,9 +133,7 @@ func readSomewhere(root string, es []tree.Entry) error {
 }
 
 func TestFsckReadsCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	for _, c := range []Compression{{Method: Method{Algorithm: z.LZ4}}, {Method: Method{z.LZ4, 9}, PCluster: 4096}} { // Debian's 1.5 has LZ4 alone
 		name := write(t, Options{Compression: &c}, compressible()...).Name()
 		if out, err := reftest.Try(t, "fsck.erofs", "--extract", name); err != nil || strings.Contains(out, "<E>") {
@@ -414,9 +410,7 @@ func TestCompressionOptions(t *testing.T) {
 
 // Images with other blocks, which the kernel here may not mount: full indexes among them.
 func TestCompressedBlockSizes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	for _, bs := range []int{512, 2048, 16384, 65536} {
 		for _, c := range someCompression()[:4] {
 			c.PCluster, c.Segment = max(c.PCluster, int64(bs)), 256<<10
@@ -450,9 +444,7 @@ func TestKernelReadsLongestExact(t *testing.T) {
 
 // Linux mounts images whose clusters have more blocks than it has pages of that length.
 func TestKernelReadsShortBlocks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	es := []tree.Entry{dir("."), file("text", words(6<<20))}
 	for _, c := range []struct {
 		bs      int
@@ -485,9 +477,7 @@ func TestCheckFindsAFlippedByteInCompressed(t *testing.T) {
 
 // Equal files that are compressed in the same way share what is stored.
 func TestCompressedFilesShare(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	text := words(300 << 10)
 	for _, c := range someCompression() {
 		c.Hints = []Hint{{"*.hc", Method{z.LZ4, 12}}}

@@ -49,9 +49,7 @@ func goErofs(t *testing.T, entries []tree.Entry) *read.Image {
 // Layers that others have written are merged with ours on top and below, and the
 // kernel shows what they come to.
 func TestForeignLayers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	foreign := onDisk()
 	simple := []tree.Entry{ // go-erofs puts small files behind their inodes
 		dir("."), file("go", pattern(50, 10000)), file("large", pattern(51, 50000)), symlink("block", "large"),

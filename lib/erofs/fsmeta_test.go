@@ -126,6 +126,7 @@ func kernelWays(t *testing.T, layers []merge.Layer, check func(how, at string)) 
 }
 
 func TestKernelFsmeta(t *testing.T) {
+	reftest.OneThread(t)
 	for _, bs := range []int{512, 4096} {
 		kernelWays(t, layersOf(t, Options{BlockSize: bs}, stack()...), func(how, at string) {
 			if err := compareMount(at, merged(t, stack()...).Source(tree.Flat)); err != nil {

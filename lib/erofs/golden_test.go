@@ -12,6 +12,7 @@ import (
 	"ocipipe/lib/erofs/disk"
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/z"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -61,9 +62,7 @@ func TestGolden(t *testing.T) {
 const goldenFile = "testdata/golden.sha256"
 
 func TestGoldenImages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	built := int64(1700000000)
 	var have strings.Builder
 	for _, c := range []struct {

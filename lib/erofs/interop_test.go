@@ -377,9 +377,7 @@ func addGoErofs(w *goerofs.Writer, e *tree.Entry) error {
 
 // Ours is never larger than what mkfs.erofs makes of the same files.
 func TestSmallerThanMkfs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	var es []tree.Entry
 	for i := range 3000 {
 		size := 100 + 1<<(i%14) + i%97 // most are small

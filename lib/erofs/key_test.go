@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/erofs/z"
+	"ocipipe/lib/reftest"
 )
 
 func TestMethodName(t *testing.T) {
@@ -92,9 +93,7 @@ const goldenEncoder = "testdata/golden-encoder.sha256"
 // TestGoldenEncoder compares the bytes of compressed images with those that EncoderVersion has
 // made before: with every algorithm, in all ways that the levels work, and every kind of index.
 func TestGoldenEncoder(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	old, err := os.ReadFile(goldenEncoder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)

@@ -59,9 +59,7 @@ func mixes(t *testing.T, bs int, fn func(t *testing.T, layers []merge.Layer)) {
 // What compressed layers come to is what they are in memory, whichever way the devices are
 // given, and the image can be verified.
 func TestMergeCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	want := lines(t, merged(t, compressible(), upperOf(), stack()[1]).Source(tree.Flat))
 	for _, bs := range []int{512, 4096} {
 		mixes(t, bs, func(t *testing.T, layers []merge.Layer) {
@@ -96,9 +94,7 @@ func TestMergeCompressed(t *testing.T) {
 }
 
 func TestKernelMergedCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	want := merged(t, compressible(), upperOf(), stack()[1])
 	var es []tree.Entry
 	for _, e := range list(t, want.Source(tree.Flat)) {
@@ -118,9 +114,7 @@ func TestKernelMergedCompressed(t *testing.T) {
 
 // The reference tool reads the contents, if they are in LZ4.
 func TestFsckMergedCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	a, b := &Compression{Method: Method{Algorithm: z.LZ4}}, &Compression{Method: Method{z.LZ4, 9}, PCluster: 4096}
 	for _, stack := range [][2]*Compression{{a, b}, {nil, b}} {
 		layers := compressedStack(t, 4096, stack[0], stack[1])
@@ -371,6 +365,7 @@ func TestOverlappingLists(t *testing.T) {
 
 // A writer that is stopped does not read a long list to its end.
 func TestMergeStops(t *testing.T) {
+	reftest.SameThreads(t, "TestCompressedSame")
 	layers := layersOf(t, Options{KeepZeros: true, Compression: &Compression{Method: Method{Algorithm: z.LZ4}, PCluster: 4096}}, []tree.Entry{file("a", words(20<<20))})
 	e, err := layers[0].Image.Lookup("a")
 	if err != nil {
@@ -426,9 +421,7 @@ func TestLowerFeatures(t *testing.T) {
 
 // Merged layers whose extents are encoded, in small blocks: the kernel reads them.
 func TestKernelMergedEncoded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	want := merged(t, compressible(), upperOf(), stack()[1])
 	var es []tree.Entry
 	for _, e := range list(t, want.Source(tree.Flat)) {

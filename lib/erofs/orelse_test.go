@@ -12,6 +12,7 @@ import (
 
 	"ocipipe/lib/erofs/merge"
 	"ocipipe/lib/erofs/read"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -101,6 +102,7 @@ func randomLayer(rnd *rand.Rand) []tree.Entry {
 // Layer images say all that their streams say: merged, they are the same tree, or
 // fail for the same reason.
 func TestMergeOrElseRandom(t *testing.T) {
+	reftest.OneThread(t)
 	good := 0
 	for seed := range uint64(500) {
 		rnd := rand.New(rand.NewPCG(seed, 5))

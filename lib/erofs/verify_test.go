@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/erofs/internal/erofstest"
 	"ocipipe/lib/erofs/read"
 	"ocipipe/lib/erofs/z"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -59,6 +60,7 @@ func imagesOfAllKinds(t testing.TB) (images []anImage) {
 }
 
 func TestVerifyUUID(t *testing.T) {
+	reftest.OneThread(t)
 	for _, c := range imagesOfAllKinds(t) {
 		if err := verifyBytes(c.b); err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -86,9 +88,7 @@ func TestVerifyUUID(t *testing.T) {
 
 // Every bit of a small image counts, and of a large one those that were tried.
 func TestVerifyUUIDFlipped(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	layers := layersOf(t, Options{BlockSize: 512}, []tree.Entry{file("a", pattern(1, 600))}, []tree.Entry{file("b", pattern(2, 100)), symlink("s", "a")})
 	small := []anImage{
 		{"flat", 4096, build(t, Options{}, file("a", pattern(1, 100)))},

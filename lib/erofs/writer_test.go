@@ -71,9 +71,7 @@ func TestLinkSizes(t *testing.T) {
 }
 
 func TestDirSizes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	for _, n := range []int{0, 1, 3, 240, 241, 242, 243, 3000, 50000} {
 		for _, where := range []string{"d/", ""} {
 			es := []tree.Entry{dir("."), dir("d")}

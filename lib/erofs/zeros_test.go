@@ -78,6 +78,7 @@ func TestZeros(t *testing.T) {
 // An image is the same whether contents come from memory or are read from a stream into the
 // memory of the writer, wherever zeros begin and end.
 func TestZerosOfStream(t *testing.T) {
+	reftest.OneThread(t)
 	rng := rand.New(rand.NewPCG(5, 6))
 	var entries []tree.Entry
 	for i := range 40 {

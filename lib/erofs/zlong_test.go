@@ -32,9 +32,7 @@ func longFiles(cluster int) []tree.Entry {
 // The kernel reads long files and extents, and the reference tools find no fault: what
 // dump.erofs lists are the extents, without gaps.
 func TestInteropLongCompressed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	methods := []Method{{Algorithm: z.LZ4}}
 	if reftest.Named("fsck.erofs") && reftest.Named("dump.erofs") { // Debian's 1.5 has LZ4 alone
 		methods = append(methods, Method{z.LZ4, 2}, Method{z.Zstd, 3}, Method{z.Deflate, 1})

@@ -26,9 +26,7 @@ func compressedTrees() int {
 // workers nor on how contents come; the kernel, fsck.erofs if FSCK_EROFS names one that knows
 // all algorithms, and our reader read what was written.
 func TestCompressedTrees(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, with goroutines that TestCompressedSame has too")
-	}
+	reftest.SameThreads(t, "TestCompressedSame")
 	for seed := range compressedTrees() {
 		r := rand.New(rand.NewPCG(uint64(seed), 9))
 		opts := randomCompression(r)

@@ -16,6 +16,7 @@ import (
 	"ocipipe/lib/ext4/internal/ext4test"
 	"ocipipe/lib/ext4/internal/probetest"
 	"ocipipe/lib/ext4/read"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -68,9 +69,7 @@ func TestTooSmall(t *testing.T) {
 }
 
 func TestTooFewInodes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	var entries []*tree.Entry
 	for i := range 20000 {
 		entries = append(entries, ext4test.File(fmt.Sprintf("f%d", i), nil))
@@ -220,9 +219,7 @@ func TestLargeFile(t *testing.T) {
 // A file system whose size follows from the content has room for all descriptors
 // that it may need, also where none are reserved in the end.
 func TestLargeWithoutReserve(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	h := new(holes)
 	id := [16]byte{1}
 	const size = 9 << 30 // more than a block of descriptors

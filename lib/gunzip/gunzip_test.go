@@ -14,6 +14,8 @@ import (
 	"testing/iotest"
 
 	"github.com/klauspost/compress/gzip"
+
+	"ocipipe/lib/reftest"
 )
 
 // samples are inputs that between them use every kind of block and code.
@@ -58,6 +60,7 @@ func compress(t testing.TB, data []byte, level int) []byte {
 }
 
 func TestRoundTrip(t *testing.T) {
+	reftest.OneThread(t)
 	for name, data := range samples() {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6} {
 			z := compress(t, data, level)
@@ -226,6 +229,7 @@ type chunked struct {
 func (c *chunked) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
 
 func TestMembers(t *testing.T) {
+	reftest.OneThread(t)
 	var z, want []byte
 	words := samples()["words"]
 	for i := range 2000 { // more than a buffer of output in all

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -100,9 +101,7 @@ func TestPseudoLinkLimits(t *testing.T) {
 
 // TestManyPseudoLinks has names that are replaced as fast as they come.
 func TestManyPseudoLinks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	const n = 50_000
 	headers := []raw{{name: ".wh..wh.plnk/1", data: "x"}}
 	for i := range n {

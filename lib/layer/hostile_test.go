@@ -151,6 +151,7 @@ func TestClaims(t *testing.T) {
 // TestManyExtents reads sparse files of 70,000 pieces, about what an extended
 // header of 4 MiB can hold in form 0.0, in all four forms.
 func TestManyExtents(t *testing.T) {
+	reftest.OneThread(t)
 	const n = 70_000
 	size := fmt.Sprint(n * 1000)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -230,6 +231,7 @@ func TestManyExtents(t *testing.T) {
 
 // TestManyRecords reads extended headers full of small records.
 func TestManyRecords(t *testing.T) {
+	reftest.OneThread(t)
 	h := raw{kind: 'x', name: "x", data: strings.Repeat("6 a=b\n", 600_000)}
 	bounded(t, 200, func() {
 		if _, err := readAll(t, rawTar(h, raw{name: "a"}, h, raw{name: "b"}), layer.Options{}); err != nil {
@@ -252,6 +254,7 @@ func TestManyRecords(t *testing.T) {
 
 // TestManyHeaders reads what stands before headers into the same memory.
 func TestManyHeaders(t *testing.T) {
+	reftest.OneThread(t)
 	for name, h := range map[string]raw{
 		"records":     {kind: 'x', name: "x", data: strings.Repeat("6 a=b\n", 100_000)},
 		"long record": pax("a", strings.Repeat("b", 600_000)),
@@ -328,6 +331,7 @@ func TestDeepMerge(t *testing.T) {
 
 // TestManyLinks has links that wait, and short chains of them, in numbers.
 func TestManyLinks(t *testing.T) {
+	reftest.OneThread(t)
 	const n = 50_000
 	for name, headers := range manyLinks {
 		data := rawTar(headers(n)...)

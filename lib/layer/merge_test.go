@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ocipipe/lib/layer"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -318,9 +319,7 @@ func sequencesOf(alphabet []item, n int) (list [][]item) {
 
 // TestMergeExhaustive merges every two layers of up to two entries each.
 func TestMergeExhaustive(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	reftest.OneThread(t)
 	var uppers, lowers []prepared
 	for _, items := range sequences(2) {
 		uppers = append(uppers, prepare(t, items, 10))
@@ -353,9 +352,7 @@ func TestMergeExhaustive(t *testing.T) {
 // TestMergeExhaustiveLinks merges what lies below with every layer of up to four
 // entries that hard links are about.
 func TestMergeExhaustiveLinks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	reftest.OneThread(t)
 	entries := parseStack("file a; file b; sym b -> c; dir b; hard a -> b; hard b -> c; hard c -> a; .wh.b")[0]
 	var lowers []prepared
 	for _, text := range []string{"", "file b", "file c", "file a; hard b -> a", "dir b; file c", "file x; sym b -> x; sym c -> b"} {

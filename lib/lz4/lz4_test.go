@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ocipipe/lib/reftest"
 )
 
 // judge decodes a block byte by byte, as the specification of the format puts it, and
@@ -121,9 +123,7 @@ func fill(t *testing.T, e *Encoder, size int, src []byte) (block []byte, taken i
 var levels = []int{1, 2, 9, 10, 12}
 
 func TestFill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, without goroutines")
-	}
+	reftest.OneThread(t)
 	for _, level := range levels {
 		e := NewEncoder(level)
 		for name, src := range contents() {
@@ -221,9 +221,7 @@ func copies(r *rand.Rand, n int) []byte {
 
 // TestReuse shows that what an Encoder did before changes no byte.
 func TestReuse(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, without goroutines")
-	}
+	reftest.OneThread(t)
 	all := contents()
 	for _, level := range levels {
 		used := NewEncoder(level)

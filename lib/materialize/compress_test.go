@@ -20,6 +20,7 @@ import (
 	"ocipipe/lib/imagecache"
 	"ocipipe/lib/layer"
 	"ocipipe/lib/oci/ocitest"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -221,6 +222,7 @@ func TestCompressedBytes(t *testing.T) {
 // TestCompressedExt4 shows that an ext4 image has the bytes that the writer makes of the same
 // layers by itself, though each kind of layer image has holes at other places, and is shared.
 func TestCompressedExt4(t *testing.T) {
+	reftest.SameThreads(t, "TestCompressed")
 	layers := textStack(t, 3)
 	merged, err := layer.Merge(t.Context(), inputsOf(layers), layer.LoadOptions{SpoolDir: t.TempDir()})
 	must(t, err)

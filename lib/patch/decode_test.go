@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -281,6 +282,7 @@ func manyKeys(n int) string {
 
 // TestDecodeTooMany reads lists that are small enough, but hold too many values.
 func TestDecodeTooMany(t *testing.T) {
+	reftest.OneThread(t)
 	ones := "[" + strings.Repeat("1,", maxValues) + "1]"
 	for _, c := range []struct{ text, want string }{
 		{ones, fmt.Sprintf("p:1:%d: more than 1048576 values in one file", 2*maxValues)},
@@ -301,6 +303,7 @@ func TestDecodeTooMany(t *testing.T) {
 
 // TestLongTexts reads texts that are too long to be shown whole in an error.
 func TestLongTexts(t *testing.T) {
+	reftest.OneThread(t)
 	long := strings.Repeat("x", 1<<20)
 	for _, text := range []string{
 		`[{"` + long + `": {}}]`,
@@ -320,6 +323,7 @@ func TestLongTexts(t *testing.T) {
 }
 
 func TestDecodeTooLarge(t *testing.T) {
+	reftest.OneThread(t)
 	big := io.MultiReader(strings.NewReader(`[{"text": {"path": "/a", "content": "`), io.LimitReader(letters{}, MaxFile), strings.NewReader(`"}}]`))
 	if _, err := Decode(big, "p"); err == nil || !strings.Contains(err.Error(), "p: file of more than 16777216 bytes") {
 		t.Errorf("error %v", err)

@@ -157,6 +157,7 @@ func (g gen) orRoot(p string) string {
 // TestModel compares random lists on random trees with the model: what is refused, the
 // whole patched tree, and what the difference makes of the tree below.
 func TestModel(t *testing.T) {
+	reftest.OneThread(t)
 	compareModel(t, 0, 3000)
 }
 

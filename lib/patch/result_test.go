@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/posixacl"
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/tree"
 )
 
@@ -299,6 +300,7 @@ func (z zeros) WriteTo(w io.Writer) (total int64, err error) {
 
 // TestHuge appends to 10 GiB, in little memory, and does not read what it does not change.
 func TestHuge(t *testing.T) {
+	reftest.OneThread(t)
 	const size = 10 << 30
 	huge := tree.Entry{Path: "huge", Type: tree.File, Size: size, Content: zeros(size)}
 	unread := tree.Entry{Path: "unread", Type: tree.File, Size: size, Content: failing{}}
@@ -444,6 +446,7 @@ func TestSteps(t *testing.T) {
 
 // TestManyXattrs gives a file attributes until their names are too many to be listed.
 func TestManyXattrs(t *testing.T) {
+	reftest.OneThread(t)
 	var ops []Op
 	for i := range maxXattrNames / len("user.0000\x00") {
 		ops = append(ops, Xattr{Path: "/f", Name: fmt.Sprintf("user.%04d", i)})
@@ -462,6 +465,7 @@ func TestManyXattrs(t *testing.T) {
 
 // TestManyMoves moves a directory with much in it until that is too often.
 func TestManyMoves(t *testing.T) {
+	reftest.OneThread(t)
 	const names = 1 << 16
 	lower := bigTree(names)
 	var ops []Op

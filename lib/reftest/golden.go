@@ -12,15 +12,6 @@ import (
 	"testing"
 )
 
-// Long skips t, a test that takes longer than seconds, unless "make soak" runs it. Unlike
-// Skip it does not fail under CI.
-func Long(t testing.TB) {
-	t.Helper()
-	if os.Getenv("SOAK") != "true" {
-		t.Skip("takes long; make soak runs it")
-	}
-}
-
 const goldenFile = "testdata/golden.sha256"
 
 var goldenMu sync.Mutex

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"ocipipe/lib/reftest"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -133,9 +135,7 @@ func TestAbortLine(t *testing.T) {
 
 // TestAbortAtBufferEdges has an abort line where the buffer moves.
 func TestAbortAtBufferEdges(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	line := "\n#abort message=" + strings.Repeat("m", maxAbort) + "\n"
 	whole := len(newInput(nil).buf)
 	for _, size := range []int{chunk, whole - chunk, whole - chunk/2, whole, 3 << 20} {
@@ -176,9 +176,7 @@ func (s *smallReads) Read(p []byte) (int, error) {
 
 // TestBufferEdges has lines and contents about as large as the buffers.
 func TestBufferEdges(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and without goroutines of its own")
-	}
+	reftest.OneThread(t)
 	whole := len(newInput(nil).buf)
 	for _, size := range []int{abortWindow, minWrite, chunk, bufSize, MaxLine, whole, 2 * whole} {
 		for _, d := range []int{-300, -2, -1, 0, 1, 2} {

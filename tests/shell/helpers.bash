@@ -143,6 +143,28 @@ assert_empty() {
 	[[ -f $1 && ! -s $1 ]] || fail "$1 is not an empty file: $(ls -l "$1" 2>&1)"
 }
 
+# recipe FILE TEXT prints the indented block of FILE, a README.md, in which TEXT stands.
+recipe() {
+	local block
+	block=$(awk -v RS= -v text="$2" '/^    / && index($0, text)' "$1" | sed 's/^    //')
+	[ -n "$block" ] || fail "$1 has no $2" || return
+	printf '%s\n' "$block"
+}
+
+# recipes_are_run FILE [TEXT...] fails if FILE has a block that no test of this file takes by a
+# recipe with a text in quotes, and that has none of the TEXTs.
+recipes_are_run() {
+	local block text texts
+	mapfile -t texts < <(sed -nE "s/.*\<recipe \"[^\"]*\" '([^']*)'.*/\1/p" "$BATS_TEST_FILENAME")
+	texts+=("${@:2}")
+	while IFS= read -rd '' block; do
+		for text in "${texts[@]}"; do
+			[[ $block != *"$text"* ]] || continue 2
+		done
+		fail "no test runs this: $block" || return
+	done < <(awk -v RS= -v ORS='\0' '/^    /' "$1")
+}
+
 # demo_image DIR copies the layout of lib/reftest/demoimage there: image DIR:demo.
 demo_image() {
 	once demo go_demo_image

@@ -114,3 +114,12 @@ refused_with() {
 	demo_image demo
 	[ -s demo/index.json ]
 }
+
+@test "recipe and recipes_are_run tell apart" {
+	printf '%s\n' text '' '    one' '    more' '' '- text' '' '    two' >README.md
+	[ "$(recipe "README.md" 'one')" = $'one\nmore' ] || fail "$(recipe README.md one)"
+	refused_with 'README.md has no three' recipe README.md three
+	refused_with 'no test runs this:     two' recipes_are_run README.md
+	recipes_are_run README.md two
+	BATS_TEST_FILENAME=README.md refused_with 'no test runs this:     one' recipes_are_run README.md two
+}

@@ -1,28 +1,43 @@
 # The recipes of README.md do as they stand there.
 
 load helpers
+load registries
 setup() {
 	common_setup
+	pids=()
 	demo_image DIR
 	sed -i 's/"demo"/"TAG"/' DIR/index.json
 	oci-fetch -o image.tar oci:DIR:TAG
 	tar2tree --no-data --digest image.tar >list
 }
-teardown() { unmount_all; }
+teardown() {
+	stop_registries
+	unmount_all
+}
 
-# recipe TEXT prints the block of README.md in which TEXT stands.
-recipe() {
-	local block
-	block=$(awk -v RS= -v text="$1" '/^    / && index($0, text)' "$REPO/README.md" | sed 's/^    //')
-	[ -n "$block" ] || fail "README.md has no $1" || return
-	printf '%s\n' "$block"
+# The program in Go is in lib/example_test.go.
+@test "every recipe has a test" {
+	recipes_are_run "$REPO/README.md" 'func convert('
+}
+
+@test "the first pipeline, once the tools are built" {
+	registries_setup
+	docker_registry
+	push DIR:TAG library/alpine:latest
+	printf '[[registry]]\nprefix = "docker.io"\nlocation = "%s"\ninsecure = true\n' "$reg" >registries.conf
+	recipe "$REPO/README.md" 'oci-fetch alpine' >script
+	[ "$(sed -n 1p script | cut -d ' ' -f 1)" = make ] || fail "it builds nothing: $(<script)"
+	sed -i 1d script
+	CONTAINERS_REGISTRIES_CONF=$PWD/registries.conf run --separate-stderr bash -euo pipefail script
+	assert_ok
+	[ "$(erofs2tree --no-data --digest rootfs.erofs | grep -v '^#')" = "$(grep -v '^#' list)" ] || fail "another tree"
 }
 
 @test "more to do with them" {
 	small_layer init.tar
 	gzip -c init.tar >layer.tar.gz
 	tar2tree image.tar >rootfs.tree
-	recipe 'before.mtree' >script
+	recipe "$REPO/README.md" 'before.mtree' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	tar2tree --no-data --digest image.tar init.tar >list
@@ -48,7 +63,7 @@ has_table() {
 }
 
 @test "an image as shared layers, for a recent kernel and an older one" {
-	recipe 'tree2erofs --fsmeta' >script
+	recipe "$REPO/README.md" 'tree2erofs --fsmeta' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_status 0
 	[ "$(echo 0*.erofs)" = '000.erofs 001.erofs 002.erofs' ] || fail "not three layers"
@@ -65,7 +80,7 @@ has_table() {
 @test "all that a virtual machine needs" {
 	need qemu-img jq
 	export OCIPIPE_CACHE=$PWD/cache
-	recipe 'oci-materialize --target all' >script
+	recipe "$REPO/README.md" 'oci-materialize --target all' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	[[ $output == *'"hit": false'*'file format: vmdk'* ]] || show "not both"
@@ -75,7 +90,7 @@ has_table() {
 @test "an image changed" {
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
 	printf '%s\n' '- mkdir: {path: /data}' >patches.json
-	recipe 'erofs-patch --lower' >script
+	recipe "$REPO/README.md" 'erofs-patch --lower' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	[[ $output == './run -> type=dir '*'./sys -> type=dir '* ]] || show "not what would change"
@@ -85,7 +100,7 @@ has_table() {
 
 @test "what an image runs, in its disk" {
 	need debugfs jq
-	recipe 'oci-fetch --vm-config' >script
+	recipe "$REPO/README.md" 'oci-fetch --vm-config' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	clean root.ext4
@@ -100,7 +115,7 @@ has_table() {
 	need_guest
 	tar2tree image.tar | tree2erofs -o rootfs.erofs
 	# Layer 1 of this image has a hard link to a file below, which no upper disk can have.
-	recipe 'mkext4upper --grow' | sed -e 's| /mnt$| mnt|' -e 's/--layer 1 /--layer 2 /' >script
+	recipe "$REPO/README.md" 'mkext4upper --grow' | sed -e 's| /mnt$| mnt|' -e 's/--layer 1 /--layer 2 /' >script
 	sed '/^mount/,$d' script >before
 	run --separate-stderr bash -euo pipefail before
 	assert_status 0
@@ -118,7 +133,7 @@ has_table() {
 	[ "$(stat -c %s upper.ext4)" = $((4 << 30)) ] || fail "it has not grown"
 	clean upper.ext4
 	clean root.ext4
-	recipe 'oci-commit --base' >script
+	recipe "$REPO/README.md" 'oci-commit --base' >script
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
 	tar2tree changed.tar | grep -q '^./new ' || fail "what was written is not in the image"

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"ocipipe/lib/lz4"
+	"ocipipe/lib/reftest"
 )
 
 // text is n bytes that compress to less than half.
@@ -118,9 +119,7 @@ func everyEncoding(fn func(p Encoding)) {
 }
 
 func TestCut(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compresses for long, without goroutines")
-	}
+	reftest.OneThread(t)
 	words, random := text(1200<<10), noise(300<<10)
 	contents := map[string][]byte{
 		"zeros": make([]byte, 2<<20), "text": words, "noise": random,

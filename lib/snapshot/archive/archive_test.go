@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"ocipipe/lib/reftest"
 	"ocipipe/lib/snapshot/fault"
 )
 
@@ -312,6 +313,7 @@ func TestTooManyRuns(t *testing.T) {
 // The runs of all members count: a reader keeps them, and those that are equal take hardly
 // any room in zstd.
 func TestTooManyRunsTogether(t *testing.T) {
+	reftest.OneThread(t)
 	runs := make([]Run, MaxRuns/2)
 	first, second := header(t, Member{Name: "a", Runs: runs}, nil), header(t, Member{Name: "b", Runs: runs}, nil)
 	if _, err := read(io.MultiReader(bytes.NewReader(first), bytes.NewReader(second)), ReaderOptions{}); err != nil {
