@@ -77,7 +77,7 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	r, err := materialize.Materialize(env.Context, opts)
 	if err != nil {
-		return cli.About(t.Ref, err)
+		return err
 	}
 	if err := t.VMConfig.WriteRun(env, r.Process); err != nil {
 		return err
