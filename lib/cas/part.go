@@ -179,7 +179,7 @@ func (p *Part) fit() error {
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(p.f.Fd()), &st); err == nil && st.Blocks > 0 && need/max(st.Bsize, 1) > int64(st.Bavail) {
-		return storeError(fmt.Errorf("blob of %d bytes: %w", p.size, unix.ENOSPC))
+		return storeError(fmt.Errorf("%s: blob of %d bytes: %w", p.f.Name(), p.size, unix.ENOSPC))
 	}
 	return nil
 }

@@ -653,3 +653,30 @@ func TestBlobStopped(t *testing.T) {
 	}
 	b.Close()
 }
+
+// TestOpenNames has the messages about a cache that is not there: each names the directory once.
+func TestOpenNames(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		dir      string
+		existing bool
+		want     string
+		is       error
+	}{
+		{filepath.Join(dir, "none"), true, "cache " + dir + "/none: no such directory", fs.ErrNotExist},
+		{dir, true, "cache " + dir + ": not a cache: it has no oci-layout", fs.ErrNotExist},
+		{dir, false, "cache " + dir + `: not a cache: it has no oci-layout, but "file"`, ErrNotCache},
+		{file, false, "cache " + file + ": not a cache: not a directory", ErrNotCache},
+		{filepath.Join(file, "x"), true, "cache " + file + "/x: not a directory", unix.ENOTDIR},
+		{"/proc/none", false, "cannot write to the cache: mkdir /proc/none: no such file or directory", ErrStore},
+	} {
+		_, err := Open(ctx, c.dir, Options{Existing: c.existing})
+		if err == nil || err.Error() != c.want || !errors.Is(err, c.is) {
+			t.Errorf("%s, existing %t: %v, want %s", c.dir, c.existing, err, c.want)
+		}
+	}
+}

@@ -128,6 +128,9 @@ func temporary(err error) bool {
 	return !errno && t.Temporary()
 }
 
+// Text returns the text of err as it would be printed, for a warning.
+func (e *Env) Text(err error) string { return e.message(err) }
+
 // message returns the text of err. It puts what package os says of a file into the order of
 // all messages: where, what, cause.
 func (e *Env) message(err error) string {

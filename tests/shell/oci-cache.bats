@@ -333,7 +333,7 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 @test "a directory that is no cache, and none at all" {
 	for command in ls prune verify; do
 		run --separate-stderr oci-cache $command
-		assert_error oci-cache 1 "cache $PWD/cache: file does not exist"
+		assert_error oci-cache 1 "cache $PWD/cache: no such directory"
 	done
 	[ ! -e cache ]
 	mkdir cache
