@@ -52,11 +52,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -176,7 +179,22 @@ func advice(tool Tool, err error) string {
 			return hint
 		}
 	}
+	if isAboutSpool(err) && hasTmpdir(tool) {
+		return "--tmpdir DIR, or $TMPDIR, names another directory for spool files"
+	}
 	return sharedAdvice(err)
+}
+
+// hasTmpdir reports whether tool has the flag --tmpdir.
+func hasTmpdir(tool Tool) bool {
+	_, ok := reflect.TypeOf(tool).Elem().FieldByName(reflect.TypeFor[Temp]().Name())
+	return ok
+}
+
+// isAboutSpool reports whether err says that a spool file could not be made or written.
+func isAboutSpool(err error) bool {
+	var pe *fs.PathError
+	return strings.Contains(err.Error(), " spool file: ") || errors.As(err, &pe) && filepath.Base(pe.Path) == "(spool)"
 }
 
 // parse fills tool and e from the arguments and the environment. It returns done if a flag
