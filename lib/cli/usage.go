@@ -17,6 +17,8 @@ var usageRules = []struct {
 	{regexp.MustCompile(`^(--[^:]+): expected .* value but got "(-.*)" \((?:short|long) flag\); perhaps try .*$`),
 		`$1: value is missing: "$2" looks like a flag; $1=$2 makes it the value`},
 	{regexp.MustCompile(`^(--[^:]+): expected a valid \d+ bit u?int but got (".*")$`), "$1: $2 is not a whole number"},
+	{regexp.MustCompile(`^(--[^:]+): (?:invalid checksum digest (?:format|length)|unsupported digest algorithm)$`),
+		"$1: not a digest: want sha256: and 64 hex digits"},
 	{regexp.MustCompile(`^(--[^:]+): expected duration but got (".*"): time: .*$`), "$1: $2 is not a time such as 500ms, 30s or 5m"},
 	{regexp.MustCompile(`^(--[^:]+): expected "<key>=<value>" but got (".*")$`), "$1: $2 is not NAME=VALUE"},
 	{regexp.MustCompile(`^(--[^:]+): bool value must be .* but got (".*")$`), "$1: $2 is neither true nor false"},

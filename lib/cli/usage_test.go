@@ -5,12 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // usages has a flag and an argument of each kind that a user can get wrong.
 type usages struct {
 	Name   string            `help:"A name."`
 	Count  int64             `help:"A number."`
+	Digest digest.Digest     `help:"A digest."`
 	Wait   time.Duration     `help:"A time."`
 	Size   int64             `type:"size" env:"PROBE_SIZE" help:"A size."`
 	Label  map[string]string `help:"Labels."`
@@ -31,6 +34,9 @@ func TestUsage(t *testing.T) {
 		{"--need=x in --name --sure", `--name: value is missing: "--sure" looks like a flag; --name=--sure makes it the value`},
 		{"--need=x in --count -1", `--count: value is missing: "-1" looks like a flag; --count=-1 makes it the value`},
 		{"--need=x in --count abc", `--count: "abc" is not a whole number`},
+		{"--need=x in --digest abc", "--digest: not a digest: want sha256: and 64 hex digits"},
+		{"--need=x in --digest sha256:abc", "--digest: not a digest: want sha256: and 64 hex digits"},
+		{"--need=x in --digest md5:abc", "--digest: not a digest: want sha256: and 64 hex digits"},
 		{"--need=x in --wait abc", `--wait: "abc" is not a time such as 500ms, 30s or 5m`},
 		{"--need=x in --label abc", `--label: "abc" is not NAME=VALUE`},
 		{"--need=x in --sure=3", `--sure: "3" is neither true nor false`},

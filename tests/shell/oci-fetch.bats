@@ -42,7 +42,7 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	done
 	[ "$n" -eq 3 ] || fail "$n layers"
 	run --separate-stderr oci-fetch --layer 3 oci:demo
-	assert_error oci-fetch 1 'layer 3: not found: the image has 3'
+	assert_error oci-fetch 1 'layer 3: not found: the image has 3, from layer 0 to layer 2'
 }
 
 @test "--manifest and --config are the bytes of their digests" {

@@ -195,7 +195,7 @@ packings() {
 	run --separate-stderr bash -c "head -c $(($(stat -c %s image.tar) - 1024)) image.tar | tar2tree -o out --layer 0"
 	assert_error tar2tree 1 'archive is cut short at byte '
 	run --separate-stderr tar2tree -o out --layer 3 demo
-	assert_error tar2tree 1 'layer 3: not found: the image has 3'
+	assert_error tar2tree 1 'layer 3: not found: the image has 3, from layer 0 to layer 2'
 	assert_no_debris layer.tar demo image.tar id by-number alone
 }
 
@@ -338,7 +338,7 @@ packings() {
 	run --separate-stderr bash -c "tar2tree --diff-id $right padded.tar | tail -n 1"
 	[[ $output == '#abort message=tar2tree:\040padded.tar:\040corrupt\040layer:'* ]] || show "no abort line"
 	run --separate-stderr tar2tree --diff-id sha256:12 layer.tar
-	assert_error tar2tree 2 '--diff-id: invalid checksum digest length'
+	assert_error tar2tree 2 '--diff-id: not a digest: want sha256: and 64 hex digits'
 	assert_no_debris layer.tar padded.tar out
 }
 

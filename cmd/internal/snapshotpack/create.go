@@ -169,7 +169,7 @@ func (c *create) options(env *cli.Env) (o snapshot.CreateOptions, parents []*sna
 	}
 	if o.CreatedAt != "" {
 		if _, err := form06.Time(o.CreatedAt); err != nil {
-			return o, nil, cli.Usage("--created-at: %v", err)
+			return o, nil, cli.Usage("--created-at: %s", strings.TrimPrefix(err.Error(), "created_at: "))
 		}
 	}
 	for key, text := range c.Extension {

@@ -247,6 +247,7 @@ func TestRefuses(t *testing.T) {
 			copy(b[checksumOff:], "\x80\x00\x00\x00\x00\x00\x10\x00")
 			return b
 		}(), "checksum is wrong", fault.ErrCorrupt},
+		{"half a frame", []byte("\x28\xb5\x2f\xfd\x04"), "zstd stream is cut short", fault.ErrCorrupt},
 		{"half a header", good[:300], "cut short in a header", fault.ErrCorrupt},
 		{"hard link", header(t, Member{Name: "f"}, typed('1')), "type '1'", fault.ErrUnsupported},
 		{"symbolic link", header(t, Member{Name: "f"}, typed('2')), "type '2'", fault.ErrUnsupported},

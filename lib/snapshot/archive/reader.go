@@ -124,6 +124,8 @@ func (d *decompressed) Read(p []byte) (int, error) {
 		err = context.Cause(d.ctx)
 	case d.source.err != nil:
 		err = d.source.err
+	case err == io.ErrUnexpectedEOF:
+		err = fault.Corrupt("zstd stream is cut short")
 	default:
 		err = fault.Corrupt("zstd: %w", err)
 	}
