@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,16 +62,30 @@ func Only(paths []string) string {
 // Copy is [tree.Copy] of the input called path. It names the input, as About does, both in
 // its error and in the one that dst passes on to its reader.
 func (e *Env) Copy(path string, dst tree.Sink, src tree.Source) error {
-	return About(path, tree.Copy(e.Context, &aboutInput{dst, path}, src))
+	return About(path, tree.Copy(e.Context, &aboutInput{dst, e, path}, src))
 }
 
-// aboutInput is a sink that adds the name of the input to the cause of an Abort.
+// aboutInput is a sink that passes on the cause of an Abort as it is printed, with the name of
+// the input.
 type aboutInput struct {
 	tree.Sink
+	env  *Env
 	path string
 }
 
-func (s *aboutInput) Abort(cause error) { s.Sink.Abort(About(s.path, cause)) }
+func (s *aboutInput) Abort(cause error) {
+	cause = About(s.path, cause)
+	s.Sink.Abort(&printedError{s.env.message(cause), cause})
+}
+
+// printedError is an error with the text that is printed.
+type printedError struct {
+	text string
+	err  error
+}
+
+func (p *printedError) Error() string { return p.text }
+func (p *printedError) Unwrap() error { return p.err }
 
 // Warn prints "tool: warning: msg" unless --quiet was given. It may be called
 // from any goroutine, and passed to libraries as their callback.
@@ -135,6 +150,9 @@ func (e *Env) Text(err error) string { return e.message(err) }
 // all messages: where, what, cause.
 func (e *Env) message(err error) string {
 	text := err.Error()
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		text = strings.ReplaceAll(text, io.ErrUnexpectedEOF.Error(), "end of the data reached")
+	}
 	var pe *fs.PathError
 	if !errors.As(err, &pe) {
 		return text

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,8 @@ func TestFileErrors(t *testing.T) {
 		{errOf(os.Lstat(file + "/a/b")), file + "/a/b: " + file + " is not a directory"},
 		{errOf(os.ReadDir(file)), file + ": not a directory"},
 		{errOf(os.ReadFile(dir)), dir + ": is a directory"},
+		{fmt.Errorf("a: byte 5: %w", io.ErrUnexpectedEOF), "a: byte 5: end of the data reached"},
+		{errors.New("unexpected EOF: open: it is a name"), "unexpected EOF: open: it is a name"},
 		{&fs.PathError{Op: "mkdirat", Path: "x", Err: syscall.EROFS}, "x: mkdir: read-only file system"},
 		{fmt.Errorf("make spool file: %w", errOf(os.Open(dir+"/none"))), "make spool file: " + dir + "/none: open: no such file or directory"},
 	} {
@@ -85,15 +88,15 @@ func TestAbout(t *testing.T) {
 // TestCopyNamesInput checks that the reader downstream gets the name of the input too.
 func TestCopyNamesInput(t *testing.T) {
 	var out strings.Builder
-	err := newEnv("probe", Streams{}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
-	if err == nil || err.Error() != "a.tar: gone" {
+	err := newEnv("probe", Streams{os.Stdin, os.Stdout, os.Stderr}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
+	if err == nil || err.Error() != "read a.tar: input/output error" {
 		t.Errorf("error %v", err)
 	}
 	r, err := tree.NewReader(strings.NewReader(out.String()), tree.ReaderOptions{})
 	if err == nil {
 		_, err = r.Next()
 	}
-	if err == nil || err.Error() != "earlier stage failed: probe: a.tar: gone" {
+	if err == nil || err.Error() != "earlier stage failed: probe: a.tar: read: input/output error" {
 		t.Errorf("downstream: %v", err)
 	}
 }
@@ -101,5 +104,7 @@ func TestCopyNamesInput(t *testing.T) {
 // broken is a source that fails.
 type broken struct{}
 
-func (broken) Next() (*tree.Entry, error) { return nil, errors.New("gone") }
-func (broken) Close() error               { return nil }
+func (broken) Next() (*tree.Entry, error) {
+	return nil, &fs.PathError{Op: "read", Path: "a.tar", Err: syscall.EIO}
+}
+func (broken) Close() error { return nil }
