@@ -23,13 +23,15 @@ const module = "ocipipe/"
 // import each other.
 var allowed = map[string][]string{
 	"atomicfile":        {},
-	"blockio":           {"atomicfile"}, // a spool is a file that never had a name
+	"osfile":            {},
+	"blockio":           {"atomicfile", "osfile"}, // a spool is a file that never had a name
 	"posixacl":          {},
 	"tree":              {"blockio", "magic"},
+	"tree/list":         {"tree"},
 	"platform":          {},
 	"layout":            {},
-	"cas":               {"atomicfile", "layout", "platform", "jsonfault"},
-	"exclusive":         {},
+	"cas":               {"atomicfile", "layout", "osfile", "platform", "jsonfault"},
+	"exclusive":         {"osfile"},
 	"gunzip":            {},
 	"unzstd":            {},
 	"lz4":               {},
@@ -45,7 +47,7 @@ var allowed = map[string][]string{
 	"oci/conn":          {"oci/hosts"},
 	"oci/login":         {"oci/hosts", "oci/printable", "jsonfault"},
 	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
-	"oci/pull":          {"layout", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/names", "oci/registry"},
+	"oci/pull":          {"layout", "osfile", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/names", "oci/registry"},
 	"oci/push":          {"oci", "oci/manifest", "oci/names", "oci/registry", "platform"}, // platform: images in tests
 	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
 	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio", "magic"},
@@ -63,24 +65,25 @@ var allowed = map[string][]string{
 	"ext4/read":         {"tree", "ext4/disk", "ext4/volume"},
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
-	"vmdk":              {"blockio", "erofs/disk", "magic"},
-	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume", "magic"},                                                                                                                // erofs, ext4: images in tests
-	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                                           // all but tree and ext4/read: images in tests
-	"patch":             {"tree", "posixacl", "erofs", "ext4", "magic", "jsonfault"},                                                                                                                                                                                                   // erofs, ext4: images in tests
-	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                             // erofs/merge, erofs/z, tree: images in tests
-	"materialize":       {"atomicfile", "blockio", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
+	"vmdk":              {"blockio", "osfile", "erofs/disk", "magic"},
+	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume", "magic"},                                                                                                                          // erofs, ext4: images in tests
+	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                                                     // all but tree and ext4/read: images in tests
+	"patch":             {"tree", "osfile", "posixacl", "erofs", "ext4", "magic", "jsonfault"},                                                                                                                                                                                                   // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                                       // erofs/merge, erofs/z, tree: images in tests
+	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
 	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree", "jsonfault"},
-	"cli":               {"atomicfile", "blockio", "compression", "tree", "magic"},
+	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "magic"},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
 	"cli/ext4flags":     {"exclusive", "ext4", "ext4/grow", "ext4/volume"},
 	"cli/lowerflags":    {"cli", "lower"},
+	"cli/lookflags":     {"cli", "tree", "tree/list"},
 	"cli/cachedir":      {"cli", "cas"},
 	"cli/cacheflags":    {"cli/cachedir", "cli", "cas", "oci/pull"},
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable", "magic", "jsonfault"},
+	"snapshot":            {"blockio", "osfile", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable", "magic", "jsonfault"},
 	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson", "jsonfault"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},

@@ -14,8 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // ErrAborted is what Commit returns after Abort.
@@ -30,10 +29,10 @@ type File struct {
 	*os.File // named after the target; returns os.ErrClosed after Commit or Abort
 
 	target string
-	dir    *os.File // the directory of the target; nil for one written in place
-	base   string   // the target's name in dir
-	temp   string   // name of the temporary file in dir; "" if it has none
-	stop   func()   // ends the early writing to disk
+	dir    *directory // of the target; nil for one written in place
+	base   string     // the target's name in dir
+	temp   string     // name of the temporary file in dir; "" if it has none
+	stop   func()     // ends the early writing to disk
 
 	mu     sync.Mutex
 	noSync bool
@@ -72,7 +71,7 @@ func Create(path string) (*File, error) {
 	case !fi.Mode().IsRegular():
 		return openInPlace(path, target, fi) // it appeared meanwhile
 	default:
-		if err := unix.Faccessat(unix.AT_FDCWD, target, unix.W_OK, unix.AT_EACCESS); err != nil {
+		if err := mayWrite(target); err != nil {
 			return nil, fmt.Errorf("%s: write: %w", path, err)
 		}
 		old = fi
@@ -119,7 +118,7 @@ func (f *File) Commit() error {
 	}
 	// This takes long, so the lock is not held: an Abort meanwhile closes the file.
 	err = f.File.Sync()
-	if f.InPlace() && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EROFS)) {
+	if f.InPlace() && cannotSync(err) {
 		err = nil // pipes and many devices do not support fsync
 	}
 	if err != nil {
@@ -184,9 +183,9 @@ func (f *File) release(why error) {
 		return
 	}
 	if f.temp != "" {
-		unix.Unlinkat(int(f.dir.Fd()), f.temp, 0)
+		f.dir.remove(f.temp)
 	}
-	f.dir.Close()
+	f.dir.close()
 }
 
 // named returns err with path in front; of a *PathError only operation and cause stay, and of
@@ -198,7 +197,7 @@ func named(path string, err error) error {
 	var pe *fs.PathError
 	switch {
 	case !errors.As(err, &pe):
-	case pe.Op == "lstat" || errors.Is(pe.Err, unix.EISDIR):
+	case pe.Op == "lstat" || errors.Is(pe.Err, syscall.EISDIR):
 		return fmt.Errorf("%s: %w", path, pe.Err)
 	default:
 		return fmt.Errorf("%s: %s: %w", path, pe.Op, pe.Err)

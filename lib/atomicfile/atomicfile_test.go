@@ -134,12 +134,11 @@ func TestNamedTemporary(t *testing.T) {
 	for _, commit := range []bool{false, true} {
 		f := create(t, path, "")
 		named := &File{target: path, dir: f.dir, base: f.base, stop: f.stop}
-		fd, err := named.openNamed()
-		if err != nil {
+		var err error
+		f.File.Close()
+		if named.File, named.temp, err = f.dir.createNamed(path, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		f.File.Close()
-		named.File = os.NewFile(uintptr(fd), path)
 		io.WriteString(named, "new")
 		if commit {
 			if err := named.Commit(); err != nil {

@@ -4,8 +4,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // How often a file is looked at: often while it changes, and more and more rarely while it
@@ -36,7 +34,7 @@ func writeBack(f *os.File, done <-chan struct{}) {
 		case <-done:
 			return
 		}
-		blocks, err := startWriteback(f)
+		blocks, err := startAll(f)
 		if err != nil {
 			return
 		}
@@ -45,24 +43,4 @@ func writeBack(f *os.File, done <-chan struct{}) {
 		}
 		timer.Reset(wait)
 	}
-}
-
-// startWriteback starts the writing of all pages of f that are dirty, without a wait for the
-// disk. It returns how many blocks f has, those that are only in memory included.
-func startWriteback(f *os.File) (blocks int64, err error) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	cerr := c.Control(func(fd uintptr) {
-		var st unix.Stat_t
-		if err = unix.Fstat(int(fd), &st); err == nil {
-			blocks = st.Blocks
-			err = unix.SyncFileRange(int(fd), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
-		}
-	})
-	if cerr != nil {
-		return 0, cerr
-	}
-	return blocks, err
 }

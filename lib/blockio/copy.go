@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // FileWriter is a writer that can take bytes from the file that holds them, without a copy.
@@ -49,18 +49,18 @@ func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	if off >= size {
 		return size, size, nil
 	}
-	switch from, err = f.Seek(off, unix.SEEK_DATA); {
-	case errors.Is(err, unix.ENXIO):
+	switch from, err = osfile.SeekData(f, off); {
+	case err == io.EOF:
 		return size, size, reaches(f, size)
-	case errors.Is(err, unix.EINVAL):
-		return off, size, nil // a block device, or a file system without holes
+	case errors.Is(err, errors.ErrUnsupported):
+		return off, size, nil // all of it is data
 	case err != nil:
 		return 0, 0, err
 	case from >= size:
 		return size, size, nil
 	}
-	switch end, err = f.Seek(from, unix.SEEK_HOLE); {
-	case errors.Is(err, unix.EINVAL):
+	switch end, err = osfile.SeekHole(f, from); {
+	case errors.Is(err, errors.ErrUnsupported):
 		return from, size, nil
 	case err != nil:
 		return 0, 0, err
@@ -83,9 +83,10 @@ func reaches(f *os.File, size int64) error {
 // holes; a hole at the end does not lengthen dst. It ends with the cause of ctx once that is
 // done.
 func CopySparse(ctx context.Context, dst *os.File, to int64, src *os.File, n int64) error {
-	if clone(dst, to, src, n) {
+	if osfile.Clone(dst, to, src, n) == nil {
 		return nil
 	}
+	// The reason does not matter: copying returns the real errors.
 	for off := int64(0); off < n; {
 		from, end, err := NextData(src, off, n)
 		if err != nil {
@@ -150,14 +151,6 @@ func copyTo(w io.Writer, buf []byte, r io.ReaderAt, off, n int64) error {
 	return err
 }
 
-// clone makes dst share the blocks of src, and reports whether it could. The reason for a
-// failure does not matter: copying returns the real errors.
-func clone(dst *os.File, to int64, src *os.File, n int64) bool {
-	return unix.IoctlFileCloneRange(int(dst.Fd()), &unix.FileCloneRange{
-		Src_fd: int64(src.Fd()), Src_length: uint64(n), Dest_offset: uint64(to),
-	}) == nil
-}
-
 // copyPiece is how much the kernel copies between two looks at a context.
 const copyPiece = 256 << 20
 
@@ -167,15 +160,12 @@ func copyRange(ctx context.Context, dst *os.File, to int64, src *os.File, from, 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		rf, wt := from, to
-		done, err := unix.CopyFileRange(int(src.Fd()), &rf, int(dst.Fd()), &wt, int(min(n, copyPiece)), 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || done == 0 { // 0 also if src is shorter than it claims, as in /proc
+		piece := min(n, copyPiece)
+		done := osfile.CopyRange(dst, to, src, from, piece)
+		from, to, n = from+done, to+done, n-done
+		if done < piece { // also if src is shorter than it claims, as in /proc
 			break
 		}
-		from, to, n = from+int64(done), to+int64(done), n-int64(done)
 	}
 	if n == 0 {
 		return nil

@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 // ArtifactKinds are the directories of artifacts.
@@ -111,7 +111,7 @@ func (s *Store) Artifact(ctx context.Context, a Artifact) (*os.File, error) {
 		return nil, context.Cause(ctx)
 	}
 	missing := fmt.Errorf("%s: %w", a.Name(), fs.ErrNotExist)
-	f, err := os.OpenFile(s.Path(a), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	f, err := osfile.Open(s.Path(a), os.O_RDONLY|osfile.NonBlock|osfile.NoFollow, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.warnOnce("%v: not used", err)

@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/osfile"
 )
 
 // path returns the path of the file called name in the cache.
@@ -34,7 +34,7 @@ var errLonger = errors.New("longer than")
 
 // read returns the content of a file of at most limit bytes.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := osfile.Open(s.path(name), os.O_RDONLY|osfile.NonBlock, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (s *Store) read(name string, limit int64) ([]byte, error) {
 func (s *Store) openFile(name string, flags int) (*os.File, error) {
 	perm := s.mode&0o666 | 0o600
 	open := func() (*os.File, error) {
-		return os.OpenFile(s.path(name), flags|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm)
+		return osfile.Open(s.path(name), flags|os.O_CREATE|osfile.NoFollow|osfile.NonBlock, perm)
 	}
 	f, err := open()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +137,7 @@ func (s *Store) publish(f *os.File, temp, name string) error {
 		return err
 	}
 	if info, err := os.Lstat(s.path(name)); err == nil && info.IsDir() {
-		if err := unix.Rmdir(s.path(name)); err != nil {
+		if err := syscall.Rmdir(s.path(name)); err != nil {
 			return fmt.Errorf("%s: a directory is in the way: %w", s.path(name), err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // held is a lock that this process holds.
@@ -31,18 +31,18 @@ const (
 // lock waits until it holds the lock called name. Two callers in one process exclude each
 // other, as two processes do.
 func (s *Store) lock(ctx context.Context, name string) (*held, error) {
-	return s.lockAs(ctx, name, unix.LOCK_EX)
+	return s.lockAs(ctx, name, osfile.Exclusive)
 }
 
-// lockAs is lock, for how LOCK_EX. With LOCK_SH others may hold the lock in the same way;
-// then its file must never be removed.
-func (s *Store) lockAs(ctx context.Context, name string, how int) (*held, error) {
+// lockAs is lock, for the kind Exclusive. If it is Shared, others may hold the lock in the same
+// way; then its file must never be removed.
+func (s *Store) lockAs(ctx context.Context, name string, kind osfile.LockKind) (*held, error) {
 	waited := time.Duration(0)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		l, err := s.tryLockAs(name, how)
+		l, err := s.tryLockAs(name, kind)
 		if !errors.Is(err, errBusy) {
 			return l, err
 		}
@@ -57,15 +57,15 @@ func (s *Store) lockAs(ctx context.Context, name string, how int) (*held, error)
 }
 
 // tryLock takes the lock called name if it is free. Otherwise it returns errBusy.
-func (s *Store) tryLock(name string) (*held, error) { return s.tryLockAs(name, unix.LOCK_EX) }
+func (s *Store) tryLock(name string) (*held, error) { return s.tryLockAs(name, osfile.Exclusive) }
 
-func (s *Store) tryLockAs(name string, how int) (*held, error) {
+func (s *Store) tryLockAs(name string, kind osfile.LockKind) (*held, error) {
 	for {
 		l, err := s.openLock(name)
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(l.f, how); err != nil {
+		if err := flock(l.f, kind); err != nil {
 			l.f.Close()
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (s *Store) openLock(name string) (*held, error) {
 	f, err := s.openFile(name, os.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
 		// The file of another user can still be locked, except on NFS.
-		if r, rerr := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0); rerr == nil {
+		if r, rerr := osfile.Open(s.path(name), os.O_RDONLY|osfile.NoFollow|osfile.NonBlock, 0); rerr == nil {
 			f, err = r, nil
 		}
 	}
@@ -91,18 +91,14 @@ func (s *Store) openLock(name string) (*held, error) {
 	return &held{f, s.path(name)}, nil
 }
 
-func flock(f *os.File, how int) error {
-	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		switch err {
-		case nil:
-			return nil
-		case unix.EINTR:
-		case unix.EWOULDBLOCK:
-			return errBusy
-		default:
-			return storeError(fmt.Errorf("%s: lock: %w", f.Name(), err))
-		}
+func flock(f *os.File, kind osfile.LockKind) error {
+	switch err := osfile.Lock(f, kind); err {
+	case nil:
+		return nil
+	case osfile.ErrLocked:
+		return errBusy
+	default:
+		return storeError(fmt.Errorf("%s: lock: %w", f.Name(), err))
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 // A Part is a blob on its way into the cache. It holds the lock of the blob; the caller
@@ -177,9 +179,8 @@ func (p *Part) fit() error {
 	for _, x := range p.have.missing(p.size) {
 		need += x.End - x.Off
 	}
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(p.f.Fd()), &st); err == nil && st.Blocks > 0 && need/max(st.Bsize, 1) > int64(st.Bavail) {
-		return storeError(fmt.Errorf("%s: blob of %d bytes: %w", p.f.Name(), p.size, unix.ENOSPC))
+	if free, ok := osfile.FreeSpace(p.f); ok && need > free {
+		return storeError(fmt.Errorf("%s: blob of %d bytes: %w", p.f.Name(), p.size, syscall.ENOSPC))
 	}
 	return nil
 }
@@ -345,7 +346,7 @@ func (p *Part) hash() {
 			h.Write(buf[:n])
 		}
 		if off += int64(n); off-synced >= syncEach && p.lasting {
-			unix.SyncFileRange(int(p.f.Fd()), p.base+synced, off-synced, unix.SYNC_FILE_RANGE_WRITE)
+			atomicfile.StartWriteback(p.f, p.base+synced, off-synced)
 			synced = off
 		}
 	}

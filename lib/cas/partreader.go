@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // NewReader returns a reader of the content from its beginning, which waits for content
@@ -25,7 +24,7 @@ func (p *Part) NewReader(ctx context.Context) (*PartReader, error) {
 	case over != nil:
 		return nil, over
 	}
-	f, err := duplicate(p.f)
+	f, err := osfile.Duplicate(p.f)
 	if errors.Is(err, os.ErrClosed) { // the part has just ended, and over says why
 		return p.NewReader(ctx)
 	}
@@ -50,22 +49,6 @@ func (p *Part) reopen(ctx context.Context) (*PartReader, error) {
 		return nil, err
 	}
 	return &PartReader{ctx: ctx, p: p, f: b.File}, nil
-}
-
-// duplicate returns another descriptor of f. It shares the position with f.
-func duplicate(f *os.File) (*os.File, error) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var fd int
-	if cerr := c.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return nil, cerr
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "dup", Path: f.Name(), Err: err}
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // PartReader reads a part; see NewReader.

@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 // Spool returns a part that belongs to no cache. Its content lies in a file without a name
@@ -24,7 +25,7 @@ func Spool(dir string, d digest.Digest, size int64) (*Part, error) {
 // SpoolAt is Spool, but the content lies in f from the offset off on, and stays there. f
 // stays open.
 func SpoolAt(f *os.File, off int64, d digest.Digest, size int64) (*Part, error) {
-	own, err := duplicate(f)
+	own, err := osfile.Duplicate(f)
 	if err != nil {
 		return nil, err
 	}

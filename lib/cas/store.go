@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 var (
@@ -211,8 +211,8 @@ func (s *Store) Blob(ctx context.Context, d digest.Digest) (*Blob, error) {
 	if err := layout.CheckDigest(d); err != nil {
 		return nil, err
 	}
-	// O_NONBLOCK: opening a named pipe must not wait for its writer.
-	f, err := os.OpenFile(s.path(layout.BlobName(d)), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	// NonBlock: opening a named pipe must not wait for its writer.
+	f, err := osfile.Open(s.path(layout.BlobName(d)), os.O_RDONLY|osfile.NonBlock, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.warnOnce("%v: not used", err)

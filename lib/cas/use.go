@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 // A Use names files of the cache that must stay while a process works with them. It is a
@@ -51,7 +51,7 @@ func (s *Store) Use(ctx context.Context, id string, names []string) (*Use, error
 	if err := checkNames(names); err != nil {
 		return nil, err
 	}
-	gate, err := s.lockAs(ctx, gateLock, unix.LOCK_SH)
+	gate, err := s.lockAs(ctx, gateLock, osfile.Shared)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (u *Use) Add(ctx context.Context, names []string) error {
 	if err := checkNames(names); err != nil {
 		return err
 	}
-	gate, err := u.s.lockAs(ctx, gateLock, unix.LOCK_SH)
+	gate, err := u.s.lockAs(ctx, gateLock, osfile.Shared)
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,10 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 // A File is a blob or an artifact.
@@ -43,7 +41,7 @@ func (s *Store) OpenFile(name string) (*os.File, error) {
 	if err := checkNames([]string{name}); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(s.path(name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	f, err := osfile.Open(s.path(name), os.O_RDONLY|osfile.NonBlock|osfile.NoFollow, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +68,7 @@ func (w *walk) dir(name string) error {
 	if err := context.Cause(w.ctx); err != nil {
 		return err
 	}
-	d, err := w.root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	d, err := w.root.OpenFile(name, os.O_RDONLY|osfile.Directory|osfile.NoFollow|osfile.NonBlock, 0)
 	if err != nil {
 		return ignoreMissing(err)
 	}
@@ -110,11 +108,7 @@ func (w *walk) entry(dir string, e fs.DirEntry) error {
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	size := info.Size()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		size = min(size, st.Blocks*512)
-	}
-	w.files = append(w.files, File{name, size, info.ModTime()})
+	w.files = append(w.files, File{name, min(info.Size(), osfile.Allocated(info)), info.ModTime()})
 	return nil
 }
 

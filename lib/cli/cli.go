@@ -52,14 +52,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"os"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -179,22 +176,7 @@ func advice(tool Tool, err error) string {
 			return hint
 		}
 	}
-	if isAboutSpool(err) && hasTmpdir(tool) {
-		return "--tmpdir DIR, or $TMPDIR, names another directory for spool files"
-	}
 	return sharedAdvice(err)
-}
-
-// hasTmpdir reports whether tool has the flag --tmpdir.
-func hasTmpdir(tool Tool) bool {
-	_, ok := reflect.TypeOf(tool).Elem().FieldByName(reflect.TypeFor[Temp]().Name())
-	return ok
-}
-
-// isAboutSpool reports whether err says that a spool file could not be made or written.
-func isAboutSpool(err error) bool {
-	var pe *fs.PathError
-	return strings.Contains(err.Error(), " spool file: ") || errors.As(err, &pe) && filepath.Base(pe.Path) == "(spool)"
 }
 
 // parse fills tool and e from the arguments and the environment. It returns done if a flag
@@ -204,7 +186,7 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	p, err := kong.New(tool, kong.Name(m.Name), kong.Description(m.about()),
 		kong.NoDefaultHelp(), kong.Embed(&common), kong.Writers(e.Stdout, e.stderr), kong.Bind(m, e), kong.Help(m.printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}), kong.ValueFormatter(describe),
-		kong.NamedMapper("size", kong.MapperFunc(decodeSize)))
+		kong.NamedMapper("size", kong.MapperFunc(decodeSize)), kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)))
 	if err != nil {
 		panic(err) // the struct is wrong, not the input
 	}

@@ -210,7 +210,7 @@ func TestExitCodes(t *testing.T) {
 		{"target is a directory", "-o /", "1", "probe: /: is a directory\n"},
 		{"full disk", "-o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
 		{"full disk, image", "--image -o /dev/full", "1", "probe: /dev/full: write: no space left on device\n"},
-		{"no tmpdir", "--image --tmpdir=/no/dir", "1", "probe: make spool file: /no/dir: open: no such file or directory\nprobe: hint: --tmpdir DIR, or $TMPDIR, names another directory for spool files\n"},
+		{"no tmpdir", "--image --tmpdir=/no/dir", "1", "probe: make spool file: /no/dir: open: no such file or directory\nprobe: hint: --tmpdir DIR, or TMPDIR=DIR, names another directory for spool files\n"},
 		{"bad size", "--limit=5KB", "2", "probe: --limit: \"5KB\" is not a size: want bytes, or 64K, 64M, 4GiB\nprobe: hint: see probe --help\n"},
 		{"empty value", "--output=", "2", "probe: --output: value is empty\nprobe: hint: see probe --help\n"},
 		{"empty list", "--list=", "2", "probe: --list: value is empty\nprobe: hint: see probe --help\n"},

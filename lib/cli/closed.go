@@ -3,81 +3,21 @@ package cli
 import (
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
-// The runtime opens /dev/null in place of a closed standard stream before any Go code
-// runs. From then on it looks like a /dev/null that the user asked for. So the linker
-// flag -E makes the program begin at ocipipe_start, in start_*.s, which looks at the
-// streams and then enters the runtime. In a binary built without that flag
-// streamsAtStart is 0.
-
-// streamsAtStart has bit n set if descriptor n was closed, and streamsSeen if ocipipe_start
-// has run.
-var streamsAtStart uint32
-
-const streamsSeen = 1 << 3
-
-// restoreClosed makes a standard input or output that was closed fail when it is used, also
-// as /dev/stdin or /dev/stdout: it puts a directory there that can be neither read nor
-// written. So the next file that is opened does not get the number. If standard error was
-// closed, messages are lost.
-func restoreClosed() error {
-	for fd := range 2 {
-		if streamsAtStart&(1<<fd) == 0 {
-			continue
-		}
-		dir, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Dup3(dir, fd, 0)
-			unix.Close(dir)
-		}
-		if err != nil {
-			return fmt.Errorf("standard streams: %w", err)
-		}
-	}
-	return nil
-}
-
 func (e *Env) checkStdin() error {
-	if lacks(e.Stdin, unix.O_WRONLY) {
+	if lacks(e.Stdin, os.O_WRONLY) {
 		return fmt.Errorf("%s: is closed or not open for reading", stdinName)
 	}
 	return nil
 }
 
 func (e *Env) checkStdout() error {
-	if lacks(e.Stdout, unix.O_RDONLY) {
+	if lacks(e.Stdout, os.O_RDONLY) {
 		return fmt.Errorf("%s: is closed or not open for writing", stdoutName)
 	}
-	if streamsAtStart&streamsSeen == 0 && isReplaced(e.Stdout) {
+	if isReplaced(e.Stdout) {
 		e.Warn(stdoutName + ": is /dev/null, or was closed: the output is lost")
 	}
 	return nil
-}
-
-// lacks reports whether f is open for the other direction only, or for neither.
-func lacks(f *os.File, other int) (yes bool) {
-	control(f, func(fd int) error {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		yes = err == nil && (flags&unix.O_ACCMODE == other || flags&unix.O_PATH != 0)
-		return err
-	})
-	return yes
-}
-
-// isReplaced reports whether f may be what the runtime put in the place of a closed
-// stream: /dev/null, open for both directions.
-func isReplaced(f *os.File) (may bool) {
-	control(f, func(fd int) error {
-		var st, null unix.Stat_t
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		if err != nil || flags&(unix.O_ACCMODE|unix.O_CLOEXEC|unix.O_APPEND) != unix.O_RDWR {
-			return err
-		}
-		may = unix.Fstat(fd, &st) == nil && unix.Stat(os.DevNull, &null) == nil && st.Rdev == null.Rdev && st.Rdev != 0
-		return nil
-	})
-	return may
 }

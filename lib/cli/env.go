@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // Streams are the standard streams of a tool.
@@ -113,12 +112,4 @@ func (e *Env) catchSignals() {
 		}
 		die(sig)
 	}()
-}
-
-// die ends the process by sig, so that its parent sees the signal.
-func die(sig syscall.Signal) {
-	signal.Reset(sig)
-	syscall.Kill(syscall.Getpid(), sig)
-	time.Sleep(time.Second) // the signal is on its way, unless it is blocked
-	os.Exit(128 + int(sig))
 }

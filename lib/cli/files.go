@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/osfile"
 )
 
 // The names of the standard streams in messages.
@@ -105,82 +106,23 @@ func (e *Env) addOutput(o output) {
 	e.outputs = append(e.outputs, o)
 }
 
-// control calls use with the descriptor of f. Unlike f.Fd it leaves the flags of
-// the open file, which other processes share, as they are.
+// control is osfile.Control for functions that take an int.
 func control(f *os.File, use func(fd int) error) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if cerr := c.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
-		return cerr
-	}
-	return err
+	return osfile.Control(f, func(fd uintptr) error { return use(int(fd)) })
 }
 
 func isTerminal(f *os.File) bool {
-	return control(f, func(fd int) error {
-		_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-		return err
-	}) == nil
-}
-
-// widen makes a pipe hold 1 MiB, or what an unprivileged user is allowed; that
-// makes it up to four times as fast.
-func widen(f *os.File) {
-	control(f, func(fd int) error {
-		have, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
-		for want := 1 << 20; err == nil && want > have; want /= 2 {
-			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, want); err == nil {
-				break
-			}
-		}
+	is := false
+	osfile.Control(f, func(fd uintptr) error {
+		is = term.IsTerminal(int(fd))
 		return nil
 	})
-}
-
-// splice moves n bytes of f at off into pipe without copying them, and returns how
-// many the kernel took.
-func splice(pipe, f *os.File, off, n int64) (done int64) {
-	out, err := pipe.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	control(f, func(from int) error {
-		return out.Write(func(to uintptr) bool {
-			for done < n {
-				k, err := unix.Splice(from, &off, int(to), nil, int(n-done), 0)
-				if err == unix.EAGAIN {
-					return false
-				}
-				if k <= 0 && err != unix.EINTR {
-					break
-				}
-				done += max(k, 0)
-			}
-			return true
-		})
-	})
-	return done
+	return is
 }
 
 // copyRange makes the kernel copy n bytes of f at off to the current offset of out, and
 // returns how many it copied.
-func copyRange(out, f *os.File, off, n int64) (done int64) {
-	control(f, func(from int) error {
-		return control(out, func(to int) error {
-			for done < n {
-				k, err := unix.CopyFileRange(from, &off, to, nil, int(n-done), 0)
-				if k <= 0 && err != unix.EINTR {
-					break
-				}
-				done += int64(max(k, 0))
-			}
-			return nil
-		})
-	})
-	return done
-}
+func copyRange(out, f *os.File, off, n int64) int64 { return osfile.CopyRange(out, -1, f, off, n) }
 
 // isFresh reports whether f is an empty regular file at offset 0 that does not append. The
 // tool may write such a file in any order, and empty it again.
@@ -192,30 +134,17 @@ func isFresh(f *os.File) bool {
 	if off, err := f.Seek(0, io.SeekCurrent); err != nil || off != 0 {
 		return false
 	}
-	appends := true
-	control(f, func(fd int) error {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		appends = err != nil || flags&unix.O_APPEND != 0
-		return nil
-	})
-	return !appends
+	return !appends(f)
 }
 
 // closeCopy closes a duplicate of f: only then do network file systems report whether the
 // writes succeeded.
 func closeCopy(f *os.File) error {
-	fd := -1
-	err := control(f, func(orig int) (err error) {
-		fd, err = unix.FcntlInt(uintptr(orig), unix.F_DUPFD_CLOEXEC, 0)
-		return err
-	})
-	if err == nil {
-		err = unix.Close(fd)
-	}
+	again, err := osfile.Duplicate(f)
 	if err != nil {
-		return &fs.PathError{Op: "close", Path: f.Name(), Err: err}
+		return err
 	}
-	return nil
+	return again.Close()
 }
 
 // openTarget opens the file at path for an output of either kind. It refuses an input and,

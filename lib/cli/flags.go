@@ -27,7 +27,7 @@ type commonFlags struct {
 // sharedTexts say more about flags that several tools have: see [Manual].
 var sharedTexts = map[string]string{
 	"quiet":       "Progress is not shown either, unless --progress or --progress-fd asks for it.",
-	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
+	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
 	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
 	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
 	"no-sync":     "FILE is written completely or not at all all the same, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
@@ -91,6 +91,27 @@ func (t *Time) UnmarshalText(text []byte) error {
 	}
 	*t = Time(parsed)
 	return nil
+}
+
+// decodeString decodes a string of any bytes.
+func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
+	text, err := popString(ctx)
+	target.SetString(text)
+	return err
+}
+
+// popString returns the value of a flag, or an argument. Kong's own way to a string goes by
+// JSON, and changes names of files that are not UTF-8.
+func popString(ctx *kong.DecodeContext) (string, error) {
+	t, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return "", err
+	}
+	text, ok := t.Value.(string)
+	if !ok {
+		return "", fmt.Errorf("%v is not a string", t.Value)
+	}
+	return text, nil
 }
 
 // decodeSize decodes the kong type "size" into an integer field: bytes, or multiples of

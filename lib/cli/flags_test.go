@@ -2,7 +2,9 @@ package cli
 
 import (
 	"math"
+	"os"
 	"runtime/debug"
+	"slices"
 	"testing"
 )
 
@@ -110,5 +112,30 @@ func TestVersionText(t *testing.T) {
 		if got := versionText(c.info); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
+	}
+}
+
+type namesTool struct {
+	Args  []string `arg:"" optional:""`
+	Text  string
+	List  []string `sep:"none"`
+	Maybe *string
+	In    Ordered
+	Form  Optional
+}
+
+func (t *namesTool) Run(*Env) error { return nil }
+
+// Names of files are any bytes.
+func TestFlagBytes(t *testing.T) {
+	const name = "a\xe9\n\u202e<&>"
+	tool := new(namesTool)
+	args := []string{"--text", name, "--list=" + name, "--list", name, "--maybe=" + name, "--in", name, "--form=" + name, name, name}
+	if code := Run(Manual{Name: "names"}, tool, args, Streams{Stdout: os.Stdout, Stderr: os.Stderr}); code != 0 {
+		t.Fatal(code)
+	}
+	if tool.Text != name || !slices.Equal(tool.List, []string{name, name}) || *tool.Maybe != name || tool.In[0].Value != name ||
+		tool.Form.Value != name || !slices.Equal(tool.Args, []string{name, name}) {
+		t.Errorf("%#v", *tool)
 	}
 }

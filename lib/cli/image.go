@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/blockio"
 )
@@ -62,23 +60,6 @@ func (e *Env) Image(path, tmpdir string) (*Image, error) {
 	e.progress.output(i.File, func() int64 { return max(i.written.Load(), allocated(i.File)) })
 	e.addOutput(i)
 	return i, nil
-}
-
-// reopen opens a fresh standard output for reading too, with an offset of its own. It
-// returns nil if standard output cannot be written in place.
-func reopen(stdout *os.File) *os.File {
-	if !isFresh(stdout) {
-		return nil
-	}
-	var f *os.File
-	control(stdout, func(fd int) (err error) {
-		n, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err == nil {
-			f = os.NewFile(uintptr(n), stdout.Name())
-		}
-		return err
-	})
-	return f
 }
 
 // dest returns the file that the image ends up in.

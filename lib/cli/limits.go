@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/compression"
 	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
@@ -64,7 +65,7 @@ type ImageContent struct {
 // TreeForm are the flags that say what form a tree stream is written in, to be embedded.
 type TreeForm struct {
 	NoData   Optional `placeholder:"FORM" group:"Output" help:"Leave contents out; --no-data=portable for bsdtar."`
-	Digest   bool     `group:"Output" help:"With --no-data: add the SHA-256 of each file."`
+	Digest   bool     `group:"Output" help:"With --no-data or --list: add the SHA-256 of each file."`
 	MaxHoles int64    `name:"max-digest-holes" default:"128G" type:"size" placeholder:"SIZE" group:"Limits on the input" help:"Holes that --digest hashes as zeros."`
 }
 
@@ -110,6 +111,8 @@ func sharedAdvice(err error) string {
 		return unread.Unpacker + " FILE unpacks it"
 	case errors.As(err, &foreign):
 		return adviseForeign(foreign)
+	case atomicfile.IsUnnamed(err):
+		return "--tmpdir DIR, or TMPDIR=DIR, names another directory for spool files"
 	case errors.Is(err, tree.ErrForeign):
 		return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
 	case errors.Is(err, tree.ErrNoContents):

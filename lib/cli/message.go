@@ -129,7 +129,7 @@ func hintOf(err error) string {
 // closedPipe reports whether err says that standard output has lost its reader.
 func (e *Env) closedPipe(err error) bool {
 	var pe *fs.PathError
-	return errors.As(err, &pe) && pe.Path == e.Stdout.Name() && pe.Err == syscall.EPIPE
+	return errors.As(err, &pe) && pe.Path == e.Stdout.Name() && isBrokenPipe(pe.Err)
 }
 
 // temporary asks the first error in the chain that has a method Temporary, except an errno,

@@ -21,8 +21,8 @@ type Occurrence struct {
 
 // Decode takes the value, which may be empty.
 func (o *Ordered) Decode(ctx *kong.DecodeContext) error {
-	var value string
-	if err := ctx.Scan.PopValueInto("value", &value); err != nil {
+	value, err := popString(ctx)
+	if err != nil {
 		return err
 	}
 	*o = append(*o, Occurrence{ctx.Value.Name, value, ctx.Scan.Len()})

@@ -415,6 +415,8 @@ func TestProgressAuto(t *testing.T) {
 		{"unknown", nil, "TERM=", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
 		{"plain", []string{"--progress=plain"}, "", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
 		{"json", []string{"--progress=json"}, "", `"event":"start"`},
+		{"nobody's", nil, "NOBODY=", "probe: layer 0: 500 B of 1000 B (50 %)\r\n"},
+		{"nobody's, but asked for", []string{"--progress=tty"}, "NOBODY=", "["},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -423,6 +425,7 @@ func TestProgressAuto(t *testing.T) {
 				master, slave := pty(t, 24)
 				cmd.Stderr = slave
 				cmd.Env = append(cmd.Env, "TERM=xterm", c.env)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: c.env != "NOBODY=", Ctty: 2}
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // bars shows bars on a terminal, below what is printed, and takes them away at the
@@ -158,25 +158,16 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-func foreground(tty *os.File) bool {
-	group, err := 0, error(nil)
-	control(tty, func(fd int) error {
-		group, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		return err
-	})
-	return err != nil || group == unix.Getpgrp()
-}
-
 // winsize returns the size of a terminal, or 24 by 80 if the terminal does not tell.
 func winsize(tty *os.File) (rows, cols int) {
 	rows, cols = 24, 80
 	control(tty, func(fd int) error {
-		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-		if err == nil && size.Row > 0 {
-			rows = int(size.Row)
+		w, h, err := term.GetSize(fd)
+		if err == nil && h > 0 {
+			rows = h
 		}
-		if err == nil && size.Col > 0 {
-			cols = int(size.Col)
+		if err == nil && w > 0 {
+			cols = w
 		}
 		return nil
 	})

@@ -1,13 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // progressFlags are in every tool.
@@ -60,7 +62,7 @@ func (e *Env) openDisplay(form string, out io.Writer, own bool) (display, error)
 	if isFile && !own {
 		// A descriptor of its own: a reader that goes away must not end the process.
 		var err error
-		if file, err = duplicate(file); err != nil {
+		if file, err = osfile.Duplicate(file); err != nil {
 			return nil, fmt.Errorf("standard error: %w", err)
 		}
 		out = file
@@ -97,10 +99,20 @@ func autoForm(terminal, descriptor, quiet bool) string {
 		return "json"
 	case !terminal || quiet && !descriptor:
 		return "none"
-	case term == "" || term == "dumb":
+	case term == "" || term == "dumb" || !isAttended():
 		return "plain"
 	}
 	return "tty"
+}
+
+// isAttended reports whether the process has a controlling terminal. Where it has none and
+// writes to a terminal all the same, that is the log of a build system, Nix for example.
+func isAttended() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, syscall.ENXIO) // without a /dev/tty nobody can tell
 }
 
 // lockedWriter holds mu while it writes, so that lines do not mix.
@@ -113,43 +125,4 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.Writer.Write(b)
-}
-
-// openDescriptor duplicates descriptor n, which the parent process has left open for
-// writing.
-func openDescriptor(n int) (*os.File, error) {
-	var st unix.Stat_t
-	if n < 0 || unix.Fstat(n, &st) != nil {
-		return nil, fmt.Errorf("is not open")
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFREG:
-	default:
-		return nil, fmt.Errorf("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
-	}
-	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
-	if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
-		return nil, fmt.Errorf("is not open for writing")
-	}
-	if n == 1 {
-		return nil, fmt.Errorf("is standard output, which carries the data")
-	}
-	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", n)), nil
-}
-
-// duplicate returns f under another descriptor, which is 3 or higher.
-func duplicate(f *os.File) (*os.File, error) {
-	fd := -1
-	err := control(f, func(orig int) (err error) {
-		fd, err = unix.FcntlInt(uintptr(orig), unix.F_DUPFD_CLOEXEC, 3)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }

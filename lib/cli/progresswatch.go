@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // watch shows the work of a tool that starts no bars, from outside: how far its input files
@@ -130,17 +131,6 @@ func (w *watch) isAlone(now time.Time) bool {
 	return len(w.pipes) == 0 || now.Sub(w.alone) >= showAfter
 }
 
-// hungUp reports whether the pipe f has no writer any more.
-func hungUp(f *os.File) (yes bool) {
-	err := control(f, func(fd int) error {
-		list := []unix.PollFd{{Fd: int32(fd)}}
-		_, err := unix.Poll(list, 0)
-		yes = list[0].Revents&unix.POLLHUP != 0
-		return err
-	})
-	return yes || err != nil // f was read to its end, and closed
-}
-
 // reading shows the inputs while they are being read, and reports whether they are.
 func (w *watch) reading(p *Progress) bool {
 	done, total := w.progress()
@@ -206,24 +196,13 @@ func (w *watch) name() string {
 }
 
 // offset returns where the next read of f begins. It does not move that.
-func offset(f *os.File) (at int64, err error) {
-	err = control(f, func(fd int) (err error) {
-		at, err = unix.Seek(fd, 0, unix.SEEK_CUR)
-		return err
-	})
-	return at, err
-}
+func offset(f *os.File) (int64, error) { return f.Seek(0, io.SeekCurrent) }
 
 // allocated returns how many bytes of disk f takes.
 func allocated(f *os.File) int64 {
-	var blocks int64
-	control(f, func(fd int) error {
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return err
-		}
-		blocks = st.Blocks
-		return nil
-	})
-	return blocks * 512
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	return osfile.Allocated(info)
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"ocipipe/lib/atomicfile"
 )
@@ -158,6 +157,9 @@ func (s *Stream) Skip(n int64) error {
 // Expect tells the progress display how many bytes the output will have.
 func (s *Stream) Expect(n int64) { s.env.progress.expect(n) }
 
+// IsTerminal reports whether the output is a terminal.
+func (s *Stream) IsTerminal() bool { return isTerminal(s.out) }
+
 // Columns returns the width of the terminal that the text output at path goes to; "" and
 // "-" are standard output. It returns 0 if that is not a terminal.
 func (e *Env) Columns(path string) int {
@@ -233,7 +235,7 @@ func (s *Stream) put(p []byte) {
 		s.written.Add(int64(n))
 		s.err = err
 	})
-	if s.file == nil && errors.Is(s.err, syscall.EPIPE) {
+	if s.file == nil && isBrokenPipe(s.err) {
 		s.env.dieOfPipe()
 	}
 }

@@ -162,6 +162,7 @@ func (v *verifier) checkDisk(ctx context.Context, a cas.Artifact, f *counted) er
 		name := path.Join(path.Dir(a.Name()), line.Name)
 		if filepath.IsAbs(line.Name) {
 			name, _ = filepath.Rel(v.s.Dir(), line.Name)
+			name = filepath.ToSlash(name)
 		}
 		if _, bad := v.bad[name]; bad {
 			return fmt.Errorf("its extent %s is damaged", name)

@@ -29,6 +29,12 @@ type LoadOptions struct {
 	Jobs     int    // layers to read at a time; 0 means one for each processor
 	SpoolDir string // for the spool files with the contents
 	Limits   tree.Limits
+
+	// Visit, if it is not nil, is called with each entry of a layer, whose number counts from
+	// the bottom, before it enters the tree. Layers are visited at the same time. The content
+	// of the entry cannot be kept: Visit may put another in its place, which the tree gets,
+	// and nothing is spooled. An error ends Load or Merge.
+	Visit func(layer int, e *tree.Entry) error
 }
 
 // Loaded is a tree in memory whose contents lie in spool files.
@@ -50,7 +56,7 @@ func (l *Loaded) Close() error {
 // Load reads one layer as it is, marks included.
 func Load(ctx context.Context, in Input, opts LoadOptions) (*Loaded, error) {
 	in.Options.Limits, in.Options.meter = opts.Limits, nil
-	t, s, err := load(ctx, ctx, in, opts, new(windows))
+	t, s, err := load(ctx, ctx, 0, in, opts, new(windows))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +87,7 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 		if in.Options.Window == nil {
 			in.Options.Window = window
 		}
-		t, l.spools[i], err = load(waits, works, in, opts, shared)
+		t, l.spools[i], err = load(waits, works, i, in, opts, shared)
 		return t, err
 	})
 	if err != nil {
@@ -95,9 +101,9 @@ func Merge(ctx context.Context, inputs []Input, opts LoadOptions) (*Loaded, erro
 	return l, nil
 }
 
-// load reads a layer. It stops when works is done. When waits is done, it stops waiting for
+// load reads layer number i. It stops when works is done. When waits is done, it stops waiting for
 // its input.
-func load(waits, works context.Context, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
+func load(waits, works context.Context, i int, in Input, opts LoadOptions, shared *windows) (*tree.Tree, *spool, error) {
 	in.Options.SpoolDir, in.Options.works, in.Options.GivesAway = opts.SpoolDir, works, true
 	open := in.Open
 	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
@@ -109,6 +115,10 @@ func load(waits, works context.Context, in Input, opts LoadOptions, shared *wind
 		return nil, nil, err
 	}
 	defer src.Close()
+	if opts.Visit != nil {
+		t, err := tree.TakeLayer(&visited{src, opts.Visit, i}, nil)
+		return t, nil, err
+	}
 	s, err := newSpool(opts.SpoolDir, shared)
 	if err != nil {
 		return nil, nil, err
@@ -122,6 +132,24 @@ func load(waits, works context.Context, in Input, opts LoadOptions, shared *wind
 		return nil, nil, err
 	}
 	return t, s, nil
+}
+
+// visited calls visit with each entry.
+type visited struct {
+	tree.Source
+	visit func(layer int, e *tree.Entry) error
+	layer int
+}
+
+func (v *visited) Next() (*tree.Entry, error) {
+	e, err := v.Source.Next()
+	if err == nil {
+		err = v.visit(v.layer, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // stoppable is a reader that fails once ctx is done, even if it never has to wait.

@@ -3,12 +3,15 @@ package layer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ocipipe/lib/layer"
@@ -475,4 +478,40 @@ func layerTree(t testing.TB, layers [][]item, sorted bool) (string, error) {
 		return "", err
 	}
 	return describe(t, l.Source(tree.Layer)), nil
+}
+
+// Visit sees every entry of every layer, the tree has the contents that it gives, and nothing
+// is spooled.
+func TestVisit(t *testing.T) {
+	layers := parseStack("kept; dir d; d/b | d/.wh.b; a; c")
+	counts := make([]atomic.Int64, len(layers))
+	load := layer.LoadOptions{SpoolDir: filepath.Join(t.TempDir(), "none"), Visit: func(i int, e *tree.Entry) error {
+		counts[i].Add(1)
+		if e.Content != nil {
+			e.Content = tree.Bytes(strings.Repeat(fmt.Sprint(i), int(e.Size)))
+		}
+		return nil
+	}}
+	merged, err := layer.Merge(t.Context(), inputs(t, layers), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer merged.Close()
+	if a, b := counts[0].Load(), counts[1].Load(); a != 3 || b != 3 {
+		t.Errorf("%d and %d entries, expected 3 and 3", a, b)
+	}
+	for path, want := range map[string]string{"kept": "0", "a": "1"} {
+		var b strings.Builder
+		if err := tree.WriteExpanded(&b, merged.Lookup(path).Entry); err != nil || b.String() == "" || strings.Trim(b.String(), want) != "" {
+			t.Errorf("%s: %q, %v", path, b.String(), err)
+		}
+	}
+	broken := errors.New("broken")
+	load.Visit = func(int, *tree.Entry) error { return broken }
+	if _, err := layer.Merge(t.Context(), inputs(t, layers), load); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if _, err := layer.Load(t.Context(), inputs(t, layers)[0], load); !errors.Is(err, broken) {
+		t.Error(err)
+	}
 }

@@ -7,9 +7,9 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/cas"
+	"ocipipe/lib/osfile"
 )
 
 // parts runs the parts of some work at the same time. They have numbers, so that an image
@@ -89,5 +89,5 @@ func (p *parts) fail(part int, err error) {
 
 // isLocal reports whether err is about the place where artifacts go, and not about an image.
 func isLocal(err error) bool {
-	return errors.Is(err, cas.ErrStore) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	return errors.Is(err, cas.ErrStore) || osfile.IsFull(err)
 }

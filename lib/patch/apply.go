@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"ocipipe/lib/tree"
 )
@@ -150,7 +149,7 @@ func pathLen(n *node) int {
 
 func checkLength(n int) error {
 	if n > tree.MaxPath {
-		return &fault{fmt.Sprintf("path of %d bytes, over %d", n, tree.MaxPath), unix.ENAMETOOLONG}
+		return &fault{fmt.Sprintf("path of %d bytes, over %d", n, tree.MaxPath), syscall.ENAMETOOLONG}
 	}
 	return nil
 }
@@ -208,14 +207,14 @@ func (o Mkdir) apply(a *applier) error {
 	case p.node == nil:
 		return a.put(o.Path, false, a.newDir(), o.Attr)
 	case !a.isDir(p.node):
-		return &fault{"exists and is not a directory", unix.EEXIST}
+		return &fault{"exists and is not a directory", syscall.EEXIST}
 	}
 	return a.setAttr(p.node, o.Attr)
 }
 
 func (o MountPoint) apply(a *applier) error {
 	p, err := a.find(o.Path, false)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	if err == nil && p.node != nil {
@@ -226,7 +225,7 @@ func (o MountPoint) apply(a *applier) error {
 
 func (o Remove) apply(a *applier) error {
 	n, err := a.existing(o.Path)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	if err == nil {
@@ -305,7 +304,7 @@ func (o Rename) apply(a *applier) error {
 	case p.node != nil && !o.Replace:
 		return fmt.Errorf("to %s: %w", printable(o.Dst), errExists)
 	case n.within(p.node):
-		return &fault{fmt.Sprintf("to %s: what is moved lies in it", printable(o.Dst)), unix.ENOTEMPTY}
+		return &fault{fmt.Sprintf("to %s: what is moved lies in it", printable(o.Dst)), syscall.ENOTEMPTY}
 	}
 	if err := a.checkMove(n, pathLen(p.dir)+len(p.name)); err != nil {
 		return err
@@ -324,7 +323,7 @@ const maxWalked = 1 << 24
 func (a *applier) checkMove(n *node, length int) error {
 	err := checkLength(length + a.longest(n.item()))
 	if a.walked > maxWalked {
-		return &fault{fmt.Sprintf("directories that are moved hold too many names: over %d in all", maxWalked), unix.E2BIG}
+		return &fault{fmt.Sprintf("directories that are moved hold too many names: over %d in all", maxWalked), syscall.E2BIG}
 	}
 	return err
 }
@@ -356,7 +355,7 @@ func (v *view) longestLow(low *tree.Node) (n int) {
 
 func (o Touch) apply(a *applier) error {
 	p, err := a.find(o.Path, false)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	if err == nil && p.node != nil {

@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"ocipipe/lib/posixacl"
 	"ocipipe/lib/tree"
@@ -30,7 +29,7 @@ func (a *applier) setAttr(n *node, attr Attr) error {
 		return nil
 	}
 	if attr.Mode != nil && a.entry(n).Type == tree.Link {
-		return &fault{"is a symbolic link, which has no mode", unix.EOPNOTSUPP}
+		return &fault{"is a symbolic link, which has no mode", syscall.EOPNOTSUPP}
 	}
 	e := a.copyUp(n)
 	if attr.UID != nil || attr.GID != nil {
@@ -100,17 +99,17 @@ func (o Xattr) apply(a *applier) error {
 	kind := a.entry(n).Type
 	switch {
 	case strings.HasPrefix(o.Name, "user.") && kind != tree.File && kind != tree.Dir:
-		return &fault{"only files and directories have extended attributes user.*", unix.EPERM}
+		return &fault{"only files and directories have extended attributes user.*", syscall.EPERM}
 	case o.Name == posixacl.Default && kind != tree.Dir && !o.Remove:
-		return &fault{"only directories have a default access control list", unix.EACCES}
+		return &fault{"only directories have a default access control list", syscall.EACCES}
 	case isACL(o.Name) && kind == tree.Link:
-		return &fault{"is a symbolic link, which has no access control list", unix.EOPNOTSUPP}
+		return &fault{"is a symbolic link, which has no access control list", syscall.EOPNOTSUPP}
 	case o.Remove || isACL(o.Name) && emptyACL(o.Value):
 		if _, found := a.entry(n).Xattr(o.Name); found {
 			removeXattr(a.copyUp(n), o.Name)
 		}
 	case !listable(a.entry(n), o.Name):
-		return &fault{fmt.Sprintf("names of extended attributes of more than %d bytes", maxXattrNames), unix.E2BIG}
+		return &fault{fmt.Sprintf("names of extended attributes of more than %d bytes", maxXattrNames), syscall.E2BIG}
 	case isACL(o.Name):
 		setACL(a.copyUp(n), o.Name, o.Value)
 	default:

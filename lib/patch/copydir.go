@@ -8,10 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/tree"
 )
 
@@ -26,7 +24,7 @@ func (o CopyDir) apply(a *applier) error {
 	if err != nil {
 		return fmt.Errorf("source %s: %w", from, err)
 	}
-	c := copier{applier: a, from: from, root: root, owner: o.Owner, links: make(map[[2]uint64]*tree.Entry)}
+	c := copier{applier: a, from: from, root: root, owner: o.Owner, links: make(map[osfile.ID]*tree.Entry)}
 	e, err := a.copied(info, from)
 	if err != nil {
 		return err
@@ -47,7 +45,7 @@ type copier struct {
 	from  hostPath
 	root  *os.Root // the source directory
 	owner Owner
-	links map[[2]uint64]*tree.Entry // by device and inode, to preserve hard links
+	links map[osfile.ID]*tree.Entry // to preserve hard links
 	open  []fs.FileInfo             // the directories that are being copied, each in the one before
 }
 
@@ -154,6 +152,7 @@ func (c *copier) add(dst *node, name, rel string) error {
 		if e.Link, err = c.root.Readlink(rel); err != nil {
 			return fmt.Errorf("source %s: %w", c.from, err)
 		}
+		e.Link = filepath.ToSlash(e.Link)
 	}
 	if followed {
 		e.Xattrs, err = c.xattrsOfTarget(rel)
@@ -179,15 +178,14 @@ func (c *copier) add(dst *node, name, rel string) error {
 // linked returns the inode for a file of the host with this info: e, or, if hard links are
 // preserved, the inode that another name of the file got.
 func (c *copier) linked(info fs.FileInfo, e *tree.Entry) *tree.Entry {
-	st := info.Sys().(*syscall.Stat_t)
-	if !c.opts.Preserve || st.Nlink == 1 {
+	attr := osfile.AttrOf(info)
+	if !c.opts.Preserve || attr.Links == 1 {
 		return e
 	}
-	key := [2]uint64{uint64(st.Dev), st.Ino}
-	if old := c.links[key]; old != nil {
+	if old := c.links[attr.ID]; old != nil {
 		return old
 	}
-	c.links[key] = e
+	c.links[attr.ID] = e
 	return e
 }
 
@@ -196,7 +194,7 @@ func (c *copier) xattrsOfTarget(rel string) ([]tree.Xattr, error) {
 	if !c.opts.Preserve {
 		return nil, nil
 	}
-	f, err := c.root.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := c.root.OpenFile(rel, os.O_RDONLY|osfile.NonBlock, 0)
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", c.from, err)
 	}
@@ -221,11 +219,7 @@ func (c *copier) xattrs(rel string) ([]tree.Xattr, error) {
 	if rel == "." {
 		return fileXattrs(dir)
 	}
-	// Only the first part of the path is a link that is followed.
-	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(rel))
-	xs, err := listXattrs(
-		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
-		func(name string, b []byte) (int, error) { return unix.Lgetxattr(path, name, b) })
+	xs, err := linkXattrs(dir, filepath.Base(rel))
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", c.from.below(rel), err)
 	}

@@ -3,8 +3,7 @@ package patch
 import (
 	"fmt"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // OpError is an operation that is invalid or cannot be applied.
@@ -51,21 +50,21 @@ func (e *FileError) Unwrap() error { return e.Err }
 // number, and so fs.ErrNotExist and fs.ErrExist.
 type fault struct {
 	text string
-	is   unix.Errno
+	is   syscall.Errno
 }
 
 func (e *fault) Error() string { return e.text }
 func (e *fault) Unwrap() error { return e.is }
 
 var (
-	errNotFound = &fault{"not found", unix.ENOENT}
-	errExists   = &fault{"exists (set replace to allow)", unix.EEXIST}
-	errIsDir    = &fault{"is a directory", unix.EISDIR}
-	errLoop     = &fault{fmt.Sprintf("more than %d symbolic links on the way", maxLinks), unix.ELOOP}
+	errNotFound = &fault{"not found", syscall.ENOENT}
+	errExists   = &fault{"exists (set replace to allow)", syscall.EEXIST}
+	errIsDir    = &fault{"is a directory", syscall.EISDIR}
+	errLoop     = &fault{fmt.Sprintf("more than %d symbolic links on the way", maxLinks), syscall.ELOOP}
 )
 
 func invalid(format string, args ...any) error {
-	return &fault{fmt.Sprintf(format, args...), unix.EINVAL}
+	return &fault{fmt.Sprintf(format, args...), syscall.EINVAL}
 }
 
 // maxShown is how many bytes of a text are shown in an error: more than any path has.

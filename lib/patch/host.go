@@ -8,13 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/tree"
 )
 
@@ -53,7 +50,7 @@ func (p hostPath) stat() (fs.FileInfo, error) {
 // open opens a file. The file may have been replaced by a pipe since it was checked, so
 // open does not block.
 func (p hostPath) open() (*os.File, error) {
-	const flags = os.O_RDONLY | unix.O_NONBLOCK
+	const flags = os.O_RDONLY | osfile.NonBlock
 	switch {
 	case p.root != nil:
 		return p.root.OpenFile(p.path, flags, 0)
@@ -90,7 +87,7 @@ func (p hostPath) openRoot() (root *os.Root, err error) {
 
 // openDir opens the directory rel in root, or nothing that has become something else.
 func openDir(root *os.Root, rel string) (*os.File, error) {
-	return root.OpenFile(rel, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	return root.OpenFile(rel, os.O_RDONLY|osfile.Directory, 0)
 }
 
 // below is the path rel in the directory p. It is confined to p.
@@ -166,7 +163,8 @@ func (h *hostFile) WriteTo(w io.Writer) (int64, error) {
 // copied returns an inode for the file at from, which has this info. It does not set the
 // target of a link and the extended attributes.
 func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
-	e := &tree.Entry{Time: a.opts.time(), Mode: uint16(info.Sys().(*syscall.Stat_t).Mode & 0o7777)}
+	attr := osfile.AttrOf(info)
+	e := &tree.Entry{Time: a.opts.time(), Mode: attr.Mode}
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
 		e.Type, e.Size = tree.File, info.Size()
@@ -181,8 +179,7 @@ func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
 		return nil, fmt.Errorf("source %s: is not a regular file, directory or symbolic link", from)
 	}
 	if a.opts.Preserve {
-		st := info.Sys().(*syscall.Stat_t)
-		e.UID, e.GID = st.Uid, st.Gid
+		e.UID, e.GID = attr.UID, attr.GID
 		e.Time = tree.TimeOf(info.ModTime())
 	}
 	return e, nil
@@ -212,38 +209,4 @@ func (o CopyFile) apply(a *applier) error {
 		}
 	}
 	return a.put(o.Dst, o.Replace, e, o.Attr)
-}
-
-func fileXattrs(f *os.File) ([]tree.Xattr, error) {
-	fd := int(f.Fd())
-	return listXattrs(
-		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
-		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
-}
-
-// listXattrs returns the extended attributes that list and get find, except for marks of
-// overlayfs and of layers.
-func listXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]tree.Xattr, error) {
-	buf := make([]byte, maxXattr) // also enough for all names (XATTR_LIST_MAX)
-	n, err := list(buf)
-	if err == unix.ENOTSUP || err == nil && n == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listxattr: %w", err)
-	}
-	names := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
-	slices.Sort(names)
-	var xs []tree.Xattr
-	for _, name := range names {
-		if tree.IsMark(name) {
-			continue
-		}
-		n, err := get(name, buf)
-		if err != nil {
-			return nil, fmt.Errorf("getxattr %s: %w", name, err)
-		}
-		xs = append(xs, tree.Xattr{Name: name, Value: string(buf[:n])})
-	}
-	return xs, nil
 }

@@ -3,8 +3,7 @@ package patch
 import (
 	"fmt"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"ocipipe/lib/tree"
 )
@@ -56,12 +55,12 @@ func (v *view) dir(path string, mkdir func() *tree.Entry) (dir *node, name strin
 }
 
 func notDir(n *node) error {
-	return &fault{fmt.Sprintf("/%s is not a directory", printable(n.path())), unix.ENOTDIR}
+	return &fault{fmt.Sprintf("/%s is not a directory", printable(n.path())), syscall.ENOTDIR}
 }
 
 func missing(dir *node, name string) error {
 	at := strings.TrimPrefix(dir.path()+"/"+name, "./")
-	return &fault{fmt.Sprintf("not found: /%s does not exist", printable(at)), unix.ENOENT}
+	return &fault{fmt.Sprintf("not found: /%s does not exist", printable(at)), syscall.ENOENT}
 }
 
 // walker follows a path.
@@ -99,7 +98,7 @@ func (w *walker) step() error {
 	target := top >= w.paths
 	if target {
 		if w.view.steps++; w.view.steps > maxSteps {
-			return &fault{fmt.Sprintf("symbolic links lead paths through too many directories: over %d steps in all, and %d for each path", maxSteps, maxStepsEach), unix.ELOOP}
+			return &fault{fmt.Sprintf("symbolic links lead paths through too many directories: over %d steps in all, and %d for each path", maxSteps, maxStepsEach), syscall.ELOOP}
 		}
 	}
 	name, rest, more := strings.Cut(w.rest[top], "/")

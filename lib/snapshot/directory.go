@@ -9,8 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form06"
@@ -26,7 +25,7 @@ type Directory struct {
 	head       string // of the group that it was opened by; "" for none
 	descriptor []byte // canonical
 	root       *os.Root
-	verified   map[string]state // disks that Verify has found right, by name
+	verified   map[string]osfile.State // disks that Verify has found right, by name
 }
 
 // OpenDirectory opens the snapshot in the directory at path and checks its descriptor, and
@@ -112,7 +111,7 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := root.OpenFile(name, os.O_RDONLY|osfile.NonBlock, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -193,7 +192,7 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 	if n, _ := f.ReadAt(head, 0); isQcow2(head[:n]) { // errors come again below
 		return &Qcow2Error{Path: filepath.Join(d.Path, disk.Name)}
 	}
-	before, err := stateOf(f)
+	before, err := osfile.StateOf(f)
 	if err != nil {
 		return err
 	}
@@ -202,7 +201,7 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 		have, err = integrity.Compute(ctx, integrity.File(f, disk.Size), disk.Size, disk.Integrity.Algorithm)
 	}
 	if err == nil {
-		err = before.check(f)
+		err = checkUnchanged(f, before)
 	}
 	if err == nil && disk.Integrity != nil {
 		err = compare(have, disk.Integrity)
@@ -211,7 +210,7 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 		return d.about(disk.Name, err)
 	}
 	if d.verified == nil {
-		d.verified = map[string]state{}
+		d.verified = map[string]osfile.State{}
 	}
 	d.verified[disk.Name] = before
 	return nil

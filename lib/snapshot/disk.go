@@ -15,6 +15,7 @@ import (
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/volume"
 	"ocipipe/lib/magic"
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/integrity"
@@ -60,7 +61,7 @@ type upper struct {
 	file    *os.File
 	device  bool
 	size    int64
-	before  state
+	before  osfile.State
 	written time.Time // when the file system was last written
 	dirty   []string  // reasons why it may be inconsistent
 }
@@ -100,7 +101,7 @@ func (u *upper) look(fstype string) (err error) {
 	if u.size, err = u.file.Seek(0, io.SeekEnd); err != nil { // Stat has no size for a device
 		return err
 	}
-	if u.before, err = stateOf(u.file); err != nil {
+	if u.before, err = osfile.StateOf(u.file); err != nil {
 		return err
 	}
 	head := make([]byte, min(u.size, disk.SuperOffset+disk.SuperSize))
@@ -153,7 +154,7 @@ func (u *upper) unlocked() bool { return u.device || len(u.dirty) > 0 }
 
 // check returns an error if the disk has changed since it was opened.
 func (u *upper) check() error {
-	if err := u.before.check(u.file); err != nil {
+	if err := checkUnchanged(u.file, u.before); err != nil {
 		return fmt.Errorf("%s: %w", u.path, err)
 	}
 	return nil

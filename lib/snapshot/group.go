@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/form07"
 )
@@ -259,7 +258,7 @@ const (
 // lockGroup locks the group in root, and waits for others that have. The caller closes the
 // lock.
 func lockGroup(ctx context.Context, root *os.Root) (*os.File, error) {
-	f, err := root.OpenFile(groupLock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := root.OpenFile(groupLock, os.O_RDWR|os.O_CREATE|osfile.NoFollow, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +266,7 @@ func lockGroup(ctx context.Context, root *os.Root) (*os.File, error) {
 		switch err := flock(f); {
 		case err == nil:
 			return f, nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		case !errors.Is(err, osfile.ErrLocked):
 			f.Close()
 			return nil, &fs.PathError{Op: "lock", Path: groupLock, Err: err}
 		}

@@ -137,12 +137,12 @@ func (p *packing) directory(dir *Directory) error {
 	}
 	defer f.Close()
 	before := dir.verified[disk.Name] // not what it may have become since
-	err = before.check(f)
+	err = checkUnchanged(f, before)
 	if err == nil {
 		err = p.disk(s, f, f.Name(), nil)
 	}
 	if err == nil {
-		err = before.check(f)
+		err = checkUnchanged(f, before)
 	}
 	if err != nil {
 		return dir.about(disk.Name, err)

@@ -3,8 +3,9 @@ package snapshot
 import (
 	"errors"
 	"os"
+	"syscall"
 
-	"golang.org/x/sys/unix"
+	"ocipipe/lib/osfile"
 )
 
 // ErrReflink is wrapped by the error about files that cannot share their blocks.
@@ -12,11 +13,9 @@ var ErrReflink = errors.New("the file system cannot share blocks")
 
 // shareBlocks makes dst share all blocks of src.
 func shareBlocks(dst, src *os.File) error {
-	err := control(src, func(from int) error {
-		return control(dst, func(to int) error { return unix.IoctlFileClone(to, from) })
-	})
+	err := osfile.Clone(dst, 0, src, 0)
 	switch {
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.ENOSYS):
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTTY):
 		return &os.PathError{Op: "reflink", Path: src.Name(), Err: ErrReflink}
 	case err != nil:
 		return &os.PathError{Op: "reflink", Path: src.Name(), Err: err}

@@ -10,9 +10,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/form"
 )
 
@@ -63,7 +63,7 @@ func (s *staging) enter() error {
 	if err == nil {
 		err = s.stillThere()
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, osfile.ErrLocked) {
 		return errRemoved
 	}
 	return err
@@ -94,21 +94,9 @@ func (s *staging) openAndLock() (err error) {
 
 // flock locks f, unless its file system has no locks. It does not wait.
 func flock(f *os.File) error {
-	err := control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
+	err := osfile.Lock(f, osfile.Exclusive)
+	if osfile.HasNoLocks(err) {
 		return nil
-	}
-	return err
-}
-
-// control calls use with the descriptor of f.
-func control(f *os.File, use func(fd int) error) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if cerr := c.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
-		return cerr
 	}
 	return err
 }
@@ -126,8 +114,8 @@ func removeStale(parent *os.Root) {
 			continue
 		}
 		// Opening a FIFO would wait.
-		if d, err := parent.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0); err == nil {
-			if control(d, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }) == nil {
+		if d, err := parent.OpenFile(name, os.O_RDONLY|osfile.Directory|osfile.NonBlock, 0); err == nil {
+			if osfile.Lock(d, osfile.Exclusive) == nil {
 				parent.RemoveAll(name)
 			}
 			d.Close()
@@ -182,7 +170,7 @@ func syncIn(root *os.Root, name string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	return osfile.Sync(f)
 }
 
 // publishAll moves the directories, which are complete, to their places in a directory of
@@ -212,10 +200,8 @@ func (s *staging) publish(in, name string) error {
 		return err
 	}
 	defer to.Close()
-	err = control(s.lock, func(from int) error {
-		return control(to, func(fd int) error { return unix.Renameat2(from, name, fd, name, unix.RENAME_NOREPLACE) })
-	})
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system that cannot promise it
+	err = renameNew(s.lock, to, name)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) { // a file system that cannot promise it
 		if _, err := s.parent.Lstat(path.Join(in, name)); err == nil {
 			return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: fs.ErrExist}
 		}
@@ -224,7 +210,7 @@ func (s *staging) publish(in, name string) error {
 	if err != nil {
 		return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: err}
 	}
-	return to.Sync()
+	return osfile.Sync(to)
 }
 
 // remove removes the staging directory with all that is left in it.

@@ -6,8 +6,7 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
-
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/form"
 )
 
@@ -22,27 +21,10 @@ func InspectArchive(ctx context.Context, r io.Reader, o ReadOptions) (*form.Cont
 	return (&receiver{ctx: ctx, opts: o, quick: true}).receive(r)
 }
 
-// state is what shows that a file was changed.
-type state struct {
-	ino, dev     uint64
-	size         int64
-	mtime, ctime unix.Timespec
-}
-
-func stateOf(f *os.File) (s state, err error) {
-	err = control(f, func(fd int) error {
-		var st unix.Stat_t
-		err := unix.Fstat(fd, &st)
-		s = state{st.Ino, st.Dev, st.Size, st.Mtim, st.Ctim}
-		return err
-	})
-	return s, err
-}
-
-// check returns an error if f has changed since.
-func (s state) check(f *os.File) error {
-	now, err := stateOf(f)
-	if err == nil && now != s {
+// checkUnchanged returns an error if f is not in the state that it was in before.
+func checkUnchanged(f *os.File, before osfile.State) error {
+	now, err := osfile.StateOf(f)
+	if err == nil && now != before {
 		err = ErrChanged
 	}
 	return err

@@ -2,10 +2,7 @@ package tree
 
 import (
 	"bytes"
-	"cmp"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -25,15 +22,9 @@ type WriterOptions struct {
 	// Digest adds the sha256digest of each file. Data must not be Inline then.
 	Digest bool
 
-	// MaxHoles limits the bytes of holes, of all files together, that Digest hashes as
-	// zeros, because a single line of input could take hours. More is a [*LimitError].
-	// 0 stands for DefaultMaxHoles; a negative number means no limit.
+	// MaxHoles is that of the Digester.
 	MaxHoles int64
 }
-
-// DefaultMaxHoles is the default of WriterOptions.MaxHoles, in bytes: as many as take a
-// minute or two to hash.
-const DefaultMaxHoles = 128 << 30
 
 // Writer is a Sink that writes a tree stream. It passes large buffers to its io.Writer, which
 // needs no buffer of its own.
@@ -45,7 +36,7 @@ type Writer struct {
 	records int64
 	bytes   int64
 	left    int64 // bytes of the current content that have not come yet
-	holes   int64 // bytes of holes that went into digests
+	digests Digester
 	aborted bool  // the abort line was written
 	err     error // the first error; errComplete after Close
 }
@@ -61,7 +52,7 @@ const (
 
 // NewWriter starts a stream on w.
 func NewWriter(w io.Writer, opts WriterOptions) *Writer {
-	s := &Writer{w: w, opts: opts, buf: make([]byte, 0, bufSize)}
+	s := &Writer{w: w, opts: opts, buf: make([]byte, 0, bufSize), digests: Digester{MaxHoles: opts.MaxHoles}}
 	word := "none"
 	if opts.Data == Inline {
 		word = "inline"
@@ -119,27 +110,13 @@ func (s *Writer) add(e *Entry) error {
 // digest returns the SHA-256 of e's content, holes as zeros, if Digest is set or e comes from
 // a stream that has it; otherwise "".
 func (s *Writer) digest(e *Entry) (string, error) {
-	if s.opts.Data == Inline || e.Type != File {
+	switch {
+	case s.opts.Data == Inline:
 		return "", nil
+	case !s.opts.Digest:
+		return e.knownDigest(), nil
 	}
-	if words := e.Extra.list(); len(words) > 0 && words[0].Name == digestWord {
-		return words[0].Value, nil
-	}
-	if !s.opts.Digest || e.Hardlink != "" || e.IsLower() {
-		return "", nil
-	}
-	limit := cmp.Or(s.opts.MaxHoles, DefaultMaxHoles)
-	if s.holes += min(e.Size-e.DataSize(), 1<<63-1-s.holes); exceeds(s.holes, limit) {
-		return "", &LimitError{
-			Path: e.Path, What: fmt.Sprintf("%d bytes of holes to hash up to here", s.holes),
-			Limit: limit, Which: LimitDigestHoles,
-		}
-	}
-	h := sha256.New()
-	if err := WriteExpanded(h, e); err != nil {
-		return "", fmt.Errorf("%s: %w", printable(e.Path), err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return s.digests.Digest(e)
 }
 
 // payload writes e's content and the LF after it.

@@ -12,10 +12,9 @@ import (
 	"sort"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/magic"
+	"ocipipe/lib/osfile"
 )
 
 // Disk is a virtual disk: extents joined end to end.
@@ -39,8 +38,8 @@ type extent struct {
 
 // identity is the same for all names of a file or device.
 type identity struct {
-	node     bool
-	dev, ino uint64
+	osfile.ID
+	node bool
 }
 
 // headSize is how many bytes of each extent go into identifiers. They include the
@@ -99,7 +98,7 @@ func openData(path string) (*os.File, error) {
 func usable(fi fs.FileInfo) error {
 	switch {
 	case fi.IsDir():
-		return unix.EISDIR
+		return syscall.EISDIR
 	case !fi.Mode().IsRegular() && fi.Mode().Type() != fs.ModeDevice:
 		return errors.New("not a file or block device")
 	}
@@ -119,13 +118,17 @@ func newExtent(path string, f *os.File) (*extent, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil, fmt.Errorf("%s: the system does not tell its device and inode", path)
+	id, err := osfile.Identify(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	e := &extent{path: path, data: f, file: f, id: identity{dev: uint64(st.Dev), ino: st.Ino}}
+	e := &extent{path: path, data: f, file: f, id: identity{ID: id}}
 	if fi.Mode().Type() == fs.ModeDevice {
-		e.node, e.id = true, identity{node: true, dev: uint64(st.Rdev)}
+		number, err := osfile.Device(fi)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		e.node, e.id = true, identity{node: true, ID: osfile.ID{Dev: number}}
 	}
 	if e.size, err = f.Seek(0, io.SeekEnd); err != nil {
 		return nil, err

@@ -72,6 +72,7 @@ func (e *extent) name(o FlatOptions, real realDirs) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		path = filepath.ToSlash(path)
 	}
 	if err := checkName(path); err != nil {
 		return "", err

@@ -1,12 +1,19 @@
 #!/bin/bash
 # demo.sh [IMAGE]: turns an image into an EROFS disk, in the directory demo, and
 # shows it. IMAGE is any reference that oci-fetch takes. Without it, demo.sh uses a
-# small image that the repository makes itself.
+# small image that the repository makes itself. Where the repository is read-only, it uses
+# the image that an earlier demo.sh made there, and a directory in $TMPDIR.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-rm -rf demo
-mkdir demo
+if [ -w . ]; then
+	demo=demo
+	rm -rf demo
+	mkdir demo
+else
+	demo=$(mktemp -d)
+	trap 'rm -rf "$demo"' EXIT
+fi
 PATH=$PWD/bin:$PATH:/usr/sbin:/sbin
 excerpt=" | sed -n 1,40p" # a real image would print pages
 
@@ -18,6 +25,13 @@ show() {
 
 if [ -n "${1:-}" ]; then
 	printf -v ref %q "$1"
+elif [ "$demo" != demo ]; then
+	ref=oci:demo/image:demo
+	excerpt=
+	if [ ! -e demo/image ]; then
+		echo "demo: $PWD is read-only and has no demo/image: run make demo before, or name an image" >&2
+		exit 1
+	fi
 else
 	ref=oci:demo/image:demo
 	excerpt=
@@ -27,27 +41,27 @@ else
 fi
 
 show "oci-fetch --list $ref"
-show "oci-fetch $ref | tar2tree | tree2erofs > demo/rootfs.erofs"
-show "ls -l demo/rootfs.erofs"
-show "erofs2tree --no-data demo/rootfs.erofs$excerpt"
+show "oci-fetch $ref | tar2tree | tree2erofs > $demo/rootfs.erofs"
+show "ls -l $demo/rootfs.erofs"
+show "erofs2tree --no-data $demo/rootfs.erofs$excerpt"
 
 # Reading the image back gives the tree that it was made of, so the same image.
-show "erofs2tree demo/rootfs.erofs | tree2erofs --check | cmp - demo/rootfs.erofs && echo checked"
+show "erofs2tree $demo/rootfs.erofs | tree2erofs --check | cmp - $demo/rootfs.erofs && echo checked"
 
 if [ "$(id -u)" != 0 ]; then
-	printf '\nnot root, so it is not mounted; as root: mount -t erofs -o ro,loop demo/rootfs.erofs /mnt\n'
+	printf '\nnot root, so it is not mounted; as root: mount -t erofs -o ro,loop %s/rootfs.erofs /mnt\n' "$demo"
 	exit
 fi
-mkdir demo/mnt
-if show "mount -t erofs -o ro,loop demo/rootfs.erofs demo/mnt"; then
-	trap 'umount demo/mnt' EXIT
-	show "ls -lR demo/mnt$excerpt"
+mkdir "$demo/mnt"
+if show "mount -t erofs -o ro,loop $demo/rootfs.erofs $demo/mnt"; then
+	trap 'umount "$demo/mnt"; [ "$demo" = demo ] || rm -rf "$demo"' EXIT
+	show "ls -lR $demo/mnt$excerpt"
 	if [ -z "${1:-}" ]; then
 		# Not every machine has it, and the demo needs Go and make alone.
 		if command -v getcap >/dev/null; then
-			show "getcap demo/mnt/bin/ping"
+			show "getcap $demo/mnt/bin/ping"
 		fi
-		show "chroot demo/mnt /init"
+		show "chroot $demo/mnt /init"
 	fi
 else
 	echo "it cannot be mounted here"

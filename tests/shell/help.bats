@@ -55,6 +55,7 @@ example_files() {
 	gzip -c layer.tar >layer.tar.gz
 	tar2tree image.tar -o rootfs.tree
 	tree2erofs rootfs.tree -o rootfs.erofs
+	cp rootfs.erofs old.erofs
 	tree2ext4 rootfs.tree -o rootfs.ext4
 	n=0
 	for digest in $(oci-fetch --list --digests oci:DIR); do

@@ -9,6 +9,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lookflags"
 	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/tree"
@@ -18,6 +19,7 @@ type tool struct {
 	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
 	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
 
+	Look lookflags.Flags `embed:""`
 	cli.TreeForm
 
 	cli.Output
@@ -30,14 +32,20 @@ func Main() {
 	cli.Main(manual, &tool{})
 }
 
-// Run writes the stream.
+// Run writes the stream, or what the flags ask to see.
 func (t *tool) Run(env *cli.Env) error {
+	if len(t.Images) > 1 && len(t.Device) > 0 {
+		return cli.Usage("--device is for a single image")
+	}
+	if err := t.Look.Check(&t.TreeForm); err != nil {
+		return err
+	}
+	if t.Look.Given() {
+		return t.look(env)
+	}
 	opts, err := t.TreeForm.Options("erofs2tree")
 	if err != nil {
 		return err
-	}
-	if len(t.Images) > 1 && len(t.Device) > 0 {
-		return cli.Usage("--device is for a single image")
 	}
 	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))
 	if err != nil {
@@ -71,6 +79,15 @@ func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if len(t.Images) > 1 {
 		return t.merge(env)
 	}
+	img, err := t.openImage(env)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Limit(img.Source(), t.Limits.Tree()), nil
+}
+
+// openImage opens the only image, with its devices.
+func (t *tool) openImage(env *cli.Env) (*erofsread.Image, error) {
 	devices, _, err := openDevices(env, t.Device)
 	if err != nil {
 		return nil, err
@@ -83,19 +100,11 @@ func (t *tool) open(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := erofsread.Open(file, size, devices...)
-	if err != nil {
-		return nil, err
-	}
-	return tree.Limit(img.Source(), t.Limits.Tree()), nil
+	return erofsread.Open(file, size, devices...)
 }
 
 func (t *tool) merge(env *cli.Env) (tree.Source, error) {
-	devices, of, err := openDevices(env, t.Images)
-	if err != nil {
-		return nil, err
-	}
-	layers, err := merge.Open(devices, of)
+	layers, err := t.openLayers(env)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +113,14 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 		return nil, err
 	}
 	return merged.Source(tree.Flat), nil
+}
+
+func (t *tool) openLayers(env *cli.Env) ([]merge.Layer, error) {
+	devices, of, err := openDevices(env, t.Images)
+	if err != nil {
+		return nil, err
+	}
+	return merge.Open(devices, of)
 }
 
 func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error) {

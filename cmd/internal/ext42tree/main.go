@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/ext4flags"
+	"ocipipe/lib/cli/lookflags"
 	"ocipipe/lib/cli/lowerflags"
 	erofsread "ocipipe/lib/erofs/read"
 	"ocipipe/lib/ext4/read"
@@ -23,11 +24,14 @@ type tool struct {
 
 	Exclude []string `sep:"none" placeholder:"GLOB" group:"Content" help:"Leave these files out; repeat it."`
 
+	Look lookflags.Flags `embed:""`
 	cli.TreeForm
 
 	cli.Output
 	cli.Temp
 	cli.Limits
+
+	length int64 // of the file system, once it is open
 }
 
 // Main runs the tool, and does not return.
@@ -35,13 +39,19 @@ func Main() {
 	cli.Main(manual, &tool{})
 }
 
-// Run writes the stream.
+// Run writes the stream, or what the flags ask to see.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := t.TreeForm.Options(manual.Name)
+	lowers, exclude, err := t.check()
+	if err == nil {
+		err = t.Look.Check(&t.TreeForm)
+	}
 	if err != nil {
 		return err
 	}
-	lowers, exclude, err := t.check()
+	if t.Look.Given() {
+		return t.look(env, lowers, exclude)
+	}
+	opts, err := t.TreeForm.Options(manual.Name)
 	if err != nil {
 		return err
 	}
@@ -106,7 +116,11 @@ func (t *tool) openDisk(env *cli.Env) (*read.Image, error) {
 		return nil, err
 	}
 	img, err := read.OpenRecovered(f, size)
-	return img, cli.About(t.Disk, err)
+	if err != nil {
+		return nil, cli.About(t.Disk, err)
+	}
+	t.length = img.Length()
+	return img, nil
 }
 
 // Advise names the flag that helps against err.

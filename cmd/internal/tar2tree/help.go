@@ -1,9 +1,12 @@
 package tar2tree
 
-import "ocipipe/lib/cli"
+import (
+	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/lookflags"
+)
 
 // manual has the texts of --help and the man page.
-var manual = cli.Manual{
+var manual = (cli.Manual{
 	Name:    "tar2tree",
 	Summary: "Turn layers, or an image, into a tree stream.",
 	Description: `The input is one layer, which is a tar archive, plain or compressed with gzip or zstd; or an image: an archive as oci-fetch, docker save, skopeo or podman write it, or the directory of an OCI layout. Several inputs are layers from bottom to top, and the first of them may be an image.
@@ -11,6 +14,8 @@ var manual = cli.Manual{
 Of an image, and of several layers, the output is the merged tree: what a container would see. A single layer is written as it is, with its whiteouts.
 
 The tree stream is text in the manner of mtree(5), with the contents of files in between. Other tools of this family read it. A stream that is cut short is an error for its reader, so a pipeline fails where its first stage does.
+
+With --list, --sizes or --cat it shows people what is in the input instead. --sizes says which layer takes how much, and how much of it the layers above hide.
 
 The input is taken as hostile. Limits that real images do not meet end the tool before it takes too much time, memory or space, and the message about a limit names the flag that raises it.`,
 	Flags: map[string]string{
@@ -29,7 +34,8 @@ The input is taken as hostile. Limits that real images do not meet end the tool 
 	Examples: []cli.Example{
 		{Text: "An image as a root file system", Command: "oci-fetch alpine | tar2tree | tree2erofs -o rootfs.erofs"},
 		{Text: "An image with a layer of your own on top", Command: "tar2tree image.tar init.tar > rootfs.tree"},
+		{Text: "What makes an image large", Command: "oci-fetch alpine | tar2tree --sizes"},
 		{Text: "What is in a layer, without the contents", Command: "tar2tree --no-data layer.tar.gz"},
 	},
 	SeeAlso: []string{"oci-fetch", "tree2erofs", "tree2ext4", "tree2tar", "erofs2tree"},
-}
+}).With(lookflags.About)

@@ -18,6 +18,9 @@ func (t *tool) checkFlags() error {
 	if err := t.Choice.Check(); err != nil {
 		return err
 	}
+	if err := t.Look.Check(&t.TreeForm); err != nil {
+		return err
+	}
 	if t.DiffID != "" {
 		if err := t.DiffID.Validate(); err != nil {
 			return cli.Usage("--diff-id %s: %v", t.DiffID, err)
@@ -34,7 +37,16 @@ func (t *tool) checkFlags() error {
 
 // open returns a source of the inputs, and the properties that say where it comes from.
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
-	spools := env.SpoolDir(t.Output.Path, t.Temp.Dir)
+	set, err := t.openSet(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.read(env, set, nil)
+}
+
+// openSet opens the inputs, and checks that the flags are for such inputs.
+func (t *tool) openSet(env *cli.Env) (*input.Set, error) {
+	spools := t.spools(env)
 	opts := input.Options{
 		Kind:         input.Kind(t.Input),
 		Open:         env.Open,
@@ -52,9 +64,8 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		}
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: spools, Limits: t.Limits.Tree()}
 	switch {
 	case set.Image == nil && (t.Layer != "" || t.ConfigFile != ""):
 		err = cli.Usage("--layer and --config-file need an image; the input is a layer")
@@ -62,11 +73,26 @@ func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
 		err = cli.Usage("--no-verify is for an image; a layer is hashed only for --diff-id")
 	case set.Image != nil && t.DiffID != "":
 		err = cli.Usage("--diff-id is for a single layer; an image says its own")
-	case t.Layer != "", set.Image == nil && len(t.Inputs) == 1:
-		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
-	default:
-		return set.Merge(env.Context, t.ConfigFile, load)
 	}
-	set.Close()
-	return nil, nil, err
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	return set, nil
 }
+
+// isSingle reports whether the output is one layer as it is, and not the merged tree.
+func (t *tool) isSingle(set *input.Set) bool {
+	return t.Layer != "" || set.Image == nil && len(t.Inputs) == 1
+}
+
+// read returns the source of set. visit is that of layer.LoadOptions.
+func (t *tool) read(env *cli.Env, set *input.Set, visit func(layer int, e *tree.Entry) error) (tree.Source, []tree.Property, error) {
+	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: t.spools(env), Limits: t.Limits.Tree(), Visit: visit}
+	if t.isSingle(set) {
+		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
+	}
+	return set.Merge(env.Context, t.ConfigFile, load)
+}
+
+func (t *tool) spools(env *cli.Env) string { return env.SpoolDir(t.Output.Path, t.Temp.Dir) }

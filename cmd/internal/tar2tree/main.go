@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/imageflags"
+	"ocipipe/lib/cli/lookflags"
 	"ocipipe/lib/tree"
 )
 
@@ -24,6 +25,7 @@ type tool struct {
 	AllowUnterminated bool `group:"Input" help:"Accept a tar without the zeros at its end."`
 	AllowZeroDevice   bool `group:"Input" help:"Drop character devices 0:0 instead of failing."`
 
+	Look lookflags.Flags `embed:""`
 	cli.TreeForm
 
 	cli.Output
@@ -39,13 +41,16 @@ func Main() {
 	cli.Main(manual, &tool{})
 }
 
-// Run copies the tree of the inputs to a stream.
+// Run copies the tree of the inputs to a stream, or shows what the flags ask to see.
 func (t *tool) Run(env *cli.Env) error {
-	opts, err := t.TreeForm.Options("tar2tree")
-	if err != nil {
+	if err := t.checkFlags(); err != nil {
 		return err
 	}
-	if err := t.checkFlags(); err != nil {
+	if t.Look.Given() {
+		return t.look(env)
+	}
+	opts, err := t.TreeForm.Options("tar2tree")
+	if err != nil {
 		return err
 	}
 	out, err := env.Stream(t.Output.Path, cli.Kind(opts.Data == tree.Inline))

@@ -158,16 +158,11 @@ func (img *Image) makeSlots(given []Device) error {
 // in the same file.
 func (img *Image) checkDevice(i int) error {
 	slot := &img.devices[i]
-	size := int64(slot.Blocks) * img.bs
-	var d Device
-	switch {
-	case img.extra != nil:
-		d = img.extra[i].Device
-	case img.holds(slot):
-		d = Device{fmt.Sprintf("at block %d", slot.First), io.NewSectionReader(img.own.R, int64(slot.First)*img.bs, size), size}
-	default:
+	d, ok := img.deviceAt(i)
+	if !ok {
 		return nil
 	}
+	size := int64(slot.Blocks) * img.bs
 	err := identify(slot, d.R)
 	if err == nil && d.Size < size {
 		err = fmt.Errorf("has %d bytes, expected %d", d.Size, size)
@@ -176,6 +171,39 @@ func (img *Image) checkDevice(i int) error {
 		return fmt.Errorf("device %d, %s: %w", i+1, d.Name, err)
 	}
 	return nil
+}
+
+// deviceAt returns device i; ok is false if it is not at hand.
+func (img *Image) deviceAt(i int) (d Device, ok bool) {
+	slot := &img.devices[i]
+	switch {
+	case img.extra != nil:
+		return img.extra[i].Device, true
+	case img.holds(slot):
+		at, end := int64(slot.First)*img.bs, img.endOf(slot)
+		return Device{fmt.Sprintf("at block %d", slot.First), io.NewSectionReader(img.own.R, at, end-at), end - at}, true
+	}
+	return d, false
+}
+
+// HasDeviceTable reports whether the image itself has the table that DeviceTable returns.
+func (img *Image) HasDeviceTable() bool { return img.super.Incompat&disk.IncompatDevices != 0 }
+
+// DeviceImages opens the devices as images: the layers that an image of metadata alone merges.
+// ok is false if one of them is not at hand, or is something else.
+func (img *Image) DeviceImages() (devices []Device, images []*Image, ok bool) {
+	for i := range img.devices {
+		d, ok := img.deviceAt(i)
+		if !ok {
+			return nil, nil, false
+		}
+		layer, err := Open(d.R, d.Size)
+		if err != nil {
+			return nil, nil, false
+		}
+		devices, images = append(devices, d), append(images, layer)
+	}
+	return devices, images, len(images) > 0
 }
 
 // identify checks that r holds the image whose UUID is the tag of s. It accepts anything if

@@ -47,3 +47,40 @@ func TestContentReadAt(t *testing.T) {
 		}
 	}
 }
+
+func TestStored(t *testing.T) {
+	m := corpusImage(t)
+	img, err := read.Open(m, m.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Length() != m.Size {
+		t.Errorf("length %d, expected %d", img.Length(), m.Size)
+	}
+	block, files, src := img.Volume().BlockSize(), 0, img.Source()
+	for {
+		e, err := src.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, least := read.Stored(e), (e.DataSize()+block-1)/block*block
+		if e.Content == nil {
+			least = 0
+		}
+		if have < least || have > least+8*block || have%block != 0 {
+			t.Errorf("%s: %d bytes, data of %d", e.Path, have, e.DataSize())
+		}
+		if have > 0 {
+			files++
+		}
+	}
+	if files < 3 {
+		t.Errorf("%d files take space", files)
+	}
+	if n := read.Stored(&tree.Entry{Type: tree.File, Content: tree.Bytes("a")}); n != 0 {
+		t.Errorf("content of another source: %d", n)
+	}
+}

@@ -58,6 +58,19 @@ func (img *Image) Volume() *volume.Volume { return img.vol }
 // UUID is the UUID of the file system.
 func (img *Image) UUID() [16]byte { return img.vol.Super.UUID }
 
+// Length is how long the superblock says that the file system is, in bytes.
+func (img *Image) Length() int64 { return int64(img.vol.Super.Blocks()) * img.vol.BlockSize() }
+
+// Stored returns how many bytes the content of e, an entry of an image, takes on disk: whole
+// blocks, also those that were reserved and never written, and the blocks of its index. It returns 0 if the
+// content has none of its own, or is from elsewhere.
+func Stored(e *tree.Entry) int64 {
+	if c, ok := e.Content.(*volume.Content); ok {
+		return c.Stored()
+	}
+	return 0
+}
+
 // Label is the label (volume name) of the file system.
 func (img *Image) Label() string {
 	label, _, _ := bytes.Cut(img.vol.Super.Label[:], []byte{0})

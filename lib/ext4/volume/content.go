@@ -30,6 +30,9 @@ type Content struct {
 // HasData reports whether the file is not all hole.
 func (c *Content) HasData() bool { return c.extents() > 0 }
 
+// Stored is how many bytes the file takes on disk, in whole blocks: see Blocks.
+func (c *Content) Stored() int64 { return c.Blocks * c.vol.block }
+
 // extents is how many runs of data the file has.
 func (c *Content) extents() int {
 	if len(c.inline) > 0 {

@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
+	"ocipipe/lib/osfile"
 )
 
 // known returns what the cache has under the name of the image: the index that the image
@@ -125,7 +125,7 @@ func (r *remote) keep(ctx context.Context, d digest.Digest, data []byte) {
 // warnStore warns once that the cache cannot be written, unless it is meant to be
 // read-only.
 func (r *remote) warnStore(err error) {
-	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+	if errors.Is(err, fs.ErrPermission) || osfile.IsReadOnly(err) {
 		return
 	}
 	r.warned.Do(func() { r.opts.warn("%v: going on without keeping what is fetched", err) })
@@ -232,6 +232,3 @@ func (img *Image) Settle(ctx context.Context, l *oci.Layer) error {
 		return context.Cause(ctx)
 	}
 }
-
-// isReadOnly reports whether err comes from a read-only file system.
-func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

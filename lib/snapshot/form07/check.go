@@ -57,7 +57,7 @@ func (l *Layer) check(base bool) error {
 	case l.Format == Raw && !base:
 		return fault.Corrupt("a raw layer upon another one")
 	case l.Size < 0 || l.Size > strictjson.MaxInt:
-		return fault.Corrupt("virtual_size %d is not a number of 0 to %d", l.Size, int64(strictjson.MaxInt))
+		return fault.Corrupt("virtual_size %d is not a number of 0 to %d", l.Size, strictjson.MaxInt)
 	case l.Integrity != nil && l.Integrity.Algorithm == integrity.Merkle && l.Integrity.Size == 0:
 		return fault.Unsupported("an empty disk: form %s has no integrity for it", Form)
 	case l.Format == Raw && l.Integrity != nil && l.Integrity.Size != l.Size:
@@ -79,7 +79,7 @@ func (d *Descriptor) checkExtensions() error {
 func checkExtension(v *strictjson.Value, depth int) error {
 	if v.Kind == strictjson.Number {
 		if _, err := (&strictjson.Value{Kind: v.Kind, Text: strings.TrimPrefix(v.Text, "-")}).Int(""); err != nil {
-			return fault.Unsupported("the number %.40s is not within +-%d", v.Text, int64(strictjson.MaxInt))
+			return fault.Unsupported("the number %.40s is not within +-%d", v.Text, strictjson.MaxInt)
 		}
 	}
 	if depth == maxNesting && (v.Kind == strictjson.Array || v.Kind == strictjson.Object) {

@@ -65,7 +65,7 @@ func (v *Value) StringOrNull(where string) (*string, error) {
 }
 
 // MaxInt is the largest number that every reader of JSON has exactly.
-const MaxInt = 1<<53 - 1
+const MaxInt int64 = 1<<53 - 1
 
 // Int returns an integer of 0 to MaxInt.
 func (v *Value) Int(where string) (int64, error) {

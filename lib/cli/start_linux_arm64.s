@@ -1,3 +1,5 @@
+//go:build !portable
+
 #include "textflag.h"
 
 // ocipipe_start is where the process begins; see closed.go. What the registers

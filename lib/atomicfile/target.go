@@ -7,16 +7,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // followLinks resolves the last component of path as long as it is a symbolic link.
 // The kernel resolves the other components. The result need not exist.
 func followLinks(path string) (string, error) {
 	if path == "" {
-		return "", unix.ENOENT
+		return "", syscall.ENOENT
 	}
 	for range 40 {
 		link, err := os.Readlink(path)
@@ -25,11 +23,12 @@ func followLinks(path string) (string, error) {
 		}
 		if !filepath.IsAbs(link) {
 			// Not filepath.Join, which removes ".." without resolving links.
-			link = path[:strings.LastIndexByte(path, '/')+1] + link
+			dir, _ := filepath.Split(path)
+			link = dir + link
 		}
 		path = link
 	}
-	return "", unix.ELOOP
+	return "", syscall.ELOOP
 }
 
 // openInPlace opens a pipe or a device. A block device must not be mounted.
@@ -46,27 +45,26 @@ func openInPlace(path, target string, fi fs.FileInfo) (*File, error) {
 }
 
 func createBeside(path, target string) (*File, error) {
-	dirName, base := "./", target
-	if i := strings.LastIndexByte(target, '/'); i >= 0 {
-		dirName, base = target[:i+1], target[i+1:] // filepath.Dir would clean it
+	dirName, base := filepath.Split(target) // filepath.Dir would clean it
+	if dirName == "" {
+		dirName = "./"
 	}
 	if base == "" || base == "." || base == ".." {
-		return nil, unix.EISDIR
+		return nil, syscall.EISDIR
 	}
-	dir, err := os.Open(dirName)
+	dir, err := openDirectory(dirName)
 	if err != nil {
 		return nil, named("directory "+filepath.Clean(dirName), errors.Unwrap(err))
 	}
 	f := &File{target: path, dir: dir, base: base}
-	fd, err := openUnnamed(int(dir.Fd()), ".", 0o666)
+	f.File, err = dir.createLinkable(path, 0o666)
 	if err != nil {
-		fd, err = f.openNamed()
+		f.File, f.temp, err = dir.createNamed(path, 0o666)
 	}
 	if err != nil {
-		dir.Close()
+		dir.close()
 		return nil, &fs.PathError{Op: "create", Path: path, Err: err}
 	}
-	f.File = os.NewFile(uintptr(fd), path)
 	f.stop = WriteBack(f.File)
 	return f, nil
 }
@@ -75,46 +73,29 @@ func createBeside(path, target string) (*File, error) {
 // until then the file vanishes with the process. It fails where the file system cannot do
 // that, or without /proc. File.Name is name.
 func Linkable(dir, name string, perm fs.FileMode) (*os.File, error) {
-	fd, err := openUnnamed(unix.AT_FDCWD, dir, perm)
+	f, err := createLinkable(dir, name, perm)
 	if err != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return f, nil
 }
 
 // Link gives a file of Linkable the name path, which must be free.
 func Link(f *os.File, path string) error {
-	if err := linkAt(f, unix.AT_FDCWD, path); err != nil {
+	if err := link(f, path); err != nil {
 		return &fs.PathError{Op: "link", Path: path, Err: err}
 	}
 	return nil
 }
 
-// openUnnamed creates a file without a name, which linkAt can link.
-func openUnnamed(dirfd int, dir string, perm fs.FileMode) (int, error) {
-	fd, err := unix.Openat(dirfd, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm.Perm()))
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.Access(procPath(fd), unix.F_OK); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
-
-func linkAt(f *os.File, dirfd int, name string) error {
-	return unix.Linkat(unix.AT_FDCWD, procPath(int(f.Fd())), dirfd, name, unix.AT_SYMLINK_FOLLOW)
-}
-
-func (f *File) openNamed() (fd int, err error) {
-	f.temp, err = tryNames(func(name string) error {
-		fd, err = unix.Openat(int(f.dir.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666)
+// createNamed creates a file under a name that is free. File.Name is path, if the system
+// can do that.
+func (d *directory) createNamed(path string, perm fs.FileMode) (f *os.File, name string, err error) {
+	name, err = tryNames(func(name string) error {
+		f, err = d.create(name, path, perm)
 		return err
 	})
-	return fd, err
+	return f, name, err
 }
 
 // tryNames calls create with names for a temporary file until one is free.
@@ -125,11 +106,11 @@ func tryNames(create func(name string) error) (string, error) {
 		if err == nil {
 			return name, nil
 		}
-		if !errors.Is(err, unix.EEXIST) {
+		if !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
 	}
-	return "", unix.EEXIST
+	return "", fs.ErrExist
 }
 
 // moveIntoPlace gives the complete file its name.
@@ -142,8 +123,7 @@ func (f *File) moveIntoPlace() error {
 			return err
 		}
 	}
-	dirfd := int(f.dir.Fd())
-	if err := unix.Renameat(dirfd, f.temp, dirfd, f.base); err != nil {
+	if err := f.dir.rename(f.temp, f.base); err != nil {
 		return &fs.PathError{Op: "rename", Path: f.target, Err: err}
 	}
 	return nil
@@ -152,9 +132,9 @@ func (f *File) moveIntoPlace() error {
 // linkIntoPlace links a file without a name: as the target if that name is free, and
 // otherwise under a temporary name, which the caller renames.
 func (f *File) linkIntoPlace() (done bool, err error) {
-	link := func(name string) error { return linkAt(f.File, int(f.dir.Fd()), name) }
+	link := func(name string) error { return f.dir.link(f.File, name) }
 	err = link(f.base)
-	if errors.Is(err, unix.EEXIST) {
+	if errors.Is(err, fs.ErrExist) {
 		f.temp, err = tryNames(link)
 		if err == nil {
 			return false, nil
@@ -171,26 +151,18 @@ func (f *File) syncDir() error {
 	if f.InPlace() {
 		return nil
 	}
-	return syncNames(f.dir)
+	return f.dir.sync()
 }
 
 // SyncDir makes the names in the directory called path durable, where the file system can
 // sync directories.
 func SyncDir(path string) error {
-	dir, err := os.Open(path)
+	dir, err := openDirectory(path)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	return syncNames(dir)
-}
-
-func syncNames(dir *os.File) error {
-	err := dir.Sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		return nil
-	}
-	return err
+	defer dir.close()
+	return dir.sync()
 }
 
 // Unnamed creates a file without a name in dir, or in $TMPDIR if dir is "". The file
@@ -199,17 +171,24 @@ func Unnamed(dir string) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), dir+"/(spool)"), nil
-	}
-	f, err := os.CreateTemp(dir, ".ocipipe-tmp-*")
+	f, err := createUnnamed(dir, filepath.Join(dir, unnamed))
 	if err != nil {
-		return nil, named(dir, err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, named(dir, err)
+		return nil, &unnamedError{named(dir, err)}
 	}
 	return f, nil
+}
+
+// unnamed is what files of Unnamed are called in messages, in their directory.
+const unnamed = "(spool)"
+
+// unnamedError is the error about a file that Unnamed could not make.
+type unnamedError struct{ error }
+
+func (e *unnamedError) Unwrap() error { return e.error }
+
+// IsUnnamed reports whether err is about a file of Unnamed: it could not be made, or not be
+// written. Another directory may help.
+func IsUnnamed(err error) bool {
+	var pe *fs.PathError
+	return errors.As(err, new(*unnamedError)) || errors.As(err, &pe) && filepath.Base(pe.Path) == unnamed
 }

@@ -1,0 +1,178 @@
+# Other machines and systems, and a container that allows next to nothing.
+
+load helpers
+setup() { common_setup; }
+teardown() { unmount_all; }
+
+# compared are the tools of pipelines.
+compared=(tar2tree tree2erofs erofs2tree tree2ext4 ext42tree tree2tar wrap-vmdk)
+
+# other_tools DIR TAGS TOOL... builds the tools for another machine, which the environment names.
+other_tools() {
+	local dir=$1 tags=$2
+	shift 2
+	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -trimpath ${ENTRY:-} -tags "$tags" -o "$dir/" "${@/#/./cmd/}")
+}
+
+# same LINE...: each line of shell gives the same bytes with the tools of $other as with ours.
+# Before it come the commands that $through starts programs with.
+same() {
+	local line tool
+	for line; do
+		bash -c "$line" >ours || fail "ours: $line" || return
+		(
+			for tool in "${compared[@]}"; do
+				eval "$tool() { $through $other/$tool \"\$@\"; }; export -f $tool"
+			done
+			bash -c "$line"
+		) >theirs || fail "theirs: $line" || return
+		[ -s ours ] || fail "nothing: $line" || return
+		cmp ours theirs || fail "differs: $line" || return
+	done
+}
+
+# pipelines are what same compares.
+pipelines=(
+	'tar2tree <image.tar'
+	'tar2tree <image.tar | tree2erofs'
+	'tar2tree <image.tar | tree2erofs --quiet -z zstd'
+	'tar2tree <image.tar | tree2erofs | erofs2tree -'
+	'tar2tree <image.tar | tree2ext4 --size 64M -o root.ext4; cat root.ext4; ext42tree root.ext4'
+	'tar2tree <image.tar | tree2tar -z gzip'
+	'tar2tree <image.tar | tree2erofs | wrap-vmdk --format stream -'
+)
+
+image_tar() {
+	demo_image image
+	oci-fetch oci:image:demo >image.tar
+}
+
+@test "linux on other machines gives the same bytes" {
+	# SOAK adds one of the other byte order, and one of 32 bits.
+	local arch archs=(arm64) through
+	[ "${SOAK:-}" != true ] || archs+=(s390x arm)
+	image_tar
+	for arch in "${archs[@]}"; do
+		through=qemu-${arch/arm64/aarch64} other=$BATS_TEST_TMPDIR/$arch
+		need "$through"
+		GOARCH=$arch other_tools "$other" "" "${compared[@]}"
+		same "${pipelines[@]}"
+	done
+}
+
+@test "the entry point on arm64 sees which streams are closed" {
+	need qemu-aarch64
+	other=$BATS_TEST_TMPDIR/arm64
+	GOARCH=arm64 ENTRY=-ldflags=-E=ocipipe_start other_tools "$other" "" tree2erofs
+	run --separate-stderr bash -c 'qemu-aarch64 "$0" <&-' "$other/tree2erofs"
+	assert_error tree2erofs 1 'standard input: is closed'
+	run --separate-stderr bash -c 'qemu-aarch64 "$0" </dev/null >&-' "$other/tree2erofs"
+	assert_error tree2erofs 1 'standard output: is closed'
+}
+
+@test "unit tests on arm64" {
+	need qemu-aarch64
+	local packages=(lz4 erofs/disk compression posixacl) skip='^$'
+	if [ "${SOAK:-}" = true ]; then
+		packages+=(tree gunzip unzstd blockio atomicfile erofs/z ext4/disk vmdk layer)
+		skip='^(TestKilled|TestInterop.*)$' # a program that starts itself needs binfmt_misc
+	fi
+	cd "$REPO"
+	GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -short -skip "$skip" -exec qemu-aarch64 "${packages[@]/#/./lib/}"
+}
+
+@test "what other systems do instead gives the same bytes" {
+	image_tar
+	other=$BATS_TEST_TMPDIR/portable through=
+	other_tools "$other" portable "${compared[@]}"
+	same "${pipelines[@]}"
+	if [ "${SOAK:-}" = true ]; then # otherwise the unit tests check the types
+		local os arch
+		for os in darwin windows; do
+			for arch in amd64 arm64; do
+				GOOS=$os GOARCH=$arch other_tools "$BATS_TEST_TMPDIR/$os-$arch" '' ...
+			done
+		done
+	fi
+	tar2tree <image.tar >image.tree
+	tree2erofs -o want.erofs <image.tree
+	# A target is new, replaced, or as it was; no temporary file stays.
+	mkdir out
+	cd out || return
+	for _ in new replaced; do
+		"$other/tree2erofs" -o out.erofs <../image.tree
+		cmp out.erofs ../want.erofs
+		assert_no_debris out.erofs
+		echo old >out.erofs
+	done
+	run --separate-stderr "$other/tree2erofs" -o out.erofs < <(head -c 5000 ../image.tree)
+	assert_error tree2erofs 1 'cut short'
+	[ "$(<out.erofs)" = old ]
+	assert_no_debris out.erofs
+	interrupted TERM "$other/tree2erofs" -o out.erofs
+	assert_status 143
+	assert_no_debris out.erofs
+	# A reader that leaves ends it quietly.
+	run --separate-stderr bash -c '"$0" ../want.erofs | head -c 10 >/dev/null; exit "${PIPESTATUS[0]}"' "$other/erofs2tree"
+	assert_status 141
+	[ -z "$stderr" ] || show "a word on standard error"
+}
+
+# poor COMMAND... runs COMMAND as nobody, in a container: the root is read-only but for a
+# /tmp of 4 MiB, there is no home directory, and no /dev/kvm. The directory here is /mnt, with
+# the tools in its bin.
+poor() {
+	unshare -m bash -euc '
+		mount --bind "$PWD" /mnt
+		mkdir -p /mnt/bin
+		mount -o bind,ro "$0" /mnt/bin
+		[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+		mount -t tmpfs -o size=4m,mode=1777 tmpfs /tmp
+		mount -o remount,bind,ro /mnt
+		mount -o remount,bind,ro /
+		cd /mnt
+		exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+			env -i PATH=/usr/bin:/bin:/mnt/bin HOME=/nonexistent "$@"' "$BIN" "$@"
+}
+
+# poor_or_skip skips the test where the container cannot be made.
+poor_or_skip() {
+	need_root
+	need unshare setpriv
+	poor true || skip_or_fail "mounting is not allowed here"
+	# It is what poor says.
+	run poor touch /mnt/x /usr/x /root/x /nonexistent/x
+	assert_status 1
+	[ "${#lines[@]}" = 4 ] || show "it can be written to"
+	run poor sh -c 'id -u; head -c 5000000 /dev/zero >/tmp/x'
+	[[ $output == 65534*'No space'* ]] || show "not a small /tmp of nobody"
+}
+
+@test "the demonstration in a container without root, without room, read-only" {
+	demo_image image
+	mkdir -p tests/shell demo
+	cp "$REPO/tests/shell/demo.sh" tests/shell
+	poor_or_skip
+	run --separate-stderr poor tests/shell/demo.sh
+	assert_error demo 1 'has no demo/image'
+	mv image demo
+	run --separate-stderr poor tests/shell/demo.sh
+	assert_ok
+	[[ $output == *$'\nchecked\n'* ]] || show "not checked"
+	[[ $output == *'not root, so it is not mounted'* ]] || show "no word on the mount"
+	cmp <(poor sh -c 'oci-fetch oci:demo/image:demo | tar2tree | tree2erofs') <(oci-fetch oci:demo/image:demo | tar2tree | tree2erofs)
+}
+
+@test "no room for a spool file in a small /tmp is said, and what helps" {
+	head -c 8000000 /dev/urandom >random
+	tar -cf layer.tar random
+	tar2tree <layer.tar >layer.tree
+	poor_or_skip
+	run --separate-stderr poor sh -c 'tree2erofs <layer.tree | cat'
+	[ -z "$output" ] || show "output"
+	assert_stderr_line tree2erofs 'no space left on device'
+	[[ $stderr == *'hint: --tmpdir DIR, or TMPDIR=DIR, '* ]] || show "no hint"
+	run --separate-stderr poor sh -c 'TMPDIR=/mnt tree2erofs <layer.tree | cat'
+	assert_stderr_line tree2erofs 'make spool file: /mnt: '
+	[[ $stderr == *'read-only file system'* ]] || show "another cause"
+}
