@@ -26,6 +26,7 @@ var outOfTree = map[magic.Kind]string{
 	magic.EROFS: "tree2erofs makes an EROFS image of it",
 	magic.Ext4:  "tree2ext4 makes an ext4 file system of it",
 	magic.Tar:   "tree2tar makes a tar archive of it",
+	magic.Image: "tree2tar --oci makes a layer of it, and oci-commit an image of that",
 }
 
 // adviseForeign returns the command that reads an input of another kind, or makes what was
@@ -46,6 +47,8 @@ func adviseForeign(e *magic.Error) string {
 		return "losetup -P shows each of its partitions as a device"
 	case is == magic.HTML:
 		return "it may be what a server answered in place of a file"
+	case e.Want == magic.Snapshot, e.Want == magic.Patches: // no tool makes it of a tree stream
+		return ""
 	case intoTree[is] != "":
 		return intoTree[is] + " makes a tree stream of it"
 	}

@@ -45,6 +45,13 @@ const (
 	Text     Kind = "text"
 )
 
+// What is wanted of which there is no telling by the first bytes.
+const (
+	Image    Kind = "an image archive"
+	Snapshot Kind = "an archive of a snapshot"
+	Patches  Kind = "a list of patches"
+)
+
 // HeadSize is how many bytes Detect needs to tell all kinds apart.
 const HeadSize = 2 << 10
 

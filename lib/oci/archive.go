@@ -167,7 +167,7 @@ func (a *archive) foreign(err error) error {
 	if len(a.head) == 0 || errors.As(err, new(*fs.PathError)) {
 		return err
 	}
-	return magic.Explain(err, a.head, "an image archive", magic.Tar)
+	return magic.Explain(err, a.head, magic.Image, magic.Tar)
 }
 
 // store copies the content of the current entry of tr to spool.

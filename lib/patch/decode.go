@@ -119,12 +119,9 @@ func parse(r io.Reader) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > MaxFile {
-		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
-	}
 	v, err := parseText(data)
 	head := data[:min(len(data), magic.HeadSize)]
-	if named := magic.Explain(err, head, "a list of patches", magic.Text, magic.JSON, magic.Empty); named != err {
+	if named := magic.Explain(err, head, magic.Patches, magic.Text, magic.JSON, magic.Empty); named != err {
 		return nil, &FileError{Err: named} // without the line
 	}
 	return v, err
@@ -132,6 +129,9 @@ func parse(r io.Reader) (*value, error) {
 
 // parseText reads JSON, or YAML if it is not JSON.
 func parseText(data []byte) (*value, error) {
+	if len(data) > MaxFile {
+		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
+	}
 	text := bytes.TrimLeft(data, " \t\r\n")
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return parseYAML(data)

@@ -276,7 +276,7 @@ EOF
 @test "not an archive" {
 	small_layer layer.tar
 	run --separate-stderr oci-fetch oci-archive:layer.tar
-	assert_error oci-fetch 1 'layer.tar: unsupported image: not an image archive'
+	assert_error oci-fetch 1 'layer.tar: not an image archive'
 	head -c 5000 /dev/urandom >junk
 	run --separate-stderr bash -c 'cat junk | oci-fetch oci-archive:-'
 	assert_error oci-fetch 1 'corrupt image: archive: byte 512'

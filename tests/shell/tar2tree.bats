@@ -252,7 +252,7 @@ packings() {
 		[[ $stderr == *'hint: '* ]] || show "no hint"
 	done
 	run --separate-stderr tar2tree -o out --input=image layer.tar image.tar
-	assert_error tar2tree 1 'layer.tar: unsupported image: not an image archive'
+	assert_error tar2tree 1 'layer.tar: not an image archive'
 	run --separate-stderr tar2tree -o out - - <layer.tar
 	assert_error tar2tree 2 'standard input is named twice'
 	run --separate-stderr tar2tree -o out --config-file x layer.tar layer.tar

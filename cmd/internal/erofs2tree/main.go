@@ -4,8 +4,10 @@ package erofs2tree
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
+	"syscall"
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cli"
@@ -138,6 +140,9 @@ func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error
 // random returns in if it can be read at random, or else a copy of it in a spool file.
 func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
 	if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return nil, 0, &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EISDIR}
+		}
 		size, err := f.Seek(0, io.SeekEnd)
 		return f, size, err
 	}

@@ -12,6 +12,7 @@ import (
 	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/commit"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/oci"
 )
 
@@ -50,6 +51,9 @@ func Main() {
 func (t *tool) Advise(err error) string {
 	if end := (*layer.EndError)(nil); errors.As(err, &end) && end.Unterminated {
 		return "--allow-unterminated takes it all the same"
+	}
+	if foreign := (*magic.Error)(nil); errors.As(err, &foreign) && foreign.Want == magic.Tar && foreign.Is == magic.Tree {
+		return "tree2tar --oci makes a layer of it"
 	}
 	if errors.Is(err, commit.ErrNoPlatform) {
 		return "--platform=OS/ARCH gives it"

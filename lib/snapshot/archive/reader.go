@@ -91,7 +91,7 @@ func NewReader(ctx context.Context, r io.Reader, o ReaderOptions) (*Reader, erro
 
 // explain returns err, or if what begins with head is no archive at all, what it is.
 func explain(err error, head []byte) error {
-	return magic.Explain(err, head, "an archive of a snapshot", magic.Tar)
+	return magic.Explain(err, head, magic.Snapshot, magic.Tar)
 }
 
 // source is the input of an archive.
