@@ -72,7 +72,7 @@ func (n noSync) AfterApply(env *Env) error {
 
 // Temp is the flag --tmpdir, to be embedded by tools that spool.
 type Temp struct {
-	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for spool files."`
+	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for temporary files."`
 }
 
 // Time is a flag that holds a moment: seconds since 1970, which may be negative and have up

@@ -312,7 +312,7 @@ full_disk() {
 	run --separate-stderr bash -c 'tree2erofs --tmpdir full in.tree | cat'
 	assert_status 0
 	[ -z "$output" ] || show "something went out"
-	[[ $stderr == 'tree2erofs: '*'no space left on device' ]] || show "another message"
+	[[ $stderr == 'tree2erofs: '*'no space left on device'$'\n''tree2erofs: hint: --tmpdir DIR, '* ]] || show "another message"
 	[ -z "$(ls -A full)" ] || fail "debris: $(ls -A full)"
 	umount full
 	rmdir full

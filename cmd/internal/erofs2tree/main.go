@@ -19,7 +19,7 @@ import (
 
 type tool struct {
 	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
-	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
+	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer image that holds its contents; repeat it, bottom to top."`
 
 	Look lookflags.Flags `embed:""`
 	cli.TreeForm
