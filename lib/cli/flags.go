@@ -30,7 +30,7 @@ var sharedTexts = map[string]string{
 	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
 	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
 	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
-	"no-sync":     "FILE is written completely or not at all all the same, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
+	"no-sync":     "Even so FILE is written completely or not at all, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
 	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
 
 	"max-entries":     "Directories that a path implies, without an entry of their own, count too. 0 is no limit, here and for the other limits.",
