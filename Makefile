@@ -12,8 +12,9 @@ export GO
 .NOTPARALLEL:
 .PHONY: build demo test setup lint unit race shell interop soak boot bench golden man clean install
 
-# The entry point of the tools: see lib/cli/closed.go.
-ENTRY := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-ldflags=-E=ocipipe_start)
+# The entry point of the tools: see lib/cli/streams_linux.go.
+SYSTEM := $(subst $() ,/,$(shell $(GO) env GOOS GOARCH))
+ENTRY := $(if $(filter linux/amd64 linux/arm64,$(SYSTEM)),-ldflags=-E=ocipipe_start)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(ENTRY) -o bin/ ./cmd/...

@@ -72,7 +72,8 @@ var allowed = map[string][]string{
 	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                                       // erofs/merge, erofs/z, tree: images in tests
 	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
 	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree", "jsonfault"},
-	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "magic"},
+	"cli":               {"atomicfile", "blockio", "osfile", "cli/makerule", "compression", "tree", "magic"},
+	"cli/makerule":      {},
 	"cli/imageflags":    {"atomicfile", "cli", "oci", "oci/manifest", "platform"},
 	"cli/erofsflags":    {"cli", "erofs", "erofs/z"},
 	"cli/ext4flags":     {"exclusive", "ext4", "ext4/grow", "ext4/volume"},

@@ -157,6 +157,9 @@ func (e *Env) run(m *Manual, tool Tool, args []string) int {
 	done, err := e.parse(m, tool, args)
 	if err == nil && !done {
 		err = tool.Run(e)
+		if err == nil {
+			err = e.endDepfile()
+		}
 		if err != nil && hintOf(err) == "" {
 			err = Hint(err, advice(tool, err))
 		}
@@ -211,6 +214,9 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	}
 	e.Quiet = common.Quiet
 	if e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return false, err
+	}
+	if err := e.startDepfile(parsed); err != nil {
 		return false, err
 	}
 	return false, e.showProgress(common.progressFlags)

@@ -29,7 +29,7 @@ func runDirect(t *testing.T, redirect string, args ...string) (code int, said st
 
 // TestStreamsForNothing: a stream that is open for the wrong direction is an error of one
 // line. A closed one only causes a warning here, since test binaries are built without the
-// linker flag of closed.go; tests/shell tests those.
+// linker flag of streams_linux.go; tests/shell tests those.
 func TestStreamsForNothing(t *testing.T) {
 	const (
 		noOutput = "probe: standard output: is closed or not open for writing\n"

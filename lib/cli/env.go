@@ -47,6 +47,7 @@ type Env struct {
 	inputs    []fs.FileInfo
 	targets   []fs.FileInfo
 	outputs   []output
+	depfile   *depfile // nil without --depfile
 }
 
 // output is a Stream or an Image.

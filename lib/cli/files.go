@@ -22,13 +22,18 @@ const (
 func isStandard(path string) bool { return path == "" || path == "-" }
 
 // Reads registers an input that a library opens by its name, so that an output to
-// the same file is refused.
+// the same file is refused, and that --depfile has it. A directory is an input if the
+// names in it are.
 func (e *Env) Reads(path string) error {
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // opening it gives the better error
 	}
-	return e.addInput(fi, err)
+	if err := e.addInput(fi, err); err != nil {
+		return err
+	}
+	e.dependsOn(path, fi)
+	return nil
 }
 
 // Writes is Reads for an output: an input from the same file is refused.
@@ -150,6 +155,9 @@ func closeCopy(f *os.File) error {
 // openTarget opens the file at path for an output of either kind. It refuses an input and,
 // for binary data, a terminal. The file is nil for standard output.
 func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
+	if e.depfile != nil {
+		e.depfile.waits = true
+	}
 	if isStandard(path) {
 		if err := e.checkStdout(); err != nil {
 			return nil, err

@@ -26,12 +26,14 @@ type commonFlags struct {
 
 // sharedTexts say more about flags that several tools have: see [Manual].
 var sharedTexts = map[string]string{
-	"quiet":       "Progress is not shown either, unless --progress or --progress-fd asks for it.",
-	"progress":    "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
-	"progress-fd": "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
-	"output":      "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
-	"no-sync":     "Even so FILE is written completely or not at all, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
-	"tmpdir":      "Without this flag it is the directory of the --output file, or else $TMPDIR.",
+	"quiet":          "Progress is not shown either, unless --progress or --progress-fd asks for it.",
+	"progress":       "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
+	"progress-fd":    "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
+	"output":         "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
+	"no-sync":        "Even so FILE is written completely or not at all, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
+	"depfile":        "The files are those that were read by a name, also those that lie in the directory of an image, or that a list of patches names; not standard input, nor what came from a registry or a cache. The rules are for an include line of make, or depfile of ninja. Each file is a target without a recipe too, so that make does not stop where one was removed. FILE is written when the output is complete.",
+	"depfile-target": "With it, the output may be standard output: what another program makes of it is NAME.",
+	"tmpdir":         "Without this flag it is the directory of the --output file, or else $TMPDIR.",
 
 	"max-entries":     "Directories that a path implies, without an entry of their own, count too. 0 is no limit, here and for the other limits.",
 	"max-xattr-bytes": "They count in base64, as a tree stream has them.",
@@ -54,10 +56,11 @@ type TextOutput struct {
 	Path string `name:"output" short:"o" placeholder:"FILE" group:"Output" help:"Write FILE instead of standard output."`
 }
 
-// Output is TextOutput and the flag --no-sync, which Stream and Image heed, to be embedded by
-// tools whose output is large.
+// Output is TextOutput and the flags --no-sync, which Stream and Image heed, and --depfile, to
+// be embedded by tools whose output is large.
 type Output struct {
 	TextOutput
+	Depfile
 	NoSync noSync `group:"Output" help:"Do not wait until FILE is on the disk."`
 }
 

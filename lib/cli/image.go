@@ -94,6 +94,9 @@ func (i *Image) complete() error {
 		}
 		i.File.Close()
 	}
+	if err := i.env.writeDepfile(); err != nil {
+		return err
+	}
 	if i.file != nil {
 		return i.file.Commit()
 	}

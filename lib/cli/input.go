@@ -56,6 +56,9 @@ func (e *Env) open(path string) (*os.File, fs.FileInfo, error) {
 		f.Close()
 		return nil, nil, err
 	}
+	if !info.IsDir() { // what is read of a directory is opened too
+		e.dependsOn(path, info)
+	}
 	e.progress.input(f, info)
 	widen(f)
 	return f, info, nil

@@ -59,28 +59,30 @@ func silentInputs(t *testing.T) map[string]func() (in io.ReadCloser, done func()
 // TestSilentInput: Close ends a Read that waits, whatever it waits for.
 func TestSilentInput(t *testing.T) {
 	for name, open := range silentInputs(t) {
-		before := reftest.RunningNow(t)
-		in, done := open()
-		var reads sync.WaitGroup
-		begun := make(chan struct{})
-		reads.Go(func() {
-			close(begun)
+		t.Run(name, func(t *testing.T) {
+			before := reftest.RunningNow(t)
+			in, done := open()
+			var reads sync.WaitGroup
+			begun := make(chan struct{})
+			reads.Go(func() {
+				close(begun)
+				if n, err := in.Read(make([]byte, 10)); n != 0 || !errors.Is(err, fs.ErrClosed) {
+					t.Errorf("%d bytes, %v", n, err)
+				}
+			})
+			<-begun
+			for range 3 {
+				if err := in.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			reads.Wait()
 			if n, err := in.Read(make([]byte, 10)); n != 0 || !errors.Is(err, fs.ErrClosed) {
-				t.Errorf("%s: %d bytes, %v", name, n, err)
+				t.Errorf("closed: %d bytes, %v", n, err)
 			}
+			done()
+			before.Left(t)
 		})
-		<-begun
-		for range 3 {
-			if err := in.Close(); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		reads.Wait()
-		if n, err := in.Read(make([]byte, 10)); n != 0 || !errors.Is(err, fs.ErrClosed) {
-			t.Errorf("%s, closed: %d bytes, %v", name, n, err)
-		}
-		done()
-		before.Left(t)
 	}
 }
 

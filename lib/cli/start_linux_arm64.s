@@ -2,7 +2,7 @@
 
 #include "textflag.h"
 
-// ocipipe_start is where the process begins; see closed.go. What the registers
+// ocipipe_start is where the process begins; see streams_linux.go. What the registers
 // have at that point is of no use to the runtime, which finds all it needs on the
 // stack.
 TEXT ocipipe_start(SB), NOSPLIT|NOFRAME, $0

@@ -174,6 +174,9 @@ func (e *Env) Columns(path string) int {
 func (s *Stream) Commit() error {
 	s.env.noteLastWrite()
 	s.flush()
+	if s.err == nil {
+		s.err = s.env.writeDepfile()
+	}
 	switch {
 	case s.err != nil:
 	case s.file != nil:

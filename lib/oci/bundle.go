@@ -65,10 +65,11 @@ func openBundle(ctx context.Context, path string, sel selector, opts Options) (*
 	}
 	if isDir(f) {
 		f.Close()
-		if err := checkLayoutDir(dir(path)); err != nil {
+		d := dir{path, opts.Reads}
+		if err := d.check(); err != nil {
 			return nil, err
 		}
-		return bundleLayout(ctx, dir(path), sel, opts, path)
+		return bundleLayout(ctx, d, sel, opts, path)
 	}
 	a, err := readArchive(f, opts)
 	if err != nil {

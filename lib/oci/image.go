@@ -32,6 +32,9 @@ type Options struct {
 	// *os.File for anything that can be read at random. For all else Close must end
 	// a Read that waits.
 	OpenFile func(path string) (io.ReadCloser, error)
+	// Reads is called with each file of a layout directory that was opened, from any
+	// goroutine. Its error ends the reading of the file. nil takes every file.
+	Reads func(path string) error
 	// Warn takes messages to the user, from any goroutine; nil drops them.
 	Warn func(msg string)
 	// MaxMetadata limits the bytes of an index, a manifest or a configuration; 0 is

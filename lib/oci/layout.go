@@ -47,10 +47,24 @@ func (l layoutBlobs) Layer(ctx context.Context, _ int, d manifest.Descriptor) (i
 }
 
 // dir is a layout directory.
-type dir string
+type dir struct {
+	path  string
+	reads func(path string) error // Options.Reads
+}
 
 func (d dir) open(_ context.Context, name string) (io.ReadCloser, int64, error) {
-	return openRegular(filepath.Join(string(d), filepath.FromSlash(name)))
+	path := filepath.Join(d.path, filepath.FromSlash(name))
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if d.reads != nil {
+		if err := d.reads(path); err != nil {
+			f.Close()
+			return nil, 0, err
+		}
+	}
+	return f, size, nil
 }
 
 // openRegular opens a regular file, through links. It refuses other files, since opening a

@@ -93,7 +93,7 @@ func openFile(ctx context.Context, path string, sel selector, opts Options) (*Im
 	}
 	if isDir(f) {
 		f.Close()
-		return openDir(ctx, dir(path), sel, opts)
+		return openDir(ctx, dir{path, opts.Reads}, sel, opts)
 	}
 	return openReader(ctx, f, sel, opts)
 }
@@ -108,14 +108,14 @@ func isDir(r io.Reader) bool {
 }
 
 func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, error) {
-	if err := checkLayoutDir(d); err != nil {
+	if err := d.check(); err != nil {
 		return nil, err
 	}
 	return openLayout(ctx, d, sel, opts)
 }
 
-func checkLayoutDir(d dir) error {
-	if !exists(string(d) + "/" + layout.Index) {
+func (d dir) check() error {
+	if !exists(d.path + "/" + layout.Index) {
 		return &NotImageError{true, "not an OCI image layout: it has no " + layout.Index}
 	}
 	return nil

@@ -403,8 +403,9 @@ func TestVerify(t *testing.T) {
 	if _, err := shorter.Layers[1].Open(ctx); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "layer 1") {
 		t.Errorf("a file of another size opens: %v", err)
 	}
-	if err := WriteLayer(ctx, &bytes.Buffer{}, img, "1"); !errors.Is(err, ErrCorrupt) {
-		t.Error(err)
+	var written bytes.Buffer
+	if err := WriteLayer(ctx, &written, img, "1"); !errors.Is(err, ErrCorrupt) || written.Len() > 0 {
+		t.Errorf("%v, and the end of the layer is written: %d bytes", err, written.Len())
 	}
 	if err := WriteArchive(ctx, &bytes.Buffer{}, img); !errors.Is(err, ErrCorrupt) {
 		t.Error(err)
@@ -490,6 +491,29 @@ func TestLayoutDirectory(t *testing.T) {
 		img, err := OpenPath(ctx, to, linux)
 		must(t, err)
 		check(t, ti, img)
+	})
+	t.Run("what is read", func(t *testing.T) {
+		dir, want := p.Dir(t), []string{layout.Index}
+		var have []string
+		opts := Options{Platform: linux.Platform, Reads: func(path string) error {
+			have = append(have, strings.TrimPrefix(path, dir+"/"))
+			return nil
+		}}
+		img, err := OpenPath(ctx, dir, opts)
+		must(t, err)
+		_, err = ocitest.Content(img.Layers[0].Open)
+		must(t, err)
+		for _, d := range []digest.Digest{img.Digest, img.ConfigDigest, img.Layers[0].Digest} {
+			want = append(want, layout.BlobName(d))
+		}
+		if slices.Sort(have); !slices.Equal(slices.Compact(have), slices.Sorted(slices.Values(want))) {
+			t.Errorf("reads %q, want %q", have, want)
+		}
+		refused := errors.New("refused")
+		opts.Reads = func(string) error { return refused }
+		if _, err := OpenPath(ctx, dir, opts); !errors.Is(err, refused) {
+			t.Error(err)
+		}
 	})
 	t.Run("not a layout", func(t *testing.T) {
 		if _, err := OpenPath(ctx, t.TempDir(), linux); !errors.Is(err, ErrUnsupported) {

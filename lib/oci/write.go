@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/blockio"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/manifest"
 )
@@ -207,12 +208,47 @@ func (l *Layer) copyTo(ctx context.Context, w io.Writer) error {
 }
 
 // WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w. The bytes
-// are verified only if WriteLayer succeeds.
+// are verified only if WriteLayer succeeds. Otherwise the end of the blob was not written, so
+// that whoever reads the tar in it finds it cut short, and does not take it for another one.
 func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error {
 	l, err := img.Layer(sel)
 	if err != nil {
 		return err
 	}
 	expect(w, l.Size)
-	return l.copyTo(ctx, w)
+	t := &tail{w: w, left: max(l.Size-tailSize, 0)}
+	if err := l.copyTo(ctx, t); err != nil {
+		return err
+	}
+	_, err = w.Write(t.held)
+	return err
+}
+
+// tailSize is more than the zeros at the end of a tar, which no reader needs.
+const tailSize = 64 << 10
+
+// tail passes the first left bytes on, and holds the others.
+type tail struct {
+	w    io.Writer
+	left int64
+	held []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := int(min(t.left, int64(len(p))))
+	if n > 0 {
+		if n, err := t.w.Write(p[:n]); err != nil {
+			return n, err
+		}
+		t.left -= int64(n)
+	}
+	t.held = append(t.held, p[n:]...)
+	return len(p), nil
+}
+
+// TakeFrom makes a tail a [blockio.FileTaker].
+func (t *tail) TakeFrom(f *os.File, off, n int64) int64 {
+	done := blockio.TakeFrom(t.w, f, off, min(n, t.left))
+	t.left -= done
+	return done
 }

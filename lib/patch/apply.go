@@ -34,8 +34,20 @@ type Options struct {
 	// is an error.
 	Follow bool
 
+	// Reads is called with each file and directory of the host from which something is
+	// copied. Its error is that of the operation. nil takes all.
+	Reads func(path string) error
+
 	// Limits bounds, by its TreeMemory, the names that the operations add.
 	Limits tree.Limits
+}
+
+// reads calls Reads with a file or a directory.
+func (o *Options) reads(p hostPath) error {
+	if o.Reads == nil {
+		return nil
+	}
+	return o.Reads(p.name())
 }
 
 func (o *Options) time() tree.Time {

@@ -33,11 +33,14 @@ func (a *applier) source(s Source) hostPath {
 	return hostPath{path: filepath.Join(s.Dir, s.Path)}
 }
 
-func (p hostPath) String() string {
+func (p hostPath) String() string { return printable(p.name()) }
+
+// name is the whole path.
+func (p hostPath) name() string {
 	if p.root != nil {
-		return printable(filepath.Join(p.root.Name(), p.path))
+		return filepath.Join(p.root.Name(), p.path)
 	}
-	return printable(filepath.Join(p.dir, p.path))
+	return filepath.Join(p.dir, p.path)
 }
 
 func (p hostPath) stat() (fs.FileInfo, error) {
@@ -177,6 +180,11 @@ func (a *applier) copied(info fs.FileInfo, from hostPath) (*tree.Entry, error) {
 		e.Type, e.Mode = tree.Link, 0o777
 	default:
 		return nil, fmt.Errorf("source %s: is not a regular file, directory or symbolic link", from)
+	}
+	if e.Type != tree.Link {
+		if err := a.opts.reads(from); err != nil {
+			return nil, fmt.Errorf("source: %w", err)
+		}
 	}
 	if a.opts.Preserve {
 		e.UID, e.GID = attr.UID, attr.GID

@@ -395,6 +395,36 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestReads: what is copied from the host is told, and can be refused.
+func TestReads(t *testing.T) {
+	in := plant(t, "f", "d/a", "d/empty/", "d/l -> a", "d/to -> ../g", "g")
+	ops := []Op{CopyFile{Src: Source{Path: in + "/f"}, Dst: "/f"}, CopyDir{Src: Source{Path: in + "/d"}, Dst: "/d"}}
+	for _, c := range []struct {
+		name string
+		ops  []Op
+		root *os.Root
+	}{
+		{"anywhere", ops, nil},
+		{"confined", []Op{CopyFile{Src: Source{Path: "/f"}, Dst: "/f"}, CopyDir{Src: Source{Path: "d"}, Dst: "/d"}}, openRoot(t, in)},
+	} {
+		var have []string
+		reads := func(path string) error {
+			have = append(have, strings.TrimPrefix(path, in+"/"))
+			return nil
+		}
+		if _, err := Apply(t.Context(), merged(t), c.ops, Options{Root: c.root, Reads: reads}); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got, want := strings.Join(have, " "), "f d d/a d/empty"; got != want {
+			t.Errorf("%s: reads %q, want %q", c.name, got, want)
+		}
+		refused := errors.New("refused")
+		if _, err := Apply(t.Context(), merged(t), c.ops, Options{Root: c.root, Reads: func(string) error { return refused }}); !errors.Is(err, refused) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // TestFollowPreserve takes the attributes of what a link leads to.
 func TestFollowPreserve(t *testing.T) {
 	in := plant(t, "f", "l -> f")

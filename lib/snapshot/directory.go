@@ -224,9 +224,13 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 	return nil
 }
 
-// Paths returns the paths of the files of d.
+// Paths returns the paths of the files of d, and of the one that says that it is the head of
+// its group, if it was opened as that.
 func (d *Directory) Paths() []string {
 	paths := []string{filepath.Join(d.Path, form06.DescriptorName)}
+	if d.head != "" {
+		paths = append(paths, filepath.Join(filepath.Dir(d.Path), form07.GroupName))
+	}
 	if d.Form == form07.Form {
 		paths = append(paths, filepath.Join(d.Path, form07.LabelsName), filepath.Join(d.Path, form07.MemberName))
 	}

@@ -7,16 +7,6 @@ setup() {
 	boot=$REPO/tests/shell/boot.sh vm=$REPO/tests/shell/vm.sh
 }
 
-# can_boot sets $kernel and $BOOT_ACCEL, or skips the test.
-can_boot() {
-	kernel=$("$REPO/tests/shell/kernel.sh" default 2>"$BATS_TEST_TMPDIR/why") || skip_or_fail "$(<"$BATS_TEST_TMPDIR/why")" || return
-	once accel write_accel || skip_or_fail "$(<"$BATS_TEST_TMPDIR/why")" || return
-	export BOOT_ACCEL
-	BOOT_ACCEL=$(<"$BATS_RUN_TMPDIR/accel")
-}
-
-write_accel() { "$vm" --accel "$kernel" >"$BATS_RUN_TMPDIR/accel" 2>"$BATS_TEST_TMPDIR/why"; }
-
 @test "a machine sees the tree that was merged" {
 	can_boot
 	demo_image image

@@ -543,5 +543,5 @@ peak() {
 	demo_image DIR
 	run --separate-stderr bash -c 'oci-fetch --vm-config vm oci:DIR:demo | tar2tree | erofs-patch --lower - --root vm --copy-dir /:/etc/oci | grep -a "^./etc/oci/" | cut -d" " -f1'
 	assert_ok
-	assert_output $'./etc/oci/config.json\n./etc/oci/env'
+	assert_output $'./etc/oci/config.json\n./etc/oci/env\n./etc/oci/process'
 }

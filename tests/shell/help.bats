@@ -29,7 +29,7 @@ commands() { "$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
 		(($(examples "$tool" | grep -c "^$tool\|| $tool") >= 2)) || show "not two examples"
 		[[ $output == *$'\nExit codes:\n  0 done, 1 failed, 2 '* ]] || show "no exit codes"
 		limit=80
-		[[ $tool != oci-materialize && $tool != oci-commit ]] || limit=110 # they have the flags of several others
+		[[ $tool != oci-materialize && $tool != oci-commit ]] || limit=114 # they have the flags of several others
 		(($(wc -l <<<"$output") <= limit)) || show "too long: $(wc -l <<<"$output") lines"
 	done
 }

@@ -274,3 +274,13 @@ need_guest() {
 go_guest() {
 	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -o "$BATS_RUN_TMPDIR/guest/guest" ./lib/reftest/guest)
 }
+
+# can_boot sets $kernel and $BOOT_ACCEL, or skips the test.
+can_boot() {
+	kernel=$("$REPO/tests/shell/kernel.sh" default 2>"$BATS_TEST_TMPDIR/why") || skip_or_fail "$(<"$BATS_TEST_TMPDIR/why")" || return
+	once accel write_accel || skip_or_fail "$(<"$BATS_TEST_TMPDIR/why")" || return
+	export BOOT_ACCEL
+	BOOT_ACCEL=$(<"$BATS_RUN_TMPDIR/accel")
+}
+
+write_accel() { "$REPO/tests/shell/vm.sh" --accel "$kernel" >"$BATS_RUN_TMPDIR/accel" 2>"$BATS_TEST_TMPDIR/why"; }

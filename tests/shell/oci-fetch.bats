@@ -45,6 +45,18 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	assert_error oci-fetch 1 'layer 3: not found: the image has 3, from layer 0 to layer 2'
 }
 
+@test "a tar that is whole, but another one, comes out cut short" {
+	small_layer layer.tar
+	head -c 1000000 /dev/urandom >big
+	tar -rf layer.tar big
+	oci-commit --base oci:demo --layer layer.tar --layout demo:new
+	sed -i s/xxx/xyx/ "demo/blobs/sha256/$(sha256sum <layer.tar | cut -d' ' -f1)"
+	run --separate-stderr bash -c 'oci-fetch --layer 3 oci:demo:new | tar2tree --input layer | tree2erofs -o out.erofs'
+	assert_status 1
+	[[ $stderr == *'oci-fetch: demo: layer 3: corrupt image'*'tree2erofs: '* ]] || show "not each of them"
+	[ ! -e out.erofs ] || fail "an image is left"
+}
+
 @test "--manifest and --config are the bytes of their digests" {
 	run --separate-stderr bash -c 'oci-fetch --list oci:demo'
 	assert_ok
@@ -72,7 +84,8 @@ postgres() {
 	[ "$stderr" = 'oci-fetch: warning: environment: A.B: not a variable of a shell, and only in config.json' ] || show "another warning"
 	[ "$(jq -c . vm/config.json)" = '{"argv":["docker-entrypoint.sh","postgres","-c","a b"],"entrypoint":["docker-entrypoint.sh"],"cmd":["postgres","-c","a b"],"user":"postgres:70","working_directory":"/var/lib","stop_signal":"SIGINT","env":["NOTE=it'"'"'s $(touch ran)","A.B=1","PATH=/bin"],"exposed_ports":["5432/tcp"],"volumes":["/var/lib/postgresql"],"labels":{"maintainer":"x"}}' ] || fail "$(<vm/config.json)"
 	[ "$(env -i /bin/sh -euc 'set -a; . ./vm/env; /usr/bin/env' | grep -v '^PWD=\|^_=\|^OLDPWD=' | sort)" = $'NOTE=it\'s $(touch ran)\nPATH=/bin' ] || fail "$(<vm/env)"
-	[ "$(stat -c %a vm/config.json vm/env)" = $'644\n644' ] || fail "$(ls -l vm)"
+	[ "$(env -i /bin/sh -euc '. ./vm/process; printf "%s|" "$user" "$working_directory" "$stop_signal" "$@"')" = 'postgres:70|/var/lib|SIGINT|docker-entrypoint.sh|postgres|-c|a b|' ] || fail "$(<vm/process)"
+	[ "$(stat -c %a vm/* | sort -u)" = 644 ] || fail "$(ls -l vm)"
 	cp -r vm before
 	run --separate-stderr bash -c 'cat postgres.tar | oci-fetch --quiet --vm-config vm docker-archive:- | cmp - image.tar && diff -r vm before'
 	assert_ok

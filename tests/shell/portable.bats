@@ -11,7 +11,7 @@ compared=(tar2tree tree2erofs erofs2tree tree2ext4 ext42tree tree2tar wrap-vmdk)
 other_tools() {
 	local dir=$1 tags=$2
 	shift 2
-	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -trimpath ${ENTRY:-} -tags "$tags" -o "$dir/" "${@/#/./cmd/}")
+	(cd "$REPO" && CGO_ENABLED=0 "${GO:-go}" build -trimpath "-ldflags=${ENTRY:-}" -tags "$tags" -o "$dir/" "${@/#/./cmd/}")
 }
 
 # same LINE...: each line of shell gives the same bytes with the tools of $other as with ours.
@@ -63,7 +63,7 @@ image_tar() {
 @test "the entry point on arm64 sees which streams are closed" {
 	need qemu-aarch64
 	other=$BATS_TEST_TMPDIR/arm64
-	GOARCH=arm64 ENTRY=-ldflags=-E=ocipipe_start other_tools "$other" "" tree2erofs
+	GOARCH=arm64 ENTRY=-E=ocipipe_start other_tools "$other" "" tree2erofs
 	run --separate-stderr bash -c 'qemu-aarch64 "$0" <&-' "$other/tree2erofs"
 	assert_error tree2erofs 1 'standard input: is closed'
 	run --separate-stderr bash -c 'qemu-aarch64 "$0" </dev/null >&-' "$other/tree2erofs"
@@ -79,6 +79,20 @@ image_tar() {
 	fi
 	cd "$REPO"
 	GOARCH=arm64 CGO_ENABLED=0 "${GO:-go}" test -short -skip "$skip" -exec qemu-aarch64 "${packages[@]/#/./lib/}"
+}
+
+@test "make builds for other systems without the entry point of Linux" {
+	local system entry
+	while read -r system entry; do
+		run env GOOS="${system%/*}" GOARCH="${system#*/}" make -sn -C "$REPO" build
+		assert_output "CGO_ENABLED=0 ${GO:-go} build -trimpath $entry -o bin/ ./cmd/..."
+	done <<-'END'
+		linux/amd64 -ldflags=-E=ocipipe_start
+		linux/arm64 -ldflags=-E=ocipipe_start
+		linux/riscv64
+		darwin/arm64
+		windows/amd64
+	END
 }
 
 @test "what other systems do instead gives the same bytes" {
@@ -116,6 +130,18 @@ image_tar() {
 	run --separate-stderr bash -c '"$0" ../want.erofs | head -c 10 >/dev/null; exit "${PIPESTATUS[0]}"' "$other/erofs2tree"
 	assert_status 141
 	[ -z "$stderr" ] || show "a word on standard error"
+}
+
+@test "unit tests of what other systems do instead" {
+	cd "$REPO" || return
+	local test=("${GO:-go}" test -tags portable -timeout 5m)
+	"${test[@]}" ./lib/osfile
+	"${test[@]}" -run 'TestSilentInput/^(pipe|socket)$' ./lib/cli # opening a named pipe waits
+	if [ "${SOAK:-}" = true ]; then
+		# Left out is what says that Linux does more.
+		"${test[@]}" -skip '^(TestMakeWritesBack|TestLockRefusesBytes|TestInterop.*|TestPreserve|TestFollowPreserve)$' \
+			./lib/blockio ./lib/cas ./lib/exclusive ./lib/vmdk ./lib/patch ./lib/snapshot
+	fi
 }
 
 # poor COMMAND... runs COMMAND as nobody, in a container: the root is read-only but for a

@@ -92,7 +92,7 @@ func (t *tool) patch(env *cli.Env, inputs []lowerflags.Input, flags []flagOp) (*
 	if err != nil {
 		return nil, err
 	}
-	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Follow: t.Follow, Preserve: t.Preserve, Limits: t.Limits.Tree()}
+	opts := patch.Options{Mtime: (*tree.Time)(t.Mtime), Epoch: env.Epoch, KeepCaps: t.KeepCaps, Follow: t.Follow, Preserve: t.Preserve, Reads: env.Reads, Limits: t.Limits.Tree()}
 	if t.Root != "" { // an earlier stage of a pipeline may have made it
 		if opts.Root, err = patch.OpenRoot(t.Root); err != nil {
 			return nil, err

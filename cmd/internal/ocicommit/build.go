@@ -91,7 +91,7 @@ func (b *build) openBase() (*oci.Image, error) {
 
 func (b *build) pullOptions() (pull.Options, error) {
 	opts := pull.Options{
-		Image:    oci.Options{TmpDir: b.spoolDir(b.env), OpenFile: b.env.Open, Warn: b.env.Warn},
+		Image:    oci.Options{TmpDir: b.spoolDir(b.env), OpenFile: b.env.Open, Reads: b.env.Reads, Warn: b.env.Warn},
 		Progress: registryflags.ShowLayers(b.env.Progress()),
 	}
 	b.Choice.Fill(&opts.Image)
@@ -155,6 +155,11 @@ func (b *build) readPin() (*snapshot.Pin, error) {
 			return nil, err
 		}
 		defer dir.Close()
+		for _, p := range dir.Paths() {
+			if err := env.Reads(p); err != nil {
+				return nil, err
+			}
+		}
 		pin, _, err := snapshot.PinOf(&dir.Info)
 		return pin, cli.About(path, err)
 	}

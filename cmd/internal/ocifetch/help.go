@@ -18,10 +18,11 @@ What a registry sends is kept in a cache, which is an OCI layout that other tool
 
 Names without a host are those of Docker Hub, with a warning where registries.conf says otherwise. Credentials are those of podman and docker.
 
---vm-config DIR writes to DIR what the image runs. This list of operations puts it into a disk, by erofs-patch LIST:
+--vm-config DIR writes to DIR what the image runs. erofs-patch puts it into a disk:
 
-    - copy_file: {src: DIR/config.json, dst: /etc/oci/config.json}
-    - copy_file: {src: DIR/env, dst: /etc/oci/env}`,
+    oci-fetch --vm-config DIR IMAGE | tar2tree |
+        erofs-patch --lower - --vm-skeleton --copy-dir DIR:/etc/oci --full |
+        tree2erofs -o root.erofs`,
 	Arguments: `The image is one of:
 
     NAME[:TAG][@DIGEST]         in a registry

@@ -93,7 +93,7 @@ func (t *tool) check() error {
 // about registries.
 func (t *tool) options(env *cli.Env) (pull.Options, error) {
 	opts := pull.Options{
-		Image:    oci.Options{TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn},
+		Image:    oci.Options{TmpDir: env.SpoolDir(t.Output.Path, t.Temp.Dir), OpenFile: env.Open, Reads: env.Reads, Warn: env.Warn},
 		Progress: registryflags.ShowLayers(env.Progress()),
 	}
 	t.Choice.Fill(&opts.Image)

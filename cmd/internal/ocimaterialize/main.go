@@ -46,6 +46,7 @@ type tool struct {
 	CacheUse          cacheflags.Use `embed:""`
 	registryflags.Registry
 	cli.TextOutput
+	cli.Depfile
 
 	imageflags.Limits
 	Tree         cli.Limits `embed:""`
@@ -142,7 +143,7 @@ func (t *tool) options(env *cli.Env) (opts materialize.Options, err error) {
 	}
 	opts = materialize.Options{
 		Ref: t.Ref, Target: materialize.Target(t.Target), NoDeviceTable: t.DeviceTable == "no", Compression: compression,
-		Pull: pull.Options{Cache: store, As: t.As, Jobs: t.Registry.Jobs, Image: oci.Options{TmpDir: env.SpoolDir(store.Dir()+"/tmp/x", ""), OpenFile: env.Open}},
+		Pull: pull.Options{Cache: store, As: t.As, Jobs: t.Registry.Jobs, Image: oci.Options{TmpDir: env.SpoolDir(store.Dir()+"/tmp/x", ""), OpenFile: env.Open, Reads: env.Reads}},
 		Flat: materialize.FlatOptions{
 			Format: materialize.Format(t.Format), Label: t.Label, Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime),
 			Epoch: env.Epoch, Size: t.Size, FreeSpace: (*int64)(t.FreeSpace),

@@ -30,6 +30,7 @@ type tool struct {
 
 	registryflags.Access
 	cli.TextOutput
+	cli.Depfile
 	cli.Temp
 	imageflags.Limits
 }
@@ -82,7 +83,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if opts.Registry, err = t.Access.Options(env); err != nil {
 		return err
 	}
-	from := oci.Options{Platform: t.Platform, TmpDir: env.SpoolDir("", t.Temp.Dir), OpenFile: env.Open, Warn: env.Warn}
+	from := oci.Options{Platform: t.Platform, TmpDir: env.SpoolDir("", t.Temp.Dir), OpenFile: env.Open, Reads: env.Reads, Warn: env.Warn}
 	t.Limits.Fill(&from)
 	b, err := oci.OpenBundle(env.Context, inputRef(t.Input), from)
 	if err != nil {

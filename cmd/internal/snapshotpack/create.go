@@ -1,6 +1,7 @@
 package snapshotpack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -180,7 +181,7 @@ func (c *create) options(env *cli.Env) (o snapshot.CreateOptions, parents []*sna
 	if err := c.pin(env, &o); err != nil {
 		return o, nil, err
 	}
-	parents, err = c.parents(&o)
+	parents, err = c.parents(env, &o)
 	return o, parents, err
 }
 
@@ -242,7 +243,7 @@ func readPin(env *cli.Env, path string) (*snapshot.Pin, error) {
 }
 
 // parents puts the parent into o. It returns the chain if the archive gets it.
-func (c *create) parents(o *snapshot.CreateOptions) (chain []*snapshot.Directory, err error) {
+func (c *create) parents(env *cli.Env, o *snapshot.CreateOptions) (chain []*snapshot.Directory, err error) {
 	d := digest.Digest(c.Parent)
 	if c.Parent == "" {
 		return nil, nil
@@ -263,7 +264,7 @@ func (c *create) parents(o *snapshot.CreateOptions) (chain []*snapshot.Directory
 	}
 	o.Parent = dir.ID
 	if !c.WithParents {
-		return nil, dir.Close()
+		return nil, cmp.Or(reads(env, []*snapshot.Directory{dir}), dir.Close())
 	}
 	chain, err = snapshot.FindParents(filepath.Dir(dir.Path), dir.Parent)
 	return append(chain, dir), err

@@ -51,7 +51,7 @@ func (t *tool) openSet(env *cli.Env) (*input.Set, error) {
 		Kind:         input.Kind(t.Input),
 		Open:         env.Open,
 		Warn:         env.Warn,
-		Image:        oci.Options{TmpDir: spools},
+		Image:        oci.Options{TmpDir: spools, Reads: env.Reads},
 		TrustDiffIDs: t.NoVerify,
 		Layer:        layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
 	}

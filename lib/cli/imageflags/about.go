@@ -13,6 +13,6 @@ var About = cli.Manual{
 // AboutVMConfig says more about the flag of VMConfig.
 var AboutVMConfig = cli.Manual{
 	Flags: map[string]string{
-		"vm-config": "Two files, for what runs the image without a container engine. config.json has argv, which is entrypoint and then cmd; entrypoint and cmd by themselves; user (empty for root), working_directory, stop_signal, env, exposed_ports, volumes and labels. env has the environment in lines that a shell reads: set -a; . DIR/env. Both are written before the output, and stay if that fails.",
+		"vm-config": "Three files, for what runs the image without a container engine. config.json has argv, which is entrypoint and then cmd; entrypoint and cmd by themselves; user (empty for root), working_directory, stop_signal, env, exposed_ports, volumes and labels. The others are for a shell: env has the environment (set -a; . DIR/env), and process sets user, working_directory, stop_signal and, as the positional parameters, argv (. DIR/process; exec \"$@\"). All are written before the output, and stay if that fails.",
 	},
 }

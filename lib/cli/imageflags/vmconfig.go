@@ -48,6 +48,9 @@ func (c *VMConfig) WriteRun(env *cli.Env, run manifest.Run) error {
 	if err := writeFile(filepath.Join(c.Dir, "config.json"), run.JSON()); err != nil {
 		return err
 	}
+	if err := writeFile(filepath.Join(c.Dir, "process"), run.ShellProcess()); err != nil {
+		return err
+	}
 	return writeFile(filepath.Join(c.Dir, "env"), lines)
 }
 

@@ -110,9 +110,25 @@ func (r *Run) ShellEnv() (lines []byte, leftOut []string) {
 			leftOut = append(leftOut, e)
 			continue
 		}
-		lines = fmt.Appendf(lines, "%s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+		lines = fmt.Appendf(lines, "%s=%s\n", name, shellWord(value))
 	}
 	return lines, leftOut
+}
+
+// ShellProcess is the process for a shell to read: the variables user, working_directory and
+// stop_signal, which hold the same as in JSON, and argv as the positional parameters.
+func (r *Run) ShellProcess() []byte {
+	lines := fmt.Appendf(nil, "user=%s\nworking_directory=%s\nstop_signal=%s\nset --",
+		shellWord(r.User), shellWord(r.WorkingDirectory), shellWord(r.StopSignal))
+	for _, word := range r.Argv {
+		lines = fmt.Appendf(lines, " %s", shellWord(word))
+	}
+	return append(lines, '\n')
+}
+
+// shellWord quotes s, so that a shell reads it as one word.
+func shellWord(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func isShellName(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,5 +59,22 @@ func TestShellEnv(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if want := strings.TrimPrefix(run.Env[0], "A=") + "||"; err != nil || string(out) != want {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestShellProcess(t *testing.T) {
+	run := Run{
+		Argv: []string{"-x", "it's $(touch x)", "", "a\n  b", "*", `\`}, User: "a'; touch y; '",
+		WorkingDirectory: "/a  b", StopSignal: "$SIG",
+	}
+	for _, argv := range [][]string{run.Argv, {}} {
+		run.Argv = argv
+		cmd := reftest.Command(t, "bash", "-euc", "set -- old\n"+string(run.ShellProcess())+`printf '%s|' $# "$user" "$working_directory" "$stop_signal" "$@"; ls`)
+		cmd.Dir = t.TempDir()
+		out, err := cmd.CombinedOutput()
+		want := strings.Join(append([]string{strconv.Itoa(len(argv)), run.User, run.WorkingDirectory, run.StopSignal}, argv...), "|") + "|"
+		if err != nil || string(out) != want {
+			t.Errorf("%q, %v", out, err)
+		}
 	}
 }

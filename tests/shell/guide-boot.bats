@@ -1,0 +1,273 @@
+# The commands of guides/boot/README.md do as they stand there, in QEMU.
+
+load helpers
+setup() {
+	common_setup
+	cp "$REPO"/tests/shell/guides/boot/* .
+	export OCIPIPE_CACHE=$PWD/cache
+	v=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: linux-image-//p') || true
+}
+
+# block TEXT adds to script the block of the guide in which TEXT stands.
+block() {
+	local block
+	block=$(awk -v RS= -v text="$1" '/^    / && index($0, text)' README.md | sed 's/^    //')
+	[ -n "$block" ] || fail "README.md has no $1" || return
+	printf '%s\n' "$block" >>script
+}
+
+# begin begins script with the kernel. Debian's package is downloaded for the long tests
+# alone; otherwise it is made of what kernel.sh has kept of it.
+begin() {
+	need qemu-system-x86_64 busybox cpio jq dpkg-deb
+	can_boot
+	export ACCEL=$BOOT_ACCEL
+	: >script
+	if [ "${SOAK:-}" != true ]; then
+		once package make_package
+		printf 'apt-get() { cp "%s"/linux-image-*.deb .; }\n' "$BATS_RUN_TMPDIR" >script
+	fi
+	block 'apt-get download'
+}
+
+make_package() {
+	local module tree=$BATS_RUN_TMPDIR/package
+	mkdir -p "$tree/boot" "$tree/lib/modules/$v/kernel" "$tree/DEBIAN"
+	cp "$kernel/vmlinuz" "$tree/boot/vmlinuz-$v"
+	for module in "$kernel"/modules/*; do
+		cp "$module" "$tree/lib/modules/$v/kernel/${module##*/??-}"
+	done
+	printf '%s\n' "Package: linux-image-$v" 'Version: 1' 'Architecture: amd64' 'Maintainer: x <x@localhost>' 'Description: kernel' >"$tree/DEBIAN/control"
+	dpkg-deb --root-owner-group -Znone --build "$tree" "$BATS_RUN_TMPDIR/linux-image-${v}_1_amd64.deb" >/dev/null
+	rm -r "$tree"
+}
+
+# machine runs script, with nothing to type, and puts what the console says into $output.
+machine() {
+	run timeout --foreground -k 5 "${BOOT_TIMEOUT:-180}" bash -euo pipefail script </dev/null
+	output=$(sed -e 's/\r//g' -e 's/.*\x1b\[2J//' <<<"$output") # what the firmware draws
+}
+
+# has LINE...: the console has the lines.
+has() {
+	local line
+	for line; do
+		grep -qxF -- "$line" <<<"$output" || show "not on the console: $line" || return
+	done
+}
+
+# shell_image FLAG... makes the image DIR:TAG of busybox and three users, with the flags of
+# oci-commit.
+shell_image() {
+	mkdir -p tree/bin tree/etc tree/home/app
+	cp "$(command -v busybox)" tree/bin/busybox
+	ln -s busybox tree/bin/sh
+	printf '%s\n' root:x:0:0::/:/bin/sh app:x:1000:100::/home/app:/bin/sh >tree/etc/passwd
+	printf '%s\n' root:x:0: app:x:100: video:x:44:root,app disk:x:6:app >tree/etc/group
+	tar --numeric-owner --owner=1000 --group=100 --sort=name -C tree -cf tree.tar .
+	oci-commit --base scratch --platform linux/amd64 --layer tree.tar "$@" --layout DIR:TAG
+}
+
+@test "a shell on an ext4 root, without an initramfs" {
+	begin
+	shell_image --cmd /none
+	block 'tree2ext4'
+	mkfifo keys
+	(
+		exec >keys
+		for _ in {1..600}; do
+			grep -q '[~/] # ' console 2>/dev/null && break
+			sleep 0.1
+		done
+		echo 'echo I am $(busybox id -un) on $(busybox ls -d /dev/nvme0n1); busybox poweroff -f'
+	) 3>&- &
+	run bash -euo pipefail -c 'timeout --foreground -k 5 120 bash -euo pipefail script <keys >console'
+	output=$(tr -d '\r' <console)
+	assert_status 0
+	has 'I am root on /dev/nvme0n1'
+}
+
+@test "an image FROM scratch, on a root that is read-only, and on a writable one" {
+	begin
+	block '--base scratch'
+	block 'initramfs.sh kernel'
+	block '--copy-dir vm:/etc/oci --full'
+	block 'mkext4upper --size 1G -o'
+	machine
+	assert_status 0
+	has 'argv ["/hello"]' 'env  ["HOME=/" "A=1" "TERM=linux" "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]' \
+		'cwd  "/" <nil>' 'uid  1000 gid 50 groups [] <nil>' 'pid 1 is start' 'init: /hello: exit status 3'
+	[ "$(grep -E '^(argv|env|cwd|uid|pid|init)' <<<"$output" | sort | uniq -c | awk '{ print $1 }' | paste -sd ' ')" = '2 2 2 2 2 2' ] || show "not the same twice"
+	clean upper.ext4
+	ext42tree --upper upper.ext4 -o written
+	! grep '^\./' written || fail "init and start have written something themselves"
+}
+
+# program says who it is, leaves orphans for the first process, and writes.
+program='for i in 1 2 3; do (busybox sleep 0.1 &); done; busybox sleep 1
+echo "zombies: $(busybox cat /proc/[0-9]*/stat | busybox grep -c ") Z ")"
+busybox id; busybox pwd; busybox env; : >new && echo written
+[ -t 0 ] && : >/dev/shm/new && busybox ls /dev/pts/ptmx >/dev/stdout; exit 7'
+
+# said checks what program has said, on the root app.
+said() {
+	has 'zombies: 0' 'uid=1000(app) gid=100(app) groups=6(disk),44(video),100(app)' /home/app 'HOME=/home/app' \
+		"NOTE=it's \$(touch ran)" PATH=/bin /dev/pts/ptmx 'init: /bin/sh: exit status 7'
+}
+
+layered() {
+	begin
+	shell_image --entrypoint '["/bin/sh", "-c"]' --cmd "$(jq -nc --arg p "$program" '[$p]')" --user app --workdir /home/app \
+		--env PATH=/bin --env 'NOTE=it'"'"'s $(touch ran)'
+	block 'initramfs.sh kernel'
+	block 'oci-materialize --target all'
+}
+
+@test "layers that images share, each a disk" {
+	layered
+	block 'names=({c..z})'
+	machine
+	assert_status 0
+	said
+	has written
+	clean upper.ext4
+	ext42tree --upper upper.ext4 | grep -q '^./home/app/new .* uid=1000 gid=100 ' || fail "not on the upper disk"
+}
+
+@test "layers that images share, in one disk" {
+	[ "${SOAK:-}" = true ] || skip "long"
+	layered
+	block 'vmdk=$(oci-materialize'
+	machine
+	assert_status 0
+	said
+	has written
+	sed -i '/^vmdk=/,$d' script
+	cat >>script <<-'END'
+		fsmeta=$(oci-materialize --target fsmeta --device-table=no --print fsmeta oci:DIR:TAG)
+		wrap-vmdk --format raw -o disk.img $fsmeta $layers
+		vm -initrd initramfs -drive file=disk.img,format=raw,if=virtio,readonly=on -append 'console=ttyS0 quiet panic=-1 upper=tmpfs run=/bin/busybox'
+	END
+	machine
+	assert_status 0
+	has 'init: /bin/busybox: exit status 0'
+}
+
+@test "what init and start cannot do, they say" {
+	[ "${SOAK:-}" = true ] || skip "long"
+	begin
+	block 'initramfs.sh kernel'
+	shell_image --cmd '/bin/sh' --user ghost
+	cat >>script <<-'END'
+		boot() { vm -initrd initramfs -drive file=$1,format=raw,if=virtio,readonly=on -append "console=ttyS0 panic=-1 quiet ${2:-}"; }
+		oci-fetch --vm-config vm oci:DIR:TAG | tar2tree -o image.tree
+		tree2erofs -o bare.erofs image.tree
+		erofs-patch --lower image.tree --vm-skeleton --copy-dir vm:/etc/oci --full | tree2erofs -o root.erofs
+		truncate -s 1M none
+		boot none
+		boot bare.erofs
+		boot root.erofs upper=/dev/vdb
+		boot root.erofs
+		boot root.erofs upper=tmpfs\ run=/nothing
+	END
+	machine
+	assert_status 0
+	has 'init: /dev/vda: no file system that this kernel mounts, with ro' 'init: the image has no /run; erofs-patch --vm-skeleton makes it' \
+		'init: /dev/vdb: no such disk' 'init: ghost: the image does not have that user' 'init: /bin/sh: exit status 126' 'init: /nothing: exit status 126'
+}
+
+@test "an initramfs that cannot be made" {
+	need busybox
+	run --separate-stderr ./initramfs.sh
+	assert_error usage 2 initramfs.sh
+	run --separate-stderr ./initramfs.sh none
+	assert_status 2
+	[[ -z $output && $stderr == *none* ]] || show "not the directory"
+	mkdir -p m/lib/modules/1
+	BUSYBOX=/bin/bash run --separate-stderr ./initramfs.sh m/lib/modules/1
+	assert_error initramfs.sh 1 '/bin/bash: not static'
+	[ -z "$(ls "$TMPDIR")" ] || fail "it has left $(ls "$TMPDIR")"
+}
+
+# What the definitions of Firecracker 1.17.0-dev (src/firecracker/swagger/firecracker.yaml) and
+# cloud-hypervisor 54.0 (vmm/src/api/openapi/cloud-hypervisor.yaml) say of the fields that a
+# guide may use. Firecracker refuses others.
+facts='
+def fields($required; $types): if type != "object" then "no object" else
+	($required - keys | map("lacks " + .))[],
+	(to_entries[] | if $types[.key] == null then "unknown " + .key
+	elif (.value | type) != $types[.key] then .key + " is no " + $types[.key] else empty end) end;
+def firecracker:
+	fields(["boot-source", "drives"]; {"boot-source": "object", "drives": "array", "machine-config": "object"}),
+	(."boot-source" | fields(["kernel_image_path"]; {kernel_image_path: "string", initrd_path: "string", boot_args: "string"})),
+	(.drives[] | fields(["drive_id", "is_root_device", "is_read_only", "path_on_host"];
+		{drive_id: "string", is_root_device: "boolean", is_read_only: "boolean", path_on_host: "string", partuuid: "string", cache_type: "string", io_engine: "string"})),
+	(."machine-config" | fields(["mem_size_mib", "vcpu_count"]; {mem_size_mib: "number", vcpu_count: "number", smt: "boolean", track_dirty_pages: "boolean", huge_pages: "string"}));
+def mode: fields(["mode"]; {mode: "string", file: "string", socket: "string"}), (.mode | select(IN("Off", "Pty", "Tty", "File", "Socket", "Null") | not) | "no mode " + .);
+def hypervisor:
+	fields(["payload"]; {payload: "object", disks: "array", cpus: "object", memory: "object", serial: "object", console: "object"}),
+	(.payload | fields([]; {kernel: "string", initramfs: "string", cmdline: "string", firmware: "string"})),
+	(.disks[] | fields(["path"]; {path: "string", readonly: "boolean", direct: "boolean", image_type: "string"})),
+	(.disks[].image_type | select(IN("FixedVhd", "Qcow2", "Raw", "Vhdx", "Unknown") | not) | "no type " + .),
+	(.cpus | fields(["boot_vcpus", "max_vcpus"]; {boot_vcpus: "number", max_vcpus: "number"})),
+	(.memory | fields(["size"]; {size: "number", mergeable: "boolean", shared: "boolean", hugepages: "boolean"})),
+	(.serial, .console | mode);'
+
+@test "configurations of other monitors have the fields that their definitions have" {
+	need jq
+	run jq -r "$facts firecracker" firecracker.json
+	assert_output ''
+	run jq -r "$facts hypervisor" cloud-hypervisor.json
+	assert_output ''
+	# The checks find what is wrong.
+	run jq -r "$facts"'.drives[0] |= (del(.is_root_device) | .path = "x" | .is_read_only = "yes") | firecracker' firecracker.json
+	assert_output $'lacks is_root_device\nis_read_only is no boolean\nunknown path'
+	run jq -r "$facts"'(.disks[0].image_type = "raw") | .serial.mode = "tty" | del(.memory.size) | hypervisor' cloud-hypervisor.json
+	assert_output $'no type raw\nlacks size\nno mode tty'
+}
+
+# stub NAME makes one that writes its name and arguments to the file called.
+stub() {
+	printf '#!/bin/sh\necho "${0##*/} $*" >>called\n' >"stub/$1"
+	chmod +x "stub/$1"
+}
+
+@test "other monitors are started as they say" {
+	need jq
+	mkdir stub
+	stub firecracker
+	stub cloud-hypervisor
+	stub curl
+	block 'firecracker --no-api'
+	block 'firecracker-api.sh firecracker.sock'
+	PATH=$PWD/stub:$PATH v=1 run bash -euo pipefail script
+	assert_status 0
+	[ "$(sed -n 1p called)" = 'firecracker --no-api --config-file firecracker.json' ] || fail "$(<called)"
+	[ "$(sed -n 2p called | grep -o -- '--[a-z]*' | paste -sd ' ')" = '--kernel --initramfs --cmdline --disk --cpus --memory --serial --console' ] || fail "$(<called)"
+	[ "$(sed -n 2p called | grep -oE '(path|readonly|image_type)=[a-z0-9.]*' | paste -sd ' ')" = 'path=root.erofs readonly=on image_type=raw path=upper.ext4 image_type=raw' ] || fail "$(<called)"
+	# The API gets the parts of the file, drives in their order, and starts last.
+	grep firecracker.sock called | sed 's/.* -d \(.*\) http:.*/\1/' | jq -s '{"machine-config": .[0], "boot-source": .[1], drives: .[2:-1]}' |
+		cmp - <(jq '{"machine-config", "boot-source", drives}' firecracker.json)
+	[ "$(grep firecracker.sock called | sed 's/.*localhost//' | paste -sd ' ')" = '/machine-config /boot-source /drives/root /drives/upper /actions' ] || fail "$(<called)"
+	[[ $(grep /actions called) == *' -d {"action_type": "InstanceStart"} '* ]] || fail "$(<called)"
+	[ "$(grep cloud-hypervisor.sock called | sed 's/.*localhost//' | paste -sd ' ')" = '/api/v1/vm.create /api/v1/vm.boot' ] || fail "$(<called)"
+	# A refusal ends it.
+	printf '#!/bin/sh\necho "$*" >>refused\ncase $* in *drives/root*) exit 22 ;; esac\n' >stub/curl
+	PATH=$PWD/stub:$PATH run ./firecracker-api.sh s firecracker.json
+	assert_status 22
+	[ "$(wc -l <refused)" = 3 ] || fail "it goes on: $(<refused)"
+}
+
+@test "the guide names the modules, files and variables that there are" {
+	local file name
+	need shellcheck
+	shellcheck init start initramfs.sh firecracker-api.sh
+	for file in init start initramfs.sh firecracker.json firecracker-api.sh cloud-hypervisor.json hello.go; do
+		grep -q "\`$file\`" README.md || fail "README.md does not name $file" || return
+	done
+	[ "$(find "$REPO/tests/shell/guides/boot" -type f | wc -l)" = 8 ] || fail "a file that README.md does not name"
+	for name in disk layers upper run; do
+		grep -q "$name=" README.md && grep -q "^#     $name=" init || fail "not in both: $name=" || return
+	done
+	[ "$(sed -n 's/^modprobe -a \(.*\) 2>.*/\1/p' init)" = "$(sed -n 's/^for name in \(virtio.*\); do/\1/p' initramfs.sh)" ] || fail "init and initramfs.sh load other modules"
+}
