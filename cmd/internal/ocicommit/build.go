@@ -156,7 +156,7 @@ func (b *build) readPin() (*snapshot.Pin, error) {
 		}
 		defer dir.Close()
 		for _, p := range dir.Paths() {
-			if err := env.Reads(p); err != nil {
+			if err := b.env.Reads(p); err != nil {
 				return nil, err
 			}
 		}
