@@ -106,12 +106,12 @@ says() {
 
 @test "an image in a file is named once, whatever is wrong with it" {
 	kinds
-	for tool in 'oci-fetch -o out' 'oci-materialize --cache cache -o out' 'oci-commit -o out --layer layer.tar --base'; do
+	for line in 'oci-fetch -o out' 'oci-materialize --cache cache -o out' 'oci-commit -o out --layer layer.tar --base'; do
 		for c in 'empty|the input is empty' 'tree.gz|is a tree stream, not an image archive' 'layer.tar|not an image archive: neither index.json nor manifest.json in it' 'directory|not an OCI image layout: it has no index.json'; do
 			# shellcheck disable=SC2086 # words
-			run --separate-stderr $tool "oci-archive:${c%%|*}"
+			run --separate-stderr $line "oci-archive:${c%%|*}"
 			assert_status 1
-			[ "${stderr%%$'\n'*}" = "${tool%% *}: ${c%%|*}: ${c#*|}" ] || show "not named once"
+			[ "${stderr%%$'\n'*}" = "${line%% *}: ${c%%|*}: ${c#*|}" ] || show "not named once"
 		done
 	done
 }
