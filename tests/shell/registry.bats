@@ -158,7 +158,7 @@ teardown() { stop_registries; }
 	docker_registry
 	push demo:demo a/b:v1
 	run --separate-stderr oci-fetch --cache /proc/cache "$reg/a/b:v1"
-	assert_error oci-fetch 1 'cache /proc/cache: cannot write to the cache: '
+	assert_error oci-fetch 1 'oci-fetch: cannot write to the cache: /proc/cache: mkdir: '
 	[[ $stderr == *'hint: --cache DIR keeps it elsewhere, --no-cache nowhere' ]] || show "no remedy"
 	[ "$(digests --no-cache "$reg/a/b:v1")" = "$(digests oci:demo)" ]
 }
