@@ -324,7 +324,7 @@ overlay() {
 	run --separate-stderr ext42tree --upper --lower none -o out upper
 	assert_error ext42tree 1 'none: open: no such file or directory'
 	run --separate-stderr ext42tree --upper --lower layer.tar -o out upper
-	assert_error ext42tree 1 'layer.tar: neither an image of EROFS or ext4 nor a tree stream'
+	assert_error ext42tree 1 'layer.tar: is a tar archive, not an EROFS or ext4 image or a tree stream'
 	run --separate-stderr ext42tree none
 	assert_aborted 'no such file or directory'
 	[ "$(<out)" = before ] || fail "out was changed"

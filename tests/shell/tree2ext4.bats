@@ -360,7 +360,7 @@ seen() {
 	run --separate-stderr bash -c 'tree2ext4 --tmpdir full in.tree | cat'
 	assert_status 0
 	[ -z "$output" ] || show "something went out"
-	[[ $stderr == 'tree2ext4: '*'no space left on device' ]] || show "another message"
+	[[ $stderr == 'tree2ext4: '*'no space left on device'$'\n''tree2ext4: hint: --tmpdir DIR, '* ]] || show "another message"
 	[ -z "$(ls -A full)" ] || fail "debris: $(ls -A full)"
 	umount full
 	rmdir full
