@@ -10,7 +10,7 @@ endif
 export GO
 
 .NOTPARALLEL:
-.PHONY: build demo test setup lint unit race shell interop soak boot bench golden man clean install
+.PHONY: build demo test setup lint unit race shell interop soak boot bench golden man dist clean install
 
 # The entry point of the tools: see lib/cli/streams_linux.go.
 SYSTEM := $(subst $() ,/,$(shell $(GO) env GOOS GOARCH))
@@ -68,17 +68,26 @@ golden:
 # The tools print their man pages, and the completion for bash, zsh and fish, to share/.
 man: build
 	rm -rf share
-	install -d share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d
-	set -e; for path in bin/*; do tool=$${path##*/}; \
-		$$path --man >share/man/man1/$$tool.1; \
-		$$path --completion=bash >share/bash-completion/completions/$$tool; \
-		$$path --completion=zsh >share/zsh/site-functions/_$$tool; \
-		$$path --completion=fish >share/fish/vendor_completions.d/$$tool.fish; done
+	tests/shell/man.sh bin share
+
+# What users get: binaries for each platform, OS/ARCH, and for Linux Debian packages. VERSION,
+# SOURCE_DATE_EPOCH and MAINTAINER are those of the commit, unless they are given.
+DIST ?= dist
+DIST_TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+dist:
+	tests/shell/dist.sh $(DIST) $(DIST_TARGETS)
 
 clean:
-	rm -rf bin demo share
+	rm -rf bin demo dist share
 
+# MULTICALL=1 installs one binary, and links to it that have the names of the tools.
 install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin
+ifdef MULTICALL
+	install -m 755 bin/ocipipe $(DESTDIR)$(PREFIX)/bin
+	set -e; for tool in $$(bin/ocipipe --list); do ln -sf ocipipe $(DESTDIR)$(PREFIX)/bin/$$tool; done
+else
 	install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin
+endif
 	find share -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/{} \;

@@ -94,7 +94,7 @@ func Main(m Manual, tool Tool) {
 	}
 	env := newEnv(m.Name, Streams{os.Stdin, os.Stdout, os.Stderr})
 	if err := restoreClosed(); err != nil {
-		os.Exit(env.report(err))
+		os.Exit(env.exitCode(err))
 	}
 	log.SetOutput(io.Discard) // net/http reports what servers do against the protocol
 	env.catchSignals()
@@ -163,12 +163,15 @@ func (e *Env) run(m *Manual, tool Tool, args []string) int {
 		if err != nil && hintOf(err) == "" {
 			err = Hint(err, advice(tool, err))
 		}
+		if err == nil {
+			err = e.writeReport()
+		}
 	}
 	open := e.end(err == nil)
 	if err == nil && open != "" {
 		err = fmt.Errorf("%s: output was not completed", open)
 	}
-	return e.report(err)
+	return e.exitCode(err)
 }
 
 // advice returns the hint that tool has for err, or else the one that all tools share, or
@@ -216,10 +219,13 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	if e.Epoch, err = sourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 		return false, err
 	}
-	if err := e.startDepfile(parsed); err != nil {
+	if err := e.showProgress(common.progressFlags); err != nil {
 		return false, err
 	}
-	return false, e.showProgress(common.progressFlags)
+	if err := e.openReport(common.ProgressFD); err != nil {
+		return false, err
+	}
+	return false, e.startDepfile(parsed)
 }
 
 // checkEmpty returns an error if a flag or an argument was given the value "", as by a shell

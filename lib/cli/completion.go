@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -33,13 +32,28 @@ func valuesOf(f *kong.Flag) values {
 	return values{}
 }
 
-// argumentsOf returns what completes the arguments of a tool or a command: files, unless
-// the tag completion:"none" of each argument says that it is none.
-func argumentsOf(node *kong.Node) values {
-	return values{files: slices.ContainsFunc(node.Positional, takesFile)}
+// argumentsOf returns what completes the arguments of a tool or a command, all in one.
+func argumentsOf(node *kong.Node) (all values) {
+	for _, arg := range node.Positional {
+		v := argumentOf(arg)
+		all.words = append(all.words, v.words...)
+		all.files = all.files || v.files
+	}
+	return all
 }
 
-func takesFile(arg *kong.Positional) bool { return arg.Tag.Get("completion") != "none" }
+// argumentOf returns what completes an argument: the words in its tag completion, of which
+// "none" alone is for nothing, and without the tag files.
+func argumentOf(arg *kong.Positional) values {
+	switch words := arg.Tag.Get("completion"); words {
+	case "":
+		return values{files: true}
+	case "none":
+		return values{}
+	default:
+		return values{words: strings.Fields(words)}
+	}
+}
 
 // brief returns the description of f that a shell shows beside it.
 func brief(f *kong.Flag) string { return strings.TrimSuffix(f.Help, ".") }
@@ -127,6 +141,8 @@ func flagWords(node *kong.Node) (all []string) {
 
 func bashAction(v values) string {
 	switch {
+	case v.words != nil && v.files:
+		return fmt.Sprintf(`compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -W '%s' -- "$cur")`, strings.Join(v.words, " "))
 	case v.words != nil:
 		return bashWords(v.words)
 	case v.dirs:
@@ -208,8 +224,8 @@ func zshSpecs(indent string, node *kong.Node) string {
 }
 
 func zshArgument(arg *kong.Positional) string {
-	if takesFile(arg) {
-		return "_files"
+	if action := zshAction(argumentOf(arg)); action != " " {
+		return action
 	}
 	return "()"
 }
@@ -250,11 +266,16 @@ func fishCompletion(m *Manual, model *kong.Application) string {
 	return b.String()
 }
 
-// fishNode writes the flags of node, and that it takes no files if that is so. Each line
+// fishNode writes the flags of node, the words that are its arguments, and that it takes no
+// files if that is so. Each line
 // begins with complete.
 func fishNode(b *strings.Builder, complete string, node *kong.Node) {
-	if !argumentsOf(node).files {
+	arguments := argumentsOf(node)
+	if !arguments.files {
 		fmt.Fprintf(b, "%s -f\n", complete)
+	}
+	if arguments.words != nil {
+		fmt.Fprintf(b, "%s -a '%s'\n", complete, strings.Join(arguments.words, " "))
 	}
 	fishFlags(b, complete, node)
 }

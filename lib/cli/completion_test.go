@@ -36,7 +36,7 @@ func completing(t *testing.T) string {
 	return dir
 }
 
-var flagsOfProbe = []string{"--do", "--image", "--mode", "--text", "--limit", "--mtime", "--no-sync", "--depfile", "--depfile-target", "--bars", "--list", "--output", "-o", "--tmpdir", "--quiet", "--progress", "--progress-fd", "--version", "--help", "-h"}
+var flagsOfProbe = []string{"--do", "--image", "--mode", "--text", "--limit", "--mtime", "--no-sync", "--depfile", "--depfile-target", "--report", "--report-fd", "--report-digest", "--bars", "--list", "--output", "-o", "--tmpdir", "--quiet", "--progress", "--progress-fd", "--version", "--help", "-h"}
 
 func TestBashCompletion(t *testing.T) {
 	dir := completing(t)

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Streams are the standard streams of a tool.
@@ -37,6 +38,7 @@ type Env struct {
 	stderr io.Writer
 
 	progress *Progress
+	report   reporting
 
 	process bool      // the tool runs in Main, so the process ends with it
 	watched sync.Once // see Expect
@@ -59,6 +61,7 @@ type output interface {
 
 func newEnv(name string, s Streams) *Env {
 	e := &Env{name: name, Stdin: s.Stdin, Stdout: s.Stdout, stderr: s.Stderr, progress: newProgress(nil, 0)}
+	e.report.started = time.Now()
 	e.Context, e.cancel = context.WithCancel(context.Background())
 	return e
 }

@@ -40,9 +40,12 @@ func (e *Env) Reads(path string) error {
 func (e *Env) Writes(path string) error {
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return e.report.clashes(path, nil)
 	}
 	if err != nil {
+		return err
+	}
+	if err := e.report.clashes(path, fi); err != nil {
 		return err
 	}
 	return e.addTarget(fi)
@@ -169,13 +172,14 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := e.report.clashes(path, fi); err != nil {
+			return nil, err
+		}
 		e.Expect(path)
 		return nil, e.addTarget(fi)
 	}
-	if fi, err := os.Stat(path); err == nil {
-		if err := e.addTarget(fi); err != nil {
-			return nil, err
-		}
+	if err := e.Writes(path); err != nil && errors.As(err, new(*usageError)) {
+		return nil, err
 	}
 	file, err := atomicfile.Create(path)
 	if err == nil && kind == Binary && file.InPlace() && isTerminal(file.File) {

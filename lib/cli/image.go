@@ -24,6 +24,8 @@ type Image struct {
 
 	written atomic.Int64 // for the progress, once File is closed
 
+	measured *measured // for the report; nil: not wanted
+
 	mu   sync.Mutex
 	over bool
 }
@@ -41,7 +43,7 @@ func (e *Env) Image(path, tmpdir string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Image{env: e, name: path, file: file}
+	i := &Image{env: e, name: path, file: file, measured: e.measure(path)}
 	switch {
 	case file == nil:
 		i.name = stdoutName
@@ -93,6 +95,10 @@ func (i *Image) complete() error {
 			return err
 		}
 		i.File.Close()
+	} else if i.measured != nil {
+		if err := i.env.readBack(i.measured, i.File); err != nil {
+			return err
+		}
 	}
 	if err := i.env.writeDepfile(); err != nil {
 		return err
@@ -163,7 +169,13 @@ func (i *Image) copy() error {
 		return err
 	}
 	bar := i.env.progress.Start("copy the image", size)
-	err = blockio.CopyExpanded(i.env.Context, barWriter{i.dest(), bar}, i.File, size)
+	var dest io.Writer = i.dest()
+	if m := i.measured; m != nil {
+		if m.size = size; m.sum != nil {
+			dest = io.MultiWriter(m.sum, dest)
+		}
+	}
+	err = blockio.CopyExpanded(i.env.Context, barWriter{dest, bar}, i.File, size)
 	bar.Done(err)
 	return err
 }

@@ -11,8 +11,8 @@ import (
 // is an output already, and widens a pipe.
 //
 // The result is an *os.File for a regular file, a directory or a disk. For anything else,
-// such as a pipe, Close interrupts a Read that waits, and returns after it. A named pipe
-// opens at once, and Read waits for its writer.
+// such as a pipe, Close interrupts a Read that waits, and returns after it. On Linux a named
+// pipe opens at once, and Read waits for its writer; elsewhere Open waits.
 func (e *Env) Open(path string) (io.ReadCloser, error) {
 	f, info, err := e.open(path)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 type Manual struct {
 	Name    string // of the tool
 	Summary string // what it does, in one sentence
-	Needs   string // what uses the output, such as the Linux that mounts it
+	Needs   string // what uses the output, such as the Linux that mounts it; in the form of Description
 
 	// Description is for the man page. Empty lines part paragraphs; indented lines stay
 	// as they are.
@@ -65,7 +65,7 @@ type exitCode struct{ code, brief, text string }
 func (m *Manual) exitCodes() []exitCode {
 	codes := []exitCode{
 		{"0", "done", "Done; the output is complete."},
-		{"1", "failed", "Failed: bad input, a full disk, a wrong digest. A file named by --output is as it was before."},
+		{"1", "failed", "Failed: bad input, a full disk, a wrong digest. A file named by --output is as it was before, unless only a report could not be written."},
 		{"2", "wrong usage", "Wrong usage, such as an unknown flag, or a terminal where binary data would go."},
 	}
 	if m.Network {

@@ -62,7 +62,21 @@ func Only(paths []string) string {
 // Copy is [tree.Copy] of the input called path. It names the input, as About does, both in
 // its error and in the one that dst passes on to its reader.
 func (e *Env) Copy(path string, dst tree.Sink, src tree.Source) error {
+	if e.Reports() && e.report.result.Counts == nil {
+		dst = counting{dst, e.Counts()}
+	}
 	return About(path, tree.Copy(e.Context, &aboutInput{dst, e, path}, src))
+}
+
+// counting is a sink that counts the entries that it gets.
+type counting struct {
+	tree.Sink
+	counts *tree.Counts
+}
+
+func (s counting) Add(entry *tree.Entry) error {
+	s.counts.Add(entry)
+	return s.Sink.Add(entry)
 }
 
 // aboutInput is a sink that passes on the cause of an Abort as it is printed, with the name of
@@ -90,13 +104,14 @@ func (p *printedError) Unwrap() error { return p.err }
 // Warn prints "tool: warning: msg" unless --quiet was given. It may be called
 // from any goroutine, and passed to libraries as their callback.
 func (e *Env) Warn(msg string) {
+	e.report.warnings.Add(1)
 	if !e.Quiet {
 		e.say("warning: ", msg)
 	}
 }
 
-// report prints err and returns the exit code that it means.
-func (e *Env) report(err error) int {
+// exitCode prints err and returns the exit code that it means.
+func (e *Env) exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK

@@ -56,28 +56,52 @@ func hungUp(f *os.File) (yes bool) {
 	return yes || err != nil // f was read to its end, and closed
 }
 
-// openDescriptor duplicates descriptor n, which the parent process has left open for
+// checkDescriptor returns an error unless the parent process has left descriptor n open for
 // writing.
-func openDescriptor(n int) (*os.File, error) {
+func checkDescriptor(n int) error {
 	var st unix.Stat_t
 	if n < 0 || unix.Fstat(n, &st) != nil {
-		return nil, fmt.Errorf("is not open")
+		return errors.New("is not open")
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFREG:
 	default:
-		return nil, fmt.Errorf("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
+		return errors.New("is not a file, a pipe, a socket or a terminal") // perhaps one of the runtime's own
 	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
-		return nil, fmt.Errorf("is not open for writing")
+		return errors.New("is not open for writing")
+	}
+	return nil
+}
+
+// openDescriptor duplicates descriptor n, which the parent process has left open for
+// writing.
+func openDescriptor(n int) (*os.File, error) {
+	if err := checkDescriptor(n); err != nil {
+		return nil, err
 	}
 	if n == 1 {
-		return nil, fmt.Errorf("is standard output, which carries the data")
+		return nil, errors.New("is standard output, which carries the data")
 	}
 	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", n)), nil
+}
+
+// takeDescriptor returns descriptor n, which the parent process has left open for writing.
+// No child process gets it, so that its reader sees the end when it is closed here.
+func takeDescriptor(n int) (*os.File, error) {
+	if n >= 0 && n <= 2 {
+		return nil, errors.New("is a standard stream: use --report=- for standard output, or say 3>FILE --report-fd=3")
+	}
+	if err := checkDescriptor(n); err != nil {
+		return nil, err
+	}
+	if _, err := unix.FcntlInt(uintptr(n), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(n), fmt.Sprintf("descriptor %d", n)), nil
 }

@@ -39,6 +39,8 @@ type Stream struct {
 
 	written atomic.Int64 // for the progress
 
+	measured *measured // for the report; nil: not wanted
+
 	// move makes the kernel move bytes of a file to out; nil once it could not.
 	move func(out, f *os.File, off, n int64) int64
 
@@ -59,7 +61,7 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{env: e, name: path, file: file}
+	s := &Stream{env: e, name: path, file: file, measured: e.measure(path)}
 	if file != nil {
 		s.out = file.File
 	} else {
@@ -68,6 +70,9 @@ func (e *Env) Stream(path string, kind Kind) (*Stream, error) {
 	s.move = splice
 	if fi, err := s.out.Stat(); err == nil && fi.Mode().IsRegular() {
 		s.move = copyRange
+	}
+	if s.isHashed() {
+		s.move = nil // what does not pass through memory cannot be hashed
 	}
 	widen(s.out)
 	e.progress.output(s.out, s.written.Load)
@@ -136,7 +141,7 @@ const takeSize = 8 << 20
 // may write what follows there itself, in any order; Skip then continues after it.
 // Otherwise the file is nil.
 func (s *Stream) Place() (f *os.File, off int64) {
-	if s.file == nil || s.file.InPlace() {
+	if s.file == nil || s.file.InPlace() || s.isHashed() {
 		return nil, 0
 	}
 	if s.flush(); s.err != nil {
@@ -187,6 +192,9 @@ func (s *Stream) Commit() error {
 	if s.err != nil {
 		return s.err // s stays pending, so that end aborts it
 	}
+	if s.measured != nil {
+		s.measured.size = s.written.Load()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -233,14 +241,31 @@ func (s *Stream) put(p []byte) {
 	if s.err != nil {
 		return
 	}
+	hashed := s.hash(p)
 	s.exclusive(func() {
 		n, err := s.out.Write(p)
 		s.written.Add(int64(n))
 		s.err = err
 	})
+	hashed()
 	if s.file == nil && isBrokenPipe(s.err) {
 		s.env.dieOfPipe()
 	}
+}
+
+func (s *Stream) isHashed() bool { return s.measured != nil && s.measured.sum != nil }
+
+// hash hashes p for the report, beside what the caller does until it calls wait.
+func (s *Stream) hash(p []byte) (wait func()) {
+	if !s.isHashed() {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		s.measured.sum.Write(p)
+		close(done)
+	}()
+	return func() { <-done }
 }
 
 // exclusive calls write unless the output has been aborted.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Change says how the configuration of the base is changed: what a container of the image
@@ -23,10 +24,13 @@ type Change struct {
 	StopSignal string
 }
 
-var (
-	portForm   = regexp.MustCompile(`^([1-9][0-9]{0,4})(/(tcp|udp|sctp))?$`)
-	signalForm = regexp.MustCompile(`^([1-9][0-9]?|SIG[A-Z0-9]+([+-][0-9]{1,2})?)$`)
-)
+var portForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([1-9][0-9]{0,4})(/(tcp|udp|sctp))?$`)
+})
+
+var signalForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([1-9][0-9]?|SIG[A-Z0-9]+([+-][0-9]{1,2})?)$`)
+})
 
 // Check returns an error for values that no container could have.
 func (c *Change) Check() error {
@@ -36,7 +40,7 @@ func (c *Change) Check() error {
 		}
 	}
 	for _, p := range c.Expose {
-		m := portForm.FindStringSubmatch(p)
+		m := portForm().FindStringSubmatch(p)
 		if m == nil || len(m[1]) == 5 && m[1] > "65535" {
 			return fmt.Errorf("port %.100q: want PORT or PORT/tcp, udp or sctp", p)
 		}
@@ -49,7 +53,7 @@ func (c *Change) Check() error {
 	if c.WorkingDir != "" && !strings.HasPrefix(c.WorkingDir, "/") {
 		return fmt.Errorf("working directory %.100q: want an absolute path", c.WorkingDir)
 	}
-	if c.StopSignal != "" && !signalForm.MatchString(c.StopSignal) {
+	if c.StopSignal != "" && !signalForm().MatchString(c.StopSignal) {
 		return fmt.Errorf("signal %.100q: want a name such as SIGTERM, or a number", c.StopSignal)
 	}
 	if _, ok := c.Labels[""]; ok {

@@ -57,7 +57,7 @@ func compareMount(root string, src tree.Source) error {
 
 func compareFile(name string, st *unix.Stat_t, e *tree.Entry, inodes map[string]uint64) error {
 	dev := tree.Device{Major: unix.Major(st.Rdev), Minor: unix.Minor(st.Rdev)}
-	nlink := st.Nlink
+	nlink := uint64(st.Nlink)
 	for _, f := range []struct {
 		what       string
 		have, want any

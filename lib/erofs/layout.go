@@ -163,6 +163,18 @@ func (p *plan) collect(n *tree.Node, parent *item) *item {
 	return it
 }
 
+// counts counts what the image has.
+func (p *plan) counts() (c tree.Counts) {
+	for _, it := range p.items {
+		names := int64(1)
+		if it.dir == nil {
+			names = int64(it.nlink)
+		}
+		c.AddInode(it.entry, names)
+	}
+	return c
+}
+
 // addMerged does for an inode of a merged tree what Writer.Add does for one that is added.
 func (p *plan) addMerged(it *item) {
 	it.entry.Time = p.timeOf(it.entry.Time)

@@ -66,6 +66,9 @@ type Options struct {
 	// NoDeviceTable is for WriteFsmeta: the layers follow the image on its own device, and
 	// are not devices of their own.
 	NoDeviceTable bool
+
+	// Counts gets what is in the image, once it is complete; nil if nobody wants to know.
+	Counts *tree.Counts
 }
 
 // Validate returns an error if the options are not valid.
@@ -367,6 +370,9 @@ func (w *Writer) finish() error {
 	w.warn(p)
 	if err := w.writeMetadata(p); err != nil {
 		return err
+	}
+	if w.opts.Counts != nil {
+		*w.opts.Counts = p.counts()
 	}
 	if !w.opts.Check {
 		return nil

@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"ocipipe/lib/erofs/disk"
@@ -81,34 +82,21 @@ func (f *zFeatures) describe(super *disk.Superblock, b []byte) {
 	}
 }
 
-// usualBlock is the size of blocks in bytes that Linux had from the beginning.
-const usualBlock = 4096
-
 // needs says what a kernel needs to mount the image with blocks of bs bytes, and to read its
-// files, unless LZ4 is enough for that.
+// files, unless any since disk.OldestLinux with CONFIG_EROFS_FS_ZIP can do that.
 func (f *zFeatures) needs(bs int64) string {
-	var options []string
-	linux := ""
-	if f.partial {
-		linux = "6.1"
-	}
-	if f.config.Has(z.Deflate) {
-		linux, options = "6.6", append(options, "CONFIG_EROFS_FS_ZIP_DEFLATE")
-	}
-	if bs < usualBlock {
-		linux = "6.8" // before, it mounts, but compressed files cannot be opened
-	}
-	if f.config.Has(z.Zstd) {
-		linux, options = "6.10", append(options, "CONFIG_EROFS_FS_ZIP_ZSTD")
-	}
-	if f.exact {
-		linux = "6.15"
-	}
-	switch {
-	case linux == "" || !f.used:
+	if !f.used {
 		return ""
-	case options == nil:
-		options = append(options, "CONFIG_EROFS_FS_ZIP")
 	}
-	return fmt.Sprintf("only Linux %s and later can mount the image, with %s", linux, strings.Join(options, " and "))
+	super := disk.Superblock{BlockBits: uint8(bits.TrailingZeros64(uint64(bs)))}
+	f.describe(&super, make([]byte, z.MaxConfigSize))
+	n := super.Needs()
+	if n.Linux == disk.OldestLinux {
+		return ""
+	}
+	options := n.Config[1:] // without that of EROFS
+	if len(options) > 1 {
+		options = options[1:] // the others need that of compression
+	}
+	return fmt.Sprintf("only Linux %s and later can mount the image, with CONFIG_%s", n.Linux, strings.Join(options, " and CONFIG_"))
 }

@@ -34,8 +34,14 @@ func (w *Writer) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := w.writeMetadata(l); err != nil || !w.opts.Check {
+	if err := w.writeMetadata(l); err != nil {
 		return err
+	}
+	if w.opts.Counts != nil {
+		*w.opts.Counts = w.inodes.counts()
+	}
+	if !w.opts.Check {
+		return nil
 	}
 	err = w.verify(int64(l.geo.blocks) * disk.BlockSize)
 	if err != nil { // without its superblock the file system is incomplete again

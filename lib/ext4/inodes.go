@@ -61,6 +61,18 @@ func (t *inodeTable) setTree(it *inode, block uint64) {
 	t.nodes = append(t.nodes, treeStart{it.ino, block})
 }
 
+// counts counts what the file system has.
+func (t *inodeTable) counts() (c tree.Counts) {
+	for _, it := range t.list {
+		names := int64(1)
+		if it.dir == nil {
+			names = int64(it.nlink)
+		}
+		c.AddInode(it.entry, names)
+	}
+	return c
+}
+
 // tree is where the extent tree of it begins; 0: it has none but in the inode.
 func (t *inodeTable) tree(it *inode) (block uint64) {
 	i, ok := slices.BinarySearchFunc(t.nodes, it.ino, func(s treeStart, ino uint32) int { return cmp.Compare(s.ino, ino) })

@@ -50,6 +50,10 @@ type Options struct {
 
 	Check bool         // read the file system back and compare it with what was added
 	Warn  func(string) // called with a warning about what is left out or changed; may be nil
+
+	// Counts gets what is in the file system, once it is complete, lost+found and the root
+	// too; nil if nobody wants to know.
+	Counts *tree.Counts
 }
 
 // Limits of sizes, in bytes.

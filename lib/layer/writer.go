@@ -25,6 +25,9 @@ type WriterOptions struct {
 	// Compression is that of the archive; "" is Plain.
 	Compression compression.Kind
 
+	// Tap gets the archive as it is before compression; may be nil.
+	Tap io.Writer
+
 	// Warn is called by Close if sockets were left out of a layer; may be nil. Tar has none, so
 	// a layer has a whiteout in place of each: what the layers below have at the name is hidden,
 	// as it is by the socket.
@@ -56,6 +59,9 @@ func NewWriter(w io.Writer, opts WriterOptions) (*Writer, error) {
 			return nil, err
 		}
 		t.w, t.z = z, z
+	}
+	if opts.Tap != nil {
+		t.w = io.MultiWriter(opts.Tap, t.w)
 	}
 	return t, nil
 }

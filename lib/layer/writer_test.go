@@ -328,6 +328,30 @@ func coarser(found string, e *tree.Entry) bool {
 	return len(want) > 0 && strings.Join(want, ",") == found
 }
 
+// TestWriterTap: the tap gets what is compressed.
+func TestWriterTap(t *testing.T) {
+	entries := []*tree.Entry{aFile("a", long(5000, "a")), aFile("b", "")}
+	plain := writeTar(t, layer.WriterOptions{}, entries...)
+	for _, kind := range []compression.Kind{"", compression.Plain, compression.Gzip, compression.Zstd} {
+		var tap, tapped, other bytes.Buffer
+		for _, w := range []*layer.Writer{
+			newWriter(t, &tapped, layer.WriterOptions{Compression: kind, Tap: &tap}), newWriter(t, &other, layer.WriterOptions{Compression: kind}),
+		} {
+			for _, e := range entries {
+				if err := w.Add(e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(tap.Bytes(), plain) || !bytes.Equal(tapped.Bytes(), other.Bytes()) {
+			t.Errorf("%s: the tap has %d bytes, the tar %d; archives of %d and %d bytes", kind, tap.Len(), len(plain), tapped.Len(), other.Len())
+		}
+	}
+}
+
 func TestWriteMarks(t *testing.T) {
 	marks := []*tree.Entry{
 		{Path: "gone", Type: tree.Char},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -54,12 +55,14 @@ func parseYAML(data []byte) (*value, error) {
 	return nil, at(position{more.Line, more.Column}, "more than one document")
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
+var yamlLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
+})
 
 // yamlFault makes a SyntaxError of an error of the YAML parser, with the line in its text.
 // For the first line that text has no number.
 func yamlFault(err error) error {
-	m := yamlLine.FindStringSubmatch(err.Error())
+	m := yamlLine().FindStringSubmatch(err.Error())
 	if m == nil {
 		return err
 	}

@@ -212,7 +212,7 @@ func TestPackChanged(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := PackDirectory(t.Context(), &callAtWrite{call: change}, d, plain); !errors.Is(err, ErrChanged) {
+	if _, err := PackDirectory(t.Context(), &callAtWrite{call: change}, d, plain); !errors.Is(err, ErrChanged) {
 		t.Error(err)
 	}
 }

@@ -88,7 +88,7 @@ func TestChainDirectory(t *testing.T) {
 		t.Errorf("verify: %v", err)
 	}
 	var b bytes.Buffer
-	if err := PackDirectory(t.Context(), &b, dir, ArchiveOptions{}); !errors.As(err, &q) || b.Len() > 0 {
+	if _, err := PackDirectory(t.Context(), &b, dir, ArchiveOptions{}); !errors.As(err, &q) || b.Len() > 0 {
 		t.Errorf("pack: %v, %d bytes", err, b.Len())
 	}
 }

@@ -116,7 +116,7 @@ func TestForm07Directory(t *testing.T) {
 			t.Error(err)
 		}
 		var b bytes.Buffer
-		if err := PackDirectory(ctx, &b, d, ArchiveOptions{WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
+		if _, err := PackDirectory(ctx, &b, d, ArchiveOptions{WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
 			t.Fatal(err)
 		}
 		if want, _ := archive07(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
@@ -134,7 +134,7 @@ func TestForm07Directory(t *testing.T) {
 	}
 	defer d.Close()
 	var b bytes.Buffer
-	if err := PackDirectory(ctx, &b, d, ArchiveOptions{Form: form07.Form, WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
+	if _, err := PackDirectory(ctx, &b, d, ArchiveOptions{Form: form07.Form, WriterOptions: archive.WriterOptions{Plain: true}}); err != nil {
 		t.Fatal(err)
 	}
 	if want, _ := archive07(t, o, ArchiveOptions{}); !bytes.Equal(b.Bytes(), want) {
@@ -145,7 +145,7 @@ func TestForm07Directory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	if err := PackDirectory(ctx, &b, g, ArchiveOptions{Form: form06.Form}); !errors.Is(err, fault.ErrUnsupported) || !strings.Contains(err.Error(), "0.6") {
+	if _, err := PackDirectory(ctx, &b, g, ArchiveOptions{Form: form06.Form}); !errors.Is(err, fault.ErrUnsupported) || !strings.Contains(err.Error(), "0.6") {
 		t.Errorf("0.7 into 0.6: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestSharedLayer(t *testing.T) {
 	}
 	defer parents[0].Close()
 	var b bytes.Buffer
-	if err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
+	if _, err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := unpackIn(t.TempDir(), b.Bytes(), ""); err != nil {

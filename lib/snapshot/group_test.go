@@ -81,7 +81,7 @@ func TestGroup(t *testing.T) {
 	}
 	defer parents[0].Close()
 	var b bytes.Buffer
-	if err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
+	if _, err := PackDirectory(t.Context(), &b, d, ArchiveOptions{Parents: parents}); err != nil {
 		t.Fatal(err)
 	}
 	to := t.TempDir()

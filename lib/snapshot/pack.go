@@ -156,23 +156,24 @@ func (d *Directory) source() form.Source {
 }
 
 // PackDirectory writes the snapshot in a directory as an archive to w. It verifies the
-// directory first, and the parents of o.
-func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOptions) error {
+// directory first, and the parents of o. It returns the identity that the snapshot has in the
+// archive.
+func PackDirectory(ctx context.Context, w io.Writer, dir *Directory, o ArchiveOptions) (id string, err error) {
 	if err := verifyAll(ctx, append(slices.Clone(o.Parents), dir)); err != nil {
-		return err
+		return "", err
 	}
 	if o.Form == "" {
 		o.Form = dir.Form
 	}
 	p, err := newPacking(ctx, o)
 	if err != nil {
-		return err
+		return "", err
 	}
 	head, err := p.listing.Pack(dir.source())
 	if err != nil {
-		return fmt.Errorf("%s: %w", dir.Path, err)
+		return "", fmt.Errorf("%s: %w", dir.Path, err)
 	}
-	return p.run(w, func() error { return p.directory(dir) }, head.ID)
+	return head.ID, p.run(w, func() error { return p.directory(dir) }, head.ID)
 }
 
 func verifyAll(ctx context.Context, dirs []*Directory) error {

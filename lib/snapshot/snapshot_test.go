@@ -90,7 +90,7 @@ func TestDirectory(t *testing.T) {
 		t.Error(d.Digest, id, err)
 	}
 	var again bytes.Buffer
-	if err := PackDirectory(t.Context(), &again, d, ArchiveOptions{}); err != nil || !bytes.Equal(again.Bytes(), b) {
+	if _, err := PackDirectory(t.Context(), &again, d, ArchiveOptions{}); err != nil || !bytes.Equal(again.Bytes(), b) {
 		t.Errorf("packed: %d bytes, not %d, %v", again.Len(), len(b), err)
 	}
 	if _, err := begin(t, path).WriteDirectory(t.Context(), base, false); !errors.Is(err, os.ErrExist) {
@@ -142,7 +142,7 @@ func TestParents(t *testing.T) {
 		t.Fatal(chain, err)
 	}
 	var b bytes.Buffer
-	if err := PackDirectory(t.Context(), &b, head, ArchiveOptions{Parents: chain, Name: "third"}); err != nil {
+	if _, err := PackDirectory(t.Context(), &b, head, ArchiveOptions{Parents: chain, Name: "third"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range chain {

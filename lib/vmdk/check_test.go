@@ -238,3 +238,23 @@ func FuzzErofs(f *testing.F) {
 		_ = d.Verify()
 	})
 }
+
+// TestNeeds: a table of devices needs a later Linux where the devices are on the same disk.
+func TestNeeds(t *testing.T) {
+	files := layered()
+	files["all"] = bytes.Join([][]byte{files["m"], files["l2"], files["l3"]}, nil)
+	files["x"] = make([]byte, 512)
+	for order, want := range map[string]string{"m l2 l3": "6.4", "all": "6.4", "m": "5.16", "l2": "5.15", "l2 m": "5.15", "x l2": "", "x": ""} {
+		dir, paths := t.TempDir(), []string{}
+		for _, name := range strings.Fields(order) {
+			paths = append(paths, file(t, dir, name, files[name]))
+		}
+		n, ok := open(t, paths...).Needs()
+		if ok != (want != "") || n.Linux != want {
+			t.Errorf("%s: %+v, %t", order, n, ok)
+		}
+	}
+	if n, ok := (&Disk{}).Needs(); ok {
+		t.Errorf("nothing: %+v", n)
+	}
+}

@@ -101,6 +101,9 @@ func usable(fi fs.FileInfo) error {
 		return syscall.EISDIR
 	case !fi.Mode().IsRegular() && fi.Mode().Type() != fs.ModeDevice:
 		return errors.New("not a file or block device")
+	case fi.Mode().Type() == fs.ModeDevice:
+		_, err := osfile.Device(fi)
+		return err
 	}
 	return nil
 }

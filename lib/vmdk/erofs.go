@@ -35,6 +35,24 @@ func (i *erofsImage) size() int64 {
 // devices is the number of further devices that hold data of the image.
 func (i *erofsImage) devices() int { return int(i.super.ExtraDevices) }
 
+// Needs returns what a machine needs to mount the EROFS image at the beginning of the disk; ok is
+// false if there is none.
+func (d *Disk) Needs() (n disk.Needs, ok bool) {
+	if len(d.extents) == 0 {
+		return n, false
+	}
+	first := d.extents[0]
+	img := erofsOf(first.head)
+	if img == nil {
+		return n, false
+	}
+	n = img.super.Needs()
+	if len(d.extents) > 1 || first.size > img.size() {
+		n = n.OneDisk()
+	}
+	return n, true
+}
+
 // Verify checks the extents. One that is a disk in another form, or compressed, gives a
 // [*ForceableError]. Of the EROFS images none may be cut short, and each has to
 // begin at a multiple of its block size. If the first one is metadata only, the devices

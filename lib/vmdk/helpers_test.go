@@ -99,6 +99,9 @@ func (h erofsHead) image() []byte {
 		Magic: disk.Magic, BlockBits: 12, Blocks: h.blocks, UUID: idOf(h.uuid),
 		ExtraDevices: uint16(len(h.devices)), DeviceSlot: 4096 / disk.DeviceSlotSize,
 	}
+	if len(h.devices) > 0 {
+		super.Incompat = disk.IncompatDevices
+	}
 	super.Encode(b[disk.SuperOffset:])
 	for i, dev := range h.devices {
 		slot := disk.DeviceSlot{Tag: disk.TagOf(idOf(dev.uuid)), Blocks: dev.blocks, First: dev.start}

@@ -77,6 +77,7 @@ works() {
 	oci-materialize) echo --cache=cache --print=vmdk oci:image:demo ;;
 	oci-commit) echo --base=oci:image:demo --dry-run ;;
 	oci-cache) echo ls --cache=image ;;
+	ocipipe) echo --list ;;
 	tar2tree) echo - --input=layer ;;
 	erofs2tree) echo in.erofs ;;
 	ext42tree) echo upper.ext4 ;;

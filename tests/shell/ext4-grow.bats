@@ -62,6 +62,7 @@ blocks() { super "$1" 'Block count'; }
 	mkext4upper --size 64M --bytes-per-inode 1M -o before
 	for delay in 0 0.005 0.01 0.02 0.04 0.08; do
 		cp --sparse=always before disk
+		: >err # also if the signal comes before the shell has opened it
 		mkext4upper --grow disk --size 300G 2>err 3>&- &
 		pid=$!
 		sleep "$delay"
@@ -85,6 +86,7 @@ blocks() { super "$1" 'Block count'; }
 	[ "${SOAK:-}" != true ] || rounds=200
 	for ((round = 0; round < rounds; round++)); do
 		cp --sparse=always before disk
+		: >err # also if the signal comes before the shell has opened it
 		mkext4upper --grow disk --size 300G 2>err 3>&- &
 		pid=$!
 		sleep "0.0$((RANDOM % 60 + 10))"

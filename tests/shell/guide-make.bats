@@ -146,7 +146,10 @@ sums() { (cd out && find . -type f ! -name '*.new' -exec sha256sum {} + | sort -
 		if ((round % 2)); then signal=KILL; else signal=TERM; fi
 		kill -s "$signal" -- "-$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
-		while pgrep -g "$pid" >/dev/null; do sleep 0.01; done
+		for _ in {1..200}; do
+			kill -s 0 -- "-$pid" 2>/dev/null || break
+			sleep 0.01
+		done
 		# What is there is what it will be.
 		[ ! -d out ] || [ -z "$(comm -23 <(sums | sort) <(echo "$first" | sort))" ] || fail "round $round: half a file: $(comm -23 <(sums | sort) <(echo "$first" | sort))"
 		find out -name '.ocipipe*' >debris 2>/dev/null || true

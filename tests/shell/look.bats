@@ -266,8 +266,12 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	cat fsmeta 0.erofs 1.erofs >disk
 	run --separate-stderr tar2tree --sizes --bytes 0.tar 1.tar
 	assert_ok
-	assert_fields 'layer takes size hidden names name' '0 0 600000 500000 4 0.tar' '1 0 50000 0 2 1.tar' 'all 0 650000 500000 6 all layers' \
+	tars=($(stat -c %s 0.tar 1.tar))
+	assert_fields 'layer takes size hidden names name' "0 ${tars[0]} 600000 500000 4 0.tar" "1 ${tars[1]} 50000 0 2 1.tar" "all $((tars[0] + tars[1])) 650000 500000 6 all layers" \
 		'0 300000 300000 1 /deleted' '0 200000 200000 1 /replaced' '0 100000 0 1 /kept' '1 50000 0 1 /replaced'
+	run --separate-stderr bash -c 'cat 1.tar | tar2tree --sizes --bytes 0.tar -' # a pipe has no length
+	assert_ok
+	assert_fields "0 ${tars[0]} 600000 500000 4 0.tar" '1 - 50000 0 2 standard input' 'all - 650000 500000 6 all layers'
 	taken=$(($(stat -c %s 0.erofs) + $(stat -c %s 1.erofs)))
 	run --separate-stderr erofs2tree --sizes --bytes 0.erofs 1.erofs
 	assert_ok
@@ -289,12 +293,52 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	assert_fields '97.7K 1 /kept'
 }
 
+@test "--sizes: a layer that comes twice" {
+	mkdir dir
+	head -c 300000 /dev/urandom >dir/restored
+	head -c 200000 /dev/urandom >dir/kept
+	tar -C dir -cf 0.tar .
+	head -c 100000 /dev/urandom >dir/restored
+	echo new >dir/new
+	tar -C dir -cf 1.tar ./restored ./new
+	for compression in none zstd; do
+		for n in 0 1; do tar2tree --input layer $n.tar | tree2erofs --layer -z $compression --quiet -o $n.erofs; done
+		tree2erofs --fsmeta --quiet -o fsmeta 0.erofs 1.erofs 0.erofs
+		cat fsmeta 0.erofs 1.erofs >disk
+		for line in '0.erofs 1.erofs 0.erofs' 'fsmeta --device 0.erofs --device 1.erofs' disk; do
+			run --separate-stderr bash -c "erofs2tree --sizes --bytes $line"
+			assert_ok
+			assert_fields '0 300000 303104 0 1 /restored' '0 200000 200704 0 1 /kept' '1 100000 102400 102400 1 /restored'
+			[[ $output =~ all\ +[0-9]+\ +600004\ +610304\ +102400\ +5\ all\ layers ]] || show "$compression, $line: other totals"
+		done
+	done
+	truncate -s 99999 1.erofs
+	run --separate-stderr erofs2tree --sizes -o out 0.erofs 1.erofs
+	assert_error erofs2tree 1 '1.erofs: '
+	rm 0.erofs
+	run --separate-stderr erofs2tree --sizes -o out 0.erofs 1.erofs
+	assert_error erofs2tree 1 '0.erofs: '
+}
+
 # assert_fields LINE...: these lines are in the output, whatever the width of its columns.
 assert_fields() {
 	local line
 	for line; do
 		sed -E 's/ +/ /g; s/^ //' <<<"$output" | grep -qxF -- "$line" || show "no line: $line" || return
 	done
+}
+
+@test "--sizes with contents on a device that is no image" {
+	need mkfs.erofs
+	mkdir dir
+	head -c 300000 /dev/urandom >dir/file
+	mkfs.erofs --chunksize=4096 --blobdev=blob image dir >/dev/null 2>&1
+	run --separate-stderr erofs2tree --sizes --bytes --device blob image
+	assert_ok
+	assert_fields "$(($(stat -c %s image) + $(stat -c %s blob))) 300000 303104 2 image" '300000 303104 1 /file'
+	run --separate-stderr erofs2tree --sizes --bytes image
+	assert_ok
+	assert_fields "$(stat -c %s image) 300000 2 image" '300000 1 /file'
 }
 
 @test "--sizes of an image" {
@@ -353,6 +397,9 @@ assert_fields() {
 			assert_error "${tool% *}" 2 "${c#*|}"
 		done
 	done
+	run --separate-stderr erofs2tree --list /etc image
+	assert_error erofs2tree 1 'is a directory'
+	[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint"
 	assert_no_debris layer.tar image image.ext4
 }
 

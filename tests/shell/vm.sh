@@ -107,7 +107,7 @@ run_machine() {
 	local started=$EPOCHREALTIME status=0 cpu=host
 	[ "$accel" = kvm ] || cpu=qemu64 # starts faster than max
 	"${run[@]}" -accel "$accel" -cpu "$cpu" -initrd initramfs "${arguments[@]}" \
-		-append "console=ttyS0 loglevel=4 panic=-1 ${task:+guest=$task}" >console.raw 2>&1 || status=$?
+		-append "console=ttyS0 no_timer_check loglevel=4 panic=-1 ${task:+guest=$task}" >console.raw 2>&1 || status=$?
 	took=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 	tr -d '\r' <console.raw >console
 	case $status in

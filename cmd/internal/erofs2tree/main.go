@@ -65,13 +65,17 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(cli.Only(t.Images), tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
+	env.Result().Format = "tree"
 	return out.Commit()
 }
 
-// Advise names the flag for the layers of an image that needs them.
+// Advise names the flag for the layers of an image that needs them, and that for a directory.
 func (t *tool) Advise(err error) string {
-	if errors.Is(err, erofsread.ErrNoDevice) {
+	switch {
+	case errors.Is(err, erofsread.ErrNoDevice):
 		return "name the layers: --device FILE for each, bottom to top"
+	case t.Look.List.Set && t.Look.List.Value == "" && errors.Is(err, syscall.EISDIR):
+		return "the flag for a directory in the image is --list=DIR, with ="
 	}
 	return ""
 }
@@ -110,6 +114,10 @@ func (t *tool) merge(env *cli.Env) (tree.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.mergeLayers(env, layers)
+}
+
+func (t *tool) mergeLayers(env *cli.Env, layers []merge.Layer) (tree.Source, error) {
 	merged, err := merge.Layers(env.Context, layers, merge.Options{Limits: t.Limits.Tree(), Warn: env.Warn})
 	if err != nil {
 		return nil, err

@@ -65,12 +65,15 @@ func (t *tool) Run(env *cli.Env) error {
 	case t.DryRun:
 		err = result.WriteChanges(out)
 	case t.Full:
-		err = tree.Copy(env.Context, w, result.Source(tree.Flat))
+		err = env.Copy("", w, result.Source(tree.Flat))
 	default:
-		err = tree.Copy(env.Context, w, result.Source(tree.Layer))
+		err = env.Copy("", w, result.Source(tree.Layer))
 	}
 	if err != nil {
 		return err
+	}
+	if env.Result().Format = "tree"; t.DryRun {
+		env.Result().Format = "changes"
 	}
 	return out.Commit()
 }

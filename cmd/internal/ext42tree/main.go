@@ -67,6 +67,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(t.Disk, tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
+	env.Result().Format = "tree"
 	return out.Commit()
 }
 

@@ -62,6 +62,9 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.write(env, out, in, opts); err != nil {
 		return err
 	}
+	if err := ext4flags.Describe(env, out); err != nil {
+		return err
+	}
 	return out.Commit()
 }
 
@@ -89,7 +92,7 @@ func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {
 		Upper: true, Size: t.Size, MaxSize: t.ReserveGrowth, Inodes: t.Inodes, BytesPerInode: t.BytesPerInode,
 		Journal: (*int64)(t.Journal), Label: t.Label, UUID: (*[16]byte)(t.UUID),
 		Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime), Epoch: env.Epoch,
-		Mode: (*uint16)(t.RootMode), KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn,
+		Mode: (*uint16)(t.RootMode), KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn, Counts: env.Counts(),
 	}
 	if opts.Features, err = ext4.ParseFeatures(t.Features); err == nil {
 		err = opts.Validate()

@@ -90,6 +90,8 @@ func (t *tool) check(env *cli.Env) (opts commit.Options, err error) {
 	switch {
 	case len(stdin)-len(others) > 1:
 		return opts, cli.Usage("standard input can be only one of the inputs")
+	case t.DryRun && t.Wanted():
+		return opts, cli.Usage("--dry-run makes nothing that could be reported")
 	case t.Base == scratch && t.Platform == "":
 		return opts, cli.Usage("--base=scratch needs --platform: nothing else says what the image is for")
 	case t.Base == scratch && t.Pin != "":

@@ -67,6 +67,10 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if t.Layout != "" {
+		dir, _ := t.layout()
+		env.MadeElsewhere(dir)
+	}
 	var out *cli.Stream // nil for a layout
 	if t.DryRun {
 		out, err = env.Stream(t.Output.Path, cli.Text)
@@ -85,10 +89,33 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.write(env, out, img); err != nil {
 		return err
 	}
-	if err := b.finish(); err != nil || out == nil {
+	if err := b.finish(); err != nil {
 		return err
 	}
+	t.report(env, img)
+	if out == nil {
+		return nil
+	}
 	return out.Commit()
+}
+
+// report says in the report what was made.
+func (t *tool) report(env *cli.Env, img *oci.Image) {
+	imageflags.Describe(env, img)
+	r := env.Result()
+	switch {
+	case t.Layout != "":
+		r.Format = "oci-layout"
+		_, tag := t.layout()
+		r.Tags = []string{tag}
+	case t.Format == "docker": // which has no manifest, and layers that are not compressed
+		r.Format, r.Manifest, r.Layers = "docker", nil, nil
+	default:
+		r.Format = "oci"
+	}
+	if t.Tag != "" {
+		r.Tags = []string{t.Tag}
+	}
 }
 
 // write writes img in the form that was asked for.

@@ -77,7 +77,36 @@ func (t *tool) Run(env *cli.Env) error {
 		return cli.About(img.Name, err)
 	}
 	img.Record(env.Context)
+	if err := t.report(env, img); err != nil {
+		return err
+	}
 	return out.Commit()
+}
+
+// report says in the report what was written of img.
+func (t *tool) report(env *cli.Env, img *pull.Image) error {
+	imageflags.Describe(env, img.Image)
+	r := env.Result()
+	if ref, ok := img.Ref(); ok {
+		r.Reference = ref.Name
+	}
+	switch {
+	case t.Layer != nil:
+		l, err := img.Layer(*t.Layer)
+		if err != nil {
+			return err
+		}
+		r.Format, r.MediaType, r.DiffID = "layer", l.MediaType, l.DiffID
+	case t.Manifest:
+		r.Format, r.MediaType = "manifest", img.MediaType
+	case t.Config:
+		r.Format, r.MediaType = "config", img.ConfigMediaType
+	case t.List:
+		r.Format = "list"
+	default:
+		r.Format = "oci"
+	}
+	return nil
 }
 
 // check returns an error for flags that do not go together.

@@ -11,7 +11,7 @@ import (
 // manual has the texts of --help and the man page.
 var manual = (cli.Manual{
 	Name:    "oci-materialize",
-	Summary: "Make all that a virtual machine needs of an image, in a cache, and print where it is.",
+	Summary: "Make all that a virtual machine needs of an image, and print where it is.",
 	Network: true,
 	Needs:   "Linux 6.4 and later mount the disk of layers, and 5.15 with --device-table=no; 5.15 mounts a flat EROFS image. An ext4 image and the upper disk need Linux 4.x. For --compress see tree2erofs.",
 	Description: `It does in one process what oci-fetch, tar2tree, tree2erofs, tree2ext4, mkext4upper and wrap-vmdk do in a pipeline, and makes the same bytes. Layers are fetched, verified, unpacked and converted at the same time, each while it still arrives.
@@ -41,6 +41,7 @@ An image in a file, or on standard input, is converted too. With --as its layers
 
 FILE may be -, which is standard input.`,
 	Flags: map[string]string{
+		"report":         "It is the JSON that standard output gets without --print: with --print both are to be had. FILE is opened before the work begins, and replaced at its end; if the tool fails, it is as it was. If the report cannot be written the tool fails, and what was made stays. - is standard output, if --output names another. A named pipe waits for its reader.",
 		"device-table":   "With no, any Linux since 5.15 mounts the disk of fsmeta and layers, and fsmeta cannot be mounted with -o device=LAYER.",
 		"upper":          "It is an ext4 disk as mkext4upper makes it: an empty /upper, which has the attributes of the root of the image, and /work. A FILE that exists is replaced, unless it is the image itself or lies in the cache.",
 		"print":          "Of layers, one path on each line, from bottom to top.",

@@ -27,7 +27,7 @@ type tool struct {
 	Print       string          `enum:",layers,fsmeta,vmdk,flat,upper" default:"" placeholder:"NAME" group:"Output" help:"Only the path of layers, fsmeta, vmdk, flat or upper."`
 	As          string          `placeholder:"NAME" group:"Cache" help:"Name in the cache for an image from a file."`
 	KeepBlobs   string          `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"Cache" help:"Keep the compressed layers."`
-	MaxCache    int64           `name:"max-cache-size" env:"OCIPIPE_MAX_CACHE_SIZE" type:"size" placeholder:"SIZE" group:"Cache" help:"Afterwards remove what was not used for long."`
+	MaxCache    int64           `name:"max-cache-size" env:"OCIPIPE_MAX_CACHE_SIZE" type:"size" placeholder:"SIZE" group:"Cache" help:"Bound of the cache."`
 	Format      string          `enum:"erofs,ext4" default:"erofs" placeholder:"erofs|ext4" group:"Flat image" help:"File system."`
 	Size        int64           `type:"size" placeholder:"SIZE" group:"Flat image" help:"Size of ext4 (default: it follows from the content)."`
 	FreeSpace   *cli.SizeOrNone `placeholder:"SIZE|none" group:"Flat image" help:"Room for more files in ext4."`
@@ -47,6 +47,7 @@ type tool struct {
 	registryflags.Registry
 	cli.TextOutput
 	cli.Depfile
+	cli.Report
 
 	imageflags.Limits
 	Tree         cli.Limits `embed:""`
@@ -86,6 +87,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if _, err := out.Write(t.text(r)); err != nil {
 		return err
 	}
+	env.ReportInstead(r)
 	return out.Commit()
 }
 

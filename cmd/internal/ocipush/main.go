@@ -11,6 +11,7 @@ import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/imageflags"
 	"ocipipe/lib/cli/registryflags"
+	"ocipipe/lib/cli/report"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/push"
 	"ocipipe/lib/oci/registry"
@@ -31,6 +32,7 @@ type tool struct {
 	registryflags.Access
 	cli.TextOutput
 	cli.Depfile
+	cli.Report
 	cli.Temp
 	imageflags.Limits
 }
@@ -75,11 +77,13 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	env.MadeElsewhere("") // the output is a line about it
 	out, err := env.Stream(t.TextOutput.Path, cli.Text)
 	if err != nil {
 		return err
 	}
-	opts := push.Options{Tags: t.Tag, MountFrom: t.MountFrom, Jobs: t.Jobs, ChunkSize: t.ChunkSize, AllowForeign: t.AllowForeign, Progress: showBlobs(env.Progress())}
+	var blobs report.Blobs
+	opts := push.Options{Tags: t.Tag, MountFrom: t.MountFrom, Jobs: t.Jobs, ChunkSize: t.ChunkSize, AllowForeign: t.AllowForeign, Progress: count(&blobs, showBlobs(env.Progress()))}
 	if opts.Registry, err = t.Access.Options(env); err != nil {
 		return err
 	}
@@ -97,6 +101,9 @@ func (t *tool) Run(env *cli.Env) error {
 	if _, err := fmt.Fprintln(out, done); err != nil {
 		return err
 	}
+	r := env.Result()
+	r.Format, r.MediaType, r.Digest = "registry", b.Root.MediaType, done.Digest
+	r.Reference, r.Tags, r.Blobs = done.String(), done.Tags, &blobs
 	return out.Commit()
 }
 

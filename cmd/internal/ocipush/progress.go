@@ -9,6 +9,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/registryflags"
+	"ocipipe/lib/cli/report"
 	"ocipipe/lib/oci/push"
 )
 
@@ -59,6 +60,24 @@ func (b *blobBars) bar(e push.Event) *cli.Bar {
 		b.bars[e.Blob.Digest] = bar
 	}
 	return bar
+}
+
+// count counts the blobs in to, and passes all events on.
+func count(to *report.Blobs, next func(push.Event)) func(push.Event) {
+	var mu sync.Mutex
+	return func(e push.Event) {
+		mu.Lock()
+		switch e.Kind {
+		case push.EventDone:
+			to.Pushed.Add(e.Blob.Size)
+		case push.EventMounted:
+			to.Mounted.Add(e.Blob.Size)
+		case push.EventThere, push.EventForeign:
+			to.Skipped.Add(e.Blob.Size)
+		}
+		mu.Unlock()
+		next(e)
+	}
 }
 
 func title(e push.Event) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/report"
 	"ocipipe/lib/snapshot"
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/form"
@@ -75,15 +76,27 @@ func (c *create) run(env *cli.Env) error {
 	}
 	defer making.Close()
 	if c.Dir != "" {
-		return env.Guard(c.Dir, func(ctx context.Context) error {
-			_, err := making.WriteDirectory(ctx, c.Dir, c.Reflink)
-			return err
-		})
+		return c.directory(env, making, opts.Image)
 	}
-	return c.archive(env, opts.Image, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
-		_, err := making.WriteArchive(env.Context, w, o)
+	return c.archive(env, opts.Image, opts.Form, parents, func(w io.Writer, o snapshot.ArchiveOptions) (string, error) {
+		return making.WriteArchive(env.Context, w, o)
+	})
+}
+
+// directory writes the snapshot, which stands on the image, as a directory.
+func (c *create) directory(env *cli.Env, making *snapshot.Creation, image form06.Image) error {
+	env.MadeElsewhere(c.Dir)
+	return env.Guard(c.Dir, func(ctx context.Context) error {
+		id, err := making.WriteDirectory(ctx, c.Dir, c.Reflink)
+		describe(env, id, c.Form, image)
 		return err
 	})
+}
+
+// describe says in the report what was made.
+func describe(env *cli.Env, id, version string, image form06.Image) {
+	env.Result().Format = "snapshot"
+	env.Result().Snapshot = &report.Snapshot{ID: id, Form: cmp.Or(version, form06.Form), Image: report.Image{Reference: image.Ref, Manifest: image.Manifest}}
 }
 
 // check returns an error for flags that do not go together.
@@ -112,7 +125,7 @@ func (c *create) check() error {
 }
 
 // archive writes an archive to the output, of a snapshot that stands on the image.
-func (c *create) archive(env *cli.Env, image form06.Image, parents []*snapshot.Directory, write func(io.Writer, snapshot.ArchiveOptions) error) error {
+func (c *create) archive(env *cli.Env, image form06.Image, version string, parents []*snapshot.Directory, write func(io.Writer, snapshot.ArchiveOptions) (id string, err error)) error {
 	o := snapshot.ArchiveOptions{
 		WriterOptions: archive.WriterOptions{Plain: c.Plain, Level: c.Level, Jobs: c.Jobs},
 		Form:          c.Form, Name: c.Name, Parents: parents,
@@ -129,9 +142,11 @@ func (c *create) archive(env *cli.Env, image form06.Image, parents []*snapshot.D
 	if err != nil {
 		return err
 	}
-	if err := write(out, o); err != nil {
+	id, err := write(out, o)
+	if err != nil {
 		return err
 	}
+	describe(env, id, version, image)
 	return out.Commit()
 }
 
@@ -154,7 +169,7 @@ func (c *create) pack(env *cli.Env) error {
 		return err
 	}
 	image := form06.Image{Ref: dir.Reference, Manifest: dir.Manifest}
-	return c.archive(env, image, parents, func(w io.Writer, o snapshot.ArchiveOptions) error {
+	return c.archive(env, image, cmp.Or(c.Form, dir.Form), parents, func(w io.Writer, o snapshot.ArchiveOptions) (string, error) {
 		return snapshot.PackDirectory(env.Context, w, dir, o)
 	})
 }

@@ -1,6 +1,7 @@
 package tar2tree
 
 import (
+	"os"
 	"strings"
 
 	"ocipipe/lib/cli"
@@ -50,7 +51,7 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers := sizesLayers(set)
+	layers := t.sizesLayers(set)
 	if t.Layer != "" {
 		l, err := set.Image.Layer(t.Layer)
 		if err != nil {
@@ -71,26 +72,35 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 
 // sizesLayers describes the layers of set: by their digests and what made them, or by the names
 // of their files.
-func sizesLayers(set *input.Set) (all []list.SizesLayer) {
-	var createdBy []string
+func (t *tool) sizesLayers(set *input.Set) (all []list.SizesLayer) {
 	if set.Image != nil {
-		createdBy = set.Image.CreatedBy()
+		all = imageLayers(set.Image)
 	}
-	for i, l := range set.Layers {
-		described := list.SizesLayer{Name: l.Name}
-		if set.Image != nil && i < len(set.Image.Layers) {
-			described = imageLayer(&set.Image.Layers[i])
-			if createdBy != nil {
-				described.Name = strings.TrimSpace(described.Name + " " + shortened(createdBy[i]))
-			}
-		}
-		all = append(all, described)
+	for _, l := range set.Layers[len(all):] {
+		path := t.Inputs[len(t.Inputs)-len(set.Layers)+len(all)] // the last inputs are the last layers
+		all = append(all, list.SizesLayer{Name: l.Name, Bytes: fileLength(path)})
 	}
 	return all
 }
 
-func imageLayer(l *oci.Layer) list.SizesLayer {
-	return list.SizesLayer{Name: l.ShortDigest(), Bytes: l.Size}
+func imageLayers(img *oci.Image) (all []list.SizesLayer) {
+	createdBy := img.CreatedBy()
+	for i, l := range img.Layers {
+		name := l.ShortDigest()
+		if createdBy != nil {
+			name = strings.TrimSpace(name + " " + shortened(createdBy[i]))
+		}
+		all = append(all, list.SizesLayer{Name: name, Bytes: l.Size})
+	}
+	return all
+}
+
+// fileLength is the length of the file at path, if it is one.
+func fileLength(path string) int64 {
+	if info, err := os.Stat(path); path != "-" && err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return list.Unknown
 }
 
 // shortened is the beginning of text.

@@ -68,5 +68,6 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(cli.Only(t.Inputs), tree.NewWriter(out, opts), src); err != nil {
 		return err
 	}
+	env.Result().Format = "tree"
 	return out.Commit()
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/erofsflags"
 	"ocipipe/lib/erofs"
 	"ocipipe/lib/erofs/merge"
 	erofsread "ocipipe/lib/erofs/read"
@@ -41,6 +42,9 @@ func (t *tool) merge(env *cli.Env) error {
 		return err
 	}
 	if err := erofs.WriteFsmeta(env.Context, out, layers, t.Limits.Tree(), opts); err != nil {
+		return err
+	}
+	if err := erofsflags.Describe(env, out); err != nil {
 		return err
 	}
 	return out.Commit()

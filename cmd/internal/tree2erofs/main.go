@@ -77,6 +77,9 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(path, w, src); err != nil {
 		return err
 	}
+	if err := erofsflags.Describe(env, out); err != nil {
+		return err
+	}
 	return out.Commit()
 }
 
@@ -98,6 +101,6 @@ func (t *tool) options(env *cli.Env) erofs.Options {
 	return erofs.Options{
 		Label: t.Label, UUID: (*[16]byte)(t.UUID),
 		Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime), BuildTime: env.Epoch,
-		Check: t.Check, Warn: env.Warn,
+		Check: t.Check, Warn: env.Warn, Counts: env.Counts(),
 	}
 }

@@ -63,6 +63,9 @@ func (t *tool) Run(env *cli.Env) error {
 	if err := env.Copy(t.Input, w, src); err != nil {
 		return err
 	}
+	if err := ext4flags.Describe(env, out); err != nil {
+		return err
+	}
 	return out.Commit()
 }
 
@@ -80,7 +83,7 @@ func (t *tool) options(env *cli.Env) (opts ext4.Options, err error) {
 		Journal: (*int64)(t.Journal), Inodes: t.Inodes, BytesPerInode: t.BytesPerInode,
 		Label: t.Label, UUID: (*[16]byte)(t.UUID),
 		Mtime: (*tree.Time)(t.Mtime), Clamp: (*tree.Time)(t.ClampMtime), Epoch: env.Epoch,
-		KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn,
+		KeepZeros: t.KeepZeros, Check: t.Check, Warn: env.Warn, Counts: env.Counts(),
 	}
 	if opts.Features, err = ext4.ParseFeatures(t.Features); err != nil {
 		return opts, err

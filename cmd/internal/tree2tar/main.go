@@ -2,7 +2,10 @@
 package tree2tar
 
 import (
+	"crypto/sha256"
 	"errors"
+
+	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/compression"
@@ -39,14 +42,36 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return cli.About(t.Input, err)
 	}
-	w, err := layer.NewWriter(out, layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress), Warn: env.Warn})
+	opts := layer.WriterOptions{Layer: t.OCI, Compression: compression.Kind(t.Compress), Warn: env.Warn}
+	sum := sha256.New()
+	if env.Digests() && opts.Compression != compression.Plain {
+		opts.Tap = sum
+	}
+	w, err := layer.NewWriter(out, opts)
 	if err != nil {
 		return err
 	}
 	if err := env.Copy(t.Input, w, src); err != nil {
 		return err
 	}
-	return out.Commit()
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	r := env.Result()
+	if r.Format = "tar"; t.OCI {
+		r.MediaType = mediaTypes[opts.Compression]
+	}
+	if r.DiffID = env.OutputDigest(); opts.Tap != nil {
+		r.DiffID = digest.NewDigest(digest.SHA256, sum)
+	}
+	return nil
+}
+
+// mediaTypes are those of layers.
+var mediaTypes = map[compression.Kind]string{
+	compression.Plain: "application/vnd.oci.image.layer.v1.tar",
+	compression.Gzip:  "application/vnd.oci.image.layer.v1.tar+gzip",
+	compression.Zstd:  "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
 // Advise names the flag that writes the marks of a layer.

@@ -59,6 +59,8 @@ func (t *tool) usage() error {
 	switch {
 	case t.Check != "" && (len(t.Extents) > 0 || t.Path != ""):
 		return cli.Usage("--check takes no extents and no -o")
+	case t.Check != "" && t.Wanted():
+		return cli.Usage("--check makes nothing that could be reported")
 	case t.Check != "":
 		return nil
 	case (t.Split || t.Absolute) && t.Format != "flat":

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/cli/erofsflags"
 	"ocipipe/lib/magic"
 	"ocipipe/lib/vmdk"
 )
@@ -49,6 +50,10 @@ func (t *tool) Run(env *cli.Env) error {
 	defer disk.Close()
 	if err := disk.Verify(); err != nil && !t.forced(err) {
 		return err
+	}
+	t.report(env, disk.Size())
+	if n, ok := disk.Needs(); ok {
+		erofsflags.Needs(env, n)
 	}
 	return t.write(env, disk)
 }

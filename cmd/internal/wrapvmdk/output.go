@@ -35,6 +35,7 @@ func (t *tool) write(env *cli.Env, disk *vmdk.Disk) error {
 		if disk, err = disk.GPT(); err != nil {
 			return err
 		}
+		env.Result().DiskSize = disk.Size()
 	}
 	return t.raw(env, disk)
 }
@@ -71,6 +72,7 @@ func (t *tool) pipe(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	t.report(env, t.Size)
 	return t.stream(env, func(out *cli.Stream) error {
 		if err := vmdk.WriteStreamFrom(env.Context, out, in, t.Size, t.streamOptions()); err != nil {
 			return fmt.Errorf("wrap standard input: %w", err)
@@ -92,6 +94,15 @@ func (t *tool) raw(env *cli.Env, disk *vmdk.Disk) error {
 		return err
 	}
 	return out.Commit()
+}
+
+// formats are what a report calls those of --format.
+var formats = map[string]string{"flat": "vmdk", "stream": "vmdk-stream", "raw": "raw", "gpt": "gpt", "dm-linear": "dm-linear"}
+
+// report says in the report what the disk is, which has so many bytes.
+func (t *tool) report(env *cli.Env, size int64) {
+	r := env.Result()
+	r.Format, r.DiskSize = formats[t.Format], size
 }
 
 // toFile reports whether the output is a regular file, or going to be one.

@@ -1,5 +1,5 @@
-// Package ext4flags gives advice about errors of lib/ext4, in the words of the flags that
-// all tools share that make ext4 file systems.
+// Package ext4flags is what the tools share that make ext4 file systems: advice about errors of
+// lib/ext4, in the words of their flags, and what a report says of a file system.
 package ext4flags
 
 import (

@@ -27,7 +27,7 @@ var About = cli.Manual{
 	Flags: map[string]string{
 		"list":  "A line has the type and permissions, + if there are extended attributes, and then the number of names, owner, group, size, time in UTC, and path. In a path \\ooo stands for a byte that is not printable, and for a backslash. The size of a symbolic link is that of its target, and of a device its number. Files are in the order of the tree stream. With --digest their SHA-256 comes before the path. DIR may be a file, too; symbolic links are not followed.",
 		"depth": "A line has the size of all files in a directory and below, the number of names there, and the path; between them what the files take where they are stored, if the format tells that. A file with several names counts once, where its first one is.",
-		"sizes": "A line for each layer says what its image or its compressed archive takes, the sizes of its files, what they take where they are stored, if the format tells that, and how much of this the layers above hide. Another table has a line for each directory and each file of at least a twentieth of the whole, without what is in other lines. Data that several files share counts once.",
+		"sizes": "A line for each layer says what its image or its compressed archive takes (- if it comes through a pipe), the sizes of its files, what they take where they are stored, if the format tells that, and how much of this the layers above hide. Another table has a line for each directory and each file of at least a twentieth of the whole, without what is in other lines. Data that several files share counts once, and so does an image that is several layers.",
 		"cat":   "Symbolic links are followed inside the image. On a terminal, content with control characters is refused.",
 	},
 }
@@ -94,6 +94,9 @@ func (f *Flags) Show(env *cli.Env, output string, form *cli.TreeForm, in Input) 
 	}
 	if err != nil {
 		return cli.About(in.Name, err)
+	}
+	if env.Result().Format = "list"; f.Cat != "" {
+		env.Result().Format = "file"
 	}
 	return out.Commit()
 }

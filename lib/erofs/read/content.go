@@ -54,6 +54,42 @@ func (c *Content) Err() error { return c.err }
 // has no runs, see Clusters.
 func (c *Content) Runs() []Run { return c.runs }
 
+// Start returns where the data of the file begins: at pos of a device as in Run, also if that
+// device follows the image in the same file, or, as device -1, in the file for parts of files.
+// ok is false if there are no data, or their place is not known.
+func (c *Content) Start() (device int, pos int64, ok bool) {
+	if len(c.runs) > 0 {
+		device, pos = c.onDevice(c.runs[0].Device, c.runs[0].Pos)
+		return device, pos, true
+	}
+	for x, err := range c.Clusters() {
+		switch {
+		case err != nil:
+			return 0, 0, false
+		case isHole(&x):
+			continue
+		case x.Fragment:
+			return -1, x.Pos, true
+		}
+		if device, pos, err = c.locateCluster(&x); err != nil {
+			return 0, 0, false
+		}
+		device, pos = c.onDevice(device, pos)
+		return device, pos, true
+	}
+	return 0, 0, false
+}
+
+// onDevice is the device of which the image itself, device 0, has the byte at pos, and where it
+// is there.
+func (c *Content) onDevice(device int, pos int64) (int, int64) {
+	if device != 0 {
+		return device, pos
+	}
+	device, block := c.img.resolve(pos / c.img.bs)
+	return device, block*c.img.bs + pos%c.img.bs
+}
+
 // Extents returns where the file has data, in the form of tree.Entry.Extents: nil if the
 // file has no hole. It also returns nil if Err is not nil.
 func (c *Content) Extents() []tree.Extent {

@@ -189,6 +189,14 @@ func (img *Image) deviceAt(i int) (d Device, ok bool) {
 // HasDeviceTable reports whether the image itself has the table that DeviceTable returns.
 func (img *Image) HasDeviceTable() bool { return img.super.Incompat&disk.IncompatDevices != 0 }
 
+// DevicesSize is the length in bytes of the devices that Open was given.
+func (img *Image) DevicesSize() (n int64) {
+	for i := range img.extra {
+		n += img.extra[i].Size
+	}
+	return n
+}
+
 // DeviceImages opens the devices as images: the layers that an image of metadata alone merges.
 // ok is false if one of them is not at hand, or is something else.
 func (img *Image) DeviceImages() (devices []Device, images []*Image, ok bool) {

@@ -101,3 +101,53 @@ func TestSpaceOfBroken(t *testing.T) {
 		}
 	}
 }
+
+// Files with data say where they begin, and those with other data somewhere else.
+func TestStart(t *testing.T) {
+	images, err := compressedImages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	images["holes"] = build(t, erofs.Options{}, dir("."), sparse("hole", 1<<20, []tree.Extent{}), file("empty", nil),
+		sparse("late", 1<<20, []tree.Extent{{Off: 1 << 19, Len: 4096}}), file("data", pattern(1, 5000)),
+		file("small", pattern(2, 100)), file("small too", pattern(3, 100))) // behind their inodes
+	parts := false
+	for name, b := range images {
+		type start struct {
+			device    int
+			pos, size int64
+		}
+		seen := map[start]string{}
+		space, src := new(read.Space), open(t, b).Source()
+		for {
+			e, err := src.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, isContent := e.Content.(*read.Content)
+			if !isContent {
+				continue
+			}
+			stored, err := space.Stored(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := start{size: e.Size}
+			var ok bool
+			if at.device, at.pos, ok = c.Start(); !ok && stored > 0 || ok && stored == 0 && name == "holes" {
+				t.Errorf("%s: %s: start %v, %v, and takes %d bytes", name, e.Path, at, ok, stored)
+			}
+			if first, shared := seen[at]; shared && ok && stored > 0 {
+				t.Errorf("%s: %s begins where %s does", name, e.Path, first)
+			}
+			seen[at] = e.Path
+			parts = parts || at.device < 0
+		}
+	}
+	if !parts {
+		t.Error("no file is a part of another one")
+	}
+}

@@ -86,9 +86,21 @@ var incompatNames = []struct {
 	{IncompatEncrypt, "encrypt"}, {IncompatCasefold, "casefold"},
 }
 
+// roCompatNames are the same of the others that a kernel has to know.
+var roCompatNames = []struct {
+	flag RoCompatFlags
+	name string
+}{
+	{RoCompatSparseSuper, "sparse_super"}, {RoCompatLargeFile, "large_file"}, {roCompatBtreeDir, "btree_dir"}, {RoCompatHugeFile, "huge_file"},
+	{RoCompatGdtCsum, "uninit_bg"}, {RoCompatDirNlink, "dir_nlink"}, {RoCompatExtraISize, "extra_isize"}, {RoCompatQuota, "quota"},
+	{RoCompatBigalloc, "bigalloc"}, {RoCompatMetadataCsum, "metadata_csum"}, {roCompatReadonly, "read-only"}, {RoCompatProject, "project"},
+	{RoCompatSharedBlocks, "shared_blocks"}, {RoCompatVerity, "verity"}, {RoCompatOrphans, "orphan_present"},
+}
+
 // String lists the features, as mke2fs and dumpe2fs call them.
-func (f IncompatFlags) String() string {
-	var names []string
+func (f IncompatFlags) String() string { return strings.Join(f.names(), ", ") }
+
+func (f IncompatFlags) names() (names []string) {
 	for _, n := range incompatNames {
 		if f&n.flag != 0 {
 			names = append(names, n.name)
@@ -98,5 +110,18 @@ func (f IncompatFlags) String() string {
 	if f != 0 {
 		names = append(names, fmt.Sprintf("feature %#x", uint32(f)))
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+func (f RoCompatFlags) names() (names []string) {
+	for _, n := range roCompatNames {
+		if f&n.flag != 0 {
+			names = append(names, n.name)
+			f &^= n.flag
+		}
+	}
+	if f != 0 {
+		names = append(names, fmt.Sprintf("read-only feature %#x", uint32(f)))
+	}
+	return names
 }

@@ -25,11 +25,12 @@ type NoContentError struct {
 func (e *NoContentError) Error() string { return fmt.Sprintf("%s: %s", Path(e.Path), e.Why) }
 
 // Find returns the regular file at path. Like a process whose root directory is that of the
-// tree, it follows symbolic links, which never lead out of it. lookup returns the entry at a path without
-// following links, and an error that wraps fs.ErrNotExist if there is none. If there is no
-// such file, the error is a [*NotFoundError] or a [*NoContentError].
+// tree, it follows symbolic links, which never lead out of it. lookup returns the entry at a
+// path without following links, and an error that wraps fs.ErrNotExist if there is none; Find
+// calls it once for a path. If there is no such file, the error is a [*NotFoundError] or a
+// [*NoContentError].
 func Find(lookup func(path string) (*tree.Entry, error), path string) (*tree.Entry, error) {
-	w := walk{lookup: lookup, rest: []string{clean(path)}}
+	w := walk{lookup: lookup, seen: map[string]*tree.Entry{}, rest: []string{clean(path)}}
 	e, err := w.run()
 	if err == nil {
 		err = checkContent(e)
@@ -43,8 +44,9 @@ func Find(lookup func(path string) (*tree.Entry, error), path string) (*tree.Ent
 // walk follows a path.
 type walk struct {
 	lookup func(path string) (*tree.Entry, error)
-	names  []string // of the place that has been reached
-	rest   []string // still to be followed, the next part last
+	seen   map[string]*tree.Entry // what lookup has returned, which may have read large directories
+	names  []string               // of the place that has been reached
+	rest   []string               // still to be followed, the next part last
 	links  int
 	steps  int
 }
@@ -75,9 +77,15 @@ func (w *walk) run() (*tree.Entry, error) {
 // at returns the entry of the place that has been reached.
 func (w *walk) at() (*tree.Entry, error) {
 	place := w.place()
+	if e := w.seen[place]; e != nil {
+		return e, nil
+	}
 	e, err := w.lookup(place)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = &NotFoundError{place}
+	}
+	if err == nil {
+		w.seen[place] = e
 	}
 	return e, err
 }

@@ -106,6 +106,11 @@ func TestEscape(t *testing.T) {
 		"x (in a layer below) (1)": `x\040(in a layer below) (1)`,
 		"ends in a space ":         `ends in a space\040`,
 		" begins":                  " begins",
+		"a ->":                     `a\040->`,
+		"a link":                   `a\040link`,
+		"a or":                     `a\040or`,
+		"a -":                      "a -",
+		"a links":                  "a links",
 	} {
 		if have := escape(in); have != want {
 			t.Errorf("%q: %s, expected %s", in, have, want)
@@ -115,6 +120,19 @@ func TestEscape(t *testing.T) {
 	for _, e := range []*tree.Entry{file(hostile, 0), link("x", hostile), {Path: "x", Type: tree.File, Hardlink: hostile}} {
 		if have := lines(t, of(e), LineOptions{}); strings.Count(have, "\n") != 1 || strings.Contains(have, "\x1b") || !strings.Contains(have, `a\012b\033`) {
 			t.Errorf("%q", have)
+		}
+	}
+}
+
+// A name that ends as a suffix begins is not taken for another name with another suffix.
+func TestEscapeBeforeSuffix(t *testing.T) {
+	for _, same := range [][2]*tree.Entry{
+		{link("x ->", "t"), link("x", "-> t")},
+		{{Path: "x or", Type: tree.File, Lower: &tree.Lower{Targets: []string{"y"}}}, {Path: "x", Type: tree.File, Lower: &tree.Lower{Targets: []string{"y"}, Else: true}}},
+	} {
+		a, b := lines(t, of(same[0]), LineOptions{}), lines(t, of(same[1]), LineOptions{})
+		if a[strings.Index(a, "/"):] == b[strings.Index(b, "/"):] {
+			t.Errorf("%q and %q look the same: %s", same[0].Path, same[1].Path, a)
 		}
 	}
 }
@@ -286,5 +304,28 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find(func(string) (*tree.Entry, error) { return nil, fmt.Errorf("x: %w", fs.ErrNotExist) }, "a"); err == nil || strings.Contains(err.Error(), "x: ") {
 		t.Error(err)
+	}
+}
+
+// A lookup may read large directories: links that go to and fro cost no more than the way there.
+func TestFindLooksUpOnce(t *testing.T) {
+	tr := tree.New()
+	for _, e := range []*tree.Entry{dir("."), dir("d"), file("f", 1), link("l", strings.Repeat("d/../", 800)+"m"), link("m", strings.Repeat("d/./../d/../", 300)+"f")} {
+		if _, err := tr.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := map[string]int{}
+	e, err := Find(func(path string) (*tree.Entry, error) {
+		calls[path]++
+		return InTree(tr)(path)
+	}, "l")
+	if err != nil || e.Path != "f" {
+		t.Fatal(e, err)
+	}
+	for path, n := range calls {
+		if n != 1 {
+			t.Errorf("%s was looked up %d times", path, n)
+		}
 	}
 }

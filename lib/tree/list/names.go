@@ -63,13 +63,14 @@ func isPlain(s string) bool {
 	return true
 }
 
-// isMisleading reports whether the space at the beginning of s must be escaped.
+// isMisleading reports whether the space at the beginning of s must be escaped: a suffix is
+// there, or the beginning of one, which the suffix of the line could complete.
 func isMisleading(s string) bool {
 	if s == " " {
 		return true
 	}
 	for _, suffix := range []string{arrow, linkTo, orLinkTo, inLower, isWhiteout, isOpaque} {
-		if strings.HasPrefix(s, suffix) {
+		if strings.HasPrefix(s, suffix) || strings.HasPrefix(suffix, s+" ") {
 			return true
 		}
 	}

@@ -18,9 +18,12 @@ const share = 20
 // SizesLayer is a layer, or an image that is a whole tree.
 type SizesLayer struct {
 	Name   string // for people
-	Bytes  int64  // that it takes: the length of its image, or of the compressed archive
+	Bytes  int64  // that it takes: the length of its image, or of the compressed archive; Unknown
 	Stored Stored // what a content of it takes in Bytes; nil if that is not known
 }
+
+// Unknown is the length of a layer that comes through a pipe.
+const Unknown = -1
 
 // Sizes reports what takes the space in an image: by layer, and by directory and large file.
 // The caller counts all entries of all layers, then shows it the merged tree, and writes the
@@ -97,7 +100,8 @@ func (c *counted) WriteTo(io.Writer) (int64, error) { return 0, errCounted }
 
 func (c *counted) ReadAt([]byte, int64) (int, error) { return 0, errCounted }
 
-// Counting returns a source that counts the entries of src, a layer, as they are read. Their contents are those of Count.
+// Counting returns a source that counts the entries of src, a layer, as they are read. Their
+// contents are those of Count.
 func (s *Sizes) Counting(layer int, src tree.Source) tree.Source {
 	return &countedSource{src, s, layer}
 }
@@ -119,11 +123,13 @@ func (c *countedSource) Next() (*tree.Entry, error) {
 	return e, nil
 }
 
-// Show reads the tree that the layers make. What is not in it counts as hidden.
+// Show reads the tree that the layers make. What is not in it counts as hidden. A content of
+// Count may be that of several files.
 func (s *Sizes) Show(ctx context.Context, merged tree.Source) error {
 	return each(ctx, merged, "", func(e *tree.Entry) error {
 		if c, ok := e.Content.(*counted); ok {
 			c.at.own.shown = saturate(c.at.own.shown, c.weight)
+			c.weight = 0 // several files may have it
 		}
 		return nil
 	})
@@ -142,10 +148,8 @@ type row struct {
 // rounded.
 func (s *Sizes) Write(w io.Writer, bytes bool) error {
 	var total usage
-	var image int64
 	for _, l := range s.layers {
 		total.add(l.root.sum())
-		image = saturate(image, l.Bytes)
 	}
 	least := max(1, (s.weight(&total)+share-1)/share)
 	var rows []row
@@ -157,7 +161,7 @@ func (s *Sizes) Write(w io.Writer, bytes bool) error {
 		return cmp.Or(cmp.Compare(s.weight(&b.usage), s.weight(&a.usage)), cmp.Compare(a.layer, b.layer), cmp.Compare(a.path, b.path))
 	})
 	t := table{w: bufio.NewWriter(w), sizes: s, bytes: bytes}
-	t.layers(image, total)
+	t.layers(total)
 	t.places(append(rows, rest))
 	return t.w.Flush()
 }
@@ -184,6 +188,17 @@ func (s *Sizes) collect(p *place, least int64, found func(*place, usage)) usage 
 	return usage{}
 }
 
+// bytes is what all layers take.
+func (s *Sizes) bytes() (n int64) {
+	for _, l := range s.layers {
+		if l.Bytes < 0 {
+			return Unknown
+		}
+		n = saturate(n, l.Bytes)
+	}
+	return n
+}
+
 // table writes the lines of a report.
 type table struct {
 	w     *bufio.Writer
@@ -196,6 +211,15 @@ func (t *table) cell(s string) { t.line = appendRight(t.line, figureWidth(t.byte
 
 func (t *table) figure(n int64) { t.cell(figure(n, t.bytes)) }
 
+// takes writes what a layer takes, or all.
+func (t *table) takes(n int64) {
+	if n < 0 {
+		t.cell("-")
+		return
+	}
+	t.figure(n)
+}
+
 // end ends a line with text. The first column has no space before it.
 func (t *table) end(text string) {
 	t.w.Write(t.line[1:])
@@ -203,19 +227,19 @@ func (t *table) end(text string) {
 	t.line = t.line[:0]
 }
 
-func (t *table) layers(image int64, total usage) {
+func (t *table) layers(total usage) {
 	t.layer("layer")
 	t.cell("takes")
 	t.columns("name")
 	for i, l := range t.sizes.layers {
 		t.layer(strconv.Itoa(i))
-		t.figure(l.Bytes)
+		t.takes(l.Bytes)
 		t.usage(&l.root.total)
 		t.end(escape(l.Name))
 	}
 	if t.several() {
 		t.layer("all")
-		t.figure(image)
+		t.takes(t.sizes.bytes())
 		t.usage(&total)
 		t.end("all layers")
 	}

@@ -49,6 +49,7 @@ func TestSizesOfLayers(t *testing.T) {
 	}{
 		{[]SizesLayer{{Name: "base\n", Bytes: 7000}, {Name: "top", Bytes: 3000}},
 			"layer takes size hidden names name|0 7000 6600 5800 10 base\\012|1 3000 2000 0 4 top|all 10000 8600 5800 14 all layers||" + paths},
+		{[]SizesLayer{{Bytes: 5}, {Bytes: Unknown}}, "layer takes size hidden names name|0 5 6600 5800 10|1 - 2000 0 4|all - 8600 5800 14 all layers||" + paths},
 		{[]SizesLayer{{Stored: half}, {}}, "layer takes size hidden names name|0 0 6600 5800 10|1 0 2000 0 4|all 0 8600 5800 14 all layers||" + paths},
 		{[]SizesLayer{{Stored: half}, {Stored: half}}, "layer takes size stored hidden names name|0 0 6600 3300 2900 10|1 0 2000 1000 0 4|all 0 8600 4300 2900 14 all layers||" +
 			"layer size stored hidden names path, without what has a line of its own|0 4000 2000 2000 1 /b/replaced|1 2000 1000 0 1 /b/replaced|0 1000 500 500 1 /a/deleted|0 800 400 400 1 /b/hidden|0 600 300 0 1 /linked|all 200 100 0 9 all that is smaller"},

@@ -4,7 +4,8 @@
 #     erofs2tree --no-data --digest rootfs.erofs | awk -f listing.awk > listing
 #
 # Written from lib/tree/FORMAT.md alone. Nothing is written, and the exit code is 1, where the
-# stream is cut short: a listing is whole, or empty.
+# stream is cut short: a listing is whole, or empty. (awk does not tell whether the last line
+# ends in LF, and cannot compute the CRC.)
 
 NR == 1 {
 	if ($0 != "#mtree ocipipe-tree 1 data=none") fault("not a stream without data")
@@ -14,7 +15,9 @@ NR == 1 {
 ended { fault("data behind the end line") }
 
 /^#end / {
-	if ($2 != "records=" n + 0 || $3 != "bytes=0") fault("wrong end line")
+	end = "#end records=" n + 0 " bytes=0"
+	crc = substr($0, length(end) + 1)
+	if (index($0, end) != 1 || crc != "" && crc !~ /^ crc32=[0-9a-fA-F]+$/ || crc != "" && length(crc) != 15) fault("wrong end line")
 	ended = 1
 	next
 }

@@ -1,0 +1,155 @@
+# What "make dist" gives to users. make soak makes it for all platforms.
+
+load helpers
+setup() {
+	need dpkg-deb
+	common_setup
+	once dist first_dist || fail "$(<"$BATS_RUN_TMPDIR/said")"
+	dist=$BATS_RUN_TMPDIR/dist
+	arch=$("${GO:-go}" env GOARCH)
+	name=ocipipe-1.2.3-linux-$arch
+	deb=$dist/ocipipe_1.2.3_$arch.deb
+}
+
+given=(VERSION=1.2.3 SOURCE_DATE_EPOCH=1700000000 MAINTAINER='A Name <name@example.org>')
+
+[ "${SOAK:-}" = true ] || given+=("DIST_TARGETS=linux/$("${GO:-go}" env GOARCH)")
+
+first_dist() {
+	make -s -C "$REPO" dist "DIST=$BATS_RUN_TMPDIR/dist" "${given[@]}" >"$BATS_RUN_TMPDIR/said" 2>&1
+}
+
+tools() { basename -a "$BIN"/* | grep -vx ocipipe; }
+
+@test "binaries of one platform, with all that goes with them" {
+	need file
+	(cd "$dist" && sha256sum --quiet -c SHA256SUMS)
+	[ "$(cut -c 67- "$dist/SHA256SUMS")" = "$(ls -I SHA256SUMS "$dist")" ] || fail "not every file has a checksum"
+	tar -xf "$dist/$name.tar.gz"
+	[ "$(ls "$name/bin")" = "$(tools)" ] || fail "tools: $(ls "$name/bin")"
+	[ "$(ls "$name/share/man/man1")" = "$(tools | sed 's/$/.1/')" ] || fail "pages: $(ls "$name/share/man/man1")"
+	cmp "$REPO/README.md" "$name/README.md"
+	for tool in $(tools); do
+		file "$name/bin/$tool" | grep -q 'statically linked.* stripped' || fail "$tool: $(file "$name/bin/$tool")"
+		[ "$("$name/bin/$tool" --version)" = "$tool 1.2.3" ] || fail "$tool: $("$name/bin/$tool" --version)"
+		SOURCE_DATE_EPOCH=1700000000 "$tool" --man | cmp - "$name/share/man/man1/$tool.1"
+		"$tool" --completion=bash | cmp - "$name/share/bash-completion/completions/$tool"
+	done
+	[ "$("$dist/$name" --list)" = "$(tools)" ] || fail "all tools in one: $("$dist/$name" --list)"
+	run --separate-stderr bash -c "$dist/$name tar2tree </dev/null >&-"
+	assert_error tar2tree 1 'standard output: is closed or not open for writing'
+	! grep -qF "$REPO" "$dist/$name" "$name"/bin/* || fail "a binary has the path of its sources"
+}
+
+@test "the licences of what is linked go with the binaries" {
+	tar -xOf "$dist/$name.tar.gz" "$name/LICENSES" >licences
+	grep -q '^The Go runtime' licences
+	"${GO:-go}" version -m "$dist/$name" | sed -n 's/^\tdep\t\([^\t]*\)\t\([^\t]*\).*/\1 \2/p' >modules
+	(($(wc -l <modules) > 8)) || fail "modules: $(<modules)"
+	while read -r module; do
+		grep -qF "$module, " licences || fail "no licence of $module"
+	done <modules
+	dpkg-deb -x "$deb" root
+	zcat root/usr/share/doc/ocipipe/LICENSES.gz | cmp - licences
+}
+
+@test "owners and times in archives are fixed" {
+	tar -tvf "$dist/$name.tar.gz" --full-time --numeric-owner >list
+	(($(wc -l <list) > 60)) || fail "$(<list)"
+	! grep -v '^[-d]r[-w][-x]r-[-x]r-[-x] 0/0 .* 2023-11-14 22:13:20 ' list || fail "other owners, modes or times"
+	dpkg-deb -c "$deb" >list
+	! grep -v '^[-dl]rw[-x]r[-w][-x]r[-w][-x] root/root .* 2023-11-14 22:13 ' list || fail "other owners, modes or times"
+}
+
+@test "the Debian package installs, works, and is removed" {
+	need_root
+	mkdir -p root/var/lib/dpkg/{info,updates,triggers}
+	touch root/var/lib/dpkg/{status,available}
+	run --separate-stderr dpkg --root="$PWD/root" --force-depends --force-architecture --log=/dev/null -i "$deb"
+	assert_status 0
+	[ "$(dpkg-query --root="$PWD/root" -W -f '${Status} ${Version} ${Maintainer}' ocipipe)" = 'install ok installed 1.2.3 A Name <name@example.org>' ] || fail "not installed"
+	run --separate-stderr dpkg --root="$PWD/root" --verify ocipipe
+	assert_ok
+	assert_output ''
+	for tool in $(tools); do
+		[ "$(chroot root "/usr/bin/$tool" --version)" = "$tool 1.2.3" ] || fail "$tool: $(chroot root "/usr/bin/$tool" --version)"
+		zcat "root/usr/share/man/man1/$tool.1.gz" | cmp - <(SOURCE_DATE_EPOCH=1700000000 "$tool" --man)
+	done
+	for file in man/man1/ocipipe.1.gz bash-completion/completions/ocipipe zsh/vendor-completions/_ocipipe fish/vendor_completions.d/ocipipe.fish doc/ocipipe/copyright doc/ocipipe/changelog.gz; do
+		[ -f "root/usr/share/$file" ] || fail "no $file"
+	done
+	[ "$(dpkg-deb -f "$deb" Installed-Size)" -gt "$(($(stat -c %s root/usr/bin/ocipipe) / 1024))" ] || fail "its size is wrong"
+	run --separate-stderr dpkg --root="$PWD/root" --log=/dev/null --purge ocipipe
+	assert_status 0
+	[ ! -e root/usr ] || fail "left: $(find root/usr)"
+}
+
+@test "the same bytes from another directory and around it" {
+	mkdir -p elsewhere/tmp elsewhere/source
+	tar -C "$REPO" --exclude=./.git --exclude=./bin --exclude=./dist --exclude=./demo --exclude=./share -cf - . | tar -C elsewhere/source -xf - --no-same-permissions
+	chmod -R go= elsewhere/source
+	GOPATH=$("${GO:-go}" env GOPATH) GOMODCACHE=$("${GO:-go}" env GOMODCACHE) GOCACHE=$("${GO:-go}" env GOCACHE)
+	[ "${SOAK:-}" != true ] || GOCACHE=$PWD/elsewhere/cache # compiled anew
+	export GOPATH GOMODCACHE GOCACHE
+	(
+		umask 077
+		export TMPDIR=$PWD/elsewhere/tmp HOME=$PWD/elsewhere TZ=Asia/Kathmandu LC_ALL=C
+		make -s -C elsewhere/source dist "DIST=$PWD/elsewhere/again" "${given[@]}"
+	)
+	run diff -r "$dist" elsewhere/again
+	assert_status 0
+	[ -z "$(find elsewhere/tmp -mindepth 1)" ] || fail "left: $(find elsewhere/tmp)"
+}
+
+@test "lintian has nothing to say but that no copyright is stated" {
+	need lintian
+	run lintian --allow-root --fail-on error --suppress-tags copyright-without-copyright-notice "$dist"/*.deb
+	assert_status 0
+	assert_output ''
+}
+
+@test "every platform" {
+	[ "${SOAK:-}" = true ] || skip "only in make soak"
+	need file
+	platforms=(linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64)
+	kinds=('ELF 64-bit .*x86-64.*statically linked.* stripped' 'ELF 64-bit .*aarch64.*statically linked.* stripped'
+		'Mach-O 64-bit x86_64' 'Mach-O 64-bit arm64' 'PE32+ .* x86-64')
+	for i in "${!platforms[@]}"; do
+		name=ocipipe-1.2.3-${platforms[i]} suffix=
+		[[ $name != *windows* ]] || suffix=.exe
+		tar -xf "$dist/$name.tar.gz"
+		[ "$(ls "$name/bin")" = "$(tools | sed "s/\$/$suffix/")" ] || fail "$name: $(ls "$name/bin")"
+		for file in "$dist/$name$suffix" "$name"/bin/*; do
+			file "$file" | grep -q "${kinds[i]}" || fail "$(file "$file")"
+		done
+		rm -r "$name"
+	done
+	[ "$(find "$dist" -name 'ocipipe-*' | wc -l)" = $((2 * ${#platforms[@]})) ] || fail "other platforms: $(ls "$dist")"
+	[ "$(dpkg-deb -f "$dist/ocipipe_1.2.3_arm64.deb" Architecture)" = arm64 ] || fail "another architecture"
+}
+
+@test "what it cannot make is an error, and leaves what is there" {
+	mkdir mine
+	echo mine >mine/file
+	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" mine linux/amd64
+	assert_error dist 1 "$PWD/mine: exists, and was not made by this"
+	for wrong in VERSION=v1 VERSION=1-2 SOURCE_DATE_EPOCH=today; do
+		run --separate-stderr env "${given[@]}" "$wrong" "$REPO/tests/shell/dist.sh" out linux/amd64
+		assert_error dist 1 "${wrong%=*}: ${wrong#*=} is not"
+	done
+	# A failed build keeps the last one.
+	mkdir -p out
+	echo last >out/SHA256SUMS
+	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" out linux/none
+	[ "$status" != 0 ] || show "it has built for linux/none"
+	[[ $stderr == *linux/none* ]] || show "it does not say which"
+	[ "$(<out/SHA256SUMS)" = last ] || fail "the last one is gone"
+	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" out amd64
+	assert_error dist 1 'amd64 is not OS/ARCH'
+	assert_no_debris mine out
+	# Without git the version and the time have to be given.
+	mkdir -p alone/tests/shell
+	cp "$REPO/tests/shell/dist.sh" alone/tests/shell
+	GIT_CEILING_DIRECTORIES=$PWD run --separate-stderr alone/tests/shell/dist.sh out linux/amd64
+	assert_error dist 1 'no commit: set SOURCE_DATE_EPOCH'
+}
