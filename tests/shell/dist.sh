@@ -1,7 +1,7 @@
 #!/bin/bash
 # dist.sh DIR OS/ARCH...: makes the directory DIR with what users get, for each platform:
 #
-#     ocipipe-VERSION-OS-ARCH.tar.gz   the tools, each a static binary, with man pages,
+#     ocipipe-VERSION-OS-ARCH.tar.gz   the tools, each a binary, on Linux static, with man pages,
 #                                      completion for shells, and the licences of what they link
 #     ocipipe-VERSION-OS-ARCH          all tools in one binary
 #     ocipipe_VERSION_ARCH.deb         for Linux: that binary, links to it, man pages, ...
