@@ -16,7 +16,7 @@ import (
 	"ocipipe/lib/atomicfile"
 )
 
-// readReport reads the report in dir, and compares what it says of the output with the file out.
+// readReport reads the report in dir.
 func readReport(t *testing.T, dir string) map[string]any {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "report"))
@@ -275,5 +275,28 @@ func TestReportOverOutput(t *testing.T) {
 		if err := r.checkOverwrite(); (err != nil) != refused {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// TestReportVersion: the version is that of --version, which the linker may have been told.
+func TestReportVersion(t *testing.T) {
+	defer func(old string) { release = old }(release)
+	release = "1.2.3"
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	Run(Manual{Name: "names"}, new(namesTool), []string{"--version"}, Streams{Stdout: out})
+	printed, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := newEnv("names", Streams{})
+	if err := env.completeResult(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "names " + env.Result().ToolVersion + "\n"; string(printed) != want {
+		t.Errorf("--version prints %q, and the report has %q", printed, want)
 	}
 }
