@@ -296,7 +296,7 @@ same_disk() {
 	run --separate-stderr snapshot-pack create --upper nowhere --image "$image" -o out
 	assert_error snapshot-pack 1 'nowhere: open: no such file or directory'
 	run --separate-stderr snapshot-pack create --upper . --image "$image" -o out
-	assert_error snapshot-pack 1 '.: neither a regular file nor a block device'
+	assert_error snapshot-pack 1 '.: is a directory, not a file or a block device'
 	snapshot-pack create --upper zeros --fs-type none --image "$image" -o out
 	assert_no_debris upper.ext4 disk.qcow2 zeros short out
 }
