@@ -345,6 +345,11 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	is .hit true
 	run --separate-stderr oci-materialize --cache cache --upper 64M=r.json --report r.json oci:demo
 	assert_error oci-materialize 2 'r.json: is the report and the output at once'
+	run --separate-stderr oci-materialize --cache cache --upper 64M=u --depfile ./u --depfile-target t oci:demo
+	assert_error oci-materialize 2 'u: is the depfile and the output at once'
+	run --separate-stderr oci-materialize --cache cache --upper 64M=u -o "$PWD/u" oci:demo
+	assert_error oci-materialize 2 'u: is two outputs at once'
+	[ ! -e u ]
 }
 
 @test "no report of what failed, and no success without the report" {

@@ -26,7 +26,8 @@ var escape = strings.NewReplacer(" ", `\ `, "#", `\#`, "$", "$$", ":", `\:`, "*"
 
 // Rules are the rules that target depends on names, whose order means nothing, and that each
 // of names is a target without a recipe: if one does not exist any more, target is made
-// anew, and make does not stop. It does stop for a name that has = or %, or is like .PHONY: that has no such rule.
+// anew, and make does not stop. It does stop for a name that has = or %, or is like .PHONY,
+// which has no such rule.
 // Errors are [*NameError].
 func Rules(target string, names []string) ([]byte, error) {
 	if err := CheckTarget(target); err != nil {
