@@ -29,7 +29,7 @@ hostile() {
 	demo_image image
 	cp "$(command -v busybox)" init
 	echo vm1 >hostname
-	sed -n 's/^    //p' "$guide/README.md" >script
+	recipe "$guide/README.md" >script
 	[ "$(wc -l <script)" -ge 7 ] || fail "the guide has other commands"
 	run --separate-stderr bash -euo pipefail script
 	assert_ok

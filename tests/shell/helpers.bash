@@ -143,11 +143,12 @@ assert_empty() {
 	[[ -f $1 && ! -s $1 ]] || fail "$1 is not an empty file: $(ls -l "$1" 2>&1)"
 }
 
-# recipe FILE TEXT prints the indented block of FILE, a README.md, in which TEXT stands.
+# recipe FILE [TEXT] prints the indented block of FILE, a README.md, in which TEXT stands; without
+# TEXT all of its blocks, in their order.
 recipe() {
 	local block
-	block=$(awk -v RS= -v text="$2" '/^    / && index($0, text)' "$1" | sed 's/^    //')
-	[ -n "$block" ] || fail "$1 has no $2" || return
+	block=$(awk -v RS= -v text="${2-}" '/^    / && index($0, text)' "$1" | sed 's/^    //')
+	[ -n "$block" ] || fail "$1 has no recipe with: ${2-}" || return
 	printf '%s\n' "$block"
 }
 
@@ -155,7 +156,7 @@ recipe() {
 # recipe with a text in quotes, and that has none of the TEXTs.
 recipes_are_run() {
 	local block text texts
-	mapfile -t texts < <(sed -nE "s/.*\<recipe \"[^\"]*\" '([^']*)'.*/\1/p" "$BATS_TEST_FILENAME")
+	mapfile -t texts < <(sed -nE "s/.*\<recipe [^ ]+ '([^']*)'.*/\1/p" "$BATS_TEST_FILENAME")
 	texts+=("${@:2}")
 	while IFS= read -rd '' block; do
 		for text in "${texts[@]}"; do
