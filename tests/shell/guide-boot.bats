@@ -86,10 +86,12 @@ shell_image() {
 
 @test "an image FROM scratch, on a root that is read-only, and on a writable one" {
 	begin
-	recipe README.md '--base scratch' >>script
-	recipe README.md 'initramfs.sh kernel' >>script
-	recipe README.md '--copy-dir vm:/etc/oci --full' >>script
-	recipe README.md 'mkext4upper --size 1G -o' >>script
+	{
+		recipe README.md '--base scratch'
+		recipe README.md 'initramfs.sh kernel'
+		recipe README.md '--copy-dir vm:/etc/oci --full'
+		recipe README.md 'mkext4upper --size 1G -o'
+	} >>script
 	machine
 	assert_status 0
 	has 'argv ["/hello"]' 'env  ["HOME=/" "A=1" "TERM=linux" "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]' \
@@ -326,8 +328,6 @@ stub() {
 
 @test "the guide names the modules, files and variables that there are" {
 	local file name
-	need shellcheck
-	shellcheck init start initramfs.sh firecracker-api.sh
 	for file in init start initramfs.sh firecracker.json firecracker-api.sh cloud-hypervisor.json hello.go; do
 		grep -q "\`$file\`" README.md || fail "README.md does not name $file" || return
 	done

@@ -5,8 +5,6 @@ load registries
 setup() { common_setup; }
 teardown() { stop_registries; }
 
-tools() { basename -a "$BIN"/*; }
-
 # flags TOOL are its flags, one a line.
 flags() { "$1" --completion=fish | sed -n 's/.* -l \([a-z-]*\).*/--\1/p'; }
 

@@ -29,6 +29,10 @@ common_setup() {
 	watch_test "$([ "${SOAK:-}" = true ] && echo 4h || echo 10m)"
 }
 
+# tools prints the names of all programs, and single_tools those but ocipipe, which is all in one.
+tools() { basename -a "$BIN"/*; }
+single_tools() { tools | grep -vx ocipipe; }
+
 # watch_test TIME kills what the test has started, where it goes on for longer: no test
 # waits for ever. A test that does not end half a minute later waits for something
 # else, such as a pipe that nobody opens, and is killed itself.
