@@ -45,8 +45,7 @@ examples() {
 
 # The examples find these files here, and instead of alpine the small image.
 example_files() {
-	demo_image DIR
-	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	demo_image DIR TAG
 	oci-fetch -o image.tar oci:DIR:TAG
 	small_layer layer.tar
 	small_layer init.tar

@@ -170,10 +170,11 @@ recipes_are_run() {
 	done < <(awk -v RS= -v ORS='\0' '/^    /' "$1")
 }
 
-# demo_image DIR copies the layout of lib/reftest/demoimage there: image DIR:demo.
+# demo_image DIR [TAG] copies the layout of lib/reftest/demoimage there: image DIR:TAG, or DIR:demo.
 demo_image() {
 	once demo go_demo_image
 	cp -r "$BATS_RUN_TMPDIR/demo" "$1"
+	sed -i "s/\"demo\"/\"${2:-demo}\"/" "$1/index.json"
 }
 
 go_demo_image() {
