@@ -76,10 +76,10 @@ DIST ?= dist
 DIST_TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 dist:
-	tests/shell/dist.sh $(DIST) $(DIST_TARGETS)
+	tests/shell/dist.sh "$(DIST)" $(DIST_TARGETS)
 
 clean:
-	rm -rf bin demo dist share
+	rm -rf bin demo dist .dist.* share
 
 # MULTICALL=1 installs one binary, and links to it that have the names of the tools.
 install: build man

@@ -26,51 +26,53 @@ var allowed = map[string][]string{
 	"osfile":            {},
 	"blockio":           {"atomicfile", "osfile"}, // a spool is a file that never had a name
 	"posixacl":          {},
-	"tree":              {"blockio"},
+	"tree":              {"blockio", "magic"},
 	"tree/list":         {"tree"},
 	"platform":          {},
 	"layout":            {},
-	"cas":               {"atomicfile", "layout", "osfile", "platform"},
+	"cas":               {"atomicfile", "layout", "osfile", "platform", "jsonfault"},
 	"exclusive":         {"osfile"},
 	"gunzip":            {},
 	"unzstd":            {},
 	"lz4":               {},
 	"compression":       {},
+	"magic":             {"compression"},
+	"jsonfault":         {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
-	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable"}, // blockio: archives from a pipe are spooled
-	"oci/manifest":      {"platform", "oci/printable"},
+	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable", "magic"}, // blockio: archives from a pipe are spooled
+	"oci/manifest":      {"platform", "oci/printable", "jsonfault"},
 	"oci/printable":     {},
 	"oci/names":         {},
 	"oci/hosts":         {"oci/names"},
 	"oci/conn":          {"oci/hosts"},
-	"oci/login":         {"oci/hosts", "oci/printable"},
+	"oci/login":         {"oci/hosts", "oci/printable", "jsonfault"},
 	"oci/registry":      {"oci/hosts", "oci/conn", "oci/login", "oci/printable"},
 	"oci/pull":          {"layout", "osfile", "platform", "cas", "blockio", "oci", "oci/manifest", "oci/hosts", "oci/names", "oci/registry"},
 	"oci/push":          {"oci", "oci/manifest", "oci/names", "oci/registry", "platform"}, // platform: images in tests
 	"oci/ocitest":       {"layout", "platform", "oci/manifest"},
-	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio"},
+	"layer":             {"tree", "gunzip", "unzstd", "compression", "decompress", "blockio", "magic"},
 	"input":             {"oci", "layer", "tree", "unzstd", "compression"},
 	"erofs":             {"tree", "blockio", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z"},
 	"erofs/disk":        {"tree"},
-	"erofs/read":        {"tree", "blockio", "erofs/disk", "erofs/z"},
+	"erofs/read":        {"tree", "blockio", "erofs/disk", "erofs/z", "magic"},
 	"erofs/z":           {"lz4"},
 	"erofs/merge":       {"tree", "erofs/disk", "erofs/read"},
 	"ext4":              {"tree", "blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/read", "ext4/audit"},
 	"ext4/alloc":        {},
 	"ext4/disk":         {"tree", "posixacl"},
 	"ext4/journal":      {"ext4/disk"},
-	"ext4/volume":       {"tree", "blockio", "ext4/disk", "ext4/journal"},
+	"ext4/volume":       {"tree", "blockio", "ext4/disk", "ext4/journal", "magic"},
 	"ext4/read":         {"tree", "ext4/disk", "ext4/volume"},
 	"ext4/audit":        {"tree", "ext4/disk", "ext4/journal", "ext4/volume", "ext4/read"},
 	"ext4/grow":         {"blockio", "ext4/alloc", "ext4/disk", "ext4/journal", "ext4/volume"},
-	"vmdk":              {"blockio", "osfile", "erofs/disk"},
-	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume"},                                                                                                                      // erofs, ext4: images in tests
-	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                                        // all but tree and ext4/read: images in tests
-	"patch":             {"tree", "osfile", "posixacl", "erofs", "ext4"},                                                                                                                                                                                                            // erofs, ext4: images in tests
-	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                          // erofs/merge, erofs/z, tree: images in tests
-	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache"}, // erofs/z: names of algorithms in tests
-	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree"},
-	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "cli/makerule", "cli/report", "oci/printable"}, // printable: a report may quote names of images
+	"vmdk":              {"blockio", "osfile", "erofs/disk", "magic"},
+	"lower":             {"tree", "blockio", "exclusive", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "ext4", "ext4/disk", "ext4/read", "ext4/volume", "magic"},                                                                                                                          // erofs, ext4: images in tests
+	"overlay":           {"tree", "ext4/read", "erofs", "erofs/read", "ext4", "ext4/disk", "lower", "layer"},                                                                                                                                                                                     // all but tree and ext4/read: images in tests
+	"patch":             {"tree", "osfile", "posixacl", "erofs", "ext4", "magic", "jsonfault"},                                                                                                                                                                                                   // erofs, ext4: images in tests
+	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                                       // erofs/merge, erofs/z, tree: images in tests
+	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
+	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree", "jsonfault"},
+	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "cli/makerule", "cli/report", "oci/printable", "magic"}, // printable: a report may quote names of images
 	"cli/makerule":      {},
 	"cli/report":        {"tree", "oci/printable"},
 	"cli/imageflags":    {"atomicfile", "cli", "cli/report", "oci", "oci/manifest", "platform"},
@@ -83,12 +85,12 @@ var allowed = map[string][]string{
 	"cli/registryflags": {"cli", "oci", "oci/pull", "oci/hosts", "oci/registry"},
 	"reftest":           {},
 
-	"snapshot":            {"blockio", "osfile", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable"},
-	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson"},
+	"snapshot":            {"blockio", "osfile", "exclusive", "ext4/disk", "ext4/volume", "cas", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive", "snapshot/form", "snapshot/form06", "snapshot/form07", "snapshot/imagefiles", "layout", "oci/manifest", "oci/printable", "magic", "jsonfault"},
+	"snapshot/imagefiles": {"oci/manifest", "vmdk", "snapshot/fault", "snapshot/strictjson", "jsonfault"},
 	"snapshot/fault":      {},
 	"snapshot/strictjson": {"snapshot/fault"},
 	"snapshot/integrity":  {"blockio", "snapshot/fault"},
-	"snapshot/archive":    {"unzstd", "snapshot/fault"},
+	"snapshot/archive":    {"unzstd", "snapshot/fault", "magic"},
 	"snapshot/form":       {"snapshot/fault", "snapshot/integrity", "snapshot/strictjson", "snapshot/archive"},
 	"snapshot/form06":     {"snapshot/form", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"},
 	"snapshot/form07":     {"snapshot/form", "snapshot/form06", "snapshot/fault", "snapshot/strictjson", "snapshot/integrity", "snapshot/archive"}, // form06: conversion, and records that did not change

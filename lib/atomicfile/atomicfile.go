@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // ErrAborted is what Commit returns after Abort.
@@ -187,13 +188,18 @@ func (f *File) release(why error) {
 	f.dir.close()
 }
 
-// named returns err with path in front; of a *PathError only operation and cause stay.
+// named returns err with path in front; of a *PathError only operation and cause stay, and of
+// one that says what a file is, or is not, only the cause.
 func named(path string, err error) error {
 	if err == nil {
 		return nil
 	}
 	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	switch {
+	case !errors.As(err, &pe):
+	case pe.Op == "lstat" || errors.Is(pe.Err, syscall.EISDIR):
+		return fmt.Errorf("%s: %w", path, pe.Err)
+	default:
 		return fmt.Errorf("%s: %s: %w", path, pe.Op, pe.Err)
 	}
 	return fmt.Errorf("%s: %w", path, err)

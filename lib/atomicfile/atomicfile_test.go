@@ -306,6 +306,11 @@ func TestCreateErrors(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), c.path+": ") {
 				t.Errorf("%q does not name the path first", err)
 			}
+			if plain := c.path + ": " + c.want.Error(); c.want == unix.EISDIR || c.want == unix.ENOTDIR {
+				if err.Error() != plain {
+					t.Errorf("%q, want %q", err, plain)
+				}
+			}
 		})
 	}
 	wantNames(t, dir)

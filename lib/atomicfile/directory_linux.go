@@ -89,15 +89,7 @@ func createUnnamed(dir, path string) (*os.File, error) {
 	if err == nil {
 		return os.NewFile(uintptr(fd), path), nil
 	}
-	f, err := os.CreateTemp(dir, ".ocipipe-tmp-*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return createRemoved(dir, path)
 }
 
 // mayWrite returns an error if the caller may not write the file called path.

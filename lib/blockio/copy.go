@@ -59,22 +59,36 @@ func NextData(f *os.File, off, size int64) (from, end int64, err error) {
 	case from >= size:
 		return size, size, nil
 	}
-	switch end, err = osfile.SeekHole(f, from); {
+	end, err = dataEnd(f, from, size)
+	return from, end, err
+}
+
+// dataEnd returns where the data of f at from ends, at most size.
+func dataEnd(f *os.File, from, size int64) (int64, error) {
+	switch end, err := osfile.SeekHole(f, from); {
+	case err == io.EOF: // f has become shorter meanwhile
+		return 0, endsAt(f, from)
 	case errors.Is(err, errors.ErrUnsupported):
-		return from, size, nil
+		return size, nil
 	case err != nil:
-		return 0, 0, err
+		return 0, err
+	default:
+		return min(end, size), nil
 	}
-	return from, min(end, size), nil
 }
 
 // reaches returns an error if f ends before size.
 func reaches(f *os.File, size int64) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil && end < size {
-		err = &os.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("byte %d: %w", end, io.ErrUnexpectedEOF)}
+		err = endsAt(f, end)
 	}
 	return err
+}
+
+// endsAt is the error about f, which has no byte at off.
+func endsAt(f *os.File, off int64) error {
+	return &os.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("byte %d: %w", off, io.ErrUnexpectedEOF)}
 }
 
 // CopySparse copies the first n bytes of src to the offset to of dst, which must have no

@@ -57,6 +57,10 @@ func TestNextData(t *testing.T) {
 	if _, _, err := NextData(f, 1<<20+4096, 3<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("behind the end: %v", err)
 	}
+	// A file that became shorter while it was looked at does not end like one that is complete.
+	if _, err := dataEnd(f, 2<<20, 3<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("data behind the end: %v", err)
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

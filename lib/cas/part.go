@@ -180,7 +180,7 @@ func (p *Part) fit() error {
 		need += x.End - x.Off
 	}
 	if free, ok := osfile.FreeSpace(p.f); ok && need > free {
-		return storeError(fmt.Errorf("blob of %d bytes: %w", p.size, syscall.ENOSPC))
+		return storeError(fmt.Errorf("%s: blob of %d bytes: %w", p.f.Name(), p.size, syscall.ENOSPC))
 	}
 	return nil
 }

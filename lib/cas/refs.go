@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/platform"
 )
@@ -349,7 +350,7 @@ func (s *Store) readIndex(file string) (fields map[string]json.RawMessage, list 
 		err = errors.New("null")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errForm, err)
+		return nil, nil, fmt.Errorf("%s: %w: %w", s.path(file), errForm, jsonfault.Explain(err))
 	}
 	return fields, list, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/layout"
 	"ocipipe/lib/osfile"
 )
@@ -81,14 +82,41 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		err = s.create(ctx)
 	}
-	if err != nil && o.Existing && errors.Is(err, fs.ErrNotExist) {
-		err = fs.ErrNotExist // without the path, once more
-	}
 	if err != nil {
-		return nil, fmt.Errorf("cache %s: %w", dir, err)
+		return nil, s.openError(err)
 	}
 	return s, nil
 }
+
+// openError adds the directory to err, unless err has it already.
+func (s *Store) openError(err error) error {
+	var pe *fs.PathError
+	isFile := errors.As(err, &pe)
+	switch {
+	case s.opts.Existing && errors.Is(err, fs.ErrNotExist):
+		err = &absentError{}
+		if _, statErr := os.Stat(s.dir); statErr == nil {
+			err = &absentError{inDir: true}
+		}
+	case isFile && errors.Is(err, ErrStore):
+		return err
+	case isFile && pe.Path == s.dir:
+		err = pe.Err
+	}
+	return fmt.Errorf("cache %s: %w", s.dir, err)
+}
+
+// absentError says that there is no cache: no directory, or no cache in it.
+type absentError struct{ inDir bool }
+
+func (e *absentError) Error() string {
+	if e.inDir {
+		return "not a cache: it has no oci-layout"
+	}
+	return "no such directory"
+}
+
+func (e *absentError) Unwrap() error { return fs.ErrNotExist }
 
 // Dir returns the directory as it was given to Open.
 func (s *Store) Dir() string { return s.dir }
@@ -112,7 +140,7 @@ func (s *Store) checkLayout() error {
 		Version string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(data, &l); err != nil {
-		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, err)
+		return fmt.Errorf("%w: oci-layout: %v", ErrNotCache, jsonfault.Explain(err))
 	}
 	if l.Version != layout.Version {
 		return fmt.Errorf("%w: oci-layout: version %.20q, not %q", ErrNotCache, l.Version, layout.Version)

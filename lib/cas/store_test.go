@@ -135,7 +135,7 @@ func TestOpen(t *testing.T) {
 		{"something else", map[string]string{"photo.jpg": "x"}, `not a cache: it has no oci-layout, but "photo.jpg"`},
 		{"another version", map[string]string{"oci-layout": `{"imageLayoutVersion": "2.0.0"}`}, `not a cache: oci-layout: version "2.0.0", not "1.0.0"`},
 		{"no version", map[string]string{"oci-layout": `{}`}, `not a cache: oci-layout: version "", not "1.0.0"`},
-		{"no JSON", map[string]string{"oci-layout": `hello`}, `not a cache: oci-layout: invalid character`},
+		{"no JSON", map[string]string{"oci-layout": `hello`}, `not a cache: oci-layout: byte 0: not JSON: 'h'`},
 		{"endless", map[string]string{"oci-layout": strings.Repeat(" ", 5000)}, `oci-layout: longer than 4096 bytes`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -652,4 +652,31 @@ func TestBlobStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Close()
+}
+
+// TestOpenNames has the messages about a cache that is not there: each names the directory once.
+func TestOpenNames(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		dir      string
+		existing bool
+		want     string
+		is       error
+	}{
+		{filepath.Join(dir, "none"), true, "cache " + dir + "/none: no such directory", fs.ErrNotExist},
+		{dir, true, "cache " + dir + ": not a cache: it has no oci-layout", fs.ErrNotExist},
+		{dir, false, "cache " + dir + `: not a cache: it has no oci-layout, but "file"`, ErrNotCache},
+		{file, false, "cache " + file + ": not a cache: not a directory", ErrNotCache},
+		{filepath.Join(file, "x"), true, "cache " + file + "/x: not a directory", unix.ENOTDIR},
+		{"/proc/none", false, "cannot write to the cache: mkdir /proc/none: no such file or directory", ErrStore},
+	} {
+		_, err := Open(ctx, c.dir, Options{Existing: c.existing})
+		if err == nil || err.Error() != c.want || !errors.Is(err, c.is) {
+			t.Errorf("%s, existing %t: %v, want %s", c.dir, c.existing, err, c.want)
+		}
+	}
 }

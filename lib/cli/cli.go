@@ -51,11 +51,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"reflect"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -95,6 +96,7 @@ func Main(m Manual, tool Tool) {
 	if err := restoreClosed(); err != nil {
 		os.Exit(env.exitCode(err))
 	}
+	log.SetOutput(io.Discard) // net/http reports what servers do against the protocol
 	env.catchSignals()
 	os.Exit(env.run(&m, tool, os.Args[1:]))
 }
@@ -226,10 +228,13 @@ func (e *Env) parse(m *Manual, tool Tool, args []string) (done bool, err error) 
 	return false, e.startDepfile(parsed)
 }
 
-// checkEmpty returns an error if a flag was given the value "", as by a shell variable that
-// is not set: the tool would behave as if the flag were absent.
+// checkEmpty returns an error if a flag or an argument was given the value "", as by a shell
+// variable that is not set: the tool would behave as if it were absent.
 func checkEmpty(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
+		if p.Positional != nil && hasEmpty(p.Positional.Target) {
+			return fmt.Errorf("argument is empty: %s", p.Positional.Summary())
+		}
 		if p.Flag == nil || p.Resolved {
 			continue
 		}
@@ -243,6 +248,21 @@ func checkEmpty(parsed *kong.Context) error {
 	return nil
 }
 
+// hasEmpty reports whether v is "", or a list that holds "".
+func hasEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len() == 0
+	case reflect.Slice:
+		for i := range v.Len() {
+			if hasEmpty(v.Index(i)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // selected returns the command that was given, after a space, or "".
 func selected(parsed *kong.Context, err error) string {
 	if p := (*kong.ParseError)(nil); errors.As(err, &p) {
@@ -252,18 +272,4 @@ func selected(parsed *kong.Context, err error) string {
 		return ""
 	}
 	return " " + parsed.Selected().Name
-}
-
-// usageText returns the message of kong, with plainer words for a missing value and for an
-// unknown command.
-func usageText(model *kong.Application, err error) string {
-	if word, ok := strings.CutPrefix(err.Error(), "unexpected argument "); ok && len(model.Children) > 0 && selected(nil, err) == "" {
-		word, _, _ = strings.Cut(word, ", did you mean ")
-		return fmt.Sprintf("%q is not a command: want %s", word, listCommands(model))
-	}
-	if flag, ok := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); ok {
-		flag, _, _ = strings.Cut(flag, ": expected ")
-		return flag + ": value is missing"
-	}
-	return err.Error()
 }

@@ -72,8 +72,8 @@ func TestCommands(t *testing.T) {
 		{"lx", "2", "", "several: \"lx\" is not a command: want ls, rm, pack\nseveral: hint: see several --help\n"},
 		{"a\x1b[31m", "2", "", "several: \"a\\x1b[31m\" is not a command: want ls, rm, pack\nseveral: hint: see several --help\n"},
 		{"ls more", "2", "", "several: unexpected argument more\nseveral: hint: see several ls --help\n"},
-		{"rm", "2", "", "several: expected \"<names> ...\"\nseveral: hint: see several rm --help\n"},
-		{"rm --form=long x", "2", "", "several: --form must be one of \"fast\",\"slow\" but got \"long\"\nseveral: hint: see several rm --help\n"},
+		{"rm", "2", "", "several: argument is missing: <names> ...\nseveral: hint: see several rm --help\n"},
+		{"rm --form=long x", "2", "", "several: --form: \"long\" is none of fast, slow\nseveral: hint: see several rm --help\n"},
 		{"pack --output=", "2", "", "several: --output: value is empty\nseveral: hint: see several pack --help\n"},
 	} {
 		cmd := commandOfSeveral(t, strings.Fields(c.args)...)

@@ -31,7 +31,7 @@ var sharedTexts = map[string]string{
 	"progress":       "It is shown on standard error. tty draws bars, plain writes lines for a log, json writes objects for programs, and none shows nothing. auto is tty on a terminal, or plain if that is not the controlling one, as in the logs of some build systems, unless the input is a pipe to which another tool still writes, and otherwise none. A line of JSON is an object with tool, event (queued, start, progress, retry, done, skipped, failed), id and name of the piece of work, done and total in bytes, rate in bytes a second, left and elapsed in seconds; where it applies attempt, wait, error and reason, and for layers layer and digest. Unknown values are left out. Lines that are not read in time are dropped.",
 	"progress-fd":    "It is written as JSON unless the descriptor is a terminal or --progress says otherwise.",
 	"output":         "FILE is written completely or not at all: after a failure it is as it was before. A pipe or a device is written as it is. Without this flag, and for -, standard output is written.",
-	"no-sync":        "FILE is written completely or not at all all the same, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
+	"no-sync":        "Even so FILE is written completely or not at all, whatever ends the tool; but after a crash of the machine or a loss of power it may be damaged.",
 	"depfile":        "The files are those that were read by a name, also those that lie in the directory of an image, or that a list of patches names; not standard input, nor what came from a registry or a cache. The rules are for an include line of make, or depfile of ninja. Each file is a target without a recipe too, so that make does not stop where one was removed. FILE is written when the output is complete.",
 	"depfile-target": "With it, the output may be standard output: what another program makes of it is NAME.",
 	"report": "It is an object: version of the form (1), tool, tool_version, warnings, duration_seconds and, where it applies, format, media_type, output (path; absent for standard output), digest, diff_id, size and allocated in bytes, uuid, block_size, disk_size, counts of the entries by type, kernel (the oldest Linux that mounts it), kernel_config and features; of images of containers reference, tags, manifest, config, platform, layers and blobs; snapshot. What is unknown is left out. " +
@@ -82,7 +82,7 @@ func (n noSync) AfterApply(env *Env) error {
 
 // Temp is the flag --tmpdir, to be embedded by tools that spool.
 type Temp struct {
-	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for spool files."`
+	Dir string `name:"tmpdir" placeholder:"DIR" group:"Output" help:"Directory for temporary files."`
 }
 
 // Time is a flag that holds a moment: seconds since 1970, which may be negative and have up

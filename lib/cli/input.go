@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // Open opens an input; "-" and "" are standard input. It refuses a terminal and a file that
@@ -28,9 +29,13 @@ func (e *Env) Open(path string) (io.ReadCloser, error) {
 	return w, nil
 }
 
-// OpenFile is Open for an input that is read at random.
+// OpenFile is Open for an input that is read at random. It refuses a directory.
 func (e *Env) OpenFile(path string) (*os.File, error) {
-	f, _, err := e.open(path)
+	f, info, err := e.open(path)
+	if err == nil && info.IsDir() {
+		f.Close()
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EISDIR}
+	}
 	return f, err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/atomicfile"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -102,15 +103,20 @@ var limitFlags = map[tree.LimitKind]string{
 func sharedAdvice(err error) string {
 	var over *tree.LimitError
 	var unread *compression.Error
+	var foreign *magic.Error
 	switch {
 	case errors.As(err, &over) && limitFlags[over.Which] != "":
 		return limitFlags[over.Which] + " raises the limit"
 	case errors.As(err, &unread):
 		return unread.Unpacker + " FILE unpacks it"
+	case errors.As(err, &foreign):
+		return adviseForeign(foreign)
 	case atomicfile.IsUnnamed(err):
 		return "--tmpdir DIR, or TMPDIR=DIR, names another directory for spool files"
 	case errors.Is(err, tree.ErrForeign):
 		return "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"
+	case errors.Is(err, tree.ErrNoContents):
+		return "make the stream without --no-data"
 	}
-	return ""
+	return adviseDirectory(err)
 }

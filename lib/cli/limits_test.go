@@ -2,12 +2,15 @@ package cli
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ocipipe/lib/compression"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -78,6 +81,15 @@ func TestSharedAdvice(t *testing.T) {
 		{&compression.Error{Name: "xz", Unpacker: "xz -dc"}, "xz -dc FILE unpacks it"},
 		{fmt.Errorf("a: %w", tree.ErrForeign), "tar2tree makes a tree stream of layers and images, erofs2tree of EROFS images"},
 		{tree.ErrCorrupt, ""},
+		{tree.ErrNoContents, "make the stream without --no-data"},
+		{foreign(magic.Tree, magic.Tar), "tar2tree FILE makes a tree stream of it"},
+		{foreign(magic.Tree, magic.Compressed("gzip")), "tar2tree makes a tree stream of layers and images, compressed or not; gzip -dc FILE unpacks it"},
+		{foreign(magic.EROFS, magic.Compressed("xz")), "xz -dc FILE unpacks it"},
+		{foreign(magic.EROFS, magic.Tree), "tree2erofs makes an EROFS image of it"},
+		{foreign(magic.Tar, magic.QCOW2), "qemu-img convert -O raw FILE NEW makes a raw disk of it"},
+		{foreign(magic.Tar, magic.Text), ""},
+		{&fs.PathError{Op: "read", Path: "d", Err: syscall.EISDIR}, "tar -C DIR -c . | tar2tree makes a tree stream of a directory, tar2tree DIR of an OCI layout"},
+		{&fs.PathError{Op: "open", Path: "out", Err: syscall.EISDIR}, ""},
 		{Hint(tree.ErrForeign, "better"), "better"},
 	} {
 		said := runLimited(t, func(*limited) error { return c.err })
@@ -86,6 +98,10 @@ func TestSharedAdvice(t *testing.T) {
 			t.Errorf("%v: hint %q, want %q", c.err, hint, c.want)
 		}
 	}
+}
+
+func foreign(want, is magic.Kind) error {
+	return fmt.Errorf("a: %w", &magic.Error{Want: want, Is: is, Err: tree.ErrForeign})
 }
 
 // TestTreeForm has the forms of a stream by their flags.

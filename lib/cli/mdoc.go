@@ -170,7 +170,7 @@ func (p *mdoc) environment(m *Manual, model *kong.Application) {
 		for _, f := range node.Flags {
 			switch f.Name {
 			case "tmpdir":
-				add(Term{"TMPDIR", "Directory for spool files where neither --tmpdir nor --output says so. The default is /tmp."})
+				add(Term{"TMPDIR", "Directory for temporary files where neither --tmpdir nor --output says so. The default is /tmp."})
 			case "mtime":
 				add(Term{"SOURCE_DATE_EPOCH", "Seconds since 1970, for times that the input does not have."})
 			}

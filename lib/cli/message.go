@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func (e *Env) Copy(path string, dst tree.Sink, src tree.Source) error {
 	if e.Reports() && e.report.result.Counts == nil {
 		dst = counting{dst, e.Counts()}
 	}
-	return About(path, tree.Copy(e.Context, &aboutInput{dst, path}, src))
+	return About(path, tree.Copy(e.Context, &aboutInput{dst, e, path}, src))
 }
 
 // counting is a sink that counts the entries that it gets.
@@ -78,13 +79,27 @@ func (s counting) Add(entry *tree.Entry) error {
 	return s.Sink.Add(entry)
 }
 
-// aboutInput is a sink that adds the name of the input to the cause of an Abort.
+// aboutInput is a sink that passes on the cause of an Abort as it is printed, with the name of
+// the input.
 type aboutInput struct {
 	tree.Sink
+	env  *Env
 	path string
 }
 
-func (s *aboutInput) Abort(cause error) { s.Sink.Abort(About(s.path, cause)) }
+func (s *aboutInput) Abort(cause error) {
+	cause = About(s.path, cause)
+	s.Sink.Abort(&printedError{s.env.message(cause), cause})
+}
+
+// printedError is an error with the text that is printed.
+type printedError struct {
+	text string
+	err  error
+}
+
+func (p *printedError) Error() string { return p.text }
+func (p *printedError) Unwrap() error { return p.err }
 
 // Warn prints "tool: warning: msg" unless --quiet was given. It may be called
 // from any goroutine, and passed to libraries as their callback.
@@ -143,35 +158,82 @@ func temporary(err error) bool {
 	return !errno && t.Temporary()
 }
 
+// Text returns the text of err as it would be printed, for a warning.
+func (e *Env) Text(err error) string { return e.message(err) }
+
 // message returns the text of err. It puts what package os says of a file into the order of
 // all messages: where, what, cause.
 func (e *Env) message(err error) string {
 	text := err.Error()
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		text = strings.ReplaceAll(text, io.ErrUnexpectedEOF.Error(), "end of the data reached")
+	}
 	var pe *fs.PathError
 	if !errors.As(err, &pe) {
 		return text
 	}
-	path, op := pe.Path, pe.Op
+	path := pe.Path
+	what := causeOf(pe)
 	switch path {
 	case e.Stdin.Name():
 		path = stdinName
 	case e.Stdout.Name():
 		path = stdoutName
-	default:
-		if dir := filepath.Dir(path); errors.Is(pe.Err, fs.ErrNotExist) && missing(dir) {
-			op = "directory " + dir
-		}
 	}
-	what := op + ": " + pe.Err.Error()
 	if !strings.HasPrefix(text, path+": ") { // text does not begin with the path
 		what = path + ": " + what
 	}
 	return strings.Replace(text, pe.Error(), what, 1)
 }
 
+// causeOf returns what failed and why. What fails for what the file is needs no name of the
+// system call.
+func causeOf(pe *fs.PathError) string {
+	cause := pe.Err.Error()
+	switch {
+	case errors.Is(pe.Err, fs.ErrNotExist) && missing(filepath.Dir(pe.Path)):
+		return "directory " + filepath.Dir(pe.Path) + ": " + cause
+	case errors.Is(pe.Err, syscall.EISDIR):
+		return cause
+	case errors.Is(pe.Err, syscall.ENOTDIR):
+		if dir := firstFile(filepath.Dir(pe.Path)); dir != "" {
+			return dir + " is not a directory"
+		}
+		return cause
+	}
+	op, known := systemCalls[pe.Op]
+	if !known {
+		op = pe.Op + ": "
+	}
+	return op + cause
+}
+
+// systemCalls are operations of package os, and what they are called in messages. One that only
+// asks whether a file is there is left out.
+var systemCalls = map[string]string{
+	"stat": "", "lstat": "", "fstat": "", "fstatat": "",
+	"openat": "open: ", "mkdirat": "mkdir: ", "unlinkat": "remove: ", "renameat": "rename: ",
+	"readdirent": "list: ", "fdopendir": "list: ", "getdents": "list: ",
+}
+
 func missing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
+}
+
+// firstFile returns path, or the directory above it, that exists and is no directory, or "".
+func firstFile(path string) string {
+	for {
+		info, err := os.Stat(path)
+		switch dir := filepath.Dir(path); {
+		case err == nil && !info.IsDir():
+			return path
+		case err == nil, dir == path:
+			return ""
+		default:
+			path = dir
+		}
+	}
 }
 
 func (e *Env) say(kind, msg string) {

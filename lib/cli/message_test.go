@@ -3,8 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ocipipe/lib/tree"
@@ -25,6 +29,36 @@ func TestLongPath(t *testing.T) {
 		t.Errorf("a word that fits is shortened")
 	}
 	for range oneLine(strings.Repeat("\x80", 10000)) { // no text, and no end of it
+	}
+}
+
+// TestFileErrors has what package os says of files, in the words of the messages.
+func TestFileErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	errOf := func(_ any, err error) error { return err }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errOf(os.Open(dir + "/none")), dir + "/none: open: no such file or directory"},
+		{errOf(os.Open(dir + "/no/ne")), dir + "/no/ne: directory " + dir + "/no: no such file or directory"},
+		{errOf(os.Stat(dir + "/none")), dir + "/none: no such file or directory"},
+		{errOf(os.Lstat(file + "/a/b")), file + "/a/b: " + file + " is not a directory"},
+		{errOf(os.ReadDir(file)), file + ": not a directory"},
+		{errOf(os.ReadFile(dir)), dir + ": is a directory"},
+		{fmt.Errorf("a: byte 5: %w", io.ErrUnexpectedEOF), "a: byte 5: end of the data reached"},
+		{errors.New("unexpected EOF: open: it is a name"), "unexpected EOF: open: it is a name"},
+		{&fs.PathError{Op: "mkdirat", Path: "x", Err: syscall.EROFS}, "x: mkdir: read-only file system"},
+		{fmt.Errorf("make spool file: %w", errOf(os.Open(dir+"/none"))), "make spool file: " + dir + "/none: open: no such file or directory"},
+	} {
+		e := newEnv("probe", Streams{os.Stdin, os.Stdout, os.Stderr})
+		if got := e.message(c.err); got != c.want {
+			t.Errorf("%v: %s, want %s", c.err, got, c.want)
+		}
 	}
 }
 
@@ -54,15 +88,15 @@ func TestAbout(t *testing.T) {
 // TestCopyNamesInput checks that the reader downstream gets the name of the input too.
 func TestCopyNamesInput(t *testing.T) {
 	var out strings.Builder
-	err := newEnv("probe", Streams{}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
-	if err == nil || err.Error() != "a.tar: gone" {
+	err := newEnv("probe", Streams{os.Stdin, os.Stdout, os.Stderr}).Copy("a.tar", tree.NewWriter(&out, tree.WriterOptions{Data: tree.Inline, Stage: "probe"}), broken{})
+	if err == nil || err.Error() != "read a.tar: input/output error" {
 		t.Errorf("error %v", err)
 	}
 	r, err := tree.NewReader(strings.NewReader(out.String()), tree.ReaderOptions{})
 	if err == nil {
 		_, err = r.Next()
 	}
-	if err == nil || err.Error() != "earlier stage failed: probe: a.tar: gone" {
+	if err == nil || err.Error() != "earlier stage failed: probe: a.tar: read: input/output error" {
 		t.Errorf("downstream: %v", err)
 	}
 }
@@ -70,5 +104,7 @@ func TestCopyNamesInput(t *testing.T) {
 // broken is a source that fails.
 type broken struct{}
 
-func (broken) Next() (*tree.Entry, error) { return nil, errors.New("gone") }
-func (broken) Close() error               { return nil }
+func (broken) Next() (*tree.Entry, error) {
+	return nil, &fs.PathError{Op: "read", Path: "a.tar", Err: syscall.EIO}
+}
+func (broken) Close() error { return nil }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"ocipipe/lib/compression"
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/oci/manifest"
 )
@@ -42,7 +43,7 @@ func (s *source) form(base *oci.Image) (form, map[string]string, error) {
 	}
 	if base.Manifest != nil {
 		if err := json.Unmarshal(base.Manifest, &doc); err != nil {
-			return form{}, nil, fmt.Errorf("%w: manifest: %v", manifest.ErrCorrupt, err)
+			return form{}, nil, fmt.Errorf("%w: manifest: %v", manifest.ErrCorrupt, jsonfault.Explain(err))
 		}
 	}
 	if types.MediaType(base.MediaType) != types.DockerManifestSchema2 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/oci/manifest"
 )
 
@@ -20,6 +21,9 @@ type object struct {
 // parseObject parses an object, or null, which is empty. what is its name in errors.
 func parseObject(what string, data []byte) (*object, error) {
 	fail := func(err any) (*object, error) {
+		if e, ok := err.(error); ok {
+			err = jsonfault.Explain(e)
+		}
 		return nil, fmt.Errorf("%w: configuration: %s: %v", manifest.ErrCorrupt, what, err)
 	}
 	o := &object{}
@@ -83,7 +87,7 @@ func (o *object) get(name string, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("%w: configuration: %s: %v", manifest.ErrCorrupt, name, err)
+		return fmt.Errorf("%w: configuration: %s: %v", manifest.ErrCorrupt, name, jsonfault.Explain(err))
 	}
 	return nil
 }

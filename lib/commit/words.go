@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ocipipe/lib/jsonfault"
 )
 
 // Words parses a list of words: a JSON array of strings if s begins with [, and otherwise
@@ -17,7 +19,7 @@ func Words(s string) ([]string, error) {
 	}
 	var list []*string
 	if err := json.Unmarshal([]byte(s), &list); err != nil {
-		return nil, fmt.Errorf("not a JSON array of strings: %w", err)
+		return nil, fmt.Errorf("not a JSON array of strings: %w", jsonfault.Explain(err))
 	}
 	words := []string{}
 	for _, w := range list {

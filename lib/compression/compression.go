@@ -40,6 +40,25 @@ var unsupported = []struct {
 	{"\x1f\x9d", Error{"compress (.Z)", "gzip -dc"}},
 }
 
+// Unpacker returns the command that unpacks to standard output the file that is appended to
+// it, for a Kind or the Name of an Error. For any other name it returns "".
+func Unpacker(name string) string {
+	switch Kind(name) {
+	case Gzip:
+		return "gzip -dc"
+	case Zstd:
+		return "zstd -dc"
+	case "bzip2":
+		return "bzip2 -dc"
+	}
+	for _, u := range unsupported {
+		if u.Name == name {
+			return u.Unpacker
+		}
+	}
+	return ""
+}
+
 // Detect returns the kind of a stream that begins with head: its first HeadSize bytes,
 // or all of a shorter stream. A stream that is not recognised is plain. A compression
 // that is not supported is an [*Error].
@@ -50,7 +69,7 @@ func Detect(head []byte) (Kind, error) {
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")), isSkippable(head):
 		return Zstd, nil
 	case isBzip2(head):
-		return "", &Error{"bzip2", "bzip2 -dc"}
+		return "", &Error{"bzip2", Unpacker("bzip2")}
 	}
 	for _, u := range unsupported {
 		if bytes.HasPrefix(head, []byte(u.magic)) {

@@ -46,7 +46,7 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 		}
 		flags |= os.O_EXCL // the kernel refuses what is mounted
 	case !fi.Mode().IsRegular():
-		return nil, false, fmt.Errorf("%s: neither a regular file nor a block device", name)
+		return nil, false, fmt.Errorf("%s: %w", name, notDisk(fi))
 	}
 	if f, err = os.OpenFile(name, flags, 0); errors.Is(err, syscall.EBUSY) {
 		err = fmt.Errorf("%s: %w", name, errMounted)
@@ -64,6 +64,14 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 	return f, device, nil
 }
 
+// notDisk returns the error for what cannot hold a disk.
+func notDisk(fi fs.FileInfo) error {
+	if fi.IsDir() {
+		return errors.New("is a directory, not a file or a block device")
+	}
+	return errors.New("neither a regular file nor a block device")
+}
+
 var errMounted = fmt.Errorf("%w: mounted, or part of another device", ErrInUse)
 
 // Lock is Open with Read for a file that is open already. The lock ends when f is closed. It
@@ -78,7 +86,7 @@ func Lock(f *os.File) error {
 			err = checkMounted(f)
 		}
 	case !fi.Mode().IsRegular():
-		return errors.New("neither a regular file nor a block device")
+		return notDisk(fi)
 	}
 	if err == nil {
 		err = lock(f, Read)

@@ -92,9 +92,9 @@ func TestLockRefusesBytes(t *testing.T) {
 
 // What is no disk has an error that does not say that it is in use.
 func TestLockRefusesOthers(t *testing.T) {
-	for _, f := range []*os.File{opened(t, t.TempDir(), os.O_RDONLY), opened(t, "/dev/null", os.O_RDONLY)} {
-		if err := Lock(f); err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "neither a regular file") {
-			t.Errorf("%s: %v", f.Name(), err)
+	for path, want := range map[string]string{t.TempDir(): "is a directory, not a file or a block device", "/dev/null": "neither a regular file"} {
+		if err := Lock(opened(t, path, os.O_RDONLY)); err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 	closed := opened(t, image(t), os.O_RDONLY)

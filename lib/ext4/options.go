@@ -83,10 +83,10 @@ func (o *Options) Validate() error {
 		return err
 	}
 	if j := o.Journal; j != nil && *j != 0 && (*j < journalMin*disk.BlockSize || *j > maxJournal*disk.BlockSize) {
-		return fmt.Errorf("journal of %d bytes: none, or from %d to %d", *j, journalMin*disk.BlockSize, int64(maxJournal*disk.BlockSize))
+		return fmt.Errorf("a journal of %d bytes is not possible: want %d to %d, or none", *j, journalMin*disk.BlockSize, int64(maxJournal*disk.BlockSize))
 	}
 	if n := o.BytesPerInode; n != 0 && (n < minBytesPerInode || n > 1<<40) {
-		return fmt.Errorf("%d bytes for an inode: from %d to %d", n, minBytesPerInode, int64(1)<<40)
+		return fmt.Errorf("%d bytes for an inode: want %d to %d", n, minBytesPerInode, int64(1)<<40)
 	}
 	if len(o.Label) > disk.LabelSize || strings.IndexByte(o.Label, 0) >= 0 {
 		return fmt.Errorf("label %q does not fit: at most %d bytes, none of them 0", o.Label, disk.LabelSize)
@@ -119,21 +119,23 @@ func (o *Options) validateSize() error {
 	case o.Upper && (o.Shrink || o.FreeSpace != nil || o.FreeInodes != nil):
 		return errors.New("an upper disk has a size")
 	case o.Size != 0 && (o.Shrink || o.FreeSpace != nil):
-		return errors.New("there is a size: the free space follows from it")
+		return errors.New("the size is given, and the free space follows from it: one of them can be given")
 	case o.Shrink && o.FreeSpace != nil:
 		return errors.New("the smallest size has no free space")
-	case o.FreeSpace != nil && (*o.FreeSpace < 0 || *o.FreeSpace > limit), o.FreeInodes != nil && (*o.FreeInodes < 0 || *o.FreeInodes>>32 != 0):
-		return errors.New("free space or inodes out of range")
+	case o.FreeSpace != nil && (*o.FreeSpace < 0 || *o.FreeSpace > limit):
+		return fmt.Errorf("free space of %d bytes is out of range: want 0 to %d", *o.FreeSpace, limit)
+	case o.FreeInodes != nil && (*o.FreeInodes < 0 || *o.FreeInodes>>32 != 0):
+		return fmt.Errorf("%d free inodes are out of range: want 0 to %d", *o.FreeInodes, uint32(math.MaxUint32))
 	case o.MaxSize != 0 && !o.Features.has(resizeInode):
 		return errors.New("without resize_inode there is no room to reserve")
 	case o.MaxSize != 0 && o.MaxSize < o.Size:
-		return fmt.Errorf("it cannot grow to %d bytes: it has %d", o.MaxSize, o.Size)
+		return fmt.Errorf("it cannot grow to %d bytes, which are fewer than the %d of its size", o.MaxSize, o.Size)
 	}
 	if o.MaxSize > maxResizeBlock*disk.BlockSize || o.Size > maxResizeBlock*disk.BlockSize && o.MaxSize != 0 {
 		return fmt.Errorf("resize_inode ends below %d bytes; beyond that only a kernel can grow it", int64(maxResizeBlock+1)*disk.BlockSize)
 	}
 	if limit := o.reservable(); o.MaxSize > limit {
-		return fmt.Errorf("there is no room to reserve for %d bytes: from %d it can grow to %d", o.MaxSize, o.Size, limit)
+		return fmt.Errorf("it cannot grow to %d bytes: from a size of %d bytes it can grow to %d", o.MaxSize, o.Size, limit)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (e *RoomError) Error() string {
 	case LackInodes:
 		return fmt.Sprintf("%d inodes are needed, there would be %d", e.Need, e.Have)
 	case LackSpace:
-		s := fmt.Sprintf("what was added does not fit into %d bytes", e.Have)
+		s := fmt.Sprintf("the tree does not fit into %d bytes", e.Have)
 		switch {
 		case e.Size == 0:
 			s += ", nor into any size"
@@ -45,7 +45,7 @@ func (e *RoomError) Error() string {
 		}
 		return s
 	case LackGrowth:
-		return fmt.Sprintf("what was added, and what is to be free, do not fit into the %d bytes to which it can grow", e.Have)
+		return fmt.Sprintf("the tree, and what is to be free, do not fit into the %d bytes to which it can grow", e.Have)
 	}
 	return "there is no room for the metadata and the journal"
 }

@@ -78,7 +78,7 @@ func TestLayersOnImage(t *testing.T) {
 		{"layout: an image, which only the first", Auto, []string{"oci", "one", "layout"}},
 		{"oci.gz: an image, which only the first", Auto, []string{"one", "oci.gz"}},
 		{"layout: an image, which only the first", "", []string{"one", "layout"}},
-		{"one: unsupported image", Image, []string{"one", "two"}},
+		{"one: not an image archive", Image, []string{"one", "two"}},
 		{"layout: read: is a directory", Layer, []string{"layout", "two"}},
 		{"no such file", Auto, []string{"oci", "none"}},
 	} {

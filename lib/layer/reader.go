@@ -17,6 +17,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/compression"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 	"ocipipe/lib/unzstd"
 )
@@ -182,8 +183,14 @@ func (l *Reader) Next() (*tree.Entry, error) {
 	return l.queue[l.next-1], nil
 }
 
-// located adds to an early end of the layer where it is, and where to read the reason.
+// located adds to an early end of the layer where it is, and where to read the reason. What
+// was no tar from its beginning is named.
 func (l *Reader) located(err error) error {
+	if bad := errors.Is(err, ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF); bad && len(l.tar.head) > 0 {
+		if named := magic.Explain(err, l.tar.head, magic.Tar); named != err {
+			return named
+		}
+	}
 	end, ok := err.(*EndError)
 	if err == io.ErrUnexpectedEOF {
 		end, ok = &EndError{what: fmt.Sprintf("layer is cut short at byte %d of the tar", l.tar.off)}, true
@@ -244,11 +251,10 @@ func (l *Reader) finish() error {
 }
 
 func (l *Reader) unterminated() error {
-	why, isEmpty := "it has no end-of-archive blocks", l.tar.off == 0
-	if isEmpty {
-		why = "the input is empty"
+	if l.tar.off == 0 {
+		return &EndError{what: "the input is empty"}
 	}
-	return &EndError{!isEmpty, fmt.Sprintf("layer is cut short at byte %d of the tar: %s", l.tar.off, why)}
+	return &EndError{true, fmt.Sprintf("layer is cut short at byte %d of the tar: it has no end-of-archive blocks", l.tar.off)}
 }
 
 // take queues the entries of the stream for h.

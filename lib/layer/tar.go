@@ -2,6 +2,7 @@ package layer
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/magic"
 )
 
 // maxExtended is the greatest length of an extended header or a long name, in bytes.
@@ -26,6 +28,8 @@ type tarReader struct {
 	h    header
 
 	names, records []byte // memory for the extended headers
+
+	head []byte // of the tar; nil after the first entry
 
 	found bool // an entry was found
 	ended bool // the two blocks of zeros that end an archive were found
@@ -49,6 +53,10 @@ func (t *tarReader) next() (*header, error) {
 	if err := t.skipData(); err != nil {
 		return nil, err
 	}
+	if t.off == 0 {
+		head, _ := t.in.Peek(magic.HeadSize) // an error comes again
+		t.head = bytes.Clone(head)
+	}
 	var x extension
 	for extended := false; ; extended = t.h.kind != typePaxGlobal {
 		at := t.off
@@ -71,7 +79,7 @@ func (t *tarReader) next() (*header, error) {
 		if err := t.finish(block, &x); err != nil {
 			return nil, err
 		}
-		t.found = true
+		t.found, t.head = true, nil
 		return &t.h, nil
 	}
 }

@@ -44,13 +44,34 @@ func ParseBlobName(name string) (d digest.Digest, ok bool) {
 // digest of another algorithm.
 func CheckDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %.150q: %w", d, err)
+		return &digestError{string(d), err}
 	}
 	if a := d.Algorithm(); a != digest.SHA256 && a != digest.SHA512 {
 		return &AlgorithmError{d}
 	}
 	return nil
 }
+
+// digestError says in plain words what package digest says of text that is no digest.
+type digestError struct {
+	text string
+	err  error
+}
+
+func (e *digestError) Error() string {
+	why := e.err.Error()
+	switch e.err {
+	case digest.ErrDigestInvalidFormat:
+		why = "not sha256: and 64 hex digits"
+	case digest.ErrDigestInvalidLength:
+		why = "too few or too many hex digits"
+	case digest.ErrDigestUnsupported:
+		why = "unknown algorithm"
+	}
+	return fmt.Sprintf("digest %.150q: %s", e.text, why)
+}
+
+func (e *digestError) Unwrap() error { return e.err }
 
 // AlgorithmError says that a digest is valid, but of an algorithm that is not supported.
 type AlgorithmError struct{ Digest digest.Digest }

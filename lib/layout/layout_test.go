@@ -47,4 +47,13 @@ func TestCheckDigest(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+	for bad, want := range map[digest.Digest]string{
+		"foo":        `digest "foo": not sha256: and 64 hex digits`,
+		"sha256:abc": `digest "sha256:abc": too few or too many hex digits`,
+		"foo:abcdef": `digest "foo:abcdef": unknown algorithm`,
+	} {
+		if err := CheckDigest(bad); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }

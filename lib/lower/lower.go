@@ -17,6 +17,7 @@ import (
 	ext4disk "ocipipe/lib/ext4/disk"
 	ext4read "ocipipe/lib/ext4/read"
 	"ocipipe/lib/ext4/volume"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -90,6 +91,15 @@ func Merge(ctx context.Context, inputs []Input, opts Options) (*Lower, error) {
 	return l, nil
 }
 
+// isNone returns err, about a file whose kind is none of those that are read.
+func isNone(err error) error {
+	var foreign *magic.Error
+	if errors.As(err, &foreign) {
+		return &magic.Error{Want: "an EROFS or ext4 image or a tree stream", Is: foreign.Is, Err: foreign.Err}
+	}
+	return fmt.Errorf("neither an image of EROFS or ext4 nor a tree stream: %w", err)
+}
+
 // about returns err with the name of the input, unless err names a file already.
 func about(name string, err error) error {
 	if errors.As(err, new(*fs.PathError)) {
@@ -123,7 +133,7 @@ func (l *Lower) open(i int, in Input, opts Options) (merge.Source, error) {
 	}
 	r, err := tree.NewReader(in.R, tree.ReaderOptions{NeedData: true})
 	if file != nil && errors.Is(err, tree.ErrForeign) {
-		err = fmt.Errorf("neither an image of EROFS or ext4 nor a tree stream: %w", err)
+		err = isNone(err)
 	}
 	if err != nil {
 		return src, err

@@ -168,7 +168,11 @@ func TestDevices(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	image := erofsImage(t, false, dir("."), file("a", "1"))
 	junk := create(t, "junk")
-	if _, err := junk.WriteString(strings.Repeat("junk", 5000)); err != nil {
+	if _, err := junk.WriteString(strings.Repeat("\x01\x02", 5000)); err != nil {
+		t.Fatal(err)
+	}
+	layer := create(t, "layer")
+	if _, err := layer.WriteString("a" + strings.Repeat("\x00", 256) + "ustar" + strings.Repeat("\x00", 4096)); err != nil {
 		t.Fatal(err)
 	}
 	directory, err := os.Open(t.TempDir())
@@ -184,6 +188,7 @@ func TestRefuses(t *testing.T) {
 		is   error
 	}{
 		"junk":                {Input{R: junk}, "in: neither an image of EROFS or ext4 nor a tree stream", tree.ErrForeign},
+		"a layer":             {Input{R: layer}, "in: is a tar archive, not an EROFS or ext4 image or a tree stream", tree.ErrForeign},
 		"directory":           {Input{R: directory}, "is a directory", nil},
 		"image as a stream":   {Input{R: image, Stream: true}, "in: ", tree.ErrForeign},
 		"cut":                 {Input{R: in(good[:len(good)-60])}, "in: ", io.ErrUnexpectedEOF},

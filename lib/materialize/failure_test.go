@@ -49,7 +49,7 @@ func TestLowestFailure(t *testing.T) {
 				o.Pull.As = "x"
 			}
 		})
-		if err == nil || !strings.HasPrefix(err.Error(), "layer 3: ") || strings.Count(err.Error(), "layer ") != 1 || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.HasPrefix(err.Error(), dir+": layer 3: ") || strings.Count(err.Error(), "layer ") != 1 || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%d jobs: %v", 1+n%8, err)
 		}
 		b.checkLeft()

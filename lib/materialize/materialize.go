@@ -3,7 +3,10 @@ package materialize
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ocipipe/lib/cas"
@@ -37,7 +40,7 @@ func Materialize(ctx context.Context, opts Options) (*Result, error) {
 	defer m.close()
 	m.result.Seconds.Resolve = seconds(start)
 	if err := m.build(ctx); err != nil {
-		return nil, err
+		return nil, m.named(err)
 	}
 	m.result.Hit = !m.built.Load()
 	if err := m.record(ctx); err != nil {
@@ -63,7 +66,7 @@ func (m *materializer) open(ctx context.Context) error {
 	m.img = img
 	if err := m.describe(); err != nil {
 		m.close()
-		return err
+		return m.named(err)
 	}
 	m.layers = m.distinctLayers()
 	m.use, err = m.cache.Use(ctx, string(img.Digest.Encoded()), m.names())
@@ -72,6 +75,14 @@ func (m *materializer) open(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// named adds the name of the image to err, unless err is about a file or the upper disk.
+func (m *materializer) named(err error) error {
+	if errors.As(err, new(*fs.PathError)) || m.opts.Upper != nil && strings.HasPrefix(err.Error(), m.opts.Upper.Path+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", m.img.Name, err)
 }
 
 // describe fills in what is known of the image before anything is built.

@@ -15,6 +15,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/cas"
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/layout"
 )
 
@@ -110,7 +111,7 @@ func (m *materializer) readRecord(ctx context.Context, a cas.Artifact, about rec
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, maxRecord))
 	if err == nil {
-		err = json.Unmarshal(data, &rec)
+		err = jsonfault.Explain(json.Unmarshal(data, &rec))
 	}
 	about.Size, about.Digest = rec.Size, rec.Digest
 	switch {

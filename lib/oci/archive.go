@@ -3,10 +3,12 @@ package oci
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"ocipipe/lib/compression"
 	"ocipipe/lib/decompress"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/oci/manifest"
 )
 
@@ -35,6 +38,7 @@ type archive struct {
 	closers []io.Closer // closed in this order, after stop
 	stop    func()      // ends the scan of a pipe, and waits for its end
 	names   int         // bytes of all names; only the scan uses it
+	head    []byte      // of the tar; written before the scan begins
 
 	mu      sync.Mutex
 	change  sync.Cond
@@ -61,6 +65,9 @@ func newArchive(data io.ReaderAt) *archive {
 func indexArchive(r io.ReaderAt, size int64, file io.Closer) (*archive, error) {
 	a := newArchive(r)
 	a.closers = []io.Closer{file}
+	a.head = make([]byte, magic.HeadSize)
+	n, _ := r.ReadAt(a.head, 0) // an error comes again
+	a.head = a.head[:n]
 	in := seekCounter{&counter{r: io.NewSectionReader(r, 0, size), size: size}}
 	if err := a.scan(in.counter, tar.NewReader(in), nil); err != nil {
 		a.Close()
@@ -109,7 +116,10 @@ func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 		return in.explain(err)
 	}
 	defer plain.Close()
-	in.r = plain
+	buffered := bufio.NewReaderSize(plain, copySize)
+	head, _ := buffered.Peek(magic.HeadSize) // an error comes again
+	a.head = bytes.Clone(head)
+	in.r = buffered
 	if err := a.scan(in, tar.NewReader(in), spool); err != nil {
 		return err
 	}
@@ -128,6 +138,8 @@ func (a *archive) scan(in *counter, tr *tar.Reader, spool *blockio.Spool) error 
 		switch {
 		case err == io.EOF && !in.eof:
 			return nil
+		case err != nil && n == 0:
+			return a.foreign(in.explain(err))
 		case err != nil:
 			return in.explain(err)
 		case n == maxEntries:
@@ -148,6 +160,14 @@ func (a *archive) scan(in *counter, tr *tar.Reader, spool *blockio.Spool) error 
 			return err
 		}
 	}
+}
+
+// foreign returns err, about an archive without entries, or if it is no tar what it is.
+func (a *archive) foreign(err error) error {
+	if len(a.head) == 0 || errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	return magic.Explain(err, a.head, magic.Image, magic.Tar)
 }
 
 // store copies the content of the current entry of tr to spool.
@@ -297,6 +317,13 @@ func (a *archive) find(ctx context.Context, name string) (entry, error) {
 	return entry{}, fmt.Errorf("%w: %.200s: more than %d links", ErrCorrupt, name, maxLinks)
 }
 
+// isEmpty reports whether the archive has ended without an entry that counts.
+func (a *archive) isEmpty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended && len(a.entries) == 0
+}
+
 // open returns a reader of the file that name leads to, which waits for what has not
 // arrived.
 func (a *archive) open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
@@ -416,6 +443,9 @@ type cutError struct {
 
 func (e *cutError) Error() string {
 	s := fmt.Sprintf("archive is cut short at byte %d", e.at)
+	if e.at == 0 {
+		s = "the input is empty"
+	}
 	if e.piped {
 		s += " (see the message of the stage that wrote it)"
 	}

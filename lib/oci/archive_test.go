@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/layout"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/oci/ocitest"
 )
 
@@ -136,7 +137,11 @@ func TestCutArchive(t *testing.T) {
 					continue
 				}
 				err := readAll(ocitest.Pipe(data[:n], nil))
-				if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("cut short at byte %d (see", n)) {
+				want := fmt.Sprintf("cut short at byte %d (see", n)
+				if n == 0 {
+					want = "the input is empty (see"
+				}
+				if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), want) {
 					t.Fatalf("pipe cut at %d: %v", n, err)
 				}
 				must(t, os.WriteFile(file, data[:n], 0o666))
@@ -365,7 +370,20 @@ func TestOddArchives(t *testing.T) {
 	t.Run("a layer", func(t *testing.T) {
 		refused(t, ocitest.Layer(t, "etc/passwd", "x"), ErrUnsupported, "not an image archive")
 	})
-	t.Run("no tar", func(t *testing.T) { refused(t, bytes.Repeat([]byte("junk"), 1000), ErrCorrupt, "archive: byte 512") })
+	t.Run("no tar", func(t *testing.T) { refused(t, bytes.Repeat([]byte{1, 2}, 1000), ErrCorrupt, "archive: byte 512") })
+	t.Run("another kind", func(t *testing.T) {
+		for _, c := range []struct{ data, is string }{
+			{"text\n", "text"},
+			{strings.Repeat("\x00", 1024) + "\xe2\xe1\xf5\xe0" + strings.Repeat("\x00", 3068), "an EROFS image"}, // begins as an empty tar
+			{string(ocitest.Compress(t, "gzip", []byte("#mtree ocipipe-tree 1 data=inline\n"))), "a tree stream"},
+		} {
+			var foreign *magic.Error
+			_, err := OpenArchive(ctx, ocitest.Pipe([]byte(c.data), nil), linux)
+			if !errors.As(err, &foreign) || string(foreign.Is) != c.is || !strings.HasSuffix(err.Error(), "is "+c.is+", not an image archive") {
+				t.Errorf("%s: %v", c.is, err)
+			}
+		}
+	})
 	t.Run("before docker 1.10", func(t *testing.T) {
 		p := ocitest.NewPack()
 		p.Add(legacyName, []byte("{}"))

@@ -16,6 +16,16 @@ var (
 	ErrNotFound    = errors.New("not found")
 )
 
+// NotImageError says that a directory is no layout, or that an archive holds no image. It wraps
+// ErrUnsupported.
+type NotImageError struct {
+	Directory bool
+	why       string
+}
+
+func (e *NotImageError) Error() string { return e.why }
+func (e *NotImageError) Unwrap() error { return ErrUnsupported }
+
 // LayerError is an error about one layer.
 type LayerError struct {
 	Layer int // 0 is the bottom

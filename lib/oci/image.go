@@ -161,9 +161,20 @@ func (img *Image) Layer(sel string) (*Layer, error) {
 	case err != nil:
 		return nil, fmt.Errorf("layer %q: %w: neither a number nor a digest of this image", sel, ErrNotFound)
 	case n < 0 || n >= len(img.Layers):
-		return nil, fmt.Errorf("layer %d: %w: the image has %d", n, ErrNotFound, len(img.Layers))
+		return nil, fmt.Errorf("layer %d: %w: %s", n, ErrNotFound, countLayers(len(img.Layers)))
 	}
 	return &img.Layers[n], nil
+}
+
+// countLayers says how many layers an image has, and their numbers.
+func countLayers(n int) string {
+	switch n {
+	case 0:
+		return "the image has none"
+	case 1:
+		return "the image has one, layer 0"
+	}
+	return fmt.Sprintf("the image has %d, from layer 0 to layer %d", n, n-1)
 }
 
 // Drain reads an archive from a pipe to its end, so that its writer can end without an

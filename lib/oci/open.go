@@ -116,7 +116,7 @@ func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, er
 
 func (d dir) check() error {
 	if !exists(d.path + "/" + layout.Index) {
-		return fmt.Errorf("%w: not an OCI image layout: it has no %s", ErrUnsupported, layout.Index)
+		return &NotImageError{true, "not an OCI image layout: it has no " + layout.Index}
 	}
 	return nil
 }
@@ -179,7 +179,11 @@ func openContent(ctx context.Context, a *archive, sel selector, opts Options) (*
 	if ok, _ := a.has(ctx, legacyName); ok {
 		return nil, fmt.Errorf("%w: written by docker before 1.10: it has no %s", ErrUnsupported, manifest.DockerList)
 	}
-	return nil, fmt.Errorf("%w: not an image archive: neither %s nor %s in it", ErrUnsupported, layout.Index, manifest.DockerList)
+	var err error = &NotImageError{false, fmt.Sprintf("not an image archive: neither %s nor %s in it", layout.Index, manifest.DockerList)}
+	if a.isEmpty() {
+		err = a.foreign(err)
+	}
+	return nil, err
 }
 
 // holdsLayout waits until it is known whether the archive holds an OCI layout, or sel can only

@@ -17,6 +17,9 @@ func Clone(dst *os.File, to int64, src *os.File, n int64) error {
 	})
 }
 
+// maxCopy is how much one call copies at most: an int of 32 bits holds it.
+const maxCopy = 1 << 30
+
 // CopyRange makes the kernel copy n bytes of src at from to dst at to, or to the offset of
 // dst, which moves, if to is negative. It returns how many it copied: fewer if src ends
 // before, and if the kernel cannot do it.
@@ -28,7 +31,7 @@ func CopyRange(dst *os.File, to int64, src *os.File, from, n int64) (done int64)
 	Control(src, func(in uintptr) error {
 		return Control(dst, func(out uintptr) error {
 			for done < n {
-				k, err := unix.CopyFileRange(int(in), &from, int(out), at, int(n-done), 0)
+				k, err := unix.CopyFileRange(int(in), &from, int(out), at, int(min(n-done, maxCopy)), 0)
 				if k <= 0 && err != unix.EINTR {
 					break
 				}

@@ -1,7 +1,7 @@
-// Package osfile has what the operating systems do with files each in its own way, beyond
+// Package osfile has what each operating system does with files in its own way, beyond
 // package os: locks, holes, copies that the kernel makes, identities. What a system cannot
 // do has the error [errors.ErrUnsupported], or the plainest answer; each function says
-// which. Files are told apart by system here, so that the packages above need not be.
+// which. So the packages above need not tell systems apart.
 package osfile
 
 import (
@@ -9,8 +9,11 @@ import (
 	"os"
 )
 
-// ErrLocked is the error of Lock about a file that is locked otherwise.
+// ErrLocked is the error of Lock about a file that somebody else has locked.
 var ErrLocked = errors.New("locked by another program")
+
+// ErrDevice is the error about block devices on a system for which they are not supported.
+var ErrDevice = errors.New("is a device, which is supported on Linux only")
 
 // LockKind is how a file is locked.
 type LockKind int
@@ -30,6 +33,12 @@ type Attr struct {
 	Mode     uint16 // the lower 12 bits
 	UID, GID uint32
 	Links    uint64 // how many names the file has
+}
+
+// Identify returns the identity of f.
+func Identify(f *os.File) (ID, error) {
+	s, err := StateOf(f)
+	return s.id, err
 }
 
 // State changes whenever a file is written to.

@@ -10,12 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the identity of f.
-func Identify(f *os.File) (ID, error) {
-	s, err := StateOf(f)
-	return s.id, err
-}
-
 // StateOf returns the state of f.
 func StateOf(f *os.File) (s State, err error) {
 	err = Control(f, func(fd uintptr) error {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+
+	"ocipipe/lib/magic"
 )
 
 // MaxFile is the most bytes that a file of patches may have. It also may have no more than
@@ -111,12 +113,22 @@ func inFile(err error, name string) error {
 	return err
 }
 
-// parse reads JSON, or YAML if it is not JSON.
+// parse reads a list of patches. Its error says what the input is instead, if it is recognised.
 func parse(r io.Reader) (*value, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
+	v, err := parseText(data)
+	head := data[:min(len(data), magic.HeadSize)]
+	if named := magic.Explain(err, head, magic.Patches, magic.Text, magic.JSON, magic.Empty); named != err {
+		return nil, &FileError{Err: named} // without the line
+	}
+	return v, err
+}
+
+// parseText reads JSON, or YAML if it is not JSON.
+func parseText(data []byte) (*value, error) {
 	if len(data) > MaxFile {
 		return nil, fmt.Errorf("file of more than %d bytes", MaxFile)
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"ocipipe/lib/jsonfault"
 )
 
 // parseJSON reads a JSON text.
@@ -76,8 +78,8 @@ func (p *jsonParser) fault(err error) error {
 		off := min(int(syntax.Offset), len(p.data))
 		return at(p.advance(max(off-1, 0)), "%w", err)
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return at(p.advance(int(p.dec.InputOffset())), "%w", jsonfault.Explain(err))
 	}
 	return at(p.advance(int(p.dec.InputOffset())), "%w", err)
 }

@@ -28,11 +28,18 @@ type Directory struct {
 	verified   map[string]osfile.State // disks that Verify has found right, by name
 }
 
+// ErrNotDirectory says that a file, perhaps an archive, is where the directory of a snapshot
+// should be.
+var ErrNotDirectory = errors.New("is a file, not the directory of a snapshot")
+
 // OpenDirectory opens the snapshot in the directory at path and checks its descriptor, and
 // that its disks are there in the right size. Verify checks their content. A group of form
 // 0.7 stands for its head, and Path is the directory of that then. The caller closes it.
 func OpenDirectory(path string) (*Directory, error) {
 	path = filepath.Clean(path)
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotDirectory)
+	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
@@ -98,11 +105,12 @@ func (d *Directory) decode(data []byte) error {
 
 // about adds the path of a file of d to an error.
 func (d *Directory) about(name string, err error) error {
+	path := filepath.Join(d.Path, name)
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		err = fmt.Errorf("%s: %w", pe.Op, pe.Err)
+		return &fs.PathError{Op: pe.Op, Path: path, Err: pe.Err}
 	}
-	return fmt.Errorf("%s: %w", filepath.Join(d.Path, name), err)
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // openRegular opens a regular file in root. It does not follow a link.

@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/exclusive"
 	"ocipipe/lib/ext4/disk"
 	"ocipipe/lib/ext4/volume"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/osfile"
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/fault"
@@ -121,15 +122,16 @@ func (u *upper) look(fstype string) (err error) {
 
 func (u *upper) lookExt4(head []byte) error {
 	if len(head) < disk.SuperOffset+disk.SuperSize {
-		return fault.Unsupported("not an ext4 file system: it has %d bytes", u.size)
+		return magic.Explain(fault.Unsupported("not an ext4 file system: it has %d bytes", u.size), head, magic.Ext4)
 	}
+	whole := head
 	head = head[disk.SuperOffset:]
 	var s disk.Superblock
 	s.Decode(head)
 	blocks, unit := s.Blocks(), uint(10+s.LogBlockSize)
 	switch {
 	case s.Magic != disk.SuperMagic:
-		return fault.Unsupported("not an ext4 file system: it has no superblock")
+		return magic.Explain(fault.Unsupported("not an ext4 file system: it has no superblock"), whole, magic.Ext4)
 	case s.HasSums() && s.Checksum != disk.SuperChecksum(head):
 		return fault.Corrupt("the checksum of its superblock is wrong")
 	case s.LogBlockSize > 6 || blocks > uint64(u.size)>>unit:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/form"
 	"ocipipe/lib/snapshot/strictjson"
@@ -37,7 +38,7 @@ func ParsePin(data []byte) (*Pin, error) {
 		} `json:"fsmeta"`
 	}
 	if err := json.Unmarshal(data, &v); err != nil {
-		return nil, fault.Corrupt("not the JSON of oci-materialize: %w", err)
+		return nil, fault.Corrupt("not the JSON of oci-materialize: %w", jsonfault.Explain(err))
 	}
 	p := &Pin{Reference: v.Reference, Manifest: v.Manifest.Digest, Platform: v.Platform, FSMeta: v.FSMeta.Digest}
 	for _, l := range v.Layers {
@@ -47,6 +48,9 @@ func ParsePin(data []byte) (*Pin, error) {
 }
 
 func (p *Pin) check() error {
+	if p.Manifest == "" {
+		return fault.Corrupt("not the JSON of oci-materialize: it has no manifest.digest")
+	}
 	if !form.IsSHA256(p.Manifest) {
 		return fault.Corrupt("manifest.digest %.80q is not a SHA-256", string(p.Manifest))
 	}

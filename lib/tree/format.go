@@ -8,7 +8,7 @@ import (
 
 // The words of the stream; FORMAT.md has the grammar.
 const (
-	magic       = "#mtree ocipipe-tree 1 data="
+	firstWords  = "#mtree ocipipe-tree 1 data="
 	propPrefix  = "#:"
 	endPrefix   = "#end "
 	abortPrefix = "#abort message="

@@ -18,7 +18,7 @@ func examples(t *testing.T) []string {
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimPrefix(line, "    ")
 		switch {
-		case strings.HasPrefix(line, magic):
+		case strings.HasPrefix(line, firstWords):
 			b.Reset()
 			b.WriteString(line)
 		case b.Len() > 0:

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/magic"
 )
 
 // ReaderOptions are for NewReader.
@@ -70,32 +71,32 @@ func (s *Reader) Close() error {
 	return nil
 }
 
-// ErrForeign says that the input is not a tree stream at all. It wraps ErrCorrupt.
-var ErrForeign = corrupt("first line is not %q", magic+"inline")
+// ErrForeign says that the input is not a tree stream at all. It wraps ErrCorrupt. If the
+// input is recognised, it is inside a [*magic.Error].
+var ErrForeign = corrupt("first line is not %q", firstWords+"inline")
+
+// ErrNoContents says that a stream carries no contents, which its reader needs.
+var ErrNoContents = errors.New("stream carries no contents of files (data=none)")
 
 func (s *Reader) head() error {
 	line, err := s.in.line()
 	if err != nil {
-		switch {
-		case err != io.ErrUnexpectedEOF:
-			return err
-		case len(line) == 0:
-			return errors.New("input is empty")
-		case !bytes.HasPrefix(line, []byte(magic)):
+		begun := len(line) > 0 && bytes.HasPrefix(line, []byte(firstWords)[:min(len(line), len(firstWords))])
+		if err == io.ErrUnexpectedEOF && !begun || errors.Is(err, ErrCorrupt) {
 			return ErrForeign
 		}
 		return err
 	}
 	switch string(line) {
-	case magic + "inline":
+	case firstWords + "inline":
 		s.data = Inline
-	case magic + "none":
+	case firstWords + "none":
 		s.data = None
 	default:
 		return ErrForeign
 	}
 	if s.data == None && s.opts.NeedData {
-		return errors.New("stream carries no contents (data=none)")
+		return ErrNoContents
 	}
 	for {
 		if ahead, err := s.in.peek(len(propPrefix)); err != nil || string(ahead) != propPrefix {
@@ -345,6 +346,9 @@ func (s *Reader) fail(err error) error {
 	if cause := s.in.abortMessage(); cause != nil {
 		return cause
 	}
+	if err == ErrForeign {
+		return magic.Explain(err, s.in.head(magic.HeadSize), magic.Tree)
+	}
 	if cut {
 		return &truncatedError{s.in.base + int64(s.in.end)}
 	}
@@ -396,6 +400,14 @@ func newInput(r io.Reader) input {
 
 // offset is the offset of the next byte in the stream.
 func (in *input) offset() int64 { return in.base + int64(in.pos) }
+
+// head returns the first n bytes of the stream, or fewer if no more were read or kept.
+func (in *input) head(n int) []byte {
+	if in.base > 0 {
+		return in.buf[:0]
+	}
+	return in.buf[:min(n, in.end)]
+}
 
 // more reads at least one byte into the buffer. If the buffer is nearly full, more first
 // moves to its front the bytes that were not taken, and those in the window before them, in

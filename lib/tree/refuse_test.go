@@ -55,10 +55,13 @@ func TestReaderRefuses(t *testing.T) {
 	}
 
 	for _, c := range []struct{ name, in, want string }{
-		{"no magic", "#mtree\n", "first line"},
+		{"no magic", "#mt\x00\n", "first line"},
+		{"another magic", "#mtree\n", "is an mtree listing, not a tree stream"},
+		{"a layer", "etc/passwd" + strings.Repeat("\x00", 247) + "ustar\n", "is a tar archive, not a tree stream"},
+		{"a disk, without a line end", "KDMV" + strings.Repeat("\x00", MaxLine), "is a VMDK disk, not a tree stream"},
 		{"other version", "#mtree ocipipe-tree 2 data=inline\n", "first line"},
 		{"other data", "#mtree ocipipe-tree 1 data=some\n" + end(0, 0), "first line"},
-		{"magic without line feed", "#mtr", "first line"},
+		{"text without line feed", "#mtx", "first line"},
 		{"CR LF", strings.ReplaceAll(head+end(0, 0), "\n", "\r\n"), "first line"},
 
 		{"property without value", head + "#:a\n" + end(0, 0), "property"},

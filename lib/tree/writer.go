@@ -60,7 +60,7 @@ func NewWriter(w io.Writer, opts WriterOptions) *Writer {
 			s.err = errors.New("digests go only into a stream without data")
 		}
 	}
-	s.buf = append(append(append(s.buf, magic...), word...), '\n')
+	s.buf = append(append(append(s.buf, firstWords...), word...), '\n')
 	if opts.Data != Inline {
 		return s
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"ocipipe/lib/magic"
 )
 
 // Check checks the disk at path: of a descriptor the text, the sizes of the extents and the
@@ -55,7 +57,8 @@ func checkFile(ctx context.Context, f *os.File, size int64, path string, warn fu
 		}
 		return d.Verify()
 	}
-	return fmt.Errorf("%w: neither a descriptor nor a stream-optimized, GPT or EROFS disk", ErrUnsupported)
+	err := fmt.Errorf("%w: neither a descriptor nor a stream-optimized, GPT or EROFS disk", ErrUnsupported)
+	return magic.Explain(err, head, "a VMDK, GPT or EROFS disk")
 }
 
 func checkText(disk bounded, path string, warn func(string)) error {

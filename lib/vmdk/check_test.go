@@ -50,6 +50,8 @@ func TestVerify(t *testing.T) {
 			f["l2"][disk.SuperOffset+80] = byte(disk.Incompat48Bit)
 		}, false, ""},
 		{"not whole blocks", "l2", func(f map[string][]byte) { f["l2"] = append(f["l2"], make([]byte, 512)...) }, false, "not a multiple of the EROFS block size 4096"},
+		{"a disk in another form", "x l2", func(f map[string][]byte) { f["x"] = append([]byte("KDMV"), make([]byte, 4092)...) }, true, "x: is a VMDK disk, not a raw disk"},
+		{"a compressed image", "x", func(f map[string][]byte) { f["x"] = append([]byte("\x1f\x8b"), make([]byte, 4094)...) }, true, "x: is compressed with gzip, not a raw disk"},
 		{"between blocks", "x l2", func(f map[string][]byte) { f["x"] = make([]byte, 512) }, true, "begins at byte 512 of the disk, inside an EROFS block"},
 		{"without a device table", "m2 l2 l3", func(f map[string][]byte) {
 			f["m2"] = erofsHead{blocks: 9}.image()[:8192]
@@ -176,7 +178,7 @@ func TestCheckPieces(t *testing.T) {
 		{"too long", "9 a 0", "has 4096 bytes, the descriptor says 4608"},
 		{"twice", "8 a 0|8 b 0|8 a 0", "a: is there twice"},
 		{"twice under two names", "8 a 0|8 ./a 0", "a: is there twice"},
-		{"itself", "1 disk 0", "disk: size of"},
+		{"itself", "1 disk 0", "disk: is a VMDK disk, not a raw disk"},
 	} {
 		d := Descriptor{CreateType: createSplit}
 		for _, l := range strings.Split(c.lines, "|") {
@@ -206,8 +208,12 @@ func TestCheckOthers(t *testing.T) {
 	says(t, "no grains", Check(t.Context(), file(t, dir, "s", stream[:4096]), nil), ErrCorrupt, "no footer")
 	text := bytes.TrimRight(stream[512:512+20*512], "\x00")
 	says(t, "descriptor of a stream", Check(t.Context(), file(t, dir, "s", text), nil), ErrCorrupt, "without the disk")
-	for name, b := range map[string][]byte{"empty": nil, "zeros": make([]byte, 8192), "text": []byte("hello\n")} {
-		says(t, name, Check(t.Context(), file(t, dir, "s", b), nil), ErrUnsupported, "neither a descriptor nor")
+	for text, b := range map[string][]byte{
+		"the input is empty":                     nil,
+		"neither a descriptor nor":               make([]byte, 8192),
+		"is text, not a VMDK, GPT or EROFS disk": []byte("hello\n"),
+	} {
+		says(t, text, Check(t.Context(), file(t, dir, "s", b), nil), ErrUnsupported, text)
 	}
 	says(t, "other comment", Check(t.Context(), file(t, dir, "s", []byte("# hello\n")), nil), ErrCorrupt, "line 1")
 	says(t, "long text", Check(t.Context(), sparse(t, dir, "long", 2<<20, 4096), nil), ErrUnsupported, "neither")

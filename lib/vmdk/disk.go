@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"ocipipe/lib/blockio"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/osfile"
 )
 
@@ -160,19 +161,27 @@ func FromReaderAt(name string, r io.ReaderAt, size int64) (*Disk, error) {
 
 // readHead checks the size of the extent, and reads its head.
 func (e *extent) readHead() error {
-	if err := checkSize(e.path, e.size); err != nil {
-		return err
+	if err := checkSize(e.size); err != nil {
+		if e.size > 0 {
+			err = magic.ExplainFile(err, io.NewSectionReader(e.data, 0, e.size), rawDisk, diskKinds...)
+		}
+		return fmt.Errorf("%s: %w", e.path, err)
 	}
 	e.head = make([]byte, min(e.size, headSize))
 	return e.readAt(e.head, 0)
 }
 
-func checkSize(name string, size int64) error {
+const rawDisk magic.Kind = "a raw disk"
+
+// diskKinds are what a raw disk may begin with. Text is a weak sign.
+var diskKinds = []magic.Kind{magic.EROFS, magic.Ext4, magic.Squashfs, magic.XFS, magic.GPT, magic.Text}
+
+func checkSize(size int64) error {
 	switch {
 	case size == 0:
-		return fmt.Errorf("%s: is empty", name)
+		return errors.New("is empty")
 	case size%SectorSize != 0:
-		return fmt.Errorf("%s: size of %d bytes is not a multiple of %d: is it cut short?", name, size, SectorSize)
+		return fmt.Errorf("size of %d bytes is not a multiple of %d: is it cut short?", size, SectorSize)
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"fifo", nil, "not a file or block device"},
 		{file(t, dir, "empty", nil), nil, "empty: is empty"},
 		{file(t, dir, "odd", make([]byte, 1000)), nil, "odd: size of 1000 bytes is not a multiple of 512"},
+		{file(t, dir, "script", []byte("#!/bin/sh\n")), nil, "script: is a script, not a raw disk"},
+		{file(t, dir, "text", []byte("hello\n")), nil, "text: size of 6 bytes is not a multiple of 512"},
+		{file(t, dir, "cut", append(erofsHead{blocks: 2}.image(), 0)), nil, "cut: size of 8193 bytes is not a multiple of 512"},
 		{"/dev/null", nil, "not a file or block device"},
 	} {
 		path := c.name

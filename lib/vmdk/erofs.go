@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/magic"
 )
 
 // erofsImage is the superblock of an EROFS image.
@@ -52,13 +53,17 @@ func (d *Disk) Needs() (n disk.Needs, ok bool) {
 	return n, true
 }
 
-// Verify checks the EROFS images among the extents: none may be cut short, and each has to
+// Verify checks the extents. One that is a disk in another form, or compressed, gives a
+// [*ForceableError]. Of the EROFS images none may be cut short, and each has to
 // begin at a multiple of its block size. If the first one is metadata only, the devices
 // that it names have to follow in its order, where it expects them.
 func (d *Disk) Verify() error {
 	for i, e := range d.extents {
 		img := erofsOf(e.head)
 		if img == nil {
+			if is := magic.Detect(e.head); isContainer(is) {
+				return &ForceableError{fmt.Errorf("%s: %w", e.path, &magic.Error{Want: rawDisk, Is: is, Err: ErrUnsupported})}
+			}
 			continue
 		}
 		if err := d.verifyImage(e, img, i == 0); err != nil {
@@ -66,6 +71,11 @@ func (d *Disk) Verify() error {
 		}
 	}
 	return nil
+}
+
+// isContainer reports whether a disk is inside what is of kind k, and k itself is none.
+func isContainer(k magic.Kind) bool {
+	return k == magic.VMDK || k == magic.QCOW2 || k == magic.VHDX || k.IsCompressed()
 }
 
 func (d *Disk) verifyImage(e *extent, img *erofsImage, first bool) error {

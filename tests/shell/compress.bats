@@ -126,7 +126,7 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 	run --separate-stderr tree2erofs -z lz4 --compress-hints none -o out in.tree
 	assert_error tree2erofs 1 'none: open: no such file or directory'
 	run --separate-stderr tree2erofs -z lz4 --compress-hints . -o out in.tree
-	assert_error tree2erofs 1 '.: read: is a directory'
+	assert_error tree2erofs 1 '.: is a directory'
 	head -c 70000 /dev/zero >hints
 	run --separate-stderr tree2erofs -z lz4 --compress-hints hints -o out in.tree
 	assert_error tree2erofs 1 'hints: line 1: longer than 65535 bytes'
@@ -138,8 +138,8 @@ algorithms='lz4 lz4hc,4 zstd deflate'
 @test "usage errors" {
 	for c in '-z lzma|is not an algorithm: lz4, lz4hc, zstd, deflate or none' '-z zstd,0|the levels of zstd are 1 to 22' \
 		'-z lz4,1|lz4 has no levels' '-z lz4 --pcluster=5000|cluster of 5000 bytes' '-z lz4 --pcluster=2M|cluster of 2097152 bytes' \
-		'-z lz4 --pcluster=3K|cluster of 3072 bytes is not a power of two from 4096, a block, to 1048576' '-z zstd --pcluster=4097|cluster of 4097 bytes' \
-		'-z deflate --pcluster=1024|cluster of 1024 bytes is not a power of two from 4096' '-z lz4 --pcluster=0|a cluster of 0 bytes holds nothing' \
+		'-z lz4 --pcluster=3K|a cluster of 3072 bytes is not possible: want a power of two from 4096 (a block) to 1048576' '-z zstd --pcluster=4097|cluster of 4097 bytes' \
+		'-z deflate --pcluster=1024|cluster of 1024 bytes is not possible: want a power of two from 4096' '-z lz4 --pcluster=0|a cluster of 0 bytes holds nothing' \
 		'--pcluster=0|a cluster of 0 bytes holds nothing' '-z lz4 --pcluster=-1|is not a size' '-z lz4 --pcluster=|is not a size' \
 		'-z lz4 --block-size=8192 --pcluster=4K|a power of two from 8192' '-z lz4 --extents=some|--extents' \
 		'--pcluster=4K|--pcluster is about compressed files, and needs --compress' '--extents=encoded|--extents is about compressed files' \

@@ -1,4 +1,4 @@
-# What "make dist" gives to users. make soak makes it for all platforms.
+# What "make dist" gives to users. make soak makes it for all platforms, and all of it twice.
 
 load helpers
 setup() {
@@ -17,6 +17,40 @@ given=(VERSION=1.2.3 SOURCE_DATE_EPOCH=1700000000 MAINTAINER='A Name <name@examp
 
 first_dist() {
 	make -s -C "$REPO" dist "DIST=$BATS_RUN_TMPDIR/dist" "${given[@]}" >"$BATS_RUN_TMPDIR/said" 2>&1
+}
+
+# small_go DIR makes DIR/go, with which dist.sh is soon done: it builds ocipipe, and keeps it in DIR,
+# but what is packed are scripts of a line. With SLOW it writes that file, and fails later; with
+# UNLICENSED a module has no licence.
+small_go() {
+	mkdir -p "$1"
+	cat >"$1/go" <<-END
+		#!/bin/bash
+		set -eu
+		go=${GO:-go} own=$1 bin=$BIN
+	END
+	cat >>"$1/go" <<-'END'
+		[ "$1 ${UNLICENSED:-}" != 'list yes' ] || exec echo "example.org/m v1.0.0 $own"
+		[ "$1" = build ] || exec "$go" "$@"
+		to=${*: -2:1}
+		if [ -n "${SLOW:-}" ]; then
+			: >"$SLOW"
+			sleep 0.5
+			mkdir -p "$to"
+			: >"$to/late"
+			mv "$SLOW" "$SLOW.done"
+			exit 1
+		elif [ "${*: -1}" = ./cmd/ocipipe ]; then
+			"$go" "${@:1:$#-2}" "$own/" ./cmd/ocipipe
+			printf '#!/bin/sh\nexec %s/ocipipe "$@"\n' "$own" >"$to/ocipipe"
+		else
+			for tool in "$bin"/*; do
+				echo "${tool##*/}" >"$to/${tool##*/}"
+			done
+		fi
+		chmod 755 "$to"/*
+	END
+	chmod 755 "$1/go"
 }
 
 @test "binaries of one platform, with all that goes with them" {
@@ -89,13 +123,24 @@ first_dist() {
 	GOPATH=$("${GO:-go}" env GOPATH) GOMODCACHE=$("${GO:-go}" env GOMODCACHE) GOCACHE=$("${GO:-go}" env GOCACHE)
 	[ "${SOAK:-}" != true ] || GOCACHE=$PWD/elsewhere/cache # compiled anew
 	export GOPATH GOMODCACHE GOCACHE
+	local other=()
+	if [ "${SOAK:-}" != true ]; then
+		# Packing takes most of the time, so it is compared with less to pack, and of the
+		# binaries the one that has all tools.
+		small_go "$PWD/one"
+		small_go "$PWD/other"
+		make -s -C "$REPO" dist "GO=$PWD/one/go" "DIST=$PWD/small" "${given[@]}"
+		cmp one/ocipipe "$dist/$name"
+		dist=$PWD/small other=("GO=$PWD/other/go")
+	fi
 	(
 		umask 077
 		export TMPDIR=$PWD/elsewhere/tmp HOME=$PWD/elsewhere TZ=Asia/Kathmandu LC_ALL=C
-		make -s -C elsewhere/source dist "DIST=$PWD/elsewhere/again" "${given[@]}"
+		make -s -C elsewhere/source dist "${other[@]}" "DIST=$PWD/elsewhere/again" "${given[@]}"
 	)
 	run diff -r "$dist" elsewhere/again
 	assert_status 0
+	[ "${#other[@]}" = 0 ] || cmp one/ocipipe other/ocipipe
 	[ -z "$(find elsewhere/tmp -mindepth 1)" ] || fail "left: $(find elsewhere/tmp)"
 }
 
@@ -131,9 +176,13 @@ first_dist() {
 	echo mine >mine/file
 	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" mine linux/amd64
 	assert_error dist 1 "$PWD/mine: exists, and was not made by this"
-	for wrong in VERSION=v1 VERSION=1-2 SOURCE_DATE_EPOCH=today; do
+	echo mine >mine/SHA256SUMS
+	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" mine linux/amd64
+	assert_error dist 1 "$PWD/mine: exists, and was not made by this"
+	for wrong in VERSION=v1 VERSION=1-2 SOURCE_DATE_EPOCH=today MAINTAINER=me MAINTAINER=$'A <a@b>\nDepends: x <c@d>'; do
 		run --separate-stderr env "${given[@]}" "$wrong" "$REPO/tests/shell/dist.sh" out linux/amd64
-		assert_error dist 1 "${wrong%=*}: ${wrong#*=} is not"
+		wrong=${wrong#*=}
+		assert_error dist 1 ": ${wrong@Q} is not"
 	done
 	# A failed build keeps the last one.
 	mkdir -p out
@@ -145,9 +194,41 @@ first_dist() {
 	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" out amd64
 	assert_error dist 1 'amd64 is not OS/ARCH'
 	assert_no_debris mine out
+	run --separate-stderr env "${given[@]}" "$REPO/tests/shell/dist.sh" none/out linux/amd64
+	assert_status 1
+	[[ $stderr == *none/* ]] || show "it does not say where"
+	assert_no_debris mine out
 	# Without git the version and the time have to be given.
 	mkdir -p alone/tests/shell
 	cp "$REPO/tests/shell/dist.sh" alone/tests/shell
 	GIT_CEILING_DIRECTORIES=$PWD run --separate-stderr alone/tests/shell/dist.sh out linux/amd64
 	assert_error dist 1 'no commit: set SOURCE_DATE_EPOCH'
+}
+
+@test "a failure or a signal leaves what was there, and nothing else" {
+	local signal pid
+	small_go "$BATS_TEST_TMPDIR/small"
+	mkdir out
+	echo last >out/SHA256SUMS
+	for signal in INT TERM HUP; do
+		SLOW=$BATS_TEST_TMPDIR/$signal "${unignored[@]}" "${given[@]}" GO="$BATS_TEST_TMPDIR/small/go" \
+			"$REPO/tests/shell/dist.sh" out linux/amd64 3>&- &
+		pid=$!
+		until [ -e "$BATS_TEST_TMPDIR/$signal" ]; do sleep 0.05; done
+		kill -s "$signal" "$pid"
+		status=0
+		wait "$pid" || status=$?
+		[ "$status" = $((128 + $(kill -l "$signal"))) ] || fail "exit code $status"
+		until [ -e "$BATS_TEST_TMPDIR/$signal.done" ]; do sleep 0.05; done
+		assert_no_debris out
+	done
+	UNLICENSED=yes run --separate-stderr env "${given[@]}" GO="$BATS_TEST_TMPDIR/small/go" "$REPO/tests/shell/dist.sh" out linux/amd64
+	assert_status 1
+	[[ $stderr == 'dist: example.org/m has no licence'* ]] || show "another error"
+	[ "$(<out/SHA256SUMS)" = last ] || fail "the last one is gone"
+	assert_no_debris out
+	# What it makes takes the place of the last one.
+	env "${given[@]}" GO="$BATS_TEST_TMPDIR/small/go" "$REPO/tests/shell/dist.sh" out linux/amd64
+	[ -f out/ocipipe-1.2.3-linux-amd64 ] || fail "it is not there: $(ls out)"
+	assert_no_debris out
 }

@@ -8,7 +8,8 @@
 #     SHA256SUMS
 #
 # The same sources, toolchain, VERSION, SOURCE_DATE_EPOCH and MAINTAINER give the same bytes.
-# Without these variables the version, the time and the name are those of the commit.
+# Without these variables the version, the time and the name are those of the commit. After a
+# failure or a signal DIR is as it was.
 set -euo pipefail
 
 export LC_ALL=C TZ=UTC CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOFLAGS="${GOFLAGS:-} -buildvcs=false"
@@ -18,12 +19,20 @@ shift
 cd "$(dirname "$0")/../.."
 go=${GO:-go}
 stage=$(mktemp -d)
-trap 'chmod -R u+w "$stage"; rm -rf "$stage"' EXIT
+fresh=  # becomes DIR
+trap 'chmod -R u+w "$stage"; rm -rf "$stage" ${fresh:+"$fresh"}' EXIT
+# What runs then ends first, so that it leaves nothing either.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 fail() {
 	printf 'dist: %s\n' "$*" >&2
 	exit 1
 }
+
+# made_here DIR reports whether it holds what this makes, and nothing else.
+made_here() { [ -f "$1/SHA256SUMS" ] && [ -z "$(find "$1" -mindepth 1 ! -name 'ocipipe[-_]*' ! -name SHA256SUMS)" ]; }
 
 # describe prints the version of the commit: its tag, or that it has none and the day.
 describe() {
@@ -37,16 +46,19 @@ describe() {
 	fi
 }
 
-[ ! -e "$out" ] || [ -e "$out/SHA256SUMS" ] || fail "$out: exists, and was not made by this"
+[ ! -e "$out" ] || made_here "$out" || fail "$out: exists, and was not made by this"
 for target in "$@"; do
 	[[ $target == ?*/?* ]] || fail "$target is not OS/ARCH"
 done
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null)} || fail "no commit: set SOURCE_DATE_EPOCH"
 version=${VERSION:-$(describe 2>/dev/null)} || fail "no commit: set VERSION"
 maintainer=${MAINTAINER:-$(git log -1 --format='%an <%ae>' 2>/dev/null)} || fail "no commit: set MAINTAINER"
-[[ $epoch =~ ^[0-9]+$ ]] || fail "SOURCE_DATE_EPOCH: $epoch is not a number of seconds since 1970"
-[[ $version =~ ^[0-9][A-Za-z0-9.+~]*$ ]] || fail "VERSION: $version is not a digit, and then letters, digits, and . + ~"
+[[ $epoch =~ ^[0-9]+$ ]] || fail "SOURCE_DATE_EPOCH: ${epoch@Q} is not a number of seconds since 1970"
+[[ $version =~ ^[0-9][A-Za-z0-9.+~]*$ ]] || fail "VERSION: ${version@Q} is not a digit, and then letters, digits, and . + ~"
+[[ $maintainer =~ ^[^$'\n'\<\>]+\ \<[^[:space:]\<\>]+@[^[:space:]\<\>]+\>$ ]] || fail "MAINTAINER: ${maintainer@Q} is not NAME <ADDRESS>"
 export SOURCE_DATE_EPOCH=$epoch
+fresh=$(mktemp -d "$(dirname -- "$out")/.dist.XXXXXX")
+mkdir "$fresh/dist"
 goroot=$("$go" env GOROOT)
 [ -f "$goroot/LICENSE" ] || fail "$goroot has no LICENSE, which has to go with the binaries"
 
@@ -55,24 +67,34 @@ build() {
 	local os=$1 arch=$2 dir=$3 flags="-s -w -buildid= -X ocipipe/lib/cli.release=$version"
 	shift 3
 	case $os/$arch in
-	linux/amd64 | linux/arm64) flags+=' -E=ocipipe_start' ;; # see lib/cli/closed.go
+	linux/amd64 | linux/arm64) flags+=' -E=ocipipe_start' ;; # see lib/cli/streams_linux.go
 	esac
 	mkdir -p "$dir"
 	GOOS=$os GOARCH=$arch "$go" build -trimpath -ldflags "$flags" -o "$dir/" "$@"
 }
 
-# licences OS ARCH prints the licences of what the programs for that platform link.
+# licences OS ARCH prints the licences of what the programs for that platform link. It fails if a
+# module has none.
 licences() {
 	local file module release dir
+	local -A found=()
 	for file in LICENSE* COPYING* NOTICE*; do
 		[ ! -f "$file" ] || printf '%s\n\n%s\n\n' "ocipipe, $file:" "$(<"$file")"
 	done
 	printf 'The Go runtime and standard library, LICENSE:\n\n%s\n\n' "$(<"$goroot/LICENSE")"
-	GOOS=$1 GOARCH=$2 "$go" list -deps -f "$of_modules" ./cmd/... | sort -u | while read -r module release dir; do
-		for file in "$dir"/{LICEN[CS]E,COPYING,NOTICE}*; do
-			[ ! -f "$file" ] || printf '%s %s, %s:\n\n%s\n\n' "$module" "$release" "${file##*/}" "$(<"$file")"
+	GOOS=$1 GOARCH=$2 "$go" list -deps -f "$of_modules" ./cmd/... | sort -u | {
+		while read -r module release dir; do
+			: "${found[$module]:=}"
+			for file in "$dir"/{LICEN[CS]E,COPYING,NOTICE}*; do
+				[ -f "$file" ] || continue
+				[[ $file == */NOTICE* ]] || found[$module]=yes
+				printf '%s %s, %s:\n\n%s\n\n' "$module" "$release" "${file##*/}" "$(<"$file")"
+			done
 		done
-	done
+		for module in "${!found[@]}"; do
+			[ "${found[$module]}" ] || fail "$module has no licence, which has to go with the binaries"
+		done
+	}
 }
 
 # of_modules has go list print a line for the directory of each package of a module, and for that
@@ -117,15 +139,18 @@ package() {
 
 # copyright prints that file of the package.
 copyright() {
-	local file
+	local file stated=
 	for file in LICENSE* COPYING*; do
-		[ ! -f "$file" ] || printf '%s\n\n' "$(<"$file")"
+		[ -f "$file" ] || continue
+		stated=yes
+		printf '%s\n\n' "$(<"$file")"
 	done
-	[ -f LICENSE ] || printf 'The sources of ocipipe state no licence.\n\n'
+	[ "$stated" ] || printf 'The sources of ocipipe state no licence.\n\n'
 	cat <<-'END'
-		The binary links the Go library and modules whose licences are in LICENSES.gz beside
-		this file. Those under the Apache License, Version 2.0, have the text that Debian
-		systems have in /usr/share/common-licenses/Apache-2.0.
+		The binary links the Go runtime, the Go standard library, and Go modules. Their
+		licences are in LICENSES.gz beside this file. The Apache License, Version 2.0, which
+		is that of some of the modules, is on Debian systems also in
+		/usr/share/common-licenses/Apache-2.0.
 	END
 }
 
@@ -149,7 +174,6 @@ control() {
 	END
 }
 
-mkdir "$stage/out"
 build "$("$go" env GOHOSTOS)" "$("$go" env GOHOSTARCH)" "$stage/host" ./cmd/ocipipe
 host=$(echo "$stage"/host/*)
 "$host" --list >"$stage/names"
@@ -170,15 +194,16 @@ for target in "$@"; do
 	licences "$os" "$arch" >"$tree/LICENSES"
 	find "$tree/share" -name '*ocipipe*' -delete
 	install -m 644 README.md lib/tree/FORMAT.md "$tree/"
-	mv "$tree/bin/ocipipe$suffix" "$stage/out/$name$suffix"
-	archive "$tree" "$stage/out/$name.tar.gz"
+	mv "$tree/bin/ocipipe$suffix" "$fresh/dist/$name$suffix"
+	archive "$tree" "$fresh/dist/$name.tar.gz"
 	if [ "$os" = linux ] && command -v dpkg-deb >/dev/null; then
-		package "$arch" "$stage/out/$name" "$tree/LICENSES" "$stage/out/ocipipe_${version}_$arch.deb"
+		package "$arch" "$fresh/dist/$name" "$tree/LICENSES" "$fresh/dist/ocipipe_${version}_$arch.deb"
 	fi
 	rm -rf "$tree" "$stage/root-$arch"
 done
 command -v dpkg-deb >/dev/null || echo "dist: no dpkg-deb, so there are no Debian packages"
-(cd "$stage/out" && sha256sum -- *) >"$stage/SHA256SUMS"
-mv "$stage/SHA256SUMS" "$stage/out/"
-rm -rf "$out"
-mv "$stage/out" "$out"
+(cd "$fresh/dist" && sha256sum -- *) >"$stage/SHA256SUMS"
+mv "$stage/SHA256SUMS" "$fresh/dist/"
+trap '' HUP INT TERM # both renames, or none
+[ ! -e "$out" ] || mv -T "$out" "$fresh/last"
+mv -T "$fresh/dist" "$out"

@@ -448,7 +448,7 @@ refused() {
 	refused 'short: ' --lower base --lower short
 	head -c 60000 base.tree >short
 	refused 'short: ' --lower short
-	refused 'layer.tar: neither an image of EROFS or ext4 nor a tree stream' --lower layer.tar
+	refused 'layer.tar: is a tar archive, not an EROFS or ext4 image or a tree stream' --lower layer.tar
 	refused 'is a directory' --lower .
 	refused 'base.tree: devices are for an EROFS image' --lower base.tree --device base
 	refused 'over the limit of' --lower base --max-entries 2

@@ -298,7 +298,7 @@ overlay() {
 
 @test "usage errors" {
 	run --separate-stderr ext42tree
-	assert_error ext42tree 2 'expected "<disk>'
+	assert_error ext42tree 2 'argument is missing: <disk>'
 	for c in '--digest image|--digest needs --no-data' '--no-data=other image|--no-data=other: the forms are' \
 		'--lower image image|--lower, --device and --userxattr need --upper' '--userxattr image|--lower, --device and --userxattr need --upper' \
 		'--upper --device image image|--device image: is for a --lower' '--upper --lower - -|standard input is named twice' \
@@ -324,7 +324,7 @@ overlay() {
 	run --separate-stderr ext42tree --upper --lower none -o out upper
 	assert_error ext42tree 1 'none: open: no such file or directory'
 	run --separate-stderr ext42tree --upper --lower layer.tar -o out upper
-	assert_error ext42tree 1 'layer.tar: neither an image of EROFS or ext4 nor a tree stream'
+	assert_error ext42tree 1 'layer.tar: is a tar archive, not an EROFS or ext4 image or a tree stream'
 	run --separate-stderr ext42tree none
 	assert_aborted 'no such file or directory'
 	[ "$(<out)" = before ] || fail "out was changed"

@@ -127,9 +127,9 @@ teardown() { stop_registries; }
 	assert_error oci-fetch 1 'UNAUTHORIZED: authentication required (HTTP 401): the credentials of user "me" were refused'
 	[[ $stderr != *wr0ng-word* ]] || show "the password is shown"
 	run --separate-stderr oci-fetch --no-cache --authfile none.json "$ref"
-	assert_error oci-fetch 1 '--authfile: none.json: stat: no such file or directory'
+	assert_error oci-fetch 1 '--authfile: none.json: no such file or directory'
 	REGISTRY_AUTH_FILE=none.json run --separate-stderr oci-fetch --no-cache "$ref"
-	assert_error oci-fetch 1 'REGISTRY_AUTH_FILE: none.json: stat: no such file or directory'
+	assert_error oci-fetch 1 'REGISTRY_AUTH_FILE: none.json: no such file or directory'
 	echo '{"auths":' >broken.json
 	run --separate-stderr oci-fetch --no-cache --authfile broken.json "$ref"
 	assert_error oci-fetch 1 broken.json
@@ -158,7 +158,7 @@ teardown() { stop_registries; }
 	docker_registry
 	push demo:demo a/b:v1
 	run --separate-stderr oci-fetch --cache /proc/cache "$reg/a/b:v1"
-	assert_error oci-fetch 1 'cache /proc/cache: cannot write to the cache: '
+	assert_error oci-fetch 1 'oci-fetch: cannot write to the cache: /proc/cache: mkdir: '
 	[[ $stderr == *'hint: --cache DIR keeps it elsewhere, --no-cache nowhere' ]] || show "no remedy"
 	[ "$(digests --no-cache "$reg/a/b:v1")" = "$(digests oci:demo)" ]
 }

@@ -95,10 +95,10 @@ seen() {
 	random_stream large.tree 20000000
 	run --separate-stderr tree2ext4 --size 16M -o out large.tree
 	assert_error tree2ext4 1 'does not fit into 16777216 bytes'
-	least=$(sed -n 's/^tree2ext4: hint: --size \([0-9]*\)M is enough, with [0-9]*M free$/\1/p' <<<"$stderr")
+	least=$(sed -n 's/^tree2ext4: hint: --size \([0-9]*\)M is enough\(, with [0-9]*M free\)\?$/\1/p' <<<"$stderr")
 	run --separate-stderr tree2ext4 --size "$((least - 1))M" -o less large.tree
 	assert_error tree2ext4 1 "does not fit into"
-	[[ $stderr == *"--size ${least}M is enough, with "*"M free" ]] || show "another size"
+	[[ $stderr == *"--size ${least}M is enough"* ]] || show "another size"
 	run --separate-stderr tree2ext4 --size "${least}M" -o more large.tree
 	assert_ok
 	clean more
@@ -258,7 +258,7 @@ seen() {
 }
 
 @test "usage errors" {
-	for c in '--size=1|a size of 1 bytes is too small: 1048576 (1M) at least' '--size=1000K|a size of 1024000 bytes is too small' '--size=65T|too large' '--size=x|is not a size' '--size=8M --free-space=1M|there is a size' '--size=8M --shrink|there is a size' \
+	for c in '--size=1|a size of 1 bytes is too small: 1048576 (1M) at least' '--size=1000K|a size of 1024000 bytes is too small' '--size=65T|too large' '--size=x|is not a size' '--size=8M --free-space=1M|the size is given' '--size=8M --shrink|the size is given' \
 		'--shrink --free-space=1M|has no free space' '--journal=1M|journal of 1048576 bytes' '--journal=all|--journal' '--max-size=17T|resize_inode ends below' \
 		'--size=2T --max-size=1T|it cannot grow to' '--features=^foo|unknown feature' '--features=^flex_bg|needs flex_bg' \
 		'--features=^metadata_csum,metadata_csum_seed|metadata_csum_seed needs metadata_csum' '--features=^resize_inode --max-size=1T|resize_inode' \
@@ -294,9 +294,9 @@ seen() {
 	run --separate-stderr tree2ext4 -o out .
 	assert_error tree2ext4 1 'is a directory'
 	run --separate-stderr tree2ext4 -o out layer.tar
-	assert_error tree2ext4 1 'first line is not "#mtree ocipipe-tree 1'
+	assert_error tree2ext4 1 'is a tar archive, not a tree stream'
 	run --separate-stderr bash -c 'tar2tree --no-data layer.tar | tree2ext4 -o out'
-	assert_error tree2ext4 1 'stream carries no contents (data=none)'
+	assert_error tree2ext4 1 'stream carries no contents of files (data=none)'
 	[ "$(<out)" = before ] || fail "out was changed"
 	assert_no_debris layer.tar in.tree out
 }
@@ -360,7 +360,7 @@ seen() {
 	run --separate-stderr bash -c 'tree2ext4 --tmpdir full in.tree | cat'
 	assert_status 0
 	[ -z "$output" ] || show "something went out"
-	[[ $stderr == 'tree2ext4: '*'no space left on device' ]] || show "another message"
+	[[ $stderr == 'tree2ext4: '*'no space left on device'$'\n''tree2ext4: hint: --tmpdir DIR, '* ]] || show "another message"
 	[ -z "$(ls -A full)" ] || fail "debris: $(ls -A full)"
 	umount full
 	rmdir full

@@ -162,7 +162,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 }
 
 @test "usage errors" {
-	for c in '-z xz in.tree|must be one of' '--compress in.tree|in.tree' '--max-entries=x in.tree|--max-entries' 'in.tree in.tree|unexpected argument'; do
+	for c in '-z xz in.tree|is none of' '--compress in.tree|in.tree' '--max-entries=x in.tree|--max-entries' 'in.tree in.tree|unexpected argument'; do
 		# shellcheck disable=SC2086 # several words
 		run --separate-stderr tree2tar ${c%|*}
 		assert_error tree2tar 2 "${c#*|}"
@@ -179,12 +179,12 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 
 @test "missing, empty and foreign input" {
 	echo before >out
-	for c in 'none|none: open: no such file or directory' '/dev/null|input is empty' '.|is a directory' 'layer.tar|first line is not "#mtree ocipipe-tree 1'; do
+	for c in 'none|none: open: no such file or directory' '/dev/null|input is empty' '.|is a directory' 'layer.tar|is a tar archive, not a tree stream'; do
 		run --separate-stderr tree2tar -o out "${c%|*}"
 		assert_error tree2tar 1 "${c#*|}"
 	done
 	run --separate-stderr bash -c 'tar2tree --no-data layer.tar | tree2tar -o out'
-	assert_error tree2tar 1 'stream carries no contents (data=none)'
+	assert_error tree2tar 1 'stream carries no contents of files (data=none)'
 	[ "$(<out)" = before ] || fail "out was changed"
 	assert_no_debris layer.tar in.tree out
 }
@@ -202,7 +202,7 @@ listing() { tar2tree --no-data "$@" | grep -v '^#'; }
 		done
 		# What went into a pipe is not taken for a whole archive.
 		run --separate-stderr bash -c "head -c $n in.tree | tree2tar 2>/dev/null | tar2tree -o again"
-		assert_error tar2tree 1 'cut short'
+		assert_error tar2tree 1 '(see the message of the stage that wrote it)'
 	done
 	[ "$(<out)" = before ] || fail "out was changed"
 	assert_no_debris layer.tar in.tree out fresh

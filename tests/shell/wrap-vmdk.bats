@@ -268,7 +268,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 		s/^RW/RDONLY/ line 8: unsupported disk: RDONLY
 		s/FLAT.*/ZERO/ line 8: unsupported disk: ZERO
 		s/"all"/"\/dev\/zero"/ not a file or block device
-		s/"all"/"."/ open: is a directory
+		s/"all"/"."/ .: is a directory
 		s/"all"/"none"/ none: open: no such file
 		s/^RW.[0-9]*/&0/ the descriptor says
 		s/^RW/RW.99999999999999999999/ line 8:
@@ -277,7 +277,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 		5,$d without createType
 	END
 	run --separate-stderr wrap-vmdk --check l1.erofs
-	assert_error wrap-vmdk 1 'l1.erofs: unsupported disk: neither a descriptor nor'
+	assert_error wrap-vmdk 1 'l1.erofs: is text, not a VMDK, GPT or EROFS disk'
 }
 
 @test "bad extents" {
@@ -292,7 +292,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 			assert_error wrap-vmdk 1 "$text"
 		done <<-'END'
 			none none: open: no such file or directory
-			layers layers: open: is a directory
+			layers layers: is a directory
 			empty empty: is empty
 			odd odd: size of 1000 bytes is not a multiple of 512
 			pipe pipe: open: not a file or block device
@@ -315,7 +315,7 @@ RW 2101248 FLAT "big" 8384512' ] || fail "$(<split.vmdk)"
 	check '--format=flat names its extents' -o out
 	check '--format=dm-linear names its extents' --format dm-linear -
 	check 'cannot be one of several' --format raw all -
-	check '--format must be one of' --format vdi all
+	check 'is none of flat, stream' --format vdi all
 	check '--split and --absolute are for' --format raw --split all
 	check '--size is for' --format stream --size 512 all
 	check '--size is for' --format gpt --size 512

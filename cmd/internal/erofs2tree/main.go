@@ -4,6 +4,7 @@ package erofs2tree
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 
 type tool struct {
 	Images []string `arg:"" name:"image" help:"EROFS image; - is standard input. Several are layers from bottom to top, and are merged."`
-	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer in which the image has contents; repeat it."`
+	Device []string `sep:"none" placeholder:"FILE" group:"Input" help:"Layer image that holds its contents; repeat it, bottom to top."`
 
 	Look lookflags.Flags `embed:""`
 	cli.TreeForm
@@ -147,6 +148,9 @@ func openDevices(env *cli.Env, paths []string) ([]erofsread.Device, []int, error
 // random returns in if it can be read at random, or else a copy of it in a spool file.
 func random(in io.Reader, dir string) (io.ReaderAt, int64, error) {
 	if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return nil, 0, &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EISDIR}
+		}
 		size, err := f.Seek(0, io.SeekEnd)
 		return f, size, err
 	}

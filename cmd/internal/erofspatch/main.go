@@ -18,7 +18,7 @@ type tool struct {
 	Patches []string `arg:"" optional:"" name:"patches" help:"List of operations, JSON or YAML; - is standard input."`
 
 	Lower  cli.Ordered `required:"" placeholder:"IMAGE" group:"Input" help:"EROFS or ext4 image, or tree stream, to patch; - is a stream on standard input. Repeat it, from bottom to top."`
-	Device cli.Ordered `placeholder:"FILE" group:"Input" help:"Layer in which the --lower has contents; repeat it."`
+	Device cli.Ordered `placeholder:"FILE" group:"Input" help:"Layer image that holds contents of that --lower; repeat it."`
 
 	operations
 

@@ -19,7 +19,7 @@ type tool struct {
 
 	Upper     bool        `group:"Overlay" help:"Write the changes in /upper, as one layer."`
 	Lower     cli.Ordered `placeholder:"IMAGE" group:"Overlay" help:"EROFS or ext4 image that was below the overlay. Repeat it, from bottom to top."`
-	Device    cli.Ordered `placeholder:"FILE" group:"Overlay" help:"Layer in which the --lower has contents; repeat it."`
+	Device    cli.Ordered `placeholder:"FILE" group:"Overlay" help:"Layer image that holds contents of that --lower; repeat it."`
 	UserXattr bool        `name:"userxattr" group:"Overlay" help:"The overlay was mounted with userxattr."`
 
 	Exclude []string `sep:"none" placeholder:"GLOB" group:"Content" help:"Leave these files out; repeat it."`

@@ -23,7 +23,7 @@ type tool struct {
 	Journal       *cli.SizeOrNone `placeholder:"SIZE|none" group:"File system" help:"Length of the journal (default: as mke2fs)."`
 	ReserveGrowth int64           `type:"size" placeholder:"SIZE" group:"File system" help:"Size to which it can grow later (default 1T)."`
 	Inodes        int64           `placeholder:"N" group:"File system" help:"How many files there can be, at least."`
-	BytesPerInode int64           `type:"size" placeholder:"SIZE" group:"File system" help:"One file for this many bytes."`
+	BytesPerInode int64           `type:"size" placeholder:"SIZE" group:"File system" help:"Room for one file in every SIZE bytes."`
 	Features      string          `placeholder:"LIST" group:"File system" help:"Features to leave out or add, as in mke2fs -O: ^64bit, ^metadata_csum, ^flex_bg, ^resize_inode, ^dir_index, ^huge_file, ^dir_nlink, metadata_csum_seed (Linux 4.4)."`
 	Label         string          `placeholder:"NAME" group:"File system" help:"Volume name, at most 16 bytes."`
 	UUID          *cli.UUID       `name:"uuid" placeholder:"UUID" group:"File system" help:"UUID (default: derived from content and flags)."`

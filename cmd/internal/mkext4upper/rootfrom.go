@@ -8,6 +8,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/lower"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -38,7 +39,7 @@ func openImage(f *os.File) (func(string) (*tree.Entry, error), error) {
 	}
 	img, err := lower.OpenImage(f, size, nil)
 	if err == nil && img == nil {
-		err = errors.New("neither EROFS nor ext4")
+		err = magic.ExplainFile(errors.New("neither an EROFS image nor an ext4 file system"), f, "an EROFS or ext4 image")
 	}
 	if err != nil {
 		return nil, err

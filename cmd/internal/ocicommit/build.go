@@ -68,7 +68,7 @@ func (b *build) openBase() (*oci.Image, error) {
 	}
 	var pin *snapshot.Pin
 	if b.Pin != "" {
-		if pin, err = readPin(b.env, b.Pin); err != nil {
+		if pin, err = b.readPin(); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +147,8 @@ func (b *build) close() {
 }
 
 // readPin reads the JSON of oci-materialize, or the pin of the snapshot in a directory.
-func readPin(env *cli.Env, path string) (*snapshot.Pin, error) {
+func (b *build) readPin() (*snapshot.Pin, error) {
+	path := b.Pin
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		dir, err := snapshot.OpenDirectory(path)
 		if err != nil {
@@ -155,19 +156,21 @@ func readPin(env *cli.Env, path string) (*snapshot.Pin, error) {
 		}
 		defer dir.Close()
 		for _, p := range dir.Paths() {
-			if err := env.Reads(p); err != nil {
+			if err := b.env.Reads(p); err != nil {
 				return nil, err
 			}
 		}
 		pin, _, err := snapshot.PinOf(&dir.Info)
 		return pin, cli.About(path, err)
 	}
-	in, err := env.Open(path)
+	in, err := b.env.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	data, err := oci.ReadMetadata(in, oci.DefaultMaxMetadata)
+	var limits oci.Options
+	b.Limits.Fill(&limits)
+	data, err := oci.ReadMetadata(in, limits.MetadataLimit())
 	if err != nil {
 		return nil, cli.About(path, err)
 	}

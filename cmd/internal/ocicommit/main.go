@@ -12,14 +12,15 @@ import (
 	"ocipipe/lib/cli/registryflags"
 	"ocipipe/lib/commit"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/oci"
 )
 
 type tool struct {
 	Base       string   `required:"" placeholder:"IMAGE" group:"What the image is made of" help:"Base image, in a registry or a file, or scratch."`
 	Layer      []string `sep:"none" placeholder:"FILE" group:"What the image is made of" help:"Layer to add, or -; repeated, bottom to top."`
-	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"That of added layers: keep, gzip, zstd, none."`
-	SquashBase bool     `group:"What the image is made of" help:"Make one layer of all."`
+	Compress   string   `enum:"keep,gzip,zstd,none" default:"keep" placeholder:"KIND" group:"What the image is made of" help:"Compression of added layers: keep, gzip, zstd, none."`
+	SquashBase bool     `group:"What the image is made of" help:"Merge all layers, those of the base too, into one."`
 	Pin        string   `placeholder:"JSON" group:"What the image is made of" help:"Require the base that oci-materialize or a snapshot names."`
 
 	changes
@@ -50,6 +51,9 @@ func Main() {
 func (t *tool) Advise(err error) string {
 	if end := (*layer.EndError)(nil); errors.As(err, &end) && end.Unterminated {
 		return "--allow-unterminated takes it all the same"
+	}
+	if foreign := (*magic.Error)(nil); errors.As(err, &foreign) && foreign.Want == magic.Tar && foreign.Is == magic.Tree {
+		return "tree2tar --oci makes a layer of it"
 	}
 	if errors.Is(err, commit.ErrNoPlatform) {
 		return "--platform=OS/ARCH gives it"

@@ -10,7 +10,7 @@ import (
 // manual has the texts of --help and the man page.
 var manual = (cli.Manual{
 	Name:    "oci-fetch",
-	Summary: "Write an OCI image, or one part of it, as an OCI archive.",
+	Summary: "Fetch an OCI image and write it as an OCI archive, or write one part of it.",
 	Network: true,
 	Description: `The image comes from a registry, or from a file or directory. Every byte that is written has been verified against its digest.
 

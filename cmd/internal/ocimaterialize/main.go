@@ -25,7 +25,7 @@ type tool struct {
 	DeviceTable string          `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"What is made" help:"List the layers in the fsmeta image."`
 	Upper       *upper          `placeholder:"SIZE=FILE" group:"What is made" help:"An upper disk too, in FILE."`
 	Print       string          `enum:",layers,fsmeta,vmdk,flat,upper" default:"" placeholder:"NAME" group:"Output" help:"Only the path of layers, fsmeta, vmdk, flat or upper."`
-	As          string          `placeholder:"NAME" group:"Cache" help:"Keep an image in a file under NAME."`
+	As          string          `placeholder:"NAME" group:"Cache" help:"Name in the cache for an image from a file."`
 	KeepBlobs   string          `enum:"yes,no" default:"yes" placeholder:"yes|no" group:"Cache" help:"Keep the compressed layers."`
 	MaxCache    int64           `name:"max-cache-size" env:"OCIPIPE_MAX_CACHE_SIZE" type:"size" placeholder:"SIZE" group:"Cache" help:"Bound of the cache."`
 	Format      string          `enum:"erofs,ext4" default:"erofs" placeholder:"erofs|ext4" group:"Flat image" help:"File system."`
@@ -79,7 +79,7 @@ func (t *tool) Run(env *cli.Env) error {
 	}
 	r, err := materialize.Materialize(env.Context, opts)
 	if err != nil {
-		return cli.About(t.Ref, err)
+		return err
 	}
 	if err := t.VMConfig.WriteRun(env, r.Process); err != nil {
 		return err

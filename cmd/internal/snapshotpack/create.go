@@ -37,9 +37,9 @@ type create struct {
 	Parent    string            `placeholder:"DIR|ID" group:"Description" help:"The snapshot that the disk was made from."`
 	Source    string            `placeholder:"NAME" group:"Description" help:"The sandbox that the disk belongs to."`
 	Label     map[string]string `mapsep:"none" placeholder:"KEY=VALUE" group:"Description" help:"A label; may be repeated."`
-	Extension map[string]string `mapsep:"none" placeholder:"KEY=JSON" group:"Description" help:"An extension; may be repeated."`
+	Extension map[string]string `mapsep:"none" placeholder:"KEY=JSON" group:"Description" help:"An extension of the descriptor; may be repeated."`
 
-	Form        string `enum:",0.6,0.7" default:"" placeholder:"0.6|0.7" group:"Output" help:"Form of which version of microsandbox (default: 0.6, or that of --from)."`
+	Form        string `enum:",0.6,0.7" default:"" placeholder:"0.6|0.7" group:"Output" help:"Version of microsandbox whose form is written (default: 0.6, or that of --from)."`
 	Dir         string `placeholder:"DIR" group:"Output" help:"Write a directory, not an archive."`
 	Reflink     bool   `group:"Output" help:"Let the copy in DIR share the blocks of the disk, or fail."`
 	Plain       bool   `group:"Output" help:"Write a tar that is not compressed."`
@@ -185,7 +185,7 @@ func (c *create) options(env *cli.Env) (o snapshot.CreateOptions, parents []*sna
 	}
 	if o.CreatedAt != "" {
 		if _, err := form06.Time(o.CreatedAt); err != nil {
-			return o, nil, cli.Usage("--created-at: %v", err)
+			return o, nil, cli.Usage("--created-at: %s", strings.TrimPrefix(err.Error(), "created_at: "))
 		}
 	}
 	for key, text := range c.Extension {

@@ -6,7 +6,7 @@ import "ocipipe/lib/cli"
 var manual = cli.Manual{
 	Name:    "snapshot-pack",
 	Summary: "Make, check and unpack snapshots of the writable disk of a virtual machine.",
-	Needs:   "microsandbox reads what it writes: 0.6.14 and later, or with --form 0.7 0.7.2 and later.",
+	Needs:   "microsandbox 0.6.14 and later read what it writes; with --form 0.7, microsandbox 0.7.2 and later.",
 	Description: `A snapshot is the writable disk of a virtual machine, such as mkext4upper makes, with a descriptor that says which image lies below it, pinned by the digest of its manifest. Its identity is the SHA-256 of the descriptor, which has a hash of the content of the disk. It is a directory with the files snapshot.json and upper.ext4, or an archive of one: tar in zstd, in one piece, for a pipe or a file.
 
 That is the form of microsandbox 0.6, which all later versions read too. The form of 0.7 is read always, and written with --form 0.7. There a snapshot has an identifier (snap_...), and a directory is a group of snapshots, of which the head stands for the group.

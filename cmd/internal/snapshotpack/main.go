@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/snapshot"
 	"ocipipe/lib/snapshot/archive"
 )
@@ -38,11 +39,16 @@ func (t *tool) Run(env *cli.Env) error {
 func (t *tool) Advise(err error) string {
 	var limit *archive.LimitError
 	var qcow2 *snapshot.Qcow2Error
+	var foreign *magic.Error
 	switch {
 	case errors.As(err, &qcow2) && qcow2.Layers > 0:
 		return "convert the last layer: qemu-img convert -O raw layers/LAYER.qcow2 upper.ext4; tar -xf takes an archive apart"
 	case errors.As(err, &qcow2):
 		return "convert it: qemu-img convert -O raw DISK upper.ext4"
+	case errors.Is(err, snapshot.ErrNotDirectory):
+		return "snapshot-pack unpack makes directories of an archive"
+	case errors.As(err, &foreign) && foreign.Want == magic.Ext4:
+		return "mkext4upper makes a disk, and --tree puts a tree stream on it"
 	case errors.As(err, new(*snapshot.DirtyError)):
 		return "stop what uses the disk, or take it as it is with --allow-dirty"
 	case errors.Is(err, snapshot.ErrReflink):

@@ -17,7 +17,7 @@ The tree stream is text in the manner of mtree(5), with the contents of files in
 
 With --list, --sizes or --cat it shows people what is in the input instead. --sizes says which layer takes how much, and how much of it the layers above hide.
 
-The input is taken as hostile. Limits that real images do not meet end the tool before it takes too much time, memory or space, and the message about a limit names the flag that raises it.`,
+The input is taken as hostile. Limits that real images do not reach end the tool before it takes too much time, memory or space, and the message about a limit names the flag that raises it.`,
 	Flags: map[string]string{
 		"input":              "auto goes by the first name in the tar archive, directories left out, that tells an image from a layer. Inputs after the first are always layers.",
 		"layer":              "Layers have numbers from 0, at the bottom. A digest is that of the compressed layer, or its diff-id.",

@@ -18,7 +18,7 @@ type tool struct {
 	DiffID     digest.Digest `name:"diff-id" placeholder:"DIGEST" group:"Input" help:"Digest that the uncompressed layer must have."`
 	NoVerify   bool          `group:"Input" help:"Do not hash the unpacked layers of an image."`
 	Sort       bool          `group:"Input" help:"Write a single layer in canonical order."`
-	ConfigFile string        `placeholder:"PATH" group:"Input" help:"Put the image's configuration into the tree."`
+	ConfigFile string        `placeholder:"PATH" group:"Input" help:"Put the image's configuration into the tree, as PATH."`
 
 	imageflags.Choice `group:"Input"`
 

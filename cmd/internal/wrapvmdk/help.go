@@ -16,7 +16,7 @@ Attach a descriptor read-only where its extents are shared: QEMU writes to those
 
 		"split":    "Some readers insist on it.",
 		"absolute": "Without this flag they are relative to the directory of the output, or where that is a pipe to the working directory.",
-		"force":    "Some refuse names with other characters than A-Z a-z 0-9 . _ - /, and extents that do not fit together.",
+		"force":    "Some refuse names with other characters than A-Z a-z 0-9 . _ - /, and extents that do not fit together. An extent that is a disk in another form, such as a VMDK, or that is compressed, passes with this flag too.",
 		"size":     "Standard input is then written as it comes; without this flag, to a spool file first. It is a multiple of 512.",
 		"jobs":     "Without this flag it is the number of processors.",
 		"check":    "The descriptor and its extents are read, or a disk of another of these formats. Nothing is written.",

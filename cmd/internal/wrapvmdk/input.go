@@ -74,7 +74,7 @@ func (t *tool) usage() error {
 	case t.Level < 1 || t.Level > 9:
 		return cli.Usage("--level: %d is not between 1 and 9", t.Level)
 	case stdin && (t.Format == "flat" || t.Format == "dm-linear"):
-		return cli.Usage("--format=%s names its extents: it needs files", t.Format)
+		return cli.Hint(cli.Usage("--format=%s names its extents: it needs files", t.Format), "--format=stream, raw and gpt read standard input")
 	}
 	for _, path := range t.Extents {
 		if path == "-" && !stdin {

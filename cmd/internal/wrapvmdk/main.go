@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/erofsflags"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/vmdk"
 )
 
@@ -65,7 +66,7 @@ func (t *tool) forced(err error) bool {
 
 // Advise names the flag that allows disks that only some readers refuse.
 func (t *tool) Advise(err error) string {
-	if f := (*vmdk.ForceableError)(nil); errors.As(err, &f) {
+	if f := (*vmdk.ForceableError)(nil); errors.As(err, &f) && !errors.As(err, new(*magic.Error)) {
 		return "use --force if what reads the disk takes it"
 	}
 	return ""

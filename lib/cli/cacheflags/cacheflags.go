@@ -98,7 +98,7 @@ func (c *Cache) open(env *cli.Env) (*cas.Store, error) {
 	}
 	s, err := cachedir.Open(env, cachedir.Own(base), opts)
 	if err != nil && c.Pull != "never" {
-		env.Warn(err.Error() + ": going on without it")
+		env.Warn(env.Text(err) + ": going on without it")
 		return nil, nil
 	}
 	return s, err

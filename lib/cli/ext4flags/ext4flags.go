@@ -48,7 +48,7 @@ func adviseRoom(e *ext4.RoomError) string {
 		return "--max-size raises this, or --size states it"
 	case flags == nil:
 		return ""
-	case e.Lack == ext4.LackSpace:
+	case e.Lack == ext4.LackSpace && e.Free >= 1<<20:
 		return fmt.Sprintf("%s, with %dM free", hint, e.Free>>20)
 	}
 	return hint

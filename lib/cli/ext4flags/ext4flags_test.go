@@ -21,6 +21,7 @@ func TestAdvise(t *testing.T) {
 		{&ext4.RoomError{Lack: ext4.LackInodes, Size: 384 << 20}, "--size 384M is enough"},
 		{&ext4.RoomError{Lack: ext4.LackInodes, Size: 384 << 20, Inodes: 70000}, "--size 384M --inodes 70000 is enough"},
 		{&ext4.RoomError{Lack: ext4.LackSpace, Size: 91 << 20, Free: 8<<20 + 4096}, "--size 91M is enough, with 8M free"},
+		{&ext4.RoomError{Lack: ext4.LackSpace, Size: 91 << 20, Free: 4096}, "--size 91M is enough"},
 		{&ext4.RoomError{Lack: ext4.LackSpace, Have: 1 << 46}, ""},
 		{&ext4.RoomError{Lack: ext4.LackGrowth, Have: 1 << 40}, "--max-size raises this, or --size states it"},
 		{fmt.Errorf("disk: %w", &grow.SizeError{Movable: true}), "resize2fs grows it further, by moving blocks"},

@@ -32,7 +32,12 @@ func (c *Choice) Fill(opts *oci.Options) {
 // Advise returns a hint for err, or "".
 func (c *Choice) Advise(err error) string {
 	var none *oci.PlatformError
+	var other *oci.NotImageError
 	switch {
+	case errors.As(err, &other) && other.Directory:
+		return "tar -C DIR -c . | tar2tree makes a tree stream of a directory"
+	case errors.As(err, &other):
+		return "tar2tree makes a tree stream of a layer, oci-commit --layer an image"
 	case !errors.As(err, &none) || !none.Sole:
 		return ""
 	case none.Asked:

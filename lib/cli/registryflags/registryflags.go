@@ -20,7 +20,7 @@ import (
 
 // Access holds the flags of every tool that speaks to registries.
 type Access struct {
-	Retries int           `default:"5" placeholder:"N" group:"Registry" help:"Retries without progress in between."`
+	Retries int           `default:"5" placeholder:"N" group:"Registry" help:"Retries in a row that bring nothing."`
 	Timeout time.Duration `default:"30s" placeholder:"TIME" group:"Registry" help:"How long a registry may be silent."`
 
 	Authfile      string `placeholder:"FILE" group:"Registry" help:"Credentials of registries."`

@@ -93,7 +93,7 @@ func (img *Image) checkLength(devices []Device) error {
 		}
 	}
 	if length := int64(img.super.Blocks) * img.bs; length > have {
-		return corrupt(have, "image is cut short: it has %d bytes", length)
+		return corrupt(have, "image is cut short: it should have %d bytes", length)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/erofs/disk"
+	"ocipipe/lib/magic"
 	"ocipipe/lib/tree"
 )
 
@@ -114,14 +115,14 @@ func (img *Image) readSuper() error {
 	var b [disk.SuperSize]byte
 	s := &img.super
 	if img.own.Size < disk.SuperOffset+disk.SuperSize {
-		return corrupt(0, "%d bytes are too few for a superblock", img.own.Size)
+		return img.foreign(corrupt(0, "%d bytes are too few for a superblock", img.own.Size))
 	}
 	if err := img.read(b[:], disk.SuperOffset); err != nil {
 		return err
 	}
 	s.Decode(b[:])
 	if s.Magic != disk.Magic {
-		return corrupt(disk.SuperOffset, "no EROFS superblock here")
+		return img.foreign(corrupt(disk.SuperOffset, "no EROFS superblock here"))
 	}
 	var ok bool
 	if img.bs, ok = s.BlockSize(); !ok {
@@ -145,6 +146,11 @@ func (img *Image) readSuper() error {
 		}
 	}
 	return nil
+}
+
+// foreign returns err, or if the image is recognised as something else, what it is.
+func (img *Image) foreign(err error) error {
+	return magic.ExplainFile(err, io.NewSectionReader(img.own.R, 0, img.own.Size), magic.EROFS)
 }
 
 // checkFeatures refuses features that change what this package reads.

@@ -54,9 +54,9 @@ func (p *Encoding) WindowLog() uint8 {
 // Validate returns an error if p is not valid.
 func (p *Encoding) Validate() error {
 	if n := p.PCluster; bits.OnesCount64(uint64(n)) != 1 || n < p.BlockSize || n > MaxEncoded {
-		return fmt.Errorf("cluster of %d bytes is not a power of two from %d, a block, to %d", n, p.BlockSize, MaxEncoded)
+		return fmt.Errorf("a cluster of %d bytes is not possible: want a power of two from %d (a block) to %d", n, p.BlockSize, MaxEncoded)
 	} else if !p.Exact && n > maxCluster(p.BlockSize) {
-		return fmt.Errorf("cluster of %d bytes has %d blocks of %d: an index counts up to %d", n, n/p.BlockSize, p.BlockSize, blockCount-1)
+		return fmt.Errorf("a cluster of %d bytes is not possible: it has %d blocks of %d, and an index counts up to %d", n, n/p.BlockSize, p.BlockSize, blockCount-1)
 	}
 	return CheckLevel(p.Algorithm, p.Level)
 }

@@ -6,6 +6,7 @@ import (
 
 	"ocipipe/lib/blockio"
 	"ocipipe/lib/ext4/disk"
+	"ocipipe/lib/magic"
 )
 
 // Volume is a file system whose superblock has been checked. Several goroutines may use
@@ -24,7 +25,7 @@ type Volume struct {
 // caller cannot handle. Open ignores bytes after the blocks that the superblock counts.
 func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error) (*Volume, error) {
 	if size < disk.SuperOffset+disk.SuperSize {
-		return nil, disk.Corrupt(0, "%d bytes are too few for a superblock", size)
+		return nil, foreign(disk.Corrupt(0, "%d bytes are too few for a superblock", size), r, size)
 	}
 	vol := &Volume{r: r, size: size, pages: blockio.NewPages(r)}
 	var b [disk.SuperSize]byte
@@ -35,7 +36,7 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 	s.Decode(b[:])
 	switch {
 	case s.Magic != disk.SuperMagic:
-		return nil, disk.Corrupt(disk.SuperOffset, "no ext4 superblock here")
+		return nil, foreign(disk.Corrupt(disk.SuperOffset, "no ext4 superblock here"), r, size)
 	case s.Rev > disk.DynamicRev:
 		return nil, disk.Unsupported(disk.SuperOffset, "revision %d", s.Rev)
 	case s.Rev < disk.DynamicRev: // these fields did not exist
@@ -56,6 +57,11 @@ func Open(r io.ReaderAt, size int64, checkFeatures func(*disk.Superblock) error)
 	}
 	vol.block = int64(s.BlockSize())
 	return vol, nil
+}
+
+// foreign returns err, or if the image is recognised as something else, what it is.
+func foreign(err error, r io.ReaderAt, size int64) error {
+	return magic.ExplainFile(err, io.NewSectionReader(r, 0, size), magic.Ext4)
 }
 
 // BlockSize is the length of a block in bytes.

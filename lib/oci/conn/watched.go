@@ -40,7 +40,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	case w.stalled.Load():
 		return n, fmt.Errorf("connection stalled: nothing came for %s", w.timeout)
 	}
-	return n, fmt.Errorf("connection broke off: %w", err)
+	return n, fmt.Errorf("connection broke off: %w", Plain(err))
 }
 
 func (w *watched) Close() error {

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/printable"
 )
@@ -85,7 +86,7 @@ func (f *Files) ResolveContext(ctx context.Context, r authn.Resource) (authn.Aut
 		}
 		found, helper, err := f.find(ctx, data, r)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, fmt.Errorf("%s: %w", file, jsonfault.Explain(err))
 		}
 		cred := authn.AuthConfig{Username: found.Username, Password: found.Password,
 			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken}

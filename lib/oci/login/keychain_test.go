@@ -113,7 +113,7 @@ esac`)
 		{"store, hub", `{"credsStore":"good","auths":{"https://index.docker.io/v1/":{}}}`, "index.docker.io", "r", authn.AuthConfig{Username: "hub", Password: "s"}, "", ""},
 		{"store that knows nothing", `{"credsStore":"good","auths":{"x.example":{"auth":"dTpwOnE="}}}`, "x.example", "r", authn.AuthConfig{Username: "u", Password: "p:q"}, "", ""},
 		{"store is missing", `{"credsStore":"desktop","auths":{"h.example":{"auth":"dTpwOnE="}}}`, "h.example", "r", authn.AuthConfig{Username: "u", Password: "p:q"}, "", "docker-credential-desktop"},
-		{"not JSON", `auths:`, "h.example", "r", authn.AuthConfig{}, "invalid character", ""},
+		{"not JSON", `auths:`, "h.example", "r", authn.AuthConfig{}, "byte 0: not JSON: 'a' where a value should be", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var warned string

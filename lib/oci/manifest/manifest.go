@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/platform"
 )
 
@@ -75,7 +76,7 @@ func Decode(data []byte, v any) error {
 		return fmt.Errorf("%w: JSON of more than %d objects", ErrUnsupported, maxObjects)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return fmt.Errorf("%w: %v", ErrCorrupt, jsonfault.Explain(err))
 	}
 	return nil
 }
@@ -142,7 +143,7 @@ func checkSizes(list []Descriptor) error {
 func ParseConfig(raw []byte) (Config, error) {
 	var conf Config
 	if err := json.Unmarshal(raw, &conf); err != nil {
-		return conf, fmt.Errorf("%w: configuration: %v", ErrCorrupt, err)
+		return conf, fmt.Errorf("%w: configuration: %v", ErrCorrupt, jsonfault.Explain(err))
 	}
 	return conf, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/oci/printable"
 )
 
@@ -51,7 +52,7 @@ func ParseRun(raw []byte) (Run, error) {
 		} `json:"config"`
 	}
 	if err := json.Unmarshal(raw, &conf); err != nil {
-		return Run{}, fmt.Errorf("%w: configuration: %v", ErrCorrupt, err)
+		return Run{}, fmt.Errorf("%w: configuration: %v", ErrCorrupt, jsonfault.Explain(err))
 	}
 	c := conf.Config
 	run := Run{

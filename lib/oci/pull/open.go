@@ -114,6 +114,9 @@ func (img *Image) Ref() (ref cas.Ref, ok bool) {
 
 // openNamed opens the image that s names in a registry.
 func openNamed(ctx context.Context, s string, opts Options) (*Image, error) {
+	if s == "-" {
+		return nil, errors.New("-: not the name of an image: write oci-archive:- for standard input")
+	}
 	if isPath(s) {
 		return nil, fmt.Errorf("%s: not the name of an image: write oci:DIR, oci-archive:FILE or docker-archive:FILE for a file", s)
 	}

@@ -170,7 +170,7 @@ func TestRegistryFailures(t *testing.T) {
 		{"large", "/r:v1", status("/manifests/", 200, strings.Repeat(" ", oci.DefaultMaxMetadata+1)), false, "longer than 16777216 bytes"},
 		{"wrong manifest", "/r@" + d.Digest.String(), status("/manifests/", 200, "{}"), false, "expected " + d.Digest.String()},
 		{"wrong config", "/r:v1", status("/blobs/", 200, "{}"), false, "configuration: corrupt image"},
-		{"not json", "/r:v1", status("/manifests/", 200, "<html>login</html>"), false, "corrupt image: invalid character '<'"},
+		{"not json", "/r:v1", status("/manifests/", 200, "<html>login</html>"), false, "corrupt image: byte 0: not JSON: '<'"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Open(ctx, fakeRegistry(t, p, d, c.before)+c.ref, linux)

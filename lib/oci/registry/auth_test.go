@@ -72,7 +72,7 @@ func TestLogin(t *testing.T) {
 		}), good, Options{}, "DENIED: you said *** or *** (HTTP 403)", false},
 		{"404 without a challenge", fake.Behaviour{Auth: "basic", User: "me", Password: "secret", Rules: []fake.Rule{{Match: "/manifests/", Status: 404, Times: 1}}}, good, Options{}, "", false},
 		{"403 without a challenge", with(bearer, func(b *fake.Behaviour) { b.Rules = []fake.Rule{{Match: "/manifests/", Status: 403, Times: 1}} }), good, Options{}, "", false},
-		{"broken file", bearer, `{"auths":`, Options{}, "auth.json: unexpected EOF", false},
+		{"broken file", bearer, `{"auths":`, Options{}, "auth.json: the JSON is cut short", false},
 		{"broken auth", bearer, `{"auths":{"HOST":{"auth":"!"}}}`, Options{}, "auth.json: illegal base64", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -87,6 +87,9 @@ func explain(ctx context.Context, err error) error {
 		return err
 	}
 	final, remedy := isFinal(err)
+	if !errors.Is(err, login.ErrCredentials) { // a file, not the network
+		err = conn.Plain(err)
+	}
 	return &Error{Err: err, retry: !final, Remedy: remedy}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/oci/conn"
 	"ocipipe/lib/oci/hosts"
 	"ocipipe/lib/oci/login"
 	"ocipipe/lib/oci/printable"
@@ -167,7 +168,7 @@ func (in *incoming) read(p []byte) (int, error) {
 	n, err := in.body.Read(p)
 	in.pos += int64(n)
 	if err == io.EOF && in.end >= 0 && in.pos < in.end {
-		err = &Error{Err: fmt.Errorf("connection broke off: %w", io.ErrUnexpectedEOF), retry: true}
+		err = &Error{Err: fmt.Errorf("connection broke off: %w", conn.Plain(io.ErrUnexpectedEOF)), retry: true}
 	}
 	if err != nil && err != io.EOF && in.from != nil && in.from.isMirror {
 		in.from.strikes.Add(1)

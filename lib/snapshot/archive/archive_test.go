@@ -235,14 +235,19 @@ func TestRefuses(t *testing.T) {
 		said string
 		is   error
 	}{
-		{"nothing", nil, "not an archive", fault.ErrCorrupt},
-		{"text", bytes.Repeat([]byte("text "), 200), "not a header of tar", fault.ErrCorrupt},
+		{"nothing", nil, "the input is empty", fault.ErrCorrupt},
+		{"text", bytes.Repeat([]byte("text "), 200), "is text, not an archive of a snapshot", fault.ErrCorrupt},
+		{"a script", []byte("#!/bin/sh\n"), "is a script, not an archive of a snapshot", fault.ErrCorrupt},
+		{"a layer", []byte("\x1f\x8b\x08\x00"), "is compressed with gzip, not an archive", fault.ErrCorrupt},
+		{"an image", append(append(make([]byte, 1024), "\xe2\xe1\xf5\xe0"...), make([]byte, 3068)...), "is an EROFS image, not", fault.ErrCorrupt},
+		{"junk", bytes.Repeat([]byte{1, 2}, 500), "not a header of tar", fault.ErrCorrupt},
 		{"checksum", bad, "checksum is wrong", fault.ErrCorrupt},
 		{"checksum in base 256", func() []byte {
 			b := bytes.Clone(good)
 			copy(b[checksumOff:], "\x80\x00\x00\x00\x00\x00\x10\x00")
 			return b
 		}(), "checksum is wrong", fault.ErrCorrupt},
+		{"half a frame", []byte("\x28\xb5\x2f\xfd\x04"), "zstd stream is cut short", fault.ErrCorrupt},
 		{"half a header", good[:300], "cut short in a header", fault.ErrCorrupt},
 		{"hard link", header(t, Member{Name: "f"}, typed('1')), "type '1'", fault.ErrUnsupported},
 		{"symbolic link", header(t, Member{Name: "f"}, typed('2')), "type '2'", fault.ErrUnsupported},

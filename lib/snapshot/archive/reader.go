@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 
+	"ocipipe/lib/magic"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/unzstd"
 )
@@ -53,6 +55,7 @@ type Reader struct {
 	left   int64 // of the data of member
 	pad    int64
 	ended  bool
+	begins bool // nothing was read yet
 	err    error
 }
 
@@ -73,10 +76,10 @@ func NewReader(ctx context.Context, r io.Reader, o ReaderOptions) (*Reader, erro
 	const size = 256 << 10
 	src := &source{Reader: r}
 	in := bufio.NewReaderSize(src, size)
-	ar := &Reader{opts: o, in: in, seen: map[string]bool{}}
+	ar := &Reader{opts: o, in: in, seen: map[string]bool{}, begins: true}
 	switch begin, err := in.Peek(len(zstdMagic)); {
 	case err == io.EOF:
-		return nil, fault.Corrupt("not an archive of a snapshot: it has %d bytes", len(begin))
+		return nil, explain(fault.Corrupt("not an archive of a snapshot: it has %d bytes", len(begin)), begin)
 	case err != nil:
 		return nil, err
 	case bytes.Equal(begin, zstdMagic):
@@ -84,6 +87,11 @@ func NewReader(ctx context.Context, r io.Reader, o ReaderOptions) (*Reader, erro
 		ar.zstd, ar.in = z, bufio.NewReaderSize(&decompressed{z, ctx, src}, size)
 	}
 	return ar, nil
+}
+
+// explain returns err, or if what begins with head is no archive at all, what it is.
+func explain(err error, head []byte) error {
+	return magic.Explain(err, head, magic.Snapshot, magic.Tar)
 }
 
 // source is the input of an archive.
@@ -116,6 +124,8 @@ func (d *decompressed) Read(p []byte) (int, error) {
 		err = context.Cause(d.ctx)
 	case d.source.err != nil:
 		err = d.source.err
+	case err == io.ErrUnexpectedEOF:
+		err = fault.Corrupt("zstd stream is cut short")
 	default:
 		err = fault.Corrupt("zstd: %w", err)
 	}
@@ -144,11 +154,20 @@ func (r *Reader) fail(err error) {
 	}
 }
 
-func (r *Reader) next() error {
+func (r *Reader) next() (err error) {
 	if _, err := r.in.Discard(int(r.pad)); err != nil {
 		return r.short(err, "the end of "+r.member.Name)
 	}
 	r.member, r.pad = nil, 0
+	if r.begins {
+		r.begins = false
+		head, _ := r.in.Peek(magic.HeadSize) // an error comes again
+		defer func(head []byte) {
+			if bad := errors.Is(err, fault.ErrCorrupt) || errors.Is(err, fault.ErrUnsupported); bad && len(head) > 0 {
+				err = explain(err, head)
+			}
+		}(bytes.Clone(head))
+	}
 	var b block
 	switch n, err := io.ReadFull(r.in, b[:]); {
 	case err == io.EOF:

@@ -18,7 +18,7 @@ var timeForm = sync.OnceValue(func() *regexp.Regexp {
 func Time(s string) (string, error) {
 	m := timeForm().FindStringSubmatchIndex(s)
 	if m == nil || len(s) > 100 {
-		return "", fault.Corrupt("created_at: %.60q is not a time of RFC 3339", s)
+		return "", fault.Corrupt("created_at: %.60q is not a time such as 2024-01-31T12:00:00Z", s)
 	}
 	fraction, zone := "", s[m[6]:]
 	if m[4] >= 0 {

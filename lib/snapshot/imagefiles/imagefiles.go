@@ -20,6 +20,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/jsonfault"
 	"ocipipe/lib/oci/manifest"
 	"ocipipe/lib/snapshot/fault"
 	"ocipipe/lib/snapshot/strictjson"
@@ -134,7 +135,7 @@ func Decode(data []byte) (*Image, error) {
 		RawConfigJSON   string        `json:"raw_config_json"`
 	}
 	if err := json.Unmarshal(data, &v); err != nil {
-		return nil, fault.Corrupt("not the metadata of an image: %w", err)
+		return nil, fault.Corrupt("not the metadata of an image: %w", jsonfault.Explain(err))
 	}
 	img, _, err := parse([]byte(v.RawManifestJSON), []byte(v.RawConfigJSON))
 	if err == nil && img.Manifest != v.ManifestDigest {
