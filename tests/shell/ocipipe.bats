@@ -97,7 +97,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 	run --separate-stderr ocipipe --quiet tar2tree -o x
 	assert_error ocipipe 2 'tar2tree: a tool is the first argument, and its flags follow'
 	run --separate-stderr ocipipe --install links --list
-	assert_error ocipipe 2 "--list and --install can't be used together"
+	assert_error ocipipe 2 "--list and --install exclude each other"
 	run --separate-stderr ocipipe --install links -o x
 	assert_error ocipipe 2 '--output is for --list'
 	run --separate-stderr ocipipe --install ''
