@@ -59,7 +59,7 @@ func Create(path string) (*File, error) {
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		return openInPlace(path, path, fi)
 	}
-	target, err := followLinks(path)
+	target, err := Target(path)
 	if err != nil {
 		return nil, named(path, err)
 	}

@@ -10,9 +10,10 @@ import (
 	"syscall"
 )
 
-// followLinks resolves the last component of path as long as it is a symbolic link.
-// The kernel resolves the other components. The result need not exist.
-func followLinks(path string) (string, error) {
+// Target returns the path that Create replaces for path: it resolves the last component as long
+// as that is a symbolic link. The kernel resolves the other components. The result need not
+// exist.
+func Target(path string) (string, error) {
 	if path == "" {
 		return "", syscall.ENOENT
 	}

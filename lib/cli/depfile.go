@@ -53,13 +53,12 @@ func (e *Env) startDepfile(parsed *kong.Context) error {
 	case isStandard(target):
 		return Hint(Usage("--depfile: says what the file of -o depends on, and there is no -o"),
 			"--depfile-target NAME names the file that is made of standard output")
-	case !isStandard(output) && isSameName(name, output):
-		return Usage("--depfile and --output name the same file")
 	}
 	if err := makerule.CheckTarget(filepath.ToSlash(target)); err != nil {
 		return Usage("--depfile: %v", err)
 	}
-	if err := e.Writes(name); err != nil {
+	info, err := os.Stat(name)
+	if err := e.addTarget("depfile", name, info, err); err != nil {
 		return err
 	}
 	file, err := atomicfile.Create(name)
@@ -69,16 +68,6 @@ func (e *Env) startDepfile(parsed *kong.Context) error {
 	e.depfile = &depfile{name: name, target: target, file: file, names: map[string]bool{}}
 	e.addOutput(e.depfile)
 	return nil
-}
-
-// isSameName reports whether a and b name one file, also one that does not exist.
-func isSameName(a, b string) bool {
-	x, err := os.Stat(a)
-	y, yerr := os.Stat(b)
-	if err == nil && yerr == nil {
-		return os.SameFile(x, y)
-	}
-	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 // dependsOn notes that the file called name is read. A name that another process would not

@@ -47,7 +47,7 @@ type Env struct {
 	ended     bool
 	lastWrite bool // see noteLastWrite
 	inputs    []fs.FileInfo
-	targets   []fs.FileInfo
+	targets   []*target
 	outputs   []output
 	depfile   *depfile // nil without --depfile
 }

@@ -36,19 +36,11 @@ func (e *Env) Reads(path string) error {
 	return nil
 }
 
-// Writes is Reads for an output: an input from the same file is refused.
+// Writes is Reads for an output: an input from the same file is refused, and so is another
+// output to it.
 func (e *Env) Writes(path string) error {
 	fi, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return e.report.clashes(path, nil)
-	}
-	if err != nil {
-		return err
-	}
-	if err := e.report.clashes(path, fi); err != nil {
-		return err
-	}
-	return e.addTarget(fi)
+	return e.addTarget("output", path, fi, err)
 }
 
 // SpoolDir returns the directory for spool files: tmpdir if that is given, else that of
@@ -64,48 +56,6 @@ func (e *Env) SpoolDir(output, tmpdir string) string {
 		return os.TempDir()
 	}
 	return filepath.Dir(output)
-}
-
-// addInput notes that fi is going to be read, unless err is not nil. It refuses a file that
-// is an output.
-func (e *Env) addInput(fi fs.FileInfo, err error) error {
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.inputs = append(e.inputs, fi)
-	if err := refuseSame(fi, e.targets); err != nil {
-		e.abortAll() // else they would write the error message into the input
-		return err
-	}
-	return nil
-}
-
-// addTarget notes that fi is going to be overwritten. It refuses a file that is an input.
-func (e *Env) addTarget(fi fs.FileInfo) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.targets = append(e.targets, fi)
-	return refuseSame(fi, e.inputs)
-}
-
-func refuseSame(fi fs.FileInfo, others []fs.FileInfo) error {
-	if !holdsData(fi) {
-		return nil
-	}
-	for _, other := range others {
-		if os.SameFile(fi, other) {
-			return Usage("%s: is input and output at once", fi.Name())
-		}
-	}
-	return nil
-}
-
-// holdsData reports whether fi is a regular file or a disk, not a pipe, a
-// terminal or /dev/null, which a tool may read and write at once.
-func holdsData(fi fs.FileInfo) bool {
-	return fi.Mode().IsRegular() || fi.Mode().Type() == fs.ModeDevice
 }
 
 func (e *Env) addOutput(o output) {
@@ -172,11 +122,11 @@ func (e *Env) openTarget(path string, kind Kind) (*atomicfile.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := e.report.clashes(path, fi); err != nil {
-			return nil, err
+		if e.report.flags.ReportFile == "-" {
+			return nil, Hint(Usage("--report=-: standard output is the output already"), "name a file: --report=FILE, or -o FILE")
 		}
 		e.Expect(path)
-		return nil, e.addTarget(fi)
+		return nil, e.addTarget("output", path, fi, nil)
 	}
 	if err := e.Writes(path); err != nil && errors.As(err, new(*usageError)) {
 		return nil, err

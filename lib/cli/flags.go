@@ -207,8 +207,7 @@ type version bool
 
 // BeforeReset prints the name and the version of the tool.
 func (version) BeforeReset(ctx *kong.Context) error {
-	info, _ := debug.ReadBuildInfo()
-	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, cmp.Or(release, versionText(info)))
+	_, err := fmt.Fprintln(ctx.Stdout, ctx.Model.Name, ownVersion())
 	return &printed{err}
 }
 
@@ -242,6 +241,12 @@ func (completion) BeforeReset(ctx *kong.Context, m *Manual, at *kong.Path) error
 
 // release is the version that "make dist" tells the linker, or "". Git need not know it.
 var release string
+
+// ownVersion is the version of this program.
+func ownVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	return cmp.Or(release, versionText(info))
+}
 
 // versionText returns the module's version with the revision that it was built from:
 // "v1.2.0 (0123456789ab)", or "(devel)" if the build recorded neither.

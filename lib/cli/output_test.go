@@ -435,6 +435,11 @@ func TestWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, p := range []string{path + "-missing", path} {
+		if err := env.Writes(p); err == nil {
+			t.Errorf("%s is written twice", p)
+		}
+	}
 	if f, err := env.Open(path); err == nil {
 		t.Errorf("Open reads what a library overwrites: %v", f)
 	}

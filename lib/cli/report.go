@@ -3,7 +3,6 @@ package cli
 import (
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -55,7 +54,6 @@ type reporting struct {
 
 	to    *os.File         // where it goes; nil: nowhere, or to standard output
 	file  *atomicfile.File // the same, for --report=FILE
-	info  fs.FileInfo      // of a file, pipe or device that existed; else nil
 	ended atomic.Bool
 }
 
@@ -95,16 +93,12 @@ func (e *Env) Counts() *tree.Counts {
 }
 
 // openReport opens what the report goes to, before the work begins.
-func (e *Env) openReport(progressFD *int) (err error) {
-	r := &e.report
-	switch path, n := r.flags.ReportFile, r.flags.ReportFD; {
+func (e *Env) openReport(progressFD *int) error {
+	switch path, n := e.report.flags.ReportFile, e.report.flags.ReportFD; {
 	case n != nil && progressFD != nil && *n == *progressFD:
 		return Usage("--report-fd and --progress-fd are the same")
 	case n != nil:
-		if r.to, err = takeDescriptor(*n); err != nil {
-			return Usage("--report-fd %d: %v", *n, err)
-		}
-		r.info, err = r.to.Stat()
+		return e.takeReport(*n)
 	case path == "":
 		return nil
 	case path == "-":
@@ -112,74 +106,41 @@ func (e *Env) openReport(progressFD *int) (err error) {
 			return err
 		}
 		e.Expect(path)
-		return nil
+		info, err := e.Stdout.Stat()
+		return e.addTarget("report", path, info, err)
 	default:
-		if err := e.createReport(path); err != nil {
-			return err
-		}
+		return e.createReport(path)
 	}
-	if err == nil && r.info != nil {
-		err = e.addTarget(r.info)
+}
+
+// takeReport takes descriptor n.
+func (e *Env) takeReport(n int) (err error) {
+	r := &e.report
+	if r.to, err = takeDescriptor(n); err != nil {
+		return Usage("--report-fd %d: %v", n, err)
 	}
 	e.addOutput(r)
-	return err
+	info, err := r.to.Stat()
+	return e.addTarget("report", r.to.Name(), info, err)
 }
 
 // createReport opens the file at path. A pipe waits for its reader.
-func (e *Env) createReport(path string) (err error) {
+func (e *Env) createReport(path string) error {
 	r := &e.report
-	switch r.info, err = os.Stat(path); {
-	case err != nil:
-		r.info = nil
-	case r.info.Mode().Type() == fs.ModeDevice:
+	info, missing := os.Stat(path)
+	if missing == nil && info.Mode().Type() == fs.ModeDevice {
 		return Usage("%s: is a disk, and no place for a report", path)
 	}
-	if r.file, err = atomicfile.Create(path); err != nil {
+	file, err := atomicfile.Create(path)
+	if err != nil {
 		return err
 	}
-	r.to = r.file.File
+	r.file, r.to = file, file.File
 	if e.noSync {
 		r.file.NoSync()
 	}
-	return nil
-}
-
-// clashes returns an error if the report goes where the output at path does, whose info is nil
-// if there is none yet.
-func (r *reporting) clashes(path string, info fs.FileInfo) error {
-	switch {
-	case r.flags.ReportFile == "-" && isStandard(path):
-		return Hint(Usage("--report=-: standard output is the output already"), "name a file: --report=FILE, or -o FILE")
-	case r.info != nil && info != nil && os.SameFile(r.info, info) && !isHarmless(info):
-		return Usage("%s: is the report and the output at once", nameOf(path))
-	case r.file != nil && info == nil && r.info == nil && !isStandard(path) && sameName(path, r.flags.ReportFile):
-		return Usage("%s: is the report and the output at once", path)
-	}
-	return nil
-}
-
-// isHarmless reports whether info is a terminal or /dev/null, or such a device, to which several
-// things may be written.
-func isHarmless(info fs.FileInfo) bool { return info.Mode()&fs.ModeCharDevice != 0 }
-
-func nameOf(path string) string {
-	if isStandard(path) {
-		return stdoutName
-	}
-	return path
-}
-
-// sameName reports whether both paths are the same name in the same directory.
-func sameName(a, b string) bool {
-	if filepath.Base(a) != filepath.Base(b) {
-		return false
-	}
-	x, err := os.Stat(filepath.Dir(a))
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(filepath.Dir(b))
-	return err == nil && os.SameFile(x, y)
+	e.addOutput(r)
+	return e.addTarget("report", path, info, missing)
 }
 
 // Abort gives up the report.

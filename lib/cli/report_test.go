@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ocipipe/lib/atomicfile"
 )
 
-// readReport reads the report in dir, and compares what it says of the output with the file out.
+// readReport reads the report in dir.
 func readReport(t *testing.T, dir string) map[string]any {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "report"))
@@ -104,7 +106,7 @@ func TestReportFailures(t *testing.T) {
 		{"full disk, descriptor", "echo new | probe --report-fd=3 -o out 3> /dev/full", "1", "probe: descriptor 3: write: no space left on device\n" + complete, "new\n", "-"},
 		{"the reader leaves", "mkfifo p; : < p & echo new | { sleep 0.3; cat; } | probe --report=p -o out", "1", "probe: p: write: broken pipe\n" + complete, "new\n", "-"},
 		{"the reader leaves a descriptor", "{ { { sleep 0.3; echo new; } | probe --report-fd=3 -o out; echo $? > s; } 3>&1 | :; }; exit $(cat s)", "1", "probe: descriptor 3: write: broken pipe\n" + complete, "new\n", "-"},
-		{"directory", "mkdir d; echo new | probe --report=d -o out", "1", "probe: d: open: is a directory\n", "-", "-"},
+		{"directory", "mkdir d; echo new | probe --report=d -o out", "1", "probe: d: is a directory\n", "-", "-"},
 		{"no directory", "echo new | probe --report=d/report -o out", "1", "probe: d/report: directory d: no such file or directory\n", "-", "-"},
 		{"full disk, standard output", "echo new | probe --report=- -o out > /dev/full", "1", "probe: standard output: write: no space left on device\n" + complete, "new\n", "-"},
 		{"the reader of standard output leaves", "{ { sleep 0.3; echo new; } | probe --report=- -o out; echo $? > s; } | :; exit $(cat s)", "141", "", "-", "-"},
@@ -114,11 +116,21 @@ func TestReportFailures(t *testing.T) {
 		{"the output", "echo old > out; echo new | probe --report=out -o out", "2", "probe: out: is the report and the output at once\n", "old\n", "-"},
 		{"the output, which is new", "echo new | probe --report=./out -o out", "2", "probe: out: is the report and the output at once\n", "-", "-"},
 		{"the output, open already", "echo new | probe --report=out > out", "2", "probe: standard output: is the report and the output at once\n", "", "-"},
-		{"a link to the output, which is new", "ln -s out l; echo new | probe --report=l -o out", "1", "probe: l: is the output, which is not overwritten\n" + complete, "new\n", "-"},
+		{"a link to the output, which is new", "ln -s out l; echo new | probe --report=l -o out", "2", "probe: out: is the report and the output at once\n", "-", "-"},
+		{"the output, which is new, by a link", "ln -s report l; echo new | probe --report=report -o l", "2", "probe: l: is the report and the output at once\n", "-", "-"},
+		{"the output, which is new, by an absolute path", "echo new | probe --report=$PWD/out -o out", "2", "probe: out: is the report and the output at once\n", "-", "-"},
+		{"standard output, and the output is /dev/stdout", "{ echo new | probe --report=- -o /dev/stdout; echo $? > s; } | cat > out; exit $(cat s)", "2", "probe: /dev/stdout: is the report and the output at once\n", "", "-"},
+		{"standard output, which is the output", "echo new | probe --report=- -o out > out", "2", "probe: out: is the report and the output at once\n", "", "-"},
+		{"standard output, which is the input", "echo old > report; probe --report=- -o out report >> report", "2", "probe: report: is input and output at once\n", "-", "old\n"},
+		{"standard output, and the depfile", "{ echo new | probe --report=- --depfile=/dev/stdout -o out; echo $? > s; } | cat > report; exit $(cat s)", "2", "probe: /dev/stdout: is the report and the depfile at once\n", "-", ""},
 		{"the input", "echo old > report; probe --report=report -o out report", "2", "probe: report: is input and output at once\n", "-", "old\n"},
-		{"both", "echo new | probe --report=report --report-fd=3 3> x", "2", "probe: --report and --report-fd can't be used together\nprobe: hint: see probe --help\n", "-", "-"},
-		{"the depfile, which is new", "echo new | probe --report=report --depfile=./report -o out", "2", "probe: ./report: is the report and the output at once\n", "-", "-"},
-		{"the depfile", "echo old > report; echo new | probe --report=report --depfile=report -o out", "2", "probe: report: is the report and the output at once\n", "-", "old\n"},
+		{"both", "echo new | probe --report=report --report-fd=3 3> x", "2", "probe: --report and --report-fd exclude each other\nprobe: hint: see probe --help\n", "-", "-"},
+		{"the depfile, which is new", "echo new | probe --report=report --depfile=./report -o out", "2", "probe: ./report: is the report and the depfile at once\n", "-", "-"},
+		{"the depfile", "echo old > report; echo new | probe --report=report --depfile=report -o out", "2", "probe: report: is the report and the depfile at once\n", "-", "old\n"},
+		{"a link to the depfile, which is new", "ln -s d report; echo new | probe --report=report --depfile=d -o out", "2", "probe: d: is the report and the depfile at once\n", "-", "-"},
+		{"the depfile, which is a pipe", "mkfifo p; cat p > report & echo new | probe --report=p --depfile=p -o out; s=$?; wait; exit $s", "2", "probe: p: is the report and the depfile at once\n", "-", ""},
+		{"the depfile, by a descriptor", "echo new | probe --report-fd=3 --depfile=report -o out 3> report", "2", "probe: report: is the report and the depfile at once\n", "-", ""},
+		{"a loop of links", "ln -s a report; ln -s report a; echo new | probe --report=report -o out", "1", "probe: report: too many levels of symbolic links\n", "-", "-"},
 		{"no name", "echo new | probe --report=", "2", "probe: --report: value is empty\nprobe: hint: see probe --help\n", "-", "-"},
 		{"closed descriptor", "echo new | probe --report-fd=9 -o out", "2", "probe: --report-fd 9: is not open\n", "-", "-"},
 		{"descriptor for reading", "echo new | probe --report-fd=9 -o out 9< /dev/null", "2", "probe: --report-fd 9: is not open for writing\n", "-", "-"},
@@ -242,5 +254,49 @@ func TestReportOfMoved(t *testing.T) {
 	}
 	if got, want := env.OutputDigest().String(), fmt.Sprintf("sha256:%x", sha256.Sum256(content)); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestReportOverOutput: where two names turn out to be one only when the output is there, as
+// where case means nothing, the report does not replace it.
+func TestReportOverOutput(t *testing.T) {
+	dir := t.TempDir()
+	out, same, other := filepath.Join(dir, "out"), filepath.Join(dir, "OUT"), filepath.Join(dir, "other")
+	for _, path := range []string{out, other} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(out, same); err != nil {
+		t.Fatal(err)
+	}
+	for path, refused := range map[string]bool{same: true, other: false, filepath.Join(dir, "new"): false} {
+		r := &reporting{flags: Report{ReportFile: path}, file: new(atomicfile.File), output: &measured{path: out}}
+		if err := r.checkOverwrite(); (err != nil) != refused {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestReportVersion: the version is that of --version, which the linker may have been told.
+func TestReportVersion(t *testing.T) {
+	defer func(old string) { release = old }(release)
+	release = "1.2.3"
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	Run(Manual{Name: "names"}, new(namesTool), []string{"--version"}, Streams{Stdout: out})
+	printed, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := newEnv("names", Streams{})
+	if err := env.completeResult(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "names " + env.Result().ToolVersion + "\n"; string(printed) != want {
+		t.Errorf("--version prints %q, and the report has %q", printed, want)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 	"unicode/utf8"
 
@@ -157,8 +156,7 @@ func (r *reporting) checkOverwrite() error {
 // completeResult adds what is known of every output.
 func (e *Env) completeResult() error {
 	r := &e.report
-	info, _ := debug.ReadBuildInfo()
-	r.result.Version, r.result.Tool, r.result.ToolVersion = report.Version, e.name, versionText(info)
+	r.result.Version, r.result.Tool, r.result.ToolVersion = report.Version, e.name, ownVersion()
 	r.result.Warnings = r.warnings.Load()
 	if m := r.output; m != nil && !r.elsewhere {
 		if err := e.describeOutput(m); err != nil {

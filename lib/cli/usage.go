@@ -8,28 +8,28 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// usageRules put messages of kong, with what stands in parentheses, into plainer words.
+// usageRules put messages of kong, regular expressions, into plainer words, with what stands in
+// parentheses.
 var usageRules = []struct {
-	kong  *regexp.Regexp
-	plain string
+	kong, plain string
 }{
-	{regexp.MustCompile(`^(--[^:]+): expected .* value but got "EOL" \(<EOL>\)$`), "$1: value is missing"},
-	{regexp.MustCompile(`^(--[^:]+): expected .* value but got "(-.*)" \((?:short|long) flag\); perhaps try .*$`),
+	{`^(--[^:]+): expected .* value but got "EOL" \(<EOL>\)$`, "$1: value is missing"},
+	{`^(--[^:]+): expected .* value but got "(-.*)" \((?:short|long) flag\); perhaps try .*$`,
 		`$1: value is missing: "$2" looks like a flag; $1=$2 makes it the value`},
-	{regexp.MustCompile(`^(--[^:]+): expected a valid \d+ bit u?int but got (".*")$`), "$1: $2 is not a whole number"},
-	{regexp.MustCompile(`^(--[^:]+): (?:invalid checksum digest (?:format|length)|unsupported digest algorithm)$`),
+	{`^(--[^:]+): expected a valid \d+ bit u?int but got (".*")$`, "$1: $2 is not a whole number"},
+	{`^(--[^:]+): (?:invalid checksum digest (?:format|length)|unsupported digest algorithm)$`,
 		"$1: not a digest: want sha256: and 64 hex digits"},
-	{regexp.MustCompile(`^(--[^:]+): expected duration but got (".*"): time: .*$`), "$1: $2 is not a time such as 500ms, 30s or 5m"},
-	{regexp.MustCompile(`^(--[^:]+): expected "<key>=<value>" but got (".*")$`), "$1: $2 is not NAME=VALUE"},
-	{regexp.MustCompile(`^(--[^:]+): bool value must be .* but got (".*")$`), "$1: $2 is neither true nor false"},
-	{regexp.MustCompile(`^--[^:]+: (.*) \(from envar (\w+)=.*\)$`), "$$$2: $1"},
-	{regexp.MustCompile(`^expected "(<.*)"$`), "argument is missing: $1"},
-	{regexp.MustCompile(`^missing flags: (.*)$`), "flag is missing: $1"},
-	{regexp.MustCompile(`^(.*) can't be used together$`), "$1 exclude each other"},
+	{`^(--[^:]+): expected duration but got (".*"): time: .*$`, "$1: $2 is not a time such as 500ms, 30s or 5m"},
+	{`^(--[^:]+): expected "<key>=<value>" but got (".*")$`, "$1: $2 is not NAME=VALUE"},
+	{`^(--[^:]+): bool value must be .* but got (".*")$`, "$1: $2 is neither true nor false"},
+	{`^--[^:]+: (.*) \(from envar (\w+)=.*\)$`, "$$$2: $1"},
+	{`^expected "(<.*)"$`, "argument is missing: $1"},
+	{`^missing flags: (.*)$`, "flag is missing: $1"},
+	{`^(.*) can't be used together$`, "$1 exclude each other"},
 }
 
 // choice is how kong lists the values of a flag.
-var choice = regexp.MustCompile(`^(--[^ ]+) must be one of (.*) but got (".*")$`)
+const choice = `^(--[^ ]+) must be one of (.*) but got (".*")$`
 
 // usageText returns the message of kong in plainer words.
 func usageText(model *kong.Application, err error) string {
@@ -39,11 +39,11 @@ func usageText(model *kong.Application, err error) string {
 		return fmt.Sprintf("%q is not a command: want %s", word, listCommands(model))
 	}
 	for _, r := range usageRules {
-		if r.kong.MatchString(text) {
-			return r.kong.ReplaceAllString(text, r.plain)
+		if kong := regexp.MustCompile(r.kong); kong.MatchString(text) {
+			return kong.ReplaceAllString(text, r.plain)
 		}
 	}
-	if m := choice.FindStringSubmatch(text); m != nil {
+	if m := regexp.MustCompile(choice).FindStringSubmatch(text); m != nil {
 		values := strings.TrimPrefix(strings.ReplaceAll(m[2], `"`, ""), ",") // "" is the default
 		return fmt.Sprintf("%s: %s is none of %s", m[1], m[3], strings.ReplaceAll(values, ",", ", "))
 	}

@@ -81,8 +81,8 @@ func TestProblems(t *testing.T) {
 		return cas.Ref{Name: "a", MediaType: manifestType, Digest: d, Size: int64(len(text))}
 	}
 	for _, c := range []struct{ name, manifest, want string }{
-		{"garbage", garbage, "invalid character"},
-		{"an array", "[]", "cannot unmarshal"},
+		{"garbage", garbage, "not JSON"},
+		{"an array", "[]", "a list, not an object"},
 		{"neither", `{"schemaVersion":2}`, "neither an index nor"},
 		{"both", `{"schemaVersion":2,"config":{"digest":"x","size":1},"manifests":[]}`, "both an index and"},
 		{"no configuration", fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":%q,"size":1},"layers":[]}`, missing), "configuration " + missing.String() + " is missing"},

@@ -208,8 +208,9 @@ func (l *Layer) copyTo(ctx context.Context, w io.Writer) error {
 }
 
 // WriteLayer writes the blob of the layer that sel names (see Image.Layer) to w. The bytes
-// are verified only if WriteLayer succeeds. Otherwise the end of the blob was not written, so
-// that whoever reads the tar in it finds it cut short, and does not take it for another one.
+// are verified only if WriteLayer succeeds. Otherwise the last tailSize bytes of the blob were
+// not written, so that whoever unpacks it finds it cut short, unless as many bytes that nobody
+// needs, such as zeros, follow its tar.
 func WriteLayer(ctx context.Context, w io.Writer, img *Image, sel string) error {
 	l, err := img.Layer(sel)
 	if err != nil {

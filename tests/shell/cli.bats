@@ -5,8 +5,6 @@ load registries
 setup() { common_setup; }
 teardown() { stop_registries; }
 
-tools() { basename -a "$BIN"/*; }
-
 @test "--help shows usage and defaults" {
 	for tool in $(tools); do
 		run --separate-stderr "$tool" --help

@@ -25,43 +25,42 @@ show() {
 
 if [ -n "${1:-}" ]; then
 	printf -v ref %q "$1"
-elif [ "$demo" != demo ]; then
-	ref=oci:demo/image:demo
-	excerpt=
-	if [ ! -e demo/image ]; then
-		echo "demo: $PWD is read-only and has no demo/image: run make demo before, or name an image" >&2
-		exit 1
-	fi
 else
 	ref=oci:demo/image:demo
 	excerpt=
-	echo "making a small image of three layers in demo/image"
-	mkdir demo/image
-	"${GO:-go}" run ./lib/reftest/demoimage demo/image
+	if [ "$demo" = demo ]; then
+		echo "making a small image of three layers in demo/image"
+		mkdir demo/image
+		"${GO:-go}" run ./lib/reftest/demoimage demo/image
+	elif [ ! -e demo/image ]; then
+		echo "demo: $PWD is read-only and has no demo/image: run make demo before, or name an image" >&2
+		exit 1
+	fi
 fi
+printf -v out %q "$demo"
 
 show "oci-fetch --list $ref"
-show "oci-fetch $ref | tar2tree | tree2erofs > $demo/rootfs.erofs"
-show "ls -l $demo/rootfs.erofs"
-show "erofs2tree --no-data $demo/rootfs.erofs$excerpt"
+show "oci-fetch $ref | tar2tree | tree2erofs > $out/rootfs.erofs"
+show "ls -l $out/rootfs.erofs"
+show "erofs2tree --no-data $out/rootfs.erofs$excerpt"
 
 # Reading the image back gives the tree that it was made of, so the same image.
-show "erofs2tree $demo/rootfs.erofs | tree2erofs --check | cmp - $demo/rootfs.erofs && echo checked"
+show "erofs2tree $out/rootfs.erofs | tree2erofs --check | cmp - $out/rootfs.erofs && echo checked"
 
 if [ "$(id -u)" != 0 ]; then
-	printf '\nnot root, so it is not mounted; as root: mount -t erofs -o ro,loop %s/rootfs.erofs /mnt\n' "$demo"
+	printf '\nnot root, so it is not mounted; as root: mount -t erofs -o ro,loop %s/rootfs.erofs /mnt\n' "$out"
 	exit
 fi
 mkdir "$demo/mnt"
-if show "mount -t erofs -o ro,loop $demo/rootfs.erofs $demo/mnt"; then
+if show "mount -t erofs -o ro,loop $out/rootfs.erofs $out/mnt"; then
 	trap 'umount "$demo/mnt"; [ "$demo" = demo ] || rm -rf "$demo"' EXIT
-	show "ls -lR $demo/mnt$excerpt"
+	show "ls -lR $out/mnt$excerpt"
 	if [ -z "${1:-}" ]; then
 		# Not every machine has it, and the demo needs Go and make alone.
 		if command -v getcap >/dev/null; then
-			show "getcap $demo/mnt/bin/ping"
+			show "getcap $out/mnt/bin/ping"
 		fi
-		show "chroot $demo/mnt /init"
+		show "chroot $out/mnt /init"
 	fi
 else
 	echo "it cannot be mounted here"

@@ -53,23 +53,21 @@ small_go() {
 	chmod 755 "$1/go"
 }
 
-tools() { basename -a "$BIN"/* | grep -vx ocipipe; }
-
 @test "binaries of one platform, with all that goes with them" {
 	need file
 	(cd "$dist" && sha256sum --quiet -c SHA256SUMS)
 	[ "$(cut -c 67- "$dist/SHA256SUMS")" = "$(ls -I SHA256SUMS "$dist")" ] || fail "not every file has a checksum"
 	tar -xf "$dist/$name.tar.gz"
-	[ "$(ls "$name/bin")" = "$(tools)" ] || fail "tools: $(ls "$name/bin")"
-	[ "$(ls "$name/share/man/man1")" = "$(tools | sed 's/$/.1/')" ] || fail "pages: $(ls "$name/share/man/man1")"
+	[ "$(ls "$name/bin")" = "$(single_tools)" ] || fail "tools: $(ls "$name/bin")"
+	[ "$(ls "$name/share/man/man1")" = "$(single_tools | sed 's/$/.1/')" ] || fail "pages: $(ls "$name/share/man/man1")"
 	cmp "$REPO/README.md" "$name/README.md"
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		file "$name/bin/$tool" | grep -q 'statically linked.* stripped' || fail "$tool: $(file "$name/bin/$tool")"
 		[ "$("$name/bin/$tool" --version)" = "$tool 1.2.3" ] || fail "$tool: $("$name/bin/$tool" --version)"
 		SOURCE_DATE_EPOCH=1700000000 "$tool" --man | cmp - "$name/share/man/man1/$tool.1"
 		"$tool" --completion=bash | cmp - "$name/share/bash-completion/completions/$tool"
 	done
-	[ "$("$dist/$name" --list)" = "$(tools)" ] || fail "all tools in one: $("$dist/$name" --list)"
+	[ "$("$dist/$name" --list)" = "$(single_tools)" ] || fail "all tools in one: $("$dist/$name" --list)"
 	run --separate-stderr bash -c "$dist/$name tar2tree </dev/null >&-"
 	assert_error tar2tree 1 'standard output: is closed or not open for writing'
 	! grep -qF "$REPO" "$dist/$name" "$name"/bin/* || fail "a binary has the path of its sources"
@@ -105,7 +103,7 @@ tools() { basename -a "$BIN"/* | grep -vx ocipipe; }
 	run --separate-stderr dpkg --root="$PWD/root" --verify ocipipe
 	assert_ok
 	assert_output ''
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		[ "$(chroot root "/usr/bin/$tool" --version)" = "$tool 1.2.3" ] || fail "$tool: $(chroot root "/usr/bin/$tool" --version)"
 		zcat "root/usr/share/man/man1/$tool.1.gz" | cmp - <(SOURCE_DATE_EPOCH=1700000000 "$tool" --man)
 	done
@@ -163,7 +161,7 @@ tools() { basename -a "$BIN"/* | grep -vx ocipipe; }
 		name=ocipipe-1.2.3-${platforms[i]} suffix=
 		[[ $name != *windows* ]] || suffix=.exe
 		tar -xf "$dist/$name.tar.gz"
-		[ "$(ls "$name/bin")" = "$(tools | sed "s/\$/$suffix/")" ] || fail "$name: $(ls "$name/bin")"
+		[ "$(ls "$name/bin")" = "$(single_tools | sed "s/\$/$suffix/")" ] || fail "$name: $(ls "$name/bin")"
 		for file in "$dist/$name$suffix" "$name"/bin/*; do
 			file "$file" | grep -q "${kinds[i]}" || fail "$(file "$file")"
 		done

@@ -5,7 +5,6 @@ load helpers
 setup() {
 	common_setup
 	docs=$REPO/tests/shell/guides/filters/drop-docs.py
-	sums=$REPO/tests/shell/top-sizes.awk
 }
 
 # real_tree DIR fills DIR with every type of file, odd names, holes, links, xattrs
@@ -107,25 +106,6 @@ real_tree() {
 	run --separate-stderr bash -c "'$docs' --no-crc <stream | sed '/^#end/d' | tree2tar >out.tar"
 	assert_error tree2tar 1 'cut short'
 	assert_empty out.tar
-}
-
-@test "a filter in awk sums up a list without data" {
-	mkdir -p in/usr/lib in/etc
-	head -c 1000 /dev/zero >in/usr/lib/a
-	head -c 234 /dev/zero >in/usr/b
-	head -c 7 /dev/zero >in/etc/c
-	ln in/etc/c in/etc/d
-	head -c 5 /dev/zero >in/top
-	tar -C in --sort=name -cf in.tar .
-	run --separate-stderr bash -c "tar2tree --no-data in.tar | awk -f '$sums' | sort -n"
-	assert_ok
-	assert_output $'5 .\n7 etc\n1234 usr'
-	run --separate-stderr bash -c "tar2tree in.tar | awk -f '$sums'"
-	assert_status 1
-	[[ $stderr == *'not a list without data'* ]] || show "other message"
-	run --separate-stderr bash -c "tar2tree --no-data in.tar | head -n 4 | awk -f '$sums'"
-	assert_status 1
-	[[ $stderr == *'cut short'* ]] || show "other message"
 }
 
 # lists FORM writes the list of in.tar as tar2tree and as erofs2tree have it.

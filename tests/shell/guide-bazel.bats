@@ -4,8 +4,7 @@ load helpers
 setup() {
 	common_setup
 	guide=$REPO/tests/shell/guides/bazel
-	demo_image DIR
-	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	demo_image DIR TAG
 	# The tools need no HOME, and Bazel gets one of its own, with a server that ends by itself.
 	export HOME=$PWD/home
 	mkdir "$HOME"

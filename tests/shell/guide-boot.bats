@@ -8,14 +8,6 @@ setup() {
 	v=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: linux-image-//p') || true
 }
 
-# block TEXT adds to script the block of the guide in which TEXT stands.
-block() {
-	local block
-	block=$(awk -v RS= -v text="$1" '/^    / && index($0, text)' README.md | sed 's/^    //')
-	[ -n "$block" ] || fail "README.md has no $1" || return
-	printf '%s\n' "$block" >>script
-}
-
 # begin begins script with the kernel. Debian's package is downloaded for the long tests
 # alone; otherwise it is made of what kernel.sh has kept of it.
 begin() {
@@ -28,7 +20,7 @@ begin() {
 		once package make_package
 		printf 'apt-get() { cp "%s"/linux-image-*.deb .; }\n' "$BATS_RUN_TMPDIR" >>script
 	fi
-	block 'apt-get download'
+	recipe README.md 'apt-get download' >>script
 }
 
 make_package() {
@@ -69,10 +61,14 @@ shell_image() {
 	oci-commit --base scratch --platform linux/amd64 --layer tree.tar "$@" --layout DIR:TAG
 }
 
+@test "every recipe has a test" {
+	recipes_are_run README.md
+}
+
 @test "a shell on an ext4 root, without an initramfs" {
 	begin
 	shell_image --cmd /none
-	block 'tree2ext4'
+	recipe README.md 'tree2ext4' >>script
 	mkfifo keys
 	(
 		exec >keys
@@ -90,10 +86,12 @@ shell_image() {
 
 @test "an image FROM scratch, on a root that is read-only, and on a writable one" {
 	begin
-	block '--base scratch'
-	block 'initramfs.sh kernel'
-	block '--copy-dir vm:/etc/oci --full'
-	block 'mkext4upper --size 1G -o'
+	{
+		recipe README.md '--base scratch'
+		recipe README.md 'initramfs.sh kernel'
+		recipe README.md '--copy-dir vm:/etc/oci --full'
+		recipe README.md 'mkext4upper --size 1G -o'
+	} >>script
 	machine
 	assert_status 0
 	has 'argv ["/hello"]' 'env  ["HOME=/" "A=1" "TERM=linux" "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]' \
@@ -180,13 +178,13 @@ layered() {
 	begin
 	shell_image --entrypoint '["/bin/sh", "-c"]' --cmd "$(jq -nc --arg p "$program" '[$p]')" --user app --workdir /home/app \
 		--env PATH=/bin --env 'NOTE=it'"'"'s $(touch ran)'
-	block 'initramfs.sh kernel'
-	block 'oci-materialize --target all'
+	recipe README.md 'initramfs.sh kernel' >>script
+	recipe README.md 'oci-materialize --target all' >>script
 }
 
 @test "layers that images share, each a disk" {
 	layered
-	block 'names=({c..z})'
+	recipe README.md 'names=({c..z})' >>script
 	machine
 	assert_status 0
 	said
@@ -198,7 +196,7 @@ layered() {
 @test "layers that images share, in one disk" {
 	[ "${SOAK:-}" = true ] || skip "long"
 	layered
-	block 'vmdk=$(oci-materialize'
+	recipe README.md 'vmdk=$(oci-materialize' >>script
 	machine
 	assert_status 0
 	said
@@ -218,7 +216,7 @@ layered() {
 	[ "${SOAK:-}" = true ] || skip "long"
 	need debugfs
 	begin
-	block 'initramfs.sh kernel'
+	recipe README.md 'initramfs.sh kernel' >>script
 	shell_image --cmd '["/bin/busybox", "grep", "-c", " /tmp ", "/proc/mounts"]'
 	cat >>script <<-'END'
 		boot() { vm -initrd initramfs -drive file=$1,format=raw,if=virtio,readonly=on -append "console=ttyS0 panic=-1 quiet ${2:-}" "${@:3}"; }
@@ -308,8 +306,8 @@ stub() {
 	stub firecracker
 	stub cloud-hypervisor
 	stub curl
-	block 'firecracker --no-api'
-	block 'firecracker-api.sh firecracker.sock'
+	recipe README.md 'firecracker --no-api' >>script
+	recipe README.md 'firecracker-api.sh firecracker.sock' >>script
 	PATH=$PWD/stub:$PATH v=1 run bash -euo pipefail script
 	assert_status 0
 	[ "$(sed -n 1p called)" = 'firecracker --no-api --config-file firecracker.json' ] || fail "$(<called)"
@@ -330,8 +328,6 @@ stub() {
 
 @test "the guide names the modules, files and variables that there are" {
 	local file name
-	need shellcheck
-	shellcheck init start initramfs.sh firecracker-api.sh
 	for file in init start initramfs.sh firecracker.json firecracker-api.sh cloud-hypervisor.json hello.go; do
 		grep -q "\`$file\`" README.md || fail "README.md does not name $file" || return
 	done

@@ -29,7 +29,7 @@ hostile() {
 	demo_image image
 	cp "$(command -v busybox)" init
 	echo vm1 >hostname
-	sed -n 's/^    //p' "$guide/README.md" >script
+	recipe "$guide/README.md" >script
 	[ "$(wc -l <script)" -ge 7 ] || fail "the guide has other commands"
 	run --separate-stderr bash -euo pipefail script
 	assert_ok
@@ -130,6 +130,14 @@ after() {
 	run --separate-stderr bash -c './drop-docs.py doc <in | tree2tar >out.tar'
 	assert_status 1
 	[[ $stderr == *'drop-docs.py: hard link to ./doc/none, which does not exist'* ]] || show "other message"
+}
+
+@test "many hard links into what is dropped cost as much each as few" {
+	seq 40000 | awk -v words="type=file $words size=0" '{ print "./doc/" $1, words; print "./z" $1, words, "hardlink=./doc/" $1 }' >records
+	stream "$(<records)" 80000 0 >in
+	run --separate-stderr timeout 30 ./drop-docs.py doc <in
+	assert_ok
+	[ "$(tail -n 1 <<<"$output" | cut -d ' ' -f 1-3)" = '#end records=40000 bytes=0' ] || fail "it is not whole"
 }
 
 @test "what is cut short is never taken for a shorter stream" {

@@ -42,7 +42,7 @@ sums() { (cd out && find . -type f ! -name '*.new' -exec sha256sum {} + | sort -
 
 @test "the commands of the guide" {
 	rm -r site motd
-	sed -n 's/^    //p' "$guide/README.md" >script
+	recipe "$guide/README.md" >script
 	[ "$(wc -l <script)" -ge 10 ] || fail "the guide has other commands"
 	run --separate-stderr bash -euo pipefail script
 	assert_ok

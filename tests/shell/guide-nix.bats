@@ -4,8 +4,7 @@ load helpers
 setup() {
 	common_setup
 	guide=$REPO/tests/shell/guides/nix
-	demo_image DIR
-	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	demo_image DIR TAG
 }
 teardown() { chmod -R u+w .; } # a store is read-only
 

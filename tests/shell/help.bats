@@ -5,8 +5,6 @@ load registries
 setup() { common_setup; }
 teardown() { stop_registries; }
 
-tools() { basename -a "$BIN"/*; }
-
 # flags TOOL are its flags, one a line.
 flags() { "$1" --completion=fish | sed -n 's/.* -l \([a-z-]*\).*/--\1/p'; }
 
@@ -47,8 +45,7 @@ examples() {
 
 # The examples find these files here, and instead of alpine the small image.
 example_files() {
-	demo_image DIR
-	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	demo_image DIR TAG
 	oci-fetch -o image.tar oci:DIR:TAG
 	small_layer layer.tar
 	small_layer init.tar

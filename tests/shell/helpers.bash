@@ -29,6 +29,10 @@ common_setup() {
 	watch_test "$([ "${SOAK:-}" = true ] && echo 4h || echo 10m)"
 }
 
+# tools prints the names of all programs, and single_tools those but ocipipe, which is all in one.
+tools() { basename -a "$BIN"/*; }
+single_tools() { tools | grep -vx ocipipe; }
+
 # watch_test TIME kills what the test has started, where it goes on for longer: no test
 # waits for ever. A test that does not end half a minute later waits for something
 # else, such as a pipe that nobody opens, and is killed itself.
@@ -143,11 +147,12 @@ assert_empty() {
 	[[ -f $1 && ! -s $1 ]] || fail "$1 is not an empty file: $(ls -l "$1" 2>&1)"
 }
 
-# recipe FILE TEXT prints the indented block of FILE, a README.md, in which TEXT stands.
+# recipe FILE [TEXT] prints the indented block of FILE, a README.md, in which TEXT stands; without
+# TEXT all of its blocks, in their order.
 recipe() {
 	local block
-	block=$(awk -v RS= -v text="$2" '/^    / && index($0, text)' "$1" | sed 's/^    //')
-	[ -n "$block" ] || fail "$1 has no $2" || return
+	block=$(awk -v RS= -v text="${2-}" '/^    / && index($0, text)' "$1" | sed 's/^    //')
+	[ -n "$block" ] || fail "$1 has no recipe with: ${2-}" || return
 	printf '%s\n' "$block"
 }
 
@@ -155,7 +160,7 @@ recipe() {
 # recipe with a text in quotes, and that has none of the TEXTs.
 recipes_are_run() {
 	local block text texts
-	mapfile -t texts < <(sed -nE "s/.*\<recipe \"[^\"]*\" '([^']*)'.*/\1/p" "$BATS_TEST_FILENAME")
+	mapfile -t texts < <(sed -nE "s/.*\<recipe [^ ]+ '([^']*)'.*/\1/p" "$BATS_TEST_FILENAME")
 	texts+=("${@:2}")
 	while IFS= read -rd '' block; do
 		for text in "${texts[@]}"; do
@@ -165,10 +170,11 @@ recipes_are_run() {
 	done < <(awk -v RS= -v ORS='\0' '/^    /' "$1")
 }
 
-# demo_image DIR copies the layout of lib/reftest/demoimage there: image DIR:demo.
+# demo_image DIR [TAG] copies the layout of lib/reftest/demoimage there: image DIR:TAG, or DIR:demo.
 demo_image() {
 	once demo go_demo_image
 	cp -r "$BATS_RUN_TMPDIR/demo" "$1"
+	sed -i "s/\"demo\"/\"${2:-demo}\"/" "$1/index.json"
 }
 
 go_demo_image() {

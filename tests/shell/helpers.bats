@@ -118,7 +118,8 @@ refused_with() {
 @test "recipe and recipes_are_run tell apart" {
 	printf '%s\n' text '' '    one' '    more' '' '- text' '' '    two' >README.md
 	[ "$(recipe "README.md" 'one')" = $'one\nmore' ] || fail "$(recipe README.md one)"
-	refused_with 'README.md has no three' recipe README.md three
+	[ "$(recipe README.md)" = $'one\nmore\ntwo' ] || fail "$(recipe README.md)"
+	refused_with 'README.md has no recipe with: three' recipe README.md three
 	refused_with 'no test runs this:     two' recipes_are_run README.md
 	recipes_are_run README.md two
 	BATS_TEST_FILENAME=README.md refused_with 'no test runs this:     one' recipes_are_run README.md two

@@ -9,7 +9,7 @@ if [ -n "$unformatted" ]; then
 fi
 "${GO:-go}" vet ./...
 if command -v shellcheck >/dev/null; then
-	shellcheck .ci/run tests/shell/*.sh tests/shell/guides/*/*.sh tests/shell/*.bash
+	shellcheck .ci/run tests/shell/*.sh tests/shell/guides/*/*.sh tests/shell/guides/boot/{init,start} tests/shell/*.bash
 	# bats sets variables, runs tests in subshells, and hands lines to other shells.
 	shellcheck --shell=bats --exclude=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317 tests/shell/*.bats
 else

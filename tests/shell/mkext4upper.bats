@@ -150,7 +150,7 @@ overlaid() {
 	assert_ok
 	[ "$(inode out /upper)" = '0700 7 70000' ] || fail "/upper: $(inode out /upper)"
 	head -c 5000 /dev/zero >zeros
-	for c in 'none|none: open: no such file' 'zeros|zeros: neither an EROFS image nor an ext4 file system' 'tree.tar|neither EROFS nor ext4' '/dev/null|neither EROFS nor ext4'; do
+	for c in 'none|none: open: no such file' 'zeros|zeros: neither an EROFS image nor an ext4 file system' 'tree.tar|tree.tar: is a tar archive, not an EROFS or ext4 image' '/dev/null|/dev/null: the input is empty'; do
 		run --separate-stderr mkext4upper --size 64M --root-from "${c%|*}" -o new
 		assert_error mkext4upper 1 "${c#*|}"
 	done

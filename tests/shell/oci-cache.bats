@@ -81,11 +81,13 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 		assert_ok
 		[ "$(field '.[].manifest')" = "$digest" ] || show "$word is another image"
 	done
-	for word in "${digest:7:7}" three one:v2 "x$digest" '' $'\x1b[31m'; do
+	for word in "${digest:7:7}" three one:v2 "x$digest" ' ' $'\x1b[31m'; do
 		run --separate-stderr oci-cache rm one "$word"
 		assert_error oci-cache 1 'not in the cache'
 		[[ $stderr != *$'\x1b'* ]] || show "an escape sequence"
 	done
+	run --separate-stderr oci-cache rm one ''
+	assert_error oci-cache 2 'argument is empty'
 	[ "$(oci-cache ls --json | jq '.images | length')" = 2 ] || fail "an image is gone although another word was wrong"
 }
 

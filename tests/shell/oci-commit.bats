@@ -217,7 +217,7 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	seq 10000 >garbage
 	head -c 4000 l.tar.gz | cat - garbage >tail.gz
 	: >empty
-	for c in 'cut.tar:cut short' 'cut.tar.gz:cut short' 'twice:compressed twice' 'garbage:corrupt layer' 'tail.gz:corrupt layer' 'empty:the input is empty' 'nofile:no such file' 'base:is a directory'; do
+	for c in 'cut.tar:cut short' 'cut.tar.gz:cut short' 'twice:compressed twice' 'garbage:is text, not a tar archive' 'tail.gz:corrupt layer' 'empty:the input is empty' 'nofile:no such file' 'base:is a directory'; do
 		for form in '-o a.tar' '--format docker -o a.tar' '--layout lay' '--compress zstd -o a.tar' '--dry-run'; do
 			# shellcheck disable=SC2086 # words
 			run --separate-stderr oci-commit --base oci:base:demo --layer l.tar --layer "${c%%:*}" $form

@@ -8,18 +8,16 @@ setup() {
 }
 teardown() { unmount_all; }
 
-tools() { basename -a "$BIN"/* | grep -vx ocipipe; }
-
 # as_link puts the links before the tools in PATH.
 as_link() { PATH=$PWD/links:$PATH; }
 
 @test "--list has every tool" {
 	run --separate-stderr ocipipe --list
 	assert_ok
-	assert_output "$(tools)"
+	assert_output "$(single_tools)"
 	ocipipe --list -o list
 	[ "$(<list)" = "$output" ] || fail "another list in a file"
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		ocipipe --help | grep -q "^    $tool  *[a-zE]" || fail "--help does not say what $tool is for"
 	done
 }
@@ -28,7 +26,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 	small_layer layer.tar
 	tar2tree layer.tar -o want.tree
 	tree2erofs want.tree -o want.erofs
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		for flag in --version --help --man --completion=bash --completion=zsh --completion=fish; do
 			"$BIN/$tool" $flag >want
 			run --separate-stderr bash -c "links/$tool $flag | cmp - want && ocipipe $tool $flag | cmp - want"
@@ -99,7 +97,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 	run --separate-stderr ocipipe --quiet tar2tree -o x
 	assert_error ocipipe 2 'tar2tree: a tool is the first argument, and its flags follow'
 	run --separate-stderr ocipipe --install links --list
-	assert_error ocipipe 2 "--list and --install can't be used together"
+	assert_error ocipipe 2 "--list and --install exclude each other"
 	run --separate-stderr ocipipe --install links -o x
 	assert_error ocipipe 2 '--output is for --list'
 	run --separate-stderr ocipipe --install ''
@@ -110,7 +108,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 	cp "$BIN/ocipipe" ocipipe-1.0-linux-amd64
 	run --separate-stderr ./ocipipe-1.0-linux-amd64 --list
 	assert_ok
-	assert_output "$(tools)"
+	assert_output "$(single_tools)"
 	cp "$BIN/ocipipe" renamed
 	run --separate-stderr ./renamed tree2tar --version
 	assert_ok
@@ -120,10 +118,10 @@ as_link() { PATH=$PWD/links:$PATH; }
 }
 
 @test "--install" {
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		[ "$(readlink "links/$tool")" = "$BIN/ocipipe" ] || fail "$tool: $(readlink "links/$tool")"
 	done
-	[ "$(find links | wc -l)" = $((1 + $(tools | wc -l))) ] || fail "more links: $(ls links)"
+	[ "$(find links | wc -l)" = $((1 + $(single_tools | wc -l))) ] || fail "more links: $(ls links)"
 	run --separate-stderr ocipipe --install links
 	assert_ok
 	# In the directory of the program the links can be moved.
@@ -191,7 +189,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 	echo older >root/usr/bin/tar2tree
 	run --separate-stderr make -s -C "$REPO" -o build install MULTICALL=1 "DESTDIR=$PWD/root" PREFIX=/usr
 	assert_ok
-	for tool in $(tools); do
+	for tool in $(single_tools); do
 		[ "$(readlink "root/usr/bin/$tool")" = ocipipe ] || fail "$tool: $(readlink "root/usr/bin/$tool")"
 		[ "$("root/usr/bin/$tool" --version)" = "$("$tool" --version)" ] || fail "$tool is another"
 		[ -f "root/usr/share/man/man1/$tool.1" ] || fail "no man page of $tool"

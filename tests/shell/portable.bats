@@ -192,7 +192,7 @@ poor_or_skip() {
 	run --separate-stderr poor tests/shell/demo.sh
 	assert_error demo 1 'has no demo/image'
 	mv image demo
-	run --separate-stderr poor tests/shell/demo.sh
+	run --separate-stderr poor sh -c 'mkdir "/tmp/a b" && TMPDIR="/tmp/a b" exec tests/shell/demo.sh'
 	assert_ok
 	[[ $output == *$'\nchecked\n'* ]] || show "not checked"
 	[[ $output == *'not root, so it is not mounted'* ]] || show "no word on the mount"

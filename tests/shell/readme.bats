@@ -5,8 +5,7 @@ load registries
 setup() {
 	common_setup
 	pids=()
-	demo_image DIR
-	sed -i 's/"demo"/"TAG"/' DIR/index.json
+	demo_image DIR TAG
 	oci-fetch -o image.tar oci:DIR:TAG
 	tar2tree --no-data --digest image.tar >list
 }

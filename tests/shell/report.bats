@@ -133,7 +133,7 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 }
 
 @test "layers merged: a kernel for the metadata, and one for the disk" {
-	need jq
+	need jq qemu-img
 	for n in 0 1; do
 		mkdir $n
 		echo $n >$n/f$n
@@ -179,9 +179,9 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 		is .kernel "$([[ $line == *seed* ]] && echo 4.4 || echo 4.0)"
 		is '.kernel_config | join(" ")' EXT4_FS
 		is .uuid "$(blkid -p -o value -s UUID out)"
-		is .block_size "$(dumpe2fs -h out 2>/dev/null | sed -n 's/^Block size: *//p')"
+		is .block_size "$(super out 'Block size')"
 		# without those that a kernel need not know
-		is '.features | sort | join(" ")' "$(dumpe2fs -h out 2>/dev/null | sed -n 's/^Filesystem features: *//p' | tr ' ' '\n' |
+		is '.features | sort | join(" ")' "$(super out 'Filesystem features' | tr ' ' '\n' |
 			grep -vxE 'has_journal|ext_attr|resize_inode|dir_index' | sort | xargs)"
 		[ "$(keys)" = 'output digest size allocated uuid block_size counts kernel kernel_config features' ] || fail "$(keys)"
 		if [ "$(id -u)" = 0 ]; then
@@ -196,7 +196,7 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	describes out
 	is .size $((128 << 20))
 	is .uuid "$uuid"
-	e2fsck -fn out >/dev/null 2>&1
+	clean out
 	mkext4upper --grow out --size 256M --report r.json --report-digest=no
 	is .digest null
 	is .size $((256 << 20))
@@ -345,6 +345,11 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	is .hit true
 	run --separate-stderr oci-materialize --cache cache --upper 64M=r.json --report r.json oci:demo
 	assert_error oci-materialize 2 'r.json: is the report and the output at once'
+	run --separate-stderr oci-materialize --cache cache --upper 64M=u --depfile ./u --depfile-target t oci:demo
+	assert_error oci-materialize 2 'u: is the depfile and the output at once'
+	run --separate-stderr oci-materialize --cache cache --upper 64M=u -o "$PWD/u" oci:demo
+	assert_error oci-materialize 2 'u: is two outputs at once'
+	[ ! -e u ]
 }
 
 @test "no report of what failed, and no success without the report" {
@@ -371,7 +376,7 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 				"$tool" in.tree | cmp - out
 				;;
 			d | none/* | /proc/*)
-				assert_error "$tool" 1 "${report/none\//none}" || assert_error "$tool" 1 "$report"
+				assert_error "$tool" 1 "$report"
 				[ ! -e out ] || fail "$report: an output"
 				;;
 			*)
@@ -385,7 +390,7 @@ counted='.counts | "\(.entries) \(.files) \(.directories) \(.symlinks) \(.hardli
 	done
 	rm -rf d x out
 	assert_no_debris layer.tar in.tree cut.tree r.json
-	[ "$(head -1 in.tree)" != '{' ]
+	tar2tree layer.tar | cmp - in.tree
 }
 
 @test "the reader of a report leaves" {

@@ -52,7 +52,7 @@ Sources of copies are relative to the directory of the file that has the operati
 		"keep-caps":   "Without this flag security.capability is dropped if a file is written to or gets another owner, as the kernel does.",
 		"root":        "All sources, in files and flags, are relative to DIR, and no symbolic link leads out of it.",
 		"follow":      "Without this flag they are copied as links. A link that leads out of the directory, nowhere, or to a directory that holds it is an error.",
-		"preserve":    "Without this flag copies belong to root and have the time of new files. Hard links are kept too. Elsewhere than on Linux no extended attributes are copied, and on Windows neither owners nor permissions: files are made with the permissions 0755 there.",
+		"preserve":    "Without this flag copies belong to root and have the time of new files. Hard links are kept too. Outside Linux no extended attributes are copied, and on Windows neither owners nor permissions: files are made with the permissions 0755 there.",
 		"dry-run":     "Each line is PATH [OLD] -> [NEW]. OLD and NEW are the keywords that a tree stream has for the file before and after, without contents; they are left out where there is no file.",
 		"mtime":       "Without this flag it is SOURCE_DATE_EPOCH, or else 0. TIME is a number of seconds since 1970, with up to nine decimals, or a date in the form of RFC 3339, such as 2024-01-31T12:00:00Z.",
 		"max-entries": "All inputs count together. 0 is no limit, here and for the other limits.",

@@ -68,14 +68,14 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	opts, err := t.options(env)
-	if err != nil {
-		return err
-	}
 	if t.Upper != nil {
 		if err := env.Writes(t.Upper.Path); err != nil {
 			return err
 		}
+	}
+	opts, err := t.options(env)
+	if err != nil {
+		return err
 	}
 	r, err := materialize.Materialize(env.Context, opts)
 	if err != nil {
@@ -113,8 +113,6 @@ func (t *tool) check() error {
 	target := materialize.Target(t.Target)
 	flat := target == materialize.Flat || target == materialize.All
 	switch {
-	case t.Upper != nil && t.Upper.Path == t.TextOutput.Path:
-		return cli.Usage("--upper and --output name the same file")
 	case t.Compression.Hints == "-" && (t.PasswordStdin || oci.IsStdin(t.Ref)):
 		return cli.Usage("standard input is the image or a password, not --compress-hints")
 	case t.As != "" && !oci.IsLocal(t.Ref):

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A NameError says that a name has no form in a makefile.
@@ -26,7 +27,8 @@ var escape = strings.NewReplacer(" ", `\ `, "#", `\#`, "$", "$$", ":", `\:`, "*"
 
 // Rules are the rules that target depends on names, whose order means nothing, and that each
 // of names is a target without a recipe: if one does not exist any more, target is made
-// anew, and make does not stop. It does stop for a name that has = or %, or is like .PHONY: that has no such rule.
+// anew, and make does not stop. It does stop for a name that has = or %, or is like .PHONY,
+// which has no such rule.
 // Errors are [*NameError].
 func Rules(target string, names []string) ([]byte, error) {
 	if err := CheckTarget(target); err != nil {
@@ -65,10 +67,12 @@ func isAssignment(name string) bool { return strings.Contains(name, "=") }
 // hasTarget reports whether name can be a target. With a percent sign it would be a pattern,
 // and a name such as .IGNORE would change what make does.
 func hasTarget(name string) bool {
-	return !strings.ContainsAny(name, "=%") && !special.MatchString(name)
+	return !strings.ContainsAny(name, "=%") && !special().MatchString(name)
 }
 
-var special = regexp.MustCompile(`^(\./+)*\.[A-Z_]+$`)
+var special = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(\./+)*\.[A-Z_]+$`)
+})
 
 func assignmentsLast(a, b string) int {
 	switch x, y := isAssignment(a), isAssignment(b); {

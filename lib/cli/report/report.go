@@ -12,7 +12,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"ocipipe/lib/oci/printable"
 	"ocipipe/lib/tree"
 )
 
@@ -102,10 +101,6 @@ type Image struct {
 	Reference string        `json:"reference"`
 	Manifest  digest.Digest `json:"manifest"`
 }
-
-// JSON returns r for a program to read, indented. A terminal that shows it obeys nothing that
-// it quotes.
-func (r *Result) JSON() []byte { return printable.Encode(r) }
 
 // UUID returns the usual form of u.
 func UUID(u [16]byte) string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocipipe/lib/oci/printable"
 	"ocipipe/lib/tree"
 )
 
@@ -54,7 +55,7 @@ func TestUnknown(t *testing.T) {
 	var empty, some map[string]any
 	size := int64(0)
 	full := Result{Size: &size, Counts: &tree.Counts{Files: 1}, Features: []string{}, Layers: []Layer{}}
-	if json.Unmarshal((&Result{}).JSON(), &empty) != nil || json.Unmarshal(full.JSON(), &some) != nil {
+	if json.Unmarshal(printable.Encode(&Result{}), &empty) != nil || json.Unmarshal(printable.Encode(&full), &some) != nil {
 		t.Fatal("no JSON")
 	}
 	if len(empty) != 5 { // version, tool, tool_version, warnings, duration_seconds

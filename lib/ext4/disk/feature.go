@@ -74,11 +74,14 @@ const (
 		RoCompatExtraISize | RoCompatMetadataCsum | RoCompatOrphans
 )
 
-// incompatNames are the features as mke2fs and dumpe2fs call them.
-var incompatNames = []struct {
-	flag IncompatFlags
+// named is a feature.
+type named[F ~uint32] struct {
+	flag F
 	name string
-}{
+}
+
+// incompatNames are the features as mke2fs and dumpe2fs call them.
+var incompatNames = []named[IncompatFlags]{
 	{incompatCompression, "compression"}, {IncompatFiletype, "filetype"}, {IncompatRecover, "needs_recovery"},
 	{IncompatJournalDev, "journal_dev"}, {IncompatMetaBG, "meta_bg"}, {IncompatExtents, "extent"}, {Incompat64Bit, "64bit"},
 	{IncompatMMP, "mmp"}, {IncompatFlexBG, "flex_bg"}, {IncompatEAInode, "ea_inode"}, {incompatDirData, "dirdata"},
@@ -87,10 +90,7 @@ var incompatNames = []struct {
 }
 
 // roCompatNames are the same of the others that a kernel has to know.
-var roCompatNames = []struct {
-	flag RoCompatFlags
-	name string
-}{
+var roCompatNames = []named[RoCompatFlags]{
 	{RoCompatSparseSuper, "sparse_super"}, {RoCompatLargeFile, "large_file"}, {roCompatBtreeDir, "btree_dir"}, {RoCompatHugeFile, "huge_file"},
 	{RoCompatGdtCsum, "uninit_bg"}, {RoCompatDirNlink, "dir_nlink"}, {RoCompatExtraISize, "extra_isize"}, {RoCompatQuota, "quota"},
 	{RoCompatBigalloc, "bigalloc"}, {RoCompatMetadataCsum, "metadata_csum"}, {roCompatReadonly, "read-only"}, {RoCompatProject, "project"},
@@ -100,28 +100,21 @@ var roCompatNames = []struct {
 // String lists the features, as mke2fs and dumpe2fs call them.
 func (f IncompatFlags) String() string { return strings.Join(f.names(), ", ") }
 
-func (f IncompatFlags) names() (names []string) {
-	for _, n := range incompatNames {
-		if f&n.flag != 0 {
-			names = append(names, n.name)
-			f &^= n.flag
-		}
-	}
-	if f != 0 {
-		names = append(names, fmt.Sprintf("feature %#x", uint32(f)))
-	}
-	return names
-}
+func (f IncompatFlags) names() []string { return namesOf(f, incompatNames, "feature") }
 
-func (f RoCompatFlags) names() (names []string) {
-	for _, n := range roCompatNames {
+func (f RoCompatFlags) names() []string { return namesOf(f, roCompatNames, "read-only feature") }
+
+// namesOf returns the names of the features in f. What known does not have is called unknown, with
+// its bits.
+func namesOf[F ~uint32](f F, known []named[F], unknown string) (names []string) {
+	for _, n := range known {
 		if f&n.flag != 0 {
 			names = append(names, n.name)
 			f &^= n.flag
 		}
 	}
 	if f != 0 {
-		names = append(names, fmt.Sprintf("read-only feature %#x", uint32(f)))
+		names = append(names, fmt.Sprintf("%s %#x", unknown, uint32(f)))
 	}
 	return names
 }

@@ -17,6 +17,7 @@ func (s *Superblock) Needs() Needs {
 		has   bool
 		linux string
 	}{
+		{s.Incompat&IncompatEncrypt != 0, "4.1"},
 		{s.Incompat&IncompatCsumSeed != 0, "4.4"},
 		{s.RoCompat&RoCompatProject != 0, "4.5"},
 		{s.Incompat&(IncompatLargeDir|IncompatEAInode) != 0, "4.13"},

@@ -17,6 +17,7 @@ func TestNeeds(t *testing.T) {
 		{Superblock{Incompat: usual | Incompat64Bit | IncompatFlexBG, RoCompat: RoCompatHugeFile | RoCompatDirNlink | RoCompatExtraISize | RoCompatLargeFile | RoCompatMetadataCsum},
 			"4.0", "filetype extent 64bit flex_bg large_file huge_file dir_nlink extra_isize metadata_csum"},
 		{Superblock{Incompat: usual | IncompatCsumSeed}, "4.4", "filetype extent metadata_csum_seed"},
+		{Superblock{Incompat: usual | IncompatEncrypt}, "4.1", "filetype extent encrypt"},
 		{Superblock{Incompat: IncompatCsumSeed, RoCompat: RoCompatProject}, "4.5", "metadata_csum_seed project"},
 		{Superblock{Incompat: IncompatLargeDir | IncompatCsumSeed}, "4.13", "metadata_csum_seed large_dir"},
 		{Superblock{Incompat: IncompatEAInode}, "4.13", "ea_inode"},

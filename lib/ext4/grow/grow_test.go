@@ -55,7 +55,7 @@ func TestGrowRefuses(t *testing.T) {
 		{"no reserve", nil, Options{Size: 2 << 40}, nil, "1099511627776 bytes at most", "movable"},
 		{"small device", nil, Options{Size: size, Device: true}, nil, "only 67108864", ""},
 		{"file cut short", func(d *loggedDisk) { d.do(diskOp{size: 63 << 20}) }, Options{Size: size}, disk.ErrCorrupt, "cut short", ""},
-		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, Options{Size: size}, disk.ErrCorrupt, "0 bytes", ""},
+		{"empty", func(d *loggedDisk) { d.do(diskOp{size: 0}) }, Options{Size: size}, disk.ErrCorrupt, "the input is empty", ""},
 		{"no magic", func(d *loggedDisk) { d.put(make([]byte, 4096), 0) }, Options{Size: size}, disk.ErrCorrupt, "no ext4 superblock", ""},
 		{"damaged superblock", func(d *loggedDisk) { d.put([]byte{1}, disk.SuperOffset+0x300) }, Options{Size: size}, disk.ErrCorrupt, "checksum", ""},
 		{"errors", super(func(s *disk.Superblock) { s.State |= disk.StateErrors }), Options{Size: size}, disk.ErrUnsupported, "marked as damaged", "dirty"},

@@ -8,6 +8,7 @@ Written from lib/tree/FORMAT.md alone, to show that a stage can be replaced. Usa
 A file outside that is a hard link to one that is dropped takes over its content.
 """
 
+import bisect
 import os
 import re
 import signal
@@ -105,6 +106,31 @@ class Inode:
 
     def __init__(self, words, at, size):
         self.words, self.at, self.size = words, at, size
+        self.outside = {}  # its names there, in the order in which they came
+
+
+class Names:
+    """Names of files outside, each with its inode."""
+
+    def __init__(self):
+        self.inodes, self.sorted = {}, []
+
+    def add(self, name, inode):
+        self.inodes[name] = inode
+        inode.outside[name] = True
+        bisect.insort(self.sorted, name)
+
+    def replace(self, path, is_dir):
+        """Forgets the names that a record of path replaces: files above it too, and what is below a file."""
+        first, last = (bisect.bisect_left(self.sorted, path + c) for c in (b"/", b"0"))
+        gone = [] if is_dir else self.sorted[first:last]
+        while path:
+            gone.append(path)
+            path = path.rpartition(b"/")[0]
+        for name in gone:
+            if inode := self.inodes.pop(name, None):
+                del inode.outside[name]
+                del self.sorted[bisect.bisect_left(self.sorted, name)]
 
 
 class Dropped:
@@ -113,7 +139,7 @@ class Dropped:
     def __init__(self, tops, spool):
         self.tops, self.spool = tops, spool
         self.inodes = {}  # by path
-        self.names = {}  # outside, with the inode that each is a name of
+        self.names = Names()  # outside, of what was dropped
 
     def has(self, path):
         return any(path == top or path.startswith(top + b"/") for top in self.tops)
@@ -132,30 +158,24 @@ class Dropped:
         elif self.has(decode(target)):
             self.inodes[path] = self.inode(target)
         else:  # another name of a file that stays
-            self.inodes[path] = self.names.setdefault(decode(target), Inode(None, 0, 0))
+            if decode(target) not in self.names.inodes:
+                self.names.add(decode(target), Inode(None, 0, 0))
+            self.inodes[path] = self.names.inodes[decode(target)]
 
     def inode(self, target):
         if decode(target) not in self.inodes:
             raise Fault("hard link to %s, which does not exist" % show(target))
         return self.inodes[decode(target)]
 
-    def replace(self, path, is_dir):
-        """Forgets the names outside that a record of path replaces."""
-        for name in list(self.names):
-            inside = not is_dir and name.startswith(path + b"/")
-            if name == path or inside or path.startswith(name + b"/"):
-                del self.names[name]
-
     def resolve(self, path, record):
         """The words of a hard link to what was dropped, and the payload that it takes over."""
         inode = self.inode(record.words[b"hardlink"])
-        for name, other in self.names.items():
-            if other is inode:
-                link = b"hardlink=./" + escape(name)
-                return [link if w.startswith(b"hardlink=") else w for w in record.rest], None
+        for name in inode.outside:
+            link = b"hardlink=./" + escape(name)
+            return [link if w.startswith(b"hardlink=") else w for w in record.rest], None
         if inode.words is None:
             raise Fault("hard link to %s, of which no other name is left" % show(record.words[b"hardlink"]))
-        self.names[path] = inode
+        self.names.add(path, inode)
         return inode.words + [w for w in record.rest if w.startswith(b"below=")], inode
 
     def payload(self, inode):
@@ -235,7 +255,7 @@ def one(record, pieces, dst, dropped):
     if dropped.has(path):
         dropped.add(path, record, pieces)
         return
-    dropped.replace(path, record.words[b"type"] == b"dir")
+    dropped.names.replace(path, record.words[b"type"] == b"dir")
     words, size = record.rest, record.size
     if target is not None and b"lower" not in record.words and dropped.has(decode(target)):
         words, inode = dropped.resolve(path, record)

@@ -17,7 +17,7 @@ ended { fault("data behind the end line") }
 /^#end / {
 	end = "#end records=" n + 0 " bytes=0"
 	crc = substr($0, length(end) + 1)
-	if (index($0, end) != 1 || crc != "" && crc !~ /^ crc32=[0-9a-fA-F]+$/ || crc != "" && length(crc) != 15) fault("wrong end line")
+	if (index($0, end) != 1 || crc != "" && (crc !~ /^ crc32=[0-9a-fA-F]+$/ || length(crc) != 15)) fault("wrong end line")
 	ended = 1
 	next
 }
