@@ -160,6 +160,9 @@ func (s *Store) create(ctx context.Context) error {
 	}
 	s.mode = info.Mode() & (fs.ModePerm | fs.ModeSetgid)
 	if err := s.checkEmpty(); err != nil {
+		if s.checkLayout() == nil {
+			return nil // another process has made the cache meanwhile, and uses it
+		}
 		return err
 	}
 	l, err := s.lock(ctx, layout.Index)

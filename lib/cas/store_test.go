@@ -122,6 +122,17 @@ func blobFile(dir string, data []byte) string {
 	return filepath.Join(dir, layout.BlobName(digest.FromBytes(data)))
 }
 
+// Another process may make the cache and store something after this one has seen that there is
+// none.
+func TestCreatedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	makeFile(t, filepath.Join(dir, "layers"), "")
+	if err := s.create(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOpen(t *testing.T) {
 	for _, c := range []struct {
 		name  string
