@@ -318,7 +318,7 @@ extents() { sed -n 's/^CID=/&/p; s/^\(RW [0-9]* FLAT\).*/\1/p' "$1"; }
 	run --separate-stderr oci-materialize --upper 64M=link oci-archive:image.tar
 	assert_error oci-materialize 2 'input and output'
 	run --separate-stderr oci-materialize --upper 64M=new -o new oci:demo:demo
-	assert_error oci-materialize 2 '--upper'
+	assert_error oci-materialize 2 'new: is two outputs at once'
 	[ ! -e new ] || fail "something is written"
 	oci-materialize oci:demo:demo >/dev/null
 	cp cache/index.json before
