@@ -61,6 +61,12 @@ small_go() {
 	[ "$(ls "$name/bin")" = "$(single_tools)" ] || fail "tools: $(ls "$name/bin")"
 	[ "$(ls "$name/share/man/man1")" = "$(single_tools | sed 's/$/.1/')" ] || fail "pages: $(ls "$name/share/man/man1")"
 	cmp "$REPO/README.md" "$name/README.md"
+	grep -o ']([^)]*)' "$name/README.md" | tr -d '])(' >links
+	(($(wc -l <links) > 5)) || fail "links: $(<links)"
+	while read -r link; do
+		[ -e "$name/$link" ] || fail "README.md links to $link, which is not there"
+	done <links
+	cmp "$REPO/tests/shell/guides/boot/start" "$name/tests/shell/guides/boot/start"
 	for tool in $(single_tools); do
 		file "$name/bin/$tool" | grep -q 'statically linked.* stripped' || fail "$tool: $(file "$name/bin/$tool")"
 		[ "$("$name/bin/$tool" --version)" = "$tool 1.2.3" ] || fail "$tool: $("$name/bin/$tool" --version)"

@@ -34,6 +34,18 @@ fail() {
 # made_here DIR reports whether it holds what this makes, and nothing else.
 made_here() { [ -f "$1/SHA256SUMS" ] && [ -z "$(find "$1" -mindepth 1 ! -name 'ocipipe[-_]*' ! -name SHA256SUMS)" ]; }
 
+# documents DIR puts README.md there, and below what it links to.
+documents() {
+	local file mode
+	install -m 644 README.md "$1/"
+	grep -o ']([a-z][^):]*)' README.md | sed 's/^](//; s/)$//' | sort -u | while read -r file; do find "$file" -type f; done |
+		while read -r file; do
+			mode=644
+			[ ! -x "$file" ] || mode=755
+			install -D -m "$mode" "$file" "$1/$file"
+		done
+}
+
 # describe prints the version of the commit: its tag, or that it has none and the day.
 describe() {
 	local text
@@ -127,7 +139,7 @@ package() {
 		printf 'ocipipe (%s) unstable; urgency=medium\n\n  * Built from the sources of this version.\n\n' "$version"
 		printf ' -- %s  %s\n' "$maintainer" "$(date -u -R -d "@$epoch")"
 	} | gzip -9n >"$doc/changelog.gz"
-	install -m 644 README.md lib/tree/FORMAT.md "$doc/"
+	documents "$doc"
 	# Static is what these tools are meant to be: they run in an initramfs.
 	echo 'ocipipe: statically-linked-binary' >"$root/usr/share/lintian/overrides/ocipipe"
 	(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
@@ -193,7 +205,7 @@ for target in "$@"; do
 	cp -r "$stage/share" "$tree/"
 	licences "$os" "$arch" >"$tree/LICENSES"
 	find "$tree/share" -name '*ocipipe*' -delete
-	install -m 644 README.md lib/tree/FORMAT.md "$tree/"
+	documents "$tree"
 	mv "$tree/bin/ocipipe$suffix" "$fresh/dist/$name$suffix"
 	archive "$tree" "$fresh/dist/$name.tar.gz"
 	if [ "$os" = linux ] && command -v dpkg-deb >/dev/null; then
