@@ -86,9 +86,10 @@ var signatures = []struct {
 	{1080, "\x53\xef", Ext4}, // its two bytes say the least
 }
 
-// Detect returns the kind of a file that begins with head: its first HeadSize bytes, or all of
-// a shorter file. A file that is not recognised is Unknown.
+// Detect returns the kind of a file that begins with head: its first HeadSize bytes or more, or
+// all of a shorter file. A file that is not recognised is Unknown.
 func Detect(head []byte) Kind {
+	head = head[:min(len(head), HeadSize)]
 	if len(head) == 0 {
 		return Empty
 	}
@@ -123,8 +124,12 @@ func (k Kind) IsCompressed() bool { return strings.HasPrefix(string(k), "compres
 
 // written returns the kind of a file of text, else Unknown.
 func written(head []byte) Kind {
-	if len(head) >= HeadSize { // the last character may have been cut in half
-		head = bytes.TrimRightFunc(head, func(r rune) bool { return r == utf8.RuneError })
+	if len(head) == HeadSize { // the last character may have been cut in half
+		for range utf8.UTFMax - 1 {
+			if r, n := utf8.DecodeLastRune(head); r == utf8.RuneError && n == 1 {
+				head = head[:len(head)-1]
+			}
+		}
 	}
 	if !utf8.Valid(head) || bytes.ContainsFunc(head, func(r rune) bool { return !unicode.IsGraphic(r) && !unicode.IsSpace(r) }) {
 		return Unknown
@@ -134,12 +139,22 @@ func written(head []byte) Kind {
 		return Unknown
 	case text[0] == '<':
 		return HTML
-	case text[0] == '{', text[0] == '[':
+	case follows(text, '{', `"}`), follows(text, '[', `{["]-0123456789`): // else it may be an INI file, TOML or YAML
 		return JSON
 	case len(text) < nameSize && !bytes.ContainsRune(head, '\n'):
 		return Unknown
 	}
 	return Text
+}
+
+// follows reports whether text begins with first and then, after spaces, one of the bytes in
+// next, or ends.
+func follows(text []byte, first byte, next string) bool {
+	if text[0] != first {
+		return false
+	}
+	rest := bytes.TrimSpace(text[1:])
+	return len(rest) == 0 || strings.IndexByte(next, rest[0]) >= 0
 }
 
 // nameSize is as many bytes as the name may have with which a tar begins. A shorter text is

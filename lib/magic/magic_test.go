@@ -40,8 +40,15 @@ func TestDetect(t *testing.T) {
 		{" <!DOCTYPE html>", magic.HTML},
 		{"\n{\"a\": 1}", magic.JSON},
 		{"[]", magic.JSON},
+		{"{\n}", magic.JSON},
+		{"[\n  -1", magic.JSON},
+		{"[section]\nname = 1\n", magic.Text},
+		{"{a: 1}\n", magic.Text},
 		{"hello, wörld\n", magic.Text},
 		{strings.Repeat("a", magic.HeadSize-1) + "\xc3", magic.Text}, // half of a character
+		{strings.Repeat("a", magic.HeadSize-3) + "\xf0\x9f\x98", magic.Text},
+		{strings.Repeat("a", magic.HeadSize-4) + "\xff\xff\xff\xff", magic.Unknown},
+		{strings.Repeat("a", magic.HeadSize) + "\x00", magic.Text}, // more than the head
 		{strings.Repeat("a", 100) + "\xc3", magic.Unknown},
 		{"hello\x00", magic.Unknown},
 		{"etc/passwd", magic.Unknown}, // a tar that is cut short

@@ -120,8 +120,7 @@ func parse(r io.Reader) (*value, error) {
 		return nil, err
 	}
 	v, err := parseText(data)
-	head := data[:min(len(data), magic.HeadSize)]
-	if named := magic.Explain(err, head, magic.Patches, magic.Text, magic.JSON, magic.Empty); named != err {
+	if named := magic.Explain(err, data, magic.Patches, magic.Text, magic.JSON, magic.Script, magic.Empty); named != err {
 		return nil, &FileError{Err: named} // without the line
 	}
 	return v, err

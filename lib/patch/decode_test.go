@@ -158,6 +158,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`# nothing`, `p: there is nothing in it`},
 		{"#mtree ocipipe-tree 1 data=inline\n.\x00", `p: is a tree stream, not a list of patches`},
 		{"\x1f\x8b\x08\x00", `p: is compressed with gzip, not a list of patches`},
+		{"#!/usr/bin/x\n{}", `p:2:1: neither a list nor an object with "patches"`},
 		{`5`, `p:1:1: patches are a number, not a list`},
 		{`{}`, `p:1:1: neither a list nor an object with "patches"`},
 		{`{"patches": {}}`, `p:1:13: patches are an object, not a list`},
