@@ -69,6 +69,12 @@ func dnsText(e *net.DNSError) string {
 }
 
 func opText(e *net.OpError) string {
+	if e.Op == "proxyconnect" { // of package http
+		if part, text := plainText(e.Err); part != nil {
+			return "proxy: " + text
+		}
+		return "proxy: " + e.Err.Error()
+	}
 	cause := e.Err.Error()
 	var dns *net.DNSError
 	var errno syscall.Errno

@@ -16,11 +16,15 @@ import (
 func TestPlain(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 	dns := &net.DNSError{Err: "no such host", Name: "a.example", Server: "10.0.0.1:53", IsNotFound: true}
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	for _, c := range []struct {
 		err  error
 		want string
 	}{
-		{&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "connect to 127.0.0.1:1: connection refused"},
+		{refused, "connect to 127.0.0.1:1: connection refused"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "proxy: connect to 127.0.0.1:1: connection refused"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Err: dns}}, "proxy: no address for a.example: no such host"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("odd")}, "proxy: odd"},
 		{&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.ErrDeadlineExceeded}, "connect to 127.0.0.1:1: no answer in time"},
 		{&net.OpError{Op: "dial", Net: "tcp", Err: dns}, "no address for a.example: no such host"},
 		{&net.DNSError{Err: "server misbehaving", Name: "b", Server: "10.0.0.1:53"}, "no address for b: server misbehaving (name server 10.0.0.1:53)"},
