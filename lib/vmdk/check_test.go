@@ -52,6 +52,8 @@ func TestVerify(t *testing.T) {
 		{"not whole blocks", "l2", func(f map[string][]byte) { f["l2"] = append(f["l2"], make([]byte, 512)...) }, false, "not a multiple of the EROFS block size 4096"},
 		{"a disk in another form", "x l2", func(f map[string][]byte) { f["x"] = append([]byte("KDMV"), make([]byte, 4092)...) }, true, "x: is a VMDK disk, not a raw disk"},
 		{"a compressed image", "x", func(f map[string][]byte) { f["x"] = append([]byte("\x1f\x8b"), make([]byte, 4094)...) }, true, "x: is compressed with gzip, not a raw disk"},
+		{"a compressed image behind", "m l2 l3 x", func(f map[string][]byte) { f["x"] = append([]byte("\x1f\x8b"), make([]byte, 4094)...) }, true, "x: is compressed with gzip, not a raw disk"},
+		{"a device of bare data", "m l2 l3", func(f map[string][]byte) { f["l2"] = append([]byte("\x1f\x8b"), make([]byte, 4*4096-2)...) }, false, ""},
 		{"between blocks", "x l2", func(f map[string][]byte) { f["x"] = make([]byte, 512) }, true, "begins at byte 512 of the disk, inside an EROFS block"},
 		{"without a device table", "m2 l2 l3", func(f map[string][]byte) {
 			f["m2"] = erofsHead{blocks: 9}.image()[:8192]
