@@ -116,10 +116,10 @@ func (a *archive) receive(r io.Reader, spool *blockio.Spool) error {
 		return in.explain(err)
 	}
 	defer plain.Close()
-	buffered := bufio.NewReaderSize(plain, copySize)
-	head, _ := buffered.Peek(magic.HeadSize) // an error comes again
-	a.head = bytes.Clone(head)
-	in.r = buffered
+	a.head = make([]byte, magic.HeadSize)
+	n, _ := io.ReadFull(plain, a.head) // an error comes again
+	a.head = a.head[:n]
+	in.r = io.MultiReader(bytes.NewReader(a.head), plain)
 	if err := a.scan(in, tar.NewReader(in), spool); err != nil {
 		return err
 	}
