@@ -80,6 +80,9 @@ func wanted(t reflect.Type) string {
 	case reflect.Pointer:
 		return wanted(t.Elem())
 	case reflect.Slice, reflect.Array:
+		if t == reflect.TypeFor[[]byte]() {
+			return "a string in base64"
+		}
 		return "a list"
 	case reflect.Struct, reflect.Map:
 		return "an object"
@@ -89,6 +92,8 @@ func wanted(t reflect.Type) string {
 		return "true or false"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
+	case reflect.Interface:
+		return "what it should be"
 	}
 	return fmt.Sprintf("a whole number of %d bits", t.Bits())
 }
