@@ -39,8 +39,8 @@ func usageText(model *kong.Application, err error) string {
 		return fmt.Sprintf("%q is not a command: want %s", word, listCommands(model))
 	}
 	for _, r := range usageRules {
-		if kong := regexp.MustCompile(r.kong); kong.MatchString(text) {
-			return kong.ReplaceAllString(text, r.plain)
+		if said := regexp.MustCompile(r.kong); said.MatchString(text) {
+			return said.ReplaceAllString(text, r.plain)
 		}
 	}
 	if m := regexp.MustCompile(choice).FindStringSubmatch(text); m != nil {

@@ -31,7 +31,7 @@ kinds() {
 says() {
 	local file text hint want
 	while IFS='|' read -r file text hint; do
-		run --separate-stderr "$@" "$file"
+		run --separate-stderr "$@" "$file" </dev/null # not the lines
 		want="$1: $file: $text"
 		[ -z "$hint" ] || want+=$'\n'"$1: hint: $hint"
 		assert_status 1 || return
