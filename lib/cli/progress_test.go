@@ -1,26 +1,19 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 // progress plays the work that --bars names.
@@ -94,113 +87,6 @@ func (p *probe) fill(env *Env) error {
 	}
 	time.Sleep(4 * time.Minute) // the process is expected to have ended
 	return err
-}
-
-// pty makes a pseudo terminal of so many rows.
-func pty(t *testing.T, rows uint16) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	var n int
-	err = control(master, func(fd int) (err error) {
-		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-			return err
-		}
-		if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: 80}); err != nil {
-			return err
-		}
-		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { slave.Close() })
-	return master, slave
-}
-
-// onTerminal starts the probe with a terminal of its own as standard error, and
-// the environment env. What the terminal shows is sent once the probe has ended.
-func onTerminal(t *testing.T, rows uint16, cmd *exec.Cmd) (shown func() string) {
-	t.Helper()
-	master, slave := pty(t, rows)
-	cmd.Stderr = slave
-	cmd.Env = append(cmd.Env, "TERM=xterm")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	slave.Close()
-	raw := make(chan string)
-	go func() {
-		b, _ := io.ReadAll(master) // ends with EIO when the last has closed it
-		raw <- string(b)
-	}()
-	return func() string {
-		cmd.Wait()
-		select {
-		case s := <-raw:
-			return s
-		case <-time.After(2 * time.Minute):
-			t.Fatal("the terminal is still open")
-			return ""
-		}
-	}
-}
-
-var escape = regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`)
-
-// screen returns what a terminal shows after raw, with the lines that have scrolled away. It
-// fails t for lines wider than the terminal and for unknown escape sequences.
-func screen(t *testing.T, raw string, rows int) []string {
-	t.Helper()
-	lines := []string{""}
-	top, y, x := 0, 0, 0
-	for len(raw) > 0 {
-		switch m := escape.FindStringSubmatch(raw); {
-		case m != nil:
-			n, _ := strconv.Atoi(m[1])
-			switch m[2] {
-			case "A":
-				y = max(y-max(n, 1), top)
-			case "J":
-				lines = lines[:y+1]
-				lines[y] = lines[y][:min(x, len(lines[y]))]
-			default:
-				t.Fatalf("the terminal gets %q", m[0])
-			}
-			raw = raw[len(m[0]):]
-			continue
-		case raw[0] == '\r':
-			x = 0
-		case raw[0] == '\n':
-			y++
-			if y == len(lines) {
-				lines = append(lines, "")
-			}
-			top = max(top, y-rows+1)
-		case raw[0] < ' ':
-			t.Fatalf("the terminal gets %q", raw[0])
-		default:
-			if x != len(lines[y]) {
-				lines[y] = lines[y][:x] // nothing of ours writes over other text
-			}
-			lines[y] += raw[:1]
-			x++
-		}
-		raw = raw[1:]
-	}
-	if lines[len(lines)-1] == "" {
-		lines = lines[:len(lines)-1]
-	}
-	return lines
 }
 
 // playing is the probe that plays some work.
@@ -525,130 +411,6 @@ func TestProgressAfterOthers(t *testing.T) {
 	p.finish(true, time.Second)
 }
 
-// events runs the probe and returns the JSON that it writes to descriptor 3.
-func events(t *testing.T, args ...string) []map[string]any {
-	t.Helper()
-	file, err := os.Create(filepath.Join(t.TempDir(), "events"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	cmd := command(t, append(args, "--progress-fd=3")...)
-	cmd.ExtraFiles = []*os.File{file}
-	if status, stderr := run(t, cmd); status != "0" || stderr != "" {
-		t.Fatalf("status %s: %s", status, stderr)
-	}
-	b, err := os.ReadFile(file.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parseEvents(t, b)
-}
-
-func parseEvents(t *testing.T, b []byte) (list []map[string]any) {
-	t.Helper()
-	for _, line := range bytes.SplitAfter(b, []byte("\n")) {
-		if len(line) == 0 {
-			continue
-		}
-		m := map[string]any{}
-		if err := json.Unmarshal(line, &m); err != nil || line[len(line)-1] != '\n' {
-			t.Fatalf("%q: %v", line, err)
-		}
-		list = append(list, m)
-	}
-	return list
-}
-
-func TestProgressJSON(t *testing.T) {
-	t.Parallel()
-	got := map[string]string{} // by name; what comes between, and when, is up to the clock
-	for _, e := range events(t, "--do=progress", "--bars=ends") {
-		if e["tool"] != "probe" || e["elapsed"].(float64) < 0 || e["rate"].(float64) < 0 {
-			t.Errorf("%v", e)
-		}
-		at, name := e["done"], e["name"].(string)
-		switch e["event"] {
-		case "progress":
-			continue
-		case "queued":
-			if name != "late" {
-				continue
-			}
-		case "start":
-			at = "?"
-			if e["name"] == "a" && (e["digest"] != "sha256:00" || e["layer"] != "0") {
-				t.Errorf("%v", e)
-			}
-		case "retry":
-			if e["attempt"] != 2.0 || e["wait"] != 1.5 || e["error"] != `con; nection\033 reset` {
-				t.Errorf("%v", e)
-			}
-		case "skipped":
-			if e["reason"] != "cached" {
-				t.Errorf("%v", e)
-			}
-		case "failed":
-			if e["error"] != "digest is wrong" {
-				t.Errorf("%v", e)
-			}
-		}
-		got[name] += fmt.Sprintf("%v %v %v %v; ", e["event"], e["id"], at, e["total"])
-	}
-	want := map[string]string{
-		"late": "queued 1 0 7; start 1 ? 7; ",
-		"a":    "start 2 ? 1000; retry 2 400 1000; done 2 1000 1000; ",
-		"b":    "skipped 3 0 <nil>; ",
-		"c":    "start 4 ? 50; failed 4 0 50; ",
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-func TestProgressPlain(t *testing.T) {
-	t.Parallel()
-	status, stderr := run(t, playing(t, "--progress=plain", "--bars=ends"))
-	want := `^probe: a: 400 B of 1000 B \(40 %\)
-probe: a: retry 2 in 1\.5s: con; nection\\033 reset
-probe: late: 0 B of 7 B \(0 %\)
-probe: a: done, 1000 B in .*s
-probe: b: cached
-probe: c: 0 B of 50 B \(0 %\)
-probe: c: digest is wrong
-$`
-	if status != "0" || !regexp.MustCompile(want).MatchString(stderr) {
-		t.Errorf("status %s: %s", status, stderr)
-	}
-}
-
-// TestProgressPlainSteps: lines come with every tenth, and in time without.
-func TestProgressPlainSteps(t *testing.T) {
-	var out bytes.Buffer
-	d := &plain{tool: "t", out: &out}
-	b := &Bar{name: "x"}
-	b.total.Store(100 << 20)
-	now := time.Unix(0, 0)
-	b.beginAt(now)
-	at := func(after time.Duration, mib int64) {
-		b.Set(mib << 20)
-		b.sample(now.Add(after))
-		d.draw(now.Add(after), []*Bar{b}, false)
-	}
-	at(0, 0)
-	at(500*time.Millisecond, 30)
-	at(1*time.Second, 40) // a tenth, and a second
-	at(3*time.Second, 41)
-	at(7*time.Second, 42) // six seconds
-	at(20*time.Second, 42)
-	want := "t: x: 0 B of 100.0 MiB (0 %)\n" +
-		"t: x: 40.0 MiB of 100.0 MiB (40 %), 40.0 MiB/s, 1.5s left\n" +
-		"t: x: 42.0 MiB of 100.0 MiB (42 %), 256.0 KiB/s, 3m52s left\n" // over the last four seconds
-	if got := out.String(); got != want {
-		t.Errorf("%s want %s", got, want)
-	}
-}
-
 // TestProgressStuck: the work ends although the display is not read.
 func TestProgressStuck(t *testing.T) {
 	t.Parallel()
@@ -722,19 +484,6 @@ func TestProgressDescriptor(t *testing.T) {
 	}
 }
 
-// ended counts how often the end of each bar is shown.
-type ended map[int]int
-
-func (d ended) say([]byte) bool { return false }
-
-func (d ended) draw(_ time.Time, bars []*Bar, _ bool) {
-	for _, b := range bars {
-		if b.view.state.over {
-			d[b.id]++
-		}
-	}
-}
-
 // TestBarEndsOnce: the end of a bar is shown once, even if it ends while it is sampled.
 func TestBarEndsOnce(t *testing.T) {
 	d := ended{}
@@ -756,123 +505,6 @@ func TestBarEndsOnce(t *testing.T) {
 	}
 	if len(d) != 100_000 {
 		t.Errorf("%d bars ended", len(d))
-	}
-}
-
-// TestWatch: what is shown of tools that show nothing themselves.
-func TestWatch(t *testing.T) {
-	const n = 1000
-	dir := t.TempDir()
-	open := func(name string) *os.File {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, make([]byte, n), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		return f
-	}
-	var out bytes.Buffer
-	p := newProgress(&jsonLines{tool: "t", out: &out}, time.Hour)
-	written := int64(0)
-	a, b := open("a"), open("b")
-	for _, f := range []*os.File{a, b} {
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.input(f, info)
-	}
-	p.output(a, func() int64 { return written })
-	var shown []string
-	look := func() {
-		out.Reset()
-		now := time.Now().Add(time.Hour) // so that every change is shown
-		for _, bar := range p.bars {
-			bar.view.last = time.Time{}
-		}
-		p.update(now, false)
-		for _, e := range parseEvents(t, out.Bytes()) {
-			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["done"], " of ", e["total"]))
-		}
-		shown = append(shown, "")
-	}
-	look()
-	io.ReadFull(a, make([]byte, 300))
-	look()
-	a.Close() // counts as read
-	look()
-	io.ReadAll(b)
-	written = 700
-	look()
-	p.watch.ended = time.Time{}.Add(time.Hour) // long ago
-	look()
-	written = 0 // closed, too
-	look()
-	p.watch.update(p, true)
-	look()
-	want := []string{
-		"", "start read inputs 300 of 2000", "", "progress read inputs 1000 of 2000", "", "done read inputs 2000 of 2000", "",
-		"start written 700 of <nil>", "", "", "done written 700 of <nil>", "",
-	}
-	if !slices.Equal(shown, want) {
-		t.Errorf("%q, want %q", shown, want)
-	}
-	p.finish(true, time.Second)
-}
-
-// TestWatchAfterBars: what a tool writes after its bars is shown, with its total.
-func TestWatchAfterBars(t *testing.T) {
-	var out bytes.Buffer
-	p := newProgress(&jsonLines{tool: "t", out: &out}, time.Hour)
-	written := int64(5)
-	p.output(os.Stderr, func() int64 { return written })
-	p.expect(100)
-	bar := p.Start("layer", 10)
-	var shown []string
-	look := func() {
-		out.Reset()
-		p.update(time.Now().Add(time.Hour), false)
-		for _, e := range parseEvents(t, out.Bytes()) {
-			shown = append(shown, fmt.Sprint(e["event"], " ", e["name"], " ", e["total"]))
-		}
-		shown = append(shown, "")
-	}
-	long := time.Time{}.Add(time.Hour)
-	p.watch.ended = long
-	look()
-	bar.Set(10)
-	bar.Done(nil)
-	look()
-	look()
-	p.watch.ended = long
-	look()
-	p.watch.update(p, true)
-	look()
-	want := []string{"start layer 10", "", "done layer 10", "", "", "start written 100", "", "done written 100", ""}
-	if !slices.Equal(shown, want) {
-		t.Errorf("%q, want %q", shown, want)
-	}
-	p.finish(true, time.Second)
-}
-
-// TestWatchRandom: for a file that is read at random the bytes that are written are shown.
-func TestWatchRandom(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "in")
-	if err := os.WriteFile(path, make([]byte, 1000), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{}, {"--image", "-o", path + ".out"}} {
-		var last map[string]any
-		for _, e := range events(t, append(args, path)...) {
-			last = e
-		}
-		if last["event"] != "done" || last["name"] != "written" || last["done"].(float64) < 1000 {
-			t.Errorf("%q: %v", args, last)
-		}
 	}
 }
 
