@@ -22,8 +22,8 @@ func TestExplain(t *testing.T) {
 		{`{"size": 1.5}`, "byte 12: size is the number 1.5, not a whole number of 64 bits"},
 		{`{"list": {}}`, "byte 10: list is an object, not a list"},
 		{`{"list": [{"name": 1}]}`, "byte 20: list.name is a number, not a string"},
-		{`{"data": 1}`, "byte 9: data is a number, not a string in base64"},
-		{`{"any": {}}`, "byte 8: any is an object, not what it should be"},
+		{`{"data": 1}`, "byte 10: data is a number, not a string in base64"},
+		{`{"any": {}}`, "byte 9: any is an object, not what it should be"},
 		{`{"list": [{"set": 1}]}`, "byte 19: list.set is a number, not true or false"},
 	} {
 		var v struct {
