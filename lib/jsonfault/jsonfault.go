@@ -55,7 +55,7 @@ func typeText(e *json.UnmarshalTypeError) string {
 	if e.Field != "" {
 		what = e.Field
 	}
-	return fmt.Sprintf("byte %d: %s is %s, not %s", e.Offset, what, found(e.Value), wanted(e.Type))
+	return fmt.Sprintf("before byte %d: %s is %s, not %s", e.Offset, what, found(e.Value), wanted(e.Type))
 }
 
 // found returns a value as package json calls it in our words: "string", "array", "number 1.5".

@@ -17,14 +17,14 @@ func TestExplain(t *testing.T) {
 		{`<html>`, "byte 0: not JSON: '<' where a value should be"},
 		{`{"size": x}`, "byte 9: not JSON: 'x' where a value should be"},
 		{`{"size": 1 2}`, "byte 11: not JSON: invalid character '2' after object key:value pair"},
-		{`[]`, "byte 1: it is a list, not an object"},
-		{`{"size": "x"}`, "byte 12: size is a string, not a whole number of 64 bits"},
-		{`{"size": 1.5}`, "byte 12: size is the number 1.5, not a whole number of 64 bits"},
-		{`{"list": {}}`, "byte 10: list is an object, not a list"},
-		{`{"list": [{"name": 1}]}`, "byte 20: list.name is a number, not a string"},
-		{`{"data": 1}`, "byte 10: data is a number, not a string in base64"},
-		{`{"any": {}}`, "byte 9: any is an object, not what it should be"},
-		{`{"list": [{"set": 1}]}`, "byte 19: list.set is a number, not true or false"},
+		{`[]`, "before byte 1: it is a list, not an object"},
+		{`{"size": "x"}`, "before byte 12: size is a string, not a whole number of 64 bits"},
+		{`{"size": 1.5}`, "before byte 12: size is the number 1.5, not a whole number of 64 bits"},
+		{`{"list": {}}`, "before byte 10: list is an object, not a list"},
+		{`{"list": [{"name": 1}]}`, "before byte 20: list.name is a number, not a string"},
+		{`{"data": 1}`, "before byte 10: data is a number, not a string in base64"},
+		{`{"any": {}}`, "before byte 9: any is an object, not what it should be"},
+		{`{"list": [{"set": 1}]}`, "before byte 19: list.set is a number, not true or false"},
 	} {
 		var v struct {
 			Size int64        `json:"size"`
