@@ -38,7 +38,7 @@ make_package() {
 # machine runs script, with nothing to type, and puts what the console says into $output.
 machine() {
 	run timeout --foreground -k 5 "${BOOT_TIMEOUT:-180}" bash -euo pipefail script </dev/null
-	output=$(sed -e 's/\r//g' -e 's/.*\x1b\[2J//' <<<"$output") # what the firmware draws
+	output=$(tr -d '\r' <<<"$output")
 }
 
 # has LINE...: the console has the lines.
