@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"patch":             {"tree", "osfile", "posixacl", "erofs", "ext4", "magic", "jsonfault"},                                                                                                                                                                                                   // erofs, ext4: images in tests
 	"imagecache":        {"layout", "cas", "oci/manifest", "oci/printable", "erofs", "erofs/disk", "erofs/read", "erofs/merge", "erofs/z", "tree", "vmdk"},                                                                                                                                       // erofs/merge, erofs/z, tree: images in tests
 	"materialize":       {"atomicfile", "blockio", "osfile", "tree", "layout", "platform", "cas", "oci", "oci/manifest", "oci/printable", "oci/pull", "oci/registry", "layer", "input", "erofs", "erofs/read", "erofs/merge", "erofs/z", "ext4", "ext4/read", "vmdk", "imagecache", "jsonfault"}, // erofs/z: names of algorithms in tests
-	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "platform", "tree", "jsonfault"},
+	"commit":            {"blockio", "cas", "compression", "input", "layer", "oci", "oci/manifest", "oci/names", "platform", "tree", "jsonfault"},
 	"cli":               {"atomicfile", "blockio", "osfile", "compression", "tree", "cli/makerule", "cli/report", "oci/printable", "magic"}, // printable: a report may quote names of images
 	"cli/makerule":      {},
 	"cli/report":        {"tree", "oci/printable"},

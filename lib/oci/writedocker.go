@@ -7,10 +7,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/blockio"
@@ -21,7 +19,7 @@ import (
 
 // WriteDocker writes img to w in the form of docker save, which docker load and podman load
 // take: manifest.json, the configuration, then the layers bottom to top, uncompressed, each
-// once. repoTags are the names that the image gets; see RepoTag. A compressed layer waits in
+// once. repoTags are the names that the image gets; see package names. A compressed layer waits in
 // a spool file in Options.TmpDir, since a tar says sizes in advance; there is one at a time,
 // of Options.MaxLayer bytes at most. The bytes depend on nothing but the configuration, the
 // layers, and repoTags.
@@ -56,19 +54,6 @@ func WriteDocker(ctx context.Context, w io.Writer, img *Image, repoTags []string
 		return err
 	}
 	return d.tar.Close()
-}
-
-// RepoTag returns the name that docker gives an image called s: NAME:TAG, with the tag
-// latest if s has none.
-func RepoTag(s string) (string, error) {
-	tag, err := name.NewTag(s)
-	if err != nil {
-		return "", fmt.Errorf("%q is not the name of an image: want [REGISTRY/]NAME[:TAG]", s)
-	}
-	if !strings.HasSuffix(s, ":"+tag.TagStr()) {
-		s += ":" + tag.TagStr()
-	}
-	return s, nil
 }
 
 func dockerName(l *Layer) string { return l.DiffID.Encoded() + ".tar" }

@@ -268,6 +268,33 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	assert_no_debris base l.tar l.tar.gz
 }
 
+@test "a name by which nobody could read the image is wrong usage" {
+	local name long # which readers take for a digest
+	long=a@sha256:$(printf %064d 1)
+	for name in 'A B' .a _a a/ a..b 'a,b' "$long"; do
+		run --separate-stderr oci-commit --base oci:base:demo -o a.tar --tag "$name"
+		assert_error oci-commit 2 "--tag: \"$name\" cannot name an image"
+	done
+	for name in 'A B' .a _a a..b 'a,b'; do
+		run --separate-stderr oci-commit --base oci:base:demo --layout "lay:$name"
+		assert_error oci-commit 2 "--layout: \"$name\" cannot name an image"
+	done
+	for name in me//app me/app: 'A B' ./x "$long"; do
+		run --separate-stderr oci-commit --base oci:base:demo --format docker -o a.tar --tag "$name"
+		assert_error oci-commit 2 "--tag: \"$name\" is not the name of an image"
+	done
+	assert_no_debris base l.tar l.tar.gz
+	need skopeo umoci
+	for name in a:b docker.io/x/y:1 a@b a+b a--b Ab.C-d_e; do
+		oci-commit --base oci:base:demo --tag "$name" -o a.tar
+		oci-fetch --manifest "oci-archive:a.tar:$name" >mani
+		skopeo inspect --raw "oci-archive:a.tar:$name" | cmp - mani
+		rm -rf x && mkdir x
+		tar -C x -xf a.tar
+		umoci tag --image "x:$name" other
+	done
+}
+
 @test "full disk and signals leave nothing" {
 	run --separate-stderr bash -c 'oci-commit --base oci:base:demo --layer l.tar >/dev/full'
 	assert_error oci-commit 1 'no space left'

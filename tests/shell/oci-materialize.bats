@@ -486,10 +486,13 @@ compressible_image() {
 		run --separate-stderr oci-materialize $line
 		assert_error oci-materialize 2 ''
 	done
-	for name in UPPER ../../x /x 'x y' "x@sha256:$(printf %064d 1)"; do
-		run --separate-stderr oci-materialize --as "$name" oci:demo
-		assert_error oci-materialize 1 "\"$name\""
+	for name in UPPER ../../x /x 'x y' x//y x:.y "x@sha256:$(printf %064d 1)"; do
+		run --separate-stderr oci-materialize --cache absent --as "$name" oci:demo
+		assert_error oci-materialize 2 "--as: \"$name\""
+		[ ! -e absent ] || fail "there is a cache"
 	done
+	run --separate-stderr oci-materialize --as Up:V oci:demo
+	[[ $stderr == *$'\n''oci-materialize: hint: write up:V' ]] || show "no hint"
 }
 
 @test "outputs that fail, and readers that leave" {

@@ -232,7 +232,7 @@ tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | so
 @test "usage errors" {
 	run --separate-stderr oci-push
 	assert_error oci-push 2 'argument is missing: <ref>'
-	for flags in 'A:v1' 'oci:demo' 'a:b:c' 'a --tag x/y' 'a -j0' 'a --chunk-size 0' 'a --retries -1' 'a --timeout 0s' 'a --username me' \
+	for flags in 'A:v1' 'oci:demo' 'a:b:c' 'a --tag x/y' 'a --tag .b' 'a:-b' 'a -j0' 'a --chunk-size 0' 'a --retries -1' 'a --timeout 0s' 'a --username me' \
 		'a --client-cert x' 'a --platform x' 'a --mount-from A' 'a --username me --password-stdin' 'a oci-archive:-:v1 --username me --password-stdin'; do
 		# shellcheck disable=SC2086 # flags
 		run --separate-stderr oci-push $flags </dev/null

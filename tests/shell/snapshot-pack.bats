@@ -303,7 +303,7 @@ same_disk() {
 
 @test "wrong usage" {
 	upper
-	for args in '' '--upper upper.ext4' '--upper upper.ext4 --image alpine' '--upper upper.ext4 --image alpine@sha256:12' \
+	for args in '' '--upper upper.ext4' '--upper upper.ext4 --image alpine' "--upper upper.ext4 --image A@$manifest" '--upper upper.ext4 --image alpine@sha256:12' \
 		"--image $image" "--upper upper.ext4 --image $image --dir d -o out" "--upper upper.ext4 --image $image --reflink" \
 		"--upper upper.ext4 --image $image --level 23" "--upper upper.ext4 --image $image --created-at today" \
 		"--upper upper.ext4 --image $image --extension x=1.5" "--upper upper.ext4 --image $image --parent nowhere" \

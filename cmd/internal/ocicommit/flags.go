@@ -9,6 +9,7 @@ import (
 	"ocipipe/lib/cli"
 	"ocipipe/lib/commit"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/platform"
 )
 
@@ -104,12 +105,31 @@ func (t *tool) check(env *cli.Env) (opts commit.Options, err error) {
 			return opts, err
 		}
 	}
-	if t.Tag != "" && t.Format == "docker" {
-		if _, err := oci.RepoTag(t.Tag); err != nil {
-			return opts, cli.Usage("--tag: %v", err)
-		}
+	if err := t.checkName(); err != nil {
+		return opts, err
 	}
 	return t.imageOptions(env)
+}
+
+// checkName returns an error for a name that the new image cannot have in what is written.
+func (t *tool) checkName() error {
+	var err error
+	flag := "--tag"
+	switch {
+	case t.Layout != "":
+		flag = "--layout"
+		_, tag := t.layout()
+		err = names.CheckRefName(tag)
+	case t.Tag == "":
+	case t.Format == "docker":
+		_, err = names.RepoTag(t.Tag)
+	default:
+		err = names.CheckRefName(t.Tag)
+	}
+	if err != nil {
+		return cli.Usage("%s: %v", flag, err)
+	}
+	return nil
 }
 
 func (t *tool) imageOptions(env *cli.Env) (opts commit.Options, err error) {

@@ -14,6 +14,7 @@ import (
 	"ocipipe/lib/layer"
 	"ocipipe/lib/magic"
 	"ocipipe/lib/oci"
+	"ocipipe/lib/oci/names"
 )
 
 type tool struct {
@@ -129,7 +130,7 @@ func (t *tool) write(env *cli.Env, out io.Writer, img *oci.Image) error {
 	case t.Format == "docker":
 		var tags []string
 		if t.Tag != "" {
-			name, err := oci.RepoTag(t.Tag)
+			name, err := names.RepoTag(t.Tag)
 			if err != nil {
 				return err
 			}

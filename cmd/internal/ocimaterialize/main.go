@@ -110,6 +110,11 @@ func (t *tool) check() error {
 	if err := cmp.Or(t.Choice.Check(), t.CacheUse.Check(), t.Registry.Check(t.Ref)); err != nil {
 		return err
 	}
+	if t.As != "" {
+		if err := pull.CheckAs(t.As); err != nil {
+			return cli.Hint(cli.Usage("--as: %v", err), t.Registry.Advise(err))
+		}
+	}
 	target := materialize.Target(t.Target)
 	flat := target == materialize.Flat || target == materialize.All
 	switch {

@@ -15,6 +15,7 @@ import (
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/report"
+	"ocipipe/lib/oci/names"
 	"ocipipe/lib/snapshot"
 	"ocipipe/lib/snapshot/archive"
 	"ocipipe/lib/snapshot/form"
@@ -231,6 +232,9 @@ func parseImage(s string) (form06.Image, error) {
 	d := digest.Digest(s[at+1:])
 	if at <= 0 || !form.IsSHA256(d) {
 		return form06.Image{}, cli.Hint(cli.Usage("--image %s: has no digest to pin it: want NAME@sha256:...", s), "a tag may move; oci-fetch --manifest NAME | sha256sum says what it names now")
+	}
+	if _, err := names.Tagged(s[:at]); err != nil {
+		return form06.Image{}, cli.Usage("--image: %v@DIGEST", err)
 	}
 	name := imagefiles.Normalize(s[:at])
 	if !strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {

@@ -60,15 +60,9 @@ func Open(ctx context.Context, ref string, opts Options) (*Image, error) {
 func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 	name := ""
 	if opts.As != "" {
-		as, err := parseName(opts.As)
-		if err == nil && isPath(opts.As) {
-			err = fmt.Errorf("%q is not the name of an image: want [REGISTRY/]NAME[:TAG]", opts.As)
-		}
+		as, err := parseAs(opts.As)
 		if err != nil {
 			return nil, err
-		}
-		if strings.Contains(opts.As, "@") { // it would not be what the name says
-			return nil, fmt.Errorf("%q: an image in a file gets a name with a tag, not with a digest", opts.As)
 		}
 		name = names.Full(as)
 	}
@@ -91,6 +85,23 @@ func openLocal(ctx context.Context, ref string, opts Options) (*Image, error) {
 	kept.Name, kept.Tag, kept.Listed = img.Name, img.Tag, img.Listed
 	kept.file = img
 	return kept, nil
+}
+
+// CheckAs returns an error if s cannot be Options.As. It is a [*ReferenceError] if s only needs
+// other letters.
+func CheckAs(s string) error {
+	_, err := parseAs(s)
+	return err
+}
+
+func parseAs(s string) (name.Tag, error) {
+	if _, err := parseName(s); err != nil {
+		return name.Tag{}, err
+	}
+	if strings.Contains(s, "@") { // it would not be what the name says
+		return name.Tag{}, fmt.Errorf("%q: an image in a file gets a name with a tag, not with a digest", s)
+	}
+	return names.Tagged(s)
 }
 
 // Drain is that of the image in the file.

@@ -55,12 +55,15 @@ func parse(s string, tags []string) (destination, error) {
 	}
 	d.ref = ref
 	tag := ref.Identifier()
+	if err := names.CheckTag(tag); err != nil {
+		return d, fmt.Errorf("%q: %w", s, err)
+	}
 	if strings.HasSuffix(rest, ":"+tag) || len(tags) == 0 && !byDigest {
 		d.tags = append(d.tags, tag)
 	}
 	for _, t := range tags {
-		if _, err := name.NewTag("r:" + t); err != nil || t == "" {
-			return d, fmt.Errorf("%q is not a tag", t)
+		if err := names.CheckTag(t); err != nil {
+			return d, err
 		}
 		if !slices.Contains(d.tags, t) {
 			d.tags = append(d.tags, t)
