@@ -204,13 +204,13 @@ func (c *Creation) WriteDirectory(ctx context.Context, path string, reflink bool
 		return "", err
 	}
 	defer root.Close()
-	s, err := newStaging(root)
+	s, err := newStaging(root, path)
 	if err != nil {
-		return "", in(dir, err)
+		return "", err
 	}
 	defer s.remove()
 	id, err = write(ctx, s, dir, name, reflink)
-	return id, in(dir, err)
+	return id, s.about(err)
 }
 
 // writePlain makes the directory name of dir.

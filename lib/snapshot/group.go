@@ -326,7 +326,7 @@ func (g *group) moveHead(root *os.Root, old string) error {
 		seen[ancestor] = true
 		data, err := readSmall(root, path.Join(ancestor, form07.DescriptorName))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return in(g.at, err)
 		}
 		var d *form07.Descriptor
 		if err == nil {
@@ -352,7 +352,7 @@ func (g *group) writeHead() error {
 		return err
 	}
 	if err := g.parent.Rename(path.Join(g.staging.name, form07.GroupName), path.Join(g.name, form07.GroupName)); err != nil {
-		return err
+		return g.beside(err)
 	}
-	return syncIn(g.parent, g.name)
+	return g.beside(syncIn(g.parent, g.name))
 }

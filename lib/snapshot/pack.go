@@ -2,8 +2,10 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -101,7 +103,7 @@ func (p *packing) disk(s *form.Packed, f *os.File, path string, tap func(int64, 
 		Size: s.Disk.Size, Runs: archive.MapLimit(data, s.Disk.Size, max(2, p.listing.MaxRuns()/p.count)),
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return named(path, err)
 	}
 	p.listing.List(e, s.ID, s.Disk.Integrity)
 	return nil
@@ -144,10 +146,10 @@ func (p *packing) directory(dir *Directory) error {
 	if err == nil {
 		err = checkUnchanged(f, before)
 	}
-	if err != nil {
-		return dir.about(disk.Name, err)
+	if err != nil && !errors.As(err, new(*fs.PathError)) { // that may be about the output
+		err = dir.about(disk.Name, err)
 	}
-	return nil
+	return err
 }
 
 // source returns what is packed of d beside its disk.

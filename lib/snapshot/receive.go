@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -162,9 +163,10 @@ func (r *receiver) member(m *archive.Member) error {
 	return nil
 }
 
-// named adds the name of a member to an error, unless that has it.
+// named adds the name of a member, or of a file, to an error, unless that has it, or the name of
+// another file, such as the output.
 func named(name string, err error) error {
-	if strings.HasPrefix(err.Error(), name+": ") {
+	if strings.HasPrefix(err.Error(), name+": ") || errors.As(err, new(*fs.PathError)) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", name, err)

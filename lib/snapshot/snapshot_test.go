@@ -540,7 +540,7 @@ func TestStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	working, err := newStaging(root)
+	working, err := newStaging(root, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -553,7 +553,7 @@ func TestStale(t *testing.T) {
 	if err := unix.Mkfifo(dir+"/"+stagingPrefix+"fifo", 0o644); err != nil { // opening it would wait
 		t.Fatal(err)
 	}
-	other, err := newStaging(root)
+	other, err := newStaging(root, "x")
 	if err != nil {
 		t.Fatal(err)
 	}

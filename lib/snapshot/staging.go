@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,30 +25,32 @@ const stagingPrefix = ".ocipipe-tmp-"
 // lock shows to be nobody's.
 type staging struct {
 	parent *os.Root
-	root   *os.Root
+	root   workRoot
 	name   string
+	output string // what is made, as the user named it
 	lock   *os.File
 	files  map[string]string // in root, by member
 	before func() error      // what comes before the first directory gets to its place; nil for nothing
 }
 
-// newStaging makes a staging directory in parent, which stays the caller's.
-func newStaging(parent *os.Root) (*staging, error) {
+// newStaging makes a staging directory in parent, which stays the caller's. output is what will
+// be made, as errors name it.
+func newStaging(parent *os.Root, output string) (*staging, error) {
 	removeStale(parent)
 	for range 1000 {
-		s := &staging{parent: parent, name: fmt.Sprintf("%s%08x", stagingPrefix, rand.Uint32()), files: map[string]string{}}
+		s := &staging{parent: parent, name: fmt.Sprintf("%s%08x", stagingPrefix, rand.Uint32()), output: output, files: map[string]string{}}
 		switch err := parent.Mkdir(s.name, 0o700); {
 		case errors.Is(err, fs.ErrExist):
 			continue
 		case err != nil:
-			return nil, err
+			return nil, workRoot{output: output}.about(err)
 		}
 		err := s.enter()
 		if err == nil {
 			return s, nil
 		}
 		if err = errors.Join(err, s.remove()); !errors.Is(err, errRemoved) {
-			return nil, err
+			return nil, workRoot{output: output}.about(err)
 		}
 	}
 	return nil, fs.ErrExist
@@ -83,9 +86,11 @@ func (s *staging) stillThere() error {
 }
 
 func (s *staging) openAndLock() (err error) {
-	if s.root, err = s.parent.OpenRoot(s.name); err != nil {
+	root, err := s.parent.OpenRoot(s.name)
+	if err != nil {
 		return err
 	}
+	s.root = workRoot{root, s.output}
 	if s.lock, err = s.root.Open("."); err != nil {
 		return err
 	}
@@ -164,7 +169,12 @@ func (s *staging) place(dir string, files []form.File, put func(at string, f for
 	return nil
 }
 
-func syncIn(root *os.Root, name string) error {
+// opener is a root, or a workRoot.
+type opener interface {
+	Open(name string) (*os.File, error)
+}
+
+func syncIn(root opener, name string) error {
 	f, err := root.Open(name)
 	if err != nil {
 		return err
@@ -195,27 +205,31 @@ func (s *staging) publishAll(ctx context.Context, in string, names ...string) er
 // publish moves the directory name to its place in the directory in of the parent, where
 // nothing of that name may be: the error is fs.ErrExist then.
 func (s *staging) publish(in, name string) error {
+	at := filepath.Join(s.parent.Name(), in, name)
 	to, err := s.parent.Open(in)
 	if err != nil {
-		return err
+		return s.beside(err)
 	}
 	defer to.Close()
 	err = renameNew(s.lock, to, name)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) { // a file system that cannot promise it
 		if _, err := s.parent.Lstat(path.Join(in, name)); err == nil {
-			return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: fs.ErrExist}
+			return &fs.PathError{Op: "rename", Path: at, Err: fs.ErrExist}
 		}
 		err = s.parent.Rename(path.Join(s.name, name), path.Join(in, name))
 	}
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: path.Join(in, name), Err: err}
+		if _, _, cause := aboutFile(err); cause != nil {
+			err = cause
+		}
+		return &fs.PathError{Op: "rename", Path: at, Err: err}
 	}
 	return osfile.Sync(to)
 }
 
 // remove removes the staging directory with all that is left in it.
 func (s *staging) remove() error {
-	if s.root != nil {
+	if s.root.Root != nil {
 		s.root.Close()
 	}
 	err := s.parent.RemoveAll(s.name)

@@ -48,14 +48,15 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 			return nil, err
 		}
 	}
+	dir = filepath.Clean(dir)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	s, err := newStaging(root)
+	s, err := newStaging(root, dir)
 	if err != nil {
-		return nil, in(dir, err)
+		return nil, err
 	}
 	defer s.remove()
 	store := &split{disks: s}
@@ -68,7 +69,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 	rec := &receiver{ctx: ctx, opts: o.ReadOptions, store: store}
 	c, err := rec.receive(r)
 	if err != nil {
-		return nil, err
+		return nil, store.about(err)
 	}
 	var imageErr error
 	s.before = func() error {
@@ -87,7 +88,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o UnpackOptions) (*for
 	if imageErr != nil {
 		return nil, imageErr // of another directory
 	}
-	return c, in(dir, err)
+	return c, s.about(err)
 }
 
 // placeImage puts the files of the image into their directory.
@@ -103,16 +104,7 @@ func (r *receiver) placeImage(s *imageStore, c *form.Contents) error {
 	for _, m := range r.members {
 		sums[m.Name] = m.SHA256
 	}
-	return in(s.dir, s.placeImage(r.image, r.metadata, sums))
-}
-
-// in adds dir to an error about a file in it.
-func in(dir string, err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) && !filepath.IsAbs(pe.Path) && !errors.Is(err, ErrExists) {
-		return &fs.PathError{Op: pe.Op, Path: filepath.Join(dir, pe.Path), Err: pe.Err}
-	}
-	return err
+	return s.about(s.placeImage(r.image, r.metadata, sums))
 }
 
 func (s *staging) unpack(ctx context.Context, dir string, c *form.Contents) error {

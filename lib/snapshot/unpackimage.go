@@ -64,13 +64,14 @@ type imageStore struct {
 
 // newImageStore opens the directory for the files of an image.
 func newImageStore(dir string) (*imageStore, error) {
+	dir = filepath.Clean(dir)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStaging(root)
+	s, err := newStaging(root, dir)
 	if err != nil {
-		return nil, errors.Join(in(dir, err), root.Close())
+		return nil, errors.Join(err, root.Close())
 	}
 	return &imageStore{s, dir}, nil
 }
@@ -142,15 +143,15 @@ func (s *imageStore) imageFiles(img *imagefiles.Image, metadata *form.Received, 
 // placeFile moves a file of the staging directory to its name, where nothing is.
 func (s *imageStore) placeFile(f imageFile) error {
 	if err := s.parent.MkdirAll(path.Dir(f.to), 0o755); err != nil {
-		return err
+		return s.beside(err)
 	}
 	if err := syncIn(s.root, f.from); err != nil {
 		return err
 	}
 	if err := s.parent.Rename(path.Join(s.name, f.from), f.to); err != nil {
-		return err
+		return s.beside(err)
 	}
-	return syncIn(s.parent, path.Dir(f.to))
+	return s.beside(syncIn(s.parent, path.Dir(f.to)))
 }
 
 func (s *imageStore) sumOf(name string) (digest.Digest, error) {
@@ -178,8 +179,15 @@ func (s *split) create(name string, size int64) (storeFile, error) {
 	case s.images == nil || path.Ext(name) == ".vmdk": // it is made again
 		return discard{}, nil
 	}
-	f, err := s.images.create(name, size)
-	return f, in(s.images.dir, err)
+	return s.images.create(name, size)
+}
+
+// about is that of both places.
+func (s *split) about(err error) error {
+	if s.images != nil {
+		err = s.images.about(err)
+	}
+	return s.disks.about(err)
 }
 
 func (s *split) open(name string) (*os.File, error) { return s.disks.open(name) }

@@ -369,13 +369,33 @@ same_disk() {
 	head -c 900000 /dev/zero >full/filler
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --plain -o full/out
 	assert_error snapshot-pack 1 'no space left on device'
-	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --dir full/out
-	assert_error snapshot-pack 1 'no space left on device'
-	run --separate-stderr snapshot-pack unpack -C full good
-	assert_error snapshot-pack 1 'no space left on device'
+	snapshot-pack create --form 0.7 --upper upper.ext4 --image "$image" -o group
+	snapshot-pack create --upper upper.ext4 --image "$image" --dir base
+	for flags in "--upper upper.ext4 --image $image" '--from base'; do
+		# shellcheck disable=SC2086 # flags
+		run --separate-stderr snapshot-pack create $flags --plain -o full/out
+		[ "$stderr" = 'snapshot-pack: full/out: write: no space left on device' ] || show "another place"
+		run --separate-stderr bash -c "snapshot-pack create $flags --plain >/dev/full"
+		[ "$stderr" = 'snapshot-pack: standard output: write: no space left on device' ] || show "another place"
+	done
+	for form in 0.6 0.7; do
+		run --separate-stderr snapshot-pack create --form $form --upper upper.ext4 --image "$image" --dir full/out
+		assert_error snapshot-pack 1 ''
+		[ "$stderr" = 'snapshot-pack: full/out: write: no space left on device' ] || show "another place"
+	done
+	for archive in good group; do
+		run --separate-stderr snapshot-pack unpack -C full $archive
+		assert_error snapshot-pack 1 ''
+		[ "$stderr" = 'snapshot-pack: full: write: no space left on device' ] || show "another place"
+		run --separate-stderr bash -c "cd full && snapshot-pack unpack ../$archive"
+		[ "$stderr" = 'snapshot-pack: .: write: no space left on device' ] || show "another place"
+	done
 	[ "$(ls -A full)" = filler ] || fail "$(ls -A full)"
 	run --separate-stderr bash -c "snapshot-pack create --upper upper.ext4 --image $image >/dev/full"
 	assert_error snapshot-pack 1 'no space left on device'
+	mount -o remount,ro full
+	run --separate-stderr snapshot-pack unpack -C full good
+	[ "$stderr" = 'snapshot-pack: full: mkdir: read-only file system' ] || show "another place"
 	unmount_all
 }
 

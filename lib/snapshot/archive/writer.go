@@ -3,8 +3,10 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"ocipipe/lib/snapshot/fault"
 )
@@ -77,7 +79,10 @@ func (w *Writer) Add(c Content) (e Entry, err error) {
 		}
 	}
 	if err := w.add(&e, &c); err != nil {
-		w.err = fmt.Errorf("%s: %w", c.Name, err)
+		if !errors.As(err, new(*fs.PathError)) { // that has the name of a file outside
+			err = fmt.Errorf("%s: %w", c.Name, err)
+		}
+		w.err = err
 		return e, w.err
 	}
 	return e, nil
