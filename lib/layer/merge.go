@@ -35,7 +35,23 @@ type LoadOptions struct {
 	// of the entry cannot be kept: Visit may put another in its place, which the tree gets,
 	// and nothing is spooled. An error ends Load or Merge.
 	Visit func(layer int, e *tree.Entry) error
+
+	// Keep, if it is not nil, says whether the content of an entry of a layer is kept. In place
+	// of the others the tree gets a [LeftOut]. Keep is called as Visit is, and does not go with it.
+	Keep func(layer int, e *tree.Entry) bool
 }
+
+// LeftOut is in place of a content that was not kept. To write it is an error, ErrLeftOut.
+type LeftOut struct {
+	Layer int    // from 0 at the bottom
+	Path  string // in that layer
+}
+
+// ErrLeftOut is the error of every LeftOut.
+var ErrLeftOut = errors.New("the content was left out")
+
+// WriteTo implements [tree.Content].
+func (LeftOut) WriteTo(io.Writer) (int64, error) { return 0, ErrLeftOut }
 
 // Loaded is a tree in memory whose contents lie in spool files.
 type Loaded struct {
@@ -119,11 +135,19 @@ func load(waits, works context.Context, i int, in Input, opts LoadOptions, share
 		t, err := tree.TakeLayer(&visited{src, opts.Visit, i}, nil)
 		return t, nil, err
 	}
+	if opts.Keep != nil {
+		src = &visited{src, leaveOut(opts.Keep), i}
+	}
 	s, err := newSpool(opts.SpoolDir, shared)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := tree.TakeLayer(src, s.keep)
+	t, err := tree.TakeLayer(src, func(e *tree.Entry) (tree.Content, error) {
+		if out, ok := e.Content.(LeftOut); ok {
+			return out, nil
+		}
+		return s.keep(e)
+	})
 	if err == nil {
 		err = s.complete()
 	}
@@ -132,6 +156,16 @@ func load(waits, works context.Context, i int, in Input, opts LoadOptions, share
 		return nil, nil, err
 	}
 	return t, s, nil
+}
+
+// leaveOut returns what visits entries and leaves out the contents that keep refuses.
+func leaveOut(keep func(layer int, e *tree.Entry) bool) func(layer int, e *tree.Entry) error {
+	return func(layer int, e *tree.Entry) error {
+		if e.Content != nil && !keep(layer, e) {
+			e.Content = LeftOut{layer, e.Path}
+		}
+		return nil
+	}
 }
 
 // visited calls visit with each entry.

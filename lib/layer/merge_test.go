@@ -515,3 +515,29 @@ func TestVisit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Keep says which contents are spooled. All others say where they were.
+func TestKeep(t *testing.T) {
+	layers := parseStack("kept; dir d; d/b | d/.wh.b; a; c; e")
+	load := layer.LoadOptions{SpoolDir: t.TempDir(), Keep: func(i int, e *tree.Entry) bool {
+		return i == 1 && e.Path == "e"
+	}}
+	merged, err := layer.Merge(t.Context(), inputs(t, layers), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer merged.Close()
+	var b strings.Builder
+	if err := tree.WriteExpanded(&b, merged.Lookup("e").Entry); err != nil || b.String() == "" {
+		t.Errorf("e: %q, %v", b.String(), err)
+	}
+	for want, path := range []string{"kept", "a"} {
+		e := merged.Lookup(path).Entry
+		if e.Content != (layer.LeftOut{Layer: want, Path: path}) {
+			t.Errorf("%s: %#v", path, e.Content)
+		}
+		if err := tree.WriteExpanded(&b, e); !errors.Is(err, layer.ErrLeftOut) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

@@ -250,6 +250,49 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	done
 }
 
+@test "tar2tree spools one file for --cat, and none for --list and --sizes" {
+	full_disk 128k
+	mkdir -p dir/usr/bin top/etc
+	head -c 3000000 /dev/urandom >dir/other
+	seq 1000 >dir/usr/bin/wanted
+	ln -s usr/bin dir/bin
+	ln -s /bin/wanted dir/called
+	ln dir/usr/bin/wanted dir/zz
+	echo below >dir/over
+	echo deleted >dir/deleted
+	tar -C dir --sort=name -cf 0.tar .
+	: >top/.wh.deleted
+	echo above >top/over
+	tar -C top --sort=name -cf 1.tar .
+	gzip -k 0.tar
+	for inputs in 0.tar 0.tar.gz '0.tar 1.tar'; do
+		for path in usr/bin/wanted bin/wanted /called zz; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr tar2tree --tmpdir full --cat $path $inputs
+			assert_ok
+			[ "$output" = "$(seq 1000)" ] || show "another file than $path"
+		done
+		for look in --list '--list --depth 1' --sizes; do
+			# shellcheck disable=SC2086 # words
+			tar2tree --tmpdir full $look $inputs >/dev/null
+		done
+	done
+	[ "$(tar2tree --tmpdir full --cat over 0.tar)" = below ]
+	[ "$(tar2tree --tmpdir full --cat over 0.tar 1.tar)" = above ]
+	run --separate-stderr tar2tree --tmpdir full --cat deleted 0.tar 1.tar
+	assert_error tar2tree 1 '/deleted: '
+	run --separate-stderr tar2tree --tmpdir full --cat other 0.tar
+	assert_error tar2tree 1 'no space left'
+	cat 0.tar | tar2tree --cat called - | cmp - dir/zz # what can be read only once
+	tar2tree --cat called <(cat 0.tar) | cmp - dir/zz
+	tar2tree --cat called - <0.tar | cmp - dir/zz
+	tar --format=pax -C dir --xattrs -cf warn.tar --pax-option=SCHILY.xattr.trusted.overlay.x=y zz called usr bin
+	run --separate-stderr tar2tree --cat called warn.tar
+	assert_status 0
+	(($(grep -c warning <<<"$stderr") == $(tar2tree --list warn.tar 2>&1 >/dev/null | grep -c warning))) || show "warnings come twice"
+	unmount_all
+}
+
 @test "--sizes: what the layers take, and what is hidden" {
 	mkdir dir
 	head -c 300000 /dev/urandom >dir/deleted

@@ -37,20 +37,20 @@ func (t *tool) checkFlags() error {
 
 // open returns a source of the inputs, and the properties that say where it comes from.
 func (t *tool) open(env *cli.Env) (tree.Source, []tree.Property, error) {
-	set, err := t.openSet(env)
+	set, err := t.openSet(env, env.Warn)
 	if err != nil {
 		return nil, nil, err
 	}
-	return t.read(env, set, nil)
+	return t.read(env, set, t.load(env))
 }
 
 // openSet opens the inputs, and checks that the flags are for such inputs.
-func (t *tool) openSet(env *cli.Env) (*input.Set, error) {
+func (t *tool) openSet(env *cli.Env, warn func(string)) (*input.Set, error) {
 	spools := t.spools(env)
 	opts := input.Options{
 		Kind:         input.Kind(t.Input),
 		Open:         env.Open,
-		Warn:         env.Warn,
+		Warn:         warn,
 		Image:        oci.Options{TmpDir: spools, Reads: env.Reads},
 		TrustDiffIDs: t.NoVerify,
 		Layer:        layer.Options{DiffID: t.DiffID, AllowUnterminated: t.AllowUnterminated, AllowZeroDevice: t.AllowZeroDevice, SpoolDir: spools},
@@ -86,9 +86,13 @@ func (t *tool) isSingle(set *input.Set) bool {
 	return t.Layer != "" || set.Image == nil && len(t.Inputs) == 1
 }
 
-// read returns the source of set. visit is that of layer.LoadOptions.
-func (t *tool) read(env *cli.Env, set *input.Set, visit func(layer int, e *tree.Entry) error) (tree.Source, []tree.Property, error) {
-	load := layer.LoadOptions{Jobs: t.Jobs, SpoolDir: t.spools(env), Limits: t.Limits.Tree(), Visit: visit}
+// load returns the options for read.
+func (t *tool) load(env *cli.Env) layer.LoadOptions {
+	return layer.LoadOptions{Jobs: t.Jobs, SpoolDir: t.spools(env), Limits: t.Limits.Tree()}
+}
+
+// read returns the source of set.
+func (t *tool) read(env *cli.Env, set *input.Set, load layer.LoadOptions) (tree.Source, []tree.Property, error) {
 	if t.isSingle(set) {
 		return set.SingleLayer(env.Context, t.Layer, t.Sort, load)
 	}

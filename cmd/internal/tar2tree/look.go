@@ -2,11 +2,14 @@ package tar2tree
 
 import (
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/cli/lookflags"
 	"ocipipe/lib/input"
+	"ocipipe/lib/layer"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/tree"
 	"ocipipe/lib/tree/list"
@@ -18,24 +21,68 @@ func (t *tool) look(env *cli.Env) error {
 		Name:   cli.Only(t.Inputs),
 		Limits: t.Limits.Tree(),
 		Source: func() (tree.Source, error) {
-			set, err := t.openSet(env)
-			if err != nil {
-				return nil, err
-			}
-			var visit func(int, *tree.Entry) error
+			load := t.load(env)
 			if !t.Digest {
-				visit = leaveOut
+				load.Visit = leaveOut
 			}
 			t.Sort = t.Sort || t.Look.Depth != nil // of a name that comes twice, the last counts
-			src, _, err := t.read(env, set, visit)
-			return src, err
+			return t.source(env, load, env.Warn)
 		},
-		Lookup: func() (func(string) (*tree.Entry, error), error) {
+		Lookup: func() (lookup, error) {
 			t.Sort = true // contents of a layer as it is do not last
-			src, _, err := t.open(env)
-			return lookflags.LookupIn(src, err)
+			return t.lookup(env)
 		},
 		Sizes: func() (*list.Sizes, error) { return t.sizes(env) },
+	})
+}
+
+// source returns the source of the inputs.
+func (t *tool) source(env *cli.Env, load layer.LoadOptions, warn func(string)) (tree.Source, error) {
+	set, err := t.openSet(env, warn)
+	if err != nil {
+		return nil, err
+	}
+	src, _, err := t.read(env, set, load)
+	return src, err
+}
+
+type lookup = func(path string) (*tree.Entry, error)
+
+// lookup returns a lookup in the inputs, with the content of the file to be shown. That one is
+// likely to have the name that was asked for; where a link has led to another one, the inputs
+// are read again. Of inputs that cannot be read again all contents are kept.
+func (t *tool) lookup(env *cli.Env) (lookup, error) {
+	load := t.load(env)
+	if !canReadAgain(t.Inputs) {
+		return lookflags.LookupIn(t.source(env, load, env.Warn))
+	}
+	name := path.Base(t.Look.Cat)
+	load.Keep = func(_ int, e *tree.Entry) bool { return path.Base(e.Path) == name }
+	src, err := t.source(env, load, env.Warn)
+	find, err := lookflags.LookupIn(src, err)
+	if err != nil {
+		return nil, err
+	}
+	e, err := list.Find(find, t.Look.Cat)
+	if err != nil {
+		return find, nil // the caller finds it again
+	}
+	out, ok := e.Content.(layer.LeftOut)
+	if !ok {
+		return find, nil
+	}
+	if err := src.Close(); err != nil {
+		return nil, err
+	}
+	load.Keep = func(i int, e *tree.Entry) bool { return i == out.Layer && e.Path == out.Path }
+	return lookflags.LookupIn(t.source(env, load, nil)) // its warnings have been given
+}
+
+// canReadAgain reports whether the inputs are files and directories.
+func canReadAgain(inputs []string) bool {
+	return !slices.ContainsFunc(inputs, func(p string) bool {
+		info, err := os.Stat(p)
+		return p == "-" || err != nil || !info.Mode().IsRegular() && !info.IsDir()
 	})
 }
 
@@ -47,7 +94,7 @@ func leaveOut(_ int, e *tree.Entry) error {
 
 // sizes counts the layers of the input, or the only one.
 func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
-	set, err := t.openSet(env)
+	set, err := t.openSet(env, env.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +109,9 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 	}
 	s := list.NewSizes(layers...)
 	t.Sort = true
-	src, _, err := t.read(env, set, s.Count)
+	load := t.load(env)
+	load.Visit = s.Count
+	src, _, err := t.read(env, set, load)
 	if err != nil {
 		return nil, err
 	}
