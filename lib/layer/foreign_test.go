@@ -1,6 +1,7 @@
 package layer_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -37,6 +38,22 @@ func TestForeign(t *testing.T) {
 	} {
 		if _, err := readAll(t, []byte(c.in), layer.Options{}); err == nil || err.Error() != c.text {
 			t.Errorf("%v, expected %s", err, c.text)
+		}
+	}
+}
+
+// What has an entry is a tar, whatever the name of that looks like.
+func TestForeignName(t *testing.T) {
+	for _, name := range []string{"%PDF-1.4", "<!DOCTYPE html>", "QFI\xfb", "#!/bin/sh", "#mtree ocipipe-tree 1 data=inline\n"} {
+		for _, kind := range []byte{'0', 'V'} {
+			first := raw{name: name, kind: kind, data: strings.Repeat("x", 1000)}.bytes()
+			if _, err := readAll(t, first[:600], layer.Options{}); err == nil || !strings.Contains(err.Error(), "cut short at byte ") {
+				t.Errorf("%q %c: cut in its content: %v", name, kind, err)
+			}
+			junk := append(first, bytes.Repeat([]byte{1}, 512)...)
+			if _, err := readAll(t, junk, layer.Options{}); err == nil || !strings.Contains(err.Error(), "checksum") {
+				t.Errorf("%q %c: then junk: %v", name, kind, err)
+			}
 		}
 	}
 }

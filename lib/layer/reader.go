@@ -186,7 +186,7 @@ func (l *Reader) Next() (*tree.Entry, error) {
 // located adds to an early end of the layer where it is, and where to read the reason. What
 // was no tar from its beginning is named.
 func (l *Reader) located(err error) error {
-	if bad := errors.Is(err, ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF); bad && len(l.tar.head) > 0 {
+	if bad := errors.Is(err, ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF); bad && !l.tar.found && len(l.tar.head) > 0 {
 		if named := magic.Explain(err, l.tar.head, magic.Tar); named != err {
 			return named
 		}

@@ -29,9 +29,9 @@ type tarReader struct {
 
 	names, records []byte // memory for the extended headers
 
-	head []byte // of the tar; nil after the first entry
+	head []byte // the first bytes of the tar
 
-	found bool // an entry was found
+	found bool // an entry was found: it is a tar
 	ended bool // the two blocks of zeros that end an archive were found
 }
 
@@ -79,7 +79,7 @@ func (t *tarReader) next() (*header, error) {
 		if err := t.finish(block, &x); err != nil {
 			return nil, err
 		}
-		t.found, t.head = true, nil
+		t.found = true
 		return &t.h, nil
 	}
 }
