@@ -11,7 +11,8 @@ import (
 	"ocipipe/lib/unzstd"
 )
 
-// Decompress is [decompress.New] with the errors of this package: damage is ErrCorrupt, a
+// Decompress is [decompress.New] with the errors of this package: damage is ErrCorrupt, zstd with
+// a larger window or a dictionary ErrUnsupported, a
 // stream that is cut short is an [*EndError], and an error of r is returned as it is. The
 // result may be a blockio.ChunkReader, which is faster.
 func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
@@ -72,7 +73,11 @@ func (d *decompressor) explain(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &EndError{what: d.name + " stream is cut short"}
 	}
-	return fmt.Errorf("%w: %s: %w", ErrCorrupt, d.name, err)
+	kind := ErrCorrupt
+	if errors.Is(err, unzstd.ErrUnsupported) {
+		kind = ErrUnsupported
+	}
+	return fmt.Errorf("%w: %s: %w", kind, d.name, err)
 }
 
 // gunzipper is a decompressor that is a blockio.ChunkReader as well.

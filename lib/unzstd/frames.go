@@ -37,7 +37,10 @@ type frames struct {
 	large  bool  // the decoder has a large window
 	turned bool  // the next frame needs the other size class
 	left   int64 // bytes until the next header
-	err    error // from r, after what it has buffered
+	at     int64 // bytes that have passed
+	begin  int64 // of the last header
+	within bool  // that header is of a block
+	err    error // from r, after what it has buffered; of Peek, or not io.EOF
 
 	inFrame  bool // the next header is a block header
 	checksum bool // follows the last block of the frame
@@ -60,11 +63,16 @@ func (f *frames) Read(p []byte) (int, error) {
 	}
 	n, err := f.r.Read(p[:min(int64(len(p)), f.left)])
 	f.left -= int64(n)
+	f.at += int64(n)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
 	return n, err
 }
 
 // next reads the next header, and lets everything pass up to the following one.
 func (f *frames) next() {
+	f.begin, f.within = f.at, f.inFrame
 	if f.inFrame {
 		f.block()
 		return

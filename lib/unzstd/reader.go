@@ -28,7 +28,7 @@ type Reader struct {
 // for the window ends, and Read returns the cause of ctx. The caller closes the Reader,
 // which does not close r.
 //
-// Errors about the stream are those of the decoder. io.EOF comes only after the checksums
+// Errors about the stream are an [*Error]. io.EOF comes only after the checksums
 // of all frames that have one were verified; a stream that ends inside a frame is
 // io.ErrUnexpectedEOF.
 func NewReader(ctx context.Context, r io.Reader, window *Window) *Reader {
@@ -59,6 +59,8 @@ func (z *Reader) Read(p []byte) (int, error) {
 			return n, nil
 		case err == io.EOF && z.frames.turned:
 			err = z.turn()
+		default:
+			err = z.explain(err)
 		}
 		if err != nil {
 			z.end(err)

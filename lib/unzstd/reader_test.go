@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -150,7 +151,7 @@ func compare(t *testing.T, data []byte) error {
 	for i, chunks := range chunkings {
 		z := NewReader(t.Context(), chunks(bytes.NewReader(data)), shared)
 		got, err := io.ReadAll(z)
-		if fmt.Sprint(err) != fmt.Sprint(werr) || !bytes.Equal(got, want) {
+		if !isSame(err, werr) || !bytes.Equal(got, want) {
 			t.Errorf("chunking %d: %d bytes, %v; want %d, %v", i, len(got), err, len(want), werr)
 		}
 		if n, again := z.Read(make([]byte, 1)); n > 0 || err == nil && again != io.EOF || err != nil && again != err {
@@ -177,6 +178,42 @@ func compare(t *testing.T, data []byte) error {
 		}
 	}
 	return werr
+}
+
+// isSame reports whether err is werr of the decoder, perhaps in words.
+func isSame(err, werr error) bool {
+	if said := (*Error)(nil); errors.As(err, &said) {
+		err = said.Err
+	}
+	return fmt.Sprint(err) == fmt.Sprint(werr)
+}
+
+func TestErrors(t *testing.T) {
+	all := broken(t)
+	end := len(encoded(t, 32<<20, text(1000))) // of a whole frame
+	for name, want := range map[string]string{
+		"reserved bit":           "byte 0: damaged data",
+		"reserved block":         "byte 6: damaged data",
+		"compressed nonsense":    "byte 6: damaged data",
+		"block above its limit":  "byte 6: damaged data",
+		"window above the limit": fmt.Sprintf("byte %d: the frame needs a window above 128 MiB, which zstd --long=31 -dc unpacks", end),
+		"segment of 129 MiB":     "byte 0: the frame needs a window above 128 MiB, which zstd --long=31 -dc unpacks",
+		"garbage behind":         fmt.Sprintf("byte %d: neither a frame of zstd nor the end", end),
+		"garbage":                "byte 0: neither a frame of zstd nor the end",
+		"dictionary":             "byte 0: the frame needs a dictionary, with which zstd -D DICTIONARY -dc unpacks it",
+	} {
+		_, err := io.ReadAll(NewReader(t.Context(), bytes.NewReader(all[name]), nil))
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: %v, expected %s", name, err, want)
+		}
+		if have := errors.Is(err, ErrUnsupported); have != strings.Contains(want, "needs a") {
+			t.Errorf("%s: unsupported %t", name, have)
+		}
+	}
+	_, err := io.ReadAll(NewReader(t.Context(), bytes.NewReader(all["checksum"]), nil))
+	if said := (*Error)(nil); !errors.As(err, &said) || !strings.HasSuffix(err.Error(), ": the frame that ends with this block does not have its checksum") || said.At == 0 {
+		t.Errorf("checksum: %v", err)
+	}
 }
 
 func TestReader(t *testing.T) {

@@ -104,6 +104,26 @@ says() {
 	[ ! -e out ] || fail "out was made"
 }
 
+@test "zstd that cannot be unpacked says where, and what to do" {
+	need zstd
+	zstd -qc layer.tar >whole
+	{ head -c -2 whole && printf '\0\0'; } >checksum # of the frame
+	{ cat whole && echo junk; } >trailing
+	{ printf '\50\265\57\375\0\370' && cat whole; } >window
+	printf '\50\265\57\375\1\130\7\1\0\0' >dictionary
+	end=$(stat -c %s whole)
+	says tar2tree --input layer -o out <<-END
+		trailing|corrupt layer: zstd: byte $end: neither a frame of zstd nor the end
+		window|not supported: zstd: byte 0: the frame needs a window above 128 MiB, which zstd --long=31 -dc unpacks
+		dictionary|not supported: zstd: byte 0: the frame needs a dictionary, with which zstd -D DICTIONARY -dc unpacks it
+	END
+	run --separate-stderr tar2tree --input layer -o out checksum
+	assert_error tar2tree 1 'does not have its checksum'
+	says snapshot-pack verify <<-'END'
+		window|zstd: byte 0: the frame needs a window above 128 MiB, which zstd --long=31 -dc unpacks
+	END
+}
+
 @test "an image in a file is named once, whatever is wrong with it" {
 	kinds
 	for line in 'oci-fetch -o out' 'oci-materialize --cache cache -o out' 'oci-commit -o out --layer layer.tar --base'; do

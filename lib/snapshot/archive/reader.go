@@ -126,6 +126,8 @@ func (d *decompressed) Read(p []byte) (int, error) {
 		err = d.source.err
 	case err == io.ErrUnexpectedEOF:
 		err = fault.Corrupt("zstd stream is cut short")
+	case errors.Is(err, unzstd.ErrUnsupported):
+		err = fault.Unsupported("zstd: %w", err)
 	default:
 		err = fault.Corrupt("zstd: %w", err)
 	}
