@@ -256,8 +256,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"| - mkdir: {5: /a}", `p:1:11: a key is a number, not a string`},
 		{"| " + strings.Repeat("- ", 40) + "a", `p:1:67: values nested deeper than 32 levels`},
 		{"| []\n---\n[]", `p:2:1: more than one document`},
-		{"| - mkdir: {path: /a", `p:1: did not find expected`},
-		{"| \t- a", `p:1: found character that cannot start any token`},
+		{"| - mkdir: {path: /a", `p:1: an object in { } lacks a comma or its end`},
+		{"| \t- a", `p:1: a tab, or one of @`},
 		{"| - mkdir: {path: \"/a\"}\n  remove: {path: /a}", `p:1:3: patch 1: an object with 2 keys`},
 	} {
 		text := strings.TrimPrefix(c.text, "| ")
@@ -290,7 +290,7 @@ func TestDecodeTooMany(t *testing.T) {
 		{ones[:2*maxValues-2] + "]", "p:1:2: patch 1: it is a number"}, // one for the list
 		{"- " + ones, "p: YAML with more than 262144 of the characters []{},:-? in one file"},
 		{strings.Repeat("-", maxMarks+1), "p: YAML with more than 262144"},
-		{"[" + strings.Repeat("{},", maxMarks) + "{]", "p:1:786434: invalid character ']'"}, // of JSON, without a look at it as YAML
+		{"[" + strings.Repeat("{},", maxMarks) + "{]", "p:1:786435: ']' where a name in double quotes should be"}, // of JSON, without a look at it as YAML
 	} {
 		if _, err := Decode(strings.NewReader(c.text), "p"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.20s: error %.300v, expected %s", c.text, err, c.want)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -75,13 +76,40 @@ func (p *jsonParser) fault(err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		p.off, p.pos = 0, position{1, 1}
-		off := min(int(syntax.Offset), len(p.data))
-		return at(p.advance(max(off-1, 0)), "%w", err)
+		return at(p.advance(p.offset(syntax)), "%s", syntaxText(syntax))
 	}
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return at(p.advance(int(p.dec.InputOffset())), "%w", jsonfault.Explain(err))
 	}
 	return at(p.advance(int(p.dec.InputOffset())), "%w", err)
+}
+
+// offset returns the byte that is wrong. Where a token begins, package json counts the bytes
+// before it; where one is wrong within, its count is of no use, and the token is read again.
+func (p *jsonParser) offset(e *json.SyntaxError) int {
+	off := int(e.Offset)
+	isIt := off < len(p.data) && strings.HasPrefix(e.Error(), "invalid character "+strconv.QuoteRune(rune(p.data[off])))
+	if strings.Contains(e.Error(), " in ") || !isIt {
+		var again *json.SyntaxError
+		off = min(int(p.dec.InputOffset()), len(p.data))
+		if errors.As(json.Unmarshal(p.data[off:], new(any)), &again) {
+			off += int(again.Offset) - 1
+		}
+	}
+	return min(max(off, 0), len(p.data))
+}
+
+// syntaxText says in words what package json expected.
+func syntaxText(e *json.SyntaxError) string {
+	text := strings.TrimPrefix(e.Error(), "invalid character ")
+	if at, ok := strings.CutSuffix(text, " looking for beginning of value"); ok {
+		return at + " where a value should be"
+	}
+	at, isKey := strings.CutSuffix(text, " looking for beginning of object key string")
+	if isKey || !strings.Contains(text, " ") || text == "' '" {
+		return at + " where a name in double quotes should be"
+	}
+	return e.Error()
 }
 
 // token returns the next token and its position.

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
-	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -34,13 +31,16 @@ func parseYAML(data []byte) (*value, error) {
 	if err := checkMarks(data); err != nil {
 		return nil, err
 	}
+	if err := checkCharacters(data); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
 	case err == io.EOF:
 		return nil, errors.New("there is nothing in it")
 	case err != nil:
-		return nil, yamlFault(err)
+		return nil, yamlFault(data, err)
 	}
 	v, err := fromYAML(doc.Content[0], 0)
 	if err != nil {
@@ -50,27 +50,9 @@ func parseYAML(data []byte) (*value, error) {
 	case err == io.EOF:
 		return v, nil
 	case err != nil:
-		return nil, yamlFault(err)
+		return nil, yamlFault(data, err)
 	}
 	return nil, at(position{more.Line, more.Column}, "more than one document")
-}
-
-var yamlLine = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
-})
-
-// yamlFault makes a SyntaxError of an error of the YAML parser, with the line in its text.
-// For the first line that text has no number.
-func yamlFault(err error) error {
-	m := yamlLine().FindStringSubmatch(err.Error())
-	if m == nil {
-		return err
-	}
-	line := 1
-	if m[1] != "" {
-		line, _ = strconv.Atoi(m[1])
-	}
-	return &FileError{Line: line, Err: errors.New(m[2])}
 }
 
 func fromYAML(n *yaml.Node, depth int) (*value, error) {
