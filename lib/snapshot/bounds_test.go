@@ -193,8 +193,20 @@ func TestLockedGroup(t *testing.T) {
 
 // A disk that changes after it was verified is not packed.
 func TestPackChanged(t *testing.T) {
+	for name, change := range map[string]func(*os.File) error{
+		"written to": func(f *os.File) error {
+			_, err := f.WriteAt([]byte("x"), 100)
+			return err
+		},
+		"cut short": func(f *os.File) error { return f.Truncate(5000) },
+	} {
+		t.Run(name, func(t *testing.T) { testPackChanged(t, change) })
+	}
+}
+
+func testPackChanged(t *testing.T, changeFile func(*os.File) error) {
 	dir := filepath.Join(t.TempDir(), "s")
-	if _, err := begin(t, makeDisk(t, 1<<20, pattern(5000), 0)).WriteDirectory(t.Context(), dir, false); err != nil {
+	if _, err := begin(t, makeDisk(t, 16<<20, pattern(3<<20), 0, 6<<20, 12<<20)).WriteDirectory(t.Context(), dir, false); err != nil {
 		t.Fatal(err)
 	}
 	d, err := OpenDirectory(dir)
@@ -206,22 +218,26 @@ func TestPackChanged(t *testing.T) {
 		time.Sleep(20 * time.Millisecond) // times of files are not finer
 		f, err := os.OpenFile(dir+"/upper.ext4", os.O_RDWR, 0)
 		if err == nil {
-			_, err = f.WriteAt([]byte("x"), 100)
+			err = changeFile(f)
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := PackDirectory(t.Context(), &callAtWrite{call: change}, d, plain); !errors.Is(err, ErrChanged) {
-		t.Error(err)
+	_, err = PackDirectory(t.Context(), &callAtWrite{change, 1 << 20}, d, plain) // within the disk
+	if want := dir + "/upper.ext4: has changed while it was read"; !errors.Is(err, ErrChanged) || err.Error() != want {
+		t.Errorf("%v, expected %s", err, want)
 	}
 }
 
-// callAtWrite calls a function at the first write.
-type callAtWrite struct{ call func() }
+// callAtWrite calls a function at the first write of least bytes or more.
+type callAtWrite struct {
+	call  func()
+	least int
+}
 
 func (c *callAtWrite) Write(p []byte) (int, error) {
-	if c.call != nil {
+	if c.call != nil && len(p) >= c.least {
 		c.call()
 		c.call = nil
 	}

@@ -201,11 +201,8 @@ func (d *Directory) verify(ctx context.Context, disk *form.Disk) error {
 		return &Qcow2Error{Path: filepath.Join(d.Path, disk.Name)}
 	}
 	before, err := osfile.StateOf(f)
-	if err != nil {
-		return err
-	}
 	have := ""
-	if disk.Integrity != nil {
+	if err == nil && disk.Integrity != nil {
 		have, err = integrity.Compute(ctx, integrity.File(f, disk.Size), disk.Size, disk.Integrity.Algorithm)
 	}
 	if err == nil {

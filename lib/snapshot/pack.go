@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -139,15 +140,16 @@ func (p *packing) directory(dir *Directory) error {
 	}
 	defer f.Close()
 	before := dir.verified[disk.Name] // not what it may have become since
+	path := filepath.Join(dir.Path, filepath.FromSlash(disk.Name))
 	err = checkUnchanged(f, before)
 	if err == nil {
-		err = p.disk(s, f, f.Name(), nil)
+		err = p.disk(s, f, path, nil)
+		if changed := checkUnchanged(f, before); changed != nil && !errors.As(err, new(*fs.PathError)) {
+			err = changed // which explains what p.disk has met, unless that is about the output
+		}
 	}
-	if err == nil {
-		err = checkUnchanged(f, before)
-	}
-	if err != nil && !errors.As(err, new(*fs.PathError)) { // that may be about the output
-		err = dir.about(disk.Name, err)
+	if err != nil {
+		err = named(path, err)
 	}
 	return err
 }

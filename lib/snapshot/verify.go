@@ -2,7 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 
@@ -31,4 +31,4 @@ func checkUnchanged(f *os.File, before osfile.State) error {
 }
 
 // ErrChanged says that a disk was written to while it was read.
-var ErrChanged = fmt.Errorf("has changed while it was read")
+var ErrChanged = errors.New("has changed while it was read")
