@@ -64,7 +64,7 @@ refuses() {
 	fetches '{"Redirect":true,"Auth":"basic","User":"me","Password":"secret"}' --authfile auth.json
 	[ "$(served .Leaks)" = 0 ] || fail "$(served .Leaks) requests with credentials"
 	# The URL expires, and is asked for anew to go on.
-	fetches '{"Redirect":true,"RedirectLife":"400ms","Rules":[{"Match":"storage","Times":3,"Break":"reset","At":300000,"Piece":100000,"Pause":"200ms"}]}'
+	fetches '{"Redirect":true,"RedirectUses":1,"Rules":[{"Match":"storage","Times":3,"Break":"reset","At":300000}]}'
 }
 
 @test "tokens: every form of them, and one that lives for a second" {

@@ -145,7 +145,7 @@ func TestCredentialsStay(t *testing.T) {
 	big := data(3 << 20)
 	for _, auth := range []string{"basic", "bearer"} {
 		s := start(t, fake.Config{}, fake.Behaviour{Auth: auth, User: "me", Password: "secret", Redirect: true,
-			RedirectLife: fake.Duration(200 * time.Millisecond), Rules: []fake.Rule{{Match: "/store/", Break: "reset", Within: 1 << 20}}})
+			RedirectUses: 1, Rules: []fake.Rule{{Match: "/store/", Break: "reset", Within: 1 << 20}}})
 		s.AddBlob(big)
 		r, _ := open(t, s.Host, Options{Username: "me", Password: "secret", Connections: 2})
 		if got, err := fetchAll(t, r, blobOf(big)); err != nil || !bytes.Equal(got, big) {

@@ -26,8 +26,8 @@ type Behaviour struct {
 
 	Push bool // images can be pushed; a repository has only what it was pushed
 
-	Redirect     bool     // blobs lie at Server.Storage, which refuses Authorization
-	RedirectLife Duration // how long the URL there is valid; 0 is an hour
+	Redirect     bool // blobs lie at Server.Storage, which refuses Authorization
+	RedirectUses int  // how often a URL there can be used before it has expired; 0 is for ever
 
 	Rules []Rule // the first that matches a request counts
 }

@@ -247,10 +247,15 @@ func TestRedirect(t *testing.T) {
 	if a := get(t, "GET", to, "Authorization", "Bearer x"); a.status != 400 || s.Stats().Leaks != 1 {
 		t.Errorf("%+v", a)
 	}
-	s.Behave(Behaviour{Redirect: true, RedirectLife: 1})
+	s.Behave(Behaviour{Redirect: true, RedirectUses: 1})
 	a = get(t, "GET", "http://"+s.Host+"/v2/r/blobs/"+img.Layers[0])
-	if a := get(t, "GET", a.header.Get("Location")); a.status != 403 {
-		t.Errorf("expired: %+v", a)
+	for _, want := range []int{200, 403} {
+		if a := get(t, "GET", a.header.Get("Location")); a.status != want {
+			t.Errorf("%d was expected: %+v", want, a)
+		}
+	}
+	if a := get(t, "GET", "http://"+s.Storage+"/store/"+img.Layers[0]+"?key=none"); a.status != 403 {
+		t.Errorf("no key: %+v", a)
 	}
 }
 
