@@ -287,6 +287,18 @@ layered() {
 	[ -z "$(ls "$TMPDIR")" ] || fail "it has left $(ls "$TMPDIR")"
 }
 
+@test "an initramfs of modules that are compressed" {
+	need busybox cpio xz
+	mkdir -p m/lib/modules/6.1.0/kernel
+	echo module >m/lib/modules/6.1.0/kernel/erofs.ko
+	xz m/lib/modules/6.1.0/kernel/erofs.ko
+	echo kernel/erofs.ko.xz: >m/lib/modules/6.1.0/modules.dep
+	./initramfs.sh m/lib/modules/6.1.0 | gzip -d | cpio --quiet -id
+	[ "$(<lib/modules/6.1.0/kernel/erofs.ko)" = module ] || fail "not the module"
+	[ "$(cat lib/modules/6.1.0/modules.dep)" = kernel/erofs.ko: ] || fail "$(cat lib/modules/6.1.0/modules.dep)"
+	[ -e m/lib/modules/6.1.0/kernel/erofs.ko.xz ] || fail "the kernel's own is gone"
+}
+
 # What the definitions of Firecracker 1.17.0-dev (src/firecracker/swagger/firecracker.yaml) and
 # cloud-hypervisor 54.0 (vmm/src/api/openapi/cloud-hypervisor.yaml) say of the fields that a
 # guide may use. Firecracker refuses others.
