@@ -140,7 +140,7 @@ func check(name string) error {
 // backslashMatters reports whether make would take a backslash in name for an escape.
 func backslashMatters(name string) bool {
 	for i := range len(name) {
-		if name[i] == '\\' && (i+1 == len(name) || strings.IndexByte(`\ #$:%*?[`, name[i+1]) >= 0) {
+		if name[i] == '\\' && (i+1 == len(name) || strings.IndexByte(`\ #$:%*?[=`, name[i+1]) >= 0) {
 			return true
 		}
 	}

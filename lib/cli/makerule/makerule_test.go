@@ -38,7 +38,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	for _, name := range []string{"", "a\nb", "a\tb", "a;b", "a|b", "~me", "./~me", "a&", "a ", "lib(member)", `a\`, `a\ b`, `a\#b`, `a\\ b`, "\x7f"} {
+	for _, name := range []string{"", "a\nb", "a\tb", "a;b", "a|b", "~me", "./~me", "a&", "a ", "lib(member)", `a\`, `a\ b`, `a\#b`, `a\=b`, `a\\ b`, "\x7f"} {
 		if got, err := Rules("out", []string{"x", name}); !errors.As(err, new(*NameError)) {
 			t.Errorf("%q is written as %q, %v", name, got, err)
 		}
