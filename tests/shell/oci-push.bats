@@ -132,7 +132,7 @@ tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | so
 }
 
 @test "tokens that expire in mid-push" {
-	bad_registry -behave '{"Push": true, "Auth": "bearer", "User": "me", "Password": "s3cret-word", "TokenLife": "100ms", "Latency": "40ms"}'
+	bad_registry -behave '{"Push": true, "Auth": "bearer", "User": "me", "Password": "s3cret-word", "TokenUses": 3}'
 	wanted
 	run --separate-stderr bash -c "echo s3cret-word | oci-push --username me --password-stdin -j1 --chunk-size 1M $reg/a:v1 demo"
 	assert_ok
