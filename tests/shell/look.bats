@@ -333,6 +333,14 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	run --separate-stderr erofs2tree --sizes fsmeta # contents are elsewhere
 	assert_ok
 	assert_fields '97.7K 1 /kept'
+	run --separate-stderr erofs2tree --list --depth 0 fsmeta
+	assert_ok
+	assert_fields 'size names path' '146.5K 3 /'
+	for line in 'fsmeta --device 0.erofs --device 1.erofs' disk '0.erofs 1.erofs'; do
+		run --separate-stderr bash -c "erofs2tree --list --depth 0 $line"
+		assert_ok
+		assert_fields 'size stored names path' '146.5K 152.0K 3 /'
+	done
 }
 
 @test "--sizes: a layer that comes twice" {
@@ -439,10 +447,18 @@ assert_fields() {
 			assert_error "${tool% *}" 2 "${c#*|}"
 		done
 	done
-	run --separate-stderr erofs2tree --list /etc image
-	assert_error erofs2tree 1 'is a directory'
-	[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint"
-	assert_no_debris layer.tar image image.ext4
+	mkdir -p dir
+	for c in 'erofs2tree dir image|dir: is a directory' 'erofs2tree usr image|usr: open: no such file or directory' \
+		'tar2tree usr layer.tar|usr: open: no such file or directory' 'tar2tree dir layer.tar|dir: not an OCI image layout'; do
+		read -r tool dir image <<<"${c%%|*}"
+		run --separate-stderr "$tool" --list "$dir" "$image"
+		assert_error "$tool" 1 "${c#*|}"
+		[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint" || return
+	done
+	run --separate-stderr erofs2tree --list image none
+	assert_error erofs2tree 1 'none: open: no such file'
+	[[ $stderr != *hint* ]] || show "a hint"
+	assert_no_debris layer.tar image image.ext4 dir
 }
 
 @test "a full disk, a closed pipe, a broken image, a terminal" {

@@ -20,13 +20,14 @@ func (t *tool) look(env *cli.Env) error {
 	return t.Look.Show(env, t.Output.Path, &t.TreeForm, lookflags.Input{
 		Name:   cli.Only(t.Inputs),
 		Limits: t.Limits.Tree(),
-		Source: func() (tree.Source, error) {
+		Source: func() (tree.Source, list.Stored, error) {
 			load := t.load(env)
 			if !t.Digest {
 				load.Visit = leaveOut
 			}
 			t.Sort = t.Sort || t.Look.Depth != nil // of a name that comes twice, the last counts
-			return t.source(env, load, env.Warn)
+			src, err := t.source(env, load, env.Warn)
+			return src, nil, err
 		},
 		Lookup: func() (lookup, error) {
 			t.Sort = true // contents of a layer as it is do not last

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"syscall"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/tree"
@@ -54,13 +56,31 @@ func (f *Flags) Check(form *cli.TreeForm) error {
 	return nil
 }
 
+// Advise returns a hint for err, or "". In --list DIR IMAGE, the directory of the image is the
+// first of inputs, and fails as a directory or as a file that does not exist.
+func (f *Flags) Advise(err error, inputs []string) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && pe.Path == inputs[0] && (errors.Is(err, syscall.EISDIR) || errors.Is(err, fs.ErrNotExist)) {
+		return f.AdviseFirst(inputs)
+	}
+	return ""
+}
+
+// AdviseFirst returns the hint for the first of inputs, which is no image, or "".
+func (f *Flags) AdviseFirst(inputs []string) string {
+	if f.List.Set && f.List.Value == "" && len(inputs) > 1 {
+		return "the flag for a directory in the image is --list=DIR, with ="
+	}
+	return ""
+}
+
 // Input is what is looked into. Its functions open it; one of them is called, once.
 type Input struct {
 	Name   string // for messages; "" if its errors have names
 	Limits tree.Limits
 
-	Source func() (tree.Source, error)
-	Stored list.Stored // what contents of Source take; nil if that is not known
+	// Source also says what its contents take; nil if that is not known.
+	Source func() (tree.Source, list.Stored, error)
 	Lookup func() (func(path string) (*tree.Entry, error), error)
 	Sizes  func() (*list.Sizes, error)
 }
@@ -102,13 +122,13 @@ func (f *Flags) Show(env *cli.Env, output string, form *cli.TreeForm, in Input) 
 }
 
 func (f *Flags) list(ctx context.Context, w io.Writer, form *cli.TreeForm, in Input) error {
-	src, err := in.Source()
+	src, stored, err := in.Source()
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	if f.Depth != nil {
-		return list.Totals(ctx, w, src, list.TotalOptions{Dir: f.List.Value, Depth: *f.Depth, Bytes: f.Bytes, Stored: in.Stored})
+		return list.Totals(ctx, w, src, list.TotalOptions{Dir: f.List.Value, Depth: *f.Depth, Bytes: f.Bytes, Stored: stored})
 	}
 	opts := list.LineOptions{Dir: f.List.Value}
 	if form.Digest {
