@@ -24,7 +24,7 @@ import (
 
 // convert fetches the image ref and writes the tree that its layers make to path, as an
 // EROFS image.
-func convert(ctx context.Context, ref, path string) error {
+func convert(ctx context.Context, ref, path string) error { // pull is ocipipe/lib/oci/pull
 	img, err := pull.Open(ctx, ref, pull.Options{}) // an oci:DIR, or a name in a registry
 	if err != nil {
 		return err

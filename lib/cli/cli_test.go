@@ -473,7 +473,7 @@ func TestTerminal(t *testing.T) {
 	}
 	cmd := command(t)
 	cmd.Stdin = terminal(t)
-	if status, stderr := run(t, cmd); status != "2" || !strings.HasPrefix(stderr, "probe: standard input: is a terminal\n") {
+	if status, stderr := run(t, cmd); status != "2" || stderr != "probe: standard input: is a terminal\nprobe: hint: name a file, or connect a pipe: probe < FILE\n" {
 		t.Errorf("terminal as input: %s, %q", status, stderr)
 	}
 }

@@ -49,7 +49,7 @@ func (e *Env) open(path string) (*os.File, fs.FileInfo, error) {
 	} else if err := e.checkStdin(); err != nil {
 		return nil, nil, err
 	} else if isTerminal(f) {
-		return nil, nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: tool < FILE")
+		return nil, nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: "+e.name+" < FILE")
 	}
 	info, err := f.Stat()
 	if err := e.addInput(info, err); err != nil {

@@ -427,5 +427,9 @@ func unmergedMarks(p *plan) string {
 	if marks.Count == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the kernel's overlayfs alone cannot express %d entries of this layer (%s); a merged image can", marks.Count, marks.First)
+	entries := "1 entry"
+	if marks.Count > 1 {
+		entries = fmt.Sprintf("%d entries", marks.Count)
+	}
+	return fmt.Sprintf("the kernel's overlayfs alone cannot express %s of this layer (%s); a merged image can", entries, marks.First)
 }

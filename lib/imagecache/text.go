@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -42,22 +43,23 @@ func WriteListing(w io.Writer, l Listing, now time.Time) error {
 	return err
 }
 
-// WriteImages writes all about each image.
-func WriteImages(w io.Writer, images []Image) error {
+// WriteImages writes all about each image. Where the table of layers is wider than columns, it
+// cuts their digests short; 0 columns is no limit.
+func WriteImages(w io.Writer, images []Image, columns int) error {
 	for i := range images {
 		if i > 0 {
 			if _, err := fmt.Fprintln(w); err != nil {
 				return err
 			}
 		}
-		if err := writeImage(w, &images[i]); err != nil {
+		if err := writeImage(w, &images[i], columns); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func writeImage(w io.Writer, im *Image) error {
+func writeImage(w io.Writer, im *Image, columns int) error {
 	t := newTable(w)
 	used := ""
 	if im.LastUsed != nil {
@@ -82,26 +84,48 @@ func writeImage(w io.Writer, im *Image) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return writeFiles(w, im)
+	layers := listLayers(im, digest.Digest.String)
+	if columns > 0 && widest(layers) > columns {
+		layers = listLayers(im, shortDigest)
+	}
+	if _, err := w.Write(layers); err != nil {
+		return err
+	}
+	return writeArtifacts(w, im)
 }
 
-// writeFiles writes a table of the layers of an image, and one of its artifacts.
-func writeFiles(w io.Writer, im *Image) error {
-	t := newTable(w)
+// listLayers returns a table of the layers of an image.
+func listLayers(im *Image, show func(digest.Digest) string) []byte {
+	var text bytes.Buffer
+	t := newTable(&text)
 	if len(im.Layers) > 0 {
 		t.row("\nLAYER", "SIZE", "BLOB", "IMAGES", "SHARED BY", "DIGEST", "DIFF-ID")
 	}
 	for i, l := range im.Layers {
-		blob := "missing"
+		blob, diffID := "missing", "-"
 		if l.Blob {
 			blob = "here"
 		}
-		t.row(i, size(l.Size), blob, sizes(l.Images), l.Shared, l.Digest, cmp.Or(l.DiffID.String(), "-"))
+		if l.DiffID != "" {
+			diffID = show(l.DiffID)
+		}
+		t.row(i, size(l.Size), blob, sizes(l.Images), l.Shared, show(l.Digest), diffID)
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	t.Flush() // to memory
+	return text.Bytes()
+}
+
+// widest returns the length of the longest line, in characters.
+func widest(text []byte) (n int) {
+	for line := range bytes.Lines(text) {
+		n = max(n, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
 	}
-	t = newTable(w)
+	return n
+}
+
+// writeArtifacts writes a table of the artifacts of an image.
+func writeArtifacts(w io.Writer, im *Image) error {
+	t := newTable(w)
 	if len(im.Artifacts) > 0 {
 		t.row("\nSIZE", "FILE")
 	}
@@ -197,10 +221,13 @@ func (t table) row(cells ...any) {
 // title is how an image is called: its name, or the beginning of its digest.
 func (im *Image) title() string {
 	if im.Name == "" || layout.CheckDigest(digest.Digest(im.Name)) == nil {
-		return im.Manifest.Algorithm().String() + ":" + short(im.Manifest)
+		return shortDigest(im.Manifest)
 	}
 	return im.Name
 }
+
+// shortDigest returns the beginning of a digest, with its algorithm.
+func shortDigest(d digest.Digest) string { return d.Algorithm().String() + ":" + short(d) }
 
 // short returns the beginning of a digest, which Select understands.
 func short(d digest.Digest) string {

@@ -50,7 +50,7 @@ func TestWriteImages(t *testing.T) {
 	}
 	im.Artifacts = []File{{"vmdk/1/x\x1b", 510}}
 	var b strings.Builder
-	err := WriteImages(&b, []Image{im, many[2]})
+	err := WriteImages(&b, []Image{im, many[2]}, 0)
 	wantText(t, &b, err, `name       r.io/a:1
 manifest   `+dA.String()+`
 index      `+dB.String()+`
@@ -72,6 +72,15 @@ platform   x/y
 size      0 B, 0 B of it for this image alone
 problem   manifest   is missing
 `)
+	var whole, fits, cut strings.Builder
+	err = WriteImages(&whole, []Image{im}, 0)
+	columns := widest([]byte(whole.String()))
+	err = errors.Join(err, WriteImages(&fits, []Image{im}, columns), WriteImages(&cut, []Image{im}, columns-1))
+	wantText(t, &fits, err, whole.String())
+	wantText(t, &cut, err, strings.NewReplacer(
+		"DIGEST"+strings.Repeat(" ", len(dA)-len("DIGEST")), "DIGEST             ",
+		"  "+dA.String()+"  "+dB.String()+"\n", "  sha256:aaaaaaaaaaaa  sha256:bbbbbbbbbbbb\n",
+		"  "+dB.String()+"  -\n", "  sha256:bbbbbbbbbbbb  -\n").Replace(whole.String()))
 }
 
 func TestWriteReport(t *testing.T) {
@@ -103,7 +112,7 @@ func TestAgo(t *testing.T) {
 func TestWriteFails(t *testing.T) {
 	w := full{}
 	for i, err := range []error{
-		WriteListing(w, Listing{Images: many}, day), WriteImages(w, many), WriteReport(w, Report{Images: []Removed{{Manifest: dA}}}), WriteVerification(w, Verification{Faults: []Fault{{}}}),
+		WriteListing(w, Listing{Images: many}, day), WriteImages(w, many, 0), WriteReport(w, Report{Images: []Removed{{Manifest: dA}}}), WriteVerification(w, Verification{Faults: []Fault{{}}}),
 		WriteVerification(w, Verification{Foreign: []string{"x"}}), WriteVerification(w, Verification{}), WriteReport(w, Report{}),
 	} {
 		if !errors.Is(err, errFull) {

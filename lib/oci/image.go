@@ -159,7 +159,7 @@ func (img *Image) Layer(sel string) (*Layer, error) {
 	n, err := strconv.Atoi(sel)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("layer %q: %w: neither a number nor a digest of this image", sel, ErrNotFound)
+		return nil, fmt.Errorf("layer %q: %w: neither a number nor a whole digest: %s", sel, ErrNotFound, countLayers(len(img.Layers)))
 	case n < 0 || n >= len(img.Layers):
 		return nil, fmt.Errorf("layer %d: %w: %s", n, ErrNotFound, countLayers(len(img.Layers)))
 	}

@@ -80,7 +80,7 @@ func displayName(path string) string {
 
 // nameFile adds the name of the file at path to err, unless err has it already.
 func nameFile(path string, err error) error {
-	if err == nil || errors.As(err, new(*os.PathError)) {
+	if err == nil || errors.As(err, new(*os.PathError)) || strings.HasPrefix(err.Error(), displayName(path)+": ") {
 		return err
 	}
 	return fmt.Errorf("%s: %w", displayName(path), err)

@@ -230,7 +230,7 @@ func (d *decoder) op(v *value) (Op, error) {
 	key := v.fields[0]
 	decode := decoders[key.key]
 	if decode == nil {
-		return fail(key.pos, fmt.Errorf("there is no operation %q", short(key.key)))
+		return fail(key.pos, &UnknownError{fmt.Sprintf("there is no operation %q", short(key.key))})
 	}
 	failed.Op = key.key
 	if key.value.kind != isObject {

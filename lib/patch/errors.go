@@ -27,6 +27,13 @@ func (e *OpError) Error() string {
 
 func (e *OpError) Unwrap() error { return e.Err }
 
+// UnknownError is the name of an operation, or of a field of one, that does not exist.
+type UnknownError struct {
+	text string
+}
+
+func (e *UnknownError) Error() string { return e.text }
+
 // FileError says where in a file of patches the cause of an error stands.
 type FileError struct {
 	File         string

@@ -3,6 +3,7 @@ package patch
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -52,7 +53,7 @@ func (f *fields) take(key string) *value {
 func (f *fields) rest(what string) error {
 	for _, g := range f.value.fields {
 		if !slices.Contains(f.taken, g.key) {
-			return at(g.pos, "%s has no field %q", what, short(g.key))
+			return at(g.pos, "%w", &UnknownError{fmt.Sprintf("%s has no field %q", what, short(g.key))})
 		}
 	}
 	return nil

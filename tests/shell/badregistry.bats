@@ -64,15 +64,15 @@ refuses() {
 	fetches '{"Redirect":true,"Auth":"basic","User":"me","Password":"secret"}' --authfile auth.json
 	[ "$(served .Leaks)" = 0 ] || fail "$(served .Leaks) requests with credentials"
 	# The URL expires, and is asked for anew to go on.
-	fetches '{"Redirect":true,"RedirectLife":"400ms","Rules":[{"Match":"storage","Times":3,"Break":"reset","At":300000,"Piece":100000,"Pause":"200ms"}]}'
+	fetches '{"Redirect":true,"RedirectUses":1,"Rules":[{"Match":"storage","Times":3,"Break":"reset","At":300000}]}'
 }
 
-@test "tokens: every form of them, and one that lives for a second" {
+@test "tokens: every form of them, and one that is soon used up" {
 	image
-	fetches '{"Auth":"bearer","TokenField":"access_token","NoExpiry":true}'
-	fetches '{"Auth":"bearer","TokenField":"both","TokenLife":"1h"}'
+	fetches '{"Auth":"bearer","TokenField":"access_token"}'
+	fetches '{"Auth":"bearer","TokenField":"both","ExpiresIn":3600}'
 	fetches '{"Auth":"bearer","Challenge":"Basic realm=\"x, y\"\nBearer service=\"a, b\",realm=\"{realm}\""}'
-	fetches '{"Auth":"bearer","TokenLife":"300ms","Rate":2000000,"Rules":[{"Match":"blobs/","Break":"reset","At":400000,"Times":6}]}'
+	fetches '{"Auth":"bearer","TokenUses":4,"ExpiresIn":1,"Rules":[{"Match":"blobs/","Break":"reset","At":400000,"Times":6}]}'
 	[ "$(served .Tokens)" -gt 1 ] || fail "$(served .Tokens) tokens"
 	[ "$(served .Expired)" -gt 0 ] || fail "no token expired"
 	printf '{"auths":{"%s":{"identitytoken":"identity"}}}' "$reg" >auth.json

@@ -424,13 +424,16 @@ refused() {
 		]
 	EOF
 	refused 'erofs-patch: patches.json:3:5: patch 2 (append /etc/x): not found' --lower base patches.json
+	[[ $stderr == *'erofs-patch: hint: text makes a file that does not exist' ]] || show "no hint"
 	refused 'erofs-patch: --append /etc/x: not found' --lower base --append /etc/x=
+	[[ $stderr == *'erofs-patch: hint: --text makes a file that does not exist' ]] || show "no hint"
 	refused 'erofs-patch: --text /etc/hostname: exists (set replace to allow)' --lower base --text /etc/hostname=
 	[[ $stderr == *'erofs-patch: hint: --replace replaces what exists' ]] || show "no hint"
 	refused 'not a directory' --lower base --text /etc/hostname/x=
 	refused 'is a directory' --lower base --append /etc=
 	printf '[\n {"text": {"path": "/x", "contents": ""}}]' >bad.json
 	refused 'bad.json:2:' --lower base bad.json
+	[[ $stderr == *'erofs-patch: hint: man erofs-patch lists the operations and their fields' ]] || show "no hint"
 	printf '[{"text": {"path": "/x", "content": ""}}' >short.json
 	refused 'short.json:1:' --lower base short.json
 	: >empty

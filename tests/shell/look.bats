@@ -398,10 +398,18 @@ assert_fields() {
 			assert_error "${tool% *}" 2 "${c#*|}"
 		done
 	done
-	run --separate-stderr erofs2tree --list /etc image
-	assert_error erofs2tree 1 'is a directory'
-	[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint"
-	assert_no_debris layer.tar image image.ext4
+	mkdir -p dir
+	for c in 'erofs2tree dir image|dir: is a directory' 'erofs2tree usr image|usr: open: no such file or directory' \
+		'tar2tree usr layer.tar|usr: open: no such file or directory' 'tar2tree dir layer.tar|dir: not an OCI image layout'; do
+		read -r tool dir image <<<"${c%%|*}"
+		run --separate-stderr "$tool" --list "$dir" "$image"
+		assert_error "$tool" 1 "${c#*|}"
+		[[ $stderr == *'hint: the flag for a directory in the image is --list=DIR, with ='* ]] || show "no hint" || return
+	done
+	run --separate-stderr erofs2tree --list image none
+	assert_error erofs2tree 1 'none: open: no such file'
+	[[ $stderr != *hint* ]] || show "a hint"
+	assert_no_debris layer.tar image image.ext4 dir
 }
 
 @test "a full disk, a closed pipe, a broken image, a terminal" {

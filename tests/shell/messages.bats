@@ -93,6 +93,8 @@ says() {
 	says oci-commit --base scratch --platform linux/amd64 -o out --layer <<-'END'
 		empty|the input is empty
 		tree|is a tree stream, not a tar archive|tree2tar --oci makes a layer of it
+		image.erofs|is an EROFS image, not a tar archive|erofs2tree FILE | tree2tar --oci makes a layer of it
+		image.ext4|is an ext4 file system, not a tar archive|ext42tree --upper FILE | tree2tar --oci makes a layer of it
 	END
 	says snapshot-pack verify <<-'END'
 		text|is text, not an archive of a snapshot

@@ -69,6 +69,8 @@ files() { (cd cache && find blobs layers fsmeta vmdk rootfs -type f | sort); }
 	assert_ok
 	grep -qx 'name *docker.io/library/two:v1' <<<"$output" || show "no name"
 	grep -q "^0 .* here  .* 1  *$(jq -r '.layers[0].digest' two.json) " <<<"$output" || show "no layer"
+	on_terminal 'stty cols 80; oci-cache inspect two:v1'
+	grep -q "^0 .* $(jq -r '.layers[0].digest' two.json | cut -c 1-19) " <<<"$output" || show "no digest that is cut short"
 	oci-cache ls --json -o list.json
 	diff <(jq 'del(.images[].last_used)' list.json) <(jq 'del(.images[].last_used)' <<<"$whole")
 }

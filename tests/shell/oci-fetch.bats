@@ -43,6 +43,8 @@ archive() { oci-fetch -o "$1" oci:demo:demo; }
 	[ "$n" -eq 3 ] || fail "$n layers"
 	run --separate-stderr oci-fetch --layer 3 oci:demo
 	assert_error oci-fetch 1 'layer 3: not found: the image has 3, from layer 0 to layer 2'
+	run --separate-stderr oci-fetch --layer "${d:0:19}" oci:demo # as tar2tree --sizes shows it
+	assert_error oci-fetch 1 ": not found: neither a number nor a whole digest: the image has 3, from layer 0 to layer 2"
 }
 
 @test "a tar that is whole, but another one, comes out cut short" {

@@ -486,6 +486,10 @@ compressible_image() {
 		run --separate-stderr oci-materialize $line
 		assert_error oci-materialize 2 ''
 	done
+	for c in 'flat|--target=all' 'upper|--upper=SIZE=FILE'; do
+		run --separate-stderr oci-materialize --print "${c%|*}" oci:demo
+		[[ $stderr == *"--print=${c%|*}: it is not made"*"hint: ${c#*|} makes it" ]] || show "no hint"
+	done
 	for name in UPPER ../../x /x 'x y' "x@sha256:$(printf %064d 1)"; do
 		run --separate-stderr oci-materialize --as "$name" oci:demo
 		assert_error oci-materialize 1 "\"$name\""

@@ -132,7 +132,7 @@ tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | so
 }
 
 @test "tokens that expire in mid-push" {
-	bad_registry -behave '{"Push": true, "Auth": "bearer", "User": "me", "Password": "s3cret-word", "TokenLife": "100ms", "Latency": "40ms"}'
+	bad_registry -behave '{"Push": true, "Auth": "bearer", "User": "me", "Password": "s3cret-word", "TokenUses": 3}'
 	wanted
 	run --separate-stderr bash -c "echo s3cret-word | oci-push --username me --password-stdin -j1 --chunk-size 1M $reg/a:v1 demo"
 	assert_ok
@@ -248,6 +248,12 @@ tags() { curl -sS "http://$reg/v2/$1/tags/list" | jq -r '.tags // [] | .[]' | so
 		[[ $stderr == *"hint: the name comes before the image: oci-push registry.example:1/a:v1 $image" ]] || show "no hint"
 	done
 	assert_status 2
+	run --separate-stderr oci-push image.tar </dev/null
+	assert_error oci-push 1 'standard input: the input is empty'
+	[[ $stderr == *'hint: the name comes before the image: oci-push NAME image.tar' ]] || show "no hint"
+	on_terminal 'oci-push image.tar'
+	assert_status 2
+	[[ $output == 'oci-push: standard input: is a terminal'*'hint: the name comes before the image: oci-push NAME image.tar'* ]] || show "another message"
 	for args in '- -' '- none.tar' 'image none.tar' '127.0.0.1:1/a:v1 none/a.tar' '127.0.0.1:1/a:v1 image.tar'; do
 		# shellcheck disable=SC2086 # arguments
 		run --separate-stderr oci-push --retries 0 $args

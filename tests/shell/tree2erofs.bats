@@ -126,6 +126,9 @@ full_disk() {
 		show "another warning"
 	run --separate-stderr tree2erofs --layer --quiet -o out marks
 	assert_ok
+	stream "$root" './a/b type=fifo mode=0644 uid=0 gid=0 time=1.000000000' >marks
+	run --separate-stderr tree2erofs --layer -o out marks
+	[[ $stderr == *'cannot express 1 entry of this layer'* ]] || show "another warning"
 	stream "$root" './f type=fifo mode=0644 uid=0 gid=0 time=1.000000000 xattr.foo.bar=eA==' >odd
 	run --separate-stderr tree2erofs -o out odd
 	assert_status 0

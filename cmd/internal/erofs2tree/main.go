@@ -71,13 +71,10 @@ func (t *tool) Run(env *cli.Env) error {
 
 // Advise names the flag for the layers of an image that needs them, and that for a directory.
 func (t *tool) Advise(err error) string {
-	switch {
-	case errors.Is(err, erofsread.ErrNoDevice):
+	if errors.Is(err, erofsread.ErrNoDevice) {
 		return "name the layers: --device FILE for each, bottom to top"
-	case t.Look.List.Set && t.Look.List.Value == "" && errors.Is(err, syscall.EISDIR):
-		return "the flag for a directory in the image is --list=DIR, with ="
 	}
-	return ""
+	return t.Look.Advise(err, t.Images)
 }
 
 // open opens the images. They stay open until the process ends.

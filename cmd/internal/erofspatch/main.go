@@ -107,7 +107,15 @@ func (t *tool) patch(env *cli.Env, inputs []lowerflags.Input, flags []flagOp) (*
 
 // Advise names the flag that helps against err.
 func (t *tool) Advise(err error) string {
+	var failed *patch.OpError
 	switch {
+	case errors.As(err, new(*patch.UnknownError)):
+		return "man erofs-patch lists the operations and their fields"
+	case errors.As(err, &failed) && failed.Op == "append" && errors.Is(failed.Err, fs.ErrNotExist):
+		if errors.As(err, new(*flagError)) {
+			return "--text makes a file that does not exist"
+		}
+		return "text makes a file that does not exist"
 	case errors.As(err, new(*flagError)) && errors.Is(err, fs.ErrExist):
 		return "--replace replaces what exists"
 	case errors.Is(err, erofsread.ErrNoDevice):

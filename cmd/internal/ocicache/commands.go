@@ -62,7 +62,7 @@ func (t *tool) command(env *cli.Env, s *cas.Store) (result any, text func(*cli.S
 		if err != nil {
 			return nil, nil, err
 		}
-		return list, func(w *cli.Stream) error { return imagecache.WriteImages(w, list) }, nil
+		return list, func(w *cli.Stream) error { return imagecache.WriteImages(w, list, env.Columns(t.TextOutput.Path)) }, nil
 	case "verify":
 		return t.verify(env, s)
 	}

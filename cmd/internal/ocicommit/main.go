@@ -47,13 +47,20 @@ func Main() {
 	cli.Main(manual, &tool{})
 }
 
+// intoLayer are commands that make a layer of a file, by its kind.
+var intoLayer = map[magic.Kind]string{
+	magic.Tree:  "tree2tar --oci",
+	magic.EROFS: "erofs2tree FILE | tree2tar --oci",
+	magic.Ext4:  "ext42tree --upper FILE | tree2tar --oci",
+}
+
 // Advise implements [cli.Adviser].
 func (t *tool) Advise(err error) string {
 	if end := (*layer.EndError)(nil); errors.As(err, &end) && end.Unterminated {
 		return "--allow-unterminated takes it all the same"
 	}
-	if foreign := (*magic.Error)(nil); errors.As(err, &foreign) && foreign.Want == magic.Tar && foreign.Is == magic.Tree {
-		return "tree2tar --oci makes a layer of it"
+	if foreign := (*magic.Error)(nil); errors.As(err, &foreign) && foreign.Want == magic.Tar && intoLayer[foreign.Is] != "" {
+		return intoLayer[foreign.Is] + " makes a layer of it"
 	}
 	if errors.Is(err, commit.ErrNoPlatform) {
 		return "--platform=OS/ARCH gives it"

@@ -125,7 +125,11 @@ func (t *tool) check() error {
 		t.Print == "flat" && !flat,
 		t.Print == "vmdk" && target != materialize.VMDK && target != materialize.All,
 		t.Print == "fsmeta" && (target == materialize.Layers || target == materialize.Flat):
-		return cli.Usage("--print=%s: it is not made", t.Print)
+		makes := "--target=all"
+		if t.Print == "upper" {
+			makes = "--upper=SIZE=FILE"
+		}
+		return cli.Hint(cli.Usage("--print=%s: it is not made", t.Print), makes+" makes it")
 	}
 	return nil
 }

@@ -90,6 +90,9 @@ func (t *tool) Run(env *cli.Env) error {
 	from := oci.Options{Platform: t.Platform, TmpDir: env.SpoolDir("", t.Temp.Dir), OpenFile: env.Open, Reads: env.Reads, Warn: env.Warn}
 	t.Limits.Fill(&from)
 	b, err := oci.OpenBundle(env.Context, inputRef(t.Input), from)
+	if err != nil && t.Input == "-" && oci.AtPath(t.Ref) != "" {
+		return cli.Hint(err, "the name comes before the image: oci-push NAME "+t.Ref)
+	}
 	if err != nil {
 		return err
 	}

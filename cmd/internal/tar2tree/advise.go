@@ -8,6 +8,7 @@ import (
 	"ocipipe/lib/compression"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/oci"
 )
 
 // Advise names the flag or the command that helps against err, or returns "".
@@ -15,11 +16,14 @@ func (t *tool) Advise(err error) string {
 	var (
 		misplaced *input.MisplacedError
 		end       *layer.EndError
+		other     *oci.NotImageError
 	)
-	if hint := t.ImageLimits.Advise(err); hint != "" {
+	if hint := cmp.Or(t.ImageLimits.Advise(err), t.Look.Advise(err, t.Inputs)); hint != "" {
 		return hint
 	}
 	switch {
+	case errors.As(err, &other) && other.Directory && t.Look.AdviseFirst(t.Inputs) != "":
+		return t.Look.AdviseFirst(t.Inputs)
 	case errors.As(err, new(*input.UndecidedError)):
 		return "--input=layer or --input=image says which"
 	case errors.As(err, &misplaced) && misplaced.AfterImage:

@@ -17,7 +17,7 @@ import (
 
 // VMConfig holds the flag that writes what an image runs.
 type VMConfig struct {
-	Dir string `name:"vm-config" placeholder:"DIR" group:"Part of the image" help:"Write what it runs to DIR too."`
+	Dir string `name:"vm-config" placeholder:"DIR" group:"Part of the image" help:"Write what the image runs to DIR too."`
 }
 
 // Write writes what the image says of its process into files in the directory, if that is

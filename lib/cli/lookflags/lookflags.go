@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"syscall"
 
 	"ocipipe/lib/cli"
 	"ocipipe/lib/tree"
@@ -52,6 +54,24 @@ func (f *Flags) Check(form *cli.TreeForm) error {
 		return cli.Usage("--digest needs --no-data, or --list without --depth")
 	}
 	return nil
+}
+
+// Advise returns a hint for err, or "". In --list DIR IMAGE, the directory of the image is the
+// first of inputs, and fails as a directory or as a file that does not exist.
+func (f *Flags) Advise(err error, inputs []string) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && pe.Path == inputs[0] && (errors.Is(err, syscall.EISDIR) || errors.Is(err, fs.ErrNotExist)) {
+		return f.AdviseFirst(inputs)
+	}
+	return ""
+}
+
+// AdviseFirst returns the hint for the first of inputs, which is no image, or "".
+func (f *Flags) AdviseFirst(inputs []string) string {
+	if f.List.Set && f.List.Value == "" && len(inputs) > 1 {
+		return "the flag for a directory in the image is --list=DIR, with ="
+	}
+	return ""
 }
 
 // Input is what is looked into. Its functions open it; one of them is called, once.

@@ -50,7 +50,7 @@ func TestLogin(t *testing.T) {
 		{"bearer", bearer, good, Options{}, "", false},
 		{"bearer, access_token", with(bearer, func(b *fake.Behaviour) { b.TokenField = "access_token" }), good, Options{}, "", false},
 		{"bearer, both", with(bearer, func(b *fake.Behaviour) { b.TokenField = "both" }), good, Options{}, "", false},
-		{"bearer, no expiry", with(bearer, func(b *fake.Behaviour) { b.NoExpiry = true }), good, Options{}, "", false},
+		{"bearer, with an expiry", with(bearer, func(b *fake.Behaviour) { b.ExpiresIn = 60 }), good, Options{}, "", false},
 		{"bearer, wrong", bearer, `{"auths":{"HOST":{"username":"me","password":"wrong-one"}}}`, Options{}, "token server 127.0.0.1:", false},
 		{"bearer, nobody", bearer, ``, Options{}, "incorrect username or password (HTTP 401)", true},
 		{"bearer, no scope", with(bearer, func(b *fake.Behaviour) { b.Challenge = `Bearer realm="{realm}"` }), good, Options{}, "", false},
@@ -111,7 +111,7 @@ func TestLogin(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	big := data(6 << 20)
 	slow := fake.Rule{Match: "/blobs/", Piece: 1 << 20, Pause: fake.Duration(30 * time.Millisecond), Break: "reset", Within: 2 << 20}
-	s := start(t, fake.Config{}, fake.Behaviour{Auth: "bearer", TokenLife: fake.Duration(50 * time.Millisecond), Rules: []fake.Rule{slow}})
+	s := start(t, fake.Config{}, fake.Behaviour{Auth: "bearer", TokenUses: 4, Rules: []fake.Rule{slow}})
 	s.AddBlob(big)
 	r, _ := open(t, s.Host, Options{Connections: 3})
 	r.c.sleep = sleep
@@ -145,7 +145,7 @@ func TestCredentialsStay(t *testing.T) {
 	big := data(3 << 20)
 	for _, auth := range []string{"basic", "bearer"} {
 		s := start(t, fake.Config{}, fake.Behaviour{Auth: auth, User: "me", Password: "secret", Redirect: true,
-			RedirectLife: fake.Duration(200 * time.Millisecond), Rules: []fake.Rule{{Match: "/store/", Break: "reset", Within: 1 << 20}}})
+			RedirectUses: 1, Rules: []fake.Rule{{Match: "/store/", Break: "reset", Within: 1 << 20}}})
 		s.AddBlob(big)
 		r, _ := open(t, s.Host, Options{Username: "me", Password: "secret", Connections: 2})
 		if got, err := fetchAll(t, r, blobOf(big)); err != nil || !bytes.Equal(got, big) {

@@ -102,7 +102,7 @@ func TestUploadResumes(t *testing.T) {
 // TestUploadTokens: tokens that expire in mid-upload are renewed; the scope is that of pushes.
 func TestUploadTokens(t *testing.T) {
 	b := data(8_000_000)
-	s, to, _ := startPush(t, fake.Behaviour{Auth: "bearer", User: "me", Password: "secret-word", TokenLife: fake.Duration(300 * time.Millisecond), Rate: 8_000_000},
+	s, to, _ := startPush(t, fake.Behaviour{Auth: "bearer", User: "me", Password: "secret-word", TokenUses: 3},
 		Options{Username: "me", Password: "secret-word"})
 	_, err := uploadOf(to, b)
 	must(t, err)
@@ -458,10 +458,9 @@ func TestSibling(t *testing.T) {
 // TestPutManifestTokens: a token that has expired is renewed, and the manifest is sent again.
 func TestPutManifestTokens(t *testing.T) {
 	m := Manifest{Data: []byte(`{"schemaVersion":2,"manifests":[]}`), MediaType: "application/vnd.oci.image.index.v1+json"}
-	s, to, w := startPush(t, fake.Behaviour{Auth: "bearer", TokenLife: fake.Duration(100 * time.Millisecond)}, Options{})
+	s, to, w := startPush(t, fake.Behaviour{Auth: "bearer", TokenUses: 1}, Options{})
 	for range 3 {
 		must(t, to.PutManifest(ctx, "v1", m, digest.FromBytes(m.Data), nil))
-		time.Sleep(150 * time.Millisecond)
 	}
 	if s.Stats().Expired != 2 || len(w.list) > 0 {
 		t.Errorf("%d tokens have expired, %d waits", s.Stats().Expired, len(w.list))

@@ -6,13 +6,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // token is a token that a client was given.
 type token struct {
-	scopes  []string
-	expires time.Time // zero means never
+	scopes []string
+	uses   int // requests that came with it
 }
 
 // allows reports whether a scope of the token has the action.
@@ -51,10 +50,8 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) boo
 		scope, action = scope+",push", "push"
 	}
 	value, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	s.mu.Lock()
-	t, known := s.tokens[value]
-	s.mu.Unlock()
-	expired := known && !t.expires.IsZero() && time.Now().After(t.expires)
+	t, known := s.useToken(value, repo)
+	expired := known && b.TokenUses > 0 && t.uses > b.TokenUses
 	if known && !expired && (repo == "" || t.allows(repo, action)) {
 		return true
 	}
@@ -71,6 +68,18 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, repo string) boo
 	}
 	challenge(w, b, c, realm)
 	return false
+}
+
+// useToken returns the token that value is, with one use more for repo, if that is not "". known
+// is false if it is none.
+func (s *Server) useToken(value, repo string) (t token, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t, known = s.tokens[value]; known && repo != "" {
+		t.uses++
+		s.tokens[value] = t
+	}
+	return t, known
 }
 
 func challenge(w http.ResponseWriter, b Behaviour, usual, realm string) {
@@ -102,11 +111,8 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		t.scopes = append(t.scopes, strings.Fields(scope)...)
 	}
 	answer := map[string]any{}
-	if b.TokenLife > 0 {
-		t.expires = time.Now().Add(time.Duration(b.TokenLife))
-	}
-	if !b.NoExpiry && b.TokenLife > 0 {
-		answer["expires_in"] = max(int(time.Duration(b.TokenLife).Seconds()), 1)
+	if b.ExpiresIn > 0 {
+		answer["expires_in"] = b.ExpiresIn
 	}
 	s.mu.Lock()
 	value := fmt.Sprintf("token-number-%d", len(s.tokens))

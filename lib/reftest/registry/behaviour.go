@@ -15,19 +15,19 @@ type Behaviour struct {
 	Latency Duration // before each answer
 	Rate    int64    // bytes per second for each connection; 0 is no limit
 
-	Auth          string   // "", "basic" or "bearer"; "" needs no login
-	User          string   // the user that may log in; with bearer "" is anybody
-	Password      string   // of User
-	IdentityToken string   // bearer: another way to log in
-	TokenLife     Duration // bearer: how long a token is valid; 0 is for ever
-	TokenField    string   // bearer: "token", "access_token" or "both"; "" is "token"
-	NoExpiry      bool     // bearer: leaves expires_in out of the answer
-	Challenge     string   // replaces the usual WWW-Authenticate; one header a line; {realm} is replaced
+	Auth          string // "", "basic" or "bearer"; "" needs no login
+	User          string // the user that may log in; with bearer "" is anybody
+	Password      string // of User
+	IdentityToken string // bearer: another way to log in
+	TokenUses     int    // bearer: how many requests about images a token is good for; 0 is for all
+	TokenField    string // bearer: "token", "access_token" or "both"; "" is "token"
+	ExpiresIn     int    // bearer: what the token server says, in seconds; 0 leaves it out
+	Challenge     string // replaces the usual WWW-Authenticate; one header a line; {realm} is replaced
 
 	Push bool // images can be pushed; a repository has only what it was pushed
 
-	Redirect     bool     // blobs lie at Server.Storage, which refuses Authorization
-	RedirectLife Duration // how long the URL there is valid; 0 is an hour
+	Redirect     bool // blobs lie at Server.Storage, which refuses Authorization
+	RedirectUses int  // how often a URL there can be used before it has expired; 0 is for ever
 
 	Rules []Rule // the first that matches a request counts
 }

@@ -46,6 +46,7 @@ type Server struct {
 	used      []int // how often each rule has matched
 	random    *rand.Rand
 	tokens    map[string]token
+	urls      map[string]int // uses of each URL at Storage, by its key
 	stats     counters
 	intercept func(http.ResponseWriter, *http.Request) bool
 	links     map[string]map[string]bool // what each repository was pushed
@@ -133,25 +134,35 @@ func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
 	if x.fails() {
 		return
 	}
-	expires, err := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
 	switch {
 	case r.Header.Get("Authorization") != "":
 		s.count(func(c *counters) { c.Leaks++ })
 		refuse(w, http.StatusBadRequest, "InvalidArgument", "only one auth mechanism allowed")
-	case err != nil || time.Now().UnixNano() > expires:
+	case !s.useURL(r.URL.Query().Get("key"), x.RedirectUses):
 		refuse(w, http.StatusForbidden, "AccessDenied", "request has expired")
 	default:
 		x.blob(path.Base(r.URL.Path), "NoSuchKey")
 	}
 }
 
-func (s *Server) redirect(x *exchange, digest string) {
-	life := time.Duration(x.RedirectLife)
-	if life == 0 {
-		life = time.Hour
+// useURL reports whether the URL with key may be used once more. most is how often, or 0.
+func (s *Server) useURL(key string, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	uses, ok := s.urls[key]
+	if !ok || most > 0 && uses >= most {
+		return false
 	}
-	expires := strconv.FormatInt(time.Now().Add(life).UnixNano(), 10)
-	http.Redirect(x.w, x.r, s.scheme()+s.Storage+"/store/"+digest+"?expires="+expires, http.StatusTemporaryRedirect)
+	s.urls[key]++
+	return true
+}
+
+func (s *Server) redirect(x *exchange, digest string) {
+	s.mu.Lock()
+	key := strconv.Itoa(len(s.urls))
+	s.urls[key] = 0
+	s.mu.Unlock()
+	http.Redirect(x.w, x.r, s.scheme()+s.Storage+"/store/"+digest+"?key="+key, http.StatusTemporaryRedirect)
 }
 
 func (s *Server) scheme() string {

@@ -247,10 +247,15 @@ func TestRedirect(t *testing.T) {
 	if a := get(t, "GET", to, "Authorization", "Bearer x"); a.status != 400 || s.Stats().Leaks != 1 {
 		t.Errorf("%+v", a)
 	}
-	s.Behave(Behaviour{Redirect: true, RedirectLife: 1})
+	s.Behave(Behaviour{Redirect: true, RedirectUses: 1})
 	a = get(t, "GET", "http://"+s.Host+"/v2/r/blobs/"+img.Layers[0])
-	if a := get(t, "GET", a.header.Get("Location")); a.status != 403 {
-		t.Errorf("expired: %+v", a)
+	for _, want := range []int{200, 403} {
+		if a := get(t, "GET", a.header.Get("Location")); a.status != want {
+			t.Errorf("%d was expected: %+v", want, a)
+		}
+	}
+	if a := get(t, "GET", "http://"+s.Storage+"/store/"+img.Layers[0]+"?key=none"); a.status != 403 {
+		t.Errorf("no key: %+v", a)
 	}
 }
 
@@ -263,7 +268,7 @@ func TestAuth(t *testing.T) {
 			t.Errorf("basic %q: %+v", auth, a)
 		}
 	}
-	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenLife: Duration(time.Hour), TokenField: "access_token"})
+	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", ExpiresIn: 3600, TokenField: "access_token"})
 	a := get(t, "GET", base+"/v2/r/manifests/v1")
 	if want := `Bearer realm="` + base + `/token",service="test, with a comma",scope="repository:r:pull"`; a.status != 401 || a.header.Get("WWW-Authenticate") != want {
 		t.Errorf("%+v", a)
@@ -288,13 +293,15 @@ func TestAuth(t *testing.T) {
 	if a := get(t, "GET", base+"/v2/other/manifests/v1", "Authorization", bearer); a.status != 401 {
 		t.Errorf("another scope: %+v", a)
 	}
-	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenLife: 1, TokenField: "access_token"})
+	s.Behave(Behaviour{Auth: "bearer", User: "me", Password: "secret", IdentityToken: "id", TokenUses: 1, ExpiresIn: 1, TokenField: "access_token"})
 	a = get(t, "GET", base+query, "Authorization", "Basic bWU6c2VjcmV0")
 	if json.Unmarshal([]byte(a.body), &given); given.ExpiresIn != 1 {
 		t.Errorf("%+v", a)
 	}
-	if a := get(t, "GET", base+"/v2/r/manifests/v1", "Authorization", "Bearer "+given.AccessToken); a.status != 401 || s.Stats().Expired != 1 {
-		t.Errorf("expired: %+v", a)
+	for expired, status := range []int{200, 401} {
+		if a := get(t, "GET", base+"/v2/r/manifests/v1", "Authorization", "Bearer "+given.AccessToken); a.status != status || s.Stats().Expired != expired {
+			t.Errorf("%d was expected: %+v", status, a)
+		}
 	}
 	for id, status := range map[string]int{"id": 200, "wrong": 401} {
 		resp, err := http.PostForm(base+"/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {id}})
@@ -302,7 +309,7 @@ func TestAuth(t *testing.T) {
 			t.Errorf("identity token %q: %v, %v", id, resp, err)
 		}
 	}
-	s.Behave(Behaviour{Auth: "bearer", NoExpiry: true, Challenge: "Bearer service=x,realm={realm}"})
+	s.Behave(Behaviour{Auth: "bearer", Challenge: "Bearer service=x,realm={realm}"})
 	if a := get(t, "GET", base+query); !strings.Contains(a.body, `"token"`) || strings.Contains(a.body, "expires_in") {
 		t.Errorf("anonymous: %+v", a)
 	}

@@ -23,7 +23,7 @@ type Config struct {
 
 // New returns a server that does not listen, for WriteLayout.
 func New() *Server {
-	s := &Server{blobs: map[string]blob{}, tags: map[string]map[string]string{}, tokens: map[string]token{}, links: map[string]map[string]bool{}, uploads: map[string]*upload{}, closing: make(chan struct{}), stats: newCounters()}
+	s := &Server{blobs: map[string]blob{}, tags: map[string]map[string]string{}, tokens: map[string]token{}, urls: map[string]int{}, links: map[string]map[string]bool{}, uploads: map[string]*upload{}, closing: make(chan struct{}), stats: newCounters()}
 	s.Behave(Behaviour{})
 	return s
 }

@@ -48,7 +48,7 @@ def oci_disk(name, layout, layers):
             outs = [images[i]],
             cmd = " | ".join([
                 "%s --input layer --diff-id %s $<" % (_run("tar2tree"), layers[i]["diffId"]),
-                "%s --layer -o $@" % _run("tree2erofs"),
+                "%s --quiet --layer -o $@" % _run("tree2erofs"),
             ]),
             tools = _tools("tar2tree", "tree2erofs"),
         )

@@ -32,7 +32,7 @@ rec {
     n=0
     for digest in $(oci-fetch --list --digests oci:layout); do
       oci-fetch --layer $digest oci:layout | tar2tree --input layer |
-        tree2erofs --layer -o $out/$(printf %03d $n).erofs
+        tree2erofs --quiet --layer -o $out/$(printf %03d $n).erofs
       n=$((n+1))
     done
     cd $out
