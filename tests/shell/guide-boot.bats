@@ -7,21 +7,23 @@ setup() {
 	export OCIPIPE_CACHE=$PWD/cache
 }
 
-# begin begins script with the kernel. Debian's package is looked up and downloaded for the long
-# tests alone; otherwise it is made of what kernel.sh has kept of it.
+# begin [WORD] begins script with the kernel, whose command line gets WORD too. Debian's package
+# is looked up and downloaded for the long tests alone; otherwise it is made of what kernel.sh has
+# kept of it.
 begin() {
 	need qemu-system-x86_64 busybox cpio jq dpkg-deb
 	can_boot
 	export ACCEL=$BOOT_ACCEL
 	# A machine that is busy starves the timer of an emulated one while the kernel checks it, and
-	# what the kernel says of that later would stand within the lines of programs.
-	cat >script <<-'END'
+	# what the kernel says of that later would stand within the lines of programs. One that hangs
+	# would outlive script, and hold the console that the test reads.
+	cat >script <<-END
 		qemu-system-x86_64() {
-			local arguments=("$@") i
-			for i in "${!arguments[@]}"; do
-				[[ ${arguments[i]} != *console=ttyS0* ]] || arguments[i]+=' no_timer_check loglevel=1'
+			local arguments=("\$@") i
+			for i in "\${!arguments[@]}"; do
+				[[ \${arguments[i]} != *console=ttyS0* ]] || arguments[i]+=' no_timer_check loglevel=1${1:+ $1}'
 			done
-			command qemu-system-x86_64 "${arguments[@]}"
+			timeout --foreground -k 5 "\${BOOT_TIMEOUT:-460}" qemu-system-x86_64 "\${arguments[@]}"
 		}
 	END
 	if [ "${SOAK:-}" != true ]; then
@@ -228,6 +230,34 @@ layered() {
 	has 'init: /bin/busybox: exit status 0'
 }
 
+@test "disks on virtio-mmio, in a machine without PCI" {
+	begin "tsc_early_khz=$(awk '/^cpu MHz/ { print int($4 * 1000); exit }' /proc/cpuinfo)"
+	export ACCEL=tcg # what the guide says of a machine without KVM
+	shell_image --cmd '["/bin/sh", "-c", "busybox readlink -f /sys/block/vda; busybox readlink -f /sys/block/vdb; : >/new && echo written; exit 7"]'
+	{
+		recipe README.md 'initramfs.sh kernel'
+		recipe README.md '--copy-dir vm:/etc/oci --full' | sed '/^vm /,$d'
+		recipe README.md 'mkext4upper --size 1G -o' | sed '/^vm /,$d'
+		recipe README.md 'MACHINE=microvm'
+	} >>script
+	machine
+	assert_status 0
+	has written 'init: /bin/sh: exit status 7'
+	[ "$(grep -cE '^/sys/devices/platform/LNRO0005:[0-9]+/virtio[0-9]+/block/vd[ab]$' <<<"$output")" = 2 ] || show "not these disks"
+	clean upper.ext4
+	ext42tree --upper upper.ext4 | grep -q '^./new ' || fail "not on the upper disk"
+	[ "${SOAK:-}" = true ] || return 0
+	sed -i '/^MACHINE=/,$d' script
+	recipe README.md 'oci-materialize --target all' >>script
+	cat >>script <<-'END'
+		MACHINE=microvm vm -initrd initramfs $(disk upper upper.ext4; disk fsmeta $fsmeta,readonly=on; disk layer $layers,readonly=on) \
+			-append 'console=ttyS0 reboot=t panic=-1 quiet upper=/dev/vda disk=/dev/vdb layers=/dev/vdc'
+	END
+	machine
+	assert_status 0
+	has written 'init: /bin/sh: exit status 7'
+}
+
 @test "what init and start cannot do, they say" {
 	[ "${SOAK:-}" = true ] || skip "long"
 	need debugfs
@@ -271,6 +301,18 @@ layered() {
 	BUSYBOX=/bin/bash run --separate-stderr ./initramfs.sh m/lib/modules/1
 	assert_error initramfs.sh 1 '/bin/bash: not static'
 	[ -z "$(ls "$TMPDIR")" ] || fail "it has left $(ls "$TMPDIR")"
+}
+
+@test "an initramfs of modules that are compressed" {
+	need busybox cpio xz
+	mkdir -p m/lib/modules/6.1.0/kernel
+	echo module >m/lib/modules/6.1.0/kernel/erofs.ko
+	xz m/lib/modules/6.1.0/kernel/erofs.ko
+	echo kernel/erofs.ko.xz: >m/lib/modules/6.1.0/modules.dep
+	./initramfs.sh m/lib/modules/6.1.0 | gzip -d | cpio --quiet -id
+	[ "$(<lib/modules/6.1.0/kernel/erofs.ko)" = module ] || fail "not the module"
+	[ "$(cat lib/modules/6.1.0/modules.dep)" = kernel/erofs.ko: ] || fail "$(cat lib/modules/6.1.0/modules.dep)"
+	[ -e m/lib/modules/6.1.0/kernel/erofs.ko.xz ] || fail "the kernel's own is gone"
 }
 
 # What the definitions of Firecracker 1.17.0-dev (src/firecracker/swagger/firecracker.yaml) and

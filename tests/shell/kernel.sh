@@ -12,7 +12,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 
 cache=${OCIPIPE_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/ocipipe-images}
-wanted='virtio_pci virtio_blk erofs overlay' # as modules or in the kernel itself
+wanted='virtio_pci virtio_mmio virtio_blk erofs overlay' # as modules or in the kernel itself
 
 cannot() {
 	echo "kernel.sh: $1" >&2
@@ -82,7 +82,7 @@ meta=$(metapackage "${1:-}")
 [ -n "$meta" ] || cannot "this Debian has no kernel of 6.4 or later"
 package=$(build "$meta")
 [ -n "$package" ] || cannot "apt-get knows no package $meta"
-dir=$cache/kernel-${package#linux-image-}
+dir=$cache/kernel-${package#linux-image-}-2 # another number for other modules
 if [ ! -d "$dir" ]; then
 	mkdir -p "$cache"
 	exec 9>"$cache/lock-kernel"

@@ -20,6 +20,8 @@ cd "$modules"
 for name in virtio_pci virtio_mmio virtio_blk erofs overlay ext4; do
 	sed -n "s|^\([^:]*/\)*$name\.ko[.a-z]*:.*|&|p" modules.dep
 done | tr -d : | tr ' ' '\n' | sort -u | cpio --quiet -pd "$root/lib/modules/$version"
+# The kernel would complain of each that busybox hands to it as it is.
+find "$root/lib/modules" -name '*.xz' -exec "$root/bin/busybox" unxz {} +
 cd "$root"
 bin/busybox depmod -b . "$version"
 find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -n
