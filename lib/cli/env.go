@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"sync"
@@ -46,7 +45,7 @@ type Env struct {
 	mu        sync.Mutex // never released by what ends the process
 	ended     bool
 	lastWrite bool // see noteLastWrite
-	inputs    []fs.FileInfo
+	inputs    []source
 	targets   []*target
 	outputs   []output
 	depfile   *depfile // nil without --depfile

@@ -29,7 +29,7 @@ func (e *Env) Reads(path string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // opening it gives the better error
 	}
-	if err := e.addInput(fi, err); err != nil {
+	if err := e.addInput(path, fi, err); err != nil {
 		return err
 	}
 	e.dependsOn(path, fi)

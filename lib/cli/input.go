@@ -52,7 +52,7 @@ func (e *Env) open(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, Hint(Usage("%s: is a terminal", stdinName), "name a file, or connect a pipe: "+e.name+" < FILE")
 	}
 	info, err := f.Stat()
-	if err := e.addInput(info, err); err != nil {
+	if err := e.addInput(path, info, err); err != nil {
 		f.Close()
 		return nil, nil, err
 	}

@@ -16,17 +16,24 @@ type target struct {
 	info fs.FileInfo // nil if there is no file yet
 }
 
-// addInput notes that fi is going to be read, unless err is not nil. It refuses a file that
-// is an output.
-func (e *Env) addInput(fi fs.FileInfo, err error) error {
+// source is a file that is going to be read.
+type source struct {
+	path string // as the user names it
+	info fs.FileInfo
+}
+
+// addInput notes that the file at path is going to be read, unless err is not nil. It refuses
+// a file that is an output.
+func (e *Env) addInput(path string, fi fs.FileInfo, err error) error {
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.inputs = append(e.inputs, fi)
+	in := source{path, fi}
+	e.inputs = append(e.inputs, in)
 	for _, t := range e.targets {
-		if err := refuseSame(fi, t.info); err != nil {
+		if err := t.refuse(in); err != nil {
 			e.abortAll() // else they would write the error message into the input
 			return err
 		}
@@ -56,8 +63,8 @@ func (e *Env) addTarget(role, path string, fi fs.FileInfo, err error) error {
 		}
 	}
 	e.targets = append(e.targets, t)
-	for _, input := range e.inputs {
-		if err := refuseSame(t.info, input); err != nil {
+	for _, in := range e.inputs {
+		if err := t.refuse(in); err != nil {
 			return err
 		}
 	}
@@ -72,12 +79,19 @@ func (t *target) isSame(other *target) bool {
 	return t.info == nil && other.info == nil && sameName(t.path, other.path)
 }
 
-// refuseSame returns an error if a and b, which may be nil, are one file that holds data.
-func refuseSame(a, b fs.FileInfo) error {
-	if a != nil && b != nil && holdsData(a) && os.SameFile(a, b) {
-		return Usage("%s: is input and output at once", a.Name())
+// refuse returns an error if t and in are one file that holds data. It has the name by which
+// the user has given that file, if there is one.
+func (t *target) refuse(in source) error {
+	if t.info == nil || !holdsData(t.info) || !os.SameFile(t.info, in.info) {
+		return nil
 	}
-	return nil
+	name := stdinName
+	for _, path := range []string{in.path, t.path} {
+		if !isStandard(path) {
+			name = path
+		}
+	}
+	return Usage("%s: is input and output at once", name)
 }
 
 // holdsData reports whether fi is a regular file or a disk, not a pipe, a

@@ -16,6 +16,7 @@ var usageRules = []struct {
 	{`^(--[^:]+): expected .* value but got "EOL" \(<EOL>\)$`, "$1: value is missing"},
 	{`^(--[^:]+): expected .* value but got "(-.*)" \((?:short|long) flag\); perhaps try .*$`,
 		`$1: value is missing: "$2" looks like a flag; $1=$2 makes it the value`},
+	{`^(--[^:]+): expected a valid \d+ bit u?int but got ("\d+")$`, "$1: $2 is too large"},
 	{`^(--[^:]+): expected a valid \d+ bit u?int but got (".*")$`, "$1: $2 is not a whole number"},
 	{`^(--[^:]+): (?:invalid checksum digest (?:format|length)|unsupported digest algorithm)$`,
 		"$1: not a digest: want sha256: and 64 hex digits"},

@@ -34,6 +34,7 @@ func TestUsage(t *testing.T) {
 		{"--need=x in --name --sure", `--name: value is missing: "--sure" looks like a flag; --name=--sure makes it the value`},
 		{"--need=x in --count -1", `--count: value is missing: "-1" looks like a flag; --count=-1 makes it the value`},
 		{"--need=x in --count abc", `--count: "abc" is not a whole number`},
+		{"--need=x in --count 9223372036854775808", `--count: "9223372036854775808" is too large`},
 		{"--need=x in --digest abc", "--digest: not a digest: want sha256: and 64 hex digits"},
 		{"--need=x in --digest sha256:abc", "--digest: not a digest: want sha256: and 64 hex digits"},
 		{"--need=x in --digest md5:abc", "--digest: not a digest: want sha256: and 64 hex digits"},

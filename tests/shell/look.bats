@@ -292,6 +292,14 @@ drwxr-xr-x    2     0     0          - 2023-11-14T22:13:20Z /etc
 	run --separate-stderr erofs2tree --sizes fsmeta # contents are elsewhere
 	assert_ok
 	assert_fields '97.7K 1 /kept'
+	run --separate-stderr erofs2tree --list --depth 0 fsmeta
+	assert_ok
+	assert_fields 'size names path' '146.5K 3 /'
+	for line in 'fsmeta --device 0.erofs --device 1.erofs' disk '0.erofs 1.erofs'; do
+		run --separate-stderr bash -c "erofs2tree --list --depth 0 $line"
+		assert_ok
+		assert_fields 'size stored names path' '146.5K 152.0K 3 /'
+	done
 }
 
 @test "--sizes: a layer that comes twice" {

@@ -13,11 +13,22 @@ func (t *tool) look(env *cli.Env) error {
 	return t.Look.Show(env, t.Output.Path, &t.TreeForm, lookflags.Input{
 		Name:   cli.Only(t.Images),
 		Limits: t.Limits.Tree(),
-		Source: func() (tree.Source, error) { return t.open(env) },
-		Stored: new(erofsread.Space).Stored,
+		Source: func() (tree.Source, list.Stored, error) {
+			src, img, err := t.open(env)
+			return src, stored(img), err
+		},
 		Lookup: func() (func(string) (*tree.Entry, error), error) { return t.lookup(env) },
 		Sizes:  func() (*list.Sizes, error) { return t.sizes(env) },
 	})
+}
+
+// stored returns what the contents of img take, nil if they are on devices that are not at hand.
+// Without img they are those of layers.
+func stored(img *erofsread.Image) list.Stored {
+	if img != nil && !img.DevicesAtHand() {
+		return nil
+	}
+	return new(erofsread.Space).Stored
 }
 
 // lookup looks a path up in a single image without reading the others, or else in the merged

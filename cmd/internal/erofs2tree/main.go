@@ -53,7 +53,7 @@ func (t *tool) Run(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	src, err := t.open(env)
+	src, _, err := t.open(env)
 	if err != nil {
 		err = cli.About(cli.Only(t.Images), err)
 		tree.NewWriter(out, opts).Abort(err)
@@ -77,16 +77,16 @@ func (t *tool) Advise(err error) string {
 	return t.Look.Advise(err, t.Images)
 }
 
-// open opens the images. They stay open until the process ends.
-func (t *tool) open(env *cli.Env) (tree.Source, error) {
+// open opens the images. They stay open until the process ends. img is nil if there are several.
+func (t *tool) open(env *cli.Env) (src tree.Source, img *erofsread.Image, err error) {
 	if len(t.Images) > 1 {
-		return t.merge(env)
+		src, err = t.merge(env)
+		return src, nil, err
 	}
-	img, err := t.openImage(env)
-	if err != nil {
-		return nil, err
+	if img, err = t.openImage(env); err != nil {
+		return nil, nil, err
 	}
-	return tree.Limit(img.Source(), t.Limits.Tree()), nil
+	return tree.Limit(img.Source(), t.Limits.Tree()), img, nil
 }
 
 // openImage opens the only image, with its devices.

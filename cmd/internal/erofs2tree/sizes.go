@@ -23,11 +23,7 @@ func (t *tool) sizes(env *cli.Env) (*list.Sizes, error) {
 	if devices, images, ok := img.DeviceImages(); ok {
 		return t.sizesOfDevices(env, img, devices, images)
 	}
-	whole := sizes.Layer(t.Images[0], img.Size()+img.DevicesSize())
-	if len(img.DeviceTable()) > 0 && len(t.Device) == 0 {
-		whole.Stored = nil // it is not at hand
-	}
-	s := list.NewSizes(whole)
+	s := list.NewSizes(list.SizesLayer{Name: t.Images[0], Bytes: img.Size() + img.DevicesSize(), Stored: stored(img)})
 	return s, s.Show(env.Context, tree.Limit(s.Counting(0, img.Source()), t.Limits.Tree()))
 }
 

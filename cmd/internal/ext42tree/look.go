@@ -15,8 +15,10 @@ func (t *tool) look(env *cli.Env, lowers []lowerflags.Input, exclude []tree.Patt
 	return t.Look.Show(env, t.Output.Path, &t.TreeForm, lookflags.Input{
 		Name:   t.Disk,
 		Limits: t.Limits.Tree(),
-		Source: open,
-		Stored: stored,
+		Source: func() (tree.Source, list.Stored, error) {
+			src, err := open()
+			return src, stored, err
+		},
 		Lookup: func() (func(string) (*tree.Entry, error), error) {
 			if t.Upper || len(exclude) > 0 {
 				return lookflags.LookupIn(open())

@@ -17,10 +17,10 @@ func (t *tool) look(env *cli.Env) error {
 	return t.Look.Show(env, t.Output.Path, &t.TreeForm, lookflags.Input{
 		Name:   cli.Only(t.Inputs),
 		Limits: t.Limits.Tree(),
-		Source: func() (tree.Source, error) {
+		Source: func() (tree.Source, list.Stored, error) {
 			set, err := t.openSet(env)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			var visit func(int, *tree.Entry) error
 			if !t.Digest {
@@ -28,7 +28,7 @@ func (t *tool) look(env *cli.Env) error {
 			}
 			t.Sort = t.Sort || t.Look.Depth != nil // of a name that comes twice, the last counts
 			src, _, err := t.read(env, set, visit)
-			return src, err
+			return src, nil, err
 		},
 		Lookup: func() (func(string) (*tree.Entry, error), error) {
 			t.Sort = true // contents of a layer as it is do not last

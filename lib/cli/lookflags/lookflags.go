@@ -79,8 +79,8 @@ type Input struct {
 	Name   string // for messages; "" if its errors have names
 	Limits tree.Limits
 
-	Source func() (tree.Source, error)
-	Stored list.Stored // what contents of Source take; nil if that is not known
+	// Source also says what its contents take; nil if that is not known.
+	Source func() (tree.Source, list.Stored, error)
 	Lookup func() (func(path string) (*tree.Entry, error), error)
 	Sizes  func() (*list.Sizes, error)
 }
@@ -122,13 +122,13 @@ func (f *Flags) Show(env *cli.Env, output string, form *cli.TreeForm, in Input) 
 }
 
 func (f *Flags) list(ctx context.Context, w io.Writer, form *cli.TreeForm, in Input) error {
-	src, err := in.Source()
+	src, stored, err := in.Source()
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	if f.Depth != nil {
-		return list.Totals(ctx, w, src, list.TotalOptions{Dir: f.List.Value, Depth: *f.Depth, Bytes: f.Bytes, Stored: in.Stored})
+		return list.Totals(ctx, w, src, list.TotalOptions{Dir: f.List.Value, Depth: *f.Depth, Bytes: f.Bytes, Stored: stored})
 	}
 	opts := list.LineOptions{Dir: f.List.Value}
 	if form.Digest {

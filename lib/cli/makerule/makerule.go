@@ -4,6 +4,7 @@ package makerule
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -35,16 +36,19 @@ func Rules(target string, names []string) ([]byte, error) {
 		return nil, err
 	}
 	names = slices.Clone(names)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	for _, name := range names {
+	for i, name := range names {
 		if err := check(name); err != nil {
 			return nil, err
 		}
+		names[i] = spelled(name)
 	}
-	slices.SortStableFunc(names, assignmentsLast)
-	if len(names) > 0 && isAssignment(names[0]) {
-		return nil, &NameError{names[0], "it has an equals sign, and no name without one comes before it"}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(before(a), before(b)) })
+	for i, name := range names[:min(len(names), 2)] {
+		if before(name) > i {
+			return nil, &NameError{name, "it has an equals sign, and too few names without one come before it"}
+		}
 	}
 	var b bytes.Buffer
 	b.WriteString(escape.Replace(target) + ":")
@@ -60,9 +64,30 @@ func Rules(target string, names []string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// isAssignment reports whether make takes name for the assignment of a variable where it
-// comes first in a line, or first behind a target.
-func isAssignment(name string) bool { return strings.Contains(name, "=") }
+// before returns how many names without an equals sign must come before name: make takes one
+// for the assignment of a variable where it comes first behind the target, and an operator
+// where it comes second.
+func before(name string) int {
+	switch {
+	case strings.HasPrefix(name, "="), strings.HasPrefix(name, "+="), strings.HasPrefix(name, "!="):
+		return 2
+	case strings.Contains(name, "="):
+		return 1
+	}
+	return 0
+}
+
+// spelled returns name, or another one of the same file where make would take name for a word
+// of its own, or, as it does with "./", for a file whose name is empty.
+func spelled(name string) string {
+	switch {
+	case slices.Contains(directives, name):
+		return "./" + name
+	case strings.HasPrefix(name, "./") && strings.Trim(name, "./") == "" && !strings.Contains(name, ".."):
+		return "."
+	}
+	return name
+}
 
 // hasTarget reports whether name can be a target. With a percent sign it would be a pattern,
 // and a name such as .IGNORE would change what make does.
@@ -73,16 +98,6 @@ func hasTarget(name string) bool {
 var special = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(\./+)*\.[A-Z_]+$`)
 })
-
-func assignmentsLast(a, b string) int {
-	switch x, y := isAssignment(a), isAssignment(b); {
-	case x == y:
-		return 0
-	case y:
-		return -1
-	}
-	return 1
-}
 
 // CheckTarget returns a [*NameError] if name cannot be the target of a rule.
 func CheckTarget(name string) error {
@@ -95,7 +110,7 @@ func CheckTarget(name string) error {
 	return check(name)
 }
 
-// directives begin a line that is no rule, whatever follows.
+// directives begin a line that is no rule, whatever follows, or an assignment behind a target.
 var directives = []string{"define", "undefine", "override", "private", "export", "unexport", "vpath"}
 
 func check(name string) error {
@@ -125,7 +140,7 @@ func check(name string) error {
 // backslashMatters reports whether make would take a backslash in name for an escape.
 func backslashMatters(name string) bool {
 	for i := range len(name) {
-		if name[i] == '\\' && (i+1 == len(name) || strings.IndexByte(`\ #$:%*?[`, name[i+1]) >= 0) {
+		if name[i] == '\\' && (i+1 == len(name) || strings.IndexByte(`\ #$:%*?[=`, name[i+1]) >= 0) {
 			return true
 		}
 	}

@@ -24,6 +24,11 @@ func TestRules(t *testing.T) {
 		{"my disk", []string{"a#$b"}, "my\\ disk: \\\n  a\\#$$b\na\\#$$b:\n"},
 		{"out", []string{"./.IGNORE", "a", "d/.IGNORE"}, "out: \\\n  ./.IGNORE \\\n  a \\\n  d/.IGNORE\na:\nd/.IGNORE:\n"},
 		{"out", []string{"a=1", "b", "k=v/c"}, "out: \\\n  b \\\n  a=1 \\\n  k=v/c\nb:\n"},
+		{"out", []string{"+=1", "=1", "a", "b", "k=v"}, "out: \\\n  a \\\n  b \\\n  k=v \\\n  +=1 \\\n  =1\na:\nb:\n"},
+		{"out", []string{"override", "k=v"}, "out: \\\n  ./override \\\n  k=v\n./override:\n"},
+		{"out", []string{"./", ".//./"}, "out: \\\n  .\n.:\n"},
+		{"out", []string{"/", "../"}, "out: \\\n  ../ \\\n  /\n../:\n/:\n"},
+		{"out", []string{"define", "export"}, "out: \\\n  ./define \\\n  ./export\n./define:\n./export:\n"},
 	} {
 		got, err := Rules(c.target, c.names)
 		if err != nil || string(got) != c.want {
@@ -33,7 +38,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	for _, name := range []string{"", "a\nb", "a\tb", "a;b", "a|b", "~me", "./~me", "a&", "a ", "lib(member)", `a\`, `a\ b`, `a\#b`, `a\\ b`, "\x7f"} {
+	for _, name := range []string{"", "a\nb", "a\tb", "a;b", "a|b", "~me", "./~me", "a&", "a ", "lib(member)", `a\`, `a\ b`, `a\#b`, `a\=b`, `a\\ b`, "\x7f"} {
 		if got, err := Rules("out", []string{"x", name}); !errors.As(err, new(*NameError)) {
 			t.Errorf("%q is written as %q, %v", name, got, err)
 		}
@@ -43,8 +48,10 @@ func TestRefused(t *testing.T) {
 			t.Errorf("target %q is written as %q, %v", name, got, err)
 		}
 	}
-	if got, err := Rules("out", []string{"a=b"}); !errors.As(err, new(*NameError)) {
-		t.Errorf("a=b alone is written as %q, %v", got, err)
+	for _, names := range [][]string{{"a=b"}, {"=b"}, {"=b", "a"}, {"+=b", "a"}, {"!=b", "a"}} {
+		if got, err := Rules("out", names); !errors.As(err, new(*NameError)) {
+			t.Errorf("%q is written as %q, %v", names, got, err)
+		}
 	}
 }
 
@@ -55,6 +62,7 @@ var (
 		"a b", "a  b", " a", "a#b", "#", "a$b", "${x}", "$@", "a:b", "a: b", "a::b", "a%b", "%",
 		`a\b`, "a(b", "(b)", "a(1).tar", "a{b}", "a!b", "a+b", "-a", "a,b", "a~", "\xe9", "é",
 		"a]", ".PHONY", "include", "ifdef", "else", "include x", "export x", "x=y", "a:=b", "a+=b",
+		"define", "undefine", "override", "private", "export", ":=x",
 	}
 	oddForMake = []string{":", "a&b", "a'b", `a"b`, "a*b", "*", "a?b", "a?=b", "a[b]", "[", "a<b>c^d`e"}
 )
@@ -82,16 +90,16 @@ func touch(t *testing.T, path string, at time.Time) {
 	}
 }
 
-// checkNames makes rules about a file with each of names, and asks with isOld whether out has
-// to be made: not at first, after a change of the file, and, without an error, once it is gone.
-func checkNames(t *testing.T, names []string, prepare func(dir string), isOld func(dir string) bool) {
+// checkNames makes rules about others and a file with each of names, and asks with isOld whether out
+// has to be made: not at first, after a change of the file, and, without an error, once it is gone.
+func checkNames(t *testing.T, others, names []string, prepare func(dir string), isOld func(dir string) bool) {
 	long := time.Now().Add(-time.Hour)
 	for _, name := range names {
 		dir := t.TempDir()
 		touch(t, filepath.Join(dir, "plain"), long)
 		touch(t, filepath.Join(dir, "ab"), long) // which a?b, a[b] and a*b would find as patterns
 		touch(t, filepath.Join(dir, name), long)
-		rules, err := Rules("out", []string{"plain", name})
+		rules, err := Rules("out", append(others, name))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -117,13 +125,15 @@ func TestInteropMake(t *testing.T) {
 		touch(t, filepath.Join(dir, "out"), time.Now().Add(-time.Minute))
 		write(t, filepath.Join(dir, "Makefile"), "out:\n\t@touch out\ninclude out.d\n")
 	}
-	checkNames(t, append(odd, oddForMake...), prepare, func(dir string) bool {
+	isOld := func(dir string) bool {
 		out, err := in(dir, reftest.Command(t, "make", "-q", "out"))
 		if strings.Contains(out, "***") {
 			t.Errorf("make: %s", out)
 		}
 		return err != nil
-	})
+	}
+	checkNames(t, []string{"plain"}, append(odd, oddForMake...), prepare, isOld)
+	checkNames(t, []string{"plain", "ab"}, []string{"=x", "+=x", "!=x"}, prepare, isOld)
 }
 
 func TestInteropMakeTargets(t *testing.T) {
@@ -149,7 +159,7 @@ func TestInteropNinja(t *testing.T) {
 			t.Errorf("ninja: %s", out)
 		}
 	}
-	checkNames(t, odd, prepare, func(dir string) bool {
+	checkNames(t, []string{"plain"}, odd, prepare, func(dir string) bool {
 		out, err := in(dir, reftest.Command(t, "ninja", "-n"))
 		if err != nil {
 			t.Errorf("ninja: %s", out)

@@ -197,6 +197,16 @@ func (img *Image) DevicesSize() (n int64) {
 	return n
 }
 
+// DevicesAtHand reports whether every device is at hand: Open was given it, or it follows the image.
+func (img *Image) DevicesAtHand() bool {
+	for i := range img.devices {
+		if _, ok := img.deviceAt(i); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // DeviceImages opens the devices as images: the layers that an image of metadata alone merges.
 // ok is false if one of them is not at hand, or is something else.
 func (img *Image) DeviceImages() (devices []Device, images []*Image, ok bool) {

@@ -20,3 +20,24 @@ func Complete(word string) string {
 	}
 	return Full(ref)
 }
+
+// WithoutPassword returns word, which was given as the name of an image, as messages may show it:
+// with "xxxxx" in place of a password where a URL has one. No name has any.
+func WithoutPassword(word string) string {
+	scheme, rest, isURL := strings.Cut(word, "://")
+	if isURL {
+		scheme += "://"
+	} else {
+		scheme, rest = "", word
+	}
+	server, path, more := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(server, '@')
+	if !more || at < 0 { // what comes behind @ is a digest
+		return word
+	}
+	user, _, hasPassword := strings.Cut(server[:at], ":")
+	if !hasPassword {
+		return word
+	}
+	return scheme + user + ":xxxxx" + server[at:] + "/" + path
+}

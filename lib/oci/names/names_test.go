@@ -5,6 +5,22 @@ import (
 	"testing"
 )
 
+func TestWithoutPassword(t *testing.T) {
+	for name, want := range map[string]string{
+		"me:secret@localhost/r":                "me:xxxxx@localhost/r",
+		"https://me:se:c@ret@localhost:1/r:v1": "https://me:xxxxx@localhost:1/r:v1",
+		"docker://me:secret@localhost/a/b":     "docker://me:xxxxx@localhost/a/b",
+		"me@localhost/r":                       "me@localhost/r",
+		"alpine:3@sha256:12":                   "alpine:3@sha256:12",
+		"localhost:5000/a/b:3@sha256:12":       "localhost:5000/a/b:3@sha256:12",
+		"":                                     "",
+	} {
+		if got := WithoutPassword(name); got != want {
+			t.Errorf("%q is shown as %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestComplete(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("a", 64)
 	for word, want := range map[string]string{

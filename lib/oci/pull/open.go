@@ -147,7 +147,7 @@ func parseName(s string) (name.Reference, error) {
 	} else if ref, err := name.ParseReference(s); err == nil {
 		return ref, nil
 	}
-	err := fmt.Errorf("%q is not the name of an image", s)
+	err := fmt.Errorf("%q is not the name of an image", names.WithoutPassword(s))
 	lower := lowerName(bare)
 	if _, perr := name.ParseReference(lower); lower == s || perr != nil {
 		return nil, fmt.Errorf("%w: want [REGISTRY/]NAME[:TAG|@DIGEST]", err)

@@ -187,6 +187,11 @@ func TestRegistryFailures(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for _, ref := range []string{"me:secret@localhost/r", "https://me:secret@localhost:5000/r:v1", "docker://me:secret@localhost/r"} {
+		if _, err := Open(ctx, ref, linux); err == nil || !strings.Contains(err.Error(), "me:xxxxx@localhost") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
 	t.Run("nobody listens", func(t *testing.T) {
 		s := httptest.NewServer(nil)
 		s.Close()

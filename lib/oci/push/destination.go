@@ -46,12 +46,12 @@ func parse(s string, tags []string) (destination, error) {
 	if byDigest {
 		d.digest = digest.Digest(id)
 		if err := d.digest.Validate(); err != nil {
-			return d, fmt.Errorf("%q: %w", s, err)
+			return d, fmt.Errorf("%q: %w", names.WithoutPassword(s), err)
 		}
 	}
 	ref, err := name.ParseReference(rest)
 	if err != nil {
-		return d, fmt.Errorf("%q is not the name of an image: want [REGISTRY/]NAME[:TAG]", s)
+		return d, fmt.Errorf("%q is not the name of an image: want [REGISTRY/]NAME[:TAG]", names.WithoutPassword(s))
 	}
 	d.ref = ref
 	tag := ref.Identifier()

@@ -386,6 +386,9 @@ func TestReferences(t *testing.T) {
 			t.Errorf("tag %q passes", tag)
 		}
 	}
+	if err := Check("docker://me:secret@localhost/r", nil, nil); err == nil || !strings.Contains(err.Error(), "me:xxxxx@localhost") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a password is shown: %v", err)
+	}
 	if Check("a", nil, []string{"A"}) == nil || Check("alpine", []string{"v1"}, []string{"registry.example/x"}) != nil {
 		t.Error("repositories to mount from")
 	}

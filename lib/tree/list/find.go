@@ -25,17 +25,18 @@ type NoContentError struct {
 func (e *NoContentError) Error() string { return fmt.Sprintf("%s: %s", Path(e.Path), e.Why) }
 
 // Find returns the regular file at path. Like a process whose root directory is that of the
-// tree, it follows symbolic links, which never lead out of it. lookup returns the entry at a
-// path without following links, and an error that wraps fs.ErrNotExist if there is none; Find
-// calls it once for a path. If there is no such file, the error is a [*NotFoundError] or a
-// [*NoContentError].
+// tree, it follows symbolic links, which never lead out of it; but slashes and dots in excess,
+// as at the end of path, mean nothing. lookup returns the entry at a path without following
+// links, and an error that wraps fs.ErrNotExist if there is none; Find calls it once for a
+// path. If there is no such file, the error is a [*NotFoundError] or a [*NoContentError].
 func Find(lookup func(path string) (*tree.Entry, error), path string) (*tree.Entry, error) {
-	w := walk{lookup: lookup, seen: map[string]*tree.Entry{}, rest: []string{clean(path)}}
+	asked := clean(path)
+	w := walk{lookup: lookup, seen: map[string]*tree.Entry{}, rest: []string{asked}}
 	e, err := w.run()
 	if err == nil {
 		err = checkContent(e)
 	}
-	if asked := clean(path); err != nil && w.links > 0 && w.place() != asked {
+	if err != nil && w.links > 0 && w.place() != asked {
 		err = fmt.Errorf("%s leads to %w", Path(asked), err)
 	}
 	return e, err

@@ -61,7 +61,7 @@ func (s *Sizes) weight(u *usage) int64 {
 	return u.size
 }
 
-// Count counts e, an entry of a layer. In place of its content e gets one that cannot be
+// Count counts e, an entry of a layer. In place of its content, e gets one that cannot be
 // read: by this one Show knows it again.
 func (s *Sizes) Count(layer int, e *tree.Entry) error {
 	l := s.layers[layer]
@@ -82,7 +82,7 @@ func (s *Sizes) Count(layer int, e *tree.Entry) error {
 		at.isFile = true
 	}
 	at.own.add(u)
-	if e.Content != nil {
+	if e.Content != nil || weight > 0 { // a file that is one hole has none
 		e.Content = &counted{at, weight}
 	}
 	return nil
@@ -151,7 +151,7 @@ func (s *Sizes) Write(w io.Writer, bytes bool) error {
 	for _, l := range s.layers {
 		total.add(l.root.sum())
 	}
-	least := max(1, (s.weight(&total)+share-1)/share)
+	least := (s.weight(&total)-1)/share + 1 // rounded up, and not 0
 	var rows []row
 	rest := row{layer: -1}
 	for i, l := range s.layers {
@@ -175,10 +175,10 @@ func shownPath(p *place) string {
 }
 
 // collect calls found for each place from p down that weighs at least so much without those
-// below that it was called for, and returns what is left of p.
+// below that it was called for, in no order, and returns what is left of p.
 func (s *Sizes) collect(p *place, least int64, found func(*place, usage)) usage {
 	left := p.own
-	for _, c := range p.children() {
+	for _, c := range p.below {
 		left.add(s.collect(c, least, found))
 	}
 	if s.weight(&left) < least {

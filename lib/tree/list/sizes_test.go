@@ -110,6 +110,24 @@ func TestSizesOfNothing(t *testing.T) {
 	}
 }
 
+// What is small has no line of its own, also where the whole is more than can be counted.
+func TestSizesOfTooMuch(t *testing.T) {
+	huge := &tree.Entry{Path: "huge", Type: tree.File, Size: 1<<63 - 1, Extents: []tree.Extent{}}
+	have := report(t, NewSizes(SizesLayer{}), of(huge, file("small", 1000)))
+	if !strings.HasSuffix(have, "|9223372036854775807 1 /huge|1000 1 all that is smaller") {
+		t.Error(have)
+	}
+}
+
+// A file without data is shown like others: it has a size.
+func TestSizesOfHoles(t *testing.T) {
+	hole := &tree.Entry{Path: "hole", Type: tree.File, Size: 3000, Extents: []tree.Extent{}}
+	have := report(t, NewSizes(SizesLayer{}, SizesLayer{}), of(hole), of(file("other", 5)))
+	if !strings.HasSuffix(have, "|0 3000 0 1 /hole|all 5 0 1 all that is smaller") {
+		t.Error(have)
+	}
+}
+
 // Only files that may get lines of their own are kept one by one.
 func TestSizesKeepFewFiles(t *testing.T) {
 	s := NewSizes(SizesLayer{})
