@@ -82,7 +82,7 @@ clean:
 	rm -rf bin demo dist .dist.* share
 
 # MULTICALL=1 installs one binary, and links to it that have the names of the tools.
-install: build man
+install: build
 	install -d $(DESTDIR)$(PREFIX)/bin
 ifdef MULTICALL
 	install -m 755 bin/ocipipe $(DESTDIR)$(PREFIX)/bin
@@ -90,4 +90,4 @@ ifdef MULTICALL
 else
 	install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin
 endif
-	find share -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/{} \;
+	umask 022 && tests/shell/man.sh bin $(DESTDIR)$(PREFIX)/share

@@ -42,9 +42,15 @@ func missingLinks(program, dir string) (missing []string, err error) {
 	}
 	for _, a := range applets {
 		path := filepath.Join(dir, a.name+suffix())
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, path)
-		} else if there, err := os.Stat(path); err != nil || !os.SameFile(there, own) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if there, err := os.Stat(path); err != nil || !os.SameFile(there, own) {
 			return nil, fmt.Errorf("%s: exists, and is not a link to %s", path, program)
 		}
 	}

@@ -179,7 +179,7 @@ func TestReportNotWritten(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
+		waitAsleep(cmd.Process.Pid)
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 		if status := statusOf(cmd); status != "interrupt" || stderr.String() != map[string]string{"copy": "", "hang": "ready\n"}[do] {
@@ -187,6 +187,20 @@ func TestReportNotWritten(t *testing.T) {
 		}
 		if names, _ := filepath.Glob(dir + "/*"); len(names) != 1 {
 			t.Errorf("%s: %q", do, names)
+		}
+	}
+}
+
+// waitAsleep waits until all threads of a process sleep for longer than a moment, or it has
+// ended. A thread that waits for a processor does not count as asleep.
+func waitAsleep(pid int) {
+	for moments := 0; moments < 3; moments++ {
+		time.Sleep(50 * time.Millisecond)
+		stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, name := range stats {
+			if b, _ := os.ReadFile(name); !bytes.Contains(b, []byte(") S ")) && !bytes.Contains(b, []byte(") Z ")) {
+				moments = -1
+			}
 		}
 	}
 }

@@ -23,8 +23,8 @@ func seek(f *os.File, off int64, whence int) (int64, error) {
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		err = io.EOF
-	case errors.Is(err, unix.EINVAL): // a block device, or a file system without holes
-		err = errors.ErrUnsupported
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.ENOTSUP):
+		err = errors.ErrUnsupported // a block device, or a file system without holes
 	}
 	return at, err
 }

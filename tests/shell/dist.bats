@@ -20,8 +20,8 @@ first_dist() {
 }
 
 # small_go DIR makes DIR/go, with which dist.sh is soon done: it builds ocipipe, and keeps it in DIR,
-# but what is packed are scripts of a line. With SLOW it writes that file, and fails later; with
-# UNLICENSED a module has no licence.
+# but what is packed are scripts of a line. With SLOW it writes that file, and fails once SLOW.go is
+# there; with UNLICENSED a module has no licence.
 small_go() {
 	mkdir -p "$1"
 	cat >"$1/go" <<-END
@@ -35,7 +35,7 @@ small_go() {
 		to=${*: -2:1}
 		if [ -n "${SLOW:-}" ]; then
 			: >"$SLOW"
-			sleep 0.5
+			until [ -e "$SLOW.go" ]; do sleep 0.05; done
 			mkdir -p "$to"
 			: >"$to/late"
 			mv "$SLOW" "$SLOW.done"
@@ -222,6 +222,7 @@ small_go() {
 		pid=$!
 		until [ -e "$BATS_TEST_TMPDIR/$signal" ]; do sleep 0.05; done
 		kill -s "$signal" "$pid"
+		: >"$BATS_TEST_TMPDIR/$signal.go"
 		status=0
 		wait "$pid" || status=$?
 		[ "$status" = $((128 + $(kill -l "$signal"))) ] || fail "exit code $status"

@@ -22,10 +22,7 @@ blocks() { super "$1" 'Block count'; }
 	qemu-io -f raw disk <commands >qemu.log 2>&1 3>&- &
 	exec 8>commands
 	echo 'read 0 512' >&8
-	for _ in {1..100}; do
-		grep -q 'read 512' qemu.log && break
-		sleep 0.05
-	done
+	until grep -q 'read 512' qemu.log; do sleep 0.05; done
 	run --separate-stderr mkext4upper --grow disk --size 1G
 	exec 8>&-
 	wait

@@ -206,8 +206,26 @@ on_terminal() {
 # it starts with "&", leave it with some ignored, which a shell cannot undo.
 unignored=(env '--default-signal=HUP,INT,TERM')
 
+# settled PID waits until the program that the shell or env starts as PID sleeps, with all its
+# threads, for longer than a moment: it waits for input. A thread that waits for a processor
+# does not count as asleep.
+settled() {
+	local moments=0 name states
+	while ((moments < 3)); do
+		sleep 0.05
+		name=$(cat "/proc/$1/comm" 2>/dev/null) || return 0 # it has ended
+		states=$(cat "/proc/$1/task/"*/stat 2>/dev/null | sed 's/.*) //; s/ .*//' | sort -u)
+		[ "$states" != Z ] || return 0
+		if [[ $states = S && $name != bash && $name != env ]]; then
+			moments=$((moments + 1))
+		else
+			moments=0
+		fi
+	done
+}
+
 # interrupted SIGNAL COMMAND...: runs COMMAND with a standard input that never
-# ends, sends it SIGNAL after half a second, and puts its exit code, 128+n where it
+# ends, sends it SIGNAL once it waits for that, and puts its exit code, 128+n where it
 # died of a signal, into $status. Standard output goes to the file called out if
 # COMMAND has no -o.
 interrupted() {
@@ -220,7 +238,7 @@ interrupted() {
 		"${unignored[@]}" "$@" <>"$BATS_TEST_TMPDIR/never" >out 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
 	fi
 	pid=$!
-	sleep 0.5
+	settled "$pid"
 	kill -s "$signal" "$pid"
 	status=0
 	wait "$pid" 2>/dev/null || status=$?

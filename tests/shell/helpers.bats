@@ -70,6 +70,10 @@ refused_with() {
 	interrupted INT sh -c 'echo begun; exec sleep 60'
 	assert_status 130
 	[ "$(<out)" = begun ]
+	# It is sent to what waits, however long that takes.
+	interrupted TERM sh -c 'i=0; while [ $i -lt 1000000 ]; do i=$((i + 1)); done; echo later; exec sleep 60'
+	assert_status 143
+	[ "$(<out)" = later ]
 }
 
 @test "interrupted sends the signal where it was ignored" {

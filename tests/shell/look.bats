@@ -61,6 +61,8 @@ comparable() {
 	as_listed tree | grep -v ' /$' >want
 	for image in other.erofs other.ext4; do
 		"${image#*.}2tree" --list $image | sed -E 's/ link to .*//' | comparable | grep -v ' /$' >have
+		# Not every file system counts the links of directories.
+		[ "$(stat -c %h tree)" != 1 ] || sed -i -E '/^d/s/ [0-9]+ / - /' want have
 		diff want have || fail "$image"
 	done
 	run --separate-stderr bash -c 'erofs2tree --list other.erofs | sed -n "/ link to /s/.* \//\//p"'

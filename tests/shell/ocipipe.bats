@@ -53,7 +53,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 		assert_error tar2tree 1 bad
 		assert_no_debris links bad
 	done <<<$'links/tar2tree\nocipipe tar2tree'
-	run --separate-stderr bash -c 'links/oci-fetch --insecure localhost:1/r'
+	run --separate-stderr bash -c 'links/oci-fetch --no-cache --retries 0 --insecure localhost:1/r'
 	assert_error oci-fetch 75 'localhost:1'
 	for signal in INT TERM; do
 		interrupted $signal links/tar2tree --input layer -o out
@@ -144,6 +144,7 @@ as_link() { PATH=$PWD/links:$PATH; }
 @test "--install makes all links or none" {
 	mkdir there
 	echo mine >there/wrap-vmdk
+	touch list
 	run --separate-stderr ocipipe --install there
 	assert_error ocipipe 1 "there/wrap-vmdk: exists, and is not a link to $BIN/ocipipe"
 	[ "$(ls there)" = wrap-vmdk ] || fail "links: $(ls there)"
@@ -155,6 +156,8 @@ as_link() { PATH=$PWD/links:$PATH; }
 	assert_error ocipipe 1 "missing/erofs-patch: directory missing: no such file or directory"
 	run --separate-stderr ocipipe --install there/wrap-vmdk
 	assert_error ocipipe 1 there/wrap-vmdk
+	run --separate-stderr ocipipe --install list
+	assert_error ocipipe 1 "list/erofs-patch: list is not a directory"
 	mkdir full
 	need_root
 	mount -t tmpfs -o nr_inodes=8 tmpfs full || skip_or_fail "mounting is not allowed here"

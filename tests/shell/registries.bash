@@ -28,10 +28,10 @@ stop_registries() {
 	done
 }
 
-# eventually COMMAND...: it succeeds within ten seconds.
+# eventually COMMAND...: it succeeds within a minute.
 eventually() {
 	local _
-	for _ in {1..200}; do
+	for _ in {1..1200}; do
 		"$@" && return
 		sleep 0.05
 	done

@@ -233,10 +233,7 @@ same_disk() {
 	qemu-io -f raw upper.ext4 <commands >qemu.log 2>&1 3>&- &
 	exec 8>commands
 	echo 'read 0 512' >&8
-	for _ in {1..100}; do
-		grep -q 'read 512' qemu.log && break
-		sleep 0.05
-	done
+	until grep -q 'read 512' qemu.log; do sleep 0.05; done
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" -o out2
 	assert_error snapshot-pack 1 'upper.ext4: is in use: locked by another program'
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --allow-dirty -o dirty
