@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,6 +56,21 @@ func splitPath(s string) (string, selector, error) {
 		}
 	}
 	return first, selector{tag: tag}, nil
+}
+
+// SplitLayout splits DIR[:TAG], a layout that need not exist, as Open does with oci:DIR:TAG. A
+// digest cannot be in place of the tag.
+func SplitLayout(s string) (dir, tag string, err error) {
+	dir, sel, err := splitPath(s)
+	switch {
+	case err != nil:
+		return "", "", err
+	case sel.digest != "":
+		return "", "", errors.New("an image gets a tag, and has its digest")
+	case dir == "":
+		return "", "", errors.New("names no directory")
+	}
+	return dir, sel.tag, nil
 }
 
 func exists(path string) bool {

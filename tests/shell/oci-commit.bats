@@ -139,6 +139,18 @@ tar_like() { sed 's/ time=[^ ]*//' | sort; }
 	[ "$(jq '.manifests | length' base/index.json)" = 2 ] || fail "$(<base/index.json)"
 	oci-commit --base oci:base:v2 --layout new
 	oci-fetch -o new.tar oci:new:latest
+	# DIR ends where it does for those who read it.
+	oci-commit --base oci:base:v2 --layout other:localhost:5000/team/app:1
+	oci-fetch --manifest oci:other:localhost:5000/team/app:1
+	[ "$(jq -r '.manifests[].annotations["org.opencontainers.image.ref.name"]' other/index.json)" = localhost:5000/team/app:1 ] || fail "$(<other/index.json)"
+	mkdir with:colon
+	oci-commit --base oci:base:v2 --layout with:colon:v1
+	oci-fetch --manifest oci:with:colon:v1
+	for layout in :v1 'lay@sha256:'"$(printf %064d 1)"; do
+		run --separate-stderr oci-commit --base oci:base:v2 --layout "$layout"
+		assert_error oci-commit 2 --layout:
+	done
+	[ ! -e lay ] || fail "it was made"
 }
 
 @test "Docker's manifest stays one, but for zstd" {

@@ -2,7 +2,6 @@ package ocicommit
 
 import (
 	"cmp"
-	"os"
 	"slices"
 	"strings"
 
@@ -111,15 +110,18 @@ func (t *tool) check(env *cli.Env) (opts commit.Options, err error) {
 	return t.imageOptions(env)
 }
 
-// checkName returns an error for a name that the new image cannot have in what is written.
-func (t *tool) checkName() error {
-	var err error
+// checkName returns an error for a name that the new image cannot have in what is written. It
+// splits that of --layout.
+func (t *tool) checkName() (err error) {
 	flag := "--tag"
 	switch {
 	case t.Layout != "":
 		flag = "--layout"
-		_, tag := t.layout()
-		err = names.CheckRefName(tag)
+		if t.layout.dir, t.layout.tag, err = oci.SplitLayout(t.Layout); err != nil {
+			break
+		}
+		t.layout.tag = cmp.Or(t.layout.tag, "latest")
+		err = names.CheckRefName(t.layout.tag)
 	case t.Tag == "":
 	case t.Format == "docker":
 		_, err = names.RepoTag(t.Tag)
@@ -150,19 +152,6 @@ func (t *tool) imageOptions(env *cli.Env) (opts commit.Options, err error) {
 		opts.Platform, err = platform.Parse(t.Platform)
 	}
 	return opts, err
-}
-
-// layout returns the directory and the tag that --layout names. A path that exists has no
-// tag in it.
-func (t *tool) layout() (dir, tag string) {
-	if _, err := os.Stat(t.Layout); err == nil {
-		return t.Layout, "latest"
-	}
-	i := strings.LastIndexByte(t.Layout, ':')
-	if i <= 0 || strings.Contains(t.Layout[i:], "/") || t.Layout[i+1:] == "" {
-		return t.Layout, "latest"
-	}
-	return t.Layout[:i], t.Layout[i+1:]
 }
 
 func (t *tool) spoolDir(env *cli.Env) string { return env.SpoolDir(t.Output.Path, t.Temp.Dir) }

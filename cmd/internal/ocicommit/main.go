@@ -41,6 +41,8 @@ type tool struct {
 
 	imageflags.Limits
 	Tree cli.Limits `embed:""`
+
+	layout struct{ dir, tag string } // what Layout says
 }
 
 // Main runs the tool, and does not return.
@@ -76,8 +78,7 @@ func (t *tool) Run(env *cli.Env) error {
 		return err
 	}
 	if t.Layout != "" {
-		dir, _ := t.layout()
-		env.MadeElsewhere(dir)
+		env.MadeElsewhere(t.layout.dir)
 	}
 	var out *cli.Stream // nil for a layout
 	if t.DryRun {
@@ -114,8 +115,7 @@ func (t *tool) report(env *cli.Env, img *oci.Image) {
 	switch {
 	case t.Layout != "":
 		r.Format = "oci-layout"
-		_, tag := t.layout()
-		r.Tags = []string{tag}
+		r.Tags = []string{t.layout.tag}
 	case t.Format == "docker": // which has no manifest, and layers that are not compressed
 		r.Format, r.Manifest, r.Layers = "docker", nil, nil
 	default:
@@ -132,8 +132,7 @@ func (t *tool) write(env *cli.Env, out io.Writer, img *oci.Image) error {
 	case t.DryRun:
 		return summary(out, img)
 	case t.Layout != "":
-		dir, tag := t.layout()
-		return commit.WriteLayout(env.Context, dir, tag, img, env.Warn)
+		return commit.WriteLayout(env.Context, t.layout.dir, t.layout.tag, img, env.Warn)
 	case t.Format == "docker":
 		var tags []string
 		if t.Tag != "" {
