@@ -117,9 +117,9 @@ refuses() {
 
 @test "a registry that says nothing any more" {
 	image
-	fetches '{"Rules":[{"Match":"/blobs/","Times":2,"Break":"stall","At":100000}]}' --timeout 500ms
-	refuses '{"Rules":[{"Match":"/blobs/'"$layer"'","Break":"stall","At":0}]}' 75 'layer 0: ' --timeout 300ms --retries 1
-	refuses '{"Rules":[{"Match":"/manifests/","Wait":"1h"}]}' 75 'manifest: ' --timeout 300ms --retries 0
+	fetches '{"Rules":[{"Match":"/blobs/","Times":2,"Break":"stall","At":100000}]}' --timeout 1s
+	refuses '{"Rules":[{"Match":"/blobs/'"$layer"'","Break":"stall","At":0}]}' 75 'layer 0: ' --timeout 1s --retries 1
+	refuses '{"Rules":[{"Match":"/manifests/","Wait":"1h"}]}' 75 'manifest: ' --timeout 1s --retries 0
 	# Slow is not silent.
 	fetches '{"Rules":[{"Match":"/blobs/","Piece":300000,"Pause":"120ms"}]}' --timeout 1s
 }

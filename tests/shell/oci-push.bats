@@ -299,7 +299,7 @@ killed() {
 	"$BATS_RUN_TMPDIR/bad_registry" -image r:v1=2x30000000 layout large
 	start=$(date +%s%N)
 	killed TERM 0.5 "$reg/a:v1"
-	[ $((($(date +%s%N) - start) / 1000000)) -lt 3000 ] || fail "it took long"
+	[ $((($(date +%s%N) - start) / 1000000)) -lt 20000 ] || fail "it took long" # a minute without the signal
 	assert_empty printed
 	[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$reg/v2/a/manifests/v1")" = 404 ]
 }
