@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"ocipipe/lib/cas"
@@ -79,7 +78,7 @@ func (m *materializer) open(ctx context.Context) error {
 
 // named adds the name of the image to err, unless err is about a file or the upper disk.
 func (m *materializer) named(err error) error {
-	if errors.As(err, new(*fs.PathError)) || m.opts.Upper != nil && strings.HasPrefix(err.Error(), m.opts.Upper.Path+": ") {
+	if errors.As(err, new(*fs.PathError)) || errors.As(err, new(*UpperError)) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", m.img.Name, err)

@@ -2,7 +2,7 @@ package materialize
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +12,15 @@ import (
 	"ocipipe/lib/ext4"
 	"ocipipe/lib/tree"
 )
+
+// UpperError is an error about the upper disk.
+type UpperError struct {
+	Path string // of the disk
+	Err  error
+}
+
+func (e *UpperError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *UpperError) Unwrap() error { return e.Err }
 
 // buildUpper writes a new upper disk, whose root has the attributes of the root of the image.
 // It takes its place when all else has succeeded; see commitUpper.
@@ -35,7 +44,7 @@ func (m *materializer) buildUpper(ctx context.Context) (err error) {
 		err = w.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", u.Path, err)
+		return &UpperError{u.Path, err}
 	}
 	m.result.Upper = &Disk{Path: path, Size: u.Size, DiskSize: u.Size, Made: Made{Built: true, Seconds: seconds(start)}}
 	return nil
@@ -50,7 +59,7 @@ func (m *materializer) upperPath() (string, error) {
 		return "", err
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: not a regular file", m.opts.Upper.Path)
+		return "", &UpperError{m.opts.Upper.Path, errors.New("not a regular file")}
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
@@ -61,7 +70,7 @@ func (m *materializer) upperPath() (string, error) {
 		return "", err
 	}
 	if rel, err := filepath.Rel(cache, dir); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("%s: lies in the cache", m.opts.Upper.Path)
+		return "", &UpperError{m.opts.Upper.Path, errors.New("lies in the cache")}
 	}
 	return path, nil
 }
