@@ -30,6 +30,8 @@ func TestYAMLFaults(t *testing.T) {
 		{"- text: {path: /b, content: *}\n", "p:3: & or * begins a name to YAML: put the text in quotes"},
 		{"- text: {path: /b, content: *.txt }\n", "p:3:"},
 		{"- text: {path: /b, content: *txt }\n", `p:3:29: "*txt" is an alias to YAML: put it in quotes`},
+		{"# *a\n- text: {path: /*a, content: '*a'}\n- append: {path: /*ab, text: *ab}\n- remove: [/*a,*a]\n", `p:5:30: "*ab" is an`},
+		{"- remove: '*a*ab'\n- remove: {/*a: *ab, path: *a}\n", `p:4:17: "*ab" is an`},
 		{"- text: {path: /b, content: !x!y z}\n", "p:3: " + noTags},
 		{"- text: {path: /b, content: !<x}\n", "p:3: " + noTags},
 		{"- text:\n    path: /b\n    content: |x\n", "p:5: " + badHeader},

@@ -55,8 +55,7 @@ func yamlFault(data []byte, err error) error {
 	text := m[2]
 	if name, ok := strings.CutPrefix(text, "unknown anchor '"); ok {
 		name = "*" + strings.TrimSuffix(name, "' referenced")
-		p := jsonParser{data: data, pos: position{1, 1}}
-		return at(p.advance(max(bytes.Index(data, []byte(name)), 0)), "%.60q is an alias to YAML: put it in quotes", name)
+		return at(aliasAt(data, name, text), "%.60q is an alias to YAML: put it in quotes", name)
 	}
 	line, _ := strconv.Atoi(m[1]) // the library leaves out a first line
 	words, ofParser := parserFaults[text]
@@ -128,7 +127,30 @@ var scannerFaults = map[string]string{
 	"found extremely long version number":                          noDirective,
 }
 
-// maxSearch is the greatest length of a file that lineOf reads over and over, in bytes.
+// aliasAt returns the position of the alias name, of which the parser says text: the first place
+// of name that makes the parser say it. It is the zero position in a file that is too long.
+func aliasAt(data []byte, name, text string) position {
+	if len(data) > maxSearch {
+		return position{}
+	}
+	var ends []int
+	for end := 0; ; {
+		i := bytes.Index(data[end:], []byte(name))
+		if i < 0 {
+			break
+		}
+		end += i + len(name)
+		ends = append(ends, end)
+	}
+	if len(ends) == 0 { // in UTF-16
+		return position{}
+	}
+	i := sort.Search(len(ends)-1, func(i int) bool { return says(data[:ends[i]], text) })
+	p := jsonParser{data: data, pos: position{1, 1}}
+	return p.advance(ends[i] - len(name))
+}
+
+// maxSearch is the greatest length of a file that is read over and over, in bytes.
 const maxSearch = 1 << 20
 
 // lineOf returns the line at which the parser says text. The library tells only where the list
@@ -141,12 +163,15 @@ func lineOf(data []byte, text string) int {
 		length += len(l)
 		ends[i] = length
 	}
-	return 1 + sort.Search(len(lines)-1, func(i int) bool {
-		dec := yaml.NewDecoder(bytes.NewReader(data[:ends[i]]))
-		var err error
-		for err == nil {
-			err = dec.Decode(new(yaml.Node))
-		}
-		return err != io.EOF && strings.HasSuffix(err.Error(), text)
-	})
+	return 1 + sort.Search(len(lines)-1, func(i int) bool { return says(data[:ends[i]], text) })
+}
+
+// says reports whether text is what the parser says of data.
+func says(data []byte, text string) bool {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var err error
+	for err == nil {
+		err = dec.Decode(new(yaml.Node))
+	}
+	return err != io.EOF && strings.HasSuffix(err.Error(), text)
 }
