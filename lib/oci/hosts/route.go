@@ -151,7 +151,7 @@ func ParseMirror(s, repo string) (Endpoint, error) {
 	}
 	u, err := url.Parse(full)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return Endpoint{}, fmt.Errorf("mirror %q: want [http://]HOST[:PORT][/PREFIX]", s)
+		return Endpoint{}, fmt.Errorf("mirror %q: want [http://]HOST[:PORT][/PREFIX]", names.WithoutPassword(s))
 	}
 	e := Endpoint{Host: u.Host, Repo: strings.TrimPrefix(strings.Trim(u.Path, "/")+"/"+repo, "/")}
 	if full == s {

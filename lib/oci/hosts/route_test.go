@@ -266,9 +266,9 @@ func TestShortNames(t *testing.T) {
 }
 
 func TestParseMirror(t *testing.T) {
-	for _, s := range []string{"", "http://", "ftp://x", "a b", "http://u:p@x", "x?y"} {
-		if _, err := ParseMirror(s, "r"); err == nil {
-			t.Errorf("mirror %q passes", s)
+	for _, s := range []string{"", "http://", "ftp://x", "a b", "http://u:secret@x", "x?y"} {
+		if _, err := ParseMirror(s, "r"); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("mirror %q: %v", s, err)
 		}
 	}
 	for s, want := range map[string]Endpoint{

@@ -22,7 +22,7 @@ func Complete(word string) string {
 }
 
 // WithoutPassword returns word, which was given as the name of an image, as messages may show it:
-// with "xxxxx" in place of a password where a URL has one. No name has any.
+// with "xxxxx" in place of a password where a URL has one, or where one is likely. No name has any.
 func WithoutPassword(word string) string {
 	scheme, rest, isURL := strings.Cut(word, "://")
 	if isURL {
@@ -30,14 +30,14 @@ func WithoutPassword(word string) string {
 	} else {
 		scheme, rest = "", word
 	}
-	server, path, more := strings.Cut(rest, "/")
-	at := strings.LastIndexByte(server, '@')
-	if !more || at < 0 { // what comes behind @ is a digest
+	end := strings.LastIndexByte(rest, '@')
+	if end >= 0 && strings.HasPrefix(rest[end:], "@sha") && !strings.Contains(rest[end:], "/") { // a digest
+		end = strings.LastIndexByte(rest[:end], '@')
+	}
+	user, more, _ := strings.Cut(rest[:max(end, 0)], ":")
+	port, _, hasPort := strings.Cut(more, "/")
+	if more == "" || strings.Contains(user, "/") || hasPort && strings.Trim(port, "0123456789") == "" {
 		return word
 	}
-	user, _, hasPassword := strings.Cut(server[:at], ":")
-	if !hasPassword {
-		return word
-	}
-	return scheme + user + ":xxxxx" + server[at:] + "/" + path
+	return scheme + user + ":xxxxx" + rest[end:]
 }
