@@ -231,7 +231,7 @@ func parseImage(s string) (form06.Image, error) {
 	at := strings.LastIndexByte(s, '@')
 	d := digest.Digest(s[at+1:])
 	if at <= 0 || !form.IsSHA256(d) {
-		return form06.Image{}, cli.Hint(cli.Usage("--image %s: has no digest to pin it: want NAME@sha256:...", s), "a tag may move; oci-fetch --manifest NAME | sha256sum says what it names now")
+		return form06.Image{}, cli.Hint(cli.Usage("--image %s: has no digest to pin it: want NAME@sha256:...", names.WithoutPassword(s)), "a tag may move; oci-fetch --manifest NAME | sha256sum says what it names now")
 	}
 	if _, err := names.Tagged(s[:at]); err != nil {
 		return form06.Image{}, cli.Usage("--image: %v@DIGEST", err)

@@ -111,11 +111,11 @@ func (t *table) at(location string, ref name.Reference) (Endpoint, error) {
 	moved := strings.TrimRight(location, "/") + full[match(full, t.Prefix):]
 	host, rest, _ := strings.Cut(moved, "/")
 	if rest == "" || !isHost(host) {
-		return Endpoint{}, fmt.Errorf("location %q: want HOST[:PORT][/NAME...], without a scheme", location)
+		return Endpoint{}, fmt.Errorf("location %q: want HOST[:PORT][/NAME...], without a scheme", names.WithoutPassword(location))
 	}
 	to, err := name.ParseReference(moved)
 	if err != nil {
-		return Endpoint{}, fmt.Errorf("location %q: %w", location, err)
+		return Endpoint{}, fmt.Errorf("location %q: want HOST[:PORT][/NAME...]", names.WithoutPassword(location))
 	}
 	if to.Identifier() != ref.Identifier() {
 		return Endpoint{}, fmt.Errorf("location %q: another tag is not supported", location)

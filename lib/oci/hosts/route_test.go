@@ -265,6 +265,15 @@ func TestShortNames(t *testing.T) {
 	}
 }
 
+func TestLocationPassword(t *testing.T) {
+	for _, location := range []string{"http://me:secret@mirror.example/x", "me:secret@mirror.example/x"} {
+		_, _, err := find(t, "[[registry]]\nprefix = \"r.example\"\nlocation = \""+location+"\"\n", "r.example/a")
+		if err == nil || !strings.Contains(err.Error(), "me:xxxxx@mirror.example") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("location %s: %v", location, err)
+		}
+	}
+}
+
 func TestParseMirror(t *testing.T) {
 	for _, s := range []string{"", "http://", "ftp://x", "a b", "http://u:secret@x", "x?y"} {
 		if _, err := ParseMirror(s, "r"); err == nil || strings.Contains(err.Error(), "secret") {

@@ -48,7 +48,7 @@ func CheckRefName(s string) error {
 func Tagged(s string) (name.Tag, error) {
 	tag, err := name.NewTag(s)
 	if err != nil || strings.HasPrefix(s, ".") || !repositoryGrammar().MatchString(tag.RepositoryStr()) || CheckTag(tag.TagStr()) != nil {
-		return name.Tag{}, fmt.Errorf("%.150q is not the name of an image: want [REGISTRY/]NAME[:TAG]", s)
+		return name.Tag{}, fmt.Errorf("%.150q is not the name of an image: want [REGISTRY/]NAME[:TAG]", WithoutPassword(s))
 	}
 	return tag, nil
 }

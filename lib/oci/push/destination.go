@@ -30,7 +30,7 @@ func Check(ref string, tags, mounts []string) error {
 	}
 	for _, m := range mounts {
 		if _, err := repositoryOf(m); err != nil {
-			return fmt.Errorf("%q is not the name of a repository: want [REGISTRY/]NAME", m)
+			return fmt.Errorf("%q is not the name of a repository: want [REGISTRY/]NAME", names.WithoutPassword(m))
 		}
 	}
 	return nil

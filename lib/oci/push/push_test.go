@@ -386,6 +386,9 @@ func TestReferences(t *testing.T) {
 			t.Errorf("tag %q passes", tag)
 		}
 	}
+	if err := Check("r", nil, []string{"https://me:secret@localhost/r"}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Error("of a repository:", err)
+	}
 	if err := Check("docker://me:secret@localhost/r", nil, nil); err == nil || !strings.Contains(err.Error(), "me:xxxxx@localhost") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a password is shown: %v", err)
 	}
