@@ -1,6 +1,7 @@
 package tar2tree
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -76,7 +77,23 @@ func (t *tool) lookup(env *cli.Env) (lookup, error) {
 		return nil, err
 	}
 	load.Keep = func(i int, e *tree.Entry) bool { return i == out.Layer && e.Path == out.Path }
-	return lookflags.LookupIn(t.source(env, load, nil)) // its warnings have been given
+	find, err = lookflags.LookupIn(t.source(env, load, nil)) // its warnings have been given
+	return kept(find), err
+}
+
+// kept returns find with an error for a content that was left out: since the inputs were read
+// first, another file has come to where the links lead.
+func kept(find lookup) lookup {
+	return func(path string) (*tree.Entry, error) {
+		e, err := find(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := e.Content.(layer.LeftOut); ok {
+			return nil, fmt.Errorf("%s: has changed while it was read", list.Path(path))
+		}
+		return e, nil
+	}
 }
 
 // canReadAgain reports whether the inputs are files and directories.
