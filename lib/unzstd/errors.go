@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -52,7 +53,10 @@ var faults = map[error]fault{
 // explain puts an error of the decoder into words. One of the reader below, or of a stream that
 // is cut short, is returned as it is.
 func (z *Reader) explain(err error) error {
-	if err == nil || err == io.EOF || err == z.frames.err || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == nil || !reflect.ValueOf(err).Comparable() { // none of the decoder
+		return err
+	}
+	if err == io.EOF || err == z.frames.err || errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	is, ok := faults[err]

@@ -437,3 +437,21 @@ func TestManyFrames(t *testing.T) {
 		t.Logf("%s: %v each", name, time.Since(start)/n)
 	}
 }
+
+// listError is an error that Go cannot compare.
+type listError []string
+
+func (e listError) Error() string { return strings.Join(e, ", ") }
+
+// TestInputFailsWithAnything: an error of the input comes through, whatever its type.
+func TestInputFailsWithAnything(t *testing.T) {
+	data := frame(window8M, 3, "raw")
+	for _, n := range []int{0, 5, 8, len(data) - 1} {
+		z := NewReader(context.Background(), io.MultiReader(bytes.NewReader(data[:n]), iotest.ErrReader(listError{"broken"})), nil)
+		_, err := io.Copy(io.Discard, z)
+		if e := (listError)(nil); !errors.As(err, &e) || errors.As(err, new(*Error)) {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+		z.Close()
+	}
+}
