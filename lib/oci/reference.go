@@ -63,10 +63,10 @@ func splitPath(s string) (string, selector, error) {
 func SplitLayout(s string) (dir, tag string, err error) {
 	dir, sel, err := splitPath(s)
 	switch {
-	case err != nil:
-		return "", "", err
 	case sel.digest != "":
 		return "", "", errors.New("an image gets a tag, and has its digest")
+	case err != nil:
+		return "", "", err
 	case dir == "":
 		return "", "", errors.New("names no directory")
 	}
