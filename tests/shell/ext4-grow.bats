@@ -22,7 +22,10 @@ blocks() { super "$1" 'Block count'; }
 	qemu-io -f raw disk <commands >qemu.log 2>&1 3>&- &
 	exec 8>commands
 	echo 'read 0 512' >&8
-	until grep -q 'read 512' qemu.log; do sleep 0.05; done
+	until grep -q 'read 512' qemu.log; do
+		kill -s 0 $! || fail "$(<qemu.log)"
+		sleep 0.05
+	done
 	run --separate-stderr mkext4upper --grow disk --size 1G
 	exec 8>&-
 	wait

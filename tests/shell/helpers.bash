@@ -206,12 +206,13 @@ on_terminal() {
 # it starts with "&", leave it with some ignored, which a shell cannot undo.
 unignored=(env '--default-signal=HUP,INT,TERM')
 
-# settled PID waits until the program that the shell or env starts as PID sleeps, with all its
+# settled PID [SECONDS] waits until the program that the shell or env starts as PID sleeps, with all its
 # threads, for longer than a moment: it waits for input. A thread that waits for a processor
-# does not count as asleep.
+# does not count as asleep. It fails for a program that does not sleep within a minute, or SECONDS.
 settled() {
-	local moments=0 name states
+	local moments=0 name states end=$((SECONDS + ${2:-60}))
 	while ((moments < 3)); do
+		((SECONDS < end)) || fail "process $1 does not wait" || return
 		sleep 0.05
 		name=$(cat "/proc/$1/comm" 2>/dev/null) || return 0 # it has ended
 		states=$(cat "/proc/$1/task/"*/stat 2>/dev/null | sed 's/.*) //; s/ .*//' | sort -u)
@@ -238,7 +239,7 @@ interrupted() {
 		"${unignored[@]}" "$@" <>"$BATS_TEST_TMPDIR/never" >out 2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
 	fi
 	pid=$!
-	settled "$pid"
+	settled "$pid" || { kill -s KILL "$pid"; return 1; }
 	kill -s "$signal" "$pid"
 	status=0
 	wait "$pid" 2>/dev/null || status=$?

@@ -70,6 +70,13 @@ refused_with() {
 	interrupted INT sh -c 'echo begun; exec sleep 60'
 	assert_status 130
 	[ "$(<out)" = begun ]
+	local busy # does not wait
+	sh -c 'while :; do :; done' 3>&- &
+	busy=$!
+	run settled $busy 1
+	kill -s KILL $busy
+	assert_status 1
+	[[ $output == *"process $busy does not wait"* ]] || show "another message"
 	# It is sent to what waits, however long that takes.
 	interrupted TERM sh -c 'i=0; while [ $i -lt 1000000 ]; do i=$((i + 1)); done; echo later; exec sleep 60'
 	assert_status 143

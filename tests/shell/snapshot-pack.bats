@@ -233,7 +233,10 @@ same_disk() {
 	qemu-io -f raw upper.ext4 <commands >qemu.log 2>&1 3>&- &
 	exec 8>commands
 	echo 'read 0 512' >&8
-	until grep -q 'read 512' qemu.log; do sleep 0.05; done
+	until grep -q 'read 512' qemu.log; do
+		kill -s 0 $! || fail "$(<qemu.log)"
+		sleep 0.05
+	done
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" -o out2
 	assert_error snapshot-pack 1 'upper.ext4: is in use: locked by another program'
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "$image" --allow-dirty -o dirty
