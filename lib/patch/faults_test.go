@@ -63,17 +63,18 @@ func TestYAMLFaults(t *testing.T) {
 // TestJSONFaults has mistakes in JSON, and where and how they are told.
 func TestJSONFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		`{a: 1}}`:             "p:1:2: 'a' where a name in double quotes should be",
-		"[{\"a\": 1},\n {]":   "p:2:3: ']' where a name in double quotes should be",
-		`{"a":1,}`:            "p:1:8: '}' where a name in double quotes should be",
-		`[{"mkdir": }]`:       "p:1:12: '}' where a value should be",
-		`[1,]`:                "p:1:4: ']' where a value should be",
-		`[1] x`:               "p:1:5: 'x' where a value should be",
-		`[1 2`:                "p:1:4: invalid character '2' after array element",
-		`{"a" 1}`:             "p:1:6: invalid character '1' after object key",
-		`[tru]`:               "p:1:5: invalid character ']' in literal true (expecting 'e')",
-		"[\"ää\", \"a\x01\"]": "p:1:10: invalid character '\\x01' in string literal",
-		`[`:                   "p:1:2: the JSON is cut short",
+		`{a: 1}}`:                   "p:1:2: 'a' where a name in double quotes should be",
+		"[{\"a\": 1},\n {]":         "p:2:3: ']' where a name in double quotes should be",
+		`{"a":1,}`:                  "p:1:8: '}' where a name in double quotes should be",
+		`[{"mkdir": }]`:             "p:1:12: '}' where a value should be",
+		`[{"mkdir": {"path": a"}}]`: "p:1:21: 'a' where a value should be",
+		`[1,]`:                      "p:1:4: ']' where a value should be",
+		`[1] x`:                     "p:1:5: 'x' where a value should be",
+		`[1 2`:                      "p:1:4: invalid character '2' after array element",
+		`{"a" 1}`:                   "p:1:6: invalid character '1' after object key",
+		`[tru]`:                     "p:1:5: invalid character ']' in literal true (expecting 'e')",
+		"[\"ää\", \"a\x01\"]":       "p:1:10: invalid character '\\x01' in string literal",
+		`[`:                         "p:1:2: the JSON is cut short",
 	} {
 		_, err := parseJSON([]byte(text))
 		if fault := (*FileError)(nil); errors.As(err, &fault) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -84,19 +83,15 @@ func (p *jsonParser) fault(err error) error {
 	return at(p.advance(int(p.dec.InputOffset())), "%w", err)
 }
 
-// offset returns the byte that is wrong. Where a token begins, package json counts the bytes
-// before it; where one is wrong within, its count is of no use, and the token is read again.
+// offset returns the byte that is wrong: the first of a token or, where that is wrong within,
+// what is found when it is read again. What package json counts is not always from the beginning.
 func (p *jsonParser) offset(e *json.SyntaxError) int {
-	off := int(e.Offset)
-	isIt := off < len(p.data) && strings.HasPrefix(e.Error(), "invalid character "+strconv.QuoteRune(rune(p.data[off])))
-	if strings.Contains(e.Error(), " in ") || !isIt {
-		var again *json.SyntaxError
-		off = min(int(p.dec.InputOffset()), len(p.data))
-		if errors.As(json.Unmarshal(p.data[off:], new(any)), &again) {
-			off += int(again.Offset) - 1
-		}
+	off := min(int(p.dec.InputOffset()), len(p.data))
+	var again *json.SyntaxError
+	if strings.Contains(e.Error(), " in ") && errors.As(json.Unmarshal(p.data[off:], new(any)), &again) {
+		return min(max(off+int(again.Offset)-1, 0), len(p.data))
 	}
-	return min(max(off, 0), len(p.data))
+	return len(p.data) - len(bytes.TrimLeft(p.data[off:], " \t\r\n"))
 }
 
 // syntaxText says in words what package json expected.
