@@ -35,6 +35,7 @@ func TestYAMLFaults(t *testing.T) {
 		{"- text: {path: /b, content: !x!y z}\n", "p:3: " + noTags},
 		{"- text: {path: /b, content: !<x}\n", "p:3: " + noTags},
 		{"- text:\n    path: /b\n    content: |x\n", "p:5: " + badHeader},
+		{"- text:\n    content: |\n      a\n\n\tb\n" + good, "p:7: " + noTabs},
 		{"...\nmore\n...\n%FOO\n", "p:"},
 		{"---\n%FOO\n", "p:"},
 		{"- text: {path: /b, content: \xff}\n", "p:3:29: byte 0xff is not UTF-8"},

@@ -59,13 +59,14 @@ func yamlFault(data []byte, err error) error {
 	}
 	line, _ := strconv.Atoi(m[1]) // the library leaves out a first line
 	words, ofParser := parserFaults[text]
+	if !ofParser {
+		words = scannerFaults[text]
+	}
 	switch {
-	case ofParser && words == misplaced && len(data) <= maxSearch:
+	case (words == misplaced || words == noTabs) && len(data) <= maxSearch:
 		line = lineOf(data, text)
 	case ofParser:
 		line = min(line+1, 1+bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n"))) // it counts from 0, and one after the last
-	default:
-		words = scannerFaults[text]
 	}
 	if words == "" {
 		words = text
@@ -153,8 +154,8 @@ func aliasAt(data []byte, name, text string) position {
 // maxSearch is the greatest length of a file that is read over and over, in bytes.
 const maxSearch = 1 << 20
 
-// lineOf returns the line at which the parser says text. The library tells only where the list
-// or object begins. Since the end of the file ends those, the lines down to the wrong one are the
+// lineOf returns the line at which the parser says text. The library tells only where the list,
+// object or text begins. Since the end of the file ends those, the lines down to the wrong one are the
 // fewest of which the parser says the same.
 func lineOf(data []byte, text string) int {
 	lines := bytes.SplitAfter(data, []byte("\n"))
