@@ -13,6 +13,7 @@ import (
 
 	"ocipipe/lib/cas"
 	"ocipipe/lib/layout"
+	"ocipipe/lib/oci/names"
 )
 
 // An Image is an image that a cache lists.
@@ -125,7 +126,7 @@ func Select(images []Image, word, full string) ([]Image, error) {
 	}
 	prefix := strings.TrimPrefix(strings.TrimPrefix(word, "sha256:"), "sha512:")
 	if len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "" {
-		return nil, fmt.Errorf("%s: %w", word, ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", names.WithoutPassword(word), ErrNotFound)
 	}
 	begins := func(d digest.Digest) bool {
 		_, hex, _ := strings.Cut(d.String(), ":")

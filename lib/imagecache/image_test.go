@@ -220,3 +220,9 @@ func TestSelect(t *testing.T) {
 		}
 	}
 }
+
+func TestSelectHidesPasswords(t *testing.T) {
+	if _, err := Select(nil, "https://me:secret@localhost/r", ""); err == nil || err.Error() != "https://me:xxxxx@localhost/r: not in the cache" {
+		t.Error(err)
+	}
+}

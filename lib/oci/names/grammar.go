@@ -35,7 +35,7 @@ func CheckTag(s string) error {
 // by those who read it. s may be a tag or a full name.
 func CheckRefName(s string) error {
 	if !refNameGrammar().MatchString(s) {
-		return fmt.Errorf("%.150q cannot name an image: want letters and digits, between them single characters of -._:@+/", s)
+		return fmt.Errorf("%.150q cannot name an image: want letters and digits, between them single characters of -._:@+/", WithoutPassword(s))
 	}
 	if digestAtEnd().MatchString(s) {
 		return fmt.Errorf("%.150q cannot name an image: what follows the @ is a digest, and not a part of a name", s)

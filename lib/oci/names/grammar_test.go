@@ -41,6 +41,9 @@ func TestRepoTag(t *testing.T) {
 			t.Errorf("%q is %q (%v), want %q", s, got, err, want)
 		}
 	}
+	if err := CheckRefName("https://me:secret@localhost/r"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a password: %v", err)
+	}
 	if _, err := RepoTag("https://me:secret@localhost/r"); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a password: %v", err)
 	}

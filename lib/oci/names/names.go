@@ -24,11 +24,9 @@ func Complete(word string) string {
 // WithoutPassword returns word, which was given as the name of an image, as messages may show it:
 // with "xxxxx" in place of a password where a URL has one, or where one is likely. No name has any.
 func WithoutPassword(word string) string {
-	scheme, rest, isURL := strings.Cut(word, "://")
-	if isURL {
-		scheme += "://"
-	} else {
-		scheme, rest = "", word
+	scheme, rest := "", word
+	if _, after, isURL := strings.Cut(word, "//"); isURL {
+		scheme, rest = strings.TrimSuffix(word, after), after
 	}
 	end := strings.LastIndexByte(rest, '@')
 	if end >= 0 && strings.HasPrefix(rest[end:], "@sha") && !strings.Contains(rest[end:], "/") { // a digest

@@ -18,6 +18,7 @@ func TestWithoutPassword(t *testing.T) {
 		"https://localhost:5000/r@sha256:12":   "https://localhost:5000/r@sha256:12",
 		"localhost:5000/r@sha256":              "localhost:5000/r@sha256",
 		"localhost:5000/r@":                    "localhost:5000/r@",
+		"//me:secret@localhost/r":              "//me:xxxxx@localhost/r",
 		"me@localhost/r":                       "me@localhost/r",
 		"alpine:3@sha256:12":                   "alpine:3@sha256:12",
 		"localhost:5000/a/b:3@sha256:12":       "localhost:5000/a/b:3@sha256:12",
