@@ -1,6 +1,11 @@
 package osfile
 
-import "testing"
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 // TestVolume has the names that filepath.VolumeName finds on Windows.
 func TestVolume(t *testing.T) {
@@ -31,5 +36,43 @@ func TestFold(t *testing.T) {
 		if have := fold(name); have != want {
 			t.Errorf("%q: %q, want %q", name, have, want)
 		}
+	}
+}
+
+func TestPersist(t *testing.T) {
+	passing, lasting := errors.New("passing"), errors.New("lasting")
+	for _, c := range []struct {
+		name string
+		errs []error
+		want error
+	}{
+		{"at once", []error{nil}, nil},
+		{"at last", []error{passing, passing, nil}, nil},
+		{"another reason", []error{passing, lasting}, lasting},
+	} {
+		calls := 0
+		err := persist(func() error {
+			calls++
+			return c.errs[calls-1]
+		}, func(err error) bool { return err == passing })
+		if err != c.want || calls != len(c.errs) {
+			t.Errorf("%s: %v after %d calls, want %v after %d", c.name, err, calls, c.want, len(c.errs))
+		}
+	}
+}
+
+// TestRenameToOpen renames a file that is open to the name of another one.
+func TestRenameToOpen(t *testing.T) {
+	dir := t.TempDir()
+	create(t, filepath.Join(dir, "new"), "new")
+	create(t, filepath.Join(dir, "old"), "old")
+	if err := Rename(dir, "new", "old"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "old")); string(b) != "new" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := Rename(dir, "new", "old"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

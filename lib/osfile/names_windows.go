@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
@@ -21,4 +22,30 @@ func RemoveIn(root *os.Root, name string) error {
 		}
 	}
 	return err
+}
+
+// Rename renames the file called old in dir to name, which may be a file that others read: those
+// that have opened it by Open are in nobody's way. For others, such as scanners for viruses, and
+// where a file system knows no such files, it waits a second.
+func Rename(dir, old, name string) error {
+	from, to := filepath.Join(dir, old), filepath.Join(dir, name)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = persist(func() error { return root.Rename(old, name) }, isBusy)
+	var why syscall.Errno
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &why): // a link leads out of dir
+		return persist(func() error { return os.Rename(from, to) }, isBusy)
+	}
+	return &os.LinkError{Op: "rename", Old: from, New: to, Err: why}
+}
+
+// isBusy reports whether err may come from a file that somebody has open.
+func isBusy(err error) bool {
+	return errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
 }
