@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"ocipipe/lib/compression"
@@ -115,7 +116,7 @@ func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, er
 }
 
 func (d dir) check() error {
-	if !exists(d.path + "/" + layout.Index) {
+	if !exists(filepath.Join(d.path, layout.Index)) {
 		return &NotImageError{true, "not an OCI image layout: it has no " + layout.Index}
 	}
 	return nil

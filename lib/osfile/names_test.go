@@ -61,11 +61,15 @@ func TestPersist(t *testing.T) {
 	}
 }
 
-// TestRenameToOpen renames a file that is open to the name of another one.
+// TestRenameToOpen renames a file that is open to the name of another one, which is open too,
+// and read-only.
 func TestRenameToOpen(t *testing.T) {
 	dir := t.TempDir()
 	create(t, filepath.Join(dir, "new"), "new")
 	create(t, filepath.Join(dir, "old"), "old")
+	if err := os.Chmod(filepath.Join(dir, "old"), 0o444); err != nil {
+		t.Fatal(err)
+	}
 	if err := Rename(dir, "new", "old"); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,9 @@ func Rename(dir, old, name string) error {
 		return err
 	}
 	defer root.Close()
+	if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o200 == 0 {
+		root.Chmod(name, 0o666) // what must not be written must not be replaced either
+	}
 	err = persist(func() error { return root.Rename(old, name) }, isBusy)
 	var why syscall.Errno
 	switch {
