@@ -20,6 +20,7 @@ import (
 //	oci-archive:FILE[:TAG]       an archive of one; "-" is standard input
 //	docker-archive:FILE[:TAG]    what docker save writes
 //
+// On Windows the colon behind a drive is one of DIR or FILE, where \ or / follows: oci:C:\dir:tag.
 // The content decides what a file holds, whichever of the three ref says. Package pull
 // opens images in registries.
 //
