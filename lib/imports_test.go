@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"magic":             {"compression"},
 	"jsonfault":         {},
 	"decompress":        {"gunzip", "unzstd", "compression"},
-	"oci":               {"layout", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable", "magic"}, // blockio: archives from a pipe are spooled
+	"oci":               {"layout", "osfile", "platform", "unzstd", "compression", "decompress", "blockio", "oci/manifest", "oci/printable", "magic"}, // blockio: archives from a pipe are spooled
 	"oci/manifest":      {"platform", "oci/printable", "jsonfault"},
 	"oci/printable":     {},
 	"oci/names":         {},

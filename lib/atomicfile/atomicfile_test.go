@@ -431,3 +431,20 @@ func TestLinkable(t *testing.T) {
 		t.Errorf("no directory: %v", err)
 	}
 }
+
+func TestNameWithColon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a:b")
+	f, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := checkBase("a:b", true); err == nil {
+		t.Error("a name with a colon was accepted for Windows")
+	}
+	if err := checkBase("a b", true); err != nil {
+		t.Error(err)
+	}
+}

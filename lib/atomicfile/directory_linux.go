@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// namesStreams says that what follows a colon in a name is a stream of a file.
+const namesStreams = false
+
 // directory is an open directory. It stays the same, whatever becomes of its name.
 type directory struct{ f *os.File }
 

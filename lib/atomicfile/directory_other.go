@@ -11,6 +11,9 @@ import (
 	"syscall"
 )
 
+// namesStreams says that what follows a colon in a name is a stream of a file.
+const namesStreams = runtime.GOOS == "windows"
+
 // directory is an open directory. It stays the same, whatever becomes of its name. Files
 // below an os.Root can be renamed and removed while they are open, on Windows too.
 type directory struct{ root *os.Root }

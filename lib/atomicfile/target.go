@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -53,6 +54,9 @@ func createBeside(path, target string) (*File, error) {
 	if base == "" || base == "." || base == ".." {
 		return nil, syscall.EISDIR
 	}
+	if err := checkBase(base, namesStreams); err != nil {
+		return nil, err
+	}
 	dir, err := openDirectory(dirName)
 	if err != nil {
 		return nil, named("directory "+filepath.Clean(dirName), errors.Unwrap(err))
@@ -68,6 +72,15 @@ func createBeside(path, target string) (*File, error) {
 	}
 	f.stop = WriteBack(f.File)
 	return f, nil
+}
+
+// checkBase returns an error if nothing can be renamed to base, which would only show once the
+// file is complete. streams says that what follows a colon is a stream of a file.
+func checkBase(base string, streams bool) error {
+	if streams && strings.Contains(base, ":") {
+		return errors.New("a file on Windows has no colon in its name")
+	}
+	return nil
 }
 
 // Linkable creates a file without a name in the directory dir, to which Link can give one;

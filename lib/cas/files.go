@@ -141,7 +141,7 @@ func (s *Store) publish(f *os.File, temp, name string) error {
 			return fmt.Errorf("%s: a directory is in the way: %w", s.path(name), err)
 		}
 	}
-	if err := os.Rename(s.path(temp), s.path(name)); err != nil {
+	if err := osfile.Rename(s.dir, temp, name); err != nil {
 		return err
 	}
 	return s.syncDir(filepath.Dir(name))

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"ocipipe/lib/osfile"
 )
 
 // A Sweep is the right to remove files. While it lasts no Use begins, in any process; what
@@ -96,7 +98,7 @@ func (w *Sweep) Remove(name string) error {
 	if w.InUse(name) {
 		return fmt.Errorf("%s: %w", w.s.path(name), ErrInUse)
 	}
-	err := w.root.Remove(name)
+	err := osfile.RemoveIn(w.root, name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

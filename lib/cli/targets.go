@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"ocipipe/lib/atomicfile"
+	"ocipipe/lib/osfile"
 )
 
 // target is a file that is going to be overwritten.
@@ -116,7 +117,7 @@ func nameOf(path string) string {
 func sameName(a, b string) bool {
 	a, err := atomicfile.Target(a)
 	b, berr := atomicfile.Target(b)
-	if err != nil || berr != nil || filepath.Base(a) != filepath.Base(b) {
+	if err != nil || berr != nil || !osfile.SameName(filepath.Base(a), filepath.Base(b)) {
 		return false
 	}
 	x, err := os.Stat(filepath.Dir(a))

@@ -48,10 +48,12 @@ func Open(name string, access Access) (f *os.File, device bool, err error) {
 	case !fi.Mode().IsRegular():
 		return nil, false, fmt.Errorf("%s: %w", name, notDisk(fi))
 	}
-	if f, err = os.OpenFile(name, flags, 0); errors.Is(err, syscall.EBUSY) {
-		err = fmt.Errorf("%s: %w", name, errMounted)
-	}
-	if err != nil {
+	switch f, err = os.OpenFile(name, flags, 0); {
+	case errors.Is(err, syscall.EBUSY):
+		return nil, false, fmt.Errorf("%s: %w", name, errMounted)
+	case osfile.IsOpenElsewhere(err):
+		return nil, false, fmt.Errorf("%s: %w: opened by another program", name, ErrInUse)
+	case err != nil:
 		return nil, false, err
 	}
 	if err = lock(f, access); err == nil && !device {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"ocipipe/lib/compression"
@@ -19,6 +20,7 @@ import (
 //	oci-archive:FILE[:TAG]       an archive of one; "-" is standard input
 //	docker-archive:FILE[:TAG]    what docker save writes
 //
+// On Windows the colon behind a drive is one of DIR or FILE, where \ or / follows: oci:C:\dir:tag.
 // The content decides what a file holds, whichever of the three ref says. Package pull
 // opens images in registries.
 //
@@ -115,7 +117,7 @@ func openDir(ctx context.Context, d dir, sel selector, opts Options) (*Image, er
 }
 
 func (d dir) check() error {
-	if !exists(d.path + "/" + layout.Index) {
+	if !exists(filepath.Join(d.path, layout.Index)) {
 		return &NotImageError{true, "not an OCI image layout: it has no " + layout.Index}
 	}
 	return nil

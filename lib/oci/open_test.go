@@ -151,6 +151,30 @@ func TestSplitPath(t *testing.T) {
 	}
 }
 
+// TestSplitBehindDrive has paths of Windows, none of which exists: a drive is not a path before a
+// tag, even where a file has its name.
+func TestSplitBehindDrive(t *testing.T) {
+	t.Chdir(t.TempDir())
+	must(t, os.Mkdir("C", 0o777))
+	for in, want := range map[string][2]string{
+		`C:\no\such`:          {`C:\no\such`, ""},
+		`C:\no\such:tag`:      {`C:\no\such`, "tag"},
+		`C:/no/such:tag:more`: {`C:/no/such`, "tag:more"},
+	} {
+		path, sel, err := splitBehind(in, len("C:"))
+		if err != nil || path != want[0] || sel.tag != want[1] {
+			t.Errorf("%s: %s %s %v, want %s", in, path, sel.tag, err, want)
+		}
+	}
+	d := "sha256:" + strings.Repeat("0", 64)
+	if path, sel, err := splitBehind(`C:\no\such@`+d, len("C:")); err != nil || path != `C:\no\such` || sel.digest.String() != d {
+		t.Errorf("%s %s %v", path, sel.digest, err)
+	}
+	if path, sel, err := splitBehind("C:tag", 0); err != nil || path != "C" || sel.tag != "tag" {
+		t.Errorf("without a drive: %s %s %v", path, sel.tag, err)
+	}
+}
+
 func TestIndexes(t *testing.T) {
 	ti := ocitest.Simple(t)
 	variant := func(arch, v string) ocitest.Image {

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/layout"
+	"ocipipe/lib/osfile"
 )
 
 var fileSchemes = []string{"oci:", "oci-archive:", "docker-archive:"}
@@ -40,22 +41,26 @@ var atDigest = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // splitPath splits PATH[:TAG|@DIGEST]. If s exists as a path, there is no tag. Otherwise
-// the path is the shortest one that exists; if none does, it ends before the first colon.
-func splitPath(s string) (string, selector, error) {
+// the path is the shortest one that exists; if none does, it ends before the first colon. The
+// drive of a path on Windows has a colon that ends neither.
+func splitPath(s string) (string, selector, error) { return splitBehind(s, osfile.Volume(s)) }
+
+// splitBehind is splitPath of s, whose first bytes, drive in number, name a drive.
+func splitBehind(s string, drive int) (string, selector, error) {
 	if m := atDigest().FindStringSubmatch(s); m != nil && !exists(s) {
 		d := digest.Digest(m[2])
 		return m[1], selector{digest: d}, checkDigest(d)
 	}
-	first, tag, found := strings.Cut(s, ":")
+	first, tag, found := strings.Cut(s[drive:], ":")
 	if !found || exists(s) {
 		return s, selector{}, nil
 	}
 	for i, c := range s {
-		if c == ':' && exists(s[:i]) {
+		if c == ':' && i >= drive && exists(s[:i]) {
 			return s[:i], selector{tag: s[i+1:]}, nil
 		}
 	}
-	return first, selector{tag: tag}, nil
+	return s[:drive] + first, selector{tag: tag}, nil
 }
 
 // SplitLayout splits DIR[:TAG], a layout that need not exist, as Open does with oci:DIR:TAG. A

@@ -33,3 +33,7 @@ func HasNoLocks(err error) bool {
 	return errors.Is(err, windows.ERROR_NOT_SUPPORTED) || errors.Is(err, windows.ERROR_INVALID_FUNCTION) ||
 		errors.Is(err, windows.ERROR_INVALID_HANDLE) // a directory
 }
+
+// IsOpenElsewhere reports whether err, of opening a file, says that a program has it open that
+// lets no other use it.
+func IsOpenElsewhere(err error) bool { return errors.Is(err, windows.ERROR_SHARING_VIOLATION) }

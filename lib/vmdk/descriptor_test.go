@@ -190,3 +190,23 @@ func FuzzDescriptor(f *testing.F) {
 		}
 	})
 }
+
+// TestStumblingBlock: a colon is one, except that of a drive on Windows.
+func TestStumblingBlock(t *testing.T) {
+	for _, c := range []struct {
+		path  string
+		drive int
+		want  rune
+	}{
+		{"../a.erofs", 0, 0},
+		{"C:/a.erofs", 2, 0},
+		{"C:/a.erofs", 0, ':'},
+		{"C:/a:b", 2, ':'},
+		{"C:/a b", 2, ' '},
+		{"/\u00e9", 0, '\u00e9'},
+	} {
+		if r, found := stumblingBlock(c.path, c.drive); r != c.want || found != (c.want != 0) {
+			t.Errorf("%s behind %d bytes: %q %t, want %q", c.path, c.drive, r, found, c.want)
+		}
+	}
+}

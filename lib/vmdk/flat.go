@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
+
+	"ocipipe/lib/osfile"
 )
 
 // splitSectors is how large VMware makes the pieces of a split disk: 2047 MiB.
@@ -72,13 +75,13 @@ func (e *extent) name(o FlatOptions, real realDirs) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path = filepath.ToSlash(path)
 	}
+	path = filepath.ToSlash(path)
 	if err := checkName(path); err != nil {
 		return "", err
 	}
-	if i := strings.IndexFunc(path, notPortable); i >= 0 && !o.Force {
-		return "", &ForceableError{fmt.Errorf("%w: %q: not every reader takes %q in a name", ErrUnsupported, path, []rune(path[i:])[0])}
+	if r, found := stumblingBlock(path, osfile.Volume(path)); found && !o.Force {
+		return "", &ForceableError{fmt.Errorf("%w: %q: not every reader takes %q in a name", ErrUnsupported, path, r)}
 	}
 	return path, nil
 }
@@ -115,6 +118,17 @@ func (d realDirs) path(path string) (string, error) {
 	}
 	dir, err := d.dir(filepath.Dir(path))
 	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// stumblingBlock returns the first character of path, if there is one, that is not portable. The
+// first bytes, drive in number, name a drive of Windows, which QEMU takes there.
+func stumblingBlock(path string, drive int) (r rune, found bool) {
+	i := strings.IndexFunc(path[drive:], notPortable)
+	if i < 0 {
+		return 0, false
+	}
+	r, _ = utf8.DecodeRuneInString(path[drive+i:])
+	return r, true
 }
 
 // notPortable reports whether some reader may stumble over r: a space ends a name for

@@ -64,6 +64,25 @@ func TestParsers(t *testing.T) {
 	}
 }
 
+// TestSourceOnWindows: the colon of a drive does not end the source.
+func TestSourceOnWindows(t *testing.T) {
+	for value, want := range map[string][2]string{
+		`C:\vm:/etc/oci`:    {`C:\vm`, "/etc/oci"},
+		`C:/vm\:x:/etc`:     {`C:/vm:x`, "/etc"},
+		`C:\vm`:             {},
+		`C:\vm:/etc:/oci`:   {},
+		`C:\a\\b:/etc\:oci`: {`C:\a\b`, "/etc:oci"},
+	} {
+		src, dst, err := pairBehind(value, len("C:"))
+		if src != want[0] || dst != want[1] || (err == nil) != (want[1] != "") {
+			t.Errorf("%s: %q %q %v, want %q", value, src, dst, err, want)
+		}
+	}
+	if src, dst, _ := pairBehind(`\\server\share\vm:/etc`, len(`\\server\share`)); src != `\\server\share\vm` || dst != "/etc" {
+		t.Errorf("a share: %q %q", src, dst)
+	}
+}
+
 // stream makes a tree stream and returns its name.
 func stream(t *testing.T) string {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ocipipe/lib/cli"
+	"ocipipe/lib/osfile"
 	"ocipipe/lib/patch"
 	"ocipipe/lib/tree"
 )
@@ -105,7 +106,7 @@ var parsers = map[string]func(value string, replace bool) (patch.Op, error){
 		return patch.Append{Path: path, Content: text, Attr: attr}, err
 	},
 	"copy-file": func(value string, replace bool) (patch.Op, error) {
-		src, dst, found := cutUnescaped(value, ':')
+		src, dst, found := cutBehind(value, osfile.Volume(value), ':')
 		if !found {
 			return nil, errors.New("no colon between the two paths")
 		}
@@ -113,7 +114,7 @@ var parsers = map[string]func(value string, replace bool) (patch.Op, error){
 		return patch.CopyFile{Src: patch.Source{Path: src}, Dst: dst, Replace: replace, Attr: attr}, err
 	},
 	"copy-dir": func(value string, replace bool) (patch.Op, error) {
-		src, dst, err := pair(value)
+		src, dst, err := pairBehind(value, osfile.Volume(value))
 		return patch.CopyDir{Src: patch.Source{Path: src}, Dst: dst, Replace: replace}, err
 	},
 	"mkdir": func(value string, _ bool) (patch.Op, error) {
@@ -258,12 +259,22 @@ func pathMode(value string) (string, patch.Attr, error) {
 }
 
 // pair takes A:B apart.
-func pair(value string) (a, b string, err error) {
-	a, b, found := cutUnescaped(value, ':')
+func pair(value string) (a, b string, err error) { return pairBehind(value, 0) }
+
+// pairBehind is pair where the first bytes of A, drive in number, name a drive of Windows.
+func pairBehind(value string, drive int) (a, b string, err error) {
+	a, b, found := cutBehind(value, drive, ':')
 	if _, _, more := cutEscaped(b, ':'); !found || more {
 		return "", "", errors.New(`it is not two paths with a colon between them; \: is a colon in a path`)
 	}
 	return a, unescaped(b), nil
+}
+
+// cutBehind is cutUnescaped of what follows the first bytes of s, drive in number, which stay
+// as they are.
+func cutBehind(s string, drive int, sep byte) (before, after string, found bool) {
+	before, after, found = cutUnescaped(s[drive:], sep)
+	return s[:drive] + before, after, found
 }
 
 // cutUnescaped is cutEscaped that also unescapes before.

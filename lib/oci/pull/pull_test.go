@@ -161,7 +161,7 @@ func TestLayerTwice(t *testing.T) {
 	if p.twice() > 0 || len(data) > 3<<20+1<<19 {
 		t.Errorf("%d bytes twice, archive of %d", p.twice(), len(data))
 	}
-	img, err := oci.OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), linux.Image)
+	img, err := oci.OpenArchive(ctx, io.NopCloser(bytes.NewReader(data)), p.opts.Image) // that of this host
 	must(t, err)
 	defer img.Close()
 	if len(img.Layers) != 3 {

@@ -150,7 +150,8 @@ func (f *File) check() error {
 	return CheckFileName(f.Name)
 }
 
-// reserved are the names in the directory of a snapshot that its disk may not have.
+// reserved are the names in the directory of a snapshot that its disk may not have, nor others
+// that Windows or macOS take for them.
 var reserved = []string{DescriptorName, "manifest.json", ".manifest.json.legacy", ".snapshot-migration.lock"}
 
 // CheckFileName accepts names that the disk of a snapshot may have: one component, and not
@@ -159,7 +160,7 @@ func CheckFileName(name string) error {
 	switch {
 	case name == "" || name == "." || name == ".." || len(name) > 255 || strings.ContainsAny(name, "/\\\x00"):
 		return fault.Corrupt("state.upper.file %.60q is not the name of a file", name)
-	case slices.Contains(reserved, name):
+	case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, strings.TrimRight(name, ". ")) }):
 		return fault.Corrupt("state.upper.file %.60q is reserved", name)
 	}
 	return nil

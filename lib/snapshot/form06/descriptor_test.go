@@ -105,6 +105,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`"upper.ext4"`, `"\u0000"`, "is not the name of a file", fault.ErrCorrupt},
 		{`"upper.ext4"`, `".."`, "is not the name of a file", fault.ErrCorrupt},
 		{`"upper.ext4"`, `"snapshot.json"`, "is reserved", fault.ErrCorrupt},
+		{`"upper.ext4"`, `"SNAPSHOT.json."`, "is reserved", fault.ErrCorrupt},
 		{`"upper.ext4"`, `".snapshot-migration.lock"`, "is reserved", fault.ErrCorrupt},
 		{`4294967296`, `9007199254740992`, "size_bytes", fault.ErrCorrupt},
 		{`4294967296`, `-1`, "size_bytes", fault.ErrCorrupt},
