@@ -10,6 +10,6 @@ if ! command -v gcc >/dev/null; then
 fi
 # No pause at the end of each process: the tests start many.
 export GORACE=atexit_sleep_ms=0
-alone='/lib/(erofs/z|ext4(/disk|/grow|/read)?|lz4)$'
+alone='/lib(/(erofs/z|ext4(/disk|/grow|/read)?|lz4))?$'
 mapfile -t packages < <("${GO:-go}" list ./lib/... ./cmd/... | grep -vE "$alone")
 CGO_ENABLED=1 "${GO:-go}" run ./lib/reftest/gotest race -race -short -skip '^TestInterop' "${packages[@]}"
