@@ -8,7 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -85,8 +84,8 @@ func writeImage(w io.Writer, im *Image, columns int) error {
 		return err
 	}
 	layers := listLayers(im, digest.Digest.String)
-	if columns > 0 && widest(layers) > columns {
-		layers = listLayers(im, shortDigest)
+	if columns > 0 && printable.Width(layers) > columns {
+		layers = listLayers(im, layout.ShortDigest)
 	}
 	if _, err := w.Write(layers); err != nil {
 		return err
@@ -113,14 +112,6 @@ func listLayers(im *Image, show func(digest.Digest) string) []byte {
 	}
 	t.Flush() // to memory
 	return text.Bytes()
-}
-
-// widest returns the length of the longest line, in characters.
-func widest(text []byte) (n int) {
-	for line := range bytes.Lines(text) {
-		n = max(n, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
-	}
-	return n
 }
 
 // writeArtifacts writes a table of the artifacts of an image.
@@ -221,18 +212,15 @@ func (t table) row(cells ...any) {
 // title is how an image is called: its name, or the beginning of its digest.
 func (im *Image) title() string {
 	if im.Name == "" || layout.CheckDigest(digest.Digest(im.Name)) == nil {
-		return shortDigest(im.Manifest)
+		return layout.ShortDigest(im.Manifest)
 	}
 	return im.Name
 }
 
-// shortDigest returns the beginning of a digest, with its algorithm.
-func shortDigest(d digest.Digest) string { return d.Algorithm().String() + ":" + short(d) }
-
 // short returns the beginning of a digest, which Select understands.
 func short(d digest.Digest) string {
-	_, hex, _ := strings.Cut(d.String(), ":")
-	return hex[:min(len(hex), 12)]
+	_, hex, _ := strings.Cut(layout.ShortDigest(d), ":")
+	return hex
 }
 
 func plural(n int, what string) string {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"ocipipe/lib/oci/printable"
 )
 
 var (
@@ -74,7 +76,7 @@ problem   manifest   is missing
 `)
 	var whole, fits, cut strings.Builder
 	err = WriteImages(&whole, []Image{im}, 0)
-	columns := widest([]byte(whole.String()))
+	columns := printable.Width([]byte(whole.String()))
 	err = errors.Join(err, WriteImages(&fits, []Image{im}, columns), WriteImages(&cut, []Image{im}, columns-1))
 	wantText(t, &fits, err, whole.String())
 	wantText(t, &cut, err, strings.NewReplacer(

@@ -52,6 +52,12 @@ func CheckDigest(d digest.Digest) error {
 	return nil
 }
 
+// ShortDigest returns the algorithm and the first 12 digits of d, which are enough to recognise it.
+func ShortDigest(d digest.Digest) string {
+	algorithm, hex, _ := strings.Cut(string(d), ":")
+	return algorithm + ":" + hex[:min(len(hex), 12)]
+}
+
 // digestError says in plain words what package digest says of text that is no digest.
 type digestError struct {
 	text string

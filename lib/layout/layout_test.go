@@ -57,3 +57,15 @@ func TestCheckDigest(t *testing.T) {
 		}
 	}
 }
+
+func TestShortDigest(t *testing.T) {
+	for d, want := range map[digest.Digest]string{
+		"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef": "sha256:0123456789ab",
+		"sha512:0123": "sha512:0123",
+		"":            ":",
+	} {
+		if have := ShortDigest(d); have != want {
+			t.Errorf("%q: %q, want %q", d, have, want)
+		}
+	}
+}

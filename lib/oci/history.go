@@ -37,6 +37,3 @@ func (img *Image) CreatedBy() []string {
 	}
 	return list
 }
-
-// ShortDigest is the beginning of the digest of the layer, which is enough to recognise it.
-func (l *Layer) ShortDigest() string { return shortDigest(l.Digest) }

@@ -6,10 +6,10 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci/printable"
 )
 
@@ -17,8 +17,8 @@ import (
 // columns, it cuts the digests of layers and the types short; 0 columns is no limit.
 func ListText(w io.Writer, img *Image, columns int) error {
 	text, err := listText(img, func(d digest.Digest) string { return d.String() }, func(t string) string { return t })
-	if err == nil && columns > 0 && widest(text) > columns {
-		text, err = listText(img, shortDigest, shortType)
+	if err == nil && columns > 0 && printable.Width(text) > columns {
+		text, err = listText(img, layout.ShortDigest, shortType)
 	}
 	if err == nil {
 		_, err = w.Write(text)
@@ -45,20 +45,6 @@ func listText(img *Image, show func(digest.Digest) string, showType func(string)
 	}
 	err := tw.Flush()
 	return text.Bytes(), err
-}
-
-// widest returns the number of columns of the longest line.
-func widest(text []byte) (columns int) {
-	for line := range bytes.Lines(text) {
-		columns = max(columns, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
-	}
-	return columns
-}
-
-// shortDigest returns the beginning of d, which is enough to recognise it.
-func shortDigest(d digest.Digest) string {
-	hex := d.Encoded()
-	return d.Algorithm().String() + ":" + hex[:min(len(hex), 12)]
 }
 
 // shortType returns the end of the media type of a layer, such as "tar+gzip".

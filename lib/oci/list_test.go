@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocipipe/lib/oci/ocitest"
+	"ocipipe/lib/oci/printable"
 )
 
 func TestList(t *testing.T) {
@@ -30,7 +31,7 @@ func TestList(t *testing.T) {
 
 	var narrow, wide bytes.Buffer
 	must(t, ListText(&narrow, img, 80))
-	if n := widest(narrow.Bytes()); n > 80 {
+	if n := printable.Width(narrow.Bytes()); n > 80 {
 		t.Errorf("%d columns:\n%s", n, narrow.String())
 	}
 	for _, s := range []string{img.Digest.String(), img.ConfigDigest.String(), "\n1      ", " tar+gzip\n", " " + img.Layers[1].Digest.String()[:len("sha256:")+12] + " "} {
@@ -38,7 +39,7 @@ func TestList(t *testing.T) {
 			t.Errorf("no %q in\n%s", s, narrow.String())
 		}
 	}
-	must(t, ListText(&wide, img, widest(text.Bytes())))
+	must(t, ListText(&wide, img, printable.Width(text.Bytes())))
 	if wide.String() != text.String() {
 		t.Errorf("cut short although there is room:\n%s", wide.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"ocipipe/lib/cli/lookflags"
 	"ocipipe/lib/input"
 	"ocipipe/lib/layer"
+	"ocipipe/lib/layout"
 	"ocipipe/lib/oci"
 	"ocipipe/lib/tree"
 	"ocipipe/lib/tree/list"
@@ -153,7 +154,7 @@ func (t *tool) sizesLayers(set *input.Set) (all []list.SizesLayer) {
 func imageLayers(img *oci.Image) (all []list.SizesLayer) {
 	createdBy := img.CreatedBy()
 	for i, l := range img.Layers {
-		name := l.ShortDigest()
+		name := layout.ShortDigest(l.Digest)
 		if createdBy != nil {
 			name = strings.TrimSpace(name + " " + shortened(createdBy[i]))
 		}

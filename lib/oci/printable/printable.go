@@ -22,6 +22,14 @@ func Text(s string) string {
 	}, s)
 }
 
+// Width returns the number of characters of the longest line of text.
+func Width(text []byte) (n int) {
+	for line := range bytes.Lines(text) {
+		n = max(n, utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	return n
+}
+
 // Encode returns v as JSON for people and programs: indented, and in the form of JSON below.
 // It panics for what JSON does not have, such as a function.
 func Encode(v any) []byte {

@@ -45,3 +45,11 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWidth(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "\n": 0, "a\nabc\nab\n": 3, "a\n\u00e9\u00e9\u00e9\u00e9": 4} {
+		if have := Width([]byte(text)); have != want {
+			t.Errorf("%q: %d, want %d", text, have, want)
+		}
+	}
+}
