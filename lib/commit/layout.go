@@ -15,9 +15,9 @@ import (
 )
 
 // WriteLayout adds img to the OCI layout in dir, which it makes if there is none, under the
-// name tag (see names.CheckRefName), in place of what has that name. Blobs that are there already are not read again.
-// index.json changes last, in one step, under the lock that all tools of ocipipe take.
-// After an error blobs may be left, which nothing refers to and the next try uses.
+// name tag (see names.CheckRefName), in place of what has that name. Blobs that are there already
+// are not read again. index.json changes last, in one step, under the lock that all tools of
+// ocipipe take. After an error blobs may be left, which nothing refers to and the next try uses.
 func WriteLayout(ctx context.Context, dir, tag string, img *oci.Image, warn func(string)) error {
 	if err := names.CheckRefName(tag); err != nil {
 		return err

@@ -12,9 +12,8 @@ import (
 )
 
 // Decompress is [decompress.New] with the errors of this package: damage is ErrCorrupt, zstd with
-// a larger window or a dictionary ErrUnsupported, a
-// stream that is cut short is an [*EndError], and an error of r is returned as it is. The
-// result may be a blockio.ChunkReader, which is faster.
+// a larger window or a dictionary ErrUnsupported, a stream that is cut short an [*EndError], and
+// an error of r is returned as it is. The result may be a blockio.ChunkReader, which is faster.
 func Decompress(ctx context.Context, r io.Reader, window *unzstd.Window) (io.ReadCloser, error) {
 	unpacked, _, err := decompressAhead(ctx, r, 0, window)
 	return unpacked, err

@@ -155,8 +155,8 @@ func aliasAt(data []byte, name, text string) position {
 const maxSearch = 1 << 20
 
 // lineOf returns the line at which the parser says text. The library tells only where the list,
-// object or text begins. Since the end of the file ends those, the lines down to the wrong one are the
-// fewest of which the parser says the same.
+// object or text begins. Since the end of the file ends those, the lines down to the wrong one
+// are the fewest of which the parser says the same.
 func lineOf(data []byte, text string) int {
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	length, ends := 0, make([]int, len(lines))

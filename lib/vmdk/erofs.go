@@ -54,9 +54,9 @@ func (d *Disk) Needs() (n disk.Needs, ok bool) {
 }
 
 // Verify checks the extents. One that is a disk in another form, or compressed, gives a
-// [*ForceableError], unless it is a device of the first image. Of the EROFS images none may be cut short, and each has to
-// begin at a multiple of its block size. If the first one is metadata only, the devices
-// that it names have to follow in its order, where it expects them.
+// [*ForceableError], unless it is a device of the first image. Of the EROFS images none may be
+// cut short, and each has to begin at a multiple of its block size. If the first one is metadata
+// only, the devices that it names have to follow in its order, where it expects them.
 func (d *Disk) Verify() error {
 	devices := 0 // of the first extent: they may begin with the content of any file
 	for i, e := range d.extents {

@@ -206,9 +206,10 @@ on_terminal() {
 # it starts with "&", leave it with some ignored, which a shell cannot undo.
 unignored=(env '--default-signal=HUP,INT,TERM')
 
-# settled PID [SECONDS] waits until the program that the shell or env starts as PID sleeps, with all its
-# threads, for longer than a moment: it waits for input. A thread that waits for a processor
-# does not count as asleep. It fails for a program that does not sleep within a minute, or SECONDS.
+# settled PID [SECONDS] waits until the program that the shell or env starts as PID sleeps, with
+# all its threads, for longer than a moment: it waits for input. A thread that waits for a
+# processor does not count as asleep. It fails for a program that does not sleep within a minute,
+# or SECONDS.
 settled() {
 	local moments=0 name states end=$((SECONDS + ${2:-60}))
 	while ((moments < 3)); do
