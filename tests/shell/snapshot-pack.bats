@@ -119,6 +119,8 @@ same_disk() {
 	done
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --image "x@$meta" --pin pin.json -o out
 	assert_error snapshot-pack 2 "--image has the digest $meta, and --pin $manifest"
+	run --separate-stderr snapshot-pack create --upper upper.ext4 --image me:s3cret@host/x:v1 -o out
+	assert_error snapshot-pack 2 "--image me:xxxxx@host/x:v1: has no digest to pin it"
 	echo '{}' >other.json
 	run --separate-stderr snapshot-pack create --upper upper.ext4 --pin other.json -o out
 	assert_error snapshot-pack 1 'other.json: not the JSON of oci-materialize: it has no manifest.digest'
