@@ -463,6 +463,35 @@ assert_fields() {
 	assert_no_debris layer.tar image image.ext4 dir
 }
 
+@test "--cat: an input that is replaced between its two readings" {
+	mkdir one two
+	echo first >one/x
+	ln -s x one/link
+	truncate -s 150M one/zeros
+	tar -C one -cf one.tar x link zeros
+	echo second >two/y
+	ln -s y two/link
+	tar -C two -cf two.tar y link
+	local pid
+	for _ in {1..10}; do # until it is stopped in the first one
+		rm -f in.tar
+		ln one.tar in.tar
+		tar2tree --cat link in.tar >out 2>stderr 3>&- &
+		pid=$!
+		until readlink /proc/$pid/fd/* 2>/dev/null | grep -q in.tar || [ ! -e /proc/$pid/fd/0 ]; do :; done
+		kill -STOP $pid || continue
+		ln -f two.tar in.tar
+		kill -CONT $pid
+		status=0
+		wait $pid || status=$?
+		[ $status = 0 ] || break
+		[ "$(<out)" = first ] || fail "$(<out)"
+	done
+	assert_status 1
+	[ "$(<stderr)" = 'tar2tree: in.tar: /link leads to /y: has changed while it was read' ] || fail "$(<stderr)"
+	assert_empty out
+}
+
 @test "a full disk, a closed pipe, a broken image, a terminal" {
 	small_layer layer.tar
 	tar2tree layer.tar | tree2erofs -o image
