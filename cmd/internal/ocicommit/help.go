@@ -30,7 +30,7 @@ The manifest is in the form of the base, OCI or Docker. Docker's has no zstd: wi
 		"annotation":         "It replaces one of the base.",
 		"format":             "docker is the form of docker save, which docker load and podman load take. Layers are not compressed in it.",
 		"tag":                "In an OCI archive it is org.opencontainers.image.ref.name: letters and digits, between them single characters of -._:@+/. In one of docker save it is a full name, with the tag latest if it has none.",
-		"layout":             "The layout is made if there is none. The image replaces what has the tag; without TAG that is latest. index.json changes last. A path that exists is DIR as a whole.",
+		"layout":             "The layout is made if there is none. The image replaces what has the tag; without TAG that is latest. index.json changes last. DIR ends before the first colon, as in oci:DIR:TAG, but a path that exists is DIR.",
 		"dry-run":            "It prints JSON, with what --cmd and --entrypoint were split into. Added layers are read for that.",
 		"allow-unterminated": "Other programs may refuse the image.",
 	},
